@@ -1,0 +1,95 @@
+"""Who may see and change what in the dashboard: superusers everything, members their workspaces, each by its role."""
+
+import uuid
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest
+
+from accounts.api.access import SCOPES_OF_ROLES
+from accounts.models import Membership, Role, Scope, Workspace
+
+_ATTRIBUTE = "_hourhand_access"
+# The dashboard and the API know one truth about roles.
+_WRITERS = frozenset(role for role, scopes in SCOPES_OF_ROLES.items() if Scope.JOBS_WRITE in scopes)
+_ADMINISTRATORS = frozenset(role for role, scopes in SCOPES_OF_ROLES.items() if Scope.ADMIN in scopes)
+
+Rows = TypeVar("Rows", bound=QuerySet[Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What one person may do: `workspaces` they see, and their role in each (a superuser is an owner of all)."""
+
+    everything: bool
+    workspaces: tuple[Workspace, ...]
+    roles: dict[uuid.UUID, str]
+
+    @classmethod
+    def of(cls, user: Any) -> "Access":
+        if not (user.is_active and user.is_staff):
+            return cls(False, (), {})
+        if user.is_superuser:
+            workspaces = tuple(Workspace.objects.order_by("name", "id"))
+            return cls(True, workspaces, {workspace.pk: Role.OWNER for workspace in workspaces})
+        memberships = Membership.objects.filter(user=user).select_related("workspace").order_by("workspace__name", "id")
+        return cls(
+            everything=False,
+            workspaces=tuple(membership.workspace for membership in memberships),
+            roles={membership.workspace_id: membership.role for membership in memberships},
+        )
+
+    @property
+    def several(self) -> bool:
+        """If rows of more than one workspace can stand in one list."""
+        return len(self.workspaces) > 1
+
+    @property
+    def writes_somewhere(self) -> bool:
+        return any(role in _WRITERS for role in self.roles.values())
+
+    @property
+    def administers_somewhere(self) -> bool:
+        return self.everything or any(role in _ADMINISTRATORS for role in self.roles.values())
+
+    def sees(self, workspace_id: uuid.UUID) -> bool:
+        return self.everything or workspace_id in self.roles
+
+    def writes(self, workspace_id: uuid.UUID) -> bool:
+        """May change jobs, and run, replay and cancel."""
+        return self.everything or self.roles.get(workspace_id) in _WRITERS
+
+    def administers(self, workspace_id: uuid.UUID) -> bool:
+        """May change members, environments and keys."""
+        return self.everything or self.roles.get(workspace_id) in _ADMINISTRATORS
+
+    def owns(self, workspace_id: uuid.UUID) -> bool:
+        return self.everything or self.roles.get(workspace_id) == Role.OWNER
+
+    def narrow(self, rows: Rows, path: str = "workspace") -> Rows:
+        """These rows, without those of workspaces that this person doesn't see.
+
+        One workspace is asked for by equality, even of a superuser: that is what the indexes of history begin with.
+        """
+        if len(self.workspaces) == 1:
+            return rows.filter(**{path: self.workspaces[0].pk})
+        if self.everything:
+            return rows
+        return rows.filter(**{f"{path}__in": list(self.roles)})
+
+    def workspace_for(self, slug: str | None) -> Workspace:
+        """The workspace to make something in: the one named, else the first that may be written to. Raises Http404."""
+        for workspace in self.workspaces:
+            if self.writes(workspace.pk) and slug in (None, "", workspace.slug):
+                return workspace
+        raise Http404
+
+
+def access_of(request: HttpRequest) -> Access:
+    """What the person behind this request may do; asked of the database once per request."""
+    known: Access | None = getattr(request, _ATTRIBUTE, None)
+    if known is None:
+        known = Access.of(request.user)
+        setattr(request, _ATTRIBUTE, known)
+    return known

@@ -1,0 +1,27 @@
+"""Row sets of accounts, and the guarded changes to them."""
+
+import datetime
+from typing import Any
+
+from django.db import models
+from django.db.models import Q
+
+#: `last_used_at` is written at most this often, so that reading the API does not write on every request.
+LAST_USED_RESOLUTION = datetime.timedelta(minutes=1)
+
+
+class WorkspaceQuerySet(models.QuerySet[Any]):
+    def of_member(self, user: Any) -> "WorkspaceQuerySet":
+        """The workspaces this person belongs to, oldest first."""
+        return self.filter(memberships__user=user).order_by("id")
+
+
+class ApiKeyQuerySet(models.QuerySet[Any]):
+    def usable(self, now: datetime.datetime) -> "ApiKeyQuerySet":
+        """Neither revoked nor expired at `now`."""
+        return self.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=now), revoked_at__isnull=True)
+
+    def mark_used(self, key_id: Any, now: datetime.datetime) -> None:
+        """Remember that a key was used, to the minute."""
+        stale = Q(last_used_at__isnull=True) | Q(last_used_at__lt=now - LAST_USED_RESOLUTION)
+        self.filter(stale, pk=key_id).update(last_used_at=now)

@@ -1,0 +1,110 @@
+"""A very fast local HTTP/1.1 target, so that a benchmark measures the caller and not the one being called.
+
+    python -m bench.target [--port 0] [--body 64] [--seconds 600]
+
+Prints its port on a line of its own once it listens (`--port 0`: the kernel chooses) and ends on SIGTERM, with the
+process that started it, or after `--seconds`. Paths:
+
+    /sleep/MS   answers after MS milliseconds
+    /count      answers {"requests": N}: how many requests came before, /count itself left out
+    anything    answers 200 with a small JSON body at once
+
+It parses only what it must: the end of the head, the path, and Content-Length; pipelined requests are answered in order
+unless they sleep.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import os
+import re
+import signal
+
+CONTENT_LENGTH = re.compile(rb"\r\ncontent-length:\s*(\d+)", re.IGNORECASE)
+
+
+def answer(body: bytes) -> bytes:
+    """The bytes of a whole 200 answer with a few ordinary headers around `body`."""
+    return (
+        b"HTTP/1.1 200 OK\r\nServer: bench\r\nDate: Sun, 15 Mar 2026 02:00:00 GMT\r\nContent-Type: application/json\r\n"
+        b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+    )
+
+
+class Target(asyncio.BufferedProtocol):
+    """One connection. Buffered: asyncio's plain protocol allocates 256 KiB for every read."""
+
+    requests = 0
+    plain = b""
+
+    def __init__(self) -> None:
+        self.pending = b""
+        self.buffer = bytearray(8192)
+        self.view = memoryview(self.buffer)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
+        return self.view
+
+    def buffer_updated(self, nbytes: int) -> None:
+        pending = self.pending + self.view[:nbytes].tobytes()
+        while (end := pending.find(b"\r\n\r\n")) >= 0:
+            size = end + 4
+            if not pending.startswith(b"GET "):
+                length = CONTENT_LENGTH.search(pending, 0, end)
+                if length:
+                    size += int(length[1])
+            if len(pending) < size:
+                break
+            path = pending[: pending.index(b"\r\n")].split(b" ", 2)[1]
+            pending = pending[size:]
+            self.respond(path)
+        self.pending = pending
+
+    def respond(self, path: bytes) -> None:
+        if path == b"/count":
+            self.transport.write(answer(b'{"requests": %d}' % Target.requests))
+            return
+        Target.requests += 1
+        if path.startswith(b"/sleep/"):
+            delay_seconds = int(path.rsplit(b"/", 1)[1]) / 1000
+            asyncio.get_running_loop().call_later(delay_seconds, self.late)
+        else:
+            self.transport.write(Target.plain)
+
+    def late(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(Target.plain)
+
+
+async def serve(port: int, body_bytes: int, seconds: float) -> None:
+    """Listen on loopback until told to stop."""
+    padding = b"x" * max(0, body_bytes - len(b'{"ok":true,"pad":""}'))
+    Target.plain = answer(b'{"ok":true,"pad":"%b"}' % padding)
+    loop = asyncio.get_running_loop()
+    done = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, done.set)
+    server = await loop.create_server(Target, "127.0.0.1", port, backlog=4096)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    parent, until = os.getppid(), loop.time() + seconds
+    while not done.is_set() and os.getppid() == parent and loop.time() < until:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(done.wait(), 1)
+    server.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--body", type=int, default=64, help="bytes of the answer's body")
+    parser.add_argument("--seconds", type=float, default=600, help="end by itself after this long")
+    given = parser.parse_args()
+    asyncio.run(serve(given.port, given.body, given.seconds))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""The buttons of a job's page that belong to jobs: pause and resume. Each calls the verb that the API calls."""
+
+import datetime
+import uuid
+from typing import TYPE_CHECKING
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponseRedirect
+from django.shortcuts import redirect
+from django.utils import timezone
+
+from accounts.admin.access import access_of
+from jobs.admin.page import job_in_sight
+from jobs.models import Job, JobEnvironment
+from jobs.services import pause, resume
+
+if TYPE_CHECKING:
+    from jobs.admin.job import JobAdmin
+
+_NOTE_LENGTH = 500
+
+
+class PauseForm(forms.Form):
+    """`until` is what a browser's datetime field sends: a wall-clock time, here of UTC."""
+
+    until = forms.DateTimeField(required=False)
+    note = forms.CharField(required=False, max_length=_NOTE_LENGTH)
+
+    def clean_until(self) -> datetime.datetime | None:
+        until: datetime.datetime | None = self.cleaned_data["until"]
+        if until is not None and until <= timezone.now():
+            raise forms.ValidationError("The end of a pause should be in the future.")
+        return until
+
+
+def pause_job(job_admin: "JobAdmin", request: HttpRequest, job_id: uuid.UUID) -> HttpResponseRedirect:
+    job, rows = _job_and_places(request, job_id)
+    form = PauseForm(request.POST)
+    if not form.is_valid():
+        messages.error(request, " ".join(str(text) for texts in form.errors.values() for text in texts))
+    else:
+        wanted = form.cleaned_data
+        pause(job_environments=rows, until=wanted["until"], note=wanted["note"], now=timezone.now())
+        _tell(job_admin, request, job, f"Paused in {_named(rows)}.")
+    return redirect("admin:jobs_job_page", job.pk)
+
+
+def resume_job(job_admin: "JobAdmin", request: HttpRequest, job_id: uuid.UUID) -> HttpResponseRedirect:
+    job, rows = _job_and_places(request, job_id)
+    resume(job_environments=rows, now=timezone.now())
+    _tell(job_admin, request, job, f"Resumed in {_named(rows)}. Nothing that was paused is caught up.")
+    return redirect("admin:jobs_job_page", job.pk)
+
+
+def _job_and_places(request: HttpRequest, job_id: uuid.UUID) -> tuple[Job, list[JobEnvironment]]:
+    """The job, and where: the environment named in the form, else all. Raises Http404 and PermissionDenied."""
+    job = job_in_sight(request, job_id)
+    if not access_of(request).writes(job.workspace_id):
+        raise PermissionDenied
+    rows = list(job.job_environments.select_related("environment", "job__current_version").order_by("pk"))
+    named = request.POST.get("environment")
+    if named:
+        rows = [row for row in rows if row.environment.slug == named]
+    if not rows:
+        raise Http404
+    return job, rows
+
+
+def _named(rows: list[JobEnvironment]) -> str:
+    return ", ".join(row.environment.slug for row in rows)
+
+
+def _tell(job_admin: "JobAdmin", request: HttpRequest, job: Job, text: str) -> None:
+    job_admin.log_change(request, job, text)
+    messages.success(request, text)

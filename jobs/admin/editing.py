@@ -1,0 +1,119 @@
+"""Making, changing and deleting a job by its form. The API's validator judges, the API's verbs act."""
+
+import json
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone
+from rest_framework.exceptions import ValidationError
+
+from accounts.admin.access import access_of
+from accounts.errors import HourhandError
+from accounts.models import Workspace
+from jobs.admin.page import base_context, job_in_sight
+from jobs.admin.words import preview
+from jobs.api.serializers import JobSerializer, save_validated
+from jobs.forms import TIMEZONES, JobForm
+from jobs.models import Job
+from jobs.schedule import parse_timezone
+from jobs.services import delete_job
+from scheduler_project.api.problems import field_errors
+
+if TYPE_CHECKING:
+    from jobs.admin.job import JobAdmin
+
+_PREVIEWED = 5
+
+
+def add(job_admin: "JobAdmin", request: HttpRequest) -> HttpResponse:
+    access = access_of(request)
+    if not access.writes_somewhere:
+        raise PermissionDenied
+    workspace = access.workspace_for(request.GET.get("workspace"))
+    form = JobForm(request.POST or None, workspace=workspace)
+    job = _saved(request, form, workspace=workspace, job=None)
+    if job is not None:
+        job_admin.log_addition(request, job, "Made.")
+        messages.success(request, f"{job.name} is made.")
+        return redirect("admin:jobs_job_page", job.pk)
+    elsewhere = [row for row in access.workspaces if row != workspace and access.writes(row.pk)]
+    return _page(job_admin, request, form, title="New job", workspace=workspace, elsewhere=elsewhere)
+
+
+def change(job_admin: "JobAdmin", request: HttpRequest, job_id: uuid.UUID) -> HttpResponse:
+    job = _writable(request, job_id)
+    form = JobForm(request.POST or None, workspace=job.workspace, job=job)
+    saved = _saved(request, form, workspace=job.workspace, job=job)
+    if saved is not None:
+        job_admin.log_change(request, saved, "Changed.")
+        messages.success(request, f"{saved.name} is saved.")
+        return redirect("admin:jobs_job_page", saved.pk)
+    return _page(job_admin, request, form, title="Edit", original=job, workspace=job.workspace)
+
+
+def delete(job_admin: "JobAdmin", request: HttpRequest, job_id: uuid.UUID) -> HttpResponse:
+    """Ask first, then delete softly."""
+    job = _writable(request, job_id)
+    if request.method != "POST":
+        context = {**base_context(job_admin, request, title="Delete"), "original": job, "job": job}
+        return TemplateResponse(request, "admin/jobs/job/delete.html", context)
+    delete_job(job=job, now=timezone.now())
+    job_admin.log_deletions(request, [job])
+    messages.success(request, f"{job.name} is deleted. Its history stays.")
+    return redirect("admin:jobs_job_changelist")
+
+
+def preview_schedule(job_admin: "JobAdmin", request: HttpRequest) -> HttpResponse:  # noqa: ARG001 - as every view here
+    """What an unsaved schedule means, for the form to show while somebody types."""
+    text, zone = request.GET.get("schedule", "").strip(), request.GET.get("timezone", "").strip() or "UTC"
+    schedule: Any = text or None
+    if text.startswith("{"):
+        try:
+            schedule = json.loads(text)
+        except ValueError:
+            schedule = text
+    found = preview(schedule, zone, now=timezone.now(), count=_PREVIEWED)
+    context = {"preview": found, "zone": None if found.error else parse_timezone(zone)}
+    return TemplateResponse(request, "admin/jobs/job/preview.html", context)
+
+
+def _writable(request: HttpRequest, job_id: uuid.UUID) -> Job:
+    job = job_in_sight(request, job_id)
+    if not access_of(request).writes(job.workspace_id):
+        raise PermissionDenied
+    return job
+
+
+def _saved(request: HttpRequest, form: JobForm, *, workspace: Workspace, job: Job | None) -> Job | None:
+    """The job that this form makes of what was sent; None, and its errors in the form, when it can't."""
+    if request.method != "POST" or not form.is_valid():
+        return None
+    context = {"workspace": workspace, "now": timezone.now()}
+    serializer = JobSerializer(job, data=form.definition(), context=context)
+    try:
+        serializer.is_valid(raise_exception=True)
+        saved = save_validated(serializer, actor=request.user)
+    except ValidationError as error:
+        form.show_errors((wrong["field"] or "", wrong["detail"]) for wrong in field_errors(error.detail))
+    except HourhandError as error:
+        form.show_errors([(error.field or "", error.detail)])
+    else:
+        return saved
+    return None
+
+
+def _page(job_admin: "JobAdmin", request: HttpRequest, form: JobForm, **more: Any) -> HttpResponse:
+    context = {
+        **base_context(job_admin, request, title=more.pop("title")),
+        "form": form,
+        "timezones": TIMEZONES,
+        "preview_url": reverse("admin:jobs_job_preview"),
+        **more,
+    }
+    return TemplateResponse(request, "admin/jobs/job/form.html", context)

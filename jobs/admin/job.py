@@ -1,0 +1,145 @@
+"""The list of jobs, and the addresses of their pages."""
+
+import datetime
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import F, Prefetch, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.views.decorators.http import require_GET, require_POST
+
+from accounts.admin.access import access_of
+from accounts.admin.filters import WorkspaceFilter
+from accounts.admin.paging import UncountedChangeList
+from accounts.admin.scoped import ScopedAdmin
+from jobs.admin import buttons, editing, page
+from jobs.admin.filters import EnabledFilter, TagFilter
+from jobs.admin.words import place_look, place_words, schedule_words
+from jobs.models import Job, JobEnvironment
+from scheduler_project.dashboard import chips
+
+_PLACES = Prefetch(
+    "job_environments", JobEnvironment.objects.select_related("environment").order_by("environment__slug")
+)
+#: What the list needs of a definition. Not all of it: a body may hold a megabyte.
+_SHOWN = {
+    "shown_schedule": F("current_version__config__schedule"),
+    "shown_timezone": F("current_version__config__timezone"),
+    "shown_method": F("current_version__config__request__method"),
+}
+
+
+class JobChangeList(UncountedChangeList):
+    def url_for_result(self, result: Any) -> str:
+        return reverse("admin:jobs_job_page", args=[result.pk])
+
+
+@admin.register(Job)
+class JobAdmin(ScopedAdmin):
+    """Jobs that are not deleted. A row leads to the job's page; its form is one click further."""
+
+    list_display = ["job", "what", "places", "next_firing", "last", "workspace_name"]
+    list_display_links = ["job"]
+    list_filter = ["schedule_type", EnabledFilter, TagFilter, WorkspaceFilter]
+    list_fullwidth = True
+    search_fields = ["name", "slug", "url"]
+    search_help_text = "Name, slug or URL"
+    ordering = ["-pk"]
+    change_list_template = "hourhand/list.html"
+
+    def get_changelist(self, request: HttpRequest, **_: Any) -> type[JobChangeList]:  # noqa: ARG002
+        return JobChangeList
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Job]:
+        jobs: QuerySet[Job] = super().get_queryset(request).filter(deleted_at__isnull=True)
+        return jobs.select_related("workspace").prefetch_related(_PLACES).annotate(**_SHOWN)
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        extra = {**(extra_context or {}), "empty_template": "hourhand/first_job.html"}
+        found: HttpResponse = super().changelist_view(request, extra)
+        return found
+
+    def get_list_display(self, request: HttpRequest) -> list[str]:
+        shown = list(super().get_list_display(request))
+        return shown if access_of(request).several else [name for name in shown if name != "workspace_name"]
+
+    def get_urls(self) -> list[URLPattern]:
+        def door(view: Any, *decorators: Any) -> Any:
+            def opened(request: HttpRequest, *args: Any, **named: Any) -> HttpResponse:
+                answer: HttpResponse = view(self, request, *args, **named)
+                return answer
+
+            for decorate in decorators:
+                opened = decorate(opened)
+            return self.admin_site.admin_view(opened)
+
+        return [
+            path("preview/", door(editing.preview_schedule, require_GET), name="jobs_job_preview"),
+            path("<uuid:job_id>/", door(page.show, require_GET), name="jobs_job_page"),
+            path("<uuid:job_id>/pause/", door(buttons.pause_job, require_POST), name="jobs_job_pause"),
+            path("<uuid:job_id>/resume/", door(buttons.resume_job, require_POST), name="jobs_job_resume"),
+            *super().get_urls(),
+        ]
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",  # noqa: ARG002 - Django's signature
+        extra_context: dict[str, Any] | None = None,  # noqa: ARG002
+    ) -> HttpResponse:
+        if object_id is None:
+            return editing.add(self, request)
+        return editing.change(self, request, page.parsed(object_id))
+
+    def delete_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        extra_context: dict[str, Any] | None = None,  # noqa: ARG002
+    ) -> HttpResponse:
+        return editing.delete(self, request, page.parsed(object_id))
+
+    @admin.display(description="Job", ordering="name")
+    def job(self, job: Job) -> SafeString:
+        return chips.two_lines(job.name, job.slug)
+
+    @admin.display(description="What it does")
+    def what(self, job: Any) -> SafeString:
+        words = schedule_words(job.shown_schedule, job.shown_timezone, anchor=job.created_at)
+        return chips.two_lines(words, f"{job.shown_method} {job.url}")
+
+    @admin.display(description="Environments")
+    def places(self, job: Job) -> SafeString:
+        now = timezone.now()
+        found = format_html_join(
+            "",
+            "{}",
+            ((chips.chip(place_look(row, now), title=place_words(row, now)),) for row in job.job_environments.all()),
+        )
+        return format_html('<span class="hh-chips">{}</span>', found)
+
+    @admin.display(description="Next firing")
+    def next_firing(self, job: Job) -> SafeString:
+        return chips.distance(_soonest(job))
+
+    @admin.display(description="Last")
+    def last(self, job: Job) -> SafeString:
+        rows = list(job.job_environments.all())
+        statuses = sorted({row.last_status for row in rows if row.last_status})
+        failures = max((row.consecutive_failures for row in rows), default=0)
+        in_a_row = format_html('<span class="hh-muted">{} in a row</span>', failures) if failures > 1 else ""
+        found = format_html_join("", "{}", ((chips.status_chip(status),) for status in statuses))
+        return format_html('<span class="hh-chips">{}{}</span>', found or chips.status_chip(""), in_a_row)
+
+    @admin.display(description="Workspace")
+    def workspace_name(self, job: Job) -> str:
+        return job.workspace.name
+
+
+def _soonest(job: Job) -> datetime.datetime | None:
+    return min((row.next_fire_at for row in job.job_environments.all() if row.next_fire_at), default=None)

@@ -1,0 +1,88 @@
+"""The page of one job: what it does, when it fires next, how it is in each environment, what happened lately."""
+
+import datetime
+import uuid
+import zoneinfo
+from typing import TYPE_CHECKING, Any
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils import timezone
+
+from accounts.admin.access import access_of
+from jobs.admin.words import is_paused, job_preview, place_look, place_words
+from jobs.models import Job, JobEnvironment
+from scheduler_project.dashboard import chips
+
+if TYPE_CHECKING:
+    from jobs.admin.job import JobAdmin
+
+_FIRINGS = 10
+_EXECUTIONS = 20
+_VERSIONS = 10
+
+
+def parsed(reference: str) -> uuid.UUID:
+    """The UUID in an address. Raises Http404 for anything else."""
+    try:
+        return uuid.UUID(reference)
+    except ValueError as error:
+        raise Http404 from error
+
+
+def job_in_sight(request: HttpRequest, job_id: uuid.UUID) -> Job:
+    """The job of this address, with its definition. Raises Http404 when it is deleted or somebody else's."""
+    jobs = Job.objects.live().select_related("workspace", "current_version__created_by")
+    job = access_of(request).narrow(jobs).filter(pk=job_id).first()
+    if job is None or job.current_version is None:
+        raise Http404
+    return job
+
+
+def definition_of(job: Job) -> dict[str, Any]:
+    """The definition of a job in sight, which always has one."""
+    config: dict[str, Any] = job.current_version.config if job.current_version else {}
+    return config
+
+
+def base_context(job_admin: "JobAdmin", request: HttpRequest, *, title: str) -> dict[str, Any]:
+    """What every page of the dashboard around a job needs."""
+    request.current_app = job_admin.admin_site.name
+    return {**job_admin.admin_site.each_context(request), "opts": job_admin.opts, "title": title}
+
+
+def show(job_admin: "JobAdmin", request: HttpRequest, job_id: uuid.UUID) -> HttpResponse:
+    job, now = job_in_sight(request, job_id), timezone.now()
+    config = definition_of(job)
+    executions = list(job.executions.light().select_related("environment").order_by("-due_at", "-pk")[:_EXECUTIONS])
+    versions = job.versions.defer("config").select_related("created_by")
+    context = {
+        **base_context(job_admin, request, title=job.name),
+        "original": job,
+        "job": job,
+        "config": config,
+        "headers": config["request"]["headers"].items(),
+        "preview": job_preview(config, anchor=job.created_at, now=now, count=_FIRINGS),
+        "zone": zoneinfo.ZoneInfo(config["timezone"]),
+        "now_at": now,
+        "places": [_Place(row, now) for row in _environments(job)],
+        "executions": executions,
+        "strip": executions[::-1],
+        "versions": versions[:_VERSIONS],
+        "may_change": access_of(request).writes(job.workspace_id),
+    }
+    return TemplateResponse(request, "admin/jobs/job/page.html", context)
+
+
+def _environments(job: Job) -> Any:
+    return job.job_environments.select_related("environment").order_by("environment__created_at", "environment_id")
+
+
+class _Place:
+    """A job's state in one environment, as the page shows it."""
+
+    def __init__(self, row: JobEnvironment, now: datetime.datetime) -> None:
+        self.row = row
+        self.chip = chips.chip(place_look(row, now))
+        self.words = place_words(row, now)
+        self.is_paused = is_paused(row, now)

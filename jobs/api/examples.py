@@ -1,0 +1,88 @@
+"""Examples of job objects in the OpenAPI document."""
+
+from drf_spectacular.utils import OpenApiExample
+
+_ID = "01978f3a-5c1e-7d2b-9f40-2b6f1c9d8e7a"
+_REQUESTED = {
+    "name": "Nightly report",
+    "schedule": "0 2 * * *",
+    "timezone": "Europe/Berlin",
+    "request": {
+        "url": "https://api.example.com/report",
+        "method": "POST",
+        "headers": {"Content-Type": "application/json"},
+        "body": '{"report":"daily"}',
+    },
+}
+_SHOWN = {
+    "id": _ID,
+    "slug": "nightly-report",
+    **_REQUESTED,
+    "description": "",
+    "tags": ["billing"],
+    "kind": "http",
+    "schedule_normalized": "0 2 * * *",
+    "schedule_description": "At 02:00",
+    "schedule_type": "recurring",
+    "starts_at": None,
+    "ends_at": None,
+    "jitter_seconds": 0,
+    "dst_gap": "shift",
+    "dst_fold": "first",
+    "overlap": "allow",
+    "misfire": "fire_once",
+    "misfire_grace_seconds": 3600,
+    "request": {
+        "url": "https://api.example.com/report",
+        "method": "POST",
+        "headers": {"Content-Type": "application/json"},
+        "body": '{"report":"daily"}',
+        "timeout_seconds": 30,
+        "tls_verify": True,
+        "ca_cert": None,
+    },
+    "success": {"statuses": ["2xx"], "assertions": []},
+    "retry": {
+        "policy": None,
+        "max_attempts": 3,
+        "backoff": "exponential",
+        "delay_ms": 250,
+        "max_delay_ms": 10800000,
+        "delays_ms": None,
+        "jitter": True,
+        "on_statuses": [429, 500, 502, 503, 504],
+        "except_statuses": [],
+        "on_timeout": True,
+        "on_connection_error": True,
+        "on_assertion": False,
+        "on_worker_lost": True,
+        "honor_retry_after": True,
+    },
+    "callback_url": None,
+    "concurrency": None,
+    "command": None,
+    "workflow": None,
+    "webhook": {"enabled": False, "url": None, "secret_set": False},
+    "retention": {"keep_last": 100, "keep_days": None},
+    "environments": {
+        "production": {
+            "enabled": True,
+            "paused": False,
+            "paused_until": None,
+            "pause_note": "",
+            "overrides": {},
+            "next_fire_at": "2026-03-16T01:00:00.000Z",
+            "last_status": "succeeded",
+            "consecutive_failures": 0,
+        }
+    },
+    "version": 7,
+    "created_at": "2026-03-01T09:30:00.000Z",
+    "updated_at": "2026-03-15T16:02:11.480Z",
+    "deleted_at": None,
+}
+
+JOB = [
+    OpenApiExample("A nightly call", value=_REQUESTED, request_only=True),
+    OpenApiExample("A job", value=_SHOWN, response_only=True),
+]

@@ -1,0 +1,140 @@
+"""Fields of the job object that are more than one JSON type, or hold less for now than they will."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from django.conf import settings
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+from rest_framework.exceptions import ErrorDetail, ValidationError
+
+from jobs import headers as header_rules
+from jobs.egress import InvalidUrl, parse_target
+from scheduler_project.api.fields import Text
+
+MAX_BODY_BYTES = 1024 * 1024
+_TEMPLATE = "{{"
+
+
+def only(*supported: Any) -> Callable[[Any], None]:
+    """A validator for a field whose other values come with a later release."""
+    told = " or ".join(json.dumps(value) for value in supported)
+
+    def validate(value: Any) -> None:
+        if value not in supported:
+            raise ValidationError(f"Only {told} is supported so far.", code="unsupported")
+
+    return validate
+
+
+def refuse_template(text: str) -> None:
+    if _TEMPLATE in text:
+        raise ValidationError("Template variables ({{...}}) are not supported so far.", code="unsupported")
+
+
+@extend_schema_field({"type": "string", "nullable": True})
+class NullOnly(serializers.Field):
+    """Null, until its feature comes."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_null=True, default=None, **options)
+
+    def to_internal_value(self, data: Any) -> Any:  # noqa: ARG002
+        raise ValidationError("Only null is supported so far.", code="unsupported")
+
+    def to_representation(self, value: Any) -> Any:
+        return value
+
+
+@extend_schema_field({"type": "string", "format": "uri", "maxLength": 2048})
+class TargetUrl(Text):
+    """A URL that Hourhand may call: strictly parsed, and allowed by the operator's policy as far as it is written."""
+
+    def to_internal_value(self, data: Any) -> str:
+        url = super().to_internal_value(data)
+        refuse_template(url)
+        try:
+            target = parse_target(url)
+        except InvalidUrl as error:
+            raise ValidationError(str(error), code="invalid_url") from error
+        refusal = settings.OUTBOUND_POLICY.check_target(target)
+        if refusal is not None:
+            raise ValidationError(f"Hourhand may not call this: it is {refusal.description}.", code="ssrf_blocked")
+        return url
+
+
+class Headers(serializers.DictField):
+    """Header names and values; wrong ones are told by name."""
+
+    child = Text(allow_blank=True, trim_whitespace=False)
+
+    def to_internal_value(self, data: Any) -> dict[str, str]:
+        headers: dict[str, str] = super().to_internal_value(data)
+        headers = {name: value.strip(" \t") for name, value in headers.items()}
+        if len(headers) > header_rules.MAX_HEADERS:
+            raise ValidationError(f"At most {header_rules.MAX_HEADERS} headers are allowed.", code="too_many")
+        wrong = header_rules.wrong_headers(headers)
+        if wrong:
+            raise ValidationError({name: [ErrorDetail(text, "invalid_header")] for name, text in wrong.items()})
+        if header_rules.size_of(headers) > header_rules.MAX_HEADER_BYTES:
+            raise ValidationError("All headers together are at most 16 KiB.", code="too_large")
+        for value in headers.values():
+            refuse_template(value)
+        return headers
+
+
+@extend_schema_field(
+    {
+        "description": "Text, or any JSON value, which is then sent as compact JSON with its content type.",
+        "oneOf": [
+            {"type": "string"},
+            {"type": "object", "additionalProperties": {}},
+            {"type": "array", "items": {}},
+            {"type": "number"},
+            {"type": "boolean"},
+        ],
+        "nullable": True,
+    }
+)
+class Body(serializers.Field):
+    """The request's body: `(text, was it JSON)`."""
+
+    def to_internal_value(self, data: Any) -> tuple[str, bool]:
+        is_json = not isinstance(data, str)
+        text = json.dumps(data, ensure_ascii=False, separators=(",", ":")) if is_json else data
+        if len(text.encode(errors="surrogatepass")) > MAX_BODY_BYTES:
+            raise ValidationError("The body is at most 1 MiB.", code="too_large")
+        refuse_template(text)
+        return text, is_json
+
+    def to_representation(self, value: Any) -> Any:
+        return value
+
+
+@extend_schema_field(
+    {
+        "description": 'A cron expression, a preset such as `@daily`, `{"every_seconds": 90}`, an ISO 8601 time or '
+        "`now` (once), or null (manual).",
+        "oneOf": [
+            {"type": "string"},
+            {
+                "type": "object",
+                "properties": {"every_seconds": {"type": "integer", "minimum": 1}},
+                "required": ["every_seconds"],
+                "additionalProperties": False,
+            },
+        ],
+        "nullable": True,
+    }
+)
+class ScheduleSpelling(serializers.Field):
+    """A schedule as its author spells it; what it means is checked with the time zone."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, Mapping):
+            return dict(data)
+        return data.strip() if isinstance(data, str) else data
+
+    def to_representation(self, value: Any) -> Any:
+        return value

@@ -1,0 +1,95 @@
+"""The query parameters of jobs, and the row sets they mean."""
+
+import datetime
+import uuid
+from typing import Any
+
+from django.db.models import Exists, Min, OuterRef, Prefetch, Q, Subquery, Value
+from django.db.models.functions import Coalesce
+from rest_framework import serializers
+
+from accounts.api.access import Access
+from jobs.api.serializers import KINDS, is_slug
+from jobs.models import Job, JobEnvironment, ScheduleType
+from jobs.querysets import JobQuerySet
+from scheduler_project.api.fields import Choice
+from scheduler_project.api.pagination import Keyset
+from scheduler_project.api.strict import ListQuery
+
+_SORTED = ("name", "created_at", "next_fire_at")
+_LONG_AGO = datetime.datetime(1, 1, 1, tzinfo=datetime.UTC)
+_FAR_OFF = datetime.datetime(9999, 1, 1, tzinfo=datetime.UTC)
+_SORTS = tuple(sign + field for field in _SORTED for sign in ("", "-"))
+
+
+class JobListQuery(ListQuery):
+    kind = Choice(choices=KINDS, required=False)
+    enabled = serializers.BooleanField(required=False, default=None, allow_null=True)
+    environment = serializers.CharField(required=False, help_text="The slug of an environment that the job is in.")
+    tag = serializers.CharField(required=False)
+    schedule_type = Choice(choices=ScheduleType.values, required=False)
+    search = serializers.CharField(required=False, help_text="Part of the name, slug or URL, in any case.")
+    sort = Choice(choices=_SORTS, default="-created_at")
+
+
+def reachable(access: Access) -> JobQuerySet:
+    """The live jobs that a caller may see, with all that the job object shows."""
+    jobs = Job.objects.of(access.workspace).live().select_related("current_version")
+    states = JobEnvironment.objects.select_related("environment")
+    if access.environment_ids is not None:
+        states = states.filter(environment_id__in=access.environment_ids)
+        jobs = jobs.filter(Exists(states.filter(job=OuterRef("pk"))))
+    return jobs.prefetch_related(Prefetch("job_environments", queryset=states))
+
+
+def find(jobs: JobQuerySet, reference: str) -> Job | None:
+    """The job that a path names, if it is among `jobs`."""
+    return jobs.named(reference).first() if is_slug(reference) or is_uuid(reference) else None
+
+
+def is_uuid(text: str) -> bool:
+    try:
+        uuid.UUID(text)
+    except ValueError:
+        return False
+    return True
+
+
+def filtered(jobs: JobQuerySet, query: dict[str, Any], access: Access) -> JobQuerySet:
+    for field in ("kind", "schedule_type"):
+        if field in query:
+            jobs = jobs.filter(**{field: query[field]})
+    if "tag" in query:
+        jobs = jobs.filter(tags__contains=[query["tag"]])
+    if "search" in query:
+        text = query["search"]
+        jobs = jobs.filter(Q(name__icontains=text) | Q(slug__icontains=text) | Q(url__icontains=text))
+    return _in_state(jobs, query, access)
+
+
+def _in_state(jobs: JobQuerySet, query: dict[str, Any], access: Access) -> JobQuerySet:
+    """By environment, and by whether the job is enabled there (or anywhere)."""
+    states = JobEnvironment.objects.filter(job=OuterRef("pk"))
+    if access.environment_ids is not None:
+        states = states.filter(environment_id__in=access.environment_ids)
+    if "environment" in query:
+        states = states.filter(environment__slug=query["environment"])
+        jobs = jobs.filter(Exists(states))
+    enabled = query["enabled"]
+    if enabled is None:
+        return jobs
+    has_enabled = Exists(states.filter(enabled=True))
+    return jobs.filter(has_enabled if enabled else ~has_enabled)
+
+
+def sorted_by(jobs: JobQuerySet, sort: str, access: Access) -> tuple[JobQuerySet, Keyset]:
+    """The row set with what it is sorted by, and its keyset. Jobs that never fire come last either way."""
+    field, descending = sort.removeprefix("-"), sort.startswith("-")
+    if field != "next_fire_at":
+        return jobs, Keyset((field, "id"), descending)
+    states = JobEnvironment.objects.filter(job=OuterRef("pk"))
+    if access.environment_ids is not None:
+        states = states.filter(environment_id__in=access.environment_ids)
+    soonest = states.order_by().values("job").annotate(at=Min("next_fire_at")).values("at")
+    jobs = jobs.annotate(fires_at=Coalesce(Subquery(soonest), Value(_LONG_AGO if descending else _FAR_OFF)))
+    return jobs, Keyset(("fires_at", "id"), descending)

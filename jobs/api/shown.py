@@ -1,0 +1,72 @@
+"""Jobs as the API shows them."""
+
+import datetime
+from typing import Any, cast
+
+from jobs.api.definition import RequestSerializer, RetentionSerializer, RetrySerializer, SuccessSerializer
+from jobs.definition import Timetable
+from jobs.models import Job, JobEnvironment, JobVersion
+from scheduler_project.api.fields import instant_text
+
+#: The parts of the job object that are its definition: what a JobVersion keeps as `config`.
+CONFIG_FIELDS = (
+    "name", "description", "tags", "kind", "schedule", "timezone", "starts_at", "ends_at", "jitter_seconds", "dst_gap",
+    "dst_fold", "overlap", "misfire", "misfire_grace_seconds", "request", "success", "retry", "callback_url",
+    "concurrency", "command", "workflow", "retention",
+)  # fmt: skip
+#: The fields of each section, in the order that they are documented in.
+SECTION_FIELDS = {
+    "request": tuple(RequestSerializer().fields),
+    "success": tuple(SuccessSerializer().fields),
+    "retry": tuple(RetrySerializer().fields),
+    "retention": tuple(RetentionSerializer().fields),
+}
+
+
+def shown_job(job: Job, *, now: datetime.datetime) -> dict[str, Any]:
+    """The job object of the API. Reads `current_version` and `job_environments` with their environments."""
+    version = cast(JobVersion, job.current_version)
+    config = version.config
+    schedule = Timetable.of(config, anchor=job.created_at).schedule
+    return {
+        "id": str(job.pk),
+        "slug": job.slug,
+        **shown_definition(config),
+        "schedule_normalized": schedule and schedule.normalized,
+        "schedule_description": schedule and schedule.description,
+        "schedule_type": job.schedule_type,
+        "webhook": {"enabled": False, "url": None, "secret_set": False},
+        "environments": {
+            row.environment.slug: shown_state(row, now)
+            for row in sorted(job.job_environments.all(), key=lambda row: row.environment.slug)
+        },
+        "version": version.number,
+        "created_at": instant_text(job.created_at),
+        "updated_at": instant_text(job.updated_at),
+        "deleted_at": job.deleted_at and instant_text(job.deleted_at),
+    }
+
+
+def shown_definition(config: dict[str, Any]) -> dict[str, Any]:
+    """A definition as the job object spells it."""
+    return {field: _in_order(field, config[field]) for field in CONFIG_FIELDS}
+
+
+def _in_order(field: str, value: Any) -> Any:
+    """A section of the definition in the order that it is documented in; the database keeps none."""
+    section = SECTION_FIELDS.get(field)
+    return {name: value[name] for name in section if name in value} if section else value
+
+
+def shown_state(row: JobEnvironment, now: datetime.datetime) -> dict[str, Any]:
+    paused = row.paused_at is not None and (row.paused_until is None or row.paused_until > now)
+    return {
+        "enabled": row.enabled,
+        "paused": paused,
+        "paused_until": instant_text(row.paused_until) if paused and row.paused_until else None,
+        "pause_note": row.pause_note if paused else "",
+        "overrides": row.overrides,
+        "next_fire_at": row.next_fire_at and instant_text(row.next_fire_at),
+        "last_status": row.last_status or None,
+        "consecutive_failures": row.consecutive_failures,
+    }

@@ -1,0 +1,14 @@
+"""Paths of jobs. Those that run a job or list its history are in runs/api/urls.py."""
+
+from django.urls import path
+
+from jobs.api import views
+
+urlpatterns = [
+    path("jobs/", views.JobList.as_view()),
+    path("jobs/<str:job>/", views.JobDetail.as_view()),
+    path("jobs/<str:job>/pause/", views.JobPause.as_view()),
+    path("jobs/<str:job>/resume/", views.JobResume.as_view()),
+    path("jobs/<str:job>/versions/", views.VersionList.as_view()),
+    path("jobs/<str:job>/versions/<int:number>/", views.VersionDetail.as_view()),
+]

@@ -1,0 +1,111 @@
+"""A job's definition as the firing path reads it: frozen, typed, made from a JobVersion's `config`. Pure.
+
+`config` is the API's job object as it was validated: every field present, defaults filled in.
+"""
+
+import datetime
+from dataclasses import dataclass
+from typing import Any
+
+from jobs.schedule import Bounded, Schedule, parse_schedule
+
+
+@dataclass(frozen=True, slots=True)
+class RequestDefinition:
+    """The call to make. `timeout_seconds` is the whole call, 1 to 300."""
+
+    url: str
+    method: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes | None
+    timeout_seconds: float
+    tls_verify: bool
+    ca_cert: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RetryDefinition:
+    """When to try again, and after how long. `except_statuses` wins over `on_statuses`."""
+
+    max_attempts: int
+    backoff: str
+    delay_ms: int
+    max_delay_ms: int
+    delays_ms: tuple[int, ...]
+    jitter: bool
+    on_statuses: frozenset[int]
+    except_statuses: frozenset[int]
+    on_timeout: bool
+    on_connection_error: bool
+    on_assertion: bool
+    on_worker_lost: bool
+    honor_retry_after: bool
+
+
+@dataclass(frozen=True, slots=True)
+class JobDefinition:
+    """What a worker needs to know of a job."""
+
+    name: str
+    request: RequestDefinition
+    success_statuses: tuple[str, ...]
+    retry: RetryDefinition
+
+    @classmethod
+    def of(cls, config: dict[str, Any]) -> "JobDefinition":
+        request, retry = config["request"], config["retry"]
+        return cls(
+            name=config["name"],
+            request=RequestDefinition(
+                url=request["url"],
+                method=request["method"],
+                headers=tuple(request["headers"].items()),
+                body=None if request["body"] is None else request["body"].encode(),
+                timeout_seconds=float(request["timeout_seconds"]),
+                tls_verify=request["tls_verify"],
+                ca_cert=request["ca_cert"],
+            ),
+            success_statuses=tuple(config["success"]["statuses"]),
+            retry=RetryDefinition(
+                max_attempts=retry["max_attempts"],
+                backoff=retry["backoff"],
+                delay_ms=retry["delay_ms"],
+                max_delay_ms=retry["max_delay_ms"],
+                delays_ms=tuple(retry["delays_ms"] or ()),
+                jitter=retry["jitter"],
+                on_statuses=frozenset(retry["on_statuses"]),
+                except_statuses=frozenset(retry["except_statuses"]),
+                on_timeout=retry["on_timeout"],
+                on_connection_error=retry["on_connection_error"],
+                on_assertion=retry["on_assertion"],
+                on_worker_lost=retry["on_worker_lost"],
+                honor_retry_after=retry["honor_retry_after"],
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Timetable:
+    """What the clock needs to know of a job. `schedule` is None for a manual job."""
+
+    schedule: Schedule | None
+    misfire_grace: datetime.timedelta
+
+    @classmethod
+    def of(cls, config: dict[str, Any], *, anchor: datetime.datetime) -> "Timetable":
+        """`anchor` (the job's creation) is where intervals count from when the job has no start date."""
+        starts_at, ends_at = _instant(config["starts_at"]), _instant(config["ends_at"])
+        schedule = parse_schedule(
+            config["schedule"], timezone=config["timezone"], now=anchor, anchor=_interval_anchor(starts_at, anchor)
+        )
+        if schedule is not None and (starts_at or ends_at):
+            schedule = Bounded(schedule, starts_at, ends_at)
+        return cls(schedule, datetime.timedelta(seconds=config["misfire_grace_seconds"]))
+
+
+def _interval_anchor(starts_at: datetime.datetime | None, created_at: datetime.datetime) -> datetime.datetime:
+    return (starts_at or created_at).replace(microsecond=0)
+
+
+def _instant(text: str | None) -> datetime.datetime | None:
+    return None if text is None else datetime.datetime.fromisoformat(text).astimezone(datetime.UTC)

@@ -1,0 +1,128 @@
+"""What to do and when: jobs, the snapshots of their configuration, and their state in each environment."""
+
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from accounts.ids import uuid7
+from accounts.models import Environment, Workspace
+from jobs.querysets import JobEnvironmentQuerySet, JobQuerySet
+
+
+class Kind(models.TextChoices):
+    HTTP = "http"
+
+
+class ScheduleType(models.TextChoices):
+    RECURRING = "recurring"
+    ONE_OFF = "one_off"
+    MANUAL = "manual"
+
+
+class Job(models.Model):
+    """What to do and when. Its configuration is its current version; these columns are what lists search and sort."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="jobs", db_index=False)
+    slug = models.SlugField(max_length=100)
+    name = models.CharField(max_length=200)
+    kind = models.CharField(max_length=20, choices=Kind.choices, default=Kind.HTTP)
+    schedule_type = models.CharField(max_length=20, choices=ScheduleType.choices)
+    tags = ArrayField(models.CharField(max_length=100), default=list, blank=True)
+    url = models.CharField(max_length=2048, blank=True)
+    current_version = models.ForeignKey(
+        "JobVersion", null=True, editable=False, on_delete=models.SET_NULL, related_name="+", db_index=False
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(default=timezone.now, editable=False)
+    deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    objects = JobQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            # Also serves "the job with this slug", the way every path names a job.
+            models.UniqueConstraint(
+                fields=["workspace", "slug"], condition=Q(deleted_at__isnull=True), name="job_slug_unique"
+            ),
+            models.CheckConstraint(condition=Q(kind__in=Kind.values), name="job_kind_known"),
+            models.CheckConstraint(condition=Q(schedule_type__in=ScheduleType.values), name="job_schedule_type_known"),
+        ]
+        indexes = [
+            # The list of jobs, newest first.
+            models.Index(fields=["workspace", "-id"], condition=Q(deleted_at__isnull=True), name="job_list"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class JobVersion(models.Model):
+    """The immutable snapshot of a job's configuration: `config` is the whole definition, overrides included."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="versions", db_index=False)
+    number = models.PositiveIntegerField()
+    config = models.JSONField()
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+", db_index=False
+    )
+
+    class Meta:
+        ordering = ["-number"]
+        constraints = [
+            # Also serves "the versions of this job, newest first".
+            models.UniqueConstraint(fields=["job", "number"], name="job_version_number_unique"),
+        ]
+
+    def __str__(self) -> str:
+        return f"version {self.number}"
+
+
+class JobEnvironment(models.Model):
+    """A job in one environment: whether and when it fires there next. The clock reads this table only."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    workspace = models.ForeignKey(
+        Workspace, on_delete=models.CASCADE, related_name="+", db_index=False, db_constraint=False
+    )
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="job_environments", db_index=False)
+    environment = models.ForeignKey(Environment, on_delete=models.CASCADE, related_name="job_environments")
+    enabled = models.BooleanField(default=True)
+    paused_at = models.DateTimeField(null=True, blank=True, editable=False)
+    paused_until = models.DateTimeField(null=True, blank=True)
+    pause_note = models.CharField(max_length=500, blank=True)
+    overrides = models.JSONField(default=dict, blank=True)
+    next_fire_at = models.DateTimeField(null=True, blank=True, editable=False)
+    last_fired_at = models.DateTimeField(null=True, blank=True, editable=False)
+    last_status = models.CharField(max_length=20, blank=True, editable=False)
+    consecutive_failures = models.PositiveIntegerField(default=0, editable=False)
+
+    objects = JobEnvironmentQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            # Also serves "the environments of this job".
+            models.UniqueConstraint(fields=["job", "environment"], name="job_environment_unique"),
+            models.CheckConstraint(
+                condition=Q(enabled=True) | Q(next_fire_at__isnull=True), name="job_environment_disabled_never_fires"
+            ),
+            models.CheckConstraint(
+                condition=Q(paused_until__isnull=True) | Q(paused_at__isnull=False),
+                name="job_environment_pause_has_start",
+            ),
+        ]
+        indexes = [
+            # The clock: what is due, and when the next thing is.
+            models.Index(
+                fields=["next_fire_at"],
+                condition=Q(enabled=True, next_fire_at__isnull=False),
+                name="job_environment_due",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.job} in {self.environment}"

@@ -1,0 +1,36 @@
+"""Row sets of jobs, as verbs and states."""
+
+import datetime
+import uuid
+from typing import Any
+
+from django.db import models
+from django.db.models import Q
+
+from accounts.models import Workspace
+
+
+class JobQuerySet(models.QuerySet[Any]):
+    def live(self) -> "JobQuerySet":
+        """Not deleted."""
+        return self.filter(deleted_at__isnull=True)
+
+    def of(self, workspace: Workspace) -> "JobQuerySet":
+        return self.filter(workspace=workspace)
+
+    def named(self, reference: str) -> "JobQuerySet":
+        """The job that a path names by its slug or its UUID."""
+        try:
+            return self.filter(Q(pk=uuid.UUID(reference)) | Q(slug=reference))
+        except ValueError:
+            return self.filter(slug=reference)
+
+
+class JobEnvironmentQuerySet(models.QuerySet[Any]):
+    def due(self, now: datetime.datetime) -> "JobEnvironmentQuerySet":
+        """Enabled and due to fire at `now`, the longest due first."""
+        return self.filter(enabled=True, next_fire_at__isnull=False, next_fire_at__lte=now).order_by("next_fire_at")
+
+    def upcoming(self) -> "JobEnvironmentQuerySet":
+        """Enabled and going to fire, the soonest first."""
+        return self.filter(enabled=True, next_fire_at__isnull=False).order_by("next_fire_at")

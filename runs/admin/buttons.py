@@ -1,0 +1,71 @@
+"""The buttons run now, replay and cancel. Each calls the verb that the API calls, and tells what came of it."""
+
+import uuid
+from collections.abc import Callable
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponseRedirect
+from django.shortcuts import redirect
+from django.utils import timezone
+
+from accounts.admin.access import access_of
+from accounts.errors import HourhandError
+from jobs.models import JobEnvironment
+from runs.models import Execution
+from runs.services import cancel, replay, run_now
+
+
+def run_now_button(request: HttpRequest, job_environment_id: uuid.UUID) -> HttpResponseRedirect:
+    """One execution of a job, at once; its page comes next."""
+    rows = JobEnvironment.objects.select_related("job__current_version", "environment")
+    row = access_of(request).narrow(rows).filter(pk=job_environment_id, job__deleted_at__isnull=True).first()
+    if row is None:
+        raise Http404
+    _require_writer(request, row.workspace_id)
+    made = _told(request, lambda: run_now(job_environment=row, now=timezone.now()))
+    if made is None:
+        return redirect("admin:jobs_job_page", row.job_id)
+    messages.success(request, f"Asked for in {row.environment.slug}.")
+    return redirect("admin:runs_execution_change", made.pk)
+
+
+def replay_button(request: HttpRequest, execution_id: uuid.UUID) -> HttpResponseRedirect:
+    """A new execution like this one, in the current configuration or in its own; its page comes next."""
+    execution, original = _execution(request, execution_id), request.POST.get("config") == "original"
+    made = _told(request, lambda: replay(execution=execution, now=timezone.now(), original_config=original))
+    if made is None:
+        return redirect("admin:runs_execution_change", execution.pk)
+    messages.success(request, f"Replayed with the {'original' if original else 'current'} configuration.")
+    return redirect("admin:runs_execution_change", made.pk)
+
+
+def cancel_button(request: HttpRequest, execution_id: uuid.UUID) -> HttpResponseRedirect:
+    execution = _execution(request, execution_id)
+    workspace, now = execution.workspace, timezone.now()
+    if _told(request, lambda: cancel(workspace=workspace, execution_id=execution.pk, now=now)) is not None:
+        messages.success(request, "Canceled: nothing more is sent.")
+    return redirect("admin:runs_execution_change", execution.pk)
+
+
+def _execution(request: HttpRequest, execution_id: uuid.UUID) -> Execution:
+    rows = Execution.objects.select_related("workspace", "job_version")
+    execution = access_of(request).narrow(rows).filter(pk=execution_id).first()
+    if execution is None:
+        raise Http404
+    _require_writer(request, execution.workspace_id)
+    return execution
+
+
+def _require_writer(request: HttpRequest, workspace_id: uuid.UUID) -> None:
+    if not access_of(request).writes(workspace_id):
+        raise PermissionDenied
+
+
+def _told(request: HttpRequest, act: Callable[[], Execution]) -> Execution | None:
+    """What a verb answers; None where it refuses, and its reason as a message."""
+    try:
+        return act()
+    except HourhandError as error:
+        messages.error(request, error.detail)
+        return None

@@ -1,0 +1,85 @@
+"""Examples of executions and runs in the OpenAPI document."""
+
+from typing import Any
+
+from drf_spectacular.utils import OpenApiExample
+
+_EXECUTION_ID = "01978f3b-0a52-7c11-8f0e-6a2d4b7c9e10"
+_RUN: dict[str, Any] = {
+    "id": "01978f3b-0a71-7e02-9c3b-1f5a7d2e8b44",
+    "execution": _EXECUTION_ID,
+    "job": "nightly-report",
+    "job_version": 7,
+    "environment": "production",
+    "step": None,
+    "attempt": 1,
+    "trigger": "schedule",
+    "retry": None,
+    "status": "succeeded",
+    "failure_reason": None,
+    "error": None,
+    "started_at": "2026-03-15T01:00:00.006Z",
+    "finished_at": "2026-03-15T01:00:00.148Z",
+    "duration_ms": 142,
+    "timings": {
+        "queue_ms": 3, "dns_ms": 2, "connect_ms": 11, "tls_ms": 24, "first_byte_ms": 96, "total_ms": 142,
+    },
+    "request": {
+        "method": "POST",
+        "url": "https://api.example.com/report",
+        "headers": {"content-type": "application/json", "authorization": "[redacted]"},
+        "body": '{"report":"daily"}',
+    },
+    "response": {
+        "status_code": 200,
+        "headers": {"content-type": "application/json"},
+        "body": '{"ok":true}',
+        "body_truncated": False,
+        "body_bytes": 11,
+        "http_version": "1.1",
+        "remote_ip": "93.184.215.14",
+    },
+    "exit_code": None,
+    "output": None,
+    "error_output": None,
+    "worker": "worker-1@host",
+}  # fmt: skip
+_SHOWN: dict[str, Any] = {
+    "id": _EXECUTION_ID,
+    "job": "nightly-report",
+    "job_id": "01978f3a-5c1e-7d2b-9f40-2b6f1c9d8e7a",
+    "job_name": "Nightly report",
+    "job_version": 7,
+    "job_version_current": 9,
+    "environment": "production",
+    "trigger": "schedule",
+    "status": "succeeded",
+    "skip_reason": None,
+    "occurrences": 1,
+    "scheduled_for": "2026-03-15T01:00:00.000Z",
+    "created_at": "2026-03-15T01:00:00.002Z",
+    "started_at": "2026-03-15T01:00:00.006Z",
+    "finished_at": "2026-03-15T01:00:00.148Z",
+    "next_attempt_at": None,
+    "pending_duration_ms": 4,
+    "run_duration_ms": 142,
+    "total_duration_ms": 146,
+    "lateness_ms": 6,
+    "attempts": 1,
+    "max_attempts": 3,
+    "failure_reason": None,
+    "error": None,
+    "replay_of": None,
+    "retry_of": None,
+    "final_response": {"status_code": 200, "body_preview": '{"ok":true}'},
+    "exit_code": None,
+    "waiting": None,
+    "callback": None,
+    "input": None,
+    "output": None,
+    "runs": [_RUN],
+}
+
+RUN = [OpenApiExample("A run", value=_RUN, response_only=True)]
+EXECUTION = [OpenApiExample("An execution", value=_SHOWN, response_only=True)]
+RUN_NOW = [OpenApiExample("With an input", value={"input": {"customer": 42}}, request_only=True)]

@@ -1,0 +1,174 @@
+"""Executions and runs on the wire, and the bodies that ask for new executions."""
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_serializer
+from rest_framework import serializers
+from rest_framework.exceptions import ValidationError
+
+from runs.api import examples
+from runs.api.shown import shown_execution, shown_execution_whole, shown_run
+from runs.failures import FailureReason
+from runs.models import Execution, Run
+from runs.services import MAX_DELAY_SECONDS
+from runs.states import ExecutionStatus, RunStatus, SkipReason, Trigger
+from scheduler_project.api.fields import Choice, Flag, Instant, Text, Whole
+from scheduler_project.api.strict import StrictSerializer
+
+_REASONS = [reason.value for reason in FailureReason]
+
+
+class TimingsSerializer(serializers.Serializer):
+    """Milliseconds; null for a phase that did not happen."""
+
+    queue_ms = Whole(allow_null=True)
+    dns_ms = Whole(allow_null=True)
+    connect_ms = Whole(allow_null=True)
+    tls_ms = Whole(allow_null=True)
+    first_byte_ms = Whole(allow_null=True)
+    total_ms = Whole(allow_null=True)
+
+
+class SentRequestSerializer(serializers.Serializer):
+    """What was sent; header values redacted but for harmless ones."""
+
+    method = Text()
+    url = Text()
+    headers = serializers.DictField(child=Text())
+    body = Text(allow_null=True)
+    body_encoding = Choice(choices=("base64",), required=False, help_text="Only where the body is no UTF-8 text.")
+
+
+class ReceivedResponseSerializer(serializers.Serializer):
+    """What came back. `body_bytes` counts the whole body, also where only its start was kept."""
+
+    status_code = Whole()
+    headers = serializers.DictField(child=Text())
+    body = Text(allow_null=True)
+    body_truncated = Flag()
+    body_bytes = Whole(allow_null=True)
+    http_version = Text(allow_null=True)
+    remote_ip = Text(allow_null=True)
+    body_encoding = Choice(choices=("base64",), required=False, help_text="Only where the body is no UTF-8 text.")
+
+
+class RetryPositionSerializer(serializers.Serializer):
+    of = serializers.UUIDField(allow_null=True, help_text="The first run.")
+    attempt = Whole(help_text="1 for the first retry.")
+
+
+@extend_schema_serializer(examples=examples.RUN)
+class RunSerializer(serializers.Serializer):
+    """One attempt inside an execution: exactly one HTTP exchange."""
+
+    id = serializers.UUIDField()
+    execution = serializers.UUIDField()
+    job = Text()
+    job_version = Whole()
+    environment = Text()
+    step = Text(allow_null=True)
+    attempt = Whole()
+    trigger = Choice(choices=Trigger.choices)
+    retry = RetryPositionSerializer(allow_null=True)
+    status = Choice(choices=RunStatus.choices)
+    failure_reason = Choice(choices=_REASONS, allow_null=True)
+    error = Text(allow_null=True)
+    started_at = Instant()
+    finished_at = Instant(allow_null=True)
+    duration_ms = Whole(allow_null=True)
+    timings = TimingsSerializer()
+    request = SentRequestSerializer()
+    response = ReceivedResponseSerializer(allow_null=True)
+    exit_code = Whole(allow_null=True)
+    output = Text(allow_null=True)
+    error_output = Text(allow_null=True)
+    worker = Text(allow_null=True)
+
+    def to_representation(self, instance: Run) -> dict[str, Any]:
+        return shown_run(instance)
+
+
+class ListedRunSerializer(RunSerializer):
+    """A run in a list: its texts are cut to 2 KiB."""
+
+    def to_representation(self, instance: Run) -> dict[str, Any]:
+        return shown_run(instance, cut=True)
+
+
+class FinalResponseSerializer(serializers.Serializer):
+    status_code = Whole()
+    body_preview = Text(allow_null=True, help_text="At most 2 KiB.")
+    body_encoding = Choice(choices=("base64",), required=False, help_text="Only where the body is no UTF-8 text.")
+
+
+class ListedExecutionSerializer(serializers.Serializer):
+    """One firing of a job, as lists show it."""
+
+    id = serializers.UUIDField()
+    job = Text()
+    job_id = serializers.UUIDField()
+    job_name = Text()
+    job_version = Whole()
+    job_version_current = Whole(allow_null=True)
+    environment = Text()
+    trigger = Choice(choices=Trigger.choices)
+    status = Choice(choices=ExecutionStatus.choices)
+    skip_reason = Choice(choices=SkipReason.choices, allow_null=True)
+    occurrences = Whole(help_text="More than 1 for a stretch of missed ones.")
+    scheduled_for = Instant(allow_null=True)
+    created_at = Instant()
+    started_at = Instant(allow_null=True)
+    finished_at = Instant(allow_null=True)
+    next_attempt_at = Instant(allow_null=True)
+    pending_duration_ms = Whole(allow_null=True)
+    run_duration_ms = Whole(allow_null=True)
+    total_duration_ms = Whole(allow_null=True)
+    lateness_ms = Whole(allow_null=True)
+    attempts = Whole()
+    max_attempts = Whole()
+    failure_reason = Choice(choices=_REASONS, allow_null=True)
+    error = Text(allow_null=True)
+    replay_of = serializers.UUIDField(allow_null=True)
+    retry_of = serializers.UUIDField(allow_null=True)
+    final_response = FinalResponseSerializer(allow_null=True)
+    exit_code = Whole(allow_null=True)
+    waiting = serializers.DictField(allow_null=True, help_text="Null so far.")
+    callback = serializers.DictField(allow_null=True, help_text="Null so far.")
+
+    def to_representation(self, instance: Execution) -> dict[str, Any]:
+        last_runs = instance.last_runs  # type: ignore[attr-defined]
+        return shown_execution(instance, last_run=last_runs[0] if last_runs else None)
+
+
+@extend_schema_serializer(examples=examples.EXECUTION)
+class ExecutionSerializer(ListedExecutionSerializer):
+    """One firing of a job, with every run."""
+
+    input = serializers.JSONField(allow_null=True)
+    output = serializers.JSONField(allow_null=True)
+    runs = RunSerializer(many=True)
+
+    def to_representation(self, instance: Execution) -> dict[str, Any]:
+        return shown_execution_whole(instance)
+
+
+def _later(_value: Any) -> None:
+    raise ValidationError("Not supported so far.", code="unsupported")
+
+
+@extend_schema_serializer(examples=examples.RUN_NOW)
+class RunNowSerializer(StrictSerializer):
+    environment = Text(required=False, help_text="May be left out where the job is enabled in exactly one.")
+    input = serializers.JSONField(required=False, allow_null=True, default=None, help_text="Any JSON.")
+    delay_seconds = Whole(default=0, min_value=0, max_value=MAX_DELAY_SECONDS)
+
+
+class ReplaySerializer(StrictSerializer):
+    config = Choice(choices=("current", "original"), default="current")
+    input = serializers.JSONField(required=False, allow_null=True, help_text="The old one's when left out.")
+    environment = Text(required=False, validators=[_later], help_text="Not supported so far.")
+    edit = serializers.DictField(required=False, validators=[_later], help_text="Not supported so far.")
+
+
+class CancelSerializer(StrictSerializer):
+    """An empty body."""

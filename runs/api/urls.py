@@ -1,0 +1,16 @@
+"""Paths of executions and runs, and those of a job that run it or list its history."""
+
+from django.urls import path
+
+from runs.api import views
+
+urlpatterns = [
+    path("jobs/<str:job>/run/", views.JobRun.as_view()),
+    path("jobs/<str:job>/executions/", views.JobExecutionList.as_view()),
+    path("executions/", views.ExecutionList.as_view()),
+    path("executions/<uuid:execution>/", views.ExecutionDetail.as_view()),
+    path("executions/<uuid:execution>/cancel/", views.ExecutionCancel.as_view()),
+    path("executions/<uuid:execution>/replay/", views.ExecutionReplay.as_view()),
+    path("runs/", views.RunList.as_view()),
+    path("runs/<uuid:run>/", views.RunDetail.as_view()),
+]

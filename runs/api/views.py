@@ -1,0 +1,174 @@
+"""Routes of executions and runs: validate, call one verb, show what it made."""
+
+import uuid
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import status
+from rest_framework.exceptions import NotFound
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.models import Scope
+from jobs.api.actions import named_environment
+from jobs.api.filters import find, reachable
+from jobs.models import Job, JobEnvironment
+from jobs.services import only_environment
+from runs.api import rows
+from runs.api.filters import ExecutionListQuery, RunListQuery, filtered_executions, filtered_runs, past_job
+from runs.api.serializers import (
+    CancelSerializer,
+    ExecutionSerializer,
+    ListedExecutionSerializer,
+    ListedRunSerializer,
+    ReplaySerializer,
+    RunNowSerializer,
+    RunSerializer,
+)
+from runs.errors import JobNotEnabledError
+from runs.models import Execution
+from runs.services import cancel, replay, run_now
+from scheduler_project.api.pagination import Keyset
+from scheduler_project.api.views import ApiView
+
+
+class HistoryView(ApiView):
+    """A view of executions or runs."""
+
+    read_scope: str = Scope.EXECUTIONS_READ
+    write_scope: str = Scope.EXECUTIONS_WRITE
+
+    def shown(self, execution_id: uuid.UUID, *, code: int = status.HTTP_200_OK) -> Response:
+        """An execution with its runs. Raises NotFound for one out of reach."""
+        execution = rows.whole_executions(rows.reachable_executions(self.access)).filter(pk=execution_id).first()
+        if execution is None:
+            raise NotFound(f"There is no execution {execution_id}.")
+        return Response(ExecutionSerializer(execution).data, status=code)
+
+    def execution(self, execution_id: uuid.UUID) -> Execution:
+        execution = rows.reachable_executions(self.access).select_related("job_version").filter(pk=execution_id).first()
+        if execution is None:
+            raise NotFound(f"There is no execution {execution_id}.")
+        return execution
+
+
+class ExecutionList(HistoryView):
+    query_class = ExecutionListQuery
+
+    @extend_schema(
+        operation_id="executions_list", summary="List executions", responses=ListedExecutionSerializer(many=True)
+    )
+    def get(self, request: Request) -> Response:  # noqa: ARG002
+        executions = filtered_executions(rows.reachable_executions(self.access), self.query, self.access)
+        return self.page(rows.listed_executions(executions), ListedExecutionSerializer)
+
+    def keyset(self) -> Keyset:
+        return Keyset(("due_at", "id"), descending=self.query["order"] == "desc")
+
+
+class JobExecutionList(ExecutionList):
+    @extend_schema(
+        operation_id="jobs_executions_list",
+        summary="List a job's executions",
+        responses=ListedExecutionSerializer(many=True),
+    )
+    def get(self, request: Request, job: str) -> Response:  # type: ignore[override]  # noqa: ARG002
+        found = past_job(self.access, job)
+        if found is None or not self._reaches(found):
+            raise NotFound(f"There is no job {job}.")
+        executions = rows.reachable_executions(self.access).filter(job_id=found.pk)
+        executions = filtered_executions(executions, self.query, self.access)
+        return self.page(rows.listed_executions(executions), ListedExecutionSerializer)
+
+    def _reaches(self, job: Job) -> bool:
+        bound = self.access.environment_ids
+        return bound is None or job.job_environments.filter(environment_id__in=bound).exists()
+
+
+class ExecutionDetail(HistoryView):
+    serializer_class = ExecutionSerializer
+
+    @extend_schema(operation_id="executions_get", summary="Get an execution with its runs")
+    def get(self, request: Request, execution: uuid.UUID) -> Response:  # noqa: ARG002
+        return self.shown(execution)
+
+
+class ExecutionCancel(HistoryView):
+    @extend_schema(
+        operation_id="executions_cancel",
+        summary="Cancel a pending execution",
+        request=CancelSerializer,
+        responses=ExecutionSerializer,
+    )
+    def post(self, request: Request, execution: uuid.UUID) -> Response:  # noqa: ARG002
+        self.body(CancelSerializer)
+        found = self.execution(execution)
+        cancel(workspace=self.access.workspace, execution_id=found.pk, now=self.now)
+        return self.shown(found.pk)
+
+
+class ExecutionReplay(HistoryView):
+    @extend_schema(
+        operation_id="executions_replay",
+        summary="Replay an execution as a new one",
+        request=ReplaySerializer,
+        responses={202: ExecutionSerializer},
+    )
+    def post(self, request: Request, execution: uuid.UUID) -> Response:  # noqa: ARG002
+        body = self.body(ReplaySerializer)
+        made = replay(
+            execution=self.execution(execution),
+            now=self.now,
+            original_config=body["config"] == "original",
+            input=body.get("input", ...),
+        )
+        return self.shown(made.pk, code=status.HTTP_202_ACCEPTED)
+
+
+class JobRun(HistoryView):
+    @extend_schema(
+        operation_id="jobs_run",
+        summary="Run a job now, or after a delay",
+        request=RunNowSerializer,
+        responses={202: ExecutionSerializer},
+    )
+    def post(self, request: Request, job: str) -> Response:  # noqa: ARG002
+        body = self.body(RunNowSerializer)
+        state = self._state(job, body.get("environment"))
+        made = run_now(job_environment=state, now=self.now, input=body["input"], delay_seconds=body["delay_seconds"])
+        return self.shown(made.pk, code=status.HTTP_202_ACCEPTED)
+
+    def _state(self, reference: str, environment: str | None) -> JobEnvironment:
+        job = find(reachable(self.access), reference)
+        if job is None:
+            raise NotFound(f"There is no job {reference}.")
+        if environment is None:
+            allowed = None if self.access.environment_ids is None else self.access.environments()
+            return only_environment(job, allowed=allowed)
+        wanted = named_environment(self.access, environment)
+        states = job.job_environments.select_related("job__current_version", "environment")
+        state = states.filter(environment=wanted).first()
+        if state is None:
+            raise JobNotEnabledError(job.slug, environment)
+        return state
+
+
+class RunList(HistoryView):
+    query_class = RunListQuery
+
+    @extend_schema(
+        operation_id="runs_list", summary="List runs, newest first", responses=ListedRunSerializer(many=True)
+    )
+    def get(self, request: Request) -> Response:  # noqa: ARG002
+        runs = filtered_runs(rows.reachable_runs(self.access), self.query, self.access)
+        return self.page(rows.listed_runs(runs), ListedRunSerializer)
+
+
+class RunDetail(HistoryView):
+    serializer_class = RunSerializer
+
+    @extend_schema(operation_id="runs_get", summary="Get a run")
+    def get(self, request: Request, run: uuid.UUID) -> Response:  # noqa: ARG002
+        found = rows.whole_runs(rows.reachable_runs(self.access)).filter(pk=run).first()
+        if found is None:
+            raise NotFound(f"There is no run {run}.")
+        return Response(RunSerializer(found).data)

@@ -1,0 +1,24 @@
+"""What can't be done with executions, and why."""
+
+from accounts.errors import ConflictError
+
+
+class JobGoneError(ConflictError):
+    code = "job_deleted"
+
+    def __init__(self, slug: str) -> None:
+        super().__init__(f"The job {slug} is deleted; only its original configuration can be replayed.")
+
+
+class JobNotEnabledError(ConflictError):
+    code = "job_not_enabled"
+
+    def __init__(self, job: str, environment: str) -> None:
+        super().__init__(f"The job {job} is not enabled in {environment}.", field="environment")
+
+
+class ExecutionNotCancelableError(ConflictError):
+    code = "execution_not_cancelable"
+
+    def __init__(self, status: str) -> None:
+        super().__init__(f"The execution is {status}; only a pending one can be canceled.")

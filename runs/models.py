@@ -1,0 +1,202 @@
+"""What happened and what must happen next: executions (one per firing) and runs (one per attempt)."""
+
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+
+from accounts.ids import uuid7
+from accounts.models import Environment, Workspace
+from jobs.models import Job, JobEnvironment, JobVersion
+from runs.failures import FailureReason
+from runs.querysets import ExecutionQuerySet, RunQuerySet
+from runs.states import TERMINAL, ExecutionStatus, RunStatus, SkipReason, Trigger
+
+_REASONS = [(reason.value, reason.value) for reason in FailureReason]
+
+
+class Execution(models.Model):
+    """One logical firing of a job in one environment: why, for when, in which version, and how it ended.
+
+    `pending` means that it may be claimed from `next_attempt_at` on; `running` always has a lease. Its workspace, job
+    and environment follow from the job-environment: those keys are copies for lists, without a constraint each.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    workspace = models.ForeignKey(
+        Workspace, on_delete=models.CASCADE, related_name="+", db_index=False, db_constraint=False
+    )
+    job = models.ForeignKey(
+        Job, on_delete=models.CASCADE, related_name="executions", db_index=False, db_constraint=False
+    )
+    environment = models.ForeignKey(
+        Environment, on_delete=models.CASCADE, related_name="+", db_index=False, db_constraint=False
+    )
+    job_environment = models.ForeignKey(
+        JobEnvironment, on_delete=models.CASCADE, related_name="executions", db_index=False
+    )
+    job_version = models.ForeignKey(
+        JobVersion, on_delete=models.CASCADE, related_name="+", db_index=False, db_constraint=False
+    )
+    trigger = models.CharField(max_length=10, choices=Trigger.choices)
+    status = models.CharField(max_length=10, choices=ExecutionStatus.choices, default=ExecutionStatus.PENDING)
+    scheduled_for = models.DateTimeField(null=True)
+    occurrences = models.PositiveIntegerField(default=1)
+    skip_reason = models.CharField(max_length=10, choices=SkipReason.choices, default="", blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    enqueued_at = models.DateTimeField(null=True)
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    next_attempt_at = models.DateTimeField(null=True)
+    lease_owner = models.CharField(max_length=200, null=True)  # noqa: DJ001 - null is "no lease", as in lease_expires_at
+    lease_expires_at = models.DateTimeField(null=True)
+    failure_reason = models.CharField(max_length=20, choices=_REASONS, default="", blank=True)
+    error = models.TextField(default="", blank=True)
+    replay_of = models.ForeignKey(
+        "self", null=True, on_delete=models.SET_NULL, related_name="replays", db_index=False, db_constraint=False
+    )
+    input = models.JSONField(null=True)
+    state = models.JSONField(null=True)
+    output = models.JSONField(null=True)
+    due_at = models.GeneratedField(
+        expression=Coalesce("scheduled_for", "created_at"), output_field=models.DateTimeField(), db_persist=True
+    )
+
+    objects = ExecutionQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            # Elects the winner among any number of beats: one execution per occurrence.
+            models.UniqueConstraint(
+                fields=["job_environment", "scheduled_for"],
+                condition=Q(trigger=Trigger.SCHEDULE),
+                name="execution_occurrence_unique",
+            ),
+            models.CheckConstraint(condition=Q(status__in=ExecutionStatus.values), name="execution_status_known"),
+            models.CheckConstraint(condition=Q(trigger__in=Trigger.values), name="execution_trigger_known"),
+            models.CheckConstraint(
+                condition=Q(status__in=TERMINAL, finished_at__isnull=False)
+                | (~Q(status__in=TERMINAL) & Q(finished_at__isnull=True)),
+                name="execution_terminal_is_finished",
+            ),
+            models.CheckConstraint(
+                condition=Q(status="running", lease_owner__isnull=False, lease_expires_at__isnull=False)
+                | (~Q(status="running") & Q(lease_owner__isnull=True, lease_expires_at__isnull=True)),
+                name="execution_running_has_lease",
+            ),
+            models.CheckConstraint(
+                condition=~Q(status="pending") | Q(next_attempt_at__isnull=False), name="execution_pending_has_instant"
+            ),
+            models.CheckConstraint(
+                condition=Q(status="skipped", skip_reason__in=SkipReason.values)
+                | (~Q(status="skipped") & Q(skip_reason="")),
+                name="execution_skipped_has_reason",
+            ),
+            models.CheckConstraint(
+                condition=Q(trigger="schedule", scheduled_for__isnull=False) | ~Q(trigger="schedule"),
+                name="execution_scheduled_has_instant",
+            ),
+            models.CheckConstraint(condition=Q(occurrences__gte=1), name="execution_counts_occurrences"),
+        ]
+        indexes = [
+            # The clock and an idle worker: everything not yet ended, by when its next attempt may start. Claiming
+            # changes no indexed column, so a claim is a heap-only update.
+            models.Index(fields=["next_attempt_at"], condition=Q(finished_at__isnull=True), name="execution_live"),
+            # The clock: retries and delayed executions whose id is not on Redis yet.
+            models.Index(
+                fields=["next_attempt_at"],
+                condition=Q(finished_at__isnull=True, enqueued_at__isnull=True),
+                name="execution_unsent",
+            ),
+            # History of a workspace, newest first.
+            models.Index(fields=["workspace", "-due_at", "-id"], name="execution_history"),
+            # History of a job, newest first.
+            models.Index(fields=["job", "-due_at", "-id"], name="execution_job_history"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+    @property
+    def is_terminal(self) -> bool:
+        return self.status in TERMINAL
+
+
+class Run(models.Model):
+    """One attempt inside an execution: exactly one HTTP exchange, with what was really sent and received.
+
+    Durations and phase timings are whole milliseconds. Bodies are text; `*_body_encoding` says "base64" where the
+    bytes were no UTF-8 text that Postgres can hold.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    workspace = models.ForeignKey(
+        Workspace, on_delete=models.CASCADE, related_name="+", db_index=False, db_constraint=False
+    )
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="runs", db_index=False, db_constraint=False)
+    environment = models.ForeignKey(
+        Environment, on_delete=models.CASCADE, related_name="+", db_index=False, db_constraint=False
+    )
+    job_version = models.ForeignKey(
+        JobVersion, on_delete=models.CASCADE, related_name="+", db_index=False, db_constraint=False
+    )
+    execution = models.ForeignKey(Execution, on_delete=models.CASCADE, related_name="runs", db_index=False)
+    step = models.CharField(max_length=100, default="", blank=True)
+    number = models.PositiveSmallIntegerField()
+    trigger = models.CharField(max_length=10, choices=Trigger.choices)
+    status = models.CharField(max_length=10, choices=RunStatus.choices)
+    failure_reason = models.CharField(max_length=20, choices=_REASONS, default="", blank=True)
+    error = models.TextField(default="", blank=True)
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True)
+    duration_ms = models.PositiveIntegerField(null=True)
+    queue_ms = models.PositiveIntegerField(null=True)
+    dns_ms = models.PositiveIntegerField(null=True)
+    connect_ms = models.PositiveIntegerField(null=True)
+    tls_ms = models.PositiveIntegerField(null=True)
+    first_byte_ms = models.PositiveIntegerField(null=True)
+    total_ms = models.PositiveIntegerField(null=True)
+    request_method = models.CharField(max_length=10)
+    request_url = models.TextField()
+    request_headers = models.JSONField(default=dict)
+    request_body = models.TextField(null=True)  # noqa: DJ001 - null is "no body", unlike an empty one
+    request_body_encoding = models.CharField(max_length=10, default="utf-8")
+    response_status = models.PositiveSmallIntegerField(null=True)
+    response_headers = models.JSONField(null=True)
+    response_body = models.TextField(null=True)  # noqa: DJ001 - null is "no response"
+    response_body_encoding = models.CharField(max_length=10, default="utf-8")
+    body_truncated = models.BooleanField(default=False)
+    body_bytes = models.BigIntegerField(null=True)
+    exit_code = models.IntegerField(null=True)
+    output = models.TextField(null=True)  # noqa: DJ001 - commands only
+    error_output = models.TextField(null=True)  # noqa: DJ001 - commands only
+    http_version = models.CharField(max_length=10, default="", blank=True)
+    remote_ip = models.GenericIPAddressField(null=True)
+    worker = models.CharField(max_length=200, default="", blank=True)
+
+    objects = RunQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            # One row per attempt; also serves "the runs of this execution".
+            models.UniqueConstraint(fields=["execution", "step", "number"], name="run_attempt_unique"),
+            models.CheckConstraint(condition=Q(status__in=RunStatus.values), name="run_status_known"),
+            models.CheckConstraint(
+                condition=Q(status="running", finished_at__isnull=True)
+                | (~Q(status="running") & Q(finished_at__isnull=False)),
+                name="run_ended_is_finished",
+            ),
+            models.CheckConstraint(
+                condition=Q(finished_at__isnull=True) | Q(finished_at__gte=F("started_at")), name="run_time_goes_on"
+            ),
+        ]
+        indexes = [
+            # The flat list of runs of a workspace, newest first.
+            models.Index(fields=["workspace", "-id"], name="run_history"),
+            # The runs of a job, newest first.
+            models.Index(fields=["job", "-id"], name="run_job_history"),
+        ]
+
+    def __str__(self) -> str:
+        return f"attempt {self.number}"

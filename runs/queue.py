@@ -1,0 +1,55 @@
+"""Puts ids on Redis. A message is a wake-up call: when it can't be sent, the row waits and the clock sends it later."""
+
+import itertools
+import threading
+import time
+import uuid
+from collections.abc import Iterable
+
+import structlog
+from celery import current_app
+from django.db import transaction
+from kombu.exceptions import OperationalError
+
+log = structlog.get_logger(__name__)
+
+DELIVER_TASK = "workers.deliver"
+#: Ids per message: few enough to spread a burst over the workers, enough to make a message cost nothing per id.
+CHUNK = 200
+#: After a failure nothing is tried for this long, so that a broken Redis does not slow down every request.
+PAUSE_SECONDS = 5.0
+
+_lock = threading.Lock()
+_resume_at = 0.0
+
+
+def enqueue(ids: Iterable[uuid.UUID]) -> int:
+    """Send ids to the workers, many per message. Returns how many were sent; never raises for a broken Redis."""
+    sent = 0
+    remaining = iter(ids)
+    while chunk := [str(execution_id) for execution_id in itertools.islice(remaining, CHUNK)]:
+        if not _send(chunk):
+            break
+        sent += len(chunk)
+    return sent
+
+
+def enqueue_on_commit(ids: Iterable[uuid.UUID]) -> None:
+    """Send ids once the transaction that made their rows has been committed."""
+    wanted = list(ids)
+    transaction.on_commit(lambda: enqueue(wanted))
+
+
+def _send(chunk: list[str]) -> bool:
+    global _resume_at  # noqa: PLW0603 - one breaker for the process
+    with _lock:
+        if time.monotonic() < _resume_at:
+            return False
+    try:
+        current_app.send_task(DELIVER_TASK, args=(chunk,), retry=False)
+    except (OperationalError, OSError) as error:
+        with _lock:
+            _resume_at = time.monotonic() + PAUSE_SECONDS
+        log.warning("queue_unreachable", error=str(error), ids=len(chunk))
+        return False
+    return True

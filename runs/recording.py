@@ -1,0 +1,160 @@
+"""Writes finished attempts: fenced transitions of their executions, the runs by COPY, the streaks of their jobs.
+
+Works on any psycopg2 cursor inside a transaction: the workers' own connections, or Django's (for the reaper).
+"""
+
+import base64
+import io
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from runs.attempts import FinishedAttempt
+from runs.retry import GiveUp, RetryIn, Succeeded
+from runs.states import ExecutionStatus, RunStatus
+
+_RUN_COLUMNS = (
+    "id", "workspace_id", "job_id", "environment_id", "job_version_id", "execution_id", "step", "number", "trigger",
+    "status", "failure_reason", "error", "started_at", "finished_at", "duration_ms", "queue_ms", "dns_ms", "connect_ms",
+    "tls_ms", "first_byte_ms", "total_ms", "request_method", "request_url", "request_headers", "request_body",
+    "request_body_encoding", "response_status", "response_headers", "response_body", "response_body_encoding",
+    "body_truncated", "body_bytes", "http_version", "remote_ip", "worker",
+)  # fmt: skip
+_COPY_RUNS = f"COPY runs_run ({', '.join(_RUN_COLUMNS)}) FROM STDIN"
+_MOVE_EXECUTIONS = """
+    UPDATE runs_execution AS execution
+       SET status = moved.status,
+           finished_at = CASE WHEN moved.status <> 'pending' THEN moved.finished_at END,
+           next_attempt_at = CASE WHEN moved.status = 'pending'
+                                  THEN clock_timestamp() + moved.delay_ms * interval '1 millisecond' END,
+           enqueued_at = CASE WHEN moved.status <> 'pending' THEN execution.enqueued_at END,
+           failure_reason = moved.failure_reason, error = moved.error,
+           lease_owner = NULL, lease_expires_at = NULL
+      FROM unnest(%s::uuid[], %s::text[], %s::smallint[], %s::text[], %s::timestamptz[], %s::bigint[],
+                  %s::text[], %s::text[])
+           AS moved (id, lease_owner, attempts, status, finished_at, delay_ms, failure_reason, error)
+     WHERE execution.id = moved.id AND execution.status = 'running'
+       AND execution.lease_owner = moved.lease_owner AND execution.attempts = moved.attempts
+ RETURNING execution.id::text
+"""
+# Only rows that change are locked, and always in the order of their ids, so that two recorders can't deadlock.
+_MOVE_STREAKS = """
+    WITH ended AS (
+        SELECT * FROM unnest(%s::uuid[], %s::text[], %s::int[], %s::boolean[])
+            AS ended (id, status, failures, broken)
+    ), changed AS (
+        SELECT row.id FROM jobs_jobenvironment AS row JOIN ended USING (id)
+         WHERE row.last_status <> ended.status
+            OR row.consecutive_failures
+               <> ended.failures + CASE WHEN ended.broken THEN 0 ELSE row.consecutive_failures END
+         ORDER BY row.id FOR NO KEY UPDATE OF row
+    )
+    UPDATE jobs_jobenvironment AS row
+       SET last_status = ended.status,
+           consecutive_failures = ended.failures + CASE WHEN ended.broken THEN 0 ELSE row.consecutive_failures END
+      FROM ended, changed
+     WHERE row.id = ended.id AND row.id = changed.id
+"""
+_LONGEST_CHARACTER = 4  # bytes, in UTF-8
+_to_json = json.JSONEncoder(check_circular=False).encode
+
+
+def record(cursor: Any, finished: Sequence[FinishedAttempt]) -> set[str]:
+    """Record attempts in the caller's transaction. Returns the ids of the executions that moved.
+
+    An execution that is not held any more with this owner and attempt (its lease expired and it was reaped) moves
+    nothing and gets no run.
+    """
+    if not finished:
+        return set()
+    moved = _move_executions(cursor, finished)
+    held = [item for item in finished if item.attempt.execution_id in moved]
+    if held:
+        cursor.copy_expert(_COPY_RUNS, io.StringIO("".join(map(_copy_line, held))))
+        _move_streaks(cursor, held)
+    return moved
+
+
+def _move_executions(cursor: Any, finished: Sequence[FinishedAttempt]) -> set[str]:
+    rows = [_transition(item) for item in sorted(finished, key=lambda item: item.attempt.execution_id)]
+    cursor.execute(_MOVE_EXECUTIONS, [list(column) for column in zip(*rows, strict=True)])
+    return {row[0] for row in cursor.fetchall()}
+
+
+def _transition(item: FinishedAttempt) -> tuple[Any, ...]:
+    attempt, ending = item.attempt, item.ending
+    fence = (attempt.execution_id, attempt.lease_owner, attempt.number)
+    match ending.verdict:
+        case Succeeded():
+            return (*fence, ExecutionStatus.SUCCEEDED.value, ending.finished_at, 0, "", "")
+        case RetryIn(delay_ms):
+            return (*fence, ExecutionStatus.PENDING.value, ending.finished_at, delay_ms, "", "")
+        case GiveUp(reason):
+            return (*fence, ExecutionStatus.FAILED.value, ending.finished_at, 0, reason.value, _clean(ending.error))
+
+
+def _move_streaks(cursor: Any, held: Iterable[FinishedAttempt]) -> None:
+    """Per job-environment: its last status, and how many failures in a row it ended with."""
+    streaks: dict[str, tuple[str, int, bool]] = {}
+    for item in sorted(held, key=lambda item: item.ending.finished_at):
+        key = item.attempt.job_environment_id
+        _, failures, broken = streaks.get(key, ("", 0, False))
+        if isinstance(item.ending.verdict, Succeeded):
+            streaks[key] = (ExecutionStatus.SUCCEEDED.value, 0, True)
+        elif isinstance(item.ending.verdict, GiveUp):
+            streaks[key] = (ExecutionStatus.FAILED.value, failures + 1, broken)
+    if streaks:
+        columns = zip(*((key, *streak) for key, streak in sorted(streaks.items())), strict=True)
+        cursor.execute(_MOVE_STREAKS, [list(column) for column in columns])
+
+
+def _copy_line(item: FinishedAttempt) -> str:
+    """One row in COPY's text format. Only text that others wrote can need escaping."""
+    attempt, ending, phases, received, sent = item.attempt, item.ending, item.phases, item.received, item.sent
+    request_body, request_encoding = as_text(sent.body)
+    response_body, response_encoding = as_text(received.body if received else None)
+    values = (
+        attempt.run_id, attempt.workspace_id, attempt.job_id, attempt.environment_id, attempt.job_version_id,
+        attempt.execution_id, "", attempt.number, attempt.trigger,
+        RunStatus.FAILED.value if ending.failure_reason else RunStatus.SUCCEEDED.value,
+        ending.failure_reason.value if ending.failure_reason else "", _escaped(_clean(ending.error)),
+        ending.started_at.isoformat(), ending.finished_at.isoformat(),
+        round((ending.finished_at - ending.started_at).total_seconds() * 1000),
+        phases.queue_ms, phases.dns_ms, phases.connect_ms, phases.tls_ms, phases.first_byte_ms, phases.total_ms,
+        sent.method, _escaped(sent.url), _escaped(_as_json(sent.headers)), _escaped(request_body), request_encoding,
+        received.status_code if received else None, _escaped(_as_json(received.headers)) if received else None,
+        _escaped(response_body), response_encoding, "t" if received and received.body_truncated else "f",
+        received.body_bytes if received else None, received.http_version if received else "", item.remote_ip,
+        _escaped(item.worker),
+    )  # fmt: skip
+    return "\t".join(["\\N" if value is None else str(value) for value in values]) + "\n"
+
+
+def _escaped(text: str | None) -> str | None:
+    if not text:
+        return text
+    return text.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t")
+
+
+def as_text(body: bytes | None) -> tuple[str | None, str]:
+    """A body as Postgres can hold it: its UTF-8 text, else base64; with the name of which."""
+    if body is None:
+        return None, "utf-8"
+    if b"\x00" not in body:
+        try:
+            return body.decode(), "utf-8"
+        except UnicodeDecodeError as error:
+            # A cut in the middle of a character is no reason to call a text binary.
+            if error.reason == "unexpected end of data" and len(body) - error.start < _LONGEST_CHARACTER:
+                return body[: error.start].decode(), "utf-8"
+    return base64.b64encode(body).decode(), "base64"
+
+
+def _as_json(headers: dict[str, str]) -> str:
+    """Headers as JSON that Postgres can hold: NUL characters, which it can't, are replaced."""
+    text = _to_json(headers)
+    return _to_json({_clean(name): _clean(value) for name, value in headers.items()}) if "\\u0000" in text else text
+
+
+def _clean(text: str) -> str:
+    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}")

@@ -1,0 +1,83 @@
+"""What a finished attempt means: succeeded, try again, or give up. Pure: randomness is an argument."""
+
+import random
+from dataclasses import dataclass
+
+from jobs.definition import RetryDefinition
+from runs.failures import FailureReason
+
+
+@dataclass(frozen=True, slots=True)
+class Succeeded:
+    """The execution is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryIn:
+    """Another attempt, `delay_ms` from now."""
+
+    delay_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """The execution has failed for good."""
+
+    reason: FailureReason
+
+
+Verdict = Succeeded | RetryIn | GiveUp
+SUCCEEDED = Succeeded()
+
+
+def verdict(
+    policy: RetryDefinition,
+    *,
+    attempt: int,
+    reason: FailureReason | None,
+    status_code: int | None = None,
+    retry_after_ms: int | None = None,
+    chance: random.Random,
+) -> Verdict:
+    """Decide what follows attempt number `attempt` (1-based), which ended with `reason` (None: it succeeded)."""
+    if reason is None:
+        return SUCCEEDED
+    if attempt >= policy.max_attempts or not _worth_retrying(policy, reason, status_code):
+        return GiveUp(reason)
+    delay_ms = _backoff_ms(policy, attempt, chance)
+    if policy.honor_retry_after and retry_after_ms is not None:
+        delay_ms = max(delay_ms, min(retry_after_ms, policy.max_delay_ms))
+    return RetryIn(delay_ms)
+
+
+def _worth_retrying(policy: RetryDefinition, reason: FailureReason, status_code: int | None) -> bool:
+    match reason:
+        case FailureReason.TIMEOUT:
+            return policy.on_timeout
+        case FailureReason.CONNECTION_ERROR | FailureReason.DNS_ERROR:
+            return policy.on_connection_error
+        case FailureReason.HTTP_CLIENT_ERROR | FailureReason.HTTP_SERVER_ERROR | FailureReason.UNEXPECTED_STATUS:
+            return status_code in policy.on_statuses and status_code not in policy.except_statuses
+        case FailureReason.ASSERTION_FAILED:
+            return policy.on_assertion
+        case FailureReason.WORKER_LOST:
+            return policy.on_worker_lost
+    return False
+
+
+def _backoff_ms(policy: RetryDefinition, attempt: int, chance: random.Random) -> int:
+    """The wait after attempt `attempt`: capped, then spread over its upper half when jitter is on.
+
+    Exponential is `delay_ms` x 2^attempt: 500 ms after the first attempt by default. A list repeats its last entry.
+    """
+    match policy.backoff:
+        case "exponential":
+            delay = policy.delay_ms * 2**attempt
+        case "linear":
+            delay = policy.delay_ms * attempt
+        case "list":
+            delay = policy.delays_ms[min(attempt, len(policy.delays_ms)) - 1]
+        case _:
+            delay = policy.delay_ms
+    delay = min(delay, policy.max_delay_ms)
+    return round(delay * chance.uniform(0.5, 1.0)) if policy.jitter else delay

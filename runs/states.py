@@ -1,0 +1,65 @@
+"""The states of executions and runs, and the one table of legal transitions."""
+
+from django.db import models
+
+
+class ExecutionStatus(models.TextChoices):
+    PENDING = "pending"
+    RUNNING = "running"
+    WAITING = "waiting"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    SKIPPED = "skipped"
+
+
+class RunStatus(models.TextChoices):
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+
+class Trigger(models.TextChoices):
+    SCHEDULE = "schedule"
+    MANUAL = "manual"
+    WEBHOOK = "webhook"
+    REPLAY = "replay"
+    RETRY = "retry"
+
+
+class SkipReason(models.TextChoices):
+    OVERLAP = "overlap"
+    MISSED = "missed"
+    PAUSED = "paused"
+    DST_GAP = "dst_gap"
+    QUOTA = "quota"
+    ENDED = "ended"
+
+
+LIVE = (ExecutionStatus.PENDING, ExecutionStatus.RUNNING, ExecutionStatus.WAITING)
+TERMINAL = (
+    ExecutionStatus.SUCCEEDED,
+    ExecutionStatus.FAILED,
+    ExecutionStatus.CANCELED,
+    ExecutionStatus.SKIPPED,
+)
+
+#: From each status, where an execution may go. A retry goes back to pending; skipped rows are born so.
+TRANSITIONS: dict[ExecutionStatus, frozenset[ExecutionStatus]] = {
+    ExecutionStatus.PENDING: frozenset({ExecutionStatus.RUNNING, ExecutionStatus.CANCELED}),
+    ExecutionStatus.RUNNING: frozenset(
+        {
+            ExecutionStatus.PENDING,
+            ExecutionStatus.WAITING,
+            ExecutionStatus.SUCCEEDED,
+            ExecutionStatus.FAILED,
+            ExecutionStatus.CANCELED,
+        }
+    ),
+    ExecutionStatus.WAITING: frozenset({ExecutionStatus.PENDING, ExecutionStatus.FAILED, ExecutionStatus.CANCELED}),
+    ExecutionStatus.SUCCEEDED: frozenset(),
+    ExecutionStatus.FAILED: frozenset(),
+    ExecutionStatus.CANCELED: frozenset(),
+    ExecutionStatus.SKIPPED: frozenset(),
+}

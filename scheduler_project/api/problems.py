@@ -1,0 +1,101 @@
+"""Errors on the wire: one shape, `application/problem+json` (RFC 9457), whatever was raised."""
+
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
+from django.http import Http404
+from rest_framework import exceptions
+from rest_framework.response import Response
+
+from accounts.errors import HourhandError
+
+log = structlog.get_logger(__name__)
+
+CONTENT_TYPE = "application/problem+json"
+_NON_FIELD = "non_field_errors"
+
+
+class LengthRequired(exceptions.APIException):
+    """A body that does not say its length would be read as none."""
+
+    status_code = HTTPStatus.LENGTH_REQUIRED
+    default_detail = "Send the body with a Content-Length header; chunked bodies are not read."
+    default_code = "length_required"
+
+
+def problem_response(error: Exception, context: dict[str, Any]) -> Response:
+    """The response that tells of `error`. What nobody foresaw is logged and told as a 500 without its details."""
+    headers = {}
+    if isinstance(error, exceptions.APIException):
+        if header := getattr(error, "auth_header", None):
+            headers["WWW-Authenticate"] = header
+        if (wait := getattr(error, "wait", None)) is not None:
+            headers["Retry-After"] = str(round(wait))
+    body = _problem_of(error)
+    if body is None:
+        log.error("api_request_failed", view=type(context.get("view")).__name__, exc_info=error)
+        body = internal_error()
+    return Response(body, status=body["status"], headers=headers, content_type=CONTENT_TYPE)
+
+
+def _problem_of(error: Exception) -> dict[str, Any] | None:
+    match error:
+        case HourhandError():
+            errors = [{"field": error.field, "code": error.code, "detail": error.detail}] if error.field else []
+            return problem(error.status, error.code, error.detail, errors)
+        case exceptions.ValidationError():
+            errors = list(field_errors(error.detail))
+            return problem(error.status_code, "invalid", _summary(errors), errors)
+        case exceptions.APIException():
+            code = getattr(error.detail, "code", None) or error.default_code
+            return problem(error.status_code, code, str(error.detail))
+        case Http404():
+            return problem(404, "not_found", "There is nothing here.")
+        case PermissionDenied():
+            return problem(403, "permission_denied", str(error) or "This is not allowed.")
+        case RequestDataTooBig():
+            return problem(413, "too_large", "The request body is larger than 2 MiB.")
+        case SuspiciousOperation():
+            return problem(400, "bad_request", "The request can't be understood.")
+    return None
+
+
+def problem(status: int, code: str, detail: str, errors: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+    """The body of an error. `errors` names each wrong field, as a dotted path."""
+    return {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": int(status),
+        "detail": detail,
+        "code": code,
+        "errors": errors or [],
+    }
+
+
+def internal_error() -> dict[str, Any]:
+    return problem(500, "internal_error", "Something went wrong on our side; the server's log says what.")
+
+
+def field_errors(detail: Any, path: str | None = None) -> Iterator[dict[str, Any]]:
+    """DRF's tree of errors, flattened: one `{"field", "code", "detail"}` each, `field` null for the whole body."""
+    if isinstance(detail, dict):
+        for key, inner in detail.items():
+            name = path if key == _NON_FIELD else f"{path}.{key}" if path else str(key)
+            yield from field_errors(inner, name)
+    elif isinstance(detail, list):
+        for index, inner in enumerate(detail):
+            nested = isinstance(inner, (dict, list))
+            yield from field_errors(inner, f"{path}.{index}" if nested and path else path)
+    else:
+        yield {"field": path, "code": getattr(detail, "code", "invalid"), "detail": str(detail)}
+
+
+def _summary(errors: list[dict[str, Any]]) -> str:
+    if not errors:
+        return "The request is not valid."
+    first = errors[0]
+    told = f"{first['field']}: {first['detail']}" if first["field"] else first["detail"]
+    return told if len(errors) == 1 else f"{told} (and {len(errors) - 1} more)"

@@ -1,0 +1,71 @@
+"""Serializers that refuse what they don't know: a typo never silently does nothing."""
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+from django.http import QueryDict
+from rest_framework import serializers
+from rest_framework.exceptions import ErrorDetail, ValidationError
+
+MAX_LIMIT = 100
+DEFAULT_LIMIT = 50
+MAX_OFFSET = 10_000
+
+
+class StrictSerializer(serializers.Serializer):
+    """Names every field of the input that it does not know, beside all other errors."""
+
+    unknown = "Unknown field."
+    unknown_code = "unknown_field"
+
+    def to_internal_value(self, data: Any) -> Any:
+        if not isinstance(data, Mapping):
+            raise ValidationError({"non_field_errors": [ErrorDetail("Should be a JSON object.", code="invalid")]})
+        errors: dict[str, Any] = {str(name): [self._unknown(str(name))] for name in data if name not in self.fields}
+        try:
+            value = super().to_internal_value(data)
+        except ValidationError as error:
+            errors |= error.detail if isinstance(error.detail, dict) else {"non_field_errors": error.detail}
+        if errors:
+            raise ValidationError(errors)
+        return value
+
+    def _unknown(self, name: str) -> ErrorDetail:
+        near = difflib.get_close_matches(name, list(self.fields), n=1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        return ErrorDetail(self.unknown + hint, code=self.unknown_code)
+
+
+class Query(StrictSerializer):
+    """The query parameters of a route; none, unless a subclass declares some."""
+
+    unknown = "Unknown query parameter."
+    unknown_code = "unknown_parameter"
+
+    @classmethod
+    def read(cls, parameters: QueryDict) -> dict[str, Any]:
+        """The validated parameters of a request. Raises ValidationError, naming each that is wrong."""
+        twice = [name for name, values in parameters.lists() if len(values) > 1]
+        if twice:
+            raise ValidationError({name: [ErrorDetail("Given more than once.", code="repeated")] for name in twice})
+        query = cls(data=parameters.dict())
+        query.is_valid(raise_exception=True)
+        return query.validated_data
+
+
+class ListQuery(Query):
+    """The parameters of every list."""
+
+    limit = serializers.IntegerField(
+        default=DEFAULT_LIMIT, min_value=1, max_value=MAX_LIMIT, help_text="How many results a page holds."
+    )
+    cursor = serializers.CharField(required=False, help_text="Opaque; from the `next` or `previous` of another page.")
+    offset = serializers.IntegerField(
+        required=False, min_value=0, max_value=MAX_OFFSET, help_text="How many results to skip, instead of a cursor."
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if "cursor" in attrs and "offset" in attrs:
+            raise ValidationError({"offset": [ErrorDetail("Give either cursor or offset.", code="conflicting")]})
+        return attrs

@@ -1,0 +1,90 @@
+"""What every view of the REST API is made of, and the answer for paths that don't exist."""
+
+import datetime
+from typing import Any, NoReturn, cast
+
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema
+from rest_framework.exceptions import NotFound
+from rest_framework.generics import GenericAPIView
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.api.access import Access
+from scheduler_project.api.pagination import Keyset
+from scheduler_project.api.problems import LengthRequired
+from scheduler_project.api.strict import Query, StrictSerializer
+
+
+class AlwaysJson(BaseContentNegotiation):
+    """Answers in JSON whatever `Accept` says, and leaves the query parameter `format` alone."""
+
+    def select_parser(self, request: Request, parsers: Any) -> Any:
+        return next((parser for parser in parsers if _is_json(request.content_type)), None)
+
+    def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:  # noqa: ARG002
+        return renderers[0], renderers[0].media_type
+
+
+def _is_json(content_type: str | None) -> bool:
+    return (content_type or "").partition(";")[0].strip().lower() == "application/json"
+
+
+class ApiView(GenericAPIView):
+    """Names its scopes and query parameters; `access`, `query` and `now` are what its methods work with."""
+
+    read_scope: str
+    write_scope: str
+    query_class: type[Query] = Query
+    metadata_class = None
+    content_negotiation_class = AlwaysJson
+    query: dict[str, Any]
+    now: datetime.datetime
+
+    def initial(self, request: Request, *args: Any, **path: Any) -> None:
+        super().initial(request, *args, **path)
+        if "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower():
+            raise LengthRequired
+        self.now = _milliseconds(timezone.now())
+        self.query = self.query_class.read(request.query_params)
+
+    @property
+    def access(self) -> Access:
+        return cast(Access, self.request.auth)
+
+    def keyset(self) -> Keyset:
+        """The order of a list; newest first unless a view says otherwise."""
+        return Keyset(("id",), descending=True)
+
+    def page(self, queryset: Any, serializer: type[Any], **context: Any) -> Response:
+        """One page of `queryset`, serialised."""
+        rows = self.paginate_queryset(queryset)
+        shown = serializer(rows, many=True, context={"access": self.access, **context})
+        return self.get_paginated_response(shown.data)
+
+    def body(self, serializer: type[StrictSerializer]) -> dict[str, Any]:
+        """The validated body of the request."""
+        read = serializer(data=self.request.data, context={"now": self.now})
+        read.is_valid(raise_exception=True)
+        return read.validated_data
+
+
+def _milliseconds(now: datetime.datetime) -> datetime.datetime:
+    """Cut to what times on the wire can say, so that "now" is the same instant when it is read back."""
+    return now.replace(microsecond=now.microsecond // 1000 * 1000)
+
+
+@extend_schema(exclude=True)
+class UnknownPath(APIView):
+    """404 for whatever no route below /api/ answers to."""
+
+    authentication_classes = ()
+    permission_classes = ()
+    metadata_class = None
+    content_negotiation_class = AlwaysJson
+
+    def initial(self, request: Request, *args: Any, **path: Any) -> NoReturn:  # noqa: ARG002
+        hint = "" if request.path.endswith("/") else " Paths end in a slash."
+        raise NotFound(f"There is no {request.path} here.{hint}")

@@ -1,0 +1,25 @@
+"""The Celery application: `celery -A scheduler_project worker` and `celery -A scheduler_project beat`."""
+
+import os
+
+from celery import Celery
+from celery.signals import setup_logging
+from kombu import Exchange, Queue
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "scheduler_project.settings")
+
+app = Celery("hourhand")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+# A message is only a wake-up call: taken off Redis when read, never acknowledged, harmless to lose.
+app.conf.task_queues = [
+    Queue("deliveries", Exchange("deliveries"), routing_key="deliveries", no_ack=True),
+    Queue("chores", Exchange("chores"), routing_key="chores"),
+]
+app.autodiscover_tasks(["workers"])
+# Named, not imported: it needs Django, which is set up when the worker starts.
+app.steps["worker"].add("workers.process:DeliveryStep")
+
+
+@setup_logging.connect
+def _keep_django_logging(**_: object) -> None:
+    """Celery leaves logging alone when this signal has a receiver: settings.LOGGING already configured it."""

@@ -1,0 +1,1 @@
+"""The dashboard's own parts: how states and instants look, the start page, the sidebar."""

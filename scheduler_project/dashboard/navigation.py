@@ -1,0 +1,50 @@
+"""The sidebar: what people look for first, the operators' things last."""
+
+from typing import Any
+
+from django.http import HttpRequest
+from django.urls import reverse
+
+from accounts.admin.access import access_of
+
+
+def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
+    """The groups of links that this person may follow."""
+    groups = [
+        _group(
+            "",
+            ("Overview", "dashboard", "admin:index"),
+            ("Jobs", "event_repeat", "admin:jobs_job_changelist"),
+            ("Executions", "receipt_long", "admin:runs_execution_changelist"),
+            ("Runs", "swap_calls", "admin:runs_run_changelist"),
+        ),
+        _group(
+            "Workspace",
+            ("Workspaces", "domain", "admin:accounts_workspace_changelist"),
+            ("Environments", "layers", "admin:accounts_environment_changelist"),
+            ("Members", "group", "admin:accounts_membership_changelist"),
+            ("API keys", "key", "admin:accounts_apikey_changelist"),
+            ("API reference", "api", "/api/docs/"),
+        ),
+    ]
+    if access_of(request).everything:
+        groups.append(
+            _group(
+                "Operations",
+                ("Users", "person", "admin:auth_user_changelist"),
+                ("Groups", "groups", "admin:auth_group_changelist"),
+                ("House chores", "cleaning_services", "admin:django_celery_beat_periodictask_changelist"),
+                ("Intervals", "timer", "admin:django_celery_beat_intervalschedule_changelist"),
+                ("Crontabs", "calendar_clock", "admin:django_celery_beat_crontabschedule_changelist"),
+                collapsible=True,
+            )
+        )
+    return groups
+
+
+def _group(title: str, *links: tuple[str, str, str], collapsible: bool = False) -> dict[str, Any]:
+    items = [
+        {"title": title, "icon": icon, "link": target if target.startswith("/") else reverse(target)}
+        for title, icon, target in links
+    ]
+    return {"title": title, "separator": bool(title), "collapsible": collapsible, "items": items}

@@ -1,0 +1,126 @@
+"""The start page: what happened lately, what goes on, what comes next, what needs a person."""
+
+import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Count, Q
+from django.http import HttpRequest
+from django.utils import timezone
+
+from accounts.admin.access import Access, access_of
+from jobs.models import Job, JobEnvironment
+from runs.models import Execution
+from runs.states import ExecutionStatus
+from scheduler_project.dashboard.words import STATUSES, Appearance
+
+_SPAN = datetime.timedelta(hours=24)
+_ROWS = 8
+_FIRINGS = 10
+#: At most so many of the newest executions are looked at, so that the page costs the same at any rate of firing.
+COUNTED = 20_000
+_SHOWN = ("succeeded", "failed", "running", "pending")
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One number of the start page, and where it leads."""
+
+    look: Appearance
+    count: int
+    query: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What the start page tells."""
+
+    tiles: tuple[Tile, ...]
+    is_cut: bool
+    live: Sequence[Execution]
+    upcoming: Sequence[JobEnvironment]
+    failures: Sequence[Execution]
+    troubled: Sequence[JobEnvironment]
+    has_jobs: bool
+
+    @classmethod
+    def of(cls, access: Access, now: datetime.datetime) -> "Overview":
+        ended = _ended(access, now)
+        going_on = _live(access)
+        return cls(
+            tiles=_tiles(ended, going_on),
+            is_cut=sum(ended.values()) >= COUNTED,
+            live=_light(access.narrow(Execution.objects.filter(finished_at=None))).order_by("next_attempt_at")[:_ROWS],
+            upcoming=access.narrow(_places().upcoming())[:_FIRINGS],
+            failures=_failures(access, now),
+            troubled=_troubled(access, now),
+            has_jobs=access.narrow(Job.objects.live()).exists(),
+        )
+
+
+def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """Unfold asks for the start page's context here."""
+    access, now = access_of(request), timezone.now()
+    return {
+        **context,
+        "title": "Overview",
+        "overview": Overview.of(access, now),
+        "now_at": now,
+        "may_write": access.writes_somewhere,
+        "has_workspace": bool(access.workspaces),
+    }
+
+
+def _recent(access: Access, now: datetime.datetime) -> Any:
+    """The newest executions of the last day, by the index of history."""
+    order = ("-pk",) if access.several else ("-due_at", "-pk")
+    lately = Execution.objects.filter(due_at__gt=now - _SPAN, due_at__lte=now)
+    return access.narrow(lately).order_by(*order)
+
+
+def _ended(access: Access, now: datetime.datetime) -> dict[str, int]:
+    newest = _recent(access, now).values("pk")[:COUNTED]
+    rows = Execution.objects.filter(pk__in=newest, finished_at__isnull=False)
+    return {row["status"]: row["count"] for row in rows.values("status").annotate(count=Count("pk")).order_by()}
+
+
+def _live(access: Access) -> dict[str, int]:
+    live = access.narrow(Execution.objects.filter(finished_at=None))
+    return {row["status"]: row["count"] for row in live.values("status").annotate(count=Count("pk")).order_by()}
+
+
+def _tiles(ended: dict[str, int], going_on: dict[str, int]) -> tuple[Tile, ...]:
+    counts = {**ended, **going_on}
+    shown = [*_SHOWN, *(status for status in STATUSES if status not in _SHOWN and counts.get(status))]
+    return tuple(
+        Tile(
+            STATUSES[status],
+            counts.get(status, 0),
+            f"?status={status}" + ("" if status in going_on or status in ("running", "pending") else "&since=24h"),
+            "now" if status in ("running", "pending", "waiting") else "in 24 hours",
+        )
+        for status in shown
+    )
+
+
+def _light(executions: Any) -> Any:
+    return executions.light().select_related("job", "environment")
+
+
+def _failures(access: Access, now: datetime.datetime) -> list[Execution]:
+    newest = _recent(access, now).values("pk")[:COUNTED]
+    failed = Execution.objects.filter(pk__in=newest, status=ExecutionStatus.FAILED)
+    return list(_light(failed).order_by("-due_at", "-pk")[:_ROWS])
+
+
+def _places() -> Any:
+    return JobEnvironment.objects.select_related("job", "environment")
+
+
+def _troubled(access: Access, now: datetime.datetime) -> list[JobEnvironment]:
+    """Jobs that fail again and again, or are paused; the worst first."""
+    paused = Q(paused_at__isnull=False) & (Q(paused_until__isnull=True) | Q(paused_until__gt=now))
+    rows = _places().filter(Q(consecutive_failures__gt=0) | paused, enabled=True, job__deleted_at__isnull=True)
+    return list(access.narrow(rows).order_by("-consecutive_failures", "-pk")[:_ROWS])

@@ -1,0 +1,33 @@
+"""Turns DATABASE_URL into Django's DATABASES entry, read by libpq itself so that every spelling it knows works."""
+
+from typing import Any
+
+import psycopg2
+from django.core.exceptions import ImproperlyConfigured
+from psycopg2.extensions import parse_dsn
+
+
+def database_from_url(url: str) -> dict[str, Any]:
+    """Parse a libpq URI (`postgresql://user:password@host:port/name?option=value`).
+
+    Raises ImproperlyConfigured without repeating the URL, which may hold a password.
+    """
+    if not url.startswith(("postgresql://", "postgres://")):
+        raise ImproperlyConfigured("DATABASE_URL: should look like postgresql://user:password@host:5432/name.")
+    try:
+        dsn = parse_dsn(url)
+    except psycopg2.ProgrammingError as error:
+        raise ImproperlyConfigured("DATABASE_URL: libpq can't read it; is a character not percent-encoded?") from error
+    if not dsn.get("dbname"):
+        raise ImproperlyConfigured("DATABASE_URL: names no database; add it as the path, as in ...:5432/hourhand.")
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": dsn.pop("dbname"),
+        "USER": dsn.pop("user", ""),
+        "PASSWORD": dsn.pop("password", ""),
+        "HOST": dsn.pop("host", ""),
+        "PORT": dsn.pop("port", ""),
+        "OPTIONS": {"connect_timeout": 5, "application_name": "hourhand", **dsn},
+        "CONN_MAX_AGE": 60,
+        "CONN_HEALTH_CHECKS": True,
+    }

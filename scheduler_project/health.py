@@ -1,0 +1,65 @@
+"""Health for load balancers and orchestrators: `/healthz` is this process, `/readyz` all that it needs."""
+
+from collections.abc import Callable
+
+import redis
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
+from django.http import HttpRequest, JsonResponse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+_BROKER_TIMEOUT_SECONDS = 2
+
+
+@require_safe
+@never_cache
+def healthz(_request: HttpRequest) -> JsonResponse:
+    """200 as long as this process answers; touches nothing else."""
+    return JsonResponse({"status": "ok"})
+
+
+@require_safe
+@never_cache
+def readyz(_request: HttpRequest) -> JsonResponse:
+    """200 when the database, its migrations and the broker are there, else 503; says which are not."""
+    checks: dict[str, Callable[[], bool]] = {"database": _database, "migrations": _migrations, "broker": _broker}
+    found = {name: check() for name, check in checks.items()}
+    ready = all(found.values())
+    body = {
+        "status": "ok" if ready else "unavailable",
+        **{name: "ok" if ok else "failed" for name, ok in found.items()},
+    }
+    return JsonResponse(body, status=200 if ready else 503)
+
+
+def _database() -> bool:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseError:
+        return False
+    return True
+
+
+def _migrations() -> bool:
+    try:
+        executor = MigrationExecutor(connection)
+        return not executor.migration_plan(executor.loader.graph.leaf_nodes())
+    except DatabaseError:
+        return False
+
+
+def _broker() -> bool:
+    client = redis.Redis.from_url(
+        settings.REDIS_URL,
+        socket_timeout=_BROKER_TIMEOUT_SECONDS,
+        socket_connect_timeout=_BROKER_TIMEOUT_SECONDS,
+    )
+    try:
+        return bool(client.ping())
+    except (redis.RedisError, OSError):
+        return False
+    finally:
+        client.close()

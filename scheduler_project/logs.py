@@ -1,0 +1,52 @@
+"""Structured logs: one line per event, key=value on a terminal's stderr, JSON when HOURHAND_LOG_FORMAT is json."""
+
+from typing import Any
+
+import structlog
+from django.core.exceptions import ImproperlyConfigured
+
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+
+def logging_config(*, level: str, style: str = "text") -> dict[str, Any]:
+    """The LOGGING setting: structlog renders both its own events and the records of every library."""
+    if level.upper() not in _LEVELS:
+        raise ImproperlyConfigured(f"HOURHAND_LOG_LEVEL: {level!r} should be one of {', '.join(_LEVELS)}.")
+    if style not in {"text", "json"}:
+        raise ImproperlyConfigured(f"HOURHAND_LOG_FORMAT: {style!r} should be text or json.")
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    renderer = (
+        structlog.processors.JSONRenderer()
+        if style == "json"
+        else structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"], bool_as_flag=False)
+    )
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "structured": {
+                "()": structlog.stdlib.ProcessorFormatter,
+                "processors": [
+                    structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                    structlog.processors.format_exc_info,
+                    renderer,
+                ],
+                "foreign_pre_chain": shared,
+            }
+        },
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},
+        "root": {"handlers": ["stderr"], "level": level.upper()},
+        "loggers": {"celery.worker.strategy": {"level": "WARNING"}, "celery.app.trace": {"level": "WARNING"}},
+    }

@@ -1,0 +1,216 @@
+"""Hourhand's settings. Everything an operator may change comes from the environment, through `Env`."""
+
+import os
+from pathlib import Path
+
+import django_stubs_ext
+from django.templatetags.static import static
+
+from jobs.egress import EgressPolicy
+from scheduler_project.broker import celery_broker_url
+from scheduler_project.database import database_from_url
+from scheduler_project.embedded.locations import embedded_urls
+from scheduler_project.env import Env
+from scheduler_project.logs import logging_config
+
+django_stubs_ext.monkeypatch()  # lets Django's generic classes be subscripted at run time, as their types are
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = Env(os.environ)
+
+# -- where things live -------------------------------------------------------------------------------------------------
+
+DATA_DIR = env.directory("HOURHAND_DATA_DIR", BASE_DIR / "var", relative_to=BASE_DIR)
+_embedded_database_url, _embedded_redis_url = embedded_urls(DATA_DIR)
+DATABASES = {"default": database_from_url(env.text("DATABASE_URL", _embedded_database_url))}
+REDIS_URL = env.text("REDIS_URL", _embedded_redis_url)
+
+
+def _secret_key() -> str:
+    """SECRET_KEY, else the one that `bin/up` made; empty when there is neither, which Django refuses on use."""
+    kept = DATA_DIR / "secret-key"
+    return env.text("SECRET_KEY") or (kept.read_text().strip() if kept.is_file() else "")
+
+
+SECRET_KEY = _secret_key()
+DEBUG = False
+PORT = env.integer("HOURHAND_PORT", 8000, minimum=0, maximum=65535)
+PUBLIC_URL = env.text("HOURHAND_PUBLIC_URL", f"http://127.0.0.1:{PORT}").rstrip("/")
+HTTPS = PUBLIC_URL.startswith("https://")
+ALLOWED_HOSTS = env.names("HOURHAND_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
+CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
+
+# -- the firing path ---------------------------------------------------------------------------------------------------
+
+OUTBOUND_POLICY = EgressPolicy.parse(
+    allow=env.text("HOURHAND_OUTBOUND_ALLOW"), ports=env.text("HOURHAND_OUTBOUND_PORTS", "80,443")
+)
+MAX_IN_FLIGHT = env.integer("HOURHAND_MAX_IN_FLIGHT", 1000, minimum=1, maximum=10_000)
+LEASE_SECONDS = env.integer("HOURHAND_LEASE_SECONDS", 60, minimum=3, maximum=3600)
+SHUTDOWN_GRACE_SECONDS = env.integer("HOURHAND_SHUTDOWN_GRACE_SECONDS", 20, minimum=0, maximum=600)
+
+# -- Django ------------------------------------------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "scheduler_project",
+    "unfold",
+    "unfold.contrib.filters",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django_celery_beat",
+    "accounts",
+    "jobs",
+    "runs",
+    "workers",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "scheduler_project.urls"
+WSGI_APPLICATION = "scheduler_project.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_TZ = True
+STATIC_URL = "/static/"
+WHITENOISE_USE_FINDERS = True  # static files straight from the packages: no collect step to forget
+WHITENOISE_AUTOREFRESH = False
+LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024  # a job's body may hold 1 MiB, and JSON escapes it
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SESSION_COOKIE_NAME = "hourhand_session"
+CSRF_COOKIE_NAME = "hourhand_csrf"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
+X_FRAME_OPTIONS = "DENY"
+LOGGING = logging_config(level=env.text("HOURHAND_LOG_LEVEL", "INFO"), style=env.text("HOURHAND_LOG_FORMAT", "text"))
+
+# -- Celery: messages are wake-up calls that carry ids; Postgres holds the truth ---------------------------------------
+
+CELERY_BROKER_URL = celery_broker_url(REDIS_URL)
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    # redis-py's own default would end a blocking read after 5 s; a hung Redis is noticed after 10.
+    "socket_timeout": 10,
+    "socket_connect_timeout": 3,
+    "socket_keepalive": True,
+    # Publishing gives up at once: a row that could not be enqueued stays pending and is requeued.
+    "max_retries": 0,
+    "interval_start": 0,
+    "interval_step": 0,
+}
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_STORE_ERRORS_EVEN_IF_IGNORED = False
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_ACKS_LATE = False
+CELERY_TASK_PUBLISH_RETRY = False
+CELERY_TASK_DEFAULT_QUEUE = "chores"
+CELERY_TASK_ROUTES = {"workers.deliver": {"queue": "deliveries"}}
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_SEND_TASK_EVENTS = False
+CELERY_BEAT_SCHEDULER = "workers.beat:FiringScheduler"
+CELERY_TIMEZONE = "UTC"
+DJANGO_CELERY_BEAT_TZ_AWARE = True
+
+# -- API and dashboard -------------------------------------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "accounts.api.authentication.ApiKeyAuthentication",
+        "accounts.api.authentication.DashboardSessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["accounts.api.permissions.HasScope"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["scheduler_project.api.JsonBodyParser"],
+    "DEFAULT_PAGINATION_CLASS": "scheduler_project.api.KeysetPagination",
+    "DEFAULT_SCHEMA_CLASS": "scheduler_project.openapi.HourhandSchema",
+    "EXCEPTION_HANDLER": "scheduler_project.api.problem_response",
+    "DATETIME_FORMAT": "%Y-%m-%dT%H:%M:%S.%fZ",
+    "UNAUTHENTICATED_USER": None,
+    "COERCE_DECIMAL_TO_STRING": False,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Hourhand API",
+    "DESCRIPTION": "Jobs, executions and runs: call endpoints on time and read what happened.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SERVE_AUTHENTICATION": [],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "SORT_OPERATIONS": False,
+    "ENUM_NAME_OVERRIDES": {
+        "ExecutionStatusEnum": "runs.states.ExecutionStatus",
+        "RunStatusEnum": "runs.states.RunStatus",
+    },
+}
+UNFOLD = {
+    "SITE_TITLE": "Hourhand",
+    "SITE_HEADER": "Hourhand",
+    "SITE_SUBHEADER": "Calls on time, with proof",
+    "SITE_SYMBOL": "schedule",
+    "SITE_URL": "/admin/",
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda _request: static("hourhand/favicon.svg")}
+    ],
+    "SHOW_VIEW_ON_SITE": False,
+    "DASHBOARD_CALLBACK": "scheduler_project.dashboard.overview.dashboard",
+    "STYLES": [lambda _request: static("hourhand/hourhand.css")],
+    "BORDER_RADIUS": "8px",
+    "SIDEBAR": {"navigation": "scheduler_project.dashboard.navigation.sidebar"},
+    "COLORS": {
+        "primary": {
+            "50": "oklch(97% .014 254)",
+            "100": "oklch(93% .032 256)",
+            "200": "oklch(88% .059 254)",
+            "300": "oklch(81% .105 252)",
+            "400": "oklch(71% .145 255)",
+            "500": "oklch(62% .175 258)",
+            "600": "oklch(52% .19 261)",
+            "700": "oklch(46% .18 263)",
+            "800": "oklch(40% .15 264)",
+            "900": "oklch(36% .12 266)",
+            "950": "oklch(27% .08 267)",
+        }
+    },
+}

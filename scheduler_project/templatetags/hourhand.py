@@ -1,0 +1,48 @@
+"""The dashboard's words and chips, for templates."""
+
+import datetime
+
+from django import template
+
+from runs.failures import FailureReason
+from scheduler_project.dashboard import chips
+from scheduler_project.dashboard.pretty import Body, pretty_body
+from scheduler_project.dashboard.words import SKIP_REASONS, duration_words, instant_words, relative_words, size_words
+
+register = template.Library()
+
+register.filter("status_chip", chips.status_chip)
+register.filter("trigger_chip", chips.trigger_chip)
+register.filter("instant", chips.instant)
+register.filter("distance", chips.distance)
+register.filter("duration", duration_words)
+register.filter("size", size_words)
+
+
+@register.filter
+def in_zone(at: datetime.datetime, zone: datetime.tzinfo) -> str:
+    """An instant on the wall clock of `zone`."""
+    return instant_words(at, zone)
+
+
+@register.filter
+def from_instant(at: datetime.datetime, now: datetime.datetime) -> str:
+    """How far `at` is from `now`, in words."""
+    return relative_words(at, now)
+
+
+@register.filter
+def reason_words(reason: str) -> str:
+    """What a failure reason or a reason to skip means."""
+    if reason in SKIP_REASONS:
+        return SKIP_REASONS[reason]
+    try:
+        return FailureReason(reason).description
+    except ValueError:
+        return reason
+
+
+@register.filter
+def body_of(text: str | None, encoding: str) -> Body:
+    """A recorded body, ready to be shown."""
+    return pretty_body(text, encoding)

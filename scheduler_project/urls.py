@@ -1,0 +1,25 @@
+"""All of the house's doors: the dashboard, the REST API and its schema, health checks."""
+
+from django.contrib import admin
+from django.urls import include, path, re_path
+from django.views.generic import RedirectView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+
+from scheduler_project.api.views import UnknownPath
+from scheduler_project.health import healthz, readyz
+
+handler400 = "scheduler_project.api.fallbacks.bad_request"
+handler500 = "scheduler_project.api.fallbacks.server_error"
+
+urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("admin/", admin.site.urls),
+    path("healthz", healthz),
+    path("readyz", readyz),
+    path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("api/v1/", include("accounts.api.urls")),
+    path("api/v1/", include("jobs.api.urls")),
+    path("api/v1/", include("runs.api.urls")),
+    re_path(r"^api/", UnknownPath.as_view()),
+]

@@ -1,0 +1,117 @@
+"""Callers of the API, and history to read through it."""
+
+import datetime
+import json
+import uuid
+from collections.abc import Iterable
+from typing import Any
+
+from rest_framework.test import APIClient
+
+from accounts.models import Environment, Scope, Workspace
+from accounts.services import issue_key
+from jobs.models import JobEnvironment
+from runs.models import Execution, Run
+
+NOW = datetime.datetime(2026, 3, 1, 12, 0, tzinfo=datetime.UTC)
+JOB = {"name": "Nightly report", "request": {"url": "http://receiver.test/ok"}}
+
+
+class Caller(APIClient):
+    """A client that speaks JSON and shows problems as what they are."""
+
+    def __init__(self, key: str | None = None, **options: Any) -> None:
+        super().__init__(raise_request_exception=False, **options)
+        if key is not None:
+            self.credentials(HTTP_AUTHORIZATION=f"Bearer {key}")
+        self.default_format = "json"
+
+    def ask(self, method: str, path: str, body: Any = None, *, expect: int | None = None) -> Any:
+        """The answer's JSON; checks the status, and that a refusal is problem+json."""
+        answer = self.generic(method, f"/api/v1{path}", _json(body), content_type="application/json")
+        if expect is not None:
+            assert answer.status_code == expect, answer.content
+        if answer.status_code >= 400:
+            assert answer["Content-Type"] == "application/problem+json"
+            assert answer.json()["status"] == answer.status_code
+        return answer.json() if answer.content else None
+
+    def refused(self, method: str, path: str, body: Any = None, *, expect: int = 400) -> dict[str, str]:
+        """What a refusal says: the code of each field that it names."""
+        problem = self.ask(method, path, body, expect=expect)
+        return {error["field"]: error["code"] for error in problem["errors"]}
+
+
+def _json(body: Any) -> bytes:
+    return b"" if body is None else json.dumps(body).encode()
+
+
+def caller(
+    workspace: Workspace,
+    scopes: Iterable[str] = tuple(Scope),
+    environments: Iterable[Environment] = (),
+    expires_at: datetime.datetime | None = None,
+) -> Caller:
+    """A client with a key of its own."""
+    issued = issue_key(
+        workspace=workspace, name="test", scopes=scopes, environments=environments, expires_at=expires_at
+    )
+    return Caller(issued.key)
+
+
+def make_execution(state: JobEnvironment, **columns: Any) -> Execution:
+    """An execution of a job, succeeded unless `columns` say otherwise."""
+    made = {
+        "status": "succeeded",
+        "trigger": "schedule",
+        "created_at": NOW,
+        "started_at": NOW,
+        "finished_at": NOW,
+        "attempts": 1,
+        **columns,
+    }
+    if made["trigger"] == "schedule" and "scheduled_for" not in made:
+        made["scheduled_for"] = made["created_at"]
+    return Execution.objects.create(
+        workspace_id=state.workspace_id,
+        job_id=state.job_id,
+        environment_id=state.environment_id,
+        job_environment=state,
+        job_version_id=state.job.current_version_id,
+        **made,
+    )
+
+
+def make_run(execution: Execution, number: int = 1, **columns: Any) -> Run:
+    """A run of an execution, answered with 200 unless `columns` say otherwise."""
+    return Run.objects.create(
+        workspace_id=execution.workspace_id,
+        job_id=execution.job_id,
+        environment_id=execution.environment_id,
+        job_version_id=execution.job_version_id,
+        execution=execution,
+        number=number,
+        trigger=execution.trigger,
+        **{
+            "status": "succeeded",
+            "started_at": NOW,
+            "finished_at": NOW + datetime.timedelta(milliseconds=142),
+            "duration_ms": 142,
+            "request_method": "POST",
+            "request_url": "http://receiver.test/ok",
+            "request_headers": {"authorization": "[redacted]"},
+            "request_body": "{}",
+            "response_status": 200,
+            "response_headers": {"content-type": "text/plain"},
+            "response_body": "done",
+            "body_bytes": 4,
+            "http_version": "1.1",
+            "remote_ip": "93.184.215.14",
+            "worker": "worker-1@host",
+            **columns,
+        },
+    )
+
+
+def some_id() -> str:
+    return str(uuid.uuid4())

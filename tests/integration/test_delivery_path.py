@@ -1,0 +1,285 @@
+"""Claiming and recording on real Postgres: one owner per execution, fenced transitions, nothing half done."""
+
+import dataclasses
+import datetime
+import random
+
+import pytest
+from django.db import connection, transaction
+
+from jobs.models import JobEnvironment
+from runs import services
+from runs.attempts import Ending, FinishedAttempt, Phases, Received
+from runs.failures import FailureReason
+from runs.models import Execution, Run
+from runs.reaping import reap_expired
+from runs.recording import as_text, record
+from runs.retry import SUCCEEDED, GiveUp, RetryIn
+from runs.states import TERMINAL, TRANSITIONS, ExecutionStatus
+from tests.conftest import MakeJob
+from workers.claim import Claimed, Claimer
+from workers.connections import connect
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def claimer(owner: str) -> Claimer:
+    return Claimer(owner=owner, lease_seconds=60, user_agent="Hourhand/test")
+
+
+@pytest.fixture
+def first():
+    link = connect("test")
+    yield link
+    link.close()
+
+
+@pytest.fixture
+def second():
+    link = connect("test")
+    yield link
+    link.close()
+
+
+@pytest.fixture
+def execution(make_job: MakeJob) -> Execution:
+    job = make_job(request={"headers": {"Authorization": "Bearer x", "Content-Type": "text/plain"}, "body": "héllo"})
+    return services.run_now(job_environment=job, now=datetime.datetime.now(datetime.UTC))
+
+
+def finished(claimed: Claimed, verdict=SUCCEEDED, reason=None, error="", **changes) -> FinishedAttempt:
+    return FinishedAttempt(
+        attempt=dataclasses.replace(claimed.attempt, **changes),
+        sent=claimed.sent,
+        received=Received(200, {"content-type": "text/plain"}, b"a\tb\\n\nc", 7, False, "1.1"),
+        remote_ip="127.0.0.1",
+        phases=Phases(queue_ms=1, total_ms=5),
+        ending=Ending(
+            verdict, reason, error, claimed.claimed_at, claimed.claimed_at + datetime.timedelta(milliseconds=5)
+        ),
+        worker="worker-1@test",
+    )
+
+
+def record_on(link, *items: FinishedAttempt) -> set[str]:
+    with link, link.cursor() as cursor:
+        return record(cursor, items)
+
+
+def test_of_two_workers_one_claims(execution, first, second):
+    ids = [str(execution.pk)]
+    with first.cursor() as cursor:
+        cursor.execute("SELECT id FROM runs_execution FOR UPDATE")
+        assert claimer("second").claim(second, ids, limit=10) == []
+    first.rollback()
+    (mine,) = claimer("first").claim(first, ids, limit=10)
+    assert claimer("second").claim(second, ids, limit=10) == []
+    execution.refresh_from_db()
+    assert (execution.status, execution.attempts, execution.lease_owner) == ("running", 1, "first")
+    assert mine.attempt.number == 1
+
+
+def test_a_claim_takes_no_more_than_there_is_room_for(make_job: MakeJob, first):
+    job, now = make_job(), datetime.datetime.now(datetime.UTC)
+    ids = [str(services.run_now(job_environment=job, now=now).pk) for _ in range(5)]
+    assert len(claimer("first").claim(first, ids, limit=2)) == 2
+    assert len(claimer("first").claim_any(first, limit=10)) == 3
+
+
+def test_an_execution_that_is_not_due_is_not_claimed(make_job: MakeJob, first):
+    delayed = services.run_now(job_environment=make_job(), now=datetime.datetime.now(datetime.UTC), delay_seconds=60)
+    assert claimer("first").claim(first, [str(delayed.pk)], limit=1) == []
+
+
+def test_a_claim_is_a_heap_only_update(execution, first):
+    def counts() -> tuple[int, int]:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_stat_force_next_flush()")
+            cursor.execute("SELECT pg_stat_clear_snapshot()")
+            cursor.execute("SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'runs_execution'")
+            return cursor.fetchone()
+
+    updated, heap_only = counts()
+    claimer("first").claim(first, [str(execution.pk)], limit=1)
+    with first, first.cursor() as cursor:
+        cursor.execute("SELECT pg_stat_force_next_flush()")
+    assert counts() == (updated + 1, heap_only + 1)
+
+
+def test_the_request_carries_hourhands_headers_and_history_redacts_the_rest(execution, first):
+    (claimed,) = claimer("first").claim(first, [str(execution.pk)], limit=1)
+    sent = dict(claimed.request.headers)
+    assert sent["Authorization"] == "Bearer x"
+    assert sent["X-Hourhand-Execution-Id"] == sent["Idempotency-Key"] == str(execution.pk)
+    assert (sent["X-Hourhand-Job"], sent["X-Hourhand-Attempt"]) == ("nightly-report", "1")
+    assert claimed.sent.headers["authorization"] == "[redacted]"
+    assert claimed.sent.headers["content-type"] == "text/plain"
+    assert claimed.request.body == "héllo".encode()
+
+
+def test_a_success_is_recorded_whole(execution, first):
+    (claimed,) = claimer("first").claim(first, [str(execution.pk)], limit=1)
+    assert record_on(first, finished(claimed)) == {str(execution.pk)}
+    execution.refresh_from_db()
+    assert (execution.status, execution.lease_owner, execution.next_attempt_at) == ("succeeded", None, None)
+    run = Run.objects.get()
+    assert (run.number, run.status, run.response_status, run.response_body) == (1, "succeeded", 200, "a\tb\\n\nc")
+    assert (run.request_body, run.duration_ms, run.body_bytes) == ("héllo", 5, 7)
+    assert execution.finished_at == run.finished_at
+
+
+def test_a_retry_waits_in_postgres(execution, first):
+    (claimed,) = claimer("first").claim(first, [str(execution.pk)], limit=1)
+    record_on(first, finished(claimed, RetryIn(60_000), FailureReason.TIMEOUT, "timed out after 30 s"))
+    execution.refresh_from_db()
+    assert (execution.status, execution.enqueued_at, execution.finished_at) == ("pending", None, None)
+    wait = execution.next_attempt_at - datetime.datetime.now(datetime.UTC)
+    assert datetime.timedelta(seconds=50) < wait <= datetime.timedelta(seconds=60)
+    assert claimer("first").claim(first, [str(execution.pk)], limit=1) == []
+
+
+def test_a_failure_for_good_says_why(execution, first):
+    (claimed,) = claimer("first").claim(first, [str(execution.pk)], limit=1)
+    reason = FailureReason.HTTP_SERVER_ERROR
+    record_on(first, finished(claimed, GiveUp(reason), reason, "HTTP 503"))
+    execution.refresh_from_db()
+    assert (execution.status, execution.failure_reason, execution.error) == ("failed", "http_server_error", "HTTP 503")
+
+
+@pytest.mark.parametrize("stale", [{"lease_owner": "zombie"}, {"number": 7}])
+def test_a_zombie_moves_nothing_and_leaves_no_run(execution, first, stale):
+    (claimed,) = claimer("first").claim(first, [str(execution.pk)], limit=1)
+    assert record_on(first, finished(claimed, **stale)) == set()
+    execution.refresh_from_db()
+    assert execution.status == "running"
+    assert not Run.objects.exists()
+
+
+def test_recording_twice_is_recording_once(execution, first):
+    (claimed,) = claimer("first").claim(first, [str(execution.pk)], limit=1)
+    record_on(first, finished(claimed))
+    assert record_on(first, finished(claimed)) == set()
+    assert Run.objects.count() == 1
+
+
+def test_a_streak_of_failures_is_counted_and_broken(make_job: MakeJob, first):
+    job, reason = make_job(), FailureReason.HTTP_SERVER_ERROR
+
+    def run(*outcomes: bool) -> tuple[str, int]:
+        now = datetime.datetime.now(datetime.UTC)
+        ids = [str(services.run_now(job_environment=job, now=now).pk) for _ in outcomes]
+        claimed = claimer("first").claim(first, ids, limit=10)
+        items = []
+        for index, (item, ok) in enumerate(zip(claimed, outcomes, strict=True)):
+            made = finished(item) if ok else finished(item, GiveUp(reason), reason)
+            later = dataclasses.replace(made.ending, finished_at=now + datetime.timedelta(seconds=index + 1))
+            items.append(dataclasses.replace(made, ending=later))
+        record_on(first, *items)
+        job.refresh_from_db()
+        return job.last_status, job.consecutive_failures
+
+    assert run(False, False) == ("failed", 2)
+    assert run(False) == ("failed", 3)
+    assert run(False, True, False) == ("failed", 1)
+    assert run(True) == ("succeeded", 0)
+
+
+def test_an_expired_lease_is_reaped_and_the_policy_decides(execution, first):
+    (claimed,) = claimer("dead").claim(first, [str(execution.pk)], limit=1)
+    assert reap_expired(user_agent="Hourhand/test", chance=random.Random(1)) == 0
+    Execution.objects.update(lease_expires_at=datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=1))
+    assert reap_expired(user_agent="Hourhand/test", chance=random.Random(1)) == 1
+    execution.refresh_from_db()
+    assert (execution.status, execution.lease_owner, execution.attempts) == ("pending", None, 1)
+    run = Run.objects.get()
+    assert (run.status, run.failure_reason, run.number) == ("failed", "worker_lost", 1)
+    assert run.request_body == "héllo"
+    assert record_on(first, finished(claimed)) == set(), "the zombie came back and moved it"
+
+
+def test_a_reaped_execution_without_attempts_left_has_failed(make_job: MakeJob, first):
+    job = make_job(retry={"max_attempts": 1})
+    execution = services.run_now(job_environment=job, now=datetime.datetime.now(datetime.UTC))
+    claimer("dead").claim(first, [str(execution.pk)], limit=1)
+    Execution.objects.update(lease_expires_at=datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=1))
+    reap_expired(user_agent="Hourhand/test", chance=random.Random(1))
+    execution.refresh_from_db()
+    assert (execution.status, execution.failure_reason) == ("failed", "worker_lost")
+
+
+def test_a_renewed_lease_is_not_reaped(execution, first):
+    owner = claimer("first")
+    owner.claim(first, [str(execution.pk)], limit=1)
+    Execution.objects.update(lease_expires_at=datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=1))
+    owner.extend(first, [str(execution.pk)])
+    assert reap_expired(user_agent="Hourhand/test", chance=random.Random(1)) == 0
+
+
+def test_what_was_never_sent_is_given_back_as_if_not_claimed(execution, first):
+    owner = claimer("first")
+    owner.claim(first, [str(execution.pk)], limit=1)
+    assert owner.give_back(first, [str(execution.pk)]) == 1
+    execution.refresh_from_db()
+    assert (execution.status, execution.attempts, execution.enqueued_at) == ("pending", 0, None)
+    (again,) = owner.claim(first, [str(execution.pk)], limit=1)
+    assert again.attempt.number == 1
+
+
+def test_canceling_wins_only_while_pending(execution, first):
+    claimer("first").claim(first, [str(execution.pk)], limit=1)
+    with pytest.raises(services.ExecutionNotCancelableError):
+        services.cancel(
+            workspace=execution.workspace, execution_id=execution.pk, now=datetime.datetime.now(datetime.UTC)
+        )
+
+
+@pytest.mark.parametrize(
+    ("body", "stored"),
+    [
+        (None, (None, "utf-8")),
+        (b"", ("", "utf-8")),
+        ("naïve".encode(), ("naïve", "utf-8")),
+        ("cut in é".encode()[:-1], ("cut in ", "utf-8")),
+        (b"a\x00b", ("YQBi", "base64")),
+        (b"\xff\xfe", ("//4=", "base64")),
+    ],
+)
+def test_a_body_is_kept_as_text_where_it_is_text(body, stored):
+    assert as_text(body) == stored
+
+
+_COLUMNS = {
+    "pending": {"next_attempt_at": "now()"},
+    "running": {"lease_owner": "'w'", "lease_expires_at": "now()"},
+    "waiting": {},
+    "succeeded": {"finished_at": "now()"},
+    "failed": {"finished_at": "now()"},
+    "canceled": {"finished_at": "now()"},
+    "skipped": {"finished_at": "now()", "skip_reason": "'missed'"},
+}
+
+
+@pytest.mark.parametrize("status", ExecutionStatus.values)
+def test_every_status_has_the_columns_that_its_constraint_asks_for(execution, status):
+    cleared = {"lease_owner": "NULL", "lease_expires_at": "NULL", "finished_at": "NULL", "skip_reason": "''"}
+    columns = {**cleared, **_COLUMNS[status]}
+    assignments = ", ".join(f"{name} = {value}" for name, value in columns.items())
+    with connection.cursor() as cursor:
+        cursor.execute(f"UPDATE runs_execution SET status = %s, {assignments}", [status])  # noqa: S608
+        for name in _COLUMNS[status]:
+            empty = "''" if name == "skip_reason" else "NULL"
+            with pytest.raises(Exception, match="execution_"), transaction.atomic():
+                cursor.execute(f"UPDATE runs_execution SET {name} = {empty}")  # noqa: S608
+
+
+def test_no_terminal_status_leads_anywhere():
+    assert set(TRANSITIONS) == set(ExecutionStatus)
+    assert all(not TRANSITIONS[status] for status in TERMINAL)
+
+
+def test_jobs_are_not_touched_by_steady_success(execution, first):
+    JobEnvironment.objects.update(last_status="succeeded")
+    before = JobEnvironment.objects.extra(select={"version": "xmin::text"}).get().version
+    (claimed,) = claimer("first").claim(first, [str(execution.pk)], limit=1)
+    record_on(first, finished(claimed))
+    assert JobEnvironment.objects.extra(select={"version": "xmin::text"}).get().version == before

@@ -1,0 +1,142 @@
+"""Firing on real Postgres: every occurrence once, whatever number of beats, and the clock's other two verbs."""
+
+import datetime
+import threading
+
+import pytest
+from django.db import connection, transaction
+
+from jobs.models import JobEnvironment
+from runs import firing, services
+from runs.firing import fire_due, glance, requeue_due, requeue_lost
+from runs.models import Execution
+from tests.conftest import EPOCH, MakeJob
+
+SECOND = datetime.timedelta(seconds=1)
+
+
+def in_another_thread(work):
+    """Run `work` with a database connection of its own; answers with what it returned."""
+    answers = []
+
+    def run() -> None:
+        try:
+            answers.append(work())
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join(20)
+    assert answers, "the other connection did not answer"
+    return answers[0]
+
+
+def test_a_due_job_is_fired_once_and_moves_on(make_job: MakeJob):
+    job = make_job(schedule={"every_seconds": 60})
+    due_at = EPOCH + 60 * SECOND
+    fired = fire_due(due_at)
+    assert fire_due(due_at).execution_ids == []
+    (execution,) = Execution.objects.all()
+    assert fired.execution_ids == [execution.pk]
+    assert (execution.trigger, execution.status, execution.scheduled_for) == ("schedule", "pending", due_at)
+    assert execution.job_version_id == job.job.current_version_id
+    job.refresh_from_db()
+    assert (job.next_fire_at, job.last_fired_at) == (due_at + 60 * SECOND, due_at)
+
+
+def test_nothing_is_fired_before_it_is_due(make_job: MakeJob):
+    make_job(schedule={"every_seconds": 60})
+    assert fire_due(EPOCH + 59.999 * SECOND).due == 0
+
+
+def test_a_job_that_is_not_enabled_is_not_fired(make_job: MakeJob):
+    job = make_job(schedule={"every_seconds": 60})
+    JobEnvironment.objects.filter(pk=job.pk).update(enabled=False, next_fire_at=None)
+    assert fire_due(EPOCH + 60 * SECOND).due == 0
+
+
+def test_missed_occurrences_are_one_skipped_row_with_a_count(make_job: MakeJob):
+    make_job(schedule={"every_seconds": 60})
+    fired = fire_due(EPOCH + 330 * SECOND)
+    skipped, made = Execution.objects.order_by("scheduled_for")
+    assert (skipped.status, skipped.skip_reason, skipped.occurrences) == ("skipped", "missed", 4)
+    assert (made.scheduled_for, made.occurrences) == (EPOCH + 300 * SECOND, 1)
+    assert (fired.execution_ids, fired.missed) == ([made.pk], 4)
+
+
+def test_a_one_off_disables_itself_once_fired(make_job: MakeJob):
+    job = make_job(schedule="2026-03-01T13:00:00Z")
+    assert len(fire_due(EPOCH + 3600 * SECOND).execution_ids) == 1
+    job.refresh_from_db()
+    assert (job.enabled, job.next_fire_at) == (False, None)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_one_beat_is_firing_another_skips(make_job: MakeJob):
+    for number in range(3):
+        make_job(slug=f"job-{number}", schedule={"every_seconds": 60})
+    now = EPOCH + 60 * SECOND
+    with transaction.atomic():
+        mine = fire_due(now, limit=2)
+        others = in_another_thread(lambda: fire_due(now))
+    assert (len(mine.execution_ids), len(others.execution_ids)) == (2, 1)
+    assert Execution.objects.count() == 3
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_unique_occurrence_elects_one_winner_even_without_the_lock(make_job: MakeJob):
+    job = make_job(schedule={"every_seconds": 60})
+    due_at = EPOCH + 60 * SECOND
+    fire_due(due_at)
+    JobEnvironment.objects.filter(pk=job.pk).update(next_fire_at=due_at)
+    fire_due(due_at)
+    assert Execution.objects.count() == 1
+
+
+def test_a_thousand_due_jobs_take_a_handful_of_queries(make_job: MakeJob, django_assert_max_num_queries):
+    for number in range(20):
+        make_job(slug=f"job-{number}", schedule={"every_seconds": 60})
+    with django_assert_max_num_queries(7):
+        assert len(fire_due(EPOCH + 60 * SECOND).execution_ids) == 20
+
+
+def test_the_clock_sees_the_next_firing_and_the_next_retry(make_job: MakeJob):
+    job = make_job(schedule={"every_seconds": 60})
+    seen = glance()
+    assert (seen.next_fire_at, seen.next_retry_at) == (EPOCH + 60 * SECOND, None)
+    assert seen.firing_due
+    delayed = services.run_now(job_environment=job, now=seen.now, delay_seconds=30)
+    seen = glance()
+    assert seen.next_retry_at == delayed.next_attempt_at
+    assert not seen.retry_due
+
+
+def test_a_delayed_execution_is_sent_when_it_is_due_and_only_once(make_job: MakeJob):
+    delayed = services.run_now(job_environment=make_job(), now=EPOCH, delay_seconds=30)
+    assert requeue_due(EPOCH + 29 * SECOND) == []
+    assert requeue_due(EPOCH + 30 * SECOND) == [delayed.pk]
+    assert requeue_due(EPOCH + 30 * SECOND) == []
+
+
+def test_an_id_that_nobody_claimed_is_sent_again_after_a_while(make_job: MakeJob):
+    execution = services.run_now(job_environment=make_job(), now=EPOCH)
+    assert requeue_lost(EPOCH + firing.RESEND_AFTER) == []
+    late = EPOCH + firing.RESEND_AFTER + SECOND
+    assert requeue_lost(late) == [execution.pk]
+    assert requeue_lost(late) == []
+
+
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [
+        (lambda: JobEnvironment.objects.due(EPOCH)[:1000], "job_environment_due"),
+        (lambda: Execution.objects.due_unsent(EPOCH)[:1000], "execution_unsent"),
+        (lambda: Execution.objects.due_unclaimed(EPOCH, sent_before=EPOCH)[:1000], "execution_live"),
+    ],
+)
+def test_the_clocks_queries_use_their_partial_indexes(make_job: MakeJob, query, index):
+    make_job(schedule={"every_seconds": 60})
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+    assert index in query().explain()

@@ -1,0 +1,48 @@
+"""Private directories are private, and a stranger's are refused."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from scheduler_project.embedded.directories import private_directory
+from scheduler_project.supervisor.program import StartError
+
+
+def test_a_new_directory_is_its_owners_alone(tmp_path: Path) -> None:
+    made = private_directory(tmp_path / "data")
+
+    assert stat.S_IMODE(made.stat().st_mode) == 0o700
+
+
+def test_an_existing_directory_keeps_its_mode(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir(mode=0o755)
+
+    private_directory(tmp_path / "data")
+
+    assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o755
+
+
+def test_a_link_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path)
+
+    with pytest.raises(StartError, match="not a link"):
+        private_directory(tmp_path / "link")
+
+
+def test_a_directory_that_anyone_may_write_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data").chmod(0o777)
+
+    with pytest.raises(StartError, match="chmod o-w"):
+        private_directory(tmp_path / "data")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
+def test_a_strangers_directory_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    os.chown(tmp_path / "data", 12345, -1)
+
+    with pytest.raises(StartError, match="belongs to uid 12345"):
+        private_directory(tmp_path / "data")

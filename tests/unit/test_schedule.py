@@ -1,0 +1,114 @@
+"""Schedules: what is understood, what is refused, and when the next occurrence is."""
+
+import datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobs.schedule import Bounded, Interval, Once, ScheduleError, Stretch, parse_schedule
+
+NOW = datetime.datetime(2026, 3, 1, 12, 0, tzinfo=datetime.UTC)
+SECOND = datetime.timedelta(seconds=1)
+
+
+def parse(value, timezone="UTC"):
+    return parse_schedule(value, timezone=timezone, now=NOW, anchor=NOW)
+
+
+def instants(schedule, count, after=NOW):
+    found = []
+    for _ in range(count):
+        after = schedule.next_after(after)
+        found.append(after)
+    return found
+
+
+def test_a_cron_expression_is_read_on_the_wall_clock_of_its_zone():
+    assert parse("30 2 * * *", "Europe/Berlin").next_after(NOW) == datetime.datetime(
+        2026, 3, 2, 1, 30, tzinfo=datetime.UTC
+    )
+
+
+def test_a_cron_expression_follows_daylight_saving_time():
+    before, after = instants(
+        parse("0 9 * * *", "Europe/Berlin"), 2, datetime.datetime(2026, 3, 28, tzinfo=datetime.UTC)
+    )
+    assert (before.hour, after.hour) == (8, 7)
+
+
+def test_an_occurrence_inside_a_repeated_hour_is_later_than_its_start():
+    start = datetime.datetime(2026, 10, 25, 1, 30, 30, tzinfo=datetime.UTC)  # 02:30:30 in Berlin, the second time
+    schedule = parse("*/10 * * * *", "Europe/Berlin")
+    found = instants(schedule, 12, start)
+    assert found == sorted(set(found))
+    assert found[0] > start
+
+
+def test_presets_are_cron_expressions():
+    assert parse("@hourly").normalized == "0 * * * *"
+
+
+def test_now_is_a_one_off_at_the_given_now():
+    assert parse("now") == Once(NOW)
+
+
+def test_a_datetime_without_an_offset_is_wall_clock_time():
+    assert parse("2026-07-01T09:00:00", "Europe/Berlin") == Once(
+        datetime.datetime(2026, 7, 1, 7, 0, tzinfo=datetime.UTC)
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("61 * * * *", "no cron expression"),
+        ("* * * *", "five cron fields"),
+        ("whenever", "five cron fields"),
+        ("0 0 31 2 *", "no cron expression"),
+        ("2026-02-30T00:00:00Z", "ISO 8601"),
+        ({"every_seconds": 0}, "from 1 to"),
+        ({"every_seconds": 1.5}, "whole number"),
+        ({"every_seconds": True}, "whole number"),
+        ({"every_minutes": 5}, "should be a cron expression"),
+        (7, "should be a cron expression"),
+    ],
+)
+def test_what_cannot_be_understood_is_refused_with_what_would_be_right(value, told):
+    with pytest.raises(ScheduleError, match=told):
+        parse(value)
+
+
+@pytest.mark.parametrize("name", ["Berlin", "europe/berlin", "", "localtime", "../../etc/passwd"])
+def test_only_exact_iana_names_are_time_zones(name):
+    with pytest.raises(ScheduleError, match="IANA"):
+        parse("0 0 * * *", name)
+
+
+@given(seconds=st.integers(1, 100_000), offset=st.integers(-1_000_000, 10_000_000))
+def test_an_interval_never_drifts_from_its_anchor(seconds, offset):
+    schedule = Interval(seconds, NOW)
+    found = schedule.next_after(NOW + offset * SECOND)
+    assert found is not None
+    assert found > NOW + offset * SECOND
+    assert (found - NOW) % (seconds * SECOND) == datetime.timedelta(0)
+
+
+@given(seconds=st.integers(1, 500), length=st.integers(0, 5000), offset=st.integers(-100, 5000))
+def test_an_intervals_stretch_is_what_walking_it_finds(seconds, length, offset):
+    schedule = Interval(seconds, NOW)
+    after = NOW + offset * SECOND
+    until = after + length * SECOND
+    walked = []
+    found = schedule.next_after(after)
+    while found <= until:
+        walked.append(found)
+        found = schedule.next_after(found)
+    expected = Stretch(walked[0], walked[-1], len(walked)) if walked else None
+    assert schedule.stretch(after, until) == expected
+
+
+def test_a_bounded_schedule_starts_and_ends():
+    schedule = Bounded(parse("0 * * * *"), NOW + 90 * 60 * SECOND, NOW + 3 * 3600 * SECOND)
+    assert [instant.hour for instant in instants(schedule, 2)] == [14, 15]
+    assert schedule.next_after(NOW + 3 * 3600 * SECOND) is None

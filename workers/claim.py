@@ -1,0 +1,164 @@
+"""Makes pending executions this worker's own: one UPDATE for a batch, then the requests to send."""
+
+import datetime
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from accounts.ids import uuid7
+from jobs.definition import JobDefinition
+from runs.attempts import Attempt, Sent
+from runs.requests import Firing, PreparedRequest
+from workers.delivery.contract import DeliveryRequest, TlsOptions
+
+_RETURNED = """
+    execution.id::text, execution.workspace_id::text, execution.job_id::text, execution.environment_id::text,
+    execution.job_environment_id::text, execution.job_version_id::text, execution.trigger, execution.attempts,
+    execution.scheduled_for, execution.next_attempt_at, clock_timestamp()
+"""
+_CLAIM = """
+    UPDATE runs_execution AS execution
+       SET status = 'running', attempts = execution.attempts + 1,
+           lease_owner = %(owner)s, lease_expires_at = clock_timestamp() + %(lease)s * interval '1 second',
+           started_at = coalesce(execution.started_at, clock_timestamp())
+      FROM (
+          SELECT id FROM runs_execution
+           WHERE {wanted} AND status = 'pending' AND next_attempt_at <= clock_timestamp()
+           ORDER BY {order} LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED
+      ) AS wanted
+     WHERE execution.id = wanted.id
+ RETURNING """
+_CLAIM_IDS = _CLAIM.format(wanted="id = ANY(%(ids)s::uuid[])", order="id") + _RETURNED
+_CLAIM_ANY = _CLAIM.format(wanted="finished_at IS NULL", order="next_attempt_at") + _RETURNED
+_VERSIONS = """
+    SELECT version.id::text, job.slug, version.config
+      FROM jobs_jobversion AS version JOIN jobs_job AS job ON job.id = version.job_id
+     WHERE version.id = ANY(%s::uuid[])
+"""
+_EXTEND = """
+    UPDATE runs_execution SET lease_expires_at = clock_timestamp() + %s * interval '1 second'
+     WHERE id = ANY(%s::uuid[]) AND status = 'running' AND lease_owner = %s
+"""
+_GIVE_BACK = """
+    UPDATE runs_execution
+       SET status = 'pending', attempts = attempts - 1, enqueued_at = NULL, lease_owner = NULL, lease_expires_at = NULL,
+           started_at = CASE WHEN attempts > 1 THEN started_at END
+     WHERE id = ANY(%s::uuid[]) AND status = 'running' AND lease_owner = %s
+"""
+_RELEASE = "UPDATE runs_execution SET enqueued_at = NULL WHERE id = ANY(%s::uuid[]) AND status = 'pending'"
+_REMEMBER = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """An attempt that this worker holds, and the request that it sends.
+
+    `claimed_at` is the database's clock at `claimed_monotonic`, so that every later instant is told on that clock.
+    `queue_ms` is how long the execution had been due.
+    """
+
+    attempt: Attempt
+    request: DeliveryRequest
+    sent: Sent
+    definition: JobDefinition
+    claimed_at: datetime.datetime
+    claimed_monotonic: float
+    queue_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Version:
+    """What is the same for every execution of a version."""
+
+    slug: str
+    definition: JobDefinition
+    prepared: PreparedRequest
+    tls: TlsOptions
+
+    @classmethod
+    def of(cls, slug: str, definition: JobDefinition, user_agent: str) -> "_Version":
+        call = definition.request
+        prepared = PreparedRequest.of(call, user_agent=user_agent)
+        return cls(slug, definition, prepared, TlsOptions(verify=call.tls_verify, ca_cert=call.ca_cert))
+
+
+class Claimer:
+    """Claims for one worker, named by `owner`, on the caller's connection and in its transactions."""
+
+    def __init__(self, *, owner: str, lease_seconds: int, user_agent: str) -> None:
+        self._owner = owner
+        self._lease_seconds = lease_seconds
+        self._user_agent = user_agent
+        self._versions: dict[str, _Version] = {}
+
+    def claim(self, connection: Any, ids: Sequence[str], *, limit: int) -> list[Claimed]:
+        """Claim those of `ids` that are pending and due. An id that is neither is somebody else's: no error."""
+        return self._claim(connection, _CLAIM_IDS, limit=limit, ids=list(ids))
+
+    def claim_any(self, connection: Any, *, limit: int) -> list[Claimed]:
+        """Claim whatever is due, the longest due first: for an idle worker whose messages may be lost."""
+        return self._claim(connection, _CLAIM_ANY, limit=limit)
+
+    def extend(self, connection: Any, execution_ids: Sequence[str]) -> None:
+        """Renew the leases of what this worker holds."""
+        with connection, connection.cursor() as cursor:
+            cursor.execute(_EXTEND, [self._lease_seconds, list(execution_ids), self._owner])
+
+    def give_back(self, connection: Any, execution_ids: Sequence[str]) -> int:
+        """running -> pending for attempts whose request was never sent, as if they had not been claimed."""
+        with connection, connection.cursor() as cursor:
+            cursor.execute(_GIVE_BACK, [list(execution_ids), self._owner])
+            return int(cursor.rowcount)
+
+    def release(self, connection: Any, execution_ids: Sequence[str]) -> None:
+        """Tell the clock that these ids are not on their way any more, so that it sends those still pending at once."""
+        with connection, connection.cursor() as cursor:
+            cursor.execute(_RELEASE, [list(execution_ids)])
+
+    def _claim(self, connection: Any, statement: str, *, limit: int, ids: list[str] | None = None) -> list[Claimed]:
+        with connection, connection.cursor() as cursor:
+            cursor.execute(statement, {"ids": ids, "owner": self._owner, "lease": self._lease_seconds, "limit": limit})
+            claimed_monotonic = time.monotonic()
+            rows = cursor.fetchall()
+            versions = self._versions_of(cursor, {row[5] for row in rows})
+        return [self._claimed(row, versions[row[5]], claimed_monotonic) for row in rows]
+
+    def _versions_of(self, cursor: Any, ids: set[str]) -> dict[str, _Version]:
+        missing = ids - self._versions.keys()
+        if missing:
+            while len(self._versions) > _REMEMBER:
+                self._versions.pop(next(iter(self._versions)))
+            cursor.execute(_VERSIONS, [list(missing)])
+            for key, slug, config in cursor.fetchall():
+                self._versions[key] = _Version.of(slug, JobDefinition.of(config), self._user_agent)
+        return self._versions
+
+    def _claimed(self, row: tuple[Any, ...], version: _Version, claimed_monotonic: float) -> Claimed:
+        *held, scheduled_for, next_attempt_at, claimed_at = row
+        run_id = uuid7()
+        attempt = Attempt(str(run_id), self._owner, *held)
+        call = version.definition.request
+        firing = Firing(attempt.execution_id, version.slug, attempt.number, scheduled_for)
+        return Claimed(
+            attempt=attempt,
+            request=DeliveryRequest(
+                run_id=run_id,
+                execution_id=UUID(attempt.execution_id),
+                attempt=attempt.number,
+                workspace_id=UUID(attempt.workspace_id),
+                method=call.method,
+                url=call.url,
+                headers=version.prepared.headers_for(firing),
+                body=call.body,
+                timeout_seconds=call.timeout_seconds,
+                tls=version.tls,
+                success_statuses=version.definition.success_statuses,
+            ),
+            sent=version.prepared.sent_for(firing),
+            definition=version.definition,
+            claimed_at=claimed_at,
+            claimed_monotonic=claimed_monotonic,
+            queue_ms=max(0, round((claimed_at - next_attempt_at).total_seconds() * 1000)),
+        )

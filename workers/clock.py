@@ -1,0 +1,90 @@
+"""The clock that every beat runs: fires what is due, requeues what waits, reaps what a dead worker held.
+
+All instants are the database's, so that a beat whose own clock is wrong neither fires early nor late.
+"""
+
+import concurrent.futures
+import datetime
+import random
+import time
+import uuid
+
+import structlog
+
+from runs.firing import BATCH, fire_due, glance, requeue_due, requeue_lost
+from runs.queue import enqueue
+from runs.reaping import reap_expired, seconds_since_database_start
+
+log = structlog.get_logger(__name__)
+
+MAX_SLEEP_SECONDS = 0.5
+#: Something due may be locked by another beat or by an edit; it is looked at again this soon.
+MIN_SLEEP_SECONDS = 0.005
+SWEEP_SECONDS = 5.0
+_MAX_BATCHES = 20
+_MAX_UNSENT = 50
+
+
+class Clock:
+    """One beat's part of the firing. `lease_seconds` sets the heartbeat period that reaping waits after an outage."""
+
+    def __init__(self, *, lease_seconds: int, user_agent: str) -> None:
+        self._heartbeat_seconds = lease_seconds / 3
+        self._user_agent = user_agent
+        self._chance = random.Random()  # noqa: S311 - jitter
+        self._sender = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="sender")
+        self._unsent: set[concurrent.futures.Future[int]] = set()
+        self._sweep_at = 0.0
+        self._ticked_at = time.monotonic()
+        self._trusted_from = self._ticked_at + self._heartbeat_seconds
+
+    def tick(self) -> float:
+        """Do all that is due. Returns the seconds to sleep until something is, at most half a second."""
+        started = time.monotonic()
+        if started - self._ticked_at > self._heartbeat_seconds:
+            self.distrust_leases()  # This process was stopped, or the database was: workers may just be coming back.
+        self._ticked_at = started
+        seen = glance()
+        if seen.firing_due:
+            self._fire(seen.now)
+        if seen.retry_due:
+            self._send(requeue_due(seen.now))
+        if started >= self._sweep_at:
+            self._sweep_at = started + SWEEP_SECONDS
+            self._sweep()
+        if seen.firing_due or seen.retry_due:
+            seen = glance()
+        return min(MAX_SLEEP_SECONDS, max(MIN_SLEEP_SECONDS, seen.seconds_to_next))
+
+    def distrust_leases(self) -> None:
+        """Reap nothing for a heartbeat period: after an outage a lease may have expired for want of a database."""
+        self._trusted_from = time.monotonic() + self._heartbeat_seconds
+
+    def stop(self) -> None:
+        """Send what is still to be sent, then end."""
+        self._sender.shutdown(wait=True)
+
+    def _fire(self, now: datetime.datetime) -> None:
+        for _ in range(_MAX_BATCHES):
+            fired = fire_due(now)
+            self._send(fired.execution_ids)
+            if fired.missed:
+                log.warning("occurrences_missed", count=fired.missed)
+            if fired.due < BATCH:
+                return
+
+    def _sweep(self) -> None:
+        """The slower rounds: messages that were lost, and leases that expired."""
+        seen = glance()
+        self._send(requeue_lost(seen.now))
+        if time.monotonic() < self._trusted_from or seconds_since_database_start() < self._heartbeat_seconds:
+            return
+        reaped = reap_expired(user_agent=self._user_agent, chance=self._chance)
+        if reaped:
+            log.warning("executions_reaped", count=reaped)
+
+    def _send(self, ids: list[uuid.UUID]) -> None:
+        """Enqueue beside the clock: a Redis that hangs must not make anything fire late."""
+        self._unsent = {future for future in self._unsent if not future.done()}
+        if ids and len(self._unsent) < _MAX_UNSENT:
+            self._unsent.add(self._sender.submit(enqueue, ids))

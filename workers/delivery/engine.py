@@ -1,0 +1,319 @@
+"""The delivery engine: one thread that drives up to a thousand HTTP exchanges at once.
+
+libcurl's multi interface says which sockets it waits for and when it wants to be called; epoll does the waiting. The
+cost of a turn follows from what happened, not from how many exchanges are under way. The thread waits for nothing but
+epoll, and what the network does never raises: it becomes a `DeliveryResult`.
+"""
+
+import logging
+import os
+import select
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import lru_cache, partial
+from uuid import UUID
+
+import pycurl
+
+from jobs.egress import EgressPolicy, Target
+from runs.failures import FailureReason
+from workers.delivery.connections import Connections
+from workers.delivery.contract import DeliveryRequest, DeliveryResult, InFlight
+from workers.delivery.guard import judge
+from workers.delivery.transfer import Transfer, not_sent
+from workers.delivery.wire import InvalidRequest
+
+logger = logging.getLogger(__name__)
+
+#: Exchanges started, and sockets served, before the loop looks at the other: neither starves the other.
+STARTS_PER_TURN = 100
+EVENTS_PER_TURN = 500
+IDLE_SECONDS = 5.0
+
+_INTEREST = {
+    pycurl.POLL_IN: select.EPOLLIN,
+    pycurl.POLL_OUT: select.EPOLLOUT,
+    pycurl.POLL_INOUT: select.EPOLLIN | select.EPOLLOUT,
+}
+
+#: epoll's event bits, as a number below 32, in libcurl's terms.
+_HAPPENED = [
+    (pycurl.CSELECT_IN if bits & select.EPOLLIN else 0)
+    | (pycurl.CSELECT_OUT if bits & select.EPOLLOUT else 0)
+    | (pycurl.CSELECT_ERR if bits & (select.EPOLLERR | select.EPOLLHUP) else 0)
+    for bits in range(32)
+]
+
+
+class EngineStopped(RuntimeError):  # noqa: N818 - a state, not a fault
+    """The engine takes no more requests."""
+
+
+class DeliveryEngine:
+    """Takes requests, makes the exchanges, hands each result to `on_result` on its own thread.
+
+    `on_result` must be quick and must not block. `submit`, `abort`, `in_flight`, `stop` and the counters may be
+    called from any thread.
+    """
+
+    def __init__(
+        self,
+        *,
+        policy: EgressPolicy,
+        on_result: Callable[[DeliveryResult], None],
+        max_in_flight: int = 1000,
+        user_agent: str = "Hourhand",
+    ) -> None:
+        self._on_result = on_result
+        self._max_in_flight = max_in_flight
+        self._judge = lru_cache(maxsize=4096)(partial(judge, policy))
+        self._inbox: deque[DeliveryRequest] = deque()  # written by any thread
+        self._aborts: deque[UUID] = deque()
+        self._gate = threading.Lock()  # between submit and stop; the engine's own thread never takes it
+        self._stop_at: float | None = None
+        self._ended = threading.Event()
+        self._queue: deque[DeliveryRequest] = deque()  # the rest is the engine thread's alone
+        self._active: set[Transfer] = set()
+        self._make_transfer = partial(Transfer, policy, Connections(), user_agent)
+        self._pool: list[Transfer] = []
+        self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._epoll = select.epoll()
+        self._epoll.register(self._wake_fd, select.EPOLLIN)
+        self._interest: dict[int, int] = {}
+        self._call_at: float | None = None
+        self._multi = pycurl.CurlMulti()
+        self._multi.setopt(pycurl.M_MAXCONNECTS, max_in_flight)
+        self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._on_socket)
+        self._multi.setopt(pycurl.M_TIMERFUNCTION, self._on_timer)
+        self._thread = threading.Thread(target=self._run, name="delivery-engine", daemon=True)
+
+    # -- for other threads
+    # ----------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the engine's thread."""
+        self._thread.start()
+
+    def submit(self, requests: Iterable[DeliveryRequest]) -> None:
+        """Queue `requests`. Returns at once, however many there are. Raises EngineStopped once `stop` was called."""
+        batch = list(requests)
+        with self._gate:
+            if self._stop_at is not None:
+                raise EngineStopped("the delivery engine is stopping")
+            self._inbox.extend(batch)
+        self._wake()
+
+    def abort(self, execution_id: UUID) -> bool:
+        """Cancel that execution's exchange, queued or under way; its result is `aborted`. False where there is none."""
+        held = [transfer.request for transfer in list(self._active)] + list(self._queue) + list(self._inbox)
+        if all(request.execution_id != execution_id for request in held):
+            return False
+        self._aborts.append(execution_id)
+        self._wake()
+        return True
+
+    def in_flight(self) -> list[InFlight]:
+        """A snapshot of the exchanges that are under way."""
+        return [
+            InFlight(
+                transfer.request.execution_id,
+                transfer.request.attempt,
+                transfer.target.host,
+                transfer.started_monotonic,
+            )
+            for transfer in list(self._active)
+        ]
+
+    def stop(self, *, grace_seconds: float) -> list[DeliveryRequest]:
+        """Take no more, let what is under way end for `grace_seconds`, report the rest as `worker_lost`.
+
+        Returns the requests that were never sent; each other one's result has been handed over by then.
+        """
+        with self._gate:
+            self._stop_at = time.monotonic() + grace_seconds
+        if self._thread.is_alive():
+            self._wake()
+            self._ended.wait()
+        unsent = [*self._queue, *self._inbox]
+        self._queue.clear()
+        self._inbox.clear()
+        return unsent
+
+    @property
+    def in_flight_count(self) -> int:
+        """Exchanges under way."""
+        return len(self._active)
+
+    @property
+    def queued_count(self) -> int:
+        """Requests that wait for a place."""
+        return len(self._inbox) + len(self._queue)
+
+    @property
+    def free(self) -> int:
+        """How many more requests would be started at once."""
+        return max(0, self._max_in_flight - self.in_flight_count - self.queued_count)
+
+    def _wake(self) -> None:
+        os.eventfd_write(self._wake_fd, 1)
+
+    # -- the loop
+    # -------------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        logger.info("delivery.engine_started", extra={"max_in_flight": self._max_in_flight})
+        while not self._finished():
+            try:
+                self._turn()
+            except Exception:
+                logger.exception("delivery.turn_failed")
+                time.sleep(0.01)  # a fault that comes again at once must not take a whole core
+        for transfer in list(self._active):
+            self._end(
+                transfer, transfer.give_up(FailureReason.WORKER_LOST, "the worker stopped before the answer came")
+            )
+        logger.info("delivery.engine_stopped")
+        self._ended.set()
+        self._close()
+
+    def _finished(self) -> bool:
+        return self._stop_at is not None and (not self._active or time.monotonic() >= self._stop_at)
+
+    def _turn(self) -> None:
+        self._take_in()
+        self._start_queued()
+        for fd, happened in self._epoll.poll(self._wait_seconds(), EVENTS_PER_TURN):
+            if fd == self._wake_fd:
+                os.eventfd_read(fd)
+            elif fd in self._interest:  # else closed by an earlier event of this same turn
+                self._multi.socket_action(fd, _HAPPENED[happened & 31])
+        if self._call_at is not None and time.monotonic() >= self._call_at:
+            self._call_libcurl()
+        self._collect()
+
+    def _take_in(self) -> None:
+        inbox = self._inbox
+        while inbox:
+            self._queue.append(inbox.popleft())
+        while self._aborts:
+            self._abort(self._aborts.popleft())
+
+    def _start_queued(self) -> None:
+        if self._stop_at is not None:
+            return
+        started = 0
+        while self._queue and len(self._active) < self._max_in_flight and started < STARTS_PER_TURN:
+            self._begin(self._queue.popleft())
+            started += 1
+        if started:
+            self._call_libcurl()
+            self._collect()  # some are over at once: refused, or answered within the call
+
+    def _begin(self, request: DeliveryRequest) -> None:
+        """Hand `request` to libcurl, or report at once why it cannot be sent."""
+        target = self._judge(request.url)
+        if not isinstance(target, Target):
+            self._report(not_sent(request, target[0] or FailureReason.UNKNOWN, target[1] or ""))
+            return
+        try:
+            transfer = self._pool.pop() if self._pool else self._make_transfer()
+            transfer.prepare(request, target)
+            self._multi.add_handle(transfer.curl)
+        except InvalidRequest as invalid:
+            self._pool.append(transfer)
+            self._report(not_sent(request, FailureReason.INVALID_URL, str(invalid)))
+        except Exception as error:
+            logger.exception("delivery.begin_failed", extra={"execution_id": str(request.execution_id)})
+            self._report(not_sent(request, FailureReason.UNKNOWN, f"could not be sent: {error}"))
+        else:
+            self._active.add(transfer)
+
+    def _wait_seconds(self) -> float:
+        if self._queue and len(self._active) < self._max_in_flight and self._stop_at is None:
+            return 0.0
+        now = time.monotonic()
+        wait_until = now + IDLE_SECONDS
+        if self._call_at is not None:
+            wait_until = min(wait_until, self._call_at)
+        if self._stop_at is not None:
+            wait_until = min(wait_until, self._stop_at)
+        return max(0.0, wait_until - now)
+
+    def _call_libcurl(self) -> None:
+        self._call_at = None
+        self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
+
+    def _collect(self) -> None:
+        """Report the exchanges that ended."""
+        waiting = 1
+        while waiting:
+            waiting, complete, failed = self._multi.info_read()
+            for curl in complete:
+                self._conclude(curl.transfer, pycurl.E_OK, "")
+            for curl, code, message in failed:
+                self._conclude(curl.transfer, code, message)
+
+    def _conclude(self, transfer: Transfer, code: int, message: str) -> None:
+        if transfer.stale:
+            self._multi.remove_handle(transfer.curl)
+            transfer.rewind()
+            self._multi.add_handle(transfer.curl)
+            return
+        try:
+            result = transfer.finish(code, message)
+        except Exception as error:
+            logger.exception("delivery.finish_failed", extra={"execution_id": str(transfer.request.execution_id)})
+            result = not_sent(transfer.request, FailureReason.UNKNOWN, f"the result could not be read: {error}")
+        self._end(transfer, result)
+
+    def _end(self, transfer: Transfer, result: DeliveryResult) -> None:
+        self._multi.remove_handle(transfer.curl)
+        self._active.discard(transfer)
+        transfer.release()
+        if transfer.pooled:
+            self._pool.append(transfer)
+        else:
+            transfer.curl.close()
+        self._report(result)
+
+    def _report(self, result: DeliveryResult) -> None:
+        try:
+            self._on_result(result)
+        except Exception:
+            logger.exception("delivery.on_result_failed", extra={"execution_id": str(result.request.execution_id)})
+
+    def _abort(self, execution_id: UUID) -> None:
+        error = "canceled"
+        for transfer in [one for one in self._active if one.request.execution_id == execution_id]:
+            self._end(transfer, transfer.give_up(FailureReason.UNKNOWN, error, aborted=True))
+        for request in [one for one in self._queue if one.execution_id == execution_id]:
+            self._queue.remove(request)
+            self._report(not_sent(request, FailureReason.UNKNOWN, error, aborted=True))
+
+    def _close(self) -> None:
+        """Give everything back. libcurl waits here for names that are still being resolved, which may take seconds."""
+        self._pool.clear()
+        self._multi.close()
+        self._epoll.close()
+
+    # -- libcurl's callbacks
+    # --------------------------------------------------------------------------------------------
+
+    def _on_socket(self, what: int, fd: int, _multi: object, _assigned: object) -> None:
+        known = self._interest
+        if what == pycurl.POLL_REMOVE:
+            if known.pop(fd, None) is not None:
+                with suppress(OSError):  # closed already, and so gone from epoll
+                    self._epoll.unregister(fd)
+        elif fd not in known:
+            self._epoll.register(fd, _INTEREST[what])
+            known[fd] = what
+        elif known[fd] != what:
+            self._epoll.modify(fd, _INTEREST[what])
+            known[fd] = what
+
+    def _on_timer(self, milliseconds: int) -> None:
+        self._call_at = time.monotonic() + milliseconds / 1000 if milliseconds >= 0 else None

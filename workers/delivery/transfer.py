@@ -1,0 +1,299 @@
+"""One libcurl easy handle and the exchange it carries: options, callbacks, bounded capture.
+
+A handle outlives its exchange: it goes back to the engine's pool with its options in place, so that the next exchange
+sets only what differs. Callbacks cost a hand-over of the interpreter lock each; there are as few as the work needs.
+"""
+
+import socket
+import time
+
+import certifi
+import pycurl
+
+from jobs.egress import EgressPolicy, Refusal, Target
+from runs.failures import FailureReason
+from workers.delivery.connections import Connections
+from workers.delivery.contract import DEFAULT_TLS, DeliveryRequest, DeliveryResult, Response, Timings
+from workers.delivery.guard import blocked
+from workers.delivery.outcome import E_TOO_LARGE, Outcome, by_code, by_status
+from workers.delivery.wire import METHODS, Head, InvalidRequest, header_lines, parse_head
+
+KEPT_BODY_BYTES = 64 * 1024
+READ_BODY_BYTES = 1024 * 1024
+
+#: A connection idle for longer is not used again. Node and Apache close theirs after 5 s; a request that crosses such a
+#: close on the wire may or may not have been served, and would have to be given up (see `Transfer._on_request`).
+MAX_IDLE_SECONDS = 4
+#: However busy, a connection ends some time, so that a host that moved to another address is followed.
+MAX_CONNECTION_SECONDS = 300
+
+_GO_ON = int(pycurl.PREREQFUNC_OK)
+_ABORT = int(pycurl.PREREQFUNC_ABORT)
+_NO_SOCKET = int(pycurl.SOCKET_BAD)
+
+_BODILESS = frozenset({"GET", "DELETE", "OPTIONS"})
+
+
+class Transfer:
+    """A reusable easy handle with what the current exchange has brought so far."""
+
+    def __init__(self, policy: EgressPolicy, connections: Connections, user_agent: str) -> None:
+        self._policy = policy
+        self._connections = connections
+        self._file_numbers: list[int] = []
+        self._lines: list[bytes] = []
+        self._chunks: list[bytes] = []
+        self._framing = ""
+        self._timeout_ms = 0
+        self.pooled = True
+        self._clear()
+        self.curl = pycurl.Curl()
+        self.curl.transfer = self
+        self._set_constants(user_agent)
+
+    def _clear(self) -> None:
+        self._lines.clear()
+        self._chunks.clear()
+        self._body_bytes = 0
+        self._sends = 0
+        self._remote_ip: str | None = None
+        self._refused: tuple[str, Refusal] | None = None
+        self._file_numbers.clear()
+        self._cut = False
+        self.stale = False
+        self._resend_refused = False
+        self._fault: str | None = None
+
+    def _set_constants(self, user_agent: str) -> None:
+        """What no exchange changes: nothing from the environment, no redirects, cookies, credentials or other
+        schemes.
+        """
+        for option, value in (
+            (pycurl.NOSIGNAL, 1),
+            (pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS),
+            (pycurl.FOLLOWLOCATION, 0),
+            (pycurl.PROXY, ""),
+            (pycurl.NOPROXY, "*"),
+            (pycurl.NETRC, pycurl.NETRC_IGNORED),
+            (pycurl.PATH_AS_IS, 1),
+            (pycurl.ENCODING, "gzip, deflate, br"),
+            (pycurl.USERAGENT, user_agent),
+            (pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_2TLS),
+            (pycurl.CAINFO, certifi.where()),
+            (pycurl.TCP_KEEPALIVE, 1),
+            (pycurl.MAXAGE_CONN, MAX_IDLE_SECONDS),
+            (pycurl.MAXLIFETIME_CONN, MAX_CONNECTION_SECONDS),
+            # libcurl itself ends an answer at 300 KB or 5,000 lines of headers, interim ones and trailers included.
+            (pycurl.HEADERFUNCTION, self._lines.append),
+            (pycurl.WRITEFUNCTION, self._on_body),
+            (pycurl.OPENSOCKETFUNCTION, self._on_dial),
+            (pycurl.SOCKOPTFUNCTION, self._on_opened),
+            (pycurl.PREREQFUNCTION, self._on_request),
+        ):
+            self.curl.setopt(option, value)
+
+    # -- before -------------------------------------------------------------------------------------------------------
+
+    def prepare(self, request: DeliveryRequest, target: Target) -> None:
+        """Set the handle up for `request`. Raises InvalidRequest for what HTTP cannot carry."""
+        self.request = request
+        self.target = target
+        curl = self.curl
+        if request.method not in METHODS:
+            raise InvalidRequest(f"the method {request.method[:20]!r} is not supported")
+        body = request.body if request.body is not None or request.method in _BODILESS else b""
+        if request.method == "HEAD":
+            if body:
+                raise InvalidRequest("a HEAD request carries no body")
+            body = None
+        curl.setopt(pycurl.HTTPHEADER, header_lines(request.headers, body))
+        curl.setopt(pycurl.URL, request.url)
+        self._frame(request.method, body)
+        timeout_ms = max(1, int(request.timeout_seconds * 1000))
+        if timeout_ms != self._timeout_ms:
+            curl.setopt(pycurl.TIMEOUT_MS, timeout_ms)
+            self._timeout_ms = timeout_ms
+        if request.tls != DEFAULT_TLS:
+            self._set_tls(verify=request.tls.verify, ca_cert=request.tls.ca_cert)
+        self.started_monotonic = time.monotonic()
+
+    def _frame(self, method: str, body: bytes | None) -> None:
+        """Method and body. A framing is one of a method without a body, HEAD, or a method with one."""
+        curl = self.curl
+        framing = f"{method} body" if body is not None else method
+        if framing != self._framing:
+            if body is None:
+                curl.setopt(pycurl.HTTPGET, 1)
+            curl.setopt(pycurl.NOBODY, int(method == "HEAD"))
+            curl.setopt(pycurl.CUSTOMREQUEST, method)
+            self._framing = framing
+        if body is not None:
+            curl.setopt(pycurl.POSTFIELDS, body)
+
+    def _set_tls(self, *, verify: bool, ca_cert: str | None) -> None:
+        """Options that only some jobs use. libcurl keeps connections made with them apart; the handle is not used
+        again.
+        """
+        self.pooled = False
+        self.curl.setopt(pycurl.SSL_VERIFYPEER, int(verify))
+        self.curl.setopt(pycurl.SSL_VERIFYHOST, 2 if verify else 0)
+        if ca_cert is not None:
+            self.curl.setopt(pycurl.CAINFO_BLOB, ca_cert.encode())
+
+    # -- libcurl's callbacks: never raise, a fault ends this transfer only
+    # ----------------------------------------------
+
+    def _on_body(self, chunk: bytes) -> int | None:
+        """Keep the first part, count the rest, and cut the transfer once enough was read. Any size but its own cuts."""
+        if self._body_bytes < KEPT_BODY_BYTES:
+            self._chunks.append(chunk)
+        self._body_bytes += len(chunk)
+        if self._body_bytes > READ_BODY_BYTES:
+            self._cut = True
+            return -1
+        return None
+
+    def _on_dial(self, _purpose: int, address: tuple[int, int, int, tuple[str, int]]) -> socket.socket | int:
+        """The guard: sees each address after DNS and before a packet leaves; refusing costs this address only."""
+        try:
+            family, kind, protocol, place = address
+            refusal = self._policy.refusal(place[0], self.target.host)
+            if refusal is not None:
+                self._refused = (place[0], refusal)
+                return _NO_SOCKET
+            opened = socket.socket(family, kind, protocol)
+        except Exception as error:  # libcurl would print it and go on
+            self._fault = f"could not open a socket: {error}"
+            return _NO_SOCKET
+        return opened
+
+    def _on_opened(self, file_number: int, _purpose: int) -> int:
+        """Learn the number of the socket that libcurl will use: its own copy of the one that `_on_dial` gave it."""
+        self._file_numbers.append(file_number)
+        return int(pycurl.SOCKOPT_OK)
+
+    def _on_request(self, remote_ip: str, local_ip: str, remote_port: int, local_port: int) -> int:
+        """Connected, and about to send. A kept connection that the other side has closed is left, with nothing sent.
+
+        Where that shows only after sending, libcurl would send again, whether or not the request was served. One run
+        is one exchange: that is refused, and a retry is left to the job's policy. HTTP/2 servers say which requests
+        they did not serve, and telling clients to move on is ordinary life there: libcurl may repeat those.
+        """
+        self._sends += 1
+        self._remote_ip = remote_ip
+        endpoints = (remote_ip, local_ip, remote_port, local_port)
+        if self._sends > 1 and not self._connections.is_multiplexed(self.target.origin):
+            self._resend_refused = True
+        elif self._file_numbers:
+            self._connections.connected(endpoints, self._file_numbers)
+        elif self._connections.closed_by_peer(endpoints):
+            self.stale = True
+        else:
+            return _GO_ON
+        return _ABORT if self.stale or self._resend_refused else _GO_ON
+
+    # -- after --------------------------------------------------------------------------------------------------------
+
+    def finish(self, code: int, message: str) -> DeliveryResult:
+        """The result of the exchange that libcurl ended with `code` (0: complete)."""
+        head = parse_head(self._lines)
+        if head is not None and head.http_version == "2":
+            self._connections.speaks_http2(self.target.origin)
+        reason, error = self._outcome(code, message, head)
+        return self._result(reason, error, head, complete=code == pycurl.E_OK and head is not None and head.ended)
+
+    def give_up(self, reason: FailureReason, error: str, *, aborted: bool = False) -> DeliveryResult:
+        """The result of an exchange that the engine ended before libcurl did."""
+        return self._result(reason, error, parse_head(self._lines), complete=False, aborted=aborted)
+
+    def rewind(self) -> None:
+        """Forget an attempt that sent nothing, so that the same exchange can be tried on another connection."""
+        self._clear()
+
+    def release(self) -> None:
+        """Let go of the exchange, so that a pooled handle holds no body in memory."""
+        if self.request.body and len(self.request.body) > KEPT_BODY_BYTES:
+            self.curl.setopt(pycurl.POSTFIELDS, b"")
+        self._clear()
+
+    def _outcome(self, code: int, message: str, head: Head | None) -> Outcome:
+        if self._fault is not None:
+            return FailureReason.UNKNOWN, self._fault
+        if self._refused is not None and not self._file_numbers:
+            return blocked(self.target, *self._refused)
+        if self._resend_refused:
+            return FailureReason.CONNECTION_ERROR, "the connection was closed before an answer came"
+        if head is not None and (head.ended or code in _ANSWERED) and (code in _COMPLETE or self._cut):
+            return by_status(head.status_code, self.request.success_statuses)
+        if code == pycurl.E_OK:
+            return FailureReason.CONNECTION_ERROR, "the connection was closed before the answer was complete"
+        return by_code(
+            code,
+            message,
+            target=self.target,
+            timeout_seconds=self.request.timeout_seconds,
+            os_errno=self.curl.getinfo(pycurl.OS_ERRNO),
+        )
+
+    def _result(
+        self,
+        reason: FailureReason | None,
+        error: str | None,
+        head: Head | None,
+        *,
+        complete: bool,
+        aborted: bool = False,
+    ) -> DeliveryResult:
+        finished = time.monotonic()
+        return DeliveryResult(
+            self.request,
+            reason,
+            error,
+            self._response(head, complete=complete) if head is not None else None,
+            self._remote_ip or (self.curl.getinfo(pycurl.PRIMARY_IP) if self._file_numbers else None) or None,
+            self._timings(finished - self.started_monotonic),
+            self.started_monotonic,
+            finished,
+            aborted,
+        )
+
+    def _response(self, head: Head, *, complete: bool) -> Response:
+        body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        truncated = not complete or self._body_bytes > KEPT_BODY_BYTES
+        return Response(
+            head.status_code, head.headers, body[:KEPT_BODY_BYTES], self._body_bytes, truncated, head.http_version
+        )
+
+    def _timings(self, total_seconds: float) -> Timings:
+        info = self.curl.getinfo
+        first_byte_ms = _ms(info(pycurl.STARTTRANSFER_TIME_T)) if self._lines else None
+        total_ms = round(total_seconds * 1000)
+        if self._sends and not self._file_numbers:
+            return Timings(None, None, None, first_byte_ms, total_ms)
+        lookup, connect, tls = (
+            info(option) for option in (pycurl.NAMELOOKUP_TIME_T, pycurl.CONNECT_TIME_T, pycurl.APPCONNECT_TIME_T)
+        )
+        return Timings(
+            _ms(lookup) if lookup and self.target.address is None else None,
+            _ms(connect - lookup) if connect else None,
+            _ms(tls - connect) if tls and connect else None,
+            first_byte_ms,
+            total_ms,
+        )
+
+
+#: libcurl gave up on what came with the answer, not on the answer: too many headers or trailers, or a coding it can't
+#: undo.
+_ANSWERED = frozenset({E_TOO_LARGE, pycurl.E_BAD_CONTENT_ENCODING})
+_COMPLETE = _ANSWERED | {pycurl.E_OK}
+
+
+def _ms(microseconds: int) -> int:
+    return (microseconds + 500) // 1000
+
+
+def not_sent(request: DeliveryRequest, reason: FailureReason, error: str, *, aborted: bool = False) -> DeliveryResult:
+    """The result of a request that never reached libcurl."""
+    now = time.monotonic()
+    nothing = Timings(None, None, None, None, None)
+    return DeliveryResult(request, reason, error, None, None, nothing, now, now, aborted, sent=False)

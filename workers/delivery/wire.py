@@ -1,0 +1,130 @@
+"""The text of HTTP: header lines to send, and the head of an answer from the lines that libcurl hands over. Pure."""
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+MAX_HEADER_LINES = 200
+MAX_HEADER_BYTES = 64 * 1024
+
+#: From this size on libcurl would ask "Expect: 100-continue" and wait for leave to send the body.
+EXPECT_THRESHOLD_BYTES = 1_000_000
+
+#: What only the engine, or nobody, may say about a connection or a message's framing (RFC 9110 section 7.6.1, RFC
+#: 9112).
+ENGINE_HEADERS = frozenset(
+    {
+        "host",
+        "content-length",
+        "transfer-encoding",
+        "accept-encoding",
+        "connection",
+        "proxy-connection",
+        "keep-alive",
+        "expect",
+        "te",
+        "trailer",
+        "upgrade",
+        "http2-settings",
+    }
+)
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
+_BLANK = (b"\r\n", b"\n")
+_NOT_IN_A_VALUE = ("\n", "\r", "\0")
+
+#: Header lines up to this length are parsed once and remembered: most answers repeat most of theirs.
+REMEMBERED_LINE_BYTES = 256
+
+
+class InvalidRequest(ValueError):  # noqa: N818 - it names what is wrong, as the failure reason does
+    """The request cannot be sent as it is; the text says why."""
+
+
+class Head(NamedTuple):
+    """The status line and headers of the final answer. `headers`: lower-case names, repeated ones joined. `ended`: by a
+    blank line, and not by the end of the connection."""
+
+    status_code: int
+    http_version: str
+    headers: dict[str, str]
+    ended: bool
+
+
+def header_lines(headers: Sequence[tuple[str, str]], body: bytes | None) -> Sequence[str | bytes]:
+    """The header list for libcurl: those given, and a line `Name:` for each one it would otherwise add by itself."""
+    lines = [f"{name}: {value}" if value else f"{name};" for name, value in headers]
+    whole = "\t".join(lines)
+    if any(character in whole for character in _NOT_IN_A_VALUE):
+        raise InvalidRequest("a header holds a line break or a NUL character")
+    lines += _withheld(tuple([name for name, _ in headers]), body is not None)
+    if body is not None and len(body) >= EXPECT_THRESHOLD_BYTES:
+        lines.append("Expect:")
+    return lines if whole.isascii() else [line.encode() for line in lines]
+
+
+@lru_cache(maxsize=4096)
+def _withheld(names: tuple[str, ...], has_body: bool) -> tuple[str, ...]:
+    """The lines that keep libcurl from adding headers of its own. Raises InvalidRequest for a name not to be sent."""
+    lower = set()
+    for name in names:
+        if not _TOKEN.fullmatch(name):
+            raise InvalidRequest(f"{name[:80]!r} is not a valid header name")
+        if name.lower() in ENGINE_HEADERS:
+            raise InvalidRequest(f"the header {name} cannot be set")
+        lower.add(name.lower())
+    defaults = ("accept", "content-type") if has_body else ("accept",)
+    return tuple(f"{default}:" for default in defaults if default not in lower)
+
+
+def parse_head(lines: Sequence[bytes]) -> Head | None:
+    """The final answer's head; None when none came. Interim (1xx) heads before it, trailers after it are left out."""
+    start = 0
+    while start < len(lines) and lines[start].startswith(b"HTTP/"):
+        status_code = _status(lines[start])
+        if status_code >= 200 or status_code == 101:  # noqa: PLR2004 - RFC 9110 section 15.2
+            version = lines[start].split(None, 1)[0][5:].decode("latin-1")
+            ended = lines[-1] in _BLANK or any(line in _BLANK for line in lines[start:])
+            return Head(status_code, version, _headers(lines, start + 1), ended)
+        start = _after_blank(lines, start + 1)
+    return None
+
+
+def _status(line: bytes) -> int:
+    parts = line.split(None, 2)
+    return int(parts[1]) if len(parts) > 1 and parts[1].isdigit() else 0
+
+
+def _after_blank(lines: Sequence[bytes], start: int) -> int:
+    for index in range(start, len(lines)):
+        if lines[index] in _BLANK:
+            return index + 1
+    return len(lines)
+
+
+def _headers(lines: Sequence[bytes], start: int) -> dict[str, str]:
+    """The headers from `lines[start]` to the blank line, as far as the limits allow."""
+    headers: dict[str, str] = {}
+    left_bytes = MAX_HEADER_BYTES
+    for line in lines[start : start + MAX_HEADER_LINES]:
+        length = len(line)
+        left_bytes -= length
+        field = _remembered_field(line) if length <= REMEMBERED_LINE_BYTES else _field(line)
+        if field is None or left_bytes < 0:
+            break
+        name, value = field
+        if name in headers:
+            value = f"{headers[name]}\n{value}" if name == "set-cookie" else f"{headers[name]}, {value}"
+        headers[name] = value
+    return headers
+
+
+def _field(line: bytes) -> tuple[str, str] | None:
+    """Name, in lower case, and value of a header line; None for the blank one. Latin-1, as no octet is lost in it."""
+    name, colon, value = line.decode("latin-1").partition(":")
+    return (name.strip().lower(), value.strip()) if colon else None
+
+
+_remembered_field = lru_cache(maxsize=8192)(_field)

@@ -1,0 +1,57 @@
+"""One delivery service per worker process, started and stopped with Celery's own steps."""
+
+import os
+import secrets
+from typing import Any
+
+from celery import bootsteps
+from celery.signals import worker_shutting_down
+from django.conf import settings
+
+from scheduler_project import USER_AGENT
+from workers.service import DeliveryService
+
+DELIVERIES_QUEUE = "deliveries"
+
+_service: DeliveryService | None = None
+
+
+def delivery_service() -> DeliveryService:
+    """This process's service. Raises RuntimeError in a process that was not started to deliver."""
+    if _service is None:
+        raise RuntimeError(f"This worker does not deliver: start it with --queues {DELIVERIES_QUEUE}.")
+    return _service
+
+
+class DeliveryStep(bootsteps.StartStopStep):
+    """Runs the delivery service for as long as the Celery worker runs."""
+
+    requires = ("celery.worker.components:Timer",)
+
+    def include_if(self, parent: Any) -> bool:
+        return DELIVERIES_QUEUE in parent.app.amqp.queues.consume_from
+
+    def start(self, parent: Any) -> None:
+        global _service  # noqa: PLW0603 - one per process, as the engine is
+        _service = DeliveryService(
+            name=parent.hostname,
+            owner=f"{parent.hostname}/{os.getpid()}/{secrets.token_hex(4)}",
+            policy=settings.OUTBOUND_POLICY,
+            max_in_flight=settings.MAX_IN_FLIGHT,
+            lease_seconds=settings.LEASE_SECONDS,
+            user_agent=USER_AGENT,
+        )
+        _service.start()
+
+    def stop(self, parent: Any) -> None:  # noqa: ARG002 - Celery's signature
+        if _service is not None:
+            _service.stop(grace_seconds=settings.SHUTDOWN_GRACE_SECONDS)
+
+    def terminate(self, parent: Any) -> None:
+        self.stop(parent)
+
+
+@worker_shutting_down.connect
+def _drain(**_: Any) -> None:
+    if _service is not None:
+        _service.drain()

@@ -1,0 +1,181 @@
+"""Writes what the engine delivered: collects results for a moment, then records them in one transaction.
+
+Postgres may be away for a while: results are kept and tried again until they are in. Leases are renewed from this
+thread too, so that the two statements that touch this worker's executions can never deadlock.
+"""
+
+import collections
+import dataclasses
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import psycopg2
+import structlog
+
+from runs.attempts import FinishedAttempt
+from runs.failures import FailureReason
+from runs.recording import record
+from runs.retry import GiveUp
+from workers.claim import Claimed, Claimer
+from workers.connections import connect
+from workers.delivery.contract import DeliveryResult
+from workers.judgement import judge
+
+log = structlog.get_logger(__name__)
+
+BATCH = 500
+WINDOW_SECONDS = 0.020
+_RETRY_SECONDS = (0.1, 2.0)
+
+
+class Recorder:
+    """One thread with one connection. `held` tells the executions whose leases to renew; `on_recorded` gets the ids."""
+
+    def __init__(
+        self,
+        *,
+        worker: str,
+        claimer: Claimer,
+        lease_seconds: int,
+        held: Callable[[], list[str]],
+        on_recorded: Callable[[list[str]], None],
+    ) -> None:
+        self._worker = worker
+        self._claimer = claimer
+        self._renew_every = lease_seconds / 3
+        self._held = held
+        self._on_recorded = on_recorded
+        self._chance = random.Random()  # noqa: S311 - jitter
+        self._waiting: collections.deque[tuple[Claimed, DeliveryResult]] = collections.deque()
+        self._arrived = threading.Event()
+        self._stopping = threading.Event()
+        self._give_up_at = float("inf")
+        self._connection: psycopg2.extensions.connection | None = None
+        self._thread = threading.Thread(target=self._work, name="recorder", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def put(self, claimed: Claimed, result: DeliveryResult) -> None:
+        """Hand over what became of an attempt. Never blocks."""
+        self._waiting.append((claimed, result))
+        if not self._arrived.is_set():
+            self._arrived.set()
+
+    @property
+    def backlog(self) -> int:
+        """Attempts handed over and not yet recorded."""
+        return len(self._waiting)
+
+    def stop(self, *, timeout_seconds: float) -> int:
+        """Record what is left, for at most this long. Returns how many attempts could not be recorded."""
+        self._give_up_at = time.monotonic() + timeout_seconds
+        self._stopping.set()
+        self._arrived.set()
+        self._thread.join(timeout_seconds + 1)
+        return len(self._waiting)
+
+    def _work(self) -> None:
+        renew_at = time.monotonic() + self._renew_every
+        while not (self._stopping.is_set() and not self._waiting) and time.monotonic() < self._give_up_at:
+            if self._arrived.wait(timeout=max(0.0, renew_at - time.monotonic())):
+                self._collect()
+                self._record_batch()
+            if time.monotonic() >= renew_at:
+                self._renew_leases()
+                renew_at = time.monotonic() + self._renew_every
+        self._disconnect()
+
+    def _collect(self) -> None:
+        """Let a batch grow for a moment; then wait no longer than it takes to be full."""
+        until = time.monotonic() + WINDOW_SECONDS
+        while len(self._waiting) < BATCH and time.monotonic() < until and not self._stopping.is_set():
+            time.sleep(0.004)
+
+    def _record_batch(self) -> None:
+        self._arrived.clear()
+        batch = [
+            judge(*self._waiting[index], worker=self._worker, chance=self._chance)
+            for index in range(min(BATCH, len(self._waiting)))
+        ]
+        if not batch:
+            return
+        if not self._persist(batch):
+            self._arrived.set()
+            return
+        for _ in batch:
+            self._waiting.popleft()
+        if self._waiting:
+            self._arrived.set()
+        self._on_recorded([item.attempt.execution_id for item in batch])
+
+    def _persist(self, batch: Sequence[FinishedAttempt]) -> bool:
+        """Record a batch, once or in halves. False when the database is away: nothing is lost, try again."""
+        try:
+            moved = self._transaction(batch)
+        except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
+            self._disconnect()
+            log.warning("recorder_database_unreachable", error=str(error).strip(), waiting=len(self._waiting))
+            self._stopping.wait(self._chance.uniform(*_RETRY_SECONDS))
+            return False
+        except (psycopg2.Error, ValueError) as error:
+            return self._persist_halves(batch, error)
+        for item in batch:
+            if item.attempt.execution_id not in moved:
+                log.warning(
+                    "delivery_fenced",
+                    execution_id=item.attempt.execution_id,
+                    attempt=item.attempt.number,
+                    failure_reason=item.ending.failure_reason,
+                )
+        return True
+
+    def _persist_halves(self, batch: Sequence[FinishedAttempt], error: Exception) -> bool:
+        """One attempt that can't be stored must not hold up the others; it is recorded without its exchange."""
+        if len(batch) > 1:
+            middle = len(batch) // 2
+            return self._persist(batch[:middle]) and self._persist(batch[middle:])
+        (item,) = batch
+        log.error("attempt_not_storable", execution_id=item.attempt.execution_id, error=str(error).strip())
+        if item.received is None and item.ending.failure_reason is FailureReason.UNKNOWN:
+            return True  # Not even its bare ending can be stored; its lease will expire and it is reaped.
+        return self._persist([_bare(item)])
+
+    def _transaction(self, batch: Sequence[FinishedAttempt]) -> set[str]:
+        connection = self._connected()
+        with connection, connection.cursor() as cursor:
+            return record(cursor, batch)
+
+    def _renew_leases(self) -> None:
+        ids = self._held()
+        if not ids:
+            return
+        try:
+            self._claimer.extend(self._connected(), sorted(ids))
+        except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
+            self._disconnect()
+            log.warning("leases_not_renewed", error=str(error).strip(), held=len(ids))
+
+    def _connected(self) -> psycopg2.extensions.connection:
+        if self._connection is None:
+            self._connection = connect("recorder")
+        return self._connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            try:
+                self._connection.close()
+            except psycopg2.Error:
+                log.debug("recorder_close_failed")
+            self._connection = None
+
+
+def _bare(item: FinishedAttempt) -> FinishedAttempt:
+    reason = FailureReason.UNKNOWN
+    ending = dataclasses.replace(
+        item.ending, verdict=GiveUp(reason), failure_reason=reason, error="The exchange could not be stored."
+    )
+    sent = dataclasses.replace(item.sent, headers={}, body=None)
+    return dataclasses.replace(item, sent=sent, received=None, remote_ip=None, ending=ending)

@@ -1,0 +1,212 @@
+"""A worker process's delivery service: ids come in, executions are claimed, delivered by the engine, and recorded.
+
+Celery's threads only hand ids over and are held back while the service is full. One thread claims, one drives the
+network, one records; none of them waits for a remote server.
+"""
+
+import collections
+import random
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import psycopg2
+import structlog
+
+from jobs.egress import EgressPolicy
+from workers.claim import Claimed, Claimer
+from workers.connections import connect
+from workers.delivery.contract import DeliveryResult
+from workers.delivery.engine import DeliveryEngine
+from workers.recorder import Recorder
+
+log = structlog.get_logger(__name__)
+
+#: An idle worker asks Postgres itself this often: messages may be lost, rows are not.
+IDLE_POLL_SECONDS = 2.0
+_CLAIM_BATCH = 500
+_SUBMIT_POLL_SECONDS = 0.5
+
+
+class DrainingError(RuntimeError):
+    """The service takes no more work; whoever asked should leave it to another worker."""
+
+
+class DeliveryService:
+    """Claims, delivers and records for one worker process. `name` is what history shows; `owner` fences its leases."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        owner: str,
+        policy: EgressPolicy,
+        max_in_flight: int,
+        lease_seconds: int,
+        user_agent: str,
+    ) -> None:
+        self._lease_seconds = lease_seconds
+        self._capacity = max_in_flight
+        self._claimer = Claimer(owner=owner, lease_seconds=lease_seconds, user_agent=user_agent)
+        self._engine = DeliveryEngine(policy=policy, on_result=self._finished, max_in_flight=max_in_flight)
+        self._recorder = Recorder(
+            worker=name,
+            claimer=self._claimer,
+            lease_seconds=lease_seconds,
+            held=self._held_ids,
+            on_recorded=self._forget,
+        )
+        self._chance = random.Random()  # noqa: S311 - jitter
+        self._wanted: collections.deque[str] = collections.deque()
+        self._held: dict[str, Claimed] = {}
+        self._starved = False
+        self._changed = threading.Condition()
+        self._draining = threading.Event()
+        self._thread = threading.Thread(target=self._claim_forever, name="claimer", daemon=True)
+
+    def start(self) -> None:
+        self._engine.start()
+        self._recorder.start()
+        self._thread.start()
+
+    # -- from Celery's threads -----------------------------------------------------------------------------------------
+
+    def submit(self, execution_ids: Iterable[str]) -> None:
+        """Take ids to deliver. Blocks while the service is full; raises DrainingError once it takes no more."""
+        ids = list(execution_ids)
+        with self._changed:
+            while len(self._wanted) >= self._capacity and not self._draining.is_set():
+                self._changed.wait(_SUBMIT_POLL_SECONDS)
+            if self._draining.is_set():
+                raise DrainingError
+            self._wanted.extend(ids)
+            self._changed.notify_all()
+
+    def drain(self) -> None:
+        """Take no more work. Safe in a signal's path: sets a flag and nothing else."""
+        self._draining.set()
+
+    def stop(self, *, grace_seconds: float) -> None:
+        """Let transfers end for a grace time, record them, and give back what was never sent."""
+        started = time.monotonic()
+        self._draining.set()
+        self._thread.join(grace_seconds + 5)
+        unsent = self._engine.stop(grace_seconds=grace_seconds)
+        self._give_back([str(request.execution_id) for request in unsent])
+        left = self._recorder.stop(timeout_seconds=max(5.0, grace_seconds))
+        log.info(
+            "delivery_service_stopped",
+            given_back=len(unsent),
+            unrecorded=left,
+            seconds=round(time.monotonic() - started, 2),
+        )
+
+    # -- the claimer's thread ------------------------------------------------------------------------------------------
+
+    def _claim_forever(self) -> None:
+        connection: Any = None
+        while not self._draining.is_set():
+            ids, limit = self._next_batch()
+            if limit <= 0:
+                continue
+            try:
+                connection = connection or connect("claimer")
+                if ids:
+                    claimed = self._claimer.claim(connection, ids, limit=limit)
+                else:
+                    claimed = self._claimer.claim_any(connection, limit=limit)
+            except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
+                self._lost_database(connection, ids, error)
+                connection = None
+                continue
+            self._deliver(claimed)
+        self._release_wanted(connection)
+
+    def _next_batch(self) -> tuple[list[str], int]:
+        """Wait for room and ids, at most an idle poll. Returns the ids to claim (none: anything due), and how many."""
+        idle_until = time.monotonic() + self._chance.uniform(0.75, 1.25) * IDLE_POLL_SECONDS
+        with self._changed:
+            while not self._draining.is_set():
+                room = self._room()
+                if room > 0 and self._wanted:
+                    limit = min(room, _CLAIM_BATCH)
+                    ids = [self._wanted.popleft() for _ in range(min(limit, len(self._wanted)))]
+                    self._changed.notify_all()
+                    return ids, limit
+                wait = idle_until - time.monotonic()
+                if wait <= 0:
+                    return [], min(room, _CLAIM_BATCH)
+                self._starved = room <= 0
+                self._changed.wait(min(wait, _SUBMIT_POLL_SECONDS))
+                self._starved = False
+        return [], 0
+
+    def _room(self) -> int:
+        """How many executions may be claimed now. A recorder that can't keep up, or has no database, leaves none."""
+        if self._recorder.backlog > self._capacity:
+            return 0
+        return self._engine.free
+
+    def _deliver(self, claimed: Sequence[Claimed]) -> None:
+        if not claimed:
+            return
+        # A process that was stopped in between may come back when its leases are another's.
+        if time.monotonic() - claimed[0].claimed_monotonic > self._lease_seconds / 2:
+            log.warning("claims_stale", executions=len(claimed))
+            self._give_back([item.attempt.execution_id for item in claimed])
+            return
+        with self._changed:
+            self._held.update((item.attempt.execution_id, item) for item in claimed)
+        self._engine.submit([item.request for item in claimed])
+
+    def _lost_database(self, connection: Any, ids: Sequence[str], error: Exception) -> None:
+        log.warning("claimer_database_unreachable", error=str(error).strip(), ids=len(ids))
+        self._wanted.extendleft(reversed(ids))
+        if connection is not None:
+            connection.close()
+        self._draining.wait(self._chance.uniform(0.1, 1.0))
+
+    def _release_wanted(self, connection: Any) -> None:
+        """Let the clock send the ids that were handed over and not claimed, at once rather than as lost ones."""
+        ids = list(self._wanted)
+        self._wanted.clear()
+        try:
+            if ids:
+                self._claimer.release(connection or connect("claimer"), ids)
+        except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
+            log.warning("ids_not_released", error=str(error).strip(), ids=len(ids))
+
+    def _give_back(self, execution_ids: list[str]) -> None:
+        if not execution_ids:
+            return
+        with self._changed:
+            for execution_id in execution_ids:
+                self._held.pop(execution_id, None)
+        try:
+            connection = connect("claimer")
+            try:
+                self._claimer.give_back(connection, execution_ids)
+            finally:
+                connection.close()
+        except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
+            log.warning("claims_not_given_back", error=str(error).strip(), executions=len(execution_ids))
+
+    # -- from the engine's thread and the recorder's -------------------------------------------------------------------
+
+    def _finished(self, result: DeliveryResult) -> None:
+        """The engine's report of one transfer. On the engine's thread, so it does no more than hand it on."""
+        self._recorder.put(self._held[str(result.request.execution_id)], result)
+        if self._starved:
+            with self._changed:
+                self._changed.notify_all()
+
+    def _held_ids(self) -> list[str]:
+        with self._changed:
+            return list(self._held)
+
+    def _forget(self, execution_ids: list[str]) -> None:
+        with self._changed:
+            for execution_id in execution_ids:
+                self._held.pop(execution_id, None)
+            self._changed.notify_all()
