@@ -11,6 +11,7 @@ from accounts.ids import uuid7
 from jobs.definition import JobDefinition
 from runs.attempts import Attempt, Sent
 from runs.requests import Firing, PreparedRequest
+from workers.connections import Link
 from workers.delivery.contract import DeliveryRequest, TlsOptions
 
 _RETURNED = """
@@ -85,7 +86,7 @@ class _Version:
 
 
 class Claimer:
-    """Claims for one worker, named by `owner`, on the caller's connection and in its transactions."""
+    """Claims for one worker, named by `owner`, on the caller's link. Every verb may raise DatabaseAwayError."""
 
     def __init__(self, *, owner: str, lease_seconds: int, user_agent: str) -> None:
         self._owner = owner
@@ -93,32 +94,32 @@ class Claimer:
         self._user_agent = user_agent
         self._versions: dict[str, _Version] = {}
 
-    def claim(self, connection: Any, ids: Sequence[str], *, limit: int) -> list[Claimed]:
+    def claim(self, link: Link, ids: Sequence[str], *, limit: int) -> list[Claimed]:
         """Claim those of `ids` that are pending and due. An id that is neither is somebody else's: no error."""
-        return self._claim(connection, _CLAIM_IDS, limit=limit, ids=list(ids))
+        return self._claim(link, _CLAIM_IDS, limit=limit, ids=list(ids))
 
-    def claim_any(self, connection: Any, *, limit: int) -> list[Claimed]:
+    def claim_any(self, link: Link, *, limit: int) -> list[Claimed]:
         """Claim whatever is due, the longest due first: for an idle worker whose messages may be lost."""
-        return self._claim(connection, _CLAIM_ANY, limit=limit)
+        return self._claim(link, _CLAIM_ANY, limit=limit)
 
-    def extend(self, connection: Any, execution_ids: Sequence[str]) -> None:
+    def extend(self, link: Link, execution_ids: Sequence[str]) -> None:
         """Renew the leases of what this worker holds."""
-        with connection, connection.cursor() as cursor:
+        with link.transaction() as cursor:
             cursor.execute(_EXTEND, [self._lease_seconds, list(execution_ids), self._owner])
 
-    def give_back(self, connection: Any, execution_ids: Sequence[str]) -> int:
+    def give_back(self, link: Link, execution_ids: Sequence[str]) -> int:
         """running -> pending for attempts whose request was never sent, as if they had not been claimed."""
-        with connection, connection.cursor() as cursor:
+        with link.transaction() as cursor:
             cursor.execute(_GIVE_BACK, [list(execution_ids), self._owner])
             return int(cursor.rowcount)
 
-    def release(self, connection: Any, execution_ids: Sequence[str]) -> None:
+    def release(self, link: Link, execution_ids: Sequence[str]) -> None:
         """Tell the clock that these ids are not on their way any more, so that it sends those still pending at once."""
-        with connection, connection.cursor() as cursor:
+        with link.transaction() as cursor:
             cursor.execute(_RELEASE, [list(execution_ids)])
 
-    def _claim(self, connection: Any, statement: str, *, limit: int, ids: list[str] | None = None) -> list[Claimed]:
-        with connection, connection.cursor() as cursor:
+    def _claim(self, link: Link, statement: str, *, limit: int, ids: list[str] | None = None) -> list[Claimed]:
+        with link.transaction() as cursor:
             cursor.execute(statement, {"ids": ids, "owner": self._owner, "lease": self._lease_seconds, "limit": limit})
             claimed_monotonic = time.monotonic()
             rows = cursor.fetchall()

@@ -1,9 +1,12 @@
 """One delivery service per worker process, started and stopped with Celery's own steps."""
 
 import os
+import resource
 import secrets
+import sys
 from typing import Any
 
+import structlog
 from celery import bootsteps
 from celery.signals import worker_shutting_down
 from django.conf import settings
@@ -12,6 +15,10 @@ from scheduler_project import USER_AGENT
 from workers.service import DeliveryService
 
 DELIVERIES_QUEUE = "deliveries"
+_FILES_BESIDES_SOCKETS = 256
+_SWITCH_SECONDS = 0.0005
+
+log = structlog.get_logger(__name__)
 
 _service: DeliveryService | None = None
 
@@ -33,6 +40,7 @@ class DeliveryStep(bootsteps.StartStopStep):
 
     def start(self, parent: Any) -> None:
         global _service  # noqa: PLW0603 - one per process, as the engine is
+        _make_room(settings.MAX_IN_FLIGHT)
         _service = DeliveryService(
             name=parent.hostname,
             owner=f"{parent.hostname}/{os.getpid()}/{secrets.token_hex(4)}",
@@ -49,6 +57,19 @@ class DeliveryStep(bootsteps.StartStopStep):
 
     def terminate(self, parent: Any) -> None:
         self.stop(parent)
+
+
+def _make_room(max_in_flight: int) -> None:
+    """Prepare the process: sockets for all calls under way and all kept connections, quick turns of its threads."""
+    wanted = _FILES_BESIDES_SOCKETS + 2 * max_in_flight
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        if most < wanted:
+            log.warning("files_limited", allowed=most, wanted=wanted)
+    # The engine's thread works in short turns; by default it would wait 5 ms for each of them beside a busy thread.
+    sys.setswitchinterval(_SWITCH_SECONDS)
 
 
 @worker_shutting_down.connect

@@ -19,7 +19,7 @@ from runs.failures import FailureReason
 from runs.recording import record
 from runs.retry import GiveUp
 from workers.claim import Claimed, Claimer
-from workers.connections import connect
+from workers.connections import DatabaseAwayError, Link
 from workers.delivery.contract import DeliveryResult
 from workers.judgement import judge
 
@@ -45,6 +45,7 @@ class Recorder:
         self._worker = worker
         self._claimer = claimer
         self._renew_every = lease_seconds / 3
+        self._renew_at = 0.0
         self._held = held
         self._on_recorded = on_recorded
         self._chance = random.Random()  # noqa: S311 - jitter
@@ -52,7 +53,7 @@ class Recorder:
         self._arrived = threading.Event()
         self._stopping = threading.Event()
         self._give_up_at = float("inf")
-        self._connection: psycopg2.extensions.connection | None = None
+        self._link = Link("recorder")
         self._thread = threading.Thread(target=self._work, name="recorder", daemon=True)
 
     def start(self) -> None:
@@ -78,15 +79,22 @@ class Recorder:
         return len(self._waiting)
 
     def _work(self) -> None:
-        renew_at = time.monotonic() + self._renew_every
+        self._renew_at = time.monotonic() + self._renew_every
         while not (self._stopping.is_set() and not self._waiting) and time.monotonic() < self._give_up_at:
-            if self._arrived.wait(timeout=max(0.0, renew_at - time.monotonic())):
-                self._collect()
-                self._record_batch()
-            if time.monotonic() >= renew_at:
-                self._renew_leases()
-                renew_at = time.monotonic() + self._renew_every
-        self._disconnect()
+            try:
+                self._turn()
+            except Exception:  # A fault of ours must not end the recording of everything else.
+                log.exception("recorder_turn_failed", waiting=len(self._waiting))
+                time.sleep(1.0)
+        self._link.close()
+
+    def _turn(self) -> None:
+        if self._arrived.wait(timeout=max(0.0, self._renew_at - time.monotonic())):
+            self._collect()
+            self._record_batch()
+        if time.monotonic() >= self._renew_at:
+            self._renew_leases()
+            self._renew_at = time.monotonic() + self._renew_every
 
     def _collect(self) -> None:
         """Let a batch grow for a moment; then wait no longer than it takes to be full."""
@@ -115,9 +123,8 @@ class Recorder:
         """Record a batch, once or in halves. False when the database is away: nothing is lost, try again."""
         try:
             moved = self._transaction(batch)
-        except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
-            self._disconnect()
-            log.warning("recorder_database_unreachable", error=str(error).strip(), waiting=len(self._waiting))
+        except DatabaseAwayError as error:
+            log.warning("recorder_database_away", error=str(error), waiting=len(self._waiting))
             self._stopping.wait(self._chance.uniform(*_RETRY_SECONDS))
             return False
         except (psycopg2.Error, ValueError) as error:
@@ -144,8 +151,7 @@ class Recorder:
         return self._persist([_bare(item)])
 
     def _transaction(self, batch: Sequence[FinishedAttempt]) -> set[str]:
-        connection = self._connected()
-        with connection, connection.cursor() as cursor:
+        with self._link.transaction() as cursor:
             return record(cursor, batch)
 
     def _renew_leases(self) -> None:
@@ -153,23 +159,9 @@ class Recorder:
         if not ids:
             return
         try:
-            self._claimer.extend(self._connected(), sorted(ids))
-        except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
-            self._disconnect()
-            log.warning("leases_not_renewed", error=str(error).strip(), held=len(ids))
-
-    def _connected(self) -> psycopg2.extensions.connection:
-        if self._connection is None:
-            self._connection = connect("recorder")
-        return self._connection
-
-    def _disconnect(self) -> None:
-        if self._connection is not None:
-            try:
-                self._connection.close()
-            except psycopg2.Error:
-                log.debug("recorder_close_failed")
-            self._connection = None
+            self._claimer.extend(self._link, sorted(ids))
+        except DatabaseAwayError as error:
+            log.warning("leases_not_renewed", error=str(error), held=len(ids))
 
 
 def _bare(item: FinishedAttempt) -> FinishedAttempt:

@@ -9,16 +9,14 @@ import random
 import threading
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any
 
-import psycopg2
 import structlog
 
 from jobs.egress import EgressPolicy
 from workers.claim import Claimed, Claimer
-from workers.connections import connect
+from workers.connections import DatabaseAwayError, Link
 from workers.delivery.contract import DeliveryResult
-from workers.delivery.engine import DeliveryEngine
+from workers.delivery.engine import DeliveryEngine, EngineStopped
 from workers.recorder import Recorder
 
 log = structlog.get_logger(__name__)
@@ -105,23 +103,28 @@ class DeliveryService:
     # -- the claimer's thread ------------------------------------------------------------------------------------------
 
     def _claim_forever(self) -> None:
-        connection: Any = None
+        link = Link("claimer")
         while not self._draining.is_set():
-            ids, limit = self._next_batch()
-            if limit <= 0:
-                continue
             try:
-                connection = connection or connect("claimer")
-                if ids:
-                    claimed = self._claimer.claim(connection, ids, limit=limit)
-                else:
-                    claimed = self._claimer.claim_any(connection, limit=limit)
-            except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
-                self._lost_database(connection, ids, error)
-                connection = None
-                continue
-            self._deliver(claimed)
-        self._release_wanted(connection)
+                self._claim_batch(link)
+            except Exception:  # A fault of ours must not leave a worker that looks alive and claims nothing.
+                log.exception("claimer_turn_failed")
+                self._draining.wait(1.0)
+        self._release_wanted(link)
+        link.close()
+
+    def _claim_batch(self, link: Link) -> None:
+        ids, limit = self._next_batch()
+        if limit <= 0:
+            return
+        try:
+            claimed = self._claimer.claim(link, ids, limit=limit) if ids else self._claimer.claim_any(link, limit=limit)
+        except DatabaseAwayError as error:
+            log.warning("claimer_database_away", error=str(error), ids=len(ids))
+            self._wanted.extendleft(reversed(ids))
+            self._draining.wait(self._chance.uniform(0.1, 1.0))
+            return
+        self._deliver(claimed)
 
     def _next_batch(self) -> tuple[list[str], int]:
         """Wait for room and ids, at most an idle poll. Returns the ids to claim (none: anything due), and how many."""
@@ -158,39 +161,32 @@ class DeliveryService:
             return
         with self._changed:
             self._held.update((item.attempt.execution_id, item) for item in claimed)
-        self._engine.submit([item.request for item in claimed])
+        try:
+            self._engine.submit([item.request for item in claimed])
+        except EngineStopped:
+            self._give_back([item.attempt.execution_id for item in claimed])
 
-    def _lost_database(self, connection: Any, ids: Sequence[str], error: Exception) -> None:
-        log.warning("claimer_database_unreachable", error=str(error).strip(), ids=len(ids))
-        self._wanted.extendleft(reversed(ids))
-        if connection is not None:
-            connection.close()
-        self._draining.wait(self._chance.uniform(0.1, 1.0))
-
-    def _release_wanted(self, connection: Any) -> None:
+    def _release_wanted(self, link: Link) -> None:
         """Let the clock send the ids that were handed over and not claimed, at once rather than as lost ones."""
         ids = list(self._wanted)
         self._wanted.clear()
         try:
             if ids:
-                self._claimer.release(connection or connect("claimer"), ids)
-        except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
-            log.warning("ids_not_released", error=str(error).strip(), ids=len(ids))
+                self._claimer.release(link, ids)
+        except DatabaseAwayError as error:
+            log.warning("ids_not_released", error=str(error), ids=len(ids))
 
     def _give_back(self, execution_ids: list[str]) -> None:
         if not execution_ids:
             return
-        with self._changed:
-            for execution_id in execution_ids:
-                self._held.pop(execution_id, None)
+        self._forget(execution_ids)
+        link = Link("claimer")
         try:
-            connection = connect("claimer")
-            try:
-                self._claimer.give_back(connection, execution_ids)
-            finally:
-                connection.close()
-        except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
-            log.warning("claims_not_given_back", error=str(error).strip(), executions=len(execution_ids))
+            self._claimer.give_back(link, execution_ids)
+        except DatabaseAwayError as error:
+            log.warning("claims_not_given_back", error=str(error), executions=len(execution_ids))
+        finally:
+            link.close()
 
     # -- from the engine's thread and the recorder's -------------------------------------------------------------------
 

@@ -62,7 +62,7 @@ class Child:
             pass_fds=program.inherited_fds,
         )
         self.pid = self._process.pid
-        assert self._process.stdout is not None  # noqa: S101 - PIPE was asked for
+        assert self._process.stdout is not None
         self.output_fd = self._process.stdout.fileno()
         os.set_blocking(self.output_fd, False)
 
@@ -79,11 +79,6 @@ class Child:
             self.send_to_group(signal.SIGKILL)
         code = self._process.wait()
         return f"exited with status {code}" if code >= 0 else f"was killed by {signal.Signals(-code).name}"
-
-    @property
-    def status(self) -> int:
-        """The exit status once reaped, negative for a signal."""
-        return self._process.wait()
 
     def read(self) -> bytes | None:
         """What it wrote since the last time: None when nothing yet, empty once all its writers are gone."""

@@ -18,7 +18,7 @@ from runs.retry import SUCCEEDED, GiveUp, RetryIn
 from runs.states import TERMINAL, TRANSITIONS, ExecutionStatus
 from tests.conftest import MakeJob
 from workers.claim import Claimed, Claimer
-from workers.connections import connect
+from workers.connections import DatabaseAwayError, Link
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -29,14 +29,14 @@ def claimer(owner: str) -> Claimer:
 
 @pytest.fixture
 def first():
-    link = connect("test")
+    link = Link("test")
     yield link
     link.close()
 
 
 @pytest.fixture
 def second():
-    link = connect("test")
+    link = Link("test")
     yield link
     link.close()
 
@@ -62,21 +62,31 @@ def finished(claimed: Claimed, verdict=SUCCEEDED, reason=None, error="", **chang
 
 
 def record_on(link, *items: FinishedAttempt) -> set[str]:
-    with link, link.cursor() as cursor:
+    with link.transaction() as cursor:
         return record(cursor, items)
 
 
 def test_of_two_workers_one_claims(execution, first, second):
     ids = [str(execution.pk)]
-    with first.cursor() as cursor:
+    with first.transaction() as cursor:
         cursor.execute("SELECT id FROM runs_execution FOR UPDATE")
         assert claimer("second").claim(second, ids, limit=10) == []
-    first.rollback()
     (mine,) = claimer("first").claim(first, ids, limit=10)
     assert claimer("second").claim(second, ids, limit=10) == []
     execution.refresh_from_db()
     assert (execution.status, execution.attempts, execution.lease_owner) == ("running", 1, "first")
     assert mine.attempt.number == 1
+
+
+def test_a_link_that_lost_its_server_says_so_and_comes_back(execution, first, second):
+    with first.transaction() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        (pid,) = cursor.fetchone()
+    with second.transaction() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+    with pytest.raises(DatabaseAwayError):
+        claimer("first").claim(first, [str(execution.pk)], limit=1)
+    assert len(claimer("first").claim(first, [str(execution.pk)], limit=1)) == 1
 
 
 def test_a_claim_takes_no_more_than_there_is_room_for(make_job: MakeJob, first):
@@ -101,7 +111,7 @@ def test_a_claim_is_a_heap_only_update(execution, first):
 
     updated, heap_only = counts()
     claimer("first").claim(first, [str(execution.pk)], limit=1)
-    with first, first.cursor() as cursor:
+    with first.transaction() as cursor:
         cursor.execute("SELECT pg_stat_force_next_flush()")
     assert counts() == (updated + 1, heap_only + 1)
 

@@ -23,7 +23,7 @@ from runs.failures import FailureReason
 from workers.delivery.connections import Connections
 from workers.delivery.contract import DeliveryRequest, DeliveryResult, InFlight
 from workers.delivery.guard import judge
-from workers.delivery.transfer import Transfer, not_sent
+from workers.delivery.transfer import Transfer, unanswered
 from workers.delivery.wire import InvalidRequest
 
 logger = logging.getLogger(__name__)
@@ -216,7 +216,7 @@ class DeliveryEngine:
         """Hand `request` to libcurl, or report at once why it cannot be sent."""
         target = self._judge(request.url)
         if not isinstance(target, Target):
-            self._report(not_sent(request, target[0] or FailureReason.UNKNOWN, target[1] or ""))
+            self._report(unanswered(request, target[0] or FailureReason.UNKNOWN, target[1] or ""))
             return
         try:
             transfer = self._pool.pop() if self._pool else self._make_transfer()
@@ -224,10 +224,10 @@ class DeliveryEngine:
             self._multi.add_handle(transfer.curl)
         except InvalidRequest as invalid:
             self._pool.append(transfer)
-            self._report(not_sent(request, FailureReason.INVALID_URL, str(invalid)))
+            self._report(unanswered(request, FailureReason.INVALID_URL, str(invalid)))
         except Exception as error:
             logger.exception("delivery.begin_failed", extra={"execution_id": str(request.execution_id)})
-            self._report(not_sent(request, FailureReason.UNKNOWN, f"could not be sent: {error}"))
+            self._report(unanswered(request, FailureReason.UNKNOWN, f"could not be sent: {error}"))
         else:
             self._active.add(transfer)
 
@@ -266,7 +266,9 @@ class DeliveryEngine:
             result = transfer.finish(code, message)
         except Exception as error:
             logger.exception("delivery.finish_failed", extra={"execution_id": str(transfer.request.execution_id)})
-            result = not_sent(transfer.request, FailureReason.UNKNOWN, f"the result could not be read: {error}")
+            result = unanswered(
+                transfer.request, FailureReason.UNKNOWN, f"the result could not be read: {error}", sent=True
+            )
         self._end(transfer, result)
 
     def _end(self, transfer: Transfer, result: DeliveryResult) -> None:
@@ -291,7 +293,7 @@ class DeliveryEngine:
             self._end(transfer, transfer.give_up(FailureReason.UNKNOWN, error, aborted=True))
         for request in [one for one in self._queue if one.execution_id == execution_id]:
             self._queue.remove(request)
-            self._report(not_sent(request, FailureReason.UNKNOWN, error, aborted=True))
+            self._report(unanswered(request, FailureReason.UNKNOWN, error, aborted=True))
 
     def _close(self) -> None:
         """Give everything back. libcurl waits here for names that are still being resolved, which may take seconds."""

@@ -282,8 +282,7 @@ class Transfer:
         )
 
 
-#: libcurl gave up on what came with the answer, not on the answer: too many headers or trailers, or a coding it can't
-#: undo.
+#: libcurl gave up on what came with the answer, not on the answer: too many headers, or a coding it can't undo.
 _ANSWERED = frozenset({E_TOO_LARGE, pycurl.E_BAD_CONTENT_ENCODING})
 _COMPLETE = _ANSWERED | {pycurl.E_OK}
 
@@ -292,8 +291,10 @@ def _ms(microseconds: int) -> int:
     return (microseconds + 500) // 1000
 
 
-def not_sent(request: DeliveryRequest, reason: FailureReason, error: str, *, aborted: bool = False) -> DeliveryResult:
-    """The result of a request that never reached libcurl."""
+def unanswered(
+    request: DeliveryRequest, reason: FailureReason, error: str, *, sent: bool = False, aborted: bool = False
+) -> DeliveryResult:
+    """The result of a request that never reached libcurl (or, `sent`, of which nothing can be said but that)."""
     now = time.monotonic()
     nothing = Timings(None, None, None, None, None)
-    return DeliveryResult(request, reason, error, None, None, nothing, now, now, aborted, sent=False)
+    return DeliveryResult(request, reason, error, None, None, nothing, now, now, aborted, sent)

@@ -1,11 +1,15 @@
 """`manage.py up`: the whole house in one terminal, with embedded PostgreSQL and Valkey where none are configured."""
 
+import contextlib
 import os
 import socket
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 
 from scheduler_project.embedded.locations import Locations, embedded_urls
@@ -15,12 +19,33 @@ from scheduler_project.management import house
 from scheduler_project.management.data_directory import kept_secret_key, locked, write_private
 from scheduler_project.management.web_socket import base_url, listening_socket
 from scheduler_project.supervisor.output import Terminal
-from scheduler_project.supervisor.program import Program, StartError
+from scheduler_project.supervisor.program import StartError
 from scheduler_project.supervisor.stops import StopRequested
 from scheduler_project.supervisor.supervisor import Supervisor
 
 _LOOPBACK = "127.0.0.1"
 _MOST_WORKERS = 256
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the operator chose by environment variables, read before anything is started."""
+
+    postgres: bool
+    valkey: bool
+    host: str
+    port: int
+    workers: int
+
+    @classmethod
+    def read(cls, env: Env) -> "Choices":
+        return cls(
+            postgres=not env.text("DATABASE_URL"),
+            valkey=not env.text("REDIS_URL"),
+            host=env.text("HOURHAND_HOST", _LOOPBACK),
+            port=settings.PORT,
+            workers=env.integer("HOURHAND_WORKERS", os.cpu_count() or 1, minimum=1, maximum=_MOST_WORKERS),
+        )
 
 
 class Command(BaseCommand):
@@ -31,54 +56,52 @@ class Command(BaseCommand):
     def handle(self, *_args: Any, **_options: Any) -> None:
         os.umask(0o077)
         terminal = Terminal(sys.stdout.buffer)
-        locations = Locations.of(settings.DATA_DIR)
-        env = Env(os.environ)
-        postgres, valkey = not env.text("DATABASE_URL"), not env.text("REDIS_URL")
         try:
-            account = prepare_directories(locations, embedded=postgres or valkey)
-            with locked(locations):
-                services = embedded_programs(locations, account, postgres=postgres, valkey=valkey)
-                _run(locations, services, terminal)
-                remove_directories(locations)
-        except StartError as error:
+            _up(Locations.of(settings.DATA_DIR), Choices.read(Env(os.environ)), terminal)
+        except (StartError, ImproperlyConfigured) as error:
             raise CommandError(str(error)) from error
         terminal.say("stopped")
 
 
-def _run(locations: Locations, services: list[Program], terminal: Terminal) -> None:
+def _up(locations: Locations, choices: Choices, terminal: Terminal) -> None:
     """From nothing to the end: raises StartError when it can't start; a stop request is an ordinary return."""
-    host = Env(os.environ).text("HOURHAND_HOST", _LOOPBACK)
-    with listening_socket(host, settings.PORT) as listener:
-        url = base_url(listener)
+    account = prepare_directories(locations, embedded=choices.postgres or choices.valkey)
+    with locked(locations), listening_socket(choices.host, choices.port) as listener:
+        services = embedded_programs(locations, account, postgres=choices.postgres, valkey=choices.valkey)
         environment = _environment(locations, listener)
-        with Supervisor(logs=locations.logs, terminal=terminal) as supervisor:
-            try:
-                for service in services:
-                    terminal.say(f"starting {service.name}")
-                    supervisor.start(service)
-                    supervisor.await_ready()
-                _start_house(supervisor, environment, listener, terminal, count)
-                write_private(locations.run / "url", f"{url}\n")
-                terminal.say(_welcome(locations, url))
+        with Supervisor(logs=locations.logs, terminal=terminal) as supervisor, contextlib.suppress(StopRequested):
+            for service in services:
+                terminal.say(f"starting {service.name}")
+                supervisor.start(service)
+                supervisor.await_ready()
+            _prepare_database(supervisor, environment, terminal)
+            terminal.say(f"starting web, beat and {choices.workers} worker{'s' if choices.workers > 1 else ''}")
+            supervisor.start(*house.workers(environment, choices.workers))
+            supervisor.start(house.web(environment, listener), house.beat(environment))
+            supervisor.await_ready()
+            with _announced(locations, base_url(listener), terminal):
                 supervisor.watch()
-            except StopRequested:
-                return
-            finally:
-                (locations.run / "url").unlink(missing_ok=True)
+        remove_directories(locations)
 
 
-def _start_house(
-    supervisor: Supervisor, environment: dict[str, str], listener: socket.socket, terminal: Terminal, count: int
-) -> None:
+def _prepare_database(supervisor: Supervisor, environment: dict[str, str], terminal: Terminal) -> None:
+    """On this terminal and in no log: it prints the first credentials."""
     terminal.say("preparing the database")
-    # On this terminal and in no log: it prints the first credentials.
     if supervisor.run_attached(house.PREPARE_DATABASE, environment, house.PROJECT) != 0:
         supervisor.raise_if_stopping()
         raise StartError("The database could not be prepared; the reason is above.")
-    terminal.say(f"starting web, beat and {count} worker{'s' if count > 1 else ''}")
-    supervisor.start(*house.workers(environment, count))
-    supervisor.start(house.web(environment, listener), house.beat(environment))
-    supervisor.await_ready()
+
+
+@contextlib.contextmanager
+def _announced(locations: Locations, url: str, terminal: Terminal) -> Iterator[None]:
+    """The URL is in `run/url` for as long as it answers."""
+    address = locations.run / "url"
+    write_private(address, f"{url}\n")
+    terminal.say(_welcome(locations, url))
+    try:
+        yield
+    finally:
+        address.unlink(missing_ok=True)
 
 
 def _environment(locations: Locations, listener: socket.socket) -> dict[str, str]:

@@ -1,0 +1,221 @@
+"""Nobody sees or touches another workspace's rows in the dashboard, and roles and history hold."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import NoReverseMatch, reverse
+
+from accounts.models import ApiKey, Environment, Membership, Workspace
+from accounts.services import create_workspace, issue_key
+from jobs.models import Job, JobEnvironment
+from jobs.services import save_job
+from runs.models import Execution, Run
+from tests.conftest import EPOCH, MakeJob, job_config
+from tests.integration.admin_rows import execution_of, person, run_of, signed_in
+
+pytestmark = pytest.mark.django_db
+
+
+@dataclass
+class Theirs:
+    """Rows of a workspace that our people don't belong to."""
+
+    workspace: Workspace
+    row: JobEnvironment
+    execution: Execution
+    run: Run
+    key: ApiKey
+    environment: Environment
+    membership: Membership
+
+
+@pytest.fixture
+def theirs() -> Theirs:
+    workspace = create_workspace(slug="theirs", name="Theirs")
+    config = job_config(name="Their secret job", tags=["their-tag"], schedule="0 2 * * *")
+    job = save_job(workspace=workspace, job=None, slug=None, config=config, environments=None, actor=None, now=EPOCH)
+    row = JobEnvironment.objects.select_related("job__current_version", "environment").get(job=job)
+    execution = execution_of(row, status="pending")
+    someone = person("theodora", workspace=workspace, role="owner")
+    return Theirs(
+        workspace,
+        row,
+        execution,
+        run_of(execution),
+        issue_key(workspace=workspace, name="Their key", scopes=["jobs:read"]).row,
+        Environment.objects.create(workspace=workspace, slug="their-place", name="Their place"),
+        Membership.objects.get(user=someone),
+    )
+
+
+@pytest.fixture
+def member(workspace: Workspace) -> Client:
+    return signed_in(person("mara", workspace=workspace, role="owner"))
+
+
+def pages_of(theirs: Theirs) -> list[str]:
+    return [
+        reverse("admin:jobs_job_page", args=[theirs.row.job_id]),
+        reverse("admin:jobs_job_change", args=[theirs.row.job_id]),
+        reverse("admin:jobs_job_delete", args=[theirs.row.job_id]),
+        reverse("admin:jobs_job_history", args=[theirs.row.job_id]),
+        reverse("admin:runs_execution_change", args=[theirs.execution.pk]),
+        reverse("admin:runs_run_change", args=[theirs.run.pk]),
+        reverse("admin:accounts_workspace_change", args=[theirs.workspace.pk]),
+        reverse("admin:accounts_environment_change", args=[theirs.environment.pk]),
+        reverse("admin:accounts_membership_change", args=[theirs.membership.pk]),
+        reverse("admin:accounts_membership_delete", args=[theirs.membership.pk]),
+        reverse("admin:accounts_apikey_change", args=[theirs.key.pk]),
+    ]
+
+
+def test_lists_hold_only_rows_of_my_workspaces(member: Client, make_job: MakeJob, theirs: Theirs) -> None:
+    run_of(execution_of(make_job(name="My own job")))
+    for name in ("jobs_job", "runs_execution", "runs_run"):
+        page = member.get(reverse(f"admin:{name}_changelist")).content.decode()
+        assert "My own job" in page
+        assert "Their secret job" not in page
+        assert "their-tag" not in page
+        assert "their-place" not in page
+    for name in ("accounts_workspace", "accounts_environment", "accounts_membership", "accounts_apikey"):
+        page = member.get(reverse(f"admin:{name}_changelist")).content.decode()
+        assert "Acme" in page or "No results" in page
+        for secret in ("Theirs", "their-place", "theodora", "Their key"):
+            assert secret not in page
+    assert "Their secret job" not in member.get(reverse("admin:index")).content.decode()
+
+
+def test_guessed_addresses_are_not_found(member: Client, theirs: Theirs) -> None:
+    for url in pages_of(theirs):
+        assert member.get(url).status_code == 404, url
+
+
+def test_guessed_buttons_are_not_found(member: Client, theirs: Theirs) -> None:
+    buttons = [
+        reverse("admin:jobs_job_pause", args=[theirs.row.job_id]),
+        reverse("admin:jobs_job_resume", args=[theirs.row.job_id]),
+        reverse("admin:jobs_job_delete", args=[theirs.row.job_id]),
+        reverse("admin:runs_execution_run_now", args=[theirs.row.pk]),
+        reverse("admin:runs_execution_replay", args=[theirs.execution.pk]),
+        reverse("admin:runs_execution_cancel", args=[theirs.execution.pk]),
+        reverse("admin:accounts_apikey_revoke", args=[theirs.key.pk]),
+    ]
+    for url in buttons:
+        assert member.post(url).status_code == 404, url
+    theirs.row.refresh_from_db()
+    theirs.key.refresh_from_db()
+    assert theirs.row.paused_at is None
+    assert theirs.key.revoked_at is None
+    assert Execution.objects.get().status == "pending"
+
+
+def test_a_search_for_another_workspaces_id_finds_nothing(member: Client, theirs: Theirs) -> None:
+    for name in ("runs_execution", "runs_run"):
+        found = member.get(reverse(f"admin:{name}_changelist"), {"q": str(theirs.row.job_id)}).content.decode()
+        assert str(theirs.execution.pk) not in found
+        filtered = member.get(reverse(f"admin:{name}_changelist"), {"job": str(theirs.row.job_id)}).content.decode()
+        assert "Their secret job" not in filtered
+
+
+def test_choices_end_at_my_workspaces(member: Client, workspace: Workspace, theirs: Theirs) -> None:
+    for name in ("accounts_environment_add", "accounts_membership_add", "accounts_apikey_add", "jobs_job_add"):
+        page = member.get(reverse(f"admin:{name}")).content.decode()
+        assert "Theirs" not in page
+        assert "Their place" not in page
+        assert "their-place" not in page
+    wanted: dict[str, Any] = {"workspace": theirs.workspace.pk, "name": "Sneaky", "scopes": ["admin"]}
+    assert member.post(reverse("admin:accounts_apikey_add"), wanted).status_code == 200
+    wanted = {"workspace": workspace.pk, "name": "Sneaky", "scopes": ["admin"], "environments": [theirs.environment.pk]}
+    assert member.post(reverse("admin:accounts_apikey_add"), wanted).status_code == 200
+    assert not ApiKey.objects.filter(name="Sneaky").exists()
+    assert member.get(reverse("admin:jobs_job_add") + "?workspace=theirs").status_code == 404
+    for field in ("workspace", "environments"):
+        wanted = {"app_label": "accounts", "model_name": "apikey", "field_name": field}
+        offered = member.get(reverse("admin:autocomplete"), wanted).json()["results"]
+        assert not {str(theirs.workspace.pk), str(theirs.environment.pk)} & {row["id"] for row in offered}
+
+
+def test_a_viewer_sees_and_changes_nothing(workspace: Workspace, make_job: MakeJob) -> None:
+    viewer = signed_in(person("vera", workspace=workspace, role="viewer"))
+    row = make_job()
+    execution = execution_of(row, status="pending")
+    for name, wanted in (("jobs_job_page", row.job_id), ("runs_execution_change", execution.pk)):
+        page = viewer.get(reverse(f"admin:{name}", args=[wanted])).content.decode()
+        for button in ("Run now", "Pause…", "Replay as it was", "Cancel…", ">Edit<"):
+            assert button not in page
+    assert viewer.get(reverse("admin:jobs_job_changelist")).status_code == 200
+    refused = [
+        reverse("admin:jobs_job_add"), reverse("admin:jobs_job_change", args=[row.job_id]),
+        reverse("admin:jobs_job_delete", args=[row.job_id]), reverse("admin:jobs_job_pause", args=[row.job_id]),
+        reverse("admin:jobs_job_resume", args=[row.job_id]), reverse("admin:runs_execution_run_now", args=[row.pk]),
+        reverse("admin:runs_execution_replay", args=[execution.pk]),
+        reverse("admin:runs_execution_cancel", args=[execution.pk]), reverse("admin:accounts_apikey_add"),
+        reverse("admin:accounts_membership_add"), reverse("admin:accounts_environment_add"),
+    ]  # fmt: skip
+    for url in refused:
+        assert viewer.post(url).status_code == 403, url
+    assert Job.objects.live().count() == 1
+    assert Execution.objects.count() == 1
+
+
+def test_a_member_administers_nothing(workspace: Workspace) -> None:
+    member = signed_in(person("mona", workspace=workspace, role="member"))
+    for name in (
+        "accounts_apikey_add",
+        "accounts_membership_add",
+        "accounts_environment_add",
+        "accounts_workspace_add",
+    ):
+        assert member.get(reverse(f"admin:{name}")).status_code == 403
+    assert member.get(reverse("admin:jobs_job_add")).status_code == 200
+    for name in ("auth_user", "auth_group", "django_celery_beat_periodictask"):
+        assert member.get(reverse(f"admin:{name}_changelist")).status_code == 403
+
+
+def test_an_administrator_makes_no_owners_and_touches_none(workspace: Workspace) -> None:
+    person("olga", workspace=workspace, role="owner")
+    person("nina")
+    admin = signed_in(person("adam", workspace=workspace, role="admin"))
+    url = reverse("admin:accounts_membership_add")
+    assert admin.post(url, {"workspace": workspace.pk, "username": "nina", "role": "owner"}).status_code == 200
+    assert admin.post(url, {"workspace": workspace.pk, "username": "nina", "role": "viewer"}).status_code == 302
+    owner = Membership.objects.get(user__username="olga")
+    assert (
+        admin.post(reverse("admin:accounts_membership_change", args=[owner.pk]), {"role": "viewer"}).status_code == 403
+    )
+    assert admin.post(reverse("admin:accounts_membership_delete", args=[owner.pk]), {"post": "yes"}).status_code == 403
+
+
+def test_history_cannot_be_changed(workspace: Workspace, make_job: MakeJob) -> None:
+    root = signed_in(person("root", workspace=workspace, role="owner", superuser=True))
+    execution = execution_of(make_job(), status="failed")
+    run = run_of(execution)
+    for name, row in (("runs_execution", execution), ("runs_run", run)):
+        assert root.post(reverse(f"admin:{name}_change", args=[row.pk]), {"status": "succeeded"}).status_code == 405
+        assert root.post(reverse(f"admin:{name}_changelist"), {"action": "delete_selected"}).status_code == 405
+        base = reverse(f"admin:{name}_changelist")
+        for guess in ("add/", f"{row.pk}/delete/", f"{row.pk}/history/"):
+            assert root.post(base + guess).status_code == 404
+        for verb in ("add", "delete"):
+            with pytest.raises(NoReverseMatch):
+                reverse(f"admin:{name}_{verb}", args=[row.pk] if verb == "delete" else [])
+    execution.refresh_from_db()
+    assert execution.status == "failed"
+
+
+def test_strangers_are_sent_to_sign_in(client: Client, make_job: MakeJob) -> None:
+    row = make_job()
+    for url in (
+        reverse("admin:index"),
+        reverse("admin:jobs_job_page", args=[row.job_id]),
+        reverse("admin:runs_execution_changelist"),
+        reverse("admin:jobs_job_preview"),
+    ):
+        answer: Any = client.get(url)
+        assert answer.status_code == 302
+        assert answer.headers["Location"].startswith(reverse("admin:login"))
+    nobody = signed_in(person("nobody"))
+    assert "belong to no workspace" in nobody.get(reverse("admin:index")).content.decode()
+    assert nobody.get(reverse("admin:jobs_job_changelist")).status_code == 403

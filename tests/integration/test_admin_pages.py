@@ -1,0 +1,236 @@
+"""The dashboard's pages: they show what there is, at a held price, and escape what came from outside."""
+
+import datetime
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts.models import Environment, Workspace
+from jobs.models import JobEnvironment
+from tests.conftest import MakeJob
+from tests.integration.admin_rows import HOSTILE, execution_of, person, run_of, signed_in
+
+pytestmark = pytest.mark.django_db
+LISTS = (
+    "jobs_job", "runs_execution", "runs_run", "accounts_workspace", "accounts_environment", "accounts_membership",
+    "accounts_apikey", "auth_user", "auth_group", "django_celery_beat_periodictask",
+)  # fmt: skip
+
+
+@pytest.fixture
+def owner(workspace: Workspace) -> Client:
+    return signed_in(person("olga", workspace=workspace, role="owner", superuser=True))
+
+
+def text_of(client: Client, url: str) -> str:
+    answer = client.get(url)
+    assert answer.status_code == 200, (url, answer.status_code)
+    return answer.content.decode()
+
+
+def queries_of(client: Client, url: str) -> int:
+    client.get(url)
+    with CaptureQueriesContext(
+        connection,
+    ) as captured:
+        assert client.get(url).status_code == 200
+    return len(captured)
+
+
+def test_a_new_installation_tells_how_to_make_the_first_job(owner: Client) -> None:
+    page = text_of(owner, reverse("admin:index"))
+    assert "Make the first job" in page
+    assert reverse("admin:jobs_job_add") in page
+    assert "Make the first job" in text_of(owner, reverse("admin:jobs_job_changelist"))
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_every_list_renders_empty_and_its_form_opens(owner: Client, name: str) -> None:
+    text_of(owner, reverse(f"admin:{name}_changelist"))
+    if not name.startswith("runs_"):
+        text_of(owner, reverse(f"admin:{name}_add"))
+
+
+def test_the_start_page_shows_counts_failures_and_trouble(owner: Client, make_job: MakeJob) -> None:
+    row = make_job(name="Broken thing", schedule="0 2 * * *")
+    execution_of(row, status="failed", failure_reason="timeout", error="timed out after 30 s")
+    execution_of(row, status="running")
+    JobEnvironment.objects.filter(pk=row.pk).update(consecutive_failures=4)
+    page = text_of(owner, reverse("admin:index"))
+    assert "timed out after 30 s" in page
+    assert "4 in a row" in page
+    assert page.count("Broken thing") >= 4  # failed, due next, in trouble, going on
+
+
+@pytest.mark.parametrize(
+    ("name", "most"), [("admin:index", 16), ("admin:jobs_job_changelist", 12), ("admin:runs_execution_changelist", 8)]
+)
+def test_a_list_costs_the_same_however_long_it_is(owner: Client, make_job: MakeJob, name: str, most: int) -> None:
+    rows = [make_job(name="One", slug="one", schedule="0 2 * * *")]
+    execution_of(rows[0], status="failed")
+    few = queries_of(owner, reverse(name))
+    for number in range(8):
+        rows.append(make_job(name=f"Job {number}", slug=f"job-{number}", schedule="0 2 * * *"))
+        execution_of(rows[-1], status="failed")
+    assert queries_of(owner, reverse(name)) == few <= most
+
+
+def test_no_list_of_history_counts(owner: Client, make_job: MakeJob) -> None:
+    row = make_job()
+    for _ in range(53):
+        run_of(execution_of(row))
+    for name in ("admin:runs_execution_changelist", "admin:runs_run_changelist"):
+        with CaptureQueriesContext(connection) as captured:
+            page = text_of(owner, reverse(name))
+        assert not [query for query in captured if "COUNT(" in query["sql"].upper()]
+        assert 'rel="next"' in page
+        assert "Rows 51 to 53, the last" in text_of(owner, reverse(name) + "?p=2")
+
+
+def test_a_list_of_history_leaves_heavy_columns_out(owner: Client, make_job: MakeJob) -> None:
+    run_of(execution_of(make_job()))
+    with CaptureQueriesContext(connection) as captured:
+        text_of(owner, reverse("admin:runs_execution_changelist"))
+        text_of(owner, reverse("admin:runs_run_changelist"))
+    sql = " ".join(query["sql"] for query in captured)
+    for column in ('"response_body"', '"request_body"', '"input"', '"config",'):
+        assert column not in sql
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("status=failed", True), ("status=succeeded", False), ("trigger=manual", True), ("trigger=schedule", False),
+        ("environment=production", True), ("environment=nowhere", False), ("failure_reason=timeout", True),
+        ("failure_reason=dns_error", False), ("since=1h", True), ("q=nightly", True), ("q=other", False),
+        ("job=no-uuid", False),
+    ],
+)  # fmt: skip
+def test_executions_are_filtered(owner: Client, make_job: MakeJob, query: str, found: bool) -> None:
+    execution = execution_of(make_job(), status="failed", failure_reason="timeout")
+    page = text_of(owner, f"{reverse('admin:runs_execution_changelist')}?{query}")
+    assert (reverse("admin:runs_execution_change", args=[execution.pk]) in page) is found
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("schedule_type=recurring", True), ("schedule_type=manual", False), ("state=enabled", True),
+        ("state=paused", False), ("tag=billing", True), ("tag=other", False), ("q=api.test", True), ("q=zebra", False),
+    ],
+)  # fmt: skip
+def test_jobs_are_filtered(owner: Client, make_job: MakeJob, query: str, found: bool) -> None:
+    row = make_job(schedule="0 2 * * *", tags=["billing"], request={"url": "http://api.test/"})
+    page = text_of(owner, f"{reverse('admin:jobs_job_changelist')}?{query}")
+    assert (reverse("admin:jobs_job_page", args=[row.job_id]) in page) is found
+
+
+def test_the_page_of_a_job_says_what_it_does_and_when(owner: Client, make_job: MakeJob) -> None:
+    row = make_job(schedule="0 2 * * *", timezone="Europe/Berlin", request={"url": "https://api.test/report"})
+    execution = execution_of(row, status="failed", error="HTTP 503")
+    page = text_of(owner, reverse("admin:jobs_job_page", args=[row.job_id]))
+    for expected in ("At 02:00 (Europe/Berlin)", "POST https://api.test/report", "02:00:00", "HTTP 503", "Run now"):
+        assert expected in page
+    assert reverse("admin:runs_execution_change", args=[execution.pk]) in page
+
+
+def test_the_page_of_an_execution_shows_attempts_phases_and_bodies(owner: Client, make_job: MakeJob) -> None:
+    execution = execution_of(
+        make_job(), status="failed", failure_reason="http_server_error", error="HTTP 503", attempts=2
+    )
+    run_of(execution, status="failed", response_status=503, body_truncated=True, body_bytes=900_000)
+    run_of(execution, number=2, response_body="/wA=", response_body_encoding="base64")
+    page = text_of(owner, reverse("admin:runs_execution_change", args=[execution.pk]))
+    for expected in (
+        "HTTP 503",
+        "the endpoint answered with a 5xx status",
+        "attempt 2 of 3",
+        "first byte",
+        "Truncated",
+    ):
+        assert expected in page
+    assert "shown as base64" in page
+    assert "redacted" in page
+    # Laid out, and every token as it was sent.
+    assert "&quot;big&quot;: 12345678901234567890.10,\n  &quot;a&quot;: 1,\n  &quot;a&quot;: 2" in page
+
+
+def test_what_came_from_outside_is_escaped(owner: Client, make_job: MakeJob) -> None:
+    row = make_job(name=HOSTILE, slug="hostile", tags=["<b>tag"], description=HOSTILE, schedule="0 2 * * *")
+    execution = execution_of(row, status="failed", error=HOSTILE, input={"a": HOSTILE})
+    run = run_of(
+        execution, status="failed", error=HOSTILE, request_url=f"http://x/{HOSTILE}", request_body=HOSTILE,
+        response_headers={HOSTILE: HOSTILE}, response_body=f'{{"a": "{HOSTILE.replace(chr(34), "")}"}}', worker=HOSTILE,
+    )  # fmt: skip
+    pages = [
+        reverse("admin:index"), reverse("admin:jobs_job_changelist"), reverse("admin:runs_execution_changelist"),
+        reverse("admin:runs_run_changelist"), reverse("admin:jobs_job_page", args=[row.job_id]),
+        reverse("admin:jobs_job_change", args=[row.job_id]), reverse("admin:jobs_job_delete", args=[row.job_id]),
+        reverse("admin:runs_execution_change", args=[execution.pk]), reverse("admin:runs_run_change", args=[run.pk]),
+    ]  # fmt: skip
+    for url in pages:
+        page = text_of(owner, url)
+        assert "<script>alert" not in page, url
+        assert "<img src=x" not in page, url
+        assert "<b>tag" not in page, url
+
+
+def test_a_job_of_deleted_configuration_keeps_its_history_readable(owner: Client, make_job: MakeJob) -> None:
+    row = make_job()
+    execution = execution_of(row)
+    owner.post(reverse("admin:jobs_job_delete", args=[row.job_id]))
+    assert "(deleted)" in text_of(owner, reverse("admin:runs_execution_change", args=[execution.pk]))
+    assert owner.get(reverse("admin:jobs_job_page", args=[row.job_id])).status_code == 404
+
+
+def test_a_pause_that_is_over_is_not_shown(owner: Client, make_job: MakeJob) -> None:
+    row = make_job(schedule="0 2 * * *")
+    past = timezone.now() - datetime.timedelta(hours=1)
+    JobEnvironment.objects.filter(pk=row.pk).update(paused_at=past, paused_until=past)
+    assert "production: paused" not in text_of(owner, reverse("admin:jobs_job_page", args=[row.job_id]))
+    assert "None fails, none is paused" in text_of(owner, reverse("admin:index"))
+
+
+def test_a_superuser_sees_several_workspaces_in_one_list(
+    owner: Client, make_job: MakeJob, workspace: Workspace
+) -> None:
+    make_job()
+    other = Workspace.objects.create(slug="beta", name="Beta works")
+    Environment.objects.create(workspace=other, slug="production", name="Production")
+    for name in ("jobs_job", "runs_execution", "runs_run"):
+        text_of(owner, reverse(f"admin:{name}_changelist") + "?workspace=beta")
+    assert "Acme" in text_of(owner, reverse("admin:jobs_job_changelist"))
+
+
+def test_the_start_page_tells_of_all_workspaces_of_a_superuser(owner: Client, make_job: MakeJob) -> None:
+    execution_of(make_job(name="Broken thing"), status="failed", error="HTTP 503")
+    Workspace.objects.create(slug="beta", name="Beta works")
+    page = text_of(owner, reverse("admin:index"))
+    assert "Broken thing" in page
+    assert "HTTP 503" in page
+
+
+def test_the_start_page_looks_at_the_newest_only(
+    owner: Client, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scheduler_project.dashboard.overview.COUNTED", 3)
+    row = make_job()
+    old = timezone.now() - datetime.timedelta(hours=2)
+    execution_of(row, status="failed", error="An old one", created_at=old)
+    for _ in range(4):
+        execution_of(row)
+    page = text_of(owner, reverse("admin:index"))
+    assert "Of the newest" in page
+    assert "An old one" not in page
+
+
+def test_the_sign_in_page_leads_to_the_start_page(client: Client, workspace: Workspace) -> None:
+    get_user_model().objects.create_superuser("root", password="a-long-password")
+    answer: Any = client.post(reverse("admin:login"), {"username": "root", "password": "a-long-password"})
+    assert answer.headers["Location"] == reverse("admin:index")

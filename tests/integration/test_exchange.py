@@ -1,0 +1,342 @@
+"""One exchange of the delivery engine with a real server: what is sent, what comes back, how it goes wrong."""
+
+import gzip
+import socket
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from runs.failures import FailureReason
+from tests.integration.receiver import Exchange, gzipped, receiving
+from tests.integration.running import Running, answering, flooding
+from workers.delivery.transfer import KEPT_BODY_BYTES, READ_BODY_BYTES
+
+
+@pytest.fixture
+def running() -> Iterator[Running]:
+    started = Running()
+    yield started
+    started.engine.stop(grace_seconds=0)
+
+
+# -- what is sent ------------------------------------------------------------------------------------------------------
+
+
+def test_a_request_arrives_as_it_was_given_and_nothing_is_added(running: Running) -> None:
+    with receiving() as receiver:
+        result = running.deliver(
+            receiver.url("/a/../b?x={y}&z"),
+            method="POST",
+            headers=(("X-One", "1"), ("X-Empty", "")),
+            body=b"\x00\xffbody",
+        )
+        (seen,) = receiver.exchanges
+    assert result.succeeded
+    assert seen.request_line == "POST /a/../b?x={y}&z HTTP/1.1"
+    assert seen.body == b"\x00\xffbody"
+    assert seen.headers == [
+        ("host", f"127.0.0.1:{receiver.port}"),
+        ("user-agent", "Hourhand"),
+        ("accept-encoding", "gzip, deflate, br"),
+        ("x-one", "1"),
+        ("x-empty", ""),
+        ("content-length", "6"),
+    ]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+@pytest.mark.parametrize("body", [None, b'{"a":1}'])
+def test_each_method_with_and_without_a_body(running: Running, method: str, body: bytes | None) -> None:
+    with receiving(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", then_close=False)) as receiver:
+        result = running.deliver(receiver.url(), method=method, body=body)
+    if method == "HEAD" and body:
+        assert (result.failure_reason, result.sent) == (FailureReason.INVALID_URL, False)
+        return
+    assert result.succeeded
+    assert receiver.exchanges[0].request_line.startswith(f"{method} ")
+    assert receiver.exchanges[0].body == (body or b"")
+
+
+def test_a_handle_used_for_one_method_carries_nothing_over_to_the_next(running: Running) -> None:
+    steps = [
+        ("POST", b"one"),
+        ("GET", None),
+        ("HEAD", None),
+        ("DELETE", b"two"),
+        ("GET", None),
+        ("PUT", None),
+        ("HEAD", None),
+        ("POST", b"three"),
+    ]
+    with receiving(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", then_close=False)) as receiver:
+        for method, body in steps:
+            assert running.deliver(receiver.url(), method=method, body=body).succeeded
+    seen = [(exchange.request_line.split()[0], exchange.body) for exchange in receiver.exchanges]
+    assert seen == [(method, body or b"") for method, body in steps]
+    assert [dict(exchange.headers).get("content-length") for exchange in receiver.exchanges] == [
+        "3",
+        None,
+        None,
+        "3",
+        None,
+        "0",
+        None,
+        "5",
+    ]
+
+
+def test_a_body_of_a_megabyte_is_sent_without_asking_for_leave(running: Running) -> None:
+    with receiving() as receiver:
+        result = running.deliver(receiver.url(), method="POST", body=b"x" * 1_048_576)
+    assert result.succeeded
+    assert len(receiver.exchanges[0].body) == 1_048_576
+    assert "expect" not in dict(receiver.exchanges[0].headers)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        ("X-A", "a\r\nX-B: b"),
+        ("X-A", "a\nb"),
+        ("X-A", "a\0b"),
+        ("X A", "1"),
+        ("X-A:", "1"),
+        ("", "1"),
+        ("X\r\nY", "1"),
+        ("Host", "internal"),
+        ("content-length", "3"),
+        ("Transfer-Encoding", "chunked"),
+        ("Connection", "close"),
+    ],
+)
+def test_headers_that_could_forge_a_message_are_refused_unsent(running: Running, header: tuple[str, str]) -> None:
+    with receiving() as receiver:
+        result = running.deliver(receiver.url(), headers=(header,))
+        assert (result.failure_reason, result.sent) == (FailureReason.INVALID_URL, False)
+        assert result.error
+        assert running.deliver(receiver.url()).succeeded
+    assert len(receiver.exchanges) == 1
+
+
+def test_header_values_beyond_ascii_are_sent_as_utf_8(running: Running) -> None:
+    with receiving() as receiver:
+        assert running.deliver(receiver.url(), headers=(("X-Name", "Zoë"),)).succeeded
+    assert dict(receiver.exchanges[0].headers)["x-name"].encode("latin-1").decode() == "Zoë"
+
+
+def test_proxies_and_netrc_of_the_environment_are_ignored(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login someone password secret\n")
+    for name in ("http_proxy", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    running = Running()
+    with receiving() as receiver:
+        assert running.deliver(receiver.url()).succeeded
+    assert "authorization" not in dict(receiver.exchanges[0].headers)
+    running.engine.stop(grace_seconds=0)
+
+
+# -- what comes back ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        ("204 No Content", None),
+        ("301 Moved", FailureReason.UNEXPECTED_STATUS),
+        ("404 Nope", FailureReason.HTTP_CLIENT_ERROR),
+        ("429 Slow down", FailureReason.HTTP_CLIENT_ERROR),
+        ("503 Busy", FailureReason.HTTP_SERVER_ERROR),
+    ],
+)
+def test_the_status_decides(running: Running, status: str, reason: FailureReason | None) -> None:
+    with receiving(lambda exchange: exchange.answer(status, b"", "Location: http://127.0.0.1:1/\r\n")) as receiver:
+        result = running.deliver(receiver.url())
+    assert result.failure_reason == reason
+    assert result.error == (f"HTTP {status[:3]}" if reason else None)
+    assert result.response is not None
+    assert result.response.status_code == int(status[:3])
+    assert len(receiver.exchanges) == 1  # redirects are not followed
+
+
+def test_a_job_may_call_other_statuses_a_success(running: Running) -> None:
+    with receiving(lambda exchange: exchange.answer("404 Gone")) as receiver:
+        assert running.deliver(receiver.url(), success_statuses=("2xx", "404")).succeeded
+
+
+def test_headers_are_lower_case_and_joined_and_cookies_are_neither_mixed_nor_kept(running: Running) -> None:
+    headers = "X-A: 1\r\nSet-Cookie: a=1\r\nx-a:  2\r\nSET-COOKIE: b=2\r\nX-Folded: one\r\n two\r\n"
+    with receiving(lambda exchange: exchange.answer(headers=headers)) as receiver:
+        result = running.deliver(receiver.url())
+        running.deliver(receiver.url())
+    assert result.response is not None
+    assert result.response.headers["x-a"] == "1, 2"
+    assert result.response.headers["set-cookie"] == "a=1\nb=2"
+    assert result.response.headers["x-folded"].split() == ["one", "two"]
+    assert "cookie" not in dict(receiver.exchanges[1].headers)
+
+
+def test_interim_answers_and_trailers_leave_the_head_alone(running: Running) -> None:
+    raw = (
+        b"HTTP/1.1 103 Early Hints\r\nX-Who: hint\r\n\r\n"
+        b"HTTP/1.1 201 Created\r\nX-Who: answer\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"2\r\nok\r\n0\r\nX-Who: trailer\r\n\r\n"
+    )
+    with receiving(answering(raw, then_close=False)) as receiver:
+        result = running.deliver(receiver.url())
+    assert result.response is not None
+    assert (result.response.status_code, result.response.headers["x-who"], result.response.body) == (
+        201,
+        "answer",
+        b"ok",
+    )
+
+
+@pytest.mark.parametrize("size", [0, 1, KEPT_BODY_BYTES, KEPT_BODY_BYTES + 1, READ_BODY_BYTES])
+def test_a_body_is_counted_whole_and_kept_in_part(running: Running, size: int) -> None:
+    with receiving(lambda exchange: exchange.answer(body=b"x" * size)) as receiver:
+        result = running.deliver(receiver.url())
+    assert result.succeeded
+    assert result.response is not None
+    assert len(result.response.body) == min(size, KEPT_BODY_BYTES)
+    assert (result.response.body_bytes, result.response.body_truncated) == (size, size > KEPT_BODY_BYTES)
+
+
+@pytest.mark.parametrize("status", ["200 OK", "500 Broken"])
+def test_an_endless_body_is_cut_and_judged_by_its_status(running: Running, status: str) -> None:
+    head = f"HTTP/1.1 {status}\r\n\r\n".encode()
+    started = time.monotonic()
+    with receiving(flooding(head, b"x" * 1000)) as receiver:
+        result = running.deliver(receiver.url())
+    assert time.monotonic() - started < 4
+    assert result.succeeded == (status == "200 OK")
+    assert result.response is not None
+    assert result.response.body_truncated
+    assert READ_BODY_BYTES < result.response.body_bytes < READ_BODY_BYTES + 200_000
+
+
+def test_a_decompression_bomb_is_cut_at_the_same_size(running: Running) -> None:
+    bomb = gzipped(200 * 1024 * 1024)
+    with receiving(lambda exchange: exchange.answer(body=bomb, headers="Content-Encoding: gzip\r\n")) as receiver:
+        result = running.deliver(receiver.url())
+    assert result.succeeded
+    assert result.response is not None
+    assert result.response.body_bytes < READ_BODY_BYTES + 100_000
+
+
+def test_a_compressed_body_is_decoded(running: Running) -> None:
+    body = gzip.compress(b"hello")
+    with receiving(lambda exchange: exchange.answer(body=body, headers="Content-Encoding: gzip\r\n")) as receiver:
+        result = running.deliver(receiver.url())
+    assert result.response is not None
+    assert (result.response.body, result.response.body_bytes) == (b"hello", 5)
+
+
+def test_a_body_in_a_coding_nobody_asked_for_leaves_the_status(running: Running) -> None:
+    with receiving(lambda exchange: exchange.answer(headers="Content-Encoding: zstd\r\n")) as receiver:
+        result = running.deliver(receiver.url())
+    assert result.succeeded
+    assert result.response is not None
+    assert (result.response.body, result.response.body_truncated) == (b"", True)
+
+
+def test_too_many_headers_are_left_out_and_the_status_stands(running: Running) -> None:
+    headers = "".join(f"X-{number}: {'v' * 1000}\r\n" for number in range(150))
+    with receiving(lambda exchange: exchange.answer(headers=headers)) as receiver:
+        result = running.deliver(receiver.url())
+    assert result.succeeded
+    assert result.response is not None
+    assert 50 < len(result.response.headers) < 70
+    with receiving(flooding(b"HTTP/1.1 200 OK\r\n", b"X-A: b\r\n")) as receiver:
+        result = running.deliver(receiver.url())
+    assert result.succeeded
+    assert result.response is not None
+    assert result.response.body_truncated
+
+
+def test_endless_interim_answers_end_early_and_without_a_status(running: Running) -> None:
+    with receiving(flooding(b"", b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n")) as receiver:
+        result = running.deliver(receiver.url())
+    assert (result.failure_reason, result.response) == (FailureReason.CONNECTION_ERROR, None)
+
+
+# -- how it goes wrong -------------------------------------------------------------------------------------------------
+
+
+def test_a_silent_endpoint_times_out_at_the_deadline(running: Running) -> None:
+    with receiving(lambda exchange: time.sleep(3)) as receiver:
+        result = running.deliver(receiver.url(), timeout_seconds=0.3)
+    assert (result.failure_reason, result.error) == (FailureReason.TIMEOUT, "timed out after 0.3 s")
+    assert 0.29 < result.finished_monotonic - result.started_monotonic < 0.6
+    assert result.response is None
+    assert result.remote_ip == "127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("head", "drip"),
+    [
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        (b"HTTP/1.1 200 OK\r\n", b"X-A: b\r\n"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", b"x"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"X-A: b\r\n"),
+    ],
+)
+def test_one_deadline_holds_over_slow_drips_of_anything(running: Running, head: bytes, drip: bytes) -> None:
+    def behave(exchange: Exchange) -> None:
+        exchange.send(head)
+        for _ in range(100):
+            exchange.send(drip)
+            time.sleep(0.05)
+
+    with receiving(behave) as receiver:
+        result = running.deliver(receiver.url(), timeout_seconds=0.5)
+    assert result.failure_reason == FailureReason.TIMEOUT
+    assert result.finished_monotonic - result.started_monotonic < 0.9
+    if result.response is not None:
+        assert result.response.body_truncated
+
+
+def test_a_tls_handshake_that_never_ends_is_a_timeout(running: Running) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        result = running.deliver(f"https://127.0.0.1:{listener.getsockname()[1]}/", timeout_seconds=0.3)
+    assert result.failure_reason == FailureReason.TIMEOUT
+
+
+@pytest.mark.parametrize(
+    ("raw", "error"),
+    [
+        (b"", "closed without an answer"),
+        (b"SSH-2.0-OpenSSH_9\r\n", "not HTTP"),
+        (b"HTTP/1.1 abc\r\n\r\n", ""),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", ""),
+        (b"HTTP/1.1 200 OK\r\nX-A: a\0b\r\n\r\n", ""),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", ""),
+        (b"HTTP/1.1 200 OK\r\nConte", ""),
+    ],
+)
+def test_what_is_no_whole_answer_is_a_connection_error(running: Running, raw: bytes, error: str) -> None:
+    with receiving(answering(raw)) as receiver:
+        result = running.deliver(receiver.url())
+    assert result.failure_reason == FailureReason.CONNECTION_ERROR
+    assert error in (result.error or "")
+    if result.response is not None:
+        assert result.response.body_truncated
+
+
+def test_nobody_listening_is_a_connection_error(running: Running) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    result = running.deliver(f"http://127.0.0.1:{port}/")
+    assert result.failure_reason == FailureReason.CONNECTION_ERROR
+    assert result.error == f"could not connect to 127.0.0.1 port {port}: Connection refused"
+    assert (result.response, result.timings.connect_ms) == (None, None)
+
+
+def test_a_name_that_does_not_exist_is_a_dns_error(running: Running) -> None:
+    result = running.deliver("http://no-such-host.invalid/")
+    assert (result.failure_reason, result.error) == (
+        FailureReason.DNS_ERROR,
+        "could not resolve host no-such-host.invalid",
+    )
