@@ -46,7 +46,7 @@ def save_job(
     if job is None:
         job = _create(workspace=workspace, slug=slug or free_slug(workspace, config["name"]), config=config, now=now)
     else:
-        job = Job.objects.select_for_update(of=("self",)).select_related("current_version").get(pk=job.pk)
+        job = Job.objects.select_for_update(no_key=True, of=("self",)).select_related("current_version").get(pk=job.pk)
     before = job.current_version.config if job.current_version else None
     if before is None or before != config or (slug and slug != job.slug):
         _add_version(job=job, slug=slug, config=config, actor=actor, now=now)
@@ -55,8 +55,7 @@ def save_job(
         environments = [EnvironmentChange(first, enabled=True)] if first else []
     _apply_environments(job=job, changes=environments or [], now=now)
     if before is not None and any(before[field] != config[field] for field in TIMING):
-        for job_environment in _locked_environments(job):
-            plan_next(job_environment, config=config, now=now)
+        _replan(job=job, before=before, changes=environments or [], now=now)
     return job
 
 
@@ -135,6 +134,17 @@ def _apply_environments(*, job: Job, changes: list[EnvironmentChange], now: date
         elif row.enabled != change.enabled:
             row.enabled = change.enabled
             plan_next(row, config=job.current_version.config, now=now)
+
+
+def _replan(*, job: Job, before: dict[str, Any], changes: list[EnvironmentChange], now: datetime.datetime) -> None:
+    """Follow a new timing. A one-off that has completed is enabled again by it, unless this very save disables it."""
+    assert job.current_version is not None
+    was_one_off = _listed_columns(before)["schedule_type"] == ScheduleType.ONE_OFF
+    disabled = {change.environment.pk for change in changes if not change.enabled}
+    for row in _locked_environments(job):
+        completed = was_one_off and row.last_fired_at is not None
+        row.enabled = row.enabled or (completed and row.environment_id not in disabled)
+        plan_next(row, config=job.current_version.config, now=now)
 
 
 def plan_next(job_environment: JobEnvironment, *, config: dict[str, Any], now: datetime.datetime) -> None:
