@@ -1,11 +1,15 @@
-"""Runs per second of one worker process, delivered and fully recorded.
+"""Runs per second of one worker process, delivered and fully recorded, beside a bare loop that does nothing else.
 
-Usage: manage.py with_services -- python -m bench.throughput [--runs 20000] [--rounds 3]
+    manage.py with_services -- python -m bench.throughput [--runs 20000] [--rounds 5]
+
+Both call the same target and write to the same PostgreSQL, in turn. The worker is a real one, fed through Valkey.
 """
 
 import argparse
 import os
 import statistics
+import subprocess
+import sys
 import time
 
 import django
@@ -33,18 +37,30 @@ def one_round(runs: int, url: str) -> float:
     return runs / seconds
 
 
+def bare_round(runs: int, url: str) -> float:
+    """The same number of calls by the bare loop, with the same number in flight."""
+    command = [sys.executable, "-m", "bench.bare_curl", "--runs", str(runs), "--in-flight", "1000", "--url", url]
+    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return float(said.rsplit(":", 1)[1].split()[0].replace(",", ""))
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("--runs", type=int, default=20_000)
-    parser.add_argument("--rounds", type=int, default=3)
-    options = parser.parse_args()
+    parser.add_argument("--rounds", type=int, default=5)
+    given = parser.parse_args()
     call_command("migrate", verbosity=0)
     with stage.target() as port:
-        rates = []
-        for number in range(options.rounds):
-            rates.append(one_round(options.runs, f"http://127.0.0.1:{port}/"))
-            print(f"round {number + 1}: {rates[-1]:,.0f} runs/s", flush=True)
-    print(f"hourhand, one worker process: {statistics.median(rates):,.0f} runs/s (median of {options.rounds})")
+        url = f"http://127.0.0.1:{port}/"
+        house, bare = [], []
+        for number in range(given.rounds):
+            house.append(one_round(given.runs, url))
+            bare.append(bare_round(given.runs, url))
+            print(f"round {number + 1}: hourhand {house[-1]:,.0f} runs/s, bare loop {bare[-1]:,.0f} runs/s", flush=True)
+    ratio = statistics.median(ours / limit for ours, limit in zip(house, bare, strict=True))
+    print(f"hourhand, one worker process, delivered and recorded: {statistics.median(house):,.0f} runs/s")
+    print(f"bare pycurl loop with a writer thread and COPY:       {statistics.median(bare):,.0f} runs/s")
+    print(f"ratio, median of {given.rounds} interleaved rounds:                {ratio:.2f}")
 
 
 if __name__ == "__main__":

@@ -10,9 +10,9 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "scheduler_project.settings")
 
 app = Celery("hourhand")
 app.config_from_object("django.conf:settings", namespace="CELERY")
-# A message is only a wake-up call: taken off Redis when read, never acknowledged, harmless to lose.
+# A message is acknowledged as its task starts. Until then it counts as prefetched, which holds back a full worker.
 app.conf.task_queues = [
-    Queue("deliveries", Exchange("deliveries"), routing_key="deliveries", no_ack=True),
+    Queue("deliveries", Exchange("deliveries"), routing_key="deliveries"),
     Queue("chores", Exchange("chores"), routing_key="chores"),
 ]
 app.autodiscover_tasks(["workers"])

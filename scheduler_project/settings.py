@@ -37,7 +37,7 @@ DEBUG = False
 PORT = env.integer("HOURHAND_PORT", 8000, minimum=0, maximum=65535)
 PUBLIC_URL = env.text("HOURHAND_PUBLIC_URL", f"http://127.0.0.1:{PORT}").rstrip("/")
 HTTPS = PUBLIC_URL.startswith("https://")
-ALLOWED_HOSTS = env.names("HOURHAND_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
+ALLOWED_HOSTS = [*env.names("HOURHAND_ALLOWED_HOSTS"), "localhost", "127.0.0.1", "[::1]"]  # loopback for health checks
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 
 # -- the firing path ---------------------------------------------------------------------------------------------------

@@ -55,6 +55,9 @@ class Migration(migrations.Migration):
                 ('environments', models.ManyToManyField(blank=True, related_name='api_keys', to='accounts.environment')),
                 ('workspace', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='api_keys', to='accounts.workspace')),
             ],
+            options={
+                'verbose_name': 'API key',
+            },
         ),
         migrations.CreateModel(
             name='Membership',
