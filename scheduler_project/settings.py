@@ -32,7 +32,14 @@ def _secret_key() -> str:
     return env.text("SECRET_KEY") or (kept.read_text().strip() if kept.is_file() else "")
 
 
+def _encryption_keys() -> list[str]:
+    """HOURHAND_ENCRYPTION_KEYS, else the key that `bin/up` made; none when there is neither: then no secret is kept."""
+    kept = DATA_DIR / "encryption-key"
+    return env.names("HOURHAND_ENCRYPTION_KEYS", kept.read_text().strip() if kept.is_file() else "")
+
+
 SECRET_KEY = _secret_key()
+ENCRYPTION_KEYS = _encryption_keys()
 DEBUG = False
 PORT = env.integer("HOURHAND_PORT", 8000, minimum=0, maximum=65535)
 PUBLIC_URL = env.text("HOURHAND_PUBLIC_URL", f"http://127.0.0.1:{PORT}").rstrip("/")

@@ -1,4 +1,4 @@
-"""The data directory while `manage.py up` runs: locked against a second start, with the key Django signs with."""
+"""The data directory while `manage.py up` runs: locked against a second start, with the keys that it was given first."""
 
 import contextlib
 import fcntl
@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
+from accounts.encryption import new_encryption_key
 from scheduler_project.embedded.locations import Locations
 from scheduler_project.supervisor.program import StartError
 
@@ -33,12 +34,20 @@ def locked(locations: Locations) -> Iterator[None]:
 
 def kept_secret_key(locations: Locations) -> str:
     """The SECRET_KEY of this data directory, made on the first start."""
-    kept = locations.root / "secret-key"
-    if not kept.exists():
-        write_private(kept, secrets.token_urlsafe(50) + "\n")
-    key = kept.read_text().strip()
+    return _kept(locations.root / "secret-key", secrets.token_urlsafe(50), lost="a new key ends all sessions")
+
+
+def kept_encryption_key(locations: Locations) -> str:
+    """The key that secrets are encrypted with in this data directory, made on the first start."""
+    return _kept(locations.root / "encryption-key", new_encryption_key(), lost="a new key can't read the old secrets")
+
+
+def _kept(path: Path, made: str, *, lost: str) -> str:
+    if not path.exists():
+        write_private(path, made + "\n")
+    key = path.read_text().strip()
     if not key:
-        raise StartError(f"{kept} is empty. Put the key back, or remove the file: a new key ends all sessions.")
+        raise StartError(f"{path} is empty. Put the key back, or remove the file: {lost}.")
     return key
 
 

@@ -16,7 +16,7 @@ from scheduler_project.embedded.locations import Locations, embedded_urls
 from scheduler_project.embedded.services import embedded_programs, prepare_directories, remove_directories
 from scheduler_project.env import Env
 from scheduler_project.management import house
-from scheduler_project.management.data_directory import kept_secret_key, locked, write_private
+from scheduler_project.management.data_directory import kept_encryption_key, kept_secret_key, locked, write_private
 from scheduler_project.management.web_socket import base_url, listening_socket
 from scheduler_project.supervisor.output import Terminal
 from scheduler_project.supervisor.program import StartError
@@ -115,6 +115,7 @@ def _environment(locations: Locations, listener: socket.socket) -> dict[str, str
         "DATABASE_URL": env.text("DATABASE_URL") or database_url,
         "REDIS_URL": env.text("REDIS_URL") or redis_url,
         "SECRET_KEY": env.text("SECRET_KEY") or kept_secret_key(locations),
+        "HOURHAND_ENCRYPTION_KEYS": env.text("HOURHAND_ENCRYPTION_KEYS") or kept_encryption_key(locations),
         "PYTHONUNBUFFERED": "1",
     }
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from accounts.encryption import new_encryption_key
 from scheduler_project.embedded.locations import Locations, embedded_urls
 from scheduler_project.embedded.services import embedded_programs, prepare_directories, remove_directories
 from scheduler_project.management.data_directory import locked
@@ -60,7 +61,13 @@ def _run(root: Path, command: list[str], *, durable: bool) -> int:
 def _run_among(programs: list[Program], locations: Locations, command: list[str]) -> int:
     root = locations.root
     database_url, redis_url = embedded_urls(root)
-    environment = {**os.environ, "DATABASE_URL": database_url, "REDIS_URL": redis_url, "HOURHAND_DATA_DIR": str(root)}
+    environment = {
+        **os.environ,
+        "DATABASE_URL": database_url,
+        "REDIS_URL": redis_url,
+        "HOURHAND_DATA_DIR": str(root),
+        "HOURHAND_ENCRYPTION_KEYS": new_encryption_key(),
+    }
     with Supervisor(logs=locations.logs, terminal=Terminal(None)) as supervisor:
         try:
             supervisor.start(*programs)
