@@ -1,4 +1,4 @@
-"""The data directory while `manage.py up` runs: locked against a second start, with the keys that it was given first."""
+"""The data directory while `manage.py up` runs: locked against a second start, with the keys it was first given."""
 
 import contextlib
 import fcntl
