@@ -1,4 +1,4 @@
-"""The data directory while `manage.py up` runs: locked against a second start, with the keys it was first given."""
+"""The data directory while `manage.py up` runs: locked against a second start, with the keys of the first."""
 
 import contextlib
 import fcntl
