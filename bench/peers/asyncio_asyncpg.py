@@ -27,8 +27,8 @@ _CLAIM = """
 _INSERT = """
     INSERT INTO runs_run (id, workspace_id, job_id, environment_id, job_version_id, execution_id, step, number, trigger,
         status, failure_reason, error, started_at, finished_at, duration_ms, request_method, request_url,
-        request_headers, request_body, request_body_encoding, response_status, response_headers, response_body, response_body_encoding,
-        body_truncated, body_bytes, http_version, worker)
+        request_headers, request_body, request_body_encoding, response_status, response_headers, response_body,
+        response_body_encoding, body_truncated, body_bytes, http_version, worker)
     VALUES ($1, $2, $3, $4, $5, $6, '', 1, $7, 'succeeded', '', '', $8, $9, $10, $11, $12, $13, $14, 'utf-8', $15,
         $16, $17, 'utf-8', false, $18, '1.1', 'peer')
 """
