@@ -1,4 +1,4 @@
-"""Who: workspaces, their environments, members and API keys."""
+"""Who: workspaces, their environments, members, API keys and signing secrets."""
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
@@ -6,7 +6,7 @@ from django.db import models
 from django.utils import timezone
 
 from accounts.ids import uuid7
-from accounts.querysets import ApiKeyQuerySet, WorkspaceQuerySet
+from accounts.querysets import ApiKeyQuerySet, SigningSecretQuerySet, WorkspaceQuerySet
 
 
 class Workspace(models.Model):
@@ -106,3 +106,33 @@ class ApiKey(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"
+
+
+class SigningSecret(models.Model):
+    """What a workspace's requests are signed with, encrypted. The schema allows two: the newest, and a retiring one.
+
+    The retiring one signs beside the newest until `retires_at`; its row goes with the next rotation.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    # Its index serves "the live secrets of these workspaces", which every worker asks every few seconds.
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="signing_secrets")
+    prefix = models.CharField(max_length=16, editable=False)
+    value = models.BinaryField()
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    retires_at = models.DateTimeField(null=True, blank=True)
+
+    objects = SigningSecretQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["workspace"], condition=models.Q(retires_at__isnull=True), name="signing_secret_one_newest"
+            ),
+            models.UniqueConstraint(
+                fields=["workspace"], condition=models.Q(retires_at__isnull=False), name="signing_secret_one_retiring"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.prefix}…"

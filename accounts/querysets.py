@@ -25,3 +25,13 @@ class ApiKeyQuerySet(models.QuerySet[Any]):
         """Remember that a key was used, to the minute."""
         stale = Q(last_used_at__isnull=True) | Q(last_used_at__lt=now - LAST_USED_RESOLUTION)
         self.filter(stale, pk=key_id).update(last_used_at=now)
+
+
+class SigningSecretQuerySet(models.QuerySet[Any]):
+    def live(self, now: datetime.datetime) -> "SigningSecretQuerySet":
+        """Those that sign at `now`."""
+        return self.filter(Q(retires_at__isnull=True) | Q(retires_at__gt=now))
+
+    def retire_newest(self, at: datetime.datetime) -> int:
+        """Let the newest of these sign until `at` and no longer. Returns how many there were: one or none."""
+        return self.filter(retires_at__isnull=True).update(retires_at=at)

@@ -5,11 +5,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import transaction
 
 from accounts.keys import new_key
 from accounts.models import ApiKey, Environment, Membership, Role, Scope, Workspace
+from accounts.signing import make_signing_secret
 
 FIRST_ENVIRONMENT = "production"
 
@@ -24,9 +26,11 @@ class IssuedKey:
 
 @transaction.atomic
 def create_workspace(*, slug: str, name: str) -> Workspace:
-    """Make a workspace with its `production` environment."""
+    """Make a workspace with its `production` environment and, where secrets can be kept, its first signing secret."""
     workspace = Workspace.objects.create(slug=slug, name=name)
     Environment.objects.create(workspace=workspace, slug=FIRST_ENVIRONMENT, name="Production")
+    if settings.ENCRYPTION_KEYS:
+        make_signing_secret(workspace, now=workspace.created_at)
     return workspace
 
 

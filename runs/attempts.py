@@ -35,6 +35,10 @@ class Sent:
     headers: dict[str, str]
     body: bytes | None
 
+    def with_headers(self, more: dict[str, str]) -> "Sent":
+        """The same request with `more` headers, redacted already."""
+        return Sent(self.method, self.url, {**self.headers, **more}, self.body)
+
 
 @dataclass(frozen=True, slots=True)
 class Received:

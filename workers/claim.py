@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
+
 from accounts.ids import uuid7
 from jobs.definition import JobDefinition
 from runs.attempts import Attempt, Sent
+from runs.redaction import redact_headers
 from runs.requests import Firing, PreparedRequest
 from workers.connections import Link
 from workers.delivery.contract import DeliveryRequest, TlsOptions
+from workers.keyring import Keyring
 
 _RETURNED = """
     execution.id::text, execution.workspace_id::text, execution.job_id::text, execution.environment_id::text,
@@ -93,6 +97,7 @@ class Claimer:
         self._lease_seconds = lease_seconds
         self._user_agent = user_agent
         self._versions: dict[str, _Version] = {}
+        self._keyring = Keyring(settings.ENCRYPTION_KEYS)
 
     def claim(self, link: Link, ids: Sequence[str], *, limit: int) -> list[Claimed]:
         """Claim those of `ids` that are pending and due. An id that is neither is somebody else's: no error."""
@@ -124,6 +129,7 @@ class Claimer:
             claimed_monotonic = time.monotonic()
             rows = cursor.fetchall()
             versions = self._versions_of(cursor, {row[5] for row in rows})
+            self._keyring.refresh(cursor, {row[1] for row in rows})
         return [self._claimed(row, versions[row[5]], claimed_monotonic) for row in rows]
 
     def _versions_of(self, cursor: Any, ids: set[str]) -> dict[str, _Version]:
@@ -142,6 +148,9 @@ class Claimer:
         attempt = Attempt(str(run_id), self._owner, *held)
         call = version.definition.request
         firing = Firing(attempt.execution_id, version.slug, attempt.number, scheduled_for)
+        signature = self._keyring.sign(
+            attempt.workspace_id, execution_id=attempt.execution_id, body=call.body, at=claimed_at
+        )
         return Claimed(
             attempt=attempt,
             request=DeliveryRequest(
@@ -151,13 +160,13 @@ class Claimer:
                 workspace_id=UUID(attempt.workspace_id),
                 method=call.method,
                 url=call.url,
-                headers=version.prepared.headers_for(firing),
+                headers=version.prepared.headers_for(firing) + signature,
                 body=call.body,
                 timeout_seconds=call.timeout_seconds,
                 tls=version.tls,
                 success_statuses=version.definition.success_statuses,
             ),
-            sent=version.prepared.sent_for(firing),
+            sent=version.prepared.sent_for(firing).with_headers(redact_headers(signature)),
             definition=version.definition,
             claimed_at=claimed_at,
             claimed_monotonic=claimed_monotonic,

@@ -4,4 +4,8 @@ from django.urls import path
 
 from accounts.api import views
 
-urlpatterns = [path("environments/", views.EnvironmentList.as_view())]
+urlpatterns = [
+    path("environments/", views.EnvironmentList.as_view()),
+    path("signing-secrets/", views.SigningSecretList.as_view()),
+    path("signing-secrets/rotate/", views.SigningSecretRotation.as_view()),
+]

@@ -1,0 +1,361 @@
+"""Signing secrets from rotation to the wire: who signs when, who sees what, and what verifies."""
+
+import datetime
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.db import IntegrityError, connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+
+from accounts.encryption import Cipher, new_encryption_key
+from accounts.models import Environment, Scope, SigningSecret, Workspace
+from accounts.services import create_workspace
+from accounts.signing import MAX_OVERLAP_SECONDS, new_signing_secret, rotate_signing_secret
+from runs import services
+from runs.models import Execution, Run
+from runs.reaping import reap_expired
+from tests.conftest import MakeJob
+from tests.integration.admin_rows import person, signed_in
+from tests.integration.api_fixtures import Caller, caller
+from tests.integration.receiver import receiving
+from tests.integration.running import Running
+from workers import keyring
+from workers.claim import Claimed, Claimer
+from workers.connections import Link
+
+HOUR = datetime.timedelta(hours=1)
+
+
+def now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
+
+
+@pytest.fixture
+def link() -> Iterator[Link]:
+    made = Link("test")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys are read again for every batch."""
+    monkeypatch.setattr(keyring, "REMEMBER_SECONDS", 0.0)
+
+
+def new_claimer() -> Claimer:
+    return Claimer(owner="worker", lease_seconds=60, user_agent="Hourhand/test")
+
+
+def claimed_of(state: Any, link: Link, claimer: Claimer | None = None) -> Claimed:
+    execution = services.run_now(job_environment=state, now=now())
+    (claimed,) = (claimer or new_claimer()).claim(link, [str(execution.pk)], limit=1)
+    return claimed
+
+
+def verifies(secret: str, claimed: Claimed) -> bool:
+    try:
+        Webhook(secret).verify(claimed.request.body or b"", dict(claimed.request.headers))
+    except WebhookVerificationError:
+        return False
+    return True
+
+
+def rotated(workspace: Workspace, **options: Any) -> str:
+    return rotate_signing_secret(workspace=workspace, now=now(), **options).secret
+
+
+@pytest.mark.django_db(transaction=True)
+class TestSending:
+    @pytest.fixture
+    def state(self, make_job: MakeJob) -> Any:
+        return make_job(request={"body": '{"at":"nön-ascii","n":[1,2.5]}', "headers": {"Content-Type": "text/plain"}})
+
+    def test_what_is_claimed_verifies_with_the_workspaces_secret_only(
+        self, state: Any, workspace: Workspace, link: Link
+    ) -> None:
+        other = create_workspace(slug="other", name="Other")
+        mine, theirs = rotated(workspace), rotated(other)
+        claimed = claimed_of(state, link)
+        assert verifies(mine, claimed)
+        assert not verifies(theirs, claimed)
+
+    def test_both_sign_during_the_overlap_and_the_newest_alone_afterwards(
+        self, state: Any, workspace: Workspace, link: Link, forgetful: None
+    ) -> None:
+        claimer = new_claimer()
+        old = rotated(workspace, overlap_seconds=0)
+        assert verifies(old, claimed_of(state, link, claimer))
+        new = rotated(workspace, overlap_seconds=3600)
+        during = claimed_of(state, link, claimer)
+        assert (verifies(new, during), verifies(old, during)) == (True, True)
+        signature = dict(during.request.headers)["webhook-signature"]
+        assert len(signature.split(" ")) == 2
+        SigningSecret.objects.filter(retires_at__isnull=False).update(retires_at=now() - HOUR)
+        after = claimed_of(state, link, claimer)
+        assert (verifies(new, after), verifies(old, after)) == (True, False)
+
+    def test_every_attempt_carries_the_same_id_and_its_own_timestamp(
+        self, state: Any, workspace: Workspace, link: Link
+    ) -> None:
+        claimer = new_claimer()
+        first = claimed_of(state, link, claimer)
+        claimer.give_back(link, [first.attempt.execution_id])
+        (second,) = claimer.claim(link, [first.attempt.execution_id], limit=1)
+        told = [dict(item.request.headers) for item in (first, second)]
+        assert {item["webhook-id"] for item in told} == {f"msg_{first.attempt.execution_id}"}
+        for item, claimed in zip(told, (first, second), strict=True):
+            assert int(item["webhook-timestamp"]) == int(claimed.claimed_at.timestamp())
+
+    def test_history_keeps_id_and_timestamp_and_redacts_the_signature(self, state: Any, link: Link) -> None:
+        claimed = claimed_of(state, link)
+        sent, kept = dict(claimed.request.headers), claimed.sent.headers
+        assert kept["webhook-id"] == sent["webhook-id"]
+        assert kept["webhook-timestamp"] == sent["webhook-timestamp"]
+        assert kept["webhook-signature"] == "[redacted]"
+
+    def test_a_lost_workers_run_tells_of_no_signature(self, state: Any, link: Link) -> None:
+        claimed_of(state, link)
+        Execution.objects.update(lease_expires_at=now() - HOUR)
+        assert reap_expired(user_agent="Hourhand/test", chance=random.Random(1)) == 1
+        assert not [name for name in Run.objects.get().request_headers if name.startswith("webhook-")]
+
+    @pytest.mark.parametrize("keys", [[], ["malformed"], [new_encryption_key()]], ids=["none", "malformed", "another"])
+    def test_what_cant_be_signed_goes_out_unsigned(
+        self, state: Any, workspace: Workspace, link: Link, settings: Any, keys: list[str]
+    ) -> None:
+        rotated(workspace)
+        settings.ENCRYPTION_KEYS = keys
+        claimed = claimed_of(state, link)
+        assert not [name for name, _ in claimed.request.headers if name.startswith("webhook-")]
+        assert not [name for name in claimed.sent.headers if name.startswith("webhook-")]
+
+    def test_a_workspace_without_a_secret_is_unsigned_until_it_rotates(
+        self, state: Any, workspace: Workspace, link: Link, forgetful: None
+    ) -> None:
+        SigningSecret.objects.all().delete()
+        claimer = new_claimer()
+        assert "webhook-id" not in dict(claimed_of(state, link, claimer).request.headers)
+        secret = rotated(workspace)
+        assert verifies(secret, claimed_of(state, link, claimer))
+
+    @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+    def test_the_receiver_verifies_what_arrives(
+        self, make_job: MakeJob, workspace: Workspace, link: Link, method: str
+    ) -> None:
+        secret = rotated(workspace)
+        body = '{"at":"nön-ascii"}' if method == "POST" else None
+        with receiving() as receiver:
+            state = make_job(request={"url": receiver.url("/hook"), "method": method, "body": body})
+            running = Running()
+            try:
+                running.engine.submit([claimed_of(state, link).request])
+                (result,) = running.wait(1)
+            finally:
+                running.engine.stop(grace_seconds=1)
+            assert result.succeeded
+            (seen,) = receiver.exchanges
+        verifier = Webhook(secret)
+        headers = dict(seen.headers)
+        at = datetime.datetime.fromtimestamp(int(headers["webhook-timestamp"]), datetime.UTC)
+        signatures = headers["webhook-signature"].split(" ")
+        assert verifier.sign(headers["webhook-id"], at, seen.body.decode()) in signatures
+        if method == "POST":
+            assert verifier.verify(seen.body, headers) == {"at": "nön-ascii"}
+
+
+class Rows:
+    """A cursor that answers every statement with these rows, and counts the statements."""
+
+    def __init__(self, *rows: tuple[str, bytes, datetime.datetime | None]) -> None:
+        self.rows = rows
+        self.asked: list[list[str]] = []
+
+    def execute(self, _: str, parameters: list[list[str]]) -> None:
+        self.asked.append(sorted(parameters[0]))
+
+    def fetchall(self) -> list[Any]:
+        return list(self.rows)
+
+
+class TestRemembering:
+    def test_one_query_serves_a_batch_and_the_next_few_seconds(self) -> None:
+        cursor, keys = Rows(), keyring.Keyring([new_encryption_key()])
+        for _ in range(3):
+            keys.refresh(cursor, {"one", "two"})
+        keys.refresh(cursor, {"one", "four"})
+        assert cursor.asked == [["one", "two"], ["four"]]
+
+    def test_a_remembered_secret_signs_no_longer_than_it_lives(self) -> None:
+        encryption_key, at = new_encryption_key(), now()
+        value = Cipher([encryption_key]).encrypt(new_signing_secret())
+        keys = keyring.Keyring([encryption_key])
+        keys.refresh(Rows(("one", value, None), ("one", value, at + HOUR)), {"one"})
+        for instant, count in ((at, 2), (at + HOUR, 1)):
+            headers = dict(keys.sign("one", execution_id="1", body=None, at=instant))
+            assert len(headers["webhook-signature"].split(" ")) == count
+
+
+@pytest.mark.django_db
+class TestKeeping:
+    def test_a_workspace_is_made_with_a_secret_that_is_kept_encrypted(
+        self, workspace: Workspace, settings: Any
+    ) -> None:
+        row = SigningSecret.objects.get(workspace=workspace)
+        secret = Cipher(settings.ENCRYPTION_KEYS).decrypt(bytes(row.value))
+        assert secret.startswith(row.prefix)
+        assert secret.encode() not in bytes(row.value)
+        assert row.retires_at is None
+
+    def test_without_encryption_keys_a_workspace_has_none(self, db: None, settings: Any) -> None:
+        settings.ENCRYPTION_KEYS = []
+        create_workspace(slug="bare", name="Bare")
+        assert not SigningSecret.objects.exists()
+
+    def test_the_schema_allows_one_newest_and_one_retiring(self, workspace: Workspace) -> None:
+        with pytest.raises(IntegrityError):
+            SigningSecret.objects.create(workspace=workspace, prefix="whsec_", value=b"x")
+
+    def test_a_third_rotation_ends_the_first_secret_at_once(self, workspace: Workspace) -> None:
+        prefixes = [rotated(workspace)[:12] for _ in range(3)]
+        live = SigningSecret.objects.filter(workspace=workspace).live(now()).order_by("-created_at")
+        assert [row.prefix for row in live] == prefixes[:0:-1]
+        assert SigningSecret.objects.filter(workspace=workspace).count() == 2
+
+    def test_another_workspaces_secrets_stay(self, workspace: Workspace) -> None:
+        other = create_workspace(slug="other", name="Other")
+        before = list(SigningSecret.objects.filter(workspace=other).values())
+        rotated(workspace)
+        rotated(workspace)
+        assert list(SigningSecret.objects.filter(workspace=other).values()) == before
+
+
+@pytest.mark.django_db
+class TestApi:
+    @pytest.fixture
+    def client(self, workspace: Workspace) -> Caller:
+        return caller(workspace, scopes=[Scope.ADMIN])
+
+    def test_a_rotation_shows_the_secret_once(self, client: Caller, workspace: Workspace) -> None:
+        first = SigningSecret.objects.get()
+        made = client.ask("POST", "/signing-secrets/rotate/", {"overlap_seconds": 60}, expect=201)
+        assert Webhook(made["secret"])
+        assert made["secret"].startswith(made["prefix"])
+        assert made["retires_at"] is None
+        assert made["previous"]["id"] == str(first.pk)
+        retires_at = datetime.datetime.fromisoformat(made["previous"]["retires_at"])
+        assert retires_at - datetime.datetime.fromisoformat(made["created_at"]) == datetime.timedelta(seconds=60)
+        listed = client.ask("GET", "/signing-secrets/", expect=200)["results"]
+        assert listed == [{name: made[name] for name in ("id", "prefix", "created_at", "retires_at")}, made["previous"]]
+        assert made["secret"] not in str(listed)
+
+    def test_the_default_overlap_is_a_day_and_none_leaves_one(self, client: Caller) -> None:
+        made = client.ask("POST", "/signing-secrets/rotate/", {}, expect=201)
+        lasts = datetime.datetime.fromisoformat(made["previous"]["retires_at"]) - now()
+        assert datetime.timedelta(hours=23) < lasts <= datetime.timedelta(hours=24)
+        assert client.ask("POST", "/signing-secrets/rotate/", {"overlap_seconds": 0}, expect=201)["previous"] is None
+        assert len(client.ask("GET", "/signing-secrets/", expect=200)["results"]) == 1
+
+    @pytest.mark.parametrize("overlap", [-1, MAX_OVERLAP_SECONDS + 1, "60", 1.5, True, None])
+    def test_a_wrong_overlap_is_refused(self, client: Caller, overlap: Any) -> None:
+        named = client.refused("POST", "/signing-secrets/rotate/", {"overlap_seconds": overlap})
+        assert list(named) == ["overlap_seconds"]
+        assert SigningSecret.objects.count() == 1
+
+    def test_an_unknown_field_is_refused(self, client: Caller) -> None:
+        assert client.refused("POST", "/signing-secrets/rotate/", {"overlap": 1}) == {"overlap": "unknown_field"}
+
+    def test_a_key_bound_to_an_environment_does_not_rotate_for_all(self, workspace: Workspace) -> None:
+        bound = caller(workspace, environments=[Environment.objects.get(workspace=workspace)])
+        assert bound.ask("POST", "/signing-secrets/rotate/", {}, expect=403)["code"] == "environment_bound"
+
+    @pytest.mark.parametrize("keys", [[], ["malformed"]])
+    def test_without_a_usable_encryption_key_it_says_what_to_set(
+        self, client: Caller, settings: Any, keys: list[str]
+    ) -> None:
+        settings.ENCRYPTION_KEYS = keys
+        problem = client.ask("POST", "/signing-secrets/rotate/", {}, expect=409)
+        assert problem["code"] == "encryption_key_missing"
+        assert "HOURHAND_ENCRYPTION_KEYS" in problem["detail"]
+        assert SigningSecret.objects.filter(retires_at__isnull=True).count() == 1
+
+    def test_nobody_lists_anothers(self, client: Caller) -> None:
+        stranger = caller(create_workspace(slug="other", name="Other"))
+        mine = {row["id"] for row in client.ask("GET", "/signing-secrets/")["results"]}
+        theirs = {row["id"] for row in stranger.ask("GET", "/signing-secrets/")["results"]}
+        assert len(mine) == len(theirs) == 1
+        assert not mine & theirs
+
+    def test_a_list_never_reads_the_value(self, client: Caller) -> None:
+        with CaptureQueriesContext(connection) as captured:
+            client.ask("GET", "/signing-secrets/", expect=200)
+        assert not [query for query in captured if '"value"' in query["sql"]]
+
+
+@pytest.mark.django_db
+class TestDashboard:
+    PAGE = "admin:accounts_signingsecret_changelist"
+    BUTTON = "admin:accounts_signingsecret_rotate"
+
+    def test_the_button_rotates_and_shows_the_secret_once(self, workspace: Workspace) -> None:
+        client = signed_in(person("olga", workspace=workspace, role="owner"))
+        assert "Rotate" in client.get(reverse(self.PAGE)).content.decode()
+        wanted = {"workspace": workspace.pk, "overlap_hours": 2}
+        page = client.post(reverse(self.BUTTON), wanted, follow=True).content.decode()
+        shown = page.split("copy it now: ")[1].split()[0].split("<")[0]
+        assert Webhook(shown)
+        newest = SigningSecret.objects.get(retires_at__isnull=True)
+        assert shown.startswith(newest.prefix)
+        again = client.get(reverse(self.PAGE)).content.decode()
+        assert newest.prefix in again
+        assert shown not in again
+        detail = client.get(reverse("admin:accounts_signingsecret_change", args=[newest.pk])).content.decode()
+        assert shown not in detail
+        assert bytes(newest.value).decode() not in detail
+
+    def test_a_secret_is_not_rotated_by_a_link_or_from_another_site(self, workspace: Workspace) -> None:
+        owner = person("olga", workspace=workspace, role="owner")
+        wanted = {"workspace": workspace.pk, "overlap_hours": 2}
+        assert signed_in(owner).get(reverse(self.BUTTON), wanted).status_code == 405
+        assert signed_in(owner, checks_csrf=True).post(reverse(self.BUTTON), wanted).status_code == 403
+        assert SigningSecret.objects.count() == 1
+
+    @pytest.mark.parametrize("role", ["member", "viewer"])
+    def test_who_does_not_administer_only_looks(self, workspace: Workspace, role: str) -> None:
+        client = signed_in(person("mara", workspace=workspace, role=role))
+        assert "Rotate" not in client.get(reverse(self.PAGE)).content.decode()
+        assert client.post(reverse(self.BUTTON), {"workspace": workspace.pk, "overlap_hours": 2}).status_code == 404
+        assert SigningSecret.objects.count() == 1
+
+    def test_another_workspaces_secret_is_not_there(self, workspace: Workspace) -> None:
+        other = create_workspace(slug="other", name="Others")
+        theirs = SigningSecret.objects.get(workspace=other)
+        client = signed_in(person("olga", workspace=workspace, role="owner"))
+        assert theirs.prefix not in client.get(reverse(self.PAGE)).content.decode()
+        assert client.get(reverse("admin:accounts_signingsecret_change", args=[theirs.pk])).status_code == 404
+        assert client.post(reverse(self.BUTTON), {"workspace": other.pk, "overlap_hours": 2}).status_code == 404
+        assert SigningSecret.objects.filter(workspace=other).get() == theirs
+
+    @pytest.mark.parametrize("hours", ["-1", "721", "soon", ""])
+    def test_a_wrong_overlap_is_told(self, workspace: Workspace, hours: str) -> None:
+        client = signed_in(person("olga", workspace=workspace, role="owner"))
+        client.post(reverse(self.BUTTON), {"workspace": workspace.pk, "overlap_hours": hours})
+        assert SigningSecret.objects.count() == 1
+
+    def test_an_operator_chooses_the_workspace(self, workspace: Workspace) -> None:
+        other = create_workspace(slug="other", name="Others")
+        client = signed_in(person("root", superuser=True))
+        assert "<select" in client.get(reverse(self.PAGE)).content.decode()
+        client.post(reverse(self.BUTTON), {"workspace": other.pk, "overlap_hours": 0})
+        assert SigningSecret.objects.filter(workspace=workspace).count() == 1
+        assert "Others" in client.get(reverse(self.PAGE)).content.decode()
+
+    def test_without_encryption_keys_it_says_what_to_set(self, workspace: Workspace, settings: Any) -> None:
+        settings.ENCRYPTION_KEYS = []
+        client = signed_in(person("olga", workspace=workspace, role="owner"))
+        wanted = {"workspace": workspace.pk, "overlap_hours": 2}
+        assert "HOURHAND_ENCRYPTION_KEYS" in client.post(reverse(self.BUTTON), wanted, follow=True).content.decode()

@@ -1,0 +1,99 @@
+"""Signatures as the Standard Webhooks specification has them, checked by its published vector and its own library."""
+
+import base64
+import datetime
+import secrets
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+
+from accounts.signing import new_signing_secret
+from workers.delivery.signing import key_of, message_id_of, signature_headers
+
+# The vector of the specification's reference libraries.
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+MESSAGE_ID = "msg_p5jXN8AQM9LWM0D4loKWxJek"
+TIMESTAMP = 1614265330
+BODY = b'{"test": 2432232314}'
+SIGNATURE = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+NOW = int(datetime.datetime.now(datetime.UTC).timestamp())
+
+
+def signed(*secrets_: str, body: bytes | None = BODY, timestamp: int = NOW) -> dict[str, str]:
+    keys = [key_of(secret) for secret in secrets_]
+    return dict(signature_headers(keys, message_id=MESSAGE_ID, timestamp=timestamp, body=body))
+
+
+def test_the_published_vector() -> None:
+    assert signed(SECRET, timestamp=TIMESTAMP) == {
+        "webhook-id": MESSAGE_ID,
+        "webhook-timestamp": str(TIMESTAMP),
+        "webhook-signature": SIGNATURE,
+    }
+
+
+@given(body=st.text().map(str.encode), key=st.binary(min_size=24, max_size=64))
+def test_the_public_verifier_accepts_every_body(body: bytes, key: bytes) -> None:
+    secret = f"whsec_{base64.b64encode(key).decode()}"
+    verifier = Webhook(secret)
+    headers = signed(secret, body=body)
+    at = datetime.datetime.fromtimestamp(NOW, datetime.UTC)
+    assert verifier.sign(MESSAGE_ID, at, body.decode()) == headers["webhook-signature"]
+
+
+def test_the_public_verifier_refuses_a_changed_body_and_another_secret() -> None:
+    headers = signed(SECRET)
+    assert Webhook(SECRET).verify(BODY, headers) == {"test": 2432232314}
+    with pytest.raises(WebhookVerificationError):
+        Webhook(SECRET).verify(BODY + b" ", headers)
+    with pytest.raises(WebhookVerificationError):
+        Webhook(new_signing_secret()).verify(BODY, headers)
+
+
+def test_two_keys_give_two_signatures_newest_first_and_each_verifies() -> None:
+    newest, retiring = new_signing_secret(), new_signing_secret()
+    headers = signed(newest, retiring)
+    both = headers["webhook-signature"].split(" ")
+    assert both == [signed(secret)["webhook-signature"] for secret in (newest, retiring)]
+    for secret in (newest, retiring):
+        assert Webhook(secret).verify(BODY, headers)
+
+
+def test_no_body_is_signed_as_an_empty_one_and_binary_ones_as_they_are() -> None:
+    assert signed(SECRET, body=None) == signed(SECRET, body=b"")
+    assert signed(SECRET, body=b"\xff\x00") != signed(SECRET, body=b"\xff")
+
+
+def test_without_a_key_there_are_no_headers() -> None:
+    assert signed() == {}
+
+
+def test_the_id_is_the_executions_and_holds_no_dot() -> None:
+    assert message_id_of("0197a1b2") == "msg_0197a1b2"
+    assert "." not in message_id_of("0197a1b2-03d4-7e5f-8a6b-7c8d9e0f1a2b")
+
+
+def test_new_secrets_differ_and_hold_32_bytes() -> None:
+    made = {new_signing_secret() for _ in range(100)}
+    assert len(made) == 100
+    assert {len(key_of(secret)) for secret in made} == {32}
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "",
+        "whsec_",
+        "whsec_not base64 at all!",
+        base64.b64encode(secrets.token_bytes(32)).decode(),
+        f"whsec_{base64.b64encode(secrets.token_bytes(23)).decode()}",
+        f"whsec_{base64.b64encode(secrets.token_bytes(65)).decode()}",
+    ],
+    ids=["empty", "no key", "no base64", "no prefix", "too short", "too long"],
+)
+def test_what_is_no_secret_is_refused_without_being_repeated(secret: str) -> None:
+    with pytest.raises(ValueError, match="24 to 64 bytes") as refused:
+        key_of(secret)
+    assert len(secret) < 10 or secret not in str(refused.value)

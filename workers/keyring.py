@@ -1,0 +1,84 @@
+"""The signing keys of the workspaces that a worker claims for, kept for a few seconds."""
+
+import datetime
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from accounts.encryption import Cipher, EncryptionKeyError
+from workers.delivery.signing import key_of, message_id_of, signature_headers
+
+log = structlog.get_logger(__name__)
+
+#: A rotation reaches every worker within this time.
+REMEMBER_SECONDS = 3.0
+_MOST_WORKSPACES = 10_000
+# Newest first: PostgreSQL puts null, which never retires, before every instant.
+_LIVE = """
+    SELECT workspace_id::text, value, retires_at FROM accounts_signingsecret
+     WHERE workspace_id = ANY(%s::uuid[]) AND (retires_at IS NULL OR retires_at > clock_timestamp())
+     ORDER BY retires_at DESC
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    key: bytes
+    retires_at: datetime.datetime | None
+
+
+class Keyring:
+    """Signs for whole batches: one query for all workspaces whose keys are not fresh. For one thread at a time.
+
+    What can't be signed goes out unsigned: a workspace without a secret, or one that no encryption key reads.
+    """
+
+    def __init__(self, encryption_keys: Sequence[str]) -> None:
+        self._cipher = _cipher(encryption_keys)
+        self._keys: dict[str, list[_Key]] = {}
+        self._stale_at: dict[str, float] = {}
+
+    def refresh(self, cursor: Any, workspace_ids: Iterable[str]) -> None:
+        """Read the keys of these workspaces again, where that was longer ago than REMEMBER_SECONDS."""
+        now = time.monotonic()
+        stale = [workspace for workspace in workspace_ids if self._stale_at.get(workspace, 0.0) <= now]
+        if self._cipher is None or not stale:
+            return
+        if len(self._keys) > _MOST_WORKSPACES:
+            self._keys.clear()
+            self._stale_at.clear()
+        cursor.execute(_LIVE, [stale])
+        found: dict[str, list[_Key]] = {workspace: [] for workspace in stale}
+        for workspace, value, retires_at in cursor.fetchall():
+            found[workspace].extend(self._read(self._cipher, workspace, bytes(value), retires_at))
+        self._keys |= found
+        self._stale_at |= dict.fromkeys(stale, now + REMEMBER_SECONDS)
+
+    def sign(
+        self, workspace_id: str, *, execution_id: str, body: bytes | None, at: datetime.datetime
+    ) -> tuple[tuple[str, str], ...]:
+        """The headers that sign an attempt made `at` this instant; none where there is no key."""
+        keys = [
+            known.key for known in self._keys.get(workspace_id, ()) if known.retires_at is None or known.retires_at > at
+        ]
+        return signature_headers(keys, message_id=message_id_of(execution_id), timestamp=int(at.timestamp()), body=body)
+
+    @staticmethod
+    def _read(cipher: Cipher, workspace: str, value: bytes, retires_at: datetime.datetime | None) -> list[_Key]:
+        try:
+            return [_Key(key_of(cipher.decrypt(value)), retires_at)]
+        except (EncryptionKeyError, ValueError) as error:
+            log.warning("signing_secret_unreadable", workspace_id=workspace, error=str(error))
+            return []
+
+
+def _cipher(encryption_keys: Sequence[str]) -> Cipher | None:
+    """None, and so no signatures, without a key or with a malformed one."""
+    try:
+        return Cipher(encryption_keys) if encryption_keys else None
+    except EncryptionKeyError as error:
+        log.error("requests_unsigned", error=str(error))
+        return None
