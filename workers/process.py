@@ -23,6 +23,11 @@ log = structlog.get_logger(__name__)
 _service: DeliveryService | None = None
 
 
+def running_service() -> DeliveryService | None:
+    """This process's service; None in a process that was not started to deliver."""
+    return _service
+
+
 def delivery_service() -> DeliveryService:
     """This process's service. Raises RuntimeError in a process that was not started to deliver."""
     if _service is None:
@@ -46,6 +51,8 @@ class DeliveryStep(bootsteps.StartStopStep):
             owner=f"{parent.hostname}/{os.getpid()}/{secrets.token_hex(4)}",
             policy=settings.OUTBOUND_POLICY,
             max_in_flight=settings.MAX_IN_FLIGHT,
+            max_per_host=settings.MAX_PER_HOST,
+            max_per_workspace=settings.MAX_PER_WORKSPACE,
             lease_seconds=settings.LEASE_SECONDS,
             user_agent=USER_AGENT,
         )
