@@ -16,6 +16,7 @@ app.conf.task_queues = [
     Queue("chores", Exchange("chores"), routing_key="chores"),
 ]
 app.autodiscover_tasks(["workers"])
+app.autodiscover_tasks(["workers"], related_name="control")
 # Named, not imported: it needs Django, which is set up when the worker starts.
 app.steps["worker"].add("workers.process:DeliveryStep")
 
