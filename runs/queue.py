@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 log = structlog.get_logger(__name__)
 
 DELIVER_TASK = "workers.deliver"
+DELIVERIES_QUEUE = "deliveries"
 CANCEL_COMMAND = "cancel_execution"
 #: Ids per message: few enough to spread a burst over the workers, enough to make a message cost nothing per id.
 CHUNK = 200

@@ -16,9 +16,10 @@ app.conf.task_queues = [
     Queue("chores", Exchange("chores"), routing_key="chores"),
 ]
 app.autodiscover_tasks(["workers"])
-app.autodiscover_tasks(["workers"], related_name="control")
 # Named, not imported: it needs Django, which is set up when the worker starts.
 app.steps["worker"].add("workers.process:DeliveryStep")
+# By name too, so that nothing here depends on the workers: `celery inspect` asks the app which commands there are.
+app.loader.import_task_module("workers.control")
 
 
 @setup_logging.connect

@@ -1,6 +1,7 @@
 """Celery remote control of deliveries: `celery inspect deliveries`, `celery control cancel_execution`, `... drain`.
 
-They show ids and hosts, never a URL or a header: what is secret in a request stays out of terminals.
+They show ids and hosts, never a URL or a header: what is secret in a request stays out of terminals. The `celery`
+command loads this module too, to know their names, so it imports nothing that only a worker needs.
 """
 
 import time
@@ -9,16 +10,17 @@ from typing import Any
 
 from celery.worker.control import control_command, inspect_command
 
-from runs.queue import CANCEL_COMMAND
-from workers import process
+from runs.queue import CANCEL_COMMAND, DELIVERIES_QUEUE
+
+_NO_DELIVERIES = {"error": "this worker does not deliver"}
 
 
 @inspect_command(name="deliveries")
-def deliveries(state: Any) -> dict[str, Any]:  # noqa: ARG001 - Celery's signature
+def deliveries(state: Any) -> dict[str, Any]:
     """Transfers under way, how many executions wait for a place, and whether the worker takes work."""
-    service = process.running_service()
+    service = _service(state)
     if service is None:
-        return {"error": "this worker does not deliver"}
+        return _NO_DELIVERIES
     now = time.monotonic()
     under_way = [
         {
@@ -33,13 +35,13 @@ def deliveries(state: Any) -> dict[str, Any]:  # noqa: ARG001 - Celery's signatu
 
 
 @control_command(name=CANCEL_COMMAND, args=[("execution_id", str)], signature="<execution id>")
-def cancel_execution(state: Any, execution_id: str) -> dict[str, Any]:  # noqa: ARG001
+def cancel_execution(state: Any, execution_id: str) -> dict[str, Any]:
     """Abort an execution's transfer; it is recorded as canceled, though the request may have arrived."""
     try:
         wanted = uuid.UUID(execution_id)
     except (ValueError, AttributeError, TypeError):
         return {"error": "the execution id should be a UUID"}
-    service = process.running_service()
+    service = _service(state)
     aborted = service is not None and service.abort(wanted)
     return {"ok": "aborted" if aborted else "not in flight in this worker"}
 
@@ -47,9 +49,14 @@ def cancel_execution(state: Any, execution_id: str) -> dict[str, Any]:  # noqa: 
 @control_command(name="drain")
 def drain(state: Any) -> dict[str, Any]:
     """Take no more deliveries; those under way end. The worker goes on with chores until it is stopped."""
-    service = process.running_service()
+    service = _service(state)
     if service is None:
-        return {"error": "this worker does not deliver"}
+        return _NO_DELIVERIES
     service.drain()
-    state.consumer.call_soon(state.consumer.cancel_task_queue, process.DELIVERIES_QUEUE)
+    state.consumer.call_soon(state.consumer.cancel_task_queue, DELIVERIES_QUEUE)
     return {"ok": "draining"}
+
+
+def _service(state: Any) -> Any:
+    """The delivery service that `workers.process.DeliveryStep` gave this worker; None where it does not deliver."""
+    return getattr(state.consumer.controller, "deliveries", None)

@@ -11,21 +11,16 @@ from celery import bootsteps
 from celery.signals import worker_shutting_down
 from django.conf import settings
 
+from runs.queue import DELIVERIES_QUEUE
 from scheduler_project import USER_AGENT
 from workers.service import DeliveryService
 
-DELIVERIES_QUEUE = "deliveries"
 _FILES_BESIDES_SOCKETS = 256
 _SWITCH_SECONDS = 0.0005
 
 log = structlog.get_logger(__name__)
 
 _service: DeliveryService | None = None
-
-
-def running_service() -> DeliveryService | None:
-    """This process's service; None in a process that was not started to deliver."""
-    return _service
 
 
 def delivery_service() -> DeliveryService:
@@ -57,6 +52,7 @@ class DeliveryStep(bootsteps.StartStopStep):
             user_agent=USER_AGENT,
         )
         _service.start()
+        parent.deliveries = _service  # for remote control
 
     def stop(self, parent: Any) -> None:  # noqa: ARG002 - Celery's signature
         if _service is not None:

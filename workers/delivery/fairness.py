@@ -37,9 +37,9 @@ class Share:
         return self.under_way >= self.limit
 
     @property
-    def crowded(self) -> bool:
-        """If as many wait as are worth keeping."""
-        return self.waiting >= max(1, self.limit // _KEPT_PART)
+    def surplus(self) -> int:
+        """How many more wait than are worth keeping; below 0 there is room."""
+        return self.waiting - max(1, self.limit // _KEPT_PART)
 
     def measure(self, seconds: float) -> None:
         """Follow how fast places come free."""
@@ -105,7 +105,7 @@ class Lanes:
         lane = self._lanes.get(key) or self._open(key)
         crowded = lane.crowded_by
         if crowded is not None:
-            if crowded.crowded:
+            if crowded.surplus >= 0:
                 return crowded.send_away()
             self.crowded_count += 1
         lane.waiting.append(Waiting(request, target, now))
@@ -158,14 +158,18 @@ class Lanes:
         sent_away: list[Crowded] = []
         for lane in self._lanes.values():
             late = bool(lane.waiting) and now - lane.waiting[0].since > PATIENCE_SECONDS
-            share_or_none = lane.blocked_by if late else None
-            lane.crowded_by = share_or_none
-            while share_or_none is not None and share_or_none.crowded and len(lane.waiting) > 1:
-                request = lane.waiting.pop().request
-                self._count(lane, -1)
-                sent_away.append(Crowded(request, share_or_none.send_away()))
+            lane.crowded_by = lane.blocked_by if late else None
+            if lane.crowded_by is not None:
+                sent_away += self._thin_out(lane, lane.crowded_by)
         self.crowded_count = sum(len(lane.waiting) for lane in self._lanes.values() if lane.crowded_by is not None)
         return sent_away
+
+    def _thin_out(self, lane: Lane, share: Share) -> list[Crowded]:
+        """Take the newest out of a crowded lane, all but one at most; of those the oldest comes back first."""
+        count = min(share.surplus, len(lane.waiting) - 1)
+        newest = [lane.waiting.pop().request for _ in range(count)]
+        self._count(lane, -len(newest))
+        return [Crowded(request, share.send_away()) for request in reversed(newest)]
 
     def remove(self, execution_ids: set[UUID]) -> list[DeliveryRequest]:
         """Take these out of their lanes. Returns those that waited."""
