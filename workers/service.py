@@ -27,6 +27,7 @@ log = structlog.get_logger(__name__)
 IDLE_POLL_SECONDS = 2.0
 _CLAIM_BATCH = 500
 _SUBMIT_POLL_SECONDS = 0.5
+_LOCKED_SECONDS = 0.1
 
 
 class DrainingError(RuntimeError):
@@ -253,6 +254,8 @@ class DeliveryService:
                 self._crowded.append(one)
         self._forget(list(moved))
         log.info("executions_sent_away", count=len(moved))
+        if len(moved) < len(given):
+            self._draining.wait(_LOCKED_SECONDS)
 
     def _spread(self) -> float:
         return self._chance.uniform(0.75, 1.25)
