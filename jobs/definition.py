@@ -44,12 +44,13 @@ class RetryDefinition:
 
 @dataclass(frozen=True, slots=True)
 class JobDefinition:
-    """What a worker needs to know of a job."""
+    """What a worker needs to know of a job. `concurrency` is how many of its executions may be in flight at once."""
 
     name: str
     request: RequestDefinition
     success_statuses: tuple[str, ...]
     retry: RetryDefinition
+    concurrency: int | None
 
     @classmethod
     def of(cls, config: dict[str, Any]) -> "JobDefinition":
@@ -81,6 +82,7 @@ class JobDefinition:
                 on_worker_lost=retry["on_worker_lost"],
                 honor_retry_after=retry["honor_retry_after"],
             ),
+            concurrency=config["concurrency"],
         )
 
 
@@ -90,6 +92,7 @@ class Timetable:
 
     schedule: Schedule | None
     misfire_grace: datetime.timedelta
+    concurrency: int | None = None
 
     @classmethod
     def of(cls, config: dict[str, Any], *, anchor: datetime.datetime) -> "Timetable":
@@ -100,7 +103,8 @@ class Timetable:
         )
         if schedule is not None and (starts_at or ends_at):
             schedule = Bounded(schedule, starts_at, ends_at)
-        return cls(schedule, datetime.timedelta(seconds=config["misfire_grace_seconds"]))
+        grace = datetime.timedelta(seconds=config["misfire_grace_seconds"])
+        return cls(schedule, grace, config["concurrency"])
 
 
 def _interval_anchor(starts_at: datetime.datetime | None, created_at: datetime.datetime) -> datetime.datetime:

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from runs.failures import FailureReason
 from runs.retry import Verdict
 
+#: What a run says that was canceled in flight.
+IN_FLIGHT_CANCELED = "Canceled in flight; the request may have arrived."
+
 
 @dataclass(frozen=True, slots=True)
 class Attempt:

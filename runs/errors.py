@@ -21,4 +21,4 @@ class ExecutionNotCancelableError(ConflictError):
     code = "execution_not_cancelable"
 
     def __init__(self, status: str) -> None:
-        super().__init__(f"The execution is {status}; only a pending one can be canceled.")
+        super().__init__(f"The execution is {status}; only one that has not ended can be canceled.")

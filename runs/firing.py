@@ -46,7 +46,7 @@ def fire_due(now: datetime.datetime, *, limit: int = BATCH) -> Fired:
             return Fired([], 0, 0)
         timetables = _timetables(due)
         plans = [(row, _plan(row, timetables, now)) for row in due]
-        executions = [execution for row, plan in plans for execution in _executions(row, plan, now)]
+        executions = [execution for row, plan in plans for execution in _executions(row, plan, timetables, now)]
         made = Execution.objects.bulk_create(executions, ignore_conflicts=True)
         _advance(plans, now)
     ids = [execution.pk for execution in made if execution.status == ExecutionStatus.PENDING]
@@ -79,8 +79,11 @@ def _plan(row: JobEnvironment, timetables: dict[uuid.UUID, Timetable], now: date
     return plan_firing(timetable.schedule, due_at=row.next_fire_at, now=now, grace=timetable.misfire_grace)
 
 
-def _executions(row: JobEnvironment, plan: FiringPlan, now: datetime.datetime) -> list[Execution]:
+def _executions(
+    row: JobEnvironment, plan: FiringPlan, timetables: dict[uuid.UUID, Timetable], now: datetime.datetime
+) -> list[Execution]:
     assert row.job.current_version_id is not None
+    timetable = timetables.get(row.job.current_version_id)
     common = functools.partial(
         Execution,
         workspace_id=row.workspace_id,
@@ -90,6 +93,7 @@ def _executions(row: JobEnvironment, plan: FiringPlan, now: datetime.datetime) -
         job_version_id=row.job.current_version_id,
         trigger=Trigger.SCHEDULE,
         created_at=now,
+        concurrency=timetable.concurrency if timetable else None,
     )
     made = []
     if plan.missed is not None:

@@ -20,6 +20,7 @@ class Execution(models.Model):
 
     `pending` means that it may be claimed from `next_attempt_at` on; `running` always has a lease. Its workspace, job
     and environment follow from the job-environment: those keys are copies for lists, without a constraint each.
+    `concurrency` is a copy of its version's, for the claim: how many of its job's executions may run at once.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -51,6 +52,7 @@ class Execution(models.Model):
     next_attempt_at = models.DateTimeField(null=True)
     lease_owner = models.CharField(max_length=200, null=True)  # noqa: DJ001 - null is "no lease", as in lease_expires_at
     lease_expires_at = models.DateTimeField(null=True)
+    concurrency = models.PositiveSmallIntegerField(null=True)
     failure_reason = models.CharField(max_length=20, choices=_REASONS, default="", blank=True)
     error = models.TextField(default="", blank=True)
     replay_of = models.ForeignKey(
@@ -108,6 +110,12 @@ class Execution(models.Model):
                 fields=["next_attempt_at"],
                 condition=Q(finished_at__isnull=True, enqueued_at__isnull=True),
                 name="execution_unsent",
+            ),
+            # Claiming for a job with a limit: what runs, and what is due. Other jobs' rows are not in it.
+            models.Index(
+                fields=["job", "next_attempt_at"],
+                condition=Q(finished_at__isnull=True, concurrency__isnull=False),
+                name="execution_limited",
             ),
             # History of a workspace, newest first.
             models.Index(fields=["workspace", "-due_at", "-id"], name="execution_history"),

@@ -47,9 +47,10 @@ class ExecutionQuerySet(models.QuerySet[Any]):
     def mark_enqueued(self, ids: Collection[uuid.UUID], now: datetime.datetime) -> int:
         return self.filter(pk__in=ids, status=ExecutionStatus.PENDING).update(enqueued_at=now)
 
-    def cancel_pending(self, execution_id: uuid.UUID, now: datetime.datetime) -> bool:
-        """pending -> canceled. False when it was not pending any more."""
-        moved = self.filter(pk=execution_id, status=ExecutionStatus.PENDING).update(
+    def cancel_idle(self, execution_id: uuid.UUID, now: datetime.datetime) -> bool:
+        """pending or waiting -> canceled. False when it was neither any more."""
+        idle = (ExecutionStatus.PENDING, ExecutionStatus.WAITING)
+        moved = self.filter(pk=execution_id, status__in=idle).update(
             status=ExecutionStatus.CANCELED, finished_at=now, next_attempt_at=None
         )
         return moved == 1

@@ -4,16 +4,19 @@ import itertools
 import threading
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import structlog
 from celery import current_app
 from django.db import transaction
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 log = structlog.get_logger(__name__)
 
 DELIVER_TASK = "workers.deliver"
+DELIVERIES_QUEUE = "deliveries"
+CANCEL_COMMAND = "cancel_execution"
 #: Ids per message: few enough to spread a burst over the workers, enough to make a message cost nothing per id.
 CHUNK = 200
 #: After a failure nothing is tried for this long, so that a broken Redis does not slow down every request.
@@ -40,16 +43,30 @@ def enqueue_on_commit(ids: Iterable[uuid.UUID]) -> None:
     transaction.on_commit(lambda: enqueue(wanted))
 
 
+def abort_on_commit(execution_id: uuid.UUID) -> None:
+    """Tell the workers to abort an execution's transfer, once the transaction that ended it has been committed.
+
+    A worker that does not hear it notices when it renews its leases.
+    """
+    command, arguments = CANCEL_COMMAND, {"execution_id": str(execution_id)}
+    transaction.on_commit(lambda: _tell(lambda: current_app.control.broadcast(command, arguments=arguments), ids=1))
+
+
 def _send(chunk: list[str]) -> bool:
+    return _tell(lambda: current_app.send_task(DELIVER_TASK, args=(chunk,), retry=False), ids=len(chunk))
+
+
+def _tell(send: Callable[[], object], *, ids: int) -> bool:
+    """Whether Redis took a message. While it is broken, it is not even tried for a moment."""
     global _resume_at  # noqa: PLW0603 - one breaker for the process
     with _lock:
         if time.monotonic() < _resume_at:
             return False
     try:
-        current_app.send_task(DELIVER_TASK, args=(chunk,), retry=False)
-    except (OperationalError, OSError) as error:
+        send()
+    except (OperationalError, OSError, RedisError) as error:
         with _lock:
             _resume_at = time.monotonic() + PAUSE_SECONDS
-        log.warning("queue_unreachable", error=str(error), ids=len(chunk))
+        log.warning("queue_unreachable", error=str(error), ids=ids)
         return False
     return True

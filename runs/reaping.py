@@ -1,24 +1,28 @@
-"""Recovers what a dead worker held: its run is `failed` with `worker_lost`, and the retry policy decides the rest."""
+"""Ends attempts without their worker, each with a run that says what was sent as far as rows can tell.
+
+What a dead worker held is `failed` with `worker_lost`, and the retry policy decides the rest; what somebody cancels in
+flight is `canceled`, whether its worker is there or not. The fence sees to it that the worker then moves nothing more.
+"""
 
 import datetime
 import json
 import random
+import uuid
 from typing import Any
 
 from django.db import connection, transaction
 
 from accounts.ids import uuid7
 from jobs.definition import JobDefinition
-from runs.attempts import Attempt, Ending, FinishedAttempt, Phases
+from runs.attempts import IN_FLIGHT_CANCELED, Attempt, Ending, FinishedAttempt, Phases, Sent
 from runs.failures import FailureReason
 from runs.recording import record
 from runs.requests import Firing, PreparedRequest
-from runs.retry import verdict
+from runs.retry import Canceled, verdict
 
 BATCH = 500
 _ERROR = "The worker stopped renewing its lease; the request may have been sent."
-# A row claimed before its lease could expire was due before that too: the bound keeps the scan off the fresh backlog.
-_EXPIRED = """
+_HELD = """
     SELECT execution.id::text, execution.workspace_id::text, execution.job_id::text, execution.environment_id::text,
            execution.job_environment_id::text, execution.job_version_id::text, execution.trigger, execution.attempts,
            execution.lease_owner, execution.scheduled_for,
@@ -27,12 +31,19 @@ _EXPIRED = """
       FROM runs_execution AS execution
       JOIN jobs_job AS job ON job.id = execution.job_id
       JOIN jobs_jobversion AS version ON version.id = execution.job_version_id
+"""
+# A row claimed before its lease could expire was due before that too: the bound keeps the scan off the fresh backlog.
+_EXPIRED = (
+    _HELD
+    + """
      WHERE execution.finished_at IS NULL AND execution.next_attempt_at <= clock_timestamp()
        AND execution.status = 'running' AND execution.lease_expires_at < clock_timestamp()
      ORDER BY execution.id
      LIMIT %s
        FOR NO KEY UPDATE OF execution SKIP LOCKED
 """
+)
+_ONE = _HELD + "WHERE execution.id = %s AND execution.status = 'running' FOR NO KEY UPDATE OF execution"
 
 
 def seconds_since_database_start() -> float:
@@ -48,30 +59,58 @@ def reap_expired(*, user_agent: str, chance: random.Random, limit: int = BATCH) 
         cursor.execute("SELECT clock_timestamp()")
         now = cursor.fetchone()[0]
         cursor.execute(_EXPIRED, [limit])
-        lost = [_lost_attempt(row, now=now, user_agent=user_agent, chance=chance) for row in cursor.fetchall()]
+        lost = [_lost(*held, now=now, chance=chance) for held in (_held(row, user_agent) for row in cursor.fetchall())]
         return len(record(cursor, lost))
 
 
-def _lost_attempt(
-    row: tuple[Any, ...], *, now: datetime.datetime, user_agent: str, chance: random.Random
-) -> FinishedAttempt:
-    *held, lease_owner, scheduled_for, started_at, slug, config = row
+def cancel_running(execution_id: uuid.UUID, *, user_agent: str) -> bool:
+    """running -> canceled, in the caller's transaction. False when it was not running."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        now = cursor.fetchone()[0]
+        cursor.execute(_ONE, [execution_id])
+        held = [_held(row, user_agent) for row in cursor.fetchall()]
+        ended = [
+            _unheard(attempt, sent, Ending(Canceled(), None, IN_FLIGHT_CANCELED, since, max(now, since)))
+            for attempt, sent, since, _ in held
+        ]
+        return len(record(cursor, ended)) == 1
+
+
+Held = tuple[Attempt, Sent, datetime.datetime, JobDefinition]
+
+
+def _held(row: tuple[Any, ...], user_agent: str) -> Held:
+    """An attempt that a worker holds: with what it sends, since when, and the definition it follows."""
+    *ids, lease_owner, scheduled_for, started_at, slug, config = row
     definition = JobDefinition.of(json.loads(config))
-    attempt = Attempt(str(uuid7()), lease_owner, *held)
+    attempt = Attempt(str(uuid7()), lease_owner, *ids)
     firing = Firing(attempt.execution_id, slug, attempt.number, scheduled_for)
+    sent = PreparedRequest.of(definition.request, user_agent=user_agent).sent_for(firing)
+    return attempt, sent, started_at, definition
+
+
+def _lost(
+    attempt: Attempt,
+    sent: Sent,
+    started_at: datetime.datetime,
+    definition: JobDefinition,
+    *,
+    now: datetime.datetime,
+    chance: random.Random,
+) -> FinishedAttempt:
     reason = FailureReason.WORKER_LOST
+    decided = verdict(definition.retry, attempt=attempt.number, reason=reason, chance=chance)
+    return _unheard(attempt, sent, Ending(decided, reason, _ERROR, started_at, now))
+
+
+def _unheard(attempt: Attempt, sent: Sent, ending: Ending) -> FinishedAttempt:
     return FinishedAttempt(
         attempt=attempt,
-        sent=PreparedRequest.of(definition.request, user_agent=user_agent).sent_for(firing),
+        sent=sent,
         received=None,
         remote_ip=None,
         phases=Phases(),
-        ending=Ending(
-            verdict=verdict(definition.retry, attempt=attempt.number, reason=reason, chance=chance),
-            failure_reason=reason,
-            error=_ERROR,
-            started_at=started_at,
-            finished_at=now,
-        ),
-        worker=lease_owner,
+        ending=ending,
+        worker=attempt.lease_owner,
     )

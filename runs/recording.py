@@ -9,8 +9,8 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from runs.attempts import FinishedAttempt
-from runs.retry import GiveUp, RetryIn, Succeeded
+from runs.attempts import Ending, FinishedAttempt
+from runs.retry import Canceled, GiveUp, RetryIn, Succeeded
 from runs.states import ExecutionStatus, RunStatus
 
 _RUN_COLUMNS = (
@@ -91,10 +91,18 @@ def _transition(item: FinishedAttempt) -> tuple[Any, ...]:
             return (*fence, ExecutionStatus.PENDING.value, ending.finished_at, delay_ms, "", "")
         case GiveUp(reason):
             return (*fence, ExecutionStatus.FAILED.value, ending.finished_at, 0, reason.value, _clean(ending.error))
+        case Canceled():
+            return (*fence, ExecutionStatus.CANCELED.value, ending.finished_at, 0, "", _clean(ending.error))
+
+
+def _run_status(ending: Ending) -> RunStatus:
+    if isinstance(ending.verdict, Canceled):
+        return RunStatus.CANCELED
+    return RunStatus.FAILED if ending.failure_reason else RunStatus.SUCCEEDED
 
 
 def _move_streaks(cursor: Any, held: Iterable[FinishedAttempt]) -> None:
-    """Per job-environment: its last status, and how many failures in a row it ended with."""
+    """Per job-environment: its last status, and how many failures in a row it ended with. A canceled one is neither."""
     streaks: dict[str, tuple[str, int, bool]] = {}
     for item in sorted(held, key=lambda item: item.ending.finished_at):
         key = item.attempt.job_environment_id
@@ -116,7 +124,7 @@ def _copy_line(item: FinishedAttempt) -> str:
     values = (
         attempt.run_id, attempt.workspace_id, attempt.job_id, attempt.environment_id, attempt.job_version_id,
         attempt.execution_id, "", attempt.number, attempt.trigger,
-        RunStatus.FAILED.value if ending.failure_reason else RunStatus.SUCCEEDED.value,
+        _run_status(ending).value,
         ending.failure_reason.value if ending.failure_reason else "", _escaped(_clean(ending.error)),
         ending.started_at.isoformat(), ending.finished_at.isoformat(),
         round((ending.finished_at - ending.started_at).total_seconds() * 1000),

@@ -26,7 +26,12 @@ class GiveUp:
     reason: FailureReason
 
 
-Verdict = Succeeded | RetryIn | GiveUp
+@dataclass(frozen=True, slots=True)
+class Canceled:
+    """Somebody ended the execution. Neither a success nor a failure."""
+
+
+Verdict = Succeeded | RetryIn | GiveUp | Canceled
 SUCCEEDED = Succeeded()
 
 

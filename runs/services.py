@@ -10,8 +10,10 @@ from accounts.models import Workspace
 from jobs.models import JobEnvironment, JobVersion
 from runs.errors import ExecutionNotCancelableError, JobGoneError, JobNotEnabledError
 from runs.models import Execution
-from runs.queue import enqueue_on_commit
-from runs.states import Trigger
+from runs.queue import abort_on_commit, enqueue_on_commit
+from runs.reaping import cancel_running
+from runs.states import ExecutionStatus, Trigger
+from scheduler_project import USER_AGENT
 
 MAX_DELAY_SECONDS = 366 * 24 * 3600
 
@@ -60,14 +62,22 @@ def replay(*, execution: Execution, now: datetime.datetime, original_config: boo
     )
 
 
+@transaction.atomic
 def cancel(*, workspace: Workspace, execution_id: uuid.UUID, now: datetime.datetime) -> Execution:
-    """Cancel a pending execution, its retries included. Raises ExecutionNotCancelableError in any other status."""
+    """Cancel an execution that has not ended, its retries included.
+
+    One in flight ends at once, with a canceled run: its request may have arrived. Its worker is told to abort the
+    transfer, and moves nothing any more whether it hears that or not. Raises ExecutionNotCancelableError where it has
+    ended already.
+    """
     executions = Execution.objects.of(workspace)
-    canceled = executions.cancel_pending(execution_id, now)
-    execution = executions.get(pk=execution_id)
-    if not canceled:
-        raise ExecutionNotCancelableError(execution.status)
-    return execution
+    status = executions.select_for_update(no_key=True).values_list("status", flat=True).get(pk=execution_id)
+    if status == ExecutionStatus.RUNNING:
+        cancel_running(execution_id, user_agent=USER_AGENT)
+        abort_on_commit(execution_id)
+    elif not executions.cancel_idle(execution_id, now):
+        raise ExecutionNotCancelableError(status)
+    return executions.get(pk=execution_id)
 
 
 def _current_version(job_environment: JobEnvironment) -> JobVersion:
@@ -94,6 +104,7 @@ def _create(
         job_environment=job_environment,
         job_version=job_version,
         trigger=trigger,
+        concurrency=job_version.config["concurrency"],
         created_at=now,
         scheduled_for=scheduled_for,
         next_attempt_at=scheduled_for or now,

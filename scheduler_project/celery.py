@@ -18,6 +18,8 @@ app.conf.task_queues = [
 app.autodiscover_tasks(["workers"])
 # Named, not imported: it needs Django, which is set up when the worker starts.
 app.steps["worker"].add("workers.process:DeliveryStep")
+# By name too, so that nothing here depends on the workers: `celery inspect` asks the app which commands there are.
+app.loader.import_task_module("workers.control")
 
 
 @setup_logging.connect

@@ -53,6 +53,11 @@ OUTBOUND_POLICY = EgressPolicy.parse(
     allow=env.text("HOURHAND_OUTBOUND_ALLOW"), ports=env.text("HOURHAND_OUTBOUND_PORTS", "80,443")
 )
 MAX_IN_FLIGHT = env.integer("HOURHAND_MAX_IN_FLIGHT", 1000, minimum=1, maximum=10_000)
+# One slow host leaves a quarter of the places to others, one workspace a tenth: fast ones don't need more than that.
+MAX_PER_HOST = env.integer("HOURHAND_MAX_PER_HOST", max(1, MAX_IN_FLIGHT * 3 // 4), minimum=1, maximum=10_000)
+MAX_PER_WORKSPACE = env.integer(
+    "HOURHAND_MAX_PER_WORKSPACE", max(1, MAX_IN_FLIGHT * 9 // 10), minimum=1, maximum=10_000
+)
 LEASE_SECONDS = env.integer("HOURHAND_LEASE_SECONDS", 60, minimum=3, maximum=3600)
 SHUTDOWN_GRACE_SECONDS = env.integer("HOURHAND_SHUTDOWN_GRACE_SECONDS", 20, minimum=0, maximum=600)
 

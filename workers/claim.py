@@ -2,7 +2,7 @@
 
 import datetime
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -35,22 +35,60 @@ _CLAIM = """
       ) AS wanted
      WHERE execution.id = wanted.id
  RETURNING """
-_CLAIM_IDS = _CLAIM.format(wanted="id = ANY(%(ids)s::uuid[])", order="id") + _RETURNED
-_CLAIM_ANY = _CLAIM.format(wanted="finished_at IS NULL", order="next_attempt_at") + _RETURNED
+_CLAIM_IDS = _CLAIM.format(wanted="id = ANY(%(ids)s::uuid[]) AND concurrency IS NULL", order="id") + _RETURNED
+_CLAIM_ANY = _CLAIM.format(wanted="finished_at IS NULL AND concurrency IS NULL", order="next_attempt_at") + _RETURNED
 _VERSIONS = """
     SELECT version.id::text, job.slug, version.config
       FROM jobs_jobversion AS version JOIN jobs_job AS job ON job.id = version.job_id
      WHERE version.id = ANY(%s::uuid[])
 """
+# The executions of a job with a limit are claimed apart, one job at a time, and wait as they are until then.
+_LIMITED_JOBS = """
+    SELECT DISTINCT job_id::text FROM runs_execution
+     WHERE concurrency IS NOT NULL AND finished_at IS NULL AND status = 'pending'
+       AND next_attempt_at <= clock_timestamp() AND (%(ids)s::uuid[] IS NULL OR id = ANY(%(ids)s::uuid[]))
+     ORDER BY 1
+"""
+_LOCK_JOB = "SELECT pg_advisory_xact_lock(hashtextextended('concurrency ' || %s, 0))"
+_RUNNING_OF_JOB = """
+    SELECT count(*) FILTER (WHERE status = 'running') FROM runs_execution
+     WHERE job_id = %s AND concurrency IS NOT NULL AND finished_at IS NULL
+"""
+# One by one in order: each may start while fewer run than its own version allows.
+_CLAIM_LIMITED = (
+    _CLAIM.format(
+        wanted="""id IN (
+               SELECT id FROM (
+                   SELECT id, concurrency, row_number() OVER (ORDER BY next_attempt_at, id) AS place
+                     FROM runs_execution
+                    WHERE job_id = %(job)s AND concurrency IS NOT NULL AND finished_at IS NULL AND status = 'pending'
+                      AND next_attempt_at <= clock_timestamp()
+               ) AS line WHERE %(running)s + place <= concurrency
+           )""",
+        order="next_attempt_at",
+    )
+    + _RETURNED
+)
 _EXTEND = """
     UPDATE runs_execution SET lease_expires_at = clock_timestamp() + %s * interval '1 second'
      WHERE id = ANY(%s::uuid[]) AND status = 'running' AND lease_owner = %s
+ RETURNING id::text
 """
+# Never waits for a lock: a row that is just being renewed or canceled is left, and its id not answered.
 _GIVE_BACK = """
-    UPDATE runs_execution
+    UPDATE runs_execution AS execution
        SET status = 'pending', attempts = attempts - 1, enqueued_at = NULL, lease_owner = NULL, lease_expires_at = NULL,
-           started_at = CASE WHEN attempts > 1 THEN started_at END
-     WHERE id = ANY(%s::uuid[]) AND status = 'running' AND lease_owner = %s
+           started_at = CASE WHEN attempts > 1 THEN started_at END,
+           next_attempt_at = CASE WHEN given.wait_ms > 0
+               THEN clock_timestamp() + given.wait_ms * interval '1 millisecond' ELSE execution.next_attempt_at END
+      FROM (SELECT * FROM unnest(%(ids)s::uuid[], %(waits)s::bigint[]) AS given (id, wait_ms)) AS given
+      JOIN (
+          SELECT id FROM runs_execution
+           WHERE id = ANY(%(ids)s::uuid[]) AND status = 'running' AND lease_owner = %(owner)s
+             FOR NO KEY UPDATE SKIP LOCKED
+      ) AS held USING (id)
+     WHERE execution.id = held.id
+ RETURNING execution.id::text
 """
 _RELEASE = "UPDATE runs_execution SET enqueued_at = NULL WHERE id = ANY(%s::uuid[]) AND status = 'pending'"
 _REMEMBER = 10_000
@@ -107,16 +145,40 @@ class Claimer:
         """Claim whatever is due, the longest due first: for an idle worker whose messages may be lost."""
         return self._claim(link, _CLAIM_ANY, limit=limit)
 
-    def extend(self, link: Link, execution_ids: Sequence[str]) -> None:
-        """Renew the leases of what this worker holds."""
+    def limited_jobs(self, link: Link, ids: Sequence[str] | None = None) -> list[str]:
+        """Jobs with a `concurrency` of which something is due: all, or those that `ids` belong to."""
+        with link.transaction() as cursor:
+            cursor.execute(_LIMITED_JOBS, {"ids": None if ids is None else list(ids)})
+            return [row[0] for row in cursor.fetchall()]
+
+    def claim_of_job(self, link: Link, job_id: str, *, limit: int) -> list[Claimed]:
+        """Claim what is due of a job with a `concurrency`, the longest due first, as far as it leaves places.
+
+        The job's lock is held from counting what runs until the claim is committed, so that any number of workers
+        together keep to the limit.
+        """
+        with link.transaction() as cursor:
+            cursor.execute(_LOCK_JOB, [job_id])
+            cursor.execute(_RUNNING_OF_JOB, [job_id])
+            wanted = {"job": job_id, "running": cursor.fetchone()[0], "limit": limit}
+            return self._claimed_by(cursor, _CLAIM_LIMITED, wanted)
+
+    def extend(self, link: Link, execution_ids: Sequence[str]) -> set[str]:
+        """Renew the leases of what this worker holds. Returns the ids of those; another is not its own any more."""
         with link.transaction() as cursor:
             cursor.execute(_EXTEND, [self._lease_seconds, list(execution_ids), self._owner])
+            return {row[0] for row in cursor.fetchall()}
 
-    def give_back(self, link: Link, execution_ids: Sequence[str]) -> int:
-        """running -> pending for attempts whose request was never sent, as if they had not been claimed."""
+    def give_back(self, link: Link, wait_ms: Mapping[str, int]) -> set[str]:
+        """running -> pending for attempts whose request was never sent, as if they had not been claimed.
+
+        `wait_ms` says for each execution how long it should stay; 0 leaves its instant as it is. Returns the ids of
+        those that moved.
+        """
+        given = {"ids": list(wait_ms), "waits": list(wait_ms.values()), "owner": self._owner}
         with link.transaction() as cursor:
-            cursor.execute(_GIVE_BACK, [list(execution_ids), self._owner])
-            return int(cursor.rowcount)
+            cursor.execute(_GIVE_BACK, given)
+            return {row[0] for row in cursor.fetchall()}
 
     def release(self, link: Link, execution_ids: Sequence[str]) -> None:
         """Tell the clock that these ids are not on their way any more, so that it sends those still pending at once."""
@@ -125,11 +187,14 @@ class Claimer:
 
     def _claim(self, link: Link, statement: str, *, limit: int, ids: list[str] | None = None) -> list[Claimed]:
         with link.transaction() as cursor:
-            cursor.execute(statement, {"ids": ids, "owner": self._owner, "lease": self._lease_seconds, "limit": limit})
-            claimed_monotonic = time.monotonic()
-            rows = cursor.fetchall()
-            versions = self._versions_of(cursor, {row[5] for row in rows})
-            self._keyring.refresh(cursor, {row[1] for row in rows})
+            return self._claimed_by(cursor, statement, {"ids": ids, "limit": limit})
+
+    def _claimed_by(self, cursor: Any, statement: str, wanted: dict[str, Any]) -> list[Claimed]:
+        cursor.execute(statement, {**wanted, "owner": self._owner, "lease": self._lease_seconds})
+        claimed_monotonic = time.monotonic()
+        rows = cursor.fetchall()
+        versions = self._versions_of(cursor, {row[5] for row in rows})
+        self._keyring.refresh(cursor, {row[1] for row in rows})
         return [self._claimed(row, versions[row[5]], claimed_monotonic) for row in rows]
 
     def _versions_of(self, cursor: Any, ids: set[str]) -> dict[str, _Version]:

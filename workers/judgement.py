@@ -4,8 +4,8 @@ import datetime
 import random
 import re
 
-from runs.attempts import Ending, FinishedAttempt, Phases, Received
-from runs.retry import verdict
+from runs.attempts import IN_FLIGHT_CANCELED, Ending, FinishedAttempt, Phases, Received
+from runs.retry import Canceled, Verdict, verdict
 from workers.claim import Claimed
 from workers.delivery.contract import DeliveryResult, Response
 
@@ -29,21 +29,34 @@ def judge(claimed: Claimed, result: DeliveryResult, *, worker: str, chance: rand
             queue_ms, timings.dns_ms, timings.connect_ms, timings.tls_ms, timings.first_byte_ms, timings.total_ms
         ),
         ending=Ending(
-            verdict=verdict(
-                claimed.definition.retry,
-                attempt=claimed.attempt.number,
-                reason=result.failure_reason,
-                status_code=response.status_code if response else None,
-                retry_after_ms=_retry_after_ms(response.headers) if response else None,
-                chance=chance,
-            ),
-            failure_reason=result.failure_reason,
-            error=result.error or "",
+            verdict=_verdict(claimed, result, chance),
+            failure_reason=None if result.aborted else result.failure_reason,
+            error=_error(result),
             started_at=started_at,
             finished_at=max(started_at, on_database_clock(result.finished_monotonic)),
         ),
         worker=worker,
     )
+
+
+def _verdict(claimed: Claimed, result: DeliveryResult, chance: random.Random) -> Verdict:
+    if result.aborted:
+        return Canceled()
+    response = result.response
+    return verdict(
+        claimed.definition.retry,
+        attempt=claimed.attempt.number,
+        reason=result.failure_reason,
+        status_code=response.status_code if response else None,
+        retry_after_ms=_retry_after_ms(response.headers) if response else None,
+        chance=chance,
+    )
+
+
+def _error(result: DeliveryResult) -> str:
+    if result.aborted:
+        return IN_FLIGHT_CANCELED if result.sent else "Canceled before the request was sent."
+    return result.error or ""
 
 
 def _received(response: Response) -> Received:

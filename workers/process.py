@@ -11,10 +11,10 @@ from celery import bootsteps
 from celery.signals import worker_shutting_down
 from django.conf import settings
 
+from runs.queue import DELIVERIES_QUEUE
 from scheduler_project import USER_AGENT
 from workers.service import DeliveryService
 
-DELIVERIES_QUEUE = "deliveries"
 _FILES_BESIDES_SOCKETS = 256
 _SWITCH_SECONDS = 0.0005
 
@@ -46,10 +46,13 @@ class DeliveryStep(bootsteps.StartStopStep):
             owner=f"{parent.hostname}/{os.getpid()}/{secrets.token_hex(4)}",
             policy=settings.OUTBOUND_POLICY,
             max_in_flight=settings.MAX_IN_FLIGHT,
+            max_per_host=settings.MAX_PER_HOST,
+            max_per_workspace=settings.MAX_PER_WORKSPACE,
             lease_seconds=settings.LEASE_SECONDS,
             user_agent=USER_AGENT,
         )
         _service.start()
+        parent.deliveries = _service  # for remote control
 
     def stop(self, parent: Any) -> None:  # noqa: ARG002 - Celery's signature
         if _service is not None:

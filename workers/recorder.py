@@ -31,7 +31,11 @@ _RETRY_SECONDS = (0.1, 2.0)
 
 
 class Recorder:
-    """One thread with one connection. `held` tells the executions whose leases to renew; `on_recorded` gets the ids."""
+    """One thread with one connection. `held` tells the executions whose leases to renew; `on_recorded` gets the ids.
+
+    `on_lost` gets those whose lease could not be renewed because they are not this worker's any more: reaped, or
+    canceled.
+    """
 
     def __init__(
         self,
@@ -41,6 +45,7 @@ class Recorder:
         lease_seconds: int,
         held: Callable[[], list[str]],
         on_recorded: Callable[[list[str]], None],
+        on_lost: Callable[[list[str]], None],
     ) -> None:
         self._worker = worker
         self._claimer = claimer
@@ -48,6 +53,7 @@ class Recorder:
         self._renew_at = 0.0
         self._held = held
         self._on_recorded = on_recorded
+        self._on_lost = on_lost
         self._chance = random.Random()  # noqa: S311 - jitter
         self._waiting: collections.deque[tuple[Claimed, DeliveryResult]] = collections.deque()
         self._arrived = threading.Event()
@@ -159,9 +165,12 @@ class Recorder:
         if not ids:
             return
         try:
-            self._claimer.extend(self._link, sorted(ids))
+            renewed = self._claimer.extend(self._link, sorted(ids))
         except DatabaseAwayError as error:
             log.warning("leases_not_renewed", error=str(error), held=len(ids))
+            return
+        if len(renewed) < len(ids):
+            self._on_lost([execution_id for execution_id in ids if execution_id not in renewed])
 
 
 def _bare(item: FinishedAttempt) -> FinishedAttempt:

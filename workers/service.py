@@ -5,17 +5,19 @@ network, one records; none of them waits for a remote server.
 """
 
 import collections
+import contextlib
 import random
 import threading
 import time
 from collections.abc import Iterable, Sequence
+from uuid import UUID
 
 import structlog
 
 from jobs.egress import EgressPolicy
 from workers.claim import Claimed, Claimer
 from workers.connections import DatabaseAwayError, Link
-from workers.delivery.contract import DeliveryResult
+from workers.delivery.contract import Crowded, DeliveryResult, InFlight
 from workers.delivery.engine import DeliveryEngine, EngineStopped
 from workers.recorder import Recorder
 
@@ -25,6 +27,7 @@ log = structlog.get_logger(__name__)
 IDLE_POLL_SECONDS = 2.0
 _CLAIM_BATCH = 500
 _SUBMIT_POLL_SECONDS = 0.5
+_LOCKED_SECONDS = 0.1
 
 
 class DrainingError(RuntimeError):
@@ -41,26 +44,39 @@ class DeliveryService:
         owner: str,
         policy: EgressPolicy,
         max_in_flight: int,
+        max_per_host: int,
+        max_per_workspace: int,
         lease_seconds: int,
         user_agent: str,
     ) -> None:
         self._lease_seconds = lease_seconds
         self._capacity = max_in_flight
         self._claimer = Claimer(owner=owner, lease_seconds=lease_seconds, user_agent=user_agent)
-        self._engine = DeliveryEngine(policy=policy, on_result=self._finished, max_in_flight=max_in_flight)
+        self._engine = DeliveryEngine(
+            policy=policy,
+            on_result=self._finished,
+            on_crowded=self._sent_away,
+            max_in_flight=max_in_flight,
+            max_per_host=max_per_host,
+            max_per_workspace=max_per_workspace,
+        )
         self._recorder = Recorder(
             worker=name,
             claimer=self._claimer,
             lease_seconds=lease_seconds,
             held=self._held_ids,
-            on_recorded=self._forget,
+            on_recorded=self._recorded,
+            on_lost=self._abort_lost,
         )
         self._chance = random.Random()  # noqa: S311 - jitter
         self._wanted: collections.deque[str] = collections.deque()
+        self._crowded: collections.deque[Crowded] = collections.deque()
+        self._freed_jobs: set[str] = set()
         self._held: dict[str, Claimed] = {}
         self._starved = False
         self._changed = threading.Condition()
         self._draining = threading.Event()
+        self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._claim_forever, name="claimer", daemon=True)
 
     def start(self) -> None:
@@ -85,12 +101,32 @@ class DeliveryService:
         """Take no more work. Safe in a signal's path: sets a flag and nothing else."""
         self._draining.set()
 
+    @property
+    def draining(self) -> bool:
+        """If the service takes no more work."""
+        return self._draining.is_set()
+
+    @property
+    def waiting_count(self) -> int:
+        """Executions that this worker holds and that wait for a place."""
+        return self._engine.queued_count
+
+    def in_flight(self) -> list[InFlight]:
+        """A snapshot of the transfers that are under way."""
+        return self._engine.in_flight()
+
+    def abort(self, execution_id: UUID) -> bool:
+        """Abort this execution's transfer; it is recorded as canceled. False where this worker has none."""
+        return self._engine.abort(execution_id)
+
     def stop(self, *, grace_seconds: float) -> None:
         """Let transfers end for a grace time, record them, and give back what was never sent."""
         started = time.monotonic()
         self._draining.set()
+        self._stopping.set()
         self._thread.join(grace_seconds + 5)
         unsent = self._engine.stop(grace_seconds=grace_seconds)
+        unsent += [crowded.request for crowded in self._crowded]
         self._give_back([str(request.execution_id) for request in unsent])
         left = self._recorder.stop(timeout_seconds=max(5.0, grace_seconds))
         log.info(
@@ -111,26 +147,43 @@ class DeliveryService:
                 log.exception("claimer_turn_failed")
                 self._draining.wait(1.0)
         self._release_wanted(link)
+        while not self._stopping.wait(_SUBMIT_POLL_SECONDS):
+            with contextlib.suppress(DatabaseAwayError):
+                self._return_crowded(link)
         link.close()
 
     def _claim_batch(self, link: Link) -> None:
         ids, limit = self._next_batch()
-        if limit <= 0:
-            return
         try:
-            claimed = self._claimer.claim(link, ids, limit=limit) if ids else self._claimer.claim_any(link, limit=limit)
+            self._return_crowded(link)
+            self._claim_of_jobs(link, [self._freed_jobs.pop() for _ in range(len(self._freed_jobs))])
+            if limit > 0:
+                self._claim(link, ids, limit=limit)
         except DatabaseAwayError as error:
             log.warning("claimer_database_away", error=str(error), ids=len(ids))
             self._wanted.extendleft(reversed(ids))
             self._draining.wait(self._chance.uniform(0.1, 1.0))
-            return
+
+    def _claim(self, link: Link, ids: list[str], *, limit: int) -> None:
+        """Claim these, or (none given) whatever is due. What a plain claim leaves may belong to jobs with a limit."""
+        claimed = self._claimer.claim(link, ids, limit=limit) if ids else self._claimer.claim_any(link, limit=limit)
         self._deliver(claimed)
+        if len(claimed) < (len(ids) or limit):
+            self._claim_of_jobs(link, self._claimer.limited_jobs(link, ids or None))
+
+    def _claim_of_jobs(self, link: Link, job_ids: Sequence[str]) -> None:
+        for job_id in job_ids:
+            if (room := self._room()) > 0:
+                self._deliver(self._claimer.claim_of_job(link, job_id, limit=min(room, _CLAIM_BATCH)))
 
     def _next_batch(self) -> tuple[list[str], int]:
-        """Wait for room and ids, at most an idle poll. Returns the ids to claim (none: anything due), and how many."""
+        """Wait for room and ids, at most an idle poll. Returns the ids to claim (none: anything due), and how many.
+
+        Returns at once, with room for none, when something is to be given back or a place of a limited job is free.
+        """
         idle_until = time.monotonic() + self._chance.uniform(0.75, 1.25) * IDLE_POLL_SECONDS
         with self._changed:
-            while not self._draining.is_set():
+            while not self._draining.is_set() and not self._crowded and not self._freed_jobs:
                 room = self._room()
                 if room > 0 and self._wanted:
                     limit = min(room, _CLAIM_BATCH)
@@ -182,11 +235,30 @@ class DeliveryService:
         self._forget(execution_ids)
         link = Link("claimer")
         try:
-            self._claimer.give_back(link, execution_ids)
+            self._claimer.give_back(link, dict.fromkeys(execution_ids, 0))
         except DatabaseAwayError as error:
             log.warning("claims_not_given_back", error=str(error), executions=len(execution_ids))
         finally:
             link.close()
+
+    def _return_crowded(self, link: Link) -> None:
+        """Give back what the engine sent away. What can't be moved now stays held, and is tried again."""
+        given = [self._crowded[index] for index in range(min(len(self._crowded), _CLAIM_BATCH))]
+        if not given:
+            return
+        waits = {str(one.request.execution_id): round(one.wait_seconds * 1000 * self._spread()) for one in given}
+        moved = self._claimer.give_back(link, waits)
+        for one in given:
+            self._crowded.popleft()
+            if str(one.request.execution_id) not in moved and str(one.request.execution_id) in self._held:
+                self._crowded.append(one)
+        self._forget(list(moved))
+        log.info("executions_sent_away", count=len(moved))
+        if len(moved) < len(given):
+            self._draining.wait(_LOCKED_SECONDS)
+
+    def _spread(self) -> float:
+        return self._chance.uniform(0.75, 1.25)
 
     # -- from the engine's thread and the recorder's -------------------------------------------------------------------
 
@@ -196,6 +268,25 @@ class DeliveryService:
         if self._starved:
             with self._changed:
                 self._changed.notify_all()
+
+    def _sent_away(self, crowded: list[Crowded]) -> None:
+        """The engine keeps no more for a host or workspace that is full. On the engine's thread."""
+        self._crowded.extend(crowded)
+        with self._changed:
+            self._changed.notify_all()
+
+    def _recorded(self, execution_ids: list[str]) -> None:
+        held = (self._held.get(execution_id) for execution_id in execution_ids)
+        self._freed_jobs.update(one.attempt.job_id for one in held if one and one.definition.concurrency is not None)
+        self._forget(execution_ids)
+
+    def _abort_lost(self, execution_ids: list[str]) -> None:
+        """Executions that are not this worker's any more: reaped, or canceled. What comes of them moves nothing."""
+        crowded = {str(one.request.execution_id) for one in list(self._crowded)}
+        for execution_id in execution_ids:
+            if not self._engine.abort(UUID(execution_id)) and execution_id in crowded:
+                self._forget([execution_id])
+        log.info("leases_lost", count=len(execution_ids))
 
     def _held_ids(self) -> list[str]:
         with self._changed:

@@ -28,6 +28,7 @@ from scheduler_project.api.fields import Choice, Flag, Instant, Text, Whole, ins
 from scheduler_project.api.strict import StrictSerializer
 
 KINDS = ("http", "command", "workflow")
+MAX_CONCURRENCY = 10_000
 MAX_GRACE_SECONDS = 366 * 24 * 3600
 SLUG = re.compile(r"[a-z0-9-]{1,100}")
 #: Objects in it that a PATCH merges field by field, and whose absence means their defaults.
@@ -93,7 +94,13 @@ class JobSerializer(StrictSerializer):
     success = SuccessSerializer(required=False)
     retry = RetrySerializer(required=False)
     callback_url = NullOnly(help_text="Only null so far.")
-    concurrency = NullOnly(help_text="Only null so far.")
+    concurrency = Whole(
+        allow_null=True,
+        default=None,
+        min_value=1,
+        max_value=MAX_CONCURRENCY,
+        help_text="Most executions of this job in flight; null: no limit.",
+    )
     command = NullOnly(help_text="Only null so far.")
     workflow = NullOnly(help_text="Only null so far.")
     webhook = WebhookSerializer(required=False)

@@ -14,6 +14,7 @@ from accounts.errors import HourhandError
 from jobs.models import JobEnvironment
 from runs.models import Execution
 from runs.services import cancel, replay, run_now
+from runs.states import ExecutionStatus
 
 
 def run_now_button(request: HttpRequest, job_environment_id: uuid.UUID) -> HttpResponseRedirect:
@@ -44,7 +45,11 @@ def cancel_button(request: HttpRequest, execution_id: uuid.UUID) -> HttpResponse
     execution = _execution(request, execution_id)
     workspace, now = execution.workspace, timezone.now()
     if _told(request, lambda: cancel(workspace=workspace, execution_id=execution.pk, now=now)) is not None:
-        messages.success(request, "Canceled: nothing more is sent.")
+        in_flight = execution.status == ExecutionStatus.RUNNING
+        said = (
+            "the request in flight may have arrived, and nothing more is sent" if in_flight else "nothing more is sent"
+        )
+        messages.success(request, f"Canceled: {said}.")
     return redirect("admin:runs_execution_change", execution.pk)
 
 

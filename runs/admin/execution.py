@@ -90,7 +90,7 @@ class ExecutionAdmin(HistoryAdmin):
             "replays": execution.replays.light().filter(job=execution.job_id).order_by("-due_at", "-pk")[:_REPLAYS],
             "is_current": execution.job_version_id == execution.job.current_version_id,
             "may_replay": writes,
-            "may_cancel": writes and execution.status == "pending",
+            "may_cancel": writes and not execution.is_terminal,
         }
         return TemplateResponse(request, "admin/runs/execution/page.html", context)
 

@@ -95,7 +95,7 @@ class ExecutionDetail(HistoryView):
 class ExecutionCancel(HistoryView):
     @extend_schema(
         operation_id="executions_cancel",
-        summary="Cancel a pending execution",
+        summary="Cancel an execution that has not ended",
         request=CancelSerializer,
         responses=ExecutionSerializer,
     )

@@ -107,11 +107,14 @@ class House:
             [sys.executable, "manage.py", *arguments], cwd=ROOT, env=self.environment, check=True, capture_output=True
         )
 
-    def start(self, name: str) -> None:
-        """Start `web`, or a beat or worker by any name that begins so; again, should it have been killed."""
+    def start(self, name: str, *, until: str = "/readyz") -> None:
+        """Start `web`, or a beat or worker by any name that begins so; again, should it have been killed.
+
+        The web process has started when it answers 200 to the path `until`.
+        """
         log = (self.directory / f"{name}.log").open("ab")
         if name == "web":
-            return self._start_web(log)
+            return self._start_web(log, until)
         command = [sys.executable, "-m", "celery", "-A", "scheduler_project"]
         if name.startswith("beat"):
             command += ["beat", "--pidfile="]
@@ -122,14 +125,14 @@ class House:
         log.close()
         return None
 
-    def _start_web(self, log: Any) -> None:
+    def _start_web(self, log: Any, until: str) -> None:
         command = [sys.executable, "-m", "gunicorn", "scheduler_project.wsgi:application", "--bind", "127.0.0.1:0"]
         command += ["--worker-class", "gthread", "--threads", "4"]
         self.processes["web"] = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=log, stderr=log)
         log.close()
         text = wait_for(lambda: _listening(self.directory / "web.log"), "the web process to listen")
         self.url = text
-        wait_for(lambda: requests.get(f"{self.url}/readyz", timeout=5).ok, "the web process to be ready")
+        wait_for(lambda: requests.get(f"{self.url}{until}", timeout=5).ok, "the web process to be ready")
 
     def kill(self, name: str, number: int = signal.SIGKILL) -> None:
         process = self.processes[name]

@@ -23,10 +23,10 @@ def request(url: str, **fields: Any) -> DeliveryRequest:
 class Running:
     """An engine and what it has reported."""
 
-    def __init__(self, policy: EgressPolicy = LOOPBACK_ALLOWED, max_in_flight: int = 100) -> None:
+    def __init__(self, policy: EgressPolicy = LOOPBACK_ALLOWED, max_in_flight: int = 100, **options: Any) -> None:
         self.results: list[DeliveryResult] = []
         self.arrived = threading.Condition()
-        self.engine = DeliveryEngine(policy=policy, on_result=self.take, max_in_flight=max_in_flight)
+        self.engine = DeliveryEngine(policy=policy, on_result=self.take, max_in_flight=max_in_flight, **options)
         self.engine.start()
 
     def take(self, result: DeliveryResult) -> None:

@@ -70,7 +70,7 @@ def test_replay_makes_a_new_execution(
     assert str(made.pk) in member.get(reverse("admin:runs_execution_change", args=[old.pk])).content.decode()
 
 
-def test_cancel_ends_a_pending_execution_and_no_other(member: Client, make_job: MakeJob) -> None:
+def test_cancel_ends_what_has_not_ended_and_no_other(member: Client, make_job: MakeJob) -> None:
     row = make_job()
     waiting, ended = execution_of(row, status="pending"), execution_of(row, status="succeeded")
     assert "Canceled" in told(member.post(reverse("admin:runs_execution_cancel", args=[waiting.pk])))
@@ -79,6 +79,11 @@ def test_cancel_ends_a_pending_execution_and_no_other(member: Client, make_job: 
     waiting.refresh_from_db()
     ended.refresh_from_db()
     assert (waiting.status, ended.status) == ("canceled", "succeeded")
+    in_flight = execution_of(row, status="running")
+    member.get(reverse("admin:index"))
+    assert "Cancel…" in member.get(reverse("admin:runs_execution_change", args=[in_flight.pk])).content.decode()
+    assert "may have arrived" in told(member.post(reverse("admin:runs_execution_cancel", args=[in_flight.pk])))
+    assert in_flight.runs.get().status == "canceled"
 
 
 def test_pause_and_resume(member: Client, make_job: MakeJob) -> None:

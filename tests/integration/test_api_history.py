@@ -299,7 +299,7 @@ class TestActing:
         assert api.ask("POST", path, expect=409)["code"] == "environment_ambiguous"
         assert not Execution.objects.exists()
 
-    def test_cancel_only_while_pending(self, api: Caller, report: JobEnvironment) -> None:
+    def test_cancel_until_it_has_ended(self, api: Caller, report: JobEnvironment) -> None:
         made = api.ask("POST", "/jobs/report/run/")
         path = f"/executions/{made['id']}/cancel/"
         assert api.ask("POST", path, expect=200)["status"] == "canceled"

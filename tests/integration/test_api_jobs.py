@@ -96,7 +96,6 @@ LATER = {
     "overlap": "skip",
     "misfire": "fire_all",
     "callback_url": "http://receiver.test/",
-    "concurrency": 2,
     "command": "ls",
     "workflow": {},
 }
@@ -110,6 +109,8 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     (job(name=""), "name", "blank"),
     (job(name="x" * 201), "name", "max_length"),
     (job(name=5), "name", "invalid"),
+    (job(concurrency=0), "concurrency", "min_value"),
+    (job(concurrency=10_001), "concurrency", "max_value"),
     (job(slug="No Slug"), "slug", "invalid"),
     (job(slug="export"), "slug", "invalid"),
     (job(slug="01978f3a-5c1e-7d2b-9f40-2b6f1c9d8e7a"), "slug", "invalid"),

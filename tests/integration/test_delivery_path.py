@@ -1,8 +1,10 @@
 """Claiming and recording on real Postgres: one owner per execution, fenced transitions, nothing half done."""
 
+import concurrent.futures
 import dataclasses
 import datetime
 import random
+import threading
 
 import pytest
 from django.db import connection, transaction
@@ -11,6 +13,7 @@ from jobs.models import JobEnvironment
 from runs import services
 from runs.attempts import Ending, FinishedAttempt, Phases, Received
 from runs.failures import FailureReason
+from runs.firing import fire_due
 from runs.models import Execution, Run
 from runs.reaping import reap_expired
 from runs.recording import as_text, record
@@ -19,6 +22,8 @@ from runs.states import TERMINAL, TRANSITIONS, ExecutionStatus
 from tests.conftest import MakeJob
 from workers.claim import Claimed, Claimer
 from workers.connections import DatabaseAwayError, Link
+from workers.delivery.contract import DeliveryResult, Timings
+from workers.judgement import judge
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -228,19 +233,109 @@ def test_a_renewed_lease_is_not_reaped(execution, first):
 def test_what_was_never_sent_is_given_back_as_if_not_claimed(execution, first):
     owner = claimer("first")
     owner.claim(first, [str(execution.pk)], limit=1)
-    assert owner.give_back(first, [str(execution.pk)]) == 1
+    assert owner.give_back(first, {str(execution.pk): 0}) == {str(execution.pk)}
     execution.refresh_from_db()
     assert (execution.status, execution.attempts, execution.enqueued_at) == ("pending", 0, None)
     (again,) = owner.claim(first, [str(execution.pk)], limit=1)
     assert again.attempt.number == 1
 
 
-def test_canceling_wins_only_while_pending(execution, first):
-    claimer("first").claim(first, [str(execution.pk)], limit=1)
+def cancel(execution: Execution) -> Execution:
+    now = datetime.datetime.now(datetime.UTC)
+    return services.cancel(workspace=execution.workspace, execution_id=execution.pk, now=now)
+
+
+def test_canceling_ends_what_is_in_flight_at_once_and_its_worker_moves_nothing_more(execution, first):
+    owner = claimer("first")
+    (claimed,) = owner.claim(first, [str(execution.pk)], limit=1)
+    ended = cancel(execution)
+    assert (ended.status, ended.lease_owner, ended.attempts, ended.failure_reason) == ("canceled", None, 1, "")
+    run = Run.objects.get()
+    assert (run.status, run.number, run.failure_reason, run.response_status) == ("canceled", 1, "", None)
+    assert (run.request_body, run.error) == ("héllo", "Canceled in flight; the request may have arrived.")
+    assert record_on(first, finished(claimed)) == set()
+    assert owner.extend(first, [str(execution.pk)]) == set()
+    assert Run.objects.count() == 1
+    assert JobEnvironment.objects.get().last_status == ""
+
+
+def test_canceling_ends_pending_retries_and_nothing_that_has_ended(execution, first):
+    (claimed,) = claimer("first").claim(first, [str(execution.pk)], limit=1)
+    record_on(first, finished(claimed, RetryIn(60_000), FailureReason.TIMEOUT, "timed out"))
+    assert cancel(execution).status == "canceled"
     with pytest.raises(services.ExecutionNotCancelableError):
-        services.cancel(
-            workspace=execution.workspace, execution_id=execution.pk, now=datetime.datetime.now(datetime.UTC)
-        )
+        cancel(execution)
+    assert Run.objects.get().status == "failed"
+
+
+def test_what_a_worker_aborts_is_recorded_as_canceled_and_counts_in_no_streak(execution, first):
+    JobEnvironment.objects.update(last_status="failed", consecutive_failures=2)
+    (claimed,) = claimer("first").claim(first, [str(execution.pk)], limit=1)
+    at = claimed.claimed_monotonic
+    nothing = Timings(None, None, None, None, None)
+    aborted = DeliveryResult(
+        claimed.request, FailureReason.UNKNOWN, "canceled", None, None, nothing, at, at + 1, aborted=True
+    )
+    record_on(first, judge(claimed, aborted, worker="w", chance=random.Random(1)))
+    execution.refresh_from_db()
+    run, job = Run.objects.get(), JobEnvironment.objects.get()
+    assert (execution.status, run.status, run.failure_reason, run.duration_ms) == ("canceled", "canceled", "", 1000)
+    assert "may have arrived" in run.error
+    assert (job.last_status, job.consecutive_failures) == ("failed", 2)
+
+
+def test_what_finds_no_place_is_given_back_for_a_while(execution, first):
+    owner = claimer("first")
+    owner.claim(first, [str(execution.pk)], limit=1)
+    assert owner.give_back(first, {str(execution.pk): 60_000}) == {str(execution.pk)}
+    execution.refresh_from_db()
+    assert (execution.status, execution.attempts, execution.started_at) == ("pending", 0, None)
+    wait = execution.next_attempt_at - datetime.datetime.now(datetime.UTC)
+    assert datetime.timedelta(seconds=50) < wait <= datetime.timedelta(seconds=60)
+
+
+class TestConcurrency:
+    @pytest.fixture
+    def ids(self, make_job: MakeJob) -> list[str]:
+        job, now = make_job(concurrency=2), datetime.datetime.now(datetime.UTC)
+        return [str(services.run_now(job_environment=job, now=now).pk) for _ in range(6)]
+
+    def test_a_plain_claim_leaves_jobs_with_a_limit_alone(self, ids, first):
+        assert claimer("first").claim(first, ids, limit=10) == []
+        assert claimer("first").claim_any(first, limit=10) == []
+
+    def test_workers_together_keep_to_the_limit(self, ids, first, second):
+        one, other = claimer("first"), claimer("second")
+        (job_id,) = one.limited_jobs(first, ids[:1])
+        assert one.limited_jobs(first) == [job_id]
+        (claimed,) = one.claim_of_job(first, job_id, limit=1)
+        assert claimed.attempt.execution_id == ids[0], "the longest due goes first"
+        assert len(other.claim_of_job(second, job_id, limit=10)) == 1
+        assert one.claim_of_job(first, job_id, limit=10) == []
+        record_on(first, finished(claimed))
+        assert len(other.claim_of_job(second, job_id, limit=10)) == 1
+
+    def test_two_that_claim_at_the_same_instant_keep_to_it_too(self, ids, first):
+        job_id = str(Execution.objects.values_list("job_id", flat=True)[0])
+        together = threading.Barrier(8)
+
+        def claim(number: int) -> int:
+            link = Link("test")
+            together.wait()
+            claimed = claimer(f"worker-{number}").claim_of_job(link, job_id, limit=10)
+            link.close()
+            return len(claimed)
+
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            assert sum(pool.map(claim, range(8))) == 2
+        assert Execution.objects.filter(status="running").count() == 2
+
+    def test_a_scheduled_firing_carries_its_versions_limit(self, make_job: MakeJob):
+        row = make_job(concurrency=3, schedule="* * * * *")
+        now = datetime.datetime.now(datetime.UTC)
+        JobEnvironment.objects.filter(pk=row.pk).update(next_fire_at=now)
+        fire_due(now + datetime.timedelta(seconds=1))
+        assert Execution.objects.get(status="pending").concurrency == 3
 
 
 @pytest.mark.parametrize(

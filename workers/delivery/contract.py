@@ -109,3 +109,11 @@ class InFlight:
     attempt: int
     host: str
     started_monotonic: float
+
+
+@dataclass(frozen=True, slots=True)
+class Crowded:
+    """A request that was not sent, because its host or workspace is full here; try again in `wait_seconds`."""
+
+    request: DeliveryRequest
+    wait_seconds: float

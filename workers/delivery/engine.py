@@ -21,7 +21,8 @@ import pycurl
 from jobs.egress import EgressPolicy, Target
 from runs.failures import FailureReason
 from workers.delivery.connections import Connections
-from workers.delivery.contract import DeliveryRequest, DeliveryResult, InFlight
+from workers.delivery.contract import Crowded, DeliveryRequest, DeliveryResult, InFlight
+from workers.delivery.fairness import PATIENCE_SECONDS, Lane, Lanes
 from workers.delivery.guard import judge
 from workers.delivery.transfer import Transfer, unanswered
 from workers.delivery.wire import InvalidRequest
@@ -55,8 +56,9 @@ class EngineStopped(RuntimeError):  # noqa: N818 - a state, not a fault
 class DeliveryEngine:
     """Takes requests, makes the exchanges, hands each result to `on_result` on its own thread.
 
-    `on_result` must be quick and must not block. `submit`, `abort`, `in_flight`, `stop` and the counters may be
-    called from any thread.
+    At most `max_per_host` and `max_per_workspace` are under way at once (None: no limit of its own). What would wait
+    too long for its share comes back unsent through `on_crowded`; without one it waits here. Both callbacks must be
+    quick and must not block. `submit`, `abort`, `in_flight`, `stop` and the counters may be called from any thread.
     """
 
     def __init__(
@@ -64,10 +66,15 @@ class DeliveryEngine:
         *,
         policy: EgressPolicy,
         on_result: Callable[[DeliveryResult], None],
+        on_crowded: Callable[[list[Crowded]], None] | None = None,
         max_in_flight: int = 1000,
+        max_per_host: int | None = None,
+        max_per_workspace: int | None = None,
         user_agent: str = "Hourhand",
     ) -> None:
         self._on_result = on_result
+        self._on_crowded = on_crowded
+        self._look_at = 0.0
         self._max_in_flight = max_in_flight
         self._judge = lru_cache(maxsize=4096)(partial(judge, policy))
         self._inbox: deque[DeliveryRequest] = deque()  # written by any thread
@@ -75,8 +82,9 @@ class DeliveryEngine:
         self._gate = threading.Lock()  # between submit and stop; the engine's own thread never takes it
         self._stop_at: float | None = None
         self._ended = threading.Event()
-        self._queue: deque[DeliveryRequest] = deque()  # the rest is the engine thread's alone
-        self._active: set[Transfer] = set()
+        # The rest is the engine thread's alone.
+        self._lanes = Lanes(per_host=max_per_host or max_in_flight, per_workspace=max_per_workspace or max_in_flight)
+        self._active: dict[Transfer, Lane] = {}
         self._make_transfer = partial(Transfer, policy, Connections(), user_agent)
         self._pool: list[Transfer] = []
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -108,7 +116,7 @@ class DeliveryEngine:
 
     def abort(self, execution_id: UUID) -> bool:
         """Cancel that execution's exchange, queued or under way; its result is `aborted`. False where there is none."""
-        held = [transfer.request for transfer in list(self._active)] + list(self._queue) + list(self._inbox)
+        held = [transfer.request for transfer in list(self._active)] + self._lanes.requests() + list(self._inbox)
         if all(request.execution_id != execution_id for request in held):
             return False
         self._aborts.append(execution_id)
@@ -137,8 +145,8 @@ class DeliveryEngine:
         if self._thread.is_alive():
             self._wake()
             self._ended.wait()
-        unsent = [*self._queue, *self._inbox]
-        self._queue.clear()
+        unsent = [*self._lanes.requests(), *self._inbox]
+        self._lanes.remove({request.execution_id for request in unsent})
         self._inbox.clear()
         return unsent
 
@@ -150,12 +158,12 @@ class DeliveryEngine:
     @property
     def queued_count(self) -> int:
         """Requests that wait for a place."""
-        return len(self._inbox) + len(self._queue)
+        return len(self._inbox) + self._lanes.count
 
     @property
     def free(self) -> int:
-        """How many more requests would be started at once."""
-        return max(0, self._max_in_flight - self.in_flight_count - self.queued_count)
+        """How many more requests there is room for. What waits for a crowded host or workspace takes none."""
+        return max(0, self._max_in_flight - self.in_flight_count - self.queued_count + self._lanes.crowded_count)
 
     def _wake(self) -> None:
         os.eventfd_write(self._wake_fd, 1)
@@ -195,47 +203,60 @@ class DeliveryEngine:
         self._collect()
 
     def _take_in(self) -> None:
-        inbox = self._inbox
+        inbox, now = self._inbox, time.monotonic()
+        crowded: list[Crowded] = []
         while inbox:
-            self._queue.append(inbox.popleft())
-        while self._aborts:
-            self._abort(self._aborts.popleft())
+            request = inbox.popleft()
+            target = self._judge(request.url)
+            if not isinstance(target, Target):
+                self._report(unanswered(request, target[0] or FailureReason.UNKNOWN, target[1] or ""))
+            elif (wait_seconds := self._lanes.add(request, target, now)) is not None:
+                crowded.append(Crowded(request, wait_seconds))
+        if self._on_crowded is not None and self._lanes.count and now >= self._look_at and self._stop_at is None:
+            self._look_at = now + PATIENCE_SECONDS
+            crowded += self._lanes.look(now)
+        if crowded and self._on_crowded is not None:
+            self._on_crowded(crowded)
+        if self._aborts:
+            self._abort({self._aborts.popleft() for _ in range(len(self._aborts))})
 
     def _start_queued(self) -> None:
         if self._stop_at is not None:
             return
         started = 0
-        while self._queue and len(self._active) < self._max_in_flight and started < STARTS_PER_TURN:
-            self._begin(self._queue.popleft())
+        while len(self._active) < self._max_in_flight and started < STARTS_PER_TURN:
+            taken = self._lanes.take()
+            if taken is None:
+                break
+            lane, waiting = taken
+            self._begin(waiting.request, waiting.target, lane)
             started += 1
         if started:
             self._call_libcurl()
             self._collect()  # some are over at once: refused, or answered within the call
 
-    def _begin(self, request: DeliveryRequest) -> None:
+    def _begin(self, request: DeliveryRequest, target: Target, lane: Lane) -> None:
         """Hand `request` to libcurl, or report at once why it cannot be sent."""
-        target = self._judge(request.url)
-        if not isinstance(target, Target):
-            self._report(unanswered(request, target[0] or FailureReason.UNKNOWN, target[1] or ""))
-            return
         try:
             transfer = self._pool.pop() if self._pool else self._make_transfer()
             transfer.prepare(request, target)
             self._multi.add_handle(transfer.curl)
         except InvalidRequest as invalid:
             self._pool.append(transfer)
+            self._lanes.leave(lane)
             self._report(unanswered(request, FailureReason.INVALID_URL, str(invalid)))
         except Exception as error:
             logger.exception("delivery.begin_failed", extra={"execution_id": str(request.execution_id)})
+            self._lanes.leave(lane)
             self._report(unanswered(request, FailureReason.UNKNOWN, f"could not be sent: {error}"))
         else:
-            self._active.add(transfer)
+            self._active[transfer] = lane
 
     def _wait_seconds(self) -> float:
-        if self._queue and len(self._active) < self._max_in_flight and self._stop_at is None:
+        if self._lanes.has_turns and len(self._active) < self._max_in_flight and self._stop_at is None:
             return 0.0
         now = time.monotonic()
-        wait_until = now + IDLE_SECONDS
+        wait_until = now + (PATIENCE_SECONDS if self._lanes.count else IDLE_SECONDS)
         if self._call_at is not None:
             wait_until = min(wait_until, self._call_at)
         if self._stop_at is not None:
@@ -273,7 +294,7 @@ class DeliveryEngine:
 
     def _end(self, transfer: Transfer, result: DeliveryResult) -> None:
         self._multi.remove_handle(transfer.curl)
-        self._active.discard(transfer)
+        self._lanes.leave(self._active.pop(transfer))
         transfer.release()
         if transfer.pooled:
             self._pool.append(transfer)
@@ -287,12 +308,11 @@ class DeliveryEngine:
         except Exception:
             logger.exception("delivery.on_result_failed", extra={"execution_id": str(result.request.execution_id)})
 
-    def _abort(self, execution_id: UUID) -> None:
+    def _abort(self, execution_ids: set[UUID]) -> None:
         error = "canceled"
-        for transfer in [one for one in self._active if one.request.execution_id == execution_id]:
+        for transfer in [one for one in self._active if one.request.execution_id in execution_ids]:
             self._end(transfer, transfer.give_up(FailureReason.UNKNOWN, error, aborted=True))
-        for request in [one for one in self._queue if one.execution_id == execution_id]:
-            self._queue.remove(request)
+        for request in self._lanes.remove(execution_ids):
             self._report(unanswered(request, FailureReason.UNKNOWN, error, aborted=True))
 
     def _close(self) -> None:
