@@ -121,8 +121,10 @@ class Recorder:
         """The next batch. It ends early when judging takes long: leases are renewed from this thread too."""
         until = time.monotonic() + _JUDGING_SECONDS
         batch: list[FinishedAttempt] = []
-        while len(batch) < min(BATCH, len(self._waiting)) and time.monotonic() < until:
-            batch.append(judge(*self._waiting[len(batch)], worker=self._worker, chance=self._chance))
+        for index in range(min(BATCH, len(self._waiting))):
+            batch.append(judge(*self._waiting[index], worker=self._worker, chance=self._chance))
+            if time.monotonic() > until:
+                break
         return batch
 
     def _persist(self, batch: Sequence[FinishedAttempt]) -> bool:

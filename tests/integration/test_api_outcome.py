@@ -1,11 +1,16 @@
 """Assertions and retry policies through the API: what is taken, what is refused, what a change of a policy changes."""
 
+import threading
+
 import pytest
+from django.db import connection, transaction
 
 from accounts.models import Environment, Scope
 from accounts.services import create_workspace
 from jobs.models import Job, JobVersion, RetryPolicy
-from jobs.retry_policies import RULES
+from jobs.retry_policies import RULES, save_policy
+from jobs.services import save_job
+from tests.conftest import EPOCH, job_config
 from tests.integration.api_fixtures import JOB, caller
 
 pytestmark = pytest.mark.django_db
@@ -86,6 +91,7 @@ def test_an_assertion_is_an_object_and_there_are_ten_at_most(api):
 
 # -- retry policies ----------------------------------------------------------------------------------------------------
 
+RULES_OF_EPOCH = {field: job_config()["retry"][field] for field in RULES}
 PATIENT = {"slug": "patient", "name": "Patient", "max_attempts": 8, "on_assertion": True}
 
 
@@ -191,3 +197,27 @@ def test_scopes_and_bound_keys(workspace, patient):
     bound.ask("GET", "/retry-policies/", expect=200)
     assert bound.ask("DELETE", "/retry-policies/patient/", expect=403)["code"] == "environment_bound"
     assert RetryPolicy.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_job_that_starts_to_use_a_policy_waits_for_its_change(workspace, make_job):
+    """Neither misses the other: the job is saved with what the change, which is under way, says."""
+    made = {"workspace": workspace, "slug": None, "actor": None, "now": EPOCH}
+    policy = save_policy(policy=None, name="Patient", rules=RULES_OF_EPOCH, **made)
+    adopting, row = job_config(retry={"policy": "patient"}), make_job()
+
+    def adopt() -> None:
+        try:
+            save_job(job=row.job, config=adopting, environments=None, **made)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=adopt)
+    with transaction.atomic():
+        save_policy(policy=policy, name="Patient", rules={**RULES_OF_EPOCH, "max_attempts": 7}, **made)
+        thread.start()
+        thread.join(0.5)
+        assert thread.is_alive(), "it did not wait for the policy"
+    thread.join(10)
+    job = Job.objects.select_related("current_version").get()
+    assert (job.retry_policy_id, job.current_version.config["retry"]["max_attempts"]) == (policy.pk, 7)
