@@ -7,6 +7,7 @@ import datetime
 from dataclasses import dataclass
 from typing import Any
 
+from jobs.assertions import Assertion, compile_assertions
 from jobs.schedule import Bounded, Schedule, parse_schedule
 
 
@@ -49,6 +50,7 @@ class JobDefinition:
     name: str
     request: RequestDefinition
     success_statuses: tuple[str, ...]
+    assertions: tuple[Assertion, ...]
     retry: RetryDefinition
     concurrency: int | None
 
@@ -67,6 +69,7 @@ class JobDefinition:
                 ca_cert=request["ca_cert"],
             ),
             success_statuses=tuple(config["success"]["statuses"]),
+            assertions=compile_assertions(config["success"]["assertions"]),
             retry=RetryDefinition(
                 max_attempts=retry["max_attempts"],
                 backoff=retry["backoff"],

@@ -34,6 +34,7 @@ PATHS = {
     "timeout_seconds": "request.timeout_seconds",
     "tls_verify": "request.tls_verify",
     "success_statuses": "success.statuses",
+    "policy": "retry.policy",
     "max_attempts": "retry.max_attempts",
     "backoff": "retry.backoff",
     "delay_ms": "retry.delay_ms",
@@ -102,6 +103,9 @@ class JobForm(forms.Form):
     success_statuses = _text(
         label="What counts as success", help_text="Statuses and classes, as in <code>2xx, 304</code>."
     )
+    policy = _choice(
+        [], required=False, label="Retry policy", help_text="What it says holds instead of what stands below."
+    )
     max_attempts = _number(label="Most attempts", help_text="1: no retry. At most 20.")
     backoff = _choice(BACKOFFS, label="Waits grow")
     delay_ms = _number(label="First wait, milliseconds")
@@ -123,6 +127,8 @@ class JobForm(forms.Form):
         self.enabled_before = {row.environment.slug: row.enabled for row in rows}
         options.setdefault("initial", self._initial(job))
         super().__init__(*args, **options)
+        policies = workspace.retry_policies.order_by("name").values_list("slug", "name")
+        self.fields["policy"].choices = [("", "None: as written below"), *policies]  # type: ignore[attr-defined]
         self.fields["environments"].choices = self.slugs  # type: ignore[attr-defined]
 
     def _initial(self, job: Job | None) -> dict[str, Any]:
@@ -163,6 +169,9 @@ class JobForm(forms.Form):
     def clean_success_statuses(self) -> list[str] | None:
         return _listed(self.cleaned_data["success_statuses"]) or None
 
+    def clean_policy(self) -> str | None:
+        return self.cleaned_data["policy"] or None
+
     def clean_on_statuses(self) -> list[int]:
         return _whole_numbers(self.cleaned_data["on_statuses"])
 
@@ -199,7 +208,7 @@ class JobForm(forms.Form):
                 self.add_error(field, text)
 
 
-_NULLABLE = frozenset({"schedule", "body", "delays_ms"})
+_NULLABLE = frozenset({"schedule", "body", "delays_ms", "policy"})
 #: What a new job starts with; everything else is the API's default.
 _NEW = {
     "timezone": "UTC",

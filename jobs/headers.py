@@ -30,6 +30,11 @@ def wrong_headers(headers: dict[str, str]) -> dict[str, str]:
     return wrong
 
 
+def is_name(text: str) -> bool:
+    """Whether a header can be called so, a job's or an answer's."""
+    return _TOKEN.fullmatch(text) is not None
+
+
 def size_of(headers: dict[str, str]) -> int:
     """Bytes of all names and values together."""
     return sum(len(name.encode()) + len(value.encode()) for name, value in headers.items())
@@ -37,7 +42,7 @@ def size_of(headers: dict[str, str]) -> int:
 
 def _what_is_wrong(name: str, value: str, seen: set[str]) -> str | None:
     lower = name.lower()
-    if not _TOKEN.fullmatch(name):
+    if not is_name(name):
         return "This is no valid header name."
     if lower in PROTECTED_HEADERS or lower.startswith(PROTECTED_HEADER_PREFIX):
         return "Hourhand sets this header itself."

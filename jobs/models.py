@@ -15,10 +15,52 @@ class Kind(models.TextChoices):
     HTTP = "http"
 
 
+class Backoff(models.TextChoices):
+    EXPONENTIAL = "exponential"
+    LINEAR = "linear"
+    FIXED = "fixed"
+    LIST = "list"
+
+
 class ScheduleType(models.TextChoices):
     RECURRING = "recurring"
     ONE_OFF = "one_off"
     MANUAL = "manual"
+
+
+class RetryPolicy(models.Model):
+    """When to try again, by a name that many jobs can use. Their versions keep what it said when they were made."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="retry_policies", db_index=False)
+    slug = models.SlugField(max_length=100)
+    name = models.CharField(max_length=200)
+    max_attempts = models.PositiveSmallIntegerField()
+    backoff = models.CharField(max_length=20, choices=Backoff.choices)
+    delay_ms = models.PositiveIntegerField()
+    max_delay_ms = models.PositiveIntegerField()
+    delays_ms = ArrayField(models.PositiveIntegerField(), null=True, blank=True)
+    jitter = models.BooleanField()
+    on_statuses = ArrayField(models.PositiveSmallIntegerField(), blank=True)
+    except_statuses = ArrayField(models.PositiveSmallIntegerField(), blank=True)
+    on_timeout = models.BooleanField()
+    on_connection_error = models.BooleanField()
+    on_assertion = models.BooleanField()
+    on_worker_lost = models.BooleanField()
+    honor_retry_after = models.BooleanField()
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        verbose_name_plural = "retry policies"
+        constraints = [
+            # Also serves "the policy with this slug", the way jobs and paths name one.
+            models.UniqueConstraint(fields=["workspace", "slug"], name="retry_policy_slug_unique"),
+            models.CheckConstraint(condition=Q(backoff__in=Backoff.values), name="retry_policy_backoff_known"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class Job(models.Model):
@@ -34,6 +76,10 @@ class Job(models.Model):
     url = models.CharField(max_length=2048, blank=True)
     current_version = models.ForeignKey(
         "JobVersion", null=True, editable=False, on_delete=models.SET_NULL, related_name="+", db_index=False
+    )
+    # Only while the job is live: a deleted one keeps no policy from being deleted.
+    retry_policy = models.ForeignKey(
+        RetryPolicy, null=True, editable=False, on_delete=models.PROTECT, related_name="jobs", db_index=False
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -53,6 +99,8 @@ class Job(models.Model):
         indexes = [
             # The list of jobs, newest first.
             models.Index(fields=["workspace", "-id"], condition=Q(deleted_at__isnull=True), name="job_list"),
+            # The jobs that use a retry policy.
+            models.Index(fields=["retry_policy"], condition=Q(retry_policy__isnull=False), name="job_retry_policy"),
         ]
 
     def __str__(self) -> str:

@@ -11,6 +11,7 @@ from accounts.models import Environment, Workspace
 from jobs.definition import Timetable
 from jobs.errors import AmbiguousEnvironmentError, SlugTakenError
 from jobs.models import Job, JobEnvironment, JobVersion, ScheduleType
+from jobs.retry_policies import adopted_policy, resolved
 from jobs.schedule import Once
 
 #: The parts of a definition that decide when a job fires. A change of another part leaves `next_fire_at` alone.
@@ -41,14 +42,19 @@ def save_job(
     """Make a job (`job` is None) or its next version. `config` is a complete, validated definition.
 
     A new job is enabled in the environments given, else in the workspace's first. A save that changes nothing makes no
-    version. Neither making nor editing a job fires it, but for the schedule "now". Raises SlugTakenError.
+    version. Neither making nor editing a job fires it, but for the schedule "now". A retry policy that `config` names
+    replaces its retry rules. Raises SlugTakenError and UnknownRetryPolicyError.
     """
+    if job is not None:
+        job = Job.objects.select_for_update(no_key=True, of=("self",)).select_related("current_version").get(pk=job.pk)
+    policy = adopted_policy(job, workspace=workspace, slug=config["retry"]["policy"])
+    if policy is not None:
+        config = {**config, "retry": resolved(config["retry"], policy)}
     if job is None:
         job = _create(workspace=workspace, slug=slug or free_slug(workspace, config["name"]), config=config, now=now)
-    else:
-        job = Job.objects.select_for_update(no_key=True, of=("self",)).select_related("current_version").get(pk=job.pk)
     before = job.current_version.config if job.current_version else None
     if before is None or before != config or (slug and slug != job.slug):
+        job.retry_policy = policy
         _add_version(job=job, slug=slug, config=config, actor=actor, now=now)
     if before is None and environments is None:
         first = workspace.environments.order_by("created_at", "id").first()
@@ -81,7 +87,7 @@ def _add_version(*, job: Job, slug: str | None, config: dict[str, Any], actor: A
         setattr(job, column, value)
     try:
         with transaction.atomic():
-            job.save(update_fields=["current_version", "slug", "updated_at", *columns])
+            job.save(update_fields=["current_version", "retry_policy", "slug", "updated_at", *columns])
     except IntegrityError as error:
         raise SlugTakenError(job.slug) from error
 
@@ -173,7 +179,7 @@ def _next_fire_at(
 def delete_job(*, job: Job, now: datetime.datetime) -> None:
     """Delete a job softly: it never fires again and its slug is free, its history stays."""
     with transaction.atomic():
-        Job.objects.live().filter(pk=job.pk).update(deleted_at=now, updated_at=now)
+        Job.objects.live().filter(pk=job.pk).update(deleted_at=now, updated_at=now, retry_policy=None)
         JobEnvironment.objects.filter(job=job).update(enabled=False, next_fire_at=None)
 
 

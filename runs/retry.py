@@ -33,6 +33,10 @@ class Canceled:
 
 Verdict = Succeeded | RetryIn | GiveUp | Canceled
 SUCCEEDED = Succeeded()
+#: Failures that a status tells of: only theirs is a `Retry-After` that says when to try again.
+_BY_STATUS = frozenset(
+    {FailureReason.HTTP_CLIENT_ERROR, FailureReason.HTTP_SERVER_ERROR, FailureReason.UNEXPECTED_STATUS}
+)
 
 
 def verdict(
@@ -44,13 +48,16 @@ def verdict(
     retry_after_ms: int | None = None,
     chance: random.Random,
 ) -> Verdict:
-    """Decide what follows attempt number `attempt` (1-based), which ended with `reason` (None: it succeeded)."""
+    """Decide what follows attempt number `attempt` (1-based), which ended with `reason` (None: it succeeded).
+
+    `retry_after_ms` is what the answer asked for: it can lengthen the wait, up to the policy's longest.
+    """
     if reason is None:
         return SUCCEEDED
     if attempt >= policy.max_attempts or not _worth_retrying(policy, reason, status_code):
         return GiveUp(reason)
     delay_ms = _backoff_ms(policy, attempt, chance)
-    if policy.honor_retry_after and retry_after_ms is not None:
+    if policy.honor_retry_after and retry_after_ms is not None and reason in _BY_STATUS:
         delay_ms = max(delay_ms, min(retry_after_ms, policy.max_delay_ms))
     return RetryIn(delay_ms)
 
@@ -61,7 +68,7 @@ def _worth_retrying(policy: RetryDefinition, reason: FailureReason, status_code:
             return policy.on_timeout
         case FailureReason.CONNECTION_ERROR | FailureReason.DNS_ERROR:
             return policy.on_connection_error
-        case FailureReason.HTTP_CLIENT_ERROR | FailureReason.HTTP_SERVER_ERROR | FailureReason.UNEXPECTED_STATUS:
+        case _ if reason in _BY_STATUS:
             return status_code in policy.on_statuses and status_code not in policy.except_statuses
         case FailureReason.ASSERTION_FAILED:
             return policy.on_assertion

@@ -2,10 +2,12 @@
 
 import datetime
 import random
-import re
 
+from jobs.assertions import failed_assertion
 from runs.attempts import IN_FLIGHT_CANCELED, Ending, FinishedAttempt, Phases, Received
+from runs.failures import FailureReason
 from runs.retry import Canceled, Verdict, verdict
+from runs.retry_after import retry_after_ms
 from workers.claim import Claimed
 from workers.delivery.contract import DeliveryResult, Response
 
@@ -20,6 +22,8 @@ def judge(claimed: Claimed, result: DeliveryResult, *, worker: str, chance: rand
     started_at = on_database_clock(result.started_monotonic)
     handed_over_ms = round((result.started_monotonic - claimed.claimed_monotonic) * 1000)
     queue_ms = max(0, claimed.queue_ms + handed_over_ms)
+    finished_at = max(started_at, on_database_clock(result.finished_monotonic))
+    reason, error = _outcome(claimed, result)
     return FinishedAttempt(
         attempt=claimed.attempt,
         sent=claimed.sent,
@@ -29,34 +33,53 @@ def judge(claimed: Claimed, result: DeliveryResult, *, worker: str, chance: rand
             queue_ms, timings.dns_ms, timings.connect_ms, timings.tls_ms, timings.first_byte_ms, timings.total_ms
         ),
         ending=Ending(
-            verdict=_verdict(claimed, result, chance),
-            failure_reason=None if result.aborted else result.failure_reason,
-            error=_error(result),
+            verdict=_verdict(claimed, result, reason, finished_at, chance),
+            failure_reason=reason,
+            error=error,
             started_at=started_at,
-            finished_at=max(started_at, on_database_clock(result.finished_monotonic)),
+            finished_at=finished_at,
         ),
         worker=worker,
     )
 
 
-def _verdict(claimed: Claimed, result: DeliveryResult, chance: random.Random) -> Verdict:
+def _verdict(
+    claimed: Claimed,
+    result: DeliveryResult,
+    reason: FailureReason | None,
+    finished_at: datetime.datetime,
+    chance: random.Random,
+) -> Verdict:
     if result.aborted:
         return Canceled()
     response = result.response
     return verdict(
         claimed.definition.retry,
         attempt=claimed.attempt.number,
-        reason=result.failure_reason,
+        reason=reason,
         status_code=response.status_code if response else None,
-        retry_after_ms=_retry_after_ms(response.headers) if response else None,
+        retry_after_ms=retry_after_ms(response.headers, received_at=finished_at) if response else None,
         chance=chance,
     )
 
 
-def _error(result: DeliveryResult) -> str:
+def _outcome(claimed: Claimed, result: DeliveryResult) -> tuple[FailureReason | None, str]:
+    """Why the attempt failed, if it did. What the job asserts is asked only of an answer whose status is a success."""
     if result.aborted:
-        return IN_FLIGHT_CANCELED if result.sent else "Canceled before the request was sent."
-    return result.error or ""
+        return None, IN_FLIGHT_CANCELED if result.sent else "Canceled before the request was sent."
+    assertions, response = claimed.definition.assertions, result.response
+    if result.succeeded and response is not None and assertions:
+        failed = failed_assertion(
+            assertions,
+            status=response.status_code,
+            headers=response.headers,
+            body=response.body,
+            body_truncated=response.body_truncated,
+            total_ms=result.timings.total_ms,
+        )
+        if failed is not None:
+            return FailureReason.ASSERTION_FAILED, failed
+    return result.failure_reason, result.error or ""
 
 
 def _received(response: Response) -> Received:
@@ -68,9 +91,3 @@ def _received(response: Response) -> Received:
         response.body_truncated,
         response.http_version,
     )
-
-
-def _retry_after_ms(headers: dict[str, str]) -> int | None:
-    """`Retry-After` in seconds (RFC 9110, section 10.2.3). A date needs the target's clock and is not read here."""
-    value = headers.get("retry-after", "").strip()
-    return int(value) * 1000 if re.fullmatch(r"[0-9]{1,9}", value) else None

@@ -28,6 +28,7 @@ log = structlog.get_logger(__name__)
 BATCH = 500
 WINDOW_SECONDS = 0.020
 _RETRY_SECONDS = (0.1, 2.0)
+_JUDGING_SECONDS = 1.0
 
 
 class Recorder:
@@ -110,10 +111,7 @@ class Recorder:
 
     def _record_batch(self) -> None:
         self._arrived.clear()
-        batch = [
-            judge(*self._waiting[index], worker=self._worker, chance=self._chance)
-            for index in range(min(BATCH, len(self._waiting)))
-        ]
+        batch = self._judged()
         if not batch:
             return
         if not self._persist(batch):
@@ -124,6 +122,16 @@ class Recorder:
         if self._waiting:
             self._arrived.set()
         self._on_recorded([item.attempt.execution_id for item in batch])
+
+    def _judged(self) -> list[FinishedAttempt]:
+        """The next batch. It ends early when judging takes long: leases are renewed from this thread too."""
+        until = time.monotonic() + _JUDGING_SECONDS
+        batch: list[FinishedAttempt] = []
+        for index in range(min(BATCH, len(self._waiting))):
+            batch.append(judge(*self._waiting[index], worker=self._worker, chance=self._chance))
+            if time.monotonic() > until:
+                break
+        return batch
 
     def _persist(self, batch: Sequence[FinishedAttempt]) -> bool:
         """Record a batch, once or in halves. False when the database is away: nothing is lost, try again."""

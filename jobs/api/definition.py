@@ -7,12 +7,16 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
+from jobs.api.assertions import AssertionField
 from jobs.api.fields import Body, Headers, NullOnly, TargetUrl, only
+from jobs.assertions import MAX_ASSERTIONS
+from jobs.errors import UnknownRetryPolicyError
+from jobs.models import Backoff
+from jobs.retry_policies import find_policy, resolved
 from scheduler_project.api.fields import Choice, Flag, Number, Text, Whole
 from scheduler_project.api.strict import StrictSerializer
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-BACKOFFS = ("exponential", "linear", "fixed", "list")
 MAX_ATTEMPTS = 20
 MAX_DELAY_MS = 7 * 24 * 3600 * 1000
 MAX_CERT_CHARACTERS = 64 * 1024
@@ -71,7 +75,7 @@ class SuccessSerializer(StrictSerializer):
         child=StatusOrClass(), min_length=1, max_length=50, default=lambda: ["2xx"], help_text="Codes and classes."
     )
     assertions = serializers.ListField(
-        child=serializers.JSONField(), default=list, validators=[only([])], help_text="Only [] so far."
+        child=AssertionField(), default=list, max_length=MAX_ASSERTIONS, help_text="What else must hold of the answer."
     )
 
 
@@ -85,12 +89,11 @@ class DelayMs(Whole):
         super().__init__(min_value=0, max_value=MAX_DELAY_MS, **options)
 
 
-class RetrySerializer(StrictSerializer):
+class RetryRulesSerializer(StrictSerializer):
     """When to try again, and after how long."""
 
-    policy = NullOnly(help_text="Only null so far.")
     max_attempts = Whole(default=3, min_value=1, max_value=MAX_ATTEMPTS)
-    backoff = Choice(choices=BACKOFFS, default="exponential")
+    backoff = Choice(choices=Backoff.values, default="exponential")
     delay_ms = DelayMs(default=250)
     max_delay_ms = DelayMs(default=10_800_000)
     delays_ms = serializers.ListField(
@@ -113,6 +116,30 @@ class RetrySerializer(StrictSerializer):
             detail = ErrorDetail('Only for the backoff "list"; else null.', code="conflicting")
             raise ValidationError({"delays_ms": [detail]})
         return attrs
+
+
+class RetrySerializer(RetryRulesSerializer):
+    """When to try again, and after how long: the rules of a retry policy, or of the job's own."""
+
+    policy = Text(
+        allow_null=True,
+        default=None,
+        max_length=100,
+        help_text="The slug of a retry policy. What it says then stands in the fields below, whatever is sent in them.",
+    )
+
+    def get_fields(self) -> dict[str, serializers.Field]:
+        fields = super().get_fields()
+        return {"policy": fields.pop("policy"), **fields}
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        attrs = super().validate(attrs)
+        if attrs["policy"] is None:
+            return attrs
+        try:
+            return resolved(attrs, find_policy(self.context["workspace"], attrs["policy"]))
+        except UnknownRetryPolicyError as error:
+            raise ValidationError({"policy": [ErrorDetail(error.detail, code=error.code)]}) from error
 
 
 class RetentionSerializer(StrictSerializer):

@@ -14,6 +14,22 @@ _REQUESTED = {
         "body": '{"report":"daily"}',
     },
 }
+_RETRY = {
+    "policy": None,
+    "max_attempts": 3,
+    "backoff": "exponential",
+    "delay_ms": 250,
+    "max_delay_ms": 10800000,
+    "delays_ms": None,
+    "jitter": True,
+    "on_statuses": [429, 500, 502, 503, 504],
+    "except_statuses": [],
+    "on_timeout": True,
+    "on_connection_error": True,
+    "on_assertion": False,
+    "on_worker_lost": True,
+    "honor_retry_after": True,
+}
 _SHOWN = {
     "id": _ID,
     "slug": "nightly-report",
@@ -41,23 +57,11 @@ _SHOWN = {
         "tls_verify": True,
         "ca_cert": None,
     },
-    "success": {"statuses": ["2xx"], "assertions": []},
-    "retry": {
-        "policy": None,
-        "max_attempts": 3,
-        "backoff": "exponential",
-        "delay_ms": 250,
-        "max_delay_ms": 10800000,
-        "delays_ms": None,
-        "jitter": True,
-        "on_statuses": [429, 500, 502, 503, 504],
-        "except_statuses": [],
-        "on_timeout": True,
-        "on_connection_error": True,
-        "on_assertion": False,
-        "on_worker_lost": True,
-        "honor_retry_after": True,
+    "success": {
+        "statuses": ["2xx"],
+        "assertions": [{"type": "json_path_equals", "path": "$.status", "value": "ok"}],
     },
+    "retry": _RETRY,
     "callback_url": None,
     "concurrency": None,
     "command": None,
@@ -85,4 +89,28 @@ _SHOWN = {
 JOB = [
     OpenApiExample("A nightly call", value=_REQUESTED, request_only=True),
     OpenApiExample("A job", value=_SHOWN, response_only=True),
+]
+
+_RULES = {field: value for field, value in _RETRY.items() if field != "policy"}
+_POLICY = {
+    "slug": "patient",
+    "name": "Patient",
+    "max_attempts": 8,
+    "backoff": "exponential",
+    "delay_ms": 1000,
+    "max_delay_ms": 3600000,
+}
+RETRY_POLICY = [
+    OpenApiExample("Eight attempts, spread wide", value=_POLICY, request_only=True),
+    OpenApiExample(
+        "A retry policy",
+        value={
+            "id": _ID,
+            **_RULES,
+            **_POLICY,
+            "created_at": "2026-03-01T09:30:00.000Z",
+            "updated_at": "2026-03-15T16:02:11.480Z",
+        },
+        response_only=True,
+    ),
 ]

@@ -45,7 +45,7 @@ def _problem_of(error: Exception) -> dict[str, Any] | None:
     match error:
         case HourhandError():
             errors = [{"field": error.field, "code": error.code, "detail": error.detail}] if error.field else []
-            return problem(error.status, error.code, error.detail, errors)
+            return {**problem(error.status, error.code, error.detail, errors), **error.members}
         case exceptions.ValidationError():
             errors = list(field_errors(error.detail))
             return problem(error.status_code, "invalid", _summary(errors), errors)

@@ -22,6 +22,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
             "Workspace",
             ("Workspaces", "domain", "admin:accounts_workspace_changelist"),
             ("Environments", "layers", "admin:accounts_environment_changelist"),
+            ("Retry policies", "replay", "admin:jobs_retrypolicy_changelist"),
             ("Members", "group", "admin:accounts_membership_changelist"),
             ("API keys", "key", "admin:accounts_apikey_changelist"),
             ("Signing secrets", "signature", "admin:accounts_signingsecret_changelist"),

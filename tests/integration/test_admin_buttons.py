@@ -200,7 +200,7 @@ def test_an_edit_keeps_what_the_form_does_not_show(member: Client, make_job: Mak
     Environment.objects.create(workspace=workspace, slug="staging", name="Staging")
     row = make_job(
         schedule="0 2 * * *", misfire_grace_seconds=7, retry={"except_statuses": [500], "on_worker_lost": False},
-        request={"url": "https://api.example.com/"},
+        request={"url": "https://api.example.com/"}, success={"assertions": [{"type": "status_equals", "value": 200}]},
     )  # fmt: skip
     values = {**form_of(member, row.job), "name": "Renamed", "environments": ["staging"]}
     member.post(reverse("admin:jobs_job_change", args=[row.job_id]), values)
@@ -209,6 +209,7 @@ def test_an_edit_keeps_what_the_form_does_not_show(member: Client, make_job: Mak
     assert (job.name, job.current_version.number) == ("Renamed", 2)
     config = job.current_version.config
     assert config["misfire_grace_seconds"] == 7
+    assert config["success"]["assertions"] == [{"type": "status_equals", "value": 200}]
     assert (config["retry"]["except_statuses"], config["retry"]["on_worker_lost"]) == ([500], False)
     enabled = dict(JobEnvironment.objects.values_list("environment__slug", "enabled"))
     assert enabled == {"production": False, "staging": True}

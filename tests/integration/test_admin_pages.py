@@ -19,7 +19,7 @@ from tests.integration.admin_rows import HOSTILE, execution_of, person, run_of, 
 pytestmark = pytest.mark.django_db
 LISTS = (
     "jobs_job", "runs_execution", "runs_run", "accounts_workspace", "accounts_environment", "accounts_membership",
-    "accounts_apikey", "auth_user", "auth_group", "django_celery_beat_periodictask",
+    "accounts_apikey", "jobs_retrypolicy", "auth_user", "auth_group", "django_celery_beat_periodictask",
 )  # fmt: skip
 
 

@@ -92,3 +92,10 @@ def test_retry_after_lengthens_the_wait_up_to_the_cap():
     assert judge(steady, retry_after_ms=10_000_000) == RetryIn(60_000)
     assert judge(steady, retry_after_ms=1) == RetryIn(500)
     assert judge(policy(jitter=False, honor_retry_after=False), retry_after_ms=5000) == RetryIn(500)
+
+
+@pytest.mark.parametrize("reason", [FailureReason.ASSERTION_FAILED, FailureReason.TIMEOUT])
+def test_retry_after_counts_only_for_a_status_that_is_retried(reason):
+    assert judge(policy(jitter=False, on_assertion=True), reason=reason, status=200, retry_after_ms=5000) == RetryIn(
+        500
+    )

@@ -1,0 +1,122 @@
+"""Assertions on the wire: one shape for each type, and what can't be compiled is refused when the job is saved."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema_field
+from rest_framework import serializers
+from rest_framework.exceptions import ErrorDetail, ValidationError
+
+from jobs.assertions import MAX_TEXT_CHARACTERS, InvalidAssertionError, compile_assertion
+from jobs.headers import is_name
+from jobs.json_paths import MAX_PATH_CHARACTERS
+from scheduler_project.api.fields import Choice, Flag, Text, Whole
+from scheduler_project.api.strict import StrictSerializer
+
+MAX_VALUE_BYTES = 16 * 1024
+MAX_RESPONSE_TIME_MS = 3_600_000
+
+
+class _AssertionSerializer(StrictSerializer):
+    """What all types share: whatever can't be compiled is told by the field that is wrong."""
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        try:
+            compile_assertion(attrs)
+        except InvalidAssertionError as error:
+            raise ValidationError({error.field: [ErrorDetail(str(error), code="invalid")]}) from error
+        return attrs
+
+
+class StatusAssertionSerializer(_AssertionSerializer):
+    """The status is exactly this one."""
+
+    type = Choice(choices=("status_equals",))
+    value = Whole(min_value=100, max_value=599)
+
+
+class HeaderAssertionSerializer(_AssertionSerializer):
+    """A header is, or contains, this text. Names in any case; a repeated header is joined with a comma."""
+
+    type = Choice(choices=("header_equals", "header_contains"))
+    name = Text(max_length=200)
+    value = Text(max_length=MAX_TEXT_CHARACTERS, trim_whitespace=False, allow_blank=True)
+
+    def validate_name(self, name: str) -> str:
+        if not is_name(name):
+            raise ValidationError("Is no name of a header.", code="invalid")
+        return name
+
+
+class BodyAssertionSerializer(_AssertionSerializer):
+    """The body contains this text, or doesn't, or matches this pattern of RE2's syntax somewhere."""
+
+    type = Choice(choices=("body_contains", "body_not_contains", "body_matches"))
+    value = Text(max_length=MAX_TEXT_CHARACTERS, trim_whitespace=False)
+
+
+@extend_schema_field({"description": "Any JSON value.", "nullable": True})
+class AnyJson(serializers.JSONField):
+    def to_internal_value(self, value: Any) -> Any:
+        found = super().to_internal_value(value)
+        if len(str(found)) > MAX_VALUE_BYTES:
+            raise ValidationError("Is at most 16 KiB.", code="too_large")
+        return found
+
+
+class JsonPathEqualsSerializer(_AssertionSerializer):
+    """Everything that the JSON path leads to is this value, and it leads somewhere."""
+
+    type = Choice(choices=("json_path_equals",))
+    path = Text(max_length=MAX_PATH_CHARACTERS, trim_whitespace=False)
+    value = AnyJson(allow_null=True)
+
+
+class JsonPathExistsSerializer(_AssertionSerializer):
+    """The JSON path leads somewhere; or, with a `value` of false, nowhere."""
+
+    type = Choice(choices=("json_path_exists",))
+    path = Text(max_length=MAX_PATH_CHARACTERS, trim_whitespace=False)
+    value = Flag(default=True)
+
+
+class ResponseTimeAssertionSerializer(_AssertionSerializer):
+    """The whole call took less than this many milliseconds."""
+
+    type = Choice(choices=("response_time_under_ms",))
+    value = Whole(min_value=1, max_value=MAX_RESPONSE_TIME_MS)
+
+
+_SERIALIZERS = {
+    "status_equals": StatusAssertionSerializer,
+    "header_equals": HeaderAssertionSerializer,
+    "header_contains": HeaderAssertionSerializer,
+    "body_contains": BodyAssertionSerializer,
+    "body_not_contains": BodyAssertionSerializer,
+    "body_matches": BodyAssertionSerializer,
+    "json_path_equals": JsonPathEqualsSerializer,
+    "json_path_exists": JsonPathExistsSerializer,
+    "response_time_under_ms": ResponseTimeAssertionSerializer,
+}
+
+
+@extend_schema_field(
+    PolymorphicProxySerializer(
+        component_name="Assertion", serializers={**_SERIALIZERS}, resource_type_field_name="type"
+    )
+)
+class AssertionField(serializers.Field):
+    """One assertion, as its type wants it."""
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        if not isinstance(data, Mapping):
+            raise ValidationError("Should be a JSON object.", code="invalid")
+        kind = data.get("type")
+        if not isinstance(kind, str) or kind not in _SERIALIZERS:
+            detail = ErrorDetail(f"Should be one of {', '.join(_SERIALIZERS)}.", code="invalid_choice")
+            raise ValidationError({"type": [detail]})
+        read: dict[str, Any] = dict(_SERIALIZERS[kind]().run_validation(data))
+        return read
+
+    def to_representation(self, value: Any) -> Any:
+        return value

@@ -1,0 +1,129 @@
+"""Use cases of retry policies: save, delete, and what a job that names one gets.
+
+A version of a job keeps what its policy said when the version was made, so a change of the policy makes the next
+version of each live job that uses it: attempts of the past stay explained by what held then.
+
+Locks are taken job first, then policy. A job that starts to use a policy waits for a change of it under way, and a
+change waits for whoever saves a job that uses it already; so neither misses the other.
+"""
+
+import datetime
+import re
+from typing import Any
+
+from django.db import IntegrityError, transaction
+
+from accounts.models import Workspace
+from jobs.errors import RetryPolicyInUseError, RetryPolicySlugTakenError, UnknownRetryPolicyError
+from jobs.models import Job, JobVersion, RetryPolicy
+
+#: The fields of a job's `retry` that a policy stands for.
+RULES = (
+    "max_attempts", "backoff", "delay_ms", "max_delay_ms", "delays_ms", "jitter", "on_statuses", "except_statuses",
+    "on_timeout", "on_connection_error", "on_assertion", "on_worker_lost", "honor_retry_after",
+)  # fmt: skip
+_CHUNK = 500
+
+
+def resolved(retry: dict[str, Any], policy: RetryPolicy) -> dict[str, Any]:
+    """A job's `retry` with this policy: its slug and its rules, instead of the job's own."""
+    return {**retry, "policy": policy.slug, **{field: getattr(policy, field) for field in RULES}}
+
+
+def find_policy(workspace: Workspace, slug: str) -> RetryPolicy:
+    """Raises UnknownRetryPolicyError."""
+    found = RetryPolicy.objects.filter(workspace=workspace, slug=slug).first()
+    if found is None:
+        raise UnknownRetryPolicyError(slug)
+    return found
+
+
+def adopted_policy(job: Job | None, *, workspace: Workspace, slug: str | None) -> RetryPolicy | None:
+    """The policy that a save gives a job (None: a new one), in the caller's transaction, which has locked the job.
+
+    A policy that is new to the job is locked, so that it can be neither changed nor deleted before the job is saved.
+    Raises UnknownRetryPolicyError.
+    """
+    if slug is None:
+        return None
+    found = find_policy(workspace, slug)
+    if job is not None and job.retry_policy_id == found.pk:
+        return found
+    # Looked up again by its slug: it may have been changed, renamed or deleted while this waited.
+    locked = RetryPolicy.objects.select_for_update(no_key=True).filter(workspace=workspace, slug=slug).first()
+    if locked is None:
+        raise UnknownRetryPolicyError(slug)
+    return locked
+
+
+@transaction.atomic
+def save_policy(
+    *,
+    workspace: Workspace,
+    policy: RetryPolicy | None,
+    slug: str | None,
+    name: str,
+    rules: dict[str, Any],
+    actor: Any,
+    now: datetime.datetime,
+) -> RetryPolicy:
+    """Make a policy (`policy` is None) or change it. `rules` are all of RULES, validated.
+
+    A change makes a new version of each live job that uses the policy. Raises RetryPolicySlugTakenError.
+    """
+    slug = slug or (policy.slug if policy else _slug_of(name))
+    if policy is None:
+        made = RetryPolicy(workspace=workspace, slug=slug, name=name, created_at=now, updated_at=now, **rules)
+        _write(made, force_insert=True)
+        return made
+    locked = RetryPolicy.objects.select_for_update(no_key=True).get(pk=policy.pk)
+    before = resolved({}, locked)
+    for field, value in {"slug": slug, "name": name, "updated_at": now, **rules}.items():
+        setattr(locked, field, value)
+    _write(locked, update_fields=["slug", "name", "updated_at", *RULES])
+    if resolved({}, locked) != before:
+        _make_versions(locked, actor=actor, now=now)
+    return locked
+
+
+def delete_policy(*, policy: RetryPolicy) -> None:
+    """Raises RetryPolicyInUseError while live jobs use it."""
+    with transaction.atomic():
+        RetryPolicy.objects.select_for_update().filter(pk=policy.pk).first()
+        jobs = list(Job.objects.live().filter(retry_policy=policy).order_by("slug").values_list("slug", flat=True))
+        if jobs:
+            raise RetryPolicyInUseError(policy.slug, jobs)
+        RetryPolicy.objects.filter(pk=policy.pk).delete()
+
+
+def _write(policy: RetryPolicy, **how: Any) -> None:
+    try:
+        with transaction.atomic():
+            policy.save(**how)
+    except IntegrityError as error:
+        raise RetryPolicySlugTakenError(policy.slug) from error
+
+
+def _make_versions(policy: RetryPolicy, *, actor: Any, now: datetime.datetime) -> None:
+    """The next version of each live job that uses this policy: as the last one, but for what the policy says."""
+    using = Job.objects.live().filter(retry_policy=policy).order_by("pk")
+    ids = list(using.select_for_update(no_key=True).values_list("pk", flat=True))
+    for start in range(0, len(ids), _CHUNK):
+        jobs = Job.objects.filter(pk__in=ids[start : start + _CHUNK]).select_related("current_version")
+        changed = []
+        for job in jobs:
+            last = job.current_version
+            assert last is not None
+            config = {**last.config, "retry": resolved(last.config["retry"], policy)}
+            if config != last.config:
+                job.current_version = JobVersion(
+                    job=job, number=last.number + 1, config=config, created_at=now, created_by=actor
+                )
+                job.updated_at = now
+                changed.append(job)
+        JobVersion.objects.bulk_create([job.current_version for job in changed if job.current_version])
+        Job.objects.bulk_update(changed, ["current_version", "updated_at"])
+
+
+def _slug_of(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:100] or "policy"

@@ -1,0 +1,100 @@
+"""What an answer means, from the claim to the record: assertions, and the wait that `Retry-After` asks for."""
+
+import datetime
+import random
+
+import pytest
+
+from jobs.models import JobVersion
+from runs import services
+from runs.models import Execution, Run
+from runs.recording import record
+from tests.conftest import MakeJob
+from workers.claim import Claimer
+from workers.connections import Link
+from workers.delivery.contract import DeliveryResult, Response, Timings
+from workers.delivery.outcome import by_status
+from workers.judgement import judge
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def link():
+    link = Link("test")
+    yield link
+    link.close()
+
+
+def answered(link, job, *, status=200, body=b'{"status": "down"}', **headers) -> tuple[Execution, Run]:
+    """One execution of `job`, claimed, answered this way, judged and recorded."""
+    made = services.run_now(job_environment=job, now=datetime.datetime.now(datetime.UTC))
+    claimer = Claimer(owner="first", lease_seconds=60, user_agent="Hourhand/test")
+    (claimed,) = claimer.claim(link, [str(made.pk)], limit=1)
+    reason, error = by_status(status, claimed.request.success_statuses)
+    started = claimed.claimed_monotonic
+    result = DeliveryResult(
+        request=claimed.request,
+        failure_reason=reason,
+        error=error,
+        response=Response(status, headers, body, len(body), False, "1.1"),
+        remote_ip="127.0.0.1",
+        timings=Timings(None, None, None, 5, 9),
+        started_monotonic=started,
+        finished_monotonic=started + 0.009,
+    )
+    with link.transaction() as cursor:
+        record(cursor, [judge(claimed, result, worker="worker-1@test", chance=random.Random(1))])
+    return Execution.objects.get(pk=made.pk), Run.objects.get(execution=made)
+
+
+UP = {"type": "json_path_equals", "path": "$.status", "value": "up"}
+
+
+def test_a_success_that_lacks_what_the_job_asserts_has_failed(make_job: MakeJob, link):
+    execution, run = answered(link, make_job(success={"assertions": [UP]}))
+    sentence = 'the value at $.status is not "up"'
+    assert (execution.status, execution.failure_reason, execution.error) == ("failed", "assertion_failed", sentence)
+    assert (run.status, run.failure_reason, run.error) == ("failed", "assertion_failed", sentence)
+    assert (run.response_status, run.response_body) == (200, '{"status": "down"}')
+
+
+def test_it_is_retried_if_the_job_wants_that(make_job: MakeJob, link):
+    job = make_job(success={"assertions": [UP]}, retry={"on_assertion": True})
+    execution, run = answered(link, job)
+    assert (execution.status, run.failure_reason) == ("pending", "assertion_failed")
+
+
+def test_what_holds_is_a_success(make_job: MakeJob, link):
+    execution, run = answered(link, make_job(success={"assertions": [UP]}), body=b'{"status": "up"}')
+    assert (execution.status, run.status, run.error) == ("succeeded", "succeeded", "")
+
+
+def test_a_status_that_is_no_success_is_told_before_any_assertion(make_job: MakeJob, link):
+    execution, _ = answered(link, make_job(success={"assertions": [UP]}), status=404)
+    assert (execution.failure_reason, execution.error) == ("http_client_error", "HTTP 404")
+
+
+def test_a_saved_assertion_that_compiles_no_more_fails_its_runs_and_stops_no_worker(make_job: MakeJob, link):
+    job = make_job()
+    version = JobVersion.objects.get()
+    broken = [{"type": "body_matches", "value": "("}, {"type": "of tomorrow"}]
+    JobVersion.objects.update(config={**version.config, "success": {"statuses": ["2xx"], "assertions": broken}})
+    execution, _ = answered(link, job)
+    assert execution.failure_reason == "assertion_failed"
+    assert "can't be judged" in execution.error
+
+
+def test_retry_after_is_waited_for_up_to_the_policys_longest_wait(make_job: MakeJob, link):
+    job = make_job(retry={"max_delay_ms": 600_000})
+    date = {"date": "Thu, 01 Jan 2026 00:00:00 GMT", "retry-after": "Thu, 01 Jan 2026 00:02:00 GMT"}
+    for headers, seconds in (({"retry-after": "90"}, 90), (date, 120), ({"retry-after": "99999"}, 600)):
+        execution, _ = answered(link, job, status=503, **headers)
+        wait = (execution.next_attempt_at - datetime.datetime.now(datetime.UTC)).total_seconds()
+        assert seconds - 5 < wait <= seconds
+
+
+def test_jobs_without_assertions_are_judged_without_looking_at_the_answer(make_job: MakeJob, link, monkeypatch):
+    monkeypatch.setattr("workers.judgement.failed_assertion", None)
+    execution, _ = answered(link, make_job())
+    assert execution.status == "succeeded"

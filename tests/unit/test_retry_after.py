@@ -1,0 +1,52 @@
+"""Reading `Retry-After`."""
+
+import datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runs.retry_after import retry_after_ms
+
+NOW = datetime.datetime(2026, 3, 1, 12, 0, tzinfo=datetime.UTC)
+
+
+@pytest.mark.parametrize(
+    ("value", "wait_ms"),
+    [
+        ("120", 120_000),
+        (" 0 ", 0),
+        ("9" * 5000, 10**12),
+        ("Sun, 01 Mar 2026 12:01:30 GMT", 90_000),
+        ("Sunday, 01-Mar-26 12:01:30 GMT", 90_000),
+        ("Sun Mar  1 12:01:30 2026", 90_000),
+        ("Sun, 01 Mar 2026 11:00:00 GMT", 0),
+        ("-5", None),
+        ("1.5", None),
+        ("٣", None),
+        ("soon", None),
+        ("", None),
+    ],
+)
+def test_seconds_and_the_three_forms_of_a_date(value, wait_ms):
+    assert retry_after_ms({"retry-after": value}, received_at=NOW) == wait_ms
+
+
+def test_no_header_asks_for_nothing():
+    assert retry_after_ms({}, received_at=NOW) is None
+
+
+def test_a_date_is_read_against_the_answers_own_clock():
+    wrong_clock = {"date": "Thu, 01 Jan 2026 00:00:00 GMT", "retry-after": "Thu, 01 Jan 2026 00:00:30 GMT"}
+    assert retry_after_ms(wrong_clock, received_at=NOW) == 30_000
+
+
+def test_a_date_header_that_is_none_does_not_count():
+    headers = {"date": "yesterday", "retry-after": "Sun, 01 Mar 2026 12:00:30 GMT"}
+    assert retry_after_ms(headers, received_at=NOW) == 30_000
+
+
+@given(st.text(), st.text())
+def test_no_header_makes_it_raise(value, date):
+    wait = retry_after_ms({"retry-after": value, "date": date}, received_at=NOW)
+    assert wait is None or wait >= 0
