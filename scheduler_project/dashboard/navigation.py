@@ -24,6 +24,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
             ("Environments", "layers", "admin:accounts_environment_changelist"),
             ("Members", "group", "admin:accounts_membership_changelist"),
             ("API keys", "key", "admin:accounts_apikey_changelist"),
+            ("Secrets", "lock", "admin:accounts_secret_changelist"),
             ("API reference", "api", "/api/docs/"),
         ),
     ]
