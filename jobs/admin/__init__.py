@@ -1,5 +1,6 @@
-"""The dashboard of jobs: their list, their page, their form."""
+"""The dashboard of jobs: their list, their page, their form; and the secrets that they use."""
 
 from jobs.admin.job import JobAdmin
+from jobs.admin.secrets import SecretAdmin
 
-__all__ = ["JobAdmin"]
+__all__ = ["JobAdmin", "SecretAdmin"]

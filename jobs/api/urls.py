@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from jobs.api import views
+from jobs.api import secrets, views
 
 urlpatterns = [
     path("jobs/", views.JobList.as_view()),
@@ -11,4 +11,6 @@ urlpatterns = [
     path("jobs/<str:job>/resume/", views.JobResume.as_view()),
     path("jobs/<str:job>/versions/", views.VersionList.as_view()),
     path("jobs/<str:job>/versions/<int:number>/", views.VersionDetail.as_view()),
+    path("secrets/", secrets.SecretList.as_view()),
+    path("secrets/<uuid:secret>/", secrets.SecretDetail.as_view()),
 ]
