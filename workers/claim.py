@@ -3,16 +3,19 @@
 import datetime
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
 from accounts.ids import uuid7
 from jobs.definition import JobDefinition
+from jobs.rendering import BrokenTemplate, RequestTemplate
 from runs.attempts import Attempt, Sent
+from runs.redaction import redact_sent
 from runs.requests import Firing, PreparedRequest
 from workers.connections import Link
 from workers.delivery.contract import DeliveryRequest, TlsOptions
+from workers.rendering import Material, Renderer, Templated
 
 _RETURNED = """
     execution.id::text, execution.workspace_id::text, execution.job_id::text, execution.environment_id::text,
@@ -57,7 +60,8 @@ class Claimed:
     """An attempt that this worker holds, and the request that it sends.
 
     `claimed_at` is the database's clock at `claimed_monotonic`, so that every later instant is told on that clock.
-    `queue_ms` is how long the execution had been due.
+    `queue_ms` is how long the execution had been due. `secrets` holds the values that its run must not show. A
+    `refusal` says why nothing can be sent: the request could not be rendered.
     """
 
     attempt: Attempt
@@ -67,6 +71,8 @@ class Claimed:
     claimed_at: datetime.datetime
     claimed_monotonic: float
     queue_ms: int
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    refusal: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +83,14 @@ class _Version:
     definition: JobDefinition
     prepared: PreparedRequest
     tls: TlsOptions
+    template: RequestTemplate | BrokenTemplate | None
 
     @classmethod
     def of(cls, slug: str, definition: JobDefinition, user_agent: str) -> "_Version":
         call = definition.request
         prepared = PreparedRequest.of(call, user_agent=user_agent)
-        return cls(slug, definition, prepared, TlsOptions(verify=call.tls_verify, ca_cert=call.ca_cert))
+        tls = TlsOptions(verify=call.tls_verify, ca_cert=call.ca_cert)
+        return cls(slug, definition, prepared, tls, RequestTemplate.of(call))
 
 
 class Claimer:
@@ -93,6 +101,7 @@ class Claimer:
         self._lease_seconds = lease_seconds
         self._user_agent = user_agent
         self._versions: dict[str, _Version] = {}
+        self._renderer = Renderer()
 
     def claim(self, link: Link, ids: Sequence[str], *, limit: int) -> list[Claimed]:
         """Claim those of `ids` that are pending and due. An id that is neither is somebody else's: no error."""
@@ -124,7 +133,11 @@ class Claimer:
             claimed_monotonic = time.monotonic()
             rows = cursor.fetchall()
             versions = self._versions_of(cursor, {row[5] for row in rows})
-        return [self._claimed(row, versions[row[5]], claimed_monotonic) for row in rows]
+            templated = [
+                Templated(row[0], row[1], row[3], template) for row in rows if (template := versions[row[5]].template)
+            ]
+            material = self._renderer.material(cursor, templated) if templated else {}
+        return [self._claimed(row, versions[row[5]], claimed_monotonic, material.get(row[0])) for row in rows]
 
     def _versions_of(self, cursor: Any, ids: set[str]) -> dict[str, _Version]:
         missing = ids - self._versions.keys()
@@ -136,12 +149,19 @@ class Claimer:
                 self._versions[key] = _Version.of(slug, JobDefinition.of(config), self._user_agent)
         return self._versions
 
-    def _claimed(self, row: tuple[Any, ...], version: _Version, claimed_monotonic: float) -> Claimed:
+    def _claimed(
+        self, row: tuple[Any, ...], version: _Version, claimed_monotonic: float, material: Material | None
+    ) -> Claimed:
         *held, scheduled_for, next_attempt_at, claimed_at = row
         run_id = uuid7()
         attempt = Attempt(str(run_id), self._owner, *held)
-        call = version.definition.request
+        call, prepared, rendered = version.definition.request, version.prepared, None
+        if material is not None:
+            rendered = material.render(call)
+            call = rendered.request
+            prepared = PreparedRequest.of(call, user_agent=self._user_agent)
         firing = Firing(attempt.execution_id, version.slug, attempt.number, scheduled_for)
+        sent = prepared.sent_for(firing)
         return Claimed(
             attempt=attempt,
             request=DeliveryRequest(
@@ -151,15 +171,17 @@ class Claimer:
                 workspace_id=UUID(attempt.workspace_id),
                 method=call.method,
                 url=call.url,
-                headers=version.prepared.headers_for(firing),
+                headers=prepared.headers_for(firing),
                 body=call.body,
                 timeout_seconds=call.timeout_seconds,
                 tls=version.tls,
                 success_statuses=version.definition.success_statuses,
             ),
-            sent=version.prepared.sent_for(firing),
+            sent=redact_sent(sent, rendered.secrets) if rendered and rendered.secrets else sent,
             definition=version.definition,
             claimed_at=claimed_at,
             claimed_monotonic=claimed_monotonic,
             queue_ms=max(0, round((claimed_at - next_attempt_at).total_seconds() * 1000)),
+            secrets=rendered.secrets if rendered else (),
+            refusal=rendered.error if rendered else None,
         )

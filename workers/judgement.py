@@ -5,6 +5,7 @@ import random
 import re
 
 from runs.attempts import Ending, FinishedAttempt, Phases, Received
+from runs.redaction import redact_attempt
 from runs.retry import verdict
 from workers.claim import Claimed
 from workers.delivery.contract import DeliveryResult, Response
@@ -20,7 +21,7 @@ def judge(claimed: Claimed, result: DeliveryResult, *, worker: str, chance: rand
     started_at = on_database_clock(result.started_monotonic)
     handed_over_ms = round((result.started_monotonic - claimed.claimed_monotonic) * 1000)
     queue_ms = max(0, claimed.queue_ms + handed_over_ms)
-    return FinishedAttempt(
+    finished = FinishedAttempt(
         attempt=claimed.attempt,
         sent=claimed.sent,
         received=_received(response) if response else None,
@@ -44,6 +45,7 @@ def judge(claimed: Claimed, result: DeliveryResult, *, worker: str, chance: rand
         ),
         worker=worker,
     )
+    return redact_attempt(finished, claimed.secrets) if claimed.secrets else finished
 
 
 def _received(response: Response) -> Received:
