@@ -14,6 +14,14 @@ _REQUESTED = {
         "body": '{"report":"daily"}',
     },
 }
+_TEMPLATED = {
+    "name": "Sync a customer",
+    "request": {
+        "url": "https://api.example.com/customers/{{input.customer}}/sync?at={{unix}}",
+        "headers": {"Authorization": "Bearer {{secrets.BILLING_TOKEN}}"},
+        "body": {"id": "{{uuid}}", "place": "{{environment}}"},
+    },
+}
 _SHOWN = {
     "id": _ID,
     "slug": "nightly-report",
@@ -84,5 +92,6 @@ _SHOWN = {
 
 JOB = [
     OpenApiExample("A nightly call", value=_REQUESTED, request_only=True),
+    OpenApiExample("With variables and a secret", value=_TEMPLATED, request_only=True),
     OpenApiExample("A job", value=_SHOWN, response_only=True),
 ]
