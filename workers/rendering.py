@@ -99,16 +99,17 @@ class Renderer:
         missing = workspace_ids - self._secrets.keys()
         if not missing:
             return
-        self._secrets.update((workspace_id, {}) for workspace_id in missing)
+        read: dict[str, dict[tuple[str | None, str], str | None]] = {workspace_id: {} for workspace_id in missing}
         cursor.execute(_SECRETS, [list(missing)])
         cipher = _cipher()
         for workspace_id, environment_id, name, encrypted in cursor.fetchall():
             try:
-                self._secrets[workspace_id][environment_id, name] = cipher.decrypt(bytes(encrypted))
+                read[workspace_id][environment_id, name] = cipher.decrypt(bytes(encrypted))
             except EncryptionKeyError as error:
                 # Not left out: then another environment's value would be sent in its place.
-                self._secrets[workspace_id][environment_id, name] = None
+                read[workspace_id][environment_id, name] = None
                 log.error("secret_not_decrypted", workspace_id=workspace_id, name=name, error=str(error))
+        self._secrets.update(read)
 
     def _secrets_for(self, item: Templated) -> dict[str, str]:
         """The values for this execution; one of its environment goes before one of none."""
