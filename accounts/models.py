@@ -6,7 +6,8 @@ from django.db import models
 from django.utils import timezone
 
 from accounts.ids import uuid7
-from accounts.querysets import ApiKeyQuerySet, SigningSecretQuerySet, WorkspaceQuerySet
+from accounts.names import SECRET_NAME_FORM
+from accounts.querysets import ApiKeyQuerySet, SecretQuerySet, SigningSecretQuerySet, WorkspaceQuerySet
 
 
 class Workspace(models.Model):
@@ -136,3 +137,34 @@ class SigningSecret(models.Model):
 
     def __str__(self) -> str:
         return f"{self.prefix}…"
+
+
+class Secret(models.Model):
+    """A value that requests use by its name and nobody reads again. One of an environment goes before one of none."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="secrets", db_index=False)
+    environment = models.ForeignKey(
+        Environment, null=True, blank=True, on_delete=models.CASCADE, related_name="secrets", db_index=False
+    )
+    name = models.CharField(max_length=64)
+    encrypted = models.BinaryField(editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects = SecretQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["workspace", "name"],
+                condition=models.Q(environment__isnull=True),
+                name="secret_unique_in_workspace",
+            ),
+            # Also serves "the secrets of this workspace", as the workers read them.
+            models.UniqueConstraint(fields=["workspace", "environment", "name"], name="secret_unique_in_environment"),
+            models.CheckConstraint(condition=models.Q(name__regex=f"^{SECRET_NAME_FORM}$"), name="secret_name_form"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name

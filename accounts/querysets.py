@@ -16,6 +16,12 @@ class WorkspaceQuerySet(models.QuerySet[Any]):
         return self.filter(memberships__user=user).order_by("id")
 
 
+class SecretQuerySet(models.QuerySet[Any]):
+    def names_in(self, workspace: Any) -> frozenset[str]:
+        """The names of a workspace's secrets, in whichever environment."""
+        return frozenset(self.filter(workspace=workspace).values_list("name", flat=True))
+
+
 class ApiKeyQuerySet(models.QuerySet[Any]):
     def usable(self, now: datetime.datetime) -> "ApiKeyQuerySet":
         """Neither revoked nor expired at `now`."""

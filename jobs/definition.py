@@ -4,7 +4,7 @@
 """
 
 import datetime
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from jobs.assertions import Assertion, compile_assertions
@@ -13,12 +13,12 @@ from jobs.schedule import Bounded, Schedule, parse_schedule
 
 @dataclass(frozen=True, slots=True)
 class RequestDefinition:
-    """The call to make. `timeout_seconds` is the whole call, 1 to 300."""
+    """The call to make. `timeout_seconds` is the whole call, 1 to 300. What may hold a secret is in no repr."""
 
-    url: str
+    url: str = field(repr=False)
     method: str
-    headers: tuple[tuple[str, str], ...]
-    body: bytes | None
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
+    body: bytes | None = field(repr=False)
     timeout_seconds: float
     tls_verify: bool
     ca_cert: str | None

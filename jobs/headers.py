@@ -16,7 +16,7 @@ PROTECTED_HEADERS = frozenset(
 )  # fmt: skip
 PROTECTED_HEADER_PREFIX = "x-hourhand-"
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
-_NOT_IN_A_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # control characters but the tab
+NOT_IN_A_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # control characters but the tab
 
 
 def wrong_headers(headers: dict[str, str]) -> dict[str, str]:
@@ -48,6 +48,6 @@ def _what_is_wrong(name: str, value: str, seen: set[str]) -> str | None:
         return "Hourhand sets this header itself."
     if lower in seen:
         return "This header stands twice; names know no upper and lower case."
-    if _NOT_IN_A_VALUE.search(value):
+    if NOT_IN_A_VALUE.search(value):
         return "A header value holds no line breaks or control characters."
     return None

@@ -1,7 +1,7 @@
 """The request that an execution sends: the job's own words and Hourhand's headers. Pure."""
 
 import datetime
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from jobs.definition import RequestDefinition
 from runs.attempts import Sent
@@ -23,7 +23,7 @@ class PreparedRequest:
     """The part of a job's request that is the same for all its executions, made once per version."""
 
     definition: RequestDefinition
-    headers: tuple[tuple[str, str], ...]
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
     redacted: dict[str, str]
 
     @classmethod

@@ -3,7 +3,7 @@
 import datetime
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -11,12 +11,14 @@ from django.conf import settings
 
 from accounts.ids import uuid7
 from jobs.definition import JobDefinition
+from jobs.rendering import BrokenTemplate, RequestTemplate
 from runs.attempts import Attempt, Sent
-from runs.redaction import redact_headers
+from runs.redaction import redact_headers, redact_sent
 from runs.requests import Firing, PreparedRequest
 from workers.connections import Link
 from workers.delivery.contract import DeliveryRequest, TlsOptions
 from workers.keyring import Keyring
+from workers.rendering import Material, Renderer, Templated
 
 _RETURNED = """
     execution.id::text, execution.workspace_id::text, execution.job_id::text, execution.environment_id::text,
@@ -99,7 +101,8 @@ class Claimed:
     """An attempt that this worker holds, and the request that it sends.
 
     `claimed_at` is the database's clock at `claimed_monotonic`, so that every later instant is told on that clock.
-    `queue_ms` is how long the execution had been due.
+    `queue_ms` is how long the execution had been due. `secrets` holds the values that its run must not show. A
+    `refusal` says why nothing can be sent: the request could not be rendered.
     """
 
     attempt: Attempt
@@ -109,6 +112,8 @@ class Claimed:
     claimed_at: datetime.datetime
     claimed_monotonic: float
     queue_ms: int
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    refusal: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +124,14 @@ class _Version:
     definition: JobDefinition
     prepared: PreparedRequest
     tls: TlsOptions
+    template: RequestTemplate | BrokenTemplate | None
 
     @classmethod
     def of(cls, slug: str, definition: JobDefinition, user_agent: str) -> "_Version":
         call = definition.request
         prepared = PreparedRequest.of(call, user_agent=user_agent)
-        return cls(slug, definition, prepared, TlsOptions(verify=call.tls_verify, ca_cert=call.ca_cert))
+        tls = TlsOptions(verify=call.tls_verify, ca_cert=call.ca_cert)
+        return cls(slug, definition, prepared, tls, RequestTemplate.of(call))
 
 
 class Claimer:
@@ -136,6 +143,7 @@ class Claimer:
         self._user_agent = user_agent
         self._versions: dict[str, _Version] = {}
         self._keyring = Keyring(settings.ENCRYPTION_KEYS)
+        self._renderer = Renderer()
 
     def claim(self, link: Link, ids: Sequence[str], *, limit: int) -> list[Claimed]:
         """Claim those of `ids` that are pending and due. An id that is neither is somebody else's: no error."""
@@ -195,7 +203,11 @@ class Claimer:
         rows = cursor.fetchall()
         versions = self._versions_of(cursor, {row[5] for row in rows})
         self._keyring.refresh(cursor, {row[1] for row in rows})
-        return [self._claimed(row, versions[row[5]], claimed_monotonic) for row in rows]
+        templated = [
+            Templated(row[0], row[1], row[3], template) for row in rows if (template := versions[row[5]].template)
+        ]
+        material = self._renderer.material(cursor, templated) if templated else {}
+        return [self._claimed(row, versions[row[5]], claimed_monotonic, material.get(row[0])) for row in rows]
 
     def _versions_of(self, cursor: Any, ids: set[str]) -> dict[str, _Version]:
         missing = ids - self._versions.keys()
@@ -207,15 +219,22 @@ class Claimer:
                 self._versions[key] = _Version.of(slug, JobDefinition.of(config), self._user_agent)
         return self._versions
 
-    def _claimed(self, row: tuple[Any, ...], version: _Version, claimed_monotonic: float) -> Claimed:
+    def _claimed(
+        self, row: tuple[Any, ...], version: _Version, claimed_monotonic: float, material: Material | None
+    ) -> Claimed:
         *held, scheduled_for, next_attempt_at, claimed_at = row
         run_id = uuid7()
         attempt = Attempt(str(run_id), self._owner, *held)
-        call = version.definition.request
+        call, prepared, rendered = version.definition.request, version.prepared, None
+        if material is not None:
+            rendered = material.render(call)
+            call = rendered.request
+            prepared = PreparedRequest.of(call, user_agent=self._user_agent)
         firing = Firing(attempt.execution_id, version.slug, attempt.number, scheduled_for)
         signature = self._keyring.sign(
             attempt.workspace_id, execution_id=attempt.execution_id, body=call.body, at=claimed_at
         )
+        sent = prepared.sent_for(firing).with_headers(redact_headers(signature))
         return Claimed(
             attempt=attempt,
             request=DeliveryRequest(
@@ -225,15 +244,17 @@ class Claimer:
                 workspace_id=UUID(attempt.workspace_id),
                 method=call.method,
                 url=call.url,
-                headers=version.prepared.headers_for(firing) + signature,
+                headers=prepared.headers_for(firing) + signature,
                 body=call.body,
                 timeout_seconds=call.timeout_seconds,
                 tls=version.tls,
                 success_statuses=version.definition.success_statuses,
             ),
-            sent=version.prepared.sent_for(firing).with_headers(redact_headers(signature)),
+            sent=redact_sent(sent, rendered.secrets) if rendered and rendered.secrets else sent,
             definition=version.definition,
             claimed_at=claimed_at,
             claimed_monotonic=claimed_monotonic,
             queue_ms=max(0, round((claimed_at - next_attempt_at).total_seconds() * 1000)),
+            secrets=rendered.secrets if rendered else (),
+            refusal=rendered.error if rendered else None,
         )

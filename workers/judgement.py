@@ -6,6 +6,7 @@ import random
 from jobs.assertions import failed_assertion
 from runs.attempts import IN_FLIGHT_CANCELED, Ending, FinishedAttempt, Phases, Received
 from runs.failures import FailureReason
+from runs.redaction import redact_attempt
 from runs.retry import Canceled, Verdict, verdict
 from runs.retry_after import retry_after_ms
 from workers.claim import Claimed
@@ -24,7 +25,7 @@ def judge(claimed: Claimed, result: DeliveryResult, *, worker: str, chance: rand
     queue_ms = max(0, claimed.queue_ms + handed_over_ms)
     finished_at = max(started_at, on_database_clock(result.finished_monotonic))
     reason, error = _outcome(claimed, result)
-    return FinishedAttempt(
+    finished = FinishedAttempt(
         attempt=claimed.attempt,
         sent=claimed.sent,
         received=_received(response) if response else None,
@@ -41,6 +42,7 @@ def judge(claimed: Claimed, result: DeliveryResult, *, worker: str, chance: rand
         ),
         worker=worker,
     )
+    return redact_attempt(finished, claimed.secrets) if claimed.secrets else finished
 
 
 def _verdict(

@@ -15,10 +15,12 @@ from uuid import UUID
 import structlog
 
 from jobs.egress import EgressPolicy
+from runs.failures import FailureReason
 from workers.claim import Claimed, Claimer
 from workers.connections import DatabaseAwayError, Link
 from workers.delivery.contract import Crowded, DeliveryResult, InFlight
 from workers.delivery.engine import DeliveryEngine, EngineStopped
+from workers.delivery.transfer import unanswered
 from workers.recorder import Recorder
 
 log = structlog.get_logger(__name__)
@@ -215,9 +217,13 @@ class DeliveryService:
         with self._changed:
             self._held.update((item.attempt.execution_id, item) for item in claimed)
         try:
-            self._engine.submit([item.request for item in claimed])
+            self._engine.submit([item.request for item in claimed if item.refusal is None])
         except EngineStopped:
             self._give_back([item.attempt.execution_id for item in claimed])
+            return
+        for item in claimed:
+            if item.refusal is not None:
+                self._recorder.put(item, unanswered(item.request, FailureReason.INVALID_URL, item.refusal))
 
     def _release_wanted(self, link: Link) -> None:
         """Let the clock send the ids that were handed over and not claimed, at once rather than as lost ones."""

@@ -9,6 +9,7 @@ from rest_framework.exceptions import ErrorDetail, ValidationError
 
 from jobs.api.assertions import AssertionField
 from jobs.api.fields import Body, Headers, NullOnly, TargetUrl, only
+from jobs.api.templates import check_templates
 from jobs.assertions import MAX_ASSERTIONS
 from jobs.errors import UnknownRetryPolicyError
 from jobs.models import Backoff
@@ -49,13 +50,14 @@ class RequestSerializer(StrictSerializer):
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Keep a JSON body as its text, with its content type unless the caller gave one."""
         body = attrs["body"]
-        if body is None:
-            return attrs
-        text, is_json = body
-        headers = attrs["headers"]
-        if is_json and not any(name.lower() == _CONTENT_TYPE for name in headers):
-            headers = {**headers, "Content-Type": "application/json"}
-        return {**attrs, "body": text, "headers": headers}
+        if body is not None:
+            text, is_json = body
+            headers = attrs["headers"]
+            if is_json and not any(name.lower() == _CONTENT_TYPE for name in headers):
+                headers = {**headers, "Content-Type": "application/json"}
+            attrs = {**attrs, "body": text, "headers": headers}
+        check_templates(attrs, self.context["workspace"])
+        return attrs
 
 
 class StatusOrClass(Text):

@@ -3,6 +3,14 @@
 from drf_spectacular.utils import OpenApiExample
 
 _ID = "01978f3a-5c1e-7d2b-9f40-2b6f1c9d8e7a"
+_TEMPLATED = {
+    "name": "Sync a customer",
+    "request": {
+        "url": "https://api.example.com/customers/{{input.customer}}/sync?at={{unix}}",
+        "headers": {"Authorization": "Bearer {{secrets.BILLING_TOKEN}}"},
+        "body": {"id": "{{uuid}}", "place": "{{environment}}"},
+    },
+}
 _REQUESTED = {
     "name": "Nightly report",
     "schedule": "0 2 * * *",
@@ -88,6 +96,7 @@ _SHOWN = {
 
 JOB = [
     OpenApiExample("A nightly call", value=_REQUESTED, request_only=True),
+    OpenApiExample("With variables and a secret", value=_TEMPLATED, request_only=True),
     OpenApiExample("A job", value=_SHOWN, response_only=True),
 ]
 

@@ -11,10 +11,8 @@ from rest_framework.exceptions import ErrorDetail, ValidationError
 
 from jobs import headers as header_rules
 from jobs.egress import InvalidUrl, parse_target
+from jobs.rendering import MAX_BODY_BYTES, Template, TemplateError, Where, parse
 from scheduler_project.api.fields import Text
-
-MAX_BODY_BYTES = 1024 * 1024
-_TEMPLATE = "{{"
 
 
 def only(*supported: Any) -> Callable[[Any], None]:
@@ -28,9 +26,12 @@ def only(*supported: Any) -> Callable[[Any], None]:
     return validate
 
 
-def refuse_template(text: str) -> None:
-    if _TEMPLATE in text:
-        raise ValidationError("Template variables ({{...}}) are not supported so far.", code="unsupported")
+def template(text: str, where: Where) -> Template:
+    """A text with its template variables found. Raises ValidationError, naming one that does not exist."""
+    try:
+        return parse(text, where)
+    except TemplateError as error:
+        raise ValidationError(str(error), code=error.code) from error
 
 
 @extend_schema_field({"type": "string", "nullable": True})
@@ -47,15 +48,21 @@ class NullOnly(serializers.Field):
         return value
 
 
-@extend_schema_field({"type": "string", "format": "uri", "maxLength": 2048})
+@extend_schema_field(
+    {
+        "type": "string",
+        "maxLength": 2048,
+        "description": "An http or https URL. Its path and query may hold template variables.",
+        "example": "https://api.example.com/report?day={{timestamp}}",
+    }
+)
 class TargetUrl(Text):
     """A URL that Hourhand may call: strictly parsed, and allowed by the operator's policy as far as it is written."""
 
     def to_internal_value(self, data: Any) -> str:
         url = super().to_internal_value(data)
-        refuse_template(url)
         try:
-            target = parse_target(url)
+            target = parse_target(template(url, Where.URL).sample)
         except InvalidUrl as error:
             raise ValidationError(str(error), code="invalid_url") from error
         refusal = settings.OUTBOUND_POLICY.check_target(target)
@@ -79,8 +86,6 @@ class Headers(serializers.DictField):
             raise ValidationError({name: [ErrorDetail(text, "invalid_header")] for name, text in wrong.items()})
         if header_rules.size_of(headers) > header_rules.MAX_HEADER_BYTES:
             raise ValidationError("All headers together are at most 16 KiB.", code="too_large")
-        for value in headers.values():
-            refuse_template(value)
         return headers
 
 
@@ -105,7 +110,6 @@ class Body(serializers.Field):
         text = json.dumps(data, ensure_ascii=False, separators=(",", ":")) if is_json else data
         if len(text.encode(errors="surrogatepass")) > MAX_BODY_BYTES:
             raise ValidationError("The body is at most 1 MiB.", code="too_large")
-        refuse_template(text)
         return text, is_json
 
     def to_representation(self, value: Any) -> Any:

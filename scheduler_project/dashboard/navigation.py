@@ -26,6 +26,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
             ("Members", "group", "admin:accounts_membership_changelist"),
             ("API keys", "key", "admin:accounts_apikey_changelist"),
             ("Signing secrets", "signature", "admin:accounts_signingsecret_changelist"),
+            ("Secrets", "lock", "admin:accounts_secret_changelist"),
             ("API reference", "api", "/api/docs/"),
         ),
     ]

@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 from django.urls import NoReverseMatch, reverse
 
-from accounts.models import ApiKey, Environment, Membership, Workspace
+from accounts.models import ApiKey, Environment, Membership, Secret, Workspace
 from accounts.services import create_workspace, issue_key
 from jobs.models import Job, JobEnvironment
 from jobs.services import save_job
@@ -29,6 +29,7 @@ class Theirs:
     key: ApiKey
     environment: Environment
     membership: Membership
+    secret: Secret
 
 
 @pytest.fixture
@@ -47,6 +48,7 @@ def theirs() -> Theirs:
         issue_key(workspace=workspace, name="Their key", scopes=["jobs:read"]).row,
         Environment.objects.create(workspace=workspace, slug="their-place", name="Their place"),
         Membership.objects.get(user=someone),
+        Secret.objects.create(workspace=workspace, name="THEIR_SECRET", encrypted=b""),
     )
 
 
@@ -68,6 +70,8 @@ def pages_of(theirs: Theirs) -> list[str]:
         reverse("admin:accounts_membership_change", args=[theirs.membership.pk]),
         reverse("admin:accounts_membership_delete", args=[theirs.membership.pk]),
         reverse("admin:accounts_apikey_change", args=[theirs.key.pk]),
+        reverse("admin:accounts_secret_change", args=[theirs.secret.pk]),
+        reverse("admin:accounts_secret_delete", args=[theirs.secret.pk]),
     ]
 
 

@@ -48,6 +48,7 @@ def filled(path: str, *, job: str, execution: str, run: str) -> str:
         "<int:number>": "1",
         "<uuid:execution>": execution,
         "<uuid:run>": run,
+        "<uuid:secret>": some_id(),
     }.items():
         path = path.replace(placeholder, value)
     return path

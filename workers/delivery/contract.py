@@ -1,6 +1,6 @@
 """What goes into the delivery engine and what comes out: frozen, free of Django, Celery and libcurl."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from runs.failures import FailureReason
@@ -26,6 +26,7 @@ class DeliveryRequest:
     `headers` is all that is sent besides Host, Content-Length, Accept-Encoding and (unless given) User-Agent, which are
     the engine's. `attempt` counts from 1. `timeout_seconds` is one deadline from the first step, resolving the name, to
     the last byte of the answer. `success_statuses` holds codes ("204") and classes ("2xx").
+    What may hold a secret is in no repr.
     """
 
     run_id: UUID
@@ -33,9 +34,9 @@ class DeliveryRequest:
     attempt: int
     workspace_id: UUID | None
     method: str
-    url: str
-    headers: tuple[tuple[str, str], ...] = ()
-    body: bytes | None = None
+    url: str = field(repr=False)
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    body: bytes | None = field(default=None, repr=False)
     timeout_seconds: float = 30.0
     tls: TlsOptions = DEFAULT_TLS
     success_statuses: tuple[str, ...] = ("2xx",)
@@ -67,8 +68,8 @@ class Response:
     """
 
     status_code: int
-    headers: dict[str, str]
-    body: bytes
+    headers: dict[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
     body_bytes: int
     body_truncated: bool
     http_version: str
@@ -86,7 +87,7 @@ class DeliveryResult:
 
     request: DeliveryRequest
     failure_reason: FailureReason | None
-    error: str | None
+    error: str | None = field(repr=False)
     response: Response | None
     remote_ip: str | None
     timings: Timings

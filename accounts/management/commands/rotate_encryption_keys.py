@@ -1,0 +1,19 @@
+"""`manage.py rotate_encryption_keys`: encrypt every secret with the first of HOURHAND_ENCRYPTION_KEYS."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from accounts.encryption import EncryptionKeyError
+from accounts.key_rotation import rotate_all
+
+
+class Command(BaseCommand):
+    help = "Encrypt every secret with the first of HOURHAND_ENCRYPTION_KEYS; afterwards the other keys can go."
+
+    def handle(self, *_args: Any, **_options: Any) -> None:
+        try:
+            count = rotate_all()
+        except EncryptionKeyError as error:
+            raise CommandError(str(error)) from error
+        self.stdout.write(f"{count} secrets are encrypted with the first key.")

@@ -1,0 +1,101 @@
+"""Secrets: set here, used by their name, never shown. They stand with jobs because those decide if one can go."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils import timezone
+from unfold.widgets import UnfoldAdminTextareaWidget
+
+from accounts.admin.scoped import AdministeredAdmin
+from accounts.errors import HourhandError
+from accounts.models import Secret
+from accounts.secrets import change_secret, check_value, create_secret
+from jobs.secrets import delete_secret
+
+
+class WriteOnlyText(UnfoldAdminTextareaWidget):
+    """Takes a text and never gives it back, not even beside an error."""
+
+    def format_value(self, value: Any) -> str:  # noqa: ARG002
+        return ""
+
+
+class SecretForm(forms.ModelForm[Secret]):
+    """A secret's name, its place and its value. The verbs judge; what they refuse stands beside its field."""
+
+    value = forms.CharField(
+        strip=False,
+        widget=WriteOnlyText(attrs={"autocomplete": "off", "rows": 3}),
+        help_text="Kept encrypted, never shown. At least 4 characters.",
+    )
+
+    class Meta:
+        model = Secret
+        fields = ["workspace", "environment", "name"]
+
+    def clean_value(self) -> str:
+        # A browser sends every line break of a text area as CR LF, whatever was typed.
+        value: str = self.cleaned_data["value"].replace("\r\n", "\n")
+        try:
+            check_value(value)
+        except HourhandError as error:
+            raise forms.ValidationError(error.detail) from error
+        return value
+
+    def clean(self) -> dict[str, Any] | None:
+        """Do it here, where a refusal can still be shown."""
+        values = super().clean()
+        if self.errors:
+            return values
+        wanted, now = self.cleaned_data, timezone.now()
+        try:
+            if self.instance.encrypted:
+                change_secret(secret=self.instance, value=wanted["value"], now=now)
+            else:
+                self.instance = create_secret(
+                    workspace=wanted["workspace"],
+                    environment=wanted["environment"],
+                    name=wanted["name"],
+                    value=wanted["value"],
+                    now=now,
+                )
+        except HourhandError as error:
+            self.add_error(error.field if error.field in self.fields else None, error.detail)
+        return values
+
+
+@admin.register(Secret)
+class SecretAdmin(AdministeredAdmin):
+    form = SecretForm
+    choice_paths = {"workspace": "pk", "environment": "workspace"}
+    list_display = ["name", "place", "workspace", "updated_at"]
+    list_select_related = ["workspace", "environment"]
+    search_fields = ["name"]
+    ordering = ["name"]
+    fields = ["workspace", "environment", "name", "value"]
+
+    @admin.display(description="Environment", ordering="environment__slug")
+    def place(self, secret: Secret) -> str:
+        return secret.environment.slug if secret.environment else "all"
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:  # noqa: ARG002
+        return ["workspace", "environment", "name"] if obj else []
+
+    def save_model(self, request: HttpRequest, obj: Secret, form: Any, change: bool) -> None:
+        """Nothing: the form's verb has kept it."""
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        try:
+            answer: HttpResponse = super().delete_view(request, object_id, extra_context)
+        except HourhandError as error:
+            messages.error(request, error.detail)
+            return redirect("admin:accounts_secret_change", object_id)
+        return answer
+
+    def delete_model(self, request: HttpRequest, obj: Secret) -> None:  # noqa: ARG002
+        delete_secret(secret=obj)

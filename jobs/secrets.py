@@ -1,0 +1,45 @@
+"""What jobs have to do with secrets: who uses one, and so whether it can go."""
+
+from django.db import transaction
+from django.db.models import TextField
+from django.db.models.functions import Cast
+
+from accounts.errors import ConflictError
+from accounts.models import Secret
+from jobs.definition import JobDefinition
+from jobs.models import Job
+from jobs.rendering import RequestTemplate
+
+_TOLD = 10
+
+
+class SecretInUseError(ConflictError):
+    code = "secret_in_use"
+
+    def __init__(self, name: str, slugs: list[str]) -> None:
+        more = f" and {len(slugs) - _TOLD} more" if len(slugs) > _TOLD else ""
+        super().__init__(f"{name} is used by the jobs {', '.join(slugs[:_TOLD])}{more}.")
+
+
+def jobs_using(secret: Secret) -> list[str]:
+    """The slugs of the live jobs whose current version names this secret."""
+    jobs = Job.objects.live().filter(workspace_id=secret.workspace_id).select_related("current_version")
+    candidates = jobs.annotate(request=Cast("current_version__config__request", TextField())).filter(
+        request__contains=f"secrets.{secret.name}"
+    )
+    return sorted(job.slug for job in candidates if secret.name in _secrets_of(job))
+
+
+def _secrets_of(job: Job) -> frozenset[str]:
+    template = job.current_version and RequestTemplate.of(JobDefinition.of(job.current_version.config).request)
+    return template.secrets if template else frozenset()
+
+
+@transaction.atomic
+def delete_secret(*, secret: Secret) -> None:
+    """Delete a secret. Raises SecretInUseError, naming them, where live jobs would be left without one of its name."""
+    others = Secret.objects.filter(workspace_id=secret.workspace_id, name=secret.name, environment__isnull=True)
+    falls_back = secret.environment_id is not None and others.exists()
+    if not falls_back and (slugs := jobs_using(secret)):
+        raise SecretInUseError(secret.name, slugs)
+    secret.delete()

@@ -1,0 +1,85 @@
+"""Secrets in history: found in whichever spelling an endpoint repeats them."""
+
+import base64
+import html
+import json
+import time
+from urllib.parse import quote, quote_plus
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runs.attempts import Received, Sent
+from runs.redaction import _patterns, _redact_received, redact_sent
+
+SECRET = 'tök/+ "n\\é&<1>\n2'
+
+
+def shown(text: bytes, *secrets: str, truncated: bool = False) -> bytes:
+    received = Received(200, {}, text, len(text), truncated, "1.1")
+    return _redact_received(received, secrets, _patterns(secrets)).body
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        SECRET,
+        quote(SECRET),
+        quote(SECRET, safe=""),
+        quote(SECRET, safe="").lower(),
+        quote_plus(SECRET),
+        json.dumps(SECRET),
+        json.dumps(SECRET, ensure_ascii=False),
+        json.dumps(SECRET).replace("/", "\\/"),
+        html.escape(SECRET),
+        SECRET.upper(),
+        SECRET.lower(),
+        base64.b64encode(SECRET.encode()).decode(),
+        base64.urlsafe_b64encode(SECRET.encode()).decode().rstrip("="),
+    ],
+)
+def test_no_spelling_is_shown(spelled: str):
+    made = shown(f"<<{spelled}>>".encode(), SECRET).decode().strip('<>"')
+    assert made == "[redacted]"
+
+
+@given(before=st.binary(max_size=7), after=st.binary(max_size=7))
+def test_a_secret_inside_a_longer_base64_text_is_found(before: bytes, after: bytes):
+    secret = "a-long-enough-token"
+    made = shown(base64.b64encode(before + secret.encode() + after), secret)
+    assert b"[redacted]" in made
+
+
+@given(secret=st.text(st.characters(codec="utf-8"), min_size=4, max_size=40).filter(lambda text: len(text.strip()) > 3))
+def test_any_value_is_found_as_it_is(secret: str):
+    assert shown(b"<" + secret.encode() + b">", secret) == b"<[redacted]>"
+    assert shown(json.dumps(secret).encode(), secret) == b'"[redacted]"'
+    assert shown(quote(secret, safe="").encode(), secret) == b"[redacted]"
+
+
+def test_a_longer_secret_goes_before_one_inside_it():
+    assert shown(b"token-and-more", "token", "token-and-more") == b"[redacted]"
+
+
+def test_a_cut_body_shows_no_beginning_of_a_secret():
+    assert shown(b"data: abcdefgh", "abcdefghijkl", truncated=True) == b"data: [redacted]"
+    assert shown(b"data: abcdefgh", "abcdefghijkl") == b"data: abcdefgh"
+
+
+def test_a_request_is_shown_without_its_secrets():
+    sent = Sent(
+        "POST", "https://a.test/?t=a%2Fb-c-d", {"user-agent": "a/b-c-d", "x-token": "[redacted]"}, b'"a\\/b-c-d"'
+    )
+    assert redact_sent(sent, ["a/b-c-d"]) == Sent(
+        "POST", "https://a.test/?t=[redacted]", {"user-agent": "[redacted]", "x-token": "[redacted]"}, b'"[redacted]"'
+    )
+
+
+@pytest.mark.parametrize("secret", ["\\" * 60 + "x", "%25" * 40, "a\\" * 40, "tok" * 1365])
+def test_no_value_makes_redaction_slow(secret: str):
+    shown(b"", secret)  # its patterns are made once
+    started = time.monotonic()
+    for text in ((secret[:-1] * 1000)[:65_536].encode(), b"\\" * 65_536):
+        shown(text, secret)
+    assert time.monotonic() - started < 5

@@ -1,0 +1,205 @@
+"""Template variables: what they mean, where they may stand, and that no value escapes its place."""
+
+import datetime
+import json
+import uuid
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobs.definition import RequestDefinition
+from jobs.egress import parse_target
+from jobs.rendering import (
+    BrokenTemplate,
+    Facts,
+    RenderingError,
+    RequestTemplate,
+    TemplateError,
+    Where,
+    body_place,
+    parse,
+)
+
+ID = "01978f3a-5c1e-7d2b-9f40-2b6f1c9d8e7a"
+CREATED = datetime.datetime(2026, 3, 1, 12, 0, 0, 123_456, tzinfo=datetime.UTC)
+
+
+def facts(*, given=None, secrets=None, scheduled_for=None) -> Facts:
+    return Facts(ID, CREATED, scheduled_for, "nightly-report", "production", given, secrets or {})
+
+
+def rendered(text: str, where: Where = Where.TEXT_BODY, **values) -> str:
+    return parse(text, where).render(facts(**values))
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("{{timestamp}}", "2026-03-01T12:00:00.123Z"),
+        ("{{ unix }}", "1772366400"),
+        ("{{execution_id}}", ID),
+        ("[{{scheduled_for}}]", "[]"),
+        ("{{job}} in {{environment}}", "nightly-report in production"),
+        ("{{input.a.b}}", "deep"),
+        ("{{input.list.1}}", "two"),
+        ("{{input.a}}", '{"b":"deep"}'),
+        ("{{input.flag}}", "true"),
+        ("[{{input.none.such}}]", "[]"),
+        ("{{input.nested}}", "{{unix}}"),
+        ("{{secrets.API_KEY}}", "s3cr3t"),
+        ("a } b }} c", "a } b }} c"),
+    ],
+)
+def test_each_variable_means_what_it_says(text: str, shown: str):
+    given = {"a": {"b": "deep"}, "list": ["one", "two"], "flag": True, "nested": "{{unix}}"}
+    assert rendered(text, given=given, secrets={"API_KEY": "s3cr3t"}) == shown
+
+
+def test_the_scheduled_instant_is_told_in_utc():
+    berlin = datetime.datetime(2026, 3, 1, 3, 0, tzinfo=datetime.timezone(datetime.timedelta(hours=1)))
+    assert rendered("{{scheduled_for}}", scheduled_for=berlin) == "2026-03-01T02:00:00.000Z"
+
+
+def test_every_attempt_renders_the_same_uuid():
+    assert rendered("{{uuid}}") == rendered("{{uuid}}") == str(uuid.UUID(rendered("{{uuid}}")))
+    assert rendered("{{uuid}}") != ID
+
+
+@pytest.mark.parametrize("name", ["now", "secrets.lower", "secrets", "input.", "input.a b", "", "unix.x", "7*7"])
+def test_an_unknown_variable_is_named_with_those_that_exist(name: str):
+    with pytest.raises(TemplateError, match="timestamp, unix") as refused:
+        parse(f"x {{{{{name}}}}}", Where.HEADER)
+    assert refused.value.code == "unknown_variable"
+    assert f"{{{{{name}}}}}" in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["{{unix", "{{ {unix}", "{{unix}} {{"])
+def test_what_is_opened_must_be_closed(text: str):
+    with pytest.raises(TemplateError):
+        parse(text, Where.TEXT_BODY)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://{{input.host}}/",
+        "https://a.test:{{unix}}/",
+        "{{input.url}}",
+        "{{input.scheme}}://a.test/",
+        "https://a.test{{input.rest}}",
+        "https://{{input.user}}@a.test/",
+    ],
+)
+def test_the_origin_holds_no_variable(url: str):
+    with pytest.raises(TemplateError) as refused:
+        parse(url, Where.URL)
+    assert refused.value.code == "template_in_host"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [r'{"a":"\{{input.x}}"}', r'{"a":"\u00{{input.x}}"}', '{"a":{{input.x}}1}', "{{{input.x}}:1}", '{"a":{{input.x}}'],
+)
+def test_a_place_that_could_break_the_json_is_refused(body: str):
+    with pytest.raises(TemplateError, match="JSON"):
+        parse(body, Where.JSON_BODY)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
+)
+
+
+@given(value=st.text(), whole=json_values)
+def test_any_value_stays_inside_its_place_in_json(value: str, whole):
+    body = '{"text":"<{{input.value}}>","whole":{{input.whole}},"missing":{{input.x}},"last":"\\"{{secrets.S}}"}'
+    made = rendered(body, Where.JSON_BODY, given={"value": value, "whole": whole}, secrets={"S": value})
+    assert json.loads(made) == {"text": f"<{value}>", "whole": whole, "missing": None, "last": f'"{value}'}
+
+
+@given(value=st.text(min_size=1, max_size=60))
+def test_no_value_changes_where_a_url_leads_or_what_it_asks(value: str):
+    url = "https://api.test:443/users/id-{{input.v}}/x?first={{input.v}}&last=1#part-{{secrets.S}}"
+    made = urlsplit(rendered(url, Where.URL, given={"v": value}, secrets={"S": value}))
+    assert (made.scheme, made.netloc) == ("https", "api.test:443")
+    assert parse_target(made.geturl()).origin == "https://api.test:443"
+    assert made.path.count("/") == 3
+    asked = parse_qsl(made.query, keep_blank_values=True, errors="surrogatepass")
+    assert asked == [("first", value), ("last", "1")]
+
+
+@pytest.mark.parametrize("value", [".", ".."])
+def test_no_value_climbs_out_of_its_path(value: str):
+    with pytest.raises(RenderingError, match="segment"):
+        rendered("https://a.test/users/{{input.v}}/delete", Where.URL, given={"v": value})
+
+
+@given(value=st.text())
+def test_no_value_makes_another_header(value: str):
+    if set("\r\n\0") & set(value):
+        with pytest.raises(RenderingError, match="control character"):
+            rendered("Bearer {{input.v}}", Where.HEADER, given={"v": value})
+    elif value.isprintable():
+        assert rendered("Bearer {{input.v}}", Where.HEADER, given={"v": value}) == f"Bearer {value}"
+
+
+@given(value=st.text())
+def test_no_value_adds_a_field_to_a_form(value: str):
+    made = rendered("a={{input.v}}&b=1", Where.FORM_BODY, given={"v": value})
+    assert parse_qsl(made, keep_blank_values=True, errors="surrogatepass") == [("a", value), ("b", "1")]
+
+
+def test_a_body_is_escaped_as_its_content_type_says():
+    assert body_place("x", {"content-type": "application/json; charset=utf-8"}) is Where.JSON_BODY
+    assert body_place("x", {"Content-Type": "application/vnd.api+json"}) is Where.JSON_BODY
+    assert body_place("x", {"Content-Type": "application/x-www-form-urlencoded"}) is Where.FORM_BODY
+    assert body_place('{"a":1}', {"Content-Type": "text/plain"}) is Where.TEXT_BODY
+    assert body_place(' {"a":{{unix}}}', {}) is Where.JSON_BODY
+    assert body_place("{ {{unix}} }", {}) is Where.TEXT_BODY
+    assert body_place("{{unix}}", {}) is Where.TEXT_BODY
+
+
+def test_what_is_rendered_is_bounded():
+    with pytest.raises(RenderingError, match="longer"):
+        rendered("{{input.v}}" * 90_000, given={"v": "x" * 100_000})
+
+
+def request(**changes) -> RequestDefinition:
+    whole = {"url": "https://a.test/", "method": "POST", "headers": (), "body": None}
+    return RequestDefinition(**{**whole, "timeout_seconds": 30, "tls_verify": True, "ca_cert": None, **changes})
+
+
+def test_a_request_without_variables_has_no_template():
+    assert RequestTemplate.of(request(headers=(("A", "b"),), body=b"{}")) is None
+
+
+def test_a_request_is_rendered_whole_and_names_its_secrets():
+    call = request(
+        url="https://a.test/{{job}}", headers=(("Authorization", "Bearer {{secrets.T}}"),), body=b'{"at":{{unix}}}'
+    )
+    template = RequestTemplate.of(call)
+    assert template is not None
+    assert template.secrets == {"T"}
+    made = template.render(call, facts(secrets={"T": "tok-1"}))
+    assert made.url == "https://a.test/nightly-report"
+    assert made.headers == (("Authorization", "Bearer tok-1"),)
+    assert made.body == b'{"at":1772366400}'
+    assert "tok-1" not in repr(made)
+    assert "tok-1" not in repr(facts(secrets={"T": "tok-1"}, given="tok-1"))
+
+
+def test_a_missing_secret_is_told_by_its_name():
+    call = request(headers=(("Authorization", "{{secrets.T}}"),))
+    with pytest.raises(RenderingError, match=r"header Authorization.*secret T"):
+        RequestTemplate.of(call).render(call, facts())
+
+
+def test_a_stored_template_that_is_not_understood_is_never_sent():
+    template = RequestTemplate.of(request(body=b"{{steps.one.body}}"))
+    assert isinstance(template, BrokenTemplate)
+    with pytest.raises(RenderingError):
+        template.render(request(), facts())
