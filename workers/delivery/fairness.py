@@ -29,7 +29,8 @@ class Share:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.under_way = self.waiting = self.lanes = self.left = 0
-        self.line = self.per_second = 0.0
+        self.line = 0.0
+        self.per_second = float(limit)  # until it is known: as if a call took a second
         self.held_up: deque[Lane] = deque()
 
     @property
@@ -42,8 +43,9 @@ class Share:
         return self.waiting - max(1, self.limit // _KEPT_PART)
 
     def measure(self, seconds: float) -> None:
-        """Follow how fast places come free."""
-        self.per_second += _SMOOTHING * (self.left / seconds - self.per_second)
+        """Follow how fast places come free. While the share isn't full that only tells how little is asked of it."""
+        if self.full:
+            self.per_second += _SMOOTHING * (self.left / seconds - self.per_second)
         self.line = max(float(self.waiting), self.line - self.left)
         self.left = 0
 
