@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import secrets
 import shutil
 import sys
 import tempfile
@@ -67,6 +68,7 @@ def _run_among(programs: list[Program], locations: Locations, command: list[str]
         "REDIS_URL": redis_url,
         "HOURHAND_DATA_DIR": str(root),
         "HOURHAND_ENCRYPTION_KEYS": new_encryption_key(),
+        "SECRET_KEY": os.environ.get("SECRET_KEY") or secrets.token_urlsafe(50),
     }
     with Supervisor(logs=locations.logs, terminal=Terminal(None)) as supervisor:
         try:
