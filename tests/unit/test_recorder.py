@@ -10,7 +10,14 @@ from workers.recorder import BATCH, Recorder
 
 @pytest.fixture
 def waiting() -> Recorder:
-    made = Recorder(worker="w", claimer=None, lease_seconds=60, held=list, on_recorded=lambda ids: None)  # type: ignore[arg-type]
+    made = Recorder(
+        worker="w",
+        claimer=None,  # type: ignore[arg-type]
+        lease_seconds=60,
+        held=list,
+        on_recorded=lambda ids: None,
+        on_lost=lambda ids: None,
+    )
     for number in range(BATCH + 1):
         made.put(number, number)  # type: ignore[arg-type]
     return made
