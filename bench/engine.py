@@ -42,7 +42,7 @@ def engine(url: str, count: int, in_flight: int) -> tuple[float, float]:
 
     headers = tuple(tuple(line.split(": ", 1)) for line in HEADERS)
     requests = [
-        DeliveryRequest(uuid.uuid4(), uuid.uuid4(), 1, None, "POST", url, headers, BODY)  # type: ignore[arg-type]
+        DeliveryRequest(str(uuid.uuid4()), str(uuid.uuid4()), 1, None, "POST", url, headers, BODY)  # type: ignore[arg-type]
         for _ in range(count)
     ]
     running = DeliveryEngine(policy=EgressPolicy.parse("127.0.0.1", "*"), on_result=take, max_in_flight=in_flight)

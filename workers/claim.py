@@ -5,7 +5,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import UUID
 
 from django.conf import settings
 
@@ -223,8 +222,7 @@ class Claimer:
         self, row: tuple[Any, ...], version: _Version, claimed_monotonic: float, material: Material | None
     ) -> Claimed:
         *held, scheduled_for, next_attempt_at, claimed_at = row
-        run_id = uuid7()
-        attempt = Attempt(str(run_id), self._owner, *held)
+        attempt = Attempt(str(uuid7()), self._owner, *held)
         call, prepared, rendered = version.definition.request, version.prepared, None
         if material is not None:
             rendered = material.render(call)
@@ -238,10 +236,10 @@ class Claimer:
         return Claimed(
             attempt=attempt,
             request=DeliveryRequest(
-                run_id=run_id,
-                execution_id=UUID(attempt.execution_id),
+                run_id=attempt.run_id,
+                execution_id=attempt.execution_id,
                 attempt=attempt.number,
-                workspace_id=UUID(attempt.workspace_id),
+                workspace_id=attempt.workspace_id,
                 method=call.method,
                 url=call.url,
                 headers=prepared.headers_for(firing) + signature,

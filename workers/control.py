@@ -24,7 +24,7 @@ def deliveries(state: Any) -> dict[str, Any]:
     now = time.monotonic()
     under_way = [
         {
-            "execution_id": str(one.execution_id),
+            "execution_id": one.execution_id,
             "attempt": one.attempt,
             "host": one.host,
             "seconds": round(now - one.started_monotonic, 3),
@@ -38,7 +38,7 @@ def deliveries(state: Any) -> dict[str, Any]:
 def cancel_execution(state: Any, execution_id: str) -> dict[str, Any]:
     """Abort an execution's transfer; it is recorded as canceled, though the request may have arrived."""
     try:
-        wanted = uuid.UUID(execution_id)
+        wanted = str(uuid.UUID(execution_id))
     except (ValueError, AttributeError, TypeError):
         return {"error": "the execution id should be a UUID"}
     service = _service(state)

@@ -10,7 +10,6 @@ import random
 import threading
 import time
 from collections.abc import Iterable, Sequence
-from uuid import UUID
 
 import structlog
 
@@ -117,7 +116,7 @@ class DeliveryService:
         """A snapshot of the transfers that are under way."""
         return self._engine.in_flight()
 
-    def abort(self, execution_id: UUID) -> bool:
+    def abort(self, execution_id: str) -> bool:
         """Abort this execution's transfer; it is recorded as canceled. False where this worker has none."""
         return self._engine.abort(execution_id)
 
@@ -129,7 +128,7 @@ class DeliveryService:
         self._thread.join(grace_seconds + 5)
         unsent = self._engine.stop(grace_seconds=grace_seconds)
         unsent += [crowded.request for crowded in self._crowded]
-        self._give_back([str(request.execution_id) for request in unsent])
+        self._give_back([request.execution_id for request in unsent])
         left = self._recorder.stop(timeout_seconds=max(5.0, grace_seconds))
         log.info(
             "delivery_service_stopped",
@@ -252,11 +251,11 @@ class DeliveryService:
         given = [self._crowded[index] for index in range(min(len(self._crowded), _CLAIM_BATCH))]
         if not given:
             return
-        waits = {str(one.request.execution_id): round(one.wait_seconds * 1000 * self._spread()) for one in given}
+        waits = {one.request.execution_id: round(one.wait_seconds * 1000 * self._spread()) for one in given}
         moved = self._claimer.give_back(link, waits)
         for one in given:
             self._crowded.popleft()
-            if str(one.request.execution_id) not in moved and str(one.request.execution_id) in self._held:
+            if one.request.execution_id not in moved and one.request.execution_id in self._held:
                 self._crowded.append(one)
         self._forget(list(moved))
         log.info("executions_sent_away", count=len(moved))
@@ -270,7 +269,7 @@ class DeliveryService:
 
     def _finished(self, result: DeliveryResult) -> None:
         """The engine's report of one transfer. On the engine's thread, so it does no more than hand it on."""
-        self._recorder.put(self._held[str(result.request.execution_id)], result)
+        self._recorder.put(self._held[result.request.execution_id], result)
         if self._starved:
             with self._changed:
                 self._changed.notify_all()
@@ -288,9 +287,9 @@ class DeliveryService:
 
     def _abort_lost(self, execution_ids: list[str]) -> None:
         """Executions that are not this worker's any more: reaped, or canceled. What comes of them moves nothing."""
-        crowded = {str(one.request.execution_id) for one in list(self._crowded)}
+        crowded = {one.request.execution_id for one in list(self._crowded)}
         for execution_id in execution_ids:
-            if not self._engine.abort(UUID(execution_id)) and execution_id in crowded:
+            if not self._engine.abort(execution_id) and execution_id in crowded:
                 self._forget([execution_id])
         log.info("leases_lost", count=len(execution_ids))
 

@@ -16,7 +16,7 @@ LOOPBACK_ALLOWED = EgressPolicy.parse("127.0.0.0/8, ::1", "*")
 
 
 def request(url: str, **fields: Any) -> DeliveryRequest:
-    identity = {"run_id": uuid.uuid4(), "execution_id": uuid.uuid4(), "attempt": 1, "workspace_id": None}
+    identity = {"run_id": str(uuid.uuid4()), "execution_id": str(uuid.uuid4()), "attempt": 1, "workspace_id": None}
     return DeliveryRequest(**{**identity, "method": "GET", "url": url, "timeout_seconds": 5.0, **fields})
 
 

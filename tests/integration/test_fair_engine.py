@@ -38,7 +38,7 @@ def test_what_waits_for_its_host_waits_outside_its_timeout() -> None:
 
 def test_one_workspace_leaves_room_for_another() -> None:
     running = Running(max_in_flight=10, max_per_workspace=3)
-    greedy, modest = uuid.uuid4(), uuid.uuid4()
+    greedy, modest = str(uuid.uuid4()), str(uuid.uuid4())
     with receiving(lambda exchange: (time.sleep(0.5), exchange.answer())) as receiver:
         running.engine.submit([request(receiver.url("/greedy"), workspace_id=greedy) for _ in range(12)])
         eventually(lambda: len(receiver.exchanges) == 3)

@@ -10,12 +10,12 @@ from jobs.egress import parse_target
 from workers.delivery.contract import DeliveryRequest
 from workers.delivery.fairness import PATIENCE_SECONDS, Lane, Lanes
 
-WORKSPACES = [uuid.uuid4() for _ in range(3)]
+WORKSPACES = [str(uuid.uuid4()) for _ in range(3)]
 
 
 def put(lanes: Lanes, host: str, workspace: int = 0, now: float = 0.0) -> float | None:
     url = f"http://{host}.test/"
-    request = DeliveryRequest(uuid.uuid4(), uuid.uuid4(), 1, WORKSPACES[workspace], "GET", url)
+    request = DeliveryRequest(str(uuid.uuid4()), str(uuid.uuid4()), 1, WORKSPACES[workspace], "GET", url)
     return lanes.add(request, parse_target(url), now)
 
 

@@ -1,7 +1,9 @@
-"""What goes into the delivery engine and what comes out: frozen, free of Django, Celery and libcurl."""
+"""What goes into the delivery engine and what comes out: frozen, free of Django, Celery and libcurl.
+
+Ids are text, as Postgres gives and takes them: nothing here computes with them.
+"""
 
 from dataclasses import dataclass, field
-from uuid import UUID
 
 from runs.failures import FailureReason
 
@@ -29,10 +31,10 @@ class DeliveryRequest:
     What may hold a secret is in no repr.
     """
 
-    run_id: UUID
-    execution_id: UUID
+    run_id: str
+    execution_id: str
     attempt: int
-    workspace_id: UUID | None
+    workspace_id: str | None
     method: str
     url: str = field(repr=False)
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
@@ -106,7 +108,7 @@ class DeliveryResult:
 class InFlight:
     """A transfer that is under way, for `celery inspect deliveries`."""
 
-    execution_id: UUID
+    execution_id: str
     attempt: int
     host: str
     started_monotonic: float

@@ -14,7 +14,6 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import lru_cache, partial
-from uuid import UUID
 
 import pycurl
 
@@ -78,7 +77,7 @@ class DeliveryEngine:
         self._max_in_flight = max_in_flight
         self._judge = lru_cache(maxsize=4096)(partial(judge, policy))
         self._inbox: deque[DeliveryRequest] = deque()  # written by any thread
-        self._aborts: deque[UUID] = deque()
+        self._aborts: deque[str] = deque()
         self._gate = threading.Lock()  # between submit and stop; the engine's own thread never takes it
         self._stop_at: float | None = None
         self._ended = threading.Event()
@@ -114,7 +113,7 @@ class DeliveryEngine:
             self._inbox.extend(batch)
         self._wake()
 
-    def abort(self, execution_id: UUID) -> bool:
+    def abort(self, execution_id: str) -> bool:
         """Cancel that execution's exchange, queued or under way; its result is `aborted`. False where there is none."""
         held = [transfer.request for transfer in list(self._active)] + self._lanes.requests() + list(self._inbox)
         if all(request.execution_id != execution_id for request in held):
@@ -246,7 +245,7 @@ class DeliveryEngine:
             self._lanes.leave(lane)
             self._report(unanswered(request, FailureReason.INVALID_URL, str(invalid)))
         except Exception as error:
-            logger.exception("delivery.begin_failed", extra={"execution_id": str(request.execution_id)})
+            logger.exception("delivery.begin_failed", extra={"execution_id": request.execution_id})
             self._lanes.leave(lane)
             self._report(unanswered(request, FailureReason.UNKNOWN, f"could not be sent: {error}"))
         else:
@@ -286,7 +285,7 @@ class DeliveryEngine:
         try:
             result = transfer.finish(code, message)
         except Exception as error:
-            logger.exception("delivery.finish_failed", extra={"execution_id": str(transfer.request.execution_id)})
+            logger.exception("delivery.finish_failed", extra={"execution_id": transfer.request.execution_id})
             result = unanswered(
                 transfer.request, FailureReason.UNKNOWN, f"the result could not be read: {error}", sent=True
             )
@@ -306,9 +305,9 @@ class DeliveryEngine:
         try:
             self._on_result(result)
         except Exception:
-            logger.exception("delivery.on_result_failed", extra={"execution_id": str(result.request.execution_id)})
+            logger.exception("delivery.on_result_failed", extra={"execution_id": result.request.execution_id})
 
-    def _abort(self, execution_ids: set[UUID]) -> None:
+    def _abort(self, execution_ids: set[str]) -> None:
         error = "canceled"
         for transfer in [one for one in self._active if one.request.execution_id in execution_ids]:
             self._end(transfer, transfer.give_up(FailureReason.UNKNOWN, error, aborted=True))

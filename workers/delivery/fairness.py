@@ -6,7 +6,6 @@ its workspace full leaves the round and waits at that share, until an exchange t
 
 from collections import deque
 from typing import NamedTuple
-from uuid import UUID
 
 from jobs.egress import Target
 from workers.delivery.contract import Crowded, DeliveryRequest
@@ -69,7 +68,7 @@ class Lane:
 
     __slots__ = ("crowded_by", "host", "key", "waiting", "workspace")
 
-    def __init__(self, key: tuple[UUID | None, HostKey], host: Share, workspace: Share) -> None:
+    def __init__(self, key: tuple[str | None, HostKey], host: Share, workspace: Share) -> None:
         self.key = key
         self.host = host
         self.workspace = workspace
@@ -89,8 +88,8 @@ class Lanes:
     def __init__(self, *, per_host: int, per_workspace: int) -> None:
         self._per_host, self._per_workspace = per_host, per_workspace
         self._hosts: dict[HostKey, Share] = {}
-        self._workspaces: dict[UUID | None, Share] = {}
-        self._lanes: dict[tuple[UUID | None, HostKey], Lane] = {}
+        self._workspaces: dict[str | None, Share] = {}
+        self._lanes: dict[tuple[str | None, HostKey], Lane] = {}
         self._round: deque[Lane] = deque()
         self._looked_at: float | None = None
         self.count = 0  # all that wait
@@ -173,7 +172,7 @@ class Lanes:
         self._count(lane, -len(newest))
         return [Crowded(request, share.send_away()) for request in reversed(newest)]
 
-    def remove(self, execution_ids: set[UUID]) -> list[DeliveryRequest]:
+    def remove(self, execution_ids: set[str]) -> list[DeliveryRequest]:
         """Take these out of their lanes. Returns those that waited."""
         removed = []
         for lane in self._lanes.values():
@@ -188,7 +187,7 @@ class Lanes:
         """All that wait; a snapshot for any thread."""
         return [waiting.request for lane in list(self._lanes.values()) for waiting in list(lane.waiting)]
 
-    def _open(self, key: tuple[UUID | None, HostKey]) -> Lane:
+    def _open(self, key: tuple[str | None, HostKey]) -> Lane:
         workspace_id, host = key
         lane = Lane(
             key,
