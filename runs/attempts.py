@@ -1,10 +1,11 @@
 """One attempt as values: what was claimed, what went over the wire, and what it meant. Pure.
 
-Ids are text here, as Postgres gives and takes them: the firing path never computes with them.
+Ids are text here, as Postgres gives and takes them: the firing path never computes with them. Every run makes all of
+these, so they are named tuples: a third of the time of a frozen dataclass.
 """
 
 import datetime
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from runs.failures import FailureReason
 from runs.retry import Verdict
@@ -13,8 +14,7 @@ from runs.retry import Verdict
 IN_FLIGHT_CANCELED = "Canceled in flight; the request may have arrived."
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(NamedTuple):
     """An execution that a worker holds. `lease_owner` and `number` are the fencing token."""
 
     run_id: str
@@ -29,22 +29,16 @@ class Attempt:
     number: int
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """The request as history keeps it: header values redacted."""
+class Sent(NamedTuple):
+    """The request as history keeps it. `headers` is a JSON object: names in lower case, values redacted."""
 
     method: str
     url: str
-    headers: dict[str, str]
+    headers: str
     body: bytes | None
 
-    def with_headers(self, more: dict[str, str]) -> "Sent":
-        """The same request with `more` headers, redacted already."""
-        return Sent(self.method, self.url, {**self.headers, **more}, self.body)
 
-
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(NamedTuple):
     """The response: `body` is what was kept of it, `body_bytes` how much there was."""
 
     status_code: int
@@ -55,8 +49,7 @@ class Received:
     http_version: str
 
 
-@dataclass(frozen=True, slots=True)
-class Phases:
+class Phases(NamedTuple):
     """Milliseconds; None for a phase that did not happen."""
 
     queue_ms: int | None = None
@@ -67,8 +60,7 @@ class Phases:
     total_ms: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(NamedTuple):
     """How an attempt ended, and what follows. `started_at` and `finished_at` are on the database's clock."""
 
     verdict: Verdict
@@ -78,8 +70,7 @@ class Ending:
     finished_at: datetime.datetime
 
 
-@dataclass(frozen=True, slots=True)
-class FinishedAttempt:
+class FinishedAttempt(NamedTuple):
     """All that is recorded of one attempt."""
 
     attempt: Attempt

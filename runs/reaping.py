@@ -12,7 +12,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from accounts.ids import uuid7
+from accounts.ids import uuid7_text
 from jobs.definition import JobDefinition
 from runs.attempts import IN_FLIGHT_CANCELED, Attempt, Ending, FinishedAttempt, Phases, Sent
 from runs.failures import FailureReason
@@ -84,9 +84,9 @@ def _held(row: tuple[Any, ...], user_agent: str) -> Held:
     """An attempt that a worker holds: with what it sends, since when, and the definition it follows."""
     *ids, lease_owner, scheduled_for, started_at, slug, config = row
     definition = JobDefinition.of(json.loads(config))
-    attempt = Attempt(str(uuid7()), lease_owner, *ids)
+    attempt = Attempt(uuid7_text(), lease_owner, *ids)
     firing = Firing(attempt.execution_id, slug, attempt.number, scheduled_for)
-    sent = PreparedRequest.of(definition.request, user_agent=user_agent).sent_for(firing)
+    sent = PreparedRequest.of(definition.request, user_agent=user_agent).sent(firing.headers)
     return attempt, sent, started_at, definition
 
 

@@ -3,15 +3,14 @@
 Works on any psycopg2 cursor inside a transaction: the workers' own connections, or Django's (for the reaper).
 """
 
-import base64
 import io
-import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from runs.attempts import Ending, FinishedAttempt
+from runs.attempts import Ending, FinishedAttempt, Received
 from runs.retry import Canceled, GiveUp, RetryIn, Succeeded
 from runs.states import ExecutionStatus, RunStatus
+from runs.texts import as_json, as_text, clean, escaped
 
 _RUN_COLUMNS = (
     "id", "workspace_id", "job_id", "environment_id", "job_version_id", "execution_id", "step", "number", "trigger",
@@ -55,8 +54,8 @@ _MOVE_STREAKS = """
       FROM ended, changed
      WHERE row.id = ended.id AND row.id = changed.id
 """
-_LONGEST_CHARACTER = 4  # bytes, in UTF-8
-_to_json = json.JSONEncoder(check_circular=False).encode
+_NOTHING_RECEIVED = (None, None, None, "utf-8", "f", None, "")
+_SUCCEEDED, _FAILED, _CANCELED = RunStatus.SUCCEEDED.value, RunStatus.FAILED.value, RunStatus.CANCELED.value
 
 
 def record(cursor: Any, finished: Sequence[FinishedAttempt]) -> set[str]:
@@ -90,15 +89,15 @@ def _transition(item: FinishedAttempt) -> tuple[Any, ...]:
         case RetryIn(delay_ms):
             return (*fence, ExecutionStatus.PENDING.value, ending.finished_at, delay_ms, "", "")
         case GiveUp(reason):
-            return (*fence, ExecutionStatus.FAILED.value, ending.finished_at, 0, reason.value, _clean(ending.error))
+            return (*fence, ExecutionStatus.FAILED.value, ending.finished_at, 0, reason.value, clean(ending.error))
         case Canceled():
-            return (*fence, ExecutionStatus.CANCELED.value, ending.finished_at, 0, "", _clean(ending.error))
+            return (*fence, ExecutionStatus.CANCELED.value, ending.finished_at, 0, "", clean(ending.error))
 
 
-def _run_status(ending: Ending) -> RunStatus:
+def _run_status(ending: Ending) -> str:
     if isinstance(ending.verdict, Canceled):
-        return RunStatus.CANCELED
-    return RunStatus.FAILED if ending.failure_reason else RunStatus.SUCCEEDED
+        return _CANCELED
+    return _FAILED if ending.failure_reason else _SUCCEEDED
 
 
 def _move_streaks(cursor: Any, held: Iterable[FinishedAttempt]) -> None:
@@ -118,51 +117,25 @@ def _move_streaks(cursor: Any, held: Iterable[FinishedAttempt]) -> None:
 
 def _copy_line(item: FinishedAttempt) -> str:
     """One row in COPY's text format. Only text that others wrote can need escaping."""
-    attempt, ending, phases, received, sent = item.attempt, item.ending, item.phases, item.received, item.sent
+    attempt, sent, received, remote_ip, phases, ending, worker = item
     request_body, request_encoding = as_text(sent.body)
-    response_body, response_encoding = as_text(received.body if received else None)
     values = (
         attempt.run_id, attempt.workspace_id, attempt.job_id, attempt.environment_id, attempt.job_version_id,
         attempt.execution_id, "", attempt.number, attempt.trigger,
-        _run_status(ending).value,
-        ending.failure_reason.value if ending.failure_reason else "", _escaped(_clean(ending.error)),
+        _run_status(ending), ending.failure_reason or "", ending.error and escaped(clean(ending.error)),
         ending.started_at.isoformat(), ending.finished_at.isoformat(),
         round((ending.finished_at - ending.started_at).total_seconds() * 1000),
-        phases.queue_ms, phases.dns_ms, phases.connect_ms, phases.tls_ms, phases.first_byte_ms, phases.total_ms,
-        sent.method, _escaped(sent.url), _escaped(_as_json(sent.headers)), _escaped(request_body), request_encoding,
-        received.status_code if received else None, _escaped(_as_json(received.headers)) if received else None,
-        _escaped(response_body), response_encoding, "t" if received and received.body_truncated else "f",
-        received.body_bytes if received else None, received.http_version if received else "", item.remote_ip,
-        _escaped(item.worker),
+        *phases,
+        sent.method, escaped(sent.url), escaped(sent.headers), escaped(request_body), request_encoding,
+        *(_NOTHING_RECEIVED if received is None else _received(received)),
+        remote_ip, escaped(worker),
     )  # fmt: skip
     return "\t".join(["\\N" if value is None else str(value) for value in values]) + "\n"
 
 
-def _escaped(text: str | None) -> str | None:
-    if not text:
-        return text
-    return text.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t")
-
-
-def as_text(body: bytes | None) -> tuple[str | None, str]:
-    """A body as Postgres can hold it: its UTF-8 text, else base64; with the name of which."""
-    if body is None:
-        return None, "utf-8"
-    if b"\x00" not in body:
-        try:
-            return body.decode(), "utf-8"
-        except UnicodeDecodeError as error:
-            # A cut in the middle of a character is no reason to call a text binary.
-            if error.reason == "unexpected end of data" and len(body) - error.start < _LONGEST_CHARACTER:
-                return body[: error.start].decode(), "utf-8"
-    return base64.b64encode(body).decode(), "base64"
-
-
-def _as_json(headers: dict[str, str]) -> str:
-    """Headers as JSON that Postgres can hold: NUL characters, which it can't, are replaced."""
-    text = _to_json(headers)
-    return _to_json({_clean(name): _clean(value) for name, value in headers.items()}) if "\\u0000" in text else text
-
-
-def _clean(text: str) -> str:
-    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
+def _received(received: Received) -> tuple[Any, ...]:
+    body, encoding = as_text(received.body)
+    return (
+        received.status_code, escaped(as_json(received.headers)), escaped(body), encoding,
+        "t" if received.body_truncated else "f", received.body_bytes, received.http_version,
+    )  # fmt: skip

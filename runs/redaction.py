@@ -1,7 +1,6 @@
 """What history may show of a request and its answer: few header values, and no secret in any spelling. Pure."""
 
 import base64
-import dataclasses
 import html
 import itertools
 import json
@@ -11,6 +10,7 @@ from functools import lru_cache
 from urllib.parse import quote
 
 from runs.attempts import FinishedAttempt, Received, Sent
+from runs.texts import as_json
 
 REDACTED = "[redacted]"
 #: Request headers whose values say nothing secret. Everything else is redacted: an unknown header may hold a token.
@@ -25,29 +25,34 @@ _FEWEST_BASE64, _FEWEST_CUT = 8, 4
 
 def redact_headers(headers: tuple[tuple[str, str], ...]) -> dict[str, str]:
     """Sent headers as history keeps them: names in lower case, values redacted but for the harmless ones."""
-    return {
-        name: value if name in HARMLESS_HEADERS or name.startswith("x-hourhand-") else REDACTED
-        for name, value in ((name.lower(), value) for name, value in headers)
-    }
+    return {_lower(name): value if _is_harmless(name) else REDACTED for name, value in headers}
+
+
+_lower = lru_cache(maxsize=4096)(str.lower)
+
+
+@lru_cache(maxsize=4096)
+def _is_harmless(name: str) -> bool:
+    return name.lower() in HARMLESS_HEADERS or name.lower().startswith("x-hourhand-")
 
 
 def redact_sent(sent: Sent, secrets: Iterable[str]) -> Sent:
     """A request as history keeps it, without these secret values."""
     patterns = _patterns(secrets)
-    headers = {name: value if value == REDACTED else _text(value, patterns) for name, value in sent.headers.items()}
+    shown = json.loads(sent.headers).items()
+    headers = {name: value if value == REDACTED else _text(value, patterns) for name, value in shown}
     body = None if sent.body is None else _bytes(sent.body, patterns)
-    return Sent(sent.method, _text(sent.url, patterns), headers, body)
+    return Sent(sent.method, _text(sent.url, patterns), as_json(headers), body)
 
 
 def redact_attempt(finished: FinishedAttempt, secrets: Iterable[str]) -> FinishedAttempt:
     """What is recorded of an attempt, without these secret values: an endpoint may well repeat what it was sent."""
     secrets = tuple(secrets)
     patterns = _patterns(secrets)
-    return dataclasses.replace(
-        finished,
+    return finished._replace(
         sent=redact_sent(finished.sent, secrets),
         received=finished.received and _redact_received(finished.received, secrets, patterns),
-        ending=dataclasses.replace(finished.ending, error=_text(finished.ending.error, patterns)),
+        ending=finished.ending._replace(error=_text(finished.ending.error, patterns)),
     )
 
 
@@ -56,7 +61,7 @@ def _redact_received(received: Received, secrets: Iterable[str], patterns: list[
     headers = {_header(name, patterns): _header(value, patterns) for name, value in received.headers.items()}
     if received.body_truncated:
         body = _without_cut_end(body, secrets)
-    return dataclasses.replace(received, headers=headers, body=body)
+    return received._replace(headers=headers, body=body)
 
 
 def _without_cut_end(body: bytes, secrets: Iterable[str]) -> bytes:

@@ -2,14 +2,17 @@
 
 import datetime
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from jobs.definition import RequestDefinition
 from runs.attempts import Sent
 from runs.redaction import redact_headers
+from runs.texts import as_json
+
+Headers = tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Firing:
+class Firing(NamedTuple):
     """What a request says about its execution. `attempt` counts from 1."""
 
     execution_id: str
@@ -17,14 +20,29 @@ class Firing:
     attempt: int
     scheduled_for: datetime.datetime | None
 
+    @property
+    def headers(self) -> Headers:
+        """Hourhand's own headers. None of them tells a secret."""
+        own = (
+            ("X-Hourhand-Execution-Id", self.execution_id),
+            ("X-Hourhand-Job", self.job_slug),
+            ("X-Hourhand-Attempt", str(self.attempt)),
+            ("Idempotency-Key", self.execution_id),
+        )
+        if self.scheduled_for is None:
+            return own
+        instant = self.scheduled_for.astimezone(datetime.UTC).isoformat(timespec="milliseconds")
+        return (*own, ("X-Hourhand-Scheduled-For", instant.replace("+00:00", "Z")))
+
 
 @dataclass(frozen=True, slots=True)
 class PreparedRequest:
     """The part of a job's request that is the same for all its executions, made once per version."""
 
     definition: RequestDefinition
-    headers: tuple[tuple[str, str], ...] = field(repr=False)
-    redacted: dict[str, str]
+    headers: Headers = field(repr=False)
+    #: The headers as history keeps them: a JSON object, open at its end for those of an execution.
+    shown: str
 
     @classmethod
     def of(cls, definition: RequestDefinition, *, user_agent: str) -> "PreparedRequest":
@@ -32,28 +50,10 @@ class PreparedRequest:
         headers = definition.headers
         if not any(name.lower() == "user-agent" for name, _ in headers):
             headers = (*headers, ("User-Agent", user_agent))
-        return cls(definition, headers, redact_headers(headers))
+        return cls(definition, headers, as_json(redact_headers(headers)).removesuffix("}"))
 
-    def headers_for(self, firing: Firing) -> tuple[tuple[str, str], ...]:
-        """Every header to send besides those that libcurl writes itself."""
-        return self.headers + _own_headers(firing)
-
-    def sent_for(self, firing: Firing) -> Sent:
-        """The request as history keeps it."""
-        own = {name.lower(): value for name, value in _own_headers(firing)}
+    def sent(self, own: Headers) -> Sent:
+        """The request as history keeps it, with the headers of one execution: names and values of our own making."""
         call = self.definition
-        return Sent(call.method, call.url, {**self.redacted, **own}, call.body)
-
-
-def _own_headers(firing: Firing) -> tuple[tuple[str, str], ...]:
-    """Hourhand's own headers. None of them tells a secret."""
-    own = (
-        ("X-Hourhand-Execution-Id", firing.execution_id),
-        ("X-Hourhand-Job", firing.job_slug),
-        ("X-Hourhand-Attempt", str(firing.attempt)),
-        ("Idempotency-Key", firing.execution_id),
-    )
-    if firing.scheduled_for is None:
-        return own
-    instant = firing.scheduled_for.astimezone(datetime.UTC).isoformat(timespec="milliseconds")
-    return (*own, ("X-Hourhand-Scheduled-For", instant.replace("+00:00", "Z")))
+        members = ", ".join([f'"{name}": "{value}"' for name, value in redact_headers(own).items()])
+        return Sent(call.method, call.url, f"{self.shown}, {members}}}", call.body)

@@ -8,11 +8,11 @@ from typing import Any
 
 from django.conf import settings
 
-from accounts.ids import uuid7
+from accounts.ids import uuid7_text
 from jobs.definition import JobDefinition
 from jobs.rendering import BrokenTemplate, RequestTemplate
 from runs.attempts import Attempt, Sent
-from runs.redaction import redact_headers, redact_sent
+from runs.redaction import redact_sent
 from runs.requests import Firing, PreparedRequest
 from workers.connections import Link
 from workers.delivery.contract import DeliveryRequest, TlsOptions
@@ -222,7 +222,7 @@ class Claimer:
         self, row: tuple[Any, ...], version: _Version, claimed_monotonic: float, material: Material | None
     ) -> Claimed:
         *held, scheduled_for, next_attempt_at, claimed_at = row
-        attempt = Attempt(str(uuid7()), self._owner, *held)
+        attempt = Attempt(uuid7_text(), self._owner, *held)
         call, prepared, rendered = version.definition.request, version.prepared, None
         if material is not None:
             rendered = material.render(call)
@@ -232,7 +232,8 @@ class Claimer:
         signature = self._keyring.sign(
             attempt.workspace_id, execution_id=attempt.execution_id, body=call.body, at=claimed_at
         )
-        sent = prepared.sent_for(firing).with_headers(redact_headers(signature))
+        own = firing.headers + signature
+        sent = prepared.sent(own)
         return Claimed(
             attempt=attempt,
             request=DeliveryRequest(
@@ -242,7 +243,7 @@ class Claimer:
                 workspace_id=attempt.workspace_id,
                 method=call.method,
                 url=call.url,
-                headers=prepared.headers_for(firing) + signature,
+                headers=prepared.headers + own,
                 body=call.body,
                 timeout_seconds=call.timeout_seconds,
                 tls=version.tls,

@@ -7,7 +7,7 @@ from jobs.assertions import failed_assertion
 from runs.attempts import IN_FLIGHT_CANCELED, Ending, FinishedAttempt, Phases, Received
 from runs.failures import FailureReason
 from runs.redaction import redact_attempt
-from runs.retry import Canceled, Verdict, verdict
+from runs.retry import SUCCEEDED, Canceled, Verdict, verdict
 from runs.retry_after import retry_after_ms
 from workers.claim import Claimed
 from workers.delivery.contract import DeliveryResult, Response
@@ -54,6 +54,8 @@ def _verdict(
 ) -> Verdict:
     if result.aborted:
         return Canceled()
+    if reason is None:
+        return SUCCEEDED
     response = result.response
     return verdict(
         claimed.definition.retry,

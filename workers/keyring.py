@@ -1,6 +1,7 @@
 """The signing keys of the workspaces that a worker claims for, kept for a few seconds."""
 
 import datetime
+import hmac
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ _LIVE = """
 
 @dataclass(frozen=True, slots=True)
 class _Key:
-    key: bytes
+    key: hmac.HMAC
     retires_at: datetime.datetime | None
 
 

@@ -5,7 +5,6 @@ thread too, so that the two statements that touch this worker's executions can n
 """
 
 import collections
-import dataclasses
 import random
 import threading
 import time
@@ -183,8 +182,8 @@ class Recorder:
 
 def _bare(item: FinishedAttempt) -> FinishedAttempt:
     reason = FailureReason.UNKNOWN
-    ending = dataclasses.replace(
-        item.ending, verdict=GiveUp(reason), failure_reason=reason, error="The exchange could not be stored."
+    ending = item.ending._replace(
+        verdict=GiveUp(reason), failure_reason=reason, error="The exchange could not be stored."
     )
-    sent = dataclasses.replace(item.sent, headers={}, body=None)
-    return dataclasses.replace(item, sent=sent, received=None, remote_ip=None, ending=ending)
+    sent = item.sent._replace(headers="{}", body=None)
+    return item._replace(sent=sent, received=None, remote_ip=None, ending=ending)

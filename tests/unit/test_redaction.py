@@ -69,10 +69,10 @@ def test_a_cut_body_shows_no_beginning_of_a_secret():
 
 def test_a_request_is_shown_without_its_secrets():
     sent = Sent(
-        "POST", "https://a.test/?t=a%2Fb-c-d", {"user-agent": "a/b-c-d", "x-token": "[redacted]"}, b'"a\\/b-c-d"'
+        "POST", "https://a.test/?t=a%2Fb-c-d", '{"user-agent": "a/b-c-d", "x-token": "[redacted]"}', b'"a\\/b-c-d"'
     )
     assert redact_sent(sent, ["a/b-c-d"]) == Sent(
-        "POST", "https://a.test/?t=[redacted]", {"user-agent": "[redacted]", "x-token": "[redacted]"}, b'"[redacted]"'
+        "POST", "https://a.test/?t=[redacted]", '{"user-agent": "[redacted]", "x-token": "[redacted]"}', b'"[redacted]"'
     )
 
 

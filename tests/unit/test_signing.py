@@ -81,7 +81,7 @@ def test_the_id_is_the_executions_and_holds_no_dot() -> None:
 def test_new_secrets_differ_and_hold_32_bytes() -> None:
     made = {new_signing_secret() for _ in range(100)}
     assert len(made) == 100
-    assert {len(key_of(secret)) for secret in made} == {32}
+    assert {len(base64.b64decode(secret.removeprefix("whsec_"))) for secret in made} == {32}
 
 
 @pytest.mark.parametrize(

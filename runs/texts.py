@@ -1,0 +1,39 @@
+"""What others wrote, as Postgres can hold it. Pure."""
+
+import base64
+import json
+
+_LONGEST_CHARACTER = 4  # bytes, in UTF-8
+_to_json = json.JSONEncoder(check_circular=False).encode
+
+
+def as_text(body: bytes | None) -> tuple[str | None, str]:
+    """A body as Postgres can hold it: its UTF-8 text, else base64; with the name of which."""
+    if body is None:
+        return None, "utf-8"
+    if b"\x00" not in body:
+        try:
+            return body.decode(), "utf-8"
+        except UnicodeDecodeError as error:
+            # A cut in the middle of a character is no reason to call a text binary.
+            if error.reason == "unexpected end of data" and len(body) - error.start < _LONGEST_CHARACTER:
+                return body[: error.start].decode(), "utf-8"
+    return base64.b64encode(body).decode(), "base64"
+
+
+def as_json(headers: dict[str, str]) -> str:
+    """Headers as a JSON object. It holds no line break and no tab: JSON escapes them."""
+    text = _to_json(headers)
+    return _to_json({clean(name): clean(value) for name, value in headers.items()}) if "\\u0000" in text else text
+
+
+def clean(text: str) -> str:
+    """NUL characters, which Postgres can't hold, are replaced."""
+    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
+
+
+def escaped(text: str | None) -> str | None:
+    """A value in COPY's text format."""
+    if not text:
+        return text
+    return text.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r").replace("\t", "\\t")
