@@ -10,7 +10,7 @@ from typing import Any
 from runs.attempts import Ending, FinishedAttempt, Received
 from runs.retry import Canceled, GiveUp, RetryIn, Succeeded
 from runs.states import ExecutionStatus, RunStatus
-from runs.texts import as_json, as_text, clean, escaped
+from runs.texts import array, as_json, as_text, clean, escaped, text_array
 
 _RUN_COLUMNS = (
     "id", "workspace_id", "job_id", "environment_id", "job_version_id", "execution_id", "step", "number", "trigger",
@@ -76,7 +76,8 @@ def record(cursor: Any, finished: Sequence[FinishedAttempt]) -> set[str]:
 
 def _move_executions(cursor: Any, finished: Sequence[FinishedAttempt]) -> set[str]:
     rows = [_transition(item) for item in sorted(finished, key=lambda item: item.attempt.execution_id)]
-    cursor.execute(_MOVE_EXECUTIONS, [list(column) for column in zip(*rows, strict=True)])
+    *columns, errors = zip(*rows, strict=True)
+    cursor.execute(_MOVE_EXECUTIONS, [*map(array, columns), text_array(errors)])
     return {row[0] for row in cursor.fetchall()}
 
 

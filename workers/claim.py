@@ -14,6 +14,7 @@ from jobs.rendering import BrokenTemplate, RequestTemplate
 from runs.attempts import Attempt, Sent
 from runs.redaction import redact_sent
 from runs.requests import Firing, PreparedRequest
+from runs.texts import array
 from workers.connections import Link
 from workers.delivery.contract import DeliveryRequest, TlsOptions
 from workers.keyring import Keyring
@@ -146,7 +147,7 @@ class Claimer:
 
     def claim(self, link: Link, ids: Sequence[str], *, limit: int) -> list[Claimed]:
         """Claim those of `ids` that are pending and due. An id that is neither is somebody else's: no error."""
-        return self._claim(link, _CLAIM_IDS, limit=limit, ids=list(ids))
+        return self._claim(link, _CLAIM_IDS, limit=limit, ids=array(ids))
 
     def claim_any(self, link: Link, *, limit: int) -> list[Claimed]:
         """Claim whatever is due, the longest due first: for an idle worker whose messages may be lost."""
@@ -173,7 +174,7 @@ class Claimer:
     def extend(self, link: Link, execution_ids: Sequence[str]) -> set[str]:
         """Renew the leases of what this worker holds. Returns the ids of those; another is not its own any more."""
         with link.transaction() as cursor:
-            cursor.execute(_EXTEND, [self._lease_seconds, list(execution_ids), self._owner])
+            cursor.execute(_EXTEND, [self._lease_seconds, array(execution_ids), self._owner])
             return {row[0] for row in cursor.fetchall()}
 
     def give_back(self, link: Link, wait_ms: Mapping[str, int]) -> set[str]:
@@ -192,7 +193,7 @@ class Claimer:
         with link.transaction() as cursor:
             cursor.execute(_RELEASE, [list(execution_ids)])
 
-    def _claim(self, link: Link, statement: str, *, limit: int, ids: list[str] | None = None) -> list[Claimed]:
+    def _claim(self, link: Link, statement: str, *, limit: int, ids: str | None = None) -> list[Claimed]:
         with link.transaction() as cursor:
             return self._claimed_by(cursor, statement, {"ids": ids, "limit": limit})
 
