@@ -41,9 +41,9 @@ def escaped(text: str | None) -> str | None:
 
 
 def array(values: Sequence[object]) -> str:
-    """Values as one Postgres array literal, each quoted. A list would be adapted element by element, at six times the cost.
+    """Values as one Postgres array literal, each quoted, for values of Hourhand's own making: ids, numbers, states.
 
-    For values of Hourhand's own making: ids, numbers, instants, states.
+    A list would be adapted element by element, at six times the cost.
     """
     return '{"' + '","'.join(map(str, values)) + '"}' if values else "{}"
 
