@@ -48,8 +48,8 @@ class DeliveryRequest:
 class Timings:
     """Whole milliseconds. None: that phase did not happen (a kept connection has no first three) or did not end.
 
-    `dns_ms`, `connect_ms` and `tls_ms` say how long that phase took. `first_byte_ms` and `total_ms` count from the
-    start, when the request was handed to libcurl.
+    `dns_ms`, `connect_ms` and `tls_ms` say how long that phase took; a name whose addresses were known took 0.
+    `first_byte_ms` and `total_ms` count from the start, when the request took its place among those under way.
     """
 
     dns_ms: int | None
@@ -82,9 +82,9 @@ class DeliveryResult:
     """How one attempt ended; every submitted request yields exactly one, or comes back from `DeliveryEngine.stop`.
 
     `error` is short text for people. `response` is None when no status line came. `started_monotonic` is when the
-    request was handed to libcurl, by `time.monotonic()`. An aborted one (`aborted`) was canceled by
-    `DeliveryEngine.abort`, whether it was on the wire or not (`sent`); it carries the reason `unknown`, so that it
-    never passes for a success.
+    request took its place among those under way, by `time.monotonic()`. `sent`: it was handed to libcurl, so that the
+    endpoint may have seen it; one whose name did not resolve was not. An aborted one (`aborted`) was canceled by
+    `DeliveryEngine.abort`, sent or not; it carries the reason `unknown`, so that it never passes for a success.
     """
 
     request: DeliveryRequest

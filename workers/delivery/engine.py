@@ -23,6 +23,8 @@ from workers.delivery.connections import Connections
 from workers.delivery.contract import Crowded, DeliveryRequest, DeliveryResult, InFlight
 from workers.delivery.fairness import PATIENCE_SECONDS, Lane, Lanes
 from workers.delivery.guard import judge
+from workers.delivery.outcome import timed_out, unresolved
+from workers.delivery.resolver import Addresses, Resolver
 from workers.delivery.transfer import Transfer, unanswered
 from workers.delivery.wire import InvalidRequest
 
@@ -86,6 +88,7 @@ class DeliveryEngine:
         self._active: dict[Transfer, Lane] = {}
         self._make_transfer = partial(Transfer, policy, Connections(), user_agent)
         self._pool: list[Transfer] = []
+        self._resolver: Resolver[Transfer] = Resolver(self._wake)
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll = select.epoll()
         self._epoll.register(self._wake_fd, select.EPOLLIN)
@@ -178,6 +181,7 @@ class DeliveryEngine:
             except Exception:
                 logger.exception("delivery.turn_failed")
                 time.sleep(0.01)  # a fault that comes again at once must not take a whole core
+        self._take_back()
         for transfer in list(self._active):
             self._end(
                 transfer, transfer.give_up(FailureReason.WORKER_LOST, "the worker stopped before the answer came")
@@ -197,6 +201,8 @@ class DeliveryEngine:
                 os.eventfd_read(fd)
             elif fd in self._interest:  # else closed by an earlier event of this same turn
                 self._multi.socket_action(fd, _HAPPENED[happened & 31])
+        if self._resolver.busy:
+            self._take_answers()
         if self._call_at is not None and time.monotonic() >= self._call_at:
             self._call_libcurl()
         self._collect()
@@ -221,6 +227,7 @@ class DeliveryEngine:
 
     def _start_queued(self) -> None:
         if self._stop_at is not None:
+            self._take_back()
             return
         started = 0
         while len(self._active) < self._max_in_flight and started < STARTS_PER_TURN:
@@ -235,11 +242,10 @@ class DeliveryEngine:
             self._collect()  # some are over at once: refused, or answered within the call
 
     def _begin(self, request: DeliveryRequest, target: Target, lane: Lane) -> None:
-        """Hand `request` to libcurl, or report at once why it cannot be sent."""
+        """Hand `request` to libcurl, once its name is known, or report at once why it cannot be sent."""
         try:
             transfer = self._pool.pop() if self._pool else self._make_transfer()
             transfer.prepare(request, target)
-            self._multi.add_handle(transfer.curl)
         except InvalidRequest as invalid:
             self._pool.append(transfer)
             self._lanes.leave(lane)
@@ -250,6 +256,43 @@ class DeliveryEngine:
             self._report(unanswered(request, FailureReason.UNKNOWN, f"could not be sent: {error}"))
         else:
             self._active[transfer] = lane
+            if target.address is not None:
+                self._dial(transfer)
+                return
+            now = transfer.started_monotonic
+            addresses = self._resolver.ask(target.name, transfer, deadline=transfer.deadline, now=now)
+            if addresses is not None:
+                self._go_on(transfer, addresses, waited_seconds=0.0)
+
+    def _go_on(self, transfer: Transfer, addresses: Addresses, *, waited_seconds: float) -> None:
+        """The transfer's name has been looked up."""
+        transfer.resolved(addresses, waited_seconds=waited_seconds)
+        if addresses:
+            self._dial(transfer)
+        else:
+            self._end(transfer, transfer.give_up(*unresolved(transfer.target)))
+
+    def _dial(self, transfer: Transfer) -> None:
+        try:
+            self._multi.add_handle(transfer.curl)
+            transfer.dialled = True
+        except pycurl.error as error:
+            logger.exception("delivery.dial_failed", extra={"execution_id": transfer.request.execution_id})
+            self._end(transfer, transfer.give_up(FailureReason.UNKNOWN, f"could not be sent: {error}"))
+
+    def _take_answers(self) -> None:
+        """Go on with the transfers whose names have been looked up, and end those that waited too long for it."""
+        now = time.monotonic()
+        for transfer, addresses in self._resolver.answered(now):
+            self._go_on(transfer, addresses, waited_seconds=now - transfer.started_monotonic)
+        for transfer in self._resolver.late(now):
+            self._end(transfer, transfer.give_up(*timed_out(transfer.request.timeout_seconds)))
+
+    def _take_back(self) -> None:
+        """Those whose names are being looked up are not sent any more: `stop` returns them."""
+        for transfer in self._resolver.waiters():
+            self._inbox.append(transfer.request)
+            self._leave(transfer)
 
     def _wait_seconds(self) -> float:
         if self._lanes.has_turns and len(self._active) < self._max_in_flight and self._stop_at is None:
@@ -258,6 +301,7 @@ class DeliveryEngine:
         wait_until = now + (PATIENCE_SECONDS if self._lanes.count else IDLE_SECONDS)
         if self._call_at is not None:
             wait_until = min(wait_until, self._call_at)
+        wait_until = min(wait_until, self._resolver.next_deadline)
         if self._stop_at is not None:
             wait_until = min(wait_until, self._stop_at)
         return max(0.0, wait_until - now)
@@ -292,14 +336,20 @@ class DeliveryEngine:
         self._end(transfer, result)
 
     def _end(self, transfer: Transfer, result: DeliveryResult) -> None:
-        self._multi.remove_handle(transfer.curl)
+        self._leave(transfer)
+        self._report(result)
+
+    def _leave(self, transfer: Transfer) -> None:
+        if transfer.dialled:
+            self._multi.remove_handle(transfer.curl)
+        else:
+            self._resolver.forget(transfer)
         self._lanes.leave(self._active.pop(transfer))
         transfer.release()
         if transfer.pooled:
             self._pool.append(transfer)
         else:
             transfer.curl.close()
-        self._report(result)
 
     def _report(self, result: DeliveryResult) -> None:
         try:
@@ -315,7 +365,6 @@ class DeliveryEngine:
             self._report(unanswered(request, FailureReason.UNKNOWN, error, aborted=True))
 
     def _close(self) -> None:
-        """Give everything back. libcurl waits here for names that are still being resolved, which may take seconds."""
         self._pool.clear()
         self._multi.close()
         self._epoll.close()
