@@ -56,7 +56,7 @@ def _redact_received(received: Received, secrets: Iterable[str], patterns: list[
     headers = {_header(name, patterns): _header(value, patterns) for name, value in received.headers.items()}
     if received.body_truncated:
         body = _without_cut_end(body, secrets)
-    return dataclasses.replace(received, headers=headers, body=body)
+    return received._replace(headers=headers, body=body)
 
 
 def _without_cut_end(body: bytes, secrets: Iterable[str]) -> bytes:

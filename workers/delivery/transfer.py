@@ -11,9 +11,10 @@ import certifi
 import pycurl
 
 from jobs.egress import EgressPolicy, Refusal, Target
+from runs.attempts import Received
 from runs.failures import FailureReason
 from workers.delivery.connections import Connections
-from workers.delivery.contract import DEFAULT_TLS, DeliveryRequest, DeliveryResult, Response, Timings
+from workers.delivery.contract import DEFAULT_TLS, DeliveryRequest, DeliveryResult, Timings
 from workers.delivery.guard import blocked
 from workers.delivery.outcome import E_TOO_LARGE, Outcome, by_code, by_status
 from workers.delivery.resolver import Addresses
@@ -277,10 +278,10 @@ class Transfer:
             self.dialled,
         )
 
-    def _response(self, head: Head, *, complete: bool) -> Response:
+    def _response(self, head: Head, *, complete: bool) -> Received:
         body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         truncated = not complete or self._body_bytes > KEPT_BODY_BYTES
-        return Response(
+        return Received(
             head.status_code, head.headers, body[:KEPT_BODY_BYTES], self._body_bytes, truncated, head.http_version
         )
 
