@@ -7,12 +7,10 @@ epoll, and what the network does never raises: it becomes a `DeliveryResult`.
 
 import logging
 import os
-import select
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from functools import lru_cache, partial
 
 import pycurl
@@ -24,30 +22,16 @@ from workers.delivery.contract import Crowded, DeliveryRequest, DeliveryResult, 
 from workers.delivery.fairness import PATIENCE_SECONDS, Lane, Lanes
 from workers.delivery.guard import judge
 from workers.delivery.outcome import timed_out, unresolved
+from workers.delivery.readiness import Readiness
 from workers.delivery.resolver import Addresses, Resolver
 from workers.delivery.transfer import Transfer, unanswered
 from workers.delivery.wire import InvalidRequest
 
 logger = logging.getLogger(__name__)
 
-#: Exchanges started, and sockets served, before the loop looks at the other: neither starves the other.
+#: Exchanges started before the loop looks at those under way: neither starves the other.
 STARTS_PER_TURN = 100
-EVENTS_PER_TURN = 500
 IDLE_SECONDS = 5.0
-
-_INTEREST = {
-    pycurl.POLL_IN: select.EPOLLIN,
-    pycurl.POLL_OUT: select.EPOLLOUT,
-    pycurl.POLL_INOUT: select.EPOLLIN | select.EPOLLOUT,
-}
-
-#: epoll's event bits, as a number below 32, in libcurl's terms.
-_HAPPENED = [
-    (pycurl.CSELECT_IN if bits & select.EPOLLIN else 0)
-    | (pycurl.CSELECT_OUT if bits & select.EPOLLOUT else 0)
-    | (pycurl.CSELECT_ERR if bits & (select.EPOLLERR | select.EPOLLHUP) else 0)
-    for bits in range(32)
-]
 
 
 class EngineStopped(RuntimeError):  # noqa: N818 - a state, not a fault
@@ -86,17 +70,16 @@ class DeliveryEngine:
         # The rest is the engine thread's alone.
         self._lanes = Lanes(per_host=max_per_host or max_in_flight, per_workspace=max_per_workspace or max_in_flight)
         self._active: dict[Transfer, Lane] = {}
-        self._make_transfer = partial(Transfer, policy, Connections(), user_agent)
+        self._readiness = Readiness()
+        self._make_transfer = partial(Transfer, policy, Connections(), user_agent, self._readiness.opened)
         self._pool: list[Transfer] = []
         self._resolver: Resolver[Transfer] = Resolver(self._wake)
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._epoll = select.epoll()
-        self._epoll.register(self._wake_fd, select.EPOLLIN)
-        self._interest: dict[int, int] = {}
+        self._readiness.add(self._wake_fd)
         self._call_at: float | None = None
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_MAXCONNECTS, max_in_flight)
-        self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._on_socket)
+        self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._readiness.want)
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._on_timer)
         self._thread = threading.Thread(target=self._run, name="delivery-engine", daemon=True)
 
@@ -196,11 +179,11 @@ class DeliveryEngine:
     def _turn(self) -> None:
         self._take_in()
         self._start_queued()
-        for fd, happened in self._epoll.poll(self._wait_seconds(), EVENTS_PER_TURN):
+        for fd, happened in self._readiness.wait(self._wait_seconds()):
             if fd == self._wake_fd:
                 os.eventfd_read(fd)
-            elif fd in self._interest:  # else closed by an earlier event of this same turn
-                self._multi.socket_action(fd, _HAPPENED[happened & 31])
+            else:
+                self._multi.socket_action(fd, happened)
         if self._resolver.busy:
             self._take_answers()
         if self._call_at is not None and time.monotonic() >= self._call_at:
@@ -367,23 +350,8 @@ class DeliveryEngine:
     def _close(self) -> None:
         self._pool.clear()
         self._multi.close()
-        self._epoll.close()
-
-    # -- libcurl's callbacks
-    # --------------------------------------------------------------------------------------------
-
-    def _on_socket(self, what: int, fd: int, _multi: object, _assigned: object) -> None:
-        known = self._interest
-        if what == pycurl.POLL_REMOVE:
-            if known.pop(fd, None) is not None:
-                with suppress(OSError):  # closed already, and so gone from epoll
-                    self._epoll.unregister(fd)
-        elif fd not in known:
-            self._epoll.register(fd, _INTEREST[what])
-            known[fd] = what
-        elif known[fd] != what:
-            self._epoll.modify(fd, _INTEREST[what])
-            known[fd] = what
+        self._readiness.close()
 
     def _on_timer(self, milliseconds: int) -> None:
+        """libcurl's timer callback."""
         self._call_at = time.monotonic() + milliseconds / 1000 if milliseconds >= 0 else None

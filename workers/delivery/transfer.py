@@ -6,6 +6,7 @@ sets only what differs. Callbacks cost a hand-over of the interpreter lock each;
 
 import socket
 import time
+from collections.abc import Callable
 
 import certifi
 import pycurl
@@ -39,9 +40,12 @@ _BODILESS = frozenset({"GET", "DELETE", "OPTIONS"})
 class Transfer:
     """A reusable easy handle with what the current exchange has brought so far."""
 
-    def __init__(self, policy: EgressPolicy, connections: Connections, user_agent: str) -> None:
+    def __init__(
+        self, policy: EgressPolicy, connections: Connections, user_agent: str, on_opened: Callable[[int], None]
+    ) -> None:
         self._policy = policy
         self._connections = connections
+        self._tell_opened = on_opened
         self._file_numbers: list[int] = []
         self._lines: list[bytes] = []
         self._chunks: list[bytes] = []
@@ -189,6 +193,7 @@ class Transfer:
 
     def _on_opened(self, file_number: int, _purpose: int) -> int:
         """Learn the number of the socket that libcurl will use: its own copy of the one that `_on_dial` gave it."""
+        self._tell_opened(file_number)
         self._file_numbers.append(file_number)
         return int(pycurl.SOCKOPT_OK)
 
