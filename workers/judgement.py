@@ -4,13 +4,13 @@ import datetime
 import random
 
 from jobs.assertions import failed_assertion
-from runs.attempts import IN_FLIGHT_CANCELED, Ending, FinishedAttempt, Phases, Received
+from runs.attempts import IN_FLIGHT_CANCELED, Ending, FinishedAttempt, Phases
 from runs.failures import FailureReason
 from runs.redaction import redact_attempt
 from runs.retry import SUCCEEDED, Canceled, Verdict, verdict
 from runs.retry_after import retry_after_ms
 from workers.claim import Claimed
-from workers.delivery.contract import DeliveryResult, Response
+from workers.delivery.contract import DeliveryResult
 
 
 def judge(claimed: Claimed, result: DeliveryResult, *, worker: str, chance: random.Random) -> FinishedAttempt:
@@ -28,7 +28,7 @@ def judge(claimed: Claimed, result: DeliveryResult, *, worker: str, chance: rand
     finished = FinishedAttempt(
         attempt=claimed.attempt,
         sent=claimed.sent,
-        received=_received(response) if response else None,
+        received=response,
         remote_ip=result.remote_ip,
         phases=Phases(
             queue_ms, timings.dns_ms, timings.connect_ms, timings.tls_ms, timings.first_byte_ms, timings.total_ms
@@ -84,14 +84,3 @@ def _outcome(claimed: Claimed, result: DeliveryResult) -> tuple[FailureReason | 
         if failed is not None:
             return FailureReason.ASSERTION_FAILED, failed
     return result.failure_reason, result.error or ""
-
-
-def _received(response: Response) -> Received:
-    return Received(
-        response.status_code,
-        response.headers,
-        response.body,
-        response.body_bytes,
-        response.body_truncated,
-        response.http_version,
-    )
