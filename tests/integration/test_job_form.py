@@ -192,6 +192,21 @@ def test_what_has_no_field_is_kept(member: Client, make_job: MakeJob) -> None:
     assert config_of(job)["retention"] == {"keep_last": 7, "keep_days": 30}
 
 
+def test_a_rule_besides_a_policy_is_told_to_be_in_vain(
+    member: Client, make_job: MakeJob, workspace: Workspace
+) -> None:  # fmt: skip
+    api = caller(workspace)
+    api.ask("POST", "/retry-policies/", {"slug": "patient", "name": "Patient", "max_attempts": 8}, expect=201)
+    job = make_job(request=CALL, retry={"max_attempts": 5}).job
+    answer = save(member, job, policy="patient", max_attempts="6", on_timeout=None)
+    assert sorted(answer.context["form"].errors) == ["max_attempts", "on_timeout"]
+    assert save(member, job, policy="patient").status_code == 302
+    assert config_of(job)["retry"]["max_attempts"] == 8
+    assert list(save(member, job, max_attempts="9").context["form"].errors) == ["max_attempts"]
+    assert save(member, job, policy="", max_attempts="9").status_code == 302
+    assert (config_of(job)["retry"]["policy"], config_of(job)["retry"]["max_attempts"]) == (None, 9)
+
+
 # -- assertions ------------------------------------------------------------------------------------------------------
 
 
