@@ -232,9 +232,13 @@ class Claimer:
             prepared = PreparedRequest.of(call, user_agent=self._user_agent)
         firing = Firing(attempt.execution_id, version.slug, attempt.number, scheduled_for)
         signature = self._keyring.sign(
-            attempt.workspace_id, execution_id=attempt.execution_id, body=call.body, at=claimed_at
+            attempt.workspace_id,
+            execution_id=attempt.execution_id,
+            body=call.body,
+            at=claimed_at,
+            monotonic=claimed_monotonic,
         )
-        sent = prepared.sent_for(firing).with_headers(redact_headers(signature))
+        sent = prepared.sent_for(firing).with_headers(redact_headers(signature.headers))
         return Claimed(
             attempt=attempt,
             request=DeliveryRequest(
@@ -244,11 +248,12 @@ class Claimer:
                 workspace_id=UUID(attempt.workspace_id),
                 method=call.method,
                 url=call.url,
-                headers=prepared.headers_for(firing) + signature,
+                headers=prepared.headers_for(firing) + signature.headers,
                 body=call.body,
                 timeout_seconds=call.timeout_seconds,
                 tls=version.tls,
                 success_statuses=version.definition.success_statuses,
+                signature=signature,
             ),
             sent=redact_sent(sent, rendered.secrets) if rendered and rendered.secrets else sent,
             definition=version.definition,

@@ -4,9 +4,16 @@ import datetime
 import random
 
 from jobs.assertions import failed_assertion
-from runs.attempts import IN_FLIGHT_CANCELED, Ending, FinishedAttempt, Phases, Received
+from runs.attempts import (
+    IN_FLIGHT_CANCELED,
+    Ending,
+    FinishedAttempt,
+    Phases,
+    Received,
+    Sent,
+)
 from runs.failures import FailureReason
-from runs.redaction import redact_attempt
+from runs.redaction import redact_attempt, redact_headers
 from runs.retry import Canceled, Verdict, verdict
 from runs.retry_after import retry_after_ms
 from workers.claim import Claimed
@@ -27,7 +34,7 @@ def judge(claimed: Claimed, result: DeliveryResult, *, worker: str, chance: rand
     reason, error = _outcome(claimed, result)
     finished = FinishedAttempt(
         attempt=claimed.attempt,
-        sent=claimed.sent,
+        sent=_sent(claimed, result),
         received=_received(response) if response else None,
         remote_ip=result.remote_ip,
         phases=Phases(
@@ -43,6 +50,14 @@ def judge(claimed: Claimed, result: DeliveryResult, *, worker: str, chance: rand
         worker=worker,
     )
     return redact_attempt(finished, claimed.secrets) if claimed.secrets else finished
+
+
+def _sent(claimed: Claimed, result: DeliveryResult) -> Sent:
+    """The request as history keeps it, with the signature that went out."""
+    signature = result.request.signature
+    if signature is None or signature is claimed.request.signature:
+        return claimed.sent
+    return claimed.sent.with_headers(redact_headers(signature.headers))
 
 
 def _verdict(
