@@ -6,6 +6,7 @@ import random
 from jobs.assertions import failed_assertion
 from runs.attempts import (
     IN_FLIGHT_CANCELED,
+    UNSENT_CANCELED,
     Ending,
     FinishedAttempt,
     Phases,
@@ -68,7 +69,7 @@ def _verdict(
     chance: random.Random,
 ) -> Verdict:
     if result.aborted:
-        return Canceled()
+        return Canceled(sent=result.sent)
     response = result.response
     return verdict(
         claimed.definition.retry,
@@ -83,7 +84,7 @@ def _verdict(
 def _outcome(claimed: Claimed, result: DeliveryResult) -> tuple[FailureReason | None, str]:
     """Why the attempt failed, if it did. What the job asserts is asked only of an answer whose status is a success."""
     if result.aborted:
-        return None, IN_FLIGHT_CANCELED if result.sent else "Canceled before the request was sent."
+        return None, IN_FLIGHT_CANCELED if result.sent else UNSENT_CANCELED
     assertions, response = claimed.definition.assertions, result.response
     if result.succeeded and response is not None and assertions:
         failed = failed_assertion(
