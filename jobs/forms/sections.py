@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 #: Fields as wide as their section.
-WIDE = frozenset({"description", "policy", "ca_cert"})
+WIDE = frozenset({"description", "policy", "ca_cert", "except_statuses"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +38,9 @@ SECTIONS = (
         "retry",
         "When it fails",
         (
-            "policy", "max_attempts", "on_statuses", "backoff", "delay_ms", "delays_ms", "on_timeout",
+            "policy", "max_attempts", "on_statuses", "backoff", "delay_ms", "delays_ms", "max_delay_ms", "on_timeout",
             "on_connection_error",
         ),
-        ("max_delay_ms", "except_statuses", "on_assertion", "on_worker_lost", "jitter", "honor_retry_after"),
+        ("except_statuses", "on_assertion", "on_worker_lost", "jitter", "honor_retry_after"),
     ),
 )  # fmt: skip
