@@ -12,6 +12,8 @@ from runs.retry import Verdict
 
 #: What a run says that was canceled in flight.
 IN_FLIGHT_CANCELED = "Canceled in flight; the request may have arrived."
+#: What it says once its worker has told that there was nothing in flight yet.
+UNSENT_CANCELED = "Canceled before the request was sent."
 
 
 class Attempt(NamedTuple):

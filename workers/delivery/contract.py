@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from runs.attempts import Received
 from runs.failures import FailureReason
+from workers.delivery.signing import Signature
 
 
 class TlsOptions(NamedTuple):
@@ -27,7 +28,8 @@ class DeliveryRequest(NamedTuple):
 
     `headers` is all that is sent besides Host, Content-Length, Accept-Encoding and (unless given) User-Agent, which are
     the engine's. `attempt` counts from 1. `timeout_seconds` is one deadline from the first step, resolving the name, to
-    the last byte of the answer. `success_statuses` holds codes ("204") and classes ("2xx").
+    the last byte of the answer. `success_statuses` holds codes ("204") and classes ("2xx"). The headers of `signature`
+    stand among `headers`.
     What may hold a secret is in no repr.
     """
 
@@ -42,6 +44,17 @@ class DeliveryRequest(NamedTuple):
     timeout_seconds: float = 30.0
     tls: TlsOptions = DEFAULT_TLS
     success_statuses: tuple[str, ...] = ("2xx",)
+    signature: Signature | None = None
+
+    def signed_for(self, monotonic: float) -> "DeliveryRequest":
+        """The request as it goes out at `monotonic`: signed again if it had to wait."""
+        if self.signature is None:
+            return self
+        renewed = self.signature.renewed(self.body, monotonic=monotonic)
+        if renewed is self.signature:
+            return self
+        others = tuple(header for header in self.headers if header not in self.signature.headers)
+        return self._replace(headers=others + renewed.headers, signature=renewed)
 
     def __repr__(self) -> str:
         return f"DeliveryRequest({self.execution_id!r}, attempt={self.attempt}, method={self.method!r})"

@@ -218,7 +218,7 @@ class DeliveryEngine:
             if taken is None:
                 break
             lane, waiting = taken
-            self._begin(waiting.request, waiting.target, lane)
+            self._begin(waiting.request.signed_for(time.monotonic()), waiting.target, lane)
             started += 1
         if started:
             self._call_libcurl()
