@@ -34,6 +34,7 @@ SLOW_PART = 0.05
 MIXED_SLOW_MS = 10_000
 BESIDE_SLOW_MS, BESIDE_SLOW_COUNT = 20_000, 500
 STREAM_SECONDS, STREAM_PER_SECOND, STREAM_BATCH_SECONDS = 12.0, 200, 0.05
+WARM_UP = 500
 IN_FLIGHT, IN_FLIGHT_MS = 1000, 15_000
 _AHEAD = datetime.timedelta(seconds=6)
 
@@ -75,6 +76,12 @@ def beside(targets: Targets, *, slow: bool, runs: int) -> Percentiles:  # noqa: 
     stage.clear()
     fast_job, slow_job = _jobs(targets, slow_ms=BESIDE_SLOW_MS)
     with stage.worker():
+        enqueue(
+            stage.pending(
+                stage.job(url=f"http://127.0.0.1:{targets.fast}/", slug=f"warm-{time.monotonic_ns()}"), WARM_UP
+            )
+        )
+        stage.await_finished(WARM_UP, seconds=60)
         if slow:
             _in_flight(targets, slow_job, BESIDE_SLOW_COUNT)
         began, sent = time.monotonic(), 0
@@ -84,7 +91,7 @@ def beside(targets: Targets, *, slow: bool, runs: int) -> Percentiles:  # noqa: 
                 enqueue(stage.pending(fast_job, wanted))
                 sent += wanted
             time.sleep(STREAM_BATCH_SECONDS)
-        stage.await_finished(sent + (BESIDE_SLOW_COUNT if slow else 0), seconds=120)
+        stage.await_finished(WARM_UP + sent + (BESIDE_SLOW_COUNT if slow else 0), seconds=120)
     return _percentiles("run.finished_at - execution.created_at", fast_job)
 
 
