@@ -30,7 +30,8 @@ def rebound(monkeypatch: pytest.MonkeyPatch, policy: EgressPolicy, port: int, di
             self.setopt(pycurl.RESOLVE, [f"{NAME}:{port}:{','.join(dialled)}"])
 
     def getaddrinfo(host: Any, *rest: Any, **options: Any) -> list[Any]:
-        return [found for ip in (dialled if host == NAME else [host]) for found in real(ip, *rest, **options)]
+        places = dialled if host in {NAME, NAME.encode()} else [host]
+        return [found for place in places for found in real(place, *rest, **options)]
 
     monkeypatch.setattr(pycurl, "Curl", Knowing)
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
