@@ -36,7 +36,7 @@ BESIDE_SLOW_MS, BESIDE_SLOW_COUNT = 20_000, 500
 STREAM_SECONDS, STREAM_PER_SECOND, STREAM_BATCH_SECONDS = 12.0, 200, 0.05
 WARM_UP = 500
 IN_FLIGHT, IN_FLIGHT_MS = 1000, 15_000
-_AHEAD = datetime.timedelta(seconds=6)
+_AHEAD = datetime.timedelta(seconds=8)
 
 Percentiles = tuple[float, float]
 

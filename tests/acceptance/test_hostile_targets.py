@@ -153,7 +153,7 @@ def aftermath(template_database: str, tmp_path_factory: pytest.TempPathFactory) 
         for case in CASES:
             house.make_job(case.slug, request=target.request(case), retry={"max_attempts": 1})
         for number in range(STEADY_JOBS):
-            wanted = {"url": f"{receiver.url}/", "method": "GET", "timeout_seconds": TIMEOUT_SECONDS}
+            wanted = {"url": f"{receiver.url}/", "method": "GET"}
             house.make_job(f"steady-{number}", schedule={"every_seconds": 1}, request=wanted)
         house.start("beat")
         house.start("worker")
