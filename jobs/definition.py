@@ -4,11 +4,22 @@
 """
 
 import datetime
+import enum
 from dataclasses import dataclass, field
 from typing import Any
 
 from jobs.assertions import Assertion, compile_assertions
+from jobs.misfire import Misfire
 from jobs.schedule import Bounded, Schedule, parse_schedule
+
+
+class Overlap(enum.StrEnum):
+    """What becomes of an occurrence that is due while an execution of the same job is still going."""
+
+    ALLOW = "allow"
+    SKIP = "skip"
+    QUEUE = "queue"
+    CANCEL_RUNNING = "cancel_running"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +105,11 @@ class Timetable:
     """What the clock needs to know of a job. `schedule` is None for a manual job."""
 
     schedule: Schedule | None
+    misfire: Misfire
     misfire_grace: datetime.timedelta
-    concurrency: int | None = None
+    overlap: Overlap
+    jitter_seconds: int
+    concurrency: int | None
 
     @classmethod
     def of(cls, config: dict[str, Any], *, anchor: datetime.datetime) -> "Timetable":
@@ -106,8 +120,14 @@ class Timetable:
         )
         if schedule is not None and (starts_at or ends_at):
             schedule = Bounded(schedule, starts_at, ends_at)
-        grace = datetime.timedelta(seconds=config["misfire_grace_seconds"])
-        return cls(schedule, grace, config["concurrency"])
+        return cls(
+            schedule=schedule,
+            misfire=Misfire(config["misfire"]),
+            misfire_grace=datetime.timedelta(seconds=config["misfire_grace_seconds"]),
+            overlap=Overlap(config["overlap"]),
+            jitter_seconds=config["jitter_seconds"],
+            concurrency=config["concurrency"],
+        )
 
 
 def _interval_anchor(starts_at: datetime.datetime | None, created_at: datetime.datetime) -> datetime.datetime:

@@ -48,6 +48,9 @@ class Schedule(Protocol):
     def next_after(self, instant: datetime.datetime) -> datetime.datetime | None:
         """The first occurrence later than `instant`, in UTC; None when there is none."""
 
+    def drops(self, occurrence: datetime.datetime) -> bool:
+        """Whether daylight saving time swallows the occurrence planned at this instant."""
+
     def stretch(self, after: datetime.datetime, until: datetime.datetime) -> "Stretch | None":
         """The occurrences later than `after` and no later than `until`, counted; None when there are none."""
 
@@ -68,6 +71,9 @@ class _Walked:
 
     def next_after(self, instant: datetime.datetime) -> datetime.datetime | None:
         raise NotImplementedError
+
+    def drops(self, occurrence: datetime.datetime) -> bool:  # noqa: ARG002
+        return False
 
     def stretch(self, after: datetime.datetime, until: datetime.datetime) -> Stretch | None:
         first = last = self.next_after(after)
@@ -133,6 +139,9 @@ class Interval:
                 return f"Every {unit}" if count == 1 else f"Every {count} {unit}s"
         return "Every second" if self.seconds == 1 else f"Every {self.seconds} seconds"
 
+    def drops(self, occurrence: datetime.datetime) -> bool:  # noqa: ARG002
+        return False
+
     def next_after(self, instant: datetime.datetime) -> datetime.datetime | None:
         step = datetime.timedelta(seconds=self.seconds)
         passed = (instant - self.anchor) // step
@@ -185,6 +194,9 @@ class Bounded:
     @property
     def description(self) -> str:
         return self.inner.description
+
+    def drops(self, occurrence: datetime.datetime) -> bool:
+        return self.inner.drops(occurrence)
 
     def next_after(self, instant: datetime.datetime) -> datetime.datetime | None:
         if self.starts_at is not None and instant < self.starts_at:

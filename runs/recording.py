@@ -6,10 +6,12 @@ Works on any psycopg2 cursor inside a transaction: the workers' own connections,
 import base64
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from jobs.definition import Overlap
 from runs.attempts import Ending, FinishedAttempt
+from runs.overlap import lock_environments, release_queued
 from runs.retry import Canceled, GiveUp, RetryIn, Succeeded
 from runs.states import ExecutionStatus, RunStatus
 
@@ -35,7 +37,7 @@ _MOVE_EXECUTIONS = """
            AS moved (id, lease_owner, attempts, status, finished_at, delay_ms, failure_reason, error)
      WHERE execution.id = moved.id AND execution.status = 'running'
        AND execution.lease_owner = moved.lease_owner AND execution.attempts = moved.attempts
- RETURNING execution.id::text
+ RETURNING execution.id::text, execution.overlap
 """
 # Only rows that change are locked, and always in the order of their ids, so that two recorders can't deadlock.
 _MOVE_STREAKS = """
@@ -71,14 +73,29 @@ def record(cursor: Any, finished: Sequence[FinishedAttempt]) -> set[str]:
     held = [item for item in finished if item.attempt.execution_id in moved]
     if held:
         cursor.copy_expert(_COPY_RUNS, io.StringIO("".join(map(_copy_line, held))))
+        queues = _queues_that_may_go_on(held, moved)
+        if queues:
+            lock_environments(cursor, {item.attempt.job_environment_id for item in held})
         _move_streaks(cursor, held)
-    return moved
+        if queues:
+            release_queued(cursor, queues)
+    return set(moved)
 
 
-def _move_executions(cursor: Any, finished: Sequence[FinishedAttempt]) -> set[str]:
+def _queues_that_may_go_on(held: Iterable[FinishedAttempt], moved: Mapping[str, str]) -> set[str]:
+    """The job-environments where an execution ended that another may have waited for."""
+    return {
+        item.attempt.job_environment_id
+        for item in held
+        if moved[item.attempt.execution_id] == Overlap.QUEUE and not isinstance(item.ending.verdict, RetryIn)
+    }
+
+
+def _move_executions(cursor: Any, finished: Sequence[FinishedAttempt]) -> dict[str, str]:
+    """The executions that moved, with their overlap policies."""
     rows = [_transition(item) for item in sorted(finished, key=lambda item: item.attempt.execution_id)]
     cursor.execute(_MOVE_EXECUTIONS, [list(column) for column in zip(*rows, strict=True)])
-    return {row[0] for row in cursor.fetchall()}
+    return dict(cursor.fetchall())
 
 
 def _transition(item: FinishedAttempt) -> tuple[Any, ...]:

@@ -7,9 +7,11 @@ import pytest
 from django.db import connection, transaction
 
 from jobs.models import JobEnvironment
-from runs import firing, services
-from runs.firing import fire_due, glance, requeue_due, requeue_lost
+from runs import services
+from runs.firing import fire_due
+from runs.glance import glance
 from runs.models import Execution
+from runs.requeueing import RESEND_AFTER, requeue_due, requeue_lost
 from tests.conftest import EPOCH, MakeJob
 
 SECOND = datetime.timedelta(seconds=1)
@@ -121,8 +123,8 @@ def test_a_delayed_execution_is_sent_when_it_is_due_and_only_once(make_job: Make
 
 def test_an_id_that_nobody_claimed_is_sent_again_after_a_while(make_job: MakeJob):
     execution = services.run_now(job_environment=make_job(), now=EPOCH)
-    assert requeue_lost(EPOCH + firing.RESEND_AFTER) == []
-    late = EPOCH + firing.RESEND_AFTER + SECOND
+    assert requeue_lost(EPOCH + RESEND_AFTER) == []
+    late = EPOCH + RESEND_AFTER + SECOND
     assert requeue_lost(late) == [execution.pk]
     assert requeue_lost(late) == []
 
@@ -130,7 +132,6 @@ def test_an_id_that_nobody_claimed_is_sent_again_after_a_while(make_job: MakeJob
 @pytest.mark.parametrize(
     ("query", "index"),
     [
-        (lambda: JobEnvironment.objects.due(EPOCH)[:1000], "job_environment_due"),
         (lambda: Execution.objects.due_unsent(EPOCH)[:1000], "execution_unsent"),
         (lambda: Execution.objects.due_unclaimed(EPOCH, sent_before=EPOCH)[:1000], "execution_live"),
     ],
