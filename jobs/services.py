@@ -15,7 +15,7 @@ from jobs.retry_policies import adopted_policy, resolved
 from jobs.schedule import Once
 
 #: The parts of a definition that decide when a job fires. A change of another part leaves `next_fire_at` alone.
-TIMING = ("schedule", "timezone", "starts_at", "ends_at")
+TIMING = ("schedule", "timezone", "dst_gap", "dst_fold", "starts_at", "ends_at")
 #: Words that paths below /jobs/ need for themselves.
 RESERVED_SLUGS = frozenset({"export", "import"})
 

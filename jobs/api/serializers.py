@@ -21,8 +21,9 @@ from jobs.api.definition import (
 )
 from jobs.api.fields import NullOnly, ScheduleSpelling, only
 from jobs.api.shown import CONFIG_FIELDS, shown_job, shown_state
-from jobs.api.timing import check_timing, spelled_schedule
+from jobs.api.timing import DstFold, DstGap, check_timing
 from jobs.models import Job, JobEnvironment, ScheduleType
+from jobs.schedule import settled_schedule
 from jobs.services import RESERVED_SLUGS, EnvironmentChange, save_job
 from scheduler_project.api.fields import Choice, Flag, Instant, Text, Whole, instant_text
 from scheduler_project.api.strict import StrictSerializer
@@ -85,8 +86,8 @@ class JobSerializer(StrictSerializer):
     starts_at = Instant(allow_null=True, default=None)
     ends_at = Instant(allow_null=True, default=None)
     jitter_seconds = Whole(default=0, validators=[only(0)])
-    dst_gap = Choice(choices=("shift", "skip"), default="shift", validators=[only("shift")])
-    dst_fold = Choice(choices=("first", "both"), default="first", validators=[only("first")])
+    dst_gap = DstGap()
+    dst_fold = DstFold()
     overlap = Choice(choices=("allow", "skip", "queue", "cancel_running"), default="allow", validators=[only("allow")])
     misfire = Choice(choices=("fire_once", "fire_all", "skip"), default="fire_once", validators=[only("fire_once")])
     misfire_grace_seconds = Whole(default=3600, min_value=0, max_value=MAX_GRACE_SECONDS)
@@ -189,7 +190,7 @@ class JobSerializer(StrictSerializer):
         now = self.context["now"]
         for field in ("starts_at", "ends_at"):
             attrs[field] = attrs[field] and instant_text(attrs[field])
-        attrs["schedule"] = spelled_schedule(attrs["schedule"], now)
+        attrs["schedule"] = settled_schedule(attrs["schedule"], now)
         anchor = self.instance.created_at if isinstance(self.instance, Job) else now
         check_timing(attrs, before=self._stored(), anchor=anchor, now=now)
         return attrs

@@ -91,8 +91,6 @@ class TestMaking:
 LATER = {
     "kind": "command",
     "jitter_seconds": 5,
-    "dst_gap": "skip",
-    "dst_fold": "both",
     "overlap": "skip",
     "misfire": "fire_all",
     "callback_url": "http://receiver.test/",
@@ -175,6 +173,13 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     (job(environments={"nowhere": {}}), "environments.nowhere", "environment_unknown"),
     (job(environments={"production": {"overrides": {"a": 1}}}), "environments.production.overrides", "unsupported"),
     *((job(**{field: value}), field, "unsupported") for field, value in LATER.items()),
+    (job(dst_gap="jump"), "dst_gap", "invalid_choice"),
+    (job(dst_fold="second"), "dst_fold", "invalid_choice"),
+    (
+        job(schedule="30 2 * 3 0L", timezone="Europe/Berlin", dst_gap="skip", starts_at="2026-12-01T00:00:00Z"),
+        "schedule",
+        "invalid",
+    ),
 ]
 
 
