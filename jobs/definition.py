@@ -116,7 +116,12 @@ class Timetable:
         """`anchor` (the job's creation) is where intervals count from when the job has no start date."""
         starts_at, ends_at = _instant(config["starts_at"]), _instant(config["ends_at"])
         schedule = parse_schedule(
-            config["schedule"], timezone=config["timezone"], now=anchor, anchor=_interval_anchor(starts_at, anchor)
+            config["schedule"],
+            timezone=config["timezone"],
+            now=anchor,
+            anchor=starts_at or anchor.replace(microsecond=0),
+            dst_gap=config["dst_gap"],
+            dst_fold=config["dst_fold"],
         )
         if schedule is not None and (starts_at or ends_at):
             schedule = Bounded(schedule, starts_at, ends_at)
@@ -128,10 +133,6 @@ class Timetable:
             jitter_seconds=config["jitter_seconds"],
             concurrency=config["concurrency"],
         )
-
-
-def _interval_anchor(starts_at: datetime.datetime | None, created_at: datetime.datetime) -> datetime.datetime:
-    return (starts_at or created_at).replace(microsecond=0)
 
 
 def _instant(text: str | None) -> datetime.datetime | None:

@@ -74,8 +74,14 @@ def _planned(now: datetime.datetime, limit: int) -> list[_Settled]:
 
 def _place(period: SchedulePeriod, timetable: Timetable) -> Place:
     row = period.job_environment
-    ids = (row.pk, row.workspace_id, row.job_id, row.environment_id, period.job_version_id)
-    return Place(*map(str, ids), timetable)
+    return Place(
+        job_environment_id=str(row.pk),
+        workspace_id=str(row.workspace_id),
+        job_id=str(row.job_id),
+        environment_id=str(row.environment_id),
+        job_version_id=str(period.job_version_id),
+        timetable=timetable,
+    )
 
 
 def _settled(period: SchedulePeriod, place: Place, now: datetime.datetime) -> _Settled:

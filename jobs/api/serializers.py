@@ -21,11 +21,12 @@ from jobs.api.definition import (
 )
 from jobs.api.fields import NullOnly, ScheduleSpelling, only
 from jobs.api.shown import CONFIG_FIELDS, shown_job, shown_state
-from jobs.api.timing import check_timing, spelled_schedule
+from jobs.api.timing import DstFold, DstGap, check_timing
 from jobs.definition import Overlap
 from jobs.jitter import MAX_JITTER_SECONDS
 from jobs.misfire import Misfire
 from jobs.models import Job, JobEnvironment, ScheduleType
+from jobs.schedule import settled_schedule
 from jobs.services import RESERVED_SLUGS, EnvironmentChange, save_job
 from scheduler_project.api.fields import Choice, Flag, Instant, Text, Whole, instant_text
 from scheduler_project.api.strict import StrictSerializer
@@ -93,8 +94,8 @@ class JobSerializer(StrictSerializer):
         max_value=MAX_JITTER_SECONDS,
         help_text="Each occurrence starts up to so many seconds later, always the same for one occurrence.",
     )
-    dst_gap = Choice(choices=("shift", "skip"), default="shift", validators=[only("shift")])
-    dst_fold = Choice(choices=("first", "both"), default="first", validators=[only("first")])
+    dst_gap = DstGap()
+    dst_fold = DstFold()
     overlap = Choice(
         choices=[policy.value for policy in Overlap],
         default=Overlap.ALLOW.value,
@@ -207,7 +208,7 @@ class JobSerializer(StrictSerializer):
         now = self.context["now"]
         for field in ("starts_at", "ends_at"):
             attrs[field] = attrs[field] and instant_text(attrs[field])
-        attrs["schedule"] = spelled_schedule(attrs["schedule"], now)
+        attrs["schedule"] = settled_schedule(attrs["schedule"], now)
         anchor = self.instance.created_at if isinstance(self.instance, Job) else now
         check_timing(attrs, before=self._stored(), anchor=anchor, now=now)
         return attrs

@@ -1,21 +1,36 @@
 """Checks when a job would fire, and says which field is wrong."""
 
 import datetime
-from typing import Any
+from typing import Any, get_args
 
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
 from jobs.definition import Timetable
-from jobs.schedule import Once, Schedule, ScheduleError, parse_timezone
+from jobs.schedule import Fold, Gap, Once, Schedule, ScheduleError, parse_timezone
 from jobs.services import TIMING
+from scheduler_project.api.fields import Choice
 
 
-def spelled_schedule(schedule: Any, now: datetime.datetime) -> Any:
-    """A schedule as it is stored: the word "now" is the instant it was said."""
-    if schedule != "now":
-        return schedule
-    precision = "microseconds" if now.microsecond % 1000 else "milliseconds"
-    return now.astimezone(datetime.UTC).isoformat(timespec=precision).replace("+00:00", "Z")
+class DstGap(Choice):
+    """What becomes of a time that the clock skips."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            choices=get_args(Gap),
+            default="shift",
+            help_text="Jobs on fixed times, on a day when the clock skips their time: fire right after, or not at all.",
+        )
+
+
+class DstFold(Choice):
+    """What becomes of a time that the clock repeats."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            choices=get_args(Fold),
+            default="first",
+            help_text="Jobs on fixed times, on a day when the clock repeats their time: fire once, or both times.",
+        )
 
 
 def check_timing(
@@ -52,7 +67,7 @@ def _parsed(config: dict[str, Any], anchor: datetime.datetime) -> Schedule | Non
 def _next(schedule: Schedule, now: datetime.datetime) -> datetime.datetime | None:
     if isinstance(schedule, Once):
         return schedule.at if schedule.at >= now else None
-    return schedule.next_after(now)
+    return schedule.next_firing_after(now)
 
 
 def _wrong(field: str, text: str) -> ValidationError:

@@ -62,10 +62,10 @@ def test_a_datetime_without_an_offset_is_wall_clock_time():
 @pytest.mark.parametrize(
     ("value", "told"),
     [
-        ("61 * * * *", "no cron expression"),
+        ("61 * * * *", "no usable cron expression"),
         ("* * * *", "five cron fields"),
         ("whenever", "five cron fields"),
-        ("0 0 31 2 *", "no cron expression"),
+        ("0 0 31 2 *", "no usable cron expression"),
         ("2026-02-30T00:00:00Z", "ISO 8601"),
         ({"every_seconds": 0}, "from 1 to"),
         ({"every_seconds": 1.5}, "whole number"),
