@@ -179,9 +179,12 @@ def resume(*, job_environments: list[JobEnvironment], now: datetime.datetime) ->
 
 
 def _change(row: JobEnvironment, *, now: datetime.datetime, completes: bool = False) -> None:
-    """Change the plan of a locked row, but not its version."""
+    """Change the plan of a locked row, but not its version. Where it is disabled, a pause changes nothing yet."""
     version = row.job.current_version
     assert version is not None
+    if not row.enabled and row.job.deleted_at is None:
+        row.save(update_fields=["paused_at", "paused_until", "pause_note"])
+        return
     change_plan(row, before=version, version=version, now=now, completes=completes)
 
 

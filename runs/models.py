@@ -1,5 +1,7 @@
 """What happened and what must happen next: executions (one per firing) and runs (one per attempt)."""
 
+import datetime
+
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce
@@ -166,6 +168,12 @@ class Execution(models.Model):
 
     def __str__(self) -> str:
         return str(self.id)
+
+    @property
+    def meant_at(self) -> datetime.datetime | None:
+        """When it was meant to start: its occurrence, and the jitter after it."""
+        jitter = datetime.timedelta(milliseconds=self.jitter_ms)
+        return None if self.scheduled_for is None else self.scheduled_for + jitter
 
     @property
     def is_terminal(self) -> bool:
