@@ -39,6 +39,12 @@ class Plan:
         found = self.schedule.next_after(max(instant, self.since)) if self.schedule else None
         return None if found is None or (self.until is not None and found > self.until) else found
 
+    def count(self, after: datetime.datetime, until: datetime.datetime) -> int:
+        """How many occurrences of this plan are later than `after` and no later than `until`."""
+        after, until = max(after, self.since), until if self.until is None else min(until, self.until)
+        found = self.schedule.stretch(after, until) if self.schedule and after < until else None
+        return found.count if found else 0
+
     def owes(self, occurrence: datetime.datetime) -> bool:
         return self.owed_after is not None and occurrence > self.owed_after
 
@@ -108,13 +114,12 @@ def compare(
 def _planned(
     plans: Iterable[Plan], start: datetime.datetime, end: datetime.datetime
 ) -> Iterator[tuple[datetime.datetime, Plan]]:
-    count = 0
+    plans = list(plans)
+    if sum(plan.count(start - _JUST_BEFORE, end - _JUST_BEFORE) for plan in plans) > MAX_PLANNED:
+        raise TooManyPlannedError
     for plan in plans:
         at = plan.next_after(start - _JUST_BEFORE)
         while at is not None and at < end:
-            count += 1
-            if count > MAX_PLANNED:
-                raise TooManyPlannedError
             yield at, plan
             at = plan.next_after(at)
 
