@@ -114,25 +114,31 @@ class Timetable:
     @classmethod
     def of(cls, config: dict[str, Any], *, anchor: datetime.datetime) -> "Timetable":
         """`anchor` (the job's creation) is where intervals count from when the job has no start date."""
-        starts_at, ends_at = _instant(config["starts_at"]), _instant(config["ends_at"])
-        schedule = parse_schedule(
-            config["schedule"],
-            timezone=config["timezone"],
-            now=anchor,
-            anchor=starts_at or anchor.replace(microsecond=0),
-            dst_gap=config["dst_gap"],
-            dst_fold=config["dst_fold"],
-        )
-        if schedule is not None and (starts_at or ends_at):
-            schedule = Bounded(schedule, starts_at, ends_at)
         return cls(
-            schedule=schedule,
+            schedule=planned_by(config, anchor=anchor),
             misfire=Misfire(config["misfire"]),
             misfire_grace=datetime.timedelta(seconds=config["misfire_grace_seconds"]),
             overlap=Overlap(config["overlap"]),
             jitter_seconds=config["jitter_seconds"],
             concurrency=config["concurrency"],
         )
+
+
+def planned_by(config: dict[str, Any], *, anchor: datetime.datetime) -> Schedule | None:
+    """The schedule that a definition's timing fields make together; None for a manual job.
+
+    `anchor` is where intervals count from when there is no start date. Raises ScheduleError.
+    """
+    starts_at, ends_at = _instant(config["starts_at"]), _instant(config["ends_at"])
+    schedule = parse_schedule(
+        config["schedule"],
+        timezone=config["timezone"],
+        now=anchor,
+        anchor=starts_at or anchor.replace(microsecond=0),
+        dst_gap=config["dst_gap"],
+        dst_fold=config["dst_fold"],
+    )
+    return Bounded(schedule, starts_at, ends_at) if schedule and (starts_at or ends_at) else schedule
 
 
 def _instant(text: str | None) -> datetime.datetime | None:

@@ -84,7 +84,7 @@ class JobSerializer(StrictSerializer):
         serializers.JSONField
     )(read_only=True)
     schedule_description = Text(read_only=True, allow_null=True)
-    schedule_type = serializers.ChoiceField(choices=ScheduleType.values, read_only=True)
+    schedule_type = serializers.ChoiceField(choices=ScheduleType.choices, read_only=True)
     timezone = Text(default="UTC", help_text="An IANA name.")
     starts_at = Instant(allow_null=True, default=None)
     ends_at = Instant(allow_null=True, default=None)

@@ -5,7 +5,7 @@ from typing import Any, get_args
 
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
-from jobs.definition import Timetable
+from jobs.definition import planned_by
 from jobs.schedule import Fold, Gap, Once, Schedule, ScheduleError, parse_timezone
 from jobs.services import TIMING
 from scheduler_project.api.fields import Choice
@@ -40,9 +40,7 @@ def check_timing(
 
     `before` is the definition so far: a one-off that has fired may be saved again as it is. Raises ValidationError.
     """
-    schedule = _parsed(config, anchor)
-    if config["starts_at"] and config["ends_at"] and config["starts_at"] >= config["ends_at"]:
-        raise _wrong("ends_at", "Should be later than starts_at.")
+    schedule = checked_schedule(config, anchor=anchor)
     if schedule is None or (before is not None and all(before[field] == config[field] for field in TIMING)):
         return
     if _next(schedule, now) is None:
@@ -51,17 +49,21 @@ def check_timing(
         raise _wrong("ends_at" if config["ends_at"] else "schedule", "With these dates the job would never fire.")
 
 
-def _parsed(config: dict[str, Any], anchor: datetime.datetime) -> Schedule | None:
+def checked_schedule(timing: dict[str, Any], *, anchor: datetime.datetime) -> Schedule | None:
+    """The schedule that the timing fields of a definition make, even one that won't fire any more.
+
+    Raises ValidationError, naming the field.
+    """
     try:
-        parse_timezone(config["timezone"])
+        parse_timezone(timing["timezone"])
     except ScheduleError as error:
         raise _wrong("timezone", str(error)) from error
+    if timing["starts_at"] and timing["ends_at"] and timing["starts_at"] >= timing["ends_at"]:
+        raise _wrong("ends_at", "Should be later than starts_at.")
     try:
-        return Timetable.of(config, anchor=anchor).schedule
+        return planned_by(timing, anchor=anchor)
     except ScheduleError as error:
         raise _wrong("schedule", str(error)) from error
-    except OverflowError as error:
-        raise _wrong("schedule", "This time is out of range.") from error
 
 
 def _next(schedule: Schedule, now: datetime.datetime) -> datetime.datetime | None:

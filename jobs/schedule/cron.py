@@ -71,7 +71,9 @@ class Cron:
     def drops(self, occurrence: datetime.datetime) -> bool:
         if self.gap != "skip" or not self.pattern.fixed or occurrence.microsecond:
             return False
-        second = max(seconds_of(occurrence), 0)
+        second = seconds_of(occurrence)
+        if not 0 <= second < END:
+            return False
         spell = spell_at(self.zone, second)
         return second == spell.start and self._swallowed(spell) and not self.pattern.includes(second + spell.offset)
 

@@ -23,6 +23,11 @@ PRESETS = {
     "@daily": "0 0 * * *",
     "@midnight": "0 0 * * *",
     "@hourly": "0 * * * *",
+    "yearly": "0 0 1 1 *",
+    "monthly": "0 0 1 * *",
+    "weekly": "0 0 * * 0",
+    "daily": "0 0 * * *",
+    "hourly": "0 * * * *",
 }
 
 
@@ -31,12 +36,14 @@ class Pattern:
     """Which wall times are meant. Two patterns with the same normal form, `text`, are the same.
 
     `fixed` says that the jobs are on fixed times, as Debian's cron has it: neither the minute nor the hour field starts
-    with `*`. Only those need rules for times that a clock skips or repeats.
+    with `*`. Only those need rules for times that a clock skips or repeats. `every_hour` ones do the same in each hour
+    of a day, so that such times make no difference to them.
     """
 
     text: str
     description: str = field(compare=False)
     fixed: bool = field(compare=False)
+    every_hour: bool = field(compare=False)
     times: Times = field(compare=False, repr=False)
     days: Days = field(compare=False, repr=False)
 
@@ -91,6 +98,7 @@ def cron_pattern(text: str) -> Pattern:
         text=" ".join(each.text for each in shown),
         description=describe_cron(parsed),
         fixed=not (minute.starred or hour.starred),
+        every_hour=hour.values == tuple(range(24)),
         times=EachOf(hour.values, minute.values, second.values),
         days=days,
     )
