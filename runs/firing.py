@@ -15,6 +15,7 @@ from accounts.ids import uuid7
 from jobs.definition import Timetable
 from jobs.misfire import FiringPlan, plan_firing
 from jobs.models import JobEnvironment, JobVersion
+from runs import tallies
 from runs.models import Execution
 from runs.states import ExecutionStatus, SkipReason, Trigger
 
@@ -49,8 +50,10 @@ def fire_due(now: datetime.datetime, *, limit: int = BATCH) -> Fired:
         executions = [execution for row, plan in plans for execution in _executions(row, plan, timetables, now)]
         made = Execution.objects.bulk_create(executions, ignore_conflicts=True)
         _advance(plans, now)
+        missed = sum(plan.missed.count for _, plan in plans if plan.missed)
+        with connection.cursor() as cursor:
+            tallies.add(cursor, tallies.of_skipped({SkipReason.MISSED.value: missed}))
     ids = [execution.pk for execution in made if execution.status == ExecutionStatus.PENDING]
-    missed = sum(plan.missed.count for _, plan in plans if plan.missed)
     return Fired(ids, missed, len(due))
 
 

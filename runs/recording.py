@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from runs import tallies
 from runs.attempts import Ending, FinishedAttempt, Received
 from runs.retry import Canceled, GiveUp, RetryIn, Succeeded
 from runs.states import ExecutionStatus, RunStatus
@@ -34,7 +35,8 @@ _MOVE_EXECUTIONS = """
            AS moved (id, lease_owner, attempts, status, finished_at, delay_ms, failure_reason, error)
      WHERE execution.id = moved.id AND execution.status = 'running'
        AND execution.lease_owner = moved.lease_owner AND execution.attempts = moved.attempts
- RETURNING execution.id::text
+ RETURNING execution.id::text,
+           CASE WHEN execution.trigger = 'schedule' THEN extract(epoch FROM execution.scheduled_for)::float8 END
 """
 # Only rows that change are locked, and always in the order of their ids, so that two recorders can't deadlock.
 _MOVE_STREAKS = """
@@ -71,13 +73,15 @@ def record(cursor: Any, finished: Sequence[FinishedAttempt]) -> set[str]:
     if held:
         cursor.copy_expert(_COPY_RUNS, io.StringIO("".join(map(_copy_line, held))))
         _move_streaks(cursor, held)
-    return moved
+        tallies.add(cursor, tallies.of_attempts(held, moved))
+    return set(moved)
 
 
-def _move_executions(cursor: Any, finished: Sequence[FinishedAttempt]) -> set[str]:
+def _move_executions(cursor: Any, finished: Sequence[FinishedAttempt]) -> dict[str, float | None]:
+    """The executions that moved, each with when it was planned to start, if a schedule planned it: epoch seconds."""
     rows = [_transition(item) for item in sorted(finished, key=lambda item: item.attempt.execution_id)]
     cursor.execute(_MOVE_EXECUTIONS, [list(column) for column in zip(*rows, strict=True)])
-    return {row[0] for row in cursor.fetchall()}
+    return dict(cursor.fetchall())
 
 
 def _transition(item: FinishedAttempt) -> tuple[Any, ...]:

@@ -4,10 +4,11 @@ import datetime
 import uuid
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from accounts.models import Workspace
 from jobs.models import JobEnvironment, JobVersion
+from runs import tallies
 from runs.errors import ExecutionNotCancelableError, JobGoneError, JobNotEnabledError
 from runs.models import Execution
 from runs.queue import abort_on_commit, enqueue_on_commit
@@ -77,6 +78,9 @@ def cancel(*, workspace: Workspace, execution_id: uuid.UUID, now: datetime.datet
         abort_on_commit(execution_id)
     elif not executions.cancel_idle(execution_id, now):
         raise ExecutionNotCancelableError(status)
+    else:
+        with connection.cursor() as cursor:
+            tallies.add(cursor, tallies.of_canceled())
     return executions.get(pk=execution_id)
 
 

@@ -1,5 +1,6 @@
 """Celery beat's scheduler: the clock for users' schedules, and django-celery-beat for the house's own chores."""
 
+import contextlib
 import time
 from typing import Any
 
@@ -8,6 +9,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django_celery_beat.schedulers import DatabaseScheduler
 
+from runs import heartbeats
 from scheduler_project import USER_AGENT
 from workers.clock import MAX_SLEEP_SECONDS, Clock
 from workers.election import ChoreElection
@@ -25,6 +27,8 @@ class FiringScheduler(DatabaseScheduler):
         self._clock = Clock(lease_seconds=settings.LEASE_SECONDS, user_agent=USER_AGENT)
         self._election = ChoreElection()
         self._chores_at = 0.0
+        self._process = heartbeats.Process.beat()
+        self._pulse_at = 0.0
 
     def tick(self, *_args: Any, **_kwargs: Any) -> float:
         """Do what is due. Returns the seconds to sleep until the next thing is, at most half a second.
@@ -33,7 +37,10 @@ class FiringScheduler(DatabaseScheduler):
         """
         try:
             self._tick_chores()
-            return self._clock.tick()
+            started = time.monotonic()
+            seconds = self._clock.tick()
+            self._tell(tick_seconds=time.monotonic() - started)
+            return seconds
         except (DatabaseError, InterfaceError) as error:
             log.warning("clock_database_unreachable", error=str(error).strip())
             self._clock.distrust_leases()
@@ -43,6 +50,8 @@ class FiringScheduler(DatabaseScheduler):
     def close(self) -> None:
         self._clock.stop()
         self._election.resign()
+        with contextlib.suppress(DatabaseError, InterfaceError), connection.cursor() as cursor:
+            heartbeats.leave(cursor, self._process)
         super().close()
 
     def _tick_chores(self) -> None:
@@ -51,3 +60,11 @@ class FiringScheduler(DatabaseScheduler):
         self._chores_at = time.monotonic() + CHORES_SECONDS
         if self._election.is_elected():
             super().tick()
+
+    def _tell(self, *, tick_seconds: float) -> None:
+        if time.monotonic() < self._pulse_at:
+            return
+        self._pulse_at = time.monotonic() + heartbeats.PULSE_SECONDS
+        news = heartbeats.Ticking(tick_ms=round(tick_seconds * 1000, 3), sends_chores=self._election.elected)
+        with connection.cursor() as cursor:
+            heartbeats.tell(cursor, self._process, news)
