@@ -9,6 +9,7 @@ from django.db import connection, transaction
 from accounts.models import Workspace
 from jobs.definition import Overlap
 from jobs.models import JobEnvironment, JobVersion
+from runs import tallies
 from runs.errors import ExecutionNotCancelableError, JobGoneError, JobNotEnabledError
 from runs.models import Execution
 from runs.overlap import limiting, lock_environments, release_queued
@@ -79,10 +80,12 @@ def cancel(*, workspace: Workspace, execution_id: uuid.UUID, now: datetime.datet
         abort_on_commit(execution_id)
     elif not executions.cancel_idle(execution_id, now):
         raise ExecutionNotCancelableError(found.status)
-    elif found.overlap == Overlap.QUEUE and not found.queued:
+    else:
         with connection.cursor() as cursor:
-            lock_environments(cursor, [str(found.job_environment_id)])
-            release_queued(cursor, [str(found.job_environment_id)])
+            tallies.add(cursor, tallies.of_canceled())
+            if found.overlap == Overlap.QUEUE and not found.queued:
+                lock_environments(cursor, [str(found.job_environment_id)])
+                release_queued(cursor, [str(found.job_environment_id)])
     return executions.get(pk=execution_id)
 
 

@@ -1,4 +1,4 @@
-"""All of the house's doors: the dashboard, the REST API and its schema, health checks."""
+"""All of the house's doors: the dashboard, the REST API and its schema, health checks, metrics."""
 
 from django.contrib import admin
 from django.urls import include, path, re_path
@@ -7,6 +7,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from scheduler_project.api.views import UnknownPath
 from scheduler_project.health import healthz, readyz
+from scheduler_project.metrics import metrics
 
 handler400 = "scheduler_project.api.fallbacks.bad_request"
 handler500 = "scheduler_project.api.fallbacks.server_error"
@@ -16,6 +17,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("healthz", healthz),
     path("readyz", readyz),
+    path("metrics", metrics),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     path("api/v1/", include("accounts.api.urls")),
