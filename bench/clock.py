@@ -2,12 +2,12 @@
 
     manage.py with_services -- python -m bench.clock [--due 10000] [--idle 1000000] [--rounds 3] [--without-peer]
 
-1. Jobs of a few dozen cron expressions and time zones, each with its own version, come due in the same second. A real
-   beat fires them, real workers (one a core) call a local target. Told from that second on: when the last execution was
-   made, the last id was on Redis, and the last request was on the wire.
+1. Jobs of a few dozen cron expressions and time zones, each with its own version, come due in the same second, and a
+   real beat fires them. Told from that second on: when the last execution was made and the last id was on Redis, with
+   nothing else running; then the same beside real workers (one a core) that call a local target at the same time, and
+   when the last request was on the wire.
 2. The peer: django-celery-beat's own scheduler with as many PeriodicTasks, one crontab for all, up to the last message
-   on Redis. No worker runs beside it and nothing is recorded, so that it has both cores to itself. It is given up after
-   two minutes, with what it sent until then.
+   on Redis, with nothing else running either. It is given up after two minutes: then its rate is what counts.
 3. Schedules of which none is due: the cost of a tick, on this process's and on its Postgres backend's clock; then what
    a real beat takes to fire a job that is added.
 """
@@ -25,6 +25,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import django
@@ -74,50 +75,61 @@ def main() -> None:
 
 
 def due_at_once(count: int, *, rounds: int, with_peer: bool) -> None:
-    ours, theirs = [], []
+    alone, together, theirs = [], [], []
     with stage.target() as port:
-        for number in range(rounds):
-            made, sent, wire = one_round(count, f"http://127.0.0.1:{port}/")
-            ours.append((made, sent, wire))
-            print(f"round {number + 1}  hourhand: made {made:.2f} s, on Redis {sent:.2f} s, on the wire {wire:.2f} s")
+        for number in range(1, rounds + 1):
+            alone.append(one_round(count, f"http://127.0.0.1:{port}/", workers=0))
+            together.append(one_round(count, f"http://127.0.0.1:{port}/", workers=os.cpu_count() or 1))
+            for name, burst in (("a beat alone", alone[-1]), ("with workers", together[-1])):
+                print(f"round {number}  hourhand, {name}: {burst}", flush=True)
             if with_peer:
                 messages, seconds = peer_round(count)
                 theirs.append(seconds * count / messages)
-                print(f"round {number + 1}  django-celery-beat: {messages:,} on Redis {seconds:.2f} s", flush=True)
-    made, sent, wire = (statistics.median(column) for column in zip(*ours, strict=True))
-    print(f"\n{count:,} jobs due in the same second, median of {rounds} rounds, seconds after it:")
-    print(f"  hourhand, all executions made   {made:6.2f}")
-    print(f"  hourhand, all ids on Redis      {sent:6.2f}")
-    print(f"  hourhand, all requests sent     {wire:6.2f}")
+                print(f"round {number}  django-celery-beat: {messages:,} on Redis {seconds:.2f} s", flush=True)
+    print(f"\n{count:,} jobs due in the same second, medians of {rounds} rounds")
+    for name, bursts in (("a beat alone", alone), ("with workers", together)):
+        print(f"  hourhand, {name}: {Burst(*map(statistics.median, zip(*bursts, strict=True)))}")
     if theirs:
-        ratio = statistics.median(peer / own[1] for peer, own in zip(theirs, ours, strict=True))
-        print(f"  django-celery-beat, at its rate {statistics.median(theirs):6.2f}   hourhand is {ratio:.0f} x faster")
+        ratio = statistics.median(peer / own.sent for peer, own in zip(theirs, alone, strict=True))
+        print(f"  django-celery-beat, at its rate: on Redis {statistics.median(theirs):.2f} s, {ratio:.0f} x as long")
 
 
-def one_round(count: int, url: str) -> tuple[float, float, float]:
+class Burst(NamedTuple):
     """Seconds from the due instant to the last execution made, the last id on Redis, the last request on the wire."""
+
+    made: float
+    sent: float
+    wire: float
+
+    def __str__(self) -> str:
+        wire = f", on the wire {self.wire:.2f} s" if self.wire else ""
+        return f"made {self.made:.2f} s, on Redis {self.sent:.2f} s{wire}"
+
+
+def one_round(count: int, url: str, *, workers: int) -> Burst:
+    """Fire a burst, and deliver it where there are workers; else the last request was at 0."""
     _clear()
     due_at = _next_minute(at_least_seconds=25)
     _make_due(count, url, due_at)
     broker = redis.Redis.from_url(settings.REDIS_URL)
     with contextlib.ExitStack() as stack:
         stack.enter_context(stage.beat())
-        for number in range(os.cpu_count() or 1):
+        for number in range(workers):
             stack.enter_context(stage.worker(f"bench-{number}"))
         _sleep_until(due_at - datetime.timedelta(seconds=0.5))
         messages, made_at, sent_at = _pushed(broker), due_at, due_at
-        until = due_at + _MINUTE
-        while (now := timezone.now()) < until:
+        while (now := timezone.now()) < due_at + _MINUTE:
             if _pushed(broker) > messages:
                 messages, sent_at = _pushed(broker), now
             if made_at == due_at and _made() == count:
                 made_at = now
-            if _ended() == count:
+            quiet = made_at > due_at and (now - sent_at).total_seconds() > 1
+            if quiet and (not workers or _ended() == count):
                 break
             time.sleep(_POLL_SECONDS)
-        stage.await_finished(count, seconds=1)
-    assert broker.llen("deliveries") == 0
-    return tuple((instant - due_at).total_seconds() for instant in (made_at, sent_at, _last_request()))  # type: ignore[return-value]
+        assert made_at > due_at, "not all were made"
+    made, sent = ((instant - due_at).total_seconds() for instant in (made_at, sent_at))
+    return Burst(made, sent, (_last_request() - due_at).total_seconds() if workers else 0.0)
 
 
 def _make_due(count: int, url: str, due_at: datetime.datetime) -> None:
