@@ -95,7 +95,7 @@ class RetryPolicyView(ApiView):
         serializer = RetryPolicySerializer(policy, data=self.request.data)
         serializer.is_valid(raise_exception=True)
         access = self.access
-        return save_validated_policy(serializer, workspace=access.workspace, actor=access.actor, now=self.now)
+        return save_validated_policy(serializer, workspace=access.workspace, actor=access.actor.user, now=self.now)
 
 
 class RetryPolicyList(RetryPolicyView):

@@ -78,7 +78,7 @@ class JobList(JobView):
     )
     def post(self, request: Request) -> Response:  # noqa: ARG002
         serializer = self.validated(job=None)
-        return self.shown(save_validated(serializer, actor=self.access.actor), code=status.HTTP_201_CREATED)
+        return self.shown(save_validated(serializer, actor=self.access.actor.user), code=status.HTTP_201_CREATED)
 
 
 class JobDetail(JobView):
@@ -129,7 +129,7 @@ class JobDetail(JobView):
     def _save(self, serializer: JobSerializer, existing: Job | None, slug: str | None = None) -> Job:
         if existing is not None and serializer.changes_definition:
             self.refuse_foreign_change(existing)
-        return save_validated(serializer, actor=self.access.actor, slug=None if existing else slug)
+        return save_validated(serializer, actor=self.access.actor.user, slug=None if existing else slug)
 
     def _refuse_as_slug(self, reference: str) -> None:
         if is_uuid(reference):

@@ -7,8 +7,9 @@ import pytest
 from django.test import Client
 from django.urls import NoReverseMatch, reverse
 
+from accounts.api_keys import issue_key
 from accounts.models import ApiKey, Environment, Membership, Secret, Workspace
-from accounts.services import create_workspace, issue_key
+from accounts.services import create_workspace
 from jobs.models import Job, JobEnvironment
 from jobs.services import save_job
 from runs.models import Execution, Run

@@ -49,6 +49,10 @@ def filled(path: str, *, job: str, execution: str, run: str) -> str:
         "<uuid:execution>": execution,
         "<uuid:run>": run,
         "<uuid:secret>": some_id(),
+        "<uuid:key>": some_id(),
+        "<uuid:member>": some_id(),
+        "<str:environment>": "no-such-place",
+        "<str:policy>": "no-such-policy",
     }.items():
         path = path.replace(placeholder, value)
     return path
