@@ -126,6 +126,9 @@ class JobSerializer(StrictSerializer):
         for section in _MERGED:
             if isinstance(data.get(section), Mapping):
                 merged[section] = {**stored.get(section, {}), **data[section]}
+        if isinstance(merged.get("retry"), Mapping) and merged["retry"].get("policy") is not None:
+            # The stored rules are those of the policy so far: nobody asks for them now.
+            merged["retry"] = {"policy": merged["retry"]["policy"], **data.get("retry", {})}
         return merged
 
     def _stored(self) -> dict[str, Any] | None:
