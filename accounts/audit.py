@@ -1,18 +1,19 @@
 """The audit log: who changed what. Written by the verbs themselves, in the transaction of the change."""
 
 import datetime
+import uuid
 from typing import Any
 
 from accounts.actors import Actor
 from accounts.differences import Changes
-from accounts.models import AuditEntry, Workspace
+from accounts.models import AuditEntry
 
 
 def record(
     action: str,
     target: Any,
     *,
-    workspace: Workspace,
+    workspace_id: uuid.UUID,
     actor: Actor,
     label: str,
     now: datetime.datetime,
@@ -23,7 +24,7 @@ def record(
     `changes` is what `accounts.differences` answers. Never give it a secret's value, nor a key: it is shown and kept.
     """
     AuditEntry.objects.create(
-        workspace_id=workspace.pk,
+        workspace_id=workspace_id,
         at=now,
         actor_kind=actor.kind,
         actor_id=actor.id,

@@ -39,7 +39,9 @@ def create_environment(
     except IntegrityError as error:
         raise EnvironmentSlugTakenError(slug) from error
     changes = difference({}, {"name": name})
-    audit.record("environment.created", made, workspace=workspace, actor=actor, label=slug, now=now, changes=changes)
+    audit.record(
+        "environment.created", made, workspace_id=workspace.pk, actor=actor, label=slug, now=now, changes=changes
+    )
     return made
 
 
@@ -56,7 +58,7 @@ def rename_environment(
         audit.record(
             "environment.updated",
             locked,
-            workspace=locked.workspace,
+            workspace_id=locked.workspace_id,
             actor=actor,
             label=locked.slug,
             now=now,

@@ -211,4 +211,6 @@ def _record(
     action: str, membership: Membership, *, actor: Actor, now: datetime.datetime, changes: dict[str, list[Any]]
 ) -> None:
     label = membership.user.get_username()
-    audit.record(action, membership, workspace=membership.workspace, actor=actor, label=label, now=now, changes=changes)
+    audit.record(
+        action, membership, workspace_id=membership.workspace_id, actor=actor, label=label, now=now, changes=changes
+    )

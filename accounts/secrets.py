@@ -81,7 +81,7 @@ def change_secret(*, secret: Secret, value: str, actor: Actor = SYSTEM, now: dat
 def record_secret(action: str, secret: Secret, *, actor: Actor, now: datetime.datetime) -> None:
     """Put a change of a secret into the audit log: its name and its place, of its value nothing at all."""
     place = f" ({secret.environment.slug})" if secret.environment else ""
-    audit.record(action, secret, workspace=secret.workspace, actor=actor, label=f"{secret.name}{place}", now=now)
+    audit.record(action, secret, workspace_id=secret.workspace_id, actor=actor, label=f"{secret.name}{place}", now=now)
 
 
 def check_value(value: str) -> None:

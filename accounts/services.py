@@ -50,7 +50,7 @@ def change_settings(
     locked.save(update_fields=SETTINGS)
     if changed := difference(before, settings_of(locked)):
         audit.record(
-            "settings.updated", locked, workspace=locked, actor=actor, label=locked.slug, now=now, changes=changed
+            "settings.updated", locked, workspace_id=locked.pk, actor=actor, label=locked.slug, now=now, changes=changed
         )
     return locked
 

@@ -77,7 +77,7 @@ def _rotate(workspace: Workspace, overlap_seconds: int, *, actor: Actor, now: da
     audit.record(
         "signing_secret.rotated",
         row,
-        workspace=workspace,
+        workspace_id=workspace.pk,
         actor=actor,
         label=str(row),
         now=now,

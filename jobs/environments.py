@@ -8,7 +8,7 @@ from accounts import audit
 from accounts.actors import SYSTEM, Actor
 from accounts.errors import ConflictError
 from accounts.models import ApiKey, Environment, Secret, Workspace
-from jobs.models import JobEnvironment
+from jobs.models import JobEnvironment, SchedulePeriod
 
 _TOLD = 5
 
@@ -50,14 +50,21 @@ def delete_environment(*, environment: Environment, actor: Actor = SYSTEM, now: 
     changes = _lost_with(locked)
     _delete(locked)
     audit.record(
-        "environment.deleted", locked, workspace=workspace, actor=actor, label=locked.slug, now=now, changes=changes
+        "environment.deleted",
+        locked,
+        workspace_id=workspace.pk,
+        actor=actor,
+        label=locked.slug,
+        now=now,
+        changes=changes,
     )
 
 
 def _is_used(row: JobEnvironment) -> bool:
     # The job stands in the question because history is indexed by job.
     history = row.job.executions.filter(environment_id=row.environment_id)
-    return row.enabled or bool(row.overrides) or history.exists()
+    owed = row.periods.filter(unsettled_from__isnull=False)
+    return row.enabled or bool(row.overrides) or history.exists() or owed.exists()
 
 
 def _lost_with(environment: Environment) -> dict[str, list[object]]:
@@ -71,12 +78,13 @@ def _lost_with(environment: Environment) -> dict[str, list[object]]:
 def _delete(environment: Environment) -> None:
     """By hand: Django would first look through all of history for rows of this environment, and there are none."""
     places = JobEnvironment.objects.filter(environment=environment)
+    periods = SchedulePeriod.objects.filter(job_environment__in=places)
     secrets = Secret.objects.filter(environment=environment)
     bindings = ApiKey.environments.through.objects.filter(environment=environment)
     itself = Environment.objects.filter(pk=environment.pk)
     try:
         with transaction.atomic():
-            for rows in (places, secrets, bindings, itself):
+            for rows in (periods, places, secrets, bindings, itself):
                 rows._raw_delete(rows.db)
             connection.check_constraints()
     except IntegrityError as error:

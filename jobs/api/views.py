@@ -78,7 +78,7 @@ class JobList(JobView):
     )
     def post(self, request: Request) -> Response:  # noqa: ARG002
         serializer = self.validated(job=None)
-        return self.shown(save_validated(serializer, actor=self.access.actor.user), code=status.HTTP_201_CREATED)
+        return self.shown(save_validated(serializer, actor=self.access.actor), code=status.HTTP_201_CREATED)
 
 
 class JobDetail(JobView):
@@ -123,13 +123,13 @@ class JobDetail(JobView):
     def delete(self, request: Request, job: str) -> Response:  # noqa: ARG002
         found = self.job(job)
         self.refuse_foreign_change(found)
-        delete_job(job=found, now=self.now)
+        delete_job(job=found, actor=self.access.actor, now=self.now)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     def _save(self, serializer: JobSerializer, existing: Job | None, slug: str | None = None) -> Job:
         if existing is not None and serializer.changes_definition:
             self.refuse_foreign_change(existing)
-        return save_validated(serializer, actor=self.access.actor.user, slug=None if existing else slug)
+        return save_validated(serializer, actor=self.access.actor, slug=None if existing else slug)
 
     def _refuse_as_slug(self, reference: str) -> None:
         if is_uuid(reference):
@@ -150,7 +150,13 @@ class JobPause(JobView):
         body: dict[str, Any] = self.body(PauseSerializer)
         found = self.job(job)
         states = meant_states(found, self.access, body.get("environment"))
-        pause(job_environments=states, until=body["until"], note=body["note"], now=self.now)
+        pause(
+            job_environments=states,
+            until=body["until"],
+            note=body["note"],
+            actor=self.access.actor,
+            now=self.now,
+        )
         return self.shown(found)
 
 
@@ -166,7 +172,8 @@ class JobResume(JobView):
         body = self.body(ResumeSerializer)
         found = self.job(job)
         states = meant_states(found, self.access, body.get("environment"))
-        resume(job_environments=[state for state in states if state.paused_at is not None], now=self.now)
+        paused = [state for state in states if state.paused_at is not None]
+        resume(job_environments=paused, actor=self.access.actor, now=self.now)
         return self.shown(found)
 
 
