@@ -17,6 +17,8 @@ class Workspace(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     slug = models.SlugField(max_length=100, unique=True)
     name = models.CharField(max_length=200)
+    # Request headers, in lower case, whose values the history shows besides those that it always shows.
+    redact_allow_headers = ArrayField(models.CharField(max_length=100), default=list, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     objects = WorkspaceQuerySet.as_manager()

@@ -1,7 +1,7 @@
 """Use cases of workspaces."""
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +13,16 @@ from accounts import audit
 from accounts.actors import SYSTEM, Actor
 from accounts.api_keys import issue_key
 from accounts.differences import difference
+from accounts.errors import HourhandError
 from accounts.models import Environment, Membership, Role, Scope, Workspace
+from accounts.names import ALWAYS_REDACTED, is_header_name
 from accounts.signing import make_signing_secret
 
 FIRST_ENVIRONMENT = "production"
+
+
+class InvalidSettingError(HourhandError):
+    code = "invalid"
 
 
 @transaction.atomic
@@ -29,8 +35,9 @@ def create_workspace(*, slug: str, name: str) -> Workspace:
     return workspace
 
 
+MAX_SHOWN_HEADERS = 50
 #: The columns of a workspace that its administrators set.
-SETTINGS = ("name",)
+SETTINGS = ("name", "redact_allow_headers")
 
 
 def settings_of(workspace: Workspace) -> dict[str, Any]:
@@ -42,7 +49,9 @@ def settings_of(workspace: Workspace) -> dict[str, Any]:
 def change_settings(
     *, workspace: Workspace, changes: Mapping[str, Any], actor: Actor = SYSTEM, now: datetime.datetime
 ) -> Workspace:
-    """Change those of SETTINGS that are given, validated; the others stay."""
+    """Change those of SETTINGS that are given; the others stay. Raises InvalidSettingError."""
+    if "redact_allow_headers" in changes:
+        changes = {**changes, "redact_allow_headers": _shown_headers(changes["redact_allow_headers"])}
     locked = Workspace.objects.select_for_update(no_key=True).get(pk=workspace.pk)
     before = settings_of(locked)
     for field in SETTINGS:
@@ -53,6 +62,18 @@ def change_settings(
             "settings.updated", locked, workspace_id=locked.pk, actor=actor, label=locked.slug, now=now, changes=changed
         )
     return locked
+
+
+def _shown_headers(names: Iterable[str]) -> list[str]:
+    found = sorted({name.lower() for name in names})
+    for name in found:
+        if not is_header_name(name):
+            raise InvalidSettingError(f"{name[:100]!r} is no valid header name.", field="redact_allow_headers")
+        if name in ALWAYS_REDACTED:
+            raise InvalidSettingError(f"The values of {name} are never shown.", field="redact_allow_headers")
+    if len(found) > MAX_SHOWN_HEADERS:
+        raise InvalidSettingError(f"At most {MAX_SHOWN_HEADERS} headers.", field="redact_allow_headers")
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 import uuid
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.db.models import Count
 from django.http import HttpRequest
@@ -11,8 +12,36 @@ from django.utils import timezone
 from accounts.actors import Actor
 from accounts.admin.access import access_of
 from accounts.admin.scoped import AdministeredAdmin
+from accounts.errors import HourhandError
 from accounts.models import Workspace
 from accounts.services import SETTINGS, change_settings, create_workspace
+
+
+class WorkspaceForm(forms.ModelForm[Workspace]):
+    """The settings of a workspace. The API's verb judges; what it refuses stands beside its field."""
+
+    actor: Actor
+
+    class Meta:
+        model = Workspace
+        fields = [*SETTINGS, "slug"]
+        labels = {"redact_allow_headers": "Headers shown in history"}
+        help_texts = {
+            "redact_allow_headers": "Request headers, separated by commas, whose values the history shows besides "
+            "harmless ones such as Content-Type. Secrets are redacted in them all the same."
+        }
+
+    def clean(self) -> dict[str, Any] | None:
+        """Do it here, where a refusal can still be shown."""
+        values = super().clean()
+        if self.errors or not self.instance.slug:
+            return values
+        changes = {field: self.cleaned_data[field] for field in SETTINGS if field in self.changed_data}
+        try:
+            change_settings(workspace=self.instance, changes=changes, actor=self.actor, now=timezone.now())
+        except HourhandError as error:
+            self.add_error(error.field if error.field in self.fields else None, error.detail)
+        return values
 
 
 @admin.register(Workspace)
@@ -22,7 +51,7 @@ class WorkspaceAdmin(AdministeredAdmin):
     workspace_path = "pk"
     list_display = ["name", "slug", "member_count", "environment_count", "created_at"]
     search_fields = ["name", "slug"]
-    fields = [*SETTINGS, "slug"]
+    form = WorkspaceForm
     ordering = ["name"]
 
     def workspace_id_of(self, row: Workspace) -> uuid.UUID:
@@ -40,6 +69,14 @@ class WorkspaceAdmin(AdministeredAdmin):
     def environment_count(self, workspace: Any) -> int:
         return int(workspace.places)
 
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:  # noqa: ARG002
+        return [*SETTINGS, "slug"] if obj else ["name", "slug"]
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **options: Any) -> Any:
+        form = super().get_form(request, obj, change=change, **options)
+        form.actor = Actor.of_user(request.user)
+        return form
+
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:  # noqa: ARG002
         return ["slug"] if obj else []
 
@@ -49,10 +86,8 @@ class WorkspaceAdmin(AdministeredAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002 - Django's signature
         return False
 
-    def save_model(self, request: HttpRequest, obj: Workspace, form: Any, change: bool) -> None:
+    def save_model(self, request: HttpRequest, obj: Workspace, form: Any, change: bool) -> None:  # noqa: ARG002
         if change:
-            changes = {field: form.cleaned_data[field] for field in SETTINGS}
-            change_settings(workspace=obj, changes=changes, actor=Actor.of_user(request.user), now=timezone.now())
-            return
+            return  # the form's verb has done it
         made = create_workspace(slug=obj.slug, name=obj.name)
         obj.pk, obj.created_at = made.pk, made.created_at

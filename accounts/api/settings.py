@@ -1,22 +1,24 @@
 """The settings of a workspace on the wire and their route."""
 
 from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_serializer
+from rest_framework import serializers
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import Scope
-from accounts.services import change_settings, settings_of
+from accounts.services import MAX_SHOWN_HEADERS, change_settings, settings_of
 from scheduler_project.api.fields import Text
 from scheduler_project.api.strict import StrictSerializer
 from scheduler_project.api.views import ApiView
 
-_SHOWN = {"workspace": "acme", "name": "Acme"}
+_SHOWN = {"workspace": "acme", "name": "Acme", "redact_allow_headers": ["x-request-id"]}
 
 
 @extend_schema_serializer(
     examples=[
         OpenApiExample("Another name", {"name": "Acme"}, request_only=True),
+        OpenApiExample("Show a header", {"redact_allow_headers": ["X-Request-Id"]}, request_only=True),
         OpenApiExample("Settings", _SHOWN, response_only=True),
     ]
 )
@@ -25,6 +27,13 @@ class SettingsSerializer(StrictSerializer):
 
     workspace = Text(read_only=True, help_text="Its slug.")
     name = Text(max_length=200, required=False)
+    redact_allow_headers = serializers.ListField(
+        child=Text(max_length=100),
+        max_length=MAX_SHOWN_HEADERS,
+        required=False,
+        help_text="Request headers whose values the history shows besides harmless ones such as Content-Type. Secrets "
+        "are redacted in them all the same; Authorization and Cookie are never shown.",
+    )
 
 
 class Settings(ApiView):

@@ -148,6 +148,7 @@ class TestEnvironments:
 class TestSettingsPage:
     def test_renaming_a_workspace_is_in_the_log(self, owner: Client, workspace: Workspace) -> None:
         change = reverse("admin:accounts_workspace_change", args=[workspace.pk])
+        assert "never shown" in said(owner.post(change, {"name": "Acme Inc.", "redact_allow_headers": "Cookie"}))
         assert owner.post(change, {"name": "Acme Inc."}).status_code == 302
         assert AuditEntry.objects.get(action="settings.updated").changes == {"name": ["Acme", "Acme Inc."]}
 

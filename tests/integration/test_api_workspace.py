@@ -115,6 +115,19 @@ class TestSettings:
         (entry,) = AuditEntry.objects.filter(action="settings.updated")
         assert entry.changes == {"name": ["Acme", "Acme Inc."]}
 
+    @pytest.mark.parametrize(
+        ("names", "wrong"), [(["a b"], "no valid"), (["Authorization"], "never shown"), (["x-\u00e4"], "no valid")]
+    )
+    def test_headers_that_are_never_shown_are_refused(self, api: Caller, names: list[str], wrong: str) -> None:
+        problem = api.ask("PUT", "/settings/", {"redact_allow_headers": names}, expect=400)
+        assert problem["errors"][0]["field"] == "redact_allow_headers"
+        assert wrong in problem["detail"]
+
+    def test_headers_are_kept_in_lower_case_once(self, api: Caller) -> None:
+        shown = api.ask("PUT", "/settings/", {"redact_allow_headers": ["X-B", "x-a", "X-A"]}, expect=200)
+        assert shown["redact_allow_headers"] == ["x-a", "x-b"]
+        assert api.ask("PUT", "/settings/", {"name": "Acme Inc."})["redact_allow_headers"] == ["x-a", "x-b"]
+
     def test_refuse_what_they_do_not_know(self, api: Caller) -> None:
         assert api.refused("PUT", "/settings/", {"nmae": "x"}) == {"nmae": "unknown_field"}
         assert api.refused("PUT", "/settings/", {"name": ""}) == {"name": "blank"}
@@ -197,6 +210,24 @@ class TestAuditLog:
         caller(workspace, scopes=["jobs:read", "jobs:write"]).ask("GET", "/audit-log/", expect=403)
         bound = caller(workspace, environments=list(workspace.environments.all()))
         assert bound.ask("GET", "/audit-log/", expect=403)["code"] == "environment_bound"
+
+    @pytest.mark.parametrize(
+        "query", ["", "?action=settings.updated", "?actor=olga", "?target=acme", "?from=2026-03-01"]
+    )
+    def test_a_page_is_read_from_an_index(self, workspace: Workspace, query: str) -> None:
+        entries(workspace, 30)
+        api = caller(workspace)
+        with CaptureQueriesContext(connection) as queries:
+            self.log(api, f"{query}{'&' if query else '?'}limit=2")
+        (page,) = [found["sql"] for found in queries if 'FROM "accounts_auditentry"' in found["sql"]]
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off; SET LOCAL enable_bitmapscan = off"
+            )
+            cursor.execute(f"EXPLAIN {page}")
+            plan = "\n".join(row[0] for row in cursor.fetchall())
+        assert "Index" in plan, plan
+        assert "Sort" not in plan, plan
 
     def test_nobody_writes_to_it(self, api: Caller) -> None:
         for method in ("POST", "PUT", "PATCH", "DELETE"):
