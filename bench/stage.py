@@ -84,7 +84,7 @@ def job(*, url: str, slug: str = "bench", **changes: object) -> JobEnvironment:
     workspace = Workspace.objects.first() or create_workspace(slug="bench", name="Bench")
     made = save_job(
         workspace=workspace, job=None, slug=slug, config=job_config(request={"url": url, "method": "GET"}, **changes),
-        environments=None, actor=None, now=timezone.now(),
+        environments=None, now=timezone.now(),
     )  # fmt: skip
     return JobEnvironment.objects.select_related("job").get(job=made)
 

@@ -38,7 +38,7 @@ _MOVE_EXECUTIONS = """
      WHERE execution.id = moved.id AND execution.status = 'running'
        AND execution.lease_owner = moved.lease_owner AND execution.attempts = moved.attempts
  RETURNING execution.id::text, execution.overlap,
-           CASE WHEN execution.trigger = 'schedule' THEN
+           CASE WHEN execution.trigger = 'schedule' AND execution.overlap <> 'queue' THEN
                extract(epoch FROM execution.scheduled_for)::float8 + execution.jitter_ms / 1000.0::float8 END
 """
 # Only rows that change are locked, and always in the order of their ids, so that two recorders can't deadlock.
@@ -77,7 +77,8 @@ _TELL_UNSENT = """
 
 
 class Moved(NamedTuple):
-    """An execution's overlap policy, and when it was to start if a schedule planned it, in seconds since the epoch."""
+    """An execution's overlap policy, and when it was to start if a schedule planned it
+    and it had to wait for no other, in seconds since the epoch."""
 
     overlap: str
     planned_at: float | None

@@ -6,9 +6,12 @@ from typing import Any
 
 from django.db import connection, transaction
 
+from accounts import audit
+from accounts.actors import SYSTEM, Actor
+from accounts.differences import difference
 from accounts.models import Workspace
 from jobs.definition import Overlap
-from jobs.models import JobEnvironment, JobVersion
+from jobs.models import Job, JobEnvironment, JobVersion
 from runs import tallies
 from runs.errors import ExecutionNotCancelableError, JobGoneError, JobNotEnabledError
 from runs.models import Execution
@@ -28,6 +31,7 @@ def run_now(
     now: datetime.datetime,
     input: Any = None,  # noqa: A002 - the product's word
     delay_seconds: int = 0,
+    actor: Actor = SYSTEM,
 ) -> Execution:
     """Ask for one execution of a job by hand, now or after a delay. The schedule is untouched.
 
@@ -36,7 +40,7 @@ def run_now(
     if not job_environment.enabled:
         raise JobNotEnabledError(job_environment.job.slug, job_environment.environment.slug)
     scheduled_for = now + datetime.timedelta(seconds=delay_seconds) if delay_seconds else None
-    return _create(
+    made = _create(
         job_environment=job_environment,
         job_version=_current_version(job_environment),
         trigger=Trigger.MANUAL,
@@ -44,10 +48,21 @@ def run_now(
         scheduled_for=scheduled_for,
         input=input,
     )
+    asked: dict[str, Any] = {"execution": str(made.pk), "environment": job_environment.environment.slug}
+    asked |= {"delay_seconds": delay_seconds} if delay_seconds else {}
+    _record("job.run", job_environment.job, job_environment.job, asked, actor=actor, now=now)
+    return made
 
 
 @transaction.atomic
-def replay(*, execution: Execution, now: datetime.datetime, original_config: bool, input: Any = ...) -> Execution:  # noqa: A002
+def replay(
+    *,
+    execution: Execution,
+    now: datetime.datetime,
+    original_config: bool,
+    input: Any = ...,  # noqa: A002
+    actor: Actor = SYSTEM,
+) -> Execution:
     """Make a NEW execution of the same job in the same environment; the old one stays untouched.
 
     With `original_config` it runs in the version of the old one, else in the job's current version. `input` is the old
@@ -55,7 +70,7 @@ def replay(*, execution: Execution, now: datetime.datetime, original_config: boo
     """
     job_environment = JobEnvironment.objects.select_related("job__current_version").get(pk=execution.job_environment_id)
     version = execution.job_version if original_config else _current_version(job_environment)
-    return _create(
+    made = _create(
         job_environment=job_environment,
         job_version=version,
         trigger=Trigger.REPLAY,
@@ -63,10 +78,15 @@ def replay(*, execution: Execution, now: datetime.datetime, original_config: boo
         input=execution.input if input is ... else input,
         replay_of=execution,
     )
+    asked = {"execution": str(made.pk), "config": "original" if original_config else "current"}
+    _record("execution.replayed", execution, job_environment.job, asked, actor=actor, now=now)
+    return made
 
 
 @transaction.atomic
-def cancel(*, workspace: Workspace, execution_id: uuid.UUID, now: datetime.datetime) -> Execution:
+def cancel(
+    *, workspace: Workspace, execution_id: uuid.UUID, now: datetime.datetime, actor: Actor = SYSTEM
+) -> Execution:
     """Cancel an execution that has not ended, its retries included.
 
     One in flight ends at once, with a canceled run: its request may have arrived. Its worker is told to abort the
@@ -86,7 +106,23 @@ def cancel(*, workspace: Workspace, execution_id: uuid.UUID, now: datetime.datet
             if found.overlap == Overlap.QUEUE and not found.queued:
                 lock_environments(cursor, [str(found.job_environment_id)])
                 release_queued(cursor, [str(found.job_environment_id)])
+    _record("execution.canceled", found, found.job, {}, actor=actor, now=now)
     return executions.get(pk=execution_id)
+
+
+def _record(
+    action: str, target: Job | Execution, job: Job, asked: dict[str, Any], *, actor: Actor, now: datetime.datetime
+) -> None:
+    """Put what was asked for by hand into the audit log: what of which job, but nothing of the input."""
+    audit.record(
+        action,
+        target,
+        workspace_id=job.workspace_id,
+        actor=actor,
+        label=job.slug,
+        now=now,
+        changes=difference({}, asked),
+    )
 
 
 def _current_version(job_environment: JobEnvironment) -> JobVersion:

@@ -196,6 +196,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "ExecutionStatusEnum": "runs.states.ExecutionStatus",
         "RunStatusEnum": "runs.states.RunStatus",
+        "MemberStateEnum": "accounts.api.members.STATES",
         "ScheduleTypeEnum": "jobs.models.ScheduleType",
     },
 }

@@ -5,6 +5,7 @@ from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
+from accounts.admin.invitations import AcceptInvitation
 from scheduler_project.api.views import UnknownPath
 from scheduler_project.health import healthz, readyz
 from scheduler_project.metrics import metrics
@@ -15,6 +16,7 @@ handler500 = "scheduler_project.api.fallbacks.server_error"
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
+    path("invitations/<uidb64>/<token>/", AcceptInvitation.as_view(), name="invitation"),
     path("healthz", healthz),
     path("readyz", readyz),
     path("metrics", metrics),

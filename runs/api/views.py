@@ -102,7 +102,7 @@ class ExecutionCancel(HistoryView):
     def post(self, request: Request, execution: uuid.UUID) -> Response:  # noqa: ARG002
         self.body(CancelSerializer)
         found = self.execution(execution)
-        cancel(workspace=self.access.workspace, execution_id=found.pk, now=self.now)
+        cancel(workspace=self.access.workspace, execution_id=found.pk, now=self.now, actor=self.access.actor)
         return self.shown(found.pk)
 
 
@@ -120,6 +120,7 @@ class ExecutionReplay(HistoryView):
             now=self.now,
             original_config=body["config"] == "original",
             input=body.get("input", ...),
+            actor=self.access.actor,
         )
         return self.shown(made.pk, code=status.HTTP_202_ACCEPTED)
 
@@ -134,7 +135,13 @@ class JobRun(HistoryView):
     def post(self, request: Request, job: str) -> Response:  # noqa: ARG002
         body = self.body(RunNowSerializer)
         state = self._state(job, body.get("environment"))
-        made = run_now(job_environment=state, now=self.now, input=body["input"], delay_seconds=body["delay_seconds"])
+        made = run_now(
+            job_environment=state,
+            now=self.now,
+            input=body["input"],
+            delay_seconds=body["delay_seconds"],
+            actor=self.access.actor,
+        )
         return self.shown(made.pk, code=status.HTTP_202_ACCEPTED)
 
     def _state(self, reference: str, environment: str | None) -> JobEnvironment:
