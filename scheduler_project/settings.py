@@ -46,6 +46,8 @@ PUBLIC_URL = env.text("HOURHAND_PUBLIC_URL", f"http://127.0.0.1:{PORT}").rstrip(
 HTTPS = PUBLIC_URL.startswith("https://")
 ALLOWED_HOSTS = [*env.names("HOURHAND_ALLOWED_HOSTS"), "localhost", "127.0.0.1", "[::1]"]  # loopback for health checks
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
+API_RATE = env.rate("HOURHAND_API_RATE", "600/min")
+TRUSTED_PROXIES = env.integer("HOURHAND_TRUSTED_PROXIES", 0, minimum=0, maximum=10)
 
 # -- the firing path ---------------------------------------------------------------------------------------------------
 
