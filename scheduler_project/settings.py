@@ -94,6 +94,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "scheduler_project.login.LoginThrottleMiddleware",
 ]
 ROOT_URLCONF = "scheduler_project.urls"
 WSGI_APPLICATION = "scheduler_project.wsgi.application"
@@ -208,6 +209,7 @@ UNFOLD = {
         {"rel": "icon", "type": "image/svg+xml", "href": lambda _request: static("hourhand/favicon.svg")}
     ],
     "SHOW_VIEW_ON_SITE": False,
+    "LOGIN": {"form": "scheduler_project.login.LoginForm"},
     "DASHBOARD_CALLBACK": "scheduler_project.dashboard.overview.dashboard",
     "STYLES": [lambda _request: static("hourhand/hourhand.css")],
     "BORDER_RADIUS": "8px",

@@ -12,6 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.api.access import Access
+from scheduler_project.api.idempotency import Idempotent
 from scheduler_project.api.limiting import RateLimited
 from scheduler_project.api.pagination import Keyset
 from scheduler_project.api.problems import LengthRequired
@@ -32,7 +33,7 @@ def _is_json(content_type: str | None) -> bool:
     return (content_type or "").partition(";")[0].strip().lower() == "application/json"
 
 
-class ApiView(RateLimited, GenericAPIView):
+class ApiView(RateLimited, Idempotent, GenericAPIView):
     """Names its scopes and query parameters; `access`, `query` and `now` are what its methods work with."""
 
     read_scope: str
@@ -49,6 +50,7 @@ class ApiView(RateLimited, GenericAPIView):
             raise LengthRequired
         self.now = _milliseconds(timezone.now())
         self.query = self.query_class.read(request.query_params)
+        self.heed_idempotency_key(request)
 
     @property
     def access(self) -> Access:
