@@ -86,6 +86,7 @@ INSTALLED_APPS = [
     "workers",
 ]
 MIDDLEWARE = [
+    "scheduler_project.headers.SecurityHeadersMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -131,6 +132,13 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_NAME = "hourhand_session"
 CSRF_COOKIE_NAME = "hourhand_csrf"
 SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+# Over https a browser is told to stay there, for this very host: whether its subdomains can too, and whether it should
+# be on the browsers' lists, is not ours to say.
+SECURE_HSTS_SECONDS = env.integer("HOURHAND_HSTS_SECONDS", 31_536_000 if HTTPS else 0, minimum=0, maximum=63_072_000)
+SECURE_SSL_REDIRECT = env.flag("HOURHAND_HTTPS_REDIRECT", default=HTTPS)
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]  # asked for by those who stand behind the proxy
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
 X_FRAME_OPTIONS = "DENY"
 LOGGING = logging_config(level=env.text("HOURHAND_LOG_LEVEL", "INFO"), style=env.text("HOURHAND_LOG_FORMAT", "text"))
@@ -189,8 +197,6 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SERVE_AUTHENTICATION": [],
-    "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "COMPONENT_SPLIT_REQUEST": True,
     "SORT_OPERATIONS": False,
@@ -211,22 +217,8 @@ UNFOLD = {
     "SHOW_VIEW_ON_SITE": False,
     "LOGIN": {"form": "scheduler_project.login.LoginForm"},
     "DASHBOARD_CALLBACK": "scheduler_project.dashboard.overview.dashboard",
-    "STYLES": [lambda _request: static("hourhand/hourhand.css")],
-    "BORDER_RADIUS": "8px",
+    "STYLES": [lambda _request: static("hourhand/colors.css"), lambda _request: static("hourhand/hourhand.css")],
+    "SCRIPTS": [lambda _request: static("hourhand/strict.js")],
+    "COLORS": lambda _request: {},  # in hourhand/colors.css: the theme would put them into every page
     "SIDEBAR": {"navigation": "scheduler_project.dashboard.navigation.sidebar"},
-    "COLORS": {
-        "primary": {
-            "50": "oklch(97% .014 254)",
-            "100": "oklch(93% .032 256)",
-            "200": "oklch(88% .059 254)",
-            "300": "oklch(81% .105 252)",
-            "400": "oklch(71% .145 255)",
-            "500": "oklch(62% .175 258)",
-            "600": "oklch(52% .19 261)",
-            "700": "oklch(46% .18 263)",
-            "800": "oklch(40% .15 264)",
-            "900": "oklch(36% .12 266)",
-            "950": "oklch(27% .08 267)",
-        }
-    },
 }

@@ -11,6 +11,7 @@ from rest_framework.exceptions import ErrorDetail, ValidationError
 MAX_LIMIT = 100
 DEFAULT_LIMIT = 50
 MAX_OFFSET = 10_000
+MAX_PARAMETER_LENGTH = 2000  # a cursor holds a name, and is the longest of them
 
 
 class StrictSerializer(serializers.Serializer):
@@ -49,6 +50,10 @@ class Query(StrictSerializer):
         twice = [name for name, values in parameters.lists() if len(values) > 1]
         if twice:
             raise ValidationError({name: [ErrorDetail("Given more than once.", code="repeated")] for name in twice})
+        long = [name for name, value in parameters.items() if len(str(value)) > MAX_PARAMETER_LENGTH]
+        if long:
+            told = f"Should be at most {MAX_PARAMETER_LENGTH} characters."
+            raise ValidationError({name: [ErrorDetail(told, code="max_length")] for name in long})
         query = cls(data=parameters.dict())
         query.is_valid(raise_exception=True)
         return query.validated_data
