@@ -48,6 +48,8 @@ class ApiView(RateLimited, Idempotent, GenericAPIView):
         super().initial(request, *args, **path)
         if "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower():
             raise LengthRequired
+        if not hasattr(self, (request.method or "").lower()):
+            self.http_method_not_allowed(request)
         self.now = _milliseconds(timezone.now())
         self.query = self.query_class.read(request.query_params)
         self.heed_idempotency_key(request)
