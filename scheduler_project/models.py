@@ -1,7 +1,14 @@
 """What the house remembers at its doors: answers to requests that may be sent again, and tries to log in."""
 
+import datetime
+
 from django.db import models
 from django.utils import timezone
+
+from scheduler_project.querysets import KeptAnswerQuerySet
+
+#: How long the answer to a request with an `Idempotency-Key` is given again.
+KEPT_FOR = datetime.timedelta(hours=24)
 
 
 class KeptAnswer(models.Model):
@@ -20,6 +27,8 @@ class KeptAnswer(models.Model):
     body = models.BinaryField()
     # Serves the pruning of what is older than a day.
     created_at = models.DateTimeField(default=timezone.now, db_index=True)
+
+    objects = KeptAnswerQuerySet.as_manager()
 
     class Meta:
         constraints = [

@@ -20,13 +20,11 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from scheduler_project.api.limiting import caller_of
-from scheduler_project.models import KeptAnswer
+from scheduler_project.models import KEPT_FOR, KeptAnswer
 
-KEPT_FOR = datetime.timedelta(hours=24)
 HEADER = "Idempotency-Key"
 REPLAYED_HEADER = "Idempotent-Replayed"
 _KEY_FORM = re.compile(r"[\x21-\x7e]{1,255}")
-_PRUNED_AT_ONCE = 1000
 _SERVER_ERROR, _TOO_MANY = 500, 429
 
 
@@ -162,14 +160,3 @@ def _fingerprint(request: Request) -> str:
     body = json.dumps(request.data, sort_keys=True)
     asked = json.dumps([request.method, request.get_full_path(), body])
     return salted_hmac("hourhand.idempotency.fingerprint", asked, algorithm="sha256").hexdigest()
-
-
-def prune_kept_answers(now: datetime.datetime) -> int:
-    """Forget the answers that are older than a day, in small batches. Returns how many there were."""
-    pruned = 0
-    while True:
-        old = KeptAnswer.objects.filter(created_at__lte=now - KEPT_FOR).order_by("created_at")
-        gone, _ = KeptAnswer.objects.filter(pk__in=old.values("pk")[:_PRUNED_AT_ONCE]).delete()
-        pruned += gone
-        if gone < _PRUNED_AT_ONCE:
-            return pruned

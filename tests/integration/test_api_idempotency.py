@@ -9,6 +9,7 @@ import pytest
 import time_machine
 from django.db import connection
 from django.utils import timezone
+from django_celery_beat.models import PeriodicTask
 from rest_framework.exceptions import APIException
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -17,8 +18,8 @@ from accounts.models import Scope, SigningSecret, Workspace
 from accounts.services import create_workspace
 from jobs.api.views import JobList
 from jobs.models import Job
-from scheduler_project.api.idempotency import KEPT_FOR, prune_kept_answers
-from scheduler_project.models import KeptAnswer
+from scheduler_project.celery import app
+from scheduler_project.models import KEPT_FOR, KeptAnswer
 from scheduler_project.tasks import prune_doors
 from tests.conftest import MakeJob
 from tests.integration.api_fixtures import JOB, Caller, caller
@@ -146,10 +147,18 @@ def test_an_answer_is_kept_for_a_day(api: Caller) -> None:
 
 def test_the_chore_forgets_old_answers_only(api: Caller) -> None:
     send(api, "a")
-    assert prune_kept_answers(timezone.now()) == 0
     prune_doors()
     assert KeptAnswer.objects.count() == 1
-    assert prune_kept_answers(timezone.now() + KEPT_FOR) == 1
+    with time_machine.travel(timezone.now() + KEPT_FOR):
+        prune_doors()
+    assert not KeptAnswer.objects.exists()
+
+
+def test_the_chore_is_among_the_periodic_tasks_that_a_worker_knows() -> None:
+    app.loader.import_default_modules()
+    chore = PeriodicTask.objects.get(task="chores.prune_doors")
+    assert chore.enabled
+    assert chore.task in app.tasks
 
 
 @pytest.mark.parametrize("waits_for_others", [False, True])
