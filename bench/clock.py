@@ -289,7 +289,7 @@ def _added() -> list[float]:
             config = job_config(schedule="now", request={"url": "http://127.0.0.1:9/", "method": "GET"})
             started = time.monotonic()
             save_job(
-                workspace=workspace, job=None, slug=f"added-{number}", config=config, environments=None, actor=None,
+                workspace=workspace, job=None, slug=f"added-{number}", config=config, environments=None,
                 now=timezone.now(),
             )  # fmt: skip
             while _made() == before:
