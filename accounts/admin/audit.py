@@ -25,9 +25,10 @@ from scheduler_project.dashboard.words import NOTHING, Appearance
 _ACTORS = {
     ActorKind.USER: Appearance("Person", "idle", "person"),
     ActorKind.KEY: Appearance("API key", "idle", "key"),
-    ActorKind.SYSTEM: Appearance("Hourhand", "idle", "schedule"),
+    ActorKind.SYSTEM: Appearance("By itself", "idle", "schedule"),
 }
 _LISTED = 4
+_LINE = 60
 
 
 class TargetFilter(admin.SimpleListFilter):
@@ -133,7 +134,10 @@ class AuditEntryAdmin(ConfidentialAdmin):
 
 
 def _told(value: Any) -> str:
-    """A value for people: text as it is, everything else as JSON."""
+    """A value for people: text as it is, everything else as JSON, on one line where it is short."""
     if value is None:
         return NOTHING
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)
+    if isinstance(value, str):
+        return value
+    line = json.dumps(value, ensure_ascii=False)
+    return line if len(line) <= _LINE else json.dumps(value, ensure_ascii=False, indent=2)
