@@ -17,7 +17,7 @@ from accounts.models import Workspace
 from accounts.services import create_workspace
 from jobs.models import JobEnvironment
 from jobs.services import save_job
-from runs.models import Execution, Run
+from runs.models import Execution, Heartbeat, Run
 from runs.states import Trigger
 from tests.conftest import job_config
 
@@ -61,6 +61,19 @@ def worker(name: str = "bench", **environment: str) -> Iterator[subprocess.Popen
     process = subprocess.Popen(command, env={**os.environ, **allowed, **environment})
     try:
         _await_claimer()
+        yield process
+    finally:
+        _end(process)
+
+
+@contextlib.contextmanager
+def beat() -> Iterator[subprocess.Popen[bytes]]:
+    """A beat process, as the product starts it; yields once it ticks."""
+    Heartbeat.objects.all().delete()
+    command = [sys.executable, "-m", "celery", "-A", "scheduler_project", "beat", "--pidfile="]
+    process = subprocess.Popen(command, env={**os.environ, "HOURHAND_LOG_LEVEL": "WARNING"}, stdout=subprocess.DEVNULL)
+    try:
+        _await(Heartbeat.objects.filter(kind="beat").exists, "the beat did not start")
         yield process
     finally:
         _end(process)
@@ -131,14 +144,21 @@ def clear() -> None:
 
 
 def _await_claimer() -> None:
-    until = time.monotonic() + _READY_SECONDS
-    while time.monotonic() < until:
+    def is_there() -> bool:
         with connection.cursor() as cursor:
             cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'hourhand claimer'")
-            if cursor.fetchone()[0]:
-                return
+            return bool(cursor.fetchone()[0])
+
+    _await(is_there, "the worker did not start")
+
+
+def _await(holds: Callable[[], bool], otherwise: str) -> None:
+    until = time.monotonic() + _READY_SECONDS
+    while time.monotonic() < until:
+        if holds():
+            return
         time.sleep(0.05)
-    raise TimeoutError("the worker did not start")
+    raise TimeoutError(otherwise)
 
 
 def _pin(cpu: int | None) -> Callable[[], None] | None:

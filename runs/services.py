@@ -12,6 +12,7 @@ from accounts.differences import difference
 from accounts.models import Workspace
 from jobs.definition import Overlap
 from jobs.models import Job, JobEnvironment, JobVersion
+from runs import tallies
 from runs.errors import ExecutionNotCancelableError, JobGoneError, JobNotEnabledError
 from runs.models import Execution
 from runs.overlap import limiting, lock_environments, release_queued
@@ -99,10 +100,12 @@ def cancel(
         abort_on_commit(execution_id)
     elif not executions.cancel_idle(execution_id, now):
         raise ExecutionNotCancelableError(found.status)
-    elif found.overlap == Overlap.QUEUE and not found.queued:
+    else:
         with connection.cursor() as cursor:
-            lock_environments(cursor, [str(found.job_environment_id)])
-            release_queued(cursor, [str(found.job_environment_id)])
+            tallies.add(cursor, tallies.of_canceled())
+            if found.overlap == Overlap.QUEUE and not found.queued:
+                lock_environments(cursor, [str(found.job_environment_id)])
+                release_queued(cursor, [str(found.job_environment_id)])
     _record("execution.canceled", found, found.job, {}, actor=actor, now=now)
     return executions.get(pk=execution_id)
 
