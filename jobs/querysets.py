@@ -26,6 +26,12 @@ class JobQuerySet(models.QuerySet[Any]):
             return self.filter(slug=reference)
 
 
+class JobVersionQuerySet(models.QuerySet[Any]):
+    def numbered(self) -> "JobVersionQuerySet":
+        """Those that a job had, without what was edited for one replay."""
+        return self.filter(edited=False)
+
+
 class JobEnvironmentQuerySet(models.QuerySet[Any]):
     def due(self, now: datetime.datetime) -> "JobEnvironmentQuerySet":
         """Enabled and due to fire at `now`, the longest due first."""

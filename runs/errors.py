@@ -22,3 +22,10 @@ class ExecutionNotCancelableError(ConflictError):
 
     def __init__(self, status: str) -> None:
         super().__init__(f"The execution is {status}; only one that has not ended can be canceled.")
+
+
+class ExecutionNotRetryableError(ConflictError):
+    code = "execution_not_retryable"
+
+    def __init__(self, status: str) -> None:
+        super().__init__(f"The execution is {status}; only one that has failed can be retried.")

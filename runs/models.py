@@ -1,13 +1,14 @@
 """What happened and what must happen next: executions (one per firing) and runs (one per attempt)."""
 
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from accounts.ids import uuid7
 from accounts.models import Environment, Workspace
 from jobs.models import Job, JobEnvironment, JobVersion
+from runs.facets import OUTCOMES, TRIGGERS, WIDTH
 from runs.failures import FailureReason
 from runs.querysets import ExecutionQuerySet, RunQuerySet
 from runs.states import TERMINAL, ExecutionStatus, RunStatus, SkipReason, Trigger
@@ -63,6 +64,15 @@ class Execution(models.Model):
     output = models.JSONField(null=True)
     due_at = models.GeneratedField(
         expression=Coalesce("scheduled_for", "created_at"), output_field=models.DateTimeField(), db_persist=True
+    )
+
+    #: Null until it has ended, so that claiming changes no indexed column: `runs.facets`.
+    facet = models.GeneratedField(
+        expression=Case(*(When(status=outcome, then=Value(place)) for place, outcome in enumerate(OUTCOMES)))
+        + Case(*(When(trigger=trigger, then=Value(n * WIDTH)) for n, trigger in enumerate(TRIGGERS))),
+        output_field=models.SmallIntegerField(null=True),
+        db_persist=True,
+        null=True,
     )
 
     objects = ExecutionQuerySet.as_manager()
@@ -121,6 +131,18 @@ class Execution(models.Model):
             models.Index(fields=["workspace", "-due_at", "-id"], name="execution_history"),
             # History of a job, newest first.
             models.Index(fields=["job", "-due_at", "-id"], name="execution_job_history"),
+            # History by environment, status and trigger, newest first: ended executions only, one entry for each.
+            models.Index(
+                fields=["environment", "facet", "-due_at", "-id"],
+                condition=Q(facet__isnull=False),
+                name="execution_ended",
+            ),
+            # History by failure reason, and search in what failed. What succeeds is not in it.
+            models.Index(
+                fields=["workspace", "failure_reason", "-due_at", "-id"],
+                condition=~Q(failure_reason=""),
+                name="execution_failures",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -6,9 +6,10 @@ from collections.abc import Collection
 from typing import Any
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import OuterRef, Q, Subquery
 
 from accounts.models import Workspace
+from jobs.models import JobEnvironment
 from runs.states import LIVE, TERMINAL, ExecutionStatus
 
 #: Large columns, and those of other kinds of job, that no list shows.
@@ -66,3 +67,9 @@ class RunQuerySet(models.QuerySet[Any]):
         if "retry" in triggers:
             wanted |= Q(number__gt=1)
         return self.filter(wanted)
+
+    def latest_of_each(self, workspace: Workspace) -> "RunQuerySet":
+        """Of these runs of a workspace, the latest one of each job in each environment."""
+        states = JobEnvironment.objects.filter(workspace=workspace)
+        latest = self.filter(job=OuterRef("job"), environment=OuterRef("environment")).order_by("-id").values("id")[:1]
+        return self.filter(pk__in=states.annotate(latest_run=Subquery(latest)).values("latest_run"))

@@ -1,4 +1,4 @@
-"""Use cases of executions: run now, replay, cancel. Views, admin buttons and commands call the same ones."""
+"""Use cases of executions: run now, replay, retry, cancel. Views, admin buttons and commands call the same ones."""
 
 import datetime
 import uuid
@@ -6,9 +6,9 @@ from typing import Any
 
 from django.db import transaction
 
-from accounts.models import Workspace
-from jobs.models import JobEnvironment, JobVersion
-from runs.errors import ExecutionNotCancelableError, JobGoneError, JobNotEnabledError
+from accounts.models import Environment, Workspace
+from jobs.models import Job, JobEnvironment, JobVersion
+from runs.errors import ExecutionNotCancelableError, ExecutionNotRetryableError, JobGoneError, JobNotEnabledError
 from runs.models import Execution
 from runs.queue import abort_on_commit, enqueue_on_commit
 from runs.reaping import cancel_running
@@ -16,6 +16,8 @@ from runs.states import ExecutionStatus, Trigger
 from scheduler_project import USER_AGENT
 
 MAX_DELAY_SECONDS = 366 * 24 * 3600
+#: What a new execution takes over from an old one: to be selected with it.
+SOURCE = ("job_version", "job__current_version", "job_environment")
 
 
 @transaction.atomic
@@ -35,7 +37,7 @@ def run_now(
     scheduled_for = now + datetime.timedelta(seconds=delay_seconds) if delay_seconds else None
     return _create(
         job_environment=job_environment,
-        job_version=_current_version(job_environment),
+        job_version=_current_version(job_environment.job),
         trigger=Trigger.MANUAL,
         now=now,
         scheduled_for=scheduled_for,
@@ -43,21 +45,56 @@ def run_now(
     )
 
 
-@transaction.atomic
-def replay(*, execution: Execution, now: datetime.datetime, original_config: bool, input: Any = ...) -> Execution:  # noqa: A002
-    """Make a NEW execution of the same job in the same environment; the old one stays untouched.
+def configuration_of(execution: Execution, *, original: bool) -> JobVersion:
+    """The version that a replay runs in: the one of then, or the job's current one.
 
-    With `original_config` it runs in the version of the old one, else in the job's current version. `input` is the old
-    one's unless given. Raises JobGoneError when the current configuration is wanted of a deleted job.
+    Raises JobGoneError when the current configuration is wanted of a deleted job.
     """
-    job_environment = JobEnvironment.objects.select_related("job__current_version").get(pk=execution.job_environment_id)
-    version = execution.job_version if original_config else _current_version(job_environment)
+    return execution.job_version if original else _current_version(execution.job)
+
+
+@transaction.atomic
+def replay(
+    *,
+    execution: Execution,
+    now: datetime.datetime,
+    version: JobVersion,
+    environment: Environment | None = None,
+    input: Any = ...,  # noqa: A002
+    request: dict[str, Any] | None = None,
+) -> Execution:
+    """Make a NEW execution of the same job, in `version` (see `configuration_of`); the old one stays untouched.
+
+    It runs in the old one's environment, whether the job is enabled there or not, or in another that it is enabled in:
+    raises JobNotEnabledError elsewhere. `input` is the old one's unless given. `request`, a complete and validated one,
+    replaces that of the version for this execution alone.
+    """
+    if request is not None and request != version.config["request"]:
+        version = _edited(version, request, now)
     return _create(
-        job_environment=job_environment,
+        job_environment=_place(execution, environment),
         job_version=version,
         trigger=Trigger.REPLAY,
         now=now,
         input=execution.input if input is ... else input,
+        replay_of=execution,
+    )
+
+
+@transaction.atomic
+def retry(*, execution: Execution, now: datetime.datetime) -> Execution:
+    """Make a NEW execution like one that failed: its configuration, environment and input, attempts from the start.
+
+    Raises ExecutionNotRetryableError for any other.
+    """
+    if execution.status != ExecutionStatus.FAILED:
+        raise ExecutionNotRetryableError(execution.status)
+    return _create(
+        job_environment=_place(execution, None),
+        job_version=execution.job_version,
+        trigger=Trigger.RETRY,
+        now=now,
+        input=execution.input,
         replay_of=execution,
     )
 
@@ -80,11 +117,29 @@ def cancel(*, workspace: Workspace, execution_id: uuid.UUID, now: datetime.datet
     return executions.get(pk=execution_id)
 
 
-def _current_version(job_environment: JobEnvironment) -> JobVersion:
-    job = job_environment.job
+def _current_version(job: Job) -> JobVersion:
     if job.deleted_at is not None or job.current_version is None:
         raise JobGoneError(job.slug)
     return job.current_version
+
+
+def _edited(version: JobVersion, request: dict[str, Any], now: datetime.datetime) -> JobVersion:
+    """A version with another request, so that claiming, retries and history need to know nothing of edits."""
+    config = {**version.config, "request": request}
+    return JobVersion.objects.create(
+        job_id=version.job_id, number=version.number, config=config, created_at=now, edited=True
+    )
+
+
+def _place(execution: Execution, environment: Environment | None) -> JobEnvironment:
+    """The job of an execution in its own environment, or in another one that it is enabled in."""
+    if environment is None or environment.pk == execution.environment_id:
+        return execution.job_environment
+    states = JobEnvironment.objects.filter(job=execution.job_id, environment=environment, enabled=True)
+    state = states.first()
+    if state is None:
+        raise JobNotEnabledError(execution.job.slug, environment.slug)
+    return state
 
 
 def _create(

@@ -1,4 +1,4 @@
-"""The buttons run now, replay and cancel. Each calls the verb that the API calls, and tells what came of it."""
+"""The buttons run now, replay, retry and cancel. Each calls the verb that the API calls, and tells what came of it."""
 
 import uuid
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from accounts.admin.access import access_of
 from accounts.errors import HourhandError
 from jobs.models import JobEnvironment
 from runs.models import Execution
-from runs.services import cancel, replay, run_now
+from runs.services import SOURCE, cancel, configuration_of, replay, retry, run_now
 from runs.states import ExecutionStatus
 
 
@@ -34,10 +34,23 @@ def run_now_button(request: HttpRequest, job_environment_id: uuid.UUID) -> HttpR
 def replay_button(request: HttpRequest, execution_id: uuid.UUID) -> HttpResponseRedirect:
     """A new execution like this one, in the current configuration or in its own; its page comes next."""
     execution, original = _execution(request, execution_id), request.POST.get("config") == "original"
-    made = _told(request, lambda: replay(execution=execution, now=timezone.now(), original_config=original))
+    made = _told(
+        request,
+        lambda: replay(execution=execution, now=timezone.now(), version=configuration_of(execution, original=original)),
+    )
     if made is None:
         return redirect("admin:runs_execution_change", execution.pk)
     messages.success(request, f"Replayed with the {'original' if original else 'current'} configuration.")
+    return redirect("admin:runs_execution_change", made.pk)
+
+
+def retry_button(request: HttpRequest, execution_id: uuid.UUID) -> HttpResponseRedirect:
+    """A new execution like this one, which has failed; its page comes next."""
+    execution = _execution(request, execution_id)
+    made = _told(request, lambda: retry(execution=execution, now=timezone.now()))
+    if made is None:
+        return redirect("admin:runs_execution_change", execution.pk)
+    messages.success(request, "Retried with the same configuration and input.")
     return redirect("admin:runs_execution_change", made.pk)
 
 
@@ -54,7 +67,7 @@ def cancel_button(request: HttpRequest, execution_id: uuid.UUID) -> HttpResponse
 
 
 def _execution(request: HttpRequest, execution_id: uuid.UUID) -> Execution:
-    rows = Execution.objects.select_related("workspace", "job_version")
+    rows = Execution.objects.select_related("workspace", *SOURCE)
     execution = access_of(request).narrow(rows).filter(pk=execution_id).first()
     if execution is None:
         raise Http404

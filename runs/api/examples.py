@@ -83,3 +83,11 @@ _SHOWN: dict[str, Any] = {
 RUN = [OpenApiExample("A run", value=_RUN, response_only=True)]
 EXECUTION = [OpenApiExample("An execution", value=_SHOWN, response_only=True)]
 RUN_NOW = [OpenApiExample("With an input", value={"input": {"customer": 42}}, request_only=True)]
+REPLAY = [
+    OpenApiExample("As it was then", value={"config": "original"}, request_only=True),
+    OpenApiExample(
+        "Elsewhere, with another body",
+        value={"environment": "staging", "edit": {"body": {"report": "weekly"}, "timeout_seconds": 60}},
+        request_only=True,
+    ),
+]

@@ -11,6 +11,7 @@ urlpatterns = [
     path("executions/<uuid:execution>/", views.ExecutionDetail.as_view()),
     path("executions/<uuid:execution>/cancel/", views.ExecutionCancel.as_view()),
     path("executions/<uuid:execution>/replay/", views.ExecutionReplay.as_view()),
+    path("executions/<uuid:execution>/retry/", views.ExecutionRetry.as_view()),
     path("runs/", views.RunList.as_view()),
     path("runs/<uuid:run>/", views.RunDetail.as_view()),
 ]

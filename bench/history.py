@@ -1,0 +1,96 @@
+"""What a page of executions costs in a long history, beside a short one: by the filter, and by what EXPLAIN says.
+
+    manage.py with_services -- python -m bench.history [--short 10000] [--long 1000000] [--rounds 15]
+
+Both are asked through the API itself, in one process; two workspaces share 2,000 jobs. The cost of a page is the median
+of its rounds, and holds the queries, the rows' serialisation and the client that reads them.
+"""
+
+import argparse
+import os
+import statistics
+import time
+
+import django
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "scheduler_project.settings")
+django.setup()
+
+from django.core.management import call_command  # noqa: E402
+from django.db import connection  # noqa: E402
+from django.test.utils import CaptureQueriesContext  # noqa: E402
+
+from tests.integration.api_fixtures import Caller, caller  # noqa: E402
+from tests.integration.plans import Findings  # noqa: E402
+from tests.integration.seeded_history import Seeded, seed_executions, seed_jobs  # noqa: E402
+
+JOBS = 2000
+QUERIES = (
+    "", "order=asc", "status=succeeded", "status=failed", "status=canceled", "status=pending", "trigger=schedule",
+    "trigger=manual", "trigger=webhook", "environment=production", "environment=quiet", "failure_reason=timeout",
+    "failure_reason=ssl_error", "job=job-4", "job_name=job 1", "job_name=none", "tag=often", "tag=once",
+    "from=2026-03-01T11:00:00Z", "to=2026-03-01T11:00:00Z", "search=receiver.test/1", "search=certificate",
+    "search=nowhere", "last_only=true", "sort=created_at", "sort=duration",
+)  # fmt: skip
+
+
+def measured(api: Caller, rounds: int) -> dict[str, tuple[float, int]]:
+    """For each filter, the milliseconds of a page and how many rows it shows."""
+    taken: dict[str, list[float]] = {query: [] for query in QUERIES}
+    shown = {}
+    for _ in range(rounds + 1):
+        for query in QUERIES:
+            started = time.perf_counter()
+            answer = api.ask("GET", f"/executions/?{query}", expect=200)
+            taken[query].append((time.perf_counter() - started) * 1000)
+            shown[query] = len(answer["results"])
+    return {query: (statistics.median(times[1:]), shown[query]) for query, times in taken.items()}
+
+
+def findings(api: Caller, query: str) -> Findings:
+    """What EXPLAIN ANALYZE tells of a page's own query: the longest of those that are asked."""
+    with CaptureQueriesContext(connection) as queries:
+        api.ask("GET", f"/executions/?{query}", expect=200)
+    pages = [query["sql"] for query in queries if 'FROM "runs_execution"' in query["sql"]]
+    return Findings.of(max(pages, key=len))
+
+
+def seeded(count: int, place: Seeded | None) -> Seeded:
+    with connection.cursor() as cursor:
+        cursor.execute("TRUNCATE runs_run, runs_execution")
+    place = place or seed_jobs(jobs=JOBS)
+    started = time.monotonic()
+    seed_executions(count)
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM ANALYZE")
+    print(f"{count:,} executions made in {time.monotonic() - started:.0f} s", flush=True)
+    return place
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
+    parser.add_argument("--short", type=int, default=10_000)
+    parser.add_argument("--long", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=15)
+    given = parser.parse_args()
+    call_command("migrate", verbosity=0)
+    place = seeded(given.short, None)
+    api = caller(place.workspace)
+    api.defaults["SERVER_NAME"] = "localhost"
+    short = measured(api, given.rounds)
+    seeded(given.long, place)
+    long = measured(api, given.rounds)
+    print(f"{'filter':28} {'short ms':>9} {'rows':>5} {'long ms':>9} {'rows':>5} {'ratio':>6} {'per row':>8}  EXPLAIN")
+    for query in QUERIES:
+        (before, few), (after, many) = short[query], long[query]
+        found = findings(api, query)
+        scanned = ", ".join(sorted(found.scanned_whole)) or "none"
+        each = (after / max(many, 1)) / (before / max(few, 1))
+        print(
+            f"{query or '(none)':28} {before:9.1f} {few:5} {after:9.1f} {many:5} {after / before:6.2f} {each:8.2f}"
+            f"  read {found.read.get('runs_execution', 0)}, largest sort {found.sorted}, scanned whole: {scanned}"
+        )
+
+
+if __name__ == "__main__":
+    main()
