@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from django.db import connection
 from django.utils import timezone
@@ -75,8 +76,8 @@ def job(*, url: str, slug: str = "bench", **changes: object) -> JobEnvironment:
     return JobEnvironment.objects.select_related("job").get(job=made)
 
 
-def pending(job_environment: JobEnvironment, count: int) -> list[str]:
-    """Make that many pending executions; their ids."""
+def pending(job_environment: JobEnvironment, count: int, *, due: datetime.datetime | None = None) -> list[str]:
+    """Make that many pending executions that are due then, or now; their ids."""
     now = timezone.now()
     ids = []
     for start in range(0, count, _BATCH):
@@ -89,7 +90,7 @@ def pending(job_environment: JobEnvironment, count: int) -> list[str]:
                 job_version_id=job_environment.job.current_version_id,
                 trigger=Trigger.MANUAL,
                 created_at=now,
-                next_attempt_at=now,
+                next_attempt_at=due or now,
                 enqueued_at=now,
             )
             for _ in range(min(_BATCH, count - start))
@@ -106,6 +107,12 @@ def await_finished(count: int, *, seconds: float) -> None:
             return
         time.sleep(_POLL_SECONDS)
     raise TimeoutError(f"not all of {count} executions ended within {seconds} s")
+
+
+def resident_bytes(process: subprocess.Popen[bytes]) -> int:
+    """How much memory a process holds now."""
+    lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:"))
 
 
 def recorded_span() -> datetime.timedelta:

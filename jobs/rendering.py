@@ -22,12 +22,14 @@ from jobs.headers import MAX_HEADER_BYTES, NOT_IN_A_VALUE
 
 MAX_BODY_BYTES = 1024 * 1024
 OPENING = "{{"
+#: What stands between braces for the braces themselves. No quote or backslash of JSON, so it is the same in any text.
+_BRACES = "'{{'"
 #: As they are told to whoever misspelled one.
 VARIABLES = (
     "timestamp", "unix", "uuid", "execution_id", "scheduled_for", "job", "environment", "input.PATH", "secrets.NAME",
 )  # fmt: skip
 
-_PLACE = re.compile(r"\{\{([^{}]*)\}\}")
+_PLACE = re.compile(rf"\{{\{{(\s*{re.escape(_BRACES)}\s*|[^{{}}]*)\}}\}}")
 _VARIABLE = re.compile(
     r"timestamp|unix|uuid|execution_id|scheduled_for|job|environment|input(?:\.[A-Za-z0-9_-]{1,100})*"
     rf"|secrets\.{SECRET_NAME_FORM}"
@@ -36,6 +38,7 @@ _JSON_QUOTE = re.compile(r'\\.|"', re.DOTALL)
 _ORIGIN = re.compile(r"[^:/?#]*://[^/?#]*[/?#]")
 _DOT_SEGMENT = re.compile(r"/(?:\.|%2e){1,2}(?=[/?#]|$)", re.IGNORECASE)
 _SECRETS = "secrets."
+_HOW_TO_SAY_BRACES = "{{'{{'}} stands for {{ itself."
 _UUID_NAMESPACE = uuid.UUID("6f1d7a0e-5a0b-5c38-9d0c-8a4f4f1c2b7e")
 _MISSING = object()
 
@@ -81,6 +84,8 @@ class Facts:
 
     def value(self, variable: str) -> Any:
         """What a variable stands for; `_MISSING` where there is nothing. Raises RenderingError for a secret's lack."""
+        if variable == _BRACES:
+            return OPENING
         match variable:
             case "timestamp":
                 return _instant(self.created_at)
@@ -184,13 +189,13 @@ def _parts(text: str, where: Where) -> Iterator[str | Place]:
 
 def _literal(text: str) -> str:
     if OPENING in text:
-        raise TemplateError("A variable that begins with {{ should end with }}.")
+        raise TemplateError(f"A variable that begins with {{{{ should end with }}}}. {_HOW_TO_SAY_BRACES}")
     return text
 
 
 def _variable(name: str) -> str:
-    if not _VARIABLE.fullmatch(name):
-        told = f"Unknown variable {{{{{name[:80]}}}}}. There are: {', '.join(VARIABLES)}."
+    if name != _BRACES and not _VARIABLE.fullmatch(name):
+        told = f"Unknown variable {{{{{name[:80]}}}}}. There are: {', '.join(VARIABLES)}. {_HOW_TO_SAY_BRACES}"
         raise TemplateError(told, "unknown_variable")
     return name
 

@@ -12,6 +12,8 @@ from runs.retry import Verdict
 
 #: What a run says that was canceled in flight.
 IN_FLIGHT_CANCELED = "Canceled in flight; the request may have arrived."
+#: What it says once its worker has told that there was nothing in flight yet.
+UNSENT_CANCELED = "Canceled before the request was sent."
 
 
 class Attempt(NamedTuple):
@@ -39,7 +41,13 @@ class Sent(NamedTuple):
 
 
 class Received(NamedTuple):
-    """The response: `body` is what was kept of it, `body_bytes` how much there was."""
+    """What the endpoint answered, as far as it came and within the engine's limits. No repr shows it.
+
+    `headers`: names in lower case; a repeated one is joined with ", ", set-cookie with a line feed; past 200 lines or
+    64 KiB the rest is left out. `body`: the first 64 KiB after content decoding. `body_bytes`: how many decoded bytes
+    came, read to at most 1 MiB (and the rest of one chunk). `body_truncated`: `body` is not the whole of what the
+    endpoint had to say, because it is longer, was cut, or broke off.
+    """
 
     status_code: int
     headers: dict[str, str]
@@ -47,6 +55,9 @@ class Received(NamedTuple):
     body_bytes: int
     body_truncated: bool
     http_version: str
+
+    def __repr__(self) -> str:
+        return f"Received({self.status_code}, body_bytes={self.body_bytes}, http_version={self.http_version!r})"
 
 
 class Phases(NamedTuple):

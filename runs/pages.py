@@ -9,7 +9,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import BooleanField, Q
+from django.db.models import BigIntegerField, BooleanField, Q
 from django.db.models.expressions import RawSQL
 
 from jobs.models import JobEnvironment
@@ -25,6 +25,9 @@ from runs.states import LIVE
 SEARCHED = 1000
 _REASONS = [reason.value for reason in FailureReason]
 _TABLE = Execution._meta.db_table
+#: Of how many executions, the latest that are wanted, the longest or shortest are looked for.
+MEASURED = 10_000
+_TOOK = "coalesce((extract(epoch FROM finished_at - started_at) * 1000000)::bigint, %s)"
 
 Sql = tuple[str, tuple[Any, ...]]
 
@@ -68,12 +71,44 @@ def executions_of(wanted: HistoryFilter, stretch: Stretch) -> ExecutionQuerySet:
         return stretch.of(wanted.executions())[stretch.first : stretch.reach]
     if not ranges:
         return Execution.objects.none()
+    ids = RawSQL(*_merged(ranges, wanted, stretch))
+    return Stretch(stretch.descending, stretch.count).of(Execution.objects.filter(pk__in=ids))
+
+
+def executions_by_duration(
+    wanted: HistoryFilter, *, descending: bool, never: int, first: int, count: int, position: tuple[int, Any] | None
+) -> ExecutionQuerySet:
+    """Of the latest so many executions that are wanted, those that took longest (or shortest), as `took`.
+
+    `took` is in microseconds, and `never` for those that did not run.
+    """
+    latest = Stretch(descending=True, count=MEASURED)
+    ranges = _ranges(wanted, latest)
+    if ranges == []:
+        return Execution.objects.none()
+    ids, params = _head(latest.of(wanted.executions()), MEASURED) if ranges is None else _merged(ranges, wanted, latest)
+    sign, direction = ("<", "DESC") if descending else (">", "ASC")
+    after, values = ("TRUE", ()) if position is None else (f"ROW(took, id) {sign} ROW(%s, %s)", position)
+    # Row by row, by their ids: joined in any other way the whole history would be read for them.
+    found = f"""
+        SELECT id FROM (
+            SELECT latest.id, ran.took FROM ({ids}) AS latest
+             CROSS JOIN LATERAL (SELECT {_TOOK} AS took FROM {_TABLE} WHERE id = latest.id OFFSET 0) AS ran
+        ) AS measured
+         WHERE {after} ORDER BY took {direction}, id {direction} LIMIT %s OFFSET %s
+    """
+    rows = Execution.objects.filter(pk__in=RawSQL(found, (*params, never, *values, count, first)))
+    took = RawSQL(_TOOK, (never,), output_field=BigIntegerField())
+    return rows.annotate(took=took).order_by(*(("-took", "-id") if descending else ("took", "id")))
+
+
+def _merged(ranges: list[Sql], wanted: HistoryFilter, stretch: Stretch) -> Sql:
+    """The ids of a stretch of what several ranges hold."""
     # Only a search may find a row twice.
     union = (" UNION " if wanted.search is not None else " UNION ALL ").join(f"({sql})" for sql, _ in ranges)
     params = [value for _, values in ranges for value in values]
     page = f"SELECT id FROM ({union}) AS page ORDER BY {stretch.order} LIMIT %s OFFSET %s"
-    ids = RawSQL(page, (*params, stretch.count, stretch.first))
-    return Stretch(stretch.descending, stretch.count).of(Execution.objects.filter(pk__in=ids))
+    return page, (*params, stretch.count, stretch.first)
 
 
 def _ranges(wanted: HistoryFilter, stretch: Stretch) -> list[Sql] | None:

@@ -4,10 +4,12 @@ Works on any psycopg2 cursor inside a transaction: the workers' own connections,
 """
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from runs.attempts import Ending, FinishedAttempt, Received
+from jobs.definition import Overlap
+from runs.attempts import IN_FLIGHT_CANCELED, UNSENT_CANCELED, Attempt, Ending, FinishedAttempt, Received
+from runs.overlap import lock_environments, release_queued
 from runs.retry import Canceled, GiveUp, RetryIn, Succeeded
 from runs.states import ExecutionStatus, RunStatus
 from runs.texts import array, as_json, as_text, clean, escaped, text_array
@@ -34,7 +36,7 @@ _MOVE_EXECUTIONS = """
            AS moved (id, lease_owner, attempts, status, finished_at, delay_ms, failure_reason, error)
      WHERE execution.id = moved.id AND execution.status = 'running'
        AND execution.lease_owner = moved.lease_owner AND execution.attempts = moved.attempts
- RETURNING execution.id::text
+ RETURNING execution.id::text, execution.overlap
 """
 # Only rows that change are locked, and always in the order of their ids, so that two recorders can't deadlock.
 _MOVE_STREAKS = """
@@ -56,13 +58,27 @@ _MOVE_STREAKS = """
 """
 _NOTHING_RECEIVED = (None, None, None, "utf-8", "f", None, "")
 _SUCCEEDED, _FAILED, _CANCELED = RunStatus.SUCCEEDED.value, RunStatus.FAILED.value, RunStatus.CANCELED.value
+# A canceled run was written by whoever canceled it, who could not know if its worker had sent the request.
+_TELL_UNSENT = """
+    WITH unsent AS (
+        SELECT * FROM unnest(%s::uuid[], %s::smallint[], %s::text[]) AS unsent (id, attempts, lease_owner)
+    ), told AS (
+        UPDATE runs_execution AS execution SET error = %s FROM unsent
+         WHERE execution.id = unsent.id AND execution.attempts = unsent.attempts
+           AND execution.status = 'canceled' AND execution.error = %s
+    )
+    UPDATE runs_run AS run SET error = %s FROM unsent
+     WHERE run.execution_id = unsent.id AND run.number = unsent.attempts AND run.worker = unsent.lease_owner
+       AND run.status = 'canceled' AND run.error = %s
+"""
 
 
 def record(cursor: Any, finished: Sequence[FinishedAttempt]) -> set[str]:
     """Record attempts in the caller's transaction. Returns the ids of the executions that moved.
 
-    An execution that is not held any more with this owner and attempt (its lease expired and it was reaped) moves
-    nothing and gets no run.
+    An execution that is not held any more with this owner and attempt (its lease expired and it was reaped, or it was
+    canceled) moves nothing and gets no run. But where the run that canceled it says that the request may have arrived,
+    and it never left, that is put right.
     """
     if not finished:
         return set()
@@ -70,15 +86,44 @@ def record(cursor: Any, finished: Sequence[FinishedAttempt]) -> set[str]:
     held = [item for item in finished if item.attempt.execution_id in moved]
     if held:
         cursor.copy_expert(_COPY_RUNS, io.StringIO("".join(map(_copy_line, held))))
+        queues = _queues_that_may_go_on(held, moved)
+        if queues:
+            lock_environments(cursor, {item.attempt.job_environment_id for item in held})
         _move_streaks(cursor, held)
-    return moved
+        if queues:
+            release_queued(cursor, queues)
+    fenced = [item for item in finished if item.attempt.execution_id not in moved]
+    _tell_unsent(cursor, [item.attempt for item in fenced if _unsent(item)])
+    return set(moved)
 
 
-def _move_executions(cursor: Any, finished: Sequence[FinishedAttempt]) -> set[str]:
+def _unsent(item: FinishedAttempt) -> bool:
+    verdict = item.ending.verdict
+    return isinstance(verdict, Canceled) and not verdict.sent
+
+
+def _tell_unsent(cursor: Any, attempts: Sequence[Attempt]) -> None:
+    if attempts:
+        fences = [(one.execution_id, one.number, one.lease_owner) for one in attempts]
+        told = [UNSENT_CANCELED, IN_FLIGHT_CANCELED]
+        cursor.execute(_TELL_UNSENT, [*map(array, zip(*fences, strict=True)), *told, *told])
+
+
+def _queues_that_may_go_on(held: Iterable[FinishedAttempt], moved: Mapping[str, str]) -> set[str]:
+    """The job-environments where an execution ended that another may have waited for."""
+    return {
+        item.attempt.job_environment_id
+        for item in held
+        if moved[item.attempt.execution_id] == Overlap.QUEUE and not isinstance(item.ending.verdict, RetryIn)
+    }
+
+
+def _move_executions(cursor: Any, finished: Sequence[FinishedAttempt]) -> dict[str, str]:
+    """The executions that moved, with their overlap policies."""
     rows = [_transition(item) for item in sorted(finished, key=lambda item: item.attempt.execution_id)]
     *columns, errors = zip(*rows, strict=True)
     cursor.execute(_MOVE_EXECUTIONS, [*map(array, columns), text_array(errors)])
-    return {row[0] for row in cursor.fetchall()}
+    return dict(cursor.fetchall())
 
 
 def _transition(item: FinishedAttempt) -> tuple[Any, ...]:

@@ -28,7 +28,9 @@ class GiveUp:
 
 @dataclass(frozen=True, slots=True)
 class Canceled:
-    """Somebody ended the execution. Neither a success nor a failure."""
+    """Somebody ended the execution. Neither a success nor a failure. `sent`: its request may have been."""
+
+    sent: bool = True
 
 
 Verdict = Succeeded | RetryIn | GiveUp | Canceled

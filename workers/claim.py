@@ -231,9 +231,13 @@ class Claimer:
             prepared = PreparedRequest.of(call, user_agent=self._user_agent)
         firing = Firing(attempt.execution_id, version.slug, attempt.number, scheduled_for)
         signature = self._keyring.sign(
-            attempt.workspace_id, execution_id=attempt.execution_id, body=call.body, at=claimed_at
+            attempt.workspace_id,
+            execution_id=attempt.execution_id,
+            body=call.body,
+            at=claimed_at,
+            monotonic=claimed_monotonic,
         )
-        own = firing.headers + signature
+        own = firing.headers + signature.headers
         sent = prepared.sent(own)
         return Claimed(
             attempt=attempt,
@@ -249,6 +253,7 @@ class Claimer:
                 timeout_seconds=call.timeout_seconds,
                 tls=version.tls,
                 success_statuses=version.definition.success_statuses,
+                signature=signature,
             ),
             sent=redact_sent(sent, rendered.secrets) if rendered and rendered.secrets else sent,
             definition=version.definition,

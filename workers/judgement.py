@@ -1,16 +1,18 @@
 """What a delivered attempt is recorded as: the engine's result, on the database's clock, with its verdict. Pure."""
 
 import datetime
+import json
 import random
 
 from jobs.assertions import failed_assertion
-from runs.attempts import IN_FLIGHT_CANCELED, Ending, FinishedAttempt, Phases, Received
+from runs.attempts import IN_FLIGHT_CANCELED, UNSENT_CANCELED, Ending, FinishedAttempt, Phases, Sent
 from runs.failures import FailureReason
-from runs.redaction import redact_attempt
+from runs.redaction import redact_attempt, redact_headers
 from runs.retry import SUCCEEDED, Canceled, Verdict, verdict
 from runs.retry_after import retry_after_ms
+from runs.texts import as_json
 from workers.claim import Claimed
-from workers.delivery.contract import DeliveryResult, Response
+from workers.delivery.contract import DeliveryResult
 
 
 def judge(claimed: Claimed, result: DeliveryResult, *, worker: str, chance: random.Random) -> FinishedAttempt:
@@ -27,8 +29,8 @@ def judge(claimed: Claimed, result: DeliveryResult, *, worker: str, chance: rand
     reason, error = _outcome(claimed, result)
     finished = FinishedAttempt(
         attempt=claimed.attempt,
-        sent=claimed.sent,
-        received=_received(response) if response else None,
+        sent=_sent(claimed, result),
+        received=response,
         remote_ip=result.remote_ip,
         phases=Phases(
             queue_ms, timings.dns_ms, timings.connect_ms, timings.tls_ms, timings.first_byte_ms, timings.total_ms
@@ -45,6 +47,15 @@ def judge(claimed: Claimed, result: DeliveryResult, *, worker: str, chance: rand
     return redact_attempt(finished, claimed.secrets) if claimed.secrets else finished
 
 
+def _sent(claimed: Claimed, result: DeliveryResult) -> Sent:
+    """The request as history keeps it, with the signature that went out."""
+    signature = result.request.signature
+    if signature is None or signature is claimed.request.signature:
+        return claimed.sent
+    shown = {**json.loads(claimed.sent.headers), **redact_headers(signature.headers)}
+    return claimed.sent._replace(headers=as_json(shown))
+
+
 def _verdict(
     claimed: Claimed,
     result: DeliveryResult,
@@ -53,7 +64,7 @@ def _verdict(
     chance: random.Random,
 ) -> Verdict:
     if result.aborted:
-        return Canceled()
+        return Canceled(sent=result.sent)
     if reason is None:
         return SUCCEEDED
     response = result.response
@@ -70,7 +81,7 @@ def _verdict(
 def _outcome(claimed: Claimed, result: DeliveryResult) -> tuple[FailureReason | None, str]:
     """Why the attempt failed, if it did. What the job asserts is asked only of an answer whose status is a success."""
     if result.aborted:
-        return None, IN_FLIGHT_CANCELED if result.sent else "Canceled before the request was sent."
+        return None, IN_FLIGHT_CANCELED if result.sent else UNSENT_CANCELED
     assertions, response = claimed.definition.assertions, result.response
     if result.succeeded and response is not None and assertions:
         failed = failed_assertion(
@@ -84,14 +95,3 @@ def _outcome(claimed: Claimed, result: DeliveryResult) -> tuple[FailureReason | 
         if failed is not None:
             return FailureReason.ASSERTION_FAILED, failed
     return result.failure_reason, result.error or ""
-
-
-def _received(response: Response) -> Received:
-    return Received(
-        response.status_code,
-        response.headers,
-        response.body,
-        response.body_bytes,
-        response.body_truncated,
-        response.http_version,
-    )

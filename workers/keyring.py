@@ -1,16 +1,14 @@
 """The signing keys of the workspaces that a worker claims for, kept for a few seconds."""
 
 import datetime
-import hmac
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
 from accounts.encryption import Cipher, EncryptionKeyError
-from workers.delivery.signing import key_of, message_id_of, signature_headers
+from workers.delivery.signing import Signature, SigningKey, key_of, message_id_of
 
 log = structlog.get_logger(__name__)
 
@@ -25,12 +23,6 @@ _LIVE = """
 """
 
 
-@dataclass(frozen=True, slots=True)
-class _Key:
-    key: hmac.HMAC
-    retires_at: datetime.datetime | None
-
-
 class Keyring:
     """Signs for whole batches: one query for all workspaces whose keys are not fresh. For one thread at a time.
 
@@ -39,7 +31,7 @@ class Keyring:
 
     def __init__(self, encryption_keys: Sequence[str]) -> None:
         self._cipher = _cipher(encryption_keys)
-        self._keys: dict[str, list[_Key]] = {}
+        self._keys: dict[str, list[SigningKey]] = {}
         self._stale_at: dict[str, float] = {}
 
     def refresh(self, cursor: Any, workspace_ids: Iterable[str]) -> None:
@@ -52,25 +44,23 @@ class Keyring:
             self._keys.clear()
             self._stale_at.clear()
         cursor.execute(_LIVE, [stale])
-        found: dict[str, list[_Key]] = {workspace: [] for workspace in stale}
+        found: dict[str, list[SigningKey]] = {workspace: [] for workspace in stale}
         for workspace, value, retires_at in cursor.fetchall():
             found[workspace].extend(self._read(self._cipher, workspace, bytes(value), retires_at))
         self._keys |= found
         self._stale_at |= dict.fromkeys(stale, now + REMEMBER_SECONDS)
 
     def sign(
-        self, workspace_id: str, *, execution_id: str, body: bytes | None, at: datetime.datetime
-    ) -> tuple[tuple[str, str], ...]:
-        """The headers that sign an attempt made `at` this instant; none where there is no key."""
-        keys = [
-            known.key for known in self._keys.get(workspace_id, ()) if known.retires_at is None or known.retires_at > at
-        ]
-        return signature_headers(keys, message_id=message_id_of(execution_id), timestamp=int(at.timestamp()), body=body)
+        self, workspace_id: str, *, execution_id: str, body: bytes | None, at: datetime.datetime, monotonic: float
+    ) -> Signature:
+        """What signs an attempt made `at` this instant, which was `monotonic`; no headers where there is no key."""
+        keys, message_id = self._keys.get(workspace_id, ()), message_id_of(execution_id)
+        return Signature.made(keys, message_id=message_id, body=body, at=at, monotonic=monotonic)
 
     @staticmethod
-    def _read(cipher: Cipher, workspace: str, value: bytes, retires_at: datetime.datetime | None) -> list[_Key]:
+    def _read(cipher: Cipher, workspace: str, value: bytes, retires_at: datetime.datetime | None) -> list[SigningKey]:
         try:
-            return [_Key(key_of(cipher.decrypt(value)), retires_at)]
+            return [SigningKey(key_of(cipher.decrypt(value)), retires_at)]
         except (EncryptionKeyError, ValueError) as error:
             log.warning("signing_secret_unreadable", workspace_id=workspace, error=str(error))
             return []

@@ -118,7 +118,19 @@ class DeliveryService:
 
     def abort(self, execution_id: str) -> bool:
         """Abort this execution's transfer; it is recorded as canceled. False where this worker has none."""
-        return self._engine.abort(execution_id)
+        return self._engine.abort(execution_id) or self._abort_crowded(execution_id)
+
+    def _abort_crowded(self, execution_id: str) -> bool:
+        """End one that waits to be given back. False where there is none, or where it is given back just now."""
+        request = next((one.request for one in list(self._crowded) if one.request.execution_id == execution_id), None)
+        if request is None:
+            return False
+        with self._changed:
+            held = self._held.pop(execution_id, None)
+        if held is None:
+            return False
+        self._recorder.put(held, unanswered(request, FailureReason.UNKNOWN, "canceled", aborted=True))
+        return True
 
     def stop(self, *, grace_seconds: float) -> None:
         """Let transfers end for a grace time, record them, and give back what was never sent."""
@@ -287,10 +299,8 @@ class DeliveryService:
 
     def _abort_lost(self, execution_ids: list[str]) -> None:
         """Executions that are not this worker's any more: reaped, or canceled. What comes of them moves nothing."""
-        crowded = {one.request.execution_id for one in list(self._crowded)}
         for execution_id in execution_ids:
-            if not self._engine.abort(execution_id) and execution_id in crowded:
-                self._forget([execution_id])
+            self.abort(execution_id)
         log.info("leases_lost", count=len(execution_ids))
 
     def _held_ids(self) -> list[str]:

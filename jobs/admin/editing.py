@@ -19,7 +19,8 @@ from accounts.models import Workspace
 from jobs.admin.page import base_context, job_in_sight
 from jobs.admin.words import preview
 from jobs.api.serializers import JobSerializer, save_validated
-from jobs.forms import TIMEZONES, JobForm
+from jobs.forms import JobForm
+from jobs.forms.schedule import TIMEZONES
 from jobs.models import Job
 from jobs.schedule import parse_timezone
 from jobs.services import delete_job

@@ -98,6 +98,7 @@ _SERIALIZERS = {
     "json_path_exists": JsonPathExistsSerializer,
     "response_time_under_ms": ResponseTimeAssertionSerializer,
 }
+ASSERTION_TYPES = tuple(_SERIALIZERS)
 
 
 @extend_schema_field(

@@ -1,7 +1,9 @@
 """The nested parts of a job's definition: what to send, what counts as success, when to try again, what to keep."""
 
+import json
 import re
 import ssl
+from collections.abc import Mapping
 from typing import Any
 
 from rest_framework import serializers
@@ -13,7 +15,7 @@ from jobs.api.templates import check_templates
 from jobs.assertions import MAX_ASSERTIONS
 from jobs.errors import UnknownRetryPolicyError
 from jobs.models import Backoff
-from jobs.retry_policies import find_policy, resolved
+from jobs.retry_policies import RULES, find_policy, resolved
 from scheduler_project.api.fields import Choice, Flag, Number, Text, Whole
 from scheduler_project.api.strict import StrictSerializer
 
@@ -127,21 +129,33 @@ class RetrySerializer(RetryRulesSerializer):
         allow_null=True,
         default=None,
         max_length=100,
-        help_text="The slug of a retry policy. What it says then stands in the fields below, whatever is sent in them.",
+        help_text="The slug of a retry policy, whose rules then stand in the fields below. What is sent in those has "
+        "to agree.",
     )
 
     def get_fields(self) -> dict[str, serializers.Field]:
         fields = super().get_fields()
         return {"policy": fields.pop("policy"), **fields}
 
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        attrs = super().validate(attrs)
-        if attrs["policy"] is None:
-            return attrs
+    def to_internal_value(self, data: Any) -> Any:
+        attrs: dict[str, Any] = super().to_internal_value(data)
+        return attrs if attrs["policy"] is None else self._of_policy(attrs, given=data)
+
+    def _of_policy(self, attrs: dict[str, Any], *, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The policy's rules. A `given` one that says otherwise would change nothing, so it is refused."""
         try:
-            return resolved(attrs, find_policy(self.context["workspace"], attrs["policy"]))
+            found = resolved(attrs, find_policy(self.context["workspace"], attrs["policy"]))
         except UnknownRetryPolicyError as error:
             raise ValidationError({"policy": [ErrorDetail(error.detail, code=error.code)]}) from error
+        vain = [rule for rule in RULES if rule in given and attrs[rule] != found[rule]]
+        if vain:
+            raise ValidationError({rule: [_overruled(found["policy"], found[rule])] for rule in vain})
+        return found
+
+
+def _overruled(policy: str, value: Any) -> ErrorDetail:
+    told = f"The retry policy {policy} says {json.dumps(value)} here. Change the policy, or set retry.policy to null."
+    return ErrorDetail(told, code="conflicting")
 
 
 class RetentionSerializer(StrictSerializer):

@@ -35,13 +35,19 @@ class InvalidUrl(ValueError):  # noqa: N818 - it names what is wrong, as the fai
 @dataclass(frozen=True, slots=True)
 class Target:
     """Where a URL leads. `host` is lower case without a trailing dot or brackets; `address` is set where it is a
-    literal.
+    literal. `rooted`: the URL has that dot, which keeps a resolver from trying search domains.
     """
 
     scheme: str
     host: str
     port: int
     address: IPv4Address | IPv6Address | None
+    rooted: bool = False
+
+    @property
+    def name(self) -> str:
+        """The host as it is asked of a resolver."""
+        return f"{self.host}." if self.rooted else self.host
 
     @property
     def origin(self) -> str:
@@ -129,7 +135,7 @@ def _named(scheme: str, name: str, port: int) -> Target:
     if len(host) > MAX_HOST_LENGTH or not all(map(_LABEL.fullmatch, labels)):
         raise InvalidUrl(f"The URL's host {name[:80]!r} is not a valid host name.")
     if not _NUMERIC_LABEL.fullmatch(labels[-1]):
-        return Target(scheme, host, port, None)
+        return Target(scheme, host, port, None, rooted=host != name)
     try:
         address = IPv4Address(name)  # four decimal numbers without leading zeros, and no trailing dot
     except ValueError:

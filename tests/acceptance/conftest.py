@@ -10,7 +10,7 @@ import threading
 import time
 import urllib.parse
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ import requests
 
 ROOT = Path(__file__).resolve().parents[2]
 LEASE_SECONDS = 3
+LOOPBACK_ALLOWED = {"HOURHAND_OUTBOUND_ALLOW": "127.0.0.0/8", "HOURHAND_OUTBOUND_PORTS": "*"}
 _READY_SECONDS = 30
 _TEMPLATE = "acceptance_template"
 
@@ -84,7 +85,7 @@ def receiver() -> Iterator[Receiver]:
 class House:
     """One installation: its database, its settings, its processes."""
 
-    def __init__(self, database_url: str, redis_url: str, directory: Path) -> None:
+    def __init__(self, database_url: str, redis_url: str, directory: Path, outbound: Mapping[str, str]) -> None:
         self.redis_url = redis_url
         self.directory = directory
         self.environment = {
@@ -92,8 +93,7 @@ class House:
             "DATABASE_URL": database_url,
             "REDIS_URL": redis_url,
             "HOURHAND_DATA_DIR": str(directory),
-            "HOURHAND_OUTBOUND_ALLOW": "127.0.0.0/8",
-            "HOURHAND_OUTBOUND_PORTS": "*",
+            **outbound,
             "HOURHAND_LEASE_SECONDS": str(LEASE_SECONDS),
             "HOURHAND_SHUTDOWN_GRACE_SECONDS": "5",
         }
@@ -107,10 +107,10 @@ class House:
             [sys.executable, "manage.py", *arguments], cwd=ROOT, env=self.environment, check=True, capture_output=True
         )
 
-    def start(self, name: str, *, until: str = "/readyz") -> None:
+    def start(self, name: str, *, until: str = "/readyz", within: Sequence[str] = ()) -> None:
         """Start `web`, or a beat or worker by any name that begins so; again, should it have been killed.
 
-        The web process has started when it answers 200 to the path `until`.
+        The web process has started when it answers 200 to the path `until`. `within` is a command that runs another.
         """
         log = (self.directory / f"{name}.log").open("ab")
         if name == "web":
@@ -121,7 +121,9 @@ class House:
         else:
             command += ["worker", "--pool", "threads", "--concurrency", "4", "--queues", "deliveries,chores"]
             command += ["-n", f"{name}@%h", "--without-gossip", "--without-mingle"]
-        self.processes[name] = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=log, stderr=log)
+        self.processes[name] = subprocess.Popen(
+            [*within, *command], cwd=ROOT, env=self.environment, stdout=log, stderr=log
+        )
         log.close()
         return None
 
@@ -234,24 +236,33 @@ def template_database() -> str:
     return _TEMPLATE
 
 
-@pytest.fixture
-def house(template_database: str, tmp_path: Path) -> Iterator[House]:
+@contextlib.contextmanager
+def installed(
+    template_database: str, directory: Path, *, outbound: Mapping[str, str] = LOOPBACK_ALLOWED
+) -> Iterator[House]:
     """An installation with a web process and an API key, and no beat or worker yet."""
     url = os.environ["DATABASE_URL"]
     name = f"house_{os.getpid()}_{time.monotonic_ns()}"
     _execute(url, f"CREATE DATABASE {name} TEMPLATE {template_database}")
     broker = redis.Redis.from_url(os.environ["REDIS_URL"])
     broker.flushall()
-    made = House(_with_database(url, name), os.environ["REDIS_URL"], tmp_path)
+    made = House(_with_database(url, name), os.environ["REDIS_URL"], directory, outbound)
     try:
         made.manage("first_run")
-        made.api_key = json.loads((tmp_path / "first-run.json").read_text())["api_key"]
+        made.api_key = json.loads((directory / "first-run.json").read_text())["api_key"]
         made.start("web")
         yield made
     finally:
         made.close()
         broker.flushall()
         _execute(url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def house(template_database: str, tmp_path: Path) -> Iterator[House]:
+    """An installation of this test's own."""
+    with installed(template_database, tmp_path) as made:
+        yield made
 
 
 def _with_database(url: str, name: str) -> str:

@@ -126,12 +126,31 @@ def test_a_policy_names_what_is_wrong(api, patient):
 
 
 def test_a_job_with_a_policy_gets_its_rules_instead_of_its_own(api, patient):
-    made = api.ask("PUT", "/jobs/a/", job(retry={"policy": "patient", "max_attempts": 2}), expect=201)
+    made = api.ask("PUT", "/jobs/a/", job(retry={"policy": "patient"}), expect=201)
     assert made["retry"] == {"policy": "patient", **{field: patient[field] for field in RULES}}
     assert api.ask("PUT", "/jobs/a/", made, expect=200)["version"] == 1
     own = api.ask("PATCH", "/jobs/a/", {"retry": {"policy": None, "max_attempts": 2}}, expect=200)
     assert (own["retry"]["policy"], own["retry"]["max_attempts"], own["version"]) == (None, 2, 2)
     api.ask("DELETE", "/retry-policies/patient/", expect=204)
+
+
+def test_a_rule_that_a_policy_overrules_is_refused_and_one_that_agrees_is_not(api, patient):
+    """It would change nothing, in silence."""
+    wrong = {"policy": "patient", "max_attempts": 2, "backoff": "list", "delays_ms": [1], "jitter": True}
+    codes = {f"retry.{rule}": "conflicting" for rule in ("max_attempts", "backoff", "delays_ms")}
+    assert api.refused("POST", "/jobs/", job(retry=wrong)) == codes
+    api.ask("PUT", "/jobs/a/", job(retry={"max_attempts": 5}), expect=201)
+    adopted = api.ask("PATCH", "/jobs/a/", {"retry": {"policy": "patient"}}, expect=200)
+    problem = api.ask("PATCH", "/jobs/a/", {"retry": {"max_attempts": 5}}, expect=400)
+    (error,) = problem["errors"]
+    assert error["field"] == "retry.max_attempts"
+    assert error["detail"] == (
+        "The retry policy patient says 8 here. Change the policy, or set retry.policy to null."
+    )  # fmt: skip
+    assert api.ask("PATCH", "/jobs/a/", {"retry": {"max_attempts": 8}}, expect=200)["version"] == adopted["version"]
+    assert api.ask("PUT", "/jobs/a/", adopted, expect=200)["version"] == adopted["version"]
+    api.ask("POST", "/retry-policies/", {"slug": "calm", "name": "Calm", "max_attempts": 2}, expect=201)
+    assert api.ask("PATCH", "/jobs/a/", {"retry": {"policy": "calm"}}, expect=200)["retry"]["max_attempts"] == 2
 
 
 def test_an_unknown_policy_or_another_workspaces_is_refused(api, patient):

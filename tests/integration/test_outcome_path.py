@@ -7,12 +7,13 @@ import pytest
 
 from jobs.models import JobVersion
 from runs import services
+from runs.attempts import Received
 from runs.models import Execution, Run
 from runs.recording import record
 from tests.conftest import MakeJob
 from workers.claim import Claimer
 from workers.connections import Link
-from workers.delivery.contract import DeliveryResult, Response, Timings
+from workers.delivery.contract import DeliveryResult, Timings
 from workers.delivery.outcome import by_status
 from workers.judgement import judge
 
@@ -37,7 +38,7 @@ def answered(link, job, *, status=200, body=b'{"status": "down"}', **headers) ->
         request=claimed.request,
         failure_reason=reason,
         error=error,
-        response=Response(status, headers, body, len(body), False, "1.1"),
+        response=Received(status, headers, body, len(body), False, "1.1"),
         remote_ip="127.0.0.1",
         timings=Timings(None, None, None, 5, 9),
         started_monotonic=started,

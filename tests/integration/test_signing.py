@@ -27,6 +27,7 @@ from tests.integration.running import Running
 from workers import keyring
 from workers.claim import Claimed, Claimer
 from workers.connections import Link
+from workers.judgement import judge
 
 HOUR = datetime.timedelta(hours=1)
 
@@ -168,6 +169,34 @@ class TestSending:
         if method == "POST":
             assert verifier.verify(seen.body, headers) == {"at": "nön-ascii"}
 
+    @pytest.mark.django_db(transaction=True)
+    def test_what_waited_for_its_turn_is_as_fresh_as_the_rest(
+        self, workspace: Workspace, make_job: MakeJob, link: Link
+    ) -> None:
+        """Nobody waits here: the attempt is told to have been claimed earlier than it was."""
+        secret = rotated(workspace)
+        with receiving() as receiver:
+            state = make_job(request={"url": receiver.url("/hook"), "body": '{"a":1}'})
+            claimed = claimed_of(state, link)
+            signature = claimed.request.signature
+            assert signature is not None
+            waited = signature._replace(monotonic=signature.monotonic - 400)
+            running = Running()
+            try:
+                running.engine.submit([claimed.request._replace(signature=waited)])
+                (result,) = running.wait(1)
+            finally:
+                running.engine.stop(grace_seconds=1)
+            (seen,) = receiver.exchanges
+        headers = dict(seen.headers)
+        sent_at = int(headers["webhook-timestamp"])
+        assert 395 < sent_at - int(claimed.claimed_at.timestamp()) < 500
+        at = datetime.datetime.fromtimestamp(sent_at, datetime.UTC)
+        assert Webhook(secret).sign(headers["webhook-id"], at, '{"a":1}') in headers["webhook-signature"].split(" ")
+        shown = json.loads(judge(claimed, result, worker="w", chance=random.Random(1)).sent.headers)
+        assert (shown["webhook-timestamp"], shown["webhook-signature"]) == (str(sent_at), "[redacted]")
+        assert json.loads(claimed.sent.headers)["webhook-timestamp"] != str(sent_at)
+
 
 class Rows:
     """A cursor that answers every statement with these rows, and counts the statements."""
@@ -197,7 +226,7 @@ class TestRemembering:
         keys = keyring.Keyring([encryption_key])
         keys.refresh(Rows(("one", value, None), ("one", value, at + HOUR)), {"one"})
         for instant, count in ((at, 2), (at + HOUR, 1)):
-            headers = dict(keys.sign("one", execution_id="1", body=None, at=instant))
+            headers = dict(keys.sign("one", execution_id="1", body=None, at=instant, monotonic=0.0).headers)
             assert len(headers["webhook-signature"].split(" ")) == count
 
 

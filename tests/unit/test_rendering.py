@@ -50,6 +50,7 @@ def rendered(text: str, where: Where = Where.TEXT_BODY, **values) -> str:
         ("{{input.nested}}", "{{unix}}"),
         ("{{secrets.API_KEY}}", "s3cr3t"),
         ("a } b }} c", "a } b }} c"),
+        ("{{'{{'}}unix}} {{ '{{' }}{", "{{unix}} {{{"),
     ],
 )
 def test_each_variable_means_what_it_says(text: str, shown: str):
@@ -75,10 +76,43 @@ def test_an_unknown_variable_is_named_with_those_that_exist(name: str):
     assert f"{{{{{name}}}}}" in str(refused.value)
 
 
-@pytest.mark.parametrize("text", ["{{unix", "{{ {unix}", "{{unix}} {{"])
+@pytest.mark.parametrize("text", ["{{unix", "{{ {unix}", "{{unix}} {{", "{{'{{", "{{'{{'}", "{{'{{'}}{{"])
 def test_what_is_opened_must_be_closed(text: str):
-    with pytest.raises(TemplateError):
+    with pytest.raises(TemplateError, match=r"stands for \{\{ itself"):
         parse(text, Where.TEXT_BODY)
+
+
+braced = st.lists(st.sampled_from(["{", "}", "'", "{{", "}}", "{{unix}}", "\\", '"', " "]) | st.text(max_size=5)).map(
+    "".join
+)
+
+
+def written(text: str) -> str:
+    """How somebody writes a template that should send this text as it is."""
+    return text.replace("{{", "{{'{{'}}")
+
+
+@given(text=braced)
+def test_a_text_without_variables_renders_to_itself_and_braces_can_be_written(text: str):
+    if "{{" not in text:
+        assert rendered(text) == text
+    assert rendered(written(text)) == text
+    assert rendered(written(text), Where.HEADER) == text
+
+
+@given(text=braced)
+def test_braces_can_be_written_in_json_whoever_serialises_it(text: str):
+    for ascii_only in (True, False):
+        body = json.dumps({"a": written(text), "{{'{{'}}": 1}, ensure_ascii=ascii_only)
+        assert json.loads(rendered(body, Where.JSON_BODY)) == {"a": text, "{{": 1}
+    assert json.loads(rendered("[{{'{{'}}]", Where.JSON_BODY)) == ["{{"]
+
+
+def test_braces_are_escaped_where_they_could_not_stand():
+    assert rendered("https://a.test/x?q={{'{{'}}a}}", Where.URL) == "https://a.test/x?q=%7B%7Ba}}"
+    assert rendered("q={{'{{'}}", Where.FORM_BODY) == "q=%7B%7B"
+    with pytest.raises(TemplateError):
+        parse("https://a{{'{{'}}.test/", Where.URL)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from accounts.signing import new_signing_secret
-from workers.delivery.signing import key_of, message_id_of, signature_headers
+from workers.delivery.signing import FRESH_SECONDS, Signature, SigningKey, key_of, message_id_of, signature_headers
 
 # The vector of the specification's reference libraries.
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -100,3 +100,18 @@ def test_what_is_no_secret_is_refused_without_being_repeated(secret: str) -> Non
     with pytest.raises(ValueError, match="24 to 64 bytes") as refused:
         key_of(secret)
     assert len(secret) < 10 or secret not in str(refused.value)
+
+
+def test_a_request_that_waits_is_signed_again_by_the_keys_that_still_sign() -> None:
+    at = datetime.datetime.fromtimestamp(NOW, datetime.UTC)
+    newest, retiring = new_signing_secret(), new_signing_secret()
+    keys = [SigningKey(key_of(newest), None), SigningKey(key_of(retiring), at + datetime.timedelta(seconds=60))]
+    made = Signature.made(keys, message_id=MESSAGE_ID, body=BODY, at=at, monotonic=1000.0)
+    assert dict(made.headers) == signed(newest, retiring)
+    assert made.renewed(BODY, monotonic=1000.0 + FRESH_SECONDS - 0.1) is made
+    later = made.renewed(BODY, monotonic=1045.9)
+    assert dict(later.headers) == signed(newest, retiring, timestamp=NOW + 45)
+    assert dict(later.renewed(BODY, monotonic=1300.0).headers) == signed(newest, timestamp=NOW + 300)
+    assert later.renewed(BODY, monotonic=1050.0) is later
+    assert newest not in repr(later)
+    assert dict(later.headers)["webhook-signature"] not in repr(later)

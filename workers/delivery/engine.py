@@ -7,12 +7,10 @@ epoll, and what the network does never raises: it becomes a `DeliveryResult`.
 
 import logging
 import os
-import select
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from functools import lru_cache, partial
 
 import pycurl
@@ -23,29 +21,17 @@ from workers.delivery.connections import Connections
 from workers.delivery.contract import Crowded, DeliveryRequest, DeliveryResult, InFlight
 from workers.delivery.fairness import PATIENCE_SECONDS, Lane, Lanes
 from workers.delivery.guard import judge
+from workers.delivery.outcome import timed_out, unresolved
+from workers.delivery.readiness import Readiness
+from workers.delivery.resolver import Addresses, Resolver
 from workers.delivery.transfer import Transfer, unanswered
 from workers.delivery.wire import InvalidRequest
 
 logger = logging.getLogger(__name__)
 
-#: Exchanges started, and sockets served, before the loop looks at the other: neither starves the other.
+#: Exchanges started before the loop looks at those under way: neither starves the other.
 STARTS_PER_TURN = 100
-EVENTS_PER_TURN = 500
 IDLE_SECONDS = 5.0
-
-_INTEREST = {
-    pycurl.POLL_IN: select.EPOLLIN,
-    pycurl.POLL_OUT: select.EPOLLOUT,
-    pycurl.POLL_INOUT: select.EPOLLIN | select.EPOLLOUT,
-}
-
-#: epoll's event bits, as a number below 32, in libcurl's terms.
-_HAPPENED = [
-    (pycurl.CSELECT_IN if bits & select.EPOLLIN else 0)
-    | (pycurl.CSELECT_OUT if bits & select.EPOLLOUT else 0)
-    | (pycurl.CSELECT_ERR if bits & (select.EPOLLERR | select.EPOLLHUP) else 0)
-    for bits in range(32)
-]
 
 
 class EngineStopped(RuntimeError):  # noqa: N818 - a state, not a fault
@@ -84,16 +70,16 @@ class DeliveryEngine:
         # The rest is the engine thread's alone.
         self._lanes = Lanes(per_host=max_per_host or max_in_flight, per_workspace=max_per_workspace or max_in_flight)
         self._active: dict[Transfer, Lane] = {}
-        self._make_transfer = partial(Transfer, policy, Connections(), user_agent)
+        self._readiness = Readiness()
+        self._make_transfer = partial(Transfer, policy, Connections(), user_agent, self._readiness.opened)
         self._pool: list[Transfer] = []
+        self._resolver: Resolver[Transfer] = Resolver(self._wake)
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._epoll = select.epoll()
-        self._epoll.register(self._wake_fd, select.EPOLLIN)
-        self._interest: dict[int, int] = {}
+        self._readiness.add(self._wake_fd)
         self._call_at: float | None = None
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_MAXCONNECTS, max_in_flight)
-        self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._on_socket)
+        self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._readiness.want)
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._on_timer)
         self._thread = threading.Thread(target=self._run, name="delivery-engine", daemon=True)
 
@@ -178,6 +164,7 @@ class DeliveryEngine:
             except Exception:
                 logger.exception("delivery.turn_failed")
                 time.sleep(0.01)  # a fault that comes again at once must not take a whole core
+        self._take_back()
         for transfer in list(self._active):
             self._end(
                 transfer, transfer.give_up(FailureReason.WORKER_LOST, "the worker stopped before the answer came")
@@ -192,11 +179,13 @@ class DeliveryEngine:
     def _turn(self) -> None:
         self._take_in()
         self._start_queued()
-        for fd, happened in self._epoll.poll(self._wait_seconds(), EVENTS_PER_TURN):
+        for fd, happened in self._readiness.wait(self._wait_seconds()):
             if fd == self._wake_fd:
                 os.eventfd_read(fd)
-            elif fd in self._interest:  # else closed by an earlier event of this same turn
-                self._multi.socket_action(fd, _HAPPENED[happened & 31])
+            else:
+                self._multi.socket_action(fd, happened)
+        if self._resolver.busy:
+            self._take_answers()
         if self._call_at is not None and time.monotonic() >= self._call_at:
             self._call_libcurl()
         self._collect()
@@ -221,6 +210,7 @@ class DeliveryEngine:
 
     def _start_queued(self) -> None:
         if self._stop_at is not None:
+            self._take_back()
             return
         started = 0
         while len(self._active) < self._max_in_flight and started < STARTS_PER_TURN:
@@ -228,18 +218,17 @@ class DeliveryEngine:
             if taken is None:
                 break
             lane, waiting = taken
-            self._begin(waiting.request, waiting.target, lane)
+            self._begin(waiting.request.signed_for(time.monotonic()), waiting.target, lane)
             started += 1
         if started:
             self._call_libcurl()
             self._collect()  # some are over at once: refused, or answered within the call
 
     def _begin(self, request: DeliveryRequest, target: Target, lane: Lane) -> None:
-        """Hand `request` to libcurl, or report at once why it cannot be sent."""
+        """Hand `request` to libcurl, once its name is known, or report at once why it cannot be sent."""
         try:
             transfer = self._pool.pop() if self._pool else self._make_transfer()
             transfer.prepare(request, target)
-            self._multi.add_handle(transfer.curl)
         except InvalidRequest as invalid:
             self._pool.append(transfer)
             self._lanes.leave(lane)
@@ -250,6 +239,43 @@ class DeliveryEngine:
             self._report(unanswered(request, FailureReason.UNKNOWN, f"could not be sent: {error}"))
         else:
             self._active[transfer] = lane
+            if target.address is not None:
+                self._dial(transfer)
+                return
+            now = transfer.started_monotonic
+            addresses = self._resolver.ask(target.name, transfer, deadline=transfer.deadline, now=now)
+            if addresses is not None:
+                self._go_on(transfer, addresses, waited_seconds=0.0)
+
+    def _go_on(self, transfer: Transfer, addresses: Addresses, *, waited_seconds: float) -> None:
+        """The transfer's name has been looked up."""
+        transfer.resolved(addresses, waited_seconds=waited_seconds)
+        if addresses:
+            self._dial(transfer)
+        else:
+            self._end(transfer, transfer.give_up(*unresolved(transfer.target)))
+
+    def _dial(self, transfer: Transfer) -> None:
+        try:
+            self._multi.add_handle(transfer.curl)
+            transfer.dialled = True
+        except pycurl.error as error:
+            logger.exception("delivery.dial_failed", extra={"execution_id": transfer.request.execution_id})
+            self._end(transfer, transfer.give_up(FailureReason.UNKNOWN, f"could not be sent: {error}"))
+
+    def _take_answers(self) -> None:
+        """Go on with the transfers whose names have been looked up, and end those that waited too long for it."""
+        now = time.monotonic()
+        for transfer, addresses in self._resolver.answered(now):
+            self._go_on(transfer, addresses, waited_seconds=now - transfer.started_monotonic)
+        for transfer in self._resolver.late(now):
+            self._end(transfer, transfer.give_up(*timed_out(transfer.request.timeout_seconds)))
+
+    def _take_back(self) -> None:
+        """Those whose names are being looked up are not sent any more: `stop` returns them."""
+        for transfer in self._resolver.waiters():
+            self._inbox.append(transfer.request)
+            self._leave(transfer)
 
     def _wait_seconds(self) -> float:
         if self._lanes.has_turns and len(self._active) < self._max_in_flight and self._stop_at is None:
@@ -258,6 +284,7 @@ class DeliveryEngine:
         wait_until = now + (PATIENCE_SECONDS if self._lanes.count else IDLE_SECONDS)
         if self._call_at is not None:
             wait_until = min(wait_until, self._call_at)
+        wait_until = min(wait_until, self._resolver.next_deadline)
         if self._stop_at is not None:
             wait_until = min(wait_until, self._stop_at)
         return max(0.0, wait_until - now)
@@ -292,14 +319,20 @@ class DeliveryEngine:
         self._end(transfer, result)
 
     def _end(self, transfer: Transfer, result: DeliveryResult) -> None:
-        self._multi.remove_handle(transfer.curl)
+        self._leave(transfer)
+        self._report(result)
+
+    def _leave(self, transfer: Transfer) -> None:
+        if transfer.dialled:
+            self._multi.remove_handle(transfer.curl)
+        else:
+            self._resolver.forget(transfer)
         self._lanes.leave(self._active.pop(transfer))
         transfer.release()
         if transfer.pooled:
             self._pool.append(transfer)
         else:
             transfer.curl.close()
-        self._report(result)
 
     def _report(self, result: DeliveryResult) -> None:
         try:
@@ -315,26 +348,10 @@ class DeliveryEngine:
             self._report(unanswered(request, FailureReason.UNKNOWN, error, aborted=True))
 
     def _close(self) -> None:
-        """Give everything back. libcurl waits here for names that are still being resolved, which may take seconds."""
         self._pool.clear()
         self._multi.close()
-        self._epoll.close()
-
-    # -- libcurl's callbacks
-    # --------------------------------------------------------------------------------------------
-
-    def _on_socket(self, what: int, fd: int, _multi: object, _assigned: object) -> None:
-        known = self._interest
-        if what == pycurl.POLL_REMOVE:
-            if known.pop(fd, None) is not None:
-                with suppress(OSError):  # closed already, and so gone from epoll
-                    self._epoll.unregister(fd)
-        elif fd not in known:
-            self._epoll.register(fd, _INTEREST[what])
-            known[fd] = what
-        elif known[fd] != what:
-            self._epoll.modify(fd, _INTEREST[what])
-            known[fd] = what
+        self._readiness.close()
 
     def _on_timer(self, milliseconds: int) -> None:
+        """libcurl's timer callback."""
         self._call_at = time.monotonic() + milliseconds / 1000 if milliseconds >= 0 else None

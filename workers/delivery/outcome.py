@@ -12,6 +12,7 @@ from jobs.egress import Target
 from runs.failures import FailureReason
 
 Outcome = tuple[FailureReason | None, str | None]
+Failure = tuple[FailureReason, str]
 SUCCEEDED: Outcome = (None, None)
 MAX_ERROR_LENGTH = 300
 
@@ -146,6 +147,16 @@ REASON_BY_CODE: dict[int, FailureReason] = {
 _BROKEN_OFF = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED, errno.ETIMEDOUT})
 
 
+def timed_out(timeout_seconds: float) -> Failure:
+    """The outcome of a transfer that was not over at its deadline."""
+    return FailureReason.TIMEOUT, f"timed out after {timeout_seconds:g} s"
+
+
+def unresolved(target: Target) -> Failure:
+    """The outcome of a transfer to a name that has no addresses."""
+    return FailureReason.DNS_ERROR, f"could not resolve host {target.host}"
+
+
 @lru_cache(maxsize=4096)
 def by_status(status_code: int, success_statuses: tuple[str, ...]) -> Outcome:
     """The outcome of a complete answer. `success_statuses` holds codes ("204") and classes ("2xx")."""
@@ -169,9 +180,9 @@ def by_code(code: int, message: str, *, target: Target, timeout_seconds: float, 
     if code == pycurl.E_SSL_CONNECT_ERROR and (os_errno in _BROKEN_OFF or "unexpected eof" in message):
         return FailureReason.CONNECTION_ERROR, "the connection broke off during the TLS handshake"
     if reason is FailureReason.TIMEOUT:
-        return reason, f"timed out after {timeout_seconds:g} s"
+        return timed_out(timeout_seconds)
     if reason is FailureReason.DNS_ERROR:
-        return reason, f"could not resolve host {target.host}"
+        return unresolved(target)
     if code == pycurl.E_COULDNT_CONNECT:
         why = f": {os.strerror(os_errno)}" if os_errno else ""
         return reason, f"could not connect to {target.host} port {target.port}{why}"

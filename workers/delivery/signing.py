@@ -7,12 +7,17 @@ one. A secret is written `whsec_` and the standard base64 of 24 to 64 random byt
 
 import base64
 import binascii
+import datetime
 import hmac
 from collections.abc import Sequence
+from typing import NamedTuple
 
 _SECRET_PREFIX = "whsec_"  # noqa: S105 - what every secret begins with
 _SCHEME = "v1"  # HMAC-SHA256
 _MIN_KEY_BYTES, _MAX_KEY_BYTES = 24, 64
+#: A request that waits longer than this for its turn is signed again. Receivers tolerate five minutes as a rule, and
+#: who waits for a place at a host whose calls take their 300 s may wait as long.
+FRESH_SECONDS = 30.0
 
 
 def key_of(secret: str) -> hmac.HMAC:
@@ -55,3 +60,42 @@ def _signature(key: hmac.HMAC, signed: bytes) -> str:
     code = key.copy()
     code.update(signed)
     return base64.b64encode(code.digest()).decode()
+
+
+class SigningKey(NamedTuple):
+    """A key, and the instant from which it signs no more; None: not known yet."""
+
+    key: hmac.HMAC
+    retires_at: datetime.datetime | None
+
+
+class Signature(NamedTuple):
+    """What signs one request, and what it takes to sign it again. `at` is the database's clock at `monotonic`."""
+
+    keys: tuple[SigningKey, ...]
+    message_id: str
+    at: datetime.datetime
+    monotonic: float
+    headers: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def made(
+        cls,
+        keys: Sequence[SigningKey],
+        *,
+        message_id: str,
+        body: bytes | None,
+        at: datetime.datetime,
+        monotonic: float,
+    ) -> "Signature":
+        live = [known.key for known in keys if known.retires_at is None or known.retires_at > at]
+        headers = signature_headers(live, message_id=message_id, timestamp=int(at.timestamp()), body=body)
+        return cls(tuple(keys), message_id, at, monotonic, headers)
+
+    def renewed(self, body: bytes | None, *, monotonic: float) -> "Signature":
+        """The signature to send at `monotonic`: this one while it is fresh."""
+        waited_seconds = monotonic - self.monotonic
+        if waited_seconds < FRESH_SECONDS:
+            return self
+        at = self.at + datetime.timedelta(seconds=waited_seconds)
+        return Signature.made(self.keys, message_id=self.message_id, body=body, at=at, monotonic=monotonic)

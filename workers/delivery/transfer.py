@@ -6,16 +6,19 @@ sets only what differs. Callbacks cost a hand-over of the interpreter lock each;
 
 import socket
 import time
+from collections.abc import Callable
 
 import certifi
 import pycurl
 
 from jobs.egress import EgressPolicy, Refusal, Target
+from runs.attempts import Received
 from runs.failures import FailureReason
 from workers.delivery.connections import Connections
-from workers.delivery.contract import DEFAULT_TLS, DeliveryRequest, DeliveryResult, Response, Timings
+from workers.delivery.contract import DEFAULT_TLS, DeliveryRequest, DeliveryResult, Timings
 from workers.delivery.guard import blocked
 from workers.delivery.outcome import E_TOO_LARGE, Outcome, by_code, by_status
+from workers.delivery.resolver import Addresses
 from workers.delivery.wire import METHODS, Head, InvalidRequest, header_lines, parse_head
 
 KEPT_BODY_BYTES = 64 * 1024
@@ -37,9 +40,12 @@ _BODILESS = frozenset({"GET", "DELETE", "OPTIONS"})
 class Transfer:
     """A reusable easy handle with what the current exchange has brought so far."""
 
-    def __init__(self, policy: EgressPolicy, connections: Connections, user_agent: str) -> None:
+    def __init__(
+        self, policy: EgressPolicy, connections: Connections, user_agent: str, on_opened: Callable[[int], None]
+    ) -> None:
         self._policy = policy
         self._connections = connections
+        self._tell_opened = on_opened
         self._file_numbers: list[int] = []
         self._lines: list[bytes] = []
         self._chunks: list[bytes] = []
@@ -109,13 +115,31 @@ class Transfer:
         curl.setopt(pycurl.HTTPHEADER, header_lines(request.headers, body))
         curl.setopt(pycurl.URL, request.url)
         self._frame(request.method, body)
-        timeout_ms = max(1, int(request.timeout_seconds * 1000))
-        if timeout_ms != self._timeout_ms:
-            curl.setopt(pycurl.TIMEOUT_MS, timeout_ms)
-            self._timeout_ms = timeout_ms
+        self._set_timeout(request.timeout_seconds)
         if request.tls != DEFAULT_TLS:
             self._set_tls(verify=request.tls.verify, ca_cert=request.tls.ca_cert)
+        self.dialled = False
+        self._resolving_seconds: float | None = None
         self.started_monotonic = time.monotonic()
+
+    @property
+    def deadline(self) -> float:
+        """When the exchange has to be over, by `time.monotonic()`."""
+        return self.started_monotonic + self.request.timeout_seconds
+
+    def resolved(self, addresses: Addresses, *, waited_seconds: float) -> None:
+        """Give libcurl the addresses of the name, and what is left of the time. It looks no name up by itself."""
+        self._resolving_seconds = waited_seconds
+        if waited_seconds:
+            self._set_timeout(self.request.timeout_seconds - waited_seconds)
+        if addresses:
+            self.curl.setopt(pycurl.RESOLVE, [_resolution(self.target, addresses)])
+
+    def _set_timeout(self, seconds: float) -> None:
+        timeout_ms = max(1, int(seconds * 1000))
+        if timeout_ms != self._timeout_ms:
+            self.curl.setopt(pycurl.TIMEOUT_MS, timeout_ms)
+            self._timeout_ms = timeout_ms
 
     def _frame(self, method: str, body: bytes | None) -> None:
         """Method and body. A framing is one of a method without a body, HEAD, or a method with one."""
@@ -169,6 +193,7 @@ class Transfer:
 
     def _on_opened(self, file_number: int, _purpose: int) -> int:
         """Learn the number of the socket that libcurl will use: its own copy of the one that `_on_dial` gave it."""
+        self._tell_opened(file_number)
         self._file_numbers.append(file_number)
         return int(pycurl.SOCKOPT_OK)
 
@@ -255,26 +280,33 @@ class Transfer:
             self.started_monotonic,
             finished,
             aborted,
+            self.dialled,
         )
 
-    def _response(self, head: Head, *, complete: bool) -> Response:
+    def _response(self, head: Head, *, complete: bool) -> Received:
         body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         truncated = not complete or self._body_bytes > KEPT_BODY_BYTES
-        return Response(
+        return Received(
             head.status_code, head.headers, body[:KEPT_BODY_BYTES], self._body_bytes, truncated, head.http_version
         )
 
     def _timings(self, total_seconds: float) -> Timings:
-        info = self.curl.getinfo
-        first_byte_ms = _ms(info(pycurl.STARTTRANSFER_TIME_T)) if self._lines else None
         total_ms = round(total_seconds * 1000)
+        dns_ms = None if self._resolving_seconds is None else round(self._resolving_seconds * 1000)
+        if not self.dialled:
+            return Timings(dns_ms, None, None, None, total_ms)
+        info = self.curl.getinfo
+        first_byte_ms = None
+        if self._lines:
+            waited_microseconds = round((self._resolving_seconds or 0) * 1_000_000)
+            first_byte_ms = _ms(waited_microseconds + info(pycurl.STARTTRANSFER_TIME_T))
         if self._sends and not self._file_numbers:
-            return Timings(None, None, None, first_byte_ms, total_ms)
+            return Timings(dns_ms or None, None, None, first_byte_ms, total_ms)
         lookup, connect, tls = (
             info(option) for option in (pycurl.NAMELOOKUP_TIME_T, pycurl.CONNECT_TIME_T, pycurl.APPCONNECT_TIME_T)
         )
         return Timings(
-            _ms(lookup) if lookup and self.target.address is None else None,
+            dns_ms,
             _ms(connect - lookup) if connect else None,
             _ms(tls - connect) if tls and connect else None,
             first_byte_ms,
@@ -285,6 +317,11 @@ class Transfer:
 #: libcurl gave up on what came with the answer, not on the answer: too many headers, or a coding it can't undo.
 _ANSWERED = frozenset({E_TOO_LARGE, pycurl.E_BAD_CONTENT_ENCODING})
 _COMPLETE = _ANSWERED | {pycurl.E_OK}
+
+
+def _resolution(target: Target, addresses: Addresses) -> str:
+    """A line for CURLOPT_RESOLVE. "+": not for ever, so that libcurl forgets a name that is not called any more."""
+    return f"+{target.name}:{target.port}:{','.join(addresses)}"
 
 
 def _ms(microseconds: int) -> int:

@@ -1,0 +1,178 @@
+"""What slow endpoints cost the others: lateness beside answers that take 10 s, beside 500 that take 20 s, and memory.
+
+    manage.py with_services -- python -m bench.slow [--rounds 3] [--only NAME]
+
+`mixed`: executions that are all due at once, 5 % of them to an endpoint that answers after 10 s, against as many
+without such ones. `beside`: a steady stream beside 500 calls that take 20 s, against the stream alone. In both only the
+fast ones are measured, in rounds by turns, each with a fresh worker. `memory`: a worker with 1,000 calls in flight.
+"""
+
+import argparse
+import datetime
+import os
+import random
+import statistics
+import time
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import django
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "scheduler_project.settings")
+django.setup()
+
+from django.core.management import call_command  # noqa: E402
+from django.db import connection  # noqa: E402
+from django.utils import timezone  # noqa: E402
+
+from bench import stage  # noqa: E402
+from runs.models import Execution, Run  # noqa: E402
+from runs.queue import enqueue  # noqa: E402
+
+SLOW_PART = 0.05
+MIXED_SLOW_MS = 10_000
+BESIDE_SLOW_MS, BESIDE_SLOW_COUNT = 20_000, 500
+STREAM_SECONDS, STREAM_PER_SECOND, STREAM_BATCH_SECONDS = 12.0, 200, 0.05
+WARM_UP = 500
+IN_FLIGHT, IN_FLIGHT_MS = 1000, 15_000
+_AHEAD = datetime.timedelta(seconds=3)
+
+Percentiles = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Targets:
+    """The ports of two target processes: the slow one's work is not the fast one's."""
+
+    fast: int
+    slow: int
+
+    def counted(self) -> int:
+        """How many requests the slow one has seen."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.slow}/count", timeout=10) as answer:
+            return int(answer.read().split(b":")[1].strip(b" }"))
+
+
+def mixed(targets: Targets, *, slow: bool, runs: int) -> Percentiles:
+    """p50 and p99, in seconds, from when all were due to the request on the wire, of the fast ones."""
+    stage.clear()
+    slow_count = round(runs * SLOW_PART) if slow else 0
+    fast_job, slow_job = _jobs(targets, slow_ms=MIXED_SLOW_MS)
+    with stage.worker():
+        later = timezone.now() + datetime.timedelta(days=1)
+        ids = stage.pending(fast_job, runs - slow_count, due=later) + stage.pending(slow_job, slow_count, due=later)
+        random.Random(1).shuffle(ids)
+        due = timezone.now() + _AHEAD
+        Execution.objects.update(next_attempt_at=due)
+        left = (due - timezone.now()).total_seconds()
+        assert left > 0, "the machine is too busy to measure anything"
+        time.sleep(left)
+        enqueue(ids)
+        stage.await_finished(runs, seconds=120)
+    return _percentiles("run.started_at - %s", fast_job, due)
+
+
+def beside(targets: Targets, *, slow: bool, runs: int) -> Percentiles:  # noqa: ARG001 - the stream's length is its own
+    """p50 and p99, in seconds, from when each of the stream was due to the end of its answer."""
+    stage.clear()
+    fast_job, slow_job = _jobs(targets, slow_ms=BESIDE_SLOW_MS)
+    with stage.worker():
+        enqueue(
+            stage.pending(
+                stage.job(url=f"http://127.0.0.1:{targets.fast}/", slug=f"warm-{time.monotonic_ns()}"), WARM_UP
+            )
+        )
+        stage.await_finished(WARM_UP, seconds=60)
+        if slow:
+            _in_flight(targets, slow_job, BESIDE_SLOW_COUNT)
+        began, sent = time.monotonic(), 0
+        while (passed := time.monotonic() - began) < STREAM_SECONDS:
+            wanted = int(passed * STREAM_PER_SECOND) - sent
+            if wanted:
+                enqueue(stage.pending(fast_job, wanted))
+                sent += wanted
+            time.sleep(STREAM_BATCH_SECONDS)
+        stage.await_finished(WARM_UP + sent + (BESIDE_SLOW_COUNT if slow else 0), seconds=120)
+    return _percentiles("run.finished_at - execution.created_at", fast_job)
+
+
+def memory(targets: Targets) -> tuple[int, int]:
+    """Bytes that a worker holds with 1,000 calls in flight, and the most until they are recorded."""
+    stage.clear()
+    _, slow_job = _jobs(targets, slow_ms=IN_FLIGHT_MS)
+    limits = {f"HOURHAND_MAX_{of}": str(IN_FLIGHT) for of in ("IN_FLIGHT", "PER_HOST", "PER_WORKSPACE")}
+    with stage.worker(**limits) as process:
+        _in_flight(targets, slow_job, IN_FLIGHT)
+        held = most = stage.resident_bytes(process)
+        while Run.objects.count() < IN_FLIGHT:
+            most = max(most, stage.resident_bytes(process))
+            time.sleep(0.1)
+    return held, most
+
+
+def _jobs(targets: Targets, *, slow_ms: int) -> tuple[stage.JobEnvironment, stage.JobEnvironment]:
+    now = time.monotonic_ns()
+    return (
+        stage.job(url=f"http://127.0.0.1:{targets.fast}/", slug=f"fast-{now}"),
+        stage.job(url=f"http://127.0.0.1:{targets.slow}/sleep/{slow_ms}", slug=f"slow-{now}"),
+    )
+
+
+def _in_flight(targets: Targets, job: stage.JobEnvironment, count: int) -> None:
+    """Start that many calls and wait until the target has them all."""
+    wanted = targets.counted() + count
+    enqueue(stage.pending(job, count))
+    until = time.monotonic() + 30
+    while targets.counted() < wanted:
+        assert time.monotonic() < until, f"{wanted - targets.counted()} calls are not in flight"
+        time.sleep(0.1)
+
+
+def _percentiles(wait: str, job: stage.JobEnvironment, *parameters: object) -> Percentiles:
+    """p50 and p99 of an SQL expression over this job's runs, in seconds."""
+    assert not Execution.objects.exclude(status="succeeded").exists()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""SELECT percentile_cont(ARRAY[0.5, 0.99]) WITHIN GROUP (ORDER BY extract(epoch FROM {wait}))
+                  FROM runs_run AS run JOIN runs_execution AS execution ON execution.id = run.execution_id
+                 WHERE run.job_id = %s""",  # noqa: S608 - the expression is ours
+            [*parameters, job.job_id],
+        )
+        p50, p99 = cursor.fetchone()[0]
+    return float(p50), float(p99)
+
+
+def compare(name: str, measure: Callable[..., Percentiles], targets: Targets, *, rounds: int, runs: int) -> None:
+    """Rounds without and with slow ones, by turns; the median of the ratios of their p99."""
+    ratios = []
+    for number in range(rounds):
+        alone, among = measure(targets, slow=False, runs=runs), measure(targets, slow=True, runs=runs)
+        ratios.append(among[1] / alone[1])
+        print(
+            f"{name} {number + 1}: alone p50 {alone[0] * 1000:,.0f} ms, p99 {alone[1] * 1000:,.0f} ms; "
+            f"with slow ones p50 {among[0] * 1000:,.0f} ms, p99 {among[1] * 1000:,.0f} ms; ratio {ratios[-1]:.2f}",
+            flush=True,
+        )
+    print(f"{name}: p99 with slow ones is {statistics.median(ratios):.2f} x that without, median of {rounds} rounds")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
+    parser.add_argument("--runs", type=int, default=10_000, help="executions of a `mixed` round")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", choices=["mixed", "beside", "memory"])
+    given = parser.parse_args()
+    call_command("migrate", verbosity=0)
+    with stage.target() as fast, stage.target() as slow:
+        targets = Targets(fast, slow)
+        for name, measure in (("mixed", mixed), ("beside", beside)):
+            if given.only in {None, name}:
+                compare(name, measure, targets, rounds=given.rounds, runs=given.runs)
+        if given.only in {None, "memory"}:
+            held, most = memory(targets)
+            print(f"memory: {held / 1e6:,.0f} MB with {IN_FLIGHT:,} in flight, {most / 1e6:,.0f} MB at most")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,221 @@
+"""The whole form: its parts, what it makes of them, and where the validator's errors are told."""
+
+import copy
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from django import forms
+from django.forms import BoundField
+from unfold import widgets
+
+from accounts.models import Workspace
+from jobs.forms.fields import api_default, area, listed, spell, text, wall_time
+from jobs.forms.request import RequestPart
+from jobs.forms.retry import RetryPart
+from jobs.forms.schedule import SchedulePart
+from jobs.forms.sections import SECTIONS, WIDE, Section
+from jobs.forms.success import PREFIX, AssertionRows, SuccessPart, spelled_assertion
+from jobs.models import Job
+from jobs.retry_policies import RULES
+from jobs.schedule import parse_timezone
+
+
+class IdentityPart(forms.Form):
+    PATHS: ClassVar[dict[str, str]] = {
+        "name": "name",
+        "slug": "slug",
+        "description": "description",
+        "tags": "tags",
+        "environments": "environments",
+    }
+
+    name = text(required=True, maxlength=200)
+    slug = text(help_text="How the API names the job. Left empty, it is made from the name.", maxlength=100)
+    description = area(rows=2, mono=False)
+    tags = text(help_text="Separated by commas.")
+    environments = forms.MultipleChoiceField(
+        required=False, label="Enabled in", widget=widgets.UnfoldAdminCheckboxSelectMultipleWidget()
+    )
+
+    def clean_tags(self) -> list[str]:
+        return listed(self.cleaned_data["tags"])
+
+
+class JobForm(IdentityPart, SchedulePart, RequestPart, SuccessPart, RetryPart):
+    """A job as text fields. `definition()` is the API's job object, `show_errors()` takes the errors of that one.
+
+    What nobody touched keeps its value exactly, even one that a browser could not send back.
+    """
+
+    #: Where each field of the form stands in the API's job object.
+    PATHS: ClassVar[dict[str, str]] = {
+        **IdentityPart.PATHS,
+        **SchedulePart.PATHS,
+        **RequestPart.PATHS,
+        **SuccessPart.PATHS,
+        **RetryPart.PATHS,
+    }
+
+    def __init__(self, *args: Any, workspace: Workspace, job: Job | None = None, **options: Any) -> None:
+        self.base = copy.deepcopy(job.current_version.config) if job and job.current_version else {}
+        self.slugs = list(workspace.environments.order_by("created_at", "id").values_list("slug", "name"))
+        rows = job.job_environments.select_related("environment") if job else []
+        self.enabled_before = {row.environment.slug: row.enabled for row in rows}
+        options.setdefault("initial", self._initial(job))
+        super().__init__(*args, **options)
+        policies = workspace.retry_policies.order_by("name").values_list("slug", "name")
+        self.fields["policy"].choices = [("", "None: the rules below"), *policies]  # type: ignore[attr-defined]
+        self.fields["environments"].choices = self.slugs  # type: ignore[attr-defined]
+        self.assertions_before = _at(self.base, "success.assertions") or []
+        self.assertions = AssertionRows(
+            self.data if self.is_bound else None,
+            initial=[spelled_assertion(written) for written in self.assertions_before],
+            prefix=PREFIX,
+        )
+
+    def _initial(self, job: Job | None) -> dict[str, Any]:
+        if job is None:
+            return {**DEFAULTS, "method": "GET", "environments": [slug for slug, _ in self.slugs[:1]]}
+        flat = {field: spell(field, _at(self.base, path)) for field, path in self.PATHS.items()}
+        zone = parse_timezone(self.base["timezone"])
+        walls = {field: flat[field] and wall_time(flat[field], zone) for field in self.WALL_TIMES}
+        enabled = [slug for slug, enabled in self.enabled_before.items() if enabled]
+        return {**flat, **walls, "slug": job.slug, "environments": enabled}
+
+    def is_valid(self) -> bool:
+        return all([super().is_valid(), self.assertions.is_valid()])
+
+    # -- the API's job object ------------------------------------------------------------------------------------------
+
+    def definition(self) -> dict[str, Any]:
+        """The API's job object: what was touched, over what the job says already. What is left empty is left out."""
+        definition = copy.deepcopy(self.base)
+        touched = self._touched()
+        for field in touched:
+            _put(definition, self.PATHS[field], self.cleaned_data[field], keep_null=field in _NULLABLE)
+        definition.setdefault("success", {})["assertions"] = [self._written(row) for row in self._kept_rows()]
+        if policy := self.cleaned_data["policy"]:
+            # The policy's rules come with it. A rule that somebody wrote here besides is told to be in vain.
+            written = definition["retry"]
+            own = {rule: written[rule] for rule in RULES if rule in self.changed_data and rule in written}
+            definition["retry"] = {"policy": policy, **own}
+        chosen = set(self.cleaned_data["environments"])
+        known = chosen | set(self.enabled_before)
+        definition["environments"] = {slug: {"enabled": slug in chosen} for slug in sorted(known)}
+        return definition
+
+    def _touched(self) -> list[str]:
+        """The fields to write: all of a new job, else those that were changed, or that mean something else now."""
+        changed = set(self.changed_data)
+        if "timezone" in changed:
+            changed.update(self.WALL_TIMES)
+        return [field for field in self.PATHS if field != "environments" and (not self.base or field in changed)]
+
+    def _kept_rows(self) -> list[Any]:
+        return [
+            row
+            for row in self.assertions.forms
+            if row not in self.assertions.deleted_forms and (row.has_changed() or self._assertion_before(row))
+        ]
+
+    def _written(self, row: Any) -> dict[str, Any]:
+        before = self._assertion_before(row)
+        written: dict[str, Any] = row.written if before is None or row.has_changed() else before
+        return written
+
+    def _assertion_before(self, row: Any) -> dict[str, Any] | None:
+        index = self.assertions.forms.index(row)
+        return self.assertions_before[index] if index < len(self.assertions_before) else None
+
+    # -- what is wrong -------------------------------------------------------------------------------------------------
+
+    def show_errors(self, errors: Iterable[tuple[str, str]]) -> None:
+        """Put errors of the API's validator, as (dotted field, text), beside the fields that they mean."""
+        for path, told in errors:
+            if f"{path}.".startswith("success.assertions."):
+                self._show_assertion_error(path.split(".")[2:], told)
+                continue
+            field = next((name for name, known in self.PATHS.items() if f"{path}.".startswith(f"{known}.")), None)
+            if field is None:
+                self.add_error(None, f"{path}: {told}" if path else told)
+            else:
+                self.add_error(field, told)
+
+    def _show_assertion_error(self, path: list[str], told: str) -> None:
+        """`path` is the place in the list, then the field of the assertion; nothing where the list itself is wrong."""
+        if not path:
+            self.assertions.non_form_errors().append(told)
+            return
+        row = self._kept_rows()[int(path[0])]
+        row.add_error(path[1] if len(path) > 1 and path[1] in row.fields else "type", told)
+
+    @property
+    def error_count(self) -> int:
+        rows = [row.errors for row in self.assertions.forms] if self.is_bound else []
+        return sum(map(len, (self.errors, *rows, self.assertions.non_form_errors())))
+
+    # -- the page ------------------------------------------------------------------------------------------------------
+
+    @property
+    def sections(self) -> Iterator["ShownSection"]:
+        for section in SECTIONS:
+            lines = [(field,) if isinstance(field, str) else field for field in section.fields]
+            yield ShownSection(
+                section,
+                [Line([self[name] for name in line], line[0] in WIDE) for line in lines],
+                [Line([self[name]], name in WIDE) for name in section.advanced],
+                any(self._says_something(name) for name in section.advanced),
+            )
+
+    def _says_something(self, name: str) -> bool:
+        """If a field is wrong, or is not what the API takes for one that is left out."""
+        field = self[name]
+        value = field.data if self.is_bound else field.initial
+        return bool(field.errors) or self.fields[name].has_changed(DEFAULTS[name], value)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Fields that stand in one line of the page's grid."""
+
+    fields: list[BoundField]
+    wide: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ShownSection:
+    """A section with its fields as they stand. `opened`: what is folded away should be seen."""
+
+    section: Section
+    lines: list[Line]
+    advanced: list[Line]
+    opened: bool
+
+
+#: Empty, these are null; others that are empty are left out, and become the API's default.
+_NULLABLE = frozenset(
+    {"schedule", "body", "ca_cert", "delays_ms", "policy", "starts_at", "ends_at", "concurrency"}
+)  # fmt: skip
+#: What a field says that says nothing of its own.
+DEFAULTS: dict[str, Any] = {
+    field: spell(field, api_default(path)) for field, path in JobForm.PATHS.items() if field != "environments"
+}
+
+
+def _at(definition: dict[str, Any], path: str) -> Any:
+    value: Any = definition
+    for part in path.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
+
+
+def _put(definition: dict[str, Any], path: str, value: Any, *, keep_null: bool) -> None:
+    *parents, last = path.split(".")
+    place = definition
+    for parent in parents:
+        place = place.setdefault(parent, {})
+    if (value is None and not keep_null) or (last == "slug" and not value):
+        place.pop(last, None)
+    else:
+        place[last] = value

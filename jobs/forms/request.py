@@ -1,0 +1,55 @@
+"""What a job calls."""
+
+from typing import ClassVar
+
+from django import forms
+
+from jobs.api.definition import METHODS
+from jobs.forms.fields import area, choice, flag, seconds, text
+
+
+class RequestPart(forms.Form):
+    PATHS: ClassVar[dict[str, str]] = {
+        "method": "request.method",
+        "url": "request.url",
+        "headers": "request.headers",
+        "body": "request.body",
+        "timeout_seconds": "request.timeout_seconds",
+        "tls_verify": "request.tls_verify",
+        "ca_cert": "request.ca_cert",
+    }
+
+    method = choice([(method, method) for method in METHODS])
+    url = text(required=True, label="URL", spellcheck="false", inputmode="url", placeholder="https://")
+    headers = area(rows=4, help_text="One a line, as in <code>Content-Type: application/json</code>.")
+    body = area(
+        rows=4,
+        strip=False,
+        help_text="It, the URL and header values may hold variables, as in <code>{{timestamp}}</code> or "
+        "<code>{{secrets.NAME}}</code>.",
+    )
+    timeout_seconds = seconds(label="Timeout, seconds", help_text="For the whole call, 1 to 300.")
+    tls_verify = flag("Verify the TLS certificate", "Off: the call goes to whoever answers.")
+    ca_cert = area(
+        rows=4,
+        label="CA certificate",
+        help_text="One or more certificates in PEM form, trusted instead of the public authorities.",
+        placeholder="-----BEGIN CERTIFICATE-----",
+    )
+
+    def clean_headers(self) -> dict[str, str]:
+        headers: dict[str, str] = {}
+        for line in filter(str.strip, self.cleaned_data["headers"].splitlines()):
+            name, colon, value = line.partition(":")
+            if not colon:
+                raise forms.ValidationError(f"{line.strip()!r} should look like “Name: value”.")
+            if name.strip().lower() in (known.lower() for known in headers):
+                raise forms.ValidationError(f"{name.strip()} stands there twice.")
+            headers[name.strip()] = value.strip()
+        return headers
+
+    def clean_body(self) -> str | None:
+        return self.cleaned_data["body"] or None
+
+    def clean_ca_cert(self) -> str | None:
+        return self.cleaned_data["ca_cert"] or None

@@ -1,0 +1,46 @@
+"""How the form is laid out: which fields stand together, and which only where somebody asks for them."""
+
+from dataclasses import dataclass
+
+#: Fields as wide as their section.
+WIDE = frozenset({"description", "policy", "ca_cert", "except_statuses"})
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of the form. `key` names it in the page; `advanced` fields are folded away while they say nothing.
+
+    A pair of fields stands in one line.
+    """
+
+    key: str
+    title: str
+    fields: tuple[str | tuple[str, str], ...]
+    advanced: tuple[str, ...] = ()
+
+
+SECTIONS = (
+    Section("what", "What it is", ("name", "slug", "tags", "environments", "description")),
+    Section(
+        "when",
+        "When it fires",
+        ("schedule", "timezone"),
+        (
+            "starts_at", "ends_at", "misfire", "misfire_grace_seconds", "overlap", "concurrency", "dst_gap", "dst_fold",
+            "jitter_seconds",
+        ),
+    ),
+    Section(
+        "call", "What it calls", (("method", "url"), "headers", "body", "timeout_seconds"), ("tls_verify", "ca_cert")
+    ),
+    Section("success", "What counts as success", ("success_statuses",)),
+    Section(
+        "retry",
+        "When it fails",
+        (
+            "policy", "max_attempts", "on_statuses", "backoff", "delay_ms", "delays_ms", "max_delay_ms", "on_timeout",
+            "on_connection_error",
+        ),
+        ("except_statuses", "on_assertion", "on_worker_lost", "jitter", "honor_retry_after"),
+    ),
+)  # fmt: skip

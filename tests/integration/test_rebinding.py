@@ -1,0 +1,80 @@
+"""A name that was harmless when it was looked at, and the engine, which judges it by the addresses that it dials.
+
+The acceptance tests do this with a whole worker and a name server, where the machine lets them. Here the answers are
+put where an engine gets them from: into `socket.getaddrinfo`, and into libcurl, which then knows them and does not ask.
+"""
+
+import socket
+from typing import Any
+
+import pycurl
+import pytest
+
+from jobs.egress import EgressPolicy, parse_target
+from runs.failures import FailureReason
+from tests.integration.receiver import receiving
+from tests.integration.running import Running
+from workers.delivery.contract import DeliveryResult
+
+NAME = "rebound.example"
+
+
+def rebound(monkeypatch: pytest.MonkeyPatch, policy: EgressPolicy, port: int, dialled: list[str]) -> DeliveryResult:
+    """What becomes of a call of a name that passes at first sight and, when it is called, resolves to `dialled`."""
+    url = f"http://{NAME}:{port}/"
+    assert policy.check_target(parse_target(url)) is None
+    real = socket.getaddrinfo
+
+    class Knowing(pycurl.Curl):
+        def __init__(self) -> None:
+            self.setopt(pycurl.RESOLVE, [f"{NAME}:{port}:{','.join(dialled)}"])
+
+    def getaddrinfo(host: Any, *rest: Any, **options: Any) -> list[Any]:
+        places = dialled if host in {NAME, NAME.encode()} else [host]
+        return [found for place in places for found in real(place, *rest, **options)]
+
+    monkeypatch.setattr(pycurl, "Curl", Knowing)
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    running = Running(policy)
+    try:
+        return running.deliver(url, timeout_seconds=2)
+    finally:
+        running.engine.stop(grace_seconds=0)
+
+
+@pytest.mark.parametrize(
+    "dialled",
+    [
+        ["127.0.0.1"],
+        ["127.0.0.2", "127.0.0.1"],
+        ["::1"],
+        ["127.0.0.1", "::1"],
+        ["0.0.0.0"],  # noqa: S104 - to be refused
+        ["::"],
+        ["169.254.169.254", "10.0.0.1", "127.0.0.1"],
+    ],
+)
+def test_a_name_that_turns_out_not_to_be_public_is_blocked(monkeypatch: pytest.MonkeyPatch, dialled: list[str]) -> None:
+    with receiving() as receiver:
+        result = rebound(monkeypatch, EgressPolicy.parse("", "*"), receiver.port, dialled)
+        assert receiver.connections == []
+    assert result.failure_reason == FailureReason.SSRF_BLOCKED
+    assert (result.error or "").startswith(f"blocked: {NAME} resolves to ")
+    assert (result.response, result.remote_ip) == (None, None)
+
+
+@pytest.mark.parametrize("dialled", [["127.0.0.1", "127.0.0.2"], ["127.0.0.2", "127.0.0.1"]])
+def test_of_several_addresses_only_those_allowed_are_dialled(
+    monkeypatch: pytest.MonkeyPatch, dialled: list[str]
+) -> None:
+    with receiving() as receiver:
+        result = rebound(monkeypatch, EgressPolicy.parse("127.0.0.1", "*"), receiver.port, dialled)
+        assert len(receiver.connections) == 1
+    assert (result.succeeded, result.remote_ip) == (True, "127.0.0.1")
+
+
+def test_an_allowed_address_that_does_not_answer_leads_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    with receiving() as receiver:
+        result = rebound(monkeypatch, EgressPolicy.parse("127.0.0.2", "*"), receiver.port, ["127.0.0.2", "127.0.0.1"])
+        assert receiver.connections == []
+    assert result.failure_reason == FailureReason.CONNECTION_ERROR
