@@ -38,3 +38,10 @@ class AmbiguousLedgerError(ConflictError):
 
     def __init__(self, slugs: list[str]) -> None:
         super().__init__(f"Name an environment: the job is in {', '.join(slugs)}.", field="environment")
+
+
+class BulkOperationEndedError(ConflictError):
+    code = "bulk_operation_ended"
+
+    def __init__(self, state: str) -> None:
+        super().__init__(f"The operation is {state}; only one that is running can be canceled.")

@@ -50,11 +50,14 @@ class ExecutionQuerySet(models.QuerySet[Any]):
 
     def cancel_idle(self, execution_id: uuid.UUID, now: datetime.datetime) -> bool:
         """pending or waiting -> canceled. False when it was neither any more."""
+        return self.cancel_all_idle([execution_id], now) == 1
+
+    def cancel_all_idle(self, execution_ids: Collection[uuid.UUID], now: datetime.datetime) -> int:
+        """pending or waiting -> canceled. Returns how many were."""
         idle = (ExecutionStatus.PENDING, ExecutionStatus.WAITING)
-        moved = self.filter(pk=execution_id, status__in=idle).update(
+        return self.filter(pk__in=execution_ids, status__in=idle).update(
             status=ExecutionStatus.CANCELED, finished_at=now, next_attempt_at=None, queued=False
         )
-        return moved == 1
 
 
 class RunQuerySet(models.QuerySet[Any]):

@@ -192,6 +192,8 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "SORT_OPERATIONS": False,
     "ENUM_NAME_OVERRIDES": {
+        "BulkKindEnum": "runs.states.BulkKind",
+        "BulkStateEnum": "runs.states.BulkState",
         "ExecutionStatusEnum": "runs.states.ExecutionStatus",
         "RunStatusEnum": "runs.states.RunStatus",
         "ScheduleTypeEnum": "jobs.models.ScheduleType",

@@ -49,6 +49,7 @@ def filled(path: str, *, job: str, execution: str, run: str) -> str:
         "<uuid:execution>": execution,
         "<uuid:run>": run,
         "<uuid:secret>": some_id(),
+        "<uuid:operation>": some_id(),
     }.items():
         path = path.replace(placeholder, value)
     return path
