@@ -277,8 +277,25 @@ class TestListing:
             "job=report&environment=production": [third, second, first],
             "from=2026-03-01T12:00:01Z": [second],
             "to=2026-03-01T12:00:01Z": [third, first],
+            "last_only=true": [third],
+            "last_only=true&status=failed": [first],
         }.items():
             assert ids(api.ask("GET", f"/runs/?{query}", expect=200)) == [str(run.pk) for run in found], query
+
+    def test_the_latest_run_of_each_job_in_each_environment(
+        self, api: Caller, workspace: Workspace, report: JobEnvironment, make_job: MakeJob
+    ) -> None:
+        staging = Environment.objects.create(workspace=workspace, slug="staging", name="Staging")
+        there = JobEnvironment.objects.create(workspace=workspace, job=report.job, environment=staging)
+        latest = []
+        for state in (report, there, make_job(slug="other")):
+            make_run(make_execution(state, trigger="manual"))
+            latest.append(make_run(make_execution(state, trigger="manual")))
+        wanted = [str(run.pk) for run in reversed(latest)]
+        assert ids(api.ask("GET", "/runs/?last_only=true")) == wanted
+        first = api.ask("GET", "/runs/?last_only=true&limit=2")
+        assert ids(first) + ids(api.ask("GET", first["next"].partition("/api/v1")[2])) == wanted
+        assert ids(api.ask("GET", "/runs/?last_only=true&environment=staging")) == [str(latest[1].pk)]
 
 
 class TestActing:
