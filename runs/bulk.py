@@ -12,9 +12,13 @@ from typing import Any
 
 from django.db import connection, transaction
 
+from accounts import audit
+from accounts.actors import SYSTEM, Actor
+from accounts.differences import Changes, difference
 from accounts.models import Workspace
 from jobs.definition import Overlap
 from jobs.models import Job, JobVersion
+from runs import tallies
 from runs.errors import BulkOperationEndedError
 from runs.history import HistoryFilter
 from runs.models import BulkOperation, Execution
@@ -63,6 +67,7 @@ def start_bulk(
     rate_per_second: int | None,
     original_config: bool = False,
     now: datetime.datetime,
+    actor: Actor = SYSTEM,
 ) -> BulkOperation:
     """Take up an operation on what is wanted. `asked` is how the caller spelled that; without a rate it has no pace."""
     matched = matching(wanted, kind, limit=limit)
@@ -82,17 +87,34 @@ def start_bulk(
     )
     if matched.ids:
         wake_on_commit(BULK_TASK)
+    told = {"kind": kind, "filter": asked, "matched": len(matched.ids), "rate_per_second": rate_per_second}
+    _record("bulk_operation.created", operation, difference({}, told), actor=actor, now=now)
     return operation
 
 
 @transaction.atomic
-def cancel_bulk(*, workspace: Workspace, operation_id: uuid.UUID, now: datetime.datetime) -> None:
+def cancel_bulk(
+    *, workspace: Workspace, operation_id: uuid.UUID, now: datetime.datetime, actor: Actor = SYSTEM
+) -> None:
     """Do no more of an operation; what it has done stays. Raises BulkOperationEndedError where it has ended already."""
     operations = BulkOperation.objects.filter(workspace=workspace, pk=operation_id)
-    state = operations.select_for_update(no_key=True).values_list("state", flat=True).get()
-    if state != BulkState.RUNNING:
-        raise BulkOperationEndedError(state)
+    operation = operations.select_for_update(no_key=True).get()
+    if operation.state != BulkState.RUNNING:
+        raise BulkOperationEndedError(operation.state)
     operations.update(state=BulkState.CANCELED, finished_at=now)
+    _record("bulk_operation.canceled", operation, {}, actor=actor, now=now)
+
+
+def _record(action: str, operation: BulkOperation, changes: Changes, *, actor: Actor, now: datetime.datetime) -> None:
+    audit.record(
+        action,
+        operation,
+        workspace_id=operation.workspace_id,
+        actor=actor,
+        label=str(operation),
+        now=now,
+        changes=changes,
+    )
 
 
 @transaction.atomic
@@ -184,8 +206,9 @@ def _cancel(operation: BulkOperation, ids: Sequence[uuid.UUID], now: datetime.da
         transaction.on_commit(lambda: abort(running))
     canceled = executions.cancel_all_idle([execution.pk for execution in idle], now)
     freed = {str(one.job_environment_id) for one in idle if one.overlap == Overlap.QUEUE and not one.queued}
-    if freed:
-        with connection.cursor() as cursor:
+    with connection.cursor() as cursor:
+        tallies.add(cursor, tallies.of_canceled(canceled))
+        if freed:
             lock_environments(cursor, freed)
             release_queued(cursor, freed)
     return aborted + canceled

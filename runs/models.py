@@ -326,3 +326,54 @@ class BulkOperation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} of {len(self.execution_ids)}"
+
+
+class TallySlip(models.Model):
+    """What one transaction counted, by key, until the clock adds it to the tallies: `runs.tallies`."""
+
+    counts = models.JSONField()
+
+    def __str__(self) -> str:
+        return f"slip {self.pk}"
+
+
+class Tally(models.Model):
+    """How often something happened since the start. It never goes back."""
+
+    key = models.CharField(primary_key=True, max_length=100)
+    amount = models.BigIntegerField()
+
+    class Meta:
+        verbose_name_plural = "tallies"
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class ProcessKind(models.TextChoices):
+    BEAT = "beat"
+    WORKER = "worker"
+
+
+class Heartbeat(models.Model):
+    """What a beat or a worker last told of itself: `runs.heartbeats`. Instants are the database's."""
+
+    id = models.CharField(primary_key=True, max_length=200)
+    kind = models.CharField(max_length=10, choices=ProcessKind.choices)
+    name = models.CharField(max_length=200)
+    started_at = models.DateTimeField()
+    seen_at = models.DateTimeField()
+    # Of a beat.
+    tick_ms = models.FloatField(null=True)
+    sends_chores = models.BooleanField(null=True)
+    # Of a worker.
+    in_flight = models.PositiveIntegerField(null=True)
+    waiting = models.PositiveIntegerField(null=True)
+    capacity = models.PositiveIntegerField(null=True)
+    draining = models.BooleanField(null=True)
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(kind__in=ProcessKind.values), name="heartbeat_kind_known")]
+
+    def __str__(self) -> str:
+        return self.name

@@ -6,9 +6,13 @@ from typing import Any
 
 from django.db import connection, transaction
 
+from accounts import audit
+from accounts.actors import SYSTEM, Actor
+from accounts.differences import difference
 from accounts.models import Environment, Workspace
 from jobs.definition import Overlap
 from jobs.models import Job, JobEnvironment, JobVersion
+from runs import tallies
 from runs.errors import ExecutionNotCancelableError, ExecutionNotRetryableError, JobGoneError, JobNotEnabledError
 from runs.models import Execution
 from runs.overlap import limiting, lock_environments, release_queued
@@ -29,6 +33,7 @@ def run_now(
     now: datetime.datetime,
     input: Any = None,  # noqa: A002 - the product's word
     delay_seconds: int = 0,
+    actor: Actor = SYSTEM,
 ) -> Execution:
     """Ask for one execution of a job by hand, now or after a delay. The schedule is untouched.
 
@@ -37,7 +42,7 @@ def run_now(
     if not job_environment.enabled:
         raise JobNotEnabledError(job_environment.job.slug, job_environment.environment.slug)
     scheduled_for = now + datetime.timedelta(seconds=delay_seconds) if delay_seconds else None
-    return _create(
+    made = _create(
         job_environment=job_environment,
         job_version=_current_version(job_environment.job),
         trigger=Trigger.MANUAL,
@@ -45,6 +50,10 @@ def run_now(
         scheduled_for=scheduled_for,
         input=input,
     )
+    asked: dict[str, Any] = {"execution": str(made.pk), "environment": job_environment.environment.slug}
+    asked |= {"delay_seconds": delay_seconds} if delay_seconds else {}
+    _record("job.run", job_environment.job, job_environment.job, asked, actor=actor, now=now)
+    return made
 
 
 def configuration_of(execution: Execution, *, original: bool) -> JobVersion:
@@ -60,38 +69,44 @@ def replay(
     *,
     execution: Execution,
     now: datetime.datetime,
-    version: JobVersion,
+    original_config: bool,
     environment: Environment | None = None,
     input: Any = ...,  # noqa: A002
     request: dict[str, Any] | None = None,
+    actor: Actor = SYSTEM,
 ) -> Execution:
-    """Make a NEW execution of the same job, in `version` (see `configuration_of`); the old one stays untouched.
+    """Make a NEW execution of the same job, in what `configuration_of` tells; the old one stays untouched.
 
     It runs in the old one's environment, whether the job is enabled there or not, or in another that it is enabled in:
     raises JobNotEnabledError elsewhere. `input` is the old one's unless given. `request`, a complete and validated one,
     replaces that of the version for this execution alone.
     """
-    if request is not None and request != version.config["request"]:
-        version = _edited(version, request, now)
-    return _create(
-        job_environment=_place(execution, environment),
-        job_version=version,
+    version, place = configuration_of(execution, original=original_config), _place(execution, environment)
+    edited = request is not None and request != version.config["request"]
+    made = _create(
+        job_environment=place,
+        job_version=_edited(version, request, now, actor) if request is not None and edited else version,
         trigger=Trigger.REPLAY,
         now=now,
         input=execution.input if input is ... else input,
         replay_of=execution,
     )
+    asked: dict[str, Any] = {"execution": str(made.pk), "config": "original" if original_config else "current"}
+    asked |= {"environment": environment.slug} if environment else {}
+    asked |= {"edited": True} if edited else {}
+    _record("execution.replayed", execution, execution.job, asked, actor=actor, now=now)
+    return made
 
 
 @transaction.atomic
-def retry(*, execution: Execution, now: datetime.datetime) -> Execution:
+def retry(*, execution: Execution, now: datetime.datetime, actor: Actor = SYSTEM) -> Execution:
     """Make a NEW execution like one that failed: its configuration, environment and input, attempts from the start.
 
     Raises ExecutionNotRetryableError for any other.
     """
     if execution.status != ExecutionStatus.FAILED:
         raise ExecutionNotRetryableError(execution.status)
-    return _create(
+    made = _create(
         job_environment=_place(execution, None),
         job_version=execution.job_version,
         trigger=Trigger.RETRY,
@@ -99,10 +114,14 @@ def retry(*, execution: Execution, now: datetime.datetime) -> Execution:
         input=execution.input,
         replay_of=execution,
     )
+    _record("execution.retried", execution, execution.job, {"execution": str(made.pk)}, actor=actor, now=now)
+    return made
 
 
 @transaction.atomic
-def cancel(*, workspace: Workspace, execution_id: uuid.UUID, now: datetime.datetime) -> Execution:
+def cancel(
+    *, workspace: Workspace, execution_id: uuid.UUID, now: datetime.datetime, actor: Actor = SYSTEM
+) -> Execution:
     """Cancel an execution that has not ended, its retries included.
 
     One in flight ends at once, with a canceled run: its request may have arrived. Its worker is told to abort the
@@ -116,11 +135,29 @@ def cancel(*, workspace: Workspace, execution_id: uuid.UUID, now: datetime.datet
         abort_on_commit(execution_id)
     elif not executions.cancel_idle(execution_id, now):
         raise ExecutionNotCancelableError(found.status)
-    elif found.overlap == Overlap.QUEUE and not found.queued:
+    else:
         with connection.cursor() as cursor:
-            lock_environments(cursor, [str(found.job_environment_id)])
-            release_queued(cursor, [str(found.job_environment_id)])
+            tallies.add(cursor, tallies.of_canceled())
+            if found.overlap == Overlap.QUEUE and not found.queued:
+                lock_environments(cursor, [str(found.job_environment_id)])
+                release_queued(cursor, [str(found.job_environment_id)])
+    _record("execution.canceled", found, found.job, {}, actor=actor, now=now)
     return executions.get(pk=execution_id)
+
+
+def _record(
+    action: str, target: Job | Execution, job: Job, asked: dict[str, Any], *, actor: Actor, now: datetime.datetime
+) -> None:
+    """Put what was asked for by hand into the audit log: what of which job, but nothing of the input."""
+    audit.record(
+        action,
+        target,
+        workspace_id=job.workspace_id,
+        actor=actor,
+        label=job.slug,
+        now=now,
+        changes=difference({}, asked),
+    )
 
 
 def _current_version(job: Job) -> JobVersion:
@@ -129,11 +166,11 @@ def _current_version(job: Job) -> JobVersion:
     return job.current_version
 
 
-def _edited(version: JobVersion, request: dict[str, Any], now: datetime.datetime) -> JobVersion:
+def _edited(version: JobVersion, request: dict[str, Any], now: datetime.datetime, actor: Actor) -> JobVersion:
     """A version with another request, so that claiming, retries and history need to know nothing of edits."""
     config = {**version.config, "request": request}
     return JobVersion.objects.create(
-        job_id=version.job_id, number=version.number, config=config, created_at=now, edited=True
+        job_id=version.job_id, number=version.number, config=config, created_at=now, created_by=actor.user, edited=True
     )
 
 

@@ -47,6 +47,8 @@ HTTPS = PUBLIC_URL.startswith("https://")
 ALLOWED_HOSTS = [*env.names("HOURHAND_ALLOWED_HOSTS"), "localhost", "127.0.0.1", "[::1]"]  # loopback for health checks
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 
+METRICS_TOKEN = env.text("HOURHAND_METRICS_TOKEN")
+
 # -- the firing path ---------------------------------------------------------------------------------------------------
 
 OUTBOUND_POLICY = EgressPolicy.parse(
@@ -196,6 +198,7 @@ SPECTACULAR_SETTINGS = {
         "BulkStateEnum": "runs.states.BulkState",
         "ExecutionStatusEnum": "runs.states.ExecutionStatus",
         "RunStatusEnum": "runs.states.RunStatus",
+        "MemberStateEnum": "accounts.api.members.STATES",
         "ScheduleTypeEnum": "jobs.models.ScheduleType",
     },
 }

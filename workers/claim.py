@@ -17,6 +17,7 @@ from runs.requests import Firing, PreparedRequest
 from runs.texts import array
 from workers.connections import Link
 from workers.delivery.contract import DeliveryRequest, TlsOptions
+from workers.disclosure import Disclosure
 from workers.keyring import Keyring
 from workers.rendering import Material, Renderer, Templated
 
@@ -143,6 +144,7 @@ class Claimer:
         self._user_agent = user_agent
         self._versions: dict[str, _Version] = {}
         self._keyring = Keyring(settings.ENCRYPTION_KEYS)
+        self._disclosure = Disclosure()
         self._renderer = Renderer()
 
     def claim(self, link: Link, ids: Sequence[str], *, limit: int) -> list[Claimed]:
@@ -202,7 +204,9 @@ class Claimer:
         claimed_monotonic = time.monotonic()
         rows = cursor.fetchall()
         versions = self._versions_of(cursor, {row[5] for row in rows})
-        self._keyring.refresh(cursor, {row[1] for row in rows})
+        workspaces = {row[1] for row in rows}
+        self._keyring.refresh(cursor, workspaces)
+        self._disclosure.refresh(cursor, workspaces)
         templated = [
             Templated(row[0], row[1], row[3], template) for row in rows if (template := versions[row[5]].template)
         ]
@@ -228,7 +232,9 @@ class Claimer:
         if material is not None:
             rendered = material.render(call)
             call = rendered.request
-            prepared = PreparedRequest.of(call, user_agent=self._user_agent)
+        allowed = self._disclosure.allowed(attempt.workspace_id)
+        if rendered or allowed:
+            prepared = PreparedRequest.of(call, user_agent=self._user_agent, allowed=allowed)
         firing = Firing(attempt.execution_id, version.slug, attempt.number, scheduled_for)
         signature = self._keyring.sign(
             attempt.workspace_id,

@@ -11,6 +11,7 @@ from django.http import Http404, HttpRequest, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.utils import timezone
 
+from accounts.actors import Actor
 from accounts.admin.access import access_of
 from jobs.admin.page import job_in_sight
 from jobs.models import Job, JobEnvironment
@@ -42,14 +43,20 @@ def pause_job(job_admin: "JobAdmin", request: HttpRequest, job_id: uuid.UUID) ->
         messages.error(request, " ".join(str(text) for texts in form.errors.values() for text in texts))
     else:
         wanted = form.cleaned_data
-        pause(job_environments=rows, until=wanted["until"], note=wanted["note"], now=timezone.now())
+        pause(
+            job_environments=rows,
+            until=wanted["until"],
+            note=wanted["note"],
+            actor=Actor.of_user(request.user),
+            now=timezone.now(),
+        )
         _tell(job_admin, request, job, f"Paused in {_named(rows)}.")
     return redirect("admin:jobs_job_page", job.pk)
 
 
 def resume_job(job_admin: "JobAdmin", request: HttpRequest, job_id: uuid.UUID) -> HttpResponseRedirect:
     job, rows = _job_and_places(request, job_id)
-    resume(job_environments=rows, now=timezone.now())
+    resume(job_environments=rows, actor=Actor.of_user(request.user), now=timezone.now())
     _tell(job_admin, request, job, f"Resumed in {_named(rows)}. Nothing that was paused is caught up.")
     return redirect("admin:jobs_job_page", job.pk)
 

@@ -9,6 +9,7 @@ from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
+from accounts.actors import Actor
 from accounts.errors import NotFoundError
 from accounts.models import Environment
 from jobs.api import examples
@@ -233,7 +234,7 @@ class JobSerializer(StrictSerializer):
         return {field: shown[field] for field in self._declared_fields}
 
 
-def save_validated(serializer: JobSerializer, *, actor: Any, slug: str | None = None) -> Job:
+def save_validated(serializer: JobSerializer, *, actor: Actor, slug: str | None = None) -> Job:
     """Save what a valid serializer holds. A caller bound to environments makes its jobs in the first of those."""
     valid, access = serializer.validated_data, serializer.context.get("access")
     job = serializer.instance if isinstance(serializer.instance, Job) else None

@@ -2,9 +2,11 @@
 
 from django.urls import path
 
-from jobs.api import retry_policies, schedules, secrets, views
+from jobs.api import environments, retry_policies, schedules, secrets, views
 
 urlpatterns = [
+    path("environments/", environments.EnvironmentList.as_view()),
+    path("environments/<str:environment>/", environments.EnvironmentDetail.as_view()),
     path("jobs/", views.JobList.as_view()),
     path("jobs/<str:job>/", views.JobDetail.as_view()),
     path("jobs/<str:job>/pause/", views.JobPause.as_view()),

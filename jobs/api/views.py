@@ -123,7 +123,7 @@ class JobDetail(JobView):
     def delete(self, request: Request, job: str) -> Response:  # noqa: ARG002
         found = self.job(job)
         self.refuse_foreign_change(found)
-        delete_job(job=found, now=self.now)
+        delete_job(job=found, actor=self.access.actor, now=self.now)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     def _save(self, serializer: JobSerializer, existing: Job | None, slug: str | None = None) -> Job:
@@ -150,7 +150,13 @@ class JobPause(JobView):
         body: dict[str, Any] = self.body(PauseSerializer)
         found = self.job(job)
         states = meant_states(found, self.access, body.get("environment"))
-        pause(job_environments=states, until=body["until"], note=body["note"], now=self.now)
+        pause(
+            job_environments=states,
+            until=body["until"],
+            note=body["note"],
+            actor=self.access.actor,
+            now=self.now,
+        )
         return self.shown(found)
 
 
@@ -166,7 +172,8 @@ class JobResume(JobView):
         body = self.body(ResumeSerializer)
         found = self.job(job)
         states = meant_states(found, self.access, body.get("environment"))
-        resume(job_environments=[state for state in states if state.paused_at is not None], now=self.now)
+        paused = [state for state in states if state.paused_at is not None]
+        resume(job_environments=paused, actor=self.access.actor, now=self.now)
         return self.shown(found)
 
 

@@ -9,11 +9,12 @@ from django.http import Http404, HttpRequest, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.utils import timezone
 
+from accounts.actors import Actor
 from accounts.admin.access import access_of
 from accounts.errors import HourhandError
 from jobs.models import JobEnvironment
 from runs.models import Execution
-from runs.services import SOURCE, cancel, configuration_of, replay, retry, run_now
+from runs.services import SOURCE, cancel, replay, retry, run_now
 from runs.states import ExecutionStatus
 
 
@@ -24,7 +25,8 @@ def run_now_button(request: HttpRequest, job_environment_id: uuid.UUID) -> HttpR
     if row is None:
         raise Http404
     _require_writer(request, row.workspace_id)
-    made = _told(request, lambda: run_now(job_environment=row, now=timezone.now()))
+    actor, now = Actor.of_user(request.user), timezone.now()
+    made = _told(request, lambda: run_now(job_environment=row, now=now, actor=actor))
     if made is None:
         return redirect("admin:jobs_job_page", row.job_id)
     messages.success(request, f"Asked for in {row.environment.slug}.")
@@ -34,10 +36,8 @@ def run_now_button(request: HttpRequest, job_environment_id: uuid.UUID) -> HttpR
 def replay_button(request: HttpRequest, execution_id: uuid.UUID) -> HttpResponseRedirect:
     """A new execution like this one, in the current configuration or in its own; its page comes next."""
     execution, original = _execution(request, execution_id), request.POST.get("config") == "original"
-    made = _told(
-        request,
-        lambda: replay(execution=execution, now=timezone.now(), version=configuration_of(execution, original=original)),
-    )
+    actor, now = Actor.of_user(request.user), timezone.now()
+    made = _told(request, lambda: replay(execution=execution, now=now, original_config=original, actor=actor))
     if made is None:
         return redirect("admin:runs_execution_change", execution.pk)
     messages.success(request, f"Replayed with the {'original' if original else 'current'} configuration.")
@@ -47,7 +47,8 @@ def replay_button(request: HttpRequest, execution_id: uuid.UUID) -> HttpResponse
 def retry_button(request: HttpRequest, execution_id: uuid.UUID) -> HttpResponseRedirect:
     """A new execution like this one, which has failed; its page comes next."""
     execution = _execution(request, execution_id)
-    made = _told(request, lambda: retry(execution=execution, now=timezone.now()))
+    actor, now = Actor.of_user(request.user), timezone.now()
+    made = _told(request, lambda: retry(execution=execution, now=now, actor=actor))
     if made is None:
         return redirect("admin:runs_execution_change", execution.pk)
     messages.success(request, "Retried with the same configuration and input.")
@@ -56,8 +57,8 @@ def retry_button(request: HttpRequest, execution_id: uuid.UUID) -> HttpResponseR
 
 def cancel_button(request: HttpRequest, execution_id: uuid.UUID) -> HttpResponseRedirect:
     execution = _execution(request, execution_id)
-    workspace, now = execution.workspace, timezone.now()
-    if _told(request, lambda: cancel(workspace=workspace, execution_id=execution.pk, now=now)) is not None:
+    workspace, actor, now = execution.workspace, Actor.of_user(request.user), timezone.now()
+    if _told(request, lambda: cancel(workspace=workspace, execution_id=execution.pk, now=now, actor=actor)) is not None:
         in_flight = execution.status == ExecutionStatus.RUNNING
         said = (
             "the request in flight may have arrived, and nothing more is sent" if in_flight else "nothing more is sent"

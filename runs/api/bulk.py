@@ -145,6 +145,7 @@ class BulkView(HistoryView):
             rate_per_second=body["rate_per_second"],
             original_config=body.get("config") == "original",
             now=self.now,
+            actor=self.access.actor,
         )
         return Response(BulkOperationSerializer(made).data, status=status.HTTP_202_ACCEPTED)
 
@@ -213,7 +214,7 @@ class BulkOperationCancel(BulkView):
     def post(self, request: Request, operation: uuid.UUID) -> Response:  # noqa: ARG002
         self.body(EmptySerializer)
         found = self.operation(operation)
-        cancel_bulk(workspace=self.access.workspace, operation_id=found.pk, now=self.now)
+        cancel_bulk(workspace=self.access.workspace, operation_id=found.pk, now=self.now, actor=self.access.actor)
         return Response(BulkOperationSerializer(self.operation(found.pk)).data)
 
 

@@ -102,7 +102,7 @@ class ExecutionCancel(HistoryView):
     def post(self, request: Request, execution: uuid.UUID) -> Response:  # noqa: ARG002
         self.body(EmptySerializer)
         found = self.execution(execution)
-        cancel(workspace=self.access.workspace, execution_id=found.pk, now=self.now)
+        cancel(workspace=self.access.workspace, execution_id=found.pk, now=self.now, actor=self.access.actor)
         return self.shown(found.pk)
 
 
@@ -116,14 +116,16 @@ class ExecutionReplay(HistoryView):
     def post(self, request: Request, execution: uuid.UUID) -> Response:  # noqa: ARG002
         body = self.body(ReplaySerializer)
         found = self.execution(execution)
-        version = configuration_of(found, original=body["config"] == "original")
+        original = body["config"] == "original"
+        version = configuration_of(found, original=original)
         made = replay(
             execution=found,
             now=self.now,
-            version=version,
+            original_config=original,
             environment=named_environment(self.access, body["environment"]) if "environment" in body else None,
             input=body.get("input", ...),
             request=edited_request(version, body["edit"], self.access.workspace) if "edit" in body else None,
+            actor=self.access.actor,
         )
         return self.shown(made.pk, code=status.HTTP_202_ACCEPTED)
 
@@ -137,7 +139,7 @@ class ExecutionRetry(HistoryView):
     )
     def post(self, request: Request, execution: uuid.UUID) -> Response:  # noqa: ARG002
         self.body(EmptySerializer)
-        made = retry(execution=self.execution(execution), now=self.now)
+        made = retry(execution=self.execution(execution), now=self.now, actor=self.access.actor)
         return self.shown(made.pk, code=status.HTTP_202_ACCEPTED)
 
 
@@ -151,7 +153,13 @@ class JobRun(HistoryView):
     def post(self, request: Request, job: str) -> Response:  # noqa: ARG002
         body = self.body(RunNowSerializer)
         state = self._state(job, body.get("environment"))
-        made = run_now(job_environment=state, now=self.now, input=body["input"], delay_seconds=body["delay_seconds"])
+        made = run_now(
+            job_environment=state,
+            now=self.now,
+            input=body["input"],
+            delay_seconds=body["delay_seconds"],
+            actor=self.access.actor,
+        )
         return self.shown(made.pk, code=status.HTTP_202_ACCEPTED)
 
     def _state(self, reference: str, environment: str | None) -> JobEnvironment:

@@ -7,10 +7,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-
-def instant_text(value: datetime.datetime) -> str:
-    """ISO 8601 in UTC with milliseconds and `Z`: how every time is written on the wire and in a job's configuration."""
-    return value.astimezone(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+from accounts.instants import instant_text
 
 
 class Text(serializers.CharField):

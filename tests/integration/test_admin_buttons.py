@@ -60,7 +60,7 @@ def test_replay_makes_a_new_execution(
     row = make_job()
     old = execution_of(row, status="failed")
     save_job(
-        workspace=workspace, job=row.job, slug=None, config=job_config(name="Newer"), environments=None, actor=None,
+        workspace=workspace, job=row.job, slug=None, config=job_config(name="Newer"), environments=None,
         now=EPOCH,
     )  # fmt: skip
     member.post(reverse("admin:runs_execution_replay", args=[old.pk]), {"config": config})
@@ -277,7 +277,8 @@ def test_a_key_is_shown_once_and_can_be_revoked(member: Client, workspace: Works
     again = member.get(detail).content.decode()
     assert shown not in again
     assert key.digest not in again
-    assert member.post(detail, {"name": "Other", "digest": "0"}).status_code == 403
+    assert member.post(detail, {"name": "Other", "scopes": ["jobs:read"], "digest": "0"}).status_code == 302
+    assert ApiKey.objects.get().digest == key.digest
     member.post(reverse("admin:accounts_apikey_revoke", args=[key.pk]))
     key.refresh_from_db()
     assert key.revoked_at is not None

@@ -397,8 +397,8 @@ def test_an_edited_replay_sends_its_own_request_and_the_job_goes_on_as_it_was(fi
     source = services.run_now(job_environment=job, now=now)
     version = services.configuration_of(source, original=True)
     request = {**version.config["request"], "body": "new", "method": "PUT"}
-    edited = services.replay(execution=source, now=now, version=version, request=request)
-    plain = services.replay(execution=source, now=now, version=version)
+    edited = services.replay(execution=source, now=now, original_config=True, request=request)
+    plain = services.replay(execution=source, now=now, original_config=True)
     sent = {
         claimed.attempt.execution_id: (claimed.request.method, claimed.request.body)
         for claimed in claimer("worker").claim(first, [str(source.pk), str(edited.pk), str(plain.pk)], limit=10)

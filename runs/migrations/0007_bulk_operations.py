@@ -36,7 +36,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ('accounts', '0003_signing_secret'),
         ('django_celery_beat', '0019_alter_periodictasks_options'),
-        ('runs', '0005_history_indexes'),
+        ('runs', '0006_history_indexes'),
     ]
 
     operations = [

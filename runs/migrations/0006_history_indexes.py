@@ -9,7 +9,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ('accounts', '0003_signing_secret'),
         ('jobs', '0005_edited_versions'),
-        ('runs', '0004_occurrences'),
+        ('runs', '0005_monitoring'),
     ]
 
     operations = [
