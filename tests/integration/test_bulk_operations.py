@@ -131,6 +131,14 @@ class TestAsking:
         bound.ask("GET", f"/bulk-operations/{whole['id']}/", expect=404)
         bound.ask("POST", f"/bulk-operations/{whole['id']}/cancel/", expect=404)
 
+    def test_the_audit_log_tells_who_asked_and_who_ended_it(self, api: Caller, report: JobEnvironment) -> None:
+        failed(report, 2)
+        made = api.ask("POST", "/executions/replay/", {"filter": {"status": "failed"}}, expect=202)
+        api.ask("POST", f"/bulk-operations/{made['id']}/cancel/", expect=200)
+        entries = api.ask("GET", f"/audit-log/?target={made['id']}", expect=200)["results"]
+        assert [entry["action"] for entry in entries] == ["bulk_operation.canceled", "bulk_operation.created"]
+        assert entries[1]["changes"]["matched"] == [None, 2]
+
 
 class TestWorkingOff:
     def test_each_is_replayed_once_in_the_order_it_was_due(
