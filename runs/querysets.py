@@ -6,9 +6,10 @@ from collections.abc import Collection
 from typing import Any
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import OuterRef, Q, Subquery
 
 from accounts.models import Workspace
+from jobs.models import JobEnvironment
 from runs.states import LIVE, TERMINAL, ExecutionStatus
 
 #: Large columns, and those of other kinds of job, that no list shows.
@@ -49,11 +50,14 @@ class ExecutionQuerySet(models.QuerySet[Any]):
 
     def cancel_idle(self, execution_id: uuid.UUID, now: datetime.datetime) -> bool:
         """pending or waiting -> canceled. False when it was neither any more."""
+        return self.cancel_all_idle([execution_id], now) == 1
+
+    def cancel_all_idle(self, execution_ids: Collection[uuid.UUID], now: datetime.datetime) -> int:
+        """pending or waiting -> canceled. Returns how many were."""
         idle = (ExecutionStatus.PENDING, ExecutionStatus.WAITING)
-        moved = self.filter(pk=execution_id, status__in=idle).update(
+        return self.filter(pk__in=execution_ids, status__in=idle).update(
             status=ExecutionStatus.CANCELED, finished_at=now, next_attempt_at=None, queued=False
         )
-        return moved == 1
 
 
 class RunQuerySet(models.QuerySet[Any]):
@@ -66,3 +70,9 @@ class RunQuerySet(models.QuerySet[Any]):
         if "retry" in triggers:
             wanted |= Q(number__gt=1)
         return self.filter(wanted)
+
+    def latest_of_each(self, workspace: Workspace) -> "RunQuerySet":
+        """Of these runs of a workspace, the latest one of each job in each environment."""
+        states = JobEnvironment.objects.filter(workspace=workspace)
+        latest = self.filter(job=OuterRef("job"), environment=OuterRef("environment")).order_by("-id").values("id")[:1]
+        return self.filter(pk__in=states.annotate(latest_run=Subquery(latest)).values("latest_run"))

@@ -203,6 +203,8 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "SORT_OPERATIONS": False,
     "ENUM_NAME_OVERRIDES": {
+        "BulkKindEnum": "runs.states.BulkKind",
+        "BulkStateEnum": "runs.states.BulkState",
         "ExecutionStatusEnum": "runs.states.ExecutionStatus",
         "RunStatusEnum": "runs.states.RunStatus",
         "MemberStateEnum": "accounts.api.members.STATES",

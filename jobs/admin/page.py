@@ -55,7 +55,7 @@ def show(job_admin: "JobAdmin", request: HttpRequest, job_id: uuid.UUID) -> Http
     job, now = job_in_sight(request, job_id), timezone.now()
     config = definition_of(job)
     executions = list(job.executions.light().select_related("environment").order_by("-due_at", "-pk")[:_EXECUTIONS])
-    versions = job.versions.defer("config").select_related("created_by")
+    versions = job.versions.numbered().defer("config").select_related("created_by")
     context = {
         **base_context(job_admin, request, title=job.name),
         "original": job,

@@ -181,7 +181,7 @@ class VersionView(JobView):
     serializer_class = VersionSerializer  # type: ignore[assignment]
 
     def versions(self, job: str) -> Any:
-        return JobVersion.objects.filter(job=self.job(job)).select_related("created_by")
+        return JobVersion.objects.numbered().filter(job=self.job(job)).select_related("created_by")
 
 
 class VersionList(VersionView):

@@ -1,4 +1,4 @@
-"""The buttons run now, replay and cancel. Each calls the verb that the API calls, and tells what came of it."""
+"""The buttons run now, replay, retry and cancel. Each calls the verb that the API calls, and tells what came of it."""
 
 import uuid
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from accounts.admin.access import access_of
 from accounts.errors import HourhandError
 from jobs.models import JobEnvironment
 from runs.models import Execution
-from runs.services import cancel, replay, run_now
+from runs.services import SOURCE, cancel, replay, retry, run_now
 from runs.states import ExecutionStatus
 
 
@@ -44,6 +44,17 @@ def replay_button(request: HttpRequest, execution_id: uuid.UUID) -> HttpResponse
     return redirect("admin:runs_execution_change", made.pk)
 
 
+def retry_button(request: HttpRequest, execution_id: uuid.UUID) -> HttpResponseRedirect:
+    """A new execution like this one, which has failed; its page comes next."""
+    execution = _execution(request, execution_id)
+    actor, now = Actor.of_user(request.user), timezone.now()
+    made = _told(request, lambda: retry(execution=execution, now=now, actor=actor))
+    if made is None:
+        return redirect("admin:runs_execution_change", execution.pk)
+    messages.success(request, "Retried with the same configuration and input.")
+    return redirect("admin:runs_execution_change", made.pk)
+
+
 def cancel_button(request: HttpRequest, execution_id: uuid.UUID) -> HttpResponseRedirect:
     execution = _execution(request, execution_id)
     workspace, actor, now = execution.workspace, Actor.of_user(request.user), timezone.now()
@@ -57,7 +68,7 @@ def cancel_button(request: HttpRequest, execution_id: uuid.UUID) -> HttpResponse
 
 
 def _execution(request: HttpRequest, execution_id: uuid.UUID) -> Execution:
-    rows = Execution.objects.select_related("workspace", "job_version")
+    rows = Execution.objects.select_related("workspace", *SOURCE)
     execution = access_of(request).narrow(rows).filter(pk=execution_id).first()
     if execution is None:
         raise Http404

@@ -72,6 +72,21 @@ def test_replay_makes_a_new_execution(
     assert str(made.pk) in member.get(reverse("admin:runs_execution_change", args=[old.pk])).content.decode()
 
 
+def test_retry_makes_a_new_execution_of_what_failed_and_of_no_other(member: Client, make_job: MakeJob) -> None:
+    row = make_job()
+    failed, ended = execution_of(row, status="failed"), execution_of(row, status="succeeded")
+    page = member.get(reverse("admin:runs_execution_change", args=[failed.pk])).content.decode()
+    assert reverse("admin:runs_execution_retry", args=[failed.pk]) in page
+    answer: Any = member.post(reverse("admin:runs_execution_retry", args=[failed.pk]))
+    made = Execution.objects.get(trigger="retry")
+    assert (made.replay_of_id, made.status) == (failed.pk, "pending")
+    assert answer.headers["Location"] == reverse("admin:runs_execution_change", args=[made.pk])
+    member.get(reverse("admin:index"))
+    assert "succeeded" in told(member.post(reverse("admin:runs_execution_retry", args=[ended.pk])))
+    page = member.get(reverse("admin:runs_execution_change", args=[ended.pk])).content.decode()
+    assert reverse("admin:runs_execution_retry", args=[ended.pk]) not in page
+
+
 def test_cancel_ends_what_has_not_ended_and_no_other(member: Client, make_job: MakeJob) -> None:
     row = make_job()
     waiting, ended = execution_of(row, status="pending"), execution_of(row, status="succeeded")
@@ -119,6 +134,7 @@ def test_buttons_refuse_get_and_a_missing_csrf_token(workspace: Workspace, make_
     buttons = [
         reverse("admin:runs_execution_run_now", args=[row.pk]),
         reverse("admin:runs_execution_replay", args=[execution.pk]),
+        reverse("admin:runs_execution_retry", args=[execution.pk]),
         reverse("admin:runs_execution_cancel", args=[execution.pk]),
         reverse("admin:jobs_job_pause", args=[row.job_id]),
         reverse("admin:jobs_job_resume", args=[row.job_id]),

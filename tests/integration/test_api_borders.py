@@ -21,6 +21,7 @@ from accounts.secrets import create_secret
 from accounts.services import create_workspace
 from jobs.models import Job, JobEnvironment, RetryPolicy
 from jobs.services import save_job
+from runs.models import BulkOperation
 from scheduler_project.api.views import ApiView
 from tests.conftest import job_config
 from tests.integration.api_fixtures import NOW, Caller, caller, make_execution, make_run
@@ -111,6 +112,9 @@ class Things:
         secret = create_secret(
             workspace=self.workspace, environment=production, name="TOKEN", value="a long value", now=NOW
         )
+        operation = BulkOperation.objects.create(
+            workspace=self.workspace, kind="cancel", filter={}, execution_ids=[execution.pk]
+        )
         place = Environment.objects.create(workspace=self.workspace, slug=f"{self.workspace.slug}-place", name="Place")
         person = get_user_model().objects.create(username=f"{self.workspace.slug}-person")
         member = Membership.objects.create(workspace=self.workspace, user=person)
@@ -125,6 +129,7 @@ class Things:
             "run": str(make_run(execution).pk),
             "policy": str(policy.pk),
             "secret": str(secret.pk),
+            "operation": str(operation.pk),
         }
 
     def path(self, route: Route) -> str:
