@@ -273,7 +273,7 @@ def chore(house: House) -> None:
         INSERT INTO django_celery_beat_periodictask (name, task, args, kwargs, queue, enabled, total_run_count,
             date_changed, description, one_off, headers, interval_id)
         SELECT 'sweep', 'house.sweep', '[]', '{}', 'sweepings', true, 0, now(), '', false, '{}', id
-          FROM django_celery_beat_intervalschedule
+          FROM django_celery_beat_intervalschedule WHERE every = 1 AND period = 'seconds'
         """
     )
 

@@ -31,7 +31,7 @@ def run(house: House, slug: str) -> str:
 
 
 def test_a_transfer_in_flight_is_seen_canceled_and_its_worker_goes_on(house: House, receiver: Receiver, slow: Receiver):
-    slow.delay_seconds = 20.0
+    slow.delay_seconds = 60.0
     house.start("beat")
     house.start("worker")
     secret = {"url": f"{slow.url}/hook?token=hush", "headers": {"Authorization": "hush"}}

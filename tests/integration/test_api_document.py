@@ -35,7 +35,9 @@ def document(db: None) -> dict[str, Any]:
 def test_no_request_gets_an_answer_that_the_document_does_not_know(
     live_server: Any, workspace: Workspace, full: bool, tmp_path: Path
 ) -> None:
-    key = issue_key(workspace=workspace, name="schemathesis", scopes=list(Scope), environments=[], expires_at=None).key
+    key = issue_key(
+        workspace=workspace, name="schemathesis", scopes=list(Scope), environments=None, expires_at=None
+    ).key
     examples, seconds = (EXAMPLES * 10, MAX_SECONDS * 10) if full else (EXAMPLES, MAX_SECONDS)
     command = [
         *(sys.executable, "-m", "schemathesis.cli", "run", f"{live_server.url}/api/schema/?format=json"),

@@ -221,7 +221,7 @@ def test_scopes_and_bound_keys(workspace, patient):
 @pytest.mark.django_db(transaction=True)
 def test_a_job_that_starts_to_use_a_policy_waits_for_its_change(workspace, make_job):
     """Neither misses the other: the job is saved with what the change, which is under way, says."""
-    made = {"workspace": workspace, "slug": None, "actor": None, "now": EPOCH}
+    made = {"workspace": workspace, "slug": None, "now": EPOCH}
     policy = save_policy(policy=None, name="Patient", rules=RULES_OF_EPOCH, **made)
     adopting, row = job_config(retry={"policy": "patient"}), make_job()
 
