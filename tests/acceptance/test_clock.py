@@ -227,6 +227,8 @@ def _fired_after(house: House, instant: datetime.datetime) -> int:
 
 def test_beats_that_lose_postgres_and_redis_recover_by_themselves(house: House, receiver: Receiver):
     relays = relayed(house)
+    # Long enough for a busy machine: a worker that renews its leases too late after the outage counts as dead.
+    house.environment["HOURHAND_LEASE_SECONDS"] = "15"
     for name in ("beat-1", "beat-2", "worker"):
         house.start(name)
     chore(house)
