@@ -51,9 +51,6 @@ def test_a_page_is_read_from_index_ranges_of_its_size_whatever_the_filter() -> N
     seed_executions(COUNT, runs=False)
     api = caller(seeded.workspace)
     assert Execution.objects.count() == COUNT
-    with connection.cursor() as cursor:
-        # What earlier tests rolled back still fills the pages, and makes reading whole tables look cheap.
-        cursor.execute("SET LOCAL enable_seqscan = off")
     counts = {}
     for query, ranges in RANGES.items():
         with CaptureQueriesContext(connection) as queries:
