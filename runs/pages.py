@@ -67,10 +67,9 @@ class Stretch:
 def executions_of(wanted: HistoryFilter, stretch: Stretch) -> ExecutionQuerySet:
     """The executions of a stretch of what is wanted, by when they were due, else made."""
     ranges = _ranges(wanted, stretch)
-    if ranges is None:
-        return stretch.of(wanted.executions())[stretch.first : stretch.reach]
     if not ranges:
         return Execution.objects.none()
+    # Their ids first, also of a single range: whatever is joined to a page, no more than the page is joined.
     ids = RawSQL(*_merged(ranges, wanted, stretch))
     return Stretch(stretch.descending, stretch.count).of(Execution.objects.filter(pk__in=ids))
 
@@ -84,9 +83,9 @@ def executions_by_duration(
     """
     latest = Stretch(descending=True, count=MEASURED)
     ranges = _ranges(wanted, latest)
-    if ranges == []:
+    if not ranges:
         return Execution.objects.none()
-    ids, params = _head(latest.of(wanted.executions()), MEASURED) if ranges is None else _merged(ranges, wanted, latest)
+    ids, params = _merged(ranges, wanted, latest)
     sign, direction = ("<", "DESC") if descending else (">", "ASC")
     after, values = ("TRUE", ()) if position is None else (f"ROW(took, id) {sign} ROW(%s, %s)", position)
     # Row by row, by their ids: joined in any other way the whole history would be read for them.
@@ -111,21 +110,23 @@ def _merged(ranges: list[Sql], wanted: HistoryFilter, stretch: Stretch) -> Sql:
     return page, (*params, stretch.count, stretch.first)
 
 
-def _ranges(wanted: HistoryFilter, stretch: Stretch) -> list[Sql] | None:
-    """The ranges that hold what is wanted; None where its conditions are one range of an index as they stand."""
+def _ranges(wanted: HistoryFilter, stretch: Stretch) -> list[Sql]:
+    """The ranges that hold what is wanted."""
     if wanted.environment_ids == ():
         return []
     if wanted.last_only:
         return [_latest(wanted, stretch)]
     if wanted.search is not None:
         return [*_failures(wanted, stretch), _by_job(wanted, wanted.jobs_called(), stretch)]
+    # What these conditions mean is one range of an index as they stand.
+    whole = [_head(stretch.of(wanted.executions()), stretch.reach)]
     if wanted.job_id is not None or wanted.failure_reason is not None:
-        return None
+        return whole
     may_succeed = wanted.statuses is None or "succeeded" in wanted.statuses
     if wanted.names_jobs and may_succeed:
         return [_by_job(wanted, wanted.jobs(), stretch)]
     if wanted.environment_ids is wanted.statuses is wanted.triggers is None:
-        return None
+        return whole
     return [*_ended(wanted, stretch), *_live(wanted, stretch)]
 
 

@@ -108,8 +108,3 @@ def make_job(workspace: Workspace) -> MakeJob:
         return JobEnvironment.objects.select_related("job__current_version", "environment").get(job=job)
 
     return make
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What asks the planner about a long history goes first: rows that other tests rolled back still fill the pages."""
-    items.sort(key=lambda item: item.path.name != "test_history_plans.py")

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from runs.api.rows import listed_executions
+from runs.api.rows import listed_executions, listed_runs
 from runs.history import HistoryFilter
-from runs.models import Execution
+from runs.models import Execution, Run
 from runs.pages import Stretch, executions_by_duration, executions_of
 from scheduler_project.api.pagination import Keyset
 
@@ -42,6 +42,14 @@ class ByDuration(Keyset):
             position=None if position is None else (position[0], position[1]),
         )
         return listed_executions(rows)
+
+
+class ByAttempt(Keyset):
+    """Runs by when their attempts began, which their ids tell. Their ids first, then what is shown of a page."""
+
+    def rows(self, queryset: Any, position: list[Any] | None, *, backward: bool, first: int, count: int) -> Any:
+        ids = super().rows(queryset, position, backward=backward, first=first, count=count).values("id")
+        return listed_runs(Run.objects.filter(pk__in=ids)).order_by(*self.ordering(backward=backward))
 
 
 def _latest(wanted: HistoryFilter) -> Any:

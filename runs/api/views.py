@@ -15,7 +15,7 @@ from jobs.models import Job, JobEnvironment
 from jobs.services import only_environment
 from runs.api import rows
 from runs.api.filters import ExecutionListQuery, RunListQuery, filtered_runs, meant, past_job
-from runs.api.orders import order_of
+from runs.api.orders import ByAttempt, order_of
 from runs.api.serializers import (
     EmptySerializer,
     ExecutionSerializer,
@@ -185,7 +185,10 @@ class RunList(HistoryView):
     )
     def get(self, request: Request) -> Response:  # noqa: ARG002
         runs = filtered_runs(rows.reachable_runs(self.access), self.query, self.access)
-        return self.page(rows.listed_runs(runs), ListedRunSerializer)
+        return self.page(runs, ListedRunSerializer)
+
+    def keyset(self) -> Keyset:
+        return ByAttempt(("id",), descending=True)
 
 
 class RunDetail(HistoryView):

@@ -239,27 +239,6 @@ class TestListing:
                 api.ask("GET", path, expect=200)
             assert len(queries) == count, [query["sql"][:120] for query in queries]
 
-    @pytest.mark.parametrize("path", ["/executions/", "/executions/?job=report", "/runs/", "/runs/?job=report"])
-    def test_deep_pages_are_read_from_an_index(self, api: Caller, report: JobEnvironment, path: str) -> None:
-        for number in range(3):
-            make_run(make_execution(report, trigger="manual", created_at=NOW + number * SECOND))
-        joined = f"{path}{'&' if '?' in path else '?'}limit=1"
-        following = api.ask("GET", joined)["next"].partition("/api/v1")[2]
-        with CaptureQueriesContext(connection) as queries:
-            api.ask("GET", following, expect=200)
-        [page] = [query["sql"] for query in queries if "ROW(" in query["sql"]]
-        with connection.cursor() as cursor:
-            cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")
-            cursor.execute(f"EXPLAIN (COSTS OFF) {page}")
-            plan = "\n".join(row[0] for row in cursor.fetchall())
-        index = {"executions": "execution", "runs": "run"}[path.split("/")[1]]
-        name = f"{index}_job_history" if "job=" in path else f"{index}_history"
-        assert f"using {name}" in plan.lower(), plan
-        position = " < '" if index == "run" else "ROW("
-        conditions = [line for line in plan.splitlines() if "Index Cond" in line and position in line]
-        assert any("workspace_id" in line or "job_id" in line for line in conditions), plan
-        assert "Sort" not in plan, plan
-
     def test_filters_runs(self, api: Caller, report: JobEnvironment) -> None:
         execution, other = make_execution(report), make_execution(report, trigger="manual")
         first = make_run(execution, 1, status="failed", failure_reason="timeout")
