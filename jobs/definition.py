@@ -4,11 +4,22 @@
 """
 
 import datetime
+import enum
 from dataclasses import dataclass, field
 from typing import Any
 
 from jobs.assertions import Assertion, compile_assertions
+from jobs.misfire import Misfire
 from jobs.schedule import Bounded, Schedule, parse_schedule
+
+
+class Overlap(enum.StrEnum):
+    """What becomes of an occurrence that is due while an execution of the same job is still going."""
+
+    ALLOW = "allow"
+    SKIP = "skip"
+    QUEUE = "queue"
+    CANCEL_RUNNING = "cancel_running"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,24 +105,40 @@ class Timetable:
     """What the clock needs to know of a job. `schedule` is None for a manual job."""
 
     schedule: Schedule | None
+    misfire: Misfire
     misfire_grace: datetime.timedelta
-    concurrency: int | None = None
+    overlap: Overlap
+    jitter_seconds: int
+    concurrency: int | None
 
     @classmethod
     def of(cls, config: dict[str, Any], *, anchor: datetime.datetime) -> "Timetable":
         """`anchor` (the job's creation) is where intervals count from when the job has no start date."""
-        starts_at, ends_at = _instant(config["starts_at"]), _instant(config["ends_at"])
-        schedule = parse_schedule(
-            config["schedule"], timezone=config["timezone"], now=anchor, anchor=_interval_anchor(starts_at, anchor)
+        return cls(
+            schedule=planned_by(config, anchor=anchor),
+            misfire=Misfire(config["misfire"]),
+            misfire_grace=datetime.timedelta(seconds=config["misfire_grace_seconds"]),
+            overlap=Overlap(config["overlap"]),
+            jitter_seconds=config["jitter_seconds"],
+            concurrency=config["concurrency"],
         )
-        if schedule is not None and (starts_at or ends_at):
-            schedule = Bounded(schedule, starts_at, ends_at)
-        grace = datetime.timedelta(seconds=config["misfire_grace_seconds"])
-        return cls(schedule, grace, config["concurrency"])
 
 
-def _interval_anchor(starts_at: datetime.datetime | None, created_at: datetime.datetime) -> datetime.datetime:
-    return (starts_at or created_at).replace(microsecond=0)
+def planned_by(config: dict[str, Any], *, anchor: datetime.datetime) -> Schedule | None:
+    """The schedule that a definition's timing fields make together; None for a manual job.
+
+    `anchor` is where intervals count from when there is no start date. Raises ScheduleError.
+    """
+    starts_at, ends_at = _instant(config["starts_at"]), _instant(config["ends_at"])
+    schedule = parse_schedule(
+        config["schedule"],
+        timezone=config["timezone"],
+        now=anchor,
+        anchor=starts_at or anchor.replace(microsecond=0),
+        dst_gap=config["dst_gap"],
+        dst_fold=config["dst_fold"],
+    )
+    return Bounded(schedule, starts_at, ends_at) if schedule and (starts_at or ends_at) else schedule
 
 
 def _instant(text: str | None) -> datetime.datetime | None:

@@ -3,7 +3,7 @@
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 
 from accounts.ids import uuid7
@@ -26,6 +26,15 @@ class ScheduleType(models.TextChoices):
     RECURRING = "recurring"
     ONE_OFF = "one_off"
     MANUAL = "manual"
+
+
+class PeriodState(models.TextChoices):
+    """What a job does in an environment for a while. Only `active` and `paused` plan occurrences."""
+
+    ACTIVE = "active"
+    PAUSED = "paused"
+    DISABLED = "disabled"
+    ENDED = "ended"
 
 
 class RetryPolicy(models.Model):
@@ -145,6 +154,8 @@ class JobEnvironment(models.Model):
     pause_note = models.CharField(max_length=500, blank=True)
     overrides = models.JSONField(default=dict, blank=True)
     next_fire_at = models.DateTimeField(null=True, blank=True, editable=False)
+    #: All that was planned up to this instant is fired, counted, or left to a closed period. Never moves back.
+    accounted_until = models.DateTimeField(null=True, editable=False)
     last_fired_at = models.DateTimeField(null=True, blank=True, editable=False)
     last_status = models.CharField(max_length=20, blank=True, editable=False)
     consecutive_failures = models.PositiveIntegerField(default=0, editable=False)
@@ -174,3 +185,51 @@ class JobEnvironment(models.Model):
 
     def __str__(self) -> str:
         return f"{self.job} in {self.environment}"
+
+
+class SchedulePeriod(models.Model):
+    """Which plan was in force when, in one environment: the ledger's other half, beside the executions.
+
+    A period owns the instants later than `from_at` and no later than `until_at` (null: still in force), so that each
+    instant is one period's. In force, `job_version` is the one that opened it; closed, the last one of it: they differ
+    in nothing that plans occurrences. `unsettled_from` says that the occurrences planned later than that are still to
+    be accounted for, once the period is over; `followed_by` says what came next, which decides as what.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    job_environment = models.ForeignKey(
+        JobEnvironment, on_delete=models.CASCADE, related_name="periods", db_index=False
+    )
+    job_version = models.ForeignKey(JobVersion, on_delete=models.CASCADE, related_name="+", db_index=False)
+    state = models.CharField(max_length=10, choices=PeriodState.choices)
+    from_at = models.DateTimeField()
+    until_at = models.DateTimeField(null=True)
+    note = models.CharField(max_length=500, default="", blank=True)
+    unsettled_from = models.DateTimeField(null=True)
+    followed_by = models.CharField(max_length=10, choices=PeriodState.choices, default="", blank=True)
+
+    class Meta:
+        constraints = [
+            # Also serves "the periods of this job in this environment, in order".
+            models.UniqueConstraint(fields=["job_environment", "from_at"], name="period_start_unique"),
+            # One plan is in force. Also serves "the period in force".
+            models.UniqueConstraint(
+                fields=["job_environment"], condition=Q(until_at__isnull=True), name="period_in_force_unique"
+            ),
+            models.CheckConstraint(condition=Q(state__in=PeriodState.values), name="period_state_known"),
+            models.CheckConstraint(
+                condition=Q(until_at__isnull=True) | Q(until_at__gt=F("from_at")), name="period_time_goes_on"
+            ),
+            models.CheckConstraint(
+                condition=Q(until_at__isnull=True, followed_by="", unsettled_from__isnull=True)
+                | Q(until_at__isnull=False, followed_by__in=PeriodState.values),
+                name="period_closed_is_followed",
+            ),
+        ]
+        indexes = [
+            # The clock: closed periods of which something is still to be accounted for. Nearly always empty.
+            models.Index(fields=["until_at"], condition=Q(unsettled_from__isnull=False), name="period_unsettled"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.state} from {self.from_at:%Y-%m-%d %H:%M:%S}"

@@ -1,6 +1,5 @@
 """Row sets of jobs, as verbs and states."""
 
-import datetime
 import uuid
 from typing import Any
 
@@ -27,10 +26,6 @@ class JobQuerySet(models.QuerySet[Any]):
 
 
 class JobEnvironmentQuerySet(models.QuerySet[Any]):
-    def due(self, now: datetime.datetime) -> "JobEnvironmentQuerySet":
-        """Enabled and due to fire at `now`, the longest due first."""
-        return self.filter(enabled=True, next_fire_at__isnull=False, next_fire_at__lte=now).order_by("next_fire_at")
-
     def upcoming(self) -> "JobEnvironmentQuerySet":
         """Enabled and going to fire, the soonest first."""
         return self.filter(enabled=True, next_fire_at__isnull=False).order_by("next_fire_at")

@@ -1,4 +1,7 @@
-"""Use cases of jobs: save (every change is a version), delete, pause, resume."""
+"""Use cases of jobs: save (every change is a version), delete, pause, resume.
+
+Locks are taken job first, then its job-environments by id; how a plan changes is in `jobs.periods`.
+"""
 
 import datetime
 import re
@@ -11,11 +14,11 @@ from accounts.models import Environment, Workspace
 from jobs.definition import Timetable
 from jobs.errors import AmbiguousEnvironmentError, SlugTakenError
 from jobs.models import Job, JobEnvironment, JobVersion, ScheduleType
+from jobs.periods import begin_plan, change_plan, has_ended
 from jobs.retry_policies import adopted_policy, resolved
-from jobs.schedule import Once
 
-#: The parts of a definition that decide when a job fires. A change of another part leaves `next_fire_at` alone.
-TIMING = ("schedule", "timezone", "starts_at", "ends_at")
+#: The parts of a definition that decide which occurrences are planned. A change of another part leaves the plan alone.
+TIMING = ("schedule", "timezone", "starts_at", "ends_at", "dst_gap", "dst_fold")
 #: Words that paths below /jobs/ need for themselves.
 RESERVED_SLUGS = frozenset({"export", "import"})
 
@@ -52,16 +55,14 @@ def save_job(
         config = {**config, "retry": resolved(config["retry"], policy)}
     if job is None:
         job = _create(workspace=workspace, slug=slug or free_slug(workspace, config["name"]), config=config, now=now)
-    before = job.current_version.config if job.current_version else None
-    if before is None or before != config or (slug and slug != job.slug):
+    before = job.current_version
+    if before is None or before.config != config or (slug and slug != job.slug):
         job.retry_policy = policy
         _add_version(job=job, slug=slug, config=config, actor=actor, now=now)
     if before is None and environments is None:
         first = workspace.environments.order_by("created_at", "id").first()
         environments = [EnvironmentChange(first, enabled=True)] if first else []
-    _apply_environments(job=job, changes=environments or [], now=now)
-    if before is not None and any(before[field] != config[field] for field in TIMING):
-        _replan(job=job, before=before, changes=environments or [], now=now)
+    _apply(job=job, before=before, changes=environments or [], now=now)
     return job
 
 
@@ -121,66 +122,41 @@ def free_slug(workspace: Workspace, name: str) -> str:
     return slug
 
 
-def _locked_environments(job: Job) -> list[JobEnvironment]:
-    return list(JobEnvironment.objects.select_for_update(no_key=True).filter(job=job).order_by("id"))
+def _apply(*, job: Job, before: JobVersion | None, changes: list[EnvironmentChange], now: datetime.datetime) -> None:
+    """Enable, disable, and follow a new timing. A job that has completed is enabled again by new timing.
+
+    Unless this very save disables it. Only environments whose plan changes are touched.
+    """
+    version = job.current_version
+    assert version is not None
+    new_timing = before is not None and any(before.config[field] != version.config[field] for field in TIMING)
+    wanted = {change.environment.pk: change for change in changes}
+    rows = _locked_environments(job) if new_timing or (before and wanted) else []
+    for row in rows:
+        change = wanted.pop(row.environment_id, None)
+        enabled = change.enabled if change else row.enabled or (new_timing and has_ended(row))
+        if enabled != row.enabled or (enabled and new_timing):
+            row.job, row.enabled = job, enabled
+            change_plan(row, before=before or version, version=version, now=now)
+    for change in wanted.values():
+        row = JobEnvironment(
+            workspace_id=job.workspace_id, job=job, environment=change.environment, enabled=change.enabled
+        )
+        begin_plan(row, version=version, now=now)
 
 
-def _apply_environments(*, job: Job, changes: list[EnvironmentChange], now: datetime.datetime) -> None:
-    """Enable and disable. Enabling plans the next firing after `now`: it never fires at once, nor catches up."""
-    assert job.current_version is not None
-    known = {row.environment_id: row for row in _locked_environments(job)} if changes else {}
-    for change in changes:
-        row = known.get(change.environment.pk)
-        if row is None:
-            row = JobEnvironment(
-                workspace_id=job.workspace_id, job=job, environment=change.environment, enabled=change.enabled
-            )
-            row.next_fire_at = _next_fire_at(row, config=job.current_version.config, now=now)
-            row.save(force_insert=True)
-        elif row.enabled != change.enabled:
-            row.enabled = change.enabled
-            plan_next(row, config=job.current_version.config, now=now)
-
-
-def _replan(*, job: Job, before: dict[str, Any], changes: list[EnvironmentChange], now: datetime.datetime) -> None:
-    """Follow a new timing. A one-off that has completed is enabled again by it, unless this very save disables it."""
-    assert job.current_version is not None
-    was_one_off = _listed_columns(before)["schedule_type"] == ScheduleType.ONE_OFF
-    disabled = {change.environment.pk for change in changes if not change.enabled}
-    for row in _locked_environments(job):
-        completed = was_one_off and row.last_fired_at is not None
-        row.enabled = row.enabled or (completed and row.environment_id not in disabled)
-        plan_next(row, config=job.current_version.config, now=now)
-
-
-def plan_next(job_environment: JobEnvironment, *, config: dict[str, Any], now: datetime.datetime) -> None:
-    """Store when this job fires next in this environment, as seen from `now`."""
-    job_environment.next_fire_at = _next_fire_at(job_environment, config=config, now=now)
-    job_environment.save(update_fields=["enabled", "paused_at", "paused_until", "pause_note", "next_fire_at"])
-
-
-def _next_fire_at(
-    job_environment: JobEnvironment, *, config: dict[str, Any], now: datetime.datetime
-) -> datetime.datetime | None:
-    if not job_environment.enabled:
-        return None
-    if job_environment.paused_at is not None:
-        if job_environment.paused_until is None:
-            return None
-        now = max(now, job_environment.paused_until)
-    schedule = Timetable.of(config, anchor=job_environment.job.created_at).schedule
-    if schedule is None:
-        return None
-    if isinstance(schedule, Once):
-        return schedule.at if schedule.at >= now else None
-    return schedule.next_after(now)
-
-
+@transaction.atomic
 def delete_job(*, job: Job, now: datetime.datetime) -> None:
     """Delete a job softly: it never fires again and its slug is free, its history stays."""
-    with transaction.atomic():
-        Job.objects.live().filter(pk=job.pk).update(deleted_at=now, updated_at=now, retry_policy=None)
-        JobEnvironment.objects.filter(job=job).update(enabled=False, next_fire_at=None)
+    live = Job.objects.live().select_for_update(no_key=True, of=("self",)).select_related("current_version")
+    locked = live.filter(pk=job.pk).first()
+    if locked is None:
+        return
+    locked.deleted_at, locked.updated_at, locked.retry_policy = now, now, None
+    locked.save(update_fields=["deleted_at", "updated_at", "retry_policy"])
+    for row in _locked_environments(locked):
+        row.job, row.enabled = locked, False
+        _change(row, now=now)
 
 
 @transaction.atomic
@@ -190,21 +166,40 @@ def pause(
     """Pause a job in these environments, until an instant or until somebody resumes it."""
     for row in _relocked(job_environments):
         row.paused_at, row.paused_until, row.pause_note = now, until, note
-        plan_next(row, config=row.job.current_version.config, now=now)  # type: ignore[union-attr]
+        _change(row, now=now)
 
 
 @transaction.atomic
 def resume(*, job_environments: list[JobEnvironment], now: datetime.datetime) -> None:
-    """End a pause. Never fires at once and never catches up what was paused."""
+    """End a pause. Never fires at once and never catches up; a job that has nothing left to fire completes."""
     for row in _relocked(job_environments):
-        row.paused_at, row.paused_until, row.pause_note = None, None, ""
-        plan_next(row, config=row.job.current_version.config, now=now)  # type: ignore[union-attr]
+        if row.paused_at is not None:
+            row.paused_at, row.paused_until, row.pause_note = None, None, ""
+            _change(row, now=now, completes=True)
+
+
+def _change(row: JobEnvironment, *, now: datetime.datetime, completes: bool = False) -> None:
+    """Change the plan of a locked row, but not its version. Where it is disabled, a pause changes nothing yet."""
+    version = row.job.current_version
+    assert version is not None
+    if not row.enabled and row.job.deleted_at is None:
+        row.save(update_fields=["paused_at", "paused_until", "pause_note"])
+        return
+    change_plan(row, before=version, version=version, now=now, completes=completes)
+
+
+def _locked_environments(job: Job) -> list[JobEnvironment]:
+    return list(JobEnvironment.objects.select_for_update(no_key=True).filter(job=job).order_by("id"))
 
 
 def _relocked(job_environments: list[JobEnvironment]) -> list[JobEnvironment]:
+    """These rows, locked, with their jobs as they are then: a save of the job may have come first."""
     ids = [row.pk for row in job_environments]
-    rows = JobEnvironment.objects.select_for_update(no_key=True, of=("self",)).select_related("job__current_version")
-    return list(rows.filter(pk__in=ids).order_by("id"))
+    rows = list(JobEnvironment.objects.select_for_update(no_key=True).filter(pk__in=ids).order_by("id"))
+    jobs = Job.objects.select_related("current_version").in_bulk({row.job_id for row in rows})
+    for row in rows:
+        row.job = jobs[row.job_id]
+    return rows
 
 
 def only_environment(job: Job, *, allowed: list[Environment] | None = None) -> JobEnvironment:

@@ -22,3 +22,12 @@ class ExecutionNotCancelableError(ConflictError):
 
     def __init__(self, status: str) -> None:
         super().__init__(f"The execution is {status}; only one that has not ended can be canceled.")
+
+
+class AmbiguousLedgerError(ConflictError):
+    """A job has a ledger in each of its environments."""
+
+    code = "environment_ambiguous"
+
+    def __init__(self, slugs: list[str]) -> None:
+        super().__init__(f"Name an environment: the job is in {', '.join(slugs)}.", field="environment")

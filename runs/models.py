@@ -1,5 +1,7 @@
 """What happened and what must happen next: executions (one per firing) and runs (one per attempt)."""
 
+import datetime
+
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce
@@ -7,11 +9,14 @@ from django.utils import timezone
 
 from accounts.ids import uuid7
 from accounts.models import Environment, Workspace
+from jobs.definition import Overlap
 from jobs.models import Job, JobEnvironment, JobVersion
 from runs.failures import FailureReason
 from runs.querysets import ExecutionQuerySet, RunQuerySet
 from runs.states import TERMINAL, ExecutionStatus, RunStatus, SkipReason, Trigger
 
+_LIMITING = tuple(policy.value for policy in Overlap if policy is not Overlap.ALLOW)
+_OVERLAPS = [(policy, policy) for policy in _LIMITING]
 _REASONS = [(reason.value, reason.value) for reason in FailureReason]
 
 
@@ -20,7 +25,10 @@ class Execution(models.Model):
 
     `pending` means that it may be claimed from `next_attempt_at` on; `running` always has a lease. Its workspace, job
     and environment follow from the job-environment: those keys are copies for lists, without a constraint each.
-    `concurrency` is a copy of its version's, for the claim: how many of its job's executions may run at once.
+    `concurrency` is a copy of its version's, for the claim: how many of its job's executions may run at once. `overlap`
+    is one too, empty where overlapping is allowed; a `queued` execution waits for the live ones of its job-environment
+    to end, and has no instant until then. A skipped one stands for the `occurrences` planned from `scheduled_for` to
+    `scheduled_until` (null: that one only). `jitter_ms` is how long after `scheduled_for` it was meant to start.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -42,6 +50,8 @@ class Execution(models.Model):
     trigger = models.CharField(max_length=10, choices=Trigger.choices)
     status = models.CharField(max_length=10, choices=ExecutionStatus.choices, default=ExecutionStatus.PENDING)
     scheduled_for = models.DateTimeField(null=True)
+    scheduled_until = models.DateTimeField(null=True)
+    jitter_ms = models.PositiveIntegerField(default=0, db_default=0)
     occurrences = models.PositiveIntegerField(default=1)
     skip_reason = models.CharField(max_length=10, choices=SkipReason.choices, default="", blank=True)
     created_at = models.DateTimeField(default=timezone.now)
@@ -53,6 +63,10 @@ class Execution(models.Model):
     lease_owner = models.CharField(max_length=200, null=True)  # noqa: DJ001 - null is "no lease", as in lease_expires_at
     lease_expires_at = models.DateTimeField(null=True)
     concurrency = models.PositiveSmallIntegerField(null=True)
+    overlap = models.CharField(
+        max_length=14, choices=[(value, value) for value in _LIMITING], default="", db_default="", blank=True
+    )
+    queued = models.BooleanField(default=False, db_default=False)
     failure_reason = models.CharField(max_length=20, choices=_REASONS, default="", blank=True)
     error = models.TextField(default="", blank=True)
     replay_of = models.ForeignKey(
@@ -75,6 +89,23 @@ class Execution(models.Model):
                 condition=Q(trigger=Trigger.SCHEDULE),
                 name="execution_occurrence_unique",
             ),
+            # Of a job that must not overlap with itself one scheduled execution lives, whoever tries to make another.
+            models.UniqueConstraint(
+                fields=["job_environment"],
+                condition=Q(finished_at__isnull=True, queued=False, trigger=Trigger.SCHEDULE) & ~Q(overlap=""),
+                name="execution_exclusive",
+            ),
+            # One waits behind it.
+            models.UniqueConstraint(
+                fields=["job_environment"],
+                condition=Q(finished_at__isnull=True, queued=True),
+                name="execution_queued_unique",
+            ),
+            models.CheckConstraint(condition=Q(overlap="") | Q(overlap__in=_LIMITING), name="execution_overlap_known"),
+            models.CheckConstraint(
+                condition=Q(queued=False) | Q(status="pending", next_attempt_at__isnull=True),
+                name="execution_queued_waits",
+            ),
             models.CheckConstraint(condition=Q(status__in=ExecutionStatus.values), name="execution_status_known"),
             models.CheckConstraint(condition=Q(trigger__in=Trigger.values), name="execution_trigger_known"),
             models.CheckConstraint(
@@ -88,7 +119,8 @@ class Execution(models.Model):
                 name="execution_running_has_lease",
             ),
             models.CheckConstraint(
-                condition=~Q(status="pending") | Q(next_attempt_at__isnull=False), name="execution_pending_has_instant"
+                condition=~Q(status="pending") | Q(next_attempt_at__isnull=False) | Q(queued=True),
+                name="execution_pending_has_instant",
             ),
             models.CheckConstraint(
                 condition=Q(status="skipped", skip_reason__in=SkipReason.values)
@@ -100,6 +132,11 @@ class Execution(models.Model):
                 name="execution_scheduled_has_instant",
             ),
             models.CheckConstraint(condition=Q(occurrences__gte=1), name="execution_counts_occurrences"),
+            models.CheckConstraint(
+                condition=Q(scheduled_until__isnull=True)
+                | Q(status="skipped", scheduled_until__gte=F("scheduled_for")),
+                name="execution_stretch_is_skipped",
+            ),
         ]
         indexes = [
             # The clock and an idle worker: everything not yet ended, by when its next attempt may start. Claiming
@@ -117,6 +154,12 @@ class Execution(models.Model):
                 condition=Q(finished_at__isnull=True, concurrency__isnull=False),
                 name="execution_limited",
             ),
+            # The clock: what lives of a job that must not overlap with itself. Other jobs' rows are not in it.
+            models.Index(
+                fields=["job_environment"],
+                condition=Q(finished_at__isnull=True) & ~Q(overlap=""),
+                name="execution_overlap",
+            ),
             # History of a workspace, newest first.
             models.Index(fields=["workspace", "-due_at", "-id"], name="execution_history"),
             # History of a job, newest first.
@@ -125,6 +168,12 @@ class Execution(models.Model):
 
     def __str__(self) -> str:
         return str(self.id)
+
+    @property
+    def meant_at(self) -> datetime.datetime | None:
+        """When it was meant to start: its occurrence, and the jitter after it."""
+        jitter = datetime.timedelta(milliseconds=self.jitter_ms)
+        return None if self.scheduled_for is None else self.scheduled_for + jitter
 
     @property
     def is_terminal(self) -> bool:

@@ -51,7 +51,7 @@ class ExecutionQuerySet(models.QuerySet[Any]):
         """pending or waiting -> canceled. False when it was neither any more."""
         idle = (ExecutionStatus.PENDING, ExecutionStatus.WAITING)
         moved = self.filter(pk=execution_id, status__in=idle).update(
-            status=ExecutionStatus.CANCELED, finished_at=now, next_attempt_at=None
+            status=ExecutionStatus.CANCELED, finished_at=now, next_attempt_at=None, queued=False
         )
         return moved == 1
 

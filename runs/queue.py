@@ -5,6 +5,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable
+from functools import partial
 
 import structlog
 from celery import current_app
@@ -44,12 +45,16 @@ def enqueue_on_commit(ids: Iterable[uuid.UUID]) -> None:
 
 
 def abort_on_commit(execution_id: uuid.UUID) -> None:
-    """Tell the workers to abort an execution's transfer, once the transaction that ended it has been committed.
+    """Tell the workers to abort an execution's transfer, once the transaction that ended it has been committed."""
+    transaction.on_commit(lambda: abort([execution_id]))
 
-    A worker that does not hear it notices when it renews its leases.
-    """
-    command, arguments = CANCEL_COMMAND, {"execution_id": str(execution_id)}
-    transaction.on_commit(lambda: _tell(lambda: current_app.control.broadcast(command, arguments=arguments), ids=1))
+
+def abort(ids: Iterable[uuid.UUID]) -> None:
+    """Tell the workers to abort these transfers. A worker that does not hear it notices when it renews its leases."""
+    for execution_id in ids:
+        arguments = {"execution_id": str(execution_id)}
+        if not _tell(partial(current_app.control.broadcast, CANCEL_COMMAND, arguments=arguments), ids=1):
+            break
 
 
 def _send(chunk: list[str]) -> bool:

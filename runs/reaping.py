@@ -8,6 +8,7 @@ import datetime
 import json
 import random
 import uuid
+from collections.abc import Collection
 from typing import Any
 
 from django.db import connection, transaction
@@ -43,7 +44,14 @@ _EXPIRED = (
        FOR NO KEY UPDATE OF execution SKIP LOCKED
 """
 )
-_ONE = _HELD + "WHERE execution.id = %s AND execution.status = 'running' FOR NO KEY UPDATE OF execution"
+_RUNNING = (
+    _HELD
+    + """
+     WHERE execution.id = ANY(%s::uuid[]) AND execution.status = 'running'
+     ORDER BY execution.id
+       FOR NO KEY UPDATE OF execution
+"""
+)
 
 
 def seconds_since_database_start() -> float:
@@ -63,18 +71,20 @@ def reap_expired(*, user_agent: str, chance: random.Random, limit: int = BATCH) 
         return len(record(cursor, lost))
 
 
-def cancel_running(execution_id: uuid.UUID, *, user_agent: str) -> bool:
-    """running -> canceled, in the caller's transaction. False when it was not running."""
+def cancel_running(
+    execution_ids: Collection[uuid.UUID], *, user_agent: str, error: str = IN_FLIGHT_CANCELED
+) -> set[str]:
+    """running -> canceled, in the caller's transaction. Returns the ids of those that were running."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT clock_timestamp()")
         now = cursor.fetchone()[0]
-        cursor.execute(_ONE, [execution_id])
+        cursor.execute(_RUNNING, [[str(key) for key in execution_ids]])
         held = [_held(row, user_agent) for row in cursor.fetchall()]
         ended = [
-            _unheard(attempt, sent, Ending(Canceled(), None, IN_FLIGHT_CANCELED, since, max(now, since)))
+            _unheard(attempt, sent, Ending(Canceled(), None, error, since, max(now, since)))
             for attempt, sent, since, _ in held
         ]
-        return len(record(cursor, ended)) == 1
+        return record(cursor, ended)
 
 
 Held = tuple[Attempt, Sent, datetime.datetime, JobDefinition]

@@ -4,10 +4,12 @@ Works on any psycopg2 cursor inside a transaction: the workers' own connections,
 """
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from jobs.definition import Overlap
 from runs.attempts import IN_FLIGHT_CANCELED, UNSENT_CANCELED, Attempt, Ending, FinishedAttempt, Received
+from runs.overlap import lock_environments, release_queued
 from runs.retry import Canceled, GiveUp, RetryIn, Succeeded
 from runs.states import ExecutionStatus, RunStatus
 from runs.texts import array, as_json, as_text, clean, escaped, text_array
@@ -34,7 +36,7 @@ _MOVE_EXECUTIONS = """
            AS moved (id, lease_owner, attempts, status, finished_at, delay_ms, failure_reason, error)
      WHERE execution.id = moved.id AND execution.status = 'running'
        AND execution.lease_owner = moved.lease_owner AND execution.attempts = moved.attempts
- RETURNING execution.id::text
+ RETURNING execution.id::text, execution.overlap
 """
 # Only rows that change are locked, and always in the order of their ids, so that two recorders can't deadlock.
 _MOVE_STREAKS = """
@@ -84,10 +86,15 @@ def record(cursor: Any, finished: Sequence[FinishedAttempt]) -> set[str]:
     held = [item for item in finished if item.attempt.execution_id in moved]
     if held:
         cursor.copy_expert(_COPY_RUNS, io.StringIO("".join(map(_copy_line, held))))
+        queues = _queues_that_may_go_on(held, moved)
+        if queues:
+            lock_environments(cursor, {item.attempt.job_environment_id for item in held})
         _move_streaks(cursor, held)
+        if queues:
+            release_queued(cursor, queues)
     fenced = [item for item in finished if item.attempt.execution_id not in moved]
     _tell_unsent(cursor, [item.attempt for item in fenced if _unsent(item)])
-    return moved
+    return set(moved)
 
 
 def _unsent(item: FinishedAttempt) -> bool:
@@ -102,11 +109,21 @@ def _tell_unsent(cursor: Any, attempts: Sequence[Attempt]) -> None:
         cursor.execute(_TELL_UNSENT, [*map(array, zip(*fences, strict=True)), *told, *told])
 
 
-def _move_executions(cursor: Any, finished: Sequence[FinishedAttempt]) -> set[str]:
+def _queues_that_may_go_on(held: Iterable[FinishedAttempt], moved: Mapping[str, str]) -> set[str]:
+    """The job-environments where an execution ended that another may have waited for."""
+    return {
+        item.attempt.job_environment_id
+        for item in held
+        if moved[item.attempt.execution_id] == Overlap.QUEUE and not isinstance(item.ending.verdict, RetryIn)
+    }
+
+
+def _move_executions(cursor: Any, finished: Sequence[FinishedAttempt]) -> dict[str, str]:
+    """The executions that moved, with their overlap policies."""
     rows = [_transition(item) for item in sorted(finished, key=lambda item: item.attempt.execution_id)]
     *columns, errors = zip(*rows, strict=True)
     cursor.execute(_MOVE_EXECUTIONS, [*map(array, columns), text_array(errors)])
-    return {row[0] for row in cursor.fetchall()}
+    return dict(cursor.fetchall())
 
 
 def _transition(item: FinishedAttempt) -> tuple[Any, ...]:

@@ -4,12 +4,14 @@ import datetime
 import uuid
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from accounts.models import Workspace
+from jobs.definition import Overlap
 from jobs.models import JobEnvironment, JobVersion
 from runs.errors import ExecutionNotCancelableError, JobGoneError, JobNotEnabledError
 from runs.models import Execution
+from runs.overlap import limiting, lock_environments, release_queued
 from runs.queue import abort_on_commit, enqueue_on_commit
 from runs.reaping import cancel_running
 from runs.states import ExecutionStatus, Trigger
@@ -71,12 +73,16 @@ def cancel(*, workspace: Workspace, execution_id: uuid.UUID, now: datetime.datet
     ended already.
     """
     executions = Execution.objects.of(workspace)
-    status = executions.select_for_update(no_key=True).values_list("status", flat=True).get(pk=execution_id)
-    if status == ExecutionStatus.RUNNING:
-        cancel_running(execution_id, user_agent=USER_AGENT)
+    found: Execution = executions.light().select_for_update(no_key=True).get(pk=execution_id)
+    if found.status == ExecutionStatus.RUNNING:
+        cancel_running([execution_id], user_agent=USER_AGENT)
         abort_on_commit(execution_id)
     elif not executions.cancel_idle(execution_id, now):
-        raise ExecutionNotCancelableError(status)
+        raise ExecutionNotCancelableError(found.status)
+    elif found.overlap == Overlap.QUEUE and not found.queued:
+        with connection.cursor() as cursor:
+            lock_environments(cursor, [str(found.job_environment_id)])
+            release_queued(cursor, [str(found.job_environment_id)])
     return executions.get(pk=execution_id)
 
 
@@ -105,6 +111,7 @@ def _create(
         job_version=job_version,
         trigger=trigger,
         concurrency=job_version.config["concurrency"],
+        overlap=limiting(job_version.config["overlap"]),
         created_at=now,
         scheduled_for=scheduled_for,
         next_attempt_at=scheduled_for or now,

@@ -194,6 +194,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "ExecutionStatusEnum": "runs.states.ExecutionStatus",
         "RunStatusEnum": "runs.states.RunStatus",
+        "ScheduleTypeEnum": "jobs.models.ScheduleType",
     },
 }
 UNFOLD = {

@@ -11,9 +11,13 @@ import uuid
 
 import structlog
 
-from runs.firing import BATCH, fire_due, glance, requeue_due, requeue_lost
-from runs.queue import enqueue
+from runs.firing import BATCH, Fired, fire_due
+from runs.glance import glance
+from runs.overlap import release_forgotten
+from runs.queue import abort, enqueue
 from runs.reaping import reap_expired, seconds_since_database_start
+from runs.requeueing import requeue_due, requeue_lost
+from runs.settling import settle_due
 
 log = structlog.get_logger(__name__)
 
@@ -45,6 +49,8 @@ class Clock:
             self.distrust_leases()  # This process was stopped, or the database was: workers may just be coming back.
         self._ticked_at = started
         seen = glance()
+        if seen.settling_due:
+            self._settle(seen.now)
         if seen.firing_due:
             self._fire(seen.now)
         if seen.retry_due:
@@ -52,7 +58,7 @@ class Clock:
         if started >= self._sweep_at:
             self._sweep_at = started + SWEEP_SECONDS
             self._sweep()
-        if seen.firing_due or seen.retry_due:
+        if seen.firing_due or seen.retry_due or seen.settling_due:
             seen = glance()
         return min(MAX_SLEEP_SECONDS, max(MIN_SLEEP_SECONDS, seen.seconds_to_next))
 
@@ -67,16 +73,31 @@ class Clock:
     def _fire(self, now: datetime.datetime) -> None:
         for _ in range(_MAX_BATCHES):
             fired = fire_due(now)
-            self._send(fired.execution_ids)
-            if fired.missed:
-                log.warning("occurrences_missed", count=fired.missed)
+            self._tell(fired)
             if fired.due < BATCH:
                 return
+
+    def _settle(self, now: datetime.datetime) -> None:
+        for _ in range(_MAX_BATCHES):
+            settled = settle_due(now)
+            self._tell(settled)
+            if not settled.due:
+                return
+
+    def _tell(self, fired: Fired) -> None:
+        self._send(fired.execution_ids)
+        if fired.aborted:
+            self._sender.submit(abort, fired.aborted)
+        if fired.skipped:
+            log.warning("occurrences_skipped", **fired.skipped)
 
     def _sweep(self) -> None:
         """The slower rounds: messages that were lost, and leases that expired."""
         seen = glance()
         self._send(requeue_lost(seen.now))
+        released = release_forgotten()
+        if released:
+            log.warning("queued_executions_released", count=released)
         if time.monotonic() < self._trusted_from or seconds_since_database_start() < self._heartbeat_seconds:
             return
         reaped = reap_expired(user_agent=self._user_agent, chance=self._chance)

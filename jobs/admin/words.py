@@ -6,7 +6,7 @@ from typing import Any
 
 from jobs.definition import Timetable
 from jobs.models import JobEnvironment
-from jobs.schedule import Schedule, ScheduleError, parse_schedule
+from jobs.schedule import Cron, Once, ScheduleError, next_firings, parse_schedule
 from scheduler_project.dashboard.words import Appearance
 
 MANUAL = "Only when asked"
@@ -29,8 +29,7 @@ def schedule_words(schedule: Any, timezone: str, *, anchor: datetime.datetime) -
         return str(schedule)
     if planned is None:
         return MANUAL
-    on_a_wall_clock = planned.type == "recurring" and not isinstance(schedule, dict)
-    return f"{planned.description} ({timezone})" if on_a_wall_clock else planned.description
+    return f"{planned.description} ({timezone})" if isinstance(planned, Cron) else planned.description
 
 
 def preview(schedule: Any, timezone: str, *, now: datetime.datetime, count: int) -> Preview:
@@ -39,31 +38,18 @@ def preview(schedule: Any, timezone: str, *, now: datetime.datetime, count: int)
         planned = parse_schedule(schedule, timezone=timezone, now=now, anchor=now)
     except ScheduleError as error:
         return Preview("", error=str(error))
-    except OverflowError:
-        return Preview("", error="This time is out of range.")
     if planned is None:
         return Preview(f"{MANUAL}: there is no schedule.")
-    if schedule == "now":
+    if isinstance(planned, Once) and planned.at == now:
         return Preview("Once, as soon as it is saved.", (now,))
-    return Preview(planned.description, firings_after(planned, now, count))
+    return Preview(planned.description, next_firings(planned, now, count))
 
 
 def job_preview(config: dict[str, Any], *, anchor: datetime.datetime, now: datetime.datetime, count: int) -> Preview:
     """What a saved job is going to do, start and end dates included."""
     schedule = Timetable.of(config, anchor=anchor).schedule
     words = schedule_words(config["schedule"], config["timezone"], anchor=anchor)
-    return Preview(words, firings_after(schedule, now, count) if schedule else ())
-
-
-def firings_after(schedule: Schedule, now: datetime.datetime, count: int) -> tuple[datetime.datetime, ...]:
-    """The next occurrences later than `now`, at most `count`."""
-    firings: list[datetime.datetime] = []
-    at: datetime.datetime | None = now
-    while at is not None and len(firings) < count:
-        at = schedule.next_after(at)
-        if at is not None:
-            firings.append(at)
-    return tuple(firings)
+    return Preview(words, next_firings(schedule, now, count) if schedule else ())
 
 
 def is_paused(row: JobEnvironment, now: datetime.datetime) -> bool:

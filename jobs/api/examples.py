@@ -123,3 +123,33 @@ RETRY_POLICY = [
         response_only=True,
     ),
 ]
+
+SCHEDULE = [
+    OpenApiExample(
+        "Words",
+        value={
+            "schedule": "every day at 2:30",
+            "timezone": "Europe/Berlin",
+            "count": 2,
+            "from": "2027-03-26T12:00:00Z",
+        },
+        request_only=True,
+    ),
+    OpenApiExample("Cron, seconds first", value={"schedule": "*/10 * 9-17 * * mon-fri"}, request_only=True),
+]
+PREVIEW = [
+    OpenApiExample(
+        "A preview",
+        value={
+            "normalized": "30 2 * * *",
+            "description": "At 02:30",
+            "type": "recurring",
+            "next": ["2027-03-27T01:30:00.000Z", "2027-03-28T01:00:00.000Z"],
+            "warnings": [
+                "On 2027-03-28 in Europe/Berlin 02:30 does not exist: it fires at 03:00 instead.",
+                "On 2027-10-31 in Europe/Berlin 02:30 happens twice: it fires the first time only.",
+            ],
+        },
+        response_only=True,
+    ),
+]

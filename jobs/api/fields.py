@@ -12,6 +12,7 @@ from rest_framework.exceptions import ErrorDetail, ValidationError
 from jobs import headers as header_rules
 from jobs.egress import InvalidUrl, parse_target
 from jobs.rendering import MAX_BODY_BYTES, Template, TemplateError, Where, parse
+from jobs.schedule import MAX_INTERVAL_SECONDS, MAX_TEXT, MIN_INTERVAL_SECONDS
 from scheduler_project.api.fields import Text
 
 
@@ -118,13 +119,20 @@ class Body(serializers.Field):
 
 @extend_schema_field(
     {
-        "description": 'A cron expression, a preset such as `@daily`, `{"every_seconds": 90}`, an ISO 8601 time or '
-        "`now` (once), or null (manual).",
+        "description": "A cron expression of five fields, or of six with the seconds first; a preset such as `@daily`; "
+        'words such as `every weekday at 9:00`; `{"every_seconds": 90}`; once: an ISO 8601 time, `in 10 minutes` or '
+        "`now`; or null (manual).",
         "oneOf": [
-            {"type": "string"},
+            {"type": "string", "maxLength": MAX_TEXT},
             {
                 "type": "object",
-                "properties": {"every_seconds": {"type": "integer", "minimum": 1}},
+                "properties": {
+                    "every_seconds": {
+                        "type": "integer",
+                        "minimum": MIN_INTERVAL_SECONDS,
+                        "maximum": MAX_INTERVAL_SECONDS,
+                    }
+                },
                 "required": ["every_seconds"],
                 "additionalProperties": False,
             },

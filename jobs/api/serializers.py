@@ -21,8 +21,12 @@ from jobs.api.definition import (
 )
 from jobs.api.fields import NullOnly, ScheduleSpelling, only
 from jobs.api.shown import CONFIG_FIELDS, shown_job, shown_state
-from jobs.api.timing import check_timing, spelled_schedule
+from jobs.api.timing import DstFold, DstGap, check_timing
+from jobs.definition import Overlap
+from jobs.jitter import MAX_JITTER_SECONDS
+from jobs.misfire import Misfire
 from jobs.models import Job, JobEnvironment, ScheduleType
+from jobs.schedule import settled_schedule
 from jobs.services import RESERVED_SLUGS, EnvironmentChange, save_job
 from scheduler_project.api.fields import Choice, Flag, Instant, Text, Whole, instant_text
 from scheduler_project.api.strict import StrictSerializer
@@ -80,16 +84,31 @@ class JobSerializer(StrictSerializer):
         serializers.JSONField
     )(read_only=True)
     schedule_description = Text(read_only=True, allow_null=True)
-    schedule_type = serializers.ChoiceField(choices=ScheduleType.values, read_only=True)
+    schedule_type = serializers.ChoiceField(choices=ScheduleType.choices, read_only=True)
     timezone = Text(default="UTC", help_text="An IANA name.")
     starts_at = Instant(allow_null=True, default=None)
     ends_at = Instant(allow_null=True, default=None)
-    jitter_seconds = Whole(default=0, validators=[only(0)])
-    dst_gap = Choice(choices=("shift", "skip"), default="shift", validators=[only("shift")])
-    dst_fold = Choice(choices=("first", "both"), default="first", validators=[only("first")])
-    overlap = Choice(choices=("allow", "skip", "queue", "cancel_running"), default="allow", validators=[only("allow")])
-    misfire = Choice(choices=("fire_once", "fire_all", "skip"), default="fire_once", validators=[only("fire_once")])
-    misfire_grace_seconds = Whole(default=3600, min_value=0, max_value=MAX_GRACE_SECONDS)
+    jitter_seconds = Whole(
+        default=0,
+        min_value=0,
+        max_value=MAX_JITTER_SECONDS,
+        help_text="Each occurrence starts up to so many seconds later, always the same for one occurrence.",
+    )
+    dst_gap = DstGap()
+    dst_fold = DstFold()
+    overlap = Choice(
+        choices=[policy.value for policy in Overlap],
+        default=Overlap.ALLOW.value,
+        help_text="When one is due while another of this job still goes on in that environment.",
+    )
+    misfire = Choice(
+        choices=[policy.value for policy in Misfire],
+        default=Misfire.FIRE_ONCE.value,
+        help_text="What becomes of occurrences that could not be fired on time.",
+    )
+    misfire_grace_seconds = Whole(
+        default=3600, min_value=0, max_value=MAX_GRACE_SECONDS, help_text="How late one may still be fired."
+    )
     request = RequestSerializer()
     success = SuccessSerializer(required=False)
     retry = RetrySerializer(required=False)
@@ -192,7 +211,7 @@ class JobSerializer(StrictSerializer):
         now = self.context["now"]
         for field in ("starts_at", "ends_at"):
             attrs[field] = attrs[field] and instant_text(attrs[field])
-        attrs["schedule"] = spelled_schedule(attrs["schedule"], now)
+        attrs["schedule"] = settled_schedule(attrs["schedule"], now)
         anchor = self.instance.created_at if isinstance(self.instance, Job) else now
         check_timing(attrs, before=self._stored(), anchor=anchor, now=now)
         return attrs

@@ -1,21 +1,36 @@
 """Checks when a job would fire, and says which field is wrong."""
 
 import datetime
-from typing import Any
+from typing import Any, get_args
 
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
-from jobs.definition import Timetable
-from jobs.schedule import Once, Schedule, ScheduleError, parse_timezone
+from jobs.definition import planned_by
+from jobs.schedule import Fold, Gap, Once, Schedule, ScheduleError, parse_timezone
 from jobs.services import TIMING
+from scheduler_project.api.fields import Choice
 
 
-def spelled_schedule(schedule: Any, now: datetime.datetime) -> Any:
-    """A schedule as it is stored: the word "now" is the instant it was said."""
-    if schedule != "now":
-        return schedule
-    precision = "microseconds" if now.microsecond % 1000 else "milliseconds"
-    return now.astimezone(datetime.UTC).isoformat(timespec=precision).replace("+00:00", "Z")
+class DstGap(Choice):
+    """What becomes of a time that the clock skips."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            choices=get_args(Gap),
+            default="shift",
+            help_text="Jobs on fixed times, on a day when the clock skips their time: fire right after, or not at all.",
+        )
+
+
+class DstFold(Choice):
+    """What becomes of a time that the clock repeats."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            choices=get_args(Fold),
+            default="first",
+            help_text="Jobs on fixed times, on a day when the clock repeats their time: fire once, or both times.",
+        )
 
 
 def check_timing(
@@ -25,9 +40,7 @@ def check_timing(
 
     `before` is the definition so far: a one-off that has fired may be saved again as it is. Raises ValidationError.
     """
-    schedule = _parsed(config, anchor)
-    if config["starts_at"] and config["ends_at"] and config["starts_at"] >= config["ends_at"]:
-        raise _wrong("ends_at", "Should be later than starts_at.")
+    schedule = checked_schedule(config, anchor=anchor)
     if schedule is None or (before is not None and all(before[field] == config[field] for field in TIMING)):
         return
     if _next(schedule, now) is None:
@@ -36,23 +49,27 @@ def check_timing(
         raise _wrong("ends_at" if config["ends_at"] else "schedule", "With these dates the job would never fire.")
 
 
-def _parsed(config: dict[str, Any], anchor: datetime.datetime) -> Schedule | None:
+def checked_schedule(timing: dict[str, Any], *, anchor: datetime.datetime) -> Schedule | None:
+    """The schedule that the timing fields of a definition make, even one that won't fire any more.
+
+    Raises ValidationError, naming the field.
+    """
     try:
-        parse_timezone(config["timezone"])
+        parse_timezone(timing["timezone"])
     except ScheduleError as error:
         raise _wrong("timezone", str(error)) from error
+    if timing["starts_at"] and timing["ends_at"] and timing["starts_at"] >= timing["ends_at"]:
+        raise _wrong("ends_at", "Should be later than starts_at.")
     try:
-        return Timetable.of(config, anchor=anchor).schedule
+        return planned_by(timing, anchor=anchor)
     except ScheduleError as error:
         raise _wrong("schedule", str(error)) from error
-    except OverflowError as error:
-        raise _wrong("schedule", "This time is out of range.") from error
 
 
 def _next(schedule: Schedule, now: datetime.datetime) -> datetime.datetime | None:
     if isinstance(schedule, Once):
         return schedule.at if schedule.at >= now else None
-    return schedule.next_after(now)
+    return schedule.next_firing_after(now)
 
 
 def _wrong(field: str, text: str) -> ValidationError:

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from jobs.api import retry_policies, secrets, views
+from jobs.api import retry_policies, schedules, secrets, views
 
 urlpatterns = [
     path("jobs/", views.JobList.as_view()),
@@ -13,6 +13,7 @@ urlpatterns = [
     path("jobs/<str:job>/versions/<int:number>/", views.VersionDetail.as_view()),
     path("retry-policies/", retry_policies.RetryPolicyList.as_view()),
     path("retry-policies/<str:policy>/", retry_policies.RetryPolicyDetail.as_view()),
+    path("schedules/preview/", schedules.SchedulePreview.as_view()),
     path("secrets/", secrets.SecretList.as_view()),
     path("secrets/<uuid:secret>/", secrets.SecretDetail.as_view()),
 ]

@@ -30,7 +30,7 @@ class Timings:
             pending_ms=milliseconds(execution.created_at, execution.started_at or (None if skipped else end)),
             run_ms=milliseconds(execution.started_at, end),
             total_ms=None if skipped else milliseconds(execution.created_at, end),
-            lateness_ms=milliseconds(execution.due_at, execution.started_at),
+            lateness_ms=milliseconds(execution.meant_at or execution.created_at, execution.started_at),
         )
 
 

@@ -57,6 +57,7 @@ _SHOWN: dict[str, Any] = {
     "skip_reason": None,
     "occurrences": 1,
     "scheduled_for": "2026-03-15T01:00:00.000Z",
+    "scheduled_until": None,
     "created_at": "2026-03-15T01:00:00.002Z",
     "started_at": "2026-03-15T01:00:00.006Z",
     "finished_at": "2026-03-15T01:00:00.148Z",
@@ -83,3 +84,63 @@ _SHOWN: dict[str, Any] = {
 RUN = [OpenApiExample("A run", value=_RUN, response_only=True)]
 EXECUTION = [OpenApiExample("An execution", value=_SHOWN, response_only=True)]
 RUN_NOW = [OpenApiExample("With an input", value={"input": {"customer": 42}}, request_only=True)]
+
+_PERIOD: dict[str, Any] = {
+    "state": "active",
+    "from": "2026-03-01T09:30:00.000Z",
+    "until": None,
+    "job_version": 7,
+    "note": "",
+}
+LEDGER = [
+    OpenApiExample(
+        "A day of a job every five minutes, paused for an hour",
+        value={
+            "from": "2026-03-14T12:00:00.000Z",
+            "to": "2026-03-15T12:00:00.000Z",
+            "environment": "production",
+            "planned": 288,
+            "fired": 274,
+            "skipped": {"missed": 2, "paused": 12},
+            "due": 0,
+            "differences": [],
+            "periods": [
+                {**_PERIOD, "until": "2026-03-15T08:00:30.000Z"},
+                {
+                    **_PERIOD,
+                    "state": "paused",
+                    "from": "2026-03-15T08:00:30.000Z",
+                    "until": "2026-03-15T09:00:30.000Z",
+                    "note": "Database upgrade",
+                },
+                {**_PERIOD, "from": "2026-03-15T09:00:30.000Z"},
+            ],
+        },
+        response_only=True,
+    )
+]
+EXPLANATION = [
+    OpenApiExample(
+        "It was paused",
+        value={
+            "at": "2026-03-15T08:30:00.000Z",
+            "environment": "production",
+            "verdict": "skipped",
+            "detail": "It was skipped, one of 12 in a row: the job was paused at 2026-03-15 08:00:30 UTC "
+            "(Database upgrade).",
+            "occurrence": "2026-03-15T08:30:00.000Z",
+            "execution": {"id": _EXECUTION_ID, "status": "skipped", "skip_reason": "paused"},
+            "lateness_ms": None,
+            "previous": None,
+            "next": None,
+            "period": {
+                **_PERIOD,
+                "state": "paused",
+                "from": "2026-03-15T08:00:30.000Z",
+                "until": "2026-03-15T09:00:30.000Z",
+                "note": "Database upgrade",
+            },
+        },
+        response_only=True,
+    )
+]

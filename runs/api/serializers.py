@@ -116,6 +116,7 @@ class ListedExecutionSerializer(serializers.Serializer):
     skip_reason = Choice(choices=SkipReason.choices, allow_null=True)
     occurrences = Whole(help_text="More than 1 for a stretch of missed ones.")
     scheduled_for = Instant(allow_null=True)
+    scheduled_until = Instant(allow_null=True, help_text="The last of several occurrences that a skipped one counts.")
     created_at = Instant()
     started_at = Instant(allow_null=True)
     finished_at = Instant(allow_null=True)

@@ -41,6 +41,7 @@ def shown_execution(execution: Execution, *, last_run: Run | None) -> dict[str, 
         "skip_reason": execution.skip_reason or None,
         "occurrences": execution.occurrences,
         "scheduled_for": _instant(execution.scheduled_for),
+        "scheduled_until": _instant(execution.scheduled_until),
         "created_at": _instant(execution.created_at),
         "started_at": _instant(execution.started_at),
         "finished_at": _instant(execution.finished_at),
@@ -71,8 +72,8 @@ def shown_execution_whole(execution: Execution) -> dict[str, Any]:
 
 
 def _durations(execution: Execution) -> dict[str, int | None]:
-    """Waiting counts from when the execution was due or made, whichever is later; lateness from when it was due."""
-    started, finished, due = execution.started_at, execution.finished_at, execution.scheduled_for
+    """Waiting counts from when it was meant to start or was made, whichever is later; lateness from the former."""
+    started, finished, due = execution.started_at, execution.finished_at, execution.meant_at
     ready = max(execution.created_at, due) if due else execution.created_at
     return {
         "pending_duration_ms": _milliseconds(ready, started),

@@ -2,11 +2,13 @@
 
 from django.urls import path
 
-from runs.api import views
+from runs.api import ledger, views
 
 urlpatterns = [
     path("jobs/<str:job>/run/", views.JobRun.as_view()),
     path("jobs/<str:job>/executions/", views.JobExecutionList.as_view()),
+    path("jobs/<str:job>/ledger/", ledger.JobLedger.as_view()),
+    path("jobs/<str:job>/ledger/at/", ledger.JobLedgerAt.as_view()),
     path("executions/", views.ExecutionList.as_view()),
     path("executions/<uuid:execution>/", views.ExecutionDetail.as_view()),
     path("executions/<uuid:execution>/cancel/", views.ExecutionCancel.as_view()),

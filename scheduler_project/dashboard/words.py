@@ -40,7 +40,7 @@ SKIP_REASONS = {
     "paused": "the job was paused",
     "dst_gap": "this wall-clock time did not exist that day",
     "quota": "the workspace's plan does not allow another run",
-    "ended": "the job's last day had passed",
+    "ended": "the job was disabled or deleted before it could fire",
 }
 
 

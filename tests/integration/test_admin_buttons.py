@@ -156,7 +156,7 @@ def test_a_job_is_made_by_the_form(member: Client) -> None:
 @pytest.mark.parametrize(
     ("field", "value", "expected"),
     [
-        ("schedule", "every blue moon", "should be five cron fields"),
+        ("schedule", "every blue moon", "expected a day of the week"),
         ("schedule", "{bad", "Should be like"),
         ("timezone", "Mars/Olympus", "no IANA time zone"),
         ("url", "ftp://example.com/", ""),

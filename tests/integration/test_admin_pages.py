@@ -13,7 +13,8 @@ from django.utils import timezone
 
 from accounts.models import Environment, Workspace
 from jobs.models import JobEnvironment
-from tests.conftest import MakeJob
+from runs.firing import fire_due
+from tests.conftest import EPOCH, MakeJob
 from tests.integration.admin_rows import HOSTILE, execution_of, person, run_of, signed_in
 
 pytestmark = pytest.mark.django_db
@@ -234,3 +235,38 @@ def test_the_sign_in_page_leads_to_the_start_page(client: Client, workspace: Wor
     get_user_model().objects.create_superuser("root", password="a-long-password")
     answer: Any = client.post(reverse("admin:login"), {"username": "root", "password": "a-long-password"})
     assert answer.headers["Location"] == reverse("admin:index")
+
+
+class TestTheLedgerOfAJob:
+    def page(self, row: JobEnvironment) -> str:
+        return reverse("admin:jobs_job_page", args=[row.job_id])
+
+    def test_says_that_all_is_accounted_for(self, owner: Client, make_job: MakeJob) -> None:
+        row = make_job(schedule={"every_seconds": 60}, now=timezone.now() - datetime.timedelta(minutes=3))
+        fire_due(timezone.now())
+        page = text_of(owner, self.page(row))
+        assert "All accounted for" in page
+        assert "3 planned, 1 fired" in page or "2 planned, 1 fired" in page
+
+    def test_shows_what_is_lost(self, owner: Client, make_job: MakeJob) -> None:
+        row = make_job(schedule={"every_seconds": 60}, now=timezone.now() - datetime.timedelta(minutes=3))
+        fire_due(timezone.now())
+        row.executions.all().delete()
+        assert "difference" in text_of(owner, self.page(row))
+
+    def test_answers_why(self, owner: Client, make_job: MakeJob) -> None:
+        row = make_job(schedule="0 12 * * *", name=HOSTILE)
+        fire_due(EPOCH + datetime.timedelta(days=1))
+        fired = text_of(owner, f"{self.page(row)}?at=2026-03-02T12:00")
+        execution = row.executions.get()
+        assert "It fired, and waits for a worker." in fired
+        assert reverse("admin:runs_execution_change", args=[execution.pk]) in fired
+        assert "plans nothing for that second" in text_of(owner, f"{self.page(row)}?at=2026-03-02T12:00:01")
+        assert "not there yet" in text_of(owner, f"{self.page(row)}?at=2020-01-01T00:00")
+        assert "That is no time" in text_of(owner, f"{self.page(row)}?at={HOSTILE}")
+        assert HOSTILE not in fired
+
+    def test_looks_back_less_far_for_a_job_that_fires_every_second(self, owner: Client, make_job: MakeJob) -> None:
+        row = make_job(schedule={"every_seconds": 1}, now=timezone.now() - datetime.timedelta(days=2))
+        fire_due(timezone.now())
+        assert "the last hour" in text_of(owner, self.page(row))

@@ -84,17 +84,22 @@ class TestMaking:
     def test_takes_a_body_of_exactly_one_mebibyte(self, api: Caller) -> None:
         api.ask("POST", "/jobs/", request(body="x" * 1024 * 1024), expect=201)
 
+    def test_takes_every_policy(self, api: Caller) -> None:
+        for field, values in {
+            "overlap": ("allow", "skip", "queue", "cancel_running"),
+            "misfire": ("fire_once", "fire_all", "skip"),
+            "jitter_seconds": (0, 3600),
+        }.items():
+            for value in values:
+                made = api.ask("PUT", "/jobs/policies/", job(**{field: value}))
+                assert api.ask("GET", f"/jobs/{made['slug']}/", expect=200)[field] == value
+
     def test_may_be_enabled_nowhere(self, api: Caller) -> None:
         assert api.ask("POST", "/jobs/", job(environments={}), expect=201)["environments"] == {}
 
 
 LATER = {
     "kind": "command",
-    "jitter_seconds": 5,
-    "dst_gap": "skip",
-    "dst_fold": "both",
-    "overlap": "skip",
-    "misfire": "fire_all",
     "callback_url": "http://receiver.test/",
     "command": "ls",
     "workflow": {},
@@ -175,6 +180,17 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     (job(environments={"nowhere": {}}), "environments.nowhere", "environment_unknown"),
     (job(environments={"production": {"overrides": {"a": 1}}}), "environments.production.overrides", "unsupported"),
     *((job(**{field: value}), field, "unsupported") for field, value in LATER.items()),
+    (job(jitter_seconds=3601), "jitter_seconds", "max_value"),
+    (job(jitter_seconds=-1), "jitter_seconds", "min_value"),
+    (job(overlap="wait"), "overlap", "invalid_choice"),
+    (job(misfire="never"), "misfire", "invalid_choice"),
+    (job(dst_gap="jump"), "dst_gap", "invalid_choice"),
+    (job(dst_fold="second"), "dst_fold", "invalid_choice"),
+    (
+        job(schedule="30 2 * 3 0L", timezone="Europe/Berlin", dst_gap="skip", starts_at="2026-12-01T00:00:00Z"),
+        "schedule",
+        "invalid",
+    ),
 ]
 
 

@@ -1,35 +1,20 @@
 """Firing on real Postgres: every occurrence once, whatever number of beats, and the clock's other two verbs."""
 
 import datetime
-import threading
 
 import pytest
 from django.db import connection, transaction
 
 from jobs.models import JobEnvironment
-from runs import firing, services
-from runs.firing import fire_due, glance, requeue_due, requeue_lost
+from runs import services
+from runs.firing import fire_due
+from runs.glance import glance
 from runs.models import Execution
+from runs.requeueing import RESEND_AFTER, requeue_due, requeue_lost
 from tests.conftest import EPOCH, MakeJob
+from tests.integration.threads import in_another_thread
 
 SECOND = datetime.timedelta(seconds=1)
-
-
-def in_another_thread(work):
-    """Run `work` with a database connection of its own; answers with what it returned."""
-    answers = []
-
-    def run() -> None:
-        try:
-            answers.append(work())
-        finally:
-            connection.close()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join(20)
-    assert answers, "the other connection did not answer"
-    return answers[0]
 
 
 def test_a_due_job_is_fired_once_and_moves_on(make_job: MakeJob):
@@ -94,11 +79,16 @@ def test_the_unique_occurrence_elects_one_winner_even_without_the_lock(make_job:
     assert Execution.objects.count() == 1
 
 
-def test_a_thousand_due_jobs_take_a_handful_of_queries(make_job: MakeJob, django_assert_max_num_queries):
-    for number in range(20):
-        make_job(slug=f"job-{number}", schedule={"every_seconds": 60})
-    with django_assert_max_num_queries(7):
-        assert len(fire_due(EPOCH + 60 * SECOND).execution_ids) == 20
+@pytest.mark.parametrize("overlap", ["allow", "skip", "queue"])
+def test_any_number_of_due_jobs_takes_the_same_handful_of_statements(
+    make_job: MakeJob, django_assert_max_num_queries, overlap
+):
+    for number in range(40):
+        make_job(slug=f"job-{number}", schedule={"every_seconds": 60}, overlap=overlap)
+    with django_assert_max_num_queries(7 if overlap == "allow" else 8):
+        assert len(fire_due(EPOCH + 60 * SECOND).execution_ids) == 40
+    with django_assert_max_num_queries(8 if overlap == "allow" else 12):
+        assert fire_due(EPOCH + 300 * SECOND).due == 40
 
 
 def test_the_clock_sees_the_next_firing_and_the_next_retry(make_job: MakeJob):
@@ -121,8 +111,8 @@ def test_a_delayed_execution_is_sent_when_it_is_due_and_only_once(make_job: Make
 
 def test_an_id_that_nobody_claimed_is_sent_again_after_a_while(make_job: MakeJob):
     execution = services.run_now(job_environment=make_job(), now=EPOCH)
-    assert requeue_lost(EPOCH + firing.RESEND_AFTER) == []
-    late = EPOCH + firing.RESEND_AFTER + SECOND
+    assert requeue_lost(EPOCH + RESEND_AFTER) == []
+    late = EPOCH + RESEND_AFTER + SECOND
     assert requeue_lost(late) == [execution.pk]
     assert requeue_lost(late) == []
 
@@ -130,7 +120,6 @@ def test_an_id_that_nobody_claimed_is_sent_again_after_a_while(make_job: MakeJob
 @pytest.mark.parametrize(
     ("query", "index"),
     [
-        (lambda: JobEnvironment.objects.due(EPOCH)[:1000], "job_environment_due"),
         (lambda: Execution.objects.due_unsent(EPOCH)[:1000], "execution_unsent"),
         (lambda: Execution.objects.due_unclaimed(EPOCH, sent_before=EPOCH)[:1000], "execution_live"),
     ],

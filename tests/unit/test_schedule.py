@@ -62,11 +62,17 @@ def test_a_datetime_without_an_offset_is_wall_clock_time():
 @pytest.mark.parametrize(
     ("value", "told"),
     [
-        ("61 * * * *", "no cron expression"),
-        ("* * * *", "five cron fields"),
-        ("whenever", "five cron fields"),
-        ("0 0 31 2 *", "no cron expression"),
+        ("61 * * * *", "no usable cron expression"),
+        ("* * * *", "expression of five fields"),
+        ("whenever", "expression of five fields"),
+        ("0 0 31 2 *", "no usable cron expression"),
         ("2026-02-30T00:00:00Z", "ISO 8601"),
+        ("2026-03-15T25:00", "ISO 8601"),
+        ("2026-03-15Ã09:00", "expression of five fields"),
+        ("0001-01-01T00:00:00+10:00", "out of range"),
+        ("", "expression of five fields"),
+        ({}, "should be a cron expression"),
+        ([], "should be a cron expression"),
         ({"every_seconds": 0}, "from 1 to"),
         ({"every_seconds": 1.5}, "whole number"),
         ({"every_seconds": True}, "whole number"),
@@ -83,6 +89,37 @@ def test_what_cannot_be_understood_is_refused_with_what_would_be_right(value, to
 def test_only_exact_iana_names_are_time_zones(name):
     with pytest.raises(ScheduleError, match="IANA"):
         parse("0 0 * * *", name)
+
+
+@pytest.mark.parametrize(
+    ("local", "instant"),
+    [
+        ("2027-03-28T02:30:00", "2027-03-28T01:00:00.000Z"),  # skipped: the instant of the jump
+        ("2027-03-28 03:00", "2027-03-28T01:00:00.000Z"),
+        ("2027-10-31T02:30:00", "2027-10-31T00:30:00.000Z"),  # repeated: the first of the two
+        ("2027-10-31T02:30:00+01:00", "2027-10-31T01:30:00.000Z"),
+        ("2027-07-01", "2027-06-30T22:00:00.000Z"),
+        ("2027-07-01T09:00:00.123456Z", "2027-07-01T09:00:00.123456Z"),
+    ],
+)
+def test_a_datetime_is_one_instant_and_its_normal_form_reads_back(local, instant):
+    found = parse(local, "Europe/Berlin")
+    assert found.normalized == instant
+    assert parse(instant, "Asia/Tokyo") == found
+
+
+def test_a_one_off_is_a_stretch_of_one():
+    once = Once(NOW)
+    assert once.stretch(NOW - SECOND, NOW) == Stretch(NOW, NOW, 1)
+    assert once.stretch(NOW, NOW + SECOND) is None
+    assert once.stretch(NOW - SECOND, NOW - SECOND / 2) is None
+
+
+def test_an_interval_begins_at_its_anchor_and_ends_with_the_calendar():
+    schedule = Interval(90, NOW)
+    assert instants(schedule, 2, NOW - 7 * SECOND) == [NOW, NOW + 90 * SECOND]
+    assert schedule.stretch(NOW - 7 * SECOND, NOW) == Stretch(NOW, NOW, 1)
+    assert schedule.next_after(datetime.datetime.max.replace(tzinfo=datetime.UTC)) is None
 
 
 @given(seconds=st.integers(1, 100_000), offset=st.integers(-1_000_000, 10_000_000))
@@ -112,3 +149,20 @@ def test_a_bounded_schedule_starts_and_ends():
     schedule = Bounded(parse("0 * * * *"), NOW + 90 * 60 * SECOND, NOW + 3 * 3600 * SECOND)
     assert [instant.hour for instant in instants(schedule, 2)] == [14, 15]
     assert schedule.next_after(NOW + 3 * 3600 * SECOND) is None
+    assert schedule.next_firing_after(NOW + 3 * 3600 * SECOND) is None
+    assert schedule.stretch(NOW, NOW + 86400 * SECOND) == Stretch(NOW + 7200 * SECOND, NOW + 3 * 3600 * SECOND, 2)
+
+
+def test_a_start_and_an_end_are_occurrences_themselves():
+    schedule = Bounded(parse({"every_seconds": 60}), NOW, NOW + 60 * SECOND)
+    assert instants(schedule, 3, NOW - 86400 * SECOND) == [NOW, NOW + 60 * SECOND, None]
+
+
+def test_a_bounded_schedule_drops_what_the_schedule_within_drops():
+    jump = datetime.datetime(2027, 3, 28, 1, tzinfo=datetime.UTC)
+    inner = parse_schedule("30 2 * * *", timezone="Europe/Berlin", now=NOW, anchor=NOW, dst_gap="skip")
+    schedule = Bounded(inner, jump - 3600 * SECOND, jump + 86400 * SECOND)
+    assert schedule.next_after(NOW) == jump
+    assert schedule.drops(jump)
+    assert schedule.next_firing_after(NOW) == jump + (24 * 3600 - 1800) * SECOND
+    assert Bounded(inner, None, jump).next_firing_after(jump - SECOND) is None

@@ -1,0 +1,96 @@
+"""The preview of a schedule: what it means and when it would fire, without making a job."""
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema, extend_schema_field, extend_schema_serializer
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.models import Scope
+from jobs.api import examples
+from jobs.api.fields import ScheduleSpelling
+from jobs.api.timing import DstFold, DstGap, checked_schedule
+from jobs.models import ScheduleType
+from jobs.schedule import MAX_FIRINGS, Once, next_firings, parse_timezone, settled_schedule, warnings_ahead
+from scheduler_project.api.fields import Instant, Text, Whole, instant_text
+from scheduler_project.api.strict import StrictSerializer
+from scheduler_project.api.views import ApiView
+
+_DEFAULT_COUNT = 10
+
+
+@extend_schema_serializer(examples=examples.SCHEDULE)
+class ScheduleSerializer(StrictSerializer):
+    """The timing of a job that need not exist. Its fields are those of the job object."""
+
+    schedule = ScheduleSpelling(allow_null=True)
+    timezone = Text(default="UTC", help_text="An IANA name.")
+    dst_gap = DstGap()
+    dst_fold = DstFold()
+    starts_at = Instant(allow_null=True, default=None)
+    ends_at = Instant(allow_null=True, default=None)
+    count = Whole(default=_DEFAULT_COUNT, min_value=1, max_value=MAX_FIRINGS, help_text="How many firings to show.")
+
+    def get_fields(self) -> dict[str, serializers.Field]:
+        # "from" is a word of Python's own, so it can't be declared above.
+        looks_from = Instant(
+            required=False, help_text="Show what fires later than this, as for a job made then. Now when left out."
+        )
+        return {**super().get_fields(), "from": looks_from}
+
+
+@extend_schema_serializer(examples=examples.PREVIEW)
+class PreviewSerializer(serializers.Serializer):
+    """What a schedule means."""
+
+    normalized = extend_schema_field({"oneOf": [{"type": "string"}, {"type": "object"}], "nullable": True})(
+        serializers.JSONField
+    )(help_text="An equal schedule in normal form.")
+    description = Text(allow_null=True, help_text="The schedule in words; null without one.")
+    type = serializers.ChoiceField(choices=ScheduleType.choices)
+    next = serializers.ListField(child=Instant(), help_text="The next firings, fewer where there are no more.")
+    warnings = serializers.ListField(
+        child=Text(), help_text="Days ahead, a year or as far as `next` goes, when the clock is set and it matters."
+    )
+
+
+class SchedulePreview(ApiView):
+    read_scope: str = Scope.JOBS_READ
+    # It is a POST because a schedule does not fit a path. It changes nothing.
+    write_scope: str = Scope.JOBS_READ
+    serializer_class = PreviewSerializer
+
+    @extend_schema(
+        operation_id="schedules_preview",
+        summary="Show what a schedule means and when it fires",
+        description="Refuses what a job with this timing would be refused for, but for a time that is past.",
+        request=ScheduleSerializer,
+        responses=PreviewSerializer,
+    )
+    def post(self, request: Request) -> Response:  # noqa: ARG002
+        body = self.body(ScheduleSerializer)
+        return Response(_previewed(body, since=body.pop("from", self.now)))
+
+
+def _previewed(timing: dict[str, Any], *, since: Any) -> dict[str, Any]:
+    count = timing.pop("count")
+    for field in ("starts_at", "ends_at"):
+        timing[field] = timing[field] and instant_text(timing[field])
+    spelled = timing["schedule"]
+    timing["schedule"] = settled_schedule(spelled, since)
+    schedule = checked_schedule(timing, anchor=since)
+    if schedule is None:
+        return {"normalized": None, "description": None, "type": ScheduleType.MANUAL, "next": [], "warnings": []}
+    at_once = isinstance(schedule, Once) and schedule.at == since
+    firings = (since,) if at_once else next_firings(schedule, since, count)
+    zone = parse_timezone(timing["timezone"])
+    until = firings[-1] if firings else since
+    warnings = warnings_ahead(schedule, spelled, zone, after=since, until=until)
+    return {
+        "normalized": schedule.normalized,
+        "description": schedule.description,
+        "type": schedule.type,
+        "next": [instant_text(at) for at in firings],
+        "warnings": [*warnings, *([] if firings else [f"It does not fire after {instant_text(since)}."])],
+    }

@@ -1,0 +1,35 @@
+"""One-off schedules."""
+
+import datetime
+from dataclasses import dataclass
+from typing import ClassVar
+
+from jobs.schedule.contract import NothingDropped, Stretch
+
+
+@dataclass(frozen=True, slots=True)
+class Once(NothingDropped):
+    """At one instant."""
+
+    at: datetime.datetime
+    type: ClassVar[str] = "one_off"
+
+    @property
+    def normalized(self) -> str:
+        return spelled_instant(self.at)
+
+    @property
+    def description(self) -> str:
+        return f"Once, at {self.at:%Y-%m-%d %H:%M:%S} UTC"
+
+    def next_after(self, instant: datetime.datetime) -> datetime.datetime | None:
+        return self.at if self.at > instant else None
+
+    def stretch(self, after: datetime.datetime, until: datetime.datetime) -> Stretch | None:
+        return Stretch(self.at, self.at, 1) if after < self.at <= until else None
+
+
+def spelled_instant(instant: datetime.datetime) -> str:
+    """ISO 8601 in UTC with milliseconds, or with microseconds where it has some, so that it reads back as the same."""
+    precision = "microseconds" if instant.microsecond % 1000 else "milliseconds"
+    return instant.astimezone(datetime.UTC).isoformat(timespec=precision).replace("+00:00", "Z")

@@ -1,0 +1,64 @@
+"""Times of day: which seconds of a day a pattern takes. Both kinds number them, so that counting costs no walk."""
+
+from bisect import bisect_left
+from typing import Protocol
+
+
+class Times(Protocol):
+    """Times of day in their order, at least one. A time is in seconds since midnight on the wall clock."""
+
+    @property
+    def per_day(self) -> int: ...
+
+    def rank(self, time: int) -> int:
+        """How many of them are before `time`."""
+
+    def at(self, rank: int) -> int:
+        """The one before which there are `rank` others."""
+
+
+class EachOf:
+    """Every combination of these hours, minutes and seconds, as cron fields mean them. The tuples are sorted."""
+
+    __slots__ = ("_hours", "_minutes", "_per_hour", "_per_minute", "_seconds", "per_day")
+
+    def __init__(self, hours: tuple[int, ...], minutes: tuple[int, ...], seconds: tuple[int, ...]) -> None:
+        self._hours, self._minutes, self._seconds = hours, minutes, seconds
+        self._per_minute = len(seconds)
+        self._per_hour = len(minutes) * len(seconds)
+        self.per_day = len(hours) * self._per_hour
+
+    def rank(self, time: int) -> int:
+        hours, minutes = self._hours, self._minutes
+        hour, rest = divmod(time, 3600)
+        at_hour = bisect_left(hours, hour)
+        rank = at_hour * self._per_hour
+        if at_hour == len(hours) or hours[at_hour] != hour:
+            return rank
+        minute, second = divmod(rest, 60)
+        at_minute = bisect_left(minutes, minute)
+        rank += at_minute * self._per_minute
+        if at_minute == len(minutes) or minutes[at_minute] != minute:
+            return rank
+        return rank + bisect_left(self._seconds, second)
+
+    def at(self, rank: int) -> int:
+        hour, rest = divmod(rank, self._per_hour)
+        minute, second = divmod(rest, self._per_minute)
+        return self._hours[hour] * 3600 + self._minutes[minute] * 60 + self._seconds[second]
+
+
+class Listed:
+    """These times and no others. The tuple is sorted."""
+
+    __slots__ = ("per_day", "times")
+
+    def __init__(self, times: tuple[int, ...]) -> None:
+        self.times = times
+        self.per_day = len(times)
+
+    def rank(self, time: int) -> int:
+        return bisect_left(self.times, time)
+
+    def at(self, rank: int) -> int:
+        return self.times[rank]

@@ -1,0 +1,296 @@
+"""Plain words for schedules: a small grammar that refuses what it does not wholly understand.
+
+Most words are cron expressions. Times of day that no one cron expression can say (9:00 and 17:30) make a pattern of
+their own, whose normal form is words again. Durations that do not fill an hour or a day evenly are intervals.
+"""
+
+import functools
+import itertools
+import re
+from dataclasses import dataclass
+
+from jobs.schedule.contract import ScheduleError
+from jobs.schedule.days import Days
+from jobs.schedule.describe import MONTHS, describe_days, describe_times, joined, spelled_time
+from jobs.schedule.fields import DAY, MONTH, WEEKDAY, parse_field
+from jobs.schedule.interval import MAX_INTERVAL_SECONDS
+from jobs.schedule.pattern import Pattern, cron_pattern
+from jobs.schedule.seconds import DAY as A_DAY
+from jobs.schedule.times import Listed
+from jobs.schedule.tokens import Tokens, told
+
+FIRST_WORD = "every"
+_UNITS = {"second": 1, "minute": 60, "hour": 3600}
+_MINUTE, _HOUR = 60, 3600
+_TIME = re.compile(r"(?P<hour>[0-9]{1,2})(?::(?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2}))?)?(?P<half>am|pm)?")
+_ORDINAL = re.compile(r"(?P<number>[0-9]{1,2})(?P<suffix>st|nd|rd|th)")
+_ORDINALS = {"first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5}
+_LAST = 0
+#: Days and weekdays that every month has.
+_ALWAYS_A_DAY, _ALWAYS_A_WEEKDAY = 28, 4
+_NOON, _LAST_HOUR, _LAST_MINUTE, _LAST_SECOND = 12, 23, 59, 59
+_WEEK = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_LENGTHS = dict(zip(range(1, 13), (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31), strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """Which days: their words in normal form, and the cron fields day of month, month and day of week."""
+
+    words: str
+    of_month: str = "*"
+    month: str = "*"
+    weekday: str = "*"
+
+
+@functools.lru_cache(maxsize=4096)
+def read_words(text: str) -> Pattern | int:
+    """A schedule in plain words: a pattern, or the seconds of an interval. Raises ScheduleError."""
+    tokens = Tokens(text)
+    tokens.needs(FIRST_WORD, "every weekday at 9am")
+    if tokens.next in _UNITS or tokens.next[:1].isdecimal():
+        return _read_duration(tokens)
+    days = _read_days(tokens)
+    times = {0}
+    if tokens.took("at"):
+        times = set(tokens.listed(_read_time))
+    tokens.ended(f"{days.words} at 9:00")
+    return _pattern(days, tuple(sorted(times)))
+
+
+def _pattern(days: _Chosen, times: tuple[int, ...]) -> Pattern:
+    """One cron expression where its fields can say all these times and no others."""
+    hours = sorted({time // _HOUR for time in times})
+    minutes = sorted({time % _HOUR // _MINUTE for time in times})
+    seconds = sorted({time % _MINUTE for time in times})
+    if len(hours) * len(minutes) * len(seconds) == len(times):
+        clock = " ".join(",".join(map(str, values)) for values in (seconds, minutes, hours))
+        return cron_pattern(f"{clock} {days.of_month} {days.month} {days.weekday}")
+    fields = parse_field(DAY, days.of_month), parse_field(MONTH, days.month), parse_field(WEEKDAY, days.weekday)
+    which = describe_days(*fields)
+    return Pattern(
+        text=f"{days.words} at {joined([spelled_time(time) for time in times])}",
+        description=f"{describe_times(times)}, {which}" if which else describe_times(times),
+        fixed=True,
+        every_hour=False,
+        times=Listed(times),
+        days=Days(*fields),
+    )
+
+
+def _read_duration(tokens: Tokens) -> Pattern | int:
+    count = _read_count(tokens) if tokens.next not in _UNITS else 1
+    unit = tokens.next.removesuffix("s")
+    if unit in {"day", "week", "month", "year"}:
+        raise _no_such_length(unit, count)
+    if unit not in _UNITS:
+        raise tokens.unexpected('write it like "every 5 minutes", with seconds, minutes or hours')
+    tokens.take()
+    tokens.ended("every 5 minutes")
+    seconds = count * _UNITS[unit]
+    if not 1 <= seconds <= MAX_INTERVAL_SECONDS:
+        raise ScheduleError(f"should be from 1 second to {MAX_INTERVAL_SECONDS // _HOUR} hours.")
+    if _MINUTE % seconds == 0 and seconds < _MINUTE:
+        return cron_pattern(f"*/{seconds} * * * * *")
+    if _HOUR % seconds == 0 and seconds % _MINUTE == 0 and seconds < _HOUR:
+        return cron_pattern(f"*/{seconds // _MINUTE} * * * *")
+    if A_DAY % seconds == 0 and seconds % _HOUR == 0 and seconds < A_DAY:
+        return cron_pattern(f"0 */{seconds // _HOUR} * * *")
+    return seconds
+
+
+def _read_count(tokens: Tokens) -> int:
+    token = tokens.next
+    if not re.fullmatch(r"[0-9]{1,9}", token):
+        raise tokens.unexpected('write it like "every 5 minutes"')
+    tokens.take()
+    return int(token)
+
+
+def _no_such_length(unit: str, count: int) -> ScheduleError:
+    if count == 1:
+        return ScheduleError(f'leave out the 1, as in "{_EXAMPLES[unit]}".')
+    if unit in {"day", "week"}:
+        hours = count * (24 if unit == "day" else 7 * 24)
+        return ScheduleError(f'say it in hours, as in "every {hours} hours", or name the days, as in "every monday".')
+    return ScheduleError(f'not every {unit} is as long; name the days, as in "{_EXAMPLES[unit]}".')
+
+
+_EXAMPLES = {
+    "day": "every day at 9:00",
+    "week": "every monday at 9:00",
+    "month": "every month on the 1st",
+    "year": "every year on march 15",
+}
+
+
+def _read_days(tokens: Tokens) -> _Chosen:
+    match tokens.next:
+        case "day":
+            tokens.take()
+            return _Chosen("every day")
+        case "weekday":
+            tokens.take()
+            return _Chosen("every weekday", weekday="1-5")
+        case "weekend":
+            tokens.take()
+            return _Chosen("every weekend", weekday="6,0")
+        case "month":
+            tokens.take()
+            tokens.needs("on", _EXAMPLES["month"])
+            return _read_days_of_month(tokens)
+        case "year":
+            tokens.take()
+            tokens.needs("on", _EXAMPLES["year"])
+            return _read_date(tokens)
+        case "week":
+            raise ScheduleError(f'say which day of the week, as in "{_EXAMPLES["week"]}".')
+        case "other":
+            raise ScheduleError('"every other" is not known; write "every 48 hours", or name the days.')
+    return _of_the_week(sorted(set(itertools.chain(*tokens.listed(_read_weekdays)))))
+
+
+def _of_the_week(days: list[int]) -> _Chosen:
+    """Days of the week, Monday being 0."""
+    match days:
+        case [0, 1, 2, 3, 4, 5, 6]:
+            return _Chosen("every day")
+        case [0, 1, 2, 3, 4]:
+            return _Chosen("every weekday", weekday="1-5")
+        case [5, 6]:
+            return _Chosen("every weekend", weekday="6,0")
+    numbers = ",".join(str((day + 1) % 7) for day in days)
+    return _Chosen(f"every {joined([_WEEK[day] for day in days])}", weekday=numbers)
+
+
+def _read_weekdays(tokens: Tokens) -> list[int]:
+    """monday, or monday to friday."""
+    first = _read_weekday(tokens)
+    if not tokens.took("to", "through"):
+        return [first]
+    last = _read_weekday(tokens)
+    return [day % 7 for day in range(first, last + 1 if first <= last else last + 8)]
+
+
+def _read_weekday(tokens: Tokens) -> int:
+    for number, name in enumerate(_WEEK):
+        if tokens.took(name, name[:3]):
+            return number
+    raise tokens.unexpected('expected a day of the week, as in "every monday at 9:00", or "every day"')
+
+
+def _read_days_of_month(tokens: Tokens) -> _Chosen:
+    tokens.needs("the", _EXAMPLES["month"])
+    ordinals = sorted(set(tokens.listed(_read_ordinal)), key=lambda number: number or 99)
+    if tokens.next and tokens.next not in {"at", "day"}:
+        return _read_weekday_of_month(tokens, ordinals)
+    if not tokens.took("day") and _LAST in ordinals:
+        raise tokens.unexpected('say the last what, as in "the last day", "the last weekday" or "the last friday"')
+    for number in ordinals:
+        if number > _ALWAYS_A_DAY:
+            cron = f"0 0 {number} * *"
+            raise ScheduleError(
+                f'not every month has a day {number}; write "the last day", or {cron} for those months that have it.'
+            )
+    ending = " day" if _LAST in ordinals else ""
+    words = f"every month on the {joined([_ordinal(number) for number in ordinals])}{ending}"
+    return _Chosen(words, of_month=",".join(str(number) if number else "L" for number in ordinals))
+
+
+def _read_weekday_of_month(tokens: Tokens, ordinals: list[int]) -> _Chosen:
+    if tokens.took("weekday"):
+        if ordinals != [_LAST]:
+            raise ScheduleError('of weekdays, only "the last weekday" of a month is known.')
+        return _Chosen("every month on the last weekday", of_month="LW")
+    number = _read_weekday(tokens)
+    weekday = (number + 1) % 7
+    if any(nth > _ALWAYS_A_WEEKDAY for nth in ordinals):
+        raise ScheduleError(
+            f'not every month has a {_ordinal(max(ordinals))} {_WEEK[number]}; write "the last {_WEEK[number]}", '
+            f"or 0 0 * * {weekday}#5 for those months that have five."
+        )
+    fields = ",".join(f"{weekday}#{nth}" if nth else f"{weekday}L" for nth in ordinals)
+    named = joined([_NTH[nth] for nth in ordinals])
+    return _Chosen(f"every month on the {named} {_WEEK[number]}", weekday=fields)
+
+
+_NTH = {1: "first", 2: "second", 3: "third", 4: "fourth", _LAST: "last"}
+
+
+def _read_ordinal(tokens: Tokens) -> int:
+    """A number such as 1st or first; 0 for the last one."""
+    tokens.took("the")
+    token = tokens.next
+    if token == "last":  # noqa: S105 - a word
+        tokens.take()
+        return _LAST
+    found = _ORDINAL.fullmatch(token)
+    number = int(found["number"]) if found else _ORDINALS.get(token, 0)
+    if not 1 <= number <= 31 or (found and token != _ordinal(number)):  # noqa: PLR2004 - days of a month
+        raise tokens.unexpected('expected a day, as in "the 1st", "the 1st and 15th" or "the last day"')
+    tokens.take()
+    return number
+
+
+def _ordinal(number: int) -> str:
+    if number == _LAST:
+        return "last"
+    suffix = "th" if number in {11, 12, 13} else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{suffix}"
+
+
+def _read_date(tokens: Tokens) -> _Chosen:
+    """march 15, 15 march, the 15th of march."""
+    month = _read_month(tokens)
+    tokens.took("the")
+    day = _read_day(tokens)
+    if month is None:
+        tokens.took("of")
+        month = _read_month(tokens)
+    if month is None:
+        raise tokens.unexpected(f'expected a month, as in "{_EXAMPLES["year"]}"')
+    name = MONTHS[month].lower()
+    if day > _LENGTHS[month]:
+        leap = " every year; 0 0 29 2 * means those years that have one" if (month, day) == (2, 29) else ""
+        raise ScheduleError(f"there is no {name} {day}{leap}.")
+    return _Chosen(f"every year on {name} {day}", of_month=str(day), month=str(month))
+
+
+def _read_month(tokens: Tokens) -> int | None:
+    for number, name in enumerate(MONTHS):
+        if name and tokens.took(name.lower(), name[:3].lower()):
+            return number
+    return None
+
+
+def _read_day(tokens: Tokens) -> int:
+    token = tokens.next
+    number = int(token) if re.fullmatch(r"[0-9]{1,2}", token) else 0
+    if found := _ORDINAL.fullmatch(token):
+        number = int(found["number"]) if _ordinal(int(found["number"])) == token else 0
+    if not number:
+        raise tokens.unexpected(f'expected a date, as in "{_EXAMPLES["year"]}"')
+    tokens.take()
+    return number
+
+
+def _read_time(tokens: Tokens) -> int:
+    """A time of day in seconds since midnight: 9:00, 14:30:15, 9am, 2:30 pm, noon, midnight."""
+    if tokens.took("noon"):
+        return _NOON * _HOUR
+    if tokens.took("midnight"):
+        return 0
+    found = _TIME.fullmatch(tokens.next)
+    if found is None:
+        raise tokens.unexpected("expected a time of day, as in 9:00, 14:30, 9am or noon")
+    token = tokens.take()
+    half = found["half"] or (tokens.take() if tokens.next in {"am", "pm"} else "")
+    hour, minute, second = (int(found[part] or 0) for part in ("hour", "minute", "second"))
+    if not half and found["minute"] is None:
+        raise ScheduleError(f"{told(token)} may be morning or evening; write {token}:00, {token}am or {token}pm.")
+    least, most = (1, _NOON) if half else (0, _LAST_HOUR)
+    if not least <= hour <= most or minute > _LAST_MINUTE or second > _LAST_SECOND:
+        raise ScheduleError(f"{told(found[0])} is no time of day; write it like 14:30 or 2:30pm.")
+    if half:
+        hour = hour % _NOON + (_NOON if half == "pm" else 0)
+    return hour * _HOUR + minute * _MINUTE + second

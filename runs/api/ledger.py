@@ -1,0 +1,216 @@
+"""The ledger of a job, and why it did or did not run at an instant."""
+
+import datetime
+from typing import Any
+
+from drf_spectacular.utils import extend_schema, extend_schema_serializer
+from rest_framework import serializers
+from rest_framework.exceptions import ErrorDetail, NotFound, ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.errors import NotFoundError
+from accounts.models import Scope
+from jobs.api.actions import named_environment
+from jobs.models import Job, JobEnvironment, PeriodState
+from runs.accounting import Account, Period, account_of
+from runs.api import examples
+from runs.api.filters import past_job
+from runs.errors import AmbiguousLedgerError
+from runs.explaining import Explanation, Verdict, explain
+from runs.ledger import MAX_PLANNED, TooManyPlannedError
+from runs.states import ExecutionStatus, SkipReason
+from scheduler_project.api.fields import Choice, Instant, Text, Whole, instant_text
+from scheduler_project.api.strict import Query
+from scheduler_project.api.views import ApiView
+
+_DEFAULT_SPAN = datetime.timedelta(hours=24)
+_MOST_DIFFERENCES = 100
+_JUST_AFTER = datetime.timedelta(microseconds=1)
+_TOLD = "An ISO 8601 time; UTC without an offset."
+
+
+class PlaceQuery(Query):
+    environment = serializers.CharField(
+        required=False, help_text="Its slug; may be left out where the job is in one environment, or enabled in one."
+    )
+
+
+class LedgerQuery(PlaceQuery):
+    def get_fields(self) -> dict[str, Any]:
+        fields = super().get_fields()
+        fields["from"] = Instant(
+            required=False, naive_is_utc=True, help_text=f"At or after; 24 hours before `to` when left out. {_TOLD}"
+        )
+        fields["to"] = Instant(required=False, naive_is_utc=True, help_text=f"Before; now when left out. {_TOLD}")
+        return fields
+
+
+class InstantQuery(PlaceQuery):
+    at = Instant(naive_is_utc=True, help_text=f"Read to the second. {_TOLD}")
+
+
+class PeriodSerializer(serializers.Serializer):
+    """A plan that was in force: it plans the occurrences later than `from` and no later than `until`."""
+
+    state = Choice(choices=PeriodState.choices)
+    until = Instant(allow_null=True, help_text="Null: still in force.")
+    job_version = Whole()
+    note = Text(allow_blank=True)
+
+    def get_fields(self) -> dict[str, Any]:
+        return {**super().get_fields(), "from": Instant()}
+
+
+class DifferenceSerializer(serializers.Serializer):
+    scheduled_for = Instant()
+    kind = Choice(choices=("lost", "doubled", "unplanned"))
+    detail = Text()
+
+
+@extend_schema_serializer(examples=examples.LEDGER)
+class LedgerSerializer(serializers.Serializer):
+    """What was planned, and what became of it: `planned` is `fired`, plus `skipped`, plus `due`, plus differences."""
+
+    to = Instant()
+    environment = Text()
+    planned = Whole()
+    fired = Whole(help_text="Exactly one execution each, however it ended.")
+    skipped = serializers.DictField(child=Whole(), help_text="Counted occurrences, by reason.")
+    due = Whole(help_text="Planned, and not dealt with by the clock yet.")
+    differences = DifferenceSerializer(many=True, help_text=f"There should be none. At most {_MOST_DIFFERENCES}.")
+    periods = PeriodSerializer(many=True)
+
+    def get_fields(self) -> dict[str, Any]:
+        told = "Later than asked for where the job's ledger begins later."
+        return {**super().get_fields(), "from": Instant(help_text=told)}
+
+
+class MeantExecutionSerializer(serializers.Serializer):
+    id = serializers.UUIDField()
+    status = Choice(choices=ExecutionStatus.choices)
+    skip_reason = Choice(choices=SkipReason.choices, allow_null=True)
+
+
+@extend_schema_serializer(examples=examples.EXPLANATION)
+class ExplanationSerializer(serializers.Serializer):
+    """Why a job did or did not run at an instant: a verdict for programs, a sentence for people."""
+
+    at = Instant()
+    environment = Text()
+    verdict = Choice(choices=[verdict.value for verdict in Verdict])
+    detail = Text()
+    occurrence = Instant(allow_null=True, help_text="The planned occurrence of that second.")
+    execution = MeantExecutionSerializer(allow_null=True, help_text="What records it.")
+    lateness_ms = Whole(allow_null=True)
+    previous = Instant(allow_null=True, help_text="Where nothing was planned: the occurrence before.")
+    next = Instant(allow_null=True, help_text="Where nothing was planned: the occurrence after.")
+    period = PeriodSerializer(allow_null=True, help_text="The plan in force then.")
+
+
+class LedgerView(ApiView):
+    read_scope: str = Scope.EXECUTIONS_READ
+
+    def place(self, reference: str) -> JobEnvironment:
+        """The job's state in the environment meant, of a deleted job too."""
+        job = past_job(self.access, reference)
+        rows = self._reachable(job) if job else []
+        if job is None or not rows:
+            raise NotFound(f"There is no job {reference}.")
+        named = self.query.get("environment")
+        if named is not None:
+            wanted = named_environment(self.access, named)
+            rows = [row for row in rows if row.environment_id == wanted.pk]
+            if not rows:
+                raise NotFoundError(f"The job is not in the environment {named}.", field="environment")
+        enabled = [row for row in rows if row.enabled]
+        if len(rows) > 1 and len(enabled) != 1:
+            raise AmbiguousLedgerError(sorted(row.environment.slug for row in rows))
+        return rows[0] if len(rows) == 1 else enabled[0]
+
+    def _reachable(self, job: Job) -> list[JobEnvironment]:
+        rows = job.job_environments.select_related("job", "environment")
+        bound = self.access.environment_ids
+        return list(rows if bound is None else rows.filter(environment_id__in=bound))
+
+
+class JobLedger(LedgerView):
+    query_class = LedgerQuery
+
+    @extend_schema(
+        operation_id="jobs_ledger",
+        summary="Compare what was planned with what was recorded",
+        description=f"At most {MAX_PLANNED:,} planned occurrences are compared; a span with more is refused.",
+        responses=LedgerSerializer,
+    )
+    def get(self, request: Request, job: str) -> Response:  # noqa: ARG002
+        end = self.query.get("to", self.now + _JUST_AFTER)
+        start = self.query.get("from", end - _DEFAULT_SPAN)
+        if start >= end:
+            raise ValidationError({"from": [ErrorDetail("Should be earlier than `to`.", code="invalid")]})
+        row = self.place(job)
+        try:
+            account = account_of(row, start=start, end=end, now=self.now)
+        except TooManyPlannedError as error:
+            detail = f"More than {MAX_PLANNED} occurrences are planned in this span; ask for a shorter one."
+            raise ValidationError({"from": [ErrorDetail(detail, code="too_many")]}) from error
+        return Response(shown_account(account, row))
+
+
+class JobLedgerAt(LedgerView):
+    query_class = InstantQuery
+
+    @extend_schema(
+        operation_id="jobs_ledger_at",
+        summary="Why a job did or did not run at an instant",
+        responses=ExplanationSerializer,
+    )
+    def get(self, request: Request, job: str) -> Response:  # noqa: ARG002
+        row, at = self.place(job), self.query["at"]
+        return Response(shown_explanation(explain(row, at=at, now=self.now), row, at))
+
+
+def shown_account(account: Account, row: JobEnvironment) -> dict[str, Any]:
+    ledger = account.ledger
+    return {
+        "from": instant_text(account.start),
+        "to": instant_text(account.end),
+        "environment": row.environment.slug,
+        "planned": ledger.planned,
+        "fired": ledger.fired,
+        "skipped": ledger.skipped,
+        "due": ledger.due,
+        "differences": [
+            {"scheduled_for": instant_text(one.scheduled_for), "kind": one.kind, "detail": one.detail}
+            for one in ledger.differences[:_MOST_DIFFERENCES]
+        ],
+        "periods": [_shown_period(period) for period in account.periods],
+    }
+
+
+def shown_explanation(found: Explanation, row: JobEnvironment, at: datetime.datetime) -> dict[str, Any]:
+    execution = found.execution
+    return {
+        "at": instant_text(at),
+        "environment": row.environment.slug,
+        "verdict": found.verdict.value,
+        "detail": found.detail,
+        "occurrence": found.occurrence and instant_text(found.occurrence),
+        "execution": execution
+        and {"id": str(execution.pk), "status": execution.status, "skip_reason": execution.skip_reason or None},
+        "lateness_ms": found.lateness_ms,
+        "previous": found.previous and instant_text(found.previous),
+        "next": found.next and instant_text(found.next),
+        "period": found.period and _shown_period(found.period),
+    }
+
+
+def _shown_period(period: Period) -> dict[str, Any]:
+    plan = period.plan
+    return {
+        "state": plan.state,
+        "from": instant_text(plan.since),
+        "until": plan.until and instant_text(plan.until),
+        "job_version": period.version,
+        "note": period.note,
+    }

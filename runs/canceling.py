@@ -1,0 +1,53 @@
+"""Makes way for the next occurrence of a job with the overlap policy `cancel_running`: all in bulk, never waiting."""
+
+import uuid
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from runs.reaping import cancel_running
+from runs.states import ExecutionStatus
+from scheduler_project import USER_AGENT
+
+#: What an execution says that was canceled before its request was sent, or while.
+NEVER_STARTED = "Canceled: the next occurrence was due."
+IN_FLIGHT = "Canceled in flight, since the next occurrence was due; the request may have arrived."
+_LOCK = """
+    SELECT id, status FROM runs_execution
+     WHERE id = ANY(%s::uuid[]) AND finished_at IS NULL ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
+"""
+_LIVE = "SELECT id FROM runs_execution WHERE id = ANY(%s::uuid[]) AND finished_at IS NULL"
+_CANCEL_IDLE = """
+    UPDATE runs_execution
+       SET status = 'canceled', finished_at = greatest(clock_timestamp(), created_at), next_attempt_at = NULL,
+           queued = false, error = %s
+     WHERE id = ANY(%s::uuid[])
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class MadeWay:
+    """`aborted` were in flight: their workers are still to be told. `busy` are somebody else's just now."""
+
+    aborted: tuple[uuid.UUID, ...] = ()
+    busy: frozenset[uuid.UUID] = frozenset()
+
+
+def make_way(cursor: Any, execution_ids: Collection[uuid.UUID]) -> MadeWay:
+    """Cancel live executions in the caller's transaction, which holds their job-environments.
+
+    A worker that records one of them waits for that lock while it holds the execution, so this must not wait for it:
+    such executions are left and told as `busy`.
+    """
+    wanted = [str(key) for key in execution_ids]
+    cursor.execute(_LOCK, [wanted])
+    locked: dict[uuid.UUID, str] = dict(cursor.fetchall())
+    cursor.execute(_LIVE, [wanted])
+    busy = frozenset(row[0] for row in cursor.fetchall()) - locked.keys()
+    running = [key for key, status in locked.items() if status == ExecutionStatus.RUNNING]
+    idle = [str(key) for key in locked if key not in set(running)]
+    if idle:
+        cursor.execute(_CANCEL_IDLE, [NEVER_STARTED, idle])
+    if running:
+        cancel_running(running, error=IN_FLIGHT, user_agent=USER_AGENT)
+    return MadeWay(tuple(running), busy)

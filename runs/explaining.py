@@ -1,0 +1,162 @@
+"""Why did it run, or not, at an instant: the ledger asked about one occurrence, answered in a word and a sentence."""
+
+import datetime
+import enum
+from dataclasses import dataclass
+
+from jobs.models import JobEnvironment, PeriodState
+from runs.accounting import Period, entries_of, periods_of
+from runs.ledger import Plan
+from runs.models import Execution
+from runs.states import ExecutionStatus
+from scheduler_project.dashboard.words import SKIP_REASONS, duration_words, instant_words
+
+_SECOND = datetime.timedelta(seconds=1)
+_JUST_BEFORE = datetime.timedelta(microseconds=1)
+#: How far the occurrence before an instant is looked for, step by step.
+_LOOK_BACK = tuple(datetime.timedelta(days=days) for days in (1 / 24, 1, 31, 366, 5 * 366))
+
+
+class Verdict(enum.StrEnum):
+    """What the ledger says of an instant."""
+
+    FIRED = "fired"
+    SKIPPED = "skipped"
+    DUE = "due"
+    LOST = "lost"
+    TO_COME = "to_come"
+    NOT_PLANNED = "not_planned"
+    MANUAL = "manual"
+    DISABLED = "disabled"
+    ENDED = "ended"
+    DELETED = "deleted"
+    NOT_YET = "not_yet"
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """`occurrence` is the planned one meant; `previous` and `next` the nearest where none was planned."""
+
+    verdict: Verdict
+    detail: str
+    occurrence: datetime.datetime | None = None
+    execution: Execution | None = None
+    lateness_ms: int | None = None
+    previous: datetime.datetime | None = None
+    next: datetime.datetime | None = None
+    period: Period | None = None
+
+
+def explain(row: JobEnvironment, *, at: datetime.datetime, now: datetime.datetime) -> Explanation:
+    """Say what happened in this environment at `at`, to the second. `row` comes with its job."""
+    second = at.replace(microsecond=0)
+    periods = periods_of(row, start=second, end=second + _SECOND)
+    for period in periods:
+        occurrence = period.plan.next_after(second - _JUST_BEFORE)
+        if occurrence is not None and occurrence < second + _SECOND:
+            return _of_planned(row, period, occurrence, now)
+    # Of two within this second the later one tells what held after the change.
+    return _of_unplanned(row, periods[-1], second) if periods else _before_all(row)
+
+
+def _of_planned(
+    row: JobEnvironment, period: Period, occurrence: datetime.datetime, now: datetime.datetime
+) -> Explanation:
+    entry = next(iter(entries_of(row, start=occurrence, end=occurrence + _JUST_BEFORE)), None)
+    if entry is not None:
+        execution = Execution.objects.light().get(pk=entry.execution_id)
+        return _of_recorded(execution, period, occurrence)
+    if occurrence > now:
+        verdict, detail = Verdict.TO_COME, "It is planned for then, and that has not come yet."
+        if period.plan.state == PeriodState.PAUSED:
+            detail = f"It is planned for then, but will be skipped: {_pause(period)}."
+    elif not period.plan.owes(occurrence):
+        verdict, detail = Verdict.LOST, "It was planned, but no execution records it. This should never be."
+    elif period.plan.state == PeriodState.PAUSED:
+        verdict, detail = Verdict.SKIPPED, f"It was skipped: {_pause(period)}."
+    else:
+        late = duration_words(_milliseconds(now - occurrence))
+        verdict, detail = Verdict.DUE, f"It is due, and late by {late}: the clock has not dealt with it yet."
+    return Explanation(verdict, detail, occurrence, period=period)
+
+
+def _of_recorded(execution: Execution, period: Period, occurrence: datetime.datetime) -> Explanation:
+    if execution.status == ExecutionStatus.SKIPPED:
+        why = SKIP_REASONS.get(execution.skip_reason, execution.skip_reason)
+        if period.plan.state == PeriodState.PAUSED:
+            why = _pause(period)
+        among = f", one of {execution.occurrences} in a row" if execution.occurrences > 1 else ""
+        return Explanation(Verdict.SKIPPED, f"It was skipped{among}: {why}.", occurrence, execution, period=period)
+    started, meant = execution.started_at, execution.meant_at
+    lateness = _milliseconds(started - meant) if started and meant else None
+    detail = f"It fired{_how_late(lateness)}, and {_how_it_stands(execution)}."
+    return Explanation(Verdict.FIRED, detail, occurrence, execution, lateness, period=period)
+
+
+def _how_late(lateness_ms: int | None) -> str:
+    return "" if lateness_ms is None else f", {duration_words(lateness_ms)} after it was due"
+
+
+def _how_it_stands(execution: Execution) -> str:
+    match execution.status:
+        case ExecutionStatus.SUCCEEDED:
+            return "succeeded"
+        case ExecutionStatus.FAILED:
+            return f"failed: {execution.error or execution.failure_reason}"
+        case ExecutionStatus.CANCELED:
+            return "was canceled"
+        case ExecutionStatus.PENDING if execution.queued:
+            return "waits for the one before it to end"
+        case ExecutionStatus.PENDING if execution.attempts:
+            return "waits for its next attempt"
+        case ExecutionStatus.PENDING:
+            return "waits for a worker"
+    return f"is {execution.status}"
+
+
+def _of_unplanned(row: JobEnvironment, period: Period, second: datetime.datetime) -> Explanation:
+    plan = period.plan
+    since = f"{instant_words(plan.since)} UTC"
+    if plan.state == PeriodState.DISABLED:
+        return Explanation(Verdict.DISABLED, f"It was disabled here, since {since}.", period=period)
+    if row.job.deleted_at is not None and plan.state == PeriodState.ENDED and row.job.deleted_at <= second + _SECOND:
+        return Explanation(Verdict.DELETED, f"The job was deleted at {since}.", period=period)
+    if plan.state == PeriodState.ENDED:
+        return Explanation(Verdict.ENDED, f"The job had completed at {since}: nothing more was planned.", period=period)
+    if plan.schedule is None:
+        return Explanation(Verdict.MANUAL, "It had no schedule, and ran only when it was asked to.", period=period)
+    return Explanation(
+        Verdict.NOT_PLANNED,
+        f"Version {period.version} of the job, in force since {since}, plans nothing for that second.",
+        previous=_last_before(plan, second),
+        next=plan.next_after(second),
+        period=period,
+    )
+
+
+def _before_all(row: JobEnvironment) -> Explanation:
+    first = row.periods.order_by("from_at").first()
+    if first is None:
+        return Explanation(Verdict.NOT_YET, "Nothing is known of this job here.")
+    since = instant_words(first.from_at)
+    return Explanation(Verdict.NOT_YET, f"The job was not there yet: its ledger here begins at {since} UTC.")
+
+
+def _last_before(plan: Plan, instant: datetime.datetime) -> datetime.datetime | None:
+    for span in _LOOK_BACK:
+        after = max(instant - span, plan.since)
+        found = plan.schedule.stretch(after, instant - _JUST_BEFORE) if plan.schedule else None
+        if found is not None:
+            return found.last
+        if after == plan.since:
+            break
+    return None
+
+
+def _pause(period: Period) -> str:
+    note = f" ({period.note})" if period.note else ""
+    return f"the job was paused at {instant_words(period.plan.since)} UTC{note}"
+
+
+def _milliseconds(duration: datetime.timedelta) -> int:
+    return max(0, round(duration / datetime.timedelta(milliseconds=1)))

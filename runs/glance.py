@@ -1,0 +1,49 @@
+"""One look at the database: what there is for the clock to do, and when there will be something."""
+
+import datetime
+from dataclasses import dataclass
+
+from django.db import connection
+
+_LOOK = """
+    SELECT clock_timestamp(),
+           (SELECT min(next_fire_at) FROM jobs_jobenvironment WHERE enabled AND next_fire_at IS NOT NULL),
+           (SELECT min(next_attempt_at) FROM runs_execution WHERE finished_at IS NULL AND enqueued_at IS NULL),
+           (SELECT min(until_at) FROM jobs_scheduleperiod WHERE unsettled_from IS NOT NULL)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """What one look tells the clock. Instants are the database's; None: nothing of that kind is planned."""
+
+    now: datetime.datetime
+    next_fire_at: datetime.datetime | None
+    next_retry_at: datetime.datetime | None
+    next_settling_at: datetime.datetime | None
+
+    @property
+    def firing_due(self) -> bool:
+        return self.next_fire_at is not None and self.next_fire_at <= self.now
+
+    @property
+    def retry_due(self) -> bool:
+        return self.next_retry_at is not None and self.next_retry_at <= self.now
+
+    @property
+    def settling_due(self) -> bool:
+        return self.next_settling_at is not None and self.next_settling_at <= self.now
+
+    @property
+    def seconds_to_next(self) -> float:
+        """Infinite when nothing is planned; negative when something is due."""
+        planned = (self.next_fire_at, self.next_retry_at, self.next_settling_at)
+        instants = [instant for instant in planned if instant is not None]
+        return (min(instants) - self.now).total_seconds() if instants else float("inf")
+
+
+def glance() -> Glance:
+    """The whole cost of an idle tick: three reads of the first entry of a partial index."""
+    with connection.cursor() as cursor:
+        cursor.execute(_LOOK)
+        return Glance(*cursor.fetchone())

@@ -1,0 +1,32 @@
+"""Sends ids again: what has come due since, and what a message was lost for."""
+
+import datetime
+import uuid
+
+from django.db import transaction
+
+from runs.models import Execution
+from runs.querysets import ExecutionQuerySet
+
+BATCH = 10_000
+#: An id that was put on Redis this long ago and is still not claimed may be lost, so it is sent again.
+RESEND_AFTER = datetime.timedelta(seconds=10)
+
+
+def requeue_due(now: datetime.datetime, *, limit: int = BATCH) -> list[uuid.UUID]:
+    """Claim for sending: what has come due since it was made, as retries do. Returns the ids to enqueue."""
+    return _marked(Execution.objects.due_unsent(now), now, limit)
+
+
+def requeue_lost(now: datetime.datetime, *, limit: int = BATCH) -> list[uuid.UUID]:
+    """Claim for sending again: pending rows whose message may be lost. Sending one twice is harmless."""
+    return _marked(Execution.objects.due_unclaimed(now, sent_before=now - RESEND_AFTER), now, limit)
+
+
+def _marked(rows: ExecutionQuerySet, now: datetime.datetime, limit: int) -> list[uuid.UUID]:
+    with transaction.atomic():
+        locked = rows.select_for_update(skip_locked=True, no_key=True)
+        ids = list(locked.values_list("pk", flat=True)[:limit])
+        if ids:
+            Execution.objects.mark_enqueued(ids, now)
+    return ids

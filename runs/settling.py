@@ -1,0 +1,123 @@
+"""Settles what closed periods left: occurrences that a change of plan came before the clock could deal with.
+
+What was due when its schedule was edited fires as it would have, in the version of then. What was due when its job was
+paused, disabled or deleted fires no more: it is counted, as all that a pause covers is.
+"""
+
+import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connection, transaction
+
+from jobs.definition import Timetable
+from jobs.misfire import plan_firing
+from jobs.models import PeriodState, SchedulePeriod
+from runs.firing import Fired, fired_by, skips_of
+from runs.occurrences import Outcome, Place, Skip, write
+from runs.states import SkipReason
+from runs.timetables import timetables_of
+
+BATCH = 1000
+#: A pause may cover years: it is counted in parts, so that no part holds up the clock.
+PART = datetime.timedelta(days=31)
+_SETTLED = """
+    WITH settled AS (
+        UPDATE jobs_scheduleperiod AS period SET unsettled_from = settled.unsettled_from
+          FROM unnest(%s::uuid[], %s::timestamptz[]) AS settled (id, unsettled_from)
+         WHERE period.id = settled.id
+     RETURNING period.job_environment_id, period.until_at, settled.unsettled_from, period.followed_by
+    )
+    UPDATE jobs_jobenvironment AS row
+       SET accounted_until = greatest(row.accounted_until, settled.until_at),
+           enabled = row.enabled AND NOT (settled.followed_by = 'ended' AND row.next_fire_at IS NULL)
+      FROM settled WHERE row.id = settled.job_environment_id AND settled.unsettled_from IS NULL
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Settled:
+    """A period with what becomes of what it left, and from when on something is left still."""
+
+    period: SchedulePeriod
+    outcome: Outcome
+    unsettled_from: datetime.datetime | None
+
+
+def settle_due(now: datetime.datetime, *, limit: int = BATCH) -> Fired:
+    """Account for what periods left that were over at `now`, in one transaction. Call again until nothing is due."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        planned = _planned(now, limit)
+        if not planned:
+            return Fired()
+        written = write(cursor, [one.outcome for one in planned], now=now)
+        settled = [one for one in planned if str(one.period.job_environment_id) not in written.held_back]
+        _move_on(cursor, settled)
+    return fired_by(written, len(settled))
+
+
+def _planned(now: datetime.datetime, limit: int) -> list[_Settled]:
+    """Lock what is to be settled, and plan it: of each job-environment the oldest period, so that order is kept.
+
+    The job-environments are locked with it, so that nobody fires there, or changes the plan, meanwhile.
+    """
+    over = SchedulePeriod.objects.filter(unsettled_from__isnull=False, until_at__lte=now).order_by("until_at")
+    locked = over.select_for_update(skip_locked=True, no_key=True, of=("self", "job_environment"))
+    oldest: dict[Any, SchedulePeriod] = {}
+    for period in locked.select_related("job_environment__job")[:limit]:
+        oldest.setdefault(period.job_environment_id, period)
+    versions = {str(period.job_version_id): period.job_environment.job.created_at for period in oldest.values()}
+    timetables = timetables_of(versions)
+    return [_settled(period, _place(period, timetables[str(period.job_version_id)]), now) for period in oldest.values()]
+
+
+def _place(period: SchedulePeriod, timetable: Timetable) -> Place:
+    row = period.job_environment
+    return Place(
+        job_environment_id=str(row.pk),
+        workspace_id=str(row.workspace_id),
+        job_id=str(row.job_id),
+        environment_id=str(row.environment_id),
+        job_version_id=str(period.job_version_id),
+        timetable=timetable,
+    )
+
+
+def _settled(period: SchedulePeriod, place: Place, now: datetime.datetime) -> _Settled:
+    schedule, since, until = place.timetable.schedule, period.unsettled_from, period.until_at
+    assert since is not None
+    assert until is not None
+    if schedule is None:
+        return _Settled(period, Outcome(place, (), ()), None)
+    if period.state == PeriodState.ACTIVE and period.followed_by == PeriodState.ACTIVE:
+        return _Settled(period, _fired(place, since, until, now), None)
+    reason = SkipReason.PAUSED if PeriodState.PAUSED in (period.state, period.followed_by) else SkipReason.ENDED
+    part_until = min(until, since + PART)
+    stretch = schedule.stretch(since, part_until)
+    outcome = Outcome(place, (), (Skip(stretch, reason),) if stretch else ())
+    return _Settled(period, outcome, part_until if part_until < until else None)
+
+
+def _fired(place: Place, since: datetime.datetime, until: datetime.datetime, now: datetime.datetime) -> Outcome:
+    """What was due when a new schedule took over, as the old one would have had it."""
+    timetable = place.timetable
+    assert timetable.schedule is not None
+    due_at = timetable.schedule.next_after(since)
+    if due_at is None or due_at > until:
+        return Outcome(place, (), ())
+    plan = plan_firing(
+        timetable.schedule,
+        due_at=due_at,
+        now=now,
+        misfire=timetable.misfire,
+        grace=timetable.misfire_grace,
+        until=until,
+    )
+    return Outcome(place, plan.fires, skips_of(plan))
+
+
+def _move_on(cursor: Any, settled: Sequence[_Settled]) -> None:
+    """Note what is settled. A job whose pause outlasted its schedule is complete."""
+    columns = [[str(one.period.pk) for one in settled], [one.unsettled_from for one in settled]]
+    cursor.execute(_SETTLED, columns)

@@ -1,0 +1,296 @@
+"""Jobs that must not overlap with themselves: what each policy does, and that the database holds it."""
+
+import datetime
+import functools
+import random
+import uuid
+
+import pytest
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from jobs.models import JobEnvironment
+from runs import services
+from runs.firing import fire_due
+from runs.models import Execution, Run
+from runs.overlap import release_forgotten
+from runs.reaping import reap_expired
+from runs.requeueing import requeue_due
+from tests.conftest import EPOCH, MakeJob
+from tests.integration.test_delivery_path import finished, record_on
+from tests.integration.test_misfire_policies import recorded
+from tests.integration.threads import begun_in_another_thread, in_another_thread
+from workers.claim import Claimer
+from workers.connections import Link
+
+MINUTE = datetime.timedelta(minutes=1)
+EVERY_MINUTE = {"every_seconds": 60}
+
+
+def at(minute: float) -> datetime.datetime:
+    return EPOCH + minute * MINUTE
+
+
+def begin(execution: Execution) -> None:
+    """pending -> running, by a worker that died right away."""
+    now = timezone.now()
+    Execution.objects.filter(pk=execution.pk).update(
+        status="running", attempts=1, lease_owner="worker-1", lease_expires_at=now, started_at=now
+    )
+
+
+def end(execution: Execution) -> None:
+    """Cancel whatever it does: the way out that every state has."""
+    services.cancel(workspace=execution.workspace, execution_id=execution.pk, now=execution.created_at)
+
+
+def of(minute: float) -> Execution:
+    return Execution.objects.get(scheduled_for=at(minute))
+
+
+class TestSkip:
+    def test_counts_what_is_due_while_one_goes_on_as_one_stretch(self, make_job: MakeJob):
+        make_job(schedule=EVERY_MINUTE, overlap="skip")
+        for minute in (1, 2, 3, 4):
+            fire_due(at(minute))
+        assert recorded() == [("pending", at(1), None, 1), ("overlap", at(2), at(4), 3)]
+        end(of(1))
+        fire_due(at(5))
+        fire_due(at(6))
+        assert recorded()[2:] == [("pending", at(5), None, 1), ("overlap", at(6), None, 1)]
+
+    def test_a_manual_execution_counts_and_always_runs(self, make_job: MakeJob):
+        row = make_job(schedule=EVERY_MINUTE, overlap="skip")
+        services.run_now(job_environment=row, now=EPOCH)
+        fire_due(at(1))
+        assert of(1).skip_reason == "overlap"
+        fire_due(at(2))
+        services.run_now(job_environment=row, now=at(2))
+        assert Execution.objects.filter(trigger="manual", status="pending").count() == 2
+
+    def test_of_several_that_are_due_at_once_the_first_starts(self, make_job: MakeJob):
+        make_job(schedule=EVERY_MINUTE, overlap="skip", misfire="fire_all")
+        fire_due(at(4))
+        assert recorded() == [("pending", at(1), None, 1), ("overlap", at(2), at(4), 3)]
+
+    def test_other_environments_and_jobs_have_nothing_to_do_with_it(self, make_job: MakeJob):
+        make_job(schedule=EVERY_MINUTE, overlap="skip")
+        make_job(schedule=EVERY_MINUTE, overlap="skip")
+        assert len(fire_due(at(1)).execution_ids) == 2
+
+
+class TestQueue:
+    def queued(self) -> list[datetime.datetime]:
+        return list(Execution.objects.filter(queued=True).values_list("scheduled_for", flat=True))
+
+    def test_lets_one_wait_and_counts_the_others(self, make_job: MakeJob):
+        make_job(schedule=EVERY_MINUTE, overlap="queue")
+        for minute in (1, 2, 3, 4):
+            fire_due(at(minute))
+        assert recorded() == [("pending", at(1), None, 1), ("pending", at(2), None, 1), ("overlap", at(3), at(4), 2)]
+        assert self.queued() == [at(2)]
+        assert of(2).next_attempt_at is None
+
+    def test_nothing_claims_the_one_that_waits(self, make_job: MakeJob):
+        make_job(schedule=EVERY_MINUTE, overlap="queue")
+        fire_due(at(1))
+        fire_due(at(2))
+        assert requeue_due(at(1000)) == []
+
+    def test_the_end_of_the_one_before_lets_it_go(self, make_job: MakeJob):
+        make_job(schedule=EVERY_MINUTE, overlap="queue")
+        fire_due(at(1))
+        fire_due(at(2))
+        end(of(1))
+        waiting = of(2)
+        assert (waiting.queued, waiting.enqueued_at) == (False, None)
+        assert requeue_due(waiting.next_attempt_at) == [waiting.pk]
+
+    def test_a_canceled_call_in_flight_lets_it_go(self, make_job: MakeJob):
+        make_job(schedule=EVERY_MINUTE, overlap="queue")
+        fire_due(at(1))
+        fire_due(at(2))
+        begin(of(1))
+        end(of(1))
+        assert not of(2).queued
+
+    def test_a_dead_worker_lets_it_go_when_nothing_more_is_tried(self, make_job: MakeJob):
+        make_job(schedule=EVERY_MINUTE, overlap="queue", retry={"max_attempts": 1})
+        fire_due(at(1))
+        fire_due(at(2))
+        begin(of(1))
+        assert reap_expired(user_agent="test", chance=random.Random(1)) == 1
+        assert (of(1).status, of(2).queued) == ("failed", False)
+
+    def test_a_retry_keeps_it_waiting(self, make_job: MakeJob):
+        make_job(schedule=EVERY_MINUTE, overlap="queue")
+        fire_due(at(1))
+        fire_due(at(2))
+        begin(of(1))
+        assert reap_expired(user_agent="test", chance=random.Random(1)) == 1
+        assert (of(1).status, of(2).queued) == ("pending", True)
+
+    def test_it_waits_for_a_manual_execution_too(self, make_job: MakeJob):
+        row = make_job(schedule=EVERY_MINUTE, overlap="queue")
+        manual = services.run_now(job_environment=row, now=EPOCH)
+        fire_due(at(1))
+        assert self.queued() == [at(1)]
+        end(manual)
+        assert self.queued() == []
+
+    def test_canceling_the_one_that_waits_makes_room(self, make_job: MakeJob):
+        make_job(schedule=EVERY_MINUTE, overlap="queue")
+        fire_due(at(1))
+        fire_due(at(2))
+        end(of(2))
+        fire_due(at(3))
+        assert self.queued() == [at(3)]
+        assert of(2).status == "canceled"
+
+    def test_one_that_was_forgotten_is_found(self, make_job: MakeJob):
+        make_job(schedule=EVERY_MINUTE, overlap="queue")
+        fire_due(at(1))
+        fire_due(at(2))
+        assert release_forgotten() == 0
+        Execution.objects.filter(scheduled_for=at(1)).update(status="succeeded", finished_at=at(2))
+        assert release_forgotten() == 1
+        assert self.queued() == []
+
+    def test_jitter_holds_for_one_that_waited(self, make_job: MakeJob):
+        make_job(schedule=EVERY_MINUTE, overlap="queue", jitter_seconds=3600)
+        fire_due(at(1))
+        fire_due(at(2))
+        assert of(2).jitter_ms > 0
+
+
+class TestCancelRunning:
+    def test_the_next_occurrence_takes_over(self, make_job: MakeJob):
+        make_job(schedule=EVERY_MINUTE, overlap="cancel_running")
+        fire_due(at(1))
+        fired = fire_due(at(2))
+        assert recorded() == [("canceled", at(1), None, 1), ("pending", at(2), None, 1)]
+        assert (fired.execution_ids, fired.aborted) == ([of(2).pk], [])
+        assert of(1).error == "Canceled: the next occurrence was due."
+
+    def test_a_call_in_flight_is_aborted_and_keeps_a_run(self, make_job: MakeJob):
+        make_job(schedule=EVERY_MINUTE, overlap="cancel_running")
+        fire_due(at(1))
+        begin(of(1))
+        fired = fire_due(at(2))
+        assert fired.aborted == [of(1).pk]
+        assert Run.objects.get().status == "canceled"
+        assert (of(1).status, of(2).status) == ("canceled", "pending")
+
+    def test_of_several_that_are_due_at_once_the_last_runs(self, make_job: MakeJob):
+        make_job(schedule=EVERY_MINUTE, overlap="cancel_running", misfire="fire_all")
+        fired = fire_due(at(3))
+        assert [row[0] for row in recorded()] == ["canceled", "canceled", "pending"]
+        assert fired.execution_ids == [of(3).pk]
+
+    def test_manual_executions_go_on(self, make_job: MakeJob):
+        row = make_job(schedule=EVERY_MINUTE, overlap="cancel_running")
+        manual = services.run_now(job_environment=row, now=EPOCH)
+        fire_due(at(1))
+        manual.refresh_from_db()
+        assert (manual.status, of(1).status) == ("pending", "pending")
+
+    def test_nothing_is_canceled_for_an_occurrence_that_is_missed(self, make_job: MakeJob):
+        make_job(schedule=EVERY_MINUTE, overlap="cancel_running", misfire="skip")
+        fire_due(at(1))
+        fire_due(at(2.5))
+        assert recorded() == [("pending", at(1), None, 1), ("missed", at(2), None, 1)]
+
+    def test_one_that_waited_under_another_policy_makes_way_too(self, make_job: MakeJob):
+        row = make_job(schedule=EVERY_MINUTE, overlap="queue")
+        fire_due(at(1))
+        fire_due(at(2))
+        config = {**row.job.current_version.config, "overlap": "cancel_running"}
+        row.job.current_version = row.job.versions.create(number=2, config=config)
+        row.job.save(update_fields=["current_version"])
+        fire_due(at(3))
+        assert [row[0] for row in recorded()] == ["canceled", "canceled", "pending"]
+
+
+@pytest.mark.django_db(transaction=True)
+class TestTheDatabaseDecides:
+    def again_due(self, row: JobEnvironment, minute: float) -> None:
+        """Bring a row to where a clock that knows nothing of the last firing would see it."""
+        JobEnvironment.objects.filter(pk=row.pk).update(next_fire_at=at(minute))
+
+    @pytest.mark.parametrize("overlap", ["skip", "queue", "cancel_running"])
+    def test_two_live_ones_are_impossible_whoever_writes_them(self, make_job: MakeJob, overlap):
+        make_job(schedule=EVERY_MINUTE, overlap=overlap)
+        fire_due(at(1))
+        twin = of(1)
+        twin.pk, twin.scheduled_for = uuid.uuid4(), at(2)
+        with pytest.raises(IntegrityError, match="execution_exclusive"), transaction.atomic():
+            twin.save(force_insert=True)
+        twin.queued, twin.next_attempt_at = True, None
+        twin.save(force_insert=True)
+        twin.pk, twin.scheduled_for = uuid.uuid4(), at(3)
+        with pytest.raises(IntegrityError, match="execution_queued_unique"), transaction.atomic():
+            twin.save(force_insert=True)
+
+    def test_a_clock_that_is_blind_for_what_stands_is_beaten_by_the_unique_key(self, make_job: MakeJob, monkeypatch):
+        make_job(schedule=EVERY_MINUTE, overlap="skip")
+        fire_due(at(1))
+        monkeypatch.setattr("runs.occurrences.what_stands", lambda *_: {})
+        fired = fire_due(at(2))
+        assert recorded() == [("pending", at(1), None, 1), ("overlap", at(2), None, 1)]
+        assert (fired.execution_ids, fired.skipped) == ([], {"overlap": 1})
+
+    @pytest.mark.parametrize(
+        ("overlap", "expected"),
+        [
+            ("skip", {"pending": 8, "overlap": 8}),
+            ("queue", {"pending": 16}),
+            ("cancel_running", {"canceled": 8, "pending": 8}),
+        ],
+    )
+    def test_two_beats_at_once_never_make_two_live_ones(self, make_job: MakeJob, overlap, expected):
+        rows = [make_job(schedule=EVERY_MINUTE, overlap=overlap) for _ in range(8)]
+        for minute in (1, 2):
+            beats = [begun_in_another_thread(functools.partial(fire_due, at(minute))) for _ in range(4)]
+            assert sum(beat().due for beat in beats) == len(rows)
+        counts: dict[str, int] = {}
+        for reason, *_ in recorded():
+            counts[reason] = counts.get(reason, 0) + 1
+        assert counts == expected
+        assert Execution.objects.filter(queued=True).count() == (8 if overlap == "queue" else 0)
+
+    def test_a_clock_never_waits_for_a_worker_that_is_just_recording(self, make_job: MakeJob):
+        make_job(schedule=EVERY_MINUTE, overlap="cancel_running")
+        fire_due(at(1))
+        with transaction.atomic():
+            list(Execution.objects.select_for_update().filter(scheduled_for=at(1)))
+            fired = in_another_thread(lambda: fire_due(at(2)))
+            assert (fired.due, fired.execution_ids) == (0, [])
+        assert fire_due(at(2)).due == 1
+
+    def test_a_queue_is_let_go_though_it_formed_while_the_one_before_ended(self, make_job: MakeJob):
+        row = make_job(schedule=EVERY_MINUTE, overlap="queue")
+        fire_due(at(1))
+        ending = of(1)
+        with transaction.atomic():
+            fire_due(at(2))  # Holds the job-environment, as one that is just queueing does.
+            ended = begun_in_another_thread(lambda: end(ending))
+        ended()
+        assert not of(2).queued
+        assert row.executions.filter(finished_at__isnull=True).count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_a_worker_records_lets_the_next_one_go(make_job: MakeJob):
+    make_job(schedule=EVERY_MINUTE, overlap="queue")
+    fire_due(at(1))
+    fire_due(at(2))
+    first = of(1)
+    link = Link("test")
+    claimer = Claimer(owner="worker-1", lease_seconds=60, user_agent="test")
+    (claimed,) = claimer.claim_any(link, limit=10)
+    assert claimed.attempt.execution_id == str(first.pk)
+    record_on(link, finished(claimed))
+    assert (of(1).status, of(2).queued) == ("succeeded", False)
+    (claimed,) = claimer.claim_any(link, limit=10)
+    assert claimed.attempt.execution_id == str(of(2).pk)
+    link.close()

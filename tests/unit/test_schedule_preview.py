@@ -1,0 +1,90 @@
+"""What a schedule is going to do: its next firings, and warnings for the days on which the clock is set."""
+
+import datetime
+
+import pytest
+
+from jobs.schedule import Bounded, Schedule, next_firings, parse_schedule, parse_timezone, warnings_ahead
+
+NOW = datetime.datetime(2026, 11, 22, 12, 0, tzinfo=datetime.UTC)
+BERLIN = "Europe/Berlin"
+
+
+def understood(spelled: object, timezone: str, **choices: str) -> Schedule:
+    found = parse_schedule(spelled, timezone=timezone, now=NOW, anchor=NOW, **choices)
+    assert found is not None
+    return found
+
+
+def warned(spelled: object, timezone: str, *, until: datetime.datetime = NOW, **choices: str) -> list[str]:
+    schedule = understood(spelled, timezone, **choices)
+    return list(warnings_ahead(schedule, spelled, parse_timezone(timezone), after=NOW, until=until))
+
+
+@pytest.mark.parametrize(
+    ("spelled", "choices", "told"),
+    [
+        ("30 2 * * *", {}, [
+            "On 2027-03-28 in Europe/Berlin 02:30 does not exist: it fires at 03:00 instead.",
+            "On 2027-10-31 in Europe/Berlin 02:30 happens twice: it fires the first time only.",
+        ]),
+        ("30 2 * * *", {"dst_gap": "skip", "dst_fold": "both"}, [
+            "On 2027-03-28 in Europe/Berlin 02:30 does not exist: it is skipped.",
+            "On 2027-10-31 in Europe/Berlin 02:30 happens twice: it fires both times.",
+        ]),
+        ("every day at 2:00 and 2:30", {}, [
+            "On 2027-03-28 in Europe/Berlin 02:00 and 02:30 do not exist: it fires once, at 03:00 instead.",
+            "On 2027-10-31 in Europe/Berlin 02:00 and 02:30 happen twice: it fires the first time only.",
+        ]),
+        ("0,30 2 * * 0", {"dst_gap": "skip"}, [
+            "On 2027-03-28 in Europe/Berlin 02:00 and 02:30 do not exist: they are skipped.",
+            "On 2027-10-31 in Europe/Berlin 02:00 and 02:30 happen twice: it fires the first time only.",
+        ]),
+        ("0 2,3 28 3 *", {}, [
+            "On 2027-03-28 in Europe/Berlin 02:00 does not exist: there is one firing at 03:00, which is due anyway.",
+        ]),
+        ("*/5 2 * 3 *", {}, [
+            "On 2027-03-28 in Europe/Berlin 12 times from 02:00 to 02:55 do not exist: nothing fires instead.",
+        ]),
+        ("0 */2 * 10 *", {}, ["On 2027-10-31 in Europe/Berlin 02:00 happens twice: it fires both times."]),
+        ("30 2 * * 1", {}, []),
+        ("*/5 * * * *", {}, []),
+        ("30 * * * *", {}, []),
+        ({"every_seconds": 90}, {}, []),
+        ("in 5 minutes", {}, []),
+        ("2027-03-28T02:30", {}, ["2027-03-28 02:30 does not exist in Europe/Berlin: it fires at 03:00 instead."]),
+        ("2027-10-31 02:30:15", {}, [
+            "2027-10-31 02:30:15 happens twice in Europe/Berlin: it fires the first time; an offset would say which.",
+        ]),
+        ("2027-10-31T02:30+01:00", {}, []),
+        ("2027-07-01T02:30", {}, []),
+    ],
+)  # fmt: skip
+def test_days_on_which_the_clock_is_set(spelled: object, choices: dict[str, str], told: list[str]) -> None:
+    assert warned(spelled, BERLIN, **choices) == told
+
+
+def test_a_zone_whose_clock_is_never_set_needs_no_warning() -> None:
+    assert warned("30 2 * * *", "UTC") == warned("30 2 * * *", "Asia/Tokyo") == []
+
+
+def test_warnings_reach_as_far_as_the_firings_but_no_farther_than_ten_years() -> None:
+    assert len(warned("30 2 * * *", BERLIN, until=NOW + datetime.timedelta(days=3 * 365))) == 6
+    assert len(warned("30 2 * * *", BERLIN, until=NOW + datetime.timedelta(days=300 * 365))) == 20
+
+
+def test_only_days_between_the_start_and_the_end_are_warned_of() -> None:
+    inner = understood("30 2 * * *", BERLIN)
+    summer = datetime.datetime(2027, 6, 1, tzinfo=datetime.UTC)
+    for bounds, days in [((summer, None), ["2027-10-31"]), ((None, summer), ["2027-03-28"]), ((NOW, NOW), [])]:
+        told = warnings_ahead(Bounded(inner, *bounds), "30 2 * * *", parse_timezone(BERLIN), after=NOW, until=NOW)
+        assert [sentence.split(" ")[1] for sentence in told] == days
+
+
+def test_firings_leave_out_what_is_dropped() -> None:
+    start = datetime.datetime(2027, 3, 27, 12, tzinfo=datetime.UTC)
+    firings = next_firings(understood("30 2 * * *", BERLIN, dst_gap="skip"), start, 2)
+    assert [at.day for at in firings] == [29, 30]
+    assert next_firings(understood("2027-01-01T00:00Z", BERLIN), NOW, 5) == (
+        datetime.datetime(2027, 1, 1, tzinfo=datetime.UTC),
+    )
