@@ -152,7 +152,6 @@ class JobEnvironment(models.Model):
     paused_at = models.DateTimeField(null=True, blank=True, editable=False)
     paused_until = models.DateTimeField(null=True, blank=True)
     pause_note = models.CharField(max_length=500, blank=True)
-    overrides = models.JSONField(default=dict, blank=True)
     next_fire_at = models.DateTimeField(null=True, blank=True, editable=False)
     #: All that was planned up to this instant is fired, counted, or left to a closed period. Never moves back.
     accounted_until = models.DateTimeField(null=True, editable=False)

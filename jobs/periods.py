@@ -12,6 +12,7 @@ from django.db.models import Q
 
 from jobs.definition import Timetable
 from jobs.models import JobEnvironment, JobVersion, PeriodState, SchedulePeriod
+from jobs.overrides import effective
 from jobs.schedule import Schedule
 
 _JUST_BEFORE = datetime.timedelta(microseconds=1)
@@ -59,7 +60,7 @@ def has_ended(row: JobEnvironment) -> bool:
 
 
 def _schedule_of(row: JobEnvironment, version: JobVersion) -> Schedule | None:
-    return Timetable.of(version.config, anchor=row.job.created_at).schedule
+    return Timetable.of(effective(version.config, str(row.environment_id)), anchor=row.job.created_at).schedule
 
 
 def _start_of_new(schedule: Schedule | None, now: datetime.datetime, earliest: datetime.datetime) -> datetime.datetime:

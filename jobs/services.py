@@ -14,6 +14,7 @@ from accounts.models import Environment, Workspace
 from jobs.definition import Timetable
 from jobs.errors import AmbiguousEnvironmentError, SlugTakenError
 from jobs.models import Job, JobEnvironment, JobVersion, ScheduleType
+from jobs.overrides import OVERRIDES, PerEnvironment, effective
 from jobs.periods import begin_plan, change_plan, has_ended
 from jobs.retry_policies import adopted_policy, resolved
 
@@ -129,11 +130,12 @@ def _apply(*, job: Job, before: JobVersion | None, changes: list[EnvironmentChan
     """
     version = job.current_version
     assert version is not None
-    new_timing = before is not None and any(before.config[field] != version.config[field] for field in TIMING)
+    retimed = _retimed(before, version) if before else PerEnvironment(False, {})
     wanted = {change.environment.pk: change for change in changes}
-    rows = _locked_environments(job) if new_timing or (before and wanted) else []
+    rows = _locked_environments(job) if any(retimed.all) or (before and wanted) else []
     for row in rows:
         change = wanted.pop(row.environment_id, None)
+        new_timing = retimed.of(str(row.environment_id))
         enabled = change.enabled if change else row.enabled or (new_timing and has_ended(row))
         if enabled != row.enabled or (enabled and new_timing):
             row.job, row.enabled = job, enabled
@@ -143,6 +145,19 @@ def _apply(*, job: Job, before: JobVersion | None, changes: list[EnvironmentChan
             workspace_id=job.workspace_id, job=job, environment=change.environment, enabled=change.enabled
         )
         begin_plan(row, version=version, now=now)
+
+
+def _retimed(before: JobVersion, version: JobVersion) -> PerEnvironment[bool]:
+    """Whether this version plans other occurrences than the one before."""
+    overridden = before.config.get(OVERRIDES, {}).keys() | version.config.get(OVERRIDES, {}).keys()
+
+    def differs(old: dict[str, Any], new: dict[str, Any]) -> bool:
+        return any(old[field] != new[field] for field in TIMING)
+
+    return PerEnvironment(
+        differs(before.config, version.config),
+        {key: differs(effective(before.config, key), effective(version.config, key)) for key in overridden},
+    )
 
 
 @transaction.atomic

@@ -6,13 +6,16 @@ from collections.abc import Collection
 from typing import Any
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Func, JSONField, Q, TextField, Value
+from django.db.models.functions import Cast, Coalesce
 
 from accounts.models import Workspace
+from jobs.overrides import OVERRIDES
 from runs.states import LIVE, TERMINAL, ExecutionStatus
 
 #: Large columns, and those of other kinds of job, that no list shows.
 HEAVY_EXECUTION_COLUMNS = ("input", "state", "output")
+_AT, _ARRAY = "(%(expressions)s)", "ARRAY[%(expressions)s]"
 
 
 class ExecutionQuerySet(models.QuerySet[Any]):
@@ -28,6 +31,16 @@ class ExecutionQuerySet(models.QuerySet[Any]):
     def light(self) -> "ExecutionQuerySet":
         """Without the columns that lists leave out."""
         return self.defer(*HEAVY_EXECUTION_COLUMNS)
+
+    def with_max_attempts(self) -> "ExecutionQuerySet":
+        """With `max_attempts` of its version in its environment.
+
+        Only this number of the definition is read: a body in it may hold a megabyte.
+        """
+        environment = Cast("environment_id", TextField())
+        path = Func(Value(OVERRIDES), environment, Value("retry"), Value("max_attempts"), template=_ARRAY)
+        own = Func(F("job_version__config"), path, template=_AT, arg_joiner=" #> ", output_field=JSONField())
+        return self.annotate(max_attempts=Coalesce(own, F("job_version__config__retry__max_attempts")))
 
     def due_unsent(self, now: datetime.datetime) -> "ExecutionQuerySet":
         """Pending, due, and not on Redis: retries and delayed executions."""

@@ -9,6 +9,7 @@ from django.db import connection, transaction
 from accounts.models import Workspace
 from jobs.definition import Overlap
 from jobs.models import JobEnvironment, JobVersion
+from jobs.overrides import effective
 from runs.errors import ExecutionNotCancelableError, JobGoneError, JobNotEnabledError
 from runs.models import Execution
 from runs.overlap import limiting, lock_environments, release_queued
@@ -103,6 +104,7 @@ def _create(
     input: Any = None,  # noqa: A002
     replay_of: Execution | None = None,
 ) -> Execution:
+    definition = effective(job_version.config, str(job_environment.environment_id))
     execution = Execution.objects.create(
         workspace_id=job_environment.workspace_id,
         job_id=job_environment.job_id,
@@ -110,8 +112,8 @@ def _create(
         job_environment=job_environment,
         job_version=job_version,
         trigger=trigger,
-        concurrency=job_version.config["concurrency"],
-        overlap=limiting(job_version.config["overlap"]),
+        concurrency=definition["concurrency"],
+        overlap=limiting(definition["overlap"]),
         created_at=now,
         scheduled_for=scheduled_for,
         next_attempt_at=scheduled_for or now,

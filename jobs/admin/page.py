@@ -1,6 +1,7 @@
 """The page of one job: what it does, when it fires next, how it is in each environment, what happened lately."""
 
 import datetime
+import json
 import uuid
 import zoneinfo
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from django.utils import timezone
 
 from accounts.admin.access import access_of
 from jobs.admin.words import is_paused, job_preview, place_look, place_words
+from jobs.api.shown import shown_overrides
 from jobs.models import Job, JobEnvironment
 from scheduler_project.dashboard import chips
 
@@ -65,7 +67,7 @@ def show(job_admin: "JobAdmin", request: HttpRequest, job_id: uuid.UUID) -> Http
         "preview": job_preview(config, anchor=job.created_at, now=now, count=_FIRINGS),
         "zone": zoneinfo.ZoneInfo(config["timezone"]),
         "now_at": now,
-        "places": [_Place(row, now) for row in _environments(job)],
+        "places": [_Place(row, now, shown_overrides(config, row.environment_id)) for row in _environments(job)],
         "executions": executions,
         "strip": executions[::-1],
         "versions": versions[:_VERSIONS],
@@ -81,8 +83,9 @@ def _environments(job: Job) -> Any:
 class _Place:
     """A job's state in one environment, as the page shows it."""
 
-    def __init__(self, row: JobEnvironment, now: datetime.datetime) -> None:
+    def __init__(self, row: JobEnvironment, now: datetime.datetime, overrides: dict[str, Any]) -> None:
         self.row = row
+        self.overrides = json.dumps(overrides, indent=2, ensure_ascii=False) if overrides else None
         self.chip = chips.chip(place_look(row, now))
         self.words = place_words(row, now)
         self.is_paused = is_paused(row, now)

@@ -9,7 +9,8 @@ from django.db.models.functions import Coalesce
 from rest_framework import serializers
 
 from accounts.api.access import Access
-from jobs.api.serializers import KINDS, is_slug
+from jobs.api.serializers import is_slug
+from jobs.api.whole import KINDS
 from jobs.models import Job, JobEnvironment, ScheduleType
 from jobs.querysets import JobQuerySet
 from scheduler_project.api.fields import Choice
