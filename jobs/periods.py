@@ -20,12 +20,18 @@ _JUST_BEFORE = datetime.timedelta(microseconds=1)
 
 def begin_plan(row: JobEnvironment, *, version: JobVersion, now: datetime.datetime) -> None:
     """Save a new job-environment with its first period."""
+    periods = first_periods(row, version=version, now=now)
+    row.save(force_insert=True)
+    SchedulePeriod.objects.bulk_create(periods)
+
+
+def first_periods(row: JobEnvironment, *, version: JobVersion, now: datetime.datetime) -> Sequence[SchedulePeriod]:
+    """The periods of a new job-environment, which is planned with them. Nothing is saved."""
     schedule = _schedule_of(row, version)
     start = _start_of_new(schedule, now, now)
     periods = _periods(row, version, schedule, start)
     _plan_next(row, schedule, start, periods[-1])
-    row.save(force_insert=True)
-    SchedulePeriod.objects.bulk_create(periods)
+    return periods
 
 
 def change_plan(

@@ -5,6 +5,7 @@ Locks are taken job first, then its job-environments by id; how a plan changes i
 
 import datetime
 import re
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,7 +72,7 @@ def _create(*, workspace: Workspace, slug: str, config: dict[str, Any], now: dat
     try:
         with transaction.atomic():
             return Job.objects.create(
-                workspace=workspace, slug=slug, created_at=now, updated_at=now, **_listed_columns(config)
+                workspace=workspace, slug=slug, created_at=now, updated_at=now, **listed_columns(config)
             )
     except IntegrityError as error:
         raise SlugTakenError(slug) from error
@@ -84,7 +85,7 @@ def _add_version(*, job: Job, slug: str | None, config: dict[str, Any], actor: A
     )
     job.slug = slug or job.slug
     job.updated_at = now
-    columns = _listed_columns(config)
+    columns = listed_columns(config)
     for column, value in columns.items():
         setattr(job, column, value)
     try:
@@ -94,7 +95,7 @@ def _add_version(*, job: Job, slug: str | None, config: dict[str, Any], actor: A
         raise SlugTakenError(job.slug) from error
 
 
-def _listed_columns(config: dict[str, Any]) -> dict[str, Any]:
+def listed_columns(config: dict[str, Any]) -> dict[str, Any]:
     """The columns that lists search and sort by, as `config` has them."""
     schedule = config["schedule"]
     if schedule is None:
@@ -114,13 +115,22 @@ def _listed_columns(config: dict[str, Any]) -> dict[str, Any]:
 
 def free_slug(workspace: Workspace, name: str) -> str:
     """A slug made from a name, numbered when it is taken."""
-    base = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:90] or "job"
-    taken = set(Job.objects.of(workspace).live().filter(slug__startswith=base).values_list("slug", flat=True))
+    live = Job.objects.of(workspace).live().filter(slug__startswith=_plain_slug(name))
+    return slug_of(name, taken=set(live.values_list("slug", flat=True)))
+
+
+def slug_of(name: str, *, taken: Set[str]) -> str:
+    """A slug made from a name, numbered when it is among `taken`."""
+    base = _plain_slug(name)
     number, slug = 1, base
-    while slug in taken | RESERVED_SLUGS:
+    while slug in taken or slug in RESERVED_SLUGS:
         number += 1
         slug = f"{base}-{number}"
     return slug
+
+
+def _plain_slug(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:90].rstrip("-") or "job"
 
 
 def _apply(*, job: Job, before: JobVersion | None, changes: list[EnvironmentChange], now: datetime.datetime) -> None:

@@ -2,10 +2,12 @@
 
 from django.urls import path
 
-from jobs.api import retry_policies, schedules, secrets, views
+from jobs.api import exporting, importing, retry_policies, schedules, secrets, views
 
 urlpatterns = [
     path("jobs/", views.JobList.as_view()),
+    path("jobs/import/", importing.JobImport.as_view()),
+    path("jobs/export/", exporting.JobExport.as_view()),
     path("jobs/<str:job>/", views.JobDetail.as_view()),
     path("jobs/<str:job>/pause/", views.JobPause.as_view()),
     path("jobs/<str:job>/resume/", views.JobResume.as_view()),

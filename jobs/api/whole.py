@@ -87,7 +87,7 @@ class DefinitionSerializer(StrictSerializer):
         for field in ("starts_at", "ends_at"):
             attrs[field] = attrs[field] and instant_text(attrs[field])
         attrs["schedule"] = settled_schedule(attrs["schedule"], self.context["now"])
-        check_timing(attrs, before=self.before, anchor=self.anchor, now=self.context["now"])
+        check_timing(attrs, before=self.before, anchor=self.anchor, now=self.context["now"], fires=self.fires)
         return attrs
 
     @property
@@ -98,6 +98,12 @@ class DefinitionSerializer(StrictSerializer):
     @property
     def anchor(self) -> datetime.datetime:
         found: datetime.datetime = self.context.get("anchor") or self.context["now"]
+        return found
+
+    @property
+    def fires(self) -> bool:
+        """Whether it is enabled where it holds; if not, its schedule may be over."""
+        found: bool = self.context.get("fires", True)
         return found
 
     @property
