@@ -113,9 +113,17 @@ class Timetable:
 
     @classmethod
     def of(cls, config: dict[str, Any], *, anchor: datetime.datetime) -> "Timetable":
-        """`anchor` (the job's creation) is where intervals count from when the job has no start date."""
+        """`anchor` (the job's creation) is where intervals count from when the job has no start date.
+
+        Raises ScheduleError.
+        """
+        return cls.with_schedule(planned_by(config, anchor=anchor), config)
+
+    @classmethod
+    def with_schedule(cls, schedule: Schedule | None, config: dict[str, Any]) -> "Timetable":
+        """A definition's policies around this schedule."""
         return cls(
-            schedule=planned_by(config, anchor=anchor),
+            schedule=schedule,
             misfire=Misfire(config["misfire"]),
             misfire_grace=datetime.timedelta(seconds=config["misfire_grace_seconds"]),
             overlap=Overlap(config["overlap"]),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import connection, transaction
+from django.db.models import QuerySet
 
 from jobs.definition import Timetable
 from jobs.misfire import plan_firing
@@ -63,15 +64,20 @@ def _planned(now: datetime.datetime, limit: int) -> list[_Settled]:
 
     The job-environments are locked with it, so that nobody fires there, or changes the plan, meanwhile.
     """
-    over = SchedulePeriod.objects.filter(unsettled_from__isnull=False, until_at__lte=now).order_by("until_at")
-    locked = over.select_for_update(skip_locked=True, no_key=True, of=("self", "job_environment"))
     oldest: dict[Any, SchedulePeriod] = {}
-    for period in locked.select_related("job_environment__job")[:limit]:
+    for period in unsettled(now)[:limit]:
         oldest.setdefault(period.job_environment_id, period)
     versions = {str(period.job_version_id): period.job_environment.job.created_at for period in oldest.values()}
     timetables = timetables_of(versions)
     places = [_place(period, timetables[str(period.job_version_id)]) for period in oldest.values()]
     return [_settled(period, place, now) for period, place in zip(oldest.values(), places, strict=True)]
+
+
+def unsettled(now: datetime.datetime) -> QuerySet[SchedulePeriod]:
+    """Periods that are over and left something, the longest over first, locked with their job-environments."""
+    over = SchedulePeriod.objects.filter(unsettled_from__isnull=False, until_at__lte=now).order_by("until_at")
+    locked = over.select_for_update(skip_locked=True, no_key=True, of=("self", "job_environment"))
+    return locked.select_related("job_environment__job")
 
 
 def _place(period: SchedulePeriod, timetables: PerEnvironment[Timetable]) -> Place:

@@ -3,10 +3,16 @@
 import datetime
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
+
+import structlog
 
 from jobs.definition import Timetable
 from jobs.models import JobVersion
 from jobs.overrides import PerEnvironment
+from jobs.schedule import ScheduleError
+
+log = structlog.get_logger(__name__)
 
 _REMEMBER = 50_000
 _remembered: dict[str, PerEnvironment[Timetable]] = {}
@@ -19,8 +25,19 @@ def timetables_of(versions: Mapping[str, datetime.datetime]) -> dict[str, PerEnv
     if missing:
         for version_id, config in JobVersion.objects.filter(pk__in=missing).values_list("pk", "config"):
             key = str(version_id)
-            made = PerEnvironment.made(config, partial(Timetable.of, anchor=versions[key]))
-            found[key] = _remembered[key] = made
+            found[key] = _remembered[key] = PerEnvironment.made(config, partial(_read, key, anchor=versions[key]))
         while len(_remembered) > _REMEMBER:
             _remembered.pop(next(iter(_remembered)))
     return found
+
+
+def _read(version_id: str, config: dict[str, Any], anchor: datetime.datetime) -> Timetable:
+    """A version's timetable. One that can't be read any more plans nothing, and holds up nobody else's.
+
+    That a saved schedule is not understood takes another release of Hourhand, or of the time zones.
+    """
+    try:
+        return Timetable.of(config, anchor=anchor)
+    except ScheduleError as error:
+        log.error("schedule_unreadable", job_version_id=version_id, error=str(error))
+        return Timetable.with_schedule(None, config)

@@ -129,12 +129,13 @@ class JobImport(JobView):
             "now": self.now,
             "environments": list(self.access.workspace.environments.all()),
         }
+        like = JobSerializer(context=context)
         seen: set[str] = set()
         for one in judged:
             try:
                 if one.slug is not None and one.slug not in existing and one.slug in taken:
                     raise SlugTakenError(one.slug)
-                self._judge_one(one, existing.get(one.slug or ""), [environment] if environment else reach[:1], context)
+                self._judge_one(one, existing.get(one.slug or ""), [environment] if environment else reach[:1], like)
                 if one.slug in seen:
                     raise _wrong("slug", "Another job of this file has the same slug.", "repeated")
                 seen.add(one.slug or "")
@@ -142,14 +143,14 @@ class JobImport(JobView):
                 one.fail(error)
         return judged
 
-    def _judge_one(self, one: _Judged, job: Job | None, places: Sequence[Environment], context: dict[str, Any]) -> None:
+    def _judge_one(self, one: _Judged, job: Job | None, places: Sequence[Environment], like: JobSerializer) -> None:
         if one.item.definition is None:
             raise ValidationError([ErrorDetail(one.item.wrong or "", code="unreadable")])
         refuse_unstorable(dict(one.item.definition))
         data = {**one.item.definition, **({} if one.slug is None else {"slug": one.slug})}
         if job is None and "environments" not in data:
             data["environments"] = {place.slug: {} for place in places}
-        serializer = JobSerializer(job, data=data, context=context)
+        serializer = JobSerializer(job, data=data, context=like.context, like=like)
         serializer.is_valid(raise_exception=True)
         if job is not None and serializer.changes_definition:
             self.refuse_foreign_change(job)

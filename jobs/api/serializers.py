@@ -58,7 +58,8 @@ class EnvironmentStateSerializer(StrictSerializer):
 class JobSerializer(DefinitionSerializer):
     """What to do and when.
 
-    Give `data` and, for an edit, `instance`; `partial=True` merges `data` into the stored definition. The context holds
+    Give `data` and, for an edit, `instance`; `partial=True` merges `data` into the stored definition. `like` is another
+    one with the same context, whose fields serve here too. The context holds
     `workspace` and `now`, the instant of the whole request, and `access` where a caller of the API is bound by it.
     """
 
@@ -76,9 +77,19 @@ class JobSerializer(DefinitionSerializer):
     updated_at = Instant(read_only=True)
     deleted_at = Instant(read_only=True, allow_null=True)
 
-    def __init__(self, instance: Job | None = None, *, partial: bool = False, **options: Any) -> None:
+    def __init__(
+        self,
+        instance: Job | None = None,
+        *,
+        partial: bool = False,
+        like: "JobSerializer | None" = None,
+        **options: Any,
+    ) -> None:
         self._merges = partial
         super().__init__(instance, **options)
+        if like is not None:
+            # Making them takes most of a validation. They know the context alone, which is the same.
+            self.__dict__["fields"] = like.fields
 
     def get_fields(self) -> dict[str, serializers.Field]:
         fields = super().get_fields()
@@ -216,7 +227,7 @@ class JobSerializer(DefinitionSerializer):
 
     @property
     def fires(self) -> bool:
-        return self._fires
+        return self._fires and super().fires
 
     @property
     def changes_anything(self) -> bool:

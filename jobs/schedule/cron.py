@@ -22,7 +22,7 @@ from jobs.schedule.zones import Spell, spell_at
 
 Gap = Literal["shift", "skip"]
 Fold = Literal["first", "both"]
-#: One jump a year is dropped at most, so this many in a row without one that fires means that none ever does.
+#: About one occurrence a year can be dropped, so this many in a row mean that the schedule has no others.
 _MOST_DROPPED = 60
 
 

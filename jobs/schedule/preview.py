@@ -15,9 +15,8 @@ from jobs.schedule.seconds import DAY, END, instant_of, seconds_of
 from jobs.schedule.zones import Spell, spell_at
 
 MAX_FIRINGS = 100
-_AHEAD = datetime.timedelta(days=365)
-#: However far the firings reach.
-_FARTHEST = datetime.timedelta(days=10 * 366)
+#: How far is looked ahead, in seconds, and the most where the firings reach farther.
+_AHEAD, _FARTHEST = 365 * DAY, 3653 * DAY
 #: More times than these are told as the first and the last of them.
 _MOST_TIMES = 3
 
@@ -42,13 +41,15 @@ def warnings_ahead(
     """
     if (wall := wall_time(spelled)) is not None:
         return _about_one_off(wall, zone)
-    until = min(max(until, after + _AHEAD), after + _FARTHEST)
+    low, high = seconds_of(after), seconds_of(until)
+    high = min(max(high, low + _AHEAD), low + _FARTHEST)
     if isinstance(schedule, Bounded):
-        after, until = max(after, schedule.starts_at or after), min(until, schedule.ends_at or until)
+        low = max(low, seconds_of(schedule.starts_at or after) - 1)
+        high = min(high, seconds_of(schedule.ends_at)) if schedule.ends_at else high
         schedule = schedule.inner
     if not isinstance(schedule, Cron) or schedule.pattern.every_hour:
         return ()
-    told = (_about_jump(schedule, spell) for spell in _jumps(zone, seconds_of(after) + 1, seconds_of(until) + 1))
+    told = (_about_jump(schedule, spell) for spell in _jumps(zone, low + 1, high + 1))
     return tuple(sentence for sentence in told if sentence)
 
 

@@ -11,6 +11,8 @@ from jobs.schedule.seconds import DAY, EPOCH_ORDINAL, instant_of
 _TIMEZONES = frozenset(available_timezones()) - {"localtime", "Factory"}
 #: No zone's clock is ever set by more than a day and an hour or so.
 _LONGEST_JUMP = 2 * DAY
+#: A change is looked for in so many days at once. Since 1970 no clock has been set twice within six (tzdata 2026).
+_LOOK = 4 * DAY
 
 
 class Spell(NamedTuple):
@@ -48,12 +50,12 @@ def _spells_from_the_last(zone: ZoneInfo, year: int) -> tuple[Spell, ...]:
     end = (datetime.date(year + 1, 1, 1).toordinal() - EPOCH_ORDINAL) * DAY
     offset = _offset_at(zone, start)
     changes = [(start, offset, offset)]
-    for day in range(start, end, DAY):
+    for known in range(start, end, _LOOK):
         # The last look is at the year's last second: a change at `end` itself is the next year's.
-        until = min(day + DAY, end - 1)
+        until = min(known + _LOOK, end - 1)
         after = _offset_at(zone, until)
         if after != offset:
-            changes.append((_change_between(zone, day, until), after, offset))
+            changes.append((_change_between(zone, known, until), after, offset))
             offset = after
     ends = [change[0] for change in changes[1:]] + [end]
     spells = [Spell(at, stop, to, back) for (at, to, back), stop in zip(changes, ends, strict=True)]
@@ -61,7 +63,7 @@ def _spells_from_the_last(zone: ZoneInfo, year: int) -> tuple[Spell, ...]:
 
 
 def _change_between(zone: ZoneInfo, low: int, high: int) -> int:
-    """The first second in (low, high] whose offset is not the one at `low`. There is one change at most in a day."""
+    """The first second in (low, high] whose offset is not the one at `low`."""
     known = _offset_at(zone, low)
     while high - low > 1:
         middle = (low + high) // 2

@@ -47,7 +47,7 @@ class LedgerQuery(PlaceQuery):
 
 
 class InstantQuery(PlaceQuery):
-    at = Instant(naive_is_utc=True, help_text=f"Read to the second. {_TOLD}")
+    at = Instant(required=False, naive_is_utc=True, help_text=f"Read to the second; now when left out. {_TOLD}")
 
 
 class PeriodSerializer(serializers.Serializer):
@@ -166,7 +166,7 @@ class JobLedgerAt(LedgerView):
         responses=ExplanationSerializer,
     )
     def get(self, request: Request, job: str) -> Response:  # noqa: ARG002
-        row, at = self.place(job), self.query["at"]
+        row, at = self.place(job), self.query.get("at", self.now)
         return Response(shown_explanation(explain(row, at=at, now=self.now), row, at))
 
 

@@ -121,7 +121,7 @@ class Wire:
     held: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._client = redis.Redis.from_url(self.url)
+        self._client = redis.Redis.from_url(self.url, socket_timeout=None)  # it may say nothing for long
         self._monitor = self._client.monitor().__enter__()
         threading.Thread(target=self._listen, daemon=True).start()
 

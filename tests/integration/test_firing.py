@@ -5,7 +5,7 @@ import datetime
 import pytest
 from django.db import connection, transaction
 
-from jobs.models import JobEnvironment
+from jobs.models import JobEnvironment, JobVersion
 from runs import services
 from runs.firing import fire_due
 from runs.glance import glance
@@ -77,6 +77,16 @@ def test_the_unique_occurrence_elects_one_winner_even_without_the_lock(make_job:
     JobEnvironment.objects.filter(pk=job.pk).update(next_fire_at=due_at)
     fire_due(due_at)
     assert Execution.objects.count() == 1
+
+
+def test_a_schedule_that_nobody_understands_any_more_holds_up_no_other(make_job: MakeJob):
+    broken, sound = (make_job(schedule={"every_seconds": 60}) for _ in range(2))
+    version = broken.job.current_version
+    JobVersion.objects.filter(pk=version.pk).update(config={**version.config, "timezone": "Mars/Olympus"})
+    assert len(fire_due(EPOCH + 60 * SECOND).execution_ids) == 1
+    broken.refresh_from_db()
+    sound.refresh_from_db()
+    assert (broken.enabled, sound.enabled) == (False, True)
 
 
 @pytest.mark.parametrize("overlap", ["allow", "skip", "queue"])

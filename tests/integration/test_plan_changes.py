@@ -1,9 +1,11 @@
 """Edits, pauses and deletes against a clock that is just firing: no occurrence is lost, and none is doubled."""
 
 import datetime
+from importlib import import_module
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
+from django.utils import timezone
 
 from jobs.models import JobEnvironment, SchedulePeriod
 from jobs.services import EnvironmentChange, delete_job, pause, resume, save_job
@@ -258,3 +260,26 @@ class TestWithTheClockHoldingItsLock:
             assert settle_due(at(3)).due == 1
             assert in_another_thread(lambda: settle_due(at(3))).due == 0
         assert recorded() == [("paused", at(1), at(3), 3)]
+
+
+def test_jobs_that_were_there_before_get_the_period_that_is_in_force(make_job: MakeJob):
+    active, paused, until, disabled, late = (make_job(schedule=EVERY_MINUTE) for _ in range(5))
+    now = timezone.now()
+    pause(job_environments=[paused], until=None, note="audit", now=now)
+    pause(job_environments=[until], until=now + 60 * MINUTE, note="", now=now)
+    edit(disabled, now=now, schedule=EVERY_MINUTE, enabled=False)
+    for row in (active, paused, until, disabled):
+        JobEnvironment.objects.filter(pk=row.pk, next_fire_at__lt=now).update(next_fire_at=now + MINUTE)
+    SchedulePeriod.objects.all().delete()
+    JobEnvironment.objects.update(accounted_until=None)
+    (first_periods,) = import_module("jobs.migrations.0004_first_periods").Migration.operations
+    with connection.cursor() as cursor:
+        for statement in first_periods.sql:
+            cursor.execute(statement)
+    states = [[state for state, _, _ in periods(row)] for row in (active, paused, until, disabled, late)]
+    assert states == [["active"], ["paused"], ["paused", "active"], ["disabled"], ["active"]]
+    assert paused.periods.get().note == "audit"
+    assert_adjoining(until)
+    assert late.periods.get().from_at < at(1)
+    tick(at(1))
+    assert Execution.objects.get().job_environment == late

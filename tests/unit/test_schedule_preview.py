@@ -73,6 +73,16 @@ def test_warnings_reach_as_far_as_the_firings_but_no_farther_than_ten_years() ->
     assert len(warned("30 2 * * *", BERLIN, until=NOW + datetime.timedelta(days=300 * 365))) == 20
 
 
+@pytest.mark.parametrize("year", [1, 1969, 9998, 9999])
+def test_no_instant_is_too_early_or_too_late_to_look_from(year: int) -> None:
+    at = datetime.datetime(year, 12, 31, 23, 59, tzinfo=datetime.UTC)
+    for spelled in ("30 2 * * *", "every 7 minutes", "9999-12-31T22:59", "0002-01-01T00:00"):
+        schedule = understood(spelled, BERLIN)
+        firings = next_firings(schedule, at, 3)
+        assert list(firings) == sorted(firings)
+        warnings_ahead(schedule, spelled, parse_timezone(BERLIN), after=at, until=at)
+
+
 def test_only_days_between_the_start_and_the_end_are_warned_of() -> None:
     inner = understood("30 2 * * *", BERLIN)
     summer = datetime.datetime(2027, 6, 1, tzinfo=datetime.UTC)

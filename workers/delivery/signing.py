@@ -78,6 +78,9 @@ class Signature(NamedTuple):
     monotonic: float
     headers: tuple[tuple[str, str], ...]
 
+    def __repr__(self) -> str:
+        return f"Signature({self.message_id!r}, {self.at!r})"
+
     @classmethod
     def made(
         cls,

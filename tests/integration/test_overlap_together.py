@@ -1,0 +1,122 @@
+"""Beats, workers and people at once over jobs that must not overlap: nobody waits in a circle, nothing is lost."""
+
+import contextlib
+import datetime
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from jobs.models import JobEnvironment
+from jobs.services import pause, resume
+from runs import services
+from runs.accounting import account_of
+from runs.errors import ExecutionNotCancelableError
+from runs.firing import fire_due
+from runs.models import Execution
+from runs.overlap import release_forgotten
+from runs.requeueing import requeue_due
+from runs.settling import settle_due
+from tests.conftest import MakeJob
+from tests.integration.test_delivery_path import finished, record_on
+from workers.claim import Claimer
+from workers.connections import Link
+
+SECONDS = 3
+POLICIES = ("skip", "queue", "cancel_running", "allow")
+
+
+class Crowd:
+    """Threads that each do one thing again and again, on connections of their own, until they are told to stop."""
+
+    def __init__(self) -> None:
+        self.faults: list[Exception] = []
+        self._over = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def keep(self, work: Callable[[], None]) -> None:
+        def run() -> None:
+            try:
+                while not self._over.is_set():
+                    work()
+            except Exception as error:
+                self.faults.append(error)
+            finally:
+                connection.close()
+
+        self._threads.append(threading.Thread(target=run))
+        self._threads[-1].start()
+
+    def stop(self) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join(20)
+
+
+def beat() -> None:
+    now = timezone.now()
+    settle_due(now)
+    fire_due(now)
+    requeue_due(now)
+    release_forgotten()
+
+
+def worker(name: str, link: Link) -> Callable[[], None]:
+    claimer = Claimer(owner=name, lease_seconds=60, user_agent="test")
+
+    def work() -> None:
+        claimed = claimer.claim_any(link, limit=5)
+        time.sleep(0.01)
+        record_on(link, *map(finished, claimed))
+
+    return work
+
+
+def cancel_something() -> None:
+    execution = Execution.objects.filter(finished_at__isnull=True).order_by("?").select_related("workspace").first()
+    if execution is not None:
+        with contextlib.suppress(ExecutionNotCancelableError):
+            services.cancel(workspace=execution.workspace, execution_id=execution.pk, now=timezone.now())
+    time.sleep(0.02)
+
+
+def pause_something() -> None:
+    row = JobEnvironment.objects.order_by("?").first()
+    pause(job_environments=[row], until=None, note="", now=timezone.now())
+    time.sleep(0.05)
+    resume(job_environments=[row], now=timezone.now())
+
+
+@pytest.mark.django_db(transaction=True)
+def test_everybody_at_once_loses_nothing_and_waits_for_nobody_in_a_circle(make_job: MakeJob):
+    began = timezone.now() - datetime.timedelta(seconds=5)
+    rows = [make_job(schedule={"every_seconds": 1}, overlap=policy, now=began) for policy in POLICIES * 2]
+    crowd, links = Crowd(), [Link("one"), Link("two")]
+    workers = [worker(f"worker-{number}", link) for number, link in enumerate(links)]
+    for work in (beat, beat, *workers, cancel_something, pause_something):
+        crowd.keep(work)
+    time.sleep(SECONDS)
+    crowd.stop()
+    for link in links:
+        link.close()
+    assert crowd.faults == []
+    while settle_due(timezone.now()).due:
+        pass
+    release_forgotten()
+    assert not orphans()
+    for row in rows:
+        now = timezone.now()
+        ledger = account_of(row, start=began, end=now, now=now).ledger
+        assert ledger.differences == ()
+        assert ledger.fired
+        assert ledger.planned == ledger.fired + sum(ledger.skipped.values()) + ledger.due
+
+
+def orphans() -> list[Execution]:
+    """Executions that wait though nothing lives."""
+    waiting = Execution.objects.filter(queued=True)
+    live = Execution.objects.filter(finished_at__isnull=True, queued=False).values("job_environment")
+    return list(waiting.exclude(job_environment__in=live))
