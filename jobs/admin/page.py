@@ -13,7 +13,9 @@ from django.utils import timezone
 from accounts.admin.access import access_of
 from jobs.admin.words import is_paused, job_preview, place_look, place_words
 from jobs.api.shown import shown_overrides
-from jobs.models import Job, JobEnvironment
+from jobs.api.versions import Slugs, spelled
+from jobs.differences import differences
+from jobs.models import Job, JobEnvironment, JobVersion
 from scheduler_project.dashboard import chips
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 _FIRINGS = 10
 _EXECUTIONS = 20
 _VERSIONS = 10
+_SHOWN_CHARACTERS = 200
 
 
 def parsed(reference: str) -> uuid.UUID:
@@ -57,7 +60,7 @@ def show(job_admin: "JobAdmin", request: HttpRequest, job_id: uuid.UUID) -> Http
     job, now = job_in_sight(request, job_id), timezone.now()
     config = definition_of(job)
     executions = list(job.executions.light().select_related("environment").order_by("-due_at", "-pk")[:_EXECUTIONS])
-    versions = job.versions.defer("config").select_related("created_by")
+    slugs = {one.pk: one.slug for one in job.workspace.environments.all()}
     context = {
         **base_context(job_admin, request, title=job.name),
         "original": job,
@@ -70,10 +73,31 @@ def show(job_admin: "JobAdmin", request: HttpRequest, job_id: uuid.UUID) -> Http
         "places": [_Place(row, now, shown_overrides(config, row.environment_id)) for row in _environments(job)],
         "executions": executions,
         "strip": executions[::-1],
-        "versions": versions[:_VERSIONS],
+        "versions": _versions(job, slugs),
         "may_change": access_of(request).writes(job.workspace_id),
     }
     return TemplateResponse(request, "admin/jobs/job/page.html", context)
+
+
+def _versions(job: Job, slugs: Slugs) -> list["_ShownVersion"]:
+    """The latest versions, each with what it changed."""
+    found = list(job.versions.select_related("created_by")[: _VERSIONS + 1])
+    before = [*found[1:], None]
+    return [_ShownVersion(one, old, slugs) for one, old in zip(found, before, strict=True)][:_VERSIONS]
+
+
+class _ShownVersion:
+    def __init__(self, version: JobVersion, before: JobVersion | None, slugs: Slugs) -> None:
+        self.version = version
+        found = differences(spelled(before, slugs), spelled(version, slugs)) if before else []
+        self.changes = [(one.field, _short(one.old), _short(one.new)) for one in found]
+
+
+def _short(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    written = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return written if len(written) <= _SHOWN_CHARACTERS else f"{written[:_SHOWN_CHARACTERS]}…"
 
 
 def _environments(job: Job) -> Any:

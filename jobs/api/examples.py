@@ -191,3 +191,17 @@ IMPORTED = [
         response_only=True,
     ),
 ]
+VERSION_DIFF = [
+    OpenApiExample(
+        "What changed from one to the next",
+        value={
+            "from": 6,
+            "to": 7,
+            "changes": [
+                {"field": "schedule", "old": "@hourly", "new": "0 2 * * *"},
+                {"field": "environments.staging.overrides.concurrency", "old": None, "new": 1},
+            ],
+        },
+        response_only=True,
+    )
+]

@@ -32,7 +32,6 @@ class JobExport(JobView):
         operation_id="jobs_export",
         summary="Export all jobs",
         description="In the order of their slugs. What is left out is the default. Importing it again changes nothing.",
-        parameters=[ExportQuery],
         responses={
             (200, "application/json"): OpenApiResponse(OpenApiTypes.OBJECT, description='`{"jobs": [...]}`'),
             (200, "application/yaml"): OpenApiTypes.STR,

@@ -170,7 +170,7 @@ class JobSerializer(DefinitionSerializer):
                 **self.context,
                 "before": effective(before, key) if before else None,
                 "anchor": self.anchor,
-                "fires": given.get(slugs[key], {}).get("enabled", True),
+                "fires": self.context.get("fires", True) and given.get(slugs[key], {}).get("enabled", True),
             }
             try:
                 wanted[key] = checked_overrides(sparse, definition, context=context)

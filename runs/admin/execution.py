@@ -67,6 +67,7 @@ class ExecutionAdmin(HistoryAdmin):
     def buttons(self) -> list[tuple[str, Any, str]]:
         return [
             ("run-now/<uuid:job_environment_id>/", buttons.run_now_button, "runs_execution_run_now"),
+            ("delete-job/<uuid:job_id>/", buttons.delete_job_button, "runs_execution_delete_job"),
             ("<uuid:execution_id>/replay/", buttons.replay_button, "runs_execution_replay"),
             ("<uuid:execution_id>/cancel/", buttons.cancel_button, "runs_execution_cancel"),
         ]
