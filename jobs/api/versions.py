@@ -54,7 +54,7 @@ class AnyValue(serializers.Field):
         return value
 
 
-class DifferenceSerializer(serializers.Serializer):
+class ChangedFieldSerializer(serializers.Serializer):
     field = Text(help_text="A dotted path.")
     old = AnyValue()
     new = AnyValue()
@@ -62,7 +62,7 @@ class DifferenceSerializer(serializers.Serializer):
 
 @extend_schema_serializer(examples=examples.VERSION_DIFF)
 class VersionDiffSerializer(serializers.Serializer):
-    changes = DifferenceSerializer(many=True)
+    changes = ChangedFieldSerializer(many=True)
 
     def get_fields(self) -> dict[str, serializers.Field]:
         return {"from": Whole(), "to": Whole(), **super().get_fields()}
