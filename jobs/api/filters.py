@@ -88,8 +88,8 @@ def _in_state(jobs: JobQuerySet, query: dict[str, Any], access: Access) -> JobQu
 def sorted_by(jobs: JobQuerySet, sort: str, access: Access) -> tuple[JobQuerySet, Keyset]:
     """The row set with what it is sorted by, and its keyset.
 
-    Jobs that never fire, or have not run, come last either way. Of a job in several environments the soonest firing counts, and
-    the worst status.
+    Jobs that never fire, or have not run, come last either way. Of a job in several environments the soonest firing
+    counts, and the worst status.
     """
     field, descending = sort.removeprefix("-"), sort.startswith("-")
     if field not in ("next_fire_at", "last_status"):
