@@ -1,10 +1,11 @@
-"""Who: workspaces, their environments, members, API keys and signing secrets."""
+"""Who: workspaces, their environments, members, API keys and secrets, and the log of what they changed."""
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.utils import timezone
 
+from accounts.actors import ActorKind
 from accounts.ids import uuid7
 from accounts.names import SECRET_NAME_FORM
 from accounts.querysets import ApiKeyQuerySet, SecretQuerySet, SigningSecretQuerySet, WorkspaceQuerySet
@@ -16,6 +17,8 @@ class Workspace(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     slug = models.SlugField(max_length=100, unique=True)
     name = models.CharField(max_length=200)
+    # Request headers, in lower case, whose values the history shows besides those that it always shows.
+    redact_allow_headers = ArrayField(models.CharField(max_length=100), default=list, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     objects = WorkspaceQuerySet.as_manager()
@@ -90,6 +93,8 @@ class ApiKey(models.Model):
     prefix = models.CharField(max_length=16, editable=False)
     digest = models.CharField(max_length=64, unique=True, editable=False)
     scopes = ArrayField(models.CharField(max_length=32, choices=Scope.choices))
+    # A bound key reaches `environments` only, and nothing at all once they are gone.
+    is_bound = models.BooleanField(default=False)
     environments = models.ManyToManyField(Environment, blank=True, related_name="api_keys")
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -168,3 +173,39 @@ class Secret(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class AuditEntry(models.Model):
+    """One change: who made it, to what, and what is different. Labels outlive what they name."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="audit_entries", db_index=False)
+    at = models.DateTimeField()
+    actor_kind = models.CharField(max_length=10, choices=ActorKind.choices)
+    actor_id = models.CharField(max_length=64, blank=True)
+    actor_label = models.CharField(max_length=254)
+    action = models.CharField(max_length=64)
+    target_kind = models.CharField(max_length=32)
+    target_id = models.CharField(max_length=64)
+    target_label = models.CharField(max_length=254)
+    changes = models.JSONField(default=dict)
+
+    class Meta:
+        verbose_name_plural = "audit log"
+        constraints = [
+            models.CheckConstraint(condition=models.Q(actor_kind__in=ActorKind.values), name="audit_actor_kind_known"),
+        ]
+        indexes = [
+            # The log of a workspace, newest first, between two instants if asked.
+            models.Index(fields=["workspace", "-at", "-id"], name="audit_log"),
+            # What one person or key did.
+            models.Index(fields=["workspace", "actor_id", "-at", "-id"], name="audit_of_actor"),
+            # One kind of change.
+            models.Index(fields=["workspace", "action", "-at", "-id"], name="audit_of_action"),
+            # What happened to one thing, by its id or by its name.
+            models.Index(fields=["workspace", "target_id", "-at", "-id"], name="audit_of_target"),
+            models.Index(fields=["workspace", "target_label", "-at", "-id"], name="audit_of_label"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.target_label}"

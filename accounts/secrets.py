@@ -6,6 +6,8 @@ import re
 from django.conf import settings
 from django.db import IntegrityError, transaction
 
+from accounts import audit
+from accounts.actors import SYSTEM, Actor
 from accounts.encryption import Cipher, EncryptionKeyError
 from accounts.errors import ConflictError, HourhandError
 from accounts.models import Environment, Secret, Workspace
@@ -33,8 +35,15 @@ class SecretsLockedError(ConflictError):
     code = "no_encryption_key"
 
 
+@transaction.atomic
 def create_secret(
-    *, workspace: Workspace, environment: Environment | None, name: str, value: str, now: datetime.datetime
+    *,
+    workspace: Workspace,
+    environment: Environment | None,
+    name: str,
+    value: str,
+    actor: Actor = SYSTEM,
+    now: datetime.datetime,
 ) -> Secret:
     """Keep a secret for a workspace, or for one of its environments only.
 
@@ -47,7 +56,7 @@ def create_secret(
     encrypted = _encrypted(value)
     try:
         with transaction.atomic():
-            return Secret.objects.create(
+            made = Secret.objects.create(
                 workspace=workspace,
                 environment=environment,
                 name=name,
@@ -57,12 +66,22 @@ def create_secret(
             )
     except IntegrityError as error:
         raise SecretExistsError(name) from error
+    record_secret("secret.created", made, actor=actor, now=now)
+    return made
 
 
-def change_secret(*, secret: Secret, value: str, now: datetime.datetime) -> None:
+@transaction.atomic
+def change_secret(*, secret: Secret, value: str, actor: Actor = SYSTEM, now: datetime.datetime) -> None:
     """Give a secret another value; requests use it within seconds. Raises as `create_secret` does."""
     Secret.objects.filter(pk=secret.pk).update(encrypted=_encrypted(value), updated_at=now)
     secret.updated_at = now
+    record_secret("secret.updated", secret, actor=actor, now=now)
+
+
+def record_secret(action: str, secret: Secret, *, actor: Actor, now: datetime.datetime) -> None:
+    """Put a change of a secret into the audit log: its name and its place, of its value nothing at all."""
+    place = f" ({secret.environment.slug})" if secret.environment else ""
+    audit.record(action, secret, workspace_id=secret.workspace_id, actor=actor, label=f"{secret.name}{place}", now=now)
 
 
 def check_value(value: str) -> None:

@@ -1,7 +1,7 @@
-"""Use cases of accounts."""
+"""Use cases of workspaces."""
 
 import datetime
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,19 +9,20 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import transaction
 
-from accounts.keys import new_key
-from accounts.models import ApiKey, Environment, Membership, Role, Scope, Workspace
+from accounts import audit
+from accounts.actors import SYSTEM, Actor
+from accounts.api_keys import issue_key
+from accounts.differences import difference
+from accounts.errors import HourhandError
+from accounts.models import Environment, Membership, Role, Scope, Workspace
+from accounts.names import ALWAYS_REDACTED, is_header_name
 from accounts.signing import make_signing_secret
 
 FIRST_ENVIRONMENT = "production"
 
 
-@dataclass(frozen=True, slots=True)
-class IssuedKey:
-    """A key just made: `key` is the only time it is readable."""
-
-    row: ApiKey
-    key: str
+class InvalidSettingError(HourhandError):
+    code = "invalid"
 
 
 @transaction.atomic
@@ -34,29 +35,45 @@ def create_workspace(*, slug: str, name: str) -> Workspace:
     return workspace
 
 
+MAX_SHOWN_HEADERS = 50
+#: The columns of a workspace that its administrators set.
+SETTINGS = ("name", "redact_allow_headers")
+
+
+def settings_of(workspace: Workspace) -> dict[str, Any]:
+    """What holds for a whole workspace, as the API shows it and the audit log compares it."""
+    return {field: getattr(workspace, field) for field in SETTINGS}
+
+
 @transaction.atomic
-def issue_key(
-    *,
-    workspace: Workspace,
-    name: str,
-    scopes: Iterable[str],
-    environments: Iterable[Environment] = (),
-    expires_at: datetime.datetime | None = None,
-    created_by: Any = None,
-) -> IssuedKey:
-    """Make an API key. Bound to `environments` when any are given, else good for all of the workspace."""
-    key, prefix, digest = new_key()
-    row = ApiKey.objects.create(
-        workspace=workspace,
-        name=name,
-        prefix=prefix,
-        digest=digest,
-        scopes=sorted(set(scopes)),
-        expires_at=expires_at,
-        created_by=created_by,
-    )
-    row.environments.set(environments)
-    return IssuedKey(row, key)
+def change_settings(
+    *, workspace: Workspace, changes: Mapping[str, Any], actor: Actor = SYSTEM, now: datetime.datetime
+) -> Workspace:
+    """Change those of SETTINGS that are given; the others stay. Raises InvalidSettingError."""
+    if "redact_allow_headers" in changes:
+        changes = {**changes, "redact_allow_headers": _shown_headers(changes["redact_allow_headers"])}
+    locked = Workspace.objects.select_for_update(no_key=True).get(pk=workspace.pk)
+    before = settings_of(locked)
+    for field in SETTINGS:
+        setattr(locked, field, changes.get(field, before[field]))
+    locked.save(update_fields=SETTINGS)
+    if changed := difference(before, settings_of(locked)):
+        audit.record(
+            "settings.updated", locked, workspace_id=locked.pk, actor=actor, label=locked.slug, now=now, changes=changed
+        )
+    return locked
+
+
+def _shown_headers(names: Iterable[str]) -> list[str]:
+    found = sorted({name.lower() for name in names})
+    for name in found:
+        if not is_header_name(name):
+            raise InvalidSettingError(f"{name[:100]!r} is no valid header name.", field="redact_allow_headers")
+        if name in ALWAYS_REDACTED:
+            raise InvalidSettingError(f"The values of {name} are never shown.", field="redact_allow_headers")
+    if len(found) > MAX_SHOWN_HEADERS:
+        raise InvalidSettingError(f"At most {MAX_SHOWN_HEADERS} headers.", field="redact_allow_headers")
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +94,5 @@ def set_up_first_run(*, admin_password: str) -> FirstRun | None:
     workspace = create_workspace(slug="default", name="Default")
     administrator = get_user_model().objects.create_superuser("admin", password=admin_password)
     Membership.objects.create(workspace=workspace, user=administrator, role=Role.OWNER)
-    issued = issue_key(workspace=workspace, name="First key", scopes=Scope.values, created_by=administrator)
+    issued = issue_key(workspace=workspace, name="First key", scopes=Scope.values, actor=Actor.of_user(administrator))
     return FirstRun(workspace.slug, administrator.get_username(), admin_password, issued.key)
-
-
-def revoke_key(*, key: ApiKey, now: datetime.datetime) -> None:
-    """End a key for good. The instant of the first revocation stays."""
-    ApiKey.objects.filter(pk=key.pk, revoked_at__isnull=True).update(revoked_at=now)

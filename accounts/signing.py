@@ -12,6 +12,9 @@ import structlog
 from django.conf import settings
 from django.db import transaction
 
+from accounts import audit
+from accounts.actors import SYSTEM, Actor
+from accounts.differences import difference
 from accounts.encryption import Cipher, EncryptionKeyError
 from accounts.errors import ConflictError
 from accounts.models import SigningSecret, Workspace
@@ -45,14 +48,18 @@ class RotatedSecret:
 
 
 def rotate_signing_secret(
-    *, workspace: Workspace, overlap_seconds: int = DEFAULT_OVERLAP_SECONDS, now: datetime.datetime
+    *,
+    workspace: Workspace,
+    overlap_seconds: int = DEFAULT_OVERLAP_SECONDS,
+    actor: Actor = SYSTEM,
+    now: datetime.datetime,
 ) -> RotatedSecret:
     """Make a workspace's next signing secret, or its first; the newest until now signs on for `overlap_seconds`.
 
     One that was retiring already is gone at once. Raises SigningSecretNotKeptError.
     """
     try:
-        rotated = _rotate(workspace, retires_at=now + datetime.timedelta(seconds=overlap_seconds), now=now)
+        rotated = _rotate(workspace, overlap_seconds, actor=actor, now=now)
     except EncryptionKeyError as error:
         raise SigningSecretNotKeptError(str(error)) from error
     log.info("signing_secret_rotated", workspace=workspace.slug, overlap_seconds=overlap_seconds)
@@ -60,13 +67,22 @@ def rotate_signing_secret(
 
 
 @transaction.atomic
-def _rotate(workspace: Workspace, *, retires_at: datetime.datetime, now: datetime.datetime) -> RotatedSecret:
+def _rotate(workspace: Workspace, overlap_seconds: int, *, actor: Actor, now: datetime.datetime) -> RotatedSecret:
     # Rotations of one workspace take turns; inserts that point to it don't wait.
     Workspace.objects.select_for_update(no_key=True).get(pk=workspace.pk)
     kept = SigningSecret.objects.filter(workspace=workspace)
     kept.filter(retires_at__isnull=False).delete()
-    kept.retire_newest(retires_at)
+    kept.retire_newest(now + datetime.timedelta(seconds=overlap_seconds))
     row, secret = make_signing_secret(workspace, now=now)
+    audit.record(
+        "signing_secret.rotated",
+        row,
+        workspace_id=workspace.pk,
+        actor=actor,
+        label=str(row),
+        now=now,
+        changes=difference({}, {"overlap_seconds": overlap_seconds}),
+    )
     return RotatedSecret(row, secret, kept.exclude(pk=row.pk).live(now).first())
 
 

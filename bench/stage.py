@@ -17,7 +17,7 @@ from accounts.models import Workspace
 from accounts.services import create_workspace
 from jobs.models import JobEnvironment
 from jobs.services import save_job
-from runs.models import Execution, Run
+from runs.models import Execution, Heartbeat, Run
 from runs.states import Trigger
 from tests.conftest import job_config
 
@@ -66,12 +66,25 @@ def worker(name: str = "bench", **environment: str) -> Iterator[subprocess.Popen
         _end(process)
 
 
+@contextlib.contextmanager
+def beat() -> Iterator[subprocess.Popen[bytes]]:
+    """A beat process, as the product starts it; yields once it ticks."""
+    Heartbeat.objects.all().delete()
+    command = [sys.executable, "-m", "celery", "-A", "scheduler_project", "beat", "--pidfile="]
+    process = subprocess.Popen(command, env={**os.environ, "HOURHAND_LOG_LEVEL": "WARNING"}, stdout=subprocess.DEVNULL)
+    try:
+        _await(Heartbeat.objects.filter(kind="beat").exists, "the beat did not start")
+        yield process
+    finally:
+        _end(process)
+
+
 def job(*, url: str, slug: str = "bench", **changes: object) -> JobEnvironment:
     """A manual job in the bench's workspace."""
     workspace = Workspace.objects.first() or create_workspace(slug="bench", name="Bench")
     made = save_job(
         workspace=workspace, job=None, slug=slug, config=job_config(request={"url": url, "method": "GET"}, **changes),
-        environments=None, actor=None, now=timezone.now(),
+        environments=None, now=timezone.now(),
     )  # fmt: skip
     return JobEnvironment.objects.select_related("job").get(job=made)
 
@@ -131,14 +144,21 @@ def clear() -> None:
 
 
 def _await_claimer() -> None:
-    until = time.monotonic() + _READY_SECONDS
-    while time.monotonic() < until:
+    def is_there() -> bool:
         with connection.cursor() as cursor:
             cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'hourhand claimer'")
-            if cursor.fetchone()[0]:
-                return
+            return bool(cursor.fetchone()[0])
+
+    _await(is_there, "the worker did not start")
+
+
+def _await(holds: Callable[[], bool], otherwise: str) -> None:
+    until = time.monotonic() + _READY_SECONDS
+    while time.monotonic() < until:
+        if holds():
+            return
         time.sleep(0.05)
-    raise TimeoutError("the worker did not start")
+    raise TimeoutError(otherwise)
 
 
 def _pin(cpu: int | None) -> Callable[[], None] | None:

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from accounts.actors import SYSTEM, Actor
 from accounts.models import Workspace
+from jobs.audit import record_created
 from jobs.errors import UnknownRetryPolicyError
 from jobs.models import Job, JobEnvironment, JobVersion, RetryPolicy, SchedulePeriod
 from jobs.periods import first_periods
@@ -22,7 +24,9 @@ class Draft:
     environments: Sequence[EnvironmentChange]
 
 
-def create_jobs(*, workspace: Workspace, drafts: Sequence[Draft], actor: Any, now: datetime.datetime) -> None:
+def create_jobs(
+    *, workspace: Workspace, drafts: Sequence[Draft], actor: Actor = SYSTEM, now: datetime.datetime
+) -> None:
     """Make these jobs in the caller's transaction. Raises IntegrityError where a slug was taken meanwhile.
 
     The retry policies that they name are locked, as by whoever saves one job. Raises UnknownRetryPolicyError.
@@ -44,7 +48,7 @@ def create_jobs(*, workspace: Workspace, drafts: Sequence[Draft], actor: Any, no
             updated_at=now,
             **listed_columns(config),
         )
-        version = JobVersion(job=job, number=1, config=config, created_at=now, created_by=actor)
+        version = JobVersion(job=job, number=1, config=config, created_at=now, created_by=actor.user)
         job.current_version = version  # The database looks at it once the transaction ends.
         jobs.append(job)
         versions.append(version)
@@ -56,6 +60,8 @@ def create_jobs(*, workspace: Workspace, drafts: Sequence[Draft], actor: Any, no
     JobVersion.objects.bulk_create(versions)
     JobEnvironment.objects.bulk_create(rows)
     SchedulePeriod.objects.bulk_create(periods)
+    states = [{change.environment.slug: change.enabled for change in draft.environments} for draft in drafts]
+    record_created(zip(jobs, states, strict=True), actor=actor, now=now)
 
 
 def _locked_policies(workspace: Workspace, drafts: Sequence[Draft]) -> dict[str | None, RetryPolicy]:

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from accounts.ids import uuid7
 from accounts.models import Environment, Workspace
-from jobs.querysets import JobEnvironmentQuerySet, JobQuerySet
+from jobs.querysets import JobEnvironmentQuerySet, JobQuerySet, JobVersionQuerySet
 
 
 class Kind(models.TextChoices):
@@ -124,7 +124,10 @@ class Job(models.Model):
 
 
 class JobVersion(models.Model):
-    """The immutable snapshot of a job's configuration: `config` is the whole definition, overrides included."""
+    """The immutable snapshot of a job's configuration: `config` is the whole definition, overrides included.
+
+    An `edited` one is no version of the job: it is the version of its number with another request, for one replay.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="versions", db_index=False)
@@ -134,12 +137,17 @@ class JobVersion(models.Model):
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+", db_index=False
     )
+    edited = models.BooleanField(default=False, db_default=False, editable=False)
+
+    objects = JobVersionQuerySet.as_manager()
 
     class Meta:
         ordering = ["-number"]
         constraints = [
             # Also serves "the versions of this job, newest first".
-            models.UniqueConstraint(fields=["job", "number"], name="job_version_number_unique"),
+            models.UniqueConstraint(
+                fields=["job", "number"], condition=Q(edited=False), name="job_version_number_unique"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -51,6 +51,14 @@ def with_overrides(config: Config, overrides: Mapping[str, Config]) -> Config:
     return {**shared(config), **({OVERRIDES: kept} if kept else {})}
 
 
+def with_request(config: Config, request: Config) -> Config:
+    """A definition with this request in every environment, whatever they override of it."""
+    own = {key: {**sparse} for key, sparse in config.get(OVERRIDES, {}).items()}
+    for sparse in own.values():
+        sparse.pop("request", None)
+    return with_overrides({**config, "request": request}, own)
+
+
 @dataclass(frozen=True, slots=True)
 class PerEnvironment(Generic[T]):
     """What a definition comes to: one thing for all environments, but for those that override something."""

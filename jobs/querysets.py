@@ -25,6 +25,12 @@ class JobQuerySet(models.QuerySet[Any]):
             return self.filter(slug=reference)
 
 
+class JobVersionQuerySet(models.QuerySet[Any]):
+    def numbered(self) -> "JobVersionQuerySet":
+        """Those that a job had, without what was edited for one replay."""
+        return self.filter(edited=False)
+
+
 class JobEnvironmentQuerySet(models.QuerySet[Any]):
     def upcoming(self) -> "JobEnvironmentQuerySet":
         """Enabled and going to fire, the soonest first."""

@@ -13,7 +13,10 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 
+from accounts.actors import SYSTEM, Actor
+from accounts.differences import difference
 from accounts.models import Workspace
+from jobs.audit import policy_facts, record_policy
 from jobs.errors import RetryPolicyInUseError, RetryPolicySlugTakenError, UnknownRetryPolicyError
 from jobs.models import Job, JobVersion, RetryPolicy
 
@@ -64,7 +67,7 @@ def save_policy(
     slug: str | None,
     name: str,
     rules: dict[str, Any],
-    actor: Any,
+    actor: Actor = SYSTEM,
     now: datetime.datetime,
 ) -> RetryPolicy:
     """Make a policy (`policy` is None) or change it. `rules` are all of RULES, validated.
@@ -75,25 +78,31 @@ def save_policy(
     if policy is None:
         made = RetryPolicy(workspace=workspace, slug=slug, name=name, created_at=now, updated_at=now, **rules)
         _write(made, force_insert=True)
+        changes = difference({}, policy_facts(made, RULES))
+        record_policy("retry_policy.created", made, changes, actor=actor, now=now)
         return made
     locked = RetryPolicy.objects.select_for_update(no_key=True).get(pk=policy.pk)
-    before = resolved({}, locked)
+    before, known = resolved({}, locked), policy_facts(locked, RULES)
     for field, value in {"slug": slug, "name": name, "updated_at": now, **rules}.items():
         setattr(locked, field, value)
     _write(locked, update_fields=["slug", "name", "updated_at", *RULES])
     if resolved({}, locked) != before:
         _make_versions(locked, actor=actor, now=now)
+    if changes := difference(known, policy_facts(locked, RULES)):
+        record_policy("retry_policy.updated", locked, changes, actor=actor, now=now)
     return locked
 
 
-def delete_policy(*, policy: RetryPolicy) -> None:
+def delete_policy(*, policy: RetryPolicy, actor: Actor = SYSTEM, now: datetime.datetime) -> None:
     """Raises RetryPolicyInUseError while live jobs use it."""
     with transaction.atomic():
         RetryPolicy.objects.select_for_update().filter(pk=policy.pk).first()
         jobs = list(Job.objects.live().filter(retry_policy=policy).order_by("slug").values_list("slug", flat=True))
         if jobs:
             raise RetryPolicyInUseError(policy.slug, jobs)
-        RetryPolicy.objects.filter(pk=policy.pk).delete()
+        deleted, _ = RetryPolicy.objects.filter(pk=policy.pk).delete()
+        if deleted:
+            record_policy("retry_policy.deleted", policy, {}, actor=actor, now=now)
 
 
 def _write(policy: RetryPolicy, **how: Any) -> None:
@@ -104,7 +113,7 @@ def _write(policy: RetryPolicy, **how: Any) -> None:
         raise RetryPolicySlugTakenError(policy.slug) from error
 
 
-def _make_versions(policy: RetryPolicy, *, actor: Any, now: datetime.datetime) -> None:
+def _make_versions(policy: RetryPolicy, *, actor: Actor, now: datetime.datetime) -> None:
     """The next version of each live job that uses this policy: as the last one, but for what the policy says."""
     using = Job.objects.live().filter(retry_policy=policy).order_by("pk")
     ids = list(using.select_for_update(no_key=True).values_list("pk", flat=True))
@@ -117,7 +126,7 @@ def _make_versions(policy: RetryPolicy, *, actor: Any, now: datetime.datetime) -
             config = {**last.config, "retry": resolved(last.config["retry"], policy)}
             if config != last.config:
                 job.current_version = JobVersion(
-                    job=job, number=last.number + 1, config=config, created_at=now, created_by=actor
+                    job=job, number=last.number + 1, config=config, created_at=now, created_by=actor.user
                 )
                 job.updated_at = now
                 changed.append(job)

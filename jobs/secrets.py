@@ -1,13 +1,16 @@
 """What jobs have to do with secrets: who uses one, and so whether it can go."""
 
+import datetime
 from typing import Any
 
 from django.db import transaction
 from django.db.models import TextField
 from django.db.models.functions import Cast
 
+from accounts.actors import SYSTEM, Actor
 from accounts.errors import ConflictError
 from accounts.models import Secret
+from accounts.secrets import record_secret
 from jobs.definition import JobDefinition
 from jobs.models import Job
 from jobs.overrides import PerEnvironment
@@ -45,10 +48,11 @@ def _template(config: dict[str, Any]) -> RequestTemplate | BrokenTemplate | None
 
 
 @transaction.atomic
-def delete_secret(*, secret: Secret) -> None:
+def delete_secret(*, secret: Secret, actor: Actor = SYSTEM, now: datetime.datetime) -> None:
     """Delete a secret. Raises SecretInUseError, naming them, where live jobs would be left without one of its name."""
     others = Secret.objects.filter(workspace_id=secret.workspace_id, name=secret.name, environment__isnull=True)
     falls_back = secret.environment_id is not None and others.exists()
     if not falls_back and (slugs := jobs_using(secret)):
         raise SecretInUseError(secret.name, slugs)
+    record_secret("secret.deleted", secret, actor=actor, now=now)
     secret.delete()

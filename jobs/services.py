@@ -11,7 +11,9 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 
+from accounts.actors import SYSTEM, Actor
 from accounts.models import Environment, Workspace
+from jobs.audit import job_facts, pause_facts, record_deleted, record_pauses, record_saved
 from jobs.definition import Timetable
 from jobs.errors import AmbiguousEnvironmentError, SlugTakenError
 from jobs.models import Job, JobEnvironment, JobVersion, ScheduleType
@@ -41,20 +43,23 @@ def save_job(
     slug: str | None,
     config: dict[str, Any],
     environments: list[EnvironmentChange] | None,
-    actor: Any,
+    restored: int | None = None,
+    actor: Actor = SYSTEM,
     now: datetime.datetime,
 ) -> Job:
     """Make a job (`job` is None) or its next version. `config` is a complete, validated definition.
 
     A new job is enabled in the environments given, else in the workspace's first. A save that changes nothing makes no
     version. Neither making nor editing a job fires it, but for the schedule "now". A retry policy that `config` names
-    replaces its retry rules. Raises SlugTakenError and UnknownRetryPolicyError.
+    replaces its retry rules. `restored` is the number of the older version whose definition `config` is, for the audit
+    log. Raises SlugTakenError and UnknownRetryPolicyError.
     """
     if job is not None:
         job = Job.objects.select_for_update(no_key=True, of=("self",)).select_related("current_version").get(pk=job.pk)
     policy = adopted_policy(job, workspace=workspace, slug=config["retry"]["policy"])
     if policy is not None:
         config = {**config, "retry": resolved(config["retry"], policy)}
+    known = job_facts(job) if job is not None and job.current_version else None
     if job is None:
         job = _create(workspace=workspace, slug=slug or free_slug(workspace, config["name"]), config=config, now=now)
     before = job.current_version
@@ -65,6 +70,7 @@ def save_job(
         first = workspace.environments.order_by("created_at", "id").first()
         environments = [EnvironmentChange(first, enabled=True)] if first else []
     _apply(job=job, before=before, changes=environments or [], now=now)
+    record_saved(job, before=known, restored=restored, actor=actor, now=now)
     return job
 
 
@@ -78,10 +84,10 @@ def _create(*, workspace: Workspace, slug: str, config: dict[str, Any], now: dat
         raise SlugTakenError(slug) from error
 
 
-def _add_version(*, job: Job, slug: str | None, config: dict[str, Any], actor: Any, now: datetime.datetime) -> None:
+def _add_version(*, job: Job, slug: str | None, config: dict[str, Any], actor: Actor, now: datetime.datetime) -> None:
     number = job.current_version.number + 1 if job.current_version else 1
     job.current_version = JobVersion.objects.create(
-        job=job, number=number, config=config, created_at=now, created_by=actor
+        job=job, number=number, config=config, created_at=now, created_by=actor.user
     )
     job.slug = slug or job.slug
     job.updated_at = now
@@ -171,7 +177,7 @@ def _retimed(before: JobVersion, version: JobVersion) -> PerEnvironment[bool]:
 
 
 @transaction.atomic
-def delete_job(*, job: Job, now: datetime.datetime) -> None:
+def delete_job(*, job: Job, actor: Actor = SYSTEM, now: datetime.datetime) -> None:
     """Delete a job softly: it never fires again and its slug is free, its history stays."""
     live = Job.objects.live().select_for_update(no_key=True, of=("self",)).select_related("current_version")
     locked = live.filter(pk=job.pk).first()
@@ -182,25 +188,37 @@ def delete_job(*, job: Job, now: datetime.datetime) -> None:
     for row in _locked_environments(locked):
         row.job, row.enabled = locked, False
         _change(row, now=now)
+    record_deleted(locked, actor=actor, now=now)
 
 
 @transaction.atomic
 def pause(
-    *, job_environments: list[JobEnvironment], until: datetime.datetime | None, note: str, now: datetime.datetime
+    *,
+    job_environments: list[JobEnvironment],
+    until: datetime.datetime | None,
+    note: str,
+    actor: Actor = SYSTEM,
+    now: datetime.datetime,
 ) -> None:
     """Pause a job in these environments, until an instant or until somebody resumes it."""
-    for row in _relocked(job_environments):
+    rows = _relocked(job_environments)
+    before = pause_facts(rows)
+    for row in rows:
         row.paused_at, row.paused_until, row.pause_note = now, until, note
         _change(row, now=now)
+    record_pauses("job.paused", rows, before=before, actor=actor, now=now)
 
 
 @transaction.atomic
-def resume(*, job_environments: list[JobEnvironment], now: datetime.datetime) -> None:
+def resume(*, job_environments: list[JobEnvironment], actor: Actor = SYSTEM, now: datetime.datetime) -> None:
     """End a pause. Never fires at once and never catches up; a job that has nothing left to fire completes."""
-    for row in _relocked(job_environments):
+    rows = _relocked(job_environments)
+    before = pause_facts(rows)
+    for row in rows:
         if row.paused_at is not None:
             row.paused_at, row.paused_until, row.pause_note = None, None, ""
             _change(row, now=now, completes=True)
+    record_pauses("job.resumed", rows, before=before, actor=actor, now=now)
 
 
 def _change(row: JobEnvironment, *, now: datetime.datetime, completes: bool = False) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
+from runs import tallies
 from runs.reaping import cancel_running
 from runs.states import ExecutionStatus
 from scheduler_project import USER_AGENT
@@ -48,6 +49,7 @@ def make_way(cursor: Any, execution_ids: Collection[uuid.UUID]) -> MadeWay:
     idle = [str(key) for key in locked if key not in set(running)]
     if idle:
         cursor.execute(_CANCEL_IDLE, [NEVER_STARTED, idle])
+        tallies.add(cursor, tallies.of_canceled(len(idle)))
     if running:
         cancel_running(running, error=IN_FLIGHT, user_agent=USER_AGENT)
     return MadeWay(tuple(running), busy)

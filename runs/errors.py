@@ -24,6 +24,13 @@ class ExecutionNotCancelableError(ConflictError):
         super().__init__(f"The execution is {status}; only one that has not ended can be canceled.")
 
 
+class ExecutionNotRetryableError(ConflictError):
+    code = "execution_not_retryable"
+
+    def __init__(self, status: str) -> None:
+        super().__init__(f"The execution is {status}; only one that has failed can be retried.")
+
+
 class AmbiguousLedgerError(ConflictError):
     """A job has a ledger in each of its environments."""
 
@@ -31,3 +38,10 @@ class AmbiguousLedgerError(ConflictError):
 
     def __init__(self, slugs: list[str]) -> None:
         super().__init__(f"Name an environment: the job is in {', '.join(slugs)}.", field="environment")
+
+
+class BulkOperationEndedError(ConflictError):
+    code = "bulk_operation_ended"
+
+    def __init__(self, state: str) -> None:
+        super().__init__(f"The operation is {state}; only one that is running can be canceled.")

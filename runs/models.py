@@ -2,8 +2,9 @@
 
 import datetime
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
@@ -11,9 +12,10 @@ from accounts.ids import uuid7
 from accounts.models import Environment, Workspace
 from jobs.definition import Overlap
 from jobs.models import Job, JobEnvironment, JobVersion
+from runs.facets import OUTCOMES, TRIGGERS, WIDTH
 from runs.failures import FailureReason
 from runs.querysets import ExecutionQuerySet, RunQuerySet
-from runs.states import TERMINAL, ExecutionStatus, RunStatus, SkipReason, Trigger
+from runs.states import TERMINAL, BulkKind, BulkState, ExecutionStatus, RunStatus, SkipReason, Trigger
 
 _LIMITING = tuple(policy.value for policy in Overlap if policy is not Overlap.ALLOW)
 _OVERLAPS = [(policy, policy) for policy in _LIMITING]
@@ -77,6 +79,15 @@ class Execution(models.Model):
     output = models.JSONField(null=True)
     due_at = models.GeneratedField(
         expression=Coalesce("scheduled_for", "created_at"), output_field=models.DateTimeField(), db_persist=True
+    )
+
+    #: Null until it has ended, so that claiming changes no indexed column: `runs.facets`.
+    facet = models.GeneratedField(
+        expression=Case(*(When(status=outcome, then=Value(place)) for place, outcome in enumerate(OUTCOMES)))
+        + Case(*(When(trigger=trigger, then=Value(n * WIDTH)) for n, trigger in enumerate(TRIGGERS))),
+        output_field=models.SmallIntegerField(null=True),
+        db_persist=True,
+        null=True,
     )
 
     objects = ExecutionQuerySet.as_manager()
@@ -164,6 +175,18 @@ class Execution(models.Model):
             models.Index(fields=["workspace", "-due_at", "-id"], name="execution_history"),
             # History of a job, newest first.
             models.Index(fields=["job", "-due_at", "-id"], name="execution_job_history"),
+            # History by environment, status and trigger, newest first: ended executions only, one entry for each.
+            models.Index(
+                fields=["environment", "facet", "-due_at", "-id"],
+                condition=Q(facet__isnull=False),
+                name="execution_ended",
+            ),
+            # History by failure reason, and search in what failed. What succeeds is not in it.
+            models.Index(
+                fields=["workspace", "failure_reason", "-due_at", "-id"],
+                condition=~Q(failure_reason=""),
+                name="execution_failures",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -257,3 +280,100 @@ class Run(models.Model):
 
     def __str__(self) -> str:
         return f"attempt {self.number}"
+
+
+class BulkOperation(models.Model):
+    """Many executions replayed or canceled, worked off in batches: each batch and `position` move together.
+
+    `execution_ids` are those that matched when it was asked for, in the order they are taken; of the `position` that
+    have been, `done` did what was asked, and the others could not any more. `filter` is what the caller sent.
+    `environment_ids` are those that it was narrowed to, null where to none.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="+", db_index=False)
+    kind = models.CharField(max_length=10, choices=BulkKind.choices)
+    state = models.CharField(max_length=10, choices=BulkState.choices, default=BulkState.RUNNING)
+    filter = models.JSONField()
+    environment_ids = ArrayField(models.UUIDField(), null=True)
+    original_config = models.BooleanField(default=False)
+    rate_per_second = models.PositiveIntegerField(null=True)
+    execution_ids = ArrayField(models.UUIDField())
+    #: Whether more matched than its limit allowed.
+    more = models.BooleanField(default=False)
+    position = models.PositiveIntegerField(default=0)
+    done = models.PositiveIntegerField(default=0)
+    created_at = models.DateTimeField(default=timezone.now)
+    next_batch_at = models.DateTimeField(default=timezone.now)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(kind__in=BulkKind.values), name="bulk_kind_known"),
+            models.CheckConstraint(
+                condition=Q(state=BulkState.RUNNING, finished_at__isnull=True)
+                | Q(state__in=[BulkState.COMPLETED, BulkState.CANCELED], finished_at__isnull=False),
+                name="bulk_ended_is_finished",
+            ),
+            models.CheckConstraint(condition=Q(done__lte=F("position")), name="bulk_done_was_taken"),
+        ]
+        indexes = [
+            # The operations of a workspace, newest first.
+            models.Index(fields=["workspace", "-id"], name="bulk_history"),
+            # The chore: what goes on, the longest due first.
+            models.Index(fields=["next_batch_at"], condition=Q(finished_at__isnull=True), name="bulk_due"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {len(self.execution_ids)}"
+
+
+class TallySlip(models.Model):
+    """What one transaction counted, by key, until the clock adds it to the tallies: `runs.tallies`."""
+
+    counts = models.JSONField()
+
+    def __str__(self) -> str:
+        return f"slip {self.pk}"
+
+
+class Tally(models.Model):
+    """How often something happened since the start. It never goes back."""
+
+    key = models.CharField(primary_key=True, max_length=100)
+    amount = models.BigIntegerField()
+
+    class Meta:
+        verbose_name_plural = "tallies"
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class ProcessKind(models.TextChoices):
+    BEAT = "beat"
+    WORKER = "worker"
+
+
+class Heartbeat(models.Model):
+    """What a beat or a worker last told of itself: `runs.heartbeats`. Instants are the database's."""
+
+    id = models.CharField(primary_key=True, max_length=200)
+    kind = models.CharField(max_length=10, choices=ProcessKind.choices)
+    name = models.CharField(max_length=200)
+    started_at = models.DateTimeField()
+    seen_at = models.DateTimeField()
+    # Of a beat.
+    tick_ms = models.FloatField(null=True)
+    sends_chores = models.BooleanField(null=True)
+    # Of a worker.
+    in_flight = models.PositiveIntegerField(null=True)
+    waiting = models.PositiveIntegerField(null=True)
+    capacity = models.PositiveIntegerField(null=True)
+    draining = models.BooleanField(null=True)
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(kind__in=ProcessKind.values), name="heartbeat_kind_known")]
+
+    def __str__(self) -> str:
+        return self.name

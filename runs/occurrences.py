@@ -14,6 +14,7 @@ from accounts.ids import uuid7
 from jobs.definition import Overlap, Timetable
 from jobs.jitter import jitter_ms
 from jobs.schedule import Stretch
+from runs import tallies
 from runs.canceling import NEVER_STARTED, MadeWay, make_way
 from runs.overlap import Decision, Standing, decide, limiting, what_stands
 from runs.states import ExecutionStatus, SkipReason
@@ -140,6 +141,8 @@ def write(cursor: Any, outcomes: Sequence[Outcome], *, now: datetime.datetime) -
     written.skipped.update(_counted(skips))
     made = _insert(cursor, new, now)
     _count_beaten(cursor, [one for one in new if str(one.id) not in made], now, written)
+    canceled = sum(one.status == ExecutionStatus.CANCELED and str(one.id) in made for one in new)
+    tallies.add(cursor, {**tallies.of_skipped(written.skipped), **tallies.of_canceled(canceled)})
     written.execution_ids = [one.id for one in new if one.enqueued_at is not None and str(one.id) in made]
     return written
 

@@ -6,16 +6,34 @@ from collections.abc import Collection
 from typing import Any
 
 from django.db import models
-from django.db.models import F, Func, JSONField, Q, TextField, Value
+from django.db.models import F, Func, JSONField, OuterRef, Q, Subquery, TextField, Value
 from django.db.models.functions import Cast, Coalesce
 
 from accounts.models import Workspace
+from jobs.models import JobEnvironment, JobVersion
 from jobs.overrides import OVERRIDES
 from runs.states import LIVE, TERMINAL, ExecutionStatus
 
 #: Large columns, and those of other kinds of job, that no list shows.
 HEAVY_EXECUTION_COLUMNS = ("input", "state", "output")
 _AT, _ARRAY = "(%(expressions)s)", "ARRAY[%(expressions)s]"
+
+
+def _effective(version_id: str, *path: str) -> Subquery:
+    """One value of a version's definition in the environment of the row.
+
+    No more of the definition is read: a body in it may hold a megabyte. And it is read for the rows that are shown,
+    where a join would have the planner consider reading all versions for one page.
+    """
+    names = [Value(name) for name in path]
+    own = _value_at(Value(OVERRIDES), Cast(OuterRef("environment_id"), TextField()), *names)
+    versions = JobVersion.objects.filter(pk=OuterRef(version_id)).order_by()
+    return Subquery(versions.values(value=Coalesce(own, _value_at(*names))))
+
+
+def _value_at(*path: Value | Cast) -> Func:
+    names = Func(*path, template=_ARRAY)
+    return Func(F("config"), names, template=_AT, arg_joiner=" #> ", output_field=JSONField())
 
 
 class ExecutionQuerySet(models.QuerySet[Any]):
@@ -33,14 +51,19 @@ class ExecutionQuerySet(models.QuerySet[Any]):
         return self.defer(*HEAVY_EXECUTION_COLUMNS)
 
     def with_max_attempts(self) -> "ExecutionQuerySet":
-        """With `max_attempts` of its version in its environment.
+        """With `max_attempts` of its version in its environment."""
+        return self.annotate(max_attempts=_effective("job_version_id", "retry", "max_attempts"))
 
-        Only this number of the definition is read: a body in it may hold a megabyte.
+    def with_limits(self, version_id: str) -> "ExecutionQuerySet":
+        """Those that have such a version, with what a new execution copies of it in the same environment.
+
+        It is annotated as `wanted_version`, an id, `wanted_concurrency` and `wanted_overlap`.
         """
-        environment = Cast("environment_id", TextField())
-        path = Func(Value(OVERRIDES), environment, Value("retry"), Value("max_attempts"), template=_ARRAY)
-        own = Func(F("job_version__config"), path, template=_AT, arg_joiner=" #> ", output_field=JSONField())
-        return self.annotate(max_attempts=Coalesce(own, F("job_version__config__retry__max_attempts")))
+        return self.filter(**{f"{version_id}__isnull": False}).annotate(
+            wanted_version=F(version_id),
+            wanted_concurrency=_effective(version_id, "concurrency"),
+            wanted_overlap=_effective(version_id, "overlap"),
+        )
 
     def due_unsent(self, now: datetime.datetime) -> "ExecutionQuerySet":
         """Pending, due, and not on Redis: retries and delayed executions."""
@@ -62,11 +85,14 @@ class ExecutionQuerySet(models.QuerySet[Any]):
 
     def cancel_idle(self, execution_id: uuid.UUID, now: datetime.datetime) -> bool:
         """pending or waiting -> canceled. False when it was neither any more."""
+        return self.cancel_all_idle([execution_id], now) == 1
+
+    def cancel_all_idle(self, execution_ids: Collection[uuid.UUID], now: datetime.datetime) -> int:
+        """pending or waiting -> canceled. Returns how many were."""
         idle = (ExecutionStatus.PENDING, ExecutionStatus.WAITING)
-        moved = self.filter(pk=execution_id, status__in=idle).update(
+        return self.filter(pk__in=execution_ids, status__in=idle).update(
             status=ExecutionStatus.CANCELED, finished_at=now, next_attempt_at=None, queued=False
         )
-        return moved == 1
 
 
 class RunQuerySet(models.QuerySet[Any]):
@@ -79,3 +105,9 @@ class RunQuerySet(models.QuerySet[Any]):
         if "retry" in triggers:
             wanted |= Q(number__gt=1)
         return self.filter(wanted)
+
+    def latest_of_each(self, workspace: Workspace) -> "RunQuerySet":
+        """Of these runs of a workspace, the latest one of each job in each environment."""
+        states = JobEnvironment.objects.filter(workspace=workspace)
+        latest = self.filter(job=OuterRef("job"), environment=OuterRef("environment")).order_by("-id").values("id")[:1]
+        return self.filter(pk__in=states.annotate(latest_run=Subquery(latest)).values("latest_run"))

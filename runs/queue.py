@@ -17,6 +17,7 @@ log = structlog.get_logger(__name__)
 
 DELIVER_TASK = "workers.deliver"
 DELIVERIES_QUEUE = "deliveries"
+BULK_TASK = "workers.work_off_bulk_operations"
 CANCEL_COMMAND = "cancel_execution"
 #: Ids per message: few enough to spread a burst over the workers, enough to make a message cost nothing per id.
 CHUNK = 200
@@ -42,6 +43,11 @@ def enqueue_on_commit(ids: Iterable[uuid.UUID]) -> None:
     """Send ids once the transaction that made their rows has been committed."""
     wanted = list(ids)
     transaction.on_commit(lambda: enqueue(wanted))
+
+
+def wake_on_commit(task: str) -> None:
+    """Ask a worker for a chore at once, when the transaction that gave it something to do has been committed."""
+    transaction.on_commit(lambda: _tell(lambda: current_app.send_task(task, retry=False), ids=0))
 
 
 def abort_on_commit(execution_id: uuid.UUID) -> None:

@@ -29,8 +29,9 @@ _HELD = """
            execution.job_environment_id::text, execution.job_version_id::text, execution.trigger, execution.attempts,
            execution.lease_owner, execution.scheduled_for,
            CASE WHEN execution.attempts > 1 THEN execution.next_attempt_at ELSE execution.started_at END, job.slug,
-           version.config::text
+           version.config::text, workspace.redact_allow_headers
       FROM runs_execution AS execution
+      JOIN accounts_workspace AS workspace ON workspace.id = execution.workspace_id
       JOIN jobs_job AS job ON job.id = execution.job_id
       JOIN jobs_jobversion AS version ON version.id = execution.job_version_id
 """
@@ -93,11 +94,11 @@ Held = tuple[Attempt, Sent, datetime.datetime, JobDefinition]
 
 def _held(row: tuple[Any, ...], user_agent: str) -> Held:
     """An attempt that a worker holds: with what it sends, since when, and the definition it follows."""
-    *ids, lease_owner, scheduled_for, started_at, slug, config = row
+    *ids, lease_owner, scheduled_for, started_at, slug, config, allowed = row
     definition = JobDefinition.of(effective(json.loads(config), ids[3]))
     attempt = Attempt(uuid7_text(), lease_owner, *ids)
     firing = Firing(attempt.execution_id, slug, attempt.number, scheduled_for)
-    sent = PreparedRequest.of(definition.request, user_agent=user_agent).sent(firing.headers)
+    sent = PreparedRequest.of(definition.request, user_agent=user_agent, allowed=allowed).sent(firing.headers)
     return attempt, sent, started_at, definition
 
 

@@ -5,9 +5,10 @@ Works on any psycopg2 cursor inside a transaction: the workers' own connections,
 
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from jobs.definition import Overlap
+from runs import tallies
 from runs.attempts import IN_FLIGHT_CANCELED, UNSENT_CANCELED, Attempt, Ending, FinishedAttempt, Received
 from runs.overlap import lock_environments, release_queued
 from runs.retry import Canceled, GiveUp, RetryIn, Succeeded
@@ -36,7 +37,9 @@ _MOVE_EXECUTIONS = """
            AS moved (id, lease_owner, attempts, status, finished_at, delay_ms, failure_reason, error)
      WHERE execution.id = moved.id AND execution.status = 'running'
        AND execution.lease_owner = moved.lease_owner AND execution.attempts = moved.attempts
- RETURNING execution.id::text, execution.overlap
+ RETURNING execution.id::text, execution.overlap,
+           CASE WHEN execution.trigger = 'schedule' AND execution.overlap <> 'queue' THEN
+               extract(epoch FROM execution.scheduled_for)::float8 + execution.jitter_ms / 1000.0::float8 END
 """
 # Only rows that change are locked, and always in the order of their ids, so that two recorders can't deadlock.
 _MOVE_STREAKS = """
@@ -73,6 +76,14 @@ _TELL_UNSENT = """
 """
 
 
+class Moved(NamedTuple):
+    """An execution's overlap policy, and when it was to start if a schedule planned it
+    and it had to wait for no other, in seconds since the epoch."""
+
+    overlap: str
+    planned_at: float | None
+
+
 def record(cursor: Any, finished: Sequence[FinishedAttempt]) -> set[str]:
     """Record attempts in the caller's transaction. Returns the ids of the executions that moved.
 
@@ -92,6 +103,7 @@ def record(cursor: Any, finished: Sequence[FinishedAttempt]) -> set[str]:
         _move_streaks(cursor, held)
         if queues:
             release_queued(cursor, queues)
+        tallies.add(cursor, tallies.of_attempts(held, {key: one.planned_at for key, one in moved.items()}))
     fenced = [item for item in finished if item.attempt.execution_id not in moved]
     _tell_unsent(cursor, [item.attempt for item in fenced if _unsent(item)])
     return set(moved)
@@ -109,21 +121,21 @@ def _tell_unsent(cursor: Any, attempts: Sequence[Attempt]) -> None:
         cursor.execute(_TELL_UNSENT, [*map(array, zip(*fences, strict=True)), *told, *told])
 
 
-def _queues_that_may_go_on(held: Iterable[FinishedAttempt], moved: Mapping[str, str]) -> set[str]:
+def _queues_that_may_go_on(held: Iterable[FinishedAttempt], moved: Mapping[str, Moved]) -> set[str]:
     """The job-environments where an execution ended that another may have waited for."""
     return {
         item.attempt.job_environment_id
         for item in held
-        if moved[item.attempt.execution_id] == Overlap.QUEUE and not isinstance(item.ending.verdict, RetryIn)
+        if moved[item.attempt.execution_id].overlap == Overlap.QUEUE and not isinstance(item.ending.verdict, RetryIn)
     }
 
 
-def _move_executions(cursor: Any, finished: Sequence[FinishedAttempt]) -> dict[str, str]:
-    """The executions that moved, with their overlap policies."""
+def _move_executions(cursor: Any, finished: Sequence[FinishedAttempt]) -> dict[str, Moved]:
+    """The executions that moved, by their ids."""
     rows = [_transition(item) for item in sorted(finished, key=lambda item: item.attempt.execution_id)]
     *columns, errors = zip(*rows, strict=True)
     cursor.execute(_MOVE_EXECUTIONS, [*map(array, columns), text_array(errors)])
-    return dict(cursor.fetchall())
+    return {execution_id: Moved(*told) for execution_id, *told in cursor.fetchall()}
 
 
 def _transition(item: FinishedAttempt) -> tuple[Any, ...]:

@@ -5,7 +5,7 @@ import html
 import itertools
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import lru_cache
 from urllib.parse import quote
 
@@ -23,9 +23,12 @@ _MARK = REDACTED.encode()
 _FEWEST_BASE64, _FEWEST_CUT = 8, 4
 
 
-def redact_headers(headers: tuple[tuple[str, str], ...]) -> dict[str, str]:
-    """Sent headers as history keeps them: names in lower case, values redacted but for the harmless ones."""
-    return {_lower(name): value if _is_harmless(name) else REDACTED for name, value in headers}
+def redact_headers(headers: tuple[tuple[str, str], ...], *, allowed: Collection[str] = ()) -> dict[str, str]:
+    """Sent headers as history keeps them: names in lower case, values redacted but for the harmless and `allowed`."""
+    return {
+        name: value if _is_harmless(name) or name in allowed else REDACTED
+        for name, value in ((_lower(name), value) for name, value in headers)
+    }
 
 
 _lower = lru_cache(maxsize=4096)(str.lower)

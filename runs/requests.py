@@ -1,6 +1,7 @@
 """The request that an execution sends: the job's own words and Hourhand's headers. Pure."""
 
 import datetime
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -45,12 +46,12 @@ class PreparedRequest:
     shown: str
 
     @classmethod
-    def of(cls, definition: RequestDefinition, *, user_agent: str) -> "PreparedRequest":
-        """`user_agent` is sent unless the job names one."""
+    def of(cls, definition: RequestDefinition, *, user_agent: str, allowed: Collection[str] = ()) -> "PreparedRequest":
+        """`user_agent` is sent unless the job names one; `allowed` headers, in lower case, are shown in history."""
         headers = definition.headers
         if not any(name.lower() == "user-agent" for name, _ in headers):
             headers = (*headers, ("User-Agent", user_agent))
-        return cls(definition, headers, as_json(redact_headers(headers)).removesuffix("}"))
+        return cls(definition, headers, as_json(redact_headers(headers, allowed=allowed)).removesuffix("}"))
 
     def sent(self, own: Headers) -> Sent:
         """The request as history keeps it, with the headers of one execution: names and values of our own making."""

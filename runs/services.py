@@ -1,4 +1,4 @@
-"""Use cases of executions: run now, replay, cancel. Views, admin buttons and commands call the same ones."""
+"""Use cases of executions: run now, replay, retry, cancel. Views, admin buttons and commands call the same ones."""
 
 import datetime
 import uuid
@@ -6,11 +6,15 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from accounts.models import Workspace
+from accounts import audit
+from accounts.actors import SYSTEM, Actor
+from accounts.differences import difference
+from accounts.models import Environment, Workspace
 from jobs.definition import Overlap
-from jobs.models import JobEnvironment, JobVersion
-from jobs.overrides import effective
-from runs.errors import ExecutionNotCancelableError, JobGoneError, JobNotEnabledError
+from jobs.models import Job, JobEnvironment, JobVersion
+from jobs.overrides import effective, with_request
+from runs import tallies
+from runs.errors import ExecutionNotCancelableError, ExecutionNotRetryableError, JobGoneError, JobNotEnabledError
 from runs.models import Execution
 from runs.overlap import limiting, lock_environments, release_queued
 from runs.queue import abort_on_commit, enqueue_on_commit
@@ -19,6 +23,8 @@ from runs.states import ExecutionStatus, Trigger
 from scheduler_project import USER_AGENT
 
 MAX_DELAY_SECONDS = 366 * 24 * 3600
+#: What a new execution takes over from an old one: to be selected with it.
+SOURCE = ("job_version", "job__current_version", "job_environment")
 
 
 @transaction.atomic
@@ -28,6 +34,7 @@ def run_now(
     now: datetime.datetime,
     input: Any = None,  # noqa: A002 - the product's word
     delay_seconds: int = 0,
+    actor: Actor = SYSTEM,
 ) -> Execution:
     """Ask for one execution of a job by hand, now or after a delay. The schedule is untouched.
 
@@ -36,37 +43,86 @@ def run_now(
     if not job_environment.enabled:
         raise JobNotEnabledError(job_environment.job.slug, job_environment.environment.slug)
     scheduled_for = now + datetime.timedelta(seconds=delay_seconds) if delay_seconds else None
-    return _create(
+    made = _create(
         job_environment=job_environment,
-        job_version=_current_version(job_environment),
+        job_version=_current_version(job_environment.job),
         trigger=Trigger.MANUAL,
         now=now,
         scheduled_for=scheduled_for,
         input=input,
     )
+    asked: dict[str, Any] = {"execution": str(made.pk), "environment": job_environment.environment.slug}
+    asked |= {"delay_seconds": delay_seconds} if delay_seconds else {}
+    _record("job.run", job_environment.job, job_environment.job, asked, actor=actor, now=now)
+    return made
+
+
+def configuration_of(execution: Execution, *, original: bool) -> JobVersion:
+    """The version that a replay runs in: the one of then, or the job's current one.
+
+    Raises JobGoneError when the current configuration is wanted of a deleted job.
+    """
+    return execution.job_version if original else _current_version(execution.job)
 
 
 @transaction.atomic
-def replay(*, execution: Execution, now: datetime.datetime, original_config: bool, input: Any = ...) -> Execution:  # noqa: A002
-    """Make a NEW execution of the same job in the same environment; the old one stays untouched.
+def replay(
+    *,
+    execution: Execution,
+    now: datetime.datetime,
+    original_config: bool,
+    environment: Environment | None = None,
+    input: Any = ...,  # noqa: A002
+    request: dict[str, Any] | None = None,
+    actor: Actor = SYSTEM,
+) -> Execution:
+    """Make a NEW execution of the same job, in what `configuration_of` tells; the old one stays untouched.
 
-    With `original_config` it runs in the version of the old one, else in the job's current version. `input` is the old
-    one's unless given. Raises JobGoneError when the current configuration is wanted of a deleted job.
+    It runs in the old one's environment, whether the job is enabled there or not, or in another that it is enabled in:
+    raises JobNotEnabledError elsewhere. `input` is the old one's unless given. `request`, a complete and validated one,
+    replaces that of the version in this environment, for this execution alone.
     """
-    job_environment = JobEnvironment.objects.select_related("job__current_version").get(pk=execution.job_environment_id)
-    version = execution.job_version if original_config else _current_version(job_environment)
-    return _create(
-        job_environment=job_environment,
-        job_version=version,
+    version, place = configuration_of(execution, original=original_config), _place(execution, environment)
+    edited = request is not None and request != effective(version.config, str(place.environment_id))["request"]
+    made = _create(
+        job_environment=place,
+        job_version=_edited(version, request, now, actor) if request is not None and edited else version,
         trigger=Trigger.REPLAY,
         now=now,
         input=execution.input if input is ... else input,
         replay_of=execution,
     )
+    asked: dict[str, Any] = {"execution": str(made.pk), "config": "original" if original_config else "current"}
+    asked |= {"environment": environment.slug} if environment else {}
+    asked |= {"edited": True} if edited else {}
+    _record("execution.replayed", execution, execution.job, asked, actor=actor, now=now)
+    return made
 
 
 @transaction.atomic
-def cancel(*, workspace: Workspace, execution_id: uuid.UUID, now: datetime.datetime) -> Execution:
+def retry(*, execution: Execution, now: datetime.datetime, actor: Actor = SYSTEM) -> Execution:
+    """Make a NEW execution like one that failed: its configuration, environment and input, attempts from the start.
+
+    Raises ExecutionNotRetryableError for any other.
+    """
+    if execution.status != ExecutionStatus.FAILED:
+        raise ExecutionNotRetryableError(execution.status)
+    made = _create(
+        job_environment=_place(execution, None),
+        job_version=execution.job_version,
+        trigger=Trigger.RETRY,
+        now=now,
+        input=execution.input,
+        replay_of=execution,
+    )
+    _record("execution.retried", execution, execution.job, {"execution": str(made.pk)}, actor=actor, now=now)
+    return made
+
+
+@transaction.atomic
+def cancel(
+    *, workspace: Workspace, execution_id: uuid.UUID, now: datetime.datetime, actor: Actor = SYSTEM
+) -> Execution:
     """Cancel an execution that has not ended, its retries included.
 
     One in flight ends at once, with a canceled run: its request may have arrived. Its worker is told to abort the
@@ -80,18 +136,58 @@ def cancel(*, workspace: Workspace, execution_id: uuid.UUID, now: datetime.datet
         abort_on_commit(execution_id)
     elif not executions.cancel_idle(execution_id, now):
         raise ExecutionNotCancelableError(found.status)
-    elif found.overlap == Overlap.QUEUE and not found.queued:
+    else:
         with connection.cursor() as cursor:
-            lock_environments(cursor, [str(found.job_environment_id)])
-            release_queued(cursor, [str(found.job_environment_id)])
+            tallies.add(cursor, tallies.of_canceled())
+            if found.overlap == Overlap.QUEUE and not found.queued:
+                lock_environments(cursor, [str(found.job_environment_id)])
+                release_queued(cursor, [str(found.job_environment_id)])
+    _record("execution.canceled", found, found.job, {}, actor=actor, now=now)
     return executions.get(pk=execution_id)
 
 
-def _current_version(job_environment: JobEnvironment) -> JobVersion:
-    job = job_environment.job
+def _record(
+    action: str, target: Job | Execution, job: Job, asked: dict[str, Any], *, actor: Actor, now: datetime.datetime
+) -> None:
+    """Put what was asked for by hand into the audit log: what of which job, but nothing of the input."""
+    audit.record(
+        action,
+        target,
+        workspace_id=job.workspace_id,
+        actor=actor,
+        label=job.slug,
+        now=now,
+        changes=difference({}, asked),
+    )
+
+
+def _current_version(job: Job) -> JobVersion:
     if job.deleted_at is not None or job.current_version is None:
         raise JobGoneError(job.slug)
     return job.current_version
+
+
+def _edited(version: JobVersion, request: dict[str, Any], now: datetime.datetime, actor: Actor) -> JobVersion:
+    """A version with another request, so that claiming, retries and history need to know nothing of edits."""
+    return JobVersion.objects.create(
+        job_id=version.job_id,
+        number=version.number,
+        config=with_request(version.config, request),
+        created_at=now,
+        created_by=actor.user,
+        edited=True,
+    )
+
+
+def _place(execution: Execution, environment: Environment | None) -> JobEnvironment:
+    """The job of an execution in its own environment, or in another one that it is enabled in."""
+    if environment is None or environment.pk == execution.environment_id:
+        return execution.job_environment
+    states = JobEnvironment.objects.filter(job=execution.job_id, environment=environment, enabled=True)
+    state = states.first()
+    if state is None:
+        raise JobNotEnabledError(execution.job.slug, environment.slug)
+    return state
 
 
 def _create(

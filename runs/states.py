@@ -37,6 +37,17 @@ class SkipReason(models.TextChoices):
     ENDED = "ended"
 
 
+class BulkKind(models.TextChoices):
+    REPLAY = "replay"
+    CANCEL = "cancel"
+
+
+class BulkState(models.TextChoices):
+    RUNNING = "running"
+    COMPLETED = "completed"
+    CANCELED = "canceled"
+
+
 LIVE = (ExecutionStatus.PENDING, ExecutionStatus.RUNNING, ExecutionStatus.WAITING)
 TERMINAL = (
     ExecutionStatus.SUCCEEDED,

@@ -47,6 +47,8 @@ HTTPS = PUBLIC_URL.startswith("https://")
 ALLOWED_HOSTS = [*env.names("HOURHAND_ALLOWED_HOSTS"), "localhost", "127.0.0.1", "[::1]"]  # loopback for health checks
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 
+METRICS_TOKEN = env.text("HOURHAND_METRICS_TOKEN")
+
 # -- the firing path ---------------------------------------------------------------------------------------------------
 
 OUTBOUND_POLICY = EgressPolicy.parse(
@@ -192,8 +194,11 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "SORT_OPERATIONS": False,
     "ENUM_NAME_OVERRIDES": {
+        "BulkKindEnum": "runs.states.BulkKind",
+        "BulkStateEnum": "runs.states.BulkState",
         "ExecutionStatusEnum": "runs.states.ExecutionStatus",
         "RunStatusEnum": "runs.states.RunStatus",
+        "MemberStateEnum": "accounts.api.members.STATES",
         "ScheduleTypeEnum": "jobs.models.ScheduleType",
     },
 }

@@ -1,12 +1,14 @@
-"""All of the house's doors: the dashboard, the REST API and its schema, health checks."""
+"""All of the house's doors: the dashboard, the REST API and its schema, health checks, metrics."""
 
 from django.contrib import admin
 from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
+from accounts.admin.invitations import AcceptInvitation
 from scheduler_project.api.views import UnknownPath
 from scheduler_project.health import healthz, readyz
+from scheduler_project.metrics import metrics
 
 handler400 = "scheduler_project.api.fallbacks.bad_request"
 handler500 = "scheduler_project.api.fallbacks.server_error"
@@ -14,8 +16,10 @@ handler500 = "scheduler_project.api.fallbacks.server_error"
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
+    path("invitations/<uidb64>/<token>/", AcceptInvitation.as_view(), name="invitation"),
     path("healthz", healthz),
     path("readyz", readyz),
+    path("metrics", metrics),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
     path("api/v1/", include("accounts.api.urls")),

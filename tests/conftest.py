@@ -97,7 +97,6 @@ def make_job(workspace: Workspace) -> MakeJob:
             slug=slug,
             config=job_config(**changes),
             environments=None,
-            actor=None,
             now=now,
         )
         return JobEnvironment.objects.select_related("job__current_version", "environment").get(job=job)

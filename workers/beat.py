@@ -1,5 +1,6 @@
 """Celery beat's scheduler: the clock for users' schedules, and django-celery-beat for the house's own chores."""
 
+import contextlib
 import time
 from typing import Any
 
@@ -8,13 +9,14 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django_celery_beat.schedulers import DatabaseScheduler
 
+from runs import heartbeats
 from scheduler_project import USER_AGENT
+from workers.chores import ChoreSender
 from workers.clock import MAX_SLEEP_SECONDS, Clock
-from workers.election import ChoreElection
 
 log = structlog.get_logger(__name__)
 
-CHORES_SECONDS = 5.0
+_CHORES_AT_ONCE = 100
 
 
 class FiringScheduler(DatabaseScheduler):
@@ -23,31 +25,50 @@ class FiringScheduler(DatabaseScheduler):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._clock = Clock(lease_seconds=settings.LEASE_SECONDS, user_agent=USER_AGENT)
-        self._election = ChoreElection()
-        self._chores_at = 0.0
+        self._chores = ChoreSender(self._send_chores)
+        self._process = heartbeats.Process.beat()
+        self._pulse_at = 0.0
 
     def tick(self, *_args: Any, **_kwargs: Any) -> float:
         """Do what is due. Returns the seconds to sleep until the next thing is, at most half a second.
 
         Outlives the database and the broker: without them it waits and looks again.
         """
+        self._chores.start()
         try:
-            self._tick_chores()
-            return self._clock.tick()
+            started = time.monotonic()
+            seconds = self._clock.tick()
+            self._tell(tick_seconds=time.monotonic() - started)
+            return seconds
         except (DatabaseError, InterfaceError) as error:
             log.warning("clock_database_unreachable", error=str(error).strip())
             self._clock.distrust_leases()
             connection.close()
             return MAX_SLEEP_SECONDS
 
+    def should_sync(self) -> bool:
+        """Never, on the clock's thread: the chores' one writes down when chores ran."""
+        return False
+
     def close(self) -> None:
         self._clock.stop()
-        self._election.resign()
+        self._chores.stop()
+        with contextlib.suppress(DatabaseError, InterfaceError), connection.cursor() as cursor:
+            heartbeats.leave(cursor, self._process)
         super().close()
 
-    def _tick_chores(self) -> None:
-        if time.monotonic() < self._chores_at:
+    def _send_chores(self) -> None:
+        """Send all that are due: django-celery-beat's tick sends one."""
+        for _ in range(_CHORES_AT_ONCE):
+            if super().tick() > 0:
+                break
+        if super().should_sync():
+            self._do_sync()
+
+    def _tell(self, *, tick_seconds: float) -> None:
+        if time.monotonic() < self._pulse_at:
             return
-        self._chores_at = time.monotonic() + CHORES_SECONDS
-        if self._election.is_elected():
-            super().tick()
+        self._pulse_at = time.monotonic() + heartbeats.PULSE_SECONDS
+        news = heartbeats.Ticking(tick_ms=round(tick_seconds * 1000, 3), sends_chores=self._chores.elected)
+        with connection.cursor() as cursor:
+            heartbeats.tell(cursor, self._process, news)

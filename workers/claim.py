@@ -19,6 +19,7 @@ from runs.requests import Firing, PreparedRequest
 from runs.texts import array
 from workers.connections import Link
 from workers.delivery.contract import DeliveryRequest, TlsOptions
+from workers.disclosure import Disclosure
 from workers.keyring import Keyring
 from workers.rendering import Material, Renderer, Templated
 
@@ -145,6 +146,7 @@ class Claimer:
         self._user_agent = user_agent
         self._versions: dict[str, PerEnvironment[_Version]] = {}
         self._keyring = Keyring(settings.ENCRYPTION_KEYS)
+        self._disclosure = Disclosure()
         self._renderer = Renderer()
 
     def claim(self, link: Link, ids: Sequence[str], *, limit: int) -> list[Claimed]:
@@ -204,7 +206,9 @@ class Claimer:
         claimed_monotonic = time.monotonic()
         rows = cursor.fetchall()
         versions = self._versions_of(cursor, {row[5] for row in rows})
-        self._keyring.refresh(cursor, {row[1] for row in rows})
+        workspaces = {row[1] for row in rows}
+        self._keyring.refresh(cursor, workspaces)
+        self._disclosure.refresh(cursor, workspaces)
         held = [(row, versions[row[5]].of(row[3])) for row in rows]
         templated = [Templated(row[0], row[1], row[3], version.template) for row, version in held if version.template]
         material = self._renderer.material(cursor, templated) if templated else {}
@@ -232,7 +236,9 @@ class Claimer:
         if material is not None:
             rendered = material.render(call)
             call = rendered.request
-            prepared = PreparedRequest.of(call, user_agent=self._user_agent)
+        allowed = self._disclosure.allowed(attempt.workspace_id)
+        if rendered or allowed:
+            prepared = PreparedRequest.of(call, user_agent=self._user_agent, allowed=allowed)
         firing = Firing(attempt.execution_id, version.slug, attempt.number, scheduled_for)
         signature = self._keyring.sign(
             attempt.workspace_id,

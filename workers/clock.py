@@ -10,7 +10,9 @@ import time
 import uuid
 
 import structlog
+from django.db import connection
 
+from runs import heartbeats, tallies
 from runs.firing import BATCH, Fired, fire_due
 from runs.glance import glance
 from runs.overlap import release_forgotten
@@ -92,12 +94,15 @@ class Clock:
             log.warning("occurrences_skipped", **fired.skipped)
 
     def _sweep(self) -> None:
-        """The slower rounds: messages that were lost, and leases that expired."""
+        """The slower rounds: messages that were lost, slips that were counted, and leases that expired."""
         seen = glance()
         self._send(requeue_lost(seen.now))
         released = release_forgotten()
         if released:
             log.warning("queued_executions_released", count=released)
+        with connection.cursor() as cursor:
+            tallies.fold(cursor)
+            heartbeats.forget_dead(cursor)
         if time.monotonic() < self._trusted_from or seconds_since_database_start() < self._heartbeat_seconds:
             return
         reaped = reap_expired(user_agent=self._user_agent, chance=self._chance)

@@ -26,6 +26,11 @@ class ChoreElection:
             self._elected = False
         return self._elected
 
+    @property
+    def elected(self) -> bool:
+        """What `is_elected` answered last."""
+        return self._elected
+
     def resign(self) -> None:
         """Let another beat be elected."""
         self._elected = False

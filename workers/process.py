@@ -14,6 +14,7 @@ from django.conf import settings
 
 from runs.queue import DELIVERIES_QUEUE
 from scheduler_project import USER_AGENT
+from workers.pulse import WorkerPulse
 from workers.service import DeliveryService
 
 _FILES_BESIDES_SOCKETS = 256
@@ -54,11 +55,14 @@ class DeliveryStep(bootsteps.StartStopStep):
             user_agent=USER_AGENT,
         )
         _service.start()
+        self._pulse = WorkerPulse(_service, name=parent.hostname, capacity=settings.MAX_IN_FLIGHT)
+        self._pulse.start()
         parent.deliveries = _service  # for remote control
 
     def stop(self, parent: Any) -> None:  # noqa: ARG002 - Celery's signature
         if _service is not None:
             _service.stop(grace_seconds=settings.SHUTDOWN_GRACE_SECONDS)
+            self._pulse.stop()
 
     def terminate(self, parent: Any) -> None:
         self.stop(parent)

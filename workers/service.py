@@ -112,6 +112,11 @@ class DeliveryService:
         """Executions that this worker holds and that wait for a place."""
         return self._engine.queued_count
 
+    @property
+    def in_flight_count(self) -> int:
+        """Transfers under way."""
+        return self._engine.in_flight_count
+
     def in_flight(self) -> list[InFlight]:
         """A snapshot of the transfers that are under way."""
         return self._engine.in_flight()

@@ -1,10 +1,15 @@
 """Celery tasks: ids in, handed over. A task never claims, never sends and never waits for a remote server."""
 
 from celery import shared_task
+from django.utils import timezone
 
-from runs.queue import DELIVER_TASK
+from runs.bulk import work_off
+from runs.queue import BULK_TASK, DELIVER_TASK
 from workers.process import delivery_service
 from workers.service import DrainingError
+
+#: Of one message; the next message goes on.
+_MOST_BATCHES = 100
 
 
 @shared_task(name=DELIVER_TASK, ignore_result=True, acks_late=False)
@@ -15,3 +20,11 @@ def deliver(execution_ids: list[str]) -> None:
     except DrainingError:
         # The rows stay pending: an idle worker or the clock finds them.
         return
+
+
+@shared_task(name=BULK_TASK, ignore_result=True, acks_late=False)
+def work_off_bulk_operations() -> None:
+    """Work off what is due of bulk operations. A batch that this worker dies in never happened; the next takes it."""
+    for _ in range(_MOST_BATCHES):
+        if not work_off(timezone.now()):
+            return

@@ -1,7 +1,9 @@
-"""The dashboard of accounts: workspaces, environments, members, API keys and signing secrets."""
+"""The dashboard of accounts: workspaces, members, API keys, signing secrets and the audit log."""
 
+from accounts.admin.audit import AuditEntryAdmin
 from accounts.admin.keys import ApiKeyAdmin
+from accounts.admin.members import MembershipAdmin
 from accounts.admin.signing import SigningSecretAdmin
-from accounts.admin.workspaces import EnvironmentAdmin, MembershipAdmin, WorkspaceAdmin
+from accounts.admin.workspaces import WorkspaceAdmin
 
-__all__ = ["ApiKeyAdmin", "EnvironmentAdmin", "MembershipAdmin", "SigningSecretAdmin", "WorkspaceAdmin"]
+__all__ = ["ApiKeyAdmin", "AuditEntryAdmin", "MembershipAdmin", "SigningSecretAdmin", "WorkspaceAdmin"]

@@ -7,11 +7,11 @@ from typing import Any, TypeVar
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest
 
-from accounts.api.access import SCOPES_OF_ROLES
+from accounts.grants import Grant
 from accounts.models import Membership, Role, Scope, Workspace
+from accounts.roles import SCOPES_OF_ROLES, grant_of_role
 
 _ATTRIBUTE = "_hourhand_access"
-# The dashboard and the API know one truth about roles.
 _WRITERS = frozenset(role for role, scopes in SCOPES_OF_ROLES.items() if Scope.JOBS_WRITE in scopes)
 _ADMINISTRATORS = frozenset(role for role, scopes in SCOPES_OF_ROLES.items() if Scope.ADMIN in scopes)
 
@@ -66,6 +66,10 @@ class Access:
 
     def owns(self, workspace_id: uuid.UUID) -> bool:
         return self.everything or self.roles.get(workspace_id) == Role.OWNER
+
+    def grant(self, workspace_id: uuid.UUID) -> Grant:
+        """How far this person reaches in a workspace that they see, and so the most that they can give to others."""
+        return grant_of_role(Role.OWNER if self.everything else self.roles[workspace_id])
 
     def narrow(self, rows: Rows, path: str = "workspace") -> Rows:
         """These rows, without those of workspaces that this person doesn't see.

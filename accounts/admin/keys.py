@@ -1,4 +1,4 @@
-"""API keys: made here and shown once, revoked here, never readable or editable."""
+"""API keys: made here and shown once, narrowed, renamed and revoked here, never readable."""
 
 import datetime
 import uuid
@@ -12,12 +12,14 @@ from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
-from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldBooleanSwitchWidget
 
-from accounts.admin.access import access_of
+from accounts.actors import Actor
+from accounts.admin.access import Access, access_of
 from accounts.admin.scoped import AdministeredAdmin
+from accounts.api_keys import IssuedKey, change_key, issue_key, revoke_key
+from accounts.errors import HourhandError
 from accounts.models import ApiKey, Scope
-from accounts.services import issue_key, revoke_key
 from scheduler_project.dashboard import chips
 from scheduler_project.dashboard.words import Appearance
 
@@ -26,91 +28,133 @@ _STATES = {
     "expired": Appearance("Expired", "warn", "hourglass_disabled"),
     "revoked": Appearance("Revoked", "idle", "key_off"),
 }
+_WRITTEN = ["name", "scopes", "only_some", "environments", "expires_at"]
 
 
 class ApiKeyForm(forms.ModelForm[ApiKey]):
-    """What a new key may do and until when."""
+    """What a key may do and until when. The API's verbs act, and judge how far whoever fills it in reaches."""
+
+    access: Access
+    actor: Actor
+    issued: IssuedKey | None = None
 
     scopes = forms.MultipleChoiceField(
         choices=[(scope.value, scope.value) for scope in Scope],
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
         initial=[Scope.JOBS_READ.value, Scope.EXECUTIONS_READ.value],
     )
+    only_some = forms.BooleanField(
+        label="Only some environments",
+        required=False,
+        widget=UnfoldBooleanSwitchWidget,
+        help_text="Else it reaches all of them, those to come included.",
+    )
 
     class Meta:
         model = ApiKey
         fields = ["workspace", "name", "scopes", "environments", "expires_at"]
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        if "only_some" in self.fields:
+            self.fields["only_some"].initial = self.instance.is_bound
+
     def clean_expires_at(self) -> datetime.datetime | None:
         expires_at: datetime.datetime | None = self.cleaned_data["expires_at"]
-        if expires_at is not None and expires_at <= timezone.now():
+        if expires_at is not None and expires_at <= timezone.now() and "expires_at" in self.changed_data:
             raise forms.ValidationError("Should be in the future.")
         return expires_at
 
     def clean(self) -> dict[str, Any] | None:
+        """Do it here, where a refusal can still be shown."""
         values = super().clean()
-        workspace, environments = self.cleaned_data.get("workspace"), self.cleaned_data.get("environments") or []
-        if any(environment.workspace_id != getattr(workspace, "pk", None) for environment in environments):
-            self.add_error("environments", "Should be environments of the key's own workspace.")
+        wanted = self.cleaned_data
+        if not self.errors and wanted["environments"] and not wanted["only_some"]:
+            self.add_error("only_some", "Turn this on to keep the key to the environments chosen.")
+        if self.errors:
+            return values
+        try:
+            self._change() if self.instance.digest else self._issue()
+        except HourhandError as error:
+            self.add_error(error.field if error.field in self.fields else None, error.detail)
         return values
+
+    def _issue(self) -> None:
+        wanted = self.cleaned_data
+        self.issued = issue_key(
+            workspace=wanted["workspace"],
+            name=wanted["name"],
+            scopes=wanted["scopes"],
+            environments=wanted["environments"] if wanted["only_some"] else None,
+            expires_at=wanted["expires_at"],
+            actor=self.actor,
+            limit=self.access.grant(wanted["workspace"].pk),
+        )
+        self.instance = self.issued.row
+
+    def _change(self) -> None:
+        wanted: dict[str, Any] = {
+            field: self.cleaned_data[field] for field in ("name", "scopes", "expires_at") if field in self.changed_data
+        }
+        if {"only_some", "environments"} & set(self.changed_data):
+            wanted["environments"] = self.cleaned_data["environments"] if self.cleaned_data["only_some"] else None
+        limit = self.access.grant(self.instance.workspace_id)
+        self.instance = change_key(key=self.instance, **wanted, actor=self.actor, limit=limit, now=timezone.now())
 
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(AdministeredAdmin):
     choice_paths = {"workspace": "pk", "environments": "workspace"}
+    form = ApiKeyForm
     list_display = ["name", "state", "key_prefix", "scope_words", "place_words", "used", "expires", "workspace"]
     list_select_related = ["workspace"]
     search_fields = ["name", "prefix"]
     ordering = ["-created_at"]
     change_form_outer_after_template = "admin/accounts/apikey/revoke.html"
+    _told = ["state", "key_prefix", "created_by", "created_at", "used"]
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).prefetch_related("environments")
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **options: Any) -> Any:
-        if not change:
-            options["form"] = ApiKeyForm
-        return super().get_form(request, obj, change=change, **options)
+        form = super().get_form(request, obj, change=change, **options)
+        form.access, form.actor = access_of(request), Actor.of_user(request.user)
+        return form
 
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:  # noqa: ARG002
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is None:
-            return ["workspace", "name", "scopes", "environments", "expires_at"]
-        return [
-            "name",
-            "state",
-            "key_prefix",
-            "scope_words",
-            "place_words",
-            "created_by",
-            "created_at",
-            "expires",
-            "used",
-        ]
+            return ["workspace", *_WRITTEN]
+        if self.has_change_permission(request, obj):
+            return [*_WRITTEN, *self._told]
+        return ["name", "scope_words", "place_words", "expires", *self._told]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return self.get_fields(request, obj) if obj else []
+        if obj is None:
+            return []
+        return self._told if self.has_change_permission(request, obj) else self.get_fields(request, obj)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return obj is None and super().has_change_permission(request)
+        """A revoked key stays as it was."""
+        return super().has_change_permission(request, obj) and (obj is None or obj.revoked_at is None)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
         return False
 
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
+        """A key's environments are those of its own workspace."""
+        key_id = request.resolver_match.kwargs.get("object_id") if request.resolver_match else None
+        key = self.get_object(request, key_id) if key_id else None
+        if key is not None:
+            options["queryset"] = key.workspace.environments.all()
+        return super().formfield_for_manytomany(db_field, request, **options)
+
     def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:  # noqa: ARG002
-        wanted = form.cleaned_data
-        issued = issue_key(
-            workspace=wanted["workspace"],
-            name=wanted["name"],
-            scopes=wanted["scopes"],
-            environments=wanted["environments"],
-            expires_at=wanted["expires_at"],
-            created_by=request.user,
-        )
-        obj.pk, obj.prefix, obj.digest = issued.row.pk, issued.row.prefix, issued.row.digest
-        messages.warning(request, f"This is the only time the key is shown; copy it now: {issued.key}")
+        """Only tell of a new key: the form's verb has made or changed it."""
+        if form.issued is not None:
+            messages.warning(request, f"This is the only time the key is shown; copy it now: {form.issued.key}")
 
     def save_related(self, *_: Any) -> None:
-        """Nothing: `issue_key` has bound the key to its environments."""
+        """Nothing: the verb has bound the key to its environments."""
 
     def get_urls(self) -> list[URLPattern]:
         revoke = self.admin_site.admin_view(require_POST(self.revoke))
@@ -129,7 +173,7 @@ class ApiKeyAdmin(AdministeredAdmin):
         key = self.get_queryset(request).filter(pk=key_id).first()
         if key is None or not access_of(request).administers(key.workspace_id):
             raise Http404
-        revoke_key(key=key, now=timezone.now())
+        revoke_key(key=key, actor=Actor.of_user(request.user), now=timezone.now())
         self.log_change(request, key, "Revoked.")
         messages.success(request, f"The key {key.name} is revoked. Whoever still uses it is refused from now on.")
         return redirect("admin:accounts_apikey_changelist")
@@ -151,7 +195,9 @@ class ApiKeyAdmin(AdministeredAdmin):
 
     @admin.display(description="Environments")
     def place_words(self, key: ApiKey) -> str:
-        return ", ".join(environment.slug for environment in key.environments.all()) or "all"
+        if not key.is_bound:
+            return "all"
+        return ", ".join(environment.slug for environment in key.environments.all()) or "none: those it had are gone"
 
     @admin.display(description="Last used", ordering="last_used_at")
     def used(self, key: ApiKey) -> SafeString | str:

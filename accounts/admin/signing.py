@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 
+from accounts.actors import Actor
 from accounts.admin.access import access_of
 from accounts.admin.scoped import AdministeredAdmin
 from accounts.models import SigningSecret, Workspace
@@ -87,7 +88,12 @@ class SigningSecretAdmin(AdministeredAdmin):
         workspace = form.cleaned_data["workspace"]
         overlap_seconds = form.cleaned_data["overlap_hours"] * _SECONDS_PER_HOUR
         try:
-            rotated = rotate_signing_secret(workspace=workspace, overlap_seconds=overlap_seconds, now=timezone.now())
+            rotated = rotate_signing_secret(
+                workspace=workspace,
+                overlap_seconds=overlap_seconds,
+                actor=Actor.of_user(request.user),
+                now=timezone.now(),
+            )
         except SigningSecretNotKeptError as error:
             messages.error(request, error.detail)
             return redirect(_LIST)

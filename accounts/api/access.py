@@ -1,20 +1,14 @@
 """What one caller of the API may see and do, whether it came with a key or with a dashboard session. Pure."""
 
+import datetime
 import uuid
 from dataclasses import dataclass
 from typing import Any
 
+from accounts.actors import Actor
+from accounts.grants import Grant
 from accounts.models import ApiKey, Environment, Membership, Role, Scope, Workspace
-
-_READ = frozenset({Scope.JOBS_READ, Scope.EXECUTIONS_READ})
-_WRITE = frozenset({Scope.JOBS_WRITE, Scope.EXECUTIONS_WRITE})
-#: What each role may do, in the words of the scopes of keys.
-SCOPES_OF_ROLES: dict[str, frozenset[Scope]] = {
-    Role.VIEWER: _READ,
-    Role.MEMBER: _READ | _WRITE,
-    Role.ADMIN: frozenset(Scope),
-    Role.OWNER: frozenset(Scope),
-}
+from accounts.roles import SCOPES_OF_ROLES
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,22 +18,29 @@ class Access:
     workspace: Workspace
     scopes: frozenset[str]
     environment_ids: frozenset[uuid.UUID] | None
-    actor: Any
+    actor: Actor
     role: str | None
+    expires_at: datetime.datetime | None = None
 
     @classmethod
     def of_key(cls, key: ApiKey, environment_ids: frozenset[uuid.UUID]) -> "Access":
-        """A key acts for itself: what it changes is not put down to the person who made it."""
-        return cls(key.workspace, frozenset(key.scopes), environment_ids or None, actor=None, role=None)
+        """A bound key whose environments are gone reaches none of the others."""
+        bound = environment_ids if key.is_bound else None
+        return cls(key.workspace, frozenset(key.scopes), bound, Actor.of_key(key), role=None, expires_at=key.expires_at)
 
     @classmethod
     def of_member(cls, membership: Membership) -> "Access":
-        scopes = SCOPES_OF_ROLES[membership.role]
-        return cls(membership.workspace, scopes, None, actor=membership.user, role=membership.role)
+        scopes, actor = SCOPES_OF_ROLES[membership.role], Actor.of_user(membership.user)
+        return cls(membership.workspace, scopes, None, actor, role=membership.role)
 
     @classmethod
     def of_superuser(cls, user: Any, workspace: Workspace) -> "Access":
-        return cls(workspace, frozenset(Scope), None, actor=user, role=Role.OWNER)
+        return cls(workspace, frozenset(Scope), None, Actor.of_user(user), role=Role.OWNER)
+
+    @property
+    def grant(self) -> Grant:
+        """How far the caller reaches, and so the most that it can give to others."""
+        return Grant(self.scopes, self.environment_ids, self.expires_at, is_owner=self.role == Role.OWNER)
 
     def environments(self) -> list[Environment]:
         """The environments within reach, oldest first."""

@@ -37,7 +37,8 @@ def _access_of(key: bytes) -> Access:
     if found.expires_at is not None and found.expires_at <= now:
         raise AuthenticationFailed("This API key has expired.", code="key_expired")
     ApiKey.objects.mark_used(found.pk, now)
-    return Access.of_key(found, frozenset(found.environments.values_list("pk", flat=True)))
+    places = found.environments.values_list("pk", flat=True) if found.is_bound else ()
+    return Access.of_key(found, frozenset(places))
 
 
 class DashboardSessionAuthentication(SessionAuthentication):

@@ -1,11 +1,17 @@
-"""Paths of accounts."""
+"""Paths of accounts. Those of environments and secrets are in jobs/api/urls.py."""
 
 from django.urls import path
 
-from accounts.api import views
+from accounts.api import audit, keys, members, settings, signing
 
 urlpatterns = [
-    path("environments/", views.EnvironmentList.as_view()),
-    path("signing-secrets/", views.SigningSecretList.as_view()),
-    path("signing-secrets/rotate/", views.SigningSecretRotation.as_view()),
+    path("audit-log/", audit.AuditLog.as_view()),
+    path("keys/", keys.KeyList.as_view()),
+    path("keys/<uuid:key>/", keys.KeyDetail.as_view()),
+    path("members/", members.MemberList.as_view()),
+    path("members/<uuid:member>/", members.MemberDetail.as_view()),
+    path("members/<uuid:member>/invitation/", members.MemberInvitation.as_view()),
+    path("settings/", settings.Settings.as_view()),
+    path("signing-secrets/", signing.SigningSecretList.as_view()),
+    path("signing-secrets/rotate/", signing.SigningSecretRotation.as_view()),
 ]

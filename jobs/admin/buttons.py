@@ -12,6 +12,7 @@ from django.http import Http404, HttpRequest, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect
 from django.utils import timezone
 
+from accounts.actors import Actor
 from accounts.admin.access import access_of
 from accounts.errors import HourhandError
 from jobs.admin.page import job_in_sight
@@ -45,14 +46,20 @@ def pause_job(job_admin: "JobAdmin", request: HttpRequest, job_id: uuid.UUID) ->
         messages.error(request, " ".join(str(text) for texts in form.errors.values() for text in texts))
     else:
         wanted = form.cleaned_data
-        pause(job_environments=rows, until=wanted["until"], note=wanted["note"], now=timezone.now())
+        pause(
+            job_environments=rows,
+            until=wanted["until"],
+            note=wanted["note"],
+            actor=Actor.of_user(request.user),
+            now=timezone.now(),
+        )
         _tell(job_admin, request, job, f"Paused in {_named(rows)}.")
     return redirect("admin:jobs_job_page", job.pk)
 
 
 def resume_job(job_admin: "JobAdmin", request: HttpRequest, job_id: uuid.UUID) -> HttpResponseRedirect:
     job, rows = _job_and_places(request, job_id)
-    resume(job_environments=rows, now=timezone.now())
+    resume(job_environments=rows, actor=Actor.of_user(request.user), now=timezone.now())
     _tell(job_admin, request, job, f"Resumed in {_named(rows)}. Nothing that was paused is caught up.")
     return redirect("admin:jobs_job_page", job.pk)
 
@@ -62,12 +69,12 @@ def restore(job_admin: "JobAdmin", request: HttpRequest, job_id: uuid.UUID, numb
     job = job_in_sight(request, job_id)
     if not access_of(request).writes(job.workspace_id):
         raise PermissionDenied
-    version = get_object_or_404(job.versions.select_related("job"), number=number)
+    version = get_object_or_404(job.versions.numbered().select_related("job"), number=number)
     context = {"workspace": job.workspace, "now": timezone.now()}
     try:
         with transaction.atomic():
             locked = Job.objects.select_for_update(of=("self",)).select_related("current_version").get(pk=job.pk)
-            restore_version(version, job=locked, context=context, actor=request.user)
+            restore_version(version, job=locked, context=context, actor=Actor.of_user(request.user))
     except HourhandError as error:
         messages.error(request, error.detail)
     else:

@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 from rest_framework.exceptions import ValidationError
 
+from accounts.actors import Actor
 from accounts.admin.access import access_of
 from accounts.errors import HourhandError
 from accounts.models import Workspace
@@ -93,7 +94,7 @@ def _saved(request: HttpRequest, form: JobForm, *, workspace: Workspace, job: Jo
     serializer = JobSerializer(job, data=form.definition(), context=context)
     try:
         serializer.is_valid(raise_exception=True)
-        saved = save_validated(serializer, actor=request.user)
+        saved = save_validated(serializer, actor=Actor.of_user(request.user))
     except ValidationError as error:
         form.show_errors((wrong["field"] or "", wrong["detail"]) for wrong in field_errors(error.detail))
     except HourhandError as error:

@@ -11,10 +11,10 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 
 from accounts.admin.access import access_of
+from accounts.differences import differing
 from jobs.admin.words import is_paused, job_preview, place_look, place_words
 from jobs.api.shown import shown_overrides
 from jobs.api.versions import Slugs, spelled
-from jobs.differences import differences
 from jobs.models import Job, JobEnvironment, JobVersion
 from scheduler_project.dashboard import chips
 
@@ -81,7 +81,7 @@ def show(job_admin: "JobAdmin", request: HttpRequest, job_id: uuid.UUID) -> Http
 
 def _versions(job: Job, slugs: Slugs) -> list["_ShownVersion"]:
     """The latest versions, each with what it changed."""
-    found = list(job.versions.select_related("created_by")[: _VERSIONS + 1])
+    found = list(job.versions.numbered().select_related("created_by")[: _VERSIONS + 1])
     before = [*found[1:], None]
     return [_ShownVersion(one, old, slugs) for one, old in zip(found, before, strict=True)][:_VERSIONS]
 
@@ -89,8 +89,8 @@ def _versions(job: Job, slugs: Slugs) -> list["_ShownVersion"]:
 class _ShownVersion:
     def __init__(self, version: JobVersion, before: JobVersion | None, slugs: Slugs) -> None:
         self.version = version
-        found = differences(spelled(before, slugs), spelled(version, slugs)) if before else []
-        self.changes = [(one.field, _short(one.old), _short(one.new)) for one in found]
+        found = differing(spelled(before, slugs), spelled(version, slugs)) if before else ()
+        self.changes = [(path, _short(old), _short(new)) for path, old, new in found]
 
 
 def _short(value: Any) -> str:

@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from rest_framework.exceptions import ValidationError
 
+from accounts.actors import Actor
 from accounts.admin.access import access_of
 from accounts.admin.scoped import ScopedAdmin
 from jobs.api.definition import RetryRulesSerializer
@@ -84,13 +85,13 @@ class RetryPolicyAdmin(ScopedAdmin):
             slug=obj.slug,
             name=obj.name,
             rules=form.rules,
-            actor=request.user,
+            actor=Actor.of_user(request.user),
             now=timezone.now(),
         )
         obj.pk = saved.pk
 
-    def delete_model(self, request: HttpRequest, obj: RetryPolicy) -> None:  # noqa: ARG002
-        delete_policy(policy=obj)
+    def delete_model(self, request: HttpRequest, obj: RetryPolicy) -> None:
+        delete_policy(policy=obj, actor=Actor.of_user(request.user), now=timezone.now())
 
     @admin.display(description="Jobs")
     def job_count(self, policy: Any) -> int:

@@ -9,6 +9,7 @@ from django.shortcuts import redirect
 from django.utils import timezone
 from unfold.widgets import UnfoldAdminTextareaWidget
 
+from accounts.actors import Actor
 from accounts.admin.scoped import AdministeredAdmin
 from accounts.errors import HourhandError
 from accounts.models import Secret
@@ -25,6 +26,8 @@ class WriteOnlyText(UnfoldAdminTextareaWidget):
 
 class SecretForm(forms.ModelForm[Secret]):
     """A secret's name, its place and its value. The verbs judge; what they refuse stands beside its field."""
+
+    actor: Actor
 
     value = forms.CharField(
         strip=False,
@@ -53,13 +56,14 @@ class SecretForm(forms.ModelForm[Secret]):
         wanted, now = self.cleaned_data, timezone.now()
         try:
             if self.instance.encrypted:
-                change_secret(secret=self.instance, value=wanted["value"], now=now)
+                change_secret(secret=self.instance, value=wanted["value"], actor=self.actor, now=now)
             else:
                 self.instance = create_secret(
                     workspace=wanted["workspace"],
                     environment=wanted["environment"],
                     name=wanted["name"],
                     value=wanted["value"],
+                    actor=self.actor,
                     now=now,
                 )
         except HourhandError as error:
@@ -84,6 +88,11 @@ class SecretAdmin(AdministeredAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:  # noqa: ARG002
         return ["workspace", "environment", "name"] if obj else []
 
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **options: Any) -> Any:
+        form = super().get_form(request, obj, change=change, **options)
+        form.actor = Actor.of_user(request.user)
+        return form
+
     def save_model(self, request: HttpRequest, obj: Secret, form: Any, change: bool) -> None:
         """Nothing: the form's verb has kept it."""
 
@@ -97,5 +106,5 @@ class SecretAdmin(AdministeredAdmin):
             return redirect("admin:accounts_secret_change", object_id)
         return answer
 
-    def delete_model(self, request: HttpRequest, obj: Secret) -> None:  # noqa: ARG002
-        delete_secret(secret=obj)
+    def delete_model(self, request: HttpRequest, obj: Secret) -> None:
+        delete_secret(secret=obj, actor=Actor.of_user(request.user), now=timezone.now())

@@ -10,6 +10,7 @@ from rest_framework.exceptions import NotFound, PermissionDenied, ValidationErro
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.actors import Actor
 from accounts.models import Scope, Workspace
 from jobs.api import examples
 from jobs.api.definition import RetryRulesSerializer
@@ -50,7 +51,7 @@ class RetryPolicySerializer(RetryRulesSerializer):
 
 
 def save_validated_policy(
-    serializer: RetryPolicySerializer, *, workspace: Workspace, actor: Any, now: Any
+    serializer: RetryPolicySerializer, *, workspace: Workspace, actor: Actor, now: Any
 ) -> RetryPolicy:
     """Save what a valid serializer holds, as a new policy or as a change of its instance."""
     valid = serializer.validated_data
@@ -144,5 +145,5 @@ class RetryPolicyDetail(RetryPolicyView):
     )
     def delete(self, request: Request, policy: str) -> Response:  # noqa: ARG002
         self.refuse_bound_key()
-        delete_policy(policy=self.policy(policy))
+        delete_policy(policy=self.policy(policy), actor=self.access.actor, now=self.now)
         return Response(status=status.HTTP_204_NO_CONTENT)

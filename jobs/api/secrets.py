@@ -106,6 +106,7 @@ class SecretList(SecretView):
             environment=self._environment(wanted["environment"]["slug"]),
             name=wanted["name"],
             value=wanted["value"],
+            actor=self.access.actor,
             now=self.now,
         )
         return Response(SecretSerializer(made).data, status=status.HTTP_201_CREATED)
@@ -131,7 +132,8 @@ class SecretDetail(SecretView):
     @extend_schema(operation_id="secrets_patch", summary="Give a secret another value", request=SecretChangeSerializer)
     def patch(self, request: Request, secret: uuid.UUID) -> Response:  # noqa: ARG002
         found = self.secret(secret)
-        change_secret(secret=found, value=self.body(SecretChangeSerializer)["value"], now=self.now)
+        value = self.body(SecretChangeSerializer)["value"]
+        change_secret(secret=found, value=value, actor=self.access.actor, now=self.now)
         return Response(SecretSerializer(found).data)
 
     @extend_schema(
@@ -141,5 +143,5 @@ class SecretDetail(SecretView):
         responses={204: None},
     )
     def delete(self, request: Request, secret: uuid.UUID) -> Response:  # noqa: ARG002
-        delete_secret(secret=self.secret(secret))
+        delete_secret(secret=self.secret(secret), actor=self.access.actor, now=self.now)
         return Response(status=status.HTTP_204_NO_CONTENT)

@@ -11,6 +11,7 @@ from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
+from accounts.actors import Actor
 from accounts.errors import NotFoundError
 from accounts.models import Environment
 from jobs.api import examples
@@ -249,7 +250,9 @@ class JobSerializer(DefinitionSerializer):
         return {field: shown[field] for field in JOB_FIELDS}
 
 
-def save_validated(serializer: JobSerializer, *, actor: Any, slug: str | None = None) -> Job:
+def save_validated(
+    serializer: JobSerializer, *, actor: Actor, slug: str | None = None, restored: int | None = None
+) -> Job:
     """Save what a valid serializer holds. A caller bound to environments makes its jobs in the first of those."""
     valid, access = serializer.validated_data, serializer.context.get("access")
     job = serializer.instance if isinstance(serializer.instance, Job) else None
@@ -262,6 +265,7 @@ def save_validated(serializer: JobSerializer, *, actor: Any, slug: str | None = 
         slug=valid.get("slug") or slug,
         config=serializer.config,
         environments=environments,
+        restored=restored,
         actor=actor,
         now=serializer.context["now"],
     )

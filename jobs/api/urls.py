@@ -2,9 +2,11 @@
 
 from django.urls import path
 
-from jobs.api import exporting, importing, retry_policies, schedules, secrets, views
+from jobs.api import environments, exporting, importing, retry_policies, schedules, secrets, views
 
 urlpatterns = [
+    path("environments/", environments.EnvironmentList.as_view()),
+    path("environments/<str:environment>/", environments.EnvironmentDetail.as_view()),
     path("jobs/", views.JobList.as_view()),
     path("jobs/import/", importing.JobImport.as_view()),
     path("jobs/export/", exporting.JobExport.as_view()),

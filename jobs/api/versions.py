@@ -8,6 +8,7 @@ from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
+from accounts.actors import Actor
 from accounts.errors import ConflictError
 from jobs.api import examples
 from jobs.api.serializers import JobSerializer, save_validated
@@ -68,7 +69,7 @@ class VersionDiffSerializer(serializers.Serializer):
         return {"from": Whole(), "to": Whole(), **super().get_fields()}
 
 
-def restore_version(version: JobVersion, *, job: Job, context: dict[str, Any], actor: Any) -> Job:
+def restore_version(version: JobVersion, *, job: Job, context: dict[str, Any], actor: Actor) -> Job:
     """Make this version's definition the job's next one, judged as any save is. What is on stays on, off stays off.
 
     Nothing fires because of it: the job is planned anew from now on. In the caller's transaction, which has locked the
@@ -91,7 +92,7 @@ def restore_version(version: JobVersion, *, job: Job, context: dict[str, Any], a
         wrong = list(field_errors(error.detail))
         told = f"Version {version.number} is not right any more: {wrong[0]['field']}: {wrong[0]['detail']}"
         raise NotRestorableError(told, members={"errors": wrong}) from error
-    return save_validated(serializer, actor=actor)
+    return save_validated(serializer, actor=actor, restored=version.number)
 
 
 def _refuse_gone(version: JobVersion, slugs: Slugs) -> None:

@@ -10,12 +10,12 @@ from rest_framework.exceptions import ErrorDetail, NotFound, PermissionDenied, V
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.differences import differing
 from accounts.models import Scope
 from jobs.api.actions import NothingSerializer, PauseSerializer, ResumeSerializer, meant_states
 from jobs.api.filters import JobListQuery, filtered, find, is_uuid, reachable, sorted_by
 from jobs.api.serializers import JobSerializer, is_slug, save_validated
 from jobs.api.versions import VersionDiffSerializer, VersionSerializer, restore_version, spelled
-from jobs.differences import differences
 from jobs.models import Job, JobEnvironment, JobVersion
 from jobs.services import pause, resume
 from scheduler_project.api.pagination import Keyset
@@ -145,7 +145,13 @@ class JobPause(JobView):
         body: dict[str, Any] = self.body(PauseSerializer)
         found = self.job(job)
         states = meant_states(found, self.access, body.get("environment"))
-        pause(job_environments=states, until=body["until"], note=body["note"], now=self.now)
+        pause(
+            job_environments=states,
+            until=body["until"],
+            note=body["note"],
+            actor=self.access.actor,
+            now=self.now,
+        )
         return self.shown(found)
 
 
@@ -161,7 +167,8 @@ class JobResume(JobView):
         body = self.body(ResumeSerializer)
         found = self.job(job)
         states = meant_states(found, self.access, body.get("environment"))
-        resume(job_environments=[state for state in states if state.paused_at is not None], now=self.now)
+        paused = [state for state in states if state.paused_at is not None]
+        resume(job_environments=paused, actor=self.access.actor, now=self.now)
         return self.shown(found)
 
 
@@ -169,7 +176,7 @@ class VersionView(JobView):
     serializer_class = VersionSerializer  # type: ignore[assignment]
 
     def versions(self, job: str) -> Any:
-        return JobVersion.objects.filter(job=self.job(job)).select_related("created_by", "job")
+        return JobVersion.objects.numbered().filter(job=self.job(job)).select_related("created_by", "job")
 
     def version(self, job: str, number: int) -> JobVersion:
         found: JobVersion | None = self.versions(job).filter(number=number).first()
@@ -210,7 +217,8 @@ class VersionDiff(VersionView):
     def get(self, request: Request, job: str, number: int, other: int) -> Response:  # noqa: ARG002
         slugs = self.slugs
         old, new = (spelled(self.version(job, one), slugs) for one in (number, other))
-        shown = {"from": number, "to": other, "changes": differences(old, new)}
+        changes = [{"field": path, "old": before, "new": after} for path, before, after in differing(old, new)]
+        shown = {"from": number, "to": other, "changes": changes}
         return Response(VersionDiffSerializer(shown).data)
 
 

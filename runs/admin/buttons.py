@@ -1,4 +1,4 @@
-"""The buttons run now, replay and cancel. Each calls the verb that the API calls, and tells what came of it."""
+"""The buttons run now, replay, retry and cancel. Each calls the verb that the API calls, and tells what came of it."""
 
 import uuid
 from collections.abc import Callable
@@ -9,12 +9,13 @@ from django.http import Http404, HttpRequest, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.utils import timezone
 
+from accounts.actors import Actor
 from accounts.admin.access import access_of
 from accounts.errors import HourhandError
 from jobs.models import Job, JobEnvironment
 from runs.deleting import delete_with_executions, purge
 from runs.models import Execution
-from runs.services import cancel, replay, run_now
+from runs.services import SOURCE, cancel, replay, retry, run_now
 from runs.states import ExecutionStatus
 
 
@@ -25,7 +26,8 @@ def run_now_button(request: HttpRequest, job_environment_id: uuid.UUID) -> HttpR
     if row is None:
         raise Http404
     _require_writer(request, row.workspace_id)
-    made = _told(request, lambda: run_now(job_environment=row, now=timezone.now()))
+    actor, now = Actor.of_user(request.user), timezone.now()
+    made = _told(request, lambda: run_now(job_environment=row, now=now, actor=actor))
     if made is None:
         return redirect("admin:jobs_job_page", row.job_id)
     messages.success(request, f"Asked for in {row.environment.slug}.")
@@ -40,7 +42,7 @@ def delete_job_button(request: HttpRequest, job_id: uuid.UUID) -> HttpResponseRe
     _require_writer(request, job.workspace_id)
     wanted, name = bool(request.POST.get("purge")), job.name
     admin.site.get_model_admin(Job).log_deletions(request, Job.objects.filter(pk=job.pk))
-    (purge if wanted else delete_with_executions)(job=job, now=timezone.now())
+    (purge if wanted else delete_with_executions)(job=job, actor=Actor.of_user(request.user), now=timezone.now())
     stays = "Its history is removed." if wanted else "Its history stays."
     messages.success(request, f"{name} is deleted. {stays}")
     return redirect("admin:jobs_job_changelist")
@@ -49,17 +51,29 @@ def delete_job_button(request: HttpRequest, job_id: uuid.UUID) -> HttpResponseRe
 def replay_button(request: HttpRequest, execution_id: uuid.UUID) -> HttpResponseRedirect:
     """A new execution like this one, in the current configuration or in its own; its page comes next."""
     execution, original = _execution(request, execution_id), request.POST.get("config") == "original"
-    made = _told(request, lambda: replay(execution=execution, now=timezone.now(), original_config=original))
+    actor, now = Actor.of_user(request.user), timezone.now()
+    made = _told(request, lambda: replay(execution=execution, now=now, original_config=original, actor=actor))
     if made is None:
         return redirect("admin:runs_execution_change", execution.pk)
     messages.success(request, f"Replayed with the {'original' if original else 'current'} configuration.")
     return redirect("admin:runs_execution_change", made.pk)
 
 
+def retry_button(request: HttpRequest, execution_id: uuid.UUID) -> HttpResponseRedirect:
+    """A new execution like this one, which has failed; its page comes next."""
+    execution = _execution(request, execution_id)
+    actor, now = Actor.of_user(request.user), timezone.now()
+    made = _told(request, lambda: retry(execution=execution, now=now, actor=actor))
+    if made is None:
+        return redirect("admin:runs_execution_change", execution.pk)
+    messages.success(request, "Retried with the same configuration and input.")
+    return redirect("admin:runs_execution_change", made.pk)
+
+
 def cancel_button(request: HttpRequest, execution_id: uuid.UUID) -> HttpResponseRedirect:
     execution = _execution(request, execution_id)
-    workspace, now = execution.workspace, timezone.now()
-    if _told(request, lambda: cancel(workspace=workspace, execution_id=execution.pk, now=now)) is not None:
+    workspace, actor, now = execution.workspace, Actor.of_user(request.user), timezone.now()
+    if _told(request, lambda: cancel(workspace=workspace, execution_id=execution.pk, now=now, actor=actor)) is not None:
         in_flight = execution.status == ExecutionStatus.RUNNING
         said = (
             "the request in flight may have arrived, and nothing more is sent" if in_flight else "nothing more is sent"
@@ -69,7 +83,7 @@ def cancel_button(request: HttpRequest, execution_id: uuid.UUID) -> HttpResponse
 
 
 def _execution(request: HttpRequest, execution_id: uuid.UUID) -> Execution:
-    rows = Execution.objects.select_related("workspace", "job_version")
+    rows = Execution.objects.select_related("workspace", *SOURCE)
     execution = access_of(request).narrow(rows).filter(pk=execution_id).first()
     if execution is None:
         raise Http404

@@ -1,4 +1,4 @@
-"""Executions: their list, their page, and the buttons run now, replay and cancel."""
+"""Executions: their list, their page, and the buttons run now, replay, retry and cancel."""
 
 import uuid
 from typing import Any
@@ -26,6 +26,7 @@ from runs.admin.filters import (
 from runs.admin.history import HistoryAdmin
 from runs.admin.timing import Timeline, Timings
 from runs.models import Execution
+from runs.states import ExecutionStatus
 from scheduler_project.dashboard import chips
 from scheduler_project.dashboard.words import NOTHING, SKIP_REASONS, STATUSES, appearance, duration_words
 
@@ -69,6 +70,7 @@ class ExecutionAdmin(HistoryAdmin):
             ("run-now/<uuid:job_environment_id>/", buttons.run_now_button, "runs_execution_run_now"),
             ("delete-job/<uuid:job_id>/", buttons.delete_job_button, "runs_execution_delete_job"),
             ("<uuid:execution_id>/replay/", buttons.replay_button, "runs_execution_replay"),
+            ("<uuid:execution_id>/retry/", buttons.retry_button, "runs_execution_retry"),
             ("<uuid:execution_id>/cancel/", buttons.cancel_button, "runs_execution_cancel"),
         ]
 
@@ -91,6 +93,7 @@ class ExecutionAdmin(HistoryAdmin):
             "replays": execution.replays.light().filter(job=execution.job_id).order_by("-due_at", "-pk")[:_REPLAYS],
             "is_current": execution.job_version_id == execution.job.current_version_id,
             "may_replay": writes,
+            "may_retry": writes and execution.status == ExecutionStatus.FAILED,
             "may_cancel": writes and not execution.is_terminal,
         }
         return TemplateResponse(request, "admin/runs/execution/page.html", context)

@@ -38,7 +38,7 @@ class JobDetail(views.JobDetail):
         wanted = self.query["purge"]
         found = (self._deleted(job) if wanted else None) or self.job(job)
         self.refuse_foreign_change(found)
-        (purge if wanted else delete_with_executions)(job=found, now=self.now)
+        (purge if wanted else delete_with_executions)(job=found, actor=self.access.actor, now=self.now)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     def _deleted(self, reference: str) -> Job | None:

@@ -84,6 +84,14 @@ _SHOWN: dict[str, Any] = {
 RUN = [OpenApiExample("A run", value=_RUN, response_only=True)]
 EXECUTION = [OpenApiExample("An execution", value=_SHOWN, response_only=True)]
 RUN_NOW = [OpenApiExample("With an input", value={"input": {"customer": 42}}, request_only=True)]
+REPLAY = [
+    OpenApiExample("As it was then", value={"config": "original"}, request_only=True),
+    OpenApiExample(
+        "Elsewhere, with another body",
+        value={"environment": "staging", "edit": {"body": {"report": "weekly"}, "timeout_seconds": 60}},
+        request_only=True,
+    ),
+]
 
 _PERIOD: dict[str, Any] = {
     "state": "active",
@@ -140,6 +148,49 @@ EXPLANATION = [
                 "until": "2026-03-15T09:00:30.000Z",
                 "note": "Database upgrade",
             },
+        },
+        response_only=True,
+    )
+]
+
+_BULK_FILTER = {"status": "failed", "failure_reason": "http_server_error", "from": "2026-03-15T00:00:00Z"}
+BULK_REPLAY = [
+    OpenApiExample(
+        "What a broken release failed, ten a second",
+        value={"filter": _BULK_FILTER, "rate_per_second": 10},
+        request_only=True,
+    )
+]
+BULK_CANCEL = [
+    OpenApiExample("What waits of a job", value={"filter": {"job": "nightly-report"}}, request_only=True),
+]
+BULK_MATCHED = [
+    OpenApiExample(
+        "A dry run",
+        value={"dry_run": True, "matched": 1, "more": False, "ids": [_EXECUTION_ID]},
+        response_only=True,
+        status_codes=["200"],
+    )
+]
+BULK_OPERATION = [
+    OpenApiExample(
+        "Half of it is done",
+        value={
+            "id": "01978f40-1d3c-7a90-b1de-5c2f8a6e7d31",
+            "kind": "replay",
+            "state": "running",
+            "filter": _BULK_FILTER,
+            "config": "current",
+            "rate_per_second": 10,
+            "matched": 2,
+            "more": False,
+            "done": 1,
+            "skipped": 0,
+            "remaining": 1,
+            "created_at": "2026-03-15T09:00:00.000Z",
+            "finished_at": None,
+            "ids": [_EXECUTION_ID, "01978f3b-0a52-7c11-8f0e-6a2d4b7c9e11"],
+            "cursor": None,
         },
         response_only=True,
     )

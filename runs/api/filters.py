@@ -1,5 +1,6 @@
 """The query parameters of executions and runs, and the rows they mean."""
 
+import uuid
 from typing import Any
 
 from django.db.models import F
@@ -9,22 +10,26 @@ from accounts.api.access import Access
 from jobs.api.filters import is_uuid
 from jobs.api.serializers import is_slug
 from jobs.models import Job
+from runs.api.orders import ORDERS
 from runs.failures import FailureReason
-from runs.querysets import ExecutionQuerySet, RunQuerySet
+from runs.history import HistoryFilter
+from runs.querysets import RunQuerySet
 from runs.states import ExecutionStatus, RunStatus, Trigger
 from scheduler_project.api.fields import Choice, CommaList, Instant
-from scheduler_project.api.strict import ListQuery
+from scheduler_project.api.strict import ListQuery, StrictSerializer
 
+MAX_TEXT = 200
 _REASONS = tuple(reason.value for reason in FailureReason)
 
 
-class HistoryQuery(ListQuery):
+class HistoryFields(StrictSerializer):
     """What executions and runs are both filtered by."""
 
     trigger = CommaList(child=Choice(choices=Trigger.choices), required=False, help_text="One or more, with commas.")
     job = serializers.CharField(required=False, help_text="A job's slug or id, a deleted job's too.")
     environment = CommaList(child=serializers.CharField(), required=False, help_text="One or more slugs, with commas.")
     failure_reason = Choice(choices=_REASONS, required=False)
+    last_only = serializers.BooleanField(default=False, help_text="Only the latest; of jobs in each environment.")
 
     def get_fields(self) -> dict[str, Any]:
         fields = super().get_fields()
@@ -34,18 +39,41 @@ class HistoryQuery(ListQuery):
         return fields
 
 
-class ExecutionListQuery(HistoryQuery):
+class ExecutionFields(HistoryFields):
+    """What executions are filtered by, in lists and in bulk."""
+
     status = CommaList(
         child=Choice(choices=ExecutionStatus.choices), required=False, help_text="One or more, with commas."
     )
-    job_name = serializers.CharField(required=False, help_text="Part of a job's name, in any case.")
-    sort = Choice(choices=("scheduled_for",), default="scheduled_for", help_text="Else by when it was made.")
+    job_name = serializers.CharField(
+        required=False, max_length=MAX_TEXT, help_text="Part of a job's name, in any case."
+    )
+    tag = serializers.CharField(required=False, max_length=MAX_TEXT, help_text="A tag that the job has now.")
+    last_only = serializers.BooleanField(
+        default=False, help_text="The latest ended one of each job in each environment, of those that are left."
+    )
+    search = serializers.CharField(
+        required=False,
+        max_length=MAX_TEXT,
+        help_text="Part of the error of a failed one, or of the URL that its job has now, in any case.",
+    )
+
+
+class ExecutionListQuery(ExecutionFields, ListQuery):
+    sort = Choice(
+        choices=tuple(ORDERS),
+        default="scheduled_for",
+        help_text="scheduled_for: else by when it was made. duration: of the latest 10,000.",
+    )
     order = Choice(choices=("asc", "desc"), default="desc")
 
 
-class RunListQuery(HistoryQuery):
+class RunListQuery(HistoryFields, ListQuery):
     status = CommaList(child=Choice(choices=RunStatus.choices), required=False, help_text="One or more, with commas.")
     execution = serializers.UUIDField(required=False)
+    last_only = serializers.BooleanField(
+        default=False, help_text="The latest of each job in each environment, of those that are left."
+    )
 
 
 def past_job(access: Access, reference: str) -> Job | None:
@@ -56,38 +84,53 @@ def past_job(access: Access, reference: str) -> Job | None:
     return named.order_by(F("deleted_at").desc(nulls_first=True)).first()
 
 
-def filtered_executions(executions: ExecutionQuerySet, query: dict[str, Any], access: Access) -> ExecutionQuerySet:
-    executions = _filtered(executions, query, access, instant="due_at")
-    if "trigger" in query:
-        executions = executions.filter(trigger__in=query["trigger"])
-    if "job_name" in query:
-        jobs = Job.objects.of(access.workspace).filter(name__icontains=query["job_name"])
-        executions = executions.filter(job_id__in=jobs.values("pk"))
-    return executions
+def meant(query: dict[str, Any], access: Access, *, job: Job | None = None) -> HistoryFilter:
+    """The executions that a query means, of one job where it is named by the path."""
+    wanted = job or (past_job(access, query["job"]) if "job" in query else None)
+    nowhere = "job" in query and (wanted is None or (job is not None and past_job(access, query["job"]) != job))
+    return HistoryFilter(
+        workspace=access.workspace,
+        environment_ids=() if nowhere else _places(query, access),
+        statuses=_tuple(query.get("status")),
+        triggers=_tuple(query.get("trigger")),
+        failure_reason=query.get("failure_reason"),
+        job_id=wanted.pk if wanted else None,
+        job_name=query.get("job_name"),
+        tag=query.get("tag"),
+        since=query.get("from"),
+        until=query.get("to"),
+        search=query.get("search"),
+        last_only=query["last_only"],
+    )
+
+
+def _places(query: dict[str, Any], access: Access) -> tuple[uuid.UUID, ...] | None:
+    """The environments meant; None for all of the workspace."""
+    if "environment" in query:
+        return tuple(place.pk for place in access.environments() if place.slug in query["environment"])
+    return None if access.environment_ids is None else tuple(access.environment_ids)
+
+
+def _tuple(values: list[str] | None) -> tuple[str, ...] | None:
+    return None if values is None else tuple(dict.fromkeys(values))
 
 
 def filtered_runs(runs: RunQuerySet, query: dict[str, Any], access: Access) -> RunQuerySet:
-    runs = _filtered(runs, query, access, instant="started_at")
+    if "job" in query:
+        job = past_job(access, query["job"])
+        runs = runs.filter(job_id=job.pk) if job else runs.none()
+    if "environment" in query:
+        runs = runs.filter(environment_id__in=_places(query, access))
+    if "status" in query:
+        runs = runs.filter(status__in=query["status"])
+    if "failure_reason" in query:
+        runs = runs.filter(failure_reason=query["failure_reason"])
+    if "from" in query:
+        runs = runs.filter(started_at__gte=query["from"])
+    if "to" in query:
+        runs = runs.filter(started_at__lt=query["to"])
     if "trigger" in query:
         runs = runs.of_trigger(query["trigger"])
     if "execution" in query:
         runs = runs.filter(execution_id=query["execution"])
-    return runs
-
-
-def _filtered(rows: Any, query: dict[str, Any], access: Access, *, instant: str) -> Any:
-    if "job" in query:
-        job = past_job(access, query["job"])
-        rows = rows.filter(job_id=job.pk) if job else rows.none()
-    if "environment" in query:
-        wanted = access.workspace.environments.filter(slug__in=query["environment"])
-        rows = rows.filter(environment_id__in=list(wanted.values_list("pk", flat=True)))
-    if "status" in query:
-        rows = rows.filter(status__in=query["status"])
-    if "failure_reason" in query:
-        rows = rows.filter(failure_reason=query["failure_reason"])
-    if "from" in query:
-        rows = rows.filter(**{f"{instant}__gte": query["from"]})
-    if "to" in query:
-        rows = rows.filter(**{f"{instant}__lt": query["to"]})
-    return rows
+    return runs.latest_of_each(access.workspace) if query["last_only"] else runs

@@ -1,11 +1,16 @@
 """Executions and runs on the wire, and the bodies that ask for new executions."""
 
+import uuid
 from typing import Any
 
-from drf_spectacular.utils import extend_schema_serializer
+from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
+from accounts.models import Workspace
+from jobs.api.definition import RequestSerializer
+from jobs.models import JobVersion
+from jobs.overrides import effective
 from runs.api import examples
 from runs.api.shown import shown_execution, shown_execution_whole, shown_run
 from runs.failures import FailureReason
@@ -153,10 +158,6 @@ class ExecutionSerializer(ListedExecutionSerializer):
         return shown_execution_whole(instance)
 
 
-def _later(_value: Any) -> None:
-    raise ValidationError("Not supported so far.", code="unsupported")
-
-
 @extend_schema_serializer(examples=examples.RUN_NOW)
 class RunNowSerializer(StrictSerializer):
     environment = Text(required=False, help_text="May be left out where the job is enabled in exactly one.")
@@ -164,12 +165,31 @@ class RunNowSerializer(StrictSerializer):
     delay_seconds = Whole(default=0, min_value=0, max_value=MAX_DELAY_SECONDS)
 
 
+@extend_schema_field(RequestSerializer(partial=True))
+class RequestEdit(serializers.DictField):
+    """Fields of a request, judged together with those that they are to replace: `edited_request`."""
+
+
+@extend_schema_serializer(examples=examples.REPLAY)
 class ReplaySerializer(StrictSerializer):
-    config = Choice(choices=("current", "original"), default="current")
+    environment = Text(required=False, help_text="One that the job is enabled in; the old one's when left out.")
+    config = Choice(
+        choices=("current", "original"), default="current", help_text="The job as it is now, or as it was then."
+    )
     input = serializers.JSONField(required=False, allow_null=True, help_text="The old one's when left out.")
-    environment = Text(required=False, validators=[_later], help_text="Not supported so far.")
-    edit = serializers.DictField(required=False, validators=[_later], help_text="Not supported so far.")
+    edit = RequestEdit(required=False, help_text="Fields of the request that differ, for this execution only.")
 
 
-class CancelSerializer(StrictSerializer):
+def edited_request(
+    version: JobVersion, edit: dict[str, Any], workspace: Workspace, environment_id: uuid.UUID
+) -> dict[str, Any]:
+    """A version's request in an environment with some fields replaced, judged as a job's. Raises ValidationError."""
+    before = effective(version.config, str(environment_id))["request"]
+    request = RequestSerializer(data={**before, **edit}, context={"workspace": workspace})
+    if not request.is_valid():
+        raise ValidationError({"edit": request.errors})
+    return request.validated_data
+
+
+class EmptySerializer(StrictSerializer):
     """An empty body."""

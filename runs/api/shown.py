@@ -4,7 +4,7 @@ import datetime
 from typing import Any
 
 from runs.models import Execution, Run
-from runs.states import ExecutionStatus
+from runs.states import ExecutionStatus, Trigger
 from scheduler_project.api.fields import instant_text
 
 PREVIEW_BYTES = 2048
@@ -28,6 +28,7 @@ def shown_execution(execution: Execution, *, last_run: Run | None) -> dict[str, 
     job = execution.job
     current = job.current_version
     pending = execution.status == ExecutionStatus.PENDING
+    source, again = execution.replay_of_id and str(execution.replay_of_id), execution.trigger == Trigger.RETRY
     return {
         "id": str(execution.pk),
         "job": job.slug,
@@ -51,8 +52,8 @@ def shown_execution(execution: Execution, *, last_run: Run | None) -> dict[str, 
         "max_attempts": execution.max_attempts,  # type: ignore[attr-defined]
         "failure_reason": execution.failure_reason or None,
         "error": execution.error or None,
-        "replay_of": execution.replay_of_id and str(execution.replay_of_id),
-        "retry_of": None,
+        "replay_of": None if again else source,
+        "retry_of": source if again else None,
         "final_response": _final_response(last_run),
         "exit_code": None,
         "waiting": None,

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from runs.api import deleting, ledger, views
+from runs.api import bulk, deleting, ledger, views
 
 urlpatterns = [
     path("jobs/<str:job>/", deleting.JobDetail.as_view()),
@@ -11,9 +11,15 @@ urlpatterns = [
     path("jobs/<str:job>/ledger/", ledger.JobLedger.as_view()),
     path("jobs/<str:job>/ledger/at/", ledger.JobLedgerAt.as_view()),
     path("executions/", views.ExecutionList.as_view()),
+    path("executions/replay/", bulk.BulkReplay.as_view()),
+    path("executions/cancel/", bulk.BulkCancel.as_view()),
     path("executions/<uuid:execution>/", views.ExecutionDetail.as_view()),
     path("executions/<uuid:execution>/cancel/", views.ExecutionCancel.as_view()),
     path("executions/<uuid:execution>/replay/", views.ExecutionReplay.as_view()),
+    path("executions/<uuid:execution>/retry/", views.ExecutionRetry.as_view()),
+    path("bulk-operations/", bulk.BulkOperationList.as_view()),
+    path("bulk-operations/<uuid:operation>/", bulk.BulkOperationDetail.as_view()),
+    path("bulk-operations/<uuid:operation>/cancel/", bulk.BulkOperationCancel.as_view()),
     path("runs/", views.RunList.as_view()),
     path("runs/<uuid:run>/", views.RunDetail.as_view()),
 ]

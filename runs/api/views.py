@@ -14,19 +14,21 @@ from jobs.api.filters import find, reachable
 from jobs.models import Job, JobEnvironment
 from jobs.services import only_environment
 from runs.api import rows
-from runs.api.filters import ExecutionListQuery, RunListQuery, filtered_executions, filtered_runs, past_job
+from runs.api.filters import ExecutionListQuery, RunListQuery, filtered_runs, meant, past_job
+from runs.api.orders import order_of
 from runs.api.serializers import (
-    CancelSerializer,
+    EmptySerializer,
     ExecutionSerializer,
     ListedExecutionSerializer,
     ListedRunSerializer,
     ReplaySerializer,
     RunNowSerializer,
     RunSerializer,
+    edited_request,
 )
 from runs.errors import JobNotEnabledError
 from runs.models import Execution
-from runs.services import cancel, replay, run_now
+from runs.services import SOURCE, cancel, configuration_of, replay, retry, run_now
 from scheduler_project.api.pagination import Keyset
 from scheduler_project.api.views import ApiView
 
@@ -45,7 +47,8 @@ class HistoryView(ApiView):
         return Response(ExecutionSerializer(execution).data, status=code)
 
     def execution(self, execution_id: uuid.UUID) -> Execution:
-        execution = rows.reachable_executions(self.access).select_related("job_version").filter(pk=execution_id).first()
+        known = rows.reachable_executions(self.access).select_related(*SOURCE)
+        execution = known.filter(pk=execution_id).first()
         if execution is None:
             raise NotFound(f"There is no execution {execution_id}.")
         return execution
@@ -58,11 +61,10 @@ class ExecutionList(HistoryView):
         operation_id="executions_list", summary="List executions", responses=ListedExecutionSerializer(many=True)
     )
     def get(self, request: Request) -> Response:  # noqa: ARG002
-        executions = filtered_executions(rows.reachable_executions(self.access), self.query, self.access)
-        return self.page(rows.listed_executions(executions), ListedExecutionSerializer)
+        return self.page(meant(self.query, self.access), ListedExecutionSerializer)
 
     def keyset(self) -> Keyset:
-        return Keyset(("due_at", "id"), descending=self.query["order"] == "desc")
+        return order_of(self.query)
 
 
 class JobExecutionList(ExecutionList):
@@ -75,9 +77,7 @@ class JobExecutionList(ExecutionList):
         found = past_job(self.access, job)
         if found is None or not self._reaches(found):
             raise NotFound(f"There is no job {job}.")
-        executions = rows.reachable_executions(self.access).filter(job_id=found.pk)
-        executions = filtered_executions(executions, self.query, self.access)
-        return self.page(rows.listed_executions(executions), ListedExecutionSerializer)
+        return self.page(meant(self.query, self.access, job=found), ListedExecutionSerializer)
 
     def _reaches(self, job: Job) -> bool:
         bound = self.access.environment_ids
@@ -96,13 +96,13 @@ class ExecutionCancel(HistoryView):
     @extend_schema(
         operation_id="executions_cancel",
         summary="Cancel an execution that has not ended",
-        request=CancelSerializer,
+        request=EmptySerializer,
         responses=ExecutionSerializer,
     )
     def post(self, request: Request, execution: uuid.UUID) -> Response:  # noqa: ARG002
-        self.body(CancelSerializer)
+        self.body(EmptySerializer)
         found = self.execution(execution)
-        cancel(workspace=self.access.workspace, execution_id=found.pk, now=self.now)
+        cancel(workspace=self.access.workspace, execution_id=found.pk, now=self.now, actor=self.access.actor)
         return self.shown(found.pk)
 
 
@@ -115,12 +115,36 @@ class ExecutionReplay(HistoryView):
     )
     def post(self, request: Request, execution: uuid.UUID) -> Response:  # noqa: ARG002
         body = self.body(ReplaySerializer)
+        found = self.execution(execution)
+        original = body["config"] == "original"
+        environment = named_environment(self.access, body["environment"]) if "environment" in body else None
+        edited = None
+        if "edit" in body:
+            version = configuration_of(found, original=original)
+            place = environment.pk if environment else found.environment_id
+            edited = edited_request(version, body["edit"], self.access.workspace, place)
         made = replay(
-            execution=self.execution(execution),
+            execution=found,
             now=self.now,
-            original_config=body["config"] == "original",
+            original_config=original,
+            environment=environment,
             input=body.get("input", ...),
+            request=edited,
+            actor=self.access.actor,
         )
+        return self.shown(made.pk, code=status.HTTP_202_ACCEPTED)
+
+
+class ExecutionRetry(HistoryView):
+    @extend_schema(
+        operation_id="executions_retry",
+        summary="Retry a failed execution as a new one",
+        request=EmptySerializer,
+        responses={202: ExecutionSerializer},
+    )
+    def post(self, request: Request, execution: uuid.UUID) -> Response:  # noqa: ARG002
+        self.body(EmptySerializer)
+        made = retry(execution=self.execution(execution), now=self.now, actor=self.access.actor)
         return self.shown(made.pk, code=status.HTTP_202_ACCEPTED)
 
 
@@ -134,7 +158,13 @@ class JobRun(HistoryView):
     def post(self, request: Request, job: str) -> Response:  # noqa: ARG002
         body = self.body(RunNowSerializer)
         state = self._state(job, body.get("environment"))
-        made = run_now(job_environment=state, now=self.now, input=body["input"], delay_seconds=body["delay_seconds"])
+        made = run_now(
+            job_environment=state,
+            now=self.now,
+            input=body["input"],
+            delay_seconds=body["delay_seconds"],
+            actor=self.access.actor,
+        )
         return self.shown(made.pk, code=status.HTTP_202_ACCEPTED)
 
     def _state(self, reference: str, environment: str | None) -> JobEnvironment:

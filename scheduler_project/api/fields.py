@@ -7,10 +7,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-
-def instant_text(value: datetime.datetime) -> str:
-    """ISO 8601 in UTC with milliseconds and `Z`: how every time is written on the wire and in a job's configuration."""
-    return value.astimezone(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+from accounts.instants import instant_text
 
 
 class Text(serializers.CharField):
@@ -84,7 +81,7 @@ class Instant(serializers.DateTimeField):
 
 @extend_schema_field({"type": "string"})
 class CommaList(serializers.Field):
-    """Several values of one query parameter, separated by commas."""
+    """Several values of one query parameter, separated by commas; in a body, a list of them too."""
 
     default_error_messages = {"blank": "Should name at least one."}
 
@@ -93,7 +90,8 @@ class CommaList(serializers.Field):
         super().__init__(**options)
 
     def to_internal_value(self, data: Any) -> list[Any]:
-        parts = [part.strip() for part in str(data).split(",") if part.strip()]
+        named = data if isinstance(data, list) else str(data).split(",")
+        parts = [part.strip() for part in map(str, named) if part.strip()]
         if not parts:
             self.fail("blank")
         return [self.child.run_validation(part) for part in parts]

@@ -32,6 +32,12 @@ class Keyset:
         here = _Row(*(F(column) for column in self.columns))
         return compare(here, _Row(*(Value(value) for value in position)))
 
+    def rows(self, queryset: Any, position: list[Any] | None, *, backward: bool, first: int, count: int) -> Any:
+        """`count` rows after (or before) a position, `first` of them skipped, the nearest first."""
+        if position is not None:
+            queryset = queryset.filter(self.beyond(position, backward=backward))
+        return queryset.order_by(*self.ordering(backward=backward))[first : first + count]
+
     def position_of(self, row: Any) -> list[Any]:
         return [getattr(row, column) for column in self.columns]
 
@@ -52,9 +58,7 @@ class KeysetPagination(BasePagination):
         self._salt = f"{type(view).__name__}:{keyset.columns}:{keyset.descending}"
         limit, offset = query["limit"], query.get("offset", 0)
         backward, position = self._read_cursor(query.get("cursor"))
-        if position is not None:
-            queryset = queryset.filter(keyset.beyond(position, backward=backward))
-        found = list(queryset.order_by(*keyset.ordering(backward=backward))[offset : offset + limit + 1])
+        found = list(keyset.rows(queryset, position, backward=backward, first=offset, count=limit + 1))
         more, rows = len(found) > limit, found[:limit]
         if backward:
             rows.reverse()

@@ -10,6 +10,9 @@ from accounts.admin.access import access_of
 
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     """The groups of links that this person may follow."""
+    access = access_of(request)
+    log = ("Audit log", "history", "admin:accounts_auditentry_changelist")
+    administrators = [log] if access.administers_somewhere else []
     groups = [
         _group(
             "",
@@ -27,10 +30,11 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
             ("API keys", "key", "admin:accounts_apikey_changelist"),
             ("Signing secrets", "signature", "admin:accounts_signingsecret_changelist"),
             ("Secrets", "lock", "admin:accounts_secret_changelist"),
+            *administrators,
             ("API reference", "api", "/api/docs/"),
         ),
     ]
-    if access_of(request).everything:
+    if access.everything:
         groups.append(
             _group(
                 "Operations",

@@ -107,15 +107,19 @@ class House:
             [sys.executable, "manage.py", *arguments], cwd=ROOT, env=self.environment, check=True, capture_output=True
         )
 
-    def start(self, name: str, *, until: str = "/readyz", within: Sequence[str] = ()) -> None:
+    def start(
+        self, name: str, *, until: str = "/readyz", within: Sequence[str] = (), clock_off_by_seconds: int = 0
+    ) -> None:
         """Start `web`, or a beat or worker by any name that begins so; again, should it have been killed.
 
         The web process has started when it answers 200 to the path `until`. `within` is a command that runs another.
+        The clock of a beat or worker may be wrong.
         """
         log = (self.directory / f"{name}.log").open("ab")
         if name == "web":
             return self._start_web(log, until)
-        command = [sys.executable, "-m", "celery", "-A", "scheduler_project"]
+        skewed = ["-m", "tests.acceptance.skewed", str(clock_off_by_seconds)]
+        command = [sys.executable, *(skewed if clock_off_by_seconds else ["-m", "celery"]), "-A", "scheduler_project"]
         if name.startswith("beat"):
             command += ["beat", "--pidfile="]
         else:

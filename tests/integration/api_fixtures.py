@@ -8,8 +8,8 @@ from typing import Any
 
 from rest_framework.test import APIClient
 
+from accounts.api_keys import issue_key
 from accounts.models import Environment, Scope, Workspace
-from accounts.services import issue_key
 from jobs.models import JobEnvironment
 from runs.models import Execution, Run
 
@@ -49,7 +49,7 @@ def _json(body: Any) -> bytes:
 def caller(
     workspace: Workspace,
     scopes: Iterable[str] = tuple(Scope),
-    environments: Iterable[Environment] = (),
+    environments: Iterable[Environment] | None = None,
     expires_at: datetime.datetime | None = None,
 ) -> Caller:
     """A client with a key of its own."""

@@ -7,8 +7,9 @@ import pytest
 from django.test import Client
 from django.urls import NoReverseMatch, reverse
 
+from accounts.api_keys import issue_key
 from accounts.models import ApiKey, Environment, Membership, Secret, Workspace
-from accounts.services import create_workspace, issue_key
+from accounts.services import create_workspace
 from jobs.models import Job, JobEnvironment
 from jobs.services import save_job
 from runs.models import Execution, Run
@@ -36,7 +37,7 @@ class Theirs:
 def theirs() -> Theirs:
     workspace = create_workspace(slug="theirs", name="Theirs")
     config = job_config(name="Their secret job", tags=["their-tag"], schedule="0 2 * * *")
-    job = save_job(workspace=workspace, job=None, slug=None, config=config, environments=None, actor=None, now=EPOCH)
+    job = save_job(workspace=workspace, job=None, slug=None, config=config, environments=None, now=EPOCH)
     row = JobEnvironment.objects.select_related("job__current_version", "environment").get(job=job)
     execution = execution_of(row, status="pending")
     someone = person("theodora", workspace=workspace, role="owner")

@@ -60,7 +60,7 @@ def test_replay_makes_a_new_execution(
     row = make_job()
     old = execution_of(row, status="failed")
     save_job(
-        workspace=workspace, job=row.job, slug=None, config=job_config(name="Newer"), environments=None, actor=None,
+        workspace=workspace, job=row.job, slug=None, config=job_config(name="Newer"), environments=None,
         now=EPOCH,
     )  # fmt: skip
     member.post(reverse("admin:runs_execution_replay", args=[old.pk]), {"config": config})
@@ -70,6 +70,21 @@ def test_replay_makes_a_new_execution(
     old.refresh_from_db()
     assert old.status == "failed"
     assert str(made.pk) in member.get(reverse("admin:runs_execution_change", args=[old.pk])).content.decode()
+
+
+def test_retry_makes_a_new_execution_of_what_failed_and_of_no_other(member: Client, make_job: MakeJob) -> None:
+    row = make_job()
+    failed, ended = execution_of(row, status="failed"), execution_of(row, status="succeeded")
+    page = member.get(reverse("admin:runs_execution_change", args=[failed.pk])).content.decode()
+    assert reverse("admin:runs_execution_retry", args=[failed.pk]) in page
+    answer: Any = member.post(reverse("admin:runs_execution_retry", args=[failed.pk]))
+    made = Execution.objects.get(trigger="retry")
+    assert (made.replay_of_id, made.status) == (failed.pk, "pending")
+    assert answer.headers["Location"] == reverse("admin:runs_execution_change", args=[made.pk])
+    member.get(reverse("admin:index"))
+    assert "succeeded" in told(member.post(reverse("admin:runs_execution_retry", args=[ended.pk])))
+    page = member.get(reverse("admin:runs_execution_change", args=[ended.pk])).content.decode()
+    assert reverse("admin:runs_execution_retry", args=[ended.pk]) not in page
 
 
 def test_cancel_ends_what_has_not_ended_and_no_other(member: Client, make_job: MakeJob) -> None:
@@ -119,6 +134,7 @@ def test_buttons_refuse_get_and_a_missing_csrf_token(workspace: Workspace, make_
     buttons = [
         reverse("admin:runs_execution_run_now", args=[row.pk]),
         reverse("admin:runs_execution_replay", args=[execution.pk]),
+        reverse("admin:runs_execution_retry", args=[execution.pk]),
         reverse("admin:runs_execution_cancel", args=[execution.pk]),
         reverse("admin:jobs_job_pause", args=[row.job_id]),
         reverse("admin:jobs_job_resume", args=[row.job_id]),
@@ -262,7 +278,8 @@ def test_a_key_is_shown_once_and_can_be_revoked(member: Client, workspace: Works
     again = member.get(detail).content.decode()
     assert shown not in again
     assert key.digest not in again
-    assert member.post(detail, {"name": "Other", "digest": "0"}).status_code == 403
+    assert member.post(detail, {"name": "Other", "scopes": ["jobs:read"], "digest": "0"}).status_code == 302
+    assert ApiKey.objects.get().digest == key.digest
     member.post(reverse("admin:accounts_apikey_revoke", args=[key.pk]))
     key.refresh_from_db()
     assert key.revoked_at is not None

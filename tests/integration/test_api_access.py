@@ -49,6 +49,11 @@ def filled(path: str, *, job: str, execution: str, run: str) -> str:
         "<uuid:execution>": execution,
         "<uuid:run>": run,
         "<uuid:secret>": some_id(),
+        "<uuid:operation>": some_id(),
+        "<uuid:key>": some_id(),
+        "<uuid:member>": some_id(),
+        "<str:environment>": "no-such-place",
+        "<str:policy>": "no-such-policy",
     }.items():
         path = path.replace(placeholder, value)
     return path
@@ -116,7 +121,8 @@ def test_another_workspaces_things_are_not_there(
         stranger.ask("PUT", "/jobs/theirs/", JOB, expect=201)
         assert [rows[: len(old)] for rows, old in zip(everything_stored(), before, strict=True)] == before
         return
-    stranger.ask(method, filled(path, **named), {} if method != "GET" else None, expect=404)
+    query = "?at=2026-03-01T12:00:00Z" if path.endswith("ledger/at/") else ""
+    stranger.ask(method, filled(path, **named) + query, {} if method != "GET" else None, expect=404)
     assert everything_stored() == before
 
 
@@ -152,7 +158,7 @@ class TestKeysBoundToAnEnvironment:
         """A job that is enabled in production and staging."""
         changes = [EnvironmentChange(environment, enabled=True) for environment in workspace.environments.all()]
         return save_job(
-            workspace=workspace, job=None, slug="shared", config=job_config(), environments=changes, actor=None, now=NOW
+            workspace=workspace, job=None, slug="shared", config=job_config(), environments=changes, now=NOW
         )
 
     def test_sees_only_jobs_of_its_environments(self, bound: Caller, make_job: MakeJob, shared: Job) -> None:

@@ -8,7 +8,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from accounts.models import Workspace
+from accounts.models import Environment, Workspace
 from jobs.models import Job, JobEnvironment
 from jobs.services import delete_job
 from runs.api.serializers import ExecutionSerializer, ListedExecutionSerializer, RunSerializer
@@ -18,9 +18,9 @@ from tests.integration.api_fixtures import NOW, Caller, caller, make_execution, 
 
 pytestmark = pytest.mark.django_db
 SECOND = datetime.timedelta(seconds=1)
-#: The key, its environments, its use; the page, its versions, its last runs.
-EXECUTION_LIST_QUERIES = 6
-RUN_LIST_QUERIES = 4
+#: The key, its use; the page, its versions, its last runs.
+EXECUTION_LIST_QUERIES = 5
+RUN_LIST_QUERIES = 3
 
 
 @pytest.fixture
@@ -194,7 +194,7 @@ class TestListing:
             ("status=", "status"),
             ("trigger=schedule,hand", "trigger"),
             ("from=yesterday", "from"),
-            ("sort=duration", "sort"),
+            ("sort=started_at", "sort"),
             ("order=up", "order"),
             ("limit=0", "limit"),
             ("limit=101", "limit"),
@@ -203,7 +203,7 @@ class TestListing:
             ("cursor=abc", "cursor"),
             ("cursor=abc&offset=1", "offset"),
             ("status=failed&status=pending", "status"),
-            ("last_only=true", "last_only"),
+            ("last_only=perhaps", "last_only"),
             ("job=%00", "job"),
         ],
     )
@@ -277,8 +277,25 @@ class TestListing:
             "job=report&environment=production": [third, second, first],
             "from=2026-03-01T12:00:01Z": [second],
             "to=2026-03-01T12:00:01Z": [third, first],
+            "last_only=true": [third],
+            "last_only=true&status=failed": [first],
         }.items():
             assert ids(api.ask("GET", f"/runs/?{query}", expect=200)) == [str(run.pk) for run in found], query
+
+    def test_the_latest_run_of_each_job_in_each_environment(
+        self, api: Caller, workspace: Workspace, report: JobEnvironment, make_job: MakeJob
+    ) -> None:
+        staging = Environment.objects.create(workspace=workspace, slug="staging", name="Staging")
+        there = JobEnvironment.objects.create(workspace=workspace, job=report.job, environment=staging)
+        latest = []
+        for state in (report, there, make_job(slug="other")):
+            make_run(make_execution(state, trigger="manual"))
+            latest.append(make_run(make_execution(state, trigger="manual")))
+        wanted = [str(run.pk) for run in reversed(latest)]
+        assert ids(api.ask("GET", "/runs/?last_only=true")) == wanted
+        first = api.ask("GET", "/runs/?last_only=true&limit=2")
+        assert ids(first) + ids(api.ask("GET", first["next"].partition("/api/v1")[2])) == wanted
+        assert ids(api.ask("GET", "/runs/?last_only=true&environment=staging")) == [str(latest[1].pk)]
 
 
 class TestActing:
@@ -320,13 +337,79 @@ class TestActing:
         assert current["replay_of"] == str(old.pk)
         assert api.ask("GET", f"/executions/{old.pk}/") == before | {"job_version_current": 2}
 
-    def test_replay_refuses_what_is_not_there_yet_and_a_deleted_jobs_configuration(
+    def test_replay_refuses_what_can_not_be_and_a_deleted_jobs_configuration(
         self, api: Caller, report: JobEnvironment
     ) -> None:
         path = f"/executions/{make_execution(report).pk}/replay/"
-        assert api.refused("POST", path, {"edit": {"url": "x"}}) == {"edit": "unsupported"}
-        assert api.refused("POST", path, {"environment": "staging"}) == {"environment": "unsupported"}
         assert api.refused("POST", path, {"config": "newest"}) == {"config": "invalid_choice"}
+        assert api.refused("POST", path, {"edit": "all"}) == {"edit": "not_a_dict"}
         api.ask("DELETE", "/jobs/report/", expect=204)
         assert api.ask("POST", path, {"config": "current"}, expect=409)["code"] == "job_deleted"
         api.ask("POST", path, {"config": "original"}, expect=202)
+
+    def test_replay_in_another_environment_that_the_job_is_enabled_in(
+        self, api: Caller, workspace: Workspace, report: JobEnvironment
+    ) -> None:
+        staging = Environment.objects.create(workspace=workspace, slug="staging", name="Staging")
+        path = f"/executions/{make_execution(report).pk}/replay/"
+        assert api.ask("POST", path, {"environment": "staging"}, expect=409)["code"] == "job_not_enabled"
+        api.ask("PATCH", "/jobs/report/", {"environments": {"staging": {"enabled": True}}}, expect=200)
+        assert api.ask("POST", path, {"environment": "staging"}, expect=202)["environment"] == "staging"
+        api.ask("PATCH", "/jobs/report/", {"environments": {"staging": {"enabled": False}}}, expect=200)
+        assert api.ask("POST", path, {"environment": "staging"}, expect=409)["code"] == "job_not_enabled"
+        api.refused("POST", path, {"environment": "nowhere"}, expect=404)
+        bound = caller(workspace, environments=[report.environment])
+        bound.refused("POST", path, {"environment": "staging"}, expect=404)
+        caller(workspace, environments=[staging]).ask("POST", path, expect=404)
+
+    def test_replay_in_its_own_environment_though_the_job_is_not_enabled_there(
+        self, api: Caller, report: JobEnvironment
+    ) -> None:
+        JobEnvironment.objects.update(enabled=False, next_fire_at=None)
+        path = f"/executions/{make_execution(report).pk}/replay/"
+        assert api.ask("POST", path, {"environment": "production"}, expect=202)["environment"] == "production"
+
+    def test_an_edited_replay_is_judged_as_a_jobs_request_is(self, api: Caller, report: JobEnvironment) -> None:
+        path = f"/executions/{make_execution(report).pk}/replay/"
+        for edit, wrong in {
+            "url=javascript:1": {"edit.url": "invalid_url"},
+            "url=http://receiver.test/{{secrets.GONE}}": {"edit.url": "unknown_secret"},
+            "method=FETCH": {"edit.method": "invalid_choice"},
+            "uri=http://receiver.test/": {"edit.uri": "unknown_field"},
+        }.items():
+            name, _, value = edit.partition("=")
+            assert api.refused("POST", path, {"edit": {name: value}}) == wrong
+        assert not Execution.objects.filter(trigger="replay").exists()
+
+    def test_an_edited_replay_is_no_version_of_the_job(self, api: Caller, report: JobEnvironment) -> None:
+        path = f"/executions/{make_execution(report).pk}/replay/"
+        made = api.ask("POST", path, {"edit": {"method": "PUT", "body": {"a": 1}}}, expect=202)
+        again = api.ask("POST", path, {"edit": {"method": "PATCH"}}, expect=202)
+        assert (made["job_version"], again["job_version"], made["job_version_current"]) == (1, 1, 1)
+        request = Execution.objects.get(pk=made["id"]).job_version.config["request"]
+        assert (request["method"], request["body"]) == ("PUT", '{"a":1}')
+        assert request["url"] == "http://receiver.test/ok"
+        assert api.ask("GET", "/jobs/report/")["request"]["method"] == "POST"
+        assert len(api.ask("GET", "/jobs/report/versions/")["results"]) == 1
+        assert api.ask("GET", "/jobs/report/versions/1/")["definition"]["request"]["method"] == "POST"
+        assert api.ask("PATCH", "/jobs/report/", {"description": "new"}, expect=200)["version"] == 2
+        same = api.ask("POST", path, {"edit": {"method": "POST"}}, expect=202)
+        assert not Execution.objects.get(pk=same["id"]).job_version.edited
+
+    def test_retry_takes_the_configuration_of_then_and_only_of_what_failed(
+        self, api: Caller, report: JobEnvironment
+    ) -> None:
+        failed = make_execution(report, status="failed", failure_reason="timeout", input={"a": 1})
+        api.ask("PATCH", "/jobs/report/", {"retry": {"max_attempts": 5}}, expect=200)
+        made = api.ask("POST", f"/executions/{failed.pk}/retry/", expect=202)
+        assert (made["trigger"], made["retry_of"], made["replay_of"]) == ("retry", str(failed.pk), None)
+        assert (made["job_version"], made["max_attempts"], made["input"]) == (1, 3, {"a": 1})
+        assert (made["status"], made["attempts"], made["scheduled_for"]) == ("pending", 0, None)
+        for status in ("succeeded", "canceled"):
+            path = f"/executions/{make_execution(report, trigger='manual', status=status).pk}/retry/"
+            assert api.ask("POST", path, expect=409)["code"] == "execution_not_retryable"
+        assert api.ask("POST", f"/executions/{made['id']}/retry/", expect=409)["code"] == "execution_not_retryable"
+        assert api.refused("POST", f"/executions/{failed.pk}/retry/", {"now": True}) == {"now": "unknown_field"}
+        api.ask("POST", f"/executions/{some_id()}/retry/", expect=404)
+        api.ask("DELETE", "/jobs/report/", expect=204)
+        api.ask("POST", f"/executions/{failed.pk}/retry/", expect=202)

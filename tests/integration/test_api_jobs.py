@@ -19,8 +19,8 @@ from tests.integration.api_fixtures import JOB, Caller, caller
 
 pytestmark = pytest.mark.django_db
 URL = "http://receiver.test/ok"
-#: Enough queries for any page of jobs: the key, its environments, its use, the jobs, their environments.
-LIST_QUERIES = 5
+#: Enough queries for any page of jobs: the key, its use, the jobs, their environments.
+LIST_QUERIES = 4
 
 
 @pytest.fixture

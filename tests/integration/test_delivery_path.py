@@ -389,3 +389,18 @@ def test_jobs_are_not_touched_by_steady_success(execution, first):
     (claimed,) = claimer("first").claim(first, [str(execution.pk)], limit=1)
     record_on(first, finished(claimed))
     assert JobEnvironment.objects.extra(select={"version": "xmin::text"}).get().version == before
+
+
+def test_an_edited_replay_sends_its_own_request_and_the_job_goes_on_as_it_was(first: Link, make_job: MakeJob) -> None:
+    job = make_job(request={"body": "old"}, concurrency=None)
+    now = datetime.datetime.now(datetime.UTC)
+    source = services.run_now(job_environment=job, now=now)
+    version = services.configuration_of(source, original=True)
+    request = {**version.config["request"], "body": "new", "method": "PUT"}
+    edited = services.replay(execution=source, now=now, original_config=True, request=request)
+    plain = services.replay(execution=source, now=now, original_config=True)
+    sent = {
+        claimed.attempt.execution_id: (claimed.request.method, claimed.request.body)
+        for claimed in claimer("worker").claim(first, [str(source.pk), str(edited.pk), str(plain.pk)], limit=10)
+    }
+    assert sent == {str(source.pk): ("POST", b"old"), str(edited.pk): ("PUT", b"new"), str(plain.pk): ("POST", b"old")}

@@ -4,6 +4,7 @@ import datetime
 
 import pytest
 from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from jobs.models import JobEnvironment, JobVersion
 from runs import services
@@ -12,6 +13,7 @@ from runs.glance import glance
 from runs.models import Execution
 from runs.requeueing import RESEND_AFTER, requeue_due, requeue_lost
 from tests.conftest import EPOCH, MakeJob
+from tests.copies import copied_id, copy_row
 from tests.integration.threads import in_another_thread
 
 SECOND = datetime.timedelta(seconds=1)
@@ -139,3 +141,51 @@ def test_the_clocks_queries_use_their_partial_indexes(make_job: MakeJob, query, 
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off")
     assert index in query().explain()
+
+
+@pytest.fixture
+def many_planned(make_job: MakeJob) -> None:
+    """Twenty thousand jobs that fire at other times of the day, and five thousand executions that ended."""
+    job = make_job(schedule="0 12 * * *", now=EPOCH)
+    copy_row("jobs_job", job.job_id, 20_000, id=copied_id("a"), slug="'job-' || place")
+    copy_row(
+        "jobs_jobenvironment", job.pk, 20_000,
+        id=copied_id("c"), job_id=copied_id("a"),
+        next_fire_at="%(due_at)s::timestamptz + place * interval '1 second'", values={"due_at": EPOCH},
+    )  # fmt: skip
+    ended = {"trigger": "manual", "status": "succeeded", "finished_at": EPOCH}
+    ids = {name: getattr(job, name) for name in ("workspace_id", "job_id", "environment_id")}
+    version_id = job.job.current_version_id
+    Execution.objects.bulk_create(
+        Execution(job_environment=job, job_version_id=version_id, **ids, **ended) for _ in range(5000)
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE jobs_job, jobs_jobenvironment, runs_execution")
+
+
+def plans_of(work, *words: str) -> list[str]:
+    """How Postgres goes about each statement of `work` that has all these words, by its own choice."""
+    with CaptureQueriesContext(connection) as captured:
+        work()
+    plans = []
+    for query in captured.captured_queries:
+        if all(word in query["sql"] for word in words):
+            with connection.cursor() as cursor:
+                cursor.execute("EXPLAIN " + query["sql"].replace("%", "%%"))
+                plans.append("\n".join(line for (line,) in cursor.fetchall()))
+    assert plans
+    return plans
+
+
+def test_a_glance_reads_two_index_entries_whatever_there_is(many_planned: None):
+    (plan,) = plans_of(glance, "clock_timestamp()")
+    assert "Seq Scan" not in plan
+    assert "job_environment_due" in plan
+    assert "execution_unsent" in plan
+
+
+def test_firing_a_few_of_many_reads_those_few(many_planned: None):
+    plans = plans_of(lambda: fire_due(EPOCH + 5 * SECOND), "next_fire_at", "SKIP LOCKED")
+    assert "job_environment_due" in plans[0]
+    assert not any("Seq Scan on jobs_jobenvironment" in plan for plan in plans)
+    assert Execution.objects.filter(trigger="schedule", finished_at=None).count() == 5

@@ -22,7 +22,6 @@ def edit(row: JobEnvironment, *, now: datetime.datetime = LATER, environments=No
         slug=None,
         config=job_config(**changes),
         environments=environments,
-        actor=None,
         now=now,
     )
     return JobEnvironment.objects.select_related("job__current_version", "environment").get(pk=row.pk)

@@ -55,7 +55,7 @@ def row(make_job: MakeJob) -> JobEnvironment:
 def save(row: JobEnvironment, now: datetime.datetime, *, enabled: bool = True, **changes) -> None:
     save_job(
         workspace=row.job.workspace, job=row.job, slug=None, config=job_config(**changes),
-        environments=[EnvironmentChange(row.environment, enabled=enabled)], actor=None, now=now,
+        environments=[EnvironmentChange(row.environment, enabled=enabled)], now=now,
     )  # fmt: skip
 
 
@@ -121,7 +121,7 @@ class TestTheLedger:
         both = [EnvironmentChange(job.environment, enabled=True), EnvironmentChange(staging, enabled=True)]
         save_job(
             workspace=workspace, job=job.job, slug=None, config=job.job.current_version.config, environments=both,
-            actor=None, now=at(1),
+            now=at(1),
         )  # fmt: skip
         assert api.refused("GET", "/jobs/fresh/ledger/", expect=409) == {"environment": "environment_ambiguous"}
         assert api.ask("GET", "/jobs/fresh/ledger/?environment=staging", expect=200)["environment"] == "staging"

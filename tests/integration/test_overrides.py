@@ -6,13 +6,16 @@ from typing import Any
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts.models import Environment, Workspace
 from jobs.models import Job, JobEnvironment
+from jobs.overrides import effective
+from runs.bulk import work_off
 from runs.firing import fire_due
 from runs.models import Execution
 from tests.integration.admin_rows import person, signed_in
-from tests.integration.api_fixtures import JOB, Caller, caller
+from tests.integration.api_fixtures import JOB, Caller, caller, make_execution
 from tests.integration.test_admin_buttons import form_of
 
 pytestmark = pytest.mark.django_db
@@ -36,6 +39,41 @@ def job(staging: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]
 
 def overrides_of(shown: dict[str, Any], slug: str = "staging") -> Any:
     return shown["environments"][slug]["overrides"]
+
+
+class TestReplays:
+    @pytest.fixture
+    def old(self, api: Caller) -> Execution:
+        """An execution in staging, which overrides the URL and how many run at once."""
+        given = {"request": {"url": STAGING_URL}, "concurrency": None, "overlap": "queue"}
+        api.ask("POST", "/jobs/", job(given, concurrency=3), expect=201)
+        state = JobEnvironment.objects.get(environment__slug="staging")
+        return make_execution(state, trigger="manual", status="failed", failure_reason="timeout")
+
+    def test_an_edit_is_laid_over_what_the_environment_says(self, api: Caller, old: Execution) -> None:
+        made = api.ask("POST", f"/executions/{old.pk}/replay/", {"edit": {"method": "PUT"}}, expect=202)
+        version = Execution.objects.select_related("job_version").get(pk=made["id"]).job_version
+        definition = effective(version.config, str(old.environment_id))
+        assert (definition["request"]["method"], definition["request"]["url"]) == ("PUT", STAGING_URL)
+        assert (definition["concurrency"], definition["overlap"]) == (None, "queue")
+        again = {"edit": {"method": "PATCH"}, "config": "original"}
+        made = api.ask("POST", f"/executions/{made['id']}/replay/", again, expect=202)
+        version = Execution.objects.select_related("job_version").get(pk=made["id"]).job_version
+        assert effective(version.config, str(old.environment_id))["request"]["url"] == STAGING_URL
+
+    def test_an_edit_that_says_what_the_environment_says_makes_no_version(self, api: Caller, old: Execution) -> None:
+        made = api.ask("POST", f"/executions/{old.pk}/replay/", {"edit": {"url": STAGING_URL}}, expect=202)
+        assert not Execution.objects.get(pk=made["id"]).job_version.edited
+
+    @pytest.mark.parametrize("config", ["current", "original"])
+    def test_one_of_many_keeps_to_the_limits_of_its_environment(self, api: Caller, old: Execution, config: str) -> None:
+        elsewhere = JobEnvironment.objects.get(environment__slug="production")
+        make_execution(elsewhere, trigger="manual", status="failed", failure_reason="timeout")
+        api.ask("POST", "/executions/replay/", {"filter": {"status": "failed"}, "config": config}, expect=202)
+        assert work_off(timezone.now())
+        made = Execution.objects.filter(trigger="replay")
+        found = {one.environment.slug: (one.concurrency, one.overlap) for one in made.select_related("environment")}
+        assert found == {"staging": (None, "queue"), "production": (3, "")}
 
 
 class TestThroughTheApi:

@@ -63,6 +63,21 @@ def test_each_environment_gets_its_own_request(places: dict[str, JobEnvironment]
     assert claimed["production"].definition.retry.max_attempts != 1
 
 
+def test_an_edited_replay_sends_what_was_edited(places: dict[str, JobEnvironment], link: Link) -> None:
+    now = timezone.now()
+    old = services.run_now(job_environment=places["staging"], now=now)
+    services.cancel(workspace=old.workspace, execution_id=old.pk, now=now)
+    edited = {**places["staging"].job.current_version.config["request"], "url": "http://edited.test/"}
+    made = services.replay(execution=old, now=timezone.now(), original_config=True, request=edited)
+    again = services.replay(execution=made, now=timezone.now(), original_config=True)
+    assert made.job_version.edited
+    assert again.job_version == made.job_version
+    claimer = Claimer(owner="second", lease_seconds=60, user_agent="Hourhand/test")
+    claimed = claimer.claim(link, [str(made.pk), str(again.pk)], limit=2)
+    assert [one.request.url for one in claimed] == ["http://edited.test/"] * 2
+    assert [one.definition.retry.max_attempts for one in claimed] == [1, 1]
+
+
 def test_a_lost_worker_is_judged_by_the_rules_of_the_place(places: dict[str, JobEnvironment], link: Link) -> None:
     claimed_in(places, link)
     Execution.objects.update(lease_expires_at=timezone.now() - datetime.timedelta(seconds=1))

@@ -30,7 +30,7 @@ def edit(row: JobEnvironment, *, now: datetime.datetime, enabled: bool | None = 
     environments = None if enabled is None else [EnvironmentChange(row.environment, enabled=enabled)]
     save_job(
         workspace=row.job.workspace, job=row.job, slug=None, config=job_config(**changes), environments=environments,
-        actor=None, now=now,
+        now=now,
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from django.urls import reverse
 from accounts.encryption import Cipher, new_encryption_key
 from accounts.models import Environment, Secret, SigningSecret, Workspace
 from accounts.secrets import change_secret, create_secret
-from accounts.services import create_workspace
+from accounts.services import change_settings, create_workspace
 from runs import services
 from runs.models import Execution, Run
 from runs.reaping import reap_expired
@@ -22,7 +22,7 @@ from tests.integration.admin_rows import person, signed_in
 from tests.integration.api_fixtures import caller
 from tests.integration.receiver import Exchange, Receiver
 from tests.integration.running import LOOPBACK_ALLOWED, eventually
-from workers import rendering
+from workers import disclosure, rendering
 from workers.claim import Claimer
 from workers.connections import Link
 from workers.service import DeliveryService
@@ -216,6 +216,36 @@ def test_a_reaped_run_shows_the_template(workspace: Workspace, make_job: MakeJob
     assert reap_expired(user_agent="Hourhand/test", chance=random.Random(1)) == 1
     assert Run.objects.get().request_body == "{{secrets.CANARY}}"
     assert Run.objects.get().request_url == "http://receiver.test/{{secrets.CANARY}}"
+
+
+def test_headers_that_a_workspace_allows_are_shown_and_secrets_in_them_are_not(
+    workspace: Workspace, make_job: MakeJob, service, monkeypatch
+):
+    monkeypatch.setattr(disclosure, "REMEMBER_SECONDS", 0.0)
+    receiver = Receiver(lambda exchange: exchange.answer("200 OK"))
+    secret(workspace)
+    url = f"http://127.0.0.1:{receiver.port}/"
+    headers = {"X-Request-Id": "42", "X-Token": "a {{secrets.CANARY}}", "Cookie": "c", "X-Other": "o"}
+    row = make_job(request={"url": url, "headers": headers})
+    before = delivered(service, run(row))
+    change_settings(workspace=workspace, changes={"redact_allow_headers": ["X-Request-ID", "x-token"]}, now=NOW)
+    after = delivered(service, run(row))
+    plain = make_job(slug="plain", request={"url": url, "headers": {"X-Request-Id": "43", "X-Other": "o"}})
+    hidden = {"x-request-id": "[redacted]", "x-token": "[redacted]", "cookie": "[redacted]", "x-other": "[redacted]"}
+    assert hidden.items() <= before.request_headers.items()
+    shown = {**hidden, "x-request-id": "42", "x-token": "a [redacted]"}
+    assert shown.items() <= after.request_headers.items()
+    assert delivered(service, run(plain)).request_headers["x-request-id"] == "43"
+
+
+def test_a_reaped_run_shows_the_headers_that_its_workspace_allows(workspace: Workspace, make_job: MakeJob, link):
+    change_settings(workspace=workspace, changes={"redact_allow_headers": ["X-Request-Id"]}, now=NOW)
+    execution = run(make_job(request={"headers": {"X-Request-Id": "42", "X-Other": "o"}}))
+    Claimer(owner="dead", lease_seconds=60, user_agent="Hourhand/test").claim(link, [str(execution.pk)], limit=1)
+    Execution.objects.update(lease_expires_at=NOW - datetime.timedelta(days=1))
+    assert reap_expired(user_agent="Hourhand/test", chance=random.Random(1)) == 1
+    kept = Run.objects.get().request_headers
+    assert (kept["x-request-id"], kept["x-other"]) == ("42", "[redacted]")
 
 
 def test_keys_are_rotated(workspace: Workspace, settings):

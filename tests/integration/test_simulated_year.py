@@ -46,7 +46,7 @@ class Life:
             environments = None
         save_job(
             workspace=self.row.job.workspace, job=self.row.job, slug=None, config=config, environments=environments,
-            actor=None, now=now,
+            now=now,
         )  # fmt: skip
 
 
@@ -184,7 +184,7 @@ class Year:
         config = job_config(**model.spec.timing, **model.policy)
         save_job(
             workspace=life.row.job.workspace, job=life.row.job, slug=None, config=config,
-            environments=[EnvironmentChange(life.row.environment, enabled=False)], actor=None, now=now,
+            environments=[EnvironmentChange(life.row.environment, enabled=False)], now=now,
         )  # fmt: skip
         model.change(now, state="disabled", spec=model.spec)
 

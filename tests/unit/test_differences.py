@@ -1,38 +1,59 @@
-"""What differs between two definitions, told field by field."""
+"""What changed, told by path."""
 
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.differences import Difference, differences
+from accounts.differences import MAX_CHARACTERS, TRUNCATED, difference, shown
 
-values = st.recursive(
-    st.none() | st.integers() | st.lists(st.integers(), max_size=2),
-    lambda inner: st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
-)
-definitions = st.dictionaries(st.sampled_from("abc"), values, max_size=3)
+values = st.none() | st.booleans() | st.integers() | st.text("xyz", max_size=5) | st.lists(st.integers(), max_size=3)
+names = st.text("abc", min_size=1, max_size=2)
+states = st.dictionaries(names, values | st.dictionaries(names, values, max_size=3), max_size=4)
 
 
-def test_each_field_is_named_by_its_path() -> None:
-    old = {"name": "a", "request": {"url": "x", "headers": {"A": "1"}}, "tags": ["a"], "gone": {"x": 1}}
-    new = {"name": "a", "request": {"url": "y", "headers": {"B": "2"}}, "tags": ["a", "b"]}
-    assert differences(old, new) == [
-        Difference("request.url", "x", "y"),
-        Difference("request.headers.B", None, "2"),
-        Difference("request.headers.A", "1", None),
-        Difference("tags", ["a"], ["a", "b"]),
-        Difference("gone.x", 1, None),
-    ]
+def at(state: Any, path: str) -> Any:
+    for name in path.split("."):
+        state = state.get(name) if isinstance(state, dict) else None
+    return state
 
 
-@given(definitions)
-def test_nothing_differs_from_itself(definition: dict[str, Any]) -> None:
-    assert differences(definition, definition) == []
+@given(states, states)
+def test_every_path_told_differs_and_says_how(before: dict[str, Any], after: dict[str, Any]) -> None:
+    for path, (old, new) in difference(before, after).items():
+        assert (old, new) == (at(before, path), at(after, path))
+        assert old != new or type(old) is not type(new)
 
 
-@given(definitions, definitions)
-def test_the_other_way_round_the_same_fields_differ(one: dict[str, Any], other: dict[str, Any]) -> None:
-    there = {(found.field, str(found.old), str(found.new)) for found in differences(one, other)}
-    back = {(found.field, str(found.new), str(found.old)) for found in differences(other, one)}
-    assert there == back
+@given(states)
+def test_what_stays_is_not_told(state: dict[str, Any]) -> None:
+    assert difference(state, dict(reversed(state.items()))) == {}
+
+
+@given(states, states)
+def test_what_is_not_told_is_the_same(before: dict[str, Any], after: dict[str, Any]) -> None:
+    told = {path.partition(".")[0] for path in difference(before, after)}
+    for name in {*before, *after} - told:
+        assert before.get(name) == after.get(name)
+
+
+def test_objects_are_told_by_path_and_lists_whole() -> None:
+    before = {"name": "a", "request": {"url": "x", "headers": {"A": "1"}}, "tags": ["a", "b"]}
+    after = {"name": "a", "request": {"url": "y", "headers": {}}, "tags": ["a"], "new": 1}
+    assert difference(before, after) == {
+        "request.url": ["x", "y"],
+        "request.headers.A": ["1", None],
+        "tags": [["a", "b"], ["a"]],
+        "new": [None, 1],
+    }
+
+
+def test_one_and_true_are_not_the_same() -> None:
+    assert difference({"a": 1}, {"a": True}) == {"a": [1, True]}
+
+
+def test_long_values_are_cut() -> None:
+    assert shown("x" * MAX_CHARACTERS) == "x" * MAX_CHARACTERS
+    assert shown("x" * (MAX_CHARACTERS + 1)) == "x" * MAX_CHARACTERS + TRUNCATED
+    assert shown(["x" * MAX_CHARACTERS]).endswith(TRUNCATED)
+    assert shown({"a": [1]}) == {"a": [1]}

@@ -13,6 +13,7 @@ from jobs.overrides import (
     merged,
     shared,
     with_overrides,
+    with_request,
 )
 
 CONFIG: dict[str, Any] = {
@@ -66,3 +67,12 @@ def test_what_is_given_holds_and_the_rest_stays(given_here: dict[str, Any]) -> N
             assert found[field] == {**value, **given_here.get(field, {})}
         else:
             assert found[field] == given_here.get(field, value)
+
+
+@given(sparse, sparse)
+def test_a_request_can_be_set_in_every_environment(one: dict[str, Any], other: dict[str, Any]) -> None:
+    config = with_overrides(CONFIG, {"staging": one, "test": other})
+    request = {"url": "https://edited.test/"}
+    edited = with_request(config, request)
+    for place in ("staging", "test", "production"):
+        assert shared(effective(edited, place)) == {**shared(effective(config, place)), "request": request}

@@ -7,7 +7,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('accounts', '0003_signing_secret'),
-        ('jobs', '0005_overrides_in_versions'),
+        ('jobs', '0006_overrides_in_versions'),
     ]
 
     operations = [

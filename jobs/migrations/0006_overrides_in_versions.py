@@ -6,7 +6,7 @@ from django.db import migrations
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('jobs', '0004_first_periods'),
+        ('jobs', '0005_edited_versions'),
     ]
 
     operations = [

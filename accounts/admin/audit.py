@@ -1,0 +1,140 @@
+"""The audit log: who changed what, for those who administer a workspace. Nobody changes it."""
+
+import json
+import uuid
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.views.decorators.http import require_GET
+
+from accounts.actors import ActorKind
+from accounts.admin.access import access_of
+from accounts.admin.filters import WorkspaceFilter
+from accounts.admin.paging import UncountedChangeList
+from accounts.admin.scoped import ScopedAdmin
+from accounts.models import AuditEntry
+from scheduler_project.dashboard import chips
+from scheduler_project.dashboard.words import NOTHING, Appearance
+
+_ACTORS = {
+    ActorKind.USER: Appearance("Person", "idle", "person"),
+    ActorKind.KEY: Appearance("API key", "idle", "key"),
+    ActorKind.SYSTEM: Appearance("Hourhand", "idle", "schedule"),
+}
+_LISTED = 4
+
+
+class TargetFilter(admin.SimpleListFilter):
+    """By what was changed: jobs, keys, members..."""
+
+    title = "what"
+    parameter_name = "target_kind"
+    kinds = ("job", "execution", "retry_policy", "environment", "secret", "signing_secret", "key", "member", "settings")
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
+        return [(kind, kind.replace("_", " ").capitalize()) for kind in self.kinds]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
+        return queryset.filter(target_kind=self.value()) if self.value() else queryset
+
+
+@admin.register(AuditEntry)
+class AuditEntryAdmin(ScopedAdmin):
+    """A list and a page for each entry. There are no other addresses."""
+
+    list_display = ["when", "who", "action", "target", "summary", "workspace_name"]
+    list_select_related = ["workspace"]
+    list_filter = [TargetFilter, WorkspaceFilter]
+    list_fullwidth = True
+    search_fields = ["=target_label", "=actor_label", "=target_id"]
+    search_help_text = "A name, exactly"
+    ordering = ["-at", "-pk"]
+    change_list_template = "hourhand/list.html"
+
+    def get_changelist(self, request: HttpRequest, **_: Any) -> type[UncountedChangeList]:  # noqa: ARG002
+        return UncountedChangeList
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        access = access_of(request)
+        entries = super().get_queryset(request)
+        administered = [workspace.pk for workspace in access.workspaces if access.administers(workspace.pk)]
+        return entries if access.everything else entries.filter(workspace__in=administered)
+
+    def get_list_display(self, request: HttpRequest) -> list[str]:
+        shown = list(super().get_list_display(request))
+        return shown if access_of(request).several else [name for name in shown if name != "workspace_name"]
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return access_of(request).administers_somewhere
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        access = access_of(request)
+        return access.administers_somewhere if obj is None else access.administers(obj.workspace_id)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+        return False
+
+    def get_urls(self) -> list[URLPattern]:
+        site = self.admin_site
+        return [
+            path("", site.admin_view(require_GET(self.changelist_view)), name="accounts_auditentry_changelist"),
+            path("<uuid:entry_id>/change/", site.admin_view(require_GET(self.page)), name="accounts_auditentry_change"),
+        ]
+
+    def page(self, request: HttpRequest, entry_id: uuid.UUID) -> HttpResponse:
+        entry = self.get_queryset(request).select_related("workspace").filter(pk=entry_id).first()
+        if entry is None:
+            raise Http404
+        request.current_app = self.admin_site.name
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "original": entry,
+            "title": str(entry),
+            "entry": entry,
+            "actor": chips.chip(_ACTORS[ActorKind(entry.actor_kind)]),
+            "at": chips.instant(entry.at),
+            "changes": [(path, _told(before), _told(after)) for path, (before, after) in entry.changes.items()],
+        }
+        return TemplateResponse(request, "admin/accounts/auditentry/page.html", context)
+
+    @admin.display(description="When", ordering="at")
+    def when(self, entry: AuditEntry) -> SafeString:
+        return chips.instant(entry.at)
+
+    @admin.display(description="Who")
+    def who(self, entry: AuditEntry) -> SafeString:
+        return chips.two_lines(entry.actor_label, _ACTORS[ActorKind(entry.actor_kind)].label)
+
+    @admin.display(description="What")
+    def target(self, entry: AuditEntry) -> SafeString:
+        return chips.two_lines(entry.target_label, entry.target_kind.replace("_", " "))
+
+    @admin.display(description="Changed")
+    def summary(self, entry: AuditEntry) -> SafeString | str:
+        names = list(entry.changes)
+        more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+        return format_html('<span class="hh-break">{}{}</span>', ", ".join(names[:_LISTED]), more) if names else NOTHING
+
+    @admin.display(description="Workspace")
+    def workspace_name(self, entry: AuditEntry) -> str:
+        return entry.workspace.name
+
+
+def _told(value: Any) -> str:
+    """A value for people: text as it is, everything else as JSON."""
+    if value is None:
+        return NOTHING
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)

@@ -1,0 +1,66 @@
+"""The settings of a workspace on the wire and their route."""
+
+from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_serializer
+from rest_framework import serializers
+from rest_framework.exceptions import PermissionDenied
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.models import Scope
+from accounts.services import MAX_SHOWN_HEADERS, change_settings, settings_of
+from scheduler_project.api.fields import Text
+from scheduler_project.api.strict import StrictSerializer
+from scheduler_project.api.views import ApiView
+
+_SHOWN = {"workspace": "acme", "name": "Acme", "redact_allow_headers": ["x-request-id"]}
+
+
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample("Another name", {"name": "Acme"}, request_only=True),
+        OpenApiExample("Show a header", {"redact_allow_headers": ["X-Request-Id"]}, request_only=True),
+        OpenApiExample("Settings", _SHOWN, response_only=True),
+    ]
+)
+class SettingsSerializer(StrictSerializer):
+    """What holds for a whole workspace. Fields that a request leaves out stay as they are."""
+
+    workspace = Text(read_only=True, help_text="Its slug.")
+    name = Text(max_length=200, required=False)
+    redact_allow_headers = serializers.ListField(
+        child=Text(max_length=100),
+        max_length=MAX_SHOWN_HEADERS,
+        required=False,
+        help_text="Request headers whose values the history shows besides harmless ones such as Content-Type. Secrets "
+        "are redacted in them all the same; Authorization and Cookie are never shown.",
+    )
+
+
+class Settings(ApiView):
+    read_scope: str = Scope.ADMIN
+    write_scope: str = Scope.ADMIN
+    serializer_class = SettingsSerializer
+
+    @extend_schema(operation_id="settings_get", summary="Get the workspace's settings")
+    def get(self, request: Request) -> Response:  # noqa: ARG002
+        return self.shown()
+
+    @extend_schema(
+        operation_id="settings_put",
+        summary="Change the workspace's settings",
+        description="What is left out stays as it is.",
+        request=SettingsSerializer,
+    )
+    def put(self, request: Request) -> Response:  # noqa: ARG002
+        wanted = self.body(SettingsSerializer)
+        if self.access.environment_ids is not None:
+            raise PermissionDenied(
+                "This API key is bound to environments, and settings hold in all of them.", code="environment_bound"
+            )
+        change_settings(workspace=self.access.workspace, changes=wanted, actor=self.access.actor, now=self.now)
+        return self.shown()
+
+    def shown(self) -> Response:
+        workspace = self.access.workspace
+        workspace.refresh_from_db()
+        return Response({"workspace": workspace.slug, **settings_of(workspace)})

@@ -1,0 +1,67 @@
+"""Use cases of environments: made and renamed. Whether one can go is for jobs to say: `jobs.environments`."""
+
+import datetime
+
+from django.db import IntegrityError, transaction
+
+from accounts import audit
+from accounts.actors import SYSTEM, Actor
+from accounts.differences import difference
+from accounts.errors import ConflictError, HourhandError
+from accounts.models import Environment, Workspace
+from accounts.names import is_slug
+
+
+class InvalidEnvironmentError(HourhandError):
+    code = "invalid"
+
+
+class EnvironmentSlugTakenError(ConflictError):
+    code = "slug_taken"
+
+    def __init__(self, slug: str) -> None:
+        super().__init__(f"Another environment has the slug {slug}.", field="slug")
+
+
+@transaction.atomic
+def create_environment(
+    *, workspace: Workspace, slug: str, name: str, actor: Actor = SYSTEM, now: datetime.datetime
+) -> Environment:
+    """Make an environment. Its slug is for good: definitions, versions and keys name it so.
+
+    Raises InvalidEnvironmentError and EnvironmentSlugTakenError.
+    """
+    if not is_slug(slug):
+        raise InvalidEnvironmentError("Should be 1 to 100 of a-z, 0-9 and -, and no UUID.", field="slug")
+    try:
+        with transaction.atomic():
+            made = Environment.objects.create(workspace=workspace, slug=slug, name=name, created_at=now)
+    except IntegrityError as error:
+        raise EnvironmentSlugTakenError(slug) from error
+    changes = difference({}, {"name": name})
+    audit.record(
+        "environment.created", made, workspace_id=workspace.pk, actor=actor, label=slug, now=now, changes=changes
+    )
+    return made
+
+
+@transaction.atomic
+def rename_environment(
+    *, environment: Environment, name: str, actor: Actor = SYSTEM, now: datetime.datetime
+) -> Environment:
+    """Give an environment another name for people."""
+    locked = Environment.objects.select_for_update(no_key=True).get(pk=environment.pk)
+    changes = difference({"name": locked.name}, {"name": name})
+    locked.name = name
+    locked.save(update_fields=["name"])
+    if changes:
+        audit.record(
+            "environment.updated",
+            locked,
+            workspace_id=locked.workspace_id,
+            actor=actor,
+            label=locked.slug,
+            now=now,
+            changes=changes,
+        )
+    return locked

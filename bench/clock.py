@@ -1,0 +1,329 @@
+"""The clock under load: thousands of jobs due in the same second, and a million of which none is.
+
+    manage.py with_services -- python -m bench.clock [--due 10000] [--idle 1000000] [--rounds 3] [--without-peer]
+
+1. Jobs of a few dozen cron expressions and time zones, each with its own version, come due in the same second, and a
+   real beat fires them. Told from that second on: when the last execution was made and the last id was on Redis, with
+   nothing else running; then the same beside real workers (one a core) that call a local target at the same time, and
+   when the last request was on the wire.
+2. The peer: django-celery-beat's own scheduler with as many PeriodicTasks, one crontab for all, up to the last message
+   on Redis, with nothing else running either. It is given up after two minutes: then its rate is what counts.
+3. Schedules of which none is due: the cost of a tick, on this process's and on its Postgres backend's clock; then what
+   a real beat takes to fire a job that is added.
+"""
+
+import argparse
+import contextlib
+import datetime
+import itertools
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+import django
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "scheduler_project.settings")
+django.setup()
+
+import redis  # noqa: E402
+from django.conf import settings  # noqa: E402
+from django.core.management import call_command  # noqa: E402
+from django.db import connection  # noqa: E402
+from django.utils import timezone  # noqa: E402
+from django_celery_beat.models import CrontabSchedule, PeriodicTask, PeriodicTasks  # noqa: E402
+
+from accounts.models import Workspace  # noqa: E402
+from bench import stage  # noqa: E402
+from jobs.services import save_job  # noqa: E402
+from tests.conftest import job_config  # noqa: E402
+from tests.copies import copied_id, copy_row  # noqa: E402
+from workers.clock import Clock  # noqa: E402
+
+_POLL_SECONDS = 0.02
+_MINUTE = datetime.timedelta(minutes=1)
+_TICKS = 300
+_ADDED = 5
+_PEER_QUEUE = "peer"
+_PEER_SECONDS = 120
+_DAYS = ("* * *", "1-31 * *", "* 1-12 *", "* * 0-6", "* */1 *")
+_ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Tokyo", "Australia/Sydney", "America/Sao_Paulo")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
+    parser.add_argument("--due", type=int, default=10_000, help="jobs due in the same second; 0 leaves this part out")
+    parser.add_argument("--idle", type=int, default=1_000_000, help="schedules none of which is due; 0 leaves it out")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--without-peer", action="store_true")
+    given = parser.parse_args()
+    call_command("migrate", verbosity=0)
+    if given.due:
+        due_at_once(given.due, rounds=given.rounds, with_peer=not given.without_peer)
+    if given.idle:
+        none_due(given.idle)
+
+
+# -- many due in the same second ---------------------------------------------------------------------------------------
+
+
+def due_at_once(count: int, *, rounds: int, with_peer: bool) -> None:
+    alone, together, theirs = [], [], []
+    with stage.target() as port:
+        for number in range(1, rounds + 1):
+            alone.append(one_round(count, f"http://127.0.0.1:{port}/", workers=0))
+            together.append(one_round(count, f"http://127.0.0.1:{port}/", workers=os.cpu_count() or 1))
+            for name, burst in (("a beat alone", alone[-1]), ("with workers", together[-1])):
+                print(f"round {number}  hourhand, {name}: {burst}", flush=True)
+            if with_peer:
+                messages, seconds = peer_round(count)
+                theirs.append(seconds * count / messages)
+                print(f"round {number}  django-celery-beat: {messages:,} on Redis {seconds:.2f} s", flush=True)
+    print(f"\n{count:,} jobs due in the same second, medians of {rounds} rounds")
+    for name, bursts in (("a beat alone", alone), ("with workers", together)):
+        print(f"  hourhand, {name}: {Burst(*map(statistics.median, zip(*bursts, strict=True)))}")
+    if theirs:
+        ratio = statistics.median(peer / own.sent for peer, own in zip(theirs, alone, strict=True))
+        print(f"  django-celery-beat, at its rate: on Redis {statistics.median(theirs):.2f} s, {ratio:.0f} x as long")
+
+
+class Burst(NamedTuple):
+    """Seconds from the due instant to the last execution made, the last id on Redis, the last request on the wire."""
+
+    made: float
+    sent: float
+    wire: float
+
+    def __str__(self) -> str:
+        wire = f", on the wire {self.wire:.2f} s" if self.wire else ""
+        return f"made {self.made:.2f} s, on Redis {self.sent:.2f} s{wire}"
+
+
+def one_round(count: int, url: str, *, workers: int) -> Burst:
+    """Fire a burst, and deliver it where there are workers; else the last request was at 0."""
+    _clear()
+    due_at = _next_minute(at_least_seconds=25)
+    _make_due(count, url, due_at)
+    broker = redis.Redis.from_url(settings.REDIS_URL)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(stage.beat())
+        for number in range(workers):
+            stack.enter_context(stage.worker(f"bench-{number}"))
+        _sleep_until(due_at - datetime.timedelta(seconds=0.5))
+        messages, made_at, sent_at = _pushed(broker), due_at, due_at
+        while (now := timezone.now()) < due_at + _MINUTE:
+            if _pushed(broker) > messages:
+                messages, sent_at = _pushed(broker), now
+            if made_at == due_at and _made() == count:
+                made_at = now
+            quiet = made_at > due_at and (now - sent_at).total_seconds() > 1
+            if quiet and (not workers or _ended() == count):
+                break
+            time.sleep(_POLL_SECONDS)
+        assert made_at > due_at, "not all were made"
+    made, sent = ((instant - due_at).total_seconds() for instant in (made_at, sent_at))
+    return Burst(made, sent, (_last_request() - due_at).total_seconds() if workers else 0.0)
+
+
+def _make_due(count: int, url: str, due_at: datetime.datetime) -> None:
+    """Jobs alike, each with its own version, that fire daily at this minute."""
+    original = stage.job(url=url, slug="due-0", schedule=f"{due_at.minute} {due_at.hour} * * *")
+    job_id, version_id = original.job_id, original.job.current_version_id
+    copy_row(
+        "jobs_job", job_id, count,
+        id=copied_id("a"), slug="'due-' || place", current_version_id="NULL",
+    )  # fmt: skip
+    copy_row(
+        "jobs_jobversion", version_id, count,
+        id=copied_id("b"), job_id=copied_id("a"), config=_varied(due_at),
+    )  # fmt: skip
+    copy_row(
+        "jobs_jobenvironment", original.pk, count,
+        id=copied_id("c"), job_id=copied_id("a"),
+        next_fire_at="%(due_at)s::timestamptz", values={"due_at": due_at},
+    )  # fmt: skip
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE jobs_job SET current_version_id = version.id FROM jobs_jobversion AS version"
+            " WHERE version.job_id = jobs_job.id AND current_version_id IS NULL"
+        )
+        cursor.execute(
+            "UPDATE jobs_jobenvironment SET enabled = false, next_fire_at = NULL WHERE id = %s", [original.pk]
+        )
+        cursor.execute("VACUUM ANALYZE jobs_job, jobs_jobversion, jobs_jobenvironment")
+
+
+def _varied(due_at: datetime.datetime) -> str:
+    """The SQL of a version's configuration: one of all expressions and zones in which `due_at` is due."""
+    changes = []
+    for days, zone in itertools.product(_DAYS, _ZONES):
+        local = due_at.astimezone(ZoneInfo(zone))
+        changes.append(json.dumps({"schedule": f"{local.minute} {local.hour} {days}", "timezone": zone}))
+    listed = ", ".join(f"'{change}'" for change in changes)
+    return f"original.config || (ARRAY[{listed}]::jsonb[])[1 + place %% {len(changes)}]"
+
+
+def _pushed(broker: "redis.Redis") -> int:
+    """Messages ever put on Redis."""
+    return int(broker.info("commandstats").get("cmdstat_lpush", {}).get("calls", 0))  # type: ignore[union-attr]
+
+
+def _made() -> int:
+    return _count("SELECT count(*) FROM runs_execution WHERE trigger = 'schedule'")
+
+
+def _ended() -> int:
+    return _count("SELECT count(*) FROM runs_execution WHERE finished_at IS NOT NULL")
+
+
+def _count(query: str) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(query)
+        return int(cursor.fetchone()[0])
+
+
+def _last_request() -> datetime.datetime:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT max(started_at) FROM runs_run")
+        last: datetime.datetime = cursor.fetchone()[0]
+    return last
+
+
+# -- the peer ----------------------------------------------------------------------------------------------------------
+
+
+def peer_round(count: int) -> tuple[int, float]:
+    """How many messages were on Redis so many seconds after the due minute: all, unless it took too long."""
+    _clear()
+    due_at = _next_minute(at_least_seconds=20 + count / 200)  # it reads each task's crontab by a query of its own
+    crontab, _ = CrontabSchedule.objects.get_or_create(minute=due_at.minute, timezone="UTC")
+    PeriodicTask.objects.bulk_create(
+        PeriodicTask(name=f"due-{number}", task="peer.deliver", args=f'["{number}"]', crontab=crontab)
+        for number in range(count)
+    )
+    PeriodicTasks.update_changed()
+    broker = redis.Redis.from_url(settings.REDIS_URL)
+    with _peer_beat():
+        _sleep_until(due_at)
+        while True:
+            messages = int(broker.llen(_PEER_QUEUE))  # type: ignore[arg-type]
+            seconds = (timezone.now() - due_at).total_seconds()
+            if messages >= count or seconds > _PEER_SECONDS:
+                assert messages, "the peer was not ready in time"
+                return messages, seconds
+            time.sleep(_POLL_SECONDS)
+
+
+@contextlib.contextmanager
+def _peer_beat() -> Iterator[None]:
+    command = [sys.executable, "-m", "celery", "-A", "bench.peers.celery_app", "beat", "--pidfile="]
+    command += ["--scheduler", "django_celery_beat.schedulers:DatabaseScheduler", "--loglevel", "WARNING"]
+    process = subprocess.Popen(
+        command,
+        env={**os.environ, "HOURHAND_LOG_LEVEL": "WARNING"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGKILL)  # asked to stop it would save all tasks, one by one
+        process.wait()
+
+
+# -- none due ----------------------------------------------------------------------------------------------------------
+
+
+def none_due(count: int) -> None:
+    few, many = _idle(100), _idle(count)
+    print(f"\nan idle tick, median of {_TICKS}: milliseconds elapsed / CPU of the beat / CPU of Postgres")
+    for schedules, (elapsed, own, backend) in ((100, few), (count, many)):
+        print(f"  {schedules:9,} schedules   {elapsed:.3f} / {own:.3f} / {backend:.3f}")
+    waits = _added()
+    print(f"a job added beside {count:,}: fired after {statistics.median(waits):.3f} s, the slowest {max(waits):.3f} s")
+
+
+def _idle(count: int) -> tuple[float, float, float]:
+    """Milliseconds of a tick beside so many schedules: elapsed, this process's CPU, its Postgres backend's CPU."""
+    _clear()
+    original = stage.job(url="http://127.0.0.1:9/", slug="idle-0", schedule="0 9 * * *")
+    later = timezone.now() + datetime.timedelta(hours=2)
+    copy_row("jobs_job", original.job_id, count, id=copied_id("a"), slug="'idle-' || place")
+    copy_row(
+        "jobs_jobenvironment", original.pk, count,
+        id=copied_id("c"), job_id=copied_id("a"),
+        next_fire_at="%(later)s::timestamptz + (random() * 86400) * interval '1 second'", values={"later": later},
+    )  # fmt: skip
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM ANALYZE jobs_job, jobs_jobenvironment")
+        cursor.execute("SELECT pg_backend_pid()")
+        backend = cursor.fetchone()[0]
+    clock = Clock(lease_seconds=60, user_agent="bench")
+    clock.tick()
+    elapsed = []
+    own, theirs = time.process_time(), _cpu_seconds(backend)
+    for _ in range(_TICKS):
+        started = time.perf_counter()
+        clock.tick()
+        elapsed.append(time.perf_counter() - started)
+    own, theirs = time.process_time() - own, _cpu_seconds(backend) - theirs
+    clock.stop()
+    return statistics.median(elapsed) * 1000, own / _TICKS * 1000, theirs / _TICKS * 1000
+
+
+def _added() -> list[float]:
+    """Seconds from saving a job that is to run now until its execution is there, with a real beat."""
+    workspace = Workspace.objects.get()
+    waits = []
+    with stage.beat():
+        for number in range(_ADDED):
+            time.sleep(0.7 + 0.13 * number)  # at different moments of its sleep
+            before = _made()
+            config = job_config(schedule="now", request={"url": "http://127.0.0.1:9/", "method": "GET"})
+            started = time.monotonic()
+            save_job(
+                workspace=workspace, job=None, slug=f"added-{number}", config=config, environments=None,
+                now=timezone.now(),
+            )  # fmt: skip
+            while _made() == before:
+                time.sleep(0.005)
+                assert time.monotonic() - started < 10, "the added job did not fire"
+            waits.append(time.monotonic() - started)
+    return waits
+
+
+# -- what both need ----------------------------------------------------------------------------------------------------
+
+
+def _clear() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("TRUNCATE jobs_job, django_celery_beat_periodictask CASCADE")
+    redis.Redis.from_url(settings.REDIS_URL).flushall()
+
+
+def _next_minute(*, at_least_seconds: float) -> datetime.datetime:
+    earliest = timezone.now() + datetime.timedelta(seconds=at_least_seconds)
+    return earliest.replace(second=0, microsecond=0) + _MINUTE
+
+
+def _sleep_until(instant: datetime.datetime) -> None:
+    seconds = (instant - timezone.now()).total_seconds()
+    assert seconds > 0, "setting up took too long"
+    time.sleep(seconds)
+
+
+def _cpu_seconds(pid: int) -> float:
+    """User and system time of another process (proc(5), stat: fields 14 and 15)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+if __name__ == "__main__":
+    main()

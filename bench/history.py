@@ -1,0 +1,115 @@
+"""What a page of executions costs in a long history, beside a short one: by the filter, and by what EXPLAIN says.
+
+    manage.py with_services -- python -m bench.history [--short 10000] [--long 1000000] [--rounds 15]
+
+Each has a database of its own, with two workspaces that share 2,000 jobs, and both are asked by turns, in one process,
+through the API itself: a page's cost is the median of its rounds, with the queries, the serialisation and the client.
+Where a filter shows more rows of the long history, the ratio is that of unlike pages.
+"""
+
+import argparse
+import os
+import statistics
+import time
+
+import django
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "scheduler_project.settings")
+django.setup()
+
+from django.core.management import call_command  # noqa: E402
+from django.db import connection  # noqa: E402
+from django.test.utils import CaptureQueriesContext  # noqa: E402
+
+from tests.integration.api_fixtures import Caller, caller  # noqa: E402
+from tests.integration.plans import Findings  # noqa: E402
+from tests.integration.seeded_history import Seeded, seed_executions, seed_jobs  # noqa: E402
+
+JOBS = 2000
+QUERIES = (
+    "", "order=asc", "status=succeeded", "status=failed", "status=canceled", "status=pending", "trigger=schedule",
+    "trigger=manual", "trigger=webhook", "environment=production", "environment=quiet", "failure_reason=timeout",
+    "failure_reason=ssl_error", "job=job-4", "job_name=job 1", "job_name=none", "tag=often", "tag=once",
+    "from=2026-03-01T11:00:00Z", "to=2026-03-01T11:00:00Z", "search=receiver.test/1", "search=certificate",
+    "search=nowhere", "last_only=true", "sort=created_at", "sort=duration",
+)  # fmt: skip
+
+
+def measured(places: dict[str, Seeded], rounds: int) -> dict[str, dict[str, tuple[float, int]]]:
+    """By database and filter: the milliseconds of a page, and how many rows it shows. The databases take turns."""
+    taken: dict[str, dict[str, list[float]]] = {name: {query: [] for query in QUERIES} for name in places}
+    shown: dict[str, dict[str, int]] = {name: {} for name in places}
+    keys = {name: asker(name, place) for name, place in places.items()}
+    for _ in range(rounds):
+        for name, api in keys.items():
+            use(name)
+            api.ask("GET", "/executions/", expect=200)
+            for query in QUERIES:
+                started = time.perf_counter()
+                answer = api.ask("GET", f"/executions/?{query}", expect=200)
+                taken[name][query].append((time.perf_counter() - started) * 1000)
+                shown[name][query] = len(answer["results"])
+    return {
+        name: {query: (statistics.median(times), shown[name][query]) for query, times in queries.items()}
+        for name, queries in taken.items()
+    }
+
+
+def use(name: str) -> None:
+    """Connect to another database from now on."""
+    connection.close()
+    connection.settings_dict["NAME"] = name
+
+
+def asker(name: str, place: Seeded) -> Caller:
+    use(name)
+    api = caller(place.workspace)
+    api.defaults["SERVER_NAME"] = "localhost"
+    return api
+
+
+def findings(api: Caller, query: str) -> Findings:
+    """What EXPLAIN ANALYZE tells of a page's own query: the longest of those that are asked."""
+    with CaptureQueriesContext(connection) as queries:
+        api.ask("GET", f"/executions/?{query}", expect=200)
+    pages = [query["sql"] for query in queries if 'FROM "runs_execution"' in query["sql"]]
+    return Findings.of(max(pages, key=len))
+
+
+def seeded(name: str, count: int) -> Seeded:
+    """A database of that name with so many executions."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE {name}")
+    use(name)
+    call_command("migrate", verbosity=0)
+    started = time.monotonic()
+    place = seed_jobs(jobs=JOBS)
+    seed_executions(count)
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM ANALYZE")
+    print(f"{count:,} executions made in {time.monotonic() - started:.0f} s", flush=True)
+    return place
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
+    parser.add_argument("--short", type=int, default=10_000)
+    parser.add_argument("--long", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=15)
+    given = parser.parse_args()
+    places = {"short_history": seeded("short_history", given.short), "long_history": seeded("long_history", given.long)}
+    short, long = measured(places, given.rounds).values()
+    api = asker("long_history", places["long_history"])
+    print(f"{'filter':28} {'short ms':>9} {'rows':>5} {'long ms':>9} {'rows':>5} {'ratio':>6}  EXPLAIN of the long one")
+    for query in QUERIES:
+        (before, few), (after, many) = short[query], long[query]
+        found = findings(api, query)
+        scanned = ", ".join(sorted(found.scanned_whole)) or "none"
+        print(
+            f"{query or '(none)':28} {before:9.1f} {few:5} {after:9.1f} {many:5} {after / before:6.2f}"
+            f"  read {found.read.get('runs_execution', 0)}, largest sort {found.sorted}, scanned whole: {scanned}"
+        )
+
+
+if __name__ == "__main__":
+    main()

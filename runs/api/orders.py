@@ -1,0 +1,63 @@
+"""The orders that lists of executions come in."""
+
+from typing import Any
+
+from runs.api.rows import listed_executions
+from runs.history import HistoryFilter
+from runs.models import Execution
+from runs.pages import Stretch, executions_by_duration, executions_of
+from scheduler_project.api.pagination import Keyset
+
+#: How many rows of `last_only` other orders look at: one for each job and environment, the latest of them.
+_LATEST = 10_000
+
+
+class ByDue(Keyset):
+    """By when they were due, else made."""
+
+    def rows(self, wanted: HistoryFilter, position: list[Any] | None, *, backward: bool, first: int, count: int) -> Any:
+        after = None if position is None else (position[0], position[1])
+        stretch = Stretch(self.descending != backward, count, first, after)
+        return listed_executions(executions_of(wanted, stretch))
+
+
+class ByCreation(Keyset):
+    """By when they were made, which their ids tell."""
+
+    def rows(self, wanted: HistoryFilter, position: list[Any] | None, *, backward: bool, first: int, count: int) -> Any:
+        rows = _latest(wanted) if wanted.last_only else wanted.executions()
+        return super().rows(listed_executions(rows), position, backward=backward, first=first, count=count)
+
+
+class ByDuration(Keyset):
+    """By how long they ran, of the latest so many that are wanted. Those that did not run come last either way."""
+
+    def rows(self, wanted: HistoryFilter, position: list[Any] | None, *, backward: bool, first: int, count: int) -> Any:
+        rows = executions_by_duration(
+            wanted,
+            descending=self.descending != backward,
+            never=-1 if self.descending else 2**62,
+            first=first,
+            count=count,
+            position=None if position is None else (position[0], position[1]),
+        )
+        return listed_executions(rows)
+
+
+def _latest(wanted: HistoryFilter) -> Any:
+    latest = executions_of(wanted, Stretch(descending=True, count=_LATEST))
+    return Execution.objects.filter(pk__in=latest.values("id"))
+
+
+#: By the name of each order, its columns and how its pages are read.
+ORDERS: dict[str, tuple[type[Keyset], tuple[str, ...]]] = {
+    "scheduled_for": (ByDue, ("due_at", "id")),
+    "created_at": (ByCreation, ("id",)),
+    "duration": (ByDuration, ("took", "id")),
+}
+
+
+def order_of(query: dict[str, Any]) -> Keyset:
+    """The order that a query asks for."""
+    kind, columns = ORDERS[query["sort"]]
+    return kind(columns, descending=query["order"] == "desc")

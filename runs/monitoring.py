@@ -1,0 +1,99 @@
+"""What the house looks like at this moment, for monitoring. Each query's cost is bounded, whatever the tables hold."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from runs import heartbeats, tallies
+
+#: Rows of a kind are counted up to here.
+COUNTED = 100_000
+_LOOKED_AT = 10_000
+
+# The longest due is the first entry of a partial index.
+_DUE = """
+    SELECT coalesce(extract(epoch FROM clock_timestamp() - min(next_fire_at)), 0)::float8
+      FROM jobs_jobenvironment
+     WHERE enabled AND next_fire_at IS NOT NULL AND next_fire_at <= clock_timestamp()
+"""
+# Of the longest due executions: what runs is not waiting, and jobs with a limit wait on purpose.
+_UNCLAIMED = """
+    SELECT coalesce(extract(epoch FROM clock_timestamp() - min(next_attempt_at)), 0)::float8
+      FROM (SELECT next_attempt_at, status, concurrency FROM runs_execution
+             WHERE finished_at IS NULL AND next_attempt_at <= clock_timestamp()
+             ORDER BY next_attempt_at LIMIT %s) AS due
+     WHERE status = 'pending' AND concurrency IS NULL
+"""
+_LIVE = """
+    SELECT status, count(*) FROM (SELECT status FROM runs_execution WHERE finished_at IS NULL LIMIT %s) AS live
+     GROUP BY status
+"""
+_BEATS = """
+    SELECT count(*) FILTER (WHERE age <= %(alive)s), min(age), max(tick_ms) FILTER (WHERE age <= %(alive)s)
+      FROM (SELECT extract(epoch FROM clock_timestamp() - seen_at)::float8 AS age, tick_ms
+              FROM runs_heartbeat WHERE kind = 'beat') AS beat
+"""
+_WORKERS = """
+    SELECT count(*), count(*) FILTER (WHERE draining), coalesce(sum(in_flight), 0), coalesce(sum(waiting), 0),
+           coalesce(sum(capacity), 0)
+      FROM runs_heartbeat
+     WHERE kind = 'worker' AND seen_at >= clock_timestamp() - %(alive)s * interval '1 second'
+"""
+
+#: The queries of tables that grow, with their parameters: each stays within a stretch of a partial index.
+BOUNDED: list[tuple[str, list[int]]] = [(_DUE, []), (_UNCLAIMED, [_LOOKED_AT]), (_LIVE, [COUNTED])]
+
+
+@dataclass(frozen=True, slots=True)
+class Beats:
+    """How many are alive, seconds since any of them ticked, and their slowest last tick. None where none is known."""
+
+    alive: int
+    last_tick_age_seconds: float | None
+    slowest_tick_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """Those alive, and what they do together."""
+
+    alive: int
+    draining: int
+    in_flight: int
+    waiting: int
+    capacity: int
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """All that Postgres tells. Lags are seconds, 0 when nothing waits; `live` are executions by status."""
+
+    due_lag_seconds: float
+    claim_lag_seconds: float
+    live: dict[str, int]
+    beats: Beats
+    workers: Workers
+    totals: dict[str, int]
+
+
+def look(cursor: Any) -> House:
+    """Ask Postgres."""
+    alive = {"alive": heartbeats.ALIVE_SECONDS}
+    return House(
+        due_lag_seconds=_row(cursor, _DUE, [])[0],
+        claim_lag_seconds=_row(cursor, _UNCLAIMED, [_LOOKED_AT])[0],
+        live=_live(cursor),
+        beats=Beats(*_row(cursor, _BEATS, alive)),
+        workers=Workers(*_row(cursor, _WORKERS, alive)),
+        totals=tallies.totals(cursor),
+    )
+
+
+def _live(cursor: Any) -> dict[str, int]:
+    cursor.execute(_LIVE, [COUNTED])
+    return dict(cursor.fetchall())
+
+
+def _row(cursor: Any, query: str, parameters: Any) -> tuple[Any, ...]:
+    cursor.execute(query, parameters)
+    row: tuple[Any, ...] = cursor.fetchone()
+    return row

@@ -1,0 +1,213 @@
+"""A page of history, whatever it is filtered by, from ranges of indexes: its cost does not grow with the history.
+
+A filter means ranges of an index, each in the order of pages: one for each environment and facet, for each job, or for
+each failure reason. Of a range no more is read than could be on the page, and what comes first of all is the page.
+"""
+
+import datetime
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import BigIntegerField, BooleanField, Q
+from django.db.models.expressions import RawSQL
+
+from jobs.models import JobEnvironment
+from jobs.querysets import JobQuerySet
+from runs.facets import facets
+from runs.failures import FailureReason
+from runs.history import HistoryFilter
+from runs.models import Execution
+from runs.querysets import ExecutionQuerySet
+from runs.states import LIVE
+
+#: How many failures of each reason a search for an error's text looks through, from where its page begins.
+SEARCHED = 1000
+_REASONS = [reason.value for reason in FailureReason]
+_TABLE = Execution._meta.db_table
+#: Of how many executions, the latest that are wanted, the longest or shortest are looked for.
+MEASURED = 10_000
+_TOOK = "coalesce((extract(epoch FROM finished_at - started_at) * 1000000)::bigint, %s)"
+
+Sql = tuple[str, tuple[Any, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Which of the rows: `count` of them, `first` skipped, that come after a `position` (an instant and an id)."""
+
+    descending: bool
+    count: int
+    first: int = 0
+    position: tuple[datetime.datetime, uuid.UUID] | None = None
+
+    @property
+    def reach(self) -> int:
+        """How many rows of each range can matter."""
+        return self.first + self.count
+
+    @property
+    def order(self) -> str:
+        return "due_at DESC, id DESC" if self.descending else "due_at, id"
+
+    def after(self, table: str) -> Sql:
+        """The condition for rows after the position: one row comparison, which an index can answer."""
+        if self.position is None:
+            return "TRUE", ()
+        return f"ROW({table}.due_at, {table}.id) {'<' if self.descending else '>'} ROW(%s, %s)", self.position
+
+    def of(self, rows: Any) -> Any:
+        """What comes after the position, in order."""
+        if self.position is not None:
+            sql, params = self.after(f'"{_TABLE}"')
+            rows = rows.filter(RawSQL(sql, params, output_field=BooleanField()))
+        return rows.order_by(*(("-due_at", "-id") if self.descending else ("due_at", "id")))
+
+
+def executions_of(wanted: HistoryFilter, stretch: Stretch) -> ExecutionQuerySet:
+    """The executions of a stretch of what is wanted, by when they were due, else made."""
+    ranges = _ranges(wanted, stretch)
+    if ranges is None:
+        return stretch.of(wanted.executions())[stretch.first : stretch.reach]
+    if not ranges:
+        return Execution.objects.none()
+    ids = RawSQL(*_merged(ranges, wanted, stretch))
+    return Stretch(stretch.descending, stretch.count).of(Execution.objects.filter(pk__in=ids))
+
+
+def executions_by_duration(
+    wanted: HistoryFilter, *, descending: bool, never: int, first: int, count: int, position: tuple[int, Any] | None
+) -> ExecutionQuerySet:
+    """Of the latest so many executions that are wanted, those that took longest (or shortest), as `took`.
+
+    `took` is in microseconds, and `never` for those that did not run.
+    """
+    latest = Stretch(descending=True, count=MEASURED)
+    ranges = _ranges(wanted, latest)
+    if ranges == []:
+        return Execution.objects.none()
+    ids, params = _head(latest.of(wanted.executions()), MEASURED) if ranges is None else _merged(ranges, wanted, latest)
+    sign, direction = ("<", "DESC") if descending else (">", "ASC")
+    after, values = ("TRUE", ()) if position is None else (f"ROW(took, id) {sign} ROW(%s, %s)", position)
+    # Row by row, by their ids: joined in any other way the whole history would be read for them.
+    found = f"""
+        SELECT id FROM (
+            SELECT latest.id, ran.took FROM ({ids}) AS latest
+             CROSS JOIN LATERAL (SELECT {_TOOK} AS took FROM {_TABLE} WHERE id = latest.id OFFSET 0) AS ran
+        ) AS measured
+         WHERE {after} ORDER BY took {direction}, id {direction} LIMIT %s OFFSET %s
+    """
+    rows = Execution.objects.filter(pk__in=RawSQL(found, (*params, never, *values, count, first)))
+    took = RawSQL(_TOOK, (never,), output_field=BigIntegerField())
+    return rows.annotate(took=took).order_by(*(("-took", "-id") if descending else ("took", "id")))
+
+
+def _merged(ranges: list[Sql], wanted: HistoryFilter, stretch: Stretch) -> Sql:
+    """The ids of a stretch of what several ranges hold."""
+    # Only a search may find a row twice.
+    union = (" UNION " if wanted.search is not None else " UNION ALL ").join(f"({sql})" for sql, _ in ranges)
+    params = [value for _, values in ranges for value in values]
+    page = f"SELECT id FROM ({union}) AS page ORDER BY {stretch.order} LIMIT %s OFFSET %s"
+    return page, (*params, stretch.count, stretch.first)
+
+
+def _ranges(wanted: HistoryFilter, stretch: Stretch) -> list[Sql] | None:
+    """The ranges that hold what is wanted; None where its conditions are one range of an index as they stand."""
+    if wanted.environment_ids == ():
+        return []
+    if wanted.last_only:
+        return [_latest(wanted, stretch)]
+    if wanted.search is not None:
+        return [*_failures(wanted, stretch), _by_job(wanted, wanted.jobs_called(), stretch)]
+    if wanted.job_id is not None or wanted.failure_reason is not None:
+        return None
+    may_succeed = wanted.statuses is None or "succeeded" in wanted.statuses
+    if wanted.names_jobs and may_succeed:
+        return [_by_job(wanted, wanted.jobs(), stretch)]
+    if wanted.environment_ids is wanted.statuses is wanted.triggers is None:
+        return None
+    return [*_ended(wanted, stretch), *_live(wanted, stretch)]
+
+
+def _ended(wanted: HistoryFilter, stretch: Stretch) -> list[Sql]:
+    """Ended executions: a range for each environment and facet."""
+    meant = list(facets(statuses=wanted.statuses, triggers=wanted.triggers))
+    if not meant:
+        return []
+    places = wanted.environment_ids
+    if places is None:
+        places = tuple(wanted.workspace.environments.values_list("pk", flat=True))
+    pairs = [(place, facet) for place in places for facet in meant]
+    sources = "SELECT * FROM unnest(%s::uuid[], %s::smallint[]) AS pair (environment_id, facet)"
+    columns = ([place for place, _ in pairs], [facet for _, facet in pairs])
+    rows = Execution.objects.filter(environment_id=_source("environment_id"), facet=_source("facet"))
+    return [_each((sources, columns), _head(stretch.of(wanted.of_jobs(wanted.in_time(rows))), stretch.reach))]
+
+
+def _live(wanted: HistoryFilter, stretch: Stretch) -> list[Sql]:
+    """What has not ended: all of it is looked at, for its index is in the order of its next attempts."""
+    if wanted.statuses is not None and not set(wanted.statuses) & set(LIVE):
+        return []
+    rows = wanted.narrowed(Execution.objects.of(wanted.workspace).filter(finished_at__isnull=True))
+    sql, params = _sql(stretch.of(wanted.of_jobs(rows)).order_by().values("id", "due_at"))
+    # OFFSET 0 keeps the planner from walking through history for them.
+    return [(f"SELECT * FROM ({sql} OFFSET 0) AS live ORDER BY {stretch.order} LIMIT %s", (*params, stretch.reach))]
+
+
+def _by_job(wanted: HistoryFilter, jobs: JobQuerySet, stretch: Stretch) -> Sql:
+    """A range for each job. Only the jobs whose own first rows come first can have a row on the page."""
+    rows = stretch.of(wanted.narrowed(Execution.objects.filter(job_id=_source("id"))))
+    sql, params = _each(_sql(jobs.order_by().values("id")), _head(rows, 1), shown="source.id, candidate.due_at")
+    leading = f"SELECT id FROM ({sql}) AS lead ORDER BY {stretch.order} LIMIT %s"
+    return _each((leading, (*params, stretch.reach)), _head(rows, stretch.reach))
+
+
+def _failures(wanted: HistoryFilter, stretch: Stretch) -> list[Sql]:
+    """Failed executions whose error holds what is searched for, among the first so many of each failure reason."""
+    if wanted.statuses is not None and "failed" not in wanted.statuses:
+        return []
+    rows = Execution.objects.of(wanted.workspace).filter(~Q(failure_reason=""), failure_reason=_source("reason"))
+    rows = stretch.of(wanted.of_jobs(wanted.narrowed(rows)))
+    sql, params = _sql(rows.values("id", "due_at", "error")[:SEARCHED])
+    found = f"SELECT id, due_at FROM ({sql}) AS failed WHERE error ILIKE %s ORDER BY {stretch.order} LIMIT %s"
+    reasons = _REASONS if wanted.failure_reason is None else [wanted.failure_reason]
+    sources = ("SELECT * FROM unnest(%s::text[]) AS one (reason)", (reasons,))
+    return [_each(sources, (found, (*params, _pattern(str(wanted.search)), stretch.reach)))]
+
+
+def _latest(wanted: HistoryFilter, stretch: Stretch) -> Sql:
+    """The latest ended execution of each job in each environment, of those that are wanted."""
+    states = JobEnvironment.objects.filter(workspace=wanted.workspace)
+    if wanted.environment_ids is not None:
+        states = states.filter(environment_id__in=wanted.environment_ids)
+    if wanted.names_jobs or wanted.job_id is not None:
+        states = states.filter(job_id__in=wanted.jobs().values("id"))
+    rows = Execution.objects.filter(job_id=_source("job_id"), environment_id=_source("environment_id"))
+    rows = wanted.searched(wanted.narrowed(rows.filter(facet__isnull=False))).order_by("-due_at", "-id")
+    sql, params = _each(_sql(states.order_by().values("job_id", "environment_id")), _head(rows, 1))
+    after, position = stretch.after("latest")
+    return f"SELECT * FROM ({sql}) AS latest WHERE {after}", (*params, *position)
+
+
+def _each(sources: Sql, first: Sql, *, shown: str = "candidate.*") -> Sql:
+    """What `first` finds for each of `sources`, whose columns it calls `source`."""
+    sql = f"SELECT {shown} FROM ({sources[0]}) AS source CROSS JOIN LATERAL ({first[0]}) AS candidate"
+    return sql, (*sources[1], *first[1])
+
+
+def _source(column: str) -> RawSQL:
+    return RawSQL(f"source.{column}", ())
+
+
+def _head(rows: Any, count: int) -> Sql:
+    return _sql(rows.values("id", "due_at")[:count])
+
+
+def _sql(rows: Any) -> Sql:
+    sql, params = rows.query.sql_with_params()
+    return sql, params
+
+
+def _pattern(text: str) -> str:
+    """Text as ILIKE finds it anywhere."""
+    return "%" + text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"

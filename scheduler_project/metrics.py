@@ -1,0 +1,164 @@
+"""`/metrics`: the house's numbers for Prometheus. They are read from Postgres, so every web process tells the same.
+
+No names of tenants, jobs, hosts or processes are among them, and how many there are never changes.
+"""
+
+import contextlib
+import itertools
+import secrets
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import redis
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, connection, transaction
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from runs import monitoring, tallies
+from runs.failures import FailureReason
+from runs.states import LIVE, SkipReason
+from scheduler_project import __version__
+
+_BROKER_TIMEOUT_SECONDS = 2
+_STATEMENT_TIMEOUT_MS = 5000
+_QUEUES = ("deliveries", "chores")
+_ENDINGS = [("succeeded", ""), ("canceled", ""), *(("failed", reason.value) for reason in FailureReason)]
+_INFINITY = "+Inf"
+
+
+@require_safe
+@never_cache
+def metrics(request: HttpRequest) -> HttpResponse:
+    """All numbers, in the format that the scraper asks for. 401 without the token, where one is set."""
+    if not _is_allowed(request):
+        return HttpResponse("A bearer token is needed.\n", status=401, headers={"WWW-Authenticate": "Bearer"})
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(HouseCollector())
+    encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+    return HttpResponse(encode(registry), content_type=content_type)
+
+
+class HouseCollector(Collector):
+    """Asks Postgres and Redis when it is scraped. What can't be reached is said to be down, and the rest is told."""
+
+    def collect(self) -> Iterator[Metric]:
+        yield InfoMetricFamily("hourhand_build", "The running version.", {"version": __version__})
+        house, queues = _house(), _queues()
+        yield _gauge("database_up", "1 if PostgreSQL answers.", house is not None)
+        yield _gauge("broker_up", "1 if Redis answers.", queues is not None)
+        if house is not None:
+            yield from _now(house)
+            yield from _ever(house.totals)
+        if queues is not None:
+            messages = GaugeMetricFamily(
+                "hourhand_queue_messages", "Messages on Redis; one carries up to 200 ids.", labels=["queue"]
+            )
+            for queue, count in queues.items():
+                messages.add_metric([queue], count)
+            yield messages
+
+
+def _is_allowed(request: HttpRequest) -> bool:
+    wanted = settings.METRICS_TOKEN
+    given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    return not wanted or secrets.compare_digest(given.encode(), wanted.encode())
+
+
+def _house() -> monitoring.House | None:
+    with contextlib.suppress(DatabaseError, InterfaceError), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(_STATEMENT_TIMEOUT_MS)])
+        return monitoring.look(cursor)
+    return None
+
+
+def _queues() -> dict[str, int] | None:
+    client = redis.Redis.from_url(
+        settings.REDIS_URL, socket_timeout=_BROKER_TIMEOUT_SECONDS, socket_connect_timeout=_BROKER_TIMEOUT_SECONDS
+    )
+    try:
+        return {queue: int(client.llen(queue)) for queue in _QUEUES}
+    except (redis.RedisError, OSError):
+        return None
+    finally:
+        client.close()
+
+
+def _now(house: monitoring.House) -> Iterator[Metric]:
+    yield _gauge("due_lag_seconds", "How long the longest due occurrence waits to be fired.", house.due_lag_seconds)
+    yield _gauge("claim_lag_seconds", "How long the longest due execution waits for a worker.", house.claim_lag_seconds)
+    live = GaugeMetricFamily(
+        "hourhand_live_executions", f"Executions not ended; {monitoring.COUNTED} at most.", labels=["status"]
+    )
+    for status in LIVE:
+        live.add_metric([status], house.live.get(status, 0))
+    yield live
+    beats, workers = house.beats, house.workers
+    yield _gauge("beats", "Beats that ticked within the last 30 seconds.", beats.alive)
+    if beats.last_tick_age_seconds is not None:
+        yield _gauge(
+            "last_tick_age_seconds",
+            "Since a beat told of a tick: 5 or less when all is well.",
+            beats.last_tick_age_seconds,
+        )
+    if beats.slowest_tick_ms is not None:
+        yield _gauge("tick_seconds", "The last tick told of, of the slowest beat.", beats.slowest_tick_ms / 1000)
+    yield _gauge("workers", "Workers that were heard from within the last 30 seconds.", workers.alive)
+    yield _gauge("workers_draining", "Of them, those that take no more work.", workers.draining)
+    yield _gauge("deliveries_in_flight", "HTTP calls under way, in all workers.", workers.in_flight)
+    yield _gauge("deliveries_waiting", "Executions that a worker holds and that wait for a place.", workers.waiting)
+    yield _gauge("delivery_capacity", "HTTP calls that all workers could have under way.", workers.capacity)
+
+
+def _ever(totals: Mapping[str, int]) -> Iterator[Metric]:
+    yield _endings("hourhand_executions", "Executions that ended.", "executions", totals)
+    yield _endings("hourhand_runs", "Runs that ended: one for each attempt.", "runs", totals)
+    skipped = CounterMetricFamily(
+        "hourhand_occurrences_skipped", "Planned occurrences that did not fire.", labels=["reason"]
+    )
+    for reason in SkipReason.values:
+        skipped.add_metric([reason], totals.get(f"skipped/{reason}", 0))
+    yield skipped
+    yield _histogram(
+        "hourhand_lateness_seconds",
+        "From the planned instant to the request on the wire, of scheduled executions' first attempts.",
+        _measured("lateness", tallies.LATENESS_SECONDS, totals),
+    )
+    yield _histogram(
+        "hourhand_run_duration_seconds",
+        "From the request to the end of its answer.",
+        _measured("duration", tallies.DURATION_SECONDS, totals),
+    )
+
+
+def _gauge(name: str, meaning: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"hourhand_{name}", meaning, value=float(value))
+
+
+def _endings(name: str, meaning: str, family: str, totals: Mapping[str, int]) -> Metric:
+    counter = CounterMetricFamily(name, meaning, labels=["status", "failure_reason"])
+    for status, reason in _ENDINGS:
+        counter.add_metric([status, reason], totals.get(f"{family}/{status}/{reason}", 0))
+    return counter
+
+
+def _measured(family: str, bounds: Sequence[float], totals: Mapping[str, int]) -> tuple[list[tuple[str, float]], float]:
+    """The buckets, each with all below it, and the sum in seconds."""
+    names = [*map(str, bounds), _INFINITY]
+    counted: Iterable[int] = itertools.accumulate(totals.get(f"{family}/le/{name}", 0) for name in names)
+    return list(zip(names, map(float, counted), strict=True)), totals.get(f"{family}/ms", 0) / 1000
+
+
+def _histogram(name: str, meaning: str, measured: tuple[list[tuple[str, float]], float]) -> Metric:
+    buckets, seconds = measured
+    return HistogramMetricFamily(name, meaning, buckets=buckets, sum_value=seconds)

@@ -1,0 +1,51 @@
+"""A bulk replay whose worker is killed in the middle: nothing is doubled, nothing is left out."""
+
+import signal
+import time
+
+from tests.acceptance.conftest import House, Receiver, wait_for
+
+COUNT = 4000
+
+
+def _fail(house: House, slug: str, count: int) -> None:
+    """That many failed executions of a job."""
+    house.make_pending(slug, count, enqueued=True)
+    house.rows(
+        "UPDATE runs_execution SET status = 'failed', failure_reason = 'timeout', error = 'timed out', "
+        "finished_at = now(), next_attempt_at = NULL"
+    )
+
+
+def _replays(house: House) -> int:
+    return int(house.rows("SELECT count(*) FROM runs_execution WHERE trigger = 'replay'")[0][0])
+
+
+def test_a_worker_killed_in_the_middle_neither_doubles_nor_leaves_out(house: House, receiver: Receiver):
+    house.make_job("report", request={"url": f"{receiver.url}/"})
+    _fail(house, "report", COUNT)
+    house.start("beat")
+    house.start("worker-1")
+    operation = house.call("POST", "/executions/replay/", json={"filter": {"status": "failed"}})
+    assert operation["matched"] == COUNT
+    path = f"/bulk-operations/{operation['id']}/"
+
+    wait_for(lambda: _replays(house), "the first batch")
+    house.processes["worker-1"].send_signal(signal.SIGKILL)
+    house.processes["worker-1"].wait(10)
+    assert 0 < _replays(house) < COUNT
+    assert house.call("GET", path)["state"] == "running"
+    time.sleep(1)
+    house.start("worker-2")
+    house.start("worker-3")
+
+    wait_for(lambda: house.call("GET", path)["state"] == "completed", "all to be replayed", seconds=60)
+    wait_for(lambda: house.unfinished() == 0, "all to have ended", seconds=60)
+    told = house.call("GET", path)
+    assert (told["done"], told["skipped"], told["remaining"]) == (COUNT, 0, 0)
+    [(made, sources)] = house.rows(
+        "SELECT count(*), count(DISTINCT replay_of_id) FROM runs_execution WHERE trigger = 'replay'"
+    )
+    assert (made, sources) == (COUNT, COUNT)
+    delivered = receiver.deliveries()
+    assert len(delivered) == COUNT

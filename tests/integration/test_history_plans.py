@@ -1,0 +1,89 @@
+"""What a page of a long history costs: index ranges of the page's size, whatever it is filtered by."""
+
+import re
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from runs.models import Execution
+from tests.integration.api_fixtures import Caller, caller
+from tests.integration.plans import Findings
+from tests.integration.seeded_history import seed_executions, seed_jobs
+
+pytestmark = pytest.mark.django_db
+COUNT, JOBS = 40_000, 300
+PAGE = 51
+#: By the filter: how many ranges of an index it may read a page of.
+RANGES = {
+    "": 1,
+    "order=asc": 1,
+    "status=succeeded": 10,
+    "status=failed": 10,
+    "status=canceled": 10,
+    "status=pending": 1,
+    "status=failed,skipped": 20,
+    "trigger=schedule": 8,
+    "trigger=manual": 8,
+    "trigger=webhook": 8,
+    "trigger=replay": 8,
+    "environment=production": 20,
+    "environment=quiet": 20,
+    "failure_reason=timeout": 1,
+    "failure_reason=ssl_error": 1,
+    "failure_reason=dns_error": 1,
+    "job=job-4": 2,
+    "job_name=JOB 1": 60,
+    "job_name=none": 1,
+    "tag=often": 60,
+    "tag=once": 2,
+    "from=2026-03-01T09:00:00Z": 1,
+    "to=2026-03-01T09:00:00Z": 1,
+    "search=receiver.test/1": 55,
+    "search=certificate": 42,
+    "search=nowhere": 42,
+    "last_only=true": 12,
+}
+
+
+def test_a_page_is_read_from_index_ranges_of_its_size_whatever_the_filter() -> None:
+    seeded = seed_jobs(jobs=JOBS)
+    seed_executions(COUNT, runs=False)
+    api = caller(seeded.workspace)
+    assert Execution.objects.count() == COUNT
+    counts = {}
+    for query, ranges in RANGES.items():
+        with CaptureQueriesContext(connection) as queries:
+            first = api.ask("GET", f"/executions/?{query}", expect=200)
+        counts[query] = len(queries)
+        asked = [*_pages(queries), *_second_page(api, first["next"])]
+        for sql in asked:
+            findings = Findings.of(sql)
+            looked_through = 2000 if query.startswith("search") else 0
+            assert "runs_execution" not in findings.scanned_whole, query
+            assert findings.sorted <= ranges * PAGE, query
+            # The rows themselves are read once more by their ids; a search reads failures until it found enough.
+            assert findings.read.get("runs_execution", 0) <= (ranges + 1) * PAGE + looked_through, query
+    # Which environments there are is asked where a filter means a range for each.
+    assert max(counts.values()) <= 7, counts
+    _orders(api)
+
+
+def _orders(api: Caller) -> None:
+    for query in ("sort=created_at", "sort=created_at&order=asc"):
+        with CaptureQueriesContext(connection) as queries:
+            api.ask("GET", f"/executions/?{query}", expect=200)
+        [sql] = [query["sql"] for query in queries if 'ORDER BY "runs_execution"."id"' in query["sql"]]
+        assert Findings.of(sql).sorted == 0
+
+
+def _second_page(api: Caller, link: str | None) -> list[str]:
+    if link is None:
+        return []
+    with CaptureQueriesContext(connection) as queries:
+        api.ask("GET", link.partition("/api/v1")[2], expect=200)
+    return _pages(queries)
+
+
+def _pages(queries: CaptureQueriesContext) -> list[str]:
+    return [query["sql"] for query in queries if re.search(r'ORDER BY "runs_execution"."due_at"', query["sql"])]

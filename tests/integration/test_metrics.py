@@ -1,0 +1,238 @@
+"""`/metrics`: what happened is counted exactly once, and asking costs the same whatever there is in the tables."""
+
+import datetime
+import random
+
+import pytest
+from django.db import connection, transaction
+from django.test import Client
+from prometheus_client.parser import text_string_to_metric_families
+
+from runs import heartbeats, monitoring, services, tallies
+from runs.attempts import Ending, FinishedAttempt, Phases
+from runs.failures import FailureReason
+from runs.firing import fire_due
+from runs.models import Execution, Heartbeat, Tally, TallySlip
+from runs.reaping import reap_expired
+from runs.recording import record
+from runs.retry import SUCCEEDED, GiveUp, RetryIn
+from tests.conftest import EPOCH, MakeJob
+from workers.claim import Claimed, Claimer
+from workers.connections import Link
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+MS = datetime.timedelta(milliseconds=1)
+
+
+@pytest.fixture
+def link():
+    made = Link("test")
+    yield made
+    made.close()
+
+
+def claim(link: Link, count: int = 1) -> list[Claimed]:
+    claimed = Claimer(owner="test", lease_seconds=60, user_agent="test").claim_any(link, limit=100)
+    assert len(claimed) == count
+    return claimed
+
+
+def ended(claimed: Claimed, verdict=SUCCEEDED, reason=None, *, started_at=None, ms: int = 5) -> FinishedAttempt:
+    started_at = started_at or claimed.claimed_at
+    ending = Ending(verdict, reason, "", started_at, started_at + ms * MS)
+    return FinishedAttempt(claimed.attempt, claimed.sent, None, None, Phases(), ending, "worker")
+
+
+def record_on(link: Link, *items: FinishedAttempt) -> None:
+    with link.transaction() as cursor:
+        record(cursor, items)
+
+
+def totals() -> dict[str, int]:
+    with connection.cursor() as cursor:
+        return tallies.totals(cursor)
+
+
+def scraped(client: Client, **headers: str) -> dict[tuple[str, ...], float]:
+    """Every sample of a scrape, by its name and the values of its labels, in order and without empty ones."""
+    answer = client.get("/metrics", headers=headers)
+    assert answer.status_code == 200
+    return {
+        (sample.name, *sorted(filter(None, sample.labels.values()))): sample.value
+        for family in text_string_to_metric_families(answer.content.decode())
+        for sample in family.samples
+    }
+
+
+def test_every_ending_is_counted_once_and_a_fenced_one_never(make_job: MakeJob, link: Link):
+    job = make_job()
+    for _ in range(4):
+        services.run_now(job_environment=job, now=EPOCH)
+    good, bad, again, fenced = claim(link, 4)
+    record_on(
+        link,
+        ended(good),
+        ended(bad, GiveUp(FailureReason.TIMEOUT), FailureReason.TIMEOUT, ms=700),
+        ended(again, RetryIn(1000), FailureReason.DNS_ERROR),
+        ended(fenced)._replace(attempt=fenced.attempt._replace(number=7)),
+    )
+    record_on(link, ended(good))
+    assert totals() == {
+        "executions/succeeded/": 1,
+        "executions/failed/timeout": 1,
+        "runs/succeeded/": 1,
+        "runs/failed/timeout": 1,
+        "runs/failed/dns_error": 1,
+        "duration/le/0.005": 2,
+        "duration/le/1": 1,
+        "duration/ms": 710,
+    }
+
+
+def test_lateness_counts_from_the_planned_instant_and_for_first_attempts_only(make_job: MakeJob, link: Link):
+    make_job(schedule={"every_seconds": 60})
+    planned = EPOCH + datetime.timedelta(seconds=60)
+    fire_due(planned)
+    (first,) = claim(link)
+    record_on(link, ended(first, RetryIn(0), FailureReason.TIMEOUT, started_at=planned + 30 * MS))
+    (second,) = claim(link)
+    record_on(link, ended(second, started_at=planned + 5000 * MS))
+    counted = {key: count for key, count in totals().items() if key.startswith("lateness")}
+    assert counted == {"lateness/le/0.05": 1, "lateness/ms": 30}
+
+
+def test_missed_occurrences_are_counted_by_reason(make_job: MakeJob):
+    make_job(schedule={"every_seconds": 60})
+    fire_due(EPOCH + datetime.timedelta(seconds=330))
+    assert totals()["skipped/missed"] == 4
+
+
+def test_what_is_canceled_idle_and_what_is_reaped_is_counted(make_job: MakeJob, workspace, link: Link):
+    job = make_job(retry={"max_attempts": 1})
+    waiting = services.run_now(job_environment=job, now=EPOCH)
+    services.cancel(workspace=workspace, execution_id=waiting.pk, now=EPOCH)
+    services.run_now(job_environment=job, now=EPOCH)
+    claim(link)
+    Execution.objects.filter(status="running").update(lease_expires_at=EPOCH)
+    assert reap_expired(user_agent="test", chance=random.Random(1)) == 1
+    counted = totals()
+    assert counted["executions/canceled/"] == counted["executions/failed/worker_lost"] == 1
+    assert counted["runs/failed/worker_lost"] == 1
+    assert "runs/canceled/" not in counted
+
+
+def test_folding_changes_no_total_and_counts_each_slip_once():
+    with connection.cursor() as cursor:
+        for number in range(25):
+            tallies.add(cursor, {"runs/succeeded/": 1, f"executions/{number % 3}/": number})
+        before = totals()
+        assert [tallies.fold(cursor, limit=10) for _ in range(4)] == [10, 10, 5, 0]
+        tallies.add(cursor, {"runs/succeeded/": 1})
+    assert totals() == {**before, "runs/succeeded/": 26}
+    assert (Tally.objects.get(pk="runs/succeeded/").amount, TallySlip.objects.count()) == (25, 1)
+
+
+def test_two_beats_folding_at_once_share_the_slips(link: Link):
+    with connection.cursor() as cursor:
+        for _ in range(6):
+            tallies.add(cursor, {"runs/succeeded/": 1})
+    with transaction.atomic(), connection.cursor() as cursor, link.transaction() as other:
+        cursor.execute("SELECT id FROM runs_tallyslip ORDER BY id LIMIT 2 FOR UPDATE")
+        assert tallies.fold(other) == 4
+    with connection.cursor() as cursor:
+        assert tallies.fold(cursor) == 2
+    assert totals() == {"runs/succeeded/": 6}
+
+
+def test_a_count_is_rolled_back_with_what_it_counts():
+    with transaction.atomic(), connection.cursor() as cursor:
+        tallies.add(cursor, {"runs/succeeded/": 1})
+        transaction.set_rollback(True)
+    assert totals() == {}
+
+
+def test_a_scrape_tells_counters_histograms_and_lags(make_job: MakeJob, link: Link, client: Client):
+    make_job(slug="due", schedule={"every_seconds": 60})  # due since EPOCH
+    manual = make_job(slug="manual")
+    now = datetime.datetime.now(datetime.UTC)
+    services.run_now(job_environment=manual, now=now)
+    (claimed,) = claim(link)
+    record_on(link, ended(claimed, ms=40))
+    services.run_now(job_environment=manual, now=now - datetime.timedelta(seconds=90))
+    found = scraped(client)
+    assert found["hourhand_executions_total", "succeeded"] == 1
+    assert found["hourhand_executions_total", "failed", "timeout"] == 0
+    assert found["hourhand_runs_total", "succeeded"] == 1
+    assert found["hourhand_run_duration_seconds_bucket", "0.025"] == 0
+    assert found["hourhand_run_duration_seconds_bucket", "0.05"] == 1
+    assert found["hourhand_run_duration_seconds_bucket", "+Inf"] == 1
+    assert (found["hourhand_run_duration_seconds_count",], found["hourhand_run_duration_seconds_sum",]) == (1, 0.04)
+    assert found["hourhand_live_executions", "pending"] == 1
+    assert 90 <= found["hourhand_claim_lag_seconds",] < 120
+    assert found["hourhand_due_lag_seconds",] > 3600
+    assert found["hourhand_occurrences_skipped_total", "missed"] == 0
+    assert (found["hourhand_database_up",], found["hourhand_broker_up",]) == (1, 1)
+    assert found["hourhand_beats",] == 0
+    assert ("hourhand_last_tick_age_seconds",) not in found
+
+
+def test_an_execution_that_waits_for_its_jobs_limit_is_no_lag(make_job: MakeJob, client: Client):
+    services.run_now(job_environment=make_job(concurrency=1), now=EPOCH)
+    assert scraped(client)["hourhand_claim_lag_seconds",] == 0
+
+
+def test_beats_and_workers_tell_of_themselves_until_they_leave(client: Client):
+    beat, worker, gone = heartbeats.Process.beat(), *map(heartbeats.Process.worker, ("w1@here", "w2@here"))
+    with connection.cursor() as cursor:
+        heartbeats.tell(cursor, beat, heartbeats.Ticking(tick_ms=3.0, sends_chores=True))
+        heartbeats.tell(cursor, beat, heartbeats.Ticking(tick_ms=1.5, sends_chores=True))
+        for process in (worker, gone):
+            heartbeats.tell(
+                cursor, process, heartbeats.Delivering(in_flight=7, waiting=2, capacity=100, draining=process == worker)
+            )
+        cursor.execute(
+            "UPDATE runs_heartbeat SET seen_at = seen_at - interval '40 seconds' WHERE name = %s", ["w2@here"]
+        )
+        found = scraped(client)
+        assert (found["hourhand_beats",], found["hourhand_tick_seconds",]) == (1, 0.0015)
+        assert found["hourhand_last_tick_age_seconds",] < 5
+        assert (found["hourhand_workers",], found["hourhand_workers_draining",]) == (1, 1)
+        assert found["hourhand_deliveries_in_flight",] == 7
+        assert found["hourhand_delivery_capacity",] == 100
+        heartbeats.leave(cursor, beat)
+        cursor.execute("UPDATE runs_heartbeat SET seen_at = seen_at - interval '2 days' WHERE name = %s", ["w2@here"])
+        heartbeats.forget_dead(cursor)
+    assert [row.name for row in Heartbeat.objects.all()] == ["w1@here"]
+
+
+def test_a_token_is_asked_for_where_one_is_set(client: Client, settings):
+    settings.METRICS_TOKEN = "let-me-in"
+    assert client.get("/metrics").status_code == 401
+    assert client.get("/metrics", headers={"authorization": "Bearer wrong"}).status_code == 401
+    assert scraped(client, authorization="Bearer let-me-in")["hourhand_database_up",] == 1
+
+
+def test_openmetrics_is_spoken_to_who_asks_for_it(client: Client):
+    answer = client.get("/metrics", headers={"accept": "application/openmetrics-text; version=1.0.0"})
+    assert answer.content.endswith(b"# EOF\n")
+
+
+def test_a_broken_redis_is_told_and_the_rest_too(client: Client, settings):
+    settings.REDIS_URL = "unix:///nobody.sock?db=0"
+    found = scraped(client)
+    assert (found["hourhand_broker_up",], found["hourhand_database_up",]) == (0, 1)
+    assert ("hourhand_queue_messages", "deliveries") not in found
+
+
+def test_no_query_of_a_scrape_reads_a_whole_table(make_job: MakeJob):
+    make_job(schedule={"every_seconds": 60})
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        plans = []
+        for query, parameters in monitoring.BOUNDED:
+            cursor.execute(f"EXPLAIN {query}", parameters)
+            plans.append("\n".join(line for (line,) in cursor.fetchall()))
+    for plan, index in zip(plans, ("job_environment_due", "execution_live", "execution_"), strict=True):
+        assert index in plan
+        assert "Seq Scan" not in plan

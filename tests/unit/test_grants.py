@@ -1,0 +1,66 @@
+"""Nobody gives away more than they have: over scopes, environments and expiry."""
+
+import datetime
+import uuid
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from accounts.grants import Grant
+
+START = datetime.datetime(2026, 3, 1, tzinfo=datetime.UTC)
+SCOPES = ("jobs:read", "jobs:write", "admin")
+PLACES = tuple(uuid.UUID(int=number) for number in range(3))
+#: An environment that nobody has made yet: only who reaches the whole workspace will reach it.
+TO_COME = uuid.UUID(int=99)
+INSTANTS = tuple(START + datetime.timedelta(days=day) for day in range(4))
+
+grants = st.builds(
+    Grant,
+    scopes=st.frozensets(st.sampled_from(SCOPES), min_size=1),
+    environment_ids=st.none() | st.frozensets(st.sampled_from(PLACES)),
+    expires_at=st.none() | st.sampled_from(INSTANTS[1:]),
+    is_owner=st.booleans(),
+)
+
+
+def reach_of(grant: Grant) -> set[tuple[str, uuid.UUID | None, datetime.datetime]]:
+    """All that a grant allows, one by one: a scope in a place (None: what is the whole workspace's) at an instant."""
+    everywhere: list[uuid.UUID | None] = [None, *PLACES, TO_COME]
+    places = everywhere if grant.environment_ids is None else list(grant.environment_ids)
+    instants = [at for at in INSTANTS if grant.expires_at is None or at < grant.expires_at]
+    if grant.expires_at is None:
+        instants.append(START + datetime.timedelta(days=10_000))
+    return {(scope, place, at) for scope in grant.scopes for place in places for at in instants}
+
+
+@given(grants, grants)
+def test_what_is_not_beyond_a_grant_allows_nothing_that_it_does_not(wanted: Grant, limit: Grant) -> None:
+    if not wanted.beyond(limit):
+        assert reach_of(wanted) <= reach_of(limit)
+        assert limit.is_owner or not wanted.is_owner
+
+
+@given(grants, grants)
+def test_what_is_beyond_a_grant_would_allow_more_in_some_respect(wanted: Grant, limit: Grant) -> None:
+    """But for a key that reaches no environment at all, whose scopes and expiry would count once it had one."""
+    if wanted.beyond(limit) and wanted.environment_ids != frozenset():
+        assert not reach_of(wanted) <= reach_of(limit) or wanted.is_owner
+
+
+@given(grants, grants, grants)
+def test_a_chain_of_gifts_leads_no_further_than_its_first(first: Grant, second: Grant, third: Grant) -> None:
+    if not second.beyond(first) and not third.beyond(second):
+        assert not third.beyond(first)
+
+
+@given(grants)
+def test_everybody_may_give_exactly_what_they_have(grant: Grant) -> None:
+    assert grant.beyond(grant) == ()
+
+
+def test_each_respect_is_told() -> None:
+    limit = Grant(frozenset({"admin"}), frozenset(PLACES[:1]), INSTANTS[1])
+    wanted = Grant(frozenset({"admin", "jobs:write"}), None, None, is_owner=True)
+    assert wanted.beyond(limit) == ("the scopes jobs:write", "all environments", "a later expiry", "the role owner")
+    assert Grant(frozenset(), frozenset(PLACES), INSTANTS[1]).beyond(limit) == ("other environments",)
