@@ -4,12 +4,14 @@ import contextlib
 import datetime
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from celery import current_app
 from django.db import connection
 from django.utils import timezone
 
@@ -60,7 +62,7 @@ def worker(name: str = "bench", **environment: str) -> Iterator[subprocess.Popen
     }
     process = subprocess.Popen(command, env={**os.environ, **allowed, **environment})
     try:
-        _await_claimer()
+        _await_ready(name)
         yield process
     finally:
         _end(process)
@@ -143,13 +145,10 @@ def clear() -> None:
         cursor.execute("VACUUM ANALYZE jobs_jobenvironment")
 
 
-def _await_claimer() -> None:
-    def is_there() -> bool:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'hourhand claimer'")
-            return bool(cursor.fetchone()[0])
-
-    _await(is_there, "the worker did not start")
+def _await_ready(name: str) -> None:
+    """A worker answers once it takes messages: what it needs to start is not what is measured."""
+    place = f"{name}@{socket.gethostname()}"
+    _await(lambda: bool(current_app.control.ping(destination=[place], timeout=0.2)), "the worker did not start")
 
 
 def _await(holds: Callable[[], bool], otherwise: str) -> None:

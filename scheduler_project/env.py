@@ -5,6 +5,8 @@ from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
+from scheduler_project.limits.rate import Rate
+
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 
@@ -43,6 +45,13 @@ class Env:
         if raw in _FALSE:
             return False
         raise ImproperlyConfigured(f"{name}: {raw!r} should be one of 1, true, yes, on, 0, false, no, off.")
+
+    def rate(self, name: str, default: str) -> Rate | None:
+        """So many per second, minute or hour; None when it is switched off."""
+        try:
+            return Rate.parse(self.text(name, default))
+        except ValueError as error:
+            raise ImproperlyConfigured(f"{name}: {error}") from error
 
     def directory(self, name: str, default: Path, *, relative_to: Path) -> Path:
         """A path, made absolute; the directory itself may not exist yet."""

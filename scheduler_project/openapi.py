@@ -1,33 +1,90 @@
 """The OpenAPI document: query parameters from each view's query, errors on every route, and how to authenticate."""
 
+import inspect
 from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
-from drf_spectacular.utils import OpenApiExample, OpenApiResponse
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
 from rest_framework import serializers
 
+from scheduler_project.api.idempotency import HEADER, REPLAYED_HEADER
 from scheduler_project.api.problems import CONTENT_TYPE, problem
 from scheduler_project.api.strict import Query
 
-_DESCRIPTIONS = {
-    "400": "Something in the query or the body is wrong; `errors` names the fields.",
-    "401": "No API key, or one that is unknown, revoked or expired.",
-    "403": "The key lacks the scope, or the person the role.",
-    "404": "There is no such thing in this workspace.",
-    "409": "Not possible in its present state.",
-    "413": "The body is larger than 2 MiB.",
-    "415": "The body is not JSON.",
+_WRONG_URL = {"field": "request.url", "code": "invalid_url", "detail": "The URL must start with http:// or https://."}
+#: Each error that routes tell of: what it means, and one as it is sent.
+_PROBLEMS: dict[str, tuple[str, dict[str, Any]]] = {
+    "400": (
+        "Something in the query or the body is wrong; `errors` names the fields.",
+        problem(400, "invalid", "request.url: The URL must start with http:// or https://.", [_WRONG_URL]),
+    ),
+    "401": (
+        "No API key, or one that is unknown, revoked or expired.",
+        problem(401, "key_expired", "This API key has expired."),
+    ),
+    "403": (
+        "The key lacks the scope, or the person the role.",
+        problem(403, "scope_missing", "This API key lacks the scope jobs:write."),
+    ),
+    "404": (
+        "There is no such thing in this workspace.",
+        problem(404, "not_found", "There is no job nightly-report."),
+    ),
+    "409": (
+        "Not possible in its present state, or the `Idempotency-Key` was used for another request.",
+        problem(409, "idempotency_key_reused", "This Idempotency-Key was used for another request."),
+    ),
+    "411": (
+        "The body does not say its length.",
+        problem(411, "length_required", "Send the body with a Content-Length header; chunked bodies are not read."),
+    ),
+    "413": (
+        "The body is larger than 2 MiB.",
+        problem(413, "too_large", "The request body is larger than 2 MiB."),
+    ),
+    "415": (
+        "The body is not JSON.",
+        problem(415, "unsupported_media_type", 'Unsupported media type "text/plain" in request.'),
+    ),
+    "429": (
+        "The caller's rate is used up.",
+        problem(429, "rate_limited", "Too many requests; try again in 3 seconds."),
+    ),
 }
-_ON_EVERY_ROUTE = ("400", "401", "403")
-_WITH_BODY = ("409", "413", "415")
+_ON_EVERY_ROUTE = ("400", "401", "403", "429")
+_WITH_BODY = ("404", "409", "411", "413", "415")
 _METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
-_EXAMPLE = problem(
-    400,
-    "invalid",
-    "request.url: The URL must start with http:// or https://.",
-    [{"field": "request.url", "code": "invalid_url", "detail": "The URL must start with http:// or https://."}],
-)
+_COUNT = {"type": "integer", "minimum": 0}
+
+
+def _header(name: str, description: str, *, codes: list[int] | bool = True, schema: Any = None) -> OpenApiParameter:
+    """A header of answers: of all, or of those with `codes`. None of them comes on every answer."""
+    schema = schema or _COUNT
+    return OpenApiParameter(name, schema, OpenApiParameter.HEADER, response=codes, description=description)
+
+
+_RATE_HEADERS = [
+    _header("X-RateLimit-Limit", "Requests that the caller may make in a period."),
+    _header("X-RateLimit-Remaining", "Requests that the caller can make at once now."),
+    _header("X-RateLimit-Reset", "Seconds until all that can be made at once are there again."),
+    _header("Retry-After", "Seconds to wait before this can be asked again.", codes=[409, 429]),
+]
+_IDEMPOTENCY = [
+    OpenApiParameter(
+        HEADER,
+        {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[\x21-\x7e]+$"},
+        OpenApiParameter.HEADER,
+        description="Any text of the caller's: sent again within 24 hours, the request is done once and answered as it "
+        "was the first time.",
+        examples=[OpenApiExample("A random key", value="0b1f2c1e-6a51-4f0e-9a1d-2f6f4c1f3a55")],
+    ),
+    _header(
+        REPLAYED_HEADER,
+        "Sent with the answer of an earlier request with the same `Idempotency-Key`.",
+        schema={"type": "string", "enum": ["true"]},
+    ),
+]
 
 
 class ProblemFieldSerializer(serializers.Serializer):
@@ -53,21 +110,28 @@ class HourhandSchema(AutoSchema):
     def get_override_parameters(self) -> list[Any]:
         query = getattr(self.view, "query_class", Query)
         listed = self.method == "GET" and query is not Query
-        return [query] if listed else []
+        return [*([query] if listed else []), *_RATE_HEADERS, *(_IDEMPOTENCY if self.method == "POST" else [])]
+
+    def get_description(self) -> str:  # type: ignore[override] # drf-spectacular takes no arguments
+        """What the route itself says; the classes of views speak to those who write them."""
+        return inspect.getdoc(getattr(self.view, self.method.lower(), None)) or ""
 
     def get_tags(self) -> list[str]:
         return [self.path.removeprefix("/api/v1/").partition("/")[0]]
 
     def _get_response_bodies(self, direction: Any = "response") -> dict[str, Any]:
         bodies: dict[str, Any] = super()._get_response_bodies(direction)
-        codes = [*_ON_EVERY_ROUTE]
+        codes = {*_ON_EVERY_ROUTE}
         if "{" in self.path:
-            codes.append("404")
+            codes.add("404")
         if self.method in _METHODS_WITH_BODY:
-            codes.extend(_WITH_BODY)
+            codes.update(_WITH_BODY)
+        if self.method == "DELETE":
+            codes.add("409")
         for code in sorted(codes):
-            examples = [OpenApiExample("A wrong URL", value=_EXAMPLE)] if code == "400" else None
-            response = OpenApiResponse(ProblemSerializer, _DESCRIPTIONS[code], examples)
+            description, example = _PROBLEMS[code]
+            examples = [OpenApiExample(example["code"], value=example)]
+            response = OpenApiResponse(ProblemSerializer, description, examples)
             bodies[code] = self._get_response_for_code(response, code, media_types=[CONTENT_TYPE])
         return bodies
 

@@ -46,6 +46,8 @@ PUBLIC_URL = env.text("HOURHAND_PUBLIC_URL", f"http://127.0.0.1:{PORT}").rstrip(
 HTTPS = PUBLIC_URL.startswith("https://")
 ALLOWED_HOSTS = [*env.names("HOURHAND_ALLOWED_HOSTS"), "localhost", "127.0.0.1", "[::1]"]  # loopback for health checks
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
+API_RATE = env.rate("HOURHAND_API_RATE", "600/min")
+TRUSTED_PROXIES = env.integer("HOURHAND_TRUSTED_PROXIES", 0, minimum=0, maximum=10)
 
 METRICS_TOKEN = env.text("HOURHAND_METRICS_TOKEN")
 
@@ -86,6 +88,7 @@ INSTALLED_APPS = [
     "workers",
 ]
 MIDDLEWARE = [
+    "scheduler_project.headers.SecurityHeadersMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -94,6 +97,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "scheduler_project.login.LoginThrottleMiddleware",
 ]
 ROOT_URLCONF = "scheduler_project.urls"
 WSGI_APPLICATION = "scheduler_project.wsgi.application"
@@ -130,6 +134,13 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_NAME = "hourhand_session"
 CSRF_COOKIE_NAME = "hourhand_csrf"
 SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+# Over https a browser is told to stay there, for this very host: whether its subdomains can too, and whether it should
+# be on the browsers' lists, is not ours to say.
+SECURE_HSTS_SECONDS = env.integer("HOURHAND_HSTS_SECONDS", 31_536_000 if HTTPS else 0, minimum=0, maximum=63_072_000)
+SECURE_SSL_REDIRECT = env.flag("HOURHAND_HTTPS_REDIRECT", default=HTTPS)
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]  # asked for by those who stand behind the proxy
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
 X_FRAME_OPTIONS = "DENY"
 LOGGING = logging_config(level=env.text("HOURHAND_LOG_LEVEL", "INFO"), style=env.text("HOURHAND_LOG_FORMAT", "text"))
@@ -188,8 +199,6 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SERVE_AUTHENTICATION": [],
-    "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "COMPONENT_SPLIT_REQUEST": True,
     "SORT_OPERATIONS": False,
@@ -212,23 +221,10 @@ UNFOLD = {
         {"rel": "icon", "type": "image/svg+xml", "href": lambda _request: static("hourhand/favicon.svg")}
     ],
     "SHOW_VIEW_ON_SITE": False,
+    "LOGIN": {"form": "scheduler_project.login.LoginForm"},
     "DASHBOARD_CALLBACK": "scheduler_project.dashboard.overview.dashboard",
-    "STYLES": [lambda _request: static("hourhand/hourhand.css")],
-    "BORDER_RADIUS": "8px",
+    "STYLES": [lambda _request: static("hourhand/colors.css"), lambda _request: static("hourhand/hourhand.css")],
+    "SCRIPTS": [lambda _request: static("hourhand/strict.js")],
+    "COLORS": lambda _request: {},  # in hourhand/colors.css: the theme would put them into every page
     "SIDEBAR": {"navigation": "scheduler_project.dashboard.navigation.sidebar"},
-    "COLORS": {
-        "primary": {
-            "50": "oklch(97% .014 254)",
-            "100": "oklch(93% .032 256)",
-            "200": "oklch(88% .059 254)",
-            "300": "oklch(81% .105 252)",
-            "400": "oklch(71% .145 255)",
-            "500": "oklch(62% .175 258)",
-            "600": "oklch(52% .19 261)",
-            "700": "oklch(46% .18 263)",
-            "800": "oklch(40% .15 264)",
-            "900": "oklch(36% .12 266)",
-            "950": "oklch(27% .08 267)",
-        }
-    },
 }

@@ -53,6 +53,11 @@ class Access:
     def administers_somewhere(self) -> bool:
         return self.everything or any(role in _ADMINISTRATORS for role in self.roles.values())
 
+    @property
+    def administered(self) -> list[uuid.UUID]:
+        """The workspaces whose members, environments and keys this person may change."""
+        return [workspace.pk for workspace in self.workspaces if self.administers(workspace.pk)]
+
     def sees(self, workspace_id: uuid.UUID) -> bool:
         return self.everything or workspace_id in self.roles
 

@@ -5,7 +5,7 @@ import uuid
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
@@ -17,7 +17,7 @@ from accounts.actors import ActorKind
 from accounts.admin.access import access_of
 from accounts.admin.filters import WorkspaceFilter
 from accounts.admin.paging import UncountedChangeList
-from accounts.admin.scoped import ScopedAdmin
+from accounts.admin.scoped import ConfidentialAdmin
 from accounts.models import AuditEntry
 from scheduler_project.dashboard import chips
 from scheduler_project.dashboard.words import NOTHING, Appearance
@@ -25,9 +25,10 @@ from scheduler_project.dashboard.words import NOTHING, Appearance
 _ACTORS = {
     ActorKind.USER: Appearance("Person", "idle", "person"),
     ActorKind.KEY: Appearance("API key", "idle", "key"),
-    ActorKind.SYSTEM: Appearance("Hourhand", "idle", "schedule"),
+    ActorKind.SYSTEM: Appearance("By itself", "idle", "schedule"),
 }
 _LISTED = 4
+_LINE = 60
 
 
 class TargetFilter(admin.SimpleListFilter):
@@ -45,14 +46,14 @@ class TargetFilter(admin.SimpleListFilter):
 
 
 @admin.register(AuditEntry)
-class AuditEntryAdmin(ScopedAdmin):
+class AuditEntryAdmin(ConfidentialAdmin):
     """A list and a page for each entry. There are no other addresses."""
 
     list_display = ["when", "who", "action", "target", "summary", "workspace_name"]
     list_select_related = ["workspace"]
     list_filter = [TargetFilter, WorkspaceFilter]
     list_fullwidth = True
-    search_fields = ["=target_label", "=actor_label", "=target_id"]
+    search_fields = ["target_label", "actor_label", "target_id"]
     search_help_text = "A name, exactly"
     ordering = ["-at", "-pk"]
     change_list_template = "hourhand/list.html"
@@ -60,22 +61,21 @@ class AuditEntryAdmin(ScopedAdmin):
     def get_changelist(self, request: HttpRequest, **_: Any) -> type[UncountedChangeList]:  # noqa: ARG002
         return UncountedChangeList
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        access = access_of(request)
-        entries = super().get_queryset(request)
-        administered = [workspace.pk for workspace in access.workspaces if access.administers(workspace.pk)]
-        return entries if access.everything else entries.filter(workspace__in=administered)
+    def get_search_results(
+        self,
+        request: HttpRequest,  # noqa: ARG002
+        queryset: QuerySet[Any],
+        search_term: str,
+    ) -> tuple[QuerySet[Any], bool]:
+        """Entries with exactly this name or id; a part of one would be looked for in every entry."""
+        if not search_term:
+            return queryset, False
+        named = Q(target_label=search_term) | Q(actor_label=search_term) | Q(target_id=search_term)
+        return queryset.filter(named), False
 
     def get_list_display(self, request: HttpRequest) -> list[str]:
         shown = list(super().get_list_display(request))
         return shown if access_of(request).several else [name for name in shown if name != "workspace_name"]
-
-    def has_module_permission(self, request: HttpRequest) -> bool:
-        return access_of(request).administers_somewhere
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        access = access_of(request)
-        return access.administers_somewhere if obj is None else access.administers(obj.workspace_id)
 
     def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002
         return False
@@ -134,7 +134,10 @@ class AuditEntryAdmin(ScopedAdmin):
 
 
 def _told(value: Any) -> str:
-    """A value for people: text as it is, everything else as JSON."""
+    """A value for people: text as it is, everything else as JSON, on one line where it is short."""
     if value is None:
         return NOTHING
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)
+    if isinstance(value, str):
+        return value
+    line = json.dumps(value, ensure_ascii=False)
+    return line if len(line) <= _LINE else json.dumps(value, ensure_ascii=False, indent=2)

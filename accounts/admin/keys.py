@@ -16,7 +16,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldBoolea
 
 from accounts.actors import Actor
 from accounts.admin.access import Access, access_of
-from accounts.admin.scoped import AdministeredAdmin
+from accounts.admin.scoped import ConfidentialAdmin
 from accounts.api_keys import IssuedKey, change_key, issue_key, revoke_key
 from accounts.errors import HourhandError
 from accounts.models import ApiKey, Scope
@@ -103,7 +103,7 @@ class ApiKeyForm(forms.ModelForm[ApiKey]):
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(AdministeredAdmin):
+class ApiKeyAdmin(ConfidentialAdmin):
     choice_paths = {"workspace": "pk", "environments": "workspace"}
     form = ApiKeyForm
     list_display = ["name", "state", "key_prefix", "scope_words", "place_words", "used", "expires", "workspace"]

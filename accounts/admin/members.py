@@ -15,7 +15,7 @@ from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldAdminTextInputWidg
 
 from accounts.actors import Actor
 from accounts.admin.access import Access, access_of
-from accounts.admin.scoped import AdministeredAdmin
+from accounts.admin.scoped import ConfidentialAdmin
 from accounts.errors import HourhandError
 from accounts.invitations import Invitation, is_invited
 from accounts.members import add_member, change_role, invite_again, remove_member
@@ -76,7 +76,7 @@ class NewMemberForm(MembershipForm):
 
 
 @admin.register(Membership)
-class MembershipAdmin(AdministeredAdmin):
+class MembershipAdmin(ConfidentialAdmin):
     """Members and their roles. Only owners make owners, and a workspace keeps at least one."""
 
     choice_paths = {"workspace": "pk"}

@@ -98,6 +98,19 @@ class AdministeredAdmin(ScopedAdmin):
     def _narrow_choices(self, field: Any, request: HttpRequest, options: dict[str, Any]) -> None:
         super()._narrow_choices(field, request, options)
         if field.name == "workspace" and "queryset" in options:
-            access = access_of(request)
-            ids = [workspace.pk for workspace in access.workspaces if access.administers(workspace.pk)]
-            options["queryset"] = options["queryset"].filter(pk__in=ids)
+            options["queryset"] = options["queryset"].filter(pk__in=access_of(request).administered)
+
+
+class ConfidentialAdmin(AdministeredAdmin):
+    """What only owners and administrators see, as in the API, where it takes the scope `admin`."""
+
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
+        access, rows = access_of(request), super().get_queryset(request)
+        return rows if access.everything else rows.filter(**{f"{self.workspace_path}__in": access.administered})
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return access_of(request).administers_somewhere
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        access = access_of(request)
+        return access.administers_somewhere if obj is None else access.administers(self.workspace_id_of(obj))

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_POST
 
 from accounts.actors import Actor
 from accounts.admin.access import access_of
-from accounts.admin.scoped import AdministeredAdmin
+from accounts.admin.scoped import ConfidentialAdmin
 from accounts.models import SigningSecret, Workspace
 from accounts.signing import (
     DEFAULT_OVERLAP_SECONDS,
@@ -40,8 +40,7 @@ class RotationForm(forms.Form):
 
     def __init__(self, request: HttpRequest, posted: Any = None) -> None:
         super().__init__(posted)
-        access = access_of(request)
-        ids = [workspace.pk for workspace in access.workspaces if access.administers(workspace.pk)]
+        ids = access_of(request).administered
         choice: Any = self.fields["workspace"]
         choice.queryset = Workspace.objects.filter(pk__in=ids).order_by("name")
         for field in self.fields.values():
@@ -49,7 +48,7 @@ class RotationForm(forms.Form):
 
 
 @admin.register(SigningSecret)
-class SigningSecretAdmin(AdministeredAdmin):
+class SigningSecretAdmin(ConfidentialAdmin):
     """The secrets that sign now, by their first characters, and the button that makes the next."""
 
     list_display = ["secret_prefix", "workspace", "created_at", "retires"]

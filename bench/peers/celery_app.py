@@ -25,7 +25,7 @@ from celery import Celery
 from django.conf import settings
 from django.utils import timezone
 
-app = Celery("peer")
+app = Celery("peer", set_as_current=False)
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.update(task_default_queue="peer", task_routes={}, task_queues=None, worker_prefetch_multiplier=16)
 _KEEP = os.environ.get("BENCH_KEEP_CONNECTIONS") == "1"

@@ -10,7 +10,7 @@ from django.utils import timezone
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from accounts.actors import Actor
-from accounts.admin.scoped import AdministeredAdmin
+from accounts.admin.scoped import ConfidentialAdmin
 from accounts.errors import HourhandError
 from accounts.models import Secret
 from accounts.secrets import change_secret, check_value, create_secret
@@ -72,7 +72,7 @@ class SecretForm(forms.ModelForm[Secret]):
 
 
 @admin.register(Secret)
-class SecretAdmin(AdministeredAdmin):
+class SecretAdmin(ConfidentialAdmin):
     form = SecretForm
     choice_paths = {"workspace": "pk", "environment": "workspace"}
     list_display = ["name", "place", "workspace", "updated_at"]

@@ -45,7 +45,7 @@ class RequestSerializer(StrictSerializer):
             return None
         try:
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=value)
-        except (ssl.SSLError, ValueError) as error:
+        except (ssl.SSLError, ValueError, TypeError) as error:  # TypeError: it holds more than ASCII
             raise ValidationError("Should be one or more certificates in PEM form.", code="invalid") from error
         return value
 

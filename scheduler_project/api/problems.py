@@ -26,14 +26,25 @@ class LengthRequired(exceptions.APIException):
     default_code = "length_required"
 
 
+class TooManyRequests(exceptions.APIException):
+    """The caller's rate is used up for so many seconds."""
+
+    status_code = HTTPStatus.TOO_MANY_REQUESTS
+    default_code = "rate_limited"
+
+    def __init__(self, wait: int) -> None:
+        self.wait = wait
+        super().__init__(f"Too many requests; try again in {wait} second{'s' if wait > 1 else ''}.")
+
+
 def problem_response(error: Exception, context: dict[str, Any]) -> Response:
     """The response that tells of `error`. What nobody foresaw is logged and told as a 500 without its details."""
     headers = {}
     if isinstance(error, exceptions.APIException):
         if header := getattr(error, "auth_header", None):
             headers["WWW-Authenticate"] = header
-        if (wait := getattr(error, "wait", None)) is not None:
-            headers["Retry-After"] = str(round(wait))
+        if wait := getattr(error, "wait", None):
+            headers["Retry-After"] = str(wait)
     body = _problem_of(error)
     if body is None:
         log.error("api_request_failed", view=type(context.get("view")).__name__, exc_info=error)

@@ -11,6 +11,8 @@ from rest_framework.exceptions import ErrorDetail, ValidationError
 MAX_LIMIT = 100
 DEFAULT_LIMIT = 50
 MAX_OFFSET = 10_000
+MAX_PARAMETER_LENGTH = 1000
+MAX_CURSOR_LENGTH = 4000  # it may hold a name of 200 characters, each of which takes 16 in it
 
 
 class StrictSerializer(serializers.Serializer):
@@ -49,9 +51,17 @@ class Query(StrictSerializer):
         twice = [name for name, values in parameters.lists() if len(values) > 1]
         if twice:
             raise ValidationError({name: [ErrorDetail("Given more than once.", code="repeated")] for name in twice})
+        long = {name: _most_of(name) for name, value in parameters.items() if len(str(value)) > _most_of(name)}
+        if long:
+            told = "Should be at most {} characters."
+            raise ValidationError({name: [ErrorDetail(told.format(most), "max_length")] for name, most in long.items()})
         query = cls(data=parameters.dict())
         query.is_valid(raise_exception=True)
         return query.validated_data
+
+
+def _most_of(name: str) -> int:
+    return MAX_CURSOR_LENGTH if name == "cursor" else MAX_PARAMETER_LENGTH
 
 
 class ListQuery(Query):

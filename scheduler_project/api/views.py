@@ -10,9 +10,10 @@ from rest_framework.generics import GenericAPIView
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from accounts.api.access import Access
+from scheduler_project.api.idempotency import Idempotent
+from scheduler_project.api.limiting import RateLimited
 from scheduler_project.api.pagination import Keyset
 from scheduler_project.api.problems import LengthRequired
 from scheduler_project.api.strict import Query, StrictSerializer
@@ -32,7 +33,7 @@ def _is_json(content_type: str | None) -> bool:
     return (content_type or "").partition(";")[0].strip().lower() == "application/json"
 
 
-class ApiView(GenericAPIView):
+class ApiView(RateLimited, Idempotent, GenericAPIView):
     """Names its scopes and query parameters; `access`, `query` and `now` are what its methods work with."""
 
     read_scope: str
@@ -47,8 +48,11 @@ class ApiView(GenericAPIView):
         super().initial(request, *args, **path)
         if "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower():
             raise LengthRequired
+        if not hasattr(self, (request.method or "").lower()):
+            self.http_method_not_allowed(request)
         self.now = _milliseconds(timezone.now())
         self.query = self.query_class.read(request.query_params)
+        self.heed_idempotency_key(request)
 
     @property
     def access(self) -> Access:
@@ -77,7 +81,7 @@ def _milliseconds(now: datetime.datetime) -> datetime.datetime:
 
 
 @extend_schema(exclude=True)
-class UnknownPath(APIView):
+class UnknownPath(RateLimited):
     """404 for whatever no route below /api/ answers to."""
 
     authentication_classes = ()
@@ -85,6 +89,7 @@ class UnknownPath(APIView):
     metadata_class = None
     content_negotiation_class = AlwaysJson
 
-    def initial(self, request: Request, *args: Any, **path: Any) -> NoReturn:  # noqa: ARG002
+    def initial(self, request: Request, *args: Any, **path: Any) -> NoReturn:
+        super().initial(request, *args, **path)
         hint = "" if request.path.endswith("/") else " Paths end in a slash."
         raise NotFound(f"There is no {request.path} here.{hint}")

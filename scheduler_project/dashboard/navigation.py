@@ -7,12 +7,19 @@ from django.urls import reverse
 
 from accounts.admin.access import access_of
 
+#: What only owners and administrators see.
+_CONFIDENTIAL = (
+    ("Members", "group", "admin:accounts_membership_changelist"),
+    ("API keys", "key", "admin:accounts_apikey_changelist"),
+    ("Signing secrets", "signature", "admin:accounts_signingsecret_changelist"),
+    ("Secrets", "lock", "admin:accounts_secret_changelist"),
+    ("Audit log", "history", "admin:accounts_auditentry_changelist"),
+)
+
 
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     """The groups of links that this person may follow."""
     access = access_of(request)
-    log = ("Audit log", "history", "admin:accounts_auditentry_changelist")
-    administrators = [log] if access.administers_somewhere else []
     groups = [
         _group(
             "",
@@ -26,11 +33,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
             ("Workspaces", "domain", "admin:accounts_workspace_changelist"),
             ("Environments", "layers", "admin:accounts_environment_changelist"),
             ("Retry policies", "replay", "admin:jobs_retrypolicy_changelist"),
-            ("Members", "group", "admin:accounts_membership_changelist"),
-            ("API keys", "key", "admin:accounts_apikey_changelist"),
-            ("Signing secrets", "signature", "admin:accounts_signingsecret_changelist"),
-            ("Secrets", "lock", "admin:accounts_secret_changelist"),
-            *administrators,
+            *(_CONFIDENTIAL if access.administers_somewhere else ()),
             ("API reference", "api", "/api/docs/"),
         ),
     ]

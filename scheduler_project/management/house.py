@@ -36,6 +36,7 @@ def web(environment: Mapping[str, str], listener: socket.socket) -> Program:
             *("--bind", f"fd://{listener.fileno()}"),
             *("--worker-class", "gthread", "--workers", str(_WEB_PROCESSES), "--threads", str(_WEB_THREADS)),
             *("--graceful-timeout", str(_WEB_GRACE_SECONDS), "--worker-tmp-dir", scratch),
+            *("--limit-request-line", "4094", "--limit-request-fields", "100", "--limit-request-field_size", "8190"),
             "--no-control-socket",
         ),
         environment=environment,

@@ -96,6 +96,7 @@ class House:
             **outbound,
             "HOURHAND_LEASE_SECONDS": str(LEASE_SECONDS),
             "HOURHAND_SHUTDOWN_GRACE_SECONDS": "5",
+            "HOURHAND_API_RATE": "0",
         }
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self._link = psycopg2.connect(database_url)

@@ -145,6 +145,20 @@ class TestEnvironments:
         assert Environment.objects.filter(pk=production.pk).exists()
 
 
+@pytest.mark.parametrize("name", ["apikey", "membership", "secret", "signingsecret", "auditentry"])
+def test_what_takes_the_scope_admin_is_for_administrators(workspace: Workspace, name: str) -> None:
+    url = reverse(f"admin:accounts_{name}_changelist")
+    issue_key(workspace=workspace, name="Deploys", scopes=["admin"])
+    for role, code in (("viewer", 403), ("member", 403), ("admin", 200), ("owner", 200)):
+        client = signed_in(person(role, workspace=workspace, role=role))
+        assert client.get(url).status_code == code, role
+        assert (url in said(client.get(reverse("admin:index")))) == (code == 200)
+    other = create_workspace(slug="other", name="Other")
+    both = person("bo", workspace=other, role="owner")
+    Membership.objects.create(workspace=workspace, user=both, role="viewer")
+    assert "Deploys" not in said(signed_in(both).get(url))
+
+
 class TestSettingsPage:
     def test_renaming_a_workspace_is_in_the_log(self, owner: Client, workspace: Workspace) -> None:
         change = reverse("admin:accounts_workspace_change", args=[workspace.pk])

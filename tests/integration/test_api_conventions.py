@@ -52,6 +52,21 @@ def test_a_method_that_is_not_there_names_those_that_are(api: Caller) -> None:
     assert {"GET", "POST"} <= set(answer["Allow"].replace(" ", "").split(","))
 
 
+def test_a_method_that_is_not_there_is_told_before_what_else_is_wrong(api: Caller) -> None:
+    for method in ("TRACE", "DELETE", "QUERY"):
+        problem(api.generic(method, "/api/v1/jobs/?nope=1"), 405)
+
+
+def test_a_parameter_that_nobody_types_is_refused(api: Caller) -> None:
+    for name, most in (("search", 1000), ("tag", 1000), ("cursor", 4000)):
+        assert api.refused("GET", f"/jobs/?{name}={'x' * (most + 1)}") == {name: "max_length"}
+    long = {"name": "\U0001f600" * 200, "request": {"url": "http://receiver.test/"}}
+    for slug in ("first", "second"):
+        api.ask("POST", "/jobs/", {**long, "slug": slug}, expect=201)
+    first = api.ask("GET", "/jobs/?sort=name&limit=1", expect=200)
+    assert api.ask("GET", first["next"].partition("/api/v1")[2], expect=200)["results"], "the longest cursor fits"
+
+
 @pytest.mark.parametrize("content_type", ["application/x-www-form-urlencoded", "text/plain", "application/jsonp"])
 def test_a_body_that_is_no_json_is_415(api: Caller, content_type: str) -> None:
     problem(raw(api, b"name=x", content_type=content_type), 415)

@@ -165,6 +165,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     (request(timeout_seconds="30"), "request.timeout_seconds", "invalid"),
     (request(tls_verify=1), "request.tls_verify", "invalid"),
     (request(ca_cert="no certificate"), "request.ca_cert", "invalid"),
+    (request(ca_cert="no certificat\u00e9"), "request.ca_cert", "invalid"),
     (job(success={"statuses": []}), "success.statuses", "min_length"),
     (job(success={"statuses": ["2xx", "600"]}), "success.statuses.1", "invalid"),
     (job(success={"assertions": [{"type": "body_contains"}]}), "success.assertions.0.value", "required"),

@@ -1,0 +1,80 @@
+"""The API against its own document: schemathesis asks a live server what the document allows and what it forbids."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from accounts.models import Scope, Workspace
+from accounts.services import issue_key
+
+ROOT = Path(__file__).parents[2]
+#: Answers that break what the document promises. Whether a wrong request is refused, other tests know better.
+CHECKS = (
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_headers_conformance",
+    "response_schema_conformance",
+    "unsupported_method",
+    "ignored_auth",
+)
+MAX_SECONDS = 60
+EXAMPLES = 8
+
+
+@pytest.fixture
+def document(db: None) -> dict[str, Any]:
+    return Client().get("/api/schema/?format=json").json()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_no_request_gets_an_answer_that_the_document_does_not_know(
+    live_server: Any, workspace: Workspace, full: bool, tmp_path: Path
+) -> None:
+    key = issue_key(workspace=workspace, name="schemathesis", scopes=list(Scope), environments=[], expires_at=None).key
+    examples, seconds = (EXAMPLES * 10, MAX_SECONDS * 10) if full else (EXAMPLES, MAX_SECONDS)
+    command = [
+        *(sys.executable, "-m", "schemathesis.cli", "run", f"{live_server.url}/api/schema/?format=json"),
+        *("--url", live_server.url, "--header", f"Authorization: Bearer {key}"),
+        *("--checks", ",".join(CHECKS), "--phases", "examples,coverage,fuzzing", "--continue-on-failure"),
+        *("--max-examples", str(examples), "--max-time", str(seconds)),
+        *("--seed", "1", "--generation-database", "none", "--no-shrink", "--suppress-health-check", "all"),
+        *("--warnings", "off", "--no-color"),
+    ]
+    told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=1200)
+    assert told.returncode == 0, told.stdout[-20_000:] + told.stderr[-2000:]
+
+
+def test_every_operation_tells_of_its_errors_limits_and_purpose(document: dict[str, Any]) -> None:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            named = (method, path)
+            assert operation["summary"], named
+            expected = {"400", "401", "403", "429"}
+            expected |= {"404"} if "{" in path else set()
+            expected |= {"409", "411", "413", "415"} if method in {"post", "put", "patch"} else set()
+            assert expected <= set(operation["responses"]), named
+            for code, answer in operation["responses"].items():
+                assert "X-RateLimit-Remaining" in answer["headers"], (*named, code)
+                if int(code) >= 400:
+                    problem = answer["content"]["application/problem+json"]
+                    assert problem["schema"]["$ref"].endswith("/Problem"), (*named, code)
+                    assert problem["examples"], (*named, code)
+            assert "Retry-After" in operation["responses"]["429"]["headers"], named
+            headers = {one["name"] for one in operation.get("parameters", []) if one["in"] == "header"}
+            assert ("Idempotency-Key" in headers) == (method == "post"), named
+
+
+def test_every_body_that_needs_a_field_has_an_example(document: dict[str, Any]) -> None:
+    lacking = []
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+            name = content.get("schema", {}).get("$ref", "").rpartition("/")[2]
+            if document["components"]["schemas"].get(name, {}).get("required") and not content.get("examples"):
+                lacking.append(f"{method.upper()} {path}")
+    assert not lacking, "give the serializer an OpenApiExample"
