@@ -2,11 +2,40 @@
 
 import datetime
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 from accounts.actors import Actor
 from accounts.differences import Changes
 from accounts.models import AuditEntry
+
+
+def entry(
+    action: str,
+    target: Any,
+    *,
+    workspace_id: uuid.UUID,
+    actor: Actor,
+    label: str,
+    now: datetime.datetime,
+    changes: Changes | None = None,
+) -> AuditEntry:
+    """That `actor` did `action`, named as in `key.created`, to `target`, which people know as `label`. Not saved.
+
+    `changes` is what `accounts.differences` answers. Never give it a secret's value, nor a key: it is shown and kept.
+    """
+    return AuditEntry(
+        workspace_id=workspace_id,
+        at=now,
+        actor_kind=actor.kind,
+        actor_id=actor.id,
+        actor_label=actor.label,
+        action=action,
+        target_kind=action.partition(".")[0],
+        target_id=str(target.pk),
+        target_label=label,
+        changes=changes or {},
+    )
 
 
 def record(
@@ -19,19 +48,12 @@ def record(
     now: datetime.datetime,
     changes: Changes | None = None,
 ) -> None:
-    """Remember that `actor` did `action`, named as in `key.created`, to `target`, which people know as `label`.
-
-    `changes` is what `accounts.differences` answers. Never give it a secret's value, nor a key: it is shown and kept.
-    """
-    AuditEntry.objects.create(
-        workspace_id=workspace_id,
-        at=now,
-        actor_kind=actor.kind,
-        actor_id=actor.id,
-        actor_label=actor.label,
-        action=action,
-        target_kind=action.partition(".")[0],
-        target_id=str(target.pk),
-        target_label=label,
-        changes=changes or {},
+    """Remember it: one `entry` by itself."""
+    entry(action, target, workspace_id=workspace_id, actor=actor, label=label, now=now, changes=changes).save(
+        force_insert=True
     )
+
+
+def record_all(entries: Sequence[AuditEntry]) -> None:
+    """Remember what was done to many at once."""
+    AuditEntry.objects.bulk_create(entries)

@@ -15,14 +15,15 @@ def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> Changes:
 
     Paths into objects are dotted; lists are told whole.
     """
-    return {path: [shown(old), shown(new)] for path, old, new in _differing(before, after, "")}
+    return {path: [shown(old), shown(new)] for path, old, new in differing(before, after)}
 
 
-def _differing(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any, Any]]:
+def differing(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """The path of all that differs, with both values as they are."""
     for name in dict.fromkeys((*before, *after)):
         old, new = before.get(name), after.get(name)
         if isinstance(old, Mapping) and isinstance(new, Mapping):
-            yield from _differing(old, new, f"{prefix}{name}.")
+            yield from differing(old, new, f"{prefix}{name}.")
         elif old != new or type(old) is not type(new):
             yield f"{prefix}{name}", old, new
 

@@ -10,11 +10,12 @@ from accounts.differences import Changes, difference
 from accounts.instants import instant_text
 from accounts.models import Environment
 from jobs.models import Job, JobEnvironment, RetryPolicy
+from jobs.overrides import OVERRIDES, shared
 
 _REDACTED = "[redacted]"  # as the history of runs writes it
 _HEADERS = "headers"
 #: What a new job is known by; the rest is in its first version.
-_INTRODUCED = ("name", "kind", "schedule", "timezone", "tags", "enabled")
+_INTRODUCED = ("name", "kind", "schedule", "timezone", "tags")
 
 
 def job_facts(job: Job) -> dict[str, Any]:
@@ -22,23 +23,66 @@ def job_facts(job: Job) -> dict[str, Any]:
     version = job.current_version
     assert version is not None
     states = job.job_environments.order_by("environment__slug").values_list("environment__slug", "enabled")
-    return {"slug": job.slug, "version": version.number, **version.config, "enabled": dict(states)}
+    overridden = version.config.get(OVERRIDES, {})
+    slugs = dict(Environment.objects.filter(pk__in=overridden).values_list("pk", "slug")) if overridden else {}
+    return {
+        "slug": job.slug,
+        "version": version.number,
+        **shared(version.config),
+        OVERRIDES: {slug: overridden[str(key)] for key, slug in slugs.items()},
+        "enabled": dict(states),
+    }
 
 
-def record_saved(job: Job, *, before: dict[str, Any] | None, actor: Actor, now: datetime.datetime) -> None:
-    """Put a save into the log, if it changed anything. `before` is None for a new job."""
+def record_created(made: Iterable[tuple[Job, dict[str, bool]]], *, actor: Actor, now: datetime.datetime) -> None:
+    """Put new jobs into the log, each with where it is enabled by the environment's slug."""
+    audit.record_all(
+        [
+            audit.entry(
+                "job.created",
+                job,
+                workspace_id=job.workspace_id,
+                actor=actor,
+                label=job.slug,
+                now=now,
+                changes=_introduction(job, enabled),
+            )
+            for job, enabled in made
+        ]
+    )
+
+
+def _introduction(job: Job, enabled: dict[str, bool]) -> Changes:
+    config = job.current_version.config if job.current_version else {}
+    request = {field: config["request"][field] for field in ("method", "url")} if config["request"] else {}
+    introduced = {field: config[field] for field in _INTRODUCED}
+    return difference({"request": {}}, {**introduced, "enabled": enabled, "request": request})
+
+
+def record_saved(
+    job: Job, *, before: dict[str, Any] | None, restored: int | None = None, actor: Actor, now: datetime.datetime
+) -> None:
+    """Put a save into the log, if it changed anything. `before` is None for a new job.
+
+    `restored` is the number of the version that it made the current one again.
+    """
     after = job_facts(job)
     if before is None:
-        request = {field: after["request"][field] for field in ("method", "url")} if after["request"] else {}
-        introduced = {field: after[field] for field in _INTRODUCED}
-        changes = difference({"request": {}}, {**introduced, "request": request})
-        _record("job.created", job, changes, actor=actor, now=now)
+        record_created([(job, after["enabled"])], actor=actor, now=now)
     elif changes := redacted(difference(before, after)):
-        _record("job.updated", job, changes, actor=actor, now=now)
+        if restored is None:
+            _record("job.updated", job, changes, actor=actor, now=now)
+        else:
+            _record("job.restored", job, {**difference({}, {"restored": restored}), **changes}, actor=actor, now=now)
 
 
 def record_deleted(job: Job, *, actor: Actor, now: datetime.datetime) -> None:
     _record("job.deleted", job, {}, actor=actor, now=now)
+
+
+def record_purged(job: Job, *, executions: int, actor: Actor, now: datetime.datetime) -> None:
+    """Put into the log that a job is gone for good, with so many executions."""
+    _record("job.purged", job, difference({}, {"executions": executions}), actor=actor, now=now)
 
 
 def pause_facts(rows: Iterable[JobEnvironment]) -> dict[Any, dict[str, Any]]:

@@ -1,8 +1,10 @@
 """Whether an environment can go: only jobs know what it holds."""
 
 import datetime
+from typing import Any
 
 from django.db import IntegrityError, connection, transaction
+from django.db.models import Q
 
 from accounts import audit
 from accounts.actors import SYSTEM, Actor
@@ -45,6 +47,7 @@ def delete_environment(*, environment: Environment, actor: Actor = SYSTEM, now: 
     if not workspace.environments.exclude(pk=locked.pk).exists():
         raise LastEnvironmentError(locked.slug)
     places = JobEnvironment.objects.select_for_update(of=("self",)).select_related("job").filter(environment=locked)
+    places = places.annotate(overridden=Q(job__current_version__config__overrides__has_key=str(locked.pk)))
     if slugs := sorted({row.job.slug for row in places.order_by("pk") if _is_used(row)}):
         raise EnvironmentInUseError(locked.slug, slugs)
     changes = _lost_with(locked)
@@ -60,11 +63,12 @@ def delete_environment(*, environment: Environment, actor: Actor = SYSTEM, now: 
     )
 
 
-def _is_used(row: JobEnvironment) -> bool:
+def _is_used(row: Any) -> bool:
+    """Whether a row, annotated with whether its job is `overridden` here, holds something."""
     # The job stands in the question because history is indexed by job.
     history = row.job.executions.filter(environment_id=row.environment_id)
     owed = row.periods.filter(unsettled_from__isnull=False)
-    return row.enabled or bool(row.overrides) or history.exists() or owed.exists()
+    return row.enabled or bool(row.overridden) or history.exists() or owed.exists()
 
 
 def _lost_with(environment: Environment) -> dict[str, list[object]]:

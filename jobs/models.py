@@ -106,7 +106,14 @@ class Job(models.Model):
             models.CheckConstraint(condition=Q(schedule_type__in=ScheduleType.values), name="job_schedule_type_known"),
         ]
         indexes = [
-            # The list of jobs, newest first.
+            # The list of jobs by when they were made, and by name, either way round.
+            models.Index(
+                fields=["workspace", "created_at", "id"], condition=Q(deleted_at__isnull=True), name="job_list_created"
+            ),
+            models.Index(
+                fields=["workspace", "name", "id"], condition=Q(deleted_at__isnull=True), name="job_list_name"
+            ),
+            # The dashboard's list of jobs, newest first.
             models.Index(fields=["workspace", "-id"], condition=Q(deleted_at__isnull=True), name="job_list"),
             # The jobs that use a retry policy.
             models.Index(fields=["retry_policy"], condition=Q(retry_policy__isnull=False), name="job_retry_policy"),
@@ -160,7 +167,6 @@ class JobEnvironment(models.Model):
     paused_at = models.DateTimeField(null=True, blank=True, editable=False)
     paused_until = models.DateTimeField(null=True, blank=True)
     pause_note = models.CharField(max_length=500, blank=True)
-    overrides = models.JSONField(default=dict, blank=True)
     next_fire_at = models.DateTimeField(null=True, blank=True, editable=False)
     #: All that was planned up to this instant is fired, counted, or left to a closed period. Never moves back.
     accounted_until = models.DateTimeField(null=True, editable=False)

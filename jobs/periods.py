@@ -12,6 +12,7 @@ from django.db.models import Q
 
 from jobs.definition import Timetable
 from jobs.models import JobEnvironment, JobVersion, PeriodState, SchedulePeriod
+from jobs.overrides import effective
 from jobs.schedule import Schedule
 
 _JUST_BEFORE = datetime.timedelta(microseconds=1)
@@ -19,12 +20,18 @@ _JUST_BEFORE = datetime.timedelta(microseconds=1)
 
 def begin_plan(row: JobEnvironment, *, version: JobVersion, now: datetime.datetime) -> None:
     """Save a new job-environment with its first period."""
+    periods = first_periods(row, version=version, now=now)
+    row.save(force_insert=True)
+    SchedulePeriod.objects.bulk_create(periods)
+
+
+def first_periods(row: JobEnvironment, *, version: JobVersion, now: datetime.datetime) -> Sequence[SchedulePeriod]:
+    """The periods of a new job-environment, which is planned with them. Nothing is saved."""
     schedule = _schedule_of(row, version)
     start = _start_of_new(schedule, now, now)
     periods = _periods(row, version, schedule, start)
     _plan_next(row, schedule, start, periods[-1])
-    row.save(force_insert=True)
-    SchedulePeriod.objects.bulk_create(periods)
+    return periods
 
 
 def change_plan(
@@ -59,7 +66,7 @@ def has_ended(row: JobEnvironment) -> bool:
 
 
 def _schedule_of(row: JobEnvironment, version: JobVersion) -> Schedule | None:
-    return Timetable.of(version.config, anchor=row.job.created_at).schedule
+    return Timetable.of(effective(version.config, str(row.environment_id)), anchor=row.job.created_at).schedule
 
 
 def _start_of_new(schedule: Schedule | None, now: datetime.datetime, earliest: datetime.datetime) -> datetime.datetime:

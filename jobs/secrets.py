@@ -1,6 +1,7 @@
 """What jobs have to do with secrets: who uses one, and so whether it can go."""
 
 import datetime
+from typing import Any
 
 from django.db import transaction
 from django.db.models import TextField
@@ -12,7 +13,8 @@ from accounts.models import Secret
 from accounts.secrets import record_secret
 from jobs.definition import JobDefinition
 from jobs.models import Job
-from jobs.rendering import RequestTemplate
+from jobs.overrides import PerEnvironment
+from jobs.rendering import BrokenTemplate, RequestTemplate
 
 _TOLD = 10
 
@@ -28,15 +30,21 @@ class SecretInUseError(ConflictError):
 def jobs_using(secret: Secret) -> list[str]:
     """The slugs of the live jobs whose current version names this secret."""
     jobs = Job.objects.live().filter(workspace_id=secret.workspace_id).select_related("current_version")
-    candidates = jobs.annotate(request=Cast("current_version__config__request", TextField())).filter(
-        request__contains=f"secrets.{secret.name}"
+    candidates = jobs.annotate(written=Cast("current_version__config", TextField())).filter(
+        written__contains=f"secrets.{secret.name}"
     )
     return sorted(job.slug for job in candidates if secret.name in _secrets_of(job))
 
 
 def _secrets_of(job: Job) -> frozenset[str]:
-    template = job.current_version and RequestTemplate.of(JobDefinition.of(job.current_version.config).request)
-    return template.secrets if template else frozenset()
+    if job.current_version is None:
+        return frozenset()
+    templates = PerEnvironment.made(job.current_version.config, _template)
+    return frozenset[str]().union(*(template.secrets for template in templates.all if template))
+
+
+def _template(config: dict[str, Any]) -> RequestTemplate | BrokenTemplate | None:
+    return RequestTemplate.of(JobDefinition.of(config).request)
 
 
 @transaction.atomic

@@ -5,6 +5,7 @@ Locks are taken job first, then its job-environments by id; how a plan changes i
 
 import datetime
 import re
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from jobs.audit import job_facts, pause_facts, record_deleted, record_pauses, re
 from jobs.definition import Timetable
 from jobs.errors import AmbiguousEnvironmentError, SlugTakenError
 from jobs.models import Job, JobEnvironment, JobVersion, ScheduleType
+from jobs.overrides import OVERRIDES, PerEnvironment, effective
 from jobs.periods import begin_plan, change_plan, has_ended
 from jobs.retry_policies import adopted_policy, resolved
 
@@ -41,6 +43,7 @@ def save_job(
     slug: str | None,
     config: dict[str, Any],
     environments: list[EnvironmentChange] | None,
+    restored: int | None = None,
     actor: Actor = SYSTEM,
     now: datetime.datetime,
 ) -> Job:
@@ -48,7 +51,8 @@ def save_job(
 
     A new job is enabled in the environments given, else in the workspace's first. A save that changes nothing makes no
     version. Neither making nor editing a job fires it, but for the schedule "now". A retry policy that `config` names
-    replaces its retry rules. Raises SlugTakenError and UnknownRetryPolicyError.
+    replaces its retry rules. `restored` is the number of the older version whose definition `config` is, for the audit
+    log. Raises SlugTakenError and UnknownRetryPolicyError.
     """
     if job is not None:
         job = Job.objects.select_for_update(no_key=True, of=("self",)).select_related("current_version").get(pk=job.pk)
@@ -66,7 +70,7 @@ def save_job(
         first = workspace.environments.order_by("created_at", "id").first()
         environments = [EnvironmentChange(first, enabled=True)] if first else []
     _apply(job=job, before=before, changes=environments or [], now=now)
-    record_saved(job, before=known, actor=actor, now=now)
+    record_saved(job, before=known, restored=restored, actor=actor, now=now)
     return job
 
 
@@ -74,7 +78,7 @@ def _create(*, workspace: Workspace, slug: str, config: dict[str, Any], now: dat
     try:
         with transaction.atomic():
             return Job.objects.create(
-                workspace=workspace, slug=slug, created_at=now, updated_at=now, **_listed_columns(config)
+                workspace=workspace, slug=slug, created_at=now, updated_at=now, **listed_columns(config)
             )
     except IntegrityError as error:
         raise SlugTakenError(slug) from error
@@ -87,7 +91,7 @@ def _add_version(*, job: Job, slug: str | None, config: dict[str, Any], actor: A
     )
     job.slug = slug or job.slug
     job.updated_at = now
-    columns = _listed_columns(config)
+    columns = listed_columns(config)
     for column, value in columns.items():
         setattr(job, column, value)
     try:
@@ -97,7 +101,7 @@ def _add_version(*, job: Job, slug: str | None, config: dict[str, Any], actor: A
         raise SlugTakenError(job.slug) from error
 
 
-def _listed_columns(config: dict[str, Any]) -> dict[str, Any]:
+def listed_columns(config: dict[str, Any]) -> dict[str, Any]:
     """The columns that lists search and sort by, as `config` has them."""
     schedule = config["schedule"]
     if schedule is None:
@@ -117,13 +121,22 @@ def _listed_columns(config: dict[str, Any]) -> dict[str, Any]:
 
 def free_slug(workspace: Workspace, name: str) -> str:
     """A slug made from a name, numbered when it is taken."""
-    base = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:90] or "job"
-    taken = set(Job.objects.of(workspace).live().filter(slug__startswith=base).values_list("slug", flat=True))
+    live = Job.objects.of(workspace).live().filter(slug__startswith=_plain_slug(name))
+    return slug_of(name, taken=set(live.values_list("slug", flat=True)))
+
+
+def slug_of(name: str, *, taken: Set[str]) -> str:
+    """A slug made from a name, numbered when it is among `taken`."""
+    base = _plain_slug(name)
     number, slug = 1, base
-    while slug in taken | RESERVED_SLUGS:
+    while slug in taken or slug in RESERVED_SLUGS:
         number += 1
         slug = f"{base}-{number}"
     return slug
+
+
+def _plain_slug(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:90].rstrip("-") or "job"
 
 
 def _apply(*, job: Job, before: JobVersion | None, changes: list[EnvironmentChange], now: datetime.datetime) -> None:
@@ -133,11 +146,12 @@ def _apply(*, job: Job, before: JobVersion | None, changes: list[EnvironmentChan
     """
     version = job.current_version
     assert version is not None
-    new_timing = before is not None and any(before.config[field] != version.config[field] for field in TIMING)
+    retimed = _retimed(before, version) if before else PerEnvironment(False, {})
     wanted = {change.environment.pk: change for change in changes}
-    rows = _locked_environments(job) if new_timing or (before and wanted) else []
+    rows = _locked_environments(job) if any(retimed.all) or (before and wanted) else []
     for row in rows:
         change = wanted.pop(row.environment_id, None)
+        new_timing = retimed.of(str(row.environment_id))
         enabled = change.enabled if change else row.enabled or (new_timing and has_ended(row))
         if enabled != row.enabled or (enabled and new_timing):
             row.job, row.enabled = job, enabled
@@ -147,6 +161,19 @@ def _apply(*, job: Job, before: JobVersion | None, changes: list[EnvironmentChan
             workspace_id=job.workspace_id, job=job, environment=change.environment, enabled=change.enabled
         )
         begin_plan(row, version=version, now=now)
+
+
+def _retimed(before: JobVersion, version: JobVersion) -> PerEnvironment[bool]:
+    """Whether this version plans other occurrences than the one before."""
+    overridden = before.config.get(OVERRIDES, {}).keys() | version.config.get(OVERRIDES, {}).keys()
+
+    def differs(old: dict[str, Any], new: dict[str, Any]) -> bool:
+        return any(old[field] != new[field] for field in TIMING)
+
+    return PerEnvironment(
+        differs(before.config, version.config),
+        {key: differs(effective(before.config, key), effective(version.config, key)) for key in overridden},
+    )
 
 
 @transaction.atomic

@@ -63,8 +63,8 @@ def periods_of(row: JobEnvironment, *, start: datetime.datetime, end: datetime.d
     timetables = timetables_of(wanted)
     periods = []
     for period in found:
-        timetable = timetables.get(str(period.job_version_id)) if period.state in _PLANNING else None
-        schedule = timetable.schedule if timetable else None
+        planned = timetables.get(str(period.job_version_id)) if period.state in _PLANNING else None
+        schedule = planned.of(str(row.environment_id)).schedule if planned else None
         plan = Plan(period.state, schedule, period.from_at, period.until_at, _owed_after(period, row))
         periods.append(Period(plan, period.job_version.number, period.note))
     return tuple(periods)

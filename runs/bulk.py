@@ -17,7 +17,6 @@ from accounts.actors import SYSTEM, Actor
 from accounts.differences import Changes, difference
 from accounts.models import Workspace
 from jobs.definition import Overlap
-from jobs.models import Job, JobVersion
 from runs import tallies
 from runs.errors import BulkOperationEndedError
 from runs.history import HistoryFilter
@@ -139,54 +138,32 @@ def work_off(now: datetime.datetime) -> bool:
 
 def _replay(operation: BulkOperation, ids: Sequence[uuid.UUID], now: datetime.datetime) -> int:
     """New executions of these, in their own environments. Those whose job or row is gone are left out."""
-    sources = Execution.objects.filter(workspace=operation.workspace_id).defer("state", "output").in_bulk(ids)
-    current = dict(
-        Job.objects.live()
-        .filter(pk__in={source.job_id for source in sources.values()})
-        .values_list("pk", "current_version_id")
-    )
-    pairs = []
-    for source in (sources[key] for key in ids if key in sources):
-        version_id = source.job_version_id if operation.original_config else current.get(source.job_id)
-        if version_id is not None:
-            pairs.append((source, version_id))
-    limits = _limits({version_id for _, version_id in pairs})
+    executions = Execution.objects.filter(workspace=operation.workspace_id).defer("state", "output")
+    if operation.original_config:
+        sources = executions.with_limits("job_version_id").in_bulk(ids)
+    else:
+        sources = executions.filter(job__deleted_at__isnull=True).with_limits("job__current_version_id").in_bulk(ids)
     spacing = datetime.timedelta(seconds=1 / operation.rate_per_second if operation.rate_per_second else 0)
     made = [
-        _like(source, version_id, *limits[version_id], now=now, at=now + place * spacing)
-        for place, (source, version_id) in enumerate(pairs)
+        _like(source, now=now, at=now + place * spacing)
+        for place, source in enumerate(sources[key] for key in ids if key in sources)
     ]
     Execution.objects.bulk_create(made)
     enqueue_on_commit([execution.pk for execution in made if execution.enqueued_at])
     return len(made)
 
 
-def _limits(version_ids: set[uuid.UUID]) -> dict[uuid.UUID, tuple[int | None, str]]:
-    """What executions copy of their version, without the rest of it: a body may hold a megabyte."""
-    versions = JobVersion.objects.filter(pk__in=version_ids)
-    read = versions.values_list("pk", "config__concurrency", "config__overlap")
-    return {key: (concurrency, limiting(overlap)) for key, concurrency, overlap in read}
-
-
-def _like(
-    source: Execution,
-    version_id: uuid.UUID,
-    concurrency: int | None,
-    overlap: str,
-    *,
-    now: datetime.datetime,
-    at: datetime.datetime,
-) -> Execution:
-    """A replay that starts at an instant; the clock sends the ids of those that are not due yet."""
+def _like(source: Any, *, now: datetime.datetime, at: datetime.datetime) -> Execution:
+    """A replay of a row `with_limits`, that starts at an instant; the clock sends the ids of those not due yet."""
     return Execution(
         workspace_id=source.workspace_id,
         job_id=source.job_id,
         environment_id=source.environment_id,
         job_environment_id=source.job_environment_id,
-        job_version_id=version_id,
+        job_version_id=source.wanted_version,
         trigger=Trigger.REPLAY,
-        concurrency=concurrency,
-        overlap=overlap,
+        concurrency=source.wanted_concurrency,
+        overlap=limiting(source.wanted_overlap),
         created_at=now,
         next_attempt_at=at,
         enqueued_at=now if at == now else None,

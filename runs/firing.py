@@ -106,7 +106,7 @@ def _planned(cursor: Any, now: datetime.datetime, limit: int) -> list[_Planned]:
     planned = []
     for key, workspace_id, job_id, environment_id, due_at in due:
         version_id = jobs[job_id][0]
-        place = Place(key, workspace_id, job_id, environment_id, version_id, timetables[version_id])
+        place = Place(key, workspace_id, job_id, environment_id, version_id, timetables[version_id].of(environment_id))
         planned.append(_plan(place, due_at, now))
     return planned
 

@@ -6,14 +6,34 @@ from collections.abc import Collection
 from typing import Any
 
 from django.db import models
-from django.db.models import OuterRef, Q, Subquery
+from django.db.models import F, Func, JSONField, OuterRef, Q, Subquery, TextField, Value
+from django.db.models.functions import Cast, Coalesce
 
 from accounts.models import Workspace
-from jobs.models import JobEnvironment
+from jobs.models import JobEnvironment, JobVersion
+from jobs.overrides import OVERRIDES
 from runs.states import LIVE, TERMINAL, ExecutionStatus
 
 #: Large columns, and those of other kinds of job, that no list shows.
 HEAVY_EXECUTION_COLUMNS = ("input", "state", "output")
+_AT, _ARRAY = "(%(expressions)s)", "ARRAY[%(expressions)s]"
+
+
+def _effective(version_id: str, *path: str) -> Subquery:
+    """One value of a version's definition in the environment of the row.
+
+    No more of the definition is read: a body in it may hold a megabyte. And it is read for the rows that are shown,
+    where a join would have the planner consider reading all versions for one page.
+    """
+    names = [Value(name) for name in path]
+    own = _value_at(Value(OVERRIDES), Cast(OuterRef("environment_id"), TextField()), *names)
+    versions = JobVersion.objects.filter(pk=OuterRef(version_id)).order_by()
+    return Subquery(versions.values(value=Coalesce(own, _value_at(*names))))
+
+
+def _value_at(*path: Value | Cast) -> Func:
+    names = Func(*path, template=_ARRAY)
+    return Func(F("config"), names, template=_AT, arg_joiner=" #> ", output_field=JSONField())
 
 
 class ExecutionQuerySet(models.QuerySet[Any]):
@@ -29,6 +49,21 @@ class ExecutionQuerySet(models.QuerySet[Any]):
     def light(self) -> "ExecutionQuerySet":
         """Without the columns that lists leave out."""
         return self.defer(*HEAVY_EXECUTION_COLUMNS)
+
+    def with_max_attempts(self) -> "ExecutionQuerySet":
+        """With `max_attempts` of its version in its environment."""
+        return self.annotate(max_attempts=_effective("job_version_id", "retry", "max_attempts"))
+
+    def with_limits(self, version_id: str) -> "ExecutionQuerySet":
+        """Those that have such a version, with what a new execution copies of it in the same environment.
+
+        It is annotated as `wanted_version`, an id, `wanted_concurrency` and `wanted_overlap`.
+        """
+        return self.filter(**{f"{version_id}__isnull": False}).annotate(
+            wanted_version=F(version_id),
+            wanted_concurrency=_effective(version_id, "concurrency"),
+            wanted_overlap=_effective(version_id, "overlap"),
+        )
 
     def due_unsent(self, now: datetime.datetime) -> "ExecutionQuerySet":
         """Pending, due, and not on Redis: retries and delayed executions."""

@@ -15,6 +15,7 @@ from django.db import connection, transaction
 
 from accounts.ids import uuid7_text
 from jobs.definition import JobDefinition
+from jobs.overrides import effective
 from runs.attempts import IN_FLIGHT_CANCELED, Attempt, Ending, FinishedAttempt, Phases, Sent
 from runs.failures import FailureReason
 from runs.recording import record
@@ -94,7 +95,7 @@ Held = tuple[Attempt, Sent, datetime.datetime, JobDefinition]
 def _held(row: tuple[Any, ...], user_agent: str) -> Held:
     """An attempt that a worker holds: with what it sends, since when, and the definition it follows."""
     *ids, lease_owner, scheduled_for, started_at, slug, config, allowed = row
-    definition = JobDefinition.of(json.loads(config))
+    definition = JobDefinition.of(effective(json.loads(config), ids[3]))
     attempt = Attempt(uuid7_text(), lease_owner, *ids)
     firing = Firing(attempt.execution_id, slug, attempt.number, scheduled_for)
     sent = PreparedRequest.of(definition.request, user_agent=user_agent, allowed=allowed).sent(firing.headers)

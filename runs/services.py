@@ -12,6 +12,7 @@ from accounts.differences import difference
 from accounts.models import Environment, Workspace
 from jobs.definition import Overlap
 from jobs.models import Job, JobEnvironment, JobVersion
+from jobs.overrides import effective, with_request
 from runs import tallies
 from runs.errors import ExecutionNotCancelableError, ExecutionNotRetryableError, JobGoneError, JobNotEnabledError
 from runs.models import Execution
@@ -79,10 +80,10 @@ def replay(
 
     It runs in the old one's environment, whether the job is enabled there or not, or in another that it is enabled in:
     raises JobNotEnabledError elsewhere. `input` is the old one's unless given. `request`, a complete and validated one,
-    replaces that of the version for this execution alone.
+    replaces that of the version in this environment, for this execution alone.
     """
     version, place = configuration_of(execution, original=original_config), _place(execution, environment)
-    edited = request is not None and request != version.config["request"]
+    edited = request is not None and request != effective(version.config, str(place.environment_id))["request"]
     made = _create(
         job_environment=place,
         job_version=_edited(version, request, now, actor) if request is not None and edited else version,
@@ -168,9 +169,13 @@ def _current_version(job: Job) -> JobVersion:
 
 def _edited(version: JobVersion, request: dict[str, Any], now: datetime.datetime, actor: Actor) -> JobVersion:
     """A version with another request, so that claiming, retries and history need to know nothing of edits."""
-    config = {**version.config, "request": request}
     return JobVersion.objects.create(
-        job_id=version.job_id, number=version.number, config=config, created_at=now, created_by=actor.user, edited=True
+        job_id=version.job_id,
+        number=version.number,
+        config=with_request(version.config, request),
+        created_at=now,
+        created_by=actor.user,
+        edited=True,
     )
 
 
@@ -195,6 +200,7 @@ def _create(
     input: Any = None,  # noqa: A002
     replay_of: Execution | None = None,
 ) -> Execution:
+    definition = effective(job_version.config, str(job_environment.environment_id))
     execution = Execution.objects.create(
         workspace_id=job_environment.workspace_id,
         job_id=job_environment.job_id,
@@ -202,8 +208,8 @@ def _create(
         job_environment=job_environment,
         job_version=job_version,
         trigger=trigger,
-        concurrency=job_version.config["concurrency"],
-        overlap=limiting(job_version.config["overlap"]),
+        concurrency=definition["concurrency"],
+        overlap=limiting(definition["overlap"]),
         created_at=now,
         scheduled_for=scheduled_for,
         next_attempt_at=scheduled_for or now,

@@ -15,6 +15,7 @@ from django.db.models import QuerySet
 from jobs.definition import Timetable
 from jobs.misfire import plan_firing
 from jobs.models import PeriodState, SchedulePeriod
+from jobs.overrides import PerEnvironment
 from runs.firing import Fired, fired_by, skips_of
 from runs.occurrences import Outcome, Place, Skip, write
 from runs.states import SkipReason
@@ -68,7 +69,8 @@ def _planned(now: datetime.datetime, limit: int) -> list[_Settled]:
         oldest.setdefault(period.job_environment_id, period)
     versions = {str(period.job_version_id): period.job_environment.job.created_at for period in oldest.values()}
     timetables = timetables_of(versions)
-    return [_settled(period, _place(period, timetables[str(period.job_version_id)]), now) for period in oldest.values()]
+    places = [_place(period, timetables[str(period.job_version_id)]) for period in oldest.values()]
+    return [_settled(period, place, now) for period, place in zip(oldest.values(), places, strict=True)]
 
 
 def unsettled(now: datetime.datetime) -> QuerySet[SchedulePeriod]:
@@ -78,7 +80,7 @@ def unsettled(now: datetime.datetime) -> QuerySet[SchedulePeriod]:
     return locked.select_related("job_environment__job")
 
 
-def _place(period: SchedulePeriod, timetable: Timetable) -> Place:
+def _place(period: SchedulePeriod, timetables: PerEnvironment[Timetable]) -> Place:
     row = period.job_environment
     return Place(
         job_environment_id=str(row.pk),
@@ -86,7 +88,7 @@ def _place(period: SchedulePeriod, timetable: Timetable) -> Place:
         job_id=str(row.job_id),
         environment_id=str(row.environment_id),
         job_version_id=str(period.job_version_id),
-        timetable=timetable,
+        timetable=timetables.of(str(row.environment_id)),
     )
 
 

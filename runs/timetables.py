@@ -2,28 +2,30 @@
 
 import datetime
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import structlog
 
 from jobs.definition import Timetable
 from jobs.models import JobVersion
+from jobs.overrides import PerEnvironment
 from jobs.schedule import ScheduleError
 
 log = structlog.get_logger(__name__)
 
 _REMEMBER = 50_000
-_remembered: dict[str, Timetable] = {}
+_remembered: dict[str, PerEnvironment[Timetable]] = {}
 
 
-def timetables_of(versions: Mapping[str, datetime.datetime]) -> dict[str, Timetable]:
-    """The timetable of each version, by its id; given with when its job was made, where intervals count from."""
+def timetables_of(versions: Mapping[str, datetime.datetime]) -> dict[str, PerEnvironment[Timetable]]:
+    """The timetables of each version, by its id; given with when its job was made, where intervals count from."""
     found = {key: timetable for key in versions if (timetable := _remembered.get(key))}
     missing = versions.keys() - found.keys()
     if missing:
         for version_id, config in JobVersion.objects.filter(pk__in=missing).values_list("pk", "config"):
             key = str(version_id)
-            found[key] = _remembered[key] = _read(key, config, versions[key])
+            found[key] = _remembered[key] = PerEnvironment.made(config, partial(_read, key, anchor=versions[key]))
         while len(_remembered) > _REMEMBER:
             _remembered.pop(next(iter(_remembered)))
     return found

@@ -4,12 +4,14 @@ import datetime
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from django.conf import settings
 
 from accounts.ids import uuid7_text
 from jobs.definition import JobDefinition
+from jobs.overrides import PerEnvironment
 from jobs.rendering import BrokenTemplate, RequestTemplate
 from runs.attempts import Attempt, Sent
 from runs.redaction import redact_sent
@@ -119,7 +121,7 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class _Version:
-    """What is the same for every execution of a version."""
+    """What is the same for every execution of a version in an environment."""
 
     slug: str
     definition: JobDefinition
@@ -142,7 +144,7 @@ class Claimer:
         self._owner = owner
         self._lease_seconds = lease_seconds
         self._user_agent = user_agent
-        self._versions: dict[str, _Version] = {}
+        self._versions: dict[str, PerEnvironment[_Version]] = {}
         self._keyring = Keyring(settings.ENCRYPTION_KEYS)
         self._disclosure = Disclosure()
         self._renderer = Renderer()
@@ -207,21 +209,23 @@ class Claimer:
         workspaces = {row[1] for row in rows}
         self._keyring.refresh(cursor, workspaces)
         self._disclosure.refresh(cursor, workspaces)
-        templated = [
-            Templated(row[0], row[1], row[3], template) for row in rows if (template := versions[row[5]].template)
-        ]
+        held = [(row, versions[row[5]].of(row[3])) for row in rows]
+        templated = [Templated(row[0], row[1], row[3], version.template) for row, version in held if version.template]
         material = self._renderer.material(cursor, templated) if templated else {}
-        return [self._claimed(row, versions[row[5]], claimed_monotonic, material.get(row[0])) for row in rows]
+        return [self._claimed(row, version, claimed_monotonic, material.get(row[0])) for row, version in held]
 
-    def _versions_of(self, cursor: Any, ids: set[str]) -> dict[str, _Version]:
+    def _versions_of(self, cursor: Any, ids: set[str]) -> dict[str, PerEnvironment[_Version]]:
         missing = ids - self._versions.keys()
         if missing:
             while len(self._versions) > _REMEMBER:
                 self._versions.pop(next(iter(self._versions)))
             cursor.execute(_VERSIONS, [list(missing)])
             for key, slug, config in cursor.fetchall():
-                self._versions[key] = _Version.of(slug, JobDefinition.of(config), self._user_agent)
+                self._versions[key] = PerEnvironment.made(config, partial(self._version, slug))
         return self._versions
+
+    def _version(self, slug: str, config: dict[str, Any]) -> _Version:
+        return _Version.of(slug, JobDefinition.of(config), self._user_agent)
 
     def _claimed(
         self, row: tuple[Any, ...], version: _Version, claimed_monotonic: float, material: Material | None

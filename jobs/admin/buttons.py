@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponseRedirect
-from django.shortcuts import redirect
+from django.shortcuts import get_object_or_404, redirect
 from django.utils import timezone
 
 from accounts.actors import Actor
 from accounts.admin.access import access_of
+from accounts.errors import HourhandError
 from jobs.admin.page import job_in_sight
+from jobs.api.versions import restore_version
 from jobs.models import Job, JobEnvironment
 from jobs.services import pause, resume
 
@@ -58,6 +61,24 @@ def resume_job(job_admin: "JobAdmin", request: HttpRequest, job_id: uuid.UUID) -
     job, rows = _job_and_places(request, job_id)
     resume(job_environments=rows, actor=Actor.of_user(request.user), now=timezone.now())
     _tell(job_admin, request, job, f"Resumed in {_named(rows)}. Nothing that was paused is caught up.")
+    return redirect("admin:jobs_job_page", job.pk)
+
+
+def restore(job_admin: "JobAdmin", request: HttpRequest, job_id: uuid.UUID, number: int) -> HttpResponseRedirect:
+    """Make an older version the current one again."""
+    job = job_in_sight(request, job_id)
+    if not access_of(request).writes(job.workspace_id):
+        raise PermissionDenied
+    version = get_object_or_404(job.versions.numbered().select_related("job"), number=number)
+    context = {"workspace": job.workspace, "now": timezone.now()}
+    try:
+        with transaction.atomic():
+            locked = Job.objects.select_for_update(of=("self",)).select_related("current_version").get(pk=job.pk)
+            restore_version(version, job=locked, context=context, actor=Actor.of_user(request.user))
+    except HourhandError as error:
+        messages.error(request, error.detail)
+    else:
+        _tell(job_admin, request, job, f"Version {number} is restored.")
     return redirect("admin:jobs_job_page", job.pk)
 
 

@@ -24,7 +24,6 @@ from jobs.forms import JobForm
 from jobs.forms.schedule import TIMEZONES
 from jobs.models import Job
 from jobs.schedule import parse_timezone
-from jobs.services import delete_job
 from scheduler_project.api.problems import field_errors
 
 if TYPE_CHECKING:
@@ -59,16 +58,11 @@ def change(job_admin: "JobAdmin", request: HttpRequest, job_id: uuid.UUID) -> Ht
     return _page(job_admin, request, form, title="Edit", original=job, workspace=job.workspace)
 
 
-def delete(job_admin: "JobAdmin", request: HttpRequest, job_id: uuid.UUID) -> HttpResponse:
-    """Ask first, then delete softly."""
+def ask_to_delete(job_admin: "JobAdmin", request: HttpRequest, job_id: uuid.UUID) -> HttpResponse:
+    """Ask first. Its button is among those of executions, which deleting a job reaches too."""
     job = _writable(request, job_id)
-    if request.method != "POST":
-        context = {**base_context(job_admin, request, title="Delete"), "original": job, "job": job}
-        return TemplateResponse(request, "admin/jobs/job/delete.html", context)
-    delete_job(job=job, actor=Actor.of_user(request.user), now=timezone.now())
-    job_admin.log_deletions(request, [job])
-    messages.success(request, f"{job.name} is deleted. Its history stays.")
-    return redirect("admin:jobs_job_changelist")
+    context = {**base_context(job_admin, request, title="Delete"), "original": job, "job": job}
+    return TemplateResponse(request, "admin/jobs/job/delete.html", context)
 
 
 def preview_schedule(job_admin: "JobAdmin", request: HttpRequest) -> HttpResponse:  # noqa: ARG001 - as every view here

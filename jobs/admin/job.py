@@ -82,6 +82,11 @@ class JobAdmin(ScopedAdmin):
             path("<uuid:job_id>/", door(page.show, require_GET), name="jobs_job_page"),
             path("<uuid:job_id>/pause/", door(buttons.pause_job, require_POST), name="jobs_job_pause"),
             path("<uuid:job_id>/resume/", door(buttons.resume_job, require_POST), name="jobs_job_resume"),
+            path(
+                "<uuid:job_id>/versions/<int:number>/restore/",
+                door(buttons.restore, require_POST),
+                name="jobs_job_restore",
+            ),
             *super().get_urls(),
         ]
 
@@ -102,7 +107,7 @@ class JobAdmin(ScopedAdmin):
         object_id: str,
         extra_context: dict[str, Any] | None = None,  # noqa: ARG002
     ) -> HttpResponse:
-        return editing.delete(self, request, page.parsed(object_id))
+        return editing.ask_to_delete(self, request, page.parsed(object_id))
 
     @admin.display(description="Job", ordering="name")
     def job(self, job: Job) -> SafeString:

@@ -153,3 +153,55 @@ PREVIEW = [
         response_only=True,
     ),
 ]
+
+_CRONTAB = """CRON_TZ=Europe/Berlin
+# Nightly report
+0 2 * * * curl -fsS -X POST https://api.example.com/report > /dev/null
+@hourly /opt/backup.sh
+"""
+IMPORT = [
+    OpenApiExample("A crontab", value={"format": "crontab", "content": _CRONTAB, "dry_run": True}, request_only=True),
+    OpenApiExample("Jobs", value={"format": "json", "content": {"jobs": [_REQUESTED]}}, request_only=True),
+]
+IMPORTED = [
+    OpenApiExample(
+        "One of two",
+        value={
+            "created": 1,
+            "updated": 0,
+            "unchanged": 0,
+            "failed": 1,
+            "items": [
+                {"index": 0, "line": 3, "slug": "nightly-report", "result": "created", "errors": []},
+                {
+                    "index": 1,
+                    "line": 4,
+                    "slug": None,
+                    "result": "failed",
+                    "errors": [
+                        {
+                            "field": None,
+                            "code": "unreadable",
+                            "detail": "Hourhand calls URLs: the command should be a URL, or curl with one.",
+                        }
+                    ],
+                },
+            ],
+        },
+        response_only=True,
+    ),
+]
+VERSION_DIFF = [
+    OpenApiExample(
+        "What changed from one to the next",
+        value={
+            "from": 6,
+            "to": 7,
+            "changes": [
+                {"field": "schedule", "old": "@hourly", "new": "0 2 * * *"},
+                {"field": "environments.staging.overrides.concurrency", "old": None, "new": 1},
+            ],
+        },
+        response_only=True,
+    )
+]

@@ -9,14 +9,17 @@ from django.db.models.functions import Coalesce
 from rest_framework import serializers
 
 from accounts.api.access import Access
-from jobs.api.serializers import KINDS, is_slug
+from jobs.api.serializers import is_slug
+from jobs.api.whole import KINDS
 from jobs.models import Job, JobEnvironment, ScheduleType
 from jobs.querysets import JobQuerySet
 from scheduler_project.api.fields import Choice
 from scheduler_project.api.pagination import Keyset
 from scheduler_project.api.strict import ListQuery
 
-_SORTED = ("name", "created_at", "next_fire_at")
+_SORTED = ("name", "created_at", "next_fire_at", "last_status")
+#: After every status, in the order of letters: of two the first is the worse one.
+_LAST = "zzz"
 _LONG_AGO = datetime.datetime(1, 1, 1, tzinfo=datetime.UTC)
 _FAR_OFF = datetime.datetime(9999, 1, 1, tzinfo=datetime.UTC)
 _SORTS = tuple(sign + field for field in _SORTED for sign in ("", "-"))
@@ -83,13 +86,21 @@ def _in_state(jobs: JobQuerySet, query: dict[str, Any], access: Access) -> JobQu
 
 
 def sorted_by(jobs: JobQuerySet, sort: str, access: Access) -> tuple[JobQuerySet, Keyset]:
-    """The row set with what it is sorted by, and its keyset. Jobs that never fire come last either way."""
+    """The row set with what it is sorted by, and its keyset.
+
+    Jobs that never fire, or have not run, come last either way. Of a job in several environments the soonest firing
+    counts, and the worst status.
+    """
     field, descending = sort.removeprefix("-"), sort.startswith("-")
-    if field != "next_fire_at":
+    if field not in ("next_fire_at", "last_status"):
         return jobs, Keyset((field, "id"), descending)
     states = JobEnvironment.objects.filter(job=OuterRef("pk"))
     if access.environment_ids is not None:
         states = states.filter(environment_id__in=access.environment_ids)
+    if field == "last_status":
+        worst = states.order_by().values("job").annotate(found=Min("last_status", filter=~Q(last_status="")))
+        jobs = jobs.annotate(ended=Coalesce(Subquery(worst.values("found")), Value("" if descending else _LAST)))
+        return jobs, Keyset(("ended", "id"), descending)
     soonest = states.order_by().values("job").annotate(at=Min("next_fire_at")).values("at")
     jobs = jobs.annotate(fires_at=Coalesce(Subquery(soonest), Value(_LONG_AGO if descending else _FAR_OFF)))
     return jobs, Keyset(("fires_at", "id"), descending)

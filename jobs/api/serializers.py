@@ -1,8 +1,10 @@
 """The job object: the one validator of definitions (API, dashboard and imports), and how a job is shown."""
 
+import datetime
 import re
 import uuid
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
@@ -13,32 +15,19 @@ from accounts.actors import Actor
 from accounts.errors import NotFoundError
 from accounts.models import Environment
 from jobs.api import examples
-from jobs.api.definition import (
-    RequestSerializer,
-    RetentionSerializer,
-    RetrySerializer,
-    SuccessSerializer,
-    WebhookSerializer,
-)
-from jobs.api.fields import NullOnly, ScheduleSpelling, only
-from jobs.api.shown import CONFIG_FIELDS, shown_job, shown_state
-from jobs.api.timing import DstFold, DstGap, check_timing
-from jobs.definition import Overlap
-from jobs.jitter import MAX_JITTER_SECONDS
-from jobs.misfire import Misfire
+from jobs.api.definition import WebhookSerializer
+from jobs.api.overrides import Overrides, checked_overrides
+from jobs.api.shown import JOB_FIELDS, shown_job, shown_state
+from jobs.api.whole import DefinitionSerializer, definition_in
 from jobs.models import Job, JobEnvironment, ScheduleType
-from jobs.schedule import settled_schedule
+from jobs.overrides import OVERRIDES, effective, shared, with_overrides
 from jobs.services import RESERVED_SLUGS, EnvironmentChange, save_job
-from scheduler_project.api.fields import Choice, Flag, Instant, Text, Whole, instant_text
+from scheduler_project.api.fields import Flag, Instant, Text, Whole
 from scheduler_project.api.strict import StrictSerializer
 
-KINDS = ("http", "command", "workflow")
-MAX_CONCURRENCY = 10_000
-MAX_GRACE_SECONDS = 366 * 24 * 3600
 SLUG = re.compile(r"[a-z0-9-]{1,100}")
-#: Objects in it that a PATCH merges field by field, and whose absence means their defaults.
-_SECTIONS = ("success", "retry", "retention", "webhook")
-_MERGED = ("request", *_SECTIONS)
+#: Objects in it that a PATCH merges field by field.
+_MERGED = ("request", "success", "retry", "retention", "webhook")
 _PAUSE_FIELDS = ("paused", "paused_until", "pause_note")
 
 
@@ -60,88 +49,60 @@ class EnvironmentStateSerializer(StrictSerializer):
     paused = Flag(read_only=True)
     paused_until = Instant(read_only=True, allow_null=True)
     pause_note = Text(read_only=True)
-    overrides = serializers.DictField(default=dict, validators=[only({})], help_text="Only {} so far.")
+    overrides = Overrides(required=False)
     next_fire_at = Instant(read_only=True, allow_null=True)
     last_status = Text(read_only=True, allow_null=True)
     consecutive_failures = Whole(read_only=True)
 
 
 @extend_schema_serializer(examples=examples.JOB)
-class JobSerializer(StrictSerializer):
+class JobSerializer(DefinitionSerializer):
     """What to do and when.
 
-    Give `data` and, for an edit, `instance`; `partial=True` merges `data` into the stored definition. The context holds
+    Give `data` and, for an edit, `instance`; `partial=True` merges `data` into the stored definition. `like` is another
+    one with the same context, whose fields serve here too. The context holds
     `workspace` and `now`, the instant of the whole request, and `access` where a caller of the API is bound by it.
     """
 
     id = serializers.UUIDField(read_only=True)
     slug = Text(required=False, help_text="Made from the name when left out.")
-    name = Text(max_length=200)
-    description = Text(default="", allow_blank=True, max_length=10_000)
-    tags = serializers.ListField(child=Text(max_length=100), default=list, max_length=20)
-    kind = Choice(choices=KINDS, default="http", validators=[only("http")])
-    schedule = ScheduleSpelling(allow_null=True, default=None)
     schedule_normalized = extend_schema_field({"oneOf": [{"type": "string"}, {"type": "object"}], "nullable": True})(
         serializers.JSONField
     )(read_only=True)
     schedule_description = Text(read_only=True, allow_null=True)
     schedule_type = serializers.ChoiceField(choices=ScheduleType.choices, read_only=True)
-    timezone = Text(default="UTC", help_text="An IANA name.")
-    starts_at = Instant(allow_null=True, default=None)
-    ends_at = Instant(allow_null=True, default=None)
-    jitter_seconds = Whole(
-        default=0,
-        min_value=0,
-        max_value=MAX_JITTER_SECONDS,
-        help_text="Each occurrence starts up to so many seconds later, always the same for one occurrence.",
-    )
-    dst_gap = DstGap()
-    dst_fold = DstFold()
-    overlap = Choice(
-        choices=[policy.value for policy in Overlap],
-        default=Overlap.ALLOW.value,
-        help_text="When one is due while another of this job still goes on in that environment.",
-    )
-    misfire = Choice(
-        choices=[policy.value for policy in Misfire],
-        default=Misfire.FIRE_ONCE.value,
-        help_text="What becomes of occurrences that could not be fired on time.",
-    )
-    misfire_grace_seconds = Whole(
-        default=3600, min_value=0, max_value=MAX_GRACE_SECONDS, help_text="How late one may still be fired."
-    )
-    request = RequestSerializer()
-    success = SuccessSerializer(required=False)
-    retry = RetrySerializer(required=False)
-    callback_url = NullOnly(help_text="Only null so far.")
-    concurrency = Whole(
-        allow_null=True,
-        default=None,
-        min_value=1,
-        max_value=MAX_CONCURRENCY,
-        help_text="Most executions of this job in flight; null: no limit.",
-    )
-    command = NullOnly(help_text="Only null so far.")
-    workflow = NullOnly(help_text="Only null so far.")
     webhook = WebhookSerializer(required=False)
-    retention = RetentionSerializer(required=False)
     environments = serializers.DictField(child=EnvironmentStateSerializer(), required=False)
     version = Whole(read_only=True)
     created_at = Instant(read_only=True)
     updated_at = Instant(read_only=True)
     deleted_at = Instant(read_only=True, allow_null=True)
 
-    def __init__(self, instance: Job | None = None, *, partial: bool = False, **options: Any) -> None:
+    def __init__(
+        self,
+        instance: Job | None = None,
+        *,
+        partial: bool = False,
+        like: "JobSerializer | None" = None,
+        **options: Any,
+    ) -> None:
         self._merges = partial
         super().__init__(instance, **options)
+        if like is not None:
+            # Making them takes most of a validation. They know the context alone, which is the same.
+            self.__dict__["fields"] = like.fields
+
+    def get_fields(self) -> dict[str, serializers.Field]:
+        fields = super().get_fields()
+        return {name: fields[name] for name in JOB_FIELDS}
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         if isinstance(data, Mapping):
-            data = {**{section: {} for section in _SECTIONS}, **(self._merged(data) if self._merges else data)}
+            data = {"webhook": {}, **(self._merged(data) if self._merges else data)}
         return super().to_internal_value(data)
 
     def _merged(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        stored = self._stored() or {}
+        stored = shared(self.before or {})
         merged = {**stored, **data}
         for section in _MERGED:
             if isinstance(data.get(section), Mapping):
@@ -151,50 +112,93 @@ class JobSerializer(StrictSerializer):
             merged["retry"] = {"policy": merged["retry"]["policy"], **data.get("retry", {})}
         return merged
 
-    def _stored(self) -> dict[str, Any] | None:
+    @property
+    def before(self) -> dict[str, Any] | None:
         version = self.instance.current_version if isinstance(self.instance, Job) else None
         return version.config if version else None
+
+    @property
+    def anchor(self) -> datetime.datetime:
+        return self.instance.created_at if isinstance(self.instance, Job) else self.context["now"]
 
     def validate_slug(self, value: str) -> str:
         if not is_slug(value):
             raise ValidationError("Should be 1 to 100 of a-z, 0-9 and -, and no UUID or reserved word.", code="invalid")
         return value
 
-    def validate_tags(self, value: list[str]) -> list[str]:
-        return list(dict.fromkeys(value))
-
-    def validate_environments(self, value: dict[str, Any]) -> list[EnvironmentChange]:
-        """What to change. Without `partial`, environments that are not named are disabled."""
-        known = self._environments()
-        rows = self._rows()
+    def validate_environments(self, value: dict[str, Any]) -> dict[str, Any]:
+        rows = self._rows
         errors: dict[str, Any] = {}
         for slug in value:
-            if slug not in known:
+            if slug not in self._environments:
                 errors[slug] = [self._unknown_environment(slug)]
             elif wrong := self._changed_pause(slug, rows.get(slug)):
                 errors[slug] = wrong
         if errors:
             raise ValidationError(errors)
+        return value
+
+    def _changes(self, given: dict[str, Any]) -> list[EnvironmentChange]:
+        """What to change. Without `partial`, environments that are not named are disabled."""
+        known, rows = self._environments, self._rows
         changes = [
             EnvironmentChange(known[slug], state.get("enabled", True))
-            for slug, state in value.items()
+            for slug, state in given.items()
             if "enabled" in state or slug not in rows or not self._merges
         ]
         if not self._merges:
-            unnamed = (slug for slug in rows if slug in known and slug not in value)
+            unnamed = (slug for slug in rows if slug in known and slug not in given)
             changes += [EnvironmentChange(known[slug], enabled=False) for slug in unnamed]
         return changes
 
-    def _environments(self) -> dict[str, Environment]:
-        access = self.context.get("access")
-        found = access.environments() if access else self.context["workspace"].environments.all()
-        return {environment.slug: environment for environment in found}
+    def _checked_overrides(self, given: dict[str, Any], definition: dict[str, Any]) -> dict[str, Any]:
+        """The overrides of all environments, by id: those given, and of the others what they have.
 
+        Each is checked with the new definition. One that stays as it is, beside a definition that does, was already.
+        """
+        before = self.before or {}
+        stored = before.get(OVERRIDES, {})
+        slugs = {str(row.pk): row.slug for row in self._all_environments}
+        wanted = {key: sparse for key, sparse in stored.items() if key in slugs}
+        for slug, state in given.items():
+            if "overrides" in state or not self._merges:
+                wanted[str(self._environments[slug].pk)] = state.get("overrides", {})
+        same, errors = shared(before) == definition, {}
+        for key, sparse in wanted.items():
+            if not sparse or (same and sparse == stored.get(key)):
+                continue
+            context = {
+                **self.context,
+                "before": effective(before, key) if before else None,
+                "anchor": self.anchor,
+                "fires": self.context.get("fires", True) and given.get(slugs[key], {}).get("enabled", True),
+            }
+            try:
+                wanted[key] = checked_overrides(sparse, definition, context=context)
+            except ValidationError as error:
+                errors[slugs[key]] = {"overrides": error.detail}
+        if errors:
+            raise ValidationError({"environments": errors})
+        return wanted
+
+    @cached_property
+    def _all_environments(self) -> list[Environment]:
+        """Those of the workspace: read here, unless whoever judges many jobs has them in the context."""
+        return self.context.get("environments") or list(self.context["workspace"].environments.all())
+
+    @cached_property
+    def _environments(self) -> dict[str, Environment]:
+        """Those within reach, by slug."""
+        access = self.context.get("access")
+        bound = access.environment_ids if access else None
+        return {one.slug: one for one in self._all_environments if bound is None or one.pk in bound}
+
+    @cached_property
     def _rows(self) -> dict[str, JobEnvironment]:
         if not isinstance(self.instance, Job):
             return {}
-        rows = self.instance.job_environments.select_related("environment")
-        return {row.environment.slug: row for row in rows}
+        slugs = {one.pk: one.slug for one in self._all_environments}
+        return {slugs[row.environment_id]: row for row in self.instance.job_environments.all()}
 
     def _unknown_environment(self, slug: str) -> ErrorDetail:
         access = self.context.get("access")
@@ -209,32 +213,46 @@ class JobSerializer(StrictSerializer):
         return {field: [detail] for field in _PAUSE_FIELDS if field in given and given[field] != shown[field]}
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        now = self.context["now"]
-        for field in ("starts_at", "ends_at"):
-            attrs[field] = attrs[field] and instant_text(attrs[field])
-        attrs["schedule"] = settled_schedule(attrs["schedule"], now)
-        anchor = self.instance.created_at if isinstance(self.instance, Job) else now
-        check_timing(attrs, before=self._stored(), anchor=anchor, now=now)
+        given = attrs.pop("environments", None)
+        self._fires = self._merges or given is None or any(state.get("enabled", True) for state in given.values())
+        attrs = super().validate(attrs)
+        if given is not None:
+            attrs["environments"] = self._changes(given)
+        attrs[OVERRIDES] = self._checked_overrides(given or {}, definition_in(attrs))
         return attrs
 
     @property
     def config(self) -> dict[str, Any]:
         """The complete definition, once valid: what a JobVersion keeps."""
-        return {field: self.validated_data[field] for field in CONFIG_FIELDS}
+        return with_overrides(self.definition, self.validated_data[OVERRIDES])
+
+    @property
+    def fires(self) -> bool:
+        return self._fires and super().fires
+
+    @property
+    def changes_anything(self) -> bool:
+        """Whether saving would change the job at all: its definition, or where it is enabled."""
+        enabled = {row.environment_id: row.enabled for row in self._rows.values()}
+        changes = self.validated_data.get("environments") or []
+        switched = any(enabled.get(change.environment.pk) != change.enabled for change in changes)
+        return self.changes_definition or self.before != self.config or switched
 
     @property
     def changes_definition(self) -> bool:
         """Whether saving would change what all of the job's environments share."""
-        stored = self._stored()
         slug = self.validated_data.get("slug")
-        return stored != self.config or (isinstance(self.instance, Job) and slug not in {None, self.instance.slug})
+        renamed = isinstance(self.instance, Job) and slug not in {None, self.instance.slug}
+        return renamed or self.before is None or shared(self.before) != self.definition
 
     def to_representation(self, instance: Job) -> dict[str, Any]:
         shown = shown_job(instance, now=self.context["now"])
-        return {field: shown[field] for field in self._declared_fields}
+        return {field: shown[field] for field in JOB_FIELDS}
 
 
-def save_validated(serializer: JobSerializer, *, actor: Actor, slug: str | None = None) -> Job:
+def save_validated(
+    serializer: JobSerializer, *, actor: Actor, slug: str | None = None, restored: int | None = None
+) -> Job:
     """Save what a valid serializer holds. A caller bound to environments makes its jobs in the first of those."""
     valid, access = serializer.validated_data, serializer.context.get("access")
     job = serializer.instance if isinstance(serializer.instance, Job) else None
@@ -247,6 +265,7 @@ def save_validated(serializer: JobSerializer, *, actor: Actor, slug: str | None 
         slug=valid.get("slug") or slug,
         config=serializer.config,
         environments=environments,
+        restored=restored,
         actor=actor,
         now=serializer.context["now"],
     )

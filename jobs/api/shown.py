@@ -1,11 +1,13 @@
 """Jobs as the API shows them."""
 
 import datetime
+import uuid
 from typing import Any, cast
 
 from jobs.api.definition import RequestSerializer, RetentionSerializer, RetrySerializer, SuccessSerializer
 from jobs.definition import Timetable
 from jobs.models import Job, JobEnvironment, JobVersion
+from jobs.overrides import OVERRIDABLE, overrides_in
 from scheduler_project.api.fields import instant_text
 
 #: The parts of the job object that are its definition: what a JobVersion keeps as `config`.
@@ -13,6 +15,13 @@ CONFIG_FIELDS = (
     "name", "description", "tags", "kind", "schedule", "timezone", "starts_at", "ends_at", "jitter_seconds", "dst_gap",
     "dst_fold", "overlap", "misfire", "misfire_grace_seconds", "request", "success", "retry", "callback_url",
     "concurrency", "command", "workflow", "retention",
+)  # fmt: skip
+#: The job object's fields, in the order that they are documented in.
+JOB_FIELDS = (
+    "id", "slug", "name", "description", "tags", "kind", "schedule", "schedule_normalized", "schedule_description",
+    "schedule_type", "timezone", "starts_at", "ends_at", "jitter_seconds", "dst_gap", "dst_fold", "overlap", "misfire",
+    "misfire_grace_seconds", "request", "success", "retry", "callback_url", "concurrency", "command", "workflow",
+    "webhook", "retention", "environments", "version", "created_at", "updated_at", "deleted_at",
 )  # fmt: skip
 #: The fields of each section, in the order that they are documented in.
 SECTION_FIELDS = {
@@ -37,7 +46,7 @@ def shown_job(job: Job, *, now: datetime.datetime) -> dict[str, Any]:
         "schedule_type": job.schedule_type,
         "webhook": {"enabled": False, "url": None, "secret_set": False},
         "environments": {
-            row.environment.slug: shown_state(row, now)
+            row.environment.slug: shown_state(row, now, shown_overrides(config, row.environment_id))
             for row in sorted(job.job_environments.all(), key=lambda row: row.environment.slug)
         },
         "version": version.number,
@@ -58,14 +67,20 @@ def _in_order(field: str, value: Any) -> Any:
     return {name: value[name] for name in section if name in value} if section else value
 
 
-def shown_state(row: JobEnvironment, now: datetime.datetime) -> dict[str, Any]:
+def shown_overrides(config: dict[str, Any], environment_id: uuid.UUID) -> dict[str, Any]:
+    """What is overridden in an environment, sparse."""
+    sparse = overrides_in(config, str(environment_id))
+    return {field: _in_order(field, sparse[field]) for field in OVERRIDABLE if field in sparse}
+
+
+def shown_state(row: JobEnvironment, now: datetime.datetime, overrides: dict[str, Any] | None = None) -> dict[str, Any]:
     paused = row.paused_at is not None and (row.paused_until is None or row.paused_until > now)
     return {
         "enabled": row.enabled,
         "paused": paused,
         "paused_until": instant_text(row.paused_until) if paused and row.paused_until else None,
         "pause_note": row.pause_note if paused else "",
-        "overrides": row.overrides,
+        "overrides": overrides or {},
         "next_fire_at": row.next_fire_at and instant_text(row.next_fire_at),
         "last_status": row.last_status or None,
         "consecutive_failures": row.consecutive_failures,

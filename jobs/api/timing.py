@@ -34,14 +34,24 @@ class DstFold(Choice):
 
 
 def check_timing(
-    config: dict[str, Any], *, before: dict[str, Any] | None, anchor: datetime.datetime, now: datetime.datetime
+    config: dict[str, Any],
+    *,
+    before: dict[str, Any] | None,
+    anchor: datetime.datetime,
+    now: datetime.datetime,
+    fires: bool = True,
 ) -> None:
     """Refuse a time zone, schedule or dates that mean nothing, or, where they are new, that would never fire.
 
-    `before` is the definition so far: a one-off that has fired may be saved again as it is. Raises ValidationError.
+    `before` is the definition so far: a one-off that has fired may be saved again as it is, and so may one that is
+    enabled nowhere (not `fires`). Raises ValidationError.
     """
     schedule = checked_schedule(config, anchor=anchor)
-    if schedule is None or (before is not None and all(before[field] == config[field] for field in TIMING)):
+    if (
+        schedule is None
+        or not fires
+        or (before is not None and all(before[field] == config[field] for field in TIMING))
+    ):
         return
     if _next(schedule, now) is None:
         if schedule.type == "one_off":

@@ -1,18 +1,21 @@
-"""Paths of jobs. Those that run a job or list its history are in runs/api/urls.py."""
+"""Paths of jobs. Those that run or delete a job or list its history are in runs/api/urls.py."""
 
 from django.urls import path
 
-from jobs.api import environments, retry_policies, schedules, secrets, views
+from jobs.api import environments, exporting, importing, retry_policies, schedules, secrets, views
 
 urlpatterns = [
     path("environments/", environments.EnvironmentList.as_view()),
     path("environments/<str:environment>/", environments.EnvironmentDetail.as_view()),
     path("jobs/", views.JobList.as_view()),
-    path("jobs/<str:job>/", views.JobDetail.as_view()),
+    path("jobs/import/", importing.JobImport.as_view()),
+    path("jobs/export/", exporting.JobExport.as_view()),
     path("jobs/<str:job>/pause/", views.JobPause.as_view()),
     path("jobs/<str:job>/resume/", views.JobResume.as_view()),
     path("jobs/<str:job>/versions/", views.VersionList.as_view()),
     path("jobs/<str:job>/versions/<int:number>/", views.VersionDetail.as_view()),
+    path("jobs/<str:job>/versions/<int:number>/diff/<int:other>/", views.VersionDiff.as_view()),
+    path("jobs/<str:job>/versions/<int:number>/restore/", views.VersionRestore.as_view()),
     path("retry-policies/", retry_policies.RetryPolicyList.as_view()),
     path("retry-policies/<str:policy>/", retry_policies.RetryPolicyDetail.as_view()),
     path("schedules/preview/", schedules.SchedulePreview.as_view()),

@@ -1,16 +1,44 @@
-"""How a version of a job is shown."""
+"""How a version of a job is shown, compared with another, and made the current one again."""
 
+import uuid
+from collections.abc import Mapping
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
+from rest_framework.exceptions import ValidationError
 
-from jobs.api.shown import shown_definition
-from jobs.models import JobVersion
+from accounts.actors import Actor
+from accounts.errors import ConflictError
+from jobs.api import examples
+from jobs.api.serializers import JobSerializer, save_validated
+from jobs.api.shown import shown_definition, shown_overrides
+from jobs.models import Job, JobVersion, RetryPolicy
+from jobs.overrides import OVERRIDES
 from scheduler_project.api.fields import Instant, Text, Whole
+from scheduler_project.api.problems import field_errors
+
+#: The slugs of the environments that a caller sees, by their ids.
+Slugs = Mapping[uuid.UUID, str]
+
+
+class NotRestorableError(ConflictError):
+    code = "not_restorable"
+
+
+def spelled(version: JobVersion, slugs: Slugs) -> dict[str, Any]:
+    """The definition of a version as the job object spells it, with what is overridden in the environments in sight."""
+    overridden = {
+        slug: {"overrides": found}
+        for key, slug in sorted(slugs.items(), key=lambda item: item[1])
+        if (found := shown_overrides(version.config, key))
+    }
+    definition = shown_definition(version.config)
+    return {**definition, **({"environments": overridden} if overridden else {})}
 
 
 class VersionSerializer(serializers.Serializer):
-    """A job's definition as it was from one change to the next."""
+    """A job's definition as it was from one change to the next. The context holds `slugs`."""
 
     number = Whole()
     definition = serializers.SerializerMethodField(help_text="Spelled as in the job object.")
@@ -18,4 +46,59 @@ class VersionSerializer(serializers.Serializer):
     created_by = Text(source="created_by.username", allow_null=True, default=None, help_text="Null: an API key.")
 
     def get_definition(self, version: JobVersion) -> dict[str, Any]:
-        return shown_definition(version.config)
+        return spelled(version, self.context["slugs"])
+
+
+@extend_schema_field({"description": "Null where it is not there.", "nullable": True})
+class AnyValue(serializers.Field):
+    def to_representation(self, value: Any) -> Any:
+        return value
+
+
+class ChangedFieldSerializer(serializers.Serializer):
+    field = Text(help_text="A dotted path.")
+    old = AnyValue()
+    new = AnyValue()
+
+
+@extend_schema_serializer(examples=examples.VERSION_DIFF)
+class VersionDiffSerializer(serializers.Serializer):
+    changes = ChangedFieldSerializer(many=True)
+
+    def get_fields(self) -> dict[str, serializers.Field]:
+        return {"from": Whole(), "to": Whole(), **super().get_fields()}
+
+
+def restore_version(version: JobVersion, *, job: Job, context: dict[str, Any], actor: Actor) -> Job:
+    """Make this version's definition the job's next one, judged as any save is. What is on stays on, off stays off.
+
+    Nothing fires because of it: the job is planned anew from now on. In the caller's transaction, which has locked the
+    job. `context` is that of a JobSerializer. Raises NotRestorableError.
+    """
+    slugs = {one.pk: one.slug for one in context["workspace"].environments.all()}
+    _refuse_gone(version, slugs)
+    definition = spelled(version, slugs)
+    if definition["retry"]["policy"] is not None:
+        definition["retry"] = {"policy": definition["retry"]["policy"]}
+    overridden = definition.get("environments", {})
+    definition["environments"] = {
+        slugs[row.environment_id]: {"enabled": row.enabled, **overridden.get(slugs[row.environment_id], {})}
+        for row in job.job_environments.all()
+    }
+    serializer = JobSerializer(job, data=definition, context={**context, "fires": False})
+    try:
+        serializer.is_valid(raise_exception=True)
+    except ValidationError as error:
+        wrong = list(field_errors(error.detail))
+        told = f"Version {version.number} is not right any more: {wrong[0]['field']}: {wrong[0]['detail']}"
+        raise NotRestorableError(told, members={"errors": wrong}) from error
+    return save_validated(serializer, actor=actor, restored=version.number)
+
+
+def _refuse_gone(version: JobVersion, slugs: Slugs) -> None:
+    known = {str(key) for key in slugs}
+    if version.config.get(OVERRIDES, {}).keys() - known:
+        raise NotRestorableError(f"Version {version.number} overrides an environment that is deleted.")
+    policy = version.config["retry"]["policy"]
+    if policy is not None and not RetryPolicy.objects.filter(workspace=version.job.workspace_id, slug=policy).exists():
+        raise NotRestorableError(f"Version {version.number} uses the retry policy {policy}, which is deleted.")

@@ -1,5 +1,6 @@
 """Routes of jobs: validate, call one verb, show the job."""
 
+import uuid
 from typing import Any
 
 from django.db import transaction
@@ -9,13 +10,14 @@ from rest_framework.exceptions import ErrorDetail, NotFound, PermissionDenied, V
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.differences import differing
 from accounts.models import Scope
-from jobs.api.actions import PauseSerializer, ResumeSerializer, meant_states
+from jobs.api.actions import NothingSerializer, PauseSerializer, ResumeSerializer, meant_states
 from jobs.api.filters import JobListQuery, filtered, find, is_uuid, reachable, sorted_by
 from jobs.api.serializers import JobSerializer, is_slug, save_validated
-from jobs.api.versions import VersionSerializer
+from jobs.api.versions import VersionDiffSerializer, VersionSerializer, restore_version, spelled
 from jobs.models import Job, JobEnvironment, JobVersion
-from jobs.services import delete_job, pause, resume
+from jobs.services import pause, resume
 from scheduler_project.api.pagination import Keyset
 from scheduler_project.api.strict import ListQuery
 from scheduler_project.api.views import ApiView
@@ -82,6 +84,8 @@ class JobList(JobView):
 
 
 class JobDetail(JobView):
+    """Show, replace and change a job. Deleting one reaches its executions, so that verb is in runs/api/deleting.py."""
+
     @extend_schema(operation_id="jobs_get", summary="Get a job")
     def get(self, request: Request, job: str) -> Response:  # noqa: ARG002
         return Response(JobSerializer(self.job(job), context={"now": self.now}).data)
@@ -116,15 +120,6 @@ class JobDetail(JobView):
             existing = self.job(job, locked=True)
             saved = self._save(self.validated(job=existing, partial=True), existing)
         return self.shown(saved)
-
-    @extend_schema(
-        operation_id="jobs_delete", summary="Delete a job; its history stays", request=None, responses={204: None}
-    )
-    def delete(self, request: Request, job: str) -> Response:  # noqa: ARG002
-        found = self.job(job)
-        self.refuse_foreign_change(found)
-        delete_job(job=found, actor=self.access.actor, now=self.now)
-        return Response(status=status.HTTP_204_NO_CONTENT)
 
     def _save(self, serializer: JobSerializer, existing: Job | None, slug: str | None = None) -> Job:
         if existing is not None and serializer.changes_definition:
@@ -181,7 +176,17 @@ class VersionView(JobView):
     serializer_class = VersionSerializer  # type: ignore[assignment]
 
     def versions(self, job: str) -> Any:
-        return JobVersion.objects.numbered().filter(job=self.job(job)).select_related("created_by")
+        return JobVersion.objects.numbered().filter(job=self.job(job)).select_related("created_by", "job")
+
+    def version(self, job: str, number: int) -> JobVersion:
+        found: JobVersion | None = self.versions(job).filter(number=number).first()
+        if found is None:
+            raise NotFound(f"The job has no version {number}.")
+        return found
+
+    @property
+    def slugs(self) -> dict[uuid.UUID, str]:
+        return {environment.pk: environment.slug for environment in self.access.environments()}
 
 
 class VersionList(VersionView):
@@ -191,7 +196,7 @@ class VersionList(VersionView):
         operation_id="jobs_versions_list", summary="List a job's versions", responses=VersionSerializer(many=True)
     )
     def get(self, request: Request, job: str) -> Response:  # noqa: ARG002
-        return self.page(self.versions(job), VersionSerializer)
+        return self.page(self.versions(job), VersionSerializer, slugs=self.slugs)
 
     def keyset(self) -> Keyset:
         return Keyset(("number",), descending=True)
@@ -200,7 +205,38 @@ class VersionList(VersionView):
 class VersionDetail(VersionView):
     @extend_schema(operation_id="jobs_versions_get", summary="Get one version of a job")
     def get(self, request: Request, job: str, number: int) -> Response:  # noqa: ARG002
-        found = self.versions(job).filter(number=number).first()
-        if found is None:
-            raise NotFound(f"The job has no version {number}.")
-        return Response(VersionSerializer(found).data)
+        return Response(VersionSerializer(self.version(job, number), context={"slugs": self.slugs}).data)
+
+
+class VersionDiff(VersionView):
+    @extend_schema(
+        operation_id="jobs_versions_diff",
+        summary="Compare two versions of a job",
+        responses=VersionDiffSerializer,
+    )
+    def get(self, request: Request, job: str, number: int, other: int) -> Response:  # noqa: ARG002
+        slugs = self.slugs
+        old, new = (spelled(self.version(job, one), slugs) for one in (number, other))
+        changes = [{"field": path, "old": before, "new": after} for path, before, after in differing(old, new)]
+        shown = {"from": number, "to": other, "changes": changes}
+        return Response(VersionDiffSerializer(shown).data)
+
+
+class VersionRestore(VersionView):
+    @extend_schema(
+        operation_id="jobs_versions_restore",
+        summary="Make a version's definition the current one again",
+        description="As a new version. Where the job is enabled or paused stays as it is, and nothing fires because of "
+        "it. 409 where the version is not right any more, for instance because its retry policy is deleted.",
+        request=NothingSerializer,
+        responses=JobSerializer,
+    )
+    def post(self, request: Request, job: str, number: int) -> Response:  # noqa: ARG002
+        self.body(NothingSerializer)
+        with transaction.atomic():
+            found = self.job(job, locked=True)
+            self.refuse_foreign_change(found)
+            context = {"workspace": self.access.workspace, "access": self.access, "now": self.now}
+            version = self.version(job, number)
+            saved = restore_version(version, job=found, context=context, actor=self.access.actor)
+        return self.shown(saved)

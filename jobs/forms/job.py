@@ -10,13 +10,16 @@ from django.forms import BoundField
 from unfold import widgets
 
 from accounts.models import Workspace
+from jobs.api.shown import shown_overrides
 from jobs.forms.fields import api_default, area, listed, spell, text, wall_time
+from jobs.forms.overrides import OverridesPart, spelled_overrides
 from jobs.forms.request import RequestPart
 from jobs.forms.retry import RetryPart
 from jobs.forms.schedule import SchedulePart
 from jobs.forms.sections import SECTIONS, WIDE, Section
 from jobs.forms.success import PREFIX, AssertionRows, SuccessPart, spelled_assertion
 from jobs.models import Job
+from jobs.overrides import shared
 from jobs.retry_policies import RULES
 from jobs.schedule import parse_timezone
 
@@ -42,7 +45,7 @@ class IdentityPart(forms.Form):
         return listed(self.cleaned_data["tags"])
 
 
-class JobForm(IdentityPart, SchedulePart, RequestPart, SuccessPart, RetryPart):
+class JobForm(IdentityPart, SchedulePart, RequestPart, SuccessPart, RetryPart, OverridesPart):
     """A job as text fields. `definition()` is the API's job object, `show_errors()` takes the errors of that one.
 
     What nobody touched keeps its value exactly, even one that a browser could not send back.
@@ -55,13 +58,18 @@ class JobForm(IdentityPart, SchedulePart, RequestPart, SuccessPart, RetryPart):
         **RequestPart.PATHS,
         **SuccessPart.PATHS,
         **RetryPart.PATHS,
+        **OverridesPart.PATHS,
     }
 
     def __init__(self, *args: Any, workspace: Workspace, job: Job | None = None, **options: Any) -> None:
-        self.base = copy.deepcopy(job.current_version.config) if job and job.current_version else {}
+        config = job.current_version.config if job and job.current_version else {}
+        self.base = copy.deepcopy(shared(config))
         self.slugs = list(workspace.environments.order_by("created_at", "id").values_list("slug", "name"))
         rows = job.job_environments.select_related("environment") if job else []
         self.enabled_before = {row.environment.slug: row.enabled for row in rows}
+        self.overrides_before = {
+            row.environment.slug: sparse for row in rows if (sparse := shown_overrides(config, row.environment_id))
+        }
         options.setdefault("initial", self._initial(job))
         super().__init__(*args, **options)
         policies = workspace.retry_policies.order_by("name").values_list("slug", "name")
@@ -81,7 +89,13 @@ class JobForm(IdentityPart, SchedulePart, RequestPart, SuccessPart, RetryPart):
         zone = parse_timezone(self.base["timezone"])
         walls = {field: flat[field] and wall_time(flat[field], zone) for field in self.WALL_TIMES}
         enabled = [slug for slug, enabled in self.enabled_before.items() if enabled]
-        return {**flat, **walls, "slug": job.slug, "environments": enabled}
+        return {
+            **flat,
+            **walls,
+            "slug": job.slug,
+            "environments": enabled,
+            "overrides": spelled_overrides(self.overrides_before),
+        }
 
     def is_valid(self) -> bool:
         return all([super().is_valid(), self.assertions.is_valid()])
@@ -102,7 +116,11 @@ class JobForm(IdentityPart, SchedulePart, RequestPart, SuccessPart, RetryPart):
             definition["retry"] = {"policy": policy, **own}
         chosen = set(self.cleaned_data["environments"])
         known = chosen | set(self.enabled_before)
-        definition["environments"] = {slug: {"enabled": slug in chosen} for slug in sorted(known)}
+        overrides = self.cleaned_data["overrides"] if "overrides" in self.changed_data else self.overrides_before
+        definition["environments"] = {
+            slug: {"enabled": slug in chosen, "overrides": overrides.get(slug, {})}
+            for slug in sorted(known | overrides.keys())
+        }
         return definition
 
     def _touched(self) -> list[str]:
@@ -110,7 +128,7 @@ class JobForm(IdentityPart, SchedulePart, RequestPart, SuccessPart, RetryPart):
         changed = set(self.changed_data)
         if "timezone" in changed:
             changed.update(self.WALL_TIMES)
-        return [field for field in self.PATHS if field != "environments" and (not self.base or field in changed)]
+        return [field for field in self.PATHS if field not in _PLACES and (not self.base or field in changed)]
 
     def _kept_rows(self) -> list[Any]:
         return [
@@ -135,6 +153,10 @@ class JobForm(IdentityPart, SchedulePart, RequestPart, SuccessPart, RetryPart):
         for path, told in errors:
             if f"{path}.".startswith("success.assertions."):
                 self._show_assertion_error(path.split(".")[2:], told)
+                continue
+            if path.startswith("environments.") and ".overrides" in path:
+                place = path.removeprefix("environments.").replace(".overrides", "", 1)
+                self.add_error("overrides", f"{place}: {told}")
                 continue
             field = next((name for name, known in self.PATHS.items() if f"{path}.".startswith(f"{known}.")), None)
             if field is None:
@@ -193,14 +215,16 @@ class ShownSection:
     opened: bool
 
 
+#: Fields that say something of environments, which is written apart.
+_PLACES = frozenset({"environments", "overrides"})
 #: Empty, these are null; others that are empty are left out, and become the API's default.
 _NULLABLE = frozenset(
     {"schedule", "body", "ca_cert", "delays_ms", "policy", "starts_at", "ends_at", "concurrency"}
 )  # fmt: skip
 #: What a field says that says nothing of its own.
 DEFAULTS: dict[str, Any] = {
-    field: spell(field, api_default(path)) for field, path in JobForm.PATHS.items() if field != "environments"
-}
+    field: spell(field, api_default(path)) for field, path in JobForm.PATHS.items() if field not in _PLACES
+} | {"overrides": ""}
 
 
 def _at(definition: dict[str, Any], path: str) -> Any:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 #: Fields as wide as their section.
-WIDE = frozenset({"description", "policy", "ca_cert", "except_statuses"})
+WIDE = frozenset({"description", "overrides", "policy", "ca_cert", "except_statuses"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,4 +43,5 @@ SECTIONS = (
         ),
         ("except_statuses", "on_assertion", "on_worker_lost", "jitter", "honor_retry_after"),
     ),
+    Section("where", "What differs by environment", (), ("overrides",)),
 )  # fmt: skip

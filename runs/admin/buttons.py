@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Callable
 
-from django.contrib import messages
+from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponseRedirect
 from django.shortcuts import redirect
@@ -12,7 +12,8 @@ from django.utils import timezone
 from accounts.actors import Actor
 from accounts.admin.access import access_of
 from accounts.errors import HourhandError
-from jobs.models import JobEnvironment
+from jobs.models import Job, JobEnvironment
+from runs.deleting import delete_with_executions, purge
 from runs.models import Execution
 from runs.services import SOURCE, cancel, replay, retry, run_now
 from runs.states import ExecutionStatus
@@ -31,6 +32,20 @@ def run_now_button(request: HttpRequest, job_environment_id: uuid.UUID) -> HttpR
         return redirect("admin:jobs_job_page", row.job_id)
     messages.success(request, f"Asked for in {row.environment.slug}.")
     return redirect("admin:runs_execution_change", made.pk)
+
+
+def delete_job_button(request: HttpRequest, job_id: uuid.UUID) -> HttpResponseRedirect:
+    """Delete a job, and its history where that is wanted too."""
+    job = access_of(request).narrow(Job.objects.live()).filter(pk=job_id).first()
+    if job is None:
+        raise Http404
+    _require_writer(request, job.workspace_id)
+    wanted, name = bool(request.POST.get("purge")), job.name
+    admin.site.get_model_admin(Job).log_deletions(request, Job.objects.filter(pk=job.pk))
+    (purge if wanted else delete_with_executions)(job=job, actor=Actor.of_user(request.user), now=timezone.now())
+    stays = "Its history is removed." if wanted else "Its history stays."
+    messages.success(request, f"{name} is deleted. {stays}")
+    return redirect("admin:jobs_job_changelist")
 
 
 def replay_button(request: HttpRequest, execution_id: uuid.UUID) -> HttpResponseRedirect:

@@ -4,7 +4,7 @@ import uuid
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import F, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
@@ -12,6 +12,7 @@ from django.utils.safestring import SafeString
 
 from accounts.admin.access import access_of
 from accounts.admin.filters import WorkspaceFilter
+from jobs.overrides import effective
 from runs.admin import buttons
 from runs.admin.filters import (
     EnvironmentFilter,
@@ -48,9 +49,7 @@ class ExecutionAdmin(HistoryAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Execution]:
         rows: QuerySet[Execution] = super().get_queryset(request).defer("input", "state", "output")
-        # Only this number of the definition: a body in it may hold a megabyte.
-        most = F("job_version__config__retry__max_attempts")
-        return rows.select_related("job", "environment", "workspace").annotate(max_attempts=most)
+        return rows.select_related("job", "environment", "workspace").with_max_attempts()  # type: ignore[attr-defined]
 
     def get_ordering(self, request: HttpRequest) -> list[str]:
         """By when it was due, which one workspace's index serves; across workspaces by when it was made."""
@@ -69,6 +68,7 @@ class ExecutionAdmin(HistoryAdmin):
     def buttons(self) -> list[tuple[str, Any, str]]:
         return [
             ("run-now/<uuid:job_environment_id>/", buttons.run_now_button, "runs_execution_run_now"),
+            ("delete-job/<uuid:job_id>/", buttons.delete_job_button, "runs_execution_delete_job"),
             ("<uuid:execution_id>/replay/", buttons.replay_button, "runs_execution_replay"),
             ("<uuid:execution_id>/retry/", buttons.retry_button, "runs_execution_retry"),
             ("<uuid:execution_id>/cancel/", buttons.cancel_button, "runs_execution_cancel"),
@@ -79,6 +79,7 @@ class ExecutionAdmin(HistoryAdmin):
 
     def page(self, request: HttpRequest, row_id: uuid.UUID) -> HttpResponse:
         execution: Execution = self.in_sight(request, row_id)
+        definition = effective(execution.job_version.config, str(execution.environment_id))
         runs, now = list(execution.runs.order_by("step", "number")), timezone.now()
         writes = access_of(request).writes(execution.workspace_id)
         context = {
@@ -87,7 +88,7 @@ class ExecutionAdmin(HistoryAdmin):
             "look": appearance(execution.status, STATUSES),
             "timings": Timings.of(execution, now),
             "timeline": Timeline.of(execution, runs, now),
-            "max_attempts": execution.job_version.config["retry"]["max_attempts"],
+            "max_attempts": definition["retry"]["max_attempts"],
             # By the job's index: there is none by `replay_of`.
             "replays": execution.replays.light().filter(job=execution.job_id).order_by("-due_at", "-pk")[:_REPLAYS],
             "is_current": execution.job_version_id == execution.job.current_version_id,

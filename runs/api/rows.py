@@ -1,6 +1,6 @@
 """The row sets behind executions and runs: what is shown, no more, in a fixed number of queries."""
 
-from django.db.models import F, OuterRef, Prefetch, Subquery
+from django.db.models import OuterRef, Prefetch, Subquery
 from django.db.models.functions import Left
 
 from accounts.api.access import Access
@@ -43,11 +43,12 @@ def whole_executions(executions: ExecutionQuerySet) -> ExecutionQuerySet:
 
 
 def _with_job(executions: ExecutionQuerySet) -> ExecutionQuerySet:
-    versions = JobVersion.objects.defer("config").annotate(max_attempts=F("config__retry__max_attempts"))
+    versions = JobVersion.objects.defer("config")
     return (
         executions.select_related("job__current_version", "environment")
         .defer("state", "job__current_version__config", *_JOB_COLUMNS)
         .prefetch_related(Prefetch("job_version", queryset=versions))
+        .with_max_attempts()
     )
 
 

@@ -1,5 +1,6 @@
 """Executions and runs on the wire, and the bodies that ask for new executions."""
 
+import uuid
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
@@ -9,6 +10,7 @@ from rest_framework.exceptions import ValidationError
 from accounts.models import Workspace
 from jobs.api.definition import RequestSerializer
 from jobs.models import JobVersion
+from jobs.overrides import effective
 from runs.api import examples
 from runs.api.shown import shown_execution, shown_execution_whole, shown_run
 from runs.failures import FailureReason
@@ -178,9 +180,12 @@ class ReplaySerializer(StrictSerializer):
     edit = RequestEdit(required=False, help_text="Fields of the request that differ, for this execution only.")
 
 
-def edited_request(version: JobVersion, edit: dict[str, Any], workspace: Workspace) -> dict[str, Any]:
-    """A version's request with some fields replaced, as a job's is validated. Raises ValidationError."""
-    request = RequestSerializer(data={**version.config["request"], **edit}, context={"workspace": workspace})
+def edited_request(
+    version: JobVersion, edit: dict[str, Any], workspace: Workspace, environment_id: uuid.UUID
+) -> dict[str, Any]:
+    """A version's request in an environment with some fields replaced, judged as a job's. Raises ValidationError."""
+    before = effective(version.config, str(environment_id))["request"]
+    request = RequestSerializer(data={**before, **edit}, context={"workspace": workspace})
     if not request.is_valid():
         raise ValidationError({"edit": request.errors})
     return request.validated_data

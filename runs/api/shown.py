@@ -49,7 +49,7 @@ def shown_execution(execution: Execution, *, last_run: Run | None) -> dict[str, 
         "next_attempt_at": _instant(execution.next_attempt_at) if pending else None,
         **_durations(execution),
         "attempts": execution.attempts,
-        "max_attempts": execution.job_version.max_attempts,  # type: ignore[attr-defined]
+        "max_attempts": execution.max_attempts,  # type: ignore[attr-defined]
         "failure_reason": execution.failure_reason or None,
         "error": execution.error or None,
         "replay_of": None if again else source,

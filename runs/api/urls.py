@@ -2,9 +2,10 @@
 
 from django.urls import path
 
-from runs.api import bulk, ledger, views
+from runs.api import bulk, deleting, ledger, views
 
 urlpatterns = [
+    path("jobs/<str:job>/", deleting.JobDetail.as_view()),
     path("jobs/<str:job>/run/", views.JobRun.as_view()),
     path("jobs/<str:job>/executions/", views.JobExecutionList.as_view()),
     path("jobs/<str:job>/ledger/", ledger.JobLedger.as_view()),

@@ -117,14 +117,19 @@ class ExecutionReplay(HistoryView):
         body = self.body(ReplaySerializer)
         found = self.execution(execution)
         original = body["config"] == "original"
-        version = configuration_of(found, original=original)
+        environment = named_environment(self.access, body["environment"]) if "environment" in body else None
+        edited = None
+        if "edit" in body:
+            version = configuration_of(found, original=original)
+            place = environment.pk if environment else found.environment_id
+            edited = edited_request(version, body["edit"], self.access.workspace, place)
         made = replay(
             execution=found,
             now=self.now,
             original_config=original,
-            environment=named_environment(self.access, body["environment"]) if "environment" in body else None,
+            environment=environment,
             input=body.get("input", ...),
-            request=edited_request(version, body["edit"], self.access.workspace) if "edit" in body else None,
+            request=edited,
             actor=self.access.actor,
         )
         return self.shown(made.pk, code=status.HTTP_202_ACCEPTED)

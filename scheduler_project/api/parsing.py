@@ -23,17 +23,20 @@ class JsonBodyParser(JSONParser):
     def parse(self, stream: IO[Any], media_type: Any = None, parser_context: Any = None) -> Any:  # noqa: ARG002
         raw = _read(stream)
         try:
-            value = json.loads(
-                raw.decode(), object_pairs_hook=_object, parse_constant=_refuse_constant, parse_float=_finite
-            )
+            value = json_value(raw.decode())
         except UnicodeDecodeError as error:
             raise ParseError("The body is not UTF-8 text.") from error
         except RecursionError as error:
             raise ParseError(f"The body is nested deeper than {MAX_DEPTH} levels.") from error
         except ValueError as error:
             raise ParseError(f"The body is not valid JSON: {error}.") from error
-        _refuse_unstorable(value, "", 0)
+        refuse_unstorable(value)
         return value
+
+
+def json_value(text: str) -> Any:
+    """What a JSON text says. Raises ValueError, and RecursionError for endless nesting."""
+    return json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant, parse_float=_finite)
 
 
 def _read(stream: IO[Any]) -> bytes:
@@ -67,7 +70,7 @@ def _finite(text: str) -> float:
     return value
 
 
-def _refuse_unstorable(value: Any, path: str, depth: int) -> None:
+def refuse_unstorable(value: Any, path: str = "", depth: int = 0) -> None:
     """Refuse NUL characters and lone surrogates, which PostgreSQL can't hold, and endless nesting; names the field."""
     if depth > MAX_DEPTH:
         raise ParseError(f"The body is nested deeper than {MAX_DEPTH} levels.")
@@ -79,5 +82,5 @@ def _refuse_unstorable(value: Any, path: str, depth: int) -> None:
     children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, child in children:
         if isinstance(key, str):
-            _refuse_unstorable(key, path, depth + 1)
-        _refuse_unstorable(child, f"{path}.{key}" if path else str(key), depth + 1)
+            refuse_unstorable(key, path, depth + 1)
+        refuse_unstorable(child, f"{path}.{key}" if path else str(key), depth + 1)

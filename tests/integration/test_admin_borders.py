@@ -102,6 +102,7 @@ def test_guessed_buttons_are_not_found(member: Client, theirs: Theirs) -> None:
         reverse("admin:jobs_job_pause", args=[theirs.row.job_id]),
         reverse("admin:jobs_job_resume", args=[theirs.row.job_id]),
         reverse("admin:jobs_job_delete", args=[theirs.row.job_id]),
+        reverse("admin:runs_execution_delete_job", args=[theirs.row.job_id]),
         reverse("admin:runs_execution_run_now", args=[theirs.row.pk]),
         reverse("admin:runs_execution_replay", args=[theirs.execution.pk]),
         reverse("admin:runs_execution_cancel", args=[theirs.execution.pk]),

@@ -139,6 +139,8 @@ def test_buttons_refuse_get_and_a_missing_csrf_token(workspace: Workspace, make_
         reverse("admin:jobs_job_pause", args=[row.job_id]),
         reverse("admin:jobs_job_resume", args=[row.job_id]),
         reverse("admin:accounts_apikey_revoke", args=[key.pk]),
+        reverse("admin:runs_execution_delete_job", args=[row.job_id]),
+        reverse("admin:jobs_job_restore", args=[row.job_id, 1]),
     ]
     for url in buttons:
         assert signed_in(user).get(url).status_code == 405, url
@@ -260,9 +262,8 @@ def test_the_form_previews_a_schedule(member: Client, schedule: str, zone: str, 
 def test_delete_asks_then_deletes_softly(member: Client, make_job: MakeJob) -> None:
     row = make_job(schedule="0 2 * * *")
     execution_of(row)
-    url = reverse("admin:jobs_job_delete", args=[row.job_id])
-    assert "history" in member.get(url).content.decode()
-    member.post(url)
+    assert "history" in member.get(reverse("admin:jobs_job_delete", args=[row.job_id])).content.decode()
+    member.post(reverse("admin:runs_execution_delete_job", args=[row.job_id]))
     assert Job.objects.get().deleted_at is not None
     assert Execution.objects.count() == 1
 

@@ -185,7 +185,7 @@ def test_what_came_from_outside_is_escaped(owner: Client, make_job: MakeJob) -> 
 def test_a_job_of_deleted_configuration_keeps_its_history_readable(owner: Client, make_job: MakeJob) -> None:
     row = make_job()
     execution = execution_of(row)
-    owner.post(reverse("admin:jobs_job_delete", args=[row.job_id]))
+    owner.post(reverse("admin:runs_execution_delete_job", args=[row.job_id]))
     assert "(deleted)" in text_of(owner, reverse("admin:runs_execution_change", args=[execution.pk]))
     assert owner.get(reverse("admin:jobs_job_page", args=[row.job_id])).status_code == 404
 

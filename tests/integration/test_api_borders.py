@@ -125,6 +125,7 @@ class Things:
             "member": str(member.pk),
             "key": str(key.pk),
             "number": "1",
+            "other": "1",
             "execution": str(execution.pk),
             "run": str(make_run(execution).pk),
             "policy": str(policy.pk),

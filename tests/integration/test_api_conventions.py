@@ -119,7 +119,7 @@ def test_accept_and_format_change_nothing(api: Caller) -> None:
 def test_a_parameter_on_a_route_without_any_is_refused(api: Caller) -> None:
     api.ask("PUT", "/jobs/report/", JOB, expect=201)
     for method, path in (("GET", "/jobs/report/"), ("DELETE", "/jobs/report/"), ("POST", "/jobs/report/run/")):
-        assert api.refused(method, f"{path}?purge=true") == {"purge": "unknown_parameter"}
+        assert api.refused(method, f"{path}?force=true") == {"force": "unknown_parameter"}
     api.ask("GET", "/jobs/report/", expect=200)
 
 

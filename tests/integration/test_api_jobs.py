@@ -179,7 +179,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     (job(retention={"keep_last": 0}), "retention.keep_last", "min_value"),
     (job(webhook={"enabled": True}), "webhook.enabled", "unsupported"),
     (job(environments={"nowhere": {}}), "environments.nowhere", "environment_unknown"),
-    (job(environments={"production": {"overrides": {"a": 1}}}), "environments.production.overrides", "unsupported"),
+    (job(environments={"production": {"overrides": {"a": 1}}}), "environments.production.overrides.a", "unknown_field"),
     *((job(**{field: value}), field, "unsupported") for field, value in LATER.items()),
     (job(jitter_seconds=3601), "jitter_seconds", "max_value"),
     (job(jitter_seconds=-1), "jitter_seconds", "min_value"),

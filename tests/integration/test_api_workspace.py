@@ -82,7 +82,8 @@ class TestEnvironments:
             for slug in ("idle", "enabled", "overridden", "ran", "deleted")
         }
         JobEnvironment.objects.filter(pk=rows["enabled"].pk).update(enabled=True)
-        JobEnvironment.objects.filter(pk=rows["overridden"].pk).update(overrides={"schedule": None})
+        overrides = {"environments": {"staging": {"overrides": {"concurrency": 2}}}}
+        api.ask("PATCH", "/jobs/overridden/", overrides, expect=200)
         for slug in ("ran", "deleted"):
             make_execution(rows[slug])
         api.ask("DELETE", "/jobs/deleted/", expect=204)

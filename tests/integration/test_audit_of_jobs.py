@@ -65,6 +65,36 @@ class TestJobs:
         api.ask("PATCH", "/jobs/report/", {"slug": "taken"}, expect=409)
         assert AuditEntry.objects.count() == before
 
+    def test_imported_jobs_are_introduced_as_any_other(self, api: Caller) -> None:
+        for tags in ([], ["a"]):
+            jobs = [{**JOB, "slug": slug, "tags": tags} for slug in ("one", "two")]
+            api.ask("POST", "/jobs/import/", {"format": "json", "content": {"jobs": jobs}, "dry_run": True}, expect=200)
+            api.ask("POST", "/jobs/import/", {"format": "json", "content": {"jobs": jobs}}, expect=200)
+        api.ask("POST", "/jobs/", {**JOB, "slug": "alone"}, expect=201)
+        told = log()
+        assert [action for action, _ in told] == [*["job.created"] * 2, *["job.updated"] * 2, "job.created"]
+        assert told[0][1] == told[1][1] == told[4][1]
+        assert told[2][1] == {"version": [1, 2], "tags": [[], ["a"]]}
+        assert set(AuditEntry.objects.filter(target_kind="job").values_list("actor_kind", flat=True)) == {"key"}
+
+    def test_overrides_are_told_by_environment_without_header_values(self, api: Caller) -> None:
+        api.ask("PUT", "/jobs/report/", JOB, expect=201)
+        overrides = {"concurrency": 2, "request": {"headers": {"Authorization": CANARY}}}
+        api.ask("PATCH", "/jobs/report/", {"environments": {"production": {"overrides": overrides}}}, expect=200)
+        request = {"headers": {"Authorization": "[redacted]"}}
+        assert last("job.updated")["overrides.production"] == [None, {"concurrency": 2, "request": request}]
+
+    def test_restoring_and_purging_are_told(self, api: Caller, make_job: MakeJob) -> None:
+        api.ask("PUT", "/jobs/report/", {**JOB, "tags": ["a"]}, expect=201)
+        api.ask("PATCH", "/jobs/report/", {"tags": ["b"]}, expect=200)
+        api.ask("POST", "/jobs/report/versions/1/restore/", {}, expect=200)
+        assert last("job.restored") == {"restored": [None, 1], "version": [2, 3], "tags": [["b"], ["a"]]}
+        make_execution(make_job(slug="old"))
+        api.ask("DELETE", "/jobs/old/?purge=true", expect=204)
+        assert last("job.purged") == {"executions": [None, 1]}
+        told = AuditEntry.objects.filter(target_label="old", actor_kind="key").order_by("id")
+        assert [entry.action for entry in told] == ["job.deleted", "job.purged"]
+
     def test_header_values_are_left_out(self, api: Caller) -> None:
         for number in (1, 2):
             headers = {"Authorization": f"Bearer {CANARY}{number}", "X-Same": CANARY}
@@ -160,7 +190,8 @@ class TestWhoDidIt:
         done, pending = execution_of(row), execution_of(row, status="pending")
         presses: list[tuple[str, Any]] = [
             ("jobs_job_pause", row.job_id), ("jobs_job_resume", row.job_id), ("runs_execution_run_now", row.pk),
-            ("runs_execution_replay", done.pk), ("runs_execution_cancel", pending.pk), ("jobs_job_delete", row.job_id),
+            ("runs_execution_replay", done.pk), ("runs_execution_cancel", pending.pk),
+            ("runs_execution_delete_job", row.job_id),
         ]  # fmt: skip
         before = AuditEntry.objects.count()
         for name, target in presses:

@@ -1,0 +1,237 @@
+"""Many jobs at once from a file: each is judged by itself, and good ones land though others fail."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from drf_spectacular.utils import extend_schema, extend_schema_field, extend_schema_serializer
+from rest_framework import serializers
+from rest_framework.exceptions import APIException, ErrorDetail, ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.errors import HourhandError
+from accounts.models import Environment
+from jobs.api import examples
+from jobs.api.actions import named_environment
+from jobs.api.filters import reachable
+from jobs.api.serializers import JobSerializer, is_slug, save_validated
+from jobs.api.views import JobView
+from jobs.creating import Draft, create_jobs
+from jobs.errors import SlugTakenError
+from jobs.imports import Item, ReadError, objects_in, read_crontab, read_yaml
+from jobs.models import Job
+from jobs.services import EnvironmentChange, slug_of
+from scheduler_project.api.fields import Choice, Flag, Text, Whole
+from scheduler_project.api.parsing import json_value, refuse_unstorable
+from scheduler_project.api.problems import field_errors
+from scheduler_project.api.strict import StrictSerializer
+
+MAX_JOBS = 1000
+CREATED, UPDATED, UNCHANGED, FAILED = RESULTS = ("created", "updated", "unchanged", "failed")
+
+
+@extend_schema_field({"oneOf": [{"type": "string"}, {"type": "object", "additionalProperties": {}}]})
+class Content(serializers.Field):
+    """A file as text or, where its format is JSON, as what it says."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        return data
+
+    def to_representation(self, value: Any) -> Any:
+        return value
+
+
+@extend_schema_serializer(examples=examples.IMPORT)
+class ImportSerializer(StrictSerializer):
+    format = Choice(choices=("crontab", "json", "yaml"))
+    content = Content(help_text='The text of the file; with the format json also the object itself, {"jobs": [...]}.')
+    dry_run = Flag(default=False, help_text="Only say what would be done.")
+    environment = Text(required=False, help_text="Where new jobs are enabled that name no environment.")
+
+
+class ImportErrorSerializer(serializers.Serializer):
+    field = serializers.CharField(allow_null=True)
+    code = serializers.CharField()
+    detail = serializers.CharField()
+
+
+class ImportedItemSerializer(serializers.Serializer):
+    index = Whole()
+    line = Whole(required=False, help_text="Of a crontab.")
+    slug = Text(allow_null=True)
+    result = serializers.ChoiceField(choices=RESULTS)
+    errors = ImportErrorSerializer(many=True)  # type: ignore[assignment]
+
+
+@extend_schema_serializer(examples=examples.IMPORTED)
+class ImportedSerializer(serializers.Serializer):
+    created = Whole()
+    updated = Whole()
+    unchanged = Whole()
+    failed = Whole()
+    items = ImportedItemSerializer(many=True)
+
+
+@dataclass(slots=True)
+class _Judged:
+    """What becomes of an item. `serializer` is valid unless it failed."""
+
+    item: Item
+    slug: str | None = None
+    result: str = FAILED
+    serializer: JobSerializer | None = None
+    errors: list[dict[str, Any]] = field(default_factory=list)
+
+    def fail(self, error: APIException | HourhandError) -> None:
+        self.result = FAILED
+        if isinstance(error, HourhandError):
+            self.errors = [{"field": error.field, "code": error.code, "detail": error.detail}]
+        else:
+            self.errors = list(field_errors(error.detail))
+
+    def shown(self, index: int) -> dict[str, Any]:
+        line = {} if self.item.line is None else {"line": self.item.line}
+        return {"index": index, **line, "slug": self.slug, "result": self.result, "errors": self.errors}
+
+
+class JobImport(JobView):
+    @extend_schema(
+        operation_id="jobs_import",
+        summary="Import jobs from a crontab, JSON or YAML",
+        description="At most 1,000 jobs a call. Each is saved as by `PUT` under its slug, or one made of its name.",
+        request=ImportSerializer,
+        responses=ImportedSerializer,
+    )
+    def post(self, request: Request) -> Response:  # noqa: ARG002
+        body = self.body(ImportSerializer)
+        named = body.get("environment")
+        environment = named_environment(self.access, named) if named is not None else None
+        items = _items(body["format"], body["content"])
+        with transaction.atomic():
+            judged = self._judge(items, environment)
+            if not body["dry_run"]:
+                self._save(judged)
+        counts = {result: sum(one.result == result for one in judged) for result in RESULTS}
+        return Response({**counts, "items": [one.shown(index) for index, one in enumerate(judged)]})
+
+    def _judge(self, items: Sequence[Item], environment: Environment | None) -> list[_Judged]:
+        judged = [_Judged(item, slug) for item, slug in zip(items, _slugs(items), strict=True)]
+        slugs = {one.slug for one in judged if one.slug is not None}
+        named = reachable(self.access).filter(slug__in=slugs).order_by("pk")
+        existing = {job.slug: job for job in named.select_for_update(of=("self",))}
+        taken = set(Job.objects.of(self.access.workspace).live().filter(slug__in=slugs).values_list("slug", flat=True))
+        reach = self.access.environments()
+        context = {
+            "workspace": self.access.workspace,
+            "access": self.access,
+            "now": self.now,
+            "environments": list(self.access.workspace.environments.all()),
+        }
+        like = JobSerializer(context=context)
+        seen: set[str] = set()
+        for one in judged:
+            try:
+                if one.slug is not None and one.slug not in existing and one.slug in taken:
+                    raise SlugTakenError(one.slug)
+                self._judge_one(one, existing.get(one.slug or ""), [environment] if environment else reach[:1], like)
+                if one.slug in seen:
+                    raise _wrong("slug", "Another job of this file has the same slug.", "repeated")
+                seen.add(one.slug or "")
+            except (APIException, HourhandError) as error:
+                one.fail(error)
+        return judged
+
+    def _judge_one(self, one: _Judged, job: Job | None, places: Sequence[Environment], like: JobSerializer) -> None:
+        if one.item.definition is None:
+            raise ValidationError([ErrorDetail(one.item.wrong or "", code="unreadable")])
+        refuse_unstorable(dict(one.item.definition))
+        data = {**one.item.definition, **({} if one.slug is None else {"slug": one.slug})}
+        if job is None and "environments" not in data:
+            data["environments"] = {place.slug: {} for place in places}
+        serializer = JobSerializer(job, data=data, context=like.context, like=like)
+        serializer.is_valid(raise_exception=True)
+        if job is not None and serializer.changes_definition:
+            self.refuse_foreign_change(job)
+        one.serializer = serializer
+        one.result = CREATED if job is None else UPDATED if serializer.changes_anything else UNCHANGED
+
+    def _save(self, judged: Iterable[_Judged]) -> None:
+        new = [one for one in judged if one.result == CREATED]
+        try:
+            with transaction.atomic():
+                drafts = [_draft(one.serializer) for one in new if one.serializer]
+                create_jobs(workspace=self.access.workspace, drafts=drafts, actor=self.access.actor, now=self.now)
+        except (IntegrityError, HourhandError):
+            # Somebody else made one of them, or took its policy away, just now: each finds out for itself.
+            self._save_each(new)
+        self._save_each(one for one in judged if one.result == UPDATED)
+
+    def _save_each(self, judged: Iterable[_Judged]) -> None:
+        for one in judged:
+            assert one.serializer is not None
+            try:
+                with transaction.atomic():
+                    save_validated(one.serializer, actor=self.access.actor)
+            except HourhandError as error:
+                one.fail(error)
+
+
+def _items(kind: str, content: Any) -> list[Item]:
+    """What a file holds. Raises ValidationError for one that can't be read as a whole."""
+    try:
+        items = _read(kind, content)
+    except ReadError as error:
+        raise _wrong("content", str(error), "unreadable") from error
+    if len(items) > MAX_JOBS:
+        raise _wrong("content", f"At most {MAX_JOBS} jobs a call; there are {len(items)}.", "too_many")
+    return items
+
+
+def _read(kind: str, content: Any) -> list[Item]:
+    if kind == "json" and isinstance(content, Mapping):
+        return objects_in(content)
+    if not isinstance(content, str):
+        raise ReadError("Should be the text of the file.")
+    if kind == "crontab":
+        return read_crontab(content)
+    if kind == "yaml":
+        return objects_in(read_yaml(content))
+    try:
+        return objects_in(json_value(content))
+    except RecursionError as error:
+        raise ReadError("It is nested too deep.") from error
+    except ReadError:
+        raise
+    except ValueError as error:
+        raise ReadError(f"This is no JSON: {error}.") from error
+
+
+def _slugs(items: Iterable[Item]) -> list[str | None]:
+    """Each item's slug, or one made of its name: the same for the same file, numbered where names are the same."""
+    items = list(items)
+    used = {slug for item in items if (slug := _given(item, "slug"))}
+    found: list[str | None] = []
+    for item in items:
+        slug, name = _given(item, "slug"), _given(item, "name")
+        if slug is None and name is not None:
+            slug = slug_of(name, taken=used)
+            used.add(slug)
+        found.append(slug if slug and is_slug(slug) else None)
+    return found
+
+
+def _given(item: Item, name: str) -> str | None:
+    value = item.definition.get(name) if item.definition else None
+    return value if isinstance(value, str) else None
+
+
+def _draft(serializer: JobSerializer) -> Draft:
+    valid = serializer.validated_data
+    environments: list[EnvironmentChange] = valid["environments"]
+    return Draft(valid["slug"], serializer.config, environments)
+
+
+def _wrong(name: str, text: str, code: str) -> ValidationError:
+    return ValidationError({name: [ErrorDetail(text, code=code)]})

@@ -1,0 +1,117 @@
+"""The whole definition of a job: the validator of what a version keeps, and of what holds in one environment."""
+
+import datetime
+from collections.abc import Mapping
+from typing import Any
+
+from rest_framework import serializers
+
+from jobs.api.definition import RequestSerializer, RetentionSerializer, RetrySerializer, SuccessSerializer
+from jobs.api.fields import NullOnly, ScheduleSpelling, only
+from jobs.api.shown import CONFIG_FIELDS
+from jobs.api.timing import DstFold, DstGap, check_timing
+from jobs.definition import Overlap
+from jobs.jitter import MAX_JITTER_SECONDS
+from jobs.misfire import Misfire
+from jobs.schedule import settled_schedule
+from scheduler_project.api.fields import Choice, Instant, Text, Whole, instant_text
+from scheduler_project.api.strict import StrictSerializer
+
+KINDS = ("http", "command", "workflow")
+MAX_CONCURRENCY = 10_000
+MAX_GRACE_SECONDS = 366 * 24 * 3600
+#: Objects whose absence means their defaults.
+SECTIONS = ("success", "retry", "retention")
+
+
+class DefinitionSerializer(StrictSerializer):
+    """A complete definition.
+
+    The context holds `workspace` and `now`, and for a job that is there already `before`, the definition that held so
+    far, and `anchor`, when it was made.
+    """
+
+    name = Text(max_length=200)
+    description = Text(default="", allow_blank=True, max_length=10_000)
+    tags = serializers.ListField(child=Text(max_length=100), default=list, max_length=20)
+    kind = Choice(choices=KINDS, default="http", validators=[only("http")])
+    schedule = ScheduleSpelling(allow_null=True, default=None)
+    timezone = Text(default="UTC", help_text="An IANA name.")
+    starts_at = Instant(allow_null=True, default=None)
+    ends_at = Instant(allow_null=True, default=None)
+    jitter_seconds = Whole(
+        default=0,
+        min_value=0,
+        max_value=MAX_JITTER_SECONDS,
+        help_text="Each occurrence starts up to so many seconds later, always the same for one occurrence.",
+    )
+    dst_gap = DstGap()
+    dst_fold = DstFold()
+    overlap = Choice(
+        choices=[policy.value for policy in Overlap],
+        default=Overlap.ALLOW.value,
+        help_text="When one is due while another of this job still goes on in that environment.",
+    )
+    misfire = Choice(
+        choices=[policy.value for policy in Misfire],
+        default=Misfire.FIRE_ONCE.value,
+        help_text="What becomes of occurrences that could not be fired on time.",
+    )
+    misfire_grace_seconds = Whole(
+        default=3600, min_value=0, max_value=MAX_GRACE_SECONDS, help_text="How late one may still be fired."
+    )
+    request = RequestSerializer()
+    success = SuccessSerializer(required=False)
+    retry = RetrySerializer(required=False)
+    callback_url = NullOnly(help_text="Only null so far.")
+    concurrency = Whole(
+        allow_null=True,
+        default=None,
+        min_value=1,
+        max_value=MAX_CONCURRENCY,
+        help_text="Most executions of this job in flight; null: no limit.",
+    )
+    command = NullOnly(help_text="Only null so far.")
+    workflow = NullOnly(help_text="Only null so far.")
+    retention = RetentionSerializer(required=False)
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        if isinstance(data, Mapping):
+            data = {**{section: {} for section in SECTIONS}, **data}
+        return super().to_internal_value(data)
+
+    def validate_tags(self, value: list[str]) -> list[str]:
+        return list(dict.fromkeys(value))
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        for field in ("starts_at", "ends_at"):
+            attrs[field] = attrs[field] and instant_text(attrs[field])
+        attrs["schedule"] = settled_schedule(attrs["schedule"], self.context["now"])
+        check_timing(attrs, before=self.before, anchor=self.anchor, now=self.context["now"], fires=self.fires)
+        return attrs
+
+    @property
+    def before(self) -> dict[str, Any] | None:
+        found: dict[str, Any] | None = self.context.get("before")
+        return found
+
+    @property
+    def anchor(self) -> datetime.datetime:
+        found: datetime.datetime = self.context.get("anchor") or self.context["now"]
+        return found
+
+    @property
+    def fires(self) -> bool:
+        """Whether it is enabled where it holds; if not, its schedule may be over."""
+        found: bool = self.context.get("fires", True)
+        return found
+
+    @property
+    def definition(self) -> dict[str, Any]:
+        """The complete definition, once valid."""
+        return definition_in(self.validated_data)
+
+
+def definition_in(attrs: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of validated attributes that is the definition."""
+    return {field: attrs[field] for field in CONFIG_FIELDS}

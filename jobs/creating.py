@@ -1,0 +1,75 @@
+"""Makes many jobs at once, in a few statements however many they are."""
+
+import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from accounts.actors import SYSTEM, Actor
+from accounts.models import Workspace
+from jobs.audit import record_created
+from jobs.errors import UnknownRetryPolicyError
+from jobs.models import Job, JobEnvironment, JobVersion, RetryPolicy, SchedulePeriod
+from jobs.periods import first_periods
+from jobs.retry_policies import resolved
+from jobs.services import EnvironmentChange, listed_columns
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A job to be made: `config` is a complete, validated definition."""
+
+    slug: str
+    config: dict[str, Any]
+    environments: Sequence[EnvironmentChange]
+
+
+def create_jobs(
+    *, workspace: Workspace, drafts: Sequence[Draft], actor: Actor = SYSTEM, now: datetime.datetime
+) -> None:
+    """Make these jobs in the caller's transaction. Raises IntegrityError where a slug was taken meanwhile.
+
+    The retry policies that they name are locked, as by whoever saves one job. Raises UnknownRetryPolicyError.
+    """
+    policies = _locked_policies(workspace, drafts)
+    jobs: list[Job] = []
+    versions: list[JobVersion] = []
+    rows: list[JobEnvironment] = []
+    periods: list[SchedulePeriod] = []
+    for draft in drafts:
+        config, policy = draft.config, policies.get(draft.config["retry"]["policy"])
+        if policy is not None:
+            config = {**config, "retry": resolved(config["retry"], policy)}
+        job = Job(
+            workspace=workspace,
+            slug=draft.slug,
+            retry_policy=policy,
+            created_at=now,
+            updated_at=now,
+            **listed_columns(config),
+        )
+        version = JobVersion(job=job, number=1, config=config, created_at=now, created_by=actor.user)
+        job.current_version = version  # The database looks at it once the transaction ends.
+        jobs.append(job)
+        versions.append(version)
+        for change in draft.environments:
+            row = JobEnvironment(workspace=workspace, job=job, environment=change.environment, enabled=change.enabled)
+            periods.extend(first_periods(row, version=version, now=now))
+            rows.append(row)
+    Job.objects.bulk_create(jobs)
+    JobVersion.objects.bulk_create(versions)
+    JobEnvironment.objects.bulk_create(rows)
+    SchedulePeriod.objects.bulk_create(periods)
+    states = [{change.environment.slug: change.enabled for change in draft.environments} for draft in drafts]
+    record_created(zip(jobs, states, strict=True), actor=actor, now=now)
+
+
+def _locked_policies(workspace: Workspace, drafts: Sequence[Draft]) -> dict[str | None, RetryPolicy]:
+    wanted = {slug for draft in drafts if (slug := draft.config["retry"]["policy"])}
+    if not wanted:
+        return {}
+    named = RetryPolicy.objects.filter(workspace=workspace, slug__in=wanted).order_by("pk")
+    found: dict[str | None, RetryPolicy] = {policy.slug: policy for policy in named.select_for_update(no_key=True)}
+    for slug in sorted(wanted - found.keys()):
+        raise UnknownRetryPolicyError(slug)
+    return found

@@ -1,0 +1,107 @@
+"""Deleting a job: nothing of it goes on, and its history stays unless it is purged."""
+
+import pytest
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts.models import Environment, Workspace
+from jobs.models import Job, JobEnvironment, JobVersion, SchedulePeriod
+from runs import deleting
+from runs.deleting import JOB_DELETED
+from runs.models import Execution, Run
+from tests.conftest import MakeJob
+from tests.integration.admin_rows import person, signed_in
+from tests.integration.api_fixtures import NOW, Caller, caller, make_execution, make_run
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def api(workspace: Workspace) -> Caller:
+    return caller(workspace)
+
+
+@pytest.fixture
+def report(make_job: MakeJob) -> JobEnvironment:
+    return make_job(slug="report")
+
+
+def pending(state: JobEnvironment, **columns: object) -> Execution:
+    waiting = {"status": "pending", "trigger": "manual", "started_at": None, "finished_at": None, "attempts": 0}
+    return make_execution(state, **{**waiting, "next_attempt_at": NOW, **columns})
+
+
+class TestDeleting:
+    def test_what_has_not_ended_is_canceled_with_a_reason(self, api: Caller, report: JobEnvironment) -> None:
+        done, waits, retries = make_execution(report), pending(report), pending(report, attempts=1, started_at=NOW)
+        lease = {"lease_owner": "w", "lease_expires_at": NOW}
+        runs = pending(report, status="running", attempts=1, started_at=timezone.now(), **lease)
+        api.ask("DELETE", "/jobs/report/", expect=204)
+        found = {one.pk: one for one in Execution.objects.all()}
+        assert found[done.pk].status == "succeeded"
+        assert [found[one.pk].status for one in (waits, retries, runs)] == ["canceled"] * 3
+        assert [found[one.pk].error for one in (waits, retries)] == [JOB_DELETED] * 2
+        assert Run.objects.get(execution=runs).status == "canceled"
+        assert not JobEnvironment.objects.get().enabled
+        api.ask("GET", "/jobs/report/", expect=404)
+        assert api.ask("GET", f"/executions/{waits.pk}/", expect=200)["error"] == JOB_DELETED
+
+    def test_another_job_goes_on(self, api: Caller, report: JobEnvironment, make_job: MakeJob) -> None:
+        other = pending(make_job(slug="other"))
+        pending(report)
+        api.ask("DELETE", "/jobs/report/", expect=204)
+        other.refresh_from_db()
+        assert other.status == "pending"
+
+
+class TestPurging:
+    @pytest.fixture(autouse=True)
+    def _small_batches(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(deleting, "_BATCH", 2)
+
+    def test_nothing_of_the_job_is_left(self, api: Caller, report: JobEnvironment, make_job: MakeJob) -> None:
+        other = make_execution(make_job(slug="other"))
+        for _ in range(5):
+            make_run(make_execution(report, trigger="manual"))
+        pending(report)
+        api.ask("DELETE", "/jobs/report/?purge=true", expect=204)
+        assert [job.slug for job in Job.objects.all()] == ["other"]
+        assert list(Execution.objects.all()) == [other]
+        assert not Run.objects.exists()
+        for model in (JobVersion, JobEnvironment):
+            assert model.objects.count() == 1  # type: ignore[attr-defined]
+        assert not SchedulePeriod.objects.filter(job_environment=report).exists()
+
+    def test_a_deleted_job_can_still_be_purged_by_its_id(self, api: Caller, report: JobEnvironment) -> None:
+        make_execution(report)
+        api.ask("DELETE", "/jobs/report/", expect=204)
+        api.ask("DELETE", f"/jobs/{report.job_id}/", expect=404)
+        api.ask("DELETE", f"/jobs/{report.job_id}/?purge=true", expect=204)
+        assert not Job.objects.exists()
+
+    def test_nobody_purges_beyond_their_reach(self, api: Caller, report: JobEnvironment, workspace: Workspace) -> None:
+        staging = Environment.objects.create(workspace=workspace, slug="staging", name="Staging")
+        JobEnvironment.objects.create(workspace=workspace, job=report.job, environment=staging, enabled=False)
+        bound = caller(workspace, environments=[staging])
+        bound.ask("DELETE", "/jobs/report/?purge=true", expect=403)
+        api.ask("DELETE", "/jobs/report/", expect=204)
+        bound.ask("DELETE", f"/jobs/{report.job_id}/?purge=true", expect=404)
+        stranger = caller(Workspace.objects.create(slug="other", name="Other"))
+        stranger.ask("DELETE", f"/jobs/{report.job_id}/?purge=true", expect=404)
+        api.ask("DELETE", "/jobs/report/?purge=yes", expect=404)
+        assert api.refused("DELETE", "/jobs/report/?purge=perhaps") == {"purge": "invalid"}
+        assert api.refused("GET", "/jobs/report/?purge=true") == {"purge": "unknown_parameter"}
+
+    def test_the_dashboard_asks_whether_history_should_go_too(
+        self, report: JobEnvironment, workspace: Workspace
+    ) -> None:
+        client = signed_in(person("mara", workspace=workspace, role="owner"))
+        page = client.get(reverse("admin:jobs_job_delete", args=[report.job_id])).text
+        url = reverse("admin:runs_execution_delete_job", args=[report.job_id])
+        assert url in page
+        make_execution(report)
+        viewer = signed_in(person("vera", workspace=workspace, role="viewer"))
+        assert viewer.post(url).status_code == 403
+        client.post(url, {"purge": "on"})
+        assert not Execution.objects.exists()
+        assert not Job.objects.exists()

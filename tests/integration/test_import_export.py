@@ -1,0 +1,170 @@
+"""Many jobs from a file, and all jobs as one: good items land, and what is exported imports back as it was."""
+
+import json
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from accounts.models import Environment, Scope, Workspace
+from jobs.models import Job, JobEnvironment, JobVersion, RetryPolicy, SchedulePeriod
+from tests.integration.api_fixtures import JOB, Caller, caller
+
+pytestmark = pytest.mark.django_db
+URL = "http://receiver.test/ok"
+CRONTAB = f"""\
+CRON_TZ=Europe/Berlin
+# Nightly report
+0 2 * * * curl -fsS -d a=1 {URL}
+0 2 * * * /opt/backup.sh
+61 * * * * {URL}
+"""
+
+
+@pytest.fixture
+def staging(workspace: Workspace) -> Environment:
+    return Environment.objects.create(workspace=workspace, slug="staging", name="Staging")
+
+
+@pytest.fixture
+def api(workspace: Workspace, staging: Environment) -> Caller:
+    return caller(workspace)
+
+
+def sent(api: Caller, content: Any, **more: Any) -> Any:
+    kind = more.pop("format", "json")
+    return api.ask("POST", "/jobs/import/", {"format": kind, "content": content, **more}, expect=200)
+
+
+def counts(answer: dict[str, Any]) -> tuple[int, int, int, int]:
+    return answer["created"], answer["updated"], answer["unchanged"], answer["failed"]
+
+
+def exported(api: Caller, kind: str) -> str:
+    answer = api.get(f"/api/v1/jobs/export/?format={kind}")
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def job(number: int = 1, **changes: Any) -> dict[str, Any]:
+    return {"slug": f"job-{number}", "name": f"Job {number}", "schedule": "@daily", "request": {"url": URL}, **changes}
+
+
+class TestImport:
+    def test_good_lines_of_a_crontab_land_and_bad_ones_say_why(self, api: Caller) -> None:
+        answer = sent(api, CRONTAB, format="crontab")
+        assert counts(answer) == (1, 0, 0, 2)
+        good, no_url, bad_schedule = answer["items"]
+        assert good == {"index": 0, "line": 3, "slug": "nightly-report", "result": "created", "errors": []}
+        assert (no_url["line"], no_url["errors"][0]["code"]) == (4, "unreadable")
+        assert (bad_schedule["line"], bad_schedule["errors"][0]["field"]) == (5, "schedule")
+        made = api.ask("GET", "/jobs/nightly-report/")
+        call = made["request"]
+        assert (made["timezone"], call["method"], call["body"]) == ("Europe/Berlin", "POST", "a=1")
+        assert made["environments"]["production"]["next_fire_at"]
+        assert SchedulePeriod.objects.count() == 1
+        assert counts(sent(api, CRONTAB, format="crontab")) == (0, 0, 1, 2)
+
+    def test_a_dry_run_says_the_same_and_does_nothing(self, api: Caller) -> None:
+        sent(api, {"jobs": [job(1), job(2)]})
+        wanted = {"jobs": [job(1), job(2, schedule="@hourly"), job(3), {"name": "x"}]}
+        foretold = sent(api, wanted, dry_run=True)
+        assert counts(foretold) == (1, 1, 1, 1)
+        assert Job.objects.count() == JobVersion.objects.count() == 2
+        assert sent(api, wanted) == foretold
+        assert JobVersion.objects.count() == 4
+
+    def test_the_environment_named_is_where_new_jobs_are_enabled(self, api: Caller) -> None:
+        sent(api, {"jobs": [job(1), job(2, environments={"production": {}})]}, environment="staging")
+        found = JobEnvironment.objects.order_by("job__slug").values_list("job__slug", "environment__slug")
+        assert list(found) == [("job-1", "staging"), ("job-2", "production")]
+
+    @pytest.mark.parametrize(
+        ("body", "field", "code"),
+        [
+            ({"format": "toml", "content": ""}, "format", "invalid_choice"),
+            ({"format": "json", "content": "{"}, "content", "unreadable"),
+            ({"format": "yaml", "content": "a: &b 1"}, "content", "unreadable"),
+            ({"format": "yaml", "content": {"jobs": []}}, "content", "unreadable"),
+            ({"format": "json", "content": {"jobs": [{}] * 1001}}, "content", "too_many"),
+            ({"format": "json", "content": {"jobs": []}, "dryrun": True}, "dryrun", "unknown_field"),
+        ],
+    )
+    def test_a_file_that_can_not_be_read_is_refused(self, api: Caller, body: Any, field: str, code: str) -> None:
+        assert api.refused("POST", "/jobs/import/", body) == {field: code}
+
+    def test_an_item_can_be_wrong_in_many_ways(self, api: Caller) -> None:
+        items = [job(1), job(1), job(2, request={}), job(3, slug="export"), job(4, retry={"policy": "none"}), "job"]
+        items.append(json.loads('{"name": "\\u0000", "request": {"url": "http://receiver.test/"}}'))
+        answer = api.ask("POST", "/jobs/import/", {"format": "json", "content": json.dumps({"jobs": items})})
+        assert [item["result"] for item in answer["items"]] == ["created"] + ["failed"] * 6
+        fields = [[(error["field"], error["code"]) for error in item["errors"]] for item in answer["items"]]
+        assert fields[1:] == [
+            [("slug", "repeated")], [("request.url", "required")], [("slug", "invalid")],
+            [("retry.policy", "policy_unknown")], [(None, "unreadable")], [("name", "invalid_text")],
+        ]  # fmt: skip
+
+    def test_a_key_imports_within_its_reach(self, api: Caller, workspace: Workspace, staging: Environment) -> None:
+        sent(api, {"jobs": [job(1, environments={"production": {}, "staging": {}}), job(2)]})
+        bound = caller(workspace, environments=[staging])
+        answer = sent(bound, {"jobs": [job(1, schedule="@hourly"), job(2), job(3)]})
+        assert [item["result"] for item in answer["items"]] == ["failed", "failed", "created"]
+        assert [item["errors"][0]["code"] for item in answer["items"][:2]] == ["environment_bound", "slug_taken"]
+        assert [row["slug"] for row in json.loads(exported(bound, "json"))["jobs"]] == ["job-1", "job-3"]
+        reader = caller(workspace, scopes=[Scope.JOBS_READ])
+        reader.ask("POST", "/jobs/import/", {"format": "json", "content": {"jobs": []}}, expect=403)
+
+    def test_a_thousand_jobs_take_as_many_queries_as_ten(self, api: Caller) -> None:
+        taken = []
+        for start, many in ((0, 10), (1000, 300)):
+            jobs = {"jobs": [job(start + number) for number in range(many)]}
+            for _ in range(2):
+                with CaptureQueriesContext(connection) as queries:
+                    sent(api, jobs)
+                taken.append(len(queries))
+        made_ten, kept_ten, made_many, kept_many = taken
+        assert made_many <= made_ten + 4  # rows go in batches
+        assert kept_many == kept_ten
+
+
+class TestRoundTrip:
+    @pytest.fixture
+    def many_kinds(self, api: Caller, workspace: Workspace) -> Caller:
+        api.ask("POST", "/retry-policies/", {"slug": "patient", "name": "Patient", "max_attempts": 8}, expect=201)
+        places = {"production": {"enabled": False}, "staging": {"overrides": {"request": {"url": f"{URL}/s"}}}}
+        for body in (
+            job(1),
+            job(2, retry={"policy": "patient"}, environments=places, tags=["b", "a"]),
+            job(3, request={"url": URL, "body": {"é": [1, None, "yes"]}, "headers": {"X-A": "on"}}),
+            job(4, schedule={"every_seconds": 90}, starts_at="2026-05-01T00:00:00Z", success={"statuses": [204]}),
+            job(5, schedule="in 10 minutes", concurrency=2, description="a: b\n# c\n"),
+            {**JOB, "slug": "manual"},
+        ):
+            api.ask("POST", "/jobs/", body, expect=201)
+        one_off = JobEnvironment.objects.filter(job__slug="job-5")
+        one_off.update(enabled=False, next_fire_at=None)
+        JobVersion.objects.filter(job__slug="job-5").update(
+            config={**JobVersion.objects.get(job__slug="job-5").config, "schedule": "2026-01-01T00:00:00.000Z"}
+        )
+        assert RetryPolicy.objects.filter(workspace=workspace).count() == 1
+        return api
+
+    @pytest.mark.parametrize("kind", ["json", "yaml"])
+    def test_importing_an_export_changes_nothing(self, many_kinds: Caller, kind: str) -> None:
+        answer = sent(many_kinds, exported(many_kinds, kind), format=kind)
+        assert counts(answer) == (0, 0, 6, 0), answer
+
+    @pytest.mark.parametrize("kind", ["json", "yaml"])
+    def test_export_wipe_import_export_gives_equal_files(self, many_kinds: Caller, kind: str) -> None:
+        first = exported(many_kinds, kind)
+        Job.objects.all().delete()
+        answer = sent(many_kinds, first, format=kind)
+        assert counts(answer) == (6, 0, 0, 0), answer
+        assert exported(many_kinds, kind) == first
+
+    def test_it_leaves_out_what_goes_without_saying(self, api: Caller) -> None:
+        sent(api, {"jobs": [job(1)]})
+        assert json.loads(exported(api, "json")) == {
+            "jobs": [{**job(1), "environments": {"production": {"enabled": True}}}]
+        }
