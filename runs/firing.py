@@ -17,6 +17,7 @@ from jobs.misfire import FiringPlan, plan_firing
 from jobs.schedule import Stretch
 from runs.occurrences import Outcome, Place, Skip, Written, write
 from runs.states import SkipReason
+from runs.texts import array, sparse_array
 from runs.timetables import timetables_of
 
 BATCH = 1000
@@ -100,7 +101,7 @@ def _planned(cursor: Any, now: datetime.datetime, limit: int) -> list[_Planned]:
     due = cursor.fetchall()
     if not due:
         return []
-    cursor.execute(_VERSIONS, [list({job_id for _, _, job_id, _, _ in due})])
+    cursor.execute(_VERSIONS, [array(list({job_id for _, _, job_id, _, _ in due}))])
     jobs = {job_id: (version_id, created_at) for job_id, version_id, created_at in cursor.fetchall()}
     timetables = timetables_of(dict(jobs.values()))
     planned = []
@@ -125,7 +126,8 @@ def _advance(cursor: Any, planned: Sequence[_Planned], now: datetime.datetime) -
     """Move every row on to its next firing. One that has none left (a one-off, an ended schedule) is complete."""
     keys = [one.outcome.place.job_environment_id for one in planned]
     fired = [bool(one.outcome.fires) for one in planned]
-    cursor.execute(_ADVANCE, [now, now, keys, [one.next_fire_at for one in planned], fired])
+    moves = sparse_array(one.next_fire_at for one in planned)
+    cursor.execute(_ADVANCE, [now, now, array(keys), moves, array(fired)])
     complete = [key for key, one in zip(keys, planned, strict=True) if one.next_fire_at is None]
     if complete:
         cursor.execute(_COMPLETE, {"now": now, "ids": complete})

@@ -18,6 +18,7 @@ from runs import tallies
 from runs.canceling import NEVER_STARTED, MadeWay, make_way
 from runs.overlap import Decision, Standing, decide, limiting, what_stands
 from runs.states import ExecutionStatus, SkipReason
+from runs.texts import sparse_array
 
 _COLUMNS = {
     "id": "uuid", "workspace_id": "uuid", "job_id": "uuid", "environment_id": "uuid", "job_environment_id": "uuid",
@@ -248,7 +249,8 @@ def _insert(cursor: Any, new: Sequence[_New], now: datetime.datetime) -> set[str
     """Insert executions. Returns the ids of those that no unique key forbids."""
     if not new:
         return set()
-    cursor.execute(_INSERT, [now, *(list(column) for column in zip(*(one.row() for one in new), strict=True))])
+    columns = zip(*(one.row() for one in new), strict=True)
+    cursor.execute(_INSERT, [now, *(sparse_array(column) for column in columns)])
     return {row[0] for row in cursor.fetchall()}
 
 

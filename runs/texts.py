@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 _LONGEST_CHARACTER = 4  # bytes, in UTF-8
 _to_json = json.JSONEncoder(check_circular=False).encode
@@ -46,6 +46,11 @@ def array(values: Sequence[object]) -> str:
     A list would be adapted element by element, at six times the cost.
     """
     return '{"' + '","'.join(map(str, values)) + '"}' if values else "{}"
+
+
+def sparse_array(values: Iterable[object]) -> str:
+    """The same for values some of which are None, such as instants."""
+    return "{" + ",".join(["NULL" if value is None else f'"{value}"' for value in values]) + "}"
 
 
 def text_array(values: Sequence[str]) -> str:
