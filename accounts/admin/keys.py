@@ -116,11 +116,6 @@ class ApiKeyAdmin(ConfidentialAdmin):
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).prefetch_related("environments")
 
-    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **options: Any) -> Any:
-        form = super().get_form(request, obj, change=change, **options)
-        form.access, form.actor = access_of(request), Actor.of_user(request.user)
-        return form
-
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is None:
             return ["workspace", *_WRITTEN]

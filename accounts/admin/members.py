@@ -95,9 +95,7 @@ class MembershipAdmin(ConfidentialAdmin):
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **options: Any) -> Any:
         options["form"] = MembershipForm if change else NewMemberForm
-        form = super().get_form(request, obj, change=change, **options)
-        form.access, form.actor = access_of(request), Actor.of_user(request.user)
-        return form
+        return super().get_form(request, obj, change=change, **options)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:  # noqa: ARG002
         return ["workspace", "user", "role", "state"] if obj else ["workspace", "username", "email", "role"]
@@ -120,16 +118,6 @@ class MembershipAdmin(ConfidentialAdmin):
         """Only tell of a new account: the form's verb has done it."""
         if form.invitation is not None:
             self._tell(request, obj, form.invitation)
-
-    def delete_view(
-        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        try:
-            answer: HttpResponse = super().delete_view(request, object_id, extra_context)
-        except HourhandError as error:
-            messages.error(request, error.detail)
-            return redirect("admin:accounts_membership_change", object_id)
-        return answer
 
     def delete_model(self, request: HttpRequest, obj: Membership) -> None:
         limit = access_of(request).grant(obj.workspace_id)

@@ -3,14 +3,18 @@
 import uuid
 from typing import Any
 
+from django.contrib import messages
 from django.contrib.admin import ShowFacets
 from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
 from django.db import models
 from django.db.models.fields.related import ForeignKey, ManyToManyField
-from django.http import Http404, HttpRequest, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import redirect
 from unfold.admin import ModelAdmin
 
+from accounts.actors import Actor
 from accounts.admin.access import access_of
+from accounts.errors import HourhandError
 
 
 class ScopedAdmin(ModelAdmin):
@@ -32,6 +36,23 @@ class ScopedAdmin(ModelAdmin):
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
         return access_of(request).narrow(super().get_queryset(request), self.workspace_path)
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **options: Any) -> Any:
+        """The form knows whose it is: the verbs behind it ask."""
+        form = super().get_form(request, obj, change=change, **options)
+        form.access, form.actor = access_of(request), Actor.of_user(request.user)
+        return form
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """What a verb refuses to delete stays, and its page says why."""
+        try:
+            answer: HttpResponse = super().delete_view(request, object_id, extra_context)
+        except HourhandError as error:
+            messages.error(request, error.detail)
+            return redirect(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", object_id)
+        return answer
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return bool(access_of(request).everything or access_of(request).workspaces)

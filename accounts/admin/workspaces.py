@@ -72,11 +72,6 @@ class WorkspaceAdmin(AdministeredAdmin):
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:  # noqa: ARG002
         return [*SETTINGS, "slug"] if obj else ["name", "slug"]
 
-    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **options: Any) -> Any:
-        form = super().get_form(request, obj, change=change, **options)
-        form.actor = Actor.of_user(request.user)
-        return form
-
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:  # noqa: ARG002
         return ["slug"] if obj else []
 

@@ -3,9 +3,8 @@
 from typing import Any
 
 from django import forms
-from django.contrib import admin, messages
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.contrib import admin
+from django.http import HttpRequest
 from django.utils import timezone
 
 from accounts.actors import Actor
@@ -57,27 +56,12 @@ class EnvironmentAdmin(AdministeredAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Environment | None = None) -> list[str]:  # noqa: ARG002
         return ["workspace", "slug"] if obj else []
 
-    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **options: Any) -> Any:
-        form = super().get_form(request, obj, change=change, **options)
-        form.actor = Actor.of_user(request.user)
-        return form
-
     def save_model(self, request: HttpRequest, obj: Environment, form: Any, change: bool) -> None:
         """Nothing: the form's verb has done it."""
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[Any, Any, set[str], Any]:  # noqa: ARG002
         """Only itself: the verb refuses to delete one that holds anything."""
         return [str(row) for row in objs], {}, set(), []
-
-    def delete_view(
-        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        try:
-            answer: HttpResponse = super().delete_view(request, object_id, extra_context)
-        except HourhandError as error:
-            messages.error(request, error.detail)
-            return redirect("admin:accounts_environment_change", object_id)
-        return answer
 
     def delete_model(self, request: HttpRequest, obj: Environment) -> None:
         delete_environment(environment=obj, actor=Actor.of_user(request.user), now=timezone.now())

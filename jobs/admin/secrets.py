@@ -3,9 +3,8 @@
 from typing import Any
 
 from django import forms
-from django.contrib import admin, messages
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.contrib import admin
+from django.http import HttpRequest
 from django.utils import timezone
 from unfold.widgets import UnfoldAdminTextareaWidget
 
@@ -88,23 +87,8 @@ class SecretAdmin(ConfidentialAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:  # noqa: ARG002
         return ["workspace", "environment", "name"] if obj else []
 
-    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **options: Any) -> Any:
-        form = super().get_form(request, obj, change=change, **options)
-        form.actor = Actor.of_user(request.user)
-        return form
-
     def save_model(self, request: HttpRequest, obj: Secret, form: Any, change: bool) -> None:
         """Nothing: the form's verb has kept it."""
-
-    def delete_view(
-        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        try:
-            answer: HttpResponse = super().delete_view(request, object_id, extra_context)
-        except HourhandError as error:
-            messages.error(request, error.detail)
-            return redirect("admin:accounts_secret_change", object_id)
-        return answer
 
     def delete_model(self, request: HttpRequest, obj: Secret) -> None:
         delete_secret(secret=obj, actor=Actor.of_user(request.user), now=timezone.now())
