@@ -51,8 +51,12 @@ _PROBLEMS: dict[str, tuple[str, dict[str, Any]]] = {
         "The caller's rate is used up.",
         problem(429, "rate_limited", "Too many requests; try again in 3 seconds."),
     ),
+    "503": (
+        "PostgreSQL does not answer; nothing was changed.",
+        problem(503, "database_unavailable", "The database does not answer; try again in a moment."),
+    ),
 }
-_ON_EVERY_ROUTE = ("400", "401", "403", "429")
+_ON_EVERY_ROUTE = ("400", "401", "403", "429", "503")
 _WITH_BODY = ("404", "409", "411", "413", "415")
 _METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _COUNT = {"type": "integer", "minimum": 0}

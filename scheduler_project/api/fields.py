@@ -44,6 +44,12 @@ class Flag(serializers.BooleanField):
 
 
 class Choice(serializers.ChoiceField):
+    """One of a few words. An error names them all."""
+
+    def __init__(self, choices: Any, **options: Any) -> None:
+        super().__init__(choices, **options)
+        self.error_messages["invalid_choice"] = f"Should be one of {', '.join(map(str, self.choices))}."
+
     def to_internal_value(self, data: Any) -> Any:
         if not isinstance(data, str):
             self.fail("invalid_choice", input=data)

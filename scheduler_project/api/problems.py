@@ -6,6 +6,7 @@ from typing import Any
 
 import structlog
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
+from django.db import InterfaceError, OperationalError, connection
 from django.http import Http404
 from rest_framework import exceptions
 from rest_framework.response import Response
@@ -37,9 +38,21 @@ class TooManyRequests(exceptions.APIException):
         super().__init__(f"Too many requests; try again in {wait} second{'s' if wait > 1 else ''}.")
 
 
+class DatabaseAway(exceptions.APIException):
+    """PostgreSQL does not answer. Nothing was changed, or the change was taken back."""
+
+    status_code = HTTPStatus.SERVICE_UNAVAILABLE
+    default_detail = "The database does not answer; try again in a moment."
+    default_code = "database_unavailable"
+    wait = 5
+
+
 def problem_response(error: Exception, context: dict[str, Any]) -> Response:
     """The response that tells of `error`. What nobody foresaw is logged and told as a 500 without its details."""
     headers = {}
+    if isinstance(error, (OperationalError, InterfaceError)) and _connection_lost():
+        log.warning("api_database_away", view=type(context.get("view")).__name__, error=str(error).strip())
+        error = DatabaseAway()
     if isinstance(error, exceptions.APIException):
         if header := getattr(error, "auth_header", None):
             headers["WWW-Authenticate"] = header
@@ -50,6 +63,11 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response:
         log.error("api_request_failed", view=type(context.get("view")).__name__, exc_info=error)
         body = internal_error()
     return Response(body, status=body["status"], headers=headers, content_type=CONTENT_TYPE)
+
+
+def _connection_lost() -> bool:
+    """Whether there is no connection to the database: it could not be made, or it broke."""
+    return connection.connection is None or bool(connection.connection.closed)
 
 
 def _problem_of(error: Exception) -> dict[str, Any] | None:

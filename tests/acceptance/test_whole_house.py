@@ -52,11 +52,14 @@ class Installation:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(60)
 
-    def call(self, method: str, path: str, **options: Any) -> Any:
+    def ask(self, method: str, path: str, **options: Any) -> requests.Response:
         key = json.loads((self.directory / "first-run.json").read_text())["api_key"]
-        answer = requests.request(
+        return requests.request(
             method, f"{self.url()}/api/v1{path}", headers={"Authorization": f"Bearer {key}"}, timeout=10, **options
         )
+
+    def call(self, method: str, path: str, **options: Any) -> Any:
+        answer = self.ask(method, path, **options)
         assert answer.ok, answer.text
         return answer.json()
 
@@ -68,6 +71,12 @@ class Installation:
                 return cursor.fetchall()
         finally:
             link.close()
+
+
+def _tells_it(answer: requests.Response) -> bool:
+    """That the database is away, and when to ask again."""
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5"), answer.text
+    return bool(answer.json()["code"] == "database_unavailable")
 
 
 @pytest.fixture
@@ -92,6 +101,7 @@ def test_a_job_fires_outlives_a_killed_database_and_is_there_after_a_restart(
     wait_for(lambda: len(receiver.seen) > under_way, "a slow call to begin")
     postmaster = int((Locations.of(installation.directory).cluster / "postmaster.pid").read_text().split("\n")[0])
     os.kill(postmaster, signal.SIGQUIT)
+    wait_for(lambda: not (away := installation.ask("GET", "/jobs/")).ok and _tells_it(away), "the API to say so")
     receiver.delay_seconds = 0.0
     seen = len(receiver.seen)
     wait_for(lambda: len(receiver.seen) >= seen + 5, "firings after the database came back", seconds=60)
