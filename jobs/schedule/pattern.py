@@ -73,6 +73,14 @@ class Pattern:
             return 0
         return self._rank(high) - self._rank(low) + self.times.per_day * self.days.count(low // DAY, high // DAY)
 
+    def closer_than(self, seconds: int) -> bool:
+        """Whether two wall times are ever less than so many seconds apart: on one day, or on two days near enough."""
+        times, count = self.times, self.times.per_day
+        if any(times.at(rank) - times.at(rank - 1) < seconds for rank in range(1, count)):
+            return True
+        overnight = DAY - times.at(count - 1) + times.at(0)
+        return overnight < seconds and self.days.within(-(-(seconds - overnight) // DAY))
+
     def _rank(self, wall: int) -> int:
         """How many wall times are earlier than `wall` on its day."""
         day, time = divmod(wall, DAY)
