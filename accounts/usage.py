@@ -5,7 +5,8 @@ the last thing that a claim does; rows are taken in the order of workspaces, so 
 """
 
 import datetime
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from django.db import connection
@@ -15,23 +16,22 @@ from accounts.models import Usage, Workspace
 from accounts.quota import Terms, month_after, month_of
 
 _COUNT = """
-    WITH counted AS (
-        INSERT INTO accounts_usage AS usage
-               (id, workspace_id, month, runs_used, runs_included, overage_cents_per_thousand)
-        SELECT gen_random_uuid(), started.workspace_id, %(month)s, started.runs,
-               plan.runs_included, coalesce(plan.overage_cents_per_thousand, 0)
-          FROM unnest(%(workspaces)s::uuid[], %(runs)s::bigint[]) AS started (workspace_id, runs)
-          JOIN accounts_workspace AS workspace ON workspace.id = started.workspace_id
-          LEFT JOIN accounts_plan AS plan ON plan.id = workspace.plan_id
-         ORDER BY started.workspace_id
-            ON CONFLICT (workspace_id, month) DO UPDATE
-           SET runs_used = usage.runs_used + excluded.runs_used, runs_included = excluded.runs_included,
-               overage_cents_per_thousand = excluded.overage_cents_per_thousand
-     RETURNING usage.*
-    )
-    SELECT counted.workspace_id::text, counted.runs_used, counted.runs_included, counted.overage_cents_per_thousand,
-           workspace.overage_policy, workspace.overage_budget_cents
-      FROM counted JOIN accounts_workspace AS workspace ON workspace.id = counted.workspace_id
+    INSERT INTO accounts_usage AS usage
+           (id, workspace_id, month, runs_used, runs_included, overage_cents_per_thousand)
+    SELECT gen_random_uuid(), started.workspace_id, %(month)s, started.runs,
+           plan.runs_included, coalesce(plan.overage_cents_per_thousand, 0)
+      FROM unnest(%(workspaces)s::uuid[], %(runs)s::bigint[]) AS started (workspace_id, runs)
+      JOIN accounts_workspace AS workspace ON workspace.id = started.workspace_id
+      LEFT JOIN accounts_plan AS plan ON plan.id = workspace.plan_id
+     ORDER BY started.workspace_id
+        ON CONFLICT (workspace_id, month) DO UPDATE
+       SET runs_used = usage.runs_used + excluded.runs_used, runs_included = excluded.runs_included,
+           overage_cents_per_thousand = excluded.overage_cents_per_thousand
+ RETURNING usage.workspace_id::text, usage.runs_used, usage.runs_included, usage.overage_cents_per_thousand
+"""
+# Asked only where more runs started than are included: the others cost one statement.
+_POLICIES = """
+    SELECT id::text, overage_policy, overage_budget_cents FROM accounts_workspace WHERE id = ANY(%s::uuid[])
 """
 _UNCOUNT = """
     WITH held AS (
@@ -77,15 +77,25 @@ def count_started(cursor: Any, runs: Mapping[str, int], *, month: datetime.date)
 
     That is not counted either. The rows are held from here on, so let the transaction end soon.
     """
-    asked = {"month": month, "workspaces": list(runs), "runs": list(runs.values())}
-    cursor.execute(_COUNT, asked)
-    found: dict[str, Excess] = {}
-    for workspace_id, runs_used, *rest in cursor.fetchall():
-        terms = Terms(*rest)
-        if excess := terms.excess(runs_used, runs[workspace_id]):
+    cursor.execute(_COUNT, {"month": month, "workspaces": list(runs), "runs": list(runs.values())})
+    counted = {workspace_id: (used, Terms(*rest)) for workspace_id, used, *rest in cursor.fetchall()}
+    beyond = [workspace_id for workspace_id, (used, terms) in counted.items() if terms.overage_runs(used)]
+    found = _excess(cursor, beyond, counted, runs) if beyond else {}
+    uncount(cursor, {(workspace_id, month): excess.runs for workspace_id, excess in found.items()})
+    return found
+
+
+def _excess(
+    cursor: Any, beyond: Sequence[str], counted: Mapping[str, tuple[int, Terms]], runs: Mapping[str, int]
+) -> dict[str, Excess]:
+    """By workspace, of the runs just counted, those that its overage policy does not let start."""
+    cursor.execute(_POLICIES, [beyond])
+    found = {}
+    for workspace_id, policy, budget_cents in cursor.fetchall():
+        used, terms = counted[workspace_id]
+        terms = replace(terms, policy=policy, budget_cents=budget_cents)
+        if excess := terms.excess(used, runs[workspace_id]):
             found[workspace_id] = Excess(excess, terms.why_stopped)
-    if found:
-        uncount(cursor, {(workspace_id, month): excess.runs for workspace_id, excess in found.items()})
     return found
 
 

@@ -75,10 +75,9 @@ class Pattern:
 
     def closer_than(self, seconds: int) -> bool:
         """Whether two wall times are ever less than so many seconds apart: on one day, or on two days near enough."""
-        times, count = self.times, self.times.per_day
-        if any(times.at(rank) - times.at(rank - 1) < seconds for rank in range(1, count)):
+        if self.times.per_day > 1 and self.times.closest() < seconds:
             return True
-        overnight = DAY - times.at(count - 1) + times.at(0)
+        overnight = DAY - self.times.at(self.times.per_day - 1) + self.times.at(0)
         return overnight < seconds and self.days.within(-(-(seconds - overnight) // DAY))
 
     def _rank(self, wall: int) -> int:

@@ -1,12 +1,14 @@
 """How close together a schedule's occurrences can come, whatever its kind."""
 
 import datetime
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from jobs.schedule import parse_schedule
+from jobs.schedule.times import EachOf, Listed
 
 DAY = 24 * 3600
 NOW = datetime.datetime(2026, 3, 1, tzinfo=datetime.UTC)
@@ -58,6 +60,20 @@ def test_what_happens_once_is_close_to_nothing() -> None:
 def field(low: int, high: int) -> some.SearchStrategy[str]:
     values = some.lists(some.integers(low, high), min_size=1, max_size=3, unique=True)
     return some.just("*") | values.map(lambda found: ",".join(map(str, sorted(found))))
+
+
+def some_of(limit: int) -> some.SearchStrategy[tuple[int, ...]]:
+    values = some.lists(some.integers(0, limit - 1), min_size=1, max_size=4, unique=True)
+    return values.map(lambda found: tuple(sorted(found)))
+
+
+@given(hours=some_of(24), minutes=some_of(60), seconds=some_of(60))
+def test_times_of_day_know_their_closest(
+    hours: tuple[int, ...], minutes: tuple[int, ...], seconds: tuple[int, ...]
+) -> None:
+    times = EachOf(hours, minutes, seconds)
+    each = [times.at(rank) for rank in range(times.per_day)]
+    assert times.closest() == Listed(tuple(each)).closest() == min((b - a for a, b in pairwise(each)), default=DAY)
 
 
 @given(minute=field(0, 59), hour=field(0, 23), day=field(1, 31), weekday=field(0, 6), seconds=some.integers(1, 3 * DAY))
