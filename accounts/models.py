@@ -1,7 +1,8 @@
-"""Who: workspaces, their environments, members, API keys and secrets, and the log of what they changed."""
+"""Who: workspaces with their plans and usage, environments, members, keys and secrets; the log of what they changed."""
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
+from django.core.validators import MinValueValidator
 from django.db import models
 from django.utils import timezone
 
@@ -9,22 +10,82 @@ from accounts.actors import ActorKind
 from accounts.ids import uuid7
 from accounts.names import SECRET_NAME_FORM
 from accounts.querysets import ApiKeyQuerySet, SecretQuerySet, SigningSecretQuerySet, WorkspaceQuerySet
+from accounts.quota import OveragePolicy
+
+
+class Plan(models.Model):
+    """What the operator lets a workspace do. Null is no limit; `accounts.quota` says what it comes to in a month."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    name = models.CharField(max_length=200, unique=True)
+    runs_included = models.PositiveIntegerField(null=True, blank=True)
+    overage_cents_per_thousand = models.PositiveIntegerField(default=0)
+    min_interval_seconds = models.PositiveIntegerField(null=True, blank=True, validators=[MinValueValidator(1)])
+    max_timeout_seconds = models.PositiveIntegerField(null=True, blank=True, validators=[MinValueValidator(1)])
+    max_active_jobs = models.PositiveIntegerField(null=True, blank=True)
+    keep_last = models.PositiveIntegerField(null=True, blank=True, validators=[MinValueValidator(1)])
+    keep_days = models.PositiveIntegerField(null=True, blank=True, validators=[MinValueValidator(1)])
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class Workspace(models.Model):
-    """The tenant. Nothing crosses it."""
+    """The tenant. Nothing crosses it. Without a `plan` it has no limits; only a `capped` one has a budget."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     slug = models.SlugField(max_length=100, unique=True)
     name = models.CharField(max_length=200)
+    plan = models.ForeignKey(Plan, null=True, blank=True, on_delete=models.PROTECT, related_name="workspaces")
+    overage_policy = models.CharField(
+        max_length=10,
+        choices=[(policy.value, policy.value.replace("_", " ")) for policy in OveragePolicy],
+        default=OveragePolicy.ALLOW.value,
+        db_default=OveragePolicy.ALLOW.value,
+    )
+    overage_budget_cents = models.PositiveIntegerField(null=True, blank=True)
     # Request headers, in lower case, whose values the history shows besides those that it always shows.
     redact_allow_headers = ArrayField(models.CharField(max_length=100), default=list, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     objects = WorkspaceQuerySet.as_manager()
 
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(overage_policy="capped", overage_budget_cents__isnull=False)
+                | models.Q(overage_policy__in=["allow", "hard_stop"], overage_budget_cents__isnull=True),
+                name="workspace_budget_is_of_capped",
+            ),
+        ]
+
     def __str__(self) -> str:
         return self.name
+
+
+class Usage(models.Model):
+    """How many runs of a workspace started in a month of UTC, which `month` is the first day of: `accounts.usage`.
+
+    The plan's terms are those of the month's last run, so that a later change of plan leaves the report as it was.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="usage", db_index=False)
+    month = models.DateField()
+    runs_used = models.PositiveBigIntegerField()
+    runs_included = models.PositiveIntegerField(null=True)
+    overage_cents_per_thousand = models.PositiveIntegerField()
+
+    class Meta:
+        verbose_name_plural = "usage"
+        constraints = [
+            # Serves every claim, and "the usage of this workspace in this month".
+            models.UniqueConstraint(fields=["workspace", "month"], name="usage_month_unique"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.month:%Y-%m}"
 
 
 class Environment(models.Model):

@@ -16,6 +16,7 @@ from accounts.differences import difference
 from accounts.errors import HourhandError
 from accounts.models import Environment, Membership, Role, Scope, Workspace
 from accounts.names import ALWAYS_REDACTED, is_header_name
+from accounts.quota import OveragePolicy
 from accounts.signing import make_signing_secret
 
 FIRST_ENVIRONMENT = "production"
@@ -37,7 +38,7 @@ def create_workspace(*, slug: str, name: str) -> Workspace:
 
 MAX_SHOWN_HEADERS = 50
 #: The columns of a workspace that its administrators set.
-SETTINGS = ("name", "redact_allow_headers")
+SETTINGS = ("name", "redact_allow_headers", "overage_policy", "overage_budget_cents")
 
 
 def settings_of(workspace: Workspace) -> dict[str, Any]:
@@ -49,19 +50,36 @@ def settings_of(workspace: Workspace) -> dict[str, Any]:
 def change_settings(
     *, workspace: Workspace, changes: Mapping[str, Any], actor: Actor = SYSTEM, now: datetime.datetime
 ) -> Workspace:
-    """Change those of SETTINGS that are given; the others stay. Raises InvalidSettingError."""
+    """Change those of SETTINGS that are given; the others stay. Raises InvalidSettingError.
+
+    A policy other than `capped` has no budget: the one there was goes with it.
+    """
     if "redact_allow_headers" in changes:
         changes = {**changes, "redact_allow_headers": _shown_headers(changes["redact_allow_headers"])}
     locked = Workspace.objects.select_for_update(no_key=True).get(pk=workspace.pk)
     before = settings_of(locked)
+    wanted = {**before, **changes}
+    wanted["overage_budget_cents"] = _budget(wanted, given=changes.get("overage_budget_cents"))
     for field in SETTINGS:
-        setattr(locked, field, changes.get(field, before[field]))
+        setattr(locked, field, wanted[field])
     locked.save(update_fields=SETTINGS)
     if changed := difference(before, settings_of(locked)):
         audit.record(
             "settings.updated", locked, workspace_id=locked.pk, actor=actor, label=locked.slug, now=now, changes=changed
         )
     return locked
+
+
+def _budget(wanted: Mapping[str, Any], *, given: int | None) -> int | None:
+    """The budget that stands beside the wanted policy. `given` is the one that this change names, if it does."""
+    if wanted["overage_policy"] == OveragePolicy.CAPPED:
+        if wanted["overage_budget_cents"] is None:
+            raise InvalidSettingError('Needed for the policy "capped".', field="overage_budget_cents")
+        budget: int = wanted["overage_budget_cents"]
+        return budget
+    if given is not None:
+        raise InvalidSettingError('Only for the policy "capped"; else null.', field="overage_budget_cents")
+    return None
 
 
 def _shown_headers(names: Iterable[str]) -> list[str]:

@@ -7,8 +7,10 @@ from typing import Any
 
 from accounts.actors import SYSTEM, Actor
 from accounts.models import Workspace
+from accounts.usage import refuse_when_stopped
 from jobs.audit import record_created
 from jobs.errors import UnknownRetryPolicyError
+from jobs.limits import hold_active_jobs, refuse_too_many_active
 from jobs.models import Job, JobEnvironment, JobVersion, RetryPolicy, SchedulePeriod
 from jobs.periods import first_periods
 from jobs.retry_policies import resolved
@@ -29,8 +31,12 @@ def create_jobs(
 ) -> None:
     """Make these jobs in the caller's transaction. Raises IntegrityError where a slug was taken meanwhile.
 
-    The retry policies that they name are locked, as by whoever saves one job. Raises UnknownRetryPolicyError.
+    The retry policies that they name are locked, as by whoever saves one job. Raises UnknownRetryPolicyError,
+    TooManyActiveJobsError and QuotaExceededError.
     """
+    if drafts:
+        refuse_when_stopped(workspace.pk, now=now)
+        hold_active_jobs(workspace)
     policies = _locked_policies(workspace, drafts)
     jobs: list[Job] = []
     versions: list[JobVersion] = []
@@ -60,6 +66,8 @@ def create_jobs(
     JobVersion.objects.bulk_create(versions)
     JobEnvironment.objects.bulk_create(rows)
     SchedulePeriod.objects.bulk_create(periods)
+    if any(row.enabled for row in rows):
+        refuse_too_many_active(workspace)
     states = [{change.environment.slug: change.enabled for change in draft.environments} for draft in drafts]
     record_created(zip(jobs, states, strict=True), actor=actor, now=now)
 

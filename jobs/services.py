@@ -13,9 +13,11 @@ from django.db import IntegrityError, transaction
 
 from accounts.actors import SYSTEM, Actor
 from accounts.models import Environment, Workspace
+from accounts.usage import refuse_when_stopped
 from jobs.audit import job_facts, pause_facts, record_deleted, record_pauses, record_saved
 from jobs.definition import Timetable
 from jobs.errors import AmbiguousEnvironmentError, SlugTakenError
+from jobs.limits import hold_active_jobs, refuse_too_many_active
 from jobs.models import Job, JobEnvironment, JobVersion, ScheduleType
 from jobs.overrides import OVERRIDES, PerEnvironment, effective
 from jobs.periods import begin_plan, change_plan, has_ended
@@ -52,10 +54,14 @@ def save_job(
     A new job is enabled in the environments given, else in the workspace's first. A save that changes nothing makes no
     version. Neither making nor editing a job fires it, but for the schedule "now". A retry policy that `config` names
     replaces its retry rules. `restored` is the number of the older version whose definition `config` is, for the audit
-    log. Raises SlugTakenError and UnknownRetryPolicyError.
+    log. Raises SlugTakenError, UnknownRetryPolicyError, TooManyActiveJobsError, and QuotaExceededError for whatever
+    would be called more, or otherwise, while the workspace's plan lets no more runs start.
     """
     if job is not None:
         job = Job.objects.select_for_update(no_key=True, of=("self",)).select_related("current_version").get(pk=job.pk)
+    was_active = job is not None and job.job_environments.filter(enabled=True).exists()
+    if not was_active:
+        hold_active_jobs(workspace)
     policy = adopted_policy(job, workspace=workspace, slug=config["retry"]["policy"])
     if policy is not None:
         config = {**config, "retry": resolved(config["retry"], policy)}
@@ -63,13 +69,18 @@ def save_job(
     if job is None:
         job = _create(workspace=workspace, slug=slug or free_slug(workspace, config["name"]), config=config, now=now)
     before = job.current_version
-    if before is None or before.config != config or (slug and slug != job.slug):
+    changed = before is None or before.config != config or bool(slug and slug != job.slug)
+    if changed:
         job.retry_policy = policy
         _add_version(job=job, slug=slug, config=config, actor=actor, now=now)
     if before is None and environments is None:
         first = workspace.environments.order_by("created_at", "id").first()
         environments = [EnvironmentChange(first, enabled=True)] if first else []
-    _apply(job=job, before=before, changes=environments or [], now=now)
+    enabled = _apply(job=job, before=before, changes=environments or [], now=now)
+    if changed or enabled:
+        refuse_when_stopped(workspace.pk, now=now)
+    if enabled and not was_active:
+        refuse_too_many_active(workspace)
     record_saved(job, before=known, restored=restored, actor=actor, now=now)
     return job
 
@@ -139,21 +150,24 @@ def _plain_slug(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:90].rstrip("-") or "job"
 
 
-def _apply(*, job: Job, before: JobVersion | None, changes: list[EnvironmentChange], now: datetime.datetime) -> None:
+def _apply(*, job: Job, before: JobVersion | None, changes: list[EnvironmentChange], now: datetime.datetime) -> bool:
     """Enable, disable, and follow a new timing. A job that has completed is enabled again by new timing.
 
-    Unless this very save disables it. Only environments whose plan changes are touched.
+    Unless this very save disables it. Only environments whose plan changes are touched. Returns whether it was enabled
+    anywhere where it was not.
     """
     version = job.current_version
     assert version is not None
     retimed = _retimed(before, version) if before else PerEnvironment(False, {})
     wanted = {change.environment.pk: change for change in changes}
+    anew = False
     rows = _locked_environments(job) if any(retimed.all) or (before and wanted) else []
     for row in rows:
         change = wanted.pop(row.environment_id, None)
         new_timing = retimed.of(str(row.environment_id))
         enabled = change.enabled if change else row.enabled or (new_timing and has_ended(row))
         if enabled != row.enabled or (enabled and new_timing):
+            anew |= enabled and not row.enabled
             row.job, row.enabled = job, enabled
             change_plan(row, before=before or version, version=version, now=now)
     for change in wanted.values():
@@ -161,6 +175,8 @@ def _apply(*, job: Job, before: JobVersion | None, changes: list[EnvironmentChan
             workspace_id=job.workspace_id, job=job, environment=change.environment, enabled=change.enabled
         )
         begin_plan(row, version=version, now=now)
+        anew |= change.enabled
+    return anew
 
 
 def _retimed(before: JobVersion, version: JobVersion) -> PerEnvironment[bool]:

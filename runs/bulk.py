@@ -16,6 +16,7 @@ from accounts import audit
 from accounts.actors import SYSTEM, Actor
 from accounts.differences import Changes, difference
 from accounts.models import Workspace
+from accounts.usage import refuse_when_stopped, stopped
 from jobs.definition import Overlap
 from runs import tallies
 from runs.errors import BulkOperationEndedError
@@ -68,7 +69,12 @@ def start_bulk(
     now: datetime.datetime,
     actor: Actor = SYSTEM,
 ) -> BulkOperation:
-    """Take up an operation on what is wanted. `asked` is how the caller spelled that; without a rate it has no pace."""
+    """Take up an operation on what is wanted. `asked` is how the caller spelled that; without a rate it has no pace.
+
+    Raises QuotaExceededError for replays where the workspace's plan lets no more runs start.
+    """
+    if kind == BulkKind.REPLAY:
+        refuse_when_stopped(wanted.workspace.pk, now=now)
     matched = matching(wanted, kind, limit=limit)
     operation = BulkOperation.objects.create(
         workspace=wanted.workspace,
@@ -137,7 +143,13 @@ def work_off(now: datetime.datetime) -> bool:
 
 
 def _replay(operation: BulkOperation, ids: Sequence[uuid.UUID], now: datetime.datetime) -> int:
-    """New executions of these, in their own environments. Those whose job or row is gone are left out."""
+    """New executions of these, in their own environments.
+
+    Those whose job or row is gone are left out, and all while the workspace's plan lets no more runs start.
+    """
+    with connection.cursor() as cursor:
+        if stopped(cursor, [str(operation.workspace_id)], at=now):
+            return 0
     executions = Execution.objects.filter(workspace=operation.workspace_id).defer("state", "output")
     if operation.original_config:
         sources = executions.with_limits("job_version_id").in_bulk(ids)

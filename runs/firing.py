@@ -7,7 +7,7 @@ of the executions elect the winner should two ever see the same occurrence.
 import collections
 import datetime
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -81,7 +81,7 @@ def fire_due(now: datetime.datetime, *, limit: int = BATCH) -> Fired:
             return Fired()
         written = write(cursor, [one.outcome for one in planned], now=now)
         handled = [one for one in planned if one.outcome.place.job_environment_id not in written.held_back]
-        _advance(cursor, handled, now)
+        _advance(cursor, handled, written.stopped, now)
     return fired_by(written, len(handled))
 
 
@@ -122,10 +122,10 @@ def _plan(place: Place, due_at: datetime.datetime, now: datetime.datetime) -> _P
     return _Planned(Outcome(place, plan.fires, skips_of(plan)), plan.next_fire_at)
 
 
-def _advance(cursor: Any, planned: Sequence[_Planned], now: datetime.datetime) -> None:
+def _advance(cursor: Any, planned: Sequence[_Planned], stopped: Collection[str], now: datetime.datetime) -> None:
     """Move every row on to its next firing. One that has none left (a one-off, an ended schedule) is complete."""
     keys = [one.outcome.place.job_environment_id for one in planned]
-    fired = [bool(one.outcome.fires) for one in planned]
+    fired = [bool(one.outcome.fires) and one.outcome.place.workspace_id not in stopped for one in planned]
     moves = sparse_array(one.next_fire_at for one in planned)
     cursor.execute(_ADVANCE, [now, now, array(keys), moves, array(fired)])
     complete = [key for key, one in zip(keys, planned, strict=True) if one.next_fire_at is None]

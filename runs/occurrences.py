@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from accounts.ids import uuid7
+from accounts.usage import stopped
 from jobs.definition import Overlap, Timetable
 from jobs.jitter import jitter_ms
 from jobs.schedule import Stretch
@@ -89,6 +90,8 @@ class Written:
     execution_ids: list[uuid.UUID] = field(default_factory=list)
     aborted: list[uuid.UUID] = field(default_factory=list)
     skipped: collections.Counter[str] = field(default_factory=collections.Counter)
+    #: Workspaces whose plan lets no more runs start this month: what was to be fired there is only counted.
+    stopped: frozenset[str] = frozenset()
     #: Job-environments of which nothing was written: what stands there is just being ended by somebody else.
     held_back: set[str] = field(default_factory=set)
 
@@ -126,6 +129,7 @@ class _New:
 def write(cursor: Any, outcomes: Sequence[Outcome], *, now: datetime.datetime) -> Written:
     """Write the outcomes of several job-environments in the caller's transaction."""
     written = Written()
+    outcomes = _as_plans_allow(cursor, outcomes, written, now)
     standing = _standing(cursor, outcomes, written)
     new: list[_New] = []
     skips: list[tuple[Place, Skip]] = []
@@ -137,7 +141,7 @@ def write(cursor: Any, outcomes: Sequence[Outcome], *, now: datetime.datetime) -
         decision = decide(policy, outcome.fires, standing.get(place.job_environment_id, Standing()))
         new.extend(_executions(place, decision, now))
         skips.extend((place, skip) for skip in outcome.skips)
-        skips.extend((place, skip) for skip in _overlapped(decision, outcome))
+        skips.extend((place, skip) for skip in _apart(decision.overlapped, outcome, SkipReason.OVERLAP))
     new.extend(_stretches(cursor, skips, now))
     written.skipped.update(_counted(skips))
     made = _insert(cursor, new, now)
@@ -146,6 +150,21 @@ def write(cursor: Any, outcomes: Sequence[Outcome], *, now: datetime.datetime) -
     tallies.add(cursor, {**tallies.of_skipped(written.skipped), **tallies.of_canceled(canceled)})
     written.execution_ids = [one.id for one in new if one.enqueued_at is not None and str(one.id) in made]
     return written
+
+
+def _as_plans_allow(
+    cursor: Any, outcomes: Sequence[Outcome], written: Written, now: datetime.datetime
+) -> Sequence[Outcome]:
+    """Where a workspace is stopped nothing fires: one execution each would only fail, so they are counted instead."""
+    firing = {outcome.place.workspace_id for outcome in outcomes if outcome.fires}
+    written.stopped = frozenset(stopped(cursor, firing, at=now)) if firing else frozenset()
+    if not written.stopped:
+        return outcomes
+    return [_unfired(one) if one.place.workspace_id in written.stopped else one for one in outcomes]
+
+
+def _unfired(outcome: Outcome) -> Outcome:
+    return Outcome(outcome.place, (), (*outcome.skips, *_apart(outcome.fires, outcome, SkipReason.QUOTA)))
 
 
 def _standing(cursor: Any, outcomes: Iterable[Outcome], written: Written) -> dict[str, Standing]:
@@ -187,19 +206,19 @@ def _executions(place: Place, decision: Decision, now: datetime.datetime) -> Ite
         )
 
 
-def _overlapped(decision: Decision, outcome: Outcome) -> Iterable[Skip]:
-    """What overlapped, as stretches that nothing else lies within."""
+def _apart(instants: Iterable[datetime.datetime], outcome: Outcome, reason: SkipReason) -> Iterable[Skip]:
+    """Occurrences that are not fired after all, as stretches that nothing else of this outcome lies within."""
     stretch: Stretch | None = None
-    for at in decision.overlapped:
+    for at in instants:
         between = stretch and any(stretch.last < skip.stretch.first < at for skip in outcome.skips)
         if stretch is not None and not between:
             stretch = Stretch(stretch.first, at, stretch.count + 1)
             continue
         if stretch is not None:
-            yield Skip(stretch, SkipReason.OVERLAP)
+            yield Skip(stretch, reason)
         stretch = Stretch(at, at, 1)
     if stretch is not None:
-        yield Skip(stretch, SkipReason.OVERLAP)
+        yield Skip(stretch, reason)
 
 
 def _stretches(cursor: Any, skips: Sequence[tuple[Place, Skip]], now: datetime.datetime) -> Iterable[_New]:

@@ -1,4 +1,7 @@
-"""Use cases of executions: run now, replay, retry, cancel. Views, admin buttons and commands call the same ones."""
+"""Use cases of executions: run now, replay, retry, cancel. Views, admin buttons and commands call the same ones.
+
+Where the workspace's plan lets no more runs start, those that make an execution raise QuotaExceededError.
+"""
 
 import datetime
 import uuid
@@ -10,6 +13,7 @@ from accounts import audit
 from accounts.actors import SYSTEM, Actor
 from accounts.differences import difference
 from accounts.models import Environment, Workspace
+from accounts.usage import refuse_when_stopped
 from jobs.definition import Overlap
 from jobs.models import Job, JobEnvironment, JobVersion
 from jobs.overrides import effective, with_request
@@ -200,6 +204,7 @@ def _create(
     input: Any = None,  # noqa: A002
     replay_of: Execution | None = None,
 ) -> Execution:
+    refuse_when_stopped(job_environment.workspace_id, now=now)
     definition = effective(job_version.config, str(job_environment.environment_id))
     execution = Execution.objects.create(
         workspace_id=job_environment.workspace_id,

@@ -23,6 +23,15 @@ _PROBLEMS: dict[str, tuple[str, dict[str, Any]]] = {
         "No API key, or one that is unknown, revoked or expired.",
         problem(401, "key_expired", "This API key has expired."),
     ),
+    "402": (
+        "The runs that the workspace's plan allows this month are used up; what makes calls, or jobs that do, waits.",
+        problem(
+            402,
+            "quota_exceeded",
+            "The 10,000 runs that the plan includes this month are used up. The next month begins on 2026-04-01, at "
+            "00:00 UTC.",
+        ),
+    ),
     "403": (
         "The key lacks the scope, or the person the role.",
         problem(403, "scope_missing", "This API key lacks the scope jobs:write."),
@@ -132,6 +141,8 @@ class HourhandSchema(AutoSchema):
             codes.update(_WITH_BODY)
         if self.method == "DELETE":
             codes.add("409")
+        if self.method in getattr(self.view, "needs_quota", ()):
+            codes.add("402")
         for code in sorted(codes):
             description, example = _PROBLEMS[code]
             examples = [OpenApiExample(example["code"], value=example)]

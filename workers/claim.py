@@ -2,18 +2,22 @@
 
 import datetime
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 
 from accounts.ids import uuid7_text
+from accounts.quota import month_of
+from accounts.usage import count_started, uncount
 from jobs.definition import JobDefinition
 from jobs.overrides import PerEnvironment
 from jobs.rendering import BrokenTemplate, RequestTemplate
 from runs.attempts import Attempt, Sent
+from runs.failures import FailureReason
 from runs.redaction import redact_sent
 from runs.requests import Firing, PreparedRequest
 from runs.texts import array
@@ -21,7 +25,7 @@ from workers.connections import Link
 from workers.delivery.contract import DeliveryRequest, TlsOptions
 from workers.disclosure import Disclosure
 from workers.keyring import Keyring
-from workers.rendering import Material, Renderer, Templated
+from workers.rendering import Material, Rendered, Renderer, Templated
 
 _RETURNED = """
     execution.id::text, execution.workspace_id::text, execution.job_id::text, execution.environment_id::text,
@@ -99,13 +103,20 @@ _RELEASE = "UPDATE runs_execution SET enqueued_at = NULL WHERE id = ANY(%s::uuid
 _REMEMBER = 10_000
 
 
+class Refusal(NamedTuple):
+    """Why a claimed attempt sends nothing and fails."""
+
+    reason: FailureReason
+    error: str
+
+
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """An attempt that this worker holds, and the request that it sends.
+    """An attempt that this worker holds, and the request that it sends, unless there is a `refusal`.
 
     `claimed_at` is the database's clock at `claimed_monotonic`, so that every later instant is told on that clock.
-    `queue_ms` is how long the execution had been due. `secrets` holds the values that its run must not show. A
-    `refusal` says why nothing can be sent: the request could not be rendered.
+    `queue_ms` is how long the execution had been due. `secrets` holds the values that its run must not show.
+    `counted_in` is the month in whose usage it is counted; None: its workspace's plan does not allow it.
     """
 
     attempt: Attempt
@@ -116,7 +127,19 @@ class Claimed:
     claimed_monotonic: float
     queue_ms: int
     secrets: tuple[str, ...] = field(default=(), repr=False)
-    refusal: str | None = None
+    refusal: Refusal | None = None
+    counted_in: datetime.date | None = None
+
+
+class _Taken(NamedTuple):
+    """What a claim's transaction took and read: all that requests are made of once it has ended."""
+
+    rows: Sequence[tuple[Any, ...]]
+    monotonic: float
+    versions: Mapping[str, PerEnvironment["_Version"]]
+    material: Mapping[str, Material]
+    month: datetime.date | None
+    refused: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +196,8 @@ class Claimer:
             cursor.execute(_LOCK_JOB, [job_id])
             cursor.execute(_RUNNING_OF_JOB, [job_id])
             wanted = {"job": job_id, "running": cursor.fetchone()[0], "limit": limit}
-            return self._claimed_by(cursor, _CLAIM_LIMITED, wanted)
+            taken = self._taken_by(cursor, _CLAIM_LIMITED, wanted)
+        return self._made(taken)
 
     def extend(self, link: Link, execution_ids: Sequence[str]) -> set[str]:
         """Renew the leases of what this worker holds. Returns the ids of those; another is not its own any more."""
@@ -181,16 +205,20 @@ class Claimer:
             cursor.execute(_EXTEND, [self._lease_seconds, array(execution_ids), self._owner])
             return {row[0] for row in cursor.fetchall()}
 
-    def give_back(self, link: Link, wait_ms: Mapping[str, int]) -> set[str]:
-        """running -> pending for attempts whose request was never sent, as if they had not been claimed.
+    def give_back(self, link: Link, given: Sequence[Claimed], *, wait_ms: Mapping[str, int] | None = None) -> set[str]:
+        """running -> pending for attempts whose request was never sent, as if they had not been claimed, or counted.
 
-        `wait_ms` says for each execution how long it should stay; 0 leaves its instant as it is. Returns the ids of
-        those that moved.
+        `wait_ms` says by execution how long it should stay; 0, or left out, leaves its instant as it is. Returns the
+        ids of those that moved.
         """
-        given = {"ids": list(wait_ms), "waits": list(wait_ms.values()), "owner": self._owner}
+        waits = {(key := item.attempt.execution_id): (wait_ms or {}).get(key, 0) for item in given}
+        asked = {"ids": list(waits), "waits": list(waits.values()), "owner": self._owner}
         with link.transaction() as cursor:
-            cursor.execute(_GIVE_BACK, given)
-            return {row[0] for row in cursor.fetchall()}
+            cursor.execute(_GIVE_BACK, asked)
+            moved = {row[0] for row in cursor.fetchall()}
+            back = [item for item in given if item.attempt.execution_id in moved]
+            uncount(cursor, Counter((item.attempt.workspace_id, item.counted_in) for item in back if item.counted_in))
+            return moved
 
     def release(self, link: Link, execution_ids: Sequence[str]) -> None:
         """Tell the clock that these ids are not on their way any more, so that it sends those still pending at once."""
@@ -199,11 +227,13 @@ class Claimer:
 
     def _claim(self, link: Link, statement: str, *, limit: int, ids: str | None = None) -> list[Claimed]:
         with link.transaction() as cursor:
-            return self._claimed_by(cursor, statement, {"ids": ids, "limit": limit})
+            taken = self._taken_by(cursor, statement, {"ids": ids, "limit": limit})
+        return self._made(taken)
 
-    def _claimed_by(self, cursor: Any, statement: str, wanted: dict[str, Any]) -> list[Claimed]:
+    def _taken_by(self, cursor: Any, statement: str, wanted: dict[str, Any]) -> _Taken:
+        """Take executions and read what belongs to them; last of all count them, since that holds up other claims."""
         cursor.execute(statement, {**wanted, "owner": self._owner, "lease": self._lease_seconds})
-        claimed_monotonic = time.monotonic()
+        monotonic = time.monotonic()
         rows = cursor.fetchall()
         versions = self._versions_of(cursor, {row[5] for row in rows})
         workspaces = {row[1] for row in rows}
@@ -212,7 +242,11 @@ class Claimer:
         held = [(row, versions[row[5]].of(row[3])) for row in rows]
         templated = [Templated(row[0], row[1], row[3], version.template) for row, version in held if version.template]
         material = self._renderer.material(cursor, templated) if templated else {}
-        return [self._claimed(row, version, claimed_monotonic, material.get(row[0])) for row, version in held]
+        month = month_of(rows[0][-1]) if rows else None
+        return _Taken(rows, monotonic, versions, material, month, _refused(cursor, rows, month) if month else {})
+
+    def _made(self, taken: _Taken) -> list[Claimed]:
+        return [self._claimed(row, taken) for row in taken.rows]
 
     def _versions_of(self, cursor: Any, ids: set[str]) -> dict[str, PerEnvironment[_Version]]:
         missing = ids - self._versions.keys()
@@ -227,10 +261,9 @@ class Claimer:
     def _version(self, slug: str, config: dict[str, Any]) -> _Version:
         return _Version.of(slug, JobDefinition.of(config), self._user_agent)
 
-    def _claimed(
-        self, row: tuple[Any, ...], version: _Version, claimed_monotonic: float, material: Material | None
-    ) -> Claimed:
+    def _claimed(self, row: tuple[Any, ...], taken: _Taken) -> Claimed:
         *held, scheduled_for, next_attempt_at, claimed_at = row
+        version, material = taken.versions[row[5]].of(row[3]), taken.material.get(row[0])
         attempt = Attempt(uuid7_text(), self._owner, *held)
         call, prepared, rendered = version.definition.request, version.prepared, None
         if material is not None:
@@ -245,7 +278,7 @@ class Claimer:
             execution_id=attempt.execution_id,
             body=call.body,
             at=claimed_at,
-            monotonic=claimed_monotonic,
+            monotonic=taken.monotonic,
         )
         own = firing.headers + signature.headers
         sent = prepared.sent(own)
@@ -268,8 +301,27 @@ class Claimer:
             sent=redact_sent(sent, rendered.secrets) if rendered and rendered.secrets else sent,
             definition=version.definition,
             claimed_at=claimed_at,
-            claimed_monotonic=claimed_monotonic,
+            claimed_monotonic=taken.monotonic,
             queue_ms=max(0, round((claimed_at - next_attempt_at).total_seconds() * 1000)),
             secrets=rendered.secrets if rendered else (),
-            refusal=rendered.error if rendered else None,
+            refusal=_refusal(taken.refused.get(attempt.execution_id), rendered),
+            counted_in=None if attempt.execution_id in taken.refused else taken.month,
         )
+
+
+def _refused(cursor: Any, rows: Sequence[tuple[Any, ...]], month: datetime.date) -> dict[str, str]:
+    """Count what was claimed; by id, why those may not run that their plan does not allow: the ones due last."""
+    counts = Counter([row[1] for row in rows])
+    refused: dict[str, str] = {}
+    for workspace_id, excess in count_started(cursor, counts, month=month).items():
+        own = sorted((row for row in rows if row[1] == workspace_id), key=lambda row: (row[-2], row[0]))
+        refused |= dict.fromkeys([row[0] for row in own[-excess.runs :]], excess.reason)
+    return refused
+
+
+def _refusal(over_quota: str | None, rendered: Rendered | None) -> Refusal | None:
+    if over_quota is not None:
+        return Refusal(FailureReason.QUOTA_EXCEEDED, over_quota)
+    if rendered is not None and rendered.error is not None:
+        return Refusal(FailureReason.INVALID_URL, rendered.error)
+    return None

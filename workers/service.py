@@ -145,7 +145,7 @@ class DeliveryService:
         self._thread.join(grace_seconds + 5)
         unsent = self._engine.stop(grace_seconds=grace_seconds)
         unsent += [crowded.request for crowded in self._crowded]
-        self._give_back([request.execution_id for request in unsent])
+        self._give_back([held for request in unsent if (held := self._held.get(request.execution_id))])
         left = self._recorder.stop(timeout_seconds=max(5.0, grace_seconds))
         log.info(
             "delivery_service_stopped",
@@ -228,18 +228,18 @@ class DeliveryService:
         # A process that was stopped in between may come back when its leases are another's.
         if time.monotonic() - claimed[0].claimed_monotonic > self._lease_seconds / 2:
             log.warning("claims_stale", executions=len(claimed))
-            self._give_back([item.attempt.execution_id for item in claimed])
+            self._give_back(claimed)
             return
         with self._changed:
             self._held.update((item.attempt.execution_id, item) for item in claimed)
         try:
             self._engine.submit([item.request for item in claimed if item.refusal is None])
         except EngineStopped:
-            self._give_back([item.attempt.execution_id for item in claimed])
+            self._give_back(claimed)
             return
         for item in claimed:
             if item.refusal is not None:
-                self._recorder.put(item, unanswered(item.request, FailureReason.INVALID_URL, item.refusal))
+                self._recorder.put(item, unanswered(item.request, *item.refusal))
 
     def _release_wanted(self, link: Link) -> None:
         """Let the clock send the ids that were handed over and not claimed, at once rather than as lost ones."""
@@ -251,15 +251,15 @@ class DeliveryService:
         except DatabaseAwayError as error:
             log.warning("ids_not_released", error=str(error), ids=len(ids))
 
-    def _give_back(self, execution_ids: list[str]) -> None:
-        if not execution_ids:
+    def _give_back(self, claimed: Sequence[Claimed]) -> None:
+        if not claimed:
             return
-        self._forget(execution_ids)
+        self._forget([item.attempt.execution_id for item in claimed])
         link = Link("claimer")
         try:
-            self._claimer.give_back(link, dict.fromkeys(execution_ids, 0))
+            self._claimer.give_back(link, claimed)
         except DatabaseAwayError as error:
-            log.warning("claims_not_given_back", error=str(error), executions=len(execution_ids))
+            log.warning("claims_not_given_back", error=str(error), executions=len(claimed))
         finally:
             link.close()
 
@@ -269,7 +269,8 @@ class DeliveryService:
         if not given:
             return
         waits = {one.request.execution_id: round(one.wait_seconds * 1000 * self._spread()) for one in given}
-        moved = self._claimer.give_back(link, waits)
+        held = [claimed for execution_id in waits if (claimed := self._held.get(execution_id))]
+        moved = self._claimer.give_back(link, held, wait_ms=waits)
         for one in given:
             self._crowded.popleft()
             if one.request.execution_id not in moved and one.request.execution_id in self._held:

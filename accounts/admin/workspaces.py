@@ -14,7 +14,10 @@ from accounts.admin.access import access_of
 from accounts.admin.scoped import AdministeredAdmin
 from accounts.errors import HourhandError
 from accounts.models import Workspace
-from accounts.services import SETTINGS, change_settings, create_workspace
+from accounts.plans import assign_plan
+from accounts.quota import month_of
+from accounts.services import SETTINGS, change_settings, create_workspace, settings_of
+from accounts.usage import usage_of
 
 
 class WorkspaceForm(forms.ModelForm[Workspace]):
@@ -24,11 +27,19 @@ class WorkspaceForm(forms.ModelForm[Workspace]):
 
     class Meta:
         model = Workspace
-        fields = [*SETTINGS, "slug"]
-        labels = {"redact_allow_headers": "Headers shown in history"}
+        fields = [*SETTINGS, "plan", "slug"]
+        labels = {
+            "redact_allow_headers": "Headers shown in history",
+            "overage_policy": "Beyond the plan's runs",
+            "overage_budget_cents": "Budget beyond them, in cents a month",
+        }
         help_texts = {
             "redact_allow_headers": "Request headers, separated by commas, whose values the history shows besides "
-            "harmless ones such as Content-Type. Secrets are redacted in them all the same."
+            "harmless ones such as Content-Type. Secrets are redacted in them all the same.",
+            "overage_policy": "Whether runs beyond those that the plan includes in a month start: all of them (allow), "
+            "none (hard stop), or as many as the budget pays for (capped).",
+            "overage_budget_cents": "Only for capped.",
+            "plan": "Without one there are no limits. Jobs that go beyond it run on as they are.",
         }
 
     def clean(self) -> dict[str, Any] | None:
@@ -37,11 +48,15 @@ class WorkspaceForm(forms.ModelForm[Workspace]):
         if self.errors or not self.instance.slug:
             return values
         changes = {field: self.cleaned_data[field] for field in SETTINGS if field in self.changed_data}
+        now = timezone.now()
         try:
-            change_settings(workspace=self.instance, changes=changes, actor=self.actor, now=timezone.now())
+            saved = change_settings(workspace=self.instance, changes=changes, actor=self.actor, now=now)
         except HourhandError as error:
             self.add_error(error.field if error.field in self.fields else None, error.detail)
-        return values
+            return values
+        if "plan" in self.changed_data:
+            assign_plan(workspace=saved, plan=self.cleaned_data["plan"], actor=self.actor, now=now)
+        return {**self.cleaned_data, **settings_of(saved)}
 
 
 @admin.register(Workspace)
@@ -70,10 +85,19 @@ class WorkspaceAdmin(AdministeredAdmin):
         return int(workspace.places)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:  # noqa: ARG002
-        return [*SETTINGS, "slug"] if obj else ["name", "slug"]
+        return [*SETTINGS, "plan", "usage_now", "slug"] if obj else ["name", "slug"]
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:  # noqa: ARG002
-        return ["slug"] if obj else []
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        """The plan is the operator's to give."""
+        if obj is None:
+            return []
+        return ["usage_now", "slug"] if access_of(request).everything else ["plan", "usage_now", "slug"]
+
+    @admin.display(description="Runs this month")
+    def usage_now(self, workspace: Workspace) -> str:
+        now = timezone.now()
+        used = usage_of(workspace, month_of(now), now=now)
+        return used.told
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return access_of(request).everything

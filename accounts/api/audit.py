@@ -125,8 +125,8 @@ class AuditLog(ApiView):
     @extend_schema(
         operation_id="audit_log_list",
         summary="List changes, newest first",
-        description="Who changed what: jobs, retry policies, environments, secrets, keys, members and settings, and "
-        "what was run, replayed, retried or canceled by hand.",
+        description="Who changed what: jobs, retry policies, environments, secrets, keys, members, settings and plans, "
+        "and what was run, replayed, retried or canceled by hand.",
         responses=AuditEntrySerializer(many=True),
     )
     def get(self, request: Request) -> Response:  # noqa: ARG002

@@ -7,18 +7,29 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import Scope
+from accounts.quota import OveragePolicy
 from accounts.services import MAX_SHOWN_HEADERS, change_settings, settings_of
-from scheduler_project.api.fields import Text
+from scheduler_project.api.fields import Choice, Text, Whole
 from scheduler_project.api.strict import StrictSerializer
 from scheduler_project.api.views import ApiView
 
-_SHOWN = {"workspace": "acme", "name": "Acme", "redact_allow_headers": ["x-request-id"]}
+#: What a column of the database holds.
+MAX_BUDGET_CENTS = 2**31 - 1
+_SHOWN = {
+    "workspace": "acme",
+    "name": "Acme",
+    "redact_allow_headers": ["x-request-id"],
+    "overage_policy": "capped",
+    "overage_budget_cents": 5000,
+}
 
 
 @extend_schema_serializer(
     examples=[
         OpenApiExample("Another name", {"name": "Acme"}, request_only=True),
         OpenApiExample("Show a header", {"redact_allow_headers": ["X-Request-Id"]}, request_only=True),
+        OpenApiExample("Stop once the plan's runs are used", {"overage_policy": "hard_stop"}, request_only=True),
+        OpenApiExample("A budget", {"overage_policy": "capped", "overage_budget_cents": 5000}, request_only=True),
         OpenApiExample("Settings", _SHOWN, response_only=True),
     ]
 )
@@ -33,6 +44,19 @@ class SettingsSerializer(StrictSerializer):
         required=False,
         help_text="Request headers whose values the history shows besides harmless ones such as Content-Type. Secrets "
         "are redacted in them all the same; Authorization and Cookie are never shown.",
+    )
+    overage_policy = Choice(
+        choices=[policy.value for policy in OveragePolicy],
+        required=False,
+        help_text="What becomes of runs beyond those that the workspace's plan includes in a month: they start "
+        "(`allow`), none does (`hard_stop`), or they do as far as the budget lasts (`capped`).",
+    )
+    overage_budget_cents = Whole(
+        allow_null=True,
+        required=False,
+        min_value=0,
+        max_value=MAX_BUDGET_CENTS,
+        help_text="The most that runs beyond the included ones may cost in a month: needed for `capped`, else null.",
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
+from accounts.plans import retention_caps
 from jobs.api.assertions import AssertionField
 from jobs.api.fields import Body, Headers, NullOnly, TargetUrl, only
 from jobs.api.templates import check_templates
@@ -23,6 +24,7 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 MAX_ATTEMPTS = 20
 MAX_DELAY_MS = 7 * 24 * 3600 * 1000
 MAX_CERT_CHARACTERS = 64 * 1024
+DEFAULT_KEEP_LAST = 100
 _STATUS = re.compile(r"[1-5][0-9]{2}|[1-5]xx")
 _CONTENT_TYPE = "content-type"
 
@@ -161,8 +163,15 @@ def _overruled(policy: str, value: Any) -> ErrorDetail:
 class RetentionSerializer(StrictSerializer):
     """How much history to keep."""
 
-    keep_last = Whole(default=100, min_value=1, max_value=100_000)
+    keep_last = Whole(default=DEFAULT_KEEP_LAST, min_value=1, max_value=100_000)
     keep_days = Whole(allow_null=True, default=None, min_value=1, max_value=3650)
+
+    def to_internal_value(self, data: Any) -> Any:
+        """What is left out is within what the workspace's plan keeps."""
+        if isinstance(data, Mapping) and "keep_last" not in data:
+            most = retention_caps(self.context["workspace"]).keep_last
+            data = {**data, "keep_last": DEFAULT_KEEP_LAST if most is None else min(most, DEFAULT_KEEP_LAST)}
+        return super().to_internal_value(data)
 
 
 class WebhookSerializer(StrictSerializer):

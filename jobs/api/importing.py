@@ -13,6 +13,7 @@ from rest_framework.response import Response
 
 from accounts.errors import HourhandError
 from accounts.models import Environment
+from accounts.usage import refuse_when_stopped
 from jobs.api import examples
 from jobs.api.actions import named_environment
 from jobs.api.filters import reachable
@@ -21,6 +22,7 @@ from jobs.api.views import JobView
 from jobs.creating import Draft, create_jobs
 from jobs.errors import SlugTakenError
 from jobs.imports import Item, ReadError, objects_in, read_crontab, read_yaml
+from jobs.limits import TooManyActiveJobsError, active_jobs, active_jobs_limit, hold_active_jobs
 from jobs.models import Job
 from jobs.services import EnvironmentChange, slug_of
 from scheduler_project.api.fields import Choice, Flag, Text, Whole
@@ -97,6 +99,8 @@ class _Judged:
 
 
 class JobImport(JobView):
+    needs_quota = frozenset({"POST"})
+
     @extend_schema(
         operation_id="jobs_import",
         summary="Import jobs from a crontab, JSON or YAML",
@@ -111,6 +115,7 @@ class JobImport(JobView):
         items = _items(body["format"], body["content"])
         with transaction.atomic():
             judged = self._judge(items, environment)
+            self._keep_to_plan(judged)
             if not body["dry_run"]:
                 self._save(judged)
         counts = {result: sum(one.result == result for one in judged) for result in RESULTS}
@@ -157,7 +162,22 @@ class JobImport(JobView):
         one.serializer = serializer
         one.result = CREATED if job is None else UPDATED if serializer.changes_anything else UNCHANGED
 
-    def _save(self, judged: Iterable[_Judged]) -> None:
+    def _keep_to_plan(self, judged: Iterable[_Judged]) -> None:
+        """Of the jobs that would become active only as many as the plan has places for: the first of the file."""
+        limit = active_jobs_limit(self.access.workspace)
+        if limit is None:
+            return
+        hold_active_jobs(self.access.workspace)
+        places = limit - active_jobs(self.access.workspace)
+        for one in judged:
+            if one.result != FAILED and one.serializer is not None and one.serializer.becomes_active:
+                if places <= 0:
+                    one.fail(TooManyActiveJobsError(limit))
+                places -= 1
+
+    def _save(self, judged: Sequence[_Judged]) -> None:
+        if any(one.result in {CREATED, UPDATED} for one in judged):
+            refuse_when_stopped(self.access.workspace.pk, now=self.now)
         new = [one for one in judged if one.result == CREATED]
         try:
             with transaction.atomic():

@@ -151,6 +151,10 @@ class JobSerializer(DefinitionSerializer):
             changes += [EnvironmentChange(known[slug], enabled=False) for slug in unnamed]
         return changes
 
+    def _is_anew(self, change: EnvironmentChange) -> bool:
+        row = self._rows.get(change.environment.slug)
+        return change.enabled and not (row is not None and row.enabled)
+
     def _checked_overrides(self, given: dict[str, Any], definition: dict[str, Any]) -> dict[str, Any]:
         """The overrides of all environments, by id: those given, and of the others what they have.
 
@@ -165,13 +169,15 @@ class JobSerializer(DefinitionSerializer):
                 wanted[str(self._environments[slug].pk)] = state.get("overrides", {})
         same, errors = shared(before) == definition, {}
         for key, sparse in wanted.items():
-            if not sparse or (same and sparse == stored.get(key)):
+            anew = slugs[key] in self._enabled_anew
+            if not sparse or (same and sparse == stored.get(key) and not anew):
                 continue
             context = {
                 **self.context,
                 "before": effective(before, key) if before else None,
                 "anchor": self.anchor,
                 "fires": self.context.get("fires", True) and given.get(slugs[key], {}).get("enabled", True),
+                "enables": anew,
             }
             try:
                 wanted[key] = checked_overrides(sparse, definition, context=context)
@@ -215,9 +221,11 @@ class JobSerializer(DefinitionSerializer):
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         given = attrs.pop("environments", None)
         self._fires = self._merges or given is None or any(state.get("enabled", True) for state in given.values())
+        changes = None if given is None else self._changes(given)
+        self._enabled_anew = {change.environment.slug for change in changes or () if self._is_anew(change)}
         attrs = super().validate(attrs)
-        if given is not None:
-            attrs["environments"] = self._changes(given)
+        if changes is not None:
+            attrs["environments"] = changes
         attrs[OVERRIDES] = self._checked_overrides(given or {}, definition_in(attrs))
         return attrs
 
@@ -229,6 +237,15 @@ class JobSerializer(DefinitionSerializer):
     @property
     def fires(self) -> bool:
         return self._fires and super().fires
+
+    @property
+    def enables(self) -> bool:
+        return bool(self._enabled_anew)
+
+    @property
+    def becomes_active(self) -> bool:
+        """Whether saving would enable the job somewhere, where it was enabled nowhere."""
+        return self.enables and not any(row.enabled for row in self._rows.values())
 
     @property
     def changes_anything(self) -> bool:

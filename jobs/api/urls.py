@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from jobs.api import environments, exporting, importing, retry_policies, schedules, secrets, views
+from jobs.api import environments, exporting, importing, retry_policies, schedules, secrets, usage, views
 
 urlpatterns = [
     path("environments/", environments.EnvironmentList.as_view()),
@@ -21,4 +21,5 @@ urlpatterns = [
     path("schedules/preview/", schedules.SchedulePreview.as_view()),
     path("secrets/", secrets.SecretList.as_view()),
     path("secrets/<uuid:secret>/", secrets.SecretDetail.as_view()),
+    path("usage/", usage.UsageReport.as_view()),
 ]

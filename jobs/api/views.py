@@ -65,6 +65,7 @@ class JobView(ApiView):
 
 class JobList(JobView):
     query_class = JobListQuery
+    needs_quota = frozenset({"POST"})
 
     @extend_schema(operation_id="jobs_list", summary="List jobs", responses=JobSerializer(many=True))
     def get(self, request: Request) -> Response:  # noqa: ARG002
@@ -85,6 +86,8 @@ class JobList(JobView):
 
 class JobDetail(JobView):
     """Show, replace and change a job. Deleting one reaches its executions, so that verb is in runs/api/deleting.py."""
+
+    needs_quota = frozenset({"PUT", "PATCH"})
 
     @extend_schema(operation_id="jobs_get", summary="Get a job")
     def get(self, request: Request, job: str) -> Response:  # noqa: ARG002
@@ -223,6 +226,8 @@ class VersionDiff(VersionView):
 
 
 class VersionRestore(VersionView):
+    needs_quota = frozenset({"POST"})
+
     @extend_schema(
         operation_id="jobs_versions_restore",
         summary="Make a version's definition the current one again",

@@ -8,6 +8,7 @@ from rest_framework import serializers
 
 from jobs.api.definition import RequestSerializer, RetentionSerializer, RetrySerializer, SuccessSerializer
 from jobs.api.fields import NullOnly, ScheduleSpelling, only
+from jobs.api.limits import refuse_beyond_plan
 from jobs.api.shown import CONFIG_FIELDS
 from jobs.api.timing import DstFold, DstGap, check_timing
 from jobs.definition import Overlap
@@ -88,6 +89,8 @@ class DefinitionSerializer(StrictSerializer):
             attrs[field] = attrs[field] and instant_text(attrs[field])
         attrs["schedule"] = settled_schedule(attrs["schedule"], self.context["now"])
         check_timing(attrs, before=self.before, anchor=self.anchor, now=self.context["now"], fires=self.fires)
+        before = None if self.enables else self.before
+        refuse_beyond_plan(attrs, plan=self.context["workspace"].plan, before=before, anchor=self.anchor)
         return attrs
 
     @property
@@ -104,6 +107,12 @@ class DefinitionSerializer(StrictSerializer):
     def fires(self) -> bool:
         """Whether it is enabled where it holds; if not, its schedule may be over."""
         found: bool = self.context.get("fires", True)
+        return found
+
+    @property
+    def enables(self) -> bool:
+        """Whether it is enabled anew: then its plan judges all of it, and not only what is different."""
+        found: bool = self.context.get("enables", False)
         return found
 
     @property

@@ -43,6 +43,9 @@ class Bounded:
     def next_firing_after(self, instant: datetime.datetime) -> datetime.datetime | None:
         return self._unless_ended(self.inner.next_firing_after(self._not_before_start(instant)))
 
+    def closer_than(self, seconds: int) -> bool:
+        return self.inner.closer_than(seconds)
+
     def _not_before_start(self, instant: datetime.datetime) -> datetime.datetime:
         """`instant`, or the last moment before the start if that is later."""
         return instant if self.starts_at is None or instant >= self.starts_at else self.starts_at - _MOMENT

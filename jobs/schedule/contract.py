@@ -43,6 +43,12 @@ class Schedule(Protocol):
     def next_firing_after(self, instant: datetime.datetime) -> datetime.datetime | None:
         """The first planned occurrence later than `instant` that is not dropped; None when there is none."""
 
+    def closer_than(self, seconds: int) -> bool:
+        """Whether two planned occurrences can ever be less than so many seconds apart.
+
+        Of a pattern that is judged on its wall clock: what the days do on which that is set makes no difference.
+        """
+
 
 class NothingDropped:
     """What schedules say whose every planned occurrence fires."""

@@ -85,6 +85,9 @@ class Cron:
             found = self.next_after(found)
         return None
 
+    def closer_than(self, seconds: int) -> bool:
+        return self.pattern.closer_than(seconds)
+
     def _first_from(self, second: int) -> int | None:
         """The first planned second from this one on."""
         while second < END:

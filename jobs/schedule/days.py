@@ -11,6 +11,8 @@ from jobs.schedule.seconds import EPOCH_ORDINAL, LAST_YEAR
 _LENGTHS: tuple[tuple[int, ...], ...] = (
     (), (31,), (28, 29), (31,), (30,), (31,), (30,), (31,), (31,), (30,), (31,), (30,), (31,),
 )  # fmt: skip
+#: 28 years have every kind of year there is, each after every kind that it can follow.
+_CYCLE_START, _CYCLE_END = (datetime.date(year, 1, 1).toordinal() - EPOCH_ORDINAL for year in (2000, 2028))
 _DECEMBER = 12
 _WEEK = 7
 
@@ -38,6 +40,18 @@ class Days:
         """Whether there is such a day at all. Every month that the calendar can have is looked at, none is walked."""
         shapes = ((length, start) for month in self._months for length in _LENGTHS[month] for start in range(_WEEK))
         return any(self._of_shape(*shape) for shape in shapes)
+
+    def within(self, most: int) -> bool:
+        """Whether two such days are ever at most so many days apart. Costs at most a step for each of them."""
+        if self.every:
+            return True
+        previous = self.first_from(_CYCLE_START)
+        while previous is not None and previous < _CYCLE_END:
+            following = self.first_from(previous + 1)
+            if following is not None and following - previous <= most:
+                return True
+            previous = following
+        return False
 
     def includes(self, day: int) -> bool:
         if self.every:

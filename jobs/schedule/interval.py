@@ -47,6 +47,9 @@ class Interval(NothingDropped):
             return None
         return Stretch(self.anchor + first * step, self.anchor + last * step, last - first + 1)
 
+    def closer_than(self, seconds: int) -> bool:
+        return self.seconds < seconds
+
 
 def parse_interval(seconds: object, anchor: datetime.datetime) -> Interval:
     """Raises ScheduleError."""

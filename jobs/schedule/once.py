@@ -28,6 +28,9 @@ class Once(NothingDropped):
     def stretch(self, after: datetime.datetime, until: datetime.datetime) -> Stretch | None:
         return Stretch(self.at, self.at, 1) if after < self.at <= until else None
 
+    def closer_than(self, seconds: int) -> bool:  # noqa: ARG002 - the signature is the contract's
+        return False
+
 
 def spelled_instant(instant: datetime.datetime) -> str:
     """ISO 8601 in UTC with milliseconds, or with microseconds where it has some, so that it reads back as the same."""

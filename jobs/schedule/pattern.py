@@ -73,6 +73,13 @@ class Pattern:
             return 0
         return self._rank(high) - self._rank(low) + self.times.per_day * self.days.count(low // DAY, high // DAY)
 
+    def closer_than(self, seconds: int) -> bool:
+        """Whether two wall times are ever less than so many seconds apart: on one day, or on two days near enough."""
+        if self.times.per_day > 1 and self.times.closest() < seconds:
+            return True
+        overnight = DAY - self.times.at(self.times.per_day - 1) + self.times.at(0)
+        return overnight < seconds and self.days.within(-(-(seconds - overnight) // DAY))
+
     def _rank(self, wall: int) -> int:
         """How many wall times are earlier than `wall` on its day."""
         day, time = divmod(wall, DAY)

@@ -1,7 +1,11 @@
 """Times of day: which seconds of a day a pattern takes. Both kinds number them, so that counting costs no walk."""
 
 from bisect import bisect_left
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Protocol
+
+from jobs.schedule.seconds import DAY
 
 
 class Times(Protocol):
@@ -15,6 +19,9 @@ class Times(Protocol):
 
     def at(self, rank: int) -> int:
         """The one before which there are `rank` others."""
+
+    def closest(self) -> int:
+        """The fewest seconds between two of them; a whole day where there is one only."""
 
 
 class EachOf:
@@ -47,6 +54,16 @@ class EachOf:
         minute, second = divmod(rest, self._per_minute)
         return self._hours[hour] * 3600 + self._minutes[minute] * 60 + self._seconds[second]
 
+    def closest(self) -> int:
+        over_minute = self._seconds[0] - self._seconds[-1]
+        over_hour = (self._minutes[0] - self._minutes[-1]) * 60 + over_minute
+        apart = (
+            _least_step(self._seconds),
+            _least_step(self._minutes) * 60 + over_minute,
+            _least_step(self._hours) * 3600 + over_hour,
+        )
+        return min(DAY, *apart)
+
 
 class Listed:
     """These times and no others. The tuple is sorted."""
@@ -62,3 +79,11 @@ class Listed:
 
     def at(self, rank: int) -> int:
         return self.times[rank]
+
+    def closest(self) -> int:
+        return min(DAY, _least_step(self.times))
+
+
+def _least_step(numbers: Sequence[int]) -> int:
+    """Between neighbours of a sorted sequence; more than any two times are apart where it has one number only."""
+    return min((after - before for before, after in pairwise(numbers)), default=2 * DAY)

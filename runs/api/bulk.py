@@ -71,7 +71,7 @@ class ListedBulkOperationSerializer(serializers.Serializer):
     matched = Whole()
     more = Flag(help_text="Whether more matched than the limit allowed.")
     done = Whole()
-    skipped = Whole(help_text="Taken, but could not be any more: already ended, or without a job.")
+    skipped = Whole(help_text="Taken, but could not be any more: already ended, without a job, or quota used up.")
     remaining = Whole()
     created_at = Instant()
     finished_at = Instant(allow_null=True)
@@ -151,6 +151,8 @@ class BulkView(HistoryView):
 
 
 class BulkReplay(BulkView):
+    needs_quota = frozenset({"POST"})
+
     @extend_schema(
         operation_id="executions_bulk_replay",
         summary="Replay executions by a filter",

@@ -5,10 +5,12 @@ from typing import Any
 
 from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
-from rest_framework.exceptions import ValidationError
+from rest_framework.exceptions import ErrorDetail, ValidationError
 
 from accounts.models import Workspace
 from jobs.api.definition import RequestSerializer
+from jobs.api.limits import timeout_beyond_plan
+from jobs.limits import PlanLimitError
 from jobs.models import JobVersion
 from jobs.overrides import effective
 from runs.api import examples
@@ -188,6 +190,8 @@ def edited_request(
     request = RequestSerializer(data={**before, **edit}, context={"workspace": workspace})
     if not request.is_valid():
         raise ValidationError({"edit": request.errors})
+    if told := timeout_beyond_plan(request.validated_data, workspace.plan, before=before):
+        raise ValidationError({"edit": {"timeout_seconds": [ErrorDetail(told, code=PlanLimitError.code)]}})
     return request.validated_data
 
 

@@ -107,6 +107,8 @@ class ExecutionCancel(HistoryView):
 
 
 class ExecutionReplay(HistoryView):
+    needs_quota = frozenset({"POST"})
+
     @extend_schema(
         operation_id="executions_replay",
         summary="Replay an execution as a new one",
@@ -136,6 +138,8 @@ class ExecutionReplay(HistoryView):
 
 
 class ExecutionRetry(HistoryView):
+    needs_quota = frozenset({"POST"})
+
     @extend_schema(
         operation_id="executions_retry",
         summary="Retry a failed execution as a new one",
@@ -149,6 +153,8 @@ class ExecutionRetry(HistoryView):
 
 
 class JobRun(HistoryView):
+    needs_quota = frozenset({"POST"})
+
     @extend_schema(
         operation_id="jobs_run",
         summary="Run a job now, or after a delay",

@@ -25,7 +25,9 @@ from scheduler_project.models import KEPT_FOR, KeptAnswer
 HEADER = "Idempotency-Key"
 REPLAYED_HEADER = "Idempotent-Replayed"
 _KEY_FORM = re.compile(r"[\x21-\x7e]{1,255}")
-_SERVER_ERROR, _TOO_MANY = 500, 429
+_SERVER_ERROR = 500
+#: Refusals that say "not now" and nothing of the request itself.
+_FOR_NOW = frozenset({402, 429})
 
 
 class IdempotencyConflict(APIException):
@@ -67,7 +69,7 @@ class Idempotent(APIView):
             if kept is not None:
                 return kept
             response = self._answer(post, request, *args, **path)
-            if response.status_code < _SERVER_ERROR and response.status_code != _TOO_MANY:
+            if response.status_code < _SERVER_ERROR and response.status_code not in _FOR_NOW:
                 place.keep(response, self.now)
             elif not self.waits_for_others:
                 transaction.set_rollback(True)

@@ -34,11 +34,16 @@ def _is_json(content_type: str | None) -> bool:
 
 
 class ApiView(RateLimited, Idempotent, GenericAPIView):
-    """Names its scopes and query parameters; `access`, `query` and `now` are what its methods work with."""
+    """Names its scopes and query parameters; `access`, `query` and `now` are what its methods work with.
+
+    `needs_quota` tells the document which methods answer 402 where the workspace's plan lets no more runs start; the
+    verbs that they call refuse.
+    """
 
     read_scope: str
     write_scope: str
     query_class: type[Query] = Query
+    needs_quota: frozenset[str] = frozenset()
     metadata_class = None
     content_negotiation_class = AlwaysJson
     query: dict[str, Any]

@@ -41,6 +41,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
         groups.append(
             _group(
                 "Operations",
+                ("Plans", "sell", "admin:accounts_plan_changelist"),
                 ("Users", "person", "admin:auth_user_changelist"),
                 ("Groups", "groups", "admin:auth_group_changelist"),
                 ("House chores", "cleaning_services", "admin:django_celery_beat_periodictask_changelist"),

@@ -77,7 +77,7 @@ def test_the_worker_puts_right_what_nobody_else_could_know(
 def test_what_a_worker_tells_late_changes_no_other_attempts_run(make_job: MakeJob, link: Link) -> None:
     execution = asked(make_job())
     claimed = claim(execution, link)
-    Claimer(owner="first", lease_seconds=60, user_agent="Hourhand/test").give_back(link, {str(execution.pk): 0})
+    Claimer(owner="first", lease_seconds=60, user_agent="Hourhand/test").give_back(link, [claimed])
     Claimer(owner="second", lease_seconds=60, user_agent="Hourhand/test").claim(link, [str(execution.pk)], limit=1)
     cancel(execution)
     aborted(claimed, link, sent=False)

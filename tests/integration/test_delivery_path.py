@@ -233,8 +233,8 @@ def test_a_renewed_lease_is_not_reaped(execution, first):
 
 def test_what_was_never_sent_is_given_back_as_if_not_claimed(execution, first):
     owner = claimer("first")
-    owner.claim(first, [str(execution.pk)], limit=1)
-    assert owner.give_back(first, {str(execution.pk): 0}) == {str(execution.pk)}
+    claimed = owner.claim(first, [str(execution.pk)], limit=1)
+    assert owner.give_back(first, claimed) == {str(execution.pk)}
     execution.refresh_from_db()
     assert (execution.status, execution.attempts, execution.enqueued_at) == ("pending", 0, None)
     (again,) = owner.claim(first, [str(execution.pk)], limit=1)
@@ -287,8 +287,8 @@ def test_what_a_worker_aborts_is_recorded_as_canceled_and_counts_in_no_streak(ex
 
 def test_what_finds_no_place_is_given_back_for_a_while(execution, first):
     owner = claimer("first")
-    owner.claim(first, [str(execution.pk)], limit=1)
-    assert owner.give_back(first, {str(execution.pk): 60_000}) == {str(execution.pk)}
+    claimed = owner.claim(first, [str(execution.pk)], limit=1)
+    assert owner.give_back(first, claimed, wait_ms={str(execution.pk): 60_000}) == {str(execution.pk)}
     execution.refresh_from_db()
     assert (execution.status, execution.attempts, execution.started_at) == ("pending", 0, None)
     wait = execution.next_attempt_at - datetime.datetime.now(datetime.UTC)

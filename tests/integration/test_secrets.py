@@ -143,7 +143,7 @@ def test_a_retry_sends_the_same_text(workspace: Workspace, make_job: MakeJob, li
     execution = run(row, input={"n": 7})
     claimer = Claimer(owner="w", lease_seconds=60, user_agent="Hourhand/test")
     (first,) = claimer.claim(link, [str(execution.pk)], limit=1)
-    assert claimer.give_back(link, {str(execution.pk): 0}) == {str(execution.pk)}
+    assert claimer.give_back(link, [first]) == {str(execution.pk)}
     (second,) = claimer.claim(link, [str(execution.pk)], limit=1)
     assert first.request.body == second.request.body == first.sent.body
     assert first.request.body.endswith(b" 7 production")
@@ -187,7 +187,8 @@ def test_a_secret_that_can_not_be_decrypted_is_not_replaced_by_another(
     secret(workspace, "of-staging", environment=Environment.objects.create(workspace=workspace, slug="staging"))
     claimer = Claimer(owner="w", lease_seconds=60, user_agent="Hourhand/test")
     (claimed,) = claimer.claim(link, [str(run(row).pk)], limit=1)
-    assert "the secret CANARY is missing" in claimed.refusal
+    assert claimed.refusal is not None
+    assert "the secret CANARY is missing" in claimed.refusal.error
 
 
 def test_what_can_not_be_rendered_is_a_run_that_failed_unsent(make_job: MakeJob, service):

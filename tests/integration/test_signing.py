@@ -106,7 +106,7 @@ class TestSending:
     ) -> None:
         claimer = new_claimer()
         first = claimed_of(state, link, claimer)
-        claimer.give_back(link, {first.attempt.execution_id: 0})
+        claimer.give_back(link, [first])
         (second,) = claimer.claim(link, [first.attempt.execution_id], limit=1)
         told = [dict(item.request.headers) for item in (first, second)]
         assert {item["webhook-id"] for item in told} == {f"msg_{first.attempt.execution_id}"}

@@ -1,0 +1,156 @@
+"""Counts the runs that start, one row for each workspace and month, and says who may start no more.
+
+Whoever counts holds that row until the end of the transaction, so that any number of workers together stay exact. It is
+the last thing that a claim does; rows are taken in the order of workspaces, so that no two claims wait in a circle.
+"""
+
+import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from django.db import connection
+
+from accounts.errors import HourhandError
+from accounts.models import Usage, Workspace
+from accounts.quota import Terms, month_after, month_of
+
+_COUNT = """
+    INSERT INTO accounts_usage AS usage
+           (id, workspace_id, month, runs_used, runs_included, overage_cents_per_thousand)
+    SELECT gen_random_uuid(), started.workspace_id, %(month)s, started.runs,
+           plan.runs_included, coalesce(plan.overage_cents_per_thousand, 0)
+      FROM unnest(%(workspaces)s::uuid[], %(runs)s::bigint[]) AS started (workspace_id, runs)
+      JOIN accounts_workspace AS workspace ON workspace.id = started.workspace_id
+      LEFT JOIN accounts_plan AS plan ON plan.id = workspace.plan_id
+     ORDER BY started.workspace_id
+        ON CONFLICT (workspace_id, month) DO UPDATE
+       SET runs_used = usage.runs_used + excluded.runs_used, runs_included = excluded.runs_included,
+           overage_cents_per_thousand = excluded.overage_cents_per_thousand
+ RETURNING usage.workspace_id::text, usage.runs_used, usage.runs_included, usage.overage_cents_per_thousand
+"""
+# Asked only where more runs started than are included: the others cost one statement.
+_POLICIES = """
+    SELECT id::text, overage_policy, overage_budget_cents FROM accounts_workspace WHERE id = ANY(%s::uuid[])
+"""
+_UNCOUNT = """
+    WITH held AS (
+        SELECT usage.id, ended.runs
+          FROM accounts_usage AS usage
+          JOIN unnest(%s::uuid[], %s::date[], %s::bigint[]) AS ended (workspace_id, month, runs)
+            ON usage.workspace_id = ended.workspace_id AND usage.month = ended.month
+         ORDER BY usage.workspace_id, usage.month FOR NO KEY UPDATE OF usage
+    )
+    UPDATE accounts_usage AS usage SET runs_used = usage.runs_used - held.runs FROM held WHERE usage.id = held.id
+"""
+# Workspaces without a plan, or with the policy that every one begins with, are left out before anything is joined.
+_LIMITED = """
+    SELECT workspace.id::text, coalesce(usage.runs_used, 0), plan.runs_included, plan.overage_cents_per_thousand,
+           workspace.overage_policy, workspace.overage_budget_cents
+      FROM accounts_workspace AS workspace JOIN accounts_plan AS plan ON plan.id = workspace.plan_id
+      LEFT JOIN accounts_usage AS usage ON usage.workspace_id = workspace.id AND usage.month = %s
+     WHERE workspace.id = ANY(%s::uuid[]) AND workspace.overage_policy <> 'allow'
+"""
+#: A workspace, by its id, and a month.
+Place = tuple[str, datetime.date]
+
+
+class Excess(NamedTuple):
+    """How many runs may not start, and why, as a sentence."""
+
+    runs: int
+    reason: str
+
+
+class QuotaExceededError(HourhandError):
+    """The workspace is stopped: its plan lets no more runs start this month."""
+
+    code = "quota_exceeded"
+    status = 402
+
+    def __init__(self, reason: str, *, until: datetime.date) -> None:
+        super().__init__(f"{reason} The next month begins on {until}, at 00:00 UTC.")
+
+
+def count_started(cursor: Any, runs: Mapping[str, int], *, month: datetime.date) -> dict[str, Excess]:
+    """Count runs that start, by workspace, in the caller's transaction. Returns by workspace what may not start.
+
+    That is not counted either. The rows are held from here on, so let the transaction end soon.
+    """
+    cursor.execute(_COUNT, {"month": month, "workspaces": list(runs), "runs": list(runs.values())})
+    counted = {workspace_id: (used, Terms(*rest)) for workspace_id, used, *rest in cursor.fetchall()}
+    beyond = [workspace_id for workspace_id, (used, terms) in counted.items() if terms.overage_runs(used)]
+    found = _excess(cursor, beyond, counted, runs) if beyond else {}
+    uncount(cursor, {(workspace_id, month): excess.runs for workspace_id, excess in found.items()})
+    return found
+
+
+def _excess(
+    cursor: Any, beyond: Sequence[str], counted: Mapping[str, tuple[int, Terms]], runs: Mapping[str, int]
+) -> dict[str, Excess]:
+    """By workspace, of the runs just counted, those that its overage policy does not let start."""
+    cursor.execute(_POLICIES, [beyond])
+    found = {}
+    for workspace_id, policy, budget_cents in cursor.fetchall():
+        used, terms = counted[workspace_id]
+        terms = replace(terms, policy=policy, budget_cents=budget_cents)
+        if excess := terms.excess(used, runs[workspace_id]):
+            found[workspace_id] = Excess(excess, terms.why_stopped)
+    return found
+
+
+def uncount(cursor: Any, runs: Mapping[Place, int]) -> None:
+    """Take back runs that were counted and did not start after all, in the caller's transaction."""
+    if runs:
+        places = zip(*runs, strict=True)
+        cursor.execute(_UNCOUNT, [*map(list, places), list(runs.values())])
+
+
+def stopped(cursor: Any, workspace_ids: Iterable[str], *, at: datetime.datetime) -> dict[str, str]:
+    """Those of these workspaces in which no run may start at this instant, and why."""
+    cursor.execute(_LIMITED, [month_of(at), list(workspace_ids)])
+    limited = ((workspace_id, used, Terms(*rest)) for workspace_id, used, *rest in cursor.fetchall())
+    return {workspace_id: terms.why_stopped for workspace_id, used, terms in limited if terms.stops(used)}
+
+
+def refuse_when_stopped(workspace_id: Any, *, now: datetime.datetime) -> None:
+    """For whoever asks for calls, or for a job that makes some. Raises QuotaExceededError where no run may start."""
+    with connection.cursor() as cursor:
+        reason = stopped(cursor, [str(workspace_id)], at=now).get(str(workspace_id))
+    if reason is not None:
+        raise QuotaExceededError(reason, until=month_after(month_of(now)))
+
+
+class MonthlyUsage(NamedTuple):
+    """What a workspace used in a month, and on which terms."""
+
+    month: datetime.date
+    runs_used: int
+    terms: Terms
+
+    @property
+    def told(self) -> str:
+        """For people: how much of what."""
+        terms, used = self.terms, f"{self.runs_used:,}"
+        if terms.runs_included is None:
+            return used
+        over = terms.overage_runs(self.runs_used)
+        cost = f"; {over:,} beyond, for {terms.overage_cents(self.runs_used):,} cents" if over else ""
+        stopped = ". No more can start" if terms.stops(self.runs_used) else ""
+        return f"{used} of {terms.runs_included:,}{cost}{stopped}"
+
+
+def usage_of(workspace: Workspace, month: datetime.date, *, now: datetime.datetime) -> MonthlyUsage:
+    """A past month has the terms of its last run; the present one, and one without any run, those of today."""
+    row = Usage.objects.filter(workspace=workspace, month=month).first()
+    runs_used = row.runs_used if row else 0
+    if row is not None and month < month_of(now):
+        return MonthlyUsage(month, runs_used, Terms(row.runs_included, row.overage_cents_per_thousand))
+    plan = workspace.plan
+    terms = Terms(
+        plan.runs_included if plan else None,
+        plan.overage_cents_per_thousand if plan else 0,
+        workspace.overage_policy,
+        workspace.overage_budget_cents,
+    )
+    return MonthlyUsage(month, runs_used, terms)

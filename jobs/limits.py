@@ -1,0 +1,60 @@
+"""What a workspace's plan allows its jobs. A job is active while it is enabled somewhere, paused or not: a pause may
+end by itself."""
+
+from typing import Any
+
+from django.db import connection
+from django.db.models import Exists, OuterRef
+
+from accounts.errors import HourhandError
+from accounts.models import Workspace
+from jobs.models import Job, JobEnvironment
+
+_HOLD = "SELECT pg_advisory_xact_lock(hashtextextended('active jobs of ' || %s, 0))"
+
+
+class PlanLimitError(HourhandError):
+    """The workspace's plan does not allow this."""
+
+    code = "plan_limit"
+
+
+class TooManyActiveJobsError(PlanLimitError):
+    def __init__(self, limit: int) -> None:
+        jobs = "1 active job" if limit == 1 else f"{limit:,} active jobs"
+        super().__init__(
+            f"The workspace's plan allows {jobs}. Disable or delete others first; a paused one is active still.",
+            field="environments",
+        )
+
+
+def active_jobs(workspace: Workspace) -> int:
+    """How many jobs are active."""
+    return int(Job.objects.of(workspace).live().filter(Exists(enabled_rows())).count())
+
+
+def enabled_rows() -> Any:
+    """Where the job of an outer query is enabled."""
+    return JobEnvironment.objects.filter(job=OuterRef("pk"), enabled=True)
+
+
+def active_jobs_limit(workspace: Workspace) -> int | None:
+    """How many may be; None: any number."""
+    return workspace.plan.max_active_jobs if workspace.plan else None
+
+
+def hold_active_jobs(workspace: Workspace) -> None:
+    """Let nobody else make a job of a limited workspace active until the end of the caller's transaction.
+
+    Comes after the locks of jobs that are there already, and before all others that saving a job takes.
+    """
+    if active_jobs_limit(workspace) is not None:
+        with connection.cursor() as cursor:
+            cursor.execute(_HOLD, [str(workspace.pk)])
+
+
+def refuse_too_many_active(workspace: Workspace) -> None:
+    """For whoever holds them and has made another active. Raises TooManyActiveJobsError."""
+    limit = active_jobs_limit(workspace)
+    if limit is not None and active_jobs(workspace) > limit:
+        raise TooManyActiveJobsError(limit)
