@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 from accounts.admin.access import access_of
 from accounts.admin.filters import WorkspaceFilter
 from jobs.overrides import effective
-from runs.admin import buttons
+from runs.admin import buttons, trying
 from runs.admin.filters import (
     EnvironmentFilter,
     JobFilter,
@@ -68,6 +68,7 @@ class ExecutionAdmin(HistoryAdmin):
     def buttons(self) -> list[tuple[str, Any, str]]:
         return [
             ("run-now/<uuid:job_environment_id>/", buttons.run_now_button, "runs_execution_run_now"),
+            ("test-call/<uuid:job_environment_id>/", trying.try_out_button, "runs_execution_test_call"),
             ("delete-job/<uuid:job_id>/", buttons.delete_job_button, "runs_execution_delete_job"),
             ("<uuid:execution_id>/replay/", buttons.replay_button, "runs_execution_replay"),
             ("<uuid:execution_id>/retry/", buttons.retry_button, "runs_execution_retry"),

@@ -40,11 +40,10 @@ class TooManyRequests(exceptions.APIException):
 def problem_response(error: Exception, context: dict[str, Any]) -> Response:
     """The response that tells of `error`. What nobody foresaw is logged and told as a 500 without its details."""
     headers = {}
-    if isinstance(error, exceptions.APIException):
-        if header := getattr(error, "auth_header", None):
-            headers["WWW-Authenticate"] = header
-        if wait := getattr(error, "wait", None):
-            headers["Retry-After"] = str(wait)
+    if isinstance(error, exceptions.APIException) and (header := getattr(error, "auth_header", None)):
+        headers["WWW-Authenticate"] = header
+    if wait := getattr(error, "wait", None):
+        headers["Retry-After"] = str(wait)
     body = _problem_of(error)
     if body is None:
         log.error("api_request_failed", view=type(context.get("view")).__name__, exc_info=error)

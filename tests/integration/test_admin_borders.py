@@ -104,6 +104,7 @@ def test_guessed_buttons_are_not_found(member: Client, theirs: Theirs) -> None:
         reverse("admin:jobs_job_delete", args=[theirs.row.job_id]),
         reverse("admin:runs_execution_delete_job", args=[theirs.row.job_id]),
         reverse("admin:runs_execution_run_now", args=[theirs.row.pk]),
+        reverse("admin:runs_execution_test_call", args=[theirs.row.pk]),
         reverse("admin:runs_execution_replay", args=[theirs.execution.pk]),
         reverse("admin:runs_execution_cancel", args=[theirs.execution.pk]),
         reverse("admin:accounts_apikey_revoke", args=[theirs.key.pk]),
