@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import redis
 from django.conf import settings
+from drf_spectacular.renderers import OpenApiJsonRenderer
 
 import workers.testcalls
 from accounts.models import AuditEntry, Environment, Workspace
@@ -18,6 +19,7 @@ from jobs.models import JobEnvironment, JobVersion
 from runs import queue, testcalls
 from runs.mailbox import Mailbox, mailbox
 from runs.models import Execution, Run
+from scheduler_project.api.document import written_document
 from tests.conftest import MakeJob
 from tests.integration.api_fixtures import NOW, Caller, caller
 from tests.integration.calling import Told, service
@@ -82,6 +84,18 @@ def test_one_call_is_made_and_answered_with_its_run(
     assert run["request"]["headers"]["authorization"] == "[redacted]"
     assert (run["response"]["status_code"], run["response"]["body"]) == (200, "ok")
     assert run["duration_ms"] == run["timings"]["total_ms"] or run["timings"]["total_ms"] is not None
+
+
+def test_the_answer_is_as_the_document_has_it(
+    make_job: MakeJob, api: Caller, worker: DeliveryService, receiver: Receiver
+) -> None:
+    job(make_job, receiver)
+    documented = json.loads(written_document(OpenApiJsonRenderer))["components"]["schemas"]["TriedRun"]
+    for body in ({}, {"name": "Unsaved"}, {"request": {"url": "http://127.0.0.1:1/"}}):
+        run = api.ask("POST", "/jobs/report/test/", body, expect=200)
+        assert run.keys() == documented["properties"].keys()
+        nulls = {field for field, value in run.items() if value is None}
+        assert nulls <= {field for field, schema in documented["properties"].items() if schema.get("nullable")}
 
 
 def test_nothing_of_it_is_kept_but_an_entry_of_the_audit_log(
