@@ -198,6 +198,7 @@ BULK_OPERATION = [
             "filter": _BULK_FILTER,
             "config": "current",
             "rate_per_second": 10,
+            "asked_by": "mara",
             "matched": 2,
             "more": False,
             "done": 1,
