@@ -1,6 +1,6 @@
 """What a page of executions costs in a long history, beside a short one: by the filter, and by what EXPLAIN says.
 
-    manage.py with_services -- python -m bench.history [--short 10000] [--long 1000000] [--rounds 15]
+    manage.py with_services -- python -m bench.history [--short 10000] [--long 1000000] [--rounds 15] [--only job_name]
 
 Each has a database of its own, with two workspaces that share 2,000 jobs, and both are asked by turns, in one process,
 through the API itself: a page's cost is the median of its rounds, with the queries, the serialisation and the client.
@@ -35,23 +35,23 @@ QUERIES = (
 )  # fmt: skip
 
 
-def measured(places: dict[str, Seeded], rounds: int) -> dict[str, dict[str, tuple[float, int]]]:
+def measured(places: dict[str, Seeded], queries: list[str], rounds: int) -> dict[str, dict[str, tuple[float, int]]]:
     """By database and filter: the milliseconds of a page, and how many rows it shows. The databases take turns."""
-    taken: dict[str, dict[str, list[float]]] = {name: {query: [] for query in QUERIES} for name in places}
+    taken: dict[str, dict[str, list[float]]] = {name: {query: [] for query in queries} for name in places}
     shown: dict[str, dict[str, int]] = {name: {} for name in places}
     keys = {name: asker(name, place) for name, place in places.items()}
     for _ in range(rounds):
         for name, api in keys.items():
             use(name)
             api.ask("GET", "/executions/", expect=200)
-            for query in QUERIES:
+            for query in queries:
                 started = time.perf_counter()
                 answer = api.ask("GET", f"/executions/?{query}", expect=200)
                 taken[name][query].append((time.perf_counter() - started) * 1000)
                 shown[name][query] = len(answer["results"])
     return {
-        name: {query: (statistics.median(times), shown[name][query]) for query, times in queries.items()}
-        for name, queries in taken.items()
+        name: {query: (statistics.median(times), shown[name][query]) for query, times in found.items()}
+        for name, found in taken.items()
     }
 
 
@@ -96,12 +96,14 @@ def main() -> None:
     parser.add_argument("--short", type=int, default=10_000)
     parser.add_argument("--long", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--only", default="", help="filters that begin so, or one of several with commas")
     given = parser.parse_args()
+    queries = [query for query in QUERIES if query.startswith(tuple(given.only.split(",")))]
     places = {"short_history": seeded("short_history", given.short), "long_history": seeded("long_history", given.long)}
-    short, long = measured(places, given.rounds).values()
+    short, long = measured(places, queries, given.rounds).values()
     api = asker("long_history", places["long_history"])
     print(f"{'filter':28} {'short ms':>9} {'rows':>5} {'long ms':>9} {'rows':>5} {'ratio':>6}  EXPLAIN of the long one")
-    for query in QUERIES:
+    for query in queries:
         (before, few), (after, many) = short[query], long[query]
         found = findings(api, query)
         scanned = ", ".join(sorted(found.scanned_whole)) or "none"

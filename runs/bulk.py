@@ -24,6 +24,7 @@ from runs.history import HistoryFilter
 from runs.models import BulkOperation, Execution
 from runs.overlap import limiting, lock_environments, release_queued
 from runs.pages import Stretch, executions_of
+from runs.querysets import ExecutionQuerySet
 from runs.queue import BULK_TASK, abort, enqueue_on_commit, wake_on_commit
 from runs.reaping import cancel_running
 from runs.states import LIVE, TERMINAL, BulkKind, BulkState, ExecutionStatus, Trigger
@@ -73,26 +74,67 @@ def start_bulk(
 
     Raises QuotaExceededError for replays where the workspace's plan lets no more runs start.
     """
-    if kind == BulkKind.REPLAY:
-        refuse_when_stopped(wanted.workspace.pk, now=now)
-    matched = matching(wanted, kind, limit=limit)
-    operation = BulkOperation.objects.create(
+    return _begun(
+        matching(wanted, kind, limit=limit),
         workspace=wanted.workspace,
         kind=kind,
-        state=BulkState.RUNNING if matched.ids else BulkState.COMPLETED,
         filter=asked,
         environment_ids=None if wanted.environment_ids is None else list(wanted.environment_ids),
         original_config=original_config,
         rate_per_second=rate_per_second,
+        now=now,
+        actor=actor,
+    )
+
+
+def selected(executions: ExecutionQuerySet, kind: str) -> list[uuid.UUID]:
+    """Those that can be canceled, or have ended and can be replayed, in the order they were due."""
+    able = executions.live() if kind == BulkKind.CANCEL else executions.terminal()
+    return list(able.order_by("due_at", "pk").values_list("pk", flat=True)[:MAX_EXECUTIONS])
+
+
+@transaction.atomic
+def start_selected(
+    *,
+    workspace: Workspace,
+    executions: ExecutionQuerySet,
+    kind: str,
+    original_config: bool = False,
+    now: datetime.datetime,
+    actor: Actor = SYSTEM,
+) -> BulkOperation:
+    """Take up an operation on executions of a workspace that somebody chose one by one. Raises as `start_bulk`."""
+    ids = selected(executions.of(workspace), kind)
+    return _begun(
+        Matched(ids, more=False),
+        workspace=workspace,
+        kind=kind,
+        filter={"selected": len(ids)},
+        environment_ids=None,
+        original_config=original_config,
+        rate_per_second=None,
+        now=now,
+        actor=actor,
+    )
+
+
+def _begun(matched: Matched, *, now: datetime.datetime, actor: Actor, **columns: Any) -> BulkOperation:
+    """Raises QuotaExceededError for replays where the workspace's plan lets no more runs start."""
+    if columns["kind"] == BulkKind.REPLAY:
+        refuse_when_stopped(columns["workspace"].pk, now=now)
+    operation = BulkOperation.objects.create(
+        state=BulkState.RUNNING if matched.ids else BulkState.COMPLETED,
+        asked_by=actor.label,
         execution_ids=matched.ids,
         more=matched.more,
         created_at=now,
         next_batch_at=now,
         finished_at=None if matched.ids else now,
+        **columns,
     )
     if matched.ids:
         wake_on_commit(BULK_TASK)
-    told = {"kind": kind, "filter": asked, "matched": len(matched.ids), "rate_per_second": rate_per_second}
+    told = {name: columns[name] for name in ("kind", "filter", "rate_per_second")} | {"matched": len(matched.ids)}
     _record("bulk_operation.created", operation, difference({}, told), actor=actor, now=now)
     return operation
 

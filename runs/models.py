@@ -287,7 +287,7 @@ class BulkOperation(models.Model):
 
     `execution_ids` are those that matched when it was asked for, in the order they are taken; of the `position` that
     have been, `done` did what was asked, and the others could not any more. `filter` is what the caller sent.
-    `environment_ids` are those that it was narrowed to, null where to none.
+    `environment_ids` are those that it was narrowed to, null where to none. `asked_by` is how people know who asked.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -295,6 +295,7 @@ class BulkOperation(models.Model):
     kind = models.CharField(max_length=10, choices=BulkKind.choices)
     state = models.CharField(max_length=10, choices=BulkState.choices, default=BulkState.RUNNING)
     filter = models.JSONField()
+    asked_by = models.CharField(max_length=254, default="", blank=True)
     environment_ids = ArrayField(models.UUIDField(), null=True)
     original_config = models.BooleanField(default=False)
     rate_per_second = models.PositiveIntegerField(null=True)

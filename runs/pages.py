@@ -19,6 +19,7 @@ from runs.failures import FailureReason
 from runs.history import HistoryFilter
 from runs.models import Execution
 from runs.querysets import ExecutionQuerySet
+from runs.ranges import Sql, each, source, sql_of
 from runs.states import LIVE
 
 #: How many failures of each reason a search for an error's text looks through, from where its page begins.
@@ -27,19 +28,23 @@ _REASONS = [reason.value for reason in FailureReason]
 _TABLE = Execution._meta.db_table
 #: Of how many executions, the latest that are wanted, the longest or shortest are looked for.
 MEASURED = 10_000
+#: How many jobs it takes to fill a page with as few rows of each as are looked at beforehand.
+_FEW = 12
 _TOOK = "coalesce((extract(epoch FROM finished_at - started_at) * 1000000)::bigint, %s)"
-
-Sql = tuple[str, tuple[Any, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Which of the rows: `count` of them, `first` skipped, that come after a `position` (an instant and an id)."""
+    """Which of the rows: `count` of them, `first` skipped, that come after a `position` (an instant and an id).
+
+    `columns` are what is read of each.
+    """
 
     descending: bool
     count: int
     first: int = 0
     position: tuple[datetime.datetime, uuid.UUID] | None = None
+    columns: tuple[str, ...] = ("id", "due_at")
 
     @property
     def reach(self) -> int:
@@ -55,6 +60,10 @@ class Stretch:
         if self.position is None:
             return "TRUE", ()
         return f"ROW({table}.due_at, {table}.id) {'<' if self.descending else '>'} ROW(%s, %s)", self.position
+
+    def head(self, rows: Any, count: int | None = None) -> Sql:
+        """The first rows of a range, as far as they can matter, or so many."""
+        return sql_of(rows.values(*self.columns)[: count or self.reach])
 
     def of(self, rows: Any) -> Any:
         """What comes after the position, in order."""
@@ -81,32 +90,28 @@ def executions_by_duration(
 
     `took` is in microseconds, and `never` for those that did not run.
     """
-    latest = Stretch(descending=True, count=MEASURED)
+    latest = Stretch(descending=True, count=MEASURED, columns=("id", "due_at", "started_at", "finished_at"))
     ranges = _ranges(wanted, latest)
     if not ranges:
         return Execution.objects.none()
-    ids, params = _merged(ranges, wanted, latest)
+    rows, params = _merged(ranges, wanted, latest, shown="*")
     sign, direction = ("<", "DESC") if descending else (">", "ASC")
     after, values = ("TRUE", ()) if position is None else (f"ROW(took, id) {sign} ROW(%s, %s)", position)
-    # Row by row, by their ids: joined in any other way the whole history would be read for them.
     found = f"""
-        SELECT id FROM (
-            SELECT latest.id, ran.took FROM ({ids}) AS latest
-             CROSS JOIN LATERAL (SELECT {_TOOK} AS took FROM {_TABLE} WHERE id = latest.id OFFSET 0) AS ran
-        ) AS measured
+        SELECT id FROM (SELECT id, {_TOOK} AS took FROM ({rows}) AS latest) AS measured
          WHERE {after} ORDER BY took {direction}, id {direction} LIMIT %s OFFSET %s
     """
-    rows = Execution.objects.filter(pk__in=RawSQL(found, (*params, never, *values, count, first)))
+    page = Execution.objects.filter(pk__in=RawSQL(found, (never, *params, *values, count, first)))
     took = RawSQL(_TOOK, (never,), output_field=BigIntegerField())
-    return rows.annotate(took=took).order_by(*(("-took", "-id") if descending else ("took", "id")))
+    return page.annotate(took=took).order_by(*(("-took", "-id") if descending else ("took", "id")))
 
 
-def _merged(ranges: list[Sql], wanted: HistoryFilter, stretch: Stretch) -> Sql:
-    """The ids of a stretch of what several ranges hold."""
+def _merged(ranges: list[Sql], wanted: HistoryFilter, stretch: Stretch, *, shown: str = "id") -> Sql:
+    """A stretch of what several ranges hold: the ids, or other columns."""
     # Only a search may find a row twice.
     union = (" UNION " if wanted.search is not None else " UNION ALL ").join(f"({sql})" for sql, _ in ranges)
     params = [value for _, values in ranges for value in values]
-    page = f"SELECT id FROM ({union}) AS page ORDER BY {stretch.order} LIMIT %s OFFSET %s"
+    page = f"SELECT {shown} FROM ({union}) AS page ORDER BY {stretch.order} LIMIT %s OFFSET %s"
     return page, (*params, stretch.count, stretch.first)
 
 
@@ -119,7 +124,7 @@ def _ranges(wanted: HistoryFilter, stretch: Stretch) -> list[Sql]:
     if wanted.search is not None:
         return [*_failures(wanted, stretch), _by_job(wanted, wanted.jobs_called(), stretch)]
     # What these conditions mean is one range of an index as they stand.
-    whole = [_head(stretch.of(wanted.executions()), stretch.reach)]
+    whole = [stretch.head(stretch.of(wanted.executions()))]
     if wanted.job_id is not None or wanted.failure_reason is not None:
         return whole
     may_succeed = wanted.statuses is None or "succeeded" in wanted.statuses
@@ -141,8 +146,8 @@ def _ended(wanted: HistoryFilter, stretch: Stretch) -> list[Sql]:
     pairs = [(place, facet) for place in places for facet in meant]
     sources = "SELECT * FROM unnest(%s::uuid[], %s::smallint[]) AS pair (environment_id, facet)"
     columns = ([place for place, _ in pairs], [facet for _, facet in pairs])
-    rows = Execution.objects.filter(environment_id=_source("environment_id"), facet=_source("facet"))
-    return [_each((sources, columns), _head(stretch.of(wanted.of_jobs(wanted.in_time(rows))), stretch.reach))]
+    rows = Execution.objects.filter(environment_id=source("environment_id"), facet=source("facet"))
+    return [each((sources, columns), stretch.head(stretch.of(wanted.of_jobs(wanted.in_time(rows)))))]
 
 
 def _live(wanted: HistoryFilter, stretch: Stretch) -> list[Sql]:
@@ -150,30 +155,50 @@ def _live(wanted: HistoryFilter, stretch: Stretch) -> list[Sql]:
     if wanted.statuses is not None and not set(wanted.statuses) & set(LIVE):
         return []
     rows = wanted.narrowed(Execution.objects.of(wanted.workspace).filter(finished_at__isnull=True))
-    sql, params = _sql(stretch.of(wanted.of_jobs(rows)).order_by().values("id", "due_at"))
+    sql, params = sql_of(stretch.of(wanted.of_jobs(rows)).order_by().values(*stretch.columns))
     # OFFSET 0 keeps the planner from walking through history for them.
     return [(f"SELECT * FROM ({sql} OFFSET 0) AS live ORDER BY {stretch.order} LIMIT %s", (*params, stretch.reach))]
 
 
 def _by_job(wanted: HistoryFilter, jobs: JobQuerySet, stretch: Stretch) -> Sql:
-    """A range for each job. Only the jobs whose own first rows come first can have a row on the page."""
-    rows = stretch.of(wanted.narrowed(Execution.objects.filter(job_id=_source("id"))))
-    sql, params = _each(_sql(jobs.order_by().values("id")), _head(rows, 1), shown="source.id, candidate.due_at")
-    leading = f"SELECT id FROM ({sql}) AS lead ORDER BY {stretch.order} LIMIT %s"
-    return _each((leading, (*params, stretch.reach)), _head(rows, stretch.reach))
+    """A range for each job. Only the jobs whose own first rows come first can have a row on the page.
+
+    And only rows that come no later than the last of as many others: so a few of each job are looked at beforehand,
+    and then no more than about a page of all of them.
+    """
+    rows = stretch.of(wanted.narrowed(Execution.objects.filter(job_id=source("id"))))
+    firsts, of_jobs = each(
+        sql_of(jobs.order_by().values("id")), stretch.head(rows, 1), shown="source.id, candidate.due_at"
+    )
+    leading: Sql = ("SELECT id FROM in_front", ())
+    few, of_few = each(
+        leading, stretch.head(rows, max(1, stretch.reach // _FEW)), shown="candidate.due_at, candidate.id"
+    )
+    compare, unbounded = (">=", "-infinity") if stretch.descending else ("<=", "infinity")
+    last = RawSQL(
+        f"due_at {compare} coalesce((SELECT due_at FROM last), %s)", (unbounded,), output_field=BooleanField()
+    )
+    found, of_found = each(leading, stretch.head(rows.filter(last)))
+    sql = f"""
+        WITH in_front AS MATERIALIZED (SELECT id FROM ({firsts}) AS job ORDER BY {stretch.order} LIMIT %s),
+             last AS MATERIALIZED (SELECT due_at FROM ({few}) AS few ORDER BY {stretch.order} LIMIT 1 OFFSET %s)
+        {found}
+    """
+    return sql, (*of_jobs, stretch.reach, *of_few, stretch.reach - 1, *of_found)
 
 
 def _failures(wanted: HistoryFilter, stretch: Stretch) -> list[Sql]:
     """Failed executions whose error holds what is searched for, among the first so many of each failure reason."""
     if wanted.statuses is not None and "failed" not in wanted.statuses:
         return []
-    rows = Execution.objects.of(wanted.workspace).filter(~Q(failure_reason=""), failure_reason=_source("reason"))
+    rows = Execution.objects.of(wanted.workspace).filter(~Q(failure_reason=""), failure_reason=source("reason"))
     rows = stretch.of(wanted.of_jobs(wanted.narrowed(rows)))
-    sql, params = _sql(rows.values("id", "due_at", "error")[:SEARCHED])
-    found = f"SELECT id, due_at FROM ({sql}) AS failed WHERE error ILIKE %s ORDER BY {stretch.order} LIMIT %s"
+    sql, params = sql_of(rows.values(*stretch.columns, "error")[:SEARCHED])
+    columns = ", ".join(stretch.columns)
+    found = f"SELECT {columns} FROM ({sql}) AS failed WHERE error ILIKE %s ORDER BY {stretch.order} LIMIT %s"
     reasons = _REASONS if wanted.failure_reason is None else [wanted.failure_reason]
     sources = ("SELECT * FROM unnest(%s::text[]) AS one (reason)", (reasons,))
-    return [_each(sources, (found, (*params, _pattern(str(wanted.search)), stretch.reach)))]
+    return [each(sources, (found, (*params, _pattern(str(wanted.search)), stretch.reach)))]
 
 
 def _latest(wanted: HistoryFilter, stretch: Stretch) -> Sql:
@@ -183,30 +208,11 @@ def _latest(wanted: HistoryFilter, stretch: Stretch) -> Sql:
         states = states.filter(environment_id__in=wanted.environment_ids)
     if wanted.names_jobs or wanted.job_id is not None:
         states = states.filter(job_id__in=wanted.jobs().values("id"))
-    rows = Execution.objects.filter(job_id=_source("job_id"), environment_id=_source("environment_id"))
+    rows = Execution.objects.filter(job_id=source("job_id"), environment_id=source("environment_id"))
     rows = wanted.searched(wanted.narrowed(rows.filter(facet__isnull=False))).order_by("-due_at", "-id")
-    sql, params = _each(_sql(states.order_by().values("job_id", "environment_id")), _head(rows, 1))
+    sql, params = each(sql_of(states.order_by().values("job_id", "environment_id")), stretch.head(rows, 1))
     after, position = stretch.after("latest")
     return f"SELECT * FROM ({sql}) AS latest WHERE {after}", (*params, *position)
-
-
-def _each(sources: Sql, first: Sql, *, shown: str = "candidate.*") -> Sql:
-    """What `first` finds for each of `sources`, whose columns it calls `source`."""
-    sql = f"SELECT {shown} FROM ({sources[0]}) AS source CROSS JOIN LATERAL ({first[0]}) AS candidate"
-    return sql, (*sources[1], *first[1])
-
-
-def _source(column: str) -> RawSQL:
-    return RawSQL(f"source.{column}", ())
-
-
-def _head(rows: Any, count: int) -> Sql:
-    return _sql(rows.values("id", "due_at")[:count])
-
-
-def _sql(rows: Any) -> Sql:
-    sql, params = rows.query.sql_with_params()
-    return sql, params
 
 
 def _pattern(text: str) -> str:

@@ -19,6 +19,7 @@ DELIVER_TASK = "workers.deliver"
 DELIVERIES_QUEUE = "deliveries"
 BULK_TASK = "workers.work_off_bulk_operations"
 CANCEL_COMMAND = "cancel_execution"
+CALL_COMMAND = "test_call"
 #: Ids per message: few enough to spread a burst over the workers, enough to make a message cost nothing per id.
 CHUNK = 200
 #: After a failure nothing is tried for this long, so that a broken Redis does not slow down every request.
@@ -61,6 +62,14 @@ def abort(ids: Iterable[uuid.UUID]) -> None:
         arguments = {"execution_id": str(execution_id)}
         if not _tell(partial(current_app.control.broadcast, CANCEL_COMMAND, arguments=arguments), ids=1):
             break
+
+
+def announce_call(call_id: str) -> bool:
+    """Tell the workers that a test call waits in the mailbox. False where Redis does not take the message.
+
+    By remote control, not by a queue: there it would wait behind all that is due, and for workers that come later.
+    """
+    return _tell(partial(current_app.control.broadcast, CALL_COMMAND, arguments={"call_id": call_id}), ids=0)
 
 
 def _send(chunk: list[str]) -> bool:

@@ -152,7 +152,8 @@ def _transition(item: FinishedAttempt) -> tuple[Any, ...]:
             return (*fence, ExecutionStatus.CANCELED.value, ending.finished_at, 0, "", clean(ending.error))
 
 
-def _run_status(ending: Ending) -> str:
+def run_status(ending: Ending) -> str:
+    """The status of a run that ended so."""
     if isinstance(ending.verdict, Canceled):
         return _CANCELED
     return _FAILED if ending.failure_reason else _SUCCEEDED
@@ -180,7 +181,7 @@ def _copy_line(item: FinishedAttempt) -> str:
     values = (
         attempt.run_id, attempt.workspace_id, attempt.job_id, attempt.environment_id, attempt.job_version_id,
         attempt.execution_id, "", attempt.number, attempt.trigger,
-        _run_status(ending), ending.failure_reason or "", ending.error and escaped(clean(ending.error)),
+        run_status(ending), ending.failure_reason or "", ending.error and escaped(clean(ending.error)),
         ending.started_at.isoformat(), ending.finished_at.isoformat(),
         round((ending.finished_at - ending.started_at).total_seconds() * 1000),
         *phases,

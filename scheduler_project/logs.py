@@ -5,6 +5,9 @@ from typing import Any
 import structlog
 from django.core.exceptions import ImproperlyConfigured
 
+#: They tell of every message and chore that comes and goes, some every few seconds: that is for those who debug. What
+#: fails is told all the same.
+_BUSY = ("celery.worker.strategy", "celery.app.trace", "celery.beat")
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -48,5 +51,5 @@ def logging_config(*, level: str, style: str = "text") -> dict[str, Any]:
         },
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},
         "root": {"handlers": ["stderr"], "level": level.upper()},
-        "loggers": {"celery.worker.strategy": {"level": "WARNING"}, "celery.app.trace": {"level": "WARNING"}},
+        "loggers": {name: {"level": "DEBUG" if level.upper() == "DEBUG" else "WARNING"} for name in _BUSY},
     }

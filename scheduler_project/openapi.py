@@ -143,7 +143,7 @@ class HourhandSchema(AutoSchema):
             codes.add("409")
         if self.method in getattr(self.view, "needs_quota", ()):
             codes.add("402")
-        for code in sorted(codes):
+        for code in sorted(codes - bodies.keys()):
             description, example = _PROBLEMS[code]
             examples = [OpenApiExample(example["code"], value=example)]
             response = OpenApiResponse(ProblemSerializer, description, examples)

@@ -207,6 +207,7 @@ SPECTACULAR_SETTINGS = {
         "BulkStateEnum": "runs.states.BulkState",
         "ExecutionStatusEnum": "runs.states.ExecutionStatus",
         "RunStatusEnum": "runs.states.RunStatus",
+        "JobKindEnum": "jobs.api.whole.KINDS",
         "MemberStateEnum": "accounts.api.members.STATES",
         "ScheduleTypeEnum": "jobs.models.ScheduleType",
     },

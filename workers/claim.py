@@ -1,6 +1,7 @@
 """Makes pending executions this worker's own: one UPDATE for a batch, then the requests to send."""
 
 import datetime
+import json
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,8 @@ from runs.attempts import Attempt, Sent
 from runs.failures import FailureReason
 from runs.redaction import redact_sent
 from runs.requests import Firing, PreparedRequest
+from runs.states import Trigger
+from runs.testcalls import WantedCall
 from runs.texts import array
 from workers.connections import Link
 from workers.delivery.contract import DeliveryRequest, TlsOptions
@@ -224,6 +227,23 @@ class Claimer:
         """Tell the clock that these ids are not on their way any more, so that it sends those still pending at once."""
         with link.transaction() as cursor:
             cursor.execute(_RELEASE, [list(execution_ids)])
+
+    def prepared(self, link: Link, wanted: WantedCall) -> Claimed:
+        """What a test call sends, as the first attempt of an execution would; it has no lease and is not recorded."""
+        with link.transaction() as cursor:
+            cursor.execute("SELECT clock_timestamp()")
+            claimed_monotonic, (at,) = time.monotonic(), cursor.fetchone()
+            version = self._version(wanted.slug, wanted.config)
+            self._keyring.refresh(cursor, [wanted.workspace_id])
+            self._disclosure.refresh(cursor, [wanted.workspace_id])
+            material = None
+            if version.template:
+                item = Templated(wanted.call_id, wanted.workspace_id, wanted.environment_id, version.template)
+                facts = (wanted.call_id, at, None, wanted.slug, wanted.environment, json.dumps(wanted.input))
+                material = self._renderer.material_of(cursor, item, facts)
+        ids = (wanted.workspace_id, wanted.job_id, wanted.environment_id, wanted.job_environment_id)
+        row = (wanted.call_id, *ids, wanted.job_version_id, Trigger.MANUAL.value, 1, None, at, at)
+        return self._claimed(row, version, claimed_monotonic, material)
 
     def _claim(self, link: Link, statement: str, *, limit: int, ids: str | None = None) -> list[Claimed]:
         with link.transaction() as cursor:

@@ -10,7 +10,7 @@ from typing import Any
 
 from celery.worker.control import control_command, inspect_command
 
-from runs.queue import CANCEL_COMMAND, DELIVERIES_QUEUE
+from runs.queue import CALL_COMMAND, CANCEL_COMMAND, DELIVERIES_QUEUE
 
 _NO_DELIVERIES = {"error": "this worker does not deliver"}
 
@@ -44,6 +44,13 @@ def cancel_execution(state: Any, execution_id: str) -> dict[str, Any]:
     service = _service(state)
     aborted = service is not None and service.abort(wanted)
     return {"ok": "aborted" if aborted else "not in flight in this worker"}
+
+
+@control_command(name=CALL_COMMAND, args=[("call_id", str)], signature="<call id>")
+def test_call(state: Any, call_id: str) -> dict[str, Any]:
+    """Make the test call that waits under this id, unless another worker does; the dashboard and the API ask for it."""
+    service = _service(state)
+    return {"ok": "heard" if service is not None and service.make_call(str(call_id)) else "not taken"}
 
 
 @control_command(name="drain")

@@ -92,6 +92,11 @@ class Renderer:
             for item in templated
         }
 
+    def material_of(self, cursor: Any, item: Templated, facts: tuple[Any, ...]) -> Material:
+        """What a call that no execution asks for is rendered from: `facts` are in the order of an execution's."""
+        self._read_secrets(cursor, {item.workspace_id} if item.template.secrets else set())
+        return Material(item.template, facts, self._secrets_for(item))
+
     def _read_secrets(self, cursor: Any, workspace_ids: set[str]) -> None:
         if time.monotonic() >= self._forget_at:
             self._secrets.clear()

@@ -21,6 +21,7 @@ from workers.delivery.contract import Crowded, DeliveryResult, InFlight
 from workers.delivery.engine import DeliveryEngine, EngineStopped
 from workers.delivery.transfer import unanswered
 from workers.recorder import Recorder
+from workers.testcalls import CallMaker
 
 log = structlog.get_logger(__name__)
 
@@ -69,6 +70,11 @@ class DeliveryService:
             on_recorded=self._recorded,
             on_lost=self._abort_lost,
         )
+        self._calls = CallMaker(
+            worker=name,
+            claimer=Claimer(owner=owner, lease_seconds=lease_seconds, user_agent=user_agent),
+            engine=self._engine,
+        )
         self._chance = random.Random()  # noqa: S311 - jitter
         self._wanted: collections.deque[str] = collections.deque()
         self._crowded: collections.deque[Crowded] = collections.deque()
@@ -83,6 +89,7 @@ class DeliveryService:
     def start(self) -> None:
         self._engine.start()
         self._recorder.start()
+        self._calls.start()
         self._thread.start()
 
     # -- from Celery's threads -----------------------------------------------------------------------------------------
@@ -121,6 +128,13 @@ class DeliveryService:
         """A snapshot of the transfers that are under way."""
         return self._engine.in_flight()
 
+    def make_call(self, call_id: str) -> bool:
+        """Take a test call, if no other worker does. False where this one takes no more work. Never blocks."""
+        if self._draining.is_set():
+            return False
+        self._calls.hear(call_id)
+        return True
+
     def abort(self, execution_id: str) -> bool:
         """Abort this execution's transfer; it is recorded as canceled. False where this worker has none."""
         return self._engine.abort(execution_id) or self._abort_crowded(execution_id)
@@ -147,6 +161,7 @@ class DeliveryService:
         unsent += [crowded.request for crowded in self._crowded]
         self._give_back([held for request in unsent if (held := self._held.get(request.execution_id))])
         left = self._recorder.stop(timeout_seconds=max(5.0, grace_seconds))
+        self._calls.stop()
         log.info(
             "delivery_service_stopped",
             given_back=len(unsent),
@@ -287,14 +302,22 @@ class DeliveryService:
 
     def _finished(self, result: DeliveryResult) -> None:
         """The engine's report of one transfer. On the engine's thread, so it does no more than hand it on."""
-        self._recorder.put(self._held[result.request.execution_id], result)
+        held = self._held.get(result.request.execution_id)
+        if held is None:
+            self._calls.hear(result)
+            return
+        self._recorder.put(held, result)
         if self._starved:
             with self._changed:
                 self._changed.notify_all()
 
     def _sent_away(self, crowded: list[Crowded]) -> None:
         """The engine keeps no more for a host or workspace that is full. On the engine's thread."""
-        self._crowded.extend(crowded)
+        for one in crowded:
+            if one.request.execution_id in self._held:
+                self._crowded.append(one)
+            else:
+                self._calls.hear(one)
         with self._changed:
             self._changed.notify_all()
 

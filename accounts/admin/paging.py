@@ -24,7 +24,8 @@ class UncountedChangeList(ChangeList):
         self.result_list: Any = rows[: self.list_per_page]
         self.result_count = self.full_result_count = first + len(self.result_list)
         self.show_full_result_count = False
-        self.show_admin_actions = self.can_show_all = False
+        self.show_admin_actions = bool(self.model_admin.get_actions(request))
+        self.can_show_all = False
         self.multi_page = self.has_more or self.page_num > 1
         self.paginator = self.model_admin.get_paginator(request, self.queryset, self.list_per_page)
 

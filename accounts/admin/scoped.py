@@ -25,7 +25,7 @@ class ScopedAdmin(ModelAdmin):
 
     workspace_path = "workspace"
     choice_paths: dict[str, str] = {}
-    actions = None
+    actions: list[str] | None = None
     list_per_page = 50
     show_full_result_count = False
     show_facets = ShowFacets.NEVER  # a count for each choice of each filter

@@ -1,4 +1,4 @@
-"""Fields of the job object that are more than one JSON type, or hold less for now than they will."""
+"""Fields of the job object with rules of their own, and those that take one value only until their feature comes."""
 
 import json
 from collections.abc import Callable, Mapping

@@ -25,7 +25,7 @@ def run_now_button(request: HttpRequest, job_environment_id: uuid.UUID) -> HttpR
     row = access_of(request).narrow(rows).filter(pk=job_environment_id, job__deleted_at__isnull=True).first()
     if row is None:
         raise Http404
-    _require_writer(request, row.workspace_id)
+    require_writer(request, row.workspace_id)
     actor, now = Actor.of_user(request.user), timezone.now()
     made = _told(request, lambda: run_now(job_environment=row, now=now, actor=actor))
     if made is None:
@@ -39,7 +39,7 @@ def delete_job_button(request: HttpRequest, job_id: uuid.UUID) -> HttpResponseRe
     job = access_of(request).narrow(Job.objects.live()).filter(pk=job_id).first()
     if job is None:
         raise Http404
-    _require_writer(request, job.workspace_id)
+    require_writer(request, job.workspace_id)
     wanted, name = bool(request.POST.get("purge")), job.name
     admin.site.get_model_admin(Job).log_deletions(request, Job.objects.filter(pk=job.pk))
     (purge if wanted else delete_with_executions)(job=job, actor=Actor.of_user(request.user), now=timezone.now())
@@ -87,11 +87,12 @@ def _execution(request: HttpRequest, execution_id: uuid.UUID) -> Execution:
     execution = access_of(request).narrow(rows).filter(pk=execution_id).first()
     if execution is None:
         raise Http404
-    _require_writer(request, execution.workspace_id)
+    require_writer(request, execution.workspace_id)
     return execution
 
 
-def _require_writer(request: HttpRequest, workspace_id: uuid.UUID) -> None:
+def require_writer(request: HttpRequest, workspace_id: uuid.UUID) -> None:
+    """Raises PermissionDenied for those who may only look at this workspace."""
     if not access_of(request).writes(workspace_id):
         raise PermissionDenied
 

@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 from accounts.admin.access import access_of
 from accounts.admin.filters import WorkspaceFilter
 from jobs.overrides import effective
-from runs.admin import buttons
+from runs.admin import bulk, buttons, trying
 from runs.admin.filters import (
     EnvironmentFilter,
     JobFilter,
@@ -26,7 +26,7 @@ from runs.admin.filters import (
 from runs.admin.history import HistoryAdmin
 from runs.admin.timing import Timeline, Timings
 from runs.models import Execution
-from runs.states import ExecutionStatus
+from runs.states import BulkKind, ExecutionStatus
 from scheduler_project.dashboard import chips
 from scheduler_project.dashboard.words import NOTHING, SKIP_REASONS, STATUSES, appearance, duration_words
 
@@ -46,6 +46,8 @@ class ExecutionAdmin(HistoryAdmin):
     search_fields = ["job__name"]
     search_help_text = "Job, or an id"
     list_before_template = "hourhand/statuses.html"
+    list_disable_select_all = True  # a filter of the API does that, with a pace and a dry run
+    actions = ["replay_selected", "cancel_selected"]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Execution]:
         rows: QuerySet[Execution] = super().get_queryset(request).defer("input", "state", "output")
@@ -65,10 +67,24 @@ class ExecutionAdmin(HistoryAdmin):
         found: HttpResponse = super().changelist_view(request, extra)
         return found
 
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        found: dict[str, Any] = super().get_actions(request)
+        return found if access_of(request).writes_somewhere else {}
+
+    @admin.action(description="Replay…")
+    def replay_selected(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
+        return bulk.ask(request, queryset, BulkKind.REPLAY)
+
+    @admin.action(description="Cancel…")
+    def cancel_selected(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
+        return bulk.ask(request, queryset, BulkKind.CANCEL)
+
     def buttons(self) -> list[tuple[str, Any, str]]:
         return [
             ("run-now/<uuid:job_environment_id>/", buttons.run_now_button, "runs_execution_run_now"),
+            ("test-call/<uuid:job_environment_id>/", trying.try_out_button, "runs_execution_test_call"),
             ("delete-job/<uuid:job_id>/", buttons.delete_job_button, "runs_execution_delete_job"),
+            ("selected/<str:kind>/", bulk.selected_button, "runs_execution_selected"),
             ("<uuid:execution_id>/replay/", buttons.replay_button, "runs_execution_replay"),
             ("<uuid:execution_id>/retry/", buttons.retry_button, "runs_execution_retry"),
             ("<uuid:execution_id>/cancel/", buttons.cancel_button, "runs_execution_cancel"),

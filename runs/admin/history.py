@@ -6,7 +6,7 @@ from typing import Any
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, path
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts.admin.access import access_of
 from accounts.admin.paging import UncountedChangeList
@@ -56,9 +56,10 @@ class HistoryAdmin(ScopedAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         site, name = self.admin_site, f"{self.opts.app_label}_{self.opts.model_name}"
+        listed = require_http_methods(["GET", "POST"]) if self.actions else require_GET
         return [
             *(path(route, site.admin_view(require_POST(view)), name=button) for route, view, button in self.buttons()),
-            path("", site.admin_view(require_GET(self.changelist_view)), name=f"{name}_changelist"),
+            path("", site.admin_view(listed(self.changelist_view)), name=f"{name}_changelist"),
             path("<uuid:row_id>/change/", site.admin_view(require_GET(self.page)), name=f"{name}_change"),
         ]
 

@@ -17,7 +17,7 @@ from runs.api.views import HistoryView
 from runs.bulk import MAX_EXECUTIONS, MAX_RATE, cancel_bulk, matching, start_bulk
 from runs.models import BulkOperation
 from runs.states import BulkKind, BulkState
-from scheduler_project.api.fields import Choice, Flag, Instant, Whole, instant_text
+from scheduler_project.api.fields import Choice, Flag, Instant, Text, Whole, instant_text
 from scheduler_project.api.strict import ListQuery, Query, StrictSerializer
 
 #: How many ids an answer holds.
@@ -68,6 +68,7 @@ class ListedBulkOperationSerializer(serializers.Serializer):
     filter = serializers.DictField(help_text="As it was sent.")
     config = Choice(choices=("current", "original"), allow_null=True, help_text="Of replays.")
     rate_per_second = Whole(allow_null=True)
+    asked_by = Text(help_text="The key's or the person's name.")
     matched = Whole()
     more = Flag(help_text="Whether more matched than the limit allowed.")
     done = Whole()
@@ -85,6 +86,7 @@ class ListedBulkOperationSerializer(serializers.Serializer):
             "filter": instance.filter,
             "config": config if instance.kind == BulkKind.REPLAY else None,
             "rate_per_second": instance.rate_per_second,
+            "asked_by": instance.asked_by,
             "matched": len(instance.execution_ids),
             "more": instance.more,
             "done": instance.done,

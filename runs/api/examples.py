@@ -82,6 +82,22 @@ _SHOWN: dict[str, Any] = {
 }
 
 RUN = [OpenApiExample("A run", value=_RUN, response_only=True)]
+TEST_CALL = [
+    OpenApiExample("As it is saved, with an input", value={"input": {"customer": 42}}, request_only=True),
+    OpenApiExample(
+        "With unsaved changes, in staging",
+        value={"environment": "staging", "request": {"body": {"report": "weekly"}, "timeout_seconds": 10}},
+        request_only=True,
+    ),
+]
+TESTED = [
+    OpenApiExample(
+        "Unsaved changes were tried out",
+        value={**_RUN, "execution": None, "job_version": None, "trigger": "manual"},
+        response_only=True,
+        status_codes=["200"],
+    )
+]
 EXECUTION = [OpenApiExample("An execution", value=_SHOWN, response_only=True)]
 RUN_NOW = [OpenApiExample("With an input", value={"input": {"customer": 42}}, request_only=True)]
 REPLAY = [
@@ -182,6 +198,7 @@ BULK_OPERATION = [
             "filter": _BULK_FILTER,
             "config": "current",
             "rate_per_second": 10,
+            "asked_by": "mara",
             "matched": 2,
             "more": False,
             "done": 1,

@@ -102,13 +102,13 @@ def _final_response(run: Run | None) -> dict[str, Any] | None:
 
 
 def shown_run(run: Run, *, cut: bool = False) -> dict[str, Any]:
-    """A run, whole, or with its bodies cut as lists show it."""
+    """A run, whole, or with its bodies cut as lists show it. That of a test call has no execution."""
     retry = {"of": run.first_run_id and str(run.first_run_id), "attempt": run.number - 1}  # type: ignore[attr-defined]
     return {
         "id": str(run.pk),
-        "execution": str(run.execution_id),
+        "execution": run.execution_id and str(run.execution_id),
         "job": run.job.slug,
-        "job_version": run.job_version.number,
+        "job_version": run.job_version_id and run.job_version.number,
         "environment": run.environment.slug,
         "step": run.step or None,
         "attempt": run.number,

@@ -2,11 +2,12 @@
 
 from django.urls import path
 
-from runs.api import bulk, deleting, ledger, views
+from runs.api import bulk, deleting, ledger, testing, views
 
 urlpatterns = [
     path("jobs/<str:job>/", deleting.JobDetail.as_view()),
     path("jobs/<str:job>/run/", views.JobRun.as_view()),
+    path("jobs/<str:job>/test/", testing.JobTest.as_view()),
     path("jobs/<str:job>/executions/", views.JobExecutionList.as_view()),
     path("jobs/<str:job>/ledger/", ledger.JobLedger.as_view()),
     path("jobs/<str:job>/ledger/at/", ledger.JobLedgerAt.as_view()),

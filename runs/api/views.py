@@ -8,6 +8,7 @@ from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.api.access import Access
 from accounts.models import Scope
 from jobs.api.actions import named_environment
 from jobs.api.filters import find, reachable
@@ -52,6 +53,22 @@ class HistoryView(ApiView):
         if execution is None:
             raise NotFound(f"There is no execution {execution_id}.")
         return execution
+
+
+def state_to_run(access: Access, job: Job, environment: str | None) -> JobEnvironment:
+    """The job in the environment that a caller names, or in the only one within reach that it is enabled in.
+
+    Raises NotFoundError, JobNotEnabledError and AmbiguousEnvironmentError.
+    """
+    if environment is None:
+        allowed = None if access.environment_ids is None else access.environments()
+        return only_environment(job, allowed=allowed)
+    wanted = named_environment(access, environment)
+    states = job.job_environments.select_related("job__current_version", "environment")
+    state = states.filter(environment=wanted).first()
+    if state is None:
+        raise JobNotEnabledError(job.slug, environment)
+    return state
 
 
 class ExecutionList(HistoryView):
@@ -163,7 +180,10 @@ class JobRun(HistoryView):
     )
     def post(self, request: Request, job: str) -> Response:  # noqa: ARG002
         body = self.body(RunNowSerializer)
-        state = self._state(job, body.get("environment"))
+        found = find(reachable(self.access), job)
+        if found is None:
+            raise NotFound(f"There is no job {job}.")
+        state = state_to_run(self.access, found, body.get("environment"))
         made = run_now(
             job_environment=state,
             now=self.now,
@@ -172,20 +192,6 @@ class JobRun(HistoryView):
             actor=self.access.actor,
         )
         return self.shown(made.pk, code=status.HTTP_202_ACCEPTED)
-
-    def _state(self, reference: str, environment: str | None) -> JobEnvironment:
-        job = find(reachable(self.access), reference)
-        if job is None:
-            raise NotFound(f"There is no job {reference}.")
-        if environment is None:
-            allowed = None if self.access.environment_ids is None else self.access.environments()
-            return only_environment(job, allowed=allowed)
-        wanted = named_environment(self.access, environment)
-        states = job.job_environments.select_related("job__current_version", "environment")
-        state = states.filter(environment=wanted).first()
-        if state is None:
-            raise JobNotEnabledError(job.slug, environment)
-        return state
 
 
 class RunList(HistoryView):

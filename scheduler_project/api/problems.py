@@ -53,11 +53,10 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response:
     if isinstance(error, (OperationalError, InterfaceError)) and _connection_lost():
         log.warning("api_database_away", view=type(context.get("view")).__name__, error=str(error).strip())
         error = DatabaseAway()
-    if isinstance(error, exceptions.APIException):
-        if header := getattr(error, "auth_header", None):
-            headers["WWW-Authenticate"] = header
-        if wait := getattr(error, "wait", None):
-            headers["Retry-After"] = str(wait)
+    if isinstance(error, exceptions.APIException) and (header := getattr(error, "auth_header", None)):
+        headers["WWW-Authenticate"] = header
+    if wait := getattr(error, "wait", None):
+        headers["Retry-After"] = str(wait)
     body = _problem_of(error)
     if body is None:
         log.error("api_request_failed", view=type(context.get("view")).__name__, exc_info=error)

@@ -27,6 +27,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
             ("Jobs", "event_repeat", "admin:jobs_job_changelist"),
             ("Executions", "receipt_long", "admin:runs_execution_changelist"),
             ("Runs", "swap_calls", "admin:runs_run_changelist"),
+            ("Bulk operations", "dynamic_feed", "admin:runs_bulkoperation_changelist"),
         ),
         _group(
             "Workspace",

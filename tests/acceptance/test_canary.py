@@ -160,6 +160,7 @@ class Planted:
     wire: Wire
     echo: Echo
     inspected: list[str] = field(default_factory=list)
+    tried: dict[str, dict[str, Any]] = field(default_factory=dict)
     began: float = field(default_factory=time.time)
 
 
@@ -218,6 +219,10 @@ def use(planted: Planted) -> None:
     house.start("worker")
     wait_for(lambda: sum(one["path"].startswith("/slow") for one in planted.echo.seen) == 2, "the slow ones")
     wire.look()
+    for slug, fields in jobs(planted.echo.url).items():
+        if slug not in {"canceled", "lost"}:
+            changes = {"name": "Unsaved", "request": fields["request"]}
+            planted.tried[slug] = house.call("POST", f"/jobs/{slug}/test/", json=changes)
     planted.inspected.append(celery(house, "inspect", "deliveries"))
     for question in QUESTIONS:
         planted.inspected.append(str(app.control.broadcast(question, reply=True, timeout=5, limit=1)))
@@ -299,7 +304,7 @@ def test_not_in_any_table(planted: Planted) -> None:
 def test_not_in_redis_nor_in_what_anybody_told_it(planted: Planted) -> None:
     texts = planted.wire.texts()
     (execution,) = planted.house.rows("SELECT id::text FROM runs_execution WHERE status = 'canceled'")[0]
-    for known in ("workers.deliver", "cancel_execution", execution):
+    for known in ("workers.deliver", "cancel_execution", "test_call", "hourhand:test-call:", execution):
         assert any(known in text for text in texts), known
     assert any("deliveries" in text for text in planted.wire.held)
     assert [one for text in texts for one in sightings("redis", text)] == []
@@ -365,6 +370,22 @@ def filled_in(path: str, ids: dict[str, list[str]]) -> list[str]:
     for name in re.findall(r"{(\w+)}", path):
         paths = [one.replace(f"{{{name}}}", value) for one in paths for value in ids.get(name, [])]
     return paths
+
+
+def test_not_in_the_answer_to_a_test_call(planted: Planted) -> None:
+    told = {slug: (run["status"], run["failure_reason"]) for slug, run in planted.tried.items()}
+    assert told == {
+        "body-asserting": ("failed", "assertion_failed"),
+        "broken": ("failed", "http_server_error"),
+        "echoing": ("succeeded", None),
+        "header-asserting": ("failed", "assertion_failed"),
+        "multiline": ("succeeded", None),
+        "refused": ("failed", "connection_error"),
+        "unsendable": ("failed", "invalid_url"),
+    }
+    assert sightings("answers", json.dumps(planted.tried)) == []
+    assert sightings("answers", json.dumps(planted.tried, ensure_ascii=False)) == []
+    assert json.dumps(planted.tried["echoing"]).count("[redacted]") > 5
 
 
 def test_not_on_any_page_of_the_dashboard(planted: Planted) -> None:

@@ -282,6 +282,7 @@ def chore(house: House) -> None:
 
 def test_chores_are_sent_by_one_of_two_beats_and_by_the_other_when_it_dies(house: House):
     beats = {"beat-1", "beat-2"}
+    house.environment["HOURHAND_LOG_LEVEL"] = "DEBUG"  # which tells of each chore that is sent
     chore(house)
     for name in beats:
         house.start(name)

@@ -104,8 +104,10 @@ def test_guessed_buttons_are_not_found(member: Client, theirs: Theirs) -> None:
         reverse("admin:jobs_job_delete", args=[theirs.row.job_id]),
         reverse("admin:runs_execution_delete_job", args=[theirs.row.job_id]),
         reverse("admin:runs_execution_run_now", args=[theirs.row.pk]),
+        reverse("admin:runs_execution_test_call", args=[theirs.row.pk]),
         reverse("admin:runs_execution_replay", args=[theirs.execution.pk]),
         reverse("admin:runs_execution_cancel", args=[theirs.execution.pk]),
+        reverse("admin:runs_bulkoperation_cancel", args=[theirs.execution.pk]),
         reverse("admin:accounts_apikey_revoke", args=[theirs.key.pk]),
     ]
     for url in buttons:
@@ -200,7 +202,9 @@ def test_history_cannot_be_changed(workspace: Workspace, make_job: MakeJob) -> N
     run = run_of(execution)
     for name, row in (("runs_execution", execution), ("runs_run", run)):
         assert root.post(reverse(f"admin:{name}_change", args=[row.pk]), {"status": "succeeded"}).status_code == 405
-        assert root.post(reverse(f"admin:{name}_changelist"), {"action": "delete_selected"}).status_code == 405
+        chosen = {"action": "delete_selected", "_selected_action": [row.pk], "index": "0", "post": "yes"}
+        root.post(reverse(f"admin:{name}_changelist"), chosen)
+        assert type(row).objects.filter(pk=row.pk).exists()
         base = reverse(f"admin:{name}_changelist")
         for guess in ("add/", f"{row.pk}/delete/", f"{row.pk}/history/"):
             assert root.post(base + guess).status_code == 404

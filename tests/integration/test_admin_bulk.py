@@ -1,0 +1,179 @@
+"""The dashboard's bulk operations: who sees them, who ends them, and how selected executions become one."""
+
+import datetime
+import html
+from typing import Any
+
+import pytest
+from django.contrib.messages import get_messages
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from accounts.actors import Actor
+from accounts.models import AuditEntry, Workspace
+from accounts.services import create_workspace
+from jobs.models import JobEnvironment
+from runs.bulk import start_bulk, work_off
+from runs.history import HistoryFilter
+from runs.models import BulkOperation, Execution
+from tests.conftest import MakeJob
+from tests.integration.admin_rows import HOSTILE, execution_of, person, signed_in
+from tests.integration.api_fixtures import NOW
+
+pytestmark = pytest.mark.django_db
+LIST = "admin:runs_bulkoperation_changelist"
+EXECUTIONS = "admin:runs_execution_changelist"
+
+
+@pytest.fixture
+def member(workspace: Workspace) -> Client:
+    return signed_in(person("mara", workspace=workspace))
+
+
+@pytest.fixture
+def viewer(workspace: Workspace) -> Client:
+    return signed_in(person("vera", workspace=workspace, role="viewer"))
+
+
+def operation(row: JobEnvironment, **changes: Any) -> BulkOperation:
+    user = person(f"asker-{BulkOperation.objects.count()}")
+    return start_bulk(
+        **{
+            "wanted": HistoryFilter(workspace=row.workspace),
+            "kind": "replay",
+            "asked": {"search": HOSTILE, "status": ["failed"]},
+            "limit": 100,
+            "rate_per_second": 1,
+            "now": NOW,
+            "actor": Actor.of_user(user),
+            **changes,
+        }
+    )
+
+
+def told(answer: Any) -> str:
+    return " ".join(str(message) for message in get_messages(answer.wsgi_request))
+
+
+def test_the_list_tells_what_was_asked_for_by_whom_and_how_far_it_is(member: Client, make_job: MakeJob) -> None:
+    row = make_job()
+    for _ in range(7):
+        execution_of(row)
+    operation(row)
+    work_off(NOW)
+    text = member.get(reverse(LIST)).content.decode()
+    for expected in ("Replay", "asker-0", "5 of 7", "Running", "1 a second", html.escape(HOSTILE)):
+        assert expected in text, expected
+    assert HOSTILE not in text
+
+
+def test_a_list_of_large_operations_reads_none_of_their_ids_and_counts_nothing(
+    member: Client, make_job: MakeJob
+) -> None:
+    row = make_job()
+    execution_of(row)
+    operation(row)
+    with CaptureQueriesContext(connection) as few:
+        member.get(reverse(LIST))
+    for _ in range(10):
+        operation(row)
+    with CaptureQueriesContext(connection) as many:
+        member.get(reverse(LIST))
+    assert len(many) == len(few)
+    asked = [query["sql"] for query in many if "runs_bulkoperation" in query["sql"]]
+    assert not [sql for sql in asked if "COUNT(" in sql.upper() or '."execution_ids", "runs_bulkoperation"' in sql]
+
+
+def test_its_page_shows_it_and_a_button_ends_it(member: Client, viewer: Client, make_job: MakeJob) -> None:
+    row = make_job()
+    executions = [execution_of(row) for _ in range(3)]
+    found = operation(row)
+    page = reverse("admin:runs_bulkoperation_change", args=[found.pk])
+    button = reverse("admin:runs_bulkoperation_cancel", args=[found.pk])
+    text = member.get(page).content.decode()
+    assert all(str(one.pk) in text for one in executions)
+    assert HOSTILE not in text
+    assert button in text
+    assert button not in viewer.get(page).content.decode()
+    assert viewer.post(button).status_code == 403
+    assert "What it has done stays" in told(member.post(button))
+    found.refresh_from_db()
+    assert found.state == "canceled"
+    assert "only one that is running" in told(member.post(button))
+    entry = AuditEntry.objects.get(action="bulk_operation.canceled")
+    assert (entry.actor_label, entry.target_id) == ("mara", str(found.pk))
+
+
+def test_another_workspaces_operation_is_not_there(make_job: MakeJob) -> None:
+    row = make_job()
+    execution_of(row)
+    found = operation(row)
+    stranger = signed_in(person("sam", workspace=create_workspace(slug="stranger", name="Stranger"), role="owner"))
+    assert stranger.get(reverse("admin:runs_bulkoperation_change", args=[found.pk])).status_code == 404
+    assert stranger.post(reverse("admin:runs_bulkoperation_cancel", args=[found.pk])).status_code == 404
+    assert str(found.pk) not in stranger.get(reverse(LIST)).content.decode()
+
+
+def select(client: Client, action: str, executions: list[Execution]) -> str:
+    form = {"action": action, "index": "0", "select_across": "0", "_selected_action": [one.pk for one in executions]}
+    return client.post(reverse(EXECUTIONS), form).content.decode()
+
+
+def test_selected_executions_are_counted_before_anything_is_done(member: Client, make_job: MakeJob) -> None:
+    row = make_job()
+    executions = [execution_of(row), execution_of(row, status="failed"), execution_of(row, status="pending")]
+    text = select(member, "replay_selected", executions)
+    assert "3 executions selected; 2 have ended and can be replayed" in text
+    assert "1 has not ended and can be canceled" in select(member, "cancel_selected", executions)
+    assert not BulkOperation.objects.exists()
+
+
+@pytest.mark.parametrize(("kind", "config", "matched"), [("replay", "original", 2), ("cancel", "", 1)])
+def test_a_confirmed_selection_becomes_an_operation(
+    member: Client, make_job: MakeJob, kind: str, config: str, matched: int
+) -> None:
+    row = make_job()
+    executions = [execution_of(row), execution_of(row, status="failed"), execution_of(row, status="pending")]
+    form = {"execution": [one.pk for one in executions], "config": config}
+    answer: Any = member.post(reverse("admin:runs_execution_selected", args=[kind]), form)
+    found = BulkOperation.objects.get()
+    assert answer.headers["Location"] == reverse("admin:runs_bulkoperation_change", args=[found.pk])
+    assert (found.kind, len(found.execution_ids), found.asked_by) == (kind, matched, "mara")
+    assert found.original_config is (config == "original")
+    entry = AuditEntry.objects.get(action="bulk_operation.created")
+    assert entry.changes["matched"] == [None, matched]
+    assert entry.changes["filter"] == [None, {"selected": matched}]
+    work_off(datetime.datetime.now(datetime.UTC))
+    changed = (
+        Execution.objects.filter(trigger="replay") if kind == "replay" else Execution.objects.filter(status="canceled")
+    )
+    assert changed.count() == matched
+
+
+def test_a_selection_of_which_nothing_can_be_done_makes_no_operation(member: Client, make_job: MakeJob) -> None:
+    ended = execution_of(make_job())
+    answer = member.post(reverse("admin:runs_execution_selected", args=["cancel"]), {"execution": [ended.pk]})
+    assert "nothing to cancel" in told(answer)
+    assert not BulkOperation.objects.exists()
+    for wrong in ("purge", "replay"):
+        path = reverse("admin:runs_execution_selected", args=[wrong])
+        assert member.post(path, {"execution": ["no id"]}).status_code == 404
+
+
+def test_who_may_only_look_selects_nothing(viewer: Client, make_job: MakeJob) -> None:
+    ended = execution_of(make_job())
+    assert "replay_selected" not in viewer.get(reverse(EXECUTIONS)).content.decode()
+    select(viewer, "replay_selected", [ended])
+    path = reverse("admin:runs_execution_selected", args=["replay"])
+    assert viewer.post(path, {"execution": [ended.pk]}).status_code == 403
+    assert not BulkOperation.objects.exists()
+
+
+def test_executions_of_others_can_not_be_selected(make_job: MakeJob) -> None:
+    ended = execution_of(make_job())
+    stranger = signed_in(person("sam", workspace=create_workspace(slug="stranger", name="Stranger"), role="owner"))
+    assert "0 executions selected" in select(stranger, "replay_selected", [ended])
+    stranger.post(reverse("admin:runs_execution_selected", args=["replay"]), {"execution": [ended.pk]})
+    assert not BulkOperation.objects.exists()

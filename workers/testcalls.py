@@ -1,0 +1,141 @@
+"""A worker's part in test calls: takes one from the mailbox, has the engine make it, answers with its run.
+
+On a thread of its own: a slow Redis or a long judgement holds up test calls, never deliveries. The engine is the one
+that makes all calls, so its guard, limits and fairness hold for these as well.
+"""
+
+import json
+import queue
+import random
+import threading
+import time
+from typing import Any
+
+import structlog
+
+from accounts.encryption import EncryptionKeyError
+from runs.failures import FailureReason
+from runs.mailbox import BROKEN, HOLD_SECONDS, Mailbox, mailbox
+from runs.testcalls import WantedCall, run_columns
+from workers.claim import Claimed, Claimer
+from workers.connections import DatabaseAwayError, Link
+from workers.delivery.contract import Crowded, DeliveryResult
+from workers.delivery.engine import DeliveryEngine, EngineStopped
+from workers.delivery.transfer import unanswered
+from workers.judgement import judge
+
+log = structlog.get_logger(__name__)
+
+#: A call that finds no place for so long, because its host or workspace is busy, is not made.
+PATIENCE_SECONDS = 5.0
+_STOP_SECONDS = 5.0
+
+
+class CallMaker:
+    """`claimer` is this one's alone. What the engine makes of calls is to be heard."""
+
+    def __init__(self, *, worker: str, claimer: Claimer, engine: DeliveryEngine) -> None:
+        self._worker = worker
+        self._claimer = claimer
+        self._engine = engine
+        self._chance = random.Random()  # noqa: S311 - of a verdict that nobody asks for
+        self._inbox: queue.SimpleQueue[str | DeliveryResult | Crowded | None] = queue.SimpleQueue()
+        self._under_way: dict[str, Claimed] = {}
+        self._hold_at = 0.0
+        self._link = Link("test calls")
+        self._thread = threading.Thread(target=self._work, name="test-calls", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def hear(self, news: str | DeliveryResult | Crowded) -> None:
+        """Of a call that waits, by its id, or what the engine made of one. From any thread; never blocks."""
+        self._inbox.put(news)
+
+    def stop(self) -> None:
+        """Answer what is still under way, once the engine has stopped."""
+        self._inbox.put(None)
+        self._thread.join(_STOP_SECONDS)
+
+    # -- the thread ----------------------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        while True:
+            try:
+                news = self._inbox.get(timeout=HOLD_SECONDS if self._under_way else None)
+            except queue.Empty:
+                news = ""
+            try:
+                self._heed(news)
+            except BROKEN as error:
+                log.warning("test_call_redis_away", error=str(error))
+            except Exception:  # A fault of ours must not end all test calls.
+                log.exception("test_call_failed")
+            if news is None:
+                break
+        self._link.close()
+
+    def _heed(self, news: str | DeliveryResult | Crowded | None) -> None:
+        box = mailbox()
+        match news:
+            case None:
+                for call_id in list(self._under_way):
+                    self._answer(box, call_id, fault="The worker stopped before the call was sent.")
+            case DeliveryResult():
+                self._judge(box, news)
+            case Crowded():
+                self._answer(box, news.request.execution_id, crowded_seconds=news.wait_seconds)
+            case call_id if call_id:
+                self._take(box, call_id)
+        if self._under_way and time.monotonic() >= self._hold_at:
+            self._hold_at = time.monotonic() + HOLD_SECONDS
+            box.hold(self._under_way)
+            self._leave_waiting()
+
+    def _leave_waiting(self) -> None:
+        """Have done with calls that found no place: whoever asked will not wait much longer."""
+        begun = {one.execution_id for one in self._engine.in_flight()}
+        before = time.monotonic() - PATIENCE_SECONDS
+        for call_id, claimed in self._under_way.items():
+            if call_id not in begun and claimed.claimed_monotonic < before:
+                self._engine.abort(call_id)
+
+    def _take(self, box: Mailbox, call_id: str) -> None:
+        try:
+            text = box.take(call_id)
+            if text is None:
+                return  # another worker has it
+            claimed = self._claimer.prepared(self._link, WantedCall.from_json(text))
+            self._under_way[call_id] = claimed
+            if claimed.refusal is not None:
+                self._judge(box, unanswered(claimed.request, FailureReason.INVALID_URL, claimed.refusal))
+            else:
+                self._engine.submit([claimed.request])
+        except EncryptionKeyError:
+            log.error("test_call_unreadable")
+            self._answer(box, call_id, fault="The worker has other HOURHAND_ENCRYPTION_KEYS; nothing was sent.")
+        except DatabaseAwayError as error:
+            log.warning("test_call_database_away", error=str(error))
+            self._answer(box, call_id, fault="The worker can't reach the database; nothing was sent.")
+        except EngineStopped:
+            self._answer(box, call_id, fault="The worker is stopping; nothing was sent.")
+        except BROKEN:
+            raise
+        except Exception:
+            log.exception("test_call_not_made")
+            self._answer(box, call_id, fault="The worker could not make the call; its log says why.")
+
+    def _judge(self, box: Mailbox, result: DeliveryResult) -> None:
+        call_id = result.request.execution_id
+        claimed = self._under_way.get(call_id)
+        if claimed is None:
+            return
+        if result.aborted and not result.sent:
+            self._answer(box, call_id, crowded_seconds=PATIENCE_SECONDS)
+            return
+        finished = judge(claimed, result, worker=self._worker, chance=self._chance)
+        self._answer(box, call_id, run=run_columns(finished))
+
+    def _answer(self, box: Mailbox, call_id: str, **told: Any) -> None:
+        self._under_way.pop(call_id, None)
+        box.give(call_id, json.dumps(told))
