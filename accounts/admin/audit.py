@@ -36,7 +36,10 @@ class TargetFilter(admin.SimpleListFilter):
 
     title = "what"
     parameter_name = "target_kind"
-    kinds = ("job", "execution", "retry_policy", "environment", "secret", "signing_secret", "key", "member", "settings")
+    kinds = (
+        "job", "execution", "retry_policy", "environment", "secret", "signing_secret", "key", "member", "settings",
+        "workspace",
+    )  # fmt: skip
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
         return [(kind, kind.replace("_", " ").capitalize()) for kind in self.kinds]

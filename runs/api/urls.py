@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from runs.api import bulk, deleting, ledger, views
+from runs.api import bulk, deleting, ledger, views, wiping
 
 urlpatterns = [
     path("jobs/<str:job>/", deleting.JobDetail.as_view()),
@@ -22,4 +22,5 @@ urlpatterns = [
     path("bulk-operations/<uuid:operation>/cancel/", bulk.BulkOperationCancel.as_view()),
     path("runs/", views.RunList.as_view()),
     path("runs/<uuid:run>/", views.RunDetail.as_view()),
+    path("wipe/", wiping.Wipe.as_view()),
 ]
