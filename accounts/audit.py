@@ -7,7 +7,7 @@ from typing import Any
 
 from accounts.actors import Actor
 from accounts.differences import Changes
-from accounts.models import AuditEntry
+from accounts.models import AuditEntry, Workspace
 
 
 def entry(
@@ -57,3 +57,10 @@ def record(
 def record_all(entries: Sequence[AuditEntry]) -> None:
     """Remember what was done to many at once."""
     AuditEntry.objects.bulk_create(entries)
+
+
+def prune_log(workspace: Workspace, until: datetime.datetime, limit: int) -> int:
+    """Forget the oldest entries from before an instant, at most so many. Returns how many there were."""
+    old = AuditEntry.objects.filter(workspace=workspace, at__lt=until).order_by("at", "id")
+    ids = list(old.values_list("pk", flat=True)[:limit])
+    return AuditEntry.objects.filter(pk__in=ids)._raw_delete("default") if ids else 0

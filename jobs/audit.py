@@ -80,9 +80,9 @@ def record_deleted(job: Job, *, actor: Actor, now: datetime.datetime) -> None:
     _record("job.deleted", job, {}, actor=actor, now=now)
 
 
-def record_purged(job: Job, *, executions: int, actor: Actor, now: datetime.datetime) -> None:
-    """Put into the log that a job is gone for good, with so many executions."""
-    _record("job.purged", job, difference({}, {"executions": executions}), actor=actor, now=now)
+def record_purged(job: Job, *, actor: Actor, now: datetime.datetime) -> None:
+    """Put into the log that a job is gone for good, with its versions and its history."""
+    _record("job.purged", job, {}, actor=actor, now=now)
 
 
 def pause_facts(rows: Iterable[JobEnvironment]) -> dict[Any, dict[str, Any]]:

@@ -48,8 +48,9 @@ def delete_environment(*, environment: Environment, actor: Actor = SYSTEM, now: 
         raise LastEnvironmentError(locked.slug)
     places = JobEnvironment.objects.select_for_update(of=("self",)).select_related("job").filter(environment=locked)
     places = places.annotate(overridden=Q(job__current_version__config__overrides__has_key=str(locked.pk)))
-    if slugs := sorted({row.job.slug for row in places.order_by("pk") if _is_used(row)}):
-        raise EnvironmentInUseError(locked.slug, slugs)
+    if used := [row.job for row in places.order_by("pk") if _is_used(row)]:
+        # Purged ones are being removed and nobody is to read of them, but until then the environment is theirs.
+        raise EnvironmentInUseError(locked.slug, sorted({job.slug for job in used if job.purged_at is None}))
     changes = _lost_with(locked)
     _delete(locked)
     audit.record(

@@ -93,6 +93,8 @@ class Job(models.Model):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(default=timezone.now, editable=False)
     deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
+    #: From then on it is gone for every reader, with its whole history, and its rows are being removed.
+    purged_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     objects = JobQuerySet.as_manager()
 
@@ -104,6 +106,9 @@ class Job(models.Model):
             ),
             models.CheckConstraint(condition=Q(kind__in=Kind.values), name="job_kind_known"),
             models.CheckConstraint(condition=Q(schedule_type__in=ScheduleType.values), name="job_schedule_type_known"),
+            models.CheckConstraint(
+                condition=Q(purged_at__isnull=True) | Q(deleted_at__isnull=False), name="job_purged_is_deleted"
+            ),
         ]
         indexes = [
             # The list of jobs by when they were made, and by name, either way round.
@@ -117,6 +122,10 @@ class Job(models.Model):
             models.Index(fields=["workspace", "-id"], condition=Q(deleted_at__isnull=True), name="job_list"),
             # The jobs that use a retry policy.
             models.Index(fields=["retry_policy"], condition=Q(retry_policy__isnull=False), name="job_retry_policy"),
+            # What is to be removed, and what readers leave out meanwhile. Nearly always empty.
+            models.Index(fields=["workspace", "purged_at"], condition=Q(purged_at__isnull=False), name="job_purged"),
+            # Postgres itself, before a version goes: whether it is the current one of a job.
+            models.Index(fields=["current_version"], name="job_current_version"),
         ]
 
     def __str__(self) -> str:
@@ -149,6 +158,10 @@ class JobVersion(models.Model):
                 fields=["job", "number"], condition=Q(edited=False), name="job_version_number_unique"
             ),
         ]
+        indexes = [
+            # All versions of a job, edited ones too: those that retention looks through, and those that go with a job.
+            models.Index(fields=["job"], name="job_version_job"),
+        ]
 
     def __str__(self) -> str:
         return f"version {self.number}"
@@ -172,6 +185,8 @@ class JobEnvironment(models.Model):
     next_fire_at = models.DateTimeField(null=True, blank=True, editable=False)
     #: All that was planned up to this instant is fired, counted, or left to a closed period. Never moves back.
     accounted_until = models.DateTimeField(null=True, editable=False)
+    #: Of what was planned before this instant, records may be pruned: the ledger begins here. Never moves back.
+    history_from = models.DateTimeField(null=True, editable=False)
     last_fired_at = models.DateTimeField(null=True, blank=True, editable=False)
     last_status = models.CharField(max_length=20, blank=True, editable=False)
     consecutive_failures = models.PositiveIntegerField(default=0, editable=False)
@@ -247,6 +262,8 @@ class SchedulePeriod(models.Model):
         indexes = [
             # The clock: closed periods of which something is still to be accounted for. Nearly always empty.
             models.Index(fields=["until_at"], condition=Q(unsettled_from__isnull=False), name="period_unsettled"),
+            # Postgres itself, before a version goes: whether a period is of it.
+            models.Index(fields=["job_version"], name="period_version"),
         ]
 
     def __str__(self) -> str:

@@ -14,6 +14,14 @@ class JobQuerySet(models.QuerySet[Any]):
         """Not deleted."""
         return self.filter(deleted_at__isnull=True)
 
+    def kept(self) -> "JobQuerySet":
+        """Those that have a history to be read: live ones, and deleted ones that were not purged."""
+        return self.filter(purged_at__isnull=True)
+
+    def purged(self) -> "JobQuerySet":
+        """Gone for every reader; their rows are still being removed."""
+        return self.filter(purged_at__isnull=False)
+
     def of(self, workspace: Workspace) -> "JobQuerySet":
         return self.filter(workspace=workspace)
 

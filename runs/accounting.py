@@ -32,12 +32,16 @@ class Period:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A ledger, its span as far as it could be looked at, and the periods in it."""
+    """A ledger, its span as far as it could be looked at, and the periods in it.
+
+    `history_from` is where the records begin: of what was planned before, some are pruned. None: nothing ever was.
+    """
 
     start: datetime.datetime
     end: datetime.datetime
     ledger: Ledger
     periods: tuple[Period, ...]
+    history_from: datetime.datetime | None
 
 
 def account_of(
@@ -45,14 +49,26 @@ def account_of(
 ) -> Account:
     """Compare what was planned with what was recorded, from `start` on and before `end`, and no later than `now`.
 
-    A span that begins before the job's ledger does is shortened. Raises TooManyPlannedError.
+    A span that begins before the job's ledger does, or before what is kept of its history, is shortened. Raises
+    TooManyPlannedError.
     """
     end = min(end, now + _JUST_BEFORE)
     periods = periods_of(row, start=start, end=end)
     if periods:
         start = max(start, periods[0].plan.since + _JUST_BEFORE)
-    plans = [period.plan for period in periods]
-    return Account(start, end, compare(plans, entries_of(row, start=start, end=end), start=start, end=end), periods)
+    entries = entries_of(row, start=start, end=end)
+    history_from = history_begins(row)
+    if history_from is not None:
+        start = min(max(start, history_from), end)
+        entries = [entry for entry in entries if entry.last >= start]
+    ledger = compare([period.plan for period in periods], entries, start=start, end=end)
+    return Account(start, end, ledger, periods, history_from)
+
+
+def history_begins(row: JobEnvironment) -> datetime.datetime | None:
+    """From when on all that was recorded is still there. To be read after the records: it moves as they are pruned."""
+    found: datetime.datetime | None = JobEnvironment.objects.values_list("history_from", flat=True).get(pk=row.pk)
+    return found
 
 
 def periods_of(row: JobEnvironment, *, start: datetime.datetime, end: datetime.datetime) -> tuple[Period, ...]:

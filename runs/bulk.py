@@ -22,7 +22,7 @@ from runs import tallies
 from runs.errors import BulkOperationEndedError
 from runs.history import HistoryFilter
 from runs.models import BulkOperation, Execution
-from runs.overlap import limiting, lock_environments, release_queued
+from runs.overlap import hold_environments, limiting, lock_environments, release_queued
 from runs.pages import Stretch, executions_of
 from runs.querysets import ExecutionQuerySet
 from runs.queue import BULK_TASK, abort, enqueue_on_commit, wake_on_commit
@@ -197,6 +197,9 @@ def _replay(operation: BulkOperation, ids: Sequence[uuid.UUID], now: datetime.da
         sources = executions.with_limits("job_version_id").in_bulk(ids)
     else:
         sources = executions.filter(job__deleted_at__isnull=True).with_limits("job__current_version_id").in_bulk(ids)
+    with connection.cursor() as cursor:
+        held = hold_environments(cursor, {str(source.job_environment_id) for source in sources.values()})
+    sources = {key: source for key, source in sources.items() if str(source.job_environment_id) in held}
     spacing = datetime.timedelta(seconds=1 / operation.rate_per_second if operation.rate_per_second else 0)
     made = [
         _like(source, now=now, at=now + place * spacing)

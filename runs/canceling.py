@@ -1,11 +1,16 @@
-"""Makes way for the next occurrence of a job with the overlap policy `cancel_running`: all in bulk, never waiting."""
+"""Cancels many executions at once: what makes way for the next occurrence, and what is left of jobs that go."""
 
+import datetime
 import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
+from django.db import connection, transaction
+
 from runs import tallies
+from runs.querysets import ExecutionQuerySet
+from runs.queue import abort
 from runs.reaping import cancel_running
 from runs.states import ExecutionStatus
 from scheduler_project import USER_AGENT
@@ -32,6 +37,29 @@ class MadeWay:
 
     aborted: tuple[uuid.UUID, ...] = ()
     busy: frozenset[uuid.UUID] = frozenset()
+
+
+@transaction.atomic
+def cancel_live(
+    rows: ExecutionQuerySet, *, error: str, now: datetime.datetime, waits: bool = False, limit: int | None = None
+) -> int:
+    """Cancel those of these executions that have not ended, at most `limit`. Returns how many there were.
+
+    Requests in flight are aborted; they may have arrived. Without `waits`, what somebody else holds is left to him.
+    """
+    live = rows.filter(finished_at__isnull=True).select_for_update(no_key=True, skip_locked=not waits).order_by("pk")
+    found = dict(live.values_list("pk", "status")[:limit])
+    running = [key for key, status in found.items() if status == ExecutionStatus.RUNNING]
+    idle = found.keys() - set(running)
+    canceled = rows.model._default_manager.filter(pk__in=idle).update(
+        status=ExecutionStatus.CANCELED, finished_at=now, next_attempt_at=None, queued=False, error=error
+    )
+    with connection.cursor() as cursor:
+        tallies.add(cursor, tallies.of_canceled(canceled))
+    if running:
+        cancel_running(running, user_agent=USER_AGENT)
+        transaction.on_commit(lambda: abort(running))
+    return len(found)
 
 
 def make_way(cursor: Any, execution_ids: Collection[uuid.UUID]) -> MadeWay:

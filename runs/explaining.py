@@ -5,7 +5,7 @@ import enum
 from dataclasses import dataclass
 
 from jobs.models import JobEnvironment, PeriodState
-from runs.accounting import Period, entries_of, periods_of
+from runs.accounting import Period, entries_of, history_begins, periods_of
 from runs.ledger import Plan
 from runs.models import Execution
 from runs.states import ExecutionStatus
@@ -24,6 +24,7 @@ class Verdict(enum.StrEnum):
     SKIPPED = "skipped"
     DUE = "due"
     LOST = "lost"
+    PRUNED = "pruned"
     TO_COME = "to_come"
     NOT_PLANNED = "not_planned"
     MANUAL = "manual"
@@ -63,9 +64,14 @@ def _of_planned(
     row: JobEnvironment, period: Period, occurrence: datetime.datetime, now: datetime.datetime
 ) -> Explanation:
     entry = next(iter(entries_of(row, start=occurrence, end=occurrence + _JUST_BEFORE)), None)
-    if entry is not None:
-        execution = Execution.objects.light().get(pk=entry.execution_id)
+    execution = Execution.objects.light().filter(pk=entry.execution_id).first() if entry else None
+    if execution is not None:
         return _of_recorded(execution, period, occurrence)
+    history_from = history_begins(row)
+    if history_from is not None and occurrence < history_from:
+        since = instant_words(history_from)
+        detail = f"It was planned, but what became of it is not kept any more: the history here begins at {since} UTC."
+        return Explanation(Verdict.PRUNED, detail, occurrence, period=period)
     if occurrence > now:
         verdict, detail = Verdict.TO_COME, "It is planned for then, and that has not come yet."
         if period.plan.state == PeriodState.PAUSED:

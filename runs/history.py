@@ -35,13 +35,17 @@ class HistoryFilter:
     search: str | None = None
     last_only: bool = False
 
+    def hides_jobs(self) -> bool:
+        """Whether jobs of the workspace are just being removed."""
+        return Job.objects.of(self.workspace).purged().exists()
+
     @property
     def names_jobs(self) -> bool:
         return self.job_name is not None or self.tag is not None
 
     def jobs(self) -> JobQuerySet:
-        """The jobs that are meant, deleted ones included."""
-        jobs = Job.objects.of(self.workspace)
+        """The jobs that are meant, deleted ones included, but for those that were purged."""
+        jobs = Job.objects.of(self.workspace).kept()
         if self.job_id is not None:
             jobs = jobs.filter(pk=self.job_id)
         if self.job_name is not None:
@@ -54,7 +58,7 @@ class HistoryFilter:
 
     def executions(self) -> ExecutionQuerySet:
         """All that is meant, `last_only` aside, as conditions on the whole history."""
-        return self.of_jobs(self.searched(self.narrowed(Execution.objects.of(self.workspace))))
+        return self.of_jobs(self.searched(self.narrowed(Execution.objects.filter(workspace=self.workspace))))
 
     def narrowed(self, rows: ExecutionQuerySet) -> ExecutionQuerySet:
         """By columns of executions only."""
@@ -66,7 +70,7 @@ class HistoryFilter:
             rows = rows.filter(trigger__in=self.triggers)
         if self.failure_reason is not None:
             rows = rows.filter(failure_reason=self.failure_reason)
-        return self.in_time(rows)
+        return self.in_sight(rows)
 
     def searched(self, rows: ExecutionQuerySet) -> ExecutionQuerySet:
         if self.search is None:
@@ -74,7 +78,10 @@ class HistoryFilter:
         failed = Q(error__icontains=self.search) & ~Q(failure_reason="")
         return rows.filter(failed | Q(job_id__in=self.jobs_called().values("id")))
 
-    def in_time(self, rows: ExecutionQuerySet) -> ExecutionQuerySet:
+    def in_sight(self, rows: ExecutionQuerySet) -> ExecutionQuerySet:
+        """Within the time, and not of purged jobs. One that is named is none: it was looked up."""
+        if self.job_id is None:
+            rows = rows.in_sight(self.workspace)
         if self.since is not None:
             rows = rows.filter(due_at__gte=self.since)
         return rows if self.until is None else rows.filter(due_at__lt=self.until)

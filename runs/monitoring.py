@@ -39,8 +39,15 @@ _WORKERS = """
      WHERE kind = 'worker' AND seen_at >= clock_timestamp() - %(alive)s * interval '1 second'
 """
 
+# Since the last round of retention ended, and whether one goes on. There are a hundred rounds at most.
+_RETENTION = """
+    SELECT extract(epoch FROM clock_timestamp() - max(finished_at))::float8, count(*) FILTER (WHERE finished_at IS NULL)
+      FROM runs_pruninground
+"""
+_PURGED = "SELECT count(*) FROM jobs_job WHERE purged_at IS NOT NULL"
+
 #: The queries of tables that grow, with their parameters: each stays within a stretch of a partial index.
-BOUNDED: list[tuple[str, list[int]]] = [(_DUE, []), (_UNCLAIMED, [_LOOKED_AT]), (_LIVE, [COUNTED])]
+BOUNDED: list[tuple[str, list[int]]] = [(_DUE, []), (_UNCLAIMED, [_LOOKED_AT]), (_LIVE, [COUNTED]), (_PURGED, [])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +71,15 @@ class Workers:
 
 
 @dataclass(frozen=True, slots=True)
+class Retention:
+    """Seconds since the last round ended, None before the first; whether one goes on; purged jobs not removed yet."""
+
+    age_seconds: float | None
+    under_way: bool
+    jobs_to_remove: int
+
+
+@dataclass(frozen=True, slots=True)
 class House:
     """All that Postgres tells. Lags are seconds, 0 when nothing waits; `live` are executions by status."""
 
@@ -72,7 +88,15 @@ class House:
     live: dict[str, int]
     beats: Beats
     workers: Workers
+    retention: Retention
     totals: dict[str, int]
+
+
+def lag(cursor: Any) -> float:
+    """How long what is due waits, in seconds: for the clock, or for a worker."""
+    due: float = _row(cursor, _DUE, [])[0]
+    unclaimed: float = _row(cursor, _UNCLAIMED, [_LOOKED_AT])[0]
+    return max(due, unclaimed)
 
 
 def look(cursor: Any) -> House:
@@ -84,8 +108,14 @@ def look(cursor: Any) -> House:
         live=_live(cursor),
         beats=Beats(*_row(cursor, _BEATS, alive)),
         workers=Workers(*_row(cursor, _WORKERS, alive)),
+        retention=_retention(cursor),
         totals=tallies.totals(cursor),
     )
+
+
+def _retention(cursor: Any) -> Retention:
+    age_seconds, under_way = _row(cursor, _RETENTION, [])
+    return Retention(age_seconds, bool(under_way), _row(cursor, _PURGED, [])[0])
 
 
 def _live(cursor: Any) -> dict[str, int]:

@@ -21,6 +21,11 @@ _STANDING = """
      WHERE job_environment_id = ANY(%s::uuid[]) AND finished_at IS NULL AND overlap <> ''
 """
 _LOCK_ENVIRONMENTS = "SELECT id FROM jobs_jobenvironment WHERE id = ANY(%s::uuid[]) ORDER BY id FOR NO KEY UPDATE"
+# What a foreign key would do for a new execution, and only while there is a job to be read.
+_HOLD_ENVIRONMENTS = """
+    SELECT row.id::text FROM jobs_jobenvironment AS row JOIN jobs_job AS job ON job.id = row.job_id
+     WHERE row.id = ANY(%s::uuid[]) AND job.purged_at IS NULL ORDER BY row.id FOR KEY SHARE OF row
+"""
 _NOTHING_LIVES = """
     NOT EXISTS (
         SELECT FROM runs_execution AS live
@@ -99,6 +104,15 @@ def what_stands(cursor: Any, job_environment_ids: Collection[str]) -> Mapping[st
 def lock_environments(cursor: Any, job_environment_ids: Collection[str]) -> None:
     """Lock in the one order: whoever decides about overlap there waits for the end of this transaction."""
     cursor.execute(_LOCK_ENVIRONMENTS, [sorted(job_environment_ids)])
+
+
+def hold_environments(cursor: Any, job_environment_ids: Collection[str]) -> set[str]:
+    """Keep these from being removed until the end of this transaction, to make executions there. Returns those left.
+
+    Nobody waits for it but who removes one.
+    """
+    cursor.execute(_HOLD_ENVIRONMENTS, [sorted(job_environment_ids)])
+    return {row[0] for row in cursor.fetchall()}
 
 
 def release_queued(cursor: Any, job_environment_ids: Collection[str]) -> None:

@@ -125,7 +125,12 @@ def _ranges(wanted: HistoryFilter, stretch: Stretch) -> list[Sql]:
         return [*_failures(wanted, stretch), _by_job(wanted, wanted.jobs_called(), stretch)]
     # What these conditions mean is one range of an index as they stand.
     whole = [stretch.head(stretch.of(wanted.executions()))]
-    if wanted.job_id is not None or wanted.failure_reason is not None:
+    if wanted.job_id is not None:
+        return whole
+    if wanted.hides_jobs():
+        # Job by job there is nothing of the others to be passed over, of which there may be a million.
+        return [_by_job(wanted, wanted.jobs(), stretch)]
+    if wanted.failure_reason is not None:
         return whole
     may_succeed = wanted.statuses is None or "succeeded" in wanted.statuses
     if wanted.names_jobs and may_succeed:
@@ -147,14 +152,14 @@ def _ended(wanted: HistoryFilter, stretch: Stretch) -> list[Sql]:
     sources = "SELECT * FROM unnest(%s::uuid[], %s::smallint[]) AS pair (environment_id, facet)"
     columns = ([place for place, _ in pairs], [facet for _, facet in pairs])
     rows = Execution.objects.filter(environment_id=source("environment_id"), facet=source("facet"))
-    return [each((sources, columns), stretch.head(stretch.of(wanted.of_jobs(wanted.in_time(rows)))))]
+    return [each((sources, columns), stretch.head(stretch.of(wanted.of_jobs(wanted.in_sight(rows)))))]
 
 
 def _live(wanted: HistoryFilter, stretch: Stretch) -> list[Sql]:
     """What has not ended: all of it is looked at, for its index is in the order of its next attempts."""
     if wanted.statuses is not None and not set(wanted.statuses) & set(LIVE):
         return []
-    rows = wanted.narrowed(Execution.objects.of(wanted.workspace).filter(finished_at__isnull=True))
+    rows = wanted.narrowed(Execution.objects.filter(workspace=wanted.workspace, finished_at__isnull=True))
     sql, params = sql_of(stretch.of(wanted.of_jobs(rows)).order_by().values(*stretch.columns))
     # OFFSET 0 keeps the planner from walking through history for them.
     return [(f"SELECT * FROM ({sql} OFFSET 0) AS live ORDER BY {stretch.order} LIMIT %s", (*params, stretch.reach))]
@@ -191,7 +196,7 @@ def _failures(wanted: HistoryFilter, stretch: Stretch) -> list[Sql]:
     """Failed executions whose error holds what is searched for, among the first so many of each failure reason."""
     if wanted.statuses is not None and "failed" not in wanted.statuses:
         return []
-    rows = Execution.objects.of(wanted.workspace).filter(~Q(failure_reason=""), failure_reason=source("reason"))
+    rows = Execution.objects.filter(~Q(failure_reason=""), workspace=wanted.workspace, failure_reason=source("reason"))
     rows = stretch.of(wanted.of_jobs(wanted.narrowed(rows)))
     sql, params = sql_of(rows.values(*stretch.columns, "error")[:SEARCHED])
     columns = ", ".join(stretch.columns)
@@ -203,7 +208,7 @@ def _failures(wanted: HistoryFilter, stretch: Stretch) -> list[Sql]:
 
 def _latest(wanted: HistoryFilter, stretch: Stretch) -> Sql:
     """The latest ended execution of each job in each environment, of those that are wanted."""
-    states = JobEnvironment.objects.filter(workspace=wanted.workspace)
+    states = JobEnvironment.objects.filter(workspace=wanted.workspace, job__purged_at__isnull=True)
     if wanted.environment_ids is not None:
         states = states.filter(environment_id__in=wanted.environment_ids)
     if wanted.names_jobs or wanted.job_id is not None:

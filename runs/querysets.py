@@ -5,18 +5,20 @@ import uuid
 from collections.abc import Collection
 from typing import Any
 
+from django.contrib.postgres.expressions import ArraySubquery
 from django.db import models
-from django.db.models import F, Func, JSONField, OuterRef, Q, Subquery, TextField, Value
+from django.db.models import BooleanField, F, Func, JSONField, OuterRef, Q, Subquery, TextField, Value
 from django.db.models.functions import Cast, Coalesce
 
 from accounts.models import Workspace
-from jobs.models import JobEnvironment, JobVersion
+from jobs.models import Job, JobEnvironment, JobVersion
 from jobs.overrides import OVERRIDES
 from runs.states import LIVE, TERMINAL, ExecutionStatus
 
 #: Large columns, and those of other kinds of job, that no list shows.
 HEAVY_EXECUTION_COLUMNS = ("input", "state", "output")
 _AT, _ARRAY = "(%(expressions)s)", "ARRAY[%(expressions)s]"
+_NONE_OF, _EACH = "(%(expressions)s))", " <> ALL ("
 
 
 def _effective(version_id: str, *path: str) -> Subquery:
@@ -36,10 +38,24 @@ def _value_at(*path: Value | Cast) -> Func:
     return Func(F("config"), names, template=_AT, arg_joiner=" #> ", output_field=JSONField())
 
 
-class ExecutionQuerySet(models.QuerySet[Any]):
-    def of(self, workspace: Workspace) -> "ExecutionQuerySet":
-        return self.filter(workspace=workspace)
+class HistoryQuerySet(models.QuerySet[Any]):
+    """What executions and runs have in common: whose they are, and that readers don't see what is being removed."""
 
+    def of(self, workspace: Workspace) -> Any:
+        return self.filter(workspace=workspace).in_sight(workspace)
+
+    def in_sight(self, workspace: Workspace | None = None) -> Any:
+        """Without those of purged jobs.
+
+        Which these are is looked up once a query, and nearly always there are none. An array, for the planner takes it
+        that hardly a row is left out, as it is: of `NOT IN` it expects half of them.
+        """
+        hidden = Job.objects.purged()
+        ids = ArraySubquery((hidden if workspace is None else hidden.of(workspace)).values("pk"))
+        return self.filter(Func(F("job_id"), ids, template=_NONE_OF, arg_joiner=_EACH, output_field=BooleanField()))
+
+
+class ExecutionQuerySet(HistoryQuerySet):
     def live(self) -> "ExecutionQuerySet":
         return self.filter(status__in=LIVE)
 
@@ -95,10 +111,7 @@ class ExecutionQuerySet(models.QuerySet[Any]):
         )
 
 
-class RunQuerySet(models.QuerySet[Any]):
-    def of(self, workspace: Workspace) -> "RunQuerySet":
-        return self.filter(workspace=workspace)
-
+class RunQuerySet(HistoryQuerySet):
     def of_trigger(self, triggers: Collection[str]) -> "RunQuerySet":
         """By what the API calls a run's trigger: its execution's, and `retry` from its second attempt on."""
         wanted = Q(trigger__in=triggers, number=1)

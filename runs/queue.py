@@ -18,6 +18,7 @@ log = structlog.get_logger(__name__)
 DELIVER_TASK = "workers.deliver"
 DELIVERIES_QUEUE = "deliveries"
 BULK_TASK = "workers.work_off_bulk_operations"
+PRUNING_TASK = "workers.work_off_pruning"
 CANCEL_COMMAND = "cancel_execution"
 CALL_COMMAND = "test_call"
 #: Ids per message: few enough to spread a burst over the workers, enough to make a message cost nothing per id.
@@ -46,9 +47,14 @@ def enqueue_on_commit(ids: Iterable[uuid.UUID]) -> None:
     transaction.on_commit(lambda: enqueue(wanted))
 
 
+def wake(task: str) -> None:
+    """Ask a worker for a chore at once."""
+    _tell(lambda: current_app.send_task(task, retry=False), ids=0)
+
+
 def wake_on_commit(task: str) -> None:
     """Ask a worker for a chore at once, when the transaction that gave it something to do has been committed."""
-    transaction.on_commit(lambda: _tell(lambda: current_app.send_task(task, retry=False), ids=0))
+    transaction.on_commit(lambda: wake(task))
 
 
 def abort_on_commit(execution_id: uuid.UUID) -> None:

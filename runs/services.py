@@ -20,7 +20,7 @@ from jobs.overrides import effective, with_request
 from runs import tallies
 from runs.errors import ExecutionNotCancelableError, ExecutionNotRetryableError, JobGoneError, JobNotEnabledError
 from runs.models import Execution
-from runs.overlap import limiting, lock_environments, release_queued
+from runs.overlap import hold_environments, limiting, lock_environments, release_queued
 from runs.queue import abort_on_commit, enqueue_on_commit
 from runs.reaping import cancel_running
 from runs.states import ExecutionStatus, Trigger
@@ -205,6 +205,9 @@ def _create(
     replay_of: Execution | None = None,
 ) -> Execution:
     refuse_when_stopped(job_environment.workspace_id, now=now)
+    with connection.cursor() as cursor:
+        if not hold_environments(cursor, [str(job_environment.pk)]):
+            raise JobGoneError(job_environment.job.slug)
     definition = effective(job_version.config, str(job_environment.environment_id))
     execution = Execution.objects.create(
         workspace_id=job_environment.workspace_id,

@@ -101,6 +101,11 @@ def of_canceled(executions: int = 1) -> dict[str, int]:
     return {"executions/canceled/": executions} if executions else {}
 
 
+def of_pruned(*, executions: int, runs: int) -> dict[str, int]:
+    """What is counted of removed history."""
+    return {"pruned/executions": executions, "pruned/runs": runs}
+
+
 def _measure(counts: dict[str, int], family: str, seconds: Sequence[float], bounds: Sequence[float]) -> None:
     if not seconds:
         return

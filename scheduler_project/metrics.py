@@ -118,6 +118,14 @@ def _now(house: monitoring.House) -> Iterator[Metric]:
     yield _gauge("deliveries_in_flight", "HTTP calls under way, in all workers.", workers.in_flight)
     yield _gauge("deliveries_waiting", "Executions that a worker holds and that wait for a place.", workers.waiting)
     yield _gauge("delivery_capacity", "HTTP calls that all workers could have under way.", workers.capacity)
+    yield from _retention(house.retention)
+
+
+def _retention(found: monitoring.Retention) -> Iterator[Metric]:
+    if found.age_seconds is not None:
+        yield _gauge("retention_age_seconds", "Since the last nightly retention ended.", found.age_seconds)
+    yield _gauge("retention_under_way", "1 while retention goes on.", found.under_way)
+    yield _gauge("purged_jobs", "Purged jobs whose rows are still being removed.", found.jobs_to_remove)
 
 
 def _ever(totals: Mapping[str, int]) -> Iterator[Metric]:
@@ -129,6 +137,9 @@ def _ever(totals: Mapping[str, int]) -> Iterator[Metric]:
     for reason in SkipReason.values:
         skipped.add_metric([reason], totals.get(f"skipped/{reason}", 0))
     yield skipped
+    for name, of in (("executions", "Executions"), ("runs", "Runs")):
+        meaning = f"{of} that were removed: by retention, with a purged job, or with a wiped workspace."
+        yield CounterMetricFamily(f"hourhand_pruned_{name}", meaning, value=totals.get(f"pruned/{name}", 0))
     yield _histogram(
         "hourhand_lateness_seconds",
         "From the planned instant to the request on the wire, of scheduled executions' first attempts.",

@@ -50,6 +50,7 @@ API_RATE = env.rate("HOURHAND_API_RATE", "600/min")
 TRUSTED_PROXIES = env.integer("HOURHAND_TRUSTED_PROXIES", 0, minimum=0, maximum=10)
 
 METRICS_TOKEN = env.text("HOURHAND_METRICS_TOKEN")
+AUDIT_LOG_DAYS = env.integer("HOURHAND_AUDIT_LOG_DAYS", 730, minimum=0, maximum=36_500)
 
 # -- the firing path ---------------------------------------------------------------------------------------------------
 

@@ -3,14 +3,17 @@
 from celery import shared_task
 from django.utils import timezone
 
-from runs import digests
-from runs.bulk import work_off
-from runs.queue import BULK_TASK, DELIVER_TASK
+from runs import bulk, digests, upkeep
+from runs.pruning import Turn
+from runs.queue import BULK_TASK, DELIVER_TASK, PRUNING_TASK, wake
+from runs.rounds import begin_round
 from workers.process import delivery_service
 from workers.service import DrainingError
 
 #: Of one message; the next message goes on.
 _MOST_BATCHES = 100
+#: Less than a worker has to end in when it is asked to stop.
+_PRUNING_SECONDS = 10.0
 
 
 @shared_task(name=DELIVER_TASK, ignore_result=True, acks_late=False)
@@ -27,7 +30,7 @@ def deliver(execution_ids: list[str]) -> None:
 def work_off_bulk_operations() -> None:
     """Work off what is due of bulk operations. A batch that this worker dies in never happened; the next takes it."""
     for _ in range(_MOST_BATCHES):
-        if not work_off(timezone.now()):
+        if not bulk.work_off(timezone.now()):
             return
 
 
@@ -45,3 +48,16 @@ def prune_digests() -> None:
     for _ in range(_MOST_BATCHES):
         if digests.prune(timezone.now()) < digests.PRUNE_BATCH:
             return
+
+
+@shared_task(name="workers.prune_history", ignore_result=True, acks_late=False)
+def prune_history() -> None:
+    """The nightly retention begins; `work_off_pruning` carries it out."""
+    begin_round(timezone.now())
+
+
+@shared_task(name=PRUNING_TASK, ignore_result=True, acks_late=False)
+def work_off_pruning() -> None:
+    """Remove for some seconds what is to be removed of history, then let others have this thread, and go on."""
+    if upkeep.work_off(Turn(_PRUNING_SECONDS), timezone.now()):
+        wake(PRUNING_TASK)

@@ -37,8 +37,8 @@ class TargetFilter(admin.SimpleListFilter):
     title = "what"
     parameter_name = "target_kind"
     kinds = (
-        "job", "execution", "bulk_operation", "retry_policy", "environment", "secret", "signing_secret", "key", "member",
-        "settings", "plan", "workspace",
+        "job", "execution", "bulk_operation", "retry_policy", "environment", "secret", "signing_secret", "key",
+        "member", "settings", "plan", "workspace",
     )  # fmt: skip
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002

@@ -6,7 +6,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.db.models import Count
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
 from accounts.actors import Actor
@@ -67,6 +67,7 @@ class WorkspaceAdmin(AdministeredAdmin):
     list_display = ["name", "slug", "member_count", "environment_count", "created_at"]
     search_fields = ["name", "slug"]
     form = WorkspaceForm
+    change_form_outer_after_template = "admin/accounts/workspace/wipe.html"
     ordering = ["name"]
 
     def workspace_id_of(self, row: Workspace) -> uuid.UUID:
@@ -98,6 +99,16 @@ class WorkspaceAdmin(AdministeredAdmin):
         now = timezone.now()
         used = usage_of(workspace, month_of(now), now=now)
         return used.told
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        workspace = self.get_object(request, object_id)
+        wipeable = workspace is not None and access_of(request).owns(workspace.pk)
+        found: HttpResponse = super().change_view(
+            request, object_id, form_url, {**(extra_context or {}), "wipeable": wipeable}
+        )
+        return found
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return access_of(request).everything

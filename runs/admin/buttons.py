@@ -5,8 +5,9 @@ from collections.abc import Callable
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
+from django.template.response import TemplateResponse
 from django.utils import timezone
 
 from accounts.actors import Actor
@@ -17,6 +18,7 @@ from runs.deleting import delete_with_executions, purge
 from runs.models import Execution
 from runs.services import SOURCE, cancel, replay, retry, run_now
 from runs.states import ExecutionStatus
+from runs.wiping import wipe
 
 
 def run_now_button(request: HttpRequest, job_environment_id: uuid.UUID) -> HttpResponseRedirect:
@@ -46,6 +48,28 @@ def delete_job_button(request: HttpRequest, job_id: uuid.UUID) -> HttpResponseRe
     stays = "Its history is removed." if wanted else "Its history stays."
     messages.success(request, f"{name} is deleted. {stays}")
     return redirect("admin:jobs_job_changelist")
+
+
+def wipe_page(request: HttpRequest, workspace_id: uuid.UUID) -> HttpResponse:
+    """Asks for the slug of a workspace, and empties it. For its owners."""
+    access = access_of(request)
+    workspace = next((one for one in access.workspaces if one.pk == workspace_id), None)
+    if workspace is None:
+        raise Http404
+    if not access.owns(workspace_id):
+        raise PermissionDenied
+    error = ""
+    if request.method == "POST":
+        confirm, actor = request.POST.get("confirm", "").strip(), Actor.of_user(request.user)
+        try:
+            wipe(workspace=workspace, confirm=confirm, actor=actor, now=timezone.now())
+        except HourhandError as refusal:
+            error = refusal.detail
+        else:
+            messages.success(request, f"{workspace.name} is empty.")
+            return redirect("admin:index")
+    context = {**admin.site.each_context(request), "title": "Wipe", "workspace": workspace, "error": error}
+    return TemplateResponse(request, "admin/runs/wipe.html", context)
 
 
 def replay_button(request: HttpRequest, execution_id: uuid.UUID) -> HttpResponseRedirect:
@@ -83,7 +107,7 @@ def cancel_button(request: HttpRequest, execution_id: uuid.UUID) -> HttpResponse
 
 
 def _execution(request: HttpRequest, execution_id: uuid.UUID) -> Execution:
-    rows = Execution.objects.select_related("workspace", *SOURCE)
+    rows = Execution.objects.select_related("workspace", *SOURCE).in_sight()
     execution = access_of(request).narrow(rows).filter(pk=execution_id).first()
     if execution is None:
         raise Http404

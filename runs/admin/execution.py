@@ -90,6 +90,9 @@ class ExecutionAdmin(HistoryAdmin):
             ("<uuid:execution_id>/cancel/", buttons.cancel_button, "runs_execution_cancel"),
         ]
 
+    def forms(self) -> list[tuple[str, Any, str]]:
+        return [("wipe/<uuid:workspace_id>/", buttons.wipe_page, "runs_execution_wipe")]
+
     def whole_rows(self, request: HttpRequest) -> QuerySet[Any]:
         return super().whole_rows(request).select_related("job_version", "job__current_version", "replay_of")
 

@@ -19,6 +19,10 @@ class HistoryAdmin(ScopedAdmin):
     list_fullwidth = True
     change_list_template = "hourhand/list.html"
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows: Any = super().get_queryset(request)
+        return rows.in_sight()
+
     def get_changelist(self, request: HttpRequest, **_: Any) -> type[UncountedChangeList]:  # noqa: ARG002
         return UncountedChangeList
 
@@ -44,7 +48,8 @@ class HistoryAdmin(ScopedAdmin):
 
     def whole_rows(self, request: HttpRequest) -> QuerySet[Any]:
         """The rows that this person sees, with everything that a page shows."""
-        return access_of(request).narrow(self.model._default_manager.select_related("workspace", "job", "environment"))
+        rows = self.model._default_manager.select_related("workspace", "job", "environment").in_sight()
+        return access_of(request).narrow(rows)
 
     def page(self, request: HttpRequest, row_id: uuid.UUID) -> HttpResponse:
         """The page of one row."""
@@ -54,11 +59,16 @@ class HistoryAdmin(ScopedAdmin):
         """The addresses that change something, as (route, view, name); each takes POST only."""
         return []
 
+    def forms(self) -> list[tuple[str, Any, str]]:
+        """The addresses that ask for something before they change anything, as (route, view, name)."""
+        return []
+
     def get_urls(self) -> list[URLPattern]:
         site, name = self.admin_site, f"{self.opts.app_label}_{self.opts.model_name}"
         listed = require_http_methods(["GET", "POST"]) if self.actions else require_GET
         return [
             *(path(route, site.admin_view(require_POST(view)), name=button) for route, view, button in self.buttons()),
+            *(path(route, site.admin_view(view), name=page) for route, view, page in self.forms()),
             path("", site.admin_view(listed(self.changelist_view)), name=f"{name}_changelist"),
             path("<uuid:row_id>/change/", site.admin_view(require_GET(self.page)), name=f"{name}_change"),
         ]

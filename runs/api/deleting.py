@@ -29,7 +29,7 @@ class JobDetail(views.JobDetail):
         operation_id="jobs_delete",
         summary="Delete a job; its history stays unless it is purged",
         description="What has not ended is canceled; a request in flight is aborted, and may have arrived. A job that "
-        "is deleted already can be purged by its UUID.",
+        "is deleted already can be purged by its UUID. What is purged is gone at once for every reader.",
         parameters=[DeleteQuery],
         request=None,
         responses={204: None},
@@ -45,6 +45,6 @@ class JobDetail(views.JobDetail):
         """The deleted job of this UUID; only a caller that reaches all environments has it."""
         if not is_uuid(reference) or self.access.environment_ids is not None:
             return None
-        gone = Job.objects.of(self.access.workspace).filter(deleted_at__isnull=False)
+        gone = Job.objects.of(self.access.workspace).kept().filter(deleted_at__isnull=False)
         found: Job | None = gone.filter(pk=reference).first()
         return found

@@ -128,6 +128,7 @@ LEDGER = [
             "skipped": {"missed": 2, "paused": 12},
             "due": 0,
             "differences": [],
+            "history_from": "2026-03-12T03:15:00.000Z",
             "periods": [
                 {**_PERIOD, "until": "2026-03-15T08:00:30.000Z"},
                 {

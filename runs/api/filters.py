@@ -80,7 +80,7 @@ def past_job(access: Access, reference: str) -> Job | None:
     """The job that `reference` names, deleted ones included: the live one first, then the latest deleted."""
     if not (is_slug(reference) or is_uuid(reference)):
         return None
-    named = Job.objects.of(access.workspace).named(reference)
+    named = Job.objects.of(access.workspace).kept().named(reference)
     return named.order_by(F("deleted_at").desc(nulls_first=True)).first()
 
 

@@ -79,10 +79,15 @@ class LedgerSerializer(serializers.Serializer):
     skipped = serializers.DictField(child=Whole(), help_text="Counted occurrences, by reason.")
     due = Whole(help_text="Planned, and not dealt with by the clock yet.")
     differences = DifferenceSerializer(many=True, help_text=f"There should be none. At most {_MOST_DIFFERENCES}.")
+    history_from = Instant(
+        allow_null=True,
+        help_text="The history reaches back to here: of what was planned before, records are pruned, and nothing is "
+        "compared. Null: all is kept.",
+    )
     periods = PeriodSerializer(many=True)
 
     def get_fields(self) -> dict[str, Any]:
-        told = "Later than asked for where the job's ledger begins later."
+        told = "Later than asked for where the job's ledger, or its history, begins later."
         return {**super().get_fields(), "from": Instant(help_text=told)}
 
 
@@ -184,6 +189,7 @@ def shown_account(account: Account, row: JobEnvironment) -> dict[str, Any]:
             {"scheduled_for": instant_text(one.scheduled_for), "kind": one.kind, "detail": one.detail}
             for one in ledger.differences[:_MOST_DIFFERENCES]
         ],
+        "history_from": account.history_from and instant_text(account.history_from),
         "periods": [_shown_period(period) for period in account.periods],
     }
 

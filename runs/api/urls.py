@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from runs.api import bulk, deleting, ledger, stats, testing, views
+from runs.api import bulk, deleting, ledger, stats, testing, views, wiping
 
 urlpatterns = [
     path("jobs/<str:job>/", deleting.JobDetail.as_view()),
@@ -25,4 +25,5 @@ urlpatterns = [
     path("stats/", stats.Stats.as_view()),
     path("runs/", views.RunList.as_view()),
     path("runs/<uuid:run>/", views.RunDetail.as_view()),
+    path("wipe/", wiping.Wipe.as_view()),
 ]

@@ -12,7 +12,7 @@ from accounts.api.access import Access
 from accounts.models import Scope
 from jobs.api.actions import named_environment
 from jobs.api.filters import find, reachable
-from jobs.models import JobEnvironment
+from jobs.models import Job, JobEnvironment
 from jobs.services import only_environment
 from runs.api import rows
 from runs.api.filters import ExecutionListQuery, RunListQuery, filtered_runs, meant, past_job, reaches

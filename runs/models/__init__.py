@@ -1,7 +1,7 @@
 """What happened and what must happen next, and what was counted of it."""
 
 from runs.models.counting import Digest, EndedSlip, Heartbeat, ProcessKind, Tally, TallySlip
-from runs.models.history import BulkOperation, Execution, Run
+from runs.models.history import BulkOperation, Execution, PruningRound, Run
 
 __all__ = [
     "BulkOperation",
@@ -10,6 +10,7 @@ __all__ = [
     "Execution",
     "Heartbeat",
     "ProcessKind",
+    "PruningRound",
     "Run",
     "Tally",
     "TallySlip",

@@ -6,6 +6,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Coalesce
+from django.db.models.lookups import IsNull
 from django.utils import timezone
 
 from accounts.ids import uuid7
@@ -43,8 +44,10 @@ class Execution(models.Model):
     environment = models.ForeignKey(
         Environment, on_delete=models.CASCADE, related_name="+", db_index=False, db_constraint=False
     )
+    # Whoever makes one holds its job-environment, and whoever deletes that looks for executions when it is locked: a
+    # constraint would look through the whole history.
     job_environment = models.ForeignKey(
-        JobEnvironment, on_delete=models.CASCADE, related_name="executions", db_index=False
+        JobEnvironment, on_delete=models.CASCADE, related_name="executions", db_index=False, db_constraint=False
     )
     job_version = models.ForeignKey(
         JobVersion, on_delete=models.CASCADE, related_name="+", db_index=False, db_constraint=False
@@ -187,6 +190,22 @@ class Execution(models.Model):
                 condition=~Q(failure_reason=""),
                 name="execution_failures",
             ),
+            # Retention: the newest failures of a job, which are kept however many succeed after them.
+            models.Index(
+                fields=["job", "-due_at", "-id"], condition=~Q(failure_reason=""), name="execution_job_failures"
+            ),
+            # Retention: what is being replayed or retried stays until that has ended.
+            models.Index(
+                fields=["replay_of"],
+                condition=Q(finished_at__isnull=True, replay_of__isnull=False),
+                name="execution_live_replays",
+            ),
+            # Retention: whether anything ran in a version that was edited for a replay. Only these triggers have one.
+            models.Index(
+                fields=["job_version"],
+                condition=Q(trigger__in=[Trigger.REPLAY, Trigger.RETRY]),
+                name="execution_edited_versions",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -327,3 +346,27 @@ class BulkOperation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} of {len(self.execution_ids)}"
+
+
+class PruningRound(models.Model):
+    """One night's retention: through all jobs in the order of their ids, of which it has come as far as `reached`.
+
+    Each batch counts itself here in its own transaction. One that was cut short goes on where it was.
+    """
+
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True)
+    reached = models.UUIDField(null=True)
+    executions = models.PositiveIntegerField(default=0)
+    runs = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            # One at a time goes on.
+            models.UniqueConstraint(
+                IsNull(F("finished_at"), True), condition=Q(finished_at__isnull=True), name="pruning_round_one_goes_on"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"round of {self.started_at:%Y-%m-%d %H:%M}"

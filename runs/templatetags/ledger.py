@@ -23,6 +23,7 @@ _LOOKS = {
     Verdict.SKIPPED: Appearance("Skipped", "warn", "redo"),
     Verdict.DUE: Appearance("Due", "wait", "schedule"),
     Verdict.LOST: Appearance("Lost", "bad", "error"),
+    Verdict.PRUNED: Appearance("Not kept", "idle", "history_toggle_off"),
     Verdict.TO_COME: Appearance("To come", "wait", "schedule"),
     Verdict.NOT_PLANNED: Appearance("Not planned", "idle", "event_busy"),
     Verdict.MANUAL: Appearance("No schedule", "idle", "touch_app"),
@@ -35,12 +36,16 @@ _LOOKS = {
 
 @dataclass(frozen=True, slots=True)
 class Reckoning:
-    """The ledger of one environment lately. `skipped` are counts with what their reasons mean."""
+    """The ledger of one environment lately. `skipped` are counts with what their reasons mean.
+
+    `since` is where the history begins, if that is within the span.
+    """
 
     place: str
     span: str
     ledger: Ledger
     skipped: tuple[tuple[int, str], ...]
+    since: datetime.datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +88,12 @@ def _instant(text: str) -> datetime.datetime | None:
 def _reckoning(row: JobEnvironment, now: datetime.datetime) -> Reckoning | None:
     for name, span in _SPANS:
         try:
-            found = account_of(row, start=now - span, end=now, now=now).ledger
+            account = account_of(row, start=now - span, end=now, now=now)
         except TooManyPlannedError:
             continue
+        found, since = account.ledger, account.history_from
         skipped = tuple((count, SKIP_REASONS.get(reason, reason)) for reason, count in found.skipped.items())
-        return Reckoning(row.environment.slug, name, found, skipped)
+        return Reckoning(row.environment.slug, name, found, skipped, since if since == account.start else None)
     return None
 
 

@@ -54,7 +54,7 @@ class Overview:
         return cls(
             tiles=_tiles(ended, going_on),
             is_cut=sum(ended.values()) >= COUNTED,
-            live=_light(access.narrow(Execution.objects.filter(finished_at=None))).order_by("next_attempt_at")[:_ROWS],
+            live=_light(access.narrow(_live_rows())).order_by("next_attempt_at")[:_ROWS],
             upcoming=access.narrow(_places().upcoming())[:_FIRINGS],
             failures=_light(recent.filter(status=ExecutionStatus.FAILED))[:_ROWS],
             troubled=_troubled(access, now),
@@ -85,7 +85,7 @@ def _recent(access: Access, now: datetime.datetime) -> QuerySet[Execution]:
         column, rows = "pk", Execution.objects.filter(pk__gte=_first_id(since), due_at__lte=now)
     else:
         column, rows = "due_at", Execution.objects.filter(due_at__gte=since, due_at__lte=now)
-    rows = access.narrow(rows).order_by(f"-{column}")
+    rows = access.narrow(rows.in_sight()).order_by(f"-{column}")
     edge = rows.values_list(column, flat=True)[COUNTED - 1 : COUNTED].first()
     return rows if edge is None else rows.filter(**{f"{column}__gte": edge})
 
@@ -101,8 +101,12 @@ def _ended(recent: QuerySet[Execution]) -> dict[str, int]:
 
 
 def _live(access: Access) -> dict[str, int]:
-    live = access.narrow(Execution.objects.filter(finished_at=None))
+    live = access.narrow(_live_rows())
     return {row["status"]: row["count"] for row in live.values("status").annotate(count=Count("pk")).order_by()}
+
+
+def _live_rows() -> Any:
+    return Execution.objects.filter(finished_at=None).in_sight()
 
 
 def _tiles(ended: dict[str, int], going_on: dict[str, int]) -> tuple[Tile, ...]:

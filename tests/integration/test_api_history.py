@@ -18,9 +18,9 @@ from tests.integration.api_fixtures import NOW, Caller, caller, make_execution, 
 
 pytestmark = pytest.mark.django_db
 SECOND = datetime.timedelta(seconds=1)
-#: The key, its use; the page, its versions, its last runs.
-EXECUTION_LIST_QUERIES = 5
-RUN_LIST_QUERIES = 3
+#: The key, its use; whether jobs are being removed; the page, its versions, its last runs.
+EXECUTION_LIST_QUERIES = 6
+RUN_LIST_QUERIES = 4
 
 
 @pytest.fixture

@@ -6,9 +6,10 @@ from django.utils import timezone
 
 from accounts.models import Environment, Workspace
 from jobs.models import Job, JobEnvironment, JobVersion, SchedulePeriod
-from runs import deleting
 from runs.deleting import JOB_DELETED
 from runs.models import Execution, Run
+from runs.pruning import Pace, Turn
+from runs.upkeep import work_off
 from tests.conftest import MakeJob
 from tests.integration.admin_rows import person, signed_in
 from tests.integration.api_fixtures import NOW, Caller, caller, make_execution, make_run
@@ -29,6 +30,12 @@ def report(make_job: MakeJob) -> JobEnvironment:
 def pending(state: JobEnvironment, **columns: object) -> Execution:
     waiting = {"status": "pending", "trigger": "manual", "started_at": None, "finished_at": None, "attempts": 0}
     return make_execution(state, **{**waiting, "next_attempt_at": NOW, **columns})
+
+
+def removed() -> None:
+    """Let a worker remove what was purged, in small batches."""
+    turn = Turn(60, Pace(size=2), sleep=lambda _: None)
+    assert not work_off(turn, NOW)
 
 
 class TestDeleting:
@@ -55,16 +62,13 @@ class TestDeleting:
 
 
 class TestPurging:
-    @pytest.fixture(autouse=True)
-    def _small_batches(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(deleting, "_BATCH", 2)
-
     def test_nothing_of_the_job_is_left(self, api: Caller, report: JobEnvironment, make_job: MakeJob) -> None:
         other = make_execution(make_job(slug="other"))
         for _ in range(5):
             make_run(make_execution(report, trigger="manual"))
         pending(report)
         api.ask("DELETE", "/jobs/report/?purge=true", expect=204)
+        removed()
         assert [job.slug for job in Job.objects.all()] == ["other"]
         assert list(Execution.objects.all()) == [other]
         assert not Run.objects.exists()
@@ -77,6 +81,8 @@ class TestPurging:
         api.ask("DELETE", "/jobs/report/", expect=204)
         api.ask("DELETE", f"/jobs/{report.job_id}/", expect=404)
         api.ask("DELETE", f"/jobs/{report.job_id}/?purge=true", expect=204)
+        api.ask("DELETE", f"/jobs/{report.job_id}/?purge=true", expect=404)
+        removed()
         assert not Job.objects.exists()
 
     def test_nobody_purges_beyond_their_reach(self, api: Caller, report: JobEnvironment, workspace: Workspace) -> None:
@@ -103,5 +109,6 @@ class TestPurging:
         viewer = signed_in(person("vera", workspace=workspace, role="viewer"))
         assert viewer.post(url).status_code == 403
         client.post(url, {"purge": "on"})
+        removed()
         assert not Execution.objects.exists()
         assert not Job.objects.exists()

@@ -7,9 +7,12 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from accounts.models import Environment, Scope, Workspace
+from accounts.models import ApiKey, Environment, Scope, Workspace
 from jobs.models import Job, JobEnvironment, JobVersion, RetryPolicy, SchedulePeriod
-from tests.integration.api_fixtures import JOB, Caller, caller
+from runs.pruning import Turn
+from runs.upkeep import work_off
+from tests.integration.admin_rows import person
+from tests.integration.api_fixtures import JOB, NOW, Caller, caller
 
 pytestmark = pytest.mark.django_db
 URL = "http://receiver.test/ok"
@@ -49,6 +52,52 @@ def exported(api: Caller, kind: str) -> str:
 
 def job(number: int = 1, **changes: Any) -> dict[str, Any]:
     return {"slug": f"job-{number}", "name": f"Job {number}", "schedule": "@daily", "request": {"url": URL}, **changes}
+
+
+#: A job with a value of its own for every field that a definition has.
+EVERYTHING: dict[str, Any] = {
+    "slug": "whole",
+    "name": "Everything at once",
+    "description": "Line one\n'two': \u2603",
+    "tags": ["z", "a"],
+    "schedule": "*/7 3 * * 1-5",
+    "timezone": "Europe/Berlin",
+    "starts_at": "2026-01-01T00:00:00.000Z",
+    "ends_at": "2099-01-01T00:00:00.000Z",
+    "jitter_seconds": 12,
+    "dst_gap": "skip",
+    "dst_fold": "both",
+    "overlap": "queue",
+    "misfire": "fire_all",
+    "misfire_grace_seconds": 77,
+    "request": {
+        "url": f"{URL}?at={{{{timestamp}}}}",
+        "method": "PUT",
+        "headers": {"X-Token": "{{job}}", "Content-Type": "text/plain"},
+        "body": "a: 'b'\n# c\n",
+        "timeout_seconds": 9,
+        "tls_verify": False,
+    },
+    "success": {
+        "statuses": [201, "3xx"],
+        "assertions": [
+            {"type": "body_contains", "value": "ok"},
+            {"type": "json_path_equals", "path": "$.a[0]", "value": {"b": None}},
+            {"type": "response_time_under_ms", "value": 900},
+        ],
+    },
+    "retry": {
+        "max_attempts": 4, "backoff": "list", "delays_ms": [10, 20, 30], "jitter": False, "on_statuses": [500],
+        "except_statuses": [501], "on_timeout": False, "on_connection_error": False, "on_assertion": True,
+        "on_worker_lost": False, "honor_retry_after": False,
+    },
+    "concurrency": 3,
+    "retention": {"keep_last": 7, "keep_days": 30},
+    "environments": {
+        "production": {"enabled": True, "overrides": {"schedule": "@hourly", "request": {"method": "POST"}}},
+        "staging": {"enabled": False, "overrides": {"retry": {"max_attempts": 1}, "overlap": "skip"}},
+    },
+}  # fmt: skip
 
 
 class TestImport:
@@ -156,11 +205,19 @@ class TestRoundTrip:
         assert counts(answer) == (0, 0, 6, 0), answer
 
     @pytest.mark.parametrize("kind", ["json", "yaml"])
-    def test_export_wipe_import_export_gives_equal_files(self, many_kinds: Caller, kind: str) -> None:
+    def test_export_wipe_import_export_gives_equal_files(
+        self, many_kinds: Caller, workspace: Workspace, kind: str
+    ) -> None:
+        many_kinds.ask("POST", "/jobs/", EVERYTHING, expect=201)
         first = exported(many_kinds, kind)
-        Job.objects.all().delete()
+        assert not set(EVERYTHING) - set(json.loads(exported(many_kinds, "json"))["jobs"][-1])
+        ApiKey.objects.update(created_by=person("olga", workspace=workspace, role="owner"))
+        many_kinds.ask("POST", "/wipe/", {"confirm": "acme"}, expect=204)
+        assert json.loads(exported(many_kinds, "json")) == {"jobs": []}
         answer = sent(many_kinds, first, format=kind)
-        assert counts(answer) == (6, 0, 0, 0), answer
+        assert counts(answer) == (7, 0, 0, 0), answer
+        assert exported(many_kinds, kind) == first
+        assert not work_off(Turn(60, sleep=lambda _: None), NOW)
         assert exported(many_kinds, kind) == first
 
     def test_it_leaves_out_what_goes_without_saying(self, api: Caller) -> None:

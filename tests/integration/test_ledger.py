@@ -6,13 +6,15 @@ import pytest
 from django.db import connection
 
 from accounts.models import Environment
-from jobs.models import JobEnvironment
+from jobs.models import JobEnvironment, JobVersion
 from jobs.services import EnvironmentChange, delete_job, pause, resume, save_job
 from runs import accounting, firing, overlap, settling
 from runs.accounting import account_of
 from runs.explaining import explain
 from runs.firing import fire_due
 from runs.models import Execution
+from runs.pruning import Turn
+from runs.rounds import begin_round, go_on
 from runs.services import run_now
 from runs.settling import settle_due
 from tests.conftest import EPOCH, MakeJob, job_config
@@ -59,7 +61,54 @@ def save(row: JobEnvironment, now: datetime.datetime, *, enabled: bool = True, *
     )  # fmt: skip
 
 
+def pruned(row: JobEnvironment, *, keep_last: int) -> None:
+    """What a night's retention leaves of this job."""
+    version = JobVersion.objects.filter(job=row.job).latest("number")
+    version.config["retention"] = {"keep_last": keep_last, "keep_days": None}
+    version.save()
+    begin_round(at(60))
+    assert go_on(Turn(60, sleep=lambda _: None), at(60))
+
+
 class TestTheLedger:
+    def test_compares_nothing_of_what_was_pruned(self, api: Caller, make_job: MakeJob):
+        row = make_job(schedule=EVERY_MINUTE, slug="fresh")
+        for minute in range(1, 11):
+            fire_due(at(minute))
+        Execution.objects.update(status="succeeded", finished_at=at(11), next_attempt_at=None)
+        Execution.objects.filter(scheduled_for=at(3)).update(status="failed", failure_reason="timeout")
+        before = api.ask("GET", f"/jobs/fresh/ledger/?from={told(0)}&to={told(10.5)}", expect=200)
+        assert (before["planned"], before["fired"], before["history_from"]) == (10, 10, None)
+        pruned(row, keep_last=4)
+        assert Execution.objects.count() == 5
+        found = api.ask("GET", f"/jobs/fresh/ledger/?from={told(0)}&to={told(10.5)}", expect=200)
+        assert (found["planned"], found["fired"], found["differences"]) == (4, 4, [])
+        assert found["history_from"] == found["from"] == told(6)
+        whole = api.ask("GET", f"/jobs/fresh/ledger/?from={told(0)}&to={told(5)}", expect=200)
+        assert (whole["planned"], whole["from"], whole["differences"]) == (0, told(5), [])
+
+    def test_of_an_instant_says_that_it_is_pruned_unless_it_is_still_there(self, api: Caller, make_job: MakeJob):
+        row = make_job(schedule=EVERY_MINUTE, slug="fresh")
+        for minute in range(1, 11):
+            fire_due(at(minute))
+        Execution.objects.update(status="succeeded", finished_at=at(11), next_attempt_at=None)
+        Execution.objects.filter(scheduled_for=at(3)).update(status="failed", failure_reason="timeout")
+        pruned(row, keep_last=4)
+
+        def verdict(minute: float) -> str:
+            return api.ask("GET", f"/jobs/fresh/ledger/at/?at={told(minute)}", expect=200)["verdict"]
+
+        assert [verdict(minute) for minute in (2, 3, 6, 7, 7.5, 10)] == [
+            "pruned", "fired", "pruned", "fired", "not_planned", "fired",
+        ]  # fmt: skip
+
+    def test_of_stretches_begins_after_the_last_that_went(self, api: Caller, row):
+        Execution.objects.filter(finished_at=None).update(status="succeeded", finished_at=at(11), next_attempt_at=None)
+        pruned(row, keep_last=3)
+        found = api.ask("GET", f"/jobs/eventful/ledger/?from={told(0)}&to={told(60)}", expect=200)
+        assert found["differences"] == []
+        assert 0 < found["planned"] < 10
+
     def test_reconciles_a_life_without_a_difference(self, api: Caller, row):
         found = api.ask("GET", f"/jobs/eventful/ledger/?from={told(0)}&to={told(60)}", expect=200)
         assert found["differences"] == []

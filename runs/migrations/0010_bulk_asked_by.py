@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('runs', '0007_bulk_operations'),
+        ('runs', '0009_retention'),
     ]
 
     operations = [

@@ -8,7 +8,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('accounts', '0005_redact_allow_headers'),
-        ('jobs', '0007_job_list_orders'),
+        ('jobs', '0008_retention'),
     ]
 
     operations = [

@@ -1,0 +1,115 @@
+"""What retention costs in a long history: stretches of indexes, never the whole of it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+
+from jobs.models import Job
+from runs import pruning, removal, retention
+from tests.integration.plans import Findings
+from tests.integration.seeded_history import NEWEST, seed_executions, seed_jobs
+
+pytestmark = pytest.mark.django_db
+COUNT, JOBS = 30_000, 20
+LIMIT = 100
+
+
+@pytest.fixture(autouse=True)
+def _long_history(db: None) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("TRUNCATE accounts_workspace CASCADE")
+    seed_jobs(jobs=JOBS)
+    seed_executions(COUNT)
+
+
+class Asked:
+    """A cursor that says what each of its statements read, and still does it."""
+
+    def __init__(self, cursor: Any) -> None:
+        self._cursor = cursor
+        self.found: list[tuple[str, Findings]] = []
+
+    def execute(self, sql: str, parameters: Any = None) -> None:
+        if not sql.lstrip().startswith("SET"):
+            with transaction.atomic():
+                mogrified = self._cursor.mogrify(sql, parameters)
+                text = mogrified.decode() if isinstance(mogrified, bytes) else mogrified
+                self.found.append((text, Findings.of(text)))
+                transaction.set_rollback(True)
+        self._cursor.execute(sql, parameters)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cursor, name)
+
+
+@pytest.fixture
+def asked() -> Iterator[Asked]:
+    with connection.cursor() as cursor:
+        yield Asked(cursor)
+
+
+def job_with_most() -> Job:
+    return Job.objects.order_by("pk")[1]
+
+
+def test_a_batch_reads_what_it_removes_and_where_its_index_says(asked: Asked) -> None:
+    rule = retention.Rule(job_with_most().pk, keep_last=200, keep_days=None)
+    history = retention.Prunable(rule, retention.cuts([rule])[rule.job_id], NEWEST)
+    with transaction.atomic():
+        assert history.prune(asked, LIMIT).executions == LIMIT
+    assert len(asked.found) == 5
+    for sql, findings in asked.found:
+        assert not {"runs_execution", "runs_run"} & findings.scanned_whole, sql
+        # The failures that stay among them are passed over; of each scheduled one its environment's last is looked up.
+        assert findings.read.get("runs_execution", 0) <= 6 * LIMIT, (sql, findings)
+
+
+def test_where_histories_are_cut_is_found_without_reading_on(asked: Asked) -> None:
+    rules = [retention.Rule(job, keep_last=50, keep_days=None) for job in Job.objects.values_list("pk", flat=True)]
+    asked.execute(retention._CUTS, [[str(rule.job_id) for rule in rules], [50] * len(rules)])
+    [(_, findings)] = asked.found
+    assert "runs_execution" not in findings.scanned_whole
+    # Live ones among them are passed over; there are 40.
+    assert findings.read["runs_execution"] <= JOBS * 2 * 51 + 40
+
+
+def test_a_purged_job_goes_by_its_index_too(asked: Asked) -> None:
+    job = job_with_most()
+    asked.execute(removal._ENDED, [job.pk, LIMIT])
+    ids = [row[0] for row in asked.fetchall()]
+    assert len(ids) == LIMIT
+    pruning.remove(asked, ids)
+    for sql, findings in asked.found:
+        assert not {"runs_execution", "runs_run"} & findings.scanned_whole, sql
+        assert findings.read.get("runs_execution", 0) <= 2 * LIMIT, sql
+
+
+def test_nothing_else_of_a_job_is_looked_for_in_the_whole_of_any_table() -> None:
+    """The checks of foreign keys too: each column that refers to what is removed has an index."""
+    indexed = """
+        SELECT DISTINCT index.indrelid::regclass::text, attribute.attname
+          FROM pg_index AS index JOIN pg_attribute AS attribute
+            ON attribute.attrelid = index.indrelid AND attribute.attnum = index.indkey[0]
+         WHERE index.indpred IS NULL
+    """
+    removed = (
+        "jobs_job",
+        "jobs_jobversion",
+        "jobs_jobenvironment",
+        "jobs_scheduleperiod",
+        "runs_execution",
+        "runs_run",
+    )
+    referring = """
+        SELECT conrelid::regclass::text, attribute.attname
+          FROM pg_constraint JOIN pg_attribute AS attribute
+            ON attribute.attrelid = conrelid AND attribute.attnum = conkey[1]
+         WHERE contype = 'f' AND confrelid::regclass::text = ANY(%s)
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(indexed)
+        known = set(cursor.fetchall())
+        cursor.execute(referring, [list(removed)])
+        assert set(cursor.fetchall()) - known == set()
