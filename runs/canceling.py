@@ -8,6 +8,7 @@ from typing import Any
 from runs import tallies
 from runs.reaping import cancel_running
 from runs.states import ExecutionStatus
+from runs.tail import tell_on_commit
 from scheduler_project import USER_AGENT
 
 #: What an execution says that was canceled before its request was sent, or while.
@@ -23,6 +24,7 @@ _CANCEL_IDLE = """
        SET status = 'canceled', finished_at = greatest(clock_timestamp(), created_at), next_attempt_at = NULL,
            queued = false, error = %s
      WHERE id = ANY(%s::uuid[])
+ RETURNING workspace_id::text, id::text
 """
 
 
@@ -49,6 +51,7 @@ def make_way(cursor: Any, execution_ids: Collection[uuid.UUID]) -> MadeWay:
     idle = [str(key) for key in locked if key not in set(running)]
     if idle:
         cursor.execute(_CANCEL_IDLE, [NEVER_STARTED, idle])
+        tell_on_commit(cursor.fetchall())
         tallies.add(cursor, tallies.of_canceled(len(idle)))
     if running:
         cancel_running(running, error=IN_FLIGHT, user_agent=USER_AGENT)

@@ -17,6 +17,7 @@ from runs.models import Execution, Run
 from runs.queue import abort_on_commit
 from runs.reaping import cancel_running
 from runs.states import ExecutionStatus
+from runs.tail import tell_on_commit
 from scheduler_project import USER_AGENT
 
 JOB_DELETED = "Canceled: the job was deleted."
@@ -61,6 +62,7 @@ def _cancel_live(job: Job, *, now: datetime.datetime, waits: bool) -> None:
     canceled = Execution.objects.filter(pk__in=idle).update(
         status=ExecutionStatus.CANCELED, finished_at=now, next_attempt_at=None, queued=False, error=JOB_DELETED
     )
+    tell_on_commit((str(job.workspace_id), str(key)) for key in idle)
     with connection.cursor() as cursor:
         tallies.add(cursor, tallies.of_canceled(canceled))
     if running:

@@ -18,6 +18,7 @@ from runs import tallies
 from runs.canceling import NEVER_STARTED, MadeWay, make_way
 from runs.overlap import Decision, Standing, decide, limiting, what_stands
 from runs.states import ExecutionStatus, SkipReason
+from runs.tail import tell_on_commit
 
 _COLUMNS = {
     "id": "uuid", "workspace_id": "uuid", "job_id": "uuid", "environment_id": "uuid", "job_environment_id": "uuid",
@@ -249,7 +250,9 @@ def _insert(cursor: Any, new: Sequence[_New], now: datetime.datetime) -> set[str
     if not new:
         return set()
     cursor.execute(_INSERT, [now, *(list(column) for column in zip(*(one.row() for one in new), strict=True))])
-    return {row[0] for row in cursor.fetchall()}
+    made = {row[0] for row in cursor.fetchall()}
+    tell_on_commit((one.place.workspace_id, str(one.id)) for one in new if str(one.id) in made)
+    return made
 
 
 def _count_beaten(cursor: Any, beaten: Sequence[_New], now: datetime.datetime, written: Written) -> None:

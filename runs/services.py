@@ -20,6 +20,7 @@ from runs.overlap import limiting, lock_environments, release_queued
 from runs.queue import abort_on_commit, enqueue_on_commit
 from runs.reaping import cancel_running
 from runs.states import ExecutionStatus, Trigger
+from runs.tail import tell_on_commit
 from scheduler_project import USER_AGENT
 
 MAX_DELAY_SECONDS = 366 * 24 * 3600
@@ -137,6 +138,7 @@ def cancel(
     elif not executions.cancel_idle(execution_id, now):
         raise ExecutionNotCancelableError(found.status)
     else:
+        tell_on_commit([(str(workspace.pk), str(execution_id))])
         with connection.cursor() as cursor:
             tallies.add(cursor, tallies.of_canceled())
             if found.overlap == Overlap.QUEUE and not found.queued:
@@ -219,4 +221,5 @@ def _create(
     )
     if scheduled_for is None:
         enqueue_on_commit([execution.pk])
+    tell_on_commit([(str(execution.workspace_id), str(execution.pk))])
     return execution

@@ -51,6 +51,10 @@ _PROBLEMS: dict[str, tuple[str, dict[str, Any]]] = {
         "The caller's rate is used up.",
         problem(429, "rate_limited", "Too many requests; try again in 3 seconds."),
     ),
+    "503": (
+        "Not possible at this moment; try again later.",
+        problem(503, "too_many_streams", "As many live tails are open as this server allows; try again later."),
+    ),
 }
 _ON_EVERY_ROUTE = ("400", "401", "403", "429")
 _WITH_BODY = ("404", "409", "411", "413", "415")
@@ -68,7 +72,7 @@ _RATE_HEADERS = [
     _header("X-RateLimit-Limit", "Requests that the caller may make in a period."),
     _header("X-RateLimit-Remaining", "Requests that the caller can make at once now."),
     _header("X-RateLimit-Reset", "Seconds until all that can be made at once are there again."),
-    _header("Retry-After", "Seconds to wait before this can be asked again.", codes=[409, 429]),
+    _header("Retry-After", "Seconds to wait before this can be asked again.", codes=[409, 429, 503]),
 ]
 _IDEMPOTENCY = [
     OpenApiParameter(
@@ -128,6 +132,7 @@ class HourhandSchema(AutoSchema):
             codes.update(_WITH_BODY)
         if self.method == "DELETE":
             codes.add("409")
+        codes.update(getattr(self.view, "further_problems", ()))
         for code in sorted(codes):
             description, example = _PROBLEMS[code]
             examples = [OpenApiExample(example["code"], value=example)]
