@@ -141,7 +141,7 @@ def recorded_span() -> datetime.timedelta:
 def clear() -> None:
     """Forget all history, so that each round starts alike."""
     with connection.cursor() as cursor:
-        cursor.execute("TRUNCATE runs_run, runs_execution")
+        cursor.execute("TRUNCATE runs_run, runs_execution, runs_endedslip, runs_digest")
         cursor.execute("VACUUM ANALYZE jobs_jobenvironment")
 
 

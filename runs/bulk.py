@@ -28,6 +28,7 @@ from runs.querysets import ExecutionQuerySet
 from runs.queue import BULK_TASK, abort, enqueue_on_commit, wake_on_commit
 from runs.reaping import cancel_running
 from runs.states import LIVE, TERMINAL, BulkKind, BulkState, ExecutionStatus, Trigger
+from runs.tail import tell_on_commit
 from scheduler_project import USER_AGENT
 
 MAX_EXECUTIONS = 10_000
@@ -207,6 +208,7 @@ def _replay(operation: BulkOperation, ids: Sequence[uuid.UUID], now: datetime.da
     ]
     Execution.objects.bulk_create(made)
     enqueue_on_commit([execution.pk for execution in made if execution.enqueued_at])
+    tell_on_commit((str(operation.workspace_id), str(execution.pk)) for execution in made)
     return len(made)
 
 
@@ -239,6 +241,7 @@ def _cancel(operation: BulkOperation, ids: Sequence[uuid.UUID], now: datetime.da
     if running:
         transaction.on_commit(lambda: abort(running))
     canceled = executions.cancel_all_idle([execution.pk for execution in idle], now)
+    tell_on_commit((str(operation.workspace_id), str(execution.pk)) for execution in idle)
     freed = {str(one.job_environment_id) for one in idle if one.overlap == Overlap.QUEUE and not one.queued}
     with connection.cursor() as cursor:
         tallies.add(cursor, tallies.of_canceled(canceled))

@@ -13,6 +13,7 @@ from runs.querysets import ExecutionQuerySet
 from runs.queue import abort
 from runs.reaping import cancel_running
 from runs.states import ExecutionStatus
+from runs.tail import tell_on_commit
 from scheduler_project import USER_AGENT
 
 #: What an execution says that was canceled before its request was sent, or while.
@@ -28,6 +29,7 @@ _CANCEL_IDLE = """
        SET status = 'canceled', finished_at = greatest(clock_timestamp(), created_at), next_attempt_at = NULL,
            queued = false, error = %s
      WHERE id = ANY(%s::uuid[])
+ RETURNING workspace_id::text, id::text
 """
 
 
@@ -48,12 +50,13 @@ def cancel_live(
     Requests in flight are aborted; they may have arrived. Without `waits`, what somebody else holds is left to him.
     """
     live = rows.filter(finished_at__isnull=True).select_for_update(no_key=True, skip_locked=not waits).order_by("pk")
-    found = dict(live.values_list("pk", "status")[:limit])
-    running = [key for key, status in found.items() if status == ExecutionStatus.RUNNING]
-    idle = found.keys() - set(running)
+    found = list(live.values_list("pk", "status", "workspace_id")[:limit])
+    running = [key for key, status, _ in found if status == ExecutionStatus.RUNNING]
+    idle = {key: workspace_id for key, status, workspace_id in found if status != ExecutionStatus.RUNNING}
     canceled = rows.model._default_manager.filter(pk__in=idle).update(
         status=ExecutionStatus.CANCELED, finished_at=now, next_attempt_at=None, queued=False, error=error
     )
+    tell_on_commit((str(workspace_id), str(key)) for key, workspace_id in idle.items())
     with connection.cursor() as cursor:
         tallies.add(cursor, tallies.of_canceled(canceled))
     if running:
@@ -77,6 +80,7 @@ def make_way(cursor: Any, execution_ids: Collection[uuid.UUID]) -> MadeWay:
     idle = [str(key) for key in locked if key not in set(running)]
     if idle:
         cursor.execute(_CANCEL_IDLE, [NEVER_STARTED, idle])
+        tell_on_commit(cursor.fetchall())
         tallies.add(cursor, tallies.of_canceled(len(idle)))
     if running:
         cancel_running(running, error=IN_FLIGHT, user_agent=USER_AGENT)

@@ -19,6 +19,7 @@ from runs import tallies
 from runs.canceling import NEVER_STARTED, MadeWay, make_way
 from runs.overlap import Decision, Standing, decide, limiting, what_stands
 from runs.states import ExecutionStatus, SkipReason
+from runs.tail import tell_on_commit
 from runs.texts import sparse_array
 
 _COLUMNS = {
@@ -270,7 +271,9 @@ def _insert(cursor: Any, new: Sequence[_New], now: datetime.datetime) -> set[str
         return set()
     columns = zip(*(one.row() for one in new), strict=True)
     cursor.execute(_INSERT, [now, *(sparse_array(column) for column in columns)])
-    return {row[0] for row in cursor.fetchall()}
+    made = {row[0] for row in cursor.fetchall()}
+    tell_on_commit((one.place.workspace_id, str(one.id)) for one in new if str(one.id) in made)
+    return made
 
 
 def _count_beaten(cursor: Any, beaten: Sequence[_New], now: datetime.datetime, written: Written) -> None:

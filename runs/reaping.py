@@ -21,6 +21,7 @@ from runs.failures import FailureReason
 from runs.recording import record
 from runs.requests import Firing, PreparedRequest
 from runs.retry import Canceled, verdict
+from runs.tail import tell_on_commit
 
 BATCH = 500
 _ERROR = "The worker stopped renewing its lease; the request may have been sent."
@@ -70,7 +71,7 @@ def reap_expired(*, user_agent: str, chance: random.Random, limit: int = BATCH) 
         now = cursor.fetchone()[0]
         cursor.execute(_EXPIRED, [limit])
         lost = [_lost(*held, now=now, chance=chance) for held in (_held(row, user_agent) for row in cursor.fetchall())]
-        return len(record(cursor, lost))
+        return len(_record(cursor, lost))
 
 
 def cancel_running(
@@ -86,7 +87,15 @@ def cancel_running(
             _unheard(attempt, sent, Ending(Canceled(), None, error, since, max(now, since)))
             for attempt, sent, since, _ in held
         ]
-        return record(cursor, ended)
+        return _record(cursor, ended)
+
+
+def _record(cursor: Any, finished: list[FinishedAttempt]) -> set[str]:
+    """Record attempts, and let listeners know."""
+    moved = record(cursor, finished)
+    attempts = (item.attempt for item in finished)
+    tell_on_commit((one.workspace_id, one.execution_id) for one in attempts if one.execution_id in moved)
+    return moved
 
 
 Held = tuple[Attempt, Sent, datetime.datetime, JobDefinition]

@@ -24,6 +24,7 @@ from runs.overlap import hold_environments, limiting, lock_environments, release
 from runs.queue import abort_on_commit, enqueue_on_commit
 from runs.reaping import cancel_running
 from runs.states import ExecutionStatus, Trigger
+from runs.tail import tell_on_commit
 from scheduler_project import USER_AGENT
 
 MAX_DELAY_SECONDS = 366 * 24 * 3600
@@ -141,6 +142,7 @@ def cancel(
     elif not executions.cancel_idle(execution_id, now):
         raise ExecutionNotCancelableError(found.status)
     else:
+        tell_on_commit([(str(workspace.pk), str(execution_id))])
         with connection.cursor() as cursor:
             tallies.add(cursor, tallies.of_canceled())
             if found.overlap == Overlap.QUEUE and not found.queued:
@@ -227,4 +229,5 @@ def _create(
     )
     if scheduled_for is None:
         enqueue_on_commit([execution.pk])
+    tell_on_commit([(str(execution.workspace_id), str(execution.pk))])
     return execution

@@ -61,7 +61,7 @@ _PROBLEMS: dict[str, tuple[str, dict[str, Any]]] = {
         problem(429, "rate_limited", "Too many requests; try again in 3 seconds."),
     ),
     "503": (
-        "PostgreSQL does not answer; nothing was changed.",
+        "Not possible at this moment: the database does not answer, or there is no room. Try again after `Retry-After`.",
         problem(503, "database_unavailable", "The database does not answer; try again in a moment."),
     ),
 }
@@ -81,7 +81,7 @@ _RATE_HEADERS = [
     _header("X-RateLimit-Limit", "Requests that the caller may make in a period."),
     _header("X-RateLimit-Remaining", "Requests that the caller can make at once now."),
     _header("X-RateLimit-Reset", "Seconds until all that can be made at once are there again."),
-    _header("Retry-After", "Seconds to wait before this can be asked again.", codes=[409, 429]),
+    _header("Retry-After", "Seconds to wait before this can be asked again.", codes=[409, 429, 503]),
 ]
 _IDEMPOTENCY = [
     OpenApiParameter(

@@ -49,6 +49,9 @@ CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 API_RATE = env.rate("HOURHAND_API_RATE", "600/min")
 TRUSTED_PROXIES = env.integer("HOURHAND_TRUSTED_PROXIES", 0, minimum=0, maximum=10)
 
+# Each holds a thread of its web process, which has eight.
+EVENT_STREAMS = env.integer("HOURHAND_EVENT_STREAMS", 4, minimum=0, maximum=1000)
+
 METRICS_TOKEN = env.text("HOURHAND_METRICS_TOKEN")
 AUDIT_LOG_DAYS = env.integer("HOURHAND_AUDIT_LOG_DAYS", 730, minimum=0, maximum=36_500)
 

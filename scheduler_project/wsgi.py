@@ -5,6 +5,9 @@ import os
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 
+from scheduler_project.stopping import notice_signals
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "scheduler_project.settings")
 application = get_wsgi_application()
+notice_signals()
 settings.SECRET_KEY  # noqa: B018 - Django refuses an empty one here, at start, rather than at the first request

@@ -232,18 +232,19 @@ class Claimer:
         """What a test call sends, as the first attempt of an execution would; it has no lease and is not recorded."""
         with link.transaction() as cursor:
             cursor.execute("SELECT clock_timestamp()")
-            claimed_monotonic, (at,) = time.monotonic(), cursor.fetchone()
+            monotonic, (at,) = time.monotonic(), cursor.fetchone()
             version = self._version(wanted.slug, wanted.config)
             self._keyring.refresh(cursor, [wanted.workspace_id])
             self._disclosure.refresh(cursor, [wanted.workspace_id])
-            material = None
+            material = {}
             if version.template:
                 item = Templated(wanted.call_id, wanted.workspace_id, wanted.environment_id, version.template)
                 facts = (wanted.call_id, at, None, wanted.slug, wanted.environment, json.dumps(wanted.input))
-                material = self._renderer.material_of(cursor, item, facts)
+                material[wanted.call_id] = self._renderer.material_of(cursor, item, facts)
         ids = (wanted.workspace_id, wanted.job_id, wanted.environment_id, wanted.job_environment_id)
         row = (wanted.call_id, *ids, wanted.job_version_id, Trigger.MANUAL.value, 1, None, at, at)
-        return self._claimed(row, version, claimed_monotonic, material)
+        versions = {wanted.job_version_id: PerEnvironment(version, {})}
+        return self._claimed(row, _Taken([row], monotonic, versions, material, month=None, refused={}))
 
     def _claim(self, link: Link, statement: str, *, limit: int, ids: str | None = None) -> list[Claimed]:
         with link.transaction() as cursor:

@@ -17,6 +17,7 @@ from runs.attempts import FinishedAttempt
 from runs.failures import FailureReason
 from runs.recording import record
 from runs.retry import GiveUp
+from runs.tail import tell
 from workers.claim import Claimed, Claimer
 from workers.connections import DatabaseAwayError, Link
 from workers.delivery.contract import DeliveryResult
@@ -142,6 +143,7 @@ class Recorder:
             return False
         except (psycopg2.Error, ValueError) as error:
             return self._persist_halves(batch, error)
+        tell((item.attempt.workspace_id, item.attempt.execution_id) for item in batch)
         for item in batch:
             if item.attempt.execution_id not in moved:
                 log.warning(

@@ -15,6 +15,7 @@ import structlog
 
 from jobs.egress import EgressPolicy
 from runs.failures import FailureReason
+from runs.tail import Change, finish_telling, tell
 from workers.claim import Claimed, Claimer
 from workers.connections import DatabaseAwayError, Link
 from workers.delivery.contract import Crowded, DeliveryResult, InFlight
@@ -30,6 +31,7 @@ IDLE_POLL_SECONDS = 2.0
 _CLAIM_BATCH = 500
 _SUBMIT_POLL_SECONDS = 0.5
 _LOCKED_SECONDS = 0.1
+_TELLING_SECONDS = 1.0
 
 
 class DrainingError(RuntimeError):
@@ -162,6 +164,7 @@ class DeliveryService:
         self._give_back([held for request in unsent if (held := self._held.get(request.execution_id))])
         left = self._recorder.stop(timeout_seconds=max(5.0, grace_seconds))
         self._calls.stop()
+        finish_telling(_TELLING_SECONDS)
         log.info(
             "delivery_service_stopped",
             given_back=len(unsent),
@@ -240,6 +243,7 @@ class DeliveryService:
     def _deliver(self, claimed: Sequence[Claimed]) -> None:
         if not claimed:
             return
+        tell((item.attempt.workspace_id, item.attempt.execution_id) for item in claimed)
         # A process that was stopped in between may come back when its leases are another's.
         if time.monotonic() - claimed[0].claimed_monotonic > self._lease_seconds / 2:
             log.warning("claims_stale", executions=len(claimed))
@@ -269,10 +273,12 @@ class DeliveryService:
     def _give_back(self, claimed: Sequence[Claimed]) -> None:
         if not claimed:
             return
-        self._forget([item.attempt.execution_id for item in claimed])
+        changes = [(item.attempt.workspace_id, item.attempt.execution_id) for item in claimed]
+        self._forget([execution_id for _, execution_id in changes])
         link = Link("claimer")
         try:
             self._claimer.give_back(link, claimed)
+            tell(changes)
         except DatabaseAwayError as error:
             log.warning("claims_not_given_back", error=str(error), executions=len(claimed))
         finally:
@@ -290,6 +296,7 @@ class DeliveryService:
             self._crowded.popleft()
             if one.request.execution_id not in moved and one.request.execution_id in self._held:
                 self._crowded.append(one)
+        tell(self._changes(moved))
         self._forget(list(moved))
         log.info("executions_sent_away", count=len(moved))
         if len(moved) < len(given):
@@ -331,6 +338,11 @@ class DeliveryService:
         for execution_id in execution_ids:
             self.abort(execution_id)
         log.info("leases_lost", count=len(execution_ids))
+
+    def _changes(self, execution_ids: Iterable[str]) -> list[Change]:
+        """What to tell listeners of executions that are held."""
+        held = (self._held.get(execution_id) for execution_id in execution_ids)
+        return [(one.attempt.workspace_id, one.attempt.execution_id) for one in held if one is not None]
 
     def _held_ids(self) -> list[str]:
         with self._changed:

@@ -14,7 +14,6 @@ from typing import Any
 import structlog
 
 from accounts.encryption import EncryptionKeyError
-from runs.failures import FailureReason
 from runs.mailbox import BROKEN, HOLD_SECONDS, Mailbox, mailbox
 from runs.testcalls import WantedCall, run_columns
 from workers.claim import Claimed, Claimer
@@ -108,7 +107,7 @@ class CallMaker:
             claimed = self._claimer.prepared(self._link, WantedCall.from_json(text))
             self._under_way[call_id] = claimed
             if claimed.refusal is not None:
-                self._judge(box, unanswered(claimed.request, FailureReason.INVALID_URL, claimed.refusal))
+                self._judge(box, unanswered(claimed.request, *claimed.refusal))
             else:
                 self._engine.submit([claimed.request])
         except EncryptionKeyError:

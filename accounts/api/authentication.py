@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.contrib.auth import get_user
 from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication, get_authorization_header
 from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
@@ -48,11 +49,28 @@ class DashboardSessionAuthentication(SessionAuthentication):
         found = super().authenticate(request)
         if found is None:
             return None
-        user = found[0]
-        membership = Membership.objects.select_related("workspace", "user").filter(user=user).order_by("id").first()
-        if membership is not None:
-            return user, Access.of_member(membership)
-        workspace = Workspace.objects.order_by("id").first() if user.is_superuser else None
-        if workspace is None:
-            raise PermissionDenied("You belong to no workspace.", code="no_workspace")
-        return user, Access.of_superuser(user, workspace)
+        return found[0], _access_of_person(found[0])
+
+
+def access_now(request: Request) -> Access | None:
+    """What the caller of an answer that goes on for long may do by now; None once its key or session is over."""
+    try:
+        if isinstance(request.successful_authenticator, ApiKeyAuthentication):
+            return ApiKeyAuthentication().authenticate(request)[1]  # type: ignore[index] # it did at first
+        asked = request._request
+        # The session as it is kept, not as it was read when the request came.
+        asked.session = type(asked.session)(asked.session.session_key)
+        user = get_user(asked)
+        return _access_of_person(user) if user.is_authenticated else None
+    except (AuthenticationFailed, PermissionDenied):
+        return None
+
+
+def _access_of_person(user: Any) -> Access:
+    membership = Membership.objects.select_related("workspace", "user").filter(user=user).order_by("id").first()
+    if membership is not None:
+        return Access.of_member(membership)
+    workspace = Workspace.objects.order_by("id").first() if user.is_superuser else None
+    if workspace is None:
+        raise PermissionDenied("You belong to no workspace.", code="no_workspace")
+    return Access.of_superuser(user, workspace)

@@ -16,7 +16,7 @@ from runs.history import HistoryFilter
 from runs.querysets import RunQuerySet
 from runs.states import ExecutionStatus, RunStatus, Trigger
 from scheduler_project.api.fields import Choice, CommaList, Instant
-from scheduler_project.api.strict import ListQuery, StrictSerializer
+from scheduler_project.api.strict import ListQuery, Query, StrictSerializer
 
 MAX_TEXT = 200
 _REASONS = tuple(reason.value for reason in FailureReason)
@@ -68,6 +68,16 @@ class ExecutionListQuery(ExecutionFields, ListQuery):
     order = Choice(choices=("asc", "desc"), default="desc")
 
 
+class EventsQuery(ExecutionFields, Query):
+    """Those that make sense for what changes now."""
+
+    last_only = None  # type: ignore[assignment]
+
+    def get_fields(self) -> dict[str, Any]:
+        fields = super().get_fields()
+        return {name: field for name, field in fields.items() if name not in {"from", "to"}}
+
+
 class RunListQuery(HistoryFields, ListQuery):
     status = CommaList(child=Choice(choices=RunStatus.choices), required=False, help_text="One or more, with commas.")
     execution = serializers.UUIDField(required=False)
@@ -106,7 +116,7 @@ def meant(query: dict[str, Any], access: Access, *, job: Job | None = None) -> H
         since=query.get("from"),
         until=query.get("to"),
         search=query.get("search"),
-        last_only=query["last_only"],
+        last_only=query.get("last_only", False),
     )
 
 

@@ -81,6 +81,7 @@ class TriedRunSerializer(RunSerializer):
 
 class JobTest(JobView):
     waits_for_others = True
+    needs_quota = frozenset({"POST"})
 
     @extend_schema(
         operation_id="jobs_test",

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from runs.api import bulk, deleting, ledger, stats, testing, views, wiping
+from runs.api import bulk, deleting, events, ledger, stats, testing, views, wiping
 
 urlpatterns = [
     path("jobs/<str:job>/", deleting.JobDetail.as_view()),
@@ -22,6 +22,7 @@ urlpatterns = [
     path("bulk-operations/", bulk.BulkOperationList.as_view()),
     path("bulk-operations/<uuid:operation>/", bulk.BulkOperationDetail.as_view()),
     path("bulk-operations/<uuid:operation>/cancel/", bulk.BulkOperationCancel.as_view()),
+    path("events/", events.Events.as_view()),
     path("stats/", stats.Stats.as_view()),
     path("runs/", views.RunList.as_view()),
     path("runs/<uuid:run>/", views.RunDetail.as_view()),

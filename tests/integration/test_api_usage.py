@@ -145,6 +145,7 @@ REFUSED: list[tuple[str, str, Any]] = [
     ("POST", "/jobs/report/versions/1/restore/", {}),
     ("POST", "/jobs/report/run/", {}),
     ("POST", "/jobs/report/run/", {"delay_seconds": 60}),
+    ("POST", "/jobs/report/test/", {}),
     ("POST", "/executions/{failed}/replay/", {}),
     ("POST", "/executions/{failed}/replay/", {"config": "original"}),
     ("POST", "/executions/{failed}/retry/", {}),
@@ -238,7 +239,6 @@ class TestAStoppedWorkspace:
 
 
 def _json(body: Any) -> bytes:
-
     return json.dumps(body).encode()
 
 

@@ -1,0 +1,67 @@
+"""One who listens to the live tail over HTTP, as a program would."""
+
+import json
+import queue
+import threading
+from typing import Any
+
+import requests
+
+
+class Listening:
+    """A stream that is read in the background. `events` are (name, data), with ("end", None) as the last."""
+
+    def __init__(self, url: str, *, path: str = "/api/v1/events/", **options: Any) -> None:
+        self.answer = requests.get(url + path, stream=True, timeout=10, **options)
+        self.events: queue.Queue[tuple[str, Any]] = queue.Queue()
+        self.position: str | None = None
+        self.opened = threading.Event()
+        if self.answer.ok:
+            threading.Thread(target=self._read, daemon=True).start()
+
+    def __enter__(self) -> "Listening":
+        assert self.answer.status_code == 200, self.answer.text
+        assert self.opened.wait(10)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.answer.close()
+
+    def next(self, seconds: float = 10) -> tuple[str, Any]:
+        return self.events.get(timeout=seconds)
+
+    def until(self, status: str, seconds: float = 10) -> dict[str, Any]:
+        """The next execution of this status."""
+        while True:
+            name, shown = self.next(seconds)
+            assert name == "execution", name
+            if shown["status"] == status:
+                return shown
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing is told for a moment that is longer than changes take."""
+        try:
+            return self.next(0.8)[0] == "end"
+        except queue.Empty:
+            return True
+
+    def _read(self) -> None:
+        name, data = "message", []
+        try:
+            for line in self.answer.iter_lines(chunk_size=1):
+                field, _, value = line.decode().partition(": ")
+                if field == "id":
+                    self.position = value
+                elif field == "event":
+                    name = value
+                elif field == "data":
+                    data.append(value)
+                elif not line:
+                    if data:
+                        self.events.put((name, json.loads("\n".join(data))))
+                    name, data = "message", []
+                    self.opened.set()
+        except (requests.RequestException, AttributeError, OSError):
+            self.events.put(("broken", None))
+        self.events.put(("end", None))
