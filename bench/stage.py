@@ -42,14 +42,14 @@ def target(*, cpu: int | None = None) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def worker(name: str = "bench", **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+def worker(name: str = "bench", *, queues: str = "deliveries", **environment: str) -> Iterator[subprocess.Popen[bytes]]:
     """A worker process, as the product starts it, allowed to call loopback; yields once it has started."""
     command = [sys.executable, "-m", "celery", "-A", "scheduler_project", "worker", "--pool", "threads"]
     command += [
         "--concurrency",
         "4",
         "--queues",
-        "deliveries",
+        queues,
         "-n",
         f"{name}@%h",
         "--without-gossip",

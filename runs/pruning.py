@@ -24,9 +24,9 @@ _EXECUTIONS = "DELETE FROM runs_execution WHERE id = ANY(%s::uuid[])"
 BATCH_SECONDS = 0.05
 SMALLEST, LARGEST, FIRST = 25, 1000, 100
 #: The house is behind with its work, from so many seconds on.
-BEHIND_SECONDS = 0.1
-_SHORTEST_REST, _LONGEST_REST = 0.005, 2.0
-_REST_BEHIND = 10
+BEHIND_SECONDS = 0.25
+_SHORTEST_REST, _LONGEST_REST = 0.005, 0.5
+_REST_BEHIND = 4
 
 
 @dataclass(slots=True)
@@ -39,7 +39,7 @@ class Pace:
         """Learn from a batch that took so many seconds; returns the seconds to rest.
 
         The rest is as long as the batch, which is longer where the database is busy. While what is due waits for
-        longer than `BEHIND_SECONDS`, it is ten times that.
+        longer than `BEHIND_SECONDS`, it is four times that.
         """
         if took > BATCH_SECONDS * 2:
             self.size = max(SMALLEST, self.size // 2)

@@ -1,0 +1,30 @@
+"""The pace of pruning: batches that take neither long nor no time, and rests that leave the house its own."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runs.pruning import BATCH_SECONDS, BEHIND_SECONDS, FIRST, LARGEST, SMALLEST, Pace
+
+
+@given(st.lists(st.tuples(st.floats(0, 60), st.floats(0, 600))))
+def test_batches_and_rests_stay_within_their_bounds(batches: list[tuple[float, float]]) -> None:
+    pace = Pace()
+    for took, behind in batches:
+        rest = pace.after(took, behind)
+        assert SMALLEST <= pace.size <= LARGEST
+        assert 0 < rest <= 0.5
+
+
+def test_batches_grow_while_they_are_quick_and_shrink_when_they_are_not() -> None:
+    pace = Pace()
+    pace.after(BATCH_SECONDS / 10, 0)
+    assert pace.size == FIRST * 2
+    pace.after(BATCH_SECONDS, 0)
+    assert pace.size == FIRST * 2
+    pace.after(BATCH_SECONDS * 3, 0)
+    assert pace.size == FIRST
+
+
+def test_the_rest_is_as_long_as_the_batch_and_longer_while_the_house_is_behind() -> None:
+    assert Pace().after(0.04, 0) == 0.04
+    assert Pace().after(0.04, BEHIND_SECONDS * 2) == 0.16
