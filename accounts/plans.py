@@ -82,16 +82,8 @@ class RetentionCaps:
     keep_last: int | None = None
     keep_days: int | None = None
 
-    def of_job(self, *, keep_last: int | None, keep_days: int | None) -> "RetentionCaps":
-        """What is kept of a job that says this."""
-        return RetentionCaps(_smaller(self.keep_last, keep_last), _smaller(self.keep_days, keep_days))
-
 
 def retention_caps(workspace: Workspace) -> RetentionCaps:
     """What the workspace's plan lets it keep."""
     plan = workspace.plan
     return RetentionCaps(plan.keep_last, plan.keep_days) if plan else RetentionCaps()
-
-
-def _smaller(one: int | None, other: int | None) -> int | None:
-    return min((value for value in (one, other) if value is not None), default=None)

@@ -21,10 +21,14 @@ from runs.pruning import remove
 #: At most so many rows are read to find where the histories of several jobs are cut.
 _READ_AT_ONCE = 20_000
 JOBS_AT_ONCE = 200
-# `reached` is where an earlier turn came to.
+# `reached` is where an earlier turn came to. What the workspace's plan keeps at most holds for jobs of before it, too.
 _JOBS = """
-    SELECT job.id, (version.config #>> '{retention,keep_last}')::int, (version.config #>> '{retention,keep_days}')::int
+    SELECT job.id, least((version.config #>> '{retention,keep_last}')::int, plan.keep_last),
+           CASE WHEN (version.config #> '{retention,keep_days}') <> 'null'
+                THEN least((version.config #>> '{retention,keep_days}')::int, plan.keep_days) END
       FROM jobs_job AS job JOIN jobs_jobversion AS version ON version.id = job.current_version_id
+      JOIN accounts_workspace AS workspace ON workspace.id = job.workspace_id
+      LEFT JOIN accounts_plan AS plan ON plan.id = workspace.plan_id
      WHERE job.purged_at IS NULL AND (%(reached)s::uuid IS NULL OR job.id > %(reached)s::uuid)
      ORDER BY job.id LIMIT %(limit)s
 """

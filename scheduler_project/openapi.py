@@ -61,7 +61,7 @@ _PROBLEMS: dict[str, tuple[str, dict[str, Any]]] = {
         problem(429, "rate_limited", "Too many requests; try again in 3 seconds."),
     ),
     "503": (
-        "Not possible at this moment: the database does not answer, or there is no room. Try again after `Retry-After`.",
+        "Not possible at this moment: the database is away, or there is no room. Try again after `Retry-After`.",
         problem(503, "database_unavailable", "The database does not answer; try again in a moment."),
     ),
 }

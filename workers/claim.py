@@ -104,6 +104,8 @@ _GIVE_BACK = """
 """
 _RELEASE = "UPDATE runs_execution SET enqueued_at = NULL WHERE id = ANY(%s::uuid[]) AND status = 'pending'"
 _REMEMBER = 10_000
+#: What a run's column holds, 24 days: an execution may have waited for longer.
+_LONGEST_MS = 2**31 - 1
 
 
 class Refusal(NamedTuple):
@@ -323,7 +325,7 @@ class Claimer:
             definition=version.definition,
             claimed_at=claimed_at,
             claimed_monotonic=taken.monotonic,
-            queue_ms=max(0, round((claimed_at - next_attempt_at).total_seconds() * 1000)),
+            queue_ms=min(max(0, round((claimed_at - next_attempt_at).total_seconds() * 1000)), _LONGEST_MS),
             secrets=rendered.secrets if rendered else (),
             refusal=_refusal(taken.refused.get(attempt.execution_id), rendered),
             counted_in=None if attempt.execution_id in taken.refused else taken.month,

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from accounts.plans import RetentionCaps
 from accounts.quota import OveragePolicy, Terms, month_after, month_named, month_of
 
 COUNTS = some.integers(0, 10**9)
@@ -99,10 +98,3 @@ def test_a_month_is_named_by_its_year_and_number(day: datetime.date) -> None:
 @pytest.mark.parametrize("period", ["", "2026", "2026-3", "2026-13", "2026-00", "0000-01", "2026-03-01", "٢٠٢٦-٠٣"])
 def test_other_texts_name_no_month(period: str) -> None:
     assert month_named(period) is None
-
-
-def test_retention_is_the_smaller_of_plan_and_job() -> None:
-    caps = RetentionCaps(keep_last=50, keep_days=30)
-    assert caps.of_job(keep_last=100, keep_days=None) == RetentionCaps(50, 30)
-    assert caps.of_job(keep_last=10, keep_days=90) == RetentionCaps(10, 30)
-    assert RetentionCaps().of_job(keep_last=100, keep_days=None) == RetentionCaps(100, None)
