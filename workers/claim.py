@@ -10,7 +10,7 @@ from typing import Any
 
 from django.conf import settings
 
-from accounts.ids import uuid7_text
+from accounts.ids import uuid7_text_at
 from jobs.definition import JobDefinition
 from jobs.overrides import PerEnvironment
 from jobs.rendering import BrokenTemplate, RequestTemplate
@@ -251,7 +251,7 @@ class Claimer:
         self, row: tuple[Any, ...], version: _Version, claimed_monotonic: float, material: Material | None
     ) -> Claimed:
         *held, scheduled_for, next_attempt_at, claimed_at = row
-        attempt = Attempt(uuid7_text(), self._owner, *held)
+        attempt = Attempt(uuid7_text_at(claimed_at), self._owner, *held)
         call, prepared, rendered = version.definition.request, version.prepared, None
         if material is not None:
             rendered = material.render(call)
