@@ -13,7 +13,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from accounts.ids import uuid7_text
+from accounts.ids import uuid7_text_at
 from jobs.definition import JobDefinition
 from jobs.overrides import effective
 from runs.attempts import IN_FLIGHT_CANCELED, Attempt, Ending, FinishedAttempt, Phases, Sent
@@ -105,7 +105,7 @@ def _held(row: tuple[Any, ...], user_agent: str) -> Held:
     """An attempt that a worker holds: with what it sends, since when, and the definition it follows."""
     *ids, lease_owner, scheduled_for, started_at, slug, config, allowed = row
     definition = JobDefinition.of(effective(json.loads(config), ids[3]))
-    attempt = Attempt(uuid7_text(), lease_owner, *ids)
+    attempt = Attempt(uuid7_text_at(started_at), lease_owner, *ids)
     firing = Firing(attempt.execution_id, slug, attempt.number, scheduled_for)
     sent = PreparedRequest.of(definition.request, user_agent=user_agent, allowed=allowed).sent(firing.headers)
     return attempt, sent, started_at, definition

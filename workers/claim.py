@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from django.conf import settings
 
-from accounts.ids import uuid7_text
+from accounts.ids import uuid7_text_at
 from accounts.quota import month_of
 from accounts.usage import count_started, uncount
 from jobs.definition import JobDefinition
@@ -287,7 +287,7 @@ class Claimer:
     def _claimed(self, row: tuple[Any, ...], taken: _Taken) -> Claimed:
         *held, scheduled_for, next_attempt_at, claimed_at = row
         version, material = taken.versions[row[5]].of(row[3]), taken.material.get(row[0])
-        attempt = Attempt(uuid7_text(), self._owner, *held)
+        attempt = Attempt(uuid7_text_at(claimed_at), self._owner, *held)
         call, prepared, rendered = version.definition.request, version.prepared, None
         if material is not None:
             rendered = material.render(call)

@@ -16,6 +16,7 @@ from django.utils.safestring import SafeString
 from accounts.actors import Actor
 from accounts.admin.access import access_of
 from accounts.admin.filters import WorkspaceFilter
+from accounts.admin.scoped import ScopedAdmin
 from accounts.errors import HourhandError
 from runs.admin.buttons import require_writer
 from runs.admin.history import HistoryAdmin
@@ -42,7 +43,7 @@ class BulkOperationAdmin(HistoryAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[BulkOperation]:
         """Without the ids of the executions, which may be ten thousand; with how many they are, as `matched`."""
-        rows: QuerySet[BulkOperation] = super().get_queryset(request).select_related("workspace")
+        rows: QuerySet[BulkOperation] = ScopedAdmin.get_queryset(self, request).select_related("workspace")
         return rows.annotate(matched=F("execution_ids__len")).defer("execution_ids")
 
     def whole_rows(self, request: HttpRequest) -> QuerySet[Any]:

@@ -13,7 +13,7 @@ from jobs.models import Job
 from runs.api.orders import ORDERS
 from runs.failures import FailureReason
 from runs.history import HistoryFilter
-from runs.querysets import RunQuerySet
+from runs.run_pages import RunFilter
 from runs.states import ExecutionStatus, RunStatus, Trigger
 from scheduler_project.api.fields import Choice, CommaList, Instant
 from scheduler_project.api.strict import ListQuery, Query, StrictSerializer
@@ -131,22 +131,19 @@ def _tuple(values: list[str] | None) -> tuple[str, ...] | None:
     return None if values is None else tuple(dict.fromkeys(values))
 
 
-def filtered_runs(runs: RunQuerySet, query: dict[str, Any], access: Access) -> RunQuerySet:
-    if "job" in query:
-        job = past_job(access, query["job"])
-        runs = runs.filter(job_id=job.pk) if job else runs.none()
-    if "environment" in query:
-        runs = runs.filter(environment_id__in=places_of(query, access))
-    if "status" in query:
-        runs = runs.filter(status__in=query["status"])
-    if "failure_reason" in query:
-        runs = runs.filter(failure_reason=query["failure_reason"])
-    if "from" in query:
-        runs = runs.filter(started_at__gte=query["from"])
-    if "to" in query:
-        runs = runs.filter(started_at__lt=query["to"])
-    if "trigger" in query:
-        runs = runs.of_trigger(query["trigger"])
-    if "execution" in query:
-        runs = runs.filter(execution_id=query["execution"])
-    return runs.latest_of_each(access.workspace) if query["last_only"] else runs
+def meant_runs(query: dict[str, Any], access: Access) -> RunFilter:
+    """The runs that a query means."""
+    job = past_job(access, query["job"]) if "job" in query else None
+    nowhere = "job" in query and job is None
+    return RunFilter(
+        workspace=access.workspace,
+        environment_ids=() if nowhere else places_of(query, access),
+        statuses=_tuple(query.get("status")),
+        triggers=_tuple(query.get("trigger")),
+        failure_reason=query.get("failure_reason"),
+        job_id=job.pk if job else None,
+        execution_id=query.get("execution"),
+        since=query.get("from"),
+        until=query.get("to"),
+        last_only=query["last_only"],
+    )

@@ -4,8 +4,9 @@ from typing import Any
 
 from runs.api.rows import listed_executions, listed_runs
 from runs.history import HistoryFilter
-from runs.models import Execution, Run
+from runs.models import Execution
 from runs.pages import Stretch, executions_by_duration, executions_of
+from runs.run_pages import RunFilter, runs_of
 from scheduler_project.api.pagination import Keyset
 
 #: How many rows of `last_only` other orders look at: one for each job and environment, the latest of them.
@@ -45,11 +46,12 @@ class ByDuration(Keyset):
 
 
 class ByAttempt(Keyset):
-    """Runs by when their attempts began, which their ids tell. Their ids first, then what is shown of a page."""
+    """Runs by when their attempts began, which their ids tell."""
 
-    def rows(self, queryset: Any, position: list[Any] | None, *, backward: bool, first: int, count: int) -> Any:
-        ids = super().rows(queryset, position, backward=backward, first=first, count=count).values("id")
-        return listed_runs(Run.objects.filter(pk__in=ids)).order_by(*self.ordering(backward=backward))
+    def rows(self, wanted: RunFilter, position: list[Any] | None, *, backward: bool, first: int, count: int) -> Any:
+        after = None if position is None else position[0]
+        descending = self.descending != backward
+        return listed_runs(runs_of(wanted, descending=descending, count=count, first=first, after=after))
 
 
 def _latest(wanted: HistoryFilter) -> Any:

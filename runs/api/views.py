@@ -15,7 +15,7 @@ from jobs.api.filters import find, reachable
 from jobs.models import Job, JobEnvironment
 from jobs.services import only_environment
 from runs.api import rows
-from runs.api.filters import ExecutionListQuery, RunListQuery, filtered_runs, meant, past_job, reaches
+from runs.api.filters import ExecutionListQuery, RunListQuery, meant, meant_runs, past_job, reaches
 from runs.api.orders import ByAttempt, order_of
 from runs.api.serializers import (
     EmptySerializer,
@@ -197,8 +197,7 @@ class RunList(HistoryView):
         operation_id="runs_list", summary="List runs, newest first", responses=ListedRunSerializer(many=True)
     )
     def get(self, request: Request) -> Response:  # noqa: ARG002
-        runs = filtered_runs(rows.reachable_runs(self.access), self.query, self.access)
-        return self.page(runs, ListedRunSerializer)
+        return self.page(meant_runs(self.query, self.access), ListedRunSerializer)
 
     def keyset(self) -> Keyset:
         return ByAttempt(("id",), descending=True)

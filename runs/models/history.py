@@ -13,7 +13,7 @@ from accounts.ids import uuid7
 from accounts.models import Environment, Workspace
 from jobs.definition import Overlap
 from jobs.models import Job, JobEnvironment, JobVersion
-from runs.facets import OUTCOMES, TRIGGERS, WIDTH
+from runs.facets import OUTCOMES, RUN_STATUSES, TRIGGERS, WIDTH
 from runs.failures import FailureReason
 from runs.querysets import ExecutionQuerySet, RunQuerySet
 from runs.states import TERMINAL, BulkKind, BulkState, ExecutionStatus, RunStatus, SkipReason, Trigger
@@ -273,6 +273,16 @@ class Run(models.Model):
     http_version = models.CharField(max_length=10, default="", blank=True)
     remote_ip = models.GenericIPAddressField(null=True)
     worker = models.CharField(max_length=200, default="", blank=True)
+    #: `runs.facets`.
+    facet = models.GeneratedField(
+        expression=Case(*(When(status=status, then=Value(place)) for place, status in enumerate(RUN_STATUSES)))
+        + Case(
+            When(number__gt=1, then=Value(TRIGGERS.index(Trigger.RETRY) * WIDTH)),
+            *(When(trigger=trigger, then=Value(n * WIDTH)) for n, trigger in enumerate(TRIGGERS)),
+        ),
+        output_field=models.SmallIntegerField(),
+        db_persist=True,
+    )
 
     objects = RunQuerySet.as_manager()
 
@@ -291,8 +301,12 @@ class Run(models.Model):
             ),
         ]
         indexes = [
-            # The flat list of runs of a workspace, newest first.
-            models.Index(fields=["workspace", "-id"], name="run_history"),
+            # The flat list of runs, by environment, status and trigger, newest first: one entry for each run.
+            models.Index(fields=["workspace", "environment", "facet", "-id"], name="run_history"),
+            # Those that failed, by failure reason. What succeeds is not in it.
+            models.Index(
+                fields=["workspace", "failure_reason", "-id"], condition=~Q(failure_reason=""), name="run_failures"
+            ),
             # The runs of a job, newest first.
             models.Index(fields=["job", "-id"], name="run_job_history"),
         ]

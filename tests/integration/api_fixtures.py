@@ -9,6 +9,7 @@ from typing import Any
 from rest_framework.test import APIClient
 
 from accounts.api_keys import issue_key
+from accounts.ids import uuid7, uuid7_text_at
 from accounts.models import Environment, Scope, Workspace
 from jobs.models import JobEnvironment
 from runs.models import Execution, Run
@@ -83,8 +84,9 @@ def make_execution(state: JobEnvironment, **columns: Any) -> Execution:
 
 
 def make_run(execution: Execution, number: int = 1, **columns: Any) -> Run:
-    """A run of an execution, answered with 200 unless `columns` say otherwise."""
+    """A run of an execution, answered with 200 unless `columns` say otherwise; its id tells its start, if they do."""
     return Run.objects.create(
+        id=uuid.UUID(uuid7_text_at(columns["started_at"])) if "started_at" in columns else uuid7(),
         workspace_id=execution.workspace_id,
         job_id=execution.job_id,
         environment_id=execution.environment_id,

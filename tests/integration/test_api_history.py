@@ -241,22 +241,22 @@ class TestListing:
 
     def test_filters_runs(self, api: Caller, report: JobEnvironment) -> None:
         execution, other = make_execution(report), make_execution(report, trigger="manual")
-        first = make_run(execution, 1, status="failed", failure_reason="timeout")
+        first = make_run(execution, 1, status="failed", failure_reason="timeout", started_at=NOW)
         second = make_run(execution, 2, started_at=NOW + SECOND, finished_at=NOW + SECOND)
-        third = make_run(other, 1)
-        everything = [str(run.pk) for run in (third, second, first)]
+        third = make_run(other, 1, started_at=NOW + SECOND / 2, finished_at=NOW + SECOND)
+        everything = [str(run.pk) for run in (second, third, first)]
         assert ids(api.ask("GET", "/runs/")) == everything
         for query, found in {
             f"execution={execution.pk}": [second, first],
             "trigger=retry": [second],
             "trigger=schedule": [first],
-            "trigger=manual,retry": [third, second],
+            "trigger=manual,retry": [second, third],
             "status=failed": [first],
             "failure_reason=timeout": [first],
-            "job=report&environment=production": [third, second, first],
+            "job=report&environment=production": [second, third, first],
             "from=2026-03-01T12:00:01Z": [second],
             "to=2026-03-01T12:00:01Z": [third, first],
-            "last_only=true": [third],
+            "last_only=true": [second],
             "last_only=true&status=failed": [first],
         }.items():
             assert ids(api.ask("GET", f"/runs/?{query}", expect=200)) == [str(run.pk) for run in found], query
