@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg2
 import psycopg2.extensions
@@ -229,31 +230,42 @@ def _listening(log: Path) -> str | None:
     return None
 
 
+class Template(NamedTuple):
+    """What every house is a copy of: a database after its first run, and the directory with what that left there."""
+
+    database: str
+    directory: Path
+
+
 @pytest.fixture(scope="session")
-def template_database() -> str:
-    """The name of a migrated database to copy."""
-    url = os.environ["DATABASE_URL"]
+def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
+    url, directory = os.environ["DATABASE_URL"], tmp_path_factory.mktemp("template")
     _execute(url, f"DROP DATABASE IF EXISTS {_TEMPLATE}", f"CREATE DATABASE {_TEMPLATE}")
-    environment = {**os.environ, "DATABASE_URL": _with_database(url, _TEMPLATE)}
-    subprocess.run(
-        [sys.executable, "manage.py", "migrate", "-v0"], cwd=ROOT, env=environment, check=True, capture_output=True
-    )
-    return _TEMPLATE
+    environment = {
+        **os.environ,
+        "DATABASE_URL": _with_database(url, _TEMPLATE),
+        "HOURHAND_DATA_DIR": str(directory),
+    }
+    for command in (["migrate", "-v0"], ["first_run"]):
+        subprocess.run(
+            [sys.executable, "manage.py", *command], cwd=ROOT, env=environment, check=True, capture_output=True
+        )
+    return Template(_TEMPLATE, directory)
 
 
 @contextlib.contextmanager
 def installed(
-    template_database: str, directory: Path, *, outbound: Mapping[str, str] = LOOPBACK_ALLOWED
+    template: Template, directory: Path, *, outbound: Mapping[str, str] = LOOPBACK_ALLOWED
 ) -> Iterator[House]:
     """An installation with a web process and an API key, and no beat or worker yet."""
     url = os.environ["DATABASE_URL"]
     name = f"house_{os.getpid()}_{time.monotonic_ns()}"
-    _execute(url, f"CREATE DATABASE {name} TEMPLATE {template_database}")
+    _execute(url, f"CREATE DATABASE {name} TEMPLATE {template.database}")
+    shutil.copytree(template.directory, directory, dirs_exist_ok=True)
     broker = redis.Redis.from_url(os.environ["REDIS_URL"])
     broker.flushall()
     made = House(_with_database(url, name), os.environ["REDIS_URL"], directory, outbound)
     try:
-        made.manage("first_run")
         made.api_key = json.loads((directory / "first-run.json").read_text())["api_key"]
         made.start("web")
         yield made
@@ -264,9 +276,9 @@ def installed(
 
 
 @pytest.fixture
-def house(template_database: str, tmp_path: Path) -> Iterator[House]:
+def house(template: Template, tmp_path: Path) -> Iterator[House]:
     """An installation of this test's own."""
-    with installed(template_database, tmp_path) as made:
+    with installed(template, tmp_path) as made:
         yield made
 
 

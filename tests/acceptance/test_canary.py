@@ -23,7 +23,7 @@ import redis
 import requests
 
 from scheduler_project.celery import app
-from tests.acceptance.conftest import ROOT, House, installed, wait_for
+from tests.acceptance.conftest import ROOT, House, Template, installed, wait_for
 
 #: Two parts that no escaping changes, around characters that each place escapes in its own way.
 FIRST, SECOND = f"canary{secrets.token_hex(8)}", f"bird{secrets.token_hex(8)}"
@@ -195,10 +195,10 @@ def jobs(url: str) -> dict[str, dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def planted(template_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Planted]:
+def planted(template: Template, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Planted]:
     with (
         contextlib.closing(Echo()) as echo,
-        installed(template_database, tmp_path_factory.mktemp("house")) as house,
+        installed(template, tmp_path_factory.mktemp("house")) as house,
     ):
         house.environment["HOURHAND_LOG_LEVEL"] = "DEBUG"
         made = Planted(house, Wire(house.redis_url), echo)

@@ -15,7 +15,7 @@ import pytest
 import requests
 
 from runs.failures import FailureReason
-from tests.acceptance.conftest import ROOT, House, Receiver, installed, wait_for
+from tests.acceptance.conftest import ROOT, House, Receiver, Template, installed, wait_for
 from tests.acceptance.hostile import HALF, NOT_TEXT
 from workers.delivery.transfer import KEPT_BODY_BYTES, READ_BODY_BYTES
 
@@ -143,12 +143,12 @@ class Aftermath:
 
 
 @pytest.fixture(scope="module")
-def aftermath(template_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aftermath]:
+def aftermath(template: Template, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aftermath]:
     """Every case several times, all at once, beside jobs that fire every second at an endpoint that behaves."""
     with (
         contextlib.closing(Target()) as target,
         contextlib.closing(Receiver()) as receiver,
-        installed(template_database, tmp_path_factory.mktemp("house")) as house,
+        installed(template, tmp_path_factory.mktemp("house")) as house,
     ):
         for case in CASES:
             house.make_job(case.slug, request=target.request(case), retry={"max_attempts": 1})

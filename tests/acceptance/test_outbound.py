@@ -9,7 +9,7 @@ import pytest
 
 from jobs.egress import Refusal
 from tests.acceptance import island as islands
-from tests.acceptance.conftest import House, installed, wait_for
+from tests.acceptance.conftest import House, Template, installed, wait_for
 from tests.acceptance.island import PUBLIC, Answers, Island
 
 EACH = 3
@@ -106,10 +106,10 @@ class Colony:
 
 
 @pytest.fixture(scope="module")
-def colony(template_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Colony]:
+def colony(template: Template, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Colony]:
     with (
         contextlib.closing(Island(tmp_path_factory.mktemp("island"))) as island,
-        installed(template_database, tmp_path_factory.mktemp("house"), outbound={}) as house,
+        installed(template, tmp_path_factory.mktemp("house"), outbound={}) as house,
     ):
         island.zone(ZONE)
         made = Colony(house, island)
