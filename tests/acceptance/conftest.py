@@ -1,6 +1,7 @@
 """The house with real processes: a database of its own, web, beats and workers, and a receiver that they call."""
 
 import contextlib
+import functools
 import json
 import os
 import signal
@@ -229,9 +230,9 @@ def _listening(log: Path) -> str | None:
     return None
 
 
-@pytest.fixture(scope="session")
-def template_database() -> str:
-    """The name of a migrated database to copy."""
+@functools.cache
+def migrated_template() -> str:
+    """The name of a migrated database to copy, made when it is first asked for."""
     url = os.environ["DATABASE_URL"]
     _execute(url, f"DROP DATABASE IF EXISTS {_TEMPLATE}", f"CREATE DATABASE {_TEMPLATE}")
     environment = {**os.environ, "DATABASE_URL": _with_database(url, _TEMPLATE)}
@@ -239,6 +240,11 @@ def template_database() -> str:
         [sys.executable, "manage.py", "migrate", "-v0"], cwd=ROOT, env=environment, check=True, capture_output=True
     )
     return _TEMPLATE
+
+
+@pytest.fixture(scope="session")
+def template_database() -> str:
+    return migrated_template()
 
 
 @contextlib.contextmanager
