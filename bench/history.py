@@ -8,6 +8,7 @@ Where a filter shows more rows of the long history, the ratio is that of unlike 
 """
 
 import argparse
+import datetime
 import os
 import statistics
 import time
@@ -23,7 +24,7 @@ from django.test.utils import CaptureQueriesContext  # noqa: E402
 
 from tests.integration.api_fixtures import Caller, caller  # noqa: E402
 from tests.integration.plans import Findings  # noqa: E402
-from tests.integration.seeded_history import Seeded, seed_executions, seed_jobs  # noqa: E402
+from tests.integration.seeded_history import NEWEST, Seeded, seed_executions, seed_jobs  # noqa: E402
 
 JOBS = 2000
 QUERIES = (
@@ -76,15 +77,15 @@ def findings(api: Caller, query: str) -> Findings:
     return Findings.of(max(pages, key=len))
 
 
-def seeded(name: str, count: int) -> Seeded:
-    """A database of that name with so many executions."""
+def seeded(name: str, count: int, *, newest: datetime.datetime = NEWEST) -> Seeded:
+    """A database of that name with so many executions, the last of them due at `newest`."""
     with connection.cursor() as cursor:
         cursor.execute(f"CREATE DATABASE {name}")
     use(name)
     call_command("migrate", verbosity=0)
     started = time.monotonic()
     place = seed_jobs(jobs=JOBS)
-    seed_executions(count)
+    seed_executions(count, newest=newest)
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE")
     print(f"{count:,} executions made in {time.monotonic() - started:.0f} s", flush=True)

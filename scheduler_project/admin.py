@@ -22,11 +22,12 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
+    filter_horizontal = ()  # Django's two boxes are wider than a phone, and screen readers can't tell them apart
 
 
 @admin.register(Group)
 class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
-    pass
+    filter_horizontal = ()
 
 
 class HouseTaskSelect(UnfoldAdminSelectWidget, TaskSelectWidget):

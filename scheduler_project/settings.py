@@ -229,7 +229,10 @@ UNFOLD = {
     "LOGIN": {"form": "scheduler_project.login.LoginForm"},
     "DASHBOARD_CALLBACK": "scheduler_project.dashboard.overview.dashboard",
     "STYLES": [lambda _request: static("hourhand/colors.css"), lambda _request: static("hourhand/hourhand.css")],
-    "SCRIPTS": [lambda _request: static("hourhand/strict.js")],
+    "SCRIPTS": [
+        lambda _request: static("hourhand/strict.js"),
+        lambda _request: static("hourhand/reachable.js"),
+    ],
     "COLORS": lambda _request: {},  # in hourhand/colors.css: the theme would put them into every page
     "SIDEBAR": {"navigation": "scheduler_project.dashboard.navigation.sidebar"},
 }

@@ -1,12 +1,15 @@
 """The house with real processes: a database of its own, web, beats and workers, and a receiver that they call."""
 
+import atexit
 import contextlib
+import functools
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.parse
@@ -237,20 +240,23 @@ class Template(NamedTuple):
     directory: Path
 
 
-@pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
-    url, directory = os.environ["DATABASE_URL"], tmp_path_factory.mktemp("template")
+@functools.cache
+def house_template() -> Template:
+    """Made when it is first asked for."""
+    url, directory = os.environ["DATABASE_URL"], tempfile.mkdtemp(prefix="hourhand-template-")
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
     _execute(url, f"DROP DATABASE IF EXISTS {_TEMPLATE}", f"CREATE DATABASE {_TEMPLATE}")
-    environment = {
-        **os.environ,
-        "DATABASE_URL": _with_database(url, _TEMPLATE),
-        "HOURHAND_DATA_DIR": str(directory),
-    }
+    environment = {**os.environ, "DATABASE_URL": _with_database(url, _TEMPLATE), "HOURHAND_DATA_DIR": directory}
     for command in (["migrate", "-v0"], ["first_run"]):
         subprocess.run(
             [sys.executable, "manage.py", *command], cwd=ROOT, env=environment, check=True, capture_output=True
         )
-    return Template(_TEMPLATE, directory)
+    return Template(_TEMPLATE, Path(directory))
+
+
+@pytest.fixture(scope="session")
+def template() -> Template:
+    return house_template()
 
 
 @contextlib.contextmanager

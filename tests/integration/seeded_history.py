@@ -84,9 +84,9 @@ def seed_jobs(*, jobs: int) -> Seeded:
     return Seeded(workspaces[0], quiet[0])
 
 
-def seed_executions(count: int, *, runs: bool = True) -> None:
-    """That many executions of the jobs there are, one a second, with the `runs` of those that ran."""
-    columns = {"count": count, "newest": NEWEST, "rare": RARE, "states": JobEnvironment.objects.count()}
+def seed_executions(count: int, *, runs: bool = True, newest: datetime.datetime = NEWEST) -> None:
+    """That many executions of the jobs there are, one a second up to `newest`, with the `runs` of those that ran."""
+    columns = {"count": count, "newest": newest, "rare": RARE, "states": JobEnvironment.objects.count()}
     with connection.cursor() as cursor:
         cursor.execute(_EXECUTIONS, columns)
         if runs:

@@ -1,0 +1,74 @@
+"""Take the pictures of the documentation: the dashboard of a house with a seeded month, into docs/screenshots/.
+
+bin/screenshots
+"""
+
+import io
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Browser
+
+from tests.acceptance.conftest import ROOT, House
+from tests.browser.chromium import chromium
+from tests.browser.houses import seeded_house
+from tests.browser.visitor import DESKTOP, PHONE, Scheme, Visitor, window
+
+PICTURES = ROOT / "docs" / "screenshots"
+_DAYS = 30
+_HEIGHT = 1000
+_COLOURS = 256
+_JOB = "SELECT id FROM jobs_job WHERE slug = 'sync-orders'"
+_EXECUTION = """
+    SELECT execution.id FROM runs_execution AS execution JOIN jobs_job AS job ON job.id = execution.job_id
+     WHERE job.slug = 'export-invoices' AND execution.status = 'failed' ORDER BY execution.id DESC LIMIT 1
+"""
+_ALIVE = "UPDATE runs_heartbeat SET seen_at = clock_timestamp()"
+
+
+def pages(house: House) -> Iterator[tuple[str, str]]:
+    """The name of each picture and the address it shows."""
+    yield "overview", "/admin/"
+    yield "job", f"/admin/jobs/job/{house.rows(_JOB)[0][0]}/"
+    yield "execution", f"/admin/runs/execution/{house.rows(_EXECUTION)[0][0]}/change/"
+
+
+def take(house: House, browser: Browser, *, width: int, scheme: Scheme, suffix: str) -> None:
+    """A picture of each page in a window of this width."""
+    with window(browser, width=width, scheme=scheme) as context:
+        visitor = Visitor(house, context.new_page())
+        visitor.page.set_viewport_size({"width": width, "height": _HEIGHT})
+        visitor.log_in()
+        for name, path in pages(house):
+            house.rows(_ALIVE)
+            visitor.go(path)
+            visitor.page.wait_for_load_state("networkidle")
+            visitor.page.evaluate("document.fonts.ready")
+            keep(visitor.page.screenshot(), PICTURES / f"{name}-{suffix}.png")
+        assert not visitor.complaints, visitor.complaints
+
+
+def keep(picture: bytes, path: Path) -> None:
+    """Write a picture with a palette of its own: a third of the bytes, and nobody sees the difference."""
+    with Image.open(io.BytesIO(picture)) as image:
+        image.convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
+def main() -> None:
+    PICTURES.mkdir(exist_ok=True)
+    with (
+        chromium() as browser,
+        tempfile.TemporaryDirectory() as directory,
+        seeded_house(Path(directory), days=_DAYS) as house,
+    ):
+        take(house, browser, width=DESKTOP, scheme="light", suffix="light")
+        take(house, browser, width=DESKTOP, scheme="dark", suffix="dark")
+        take(house, browser, width=PHONE, scheme="light", suffix="phone")
+    for picture in sorted(PICTURES.glob("*.png")):
+        print(f"{picture.relative_to(ROOT)}: {picture.stat().st_size / 1024:.0f} KiB")
+
+
+if __name__ == "__main__":
+    main()

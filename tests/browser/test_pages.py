@@ -1,0 +1,124 @@
+"""Every page of the dashboard, in light, in dark and on a phone: nothing goes wrong in it, and it keeps nobody out."""
+
+import re
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.acceptance.conftest import House
+from tests.browser.visitor import DESKTOP, PHONE, Visitor, window
+
+_JOB = "SELECT id FROM jobs_job WHERE slug = 'export-invoices'"
+_EXECUTION = "SELECT id FROM runs_execution WHERE status = 'failed' ORDER BY attempts DESC, id DESC LIMIT 1"
+_RUN = "SELECT id FROM runs_run WHERE status = 'failed' ORDER BY id DESC LIMIT 1"
+#: What people look at all day. Where rows are needed for an address, a query tells one.
+PAGES = (
+    ("/admin/", None),
+    ("/admin/jobs/job/", None),
+    ("/admin/jobs/job/add/", None),
+    ("/admin/jobs/job/{}/", _JOB),
+    ("/admin/jobs/job/{}/change/", _JOB),
+    ("/admin/jobs/job/{}/delete/", _JOB),
+    ("/admin/runs/execution/?status=failed", None),
+    ("/admin/runs/execution/{}/change/", _EXECUTION),
+    ("/admin/runs/run/?status=failed", None),
+    ("/admin/runs/run/{}/change/", _RUN),
+    ("/admin/accounts/auditentry/", None),
+)
+#: What is made of the same parts.
+FURTHER_PAGES = (
+    ("/admin/jobs/job/{}/history/", _JOB),
+    ("/admin/jobs/retrypolicy/", None),
+    ("/admin/jobs/retrypolicy/add/", None),
+    ("/admin/accounts/workspace/{}/change/", "SELECT id FROM accounts_workspace"),
+    ("/admin/accounts/environment/", None),
+    ("/admin/accounts/environment/add/", None),
+    ("/admin/accounts/membership/", None),
+    ("/admin/accounts/membership/add/", None),
+    ("/admin/accounts/apikey/", None),
+    ("/admin/accounts/apikey/add/", None),
+    ("/admin/accounts/signingsecret/", None),
+    ("/admin/accounts/secret/", None),
+    ("/admin/accounts/secret/add/", None),
+    ("/admin/accounts/auditentry/{}/change/", "SELECT id FROM accounts_auditentry ORDER BY id DESC LIMIT 1"),
+    ("/admin/auth/user/{}/change/", "SELECT id FROM auth_user LIMIT 1"),
+    ("/admin/auth/group/add/", None),
+    ("/admin/django_celery_beat/periodictask/", None),
+    ("/admin/django_celery_beat/periodictask/{}/change/", "SELECT id FROM django_celery_beat_periodictask LIMIT 1"),
+    ("/admin/password_change/", None),
+)
+
+
+def open_page(visitor: Visitor, path: str, query: str | None) -> None:
+    visitor.go(path.format(*visitor.house.rows(query)[0]) if query else path)
+
+
+@pytest.mark.parametrize(("path", "query"), PAGES, ids=[path for path, _ in PAGES])
+def test_a_page_keeps_nobody_out_in_light_in_dark_and_on_a_phone(
+    visitor: Visitor, path: str, query: str | None
+) -> None:
+    open_page(visitor, path, query)
+    visitor.must_find_it_sound()
+    visitor.turn_dark()
+    visitor.must_find_it_sound(rules=["color-contrast"])
+    visitor.turn_narrow()
+    visitor.must_find_it_sound(rules=["target-size", "scrollable-region-focusable"])
+
+
+@pytest.mark.parametrize(("path", "query"), FURTHER_PAGES, ids=[path for path, _ in FURTHER_PAGES])
+def test_a_page_keeps_nobody_out_and_fits_a_phone(visitor: Visitor, path: str, query: str | None) -> None:
+    open_page(visitor, path, query)
+    visitor.must_find_it_sound()
+    visitor.turn_narrow()
+    visitor.must_fit()
+
+
+@pytest.mark.parametrize("width", [DESKTOP, PHONE])
+def test_the_login_form_keeps_nobody_out(house: House, browser: Browser, width: int) -> None:
+    with window(browser, width=width, scheme="dark" if width == PHONE else "light") as context:
+        visitor = Visitor(house, context.new_page())
+        visitor.go("/admin/login/")
+        visitor.must_find_it_sound()
+
+
+def test_the_reference_of_the_api_works(visitor: Visitor) -> None:
+    visitor.go("/api/docs/")
+    expect(visitor.page.get_by_role("heading", name="Hourhand API")).to_be_visible()
+    assert not visitor.complaints
+
+
+class TestTheKeyboard:
+    def test_reaches_the_page_first_and_then_all_that_the_mouse_does(self, visitor: Visitor) -> None:
+        page = visitor.page
+        visitor.go("/admin/jobs/job/")
+        page.keyboard.press("Tab")
+        expect(page.get_by_role("link", name="Skip to the page")).to_be_focused()
+        page.keyboard.press("Enter")
+        expect(page.locator("#content")).to_be_focused()
+
+        expect(page.get_by_role("link", name="Executions", exact=True)).to_be_visible()
+        menu = page.get_by_role("button", name="Menu")
+        menu.focus()
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("link", name="Executions", exact=True)).to_be_hidden()
+        page.keyboard.press("Space")
+        expect(page.get_by_role("link", name="Executions", exact=True)).to_be_visible()
+
+    def test_logs_out(self, visitor: Visitor) -> None:
+        visitor.go("/admin/")
+        visitor.page.get_by_role("button", name=re.compile("admin")).press("Enter")
+        expect(visitor.page.get_by_role("button", name="Log out")).to_be_visible()
+
+    def test_chooses_dark(self, visitor: Visitor) -> None:
+        visitor.go("/admin/")
+        visitor.page.get_by_role("button", name=re.compile("admin")).press("Enter")
+        visitor.page.get_by_role("button", name="Dark").press("Enter")
+        expect(visitor.page.locator("html")).to_have_class("dark")
+
+
+def test_nothing_moves_for_who_wants_it_still(visitor: Visitor) -> None:
+    """The window of these tests asks for reduced motion."""
+    visitor.go("/admin/")
+    moving = """() => document.getAnimations({subtree: true})
+        .filter(one => one.playState === "running" && one.effect.getComputedTiming().iterations === Infinity).length"""
+    assert visitor.page.evaluate(moving) == 0

@@ -1,0 +1,103 @@
+"""A person's way through the dashboard, on a house that fires: from an empty form to a job that works."""
+
+import re
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.acceptance.conftest import House, Receiver, wait_for
+from tests.browser.visitor import DESKTOP, PHONE, Visitor, window
+
+_SECONDS = 30
+
+
+@pytest.fixture
+def firing_house(house: House) -> Iterator[House]:
+    """The house with a clock and a worker. What its month left planned and under way calls nobody."""
+    house.rows("DELETE FROM runs_execution WHERE finished_at IS NULL")
+    house.rows("UPDATE jobs_jobenvironment SET next_fire_at = NULL, enabled = FALSE")
+    house.start("beat")
+    house.start("worker")
+    yield house
+    house.kill("beat", 15)
+    house.kill("worker", 15)
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop", "phone"])
+def test_a_person_makes_a_job_sees_it_fail_mends_it_and_pauses_it(
+    firing_house: House, receiver: Receiver, browser: Browser, width: int, scheme: str
+) -> None:
+    with window(browser, width=width, scheme=scheme) as context:
+        visitor = Visitor(firing_house, context.new_page())
+        page = visitor.page
+        name = f"Walked at {width}"
+
+        visitor.log_in()
+        visitor.must_fit()
+        follow(page, "Jobs")
+        page.get_by_role("link", name=re.compile("^(Add|New) job")).first.click()
+        page.get_by_label("Name", exact=False).first.fill(name)
+        page.get_by_label("URL").fill(f"{receiver.url}/status/503")
+        page.get_by_label("Schedule").first.fill("every 2 seconds")
+        expect(page.get_by_text(re.compile("Every 2 seconds", re.IGNORECASE)).first).to_be_visible()
+        visitor.must_fit()
+        page.get_by_role("button", name="Make the job").click()
+
+        # It fires, and fails.
+        expect(page.get_by_role("heading", name=name).first).to_be_visible()
+        job = page.url
+        failed = page.locator("tr", has_text="Failed").first
+        reload_until(page, lambda: failed.count() > 0, "a failed execution")
+        visitor.must_fit()
+        failed.get_by_role("link").first.click()
+        expect(page.get_by_text("HTTP 503").first).to_be_visible()
+        expect(page.get_by_text("the endpoint answered with a 5xx status").first).to_be_visible()
+        visitor.must_fit()
+
+        # Paused, it stays silent, with the reason for everybody to read.
+        page.goto(job)
+        page.get_by_label("Pause in production").click()
+        page.get_by_label("Note").fill("The ledger is down")
+        page.get_by_role("button", name="Pause in production").click()
+        expect(page.get_by_text("The ledger is down").first).to_be_visible()
+        visitor.must_fit()
+
+        replay_mended(page, job=job, to=f"{receiver.url}/status/200")
+        reload_until(page, lambda: page.get_by_text("Succeeded").count() > 0, "the replay to succeed")
+        visitor.must_fit()
+        assert any(request["path"] == "/status/200" for request in receiver.seen)
+
+        page.goto(job)
+        page.get_by_role("button", name="Resume in production").click()
+        expect(page.get_by_label("Pause in production")).to_be_visible()
+        succeeded = page.locator("tr", has_text="Succeeded").first
+        reload_until(page, lambda: succeeded.count() > 0, "it to fire again")
+        visitor.must_find_it_sound()
+
+
+def follow(page: Page, name: str) -> None:
+    """A link of the sidebar, which a phone hides until it is asked for."""
+    link = page.get_by_role("link", name=name, exact=True).first
+    if not link.is_visible():
+        page.get_by_role("button", name="Menu").first.click()
+    link.click()
+
+
+def replay_mended(page: Page, *, job: str, to: str) -> None:
+    """Mend the job, and replay what failed with it as it is now."""
+    page.get_by_role("link", name="Edit").first.click()
+    page.get_by_label("URL").fill(to)
+    page.get_by_role("button", name="Save").click()
+    page.wait_for_url(job)
+    page.locator("tr", has_text="Failed").first.get_by_role("link").first.click()
+    page.get_by_role("button", name="Replay", exact=True).click()
+    expect(page.get_by_text("Replay of")).to_be_visible()
+
+
+def reload_until(page: Page, condition: Callable[[], bool], what: str) -> None:
+    def looked() -> bool:
+        page.reload()
+        return condition()
+
+    wait_for(looked, what, seconds=_SECONDS)
