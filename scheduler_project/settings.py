@@ -223,7 +223,11 @@ UNFOLD = {
     "SHOW_VIEW_ON_SITE": False,
     "LOGIN": {"form": "scheduler_project.login.LoginForm"},
     "DASHBOARD_CALLBACK": "scheduler_project.dashboard.overview.dashboard",
-    "STYLES": [lambda _request: static("hourhand/colors.css"), lambda _request: static("hourhand/hourhand.css")],
+    "STYLES": [
+        lambda _request: static("hourhand/colors.css"),
+        lambda _request: static("hourhand/hourhand.css"),
+        lambda _request: static("hourhand/charts.css"),
+    ],
     "SCRIPTS": [lambda _request: static("hourhand/strict.js")],
     "COLORS": lambda _request: {},  # in hourhand/colors.css: the theme would put them into every page
     "SIDEBAR": {"navigation": "scheduler_project.dashboard.navigation.sidebar"},
