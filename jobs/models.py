@@ -162,7 +162,9 @@ class JobEnvironment(models.Model):
         Workspace, on_delete=models.CASCADE, related_name="+", db_index=False, db_constraint=False
     )
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="job_environments", db_index=False)
-    environment = models.ForeignKey(Environment, on_delete=models.CASCADE, related_name="job_environments")
+    environment = models.ForeignKey(
+        Environment, on_delete=models.CASCADE, related_name="job_environments", db_index=False
+    )
     enabled = models.BooleanField(default=True)
     paused_at = models.DateTimeField(null=True, blank=True, editable=False)
     paused_until = models.DateTimeField(null=True, blank=True)
@@ -195,6 +197,8 @@ class JobEnvironment(models.Model):
                 condition=Q(enabled=True, next_fire_at__isnull=False),
                 name="job_environment_due",
             ),
+            # What an environment fires next; also serves "the jobs of this environment".
+            models.Index(fields=["environment", "next_fire_at"], name="job_environment_next"),
         ]
 
     def __str__(self) -> str:

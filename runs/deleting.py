@@ -12,6 +12,7 @@ from jobs.audit import record_purged
 from jobs.models import Job
 from jobs.services import delete_job
 from runs import tallies
+from runs.digests import forget_subjects
 from runs.models import Execution, Run
 from runs.queue import abort_on_commit
 from runs.reaping import cancel_running
@@ -45,6 +46,7 @@ def purge(*, job: Job, actor: Actor = SYSTEM, now: datetime.datetime) -> int:
             Execution.objects.filter(pk__in=ids)._raw_delete("default")
         removed += len(ids)
     with transaction.atomic():
+        forget_subjects(job.job_environments.values_list("pk", flat=True))
         _, gone = Job.objects.filter(pk=job.pk).delete()
         if gone.get("jobs.Job"):
             record_purged(job, executions=removed, actor=actor, now=now)

@@ -3,6 +3,7 @@
 from celery import shared_task
 from django.utils import timezone
 
+from runs import digests
 from runs.bulk import work_off
 from runs.queue import BULK_TASK, DELIVER_TASK
 from workers.process import delivery_service
@@ -27,4 +28,20 @@ def work_off_bulk_operations() -> None:
     """Work off what is due of bulk operations. A batch that this worker dies in never happened; the next takes it."""
     for _ in range(_MOST_BATCHES):
         if not work_off(timezone.now()):
+            return
+
+
+@shared_task(name="workers.fold_digests", ignore_result=True, acks_late=False)
+def fold_digests() -> None:
+    """Add what ended to the digests that statistics are read from."""
+    for _ in range(_MOST_BATCHES):
+        if digests.fold() < digests.FOLD_BATCH:
+            return
+
+
+@shared_task(name="workers.prune_digests", ignore_result=True, acks_late=False)
+def prune_digests() -> None:
+    """Drop digests that are kept no longer."""
+    for _ in range(_MOST_BATCHES):
+        if digests.prune(timezone.now()) < digests.PRUNE_BATCH:
             return

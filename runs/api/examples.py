@@ -195,3 +195,42 @@ BULK_OPERATION = [
         response_only=True,
     )
 ]
+
+_COUNTS = {"pending": 0, "running": 0, "waiting": 0, "succeeded": 276, "failed": 12, "canceled": 0, "skipped": 2}
+_NONE = {**dict.fromkeys(_COUNTS, 0)}
+STATS = [
+    OpenApiExample(
+        "Two hours of which the second was quiet",
+        value={
+            "from": "2026-03-15T10:00:00.000Z",
+            "to": "2026-03-15T12:00:00.000Z",
+            "bucket": "1h",
+            "counts": _COUNTS,
+            "success_rate": 0.958333,
+            "duration_ms": {"p50": 142, "p95": 371, "p99": 1220},
+            "lateness_ms": {"p50": 6, "p99": 48},
+            "buckets": [
+                {
+                    "at": "2026-03-15T10:00:00.000Z",
+                    "counts": _COUNTS,
+                    "duration_ms": {"p50": 142, "p95": 371, "p99": 1220},
+                },
+                {
+                    "at": "2026-03-15T11:00:00.000Z",
+                    "counts": _NONE,
+                    "duration_ms": {"p50": None, "p95": None, "p99": None},
+                },
+            ],
+            "upcoming": [
+                {
+                    "job": "nightly-report",
+                    "job_id": "01978f3a-5c1e-7d2b-9f40-2b6f1c9d8e7a",
+                    "job_name": "Nightly report",
+                    "environment": "production",
+                    "scheduled_for": "2026-03-16T01:00:00.000Z",
+                }
+            ],
+        },
+        response_only=True,
+    )
+]

@@ -84,13 +84,19 @@ def past_job(access: Access, reference: str) -> Job | None:
     return named.order_by(F("deleted_at").desc(nulls_first=True)).first()
 
 
+def reaches(access: Access, job: Job) -> bool:
+    """Whether a job is in any environment within reach, for those who ask for it by its path."""
+    bound = access.environment_ids
+    return bound is None or job.job_environments.filter(environment_id__in=bound).exists()
+
+
 def meant(query: dict[str, Any], access: Access, *, job: Job | None = None) -> HistoryFilter:
     """The executions that a query means, of one job where it is named by the path."""
     wanted = job or (past_job(access, query["job"]) if "job" in query else None)
     nowhere = "job" in query and (wanted is None or (job is not None and past_job(access, query["job"]) != job))
     return HistoryFilter(
         workspace=access.workspace,
-        environment_ids=() if nowhere else _places(query, access),
+        environment_ids=() if nowhere else places_of(query, access),
         statuses=_tuple(query.get("status")),
         triggers=_tuple(query.get("trigger")),
         failure_reason=query.get("failure_reason"),
@@ -104,7 +110,7 @@ def meant(query: dict[str, Any], access: Access, *, job: Job | None = None) -> H
     )
 
 
-def _places(query: dict[str, Any], access: Access) -> tuple[uuid.UUID, ...] | None:
+def places_of(query: dict[str, Any], access: Access) -> tuple[uuid.UUID, ...] | None:
     """The environments meant; None for all of the workspace."""
     if "environment" in query:
         return tuple(place.pk for place in access.environments() if place.slug in query["environment"])
@@ -120,7 +126,7 @@ def filtered_runs(runs: RunQuerySet, query: dict[str, Any], access: Access) -> R
         job = past_job(access, query["job"])
         runs = runs.filter(job_id=job.pk) if job else runs.none()
     if "environment" in query:
-        runs = runs.filter(environment_id__in=_places(query, access))
+        runs = runs.filter(environment_id__in=places_of(query, access))
     if "status" in query:
         runs = runs.filter(status__in=query["status"])
     if "failure_reason" in query:

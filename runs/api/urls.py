@@ -2,12 +2,13 @@
 
 from django.urls import path
 
-from runs.api import bulk, deleting, ledger, views
+from runs.api import bulk, deleting, ledger, stats, views
 
 urlpatterns = [
     path("jobs/<str:job>/", deleting.JobDetail.as_view()),
     path("jobs/<str:job>/run/", views.JobRun.as_view()),
     path("jobs/<str:job>/executions/", views.JobExecutionList.as_view()),
+    path("jobs/<str:job>/stats/", stats.JobStats.as_view()),
     path("jobs/<str:job>/ledger/", ledger.JobLedger.as_view()),
     path("jobs/<str:job>/ledger/at/", ledger.JobLedgerAt.as_view()),
     path("executions/", views.ExecutionList.as_view()),
@@ -20,6 +21,7 @@ urlpatterns = [
     path("bulk-operations/", bulk.BulkOperationList.as_view()),
     path("bulk-operations/<uuid:operation>/", bulk.BulkOperationDetail.as_view()),
     path("bulk-operations/<uuid:operation>/cancel/", bulk.BulkOperationCancel.as_view()),
+    path("stats/", stats.Stats.as_view()),
     path("runs/", views.RunList.as_view()),
     path("runs/<uuid:run>/", views.RunDetail.as_view()),
 ]

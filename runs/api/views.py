@@ -11,10 +11,10 @@ from rest_framework.response import Response
 from accounts.models import Scope
 from jobs.api.actions import named_environment
 from jobs.api.filters import find, reachable
-from jobs.models import Job, JobEnvironment
+from jobs.models import JobEnvironment
 from jobs.services import only_environment
 from runs.api import rows
-from runs.api.filters import ExecutionListQuery, RunListQuery, filtered_runs, meant, past_job
+from runs.api.filters import ExecutionListQuery, RunListQuery, filtered_runs, meant, past_job, reaches
 from runs.api.orders import ByAttempt, order_of
 from runs.api.serializers import (
     EmptySerializer,
@@ -75,13 +75,9 @@ class JobExecutionList(ExecutionList):
     )
     def get(self, request: Request, job: str) -> Response:  # type: ignore[override]  # noqa: ARG002
         found = past_job(self.access, job)
-        if found is None or not self._reaches(found):
+        if found is None or not reaches(self.access, found):
             raise NotFound(f"There is no job {job}.")
         return self.page(meant(self.query, self.access, job=found), ListedExecutionSerializer)
-
-    def _reaches(self, job: Job) -> bool:
-        bound = self.access.environment_ids
-        return bound is None or job.job_environments.filter(environment_id__in=bound).exists()
 
 
 class ExecutionDetail(HistoryView):

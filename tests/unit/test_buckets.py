@@ -1,0 +1,86 @@
+"""Periods are whole buckets of UTC that hold what was asked for, and no more of them than can be shown."""
+
+import datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runs.buckets import DETAILED_REACH, MAX_BUCKETS, REACH, Bucket, Period, PeriodError
+
+NOW = datetime.datetime(2026, 3, 1, 12, 7, 3, 250_000, tzinfo=datetime.UTC)
+HOUR, DAY = datetime.timedelta(hours=1), datetime.timedelta(days=1)
+EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+within = st.timedeltas(-REACH + DAY, REACH - DAY)
+
+
+def asked(since: datetime.datetime, until: datetime.datetime, bucket: Bucket | None) -> Period | PeriodError:
+    try:
+        return Period.around(since, until, bucket, now=NOW)
+    except PeriodError as refused:
+        return refused
+
+
+@given(since=within, until=within, bucket=st.none() | st.sampled_from(Bucket))
+def test_a_period_is_whole_buckets_around_what_was_asked_for(
+    since: datetime.timedelta, until: datetime.timedelta, bucket: Bucket | None
+) -> None:
+    period = asked(NOW + since, NOW + until, bucket)
+    if isinstance(period, PeriodError):
+        assert period.field == ("to" if since >= until else "bucket")
+        return
+    assert period.since <= NOW + since < period.since + period.bucket.width
+    assert period.until - period.bucket.width < NOW + until <= period.until
+    assert (period.since - EPOCH) % period.bucket.width == (period.until - EPOCH) % period.bucket.width == DAY * 0
+    assert 1 <= period.count <= MAX_BUCKETS
+    assert period.start_of(period.count) == period.until
+    assert since >= -DETAILED_REACH or not period.bucket.is_detailed
+
+
+@pytest.mark.parametrize(
+    ("span", "bucket"),
+    [
+        (HOUR / 60, "1m"),
+        (HOUR, "1m"),
+        (2 * HOUR, "5m"),
+        (DAY, "15m"),
+        (3 * DAY, "1h"),
+        (7 * DAY, "6h"),
+        (90 * DAY, "1d"),
+    ],
+)
+def test_without_a_wish_buckets_are_as_fine_as_a_hundred_can_be(span: datetime.timedelta, bucket: str) -> None:
+    assert Period.around(NOW - span, None, None, now=NOW).bucket == bucket
+
+
+def test_the_last_day_is_meant_unless_another_is_named() -> None:
+    period = Period.around(None, None, None, now=NOW)
+    assert (period.since, period.until, period.count) == (
+        datetime.datetime(2026, 2, 28, 12, 0, tzinfo=datetime.UTC),
+        datetime.datetime(2026, 3, 1, 12, 15, tzinfo=datetime.UTC),
+        97,
+    )
+    assert Period.around(None, NOW - DAY, Bucket.DAY, now=NOW).since == datetime.datetime(
+        2026, 2, 27, tzinfo=datetime.UTC
+    )
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "bucket", "field"),
+    [
+        (NOW, NOW, None, "to"),
+        (NOW + HOUR, NOW, None, "to"),
+        (NOW - 401 * DAY, NOW, None, "from"),
+        (datetime.datetime.min.replace(tzinfo=datetime.UTC), None, None, "from"),
+        (None, datetime.datetime.max.replace(tzinfo=datetime.UTC), None, "to"),
+        (NOW - 8 * DAY, NOW - 8 * DAY + HOUR, Bucket.MINUTE, "bucket"),
+        (NOW - 2 * DAY, NOW, Bucket.MINUTE, "bucket"),
+        (NOW - 100 * DAY, NOW, Bucket.HOUR, "bucket"),
+    ],
+)
+def test_what_cannot_be_had_is_refused_by_its_name(
+    since: datetime.datetime | None, until: datetime.datetime | None, bucket: Bucket | None, field: str
+) -> None:
+    with pytest.raises(PeriodError) as refused:
+        Period.around(since, until, bucket, now=NOW)
+    assert refused.value.field == field
