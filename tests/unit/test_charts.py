@@ -3,6 +3,7 @@
 import datetime
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
@@ -34,8 +35,28 @@ def read(figure: str) -> ET.Element:
     return ET.fromstring(figure)  # noqa: S314 - our own text
 
 
-def bars_of(figure: str) -> list[dict[str, str]]:
-    return [one.attrib for one in read(figure).iter("rect") if one.attrib["class"] != "hh-hit"]
+@dataclass(frozen=True)
+class Box:
+    tone: str
+    left: float
+    foot: float
+    head: float
+    right: float
+
+
+def bars_of(figure: str) -> list[Box]:
+    """The bars of a chart: each is a rectangle in its tone's path."""
+    return [
+        Box(path.attrib["class"], *map(float, numbers))
+        for path in read(figure).iter("path")
+        for numbers in re.findall(r"M(\S+) (\S+?)V(\S+?)H(\S+?)V\S+?Z", path.attrib["d"])
+    ]
+
+
+def points_of(figure: str) -> list[list[tuple[str, str, str]]]:
+    """The points of each line: M begins a stroke, L goes on with it."""
+    paths = (path.attrib["d"] for path in read(figure).iter("path") if "hh-line" in path.attrib["class"])
+    return [re.findall(r"([ML])([\d.]+) ([\d.]+)", path) for path in paths]
 
 
 def texts_of(figure: str) -> list[str]:
@@ -47,9 +68,10 @@ def test_a_bar_stands_on_its_first_series_and_is_as_high_as_its_numbers() -> Non
         "Executions", Axis(AT, FIVE, 2), [Series("Failed", "bad", [1, 0]), Series("Fine", "ok", [3, 2])]
     )
     failed, fine, alone = bars_of(figure)
-    assert (failed["class"], failed["y"], failed["height"]) == ("hh-bad", "75", "25")
-    assert (fine["class"], fine["y"], fine["height"]) == ("hh-ok", "0", "75")
-    assert (alone["y"], alone["height"]) == ("50", "50")
+    assert (failed.tone, failed.foot, failed.head) == ("hh-bad", 100, 75)
+    assert (fine.tone, fine.foot, fine.head) == ("hh-ok", 75, 0)
+    assert (alone.foot, alone.head) == (100, 50)
+    assert failed.left < failed.right < alone.left
 
 
 def test_one_failure_in_a_million_can_be_seen() -> None:
@@ -57,27 +79,24 @@ def test_one_failure_in_a_million_can_be_seen() -> None:
         "Executions", Axis(AT, FIVE, 1), [Series("Failed", "bad", [1]), Series("Fine", "ok", [10**6])]
     )
     failed, _ = bars_of(figure)
-    assert float(failed["height"]) > 1
+    assert failed.foot - failed.head > 1
 
 
 @given(VALUES, VALUES)
 def test_no_shape_leaves_the_picture(one: list[int | None], other: list[int | None]) -> None:
     count = min(len(one), len(other))
     series = [Series("One", "ok", one[:count]), Series("Other", "bad", other[:count])]
-    for rect in bars_of(stacked_bars("Any", Axis(AT, FIVE, count), series)):
-        assert float(rect["y"]) >= -0.02
-        assert float(rect["y"]) + float(rect["height"]) <= 100.02
-        assert float(rect["x"]) + float(rect["width"]) <= 100.02
-    drawn = lines("Any", Axis(AT, FIVE, count), series)
-    for points in re.findall(r'points="([^"]*)"', drawn):
-        for x, y in (point.split(",") for point in points.split()):
-            assert 0 <= float(x) <= 100
-            assert 0 <= float(y) <= 100
+    for box in bars_of(stacked_bars("Any", Axis(AT, FIVE, count), series)):
+        assert -0.02 <= box.head <= box.foot <= 100
+        assert 0 <= box.left <= box.right <= 100
+    for stroke in points_of(lines("Any", Axis(AT, FIVE, count), series)):
+        assert all(0 <= float(x) <= 100 and 0 <= float(y) <= 100 for _, x, y in stroke)
 
 
 def test_a_line_breaks_where_there_is_no_value_and_a_lonely_one_is_a_dot() -> None:
     figure = lines("Duration", Axis(AT, FIVE, 4), [Series("p50", "p50", [10, None, 20, 20])], words=duration_words)
-    assert re.findall(r'points="([^"]*)"', figure) == ["12.5,50 12.5,50", "62.5,0 87.5,0"]
+    assert points_of(figure) == [[("M", "12.5", "50"), ("M", "62.5", "0"), ("L", "87.5", "0")]]
+    assert "M12.5 50h0" in figure
     assert "20 ms" in figure
 
 
@@ -132,11 +151,27 @@ def test_a_day_looks_as_bad_as_its_share_of_failures(succeeded: int, failed: int
 def test_a_calendar_has_a_row_for_each_weekday_and_a_column_for_each_week() -> None:
     days = [Day(AT.date() + datetime.timedelta(days=n), succeeded=n) for n in range(9)]  # from a Sunday on
     figure = calendar("Outcomes", days)
-    cells = [(rect["x"], rect["y"]) for rect in bars_of(figure)]
+    cells = [(rect.attrib["x"], rect.attrib["y"]) for rect in read(figure).iter("rect")]
     assert len({x for x, _ in cells}) == 3
     assert len({y for _, y in cells}) == 7
     assert "Mon 2 Mar 2026: 1 succeeded" in figure
     assert 'aria-label="Outcomes: 0 of 36 executions failed"' in figure
+
+
+def test_a_line_of_time_says_how_much_there_is_and_what() -> None:
+    moments = [Moment(AT + datetime.timedelta(minutes=n), f"job {n}") for n in (0, 30, 30, 60)]
+    figure = timeline("Firings", AT, AT + datetime.timedelta(hours=1), moments)
+    low, high, last = read(figure).iter("rect")
+    assert float(low.attrib["height"]) * 2 == float(high.attrib["height"])
+    assert [one.text for one in high] == ["job 30\njob 30"]
+    assert float(last.attrib["x"].rstrip("%")) < 100
+    assert 'aria-label="Firings: 4 from 23:00 to 00:00 UTC"' in figure
+
+
+def test_a_strip_is_one_picture_unless_its_marks_lead_somewhere() -> None:
+    assert 'role="img"' in strip("3 of 20 failed", [Mark("failed", "failed, 12:00")])
+    [link] = read(strip("Latest", [Mark("failed", "failed, 12:00", "/x/")])).iter("a")
+    assert link.attrib == {"class": "hh-failed", "href": "/x/", "title": "failed, 12:00"}
 
 
 def test_names_from_outside_are_text() -> None:

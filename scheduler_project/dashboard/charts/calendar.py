@@ -4,10 +4,9 @@ import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from scheduler_project.dashboard.charts.numbers import table
+from scheduler_project.dashboard.charts.markup import drawn, table, text
 
 _CELL, _STEP = 20, 24
 _LEFT, _TOP = 34, 20
@@ -53,34 +52,39 @@ def calendar(title: str, days: Sequence[Day]) -> SafeString:
     """Consecutive days, the oldest first."""
     first = days[0].date - datetime.timedelta(days=days[0].date.weekday())
     weeks = (days[-1].date - first).days // _WEEK + 1
+    width, height = _LEFT + weeks * _STEP, _TOP + _WEEK * _STEP
     failed, ran = sum(day.failed for day in days), sum(day.succeeded + day.failed for day in days)
-    return format_html(
-        '<figure class="hh-chart"><svg class="hh-calendar" role="img" viewBox="0 0 {0} {1}" width="{0}" height="{1}"'
-        ' aria-label="{2}: {3} of {4} executions failed">{5}{6}</svg>'
-        '<figcaption><ul class="hh-key">{7}</ul></figcaption>{8}</figure>',
-        _LEFT + weeks * _STEP, _TOP + _WEEK * _STEP, title, f"{failed:,}", f"{ran:,}", _names(first, weeks),
-        format_html_join("", "{}", ((_cell(day, first),) for day in days)),
-        format_html_join("", '<li><span class="hh-swatch hh-level-{}" aria-hidden="true"></span>{}</li>', _KEY),
+    key = "".join(
+        f'<li><span class="hh-swatch hh-level-{level}" aria-hidden="true"></span>{words}</li>' for level, words in _KEY
+    )
+    return drawn(
+        '<figure class="hh-chart">',
+        f'<svg class="hh-calendar" role="img" viewBox="0 0 {width} {height}" width="{width}" height="{height}"',
+        f' aria-label="{text(title)}: {failed:,} of {ran:,} executions failed">',
+        _names(first, weeks),
+        *(_cell(day, first) for day in days),
+        f'</svg><figcaption><ul class="hh-key">{key}</ul></figcaption>',
         _table(days),
-    )  # fmt: skip
+        "</figure>",
+    )
 
 
-def _cell(day: Day, first: datetime.date) -> SafeString:
+def _cell(day: Day, first: datetime.date) -> str:
     """A day; the worst ones bear a mark, because red alone says nothing to some."""
     week, weekday = divmod((day.date - first).days, _WEEK)
     x, y = _LEFT + week * _STEP, _TOP + weekday * _STEP
-    mark = format_html('<path class="hh-cell-mark" d="M{} {}h8"/>', x + 6, y + _CELL // 2) if day.level == "bad" else ""
-    return format_html(
-        '<rect class="hh-cell hh-level-{}" x="{}" y="{}" width="{}" height="{}" rx="4"><title>{}</title></rect>{}',
-        day.level, x, y, _CELL, _CELL, day.words, mark,
-    )  # fmt: skip
+    mark = f'<path class="hh-cell-mark" d="M{x + 6} {y + _CELL // 2}h8"/>' if day.level == "bad" else ""
+    return (
+        f'<rect class="hh-cell hh-level-{day.level}" x="{x}" y="{y}" width="{_CELL}" height="{_CELL}" rx="4">'
+        f"<title>{text(day.words)}</title></rect>{mark}"
+    )
 
 
-def _names(first: datetime.date, weeks: int) -> SafeString:
+def _names(first: datetime.date, weeks: int) -> str:
     """Of every second weekday, and of the months."""
     weekdays = [(0, _TOP + row * _STEP + 14, name) for row, name in enumerate(_WEEKDAYS) if name]
     months = [(_LEFT + week * _STEP, 12, name) for week, name in _months(first, weeks)]
-    return format_html_join("", '<text x="{}" y="{}">{}</text>', (*weekdays, *months))
+    return "".join(f'<text x="{x}" y="{y}">{name}</text>' for x, y, name in (*weekdays, *months))
 
 
 def _months(first: datetime.date, weeks: int) -> list[tuple[int, str]]:
@@ -91,7 +95,7 @@ def _months(first: datetime.date, weeks: int) -> list[tuple[int, str]]:
     return [(week, f"{mondays[week]:%b}") for week in shown]
 
 
-def _table(days: Sequence[Day]) -> SafeString:
+def _table(days: Sequence[Day]) -> str:
     told = (
         (day.date.isoformat(), [f"{count:,}" for count in (day.succeeded, day.failed, day.others)])
         for day in reversed(days)
