@@ -227,6 +227,7 @@ UNFOLD = {
         lambda _request: static("hourhand/colors.css"),
         lambda _request: static("hourhand/hourhand.css"),
         lambda _request: static("hourhand/charts.css"),
+        lambda _request: static("hourhand/accounts.css"),
     ],
     "SCRIPTS": [lambda _request: static("hourhand/strict.js")],
     "COLORS": lambda _request: {},  # in hourhand/colors.css: the theme would put them into every page

@@ -8,6 +8,8 @@ from django.contrib import admin
 from django.db.models import Count
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.safestring import SafeString
+from unfold.widgets import UnfoldAdminTextareaWidget
 
 from accounts.actors import Actor
 from accounts.admin.access import access_of
@@ -15,6 +17,7 @@ from accounts.admin.scoped import AdministeredAdmin
 from accounts.errors import HourhandError
 from accounts.models import Workspace
 from accounts.services import SETTINGS, change_settings, create_workspace
+from scheduler_project.dashboard import chips
 
 
 class WorkspaceForm(forms.ModelForm[Workspace]):
@@ -25,6 +28,7 @@ class WorkspaceForm(forms.ModelForm[Workspace]):
     class Meta:
         model = Workspace
         fields = [*SETTINGS, "slug"]
+        widgets = {"redact_allow_headers": UnfoldAdminTextareaWidget(attrs={"rows": 3})}
         labels = {"redact_allow_headers": "Headers shown in history"}
         help_texts = {
             "redact_allow_headers": "Request headers, separated by commas, whose values the history shows besides "
@@ -49,7 +53,7 @@ class WorkspaceAdmin(AdministeredAdmin):
     """Only a superuser makes workspaces. None is deleted here: its history would go with it."""
 
     workspace_path = "pk"
-    list_display = ["name", "slug", "member_count", "environment_count", "created_at"]
+    list_display = ["name", "slug", "member_count", "environment_count", "made"]
     search_fields = ["name", "slug"]
     form = WorkspaceForm
     ordering = ["name"]
@@ -60,6 +64,10 @@ class WorkspaceAdmin(AdministeredAdmin):
     def get_queryset(self, request: HttpRequest) -> Any:
         counts = {"members": Count("memberships", distinct=True), "places": Count("environments", distinct=True)}
         return super().get_queryset(request).annotate(**counts)
+
+    @admin.display(description="Made", ordering="created_at")
+    def made(self, workspace: Workspace) -> SafeString:
+        return chips.instant(workspace.created_at)
 
     @admin.display(description="Members")
     def member_count(self, workspace: Any) -> int:
