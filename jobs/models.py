@@ -212,6 +212,18 @@ class JobEnvironment(models.Model):
                 condition=Q(enabled=True, next_fire_at__isnull=False),
                 name="job_environment_due",
             ),
+            # The dashboard: what fails again and again, the worst first. What goes well is not in it.
+            models.Index(
+                fields=["workspace", "-consecutive_failures"],
+                condition=Q(consecutive_failures__gt=0),
+                name="job_environment_failing",
+            ),
+            # The dashboard: what is paused, the latest first.
+            models.Index(
+                fields=["workspace", "-paused_at"],
+                condition=Q(paused_at__isnull=False),
+                name="job_environment_paused",
+            ),
             # What an environment fires next; also serves "the jobs of this environment".
             models.Index(fields=["environment", "next_fire_at"], name="job_environment_next"),
         ]

@@ -1,5 +1,6 @@
 """What the house looks like at this moment, for monitoring. Each query's cost is bounded, whatever the tables hold."""
 
+import datetime
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +39,12 @@ _WORKERS = """
       FROM runs_heartbeat
      WHERE kind = 'worker' AND seen_at >= clock_timestamp() - %(alive)s * interval '1 second'
 """
+_PROCESSES = """
+    SELECT kind, name, extract(epoch FROM clock_timestamp() - seen_at)::float8, started_at, tick_ms, sends_chores,
+           in_flight, waiting, capacity, draining
+      FROM runs_heartbeat ORDER BY kind, name, seen_at DESC LIMIT %s
+"""
+_MOST_PROCESSES = 500
 
 # Since the last round of retention ended, and whether one goes on. There are a hundred rounds at most.
 _RETENTION = """
@@ -92,18 +99,51 @@ class House:
     totals: dict[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class KnownProcess:
+    """What one beat or worker told last, and how long ago. What the other kind tells is None."""
+
+    kind: str
+    name: str
+    age_seconds: float
+    started_at: datetime.datetime
+    tick_ms: float | None
+    sends_chores: bool | None
+    in_flight: int | None
+    waiting: int | None
+    capacity: int | None
+    draining: bool | None
+
+    @property
+    def is_alive(self) -> bool:
+        return self.age_seconds <= heartbeats.ALIVE_SECONDS
+
+
+def due_lag_seconds(cursor: Any) -> float:
+    """How long the longest due occurrence waits to be fired; 0 when none does."""
+    found: float = _row(cursor, _DUE, [])[0]
+    return found
+
+
+def processes(cursor: Any) -> list[KnownProcess]:
+    """The beats and workers that live, and the silent ones that nobody of the same name has come after."""
+    cursor.execute(_PROCESSES, [_MOST_PROCESSES])
+    told = [KnownProcess(*row) for row in cursor.fetchall()]
+    living = {(one.kind, one.name) for one in told if one.is_alive}
+    return [one for one in told if one.is_alive or (one.kind, one.name) not in living]
+
+
 def lag(cursor: Any) -> float:
     """How long what is due waits, in seconds: for the clock, or for a worker."""
-    due: float = _row(cursor, _DUE, [])[0]
     unclaimed: float = _row(cursor, _UNCLAIMED, [_LOOKED_AT])[0]
-    return max(due, unclaimed)
+    return max(due_lag_seconds(cursor), unclaimed)
 
 
 def look(cursor: Any) -> House:
     """Ask Postgres."""
     alive = {"alive": heartbeats.ALIVE_SECONDS}
     return House(
-        due_lag_seconds=_row(cursor, _DUE, [])[0],
+        due_lag_seconds=due_lag_seconds(cursor),
         claim_lag_seconds=_row(cursor, _UNCLAIMED, [_LOOKED_AT])[0],
         live=_live(cursor),
         beats=Beats(*_row(cursor, _BEATS, alive)),

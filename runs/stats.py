@@ -32,7 +32,8 @@ _COUNTS = f"""
     WITH entry AS (
         SELECT digest.hour + (told.code / {MINUTE}) * interval '1 minute' AS due_at, told.code %% {MINUTE} AS code,
                told.amount
-          FROM runs_digest AS digest CROSS JOIN LATERAL unnest(digest.codes, digest.amounts) AS told (code, amount)
+          FROM runs_digest AS digest
+         CROSS JOIN LATERAL unnest(digest.codes[:%(first)s], digest.amounts[:%(first)s]) AS told (code, amount)
          WHERE digest.subject_id = ANY(%(subjects)s::uuid[]) AND digest.detailed = %(detailed)s
            AND digest.hour >= date_trunc('hour', %(since)s, 'UTC') AND digest.hour < %(until)s
          UNION ALL
@@ -48,7 +49,7 @@ _COUNTS = f"""
            AND (%(states)s::uuid[] IS NULL OR job_environment_id = ANY(%(states)s::uuid[]))
     )
     SELECT floor(extract(epoch FROM due_at - %(since)s) / %(width)s)::int, code, sum(amount)::bigint
-      FROM entry WHERE due_at >= %(since)s AND due_at < %(until)s
+      FROM entry WHERE due_at >= %(since)s AND due_at < %(until)s AND code < %(below)s
      GROUP BY 1, 2
 """  # noqa: S608 - our own text
 _UPCOMING = """
@@ -127,6 +128,19 @@ class Statistics:
 
 
 @dataclass(frozen=True, slots=True)
+class _Codes:
+    """Which codes are asked for: the `first` ones of a digest, which are in order, and those `below` a number."""
+
+    first: int
+    below: int
+
+
+_ALL = _Codes(first=2**31 - 1, below=MINUTE)
+#: Of a digest that tells no minutes apart.
+_OUTCOMES = _Codes(first=len(OUTCOMES), below=FAMILY)
+
+
+@dataclass(frozen=True, slots=True)
 class Upcoming:
     """The next firing of a job in an environment."""
 
@@ -141,10 +155,22 @@ def statistics(subject: Subject, period: Period) -> Statistics:
     """What became of all that was due in a period, as of this moment."""
     found: list[dict[int, int]] = [{} for _ in range(period.count)]
     total: collections.Counter[int] = collections.Counter()
-    for place, code, amount in _asked(subject, period):
+    for place, code, amount in _asked(subject, period, _ALL):
         found[place][code] = amount
         total[code] += amount
     return Statistics(period, Figures(total), [Figures(by_code) for by_code in found])
+
+
+def outcomes(subject: Subject, period: Period) -> list[Figures]:
+    """How what was due in a period ended, and no more, in each of its buckets: hours, or wider.
+
+    That is the head of each digest, so months of it are read in the time that days of `statistics` take.
+    """
+    assert not period.bucket.is_detailed
+    found: list[dict[int, int]] = [{} for _ in range(period.count)]
+    for place, code, amount in _asked(subject, period, _OUTCOMES):
+        found[place][code] = amount
+    return [Figures(by_code) for by_code in found]
 
 
 def upcoming(subject: Subject, *, count: int = UPCOMING) -> list[Upcoming]:
@@ -154,7 +180,7 @@ def upcoming(subject: Subject, *, count: int = UPCOMING) -> list[Upcoming]:
         return [Upcoming(*row) for row in cursor.fetchall()]
 
 
-def _asked(subject: Subject, period: Period) -> list[tuple[int, int, int]]:
+def _asked(subject: Subject, period: Period, codes: _Codes) -> list[tuple[int, int, int]]:
     """How often each code was in each bucket: (bucket, code, amount)."""
     places = _places(subject)
     asked = {
@@ -165,6 +191,8 @@ def _asked(subject: Subject, period: Period) -> list[tuple[int, int, int]]:
         "until": period.until,
         "width": period.bucket.width.total_seconds(),
         "live": [status.value for status in LIVE],
+        "first": codes.first,
+        "below": codes.below,
     }
     with connection.cursor() as cursor:
         cursor.execute(_COUNTS, asked)

@@ -228,7 +228,12 @@ UNFOLD = {
     "SHOW_VIEW_ON_SITE": False,
     "LOGIN": {"form": "scheduler_project.login.LoginForm"},
     "DASHBOARD_CALLBACK": "scheduler_project.dashboard.overview.dashboard",
-    "STYLES": [lambda _request: static("hourhand/colors.css"), lambda _request: static("hourhand/hourhand.css")],
+    "STYLES": [
+        lambda _request: static("hourhand/colors.css"),
+        lambda _request: static("hourhand/hourhand.css"),
+        lambda _request: static("hourhand/charts.css"),
+        lambda _request: static("hourhand/accounts.css"),
+    ],
     "SCRIPTS": [
         lambda _request: static("hourhand/strict.js"),
         lambda _request: static("hourhand/reachable.js"),

@@ -7,6 +7,7 @@ from django.views.generic import RedirectView
 from accounts.admin.invitations import AcceptInvitation
 from scheduler_project.api.document import Docs, Schema
 from scheduler_project.api.views import UnknownPath
+from scheduler_project.dashboard import overview
 from scheduler_project.health import healthz, readyz
 from scheduler_project.metrics import metrics
 
@@ -15,6 +16,7 @@ handler500 = "scheduler_project.api.fallbacks.server_error"
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("admin/overview/", admin.site.admin_view(overview.parts), name="overview-parts"),
     path("admin/", admin.site.urls),
     path("invitations/<uidb64>/<token>/", AcceptInvitation.as_view(), name="invitation"),
     path("healthz", healthz),

@@ -1,6 +1,5 @@
 """The audit log: who changed what, for those who administer a workspace. Nobody changes it."""
 
-import json
 import uuid
 from typing import Any
 
@@ -8,13 +7,14 @@ from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
-from django.utils.html import format_html
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET
 
 from accounts.actors import ActorKind
 from accounts.admin.access import access_of
+from accounts.admin.changes import changes_of, in_short
 from accounts.admin.filters import WorkspaceFilter
 from accounts.admin.paging import UncountedChangeList
 from accounts.admin.scoped import ConfidentialAdmin
@@ -27,8 +27,16 @@ _ACTORS = {
     ActorKind.KEY: Appearance("API key", "idle", "key"),
     ActorKind.SYSTEM: Appearance("By itself", "idle", "schedule"),
 }
-_LISTED = 4
-_LINE = 60
+_LISTED = 2
+#: The page of what was changed, by its kind. What is gone since has none: it is not found there.
+_PAGES = {
+    "job": "admin:jobs_job_page",
+    "execution": "admin:runs_execution_change",
+    "key": "admin:accounts_apikey_change",
+    "environment": "admin:accounts_environment_change",
+    "secret": "admin:accounts_secret_change",
+    "retry_policy": "admin:jobs_retrypolicy_change",
+}
 
 
 class TargetFilter(admin.SimpleListFilter):
@@ -109,7 +117,8 @@ class AuditEntryAdmin(ConfidentialAdmin):
             "entry": entry,
             "actor": chips.chip(_ACTORS[ActorKind(entry.actor_kind)]),
             "at": chips.instant(entry.at),
-            "changes": [(path, _told(before), _told(after)) for path, (before, after) in entry.changes.items()],
+            "changes": changes_of(entry.changes),
+            "target_url": _page_of(entry),
         }
         return TemplateResponse(request, "admin/accounts/auditentry/page.html", context)
 
@@ -127,20 +136,17 @@ class AuditEntryAdmin(ConfidentialAdmin):
 
     @admin.display(description="Changed")
     def summary(self, entry: AuditEntry) -> SafeString | str:
-        names = list(entry.changes)
-        more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-        return format_html('<span class="hh-break">{}{}</span>', ", ".join(names[:_LISTED]), more) if names else NOTHING
+        lines = in_short(entry.changes, most=_LISTED)
+        told = format_html_join("", '<span class="hh-break">{}</span>', ((line,) for line in lines))
+        return format_html('<span class="hh-two">{}</span>', told) if lines else NOTHING
 
     @admin.display(description="Workspace")
     def workspace_name(self, entry: AuditEntry) -> str:
         return entry.workspace.name
 
 
-def _told(value: Any) -> str:
-    """A value for people: text as it is, everything else as JSON, on one line where it is short."""
-    if value is None:
-        return NOTHING
-    if isinstance(value, str):
-        return value
-    line = json.dumps(value, ensure_ascii=False)
-    return line if len(line) <= _LINE else json.dumps(value, ensure_ascii=False, indent=2)
+def _page_of(entry: AuditEntry) -> str:
+    """Where what was changed is, if it can have a page and was not deleted by this."""
+    if entry.target_kind not in _PAGES or entry.action.endswith((".deleted", ".purged")):
+        return ""
+    return reverse(_PAGES[entry.target_kind], args=[entry.target_id])

@@ -10,12 +10,14 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.urls import URLPattern, path
 from django.utils import timezone
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldBooleanSwitchWidget
 
 from accounts.actors import Actor
 from accounts.admin.access import Access, access_of
+from accounts.admin.once import COPYING, shown_once
 from accounts.admin.scoped import ConfidentialAdmin
 from accounts.api_keys import IssuedKey, change_key, issue_key, revoke_key
 from accounts.errors import HourhandError
@@ -111,7 +113,10 @@ class ApiKeyAdmin(ConfidentialAdmin):
     search_fields = ["name", "prefix"]
     ordering = ["-created_at"]
     change_form_outer_after_template = "admin/accounts/apikey/revoke.html"
-    _told = ["state", "key_prefix", "created_by", "created_at", "used"]
+    _told = ["state", "key_prefix", "created_by", "made", "used"]
+
+    class Media:
+        js = [COPYING]
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).prefetch_related("environments")
@@ -136,7 +141,8 @@ class ApiKeyAdmin(ConfidentialAdmin):
         return False
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
-        """A key's environments are those of its own workspace."""
+        """A key's environments are those of its own workspace, each with a box to tick."""
+        options["widget"] = UnfoldAdminCheckboxSelectMultipleWidget
         key_id = request.resolver_match.kwargs.get("object_id") if request.resolver_match else None
         key = self.get_object(request, key_id) if key_id else None
         if key is not None:
@@ -146,7 +152,9 @@ class ApiKeyAdmin(ConfidentialAdmin):
     def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:  # noqa: ARG002
         """Only tell of a new key: the form's verb has made or changed it."""
         if form.issued is not None:
-            messages.warning(request, f"This is the only time the key is shown; copy it now: {form.issued.key}")
+            messages.warning(
+                request, shown_once("This is the only time the key is shown; copy it now:", form.issued.key)
+            )
 
     def save_related(self, *_: Any) -> None:
         """Nothing: the verb has bound the key to its environments."""
@@ -181,12 +189,17 @@ class ApiKeyAdmin(ConfidentialAdmin):
         return chips.chip(_STATES["expired" if expired else "usable"])
 
     @admin.display(description="Begins with")
-    def key_prefix(self, key: ApiKey) -> str:
-        return f"{key.prefix}…"
+    def key_prefix(self, key: ApiKey) -> SafeString:
+        return chips.beginning(key.prefix)
 
     @admin.display(description="Scopes")
-    def scope_words(self, key: ApiKey) -> str:
-        return ", ".join(key.scopes)
+    def scope_words(self, key: ApiKey) -> SafeString:
+        tags = format_html_join("", '<span class="hh-tag">{}</span>', ((scope,) for scope in key.scopes))
+        return format_html('<span class="hh-chips">{}</span>', tags)
+
+    @admin.display(description="Made")
+    def made(self, key: ApiKey) -> SafeString:
+        return chips.instant(key.created_at)
 
     @admin.display(description="Environments")
     def place_words(self, key: ApiKey) -> str:

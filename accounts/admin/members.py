@@ -9,12 +9,14 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.urls import URLPattern, path
 from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldAdminTextInputWidget
 
 from accounts.actors import Actor
 from accounts.admin.access import Access, access_of
+from accounts.admin.once import COPYING, shown_once
 from accounts.admin.scoped import ConfidentialAdmin
 from accounts.errors import HourhandError
 from accounts.invitations import Invitation, is_invited
@@ -80,11 +82,23 @@ class MembershipAdmin(ConfidentialAdmin):
     """Members and their roles. Only owners make owners, and a workspace keeps at least one."""
 
     choice_paths = {"workspace": "pk"}
-    list_display = ["user", "workspace", "role", "state", "created_at"]
+    list_display = ["who", "workspace", "role", "state", "since"]
     list_select_related = ["user", "workspace"]
     search_fields = ["user__username", "user__email"]
     ordering = ["workspace__name", "user__username"]
     change_form_outer_after_template = "admin/accounts/membership/invite.html"
+
+    class Media:
+        js = [COPYING]
+
+    @admin.display(description="Member", ordering="user__username")
+    def who(self, membership: Membership) -> SafeString:
+        user = membership.user
+        return chips.two_lines(user.get_username(), user.email) if user.email else format_html("{}", user)
+
+    @admin.display(description="Since", ordering="created_at")
+    def since(self, membership: Membership) -> SafeString:
+        return chips.instant(membership.created_at)
 
     @admin.display(description="State")
     def state(self, membership: Membership) -> SafeString:
@@ -155,9 +169,8 @@ class MembershipAdmin(ConfidentialAdmin):
     def _tell(self, request: HttpRequest, member: Membership, invitation: Invitation) -> None:
         until = f"{invitation.expires_at:%Y-%m-%d %H:%M} UTC"
         name = member.user.get_username()
-        messages.warning(
-            request, f"Hand this link to {name}; it is shown once and works until {until}: {invitation.url}"
-        )
+        told = f"Hand this link to {name}; it is shown once and works until {until}:"
+        messages.warning(request, shown_once(told, invitation.url))
 
     def _makes_owners(self, request: HttpRequest) -> bool:
         access = access_of(request)

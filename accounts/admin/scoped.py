@@ -104,6 +104,12 @@ class AdministeredAdmin(ScopedAdmin):
 
     show_full_result_count = True
 
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], **options: Any) -> HttpResponse:
+        """One button: to add another or to go on editing is rare here, and what is shown once is shown in the list."""
+        context |= {"show_save_and_add_another": False, "show_save_and_continue": False}
+        found: HttpResponse = super().render_change_form(request, context, **options)
+        return found
+
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         access = access_of(request)
         first = next((workspace for workspace in access.workspaces if access.administers(workspace.pk)), None)

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_POST
 
 from accounts.actors import Actor
 from accounts.admin.access import access_of
+from accounts.admin.once import COPYING, shown_once
 from accounts.admin.scoped import ConfidentialAdmin
 from accounts.models import SigningSecret, Workspace
 from accounts.signing import (
@@ -51,12 +52,15 @@ class RotationForm(forms.Form):
 class SigningSecretAdmin(ConfidentialAdmin):
     """The secrets that sign now, by their first characters, and the button that makes the next."""
 
-    list_display = ["secret_prefix", "workspace", "created_at", "retires"]
+    list_display = ["secret_prefix", "workspace", "made", "retires"]
     list_display_links = None
     list_select_related = ["workspace"]
     ordering = ["workspace__name", "-created_at"]
     list_before_template = "admin/accounts/signingsecret/rotate.html"
     fields = ["workspace", "prefix", "created_at", "retires_at"]
+
+    class Media:
+        js = [COPYING]
 
     def get_queryset(self, request: HttpRequest) -> Any:
         secrets: Any = super().get_queryset(request)
@@ -97,12 +101,17 @@ class SigningSecretAdmin(ConfidentialAdmin):
             messages.error(request, error.detail)
             return redirect(_LIST)
         self.log_addition(request, rotated.row, "Rotated.")
-        messages.warning(request, f"This is the only time the signing secret is shown; copy it now: {rotated.secret}")
+        told = "This is the only time the signing secret is shown; copy it now:"
+        messages.warning(request, shown_once(told, rotated.secret))
         return redirect(_LIST)
 
     @admin.display(description="Begins with")
-    def secret_prefix(self, secret: SigningSecret) -> str:
-        return f"{secret.prefix}…"
+    def secret_prefix(self, secret: SigningSecret) -> SafeString:
+        return chips.beginning(secret.prefix)
+
+    @admin.display(description="Made", ordering="created_at")
+    def made(self, secret: SigningSecret) -> SafeString:
+        return chips.instant(secret.created_at)
 
     @admin.display(description="Signs until", ordering="retires_at")
     def retires(self, secret: SigningSecret) -> SafeString | str:

@@ -8,6 +8,8 @@ from django.contrib import admin
 from django.db.models import Count
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from django.utils.safestring import SafeString
+from unfold.widgets import UnfoldAdminTextareaWidget
 
 from accounts.actors import Actor
 from accounts.admin.access import access_of
@@ -18,6 +20,7 @@ from accounts.plans import assign_plan
 from accounts.quota import month_of
 from accounts.services import SETTINGS, change_settings, create_workspace, settings_of
 from accounts.usage import usage_of
+from scheduler_project.dashboard import chips
 
 
 class WorkspaceForm(forms.ModelForm[Workspace]):
@@ -28,6 +31,7 @@ class WorkspaceForm(forms.ModelForm[Workspace]):
     class Meta:
         model = Workspace
         fields = [*SETTINGS, "plan", "slug"]
+        widgets = {"redact_allow_headers": UnfoldAdminTextareaWidget(attrs={"rows": 3})}
         labels = {
             "redact_allow_headers": "Headers shown in history",
             "overage_policy": "Beyond the plan's runs",
@@ -64,7 +68,7 @@ class WorkspaceAdmin(AdministeredAdmin):
     """Only a superuser makes workspaces. None is deleted here: its history would go with it."""
 
     workspace_path = "pk"
-    list_display = ["name", "slug", "member_count", "environment_count", "created_at"]
+    list_display = ["name", "slug", "member_count", "environment_count", "made"]
     search_fields = ["name", "slug"]
     form = WorkspaceForm
     change_form_outer_after_template = "admin/accounts/workspace/wipe.html"
@@ -76,6 +80,10 @@ class WorkspaceAdmin(AdministeredAdmin):
     def get_queryset(self, request: HttpRequest) -> Any:
         counts = {"members": Count("memberships", distinct=True), "places": Count("environments", distinct=True)}
         return super().get_queryset(request).annotate(**counts)
+
+    @admin.display(description="Made", ordering="created_at")
+    def made(self, workspace: Workspace) -> SafeString:
+        return chips.instant(workspace.created_at)
 
     @admin.display(description="Members")
     def member_count(self, workspace: Any) -> int:

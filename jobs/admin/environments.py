@@ -6,6 +6,7 @@ from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.safestring import SafeString
 
 from accounts.actors import Actor
 from accounts.admin.scoped import AdministeredAdmin
@@ -13,6 +14,7 @@ from accounts.environments import create_environment, rename_environment
 from accounts.errors import HourhandError
 from accounts.models import Environment
 from jobs.environments import delete_environment
+from scheduler_project.dashboard import chips
 
 
 class EnvironmentForm(forms.ModelForm[Environment]):
@@ -47,11 +49,15 @@ class EnvironmentForm(forms.ModelForm[Environment]):
 class EnvironmentAdmin(AdministeredAdmin):
     form = EnvironmentForm
     choice_paths = {"workspace": "pk"}
-    list_display = ["name", "slug", "workspace", "created_at"]
+    list_display = ["name", "slug", "workspace", "made"]
     list_select_related = ["workspace"]
     search_fields = ["name", "slug"]
     fields = ["workspace", "name", "slug"]
     ordering = ["workspace__name", "slug"]
+
+    @admin.display(description="Made", ordering="created_at")
+    def made(self, environment: Environment) -> SafeString:
+        return chips.instant(environment.created_at)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Environment | None = None) -> list[str]:  # noqa: ARG002
         return ["workspace", "slug"] if obj else []

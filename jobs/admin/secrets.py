@@ -6,6 +6,7 @@ from django import forms
 from django.contrib import admin
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from accounts.actors import Actor
@@ -14,6 +15,7 @@ from accounts.errors import HourhandError
 from accounts.models import Secret
 from accounts.secrets import change_secret, check_value, create_secret
 from jobs.secrets import delete_secret
+from scheduler_project.dashboard import chips
 
 
 class WriteOnlyText(UnfoldAdminTextareaWidget):
@@ -74,7 +76,7 @@ class SecretForm(forms.ModelForm[Secret]):
 class SecretAdmin(ConfidentialAdmin):
     form = SecretForm
     choice_paths = {"workspace": "pk", "environment": "workspace"}
-    list_display = ["name", "place", "workspace", "updated_at"]
+    list_display = ["name", "place", "workspace", "changed"]
     list_select_related = ["workspace", "environment"]
     search_fields = ["name"]
     ordering = ["name"]
@@ -84,8 +86,22 @@ class SecretAdmin(ConfidentialAdmin):
     def place(self, secret: Secret) -> str:
         return secret.environment.slug if secret.environment else "all"
 
+    @admin.display(description="Last set", ordering="updated_at")
+    def changed(self, secret: Secret) -> SafeString:
+        return chips.instant(secret.updated_at)
+
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:  # noqa: ARG002
-        return ["workspace", "environment", "name"] if obj else []
+        return ["workspace", "place", "name", "changed"] if obj else []
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:  # noqa: ARG002
+        return ["workspace", "place", "name", "changed", "value"] if obj else self.fields
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
+        """No environment means all of them."""
+        field = super().formfield_for_foreignkey(db_field, request, **options)
+        if db_field.name == "environment":
+            field.empty_label = "All environments"
+        return field
 
     def save_model(self, request: HttpRequest, obj: Secret, form: Any, change: bool) -> None:
         """Nothing: the form's verb has kept it."""

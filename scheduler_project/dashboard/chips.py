@@ -56,6 +56,11 @@ def distance(at: datetime.datetime | None) -> SafeString:
     )  # fmt: skip
 
 
+def beginning(prefix: str) -> SafeString:
+    """How a value begins whose rest nobody sees."""
+    return format_html('<code class="hh-mono">{}…</code>', prefix)
+
+
 def quantity(text: str) -> SafeString:
     """A number with its unit, on one line."""
     return format_html('<span class="hh-time">{}</span>', text)

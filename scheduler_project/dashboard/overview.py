@@ -1,138 +1,137 @@
-"""The start page: what happened lately, what goes on, what comes next, what needs a person."""
+"""The start page: what is wrong, what happened, what goes on, what comes next, and who is there to do it.
+
+It costs a held number of queries, each of which reads roll-ups or ranges of an index, and it refreshes itself: a script
+asks for its parts again and again.
+"""
 
 import datetime
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Count, Q, QuerySet
-from django.http import HttpRequest
+from django.db import connection
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 from django.utils import timezone
+from django.utils.safestring import SafeString
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET
 
 from accounts.admin.access import Access, access_of
+from accounts.models import Environment
 from jobs.models import Job, JobEnvironment
+from runs import monitoring, present, trouble
+from runs.coming import Planned, firings_until
 from runs.models import Execution
-from runs.states import LIVE, ExecutionStatus
-from scheduler_project.dashboard.words import STATUSES, Appearance
+from runs.present import Present
+from runs.stats import Subject, upcoming
+from scheduler_project.dashboard.charts import Moment, timeline
+from scheduler_project.dashboard.figures import SPANS, Measured, Span, measured, outcomes_calendar, span_named
+from scheduler_project.dashboard.headline import Headline, headline
+from scheduler_project.dashboard.house import House
+from scheduler_project.dashboard.troubles import ShownTrouble, shown
 
-_SPAN = datetime.timedelta(hours=24)
-_ROWS = 8
-_FIRINGS = 10
-#: At most so many of the newest executions are looked at, so that the page costs the same at any rate of firing.
-COUNTED = 10_000
-_SHOWN = ("succeeded", "failed", "running", "pending")
+_AHEAD = datetime.timedelta(hours=1)
+#: Jobs that are looked at for the time ahead, firings that are drawn, and those that are written.
+_SOONEST, _DRAWN, _WRITTEN = 60, 240, 8
+_FAILURES = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Tile:
-    """One number of the start page, and where it leads."""
+class Ahead:
+    """The firings of the next hour; where there are none, the one that comes first."""
 
-    look: Appearance
-    count: int
-    query: str
-    note: str
+    line: SafeString
+    firings: Sequence[Planned]
+    is_cut: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
     """What the start page tells."""
 
-    tiles: tuple[Tile, ...]
-    is_cut: bool
-    live: Sequence[Execution]
-    upcoming: Sequence[JobEnvironment]
+    headline: Headline
+    measured: Measured
+    calendar: SafeString
+    present: Present
+    going_on: Sequence[Execution]
+    ahead: Ahead
     failures: Sequence[Execution]
-    troubled: Sequence[JobEnvironment]
+    troubled: Sequence[ShownTrouble]
+    house: House
     has_jobs: bool
 
     @classmethod
-    def of(cls, access: Access, now: datetime.datetime) -> "Overview":
-        recent = _recent(access, now)
-        ended = _ended(recent)
-        going_on = _live(access)
+    def of(cls, access: Access, span: Span, now: datetime.datetime) -> "Overview":
+        places = tuple(access.narrow(Environment.objects.all()).values_list("pk", flat=True))
+        subject = Subject(places)
+        failed = trouble.newest_failures(places, now=now)
+        troubled = trouble.in_trouble(access.narrow(JobEnvironment.objects.all()), failed, now=now)
+        there = present.look(None if access.everything else list(access.roles))
+        house = _house()
         return cls(
-            tiles=_tiles(ended, going_on),
-            is_cut=sum(ended.values()) >= COUNTED,
-            live=_light(access.narrow(_live_rows())).order_by("next_attempt_at")[:_ROWS],
-            upcoming=access.narrow(_places().upcoming())[:_FIRINGS],
-            failures=_light(recent.filter(status=ExecutionStatus.FAILED))[:_ROWS],
-            troubled=_troubled(access, now),
+            headline=headline(
+                house.processes,
+                due_lag_seconds=house.due_lag_seconds,
+                claim_lag_seconds=there.lag_seconds,
+                troubled=troubled,
+            ),
+            measured=measured(subject, span, now),
+            calendar=outcomes_calendar(subject, now),
+            present=there,
+            going_on=_executions((*there.running_ids, *there.waiting_ids)),
+            ahead=_ahead(subject, now),
+            failures=_executions([one.execution_id for one in failed[:_FAILURES]]),
+            troubled=[shown(one, access, now) for one in troubled],
+            house=house,
             has_jobs=access.narrow(Job.objects.live()).exists(),
         )
 
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Unfold asks for the start page's context here."""
-    access, now = access_of(request), timezone.now()
+    return {**context, "title": "Overview", **_told(request)}
+
+
+@require_GET
+@never_cache
+def parts(request: HttpRequest) -> HttpResponse:
+    """The start page without what surrounds it, for the script that refreshes it."""
+    return TemplateResponse(request, "hourhand/overview/parts.html", _told(request))
+
+
+def _told(request: HttpRequest) -> dict[str, Any]:
+    access, now, span = access_of(request), timezone.now(), span_named(request.GET.get("span"))
     return {
-        **context,
-        "title": "Overview",
-        "overview": Overview.of(access, now),
+        "overview": Overview.of(access, span, now),
+        "spans": SPANS,
+        "span": span,
         "now_at": now,
+        "several": access.several,
+        "everything": access.everything,
         "may_write": access.writes_somewhere,
         "has_workspace": bool(access.workspaces),
     }
 
 
-def _recent(access: Access, now: datetime.datetime) -> QuerySet[Execution]:
-    """The newest executions of the last day, at most COUNTED: a stretch of the index of history.
-
-    Across workspaces it is a stretch of the primary key, whose UUIDv7 begins with the instant of creation.
-    """
-    since = now - _SPAN
-    if access.several:
-        column, rows = "pk", Execution.objects.filter(pk__gte=_first_id(since), due_at__lte=now)
-    else:
-        column, rows = "due_at", Execution.objects.filter(due_at__gte=since, due_at__lte=now)
-    rows = access.narrow(rows.in_sight()).order_by(f"-{column}")
-    edge = rows.values_list(column, flat=True)[COUNTED - 1 : COUNTED].first()
-    return rows if edge is None else rows.filter(**{f"{column}__gte": edge})
+def _house() -> House:
+    with connection.cursor() as cursor:
+        return House(monitoring.processes(cursor), monitoring.due_lag_seconds(cursor))
 
 
-def _first_id(at: datetime.datetime) -> uuid.UUID:
-    """The smallest UUIDv7 of this millisecond (RFC 9562, section 5.7)."""
-    return uuid.UUID(int=int(at.timestamp() * 1000) << 80 | 0x7 << 76 | 0b10 << 62)
+def _executions(ids: Sequence[Any]) -> list[Execution]:
+    """These executions, in this order."""
+    rows = Execution.objects.in_sight().light().select_related("job", "environment", "workspace").in_bulk(list(ids))
+    return [rows[one] for one in ids if one in rows]
 
 
-def _ended(recent: QuerySet[Execution]) -> dict[str, int]:
-    rows = recent.filter(finished_at__isnull=False).order_by().values("status")
-    return {row["status"]: row["count"] for row in rows.annotate(count=Count("pk"))}
-
-
-def _live(access: Access) -> dict[str, int]:
-    live = access.narrow(_live_rows())
-    return {row["status"]: row["count"] for row in live.values("status").annotate(count=Count("pk")).order_by()}
-
-
-def _live_rows() -> Any:
-    return Execution.objects.filter(finished_at=None).in_sight()
-
-
-def _tiles(ended: dict[str, int], going_on: dict[str, int]) -> tuple[Tile, ...]:
-    counts = {**ended, **going_on}
-    shown = [*_SHOWN, *(status for status in STATUSES if status not in _SHOWN and counts.get(status))]
-    return tuple(
-        Tile(
-            STATUSES[status],
-            counts.get(status, 0),
-            f"?status={status}" if status in LIVE else f"?status={status}&since=24h",
-            "now" if status in LIVE else "in 24 hours",
-        )
-        for status in shown
+def _ahead(subject: Subject, now: datetime.datetime) -> Ahead:
+    end = now + _AHEAD
+    soonest = upcoming(subject, count=_SOONEST)
+    planned = firings_until(max(end, soonest[0].scheduled_for) if soonest else end, soonest, most=_DRAWN)
+    moments = [Moment(one.at, f"{one.at:%H:%M:%S} {one.place.job.name}") for one in planned if now <= one.at <= end]
+    return Ahead(
+        line=timeline("Firings of the next hour", now, end, moments),
+        firings=planned[:_WRITTEN],
+        is_cut=len(planned) == _DRAWN or len(soonest) == _SOONEST,
     )
-
-
-def _light(executions: Any) -> Any:
-    return executions.light().select_related("job", "environment")
-
-
-def _places() -> Any:
-    return JobEnvironment.objects.select_related("job", "environment")
-
-
-def _troubled(access: Access, now: datetime.datetime) -> list[JobEnvironment]:
-    """Jobs that fail again and again, or are paused; the worst first."""
-    paused = Q(paused_at__isnull=False) & (Q(paused_until__isnull=True) | Q(paused_until__gt=now))
-    rows = _places().filter(Q(consecutive_failures__gt=0) | paused, enabled=True, job__deleted_at__isnull=True)
-    return list(access.narrow(rows).order_by("-consecutive_failures", "-pk")[:_ROWS])

@@ -11,12 +11,19 @@ from scheduler_project.dashboard.words import SKIP_REASONS, duration_words, inst
 
 register = template.Library()
 
+register.filter("chip", chips.chip)
 register.filter("status_chip", chips.status_chip)
 register.filter("trigger_chip", chips.trigger_chip)
 register.filter("instant", chips.instant)
 register.filter("distance", chips.distance)
 register.filter("duration", duration_words)
 register.filter("size", size_words)
+
+
+@register.filter
+def seconds(value: float) -> str:
+    """A duration that is given in seconds."""
+    return duration_words(value * 1000)
 
 
 @register.filter

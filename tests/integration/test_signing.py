@@ -336,7 +336,7 @@ class TestDashboard:
         assert "Rotate" in client.get(reverse(self.PAGE)).content.decode()
         wanted = {"workspace": workspace.pk, "overlap_hours": 2}
         page = client.post(reverse(self.BUTTON), wanted, follow=True).content.decode()
-        shown = page.split("copy it now: ")[1].split()[0].split("<")[0]
+        shown = page.partition('id="shown-once">')[2].partition("<")[0]
         assert Webhook(shown)
         newest = SigningSecret.objects.get(retires_at__isnull=True)
         assert shown.startswith(newest.prefix)

@@ -1,0 +1,12 @@
+"""Charts as inline SVG: typed values in, escaped HTML out. Nothing is fetched, measured or styled inline.
+
+A chart is drawn in per cents, so it takes the width that it is given and its letters keep their size. Its colours are
+those of the states (`hh-ok`, `hh-bad`, ...), so that dark mode is the style sheet's affair. None tells anything by
+colour alone: whatever is pointed at says its numbers, and a table below says them all.
+"""
+
+from scheduler_project.dashboard.charts.calendar import Day, calendar
+from scheduler_project.dashboard.charts.plots import Axis, Series, lines, stacked_bars
+from scheduler_project.dashboard.charts.strips import Mark, Moment, strip, timeline
+
+__all__ = ["Axis", "Day", "Mark", "Moment", "Series", "calendar", "lines", "stacked_bars", "strip", "timeline"]

@@ -1,0 +1,73 @@
+"""What the start page costs behind a long history: roll-ups, and ranges of indexes of a held size."""
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from accounts.admin.access import Access
+from jobs.models import JobEnvironment
+from runs import digests
+from runs.models import Execution
+from runs.trouble import in_trouble, newest_failures
+from scheduler_project.dashboard.figures import SPANS, Span
+from scheduler_project.dashboard.overview import Overview
+from tests.integration.admin_rows import person
+from tests.integration.plans import Findings
+from tests.integration.seeded_history import NEWEST, Seeded, seed_executions, seed_jobs
+
+COUNT, JOBS = 20_000, 2000
+#: The failures of each environment and trigger, and the latest executions of each job that they lead to.
+MOST_READ = 2 * 5 * 100 + 40 * 60
+
+_PLANNED = "UPDATE jobs_jobenvironment SET next_fire_at = %s + abs(hashtext(id::text)) %% 86400 * interval '1 second'"
+
+
+@pytest.fixture(autouse=True)
+def _fresh_pages(db: None) -> None:
+    """Tables as new: rows that other tests rolled back fill pages, and what the planner believes of them is theirs."""
+    with connection.cursor() as cursor:
+        cursor.execute("TRUNCATE accounts_workspace CASCADE")
+
+
+def test_no_query_of_the_start_page_walks_through_history_or_jobs() -> None:
+    seeded = seed_jobs(jobs=JOBS)
+    seed_executions(COUNT, runs=False)
+    while digests.fold():
+        pass
+    assert Execution.objects.count() == COUNT
+    ids = list(JobEnvironment.objects.filter(workspace=seeded.workspace).values_list("pk", flat=True)[:8])
+    JobEnvironment.objects.filter(pk__in=ids[:5]).update(consecutive_failures=3)
+    JobEnvironment.objects.filter(pk__in=ids[5:]).update(paused_at=NEWEST)
+    with connection.cursor() as cursor:
+        cursor.execute(_PLANNED, [NEWEST])
+        cursor.execute("ANALYZE jobs_jobenvironment, runs_digest")
+    access = Access.of(person("mara", workspace=seeded.workspace))
+    for span in SPANS:
+        for sql in _asked(access, span):
+            findings = Findings.of(sql)
+            assert not findings.scanned_whole & {"runs_execution", "runs_digest"}, sql
+            assert findings.read.get("runs_execution", 0) <= MOST_READ, sql
+            # A digest for each environment and hour; the jobs' own are not read.
+            assert findings.read.get("runs_digest", 0) <= 2 * 24 * 31, sql
+    _trouble(access, seeded)
+
+
+def _trouble(access: Access, seeded: Seeded) -> None:
+    """What fails and what is paused is found among the jobs without a look at the others."""
+    places = access.narrow(JobEnvironment.objects.all())
+    with CaptureQueriesContext(connection) as queries:
+        found = in_trouble(places, newest_failures([seeded.quiet.pk], now=NEWEST), now=NEWEST)
+    assert len(found) >= 8
+    for query in queries:
+        findings = Findings.of(query["sql"])
+        assert "jobs_jobenvironment" not in findings.scanned_whole, query["sql"]
+        assert findings.read.get("jobs_jobenvironment", 0) <= 100, query["sql"]
+
+
+def _asked(access: Access, span: Span) -> list[str]:
+    with CaptureQueriesContext(connection) as queries:
+        overview = Overview.of(access, span, NEWEST)
+        assert overview.failures
+        assert overview.troubled
+        assert overview.measured.total.counts["succeeded"]
+    return [query["sql"] for query in queries]

@@ -1,0 +1,49 @@
+"""An entry of the audit log as people read it: what went, what came, line by line."""
+
+import pytest
+
+from accounts.admin.changes import changes_of, in_short
+
+
+def marks(before: object, after: object) -> list[tuple[str, str]]:
+    [change] = changes_of({"field": [before, after]})
+    return [(line.mark, line.text) for line in change.lines]
+
+
+def test_a_value_that_changed_went_and_came() -> None:
+    assert marks("@hourly", "@daily") == [("-", "@hourly"), ("+", "@daily")]
+    assert marks(1, True) == [("-", "1"), ("+", "true")]
+
+
+def test_what_was_not_there_only_came_and_what_is_gone_only_went() -> None:
+    assert marks(None, "@daily") == [("+", "@daily")]
+    assert marks(["a"], None) == [("-", '["a"]')]
+
+
+def test_an_empty_text_is_seen() -> None:
+    assert marks("", "now with words") == [("-", '""'), ("+", "now with words")]
+
+
+def test_of_a_long_text_only_the_lines_that_differ_are_marked() -> None:
+    assert marks("one\ntwo\nthree", "one\n2\nthree") == [(" ", "one"), ("-", "two"), ("+", "2"), (" ", "three")]
+
+
+def test_of_a_large_object_only_the_lines_that_differ_are_marked() -> None:
+    before = {"first": "a" * 30, "second": "b" * 30}
+    told = marks(before, {**before, "second": "c" * 30})
+    assert [mark for mark, _ in told] == [" ", " ", "-", "+", " "]
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"schedule": ["@hourly", "@daily"]}, ["schedule: @hourly → @daily"]),
+        ({"note": [None, "two\nlines"]}, ["note: two lines"]),
+        ({"body": ["x" * 99, ""]}, ["body: " + "x" * 31 + '… → ""']),
+        ({"a": [1, 2], "b": [1, 2], "c": [1, 2]}, ["a: 1 → 2", "b: 1 → 2", "and 1 more"]),
+        ({"note": ["words", None]}, ["note: words → nothing"]),
+        ({}, []),
+    ],
+)
+def test_a_list_says_the_first_changes_in_short(changes: dict[str, list[object]], told: list[str]) -> None:
+    assert in_short(changes, most=2) == told
