@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 
 from scheduler_project.dashboard.charts import (
     Axis,
+    Column,
     Day,
     Mark,
     Moment,
     Series,
     calendar,
+    columns,
     lines,
     stacked_bars,
     strip,
@@ -139,7 +141,30 @@ def test_a_calendar_has_a_row_for_each_weekday_and_a_column_for_each_week() -> N
     assert 'aria-label="Outcomes: 0 of 36 executions failed"' in figure
 
 
+@given(st.lists(st.none() | st.floats(0, 1e9), min_size=1, max_size=50))
+def test_columns_stay_in_the_picture_and_each_that_was_measured_is_seen(values: list[float | None]) -> None:
+    drawn = columns(
+        "Duration", [Column(f"n{place}", value) for place, value in enumerate(values)], words=duration_words
+    )
+    shapes = re.findall(r'<rect class="hh-busy" x="(\S+)" y="(\S+)" width="(\S+)" height="(\S+)"/>', drawn)
+    assert len(shapes) == sum(value is not None for value in values)
+    for x, y, width, height in (tuple(map(float, shape)) for shape in shapes):
+        assert 0 <= x <= x + width <= 100
+        assert height > 0
+        assert abs(y + height - 100) < 0.1
+    assert ("Nothing measured." in drawn) is (not shapes)
+    read(drawn)
+
+
+def test_a_column_says_its_number_when_it_is_pointed_at_and_in_a_table() -> None:
+    drawn = columns("Duration", [Column("Monday", 1500.0, "bad"), Column("Tuesday", None)], words=duration_words)
+    assert "<title>Monday: 1.5 s</title>" in drawn
+    assert '<tr><th scope="row">Monday</th><td>1.5 s</td></tr>' in drawn
+    assert drawn.index("Tuesday</th>") < drawn.index("Monday</th>")
+
+
 def test_names_from_outside_are_text() -> None:
+    assert HOSTILE not in columns(HOSTILE, [Column(HOSTILE, 1.0)], words=duration_words, notes=[(HOSTILE, HOSTILE)])
     assert HOSTILE not in strip(HOSTILE, [Mark("ok", HOSTILE, "/x/")])
     assert HOSTILE not in timeline(HOSTILE, AT, AT + FIVE, [Moment(AT, HOSTILE)])
     assert HOSTILE not in lines(HOSTILE, Axis(AT, FIVE, 1), [Series(HOSTILE, "p50", [1], HOSTILE)])
