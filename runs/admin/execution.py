@@ -1,19 +1,21 @@
 """Executions: their list, their page, and the buttons run now, replay, retry and cancel."""
 
 import uuid
+from functools import partial
 from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from accounts.admin.access import access_of
 from accounts.admin.filters import WorkspaceFilter
 from jobs.overrides import effective
-from runs.admin import buttons
+from runs.admin import asking, buttons
 from runs.admin.filters import (
     EnvironmentFilter,
     JobFilter,
@@ -73,6 +75,10 @@ class ExecutionAdmin(HistoryAdmin):
             ("<uuid:execution_id>/retry/", buttons.retry_button, "runs_execution_retry"),
             ("<uuid:execution_id>/cancel/", buttons.cancel_button, "runs_execution_cancel"),
         ]
+
+    def get_urls(self) -> list[URLPattern]:
+        run_with = self.admin_site.admin_view(partial(asking.run_with, self))
+        return [path("run/<uuid:job_id>/", run_with, name="runs_execution_run_with"), *super().get_urls()]
 
     def whole_rows(self, request: HttpRequest) -> QuerySet[Any]:
         return super().whole_rows(request).select_related("job_version", "job__current_version", "replay_of")
