@@ -1,18 +1,20 @@
-"""Reads what the ledger compares: the plans that were in force in one environment, and what was recorded there.
+"""Reads what the ledger compares: the plans that were in force in an environment, and what was recorded there.
 
 Plans are read before executions: what the clock does in between is then one that was owed and is recorded, never one
 that seems lost.
 """
 
 import datetime
+import uuid
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
 from jobs.models import JobEnvironment, PeriodState, SchedulePeriod
-from runs.ledger import Entry, Ledger, Plan, compare
+from runs.ledger import MAX_PLANNED, Entry, Ledger, Plan, TooManyPlannedError, compare, planned_count
 from runs.models import Execution
 from runs.states import Trigger
 from runs.timetables import timetables_of
@@ -52,44 +54,91 @@ def account_of(
     A span that begins before the job's ledger does, or before what is kept of its history, is shortened. Raises
     TooManyPlannedError.
     """
-    end = min(end, now + _JUST_BEFORE)
-    periods = periods_of(row, start=start, end=end)
-    if periods:
-        start = max(start, periods[0].plan.since + _JUST_BEFORE)
-    entries = entries_of(row, start=start, end=end)
-    history_from = history_begins(row)
-    if history_from is not None:
-        start = min(max(start, history_from), end)
-        entries = [entry for entry in entries if entry.last >= start]
-    ledger = compare([period.plan for period in periods], entries, start=start, end=end)
-    return Account(start, end, ledger, periods, history_from)
-
-
-def history_begins(row: JobEnvironment) -> datetime.datetime | None:
-    """From when on all that was recorded is still there. To be read after the records: it moves as they are pruned."""
-    found: datetime.datetime | None = JobEnvironment.objects.values_list("history_from", flat=True).get(pk=row.pk)
+    found = accounts_of([row], start=start, end=end, now=now)[row.pk]
+    if found is None:
+        raise TooManyPlannedError
     return found
+
+
+def accounts_of(
+    rows: Collection[JobEnvironment],
+    *,
+    start: datetime.datetime,
+    end: datetime.datetime,
+    now: datetime.datetime,
+    most: int = MAX_PLANNED,
+) -> dict[uuid.UUID, Account | None]:
+    """The same for several environments of jobs, by the id of the row, in as many queries as for one.
+
+    None where more than `most` occurrences are planned: nothing that is recorded of those is read.
+    """
+    end = min(end, now + _JUST_BEFORE)
+    found: dict[uuid.UUID, tuple[datetime.datetime, tuple[Period, ...]]] = {}
+    known = {row.pk: row.history_from for row in rows}
+    for key, periods in periods_of_each(rows, start=start, end=end).items():
+        since = max(start, periods[0].plan.since + _JUST_BEFORE) if periods else start
+        since = _kept(since, end, known[key])
+        if planned_count([period.plan for period in periods], since, end) <= most:
+            found[key] = since, periods
+    entries = entries_of_each(found, start=start, end=end)
+    begins = history_begins(found)
+    accounts: dict[uuid.UUID, Account | None] = {row.pk: None for row in rows}
+    for key, (counted_from, periods) in found.items():
+        since = _kept(counted_from, end, begins[key])
+        plans, recorded = [period.plan for period in periods], [one for one in entries[key] if one.last >= since]
+        ledger = compare(plans, recorded, start=since, end=end)
+        accounts[key] = Account(since, end, ledger, periods, begins[key])
+    return accounts
+
+
+def history_begins(row_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, datetime.datetime | None]:
+    """From when on all that was recorded of each row is still there; None: nothing was pruned.
+
+    To be read after the records: it moves on as they are pruned.
+    """
+    return dict(JobEnvironment.objects.filter(pk__in=list(row_ids)).values_list("pk", "history_from"))
+
+
+def _kept(
+    start: datetime.datetime, end: datetime.datetime, history_from: datetime.datetime | None
+) -> datetime.datetime:
+    """Where a span starts of which what was before `history_from` can't be told any more."""
+    return start if history_from is None else min(max(start, history_from), end)
 
 
 def periods_of(row: JobEnvironment, *, start: datetime.datetime, end: datetime.datetime) -> tuple[Period, ...]:
     """The periods that reach into a span, in order. `row` and its job are read afresh: they say what is owed."""
-    row = JobEnvironment.objects.select_related("job").get(pk=row.pk)
-    found = list(period_rows(row, start=start, end=end))
-    wanted = {str(period.job_version_id): row.job.created_at for period in found if period.state in _PLANNING}
+    return periods_of_each([row], start=start, end=end)[row.pk]
+
+
+def periods_of_each(
+    rows: Iterable[JobEnvironment], *, start: datetime.datetime, end: datetime.datetime
+) -> dict[uuid.UUID, tuple[Period, ...]]:
+    """The same for several rows, by their ids."""
+    fresh = JobEnvironment.objects.select_related("job").in_bulk([row.pk for row in rows])
+    found = list(period_rows(fresh, start=start, end=end))
+    wanted = {
+        str(period.job_version_id): fresh[period.job_environment_id].job.created_at
+        for period in found
+        if period.state in _PLANNING
+    }
     timetables = timetables_of(wanted)
-    periods = []
+    periods: dict[uuid.UUID, list[Period]] = {key: [] for key in fresh}
     for period in found:
+        row = fresh[period.job_environment_id]
         planned = timetables.get(str(period.job_version_id)) if period.state in _PLANNING else None
         schedule = planned.of(str(row.environment_id)).schedule if planned else None
         plan = Plan(period.state, schedule, period.from_at, period.until_at, _owed_after(period, row))
-        periods.append(Period(plan, period.job_version.number, period.note))
-    return tuple(periods)
+        periods[row.pk].append(Period(plan, period.job_version.number, period.note))
+    return {key: tuple(found) for key, found in periods.items()}
 
 
-def period_rows(row: JobEnvironment, *, start: datetime.datetime, end: datetime.datetime) -> QuerySet[SchedulePeriod]:
+def period_rows(
+    row_ids: Iterable[uuid.UUID], *, start: datetime.datetime, end: datetime.datetime
+) -> QuerySet[SchedulePeriod]:
     reaching = Q(until_at__isnull=True) | Q(until_at__gte=start)
-    periods = SchedulePeriod.objects.filter(reaching, job_environment=row, from_at__lt=end).order_by("from_at")
-    return periods.select_related("job_version").defer("job_version__config")
+    periods = SchedulePeriod.objects.filter(reaching, job_environment__in=list(row_ids), from_at__lt=end)
+    return periods.order_by("from_at").select_related("job_version").defer("job_version__config")
 
 
 def _owed_after(period: SchedulePeriod, row: JobEnvironment) -> datetime.datetime | None:
@@ -102,14 +151,37 @@ def _owed_after(period: SchedulePeriod, row: JobEnvironment) -> datetime.datetim
 
 def entries_of(row: JobEnvironment, *, start: datetime.datetime, end: datetime.datetime) -> list[Entry]:
     """What is recorded of a span, in order: with the stretch that begins before it and reaches into it, if one does."""
-    within = list(recorded(row).filter(scheduled_for__gte=start, scheduled_for__lt=end))
-    before = recorded(row).filter(scheduled_for__lt=start).order_by("-scheduled_for").first()
-    found = [Entry(str(key), *rest) for key, *rest in ([before] if before else []) + within]
-    return [entry for entry in found if entry.last >= start]
+    return entries_of_each([row.pk], start=start, end=end)[row.pk]
 
 
-def recorded(row: JobEnvironment) -> Any:
-    """Scheduled executions as the ledger reads them, in order."""
-    scheduled = Execution.objects.filter(job_environment=row, trigger=Trigger.SCHEDULE).order_by("scheduled_for")
-    reaching = scheduled.annotate(last=Coalesce("scheduled_until", F("scheduled_for")))
-    return reaching.values_list("pk", "scheduled_for", "last", "occurrences", "skip_reason")
+def entries_of_each(
+    row_ids: Iterable[uuid.UUID], *, start: datetime.datetime, end: datetime.datetime
+) -> dict[uuid.UUID, list[Entry]]:
+    """The same for several rows, by their ids."""
+    entries: dict[uuid.UUID, list[Entry]] = {key: [] for key in row_ids}
+    for rows in (stretch_rows(entries, start=start), entry_rows(entries, start=start, end=end)):
+        for row_id, key, *rest in rows:
+            entry = Entry(str(key), *rest)
+            if entry.last >= start:
+                entries[row_id].append(entry)
+    return entries
+
+
+def entry_rows(row_ids: Iterable[uuid.UUID], *, start: datetime.datetime, end: datetime.datetime) -> Any:
+    """What is recorded of a span, but for the stretches that begin before it."""
+    scheduled = Execution.objects.filter(job_environment__in=list(row_ids), trigger=Trigger.SCHEDULE)
+    return _recorded(scheduled.filter(scheduled_for__gte=start, scheduled_for__lt=end))
+
+
+def stretch_rows(row_ids: Iterable[uuid.UUID], *, start: datetime.datetime) -> Any:
+    """The last that is recorded of each row before a span: it may be a stretch that reaches into it."""
+    scheduled = Execution.objects.filter(trigger=Trigger.SCHEDULE)
+    earlier = scheduled.filter(job_environment=OuterRef("pk"), scheduled_for__lt=start).order_by("-scheduled_for")
+    places = JobEnvironment.objects.filter(pk__in=list(row_ids)).order_by()
+    return _recorded(scheduled.filter(pk__in=places.values_list(Subquery(earlier.values("pk")[:1]), flat=True)))
+
+
+def _recorded(scheduled: Any) -> Any:
+    """Scheduled executions as the ledger reads them, in order, each after the id of its row."""
+    reaching = scheduled.annotate(last=Coalesce("scheduled_until", F("scheduled_for"))).order_by("scheduled_for")
+    return reaching.values_list("job_environment_id", "pk", "scheduled_for", "last", "occurrences", "skip_reason")

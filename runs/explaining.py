@@ -67,7 +67,7 @@ def _of_planned(
     execution = Execution.objects.light().filter(pk=entry.execution_id).first() if entry else None
     if execution is not None:
         return _of_recorded(execution, period, occurrence)
-    history_from = history_begins(row)
+    history_from = history_begins([row.pk])[row.pk]
     if history_from is not None and occurrence < history_from:
         since = instant_words(history_from)
         detail = f"It was planned, but what became of it is not kept any more: the history here begins at {since} UTC."

@@ -111,11 +111,16 @@ def compare(
     return Ledger(len(planned), counts["fired"], dict(sorted(skipped.items())), counts["due"], tuple(differences))
 
 
+def planned_count(plans: Iterable[Plan], start: datetime.datetime, end: datetime.datetime) -> int:
+    """How many occurrences are planned from `start` on and before `end`, without going through them."""
+    return sum(plan.count(start - _JUST_BEFORE, end - _JUST_BEFORE) for plan in plans)
+
+
 def _planned(
     plans: Iterable[Plan], start: datetime.datetime, end: datetime.datetime
 ) -> Iterator[tuple[datetime.datetime, Plan]]:
     plans = list(plans)
-    if sum(plan.count(start - _JUST_BEFORE, end - _JUST_BEFORE) for plan in plans) > MAX_PLANNED:
+    if planned_count(plans, start, end) > MAX_PLANNED:
         raise TooManyPlannedError
     for plan in plans:
         at = plan.next_after(start - _JUST_BEFORE)

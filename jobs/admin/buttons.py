@@ -1,105 +1,46 @@
 """The buttons of a job's page that belong to jobs: pause and resume. Each calls the verb that the API calls."""
 
-import datetime
 import uuid
 from typing import TYPE_CHECKING
 
-from django import forms
-from django.contrib import messages
-from django.core.exceptions import PermissionDenied
-from django.db import transaction
-from django.http import Http404, HttpRequest, HttpResponseRedirect
-from django.shortcuts import get_object_or_404, redirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import redirect
 from django.utils import timezone
 
 from accounts.actors import Actor
-from accounts.admin.access import access_of
-from accounts.errors import HourhandError
-from jobs.admin.page import job_in_sight
-from jobs.api.versions import restore_version
-from jobs.models import Job, JobEnvironment
+from jobs.admin import page
+from jobs.admin.pausing import meant
+from jobs.admin.reach import tell
+from jobs.models import JobEnvironment
 from jobs.services import pause, resume
 
 if TYPE_CHECKING:
     from jobs.admin.job import JobAdmin
 
-_NOTE_LENGTH = 500
 
-
-class PauseForm(forms.Form):
-    """`until` is what a browser's datetime field sends: a wall-clock time, here of UTC."""
-
-    until = forms.DateTimeField(required=False)
-    note = forms.CharField(required=False, max_length=_NOTE_LENGTH)
-
-    def clean_until(self) -> datetime.datetime | None:
-        until: datetime.datetime | None = self.cleaned_data["until"]
-        if until is not None and until <= timezone.now():
-            raise forms.ValidationError("The end of a pause should be in the future.")
-        return until
-
-
-def pause_job(job_admin: "JobAdmin", request: HttpRequest, job_id: uuid.UUID) -> HttpResponseRedirect:
-    job, rows = _job_and_places(request, job_id)
-    form = PauseForm(request.POST)
+def pause_job(job_admin: "JobAdmin", request: HttpRequest, job_id: uuid.UUID) -> HttpResponse:
+    """What is wrong with it stands beside its field, on the page as it was."""
+    job, rows, form = meant(request, job_id)
     if not form.is_valid():
-        messages.error(request, " ".join(str(text) for texts in form.errors.values() for text in texts))
-    else:
-        wanted = form.cleaned_data
-        pause(
-            job_environments=rows,
-            until=wanted["until"],
-            note=wanted["note"],
-            actor=Actor.of_user(request.user),
-            now=timezone.now(),
-        )
-        _tell(job_admin, request, job, f"Paused in {_named(rows)}.")
+        return page.show(job_admin, request, job_id, refused=form)
+    wanted = form.cleaned_data
+    pause(
+        job_environments=rows,
+        until=wanted["until"],
+        note=wanted["note"],
+        actor=Actor.of_user(request.user),
+        now=timezone.now(),
+    )
+    tell(job_admin, request, job, f"Paused in {_named(rows)}.")
     return redirect("admin:jobs_job_page", job.pk)
 
 
 def resume_job(job_admin: "JobAdmin", request: HttpRequest, job_id: uuid.UUID) -> HttpResponseRedirect:
-    job, rows = _job_and_places(request, job_id)
+    job, rows, _ = meant(request, job_id)
     resume(job_environments=rows, actor=Actor.of_user(request.user), now=timezone.now())
-    _tell(job_admin, request, job, f"Resumed in {_named(rows)}. Nothing that was paused is caught up.")
+    tell(job_admin, request, job, f"Resumed in {_named(rows)}. Nothing that was paused is caught up.")
     return redirect("admin:jobs_job_page", job.pk)
-
-
-def restore(job_admin: "JobAdmin", request: HttpRequest, job_id: uuid.UUID, number: int) -> HttpResponseRedirect:
-    """Make an older version the current one again."""
-    job = job_in_sight(request, job_id)
-    if not access_of(request).writes(job.workspace_id):
-        raise PermissionDenied
-    version = get_object_or_404(job.versions.numbered().select_related("job"), number=number)
-    context = {"workspace": job.workspace, "now": timezone.now()}
-    try:
-        with transaction.atomic():
-            locked = Job.objects.select_for_update(of=("self",)).select_related("current_version").get(pk=job.pk)
-            restore_version(version, job=locked, context=context, actor=Actor.of_user(request.user))
-    except HourhandError as error:
-        messages.error(request, error.detail)
-    else:
-        _tell(job_admin, request, job, f"Version {number} is restored.")
-    return redirect("admin:jobs_job_page", job.pk)
-
-
-def _job_and_places(request: HttpRequest, job_id: uuid.UUID) -> tuple[Job, list[JobEnvironment]]:
-    """The job, and where: the environment named in the form, else all. Raises Http404 and PermissionDenied."""
-    job = job_in_sight(request, job_id)
-    if not access_of(request).writes(job.workspace_id):
-        raise PermissionDenied
-    rows = list(job.job_environments.select_related("environment", "job__current_version").order_by("pk"))
-    named = request.POST.get("environment")
-    if named:
-        rows = [row for row in rows if row.environment.slug == named]
-    if not rows:
-        raise Http404
-    return job, rows
 
 
 def _named(rows: list[JobEnvironment]) -> str:
     return ", ".join(row.environment.slug for row in rows)
-
-
-def _tell(job_admin: "JobAdmin", request: HttpRequest, job: Job, text: str) -> None:
-    job_admin.log_change(request, job, text)
-    messages.success(request, text)

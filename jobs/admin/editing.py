@@ -1,6 +1,5 @@
 """Making, changing and deleting a job by its form. The API's validator judges, the API's verbs act."""
 
-import json
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -17,19 +16,18 @@ from accounts.actors import Actor
 from accounts.admin.access import access_of
 from accounts.errors import HourhandError
 from accounts.models import Workspace
-from jobs.admin.page import base_context, job_in_sight
-from jobs.admin.words import preview
+from jobs.admin.previewing import FIELDS
+from jobs.admin.reach import base_context, writable_job
 from jobs.api.serializers import JobSerializer, save_validated
 from jobs.forms import JobForm
 from jobs.forms.schedule import TIMEZONES
+from jobs.forms.variables import FIELDS as VARIABLE_FIELDS
+from jobs.forms.variables import suggested_secrets, suggested_variables
 from jobs.models import Job
-from jobs.schedule import parse_timezone
 from scheduler_project.api.problems import field_errors
 
 if TYPE_CHECKING:
     from jobs.admin.job import JobAdmin
-
-_PREVIEWED = 5
 
 
 def add(job_admin: "JobAdmin", request: HttpRequest) -> HttpResponse:
@@ -48,7 +46,7 @@ def add(job_admin: "JobAdmin", request: HttpRequest) -> HttpResponse:
 
 
 def change(job_admin: "JobAdmin", request: HttpRequest, job_id: uuid.UUID) -> HttpResponse:
-    job = _writable(request, job_id)
+    job = writable_job(request, job_id)
     form = JobForm(request.POST or None, workspace=job.workspace, job=job)
     saved = _saved(request, form, workspace=job.workspace, job=job)
     if saved is not None:
@@ -60,30 +58,9 @@ def change(job_admin: "JobAdmin", request: HttpRequest, job_id: uuid.UUID) -> Ht
 
 def ask_to_delete(job_admin: "JobAdmin", request: HttpRequest, job_id: uuid.UUID) -> HttpResponse:
     """Ask first. Its button is among those of executions, which deleting a job reaches too."""
-    job = _writable(request, job_id)
+    job = writable_job(request, job_id)
     context = {**base_context(job_admin, request, title="Delete"), "original": job, "job": job}
     return TemplateResponse(request, "admin/jobs/job/delete.html", context)
-
-
-def preview_schedule(job_admin: "JobAdmin", request: HttpRequest) -> HttpResponse:  # noqa: ARG001 - as every view here
-    """What an unsaved schedule means, for the form to show while somebody types."""
-    text, zone = request.GET.get("schedule", "").strip(), request.GET.get("timezone", "").strip() or "UTC"
-    schedule: Any = text or None
-    if text.startswith("{"):
-        try:
-            schedule = json.loads(text)
-        except ValueError:
-            schedule = text
-    found = preview(schedule, zone, now=timezone.now(), count=_PREVIEWED)
-    context = {"preview": found, "zone": None if found.error else parse_timezone(zone)}
-    return TemplateResponse(request, "admin/jobs/job/preview.html", context)
-
-
-def _writable(request: HttpRequest, job_id: uuid.UUID) -> Job:
-    job = job_in_sight(request, job_id)
-    if not access_of(request).writes(job.workspace_id):
-        raise PermissionDenied
-    return job
 
 
 def _saved(request: HttpRequest, form: JobForm, *, workspace: Workspace, job: Job | None) -> Job | None:
@@ -109,7 +86,16 @@ def _page(job_admin: "JobAdmin", request: HttpRequest, form: JobForm, **more: An
         **base_context(job_admin, request, title=more.pop("title")),
         "form": form,
         "timezones": TIMEZONES,
-        "preview_url": reverse("admin:jobs_job_preview"),
+        "preview_url": _preview_url(more.get("original")),
+        "preview_fields": FIELDS,
+        "variables": suggested_variables(),
+        "secrets": suggested_secrets(more["workspace"]),
+        "variable_fields": VARIABLE_FIELDS,
         **more,
     }
     return TemplateResponse(request, "admin/jobs/job/form.html", context)
+
+
+def _preview_url(job: Job | None) -> str:
+    url = reverse("admin:jobs_job_preview")
+    return f"{url}?job={job.pk}" if job else url

@@ -16,9 +16,10 @@ from accounts.admin.access import access_of
 from accounts.admin.filters import WorkspaceFilter
 from accounts.admin.paging import UncountedChangeList
 from accounts.admin.scoped import ScopedAdmin
-from jobs.admin import buttons, editing, page
+from jobs.admin import buttons, editing, page, previewing, versions
 from jobs.admin.filters import EnabledFilter, TagFilter
-from jobs.admin.words import place_look, place_words, schedule_words
+from jobs.admin.reach import parsed
+from jobs.admin.words import place_look, place_title, schedule_words
 from jobs.models import Job, JobEnvironment
 from scheduler_project.dashboard import chips
 
@@ -78,13 +79,14 @@ class JobAdmin(ScopedAdmin):
             return self.admin_site.admin_view(opened)
 
         return [
-            path("preview/", door(editing.preview_schedule, require_GET), name="jobs_job_preview"),
+            path("preview/", door(previewing.preview_schedule, require_GET), name="jobs_job_preview"),
             path("<uuid:job_id>/", door(page.show, require_GET), name="jobs_job_page"),
             path("<uuid:job_id>/pause/", door(buttons.pause_job, require_POST), name="jobs_job_pause"),
             path("<uuid:job_id>/resume/", door(buttons.resume_job, require_POST), name="jobs_job_resume"),
+            path("<uuid:job_id>/versions/", door(versions.show_versions, require_GET), name="jobs_job_versions"),
             path(
                 "<uuid:job_id>/versions/<int:number>/restore/",
-                door(buttons.restore, require_POST),
+                door(versions.restore, require_POST),
                 name="jobs_job_restore",
             ),
             *super().get_urls(),
@@ -99,7 +101,7 @@ class JobAdmin(ScopedAdmin):
     ) -> HttpResponse:
         if object_id is None:
             return editing.add(self, request)
-        return editing.change(self, request, page.parsed(object_id))
+        return editing.change(self, request, parsed(object_id))
 
     def delete_view(
         self,
@@ -107,7 +109,7 @@ class JobAdmin(ScopedAdmin):
         object_id: str,
         extra_context: dict[str, Any] | None = None,  # noqa: ARG002
     ) -> HttpResponse:
-        return editing.ask_to_delete(self, request, page.parsed(object_id))
+        return editing.ask_to_delete(self, request, parsed(object_id))
 
     @admin.display(description="Job", ordering="name")
     def job(self, job: Job) -> SafeString:
@@ -124,7 +126,7 @@ class JobAdmin(ScopedAdmin):
         found = format_html_join(
             "",
             "{}",
-            ((chips.chip(place_look(row, now), title=place_words(row, now)),) for row in job.job_environments.all()),
+            ((chips.chip(place_look(row, now), title=place_title(row, now)),) for row in job.job_environments.all()),
         )
         return format_html('<span class="hh-chips">{}</span>', found)
 

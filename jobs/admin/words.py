@@ -1,24 +1,13 @@
 """What a job does, in words. Pure: takes `now`."""
 
 import datetime
-from dataclasses import dataclass
 from typing import Any
 
-from jobs.definition import Timetable
 from jobs.models import JobEnvironment
-from jobs.schedule import Cron, Once, ScheduleError, next_firings, parse_schedule
+from jobs.schedule import Cron, ScheduleError, parse_schedule
 from scheduler_project.dashboard.words import Appearance
 
 MANUAL = "Only when asked"
-
-
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """What a schedule means: its description and its next firings in UTC, or why it can't be understood."""
-
-    description: str
-    firings: tuple[datetime.datetime, ...] = ()
-    error: str = ""
 
 
 def schedule_words(schedule: Any, timezone: str, *, anchor: datetime.datetime) -> str:
@@ -30,26 +19,6 @@ def schedule_words(schedule: Any, timezone: str, *, anchor: datetime.datetime) -
     if planned is None:
         return MANUAL
     return f"{planned.description} ({timezone})" if isinstance(planned, Cron) else planned.description
-
-
-def preview(schedule: Any, timezone: str, *, now: datetime.datetime, count: int) -> Preview:
-    """What somebody's unsaved schedule would do."""
-    try:
-        planned = parse_schedule(schedule, timezone=timezone, now=now, anchor=now)
-    except ScheduleError as error:
-        return Preview("", error=str(error))
-    if planned is None:
-        return Preview(f"{MANUAL}: there is no schedule.")
-    if isinstance(planned, Once) and planned.at == now:
-        return Preview("Once, as soon as it is saved.", (now,))
-    return Preview(planned.description, next_firings(planned, now, count))
-
-
-def job_preview(config: dict[str, Any], *, anchor: datetime.datetime, now: datetime.datetime, count: int) -> Preview:
-    """What a saved job is going to do, start and end dates included."""
-    schedule = Timetable.of(config, anchor=anchor).schedule
-    words = schedule_words(config["schedule"], config["timezone"], anchor=anchor)
-    return Preview(words, next_firings(schedule, now, count) if schedule else ())
 
 
 def is_paused(row: JobEnvironment, now: datetime.datetime) -> bool:
@@ -72,5 +41,10 @@ def place_words(row: JobEnvironment, now: datetime.datetime) -> str:
         return "Disabled: never fires here"
     if not is_paused(row, now):
         return "Enabled"
-    until = f"until {row.paused_until:%Y-%m-%d %H:%M} UTC" if row.paused_until else "until somebody resumes it"
-    return f"Paused {until}" + (f": {row.pause_note}" if row.pause_note else "")
+    return f"Paused until {row.paused_until:%Y-%m-%d %H:%M} UTC" if row.paused_until else "Paused until it is resumed"
+
+
+def place_title(row: JobEnvironment, now: datetime.datetime) -> str:
+    """The same in a list, where a pause's note has no place of its own."""
+    note = row.pause_note if is_paused(row, now) else ""
+    return f"{place_words(row, now)}: {note}" if note else place_words(row, now)

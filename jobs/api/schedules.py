@@ -10,9 +10,9 @@ from rest_framework.response import Response
 from accounts.models import Scope
 from jobs.api import examples
 from jobs.api.fields import ScheduleSpelling
-from jobs.api.timing import DstFold, DstGap, checked_schedule
+from jobs.api.timing import DstFold, DstGap, Previewed, previewed
 from jobs.models import ScheduleType
-from jobs.schedule import MAX_FIRINGS, Once, next_firings, parse_timezone, settled_schedule, warnings_ahead
+from jobs.schedule import MAX_FIRINGS
 from scheduler_project.api.fields import Instant, Text, Whole, instant_text
 from scheduler_project.api.strict import StrictSerializer
 from scheduler_project.api.views import ApiView
@@ -38,6 +38,11 @@ class ScheduleSerializer(StrictSerializer):
             required=False, help_text="Show what fires later than this, as for a job made then. Now when left out."
         )
         return {**super().get_fields(), "from": looks_from}
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Dates as a definition keeps them."""
+        dates = {field: attrs[field] and instant_text(attrs[field]) for field in ("starts_at", "ends_at")}
+        return {**attrs, **dates}
 
 
 @extend_schema_serializer(examples=examples.PREVIEW)
@@ -69,28 +74,17 @@ class SchedulePreview(ApiView):
         responses=PreviewSerializer,
     )
     def post(self, request: Request) -> Response:  # noqa: ARG002
-        body = self.body(ScheduleSerializer)
-        return Response(_previewed(body, since=body.pop("from", self.now)))
+        timing = self.body(ScheduleSerializer)
+        since, count = timing.pop("from", self.now), timing.pop("count")
+        return Response(_shown(previewed(timing, since=since, count=count)))
 
 
-def _previewed(timing: dict[str, Any], *, since: Any) -> dict[str, Any]:
-    count = timing.pop("count")
-    for field in ("starts_at", "ends_at"):
-        timing[field] = timing[field] and instant_text(timing[field])
-    spelled = timing["schedule"]
-    timing["schedule"] = settled_schedule(spelled, since)
-    schedule = checked_schedule(timing, anchor=since)
-    if schedule is None:
-        return {"normalized": None, "description": None, "type": ScheduleType.MANUAL, "next": [], "warnings": []}
-    at_once = isinstance(schedule, Once) and schedule.at == since
-    firings = (since,) if at_once else next_firings(schedule, since, count)
-    zone = parse_timezone(timing["timezone"])
-    until = firings[-1] if firings else since
-    warnings = warnings_ahead(schedule, spelled, zone, after=since, until=until)
+def _shown(found: Previewed) -> dict[str, Any]:
+    schedule = found.schedule
     return {
-        "normalized": schedule.normalized,
-        "description": schedule.description,
-        "type": schedule.type,
-        "next": [instant_text(at) for at in firings],
-        "warnings": [*warnings, *([] if firings else [f"It does not fire after {instant_text(since)}."])],
+        "normalized": schedule and schedule.normalized,
+        "description": schedule and schedule.description,
+        "type": schedule.type if schedule else ScheduleType.MANUAL,
+        "next": [instant_text(at) for at in found.firings],
+        "warnings": list(found.warnings),
     }

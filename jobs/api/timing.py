@@ -1,14 +1,25 @@
 """Checks when a job would fire, and says which field is wrong."""
 
 import datetime
+from dataclasses import dataclass
 from typing import Any, get_args
 
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
 from jobs.definition import planned_by
-from jobs.schedule import Fold, Gap, Once, Schedule, ScheduleError, parse_timezone
+from jobs.schedule import (
+    Fold,
+    Gap,
+    Once,
+    Schedule,
+    ScheduleError,
+    next_firings,
+    parse_timezone,
+    settled_schedule,
+    warnings_ahead,
+)
 from jobs.services import TIMING
-from scheduler_project.api.fields import Choice
+from scheduler_project.api.fields import Choice, instant_text
 
 
 class DstGap(Choice):
@@ -74,6 +85,35 @@ def checked_schedule(timing: dict[str, Any], *, anchor: datetime.datetime) -> Sc
         return planned_by(timing, anchor=anchor)
     except ScheduleError as error:
         raise _wrong("schedule", str(error)) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Previewed:
+    """What the timing of a definition means. `schedule` is None for a manual job; `warnings` are sentences."""
+
+    schedule: Schedule | None
+    firings: tuple[datetime.datetime, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def previewed(
+    timing: dict[str, Any], *, since: datetime.datetime, count: int, anchor: datetime.datetime | None = None
+) -> Previewed:
+    """What would fire later than `since`, and the days to know of: for the API and the dashboard alike.
+
+    `anchor` is when the job was made; `since`, where it is yet to be. Raises ValidationError, naming the field.
+    """
+    spelled = timing["schedule"]
+    schedule = checked_schedule({**timing, "schedule": settled_schedule(spelled, since)}, anchor=anchor or since)
+    if schedule is None:
+        return Previewed(None)
+    at_once = isinstance(schedule, Once) and schedule.at == since
+    firings = (since,) if at_once else next_firings(schedule, since, count)
+    until = firings[-1] if firings else since
+    zone = parse_timezone(timing["timezone"])
+    warnings = warnings_ahead(schedule, spelled, zone, after=since, until=until)
+    never_again = () if firings else (f"It does not fire after {instant_text(since)}.",)
+    return Previewed(schedule, firings, (*warnings, *never_again))
 
 
 def _next(schedule: Schedule, now: datetime.datetime) -> datetime.datetime | None:

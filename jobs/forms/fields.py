@@ -6,10 +6,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django import forms
+from rest_framework.exceptions import ParseError, ValidationError
 from rest_framework.fields import SkipField
 from unfold import widgets
 
 from jobs.api.serializers import JobSerializer
+from scheduler_project.api.parsing import json_value, refuse_unstorable
+from scheduler_project.api.problems import field_errors
 
 _API = JobSerializer()
 _MONOSPACED = {"class": "hh-mono", "spellcheck": "false", "autocapitalize": "off", "autocomplete": "off"}
@@ -43,9 +46,17 @@ def area(
     return Lines(required=False, label=label or None, help_text=help_text, strip=strip, widget=widget)
 
 
-def number(*, label: str, help_text: str = "") -> forms.IntegerField:
-    widget = widgets.UnfoldAdminIntegerFieldWidget()
-    return forms.IntegerField(required=False, label=label, help_text=help_text, widget=widget)
+def number(
+    *, label: str, help_text: str = "", min_value: int | None = None, max_value: int | None = None
+) -> forms.IntegerField:
+    return forms.IntegerField(
+        required=False,
+        label=label,
+        help_text=help_text,
+        min_value=min_value,
+        max_value=max_value,
+        widget=widgets.UnfoldAdminIntegerFieldWidget(),
+    )
 
 
 def seconds(*, label: str, help_text: str = "") -> forms.FloatField:
@@ -83,6 +94,19 @@ def instant(wall_text: str, zone: datetime.tzinfo) -> str:
         raise forms.ValidationError("Should be a date and a time, as in 2026-03-15T02:00.") from error
     except OverflowError as error:
         raise forms.ValidationError("This time is out of range.") from error
+
+
+def json_in(written: str) -> Any:
+    """What a JSON text says, read as the API reads a body. Raises forms.ValidationError."""
+    try:
+        found = json_value(written)
+        refuse_unstorable(found)
+    except (ValueError, RecursionError) as error:
+        raise forms.ValidationError(f"This is no JSON: {error}.") from error
+    except (ParseError, ValidationError) as error:
+        told = ", ".join(str(one["detail"]) for one in field_errors(error.detail))
+        raise forms.ValidationError(told) from error
+    return found
 
 
 def listed(written: str) -> list[str]:

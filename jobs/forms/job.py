@@ -11,7 +11,7 @@ from unfold import widgets
 
 from accounts.models import Workspace
 from jobs.api.shown import shown_overrides
-from jobs.forms.fields import api_default, area, listed, spell, text, wall_time
+from jobs.forms.fields import api_default, area, listed, number, spell, text, wall_time
 from jobs.forms.overrides import OverridesPart, spelled_overrides
 from jobs.forms.request import RequestPart
 from jobs.forms.retry import RetryPart
@@ -45,7 +45,14 @@ class IdentityPart(forms.Form):
         return listed(self.cleaned_data["tags"])
 
 
-class JobForm(IdentityPart, SchedulePart, RequestPart, SuccessPart, RetryPart, OverridesPart):
+class RetentionPart(forms.Form):
+    PATHS: ClassVar[dict[str, str]] = {"keep_last": "retention.keep_last", "keep_days": "retention.keep_days"}
+
+    keep_last = number(label="Executions to keep", help_text="So many of its latest stay, and so many of its failures.")
+    keep_days = number(label="Days to keep", help_text="All of the last so many days stay besides. Empty: none.")
+
+
+class JobForm(IdentityPart, SchedulePart, RequestPart, SuccessPart, RetryPart, RetentionPart, OverridesPart):
     """A job as text fields. `definition()` is the API's job object, `show_errors()` takes the errors of that one.
 
     What nobody touched keeps its value exactly, even one that a browser could not send back.
@@ -58,6 +65,7 @@ class JobForm(IdentityPart, SchedulePart, RequestPart, SuccessPart, RetryPart, O
         **RequestPart.PATHS,
         **SuccessPart.PATHS,
         **RetryPart.PATHS,
+        **RetentionPart.PATHS,
         **OverridesPart.PATHS,
     }
 
@@ -154,7 +162,8 @@ class JobForm(IdentityPart, SchedulePart, RequestPart, SuccessPart, RetryPart, O
             if f"{path}.".startswith("success.assertions."):
                 self._show_assertion_error(path.split(".")[2:], told)
                 continue
-            if path.startswith("environments.") and ".overrides" in path:
+            if path.startswith("environments."):
+                # The boxes offer only what there is, so it is the text that is wrong.
                 place = path.removeprefix("environments.").replace(".overrides", "", 1)
                 self.add_error("overrides", f"{place}: {told}")
                 continue
@@ -176,6 +185,12 @@ class JobForm(IdentityPart, SchedulePart, RequestPart, SuccessPart, RetryPart, O
     def error_count(self) -> int:
         rows = [row.errors for row in self.assertions.forms] if self.is_bound else []
         return sum(map(len, (self.errors, *rows, self.assertions.non_form_errors())))
+
+    @property
+    def wrong_fields(self) -> Iterator[BoundField]:
+        """The fields that something is wrong with, in the order of the page, assertions after the others."""
+        for form in (self, *(self.assertions.forms if self.is_bound else ())):
+            yield from (field for field in form if field.errors)
 
     # -- the page ------------------------------------------------------------------------------------------------------
 
@@ -219,7 +234,7 @@ class ShownSection:
 _PLACES = frozenset({"environments", "overrides"})
 #: Empty, these are null; others that are empty are left out, and become the API's default.
 _NULLABLE = frozenset(
-    {"schedule", "body", "ca_cert", "delays_ms", "policy", "starts_at", "ends_at", "concurrency"}
+    {"schedule", "body", "ca_cert", "delays_ms", "policy", "starts_at", "ends_at", "concurrency", "keep_days"}
 )  # fmt: skip
 #: What a field says that says nothing of its own.
 DEFAULTS: dict[str, Any] = {

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from django import forms
 
-from jobs.forms.fields import area
+from jobs.forms.fields import area, json_in
 
 
 class OverridesPart(forms.Form):
@@ -23,10 +23,7 @@ class OverridesPart(forms.Form):
         written = self.cleaned_data["overrides"]
         if not written.strip():
             return {}
-        try:
-            found = json.loads(written, parse_constant=_refuse)
-        except (ValueError, RecursionError) as error:
-            raise forms.ValidationError(f"Should be JSON: {error}.") from error
+        found = json_in(written)
         if not isinstance(found, dict) or not all(isinstance(sparse, dict) for sparse in found.values()):
             raise forms.ValidationError("Should be a JSON object with an object for each environment.")
         return found
@@ -35,7 +32,3 @@ class OverridesPart(forms.Form):
 def spelled_overrides(overrides: dict[str, Any]) -> str:
     """Overrides by environment as their field holds them; nothing where nothing differs."""
     return json.dumps(overrides, indent=2, ensure_ascii=False) if overrides else ""
-
-
-def _refuse(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON value")

@@ -43,10 +43,12 @@ class SchedulePart(forms.Form):
     WALL_TIMES = ("starts_at", "ends_at")
 
     schedule = text(
-        help_text="Cron (<code>0 2 * * *</code>), <code>@hourly</code>, a datetime (<code>2026-03-15T02:00</code>), "
-        '<code>now</code> or <code>{"every_seconds": 90}</code>. Empty: the job runs only when it is asked to.',
+        help_text="Plain words (<code>every weekday at 9am</code>, <code>every 5 minutes</code>), cron "
+        "(<code>0 2 * * *</code>), <code>@hourly</code>, a datetime (<code>2026-03-15T02:00</code>), "
+        '<code>in 10 minutes</code>, <code>now</code> or <code>{"every_seconds": 90}</code>. Empty: the job runs only '
+        "when it is asked to.",
         spellcheck="false",
-        placeholder="0 2 * * *",
+        placeholder="every weekday at 9am",
     )
     timezone = text(required=True, help_text="The wall clock that the schedule is read on.", list="timezones")
     starts_at = wall_clock(label="Starts", help_text="No firing before this; intervals count from it.")

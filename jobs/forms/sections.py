@@ -43,5 +43,6 @@ SECTIONS = (
         ),
         ("except_statuses", "on_assertion", "on_worker_lost", "jitter", "honor_retry_after"),
     ),
-    Section("where", "What differs by environment", (), ("overrides",)),
+    Section("history", "What is kept of it", ("keep_last", "keep_days")),
+    Section("where", "What differs by environment", ("overrides",)),
 )  # fmt: skip

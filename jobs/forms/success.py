@@ -2,14 +2,14 @@
 
 import json
 import re
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar
 
 from django import forms
 from unfold import widgets
 
 from jobs.api.assertions import ASSERTION_TYPES
 from jobs.assertions import MAX_ASSERTIONS
-from jobs.forms.fields import Area, Lines, choice, listed, text
+from jobs.forms.fields import Area, Lines, choice, json_in, listed, text
 
 PREFIX = "assertions"
 _LABELS = {
@@ -119,10 +119,6 @@ def _read(kind: str, value: str) -> dict[str, Any]:
 
 def _json(value: str) -> Any:
     try:
-        return json.loads(value, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        raise ValueError('Should be JSON: text stands in quotes, as in "ok".') from error
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
+        return json_in(value)
+    except forms.ValidationError as error:
+        raise ValueError(f'{error.messages[0]} Text stands in quotes, as in "ok".') from error

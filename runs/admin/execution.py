@@ -1,6 +1,7 @@
 """Executions: their list, their page, and the buttons run now, replay, retry and cancel."""
 
 import uuid
+from functools import partial
 from typing import Any
 
 from django.contrib import admin
@@ -13,7 +14,7 @@ from django.utils.safestring import SafeString
 from accounts.admin.access import access_of
 from accounts.admin.filters import WorkspaceFilter
 from jobs.overrides import effective
-from runs.admin import bulk, buttons, trying
+from runs.admin import asking, bulk, buttons, trying
 from runs.admin.filters import (
     EnvironmentFilter,
     JobFilter,
@@ -91,7 +92,10 @@ class ExecutionAdmin(HistoryAdmin):
         ]
 
     def forms(self) -> list[tuple[str, Any, str]]:
-        return [("wipe/<uuid:workspace_id>/", buttons.wipe_page, "runs_execution_wipe")]
+        return [
+            ("run/<uuid:job_id>/", partial(asking.run_with, self), "runs_execution_run_with"),
+            ("wipe/<uuid:workspace_id>/", buttons.wipe_page, "runs_execution_wipe"),
+        ]
 
     def whole_rows(self, request: HttpRequest) -> QuerySet[Any]:
         return super().whole_rows(request).select_related("job_version", "job__current_version", "replay_of")

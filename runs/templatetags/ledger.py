@@ -1,6 +1,7 @@
 """The ledger on a job's page: the page belongs to jobs, and what was recorded to runs."""
 
 import datetime
+import uuid
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,16 +9,23 @@ from django import template
 from django.utils.dateparse import parse_datetime
 
 from jobs.models import Job, JobEnvironment
-from runs.accounting import account_of
+from jobs.schedule import parse_timezone
+from runs.accounting import Account, accounts_of
 from runs.explaining import Explanation, Verdict, explain
-from runs.ledger import Ledger, TooManyPlannedError
+from runs.ledger import Ledger
 from scheduler_project.dashboard import chips
 from scheduler_project.dashboard.words import SKIP_REASONS, Appearance
 
 register = template.Library()
 
 #: How far back the page looks: less for a job that fires very often.
-_SPANS = (("24 hours", datetime.timedelta(hours=24)), ("hour", datetime.timedelta(hours=1)))
+_SPANS = (
+    ("24 hours", datetime.timedelta(hours=24)),
+    ("hour", datetime.timedelta(hours=1)),
+    ("minute", datetime.timedelta(minutes=1)),
+)
+#: Most occurrences that the page compares for one environment; the API compares more.
+_MOST_PLANNED = 4_000
 _LOOKS = {
     Verdict.FIRED: Appearance("Fired", "ok", "check_circle"),
     Verdict.SKIPPED: Appearance("Skipped", "warn", "redo"),
@@ -59,42 +67,59 @@ class Answer:
 
 @register.inclusion_tag("admin/runs/ledger.html", takes_context=True)
 def ledger(context: dict[str, Any], job: Job) -> dict[str, Any]:
-    """The card of a job's page. The form comes back to the page with `at` and `environment` in its address."""
+    """The card of a job's page. The form comes back to the page with `at`, `zone` and `environment` in its address."""
     asked, now = context["request"].GET, context["now_at"]
     rows = list(job.job_environments.select_related("job", "environment").order_by("environment__created_at", "pk"))
+    zones = tuple(dict.fromkeys((context["config"]["timezone"], "UTC")))
+    zone = asked.get("zone") if asked.get("zone") in zones else zones[0]
     text, place = asked.get("at", ""), asked.get("environment", "")
-    at = _instant(text)
-    meant = [row for row in rows if place in ("", row.environment.slug)]
+    at, row = _instant(text, parse_timezone(zone)), _meant(rows, place)
     return {
         "job": job,
-        "reckonings": [_reckoning(row, now) for row in rows],
-        "environments": [row.environment.slug for row in rows],
+        "reckonings": _reckonings(rows, now),
+        "environments": [one.environment.slug for one in rows],
+        "zones": zones,
+        "zone": parse_timezone(zone),
         "asked_at": text,
-        "asked_environment": place,
+        "asked_environment": row.environment.slug if row else "",
+        "asked_zone": zone,
         "is_unclear": bool(text) and at is None,
-        "answers": [_answer(row, at, now) for row in meant] if at else [],
+        "answer": _answer(row, at, now) if at and row else None,
     }
 
 
-def _instant(text: str) -> datetime.datetime | None:
-    """What a browser's datetime field sends, which here is UTC; None for anything else."""
+def _instant(text: str, zone: datetime.tzinfo) -> datetime.datetime | None:
+    """What a browser's datetime field sends, on the wall clock of `zone`; None for anything else."""
     try:
         found = parse_datetime(text)
-        return found and (found if found.tzinfo else found.replace(tzinfo=datetime.UTC)).astimezone(datetime.UTC)
+        return found and (found if found.tzinfo else found.replace(tzinfo=zone)).astimezone(datetime.UTC)
     except (ValueError, OverflowError):
         return None
 
 
-def _reckoning(row: JobEnvironment, now: datetime.datetime) -> Reckoning | None:
+def _meant(rows: list[JobEnvironment], place: str) -> JobEnvironment | None:
+    """The environment asked about: the one named, else the first that the job is enabled in, else the first."""
+    named = [row for row in rows if row.environment.slug == place]
+    return next(iter([*named, *(row for row in rows if row.enabled), *rows]), None)
+
+
+def _reckonings(rows: list[JobEnvironment], now: datetime.datetime) -> list[Reckoning]:
+    """The ledger of each environment, as far back as its occurrences are few: the same few queries for all of them."""
+    found: dict[uuid.UUID, Reckoning] = {}
     for name, span in _SPANS:
-        try:
-            account = account_of(row, start=now - span, end=now, now=now)
-        except TooManyPlannedError:
-            continue
-        found, since = account.ledger, account.history_from
-        skipped = tuple((count, SKIP_REASONS.get(reason, reason)) for reason, count in found.skipped.items())
-        return Reckoning(row.environment.slug, name, found, skipped, since if since == account.start else None)
-    return None
+        missing = [row for row in rows if row.pk not in found]
+        accounts = accounts_of(missing, start=now - span, end=now, now=now, most=_MOST_PLANNED) if missing else {}
+        for row in missing:
+            if account := accounts[row.pk]:
+                found[row.pk] = _reckoning(row, name, account)
+    return [found[row.pk] for row in rows if row.pk in found]
+
+
+def _reckoning(row: JobEnvironment, span: str, account: Account) -> Reckoning:
+    counts = account.ledger.skipped.items()
+    skipped = tuple((count, SKIP_REASONS.get(reason, reason)) for reason, count in counts)
+    since = account.history_from if account.history_from == account.start else None
+    return Reckoning(row.environment.slug, span, account.ledger, skipped, since)
 
 
 def _answer(row: JobEnvironment, at: datetime.datetime, now: datetime.datetime) -> Answer:

@@ -63,6 +63,9 @@ def pages_of(theirs: Theirs) -> list[str]:
         reverse("admin:jobs_job_page", args=[theirs.row.job_id]),
         reverse("admin:jobs_job_change", args=[theirs.row.job_id]),
         reverse("admin:jobs_job_delete", args=[theirs.row.job_id]),
+        reverse("admin:jobs_job_versions", args=[theirs.row.job_id]),
+        f"{reverse('admin:jobs_job_preview')}?job={theirs.row.job_id}",
+        reverse("admin:runs_execution_run_with", args=[theirs.row.job_id]),
         reverse("admin:jobs_job_history", args=[theirs.row.job_id]),
         reverse("admin:runs_execution_change", args=[theirs.execution.pk]),
         reverse("admin:runs_run_change", args=[theirs.run.pk]),
@@ -101,6 +104,8 @@ def test_guessed_buttons_are_not_found(member: Client, theirs: Theirs) -> None:
     buttons = [
         reverse("admin:jobs_job_pause", args=[theirs.row.job_id]),
         reverse("admin:jobs_job_resume", args=[theirs.row.job_id]),
+        reverse("admin:jobs_job_restore", args=[theirs.row.job_id, 1]),
+        reverse("admin:runs_execution_run_with", args=[theirs.row.job_id]),
         reverse("admin:jobs_job_delete", args=[theirs.row.job_id]),
         reverse("admin:runs_execution_delete_job", args=[theirs.row.job_id]),
         reverse("admin:runs_execution_run_now", args=[theirs.row.pk]),

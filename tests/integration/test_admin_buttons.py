@@ -1,6 +1,7 @@
 """The dashboard's buttons and forms do what they say, through the same verbs and the same validator as the API."""
 
 import datetime
+import re
 from typing import Any
 
 import pytest
@@ -117,11 +118,16 @@ def test_pause_and_resume(member: Client, make_job: MakeJob) -> None:
     assert row.next_fire_at is not None
 
 
-@pytest.mark.parametrize("until", ["2020-01-01T00:00", "soon"])
-def test_a_pause_needs_an_end_in_the_future(member: Client, make_job: MakeJob, until: str) -> None:
+@pytest.mark.parametrize(
+    ("until", "expected"), [("2020-01-01T00:00", "should be in the future"), ("soon", "Should be a date and a time")]
+)
+def test_a_pause_needs_an_end_in_the_future(member: Client, make_job: MakeJob, until: str, expected: str) -> None:
     row = make_job(schedule="0 2 * * *")
-    answer = member.post(reverse("admin:jobs_job_pause", args=[row.job_id]), {"until": until})
-    assert told(answer)
+    wanted = {"environment": "production", "until": until, "note": "Kept <b>as it was"}
+    page = member.post(reverse("admin:jobs_job_pause", args=[row.job_id]), wanted).content.decode()
+    form = page.partition('<details class="hh-drop" open>')[2].partition("</details>")[0]
+    assert expected in form.partition('id="id_pause_production_until_error"')[2]
+    assert 'value="Kept &lt;b&gt;as it was"' in form
     row.refresh_from_db()
     assert row.paused_at is None
 
@@ -245,7 +251,7 @@ def test_a_taken_slug_is_told_beside_its_field(member: Client, make_job: MakeJob
     [
         ("0 2 * * *", "Europe/Berlin", "At 02:00"),
         ('{"every_seconds": 90}', "UTC", "Every 90 seconds"),
-        ("now", "UTC", "as soon as it is saved"),
+        ("now", "UTC", "It counts from when the job is saved"),
         ("", "UTC", "Only when asked"),
         ("<b>nonsense", "UTC", "&lt;b&gt;nonsense"),
         ("{", "UTC", "{"),
@@ -272,7 +278,7 @@ def test_a_key_is_shown_once_and_can_be_revoked(member: Client, workspace: Works
     wanted = {"workspace": workspace.pk, "name": "Pipeline", "scopes": ["jobs:read"]}
     page = member.post(reverse("admin:accounts_apikey_add"), wanted, follow=True).content.decode()
     key = ApiKey.objects.get()
-    shown = page.split("copy it now: ")[1].split()[0].split("<")[0]
+    [shown] = re.findall(r'<code id="shown-once">(\S+)</code>', page)
     assert digest_of(shown) == key.digest
     detail = reverse("admin:accounts_apikey_change", args=[key.pk])
     again = member.get(detail).content.decode()

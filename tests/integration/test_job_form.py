@@ -186,12 +186,6 @@ def test_dates_follow_a_change_of_the_time_zone(member: Client, make_job: MakeJo
     assert config_of(job)["starts_at"] == "2026-07-01T00:00:00.000Z"
 
 
-def test_what_has_no_field_is_kept(member: Client, make_job: MakeJob) -> None:
-    job = make_job(request=CALL, retention={"keep_last": 7, "keep_days": 30}).job
-    save(member, job, name="Renamed")
-    assert config_of(job)["retention"] == {"keep_last": 7, "keep_days": 30}
-
-
 def test_a_rule_besides_a_policy_is_told_to_be_in_vain(
     member: Client, make_job: MakeJob, workspace: Workspace
 ) -> None:  # fmt: skip
@@ -248,8 +242,8 @@ def test_a_changed_type_leaves_the_old_types_parts_behind(member: Client, make_j
         ({"type": "header_equals", "name": "a b", "value": "x"}, "name", "no name of a header"),
         ({"type": "body_matches", "value": "(?=x)"}, "value", ""),
         ({"type": "body_contains", "value": ""}, "value", "blank"),
-        ({"type": "json_path_equals", "path": "$.a", "value": "ok"}, "value", 'text stands in quotes, as in "ok"'),
-        ({"type": "json_path_equals", "path": "$.a", "value": "NaN"}, "value", "Should be JSON"),
+        ({"type": "json_path_equals", "path": "$.a", "value": "ok"}, "value", 'Text stands in quotes, as in "ok"'),
+        ({"type": "json_path_equals", "path": "$.a", "value": "NaN"}, "value", "This is no JSON"),
         ({"type": "json_path_equals", "path": "a", "value": "1"}, "path", ""),
         ({"type": "json_path_exists", "path": "$.a", "value": "maybe"}, "value", "true, or false"),
         ({"type": "", "value": "x"}, "type", "required"),
@@ -290,3 +284,46 @@ def test_a_row_that_a_script_added_needs_no_neighbours(member: Client, make_job:
     values |= {"assertions-TOTAL_FORMS": "3", "assertions-2-type": "status_equals", "assertions-2-value": "200"}
     assert member.post(change_url(job), values).status_code == 302
     assert config_of(job)["success"]["assertions"] == [{"type": "status_equals", "value": 200}]
+
+
+# -- overrides -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ('{"production": {"schedule": "\\u0000"}}', "NUL characters"),
+        ('{"production": {"schedule": NaN}}', "This is no JSON"),
+        ('{"production": {"schedule": "0 1 * * *", "schedule": null}}', "stands twice"),
+        ('{"production": 1}', "an object for each environment"),
+        ('{"production": {"request": {"url": "nope"}}}', "production.request.url"),
+        ('{"nowhere": {"schedule": null}}', "There is no such environment"),
+    ],
+)
+def test_wrong_overrides_are_told_beside_their_field(
+    member: Client, make_job: MakeJob, typed: str, expected: str
+) -> None:
+    answer = save(member, make_job(request=CALL).job, overrides=typed)
+    assert answer.status_code == 200
+    assert list(answer.context["form"].errors) == ["overrides"]
+    assert expected in " ".join(answer.context["form"].errors["overrides"])
+
+
+def test_how_much_is_kept_is_saved_and_comes_back(member: Client, make_job: MakeJob) -> None:
+    job = make_job(request=CALL).job
+    assert save(member, job, keep_last="7", keep_days="30").status_code == 302
+    assert config_of(job)["retention"] == {"keep_last": 7, "keep_days": 30}
+    assert save(member, job, keep_days="").status_code == 302
+    assert config_of(job)["retention"] == {"keep_last": 7, "keep_days": None}
+    assert list(save(member, job, keep_last="0").context["form"].errors) == ["keep_last"]
+
+
+def test_what_is_wrong_is_listed_with_links_to_its_fields(member: Client) -> None:
+    wrong = {"url": "ftp://x.test/", "assertions-TOTAL_FORMS": "1", "assertions-0-type": "status_equals"}
+    page = member.post(reverse("admin:jobs_job_add"), {**FORM, **wrong}).content.decode()
+    alert = page.partition('role="alert"')[2].partition("</div>")[0]
+    assert 'href="#id_assertions-0-value"' in alert
+    page = member.post(reverse("admin:jobs_job_add"), {**FORM, "url": "ftp://x.test/"}).content.decode()
+    assert 'href="#id_url"' in page.partition('role="alert"')[2].partition("</div>")[0]
+    assert 'aria-describedby="id_url_error"' in page
+    assert 'id="id_url_error"' in page

@@ -271,13 +271,13 @@ def test_the_clocks_statements_use_their_indexes(make_job: MakeJob, statement, p
     ("query", "index"),
     [
         (lambda row: settling.unsettled(EPOCH)[:1000], "period_unsettled"),
-        (lambda row: accounting.period_rows(row, start=EPOCH, end=at(60)), "period_start_unique"),
+        (lambda row: accounting.period_rows([row.pk], start=EPOCH, end=at(60)), "period_start_unique"),
         (
-            lambda row: accounting.recorded(row).filter(scheduled_for__gte=EPOCH, scheduled_for__lt=at(60)),
+            lambda row: accounting.entry_rows([row.pk], start=EPOCH, end=at(60)),
             "execution_occurrence_unique",
         ),
         (
-            lambda row: accounting.recorded(row).filter(scheduled_for__lt=EPOCH).order_by("-scheduled_for")[:1],
+            lambda row: accounting.stretch_rows([row.pk], start=EPOCH),
             "execution_occurrence_unique",
         ),
     ],

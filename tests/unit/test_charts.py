@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 
 from scheduler_project.dashboard.charts import (
     Axis,
+    Column,
     Day,
     Mark,
     Moment,
     Series,
     calendar,
+    columns,
     lines,
     stacked_bars,
     strip,
@@ -174,7 +176,28 @@ def test_a_strip_is_one_picture_unless_its_marks_lead_somewhere() -> None:
     assert link.attrib == {"class": "hh-failed", "href": "/x/", "title": "failed, 12:00"}
 
 
+@given(st.lists(st.none() | st.floats(0, 1e9), min_size=1, max_size=50))
+def test_columns_stay_in_the_picture_and_each_that_was_measured_is_seen(values: list[float | None]) -> None:
+    drawn = columns(
+        "Duration", [Column(f"n{place}", value) for place, value in enumerate(values)], words=duration_words
+    )
+    boxes = bars_of(drawn)
+    assert len(boxes) == sum(value is not None for value in values)
+    for box in boxes:
+        assert 0 <= box.left <= box.right <= 100
+        assert 0 <= box.head < box.foot == 100
+    assert ("Nothing measured." in drawn) is (not boxes)
+
+
+def test_a_column_says_its_number_when_it_is_pointed_at_and_in_a_table() -> None:
+    drawn = columns("Duration", [Column("Monday", 1500.0, "bad"), Column("Tuesday", None)], words=duration_words)
+    assert "<title>Monday: 1.5 s</title>" in drawn
+    assert '<tr><th scope="row">Monday</th><td>1.5 s</td></tr>' in drawn
+    assert drawn.index("Tuesday</th>") < drawn.index("Monday</th>")
+
+
 def test_names_from_outside_are_text() -> None:
+    assert HOSTILE not in columns(HOSTILE, [Column(HOSTILE, 1.0)], words=duration_words, notes=[(HOSTILE, HOSTILE)])
     assert HOSTILE not in strip(HOSTILE, [Mark("ok", HOSTILE, "/x/")])
     assert HOSTILE not in timeline(HOSTILE, AT, AT + FIVE, [Moment(AT, HOSTILE)])
     assert HOSTILE not in lines(HOSTILE, Axis(AT, FIVE, 1), [Series(HOSTILE, "p50", [1], HOSTILE)])

@@ -6,7 +6,11 @@ colour alone: whatever is pointed at says its numbers, and a table below says th
 """
 
 from scheduler_project.dashboard.charts.calendar import Day, calendar
+from scheduler_project.dashboard.charts.columns import Column, columns
 from scheduler_project.dashboard.charts.plots import Axis, Series, lines, stacked_bars
 from scheduler_project.dashboard.charts.strips import Mark, Moment, strip, timeline
 
-__all__ = ["Axis", "Day", "Mark", "Moment", "Series", "calendar", "lines", "stacked_bars", "strip", "timeline"]
+__all__ = [
+    "Axis", "Column", "Day", "Mark", "Moment", "Series", "calendar", "columns", "lines", "stacked_bars", "strip",
+    "timeline",
+]  # fmt: skip

@@ -1,0 +1,168 @@
+"""A definition in words, and two of them compared: true to what they say, short, and of known fields only."""
+
+import copy
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobs.admin.differences import changes_between, told_overrides
+from jobs.admin.telling import MAX_CHARACTERS, assertion_words, told
+from jobs.api.assertions import ASSERTION_TYPES
+from jobs.api.shown import shown_definition
+from jobs.forms.labels import label_of
+from jobs.overrides import OVERRIDABLE
+from tests.conftest import job_config
+
+
+def sentences(about: str, **changes: Any) -> str:
+    return "\n".join(
+        sentence for fact in told(job_config(**changes)) if fact.about == about for sentence in fact.sentences
+    )
+
+
+@pytest.mark.parametrize(
+    ("about", "changes", "expected"),
+    [
+        ("Calls", {"request": {"method": "GET"}}, "GET http://receiver.test/ok"),
+        ("Headers", {"request": {"headers": {"X-Token": "secret"}}}, "X-Token"),
+        ("Waits", {"request": {"timeout_seconds": 90}}, "At most 1 min 30 s for the whole call"),
+        ("Succeeds", {"success": {"statuses": ["200", "3xx"]}}, "With a status of 200, 3xx"),
+        ("Fails", {"retry": {"max_attempts": 1}}, "One attempt, no retry"),
+        (
+            "Fails",
+            {"retry": {"jitter": False, "honor_retry_after": False, "on_statuses": [503, 504],
+                       "except_statuses": [504], "on_worker_lost": False}},
+            "at most 3 h\nAfter a timeout, a failed connection or a status of 503",
+        ),
+        ("Fails", {"retry": {"backoff": "list", "delays_ms": [0, 5000], "jitter": False}}, "Waits 0 ms, 5 s; as long"),
+        ("Overlap", {"overlap": "queue"}, "While the last one goes on, the new one waits for it"),
+        ("Overlap", {}, ""),
+        ("Missed", {}, ""),
+        ("Missed", {"schedule": "0 2 * * *"}, "Fires once, for the latest, if that is at most 1 h late"),
+        ("Jitter", {"jitter_seconds": 90}, "Each firing starts up to 1 min 30 s later, to spread them"),
+        ("At once", {"concurrency": 2}, "At most 2 of its executions, over all environments"),
+        ("TLS", {"request": {"tls_verify": False}}, "The certificate is not verified"),
+        ("Keeps", {"retention": {"keep_days": 1}}, "Its last 100 executions, and all of the last day"),
+    ],
+)  # fmt: skip
+def test_a_definition_is_told_in_sentences(about: str, changes: dict[str, Any], expected: str) -> None:
+    found = sentences(about, **changes)
+    assert expected in found if expected else not found
+
+
+def test_the_value_of_a_header_is_not_told() -> None:
+    assert "secret" not in str(told(job_config(request={"headers": {"X-Token": "secret"}})))
+
+
+@pytest.mark.parametrize("kind", sorted(ASSERTION_TYPES))
+def test_every_assertion_has_words_and_a_long_value_is_cut(kind: str) -> None:
+    words = assertion_words({"type": kind, "name": "X-Name", "path": "$.path", "value": "v" * 5000})
+    assert kind not in words
+    assert len(words) < 2 * MAX_CHARACTERS
+
+
+def test_a_path_that_should_not_be_there_is_told_so() -> None:
+    words = assertion_words({"type": "json_path_exists", "path": "$.error", "value": False})
+    assert words == "$.error is not in the JSON"
+
+
+# -- differences -----------------------------------------------------------------------------------------------------
+
+
+def spelled(environments: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
+    definition = shown_definition(job_config(**changes))
+    own = {slug: {"overrides": sparse} for slug, sparse in (environments or {}).items()}
+    return {**definition, **({"environments": own} if own else {})}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ({"name": "Old"}, {"name": "New"}, ("Name", "", "Old", "New")),
+        ({}, {"schedule": "0 2 * * *"}, ("Schedule", "", "nothing", "0 2 * * *")),
+        ({}, {"schedule": {"every_seconds": 5}}, ("Schedule", "", "nothing", '{"every_seconds": 5}')),
+        ({}, {"overlap": "skip"}, ("When the last one has not ended yet", "", "Fire all the same", "Skip the new one")),
+        ({}, {"retry": {"jitter": False}}, ("Spread retries at random", "", "yes", "no")),
+        ({}, {"retry": {"on_statuses": []}}, ("Retry these statuses", "", "429, 500, 502, 503, 504", "none")),
+        ({"request": {"headers": {"X.One": "1"}}}, {}, ("Header X.One", "", "1", "nothing")),
+        ({}, {"retention": {"keep_days": 7}}, ("Days to keep", "", "nothing", "7")),
+        (
+            {}, {"success": {"assertions": [{"type": "status_equals", "value": 204}]}},
+            ("Assertions", "", "none", "the status is 204"),
+        ),
+        (
+            {}, {"environments": {"staging": {"request": {"url": "https://x.test/"}}}},
+            ("URL", "staging", "as everywhere", "https://x.test/"),
+        ),
+    ],
+)  # fmt: skip
+def test_a_change_is_told_by_the_forms_label_and_in_words(
+    before: dict[str, Any], after: dict[str, Any], expected: tuple[str, ...]
+) -> None:
+    (change,) = changes_between(spelled(**before), spelled(**after))
+    assert (change.label, change.place, change.old, change.new) == expected
+
+
+def test_texts_are_compared_line_by_line_json_laid_out() -> None:
+    before, after = (spelled(request={"body": f'{{"a":1,"b":{value}}}'}) for value in ("2", "3"))
+    (change,) = changes_between(before, after)
+    told_lines = [(line.mark, line.text) for line in change.lines]
+    assert ("-", '  "b": 2') in told_lines
+    assert ("+", '  "b": 3') in told_lines
+    assert ("", '  "a": 1,') in told_lines
+
+
+def test_texts_that_are_too_long_for_that_are_only_told_to_differ() -> None:
+    before, after = (spelled(request={"body": f"{start}\n" * 100_000}) for start in "ab")
+    (change,) = changes_between(before, after)
+    assert (change.lines, len(change.new)) == ((), MAX_CHARACTERS + 1)
+
+
+#: Few characters, so that texts often agree; a dot, since paths must not be taken apart at those of a name.
+TEXTS = st.text("ab.\n", max_size=4)
+DEFINITIONS = st.fixed_dictionaries(
+    {
+        "name": TEXTS,
+        "schedule": st.none() | TEXTS | st.fixed_dictionaries({"every_seconds": st.integers(1, 9)}),
+        "request": st.fixed_dictionaries(
+            {"headers": st.dictionaries(TEXTS, TEXTS, max_size=3), "body": st.none() | TEXTS}
+        ),
+        "environments": st.dictionaries(
+            st.sampled_from(["staging", "production"]),
+            st.fixed_dictionaries({"timezone": TEXTS, "request": st.fixed_dictionaries({"url": TEXTS})}),
+        ),
+    }
+)
+
+
+@given(DEFINITIONS, DEFINITIONS)
+def test_nothing_differs_from_itself_and_both_ways_are_the_same_fields(
+    one: dict[str, Any], other: dict[str, Any]
+) -> None:
+    one, other = spelled(**one), spelled(**other)
+    assert changes_between(one, copy.deepcopy(one)) == ()
+    there, back = changes_between(one, other), changes_between(other, one)
+    assert sorted((c.label, c.place, c.old, c.new) for c in there) == sorted(
+        (c.label, c.place, c.new, c.old) for c in back
+    )
+    assert bool(there) == (one != other)
+
+
+def test_what_an_environment_overrides_is_told_by_field() -> None:
+    sparse = {"schedule": "0 6 * * *", "request": {"url": "https://s.test/", "headers": {"X-A": "1"}}}
+    assert [(one.label, one.new) for one in told_overrides(sparse)] == [
+        ("Schedule", "0 6 * * *"),
+        ("URL", "https://s.test/"),
+        ("Header X-A", "1"),
+    ]
+
+
+def test_every_field_that_can_be_overridden_has_a_label_of_the_form() -> None:
+    definition = job_config()
+    for field in OVERRIDABLE:
+        inner = definition[field]
+        for path in [f"{field}.{name}" for name in inner] if isinstance(inner, dict) else [field]:
+            assert label_of(path)
+            assert "_" not in label_of(path)
