@@ -1,5 +1,6 @@
 """Time-ordered public ids: UUID version 7, so that ids sort by creation and new index entries land on one page."""
 
+import datetime
 import random
 import time
 import uuid
@@ -18,6 +19,11 @@ def uuid7_text() -> str:
     """The same as text, as Postgres takes it: for the firing path, which never computes with ids."""
     digits = f"{_value():032x}"
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def id_at(at: datetime.datetime) -> uuid.UUID:
+    """The smallest UUIDv7 of this millisecond: those made before it are smaller. For instants from 1970 on."""
+    return uuid.UUID(int=max(0, int(at.timestamp() * 1000)) << 80 | 0x7 << 76 | 0b10 << 62)
 
 
 def _value() -> int:

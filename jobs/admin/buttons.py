@@ -1,10 +1,8 @@
 """The buttons of a job's page that belong to jobs: pause and resume. Each calls the verb that the API calls."""
 
-import datetime
 import uuid
 from typing import TYPE_CHECKING
 
-from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
@@ -16,27 +14,13 @@ from accounts.actors import Actor
 from accounts.admin.access import access_of
 from accounts.errors import HourhandError
 from jobs.admin.page import job_in_sight
+from jobs.admin.pausing import PauseForm
 from jobs.api.versions import restore_version
 from jobs.models import Job, JobEnvironment
 from jobs.services import pause, resume
 
 if TYPE_CHECKING:
     from jobs.admin.job import JobAdmin
-
-_NOTE_LENGTH = 500
-
-
-class PauseForm(forms.Form):
-    """`until` is what a browser's datetime field sends: a wall-clock time, here of UTC."""
-
-    until = forms.DateTimeField(required=False)
-    note = forms.CharField(required=False, max_length=_NOTE_LENGTH)
-
-    def clean_until(self) -> datetime.datetime | None:
-        until: datetime.datetime | None = self.cleaned_data["until"]
-        if until is not None and until <= timezone.now():
-            raise forms.ValidationError("The end of a pause should be in the future.")
-        return until
 
 
 def pause_job(job_admin: "JobAdmin", request: HttpRequest, job_id: uuid.UUID) -> HttpResponseRedirect:

@@ -1,10 +1,11 @@
 """The list of jobs, and the addresses of their pages."""
 
 import datetime
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import F, Prefetch, QuerySet
+from django.db.models import F, Prefetch
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
@@ -13,13 +14,15 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts.admin.access import access_of
-from accounts.admin.filters import WorkspaceFilter
-from accounts.admin.paging import UncountedChangeList
-from accounts.admin.scoped import ScopedAdmin
-from jobs.admin import buttons, editing, page
-from jobs.admin.filters import EnabledFilter, TagFilter
+from accounts.admin.listing import Field, FoundAdmin, FoundChangeList
+from accounts.models import Workspace
+from jobs.admin import buttons, editing, page, together
+from jobs.admin.filters import JobsShown, in_state, job_fields, suggest
 from jobs.admin.words import place_look, place_words, schedule_words
+from jobs.api.filters import filtered, sorted_by
 from jobs.models import Job, JobEnvironment
+from jobs.querysets import JobQuerySet
+from scheduler_project.api.pagination import Keyset
 from scheduler_project.dashboard import chips
 
 _PLACES = Prefetch(
@@ -33,39 +36,47 @@ _SHOWN = {
 }
 
 
-class JobChangeList(UncountedChangeList):
+class JobChangeList(FoundChangeList):
     def url_for_result(self, result: Any) -> str:
         return reverse("admin:jobs_job_page", args=[result.pk])
 
 
 @admin.register(Job)
-class JobAdmin(ScopedAdmin):
+class JobAdmin(FoundAdmin):
     """Jobs that are not deleted. A row leads to the job's page; its form is one click further."""
 
-    list_display = ["job", "what", "places", "next_firing", "last", "workspace_name"]
+    list_display = ["ticked", "job", "what", "places", "next_firing", "last", "workspace_name"]
     list_display_links = ["job"]
-    list_filter = ["schedule_type", EnabledFilter, TagFilter, WorkspaceFilter]
-    list_fullwidth = True
-    search_fields = ["name", "slug", "url"]
-    search_help_text = "Name, slug or URL"
-    ordering = ["-pk"]
-    change_list_template = "hourhand/list.html"
+    list_doings_template = "admin/jobs/job/together.html"
+    query_class = JobsShown
 
     def get_changelist(self, request: HttpRequest, **_: Any) -> type[JobChangeList]:  # noqa: ARG002
         return JobChangeList
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Job]:
-        jobs: QuerySet[Job] = super().get_queryset(request).filter(deleted_at__isnull=True)
-        return jobs.select_related("workspace").prefetch_related(_PLACES).annotate(**_SHOWN)
+    def get_list_display(self, request: HttpRequest) -> list[str]:
+        shown = super().get_list_display(request)
+        return shown if access_of(request).writes_somewhere else [name for name in shown if name != "ticked"]
+
+    def filters(self, request: HttpRequest) -> tuple[Sequence[Field], Sequence[Field]]:
+        return job_fields(request)
+
+    def meant(self, request: HttpRequest, query: dict[str, Any], among: Sequence[Workspace]) -> tuple[Any, Keyset]:
+        """The API's pages of what a query means, with what the list shows."""
+        jobs = self.found_jobs(request, query, among).prefetch_related(_PLACES).annotate(**_SHOWN)
+        return sorted_by(jobs, query["sort"])
+
+    def found_jobs(self, request: HttpRequest, query: dict[str, Any], among: Sequence[Workspace]) -> JobQuerySet:  # noqa: ARG002
+        """The jobs that a query means in these workspaces."""
+        jobs = filtered(Job.objects.live().filter(workspace__in=among), query)
+        return in_state(jobs, query["state"], query.get("environment")) if "state" in query else jobs
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        extra = {**(extra_context or {}), "empty_template": "hourhand/first_job.html"}
-        found: HttpResponse = super().changelist_view(request, extra)
-        return found
-
-    def get_list_display(self, request: HttpRequest) -> list[str]:
-        shown = list(super().get_list_display(request))
-        return shown if access_of(request).several else [name for name in shown if name != "workspace_name"]
+        extra = {
+            **(extra_context or {}),
+            "empty_template": "hourhand/first_job.html",
+            "doings": together.DOINGS.items() if access_of(request).writes_somewhere else (),
+        }
+        return super().changelist_view(request, extra)
 
     def get_urls(self) -> list[URLPattern]:
         def door(view: Any, *decorators: Any) -> Any:
@@ -78,6 +89,9 @@ class JobAdmin(ScopedAdmin):
             return self.admin_site.admin_view(opened)
 
         return [
+            path("suggest/", door(suggest, require_GET), name="jobs_job_suggest"),
+            path("together/", door(together.ask, require_POST), name="jobs_job_together"),
+            path("together/done/", door(together.do, require_POST), name="jobs_job_together_done"),
             path("preview/", door(editing.preview_schedule, require_GET), name="jobs_job_preview"),
             path("<uuid:job_id>/", door(page.show, require_GET), name="jobs_job_page"),
             path("<uuid:job_id>/pause/", door(buttons.pause_job, require_POST), name="jobs_job_pause"),
@@ -109,7 +123,14 @@ class JobAdmin(ScopedAdmin):
     ) -> HttpResponse:
         return editing.ask_to_delete(self, request, page.parsed(object_id))
 
-    @admin.display(description="Job", ordering="name")
+    @admin.display(description="Tick")
+    def ticked(self, job: Job) -> SafeString:
+        return format_html(
+            '<input type="checkbox" class="hh-tick" form="together" name="job" value="{}" aria-label="Tick {}">',
+            job.pk, job.name,
+        )  # fmt: skip
+
+    @admin.display(description="Job")
     def job(self, job: Job) -> SafeString:
         return chips.two_lines(job.name, job.slug)
 

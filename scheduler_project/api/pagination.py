@@ -64,8 +64,8 @@ class KeysetPagination(BasePagination):
             rows.reverse()
         after = backward or more
         before = more if backward else bool(position is not None or offset)
-        self._next = self._link(keyset, rows[-1], backward=False) if after and rows else None
-        self._previous = self._link(keyset, rows[0], backward=True) if before and rows else None
+        self._next = self.link(keyset.position_of(rows[-1]), backward=False) if after and rows else None
+        self._previous = self.link(keyset.position_of(rows[0]), backward=True) if before and rows else None
         return rows
 
     def get_paginated_response(self, data: Any) -> Response:
@@ -82,8 +82,9 @@ class KeysetPagination(BasePagination):
     def get_schema_operation_parameters(self, view: Any) -> list[Any]:  # noqa: ARG002 - a list's query declares them
         return []
 
-    def _link(self, keyset: Keyset, row: Any, *, backward: bool) -> str:
-        values = [_packed(value) for value in keyset.position_of(row)]
+    def link(self, position: list[Any], *, backward: bool) -> str:
+        """The address of the page after (or before) a position in the list that was asked for."""
+        values = [_packed(value) for value in position]
         cursor = signing.dumps([int(backward), *values], salt=self._salt)
         return replace_query_param(remove_query_param(self._url, "offset"), "cursor", cursor)
 

@@ -1,0 +1,29 @@
+"use strict";
+// Buttons that copy the text of another element. Without this they stay hidden, and the text is there to be selected.
+for (const button of document.querySelectorAll("[data-copies]")) {
+    const source = document.getElementById(button.dataset.copies);
+    const told = button.parentElement.querySelector("[role=status]");
+
+    const select = () => {
+        const range = document.createRange();
+        range.selectNodeContents(source);
+        const selection = getSelection();
+        selection.removeAllRanges();
+        selection.addRange(range);
+    };
+    // The clipboard is there in secure contexts only, and a browser may refuse it.
+    const copy = async () => {
+        try {
+            await navigator.clipboard.writeText(source.textContent);
+            return true;
+        } catch {
+            select();
+            return document.execCommand("copy");
+        }
+    };
+
+    button.hidden = false;
+    button.addEventListener("click", async () => {
+        told.textContent = (await copy()) ? "Copied." : "Selected: copy it with the keyboard.";
+    });
+}
