@@ -75,11 +75,12 @@ def _looked_through(wanted: RunFilter, after: uuid.UUID | None, *, descending: b
     if wanted.since is not None:
         bounds.append("id >= %s")
         told.append(id_at(_shifted(wanted.since, -_ID_IS_EARLIER)))
-    part = f"SELECT {_COLUMNS} FROM {_TABLE} WHERE {column} = %s AND {' AND '.join(bounds)}"
-    # Legs of one index each, in order: Postgres merges them and reads no more than it needs.
+    page = f"ORDER BY id {'DESC' if descending else 'ASC'} LIMIT {LOOKED_THROUGH}"
+    part = f"SELECT {_COLUMNS} FROM {_TABLE} WHERE {column} = %s AND {' AND '.join(bounds)} {page}"
+    # Legs of one index each, in order: Postgres merges them and reads no more than it needs. Each has its own limit, as
+    # otherwise a table of a few ten thousand rows is rather read whole.
     legs = " UNION ALL ".join(f"({part})" for _ in keys)
-    order = "DESC" if descending else "ASC"
-    sql = f"SELECT {_COLUMNS} FROM ({legs}) AS legs ORDER BY id {order} LIMIT {LOOKED_THROUGH}"
+    sql = f"SELECT {_COLUMNS} FROM ({legs}) AS legs {page}"
     return sql, tuple(value for key in keys for value in (key, *told))
 
 
