@@ -4,6 +4,7 @@ import datetime
 import enum
 from dataclasses import dataclass
 
+from jobs.definition import Overlap
 from jobs.models import JobEnvironment, PeriodState
 from runs.accounting import Period, entries_of, history_begins, periods_of
 from runs.ledger import Plan
@@ -11,6 +12,8 @@ from runs.models import Execution
 from runs.states import ExecutionStatus
 from scheduler_project.dashboard.words import SKIP_REASONS, duration_words, instant_words
 
+#: Milliseconds under which nobody calls it late.
+_WORTH_TELLING = 1000
 _SECOND = datetime.timedelta(seconds=1)
 _JUST_BEFORE = datetime.timedelta(microseconds=1)
 #: How far the occurrence before an instant is looked for, step by step.
@@ -58,6 +61,31 @@ def explain(row: JobEnvironment, *, at: datetime.datetime, now: datetime.datetim
             return _of_planned(row, period, occurrence, now)
     # Of two within this second the later one tells what held after the change.
     return _of_unplanned(row, periods[-1], second) if periods else _before_all(row)
+
+
+def why_late(execution: Execution, *, now: datetime.datetime) -> list[str]:
+    """What an execution waited for between its time and its first attempt, a sentence each; nothing under a second."""
+    due, started = execution.scheduled_for, execution.started_at or execution.finished_at or now
+    if execution.status == ExecutionStatus.SKIPPED:
+        return []
+    told = []
+    if execution.jitter_ms:
+        told.append(f"The job's jitter puts it {duration_words(execution.jitter_ms)} after its time.")
+    if due and _milliseconds(execution.created_at - due) >= _WORTH_TELLING:
+        late = duration_words(_milliseconds(execution.created_at - due))
+        told.append(f"The clock dealt with it {late} after its time: it was away, or catching up.")
+    ready = max(execution.created_at, execution.meant_at or execution.created_at)
+    if _milliseconds(started - ready) >= _WORTH_TELLING:
+        told.append(_what_held_it_up(execution, duration_words(_milliseconds(started - ready))))
+    return told
+
+
+def _what_held_it_up(execution: Execution, waited: str) -> str:
+    if execution.queued or execution.overlap == Overlap.QUEUE:
+        return f"It waited {waited}: executions of this job run one after the other."
+    if execution.concurrency is not None:
+        return f"It waited {waited}: at most {execution.concurrency} of this job's executions run at once."
+    return f"It waited {waited} for a worker with room for it."
 
 
 def _of_planned(

@@ -6,6 +6,7 @@ each failure reason. Of a range no more is read than could be on the page, and w
 
 import datetime
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,28 +74,32 @@ class Stretch:
         return rows.order_by(*(("-due_at", "-id") if self.descending else ("due_at", "id")))
 
 
-def executions_of(wanted: HistoryFilter, stretch: Stretch) -> ExecutionQuerySet:
+#: What is wanted of one workspace, or of each of several.
+Wanted = HistoryFilter | Sequence[HistoryFilter]
+
+
+def executions_of(wanted: Wanted, stretch: Stretch) -> ExecutionQuerySet:
     """The executions of a stretch of what is wanted, by when they were due, else made."""
-    ranges = _ranges(wanted, stretch)
+    ranges = _ranges_of_each(wanted, stretch)
     if not ranges:
         return Execution.objects.none()
     # Their ids first, also of a single range: whatever is joined to a page, no more than the page is joined.
-    ids = RawSQL(*_merged(ranges, wanted, stretch))
+    ids = RawSQL(*_merged(ranges, stretch, overlapping=_searches(wanted)))
     return Stretch(stretch.descending, stretch.count).of(Execution.objects.filter(pk__in=ids))
 
 
 def executions_by_duration(
-    wanted: HistoryFilter, *, descending: bool, never: int, first: int, count: int, position: tuple[int, Any] | None
+    wanted: Wanted, *, descending: bool, never: int, first: int, count: int, position: tuple[int, Any] | None
 ) -> ExecutionQuerySet:
     """Of the latest so many executions that are wanted, those that took longest (or shortest), as `took`.
 
     `took` is in microseconds, and `never` for those that did not run.
     """
     latest = Stretch(descending=True, count=MEASURED, columns=("id", "due_at", "started_at", "finished_at"))
-    ranges = _ranges(wanted, latest)
+    ranges = _ranges_of_each(wanted, latest)
     if not ranges:
         return Execution.objects.none()
-    rows, params = _merged(ranges, wanted, latest, shown="*")
+    rows, params = _merged(ranges, latest, overlapping=_searches(wanted), shown="*")
     sign, direction = ("<", "DESC") if descending else (">", "ASC")
     after, values = ("TRUE", ()) if position is None else (f"ROW(took, id) {sign} ROW(%s, %s)", position)
     found = f"""
@@ -106,10 +111,19 @@ def executions_by_duration(
     return page.annotate(took=took).order_by(*(("-took", "-id") if descending else ("took", "id")))
 
 
-def _merged(ranges: list[Sql], wanted: HistoryFilter, stretch: Stretch, *, shown: str = "id") -> Sql:
-    """A stretch of what several ranges hold: the ids, or other columns."""
-    # Only a search may find a row twice.
-    union = (" UNION " if wanted.search is not None else " UNION ALL ").join(f"({sql})" for sql, _ in ranges)
+def _ranges_of_each(wanted: Wanted, stretch: Stretch) -> list[Sql]:
+    several = [wanted] if isinstance(wanted, HistoryFilter) else wanted
+    return [found for one in several for found in _ranges(one, stretch)]
+
+
+def _searches(wanted: Wanted) -> bool:
+    several = [wanted] if isinstance(wanted, HistoryFilter) else wanted
+    return any(one.search is not None for one in several)
+
+
+def _merged(ranges: list[Sql], stretch: Stretch, *, overlapping: bool, shown: str = "id") -> Sql:
+    """A stretch of what several ranges hold: the ids, or other columns. `overlapping` ones may hold the same row."""
+    union = (" UNION " if overlapping else " UNION ALL ").join(f"({sql})" for sql, _ in ranges)
     params = [value for _, values in ranges for value in values]
     page = f"SELECT {shown} FROM ({union}) AS page ORDER BY {stretch.order} LIMIT %s OFFSET %s"
     return page, (*params, stretch.count, stretch.first)

@@ -13,10 +13,13 @@ from django.db.models.functions import Cast, Coalesce
 from accounts.models import Workspace
 from jobs.models import Job, JobEnvironment, JobVersion
 from jobs.overrides import OVERRIDES
-from runs.states import LIVE, TERMINAL, ExecutionStatus
+from runs.facets import facets
+from runs.states import LIVE, TERMINAL, ExecutionStatus, Trigger
 
 #: Large columns, and those of other kinds of job, that no list shows.
 HEAVY_EXECUTION_COLUMNS = ("input", "state", "output")
+#: The triggers of executions that were made from others.
+_AGAIN = (Trigger.REPLAY, Trigger.RETRY)
 _AT, _ARRAY = "(%(expressions)s)", "ARRAY[%(expressions)s]"
 _NONE_OF, _EACH = "(%(expressions)s))", " <> ALL ("
 
@@ -65,6 +68,20 @@ class ExecutionQuerySet(HistoryQuerySet):
     def light(self) -> "ExecutionQuerySet":
         """Without the columns that lists leave out."""
         return self.defer(*HEAVY_EXECUTION_COLUMNS)
+
+    def made_from(self, source: Any) -> "ExecutionQuerySet":
+        """The replays and retries of an execution, the latest first.
+
+        Of those that have ended there is no index by `replay_of`. But its environments' replays since then are one
+        range of facets, which does not grow with the history.
+        """
+        since = self.filter(replay_of=source.pk, due_at__gte=source.created_at)
+        places = JobEnvironment.objects.filter(job=source.job_id).values_list("environment_id", flat=True)
+        again = list(facets(statuses=None, triggers=_AGAIN))
+        ended = since.filter(environment_id__in=list(places), facet__in=again)
+        live = since.filter(finished_at__isnull=True)
+        ids = ended.values("pk").order_by().union(live.values("pk").order_by(), all=True)
+        return self.filter(pk__in=ids).order_by("-due_at", "-pk")
 
     def with_max_attempts(self) -> "ExecutionQuerySet":
         """With `max_attempts` of its version in its environment."""

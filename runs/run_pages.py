@@ -5,8 +5,8 @@ A run's id tells when its attempt was claimed, so that a time means a range of i
 
 import datetime
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from django.db.models.expressions import RawSQL
 
@@ -19,6 +19,7 @@ from runs.ranges import Sql, each, source, sql_of
 
 #: A claimed request may wait for its host before it starts; never for so long.
 _BEFORE_ITS_START = datetime.timedelta(minutes=10)
+_TO_THE_MILLISECOND = datetime.timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +57,43 @@ class RunFilter:
 
     def in_time(self, rows: RunQuerySet) -> RunQuerySet:
         if self.since is not None:
-            rows = rows.filter(started_at__gte=self.since, id__gte=first_uuid7_at(self.since - _BEFORE_ITS_START))
+            early = first_uuid7_at(_moved(self.since, -_BEFORE_ITS_START))
+            rows = rows.filter(started_at__gte=self.since, id__gte=early)
         if self.until is not None:
-            after = self.until + datetime.timedelta(milliseconds=1)
-            rows = rows.filter(started_at__lt=self.until, id__lt=first_uuid7_at(after))
+            late = first_uuid7_at(_moved(self.until, _TO_THE_MILLISECOND))
+            rows = rows.filter(started_at__lt=self.until, id__lt=late)
         return rows
 
     def facets(self) -> list[int]:
         return list(run_facets(statuses=self.statuses, triggers=self.triggers))
 
 
+#: What is wanted of one workspace, or of each of several.
+Wanted = RunFilter | Sequence[RunFilter]
+
+
 def runs_of(
-    wanted: RunFilter, *, descending: bool, count: int, first: int = 0, after: uuid.UUID | None = None
+    wanted: Wanted, *, descending: bool, count: int, first: int = 0, after: uuid.UUID | None = None
 ) -> RunQuerySet:
     """`count` of the runs that are wanted, `first` skipped, that come after a position."""
+    order, direction = ("-id", "DESC") if descending else ("id", "ASC")
+    several = [wanted] if isinstance(wanted, RunFilter) else wanted
+    ranges = [
+        _ranges(one, descending=descending, after=after, reach=first + count)
+        for one in several
+        if one.environment_ids != ()
+    ]
+    if not ranges:
+        return Run.objects.none()
+    union = " UNION ALL ".join(f"({sql})" for sql, _ in ranges)
+    params = [value for _, values in ranges for value in values]
+    page = f"SELECT id FROM ({union}) AS page ORDER BY id {direction} LIMIT %s OFFSET %s"
+    # Their ids first, then what is shown of a page.
+    return Run.objects.filter(pk__in=RawSQL(page, (*params, count, first))).order_by(order)
+
+
+def _ranges(wanted: RunFilter, *, descending: bool, after: uuid.UUID | None, reach: int) -> Sql:
+    """The ids of each range that holds what is wanted of a workspace, as far as they can matter."""
     order = "-id" if descending else "id"
 
     def of(rows: RunQuerySet) -> RunQuerySet:
@@ -77,23 +101,24 @@ def runs_of(
             rows = rows.filter(**{"id__lt" if descending else "id__gt": after})
         return rows.order_by(order)
 
-    page: Any
     if wanted.last_only:
-        page = of(wanted.runs().latest_of_each(wanted.workspace)).values("id")[first : first + count]
-    elif wanted.job_id or wanted.execution_id or wanted.failure_reason:
+        return sql_of(of(wanted.runs().latest_of_each(wanted.workspace)).values("id")[:reach])
+    if wanted.job_id or wanted.execution_id or wanted.failure_reason:
         # What these mean is one range of an index as it stands.
-        page = of(wanted.runs()).values("id")[first : first + count]
-    else:
-        # By its facet as a range and in its order: else the planner walks all ids, which are in order too.
-        one = {"environment_id": source("environment_id"), "facet__gte": source("facet"), "facet__lte": source("facet")}
-        rows = of(wanted.in_time(Run.objects.of(wanted.workspace).filter(**one)))
-        rows = rows.order_by("facet" if descending else "-facet", order)
-        found, params = each(_pairs(wanted), sql_of(rows.values("id")[: first + count]))
-        direction = "DESC" if descending else "ASC"
-        sql = f"SELECT id FROM ({found}) AS page ORDER BY id {direction} LIMIT %s OFFSET %s"
-        page = RawSQL(sql, (*params, count, first))
-    # Their ids first, then what is shown of a page.
-    return Run.objects.filter(pk__in=page).order_by(order)
+        return sql_of(of(wanted.runs()).values("id")[:reach])
+    # By its facet as a range and in its order: else the planner walks all ids, which are in order too.
+    one = {"environment_id": source("environment_id"), "facet__gte": source("facet"), "facet__lte": source("facet")}
+    rows = of(wanted.in_time(Run.objects.of(wanted.workspace).filter(**one)))
+    rows = rows.order_by("facet" if descending else "-facet", order)
+    return each(_pairs(wanted), sql_of(rows.values("id")[:reach]))
+
+
+def _moved(at: datetime.datetime, by: datetime.timedelta) -> datetime.datetime:
+    """An instant moved, but not out of the calendar."""
+    try:
+        return at + by
+    except OverflowError:
+        return at
 
 
 def _pairs(wanted: RunFilter) -> Sql:

@@ -1,46 +1,77 @@
-"""What the list of jobs can be narrowed by."""
+"""What the list of jobs can be narrowed by, and the jobs that a word or two suggest."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from django.contrib import admin
-from django.db.models import Exists, OuterRef, QuerySet
-from django.http import HttpRequest
+from django.db.models import Exists, OuterRef, Q
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 
-from jobs.models import Job, JobEnvironment
+from accounts.admin.access import access_of
+from accounts.admin.listing import Field, WorkspaceParameter, workspace_field
+from accounts.models import Environment
+from jobs.api.filters import JobListQuery
+from jobs.models import Job, JobEnvironment, ScheduleType
+from jobs.querysets import JobQuerySet
+from scheduler_project.api.fields import Choice
 
+_STATES = (("enabled", "Enabled"), ("paused", "Paused"), ("disabled", "Disabled"), ("failing", "Failing"))
+_SORTS = (
+    ("name", "By name"), ("next_fire_at", "Next to fire"), ("last_status", "Failed last"), ("created_at", "Oldest"),
+)  # fmt: skip
+_SUGGESTED = 20
 _MOST_TAGS = 50
 _TAGS_READ_FROM = 2_000  # the newest jobs; a list of tags need not be complete to be of use
 
 
-class EnabledFilter(admin.SimpleListFilter):
-    title = "state"
-    parameter_name = "state"
+class JobsShown(WorkspaceParameter, JobListQuery):
+    """The API's parameters, and those of the dashboard."""
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
-        return [("enabled", "Enabled"), ("paused", "Paused"), ("disabled", "Disabled"), ("failing", "Failing")]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Job]) -> QuerySet[Job]:  # noqa: ARG002
-        rows = JobEnvironment.objects.filter(job=OuterRef("pk"))
-        match self.value():
-            case "enabled":
-                return queryset.filter(Exists(rows.filter(enabled=True, paused_at__isnull=True)))
-            case "paused":
-                return queryset.filter(Exists(rows.filter(enabled=True, paused_at__isnull=False)))
-            case "disabled":
-                return queryset.filter(~Exists(rows.filter(enabled=True)))
-            case "failing":
-                return queryset.filter(Exists(rows.filter(consecutive_failures__gt=0)))
-        return queryset
+    state = Choice(choices=_STATES, required=False)
 
 
-class TagFilter(admin.SimpleListFilter):
-    title = "tag"
-    parameter_name = "tag"
+def job_fields(request: HttpRequest) -> tuple[Sequence[Field], Sequence[Field]]:
+    places = access_of(request).narrow(Environment.objects.order_by("slug")).values_list("slug", flat=True).distinct()
+    first = [
+        Field("search", "Search", placeholder="Name, slug or URL"),
+        Field("state", "State", "select", _STATES),
+        Field("environment", "Environment", "select", [(slug, slug) for slug in places]),
+        Field("tag", "Tag", options=[(tag, tag) for tag in _tags(request)]),
+        *workspace_field(request),
+    ]
+    kinds = [(value, str(label)) for value, label in ScheduleType.choices]
+    return first, [
+        Field("schedule_type", "Schedule", "select", kinds),
+        Field("sort", "Order", "select", _SORTS, blank="Newest"),
+    ]
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        newest = model_admin.get_queryset(request).exclude(tags=[]).order_by("-pk").values_list("tags", flat=True)
-        tags = {tag for tags in newest[:_TAGS_READ_FROM] for tag in tags}
-        return [(tag, tag) for tag in sorted(tags)[:_MOST_TAGS]]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Job]) -> QuerySet[Job]:  # noqa: ARG002
-        return queryset.filter(tags__contains=[self.value()]) if self.value() else queryset
+def in_state(jobs: JobQuerySet, state: str, environment: str | None) -> JobQuerySet:
+    """Those in a state of the dashboard's, in the environment named or anywhere."""
+    rows = JobEnvironment.objects.filter(job=OuterRef("pk"))
+    if environment is not None:
+        rows = rows.filter(environment__slug=environment)
+    match state:
+        case "enabled":
+            return jobs.filter(Exists(rows.filter(enabled=True, paused_at__isnull=True)))
+        case "paused":
+            return jobs.filter(Exists(rows.filter(enabled=True, paused_at__isnull=False)))
+        case "disabled":
+            return jobs.filter(~Exists(rows.filter(enabled=True)))
+    return jobs.filter(Exists(rows.filter(consecutive_failures__gt=0)))
+
+
+def suggest(job_admin: Any, request: HttpRequest) -> HttpResponse:  # noqa: ARG001 - as every view of jobs
+    """Jobs whose name or slug holds what was typed so far, as the options of a field."""
+    typed = request.GET.get("job", "").strip()
+    jobs = access_of(request).narrow(Job.objects.live())
+    if typed:
+        jobs = jobs.filter(Q(name__icontains=typed) | Q(slug__icontains=typed))
+    found = jobs.order_by("name", "pk").values_list("slug", "name")[:_SUGGESTED]
+    return TemplateResponse(request, "hourhand/suggestions.html", {"suggestions": found})
+
+
+def _tags(request: HttpRequest) -> list[str]:
+    jobs = access_of(request).narrow(Job.objects.live()).exclude(tags=[])
+    newest = jobs.order_by("-pk").values_list("tags", flat=True)[:_TAGS_READ_FROM]
+    return sorted({tag for tags in newest for tag in tags})[:_MOST_TAGS]

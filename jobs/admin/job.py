@@ -1,10 +1,11 @@
 """The list of jobs, and the addresses of their pages."""
 
 import datetime
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import F, Prefetch, QuerySet
+from django.db.models import F, Prefetch
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
@@ -12,15 +13,16 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET, require_POST
 
-from accounts.admin.access import access_of
-from accounts.admin.filters import WorkspaceFilter
-from accounts.admin.paging import UncountedChangeList
-from accounts.admin.scoped import ScopedAdmin
-from jobs.admin import buttons, editing, page, previewing, versions
-from jobs.admin.filters import EnabledFilter, TagFilter
+from accounts.admin.listing import Doing, Field, FoundAdmin, FoundChangeList, tick
+from accounts.models import Workspace
+from jobs.admin import buttons, editing, page, previewing, together, versions
+from jobs.admin.filters import JobsShown, in_state, job_fields, suggest
 from jobs.admin.reach import parsed
 from jobs.admin.words import place_look, place_title, schedule_words
+from jobs.api.filters import filtered, sorted_by
 from jobs.models import Job, JobEnvironment
+from jobs.querysets import JobQuerySet
+from scheduler_project.api.pagination import Keyset
 from scheduler_project.dashboard import chips
 
 _PLACES = Prefetch(
@@ -34,39 +36,42 @@ _SHOWN = {
 }
 
 
-class JobChangeList(UncountedChangeList):
+class JobChangeList(FoundChangeList):
     def url_for_result(self, result: Any) -> str:
         return reverse("admin:jobs_job_page", args=[result.pk])
 
 
 @admin.register(Job)
-class JobAdmin(ScopedAdmin):
+class JobAdmin(FoundAdmin):
     """Jobs that are not deleted. A row leads to the job's page; its form is one click further."""
 
-    list_display = ["job", "what", "places", "next_firing", "last", "workspace_name"]
+    list_display = ["ticked", "job", "what", "places", "next_firing", "last", "workspace_name"]
     list_display_links = ["job"]
-    list_filter = ["schedule_type", EnabledFilter, TagFilter, WorkspaceFilter]
-    list_fullwidth = True
-    search_fields = ["name", "slug", "url"]
-    search_help_text = "Name, slug or URL"
-    ordering = ["-pk"]
-    change_list_template = "hourhand/list.html"
+    doings_url = "admin:jobs_job_together"
+    doings_reach_all = True
+    query_class = JobsShown
 
     def get_changelist(self, request: HttpRequest, **_: Any) -> type[JobChangeList]:  # noqa: ARG002
         return JobChangeList
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Job]:
-        jobs: QuerySet[Job] = super().get_queryset(request).filter(deleted_at__isnull=True)
-        return jobs.select_related("workspace").prefetch_related(_PLACES).annotate(**_SHOWN)
+    def doings(self, request: HttpRequest) -> Mapping[str, Doing]:  # noqa: ARG002
+        return together.DOINGS
+
+    def filters(self, request: HttpRequest) -> tuple[Sequence[Field], Sequence[Field]]:
+        return job_fields(request)
+
+    def meant(self, request: HttpRequest, query: dict[str, Any], among: Sequence[Workspace]) -> tuple[Any, Keyset]:
+        """The API's pages of what a query means, with what the list shows."""
+        jobs = self.found_jobs(request, query, among).prefetch_related(_PLACES).annotate(**_SHOWN)
+        return sorted_by(jobs, query["sort"])
+
+    def found_jobs(self, request: HttpRequest, query: dict[str, Any], among: Sequence[Workspace]) -> JobQuerySet:  # noqa: ARG002
+        """The jobs that a query means in these workspaces."""
+        jobs = filtered(Job.objects.live().filter(workspace__in=among), query)
+        return in_state(jobs, query["state"], query.get("environment")) if "state" in query else jobs
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        extra = {**(extra_context or {}), "empty_template": "hourhand/first_job.html"}
-        found: HttpResponse = super().changelist_view(request, extra)
-        return found
-
-    def get_list_display(self, request: HttpRequest) -> list[str]:
-        shown = list(super().get_list_display(request))
-        return shown if access_of(request).several else [name for name in shown if name != "workspace_name"]
+        return super().changelist_view(request, {**(extra_context or {}), "empty_template": "hourhand/first_job.html"})
 
     def get_urls(self) -> list[URLPattern]:
         def door(view: Any, *decorators: Any) -> Any:
@@ -79,6 +84,9 @@ class JobAdmin(ScopedAdmin):
             return self.admin_site.admin_view(opened)
 
         return [
+            path("suggest/", door(suggest, require_GET), name="jobs_job_suggest"),
+            path("together/", door(together.ask, require_POST), name="jobs_job_together"),
+            path("together/done/", door(together.do, require_POST), name="jobs_job_together_done"),
             path("preview/", door(previewing.preview_schedule, require_GET), name="jobs_job_preview"),
             path("<uuid:job_id>/", door(page.show, require_GET), name="jobs_job_page"),
             path("<uuid:job_id>/pause/", door(buttons.pause_job, require_POST), name="jobs_job_pause"),
@@ -111,7 +119,11 @@ class JobAdmin(ScopedAdmin):
     ) -> HttpResponse:
         return editing.ask_to_delete(self, request, parsed(object_id))
 
-    @admin.display(description="Job", ordering="name")
+    @admin.display(description="Tick")
+    def ticked(self, job: Job) -> SafeString:
+        return tick("job", job.pk, job.name)
+
+    @admin.display(description="Job")
     def job(self, job: Job) -> SafeString:
         return chips.two_lines(job.name, job.slug)
 

@@ -2,6 +2,7 @@
 
 import datetime
 import uuid
+from collections.abc import Collection
 from typing import Any
 
 from django.db.models import Exists, Min, OuterRef, Prefetch, Q, Subquery, Value
@@ -22,6 +23,7 @@ _SORTED = ("name", "created_at", "next_fire_at", "last_status")
 _LAST = "zzz"
 _LONG_AGO = datetime.datetime(1, 1, 1, tzinfo=datetime.UTC)
 _FAR_OFF = datetime.datetime(9999, 1, 1, tzinfo=datetime.UTC)
+Reach = Collection[uuid.UUID] | None
 _SORTS = tuple(sign + field for field in _SORTED for sign in ("", "-"))
 
 
@@ -58,7 +60,8 @@ def is_uuid(text: str) -> bool:
     return True
 
 
-def filtered(jobs: JobQuerySet, query: dict[str, Any], access: Access) -> JobQuerySet:
+def filtered(jobs: JobQuerySet, query: dict[str, Any], *, within: Reach = None) -> JobQuerySet:
+    """The jobs that a query means; `within` are the environments that its caller is bound to, None for all."""
     for field in ("kind", "schedule_type"):
         if field in query:
             jobs = jobs.filter(**{field: query[field]})
@@ -67,14 +70,12 @@ def filtered(jobs: JobQuerySet, query: dict[str, Any], access: Access) -> JobQue
     if "search" in query:
         text = query["search"]
         jobs = jobs.filter(Q(name__icontains=text) | Q(slug__icontains=text) | Q(url__icontains=text))
-    return _in_state(jobs, query, access)
+    return _in_state(jobs, query, within)
 
 
-def _in_state(jobs: JobQuerySet, query: dict[str, Any], access: Access) -> JobQuerySet:
+def _in_state(jobs: JobQuerySet, query: dict[str, Any], within: Reach) -> JobQuerySet:
     """By environment, and by whether the job is enabled there (or anywhere)."""
-    states = JobEnvironment.objects.filter(job=OuterRef("pk"))
-    if access.environment_ids is not None:
-        states = states.filter(environment_id__in=access.environment_ids)
+    states = _states(within)
     if "environment" in query:
         states = states.filter(environment__slug=query["environment"])
         jobs = jobs.filter(Exists(states))
@@ -85,7 +86,12 @@ def _in_state(jobs: JobQuerySet, query: dict[str, Any], access: Access) -> JobQu
     return jobs.filter(has_enabled if enabled else ~has_enabled)
 
 
-def sorted_by(jobs: JobQuerySet, sort: str, access: Access) -> tuple[JobQuerySet, Keyset]:
+def _states(within: Reach) -> Any:
+    states = JobEnvironment.objects.filter(job=OuterRef("pk"))
+    return states if within is None else states.filter(environment_id__in=within)
+
+
+def sorted_by(jobs: JobQuerySet, sort: str, *, within: Reach = None) -> tuple[JobQuerySet, Keyset]:
     """The row set with what it is sorted by, and its keyset.
 
     Jobs that never fire, or have not run, come last either way. Of a job in several environments the soonest firing
@@ -94,9 +100,7 @@ def sorted_by(jobs: JobQuerySet, sort: str, access: Access) -> tuple[JobQuerySet
     field, descending = sort.removeprefix("-"), sort.startswith("-")
     if field not in ("next_fire_at", "last_status"):
         return jobs, Keyset((field, "id"), descending)
-    states = JobEnvironment.objects.filter(job=OuterRef("pk"))
-    if access.environment_ids is not None:
-        states = states.filter(environment_id__in=access.environment_ids)
+    states = _states(within)
     if field == "last_status":
         worst = states.order_by().values("job").annotate(found=Min("last_status", filter=~Q(last_status="")))
         jobs = jobs.annotate(ended=Coalesce(Subquery(worst.values("found")), Value("" if descending else _LAST)))

@@ -69,8 +69,8 @@ class JobList(JobView):
 
     @extend_schema(operation_id="jobs_list", summary="List jobs", responses=JobSerializer(many=True))
     def get(self, request: Request) -> Response:  # noqa: ARG002
-        jobs = filtered(reachable(self.access), self.query, self.access)
-        jobs, self._keyset = sorted_by(jobs, self.query["sort"], self.access)
+        jobs = filtered(reachable(self.access), self.query, within=self.access.environment_ids)
+        jobs, self._keyset = sorted_by(jobs, self.query["sort"], within=self.access.environment_ids)
         return self.page(jobs, JobSerializer, now=self.now)
 
     def keyset(self) -> Keyset:

@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin, messages
@@ -15,14 +16,18 @@ from django.utils.safestring import SafeString
 
 from accounts.actors import Actor
 from accounts.admin.access import access_of
-from accounts.admin.filters import WorkspaceFilter
-from accounts.admin.scoped import ScopedAdmin
+from accounts.admin.listing import Doing, Field, WorkspaceParameter, asked_query, back_to_list, workspace_field
 from accounts.errors import HourhandError
+from accounts.models import Workspace
 from runs.admin.buttons import require_writer
 from runs.admin.history import HistoryAdmin
 from runs.bulk import MAX_EXECUTIONS, cancel_bulk, selected, start_selected
 from runs.models import BulkOperation, Execution
+from runs.querysets import ExecutionQuerySet
 from runs.states import BulkKind, BulkState
+from scheduler_project.api.fields import Choice
+from scheduler_project.api.pagination import Keyset
+from scheduler_project.api.strict import ListQuery
 from scheduler_project.dashboard import chips
 from scheduler_project.dashboard.words import NOTHING, Appearance
 
@@ -31,20 +36,40 @@ _STATES = {
     BulkState.COMPLETED: Appearance("Completed", "ok", "check_circle"),
     BulkState.CANCELED: Appearance("Canceled", "idle", "block"),
 }
+DOINGS = {
+    BulkKind.REPLAY.value: Doing("Replay", "replay"),
+    BulkKind.CANCEL.value: Doing("Cancel", "block", danger=True),
+}
+_EXECUTIONS = "admin:runs_execution_changelist"
 _IDS = 100
+
+
+class OperationsShown(WorkspaceParameter, ListQuery):
+    """The API's parameters, and those of the dashboard."""
+
+    kind = Choice(choices=BulkKind.choices, required=False)
+    state = Choice(choices=BulkState.choices, required=False)
 
 
 @admin.register(BulkOperation)
 class BulkOperationAdmin(HistoryAdmin):
-    list_display = ["asked", "what", "meant", "progress", "shown_state", "workspace_name"]
+    list_display = ["asked", "what", "meant_by_it", "progress", "shown_state", "workspace_name"]
     list_display_links = ["asked"]
-    list_filter = ["kind", "state", WorkspaceFilter]
-    ordering = ["-pk"]
+    list_before_template = ""
+    query_class = OperationsShown
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[BulkOperation]:
+    def filters(self, request: HttpRequest) -> tuple[Sequence[Field], Sequence[Field]]:
+        kinds = [(kind.value, kind.label) for kind in BulkKind]
+        states = [(state.value, look.label) for state, look in _STATES.items()]
+        first = [Field("kind", "What", "select", kinds), Field("state", "State", "select", states)]
+        return [*first, *workspace_field(request)], ()
+
+    def meant(self, request: HttpRequest, query: dict[str, Any], among: Sequence[Workspace]) -> tuple[Any, Keyset]:  # noqa: ARG002
         """Without the ids of the executions, which may be ten thousand; with how many they are, as `matched`."""
-        rows: QuerySet[BulkOperation] = ScopedAdmin.get_queryset(self, request).select_related("workspace")
-        return rows.annotate(matched=F("execution_ids__len")).defer("execution_ids")
+        chosen = {name: query[name] for name in ("kind", "state") if name in query}
+        rows = BulkOperation.objects.filter(workspace__in=among, **chosen)
+        rows = rows.annotate(matched=F("execution_ids__len")).defer("execution_ids")
+        return rows, Keyset(("id",), descending=True)
 
     def whole_rows(self, request: HttpRequest) -> QuerySet[Any]:
         rows = BulkOperation.objects.select_related("workspace").annotate(matched=F("execution_ids__len"))
@@ -69,7 +94,7 @@ class BulkOperationAdmin(HistoryAdmin):
         }
         return TemplateResponse(request, "admin/runs/bulkoperation/page.html", context)
 
-    @admin.display(description="Asked for, UTC", ordering="pk")
+    @admin.display(description="Asked for, UTC")
     def asked(self, operation: BulkOperation) -> SafeString:
         return chips.instant(operation.created_at)
 
@@ -78,7 +103,7 @@ class BulkOperationAdmin(HistoryAdmin):
         return chips.two_lines(operation.kind.capitalize(), operation.asked_by or NOTHING)
 
     @admin.display(description="Which")
-    def meant(self, operation: BulkOperation) -> SafeString:
+    def meant_by_it(self, operation: BulkOperation) -> SafeString:
         told = ", ".join(f"{name}: {_word(value)}" for name, value in operation.filter.items())
         pace = f"{operation.rate_per_second} a second" if operation.rate_per_second else "as fast as it goes"
         return chips.two_lines(told or "all", pace)
@@ -120,15 +145,22 @@ def cancel_button(request: HttpRequest, operation_id: uuid.UUID) -> HttpResponse
 # -- executions that were selected in their list -----------------------------------------------------------------------
 
 
-def ask(request: HttpRequest, executions: QuerySet[Any], kind: BulkKind) -> HttpResponse:
-    """How many of the selected executions that means, and whether it should be done."""
-    chosen = list(executions.values_list("pk", flat=True)[:MAX_EXECUTIONS])
+def ask_button(request: HttpRequest) -> HttpResponse:
+    """How many of the ticked executions can be replayed or canceled, and whether they should be."""
+    kind = request.POST.get("doing", "")
+    if kind not in DOINGS or not access_of(request).writes_somewhere:
+        raise PermissionDenied
+    chosen = list(_ticked(request).values_list("pk", flat=True))
+    if not chosen:
+        messages.warning(request, "No execution is ticked.")
+        return back_to_list(request, _EXECUTIONS)
     context = {
         **admin.site.each_context(request),
-        "title": f"{kind.value.capitalize()} executions",
-        "kind": kind.value,
+        "title": f"{DOINGS[kind].label} executions",
+        "kind": kind,
         "chosen": chosen,
         "able": len(selected(Execution.objects.filter(pk__in=chosen), kind)),
+        "query": asked_query(request).urlencode(),
     }
     request.current_app = admin.site.name
     return TemplateResponse(request, "admin/runs/execution/selected.html", context)
@@ -136,9 +168,9 @@ def ask(request: HttpRequest, executions: QuerySet[Any], kind: BulkKind) -> Http
 
 def selected_button(request: HttpRequest, kind: str) -> HttpResponseRedirect:
     """Take up an operation on the executions that were selected, one for each workspace."""
-    if kind not in BulkKind.values:
+    if kind not in DOINGS:
         raise Http404
-    chosen = access_of(request).narrow(Execution.objects.filter(pk__in=_ids(request)))
+    chosen = _ticked(request)
     places = {one.workspace_id: one.workspace for one in chosen.select_related("workspace").light()}
     if not all(access_of(request).writes(workspace_id) for workspace_id in places):
         raise PermissionDenied
@@ -151,9 +183,15 @@ def selected_button(request: HttpRequest, kind: str) -> HttpResponseRedirect:
     if not made:
         able = "has not ended" if kind == BulkKind.CANCEL else "has ended"
         messages.error(request, f"None of these {able}, so there is nothing to {kind}.")
-        return redirect("admin:runs_execution_changelist")
+        return back_to_list(request, _EXECUTIONS)
     messages.success(request, "Taken up: a worker carries it out.")
     return redirect("admin:runs_bulkoperation_change", made[0].pk)
+
+
+def _ticked(request: HttpRequest) -> ExecutionQuerySet:
+    """The executions that the form names, as far as this person sees them."""
+    found: ExecutionQuerySet = Execution.objects.filter(pk__in=_ids(request)).in_sight()
+    return access_of(request).narrow(found)
 
 
 def _ids(request: HttpRequest) -> list[uuid.UUID]:

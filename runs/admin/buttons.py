@@ -12,7 +12,10 @@ from django.utils import timezone
 
 from accounts.actors import Actor
 from accounts.admin.access import access_of
-from accounts.errors import HourhandError
+from accounts.admin.listing import back_to_list
+from accounts.errors import HourhandError, NotFoundError
+from accounts.models import Environment
+from jobs.admin.together import DOINGS, LIST, done_to_each, sent_jobs, tell
 from jobs.models import Job, JobEnvironment
 from runs.deleting import delete_with_executions, purge
 from runs.models import Execution
@@ -72,11 +75,27 @@ def wipe_page(request: HttpRequest, workspace_id: uuid.UUID) -> HttpResponse:
     return TemplateResponse(request, "admin/runs/wipe.html", context)
 
 
+def delete_jobs_button(request: HttpRequest) -> HttpResponseRedirect:
+    """Delete many jobs, as their list asked for; their history stays."""
+    if not access_of(request).writes_somewhere:
+        raise PermissionDenied
+    actor, jobs = Actor.of_user(request.user), sent_jobs(request)
+    admin.site.get_model_admin(Job).log_deletions(request, Job.objects.filter(pk__in=[job.pk for job in jobs]))
+    outcome = done_to_each(jobs, lambda job: delete_with_executions(job=job, actor=actor, now=timezone.now()))
+    tell(request, DOINGS["delete"].done, outcome)
+    return back_to_list(request, LIST)
+
+
 def replay_button(request: HttpRequest, execution_id: uuid.UUID) -> HttpResponseRedirect:
-    """A new execution like this one, in the current configuration or in its own; its page comes next."""
+    """A new execution like this one, in the current configuration or its own, here or elsewhere; its page is next."""
     execution, original = _execution(request, execution_id), request.POST.get("config") == "original"
     actor, now = Actor.of_user(request.user), timezone.now()
-    made = _told(request, lambda: replay(execution=execution, now=now, original_config=original, actor=actor))
+
+    def act() -> Execution:
+        place = _environment(execution, request.POST.get("environment"))
+        return replay(execution=execution, now=now, original_config=original, environment=place, actor=actor)
+
+    made = _told(request, act)
     if made is None:
         return redirect("admin:runs_execution_change", execution.pk)
     messages.success(request, f"Replayed with the {'original' if original else 'current'} configuration.")
@@ -113,6 +132,16 @@ def _execution(request: HttpRequest, execution_id: uuid.UUID) -> Execution:
         raise Http404
     require_writer(request, execution.workspace_id)
     return execution
+
+
+def _environment(execution: Execution, slug: str | None) -> Environment | None:
+    """The environment named; None for its own. Raises NotFoundError for one that the workspace does not have."""
+    if not slug:
+        return None
+    found = execution.workspace.environments.filter(slug=slug).first()
+    if found is None:
+        raise NotFoundError(f"There is no environment {slug}.", field="environment")
+    return found
 
 
 def require_writer(request: HttpRequest, workspace_id: uuid.UUID) -> None:

@@ -1,90 +1,86 @@
-"""Executions: their list, their page, and the buttons run now, replay, retry and cancel."""
+"""Executions: their list, and the addresses of their pages and buttons."""
 
 import uuid
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
-from accounts.admin.access import access_of
-from accounts.admin.filters import WorkspaceFilter
-from jobs.overrides import effective
-from runs.admin import asking, bulk, buttons, trying
-from runs.admin.filters import (
-    EnvironmentFilter,
-    JobFilter,
-    ReasonFilter,
-    SinceFilter,
-    StatusFilter,
-    TriggerFilter,
-    of_text,
-)
+from accounts.admin.listing import Doing, Field, tick
+from accounts.models import Workspace
+from runs.admin import asking, bulk, buttons, editing, page, trying
+from runs.admin.filters import ExecutionsShown, execution_fields, named_execution, wanted_executions
 from runs.admin.history import HistoryAdmin
-from runs.admin.timing import Timeline, Timings
+from runs.admin.timing import Timings
+from runs.api.orders import ByDue, ByDuration, OfExecutions
 from runs.models import Execution
-from runs.states import BulkKind, ExecutionStatus
+from runs.querysets import ExecutionQuerySet
+from scheduler_project.api.pagination import Keyset
 from scheduler_project.dashboard import chips
-from scheduler_project.dashboard.words import NOTHING, SKIP_REASONS, STATUSES, appearance, duration_words
+from scheduler_project.dashboard.words import NOTHING, SKIP_REASONS, STATUSES, duration_words, instant_words
 
-_REPLAYS = 20
+
+class Shown(OfExecutions):
+    """With what the list shows."""
+
+    def listed(self, executions: ExecutionQuerySet) -> ExecutionQuerySet:
+        return executions.light().select_related("job", "environment").with_max_attempts()
+
+
+class ByDueShown(Shown, ByDue):
+    pass
+
+
+class ByDurationShown(Shown, ByDuration):
+    pass
+
+
+class NamedShown(Shown):
+    """Of rows that somebody named, where the others take a filter."""
+
+    def rows(self, wanted: Any, position: list[Any] | None, *, backward: bool, first: int, count: int) -> Any:
+        return super().rows(self.listed(wanted), position, backward=backward, first=first, count=count)
 
 
 @admin.register(Execution)
 class ExecutionAdmin(HistoryAdmin):
     list_display = [
-        "due", "job_and_place", "shown_status", "shown_trigger", "shown_attempts", "lateness", "duration", "reason",
-        "workspace_name",
+        "ticked", "due", "job_and_place", "shown_status", "shown_trigger", "shown_attempts", "lateness", "duration",
+        "reason", "workspace_name",
     ]  # fmt: skip
     list_display_links = ["due"]
-    list_filter = [
-        StatusFilter, TriggerFilter, EnvironmentFilter, ReasonFilter, SinceFilter, JobFilter, WorkspaceFilter,
-    ]  # fmt: skip
-    search_fields = ["job__name"]
-    search_help_text = "Job, or an id"
-    list_before_template = "hourhand/statuses.html"
-    list_disable_select_all = True  # a filter of the API does that, with a pace and a dry run
-    actions = ["replay_selected", "cancel_selected"]
+    query_class = ExecutionsShown
+    statuses = tuple((status, look.label) for status, look in STATUSES.items())
+    doings_url = "admin:runs_execution_select"
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Execution]:
-        rows: QuerySet[Execution] = super().get_queryset(request).defer("input", "state", "output")
-        return rows.select_related("job", "environment", "workspace").with_max_attempts()  # type: ignore[attr-defined]
+    def filters(self, request: HttpRequest) -> tuple[Sequence[Field], Sequence[Field]]:
+        return execution_fields(request)
 
-    def get_ordering(self, request: HttpRequest) -> list[str]:
-        """By when it was due, which one workspace's index serves; across workspaces by when it was made."""
-        return ["-pk"] if access_of(request).several else ["-due_at", "-pk"]
+    def meant(self, request: HttpRequest, query: dict[str, Any], among: Sequence[Workspace]) -> tuple[Any, Keyset]:
+        """The API's pages of what a query means; of one execution where the search is its id, or that of its run."""
+        named = named_execution(request, query)
+        if named is not None:
+            return Execution.objects.filter(workspace__in=among, pk=named.pk), NamedShown(("id",), descending=True)
+        wanted = wanted_executions(request, query, among)
+        if query["sort"] == "duration":
+            return wanted, ByDurationShown(("took", "id"), descending=query["order"] == "desc")
+        return wanted, ByDueShown(("due_at", "id"), descending=query["order"] == "desc")
 
-    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:  # noqa: ARG002
-        text = search_term.strip()
-        return (of_text(queryset, text) if text else queryset), False
-
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        looks = [(status, look.label) for status, look in STATUSES.items()]
-        extra = {**(extra_context or {}), "statuses": looks, "chosen_status": request.GET.get("status", "")}
-        found: HttpResponse = super().changelist_view(request, extra)
-        return found
-
-    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        found: dict[str, Any] = super().get_actions(request)
-        return found if access_of(request).writes_somewhere else {}
-
-    @admin.action(description="Replay…")
-    def replay_selected(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
-        return bulk.ask(request, queryset, BulkKind.REPLAY)
-
-    @admin.action(description="Cancel…")
-    def cancel_selected(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
-        return bulk.ask(request, queryset, BulkKind.CANCEL)
+    def doings(self, request: HttpRequest) -> Mapping[str, Doing]:  # noqa: ARG002
+        return bulk.DOINGS
 
     def buttons(self) -> list[tuple[str, Any, str]]:
         return [
             ("run-now/<uuid:job_environment_id>/", buttons.run_now_button, "runs_execution_run_now"),
             ("test-call/<uuid:job_environment_id>/", trying.try_out_button, "runs_execution_test_call"),
             ("delete-job/<uuid:job_id>/", buttons.delete_job_button, "runs_execution_delete_job"),
+            ("delete-jobs/", buttons.delete_jobs_button, "runs_execution_delete_jobs"),
+            ("selected/", bulk.ask_button, "runs_execution_select"),
             ("selected/<str:kind>/", bulk.selected_button, "runs_execution_selected"),
             ("<uuid:execution_id>/replay/", buttons.replay_button, "runs_execution_replay"),
             ("<uuid:execution_id>/retry/", buttons.retry_button, "runs_execution_retry"),
@@ -95,33 +91,21 @@ class ExecutionAdmin(HistoryAdmin):
         return [
             ("run/<uuid:job_id>/", partial(asking.run_with, self), "runs_execution_run_with"),
             ("wipe/<uuid:workspace_id>/", buttons.wipe_page, "runs_execution_wipe"),
+            ("<uuid:execution_id>/edit/", partial(editing.edit_and_replay, self), "runs_execution_edit"),
         ]
 
     def whole_rows(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().whole_rows(request).select_related("job_version", "job__current_version", "replay_of")
+        rows = super().whole_rows(request).defer("replay_of__input", "replay_of__state", "replay_of__output")
+        return rows.select_related("job_version", "job__current_version", "replay_of", "job_environment")
 
     def page(self, request: HttpRequest, row_id: uuid.UUID) -> HttpResponse:
-        execution: Execution = self.in_sight(request, row_id)
-        definition = effective(execution.job_version.config, str(execution.environment_id))
-        runs, now = list(execution.runs.order_by("step", "number")), timezone.now()
-        writes = access_of(request).writes(execution.workspace_id)
-        context = {
-            **self.base_context(request, original=execution),
-            "execution": execution,
-            "look": appearance(execution.status, STATUSES),
-            "timings": Timings.of(execution, now),
-            "timeline": Timeline.of(execution, runs, now),
-            "max_attempts": definition["retry"]["max_attempts"],
-            # By the job's index: there is none by `replay_of`.
-            "replays": execution.replays.light().filter(job=execution.job_id).order_by("-due_at", "-pk")[:_REPLAYS],
-            "is_current": execution.job_version_id == execution.job.current_version_id,
-            "may_replay": writes,
-            "may_retry": writes and execution.status == ExecutionStatus.FAILED,
-            "may_cancel": writes and not execution.is_terminal,
-        }
-        return TemplateResponse(request, "admin/runs/execution/page.html", context)
+        return page.show(self, request, row_id)
 
-    @admin.display(description="Due, UTC", ordering="due_at")
+    @admin.display(description="Tick")
+    def ticked(self, execution: Execution) -> SafeString:
+        return tick("execution", execution.pk, f"{execution.job.name}, {instant_words(execution.due_at)}")
+
+    @admin.display(description="Due, UTC")
     def due(self, execution: Execution) -> SafeString:
         return chips.instant(execution.due_at)
 

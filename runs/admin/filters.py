@@ -1,119 +1,130 @@
-"""What the history can be narrowed by."""
+"""What the history can be narrowed by in the dashboard: what the API narrows it by, in the dashboard's words."""
 
 import datetime
-import uuid
+from collections.abc import Sequence
 from typing import Any
 
-from django.contrib import admin
-from django.db.models import Q, QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils import timezone
+from rest_framework import serializers
 
+from accounts.actors import Actor
 from accounts.admin.access import access_of
-from accounts.models import Environment
+from accounts.admin.listing import Field, WorkspaceParameter, workspace_field
+from accounts.api.access import Access
+from accounts.models import Environment, Workspace
+from jobs.api.filters import is_uuid
+from runs.api.filters import ExecutionListQuery, RunListQuery, meant, meant_runs
 from runs.failures import FailureReason
-from runs.states import ExecutionStatus, Trigger
+from runs.history import HistoryFilter
+from runs.models import Execution, Run
+from runs.run_pages import RunFilter
+from runs.states import Trigger
+from scheduler_project.api.fields import Choice
+from scheduler_project.dashboard.words import TRIGGERS
 
-_SPANS = {
+SPANS = {
     "1h": ("The last hour", datetime.timedelta(hours=1)),
     "24h": ("The last 24 hours", datetime.timedelta(days=1)),
     "7d": ("The last 7 days", datetime.timedelta(days=7)),
     "30d": ("The last 30 days", datetime.timedelta(days=30)),
 }
+_ORDERS = (("duration", "The longest of the latest 10,000"),)
 
 
-def words_of(values: Any) -> list[tuple[str, str]]:
-    """Values of an enum as choices."""
-    return [(value.value, value.value.replace("_", " ").capitalize()) for value in values]
+class SinceParameter(serializers.Serializer):
+    """The dashboard's word for "from so long ago"."""
+
+    since = Choice(choices=tuple(SPANS), required=False)
 
 
-class StatusFilter(admin.SimpleListFilter):
-    title = "status"
-    parameter_name = "status"
-    statuses: Any = ExecutionStatus
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
-        return words_of(self.statuses)
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
-        return queryset.filter(status=self.value()) if self.value() else queryset
+class ExecutionsShown(SinceParameter, WorkspaceParameter, ExecutionListQuery):
+    """The API's parameters, and those of the dashboard."""
 
 
-class TriggerFilter(admin.SimpleListFilter):
-    title = "trigger"
-    parameter_name = "trigger"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
-        return words_of(Trigger)
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
-        return queryset.filter(trigger=self.value()) if self.value() else queryset
+class RunsShown(SinceParameter, WorkspaceParameter, RunListQuery):
+    """The same for runs."""
 
 
-class ReasonFilter(admin.SimpleListFilter):
-    title = "failure reason"
-    parameter_name = "failure_reason"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
-        return words_of(FailureReason)
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
-        return queryset.filter(failure_reason=self.value()) if self.value() else queryset
-
-
-class EnvironmentFilter(admin.SimpleListFilter):
-    """By slug: `production` of several workspaces is one choice."""
-
-    title = "environment"
-    parameter_name = "environment"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
-        visible = access_of(request).narrow(Environment.objects.order_by("slug"))
-        return [(slug, slug) for slug in visible.values_list("slug", flat=True).distinct()]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        if not self.value():
-            return queryset
-        named = access_of(request).narrow(Environment.objects.filter(slug=self.value()))
-        return queryset.filter(environment__in=list(named.values_list("pk", flat=True)))
+def execution_fields(request: HttpRequest) -> tuple[Sequence[Field], Sequence[Field]]:
+    first = [
+        Field("search", "Search", placeholder="Error, URL or an id"),
+        _job_field(),
+        Field("since", "Time", "select", [(name, words) for name, (words, _) in SPANS.items()]),
+        *workspace_field(request),
+    ]
+    return first, [
+        *_shared_fields(request),
+        Field("job_name", "Job's name has"),
+        Field("tag", "Tag"),
+        Field("sort", "Order", "select", _ORDERS, blank="Newest first"),
+    ]
 
 
-class SinceFilter(admin.SimpleListFilter):
-    """By how long ago; `column` is the instant that counts."""
-
-    title = "time"
-    parameter_name = "since"
-    column = "due_at"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
-        return [(name, words) for name, (words, _) in _SPANS.items()]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
-        chosen = _SPANS.get(self.value() or "")
-        return queryset.filter(**{f"{self.column}__gte": timezone.now() - chosen[1]}) if chosen else queryset
+def run_fields(request: HttpRequest) -> tuple[Sequence[Field], Sequence[Field]]:
+    first = [
+        Field("execution", "Execution", placeholder="Its id"),
+        _job_field(),
+        Field("since", "Time", "select", [(name, words) for name, (words, _) in SPANS.items()]),
+        *workspace_field(request),
+    ]
+    return first, _shared_fields(request)
 
 
-class JobFilter(admin.SimpleListFilter):
-    """The job that a link names. There is no list to pick from: the search finds jobs by name."""
-
-    title = "job"
-    parameter_name = "job"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
-        named = request.GET.get("job")
-        return [(named, "This job")] if named else []
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
-        try:
-            return queryset.filter(job=uuid.UUID(self.value())) if self.value() else queryset
-        except ValueError:
-            return queryset.none()
+def wanted_executions(request: HttpRequest, query: dict[str, Any], among: Sequence[Workspace]) -> list[HistoryFilter]:
+    """What a query means in each of these workspaces, by the rules of the API."""
+    query = _since(query)
+    reference = query.get("search", "").strip()
+    if is_uuid(reference):
+        query = {name: value for name, value in query.items() if name != "search"} | {"job": reference}
+    return [meant(query, _reach(request, one)) for one in among]
 
 
-def of_text(rows: QuerySet[Any], text: str) -> QuerySet[Any]:
-    """Rows of jobs whose name or slug holds `text`; a UUID names a row or a job."""
-    try:
-        named = uuid.UUID(text)
-    except ValueError:
-        return rows.filter(Q(job__name__icontains=text) | Q(job__slug__icontains=text))
-    return rows.filter(Q(pk=named) | Q(job=named))
+def named_execution(request: HttpRequest, query: dict[str, Any]) -> Execution | None:
+    """The execution that a search names by its id, or by the id of one of its runs."""
+    reference = query.get("search", "").strip()
+    if not is_uuid(reference):
+        return None
+    rows = access_of(request).narrow(Execution.objects.light().in_sight())
+    found: Execution | None = rows.filter(pk=reference).first()
+    if found is not None:
+        return found
+    runs = access_of(request).narrow(Run.objects.only("execution_id"))
+    run = runs.filter(pk=reference).first()
+    return None if run is None else rows.filter(pk=run.execution_id).first()
+
+
+def wanted_runs(request: HttpRequest, query: dict[str, Any], among: Sequence[Workspace]) -> list[RunFilter]:
+    """The same for runs."""
+    query = _since(query)
+    return [meant_runs(query, _reach(request, one)) for one in among]
+
+
+def _reach(request: HttpRequest, workspace: Workspace) -> Access:
+    """How the API sees somebody who may read all of a workspace, as everybody in it may."""
+    return Access(workspace, frozenset(), None, Actor.of_user(request.user), role=None)
+
+
+def _since(query: dict[str, Any]) -> dict[str, Any]:
+    """The same query with `since` as an instant; a `from` that is given goes before it."""
+    span = SPANS.get(query.get("since", ""))
+    return query if span is None or "from" in query else {**query, "from": timezone.now() - span[1]}
+
+
+def _job_field() -> Field:
+    return Field("job", "Job", "suggest", suggestions=reverse("admin:jobs_job_suggest"), placeholder="Slug")
+
+
+def _shared_fields(request: HttpRequest) -> list[Field]:
+    places = access_of(request).narrow(Environment.objects.order_by("slug")).values_list("slug", flat=True).distinct()
+    return [
+        Field("environment", "Environment", "select", [(slug, slug) for slug in places]),
+        Field("trigger", "Trigger", "select", [(name, TRIGGERS[name].label) for name in Trigger.values]),
+        Field(
+            "failure_reason", "Failure reason", "select",
+            [(reason.value, reason.value.replace("_", " ").capitalize()) for reason in FailureReason],
+        ),
+        Field("from", "From, UTC", "instant"),
+        Field("to", "Before, UTC", "instant"),
+    ]  # fmt: skip

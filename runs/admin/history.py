@@ -9,22 +9,19 @@ from django.urls import URLPattern, path
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts.admin.access import access_of
-from accounts.admin.paging import UncountedChangeList
-from accounts.admin.scoped import ScopedAdmin
+from accounts.admin.listing import FoundAdmin
 
 
-class HistoryAdmin(ScopedAdmin):
+class HistoryAdmin(FoundAdmin):
     """A list, and a page for each row. There are no other addresses but those of the buttons."""
 
-    list_fullwidth = True
-    change_list_template = "hourhand/list.html"
+    list_before_template = "hourhand/statuses.html"
+    #: The statuses that the list has a tab for, as (value, label).
+    statuses: tuple[tuple[str, str], ...] = ()
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        rows: Any = super().get_queryset(request)
-        return rows.in_sight()
-
-    def get_changelist(self, request: HttpRequest, **_: Any) -> type[UncountedChangeList]:  # noqa: ARG002
-        return UncountedChangeList
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        chosen = {"statuses": self.statuses, "chosen_status": request.GET.get("status", "")}
+        return super().changelist_view(request, {**(extra_context or {}), **chosen})
 
     def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002
         return False
@@ -34,10 +31,6 @@ class HistoryAdmin(ScopedAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
         return False
-
-    def get_list_display(self, request: HttpRequest) -> list[str]:
-        shown = list(super().get_list_display(request))
-        return shown if access_of(request).several else [name for name in shown if name != "workspace_name"]
 
     def in_sight(self, request: HttpRequest, row_id: uuid.UUID) -> Any:
         """The row of this address, whole. Raises Http404 when it is somebody else's."""
@@ -65,11 +58,11 @@ class HistoryAdmin(ScopedAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         site, name = self.admin_site, f"{self.opts.app_label}_{self.opts.model_name}"
-        listed = require_http_methods(["GET", "POST"]) if self.actions else require_GET
+        asks = require_http_methods(["GET", "POST"])
         return [
             *(path(route, site.admin_view(require_POST(view)), name=button) for route, view, button in self.buttons()),
-            *(path(route, site.admin_view(view), name=page) for route, view, page in self.forms()),
-            path("", site.admin_view(listed(self.changelist_view)), name=f"{name}_changelist"),
+            *(path(route, site.admin_view(asks(view)), name=page) for route, view, page in self.forms()),
+            path("", site.admin_view(require_GET(self.changelist_view)), name=f"{name}_changelist"),
             path("<uuid:row_id>/change/", site.admin_view(require_GET(self.page)), name=f"{name}_change"),
         ]
 

@@ -1,6 +1,7 @@
 """Runs, flat: every attempt of every execution, newest first."""
 
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin
@@ -9,41 +10,29 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.safestring import SafeString
 
-from accounts.admin.filters import WorkspaceFilter
-from runs.admin.filters import (
-    EnvironmentFilter,
-    JobFilter,
-    ReasonFilter,
-    SinceFilter,
-    StatusFilter,
-    TriggerFilter,
-    of_text,
-)
+from accounts.admin.listing import Field
+from accounts.models import Workspace
+from runs.admin.filters import RunsShown, run_fields, wanted_runs
 from runs.admin.history import HistoryAdmin
-from runs.admin.timing import Attempt, Bar, phases
+from runs.admin.page import ShownRun
+from runs.api.orders import ByAttempt
 from runs.models import Run
+from runs.querysets import RunQuerySet
 from runs.states import RunStatus
+from scheduler_project.api.pagination import Keyset
 from scheduler_project.dashboard import chips
-from scheduler_project.dashboard.words import NOTHING, duration_words
+from scheduler_project.dashboard.words import NOTHING, STATUSES, duration_words
 
 _HEAVY = (
     "request_headers", "request_body", "response_headers", "response_body", "output", "error_output",
 )  # fmt: skip
 
 
-class RunStatusFilter(StatusFilter):
-    statuses = RunStatus
+class ByAttemptShown(ByAttempt):
+    """With what the list shows."""
 
-
-class RunTriggerFilter(TriggerFilter):
-    """By what the API calls a run's trigger."""
-
-    def queryset(self, request: HttpRequest, queryset: Any) -> QuerySet[Any]:  # noqa: ARG002
-        return queryset.of_trigger([self.value()]) if self.value() else queryset
-
-
-class StartedFilter(SinceFilter):
-    column = "started_at"
+    def listed(self, runs: RunQuerySet) -> RunQuerySet:
+        return runs.defer(*_HEAVY).select_related("job", "environment")
 
 
 @admin.register(Run)
@@ -52,32 +41,21 @@ class RunAdmin(HistoryAdmin):
         "started", "job_and_place", "call", "shown_status", "answer", "number", "took", "reason", "workspace_name",
     ]  # fmt: skip
     list_display_links = ["started"]
-    list_filter = [
-        RunStatusFilter, RunTriggerFilter, EnvironmentFilter, ReasonFilter, StartedFilter, JobFilter, WorkspaceFilter,
-    ]  # fmt: skip
-    search_fields = ["job__name"]
-    search_help_text = "Job, or an id"
-    ordering = ["-pk"]
+    query_class = RunsShown
+    statuses = tuple((status.value, STATUSES[status].label) for status in RunStatus)
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
-        rows: QuerySet[Run] = super().get_queryset(request).defer(*_HEAVY)
-        return rows.select_related("job", "environment", "workspace")
+    def filters(self, request: HttpRequest) -> tuple[Sequence[Field], Sequence[Field]]:
+        return run_fields(request)
 
-    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:  # noqa: ARG002
-        text = search_term.strip()
-        return (of_text(queryset, text) if text else queryset), False
+    def meant(self, request: HttpRequest, query: dict[str, Any], among: Sequence[Workspace]) -> tuple[Any, Keyset]:
+        return wanted_runs(request, query, among), ByAttemptShown(("id",), descending=True)
 
     def whole_rows(self, request: HttpRequest) -> QuerySet[Any]:
         return super().whole_rows(request).select_related("execution", "job_version")
 
     def page(self, request: HttpRequest, row_id: uuid.UUID) -> HttpResponse:
         run: Run = self.in_sight(request, row_id)
-        whole = Bar(f"attempt {run.number}", 0, 100, run.duration_ms or 0)
-        context = {
-            **self.base_context(request, original=run),
-            "run": run,
-            "attempt": Attempt(run, whole, phases(run)),
-        }
+        context = {**self.base_context(request, original=run), "run": run, "attempt": ShownRun.of(run)}
         return TemplateResponse(request, "admin/runs/run/page.html", context)
 
     @admin.display(description="Started, UTC")

@@ -13,7 +13,7 @@ from accounts.admin.access import access_of
 from accounts.errors import HourhandError
 from jobs.models import JobEnvironment
 from runs.admin.buttons import require_writer
-from runs.admin.timing import Attempt, Bar, phases
+from runs.admin.page import ShownRun
 from runs.testcalls import call_once
 
 
@@ -32,8 +32,7 @@ def try_out_button(request: HttpRequest, job_environment_id: uuid.UUID) -> HttpR
     except HourhandError as error:
         tried["refusal"] = error.detail
     else:
-        whole = Bar(f"attempt {run.number}", 0, 100, run.duration_ms or 0)
-        tried |= {"run": run, "attempt": Attempt(run, whole, phases(run))}
+        tried["attempt"] = ShownRun.of(run)
     if request.headers.get("HX-Request") == "true":
         return TemplateResponse(request, "admin/runs/tried.html", tried)
     request.current_app = admin.site.name

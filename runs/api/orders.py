@@ -5,35 +5,44 @@ from typing import Any
 from runs.api.rows import listed_executions, listed_runs
 from runs.history import HistoryFilter
 from runs.models import Execution
-from runs.pages import Stretch, executions_by_duration, executions_of
-from runs.run_pages import RunFilter, runs_of
+from runs.pages import Stretch, Wanted, executions_by_duration, executions_of
+from runs.querysets import ExecutionQuerySet, RunQuerySet
+from runs.run_pages import Wanted as WantedRuns
+from runs.run_pages import runs_of
 from scheduler_project.api.pagination import Keyset
 
 #: How many rows of `last_only` other orders look at: one for each job and environment, the latest of them.
 _LATEST = 10_000
 
 
-class ByDue(Keyset):
+class OfExecutions(Keyset):
+    """An order of executions. `listed` adds what is shown of a page."""
+
+    def listed(self, executions: ExecutionQuerySet) -> ExecutionQuerySet:
+        return listed_executions(executions)
+
+
+class ByDue(OfExecutions):
     """By when they were due, else made."""
 
-    def rows(self, wanted: HistoryFilter, position: list[Any] | None, *, backward: bool, first: int, count: int) -> Any:
+    def rows(self, wanted: Wanted, position: list[Any] | None, *, backward: bool, first: int, count: int) -> Any:
         after = None if position is None else (position[0], position[1])
         stretch = Stretch(self.descending != backward, count, first, after)
-        return listed_executions(executions_of(wanted, stretch))
+        return self.listed(executions_of(wanted, stretch))
 
 
-class ByCreation(Keyset):
+class ByCreation(OfExecutions):
     """By when they were made, which their ids tell."""
 
     def rows(self, wanted: HistoryFilter, position: list[Any] | None, *, backward: bool, first: int, count: int) -> Any:
         rows = _latest(wanted) if wanted.last_only else wanted.executions()
-        return super().rows(listed_executions(rows), position, backward=backward, first=first, count=count)
+        return super().rows(self.listed(rows), position, backward=backward, first=first, count=count)
 
 
-class ByDuration(Keyset):
+class ByDuration(OfExecutions):
     """By how long they ran, of the latest so many that are wanted. Those that did not run come last either way."""
 
-    def rows(self, wanted: HistoryFilter, position: list[Any] | None, *, backward: bool, first: int, count: int) -> Any:
+    def rows(self, wanted: Wanted, position: list[Any] | None, *, backward: bool, first: int, count: int) -> Any:
         rows = executions_by_duration(
             wanted,
             descending=self.descending != backward,
@@ -42,16 +51,19 @@ class ByDuration(Keyset):
             count=count,
             position=None if position is None else (position[0], position[1]),
         )
-        return listed_executions(rows)
+        return self.listed(rows)
 
 
 class ByAttempt(Keyset):
-    """Runs by when their attempts began, which their ids tell."""
+    """Runs by when their attempts began, which their ids tell. `listed` adds what is shown of a page."""
 
-    def rows(self, wanted: RunFilter, position: list[Any] | None, *, backward: bool, first: int, count: int) -> Any:
+    def listed(self, runs: RunQuerySet) -> RunQuerySet:
+        return listed_runs(runs)
+
+    def rows(self, wanted: WantedRuns, position: list[Any] | None, *, backward: bool, first: int, count: int) -> Any:
         after = None if position is None else position[0]
         descending = self.descending != backward
-        return listed_runs(runs_of(wanted, descending=descending, count=count, first=first, after=after))
+        return self.listed(runs_of(wanted, descending=descending, count=count, first=first, after=after))
 
 
 def _latest(wanted: HistoryFilter) -> Any:
@@ -60,7 +72,7 @@ def _latest(wanted: HistoryFilter) -> Any:
 
 
 #: By the name of each order, its columns and how its pages are read.
-ORDERS: dict[str, tuple[type[Keyset], tuple[str, ...]]] = {
+ORDERS: dict[str, tuple[type[OfExecutions], tuple[str, ...]]] = {
     "scheduled_for": (ByDue, ("due_at", "id")),
     "created_at": (ByCreation, ("id",)),
     "duration": (ByDuration, ("took", "id")),

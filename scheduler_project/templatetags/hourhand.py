@@ -1,6 +1,8 @@
 """The dashboard's words and chips, for templates."""
 
 import datetime
+import json
+from typing import Any
 
 from django import template
 
@@ -47,6 +49,18 @@ def reason_words(reason: str) -> str:
         return FailureReason(reason).description
     except ValueError:
         return reason
+
+
+@register.filter
+def percent(share: float) -> str:
+    """A share of an axis as SVG takes it, whatever the language."""
+    return f"{share:.2f}%"
+
+
+@register.filter
+def as_json(value: Any) -> str:
+    """A JSON value, laid out."""
+    return json.dumps(value, indent=2, ensure_ascii=False)
 
 
 @register.filter

@@ -28,6 +28,10 @@ PAGES = (
 #: What is made of the same parts.
 FURTHER_PAGES = (
     ("/admin/jobs/job/{}/history/", _JOB),
+    ("/admin/jobs/job/{}/versions/", _JOB),
+    ("/admin/runs/execution/run/{}/", _JOB),
+    ("/admin/runs/execution/{}/edit/", _EXECUTION),
+    ("/admin/runs/bulkoperation/", None),
     ("/admin/jobs/retrypolicy/", None),
     ("/admin/jobs/retrypolicy/add/", None),
     ("/admin/accounts/workspace/{}/change/", "SELECT id FROM accounts_workspace"),

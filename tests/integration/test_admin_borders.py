@@ -68,6 +68,7 @@ def pages_of(theirs: Theirs) -> list[str]:
         reverse("admin:runs_execution_run_with", args=[theirs.row.job_id]),
         reverse("admin:jobs_job_history", args=[theirs.row.job_id]),
         reverse("admin:runs_execution_change", args=[theirs.execution.pk]),
+        reverse("admin:runs_execution_edit", args=[theirs.execution.pk]),
         reverse("admin:runs_run_change", args=[theirs.run.pk]),
         reverse("admin:accounts_workspace_change", args=[theirs.workspace.pk]),
         reverse("admin:accounts_environment_change", args=[theirs.environment.pk]),
@@ -111,6 +112,8 @@ def test_guessed_buttons_are_not_found(member: Client, theirs: Theirs) -> None:
         reverse("admin:runs_execution_run_now", args=[theirs.row.pk]),
         reverse("admin:runs_execution_test_call", args=[theirs.row.pk]),
         reverse("admin:runs_execution_replay", args=[theirs.execution.pk]),
+        reverse("admin:runs_execution_edit", args=[theirs.execution.pk]),
+        reverse("admin:runs_execution_retry", args=[theirs.execution.pk]),
         reverse("admin:runs_execution_cancel", args=[theirs.execution.pk]),
         reverse("admin:runs_bulkoperation_cancel", args=[theirs.execution.pk]),
         reverse("admin:accounts_apikey_revoke", args=[theirs.key.pk]),
@@ -124,12 +127,68 @@ def test_guessed_buttons_are_not_found(member: Client, theirs: Theirs) -> None:
     assert Execution.objects.get().status == "pending"
 
 
-def test_a_search_for_another_workspaces_id_finds_nothing(member: Client, theirs: Theirs) -> None:
-    for name in ("runs_execution", "runs_run"):
-        found = member.get(reverse(f"admin:{name}_changelist"), {"q": str(theirs.row.job_id)}).content.decode()
-        assert str(theirs.execution.pk) not in found
-        filtered = member.get(reverse(f"admin:{name}_changelist"), {"job": str(theirs.row.job_id)}).content.decode()
-        assert "Their secret job" not in filtered
+def test_no_filter_and_no_search_finds_another_workspaces_rows(member: Client, theirs: Theirs) -> None:
+    execution, job = theirs.execution, theirs.row.job
+    asked = {
+        "runs_execution": [
+            {"search": execution.pk}, {"search": theirs.run.pk}, {"search": job.pk}, {"search": "secret"},
+            {"search": job.url}, {"job": job.pk}, {"job": job.slug}, {"job_name": "Their"}, {"tag": "their-tag"},
+            {"workspace": "theirs"}, {"environment": "their-place"}, {"last_only": "true"}, {"sort": "duration"},
+            {"status": "pending"},
+        ],
+        "runs_run": [
+            {"execution": execution.pk}, {"execution": execution.pk, "job": job.pk}, {"job": job.pk},
+            {"job": job.slug}, {"workspace": "theirs"}, {"environment": "their-place"}, {"trigger": "manual"},
+        ],
+        "jobs_job": [
+            {"search": "Their"}, {"search": job.url}, {"tag": "their-tag"}, {"workspace": "theirs"},
+            {"environment": "their-place"}, {"state": "enabled"}, {"sort": "name"},
+        ],
+    }  # fmt: skip
+    for name, queries in asked.items():
+        for query in queries:
+            page = member.get(reverse(f"admin:{name}_changelist"), query).content.decode()
+            assert "Their secret job" not in page, (name, query)
+            for row in (execution, theirs.run, job):
+                assert f"/{row.pk}/" not in page, (name, query)
+    assert "secret job" not in member.get(reverse("admin:jobs_job_suggest"), {"job": "secret"}).content.decode()
+
+
+def test_what_is_done_to_many_jobs_reaches_no_others(member: Client, make_job: MakeJob, theirs: Theirs) -> None:
+    mine = make_job(name="Mine", schedule="0 2 * * *")
+    ask = reverse("admin:jobs_job_together")
+    for asked in (
+        {"job": [mine.job_id, theirs.row.job_id]},
+        {"all": "on", "query": ""},
+        {"all": "on", "query": "?workspace=theirs"},
+        {"job": [theirs.row.job_id]},
+    ):
+        answer = member.post(ask, {"doing": "delete", **asked}, follow=True)
+        assert "Their secret job" not in answer.content.decode()
+        assert str(theirs.row.job_id) not in answer.content.decode()
+    ids = f"{mine.job_id},{theirs.row.job_id}"
+    member.post(reverse("admin:jobs_job_together_done"), {"doing": "pause", "ids": ids})
+    member.post(reverse("admin:runs_execution_delete_jobs"), {"ids": ids})
+    theirs.row.refresh_from_db()
+    assert theirs.row.paused_at is None
+    assert [job.pk for job in Job.objects.live()] == [theirs.row.job_id]
+
+
+def test_who_may_only_look_in_one_workspace_does_nothing_there(
+    workspace: Workspace, make_job: MakeJob, theirs: Theirs
+) -> None:
+    mixed = person("mix", workspace=workspace, role="member")
+    Membership.objects.create(workspace=theirs.workspace, user=mixed, role="viewer")
+    client, mine = signed_in(mixed), make_job(name="Mine", schedule="0 2 * * *")
+    assert "Their secret job" in client.get(reverse("admin:jobs_job_changelist")).content.decode()
+    asked = {"doing": "pause", "all": "on", "query": ""}
+    page = client.post(reverse("admin:jobs_job_together"), asked).content.decode()
+    assert "Pause 1 job?" in page
+    ids = f"{mine.job_id},{theirs.row.job_id}"
+    client.post(reverse("admin:jobs_job_together_done"), {"doing": "pause", "ids": ids})
+    theirs.row.refresh_from_db()
+    assert theirs.row.paused_at is None
+    assert client.post(reverse("admin:runs_execution_edit", args=[theirs.execution.pk])).status_code == 403
 
 
 def test_choices_end_at_my_workspaces(member: Client, workspace: Workspace, theirs: Theirs) -> None:
@@ -156,7 +215,7 @@ def test_a_viewer_sees_and_changes_nothing(workspace: Workspace, make_job: MakeJ
     execution = execution_of(row, status="pending")
     for name, wanted in (("jobs_job_page", row.job_id), ("runs_execution_change", execution.pk)):
         page = viewer.get(reverse(f"admin:{name}", args=[wanted])).content.decode()
-        for button in ("Run now", "Pause…", "Replay as it was", "Cancel…", ">Edit<"):
+        for button in ("Run now", "Pause…", "Replay as it was", "Edit and replay", "Cancel…", ">Edit<"):
             assert button not in page
     assert viewer.get(reverse("admin:jobs_job_changelist")).status_code == 200
     refused = [
@@ -165,6 +224,8 @@ def test_a_viewer_sees_and_changes_nothing(workspace: Workspace, make_job: MakeJ
         reverse("admin:jobs_job_resume", args=[row.job_id]), reverse("admin:runs_execution_run_now", args=[row.pk]),
         reverse("admin:runs_execution_replay", args=[execution.pk]),
         reverse("admin:runs_execution_cancel", args=[execution.pk]), reverse("admin:accounts_apikey_add"),
+        reverse("admin:runs_execution_edit", args=[execution.pk]), reverse("admin:jobs_job_together"),
+        reverse("admin:jobs_job_together_done"), reverse("admin:runs_execution_delete_jobs"),
         reverse("admin:accounts_membership_add"), reverse("admin:accounts_environment_add"),
     ]  # fmt: skip
     for url in refused:
@@ -227,6 +288,9 @@ def test_strangers_are_sent_to_sign_in(client: Client, make_job: MakeJob) -> Non
         reverse("admin:jobs_job_page", args=[row.job_id]),
         reverse("admin:runs_execution_changelist"),
         reverse("admin:jobs_job_preview"),
+        reverse("admin:jobs_job_suggest"),
+        reverse("admin:jobs_job_together"),
+        reverse("admin:runs_execution_edit", args=[row.job_id]),
     ):
         answer: Any = client.get(url)
         assert answer.status_code == 302
@@ -234,3 +298,4 @@ def test_strangers_are_sent_to_sign_in(client: Client, make_job: MakeJob) -> Non
     nobody = signed_in(person("nobody"))
     assert "belong to no workspace" in nobody.get(reverse("admin:index")).content.decode()
     assert nobody.get(reverse("admin:jobs_job_changelist")).status_code == 403
+    assert "<option" not in nobody.get(reverse("admin:jobs_job_suggest")).content.decode()

@@ -2,6 +2,7 @@
 
 import datetime
 import html
+import re
 from typing import Any
 
 import pytest
@@ -86,6 +87,17 @@ def test_a_list_of_large_operations_reads_none_of_their_ids_and_counts_nothing(
     assert not [sql for sql in asked if "COUNT(" in sql.upper() or '."execution_ids", "runs_bulkoperation"' in sql]
 
 
+def test_the_list_is_filtered_by_what_is_done_and_how_far_it_is(member: Client, make_job: MakeJob) -> None:
+    row = make_job()
+    execution_of(row)
+    found = operation(row)
+    for query, shown in (
+        ("kind=replay", True), ("kind=cancel", False), ("state=running&kind=replay", True), ("state=completed", False),
+        ("state=nonsense", False),
+    ):  # fmt: skip
+        assert (str(found.pk) in member.get(f"{reverse(LIST)}?{query}").content.decode()) is shown, query
+
+
 def test_its_page_shows_it_and_a_button_ends_it(member: Client, viewer: Client, make_job: MakeJob) -> None:
     row = make_job()
     executions = [execution_of(row) for _ in range(3)]
@@ -116,18 +128,37 @@ def test_another_workspaces_operation_is_not_there(make_job: MakeJob) -> None:
     assert str(found.pk) not in stranger.get(reverse(LIST)).content.decode()
 
 
-def select(client: Client, action: str, executions: list[Execution]) -> str:
-    form = {"action": action, "index": "0", "select_across": "0", "_selected_action": [one.pk for one in executions]}
-    return client.post(reverse(EXECUTIONS), form).content.decode()
+def select(client: Client, kind: str, executions: list[Execution], query: str = "") -> Any:
+    form = {"doing": kind, "execution": [one.pk for one in executions], "query": query}
+    return client.post(reverse("admin:runs_execution_select"), form)
 
 
 def test_selected_executions_are_counted_before_anything_is_done(member: Client, make_job: MakeJob) -> None:
     row = make_job()
     executions = [execution_of(row), execution_of(row, status="failed"), execution_of(row, status="pending")]
-    text = select(member, "replay_selected", executions)
+    text = select(member, "replay", executions, "?status=failed").content.decode()
     assert "3 executions selected; 2 have ended and can be replayed" in text
-    assert "1 has not ended and can be canceled" in select(member, "cancel_selected", executions)
+    assert f'href="{reverse(EXECUTIONS)}?status=failed"' in text
+    assert "1 has not ended and can be canceled" in select(member, "cancel", executions).content.decode()
     assert not BulkOperation.objects.exists()
+
+
+def test_the_list_has_a_box_for_each_and_a_button_for_each_doing(member: Client, make_job: MakeJob) -> None:
+    execution = execution_of(make_job())
+    text = member.get(reverse(EXECUTIONS)).content.decode()
+    assert f'class="hh-tick" form="together" name="execution" value="{execution.pk}"' in text
+    assert f'action="{reverse("admin:runs_execution_select")}"' in text
+    assert re.findall(r'name="doing" value="(\w+)"', text) == ["replay", "cancel"]
+    assert 'name="all"' not in text
+
+
+def test_without_a_tick_nothing_is_asked_and_the_list_is_as_it_was(member: Client, make_job: MakeJob) -> None:
+    ended = execution_of(make_job())
+    answer = select(member, "replay", [], "?status=failed")
+    assert "No execution is ticked" in told(answer)
+    assert answer.headers["Location"] == f"{reverse(EXECUTIONS)}?status=failed"
+    assert select(member, "purge", [ended]).status_code == 403
+    assert member.get(reverse("admin:runs_execution_select")).status_code == 405
 
 
 @pytest.mark.parametrize(("kind", "config", "matched"), [("replay", "original", 2), ("cancel", "", 1)])
@@ -164,8 +195,11 @@ def test_a_selection_of_which_nothing_can_be_done_makes_no_operation(member: Cli
 
 def test_who_may_only_look_selects_nothing(viewer: Client, make_job: MakeJob) -> None:
     ended = execution_of(make_job())
-    assert "replay_selected" not in viewer.get(reverse(EXECUTIONS)).content.decode()
-    select(viewer, "replay_selected", [ended])
+    text = viewer.get(reverse(EXECUTIONS)).content.decode()
+    assert str(ended.pk) in text
+    assert "hh-tick" not in text
+    assert 'name="doing"' not in text
+    assert select(viewer, "replay", [ended]).status_code == 403
     path = reverse("admin:runs_execution_selected", args=["replay"])
     assert viewer.post(path, {"execution": [ended.pk]}).status_code == 403
     assert not BulkOperation.objects.exists()
@@ -174,6 +208,6 @@ def test_who_may_only_look_selects_nothing(viewer: Client, make_job: MakeJob) ->
 def test_executions_of_others_can_not_be_selected(make_job: MakeJob) -> None:
     ended = execution_of(make_job())
     stranger = signed_in(person("sam", workspace=create_workspace(slug="stranger", name="Stranger"), role="owner"))
-    assert "0 executions selected" in select(stranger, "replay_selected", [ended])
+    assert "No execution is ticked" in told(select(stranger, "replay", [ended]))
     stranger.post(reverse("admin:runs_execution_selected", args=["replay"]), {"execution": [ended.pk]})
     assert not BulkOperation.objects.exists()

@@ -147,6 +147,9 @@ def test_buttons_refuse_get_and_a_missing_csrf_token(workspace: Workspace, make_
         reverse("admin:accounts_apikey_revoke", args=[key.pk]),
         reverse("admin:runs_execution_delete_job", args=[row.job_id]),
         reverse("admin:jobs_job_restore", args=[row.job_id, 1]),
+        reverse("admin:jobs_job_together"),
+        reverse("admin:jobs_job_together_done"),
+        reverse("admin:runs_execution_delete_jobs"),
     ]
     for url in buttons:
         assert signed_in(user).get(url).status_code == 405, url

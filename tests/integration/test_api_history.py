@@ -256,6 +256,7 @@ class TestListing:
             "job=report&environment=production": [second, third, first],
             "from=2026-03-01T12:00:01Z": [second],
             "to=2026-03-01T12:00:01Z": [third, first],
+            "from=0001-01-01T00:00:00Z&to=9999-12-31T23:59:59.9999Z": [second, third, first],
             "last_only=true": [second],
             "last_only=true&status=failed": [first],
         }.items():

@@ -122,11 +122,13 @@ def boss(everything: Workspace) -> Client:
 def test_the_pages_of_a_model_show_it_as_text(boss: Client, label: str) -> None:
     model = next(model for model in admin.site._registry if model._meta.label == label)
     name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
-    urls = [reverse(f"{name}_changelist"), f"{reverse(f'{name}_changelist')}?q={LINK}%22%3E%3Cscript%3Ealert(1)"]
+    hostile = f"{LINK}%22%3E%3Cscript%3Ealert(1)"
+    page = reverse(f"{name}_changelist")
+    urls = [page, f"{page}?q={hostile}", f"{page}?search={hostile}&job={hostile}&from={hostile}&{hostile}=1"]
     for row in model._default_manager.order_by("pk")[:ROWS_SHOWN]:
-        for page in ("change", "delete", "history"):
+        for kind in ("change", "delete", "history", "edit"):
             with suppress(NoReverseMatch):  # history is read-only: some models have no such pages
-                urls.append(reverse(f"{name}_{page}", args=[row.pk]))
+                urls.append(reverse(f"{name}_{kind}", args=[row.pk]))
     for url in urls:
         assert_harmless(shown(boss, url), url)
 

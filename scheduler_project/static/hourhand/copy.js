@@ -1,6 +1,7 @@
 "use strict";
 // Buttons that copy the text of another element. Without this they stay hidden, and the text is there to be selected.
-for (const button of document.querySelectorAll("[data-copies]")) {
+function offer(button) {
+    if (!button.hidden) return;
     const source = document.getElementById(button.dataset.copies);
     const told = button.parentElement.querySelector("[role=status]");
 
@@ -27,3 +28,8 @@ for (const button of document.querySelectorAll("[data-copies]")) {
         told.textContent = (await copy()) ? "Copied." : "Selected: copy it with the keyboard.";
     });
 }
+
+const within = (part) => part.querySelectorAll("[data-copies]").forEach(offer);
+within(document);
+// What comes later, as the answer of a test call does.
+document.addEventListener("htmx:load", (event) => within(event.detail.elt));
