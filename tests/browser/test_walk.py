@@ -47,7 +47,7 @@ def test_a_person_makes_a_job_sees_it_fail_mends_it_and_pauses_it(
         # It fires, and fails.
         expect(page.get_by_role("heading", name=name).first).to_be_visible()
         job = page.url
-        failed = page.locator("tr", has_text="Failed").first
+        failed = page.get_by_role("row").filter(has_text="Failed").first
         reload_until(page, lambda: failed.count() > 0, "a failed execution")
         visitor.must_fit()
         failed.get_by_role("link").first.click()
@@ -71,7 +71,7 @@ def test_a_person_makes_a_job_sees_it_fail_mends_it_and_pauses_it(
         mend(page, job=job, to=f"{receiver.url}/status/200")
         page.get_by_role("button", name="Resume in production").click()
         expect(page.get_by_label("Pause in production")).to_be_visible()
-        succeeded = page.locator("tr", has_text="Succeeded").filter(has_text="Schedule").first
+        succeeded = page.get_by_role("row").filter(has_text="Succeeded").filter(has_text="Schedule").first
         reload_until(page, lambda: succeeded.count() > 0, "it to fire again")
         visitor.must_find_it_sound()
 
@@ -86,7 +86,7 @@ def follow(page: Page, name: str) -> None:
 
 def replay_mended(page: Page, *, to: str) -> None:
     """From the page of a job, replay what failed with another URL, once."""
-    page.locator("tr", has_text="Failed").first.get_by_role("link").first.click()
+    page.get_by_role("row").filter(has_text="Failed").first.get_by_role("link").first.click()
     page.get_by_role("link", name="Edit and replay").click()
     page.get_by_label("URL").fill(to)
     page.get_by_role("button", name="Replay it so").click()
