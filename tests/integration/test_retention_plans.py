@@ -11,7 +11,7 @@ from runs import pruning, removal, retention
 from tests.integration.plans import Findings
 from tests.integration.seeded_history import NEWEST, seed_executions, seed_jobs
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.usefixtures("fresh_tables")
 COUNT, JOBS = 30_000, 20
 LIMIT = 100
 
