@@ -16,7 +16,7 @@ LIMIT = 100
 
 
 @pytest.fixture(autouse=True)
-def _long_history(fresh_tables: None) -> None:  # noqa: ARG001 - asked for what it does
+def _long_history(fresh_tables: None) -> None:
     seed_jobs(jobs=JOBS)
     seed_executions(COUNT)
 
