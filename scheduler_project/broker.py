@@ -10,7 +10,7 @@ def celery_broker_url(redis_url: str) -> str:
     parts = urlsplit(redis_url)
     if parts.scheme in {"redis", "rediss"}:
         return redis_url
-    if parts.scheme == "unix" and parts.path.startswith("/"):
+    if parts.scheme == "unix" and "://" in redis_url and parts.path.startswith("/"):
         query = parse_qs(parts.query)
         password = query.get("password", [""])[0]
         credentials = f":{password}@" if password else ""

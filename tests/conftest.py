@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from accounts.models import Workspace
 from accounts.services import create_workspace
@@ -85,6 +86,13 @@ def job_config(**changes: Any) -> dict[str, Any]:
 
 
 MakeJob = Callable[..., JobEnvironment]
+
+
+@pytest.fixture
+def fresh_tables(db: None) -> None:
+    """Tables as new: rows that other tests rolled back fill pages, and what the planner believes of them is theirs."""
+    with connection.cursor() as cursor:
+        cursor.execute("TRUNCATE accounts_workspace CASCADE")
 
 
 @pytest.fixture

@@ -352,10 +352,11 @@ def test_not_in_any_answer_of_the_api(planted: Planted) -> None:
     found, answered = [], set()
     for path in [path for path, verbs in schema["paths"].items() if "get" in verbs]:
         for concrete in filled_in(path, ids):
-            answer = requests.get(
-                f"{house.url}{concrete}", headers={"Authorization": f"Bearer {house.api_key}"}, timeout=30
-            )
-            found += sightings(concrete, answer.content)
+            # The live tail, whose rows are those of the list of executions, has no end.
+            endless = path == "/api/v1/events/"
+            headers = {"Authorization": f"Bearer {house.api_key}"}
+            with requests.get(f"{house.url}{concrete}", headers=headers, timeout=30, stream=endless) as answer:
+                found += sightings(concrete, next(answer.iter_content(1000)) if endless else answer.content)
             if answer.ok:
                 answered.add(path)
     wanted = {"/jobs/{job}/", "/jobs/{job}/versions/", "/executions/", "/executions/{execution}/", "/runs/",

@@ -263,7 +263,7 @@ def relayed(house: House) -> dict[str, Relay]:
     }
     options["host"] = str(house.directory)
     house.environment["DATABASE_URL"] = database._replace(query=urllib.parse.urlencode(options)).geturl()
-    house.environment["REDIS_URL"] = broker._replace(path=str(house.directory / "redis.sock")).geturl()
+    house.environment["REDIS_URL"] = f"unix://{house.directory}/redis.sock?{broker.query}"
     return relays
 
 

@@ -11,6 +11,7 @@ from tests.integration.api_fixtures import Caller, caller
 from tests.integration.plans import Findings
 from tests.integration.seeded_history import seed_executions, seed_jobs
 
+pytestmark = pytest.mark.usefixtures("fresh_tables")
 COUNT, JOBS = 40_000, 300
 PAGE = 51
 #: By the filter: how many ranges of an index it may read a page of.
@@ -43,13 +44,6 @@ RANGES = {
     "search=nowhere": 42,
     "last_only=true": 12,
 }
-
-
-@pytest.fixture(autouse=True)
-def _fresh_pages(db: None) -> None:
-    """Tables as new: rows that other tests rolled back fill pages, and what the planner believes of them is theirs."""
-    with connection.cursor() as cursor:
-        cursor.execute("TRUNCATE accounts_workspace CASCADE")
 
 
 def test_a_page_is_read_from_index_ranges_of_its_size_whatever_the_filter() -> None:

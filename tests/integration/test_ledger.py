@@ -247,6 +247,7 @@ class TestWhy:
 ROW_ID = "00000000-0000-7000-8000-000000000000"
 
 
+@pytest.mark.usefixtures("fresh_tables")
 @pytest.mark.parametrize(
     ("statement", "parameters", "index"),
     [
@@ -267,6 +268,7 @@ def test_the_clocks_statements_use_their_indexes(make_job: MakeJob, statement, p
         assert index in "\n".join(line for (line,) in cursor.fetchall())
 
 
+@pytest.mark.usefixtures("fresh_tables")
 @pytest.mark.parametrize(
     ("query", "index"),
     [

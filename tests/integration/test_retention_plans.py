@@ -11,15 +11,12 @@ from runs import pruning, removal, retention
 from tests.integration.plans import Findings
 from tests.integration.seeded_history import NEWEST, seed_executions, seed_jobs
 
-pytestmark = pytest.mark.django_db
 COUNT, JOBS = 30_000, 20
 LIMIT = 100
 
 
 @pytest.fixture(autouse=True)
-def _long_history(db: None) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("TRUNCATE accounts_workspace CASCADE")
+def _long_history(fresh_tables: None) -> None:
     seed_jobs(jobs=JOBS)
     seed_executions(COUNT)
 

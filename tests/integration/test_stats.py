@@ -20,8 +20,10 @@ from runs.buckets import Bucket, Period
 from runs.deleting import purge
 from runs.histograms import FAMILY, milliseconds_of
 from runs.models import Digest, EndedSlip, Execution
+from runs.pruning import Turn
 from runs.states import TERMINAL, ExecutionStatus
 from runs.stats import Figures, Subject, statistics, upcoming
+from runs.upkeep import work_off
 from tests.conftest import MakeJob
 from tests.integration.api_fixtures import make_execution
 from tests.integration.plans import Findings
@@ -236,6 +238,7 @@ def test_what_is_pruned_stays_counted_and_what_is_purged_goes_with_its_job(
     fold_all()
     assert whole(workspace).counts["succeeded"] == 3
     purge(job=state.job, now=NOW)
+    assert not work_off(Turn(60, sleep=lambda _: None), NOW)
     assert not Digest.objects.filter(subject_id=state.pk).exists()
     assert (
         statistics(Subject.of(workspace, None, other.job), period("1h", until=NOW + HOUR)).total.counts["succeeded"]
@@ -313,6 +316,7 @@ def test_what_ended_before_there_were_statistics_is_counted_too(make_job: MakeJo
 # -- cost --------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("fresh_tables")
 def test_statistics_of_a_long_history_read_digests_and_what_lives_and_nothing_else() -> None:
     with connection.cursor() as cursor:
         cursor.execute("TRUNCATE accounts_workspace CASCADE; TRUNCATE runs_digest, runs_endedslip")
