@@ -323,7 +323,7 @@ def test_the_page_leaves_heavy_columns_of_history_out(member: Client, make_job: 
 
 
 @pytest.fixture
-def long_history(db: None) -> JobEnvironment:
+def long_history(fresh_tables: None) -> JobEnvironment:
     seeded = seed_jobs(jobs=60)
     seed_executions(10_000, runs=False)
     return JobEnvironment.objects.select_related("job", "environment").filter(workspace=seeded.workspace)[0]

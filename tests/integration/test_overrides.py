@@ -208,7 +208,7 @@ class TestInTheDashboard:
         api.ask("POST", "/jobs/", job({"concurrency": 2}), expect=201)
         found = Job.objects.get()
         client = signed_in(person("mara", workspace=workspace, role="owner"))
-        assert "What differs here" in client.get(reverse("admin:jobs_job_page", args=[found.pk])).text
+        assert "1 thing differs here" in client.get(reverse("admin:jobs_job_page", args=[found.pk])).text
         values = form_of(client, found)
         assert json.loads(values["overrides"]) == {"staging": {"concurrency": 2}}
         change_url = reverse("admin:jobs_job_change", args=[found.pk])

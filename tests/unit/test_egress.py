@@ -1,5 +1,6 @@
 """Where outbound calls may go: the address table over whole ranges, the strict URL parse, the operator's policy."""
 
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import pytest
@@ -260,7 +261,8 @@ def test_the_parse_answers_or_refuses_and_what_it_accepts_is_settled(rest: str, 
         target = parse_target(start + rest)
     except InvalidUrl:
         return
-    assert parse_target(target.origin) == target
+    # An origin is that of a host, with or without a dot at the end of its name.
+    assert parse_target(target.origin) == replace(target, rooted=False)
     assert target.host == target.host.lower()
 
 
