@@ -212,6 +212,7 @@ class TestAuditLog:
         bound = caller(workspace, environments=list(workspace.environments.all()))
         assert bound.ask("GET", "/audit-log/", expect=403)["code"] == "environment_bound"
 
+    @pytest.mark.usefixtures("fresh_tables")
     @pytest.mark.parametrize(
         "query", ["", "?action=settings.updated", "?actor=olga", "?target=acme", "?from=2026-03-01"]
     )

@@ -144,7 +144,7 @@ def test_the_clocks_queries_use_their_partial_indexes(make_job: MakeJob, query, 
 
 
 @pytest.fixture
-def many_planned(make_job: MakeJob) -> None:
+def many_planned(fresh_tables: None, make_job: MakeJob) -> None:
     """Twenty thousand jobs that fire at other times of the day, and five thousand executions that ended."""
     job = make_job(schedule="0 12 * * *", now=EPOCH)
     copy_row("jobs_job", job.job_id, 20_000, id=copied_id("a"), slug="'job-' || place")

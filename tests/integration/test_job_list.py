@@ -60,6 +60,7 @@ def test_pages_lead_through_every_order(api: Caller, make_job: MakeJob, sort: st
     assert found == whole
 
 
+@pytest.mark.usefixtures("fresh_tables")
 @pytest.mark.parametrize(("sort", "index"), [("name", "job_list_name"), ("-created_at", "job_list_created")])
 def test_a_page_by_name_or_age_is_read_from_an_index(api: Caller, make_job: MakeJob, sort: str, index: str) -> None:
     for _ in range(3):

@@ -225,6 +225,7 @@ def test_a_broken_redis_is_told_and_the_rest_too(client: Client, settings):
     assert ("hourhand_queue_messages", "deliveries") not in found
 
 
+@pytest.mark.usefixtures("fresh_tables")
 def test_no_query_of_a_scrape_reads_a_whole_table(make_job: MakeJob):
     make_job(schedule={"every_seconds": 60})
     with transaction.atomic(), connection.cursor() as cursor:
