@@ -92,7 +92,7 @@ MakeJob = Callable[..., JobEnvironment]
 def fresh_tables(db: None) -> None:
     """Tables as new: rows that other tests rolled back fill pages, and what the planner believes of them is theirs."""
     with connection.cursor() as cursor:
-        cursor.execute("TRUNCATE accounts_workspace CASCADE")
+        cursor.execute("TRUNCATE accounts_workspace, runs_digest, runs_endedslip CASCADE")
 
 
 @pytest.fixture

@@ -33,10 +33,7 @@ RUN_RANGES = {
 
 
 @pytest.fixture
-def seeded(db: None) -> Seeded:
-    """Tables as new, so that what the planner believes of them is of this history."""
-    with connection.cursor() as cursor:
-        cursor.execute("TRUNCATE accounts_workspace CASCADE")
+def seeded(fresh_tables: None) -> Seeded:
     found = seed_jobs(jobs=JOBS)
     seed_executions(COUNT)
     return found

@@ -22,13 +22,7 @@ MOST_READ = 2 * 5 * 100 + 40 * 60
 _PLANNED = "UPDATE jobs_jobenvironment SET next_fire_at = %s + abs(hashtext(id::text)) %% 86400 * interval '1 second'"
 
 
-@pytest.fixture(autouse=True)
-def _fresh_pages(db: None) -> None:
-    """Tables as new: rows that other tests rolled back fill pages, and what the planner believes of them is theirs."""
-    with connection.cursor() as cursor:
-        cursor.execute("TRUNCATE accounts_workspace CASCADE")
-
-
+@pytest.mark.usefixtures("fresh_tables")
 def test_no_query_of_the_start_page_walks_through_history_or_jobs() -> None:
     seeded = seed_jobs(jobs=JOBS)
     seed_executions(COUNT, runs=False)

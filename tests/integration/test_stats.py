@@ -318,8 +318,6 @@ def test_what_ended_before_there_were_statistics_is_counted_too(make_job: MakeJo
 
 @pytest.mark.usefixtures("fresh_tables")
 def test_statistics_of_a_long_history_read_digests_and_what_lives_and_nothing_else() -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("TRUNCATE accounts_workspace CASCADE; TRUNCATE runs_digest, runs_endedslip")
     seeded = seed_jobs(jobs=300)
     seed_executions(12_000, runs=False)
     digests.fold(limit=1_000_000)
