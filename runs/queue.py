@@ -1,6 +1,5 @@
 """Puts ids on Redis. A message is a wake-up call: when it can't be sent, the row waits and the clock sends it later."""
 
-import itertools
 import threading
 import time
 import uuid
@@ -21,8 +20,9 @@ BULK_TASK = "workers.work_off_bulk_operations"
 PRUNING_TASK = "workers.work_off_pruning"
 CANCEL_COMMAND = "cancel_execution"
 CALL_COMMAND = "test_call"
-#: Ids per message: few enough to spread a burst over the workers, enough to make a message cost nothing per id.
-CHUNK = 200
+#: Ids per message: a burst is spread over the workers, and in a large one a message costs next to nothing per id.
+_FEWEST_IDS, _MOST_IDS = 50, 500
+_MESSAGES_OF_A_BURST = 16
 #: After a failure nothing is tried for this long, so that a broken Redis does not slow down every request.
 PAUSE_SECONDS = 5.0
 
@@ -32,13 +32,12 @@ _resume_at = 0.0
 
 def enqueue(ids: Iterable[uuid.UUID]) -> int:
     """Send ids to the workers, many per message. Returns how many were sent; never raises for a broken Redis."""
-    sent = 0
-    remaining = iter(ids)
-    while chunk := [str(execution_id) for execution_id in itertools.islice(remaining, CHUNK)]:
-        if not _send(chunk):
-            break
-        sent += len(chunk)
-    return sent
+    wanted = [str(execution_id) for execution_id in ids]
+    size = min(_MOST_IDS, max(_FEWEST_IDS, len(wanted) // _MESSAGES_OF_A_BURST))
+    for start in range(0, len(wanted), size):
+        if not _send(wanted[start : start + size]):
+            return start
+    return len(wanted)
 
 
 def enqueue_on_commit(ids: Iterable[uuid.UUID]) -> None:

@@ -13,10 +13,10 @@ from runs.attempts import IN_FLIGHT_CANCELED, UNSENT_CANCELED, Attempt, Ending, 
 from runs.overlap import lock_environments, release_queued
 from runs.retry import Canceled, GiveUp, RetryIn, Succeeded
 from runs.states import ExecutionStatus, RunStatus
-from runs.texts import array, as_json, as_text, clean, escaped, text_array
+from runs.texts import array, as_json, as_text, clean, escaped, escaped_json, text_array
 
 _RUN_COLUMNS = (
-    "id", "workspace_id", "job_id", "environment_id", "job_version_id", "execution_id", "step", "number", "trigger",
+    "id", "execution_id", "workspace_id", "job_id", "environment_id", "job_version_id", "trigger", "number", "step",
     "status", "failure_reason", "error", "started_at", "finished_at", "duration_ms", "queue_ms", "dns_ms", "connect_ms",
     "tls_ms", "first_byte_ms", "total_ms", "request_method", "request_url", "request_headers", "request_body",
     "request_body_encoding", "response_status", "response_headers", "response_body", "response_body_encoding",
@@ -59,7 +59,8 @@ _MOVE_STREAKS = """
       FROM ended, changed
      WHERE row.id = ended.id AND row.id = changed.id
 """
-_NOTHING_RECEIVED = (None, None, None, "utf-8", "f", None, "")
+_NULL = "\\N"
+_NOTHING_RECEIVED = f"{_NULL}\t{_NULL}\t{_NULL}\tutf-8\tf\t{_NULL}\t"
 _SUCCEEDED, _FAILED, _CANCELED = RunStatus.SUCCEEDED.value, RunStatus.FAILED.value, RunStatus.CANCELED.value
 # A canceled run was written by whoever canceled it, who could not know if its worker had sent the request.
 _TELL_UNSENT = """
@@ -177,24 +178,28 @@ def _move_streaks(cursor: Any, held: Iterable[FinishedAttempt]) -> None:
 def _copy_line(item: FinishedAttempt) -> str:
     """One row in COPY's text format. Only text that others wrote can need escaping."""
     attempt, sent, received, remote_ip, phases, ending, worker = item
-    request_body, request_encoding = as_text(sent.body)
-    values = (
-        attempt.run_id, attempt.workspace_id, attempt.job_id, attempt.environment_id, attempt.job_version_id,
-        attempt.execution_id, "", attempt.number, attempt.trigger,
-        run_status(ending), ending.failure_reason or "", ending.error and escaped(clean(ending.error)),
-        ending.started_at.isoformat(), ending.finished_at.isoformat(),
-        round((ending.finished_at - ending.started_at).total_seconds() * 1000),
-        *phases,
-        sent.method, escaped(sent.url), escaped(sent.headers), escaped(request_body), request_encoding,
-        *(_NOTHING_RECEIVED if received is None else _received(received)),
-        remote_ip, escaped(worker),
-    )  # fmt: skip
-    return "\t".join(["\\N" if value is None else str(value) for value in values]) + "\n"
+    run_id, _, execution_id, workspace_id, job_id, environment_id, _, version_id, trigger, number = attempt
+    reason, started_at, finished_at = ending.failure_reason, ending.started_at, ending.finished_at
+    body, encoding = as_text(sent.body)
+    return (
+        f"{run_id}\t{execution_id}\t{workspace_id}\t{job_id}\t{environment_id}\t{version_id}\t{trigger}\t{number}\t\t"
+        f"{run_status(ending)}\t{reason.value if reason else ''}\t{ending.error and escaped(clean(ending.error))}\t"
+        f"{started_at.isoformat()}\t{finished_at.isoformat()}\t"
+        f"{round((finished_at - started_at).total_seconds() * 1000)}\t{_numbers(phases)}\t"
+        f"{sent.method}\t{escaped(sent.url)}\t{escaped_json(sent.headers)}\t"
+        f"{_NULL if body is None else escaped(body)}\t{encoding}\t"
+        f"{_NOTHING_RECEIVED if received is None else _received(received)}\t{remote_ip or _NULL}\t{escaped(worker)}\n"
+    )
 
 
-def _received(received: Received) -> tuple[Any, ...]:
+def _numbers(values: Iterable[int | None]) -> str:
+    return "\t".join([_NULL if value is None else str(value) for value in values])
+
+
+def _received(received: Received) -> str:
     body, encoding = as_text(received.body)
     return (
-        received.status_code, escaped(as_json(received.headers)), escaped(body), encoding,
-        "t" if received.body_truncated else "f", received.body_bytes, received.http_version,
-    )  # fmt: skip
+        f"{received.status_code}\t{escaped_json(as_json(received.headers))}\t"
+        f"{_NULL if body is None else escaped(body)}\t{encoding}\t"
+        f"{'t' if received.body_truncated else 'f'}\t{received.body_bytes}\t{received.http_version}"
+    )

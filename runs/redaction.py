@@ -26,7 +26,7 @@ _FEWEST_BASE64, _FEWEST_CUT = 8, 4
 def redact_headers(headers: tuple[tuple[str, str], ...], *, allowed: Collection[str] = ()) -> dict[str, str]:
     """Sent headers as history keeps them: names in lower case, values redacted but for the harmless and `allowed`."""
     return {
-        name: value if _is_harmless(name) or name in allowed else REDACTED
+        name: value if is_harmless(name) or name in allowed else REDACTED
         for name, value in ((_lower(name), value) for name, value in headers)
     }
 
@@ -35,7 +35,8 @@ _lower = lru_cache(maxsize=4096)(str.lower)
 
 
 @lru_cache(maxsize=4096)
-def _is_harmless(name: str) -> bool:
+def is_harmless(name: str) -> bool:
+    """Whether history shows what a request header says, whatever it says."""
     return name.lower() in HARMLESS_HEADERS or name.lower().startswith("x-hourhand-")
 
 

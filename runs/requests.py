@@ -3,11 +3,12 @@
 import datetime
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 from jobs.definition import RequestDefinition
 from runs.attempts import Sent
-from runs.redaction import redact_headers
+from runs.redaction import REDACTED, is_harmless, redact_headers
 from runs.texts import as_json
 
 Headers = tuple[tuple[str, str], ...]
@@ -55,6 +56,14 @@ class PreparedRequest:
 
     def sent(self, own: Headers) -> Sent:
         """The request as history keeps it, with the headers of one execution: names and values of our own making."""
-        call = self.definition
-        members = ", ".join([f'"{name}": "{value}"' for name, value in redact_headers(own).items()])
-        return Sent(call.method, call.url, f"{self.shown}, {members}}}", call.body)
+        call, shown = self.definition, self.shown
+        for name, value in own:
+            opening, harmless = _member(name)
+            shown += f'{opening}{value if harmless else REDACTED}"'
+        return Sent(call.method, call.url, shown + "}", call.body)
+
+
+@lru_cache(maxsize=64)
+def _member(name: str) -> tuple[str, bool]:
+    """How a header of Hourhand's own goes on in that JSON, up to its value; and whether that is shown."""
+    return f', "{name.lower()}": "', is_harmless(name)

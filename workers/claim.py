@@ -5,13 +5,13 @@ import json
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
 from django.conf import settings
 
-from accounts.ids import uuid7_text_at
+from accounts.ids import uuid7_texts_at
 from accounts.quota import month_of
 from accounts.usage import count_started, uncount
 from jobs.definition import JobDefinition
@@ -115,8 +115,7 @@ class Refusal(NamedTuple):
     error: str
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
+class Claimed(NamedTuple):
     """An attempt that this worker holds, and the request that it sends, unless there is a `refusal`.
 
     `claimed_at` is the database's clock at `claimed_monotonic`, so that every later instant is told on that clock.
@@ -131,9 +130,12 @@ class Claimed:
     claimed_at: datetime.datetime
     claimed_monotonic: float
     queue_ms: int
-    secrets: tuple[str, ...] = field(default=(), repr=False)
+    secrets: tuple[str, ...] = ()
     refusal: Refusal | None = None
     counted_in: datetime.date | None = None
+
+    def __repr__(self) -> str:
+        return f"Claimed({self.request!r}, {self.claimed_at!r})"
 
 
 class _Taken(NamedTuple):
@@ -246,7 +248,8 @@ class Claimer:
         ids = (wanted.workspace_id, wanted.job_id, wanted.environment_id, wanted.job_environment_id)
         row = (wanted.call_id, *ids, wanted.job_version_id, Trigger.MANUAL.value, 1, None, at, at)
         versions = {wanted.job_version_id: PerEnvironment(version, {})}
-        return self._claimed(row, _Taken([row], monotonic, versions, material, month=None, refused={}))
+        (made,) = self._made(_Taken([row], monotonic, versions, material, month=None, refused={}))
+        return made
 
     def _claim(self, link: Link, statement: str, *, limit: int, ids: str | None = None) -> list[Claimed]:
         with link.transaction() as cursor:
@@ -269,7 +272,8 @@ class Claimer:
         return _Taken(rows, monotonic, versions, material, month, _refused(cursor, rows, month) if month else {})
 
     def _made(self, taken: _Taken) -> list[Claimed]:
-        return [self._claimed(row, taken) for row in taken.rows]
+        run_ids = uuid7_texts_at(taken.rows[0][-1], len(taken.rows)) if taken.rows else []
+        return [self._claimed(row, run_id, taken) for row, run_id in zip(taken.rows, run_ids, strict=True)]
 
     def _versions_of(self, cursor: Any, ids: set[str]) -> dict[str, PerEnvironment[_Version]]:
         missing = ids - self._versions.keys()
@@ -284,10 +288,10 @@ class Claimer:
     def _version(self, slug: str, config: dict[str, Any]) -> _Version:
         return _Version.of(slug, JobDefinition.of(config), self._user_agent)
 
-    def _claimed(self, row: tuple[Any, ...], taken: _Taken) -> Claimed:
+    def _claimed(self, row: tuple[Any, ...], run_id: str, taken: _Taken) -> Claimed:
         *held, scheduled_for, next_attempt_at, claimed_at = row
         version, material = taken.versions[row[5]].of(row[3]), taken.material.get(row[0])
-        attempt = Attempt(uuid7_text_at(claimed_at), self._owner, *held)
+        attempt = Attempt(run_id, self._owner, *held)
         call, prepared, rendered = version.definition.request, version.prepared, None
         if material is not None:
             rendered = material.render(call)

@@ -31,7 +31,7 @@ class Keyring:
 
     def __init__(self, encryption_keys: Sequence[str]) -> None:
         self._cipher = _cipher(encryption_keys)
-        self._keys: dict[str, list[SigningKey]] = {}
+        self._keys: dict[str, tuple[SigningKey, ...]] = {}
         self._stale_at: dict[str, float] = {}
 
     def refresh(self, cursor: Any, workspace_ids: Iterable[str]) -> None:
@@ -47,7 +47,7 @@ class Keyring:
         found: dict[str, list[SigningKey]] = {workspace: [] for workspace in stale}
         for workspace, value, retires_at in cursor.fetchall():
             found[workspace].extend(self._read(self._cipher, workspace, bytes(value), retires_at))
-        self._keys |= found
+        self._keys |= {workspace: tuple(keys) for workspace, keys in found.items()}
         self._stale_at |= dict.fromkeys(stale, now + REMEMBER_SECONDS)
 
     def sign(

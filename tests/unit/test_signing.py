@@ -105,7 +105,7 @@ def test_what_is_no_secret_is_refused_without_being_repeated(secret: str) -> Non
 def test_a_request_that_waits_is_signed_again_by_the_keys_that_still_sign() -> None:
     at = datetime.datetime.fromtimestamp(NOW, datetime.UTC)
     newest, retiring = new_signing_secret(), new_signing_secret()
-    keys = [SigningKey(key_of(newest), None), SigningKey(key_of(retiring), at + datetime.timedelta(seconds=60))]
+    keys = (SigningKey(key_of(newest), None), SigningKey(key_of(retiring), at + datetime.timedelta(seconds=60)))
     made = Signature.made(keys, message_id=MESSAGE_ID, body=BODY, at=at, monotonic=1000.0)
     assert dict(made.headers) == signed(newest, retiring)
     assert made.renewed(BODY, monotonic=1000.0 + FRESH_SECONDS - 0.1) is made

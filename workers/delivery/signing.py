@@ -59,7 +59,7 @@ def _signature(key: hmac.HMAC, signed: bytes) -> str:
     # Not hmac.digest: that lets go of the interpreter lock, and gets it back a thread's turn later, for every request.
     code = key.copy()
     code.update(signed)
-    return base64.b64encode(code.digest()).decode()
+    return binascii.b2a_base64(code.digest(), newline=False).decode()
 
 
 class SigningKey(NamedTuple):
@@ -84,7 +84,7 @@ class Signature(NamedTuple):
     @classmethod
     def made(
         cls,
-        keys: Sequence[SigningKey],
+        keys: tuple[SigningKey, ...],
         *,
         message_id: str,
         body: bytes | None,
@@ -93,7 +93,7 @@ class Signature(NamedTuple):
     ) -> "Signature":
         live = [known.key for known in keys if known.retires_at is None or known.retires_at > at]
         headers = signature_headers(live, message_id=message_id, timestamp=int(at.timestamp()), body=body)
-        return cls(tuple(keys), message_id, at, monotonic, headers)
+        return cls(keys, message_id, at, monotonic, headers)
 
     def renewed(self, body: bytes | None, *, monotonic: float) -> "Signature":
         """The signature to send at `monotonic`: this one while it is fresh."""

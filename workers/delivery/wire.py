@@ -33,7 +33,6 @@ ENGINE_HEADERS = frozenset(
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
 _BLANK = (b"\r\n", b"\n")
-_NOT_IN_A_VALUE = ("\n", "\r", "\0")
 
 #: Header lines up to this length are parsed once and remembered: most answers repeat most of theirs.
 REMEMBERED_LINE_BYTES = 256
@@ -57,7 +56,7 @@ def header_lines(headers: Sequence[tuple[str, str]], body: bytes | None) -> Sequ
     """The header list for libcurl: those given, and a line `Name:` for each one it would otherwise add by itself."""
     lines = [f"{name}: {value}" if value else f"{name};" for name, value in headers]
     whole = "\t".join(lines)
-    if any(character in whole for character in _NOT_IN_A_VALUE):
+    if "\n" in whole or "\r" in whole or "\0" in whole:
         raise InvalidRequest("a header holds a line break or a NUL character")
     lines += _withheld(tuple([name for name, _ in headers]), body is not None)
     if body is not None and len(body) >= EXPECT_THRESHOLD_BYTES:
@@ -83,18 +82,25 @@ def parse_head(lines: Sequence[bytes]) -> Head | None:
     """The final answer's head; None when none came. Interim (1xx) heads before it, trailers after it are left out."""
     start = 0
     while start < len(lines) and lines[start].startswith(b"HTTP/"):
-        status_code = _status(lines[start])
+        status_code, version = _status_line(lines[start])
         if status_code >= 200 or status_code == 101:  # noqa: PLR2004 - RFC 9110 section 15.2
-            version = lines[start].split(None, 1)[0][5:].decode("latin-1")
             ended = lines[-1] in _BLANK or any(line in _BLANK for line in lines[start:])
             return Head(status_code, version, _headers(lines, start + 1), ended)
         start = _after_blank(lines, start + 1)
     return None
 
 
-def _status(line: bytes) -> int:
-    parts = line.split(None, 2)
-    return int(parts[1]) if len(parts) > 1 and parts[1].isdigit() else 0
+def _status(line: bytes) -> tuple[int, str]:
+    """Status code, 0 where there is none, and HTTP version of a status line."""
+    version, *rest = line.split(None, 2)
+    return int(rest[0]) if rest and rest[0].isdigit() else 0, version[5:].decode("latin-1")
+
+
+_remembered_status = lru_cache(maxsize=256)(_status)
+
+
+def _status_line(line: bytes) -> tuple[int, str]:
+    return _remembered_status(line) if len(line) <= REMEMBERED_LINE_BYTES else _status(line)
 
 
 def _after_blank(lines: Sequence[bytes], start: int) -> int:
