@@ -2,7 +2,7 @@
 
 import datetime
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from accounts import usage
 from runs import heartbeats, tallies
@@ -74,6 +74,13 @@ _PURGED = "SELECT count(*) FROM jobs_job WHERE purged_at IS NOT NULL"
 BOUNDED: list[tuple[str, list[int]]] = [(_DUE, []), (_UNCLAIMED, [_LOOKED_AT]), (_LIVE, [COUNTED]), (_PURGED, [])]
 
 
+class Lags(NamedTuple):
+    """Seconds that the longest due occurrence waits to be fired, and the longest due execution for a worker."""
+
+    due_seconds: float
+    claim_seconds: float
+
+
 @dataclass(frozen=True, slots=True)
 class Beats:
     """How many are alive and how many were lost within the hour, seconds since any of them ticked, and the slowest last
@@ -120,13 +127,12 @@ class Retention:
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """All that Postgres tells. Lags are seconds, 0 when nothing waits; `live` are executions by status.
+    """All that Postgres tells. `live` are executions by status.
 
     `clock_skew_seconds` is how far the clock of a beat or worker is from the database's, of the one that is farthest.
     """
 
-    due_lag_seconds: float
-    claim_lag_seconds: float
+    lags: Lags
     live: dict[str, int]
     beats: Beats
     workers: Workers
@@ -171,10 +177,14 @@ def processes(cursor: Any) -> list[KnownProcess]:
     return [one for one in told if one.is_alive or (one.kind, one.name) not in living]
 
 
+def lags(cursor: Any) -> Lags:
+    """How long what is due waits: for the clock, and for a worker."""
+    return Lags(due_lag_seconds(cursor), _row(cursor, _UNCLAIMED, [_LOOKED_AT])[0])
+
+
 def lag(cursor: Any) -> float:
-    """How long what is due waits, in seconds: for the clock, or for a worker."""
-    unclaimed: float = _row(cursor, _UNCLAIMED, [_LOOKED_AT])[0]
-    return max(due_lag_seconds(cursor), unclaimed)
+    """The longer of the two, in seconds."""
+    return max(lags(cursor))
 
 
 def look(cursor: Any) -> House:
@@ -183,19 +193,19 @@ def look(cursor: Any) -> House:
         {"kind": kind, "alive": heartbeats.ALIVE_SECONDS, "lost": _LOST_SECONDS} for kind in ("beat", "worker")
     )
     return House(
-        due_lag_seconds=due_lag_seconds(cursor),
-        claim_lag_seconds=_row(cursor, _UNCLAIMED, [_LOOKED_AT])[0],
+        lags=lags(cursor),
         live=_live(cursor),
         beats=Beats(*_row(cursor, _BEATS, beat)),
         workers=Workers(*_row(cursor, _WORKERS, worker)),
         clock_skew_seconds=_row(cursor, _CLOCKS, beat)[0],
         quota=usage.pressed(cursor, at=_row(cursor, "SELECT clock_timestamp()", [])[0]),
-        retention=_retention(cursor),
+        retention=retention(cursor),
         totals=tallies.totals(cursor),
     )
 
 
-def _retention(cursor: Any) -> Retention:
+def retention(cursor: Any) -> Retention:
+    """The last round, and what is under way."""
     cursor.execute(_LAST_ROUND)
     last = cursor.fetchone()
     return Retention(Round(*last) if last else None, _row(cursor, _UNDER_WAY, [])[0], _row(cursor, _PURGED, [])[0])

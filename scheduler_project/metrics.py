@@ -91,8 +91,10 @@ def _queues() -> dict[str, int] | None:
 
 
 def _now(house: monitoring.House) -> Iterator[Metric]:
-    yield _gauge("due_lag_seconds", "How long the longest due occurrence waits to be fired.", house.due_lag_seconds)
-    yield _gauge("claim_lag_seconds", "How long the longest due execution waits for a worker.", house.claim_lag_seconds)
+    yield _gauge("due_lag_seconds", "How long the longest due occurrence waits to be fired.", house.lags.due_seconds)
+    yield _gauge(
+        "claim_lag_seconds", "How long the longest due execution waits for a worker.", house.lags.claim_seconds
+    )
     yield _gauges("live_executions", f"Executions not ended; {monitoring.COUNTED} at most.", "status", _live(house))
     yield from _beats(house.beats)
     yield from _workers(house.workers)

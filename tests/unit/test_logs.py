@@ -3,7 +3,6 @@
 import json
 import logging
 import logging.config
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -56,9 +55,13 @@ def test_our_own_lines_and_those_of_libraries_have_the_same_form(capsys: pytest.
 
 
 def test_a_warning_of_python_is_a_line_like_others() -> None:
-    warn = "import django; django.setup(); import warnings; warnings.warn('odd')"
-    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "scheduler_project.settings", "HOURHAND_LOG_FORMAT": "json"}
-    ended = subprocess.run([sys.executable, "-c", warn], env=environment, capture_output=True, text=True, check=True)
+    warn = """
+import logging.config, warnings
+from scheduler_project.logs import logging_config
+logging.config.dictConfig(logging_config(level="INFO", style="json"))
+warnings.warn("odd")
+"""
+    ended = subprocess.run([sys.executable, "-c", warn], capture_output=True, text=True, check=True)
     (told,) = map(json.loads, ended.stderr.splitlines())
     assert (told["logger"], told["level"]) == ("py.warnings", "warning")
     assert "odd" in told["event"]
