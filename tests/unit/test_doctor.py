@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import LazySettings
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -110,8 +111,12 @@ def test_the_verdict_is_that_of_the_worst(verdicts: list[Verdict]) -> None:
     [("", "problem"), ("short", "warning"), ("a" * 60, "warning"), ("django-insecure-" + "abcdefgh" * 7, "warning"),
      ("abcdefgh" * 8, "ok")],
 )  # fmt: skip
-def test_a_secret_key_has_to_be_there_and_hard_to_guess(key: str, verdict: str, settings: Any) -> None:
-    settings.SECRET_KEY = key
+def test_a_secret_key_has_to_be_there_and_hard_to_guess(
+    key: str, verdict: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = LazySettings()
+    chosen.configure(SECRET_KEY=key)
+    monkeypatch.setattr(configuration, "settings", chosen)
     assert the_worst(configuration.secret_key()) == verdict
 
 
