@@ -166,7 +166,7 @@ class Recorder:
             execution_id=item.attempt.execution_id,
             attempt=item.attempt.number,
             job_id=item.attempt.job_id,
-            error=str(error).strip(),
+            error=str(error).partition("\n")[0],  # further lines quote the row
         )
         if item.received is None and item.ending.failure_reason is FailureReason.UNKNOWN:
             return True  # Not even its bare ending can be stored; its lease will expire and it is reaped.

@@ -299,7 +299,7 @@ class DeliveryService:
                 self._crowded.append(one)
         tell(self._changes(moved))
         self._forget(list(moved))
-        log.info("executions_sent_away", count=len(moved))
+        log.info("executions_sent_away", count=len(moved), execution_ids=sorted(moved)[:_NAMED])
         if len(moved) < len(given):
             self._draining.wait(_LOCKED_SECONDS)
 

@@ -20,7 +20,7 @@ def outbound(policy: EgressPolicy) -> Iterator[Finding]:
     yield ok("outbound", f"Jobs may call {_allowed(policy)}.")
     wide = [str(network) for network in policy.networks if network.prefixlen < _WIDEST[network.version]]
     if wide:
-        yield _too_wide(f"{', '.join(wide)}: nearly all there is.", "Name the networks that jobs have to reach.")
+        yield _too_wide(f"{', '.join(wide)}, which is very wide.", "Name the networks that jobs have to reach.")
     if _reaching(policy, METADATA):
         yield _too_wide(
             f"{_reaching(policy, METADATA)}, where clouds hand out credentials to whoever asks.",

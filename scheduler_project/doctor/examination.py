@@ -1,5 +1,6 @@
 """Goes through all that there is to look at, and waits for none of it for long."""
 
+import contextlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -67,7 +68,8 @@ class Examination:
                 for finding in findings:
                     yield Examined(section.title, finding, seconds)
         for source in self._askers.keys() - self._gone:
-            self._askers[source].ask(source.let_go, seconds=self.seconds)
+            with contextlib.suppress(NoAnswerError):
+                self._askers[source].ask(source.let_go, seconds=self.seconds)
 
     def _found(self, source: Source, name: str, look: Look) -> tuple[Collection[Finding], float]:
         if source in self._gone:

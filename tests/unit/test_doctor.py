@@ -177,7 +177,7 @@ def test_what_is_allowed_is_said_in_words() -> None:
 
 @pytest.mark.parametrize(
     ("allow", "words"),
-    [("0.0.0.0/0", "nearly all"), ("::/0", "nearly all"), ("169.254.0.0/16", "169.254.169.254"),
+    [("0.0.0.0/0", "very wide"), ("fc00::/7", "very wide"), ("169.254.0.0/16", "169.254.169.254"),
      ("fd00::/8", "fd00:ec2::254"), ("100.64.0.0/10", "100.100.100.200"), ("127.0.0.1", "loopback"),
      ("::1", "loopback")],
 )  # fmt: skip
