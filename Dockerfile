@@ -12,7 +12,7 @@ RUN useradd --system --uid 10001 --home-dir /opt/hourhand --shell /usr/sbin/nolo
     && install --directory --owner hourhand --group hourhand --mode 700 /var/lib/hourhand
 COPY --from=builder /opt/hourhand/venv /opt/hourhand/venv
 WORKDIR /opt/hourhand/app
-COPY manage.py LICENSE ./
+COPY manage.py gunicorn.conf.py requirements.txt LICENSE ./
 COPY accounts accounts
 COPY jobs jobs
 COPY runs runs

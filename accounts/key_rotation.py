@@ -1,16 +1,51 @@
 """Encrypts everything that is kept encrypted with the first of HOURHAND_ENCRYPTION_KEYS, so that the others can go."""
 
+from collections import Counter
+from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
 from django.db import models, transaction
 
-from accounts.encryption import Cipher
+from accounts.encryption import Cipher, EncryptionKeyError
 from accounts.models import Secret, SigningSecret
 
 #: Every column that holds encrypted text.
 _ENCRYPTED: tuple[tuple[type[models.Model], str], ...] = ((Secret, "encrypted"), (SigningSecret, "value"))
 _AT_ONCE = 500
+_MOST_READ = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """How many values were looked at, how many no key reads, and how many only another key than the first does."""
+
+    count: int
+    unreadable: int
+    older: int
+
+
+def read_all() -> Kept:
+    """Try the keys on what is kept, the newest of each kind if there is very much. Raises EncryptionKeyError for a
+    malformed key.
+    """
+    keys = settings.ENCRYPTION_KEYS
+    first, every = Cipher(keys[:1]), Cipher(keys)
+    found: Counter[str] = Counter()
+    for model, column in _ENCRYPTED:
+        values = model._default_manager.order_by("-pk").values_list(column, flat=True)
+        found.update(_read_by(bytes(value), first, every) for value in values[:_MOST_READ])
+    return Kept(found.total(), found["none"], found["older"])
+
+
+def _read_by(value: bytes, first: Cipher, every: Cipher) -> str:
+    for name, cipher in (("first", first), ("older", every)):
+        try:
+            cipher.decrypt(value)
+        except EncryptionKeyError:
+            continue
+        return name
+    return "none"
 
 
 def rotate_all() -> int:

@@ -51,8 +51,27 @@ _LIMITED = """
       LEFT JOIN accounts_usage AS usage ON usage.workspace_id = workspace.id AND usage.month = %s
      WHERE workspace.id = ANY(%s::uuid[]) AND workspace.overage_policy <> 'allow'
 """
+# The same of all workspaces, as far as they are looked at for monitoring.
+_PRESSED = """
+    SELECT coalesce(usage.runs_used, 0), plan.runs_included, plan.overage_cents_per_thousand,
+           workspace.overage_policy, workspace.overage_budget_cents
+      FROM accounts_workspace AS workspace JOIN accounts_plan AS plan ON plan.id = workspace.plan_id
+      LEFT JOIN accounts_usage AS usage ON usage.workspace_id = workspace.id AND usage.month = %s
+     WHERE workspace.overage_policy <> 'allow'
+     LIMIT %s
+"""
+_LOOKED_AT = 10_000
+#: A workspace that has used this share of the runs that may start in a month is near its end.
+NEAR = 0.9
 #: A workspace, by its id, and a month.
 Place = tuple[str, datetime.date]
+
+
+class Pressed(NamedTuple):
+    """How many workspaces are near the end of the runs that may start this month, and how many are at it."""
+
+    near: int
+    stopped: int
 
 
 class Excess(NamedTuple):
@@ -111,6 +130,15 @@ def stopped(cursor: Any, workspace_ids: Iterable[str], *, at: datetime.datetime)
     cursor.execute(_LIMITED, [month_of(at), list(workspace_ids)])
     limited = ((workspace_id, used, Terms(*rest)) for workspace_id, used, *rest in cursor.fetchall())
     return {workspace_id: terms.why_stopped for workspace_id, used, terms in limited if terms.stops(used)}
+
+
+def pressed(cursor: Any, *, at: datetime.datetime) -> Pressed:
+    """The workspaces near and at their limit in the month of this instant; of very many, those looked at."""
+    cursor.execute(_PRESSED, [month_of(at), _LOOKED_AT])
+    limited = [(used, Terms(*rest)) for used, *rest in cursor.fetchall()]
+    stopped_count = sum(terms.stops(used) for used, terms in limited)
+    near = sum(terms.runs_allowed is not None and used >= NEAR * terms.runs_allowed for used, terms in limited)
+    return Pressed(near - stopped_count, stopped_count)
 
 
 def refuse_when_stopped(workspace_id: Any, *, now: datetime.datetime) -> None:

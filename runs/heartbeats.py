@@ -5,6 +5,7 @@ A process that ends in order takes its row away; that of one that was killed tel
 
 import secrets
 import socket
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,14 +15,15 @@ PULSE_SECONDS = 5.0
 ALIVE_SECONDS = 30.0
 _REMEMBERED_SECONDS = 24 * 3600
 _TELL = """
-    INSERT INTO runs_heartbeat AS row (id, kind, name, started_at, seen_at, tick_ms, sends_chores, in_flight, waiting,
-                                       capacity, draining)
-    VALUES (%(id)s, %(kind)s, %(name)s, clock_timestamp(), clock_timestamp(), %(tick_ms)s, %(sends_chores)s,
+    INSERT INTO runs_heartbeat AS row (id, kind, name, started_at, seen_at, clock_ahead_seconds, tick_ms, sends_chores,
+                                       in_flight, waiting, capacity, draining)
+    VALUES (%(id)s, %(kind)s, %(name)s, clock_timestamp(), clock_timestamp(),
+            %(clock)s - extract(epoch FROM clock_timestamp())::float8, %(tick_ms)s, %(sends_chores)s,
             %(in_flight)s, %(waiting)s, %(capacity)s, %(draining)s)
         ON CONFLICT (id) DO UPDATE
-       SET seen_at = clock_timestamp(), tick_ms = excluded.tick_ms, sends_chores = excluded.sends_chores,
-           in_flight = excluded.in_flight, waiting = excluded.waiting, capacity = excluded.capacity,
-           draining = excluded.draining
+       SET seen_at = clock_timestamp(), clock_ahead_seconds = excluded.clock_ahead_seconds,
+           tick_ms = excluded.tick_ms, sends_chores = excluded.sends_chores, in_flight = excluded.in_flight,
+           waiting = excluded.waiting, capacity = excluded.capacity, draining = excluded.draining
 """
 
 
@@ -62,10 +64,11 @@ class Delivering:
 
 
 def tell(cursor: Any, process: Process, news: Ticking | Delivering) -> None:
-    """Leave a process's news, with the database's instant."""
+    """Leave a process's news, with the database's instant and how far this process's own clock is from that."""
     told = dict.fromkeys(("tick_ms", "sends_chores", "in_flight", "waiting", "capacity", "draining"))
     told.update({name: getattr(news, name) for name in news.__slots__})
-    cursor.execute(_TELL, {"id": process.id, "kind": process.kind, "name": process.name, **told})
+    said = {"id": process.id, "kind": process.kind, "name": process.name, **told}
+    cursor.execute(_TELL, {**said, "clock": time.time()})
 
 
 def leave(cursor: Any, process: Process) -> None:

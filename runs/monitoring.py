@@ -2,8 +2,9 @@
 
 import datetime
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+from accounts import usage
 from runs import heartbeats, tallies
 
 #: Rows of a kind are counted up to here.
@@ -28,49 +29,77 @@ _LIVE = """
     SELECT status, count(*) FROM (SELECT status FROM runs_execution WHERE finished_at IS NULL LIMIT %s) AS live
      GROUP BY status
 """
-_BEATS = """
-    SELECT count(*) FILTER (WHERE age <= %(alive)s), min(age), max(tick_ms) FILTER (WHERE age <= %(alive)s)
-      FROM (SELECT extract(epoch FROM clock_timestamp() - seen_at)::float8 AS age, tick_ms
-              FROM runs_heartbeat WHERE kind = 'beat') AS beat
+# Each process with how long ago it was heard from. One that ended in order has no row.
+_TOLD = """
+    SELECT *, extract(epoch FROM clock_timestamp() - seen_at)::float8 AS age FROM runs_heartbeat
 """
-_WORKERS = """
-    SELECT count(*), count(*) FILTER (WHERE draining), coalesce(sum(in_flight), 0), coalesce(sum(waiting), 0),
-           coalesce(sum(capacity), 0)
-      FROM runs_heartbeat
-     WHERE kind = 'worker' AND seen_at >= clock_timestamp() - %(alive)s * interval '1 second'
-"""
+# Lost is who fell silent within the hour, unless another of the same name has come after.
+_LOST = f"""
+    SELECT count(DISTINCT name) FROM ({_TOLD}) AS silent
+     WHERE kind = %(kind)s AND age > %(alive)s AND age <= %(lost)s AND name NOT IN (
+           SELECT name FROM ({_TOLD}) AS living WHERE kind = %(kind)s AND age <= %(alive)s)
+"""  # noqa: S608 - our own text
+_BEATS = f"""
+    SELECT count(*) FILTER (WHERE age <= %(alive)s), ({_LOST}), min(age),
+           max(tick_ms) FILTER (WHERE age <= %(alive)s)
+      FROM ({_TOLD}) AS beat WHERE kind = %(kind)s
+"""  # noqa: S608
+_WORKERS = f"""
+    SELECT count(*) FILTER (WHERE alive), ({_LOST}), min(age), count(*) FILTER (WHERE alive AND draining),
+           coalesce(sum(in_flight) FILTER (WHERE alive), 0), coalesce(sum(waiting) FILTER (WHERE alive), 0),
+           coalesce(sum(capacity) FILTER (WHERE alive), 0)
+      FROM (SELECT *, age <= %(alive)s AS alive FROM ({_TOLD}) AS told) AS worker WHERE kind = %(kind)s
+"""  # noqa: S608
+_CLOCKS = f"""
+    SELECT max(abs(clock_ahead_seconds)) FROM ({_TOLD}) AS told WHERE age <= %(alive)s
+"""  # noqa: S608
 _PROCESSES = """
     SELECT kind, name, extract(epoch FROM clock_timestamp() - seen_at)::float8, started_at, tick_ms, sends_chores,
-           in_flight, waiting, capacity, draining
+           in_flight, waiting, capacity, draining, clock_ahead_seconds
       FROM runs_heartbeat ORDER BY kind, name, seen_at DESC LIMIT %s
 """
 _MOST_PROCESSES = 500
+_LOST_SECONDS = 3600.0
 
-# Since the last round of retention ended, and whether one goes on. There are a hundred rounds at most.
-_RETENTION = """
-    SELECT extract(epoch FROM clock_timestamp() - max(finished_at))::float8, count(*) FILTER (WHERE finished_at IS NULL)
-      FROM runs_pruninground
+# There are a hundred rounds at most.
+_LAST_ROUND = """
+    SELECT extract(epoch FROM clock_timestamp() - finished_at)::float8,
+           extract(epoch FROM finished_at - started_at)::float8, executions, runs
+      FROM runs_pruninground WHERE finished_at IS NOT NULL ORDER BY finished_at DESC LIMIT 1
 """
+_UNDER_WAY = "SELECT EXISTS (SELECT 1 FROM runs_pruninground WHERE finished_at IS NULL)"
 _PURGED = "SELECT count(*) FROM jobs_job WHERE purged_at IS NOT NULL"
 
 #: The queries of tables that grow, with their parameters: each stays within a stretch of a partial index.
 BOUNDED: list[tuple[str, list[int]]] = [(_DUE, []), (_UNCLAIMED, [_LOOKED_AT]), (_LIVE, [COUNTED]), (_PURGED, [])]
 
 
+class Lags(NamedTuple):
+    """Seconds that the longest due occurrence waits to be fired, and the longest due execution for a worker."""
+
+    due_seconds: float
+    claim_seconds: float
+
+
 @dataclass(frozen=True, slots=True)
 class Beats:
-    """How many are alive, seconds since any of them ticked, and their slowest last tick. None where none is known."""
+    """How many are alive and how many were lost within the hour, seconds since any of them ticked, and the slowest last
+    tick. None where none is known.
+    """
 
     alive: int
+    lost: int
     last_tick_age_seconds: float | None
     slowest_tick_ms: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """Those alive, and what they do together."""
+    """Those alive and those lost within the hour, seconds since any was heard from, and what the living do together."""
 
     alive: int
+    lost: int
+    last_heartbeat_age_seconds: float | None
     draining: int
     in_flight: int
     waiting: int
@@ -78,23 +107,37 @@ class Workers:
 
 
 @dataclass(frozen=True, slots=True)
-class Retention:
-    """Seconds since the last round ended, None before the first; whether one goes on; purged jobs not removed yet."""
+class Round:
+    """The last round of retention: seconds since it ended, seconds that it took, and the rows that it removed."""
 
-    age_seconds: float | None
+    age_seconds: float
+    seconds: float
+    executions: int
+    runs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """The last round, None before the first ended; whether one goes on; purged jobs not removed yet."""
+
+    last: Round | None
     under_way: bool
     jobs_to_remove: int
 
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """All that Postgres tells. Lags are seconds, 0 when nothing waits; `live` are executions by status."""
+    """All that Postgres tells. `live` are executions by status.
 
-    due_lag_seconds: float
-    claim_lag_seconds: float
+    `clock_skew_seconds` is how far the clock of a beat or worker is from the database's, of the one that is farthest.
+    """
+
+    lags: Lags
     live: dict[str, int]
     beats: Beats
     workers: Workers
+    clock_skew_seconds: float | None
+    quota: usage.Pressed
     retention: Retention
     totals: dict[str, int]
 
@@ -113,6 +156,7 @@ class KnownProcess:
     waiting: int | None
     capacity: int | None
     draining: bool | None
+    clock_ahead_seconds: float | None
 
     @property
     def is_alive(self) -> bool:
@@ -133,29 +177,38 @@ def processes(cursor: Any) -> list[KnownProcess]:
     return [one for one in told if one.is_alive or (one.kind, one.name) not in living]
 
 
+def lags(cursor: Any) -> Lags:
+    """How long what is due waits: for the clock, and for a worker."""
+    return Lags(due_lag_seconds(cursor), _row(cursor, _UNCLAIMED, [_LOOKED_AT])[0])
+
+
 def lag(cursor: Any) -> float:
-    """How long what is due waits, in seconds: for the clock, or for a worker."""
-    unclaimed: float = _row(cursor, _UNCLAIMED, [_LOOKED_AT])[0]
-    return max(due_lag_seconds(cursor), unclaimed)
+    """The longer of the two, in seconds."""
+    return max(lags(cursor))
 
 
 def look(cursor: Any) -> House:
     """Ask Postgres."""
-    alive = {"alive": heartbeats.ALIVE_SECONDS}
+    beat, worker = (
+        {"kind": kind, "alive": heartbeats.ALIVE_SECONDS, "lost": _LOST_SECONDS} for kind in ("beat", "worker")
+    )
     return House(
-        due_lag_seconds=due_lag_seconds(cursor),
-        claim_lag_seconds=_row(cursor, _UNCLAIMED, [_LOOKED_AT])[0],
+        lags=lags(cursor),
         live=_live(cursor),
-        beats=Beats(*_row(cursor, _BEATS, alive)),
-        workers=Workers(*_row(cursor, _WORKERS, alive)),
-        retention=_retention(cursor),
+        beats=Beats(*_row(cursor, _BEATS, beat)),
+        workers=Workers(*_row(cursor, _WORKERS, worker)),
+        clock_skew_seconds=_row(cursor, _CLOCKS, beat)[0],
+        quota=usage.pressed(cursor, at=_row(cursor, "SELECT clock_timestamp()", [])[0]),
+        retention=retention(cursor),
         totals=tallies.totals(cursor),
     )
 
 
-def _retention(cursor: Any) -> Retention:
-    age_seconds, under_way = _row(cursor, _RETENTION, [])
-    return Retention(age_seconds, bool(under_way), _row(cursor, _PURGED, [])[0])
+def retention(cursor: Any) -> Retention:
+    """The last round, and what is under way."""
+    cursor.execute(_LAST_ROUND)
+    last = cursor.fetchone()
+    return Retention(Round(*last) if last else None, _row(cursor, _UNDER_WAY, [])[0], _row(cursor, _PURGED, [])[0])
 
 
 def _live(cursor: Any) -> dict[str, int]:

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Collection
 from typing import Any
 
+import structlog
 from django.db import connection, transaction
 
 from accounts.ids import uuid7_text_at
@@ -22,6 +23,8 @@ from runs.recording import record
 from runs.requests import Firing, PreparedRequest
 from runs.retry import Canceled, verdict
 from runs.tail import tell_on_commit
+
+log = structlog.get_logger(__name__)
 
 BATCH = 500
 _ERROR = "The worker stopped renewing its lease; the request may have been sent."
@@ -71,7 +74,12 @@ def reap_expired(*, user_agent: str, chance: random.Random, limit: int = BATCH) 
         now = cursor.fetchone()[0]
         cursor.execute(_EXPIRED, [limit])
         lost = [_lost(*held, now=now, chance=chance) for held in (_held(row, user_agent) for row in cursor.fetchall())]
-        return len(_record(cursor, lost))
+        moved = _record(cursor, lost)
+    for one in (item.attempt for item in lost if item.attempt.execution_id in moved):
+        log.warning(
+            "worker_lost", execution_id=one.execution_id, attempt=one.number, job_id=one.job_id, worker=one.lease_owner
+        )
+    return len(moved)
 
 
 def cancel_running(

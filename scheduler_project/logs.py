@@ -1,14 +1,29 @@
-"""Structured logs: one line per event, key=value on a terminal's stderr, JSON when HOURHAND_LOG_FORMAT is json."""
+"""Structured logs: one line per event, key=value on a terminal's stderr, JSON when HOURHAND_LOG_FORMAT is json.
 
+Every process logs so, with what Celery, Django and gunicorn say in the same form. docs/logs.md lists our own events.
+"""
+
+import logging
+import re
+from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
 from django.core.exceptions import ImproperlyConfigured
 
+from scheduler_project.env import Env
+
 #: They tell of every message and chore that comes and goes, some every few seconds: that is for those who debug. What
 #: fails is told all the same.
 _BUSY = ("celery.worker.strategy", "celery.app.trace", "celery.beat")
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+# Where a path goes on with what only one person may know.
+_SECRET_PATH = re.compile(r"(/invitations/[^/\s]+/|/hooks/(?:resume/)?)[^/\s]+")
+
+
+def chosen_logging(env: Env) -> dict[str, Any]:
+    """What the operator chose by HOURHAND_LOG_LEVEL and HOURHAND_LOG_FORMAT."""
+    return logging_config(level=env.text("HOURHAND_LOG_LEVEL", "INFO"), style=env.text("HOURHAND_LOG_FORMAT", "text"))
 
 
 def logging_config(*, level: str, style: str = "text") -> dict[str, Any]:
@@ -22,8 +37,10 @@ def logging_config(*, level: str, style: str = "text") -> dict[str, Any]:
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.stdlib.ExtraAdder(),
+        _without_request,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+    logging.captureWarnings(capture=True)  # Python's own would be plain text in between
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -53,3 +70,14 @@ def logging_config(*, level: str, style: str = "text") -> dict[str, Any]:
         "root": {"handlers": ["stderr"], "level": level.upper()},
         "loggers": {name: {"level": "DEBUG" if level.upper() == "DEBUG" else "WARNING"} for name in _BUSY},
     }
+
+
+def _without_request(
+    _logger: logging.Logger, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """Of a request that Django tells of, its method: its text has the query too. Of its path no token."""
+    request = event.pop("request", None)
+    if request is not None:
+        event["method"] = getattr(request, "method", None)
+        event["event"] = _SECRET_PATH.sub(r"\1[redacted]", str(event["event"]))
+    return event

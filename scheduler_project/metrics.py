@@ -25,6 +25,7 @@ from prometheus_client.metrics_core import (
 )
 from prometheus_client.registry import Collector
 
+from accounts import usage
 from runs import monitoring, tallies
 from runs.failures import FailureReason
 from runs.states import LIVE, SkipReason
@@ -61,12 +62,7 @@ class HouseCollector(Collector):
             yield from _now(house)
             yield from _ever(house.totals)
         if queues is not None:
-            messages = GaugeMetricFamily(
-                "hourhand_queue_messages", "Messages on Redis; one carries up to 200 ids.", labels=["queue"]
-            )
-            for queue, count in queues.items():
-                messages.add_metric([queue], count)
-            yield messages
+            yield _gauges("queue_messages", "Messages on Redis; one carries up to 200 ids.", "queue", queues)
 
 
 def _is_allowed(request: HttpRequest) -> bool:
@@ -95,35 +91,65 @@ def _queues() -> dict[str, int] | None:
 
 
 def _now(house: monitoring.House) -> Iterator[Metric]:
-    yield _gauge("due_lag_seconds", "How long the longest due occurrence waits to be fired.", house.due_lag_seconds)
-    yield _gauge("claim_lag_seconds", "How long the longest due execution waits for a worker.", house.claim_lag_seconds)
-    live = GaugeMetricFamily(
-        "hourhand_live_executions", f"Executions not ended; {monitoring.COUNTED} at most.", labels=["status"]
+    yield _gauge("due_lag_seconds", "How long the longest due occurrence waits to be fired.", house.lags.due_seconds)
+    yield _gauge(
+        "claim_lag_seconds", "How long the longest due execution waits for a worker.", house.lags.claim_seconds
     )
-    for status in LIVE:
-        live.add_metric([status], house.live.get(status, 0))
-    yield live
-    beats, workers = house.beats, house.workers
+    yield _gauges("live_executions", f"Executions not ended; {monitoring.COUNTED} at most.", "status", _live(house))
+    yield from _beats(house.beats)
+    yield from _workers(house.workers)
+    yield from _known(
+        "clock_skew_seconds",
+        "How far the clock of a beat or worker is from the database's, of the one that is farthest.",
+        house.clock_skew_seconds,
+    )
+    yield _gauges(
+        "quota_workspaces",
+        f"Workspaces that have used {usage.NEAR:.0%} of the runs that may start this month, or all of them.",
+        "state",
+        house.quota._asdict(),
+    )
+    yield from _retention(house.retention)
+
+
+def _live(house: monitoring.House) -> dict[str, int]:
+    return {status: house.live.get(status, 0) for status in LIVE}
+
+
+def _beats(beats: monitoring.Beats) -> Iterator[Metric]:
     yield _gauge("beats", "Beats that ticked within the last 30 seconds.", beats.alive)
-    if beats.last_tick_age_seconds is not None:
-        yield _gauge(
-            "last_tick_age_seconds",
-            "Since a beat told of a tick: 5 or less when all is well.",
-            beats.last_tick_age_seconds,
-        )
-    if beats.slowest_tick_ms is not None:
-        yield _gauge("tick_seconds", "The last tick told of, of the slowest beat.", beats.slowest_tick_ms / 1000)
+    yield _gauge("beats_lost", "Beats that fell silent within the last hour and were not replaced.", beats.lost)
+    yield from _known(
+        "last_tick_age_seconds", "Since a beat told of a tick: 5 or less when all is well.", beats.last_tick_age_seconds
+    )
+    slowest_ms = beats.slowest_tick_ms
+    yield from _known(
+        "tick_seconds",
+        "The last tick told of, of the slowest beat.",
+        None if slowest_ms is None else slowest_ms / 1000,
+    )
+
+
+def _workers(workers: monitoring.Workers) -> Iterator[Metric]:
     yield _gauge("workers", "Workers that were heard from within the last 30 seconds.", workers.alive)
+    yield _gauge("workers_lost", "Workers that fell silent within the last hour and were not replaced.", workers.lost)
+    yield from _known(
+        "last_worker_heartbeat_age_seconds",
+        "Since a worker was heard from: 5 or less when all is well.",
+        workers.last_heartbeat_age_seconds,
+    )
     yield _gauge("workers_draining", "Of them, those that take no more work.", workers.draining)
     yield _gauge("deliveries_in_flight", "HTTP calls under way, in all workers.", workers.in_flight)
     yield _gauge("deliveries_waiting", "Executions that a worker holds and that wait for a place.", workers.waiting)
     yield _gauge("delivery_capacity", "HTTP calls that all workers could have under way.", workers.capacity)
-    yield from _retention(house.retention)
 
 
 def _retention(found: monitoring.Retention) -> Iterator[Metric]:
-    if found.age_seconds is not None:
-        yield _gauge("retention_age_seconds", "Since the last nightly retention ended.", found.age_seconds)
+    if (last := found.last) is not None:
+        yield _gauge("retention_age_seconds", "Since the last nightly retention ended.", last.age_seconds)
+        yield _gauge("retention_duration_seconds", "How long the last nightly retention took.", last.seconds)
+        removed = {"executions": last.executions, "runs": last.runs}
+        yield _gauges("retention_rows", "What the last nightly retention removed.", "kind", removed)
     yield _gauge("retention_under_way", "1 while retention goes on.", found.under_way)
     yield _gauge("purged_jobs", "Purged jobs whose rows are still being removed.", found.jobs_to_remove)
 
@@ -154,6 +180,20 @@ def _ever(totals: Mapping[str, int]) -> Iterator[Metric]:
 
 def _gauge(name: str, meaning: str, value: float) -> Metric:
     return GaugeMetricFamily(f"hourhand_{name}", meaning, value=float(value))
+
+
+def _known(name: str, meaning: str, value: float | None) -> Iterator[Metric]:
+    """A gauge that is absent while nobody knows its value."""
+    if value is not None:
+        yield _gauge(name, meaning, value)
+
+
+def _gauges(name: str, meaning: str, label: str, values: Mapping[str, float]) -> Metric:
+    """One gauge for each value of a label."""
+    family = GaugeMetricFamily(f"hourhand_{name}", meaning, labels=[label])
+    for value, amount in values.items():
+        family.add_metric([value], amount)
+    return family
 
 
 def _endings(name: str, meaning: str, family: str, totals: Mapping[str, int]) -> Metric:

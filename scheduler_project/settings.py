@@ -11,7 +11,7 @@ from scheduler_project.broker import celery_broker_url
 from scheduler_project.database import database_from_url
 from scheduler_project.embedded.locations import embedded_urls
 from scheduler_project.env import Env
-from scheduler_project.logs import logging_config
+from scheduler_project.logs import chosen_logging
 
 django_stubs_ext.monkeypatch()  # lets Django's generic classes be subscripted at run time, as their types are
 
@@ -147,7 +147,7 @@ SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]  # asked for by those who s
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
 X_FRAME_OPTIONS = "DENY"
-LOGGING = logging_config(level=env.text("HOURHAND_LOG_LEVEL", "INFO"), style=env.text("HOURHAND_LOG_FORMAT", "text"))
+LOGGING = chosen_logging(env)
 
 # -- Celery: messages are wake-up calls that carry ids; Postgres holds the truth ---------------------------------------
 

@@ -41,7 +41,7 @@ class FiringScheduler(DatabaseScheduler):
             self._tell(tick_seconds=time.monotonic() - started)
             return seconds
         except (DatabaseError, InterfaceError) as error:
-            log.warning("clock_database_unreachable", error=str(error).strip())
+            log.warning("clock_database_away", error=str(error).strip())
             self._clock.distrust_leases()
             connection.close()
             return MAX_SLEEP_SECONDS

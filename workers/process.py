@@ -68,9 +68,14 @@ class DeliveryStep(bootsteps.StartStopStep):
         self.stop(parent)
 
 
+def files_wanted(max_in_flight: int) -> int:
+    """How many files a worker may have open: sockets of all calls under way and of as many kept connections."""
+    return _FILES_BESIDES_SOCKETS + 2 * max_in_flight
+
+
 def _make_room(max_in_flight: int) -> None:
     """Prepare the process: sockets for all calls under way and all kept connections, quick turns of its threads."""
-    wanted = _FILES_BESIDES_SOCKETS + 2 * max_in_flight
+    wanted = files_wanted(max_in_flight)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)

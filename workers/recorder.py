@@ -150,6 +150,7 @@ class Recorder:
                     "delivery_fenced",
                     execution_id=item.attempt.execution_id,
                     attempt=item.attempt.number,
+                    job_id=item.attempt.job_id,
                     failure_reason=item.ending.failure_reason,
                 )
         return True
@@ -160,7 +161,13 @@ class Recorder:
             middle = len(batch) // 2
             return self._persist(batch[:middle]) and self._persist(batch[middle:])
         (item,) = batch
-        log.error("attempt_not_storable", execution_id=item.attempt.execution_id, error=str(error).strip())
+        log.error(
+            "attempt_not_storable",
+            execution_id=item.attempt.execution_id,
+            attempt=item.attempt.number,
+            job_id=item.attempt.job_id,
+            error=str(error).partition("\n")[0],  # further lines quote the row
+        )
         if item.received is None and item.ending.failure_reason is FailureReason.UNKNOWN:
             return True  # Not even its bare ending can be stored; its lease will expire and it is reaped.
         return self._persist([_bare(item)])

@@ -32,6 +32,7 @@ _CLAIM_BATCH = 500
 _SUBMIT_POLL_SECONDS = 0.5
 _LOCKED_SECONDS = 0.1
 _TELLING_SECONDS = 1.0
+_NAMED = 20  # of the executions that a line of the log is about
 
 
 class DrainingError(RuntimeError):
@@ -246,7 +247,7 @@ class DeliveryService:
         tell((item.attempt.workspace_id, item.attempt.execution_id) for item in claimed)
         # A process that was stopped in between may come back when its leases are another's.
         if time.monotonic() - claimed[0].claimed_monotonic > self._lease_seconds / 2:
-            log.warning("claims_stale", executions=len(claimed))
+            log.warning("claims_stale", count=len(claimed), execution_ids=_named(claimed))
             self._give_back(claimed)
             return
         with self._changed:
@@ -280,7 +281,7 @@ class DeliveryService:
             self._claimer.give_back(link, claimed)
             tell(changes)
         except DatabaseAwayError as error:
-            log.warning("claims_not_given_back", error=str(error), executions=len(claimed))
+            log.warning("claims_not_given_back", error=str(error), count=len(claimed), execution_ids=_named(claimed))
         finally:
             link.close()
 
@@ -298,7 +299,7 @@ class DeliveryService:
                 self._crowded.append(one)
         tell(self._changes(moved))
         self._forget(list(moved))
-        log.info("executions_sent_away", count=len(moved))
+        log.info("executions_sent_away", count=len(moved), execution_ids=sorted(moved)[:_NAMED])
         if len(moved) < len(given):
             self._draining.wait(_LOCKED_SECONDS)
 
@@ -337,7 +338,7 @@ class DeliveryService:
         """Executions that are not this worker's any more: reaped, or canceled. What comes of them moves nothing."""
         for execution_id in execution_ids:
             self.abort(execution_id)
-        log.info("leases_lost", count=len(execution_ids))
+        log.info("leases_lost", count=len(execution_ids), execution_ids=execution_ids[:_NAMED])
 
     def _changes(self, execution_ids: Iterable[str]) -> list[Change]:
         """What to tell listeners of executions that are held."""
@@ -353,3 +354,7 @@ class DeliveryService:
             for execution_id in execution_ids:
                 self._held.pop(execution_id, None)
             self._changed.notify_all()
+
+
+def _named(claimed: Sequence[Claimed]) -> list[str]:
+    return [item.attempt.execution_id for item in claimed[:_NAMED]]

@@ -42,6 +42,8 @@ class Heartbeat(models.Model):
     name = models.CharField(max_length=200)
     started_at = models.DateTimeField()
     seen_at = models.DateTimeField()
+    # Its own clock minus the database's, less what the word took to come here.
+    clock_ahead_seconds = models.FloatField(null=True)
     # Of a beat.
     tick_ms = models.FloatField(null=True)
     sends_chores = models.BooleanField(null=True)

@@ -248,7 +248,7 @@ def test_beats_that_lose_postgres_and_redis_recover_by_themselves(house: House, 
     assert_each_planned_instant_is_there_once(house, until)
     assert set(receiver.deliveries().values()) == {1}
     assert [house.processes[name].poll() for name in ("beat-1", "beat-2", "worker")] == [None] * 3
-    assert "clock_database_unreachable" in house.log("beat-1")
+    assert "clock_database_away" in house.log("beat-1")
 
 
 def relayed(house: House) -> dict[str, Relay]:

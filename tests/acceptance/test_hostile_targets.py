@@ -240,7 +240,7 @@ def test_the_worker_has_nothing_to_complain_about(aftermath: Aftermath) -> None:
         "Traceback",
         "delivery_fenced",
         "attempt_not_storable",
-        "delivery.turn_failed",
+        "delivery_turn_failed",
         "recorder_turn_failed",
     ):
         assert event not in log

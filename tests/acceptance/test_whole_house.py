@@ -63,6 +63,14 @@ class Installation:
         assert answer.ok, answer.text
         return answer.json()
 
+    def problems(self) -> list[str]:
+        """What the doctor finds wrong, asked in another terminal."""
+        asked = [sys.executable, "manage.py", "doctor", "--json"]
+        told = subprocess.run(asked, cwd=ROOT, env=self.environment, capture_output=True, text=True, check=False)
+        found = [one["says"] for one in json.loads(told.stdout)["findings"] if one["verdict"] == "problem"]
+        assert told.returncode == bool(found), told.stderr
+        return found
+
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         link = psycopg2.connect(embedded_urls(self.directory)[0])
         try:
@@ -122,3 +130,4 @@ def test_a_job_fires_outlives_a_killed_database_and_is_there_after_a_restart(
     installation.start()
     executions = installation.call("GET", "/jobs/tick/executions/?status=succeeded&limit=100")["results"]
     assert len(executions) == len(receiver.deliveries())
+    assert installation.problems() == []

@@ -200,7 +200,7 @@ def test_a_streak_of_failures_is_counted_and_broken(make_job: MakeJob, first):
     assert run(True) == ("succeeded", 0)
 
 
-def test_an_expired_lease_is_reaped_and_the_policy_decides(execution, first):
+def test_an_expired_lease_is_reaped_and_the_policy_decides(execution, first, caplog):
     (claimed,) = claimer("dead").claim(first, [str(execution.pk)], limit=1)
     assert reap_expired(user_agent="Hourhand/test", chance=random.Random(1)) == 0
     Execution.objects.update(lease_expires_at=datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=1))
@@ -211,6 +211,13 @@ def test_an_expired_lease_is_reaped_and_the_policy_decides(execution, first):
     assert (run.status, run.failure_reason, run.number) == ("failed", "worker_lost", 1)
     assert run.request_body == "héllo"
     assert record_on(first, finished(claimed)) == set(), "the zombie came back and moved it"
+    (told,) = [line.msg for line in caplog.records if line.name == "runs.reaping"]
+    assert (told["event"], told["execution_id"], told["attempt"], told["worker"]) == (
+        "worker_lost",
+        str(execution.pk),
+        1,
+        "dead",
+    )
 
 
 def test_a_reaped_execution_without_attempts_left_has_failed(make_job: MakeJob, first):

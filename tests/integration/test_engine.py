@@ -290,7 +290,7 @@ def test_a_fault_in_the_consumer_does_not_stop_the_engine(caplog: pytest.LogCapt
         engine.submit([request(receiver.url()), request(receiver.url())])
         eventually(lambda: len(seen) == 2)
     engine.stop(grace_seconds=0)
-    assert "delivery.on_result_failed" in caplog.messages
+    assert "delivery_report_failed" in caplog.messages
 
 
 def test_a_fault_in_a_callback_ends_its_exchange_as_unknown(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,15 +4,19 @@ import datetime
 import random
 
 import pytest
+import time_machine
 from django.db import connection, transaction
 from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 
+from accounts.models import Plan, Usage, Workspace
+from accounts.quota import month_of
+from accounts.services import create_workspace
 from runs import heartbeats, monitoring, services, tallies
 from runs.attempts import Ending, FinishedAttempt, Phases
 from runs.failures import FailureReason
 from runs.firing import fire_due
-from runs.models import Execution, Heartbeat, Tally, TallySlip
+from runs.models import Execution, Heartbeat, PruningRound, Tally, TallySlip
 from runs.reaping import reap_expired
 from runs.recording import record
 from runs.retry import SUCCEEDED, GiveUp, RetryIn
@@ -204,6 +208,68 @@ def test_beats_and_workers_tell_of_themselves_until_they_leave(client: Client):
         cursor.execute("UPDATE runs_heartbeat SET seen_at = seen_at - interval '2 days' WHERE name = %s", ["w2@here"])
         heartbeats.forget_dead(cursor)
     assert [row.name for row in Heartbeat.objects.all()] == ["w1@here"]
+
+
+def test_a_worker_that_fell_silent_is_lost_until_another_of_its_name_comes_or_an_hour_has_passed(client: Client):
+    news = heartbeats.Delivering(in_flight=0, waiting=0, capacity=100, draining=False)
+    with connection.cursor() as cursor:
+        for name in ("w1@here", "w2@here", "w3@here"):
+            heartbeats.tell(cursor, heartbeats.Process.worker(name), news)
+        for seconds, name in ((60, "w2@here"), (7200, "w3@here")):
+            cursor.execute(
+                "UPDATE runs_heartbeat SET seen_at = seen_at - %s * interval '1 second' WHERE name = %s",
+                [seconds, name],
+            )
+        found = scraped(client)
+        assert (found["hourhand_workers",], found["hourhand_workers_lost",], found["hourhand_beats_lost",]) == (1, 1, 0)
+        assert found["hourhand_last_worker_heartbeat_age_seconds",] < 5
+        heartbeats.tell(cursor, heartbeats.Process.worker("w2@here"), news)
+    found = scraped(client)
+    assert (found["hourhand_workers",], found["hourhand_workers_lost",]) == (2, 0)
+
+
+def test_the_clock_that_is_farthest_off_is_told(client: Client):
+    assert ("hourhand_clock_skew_seconds",) not in scraped(client)
+    with connection.cursor() as cursor:
+        for name in ("beat@here", "beat@there"):
+            heartbeats.tell(cursor, heartbeats.Process(name, "beat", name), heartbeats.Ticking(1.0, False))
+        assert scraped(client)["hourhand_clock_skew_seconds",] < 1
+        with time_machine.travel(datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=1)):
+            heartbeats.tell(cursor, heartbeats.Process("slow", "beat", "slow"), heartbeats.Ticking(1.0, False))
+    assert scraped(client)["hourhand_clock_skew_seconds",] == pytest.approx(3600, abs=5)
+
+
+def test_workspaces_near_and_at_the_end_of_their_runs_are_counted_by_nobodys_name(workspace, client: Client):
+    plan = Plan.objects.create(name="Small", runs_included=10)
+    month = month_of(datetime.datetime.now(datetime.UTC))
+    for slug, policy, used in (
+        ("near", "hard_stop", 9), ("at-end", "hard_stop", 10), ("far", "hard_stop", 8), ("pays", "allow", 99),
+    ):  # fmt: skip
+        made = create_workspace(slug=slug, name=slug)
+        Workspace.objects.filter(pk=made.pk).update(plan=plan, overage_policy=policy)
+        Usage.objects.create(
+            workspace=made, month=month, runs_used=used, runs_included=10, overage_cents_per_thousand=0
+        )
+    found = scraped(client)
+    assert found["hourhand_quota_workspaces", "near"] == found["hourhand_quota_workspaces", "stopped"] == 1
+
+
+def test_the_last_round_of_retention_is_told_with_what_it_removed(client: Client):
+    ended = datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=2)
+    assert ("hourhand_retention_age_seconds",) not in scraped(client)
+    for executions, ago in ((1, 24), (500, 0)):
+        finished_at = ended - datetime.timedelta(hours=ago)
+        PruningRound.objects.create(
+            started_at=finished_at - datetime.timedelta(seconds=90),
+            finished_at=finished_at,
+            executions=executions,
+            runs=700,
+        )
+    found = scraped(client)
+    assert found["hourhand_retention_age_seconds",] == pytest.approx(7200, abs=30)
+    assert found["hourhand_retention_duration_seconds",] == 90
+    assert found["hourhand_retention_rows", "executions"] == 500
+    assert found["hourhand_retention_under_way",] == 0
 
 
 def test_a_token_is_asked_for_where_one_is_set(client: Client, settings):

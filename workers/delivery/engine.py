@@ -157,19 +157,19 @@ class DeliveryEngine:
     # -------------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        logger.info("delivery.engine_started", extra={"max_in_flight": self._max_in_flight})
+        logger.info("delivery_engine_started", extra={"max_in_flight": self._max_in_flight})
         while not self._finished():
             try:
                 self._turn()
             except Exception:
-                logger.exception("delivery.turn_failed")
+                logger.exception("delivery_turn_failed")
                 time.sleep(0.01)  # a fault that comes again at once must not take a whole core
         self._take_back()
         for transfer in list(self._active):
             self._end(
                 transfer, transfer.give_up(FailureReason.WORKER_LOST, "the worker stopped before the answer came")
             )
-        logger.info("delivery.engine_stopped")
+        logger.info("delivery_engine_stopped")
         self._ended.set()
         self._close()
 
@@ -234,7 +234,9 @@ class DeliveryEngine:
             self._lanes.leave(lane)
             self._report(unanswered(request, FailureReason.INVALID_URL, str(invalid)))
         except Exception as error:
-            logger.exception("delivery.begin_failed", extra={"execution_id": request.execution_id})
+            logger.exception(
+                "delivery_begin_failed", extra={"execution_id": request.execution_id, "attempt": request.attempt}
+            )
             self._lanes.leave(lane)
             self._report(unanswered(request, FailureReason.UNKNOWN, f"could not be sent: {error}"))
         else:
@@ -260,7 +262,10 @@ class DeliveryEngine:
             self._multi.add_handle(transfer.curl)
             transfer.dialled = True
         except pycurl.error as error:
-            logger.exception("delivery.dial_failed", extra={"execution_id": transfer.request.execution_id})
+            logger.exception(
+                "delivery_dial_failed",
+                extra={"execution_id": transfer.request.execution_id, "attempt": transfer.request.attempt},
+            )
             self._end(transfer, transfer.give_up(FailureReason.UNKNOWN, f"could not be sent: {error}"))
 
     def _take_answers(self) -> None:
@@ -312,7 +317,10 @@ class DeliveryEngine:
         try:
             result = transfer.finish(code, message)
         except Exception as error:
-            logger.exception("delivery.finish_failed", extra={"execution_id": transfer.request.execution_id})
+            logger.exception(
+                "delivery_finish_failed",
+                extra={"execution_id": transfer.request.execution_id, "attempt": transfer.request.attempt},
+            )
             result = unanswered(
                 transfer.request, FailureReason.UNKNOWN, f"the result could not be read: {error}", sent=True
             )
@@ -338,7 +346,10 @@ class DeliveryEngine:
         try:
             self._on_result(result)
         except Exception:
-            logger.exception("delivery.on_result_failed", extra={"execution_id": result.request.execution_id})
+            logger.exception(
+                "delivery_report_failed",
+                extra={"execution_id": result.request.execution_id, "attempt": result.request.attempt},
+            )
 
     def _abort(self, execution_ids: set[str]) -> None:
         error = "canceled"

@@ -186,7 +186,7 @@ class Resolver(Generic[Waiter]):
                     # threading.Thread.start() would wait here until the new thread runs.
                     _thread.start_new_thread(self._look_up, (name,))
                 except RuntimeError as error:  # the system has no thread to spare
-                    logger.warning("delivery.lookup_not_started", extra={"error": str(error)})
+                    logger.warning("delivery_lookup_not_started", extra={"error": str(error)})
                     self._report(name, _Found((), certain=False))
 
     def _look_up(self, name: _Name[Waiter]) -> None:
@@ -196,7 +196,7 @@ class Resolver(Generic[Waiter]):
         except socket.gaierror as error:
             addresses, certain = (), error.errno in _CERTAIN
         except Exception:
-            logger.exception("delivery.lookup_failed")
+            logger.exception("delivery_lookup_failed")
             addresses, certain = (), False
         self._report(name, _Found(addresses, certain, time.monotonic() - started))
 

@@ -1,0 +1,70 @@
+"""All that the doctor looks at, in the order in which it is told."""
+
+from collections.abc import Callable, Iterable
+
+from django.conf import settings
+
+from scheduler_project.doctor import broker, configuration, database, disk, egress, house, keys, software
+from scheduler_project.doctor.examination import Look, Section, Source
+from scheduler_project.doctor.findings import Finding
+
+
+def _hold(look: Callable[[], Iterable[Finding]]) -> list[Finding]:
+    return list(look())
+
+
+_HERE = Source(title="This host", hold=_hold, advice="Look at the disks: one that hangs holds up all who read it.")
+
+
+def sections() -> list[Section]:
+    """What can be told without anybody else's help comes first."""
+    directory = settings.DATA_DIR
+    here: dict[str, dict[str, Look]] = {
+        "Settings": {
+            "secret_key": configuration.secret_key,
+            "encryption_keys": configuration.encryption_keys,
+            "debug": configuration.debug,
+            "public_url": configuration.public_url,
+            "allowed_hosts": configuration.allowed_hosts,
+            "proxies": configuration.proxies,
+            "outbound": lambda: egress.outbound(settings.OUTBOUND_POLICY),
+        },
+        "This host": {
+            "python": software.python,
+            "packages": software.packages,
+            "open_files": configuration.open_files,
+            "disk": lambda: disk.room(directory),
+            "data_directory": lambda: disk.data_directory(directory),
+        },
+    }
+    of_database: dict[str, dict[str, Look]] = {
+        "PostgreSQL": {
+            "database": database.answers,
+            "version": database.version,
+            "letters": database.letters,
+            "durability": database.durability,
+            "migrations": database.migrations,
+            "privileges": database.privileges,
+            "connections": database.connections,
+        },
+        "Clocks": {"clock": house.own_clock, "other_clocks": house.other_clocks},
+        "Keys": {"kept_secrets": keys.kept_secrets},
+        "Beats and workers": {
+            "beats": house.beats,
+            "workers": house.workers,
+            "lag": house.lag,
+            "retention": house.retention,
+        },
+    }
+    of_broker: dict[str, Look] = {
+        "broker": broker.answers,
+        "version": broker.version,
+        "memory": broker.memory,
+        "persistence": broker.persistence,
+        "queues": broker.queues,
+    }
+    return [
+        *(Section(title, _HERE, looks) for title, looks in here.items()),
+        *(Section(title, database.DATABASE, looks) for title, looks in of_database.items()),
+        Section("Redis", broker.BROKER, of_broker),
+    ]
