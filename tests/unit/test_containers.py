@@ -1,6 +1,10 @@
 """What docker-compose.yml and the Dockerfile say hangs together, and with the settings."""
 
+import contextlib
+import json
+import os
 import re
+import subprocess
 from typing import Any
 
 import pytest
@@ -91,6 +95,31 @@ class TestCompose:
     def test_a_volume_that_is_used_is_declared(self, services):
         used = {mount.split(":")[0] for service in services.values() for mount in service.get("volumes", [])}
         assert used == set(compose(ENV)["volumes"])
+
+
+def docker_compose() -> list[str] | None:
+    """The command of a client, if there is one; it needs no daemon to read a file."""
+    for client in (["docker", "compose"], ["docker-compose"]):
+        with contextlib.suppress(FileNotFoundError):
+            if subprocess.run([*client, "version"], capture_output=True, check=False).returncode == 0:
+                return client
+    return None
+
+
+def test_docker_reads_the_file_as_we_do(services, tmp_path):
+    client = docker_compose()
+    if client is None:
+        pytest.skip("no client of Docker Compose here")
+    # Without what happens to be in the folder's own .env.
+    command = [*client, "--env-file", "/dev/null", "--project-directory", str(tmp_path)]
+    command += ["--file", str(ROOT / "docker-compose.yml"), "config", "--format", "json"]
+    said = subprocess.run(command, env={**os.environ, **ENV}, capture_output=True, text=True, check=True).stdout
+    read = json.loads(said.replace("$$", "$"))["services"]
+    assert read.keys() == services.keys()
+    for name, service in services.items():
+        assert read[name].get("environment", {}) == service.get("environment", {})
+        assert read[name].get("command") == service.get("command")
+        assert (read[name].get("healthcheck") or {}).get("test") == service.get("healthcheck", {}).get("test")
 
 
 class TestTheSameAsBinUp:
