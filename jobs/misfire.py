@@ -65,6 +65,14 @@ def plan_firing(
     return FiringPlan(fires, missed, dropped, schedule.next_after(horizon))
 
 
+def plan_without_firing(
+    schedule: Schedule, *, due_at: datetime.datetime, now: datetime.datetime, until: datetime.datetime | None = None
+) -> FiringPlan:
+    """The same where nobody knows whether what is due was fired already: all of it is missed, however late it is."""
+    horizon = now if until is None else min(now, until)
+    return FiringPlan((), _stretch_from(schedule, due_at, horizon), (), schedule.next_after(horizon))
+
+
 def _window(misfire: Misfire, grace: datetime.timedelta) -> datetime.timedelta:
     """How late an occurrence may still be fired."""
     grace = max(grace, LEAST_GRACE)

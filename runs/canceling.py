@@ -9,6 +9,7 @@ from typing import Any
 from django.db import connection, transaction
 
 from runs import tallies
+from runs.attempts import IN_FLIGHT_CANCELED
 from runs.querysets import ExecutionQuerySet
 from runs.queue import abort
 from runs.reaping import cancel_running
@@ -43,11 +44,18 @@ class MadeWay:
 
 @transaction.atomic
 def cancel_live(
-    rows: ExecutionQuerySet, *, error: str, now: datetime.datetime, waits: bool = False, limit: int | None = None
+    rows: ExecutionQuerySet,
+    *,
+    error: str,
+    in_flight: str = IN_FLIGHT_CANCELED,
+    now: datetime.datetime,
+    waits: bool = False,
+    limit: int | None = None,
 ) -> int:
     """Cancel those of these executions that have not ended, at most `limit`. Returns how many there were.
 
-    Requests in flight are aborted; they may have arrived. Without `waits`, what somebody else holds is left to him.
+    Requests in flight are aborted; they may have arrived, as the error `in_flight` says. Without `waits`, what somebody
+    else holds is left to him.
     """
     live = rows.filter(finished_at__isnull=True).select_for_update(no_key=True, skip_locked=not waits).order_by("pk")
     found = list(live.values_list("pk", "status", "workspace_id")[:limit])
@@ -60,7 +68,7 @@ def cancel_live(
     with connection.cursor() as cursor:
         tallies.add(cursor, tallies.of_canceled(canceled))
     if running:
-        cancel_running(running, user_agent=USER_AGENT)
+        cancel_running(running, error=in_flight, user_agent=USER_AGENT)
         transaction.on_commit(lambda: abort(running))
     return len(found)
 

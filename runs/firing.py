@@ -13,7 +13,8 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from jobs.misfire import FiringPlan, plan_firing
+from jobs.definition import Timetable
+from jobs.misfire import FiringPlan, plan_firing, plan_without_firing
 from jobs.schedule import Stretch
 from runs.occurrences import Outcome, Place, Skip, Written, write
 from runs.states import SkipReason
@@ -73,10 +74,13 @@ class _Planned:
     next_fire_at: datetime.datetime | None
 
 
-def fire_due(now: datetime.datetime, *, limit: int = BATCH) -> Fired:
-    """Make the executions of everything due at `now`, and plan each job's next firing, in one transaction."""
+def fire_due(now: datetime.datetime, *, limit: int = BATCH, only_count: bool = False) -> Fired:
+    """Make the executions of everything due at `now`, and plan each job's next firing, in one transaction.
+
+    With `only_count` nothing fires, whatever the jobs' misfire policies: what is due is counted as missed.
+    """
     with transaction.atomic(), connection.cursor() as cursor:
-        planned = _planned(cursor, now, limit)
+        planned = _planned(cursor, now, limit, only_count=only_count)
         if not planned:
             return Fired()
         written = write(cursor, [one.outcome for one in planned], now=now)
@@ -95,7 +99,7 @@ def skips_of(plan: FiringPlan) -> tuple[Skip, ...]:
     return (Skip(plan.missed, SkipReason.MISSED), *dropped) if plan.missed else dropped
 
 
-def _planned(cursor: Any, now: datetime.datetime, limit: int) -> list[_Planned]:
+def _planned(cursor: Any, now: datetime.datetime, limit: int, *, only_count: bool) -> list[_Planned]:
     """Lock what is due, and plan it."""
     cursor.execute(_DUE, [now, limit])
     due = cursor.fetchall()
@@ -108,18 +112,28 @@ def _planned(cursor: Any, now: datetime.datetime, limit: int) -> list[_Planned]:
     for key, workspace_id, job_id, environment_id, due_at in due:
         version_id = jobs[job_id][0]
         place = Place(key, workspace_id, job_id, environment_id, version_id, timetables[version_id].of(environment_id))
-        planned.append(_plan(place, due_at, now))
+        if place.timetable.schedule is None:
+            planned.append(_Planned(Outcome(place, (), ()), None))
+            continue
+        plan = planned_by(place.timetable, due_at=due_at, now=now, only_count=only_count)
+        planned.append(_Planned(Outcome(place, plan.fires, skips_of(plan)), plan.next_fire_at))
     return planned
 
 
-def _plan(place: Place, due_at: datetime.datetime, now: datetime.datetime) -> _Planned:
-    timetable = place.timetable
-    if timetable.schedule is None:
-        return _Planned(Outcome(place, (), ()), None)
-    plan = plan_firing(
-        timetable.schedule, due_at=due_at, now=now, misfire=timetable.misfire, grace=timetable.misfire_grace
-    )
-    return _Planned(Outcome(place, plan.fires, skips_of(plan)), plan.next_fire_at)
+def planned_by(
+    timetable: Timetable,
+    *,
+    due_at: datetime.datetime,
+    now: datetime.datetime,
+    until: datetime.datetime | None = None,
+    only_count: bool,
+) -> FiringPlan:
+    """What becomes of what is due by a timetable that has a schedule."""
+    assert timetable.schedule is not None
+    if only_count:
+        return plan_without_firing(timetable.schedule, due_at=due_at, now=now, until=until)
+    misfire, grace = timetable.misfire, timetable.misfire_grace
+    return plan_firing(timetable.schedule, due_at=due_at, now=now, misfire=misfire, grace=grace, until=until)
 
 
 def _advance(cursor: Any, planned: Sequence[_Planned], stopped: Collection[str], now: datetime.datetime) -> None:

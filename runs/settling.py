@@ -13,10 +13,9 @@ from django.db import connection, transaction
 from django.db.models import QuerySet
 
 from jobs.definition import Timetable
-from jobs.misfire import plan_firing
 from jobs.models import PeriodState, SchedulePeriod
 from jobs.overrides import PerEnvironment
-from runs.firing import Fired, fired_by, skips_of
+from runs.firing import Fired, fired_by, planned_by, skips_of
 from runs.occurrences import Outcome, Place, Skip, write
 from runs.states import SkipReason
 from runs.timetables import timetables_of
@@ -47,10 +46,13 @@ class _Settled:
     unsettled_from: datetime.datetime | None
 
 
-def settle_due(now: datetime.datetime, *, limit: int = BATCH) -> Fired:
-    """Account for what periods left that were over at `now`, in one transaction. Call again until nothing is due."""
+def settle_due(now: datetime.datetime, *, limit: int = BATCH, only_count: bool = False) -> Fired:
+    """Account for what periods left that were over at `now`, in one transaction. Call again until nothing is due.
+
+    With `only_count` nothing fires: what would have is counted as missed.
+    """
     with transaction.atomic(), connection.cursor() as cursor:
-        planned = _planned(now, limit)
+        planned = _planned(now, limit, only_count=only_count)
         if not planned:
             return Fired()
         written = write(cursor, [one.outcome for one in planned], now=now)
@@ -59,7 +61,7 @@ def settle_due(now: datetime.datetime, *, limit: int = BATCH) -> Fired:
     return fired_by(written, len(settled))
 
 
-def _planned(now: datetime.datetime, limit: int) -> list[_Settled]:
+def _planned(now: datetime.datetime, limit: int, *, only_count: bool) -> list[_Settled]:
     """Lock what is to be settled, and plan it: of each job-environment the oldest period, so that order is kept.
 
     The job-environments are locked with it, so that nobody fires there, or changes the plan, meanwhile.
@@ -70,7 +72,8 @@ def _planned(now: datetime.datetime, limit: int) -> list[_Settled]:
     versions = {str(period.job_version_id): period.job_environment.job.created_at for period in oldest.values()}
     timetables = timetables_of(versions)
     places = [_place(period, timetables[str(period.job_version_id)]) for period in oldest.values()]
-    return [_settled(period, place, now) for period, place in zip(oldest.values(), places, strict=True)]
+    pairs = zip(oldest.values(), places, strict=True)
+    return [_settled(period, place, now, only_count=only_count) for period, place in pairs]
 
 
 def unsettled(now: datetime.datetime) -> QuerySet[SchedulePeriod]:
@@ -92,14 +95,14 @@ def _place(period: SchedulePeriod, timetables: PerEnvironment[Timetable]) -> Pla
     )
 
 
-def _settled(period: SchedulePeriod, place: Place, now: datetime.datetime) -> _Settled:
+def _settled(period: SchedulePeriod, place: Place, now: datetime.datetime, *, only_count: bool) -> _Settled:
     schedule, since, until = place.timetable.schedule, period.unsettled_from, period.until_at
     assert since is not None
     assert until is not None
     if schedule is None:
         return _Settled(period, Outcome(place, (), ()), None)
     if period.state == PeriodState.ACTIVE and period.followed_by == PeriodState.ACTIVE:
-        return _Settled(period, _fired(place, since, until, now), None)
+        return _Settled(period, _fired(place, since, until, now, only_count=only_count), None)
     reason = SkipReason.PAUSED if PeriodState.PAUSED in (period.state, period.followed_by) else SkipReason.ENDED
     part_until = min(until, since + PART)
     stretch = schedule.stretch(since, part_until)
@@ -107,21 +110,16 @@ def _settled(period: SchedulePeriod, place: Place, now: datetime.datetime) -> _S
     return _Settled(period, outcome, part_until if part_until < until else None)
 
 
-def _fired(place: Place, since: datetime.datetime, until: datetime.datetime, now: datetime.datetime) -> Outcome:
+def _fired(
+    place: Place, since: datetime.datetime, until: datetime.datetime, now: datetime.datetime, *, only_count: bool
+) -> Outcome:
     """What was due when a new schedule took over, as the old one would have had it."""
     timetable = place.timetable
     assert timetable.schedule is not None
     due_at = timetable.schedule.next_after(since)
     if due_at is None or due_at > until:
         return Outcome(place, (), ())
-    plan = plan_firing(
-        timetable.schedule,
-        due_at=due_at,
-        now=now,
-        misfire=timetable.misfire,
-        grace=timetable.misfire_grace,
-        until=until,
-    )
+    plan = planned_by(timetable, due_at=due_at, now=now, until=until, only_count=only_count)
     return Outcome(place, plan.fires, skips_of(plan))
 
 

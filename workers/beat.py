@@ -10,6 +10,7 @@ from django.db import DatabaseError, InterfaceError, connection
 from django_celery_beat.schedulers import DatabaseScheduler
 
 from runs import heartbeats
+from runs.restoring import is_copy
 from scheduler_project import USER_AGENT
 from workers.chores import ChoreSender
 from workers.clock import MAX_SLEEP_SECONDS, Clock
@@ -58,7 +59,9 @@ class FiringScheduler(DatabaseScheduler):
         super().close()
 
     def _send_chores(self) -> None:
-        """Send all that are due: django-celery-beat's tick sends one."""
+        """Send all that are due: django-celery-beat's tick sends one. None of a database that nobody released yet."""
+        if is_copy():
+            return
         for _ in range(_CHORES_AT_ONCE):
             if super().tick() > 0:
                 break

@@ -18,6 +18,7 @@ from jobs.definition import JobDefinition
 from jobs.overrides import PerEnvironment
 from jobs.rendering import BrokenTemplate, RequestTemplate
 from runs.attempts import Attempt, Sent
+from runs.copies import IS_COPY
 from runs.failures import FailureReason
 from runs.redaction import redact_sent
 from runs.requests import Firing, PreparedRequest
@@ -35,18 +36,18 @@ _RETURNED = """
     execution.job_environment_id::text, execution.job_version_id::text, execution.trigger, execution.attempts,
     execution.scheduled_for, execution.next_attempt_at, clock_timestamp()
 """
-_CLAIM = """
+_CLAIM = f"""
     UPDATE runs_execution AS execution
        SET status = 'running', attempts = execution.attempts + 1,
            lease_owner = %(owner)s, lease_expires_at = clock_timestamp() + %(lease)s * interval '1 second',
            started_at = coalesce(execution.started_at, clock_timestamp())
       FROM (
           SELECT id FROM runs_execution
-           WHERE {wanted} AND status = 'pending' AND next_attempt_at <= clock_timestamp()
-           ORDER BY {order} LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED
+           WHERE {{wanted}} AND status = 'pending' AND next_attempt_at <= clock_timestamp() AND NOT {IS_COPY}
+           ORDER BY {{order}} LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED
       ) AS wanted
      WHERE execution.id = wanted.id
- RETURNING """
+ RETURNING """  # noqa: S608 - our own text
 _CLAIM_IDS = _CLAIM.format(wanted="id = ANY(%(ids)s::uuid[]) AND concurrency IS NULL", order="id") + _RETURNED
 _CLAIM_ANY = _CLAIM.format(wanted="finished_at IS NULL AND concurrency IS NULL", order="next_attempt_at") + _RETURNED
 _VERSIONS = """
@@ -77,7 +78,7 @@ _CLAIM_LIMITED = (
                       AND next_attempt_at <= clock_timestamp()
                ) AS line WHERE %(running)s + place <= concurrency
            )""",
-        order="next_attempt_at",
+        order="next_attempt_at, id",
     )
     + _RETURNED
 )

@@ -27,12 +27,17 @@ MAX_SLEEP_SECONDS = 0.5
 #: Something due may be locked by another beat or by an edit; it is looked at again this soon.
 MIN_SLEEP_SECONDS = 0.005
 SWEEP_SECONDS = 5.0
+#: A clock that is held says so this often.
+HINT_SECONDS = 30.0
 _MAX_BATCHES = 20
 _MAX_UNSENT = 50
 
 
 class Clock:
-    """One beat's part of the firing. `lease_seconds` sets the heartbeat period that reaping waits after an outage."""
+    """One beat's part of the firing. `lease_seconds` sets the heartbeat period that reaping waits after an outage.
+
+    While the database is a copy it does nothing: `runs.copies`.
+    """
 
     def __init__(self, *, lease_seconds: int, user_agent: str) -> None:
         self._heartbeat_seconds = lease_seconds / 3
@@ -41,6 +46,7 @@ class Clock:
         self._sender = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="sender")
         self._unsent: set[concurrent.futures.Future[int]] = set()
         self._sweep_at = 0.0
+        self._hint_at = 0.0
         self._ticked_at = time.monotonic()
         self._trusted_from = self._ticked_at + self._heartbeat_seconds
 
@@ -51,6 +57,9 @@ class Clock:
             self.distrust_leases()  # This process was stopped, or the database was: workers may just be coming back.
         self._ticked_at = started
         seen = glance()
+        if seen.is_copy:
+            self._hold(started)
+            return MAX_SLEEP_SECONDS
         if seen.settling_due:
             self._settle(seen.now)
         if seen.firing_due:
@@ -71,6 +80,13 @@ class Clock:
     def stop(self) -> None:
         """Send what is still to be sent, then end."""
         self._sender.shutdown(wait=True)
+
+    def _hold(self, now_monotonic: float) -> None:
+        """Do nothing, and say again and again why not."""
+        self.distrust_leases()
+        if now_monotonic >= self._hint_at:
+            self._hint_at = now_monotonic + HINT_SECONDS
+            log.warning("clock_held", reason="the database was restored from a dump", see="manage.py restored")
 
     def _fire(self, now: datetime.datetime) -> None:
         for _ in range(_MAX_BATCHES):

@@ -1,10 +1,11 @@
 """What happened and what must happen next, and what was counted of it."""
 
-from runs.models.counting import Digest, EndedSlip, Heartbeat, ProcessKind, Tally, TallySlip
+from runs.models.counting import DatabaseMark, Digest, EndedSlip, Heartbeat, ProcessKind, Tally, TallySlip
 from runs.models.history import BulkOperation, Execution, PruningRound, Run
 
 __all__ = [
     "BulkOperation",
+    "DatabaseMark",
     "Digest",
     "EndedSlip",
     "Execution",

@@ -60,6 +60,19 @@ class Heartbeat(models.Model):
         return self.name
 
 
+class DatabaseMark(models.Model):
+    """Where this database was made the one that fires: the one row's own transaction, as `runs.copies` explains."""
+
+    id = models.SmallIntegerField(primary_key=True)
+    transaction = models.CharField(max_length=20)
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(id=1), name="database_mark_only_one")]
+
+    def __str__(self) -> str:
+        return self.transaction
+
+
 class EndedSlip(models.Model):
     """What one statement ended of an environment's executions that were due within an hour: `runs.digests`.
 

@@ -16,10 +16,11 @@ _DRAINING = Appearance("Draining", "warn", "water_drop")
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """Who is there to do the work, and how far the clock is behind."""
+    """Who is there to do the work, how far the clock is behind, and whether it is held: `runs.copies`."""
 
     processes: Sequence[KnownProcess]
     due_lag_seconds: float
+    is_held: bool
 
     @property
     def alive_beats(self) -> int:

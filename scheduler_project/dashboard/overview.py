@@ -20,7 +20,7 @@ from django.views.decorators.http import require_GET
 from accounts.admin.access import Access, access_of
 from accounts.models import Environment
 from jobs.models import Job, JobEnvironment
-from runs import monitoring, present, trouble
+from runs import copies, monitoring, present, trouble
 from runs.coming import Planned, firings_until
 from runs.models import Execution
 from runs.present import Present
@@ -72,6 +72,7 @@ class Overview:
         return cls(
             headline=headline(
                 house.processes,
+                is_held=house.is_held,
                 due_lag_seconds=house.due_lag_seconds,
                 claim_lag_seconds=there.lag_seconds,
                 troubled=troubled,
@@ -116,7 +117,7 @@ def _told(request: HttpRequest) -> dict[str, Any]:
 
 def _house() -> House:
     with connection.cursor() as cursor:
-        return House(monitoring.processes(cursor), monitoring.due_lag_seconds(cursor))
+        return House(monitoring.processes(cursor), monitoring.due_lag_seconds(cursor), copies.is_copy(cursor))
 
 
 def _executions(ids: Sequence[Any]) -> list[Execution]:

@@ -14,7 +14,7 @@ from accounts.models import Workspace
 from accounts.services import create_workspace
 from jobs.models import JobEnvironment
 from jobs.services import save_job
-from runs import heartbeats
+from runs import copies, heartbeats
 from tests.conftest import EPOCH, MakeJob, job_config
 from tests.integration.admin_rows import HOSTILE, execution_of, person, run_of, signed_in
 
@@ -117,6 +117,13 @@ def test_the_figures_are_those_of_what_ended(owner: Client, make_job: MakeJob) -
 def test_the_headline_is_about_the_house_first(owner: Client, house: Any, told: str) -> None:
     alive(**house)
     assert told in part_of(owner, "headline")
+
+
+def test_a_restored_database_comes_before_all_else(owner: Client) -> None:
+    with connection.cursor() as cursor:
+        copies.mark(cursor)
+        cursor.execute("UPDATE runs_databasemark SET transaction = '0'")
+    assert "restored from a dump: nothing fires." in part_of(owner, "headline")
 
 
 def test_the_headline_tells_of_what_waits_and_what_is_late(owner: Client, make_job: MakeJob) -> None:

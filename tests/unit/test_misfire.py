@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.misfire import FIRE_ALL_MOST, Misfire, plan_firing
+from jobs.misfire import FIRE_ALL_MOST, Misfire, plan_firing, plan_without_firing
 from jobs.schedule import Interval, Stretch
 
 DUE = datetime.datetime(2026, 3, 1, 12, 0, tzinfo=datetime.UTC)
@@ -110,6 +110,14 @@ def test_a_dropped_occurrence_is_neither_fired_nor_missed():
 def test_the_latest_that_exists_is_fired_where_the_latest_is_dropped():
     found = plan(Listed(list(minutes(0, 5, 6)), set(minutes(6))), 7 * MINUTE)
     assert (found.fires, found.missed, found.dropped) == (minutes(5), Stretch(DUE, DUE, 1), minutes(6))
+
+
+@given(late=st.integers(0, 10_000))
+def test_where_nothing_may_fire_all_is_missed_even_what_is_on_time(late):
+    found = plan_without_firing(EVERY_MINUTE, due_at=DUE, now=DUE + late * SECOND)
+    assert (found.fires, found.dropped) == ((), ())
+    assert found.missed == Stretch(DUE, DUE + late // 60 * MINUTE, 1 + late // 60)
+    assert found.next_fire_at == DUE + (late // 60 + 1) * MINUTE
 
 
 def test_a_plan_that_ended_accounts_for_nothing_later():

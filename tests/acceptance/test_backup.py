@@ -1,0 +1,98 @@
+"""A backup that is restored, with PostgreSQL's own programs and real processes: docs/backup.md, line by line."""
+
+import subprocess
+import time
+from collections import Counter
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from scheduler_project.embedded.postgres import postgres_binary
+from tests.acceptance.conftest import LOOPBACK_ALLOWED, House, Receiver, wait_for
+
+#: Longer than an idle worker waits before it asks the database itself.
+_LONG_ENOUGH_TO_CLAIM = 3.0
+
+
+@pytest.fixture
+def restored_url(house: House):
+    """A new, empty database, and nobody else's once the test has ended."""
+    url = urlsplit(house.environment["DATABASE_URL"])
+    name = f"{url.path[1:]}_restored"
+    house.rows(f"CREATE DATABASE {name}")
+    yield url._replace(path=f"/{name}").geturl()
+    house.rows(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def dumped(url: str, to: Path) -> None:
+    subprocess.run([postgres_binary("pg_dump"), "--format=custom", f"--file={to}", f"--dbname={url}"], check=True)
+
+
+def restored(dump: Path, url: str) -> None:
+    words = ["--exit-on-error", "--no-owner", f"--dbname={url}", str(dump)]
+    subprocess.run([postgres_binary("pg_restore"), *words], check=True)
+
+
+def test_a_restored_database_waits_for_its_operator_and_fires_nothing_old(
+    house: House, receiver: Receiver, tmp_path: Path, restored_url: str
+):
+    house.start("beat")
+    house.start("worker")
+    call = {"url": f"{receiver.url}/", "method": "GET"}
+    house.make_job("tick", schedule={"every_seconds": 1}, misfire="fire_all", request=call)
+    house.make_job("slow", request={"url": f"{receiver.url}/slow", "method": "GET"})
+    wait_for(lambda: len(receiver.seen) >= 2, "the schedule to fire")
+    house.kill("worker")
+    house.call("POST", "/jobs/slow/run/", json={})
+    dumped(house.environment["DATABASE_URL"], tmp_path / "hourhand.dump")
+    house.start("worker-again")
+    wait_for(lambda: any(seen["path"] == "/slow" for seen in receiver.seen), "what the backup holds as pending")
+    for name in ("beat", "worker-again"):
+        house.kill(name)
+
+    restored(tmp_path / "hourhand.dump", restored_url)
+    lost = time.time()
+    before = len(receiver.seen)
+    second = House(restored_url, house.redis_url, tmp_path, LOOPBACK_ALLOWED)
+    try:
+        second.start("beat-of-the-restored")
+        second.start("worker-of-the-restored")
+        wait_for(lambda: "clock_held" in second.log("beat-of-the-restored"), "the beat to say that it is held")
+        time.sleep(_LONG_ENOUGH_TO_CLAIM)
+        assert len(receiver.seen) == before, "a restored database delivers nothing unasked"
+
+        second.manage("restored", "--release")
+        wait_for(lambda: len(receiver.seen) >= before + 2, "the schedule to go on")
+        after = receiver.seen[before:]
+        assert not [seen for seen in after if seen["path"] == "/slow"], "what was delivered since is not done again"
+        assert all(planned_at(second, seen) > lost for seen in after), "nothing old fires"
+        reasons = Counter(dict(second.rows("SELECT skip_reason, count(*) FROM runs_execution GROUP BY 1")))
+        assert reasons["missed"] == 1, "one row counts all that is unknown"
+        assert ("canceled", 1) in second.rows(
+            "SELECT status, count(*) FROM runs_execution WHERE trigger = 'manual' GROUP BY 1"
+        )
+    finally:
+        second.close()
+
+
+def planned_at(house: House, seen: dict) -> float:
+    key = seen["headers"]["x-hourhand-execution-id"]
+    return house.rows("SELECT extract(epoch FROM scheduled_for)::float8 FROM runs_execution WHERE id = %s", key)[0][0]
+
+
+def test_a_house_that_moved_goes_on_where_it_stopped(
+    house: House, receiver: Receiver, tmp_path: Path, restored_url: str
+):
+    house.make_job("later", request={"url": f"{receiver.url}/", "method": "GET"})
+    execution = house.call("POST", "/jobs/later/run/", json={})
+    dumped(house.environment["DATABASE_URL"], tmp_path / "hourhand.dump")
+    restored(tmp_path / "hourhand.dump", restored_url)
+    second = House(restored_url, house.redis_url, tmp_path, LOOPBACK_ALLOWED)
+    try:
+        second.manage("restored", "--moved")
+        second.start("beat-of-the-moved")
+        second.start("worker-of-the-moved")
+        wait_for(lambda: execution["id"] in receiver.deliveries(), "what waited to be delivered")
+    finally:
+        second.close()

@@ -1,0 +1,76 @@
+"""What docker-compose.yml and the Dockerfile say, read without Docker: for tests of them and of what must agree."""
+
+import json
+import re
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+_VARIABLE = re.compile(r"\$(?:\$|\{(?P<name>\w+)(?:(?P<rule>:-|:\?)(?P<rest>[^${}]*))?\})")
+_SECONDS = {"s": 1, "m": 60}
+
+
+class MissingVariableError(Exception):
+    """A variable that compose demands is not set."""
+
+
+class Image(NamedTuple):
+    """The last stage of the Dockerfile."""
+
+    command: list[str]
+    healthcheck: list[str]
+    environment: dict[str, str]
+    user: str
+
+
+def compose(variables: Mapping[str, str]) -> dict[str, Any]:
+    """docker-compose.yml with these variables put in. Raises MissingVariableError."""
+    return interpolated(yaml.safe_load((ROOT / "docker-compose.yml").read_text()), variables)
+
+
+def interpolated(value: Any, variables: Mapping[str, str]) -> Any:
+    """As compose does it: `$$`, `${NAME}`, `${NAME:-default}` and `${NAME:?complaint}`, which may be nested."""
+    if isinstance(value, dict):
+        return {key: interpolated(one, variables) for key, one in value.items()}
+    if isinstance(value, list):
+        return [interpolated(one, variables) for one in value]
+    if not isinstance(value, str):
+        return value
+
+    def put(found: re.Match[str]) -> str:
+        if found[0] == "$$":
+            return "\0"
+        name, rule, rest = found["name"], found["rule"], found["rest"]
+        if rule == ":?" and not variables.get(name):
+            raise MissingVariableError(f"{name}: {rest}")
+        return variables.get(name) or (rest if rule == ":-" else "")
+
+    # From the inside out: the default of one may name another.
+    while value != (value := _VARIABLE.sub(put, value)):
+        pass
+    return value.replace("\0", "$")
+
+
+def seconds(duration: str) -> float:
+    """`90s` or `1m` in seconds."""
+    return float(duration[:-1]) * _SECONDS[duration[-1]]
+
+
+def image() -> Image:
+    """What the Dockerfile makes."""
+    lines = re.sub(r"\\\n\s*", " ", re.sub(r"(?m)^#.*\n", "", (ROOT / "Dockerfile").read_text())).splitlines()
+    last = lines[max(place for place, line in enumerate(lines) if line.startswith("FROM")) :]
+
+    def of(word: str) -> str:
+        return next(line.removeprefix(word).strip() for line in last if line.startswith(word))
+
+    return Image(
+        command=json.loads(of("CMD")),
+        healthcheck=json.loads(of("HEALTHCHECK").partition(" CMD ")[2]),
+        environment=dict(word.split("=", 1) for word in shlex.split(of("ENV"))),
+        user=of("USER"),
+    )

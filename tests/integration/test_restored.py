@@ -1,0 +1,233 @@
+"""A database that came out of a backup: nobody fires from it unasked, and nothing is done twice once it goes on."""
+
+import datetime
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+from django.contrib.sessions.models import Session
+from django.core.management import CommandError, call_command
+from django.db import connection
+
+from jobs.services import pause, save_job
+from runs import copies, heartbeats, restoring, services
+from runs.accounting import account_of
+from runs.bulk import start_selected
+from runs.firing import fire_due
+from runs.management.commands import restored
+from runs.models import BulkOperation, Execution, Run
+from runs.states import BulkKind, BulkState
+from scheduler_project.embedded.postgres import postgres_binary
+from tests.conftest import EPOCH, MakeJob, job_config
+from workers.claim import Claimer
+from workers.clock import MAX_SLEEP_SECONDS, Clock
+from workers.connections import Link
+
+MINUTE = datetime.timedelta(minutes=1)
+NOW = EPOCH + datetime.timedelta(days=3, seconds=30)
+
+
+def claimed(*, limit: int = 10) -> list[str]:
+    """What a worker makes its own."""
+    link = Link("test")
+    try:
+        claimer = Claimer(owner="worker@here/1", lease_seconds=60, user_agent="Hourhand/test")
+        return [item.attempt.execution_id for item in claimer.claim_any(link, limit=limit)]
+    finally:
+        link.close()
+
+
+def make_a_copy() -> None:
+    """As a restored dump is: the row is not of the transaction that it names."""
+    with connection.cursor() as cursor:
+        copies.mark(cursor)
+        cursor.execute("UPDATE runs_databasemark SET transaction = '0'")
+
+
+def recorded() -> list[tuple[str, int]]:
+    rows = Execution.objects.order_by("scheduled_for", "pk")
+    return [(row.skip_reason or row.status, row.occurrences) for row in rows]
+
+
+def asked(*words: str) -> str:
+    out = StringIO()
+    call_command(restored.Command(), *words, stdout=out)
+    return out.getvalue()
+
+
+class TestHeld:
+    @pytest.fixture(autouse=True)
+    def a_copy(self, transactional_db: None) -> None:
+        make_a_copy()
+
+    def test_the_clock_fires_nothing_and_looks_again(self, make_job: MakeJob):
+        make_job(schedule={"every_seconds": 60})
+        assert Clock(lease_seconds=60, user_agent="Hourhand/test").tick() == MAX_SLEEP_SECONDS
+        assert not Execution.objects.exists()
+
+    @pytest.mark.parametrize("limits", [{}, {"concurrency": 1}])
+    def test_workers_claim_nothing_until_it_is_released(self, make_job: MakeJob, limits: dict[str, Any]):
+        place = make_job(**limits)
+        key = str(services.run_now(job_environment=place, now=restoring.database_now()).pk)
+        claimer, link = Claimer(owner="w", lease_seconds=60, user_agent="Hourhand/test"), Link("test")
+        claims = [
+            lambda: claimer.claim(link, [key], limit=1),
+            lambda: claimer.claim_any(link, limit=1),
+            lambda: claimer.claim_of_job(link, str(place.job_id), limit=1),
+        ]
+        assert [claim() for claim in claims] == [[], [], []]
+        restoring.go_on()
+        assert [one.attempt.execution_id for claim in claims for one in claim()] == [key]
+        link.close()
+
+    def test_the_command_only_looks_unless_it_is_told(self, make_job: MakeJob):
+        make_job(schedule={"every_seconds": 60})
+        said = asked()
+        assert "restored from a dump" in said
+        assert "jobs with something due since: 1" in said
+        assert restoring.is_copy()
+
+    def test_a_move_goes_on_by_each_jobs_misfire_rule(self, make_job: MakeJob):
+        make_job(schedule={"every_seconds": 60}, misfire="fire_once")
+        asked("--moved")
+        Clock(lease_seconds=60, user_agent="Hourhand/test").tick()
+        assert [reason for reason, _ in recorded()] == ["missed", "pending"]
+
+    def test_keeping_what_lives_goes_with_releasing(self):
+        with pytest.raises(CommandError, match="--release"):
+            asked("--keep-live")
+
+
+class TestBroughtBack:
+    @pytest.fixture(autouse=True)
+    def real_commits(self, transactional_db: None) -> None:
+        """A mark is of a transaction."""
+
+    @pytest.mark.parametrize("misfire", ["fire_once", "fire_all", "skip"])
+    def test_what_was_due_since_is_one_row_that_says_missed(self, make_job: MakeJob, misfire: str):
+        place = make_job(schedule={"every_seconds": 60}, misfire=misfire, misfire_grace_seconds=86400)
+        fire_due(EPOCH + MINUTE)
+        done = restoring.bring_back(NOW, keep_live=True)
+        assert recorded() == [("pending", 1), ("missed", 3 * 24 * 60 - 1)]
+        assert (done.due_jobs, done.missed) == (1, 3 * 24 * 60 - 1)
+        fire_due(EPOCH + datetime.timedelta(days=3) + MINUTE)
+        assert recorded()[-1] == ("pending", 1)
+        place.refresh_from_db()
+        ledger = account_of(place, start=EPOCH, end=NOW, now=NOW).ledger
+        assert ledger.differences == ()
+
+    def test_even_what_is_due_this_very_second_may_have_been_fired(self, make_job: MakeJob):
+        make_job(schedule={"every_seconds": 60})
+        restoring.bring_back(EPOCH + MINUTE, keep_live=False)
+        assert recorded() == [("missed", 1)]
+
+    def test_a_pause_stays_a_pause(self, make_job: MakeJob):
+        place = make_job(schedule={"every_seconds": 3600})
+        pause(job_environments=[place], until=EPOCH + 90 * MINUTE, note="", now=EPOCH)
+        restoring.bring_back(EPOCH + 150 * MINUTE, keep_live=False)
+        assert recorded() == [("paused", 1), ("missed", 1)]
+
+    def test_what_was_due_when_its_schedule_was_edited_is_missed_too(self, make_job: MakeJob):
+        place = make_job(schedule={"every_seconds": 60}, misfire="fire_all")
+        config = job_config(schedule={"every_seconds": 3600}, misfire="fire_all")
+        save_job(
+            workspace=place.workspace, job=place.job, slug=None, config=config, environments=None,
+            now=EPOCH + 1.5 * MINUTE,
+        )  # fmt: skip
+        restoring.bring_back(EPOCH + 2 * MINUTE, keep_live=False)
+        assert recorded() == [("missed", 1)]
+
+    def test_a_one_off_that_was_due_since_is_missed_and_over(self, make_job: MakeJob):
+        place = make_job(schedule=(EPOCH + MINUTE).isoformat())
+        restoring.bring_back(NOW, keep_live=False)
+        place.refresh_from_db()
+        assert recorded() == [("missed", 1)]
+        assert not place.enabled
+
+    def test_what_had_not_ended_is_canceled_and_says_why(self, make_job: MakeJob):
+        place = make_job()
+        now = restoring.database_now()
+        running = services.run_now(job_environment=place, now=now)
+        assert claimed() == [str(running.pk)]
+        pending = services.run_now(job_environment=place, now=now)
+        later = services.run_now(job_environment=place, now=now, delay_seconds=3600)
+        done = restoring.bring_back(restoring.database_now(), keep_live=False)
+        assert (done.live, done.planned) == (2, 1)
+        for execution in (running, pending):
+            execution.refresh_from_db()
+            assert (execution.status, execution.error) == ("canceled", restoring.UNKNOWN)
+        assert Run.objects.get().error == restoring.UNKNOWN
+        later.refresh_from_db()
+        assert later.status == "pending"
+
+    def test_what_had_not_ended_goes_on_if_that_is_wanted(self, make_job: MakeJob):
+        execution = services.run_now(job_environment=make_job(), now=restoring.database_now())
+        assert asked("--release", "--keep-live").count("which go on") == 2
+        assert claimed() == [str(execution.pk)]
+
+    def test_bulk_operations_make_nothing_more_and_sessions_end(self, make_job: MakeJob):
+        place = make_job()
+        execution = services.run_now(job_environment=place, now=EPOCH)
+        services.cancel(workspace=place.workspace, execution_id=execution.pk, now=EPOCH)
+        start_selected(workspace=place.workspace, executions=Execution.objects.all(), kind=BulkKind.REPLAY, now=EPOCH)
+        Session.objects.create(session_key="k", session_data="", expire_date=NOW)
+        done = restoring.bring_back(NOW, keep_live=False)
+        assert (done.bulk_operations, done.sessions) == (1, 1)
+        assert BulkOperation.objects.get().state == BulkState.CANCELED
+        assert not Session.objects.exists()
+
+    def test_a_house_that_nothing_holds_is_not_touched_while_it_runs(self, make_job: MakeJob):
+        restoring.go_on()
+        make_job(schedule={"every_seconds": 60})
+        with connection.cursor() as cursor:
+            beat = heartbeats.Process.beat()
+            heartbeats.tell(cursor, beat, heartbeats.Ticking(tick_ms=1, sends_chores=True))
+        with pytest.raises(CommandError, match=beat.name):
+            asked("--release")
+        assert recorded() == []
+
+
+class TestTheMark:
+    """Which copies betray themselves, asked of PostgreSQL's own programs."""
+
+    @pytest.fixture
+    def copied(self, transactional_db: None) -> Iterator[str]:
+        """An empty database beside the tests' own."""
+        restoring.go_on()
+        name = f"{connection.settings_dict['NAME']}_copied"
+        with connection.cursor() as cursor:
+            cursor.execute(f"DROP DATABASE IF EXISTS {name}")
+        yield name
+        with connection.cursor() as cursor:
+            cursor.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+    def run(self, program: str, *words: str) -> None:
+        host, user = connection.settings_dict["HOST"], connection.settings_dict["USER"]
+        command = [postgres_binary(program), "--host", host, "--username", user, *words]
+        subprocess.run(command, check=True, capture_output=True)
+
+    def is_copy(self, name: str) -> bool:
+        with closing(psycopg2.connect(**{**connection.get_connection_params(), "dbname": name})) as link:
+            return copies.is_copy(link.cursor())
+
+    def test_a_restored_dump_does(self, copied: str, tmp_path: Path):
+        dump = tmp_path / "dump"
+        self.run("pg_dump", "--format=custom", "--file", str(dump), connection.settings_dict["NAME"])
+        self.run("createdb", copied)
+        self.run("pg_restore", "--exit-on-error", "--no-owner", "--dbname", copied, str(dump))
+        assert self.is_copy(copied)
+        assert not restoring.is_copy()
+
+    def test_vacuum_is_no_copy_and_neither_is_one_without_a_mark(self, transactional_db: None):
+        restoring.go_on()
+        with connection.cursor() as cursor:
+            cursor.execute("VACUUM (FREEZE, FULL) runs_databasemark")
+            assert not copies.is_copy(cursor)
+            cursor.execute("DELETE FROM runs_databasemark")
+            assert not copies.is_copy(cursor)
+            copies.mark(cursor)
