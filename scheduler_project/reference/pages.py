@@ -65,7 +65,6 @@ class Reference:
     """The pages of one document, by their file names."""
 
     def __init__(self, document: Mapping[str, Any]) -> None:
-        self.document = document
         self.schemas: Mapping[str, Schema] = document["components"]["schemas"]
         self.operations = [
             Operation(method.upper(), path, said)
@@ -73,11 +72,9 @@ class Reference:
             for method, said in methods.items()
         ]
         self.bodies = _bodies(self.operations)
-        homes = self._homes()
-        self.objects = {name: page for name, (page, _anchor) in homes.items()}
-        self.components = Components(
-            self.schemas, {name: f"{page}.md#{anchor}" for name, (page, anchor) in homes.items()}
-        )
+        self.homes = self._homes()
+        links = {name: f"{page}.md#{anchor}" for name, (page, anchor) in self.homes.items()}
+        self.components = Components(self.schemas, links)
         told = Counter((code, words) for one in self.operations for code, words in one.errors().items())
         self.common = {code: words for (code, words), _ in sorted(told.items(), key=lambda item: item[1])}
         self.everywhere = set.intersection(*(set(one.errors()) for one in self.operations))
@@ -143,7 +140,7 @@ class Reference:
         )
 
     def _page(self, resource: str, operations: list[Operation]) -> str:
-        objects = sorted({self._plain_name(name) for name, page in self.objects.items() if page == resource})
+        objects = sorted({self._plain_name(name) for name, (page, _) in self.homes.items() if page == resource})
         return _text(
             f"# {resource.replace('-', ' ').capitalize()}",
             _MADE,

@@ -8,8 +8,7 @@ from typing import Any
 
 Schema = Mapping[str, Any]
 _PREFIX = "#/components/schemas/"
-_TIME, _UUID = "time", "UUID"
-_FORMATS = {"date-time": _TIME, "uuid": _UUID}
+_FORMATS = {"date-time": "time", "uuid": "UUID"}
 _TYPES = {"object": "object", "array": "list", "string": "text", "integer": "integer", "number": "number"}
 #: drf-spectacular appends the values of a choice to its help text; the type names them already.
 _CHOICES = re.compile(r"(^|\n\n)\* `.*", re.DOTALL)
@@ -130,8 +129,8 @@ class Components:
             return "any JSON"
         if found["type"] == "boolean":
             return "`true`, `false`"
-        if found["type"] == "object" and set(found.get("properties", ())) and len(found["properties"]) == 1:
-            return "object with `" + next(iter(found["properties"])) + "`"
+        if found["type"] == "object" and len(found.get("properties", ())) == 1:
+            return f"object with `{next(iter(found['properties']))}`"
         kind = _FORMATS.get(found.get("format", ""), _TYPES[found["type"]])
         return kind + (_limits(found, "Length") if found["type"] == "string" else _limits(found, "imum"))
 
