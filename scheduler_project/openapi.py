@@ -5,6 +5,7 @@ from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.plumbing import force_instance
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
 from rest_framework import serializers
 
@@ -128,6 +129,13 @@ class HourhandSchema(AutoSchema):
     def get_description(self) -> str:  # type: ignore[override] # drf-spectacular takes no arguments
         """What the route itself says; the classes of views speak to those who write them."""
         return inspect.getdoc(getattr(self.view, self.method.lower(), None)) or ""
+
+    def _map_basic_serializer(self, serializer: Any, direction: Any) -> dict[str, Any]:
+        """What a serializer itself says first; the rest, and what its base says, is for those who write serializers."""
+        mapped: dict[str, Any] = super()._map_basic_serializer(serializer, direction)
+        own = inspect.cleandoc(vars(type(force_instance(serializer))).get("__doc__") or "").partition("\n\n")[0]
+        mapped.pop("description", None)
+        return {**mapped, "description": own} if own else mapped
 
     def get_tags(self) -> list[str]:
         return [self.path.removeprefix("/api/v1/").partition("/")[0]]

@@ -22,14 +22,15 @@ _building = threading.Lock()
 
 
 @cache
-def _document() -> dict[str, Any]:
+def document() -> dict[str, Any]:
+    """The OpenAPI document as it is."""
     found: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)
     return found
 
 
 @cache
 def _written(renderer: Callable[[], BaseRenderer]) -> bytes:
-    written: str | bytes = renderer().render(_document())
+    written: str | bytes = renderer().render(document())
     return force_bytes(written)
 
 

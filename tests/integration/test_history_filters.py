@@ -11,6 +11,7 @@ import pytest
 from accounts.models import Environment, Workspace
 from accounts.services import create_workspace
 from jobs.models import Job, JobEnvironment
+from runs.api.filters import ExecutionFields
 from runs.models import Execution
 from tests.conftest import MakeJob
 from tests.integration.api_fixtures import NOW, Caller, caller, make_execution
@@ -138,6 +139,10 @@ def _queries(count: int) -> Iterable[dict[str, str]]:
 
 
 @pytest.mark.usefixtures("history")
+def test_no_filter_is_left_out_here() -> None:
+    assert set(_CHOICES) == set(ExecutionFields().fields)
+
+
 def test_each_query_finds_what_a_plain_reading_finds_page_by_page(workspace: Workspace) -> None:
     api = caller(workspace)
     for query in _queries(40):

@@ -1,0 +1,1 @@
+"""The pages under `docs/reference/`, made from the OpenAPI document: see `manage.py write_reference`."""

@@ -1,0 +1,193 @@
+"""The documentation against the project: pages that are found, links that lead somewhere, names that exist."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from django.core.management import get_commands, load_command_class
+from django.core.management.base import BaseCommand
+
+from accounts.models import Scope
+from jobs.api.assertions import ASSERTION_TYPES
+from runs.failures import FailureReason
+from runs.states import SkipReason
+from scheduler_project.api.document import document
+from scheduler_project.reference.pages import Reference, slug
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+REFERENCE = DOCS / "reference"
+PAGES = sorted(DOCS.rglob("*.md"))
+WRITTEN = [page for page in PAGES if page.parent != REFERENCE]
+APPS = ("accounts", "jobs", "runs", "workers", "scheduler_project")
+CODE = [path for app in APPS for path in (ROOT / app).rglob("*.py")]
+FOLDERS = {path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")}
+#: Made where Hourhand runs, not part of what it is made of.
+NOT_KEPT = ("var/",)
+LINK = re.compile(r"(?<!\\)\[(?:[^\[\]]|\[[^\]]*\])*\]\(([^()\s]+)\)|<(?:img|source)[^>]+src(?:set)?=\"([^\"]+)\"")
+FENCE = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
+
+
+def named(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def prose(page: Path) -> str:
+    """A page without its blocks of code."""
+    return FENCE.sub("", page.read_text())
+
+
+def anchors(page: Path) -> set[str]:
+    """Where links can lead within a page, as code hosts make them: the second heading of a name gets `-1`."""
+    found: dict[str, int] = {}
+    for heading in re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE):
+        words = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).replace("`", "")
+        found[slug(words)] = found.get(slug(words), -1) + 1
+    return {f"{name}-{number}" if number else name for name, last in found.items() for number in range(last + 1)}
+
+
+def links(page: Path) -> list[str]:
+    return [one or other for one, other in LINK.findall(prose(page))]
+
+
+def linked(page: Path) -> set[Path]:
+    return {(page.parent / link.partition("#")[0]).resolve() for link in links(page) if "://" not in link}
+
+
+def quoted(page: Path) -> list[str]:
+    return re.findall(r"`([^`\n]+)`", prose(page))
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "README.md", ROOT / "CHANGELOG.md"], ids=named)
+def test_every_link_leads_to_a_file_and_a_heading_that_are_there(page: Path) -> None:
+    for link in links(page):
+        if "://" in link:
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), link
+        if anchor and target.suffix == ".md":
+            assert anchor in anchors(target), link
+
+
+def test_every_page_is_in_the_table_of_contents() -> None:
+    assert set(WRITTEN) - linked(DOCS / "index.md") == {DOCS / "index.md"}
+    assert REFERENCE / "index.md" in linked(DOCS / "index.md")
+    assert set(PAGES) - set(WRITTEN) - linked(REFERENCE / "index.md") == {REFERENCE / "index.md"}
+
+
+def test_every_page_is_in_the_sites_navigation() -> None:
+    def pages(item: object) -> list[str]:
+        match item:
+            case str():
+                return [item]
+            case dict():
+                return [page for value in item.values() for page in pages(value)]
+            case list():
+                return [page for one in item for page in pages(one)]
+        raise AssertionError(item)
+
+    navigation = pages(yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"])
+    assert sorted(navigation) == sorted(str(page.relative_to(DOCS)) for page in PAGES)
+
+
+@pytest.mark.parametrize("page", [*WRITTEN, ROOT / "README.md"], ids=named)
+def test_every_path_in_backticks_exists(page: Path) -> None:
+    for words in quoted(page):
+        path = words.partition(" ")[0].partition("::")[0]
+        inside = "/" in path and path.partition("/")[0] in FOLDERS and not re.search(r"[{}*<>:]", path)
+        if inside and not path.startswith(NOT_KEPT) and re.fullmatch(r"[\w./-]+", path):
+            assert (ROOT / path).exists(), words
+        elif re.fullmatch(r"\w+\.py", words) and words != "manage.py":
+            assert any(one.name == words for one in (*CODE, *(ROOT / "tests").rglob("*.py"))), words
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=named)
+def test_every_name_that_a_page_puts_into_a_file_is_defined_there(page: Path) -> None:
+    """What stands as `runs/firing.py`: `fire_due`, or `_KINDS` in `runs/failures.py`."""
+    text = prose(page)
+    pairs = re.findall(r"`([\w/]+\.py)`(?:'s|:) `(\w+)(?:\(\))?`", text)
+    pairs += [(path, name) for name, path in re.findall(r"`(\w+)(?:\(\))?` (?:in|of) `([\w/]+\.py)`", text)]
+    for path, name in pairs:
+        assert name in defined(ROOT / path), f"{name} in {path}"
+
+
+@pytest.mark.parametrize("page", [DOCS / "design.md", DOCS / "changing.md"], ids=named)
+def test_every_name_on_the_maintainers_pages_is_one_of_the_code(page: Path) -> None:
+    words = {word for path in CODE for word in re.findall(r"\w+", path.read_text())}
+    names = {found[1] for one in quoted(page) if (found := re.fullmatch(r"(?:[a-z_.]+\.)?(\w+)(?:\(\))?", one))}
+    assert names
+    assert not names - words
+
+
+def defined(path: Path) -> set[str]:
+    """What a module defines: functions, classes, methods, and names that are assigned to."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        match node:
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                found.add(name)
+            case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
+                found.add(name)
+    return found
+
+
+def test_the_api_reference_is_what_the_code_makes_of_it() -> None:
+    made = Reference(document()).pages()
+    kept = {page.name: page.read_text() for page in REFERENCE.glob("*.md")}
+    assert kept == made, "run .venv/bin/python manage.py write_reference"
+
+
+def test_every_command_of_ours_is_listed_with_its_arguments() -> None:
+    page = (DOCS / "commands.md").read_text()
+    of_django = {action.dest for action in BaseCommand().create_parser("manage.py", "any")._actions}
+    ours = {name: app for name, app in get_commands().items() if (ROOT / str(app)).is_dir()}
+    assert ours
+    for name, app in ours.items():
+        section = re.search(rf"^### `{name}`.*?(?=^##|\Z)", page, re.DOTALL | re.MULTILINE)
+        assert section, name
+        parser = load_command_class(str(app), name).create_parser("manage.py", name)
+        for action in parser._actions:
+            if action.dest not in of_django:
+                assert f"`{(action.option_strings or [action.dest])[-1]}" in section[0], (name, action.dest)
+
+
+def test_every_remote_control_command_is_listed() -> None:
+    page = (DOCS / "commands.md").read_text()
+    source = (ROOT / "workers" / "control.py").read_text()
+    functions = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef) and node.decorator_list]
+    assert functions
+    for function in functions:
+        assert re.search(rf"`(inspect |control )?{function.name}\b", page), function.name
+
+
+def test_every_setting_is_documented() -> None:
+    read = {name for path in CODE for name in re.findall(r'"(HOURHAND_[A-Z_]+)"', path.read_text())}
+    assert read
+    told = "".join(page.read_text() for page in WRITTEN)
+    assert not {name for name in read if f"`{name}`" not in told}
+
+
+def test_every_metric_is_documented() -> None:
+    source = (ROOT / "scheduler_project" / "metrics.py").read_text()
+    names = set(re.findall(r'_gauge\(\s*"(\w+)"', source))
+    names |= set(re.findall(r'"hourhand_(\w+)"', source))
+    assert names
+    told = "".join(page.read_text() for page in WRITTEN)
+    assert not {name for name in names if f"`hourhand_{name}" not in told}
+
+
+@pytest.mark.parametrize(
+    ("page", "words"),
+    [
+        ("assertions.md", ASSERTION_TYPES),
+        ("concepts.md", [reason.value for reason in FailureReason]),
+        ("ledger.md", SkipReason.values),
+        ("api.md", [scope for scope in Scope.values if scope != "agents"]),
+    ],
+)
+def test_every_word_of_a_list_is_explained(page: str, words: list[str]) -> None:
+    text = (DOCS / page).read_text()
+    assert not [word for word in words if f"`{word}`" not in text]
