@@ -82,6 +82,14 @@ def test_a_page_keeps_nobody_out_and_fits_a_phone(visitor: Visitor, path: str, q
     visitor.must_fit()
 
 
+@pytest.mark.parametrize("path", ["jobs/job/", "runs/execution/", "runs/run/"])
+def test_a_list_shows_all_of_its_columns(visitor: Visitor, path: str) -> None:
+    visitor.go(f"/admin/{path}")
+    visitor.must_show_all_columns()
+    visitor.turn_narrow()
+    visitor.must_show_all_columns()
+
+
 @pytest.mark.parametrize("width", [DESKTOP, PHONE])
 def test_the_login_form_keeps_nobody_out(house: House, browser: Browser, width: int) -> None:
     with window(browser, width=width, scheme="dark" if width == PHONE else "light") as context:

@@ -15,6 +15,12 @@ Scheme = Literal["light", "dark"]
 _GRAVE = {"serious", "critical"}
 _PATIENCE_MS = 15_000
 _OVERHANG = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+#: Tables that can be moved sideways, because they have more columns than room.
+_TOO_WIDE_TABLES = """
+    () => [...document.querySelectorAll("#content :has(> table)")]
+        .filter(one => one.scrollWidth > one.clientWidth + 1)
+        .map(one => one.querySelector("table").className + " by " + (one.scrollWidth - one.clientWidth))
+"""
 _OVERHANGING = """
     () => [...document.querySelectorAll("body *")]
         .filter(one => one.getClientRects().length && one.getBoundingClientRect().right > innerWidth + 1)
@@ -61,6 +67,10 @@ class Visitor:
         """Nothing hangs over the edge of the window."""
         overhang = self.page.evaluate(_OVERHANG)
         assert not overhang, f"{self._where} is {overhang} pixels too wide: {self.page.evaluate(_OVERHANGING)}"
+
+    def must_show_all_columns(self) -> None:
+        """No table has to be moved sideways to be read."""
+        assert not (tables := self.page.evaluate(_TOO_WIDE_TABLES)), f"{self._where}: {tables}"
 
     def must_find_it_sound(self, *, rules: Sequence[str] | None = None) -> None:
         """What every page has: nothing went wrong, nothing hangs over the edge, nothing that keeps anybody out.
