@@ -21,7 +21,6 @@ from jobs.admin.reach import base_context, writable_job
 from jobs.api.serializers import JobSerializer, save_validated
 from jobs.forms import JobForm
 from jobs.forms.schedule import TIMEZONES
-from jobs.forms.variables import FIELDS as VARIABLE_FIELDS
 from jobs.forms.variables import suggested_secrets, suggested_variables
 from jobs.models import Job
 from scheduler_project.api.problems import field_errors
@@ -90,7 +89,6 @@ def _page(job_admin: "JobAdmin", request: HttpRequest, form: JobForm, **more: An
         "preview_fields": FIELDS,
         "variables": suggested_variables(),
         "secrets": suggested_secrets(more["workspace"]),
-        "variable_fields": VARIABLE_FIELDS,
         **more,
     }
     return TemplateResponse(request, "admin/jobs/job/form.html", context)

@@ -15,6 +15,8 @@ from scheduler_project.api.parsing import json_value, refuse_unstorable
 from scheduler_project.api.problems import field_errors
 
 _API = JobSerializer()
+#: Of a field whose text may hold variables: they are suggested in it.
+VARIABLES = {"data-takes-variables": ""}
 _MONOSPACED = {"class": "hh-mono", "spellcheck": "false", "autocapitalize": "off", "autocomplete": "off"}
 
 
@@ -140,6 +142,14 @@ def api_default(path: str) -> Any:
         return api_field(path).get_default()
     except SkipField:
         return None
+
+
+def value_at(definition: Mapping[str, Any], path: str) -> Any:
+    """What stands at a dotted path of a job object; None where nothing does."""
+    found: Any = definition
+    for part in path.split("."):
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return found
 
 
 def spell(field: str, value: Any) -> Any:

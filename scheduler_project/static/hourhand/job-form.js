@@ -24,10 +24,10 @@ for (const echo of document.querySelectorAll("[data-shows]")) {
     field.addEventListener("input", () => { echo.textContent = field.value || "the job's time zone"; });
 }
 
-for (const list of document.querySelectorAll("[data-inserts-into]")) {
-    const fields = list.dataset.insertsInto.trim().split(" ").map((id) => document.getElementById(id));
-    let target = fields.at(-1);
-    const label = (field) => field.labels[0].firstChild.textContent.trim();
+for (const list of document.querySelectorAll("[data-suggestions]")) {
+    const fields = [...document.querySelectorAll("[data-takes-variables]")];
+    let target = document.getElementById("id_body");
+    const label = (field) => field.labels[0].textContent.replace("*", "").trim();
     const aim = (field) => {
         target = field;
         list.querySelector("[data-target]").textContent = label(field);
