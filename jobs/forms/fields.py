@@ -16,7 +16,7 @@ from scheduler_project.api.problems import field_errors
 
 _API = JobSerializer()
 #: Of a field whose text may hold variables: they are suggested in it.
-VARIABLES = {"data-takes-variables": ""}
+_SUGGESTING = {"data-takes-variables": ""}
 _MONOSPACED = {"class": "hh-mono", "spellcheck": "false", "autocapitalize": "off", "autocomplete": "off"}
 
 
@@ -36,15 +36,26 @@ class Lines(forms.CharField):
         return bool(super().has_changed(self.to_python(initial), data))
 
 
-def text(*, required: bool = False, label: str = "", help_text: str = "", **attributes: Any) -> forms.CharField:
-    widget = widgets.UnfoldAdminTextInputWidget(attrs={"autocomplete": "off", **attributes})
+def text(
+    *, required: bool = False, label: str = "", help_text: str = "", takes_variables: bool = False, **attributes: Any
+) -> forms.CharField:
+    suggesting = _SUGGESTING if takes_variables else {}
+    widget = widgets.UnfoldAdminTextInputWidget(attrs={"autocomplete": "off", **suggesting, **attributes})
     return forms.CharField(required=required, label=label or None, help_text=help_text, widget=widget)
 
 
 def area(
-    *, rows: int, label: str = "", help_text: str = "", mono: bool = True, strip: bool = True, **attributes: Any
+    *,
+    rows: int,
+    label: str = "",
+    help_text: str = "",
+    mono: bool = True,
+    strip: bool = True,
+    takes_variables: bool = False,
+    **attributes: Any,
 ) -> Lines:
-    widget = Area(attrs={"rows": rows, **(_MONOSPACED if mono else {}), **attributes})
+    suggesting = _SUGGESTING if takes_variables else {}
+    widget = Area(attrs={"rows": rows, **(_MONOSPACED if mono else {}), **suggesting, **attributes})
     return Lines(required=False, label=label or None, help_text=help_text, strip=strip, widget=widget)
 
 

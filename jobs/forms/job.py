@@ -181,8 +181,8 @@ class JobForm(IdentityPart, SchedulePart, RequestPart, SuccessPart, RetryPart, R
 
     @property
     def error_count(self) -> int:
-        parts = [part.errors for part in self._parts]
-        return sum(map(len, (self.errors, *parts, self.assertions.non_form_errors())))
+        found = sum(len(part.errors) for part in (self, *self._parts))
+        return found + len(self.assertions.non_form_errors())
 
     @property
     def wrong_fields(self) -> Iterator[BoundField]:

@@ -14,7 +14,7 @@ from django.forms.utils import pretty_name
 from django.utils.html import format_html
 
 from jobs.api.definition import METHODS
-from jobs.forms.fields import VARIABLES, area, choice, json_in, number, seconds, spell, text, value_at
+from jobs.forms.fields import area, choice, json_in, number, seconds, spell, text, value_at
 from jobs.forms.request import headers_in
 from jobs.forms.schedule import known_timezone, schedule_in
 from jobs.forms.sections import Line, lines_of
@@ -43,9 +43,9 @@ class OverridesForm(forms.Form):
     schedule = text(spellcheck="false")
     timezone = text(list="timezones")
     method = choice([("", "As the job"), *((method, method) for method in METHODS)], required=False)
-    url = text(label="URL", spellcheck="false", inputmode="url", **VARIABLES)
-    headers = area(rows=3, help_text="One a line. They replace all of the job's.", **VARIABLES)
-    body = area(rows=3, strip=False, **VARIABLES)
+    url = text(label="URL", spellcheck="false", inputmode="url", takes_variables=True)
+    headers = area(rows=3, help_text="One a line. They replace all of the job's.", takes_variables=True)
+    body = area(rows=3, strip=False, takes_variables=True)
     timeout_seconds = seconds(label="Timeout, seconds")
     max_attempts = number(label="Most attempts")
     more = area(

@@ -5,7 +5,7 @@ from typing import ClassVar
 from django import forms
 
 from jobs.api.definition import METHODS
-from jobs.forms.fields import VARIABLES, area, choice, flag, seconds, text
+from jobs.forms.fields import area, choice, flag, seconds, text
 
 
 class RequestPart(forms.Form):
@@ -20,14 +20,18 @@ class RequestPart(forms.Form):
     }
 
     method = choice([(method, method) for method in METHODS])
-    url = text(required=True, label="URL", spellcheck="false", inputmode="url", placeholder="https://", **VARIABLES)
-    headers = area(rows=4, help_text="One a line, as in <code>Content-Type: application/json</code>.", **VARIABLES)
+    url = text(
+        required=True, label="URL", spellcheck="false", inputmode="url", placeholder="https://", takes_variables=True
+    )
+    headers = area(
+        rows=4, help_text="One a line, as in <code>Content-Type: application/json</code>.", takes_variables=True
+    )
     body = area(
         rows=4,
         strip=False,
         help_text="It, the URL and header values may hold variables, as in <code>{{timestamp}}</code> or "
         "<code>{{secrets.NAME}}</code>.",
-        **VARIABLES,
+        takes_variables=True,
     )
     timeout_seconds = seconds(label="Timeout, seconds", help_text="For the whole call, 1 to 300.")
     tls_verify = flag("Verify the TLS certificate", "Off: the call goes to whoever answers.")
