@@ -110,18 +110,20 @@ class JobForm(IdentityPart, SchedulePart, RequestPart, SuccessPart, RetryPart, R
     # -- the API's job object ------------------------------------------------------------------------------------------
 
     def definition(self) -> dict[str, Any]:
-        """The API's job object: what was touched, over what the job says already. What is left empty is left out."""
+        """The API's job object: what was touched, over what the job says already. What is left empty is left out, and
+        what can't be read too.
+        """
         definition = copy.deepcopy(self.base)
-        touched = self._touched()
-        for field in touched:
+        for field in self._touched():
             _put(definition, self.PATHS[field], self.cleaned_data[field], keep_null=field in _NULLABLE)
-        definition.setdefault("success", {})["assertions"] = [self._written(row) for row in self._kept_rows()]
-        if policy := self.cleaned_data["policy"]:
+        self._sent_rows = [row for row in self._kept_rows() if not row.errors]
+        definition.setdefault("success", {})["assertions"] = [self._written(row) for row in self._sent_rows]
+        if policy := self.cleaned_data.get("policy"):
             # The policy's rules come with it. A rule that somebody wrote here besides is told to be in vain.
             written = definition["retry"]
             own = {rule: written[rule] for rule in RULES if rule in self.changed_data and rule in written}
             definition["retry"] = {"policy": policy, **own}
-        chosen = set(self.cleaned_data["environments"])
+        chosen = set(self.cleaned_data.get("environments", ()))
         overrides = {slug: place.sparse() for slug, place in self.places.items()}
         definition["environments"] = {
             slug: {"enabled": slug in chosen, "overrides": sparse}
@@ -135,7 +137,12 @@ class JobForm(IdentityPart, SchedulePart, RequestPart, SuccessPart, RetryPart, R
         changed = set(self.changed_data)
         if "timezone" in changed:
             changed.update(self.WALL_TIMES)
-        return [field for field in self.PATHS if field != "environments" and (not self.base or field in changed)]
+        changed -= self.errors.keys()
+        return [
+            field
+            for field in self.PATHS
+            if field in self.cleaned_data and field != "environments" and (not self.base or field in changed)
+        ]
 
     def _kept_rows(self) -> list[Any]:
         return [
@@ -156,7 +163,11 @@ class JobForm(IdentityPart, SchedulePart, RequestPart, SuccessPart, RetryPart, R
     # -- what is wrong -------------------------------------------------------------------------------------------------
 
     def show_errors(self, errors: Iterable[tuple[str, str]]) -> None:
-        """Put errors of the API's validator, as (dotted field, text), beside the fields that they mean."""
+        """Put errors of the API's validator, as (dotted field, text), beside the fields that they mean.
+
+        A field that could not be read says so already.
+        """
+        unread = set(self.errors)
         for path, told in errors:
             if f"{path}.".startswith("success.assertions."):
                 self._show_assertion_error(path.split(".")[2:], told)
@@ -166,6 +177,8 @@ class JobForm(IdentityPart, SchedulePart, RequestPart, SuccessPart, RetryPart, R
                 self.places[slug].show_error(within.removeprefix("."), told)
                 continue
             field = next((name for name, known in self.PATHS.items() if f"{path}.".startswith(f"{known}.")), None)
+            if field in unread:
+                continue
             if field is None:
                 self.add_error(None, f"{path}: {told}" if path else told)
             else:
@@ -176,7 +189,7 @@ class JobForm(IdentityPart, SchedulePart, RequestPart, SuccessPart, RetryPart, R
         if not path:
             self.assertions.non_form_errors().append(told)
             return
-        row = self._kept_rows()[int(path[0])]
+        row = self._sent_rows[int(path[0])]
         row.add_error(path[1] if len(path) > 1 and path[1] in row.fields else "type", told)
 
     @property

@@ -98,10 +98,10 @@ class OverridesForm(forms.Form):
         return values
 
     def sparse(self) -> dict[str, Any]:
-        """What differs here, as the API takes it. What nobody touched keeps its value exactly."""
-        found = copy.deepcopy(self.cleaned_data["more"] if "more" in self.changed_data else self._rest)
+        """What differs here, as the API takes it: exactly, where nobody touched it; nothing of what can't be read."""
+        found = copy.deepcopy(self.cleaned_data.get("more", {}) if "more" in self.changed_data else self._rest)
         for field, path in self.PATHS.items():
-            value = self.cleaned_data[field] if field in self.changed_data else self._said.get(field)
+            value = self.cleaned_data.get(field) if field in self.changed_data else self._said.get(field)
             if _is_said(value):
                 *sections, last = path.split(".")
                 place = found
