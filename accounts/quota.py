@@ -80,6 +80,10 @@ def month_after(month: datetime.date) -> datetime.date:
     return (month + datetime.timedelta(days=31)).replace(day=1)
 
 
+def month_before(month: datetime.date) -> datetime.date:
+    return (month - datetime.timedelta(days=1)).replace(day=1)
+
+
 def month_named(period: str) -> datetime.date | None:
     """The month of a period such as "2026-03"; None for a text that names none."""
     found = _PERIOD.fullmatch(period)

@@ -13,7 +13,7 @@ from django.db import connection
 
 from accounts.errors import HourhandError
 from accounts.models import Usage, Workspace
-from accounts.quota import Terms, month_after, month_of
+from accounts.quota import Terms, month_after, month_before, month_of
 
 _COUNT = """
     INSERT INTO accounts_usage AS usage
@@ -156,21 +156,24 @@ class MonthlyUsage(NamedTuple):
     runs_used: int
     terms: Terms
 
-    @property
-    def told(self) -> str:
-        """For people: how much of what."""
-        terms, used = self.terms, f"{self.runs_used:,}"
-        if terms.runs_included is None:
-            return used
-        over = terms.overage_runs(self.runs_used)
-        cost = f"; {over:,} beyond, for {terms.overage_cents(self.runs_used):,} cents" if over else ""
-        stopped = ". No more can start" if terms.stops(self.runs_used) else ""
-        return f"{used} of {terms.runs_included:,}{cost}{stopped}"
-
 
 def usage_of(workspace: Workspace, month: datetime.date, *, now: datetime.datetime) -> MonthlyUsage:
     """A past month has the terms of its last run; the present one, and one without any run, those of today."""
     row = Usage.objects.filter(workspace=workspace, month=month).first()
+    return _told(workspace, month, row, now)
+
+
+def usage_by_month(workspace: Workspace, *, months: int, now: datetime.datetime) -> list[MonthlyUsage]:
+    """The same of the latest months, the present one last; of none that was over before the workspace was made."""
+    made, month = month_of(workspace.created_at), month_of(now)
+    asked = [month]
+    while len(asked) < months and asked[-1] > made:
+        asked.append(month_before(asked[-1]))
+    rows = {row.month: row for row in Usage.objects.filter(workspace=workspace, month__in=asked)}
+    return [_told(workspace, month, rows.get(month), now) for month in reversed(asked)]
+
+
+def _told(workspace: Workspace, month: datetime.date, row: Usage | None, now: datetime.datetime) -> MonthlyUsage:
     runs_used = row.runs_used if row else 0
     if row is not None and month < month_of(now):
         return MonthlyUsage(month, runs_used, Terms(row.runs_included, row.overage_cents_per_thousand))

@@ -28,7 +28,8 @@ from jobs.models import Job  # noqa: E402
 from runs.models import Execution, Run  # noqa: E402
 from tests.integration.admin_rows import person, signed_in  # noqa: E402
 
-#: Pages of lists, by what people filter by; `{job}`, `{execution}` and `{run}` stand for the newest ones' ids.
+#: Pages of lists, by what people filter by; `{job}`, `{execution}` and `{run}` stand for the newest ones' ids, and
+#: `{workspace}` for that of the workspace.
 PAGES = (
     "/admin/",
     "/admin/jobs/job/",
@@ -49,6 +50,7 @@ PAGES = (
     "/admin/runs/run/",
     "/admin/runs/run/?status=failed",
     "/admin/runs/run/{run}/change/",
+    "/admin/accounts/workspace/{workspace}/change/",
     "/admin/accounts/environment/",
     "/admin/accounts/auditentry/",
 )
@@ -84,6 +86,7 @@ def prepared(name: str, count: int) -> Place:
     place = seeded(name, count, newest=timezone.now())
     client = signed_in(person("owner", workspace=place.workspace, role="owner"))
     newest = {
+        "workspace": place.workspace.pk,
         "job": Job.objects.filter(workspace=place.workspace).latest("pk").pk,
         "execution": Execution.objects.filter(workspace=place.workspace, status="failed").latest("pk").pk,
         "run": Run.objects.filter(workspace=place.workspace).latest("pk").pk,

@@ -17,9 +17,7 @@ from accounts.admin.scoped import AdministeredAdmin
 from accounts.errors import HourhandError
 from accounts.models import Workspace
 from accounts.plans import assign_plan
-from accounts.quota import month_of
 from accounts.services import SETTINGS, change_settings, create_workspace, settings_of
-from accounts.usage import usage_of
 from scheduler_project.dashboard import chips
 
 
@@ -71,6 +69,7 @@ class WorkspaceAdmin(AdministeredAdmin):
     list_display = ["name", "slug", "member_count", "environment_count", "made"]
     search_fields = ["name", "slug"]
     form = WorkspaceForm
+    change_form_outer_before_template = "admin/accounts/workspace/usage.html"
     change_form_outer_after_template = "admin/accounts/workspace/wipe.html"
     ordering = ["name"]
 
@@ -94,28 +93,21 @@ class WorkspaceAdmin(AdministeredAdmin):
         return int(workspace.places)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:  # noqa: ARG002
-        return [*SETTINGS, "plan", "usage_now", "slug"] if obj else ["name", "slug"]
+        return [*SETTINGS, "plan", "slug"] if obj else ["name", "slug"]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         """The plan is the operator's to give."""
         if obj is None:
             return []
-        return ["usage_now", "slug"] if access_of(request).everything else ["plan", "usage_now", "slug"]
-
-    @admin.display(description="Runs this month")
-    def usage_now(self, workspace: Workspace) -> str:
-        now = timezone.now()
-        used = usage_of(workspace, month_of(now), now=now)
-        return used.told
+        return ["slug"] if access_of(request).everything else ["plan", "slug"]
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        workspace = self.get_object(request, object_id)
-        wipeable = workspace is not None and access_of(request).owns(workspace.pk)
-        found: HttpResponse = super().change_view(
-            request, object_id, form_url, {**(extra_context or {}), "wipeable": wipeable}
-        )
+        workspace, access = self.get_object(request, object_id), access_of(request)
+        wipeable = workspace is not None and access.owns(workspace.pk)
+        told = {"wipeable": wipeable, "several": access.several}
+        found: HttpResponse = super().change_view(request, object_id, form_url, {**(extra_context or {}), **told})
         return found
 
     def has_add_permission(self, request: HttpRequest) -> bool:

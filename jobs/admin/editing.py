@@ -21,7 +21,6 @@ from jobs.admin.reach import base_context, writable_job
 from jobs.api.serializers import JobSerializer, save_validated
 from jobs.forms import JobForm
 from jobs.forms.schedule import TIMEZONES
-from jobs.forms.variables import FIELDS as VARIABLE_FIELDS
 from jobs.forms.variables import suggested_secrets, suggested_variables
 from jobs.models import Job
 from scheduler_project.api.problems import field_errors
@@ -65,12 +64,16 @@ def ask_to_delete(job_admin: "JobAdmin", request: HttpRequest, job_id: uuid.UUID
 
 def _saved(request: HttpRequest, form: JobForm, *, workspace: Workspace, job: Job | None) -> Job | None:
     """The job that this form makes of what was sent; None, and its errors in the form, when it can't."""
-    if request.method != "POST" or not form.is_valid():
+    if request.method != "POST":
         return None
+    is_readable = form.is_valid()
     context = {"workspace": workspace, "now": timezone.now()}
     serializer = JobSerializer(job, data=form.definition(), context=context)
     try:
+        # What the form can't read does not hide what the validator says of the rest.
         serializer.is_valid(raise_exception=True)
+        if not is_readable:
+            return None
         saved = save_validated(serializer, actor=Actor.of_user(request.user))
     except ValidationError as error:
         form.show_errors((wrong["field"] or "", wrong["detail"]) for wrong in field_errors(error.detail))
@@ -90,7 +93,6 @@ def _page(job_admin: "JobAdmin", request: HttpRequest, form: JobForm, **more: An
         "preview_fields": FIELDS,
         "variables": suggested_variables(),
         "secrets": suggested_secrets(more["workspace"]),
-        "variable_fields": VARIABLE_FIELDS,
         **more,
     }
     return TemplateResponse(request, "admin/jobs/job/form.html", context)

@@ -4,7 +4,7 @@ import datetime
 from collections.abc import Iterator
 from typing import Any
 
-from rest_framework.exceptions import ErrorDetail, ValidationError
+from rest_framework.exceptions import ErrorDetail
 
 from accounts.models import Plan
 from jobs.definition import planned_by
@@ -15,23 +15,24 @@ from scheduler_project.dashboard.words import duration_words
 Config = dict[str, Any]
 
 
-def refuse_beyond_plan(config: Config, *, plan: Plan | None, before: Config | None, anchor: datetime.datetime) -> None:
-    """Refuse a definition that its workspace's plan does not allow. Raises ValidationError, naming the fields.
+def beyond_plan(
+    config: Config, *, plan: Plan | None, before: Config | None, anchor: datetime.datetime, timed: bool = True
+) -> dict[str, Any]:
+    """What a definition says that its workspace's plan does not allow, as the detail of a ValidationError.
 
     `before` is the definition so far, of a job that goes on: what it said already is not judged again, so that a job
-    made under another plan can be changed in its other parts.
+    made under another plan can be changed in its other parts. A schedule that is wrong (not `timed`) is not judged.
     """
-    if plan is None:
-        return
     errors: dict[str, Any] = {}
-    for section, field, told in _beyond(config, plan, before, anchor):
+    if plan is None:
+        return errors
+    for section, field, told in _beyond(config, plan, before, anchor if timed else None):
         detail = [ErrorDetail(told, code=PlanLimitError.code)]
         if field is None:
             errors[section] = detail
         else:
             errors.setdefault(section, {})[field] = detail
-    if errors:
-        raise ValidationError(errors)
+    return errors
 
 
 def timeout_beyond_plan(request: Config, plan: Plan | None, *, before: Config | None) -> str | None:
@@ -44,11 +45,11 @@ def timeout_beyond_plan(request: Config, plan: Plan | None, *, before: Config | 
 
 
 def _beyond(
-    config: Config, plan: Plan, before: Config | None, anchor: datetime.datetime
+    config: Config, plan: Plan, before: Config | None, anchor: datetime.datetime | None
 ) -> Iterator[tuple[str, str | None, str]]:
     """The section, the field within it, and what is wrong."""
     retimed = before is None or any(before[field] != config[field] for field in TIMING)
-    if retimed and plan.min_interval_seconds is not None:
+    if retimed and plan.min_interval_seconds is not None and anchor is not None:
         schedule = planned_by(config, anchor=anchor)
         if schedule is not None and schedule.closer_than(plan.min_interval_seconds):
             least = duration_words(plan.min_interval_seconds * 1000)

@@ -73,6 +73,27 @@ def checked_overrides(sparse: dict[str, Any], definition: dict[str, Any], *, con
     }
 
 
+def wrong_overrides(sparse: Mapping[str, Any], data: Mapping[str, Any], *, context: dict[str, Any]) -> dict[str, Any]:
+    """What is wrong with overrides, beside a definition that is wrong itself: only of the fields that they name.
+
+    Both as they were sent. Nothing where the overrides are not even of the right shape.
+    """
+    try:
+        given = Overrides().to_internal_value(sparse)
+    except ValidationError:
+        return {}
+    sections = {name: found if isinstance(found := data.get(name), Mapping) else {} for name in SECTIONS}
+    whole = DefinitionSerializer(data=merged({**data, **sections}, given), context=context)
+    whole.is_valid()
+    found = {field: detail for field, detail in whole.errors.items() if field in given}
+    return {
+        field: {name: told for name, told in detail.items() if name in given[field]}
+        if field in SECTIONS and isinstance(detail, dict)
+        else detail
+        for field, detail in found.items()
+    }
+
+
 def _changed(section: dict[str, Any], common: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     """The fields that were given, and what follows from them: a JSON body brings its content type."""
     return {name: value for name, value in section.items() if name in given or value != common[name]}

@@ -10,20 +10,21 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
+from rest_framework.fields import empty
 
 from accounts.actors import Actor
 from accounts.errors import NotFoundError
 from accounts.models import Environment
 from jobs.api import examples
 from jobs.api.definition import WebhookSerializer
-from jobs.api.overrides import Overrides, checked_overrides
+from jobs.api.overrides import Overrides, checked_overrides, wrong_overrides
 from jobs.api.shown import JOB_FIELDS, shown_job, shown_state
 from jobs.api.whole import DefinitionSerializer, definition_in
 from jobs.models import Job, JobEnvironment, ScheduleType
 from jobs.overrides import OVERRIDES, effective, shared, with_overrides
 from jobs.services import RESERVED_SLUGS, EnvironmentChange, save_job
 from scheduler_project.api.fields import Flag, Instant, Text, Whole
-from scheduler_project.api.strict import StrictSerializer
+from scheduler_project.api.strict import StrictSerializer, by_field
 
 SLUG = re.compile(r"[a-z0-9-]{1,100}")
 #: Objects in it that a PATCH merges field by field.
@@ -100,6 +101,27 @@ class JobSerializer(DefinitionSerializer):
         if isinstance(data, Mapping):
             data = {"webhook": {}, **(self._merged(data) if self._merges else data)}
         return super().to_internal_value(data)
+
+    def run_validation(self, data: Any = empty) -> Any:
+        """Tells all at once: what is wrong with the job hides nothing that is wrong with its overrides."""
+        try:
+            return super().run_validation(data)
+        except ValidationError as error:
+            raise ValidationError(self._with_wrong_overrides(data, by_field(error))) from error
+
+    def _with_wrong_overrides(self, data: Any, errors: dict[str, Any]) -> dict[str, Any]:
+        environments = data.get("environments") if isinstance(data, Mapping) else None
+        if not isinstance(environments, Mapping) or "environments" in errors:
+            return errors
+        whole = self._merged(data) if self._merges else data
+        context = {**self.context, "fires": False}
+        found = {
+            slug: wrong_overrides(state["overrides"], whole, context=context)
+            for slug, state in environments.items()
+            if isinstance(state, Mapping) and state.get("overrides")
+        }
+        told = {slug: {"overrides": wrong} for slug, wrong in found.items() if any(wrong.values())}
+        return {**errors, "environments": told} if told else errors
 
     def _merged(self, data: Mapping[str, Any]) -> dict[str, Any]:
         stored = shared(self.before or {})

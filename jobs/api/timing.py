@@ -66,25 +66,32 @@ def check_timing(
         return
     if _next(schedule, now) is None:
         if schedule.type == "one_off":
-            raise _wrong("schedule", "This time is past, or outside starts_at and ends_at.")
-        raise _wrong("ends_at" if config["ends_at"] else "schedule", "With these dates the job would never fire.")
+            raise ValidationError(_told("schedule", "This time is past, or outside starts_at and ends_at."))
+        field = "ends_at" if config["ends_at"] else "schedule"
+        raise ValidationError(_told(field, "With these dates the job would never fire."))
 
 
 def checked_schedule(timing: dict[str, Any], *, anchor: datetime.datetime) -> Schedule | None:
     """The schedule that the timing fields of a definition make, even one that won't fire any more.
 
-    Raises ValidationError, naming the field.
+    Raises ValidationError, naming each field that is wrong.
     """
+    errors: dict[str, Any] = {}
+    schedule = None
     try:
         parse_timezone(timing["timezone"])
     except ScheduleError as error:
-        raise _wrong("timezone", str(error)) from error
+        errors |= _told("timezone", str(error))
+        timing = {**timing, "timezone": "UTC"}
     if timing["starts_at"] and timing["ends_at"] and timing["starts_at"] >= timing["ends_at"]:
-        raise _wrong("ends_at", "Should be later than starts_at.")
+        errors |= _told("ends_at", "Should be later than starts_at.")
     try:
-        return planned_by(timing, anchor=anchor)
+        schedule = planned_by(timing, anchor=anchor)
     except ScheduleError as error:
-        raise _wrong("schedule", str(error)) from error
+        errors |= _told("schedule", str(error))
+    if errors:
+        raise ValidationError(errors)
+    return schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,5 +129,5 @@ def _next(schedule: Schedule, now: datetime.datetime) -> datetime.datetime | Non
     return schedule.next_firing_after(now)
 
 
-def _wrong(field: str, text: str) -> ValidationError:
-    return ValidationError({field: [ErrorDetail(text, code="invalid")]})
+def _told(field: str, text: str) -> dict[str, list[ErrorDetail]]:
+    return {field: [ErrorDetail(text, code="invalid")]}

@@ -5,18 +5,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from rest_framework import serializers
+from rest_framework.exceptions import ValidationError
+from rest_framework.fields import empty
 
 from jobs.api.definition import RequestSerializer, RetentionSerializer, RetrySerializer, SuccessSerializer
 from jobs.api.fields import NullOnly, ScheduleSpelling, only
-from jobs.api.limits import refuse_beyond_plan
+from jobs.api.limits import beyond_plan
 from jobs.api.shown import CONFIG_FIELDS
-from jobs.api.timing import DstFold, DstGap, check_timing
+from jobs.api.timing import DstFold, DstGap, check_timing, checked_schedule
 from jobs.definition import Overlap
 from jobs.jitter import MAX_JITTER_SECONDS
 from jobs.misfire import Misfire
 from jobs.schedule import settled_schedule
+from jobs.services import TIMING
 from scheduler_project.api.fields import Choice, Instant, Text, Whole, instant_text
-from scheduler_project.api.strict import StrictSerializer
+from scheduler_project.api.strict import StrictSerializer, by_field
 
 KINDS = ("http", "command", "workflow")
 MAX_CONCURRENCY = 10_000
@@ -79,18 +82,44 @@ class DefinitionSerializer(StrictSerializer):
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         if isinstance(data, Mapping):
             data = {**{section: {} for section in SECTIONS}, **data}
-        return super().to_internal_value(data)
+        try:
+            return super().to_internal_value(data)
+        except ValidationError as error:
+            raise ValidationError({**self._wrong_timing(data), **by_field(error)}) from error
+
+    def _wrong_timing(self, data: Any) -> dict[str, Any]:
+        """What is wrong with when it fires, beside fields that are wrong by themselves: neither hides the other."""
+        timing = {}
+        for name in TIMING:
+            field = self.fields[name]
+            try:
+                timing[name] = field.run_validation(data.get(name, empty))
+            except (AttributeError, ValidationError):
+                timing[name] = field.get_default()
+        try:
+            checked_schedule(self._settled(timing), anchor=self.anchor)
+        except ValidationError as error:
+            return by_field(error)
+        return {}
+
+    def _settled(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """With dates as text, and a schedule that counts from now as the instant that it means."""
+        dates = {field: attrs[field] and instant_text(attrs[field]) for field in ("starts_at", "ends_at")}
+        return {**attrs, **dates, "schedule": settled_schedule(attrs["schedule"], self.context["now"])}
 
     def validate_tags(self, value: list[str]) -> list[str]:
         return list(dict.fromkeys(value))
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        for field in ("starts_at", "ends_at"):
-            attrs[field] = attrs[field] and instant_text(attrs[field])
-        attrs["schedule"] = settled_schedule(attrs["schedule"], self.context["now"])
-        check_timing(attrs, before=self.before, anchor=self.anchor, now=self.context["now"], fires=self.fires)
-        before = None if self.enables else self.before
-        refuse_beyond_plan(attrs, plan=self.context["workspace"].plan, before=before, anchor=self.anchor)
+        attrs, errors = self._settled(attrs), {}
+        try:
+            check_timing(attrs, before=self.before, anchor=self.anchor, now=self.context["now"], fires=self.fires)
+        except ValidationError as error:
+            errors = by_field(error)
+        before, plan = None if self.enables else self.before, self.context["workspace"].plan
+        errors |= beyond_plan(attrs, plan=plan, before=before, anchor=self.anchor, timed=not errors)
+        if errors:
+            raise ValidationError(errors)
         return attrs
 
     @property

@@ -15,6 +15,8 @@ from scheduler_project.api.parsing import json_value, refuse_unstorable
 from scheduler_project.api.problems import field_errors
 
 _API = JobSerializer()
+#: Of a field whose text may hold variables: they are suggested in it.
+_SUGGESTING = {"data-takes-variables": ""}
 _MONOSPACED = {"class": "hh-mono", "spellcheck": "false", "autocapitalize": "off", "autocomplete": "off"}
 
 
@@ -34,15 +36,26 @@ class Lines(forms.CharField):
         return bool(super().has_changed(self.to_python(initial), data))
 
 
-def text(*, required: bool = False, label: str = "", help_text: str = "", **attributes: Any) -> forms.CharField:
-    widget = widgets.UnfoldAdminTextInputWidget(attrs={"autocomplete": "off", **attributes})
+def text(
+    *, required: bool = False, label: str = "", help_text: str = "", takes_variables: bool = False, **attributes: Any
+) -> forms.CharField:
+    suggesting = _SUGGESTING if takes_variables else {}
+    widget = widgets.UnfoldAdminTextInputWidget(attrs={"autocomplete": "off", **suggesting, **attributes})
     return forms.CharField(required=required, label=label or None, help_text=help_text, widget=widget)
 
 
 def area(
-    *, rows: int, label: str = "", help_text: str = "", mono: bool = True, strip: bool = True, **attributes: Any
+    *,
+    rows: int,
+    label: str = "",
+    help_text: str = "",
+    mono: bool = True,
+    strip: bool = True,
+    takes_variables: bool = False,
+    **attributes: Any,
 ) -> Lines:
-    widget = Area(attrs={"rows": rows, **(_MONOSPACED if mono else {}), **attributes})
+    suggesting = _SUGGESTING if takes_variables else {}
+    widget = Area(attrs={"rows": rows, **(_MONOSPACED if mono else {}), **suggesting, **attributes})
     return Lines(required=False, label=label or None, help_text=help_text, strip=strip, widget=widget)
 
 
@@ -140,6 +153,14 @@ def api_default(path: str) -> Any:
         return api_field(path).get_default()
     except SkipField:
         return None
+
+
+def value_at(definition: Mapping[str, Any], path: str) -> Any:
+    """What stands at a dotted path of a job object; None where nothing does."""
+    found: Any = definition
+    for part in path.split("."):
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return found
 
 
 def spell(field: str, value: Any) -> Any:

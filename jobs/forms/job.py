@@ -11,12 +11,12 @@ from unfold import widgets
 
 from accounts.models import Workspace
 from jobs.api.shown import shown_overrides
-from jobs.forms.fields import api_default, area, listed, number, spell, text, wall_time
-from jobs.forms.overrides import OverridesPart, spelled_overrides
+from jobs.forms.fields import api_default, area, listed, number, spell, text, value_at, wall_time
+from jobs.forms.overrides import OverridesForm
 from jobs.forms.request import RequestPart
 from jobs.forms.retry import RetryPart
 from jobs.forms.schedule import SchedulePart
-from jobs.forms.sections import SECTIONS, WIDE, Section
+from jobs.forms.sections import SECTIONS, Line, Section, lines_of
 from jobs.forms.success import PREFIX, AssertionRows, SuccessPart, spelled_assertion
 from jobs.models import Job
 from jobs.overrides import shared
@@ -52,7 +52,7 @@ class RetentionPart(forms.Form):
     keep_days = number(label="Days to keep", help_text="All of the last so many days stay besides. Empty: none.")
 
 
-class JobForm(IdentityPart, SchedulePart, RequestPart, SuccessPart, RetryPart, RetentionPart, OverridesPart):
+class JobForm(IdentityPart, SchedulePart, RequestPart, SuccessPart, RetryPart, RetentionPart):
     """A job as text fields. `definition()` is the API's job object, `show_errors()` takes the errors of that one.
 
     What nobody touched keeps its value exactly, even one that a browser could not send back.
@@ -66,7 +66,6 @@ class JobForm(IdentityPart, SchedulePart, RequestPart, SuccessPart, RetryPart, R
         **SuccessPart.PATHS,
         **RetryPart.PATHS,
         **RetentionPart.PATHS,
-        **OverridesPart.PATHS,
     }
 
     def __init__(self, *args: Any, workspace: Workspace, job: Job | None = None, **options: Any) -> None:
@@ -75,59 +74,61 @@ class JobForm(IdentityPart, SchedulePart, RequestPart, SuccessPart, RetryPart, R
         self.slugs = list(workspace.environments.order_by("created_at", "id").values_list("slug", "name"))
         rows = job.job_environments.select_related("environment") if job else []
         self.enabled_before = {row.environment.slug: row.enabled for row in rows}
-        self.overrides_before = {
-            row.environment.slug: sparse for row in rows if (sparse := shown_overrides(config, row.environment_id))
-        }
+        overrides = {row.environment.slug: shown_overrides(config, row.environment_id) for row in rows}
         options.setdefault("initial", self._initial(job))
         super().__init__(*args, **options)
         policies = workspace.retry_policies.order_by("name").values_list("slug", "name")
         self.fields["policy"].choices = [("", "None: the rules below"), *policies]  # type: ignore[attr-defined]
         self.fields["environments"].choices = self.slugs  # type: ignore[attr-defined]
-        self.assertions_before = _at(self.base, "success.assertions") or []
+        self.assertions_before = value_at(self.base, "success.assertions") or []
         self.assertions = AssertionRows(
             self.data if self.is_bound else None,
             initial=[spelled_assertion(written) for written in self.assertions_before],
             prefix=PREFIX,
         )
+        self.places = {
+            slug: OverridesForm(
+                self.data if self.is_bound else None, slug=slug, base=self.base, before=overrides.get(slug, {})
+            )
+            for slug, _ in self.slugs
+        }
 
     def _initial(self, job: Job | None) -> dict[str, Any]:
         if job is None:
             return {**DEFAULTS, "method": "GET", "environments": [slug for slug, _ in self.slugs[:1]]}
-        flat = {field: spell(field, _at(self.base, path)) for field, path in self.PATHS.items()}
+        flat = {field: spell(field, value_at(self.base, path)) for field, path in self.PATHS.items()}
         zone = parse_timezone(self.base["timezone"])
         walls = {field: flat[field] and wall_time(flat[field], zone) for field in self.WALL_TIMES}
         enabled = [slug for slug, enabled in self.enabled_before.items() if enabled]
-        return {
-            **flat,
-            **walls,
-            "slug": job.slug,
-            "environments": enabled,
-            "overrides": spelled_overrides(self.overrides_before),
-        }
+        return {**flat, **walls, "slug": job.slug, "environments": enabled}
 
     def is_valid(self) -> bool:
-        return all([super().is_valid(), self.assertions.is_valid()])
+        return all(
+            [super().is_valid(), self.assertions.is_valid(), *(place.is_valid() for place in self.places.values())]
+        )
 
     # -- the API's job object ------------------------------------------------------------------------------------------
 
     def definition(self) -> dict[str, Any]:
-        """The API's job object: what was touched, over what the job says already. What is left empty is left out."""
+        """The API's job object: what was touched, over what the job says already. What is left empty is left out, and
+        what can't be read too.
+        """
         definition = copy.deepcopy(self.base)
-        touched = self._touched()
-        for field in touched:
+        for field in self._touched():
             _put(definition, self.PATHS[field], self.cleaned_data[field], keep_null=field in _NULLABLE)
-        definition.setdefault("success", {})["assertions"] = [self._written(row) for row in self._kept_rows()]
-        if policy := self.cleaned_data["policy"]:
+        self._sent_rows = [row for row in self._kept_rows() if not row.errors]
+        definition.setdefault("success", {})["assertions"] = [self._written(row) for row in self._sent_rows]
+        if policy := self.cleaned_data.get("policy"):
             # The policy's rules come with it. A rule that somebody wrote here besides is told to be in vain.
             written = definition["retry"]
             own = {rule: written[rule] for rule in RULES if rule in self.changed_data and rule in written}
             definition["retry"] = {"policy": policy, **own}
-        chosen = set(self.cleaned_data["environments"])
-        known = chosen | set(self.enabled_before)
-        overrides = self.cleaned_data["overrides"] if "overrides" in self.changed_data else self.overrides_before
+        chosen = set(self.cleaned_data.get("environments", ()))
+        overrides = {slug: place.sparse() for slug, place in self.places.items()}
         definition["environments"] = {
-            slug: {"enabled": slug in chosen, "overrides": overrides.get(slug, {})}
-            for slug in sorted(known | overrides.keys())
+            slug: {"enabled": slug in chosen, "overrides": sparse}
+            for slug, sparse in sorted(overrides.items())
+            if sparse or slug in chosen or slug in self.enabled_before
         }
         return definition
 
@@ -136,7 +137,12 @@ class JobForm(IdentityPart, SchedulePart, RequestPart, SuccessPart, RetryPart, R
         changed = set(self.changed_data)
         if "timezone" in changed:
             changed.update(self.WALL_TIMES)
-        return [field for field in self.PATHS if field not in _PLACES and (not self.base or field in changed)]
+        changed -= self.errors.keys()
+        return [
+            field
+            for field in self.PATHS
+            if field in self.cleaned_data and field != "environments" and (not self.base or field in changed)
+        ]
 
     def _kept_rows(self) -> list[Any]:
         return [
@@ -157,17 +163,22 @@ class JobForm(IdentityPart, SchedulePart, RequestPart, SuccessPart, RetryPart, R
     # -- what is wrong -------------------------------------------------------------------------------------------------
 
     def show_errors(self, errors: Iterable[tuple[str, str]]) -> None:
-        """Put errors of the API's validator, as (dotted field, text), beside the fields that they mean."""
+        """Put errors of the API's validator, as (dotted field, text), beside the fields that they mean.
+
+        A field that could not be read says so already.
+        """
+        unread = set(self.errors)
         for path, told in errors:
             if f"{path}.".startswith("success.assertions."):
                 self._show_assertion_error(path.split(".")[2:], told)
                 continue
-            if path.startswith("environments."):
-                # The boxes offer only what there is, so it is the text that is wrong.
-                place = path.removeprefix("environments.").replace(".overrides", "", 1)
-                self.add_error("overrides", f"{place}: {told}")
+            slug, _, within = path.removeprefix("environments.").partition(".overrides")
+            if path.startswith("environments.") and slug in self.places:
+                self.places[slug].show_error(within.removeprefix("."), told)
                 continue
             field = next((name for name, known in self.PATHS.items() if f"{path}.".startswith(f"{known}.")), None)
+            if field in unread:
+                continue
             if field is None:
                 self.add_error(None, f"{path}: {told}" if path else told)
             else:
@@ -178,30 +189,34 @@ class JobForm(IdentityPart, SchedulePart, RequestPart, SuccessPart, RetryPart, R
         if not path:
             self.assertions.non_form_errors().append(told)
             return
-        row = self._kept_rows()[int(path[0])]
+        row = self._sent_rows[int(path[0])]
         row.add_error(path[1] if len(path) > 1 and path[1] in row.fields else "type", told)
 
     @property
     def error_count(self) -> int:
-        rows = [row.errors for row in self.assertions.forms] if self.is_bound else []
-        return sum(map(len, (self.errors, *rows, self.assertions.non_form_errors())))
+        found = sum(len(part.errors) for part in (self, *self._parts))
+        return found + len(self.assertions.non_form_errors())
 
     @property
     def wrong_fields(self) -> Iterator[BoundField]:
         """The fields that something is wrong with, in the order of the page, assertions after the others."""
-        for form in (self, *(self.assertions.forms if self.is_bound else ())):
+        for form in (self, *self._parts):
             yield from (field for field in form if field.errors)
+
+    @property
+    def _parts(self) -> list[forms.Form]:
+        """The forms within this one, once something was sent."""
+        return [*self.assertions.forms, *self.places.values()] if self.is_bound else []
 
     # -- the page ------------------------------------------------------------------------------------------------------
 
     @property
     def sections(self) -> Iterator["ShownSection"]:
         for section in SECTIONS:
-            lines = [(field,) if isinstance(field, str) else field for field in section.fields]
             yield ShownSection(
                 section,
-                [Line([self[name] for name in line], line[0] in WIDE) for line in lines],
-                [Line([self[name]], name in WIDE) for name in section.advanced],
+                lines_of(self, section.fields),
+                lines_of(self, section.advanced),
                 any(self._says_something(name) for name in section.advanced),
             )
 
@@ -210,14 +225,6 @@ class JobForm(IdentityPart, SchedulePart, RequestPart, SuccessPart, RetryPart, R
         field = self[name]
         value = field.data if self.is_bound else field.initial
         return bool(field.errors) or self.fields[name].has_changed(DEFAULTS[name], value)
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """Fields that stand in one line of the page's grid."""
-
-    fields: list[BoundField]
-    wide: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,23 +237,14 @@ class ShownSection:
     opened: bool
 
 
-#: Fields that say something of environments, which is written apart.
-_PLACES = frozenset({"environments", "overrides"})
 #: Empty, these are null; others that are empty are left out, and become the API's default.
 _NULLABLE = frozenset(
     {"schedule", "body", "ca_cert", "delays_ms", "policy", "starts_at", "ends_at", "concurrency", "keep_days"}
 )  # fmt: skip
 #: What a field says that says nothing of its own.
 DEFAULTS: dict[str, Any] = {
-    field: spell(field, api_default(path)) for field, path in JobForm.PATHS.items() if field not in _PLACES
-} | {"overrides": ""}
-
-
-def _at(definition: dict[str, Any], path: str) -> Any:
-    value: Any = definition
-    for part in path.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
-    return value
+    field: spell(field, api_default(path)) for field, path in JobForm.PATHS.items() if field != "environments"
+}
 
 
 def _put(definition: dict[str, Any], path: str, value: Any, *, keep_null: bool) -> None:

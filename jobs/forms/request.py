@@ -20,13 +20,18 @@ class RequestPart(forms.Form):
     }
 
     method = choice([(method, method) for method in METHODS])
-    url = text(required=True, label="URL", spellcheck="false", inputmode="url", placeholder="https://")
-    headers = area(rows=4, help_text="One a line, as in <code>Content-Type: application/json</code>.")
+    url = text(
+        required=True, label="URL", spellcheck="false", inputmode="url", placeholder="https://", takes_variables=True
+    )
+    headers = area(
+        rows=4, help_text="One a line, as in <code>Content-Type: application/json</code>.", takes_variables=True
+    )
     body = area(
         rows=4,
         strip=False,
         help_text="It, the URL and header values may hold variables, as in <code>{{timestamp}}</code> or "
         "<code>{{secrets.NAME}}</code>.",
+        takes_variables=True,
     )
     timeout_seconds = seconds(label="Timeout, seconds", help_text="For the whole call, 1 to 300.")
     tls_verify = flag("Verify the TLS certificate", "Off: the call goes to whoever answers.")
@@ -38,18 +43,23 @@ class RequestPart(forms.Form):
     )
 
     def clean_headers(self) -> dict[str, str]:
-        headers: dict[str, str] = {}
-        for line in filter(str.strip, self.cleaned_data["headers"].splitlines()):
-            name, colon, value = line.partition(":")
-            if not colon:
-                raise forms.ValidationError(f"{line.strip()!r} should look like “Name: value”.")
-            if name.strip().lower() in (known.lower() for known in headers):
-                raise forms.ValidationError(f"{name.strip()} stands there twice.")
-            headers[name.strip()] = value.strip()
-        return headers
+        return headers_in(self.cleaned_data["headers"])
 
     def clean_body(self) -> str | None:
         return self.cleaned_data["body"] or None
 
     def clean_ca_cert(self) -> str | None:
         return self.cleaned_data["ca_cert"] or None
+
+
+def headers_in(written: str) -> dict[str, str]:
+    """Headers as they are typed, one a line. Raises forms.ValidationError."""
+    headers: dict[str, str] = {}
+    for line in filter(str.strip, written.splitlines()):
+        name, colon, value = line.partition(":")
+        if not colon:
+            raise forms.ValidationError(f"{line.strip()!r} should look like “Name: value”.")
+        if name.strip().lower() in (known.lower() for known in headers):
+            raise forms.ValidationError(f"{name.strip()} stands there twice.")
+        headers[name.strip()] = value.strip()
+    return headers

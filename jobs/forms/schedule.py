@@ -74,21 +74,10 @@ class SchedulePart(forms.Form):
     )
 
     def clean_schedule(self) -> Any:
-        written = self.cleaned_data["schedule"]
-        if not written.startswith("{"):
-            return written or None
-        try:
-            return json.loads(written)
-        except ValueError as error:
-            raise forms.ValidationError('Should be like {"every_seconds": 90}.') from error
+        return schedule_in(self.cleaned_data["schedule"])
 
     def clean_timezone(self) -> str:
-        name: str = self.cleaned_data["timezone"]
-        try:
-            parse_timezone(name)
-        except ScheduleError as error:
-            raise forms.ValidationError(str(error)) from error
-        return name
+        return known_timezone(self.cleaned_data["timezone"])
 
     def clean_starts_at(self) -> str | None:
         return self._instant_of("starts_at")
@@ -113,3 +102,22 @@ class SchedulePart(forms.Form):
 
     def clean_dst_fold(self) -> str | None:
         return self.cleaned_data["dst_fold"] or None
+
+
+def schedule_in(written: str) -> Any:
+    """A schedule as it is typed, as the API takes it. Raises forms.ValidationError."""
+    if not written.startswith("{"):
+        return written or None
+    try:
+        return json.loads(written)
+    except ValueError as error:
+        raise forms.ValidationError('Should be like {"every_seconds": 90}.') from error
+
+
+def known_timezone(name: str) -> str:
+    """A name that there is. Raises forms.ValidationError."""
+    try:
+        parse_timezone(name)
+    except ScheduleError as error:
+        raise forms.ValidationError(str(error)) from error
+    return name

@@ -1,9 +1,12 @@
 """How the form is laid out: which fields stand together, and which only where somebody asks for them."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from django.forms import BaseForm, BoundField
+
 #: Fields as wide as their section.
-WIDE = frozenset({"description", "overrides", "policy", "ca_cert", "except_statuses"})
+WIDE = frozenset({"description", "policy", "ca_cert", "except_statuses", "more"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,5 +47,19 @@ SECTIONS = (
         ("except_statuses", "on_assertion", "on_worker_lost", "jitter", "honor_retry_after"),
     ),
     Section("history", "What is kept of it", ("keep_last", "keep_days")),
-    Section("where", "What differs by environment", ("overrides",)),
+    Section("where", "What differs by environment", ()),
 )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Fields that stand in one line of the page's grid."""
+
+    fields: list[BoundField]
+    wide: bool
+
+
+def lines_of(form: BaseForm, fields: Iterable[str | tuple[str, str]]) -> list[Line]:
+    """These fields of a form, as the page lays them out."""
+    lines = [(field,) if isinstance(field, str) else field for field in fields]
+    return [Line([form[name] for name in line], line[0] in WIDE) for line in lines]

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from accounts.models import Secret, Workspace
 from jobs.rendering import VARIABLES
 
-#: The fields of the form that variables may stand in.
-FIELDS = ("url", "headers", "body")
 _INPUT, _SECRET = "input.PATH", "secrets.NAME"
 _MEANINGS = {
     "timestamp": "when the execution was made",

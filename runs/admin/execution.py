@@ -22,7 +22,7 @@ from runs.models import Execution
 from runs.querysets import ExecutionQuerySet
 from scheduler_project.api.pagination import Keyset
 from scheduler_project.dashboard import chips
-from scheduler_project.dashboard.words import NOTHING, SKIP_REASONS, STATUSES, duration_words, instant_words
+from scheduler_project.dashboard.words import NOTHING, SKIP_REASONS, STATUSES, TRIGGERS, duration_words, instant_words
 
 
 class Shown(OfExecutions):
@@ -50,8 +50,7 @@ class NamedShown(Shown):
 @admin.register(Execution)
 class ExecutionAdmin(HistoryAdmin):
     list_display = [
-        "ticked", "due", "job_and_place", "shown_status", "shown_trigger", "shown_attempts", "lateness", "duration",
-        "reason", "workspace_name",
+        "ticked", "due", "job_and_place", "shown_status", "trigger_and_attempts", "duration_and_lateness", "reason",
     ]  # fmt: skip
     list_display_links = ["due"]
     query_class = ExecutionsShown
@@ -109,29 +108,20 @@ class ExecutionAdmin(HistoryAdmin):
     def due(self, execution: Execution) -> SafeString:
         return chips.instant(execution.due_at)
 
-    @admin.display(description="Job")
-    def job_and_place(self, execution: Execution) -> SafeString:
-        return chips.two_lines(execution.job.name, execution.environment.slug)
-
     @admin.display(description="Status")
     def shown_status(self, execution: Execution) -> SafeString:
         return chips.status_chip(execution.status)
 
     @admin.display(description="Trigger")
-    def shown_trigger(self, execution: Execution) -> SafeString:
-        return chips.trigger_chip(execution.trigger)
-
-    @admin.display(description="Attempts")
-    def shown_attempts(self, execution: Any) -> SafeString:
-        return chips.quantity(f"{execution.attempts} of {execution.max_attempts}")
-
-    @admin.display(description="Late by")
-    def lateness(self, execution: Execution) -> SafeString:
-        return chips.quantity(duration_words(Timings.of(execution, timezone.now()).lateness_ms))
+    def trigger_and_attempts(self, execution: Any) -> SafeString:
+        attempts = f"{execution.attempts} of {execution.max_attempts} attempts"
+        return chips.two_lines(TRIGGERS[execution.trigger].label, attempts)
 
     @admin.display(description="Took")
-    def duration(self, execution: Execution) -> SafeString:
-        return chips.quantity(duration_words(Timings.of(execution, timezone.now()).run_ms))
+    def duration_and_lateness(self, execution: Execution) -> SafeString:
+        timings = Timings.of(execution, timezone.now())
+        late = "" if timings.lateness_ms is None else f"{duration_words(timings.lateness_ms)} late"
+        return chips.two_lines(duration_words(timings.run_ms), late)
 
     @admin.display(description="Reason")
     def reason(self, execution: Execution) -> str:
@@ -139,7 +129,3 @@ class ExecutionAdmin(HistoryAdmin):
             times = f" ({execution.occurrences} times)" if execution.occurrences > 1 else ""
             return SKIP_REASONS.get(execution.skip_reason, execution.skip_reason) + times
         return execution.error or execution.failure_reason.replace("_", " ") or NOTHING
-
-    @admin.display(description="Workspace")
-    def workspace_name(self, execution: Execution) -> str:
-        return execution.workspace.name

@@ -3,13 +3,16 @@
 import uuid
 from typing import Any
 
+from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, path
+from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts.admin.access import access_of
 from accounts.admin.listing import FoundAdmin
+from scheduler_project.dashboard import chips
 
 
 class HistoryAdmin(FoundAdmin):
@@ -22,6 +25,19 @@ class HistoryAdmin(FoundAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         chosen = {"statuses": self.statuses, "chosen_status": request.GET.get("status", "")}
         return super().changelist_view(request, {**(extra_context or {}), **chosen})
+
+    def get_list_display(self, request: HttpRequest) -> list[str]:
+        """Where rows of several workspaces stand in one list, each names its own: below its job, for want of width."""
+        named = "job_in_workspace" if access_of(request).several else "job_and_place"
+        return [named if name == "job_and_place" else name for name in super().get_list_display(request)]
+
+    @admin.display(description="Job")
+    def job_and_place(self, row: Any) -> SafeString:
+        return chips.two_lines(row.job.name, row.environment.slug)
+
+    @admin.display(description="Job")
+    def job_in_workspace(self, row: Any) -> SafeString:
+        return chips.two_lines(row.job.name, f"{row.environment.slug} in {row.workspace.name}")
 
     def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002
         return False

@@ -38,7 +38,7 @@ class ByAttemptShown(ByAttempt):
 @admin.register(Run)
 class RunAdmin(HistoryAdmin):
     list_display = [
-        "started", "job_and_place", "call", "shown_status", "answer", "number", "took", "reason", "workspace_name",
+        "started", "job_and_place", "call", "shown_status", "answer", "number", "reason",
     ]  # fmt: skip
     list_display_links = ["started"]
     query_class = RunsShown
@@ -62,10 +62,6 @@ class RunAdmin(HistoryAdmin):
     def started(self, run: Run) -> SafeString:
         return chips.instant(run.started_at)
 
-    @admin.display(description="Job")
-    def job_and_place(self, run: Run) -> SafeString:
-        return chips.two_lines(run.job.name, run.environment.slug)
-
     @admin.display(description="Call")
     def call(self, run: Run) -> SafeString:
         return chips.two_lines(run.request_method, run.request_url)
@@ -75,17 +71,10 @@ class RunAdmin(HistoryAdmin):
         return chips.status_chip(run.status)
 
     @admin.display(description="Answer")
-    def answer(self, run: Run) -> str:
-        return NOTHING if run.response_status is None else str(run.response_status)
-
-    @admin.display(description="Took")
-    def took(self, run: Run) -> SafeString:
-        return chips.quantity(duration_words(run.duration_ms))
+    def answer(self, run: Run) -> SafeString:
+        took = "" if run.duration_ms is None else duration_words(run.duration_ms)
+        return chips.two_lines(NOTHING if run.response_status is None else str(run.response_status), took)
 
     @admin.display(description="Reason")
     def reason(self, run: Run) -> str:
         return run.error or run.failure_reason.replace("_", " ") or NOTHING
-
-    @admin.display(description="Workspace")
-    def workspace_name(self, run: Run) -> str:
-        return run.workspace.name

@@ -105,18 +105,10 @@ def meant(query: dict[str, Any], access: Access, *, job: Job | None = None) -> H
     wanted = job or (past_job(access, query["job"]) if "job" in query else None)
     nowhere = "job" in query and (wanted is None or (job is not None and past_job(access, query["job"]) != job))
     return HistoryFilter(
-        workspace=access.workspace,
-        environment_ids=() if nowhere else places_of(query, access),
-        statuses=_tuple(query.get("status")),
-        triggers=_tuple(query.get("trigger")),
-        failure_reason=query.get("failure_reason"),
-        job_id=wanted.pk if wanted else None,
+        **_shared(query, access, wanted, nowhere=nowhere),
         job_name=query.get("job_name"),
         tag=query.get("tag"),
-        since=query.get("from"),
-        until=query.get("to"),
         search=query.get("search"),
-        last_only=query.get("last_only", False),
     )
 
 
@@ -135,15 +127,19 @@ def meant_runs(query: dict[str, Any], access: Access) -> RunFilter:
     """The runs that a query means."""
     job = past_job(access, query["job"]) if "job" in query else None
     nowhere = "job" in query and job is None
-    return RunFilter(
-        workspace=access.workspace,
-        environment_ids=() if nowhere else places_of(query, access),
-        statuses=_tuple(query.get("status")),
-        triggers=_tuple(query.get("trigger")),
-        failure_reason=query.get("failure_reason"),
-        job_id=job.pk if job else None,
-        execution_id=query.get("execution"),
-        since=query.get("from"),
-        until=query.get("to"),
-        last_only=query["last_only"],
-    )
+    return RunFilter(**_shared(query, access, job, nowhere=nowhere), execution_id=query.get("execution"))
+
+
+def _shared(query: dict[str, Any], access: Access, job: Job | None, *, nowhere: bool) -> dict[str, Any]:
+    """What executions and runs are both filtered by; `nowhere`: by a job that there is none of."""
+    return {
+        "workspace": access.workspace,
+        "environment_ids": () if nowhere else places_of(query, access),
+        "statuses": _tuple(query.get("status")),
+        "triggers": _tuple(query.get("trigger")),
+        "failure_reason": query.get("failure_reason"),
+        "job_id": job.pk if job else None,
+        "since": query.get("from"),
+        "until": query.get("to"),
+        "last_only": query.get("last_only", False),
+    }

@@ -15,6 +15,11 @@ MAX_PARAMETER_LENGTH = 1000
 MAX_CURSOR_LENGTH = 4000  # it may hold a name of 200 characters, each of which takes 16 in it
 
 
+def by_field(error: ValidationError) -> dict[str, Any]:
+    """What is wrong, by the field that it is wrong with."""
+    return dict(error.detail) if isinstance(error.detail, dict) else {"non_field_errors": error.detail}
+
+
 class StrictSerializer(serializers.Serializer):
     """Names every field of the input that it does not know, beside all other errors."""
 
@@ -28,7 +33,7 @@ class StrictSerializer(serializers.Serializer):
         try:
             value = super().to_internal_value(data)
         except ValidationError as error:
-            errors |= error.detail if isinstance(error.detail, dict) else {"non_field_errors": error.detail}
+            errors |= by_field(error)
         if errors:
             raise ValidationError(errors)
         return value

@@ -1,9 +1,11 @@
 """What the start page says in numbers: how executions ended over a time, how long they took, how late they were."""
 
 import datetime
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from urllib.parse import urlencode
 
+from django.urls import reverse
 from django.utils.safestring import SafeString
 
 from runs.buckets import Bucket, Period
@@ -17,6 +19,9 @@ _STACKED = ("failed", "skipped", "canceled", "running", "waiting", "pending", "s
 _ALWAYS = ("failed", "succeeded")
 _PERCENTILES = (50, 95, 99)
 _CALENDAR_WEEKS = 13
+#: The statuses that a day of the calendar counts together.
+_COUNTED = {"succeeded": "succeeded", "failed": "failed", "others": "skipped,canceled"}
+_INSTANT = "%Y-%m-%dT%H:%MZ"
 _DAY = datetime.timedelta(days=1)
 
 
@@ -73,14 +78,7 @@ class Measured:
         return duration_words(self.total.lateness_ms(99))
 
     def executions_chart(self) -> SafeString:
-        counts = [figures.counts for figures in self.figures.buckets]
-        shown = [status for status in _STACKED if status in _ALWAYS or self.total.counts[status]]
-        series = [
-            Series(STATUSES[status].label, STATUSES[status].tone, [one[status] for one in counts],
-                   f"{self.total.counts[status]:,}")
-            for status in shown
-        ]  # fmt: skip
-        return stacked_bars("Executions", self._axis, series)
+        return _outcome_bars("Executions", self.figures.period, self.figures.buckets)
 
     def duration_chart(self) -> SafeString:
         return self._percentiles("Duration", Figures.duration_ms)
@@ -88,29 +86,31 @@ class Measured:
     def lateness_chart(self) -> SafeString:
         return self._percentiles("Lateness", Figures.lateness_ms)
 
-    @property
-    def _axis(self) -> Axis:
-        period = self.figures.period
-        return Axis(period.since, period.bucket.width, period.count)
-
     def _percentiles(self, title: str, of: Callable[[Figures, int], int | None]) -> SafeString:
         series = [
             Series(f"p{percent}", f"p{percent}", [of(figures, percent) for figures in self.figures.buckets],
                    duration_words(of(self.total, percent)))
             for percent in _PERCENTILES
         ]  # fmt: skip
-        return lines(title, self._axis, series, words=duration_words)
+        return lines(title, _axis_of(self.figures.period), series, words=duration_words)
 
 
 def measured(subject: Subject, span: Span, now: datetime.datetime) -> Measured:
     return Measured(span, statistics(subject, Period.around(now - span.length, now, span.bucket, now=now)))
 
 
+def daily_outcomes(subject: Subject, now: datetime.datetime, *, days: int, among: Mapping[str, str]) -> SafeString:
+    """How the executions of the last days ended, a bar for each day of UTC. `among` is what else narrows the list of
+    executions to them."""
+    period = Period.around(now - (days - 1) * _DAY, now, Bucket.DAY, now=now)
+    return _outcome_bars("Executions by day", period, outcomes(subject, period), among)
+
+
 def outcomes_calendar(subject: Subject, now: datetime.datetime) -> SafeString:
     """The outcomes of a quarter of a year, day by day, from a Monday on."""
     this_monday = now.replace(hour=0, minute=0, second=0, microsecond=0) - now.weekday() * _DAY
     period = Period.around(this_monday - (_CALENDAR_WEEKS - 1) * 7 * _DAY, now, Bucket.DAY, now=now)
-    return calendar("Outcomes", _days(period, outcomes(subject, period)))
+    return calendar("Outcomes", _days(period, outcomes(subject, period)), leads=_of_day)
 
 
 def _days(period: Period, buckets: Sequence[Figures]) -> list[Day]:
@@ -123,6 +123,40 @@ def _days(period: Period, buckets: Sequence[Figures]) -> list[Day]:
         )
         for place, figures in enumerate(buckets)
     ]
+
+
+def _outcome_bars(
+    title: str, period: Period, buckets: Sequence[Figures], among: Mapping[str, str] | None = None
+) -> SafeString:
+    """Bars stacked by status, each part of which leads to the executions in it."""
+    total = {status: sum(figures.counts[status] for figures in buckets) for status in _STACKED}
+    shown = [status for status in _STACKED if status in _ALWAYS or total[status]]
+    series = [
+        Series(STATUSES[status].label, STATUSES[status].tone, [figures.counts[status] for figures in buckets],
+               f"{total[status]:,}")
+        for status in shown
+    ]  # fmt: skip
+
+    def leads(which: int, start: datetime.datetime, end: datetime.datetime) -> str:
+        return _executions_between(start, end, {"status": shown[which], **(among or {})})
+
+    return stacked_bars(title, _axis_of(period), series, leads=leads)
+
+
+def _axis_of(period: Period) -> Axis:
+    return Axis(period.since, period.bucket.width, period.count)
+
+
+def _of_day(counted: str, date: datetime.date) -> str:
+    """Where a day of the calendar leads."""
+    start = datetime.datetime.combine(date, datetime.time(), datetime.UTC)
+    return _executions_between(start, start + _DAY, {"status": _COUNTED[counted]} if counted else {})
+
+
+def _executions_between(start: datetime.datetime, end: datetime.datetime, narrowed: Mapping[str, str]) -> str:
+    """The address of the list of executions that were due in this time."""
+    between = {"from": f"{start:{_INSTANT}}", "to": f"{end:{_INSTANT}}"}
+    return f"{reverse('admin:runs_execution_changelist')}?{urlencode({**narrowed, **between}, safe=',:')}"
 
 
 def share_words(share: float) -> str:

@@ -82,6 +82,14 @@ def test_a_page_keeps_nobody_out_and_fits_a_phone(visitor: Visitor, path: str, q
     visitor.must_fit()
 
 
+@pytest.mark.parametrize("path", ["jobs/job/", "runs/execution/", "runs/run/"])
+def test_a_list_shows_all_of_its_columns(visitor: Visitor, path: str) -> None:
+    visitor.go(f"/admin/{path}")
+    visitor.must_show_all_columns()
+    visitor.turn_narrow()
+    visitor.must_show_all_columns()
+
+
 @pytest.mark.parametrize("width", [DESKTOP, PHONE])
 def test_the_login_form_keeps_nobody_out(house: House, browser: Browser, width: int) -> None:
     with window(browser, width=width, scheme="dark" if width == PHONE else "light") as context:
@@ -92,7 +100,17 @@ def test_the_login_form_keeps_nobody_out(house: House, browser: Browser, width: 
 
 def test_the_reference_of_the_api_works(visitor: Visitor) -> None:
     visitor.go("/api/docs/")
-    expect(visitor.page.get_by_role("heading", name="Hourhand API")).to_be_visible()
+    page, asked = visitor.page, set[str]()
+    page.on("request", lambda request: asked.add(request.url))
+    page.reload()
+    expect(page.get_by_role("heading", name="Hourhand API")).to_be_visible()
+    assert all(url.startswith((visitor.house.url, "data:")) for url in asked), "nobody else is asked for anything"
+    # Swagger UI's own: the head of each operation is a button that holds another, which copies its path.
+    visitor.must_find_it_sound(without=["nested-interactive"])
+    visitor.turn_narrow()
+    visitor.must_fit()
+    page.locator(".opblock-summary-control").first.click()
+    expect(page.get_by_role("button", name="Try it out").first).to_be_visible()
     assert not visitor.complaints
 
 

@@ -38,7 +38,7 @@ def test_a_person_makes_a_job_sees_it_fail_mends_it_and_pauses_it(
         follow(page, "Jobs")
         page.get_by_role("link", name=re.compile("^(Add|New) job")).first.click()
         page.get_by_label("Name", exact=False).first.fill(name)
-        page.get_by_label("URL").fill(f"{receiver.url}/status/503")
+        page.get_by_label("URL").first.fill(f"{receiver.url}/status/503")
         page.get_by_label("Schedule").first.fill("every 2 seconds")
         expect(page.get_by_text(re.compile("Every 2 seconds", re.IGNORECASE)).first).to_be_visible()
         visitor.must_fit()
@@ -97,7 +97,7 @@ def mend(page: Page, *, job: str, to: str) -> None:
     """Give the job another URL for good."""
     page.goto(job)
     page.get_by_role("link", name="Edit").first.click()
-    page.get_by_label("URL").fill(to)
+    page.get_by_label("URL").first.fill(to)
     page.get_by_role("button", name="Save").click()
     page.wait_for_url(job)
 

@@ -2,6 +2,9 @@
 
 from typing import Any
 
+import pytest
+
+from runs import testcalls
 from tests.integration.running import LOOPBACK_ALLOWED
 from workers.service import DeliveryService
 
@@ -34,3 +37,11 @@ class Told:
         for worker in self.workers:
             worker.make_call(call_id)
         return True
+
+
+def announced_here(monkeypatch: pytest.MonkeyPatch) -> Told:
+    """Have calls announced to the workers of what is returned; a call that none takes waits half a second."""
+    made = Told()
+    monkeypatch.setattr(testcalls, "announce_call", made.announce)
+    monkeypatch.setattr(testcalls, "TAKEN_SECONDS", 0.5)
+    return made

@@ -1,13 +1,19 @@
 """Plans and usage in the dashboard: the operator gives plans, a workspace's own people choose what happens beyond."""
 
+import datetime
 from typing import Any
 
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
+from accounts.actors import SYSTEM
 from accounts.models import AuditEntry, Plan, Workspace
-from tests.conftest import MakeJob
+from accounts.quota import month_before, month_of
+from accounts.services import create_workspace
+from jobs.services import EnvironmentChange, save_job
+from tests.conftest import MakeJob, job_config
 from tests.integration.admin_rows import execution_of, person, signed_in
 from tests.integration.quotas import give_plan, stop, use
 
@@ -113,12 +119,67 @@ class TestSettings:
         assert (workspace.overage_policy, workspace.overage_budget_cents) == ("allow", None)
 
 
-def test_a_workspaces_page_tells_its_usage(owner: Client, workspace: Workspace) -> None:
-    use(workspace, 1234)
-    assert "1,234" in owner.get(page_of(workspace)).content.decode()
-    give_plan(workspace, runs_included=1000, overage_cents_per_thousand=50)
-    page = owner.get(page_of(workspace)).content.decode()
-    assert "1,234 of 1,000; 234 beyond, for 12 cents. No more can start" in page
+class TestTheWorkspacesPage:
+    def test_tells_what_was_used_without_a_plan(self, owner: Client, workspace: Workspace) -> None:
+        use(workspace, 1234)
+        page = shown(owner, workspace)
+        assert "This workspace has no plan, and so no limits." in page
+        assert "<strong>1,234</strong> of any number" in page
+        assert "<progress" not in page
+
+    def test_tells_the_plans_limits_and_what_is_used_of_them(
+        self, owner: Client, workspace: Workspace, make_job: MakeJob
+    ) -> None:
+        make_job()
+        use(workspace, 1234)
+        give_plan(
+            workspace, policy="allow", runs_included=1000, overage_cents_per_thousand=50, min_interval_seconds=90,
+            max_timeout_seconds=60, max_active_jobs=1, keep_last=500, keep_days=30,
+        )  # fmt: skip
+        page = shown(owner, workspace)
+        for told in (
+            "1,234, 234 beyond the included ones for 12 cents</strong> of 1,000 included", "<strong>1</strong> of 1",
+            "1 min 30 s apart or more", "at most 1 min", "at most 500 executions and 30 days",
+            "Runs beyond the 1,000 included ones start too, and cost 50 cents a thousand.",
+        ):  # fmt: skip
+            assert told in page
+        assert "Stopped." not in page
+
+    def test_says_that_it_is_stopped_and_why(self, owner: Client, workspace: Workspace) -> None:
+        give_plan(workspace, policy="capped", budget=3, runs_included=1000, overage_cents_per_thousand=50)
+        use(workspace, 1060)
+        page = shown(owner, workspace)
+        assert "Stopped.</strong> The 1,000 runs that the plan includes this month, and the budget of 3 cents" in page
+        assert "The budget of 3 cents pays for 60 runs beyond the 1,000 included ones, at 50 cents a thousand." in page
+
+    def test_draws_the_months_and_the_days(self, owner: Client, workspace: Workspace, make_job: MakeJob) -> None:
+        give_plan(workspace, runs_included=1000)
+        now = timezone.now()
+        Workspace.objects.filter(pk=workspace.pk).update(created_at=now - datetime.timedelta(days=800))
+        before = month_before(month_of(now))
+        use(workspace, 700, month=before)
+        use(workspace, 1500, month=month_before(before))
+        execution_of(make_job(), status="failed")
+        page = shown(owner, workspace)
+        assert page.count(", included 1,000</title>") == 10, "a year, but for the two months that had other terms"
+        assert f"{before:%B %Y}: 700</title>" in page
+        assert "Executions by day" in page
+        day = f"{now:%Y-%m-%d}T00:00Z"
+        assert f'href="/admin/runs/execution/?status=failed&amp;from={day}&amp;to=' in page
+
+    def test_names_the_workspace_where_several_are_seen(self, root: Client, workspace: Workspace) -> None:
+        other = create_workspace(slug="other", name="Other")
+        changes = [EnvironmentChange(other.environments.get(), enabled=True)]
+        job = save_job(
+            workspace=other, job=None, slug="job", config=job_config(), environments=changes, actor=SYSTEM,
+            now=timezone.now(),
+        )  # fmt: skip
+        execution_of(job.job_environments.get())
+        assert "status=succeeded&amp;workspace=other&amp;from=" in shown(root, other)
+
+
+def shown(client: Client, workspace: Workspace) -> str:
+    return " ".join(client.get(page_of(workspace)).content.decode().split())
 
 
 def test_buttons_say_that_the_workspace_is_stopped(owner: Client, workspace: Workspace, make_job: MakeJob) -> None:

@@ -10,11 +10,10 @@ from django.urls import reverse
 
 from accounts.models import AuditEntry, Workspace
 from jobs.models import JobEnvironment
-from runs import testcalls
 from runs.models import Execution
 from tests.conftest import MakeJob
 from tests.integration.admin_rows import HOSTILE, person, signed_in
-from tests.integration.calling import Told, service
+from tests.integration.calling import Told, announced_here, service
 from tests.integration.receiver import Receiver, receiving
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -22,10 +21,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> Told:
-    made = Told()
-    monkeypatch.setattr(testcalls, "announce_call", made.announce)
-    monkeypatch.setattr(testcalls, "TAKEN_SECONDS", 0.5)
-    return made
+    return announced_here(monkeypatch)
 
 
 @pytest.fixture

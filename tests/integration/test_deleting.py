@@ -76,6 +76,23 @@ class TestPurging:
             assert model.objects.count() == 1  # type: ignore[attr-defined]
         assert not SchedulePeriod.objects.filter(job_environment=report).exists()
 
+    @pytest.mark.parametrize(
+        "path", ["/runs/", "/runs/?status=succeeded", "/executions/", "/executions/?trigger=manual"]
+    )
+    def test_pages_stay_whole_while_it_goes_on(
+        self, api: Caller, report: JobEnvironment, make_job: MakeJob, path: str
+    ) -> None:
+        """What is being removed lies between the others, and no page is shorter for it."""
+        other = make_job(slug="other")
+        for state in (report, other) * 6:
+            make_run(make_execution(state, trigger="manual"))
+        api.ask("DELETE", "/jobs/report/?purge=true", expect=204)
+        query = f"{path}{'&' if '?' in path else '?'}limit=4"
+        page = api.ask("GET", query)
+        assert [row["job"] for row in page["results"]] == ["other"] * 4
+        rest = api.ask("GET", page["next"].partition("/api/v1")[2])
+        assert ([row["job"] for row in rest["results"]], rest["next"]) == (["other"] * 2, None)
+
     def test_a_deleted_job_can_still_be_purged_by_its_id(self, api: Caller, report: JobEnvironment) -> None:
         make_execution(report)
         api.ask("DELETE", "/jobs/report/", expect=204)

@@ -286,29 +286,6 @@ def test_a_row_that_a_script_added_needs_no_neighbours(member: Client, make_job:
     assert config_of(job)["success"]["assertions"] == [{"type": "status_equals", "value": 200}]
 
 
-# -- overrides -------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("typed", "expected"),
-    [
-        ('{"production": {"schedule": "\\u0000"}}', "NUL characters"),
-        ('{"production": {"schedule": NaN}}', "This is no JSON"),
-        ('{"production": {"schedule": "0 1 * * *", "schedule": null}}', "stands twice"),
-        ('{"production": 1}', "an object for each environment"),
-        ('{"production": {"request": {"url": "nope"}}}', "production.request.url"),
-        ('{"nowhere": {"schedule": null}}', "There is no such environment"),
-    ],
-)
-def test_wrong_overrides_are_told_beside_their_field(
-    member: Client, make_job: MakeJob, typed: str, expected: str
-) -> None:
-    answer = save(member, make_job(request=CALL).job, overrides=typed)
-    assert answer.status_code == 200
-    assert list(answer.context["form"].errors) == ["overrides"]
-    assert expected in " ".join(answer.context["form"].errors["overrides"])
-
-
 def test_how_much_is_kept_is_saved_and_comes_back(member: Client, make_job: MakeJob) -> None:
     job = make_job(request=CALL).job
     assert save(member, job, keep_last="7", keep_days="30").status_code == 302

@@ -210,11 +210,11 @@ class TestInTheDashboard:
         client = signed_in(person("mara", workspace=workspace, role="owner"))
         assert "1 thing differs here" in client.get(reverse("admin:jobs_job_page", args=[found.pk])).text
         values = form_of(client, found)
-        assert json.loads(values["overrides"]) == {"staging": {"concurrency": 2}}
+        assert json.loads(values["overrides-staging-more"]) == {"concurrency": 2}
         change_url = reverse("admin:jobs_job_change", args=[found.pk])
 
-        wrong = client.post(change_url, {**values, "overrides": '{"staging": {"request": {"url": "ftp://x.test/"}}}'})
-        assert wrong.context["form"].errors["overrides"][0].startswith("staging.request.url: ")
+        wrong = client.post(change_url, {**values, "overrides-staging-url": "ftp://x.test/"})
+        assert list(wrong.context["form"].places["staging"].errors) == ["url"]
 
-        client.post(change_url, {**values, "overrides": json.dumps({"staging": {"request": {"url": STAGING_URL}}})})
+        client.post(change_url, {**values, "overrides-staging-url": STAGING_URL, "overrides-staging-more": ""})
         assert overrides_of(api.ask("GET", "/jobs/nightly-report/")) == {"request": {"url": STAGING_URL}}

@@ -1,6 +1,8 @@
 """The start page: it says what is wrong and what to press, at a held price, to whoever may know."""
 
 import datetime
+import html
+import re
 from typing import Any
 
 import pytest
@@ -81,8 +83,19 @@ def test_the_time_shown_can_be_chosen(owner: Client, make_job: MakeJob, span: st
     execution_of(make_job())
     chart = part_of(owner, "executions", f"?span={span}")
     assert chart.count("hh-hit") in (bars, bars + 1)  # whole buckets, the last of which has just begun
-    assert "Succeeded <strong>1</strong>" in chart
+    assert "Succeeded</a> <strong>1</strong>" in chart
     assert f'href="?span={span}" aria-current="page"' in page_of(owner, f"?span={span}")
+
+
+def test_a_bar_and_a_day_lead_to_the_executions_in_them(owner: Client, make_job: MakeJob) -> None:
+    row = make_job()
+    failed, succeeded = execution_of(row, status="failed"), execution_of(row)
+    for part, at in (("executions", 0), ("calendar", 1)):
+        links = re.findall(r'<td><a class="hh-link" href="([^"]+)">1</a></td>', part_of(owner, part))
+        assert len(links) == 2
+        pages = [owner.get(html.unescape(link)).content.decode() for link in links]
+        assert [str(failed.pk) in page for page in pages] == [at == 0, at == 1]
+        assert [str(succeeded.pk) in page for page in pages] == [at == 1, at == 0]
 
 
 def test_an_unknown_time_is_the_last_day(owner: Client) -> None:

@@ -22,7 +22,7 @@ from runs.models import Execution, Run
 from scheduler_project.api.document import written_document
 from tests.conftest import MakeJob
 from tests.integration.api_fixtures import NOW, Caller, caller
-from tests.integration.calling import Told, service
+from tests.integration.calling import Told, announced_here, service
 from tests.integration.receiver import Exchange, Receiver, receiving
 from tests.integration.running import LOOPBACK_ALLOWED, eventually
 from tests.integration.threads import begun_in_another_thread
@@ -39,10 +39,7 @@ def _loopback_allowed(settings: Any) -> None:
 
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> Told:
-    made = Told()
-    monkeypatch.setattr(testcalls, "announce_call", made.announce)
-    monkeypatch.setattr(testcalls, "TAKEN_SECONDS", 0.5)
-    return made
+    return announced_here(monkeypatch)
 
 
 @pytest.fixture

@@ -112,6 +112,21 @@ def test_a_chart_says_its_numbers_in_words_and_in_a_table() -> None:
     assert [cell.text for cell in row] == ["2026-03-01 23:00", "1", "3,200"]
 
 
+def test_a_bar_that_leads_somewhere_does_so_from_the_table_too() -> None:
+    series = [Series("Failed", "bad", [1, 0], "1"), Series("Succeeded", "ok", [0, 7], "7")]
+
+    def leads(which: int, start: datetime.datetime, end: datetime.datetime) -> str:
+        return f"/{series[which].name}?{start:%H:%M}&{end:%H:%M}"
+
+    tree = read(stacked_bars("Executions", Axis(AT, FIVE, 2), series, leads=leads))
+    whole = ["/Failed?23:00&23:10", "/Succeeded?23:00&23:10"]
+    parts = ["/Failed?23:00&23:05", "/Succeeded?23:05&23:10"]
+    assert [one.attrib["href"] for one in tree.iter("a") if "tabindex" in one.attrib] == parts
+    assert [one.attrib["href"] for one in tree.iter("a") if "tabindex" not in one.attrib] == [*whole, *parts[::-1]]
+    [drawing] = (one for one in tree.iter("svg") if "hh-drawing" in one.attrib.get("class", ""))
+    assert drawing.attrib["aria-hidden"] == "true", "its links are no stops of the tabulator key"
+
+
 def test_a_chart_of_nothing_says_so() -> None:
     for figure in (
         stacked_bars("Executions", Axis(AT, FIVE, 2), [Series("Failed", "bad", [0, None])]),
@@ -152,12 +167,20 @@ def test_a_day_looks_as_bad_as_its_share_of_failures(succeeded: int, failed: int
 
 def test_a_calendar_has_a_row_for_each_weekday_and_a_column_for_each_week() -> None:
     days = [Day(AT.date() + datetime.timedelta(days=n), succeeded=n) for n in range(9)]  # from a Sunday on
-    figure = calendar("Outcomes", days)
+    figure = calendar("Outcomes", days, leads=lambda name, day: f"/{name}/{day}")
     cells = [(rect.attrib["x"], rect.attrib["y"]) for rect in read(figure).iter("rect")]
     assert len({x for x, _ in cells}) == 3
     assert len({y for _, y in cells}) == 7
     assert "Mon 2 Mar 2026: 1 succeeded" in figure
-    assert 'aria-label="Outcomes: 0 of 36 executions failed"' in figure
+    assert ">Outcomes: 0 of 36 executions failed</p>" in figure
+
+
+def test_a_day_of_a_calendar_leads_to_what_happened_and_its_counts_to_a_part_of_it() -> None:
+    days = [Day(AT.date(), succeeded=2, others=1), Day(AT.date() + datetime.timedelta(days=1))]
+    figure = calendar("Outcomes", days, leads=lambda name, day: f"/{name}?{day}&")
+    shape, *counts = read(figure).iter("a")
+    assert shape.attrib == {"href": "/?2026-03-01&", "tabindex": "-1"}
+    assert [one.attrib["href"] for one in counts] == ["/succeeded?2026-03-01&", "/others?2026-03-01&"]
 
 
 def test_a_line_of_time_says_how_much_there_is_and_what() -> None:
@@ -196,6 +219,16 @@ def test_a_column_says_its_number_when_it_is_pointed_at_and_in_a_table() -> None
     assert drawn.index("Tuesday</th>") < drawn.index("Monday</th>")
 
 
+def test_a_limit_is_a_line_across_its_column_told_in_words_and_in_the_table() -> None:
+    things = [Column("March", 500.0, limit=1000.0, label="Mar"), Column("April", None, label="Apr")]
+    drawn = columns("Runs", things, words=lambda count: f"{count:,.0f}", limit="Included")
+    assert '<path class="hh-limit" d="M0 0H50"/>' in drawn
+    assert "<title>March: 500, included 1,000</title>" in drawn
+    assert '<tr><th scope="row">March</th><td>500</td><td>1,000</td></tr>' in drawn
+    assert "</span>Included</li>" in drawn
+    assert texts_of(drawn) == ["Mar", "Apr"]
+
+
 def test_names_from_outside_are_text() -> None:
     assert HOSTILE not in columns(HOSTILE, [Column(HOSTILE, 1.0)], words=duration_words, notes=[(HOSTILE, HOSTILE)])
     assert HOSTILE not in strip(HOSTILE, [Mark("ok", HOSTILE, "/x/")])
@@ -206,5 +239,9 @@ def test_names_from_outside_are_text() -> None:
 
 def test_nothing_is_styled_inline() -> None:
     axis, series = Axis(AT, FIVE, 2), [Series("p50", "p50", [1, 2])]
-    drawn = stacked_bars("A", axis, series) + lines("B", axis, series) + calendar("C", [Day(AT.date(), 1)])
+    drawn = (
+        stacked_bars("A", axis, series)
+        + lines("B", axis, series)
+        + calendar("C", [Day(AT.date(), 1)], leads=lambda *_: "/")
+    )
     assert "style" not in drawn

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from accounts.quota import OveragePolicy, Terms, month_after, month_named, month_of
+from accounts.quota import OveragePolicy, Terms, month_after, month_before, month_named, month_of
 
 COUNTS = some.integers(0, 10**9)
 PRICES = some.integers(0, 10**7)
@@ -93,6 +93,7 @@ def test_a_month_is_named_by_its_year_and_number(day: datetime.date) -> None:
     month = day.replace(day=1)
     assert month_named(f"{day.year:04}-{day.month:02}") == month
     assert month_after(month) == (month.replace(day=28) + datetime.timedelta(days=4)).replace(day=1)
+    assert month_before(month_after(month)) == month
 
 
 @pytest.mark.parametrize("period", ["", "2026", "2026-3", "2026-13", "2026-00", "0000-01", "2026-03-01", "٢٠٢٦-٠٣"])

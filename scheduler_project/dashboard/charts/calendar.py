@@ -1,12 +1,12 @@
 """Days as a calendar: a column for each week, a row for each weekday, darker where more failed."""
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from django.utils.safestring import SafeString
 
-from scheduler_project.dashboard.charts.markup import drawn, table, text
+from scheduler_project.dashboard.charts.markup import behind, drawn, link, table, text
 
 _CELL, _STEP = 20, 24
 _LEFT, _TOP = 34, 20
@@ -15,6 +15,11 @@ _WEEKDAYS = ("Mon", "", "Wed", "", "Fri", "", "Sun")
 #: From which share of failures on a day looks worse, the worst first.
 _LEVELS = ((0.25, "bad"), (0.05, "warn"), (0.0, "few"))
 _KEY = (("none", "Nothing ran"), ("ok", "None failed"), ("few", "Up to 5 %"), ("warn", "Up to 25 %"), ("bad", "More"))
+
+
+#: What a column of the table counts, as the fields of a Day; and where such a count of a day leads.
+_COUNTED = ("succeeded", "failed", "others")
+Leads = Callable[[str, datetime.date], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,11 @@ class Day:
         return next((tone for share, tone in _LEVELS if self.failed and self.failed / ran >= share), "ok")
 
     @property
+    def is_told(self) -> bool:
+        """If there is anything to tell of it."""
+        return bool(self.succeeded or self.failed or self.others)
+
+    @property
     def words(self) -> str:
         told = [
             f"{count:,} {name}"
@@ -48,8 +58,8 @@ class Day:
         return f"{self.date:%a} {self.date.day} {self.date:%b %Y}: {', '.join(told) or 'nothing'}"
 
 
-def calendar(title: str, days: Sequence[Day]) -> SafeString:
-    """Consecutive days, the oldest first."""
+def calendar(title: str, days: Sequence[Day], *, leads: Leads) -> SafeString:
+    """Consecutive days, the oldest first. `leads` says where a day leads by one of its counts, or "" for all of it."""
     first = days[0].date - datetime.timedelta(days=days[0].date.weekday())
     weeks = (days[-1].date - first).days // _WEEK + 1
     width, height = _LEFT + weeks * _STEP, _TOP + _WEEK * _STEP
@@ -59,25 +69,27 @@ def calendar(title: str, days: Sequence[Day]) -> SafeString:
     )
     return drawn(
         '<figure class="hh-chart">',
-        f'<svg class="hh-calendar" role="img" viewBox="0 0 {width} {height}" width="{width}" height="{height}"',
-        f' aria-label="{text(title)}: {failed:,} of {ran:,} executions failed">',
+        f'<p class="hh-unseen">{text(title)}: {failed:,} of {ran:,} executions failed</p>',
+        '<svg class="hh-calendar" aria-hidden="true"',
+        f' viewBox="0 0 {width} {height}" width="{width}" height="{height}">',
         _names(first, weeks),
-        *(_cell(day, first) for day in days),
+        *(_cell(day, first, leads) for day in days),
         f'</svg><figcaption><ul class="hh-key">{key}</ul></figcaption>',
-        _table(days),
+        _table(days, leads),
         "</figure>",
     )
 
 
-def _cell(day: Day, first: datetime.date) -> str:
+def _cell(day: Day, first: datetime.date, leads: Leads) -> str:
     """A day; the worst ones bear a mark, because red alone says nothing to some."""
     week, weekday = divmod((day.date - first).days, _WEEK)
     x, y = _LEFT + week * _STEP, _TOP + weekday * _STEP
     mark = f'<path class="hh-cell-mark" d="M{x + 6} {y + _CELL // 2}h8"/>' if day.level == "bad" else ""
-    return (
+    shape = (
         f'<rect class="hh-cell hh-level-{day.level}" x="{x}" y="{y}" width="{_CELL}" height="{_CELL}" rx="4">'
         f"<title>{text(day.words)}</title></rect>{mark}"
     )
+    return behind(shape, leads("", day.date)) if day.is_told else shape
 
 
 def _names(first: datetime.date, weeks: int) -> str:
@@ -95,10 +107,13 @@ def _months(first: datetime.date, weeks: int) -> list[tuple[int, str]]:
     return [(week, f"{mondays[week]:%b}") for week in shown]
 
 
-def _table(days: Sequence[Day]) -> str:
+def _table(days: Sequence[Day], leads: Leads) -> str:
     told = (
-        (day.date.isoformat(), [f"{count:,}" for count in (day.succeeded, day.failed, day.others)])
-        for day in reversed(days)
-        if day.succeeded or day.failed or day.others
+        (day.date.isoformat(), [_count(day, name, leads) for name in _COUNTED]) for day in reversed(days) if day.is_told
     )
     return table(["Day, UTC", "Succeeded", "Failed", "Skipped or canceled"], told)
+
+
+def _count(day: Day, name: str, leads: Leads) -> str:
+    count: int = getattr(day, name)
+    return link(f"{count:,}", leads(name, day.date)) if count else "0"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from django.utils.safestring import SafeString
 
-from scheduler_project.dashboard.charts.markup import drawn, table, text
+from scheduler_project.dashboard.charts.markup import behind, drawn, link, table, text
 from scheduler_project.dashboard.charts.scales import anchor, head, instant_of, percent, ticks
 from scheduler_project.dashboard.words import NOTHING
 
@@ -47,6 +47,8 @@ class Series:
 
 
 Words = Callable[[float], str]
+#: Where what is told of a series leads: by its place among the others, from an instant up to, but without, another.
+Leads = Callable[[int, datetime.datetime, datetime.datetime], str]
 
 
 def count_words(count: float) -> str:
@@ -54,19 +56,20 @@ def count_words(count: float) -> str:
     return f"{count:,.0f}"
 
 
-def stacked_bars(title: str, axis: Axis, series: Sequence[Series], *, words: Words = count_words) -> SafeString:
-    """A bar for each bucket, its first series at the bottom."""
+def stacked_bars(
+    title: str, axis: Axis, series: Sequence[Series], *, words: Words = count_words, leads: Leads | None = None
+) -> SafeString:
+    """A bar for each bucket, its first series at the bottom. With `leads`, each part of a bar is a link."""
     totals = [sum(one.values[place] or 0 for one in series) for place in range(axis.count)]
     top = head(max(totals, default=0))
-    boxes: list[list[str]] = [[] for _ in series]
+    boxes: list[list[tuple[int, str]]] = [[] for _ in series]
     for place in range(axis.count):
         left, right = percent((place + _GAP / 2) / axis.count), percent((place + 1 - _GAP / 2) / axis.count)
         for which, foot, end in _stacked([one.values[place] for one in series], top):
-            boxes[which].append(f"M{left} {percent(1 - foot)}V{percent(1 - end)}H{right}V{percent(1 - foot)}Z")
-    shapes = [
-        f'<path class="hh-{one.tone}" d="{"".join(those)}"/>' for one, those in zip(series, boxes, strict=True) if those
-    ]
-    return _Plot(title, axis, series, words, top).figure("".join(shapes))
+            box = f"M{left} {percent(1 - foot)}V{percent(1 - end)}H{right}V{percent(1 - foot)}Z"
+            boxes[which].append((place, box))
+    plot = _Plot(title, axis, series, words, top, leads)
+    return plot.figure("".join(plot.boxes(which, those) for which, those in enumerate(boxes) if those))
 
 
 def lines(title: str, axis: Axis, series: Sequence[Series], *, words: Words = count_words) -> SafeString:
@@ -110,12 +113,25 @@ class _Plot:
     series: Sequence[Series]
     words: Words
     top: float
+    leads: Leads | None = None
+
+    def boxes(self, which: int, those: Sequence[tuple[int, str]]) -> str:
+        """The parts that a series has in the bars, each with the place of its bucket: one shape, unless they lead
+        somewhere."""
+        tone = self.series[which].tone
+        if self.leads is None:
+            return f'<path class="hh-{tone}" d="{"".join(box for _, box in those)}"/>'
+        return "".join(
+            behind(f'<path class="hh-{tone}" d="{box}"><title>{self._told(*self._bucket(place))}</title></path>',
+                   self._lead(which, place))
+            for place, box in those
+        )  # fmt: skip
 
     def figure(self, shapes: str) -> SafeString:
         key = "".join(
-            f'<li><span class="hh-swatch hh-{one.tone} hh-line-{one.tone}" aria-hidden="true"></span>{text(one.name)}'
-            f" <strong>{text(one.note)}</strong></li>"
-            for one in self.series
+            f'<li><span class="hh-swatch hh-{one.tone} hh-line-{one.tone}" aria-hidden="true"></span>'
+            f"{self._named(which)} <strong>{text(one.note)}</strong></li>"
+            for which, one in enumerate(self.series)
         )
         return drawn(
             f'<figure class="hh-chart"><figcaption><h3>{text(self.title)}</h3>',
@@ -137,17 +153,36 @@ class _Plot:
             f'<text x="{percent(share)}%" y="{_HEIGHT + 17}" text-anchor="{anchor(share)}">{words}</text>'
             for share, words in ticks(axis.starts_at, axis.ends_at)
         )
+        # Where parts of a picture are links it is none to a screen reader, which has the key and the table.
         summary = ", ".join(f"{one.name} {one.note}".strip() for one in self.series)
+        picture = 'aria-hidden="true"' if self.leads else f'role="img" aria-label="{text(self.title)}: {text(summary)}"'
         return (
             f'<div class="hh-plot"><div class="hh-scale" aria-hidden="true"><span>{text(self.words(self.top))}</span>'
             f"<span>{text(self.words(self.top / 2))}</span><span>0</span></div>"
-            f'<svg class="hh-drawing" role="img" width="100%" height="{_HEIGHT + 20}"'
-            f' aria-label="{text(self.title)}: {text(summary)}">'
+            f'<svg class="hh-drawing" {picture} width="100%" height="{_HEIGHT + 20}">'
             f'<svg viewBox="0 0 100 100" preserveAspectRatio="none" width="100%" height="{_HEIGHT}">'
-            f'<path class="hh-grid" d="M0 0H100M0 50H100M0 100H100"/>{shapes}{hits}</svg>{labels}</svg></div>'
+            f'<path class="hh-grid" d="M0 0H100M0 50H100M0 100H100"/>{hits}{shapes}</svg>{labels}</svg></div>'
         ) + table(
             ["From, UTC", *(one.name for one in self.series)],
-            ((start, values) for start, values in reversed(buckets) if any(one not in _EMPTY for one in values)),
+            (
+                (start, [self._cell(which, place, value) for which, value in enumerate(values)])
+                for place, (start, values) in reversed(list(enumerate(buckets)))
+                if any(one not in _EMPTY for one in values)
+            ),
+        )
+
+    def _lead(self, which: int, place: int) -> str:
+        assert self.leads is not None
+        return self.leads(which, self.axis.start_of(place), self.axis.start_of(place + 1))
+
+    def _cell(self, which: int, place: int, value: str) -> str:
+        return value if self.leads is None or value in _EMPTY else link(value, self._lead(which, place))
+
+    def _named(self, which: int) -> str:
+        """A series in the key: there it leads to all of it, from one end to the other."""
+        name = self.series[which].name
+        return (
+            text(name) if self.leads is None else link(name, self.leads(which, self.axis.starts_at, self.axis.ends_at))
         )
 
     def _bucket(self, place: int) -> tuple[str, list[str]]:

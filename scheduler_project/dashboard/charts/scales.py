@@ -11,7 +11,7 @@ _STEPS = (
     *(_DAY * n for n in (1, 2, 5, 7, 14, 30, 90)),
 )
 #: Labels along the axis of time: more would touch each other on a phone.
-_MOST_TICKS = 6
+_MOST_TICKS = 5
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 #: The heads of axes, times a power of ten: each has a half that is worth writing.
 _HEADS = (2, 4, 6, 8, 10, 20)

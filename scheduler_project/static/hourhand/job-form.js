@@ -1,5 +1,5 @@
-// The job's form works without this. With it, rows of assertions and overrides are added where they are wanted, texts
-// that repeat another field follow it, and variables are inserted where the cursor is.
+// The job's form works without this. With it, rows of assertions are added where they are wanted, and texts that repeat
+// another field follow it.
 for (const button of document.querySelectorAll("[data-adds-to]")) {
     const prefix = button.dataset.addsTo;
     const rows = document.querySelector(`[data-rows="${prefix}"]`);
@@ -22,31 +22,4 @@ for (const button of document.querySelectorAll("[data-adds-to]")) {
 for (const echo of document.querySelectorAll("[data-shows]")) {
     const field = document.getElementById(echo.dataset.shows);
     field.addEventListener("input", () => { echo.textContent = field.value || "the job's time zone"; });
-}
-
-for (const list of document.querySelectorAll("[data-inserts-into]")) {
-    const fields = list.dataset.insertsInto.trim().split(" ").map((id) => document.getElementById(id));
-    let target = fields.at(-1);
-    const label = (field) => field.labels[0].firstChild.textContent.trim();
-    const aim = (field) => {
-        target = field;
-        list.querySelector("[data-target]").textContent = label(field);
-    };
-
-    aim(target);
-    list.querySelector("[data-scripted]").hidden = false;
-    for (const field of fields) field.addEventListener("focus", () => aim(field));
-    list.addEventListener("click", (event) => {
-        const button = event.target.closest("[data-inserts]");
-        if (!button) return;
-        const { inserts, blank } = button.dataset;
-        const start = target.selectionStart;
-        target.focus();
-        target.setRangeText(inserts, start, target.selectionEnd, "end");
-        if (blank) {
-            const from = start + inserts.indexOf(blank);
-            target.setSelectionRange(from, from + blank.length);
-        }
-        target.dispatchEvent(new Event("input", { bubbles: true }));
-    });
 }

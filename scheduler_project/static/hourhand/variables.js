@@ -1,0 +1,128 @@
+// Variables and secrets for the fields that take them: the page's list inserts one where the cursor is, and "{{" opens a
+// list below the field. Both know names only; values of secrets never reach the page.
+const shown = document.querySelector("[data-suggestions]");
+const fields = [...document.querySelectorAll("[data-takes-variables]")];
+const buttons = [...shown.querySelectorAll("[data-inserts]")];
+const known = buttons.map(({ dataset, title }) => ({ text: dataset.inserts, blank: dataset.blank, meaning: title }));
+
+const insert = (field, { text, blank }, from, to) => {
+    field.focus();
+    field.setRangeText(text, from, to, "end");
+    if (blank) {
+        const at = from + text.indexOf(blank);
+        field.setSelectionRange(at, at + blank.length);
+    }
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+};
+
+// -- the page's list --------------------------------------------------------------------------------------------------
+
+let target = document.getElementById("id_body");
+const aim = (field) => {
+    target = field;
+    shown.querySelector("[data-target]").textContent = field.labels[0].textContent.replace("*", "").trim();
+};
+aim(target);
+shown.querySelector("[data-scripted]").hidden = false;
+shown.addEventListener("click", (event) => {
+    const chosen = known[buttons.indexOf(event.target.closest("[data-inserts]"))];
+    if (chosen) insert(target, chosen, target.selectionStart, target.selectionEnd);
+});
+
+// -- the list below a field -------------------------------------------------------------------------------------------
+
+const popup = document.createElement("ul");
+popup.id = "variables";
+popup.className = "hh-popup";
+popup.hidden = true;
+popup.setAttribute("role", "listbox");
+popup.setAttribute("aria-label", "Variables and secrets");
+document.body.append(popup);
+let open = null; // {field, start, options, chosen} while it is there
+let dismissed = -1; // where the "{{" stands that somebody closed it at
+
+const close = () => {
+    if (!open) return;
+    open.field.removeAttribute("aria-activedescendant");
+    if (open.field.role === "combobox") open.field.setAttribute("aria-expanded", "false");
+    popup.hidden = true;
+    open = null;
+};
+const choose = (place) => {
+    open.chosen = (place + open.options.length) % open.options.length;
+    [...popup.children].forEach((option, at) => option.setAttribute("aria-selected", String(at === open.chosen)));
+    const option = popup.children[open.chosen];
+    option.scrollIntoView({ block: "nearest" });
+    open.field.setAttribute("aria-activedescendant", option.id);
+};
+const take = () => {
+    const { field, start, options, chosen } = open;
+    const closing = /^\s*\}\}/.exec(field.value.slice(field.selectionEnd));
+    close();
+    insert(field, options[chosen], start, field.selectionEnd + (closing ? closing[0].length : 0));
+};
+const show = (field, start, options) => {
+    popup.replaceChildren(...options.map(({ text, meaning }, at) => {
+        const option = document.createElement("li");
+        const code = document.createElement("code");
+        const words = document.createElement("span");
+        option.id = `variables-${at}`;
+        option.setAttribute("role", "option");
+        code.textContent = text;
+        words.textContent = meaning;
+        words.className = "hh-muted";
+        option.append(code, words);
+        return option;
+    }));
+    field.after(popup);
+    popup.style.left = `${field.offsetLeft}px`;
+    popup.style.top = `${field.offsetTop + field.offsetHeight + 4}px`;
+    popup.hidden = false;
+    if (field.role === "combobox") field.setAttribute("aria-expanded", "true");
+    open = { field, start, options };
+    choose(0);
+};
+const follow = (field) => {
+    close();
+    const caret = field.selectionStart;
+    const begun = caret === field.selectionEnd && /\{\{\s*([\w.]*)$/.exec(field.value.slice(0, caret));
+    if (!begun || begun.index === dismissed) return;
+    dismissed = -1;
+    const typed = begun[1].toLowerCase();
+    const options = known.filter(({ text }) => text.toLowerCase().includes(typed));
+    options.sort((one, other) => other.text.startsWith(`{{${begun[1]}`) - one.text.startsWith(`{{${begun[1]}`));
+    if (options.length) show(field, begun.index, options);
+};
+
+const keys = {
+    ArrowDown: () => choose(open.chosen + 1),
+    ArrowUp: () => choose(open.chosen - 1),
+    Enter: take,
+    Escape: () => { dismissed = open.start; close(); },
+};
+popup.addEventListener("pointerdown", (event) => event.preventDefault()); // the field keeps the focus
+popup.addEventListener("click", (event) => {
+    const option = event.target.closest("[role=option]");
+    if (!option) return;
+    choose([...popup.children].indexOf(option));
+    take();
+});
+for (const field of fields) {
+    field.setAttribute("aria-autocomplete", "list");
+    field.setAttribute("aria-haspopup", "listbox");
+    field.setAttribute("aria-controls", popup.id);
+    if (field.tagName === "INPUT") { // a text of several lines may not be called a combobox
+        field.role = "combobox";
+        field.setAttribute("aria-expanded", "false");
+    }
+    field.addEventListener("focus", () => aim(field));
+    field.addEventListener("blur", () => { dismissed = -1; close(); });
+    field.addEventListener("input", () => follow(field));
+    field.addEventListener("keydown", (event) => {
+        if (!open || event.isComposing) return;
+        if (event.key in keys) {
+            event.preventDefault();
+            keys[event.key]();
+        } else if (["ArrowLeft", "ArrowRight", "Home", "End"].includes(event.key)) close();
+    });
+}
