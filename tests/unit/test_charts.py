@@ -222,7 +222,7 @@ def test_a_column_says_its_number_when_it_is_pointed_at_and_in_a_table() -> None
 def test_a_limit_is_a_line_across_its_column_told_in_words_and_in_the_table() -> None:
     things = [Column("March", 500.0, limit=1000.0, label="Mar"), Column("April", None, label="Apr")]
     drawn = columns("Runs", things, words=lambda count: f"{count:,.0f}", limit="Included")
-    assert '<path class="hh-limit" d="M0 0H50"/>' in drawn
+    assert '<path class="hh-limit" d="M0 50H50"/>' in drawn
     assert "<title>March: 500, included 1,000</title>" in drawn
     assert '<tr><th scope="row">March</th><td>500</td><td>1,000</td></tr>' in drawn
     assert "</span>Included</li>" in drawn
