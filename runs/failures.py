@@ -1,6 +1,17 @@
-"""Why a run failed: the one list of reasons, and for each if another attempt can make sense. Pure."""
+"""Why a run failed: the one list of reasons, and for each what decides if it is tried again. Pure."""
 
 import enum
+
+
+class RetriedBy(enum.Enum):
+    """What in a job's retry policy decides if there is another attempt."""
+
+    NOTHING = ""  # the same request would end the same way
+    STATUSES = "on_statuses"
+    TIMEOUT = "on_timeout"
+    CONNECTION_ERROR = "on_connection_error"
+    ASSERTION = "on_assertion"
+    WORKER_LOST = "on_worker_lost"
 
 
 class FailureReason(enum.StrEnum):
@@ -25,8 +36,8 @@ class FailureReason(enum.StrEnum):
     UNKNOWN = "unknown"
 
     @property
-    def retryable(self) -> bool:
-        """If the same request could end otherwise a little later. What a job then does is its retry policy's choice."""
+    def retried_by(self) -> RetriedBy:
+        """What in the job's retry policy decides if there is another attempt."""
         return _KINDS[self][0]
 
     @property
@@ -35,24 +46,27 @@ class FailureReason(enum.StrEnum):
         return _KINDS[self][1]
 
 
-#: Each reason once: can a retry make sense, and what it means.
-_KINDS: dict[FailureReason, tuple[bool, str]] = {
-    FailureReason.TIMEOUT: (True, "no complete answer within the job's timeout"),
-    FailureReason.CONNECTION_ERROR: (True, "the connection could not be made or broke off"),
-    FailureReason.DNS_ERROR: (True, "the host name could not be resolved"),
+#: Each reason once: what decides if it is tried again, and what it means.
+_KINDS: dict[FailureReason, tuple[RetriedBy, str]] = {
+    FailureReason.TIMEOUT: (RetriedBy.TIMEOUT, "no complete answer within the job's timeout"),
+    FailureReason.CONNECTION_ERROR: (RetriedBy.CONNECTION_ERROR, "the connection could not be made or broke off"),
+    FailureReason.DNS_ERROR: (RetriedBy.CONNECTION_ERROR, "the host name could not be resolved"),
     # A certificate does not mend itself within a backoff. A handshake cut off by the network is a connection error.
-    FailureReason.SSL_ERROR: (False, "TLS failed, most often because the certificate is not trusted"),
-    FailureReason.HTTP_CLIENT_ERROR: (True, "the endpoint answered with a 4xx status"),
-    FailureReason.HTTP_SERVER_ERROR: (True, "the endpoint answered with a 5xx status"),
-    FailureReason.UNEXPECTED_STATUS: (True, "the endpoint answered with a status that does not count as success"),
-    FailureReason.ASSERTION_FAILED: (True, "the answer did not hold what the job asserts"),
-    FailureReason.INVALID_URL: (False, "the request cannot be sent as it is written"),
-    FailureReason.SSRF_BLOCKED: (False, "the address or port is not one that this installation may call"),
-    FailureReason.QUOTA_EXCEEDED: (False, "the workspace's plan does not allow another run"),
-    FailureReason.WORKER_LOST: (True, "the worker that held the run stopped before it ended"),
-    FailureReason.NONZERO_EXIT: (True, "the command ended with an exit code other than 0"),
-    FailureReason.AGENT_LOST: (True, "the agent that ran the command was not heard from again"),
-    FailureReason.REJECTED: (False, "someone rejected the approval it waited for"),
-    FailureReason.WAIT_EXPIRED: (False, "what it waited for did not come in time"),
-    FailureReason.UNKNOWN: (False, "a fault of Hourhand's own; its log says more"),
+    FailureReason.SSL_ERROR: (RetriedBy.NOTHING, "TLS failed, most often because the certificate is not trusted"),
+    FailureReason.HTTP_CLIENT_ERROR: (RetriedBy.STATUSES, "the endpoint answered with a 4xx status"),
+    FailureReason.HTTP_SERVER_ERROR: (RetriedBy.STATUSES, "the endpoint answered with a 5xx status"),
+    FailureReason.UNEXPECTED_STATUS: (
+        RetriedBy.STATUSES,
+        "the endpoint answered with a status that does not count as success",
+    ),
+    FailureReason.ASSERTION_FAILED: (RetriedBy.ASSERTION, "the answer did not hold what the job asserts"),
+    FailureReason.INVALID_URL: (RetriedBy.NOTHING, "the request cannot be sent as it is written"),
+    FailureReason.SSRF_BLOCKED: (RetriedBy.NOTHING, "the address or port is not one that this installation may call"),
+    FailureReason.QUOTA_EXCEEDED: (RetriedBy.NOTHING, "the workspace's plan does not allow another run"),
+    FailureReason.WORKER_LOST: (RetriedBy.WORKER_LOST, "the worker that held the run stopped before it ended"),
+    FailureReason.NONZERO_EXIT: (RetriedBy.NOTHING, "the command ended with an exit code other than 0"),
+    FailureReason.AGENT_LOST: (RetriedBy.WORKER_LOST, "the agent that ran the command was not heard from again"),
+    FailureReason.REJECTED: (RetriedBy.NOTHING, "someone rejected the approval it waited for"),
+    FailureReason.WAIT_EXPIRED: (RetriedBy.NOTHING, "what it waited for did not come in time"),
+    FailureReason.UNKNOWN: (RetriedBy.NOTHING, "a fault of Hourhand's own; its log says more"),
 }

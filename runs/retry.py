@@ -4,7 +4,7 @@ import random
 from dataclasses import dataclass
 
 from jobs.definition import RetryDefinition
-from runs.failures import FailureReason
+from runs.failures import FailureReason, RetriedBy
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +35,6 @@ class Canceled:
 
 Verdict = Succeeded | RetryIn | GiveUp | Canceled
 SUCCEEDED = Succeeded()
-#: Failures that a status tells of: only theirs is a `Retry-After` that says when to try again.
-_BY_STATUS = frozenset(
-    {FailureReason.HTTP_CLIENT_ERROR, FailureReason.HTTP_SERVER_ERROR, FailureReason.UNEXPECTED_STATUS}
-)
 
 
 def verdict(
@@ -52,31 +48,27 @@ def verdict(
 ) -> Verdict:
     """Decide what follows attempt number `attempt` (1-based), which ended with `reason` (None: it succeeded).
 
-    `retry_after_ms` is what the answer asked for: it can lengthen the wait, up to the policy's longest.
+    `retry_after_ms` is what the answer asked for. Where its status is what failed, it can lengthen the wait, up to the
+    policy's longest.
     """
     if reason is None:
         return SUCCEEDED
     if attempt >= policy.max_attempts or not _worth_retrying(policy, reason, status_code):
         return GiveUp(reason)
     delay_ms = _backoff_ms(policy, attempt, chance)
-    if policy.honor_retry_after and retry_after_ms is not None and reason in _BY_STATUS:
+    if policy.honor_retry_after and retry_after_ms is not None and reason.retried_by is RetriedBy.STATUSES:
         delay_ms = max(delay_ms, min(retry_after_ms, policy.max_delay_ms))
     return RetryIn(delay_ms)
 
 
 def _worth_retrying(policy: RetryDefinition, reason: FailureReason, status_code: int | None) -> bool:
-    match reason:
-        case FailureReason.TIMEOUT:
-            return policy.on_timeout
-        case FailureReason.CONNECTION_ERROR | FailureReason.DNS_ERROR:
-            return policy.on_connection_error
-        case _ if reason in _BY_STATUS:
+    match reason.retried_by:
+        case RetriedBy.NOTHING:
+            return False
+        case RetriedBy.STATUSES:
             return status_code in policy.on_statuses and status_code not in policy.except_statuses
-        case FailureReason.ASSERTION_FAILED:
-            return policy.on_assertion
-        case FailureReason.WORKER_LOST:
-            return policy.on_worker_lost
-    return False
+        case switch:
+            return bool(getattr(policy, switch.value))
 
 
 def _backoff_ms(policy: RetryDefinition, attempt: int, chance: random.Random) -> int:

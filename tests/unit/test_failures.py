@@ -1,20 +1,27 @@
 """The list of failure reasons."""
 
-from runs.failures import FailureReason
+import dataclasses
+
+from jobs.definition import RetryDefinition
+from runs.failures import FailureReason, RetriedBy
 
 
-def test_each_reason_says_whether_a_retry_can_make_sense_and_what_it_means() -> None:
-    for reason in FailureReason:
-        assert isinstance(reason.retryable, bool)
-        assert reason.description
+def test_each_reason_says_what_it_means() -> None:
+    assert all(reason.description for reason in FailureReason)
 
 
-def test_what_cannot_change_by_itself_is_not_worth_a_retry() -> None:
-    assert {reason for reason in FailureReason if not reason.retryable} == {
+def test_each_reason_is_tried_again_by_a_rule_of_the_policy_or_never() -> None:
+    rules = {field.name for field in dataclasses.fields(RetryDefinition)}
+    assert {reason.retried_by.value for reason in FailureReason} - {""} <= rules
+
+
+def test_what_cannot_change_by_itself_is_never_tried_again() -> None:
+    assert {reason for reason in FailureReason if reason.retried_by is RetriedBy.NOTHING} == {
         FailureReason.SSL_ERROR,
         FailureReason.INVALID_URL,
         FailureReason.SSRF_BLOCKED,
         FailureReason.QUOTA_EXCEEDED,
+        FailureReason.NONZERO_EXIT,
         FailureReason.REJECTED,
         FailureReason.WAIT_EXPIRED,
         FailureReason.UNKNOWN,
