@@ -22,8 +22,6 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "scheduler_project.settings")
 django.setup()
 
-from django.core.management import call_command  # noqa: E402
-
 from bench import machine, stage  # noqa: E402
 from bench.budget import Line, as_json, peers_table, table  # noqa: E402
 from bench.demands import DEMANDS, FULL, MEASURES, QUICK, Sizes  # noqa: E402
@@ -70,7 +68,7 @@ def main() -> int:
     sizes = QUICK if given.quick else FULL
     if given.rounds:
         sizes = dataclasses.replace(sizes, rounds=given.rounds)
-    call_command("migrate", verbosity=0)
+    stage.set_up()
     about = {
         "measured_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "machine": machine.machine(),
@@ -89,7 +87,7 @@ def main() -> int:
     if raced.rate is not None:
         print(f"\n{peers_table(raced.rate, raced.peers)}")
     if given.json:
-        given.json.write_text(json.dumps(as_json(lines, raced.peers, about), indent=2) + "\n")
+        given.json.write_text(json.dumps(as_json(lines, raced.rate, raced.peers, about), indent=2) + "\n")
     unmeasured = any(line.reached is None for line in lines)
     missed = any(line.verdict == "missed" for line in lines)
     return int(unmeasured or (missed and not given.quick))

@@ -109,14 +109,17 @@ def peers_table(ours: float, peers: Sequence[Peer]) -> str:
         if peer.rate is None or peer.ratio is None:
             written.append(f"{peer.name:{width}}  {'-':>8}  not measured: {peer.note}")
         else:
-            written.append(f"{peer.name:{width}}  {peer.rate:8,.0f}  {peer.ratio:.2f} x")
+            written.append(f"{peer.name:{width}}  {peer.rate:8,.0f}  {number(peer.ratio)} x")
     return "\n".join(written)
 
 
-def as_json(lines: Sequence[Line], peers: Sequence[Peer], about: Mapping[str, Any]) -> dict[str, Any]:
-    """All of it as plain data; `about` tells of the machine, the versions and the rounds."""
+def as_json(
+    lines: Sequence[Line], ours: float | None, peers: Sequence[Peer], about: Mapping[str, Any]
+) -> dict[str, Any]:
+    """All of it as plain data; `ours` are Hourhand's runs per second beside the peers, `about` tells of the machine."""
     return {
         **about,
         "budget": [{**asdict(line), "verdict": line.verdict} for line in lines],
+        "runs_per_second": ours,
         "peers": [asdict(peer) for peer in peers],
     }

@@ -22,8 +22,6 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "scheduler_project.settings")
 django.setup()
 
-from django.core.management import call_command  # noqa: E402
-
 from bench import clock, history, in_flight, lateness, machine, stage  # noqa: E402
 from bench.plots import Axis, Plot, Rounds, Series, points, svg  # noqa: E402
 
@@ -119,7 +117,7 @@ def transfers(steps: Steps, rounds: int) -> dict[str, Plot]:
     across = Axis("transfers in flight at most", scale="log")
     return {
         "in-flight-rate": Plot(
-            "Runs a second by transfers in flight", note, across, Axis("delivered and recorded", "runs/s"),
+            "Runs a second by transfers in flight", note, across, Axis("delivered and recorded", "runs/s", "log"),
             [Series("runs/s", points(rates))],
         ),
         "in-flight-memory": Plot(
@@ -177,7 +175,7 @@ def main() -> None:
     given = parser.parse_args()
     steps, rounds = (QUICK, given.rounds or 1) if given.quick else (FULL, given.rounds or 3)
     to = given.to or (Path(tempfile.mkdtemp(prefix="hourhand-curves-")) if given.quick else HOME)
-    call_command("migrate", verbosity=0)
+    stage.set_up()
     about = {
         "measured_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "machine": machine.machine(),

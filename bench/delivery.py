@@ -23,8 +23,6 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "scheduler_project.settings")
 django.setup()
 
-from django.core.management import call_command  # noqa: E402
-
 from bench import stage  # noqa: E402
 from bench.budget import Peer, median_ratio, peers_table  # noqa: E402
 from bench.peers import graphile  # noqa: E402
@@ -43,10 +41,11 @@ _SLOW_RUNS = 1500
 
 def hourhand(processes: int) -> Callable[[int, str], float]:
     def one_round(runs: int, url: str) -> float:
-        ids = _prepared(runs, url)
+        ids = _prepared(runs, url, stage.held_back)
         with contextlib.ExitStack() as stack:
             for number in range(processes):
                 stack.enter_context(stage.worker(f"bench-{number}"))
+            stage.release()
             started = time.monotonic()
             enqueue(ids)
             stage.await_finished(runs, seconds=180)
@@ -104,9 +103,9 @@ def _celery_worker(pool: str, concurrency: int, *, keep: bool) -> Iterator[None]
             process.wait()
 
 
-def _prepared(runs: int, url: str) -> list[str]:
+def _prepared(runs: int, url: str, made: Callable[..., list[str]] = stage.pending) -> list[str]:
     stage.clear()
-    return stage.pending(stage.job(url=url, slug=f"bench-{time.monotonic_ns()}"), runs)
+    return made(stage.job(url=url, slug=f"bench-{time.monotonic_ns()}"), runs)
 
 
 def graphile_peer(runs: int, url: str) -> float:
@@ -216,7 +215,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--only", default="", help="only the contenders with this in their name, besides hourhand")
     given = parser.parse_args()
-    call_command("migrate", verbosity=0)
+    stage.set_up()
     with stage.target() as port:
         measured = contest(port, runs=given.runs, rounds=given.rounds, processes=given.processes, only=given.only)
     print(peers_table(measured.hourhand, measured.peers()))

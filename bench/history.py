@@ -126,7 +126,7 @@ def databases(sizes: Mapping[str, int]) -> Iterator[dict[str, Seeded]]:
         use(first)
         with connection.cursor() as cursor:
             for name in sizes:
-                cursor.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+                cursor.execute(f"DROP DATABASE IF EXISTS {name}")
 
 
 def compared(short: int, long: int, *, rounds: int, queries: Sequence[str] = QUERIES) -> list[Page]:

@@ -17,8 +17,6 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "scheduler_project.settings")
 django.setup()
 
-from django.core.management import call_command  # noqa: E402
-
 from bench import stage  # noqa: E402
 from runs.models import Run  # noqa: E402
 from runs.queue import enqueue  # noqa: E402
@@ -41,12 +39,13 @@ def one_round(port: int, in_flight: int, *, seconds: float) -> Held:
     """A fresh worker on as many executions as it can deliver in about that time."""
     stage.clear()
     runs = round(min(in_flight * 1000 / ANSWER_MS, _MOST_PER_SECOND) * seconds)
-    ids = stage.pending(
+    ids = stage.held_back(
         stage.job(url=f"http://127.0.0.1:{port}/sleep/{ANSWER_MS}", slug=f"held-{time.monotonic_ns()}"), runs
     )
     limits = {f"HOURHAND_MAX_{of}": str(in_flight) for of in ("IN_FLIGHT", "PER_HOST", "PER_WORKSPACE")}
     with stage.worker(**limits) as process:
         most = 0
+        stage.release()
         began = time.monotonic()
         enqueue(ids)
         while Run.objects.count() < runs:
@@ -76,7 +75,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
-    call_command("migrate", verbosity=0)
+    stage.set_up()
     for count, held in measured(tuple(given.in_flight), seconds=given.seconds, rounds=given.rounds).items():
         rate, size = (statistics.median(column) for column in zip(*held, strict=True))
         print(f"{count:5} in flight: {rate:7,.0f} runs/s, {size / 1e6:4,.0f} MB, medians of {given.rounds} rounds")

@@ -24,7 +24,6 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "scheduler_project.settings")
 django.setup()
 
-from django.core.management import call_command  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
 from bench import clock, stage  # noqa: E402
@@ -137,7 +136,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--idle", type=int, default=0, help="schedules beside them, none of which is due")
     given = parser.parse_args()
-    call_command("migrate", verbosity=0)
+    stage.set_up()
     for name, together in (("spread over each second", False), ("all at the same second", True)):
         found = measured(
             per_second=given.per_second, seconds=given.seconds, rounds=given.rounds, together=together, idle=given.idle

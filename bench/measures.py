@@ -1,5 +1,6 @@
 """Measures each demand of the budget, with the benchmark that is about it."""
 
+import math
 import os
 import statistics
 from collections.abc import Callable
@@ -74,7 +75,7 @@ def _mixed(sizes: Sizes) -> Findings:
     with slow.both_targets() as targets:
         found = slow.compare("mixed", slow.mixed, targets, rounds=sizes.rounds, runs=sizes.mixed)
     alone, among = statistics.median(found.alone), statistics.median(found.among)
-    note = f"{number(among)} s with slow ones. {_rounds(found.ratios)}"
+    note = _note(f"{number(among)} s with slow ones", _rounds(found.ratios))
     return Findings({"mixed": Reached(found.ratio, f"the same without slow ones: {number(alone)} s", note)})
 
 
@@ -82,7 +83,7 @@ def _beside(sizes: Sizes) -> Findings:
     with slow.both_targets() as targets:
         found = slow.compare("beside", slow.beside, targets, rounds=sizes.rounds, runs=0)
     alone, among = statistics.median(found.alone) * 1000, statistics.median(found.among) * 1000
-    note = f"{number(among)} ms beside slow ones. {_rounds(found.ratios)}"
+    note = _note(f"{number(among)} ms beside slow ones", _rounds(found.ratios))
     return Findings({"beside": Reached(found.ratio, f"the same without slow ones: {number(alone)} ms", note)})
 
 
@@ -96,9 +97,11 @@ def _memory(_: Sizes) -> Findings:
 def _due(sizes: Sizes) -> Findings:
     found = clock.due_at_once(sizes.due, rounds=sizes.rounds, with_peer=True)
     alone, together = clock.Burst.median(found.alone), clock.Burst.median(found.together)
-    theirs = f"django-celery-beat, at its rate: {number(statistics.median(found.theirs))} s"
+    seconds = statistics.median(found.theirs)
+    at_its_rate = f"at its rate: {number(seconds)} s"
+    theirs = f"django-celery-beat, {at_its_rate if math.isfinite(seconds) else f'none in {clock.PEER_SECONDS} s'}"
     busy = f"a beat alone, as the peer; beside workers and the target on the same cores {number(together.sent)} s"
-    cores = f"{os.cpu_count()} workers. {_rounds([burst.wire for burst in found.together])}"
+    cores = _note(f"{os.cpu_count()} workers", _rounds([burst.wire for burst in found.together]))
     return Findings(
         {"sent": Reached(alone.sent, theirs, busy), "wire": Reached(together.wire, note=cores)},
     )
@@ -116,7 +119,7 @@ def _lateness(sizes: Sizes) -> Findings:
 
 def _firing(sizes: Sizes) -> Findings:
     found = firing.measured(sizes.due, rounds=sizes.rounds)
-    note = f"{number(found.cold)} /s when each version is read for the first time. {_rounds(found.warm)}"
+    note = _note(f"{number(found.cold)} /s when each version is read for the first time", _rounds(found.warm))
     return Findings({"fire_due": Reached(found.median, note=note)})
 
 
@@ -145,6 +148,10 @@ def _history(sizes: Sizes) -> Findings:
 
 def _rounds(values: list[float]) -> str:
     return f"{len(values)} rounds: {spread(values)}" if len(values) > 1 else ""
+
+
+def _note(*parts: str) -> str:
+    return "; ".join(part for part in parts if part)
 
 
 _MEASURES: dict[str, Callable[[Sizes], Findings]] = {

@@ -14,7 +14,7 @@ from bench.budget import number
 
 Scale = Literal["linear", "log"]
 _WIDTH, _HEIGHT = 720, 420
-_LEFT, _RIGHT, _TOP, _BOTTOM = 76, 24, 76, 60
+_LEFT, _RIGHT, _TOP, _BOTTOM = 76, 24, 84, 60
 _INNER_WIDTH, _INNER_HEIGHT = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
 #: Steps between ticks, times a power of ten.
 _STEPS = (1, 2, 2.5, 5, 10)
@@ -115,7 +115,7 @@ def log_ticks(lowest: float, highest: float) -> list[float]:
     last = max(last, first + 1)
     if last - first > _WIDE:
         return [10.0**power for power in range(first, last + 1)]
-    fine = [one * 10.0**power for power in range(first, last) for one in (1, 2, 5)] + [10.0**last]
+    fine = [one * 10.0**power for power in range(first, last + 1) for one in (1, 2, 5)]
     begins = max(place for place, tick in enumerate(fine) if tick <= lowest * (1 + 1e-9))
     ends = min(place for place, tick in enumerate(fine) if tick >= highest * (1 - 1e-9))
     return fine[begins : max(ends, begins + 1) + 1]

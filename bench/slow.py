@@ -9,7 +9,6 @@ fast ones are measured, in rounds by turns, each with a fresh worker. `memory`: 
 
 import argparse
 import contextlib
-import datetime
 import os
 import random
 import statistics
@@ -23,9 +22,7 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "scheduler_project.settings")
 django.setup()
 
-from django.core.management import call_command  # noqa: E402
 from django.db import connection  # noqa: E402
-from django.utils import timezone  # noqa: E402
 
 from bench import stage  # noqa: E402
 from runs.models import Execution, Run  # noqa: E402
@@ -37,7 +34,6 @@ BESIDE_SLOW_MS, BESIDE_SLOW_COUNT = 20_000, 500
 STREAM_SECONDS, STREAM_PER_SECOND, STREAM_BATCH_SECONDS = 12.0, 200, 0.05
 WARM_UP = 500
 IN_FLIGHT, IN_FLIGHT_MS = 1000, 15_000
-_AHEAD = datetime.timedelta(seconds=3)
 
 Percentiles = tuple[float, float]
 
@@ -61,14 +57,9 @@ def mixed(targets: Targets, *, slow: bool, runs: int) -> Percentiles:
     slow_count = round(runs * SLOW_PART) if slow else 0
     fast_job, slow_job = _jobs(targets, slow_ms=MIXED_SLOW_MS)
     with stage.worker():
-        later = timezone.now() + datetime.timedelta(days=1)
-        ids = stage.pending(fast_job, runs - slow_count, due=later) + stage.pending(slow_job, slow_count, due=later)
+        ids = stage.held_back(fast_job, runs - slow_count) + stage.held_back(slow_job, slow_count)
         random.Random(1).shuffle(ids)
-        due = timezone.now() + _AHEAD
-        Execution.objects.update(next_attempt_at=due)
-        left = (due - timezone.now()).total_seconds()
-        assert left > 0, "the machine is too busy to measure anything"
-        time.sleep(left)
+        due = stage.release()
         enqueue(ids)
         stage.await_finished(runs, seconds=120)
     return _percentiles("run.started_at - %s", fast_job, due)
@@ -188,7 +179,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", choices=["mixed", "beside", "memory"])
     given = parser.parse_args()
-    call_command("migrate", verbosity=0)
+    stage.set_up()
     with both_targets() as targets:
         for name, measure in (("mixed", mixed), ("beside", beside)):
             if given.only in {None, name}:

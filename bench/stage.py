@@ -15,12 +15,13 @@ from typing import Any
 import redis
 from celery import current_app
 from django.conf import settings
+from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
 
 from accounts.models import Workspace
 from accounts.services import create_workspace
-from jobs.models import JobEnvironment
+from jobs.models import Job, JobEnvironment
 from jobs.services import save_job
 from runs.models import Execution, Heartbeat, Run
 from runs.states import Trigger
@@ -30,11 +31,19 @@ from tests.copies import copied_id, copy_row
 _BATCH = 5000
 _POLL_SECONDS = 0.2
 _READY_SECONDS = 120
+_AHEAD = datetime.timedelta(seconds=5)
 #: For processes whose standard error goes among a benchmark's own words.
 QUIET = {
     "HOURHAND_LOG_LEVEL": "WARNING",
     "PYTHONWARNINGS": "ignore:You're running the worker with superuser privileges",
 }
+
+
+def set_up() -> None:
+    """Migrate a database of one's own. Ends the program where there are jobs: benchmarks empty all that they find."""
+    if Job._meta.db_table in connection.introspection.table_names() and Job.objects.exists():
+        sys.exit("This database holds jobs. Run benchmarks through: manage.py with_services -- python -m bench")
+    call_command("migrate", verbosity=0)
 
 
 @contextlib.contextmanager
@@ -122,6 +131,23 @@ def pending(job_environment: JobEnvironment, count: int, *, due: datetime.dateti
         )
         ids += [execution.pk for execution in made]
     return ids
+
+
+def held_back(job_environment: JobEnvironment, count: int) -> list[str]:
+    """Pending executions that nobody takes before `release`: a worker that has nothing to do asks the database."""
+    return pending(job_environment, count, due=timezone.now() + datetime.timedelta(days=1))
+
+
+def release() -> datetime.datetime:
+    """Make all executions due in a moment, and wait for it; that instant."""
+    due = timezone.now() + _AHEAD
+    Execution.objects.update(next_attempt_at=due)
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM ANALYZE runs_execution")
+    left = (due - timezone.now()).total_seconds()
+    assert left > 0, "the machine is too busy to measure anything"
+    time.sleep(left)
+    return due
 
 
 def copy_jobs(

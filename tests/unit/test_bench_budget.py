@@ -100,10 +100,11 @@ def test_a_peer_that_could_not_take_part_is_named_with_the_reason() -> None:
 
 def test_the_json_has_verdicts_and_the_machine() -> None:
     lines = [Line("the last id on Redis", SOONER, 3.0)]
-    data = json.loads(json.dumps(as_json(lines, [Peer("asyncio", 1.0, 2.0)], {"machine": {"cores": "2"}})))
+    data = json.loads(json.dumps(as_json(lines, 2.0, [Peer("asyncio", 1.0, 2.0)], {"machine": {"cores": "2"}})))
     assert data["machine"] == {"cores": "2"}
     assert data["budget"][0]["verdict"] == "missed"
     assert data["budget"][0]["limit"] == {"sense": "at most", "value": 2.5, "unit": "s"}
+    assert data["runs_per_second"] == 2
     assert data["peers"] == [{"name": "asyncio", "rate": 1.0, "ratio": 2.0, "note": ""}]
 
 

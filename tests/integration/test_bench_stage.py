@@ -1,7 +1,8 @@
-"""The benchmarks' target: it remembers when each request came and for when it was planned."""
+"""What the benchmarks stand on: a target that remembers arrivals, and a database that is nobody's."""
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import requests
@@ -31,3 +32,10 @@ def test_calls_that_nothing_was_planned_for_are_counted_only(url: str) -> None:
     requests.post(f"{url}/", data=b"x" * 100, timeout=5)
     assert requests.get(f"{url}/count", timeout=5).json()["requests"] == before + 2
     assert requests.get(f"{url}/arrivals", timeout=5).json() == []
+
+
+@pytest.mark.django_db
+def test_a_benchmark_refuses_a_database_that_holds_jobs(make_job: Any) -> None:
+    make_job()
+    with pytest.raises(SystemExit, match="holds jobs"):
+        stage.set_up()
