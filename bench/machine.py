@@ -48,9 +48,8 @@ def versions() -> dict[str, str]:
         if (version := _version_of(package)) is not None:
             found[package] = version
     if node := shutil.which("node"):
-        found["Node.js"] = subprocess.run(
-            [node, "--version"], capture_output=True, text=True, check=True
-        ).stdout.strip()
+        said = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout
+        found["Node.js"] = said.strip().removeprefix("v")
     return found
 
 
