@@ -17,13 +17,15 @@ import contextlib
 import datetime
 import itertools
 import json
+import math
 import os
 import signal
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -35,13 +37,13 @@ django.setup()
 
 import redis  # noqa: E402
 from django.conf import settings  # noqa: E402
-from django.core.management import call_command  # noqa: E402
 from django.db import connection  # noqa: E402
 from django.utils import timezone  # noqa: E402
 from django_celery_beat.models import CrontabSchedule, PeriodicTask, PeriodicTasks  # noqa: E402
 
 from accounts.models import Workspace  # noqa: E402
 from bench import stage  # noqa: E402
+from bench.budget import median_ratio  # noqa: E402
 from jobs.services import save_job  # noqa: E402
 from tests.conftest import job_config  # noqa: E402
 from tests.copies import copied_id, copy_row  # noqa: E402
@@ -50,9 +52,10 @@ from workers.clock import Clock  # noqa: E402
 _POLL_SECONDS = 0.02
 _MINUTE = datetime.timedelta(minutes=1)
 _TICKS = 300
+FEW = 100
 _ADDED = 5
 _PEER_QUEUE = "peer"
-_PEER_SECONDS = 120
+PEER_SECONDS = 120
 _DAYS = ("* * *", "1-31 * *", "* 1-12 *", "* * 0-6", "* */1 *")
 _ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Tokyo", "Australia/Sydney", "America/Sao_Paulo")
 
@@ -64,34 +67,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--without-peer", action="store_true")
     given = parser.parse_args()
-    call_command("migrate", verbosity=0)
+    stage.set_up()
     if given.due:
-        due_at_once(given.due, rounds=given.rounds, with_peer=not given.without_peer)
+        print(due_at_once(given.due, rounds=given.rounds, with_peer=not given.without_peer))
     if given.idle:
-        none_due(given.idle)
+        print(none_due(given.idle))
 
 
 # -- many due in the same second ---------------------------------------------------------------------------------------
-
-
-def due_at_once(count: int, *, rounds: int, with_peer: bool) -> None:
-    alone, together, theirs = [], [], []
-    with stage.target() as port:
-        for number in range(1, rounds + 1):
-            alone.append(one_round(count, f"http://127.0.0.1:{port}/", workers=0))
-            together.append(one_round(count, f"http://127.0.0.1:{port}/", workers=os.cpu_count() or 1))
-            for name, burst in (("a beat alone", alone[-1]), ("with workers", together[-1])):
-                print(f"round {number}  hourhand, {name}: {burst}", flush=True)
-            if with_peer:
-                messages, seconds = peer_round(count)
-                theirs.append(seconds * count / messages)
-                print(f"round {number}  django-celery-beat: {messages:,} on Redis {seconds:.2f} s", flush=True)
-    print(f"\n{count:,} jobs due in the same second, medians of {rounds} rounds")
-    for name, bursts in (("a beat alone", alone), ("with workers", together)):
-        print(f"  hourhand, {name}: {Burst(*map(statistics.median, zip(*bursts, strict=True)))}")
-    if theirs:
-        ratio = statistics.median(peer / own.sent for peer, own in zip(theirs, alone, strict=True))
-        print(f"  django-celery-beat, at its rate: on Redis {statistics.median(theirs):.2f} s, {ratio:.0f} x as long")
 
 
 class Burst(NamedTuple):
@@ -105,17 +88,61 @@ class Burst(NamedTuple):
         wire = f", on the wire {self.wire:.2f} s" if self.wire else ""
         return f"made {self.made:.2f} s, on Redis {self.sent:.2f} s{wire}"
 
+    @classmethod
+    def median(cls, bursts: Sequence["Burst"]) -> "Burst":
+        return cls(*map(statistics.median, zip(*bursts, strict=True)))
+
+
+@dataclass(frozen=True, slots=True)
+class Bursts:
+    """The rounds of a burst of `count` jobs. `theirs` is when the peer, at its rate, would have sent the last."""
+
+    count: int
+    alone: list[Burst]
+    together: list[Burst]
+    theirs: list[float]
+
+    @property
+    def peer_ratio(self) -> float:
+        """How many times as long the peer takes."""
+        return median_ratio(self.theirs, [burst.sent for burst in self.alone])
+
+    def __str__(self) -> str:
+        told = [f"{self.count:,} jobs due in the same second, medians of {len(self.alone)} rounds"]
+        for name, bursts in (("a beat alone", self.alone), ("with workers", self.together)):
+            told.append(f"  hourhand, {name}: {Burst.median(bursts)}")
+        if self.theirs:
+            theirs = statistics.median(self.theirs)
+            told.append(f"  django-celery-beat, at its rate: on Redis {theirs:.2f} s, {self.peer_ratio:.0f} x as long")
+        return "\n".join(told)
+
+
+def due_at_once(count: int, *, rounds: int, with_peer: bool) -> Bursts:
+    bursts = Bursts(count, [], [], [])
+    with stage.target() as port:
+        for number in range(1, rounds + 1):
+            for name, taken, workers in (
+                ("a beat alone", bursts.alone, 0),
+                ("with workers", bursts.together, os.cpu_count() or 1),
+            ):
+                taken.append(one_round(count, f"http://127.0.0.1:{port}/", workers=workers))
+                stage.tell(f"round {number}  hourhand, {name}: {taken[-1]}")
+            if with_peer:
+                bursts.theirs.append(peer_round(count))
+                stage.tell(f"round {number}  django-celery-beat, at its rate: on Redis {bursts.theirs[-1]:.2f} s")
+    return bursts
+
 
 def one_round(count: int, url: str, *, workers: int) -> Burst:
     """Fire a burst, and deliver it where there are workers; else the last request was at 0."""
-    _clear()
-    due_at = _next_minute(at_least_seconds=25)
-    _make_due(count, url, due_at)
+    stage.empty()
     broker = redis.Redis.from_url(settings.REDIS_URL)
     with contextlib.ExitStack() as stack:
         stack.enter_context(stage.beat())
         for number in range(workers):
             stack.enter_context(stage.worker(f"bench-{number}"))
+        due_at = _next_minute(at_least_seconds=10 + count / 1000)
+        make_due(count, url, due_at)
         _sleep_until(due_at - datetime.timedelta(seconds=0.5))
         messages, made_at, sent_at = _pushed(broker), due_at, due_at
         while (now := timezone.now()) < due_at + _MINUTE:
@@ -132,32 +159,13 @@ def one_round(count: int, url: str, *, workers: int) -> Burst:
     return Burst(made, sent, (_last_request() - due_at).total_seconds() if workers else 0.0)
 
 
-def _make_due(count: int, url: str, due_at: datetime.datetime) -> None:
+def make_due(count: int, url: str, due_at: datetime.datetime) -> None:
     """Jobs alike, each with its own version, that fire daily at this minute."""
-    original = stage.job(url=url, slug="due-0", schedule=f"{due_at.minute} {due_at.hour} * * *")
-    job_id, version_id = original.job_id, original.job.current_version_id
-    copy_row(
-        "jobs_job", job_id, count,
-        id=copied_id("a"), slug="'due-' || place", current_version_id="NULL",
-    )  # fmt: skip
-    copy_row(
-        "jobs_jobversion", version_id, count,
-        id=copied_id("b"), job_id=copied_id("a"), config=_varied(due_at),
-    )  # fmt: skip
-    copy_row(
-        "jobs_jobenvironment", original.pk, count,
-        id=copied_id("c"), job_id=copied_id("a"),
+    original = stage.job(url=url, slug="due", schedule=f"{due_at.minute} {due_at.hour} * * *")
+    stage.copy_jobs(
+        original, count, kinds="abc", config=_varied(due_at),
         next_fire_at="%(due_at)s::timestamptz", values={"due_at": due_at},
     )  # fmt: skip
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE jobs_job SET current_version_id = version.id FROM jobs_jobversion AS version"
-            " WHERE version.job_id = jobs_job.id AND current_version_id IS NULL"
-        )
-        cursor.execute(
-            "UPDATE jobs_jobenvironment SET enabled = false, next_fire_at = NULL WHERE id = %s", [original.pk]
-        )
-        cursor.execute("VACUUM ANALYZE jobs_job, jobs_jobversion, jobs_jobenvironment")
 
 
 def _varied(due_at: datetime.datetime) -> str:
@@ -199,9 +207,10 @@ def _last_request() -> datetime.datetime:
 # -- the peer ----------------------------------------------------------------------------------------------------------
 
 
-def peer_round(count: int) -> tuple[int, float]:
-    """How many messages were on Redis so many seconds after the due minute: all, unless it took too long."""
-    _clear()
+def peer_round(count: int) -> float:
+    """Seconds from the due minute until all messages are on Redis; at its rate, where that takes too long. Infinite
+    where there were none by then."""
+    stage.empty()
     due_at = _next_minute(at_least_seconds=20 + count / 200)  # it reads each task's crontab by a query of its own
     crontab, _ = CrontabSchedule.objects.get_or_create(minute=due_at.minute, timezone="UTC")
     PeriodicTask.objects.bulk_create(
@@ -215,9 +224,8 @@ def peer_round(count: int) -> tuple[int, float]:
         while True:
             messages = int(broker.llen(_PEER_QUEUE))  # type: ignore[arg-type]
             seconds = (timezone.now() - due_at).total_seconds()
-            if messages >= count or seconds > _PEER_SECONDS:
-                assert messages, "the peer was not ready in time"
-                return messages, seconds
+            if messages >= count or seconds > PEER_SECONDS:
+                return seconds * count / messages if messages else math.inf
             time.sleep(_POLL_SECONDS)
 
 
@@ -227,7 +235,7 @@ def _peer_beat() -> Iterator[None]:
     command += ["--scheduler", "django_celery_beat.schedulers:DatabaseScheduler", "--loglevel", "WARNING"]
     process = subprocess.Popen(
         command,
-        env={**os.environ, "HOURHAND_LOG_LEVEL": "WARNING"},
+        env={**os.environ, **stage.QUIET},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -241,28 +249,43 @@ def _peer_beat() -> Iterator[None]:
 # -- none due ----------------------------------------------------------------------------------------------------------
 
 
-def none_due(count: int) -> None:
-    few, many = _idle(100), _idle(count)
-    print(f"\nan idle tick, median of {_TICKS}: milliseconds elapsed / CPU of the beat / CPU of Postgres")
-    for schedules, (elapsed, own, backend) in ((100, few), (count, many)):
-        print(f"  {schedules:9,} schedules   {elapsed:.3f} / {own:.3f} / {backend:.3f}")
-    waits = _added()
-    print(f"a job added beside {count:,}: fired after {statistics.median(waits):.3f} s, the slowest {max(waits):.3f} s")
+class Tick(NamedTuple):
+    """Milliseconds of an idle tick: elapsed, of this process's CPU, of its Postgres backend's CPU."""
+
+    elapsed: float
+    own: float
+    backend: float
+
+    def __str__(self) -> str:
+        return f"{self.elapsed:.3f} / {self.own:.3f} / {self.backend:.3f}"
 
 
-def _idle(count: int) -> tuple[float, float, float]:
-    """Milliseconds of a tick beside so many schedules: elapsed, this process's CPU, its Postgres backend's CPU."""
-    _clear()
-    original = stage.job(url="http://127.0.0.1:9/", slug="idle-0", schedule="0 9 * * *")
-    later = timezone.now() + datetime.timedelta(hours=2)
-    copy_row("jobs_job", original.job_id, count, id=copied_id("a"), slug="'idle-' || place")
-    copy_row(
-        "jobs_jobenvironment", original.pk, count,
-        id=copied_id("c"), job_id=copied_id("a"),
-        next_fire_at="%(later)s::timestamptz + (random() * 86400) * interval '1 second'", values={"later": later},
-    )  # fmt: skip
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """An idle tick beside 100 schedules and beside `count`, and the seconds until jobs that are added there fire."""
+
+    count: int
+    few: Tick
+    many: Tick
+    added: list[float]
+
+    def __str__(self) -> str:
+        return (
+            f"an idle tick, median of {_TICKS}: milliseconds elapsed / CPU of the beat / CPU of Postgres\n"
+            f"  {FEW:9,} schedules   {self.few}\n  {self.count:9,} schedules   {self.many}\n"
+            f"a job added beside {self.count:,}: fired after {statistics.median(self.added):.3f} s,"
+            f" the slowest {max(self.added):.3f} s"
+        )
+
+
+def none_due(count: int) -> Idle:
+    return Idle(count, idle(FEW), idle(count), added())
+
+
+def idle(count: int) -> Tick:
+    """The median tick beside so many schedules, of which none is due; they are left there."""
+    add_idle(count)
     with connection.cursor() as cursor:
-        cursor.execute("VACUUM ANALYZE jobs_job, jobs_jobenvironment")
         cursor.execute("SELECT pg_backend_pid()")
         backend = cursor.fetchone()[0]
     clock = Clock(lease_seconds=60, user_agent="bench")
@@ -275,10 +298,25 @@ def _idle(count: int) -> tuple[float, float, float]:
         elapsed.append(time.perf_counter() - started)
     own, theirs = time.process_time() - own, _cpu_seconds(backend) - theirs
     clock.stop()
-    return statistics.median(elapsed) * 1000, own / _TICKS * 1000, theirs / _TICKS * 1000
+    return Tick(statistics.median(elapsed) * 1000, own / _TICKS * 1000, theirs / _TICKS * 1000)
 
 
-def _added() -> list[float]:
+def add_idle(count: int) -> None:
+    """So many schedules instead of all that there were, none of which is due in the next two hours."""
+    stage.empty()
+    original = stage.job(url="http://127.0.0.1:9/", slug="idle-0", schedule="0 9 * * *")
+    later = timezone.now() + datetime.timedelta(hours=2)
+    copy_row("jobs_job", original.job_id, count, id=copied_id("a"), slug="'idle-' || place")
+    copy_row(
+        "jobs_jobenvironment", original.pk, count,
+        id=copied_id("c"), job_id=copied_id("a"),
+        next_fire_at="%(later)s::timestamptz + (random() * 86400) * interval '1 second'", values={"later": later},
+    )  # fmt: skip
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM ANALYZE jobs_job, jobs_jobenvironment")
+
+
+def added() -> list[float]:
     """Seconds from saving a job that is to run now until its execution is there, with a real beat."""
     workspace = Workspace.objects.get()
     waits = []
@@ -300,12 +338,6 @@ def _added() -> list[float]:
 
 
 # -- what both need ----------------------------------------------------------------------------------------------------
-
-
-def _clear() -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("TRUNCATE jobs_job, django_celery_beat_periodictask CASCADE")
-    redis.Redis.from_url(settings.REDIS_URL).flushall()
 
 
 def _next_minute(*, at_least_seconds: float) -> datetime.datetime:

@@ -1,4 +1,4 @@
-"""Runs per second, delivered and recorded, beside one Celery task per call and hand-written asyncio + asyncpg.
+"""Runs per second, delivered and recorded, beside one Celery task per call, asyncio + asyncpg, and graphile-worker.
 
     manage.py with_services -- python -m bench.delivery [--rounds 3] [--runs 20000] [--processes 1]
 
@@ -8,6 +8,7 @@ runs. Prints the median rate of each, and the median of the round-by-round ratio
 
 import argparse
 import contextlib
+import importlib.util
 import os
 import signal
 import statistics
@@ -15,28 +16,36 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "scheduler_project.settings")
 django.setup()
 
-from django.core.management import call_command  # noqa: E402
-
 from bench import stage  # noqa: E402
+from bench.budget import Peer, median_ratio, peers_table  # noqa: E402
+from bench.peers import graphile  # noqa: E402
 from bench.throughput import bare_round  # noqa: E402
 from runs.models import Run  # noqa: E402
 from runs.queue import enqueue  # noqa: E402
 
+HOURHAND = "hourhand"
+ASYNCIO = "asyncio + asyncpg"
+BARE = "bare pycurl loop with COPY"
+GRAPHILE = "graphile-worker"
+CELERY = "celery task per call"
+CELERY_KEPT = f"{CELERY}, threads, kept connections"
 _SLOW_RUNS = 1500
 
 
 def hourhand(processes: int) -> Callable[[int, str], float]:
     def one_round(runs: int, url: str) -> float:
-        ids = _prepared(runs, url)
+        ids = _prepared(runs, url, stage.held_back)
         with contextlib.ExitStack() as stack:
             for number in range(processes):
                 stack.enter_context(stage.worker(f"bench-{number}"))
+            stage.release()
             started = time.monotonic()
             enqueue(ids)
             stage.await_finished(runs, seconds=180)
@@ -81,7 +90,7 @@ def _celery_worker(pool: str, concurrency: int, *, keep: bool) -> Iterator[None]
     command = [sys.executable, "-m", "celery", "-A", "bench.peers.celery_app", "worker", "--pool", pool]
     command += ["--concurrency", str(concurrency), "--queues", "peer", "-n", "peer@%h"]
     command += ["--without-gossip", "--without-mingle", "--loglevel", "WARNING"]
-    environment = {**os.environ, "BENCH_POOL": pool, "BENCH_KEEP_CONNECTIONS": "1" if keep else "0"}
+    environment = {**os.environ, **stage.QUIET, "BENCH_POOL": pool, "BENCH_KEEP_CONNECTIONS": "1" if keep else "0"}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
     try:
         yield
@@ -94,22 +103,109 @@ def _celery_worker(pool: str, concurrency: int, *, keep: bool) -> Iterator[None]
             process.wait()
 
 
-def _prepared(runs: int, url: str) -> list[str]:
+def _prepared(runs: int, url: str, made: Callable[..., list[str]] = stage.pending) -> list[str]:
     stage.clear()
-    return stage.pending(stage.job(url=url, slug=f"bench-{time.monotonic_ns()}"), runs)
+    return made(stage.job(url=url, slug=f"bench-{time.monotonic_ns()}"), runs)
 
 
-def contenders(processes: int) -> dict[str, Callable[[int, str], float]]:
-    found: dict[str, Callable[[int, str], float]] = {
-        "hourhand": hourhand(processes),
-        "asyncio + asyncpg": asyncio_peer(processes),
-    }
+def graphile_peer(runs: int, url: str) -> float:
+    _prepared(runs, url)
+    seconds = graphile.deliver(runs)
+    assert Run.objects.count() == runs
+    return runs / seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """Who does the work, and how to tell why they can't: None where they can."""
+
+    name: str
+    one_round: Callable[[int, str], float]
+    missing: Callable[[], str | None] = lambda: None
+
+
+@dataclass(frozen=True, slots=True)
+class Contest:
+    """Runs per second by contender, a number for each round, and why others took no part."""
+
+    rates: dict[str, list[float]]
+    missing: dict[str, str]
+
+    @property
+    def hourhand(self) -> float:
+        return statistics.median(self.rates[HOURHAND])
+
+    def ratio(self, name: str) -> float:
+        """How many times as fast Hourhand is: the median of the rounds' ratios."""
+        return median_ratio(self.rates[HOURHAND], self.rates[name])
+
+    def told(self, name: str) -> str:
+        """Its last round, or why it is out."""
+        return self.missing.get(name) or f"{self.rates[name][-1]:,.0f} runs/s"
+
+    def peers(self) -> list[Peer]:
+        raced = [
+            Peer(name, statistics.median(rates), self.ratio(name))
+            for name, rates in self.rates.items()
+            if name != HOURHAND
+        ]
+        return raced + [Peer(name, None, None, why) for name, why in self.missing.items()]
+
+
+def contenders(processes: int) -> list[Contender]:
+    found = [
+        Contender(HOURHAND, hourhand(processes)),
+        Contender(ASYNCIO, asyncio_peer(processes), _without("aiohttp", "asyncpg")),
+    ]
     if processes == 1:
-        found["bare pycurl loop with COPY"] = bare_round
-        for pool, concurrency in (("prefork", 4), ("threads", 16), ("gevent", 100)):
-            found[f"celery task per call, {pool}"] = celery_peer(pool, concurrency, keep=False)
-        found["celery task per call, threads, kept connections"] = celery_peer("threads", 16, keep=True)
+        found += [Contender(BARE, bare_round), Contender(GRAPHILE, graphile_peer, graphile.missing)]
+        for pool, concurrency, needed in (
+            ("prefork", 4, ()),
+            ("threads", 16, ()),
+            ("gevent", 100, ("gevent", "psycogreen")),
+        ):
+            one_round = celery_peer(pool, concurrency, keep=False)
+            found.append(Contender(f"{CELERY}, {pool}", one_round, _without(*needed)))
+        found.append(Contender(CELERY_KEPT, celery_peer("threads", 16, keep=True)))
     return found
+
+
+def _without(*modules: str) -> Callable[[], str | None]:
+    """What to say where one of these modules is not installed."""
+
+    def missing() -> str | None:
+        gone = [module for module in modules if importlib.util.find_spec(module) is None]
+        return f"{', '.join(gone)} not installed: pip install -r requirements-bench.txt" if gone else None
+
+    return missing
+
+
+def contest(port: int, *, runs: int, rounds: int, processes: int = 1, only: str = "") -> Contest:
+    """Rounds by turns, all against the target on that port; `only` those peers with this in their name."""
+    found = Contest({}, {})
+    for contender in contenders(processes):
+        if contender.name == HOURHAND or only in contender.name:
+            if why := contender.missing():
+                found.missing[contender.name] = why
+            else:
+                found.rates[contender.name] = []
+    for number in range(rounds):
+        for contender in contenders(processes):
+            if contender.name in found.rates:
+                _race(contender, found, runs, f"http://127.0.0.1:{port}/")
+                stage.tell(f"round {number + 1}  {contender.name}: {found.told(contender.name)}")
+    return found
+
+
+def _race(contender: Contender, found: Contest, runs: int, url: str) -> None:
+    """One round of one contender. A peer that fails is out of it, its earlier rounds too."""
+    try:
+        found.rates[contender.name].append(contender.one_round(runs, url))
+    except Exception as error:
+        if contender.name == HOURHAND:
+            raise
+        del found.rates[contender.name]
+        found.missing[contender.name] = f"it failed: {error}"
 
 
 def main() -> None:
@@ -117,22 +213,12 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--processes", type=int, default=1)
-    parser.add_argument("--only", help="only the contenders with this in their name, besides hourhand")
+    parser.add_argument("--only", default="", help="only the contenders with this in their name, besides hourhand")
     given = parser.parse_args()
-    call_command("migrate", verbosity=0)
-    measured: dict[str, list[float]] = {}
+    stage.set_up()
     with stage.target() as port:
-        for number in range(given.rounds):
-            for name, one_round in contenders(given.processes).items():
-                if given.only and name != "hourhand" and given.only not in name:
-                    continue
-                rate = one_round(given.runs, f"http://127.0.0.1:{port}/")
-                measured.setdefault(name, []).append(rate)
-                print(f"round {number + 1}  {name}: {rate:,.0f} runs/s", flush=True)
-    print(f"\n{'contender':50} {'runs/s':>8}  hourhand is")
-    for name, rates in measured.items():
-        ratio = statistics.median(ours / theirs for ours, theirs in zip(measured["hourhand"], rates, strict=True))
-        print(f"{name:50} {statistics.median(rates):8,.0f}  {ratio:5.2f} x")
+        measured = contest(port, runs=given.runs, rounds=given.rounds, processes=given.processes, only=given.only)
+    print(peers_table(measured.hourhand, measured.peers()))
 
 
 if __name__ == "__main__":

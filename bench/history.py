@@ -8,10 +8,13 @@ Where a filter shows more rows of the long history, the ratio is that of unlike 
 """
 
 import argparse
+import contextlib
 import datetime
 import os
 import statistics
 import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import django
 
@@ -22,6 +25,7 @@ from django.core.management import call_command  # noqa: E402
 from django.db import connection  # noqa: E402
 from django.test.utils import CaptureQueriesContext  # noqa: E402
 
+from bench import stage  # noqa: E402
 from tests.integration.api_fixtures import Caller, caller  # noqa: E402
 from tests.integration.plans import Findings  # noqa: E402
 from tests.integration.seeded_history import NEWEST, Seeded, seed_executions, seed_jobs  # noqa: E402
@@ -36,7 +40,7 @@ QUERIES = (
 )  # fmt: skip
 
 
-def measured(places: dict[str, Seeded], queries: list[str], rounds: int) -> dict[str, dict[str, tuple[float, int]]]:
+def measured(places: dict[str, Seeded], queries: Sequence[str], rounds: int) -> dict[str, dict[str, tuple[float, int]]]:
     """By database and filter: the milliseconds of a page, and how many rows it shows. The databases take turns."""
     taken: dict[str, dict[str, list[float]]] = {name: {query: [] for query in queries} for name in places}
     shown: dict[str, dict[str, int]] = {name: {} for name in places}
@@ -88,8 +92,49 @@ def seeded(name: str, count: int, *, newest: datetime.datetime = NEWEST) -> Seed
     seed_executions(count, newest=newest)
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE")
-    print(f"{count:,} executions made in {time.monotonic() - started:.0f} s", flush=True)
+    stage.tell(f"{count:,} executions made in {time.monotonic() - started:.0f} s")
     return place
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of the short history and of the long one: milliseconds and rows shown. EXPLAIN tells of the latter."""
+
+    query: str
+    before: float
+    few: int
+    after: float
+    many: int
+    found: Findings
+
+    @property
+    def ratio(self) -> float:
+        return self.after / self.before
+
+    @property
+    def scanned(self) -> str:
+        return ", ".join(sorted(self.found.scanned_whole)) or "none"
+
+
+@contextlib.contextmanager
+def databases(sizes: Mapping[str, int]) -> Iterator[dict[str, Seeded]]:
+    """Databases of those names, each with so many executions; gone afterwards, and the first one used again."""
+    first = connection.settings_dict["NAME"]
+    try:
+        yield {name: seeded(name, count) for name, count in sizes.items()}
+    finally:
+        use(first)
+        with connection.cursor() as cursor:
+            for name in sizes:
+                cursor.execute(f"DROP DATABASE IF EXISTS {name}")
+
+
+def compared(short: int, long: int, *, rounds: int, queries: Sequence[str] = QUERIES) -> list[Page]:
+    """Each of these pages of both histories, by turns."""
+    with databases({"short_history": short, "long_history": long}) as places:
+        before, after = measured(places, queries, rounds).values()
+        api = asker("long_history", places["long_history"])
+        return [Page(query, *before[query], *after[query], findings(api, query)) for query in queries]
 
 
 def main() -> None:
@@ -100,17 +145,13 @@ def main() -> None:
     parser.add_argument("--only", default="", help="filters that begin so, or one of several with commas")
     given = parser.parse_args()
     queries = [query for query in QUERIES if query.startswith(tuple(given.only.split(",")))]
-    places = {"short_history": seeded("short_history", given.short), "long_history": seeded("long_history", given.long)}
-    short, long = measured(places, queries, given.rounds).values()
-    api = asker("long_history", places["long_history"])
+    pages = compared(given.short, given.long, rounds=given.rounds, queries=queries)
     print(f"{'filter':28} {'short ms':>9} {'rows':>5} {'long ms':>9} {'rows':>5} {'ratio':>6}  EXPLAIN of the long one")
-    for query in queries:
-        (before, few), (after, many) = short[query], long[query]
-        found = findings(api, query)
-        scanned = ", ".join(sorted(found.scanned_whole)) or "none"
+    for page in pages:
         print(
-            f"{query or '(none)':28} {before:9.1f} {few:5} {after:9.1f} {many:5} {after / before:6.2f}"
-            f"  read {found.read.get('runs_execution', 0)}, largest sort {found.sorted}, scanned whole: {scanned}"
+            f"{page.query or '(none)':28} {page.before:9.1f} {page.few:5} {page.after:9.1f} {page.many:5}"
+            f" {page.ratio:6.2f}  read {page.found.read.get('runs_execution', 0)}, largest sort {page.found.sorted},"
+            f" scanned whole: {page.scanned}"
         )
 
 

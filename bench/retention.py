@@ -19,7 +19,6 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "scheduler_project.settings")
 django.setup()
 
-from django.core.management import call_command  # noqa: E402
 from django.db import connection  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
@@ -127,7 +126,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2000)
     parser.add_argument("--seconds", type=float, default=30.0, help="of the stream alone, before and after")
     given = parser.parse_args()
-    call_command("migrate", verbosity=0)
+    stage.set_up()
     seeded(given.executions, given.jobs)
     with stage.target() as port:
         alone, beside = measured(port, given.seconds)

@@ -8,13 +8,13 @@ fast ones are measured, in rounds by turns, each with a fresh worker. `memory`: 
 """
 
 import argparse
-import datetime
+import contextlib
 import os
 import random
 import statistics
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import django
@@ -22,9 +22,7 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "scheduler_project.settings")
 django.setup()
 
-from django.core.management import call_command  # noqa: E402
 from django.db import connection  # noqa: E402
-from django.utils import timezone  # noqa: E402
 
 from bench import stage  # noqa: E402
 from runs.models import Execution, Run  # noqa: E402
@@ -36,7 +34,6 @@ BESIDE_SLOW_MS, BESIDE_SLOW_COUNT = 20_000, 500
 STREAM_SECONDS, STREAM_PER_SECOND, STREAM_BATCH_SECONDS = 12.0, 200, 0.05
 WARM_UP = 500
 IN_FLIGHT, IN_FLIGHT_MS = 1000, 15_000
-_AHEAD = datetime.timedelta(seconds=3)
 
 Percentiles = tuple[float, float]
 
@@ -60,14 +57,9 @@ def mixed(targets: Targets, *, slow: bool, runs: int) -> Percentiles:
     slow_count = round(runs * SLOW_PART) if slow else 0
     fast_job, slow_job = _jobs(targets, slow_ms=MIXED_SLOW_MS)
     with stage.worker():
-        later = timezone.now() + datetime.timedelta(days=1)
-        ids = stage.pending(fast_job, runs - slow_count, due=later) + stage.pending(slow_job, slow_count, due=later)
+        ids = stage.held_back(fast_job, runs - slow_count) + stage.held_back(slow_job, slow_count)
         random.Random(1).shuffle(ids)
-        due = timezone.now() + _AHEAD
-        Execution.objects.update(next_attempt_at=due)
-        left = (due - timezone.now()).total_seconds()
-        assert left > 0, "the machine is too busy to measure anything"
-        time.sleep(left)
+        due = stage.release()
         enqueue(ids)
         stage.await_finished(runs, seconds=120)
     return _percentiles("run.started_at - %s", fast_job, due)
@@ -143,18 +135,42 @@ def _percentiles(wait: str, job: stage.JobEnvironment, *parameters: object) -> P
     return float(p50), float(p99)
 
 
-def compare(name: str, measure: Callable[..., Percentiles], targets: Targets, *, rounds: int, runs: int) -> None:
-    """Rounds without and with slow ones, by turns; the median of the ratios of their p99."""
-    ratios = []
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """p99 of the fast ones, in seconds, round by round: without slow ones and with them."""
+
+    alone: list[float]
+    among: list[float]
+
+    @property
+    def ratios(self) -> list[float]:
+        """The p99 with slow ones is so many times that without."""
+        return [among / alone for among, alone in zip(self.among, self.alone, strict=True)]
+
+    @property
+    def ratio(self) -> float:
+        return statistics.median(self.ratios)
+
+
+def compare(name: str, measure: Callable[..., Percentiles], targets: Targets, *, rounds: int, runs: int) -> Compared:
+    """Rounds without and with slow ones, by turns."""
+    compared = Compared([], [])
     for number in range(rounds):
         alone, among = measure(targets, slow=False, runs=runs), measure(targets, slow=True, runs=runs)
-        ratios.append(among[1] / alone[1])
-        print(
+        compared.alone.append(alone[1])
+        compared.among.append(among[1])
+        stage.tell(
             f"{name} {number + 1}: alone p50 {alone[0] * 1000:,.0f} ms, p99 {alone[1] * 1000:,.0f} ms; "
-            f"with slow ones p50 {among[0] * 1000:,.0f} ms, p99 {among[1] * 1000:,.0f} ms; ratio {ratios[-1]:.2f}",
-            flush=True,
+            f"with slow ones p50 {among[0] * 1000:,.0f} ms, p99 {among[1] * 1000:,.0f} ms; "
+            f"ratio {among[1] / alone[1]:.2f}"
         )
-    print(f"{name}: p99 with slow ones is {statistics.median(ratios):.2f} x that without, median of {rounds} rounds")
+    return compared
+
+
+@contextlib.contextmanager
+def both_targets() -> Iterator[Targets]:
+    with stage.target() as fast, stage.target() as slow:
+        yield Targets(fast, slow)
 
 
 def main() -> None:
@@ -163,12 +179,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", choices=["mixed", "beside", "memory"])
     given = parser.parse_args()
-    call_command("migrate", verbosity=0)
-    with stage.target() as fast, stage.target() as slow:
-        targets = Targets(fast, slow)
+    stage.set_up()
+    with both_targets() as targets:
         for name, measure in (("mixed", mixed), ("beside", beside)):
             if given.only in {None, name}:
-                compare(name, measure, targets, rounds=given.rounds, runs=given.runs)
+                found = compare(name, measure, targets, rounds=given.rounds, runs=given.runs)
+                print(
+                    f"{name}: p99 with slow ones is {found.ratio:.2f} x that without, median of {given.rounds} rounds"
+                )
         if given.only in {None, "memory"}:
             held, most = memory(targets)
             print(f"memory: {held / 1e6:,.0f} MB with {IN_FLIGHT:,} in flight, {most / 1e6:,.0f} MB at most")

@@ -10,22 +10,40 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import redis
 from celery import current_app
+from django.conf import settings
+from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
 
 from accounts.models import Workspace
 from accounts.services import create_workspace
-from jobs.models import JobEnvironment
+from jobs.models import Job, JobEnvironment
 from jobs.services import save_job
 from runs.models import Execution, Heartbeat, Run
 from runs.states import Trigger
 from tests.conftest import job_config
+from tests.copies import copied_id, copy_row
 
 _BATCH = 5000
 _POLL_SECONDS = 0.2
-_READY_SECONDS = 30
+_READY_SECONDS = 120
+_AHEAD_SECONDS, _MOVED_PER_SECOND = 4, 10_000
+#: For processes whose standard error goes among a benchmark's own words.
+QUIET = {
+    "HOURHAND_LOG_LEVEL": "WARNING",
+    "PYTHONWARNINGS": "ignore:You're running the worker with superuser privileges",
+}
+
+
+def set_up() -> None:
+    """Migrate a database of one's own. Ends the program where there are jobs: benchmarks empty all that they find."""
+    if Job._meta.db_table in connection.introspection.table_names() and Job.objects.exists():
+        sys.exit("This database holds jobs. Run benchmarks through: manage.py with_services -- python -m bench")
+    call_command("migrate", verbosity=0)
 
 
 @contextlib.contextmanager
@@ -58,9 +76,10 @@ def worker(name: str = "bench", *, queues: str = "deliveries", **environment: st
     allowed = {
         "HOURHAND_OUTBOUND_ALLOW": "127.0.0.0/8",
         "HOURHAND_OUTBOUND_PORTS": "*",
-        "HOURHAND_LOG_LEVEL": "WARNING",
     }
-    process = subprocess.Popen(command, env={**os.environ, **allowed, **environment})
+    process = subprocess.Popen(
+        command, env={**os.environ, **QUIET, **allowed, **environment}, stdout=subprocess.DEVNULL
+    )
     try:
         _await_ready(name)
         yield process
@@ -73,7 +92,7 @@ def beat() -> Iterator[subprocess.Popen[bytes]]:
     """A beat process, as the product starts it; yields once it ticks."""
     Heartbeat.objects.all().delete()
     command = [sys.executable, "-m", "celery", "-A", "scheduler_project", "beat", "--pidfile="]
-    process = subprocess.Popen(command, env={**os.environ, "HOURHAND_LOG_LEVEL": "WARNING"}, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, env={**os.environ, **QUIET}, stdout=subprocess.DEVNULL)
     try:
         _await(Heartbeat.objects.filter(kind="beat").exists, "the beat did not start")
         yield process
@@ -114,6 +133,50 @@ def pending(job_environment: JobEnvironment, count: int, *, due: datetime.dateti
     return ids
 
 
+def held_back(job_environment: JobEnvironment, count: int) -> list[str]:
+    """Pending executions that nobody takes before `release`: a worker that has nothing to do asks the database."""
+    return pending(job_environment, count, due=timezone.now() + datetime.timedelta(days=1))
+
+
+def release() -> datetime.datetime:
+    """Make all executions due in a moment, and wait for it; that instant."""
+    due = timezone.now() + datetime.timedelta(seconds=_AHEAD_SECONDS + Execution.objects.count() / _MOVED_PER_SECOND)
+    Execution.objects.update(next_attempt_at=due)
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM ANALYZE runs_execution")
+    left = (due - timezone.now()).total_seconds()
+    assert left > 0, "the machine is too busy to measure anything"
+    time.sleep(left)
+    return due
+
+
+def copy_jobs(
+    original: JobEnvironment, count: int, *, kinds: str, config: str, next_fire_at: str, values: dict[str, Any]
+) -> None:
+    """Copies of a job that fire instead of it, each with its own version: `config` and `next_fire_at` are the SQL of
+    theirs, in terms of `original`, `place` (1 to `count`) and `values`; `kinds` are three digits for their ids."""
+    job_id, version_id, place_id = map(copied_id, kinds)
+    slug = f"'{original.job.slug}-' || place"
+    copy_row("jobs_job", original.job_id, count, id=job_id, slug=slug, current_version_id="NULL")
+    copy_row(
+        "jobs_jobversion", original.job.current_version_id, count,
+        id=version_id, job_id=job_id, config=config, values=values,
+    )  # fmt: skip
+    copy_row(
+        "jobs_jobenvironment", original.pk, count,
+        id=place_id, job_id=job_id, next_fire_at=next_fire_at, values=values,
+    )  # fmt: skip
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE jobs_job SET current_version_id = version.id FROM jobs_jobversion AS version"
+            " WHERE version.job_id = jobs_job.id AND current_version_id IS NULL"
+        )
+        cursor.execute(
+            "UPDATE jobs_jobenvironment SET enabled = false, next_fire_at = NULL WHERE id = %s", [original.pk]
+        )
+        cursor.execute("VACUUM ANALYZE jobs_job, jobs_jobversion, jobs_jobenvironment")
+
+
 def await_finished(count: int, *, seconds: float) -> None:
     """Wait until that many runs are recorded; asks rarely, so as not to compete with what is measured."""
     until = time.monotonic() + seconds
@@ -136,6 +199,18 @@ def recorded_span() -> datetime.timedelta:
         cursor.execute("SELECT max(finished_at) - min(started_at) FROM runs_run")
         span: datetime.timedelta = cursor.fetchone()[0]
     return span
+
+
+def tell(text: str) -> None:
+    """Say how far it is, on standard error: standard output is for results."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def empty() -> None:
+    """Forget all jobs with their history, and all messages."""
+    with connection.cursor() as cursor:
+        cursor.execute("TRUNCATE jobs_job, runs_execution, runs_run, django_celery_beat_periodictask CASCADE")
+    redis.Redis.from_url(settings.REDIS_URL).flushall()
 
 
 def clear() -> None:

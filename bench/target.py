@@ -7,6 +7,9 @@ process that started it, or after `--seconds`. Paths:
 
     /sleep/MS   answers after MS milliseconds
     /count      answers {"requests": N}: how many requests came before, /count itself left out
+    /on-time    answers at once, and remembers when it came and for when it was planned
+    /arrivals   answers with all those, and forgets them: [["2026-03-15T02:00:00.000Z", 1773540000.004], ...], the
+                X-Hourhand-Scheduled-For header and this machine's clock
     anything    answers 200 with a small JSON body at once
 
 It parses only what it must: the end of the head, the path, and Content-Length; pipelined requests are answered in order
@@ -16,10 +19,14 @@ unless they sleep.
 import argparse
 import asyncio
 import contextlib
+import json
 import os
 import re
 import signal
+import time
+from typing import ClassVar
 
+SCHEDULED_FOR = re.compile(rb"\r\nx-hourhand-scheduled-for:\s*(\S+)", re.IGNORECASE)
 CONTENT_LENGTH = re.compile(rb"\r\ncontent-length:\s*(\d+)", re.IGNORECASE)
 
 
@@ -36,6 +43,7 @@ class Target(asyncio.BufferedProtocol):
 
     requests = 0
     plain = b""
+    arrivals: ClassVar[list[tuple[str, float]]] = []
 
     def __init__(self) -> None:
         self.pending = b""
@@ -60,6 +68,8 @@ class Target(asyncio.BufferedProtocol):
             if len(pending) < size:
                 break
             path = pending[: pending.index(b"\r\n")].split(b" ", 2)[1]
+            if path == b"/on-time" and (planned := SCHEDULED_FOR.search(pending, 0, end)):
+                Target.arrivals.append((planned[1].decode(), time.time()))
             pending = pending[size:]
             self.respond(path)
         self.pending = pending
@@ -67,6 +77,10 @@ class Target(asyncio.BufferedProtocol):
     def respond(self, path: bytes) -> None:
         if path == b"/count":
             self.transport.write(answer(b'{"requests": %d}' % Target.requests))
+            return
+        if path == b"/arrivals":
+            self.transport.write(answer(json.dumps(Target.arrivals).encode()))
+            Target.arrivals.clear()
             return
         Target.requests += 1
         if path.startswith(b"/sleep/"):

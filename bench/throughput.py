@@ -17,8 +17,6 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "scheduler_project.settings")
 django.setup()
 
-from django.core.management import call_command  # noqa: E402
-
 from bench import stage  # noqa: E402
 from runs.models import Execution, Run  # noqa: E402
 from runs.queue import enqueue  # noqa: E402
@@ -27,8 +25,9 @@ from runs.queue import enqueue  # noqa: E402
 def one_round(runs: int, url: str) -> float:
     """Deliver that many executions with a fresh worker; runs per second from the first id sent to the last row."""
     stage.clear()
-    ids = stage.pending(stage.job(url=url, slug=f"bench-{time.monotonic_ns()}"), runs)
+    ids = stage.held_back(stage.job(url=url, slug=f"bench-{time.monotonic_ns()}"), runs)
     with stage.worker():
+        stage.release()
         started = time.monotonic()
         enqueue(ids)
         stage.await_finished(runs, seconds=120)
@@ -49,7 +48,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
-    call_command("migrate", verbosity=0)
+    stage.set_up()
     with stage.target() as port:
         url = f"http://127.0.0.1:{port}/"
         house, bare = [], []

@@ -1,0 +1,168 @@
+"""Measures each demand of the budget, with the benchmark that is about it."""
+
+import math
+import os
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from bench import clock, delivery, firing, history, lateness, slow, stage
+from bench.budget import Peer, number, spread
+from bench.demands import Sizes
+
+
+class Reached(NamedTuple):
+    """The number of a demand, the peer and what it reached, and what else is worth knowing; None: not measured, for
+    the reason that the note tells."""
+
+    value: float | None
+    beside: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What a measure found, by the demand's name; who did the same work, and how fast Hourhand did it beside them."""
+
+    reached: dict[str, Reached]
+    peers: list[Peer] = field(default_factory=list)
+    rate: float | None = None
+
+
+def measured(measure: str, sizes: Sizes) -> Findings:
+    """Run a measure on a house that holds nothing yet. Raises what the benchmark raises."""
+    stage.empty()
+    return _MEASURES[measure](sizes)
+
+
+def _delivery(sizes: Sizes) -> Findings:
+    with stage.target() as port:
+        found = delivery.contest(port, runs=sizes.runs, rounds=sizes.rounds)
+    peers = found.peers()
+    naive = [
+        peer
+        for peer in peers
+        if peer.name.startswith(delivery.CELERY) and peer.name != delivery.CELERY_KEPT and peer.rate is not None
+    ]
+    best = max(naive, key=lambda peer: peer.rate or 0.0, default=Peer(f"{delivery.CELERY}, threads", None, None))
+    reached = {
+        "celery": _against(found, best.name),
+        "celery_kept": _against(found, delivery.CELERY_KEPT),
+        "asyncio": _against(found, delivery.ASYNCIO),
+        "bare": _against(found, delivery.BARE),
+    }
+    return Findings(reached, peers, found.hourhand)
+
+
+def _processes(sizes: Sizes) -> Findings:
+    with stage.target() as port:
+        found = delivery.contest(port, runs=sizes.runs, rounds=sizes.rounds, processes=2, only=delivery.ASYNCIO)
+    reached = _against(found, delivery.ASYNCIO)
+    return Findings({"asyncio_two": reached._replace(note=f"Hourhand {found.hourhand:,.0f} runs/s in two processes")})
+
+
+def _against(found: delivery.Contest, name: str) -> Reached:
+    """How many times as fast Hourhand is as this contender."""
+    if name in found.missing:
+        return Reached(None, name, found.missing[name])
+    rates = found.rates[name]
+    ratios = [ours / theirs for ours, theirs in zip(found.rates[delivery.HOURHAND], rates, strict=True)]
+    return Reached(found.ratio(name), f"{name}: {statistics.median(rates):,.0f} runs/s", _rounds(ratios))
+
+
+def _mixed(sizes: Sizes) -> Findings:
+    with slow.both_targets() as targets:
+        found = slow.compare("mixed", slow.mixed, targets, rounds=sizes.rounds, runs=sizes.mixed)
+    alone, among = statistics.median(found.alone), statistics.median(found.among)
+    note = _note(f"{number(among)} s with slow ones", _rounds(found.ratios))
+    return Findings({"mixed": Reached(found.ratio, f"the same without slow ones: {number(alone)} s", note)})
+
+
+def _beside(sizes: Sizes) -> Findings:
+    with slow.both_targets() as targets:
+        found = slow.compare("beside", slow.beside, targets, rounds=sizes.rounds, runs=0)
+    alone, among = statistics.median(found.alone) * 1000, statistics.median(found.among) * 1000
+    note = _note(f"{number(among)} ms beside slow ones", _rounds(found.ratios))
+    return Findings({"beside": Reached(found.ratio, f"the same without slow ones: {number(alone)} ms", note)})
+
+
+def _memory(_: Sizes) -> Findings:
+    with slow.both_targets() as targets:
+        held, most = slow.memory(targets)
+    note = f"{held / 1e6:,.0f} MB while they were in flight; told is the most until they were recorded"
+    return Findings({"memory": Reached(most / 1e6, note=note)})
+
+
+def _due(sizes: Sizes) -> Findings:
+    found = clock.due_at_once(sizes.due, rounds=sizes.rounds, with_peer=True)
+    alone, together = clock.Burst.median(found.alone), clock.Burst.median(found.together)
+    seconds = statistics.median(found.theirs)
+    at_its_rate = f"at its rate: {number(seconds)} s"
+    theirs = f"django-celery-beat, {at_its_rate if math.isfinite(seconds) else f'none in {clock.PEER_SECONDS} s'}"
+    busy = f"a beat alone, as the peer; beside workers and the target on the same cores {number(together.sent)} s"
+    cores = _note(f"{os.cpu_count()} workers", _rounds([burst.wire for burst in found.together]))
+    return Findings(
+        {"sent": Reached(alone.sent, theirs, busy), "wire": Reached(together.wire, note=cores)},
+    )
+
+
+def _lateness(sizes: Sizes) -> Findings:
+    stream = {"per_second": sizes.per_second, "seconds": sizes.seconds, "rounds": sizes.rounds}
+    spread_out = lateness.measured(**stream)
+    together = lateness.measured(**stream, together=True).median
+    p50, p99, most = spread_out.median
+    note = f"spread over each second; all at the same instant of each second {number(together.p50)} ms"
+    worst = f"the latest {number(most)} ms; all at the same instant {number(together.p99)} ms"
+    return Findings({"p50": Reached(p50, note=note), "p99": Reached(p99, note=worst)})
+
+
+def _firing(sizes: Sizes) -> Findings:
+    found = firing.measured(sizes.due, rounds=sizes.rounds)
+    note = _note(f"{number(found.cold)} /s when each version is read for the first time", _rounds(found.warm))
+    return Findings({"fire_due": Reached(found.median, note=note)})
+
+
+def _idle(sizes: Sizes) -> Findings:
+    found = clock.none_due(sizes.idle)
+    soon, latest = statistics.median(found.added), max(found.added)
+    note = f"a job added there fired after {number(soon)} s, at most {number(latest)} s"
+    beside = f"beside {clock.FEW} schedules: {number(found.few.elapsed)} ms"
+    return Findings({"idle": Reached(found.many.elapsed, beside, note)})
+
+
+def _history(sizes: Sizes) -> Findings:
+    pages = history.compared(sizes.short, sizes.long, rounds=sizes.pages)
+    alike = [page for page in pages if page.few == page.many]
+    first, worst = pages[0], max(alike, key=lambda page: page.ratio)
+    most = f"{worst.query or 'no filter'} {worst.ratio:.2f} x"
+    note = f"{number(first.after)} ms; of {len(alike)} filters with as many rows in both, at most: {most}"
+    scanning = [page.query for page in pages if "runs_execution" in page.found.scanned_whole]
+    return Findings(
+        {
+            "page": Reached(first.ratio, f"the short one: {number(first.before)} ms", note),
+            "scans": Reached(len(scanning), note=", ".join(scanning) or f"of {len(pages)}"),
+        }
+    )
+
+
+def _rounds(values: list[float]) -> str:
+    return f"{len(values)} rounds: {spread(values)}" if len(values) > 1 else ""
+
+
+def _note(*parts: str) -> str:
+    return "; ".join(part for part in parts if part)
+
+
+_MEASURES: dict[str, Callable[[Sizes], Findings]] = {
+    "delivery": _delivery,
+    "processes": _processes,
+    "mixed": _mixed,
+    "due": _due,
+    "lateness": _lateness,
+    "firing": _firing,
+    "idle": _idle,
+    "beside": _beside,
+    "memory": _memory,
+    "history": _history,
+}
