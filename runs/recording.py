@@ -23,6 +23,8 @@ _RUN_COLUMNS = (
     "body_truncated", "body_bytes", "http_version", "remote_ip", "worker",
 )  # fmt: skip
 _COPY_RUNS = f"COPY runs_run ({', '.join(_RUN_COLUMNS)}) FROM STDIN"
+# The fence is one expression over both sides: from `status` alone PostgreSQL would conclude, while its statistics know
+# of few that run, that it is cheapest to look through the whole table for those first.
 _MOVE_EXECUTIONS = """
     UPDATE runs_execution AS execution
        SET status = moved.status,
@@ -35,8 +37,9 @@ _MOVE_EXECUTIONS = """
       FROM unnest(%s::uuid[], %s::text[], %s::smallint[], %s::text[], %s::timestamptz[], %s::bigint[],
                   %s::text[], %s::text[])
            AS moved (id, lease_owner, attempts, status, finished_at, delay_ms, failure_reason, error)
-     WHERE execution.id = moved.id AND execution.status = 'running'
-       AND execution.lease_owner = moved.lease_owner AND execution.attempts = moved.attempts
+     WHERE execution.id = moved.id
+       AND CASE WHEN execution.status = 'running'
+                THEN execution.lease_owner = moved.lease_owner AND execution.attempts = moved.attempts END
  RETURNING execution.id::text, execution.overlap,
            CASE WHEN execution.trigger = 'schedule' AND execution.overlap <> 'queue' THEN
                extract(epoch FROM execution.scheduled_for)::float8 + execution.jitter_ms / 1000.0::float8 END
@@ -68,8 +71,9 @@ _TELL_UNSENT = """
         SELECT * FROM unnest(%s::uuid[], %s::smallint[], %s::text[]) AS unsent (id, attempts, lease_owner)
     ), told AS (
         UPDATE runs_execution AS execution SET error = %s FROM unsent
-         WHERE execution.id = unsent.id AND execution.attempts = unsent.attempts
-           AND execution.status = 'canceled' AND execution.error = %s
+         WHERE execution.id = unsent.id
+           AND CASE WHEN execution.status = 'canceled'
+                    THEN execution.attempts = unsent.attempts AND execution.error = %s END
     )
     UPDATE runs_run AS run SET error = %s FROM unsent
      WHERE run.execution_id = unsent.id AND run.number = unsent.attempts AND run.worker = unsent.lease_owner

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import secrets
 import signal
 import socket
 import subprocess
@@ -54,7 +55,8 @@ def verdicts(found: Found, *names: str) -> list[str]:
 
 
 @pytest.fixture
-def alive(transactional_db: None) -> None:
+def alive(transactional_db: None, settings: Any) -> None:
+    settings.SECRET_KEY = secrets.token_urlsafe(50)
     with connection.cursor() as cursor:
         heartbeats.tell(cursor, heartbeats.Process.beat(), heartbeats.Ticking(tick_ms=1.0, sends_chores=True))
         tell_worker("worker@here")
