@@ -13,6 +13,8 @@ from django.db import transaction
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
+from scheduler_project.failpoints import failpoint
+
 log = structlog.get_logger(__name__)
 
 DELIVER_TASK = "workers.deliver"
@@ -38,6 +40,7 @@ def enqueue(ids: Iterable[uuid.UUID]) -> int:
         if not _send(chunk):
             break
         sent += len(chunk)
+        failpoint("enqueue.sent")
     return sent
 
 

@@ -22,6 +22,7 @@ from runs.recording import record
 from runs.requests import Firing, PreparedRequest
 from runs.retry import Canceled, verdict
 from runs.tail import tell_on_commit
+from scheduler_project.failpoints import failpoint
 
 BATCH = 500
 _ERROR = "The worker stopped renewing its lease; the request may have been sent."
@@ -71,7 +72,12 @@ def reap_expired(*, user_agent: str, chance: random.Random, limit: int = BATCH) 
         now = cursor.fetchone()[0]
         cursor.execute(_EXPIRED, [limit])
         lost = [_lost(*held, now=now, chance=chance) for held in (_held(row, user_agent) for row in cursor.fetchall())]
-        return len(_record(cursor, lost))
+        reaped = len(_record(cursor, lost))
+        if reaped:
+            failpoint("reap.written")
+    if reaped:
+        failpoint("reap.committed")
+    return reaped
 
 
 def cancel_running(

@@ -24,6 +24,7 @@ from runs.requests import Firing, PreparedRequest
 from runs.states import Trigger
 from runs.testcalls import WantedCall
 from runs.texts import array
+from scheduler_project.failpoints import failpoint
 from workers.connections import Link
 from workers.delivery.contract import DeliveryRequest, TlsOptions
 from workers.disclosure import Disclosure
@@ -266,9 +267,13 @@ class Claimer:
         templated = [Templated(row[0], row[1], row[3], version.template) for row, version in held if version.template]
         material = self._renderer.material(cursor, templated) if templated else {}
         month = month_of(rows[0][-1]) if rows else None
+        if rows:
+            failpoint("claim.taken")
         return _Taken(rows, monotonic, versions, material, month, _refused(cursor, rows, month) if month else {})
 
     def _made(self, taken: _Taken) -> list[Claimed]:
+        if taken.rows:
+            failpoint("claim.committed")
         return [self._claimed(row, taken) for row in taken.rows]
 
     def _versions_of(self, cursor: Any, ids: set[str]) -> dict[str, PerEnvironment[_Version]]:
