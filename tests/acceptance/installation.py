@@ -38,11 +38,15 @@ class Installation:
         self.database_url = settings.get("DATABASE_URL") or embedded_urls(directory)[0]
 
     def start(self) -> None:
+        self.launch()
+        wait_for(lambda: requests.get(f"{self.url()}/readyz", timeout=5).ok, "it to be ready", seconds=_START_SECONDS)
+
+    def launch(self) -> None:
+        """Start it, and don't wait for it."""
         with self.output.open("ab") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "manage.py", "up"], cwd=ROOT, env=self.environment, stdout=output, stderr=output
             )
-        wait_for(lambda: requests.get(f"{self.url()}/readyz", timeout=5).ok, "it to be ready", seconds=_START_SECONDS)
 
     @property
     def output(self) -> Path:

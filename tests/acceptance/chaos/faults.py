@@ -29,6 +29,7 @@ from tests.acceptance.chaos.house import (
     stop_all,
 )
 from tests.acceptance.chaos.racing import race_the_tick
+from tests.acceptance.chaos.services import children_of
 
 Heal = Callable[[], None]
 _REACHED_SECONDS = 45.0
@@ -72,7 +73,7 @@ def stopped(kind: str, number: int, lasts: tuple[float, float], name: str = "SIG
     """A process that stands still, and goes on. A worker's leases may run out meanwhile."""
 
     def strike(house: House) -> Heal:
-        chosen = [one for process in _chosen(house, kind, number) for one in (process, *process.children())]
+        chosen = [one for process in _chosen(house, kind, number) for one in (process, *children_of(process))]
         stop_all(chosen)
         since = time.monotonic()
 
@@ -88,7 +89,11 @@ def stopped(kind: str, number: int, lasts: tuple[float, float], name: str = "SIG
 
 
 def _chosen(house: House, kind: str, number: int) -> list[psutil.Process]:
-    return house.processes(kind)[number - 1 : number]
+    """One process of a kind, by its age. Raises NotReachedError where another fault has just ended it."""
+    chosen = house.processes(kind)[number - 1 : number]
+    if not chosen:
+        raise NotReachedError(f"{kind} {number}")
+    return chosen
 
 
 def wrong_clock(kind: str, seconds: int) -> Fault:
@@ -102,7 +107,7 @@ def wrong_clock(kind: str, seconds: int) -> Fault:
 
         def heal() -> None:
             for order in worn:
-                order.unlink()
+                order.unlink(missing_ok=True)
                 with contextlib.suppress(psutil.NoSuchProcess):
                     house.kill(psutil.Process(int(order.suffix[1:])), "killed for its clock")
 
@@ -119,7 +124,7 @@ def deployed() -> Fault:
             house.struck[process.pid] = "deployed"
         house.deploys += 1
         house.installation.stop()
-        return house.installation.start
+        return house.installation.launch
 
     return Fault("deploy", strike, alone=True)
 

@@ -7,7 +7,6 @@ import contextlib
 import datetime
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -33,7 +32,8 @@ HEARTBEAT_SECONDS = LEASE_SECONDS / 3
 LOST_AFTER_SECONDS = LEASE_SECONDS - HEARTBEAT_SECONDS - 0.5
 #: From the expiry of a lease to the end of its run, with nothing in the way: a sweep, the reaper's wait, and some air.
 REAP_SECONDS = 5.0 + HEARTBEAT_SECONDS + 5.0
-BACK_SECONDS = 60.0
+#: Within which the supervisors bring back what was killed: their back-off, and a start on a busy machine.
+BACK_SECONDS = 120.0
 HOUSEHOLD = {"web": 1, "beat": 2, "worker": 2}
 _OTHER_WORKSPACE = """
 from accounts.api_keys import issue_key
@@ -75,7 +75,8 @@ class House:
         self.changes: list[Change] = []
         self.races = 0
         self.deploys = 0
-        self._quiet_since: float | None = None
+        self.longest_overdue_seconds = 0.0
+        self._fire: list[tuple[float, float]] = []
         self._watching = threading.Event()
         self._watcher = threading.Thread(target=self._watch, daemon=True)
 
@@ -123,22 +124,24 @@ class House:
         return []
 
     def is_whole(self) -> bool:
-        """If every process is there and ready."""
-        counts = {kind: len(self.processes(kind)) for kind in HOUSEHOLD}
-        with contextlib.suppress(requests.RequestException):
-            url = f"{self.installation.url()}/readyz"
-            return counts == HOUSEHOLD and not self._on_their_way() and requests.get(url, timeout=5).ok
+        """If every process is there, and at work: the web process is ready, each beat and worker has told of itself."""
+        with contextlib.suppress(requests.RequestException, psycopg2.Error):
+            there = len(self.processes("web")) == HOUSEHOLD["web"] and self._at_work("beat") and self._at_work("worker")
+            return there and requests.get(f"{self.installation.url()}/readyz", timeout=5).ok
         return False
 
-    def _on_their_way(self) -> set[str]:
-        """The programs of which the supervisor said that it starts them again, and not yet that they are back."""
-        away: set[str] = set()
-        for line in self.installation.output.read_text(errors="replace").splitlines():
-            if line == "stopped":
-                away.clear()
-            elif found := _SUPERVISED.fullmatch(line):
-                (away.discard if found["back"] else away.add)(found["name"])
-        return away
+    def _at_work(self, kind: str) -> bool:
+        """If each process of a kind has left a heartbeat since it was started."""
+        heard = self.services.rows(
+            "SELECT extract(epoch FROM started_at)::float8 FROM runs_heartbeat WHERE kind = %s"
+            " ORDER BY started_at DESC LIMIT %s",
+            *(kind, HOUSEHOLD[kind]),
+        )
+        with contextlib.suppress(psutil.NoSuchProcess):
+            started = sorted((process.create_time() for process in self.processes(kind)), reverse=True)
+            if len(started) == len(heard) == HOUSEHOLD[kind]:
+                return all(told > begun for (told,), begun in zip(heard, started, strict=True))
+        return False
 
     def kill(self, process: psutil.Process, why: str) -> None:
         """SIGKILL, noted."""
@@ -162,9 +165,13 @@ class House:
     @contextlib.contextmanager
     def under_fire(self) -> Iterator[None]:
         """While faults strike, and until all is back, nobody says how long a dead worker's lease may wait."""
-        self._quiet_since = None
+        self._fire.append((begun := time.monotonic(), float("inf")))
         yield
-        self._quiet_since = time.monotonic()
+        self._fire[-1] = (begun, time.monotonic())
+
+    def _quiet_seconds(self, since: float, until: float) -> float:
+        """How much of a span was not under fire."""
+        return until - since - sum(max(0.0, min(until, end) - max(since, begun)) for begun, end in self._fire)
 
     def _watch(self) -> None:
         """Notice who dies though nobody struck, and leases that nobody reaps."""
@@ -181,15 +188,16 @@ class House:
         return [f"{kind} {pid}" for pid, kind in self._gone.items() if pid not in self.struck]
 
     def _look_at_leases(self) -> None:
-        if (quiet_since := self._quiet_since) is None:
-            return
         expired = self.services.rows(
             "SELECT id::text, extract(epoch FROM clock_timestamp() - lease_expires_at)::float8 FROM runs_execution"
             " WHERE status = 'running' AND lease_expires_at < clock_timestamp()"
         )
+        now = time.monotonic()
         for execution, seconds in expired:
-            if min(seconds, time.monotonic() - quiet_since) > REAP_SECONDS and self._quiet_since is quiet_since:
-                self.overdue[execution] = Overdue(execution, seconds)
+            self.longest_overdue_seconds = max(self.longest_overdue_seconds, seconds)
+            quiet_seconds = self._quiet_seconds(now - seconds, now)
+            if quiet_seconds > REAP_SECONDS:
+                self.overdue[execution] = Overdue(execution, quiet_seconds)
 
 
 def kind_of(process: psutil.Process) -> str:
@@ -202,7 +210,6 @@ def kind_of(process: psutil.Process) -> str:
     return ""
 
 
-_SUPERVISED = re.compile(r"(?P<name>\S+) (?:(?P<back>is back)|.*; starting it again in .*)")
 _MARKS = {"web": "gunicorn", "beat": "beat", "worker": "worker"}
 
 

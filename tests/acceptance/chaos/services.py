@@ -23,7 +23,7 @@ class Services:
     def postgres(self) -> list[psutil.Process]:
         """The server, first, and each of its processes; none while it is away."""
         found = _listener(self.postgres_socket)
-        return [found, *found.children(recursive=True)] if found else []
+        return [found, *children_of(found)] if found else []
 
     def valkey(self) -> list[psutil.Process]:
         found = _listener(self.valkey_socket)
@@ -48,6 +48,13 @@ class Services:
         with self.database() as cursor:
             cursor.execute(query, parameters)
             return list(cursor.fetchall())
+
+
+def children_of(process: psutil.Process) -> list[psutil.Process]:
+    """Its children, and theirs; none where it is gone already."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return list(process.children(recursive=True))
+    return []
 
 
 def _listener(path: Path) -> psutil.Process | None:

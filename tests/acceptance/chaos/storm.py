@@ -10,7 +10,7 @@ from tests.acceptance.chaos import workload
 from tests.acceptance.chaos.evidence import gather
 from tests.acceptance.chaos.faults import Fault, NotReachedError
 from tests.acceptance.chaos.history import History
-from tests.acceptance.chaos.house import House
+from tests.acceptance.chaos.house import BACK_SECONDS, House
 from tests.acceptance.chaos.punctuality import ALLOWED_SECONDS, Recovery, recovered_at, recovery
 from tests.acceptance.chaos.workload import PUNCTUAL, ByHand
 from tests.acceptance.conftest import wait_for
@@ -103,12 +103,8 @@ def _strike(house: House, blow: Blow) -> Struck:
             told = list(hands.map(lambda fault, lasts: _suffer(house, fault, lasts), blow.faults, blow.seconds))
         healed_at = max(over_at for over_at, _ in told)
         missed = [what for _, what in told if what]
-        whole = False
-        while time.time() < healed_at + ALLOWED_SECONDS:
-            whole = house.is_whole()
-            if whole and _on_time(house, since=healed_at):
-                break
-            time.sleep(_LOOK_SECONDS)
+        whole = _comes_true(house.is_whole, until=healed_at + BACK_SECONDS)
+    _comes_true(lambda: _on_time(house, since=healed_at), until=time.time() + ALLOWED_SECONDS)
     return Struck(blow, struck_at, healed_at, missed, whole)
 
 
@@ -122,6 +118,12 @@ def _suffer(house: House, fault: Fault, seconds: float) -> tuple[float, str]:
     over_at = time.time()
     heal()
     return over_at, ""
+
+
+def _comes_true(look: Callable[[], bool], *, until: float) -> bool:
+    while not (found := look()) and time.time() < until:
+        time.sleep(_LOOK_SECONDS)
+    return found
 
 
 def _on_time(house: House, *, since: float) -> bool:
