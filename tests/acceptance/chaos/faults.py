@@ -180,7 +180,7 @@ def _signalled_at(house: House, point: str, number: signal.Signals) -> int:
         (done,) = _awaited(lambda: list(house.failpoints.glob(f"{point}.*")), f"a process at {point}", _REACHED_SECONDS)
     finally:
         order.unlink(missing_ok=True)
-    done.unlink()
+    done.unlink(missing_ok=True)
     pid = int(done.suffix[1:])
     house.note(pid, f"{number.name} at {point}")
     return pid
@@ -189,8 +189,7 @@ def _signalled_at(house: House, point: str, number: signal.Signals) -> int:
 def _bring_about(house: House, point: str) -> None:
     """Reaping needs a worker that died with something in its hands, settling a plan that changes."""
     if point.startswith("reap."):
-        for process in _chosen(house, "worker", 1):
-            house.kill(process, "killed to be reaped")
+        _signalled_at(house, "claim.committed", signal.SIGKILL)
     elif point.startswith("settle."):
         race_the_tick(house, random.Random(house.races), rounds=2)
 
