@@ -20,6 +20,7 @@ from runs.occurrences import Outcome, Place, Skip, Written, write
 from runs.states import SkipReason
 from runs.texts import array, sparse_array
 from runs.timetables import timetables_of
+from scheduler_project.failpoints import failpoint
 
 BATCH = 1000
 _DUE = """
@@ -86,6 +87,8 @@ def fire_due(now: datetime.datetime, *, limit: int = BATCH, only_count: bool = F
         written = write(cursor, [one.outcome for one in planned], now=now)
         handled = [one for one in planned if one.outcome.place.job_environment_id not in written.held_back]
         _advance(cursor, handled, written.stopped, now)
+        failpoint("fire.written")
+    failpoint("fire.committed")
     return fired_by(written, len(handled))
 
 

@@ -12,6 +12,8 @@ from django.db import transaction
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
+from scheduler_project.failpoints import failpoint
+
 log = structlog.get_logger(__name__)
 
 DELIVER_TASK = "workers.deliver"
@@ -37,6 +39,7 @@ def enqueue(ids: Iterable[uuid.UUID]) -> int:
     for start in range(0, len(wanted), size):
         if not _send(wanted[start : start + size]):
             return start
+        failpoint("enqueue.sent")
     return len(wanted)
 
 

@@ -23,6 +23,7 @@ from runs.recording import record
 from runs.requests import Firing, PreparedRequest
 from runs.retry import Canceled, verdict
 from runs.tail import tell_on_commit
+from scheduler_project.failpoints import failpoint
 
 log = structlog.get_logger(__name__)
 
@@ -75,6 +76,10 @@ def reap_expired(*, user_agent: str, chance: random.Random, limit: int = BATCH) 
         cursor.execute(_EXPIRED, [limit])
         lost = [_lost(*held, now=now, chance=chance) for held in (_held(row, user_agent) for row in cursor.fetchall())]
         moved = _record(cursor, lost)
+        if moved:
+            failpoint("reap.written")
+    if moved:
+        failpoint("reap.committed")
     for one in (item.attempt for item in lost if item.attempt.execution_id in moved):
         log.warning(
             "worker_lost", execution_id=one.execution_id, attempt=one.number, job_id=one.job_id, worker=one.lease_owner

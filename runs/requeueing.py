@@ -7,6 +7,7 @@ from django.db import transaction
 
 from runs.models import Execution
 from runs.querysets import ExecutionQuerySet
+from scheduler_project.failpoints import failpoint
 
 BATCH = 10_000
 #: An id that was put on Redis this long ago and is still not claimed may be lost, so it is sent again.
@@ -29,4 +30,7 @@ def _marked(rows: ExecutionQuerySet, now: datetime.datetime, limit: int) -> list
         ids = list(locked.values_list("pk", flat=True)[:limit])
         if ids:
             Execution.objects.mark_enqueued(ids, now)
+            failpoint("requeue.marked")
+    if ids:
+        failpoint("requeue.committed")
     return ids

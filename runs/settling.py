@@ -19,6 +19,7 @@ from runs.firing import Fired, fired_by, planned_by, skips_of
 from runs.occurrences import Outcome, Place, Skip, write
 from runs.states import SkipReason
 from runs.timetables import timetables_of
+from scheduler_project.failpoints import failpoint
 
 BATCH = 1000
 #: A pause may cover years: it is counted in parts, so that no part holds up the clock.
@@ -58,6 +59,8 @@ def settle_due(now: datetime.datetime, *, limit: int = BATCH, only_count: bool =
         written = write(cursor, [one.outcome for one in planned], now=now)
         settled = [one for one in planned if str(one.period.job_environment_id) not in written.held_back]
         _move_on(cursor, settled)
+        failpoint("settle.written")
+    failpoint("settle.committed")
     return fired_by(written, len(settled))
 
 

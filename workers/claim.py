@@ -25,6 +25,7 @@ from runs.requests import Firing, PreparedRequest
 from runs.states import Trigger
 from runs.testcalls import WantedCall
 from runs.texts import array
+from scheduler_project.failpoints import failpoint
 from workers.connections import Link
 from workers.delivery.contract import DeliveryRequest, TlsOptions
 from workers.disclosure import Disclosure
@@ -270,10 +271,15 @@ class Claimer:
         templated = [Templated(row[0], row[1], row[3], version.template) for row, version in held if version.template]
         material = self._renderer.material(cursor, templated) if templated else {}
         month = month_of(rows[0][-1]) if rows else None
+        if rows:
+            failpoint("claim.taken")
         return _Taken(rows, monotonic, versions, material, month, _refused(cursor, rows, month) if month else {})
 
     def _made(self, taken: _Taken) -> list[Claimed]:
-        run_ids = uuid7_texts_at(taken.rows[0][-1], len(taken.rows)) if taken.rows else []
+        if not taken.rows:
+            return []
+        failpoint("claim.committed")
+        run_ids = uuid7_texts_at(taken.rows[0][-1], len(taken.rows))
         return [self._claimed(row, run_id, taken) for row, run_id in zip(taken.rows, run_ids, strict=True)]
 
     def _versions_of(self, cursor: Any, ids: set[str]) -> dict[str, PerEnvironment[_Version]]:

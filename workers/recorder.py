@@ -18,6 +18,7 @@ from runs.failures import FailureReason
 from runs.recording import record
 from runs.retry import GiveUp
 from runs.tail import tell
+from scheduler_project.failpoints import failpoint
 from workers.claim import Claimed, Claimer
 from workers.connections import DatabaseAwayError, Link
 from workers.delivery.contract import DeliveryResult
@@ -137,6 +138,7 @@ class Recorder:
         """Record a batch, once or in halves. False when the database is away: nothing is lost, try again."""
         try:
             moved = self._transaction(batch)
+            failpoint("record.committed")
         except DatabaseAwayError as error:
             log.warning("recorder_database_away", error=str(error), waiting=len(self._waiting))
             self._stopping.wait(self._chance.uniform(*_RETRY_SECONDS))
@@ -174,7 +176,9 @@ class Recorder:
 
     def _transaction(self, batch: Sequence[FinishedAttempt]) -> set[str]:
         with self._link.transaction() as cursor:
-            return record(cursor, batch)
+            moved = record(cursor, batch)
+            failpoint("record.written")
+            return moved
 
     def _renew_leases(self) -> None:
         ids = self._held()

@@ -16,6 +16,7 @@ import structlog
 from jobs.egress import EgressPolicy
 from runs.failures import FailureReason
 from runs.tail import Change, finish_telling, tell
+from scheduler_project.failpoints import failpoint
 from workers.claim import Claimed, Claimer
 from workers.connections import DatabaseAwayError, Link
 from workers.delivery.contract import Crowded, DeliveryResult, InFlight
@@ -254,6 +255,7 @@ class DeliveryService:
             self._held.update((item.attempt.execution_id, item) for item in claimed)
         try:
             self._engine.submit([item.request for item in claimed if item.refusal is None])
+            failpoint("send.submitted")
         except EngineStopped:
             self._give_back(claimed)
             return

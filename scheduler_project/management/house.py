@@ -47,9 +47,13 @@ def web(environment: Mapping[str, str], listener: socket.socket) -> Program:
     )
 
 
-def beat(environment: Mapping[str, str]) -> Program:
+def beats(environment: Mapping[str, str], count: int) -> list[Program]:
+    return [_beat(environment, f"beat-{number}" if number > 1 else "beat") for number in range(1, count + 1)]
+
+
+def _beat(environment: Mapping[str, str], name: str) -> Program:
     return Program(
-        name="beat",
+        name=name,
         argv=_celery("beat", "--pidfile="),
         environment=_celery_environment(environment),
         directory=PROJECT,

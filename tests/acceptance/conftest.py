@@ -260,25 +260,34 @@ def template() -> Template:
 
 
 @contextlib.contextmanager
+def copied_database(template: Template) -> Iterator[str]:
+    """The URL of a database after its first run, gone afterwards; nothing is on Redis before or after."""
+    url = os.environ["DATABASE_URL"]
+    name = f"house_{os.getpid()}_{time.monotonic_ns()}"
+    _execute(url, f"CREATE DATABASE {name} TEMPLATE {template.database}")
+    broker = redis.Redis.from_url(os.environ["REDIS_URL"])
+    broker.flushall()
+    try:
+        yield _with_database(url, name)
+    finally:
+        broker.flushall()
+        _execute(url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@contextlib.contextmanager
 def installed(
     template: Template, directory: Path, *, outbound: Mapping[str, str] = LOOPBACK_ALLOWED
 ) -> Iterator[House]:
     """An installation with a web process and an API key, and no beat or worker yet."""
-    url = os.environ["DATABASE_URL"]
-    name = f"house_{os.getpid()}_{time.monotonic_ns()}"
-    _execute(url, f"CREATE DATABASE {name} TEMPLATE {template.database}")
-    shutil.copytree(template.directory, directory, dirs_exist_ok=True)
-    broker = redis.Redis.from_url(os.environ["REDIS_URL"])
-    broker.flushall()
-    made = House(_with_database(url, name), os.environ["REDIS_URL"], directory, outbound)
-    try:
-        made.api_key = json.loads((directory / "first-run.json").read_text())["api_key"]
-        made.start("web")
-        yield made
-    finally:
-        made.close()
-        broker.flushall()
-        _execute(url, f"DROP DATABASE {name} WITH (FORCE)")
+    with copied_database(template) as database_url:
+        shutil.copytree(template.directory, directory, dirs_exist_ok=True)
+        made = House(database_url, os.environ["REDIS_URL"], directory, outbound)
+        try:
+            made.api_key = json.loads((directory / "first-run.json").read_text())["api_key"]
+            made.start("web")
+            yield made
+        finally:
+            made.close()
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from scheduler_project.supervisor.stops import StopRequested
 from scheduler_project.supervisor.supervisor import Supervisor
 
 _LOOPBACK = "127.0.0.1"
+_MOST_BEATS = 16
 _MOST_WORKERS = 256
 
 
@@ -35,6 +36,7 @@ class Choices:
     valkey: bool
     host: str
     port: int
+    beats: int
     workers: int
 
     @classmethod
@@ -44,6 +46,7 @@ class Choices:
             valkey=not env.text("REDIS_URL"),
             host=env.text("HOURHAND_HOST", _LOOPBACK),
             port=settings.PORT,
+            beats=env.integer("HOURHAND_BEATS", 1, minimum=1, maximum=_MOST_BEATS),
             workers=env.integer("HOURHAND_WORKERS", os.cpu_count() or 1, minimum=1, maximum=_MOST_WORKERS),
         )
 
@@ -75,9 +78,9 @@ def _up(locations: Locations, choices: Choices, terminal: Terminal) -> None:
                 supervisor.start(service)
                 supervisor.await_ready()
             _prepare_database(supervisor, environment, terminal)
-            terminal.say(f"starting web, beat and {choices.workers} worker{'s' if choices.workers > 1 else ''}")
+            terminal.say(f"starting web, {_several(choices.beats, 'beat')} and {_several(choices.workers, 'worker')}")
             supervisor.start(*house.workers(environment, choices.workers))
-            supervisor.start(house.web(environment, listener), house.beat(environment))
+            supervisor.start(house.web(environment, listener), *house.beats(environment, choices.beats))
             supervisor.await_ready()
             with _announced(locations, base_url(listener), terminal):
                 supervisor.watch()
@@ -118,6 +121,10 @@ def _environment(locations: Locations, listener: socket.socket) -> dict[str, str
         "HOURHAND_ENCRYPTION_KEYS": env.text("HOURHAND_ENCRYPTION_KEYS") or kept_encryption_key(locations),
         "PYTHONUNBUFFERED": "1",
     }
+
+
+def _several(count: int, noun: str) -> str:
+    return noun if count == 1 else f"{count} {noun}s"
 
 
 def _welcome(locations: Locations, url: str) -> str:

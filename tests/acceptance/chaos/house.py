@@ -1,0 +1,242 @@
+"""The house that chaos strikes: `manage.py up` with two beats and two workers, on services that are supervised apart.
+
+Nothing here starts a process but the installation itself: what is killed comes back by the supervisors, or not at all.
+"""
+
+import contextlib
+import datetime
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import psycopg2
+import requests
+
+from tests.acceptance.chaos.history import Change, Overdue
+from tests.acceptance.chaos.services import Services
+from tests.acceptance.chaos.target import Target
+from tests.acceptance.conftest import ROOT, Template, copied_database, wait_for
+from tests.acceptance.installation import Installation
+
+LEASE_SECONDS = 10
+HEARTBEAT_SECONDS = LEASE_SECONDS / 3
+#: A worker that is stopped for longer may have let a lease expire: it last renewed them a heartbeat before.
+LOST_AFTER_SECONDS = LEASE_SECONDS - HEARTBEAT_SECONDS - 0.5
+#: From the expiry of a lease to the end of its run, with nothing in the way: a sweep, the reaper's wait, and some air.
+REAP_SECONDS = 5.0 + HEARTBEAT_SECONDS + 5.0
+#: Within which the supervisors bring back what was killed: their back-off, and a start on a busy machine.
+BACK_SECONDS = 120.0
+HOUSEHOLD = {"web": 1, "beat": 2, "worker": 2}
+_OTHER_WORKSPACE = """
+from accounts.api_keys import issue_key
+from accounts.models import Scope
+from accounts.services import create_workspace
+print(issue_key(workspace=create_workspace(slug="other", name="Other"), name="k", scopes=Scope.values).key)
+"""
+
+
+class House:
+    """One installation under fire, with what is known of its processes. `keys` are API keys by workspace."""
+
+    def __init__(self, directory: Path, database_url: str) -> None:
+        self.directory = directory
+        self.services = Services(database_url, os.environ["REDIS_URL"])
+        self.failpoints, self.clocks = directory / "failpoints", directory / "clocks"
+        for made in (self.failpoints, self.clocks):
+            made.mkdir()
+        kept = ("SECRET_KEY", "HOURHAND_ENCRYPTION_KEYS")
+        self.installation = Installation(
+            directory / "var",
+            **{name: os.environ[name] for name in kept},
+            DATABASE_URL=database_url,
+            REDIS_URL=os.environ["REDIS_URL"],
+            HOURHAND_BEATS=str(HOUSEHOLD["beat"]),
+            HOURHAND_WORKERS=str(HOUSEHOLD["worker"]),
+            HOURHAND_LEASE_SECONDS=str(LEASE_SECONDS),
+            HOURHAND_API_RATE="0",
+            HOURHAND_FAILPOINTS=str(self.failpoints),
+            CHAOS_CLOCKS=str(self.clocks),
+            PYTHONPATH=str(Path(__file__).parent / "clocks"),
+        )
+        self.keys: dict[str, str] = {}
+        self.target = Target(directory / "target.jsonl", on_deadly=self._kill_holder)
+        self.struck: dict[int, str] = {}
+        self.lost: set[int] = set()
+        self._gone: dict[int, str] = {}
+        self.overdue: dict[str, Overdue] = {}
+        self.changes: list[Change] = []
+        self.races = 0
+        self.deploys = 0
+        self.longest_overdue_seconds = 0.0
+        self._fire: list[tuple[float, float]] = []
+        self._watching = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, daemon=True)
+
+    # -- its life ------------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        making = self._manage("shell", "--no-imports", "-c", _OTHER_WORKSPACE)
+        self.installation.start()
+        self.keys["default"] = json.loads((self.installation.directory / "first-run.json").read_text())["api_key"]
+        self.keys["other"] = making.communicate()[0].strip()
+        wait_for(self.is_whole, "every process", seconds=BACK_SECONDS)
+        self._watcher.start()
+
+    def close(self) -> None:
+        self._watching.set()
+        if self.installation.process.poll() is None:
+            self.installation.stop()
+        self.target.close()
+
+    def _manage(self, *arguments: str) -> "subprocess.Popen[str]":
+        command = [sys.executable, "manage.py", *arguments]
+        return subprocess.Popen(command, cwd=ROOT, env=self.installation.environment, stdout=subprocess.PIPE, text=True)
+
+    def ask(self, method: str, path: str, *, workspace: str = "default", **fields: object) -> requests.Response:
+        """A call of the API. Raises requests.RequestException where nobody answers."""
+        return requests.request(
+            method,
+            f"{self.installation.url()}/api/v1{path}",
+            headers={"Authorization": f"Bearer {self.keys[workspace]}"},
+            json=fields or None,
+            timeout=10,
+        )
+
+    def now(self) -> datetime.datetime:
+        return datetime.datetime.now(datetime.UTC)
+
+    # -- its processes -------------------------------------------------------------------------------------------------
+
+    def processes(self, kind: str | None = None) -> list[psutil.Process]:
+        """The children of the supervisor of a kind (`web`, `beat`, `worker`; None: all of these), the oldest first."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            children = psutil.Process(self.installation.process.pid).children()
+            found = [child for child in children if (own := kind_of(child)) and kind in {None, own}]
+            return sorted(found, key=lambda child: child.pid)
+        return []
+
+    def is_whole(self) -> bool:
+        """If every process is there, and at work: the web process is ready, each beat and worker has told of itself."""
+        with contextlib.suppress(requests.RequestException, psycopg2.Error):
+            there = len(self.processes("web")) == HOUSEHOLD["web"] and self._at_work("beat") and self._at_work("worker")
+            return there and requests.get(f"{self.installation.url()}/readyz", timeout=5).ok
+        return False
+
+    def _at_work(self, kind: str) -> bool:
+        """If each process of a kind has left a heartbeat since it was started."""
+        heard = self.services.rows(
+            "SELECT extract(epoch FROM started_at)::float8 FROM runs_heartbeat WHERE kind = %s"
+            " ORDER BY started_at DESC LIMIT %s",
+            *(kind, HOUSEHOLD[kind]),
+        )
+        with contextlib.suppress(psutil.NoSuchProcess):
+            started = sorted((process.create_time() for process in self.processes(kind)), reverse=True)
+            if len(started) == len(heard) == HOUSEHOLD[kind]:
+                return all(told > begun for (told,), begun in zip(heard, started, strict=True))
+        return False
+
+    def kill(self, process: psutil.Process, why: str) -> None:
+        """SIGKILL, noted."""
+        self.note(process.pid, why)
+        send(process, signal.SIGKILL)
+
+    def note(self, pid: int, why: str) -> None:
+        """A process is struck so that what it held may be lost, if it is a worker."""
+        self.struck[pid] = why
+        self.lost.add(pid)
+
+    def _kill_holder(self, execution: str) -> None:
+        """Kill the worker that holds an execution, as its row says."""
+        with contextlib.suppress(psycopg2.Error, psutil.NoSuchProcess):
+            ((owner,),) = self.services.rows("SELECT lease_owner FROM runs_execution WHERE id = %s", execution)
+            if owner:
+                self.kill(psutil.Process(int(owner.split("/")[1])), "its target")
+
+    # -- what is watched all the while ---------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def under_fire(self) -> Iterator[None]:
+        """While faults strike, and until all is back, nobody says how long a dead worker's lease may wait."""
+        self._fire.append((begun := time.monotonic(), float("inf")))
+        yield
+        self._fire[-1] = (begun, time.monotonic())
+
+    def _quiet_seconds(self, since: float, until: float) -> float:
+        """How much of a span was not under fire."""
+        return until - since - sum(max(0.0, min(until, end) - max(since, begun)) for begun, end in self._fire)
+
+    def _watch(self) -> None:
+        """Notice who dies though nobody struck, and leases that nobody reaps."""
+        known: dict[int, str] = {}
+        while not self._watching.wait(1.0):
+            present = {child.pid: kind_of(child) for child in self.processes()}
+            self._gone.update((pid, kind) for pid, kind in known.items() if pid not in present)
+            known = {pid: kind for pid, kind in present.items() if kind}
+            with contextlib.suppress(psycopg2.Error):
+                self._look_at_leases()
+
+    def died_alone(self) -> list[str]:
+        """Processes that ended though nobody struck them."""
+        return [f"{kind} {pid}" for pid, kind in self._gone.items() if pid not in self.struck]
+
+    def _look_at_leases(self) -> None:
+        expired = self.services.rows(
+            "SELECT id::text, extract(epoch FROM clock_timestamp() - lease_expires_at)::float8 FROM runs_execution"
+            " WHERE status = 'running' AND lease_expires_at < clock_timestamp()"
+        )
+        now = time.monotonic()
+        for execution, seconds in expired:
+            self.longest_overdue_seconds = max(self.longest_overdue_seconds, seconds)
+            quiet_seconds = self._quiet_seconds(now - seconds, now)
+            if quiet_seconds > REAP_SECONDS:
+                self.overdue[execution] = Overdue(execution, quiet_seconds)
+
+
+def kind_of(process: psutil.Process) -> str:
+    """What a child of the supervisor is; nothing for others, and for those that are gone."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        words = process.cmdline()
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return ""
+        return next((kind for kind, word in _MARKS.items() if word in words), "")
+    return ""
+
+
+_MARKS = {"web": "gunicorn", "beat": "beat", "worker": "worker"}
+
+
+def send(process: psutil.Process, number: int) -> None:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process.send_signal(number)
+
+
+def stop_all(processes: list[psutil.Process]) -> None:
+    """SIGSTOP, parents first, so that none makes another meanwhile."""
+    for process in processes:
+        send(process, signal.SIGSTOP)
+
+
+def resume_all(processes: list[psutil.Process]) -> None:
+    for process in processes:
+        send(process, signal.SIGCONT)
+
+
+@contextlib.contextmanager
+def standing(template: Template, directory: Path) -> Iterator[House]:
+    """A house that runs, with nothing to do yet."""
+    with copied_database(template) as database_url:
+        shutil.copytree(template.directory, directory / "var")
+        house = House(directory, database_url)
+        try:
+            house.start()
+            yield house
+        finally:
+            house.close()

@@ -1,0 +1,52 @@
+"""`bin/chaos`: a house under fire for some minutes, and a report. Run by `manage.py with_services`."""
+
+import argparse
+import os
+import random
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.acceptance.chaos.faults import catalogue
+from tests.acceptance.chaos.house import standing
+from tests.acceptance.chaos.report import report, verdicts
+from tests.acceptance.chaos.storm import blows, rage
+from tests.acceptance.conftest import house_template
+
+_MINUTE = 60
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="bin/chaos", description="Strike a house of real processes, and judge it.")
+    parser.add_argument("--minutes", type=float, default=10, help="how long faults strike; 10 if left out")
+    parser.add_argument("--seed", type=int, default=random.randrange(1_000_000), help="repeats a run's plan")
+    parser.add_argument("--only", default="", help="faults whose name holds this text, alone and in turn")
+    parser.add_argument("--report", type=Path, help="a file that the report is written to as well")
+    options = parser.parse_args()
+    print(f"seed {options.seed}", flush=True)
+    directory = Path(tempfile.mkdtemp(prefix="hourhand-chaos-"))
+    chance = random.Random(options.seed)
+    faults = [fault for fault in catalogue() if options.only in fault.name]
+    planned = blows(chance, faults, together=not options.only)
+    with standing(house_template(), directory) as house:
+        storm = rage(house, planned, seconds=options.minutes * _MINUTE, chance=chance, tell=_tell)
+        found = verdicts(storm, house)
+        text = report(storm, house, found, seed=options.seed)
+    print(f"\n{text}", flush=True)
+    if options.report:
+        options.report.write_text(text)
+    if any(verdict.against for verdict in found):
+        print(f"Logs, and the target's own, are in {directory}")
+        return 1
+    shutil.rmtree(directory, ignore_errors=True)
+    return 0
+
+
+def _tell(line: str) -> None:
+    print(line, flush=True)
+
+
+if __name__ == "__main__":
+    os.umask(0o077)
+    sys.exit(main())

@@ -1,0 +1,138 @@
+"""A seeded storm over a house: faults one by one and together, each until the house is on time again."""
+
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from tests.acceptance.chaos import workload
+from tests.acceptance.chaos.evidence import gather
+from tests.acceptance.chaos.faults import Fault, NotReachedError
+from tests.acceptance.chaos.history import History
+from tests.acceptance.chaos.house import BACK_SECONDS, House
+from tests.acceptance.chaos.punctuality import ALLOWED_SECONDS, Recovery, recovered_at, recovery
+from tests.acceptance.chaos.workload import PUNCTUAL, ByHand
+from tests.acceptance.conftest import wait_for
+
+_MOST_TOGETHER = 3
+_CALM_SECONDS = (0.2, 1.0)
+_LOOK_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Blow:
+    """Faults that strike together, each with the seconds that it lasts."""
+
+    faults: Sequence[Fault]
+    seconds: Sequence[float]
+
+    @property
+    def name(self) -> str:
+        return " + ".join(fault.name for fault in self.faults)
+
+
+@dataclass(frozen=True, slots=True)
+class Struck:
+    """A blow that fell. `missed` are what faults waited for in vain; `whole`: every process came back in time."""
+
+    blow: Blow
+    struck_at: float
+    healed_at: float
+    missed: Sequence[str]
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Storm:
+    """What a storm left: all that fell, with how the house came through, and the history to be judged."""
+
+    began_at: float
+    blows: Sequence[tuple[Struck, Recovery]]
+    history: History
+    came_to_rest: bool
+
+
+def blows(chance: random.Random, catalogue: Sequence[Fault], *, together: bool = True) -> Iterator[Blow]:
+    """Each fault alone, in any order; then several at once, for ever, unless there is to be nothing `together`."""
+    for fault in chance.sample(catalogue, len(catalogue)):
+        yield _blow(chance, [fault])
+    sociable = [fault for fault in catalogue if not fault.alone]
+    while together:
+        yield _blow(chance, chance.sample(sociable, chance.randint(1, min(_MOST_TOGETHER, len(sociable)))))
+
+
+def _blow(chance: random.Random, faults: Sequence[Fault]) -> Blow:
+    return Blow(faults, [round(chance.uniform(*fault.lasts), 1) for fault in faults])
+
+
+def rage(
+    house: House,
+    planned: Iterator[Blow],
+    *,
+    seconds: float,
+    chance: random.Random,
+    tell: Callable[[str], None] = print,
+) -> Storm:
+    """Strike blow after blow for so many seconds, then let all of it end."""
+    workload.begin(house)
+    by_hand = ByHand(house)
+    wait_for(lambda: _on_time(house, since=time.time() - 10), "the house to be on time")
+    began_at = time.time()
+    fallen = []
+    for blow in planned:
+        if time.time() - began_at > seconds:
+            break
+        tell(f"+{time.time() - began_at:5.0f} s  {blow.name}")
+        fallen.append(_strike(house, blow))
+        time.sleep(chance.uniform(*_CALM_SECONDS))
+    ended_at = time.time()
+    by_hand.stop()
+    tell(f"+{ended_at - began_at:5.0f} s  the end: everything is paused, and may end")
+    came_to_rest = workload.end(house)
+    ends = [struck.struck_at for struck in fallen[1:]] + [ended_at]
+    return Storm(began_at, list(zip(fallen, _recoveries(house, fallen, ends), strict=True)),
+                 gather(house, asked=by_hand.asked), came_to_rest)  # fmt: skip
+
+
+def _strike(house: House, blow: Blow) -> Struck:
+    """Let a blow fall, heal it, and wait until the house is whole and on time again, or should be."""
+    struck_at = time.time()
+    with house.under_fire():
+        with ThreadPoolExecutor(len(blow.faults)) as hands:
+            told = list(hands.map(lambda fault, lasts: _suffer(house, fault, lasts), blow.faults, blow.seconds))
+        healed_at = max(over_at for over_at, _ in told)
+        missed = [what for _, what in told if what]
+        whole = _comes_true(house.is_whole, until=healed_at + BACK_SECONDS)
+    _comes_true(lambda: _on_time(house, since=healed_at), until=time.time() + ALLOWED_SECONDS)
+    return Struck(blow, struck_at, healed_at, missed, whole)
+
+
+def _suffer(house: House, fault: Fault, seconds: float) -> tuple[float, str]:
+    """One fault from its beginning to its end: when it was undone, and what it waited for in vain, if it did."""
+    try:
+        heal = fault.strike(house)
+    except NotReachedError as error:
+        return time.time(), str(error)
+    time.sleep(seconds)
+    over_at = time.time()
+    heal()
+    return over_at, ""
+
+
+def _comes_true(look: Callable[[], bool], *, until: float) -> bool:
+    while not (found := look()) and time.time() < until:
+        time.sleep(_LOOK_SECONDS)
+    return found
+
+
+def _on_time(house: House, *, since: float) -> bool:
+    return recovered_at(house.target.arrivals(), PUNCTUAL, after=since, until=time.time()) is not None
+
+
+def _recoveries(house: House, fallen: Sequence[Struck], ends: Sequence[float]) -> list[Recovery]:
+    arrivals = house.target.arrivals()
+    return [
+        recovery(arrivals, PUNCTUAL, struck=struck.struck_at, healed=struck.healed_at, until=end)
+        for struck, end in zip(fallen, ends, strict=True)
+    ]

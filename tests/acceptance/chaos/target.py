@@ -1,0 +1,124 @@
+"""The endpoint that the house calls: writes every request to its log before it answers, so that no killed process, and
+no application code, has a say in what arrived.
+
+The path says who is called and what it does: `/WORKSPACE/JOB/BEHAVIOUR`.
+"""
+
+import contextlib
+import datetime
+import json
+import secrets
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from tests.acceptance.chaos.history import Exchange
+
+#: What an endpoint of each behaviour does before it answers.
+SECONDS = {"quick": 0.0, "flaky": 0.0, "slow": 2.5, "brief": 0.4, "deadly": 1.0}
+
+
+class Target:
+    """Listens on loopback. `on_deadly` is called with the execution whose worker is to die while it waits."""
+
+    def __init__(self, log: Path, *, on_deadly: Callable[[str], None]) -> None:
+        self._log = log.open("ab", buffering=0)
+        self._path = log
+        self._on_deadly = on_deadly
+        self._arrivals: dict[str, dict[int, float]] = defaultdict(dict)
+        self._server = _Server(("127.0.0.1", 0), _endpoint(self))
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+
+    def arrivals(self) -> Mapping[str, Mapping[int, float]]:
+        """By job: when each of its planned seconds first arrived."""
+        return {job: dict(seconds) for job, seconds in list(self._arrivals.items())}
+
+    def arrived(self, request: Mapping[str, Any]) -> None:
+        """Log a request. It is with the kernel when this returns."""
+        self._write(request)
+        if request["scheduled_for"] is not None:
+            name = f"{request['workspace']}/{request['job']}"
+            self._arrivals[name].setdefault(int(request["scheduled_for"]), request["at"])
+        if request["behaviour"] == "deadly" and request["attempt"] == 1:
+            self._on_deadly(request["execution"])
+
+    def answered(self, token: str) -> None:
+        self._write({"answered": token})
+
+    def _write(self, line: Mapping[str, Any]) -> None:
+        self._log.write(json.dumps(line).encode() + b"\n")
+
+    def exchanges(self) -> list[Exchange]:
+        """The log, read anew."""
+        lines = [json.loads(line) for line in self._path.read_bytes().splitlines()]
+        answered = {line["answered"] for line in lines if "answered" in line}
+        return [
+            Exchange(
+                **{name: value for name, value in line.items() if name != "behaviour"},
+                answered=line["token"] in answered,
+            )
+            for line in lines
+            if "answered" not in line
+        ]
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._log.close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 1024
+
+    def handle_error(self, *_: object) -> None:
+        """A caller that was killed is no error here."""
+
+
+def _endpoint(target: Target) -> type[BaseHTTPRequestHandler]:
+    class Endpoint(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            request = _read(self)
+            target.arrived(request)
+            time.sleep(SECONDS[request["behaviour"]])
+            answer = request["token"].encode()
+            with contextlib.suppress(OSError):
+                self.send_response(request["status"])
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+                target.answered(request["token"])
+
+        def log_message(self, *_: object) -> None:
+            """Quiet."""
+
+    return Endpoint
+
+
+def _read(endpoint: BaseHTTPRequestHandler) -> dict[str, Any]:
+    """A request, with the answer that it gets."""
+    at = time.time()
+    body = endpoint.rfile.read(int(endpoint.headers.get("Content-Length", 0)))
+    _, workspace, job, behaviour = endpoint.path.split("/")
+    attempt = int(endpoint.headers["X-Hourhand-Attempt"])
+    scheduled_for = endpoint.headers["X-Hourhand-Scheduled-For"]
+    return {
+        "at": at,
+        "workspace": workspace,
+        "job": job,
+        "behaviour": behaviour,
+        "execution": endpoint.headers["X-Hourhand-Execution-Id"],
+        "attempt": attempt,
+        "scheduled_for": datetime.datetime.fromisoformat(scheduled_for).timestamp() if scheduled_for else None,
+        "body": body.decode(),
+        "status": 503 if behaviour == "flaky" and attempt == 1 else 200,
+        "token": secrets.token_hex(8),
+    }

@@ -1,0 +1,36 @@
+"""A house under fire: processes killed between two steps, services failing, and nothing lost or doubled."""
+
+import random
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.acceptance.chaos.faults import STEPS, catalogue, dies_at, postgres_ends, redis_hangs
+from tests.acceptance.chaos.house import standing
+from tests.acceptance.chaos.report import report, verdicts
+from tests.acceptance.chaos.storm import Blow, blows, rage
+from tests.acceptance.conftest import Template
+
+_FULL_SECONDS = 300.0
+
+
+def test_a_seeded_storm_loses_and_doubles_nothing(template: Template, tmp_path: Path, full: bool):
+    seed = random.randrange(1_000_000)
+    chance = random.Random(seed)
+    planned = blows(chance, catalogue()) if full else _short(chance)
+    with standing(template, tmp_path) as house:
+        storm = rage(house, planned, seconds=_FULL_SECONDS, chance=chance)
+        found = verdicts(storm, house)
+        print(report(storm, house, found, seed=seed))
+    assert [verdict for verdict in found if verdict.against] == []
+    assert not [what for struck, _ in storm.blows for what in struck.missed]
+
+
+def _short(chance: random.Random) -> Iterator[Blow]:
+    """A beat and a worker die at steps of theirs, then both services fail together. Each step of its own, and quickly:
+    tests/integration/test_failpoints.py.
+    """
+    of_beats, of_workers = ("fire", "enqueue", "requeue"), ("claim", "send", "record")
+    steps = [dies_at(chance.choice(STEPS[chance.choice(step)])) for step in (of_beats, of_workers)]
+    yield Blow(steps, [0.0, 0.0])
+    yield Blow([redis_hangs(), postgres_ends(signal.SIGQUIT)], [2.0, 0.0])

@@ -1,0 +1,108 @@
+"""What the house has to do while chaos rages: jobs of every kind, and somebody who runs one by hand."""
+
+import contextlib
+import secrets
+import threading
+from collections.abc import Iterator
+
+import psycopg2
+import requests
+
+from tests.acceptance.chaos.house import House
+from tests.acceptance.chaos.racing import change, definition
+from tests.acceptance.conftest import wait_for
+
+SECRET = f"canary{secrets.token_hex(12)}"
+_BY_HAND_SECONDS = 0.5
+_END_SECONDS = 120.0
+_PLANNING = """
+    SELECT DISTINCT workspace.slug, job.slug
+      FROM jobs_scheduleperiod AS period JOIN jobs_jobenvironment AS row ON row.id = period.job_environment_id
+      JOIN jobs_job AS job ON job.id = row.job_id
+      JOIN accounts_workspace AS workspace ON workspace.id = job.workspace_id
+     WHERE period.until_at IS NULL AND period.state = 'active' AND row.next_fire_at IS NOT NULL
+"""
+_UNFINISHED = """
+    SELECT (SELECT count(*) FROM runs_execution WHERE finished_at IS NULL)
+         + (SELECT count(*) FROM jobs_scheduleperiod WHERE unsettled_from IS NOT NULL AND until_at IS NOT NULL)
+"""
+
+#: Jobs whose seconds tell when the house is on time: due every second, and answered at once.
+PUNCTUAL = (*(f"default/steady-{number}" for number in range(6)), "other/other-0", "other/other-1")
+
+
+def begin(house: House) -> None:
+    """Make the jobs. Everything is well at this time."""
+    answer = house.ask("POST", "/secrets/", name="CHAOS", value=SECRET)
+    assert answer.ok, answer.text
+    for workspace, slug, behaviour, fields in _jobs():
+        made = definition(house, workspace, slug, behaviour, **fields)
+        if slug.startswith("keeper"):
+            made["request"]["body"]["token"] = "{{secrets.CHAOS}}"
+        answer = house.ask("PUT", f"/jobs/{slug}/", workspace=workspace, **made)
+        assert answer.ok, answer.text
+
+
+def _jobs() -> Iterator[tuple[str, str, str, dict[str, object]]]:
+    """Workspace, name, behaviour of the endpoint, and what else is said of each job."""
+    every_second, every_other = {"every_seconds": 1}, {"every_seconds": 2}
+    for name in PUNCTUAL:
+        workspace, slug = name.split("/")
+        yield workspace, slug, "quick", {"schedule": every_second}
+    for number in range(2):
+        yield "default", f"all-{number}", "quick", {"schedule": every_second, "misfire": "fire_all"}
+        yield "default", f"strict-{number}", "quick", {"schedule": every_second, "misfire": "skip"}
+        yield "default", f"slow-{number}", "slow", {"schedule": every_other}
+        yield "default", f"flaky-{number}", "flaky", {"schedule": every_other, "retry": {"delay_ms": 250}}
+        yield "default", f"queue-{number}", "brief", {"schedule": every_second, "overlap": "queue"}
+        yield "default", f"alone-{number}", "slow", {"schedule": every_second, "overlap": "skip"}
+        yield "default", f"few-{number}", "brief", {"schedule": every_second, "concurrency": 1}
+    yield "default", "keeper", "quick", {"schedule": every_other}
+    yield "default", "by-hand", "quick", {}
+    yield "default", "deadly", "deadly", {"retry": {"max_attempts": 5}}
+
+
+class ByHand:
+    """Somebody who runs a job every now and then, and keeps what the API confirmed."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self.asked: set[str] = set()
+        self._enough = threading.Event()
+        self._thread = threading.Thread(target=self._ask, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._enough.set()
+        self._thread.join()
+
+    def _ask(self) -> None:
+        while not self._enough.wait(_BY_HAND_SECONDS):
+            with contextlib.suppress(requests.RequestException):
+                answer = self._house.ask("POST", "/jobs/by-hand/run/")
+                if answer.ok:
+                    self.asked.add(answer.json()["id"])
+
+
+def end(house: House) -> bool:
+    """Pause what still plans something, and wait until all that was fired has ended; whether it has."""
+
+    def all_paused() -> bool:
+        for workspace, slug in (rows := _rows(house, _PLANNING)):
+            change(house, slug, "paused", "POST", "pause/", workspace=workspace, note="the end")
+        return not rows
+
+    try:
+        wait_for(all_paused, "every job to be paused", seconds=_END_SECONDS)
+        wait_for(lambda: _rows(house, _UNFINISHED) == [(0,)], "everything to end", seconds=_END_SECONDS)
+    except AssertionError:
+        return False
+    return True
+
+
+def _rows(house: House, query: str) -> list[tuple[object, ...]]:
+    """Of a database that may still be coming back."""
+    try:
+        return house.services.rows(query)
+    except psycopg2.Error as error:
+        raise ConnectionError from error

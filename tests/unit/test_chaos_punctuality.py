@@ -1,0 +1,46 @@
+"""When a house is on time again, from made-up arrivals."""
+
+from tests.acceptance.chaos.punctuality import Recovery, recovered_at, recovery
+
+JOBS = ("a", "b")
+
+
+def arrivals(
+    until: int, *, late: dict[int, float] | None = None, never: range = range(0)
+) -> dict[str, dict[int, float]]:
+    """Each second up to `until` a quarter late, but for those `late` by so much, and those that `never` came."""
+    lateness = {second: (late or {}).get(second, 0.25) for second in range(until) if second not in never}
+    return {job: {second: second + by for second, by in lateness.items()} for job in JOBS}
+
+
+def test_a_house_that_was_never_late_is_back_at_once():
+    assert recovery(arrivals(40), JOBS, struck=10.2, healed=12.6, until=30.0) == Recovery(0, 0.25, 0)
+
+
+def test_what_arrives_five_seconds_late_counts_as_late():
+    seen = recovery(arrivals(40, late={13: 5.0, 14: 4.9}), JOBS, struck=10.2, healed=10.2, until=30.0)
+    assert (seen.seconds, seen.worst_seconds, seen.missing) == (3, 5.0, 0)
+
+
+def test_what_never_arrives_is_counted_and_holds_up_the_return():
+    seen = recovery(arrivals(40, never=range(11, 20)), JOBS, struck=10.2, healed=10.2, until=30.0)
+    assert (seen.seconds, seen.missing) == (9, 18)
+
+
+def test_one_job_that_is_late_is_enough():
+    told = {**arrivals(40), "b": arrivals(40, never=range(11, 15))["b"]}
+    assert recovery(told, JOBS, struck=10.2, healed=10.2, until=30.0).seconds == 4
+
+
+def test_a_relapse_counts_to_its_end():
+    seen = recovery(arrivals(40, never=range(18, 20)), JOBS, struck=10.2, healed=10.2, until=30.0)
+    assert seen.seconds == 9
+
+
+def test_a_house_that_is_not_back_is_never_back():
+    assert recovery(arrivals(12), JOBS, struck=10.2, healed=10.2, until=30.0).seconds is None
+    assert recovered_at(arrivals(12), JOBS, after=10.2, until=30.0) is None
+
+
+def test_the_fault_that_follows_is_not_blamed_on_the_one_before():
+    assert recovery(arrivals(40, late={28: 20.0}), JOBS, struck=10.2, healed=10.2, until=30.0).seconds == 0
