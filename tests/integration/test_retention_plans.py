@@ -1,14 +1,13 @@
 """What retention costs in a long history: stretches of indexes, never the whole of it."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from django.db import connection, transaction
 
 from jobs.models import Job
 from runs import pruning, removal, retention
-from tests.integration.plans import Findings
+from tests.integration.plans import Asked
 from tests.integration.seeded_history import NEWEST, seed_executions, seed_jobs
 
 COUNT, JOBS = 30_000, 20
@@ -19,26 +18,6 @@ LIMIT = 100
 def _long_history(fresh_tables: None) -> None:
     seed_jobs(jobs=JOBS)
     seed_executions(COUNT)
-
-
-class Asked:
-    """A cursor that says what each of its statements read, and still does it."""
-
-    def __init__(self, cursor: Any) -> None:
-        self._cursor = cursor
-        self.found: list[tuple[str, Findings]] = []
-
-    def execute(self, sql: str, parameters: Any = None) -> None:
-        if not sql.lstrip().startswith("SET"):
-            with transaction.atomic():
-                mogrified = self._cursor.mogrify(sql, parameters)
-                text = mogrified.decode() if isinstance(mogrified, bytes) else mogrified
-                self.found.append((text, Findings.of(text)))
-                transaction.set_rollback(True)
-        self._cursor.execute(sql, parameters)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._cursor, name)
 
 
 @pytest.fixture

@@ -1,0 +1,68 @@
+"""What it costs to claim and to record a batch when the statistics know of nothing that waits or runs."""
+
+import contextlib
+import datetime
+import random
+import time
+from collections.abc import Iterator
+
+import psycopg2.extras
+import pytest
+from django.db import connection, transaction
+
+from jobs.models import JobEnvironment
+from runs import services
+from runs.models import Execution
+from runs.recording import record
+from runs.states import ExecutionStatus
+from tests.integration.plans import Asked
+from tests.integration.seeded_history import seed_executions, seed_jobs
+from workers.claim import Claimer
+from workers.delivery.contract import DeliveryResult, Timings
+from workers.judgement import judge
+
+COUNT, BATCH = 5_000, 300
+
+
+class Link:
+    """A worker's connection that tells what its statements read."""
+
+    def __init__(self) -> None:
+        self.asked: Asked
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[Asked]:
+        with transaction.atomic(), connection.cursor() as cursor:
+            psycopg2.extras.register_default_jsonb(cursor.cursor)  # as on a worker's own
+            self.asked = Asked(cursor)
+            yield self.asked
+
+
+@pytest.fixture
+def ids(fresh_tables: None) -> list[str]:
+    """A batch that is due, in a history whose statistics know of none that waits or runs."""
+    seed_jobs(jobs=20)
+    seed_executions(COUNT)
+    job, now = JobEnvironment.objects.select_related("job").order_by("pk")[0], datetime.datetime.now(datetime.UTC)
+    return [str(services.run_now(job_environment=job, now=now).pk) for _ in range(BATCH)]
+
+
+def test_a_batch_is_claimed_and_recorded_by_its_ids(ids: list[str]) -> None:
+    link = Link()
+    claimed = Claimer(owner="w/1", lease_seconds=60, user_agent="Hourhand/test").claim(link, ids, limit=BATCH)
+    assert len(claimed) == BATCH
+    _costs_little(link.asked)
+
+    at, timings = time.monotonic(), Timings(None, None, None, None, 0)
+    results = [DeliveryResult(one.request, None, None, None, None, timings, at, at) for one in claimed]
+    attempts = [judge(*pair, worker="w", chance=random.Random(1)) for pair in zip(claimed, results, strict=True)]
+    with link.transaction() as cursor:
+        assert record(cursor, attempts) == set(ids)
+    _costs_little(link.asked)
+    assert Execution.objects.filter(pk__in=ids, status=ExecutionStatus.SUCCEEDED).count() == BATCH
+
+
+def _costs_little(asked: Asked) -> None:
+    for sql, findings in asked.found:
+        assert findings.tried <= BATCH, sql
+        assert findings.read.get("runs_execution", 0) <= 2 * COUNT, sql
