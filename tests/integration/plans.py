@@ -12,8 +12,8 @@ _SCANS = ("Seq Scan", "Bitmap Heap Scan", "Index Scan", "Index Only Scan")
 
 @dataclass(frozen=True)
 class Findings:
-    """Tables that were scanned from end to end, the rows read of each table, the rows that the largest sort got, and the
-    pairs of rows that joins tried in vain."""
+    """Tables that were scanned from end to end, the rows read of each table, the rows that the largest sort got, and
+    the pairs of rows that joins tried in vain."""
 
     scanned_whole: frozenset[str]
     read: dict[str, int]
