@@ -18,6 +18,7 @@ OWN = ("migrate", "web", "beat", "worker")
 ELSEWHERE = {
     "HOURHAND_PORT": "the image's; compose's own says where it is published",
     "HOURHAND_HOST": "bin/up's",
+    "HOURHAND_BEATS": "bin/up's; here it is deploy.replicas",
     "HOURHAND_WORKERS": "bin/up's; here it is --scale worker=N",
     "HOURHAND_DATA_DIR": "the image's",
     "HOURHAND_SHUTDOWN_GRACE_SECONDS": "stop_grace_period depends on it, so both are changed in the file",
@@ -135,7 +136,7 @@ class TestTheSameAsBinUp:
         def normal(words: list[str]) -> list[str]:
             return without(" ".join(words).replace("=", " ").split(), ("--hostname",))
 
-        beat, worker = house.beat({}), house.workers({}, 1)[0]
+        (beat,), (worker,) = house.beats({}, 1), house.workers({}, 1)
         assert normal(services["beat"]["command"]) == normal(list(beat.argv[2:]))
         assert normal(services["worker"]["command"]) == normal(list(worker.argv[2:]))
 
