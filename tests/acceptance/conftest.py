@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import psycopg2
+import psycopg2.errors
 import psycopg2.extensions
 import pytest
 import redis
@@ -271,7 +272,7 @@ def copied_database(template: Template) -> Iterator[str]:
         yield _with_database(url, name)
     finally:
         broker.flushall()
-        _execute(url, f"DROP DATABASE {name} WITH (FORCE)")
+        drop_database(url, name)
 
 
 @contextlib.contextmanager
@@ -295,6 +296,19 @@ def house(template: Template, tmp_path: Path) -> Iterator[House]:
     """An installation of this test's own."""
     with installed(template, tmp_path) as made:
         yield made
+
+
+def drop_database(url: str, name: str) -> None:
+    """Drop a database, whoever uses it, once PostgreSQL itself doesn't vacuum there: that only it may end."""
+    wait_for(lambda: _dropped(url, name), f"{name} to be left alone")
+
+
+def _dropped(url: str, name: str) -> bool:
+    try:
+        _execute(url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+    except psycopg2.errors.InsufficientPrivilege:
+        return False
+    return True
 
 
 def _with_database(url: str, name: str) -> str:

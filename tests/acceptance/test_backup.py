@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from scheduler_project.embedded.postgres import postgres_binary
-from tests.acceptance.conftest import LOOPBACK_ALLOWED, House, Receiver, wait_for
+from tests.acceptance.conftest import LOOPBACK_ALLOWED, House, Receiver, drop_database, wait_for
 
 #: Longer than an idle worker waits before it asks the database itself.
 _LONG_ENOUGH_TO_CLAIM = 3.0
@@ -22,7 +22,7 @@ def restored_url(house: House):
     name = f"{url.path[1:]}_restored"
     house.rows(f"CREATE DATABASE {name}")
     yield url._replace(path=f"/{name}").geturl()
-    house.rows(f"DROP DATABASE {name} WITH (FORCE)")
+    drop_database(house.environment["DATABASE_URL"], name)
 
 
 def dumped(url: str, to: Path) -> None:
