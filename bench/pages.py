@@ -25,6 +25,7 @@ from django.utils import timezone  # noqa: E402
 
 from bench.history import seeded, use  # noqa: E402
 from jobs.models import Job  # noqa: E402
+from runs import digests  # noqa: E402
 from runs.models import Execution, Run  # noqa: E402
 from tests.integration.admin_rows import person, signed_in  # noqa: E402
 
@@ -82,8 +83,13 @@ class Place:
 
 
 def prepared(name: str, count: int) -> Place:
-    """A history up to now, for pages that look back from now, and somebody who may see it."""
+    """A history up to now, for pages that look back from now, folded as the chores leave it, and somebody who may see
+    it."""
     place = seeded(name, count, newest=timezone.now())
+    while digests.fold() >= digests.FOLD_BATCH:
+        pass
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM ANALYZE runs_digest, runs_endedslip")
     client = signed_in(person("owner", workspace=place.workspace, role="owner"))
     newest = {
         "workspace": place.workspace.pk,
