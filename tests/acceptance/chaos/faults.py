@@ -217,12 +217,18 @@ def redis_ends(number: signal.Signals) -> Fault:
 
 
 def redis_hangs() -> Fault:
+    return _hangs("Redis hangs", lambda house: house.services.valkey())
+
+
+def _hangs(name: str, processes: Callable[[House], list[psutil.Process]]) -> Fault:
+    """A service that is there and answers nothing."""
+
     def strike(house: House) -> Heal:
-        found = house.services.valkey()
+        found = processes(house)
         stop_all(found)
         return lambda: resume_all(found)
 
-    return Fault("Redis hangs", strike, _WHILE)
+    return Fault(name, strike, _WHILE)
 
 
 def redis_flushed() -> Fault:
@@ -266,12 +272,7 @@ def postgres_ends(number: signal.Signals) -> Fault:
 
 
 def postgres_paused() -> Fault:
-    def strike(house: House) -> Heal:
-        found = house.services.postgres()
-        stop_all(found)
-        return lambda: resume_all(found)
-
-    return Fault("PostgreSQL paused", strike, _WHILE)
+    return _hangs("PostgreSQL paused", lambda house: house.services.postgres())
 
 
 def postgres_refuses() -> Fault:
