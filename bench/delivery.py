@@ -162,7 +162,7 @@ def contenders(processes: int) -> list[Contender]:
         for pool, concurrency, needed in (
             ("prefork", 4, ()),
             ("threads", 16, ()),
-            ("gevent", 100, ("gevent", "psycogreen")),
+            ("gevent", 50, ("gevent", "psycogreen")),
         ):
             one_round = celery_peer(pool, concurrency, keep=False)
             found.append(Contender(f"{CELERY}, {pool}", one_round, _without(*needed)))
