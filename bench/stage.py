@@ -31,6 +31,8 @@ from tests.copies import copied_id, copy_row
 _BATCH = 5000
 _POLL_SECONDS = 0.2
 _READY_SECONDS = 120
+#: Longer than any measure takes: a target that is forgotten ends by itself.
+_TARGET_SECONDS = 3 * 60 * 60
 _AHEAD_SECONDS, _MOVED_PER_SECOND = 4, 10_000
 #: For processes whose standard error goes among a benchmark's own words.
 QUIET = {
@@ -50,7 +52,10 @@ def set_up() -> None:
 def target(*, cpu: int | None = None) -> Iterator[int]:
     """A target process; yields its port."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "bench.target", "--port", "0"], stdout=subprocess.PIPE, text=True, preexec_fn=_pin(cpu)
+        [sys.executable, "-m", "bench.target", "--seconds", str(_TARGET_SECONDS)],
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=_pin(cpu),
     )
     assert process.stdout is not None
     try:
