@@ -1,10 +1,10 @@
 """A definition in words: what a job calls and when, what counts as success, what happens when it fails. Pure."""
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from jobs.assertions import ASSERTION_TYPES, spelled_value
 from scheduler_project.dashboard.words import duration_words
 
 Config = Mapping[str, Any]
@@ -30,17 +30,6 @@ _MISFIRE = {
     "fire_once": "Fires once, for the latest, if that is at most {} late",
     "fire_all": "Fires each that is at most {} late, at most 100",
     "skip": "Fires none; those that are missed are counted",
-}
-_ASSERTIONS = {
-    "status_equals": "the status is {value}",
-    "header_equals": "the header {name} is “{value}”",
-    "header_contains": "the header {name} contains “{value}”",
-    "body_contains": "the body contains “{value}”",
-    "body_not_contains": "the body does not contain “{value}”",
-    "body_matches": "the body matches {value}",
-    "json_path_equals": "{path} in the JSON is {value}",
-    "json_path_exists": "{path} is in the JSON",
-    "response_time_under_ms": "it took less than {value} ms",
 }
 
 
@@ -85,13 +74,12 @@ def _success(success: Config) -> Iterator[str]:
 
 def assertion_words(written: Config) -> str:
     """What an assertion asks of the answer."""
-    value = written.get("value")
-    if written["type"] == "json_path_exists" and value is False:
-        return f"{cut(written['path'])} is not in the JSON"
-    spelled = value if isinstance(value, str) and written["type"] != "json_path_equals" else _json(value)
-    words = _ASSERTIONS.get(written["type"], f"{written['type']} {{value}}")
+    known = ASSERTION_TYPES.get(written["type"])
+    words = known.words if known else f"{written['type']} {{value}}"
+    if known and known.denied and written.get("value") is False:
+        words = known.denied
     parts = {name: cut(str(written.get(name, ""))) for name in ("name", "path")}
-    return words.format(value=cut(spelled), **parts)
+    return words.format(value=cut(spelled_value(written)), **parts)
 
 
 def _retry(retry: Config) -> Iterator[str]:
@@ -138,10 +126,6 @@ def _seconds(seconds: float) -> str:
 
 def _either(parts: list[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} or {parts[-1]}"
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
 
 
 def cut(text: str) -> str:

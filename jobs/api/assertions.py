@@ -7,7 +7,7 @@ from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema_fiel
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
-from jobs.assertions import MAX_TEXT_CHARACTERS, InvalidAssertionError, compile_assertion
+from jobs.assertions import ASSERTION_TYPES, MAX_TEXT_CHARACTERS, InvalidAssertionError, Shape, compile_assertion
 from jobs.headers import is_name
 from jobs.json_paths import MAX_PATH_CHARACTERS
 from scheduler_project.api.fields import Choice, Flag, Text, Whole
@@ -15,6 +15,11 @@ from scheduler_project.api.strict import StrictSerializer
 
 MAX_VALUE_BYTES = 16 * 1024
 MAX_RESPONSE_TIME_MS = 3_600_000
+
+
+def _named(shape: Shape) -> Choice:
+    """The field that holds one of the types of a shape."""
+    return Choice(choices=tuple(name for name, known in ASSERTION_TYPES.items() if known.shape is shape))
 
 
 class _AssertionSerializer(StrictSerializer):
@@ -31,14 +36,14 @@ class _AssertionSerializer(StrictSerializer):
 class StatusAssertionSerializer(_AssertionSerializer):
     """The status is exactly this one."""
 
-    type = Choice(choices=("status_equals",))
+    type = _named(Shape.STATUS)
     value = Whole(min_value=100, max_value=599)
 
 
 class HeaderAssertionSerializer(_AssertionSerializer):
     """A header is, or contains, this text. Names in any case; a repeated header is joined with a comma."""
 
-    type = Choice(choices=("header_equals", "header_contains"))
+    type = _named(Shape.HEADER)
     name = Text(max_length=200)
     value = Text(max_length=MAX_TEXT_CHARACTERS, trim_whitespace=False, allow_blank=True)
 
@@ -51,7 +56,7 @@ class HeaderAssertionSerializer(_AssertionSerializer):
 class BodyAssertionSerializer(_AssertionSerializer):
     """The body contains this text, or doesn't, or matches this pattern of RE2's syntax somewhere."""
 
-    type = Choice(choices=("body_contains", "body_not_contains", "body_matches"))
+    type = _named(Shape.TEXT)
     value = Text(max_length=MAX_TEXT_CHARACTERS, trim_whitespace=False)
 
 
@@ -67,7 +72,7 @@ class AnyJson(serializers.JSONField):
 class JsonPathEqualsSerializer(_AssertionSerializer):
     """Everything that the JSON path leads to is this value, and it leads somewhere."""
 
-    type = Choice(choices=("json_path_equals",))
+    type = _named(Shape.JSON)
     path = Text(max_length=MAX_PATH_CHARACTERS, trim_whitespace=False)
     value = AnyJson(allow_null=True)
 
@@ -75,7 +80,7 @@ class JsonPathEqualsSerializer(_AssertionSerializer):
 class JsonPathExistsSerializer(_AssertionSerializer):
     """The JSON path leads somewhere; or, with a `value` of false, nowhere."""
 
-    type = Choice(choices=("json_path_exists",))
+    type = _named(Shape.PRESENCE)
     path = Text(max_length=MAX_PATH_CHARACTERS, trim_whitespace=False)
     value = Flag(default=True)
 
@@ -83,22 +88,19 @@ class JsonPathExistsSerializer(_AssertionSerializer):
 class ResponseTimeAssertionSerializer(_AssertionSerializer):
     """The whole call took less than this many milliseconds."""
 
-    type = Choice(choices=("response_time_under_ms",))
+    type = _named(Shape.MILLISECONDS)
     value = Whole(min_value=1, max_value=MAX_RESPONSE_TIME_MS)
 
 
-_SERIALIZERS = {
-    "status_equals": StatusAssertionSerializer,
-    "header_equals": HeaderAssertionSerializer,
-    "header_contains": HeaderAssertionSerializer,
-    "body_contains": BodyAssertionSerializer,
-    "body_not_contains": BodyAssertionSerializer,
-    "body_matches": BodyAssertionSerializer,
-    "json_path_equals": JsonPathEqualsSerializer,
-    "json_path_exists": JsonPathExistsSerializer,
-    "response_time_under_ms": ResponseTimeAssertionSerializer,
+_SHAPES: dict[Shape, type[_AssertionSerializer]] = {
+    Shape.STATUS: StatusAssertionSerializer,
+    Shape.HEADER: HeaderAssertionSerializer,
+    Shape.TEXT: BodyAssertionSerializer,
+    Shape.JSON: JsonPathEqualsSerializer,
+    Shape.PRESENCE: JsonPathExistsSerializer,
+    Shape.MILLISECONDS: ResponseTimeAssertionSerializer,
 }
-ASSERTION_TYPES = tuple(_SERIALIZERS)
+_SERIALIZERS = {name: _SHAPES[known.shape] for name, known in ASSERTION_TYPES.items()}
 
 
 @extend_schema_field(

@@ -1,35 +1,15 @@
 """What counts as success: statuses, and what else must hold of the answer, one row for each assertion."""
 
-import json
 import re
 from typing import Any, ClassVar
 
 from django import forms
 from unfold import widgets
 
-from jobs.api.assertions import ASSERTION_TYPES
-from jobs.assertions import MAX_ASSERTIONS
+from jobs.assertions import ASSERTION_TYPES, MAX_ASSERTIONS, Shape, spelled_value
 from jobs.forms.fields import Area, Lines, choice, json_in, listed, text
 
 PREFIX = "assertions"
-_LABELS = {
-    "status_equals": "Status is",
-    "header_equals": "Header is",
-    "header_contains": "Header contains",
-    "body_contains": "Body contains",
-    "body_not_contains": "Body does not contain",
-    "body_matches": "Body matches pattern",
-    "json_path_equals": "JSON path has the value",
-    "json_path_exists": "JSON path exists",
-    "response_time_under_ms": "Took less than, ms",
-}
-#: The field that a type has beside its value.
-_SUBJECTS = {
-    "header_equals": "name",
-    "header_contains": "name",
-    "json_path_equals": "path",
-    "json_path_exists": "path",
-}
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
 #: Rows to fill in where no script can add them.
 _SPARE_ROWS = 2
@@ -51,7 +31,9 @@ class AssertionForm(forms.Form):
 
     written: dict[str, Any]
 
-    type = choice([("", "Choose…"), *((kind, _LABELS.get(kind, kind)) for kind in ASSERTION_TYPES)], label="What holds")
+    type = choice(
+        [("", "Choose…"), *((name, known.label) for name, known in ASSERTION_TYPES.items())], label="What holds"
+    )
     name = text(label="Header", spellcheck="false", placeholder="Content-Type")
     path = text(label="JSON path", spellcheck="false", placeholder="$.status")
     value = Lines(
@@ -65,10 +47,11 @@ class AssertionForm(forms.Form):
         values = super().clean() or {}
         kind = values.get("type")
         if kind:
-            subject = _SUBJECTS.get(kind)
+            shape = ASSERTION_TYPES[kind].shape
+            subject = shape.subject
             self.written = {"type": kind, **({subject: values[subject]} if subject else {})}
             try:
-                self.written |= _read(kind, values["value"])
+                self.written |= _read(shape, values["value"])
             except ValueError as error:
                 self.add_error("value", str(error))
         return values
@@ -94,25 +77,22 @@ AssertionRows = forms.formset_factory(
 
 def spelled_assertion(written: dict[str, Any]) -> dict[str, Any]:
     """An assertion of the API as its row holds it."""
-    value = written.get("value")
-    if written["type"] == "json_path_equals" or not isinstance(value, str):
-        value = json.dumps(value, ensure_ascii=False)
-    return {**written, "value": value}
+    return {**written, "value": spelled_value(written)}
 
 
-def _read(kind: str, value: str) -> dict[str, Any]:
+def _read(shape: Shape, value: str) -> dict[str, Any]:
     """The value of a row as its type wants it; nothing where it may be left out. Raises ValueError."""
-    match kind:
-        case "status_equals" | "response_time_under_ms":
+    match shape:
+        case Shape.STATUS | Shape.MILLISECONDS:
             if not _WHOLE.fullmatch(value.strip()):
                 raise ValueError("Should be a whole number.")
             return {"value": int(value)}
-        case "json_path_exists":
+        case Shape.PRESENCE:
             known = {"true": {"value": True}, "false": {"value": False}, "": {}}
             if value.strip().lower() not in known:
                 raise ValueError("Should be true, or false if the path should lead nowhere.")
             return known[value.strip().lower()]
-        case "json_path_equals":
+        case Shape.JSON:
             return {"value": _json(value)}
     return {"value": value}
 

@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobs.assertions import InvalidAssertionError, compile_assertion, compile_assertions, failed_assertion
+from jobs.assertions import (
+    ASSERTION_TYPES,
+    InvalidAssertionError,
+    compile_assertion,
+    compile_assertions,
+    failed_assertion,
+)
 from jobs.json_paths import CompiledPath, InvalidJsonPathError
 
 BODY = b'{"status": "ok", "n": 1, "flag": true, "items": [{"id": 1, "state": "up"}, {"id": 2, "state": "up"}]}'
@@ -76,6 +82,17 @@ def test_what_holds_fails_nothing(written):
 @pytest.mark.parametrize(("written", "sentence"), FAILS, ids=lambda item: item if isinstance(item, str) else None)
 def test_what_does_not_hold_is_told_in_a_sentence(written, sentence):
     assert judge(written) == sentence
+
+
+def test_every_type_is_judged_both_ways_above():
+    assert {written["type"] for written in HOLDS} == {written["type"] for written, _ in FAILS} == set(ASSERTION_TYPES)
+
+
+@pytest.mark.parametrize("name", ASSERTION_TYPES)
+def test_a_type_is_named_after_what_it_is_about_as_the_form_shows_its_field(name):
+    prefixes = {"name": "header_", "path": "json_path_"}
+    found = [subject for subject, prefix in prefixes.items() if name.startswith(prefix)]
+    assert found == [subject for subject in [ASSERTION_TYPES[name].shape.subject] if subject]
 
 
 def test_the_first_of_several_that_does_not_hold_is_told_with_its_number():

@@ -1,0 +1,157 @@
+"""The types of assertions, a class for each: how it is written and called, and what it says of an answer."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+from jobs.assertions.contract import Answer, Shape, assertion_type
+from jobs.assertions.values import encoded, json_path, json_value, pattern, same, shown, shown_text, values_at
+from jobs.json_paths import CompiledPath
+
+
+@assertion_type("status_equals", Shape.STATUS, label="Status is", words="the status is {value}")
+@dataclass(frozen=True, slots=True)
+class StatusEquals:
+    value: int
+
+    def problem(self, answer: Answer) -> str | None:
+        return None if answer.status == self.value else f"the status is {answer.status}, not {self.value}"
+
+
+@assertion_type("header_equals", Shape.HEADER, label="Header is", words="the header {name} is “{value}”")
+@dataclass(frozen=True, slots=True)
+class HeaderEquals:
+    name: str
+    value: str
+
+    def problem(self, answer: Answer) -> str | None:
+        found = answer.headers.get(self.name.lower())
+        if found is None:
+            return f"there is no header {self.name}"
+        return None if found == self.value else f"the header {self.name} is not {shown(self.value)}"
+
+
+@assertion_type("header_contains", Shape.HEADER, label="Header contains", words="the header {name} contains “{value}”")
+@dataclass(frozen=True, slots=True)
+class HeaderContains:
+    name: str
+    value: str
+
+    def problem(self, answer: Answer) -> str | None:
+        found = answer.headers.get(self.name.lower())
+        if found is None:
+            return f"there is no header {self.name}"
+        return None if self.value in found else f"the header {self.name} does not contain {shown(self.value)}"
+
+
+@assertion_type("body_contains", Shape.TEXT, label="Body contains", words="the body contains “{value}”")
+@dataclass(frozen=True, slots=True)
+class BodyContains:
+    value: str
+    encoded: bytes
+
+    @classmethod
+    def compiled(cls, value: str) -> Self:
+        return cls(value, encoded(value))
+
+    def problem(self, answer: Answer) -> str | None:
+        return None if self.encoded in answer.body else f"the {answer.kept} does not contain {shown(self.value)}"
+
+
+@assertion_type(
+    "body_not_contains", Shape.TEXT, label="Body does not contain", words="the body does not contain “{value}”"
+)
+@dataclass(frozen=True, slots=True)
+class BodyNotContains:
+    """Does not hold for a body that was not kept whole: nobody knows what the rest contains."""
+
+    value: str
+    encoded: bytes
+
+    @classmethod
+    def compiled(cls, value: str) -> Self:
+        return cls(value, encoded(value))
+
+    def problem(self, answer: Answer) -> str | None:
+        if self.encoded in answer.body:
+            return f"the body contains {shown(self.value)}"
+        if answer.body_truncated:
+            return f"the body was not kept whole, so it may contain {shown(self.value)}"
+        return None
+
+
+@assertion_type("body_matches", Shape.TEXT, label="Body matches pattern", words="the body matches {value}")
+@dataclass(frozen=True, slots=True)
+class BodyMatches:
+    value: str
+    pattern: Any
+
+    @classmethod
+    def compiled(cls, value: str) -> Self:
+        return cls(value, pattern(value))
+
+    def problem(self, answer: Answer) -> str | None:
+        if self.pattern.search(answer.body) is not None:
+            return None
+        return f"the {answer.kept} does not match {shown(self.value)}"
+
+
+@assertion_type("json_path_equals", Shape.JSON, label="JSON path has the value", words="{path} in the JSON is {value}")
+@dataclass(frozen=True, slots=True)
+class JsonPathEquals:
+    """Holds if the path leads somewhere, and everything that it leads to is this value."""
+
+    path: CompiledPath
+    value: Any
+
+    @classmethod
+    def compiled(cls, path: str, value: Any) -> Self:
+        return cls(json_path(path), json_value(value))
+
+    def problem(self, answer: Answer) -> str | None:
+        found, problem = values_at(self.path, answer)
+        if problem is not None:
+            return problem
+        if not found:
+            return f"there is nothing at {shown_text(self.path.text)}"
+        if all(same(value, self.value) for value in found):
+            return None
+        return f"the value at {shown_text(self.path.text)} is not {shown(self.value)}"
+
+
+@assertion_type(
+    "json_path_exists",
+    Shape.PRESENCE,
+    label="JSON path exists",
+    words="{path} is in the JSON",
+    denied="{path} is not in the JSON",
+)
+@dataclass(frozen=True, slots=True)
+class JsonPathExists:
+    """Holds if the path leads somewhere; with a `value` of False, if it leads nowhere."""
+
+    path: CompiledPath
+    value: bool
+
+    @classmethod
+    def compiled(cls, path: str, value: bool) -> Self:
+        return cls(json_path(path), value)
+
+    def problem(self, answer: Answer) -> str | None:
+        found, problem = values_at(self.path, answer)
+        if problem is not None or bool(found) == self.value:
+            return problem
+        return f"there is {'nothing' if self.value else 'something'} at {shown_text(self.path.text)}"
+
+
+@assertion_type(
+    "response_time_under_ms", Shape.MILLISECONDS, label="Took less than, ms", words="it took less than {value} ms"
+)
+@dataclass(frozen=True, slots=True)
+class ResponseTimeUnder:
+    value: int
+
+    def problem(self, answer: Answer) -> str | None:
+        if answer.total_ms is not None and answer.total_ms < self.value:
+            return None
+        took = "an unknown time" if answer.total_ms is None else f"{answer.total_ms} ms"
+        return f"the answer took {took}, not under {self.value} ms"
