@@ -42,7 +42,11 @@ QUIET = {
 
 
 def set_up() -> None:
-    """Migrate a database of one's own. Ends the program where there are jobs: benchmarks empty all that they find."""
+    """Migrate a database of one's own. Ends the program where there are jobs: benchmarks empty all that they find.
+
+    From now on whoever ends the program ends what it started, too.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if Job._meta.db_table in connection.introspection.table_names() and Job.objects.exists():
         sys.exit("This database holds jobs. Run benchmarks through: manage.py with_services -- python -m bench")
     call_command("migrate", verbosity=0)
