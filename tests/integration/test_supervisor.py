@@ -28,7 +28,10 @@ PROGRAMS = {
     "worker-1": "worker-1@",
 }
 START_SECONDS = 90.0
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, and only Linux ends orphans")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, and only Linux ends orphans"),
+    pytest.mark.xdist_group("house"),  # one for all: it takes long to start
+]
 
 
 class House:
