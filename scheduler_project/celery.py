@@ -7,6 +7,8 @@ from celery.signals import setup_logging
 from kombu import Exchange, Queue
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "scheduler_project.settings")
+# Django's checks would read the URLs, and with them the admin and the API: a second and 20 MB for beats and workers.
+os.environ.setdefault("CELERY_SKIP_CHECKS", "1")
 
 app = Celery("hourhand")
 app.config_from_object("django.conf:settings", namespace="CELERY")

@@ -14,6 +14,8 @@ from scheduler_project.metrics import metrics
 handler400 = "scheduler_project.api.fallbacks.bad_request"
 handler500 = "scheduler_project.api.fallbacks.server_error"
 
+admin.autodiscover()
+
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/overview/", admin.site.admin_view(overview.parts), name="overview-parts"),

@@ -1,6 +1,7 @@
 """The WSGI entry point that gunicorn serves."""
 
 import os
+from importlib import import_module
 
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
@@ -10,4 +11,5 @@ from scheduler_project.stopping import notice_signals
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "scheduler_project.settings")
 application = get_wsgi_application()
 notice_signals()
+import_module(settings.ROOT_URLCONF)  # now, so that the first caller doesn't wait for it
 settings.SECRET_KEY  # noqa: B018 - Django refuses an empty one here, at start, rather than at the first request
