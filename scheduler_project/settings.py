@@ -155,8 +155,8 @@ CELERY_BROKER_URL = celery_broker_url(REDIS_URL)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_BROKER_TRANSPORT_OPTIONS = {
-    # redis-py's own default would end a blocking read after 5 s; a hung Redis is noticed after 10.
-    "socket_timeout": 10,
+    # How long a request that enqueues, or a tick, waits for a Redis that hangs. Reads block for a second at most.
+    "socket_timeout": 3,
     "socket_connect_timeout": 3,
     "socket_keepalive": True,
     # Publishing gives up at once: a row that could not be enqueued stays pending and is requeued.
