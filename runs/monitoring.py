@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from accounts import usage
-from runs import heartbeats, tallies
+from runs import copies, heartbeats, tallies
 
 #: Rows of a kind are counted up to here.
 COUNTED = 100_000
@@ -127,11 +127,12 @@ class Retention:
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """All that Postgres tells. `live` are executions by status.
+    """All that Postgres tells. `live` are executions by status; `held` says that nothing fires: `runs.copies`.
 
     `clock_skew_seconds` is how far the clock of a beat or worker is from the database's, of the one that is farthest.
     """
 
+    held: bool
     lags: Lags
     live: dict[str, int]
     beats: Beats
@@ -193,6 +194,7 @@ def look(cursor: Any) -> House:
         {"kind": kind, "alive": heartbeats.ALIVE_SECONDS, "lost": _LOST_SECONDS} for kind in ("beat", "worker")
     )
     return House(
+        held=copies.is_copy(cursor),
         lags=lags(cursor),
         live=_live(cursor),
         beats=Beats(*_row(cursor, _BEATS, beat)),

@@ -62,7 +62,7 @@ class HouseCollector(Collector):
             yield from _now(house)
             yield from _ever(house.totals)
         if queues is not None:
-            yield _gauges("queue_messages", "Messages on Redis; one carries up to 200 ids.", "queue", queues)
+            yield _gauges("queue_messages", "Messages on Redis; one carries up to 500 ids.", "queue", queues)
 
 
 def _is_allowed(request: HttpRequest) -> bool:
@@ -91,6 +91,7 @@ def _queues() -> dict[str, int] | None:
 
 
 def _now(house: monitoring.House) -> Iterator[Metric]:
+    yield _gauge("held", "1 while nothing fires, since the database was restored from a dump.", house.held)
     yield _gauge("due_lag_seconds", "How long the longest due occurrence waits to be fired.", house.lags.due_seconds)
     yield _gauge(
         "claim_lag_seconds", "How long the longest due execution waits for a worker.", house.lags.claim_seconds

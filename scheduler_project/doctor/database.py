@@ -9,7 +9,7 @@ from django.db import InterfaceError, OperationalError, ProgrammingError, connec
 from django.db.migrations.executor import MigrationExecutor
 from psycopg2 import errors
 
-from runs import monitoring
+from runs import copies, monitoring
 from scheduler_project.doctor.examination import AwayError, Look, NotNowError, Source
 from scheduler_project.doctor.findings import Finding, ok, problem, warning
 
@@ -80,6 +80,17 @@ def answers(cursor: Any) -> Iterator[Finding]:
         )
     else:
         yield ok("database", f"{where}.")
+
+
+def restored(cursor: Any) -> Iterator[Finding]:
+    if copies.is_copy(cursor):
+        yield problem(
+            "restored",
+            "It was restored from a dump, which does not know what was called since: nothing fires.",
+            "Look over what came back with it, then say what to do about the rest: manage.py restored.",
+        )
+    else:
+        yield ok("restored", "Nothing is held.")
 
 
 def version(cursor: Any) -> Iterator[Finding]:

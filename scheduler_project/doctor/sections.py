@@ -46,6 +46,7 @@ def sections() -> list[Section]:
             "migrations": database.migrations,
             "privileges": database.privileges,
             "connections": database.connections,
+            "restored": database.restored,
         },
         "Clocks": {"clock": house.own_clock, "other_clocks": house.other_clocks},
         "Keys": {"kept_secrets": keys.kept_secrets},

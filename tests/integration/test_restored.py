@@ -1,6 +1,8 @@
 """A database that came out of a backup: nobody fires from it unasked, and nothing is done twice once it goes on."""
 
+import contextlib
 import datetime
+import json
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing
@@ -13,6 +15,7 @@ import pytest
 from django.contrib.sessions.models import Session
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.test import Client
 
 from jobs.services import pause, save_job
 from runs import copies, heartbeats, restoring, services
@@ -60,6 +63,13 @@ def asked(*words: str) -> str:
     return out.getvalue()
 
 
+def doctors_finding(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    with contextlib.suppress(SystemExit):
+        call_command("doctor", "--json")
+    found = json.loads(capsys.readouterr().out)["findings"]
+    return next(one for one in found if one["name"] == "restored")
+
+
 class TestHeld:
     @pytest.fixture(autouse=True)
     def a_copy(self, transactional_db: None) -> None:
@@ -91,6 +101,13 @@ class TestHeld:
         assert "restored from a dump" in said
         assert "jobs with something due since: 1" in said
         assert restoring.is_copy()
+
+    def test_doctor_and_metrics_say_so(self, client: Client, capsys: pytest.CaptureFixture[str]):
+        assert "\nhourhand_held 1.0\n" in client.get("/metrics").content.decode()
+        assert doctors_finding(capsys)["verdict"] == "problem"
+        restoring.go_on()
+        assert "\nhourhand_held 0.0\n" in client.get("/metrics").content.decode()
+        assert doctors_finding(capsys)["verdict"] == "ok"
 
     def test_a_move_goes_on_by_each_jobs_misfire_rule(self, make_job: MakeJob):
         make_job(schedule={"every_seconds": 60}, misfire="fire_once")
