@@ -69,6 +69,20 @@ _PROBLEMS: dict[str, tuple[str, dict[str, Any]]] = {
 _ON_EVERY_ROUTE = ("400", "401", "403", "429", "503")
 _WITH_BODY = ("404", "409", "411", "413", "415")
 _METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+#: What the parts of paths name.
+_PATH_PARAMETERS = {
+    "environment": "The environment's slug or UUID.",
+    "execution": "The execution's id.",
+    "job": "The job's slug or UUID.",
+    "key": "The id of the key, not the key itself.",
+    "member": "The id of the membership, as `GET /members/` lists it.",
+    "number": "Number of a version of the job, from 1.",
+    "operation": "The bulk operation's id.",
+    "other": "Number of the version to compare it with.",
+    "policy": "The retry policy's slug or UUID.",
+    "run": "The run's id.",
+    "secret": "The secret's id; its name does not tell those of several environments apart.",
+}
 _COUNT = {"type": "integer", "minimum": 0}
 
 
@@ -102,20 +116,24 @@ _IDEMPOTENCY = [
 
 
 class ProblemFieldSerializer(serializers.Serializer):
-    field = serializers.CharField(allow_null=True, help_text="A dotted path, as in request.url.")
-    code = serializers.CharField()
-    detail = serializers.CharField()
+    """What is wrong with one field."""
+
+    field = serializers.CharField(allow_null=True, help_text="A dotted path, as in request.url; null: all of it.")
+    code = serializers.CharField(help_text="What kind of mistake it is, for programs: it stays the same.")
+    detail = serializers.CharField(help_text="What is wrong, or what would be right, for people.")
 
 
 class ProblemSerializer(serializers.Serializer):
     """An error, as of RFC 9457."""
 
-    type = serializers.CharField()
-    title = serializers.CharField()
-    status = serializers.IntegerField()
-    detail = serializers.CharField()
-    code = serializers.CharField()
-    errors = ProblemFieldSerializer(many=True)  # type: ignore[assignment]
+    type = serializers.CharField(help_text="Always `about:blank`: `code` tells kinds of problems apart.")
+    title = serializers.CharField(help_text="The status in words, as in `Not Found`.")
+    status = serializers.IntegerField(help_text="The HTTP status of the answer.")
+    detail = serializers.CharField(help_text="What is wrong in this case, for people; its words may change.")
+    code = serializers.CharField(help_text="What kind of problem it is, for programs: it stays the same.")
+    errors = ProblemFieldSerializer(  # type: ignore[assignment]
+        many=True, help_text="Each field that is wrong; empty where it is about no field."
+    )
 
 
 class HourhandSchema(AutoSchema):
@@ -125,6 +143,10 @@ class HourhandSchema(AutoSchema):
         query = getattr(self.view, "query_class", Query)
         listed = self.method == "GET" and query is not Query
         return [*([query] if listed else []), *_RATE_HEADERS, *(_IDEMPOTENCY if self.method == "POST" else [])]
+
+    def _resolve_path_parameters(self, variables: Any) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = super()._resolve_path_parameters(variables)
+        return [{**one, "description": _PATH_PARAMETERS.get(one["name"], "")} for one in found]
 
     def get_description(self) -> str:  # type: ignore[override] # drf-spectacular takes no arguments
         """What the route itself says; the classes of views speak to those who write them."""

@@ -29,14 +29,16 @@ _SHOWN = {
 
 
 class AuditActorSerializer(serializers.Serializer):
-    kind = serializers.ChoiceField(choices=ActorKind.choices)
+    kind = serializers.ChoiceField(
+        choices=ActorKind.choices, help_text="A person, an API key, or Hourhand itself (`system`)."
+    )
     id = Text(help_text="Of the user or the key; empty for Hourhand itself.")
     label = Text(help_text="A username, or a key's name and how it begins.")  # type: ignore[assignment]
 
 
 class AuditTargetSerializer(serializers.Serializer):
-    kind = Text()
-    id = Text()
+    kind = Text(help_text="What kind of thing it is, as `action` begins: `job`, `execution`, `key`, ...")
+    id = Text(help_text="Its id, which `?target=` takes. It may be deleted by now.")
     label = Text(help_text="As it was called then: a slug, a username.")  # type: ignore[assignment]
 
 
@@ -56,11 +58,11 @@ class ChangesField(serializers.JSONField):
 class AuditEntrySerializer(serializers.Serializer):
     """One change: who made it, to what, and what is different."""
 
-    id = serializers.UUIDField()
-    at = Instant()
-    actor = AuditActorSerializer()
+    id = serializers.UUIDField(help_text="Of this entry of the log.")
+    at = Instant(help_text="When the change was made.")
+    actor = AuditActorSerializer(help_text="Who made it.")
     action = Text(help_text="The kind of thing and what was done, as in `job.updated`.")
-    target = AuditTargetSerializer()
+    target = AuditTargetSerializer(help_text="What was changed, run or asked for.")
     changes = ChangesField()
 
     def to_representation(self, instance: AuditEntry) -> dict[str, Any]:

@@ -49,7 +49,18 @@ class Environments(serializers.ListField):
 
 class Scopes(serializers.ListField):
     def __init__(self, **options: Any) -> None:
-        super().__init__(child=Choice(choices=Scope.choices), min_length=1, max_length=MAX_NAMED, **options)
+        super().__init__(
+            child=Choice(choices=Scope.choices),
+            min_length=1,
+            max_length=MAX_NAMED,
+            help_text="What the key may do. A request beyond that is answered 403, naming the scope it lacks.",
+            **options,
+        )
+
+
+class KeyName(Text):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(max_length=200, help_text="For people: whose it is, or what for.", **options)
 
 
 class Expiry(Instant):
@@ -72,16 +83,16 @@ class Expiry(Instant):
 class ApiKeySerializer(StrictSerializer):
     """A key of the API. The key itself is shown once, by the request that makes it."""
 
-    id = serializers.UUIDField(read_only=True)
-    name = Text(max_length=200)
+    id = serializers.UUIDField(read_only=True, help_text="Names the key in paths and in the audit log.")
+    name = KeyName()
     prefix = Text(read_only=True, help_text="How the key begins.")
     scopes = Scopes()
     environments = Environments(default=None)
     expires_at = Expiry(default=None)
     created_by = Text(read_only=True, allow_null=True, help_text="A username; null where another key made it.")
-    created_at = Instant(read_only=True)
-    last_used_at = Instant(read_only=True, allow_null=True, help_text="To the minute.")
-    revoked_at = Instant(read_only=True, allow_null=True)
+    created_at = Instant(read_only=True, help_text="When the key was made.")
+    last_used_at = Instant(read_only=True, allow_null=True, help_text="To the minute; null: never.")
+    revoked_at = Instant(read_only=True, allow_null=True, help_text="When it was revoked, for good; null: it was not.")
 
     def to_representation(self, instance: ApiKey) -> dict[str, Any]:
         shown: dict[str, Any] = {
@@ -99,7 +110,7 @@ class ApiKeySerializer(StrictSerializer):
 class ApiKeyChangeSerializer(StrictSerializer):
     """What to change; the rest stays as it is."""
 
-    name = Text(max_length=200, required=False)
+    name = KeyName(required=False)
     scopes = Scopes(required=False)
     environments = Environments(required=False)
     expires_at = Expiry(required=False)

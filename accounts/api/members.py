@@ -31,11 +31,21 @@ _INVITATION = {
 }
 
 
+class RoleField(Choice):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(
+            choices=Role.choices,
+            help_text="`viewer` reads; `member` also changes and runs jobs; `admin` also manages the workspace; "
+            "`owner` also makes owners, and wipes it.",
+            **options,
+        )
+
+
 class InvitationSerializer(serializers.Serializer):
     """The way in for a new account. Hand it over; it is shown once and works once."""
 
     url = Text(help_text="Where its owner sets a password.")
-    expires_at = Instant()
+    expires_at = Instant(help_text="When `url` stops working: three days after it was made.")
 
 
 @extend_schema_serializer(
@@ -48,16 +58,20 @@ class InvitationSerializer(serializers.Serializer):
 class MemberSerializer(StrictSerializer):
     """A person's place in the workspace."""
 
-    id = serializers.UUIDField(read_only=True)
+    id = serializers.UUIDField(read_only=True, help_text="Of the membership, which names the member in paths.")
     username = Text(max_length=150, default="", help_text="The address, where left out for a new account.")
-    email = Text(max_length=254, default="")
-    role = Choice(choices=Role.choices, default=Role.MEMBER)
+    email = Text(
+        max_length=254,
+        default="",
+        help_text="The account's address. Finds an account without a `username`; a new one is made with it.",
+    )
+    role = RoleField(default=Role.MEMBER)
     state = serializers.ChoiceField(
         choices=STATES,
         read_only=True,
         help_text="`invited`: has not set a password yet; `disabled`: may not sign in to the dashboard.",
     )
-    created_at = Instant(read_only=True)
+    created_at = Instant(read_only=True, help_text="When they were added to the workspace.")
 
     def to_representation(self, instance: Membership) -> dict[str, Any]:
         user = instance.user
@@ -87,7 +101,7 @@ class AddedMemberSerializer(MemberSerializer):
 
 @extend_schema_serializer(examples=[OpenApiExample("Another role", {"role": "viewer"}, request_only=True)])
 class RoleSerializer(StrictSerializer):
-    role = Choice(choices=Role.choices)
+    role = RoleField()
 
 
 class NoBodySerializer(StrictSerializer):

@@ -37,7 +37,7 @@ class SettingsSerializer(StrictSerializer):
     """What holds for a whole workspace. Fields that a request leaves out stay as they are."""
 
     workspace = Text(read_only=True, help_text="Its slug.")
-    name = Text(max_length=200, required=False)
+    name = Text(max_length=200, required=False, help_text="What people call the workspace.")
     redact_allow_headers = serializers.ListField(
         child=Text(max_length=100),
         max_length=MAX_SHOWN_HEADERS,

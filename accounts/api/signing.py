@@ -16,9 +16,9 @@ from scheduler_project.api.views import ApiView
 class SigningSecretSerializer(serializers.Serializer):
     """What requests are signed with; the secret itself is shown once, by the rotation that makes it."""
 
-    id = serializers.UUIDField()
+    id = serializers.UUIDField(help_text="Of the row that keeps it; no request needs it.")
     prefix = Text(help_text="How the secret begins.")
-    created_at = Instant()
+    created_at = Instant(help_text="When the rotation made it.")
     retires_at = Instant(allow_null=True, help_text="When it stops signing; null for the newest.")
 
 

@@ -15,7 +15,9 @@ from scheduler_project.api.strict import StrictSerializer
 class PauseSerializer(StrictSerializer):
     environment = Text(required=False, help_text="Its slug; all of the job's environments when left out.")
     until = Instant(required=False, allow_null=True, default=None, help_text="When to go on; null: until resumed.")
-    note = Text(default="", allow_blank=True, max_length=500)
+    note = Text(
+        default="", allow_blank=True, max_length=500, help_text="Why, for people; shown as `pause_note` meanwhile."
+    )
 
     def validate_until(self, value: Any) -> Any:
         if value is not None and value <= self.context["now"]:

@@ -19,7 +19,19 @@ MAX_RESPONSE_TIME_MS = 3_600_000
 
 def _named(shape: Shape) -> Choice:
     """The field that holds one of the types of a shape."""
-    return Choice(choices=tuple(name for name, known in ASSERTION_TYPES.items() if known.shape is shape))
+    return Choice(
+        choices=tuple(name for name, known in ASSERTION_TYPES.items() if known.shape is shape),
+        help_text="What of the answer is looked at, and how it is compared.",
+    )
+
+
+class JsonPath(Text):
+    def __init__(self) -> None:
+        super().__init__(
+            max_length=MAX_PATH_CHARACTERS,
+            trim_whitespace=False,
+            help_text="Of a JSON path: one of RFC 9535 into the body, as `$.status`.",
+        )
 
 
 class _AssertionSerializer(StrictSerializer):
@@ -37,15 +49,20 @@ class StatusAssertionSerializer(_AssertionSerializer):
     """The status is exactly this one."""
 
     type = _named(Shape.STATUS)
-    value = Whole(min_value=100, max_value=599)
+    value = Whole(min_value=100, max_value=599, help_text="Of a status: the only one that holds.")
 
 
 class HeaderAssertionSerializer(_AssertionSerializer):
     """A header is, or contains, this text. Names in any case; a repeated header is joined with a comma."""
 
     type = _named(Shape.HEADER)
-    name = Text(max_length=200)
-    value = Text(max_length=MAX_TEXT_CHARACTERS, trim_whitespace=False, allow_blank=True)
+    name = Text(max_length=200, help_text="Of a header: which one, in any case.")
+    value = Text(
+        max_length=MAX_TEXT_CHARACTERS,
+        trim_whitespace=False,
+        allow_blank=True,
+        help_text="Of a header: what it is, or contains, in this case.",
+    )
 
     def validate_name(self, name: str) -> str:
         if not is_name(name):
@@ -57,7 +74,11 @@ class BodyAssertionSerializer(_AssertionSerializer):
     """The body contains this text, or doesn't, or matches this pattern of RE2's syntax somewhere."""
 
     type = _named(Shape.TEXT)
-    value = Text(max_length=MAX_TEXT_CHARACTERS, trim_whitespace=False)
+    value = Text(
+        max_length=MAX_TEXT_CHARACTERS,
+        trim_whitespace=False,
+        help_text="Of a body: text to look for in it, or the pattern.",
+    )
 
 
 @extend_schema_field({"description": "Any JSON value.", "nullable": True})
@@ -73,23 +94,25 @@ class JsonPathEqualsSerializer(_AssertionSerializer):
     """Everything that the JSON path leads to is this value, and it leads somewhere."""
 
     type = _named(Shape.JSON)
-    path = Text(max_length=MAX_PATH_CHARACTERS, trim_whitespace=False)
-    value = AnyJson(allow_null=True)
+    path = JsonPath()
+    value = AnyJson(allow_null=True, help_text="Of `json_path_equals`: any JSON that all it leads to is equal to.")
 
 
 class JsonPathExistsSerializer(_AssertionSerializer):
     """The JSON path leads somewhere; or, with a `value` of false, nowhere."""
 
     type = _named(Shape.PRESENCE)
-    path = Text(max_length=MAX_PATH_CHARACTERS, trim_whitespace=False)
-    value = Flag(default=True)
+    path = JsonPath()
+    value = Flag(default=True, help_text="Of `json_path_exists`: whether it leads somewhere.")
 
 
 class ResponseTimeAssertionSerializer(_AssertionSerializer):
     """The whole call took less than this many milliseconds."""
 
     type = _named(Shape.MILLISECONDS)
-    value = Whole(min_value=1, max_value=MAX_RESPONSE_TIME_MS)
+    value = Whole(
+        min_value=1, max_value=MAX_RESPONSE_TIME_MS, help_text="Of a response time: milliseconds that it stays under."
+    )
 
 
 _SHAPES: dict[Shape, type[_AssertionSerializer]] = {

@@ -33,13 +33,24 @@ class RequestSerializer(StrictSerializer):
     """The HTTP call to make."""
 
     url = TargetUrl(max_length=2048)
-    method = Choice(choices=METHODS, default="POST")
-    headers = Headers(default=dict)
+    method = Choice(choices=METHODS, default="POST", help_text="The HTTP method. Redirects are followed with none.")
+    headers = Headers(
+        default=dict,
+        help_text="By name, at most 64, and 16 KiB together; values may hold template variables.",
+    )
     body = Body(allow_null=True, default=None)
-    timeout_seconds = Number(default=30, min_value=1, max_value=300)
-    tls_verify = Flag(default=True)
+    timeout_seconds = Number(
+        default=30,
+        min_value=1,
+        max_value=300,
+        help_text="How long the whole call may take, from resolving the name to the last byte of the answer.",
+    )
+    tls_verify = Flag(default=True, help_text="Whether the endpoint's certificate has to be trusted.")
     ca_cert = Text(
-        allow_null=True, default=None, max_length=MAX_CERT_CHARACTERS, help_text="PEM certificates to trust instead."
+        allow_null=True,
+        default=None,
+        max_length=MAX_CERT_CHARACTERS,
+        help_text="PEM certificates to trust instead of the usual ones; null: those.",
     )
 
     def validate_ca_cert(self, value: str | None) -> str | None:
@@ -78,7 +89,11 @@ class SuccessSerializer(StrictSerializer):
     """What counts as success."""
 
     statuses = serializers.ListField(
-        child=StatusOrClass(), min_length=1, max_length=50, default=lambda: ["2xx"], help_text="Codes and classes."
+        child=StatusOrClass(),
+        min_length=1,
+        max_length=50,
+        default=lambda: ["2xx"],
+        help_text="Codes and classes, as `204` and `2xx`.",
     )
     assertions = serializers.ListField(
         child=AssertionField(), default=list, max_length=MAX_ASSERTIONS, help_text="What else must hold of the answer."
@@ -98,21 +113,53 @@ class DelayMs(Whole):
 class RetryRulesSerializer(StrictSerializer):
     """When to try again, and after how long."""
 
-    max_attempts = Whole(default=3, min_value=1, max_value=MAX_ATTEMPTS)
-    backoff = Choice(choices=Backoff.values, default="exponential")
-    delay_ms = DelayMs(default=250)
-    max_delay_ms = DelayMs(default=10_800_000)
-    delays_ms = serializers.ListField(
-        child=DelayMs(), allow_null=True, default=None, min_length=1, max_length=MAX_ATTEMPTS
+    max_attempts = Whole(
+        default=3,
+        min_value=1,
+        max_value=MAX_ATTEMPTS,
+        help_text="How many attempts an execution has, the first included; 1: it is never tried again.",
     )
-    jitter = Flag(default=True)
-    on_statuses = serializers.ListField(child=StatusCode(), default=lambda: [429, 500, 502, 503, 504], max_length=100)
-    except_statuses = serializers.ListField(child=StatusCode(), default=list, max_length=100)
-    on_timeout = Flag(default=True)
-    on_connection_error = Flag(default=True)
-    on_assertion = Flag(default=False)
-    on_worker_lost = Flag(default=True)
-    honor_retry_after = Flag(default=True)
+    backoff = Choice(
+        choices=Backoff.values,
+        default="exponential",
+        help_text="The waits after attempts 1, 2, 3: `delay_ms` times 2, 4, 8 (`exponential`), times 1, 2, 3 "
+        "(`linear`), as it is (`fixed`), or those of `delays_ms` (`list`).",
+    )
+    delay_ms = DelayMs(default=250, help_text="Milliseconds that `backoff` multiplies; without effect for `list`.")
+    max_delay_ms = DelayMs(
+        default=10_800_000, help_text="No wait is longer, in milliseconds, whatever `backoff` and `Retry-After` say."
+    )
+    delays_ms = serializers.ListField(
+        child=DelayMs(),
+        allow_null=True,
+        default=None,
+        min_length=1,
+        max_length=MAX_ATTEMPTS,
+        help_text="Milliseconds to wait after each attempt, the last as often as needed: for `list`, else null.",
+    )
+    jitter = Flag(default=True, help_text="Whether each wait is drawn from half of it to all of it.")
+    on_statuses = serializers.ListField(
+        child=StatusCode(),
+        default=lambda: [429, 500, 502, 503, 504],
+        max_length=100,
+        help_text="Statuses that are tried again, of those that do not count as success.",
+    )
+    except_statuses = serializers.ListField(
+        child=StatusCode(),
+        default=list,
+        max_length=100,
+        help_text="Statuses that are not tried again, though they are in `on_statuses`.",
+    )
+    on_timeout = Flag(default=True, help_text="Whether to try again after `timeout`.")
+    on_connection_error = Flag(default=True, help_text="Whether to try again after `connection_error`, `dns_error`.")
+    on_assertion = Flag(default=False, help_text="Whether to try again after `assertion_failed`.")
+    on_worker_lost = Flag(
+        default=True, help_text="Whether to try again after `worker_lost`: the request may have arrived."
+    )
+    honor_retry_after = Flag(
+        default=True,
+        help_text="Whether `Retry-After` lengthens the wait, of an answer whose status is tried again.",
+    )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         is_list = attrs["backoff"] == "list"
@@ -163,8 +210,19 @@ def _overruled(policy: str, value: Any) -> ErrorDetail:
 class RetentionSerializer(StrictSerializer):
     """How much history to keep."""
 
-    keep_last = Whole(default=DEFAULT_KEEP_LAST, min_value=1, max_value=100_000)
-    keep_days = Whole(allow_null=True, default=None, min_value=1, max_value=3650)
+    keep_last = Whole(
+        default=DEFAULT_KEEP_LAST,
+        min_value=1,
+        max_value=100_000,
+        help_text="Keep so many ended executions, the newest of all environments, and so many failed ones.",
+    )
+    keep_days = Whole(
+        allow_null=True,
+        default=None,
+        min_value=1,
+        max_value=3650,
+        help_text="Keep those that were due within so many days as well; null: none for its age.",
+    )
 
     def to_internal_value(self, data: Any) -> Any:
         """What is left out is within what the workspace's plan keeps."""
@@ -177,6 +235,6 @@ class RetentionSerializer(StrictSerializer):
 class WebhookSerializer(StrictSerializer):
     """The inbound trigger; off until it comes."""
 
-    enabled = Flag(default=False, validators=[only(False)])
+    enabled = Flag(default=False, validators=[only(False)], help_text="Only false so far.")
     url = NullOnly(help_text="Only null so far.")
-    secret_set = Flag(default=False, validators=[only(False)])
+    secret_set = Flag(default=False, validators=[only(False)], help_text="Only false so far.")

@@ -33,10 +33,12 @@ _SHOWN = {
 class EnvironmentSerializer(StrictSerializer):
     """A named place that jobs run in."""
 
-    id = serializers.UUIDField(read_only=True)
+    id = serializers.UUIDField(read_only=True, help_text="Names it in paths, as its slug does.")
     slug = Text(max_length=100, help_text="1 to 100 of a-z, 0-9 and -. It stays for good.")
-    name = Text(max_length=200, required=False, help_text="The slug, where left out.")
-    created_at = Instant(read_only=True)
+    name = Text(max_length=200, required=False, help_text="What people call it; the slug, where left out.")
+    created_at = Instant(
+        read_only=True, help_text="When it was made. In the oldest, new jobs that name none are enabled."
+    )
 
     def validate_slug(self, value: str) -> str:
         if not is_slug(value):
@@ -48,7 +50,7 @@ class EnvironmentSerializer(StrictSerializer):
 class EnvironmentChangeSerializer(StrictSerializer):
     """Another name for people; the slug stays."""
 
-    name = Text(max_length=200)
+    name = Text(max_length=200, help_text="What people call it.")
 
 
 class EnvironmentView(ApiView):

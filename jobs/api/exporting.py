@@ -22,7 +22,9 @@ _SECTIONS = ("request", "success", "retry", "retention")
 
 
 class ExportQuery(Query):
-    format = Choice(choices=("json", "yaml"), default="json")
+    format = Choice(
+        choices=("json", "yaml"), default="json", help_text="What the file is written in; an import takes either."
+    )
 
 
 class JobExport(JobView):

@@ -131,6 +131,8 @@ class Body(serializers.Field):
                         "type": "integer",
                         "minimum": MIN_INTERVAL_SECONDS,
                         "maximum": MAX_INTERVAL_SECONDS,
+                        "description": "From one firing to the next; counted from `starts_at`, else from the job's "
+                        "making.",
                     }
                 },
                 "required": ["every_seconds"],

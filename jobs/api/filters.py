@@ -28,13 +28,24 @@ _SORTS = tuple(sign + field for field in _SORTED for sign in ("", "-"))
 
 
 class JobListQuery(ListQuery):
-    kind = Choice(choices=KINDS, required=False)
-    enabled = serializers.BooleanField(required=False, default=None, allow_null=True)
+    kind = Choice(choices=KINDS, required=False, help_text="What the jobs do. All are `http` so far.")
+    enabled = serializers.BooleanField(
+        required=False,
+        default=None,
+        allow_null=True,
+        help_text="Whether they are enabled in `environment` or, without one, in any.",
+    )
     environment = serializers.CharField(required=False, help_text="The slug of an environment that the job is in.")
-    tag = serializers.CharField(required=False)
-    schedule_type = Choice(choices=ScheduleType.values, required=False)
+    tag = serializers.CharField(required=False, help_text="A tag that they have, in the same letters.")
+    schedule_type = Choice(
+        choices=ScheduleType.values, required=False, help_text="Whether they fire again and again, once, or when asked."
+    )
     search = serializers.CharField(required=False, help_text="Part of the name, slug or URL, in any case.")
-    sort = Choice(choices=_SORTS, default="-created_at")
+    sort = Choice(
+        choices=_SORTS,
+        default="-created_at",
+        help_text="`-`: descending. Of several environments the soonest firing and the worst status count.",
+    )
 
 
 def reachable(access: Access) -> JobQuerySet:

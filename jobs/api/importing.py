@@ -29,6 +29,7 @@ from scheduler_project.api.fields import Choice, Flag, Text, Whole
 from scheduler_project.api.parsing import json_value, refuse_unstorable
 from scheduler_project.api.problems import field_errors
 from scheduler_project.api.strict import StrictSerializer
+from scheduler_project.openapi import ProblemFieldSerializer
 
 MAX_JOBS = 1000
 CREATED, UPDATED, UNCHANGED, FAILED = RESULTS = ("created", "updated", "unchanged", "failed")
@@ -47,33 +48,33 @@ class Content(serializers.Field):
 
 @extend_schema_serializer(examples=examples.IMPORT)
 class ImportSerializer(StrictSerializer):
-    format = Choice(choices=("crontab", "json", "yaml"))
+    format = Choice(choices=("crontab", "json", "yaml"), help_text="What the file is written in.")
     content = Content(help_text='The text of the file; with the format json also the object itself, {"jobs": [...]}.')
     dry_run = Flag(default=False, help_text="Only say what would be done.")
     environment = Text(required=False, help_text="Where new jobs are enabled that name no environment.")
 
 
-class ImportErrorSerializer(serializers.Serializer):
-    field = serializers.CharField(allow_null=True)
-    code = serializers.CharField()
-    detail = serializers.CharField()
+class ImportErrorSerializer(ProblemFieldSerializer):
+    """What is wrong with one field of a job."""
 
 
 class ImportedItemSerializer(serializers.Serializer):
-    index = Whole()
-    line = Whole(required=False, help_text="Of a crontab.")
-    slug = Text(allow_null=True)
-    result = serializers.ChoiceField(choices=RESULTS)
-    errors = ImportErrorSerializer(many=True)  # type: ignore[assignment]
+    index = Whole(help_text="The job's place in the file, from 0.")
+    line = Whole(required=False, help_text="Its line in a crontab, from 1; other formats have none.")
+    slug = Text(allow_null=True, help_text="Its own, or without one that of its name; null where that is no slug.")
+    result = serializers.ChoiceField(choices=RESULTS, help_text="What became of it, or would have without `dry_run`.")
+    errors = ImportErrorSerializer(  # type: ignore[assignment]
+        many=True, help_text="Why it `failed`; empty where it did not."
+    )
 
 
 @extend_schema_serializer(examples=examples.IMPORTED)
 class ImportedSerializer(serializers.Serializer):
-    created = Whole()
-    updated = Whole()
-    unchanged = Whole()
-    failed = Whole()
-    items = ImportedItemSerializer(many=True)
+    created = Whole(help_text="How many jobs are new.")
+    updated = Whole(help_text="How many were there, and are different now.")
+    unchanged = Whole(help_text="How many were there, and said the same already.")
+    failed = Whole(help_text="How many can't be saved: nothing of those was.")
+    items = ImportedItemSerializer(many=True, help_text="What became of each job, in the order of the file.")
 
 
 @dataclass(slots=True)

@@ -29,11 +29,11 @@ _WRITTEN = ("slug", "name", *RULES)
 class RetryPolicySerializer(RetryRulesSerializer):
     """When to try again, by a name that jobs use as `retry.policy`. An edit merges into what is stored."""
 
-    id = serializers.UUIDField(read_only=True)
+    id = serializers.UUIDField(read_only=True, help_text="Names it in paths, as its slug does; jobs name the slug.")
     slug = Text(required=False, help_text="Made from the name when left out.")
-    name = Text(max_length=200)
-    created_at = Instant(read_only=True)
-    updated_at = Instant(read_only=True)
+    name = Text(max_length=200, help_text="What people call it.")
+    created_at = Instant(read_only=True, help_text="When it was made.")
+    updated_at = Instant(read_only=True, help_text="When it was last saved.")
 
     def get_fields(self) -> dict[str, serializers.Field]:
         fields = super().get_fields()

@@ -10,7 +10,7 @@ from rest_framework.response import Response
 from accounts.models import Scope
 from jobs.api import examples
 from jobs.api.fields import ScheduleSpelling
-from jobs.api.timing import DstFold, DstGap, Previewed, previewed
+from jobs.api.timing import DstFold, DstGap, EndsAt, Previewed, ScheduleTypeField, StartsAt, previewed
 from jobs.models import ScheduleType
 from jobs.schedule import MAX_FIRINGS
 from scheduler_project.api.fields import Instant, Text, Whole, instant_text
@@ -28,8 +28,8 @@ class ScheduleSerializer(StrictSerializer):
     timezone = Text(default="UTC", help_text="An IANA name.")
     dst_gap = DstGap()
     dst_fold = DstFold()
-    starts_at = Instant(allow_null=True, default=None)
-    ends_at = Instant(allow_null=True, default=None)
+    starts_at = StartsAt()
+    ends_at = EndsAt()
     count = Whole(default=_DEFAULT_COUNT, min_value=1, max_value=MAX_FIRINGS, help_text="How many firings to show.")
 
     def get_fields(self) -> dict[str, serializers.Field]:
@@ -51,9 +51,9 @@ class PreviewSerializer(serializers.Serializer):
 
     normalized = extend_schema_field({"oneOf": [{"type": "string"}, {"type": "object"}], "nullable": True})(
         serializers.JSONField
-    )(help_text="An equal schedule in normal form.")
+    )(help_text="An equal schedule in normal form; null without one.")
     description = Text(allow_null=True, help_text="The schedule in words; null without one.")
-    type = serializers.ChoiceField(choices=ScheduleType.choices)
+    type = ScheduleTypeField()
     next = serializers.ListField(child=Instant(), help_text="The next firings, fewer where there are no more.")
     warnings = serializers.ListField(
         child=Text(), help_text="Days ahead, a year or as far as `next` goes, when the clock is set and it matters."

@@ -53,7 +53,7 @@ class SecretValue(Text):
 class SecretSerializer(StrictSerializer):
     """A value for `{{secrets.NAME}}`. It can be set and not be read."""
 
-    id = serializers.UUIDField(read_only=True)
+    id = serializers.UUIDField(read_only=True, help_text="Names it in paths. Templates name it by its `name`.")
     name = Text(max_length=64, help_text="1 to 64 of A-Z, 0-9 and _, beginning with a letter.")
     environment = Text(
         source="environment.slug",
@@ -62,8 +62,8 @@ class SecretSerializer(StrictSerializer):
         help_text="The slug of the environment that it is for; null for all that have none of their own.",
     )
     value = SecretValue()
-    created_at = Instant(read_only=True)
-    updated_at = Instant(read_only=True)
+    created_at = Instant(read_only=True, help_text="When it was first kept.")
+    updated_at = Instant(read_only=True, help_text="When its value was last set.")
 
 
 @extend_schema_serializer(examples=[OpenApiExample("A new value", {"value": "tok_77aa10"}, request_only=True)])

@@ -19,8 +19,9 @@ from jobs.api import examples
 from jobs.api.definition import WebhookSerializer
 from jobs.api.overrides import Overrides, checked_overrides, wrong_overrides
 from jobs.api.shown import JOB_FIELDS, shown_job, shown_state
+from jobs.api.timing import ScheduleTypeField
 from jobs.api.whole import DefinitionSerializer, definition_in
-from jobs.models import Job, JobEnvironment, ScheduleType
+from jobs.models import Job, JobEnvironment
 from jobs.overrides import OVERRIDES, effective, shared, with_overrides
 from jobs.services import RESERVED_SLUGS, EnvironmentChange, save_job
 from scheduler_project.api.fields import Flag, Instant, Text, Whole
@@ -47,13 +48,26 @@ class EnvironmentStateSerializer(StrictSerializer):
     """A job in one environment. Pausing has its own routes, so its fields may be sent back but not changed."""
 
     enabled = Flag(required=False, help_text="True where left out of a new job.")
-    paused = Flag(read_only=True)
-    paused_until = Instant(read_only=True, allow_null=True)
-    pause_note = Text(read_only=True)
+    paused = Flag(read_only=True, help_text="Whether what is planned here is skipped now.")
+    paused_until = Instant(
+        read_only=True, allow_null=True, help_text="When the pause ends by itself; null: not before it is resumed."
+    )
+    pause_note = Text(read_only=True, help_text="What was said of the pause; empty while there is none.")
     overrides = Overrides(required=False)
-    next_fire_at = Instant(read_only=True, allow_null=True)
-    last_status = Text(read_only=True, allow_null=True)
-    consecutive_failures = Whole(read_only=True)
+    next_fire_at = Instant(
+        read_only=True,
+        allow_null=True,
+        help_text="When the schedule fires here next; null while it does not: disabled, paused without an end, manual.",
+    )
+    last_status = Text(
+        read_only=True,
+        allow_null=True,
+        help_text="`succeeded` or `failed`, as the last execution that did either here; null before the first.",
+    )
+    consecutive_failures = Whole(
+        read_only=True,
+        help_text="How many executions in a row have failed here since one succeeded; canceled ones do not count.",
+    )
 
 
 @extend_schema_serializer(examples=examples.JOB)
@@ -65,19 +79,25 @@ class JobSerializer(DefinitionSerializer):
     `workspace` and `now`, the instant of the whole request, and `access` where a caller of the API is bound by it.
     """
 
-    id = serializers.UUIDField(read_only=True)
-    slug = Text(required=False, help_text="Made from the name when left out.")
+    id = serializers.UUIDField(read_only=True, help_text="Names the job in paths, as its slug does, and never changes.")
+    slug = Text(required=False, help_text="Made from the name when left out; unique among live jobs.")
     schedule_normalized = extend_schema_field({"oneOf": [{"type": "string"}, {"type": "object"}], "nullable": True})(
         serializers.JSONField
-    )(read_only=True)
-    schedule_description = Text(read_only=True, allow_null=True)
-    schedule_type = serializers.ChoiceField(choices=ScheduleType.choices, read_only=True)
-    webhook = WebhookSerializer(required=False)
-    environments = serializers.DictField(child=EnvironmentStateSerializer(), required=False)
-    version = Whole(read_only=True)
-    created_at = Instant(read_only=True)
-    updated_at = Instant(read_only=True)
-    deleted_at = Instant(read_only=True, allow_null=True)
+    )(read_only=True, help_text="An equal schedule in normal form; null for a manual job.")
+    schedule_description = Text(
+        read_only=True, allow_null=True, help_text="The schedule in words; null for a manual job."
+    )
+    schedule_type = ScheduleTypeField(read_only=True)
+    webhook = WebhookSerializer(required=False, help_text="The inbound trigger. Off so far.")
+    environments = serializers.DictField(
+        child=EnvironmentStateSerializer(),
+        required=False,
+        help_text="The job in each of its environments, by slug. A new job without it is enabled in the first one.",
+    )
+    version = Whole(read_only=True, help_text="Number of the current version: 1, and one more with each change.")
+    created_at = Instant(read_only=True, help_text="When the job was made.")
+    updated_at = Instant(read_only=True, help_text="When its current version was made. Enabling and pausing make none.")
+    deleted_at = Instant(read_only=True, allow_null=True, help_text="Null: deleted jobs are not shown.")
 
     def __init__(
         self,

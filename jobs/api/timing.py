@@ -4,9 +4,11 @@ import datetime
 from dataclasses import dataclass
 from typing import Any, get_args
 
+from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
 from jobs.definition import planned_by
+from jobs.models import ScheduleType
 from jobs.schedule import (
     Fold,
     Gap,
@@ -19,7 +21,7 @@ from jobs.schedule import (
     warnings_ahead,
 )
 from jobs.services import TIMING
-from scheduler_project.api.fields import Choice, instant_text
+from scheduler_project.api.fields import Choice, Instant, instant_text
 
 
 class DstGap(Choice):
@@ -41,6 +43,39 @@ class DstFold(Choice):
             choices=get_args(Fold),
             default="first",
             help_text="Jobs on fixed times, on a day when the clock repeats their time: fire once, or both times.",
+        )
+
+
+class ScheduleTypeField(serializers.ChoiceField):
+    """What kind of schedule a schedule is."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(
+            choices=ScheduleType.choices,
+            help_text="`one_off` fires once; `manual` has no schedule and runs only when asked.",
+            **options,
+        )
+
+
+class StartsAt(Instant):
+    """The first instant that a schedule may plan."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            allow_null=True,
+            default=None,
+            help_text="Nothing is planned before. An interval counts from it. Null: no such bound.",
+        )
+
+
+class EndsAt(Instant):
+    """The last instant that a schedule may plan."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            allow_null=True,
+            default=None,
+            help_text="Nothing is planned after; then the job disables itself. Null: no such bound.",
         )
 
 

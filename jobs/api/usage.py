@@ -49,7 +49,9 @@ class UsageSerializer(serializers.Serializer):
     """What a workspace used in a month of UTC. A run counts once it starts, each attempt for itself."""
 
     period = Text(help_text="YYYY-MM.")
-    runs_used = Whole()
+    runs_used = Whole(
+        help_text="All that started in the month, also beyond the included ones. Test calls do not count."
+    )
     runs_included = Whole(allow_null=True, help_text="By the plan; null: any number.")
     overage_runs = Whole(help_text="Beyond the included ones.")
     overage_cents = Whole(help_text="What those cost; a part of a cent counts as one.")

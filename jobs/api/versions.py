@@ -38,12 +38,20 @@ def spelled(version: JobVersion, slugs: Slugs) -> dict[str, Any]:
 
 
 class VersionSerializer(serializers.Serializer):
-    """A job's definition as it was from one change to the next. The context holds `slugs`."""
+    """A job's definition as it was from one change to the next.
 
-    number = Whole()
+    The context holds `slugs`.
+    """
+
+    number = Whole(help_text="1 for the job's first version, and one more for each change.")
     definition = serializers.SerializerMethodField(help_text="Spelled as in the job object.")
-    created_at = Instant()
-    created_by = Text(source="created_by.username", allow_null=True, default=None, help_text="Null: an API key.")
+    created_at = Instant(help_text="When the change was made: it holds from then on.")
+    created_by = Text(
+        source="created_by.username",
+        allow_null=True,
+        default=None,
+        help_text="A username; null where an API key made it.",
+    )
 
     def get_definition(self, version: JobVersion) -> dict[str, Any]:
         return spelled(version, self.context["slugs"])
@@ -63,10 +71,16 @@ class ChangedFieldSerializer(serializers.Serializer):
 
 @extend_schema_serializer(examples=examples.VERSION_DIFF)
 class VersionDiffSerializer(serializers.Serializer):
-    changes = ChangedFieldSerializer(many=True)
+    """What two versions of a job differ in."""
+
+    changes = ChangedFieldSerializer(many=True, help_text="The fields that differ; none where they say the same.")
 
     def get_fields(self) -> dict[str, serializers.Field]:
-        return {"from": Whole(), "to": Whole(), **super().get_fields()}
+        numbers = {
+            "from": Whole(help_text="Number of the version that has `old`."),
+            "to": Whole(help_text="Number of the version that has `new`."),
+        }
+        return {**numbers, **super().get_fields()}
 
 
 def restore_version(version: JobVersion, *, job: Job, context: dict[str, Any], actor: Actor) -> Job:

@@ -12,13 +12,13 @@ from jobs.api.definition import RequestSerializer, RetentionSerializer, RetrySer
 from jobs.api.fields import NullOnly, ScheduleSpelling, only
 from jobs.api.limits import beyond_plan
 from jobs.api.shown import CONFIG_FIELDS
-from jobs.api.timing import DstFold, DstGap, check_timing, checked_schedule
+from jobs.api.timing import DstFold, DstGap, EndsAt, StartsAt, check_timing, checked_schedule
 from jobs.definition import Overlap
 from jobs.jitter import MAX_JITTER_SECONDS
 from jobs.misfire import Misfire
 from jobs.schedule import settled_schedule
 from jobs.services import TIMING
-from scheduler_project.api.fields import Choice, Instant, Text, Whole, instant_text
+from scheduler_project.api.fields import Choice, Text, Whole, instant_text
 from scheduler_project.api.strict import StrictSerializer, by_field
 
 KINDS = ("http", "command", "workflow")
@@ -35,14 +35,23 @@ class DefinitionSerializer(StrictSerializer):
     far, and `anchor`, when it was made.
     """
 
-    name = Text(max_length=200)
-    description = Text(default="", allow_blank=True, max_length=10_000)
-    tags = serializers.ListField(child=Text(max_length=100), default=list, max_length=20)
-    kind = Choice(choices=KINDS, default="http", validators=[only("http")])
+    name = Text(max_length=200, help_text="What people call the job; several may have the same.")
+    description = Text(
+        default="", allow_blank=True, max_length=10_000, help_text="For people; nothing follows from it."
+    )
+    tags = serializers.ListField(
+        child=Text(max_length=100),
+        default=list,
+        max_length=20,
+        help_text="Words of your own, which lists of jobs and executions can be filtered by.",
+    )
+    kind = Choice(
+        choices=KINDS, default="http", validators=[only("http")], help_text="What the job does. Only `http` so far."
+    )
     schedule = ScheduleSpelling(allow_null=True, default=None)
     timezone = Text(default="UTC", help_text="An IANA name.")
-    starts_at = Instant(allow_null=True, default=None)
-    ends_at = Instant(allow_null=True, default=None)
+    starts_at = StartsAt()
+    ends_at = EndsAt()
     jitter_seconds = Whole(
         default=0,
         min_value=0,
@@ -54,19 +63,21 @@ class DefinitionSerializer(StrictSerializer):
     overlap = Choice(
         choices=[policy.value for policy in Overlap],
         default=Overlap.ALLOW.value,
-        help_text="When one is due while another of this job still goes on in that environment.",
+        help_text="What becomes of one that is due while another of this job still goes on in that environment: "
+        "`allow` starts it beside that, `queue` after it, `cancel_running` in its place, `skip` not at all.",
     )
     misfire = Choice(
         choices=[policy.value for policy in Misfire],
         default=Misfire.FIRE_ONCE.value,
-        help_text="What becomes of occurrences that could not be fired on time.",
+        help_text="What becomes of occurrences that could not be fired on time: of those within the grace, `fire_once` "
+        "fires the latest, `fire_all` the latest 100, `skip` none. The others are counted as missed.",
     )
     misfire_grace_seconds = Whole(
         default=3600, min_value=0, max_value=MAX_GRACE_SECONDS, help_text="How late one may still be fired."
     )
-    request = RequestSerializer()
-    success = SuccessSerializer(required=False)
-    retry = RetrySerializer(required=False)
+    request = RequestSerializer(help_text="The HTTP call to make.")
+    success = SuccessSerializer(required=False, help_text="What answers count as success.")
+    retry = RetrySerializer(required=False, help_text="Whether and when to try again after a failure.")
     callback_url = NullOnly(help_text="Only null so far.")
     concurrency = Whole(
         allow_null=True,
@@ -77,7 +88,9 @@ class DefinitionSerializer(StrictSerializer):
     )
     command = NullOnly(help_text="Only null so far.")
     workflow = NullOnly(help_text="Only null so far.")
-    retention = RetentionSerializer(required=False)
+    retention = RetentionSerializer(
+        required=False, help_text="How much history to keep; an execution stays while any of its rules keeps it."
+    )
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         if isinstance(data, Mapping):

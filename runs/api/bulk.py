@@ -53,8 +53,8 @@ class BulkReplaySerializer(BulkSerializer):
 class MatchedSerializer(serializers.Serializer):
     """What a dry run found."""
 
-    dry_run = Flag(default=True)
-    matched = Whole()
+    dry_run = Flag(default=True, help_text="Always true: nothing was done.")
+    matched = Whole(help_text="How many executions would be dealt with, `limit` at most.")
     more = Flag(help_text="Whether more match than `limit` allows.")
     ids = serializers.ListField(child=serializers.UUIDField(), help_text="The first 100, in the order they are taken.")
 
@@ -62,20 +62,23 @@ class MatchedSerializer(serializers.Serializer):
 class ListedBulkOperationSerializer(serializers.Serializer):
     """A bulk operation, as lists show it."""
 
-    id = serializers.UUIDField()
-    kind = Choice(choices=BulkKind.choices)
-    state = Choice(choices=BulkState.choices)
+    id = serializers.UUIDField(help_text="Of this operation; leads to the ids of its executions.")
+    kind = Choice(choices=BulkKind.choices, help_text="What is done with each execution.")
+    state = Choice(
+        choices=BulkState.choices,
+        help_text="`completed` once none remains; `canceled`: the remaining ones are left as they are.",
+    )
     filter = serializers.DictField(help_text="As it was sent.")
     config = Choice(choices=("current", "original"), allow_null=True, help_text="Of replays.")
-    rate_per_second = Whole(allow_null=True)
+    rate_per_second = Whole(allow_null=True, help_text="How many a second at most; null: as fast as it goes.")
     asked_by = Text(help_text="The key's or the person's name.")
-    matched = Whole()
+    matched = Whole(help_text="How many executions it is about: `done`, `skipped` and `remaining` together.")
     more = Flag(help_text="Whether more matched than the limit allowed.")
-    done = Whole()
+    done = Whole(help_text="How many were replayed or canceled so far.")
     skipped = Whole(help_text="Taken, but could not be any more: already ended, without a job, or quota used up.")
-    remaining = Whole()
-    created_at = Instant()
-    finished_at = Instant(allow_null=True)
+    remaining = Whole(help_text="How many were not taken yet.")
+    created_at = Instant(help_text="When it was asked for, and what matched was settled.")
+    finished_at = Instant(allow_null=True, help_text="When it completed or was canceled; null while it goes on.")
 
     def to_representation(self, instance: BulkOperation) -> dict[str, Any]:
         config = "original" if instance.original_config else "current"

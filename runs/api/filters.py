@@ -28,7 +28,7 @@ class HistoryFields(StrictSerializer):
     trigger = CommaList(child=Choice(choices=Trigger.choices), required=False, help_text="One or more, with commas.")
     job = serializers.CharField(required=False, help_text="A job's slug or id, a deleted job's too.")
     environment = CommaList(child=serializers.CharField(), required=False, help_text="One or more slugs, with commas.")
-    failure_reason = Choice(choices=_REASONS, required=False)
+    failure_reason = Choice(choices=_REASONS, required=False, help_text="Failed, and for this reason.")
     last_only = serializers.BooleanField(default=False, help_text="Only the latest; of jobs in each environment.")
 
     def get_fields(self) -> dict[str, Any]:
@@ -65,7 +65,7 @@ class ExecutionListQuery(ExecutionFields, ListQuery):
         default="scheduled_for",
         help_text="scheduled_for: else by when it was made. duration: of the latest 10,000.",
     )
-    order = Choice(choices=("asc", "desc"), default="desc")
+    order = Choice(choices=("asc", "desc"), default="desc", help_text="Of `sort`; `desc`: the latest or longest first.")
 
 
 class EventsQuery(ExecutionFields, Query):
@@ -80,7 +80,7 @@ class EventsQuery(ExecutionFields, Query):
 
 class RunListQuery(HistoryFields, ListQuery):
     status = CommaList(child=Choice(choices=RunStatus.choices), required=False, help_text="One or more, with commas.")
-    execution = serializers.UUIDField(required=False)
+    execution = serializers.UUIDField(required=False, help_text="Id of the execution that they are attempts of.")
     last_only = serializers.BooleanField(
         default=False, help_text="The latest of each job in each environment, of those that are left."
     )

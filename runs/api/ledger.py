@@ -53,28 +53,37 @@ class InstantQuery(PlaceQuery):
 class PeriodSerializer(serializers.Serializer):
     """A plan that was in force: it plans the occurrences later than `from` and no later than `until`."""
 
-    state = Choice(choices=PeriodState.choices)
-    until = Instant(allow_null=True, help_text="Null: still in force.")
-    job_version = Whole()
-    note = Text(allow_blank=True)
+    state = Choice(
+        choices=PeriodState.choices,
+        help_text="`active` fires what is planned, `paused` skips it; `disabled` and `ended` plan nothing.",
+    )
+    until = Instant(allow_null=True, help_text="When it ended, or will; null: still in force.")
+    job_version = Whole(help_text="Number of the job's version that said what was planned.")
+    note = Text(allow_blank=True, help_text="What was said of a pause; else empty.")
 
     def get_fields(self) -> dict[str, Any]:
-        return {**super().get_fields(), "from": Instant()}
+        return {**super().get_fields(), "from": Instant(help_text="When it came into force.")}
 
 
 class DifferenceSerializer(serializers.Serializer):
-    scheduled_for = Instant()
-    kind = Choice(choices=("lost", "doubled", "unplanned"))
-    detail = Text()
+    """Where plan and records disagree: a bug."""
+
+    scheduled_for = Instant(help_text="The occurrence that it is about, or the first of several.")
+    kind = Choice(
+        choices=("lost", "doubled", "unplanned"),
+        help_text="`lost`: planned, not recorded; `doubled`: recorded more than once; `unplanned`: recorded, not "
+        "planned.",
+    )
+    detail = Text(help_text="A sentence for people, with the ids of the executions that record it.")
 
 
 @extend_schema_serializer(examples=examples.LEDGER)
 class LedgerSerializer(serializers.Serializer):
     """What was planned, and what became of it: `planned` is `fired`, plus `skipped`, plus `due`, plus differences."""
 
-    to = Instant()
-    environment = Text()
-    planned = Whole()
+    to = Instant(help_text="Exclusive. Earlier than asked for where that is still to come.")
+    environment = Text(help_text="Slug of the environment that it is the ledger of.")
+    planned = Whole(help_text="How many occurrences the job's versions planned in that time.")
     fired = Whole(help_text="Exactly one execution each, however it ended.")
     skipped = serializers.DictField(child=Whole(), help_text="Counted occurrences, by reason.")
     due = Whole(help_text="Planned, and not dealt with by the clock yet.")
@@ -84,7 +93,7 @@ class LedgerSerializer(serializers.Serializer):
         help_text="The history reaches back to here: of what was planned before, records are pruned, and nothing is "
         "compared. Null: all is kept.",
     )
-    periods = PeriodSerializer(many=True)
+    periods = PeriodSerializer(many=True, help_text="The plans that were in force in that time, in order.")
 
     def get_fields(self) -> dict[str, Any]:
         told = "Later than asked for where the job's ledger, or its history, begins later."
@@ -92,22 +101,34 @@ class LedgerSerializer(serializers.Serializer):
 
 
 class MeantExecutionSerializer(serializers.Serializer):
-    id = serializers.UUIDField()
-    status = Choice(choices=ExecutionStatus.choices)
-    skip_reason = Choice(choices=SkipReason.choices, allow_null=True)
+    """The execution that records an occurrence, in short."""
+
+    id = serializers.UUIDField(help_text="Leads to all of it: `GET /executions/{id}/`.")
+    status = Choice(choices=ExecutionStatus.choices, help_text="How it stands now.")
+    skip_reason = Choice(
+        choices=SkipReason.choices, allow_null=True, help_text="Why it was not fired; null unless it is `skipped`."
+    )
 
 
 @extend_schema_serializer(examples=examples.EXPLANATION)
 class ExplanationSerializer(serializers.Serializer):
     """Why a job did or did not run at an instant: a verdict for programs, a sentence for people."""
 
-    at = Instant()
-    environment = Text()
-    verdict = Choice(choices=[verdict.value for verdict in Verdict])
-    detail = Text()
+    at = Instant(help_text="The instant that was asked about.")
+    environment = Text(help_text="Slug of the environment that it is about.")
+    verdict = Choice(
+        choices=[verdict.value for verdict in Verdict],
+        help_text="Planned for then: `fired`, `skipped`, `due` (not dealt with yet), `to_come`, `pruned` (not kept any "
+        "more) or `lost` (a bug). Else why not: `not_planned` by the schedule, `manual` without one, `disabled` here, "
+        "`ended`, `deleted`, `not_yet` made.",
+    )
+    detail = Text(help_text="The same as a sentence for people.")
     occurrence = Instant(allow_null=True, help_text="The planned occurrence of that second.")
     execution = MeantExecutionSerializer(allow_null=True, help_text="What records it.")
-    lateness_ms = Whole(allow_null=True)
+    lateness_ms = Whole(
+        allow_null=True,
+        help_text="Milliseconds that it started later than planned, jitter aside; null unless it has started.",
+    )
     previous = Instant(allow_null=True, help_text="Where nothing was planned: the occurrence before.")
     next = Instant(allow_null=True, help_text="Where nothing was planned: the occurrence after.")
     period = PeriodSerializer(allow_null=True, help_text="The plan in force then.")

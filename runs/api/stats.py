@@ -18,6 +18,15 @@ from scheduler_project.api.fields import Choice, CommaList, Instant, Number, Tex
 from scheduler_project.api.strict import Query
 
 _DURATION, _LATENESS = (50, 95, 99), (50, 99)
+_COUNTED = {
+    ExecutionStatus.PENDING: "Wait for an attempt, the first or the next one.",
+    ExecutionStatus.RUNNING: "Are being called.",
+    ExecutionStatus.WAITING: "None so far: of workflows.",
+    ExecutionStatus.SUCCEEDED: "Ended with a success.",
+    ExecutionStatus.FAILED: "Failed for good.",
+    ExecutionStatus.CANCELED: "Were canceled before they ended.",
+    ExecutionStatus.SKIPPED: "Were not fired: all occurrences that skipped executions stand for.",
+}
 
 
 class JobStatsQuery(Query):
@@ -52,22 +61,24 @@ class StatsQuery(JobStatsQuery):
 class DurationSerializer(serializers.Serializer):
     """Milliseconds, each at most 2 % off; null where nothing was measured."""
 
-    p50 = Whole(allow_null=True)
-    p95 = Whole(allow_null=True)
-    p99 = Whole(allow_null=True)
+    p50 = Whole(allow_null=True, help_text="Half of them took no longer, in milliseconds.")
+    p95 = Whole(allow_null=True, help_text="95 of 100 took no longer.")
+    p99 = Whole(allow_null=True, help_text="99 of 100 took no longer.")
 
 
 class LatenessSerializer(serializers.Serializer):
     """Milliseconds, each at most 2 % off; null where nothing was planned."""
 
-    p50 = Whole(allow_null=True)
-    p99 = Whole(allow_null=True)
+    p50 = Whole(allow_null=True, help_text="Half of them started no later than this, in milliseconds.")
+    p99 = Whole(allow_null=True, help_text="99 of 100 started no later than this.")
 
 
 @extend_schema_field(
     {
         "type": "object",
-        "properties": {status: {"type": "integer", "minimum": 0} for status in ExecutionStatus.values},
+        "properties": {
+            status.value: {"type": "integer", "minimum": 0, "description": told} for status, told in _COUNTED.items()
+        },
         "required": ExecutionStatus.values,
         "additionalProperties": False,
     }
@@ -77,25 +88,29 @@ class Counts(serializers.DictField):
 
 
 class StatsBucketSerializer(serializers.Serializer):
+    """What was due in one bucket of time."""
+
     at = Instant(help_text="Where it begins.")
-    counts = Counts()
-    duration_ms = DurationSerializer()
+    counts = Counts(help_text="As those of the whole time: only what was due, else made, in this bucket.")
+    duration_ms = DurationSerializer(help_text="As that of the whole time: only what was due, else made, in it.")
 
 
 class UpcomingSerializer(serializers.Serializer):
-    job = Text()
-    job_id = serializers.UUIDField()
-    job_name = Text()
-    environment = Text()
-    scheduled_for = Instant()
+    """What a job fires next in an environment."""
+
+    job = Text(help_text="The job's slug.")
+    job_id = serializers.UUIDField(help_text="The job's id.")
+    job_name = Text(help_text="The job's name.")
+    environment = Text(help_text="Slug of the environment that it fires in.")
+    scheduled_for = Instant(help_text="The occurrence that is planned; jitter comes on top.")
 
 
 @extend_schema_serializer(examples=examples.STATS)
 class StatsSerializer(serializers.Serializer):
     """What became of all that was due in a time, as of this moment."""
 
-    bucket = Choice(choices=tuple(Bucket))
-    counts = Counts()
+    bucket = Choice(choices=tuple(Bucket), help_text="How much time each of the `buckets` holds.")
+    counts = Counts(help_text="How many executions there are of each status.")
     success_rate = Number(allow_null=True, help_text="Succeeded, of those that succeeded or failed; null for none.")
     duration_ms = DurationSerializer(
         help_text="From the first attempt's start to the end; of succeeded and failed ones."
@@ -105,7 +120,11 @@ class StatsSerializer(serializers.Serializer):
     upcoming = UpcomingSerializer(many=True, help_text="The soonest next firings, one of each job in each environment.")
 
     def get_fields(self) -> dict[str, Any]:
-        return {"from": Instant(), "to": Instant(help_text="Exclusive."), **super().get_fields()}
+        return {
+            "from": Instant(help_text="Where the first bucket begins."),
+            "to": Instant(help_text="Exclusive."),
+            **super().get_fields(),
+        }
 
     def to_representation(self, instance: tuple[Statistics, list[Upcoming]]) -> dict[str, Any]:
         found, coming = instance

@@ -73,10 +73,16 @@ class KeysetPagination(BasePagination):
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
         link = {"type": "string", "format": "uri", "nullable": True, "example": None}
+        if isinstance(schema, dict):  # else a mark: drf-spectacular looks for where the results of an example go
+            schema = {**schema, "description": "What is on this page, at most `limit` of them."}
         return {
             "type": "object",
             "required": ["next", "previous", "results"],
-            "properties": {"next": link, "previous": link, "results": schema},
+            "properties": {
+                "next": {**link, "description": "URL of the page after this one; null on the last."},
+                "previous": {**link, "description": "URL of the page before this one; null on the first."},
+                "results": schema,
+            },
         }
 
     def get_schema_operation_parameters(self, view: Any) -> list[Any]:  # noqa: ARG002 - a list's query declares them

@@ -96,7 +96,7 @@ class Components:
         for kind in schema["oneOf"]:
             for name, field in self.resolved(kind)["properties"].items():
                 found.setdefault(name, []).append(field)
-        return {name: fields[0] if len(fields) == 1 else {"oneOf": fields} for name, fields in found.items()}
+        return {name: fields[0] if len(fields) == 1 else _one_of(fields) for name, fields in found.items()}
 
     def _required(self, schema: Schema) -> frozenset[str]:
         kinds = [schema] if "properties" in schema else [self.resolved(kind) for kind in schema["oneOf"]]
@@ -143,6 +143,11 @@ def title(name: str) -> str:
 def described(schema: Schema) -> str:
     """What is said of a value, on one line, without the choices that its type names."""
     return " ".join(_CHOICES.sub("", schema.get("description", "")).split())
+
+
+def _one_of(fields: list[Schema]) -> Schema:
+    """A field that is another in each kind of an object: with what is said of it in any of them."""
+    return {"oneOf": fields, "description": " ".join(dict.fromkeys(map(described, fields)))}
 
 
 def _limits(found: Schema, of: str) -> str:

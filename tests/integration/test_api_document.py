@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from drf_spectacular.generators import SchemaGenerator
 
 from accounts.models import Scope, Workspace
 from accounts.services import issue_key
+from scheduler_project.reference.schemas import described
 
 ROOT = Path(__file__).parents[2]
 #: Answers that break what the document promises. Whether a wrong request is refused, other tests know better.
@@ -92,6 +94,32 @@ def test_every_operation_tells_of_its_errors_limits_and_purpose(document: dict[s
             assert "Retry-After" in operation["responses"]["429"]["headers"], named
             headers = {one["name"] for one in operation.get("parameters", []) if one["in"] == "header"}
             assert ("Idempotency-Key" in headers) == (method == "post"), named
+
+
+def test_every_value_is_described(document: dict[str, Any]) -> None:
+    """Those who read only the reference know what a value means. A list of choices does not tell them."""
+    silent = [named for named, said in (*values_in(document), *parameters_of(document)) if not described(said)]
+    assert not silent, "give the field a help_text, a part of a path its words in scheduler_project/openapi.py"
+
+
+def values_in(node: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every property of every object that is described anywhere below, by its path."""
+    if isinstance(node, list):
+        for place, inner in enumerate(node):
+            yield from values_in(inner, f"{path}/{place}")
+    elif isinstance(node, dict):
+        for name, inner in node.items():
+            if name == "properties":
+                yield from ((f"{path}/{field}", said) for field, said in inner.items())
+            if name not in {"example", "examples", "default"}:
+                yield from values_in(inner, f"{path}/{name}")
+
+
+def parameters_of(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            for one in operation.get("parameters", []):
+                yield f"{method.upper()} {path} {one['name']}", one
 
 
 def test_every_body_that_needs_a_field_has_an_example(document: dict[str, Any]) -> None:

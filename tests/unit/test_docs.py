@@ -140,6 +140,11 @@ def test_the_api_reference_is_what_the_code_makes_of_it() -> None:
     assert kept == made, "run .venv/bin/python manage.py write_reference"
 
 
+@pytest.mark.parametrize("page", sorted(REFERENCE.glob("*.md")), ids=named)
+def test_no_cell_of_the_api_reference_is_empty(page: Path) -> None:
+    assert not re.findall(r"^\|.*\|  \|.*$", page.read_text(), re.MULTILINE)
+
+
 def test_every_command_of_ours_is_listed_with_its_arguments() -> None:
     page = (DOCS / "commands.md").read_text()
     of_django = {action.dest for action in BaseCommand().create_parser("manage.py", "any")._actions}
