@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from drf_spectacular.utils import extend_schema, extend_schema_field, extend_schema_serializer
+from drf_spectacular.utils import extend_schema, extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -10,7 +10,7 @@ from rest_framework.response import Response
 from accounts.models import Scope
 from jobs.api import examples
 from jobs.api.fields import ScheduleSpelling
-from jobs.api.timing import DstFold, DstGap, EndsAt, Previewed, ScheduleTypeField, StartsAt, previewed
+from jobs.api.timing import DstFold, DstGap, EndsAt, NormalSchedule, Previewed, ScheduleTypeField, StartsAt, previewed
 from jobs.models import ScheduleType
 from jobs.schedule import MAX_FIRINGS
 from scheduler_project.api.fields import Instant, Text, Whole, instant_text
@@ -49,9 +49,7 @@ class ScheduleSerializer(StrictSerializer):
 class PreviewSerializer(serializers.Serializer):
     """What a schedule means."""
 
-    normalized = extend_schema_field({"oneOf": [{"type": "string"}, {"type": "object"}], "nullable": True})(
-        serializers.JSONField
-    )(help_text="An equal schedule in normal form; null without one.")
+    normalized = NormalSchedule(help_text="An equal schedule in normal form; null without one.")
     description = Text(allow_null=True, help_text="The schedule in words; null without one.")
     type = ScheduleTypeField()
     next = serializers.ListField(child=Instant(), help_text="The next firings, fewer where there are no more.")

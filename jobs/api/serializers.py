@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
-from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
+from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.fields import empty
@@ -19,7 +19,7 @@ from jobs.api import examples
 from jobs.api.definition import WebhookSerializer
 from jobs.api.overrides import Overrides, checked_overrides, wrong_overrides
 from jobs.api.shown import JOB_FIELDS, shown_job, shown_state
-from jobs.api.timing import ScheduleTypeField
+from jobs.api.timing import NormalSchedule, ScheduleTypeField
 from jobs.api.whole import DefinitionSerializer, definition_in
 from jobs.models import Job, JobEnvironment
 from jobs.overrides import OVERRIDES, effective, shared, with_overrides
@@ -81,9 +81,9 @@ class JobSerializer(DefinitionSerializer):
 
     id = serializers.UUIDField(read_only=True, help_text="Names the job in paths, as its slug does, and never changes.")
     slug = Text(required=False, help_text="Made from the name when left out; unique among live jobs.")
-    schedule_normalized = extend_schema_field({"oneOf": [{"type": "string"}, {"type": "object"}], "nullable": True})(
-        serializers.JSONField
-    )(read_only=True, help_text="An equal schedule in normal form; null for a manual job.")
+    schedule_normalized = NormalSchedule(
+        read_only=True, help_text="An equal schedule in normal form; null for a manual job."
+    )
     schedule_description = Text(
         read_only=True, allow_null=True, help_text="The schedule in words; null for a manual job."
     )

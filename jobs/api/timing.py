@@ -4,6 +4,7 @@ import datetime
 from dataclasses import dataclass
 from typing import Any, get_args
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
@@ -44,6 +45,11 @@ class DstFold(Choice):
             default="first",
             help_text="Jobs on fixed times, on a day when the clock repeats their time: fire once, or both times.",
         )
+
+
+@extend_schema_field({"oneOf": [{"type": "string"}, {"type": "object"}], "nullable": True})
+class NormalSchedule(serializers.JSONField):
+    """A schedule in normal form."""
 
 
 class ScheduleTypeField(serializers.ChoiceField):
