@@ -19,8 +19,6 @@ from scheduler_project.supervisor.child import Child
 from scheduler_project.supervisor.program import Program, StartError
 from tests.integration.processes import alive, eventually
 
-pytestmark = pytest.mark.xdist_group("embedded")  # they go on with the data directory of those before
-
 PROJECT = Path(__file__).resolve().parents[2]
 
 

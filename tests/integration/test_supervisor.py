@@ -28,10 +28,7 @@ PROGRAMS = {
     "worker-1": "worker-1@",
 }
 START_SECONDS = 90.0
-pytestmark = [
-    pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, and only Linux ends orphans"),
-    pytest.mark.xdist_group("house"),  # one for all: it takes long to start
-]
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, and only Linux ends orphans")
 
 
 class House:
