@@ -188,7 +188,7 @@ def test_no_body_makes_it_take_long(written, name):
     assertions = compile_assertions([written])
     started = time.thread_time()
     failed_assertion(assertions, status=200, headers={}, body=SLOW_BODIES[name], body_truncated=False, total_ms=1)
-    assert time.thread_time() - started < 0.5
+    assert time.thread_time() - started < 5  # some milliseconds; what is not bounded takes minutes
 
 
 _json_values = st.recursive(
