@@ -185,10 +185,13 @@ SLOW = [
 @pytest.mark.parametrize("name", SLOW_BODIES)
 @pytest.mark.parametrize("written", SLOW, ids=lambda written: f"{written['type']}-{str(written)[-30:]}")
 def test_no_body_makes_it_take_long(written, name):
+    def seconds() -> float:
+        started = time.thread_time()
+        failed_assertion(assertions, status=200, headers={}, body=SLOW_BODIES[name], body_truncated=False, total_ms=1)
+        return time.thread_time() - started
+
     assertions = compile_assertions([written])
-    started = time.thread_time()
-    failed_assertion(assertions, status=200, headers={}, body=SLOW_BODIES[name], body_truncated=False, total_ms=1)
-    assert time.thread_time() - started < 5  # some milliseconds; what is not bounded takes minutes
+    assert any(seconds() < 0.5 for _ in range(3))  # what else the machine does slows one of them, not the body
 
 
 _json_values = st.recursive(
