@@ -8,6 +8,33 @@ from jobs.assertions.values import encoded, json_path, json_value, pattern, same
 from jobs.json_paths import CompiledPath
 
 
+@dataclass(frozen=True, slots=True)
+class _OfHeader:
+    """What all types about a header have; a header's name stands in any case."""
+
+    name: str
+    value: str
+
+    def found(self, answer: Answer) -> str | None:
+        return answer.headers.get(self.name.lower())
+
+    @property
+    def missing(self) -> str:
+        return f"there is no header {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class _OfBodyText:
+    """What all types about a text in the body have."""
+
+    value: str
+    encoded: bytes
+
+    @classmethod
+    def compiled(cls, value: str) -> Self:
+        return cls(value, encoded(value))
+
+
 @assertion_type("status_equals", Shape.STATUS, label="Status is", words="the status is {value}")
 @dataclass(frozen=True, slots=True)
 class StatusEquals:
@@ -19,40 +46,27 @@ class StatusEquals:
 
 @assertion_type("header_equals", Shape.HEADER, label="Header is", words="the header {name} is “{value}”")
 @dataclass(frozen=True, slots=True)
-class HeaderEquals:
-    name: str
-    value: str
-
+class HeaderEquals(_OfHeader):
     def problem(self, answer: Answer) -> str | None:
-        found = answer.headers.get(self.name.lower())
+        found = self.found(answer)
         if found is None:
-            return f"there is no header {self.name}"
+            return self.missing
         return None if found == self.value else f"the header {self.name} is not {shown(self.value)}"
 
 
 @assertion_type("header_contains", Shape.HEADER, label="Header contains", words="the header {name} contains “{value}”")
 @dataclass(frozen=True, slots=True)
-class HeaderContains:
-    name: str
-    value: str
-
+class HeaderContains(_OfHeader):
     def problem(self, answer: Answer) -> str | None:
-        found = answer.headers.get(self.name.lower())
+        found = self.found(answer)
         if found is None:
-            return f"there is no header {self.name}"
+            return self.missing
         return None if self.value in found else f"the header {self.name} does not contain {shown(self.value)}"
 
 
 @assertion_type("body_contains", Shape.TEXT, label="Body contains", words="the body contains “{value}”")
 @dataclass(frozen=True, slots=True)
-class BodyContains:
-    value: str
-    encoded: bytes
-
-    @classmethod
-    def compiled(cls, value: str) -> Self:
-        return cls(value, encoded(value))
-
+class BodyContains(_OfBodyText):
     def problem(self, answer: Answer) -> str | None:
         return None if self.encoded in answer.body else f"the {answer.kept} does not contain {shown(self.value)}"
 
@@ -61,15 +75,8 @@ class BodyContains:
     "body_not_contains", Shape.TEXT, label="Body does not contain", words="the body does not contain “{value}”"
 )
 @dataclass(frozen=True, slots=True)
-class BodyNotContains:
+class BodyNotContains(_OfBodyText):
     """Does not hold for a body that was not kept whole: nobody knows what the rest contains."""
-
-    value: str
-    encoded: bytes
-
-    @classmethod
-    def compiled(cls, value: str) -> Self:
-        return cls(value, encoded(value))
 
     def problem(self, answer: Answer) -> str | None:
         if self.encoded in answer.body:
