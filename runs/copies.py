@@ -8,6 +8,8 @@ them in transactions of his own. So a restored dump betrays itself, and copied f
 
 from typing import Any
 
+#: What to tell an operator.
+ADVICE = "Look over what came back with it, then say what to do about the rest: manage.py restored."
 #: Of a database whose mark is gone nothing is known: it is no copy.
 IS_COPY = "EXISTS (SELECT FROM runs_databasemark WHERE xmin::text <> transaction)"
 _MARK = """

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from runs import copies
 from runs.monitoring import KnownProcess
 from runs.trouble import LATE, SHOWN, Kind, Troubled
 from scheduler_project.dashboard.words import duration_words
@@ -10,7 +11,6 @@ from scheduler_project.dashboard.words import duration_words
 _LATE_SECONDS = LATE.total_seconds()
 _START_BEAT = "Start one: celery -A scheduler_project beat. Whatever is missed is accounted for once one is back."
 _START_WORKER = "Start one: celery -A scheduler_project worker --queues deliveries,chores. What is due waits for it."
-_RELEASE = "Look over what came back with it, then say what to do about the rest: manage.py restored."
 _OVERLOADED = "More workers, or more places in each (HOURHAND_MAX_IN_FLIGHT), take more at once."
 _BEHIND = "Look at the beats below: how long their ticks take, and whether PostgreSQL keeps up."
 
@@ -35,7 +35,7 @@ def headline(
 ) -> Headline:
     """What presses most: a house that does not fire or deliver comes before any job."""
     if is_held:
-        return Headline("bad", "history", "This database was restored from a dump: nothing fires.", _RELEASE)
+        return Headline("bad", "history", "This database was restored from a dump: nothing fires.", copies.ADVICE)
     beats, workers = (_alive(processes, kind) for kind in ("beat", "worker"))
     if not beats:
         return Headline("bad", "heart_broken", "No beat is alive: nothing is fired.", _START_BEAT)

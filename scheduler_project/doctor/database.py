@@ -87,7 +87,7 @@ def restored(cursor: Any) -> Iterator[Finding]:
         yield problem(
             "restored",
             "It was restored from a dump, which does not know what was called since: nothing fires.",
-            "Look over what came back with it, then say what to do about the rest: manage.py restored.",
+            copies.ADVICE,
         )
     else:
         yield ok("restored", "Nothing is held.")
