@@ -10,6 +10,10 @@ from typing import NamedTuple
 from runs.failures import FailureReason
 from runs.retry import Verdict
 
+#: Which attempt: the id of its execution, and its number. Whatever is held, renewed, aborted, given back or recorded is
+#: named by it, never by the execution alone: a worker that stood still may hold an attempt that is lost already.
+AttemptKey = tuple[str, int]
+
 #: What a run says that was canceled in flight.
 IN_FLIGHT_CANCELED = "Canceled in flight; the request may have arrived."
 #: What it says once its worker has told that there was nothing in flight yet.
@@ -29,6 +33,11 @@ class Attempt(NamedTuple):
     job_version_id: str
     trigger: str
     number: int
+
+    @property
+    def key(self) -> AttemptKey:
+        """Which attempt this is, within the installation."""
+        return self.execution_id, self.number
 
 
 class Sent(NamedTuple):

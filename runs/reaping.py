@@ -17,7 +17,7 @@ from django.db import connection, transaction
 from accounts.ids import uuid7_text_at
 from jobs.definition import JobDefinition
 from jobs.overrides import effective
-from runs.attempts import IN_FLIGHT_CANCELED, Attempt, Ending, FinishedAttempt, Phases, Sent
+from runs.attempts import IN_FLIGHT_CANCELED, Attempt, AttemptKey, Ending, FinishedAttempt, Phases, Sent
 from runs.failures import FailureReason
 from runs.recording import record
 from runs.requests import Firing, PreparedRequest
@@ -68,6 +68,16 @@ def seconds_since_database_start() -> float:
         return float(cursor.fetchone()[0])
 
 
+def require_renewable() -> None:
+    """Raise the database's error where no worker could renew a lease just now: it is read-only, or locks the table.
+
+    Takes the lock that a renewal takes, without waiting for it, and renews nothing.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("LOCK TABLE runs_execution IN ROW EXCLUSIVE MODE NOWAIT")
+        cursor.execute("UPDATE runs_execution SET lease_expires_at = lease_expires_at WHERE false")
+
+
 def reap_expired(*, user_agent: str, chance: random.Random, limit: int = BATCH) -> int:
     """End the attempts whose lease has expired, on the database's clock. Returns how many executions moved."""
     with transaction.atomic(), connection.cursor() as cursor:
@@ -80,7 +90,7 @@ def reap_expired(*, user_agent: str, chance: random.Random, limit: int = BATCH) 
             failpoint("reap.written")
     if moved:
         failpoint("reap.committed")
-    for one in (item.attempt for item in lost if item.attempt.execution_id in moved):
+    for one in (item.attempt for item in lost if item.attempt.key in moved):
         log.warning(
             "worker_lost", execution_id=one.execution_id, attempt=one.number, job_id=one.job_id, worker=one.lease_owner
         )
@@ -89,8 +99,8 @@ def reap_expired(*, user_agent: str, chance: random.Random, limit: int = BATCH) 
 
 def cancel_running(
     execution_ids: Collection[uuid.UUID], *, user_agent: str, error: str = IN_FLIGHT_CANCELED
-) -> set[str]:
-    """running -> canceled, in the caller's transaction. Returns the ids of those that were running."""
+) -> set[AttemptKey]:
+    """running -> canceled, in the caller's transaction. Returns the attempts that were under way."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT clock_timestamp()")
         now = cursor.fetchone()[0]
@@ -103,11 +113,11 @@ def cancel_running(
         return _record(cursor, ended)
 
 
-def _record(cursor: Any, finished: list[FinishedAttempt]) -> set[str]:
+def _record(cursor: Any, finished: list[FinishedAttempt]) -> set[AttemptKey]:
     """Record attempts, and let listeners know."""
     moved = record(cursor, finished)
     attempts = (item.attempt for item in finished)
-    tell_on_commit((one.workspace_id, one.execution_id) for one in attempts if one.execution_id in moved)
+    tell_on_commit((one.workspace_id, one.execution_id) for one in attempts if one.key in moved)
     return moved
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from jobs.definition import Overlap
 from runs import tallies
-from runs.attempts import IN_FLIGHT_CANCELED, UNSENT_CANCELED, Attempt, Ending, FinishedAttempt, Received
+from runs.attempts import IN_FLIGHT_CANCELED, UNSENT_CANCELED, Attempt, AttemptKey, Ending, FinishedAttempt, Received
 from runs.overlap import lock_environments, release_queued
 from runs.retry import Canceled, GiveUp, RetryIn, Succeeded
 from runs.states import ExecutionStatus, RunStatus
@@ -40,7 +40,7 @@ _MOVE_EXECUTIONS = """
      WHERE execution.id = moved.id
        AND CASE WHEN execution.status = 'running'
                 THEN execution.lease_owner = moved.lease_owner AND execution.attempts = moved.attempts END
- RETURNING execution.id::text, execution.overlap,
+ RETURNING execution.id::text, execution.attempts, execution.overlap,
            CASE WHEN execution.trigger = 'schedule' AND execution.overlap <> 'queue' THEN
                extract(epoch FROM execution.scheduled_for)::float8 + execution.jitter_ms / 1000.0::float8 END
 """
@@ -89,17 +89,18 @@ class Moved(NamedTuple):
     planned_at: float | None
 
 
-def record(cursor: Any, finished: Sequence[FinishedAttempt]) -> set[str]:
-    """Record attempts in the caller's transaction. Returns the ids of the executions that moved.
+def record(cursor: Any, finished: Sequence[FinishedAttempt]) -> set[AttemptKey]:
+    """Record attempts in the caller's transaction. Returns those that moved their execution.
 
-    An execution that is not held any more with this owner and attempt (its lease expired and it was reaped, or it was
+    A batch may hold several attempts of one execution; at most one of them still holds it. An execution that is not
+    held any more with this owner and attempt (its lease expired and it was reaped, or it was
     canceled) moves nothing and gets no run. But where the run that canceled it says that the request may have arrived,
     and it never left, that is put right.
     """
     if not finished:
         return set()
     moved = _move_executions(cursor, finished)
-    held = [item for item in finished if item.attempt.execution_id in moved]
+    held = [item for item in finished if item.attempt.key in moved]
     if held:
         cursor.copy_expert(_COPY_RUNS, io.StringIO("".join(map(_copy_line, held))))
         queues = _queues_that_may_go_on(held, moved)
@@ -109,7 +110,7 @@ def record(cursor: Any, finished: Sequence[FinishedAttempt]) -> set[str]:
         if queues:
             release_queued(cursor, queues)
         tallies.add(cursor, tallies.of_attempts(held, {key: one.planned_at for key, one in moved.items()}))
-    fenced = [item for item in finished if item.attempt.execution_id not in moved]
+    fenced = [item for item in finished if item.attempt.key not in moved]
     _tell_unsent(cursor, [item.attempt for item in fenced if _unsent(item)])
     return set(moved)
 
@@ -126,21 +127,21 @@ def _tell_unsent(cursor: Any, attempts: Sequence[Attempt]) -> None:
         cursor.execute(_TELL_UNSENT, [*map(array, zip(*fences, strict=True)), *told, *told])
 
 
-def _queues_that_may_go_on(held: Iterable[FinishedAttempt], moved: Mapping[str, Moved]) -> set[str]:
+def _queues_that_may_go_on(held: Iterable[FinishedAttempt], moved: Mapping[AttemptKey, Moved]) -> set[str]:
     """The job-environments where an execution ended that another may have waited for."""
     return {
         item.attempt.job_environment_id
         for item in held
-        if moved[item.attempt.execution_id].overlap == Overlap.QUEUE and not isinstance(item.ending.verdict, RetryIn)
+        if moved[item.attempt.key].overlap == Overlap.QUEUE and not isinstance(item.ending.verdict, RetryIn)
     }
 
 
-def _move_executions(cursor: Any, finished: Sequence[FinishedAttempt]) -> dict[str, Moved]:
-    """The executions that moved, by their ids."""
-    rows = [_transition(item) for item in sorted(finished, key=lambda item: item.attempt.execution_id)]
+def _move_executions(cursor: Any, finished: Sequence[FinishedAttempt]) -> dict[AttemptKey, Moved]:
+    """The attempts that moved their execution."""
+    rows = [_transition(item) for item in sorted(finished, key=lambda item: item.attempt.key)]
     *columns, errors = zip(*rows, strict=True)
     cursor.execute(_MOVE_EXECUTIONS, [*map(array, columns), text_array(errors)])
-    return {execution_id: Moved(*told) for execution_id, *told in cursor.fetchall()}
+    return {(execution_id, number): Moved(*told) for execution_id, number, *told in cursor.fetchall()}
 
 
 def _transition(item: FinishedAttempt) -> tuple[Any, ...]:

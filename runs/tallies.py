@@ -13,7 +13,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from runs.attempts import FinishedAttempt
+from runs.attempts import AttemptKey, FinishedAttempt
 from runs.retry import Canceled, GiveUp, RetryIn, Succeeded
 
 FOLD_BATCH = 10_000
@@ -66,10 +66,11 @@ def totals(cursor: Any) -> dict[str, int]:
     return dict(cursor.fetchall())
 
 
-def of_attempts(recorded: Sequence[FinishedAttempt], planned: Mapping[str, float | None]) -> dict[str, int]:
+def of_attempts(recorded: Sequence[FinishedAttempt], planned: Mapping[AttemptKey, float | None]) -> dict[str, int]:
     """What a batch of recorded attempts adds.
 
-    `planned` has for each execution when it was to start, in seconds since the epoch, or None if nobody planned it.
+    `planned` has for each attempt when its execution was to start, in seconds since the epoch, or None if nobody
+    planned it.
     """
     counts: collections.Counter[str] = collections.Counter()
     endings = [item.ending for item in recorded]
@@ -85,7 +86,7 @@ def of_attempts(recorded: Sequence[FinishedAttempt], planned: Mapping[str, float
     lateness = [
         item.ending.started_at.timestamp() - planned_at
         for item in recorded
-        if item.attempt.number == 1 and (planned_at := planned[item.attempt.execution_id]) is not None
+        if item.attempt.number == 1 and (planned_at := planned[item.attempt.key]) is not None
     ]
     _measure(counts, "lateness", lateness, LATENESS_SECONDS)
     return counts

@@ -63,7 +63,7 @@ _PROBLEMS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "503": (
         "Not possible at this moment: the database is away, or there is no room. Try again after `Retry-After`.",
-        problem(503, "database_unavailable", "The database does not answer; try again in a moment."),
+        problem(503, "database_unavailable", "The database is unavailable; try again in a moment."),
     ),
 }
 _ON_EVERY_ROUTE = ("400", "401", "403", "429", "503")

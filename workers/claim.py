@@ -17,7 +17,7 @@ from accounts.usage import count_started, uncount
 from jobs.definition import JobDefinition
 from jobs.overrides import PerEnvironment
 from jobs.rendering import BrokenTemplate, RequestTemplate
-from runs.attempts import Attempt, Sent
+from runs.attempts import Attempt, AttemptKey, Sent
 from runs.copies import IS_COPY
 from runs.failures import FailureReason
 from runs.redaction import redact_sent
@@ -83,27 +83,36 @@ _CLAIM_LIMITED = (
     )
     + _RETURNED
 )
-_EXTEND = """
-    UPDATE runs_execution SET lease_expires_at = clock_timestamp() + %s * interval '1 second'
-     WHERE id = ANY(%s::uuid[]) AND status = 'running' AND lease_owner = %s
- RETURNING id::text
+# An attempt is this worker's while its execution is running with this owner and this number. It is one expression over
+# both sides, so that PostgreSQL looks the executions up by their ids (see `runs.recording`).
+_IS_OURS = """
+    CASE WHEN execution.status = 'running'
+         THEN execution.lease_owner = %(owner)s AND execution.attempts = held.attempts END
 """
-# Never waits for a lock: a row that is just being renewed or canceled is left, and its id not answered.
-_GIVE_BACK = """
+_HELD = """
+    runs_execution AS execution
+      JOIN unnest(%(ids)s::uuid[], %(attempts)s::smallint[]) AS held (id, attempts) ON execution.id = held.id
+"""
+# Renewing and giving back never wait for a lock: one row that somebody else holds would hold up the leases of all.
+_EXTEND = f"""
+    UPDATE runs_execution AS execution SET lease_expires_at = clock_timestamp() + %(lease)s * interval '1 second'
+      FROM (SELECT execution.id FROM {_HELD} WHERE {_IS_OURS} FOR NO KEY UPDATE OF execution SKIP LOCKED) AS ours
+     WHERE execution.id = ours.id
+ RETURNING execution.id::text, execution.attempts
+"""  # noqa: S608 - our own text
+_STILL_OURS = f"SELECT execution.id::text, execution.attempts FROM {_HELD} WHERE {_IS_OURS}"  # noqa: S608 - our own text
+_GIVE_BACK = f"""
     UPDATE runs_execution AS execution
        SET status = 'pending', attempts = attempts - 1, enqueued_at = NULL, lease_owner = NULL, lease_expires_at = NULL,
            started_at = CASE WHEN attempts > 1 THEN started_at END,
            next_attempt_at = CASE WHEN given.wait_ms > 0
                THEN clock_timestamp() + given.wait_ms * interval '1 millisecond' ELSE execution.next_attempt_at END
       FROM (SELECT * FROM unnest(%(ids)s::uuid[], %(waits)s::bigint[]) AS given (id, wait_ms)) AS given
-      JOIN (
-          SELECT id FROM runs_execution
-           WHERE id = ANY(%(ids)s::uuid[]) AND status = 'running' AND lease_owner = %(owner)s
-             FOR NO KEY UPDATE SKIP LOCKED
-      ) AS held USING (id)
-     WHERE execution.id = held.id
- RETURNING execution.id::text
-"""
+      JOIN (SELECT execution.id FROM {_HELD} WHERE {_IS_OURS} FOR NO KEY UPDATE OF execution SKIP LOCKED) AS ours
+     USING (id)
+     WHERE execution.id = ours.id
+ RETURNING execution.id::text, execution.attempts + 1
+"""  # noqa: S608 - our own text
 _RELEASE = "UPDATE runs_execution SET enqueued_at = NULL WHERE id = ANY(%s::uuid[]) AND status = 'pending'"
 _REMEMBER = 10_000
 #: What a run's column holds, 24 days: an execution may have waited for longer.
@@ -121,6 +130,7 @@ class Claimed(NamedTuple):
     """An attempt that this worker holds, and the request that it sends, unless there is a `refusal`.
 
     `claimed_at` is the database's clock at `claimed_monotonic`, so that every later instant is told on that clock.
+    `asked_monotonic` is from before the claim was sent: the lease ends no earlier than its seconds after that.
     `queue_ms` is how long the execution had been due. `secrets` holds the values that its run must not show.
     `counted_in` is the month in whose usage it is counted; None: its workspace's plan does not allow it.
     """
@@ -131,6 +141,7 @@ class Claimed(NamedTuple):
     definition: JobDefinition
     claimed_at: datetime.datetime
     claimed_monotonic: float
+    asked_monotonic: float
     queue_ms: int
     secrets: tuple[str, ...] = ()
     refusal: Refusal | None = None
@@ -144,6 +155,7 @@ class _Taken(NamedTuple):
     """What a claim's transaction took and read: all that requests are made of once it has ended."""
 
     rows: Sequence[tuple[Any, ...]]
+    asked_monotonic: float
     monotonic: float
     versions: Mapping[str, PerEnvironment["_Version"]]
     material: Mapping[str, Material]
@@ -208,26 +220,41 @@ class Claimer:
             taken = self._taken_by(cursor, _CLAIM_LIMITED, wanted)
         return self._made(taken)
 
-    def extend(self, link: Link, execution_ids: Sequence[str]) -> set[str]:
-        """Renew the leases of what this worker holds. Returns the ids of those; another is not its own any more."""
-        with link.transaction() as cursor:
-            cursor.execute(_EXTEND, [self._lease_seconds, array(execution_ids), self._owner])
-            return {row[0] for row in cursor.fetchall()}
+    def extend(self, link: Link, attempts: Sequence[AttemptKey]) -> set[AttemptKey]:
+        """Renew the leases of attempts that this worker holds. Returns those that were renewed.
 
-    def give_back(self, link: Link, given: Sequence[Claimed], *, wait_ms: Mapping[str, int] | None = None) -> set[str]:
+        Another is locked by somebody just now, or not this worker's any more: `lost` tells which.
+        """
+        with link.transaction() as cursor:
+            cursor.execute(_EXTEND, {**self._held(attempts), "lease": self._lease_seconds})
+            return set(cursor.fetchall())
+
+    def lost(self, link: Link, attempts: Sequence[AttemptKey]) -> set[AttemptKey]:
+        """Those of these attempts that are not this worker's any more: reaped, canceled or claimed again."""
+        with link.transaction() as cursor:
+            cursor.execute(_STILL_OURS, self._held(attempts))
+            return set(attempts) - set(cursor.fetchall())
+
+    def give_back(
+        self, link: Link, given: Sequence[Claimed], *, wait_ms: Mapping[str, int] | None = None
+    ) -> set[AttemptKey]:
         """running -> pending for attempts whose request was never sent, as if they had not been claimed, or counted.
 
         `wait_ms` says by execution how long it should stay; 0, or left out, leaves its instant as it is. Returns the
-        ids of those that moved.
+        attempts that moved.
         """
-        waits = {(key := item.attempt.execution_id): (wait_ms or {}).get(key, 0) for item in given}
-        asked = {"ids": list(waits), "waits": list(waits.values()), "owner": self._owner}
+        attempts = [item.attempt.key for item in given]
+        waits = [(wait_ms or {}).get(execution_id, 0) for execution_id, _ in attempts]
         with link.transaction() as cursor:
-            cursor.execute(_GIVE_BACK, asked)
-            moved = {row[0] for row in cursor.fetchall()}
-            back = [item for item in given if item.attempt.execution_id in moved]
+            cursor.execute(_GIVE_BACK, {**self._held(attempts), "waits": array(waits)})
+            moved = set(cursor.fetchall())
+            back = [item for item in given if item.attempt.key in moved]
             uncount(cursor, Counter((item.attempt.workspace_id, item.counted_in) for item in back if item.counted_in))
             return moved
+
+    def _held(self, attempts: Sequence[AttemptKey]) -> dict[str, Any]:
+        ids, numbers = zip(*attempts, strict=True) if attempts else ((), ())
+        return {"ids": array(ids), "attempts": array(numbers), "owner": self._owner}
 
     def release(self, link: Link, execution_ids: Sequence[str]) -> None:
         """Tell the clock that these ids are not on their way any more, so that it sends those still pending at once."""
@@ -237,6 +264,7 @@ class Claimer:
     def prepared(self, link: Link, wanted: WantedCall) -> Claimed:
         """What a test call sends, as the first attempt of an execution would; it has no lease and is not recorded."""
         with link.transaction() as cursor:
+            asked = time.monotonic()
             cursor.execute("SELECT clock_timestamp()")
             monotonic, (at,) = time.monotonic(), cursor.fetchone()
             version = self._version(wanted.slug, wanted.config)
@@ -250,7 +278,7 @@ class Claimer:
         ids = (wanted.workspace_id, wanted.job_id, wanted.environment_id, wanted.job_environment_id)
         row = (wanted.call_id, *ids, wanted.job_version_id, Trigger.MANUAL.value, 1, None, at, at)
         versions = {wanted.job_version_id: PerEnvironment(version, {})}
-        (made,) = self._made(_Taken([row], monotonic, versions, material, month=None, refused={}))
+        (made,) = self._made(_Taken([row], asked, monotonic, versions, material, month=None, refused={}))
         return made
 
     def _claim(self, link: Link, statement: str, *, limit: int, ids: str | None = None) -> list[Claimed]:
@@ -260,6 +288,7 @@ class Claimer:
 
     def _taken_by(self, cursor: Any, statement: str, wanted: dict[str, Any]) -> _Taken:
         """Take executions and read what belongs to them; last of all count them, since that holds up other claims."""
+        asked = time.monotonic()
         cursor.execute(statement, {**wanted, "owner": self._owner, "lease": self._lease_seconds})
         monotonic = time.monotonic()
         rows = cursor.fetchall()
@@ -273,7 +302,8 @@ class Claimer:
         month = month_of(rows[0][-1]) if rows else None
         if rows:
             failpoint("claim.taken")
-        return _Taken(rows, monotonic, versions, material, month, _refused(cursor, rows, month) if month else {})
+        refused = _refused(cursor, rows, month) if month else {}
+        return _Taken(rows, asked, monotonic, versions, material, month, refused)
 
     def _made(self, taken: _Taken) -> list[Claimed]:
         if not taken.rows:
@@ -336,6 +366,7 @@ class Claimer:
             definition=version.definition,
             claimed_at=claimed_at,
             claimed_monotonic=taken.monotonic,
+            asked_monotonic=taken.asked_monotonic,
             queue_ms=min(max(0, round((claimed_at - next_attempt_at).total_seconds() * 1000)), _LONGEST_MS),
             secrets=rendered.secrets if rendered else (),
             refusal=_refusal(taken.refused.get(attempt.execution_id), rendered),

@@ -17,7 +17,7 @@ from runs.firing import BATCH, Fired, fire_due
 from runs.glance import glance
 from runs.overlap import release_forgotten
 from runs.queue import abort, enqueue
-from runs.reaping import reap_expired, seconds_since_database_start
+from runs.reaping import reap_expired, require_renewable, seconds_since_database_start
 from runs.requeueing import requeue_due, requeue_lost
 from runs.settling import settle_due
 
@@ -41,6 +41,10 @@ class Clock:
 
     def __init__(self, *, lease_seconds: int, user_agent: str) -> None:
         self._heartbeat_seconds = lease_seconds / 3
+        # An outage that is long enough for a lease to expire is met by one sweep at least.
+        self._sweep_seconds = min(SWEEP_SECONDS, self._heartbeat_seconds)
+        # Counted from the last sweep that failed: the outage may have gone on until just before the next.
+        self._distrust_seconds = self._heartbeat_seconds + self._sweep_seconds
         self._user_agent = user_agent
         self._chance = random.Random()  # noqa: S311 - jitter
         self._sender = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="sender")
@@ -48,7 +52,7 @@ class Clock:
         self._sweep_at = 0.0
         self._hint_at = 0.0
         self._ticked_at = time.monotonic()
-        self._trusted_from = self._ticked_at + self._heartbeat_seconds
+        self._trusted_from = self._ticked_at + self._distrust_seconds
 
     def tick(self) -> float:
         """Do all that is due. Returns the seconds to sleep until something is, at most half a second."""
@@ -67,15 +71,18 @@ class Clock:
         if seen.retry_due:
             self._send(requeue_due(seen.now))
         if started >= self._sweep_at:
-            self._sweep_at = started + SWEEP_SECONDS
-            self._sweep()
+            self._sweep_at = started + self._sweep_seconds
+            self._sweep(started)
         if seen.firing_due or seen.retry_due or seen.settling_due:
             seen = glance()
         return min(MAX_SLEEP_SECONDS, max(MIN_SLEEP_SECONDS, seen.seconds_to_next))
 
     def distrust_leases(self) -> None:
-        """Reap nothing for a heartbeat period: after an outage a lease may have expired for want of a database."""
-        self._trusted_from = time.monotonic() + self._heartbeat_seconds
+        """Reap nothing for a heartbeat period: after an outage a lease may have expired for want of a database.
+
+        A database that refuses to be written to is away as well: workers could not renew their leases.
+        """
+        self._trusted_from = time.monotonic() + self._distrust_seconds
 
     def stop(self) -> None:
         """Send what is still to be sent, then end."""
@@ -109,7 +116,7 @@ class Clock:
         if fired.skipped:
             log.warning("occurrences_skipped", **fired.skipped)
 
-    def _sweep(self) -> None:
+    def _sweep(self, tick_started: float) -> None:
         """The slower rounds: messages that were lost, slips that were counted, and leases that expired."""
         seen = glance()
         self._send(requeue_lost(seen.now))
@@ -119,7 +126,11 @@ class Clock:
         with connection.cursor() as cursor:
             tallies.fold(cursor)
             heartbeats.forget_dead(cursor)
-        if time.monotonic() < self._trusted_from or seconds_since_database_start() < self._heartbeat_seconds:
+        require_renewable()
+        now = time.monotonic()
+        if now - tick_started > self._heartbeat_seconds:
+            self.distrust_leases()  # Something of this tick waited for a lock that workers may have waited for too.
+        if now < self._trusted_from or seconds_since_database_start() < self._distrust_seconds:
             return
         reaped = reap_expired(user_agent=self._user_agent, chance=self._chance)
         if reaped:

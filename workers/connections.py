@@ -7,9 +7,15 @@ from typing import Any
 import psycopg2
 from django.db import connections
 
+from scheduler_project.sqlstates import ends_connection, is_about_data
+
 
 class DatabaseAwayError(Exception):
-    """Postgres can't be reached, or ended the transaction for reasons of its own. Nothing was done; try again."""
+    """Postgres can't be reached, or refuses for reasons of its own. Try again.
+
+    Nothing was done, unless it was the answer to a commit that was lost: then nobody knows, so what is tried again must
+    be harmless when it comes twice.
+    """
 
 
 class Link:
@@ -22,17 +28,21 @@ class Link:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Any]:
-        """A cursor in a transaction that commits as the block ends. Raises DatabaseAwayError, or psycopg2's errors."""
+        """A cursor in a transaction that commits as the block ends.
+
+        Raises DatabaseAwayError for whatever Postgres refuses, and psycopg2's own error for data that can't be stored.
+        """
         try:
             if self._connection is None:
-                self._connection = _connect(self._purpose)
+                self._connection = connect(self._purpose)
             with self._connection, self._connection.cursor() as cursor:
                 yield cursor
         except psycopg2.Error as error:
-            if self._is_lost(error):
+            if self._is_closed or ends_connection(error):
                 self.close()
-                raise DatabaseAwayError(str(error).strip()) from error
-            raise
+            elif is_about_data(error):
+                raise
+            raise DatabaseAwayError(str(error).strip()) from error
 
     def close(self) -> None:
         if self._connection is not None:
@@ -40,14 +50,13 @@ class Link:
                 self._connection.close()
             self._connection = None
 
-    def _is_lost(self, error: psycopg2.Error) -> bool:
+    @property
+    def _is_closed(self) -> bool:
         """A server that dies in the middle of a statement is reported as a bare DatabaseError; the connection knows."""
-        if isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
-            return True
-        return self._connection is not None and bool(self._connection.closed)
+        return self._connection is None or bool(self._connection.closed)
 
 
-def _connect(purpose: str) -> Any:
+def connect(purpose: str) -> Any:
     """A psycopg2 connection to the default database.
 
     Keepalives notice a dead server within half a minute; no statement waits longer than that for a lock.

@@ -8,12 +8,12 @@ import collections
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import psycopg2
 import structlog
 
-from runs.attempts import FinishedAttempt
+from runs.attempts import AttemptKey, FinishedAttempt
 from runs.failures import FailureReason
 from runs.recording import record
 from runs.retry import GiveUp
@@ -22,21 +22,22 @@ from scheduler_project.failpoints import failpoint
 from workers.claim import Claimed, Claimer
 from workers.connections import DatabaseAwayError, Link
 from workers.delivery.contract import DeliveryResult
+from workers.held import HeldAttempts
 from workers.judgement import judge
 
 log = structlog.get_logger(__name__)
 
 BATCH = 500
 WINDOW_SECONDS = 0.020
-_RETRY_SECONDS = (0.1, 2.0)
+_RETRY_SECONDS = 2.0
 _JUDGING_SECONDS = 1.0
 
 
 class Recorder:
-    """One thread with one connection. `held` tells the executions whose leases to renew; `on_recorded` gets the ids.
+    """One thread with one connection. It renews the leases of what is `held`, and hands what it wrote to `on_recorded`.
 
-    `on_lost` gets those whose lease could not be renewed because they are not this worker's any more: reaped, or
-    canceled.
+    `on_lost` gets the attempts whose lease could not be renewed because they are not this worker's any more: reaped,
+    canceled, or claimed again.
     """
 
     def __init__(
@@ -45,14 +46,16 @@ class Recorder:
         worker: str,
         claimer: Claimer,
         lease_seconds: int,
-        held: Callable[[], list[str]],
-        on_recorded: Callable[[list[str]], None],
-        on_lost: Callable[[list[str]], None],
+        held: HeldAttempts,
+        on_recorded: Callable[[list[Claimed]], None],
+        on_lost: Callable[[Collection[AttemptKey]], None],
     ) -> None:
         self._worker = worker
         self._claimer = claimer
         self._renew_every = lease_seconds / 3
         self._renew_at = 0.0
+        # After an outage leases are renewed well within the time that the reaper waits: a third of a lease.
+        self._retry_seconds = min(_RETRY_SECONDS, lease_seconds / 12)
         self._held = held
         self._on_recorded = on_recorded
         self._on_lost = on_lost
@@ -101,8 +104,8 @@ class Recorder:
             self._collect()
             self._record_batch()
         if time.monotonic() >= self._renew_at:
-            self._renew_leases()
-            self._renew_at = time.monotonic() + self._renew_every
+            wait_seconds = self._renew_every if self._renew_leases() else self._retry_seconds
+            self._renew_at = time.monotonic() + wait_seconds
 
     def _collect(self) -> None:
         """Let a batch grow for a moment; then wait no longer than it takes to be full."""
@@ -118,11 +121,10 @@ class Recorder:
         if not self._persist(batch):
             self._arrived.set()
             return
-        for _ in batch:
-            self._waiting.popleft()
+        recorded = [self._waiting.popleft()[0] for _ in batch]
         if self._waiting:
             self._arrived.set()
-        self._on_recorded([item.attempt.execution_id for item in batch])
+        self._on_recorded(recorded)
 
     def _judged(self) -> list[FinishedAttempt]:
         """The next batch. It ends early when judging takes long: leases are renewed from this thread too."""
@@ -141,13 +143,13 @@ class Recorder:
             failpoint("record.committed")
         except DatabaseAwayError as error:
             log.warning("recorder_database_away", error=str(error), waiting=len(self._waiting))
-            self._stopping.wait(self._chance.uniform(*_RETRY_SECONDS))
+            self._stopping.wait(self._chance.uniform(0.1, 1.0) * self._retry_seconds)
             return False
-        except (psycopg2.Error, ValueError) as error:
+        except (psycopg2.Error, ValueError) as error:  # data that can't be stored: see Link.transaction
             return self._persist_halves(batch, error)
         tell((item.attempt.workspace_id, item.attempt.execution_id) for item in batch)
         for item in batch:
-            if item.attempt.execution_id not in moved:
+            if item.attempt.key not in moved:
                 log.warning(
                     "delivery_fenced",
                     execution_id=item.attempt.execution_id,
@@ -174,23 +176,29 @@ class Recorder:
             return True  # Not even its bare ending can be stored; its lease will expire and it is reaped.
         return self._persist([_bare(item)])
 
-    def _transaction(self, batch: Sequence[FinishedAttempt]) -> set[str]:
+    def _transaction(self, batch: Sequence[FinishedAttempt]) -> set[AttemptKey]:
         with self._link.transaction() as cursor:
             moved = record(cursor, batch)
             failpoint("record.written")
             return moved
 
-    def _renew_leases(self) -> None:
-        ids = self._held()
-        if not ids:
-            return
+    def _renew_leases(self) -> bool:
+        """Renew the leases of all that is held. False when the database is away."""
+        held = sorted(self._held.keys())
+        if not held:
+            return True
+        asked = time.monotonic()
         try:
-            renewed = self._claimer.extend(self._link, sorted(ids))
+            renewed = self._claimer.extend(self._link, held)
+            self._held.renewed(renewed, asked_monotonic=asked)
+            left = [attempt for attempt in held if attempt not in renewed]
+            lost = self._claimer.lost(self._link, left) if left else ()
         except DatabaseAwayError as error:
-            log.warning("leases_not_renewed", error=str(error), held=len(ids))
-            return
-        if len(renewed) < len(ids):
-            self._on_lost([execution_id for execution_id in ids if execution_id not in renewed])
+            log.warning("leases_not_renewed", error=str(error), held=len(held))
+            return False
+        if lost:
+            self._on_lost(lost)
+        return True
 
 
 def _bare(item: FinishedAttempt) -> FinishedAttempt:

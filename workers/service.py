@@ -9,21 +9,24 @@ import contextlib
 import random
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import structlog
 
 from jobs.egress import EgressPolicy
+from runs.attempts import AttemptKey
 from runs.failures import FailureReason
-from runs.tail import Change, finish_telling, tell
+from runs.tail import finish_telling, tell
 from scheduler_project.failpoints import failpoint
 from workers.claim import Claimed, Claimer
 from workers.connections import DatabaseAwayError, Link
-from workers.delivery.contract import Crowded, DeliveryResult, InFlight
+from workers.delivery.contract import Crowded, DeliveryRequest, DeliveryResult, InFlight
 from workers.delivery.engine import DeliveryEngine, EngineStopped
 from workers.delivery.transfer import unanswered
+from workers.held import HeldAttempts
 from workers.recorder import Recorder
 from workers.testcalls import CallMaker
+from workers.unsent import UnsentAttempts
 
 log = structlog.get_logger(__name__)
 
@@ -55,13 +58,14 @@ class DeliveryService:
         lease_seconds: int,
         user_agent: str,
     ) -> None:
-        self._lease_seconds = lease_seconds
         self._capacity = max_in_flight
+        self._held = HeldAttempts(lease_seconds)
         self._claimer = Claimer(owner=owner, lease_seconds=lease_seconds, user_agent=user_agent)
         self._engine = DeliveryEngine(
             policy=policy,
             on_result=self._finished,
             on_crowded=self._sent_away,
+            may_send=self._may_send,
             max_in_flight=max_in_flight,
             max_per_host=max_per_host,
             max_per_workspace=max_per_workspace,
@@ -70,7 +74,7 @@ class DeliveryService:
             worker=name,
             claimer=self._claimer,
             lease_seconds=lease_seconds,
-            held=self._held_ids,
+            held=self._held,
             on_recorded=self._recorded,
             on_lost=self._abort_lost,
         )
@@ -81,9 +85,8 @@ class DeliveryService:
         )
         self._chance = random.Random()  # noqa: S311 - jitter
         self._wanted: collections.deque[str] = collections.deque()
-        self._crowded: collections.deque[Crowded] = collections.deque()
+        self._unsent = UnsentAttempts()
         self._freed_jobs: set[str] = set()
-        self._held: dict[str, Claimed] = {}
         self._starved = False
         self._changed = threading.Condition()
         self._draining = threading.Event()
@@ -141,19 +144,21 @@ class DeliveryService:
 
     def abort(self, execution_id: str) -> bool:
         """Abort this execution's transfer; it is recorded as canceled. False where this worker has none."""
-        return self._engine.abort(execution_id) or self._abort_crowded(execution_id)
-
-    def _abort_crowded(self, execution_id: str) -> bool:
-        """End one that waits to be given back. False where there is none, or where it is given back just now."""
-        request = next((one.request for one in list(self._crowded) if one.request.execution_id == execution_id), None)
-        if request is None:
-            return False
         with self._changed:
-            held = self._held.pop(execution_id, None)
-        if held is None:
-            return False
-        self._recorder.put(held, unanswered(request, FailureReason.UNKNOWN, "canceled", aborted=True))
+            claimed = self._held.of_execution(execution_id)
+            return claimed is not None and self._abort(claimed)
+
+    def _abort(self, claimed: Claimed) -> bool:
+        """End an attempt that is held, sent or not. False where its result is being recorded already."""
+        if claimed.attempt.key not in self._unsent:
+            return self._engine.abort(claimed.attempt.key)
+        if self._unsent.cancel(claimed.attempt.key):
+            self._record_canceled(claimed)
         return True
+
+    def _record_canceled(self, claimed: Claimed) -> None:
+        """An attempt that was canceled before it was sent."""
+        self._recorder.put(claimed, unanswered(claimed.request, FailureReason.UNKNOWN, "canceled", aborted=True))
 
     def stop(self, *, grace_seconds: float) -> None:
         """Let transfers end for a grace time, record them, and give back what was never sent."""
@@ -161,15 +166,14 @@ class DeliveryService:
         self._draining.set()
         self._stopping.set()
         self._thread.join(grace_seconds + 5)
-        unsent = self._engine.stop(grace_seconds=grace_seconds)
-        unsent += [crowded.request for crowded in self._crowded]
-        self._give_back([held for request in unsent if (held := self._held.get(request.execution_id))])
+        unsent = [held for one in self._engine.stop(grace_seconds=grace_seconds) if (held := self._held.of(one))]
+        self._give_back(unsent + self._unsent.all())
         left = self._recorder.stop(timeout_seconds=max(5.0, grace_seconds))
         self._calls.stop()
         finish_telling(_TELLING_SECONDS)
         log.info(
             "delivery_service_stopped",
-            given_back=len(unsent),
+            given_back=len(unsent) + len(self._unsent),
             unrecorded=left,
             seconds=round(time.monotonic() - started, 2),
         )
@@ -187,13 +191,13 @@ class DeliveryService:
         self._release_wanted(link)
         while not self._stopping.wait(_SUBMIT_POLL_SECONDS):
             with contextlib.suppress(DatabaseAwayError):
-                self._return_crowded(link)
+                self._return_unsent(link)
         link.close()
 
     def _claim_batch(self, link: Link) -> None:
         ids, limit = self._next_batch()
         try:
-            self._return_crowded(link)
+            self._return_unsent(link)
             self._claim_of_jobs(link, [self._freed_jobs.pop() for _ in range(len(self._freed_jobs))])
             if limit > 0:
                 self._claim(link, ids, limit=limit)
@@ -219,9 +223,10 @@ class DeliveryService:
 
         Returns at once, with room for none, when something is to be given back or a place of a limited job is free.
         """
-        idle_until = time.monotonic() + self._chance.uniform(0.75, 1.25) * IDLE_POLL_SECONDS
+        idle_seconds = _LOCKED_SECONDS if self._unsent else IDLE_POLL_SECONDS
+        idle_until = time.monotonic() + self._chance.uniform(0.75, 1.25) * idle_seconds
         with self._changed:
-            while not self._draining.is_set() and not self._crowded and not self._freed_jobs:
+            while not self._draining.is_set() and not self._unsent.untried and not self._freed_jobs:
                 room = self._room()
                 if room > 0 and self._wanted:
                     limit = min(room, _CLAIM_BATCH)
@@ -245,16 +250,11 @@ class DeliveryService:
     def _deliver(self, claimed: Sequence[Claimed]) -> None:
         if not claimed:
             return
-        tell((item.attempt.workspace_id, item.attempt.execution_id) for item in claimed)
-        # A process that was stopped in between may come back when its leases are another's.
-        if time.monotonic() - claimed[0].claimed_monotonic > self._lease_seconds / 2:
-            log.warning("claims_stale", count=len(claimed), execution_ids=_named(claimed))
-            self._give_back(claimed)
-            return
-        with self._changed:
-            self._held.update((item.attempt.execution_id, item) for item in claimed)
+        _tell(claimed)
         try:
-            self._engine.submit([item.request for item in claimed if item.refusal is None])
+            with self._changed:  # Who aborts one of them finds it with the engine, or not at all.
+                self._drop(self._held.hold(claimed))
+                self._engine.submit([item.request for item in claimed if item.refusal is None])
             failpoint("send.submitted")
         except EngineStopped:
             self._give_back(claimed)
@@ -262,6 +262,14 @@ class DeliveryService:
         for item in claimed:
             if item.refusal is not None:
                 self._recorder.put(item, unanswered(item.request, *item.refusal))
+
+    def _drop(self, older: Sequence[Claimed]) -> None:
+        """Have done with attempts that the database gave up, since it handed out the next: this worker stood still."""
+        for item in older:
+            self._unsent.drop(item.attempt.key)
+            self._engine.abort(item.attempt.key)
+        if older:
+            log.info("leases_lost", count=len(older), execution_ids=_named(older))
 
     def _release_wanted(self, link: Link) -> None:
         """Let the clock send the ids that were handed over and not claimed, at once rather than as lost ones."""
@@ -276,43 +284,40 @@ class DeliveryService:
     def _give_back(self, claimed: Sequence[Claimed]) -> None:
         if not claimed:
             return
-        changes = [(item.attempt.workspace_id, item.attempt.execution_id) for item in claimed]
-        self._forget([execution_id for _, execution_id in changes])
+        self._forget(claimed)
         link = Link("claimer")
         try:
             self._claimer.give_back(link, claimed)
-            tell(changes)
+            _tell(claimed)
         except DatabaseAwayError as error:
             log.warning("claims_not_given_back", error=str(error), count=len(claimed), execution_ids=_named(claimed))
         finally:
             link.close()
 
-    def _return_crowded(self, link: Link) -> None:
+    def _return_unsent(self, link: Link) -> None:
         """Give back what the engine sent away. What can't be moved now stays held, and is tried again."""
-        given = [self._crowded[index] for index in range(min(len(self._crowded), _CLAIM_BATCH))]
+        given = self._unsent.begin(_CLAIM_BATCH)
         if not given:
             return
-        waits = {one.request.execution_id: round(one.wait_seconds * 1000 * self._spread()) for one in given}
-        held = [claimed for execution_id in waits if (claimed := self._held.get(execution_id))]
-        moved = self._claimer.give_back(link, held, wait_ms=waits)
-        for one in given:
-            self._crowded.popleft()
-            if one.request.execution_id not in moved and one.request.execution_id in self._held:
-                self._crowded.append(one)
-        tell(self._changes(moved))
-        self._forget(list(moved))
-        log.info("executions_sent_away", count=len(moved), execution_ids=sorted(moved)[:_NAMED])
-        if len(moved) < len(given):
-            self._draining.wait(_LOCKED_SECONDS)
+        claimed = [one.claimed for one in given]
+        waits = {one.claimed.attempt.execution_id: self._spread_ms(one.wait_seconds) for one in given}
+        moved = self._claimer.give_back(link, claimed, wait_ms=waits)
+        for item in self._unsent.settle(given, moved):
+            self._record_canceled(item)
+        back = [item for item in claimed if item.attempt.key in moved]
+        self._forget(back)
+        _tell(back)
+        if back:
+            log.info("executions_sent_away", count=len(back), execution_ids=_named(back))
 
-    def _spread(self) -> float:
-        return self._chance.uniform(0.75, 1.25)
+    def _spread_ms(self, seconds: float) -> int:
+        return round(seconds * 1000 * self._chance.uniform(0.75, 1.25))
 
     # -- from the engine's thread and the recorder's -------------------------------------------------------------------
 
     def _finished(self, result: DeliveryResult) -> None:
         """The engine's report of one transfer. On the engine's thread, so it does no more than hand it on."""
-        held = self._held.get(result.request.execution_id)
+        held = self._held.of(result.request)
         if held is None:
             self._calls.hear(result)
             return
@@ -322,40 +327,48 @@ class DeliveryService:
                 self._changed.notify_all()
 
     def _sent_away(self, crowded: list[Crowded]) -> None:
-        """The engine keeps no more for a host or workspace that is full. On the engine's thread."""
-        for one in crowded:
-            if one.request.execution_id in self._held:
-                self._crowded.append(one)
+        """The engine keeps no more for a host or workspace that is full, or was late. On the engine's thread."""
+        late = []
+        with self._changed:
+            for one in crowded:
+                claimed = self._held.of(one.request)
+                if claimed is None:
+                    self._calls.hear(one)
+                    continue
+                self._unsent.add(claimed, one.wait_seconds)
+                if not one.wait_seconds:
+                    late.append(claimed)
+            self._changed.notify_all()
+        if late:
+            log.warning("claims_stale", count=len(late), execution_ids=_named(late))
+
+    def _may_send(self, request: DeliveryRequest, now: float) -> bool:
+        """Whether a request may still go out: an execution's lease is this worker's; a test call has none."""
+        return self._held.may_send(request, now) or self._calls.is_under_way(request)
+
+    def _recorded(self, recorded: Sequence[Claimed]) -> None:
+        self._freed_jobs.update(one.attempt.job_id for one in recorded if one.definition.concurrency is not None)
+        self._forget(recorded)
+
+    def _abort_lost(self, attempts: Collection[AttemptKey]) -> None:
+        """Attempts that are not this worker's any more: reaped, or canceled. What comes of them moves nothing."""
+        for claimed in self._held.by_key(attempts).values():
+            if self._unsent.is_in_doubt(claimed.attempt.key):
+                self._unsent.drop(claimed.attempt.key)
+                self._held.forget([claimed])
             else:
-                self._calls.hear(one)
+                self._abort(claimed)
+        log.info("leases_lost", count=len(attempts), execution_ids=[key for key, _ in sorted(attempts)[:_NAMED]])
+
+    def _forget(self, claimed: Iterable[Claimed]) -> None:
+        self._held.forget(claimed)
         with self._changed:
             self._changed.notify_all()
 
-    def _recorded(self, execution_ids: list[str]) -> None:
-        held = (self._held.get(execution_id) for execution_id in execution_ids)
-        self._freed_jobs.update(one.attempt.job_id for one in held if one and one.definition.concurrency is not None)
-        self._forget(execution_ids)
 
-    def _abort_lost(self, execution_ids: list[str]) -> None:
-        """Executions that are not this worker's any more: reaped, or canceled. What comes of them moves nothing."""
-        for execution_id in execution_ids:
-            self.abort(execution_id)
-        log.info("leases_lost", count=len(execution_ids), execution_ids=execution_ids[:_NAMED])
-
-    def _changes(self, execution_ids: Iterable[str]) -> list[Change]:
-        """What to tell listeners of executions that are held."""
-        held = (self._held.get(execution_id) for execution_id in execution_ids)
-        return [(one.attempt.workspace_id, one.attempt.execution_id) for one in held if one is not None]
-
-    def _held_ids(self) -> list[str]:
-        with self._changed:
-            return list(self._held)
-
-    def _forget(self, execution_ids: list[str]) -> None:
-        with self._changed:
-            for execution_id in execution_ids:
-                self._held.pop(execution_id, None)
-            self._changed.notify_all()
+def _tell(claimed: Iterable[Claimed]) -> None:
+    """Let listeners know that these executions have changed."""
+    tell((item.attempt.workspace_id, item.attempt.execution_id) for item in claimed)
 
 
 def _named(claimed: Sequence[Claimed]) -> list[str]:

@@ -18,7 +18,7 @@ from runs.mailbox import BROKEN, HOLD_SECONDS, Mailbox, mailbox
 from runs.testcalls import WantedCall, run_columns
 from workers.claim import Claimed, Claimer
 from workers.connections import DatabaseAwayError, Link
-from workers.delivery.contract import Crowded, DeliveryResult
+from workers.delivery.contract import Crowded, DeliveryRequest, DeliveryResult
 from workers.delivery.engine import DeliveryEngine, EngineStopped
 from workers.delivery.transfer import unanswered
 from workers.judgement import judge
@@ -50,6 +50,11 @@ class CallMaker:
     def hear(self, news: str | DeliveryResult | Crowded) -> None:
         """Of a call that waits, by its id, or what the engine made of one. From any thread; never blocks."""
         self._inbox.put(news)
+
+    def is_under_way(self, request: DeliveryRequest) -> bool:
+        """Whether this is the request of a test call that was taken and not answered yet. From any thread."""
+        claimed = self._under_way.get(request.execution_id)
+        return claimed is not None and claimed.request.run_id == request.run_id
 
     def stop(self) -> None:
         """Answer what is still under way, once the engine has stopped."""
@@ -97,7 +102,7 @@ class CallMaker:
         before = time.monotonic() - PATIENCE_SECONDS
         for call_id, claimed in self._under_way.items():
             if call_id not in begun and claimed.claimed_monotonic < before:
-                self._engine.abort(call_id)
+                self._engine.abort(claimed.request.key)
 
     def _take(self, box: Mailbox, call_id: str) -> None:
         try:

@@ -6,12 +6,13 @@ from typing import Any
 
 import structlog
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
-from django.db import InterfaceError, OperationalError, connection
+from django.db import DatabaseError, InterfaceError
 from django.http import Http404
 from rest_framework import exceptions
 from rest_framework.response import Response
 
 from accounts.errors import HourhandError
+from scheduler_project.sqlstates import is_passing
 
 log = structlog.get_logger(__name__)
 
@@ -39,10 +40,10 @@ class TooManyRequests(exceptions.APIException):
 
 
 class DatabaseAway(exceptions.APIException):
-    """PostgreSQL does not answer. Nothing was changed, or the change was taken back."""
+    """PostgreSQL does not answer, or takes no changes. Nothing was changed, or the change was taken back."""
 
     status_code = HTTPStatus.SERVICE_UNAVAILABLE
-    default_detail = "The database does not answer; try again in a moment."
+    default_detail = "The database is unavailable; try again in a moment."
     default_code = "database_unavailable"
     wait = 5
 
@@ -50,7 +51,7 @@ class DatabaseAway(exceptions.APIException):
 def problem_response(error: Exception, context: dict[str, Any]) -> Response:
     """The response that tells of `error`. What nobody foresaw is logged and told as a 500 without its details."""
     headers = {}
-    if isinstance(error, (OperationalError, InterfaceError)) and _connection_lost():
+    if isinstance(error, (DatabaseError, InterfaceError)) and is_passing(error):
         log.warning("api_database_away", view=type(context.get("view")).__name__, error=str(error).strip())
         error = DatabaseAway()
     if isinstance(error, exceptions.APIException) and (header := getattr(error, "auth_header", None)):
@@ -62,11 +63,6 @@ def problem_response(error: Exception, context: dict[str, Any]) -> Response:
         log.error("api_request_failed", view=type(context.get("view")).__name__, exc_info=error)
         body = internal_error()
     return Response(body, status=body["status"], headers=headers, content_type=CONTENT_TYPE)
-
-
-def _connection_lost() -> bool:
-    """Whether there is no connection to the database: it could not be made, or it broke."""
-    return connection.connection is None or bool(connection.connection.closed)
 
 
 def _problem_of(error: Exception) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ from django.db import connection, transaction
 
 from jobs.models import JobEnvironment
 from runs import services
-from runs.attempts import Ending, FinishedAttempt, Phases, Received
+from runs.attempts import AttemptKey, Ending, FinishedAttempt, Phases, Received
 from runs.failures import FailureReason
 from runs.firing import fire_due
 from runs.models import Execution, Run
@@ -66,7 +66,7 @@ def finished(claimed: Claimed, verdict=SUCCEEDED, reason=None, error="", **chang
     )
 
 
-def record_on(link, *items: FinishedAttempt) -> set[str]:
+def record_on(link, *items: FinishedAttempt) -> set[AttemptKey]:
     with link.transaction() as cursor:
         return record(cursor, items)
 
@@ -135,7 +135,7 @@ def test_the_request_carries_hourhands_headers_and_history_redacts_the_rest(exec
 
 def test_a_success_is_recorded_whole(execution, first):
     (claimed,) = claimer("first").claim(first, [str(execution.pk)], limit=1)
-    assert record_on(first, finished(claimed)) == {str(execution.pk)}
+    assert record_on(first, finished(claimed)) == {(str(execution.pk), 1)}
     execution.refresh_from_db()
     assert (execution.status, execution.lease_owner, execution.next_attempt_at) == ("succeeded", None, None)
     run = Run.objects.get()
@@ -234,14 +234,14 @@ def test_a_renewed_lease_is_not_reaped(execution, first):
     owner = claimer("first")
     owner.claim(first, [str(execution.pk)], limit=1)
     Execution.objects.update(lease_expires_at=datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=1))
-    owner.extend(first, [str(execution.pk)])
+    owner.extend(first, [(str(execution.pk), 1)])
     assert reap_expired(user_agent="Hourhand/test", chance=random.Random(1)) == 0
 
 
 def test_what_was_never_sent_is_given_back_as_if_not_claimed(execution, first):
     owner = claimer("first")
     claimed = owner.claim(first, [str(execution.pk)], limit=1)
-    assert owner.give_back(first, claimed) == {str(execution.pk)}
+    assert owner.give_back(first, claimed) == {(str(execution.pk), 1)}
     execution.refresh_from_db()
     assert (execution.status, execution.attempts, execution.enqueued_at) == ("pending", 0, None)
     (again,) = owner.claim(first, [str(execution.pk)], limit=1)
@@ -262,7 +262,7 @@ def test_canceling_ends_what_is_in_flight_at_once_and_its_worker_moves_nothing_m
     assert (run.status, run.number, run.failure_reason, run.response_status) == ("canceled", 1, "", None)
     assert (run.request_body, run.error) == ("héllo", "Canceled in flight; the request may have arrived.")
     assert record_on(first, finished(claimed)) == set()
-    assert owner.extend(first, [str(execution.pk)]) == set()
+    assert owner.extend(first, [(str(execution.pk), 1)]) == set()
     assert Run.objects.count() == 1
     assert JobEnvironment.objects.get().last_status == ""
 
@@ -295,7 +295,7 @@ def test_what_a_worker_aborts_is_recorded_as_canceled_and_counts_in_no_streak(ex
 def test_what_finds_no_place_is_given_back_for_a_while(execution, first):
     owner = claimer("first")
     claimed = owner.claim(first, [str(execution.pk)], limit=1)
-    assert owner.give_back(first, claimed, wait_ms={str(execution.pk): 60_000}) == {str(execution.pk)}
+    assert owner.give_back(first, claimed, wait_ms={str(execution.pk): 60_000}) == {(str(execution.pk), 1)}
     execution.refresh_from_db()
     assert (execution.status, execution.attempts, execution.started_at) == ("pending", 0, None)
     wait = execution.next_attempt_at - datetime.datetime.now(datetime.UTC)

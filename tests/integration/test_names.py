@@ -110,7 +110,7 @@ def test_a_call_whose_name_hangs_can_be_aborted(running: Running, names: Names) 
     hanging = request("http://hangs.example/")
     running.engine.submit([hanging])
     eventually(lambda: names.together == 1)
-    assert running.engine.abort(hanging.execution_id)
+    assert running.engine.abort(hanging.key)
     (result,) = running.wait(1)
     assert (result.aborted, result.sent) == (True, False)
     assert running.engine.free == 100

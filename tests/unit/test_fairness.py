@@ -100,7 +100,7 @@ def test_what_is_removed_never_starts() -> None:
     for _ in range(3):
         put(lanes, "slow")
     ((lane, _),) = started(lanes)
-    assert len(lanes.remove({request.execution_id for request in lanes.requests()})) == 2
+    assert len(lanes.remove({request.key for request in lanes.requests()})) == 2
     lanes.leave(lane)
     assert started(lanes) == []
     assert lanes.count == 0

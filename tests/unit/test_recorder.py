@@ -5,6 +5,7 @@ import time
 import pytest
 
 from workers import recorder
+from workers.held import HeldAttempts
 from workers.recorder import BATCH, Recorder
 
 
@@ -14,7 +15,7 @@ def waiting() -> Recorder:
         worker="w",
         claimer=None,  # type: ignore[arg-type]
         lease_seconds=60,
-        held=list,
+        held=HeldAttempts(60),
         on_recorded=lambda ids: None,
         on_lost=lambda ids: None,
     )

@@ -6,7 +6,7 @@ are text, as Postgres gives and takes them: nothing here computes with them.
 
 from typing import NamedTuple
 
-from runs.attempts import Received
+from runs.attempts import AttemptKey, Received
 from runs.failures import FailureReason
 from workers.delivery.signing import Signature
 
@@ -45,6 +45,11 @@ class DeliveryRequest(NamedTuple):
     tls: TlsOptions = DEFAULT_TLS
     success_statuses: tuple[str, ...] = ("2xx",)
     signature: Signature | None = None
+
+    @property
+    def key(self) -> AttemptKey:
+        """Which attempt this is."""
+        return self.execution_id, self.attempt
 
     def signed_for(self, monotonic: float) -> "DeliveryRequest":
         """The request as it goes out at `monotonic`: signed again if it had to wait."""
@@ -113,7 +118,10 @@ class InFlight(NamedTuple):
 
 
 class Crowded(NamedTuple):
-    """A request that was not sent, because its host or workspace is full here; try again in `wait_seconds`."""
+    """A request that was not sent: its host or workspace is full here, so try again in `wait_seconds`.
+
+    With 0 seconds it was late: when it was about to be sent, it might have been another worker's already.
+    """
 
     request: DeliveryRequest
     wait_seconds: float

@@ -16,6 +16,7 @@ from functools import lru_cache, partial
 import pycurl
 
 from jobs.egress import EgressPolicy, Target
+from runs.attempts import AttemptKey
 from runs.failures import FailureReason
 from workers.delivery.connections import Connections
 from workers.delivery.contract import Crowded, DeliveryRequest, DeliveryResult, InFlight
@@ -42,8 +43,10 @@ class DeliveryEngine:
     """Takes requests, makes the exchanges, hands each result to `on_result` on its own thread.
 
     At most `max_per_host` and `max_per_workspace` are under way at once (None: no limit of its own). What would wait
-    too long for its share comes back unsent through `on_crowded`; without one it waits here. Both callbacks must be
-    quick and must not block. `submit`, `abort`, `in_flight`, `stop` and the counters may be called from any thread.
+    too long for its share comes back unsent through `on_crowded`; without one it waits here. `may_send` is asked with
+    the request and `time.monotonic()` at the last moment, connected and about to send; what may not go out any more
+    comes back through `on_crowded` too. All callbacks must be quick and must not block. `submit`, `abort`, `in_flight`,
+    `stop` and the counters may be called from any thread.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class DeliveryEngine:
         policy: EgressPolicy,
         on_result: Callable[[DeliveryResult], None],
         on_crowded: Callable[[list[Crowded]], None] | None = None,
+        may_send: Callable[[DeliveryRequest, float], bool] | None = None,
         max_in_flight: int = 1000,
         max_per_host: int | None = None,
         max_per_workspace: int | None = None,
@@ -63,7 +67,7 @@ class DeliveryEngine:
         self._max_in_flight = max_in_flight
         self._judge = lru_cache(maxsize=4096)(partial(judge, policy))
         self._inbox: deque[DeliveryRequest] = deque()  # written by any thread
-        self._aborts: deque[str] = deque()
+        self._aborts: deque[AttemptKey] = deque()
         self._gate = threading.Lock()  # between submit and stop; the engine's own thread never takes it
         self._stop_at: float | None = None
         self._ended = threading.Event()
@@ -71,7 +75,9 @@ class DeliveryEngine:
         self._lanes = Lanes(per_host=max_per_host or max_in_flight, per_workspace=max_per_workspace or max_in_flight)
         self._active: dict[Transfer, Lane] = {}
         self._readiness = Readiness()
-        self._make_transfer = partial(Transfer, policy, Connections(), user_agent, self._readiness.opened)
+        self._make_transfer = partial(
+            Transfer, policy, Connections(), user_agent, self._readiness.opened, may_send or _always
+        )
         self._pool: list[Transfer] = []
         self._resolver: Resolver[Transfer] = Resolver(self._wake)
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -99,12 +105,12 @@ class DeliveryEngine:
             self._inbox.extend(batch)
         self._wake()
 
-    def abort(self, execution_id: str) -> bool:
-        """Cancel that execution's exchange, queued or under way; its result is `aborted`. False where there is none."""
+    def abort(self, attempt: AttemptKey) -> bool:
+        """Cancel that attempt's exchange, queued or under way; its result is `aborted`. False where there is none."""
         held = [transfer.request for transfer in list(self._active)] + self._lanes.requests() + list(self._inbox)
-        if all(request.execution_id != execution_id for request in held):
+        if all(request.key != attempt for request in held):
             return False
-        self._aborts.append(execution_id)
+        self._aborts.append(attempt)
         self._wake()
         return True
 
@@ -131,7 +137,7 @@ class DeliveryEngine:
             self._wake()
             self._ended.wait()
         unsent = [*self._lanes.requests(), *self._inbox]
-        self._lanes.remove({request.execution_id for request in unsent})
+        self._lanes.remove({request.key for request in unsent})
         self._inbox.clear()
         return unsent
 
@@ -203,8 +209,8 @@ class DeliveryEngine:
         if self._on_crowded is not None and self._lanes.count and now >= self._look_at and self._stop_at is None:
             self._look_at = now + PATIENCE_SECONDS
             crowded += self._lanes.look(now)
-        if crowded and self._on_crowded is not None:
-            self._on_crowded(crowded)
+        if crowded:
+            self._turn_away(crowded)
         if self._aborts:
             self._abort({self._aborts.popleft() for _ in range(len(self._aborts))})
 
@@ -314,6 +320,11 @@ class DeliveryEngine:
             transfer.rewind()
             self._multi.add_handle(transfer.curl)
             return
+        if transfer.late:
+            request = transfer.request
+            self._leave(transfer)
+            self._turn_away([Crowded(request, 0.0)])
+            return
         try:
             result = transfer.finish(code, message)
         except Exception as error:
@@ -351,11 +362,15 @@ class DeliveryEngine:
                 extra={"execution_id": result.request.execution_id, "attempt": result.request.attempt},
             )
 
-    def _abort(self, execution_ids: set[str]) -> None:
+    def _turn_away(self, crowded: list[Crowded]) -> None:
+        if self._on_crowded is not None:
+            self._on_crowded(crowded)
+
+    def _abort(self, attempts: set[AttemptKey]) -> None:
         error = "canceled"
-        for transfer in [one for one in self._active if one.request.execution_id in execution_ids]:
+        for transfer in [one for one in self._active if one.request.key in attempts]:
             self._end(transfer, transfer.give_up(FailureReason.UNKNOWN, error, aborted=True))
-        for request in self._lanes.remove(execution_ids):
+        for request in self._lanes.remove(attempts):
             self._report(unanswered(request, FailureReason.UNKNOWN, error, aborted=True))
 
     def _close(self) -> None:
@@ -366,3 +381,7 @@ class DeliveryEngine:
     def _on_timer(self, milliseconds: int) -> None:
         """libcurl's timer callback."""
         self._call_at = time.monotonic() + milliseconds / 1000 if milliseconds >= 0 else None
+
+
+def _always(_request: DeliveryRequest, _now: float) -> bool:
+    return True

@@ -8,6 +8,7 @@ from collections import deque
 from typing import NamedTuple
 
 from jobs.egress import Target
+from runs.attempts import AttemptKey
 from workers.delivery.contract import Crowded, DeliveryRequest
 
 #: A request that waits longer for its share makes its lane crowded: more of the same is not kept here.
@@ -172,11 +173,11 @@ class Lanes:
         self._count(lane, -len(newest))
         return [Crowded(request, share.send_away()) for request in reversed(newest)]
 
-    def remove(self, execution_ids: set[str]) -> list[DeliveryRequest]:
+    def remove(self, attempts: set[AttemptKey]) -> list[DeliveryRequest]:
         """Take these out of their lanes. Returns those that waited."""
         removed = []
         for lane in self._lanes.values():
-            for waiting in [one for one in lane.waiting if one.request.execution_id in execution_ids]:
+            for waiting in [one for one in lane.waiting if one.request.key in attempts]:
                 lane.waiting.remove(waiting)
                 self._count(lane, -1)
                 self.crowded_count -= lane.crowded_by is not None

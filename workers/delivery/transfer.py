@@ -41,11 +41,17 @@ class Transfer:
     """A reusable easy handle with what the current exchange has brought so far."""
 
     def __init__(
-        self, policy: EgressPolicy, connections: Connections, user_agent: str, on_opened: Callable[[int], None]
+        self,
+        policy: EgressPolicy,
+        connections: Connections,
+        user_agent: str,
+        on_opened: Callable[[int], None],
+        may_send: Callable[[DeliveryRequest, float], bool],
     ) -> None:
         self._policy = policy
         self._connections = connections
         self._tell_opened = on_opened
+        self._may_send = may_send
         self._file_numbers: list[int] = []
         self._lines: list[bytes] = []
         self._chunks: list[bytes] = []
@@ -67,6 +73,7 @@ class Transfer:
         self._file_numbers.clear()
         self._cut = False
         self.stale = False
+        self.late = False
         self._resend_refused = False
         self._fault: str | None = None
 
@@ -203,6 +210,8 @@ class Transfer:
         Where that shows only after sending, libcurl would send again, whether or not the request was served. One run
         is one exchange: that is refused, and a retry is left to the job's policy. HTTP/2 servers say which requests
         they did not serve, and telling clients to move on is ordinary life there: libcurl may repeat those.
+
+        A process that stood still while it connected may have lost the attempt: that is asked last, and sends nothing.
         """
         self._sends += 1
         self._remote_ip = remote_ip
@@ -213,9 +222,9 @@ class Transfer:
             self._connections.connected(endpoints, self._file_numbers)
         elif self._connections.closed_by_peer(endpoints):
             self.stale = True
-        else:
-            return _GO_ON
-        return _ABORT if self.stale or self._resend_refused else _GO_ON
+        if not (self._resend_refused or self.stale):
+            self.late = not self._may_send(self.request, time.monotonic())
+        return _ABORT if self.stale or self.late or self._resend_refused else _GO_ON
 
     # -- after --------------------------------------------------------------------------------------------------------
 

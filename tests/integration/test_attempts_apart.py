@@ -1,0 +1,281 @@
+"""Two attempts of one execution held by one worker: it stood still past its lease, and claims the next itself."""
+
+import datetime
+import random
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from django.db import transaction
+
+from jobs.models import JobEnvironment
+from runs import services
+from runs.failures import FailureReason
+from runs.models import Execution, Run
+from runs.reaping import reap_expired
+from runs.recording import record
+from tests.conftest import MakeJob
+from tests.integration.receiver import Exchange, Receiver, receiving
+from tests.integration.running import LOOPBACK_ALLOWED, Running, eventually, request
+from workers.claim import Claimed, Claimer
+from workers.connections import DatabaseAwayError, Link
+from workers.delivery.contract import Crowded
+from workers.delivery.transfer import unanswered
+from workers.held import HeldAttempts
+from workers.judgement import judge
+from workers.service import DeliveryService
+from workers.unsent import UnsentAttempts
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+LEASE_SECONDS = 60
+
+
+def now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
+
+
+@pytest.fixture
+def link() -> Iterator[Link]:
+    made = Link("test")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def worker() -> Claimer:
+    return Claimer(owner="worker", lease_seconds=LEASE_SECONDS, user_agent="Hourhand/test")
+
+
+@pytest.fixture
+def execution(make_job: MakeJob) -> Execution:
+    return services.run_now(job_environment=make_job(retry={"max_attempts": 5}), now=now())
+
+
+def claim(worker: Claimer, link: Link, execution: Execution) -> Claimed:
+    (claimed,) = worker.claim(link, [str(execution.pk)], limit=1)
+    return claimed
+
+
+def lose(execution: Execution) -> None:
+    """Let the lease pass, reap the attempt, and let the next be due."""
+    Execution.objects.filter(pk=execution.pk).update(lease_expires_at=now() - datetime.timedelta(seconds=1))
+    assert reap_expired(user_agent="Hourhand/test", chance=random.Random(1)) == 1
+    Execution.objects.filter(pk=execution.pk).update(next_attempt_at=now() - datetime.timedelta(seconds=1))
+
+
+@pytest.fixture
+def two(worker: Claimer, link: Link, execution: Execution) -> tuple[Claimed, Claimed]:
+    """A lost attempt, and the next one, claimed by the same worker."""
+    first = claim(worker, link, execution)
+    lose(execution)
+    return first, claim(worker, link, execution)
+
+
+# -- statements --------------------------------------------------------------------------------------------------------
+
+
+def test_a_lost_attempt_is_not_renewed_though_its_worker_holds_the_next(worker, link, execution, two) -> None:
+    first, second = two
+    keys = [first.attempt.key, second.attempt.key]
+    assert worker.extend(link, keys) == {second.attempt.key}
+    assert worker.lost(link, keys) == {first.attempt.key}
+
+
+def test_a_lost_attempt_is_not_given_back_though_its_worker_holds_the_next(worker, link, execution, two) -> None:
+    first, second = two
+    assert worker.give_back(link, [first]) == set()
+    execution.refresh_from_db()
+    assert (execution.status, execution.attempts) == ("running", 2)
+    assert worker.give_back(link, [first, second]) == {second.attempt.key}
+
+
+def test_of_two_attempts_in_a_batch_only_the_one_that_is_held_is_recorded(link, execution, two) -> None:
+    batch = [judge(one, _answer(one), worker="worker", chance=random.Random(1)) for one in two]
+    with link.transaction() as cursor:
+        assert record(cursor, batch) == {two[1].attempt.key}
+    lost, kept = Run.objects.order_by("number")
+    assert (lost.number, lost.failure_reason, kept.number, kept.error) == (1, "worker_lost", 2, "of 2")
+
+
+def _answer(claimed: Claimed):
+    return unanswered(claimed.request, FailureReason.TIMEOUT, f"of {claimed.attempt.number}", sent=True)
+
+
+def test_what_somebody_locks_is_not_lost_and_holds_up_no_other_lease(worker, link, make_job: MakeJob) -> None:
+    row = make_job()
+    claimed = [claim(worker, link, services.run_now(job_environment=row, now=now())) for _ in range(3)]
+    keys = [one.attempt.key for one in claimed]
+    with transaction.atomic():
+        Execution.objects.select_for_update().get(pk=keys[1][0])
+        assert worker.extend(link, keys) == {keys[0], keys[2]}
+        assert worker.lost(link, keys) == set()
+
+
+# -- what a worker holds -----------------------------------------------------------------------------------------------
+
+
+def test_the_next_attempt_takes_the_place_of_the_one_before(two) -> None:
+    first, second = two
+    held = HeldAttempts(LEASE_SECONDS)
+    assert held.hold([first]) == []
+    assert held.hold([second]) == [first]
+    assert (held.of(first.request), held.of(second.request)) == (None, second)
+    held.forget([first])
+    assert held.keys() == [second.attempt.key], "recording the first made the worker forget the second"
+    assert held.by_key([first.attempt.key]) == {}
+
+
+def test_a_request_goes_out_only_while_its_lease_is_known_to_hold(two) -> None:
+    first, second = two
+    held = HeldAttempts(LEASE_SECONDS)
+    held.hold([first])
+    held.hold([second])
+    ends = second.asked_monotonic + LEASE_SECONDS
+    assert held.may_send(second.request, ends - 0.001)
+    assert not held.may_send(second.request, ends)
+    assert not held.may_send(first.request, first.asked_monotonic)
+    held.renewed([first.attempt.key], asked_monotonic=ends)
+    assert not held.may_send(second.request, ends), "another attempt's renewal counted for it"
+    held.renewed([second.attempt.key], asked_monotonic=ends)
+    assert held.may_send(second.request, ends + LEASE_SECONDS - 0.001)
+
+
+def test_what_is_late_is_not_sent_and_comes_back() -> None:
+    back: list[Crowded] = []
+    asked: list[float] = []
+    running = Running(on_crowded=back.extend, may_send=lambda _request, at: bool(asked.append(at)))
+    with receiving() as receiver:
+        late = request(receiver.url())
+        running.engine.submit([late])
+        eventually(lambda: bool(back))
+        assert (back, len(asked), receiver.exchanges, running.results) == ([Crowded(late, 0.0)], 1, [], [])
+        assert (running.engine.in_flight_count, running.engine.queued_count) == (0, 0)
+    running.engine.stop(grace_seconds=0)
+
+
+def test_of_what_may_have_been_given_back_nothing_is_recorded(two) -> None:
+    _, claimed = two
+    unsent = UnsentAttempts()
+    unsent.add(claimed, 1.0)
+    given = unsent.begin(10)
+    assert unsent.is_in_doubt(claimed.attempt.key)
+    assert not unsent.cancel(claimed.attempt.key), "the database may hand the number out again"
+    assert unsent.settle(given, moved=set()) == [claimed], "it was not taken back, and is canceled after all"
+    assert len(unsent) == 0
+
+
+def test_what_the_database_took_back_is_not_canceled(two) -> None:
+    _, claimed = two
+    unsent = UnsentAttempts()
+    unsent.add(claimed, 1.0)
+    given = unsent.begin(10)
+    unsent.cancel(claimed.attempt.key)
+    assert unsent.settle(given, moved={claimed.attempt.key}) == []
+    assert len(unsent) == 0
+
+
+# -- a whole worker ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def service() -> Iterator[DeliveryService]:
+    made = DeliveryService(
+        name="worker@test",
+        owner="worker@test/1",
+        policy=LOOPBACK_ALLOWED,
+        max_in_flight=16,
+        max_per_host=16,
+        max_per_workspace=16,
+        lease_seconds=LEASE_SECONDS,
+        user_agent="Hourhand/test",
+    )
+    made.start()
+    yield made
+    made.stop(grace_seconds=1)
+
+
+class Target:
+    """Answers each attempt with its number, once the test releases it."""
+
+    def __init__(self, receiver: Receiver, released: dict[str, threading.Event]) -> None:
+        self.receiver = receiver
+        self._released = released
+
+    @property
+    def calls(self) -> int:
+        return len(self.receiver.exchanges)
+
+    def release(self, *attempts: str) -> None:
+        for attempt in attempts or self._released:
+            self._released[attempt].set()
+
+
+@pytest.fixture
+def target() -> Iterator[Target]:
+    released = {number: threading.Event() for number in "123"}
+
+    def behave(exchange: Exchange) -> None:
+        attempt = dict(exchange.headers)["x-hourhand-attempt"]
+        released[attempt].wait(20)
+        exchange.answer(body=attempt.encode())
+
+    with receiving(behave) as receiver:
+        made = Target(receiver, released)
+        yield made
+        made.release()
+
+
+@pytest.mark.parametrize("order", [("1", "2"), ("2", "1")])
+def test_each_exchange_is_in_its_own_row(
+    make_job: MakeJob, service: DeliveryService, target: Target, order: tuple[str, str]
+) -> None:
+    row: JobEnvironment = make_job(request={"url": target.receiver.url("/")}, retry={"max_attempts": 5})
+    execution = services.run_now(job_environment=row, now=now())
+    service.submit([str(execution.pk)])
+    eventually(lambda: target.calls == 1)
+    lose(execution)
+    service.submit([str(execution.pk)])
+    eventually(lambda: target.calls == 2)
+    for attempt in order:
+        target.release(attempt)
+        time.sleep(0.2)  # so that the answer to the first is there before the second's
+    eventually(lambda: Execution.objects.get(pk=execution.pk).status == "succeeded")
+    lost, kept = Run.objects.order_by("number")
+    assert (lost.failure_reason, lost.response_body) == ("worker_lost", None)
+    assert (kept.status, kept.response_body) == ("succeeded", "2")
+    eventually(lambda: service.in_flight_count == 0)
+    assert target.calls == 2
+
+
+def test_a_lost_answer_to_giving_back_costs_nothing(
+    make_job: MakeJob, service: DeliveryService, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database took an attempt back, and the worker never heard: its number is in use again soon."""
+    give_back, answers = Claimer.give_back, []
+
+    def unheard(*args, **kwargs):
+        answers.append(give_back(*args, **kwargs))
+        if len(answers) == 1:
+            raise DatabaseAwayError("the answer was lost")
+        return answers[-1]
+
+    may_send, refused = HeldAttempts.may_send, []
+
+    def late_once(self, wanted, at):
+        if refused:
+            return may_send(self, wanted, at)
+        refused.append(wanted)
+        return False
+
+    monkeypatch.setattr(Claimer, "give_back", unheard)
+    monkeypatch.setattr(HeldAttempts, "may_send", late_once)
+    execution = services.run_now(job_environment=make_job(request={"url": target.receiver.url("/")}), now=now())
+    service.submit([str(execution.pk)])
+    eventually(lambda: len(answers) >= 1)
+    target.release()
+    service.submit([str(execution.pk)])
+    eventually(lambda: Execution.objects.get(pk=execution.pk).status == "succeeded", seconds=15)
+    (run,) = Run.objects.all()
+    assert (run.number, run.response_body, target.calls) == (1, "1", 1)
