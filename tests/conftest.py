@@ -6,11 +6,17 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from hypothesis import HealthCheck
+from hypothesis import settings as examples
 
 from accounts.models import Workspace
 from accounts.services import create_workspace
 from jobs.models import Job, JobEnvironment
 from jobs.services import save_job
+
+# How fast a shared machine makes examples is nothing that a test asserts.
+examples.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+examples.load_profile("unhurried")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
