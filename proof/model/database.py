@@ -1,0 +1,190 @@
+"""What the database does: each verb is one transaction on the row and its runs, with the guards of its SQL."""
+
+from collections.abc import Collection
+from typing import NamedTuple
+
+from proof.model.guards import Guards
+from proof.model.state import (
+    ABORTED_UNSENT,
+    BAD,
+    CANCELED,
+    DUE,
+    EXPIRED_UNEXCUSED,
+    FAILED,
+    FRESH,
+    LAPSED,
+    LATER,
+    MAY_HAVE_ARRIVED,
+    NEVER_SENT,
+    NO_LEASE,
+    OK,
+    PENDING,
+    RUNNING,
+    SUCCEEDED,
+    TERMINAL,
+    TWICE,
+    WORKER_LOST,
+    WORKER_LOST_UNEXCUSED,
+    Result,
+    Row,
+    Run,
+    State,
+)
+
+_SAYS = {OK: OK, BAD: BAD, ABORTED_UNSENT: NEVER_SENT}
+_LEADS_TO = {OK: SUCCEEDED, BAD: FAILED}
+
+
+class UniqueError(Exception):
+    """A second run of an attempt: the transaction is refused."""
+
+
+class Database(NamedTuple):
+    """The part of a state that transactions change."""
+
+    row: Row
+    runs: tuple[Run | None, ...]
+    ended: int
+    counted: int
+
+
+def of(state: State) -> Database:
+    return Database(state.row, state.runs, state.ended, state.counted)
+
+
+def claim(database: Database, worker: int, guards: Guards) -> Database | None:
+    """pending -> running, one attempt more. None where the row is not to be had."""
+    row = database.row
+    if guards.claim_pending and row.status != PENDING:
+        return None
+    if guards.claim_due and row.status == PENDING and row.wait != DUE:
+        return None
+    return database._replace(row=Row(RUNNING, row.attempts + 1, worker, FRESH, None))
+
+
+def is_held(row: Row, worker: int, attempt: int, *, status: bool, owner: bool, number: bool) -> bool:
+    """The fence: whether the row is running with this owner and this attempt, as far as each is looked at."""
+    return (
+        (not status or row.status == RUNNING)
+        and (not owner or row.owner == worker)
+        and (not number or row.attempts == attempt)
+    )
+
+
+def extend(row: Row, worker: int, attempt: int, guards: Guards) -> Row | None:
+    """Renew a lease. None where the attempt is not this worker's any more."""
+    if not is_held(
+        row, worker, attempt, status=guards.extend_status, owner=guards.extend_owner, number=guards.extend_attempt
+    ):
+        return None
+    return row._replace(lease=FRESH)
+
+
+def give_back(row: Row, worker: int, attempt: int, guards: Guards) -> Row | None:
+    """running -> pending, as if it had not been claimed. None where the attempt is not this worker's any more."""
+    held = is_held(
+        row,
+        worker,
+        attempt,
+        status=guards.give_back_status,
+        owner=guards.give_back_owner,
+        number=guards.give_back_attempt,
+    )
+    return Row(PENDING, max(0, row.attempts - 1), None, NO_LEASE, LATER) if held else None
+
+
+def record(
+    database: Database, worker: int, batch: Collection[Result], max_attempts: int, guards: Guards
+) -> tuple[Database, bool]:
+    """Record attempts in one transaction. Returns whether the row moved. Raises UniqueError."""
+    row, ended = database.row, database.ended
+    moved: set[int] = set()
+    for result in sorted(batch):
+        held = is_held(
+            row,
+            worker,
+            result.claim,
+            status=guards.record_status,
+            owner=guards.record_owner,
+            number=guards.record_attempt,
+        )
+        if held and not moved:
+            row = _after(row, result, max_attempts, guards)
+            ended += row.status in TERMINAL
+            moved.add(result.claim)
+    written = [result for result in batch if _is_written(result, moved, guards)]
+    runs, counted = database.runs, database.counted
+    for result in written:
+        run = Run(_SAYS.get(result.outcome, MAY_HAVE_ARRIVED), worker, result.exchange)
+        runs = _insert(runs, result.claim, run, guards)
+        counted += _after(row, result, max_attempts, guards).status in TERMINAL
+    for result in batch:
+        if result.claim not in moved and (result.outcome == ABORTED_UNSENT or not guards.unsent_known):
+            runs = _put_right(runs, result.claim, worker, guards)
+    return Database(row, runs, ended, counted), bool(moved)
+
+
+def _is_written(result: Result, moved: set[int], guards: Guards) -> bool:
+    if not guards.record_moved_only:
+        return True
+    return result.claim in moved or (bool(moved) and not guards.record_moved_by_attempt)
+
+
+def _after(row: Row, result: Result, max_attempts: int, guards: Guards) -> Row:
+    status = _LEADS_TO.get(result.outcome, CANCELED)
+    if result.outcome == BAD and (result.claim < max_attempts or not guards.retries_end):
+        status = PENDING
+    return _left(row, status, guards)
+
+
+def _left(row: Row, status: str, guards: Guards) -> Row:
+    """The row as it leaves running."""
+    wait = LATER if status == PENDING else None
+    if guards.lease_cleared:
+        return Row(status, row.attempts, None, NO_LEASE, wait)
+    return Row(status, row.attempts, row.owner, row.lease, wait)
+
+
+def _insert(runs: tuple[Run | None, ...], attempt: int, run: Run, guards: Guards) -> tuple[Run | None, ...]:
+    if runs[attempt - 1] is not None:
+        if guards.run_unique:
+            raise UniqueError
+        run = run._replace(says=TWICE)
+    return (*runs[: attempt - 1], run, *runs[attempt:])
+
+
+def _put_right(runs: tuple[Run | None, ...], attempt: int, worker: int, guards: Guards) -> tuple[Run | None, ...]:
+    """A canceled run was written by whoever canceled it, who could not know if the request had been sent."""
+    return tuple(
+        run._replace(says=NEVER_SENT)
+        if run is not None
+        and (number == attempt or not guards.unsent_number)
+        and (run.worker == worker or not guards.unsent_worker)
+        and (run.says == MAY_HAVE_ARRIVED or not guards.unsent_canceled)
+        else run
+        for number, run in enumerate(runs, start=1)
+    )
+
+
+def reap(database: Database, max_attempts: int, guards: Guards) -> Database | None:
+    """End an attempt whose lease has expired. None where there is nothing to reap. Raises UniqueError."""
+    row = database.row
+    if (guards.reap_running and row.status != RUNNING) or (guards.reap_expired and row.lease not in LAPSED):
+        return None
+    if row.attempts == 0 or row.owner is None:
+        return None
+    says = WORKER_LOST_UNEXCUSED if row.lease in (EXPIRED_UNEXCUSED, FRESH) else WORKER_LOST
+    runs = _insert(database.runs, row.attempts, Run(says, row.owner, 0), guards)
+    last = row.attempts >= max_attempts and guards.retries_end
+    after = _left(row, FAILED if last else PENDING, guards)
+    return Database(after, runs, database.ended + last, database.counted + last)
+
+
+def cancel(database: Database, guards: Guards) -> Database | None:
+    """End an execution because somebody asked. None where it has ended already. Raises UniqueError."""
+    row, runs = database.row, database.runs
+    if row.status in TERMINAL and guards.cancel_live:
+        return None
+    if row.status == RUNNING and row.owner is not None:
+        runs = _insert(runs, row.attempts, Run(MAY_HAVE_ARRIVED, row.owner, 0), guards)
+    return Database(_left(row, CANCELED, guards), runs, database.ended + 1, database.counted + 1)

@@ -1,0 +1,104 @@
+"""Why each guard is there: the invariant that breaks without it. Tests search for every one of them.
+
+A guard of the `CORE` is missed even where nothing else is. A second line only repeats what guards of the core say: the
+model holds without all of them together. What each adds is seen where the guards before it (`behind`) are away.
+"""
+
+from dataclasses import dataclass
+
+from proof.model.guards import Guards, without
+from proof.model.invariants import (
+    ATTEMPTS_BOUNDED,
+    CANCELED_WAS_ASKED,
+    ENDS_ONCE,
+    EXCHANGE_RECORDED,
+    INVARIANTS,
+    LEASE_WHILE_RUNNING,
+    LOST_IS_ABORTED,
+    NOT_BEFORE_ITS_TIME,
+    NOTHING_SENT_AFTER_LOSS,
+    ONE_REQUEST,
+    ONE_RUN,
+    OWN_EXCHANGE,
+    RENEWED_BY_ITS_HOLDER,
+    REPETITION_EXCUSED,
+    RUNNING_ONCE,
+    SUCCESS_KEPT,
+    TERMINAL_IS_COUNTED,
+    UNSENT_IS_TRUE,
+    WRITTEN_ONCE,
+    Invariant,
+)
+from proof.model.search import Found, search
+from proof.model.state import Bounds
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """`troubles`: how many faults it takes to see it."""
+
+    guard: str
+    invariant: Invariant
+    troubles: int = 1
+    behind: tuple[str, ...] = ()
+
+
+SECOND_LINES = (
+    Reason("run_unique", ONE_RUN, behind=("record_attempt",)),
+    Reason("record_status", ONE_RUN, behind=("record_owner", "run_unique")),
+    Reason("extend_status", LEASE_WHILE_RUNNING, behind=("extend_owner",)),
+    Reason("give_back_status", TERMINAL_IS_COUNTED, behind=("give_back_owner",)),
+    Reason("give_back_attempt", ONE_REQUEST, troubles=2, behind=("claim_drops_older",)),
+    Reason("reap_running", ENDS_ONCE, behind=("lease_cleared", "run_unique")),
+    Reason("unsent_worker", WRITTEN_ONCE, troubles=3, behind=("doubt_unrecorded",)),
+)
+CORE = (
+    Reason("claim_pending", RUNNING_ONCE),
+    Reason("claim_due", NOT_BEFORE_ITS_TIME),
+    Reason("record_owner", ONE_RUN),
+    Reason("record_attempt", ONE_RUN),
+    Reason("record_moved_only", ONE_RUN),
+    Reason("record_moved_by_attempt", ONE_RUN),
+    Reason("lease_cleared", LEASE_WHILE_RUNNING),
+    Reason("retries_end", ATTEMPTS_BOUNDED),
+    Reason("unsent_number", WRITTEN_ONCE, troubles=2),
+    Reason("unsent_canceled", WRITTEN_ONCE),
+    Reason("unsent_known", UNSENT_IS_TRUE),
+    Reason("reap_expired", NOTHING_SENT_AFTER_LOSS),
+    Reason("reap_after_outage", REPETITION_EXCUSED),
+    Reason("cancel_live", ENDS_ONCE),
+    Reason("extend_owner", RENEWED_BY_ITS_HOLDER),
+    Reason("extend_attempt", RENEWED_BY_ITS_HOLDER),
+    Reason("give_back_owner", ATTEMPTS_BOUNDED),
+    Reason("give_back_unsent", EXCHANGE_RECORDED),
+    Reason("sent_in_lease", NOTHING_SENT_AFTER_LOSS),
+    Reason("claim_drops_older", LOST_IS_ABORTED),
+    Reason("result_by_attempt", OWN_EXCHANGE),
+    Reason("forget_by_attempt", SUCCESS_KEPT),
+    Reason("abort_by_attempt", SUCCESS_KEPT),
+    Reason("lost_aborted", LOST_IS_ABORTED),
+    Reason("doubt_unrecorded", CANCELED_WAS_ASKED, troubles=2),
+    Reason("doubt_settled", CANCELED_WAS_ASKED, troubles=2),
+)
+REPEATED = tuple(reason.guard for reason in SECOND_LINES)
+
+
+def bounds(reason: Reason) -> Bounds:
+    return Bounds(troubles=reason.troubles)
+
+
+def core_without(guard: str = "") -> Guards:
+    """The core without one of its guards, and without any second line."""
+    return without(*REPEATED, *([guard] if guard else []))
+
+
+def missed(reason: Reason) -> Found:
+    """What a search finds without this guard: for one of the core, whatever breaks first."""
+    if reason.behind:
+        return search(bounds(reason), without(reason.guard, *reason.behind), [reason.invariant])
+    return search(bounds(reason), core_without(reason.guard), INVARIANTS)
+
+
+def still_held(reason: Reason) -> Found:
+    """What a search finds where a second line is all that is left of its kind."""
+    return search(bounds(reason), without(*reason.behind), [reason.invariant])

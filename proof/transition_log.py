@@ -1,0 +1,79 @@
+"""A log of what happens to executions, written by a trigger: for tests, and never part of the product's schema.
+
+`install` it in a database that is thrown away; `read` it; ask `proof.conformance.violations`.
+"""
+
+from typing import Any
+
+from proof.conformance import Seen, Transition
+
+_TABLE = "proof_transition"
+_INSTALL = f"""
+    CREATE TABLE IF NOT EXISTS {_TABLE} (
+        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        execution_id uuid NOT NULL,
+        at timestamptz NOT NULL DEFAULT clock_timestamp(),
+        was_status text, was_attempts int, was_owner text, was_leased boolean, was_queued boolean, was_due boolean,
+        status text NOT NULL, attempts int NOT NULL, owner text, leased boolean NOT NULL, queued boolean NOT NULL,
+        due boolean NOT NULL
+    );
+    CREATE OR REPLACE FUNCTION {_TABLE}_log() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        IF TG_OP = 'INSERT' THEN
+            INSERT INTO {_TABLE} (execution_id, status, attempts, owner, leased, queued, due)
+            VALUES (NEW.id, NEW.status, NEW.attempts, NEW.lease_owner, NEW.lease_expires_at IS NOT NULL, NEW.queued,
+                    coalesce(NEW.status = 'pending' AND NEW.next_attempt_at <= clock_timestamp(), false));
+        ELSE
+            INSERT INTO {_TABLE} (
+                execution_id, was_status, was_attempts, was_owner, was_leased, was_queued, was_due,
+                status, attempts, owner, leased, queued, due)
+            VALUES (NEW.id, OLD.status, OLD.attempts, OLD.lease_owner, OLD.lease_expires_at IS NOT NULL, OLD.queued,
+                    coalesce(OLD.status = 'pending' AND OLD.next_attempt_at <= clock_timestamp(), false),
+                    NEW.status, NEW.attempts, NEW.lease_owner, NEW.lease_expires_at IS NOT NULL, NEW.queued,
+                    coalesce(NEW.status = 'pending' AND NEW.next_attempt_at <= clock_timestamp(), false));
+        END IF;
+        RETURN NULL;
+    END $$;
+    CREATE OR REPLACE TRIGGER {_TABLE}_births AFTER INSERT ON runs_execution
+        FOR EACH ROW EXECUTE FUNCTION {_TABLE}_log();
+    CREATE OR REPLACE TRIGGER {_TABLE}_moves AFTER UPDATE ON runs_execution
+        FOR EACH ROW WHEN (
+            (OLD.status, OLD.attempts, OLD.lease_owner, OLD.lease_expires_at IS NULL, OLD.queued)
+            IS DISTINCT FROM
+            (NEW.status, NEW.attempts, NEW.lease_owner, NEW.lease_expires_at IS NULL, NEW.queued)
+        ) EXECUTE FUNCTION {_TABLE}_log();
+"""
+_READ = f"""
+    SELECT execution_id::text, at, was_status, was_attempts, was_owner, was_leased, was_queued, was_due,
+           status, attempts, owner, leased, queued, due
+      FROM {_TABLE} ORDER BY id
+"""
+_REMOVE = f"""
+    DROP TRIGGER IF EXISTS {_TABLE}_births ON runs_execution;
+    DROP TRIGGER IF EXISTS {_TABLE}_moves ON runs_execution;
+    DROP FUNCTION IF EXISTS {_TABLE}_log();
+    DROP TABLE IF EXISTS {_TABLE};
+"""
+
+
+def install(cursor: Any) -> None:
+    """Log from now on every birth of an execution, and every change of its status, attempts, owner, lease or queue.
+
+    The log is written in the transaction that makes the change, and goes with it if that is rolled back.
+    """
+    cursor.execute(_INSTALL)
+
+
+def read(cursor: Any) -> list[Transition]:
+    """All that was logged. Of one execution it is in the order in which it happened: its row's lock sees to that."""
+    cursor.execute(_READ)
+    return [
+        Transition(execution_id, at, None if was[0] is None else Seen(*was), Seen(*now))
+        for execution_id, at, *both in cursor.fetchall()
+        for was, now in [(both[:6], both[6:])]
+    ]
+
+
+def remove(cursor: Any) -> None:
+    """Log no more, and forget what was logged."""
+    cursor.execute(_REMOVE)
