@@ -1,7 +1,7 @@
 """`python -m proof`: search the model, and show what each guard is good for.
 
 python -m proof            two workers, two attempts, three faults; then every guard that is switched off
-python -m proof --large    three workers, three attempts: minutes, and some gigabytes
+python -m proof --large    three workers, three attempts, three faults: ten times as many states
 """
 
 import argparse
@@ -22,7 +22,9 @@ LARGE = Bounds(workers=3, max_attempts=3, troubles=3)
 def main(arguments: list[str] | None = None) -> int:
     """Search, and print what was found. Returns 1 if anything is not as it should be."""
     parser = argparse.ArgumentParser(prog="python -m proof", description="Search the model of the delivery protocol.")
-    parser.add_argument("--large", action="store_true", help="three workers and three attempts: takes minutes")
+    parser.add_argument(
+        "--large", action="store_true", help="three workers and three attempts: ten times as many states"
+    )
     parser.add_argument("--troubles", type=int, help="how many faults there may be, instead of 3")
     parser.add_argument("--stories", action="store_true", help="tell how it breaks without each guard")
     given = parser.parse_args(arguments)

@@ -73,8 +73,8 @@ def _violations(transitions: Iterable[Transition]) -> Iterator[str]:
         elif one.before is None:
             if _place(one.after) not in _births() or one.after.attempts or one.after.owner or one.after.leased:
                 yield f"{_named(one)}: no execution is born so"
-        elif (move := _move(one.before, one.after)) not in allowed():
-            yield f"{_named(one)}: no step of the model{_hint(move)}"
+        elif (made := move(one.before, one.after)) not in allowed():
+            yield f"{_named(one)}: no step of the model{_hint(made)}"
 
 
 def _named(one: Transition) -> str:
@@ -88,13 +88,13 @@ def _told(seen: Seen) -> str:
     return f"{_place(seen)}, attempts {seen.attempts}{owner}{lease}"
 
 
-def _hint(move: Move) -> str:
+def _hint(made: Move) -> str:
     """What the model knows of going from the one status to the other."""
-    alike = [one for one in allowed() if (one.before, one.after) == (move.before, move.after)]
+    alike = [one for one in allowed() if (one.before, one.after) == (made.before, made.after)]
     if not alike:
-        return f", which never goes from {move.before} to {move.after}"
-    ways = sorted({f"{one.more:+d} attempts, owner {one.owner}" for one in alike})
-    return f"; there it goes with {' or '.join(ways)}" if move.tried in {one.tried for one in alike} else ""
+        return f", which never goes from {made.before} to {made.after}"
+    ways = sorted({f"{one.more:+d} attempts, where the owner {one.owner}" for one in alike})
+    return f", which goes there with {' or '.join(ways)}"
 
 
 def _same(one: Seen, other: Seen) -> bool:
@@ -109,7 +109,8 @@ def _place(seen: Seen) -> str:
     return f"{PENDING} ({QUEUED if seen.queued else 'due' if seen.due else 'later'})"
 
 
-def _move(before: Seen, after: Seen) -> Move:
+def move(before: Seen, after: Seen) -> Move:
+    """A transition as the model knows it."""
     # Whether it is due once it has moved is for the clock to say: the model leaves both open.
     later = after._replace(due=False)
     return Move(
@@ -124,7 +125,7 @@ def _move(before: Seen, after: Seen) -> Move:
 
 def _owners(before: str | None, after: str | None) -> str:
     if before is None:
-        return "stays nobody" if after is None else "comes"
+        return "stays away" if after is None else "comes"
     if after is None:
         return "goes"
     return "stays" if before == after else "changes"
@@ -141,7 +142,7 @@ def moves(bounds: Bounds) -> frozenset[Move]:
     search = Search(bounds, Guards())
     search.run()
     pairs = {(before.row, after.row) for before, after in search.edges()}
-    return frozenset(_move(_seen(before), _seen(after)) for before, after in pairs if _logged(before) != _logged(after))
+    return frozenset(move(_seen(before), _seen(after)) for before, after in pairs if _logged(before) != _logged(after))
 
 
 @cache

@@ -1,0 +1,290 @@
+"""What real rows do, logged by a trigger, against the model: each move of the code is one of its, no forgery is."""
+
+import datetime
+import random
+from collections.abc import Iterator
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from proof import transition_log
+from proof.conformance import Transition, allowed, move, violations
+from runs import services
+from runs.attempts import FinishedAttempt
+from runs.failures import FailureReason
+from runs.firing import fire_due
+from runs.models import Execution
+from runs.reaping import reap_expired
+from runs.recording import record
+from runs.requeueing import requeue_due, requeue_lost
+from runs.retry import Canceled, GiveUp, RetryIn
+from tests.conftest import EPOCH, MakeJob
+from tests.integration.test_delivery_path import finished
+from workers.claim import Claimed, Claimer
+from workers.connections import Link
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+MINUTE = datetime.timedelta(minutes=1)
+EVERY_MINUTE = {"every_seconds": 60}
+PAST = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+
+
+@pytest.fixture
+def logged() -> Iterator[None]:
+    with connection.cursor() as cursor:
+        transition_log.install(cursor)
+    yield
+    with connection.cursor() as cursor:
+        transition_log.remove(cursor)
+
+
+@pytest.fixture
+def link() -> Iterator[Link]:
+    made = Link("test")
+    yield made
+    made.close()
+
+
+def seen() -> list[Transition]:
+    with connection.cursor() as cursor:
+        return transition_log.read(cursor)
+
+
+def now() -> datetime.datetime:
+    return timezone.now()
+
+
+class House:
+    """The verbs of workers, clock and people, as the product has them, on one job of three attempts."""
+
+    def __init__(self, make_job: MakeJob, link: Link) -> None:
+        self.link = link
+        self.make_job = make_job
+        self.job = make_job(retry={"max_attempts": 3})
+
+    def run(self, *, later: bool = False) -> Execution:
+        return services.run_now(job_environment=self.job, now=now(), delay_seconds=3600 if later else 0)
+
+    def claim(self, execution: Execution, worker: str = "first") -> Claimed | None:
+        claimer = Claimer(owner=worker, lease_seconds=60, user_agent="test")
+        claimed = claimer.claim(self.link, [str(execution.pk)], limit=1)
+        return claimed[0] if claimed else None
+
+    def claimed(self, execution: Execution, worker: str = "first") -> Claimed:
+        claimed = self.claim(execution, worker)
+        assert claimed is not None
+        return claimed
+
+    def give_back(self, claimed: Claimed, wait_ms: int = 0) -> None:
+        claimer = Claimer(owner=claimed.attempt.lease_owner, lease_seconds=60, user_agent="test")
+        claimer.give_back(self.link, [claimed], wait_ms={claimed.attempt.execution_id: wait_ms})
+
+    def record(self, *items: FinishedAttempt) -> None:
+        with self.link.transaction() as cursor:
+            record(cursor, items)
+
+    def succeed(self, claimed: Claimed) -> None:
+        self.record(finished(claimed))
+
+    def fail(self, claimed: Claimed, *, last: bool = False) -> None:
+        verdict = GiveUp(FailureReason.TIMEOUT) if last else RetryIn(60_000)
+        self.record(finished(claimed, verdict, FailureReason.TIMEOUT, "too slow"))
+
+    def expire(self, execution: Execution) -> None:
+        Execution.objects.filter(pk=execution.pk, status="running").update(lease_expires_at=PAST)
+
+    def reap(self) -> None:
+        reap_expired(user_agent="test", chance=random.Random(1))
+
+    def come_due(self, execution: Execution) -> None:
+        Execution.objects.filter(pk=execution.pk, status="pending", queued=False).update(next_attempt_at=PAST)
+
+    def cancel(self, execution: Execution) -> None:
+        services.cancel(workspace=execution.workspace, execution_id=execution.pk, now=now())
+
+    def at(self, minute: int) -> Execution:
+        return Execution.objects.get(scheduled_for=EPOCH + minute * MINUTE)
+
+
+def live_every_life(house: House) -> None:
+    """All that the product does to a row, once at least."""
+    house.succeed(house.claimed(house.run()))
+    house.cancel(house.run())
+    house.cancel(house.run(later=True))
+    sent = house.run()
+    house.claimed(sent)
+    house.cancel(sent)
+    for last in (False, True):  # a retry that is canceled while it waits, and one when it has come due
+        retried = house.run()
+        house.fail(house.claimed(retried))
+        if last:
+            house.come_due(retried)
+        house.cancel(retried)
+    lost = house.run()
+    for worker in ("first", "second", "first"):
+        house.come_due(lost)
+        house.claimed(lost, worker)
+        house.expire(lost)
+        house.reap()
+    crowded = house.run()
+    house.give_back(house.claimed(crowded), wait_ms=60_000)
+    house.come_due(crowded)
+    house.give_back(house.claimed(crowded, "second"))
+    queue = house.make_job(schedule=EVERY_MINUTE, overlap="queue")
+    for minute in (1, 2, 3):
+        fire_due(EPOCH + minute * MINUTE)
+    house.cancel(house.at(1))
+    house.cancel(house.at(2))
+    services.run_now(job_environment=queue, now=now())
+    fire_due(EPOCH + 4 * MINUTE)
+    fire_due(EPOCH + 5 * MINUTE)
+    house.cancel(Execution.objects.get(queued=True))
+    house.make_job(schedule=EVERY_MINUTE, overlap="cancel_running", misfire="fire_all")
+    fire_due(EPOCH + 9 * MINUTE)
+
+
+def test_all_that_the_product_does_to_a_row_the_model_does_too_and_the_other_way_round(
+    make_job: MakeJob, link: Link, logged: None
+) -> None:
+    live_every_life(House(make_job, link))
+    log = seen()
+    assert violations(log) == []
+    made = {move(one.before, one.after) for one in log if one.before is not None}
+    assert made == allowed()
+    assert {one.after.status for one in log if one.before is None} == {"pending", "skipped", "canceled"}
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_whatever_the_order_of_its_verbs_a_row_does_nothing_that_the_model_does_not(
+    make_job: MakeJob, link: Link, logged: None, seed: int
+) -> None:
+    """Two workers that remember all they ever claimed, as if each had stood still, and come with it at any time."""
+    house, chance = House(make_job, link), random.Random(seed)
+    executions = [house.run(), house.run(), house.run(later=True)]
+    remembered: list[Claimed] = []
+    for _ in range(80):
+        execution = chance.choice(executions)
+        old = chance.choice(remembered) if remembered else None
+        match chance.choice(
+            ["claim", "claim", "claim", "due", "due", "expire", "reap", "requeue", "old", "old", "cancel"]
+        ):
+            case "claim":
+                claimed = house.claim(execution, chance.choice(["first", "second"]))
+                remembered += [claimed] if claimed else []
+            case "due":
+                house.come_due(execution)
+            case "expire":
+                house.expire(execution)
+            case "reap":
+                house.reap()
+            case "requeue":
+                requeue_due(now())
+                requeue_lost(now() + MINUTE)
+            case "cancel":
+                if chance.random() < 0.2 and not Execution.objects.get(pk=execution.pk).is_terminal:
+                    house.cancel(execution)
+            case "old" if old is not None:
+                bring(house, old, chance)
+    log = seen()
+    assert violations(log) == []
+    assert len({move(one.before, one.after) for one in log if one.before is not None}) >= 4
+
+
+def bring(house: House, claimed: Claimed, chance: random.Random) -> None:
+    """What a worker may do with an attempt that it holds, or thinks it does."""
+    last = claimed.attempt.number >= 3
+    match chance.choice(["succeed", "fail", "fail", "abort", "give back", "give back"]):
+        case "succeed":
+            house.succeed(claimed)
+        case "fail":
+            house.fail(claimed, last=last)
+        case "abort":
+            house.record(finished(claimed, Canceled(sent=False)))
+        case "give back":
+            house.give_back(claimed, wait_ms=chance.choice([0, 60_000]))
+
+
+RUN = "status = 'running', lease_owner = 'third', lease_expires_at = now() + interval '1 minute'"
+END = "finished_at = now(), lease_owner = NULL, lease_expires_at = NULL"
+WAIT = "status = 'pending', finished_at = NULL, next_attempt_at = now(), lease_owner = NULL, lease_expires_at = NULL"
+#: What the constraints of the table allow, and no code does: from which state, and how.
+FORGED = {
+    "alive again": ("ended", WAIT),
+    "taken up again": ("ended", f"{RUN}, attempts = attempts + 1, finished_at = NULL"),
+    "ended twice": ("ended", "status = 'failed'"),
+    "claimed before it is due": ("later", f"{RUN}, attempts = attempts + 1"),
+    "claimed while it queues": ("queued", f"{RUN}, attempts = attempts + 1, queued = false"),
+    "claimed without an attempt": ("due", RUN),
+    "claimed with two attempts": ("due", f"{RUN}, attempts = attempts + 2"),
+    "taken from its owner": ("running", "lease_owner = 'third'"),
+    "claimed while it runs": ("running", "attempts = attempts + 1"),
+    "given back twice": ("running again", f"{WAIT}, attempts = attempts - 2"),
+    "repeated with an attempt too many": ("running", f"{WAIT}, attempts = attempts + 1"),
+    "ended with another attempt": ("running", f"status = 'succeeded', attempts = attempts + 1, {END}"),
+    "ended without an attempt": ("due", f"status = 'succeeded', {END}"),
+    "failed while it waits": ("due", f"status = 'failed', {END}"),
+    "skipped late": ("later", f"status = 'skipped', skip_reason = 'missed', {END}"),
+    "queued late": ("later", "queued = true, next_attempt_at = NULL"),
+    "waiting": ("running", "status = 'waiting', lease_owner = NULL, lease_expires_at = NULL"),
+}
+
+
+@pytest.mark.parametrize("kind", FORGED)
+def test_what_somebody_does_to_a_row_by_other_ways_is_found(
+    make_job: MakeJob, link: Link, logged: None, kind: str
+) -> None:
+    state, change = FORGED[kind]
+    execution = brought_to(House(make_job, link), state)
+    assert violations(seen()) == []
+    with connection.cursor() as cursor:
+        cursor.execute(f"UPDATE runs_execution SET {change} WHERE id = %s", [execution.pk])  # noqa: S608 - our own text
+    (told,) = violations(seen())
+    assert "no step of the model" in told
+    assert str(execution.pk) in told
+
+
+def brought_to(house: House, state: str) -> Execution:
+    if state == "queued":
+        house.make_job(schedule=EVERY_MINUTE, overlap="queue")
+        fire_due(EPOCH + MINUTE)
+        fire_due(EPOCH + 2 * MINUTE)
+        return house.at(2)
+    execution = house.run(later=state == "later")
+    if state in ("running", "running again", "ended"):
+        claimed = house.claimed(execution)
+        if state == "ended":
+            house.succeed(claimed)
+        if state == "running again":
+            house.fail(claimed)
+            house.come_due(execution)
+            house.claimed(execution)
+    return execution
+
+
+def test_what_is_moved_while_the_log_is_off_is_found_by_the_next_move(
+    make_job: MakeJob, link: Link, logged: None
+) -> None:
+    house = House(make_job, link)
+    execution = house.run()
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE runs_execution DISABLE TRIGGER proof_transition_moves")
+        claimed = house.claimed(execution)
+        cursor.execute("ALTER TABLE runs_execution ENABLE TRIGGER proof_transition_moves")
+    house.succeed(claimed)
+    (told,) = violations(seen())
+    assert "without a trace" in told
+
+
+def test_what_is_rolled_back_and_what_only_renews_is_not_logged(make_job: MakeJob, link: Link, logged: None) -> None:
+    house = House(make_job, link)
+    execution = house.run()
+    house.claimed(execution)
+    before = seen()
+    house.expire(execution)
+    with link.transaction() as cursor:
+        cursor.execute("UPDATE runs_execution SET attempts = 9")
+        cursor.connection.rollback()
+    assert seen() == before
+    assert [one.after.status for one in before] == ["pending", "running"]

@@ -1,0 +1,175 @@
+"""What the model lets a row do, and what a log of transitions is refused for."""
+
+import datetime
+import itertools
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proof.conformance import Move, Seen, Transition, allowed, moves, violations
+from proof.model.state import Bounds
+from runs.states import TERMINAL, TRANSITIONS, ExecutionStatus
+
+START = datetime.datetime(2026, 3, 1, 12, 0, tzinfo=datetime.UTC)
+DUE = Seen("pending", 0, None, leased=False, queued=False, due=True)
+LATER, QUEUED = DUE._replace(due=False), DUE._replace(due=False, queued=True)
+RUNNING = Seen("running", 1, "worker-1", leased=True, queued=False, due=False)
+AGAIN, SECOND = DUE._replace(attempts=1), RUNNING._replace(attempts=2)
+
+
+def ended(status: str, attempts: int = 1) -> Seen:
+    return Seen(status, attempts, None, leased=False, queued=False, due=False)
+
+
+def log(*seen: Seen | None, execution: str = "e") -> list[Transition]:
+    """The transitions of one execution through these, a second apart."""
+    return [
+        Transition(execution, START + datetime.timedelta(seconds=second), before, after)
+        for second, (before, after) in enumerate(itertools.pairwise(seen))
+        if after is not None
+    ]
+
+
+LIVES = [
+    (None, DUE, RUNNING, ended("succeeded")),
+    (None, LATER, ended("canceled", 0)),
+    (None, QUEUED, DUE, RUNNING, ended("failed")),
+    (None, QUEUED, LATER, ended("canceled", 0)),
+    (None, DUE, RUNNING, AGAIN, SECOND._replace(owner="worker-2"), ended("succeeded", 2)),
+    (None, DUE, RUNNING, LATER, RUNNING._replace(owner="worker-2"), ended("canceled")),
+    (None, DUE, RUNNING, AGAIN, SECOND, AGAIN, SECOND, ended("failed", 2)),
+    (None, ended("skipped", 0)),
+    (None, ended("canceled", 0)),
+]
+
+
+def told_when_due(life: tuple[Seen | None, ...]) -> list[Transition]:
+    """Time makes a row due between two transitions, and leaves no trace of that."""
+    return [
+        replace(one, before=one.before._replace(due=True)) if one.before and one.after.status == "running" else one
+        for one in log(*life)
+    ]
+
+
+@pytest.mark.parametrize("life", LIVES, ids=lambda life: " > ".join(one.status for one in life[1:]))
+def test_an_ordinary_life_is_one_of_the_model(life: tuple[Seen | None, ...]) -> None:
+    assert violations(told_when_due(life)) == []
+
+
+FORGED = {
+    "ended twice": (ended("succeeded"), ended("failed")),
+    "alive again": (ended("failed"), AGAIN),
+    "taken up again": (ended("failed"), SECOND),
+    "a skipped one claimed": (ended("skipped", 0), RUNNING),
+    "canceled after the end": (ended("succeeded"), ended("canceled")),
+    "claimed before it is due": (LATER, RUNNING),
+    "claimed while it queues": (QUEUED, RUNNING._replace(queued=True)),
+    "claimed without an attempt": (AGAIN, RUNNING),
+    "claimed with two attempts": (DUE, SECOND),
+    "claimed without an owner": (DUE, RUNNING._replace(owner=None)),
+    "claimed without a lease": (DUE, RUNNING._replace(leased=False)),
+    "taken from its owner": (RUNNING, RUNNING._replace(owner="worker-2")),
+    "claimed while it runs": (RUNNING, SECOND),
+    "claimed by another while it runs": (RUNNING, SECOND._replace(owner="worker-2")),
+    "given back with its owner": (RUNNING, LATER._replace(owner="worker-1", leased=True)),
+    "given back twice": (SECOND, LATER),
+    "given back to the queue": (RUNNING, QUEUED),
+    "repeated with an attempt too many": (RUNNING, DUE._replace(attempts=2)),
+    "succeeded without an attempt": (DUE, ended("succeeded", 0)),
+    "failed while it waits": (AGAIN, ended("failed")),
+    "ended with its owner": (RUNNING, ended("succeeded")._replace(owner="worker-1")),
+    "ended with its lease": (RUNNING, ended("failed")._replace(leased=True)),
+    "ended with another attempt": (RUNNING, ended("succeeded", 2)),
+    "queued again": (LATER, QUEUED),
+    "skipped late": (DUE, ended("skipped", 0)),
+    "running without an attempt": (RUNNING._replace(attempts=0), ended("succeeded", 0)),
+    "in a status that there is not": (RUNNING, ended("lost")),
+    "waiting, which nothing does yet": (RUNNING, ended("waiting")),
+}
+
+
+@pytest.mark.parametrize("kind", FORGED)
+def test_what_no_step_of_the_model_does_is_told(kind: str) -> None:
+    before, after = FORGED[kind]
+    (told,) = violations(log(before, after))
+    assert told.startswith("execution e at 2026-03-01T12:00:00+00:00: ")
+    assert "no step of the model" in told
+
+
+@pytest.mark.parametrize("born", [RUNNING, ended("succeeded"), ended("failed", 0), AGAIN, DUE._replace(owner="w")])
+def test_no_execution_is_born_so(born: Seen) -> None:
+    (told,) = violations(log(None, born))
+    assert "no execution is born so" in told
+
+
+def test_a_move_that_left_no_trace_is_told() -> None:
+    first, second = log(None, DUE), log(RUNNING._replace(owner="worker-2"), ended("succeeded"))
+    (told,) = violations([*first, *second])
+    assert "moved it without a trace" in told
+    assert "pending (due), attempts 0" in told
+
+
+def test_an_execution_is_born_once() -> None:
+    (told,) = violations(log(None, DUE) + log(None, LATER))
+    assert "born before" in told
+
+
+def test_executions_are_told_apart() -> None:
+    mixed = sorted(log(None, DUE, RUNNING) + log(None, DUE, RUNNING, execution="f"), key=lambda one: one.at)
+    assert violations(mixed) == []
+    (told,) = violations([*mixed, *log(RUNNING, SECOND, execution="f")])
+    assert told.startswith("execution f ")
+
+
+def test_a_log_that_begins_in_the_middle_of_a_life_is_taken_as_it_is() -> None:
+    assert violations(log(RUNNING, ended("succeeded"))) == []
+
+
+@pytest.mark.parametrize("bounds", [Bounds(2, 2, 1), Bounds(1, 2, 2), Bounds(2, 3, 2)], ids=str)
+def test_more_workers_attempts_or_faults_let_a_row_do_nothing_else(bounds: Bounds) -> None:
+    assert moves(bounds) == allowed()
+
+
+def test_the_products_own_table_of_states_says_the_same() -> None:
+    """But for `waiting`, which no code makes yet."""
+    lead = {(one.before.partition(" ")[0], one.after.partition(" ")[0]) for one in allowed()}
+    legal = {
+        (before.value, after.value)
+        for before, afters in TRANSITIONS.items()
+        for after in afters
+        if ExecutionStatus.WAITING not in (before, after)
+    }
+    assert lead - {("pending", "pending")} == legal
+    assert not {before for before, _ in lead} & {status.value for status in TERMINAL}
+
+
+SEEN = st.builds(
+    Seen,
+    st.sampled_from(["pending", "running", "succeeded", "failed", "canceled", "skipped"]),
+    st.integers(0, 3),
+    st.sampled_from([None, "worker-1", "worker-2"]),
+    st.booleans(),
+    st.booleans(),
+    st.booleans(),
+)
+
+
+@given(SEEN, SEEN)
+def test_whatever_else_it_is_an_allowed_move_keeps_to_its_words(before: Seen, after: Seen) -> None:
+    """An oracle of its own: what is allowed has no lease but while it runs, and one attempt more only by a claim."""
+    if violations(log(before, after)):
+        return
+    for seen in (before, after):
+        assert (seen.status == "running") == (seen.owner is not None) == seen.leased
+    assert before.status in ("pending", "running")
+    claimed = (before.status, after.status) == ("pending", "running")
+    assert (after.attempts - before.attempts == 1) == claimed
+    if claimed:
+        assert before.due
+
+
+def test_a_move_names_no_worker_and_no_number() -> None:
+    assert Move("pending (due)", "running", tried=True, more=1, owner="comes", leased=(False, True)) in allowed()
+    assert all("worker" not in str(one) for one in allowed())
