@@ -21,9 +21,10 @@ class DatabaseAwayError(Exception):
 class Link:
     """One connection, made when it is first needed and made again when it was lost. For one thread at a time."""
 
-    def __init__(self, purpose: str) -> None:
-        """`purpose` is what `pg_stat_activity` shows."""
+    def __init__(self, purpose: str, *, lock_timeout_seconds: float = 30.0) -> None:
+        """`purpose` is what `pg_stat_activity` shows. A statement waits this long for a lock; then Postgres is away."""
         self._purpose = purpose
+        self._lock_timeout_ms = round(lock_timeout_seconds * 1000)
         self._connection: Any = None
 
     @contextlib.contextmanager
@@ -34,7 +35,7 @@ class Link:
         """
         try:
             if self._connection is None:
-                self._connection = connect(self._purpose)
+                self._connection = connect(self._purpose, lock_timeout_ms=self._lock_timeout_ms)
             with self._connection, self._connection.cursor() as cursor:
                 yield cursor
         except psycopg2.Error as error:
@@ -56,17 +57,17 @@ class Link:
         return self._connection is None or bool(self._connection.closed)
 
 
-def connect(purpose: str) -> Any:
+def connect(purpose: str, *, lock_timeout_ms: int = 30_000) -> Any:
     """A psycopg2 connection to the default database.
 
-    Keepalives notice a dead server within half a minute; no statement waits longer than that for a lock.
+    Keepalives notice a dead server within half a minute.
     """
     parameters = dict(connections["default"].get_connection_params())
     for name in ("cursor_factory", "context", "client_encoding"):
         parameters.pop(name, None)
     parameters["application_name"] = f"hourhand {purpose}"
     parameters.update(keepalives=1, keepalives_idle=10, keepalives_interval=5, keepalives_count=3)
-    parameters.update(tcp_user_timeout=30_000, options="-c timezone=UTC -c lock_timeout=30s")
+    parameters.update(tcp_user_timeout=30_000, options=f"-c timezone=UTC -c lock_timeout={lock_timeout_ms}")
     connection = psycopg2.connect(**parameters)
     connection.set_client_encoding("UTF8")
     return connection

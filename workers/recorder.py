@@ -64,7 +64,8 @@ class Recorder:
         self._arrived = threading.Event()
         self._stopping = threading.Event()
         self._give_up_at = float("inf")
-        self._link = Link("recorder")
+        # Leases are renewed between batches: a batch that waits for a lock must not keep them from it.
+        self._link = Link("recorder", lock_timeout_seconds=min(30.0, lease_seconds / 4))
         self._thread = threading.Thread(target=self._work, name="recorder", daemon=True)
 
     def start(self) -> None:

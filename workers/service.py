@@ -26,7 +26,7 @@ from workers.delivery.transfer import unanswered
 from workers.held import HeldAttempts
 from workers.recorder import Recorder
 from workers.testcalls import CallMaker
-from workers.unsent import UnsentAttempts
+from workers.unsent import Unsent, UnsentAttempts
 
 log = structlog.get_logger(__name__)
 
@@ -302,6 +302,7 @@ class DeliveryService:
         claimed = [one.claimed for one in given]
         waits = {one.claimed.attempt.execution_id: self._spread_ms(one.wait_seconds) for one in given}
         moved = self._claimer.give_back(link, claimed, wait_ms=waits)
+        self._drop_taken_back(link, [one for one in given if one.unanswered and one.claimed.attempt.key not in moved])
         for item in self._unsent.settle(given, moved):
             self._record_canceled(item)
         back = [item for item in claimed if item.attempt.key in moved]
@@ -309,6 +310,16 @@ class DeliveryService:
         _tell(back)
         if back:
             log.info("executions_sent_away", count=len(back), execution_ids=_named(back))
+
+    def _drop_taken_back(self, link: Link, doubted: Sequence[Unsent]) -> None:
+        """Forget what the database took back without the answer coming through, before its number is in use again."""
+        if not doubted:
+            return
+        lost = self._claimer.lost(link, [one.claimed.attempt.key for one in doubted])
+        for one in doubted:
+            if one.claimed.attempt.key in lost:
+                self._unsent.drop(one.claimed.attempt.key)
+                self._forget([one.claimed])
 
     def _spread_ms(self, seconds: float) -> int:
         return round(seconds * 1000 * self._chance.uniform(0.75, 1.25))

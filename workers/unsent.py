@@ -14,12 +14,14 @@ class Unsent:
     """An attempt to be given back, and to be due again in `wait_seconds`.
 
     `in_doubt`: the database was asked to take it back and has not answered. It may have; then the attempt's number may
-    be in use again, so nothing may be recorded of it. `canceled`: somebody asked for that meanwhile.
+    be in use again, so nothing may be recorded of it. `unanswered`: an earlier request to take it back never was
+    answered. `canceled`: somebody asked for that meanwhile.
     """
 
     claimed: Claimed
     wait_seconds: float
     in_doubt: bool = False
+    unanswered: bool = False
     canceled: bool = False
 
 
@@ -52,6 +54,7 @@ class UnsentAttempts:
         with self._lock:
             given = list(itertools.islice(self._waiting.values(), limit))
             for one in given:
+                one.unanswered = one.in_doubt
                 one.in_doubt = True
             self._untried = len(given) < len(self._waiting)
             return given
