@@ -47,7 +47,7 @@ class Guards:
         "nothing is recorded of an attempt that may have been given back", "workers/service.py"
     )
     doubt_settled: bool = _guard(
-        "an attempt that was given back is forgotten before another is claimed", "workers/service.py"
+        "an attempt that was given back without an answer is forgotten before another is claimed", "workers/service.py"
     )
 
 

@@ -168,7 +168,7 @@ def _giving_back(state: State, index: int, worker: Worker, guards: Guards) -> It
             if state.troubles and request.phase == RETURNING:
                 in_doubt = memory.moved(worker, request, IN_DOUBT)
                 yield action._replace(detail="reply lost"), _trouble(_worker(after, index, in_doubt))
-        elif request.phase in (RETURNING, IN_DOUBT):
+        elif request.phase == IN_DOUBT:  # Any other was reaped or canceled: its number does not come back.
             gone = back if guards.doubt_settled else memory.moved(worker, request, RETURNING)
             yield action._replace(detail="refused"), _worker(state, index, gone)
 
