@@ -62,6 +62,8 @@ _MOVE_STREAKS = """
       FROM ended, changed
      WHERE row.id = ended.id AND row.id = changed.id
 """
+#: What a column of milliseconds holds, 24 days: an attempt whose worker was lost may be found later than that.
+LONGEST_MS = 2**31 - 1
 _NULL = "\\N"
 _NOTHING_RECEIVED = f"{_NULL}\t{_NULL}\t{_NULL}\tutf-8\tf\t{_NULL}\t"
 _SUCCEEDED, _FAILED, _CANCELED = RunStatus.SUCCEEDED.value, RunStatus.FAILED.value, RunStatus.CANCELED.value
@@ -190,7 +192,7 @@ def _copy_line(item: FinishedAttempt) -> str:
         f"{run_id}\t{execution_id}\t{workspace_id}\t{job_id}\t{environment_id}\t{version_id}\t{trigger}\t{number}\t\t"
         f"{run_status(ending)}\t{reason.value if reason else ''}\t{ending.error and escaped(clean(ending.error))}\t"
         f"{started_at.isoformat()}\t{finished_at.isoformat()}\t"
-        f"{round((finished_at - started_at).total_seconds() * 1000)}\t{_numbers(phases)}\t"
+        f"{min(round((finished_at - started_at).total_seconds() * 1000), LONGEST_MS)}\t{_numbers(phases)}\t"
         f"{sent.method}\t{escaped(sent.url)}\t{escaped_json(sent.headers)}\t"
         f"{_NULL if body is None else escaped(body)}\t{encoding}\t"
         f"{_NOTHING_RECEIVED if received is None else _received(received)}\t{remote_ip or _NULL}\t{escaped(worker)}\n"

@@ -20,6 +20,7 @@ from jobs.rendering import BrokenTemplate, RequestTemplate
 from runs.attempts import Attempt, AttemptKey, Sent
 from runs.copies import IS_COPY
 from runs.failures import FailureReason
+from runs.recording import LONGEST_MS
 from runs.redaction import redact_sent
 from runs.requests import Firing, PreparedRequest
 from runs.states import Trigger
@@ -115,8 +116,6 @@ _GIVE_BACK = f"""
 """  # noqa: S608 - our own text
 _RELEASE = "UPDATE runs_execution SET enqueued_at = NULL WHERE id = ANY(%s::uuid[]) AND status = 'pending'"
 _REMEMBER = 10_000
-#: What a run's column holds, 24 days: an execution may have waited for longer.
-_LONGEST_MS = 2**31 - 1
 
 
 class Refusal(NamedTuple):
@@ -367,7 +366,7 @@ class Claimer:
             claimed_at=claimed_at,
             claimed_monotonic=taken.monotonic,
             asked_monotonic=taken.asked_monotonic,
-            queue_ms=min(max(0, round((claimed_at - next_attempt_at).total_seconds() * 1000)), _LONGEST_MS),
+            queue_ms=min(max(0, round((claimed_at - next_attempt_at).total_seconds() * 1000)), LONGEST_MS),
             secrets=rendered.secrets if rendered else (),
             refusal=_refusal(taken.refused.get(attempt.execution_id), rendered),
             counted_in=None if attempt.execution_id in taken.refused else taken.month,

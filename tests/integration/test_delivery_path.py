@@ -230,6 +230,14 @@ def test_a_reaped_execution_without_attempts_left_has_failed(make_job: MakeJob, 
     assert (execution.status, execution.failure_reason) == ("failed", "worker_lost")
 
 
+def test_what_was_lost_longer_ago_than_a_run_can_tell_is_reaped(execution, first):
+    claimer("dead").claim(first, [str(execution.pk)], limit=1)
+    long_ago = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=30)
+    Execution.objects.update(attempts=2, next_attempt_at=long_ago, lease_expires_at=long_ago)
+    assert reap_expired(user_agent="Hourhand/test", chance=random.Random(1)) == 1
+    assert Run.objects.get().duration_ms == 2**31 - 1
+
+
 def test_a_renewed_lease_is_not_reaped(execution, first):
     owner = claimer("first")
     owner.claim(first, [str(execution.pk)], limit=1)
