@@ -2,11 +2,15 @@
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from tests.acceptance.chaos.history import Exchange, Execution, History, Job, Period, Run
-from tests.acceptance.chaos.house import House
+from tests.acceptance.chaos.house import LEASE_SECONDS, House
 from tests.acceptance.chaos.workload import SECRET
+
+#: Answers a query with its rows.
+Rows = Callable[..., Sequence[tuple[Any, ...]]]
 
 _REDACTED = "[redacted]"
 _JOBS = """
@@ -15,18 +19,21 @@ _JOBS = """
 """
 _PERIODS = """
     SELECT row.job_id::text, period.state, period.from_at, period.until_at,
-           (version.config -> 'schedule' ->> 'every_seconds')::int
+           (version.config -> 'schedule' ->> 'every_seconds')::int, version.config ->> 'overlap',
+           (version.config ->> 'concurrency')::int, version.config ->> 'misfire',
+           (version.config ->> 'misfire_grace_seconds')::int
       FROM jobs_scheduleperiod AS period JOIN jobs_jobenvironment AS row ON row.id = period.job_environment_id
       JOIN jobs_jobversion AS version ON version.id = period.job_version_id ORDER BY period.from_at
 """
 _EXECUTIONS = """
     SELECT execution.id::text, job_id::text, workspace.slug, trigger, status, scheduled_for, scheduled_until,
-           occurrences, skip_reason, attempts
+           occurrences, skip_reason, attempts, extract(epoch FROM execution.created_at)::float8,
+           extract(epoch FROM execution.finished_at)::float8
       FROM runs_execution AS execution JOIN accounts_workspace AS workspace ON workspace.id = execution.workspace_id
 """
 _RUNS = """
     SELECT execution_id::text, number, workspace.slug, status, failure_reason, worker, request_body, response_status,
-           response_body
+           response_body, extract(epoch FROM run.started_at)::float8, extract(epoch FROM run.finished_at)::float8
       FROM runs_run AS run JOIN accounts_workspace AS workspace ON workspace.id = run.workspace_id
 """
 #: Where somebody's texts are kept; what the secret itself is kept in is encrypted, and looked at too.
@@ -34,23 +41,35 @@ _TEXTS = "SELECT '{table} ' || {table}.id::text FROM {table} WHERE {table}::text
 _TABLES = ("runs_run", "runs_execution", "jobs_jobversion", "accounts_secret", "accounts_auditentry")
 
 
-def gather(house: House, *, asked: Iterable[str]) -> History:
-    """All there is to know of a house that has come to rest."""
-    rows = house.services.rows
+def rows_of(rows: Rows, exchanges: Sequence[Exchange], **known: Any) -> History:
+    """What any database and any target's log tell, with what is known of the processes besides."""
     periods: dict[str, list[Period]] = defaultdict(list)
-    for job_id, *told in rows(_PERIODS):
-        periods[job_id].append(Period(*told))
+    for job_id, *columns in rows(_PERIODS):
+        periods[job_id].append(Period(*columns))
     return History(
-        jobs=[Job(*told, periods=tuple(periods[told[0]])) for told in rows(_JOBS)],
-        executions=[Execution(*told) for told in rows(_EXECUTIONS)],
-        runs=[Run(*told) for told in rows(_RUNS)],
-        exchanges=[_as_kept(exchange) for exchange in house.target.exchanges()],
-        lost_workers=frozenset(house.lost),
-        asked=frozenset(asked),
+        jobs=[Job(*columns, periods=tuple(periods[columns[0]])) for columns in rows(_JOBS)],
+        executions=[Execution(*columns) for columns in rows(_EXECUTIONS)],
+        runs=[Run(*columns) for columns in rows(_RUNS)],
+        exchanges=exchanges,
+        **known,
+    )
+
+
+def gather(house: House, *, steps_unknown: Sequence[str] = ()) -> History:
+    """All there is to know of a house that has come to rest."""
+    return rows_of(
+        house.services.rows,
+        [_as_kept(exchange) for exchange in house.target.exchanges()],
+        lease_seconds=LEASE_SECONDS,
+        stalls=house.stalls.all(),
+        disturbances=house.disturbances(),
+        asked=frozenset(house.asked),
+        unsure=dict(house.unsure),
         changes=tuple(house.changes),
         overdue=tuple(house.overdue.values()),
         secrets_seen=_secrets_seen(house),
         strangers_seen=_strangers_seen(house),
+        steps_unknown=steps_unknown,
     )
 
 

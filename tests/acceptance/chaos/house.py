@@ -13,23 +13,24 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import psutil
 import psycopg2
 import requests
 
-from tests.acceptance.chaos.history import Change, Overdue
+from tests.acceptance.chaos.history import Change, Disturbance, Overdue
 from tests.acceptance.chaos.services import Services
+from tests.acceptance.chaos.stalls import Stalls
 from tests.acceptance.chaos.target import Target
+from tests.acceptance.chaos.witness import Witness
 from tests.acceptance.conftest import ROOT, Template, copied_database, wait_for
 from tests.acceptance.installation import Installation
 
 LEASE_SECONDS = 10
 HEARTBEAT_SECONDS = LEASE_SECONDS / 3
-#: A worker that is stopped for longer may have let a lease expire: it last renewed them a heartbeat before.
-LOST_AFTER_SECONDS = LEASE_SECONDS - HEARTBEAT_SECONDS - 0.5
 #: From the expiry of a lease to the end of its run, with nothing in the way: a sweep, the reaper's wait, and some air.
 REAP_SECONDS = 5.0 + HEARTBEAT_SECONDS + 5.0
 #: Within which the supervisors bring back what was killed: their back-off, and a start on a busy machine.
@@ -69,7 +70,9 @@ class House:
         self.keys: dict[str, str] = {}
         self.target = Target(directory / "target.jsonl", on_deadly=self._kill_holder)
         self.struck: dict[int, str] = {}
-        self.lost: set[int] = set()
+        self.stalls = Stalls()
+        self.asked: set[str] = set()
+        self.unsure: Counter[str] = Counter()
         self._gone: dict[int, str] = {}
         self.overdue: dict[str, Overdue] = {}
         self.changes: list[Change] = []
@@ -77,6 +80,8 @@ class House:
         self.deploys = 0
         self.longest_overdue_seconds = 0.0
         self._fire: list[tuple[float, float]] = []
+        self._struck_in: list[Disturbance] = []
+        self._witness = Witness(database_url)
         self._watching = threading.Event()
         self._watcher = threading.Thread(target=self._watch, daemon=True)
 
@@ -89,9 +94,11 @@ class House:
         self.keys["other"] = making.communicate()[0].strip()
         wait_for(self.is_whole, "every process", seconds=BACK_SECONDS)
         self._watcher.start()
+        self._witness.start()
 
     def close(self) -> None:
         self._watching.set()
+        self._witness.stop()
         if self.installation.process.poll() is None:
             self.installation.stop()
         self.target.close()
@@ -109,6 +116,18 @@ class House:
             json=fields or None,
             timeout=10,
         )
+
+    def run_by_hand(self, slug: str) -> str | None:
+        """Ask for a run of a job; the execution's id, as the API confirmed it. None: nobody knows if there is one."""
+        self.unsure[slug] += 1
+        with contextlib.suppress(requests.RequestException):
+            answer = self.ask("POST", f"/jobs/{slug}/run/")
+            if answer.ok:
+                self.asked.add(made := str(answer.json()["id"]))
+            if answer.status_code < 500:
+                self.unsure[slug] -= 1
+            return made if answer.ok else None
+        return None
 
     def now(self) -> datetime.datetime:
         return datetime.datetime.now(datetime.UTC)
@@ -145,13 +164,30 @@ class House:
 
     def kill(self, process: psutil.Process, why: str) -> None:
         """SIGKILL, noted."""
-        self.note(process.pid, why)
+        self.died(process.pid, why)
         send(process, signal.SIGKILL)
 
-    def note(self, pid: int, why: str) -> None:
-        """A process is struck so that what it held may be lost, if it is a worker."""
+    def died(self, pid: int, why: str) -> None:
+        """Note that a process is dead: what it held is lost, if it is a worker."""
         self.struck[pid] = why
-        self.lost.add(pid)
+        self.stalls.killed(pid, why)
+
+    def stop(self, processes: Iterable[psutil.Process], why: str) -> None:
+        """SIGSTOP, noted; parents first, so that none makes another meanwhile."""
+        for process in processes:
+            self.stood(process.pid, why)
+            send(process, signal.SIGSTOP)
+
+    def stood(self, pid: int, why: str) -> None:
+        """Note that a process stands still: its leases may run out meanwhile."""
+        self.struck[pid] = why
+        self.stalls.stopped(pid, why)
+
+    def resume(self, processes: Iterable[psutil.Process]) -> None:
+        """SIGCONT, noted."""
+        for process in processes:
+            send(process, signal.SIGCONT)
+            self.stalls.resumed(process.pid)
 
     def _kill_holder(self, execution: str) -> None:
         """Kill the worker that holds an execution, as its row says."""
@@ -163,11 +199,17 @@ class House:
     # -- what is watched all the while ---------------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def under_fire(self) -> Iterator[None]:
-        """While faults strike, and until all is back, nobody says how long a dead worker's lease may wait."""
+    def under_fire(self, what: str) -> Iterator[None]:
+        """While faults strike, and until all is back, things may be late, and a dead worker's lease may wait."""
         self._fire.append((begun := time.monotonic(), float("inf")))
+        since = time.time()
         yield
         self._fire[-1] = (begun, time.monotonic())
+        self._struck_in.append(Disturbance(since, time.time(), what))
+
+    def disturbances(self) -> list[Disturbance]:
+        """All that held the house up: what was done to it, and what the witness saw."""
+        return [*self._struck_in, *self._witness.seen()]
 
     def _quiet_seconds(self, since: float, until: float) -> float:
         """How much of a span was not under fire."""

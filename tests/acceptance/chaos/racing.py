@@ -22,6 +22,7 @@ def definition(house: House, workspace: str, slug: str, behaviour: str, **fields
             "url": f"{house.target.url}/{workspace}/{slug}/{behaviour}",
             "method": "POST",
             "body": {"execution": "{{execution_id}}"},
+            "timeout_seconds": 120,
         },
         "retention": {"keep_last": 100_000},
         **fields,

@@ -28,6 +28,8 @@ def main() -> int:
     directory = Path(tempfile.mkdtemp(prefix="hourhand-chaos-"))
     chance = random.Random(options.seed)
     faults = [fault for fault in catalogue() if options.only in fault.name]
+    if not faults:
+        parser.error(f"--only: no fault's name holds '{options.only}'; docs/chaos.md lists them")
     planned = blows(chance, faults, together=not options.only)
     with standing(house_template(), directory) as house:
         storm = rage(house, planned, seconds=options.minutes * _MINUTE, chance=chance, tell=_tell)

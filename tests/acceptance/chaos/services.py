@@ -11,12 +11,14 @@ import psycopg2
 import redis
 
 from scheduler_project.embedded.peers import listener_pid
+from scheduler_project.embedded.postgres import SUPERUSER
 
 
 class Services:
     def __init__(self, database_url: str, redis_url: str) -> None:
         self.database_url, self.redis_url = database_url, redis_url
         options = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(database_url).query))
+        self.database_name = urllib.parse.urlsplit(database_url).path.removeprefix("/")
         self.postgres_socket = Path(options["host"]) / f".s.PGSQL.{options.get('port', '5432')}"
         self.valkey_socket = Path(urllib.parse.unquote(urllib.parse.urlsplit(redis_url).path))
 
@@ -29,14 +31,30 @@ class Services:
         found = _listener(self.valkey_socket)
         return [found] if found else []
 
+    def valkey_logs(self) -> list[Path]:
+        """What Valkey writes each change to, and reads again as it starts."""
+        return [log for one in self.valkey() for log in Path(one.cwd()).glob("appendonlydir/*.incr.aof")]
+
     def redis(self) -> "redis.Redis":
         """A client that gives up soon on a server that hangs."""
         return redis.Redis.from_url(self.redis_url, socket_timeout=2, socket_connect_timeout=2)
 
-    @contextlib.contextmanager
-    def database(self) -> Iterator[Any]:
+    def database(self) -> contextlib.AbstractContextManager[Any]:
         """A cursor on a connection of its own. Raises psycopg2.Error while the database is away."""
-        link = psycopg2.connect(self.database_url, connect_timeout=5)
+        return self._cursor(self.database_url)
+
+    def superuser(self) -> contextlib.AbstractContextManager[Any]:
+        """The same for who may order the server about, and may write whatever its default is."""
+        return self._cursor(
+            host=str(self.postgres_socket.parent),
+            user=SUPERUSER,
+            dbname="postgres",
+            options="-c default_transaction_read_only=off",
+        )
+
+    @contextlib.contextmanager
+    def _cursor(self, *url: str, **parameters: str) -> Iterator[Any]:
+        link = psycopg2.connect(*url, connect_timeout=5, **parameters)
         link.autocommit = True
         try:
             with link.cursor() as cursor:

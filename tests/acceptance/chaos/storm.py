@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from tests.acceptance.chaos import workload
+from tests.acceptance.chaos import tracing, workload
 from tests.acceptance.chaos.evidence import gather
-from tests.acceptance.chaos.faults import Fault, NotReachedError
+from tests.acceptance.chaos.fault import Fault, NotReachedError
 from tests.acceptance.chaos.history import History
 from tests.acceptance.chaos.house import BACK_SECONDS, House
 from tests.acceptance.chaos.punctuality import ALLOWED_SECONDS, Recovery, recovered_at, recovery
@@ -73,11 +73,14 @@ def rage(
     seconds: float,
     chance: random.Random,
     tell: Callable[[str], None] = print,
+    trace: tracing.Trace | None = None,
 ) -> Storm:
-    """Strike blow after blow for so many seconds, then let all of it end."""
-    workload.begin(house)
-    by_hand = ByHand(house)
-    wait_for(lambda: _on_time(house, since=time.time() - 10), "the house to be on time")
+    """Strike blow after blow for so many seconds, then let all of it end. A `trace` follows each execution's steps."""
+    tracing.begin(house, trace)
+    with house.under_fire("the start"):
+        workload.begin(house)
+        by_hand = ByHand(house)
+        wait_for(lambda: _on_time(house, since=time.time() - 10), "the house to be on time", seconds=ALLOWED_SECONDS)
     began_at = time.time()
     fallen = []
     for blow in planned:
@@ -91,14 +94,14 @@ def rage(
     tell(f"+{ended_at - began_at:5.0f} s  the end: everything is paused, and may end")
     came_to_rest = workload.end(house)
     ends = [struck.struck_at for struck in fallen[1:]] + [ended_at]
-    return Storm(began_at, list(zip(fallen, _recoveries(house, fallen, ends), strict=True)),
-                 gather(house, asked=by_hand.asked), came_to_rest)  # fmt: skip
+    history = gather(house, steps_unknown=tracing.unknown_steps(house, trace))
+    return Storm(began_at, list(zip(fallen, _recoveries(house, fallen, ends), strict=True)), history, came_to_rest)
 
 
 def _strike(house: House, blow: Blow) -> Struck:
     """Let a blow fall, heal it, and wait until the house is whole and on time again, or should be."""
     struck_at = time.time()
-    with house.under_fire():
+    with house.under_fire(blow.name):
         with ThreadPoolExecutor(len(blow.faults)) as hands:
             told = list(hands.map(lambda fault, lasts: _suffer(house, fault, lasts), blow.faults, blow.seconds))
         healed_at = max(over_at for over_at, _ in told)

@@ -1,13 +1,15 @@
 """The endpoint that the house calls: writes every request to its log before it answers, so that no killed process, and
 no application code, has a say in what arrived.
 
-The path says who is called and what it does: `/WORKSPACE/JOB/BEHAVIOUR`.
+The path says who is called and what it does: `/WORKSPACE/JOB/BEHAVIOUR`. It notes when a caller that is still to be
+answered goes away, so that nobody takes a call that was given up for one that goes on.
 """
 
 import contextlib
 import datetime
 import json
 import secrets
+import select
 import threading
 import time
 from collections import defaultdict
@@ -18,8 +20,9 @@ from typing import Any
 
 from tests.acceptance.chaos.history import Exchange
 
-#: What an endpoint of each behaviour does before it answers.
+#: How long an endpoint of each behaviour takes before it answers; one of `after-9` takes 9 seconds.
 SECONDS = {"quick": 0.0, "flaky": 0.0, "slow": 2.5, "brief": 0.4, "deadly": 1.0}
+_AFTER = "after-"
 
 
 class Target:
@@ -48,8 +51,11 @@ class Target:
         if request["behaviour"] == "deadly" and request["attempt"] == 1:
             self._on_deadly(request["execution"])
 
-    def answered(self, token: str) -> None:
-        self._write({"answered": token})
+    def answered(self, token: str, at: float) -> None:
+        self._write({"answered": token, "at": at})
+
+    def left(self, token: str, at: float) -> None:
+        self._write({"left": token, "at": at})
 
     def _write(self, line: Mapping[str, Any]) -> None:
         self._log.write(json.dumps(line).encode() + b"\n")
@@ -57,14 +63,16 @@ class Target:
     def exchanges(self) -> list[Exchange]:
         """The log, read anew."""
         lines = [json.loads(line) for line in self._path.read_bytes().splitlines()]
-        answered = {line["answered"] for line in lines if "answered" in line}
+        answered = {line["answered"]: line["at"] for line in lines if "answered" in line}
+        left = {line["left"]: line["at"] for line in lines if "left" in line}
         return [
             Exchange(
                 **{name: value for name, value in line.items() if name != "behaviour"},
-                answered=line["token"] in answered,
+                answered_at=answered.get(line["token"]),
+                left_at=left.get(line["token"]),
             )
             for line in lines
-            if "answered" not in line
+            if "token" in line
         ]
 
     def close(self) -> None:
@@ -88,19 +96,39 @@ def _endpoint(target: Target) -> type[BaseHTTPRequestHandler]:
         def do_POST(self) -> None:
             request = _read(self)
             target.arrived(request)
-            time.sleep(SECONDS[request["behaviour"]])
+            if _goes_away(self, seconds_of(request["behaviour"])):
+                target.left(request["token"], time.time())
+                self.close_connection = True
+                return
             answer = request["token"].encode()
             with contextlib.suppress(OSError):
+                # Before it is written: nobody knows the answer earlier than the log says.
+                at = time.time()
                 self.send_response(request["status"])
                 self.send_header("Content-Length", str(len(answer)))
                 self.end_headers()
                 self.wfile.write(answer)
-                target.answered(request["token"])
+                target.answered(request["token"], at)
 
         def log_message(self, *_: object) -> None:
             """Quiet."""
 
     return Endpoint
+
+
+def seconds_of(behaviour: str) -> float:
+    """How long an endpoint takes before it answers."""
+    return float(behaviour.removeprefix(_AFTER)) if behaviour.startswith(_AFTER) else SECONDS[behaviour]
+
+
+def _goes_away(endpoint: BaseHTTPRequestHandler, seconds: float) -> bool:
+    """Wait as long as the answer takes; whether the caller closed the connection meanwhile."""
+    if seconds <= 0:
+        return False
+    # Callers send one request at a time, so what can be read before the answer is the end of the connection.
+    poll = select.poll()
+    poll.register(endpoint.connection, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
 
 
 def _read(endpoint: BaseHTTPRequestHandler) -> dict[str, Any]:

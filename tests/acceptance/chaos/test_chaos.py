@@ -5,8 +5,11 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.acceptance.chaos.faults import STEPS, catalogue, dies_at, postgres_ends, redis_hangs
+from tests.acceptance.chaos.faults import catalogue
 from tests.acceptance.chaos.house import standing
+from tests.acceptance.chaos.postgres_faults import postgres_ends
+from tests.acceptance.chaos.process_faults import STEPS, dies_at
+from tests.acceptance.chaos.redis_faults import redis_hangs
 from tests.acceptance.chaos.report import report, verdicts
 from tests.acceptance.chaos.storm import Blow, blows, rage
 from tests.acceptance.conftest import Template

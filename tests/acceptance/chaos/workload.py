@@ -1,14 +1,13 @@
 """What the house has to do while chaos rages: jobs of every kind, and somebody who runs one by hand."""
 
-import contextlib
+import itertools
 import secrets
 import threading
 from collections.abc import Iterator
 
 import psycopg2
-import requests
 
-from tests.acceptance.chaos.house import House
+from tests.acceptance.chaos.house import LEASE_SECONDS, House
 from tests.acceptance.chaos.racing import change, definition
 from tests.acceptance.conftest import wait_for
 
@@ -26,6 +25,9 @@ _UNFINISHED = """
     SELECT (SELECT count(*) FROM runs_execution WHERE finished_at IS NULL)
          + (SELECT count(*) FROM jobs_scheduleperiod WHERE unsettled_from IS NOT NULL AND until_at IS NOT NULL)
 """
+
+#: Answers later than a lease lasts, so that a worker that stands still may come back before its own call is answered.
+_LASTING = f"after-{LEASE_SECONDS + 4}"
 
 #: Jobs whose seconds tell when the house is on time: due every second, and answered at once.
 PUNCTUAL = (*(f"default/steady-{number}" for number in range(6)), "other/other-0", "other/other-1")
@@ -57,17 +59,27 @@ def _jobs() -> Iterator[tuple[str, str, str, dict[str, object]]]:
         yield "default", f"queue-{number}", "brief", {"schedule": every_second, "overlap": "queue"}
         yield "default", f"alone-{number}", "slow", {"schedule": every_second, "overlap": "skip"}
         yield "default", f"few-{number}", "brief", {"schedule": every_second, "concurrency": 1}
+    yield "default", "line", "slow", {"schedule": every_second, "overlap": "queue"}
+    yield "default", "newest", "slow", {"schedule": every_other, "overlap": "cancel_running"}
+    yield "default", "two", "slow", {"schedule": every_other, "concurrency": 2}
+    for attempts in (2, 5):
+        fields = {"schedule": every_other, "retry": {"max_attempts": attempts, "delay_ms": 250}}
+        yield "default", f"lasting-{attempts}", _LASTING, fields
+        yield "default", f"by-hand-lasting-{attempts}", _LASTING, {"retry": {"max_attempts": attempts}}
     yield "default", "keeper", "quick", {"schedule": every_other}
     yield "default", "by-hand", "quick", {}
     yield "default", "deadly", "deadly", {"retry": {"max_attempts": 5}}
 
 
+#: What is run by hand, in turn.
+_ASKED_FOR = ("by-hand", "by-hand-lasting-2", "by-hand", "by-hand-lasting-5")
+
+
 class ByHand:
-    """Somebody who runs a job every now and then, and keeps what the API confirmed."""
+    """Somebody who runs jobs every now and then; the house keeps what the API confirmed."""
 
     def __init__(self, house: House) -> None:
         self._house = house
-        self.asked: set[str] = set()
         self._enough = threading.Event()
         self._thread = threading.Thread(target=self._ask, daemon=True)
         self._thread.start()
@@ -77,11 +89,10 @@ class ByHand:
         self._thread.join()
 
     def _ask(self) -> None:
-        while not self._enough.wait(_BY_HAND_SECONDS):
-            with contextlib.suppress(requests.RequestException):
-                answer = self._house.ask("POST", "/jobs/by-hand/run/")
-                if answer.ok:
-                    self.asked.add(answer.json()["id"])
+        for slug in itertools.cycle(_ASKED_FOR):
+            if self._enough.wait(_BY_HAND_SECONDS):
+                return
+            self._house.run_by_hand(slug)
 
 
 def end(house: House) -> bool:

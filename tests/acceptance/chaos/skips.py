@@ -1,0 +1,122 @@
+"""Rules of what was only counted: each skip has its cause, at the instant at which it was decided. Pure."""
+
+import datetime
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tests.acceptance.chaos.excuses import PROMPT_SECONDS, SLACK_SECONDS, disturbed, in_time_until
+from tests.acceptance.chaos.findings import Finding, Index, Invariant
+from tests.acceptance.chaos.history import ONE_AT_A_TIME, Execution, History, Job, Period
+
+#: Beyond this many of one job that are due at once, `fire_all` fires no more.
+_FIRE_ALL_MOST = 100
+#: What `misfire: skip` takes for on time.
+_ON_TIME_SECONDS = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    """An occurrence that was skipped, by which plan, and the span in which that was decided."""
+
+    at: float
+    period: Period
+    since: float
+    until: float
+
+
+def without_cause(history: History, index: Index) -> Iterator[Finding]:
+    for execution in history.executions:
+        if (execution.status == "skipped") != bool(execution.skip_reason):
+            said = f"is {execution.status} with the reason '{execution.skip_reason}'"
+            yield Finding(Invariant.SKIPPED, execution.id, said)
+    for job in history.jobs:
+        rows = sorted(_scheduled(index, job), key=lambda one: one.scheduled_for or job.made_at)
+        following = [one.created_at for one in rows[1:]]
+        for execution, next_at in zip(rows, [*following, None], strict=True):
+            if execution.skip_reason:
+                yield from _judged(history, index, job, execution, next_at)
+
+
+def _scheduled(index: Index, job: Job) -> list[Execution]:
+    return [one for one in index.of_job[job.id] if one.trigger == "schedule" and one.scheduled_for is not None]
+
+
+def _judged(history: History, index: Index, job: Job, execution: Execution, next_at: float | None) -> Iterator[Finding]:
+    for decided in _occurrences(history, job, execution, next_at):
+        if problem := _problem(history, index, job, execution, decided):
+            at = datetime.datetime.fromtimestamp(decided.at, datetime.UTC)
+            yield Finding(Invariant.SKIPPED, job.slug, f"{at:%H:%M:%S} is {execution.skip_reason}, but {problem}")
+
+
+def _occurrences(history: History, job: Job, execution: Execution, next_at: float | None) -> Iterator[_Decided]:
+    """Those of one row. What was due as it was made was decided then; what made it longer, before the next row."""
+    at, last = execution.scheduled_for, execution.last or execution.scheduled_for
+    while at is not None and last is not None and at <= last:
+        period = job.period_at(at)
+        if period is None or period.every_seconds is None:
+            return
+        due, made_at = at.timestamp(), execution.created_at
+        latest = in_time_until(history, due, calm=PROMPT_SECONDS)
+        if at == execution.scheduled_for or due <= made_at + SLACK_SECONDS:
+            yield _Decided(due, period, made_at, made_at)
+        else:
+            yield _Decided(due, period, due, max(due, min(latest, next_at) if next_at else latest))
+        at += datetime.timedelta(seconds=period.every_seconds)
+
+
+def _problem(history: History, index: Index, job: Job, execution: Execution, decided: _Decided) -> str:
+    if decided.until < decided.at - SLACK_SECONDS:
+        return f"that was decided {decided.at - decided.until:.1f} s before it was due"
+    match execution.skip_reason:
+        case "overlap":
+            return _nothing_ran(history, index, job, execution, decided)
+        case "missed":
+            return _clock_was_there(history, decided)
+        case "paused":
+            return _not_left_by(history, job, decided, {"paused"})
+        case "ended":
+            return _not_left_by(history, job, decided, {"ended", "disabled"})
+        case other:
+            return f"nothing here causes a skip for '{other}'"
+
+
+def _nothing_ran(history: History, index: Index, job: Job, skipped: Execution, decided: _Decided) -> str:
+    """An execution lives from its making until its end is recorded, which takes a moment, or a database."""
+    if decided.period.overlap not in ONE_AT_A_TIME:
+        return f"its policy is {decided.period.overlap}"
+    lives = (
+        one.created_at <= decided.until + SLACK_SECONDS
+        and (one.finished_at is None or in_time_until(history, one.finished_at, calm=PROMPT_SECONDS) >= decided.since)
+        for one in index.of_job[job.id]
+        if one.id != skipped.id and one.status != "skipped"
+    )
+    return "" if any(lives) else "nothing of that job was going on"
+
+
+def _clock_was_there(history: History, decided: _Decided) -> str:
+    """What comes too late to be fired must have been decided that late, and something must have held up the clock."""
+    period = decided.period
+    late = decided.until - decided.at + SLACK_SECONDS
+    grace = float(max(1, period.misfire_grace_seconds))
+    window = min(grace, _ON_TIME_SECONDS) if period.misfire == "skip" else grace
+    step = float(period.every_seconds or 0)
+    passed_over = step * _FIRE_ALL_MOST if period.misfire == "fire_all" else step
+    if late < min(window, passed_over):
+        return f"it was decided {late:.1f} s after it at most, when misfire '{period.misfire}' still fires it"
+    if window >= PROMPT_SECONDS and not disturbed(history, decided.at, decided.until):
+        return "nothing held up the clock"
+    return ""
+
+
+def _not_left_by(history: History, job: Job, decided: _Decided, states: set[str]) -> str:
+    """What a plan left undone is counted by what it was, or by what came next: as much as the clock was behind."""
+    period = decided.period
+    following = job.following(period)
+    if period.state in states:
+        return ""
+    if following is None or period.until is None or following.state not in states:
+        return f"the job was {period.state}"
+    until = period.until.timestamp()
+    if in_time_until(history, decided.at, calm=PROMPT_SECONDS) < until:
+        return f"it was due {until - decided.at:.1f} s before that"
+    return "" if decided.until >= until - SLACK_SECONDS else "it was decided before that"

@@ -1,0 +1,142 @@
+"""A worker that stands still past its lease and then claims the next attempt itself: it must keep the two apart.
+
+What each target saw and what history tells is compared by the oracle of the chaos suite.
+"""
+
+import contextlib
+import dataclasses
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.chaos.evidence import rows_of
+from tests.acceptance.chaos.history import Disturbance, History
+from tests.acceptance.chaos.oracle import judge
+from tests.acceptance.chaos.stalls import Stalls
+from tests.acceptance.chaos.target import Target
+from tests.acceptance.conftest import House, wait_for
+
+LEASE_SECONDS = 6
+_SLUG = "lasting"
+_END_SECONDS = 180.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """`answer_seconds` is what the target takes; all workers stand still for `stop_seconds`, the beat too or not."""
+
+    workers: int
+    answer_seconds: float
+    stop_seconds: float
+    max_attempts: int
+    beat_stops: bool
+
+    def __str__(self) -> str:
+        beat = "beat-stops" if self.beat_stops else "beat-goes-on"
+        times = f"{self.answer_seconds:g}s-answers-{self.stop_seconds:g}s-stop"
+        return f"{self.workers}-workers-{times}-{self.max_attempts}-attempts-{beat}"
+
+
+#: An answer that comes while the worker stands still, and one that comes afterwards.
+_TIMES = ((9.0, 11.0), (16.0, 12.5))
+VARIANTS = [
+    Variant(workers, answer_seconds, stop_seconds, max_attempts, beat_stops)
+    for workers in (1, 2)
+    for answer_seconds, stop_seconds in _TIMES
+    for max_attempts in (2, 5)
+    for beat_stops in (False, True)
+]
+#: What the short suite tries: each value of each dimension, in the two that have shown most.
+_SHORT = [Variant(1, 9.0, 11.0, 5, beat_stops=False), Variant(2, 16.0, 12.5, 2, beat_stops=False)]
+_SHORT_COUNT, _FULL_COUNT = 20, 13
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Iterator[Target]:
+    made = Target(tmp_path / "target.jsonl", on_deadly=lambda _: None)
+    yield made
+    made.close()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "variant" in metafunc.fixturenames:
+        metafunc.parametrize("variant", VARIANTS if metafunc.config.getoption("--full") else _SHORT, ids=str)
+
+
+def test_a_worker_that_stood_still_keeps_its_attempts_apart(house: House, target: Target, variant: Variant, full: bool):
+    count = _FULL_COUNT if full else _SHORT_COUNT
+    history = stalled(house, target, variant, count)
+
+    assert judge(history) == []
+    assert len(history.executions) == count
+    # They all stood still but once: nobody was in the way of a second attempt.
+    assert {(one.status, one.attempts <= 2) for one in history.executions} == {("succeeded", True)}
+    # As many rows as requests that came, and those that were lost before they were sent.
+    came = {(one.execution, one.attempt) for one in history.exchanges}
+    assert len(came) == len(history.exchanges)
+    told = {(run.execution, run.number) for run in history.runs if run.response_body is not None}
+    assert told <= came
+    assert len(told) == count
+    if not variant.beat_stops:
+        assert any(run.failure_reason == "worker_lost" for run in history.runs), "no lease expired: nothing was tried"
+
+
+def stalled(house: House, target: Target, variant: Variant, count: int) -> History:
+    """Executions that are called one after the other, workers that stand still meanwhile, and what came of it all."""
+    began_at = time.time()
+    house.environment["HOURHAND_LEASE_SECONDS"] = str(LEASE_SECONDS)
+    workers = [f"worker-{number}" for number in range(variant.workers)]
+    for name in ("beat", *workers):
+        house.start(name)
+    for name in workers:
+        wait_for(lambda name=name: " ready." in house.log(name), f"{name} to be ready", seconds=90)
+    make_job(house, target, variant)
+    for _ in range(count):  # so that some are answered early in the stop, some late, and some after it
+        house.make_pending(_SLUG, 1, enqueued=False)
+        time.sleep(variant.answer_seconds / 2 / count)
+    wait_for(lambda: len(target.exchanges()) >= count * 3 // 4, "the first requests")
+
+    stalls = Stalls()
+    with standing_still(house, workers + ["beat"] * variant.beat_stops, stalls):
+        time.sleep(variant.stop_seconds)
+    wait_for(lambda: house.unfinished() == 0, "everything to end", seconds=_END_SECONDS)
+    ids = house.rows("SELECT id::text FROM runs_execution")
+    return rows_of(
+        house.rows,
+        target.exchanges(),
+        lease_seconds=LEASE_SECONDS,
+        stalls=stalls.all(),
+        disturbances=[Disturbance(began_at, time.time(), "workers that stand still")],
+        asked=frozenset(key for (key,) in ids),
+    )
+
+
+def make_job(house: House, target: Target, variant: Variant) -> None:
+    house.make_job(
+        _SLUG,
+        request={
+            "url": f"{target.url}/default/{_SLUG}/after-{variant.answer_seconds:g}",
+            "method": "POST",
+            "body": {"execution": "{{execution_id}}"},
+            "timeout_seconds": 60,
+        },
+        retry={"max_attempts": variant.max_attempts, "delay_ms": 250},
+    )
+
+
+@contextlib.contextmanager
+def standing_still(house: House, names: list[str], stalls: Stalls) -> Iterator[None]:
+    """These processes stand still for a while, as noted in `stalls`."""
+    pids = {name: house.processes[name].pid for name in names}
+    for name, pid in pids.items():
+        stalls.stopped(pid, "stopped")
+        house.signal(name, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for name, pid in pids.items():
+            house.signal(name, signal.SIGCONT)
+            stalls.resumed(pid)

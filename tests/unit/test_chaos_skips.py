@@ -1,0 +1,208 @@
+"""What the judge of storms says of occurrences that were only counted: each skip needs its cause, then and there."""
+
+import dataclasses
+import datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.acceptance.chaos.findings import Invariant
+from tests.acceptance.chaos.history import Disturbance, Execution, History, Period
+from tests.acceptance.chaos.oracle import judge
+from tests.unit.forged import (
+    GOOD,
+    LEASE_SECONDS,
+    MADE_AT,
+    broken,
+    details,
+    execution,
+    instant,
+    of,
+    planned,
+    skipped,
+    with_,
+)
+
+MINUTE = 60
+
+
+def calm(job_policy: dict[str, Any], executions: list[Execution], **fields: Any) -> History:
+    return of(planned(len(executions), **job_policy), executions, **fields)
+
+
+def every_second(reason: str, *, of_two: int = 1, **policy: Any) -> History:
+    """A minute in which every second occurrence (or each) is skipped, though each call takes 10 ms and all is calm."""
+    return calm(
+        policy,
+        [
+            skipped(str(number), reason) if number % 2 < of_two else execution(str(number))
+            for number in range(1, MINUTE + 1)
+        ],
+    )
+
+
+# -- overlap -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("overlap", ["skip", "queue"])
+def test_overlap_though_nothing_of_the_job_runs_at_all(overlap: str):
+    history = calm({"overlap": overlap}, [skipped(str(number), "overlap") for number in range(1, MINUTE + 1)])
+    assert broken(history) == {Invariant.SKIPPED}
+    assert len(judge(history)) == MINUTE
+
+
+def test_overlap_as_one_long_stretch_though_nothing_runs():
+    history = calm({"overlap": "skip"}, [execution(str(number)) for number in range(1, MINUTE + 1)])
+    stretch = skipped("11", "overlap", count=40)
+    others = [one for one in history.executions if int(one.id) < 11 or int(one.id) > 50]
+    history = of(planned(MINUTE, overlap="skip"), [*others, stretch])
+    assert broken(history) == {Invariant.SKIPPED}
+    # What ended just before may have been recorded a moment later; and what runs next was not there yet.
+    assert len(judge(history)) >= 30
+
+
+def test_overlap_while_one_runs_is_right():
+    """Calls of 2.5 seconds every second: two of three are skipped."""
+    executions = []
+    for number in range(1, MINUTE + 1, 3):
+        executions.append(execution(str(number), finished_at=instant(str(number)) + 2.5))
+        executions.append(skipped(str(number + 1), "overlap"))
+        executions.append(skipped(str(number + 2), "overlap"))
+    assert broken(calm({"overlap": "skip"}, executions)) == set()
+
+
+def test_overlap_of_many_that_were_decided_at_once_is_right():
+    """After an outage: the first starts, the others overlap with it, at the same instant."""
+    away = [Disturbance(instant("1"), instant("20"), "no clock")]
+    at = instant("20") + 0.1
+    first = execution("1", created_at=at, finished_at=at + 0.1)
+    rest = skipped("2", "overlap", count=19, created_at=at)
+    history = of(planned(20, overlap="skip", misfire="fire_all"), [first, rest], disturbances=away)
+    assert Invariant.SKIPPED not in broken(history)
+
+
+def test_overlap_of_a_job_that_allows_it_has_no_cause():
+    executions = [execution("1", finished_at=instant("1") + 2.5), skipped("2", "overlap")]
+    assert broken(calm({"overlap": "allow"}, executions)) == {Invariant.SKIPPED}
+
+
+@pytest.mark.parametrize("other", ["another job", "another skip"])
+def test_overlap_with_what_is_no_execution_of_that_job(other: str):
+    history = calm({"overlap": "skip"}, [skipped("1", "overlap"), execution("2")])
+    lasting = execution("hand", created_at=instant("1") - 5, finished_at=instant("1") + 50)
+    fields = {"job": "other"} if other == "another job" else {"status": "skipped", "skip_reason": "overlap"}
+    history = with_(history, executions=[*history.executions, dataclasses.replace(lasting, **fields)])
+    assert any("nothing of that job" in detail for detail in details(history))
+
+
+# -- missed ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("misfire", ["fire_once", "fire_all", "skip"])
+@pytest.mark.parametrize("of_two", [1, 2])
+@pytest.mark.parametrize("late", [0.005, 0.9, 1.5, 40.0, 3700.0])
+def test_missed_in_calm(misfire: str, of_two: int, late: float):
+    """However late it says that it was decided: nothing held up the clock."""
+    history = every_second("missed", of_two=of_two, misfire=misfire)
+    executions = [
+        dataclasses.replace(one, created_at=instant(one.id) + late) if one.skip_reason else one
+        for one in history.executions
+    ]
+    assert Invariant.SKIPPED in broken(with_(history, executions=executions))
+
+
+def test_missed_as_one_long_stretch_in_calm():
+    stretch = skipped("1", "missed", count=MINUTE)
+    assert broken(of(planned(MINUTE), [stretch])) == {Invariant.SKIPPED}
+
+
+def away(policy: dict[str, Any], *, missed: int, seconds: int = 20, grace: int = 3600) -> History:
+    """The clock was away from second 1 to second 20, then decided: the first so many were missed, the rest fired."""
+    at = instant(str(seconds)) + 0.2
+    row = skipped("1", "missed", count=missed, created_at=at)
+    fired = [execution(str(number), created_at=at, finished_at=at + 0.1) for number in range(missed + 1, seconds + 1)]
+    history = of(planned(seconds, misfire_grace_seconds=grace, **policy), [row, *fired])
+    exchanges = [dataclasses.replace(one, at=at + 0.01, answered_at=at + 0.02) for one in history.exchanges]
+    return with_(
+        history, exchanges=exchanges, disturbances=[Disturbance(instant("1"), instant(str(seconds)), "no clock")]
+    )
+
+
+def test_what_the_clock_was_away_for_is_missed_and_the_newest_fires():
+    assert broken(away({}, missed=19)) == set()
+
+
+def test_fire_all_misses_nothing_within_its_grace():
+    assert broken(away({"misfire": "fire_all"}, missed=19)) == {Invariant.SKIPPED}
+    assert broken(away({"misfire": "fire_all"}, missed=15, grace=5)) == set()
+
+
+def test_what_is_missed_by_its_own_grace_needs_no_other_cause():
+    late = skipped("1", "missed", created_at=instant("1") + 1.4)
+    assert broken(calm({"misfire_grace_seconds": 1}, [late, execution("2")])) == set()
+
+
+@given(seconds=st.integers(2, 90), missed=st.integers(1, 89))
+def test_an_outage_of_any_length_may_be_missed_but_for_its_newest(seconds: int, missed: int):
+    missed = min(missed, seconds - 1)
+    assert Invariant.SKIPPED not in broken(away({}, missed=missed, seconds=seconds))
+    quiet = with_(away({}, missed=missed, seconds=seconds), disturbances=[])
+    assert Invariant.SKIPPED in broken(quiet)
+
+
+def test_a_disturbance_long_over_is_no_cause():
+    history = away({}, missed=19)
+    long_ago = Disturbance(instant("1") - 500, instant("1") - 400, "no clock")
+    later = Disturbance(instant("1") + 500, instant("1") + 600, "no clock")
+    assert Invariant.SKIPPED in broken(with_(history, disturbances=[long_ago, later]))
+
+
+# -- paused, ended, and the rest ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reason", ["paused", "ended", "quota", "dst_gap", "bored"])
+@pytest.mark.parametrize("of_two", [1, 2])
+def test_a_reason_that_is_not_there(reason: str, of_two: int):
+    """The job is paused only at the end: the last seconds before that may be, but no more."""
+    history = every_second(reason, of_two=of_two)
+    assert Invariant.SKIPPED in broken(history)
+    assert len([one for one in judge(history) if one.invariant is Invariant.SKIPPED]) > MINUTE * of_two / 2 - 5
+
+
+def test_what_was_planned_while_paused_is_counted_as_paused():
+    paused, ended = MADE_AT, MADE_AT + datetime.timedelta(seconds=5)
+    job = dataclasses.replace(
+        planned(5), periods=(Period("paused", paused, ended, 1), Period("paused", ended, None, 2))
+    )
+    row = skipped("1", "paused", count=5, created_at=ended.timestamp() + 0.3)
+    assert broken(of(job, [row])) == set()
+
+
+def test_what_a_pause_left_undone_is_counted_as_paused():
+    """Due 20 ms before it was paused, and not fired yet."""
+    row = skipped("3", "paused", created_at=instant("3") + 0.5)
+    job = planned(3)
+    active, after = job.periods
+    moved = dataclasses.replace(active, until=datetime.datetime.fromtimestamp(instant("3") + 0.02, datetime.UTC))
+    job = dataclasses.replace(job, periods=(moved, dataclasses.replace(after, since=moved.until)))
+    history = of(job, [execution("1"), execution("2"), row])
+    assert broken(history) == set()
+    early = dataclasses.replace(row, created_at=instant("3") - 5)
+    assert Invariant.SKIPPED in broken(of(job, [execution("1"), execution("2"), early]))
+
+
+@pytest.mark.parametrize(("status", "reason"), [("skipped", ""), ("succeeded", "overlap"), ("failed", "missed")])
+def test_a_reason_belongs_to_what_was_skipped(status: str, reason: str):
+    wrong = dataclasses.replace(GOOD.executions[0], status=status, skip_reason=reason)
+    assert Invariant.SKIPPED in broken(with_(GOOD, executions=[wrong, *GOOD.executions[1:]]))
+
+
+def test_an_end_that_is_recorded_late_keeps_its_job_going_until_then():
+    """The database was away as a call ended: nobody could know that it had, so the next ones overlapped with it."""
+    gone = [Disturbance(instant("2"), instant("9"), "no database")]
+    first = execution("1", finished_at=instant("2") + 0.1)
+    overlapped = [skipped(str(number), "overlap", created_at=instant("9") + 0.2) for number in range(2, 10)]
+    history = of(planned(9, overlap="skip"), [first, *overlapped], disturbances=gone, lease_seconds=LEASE_SECONDS)
+    assert Invariant.SKIPPED not in broken(history)
