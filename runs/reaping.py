@@ -69,12 +69,13 @@ def seconds_since_database_start() -> float:
 
 
 def require_renewable() -> None:
-    """Raise the database's error where no worker could renew a lease just now: it is read-only, or locks the table.
+    """Raise the database's error where no worker could renew a lease just now: it is read-only, or locks a table.
 
-    Takes the lock that a renewal takes, without waiting for it, and renews nothing.
+    Takes the locks that a renewal takes, and those of recording, behind which a worker's renewals wait. Takes them at
+    once or not at all, and renews nothing.
     """
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("LOCK TABLE runs_execution IN ROW EXCLUSIVE MODE NOWAIT")
+        cursor.execute("LOCK TABLE runs_execution, runs_run, jobs_jobenvironment IN ROW EXCLUSIVE MODE NOWAIT")
         cursor.execute("UPDATE runs_execution SET lease_expires_at = lease_expires_at WHERE false")
 
 

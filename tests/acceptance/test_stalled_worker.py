@@ -70,7 +70,8 @@ def test_a_worker_that_stood_still_keeps_its_attempts_apart(house: House, target
     count = _FULL_COUNT if full else _SHORT_COUNT
     history = stalled(house, target, variant, count)
 
-    assert judge(history) == []
+    found = [f"{one.subject}: {one.detail} ({one.invariant})" for one in judge(history)]
+    assert not found, "\n".join(found)
     assert len(history.executions) == count
     # They all stood still but once: nobody was in the way of a second attempt.
     assert {(one.status, one.attempts <= 2) for one in history.executions} == {("succeeded", True)}

@@ -74,6 +74,12 @@ def test_a_history_in_which_all_is_well_passes():
     assert doubled(GOOD) == set()
 
 
+def test_a_job_that_nothing_was_made_of_and_an_empty_house_pass():
+    idle = dataclasses.replace(JOB, id="idle", slug="idle", periods=(Period("active", MADE_AT, None, None),))
+    assert judge(with_(GOOD, jobs=[JOB, idle])) == []
+    assert judge(History(jobs=[], executions=[], runs=[], exchanges=[])) == []
+
+
 def test_what_the_target_refused_may_be_tried_again():
     assert judge(retried(first=REFUSED, seen={"status": 503})) == []
     assert doubled(retried(first=REFUSED, seen={"status": 503})) == set()

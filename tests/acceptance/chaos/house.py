@@ -32,7 +32,7 @@ from tests.acceptance.installation import Installation
 LEASE_SECONDS = 10
 HEARTBEAT_SECONDS = LEASE_SECONDS / 3
 #: From the expiry of a lease to the end of its run, with nothing in the way: a sweep, the reaper's wait, and some air.
-REAP_SECONDS = 5.0 + HEARTBEAT_SECONDS + 5.0
+REAP_SECONDS = 5.0 + 2 * HEARTBEAT_SECONDS + 5.0
 #: Within which the supervisors bring back what was killed: their back-off, and a start on a busy machine.
 BACK_SECONDS = 120.0
 HOUSEHOLD = {"web": 1, "beat": 2, "worker": 2}

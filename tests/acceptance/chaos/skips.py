@@ -1,6 +1,7 @@
 """Rules of what was only counted: each skip has its cause, at the instant at which it was decided. Pure."""
 
 import datetime
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -31,10 +32,9 @@ def without_cause(history: History, index: Index) -> Iterator[Finding]:
             yield Finding(Invariant.SKIPPED, execution.id, said)
     for job in history.jobs:
         rows = sorted(_scheduled(index, job), key=lambda one: one.scheduled_for or job.made_at)
-        following = [one.created_at for one in rows[1:]]
-        for execution, next_at in zip(rows, [*following, None], strict=True):
+        for execution, following in itertools.zip_longest(rows, rows[1:]):
             if execution.skip_reason:
-                yield from _judged(history, index, job, execution, next_at)
+                yield from _judged(history, index, job, execution, following.created_at if following else None)
 
 
 def _scheduled(index: Index, job: Job) -> list[Execution]:
