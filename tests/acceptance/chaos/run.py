@@ -21,15 +21,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="bin/chaos", description="Strike a house of real processes, and judge it.")
     parser.add_argument("--minutes", type=float, default=10, help="how long faults strike; 10 if left out")
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000), help="repeats a run's plan")
-    parser.add_argument("--only", default="", help="faults whose name holds this text, alone and in turn")
+    only = "faults whose name holds this text, alone and in turn; may be said more than once"
+    parser.add_argument("--only", action="append", default=[], metavar="TEXT", help=only)
     parser.add_argument("--report", type=Path, help="a file that the report is written to as well")
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
     directory = Path(tempfile.mkdtemp(prefix="hourhand-chaos-"))
     chance = random.Random(options.seed)
-    faults = [fault for fault in catalogue() if options.only in fault.name]
-    if not faults:
-        parser.error(f"--only: no fault's name holds '{options.only}'; docs/chaos.md lists them")
+    for text in options.only:
+        if not any(text in fault.name for fault in catalogue()):
+            parser.error(f"--only: no fault's name holds '{text}'; docs/chaos.md lists them")
+    faults = [fault for fault in catalogue() if any(text in fault.name for text in options.only or [""])]
     planned = blows(chance, faults, together=not options.only)
     with standing(house_template(), directory) as house:
         storm = rage(house, planned, seconds=options.minutes * _MINUTE, chance=chance, tell=_tell)

@@ -27,7 +27,7 @@ _UNFINISHED = """
 """
 
 #: Answers later than a lease lasts, so that a worker that stands still may come back before its own call is answered.
-_LASTING = f"after-{LEASE_SECONDS + 4}"
+_LASTING = f"after-{LEASE_SECONDS + 8}"
 
 #: Jobs whose seconds tell when the house is on time: due every second, and answered at once.
 PUNCTUAL = (*(f"default/steady-{number}" for number in range(6)), "other/other-0", "other/other-1")
