@@ -73,13 +73,18 @@ def rage(
     seconds: float,
     chance: random.Random,
     tell: Callable[[str], None] = print,
+    lasting: bool = True,
     trace: tracing.Trace | None = None,
 ) -> Storm:
-    """Strike blow after blow for so many seconds, then let all of it end. A `trace` follows each execution's steps."""
+    """Strike blow after blow for so many seconds, then let all of it end.
+
+    `lasting`: with jobs whose calls outlast a lease, for which the end has to wait. A `trace` follows each execution's
+    steps.
+    """
     tracing.begin(house, trace)
     with house.under_fire("the start"):
-        workload.begin(house)
-        by_hand = ByHand(house)
+        workload.begin(house, lasting=lasting)
+        by_hand = ByHand(house, lasting=lasting)
         wait_for(lambda: _on_time(house, since=time.time() - 10), "the house to be on time", seconds=ALLOWED_SECONDS)
     began_at = time.time()
     fallen = []

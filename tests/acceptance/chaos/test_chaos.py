@@ -22,7 +22,7 @@ def test_a_seeded_storm_loses_and_doubles_nothing(template: Template, tmp_path: 
     chance = random.Random(seed)
     planned = blows(chance, catalogue()) if full else _short(chance)
     with standing(template, tmp_path) as house:
-        storm = rage(house, planned, seconds=_FULL_SECONDS, chance=chance)
+        storm = rage(house, planned, seconds=_FULL_SECONDS, chance=chance, lasting=full)
         found = verdicts(storm, house)
         print(report(storm, house, found, seed=seed))
     assert [verdict for verdict in found if verdict.against] == []
