@@ -63,6 +63,29 @@ def test_overlap_as_one_long_stretch_though_nothing_runs():
     assert len(judge(history)) >= 30
 
 
+@pytest.mark.parametrize("overlap", ["skip", "queue"])
+@pytest.mark.parametrize("took", [0.001, 0.1, 0.4])
+@pytest.mark.parametrize("troubled", [False, True])
+def test_every_second_one_overlaps_with_what_had_ended_long_before(overlap: str, took: float, troubled: bool):
+    """Also between two faults, of which each excuses only what ended while it lasted."""
+    executions = [
+        skipped(str(number), "overlap")
+        if number % 2
+        else execution(str(number), finished_at=instant(str(number)) + took)
+        for number in range(1, MINUTE + 1)
+    ]
+    faults = [Disturbance(instant(at), instant(at) + 1, "a fault") for at in ("1", "30")] if troubled else []
+    history = calm({"overlap": overlap}, executions, disturbances=faults)
+    assert broken(history) == {Invariant.SKIPPED}
+    assert len(judge(history)) > MINUTE / 2 - 8
+
+
+def test_an_end_that_a_busy_machine_records_late_once_is_nothing():
+    executions = [execution(str(number), finished_at=instant(str(number)) + 0.1) for number in range(1, MINUTE + 1)]
+    executions[30] = skipped("31", "overlap")
+    assert broken(calm({"overlap": "skip"}, executions)) == set()
+
+
 def test_overlap_while_one_runs_is_right():
     """Calls of 2.5 seconds every second: two of three are skipped."""
     executions = []

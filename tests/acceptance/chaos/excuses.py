@@ -8,9 +8,10 @@ SLACK_SECONDS = 0.5
 RESUMED_SECONDS = 5.0
 #: In calm, everything that is due is called, decided or recorded within this.
 CALM_SECONDS = 30.0
-#: In calm, between an end and the moment from which no other process takes it for still going, and likewise between an
-#: occurrence and what is decided about it.
+#: In calm, between an occurrence and what is decided about it, and between a cancel and the end of its call.
 PROMPT_SECONDS = 3.0
+#: Between an end and the moment from which no other process takes it for still going; on a busy machine seldom more.
+RECORDED_SECONDS = 0.5
 #: From the end of a fault until all is on time again: what the storm allows, a dead worker's lease included.
 RECOVERY_SECONDS = 60.0
 #: Later than this nothing may be, whatever struck.
@@ -45,6 +46,15 @@ def in_time_until(history: History, due: float, *, calm: float = CALM_SECONDS) -
         if one.since <= latest and one.until + RECOVERY_SECONDS >= due:
             latest = max(latest, one.until + RECOVERY_SECONDS)
     return min(latest, due + MOST_LATE_SECONDS)
+
+
+def recorded_by(history: History, ended: float) -> float:
+    """When the end of a call was known to all: at once, or soon after what stood in the way just then was over."""
+    latest = ended
+    for one in sorted(history.disturbances, key=lambda one: one.since):
+        if one.since <= latest + RECORDED_SECONDS and one.until >= ended:
+            latest = max(latest, one.until + PROMPT_SECONDS)
+    return latest
 
 
 def disturbed(history: History, since: float, until: float) -> bool:

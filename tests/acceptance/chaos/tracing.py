@@ -27,9 +27,9 @@ def begin(house: House, trace: Trace | None) -> None:
             trace.install(cursor)
 
 
-def unknown_steps(house: House, trace: Trace | None) -> list[str]:
-    """Once all has come to rest."""
+def unknown_steps(house: House, trace: Trace | None) -> list[str] | None:
+    """Once all has come to rest. None: nobody followed them."""
     if trace is None:
-        return []
+        return None
     with house.services.database() as cursor:
         return trace.violations(trace.read(cursor))
