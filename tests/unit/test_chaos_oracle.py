@@ -99,6 +99,8 @@ EXCUSED = {
 NOT_EXCUSED = {
     "nobody": None,
     "stopped for less than a lease": stopped(0.02, 4.0),
+    "stopped for less than a lease, just before it was reaped": stopped(7.0, 4.0),
+    "stopped past its lease, and on again for a while as it was reaped": stopped(0.02, 8.0),
     "stopped an hour earlier": stopped(-HOUR, 14.0),
     "stopped an hour later": stopped(HOUR, 14.0),
     "stopped past its lease, and long on again": stopped(-20.0, 14.0),
