@@ -68,7 +68,7 @@ def gather(house: House, *, steps_unknown: Sequence[str] | None = None) -> Histo
         changes=tuple(house.changes),
         overdue=tuple(house.overdue.values()),
         secrets_seen=_secrets_seen(house),
-        strangers_seen=_strangers_seen(house),
+        strangers_seen=_strangers_seen(house) if house.is_whole() else (),  # that it is not is a finding of its own
         steps_unknown=steps_unknown,
     )
 
