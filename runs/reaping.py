@@ -146,7 +146,7 @@ def _lost(
 ) -> FinishedAttempt:
     reason = FailureReason.WORKER_LOST
     decided = verdict(definition.retry, attempt=attempt.number, reason=reason, chance=chance)
-    return _unheard(attempt, sent, Ending(decided, reason, _ERROR, started_at, now))
+    return _unheard(attempt, sent, Ending(decided, reason, _ERROR, started_at, max(now, started_at)))
 
 
 def _unheard(attempt: Attempt, sent: Sent, ending: Ending) -> FinishedAttempt:

@@ -238,6 +238,16 @@ def test_what_was_lost_longer_ago_than_a_run_can_tell_is_reaped(execution, first
     assert Run.objects.get().duration_ms == 2**31 - 1
 
 
+def test_an_attempt_that_began_after_the_reapers_look_at_the_clock_is_reaped_all_the_same(execution, first):
+    claimer("dead").claim(first, [str(execution.pk)], limit=1)
+    now = datetime.datetime.now(datetime.UTC)
+    later, lapsed = now + datetime.timedelta(hours=1), now - datetime.timedelta(seconds=1)
+    Execution.objects.update(started_at=later, lease_expires_at=lapsed)
+    assert reap_expired(user_agent="Hourhand/test", chance=random.Random(1)) == 1
+    run = Run.objects.get()
+    assert (run.failure_reason, run.started_at, run.finished_at) == ("worker_lost", later, later)
+
+
 def test_a_renewed_lease_is_not_reaped(execution, first):
     owner = claimer("first")
     owner.claim(first, [str(execution.pk)], limit=1)
