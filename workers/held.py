@@ -5,7 +5,7 @@ may claim the next attempt of an execution while a call of the one before is sti
 """
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from runs.attempts import AttemptKey
@@ -57,10 +57,10 @@ class HeldAttempts:
         held = self._by_execution.get(request.execution_id)
         return held is not None and held.claimed.attempt.run_id == request.run_id and now < held.leased_until
 
-    def keys(self) -> list[AttemptKey]:
-        """Every attempt that is held."""
+    def all(self) -> dict[AttemptKey, Claimed]:
+        """Every attempt that is held, with its claim."""
         with self._lock:
-            return [one.claimed.attempt.key for one in self._by_execution.values()]
+            return {one.claimed.attempt.key: one.claimed for one in self._by_execution.values()}
 
     def renewed(self, keys: Iterable[AttemptKey], *, asked_monotonic: float) -> None:
         """Their leases were renewed by a statement that was sent at `asked_monotonic`."""
@@ -69,7 +69,7 @@ class HeldAttempts:
             for execution_id, number in keys:
                 held = self._by_execution.get(execution_id)
                 if held is not None and held.claimed.attempt.number == number:
-                    held.leased_until = leased_until
+                    held.leased_until = max(held.leased_until, leased_until)
 
     def forget(self, claimed: Iterable[Claimed]) -> None:
         """Hold these no longer. A later attempt of the same execution stays."""
@@ -83,9 +83,3 @@ class HeldAttempts:
             return False
         del self._by_execution[item.attempt.execution_id]
         return True
-
-    def by_key(self, keys: Iterable[AttemptKey]) -> Mapping[AttemptKey, Claimed]:
-        """The claims of these attempts, of those that are held."""
-        with self._lock:
-            found = ((key, self._by_execution.get(key[0])) for key in keys)
-            return {key: one.claimed for key, one in found if one is not None and one.claimed.attempt.number == key[1]}

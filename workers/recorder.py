@@ -8,7 +8,7 @@ import collections
 import random
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 
 import psycopg2
 import structlog
@@ -36,7 +36,7 @@ _JUDGING_SECONDS = 1.0
 class Recorder:
     """One thread with one connection. It renews the leases of what is `held`, and hands what it wrote to `on_recorded`.
 
-    `on_lost` gets the attempts whose lease could not be renewed because they are not this worker's any more: reaped,
+    `on_lost` gets the claims whose lease could not be renewed because they are not this worker's any more: reaped,
     canceled, or claimed again.
     """
 
@@ -48,7 +48,7 @@ class Recorder:
         lease_seconds: int,
         held: HeldAttempts,
         on_recorded: Callable[[list[Claimed]], None],
-        on_lost: Callable[[Collection[AttemptKey]], None],
+        on_lost: Callable[[Sequence[Claimed]], None],
     ) -> None:
         self._worker = worker
         self._claimer = claimer
@@ -185,12 +185,12 @@ class Recorder:
 
     def _renew_leases(self) -> bool:
         """Renew the leases of all that is held. False when the database is away."""
-        held = sorted(self._held.keys())
+        held = self._held.all()
         if not held:
             return True
         asked = time.monotonic()
         try:
-            renewed = self._claimer.extend(self._link, held)
+            renewed = self._claimer.extend(self._link, sorted(held))
             self._held.renewed(renewed, asked_monotonic=asked)
             left = [attempt for attempt in held if attempt not in renewed]
             lost = self._claimer.lost(self._link, left) if left else ()
@@ -198,7 +198,7 @@ class Recorder:
             log.warning("leases_not_renewed", error=str(error), held=len(held))
             return False
         if lost:
-            self._on_lost(lost)
+            self._on_lost([held[attempt] for attempt in sorted(lost)])
         return True
 
 

@@ -9,12 +9,11 @@ import contextlib
 import random
 import threading
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import structlog
 
 from jobs.egress import EgressPolicy
-from runs.attempts import AttemptKey
 from runs.failures import FailureReason
 from runs.tail import finish_telling, tell
 from scheduler_project.failpoints import failpoint
@@ -361,15 +360,21 @@ class DeliveryService:
         self._freed_jobs.update(one.attempt.job_id for one in recorded if one.definition.concurrency is not None)
         self._forget(recorded)
 
-    def _abort_lost(self, attempts: Collection[AttemptKey]) -> None:
-        """Attempts that are not this worker's any more: reaped, or canceled. What comes of them moves nothing."""
-        for claimed in self._held.by_key(attempts).values():
-            if self._unsent.is_in_doubt(claimed.attempt.key):
-                self._unsent.drop(claimed.attempt.key)
-                self._held.forget([claimed])
-            else:
-                self._abort(claimed)
-        log.info("leases_lost", count=len(attempts), execution_ids=[key for key, _ in sorted(attempts)[:_NAMED]])
+    def _abort_lost(self, lost: Sequence[Claimed]) -> None:
+        """Claims that are not this worker's any more: reaped, or canceled. What comes of them moves nothing.
+
+        By now one may have been given back and claimed again under the same number, so each is looked up as it was.
+        """
+        with self._changed:
+            for claimed in lost:
+                if self._held.of(claimed.request) is None:
+                    continue
+                if self._unsent.is_in_doubt(claimed.attempt.key):
+                    self._unsent.drop(claimed.attempt.key)
+                    self._held.forget([claimed])
+                else:
+                    self._abort(claimed)
+        log.info("leases_lost", count=len(lost), execution_ids=_named(lost))
 
     def _forget(self, claimed: Iterable[Claimed]) -> None:
         self._held.forget(claimed)

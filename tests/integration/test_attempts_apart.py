@@ -123,8 +123,7 @@ def test_the_next_attempt_takes_the_place_of_the_one_before(two) -> None:
     assert held.hold([second]) == [first]
     assert (held.of(first.request), held.of(second.request)) == (None, second)
     held.forget([first])
-    assert held.keys() == [second.attempt.key], "recording the first made the worker forget the second"
-    assert held.by_key([first.attempt.key]) == {}
+    assert held.all() == {second.attempt.key: second}, "recording the first made the worker forget the second"
 
 
 def test_a_request_goes_out_only_while_its_lease_is_known_to_hold(two) -> None:
@@ -247,6 +246,23 @@ def test_each_exchange_is_in_its_own_row(
     assert (kept.status, kept.response_body) == ("succeeded", "2")
     eventually(lambda: service.in_flight_count == 0)
     assert target.calls == 2
+
+
+def test_a_claim_that_was_lost_is_not_taken_for_the_next_of_the_same_number(
+    make_job: MakeJob, service: DeliveryService, target: Target
+) -> None:
+    """A renewal finds an attempt lost that was given back, and says so after the number is in use again."""
+    execution = services.run_now(job_environment=make_job(request={"url": target.receiver.url("/")}), now=now())
+    service.submit([str(execution.pk)])
+    eventually(lambda: target.calls == 1)
+    claimed = service._held.of_execution(str(execution.pk))
+    given_back = claimed._replace(
+        attempt=claimed.attempt._replace(run_id="0" * 32), request=claimed.request._replace(run_id="0" * 32)
+    )
+    service._abort_lost([given_back])
+    target.release()
+    eventually(lambda: Execution.objects.get(pk=execution.pk).status == "succeeded")
+    assert Run.objects.get().status == "succeeded"
 
 
 def test_a_lost_answer_to_giving_back_costs_nothing(

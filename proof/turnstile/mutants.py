@@ -1,0 +1,118 @@
+"""Old faults, put back as other text of the product's own statements: what shows that the turnstile can see.
+
+Each takes away one guard. One that fits no statement any more says so, rather than passing for found.
+"""
+
+import re
+from dataclasses import dataclass, field
+
+_ATTEMPTS = r"AND \w+\.attempts = \w+\.attempts"
+
+
+@dataclass(slots=True)
+class Mutant:
+    """`mark` is a piece of the statement that is changed; `fitted` counts how often it was. `scenario` shows it."""
+
+    name: str
+    mark: str
+    pattern: str
+    instead: str
+    scenario: str
+    fitted: int = field(default=0, init=False)
+
+    def __call__(self, statement: str) -> str:
+        if self.mark not in statement:
+            return statement
+        changed, count = re.subn(self.pattern, self.instead, statement, flags=re.DOTALL)
+        self.fitted += count
+        return changed
+
+
+def mutants() -> list[Mutant]:
+    """Fresh ones, that have fitted nothing yet."""
+    return [
+        Mutant(
+            "a give back that names no attempt",
+            "attempts = attempts - 1",
+            _ATTEMPTS,
+            "",
+            "the same worker again",
+        ),
+        Mutant(
+            "a renewal that names no attempt",
+            "SET lease_expires_at = clock_timestamp() +",
+            _ATTEMPTS,
+            "",
+            "the same worker again",
+        ),
+        Mutant(
+            "a recording that names no attempt",
+            "SET status = moved.status",
+            _ATTEMPTS,
+            "",
+            "the same worker again",
+        ),
+        Mutant(
+            "a claim of what runs",
+            "attempts = execution.attempts + 1",
+            r"AND status = 'pending' ",
+            "",
+            "two workers",
+        ),
+        Mutant(
+            "a claim that locks nothing",
+            "attempts = execution.attempts + 1",
+            r"FOR NO KEY UPDATE SKIP LOCKED",
+            "",
+            "two workers",
+        ),
+        Mutant(
+            "a reaper that takes what lives",
+            "FOR NO KEY UPDATE OF execution SKIP LOCKED",
+            r"AND execution\.lease_expires_at < clock_timestamp\(\)",
+            "",
+            "two workers",
+        ),
+        Mutant(
+            "a limit without its lock",
+            "pg_advisory_xact_lock(hashtextextended('concurrency",
+            r"^.*$",
+            "SELECT %s::text",
+            "limited",
+        ),
+        Mutant(
+            "usage that is never taken back",
+            "UPDATE accounts_usage AS usage SET runs_used",
+            r"usage\.runs_used - held\.runs",
+            "usage.runs_used",
+            "the same worker again",
+        ),
+        Mutant(
+            "a queue that waits for nothing",
+            "SET queued = false, enqueued_at = NULL",
+            r"AND\s+NOT EXISTS.*$",
+            "",
+            "overlap queue",
+        ),
+        Mutant(
+            "an end that does not lock its job",
+            "SELECT id FROM jobs_jobenvironment WHERE id = ANY",
+            r"FOR NO KEY UPDATE",
+            "",
+            "overlap queue",
+        ),
+        Mutant(
+            "making way while waiting for a lock",
+            "finished_at IS NULL ORDER BY id FOR NO KEY UPDATE SKIP LOCKED",
+            r"SKIP LOCKED",
+            "",
+            "overlap cancel_running",
+        ),
+        Mutant(
+            "beats that fire the same",
+            "next_fire_at <= %s",
+            r"FOR NO KEY UPDATE SKIP LOCKED",
+            "",
+            "overlap skip",
+        ),
+    ]

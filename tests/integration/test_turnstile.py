@@ -1,0 +1,65 @@
+"""Interleavings of the real SQL: those of many seeds hold, and the turnstile sees each old fault that is put back."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from proof.turnstile.connections import mutated
+from proof.turnstile.mutants import Mutant, mutants
+from proof.turnstile.scenarios import CATALOGUE
+from proof.turnstile.search import Played, Turnstile, turnstile
+from proof.turnstile.story import told
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+#: Of each scenario: as many as fit into so many seconds, and no fewer than so many.
+SECONDS, LEAST, LEAST_FULL = 5.0, 25, 2000
+#: A fault is seen within so many interleavings of its scenario.
+WITHIN = 400
+
+
+@pytest.fixture
+def gate() -> Iterator[Turnstile]:
+    with turnstile() as made:
+        yield made
+
+
+@pytest.mark.parametrize("scenario", CATALOGUE)
+def test_every_interleaving_keeps_the_rules(gate: Turnstile, scenario: str, full: bool) -> None:
+    until, least = time.monotonic() + SECONDS, LEAST_FULL if full else LEAST
+    seed = 0
+    while seed < least or time.monotonic() < until:
+        played = gate.play(seed, only=scenario)
+        assert not played.findings, told(played)
+        seed += 1
+
+
+@pytest.mark.parametrize("mutant", mutants(), ids=lambda mutant: mutant.name)
+def test_an_old_fault_is_seen(gate: Turnstile, mutant: Mutant) -> None:
+    with mutated(mutant):
+        seen = next((one for seed in range(WITHIN) if (one := gate.play(seed, only=mutant.scenario)).findings), None)
+    assert mutant.fitted, "no statement has this guard any more: the mutant must be written anew"
+    assert seen is not None
+
+
+@pytest.mark.parametrize("scenario", ["the same worker again", "two workers", "overlap queue"])
+@pytest.mark.parametrize("seed", [3, 17])
+def test_a_seed_tells_the_same_story_again(gate: Turnstile, scenario: str, seed: int) -> None:
+    first, _, again = (gate.play(number, only=scenario) for number in (seed, seed + 1, seed))
+    assert len(first.story) > 10
+    assert again.story == first.story
+
+
+def test_a_story_names_what_is_wrong_who_did_it_and_how_to_see_it_again(gate: Turnstile) -> None:
+    (forgetful,) = [mutant for mutant in mutants() if mutant.name == "a give back that names no attempt"]
+    with mutated(forgetful):
+        played = _first_that_fails(gate, forgetful.scenario)
+    text = told(played)
+    assert "for A who named E1#1" in text
+    assert "gives back E1#1" in text
+    assert f'bin/proof --seed {played.seed} --only "the same worker again"' in text
+
+
+def _first_that_fails(gate: Turnstile, scenario: str) -> Played:
+    return next(played for seed in range(WITHIN) if (played := gate.play(seed, only=scenario)).findings)
