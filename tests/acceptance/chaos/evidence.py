@@ -55,7 +55,7 @@ def rows_of(rows: Rows, exchanges: Sequence[Exchange], **known: Any) -> History:
     )
 
 
-def gather(house: House, *, steps_unknown: Sequence[str] | None = None) -> History:
+def gather(house: House, *, steps_unknown: Sequence[str]) -> History:
     """All there is to know of a house that has come to rest."""
     return rows_of(
         house.services.rows,

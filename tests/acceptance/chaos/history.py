@@ -199,5 +199,5 @@ class History:
     #: Where a secret's value, or another workspace's row, was seen.
     secrets_seen: Sequence[str] = ()
     strangers_seen: Sequence[str] = ()
-    #: Steps that the protocol does not know, in words: `tracing.py`. None: nobody followed them.
-    steps_unknown: Sequence[str] | None = None
+    #: Steps that the model of the protocol does not have, in words: `tracing.py`.
+    steps_unknown: Sequence[str] = ()

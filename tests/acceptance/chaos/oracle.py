@@ -35,5 +35,5 @@ def judge(history: History) -> list[Finding]:
     found = [finding for rule in _RULES for finding in rule(history, index)]
     found += [Finding(Invariant.LEASES, one.execution, f"{one.seconds:.1f} s overdue") for one in history.overdue]
     found += [Finding(Invariant.SECRETS, where, "shows the value") for where in history.secrets_seen]
-    found += [Finding(Invariant.PROTOCOL, "a step", step) for step in history.steps_unknown or ()]
+    found += [Finding(Invariant.PROTOCOL, "a step", step) for step in history.steps_unknown]
     return found

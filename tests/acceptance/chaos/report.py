@@ -29,12 +29,7 @@ def verdicts(storm: Storm, house: House) -> list[Verdict]:
     findings: dict[Invariant, list[Finding]] = collections.defaultdict(list)
     for finding in judge(storm.history):
         findings[finding.invariant].append(finding)
-    unseen = {Invariant.PROTOCOL} if storm.history.steps_unknown is None else set()
-    found = [
-        Verdict(rule.value, [f"{one.subject}: {one.detail}" for one in findings[rule]])
-        for rule in Invariant
-        if rule not in unseen
-    ]
+    found = [Verdict(rule.value, [f"{one.subject}: {one.detail}" for one in findings[rule]]) for rule in Invariant]
     slow = [_told(struck, seen) for struck, seen in storm.blows if not _in_time(seen)]
     found.append(Verdict(f"back under {LATE_SECONDS:g} s within {ALLOWED_SECONDS:g} s of each fault", slow))
     absent = [f"a process is missing after {struck.blow.name}" for struck, _ in storm.blows if not struck.whole]

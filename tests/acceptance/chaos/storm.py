@@ -74,14 +74,12 @@ def rage(
     chance: random.Random,
     tell: Callable[[str], None] = print,
     lasting: bool = True,
-    trace: tracing.Trace | None = None,
 ) -> Storm:
     """Strike blow after blow for so many seconds, then let all of it end.
 
-    `lasting`: with jobs whose calls outlast a lease, for which the end has to wait. A `trace` follows each execution's
-    steps.
+    `lasting`: with jobs whose calls outlast a lease, for which the end has to wait.
     """
-    tracing.begin(house, trace)
+    tracing.begin(house)
     with house.under_fire("the start"):
         workload.begin(house, lasting=lasting)
         by_hand = ByHand(house, lasting=lasting)
@@ -99,7 +97,7 @@ def rage(
     tell(f"+{ended_at - began_at:5.0f} s  the end: everything is paused, and may end")
     came_to_rest = workload.end(house)
     ends = [struck.struck_at for struck in fallen[1:]] + [ended_at]
-    history = gather(house, steps_unknown=tracing.unknown_steps(house, trace))
+    history = gather(house, steps_unknown=tracing.unknown_steps(house))
     return Storm(began_at, list(zip(fallen, _recoveries(house, fallen, ends), strict=True)), history, came_to_rest)
 
 
