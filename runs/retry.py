@@ -74,11 +74,12 @@ def _worth_retrying(policy: RetryDefinition, reason: FailureReason, status_code:
 def _backoff_ms(policy: RetryDefinition, attempt: int, chance: random.Random) -> int:
     """The wait after attempt `attempt`: capped, then spread over its upper half when jitter is on.
 
-    Exponential is `delay_ms` x 2^attempt: 500 ms after the first attempt by default. A list repeats its last entry.
+    `delay_ms` is the wait after the first attempt; exponential doubles it each time, linear adds it. A list repeats its
+    last entry.
     """
     match policy.backoff:
         case "exponential":
-            delay = policy.delay_ms * 2**attempt
+            delay = policy.delay_ms * 2 ** (attempt - 1)
         case "linear":
             delay = policy.delay_ms * attempt
         case "list":

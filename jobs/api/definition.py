@@ -122,10 +122,13 @@ class RetryRulesSerializer(StrictSerializer):
     backoff = Choice(
         choices=Backoff.values,
         default="exponential",
-        help_text="The waits after attempts 1, 2, 3: `delay_ms` times 2, 4, 8 (`exponential`), times 1, 2, 3 "
+        help_text="The waits after attempts 1, 2, 3: `delay_ms` times 1, 2, 4 (`exponential`), times 1, 2, 3 "
         "(`linear`), as it is (`fixed`), or those of `delays_ms` (`list`).",
     )
-    delay_ms = DelayMs(default=250, help_text="Milliseconds that `backoff` multiplies; without effect for `list`.")
+    delay_ms = DelayMs(
+        default=250,
+        help_text="Milliseconds before the second attempt, which `backoff` multiplies; without effect for `list`.",
+    )
     max_delay_ms = DelayMs(
         default=10_800_000, help_text="No wait is longer, in milliseconds, whatever `backoff` and `Retry-After` say."
     )

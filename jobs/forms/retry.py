@@ -9,7 +9,7 @@ from jobs.retry_policies import RULES
 
 _BACKOFF = {
     "exponential": "Exponential: doubled each time",
-    "linear": "Linear: longer by the first",
+    "linear": "Linear: longer by the initial delay each time",
     "fixed": "Fixed: always the same",
     "list": "List: as written below",
 }
@@ -28,7 +28,7 @@ class RetryPart(forms.Form):
     max_attempts = number(label="Most attempts", help_text="1: no retry. At most 20.")
     on_statuses = text(label="Retry these statuses", help_text="Separated by commas.")
     backoff = choice(api_choices("retry.backoff", _BACKOFF), label="Waits grow")
-    delay_ms = number(label="First wait, milliseconds")
+    delay_ms = number(label="Initial delay (ms)", help_text="Before the second attempt.")
     delays_ms = text(label="The waits, milliseconds", help_text="For “List” only, separated by commas.")
     max_delay_ms = number(label="Longest wait, milliseconds", help_text="A Retry-After waits no longer either.")
     except_statuses = text(

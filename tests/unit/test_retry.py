@@ -25,16 +25,16 @@ def test_success_needs_no_policy():
     assert judge(reason=None, status=200) == SUCCEEDED
 
 
-def test_by_default_the_first_wait_is_half_a_second_and_doubles():
+def test_by_default_the_first_wait_is_delay_ms_and_doubles():
     steady = policy(jitter=False)
-    assert [judge(steady, attempt=attempt) for attempt in (1, 2)] == [RetryIn(500), RetryIn(1000)]
+    assert [judge(steady, attempt=attempt) for attempt in (1, 2)] == [RetryIn(250), RetryIn(500)]
 
 
 def test_jitter_spreads_the_wait_over_its_upper_half():
     waits = [
         verdict(DEFAULT, attempt=1, reason=FailureReason.TIMEOUT, chance=random.Random(seed)) for seed in range(200)
     ]
-    assert all(250 <= wait.delay_ms <= 500 for wait in waits)
+    assert all(125 <= wait.delay_ms <= 250 for wait in waits)
     assert len({wait.delay_ms for wait in waits}) > 50
 
 
@@ -72,6 +72,16 @@ def test_what_no_retry_can_mend_is_given_up_at_once(reason):
     assert judge(reason=reason, status=None) == GiveUp(reason)
 
 
+@pytest.mark.parametrize("delay_ms", [0, 1, 250, 2000, 60_000])
+@pytest.mark.parametrize(
+    ("backoff", "factors"), [("exponential", [1, 2, 4, 8]), ("linear", [1, 2, 3, 4]), ("fixed", [1, 1, 1, 1])]
+)
+def test_the_first_wait_is_the_initial_delay(backoff, factors, delay_ms):
+    steady = policy(backoff=backoff, delay_ms=delay_ms, max_attempts=9, jitter=False)
+    waits = [judge(steady, attempt=attempt).delay_ms for attempt in (1, 2, 3, 4)]
+    assert waits == [delay_ms * factor for factor in factors]
+
+
 def test_linear_fixed_and_list_backoff():
     kinds = {
         "linear": policy(backoff="linear", max_attempts=9, jitter=False),
@@ -90,12 +100,12 @@ def test_retry_after_lengthens_the_wait_up_to_the_cap():
     steady = policy(jitter=False, max_delay_ms=60_000)
     assert judge(steady, retry_after_ms=5000) == RetryIn(5000)
     assert judge(steady, retry_after_ms=10_000_000) == RetryIn(60_000)
-    assert judge(steady, retry_after_ms=1) == RetryIn(500)
-    assert judge(policy(jitter=False, honor_retry_after=False), retry_after_ms=5000) == RetryIn(500)
+    assert judge(steady, retry_after_ms=1) == RetryIn(250)
+    assert judge(policy(jitter=False, honor_retry_after=False), retry_after_ms=5000) == RetryIn(250)
 
 
 @pytest.mark.parametrize("reason", [FailureReason.ASSERTION_FAILED, FailureReason.TIMEOUT])
 def test_retry_after_counts_only_for_a_status_that_is_retried(reason):
     assert judge(policy(jitter=False, on_assertion=True), reason=reason, status=200, retry_after_ms=5000) == RetryIn(
-        500
+        250
     )
