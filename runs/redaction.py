@@ -79,8 +79,15 @@ def _without_cut_end(body: bytes, secrets: Iterable[str]) -> bytes:
 
 
 def _header(text: str, patterns: list[re.Pattern[bytes]]) -> str:
-    """A response's header is kept as Latin-1, so that its octets are what the endpoint sent."""
-    return _bytes(text.encode("latin-1", "replace"), patterns).decode("latin-1")
+    """A response's header was read as UTF-8, or as Latin-1 where its octets were none: they are looked at as both."""
+    shown = _text(text, patterns)
+    if shown.isascii():
+        return shown
+    try:
+        octets = shown.encode("latin-1")
+    except UnicodeEncodeError:
+        return shown
+    return _bytes(octets, patterns).decode("latin-1")
 
 
 def _text(text: str, patterns: list[re.Pattern[bytes]]) -> str:

@@ -2,11 +2,14 @@
 
 import datetime
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from email.utils import parsedate_to_datetime
 
 #: Longer waits than this are not told apart; policies cap them far below.
 _MAX_MS = 10**12
+#: No date is longer; the parser of dates is shown nothing that is.
+_MAX_CHARACTERS = 64
+_WEEKDAY = re.compile(r"(?:mon|tue|tues|wed|wednes|thu|thurs|fri|sat|satur|sun)(?:day)?", re.IGNORECASE)
 
 
 def retry_after_ms(headers: Mapping[str, str], *, received_at: datetime.datetime) -> int | None:
@@ -14,19 +17,43 @@ def retry_after_ms(headers: Mapping[str, str], *, received_at: datetime.datetime
 
     A date is read against the answer's own `Date`, so that a target whose clock is wrong still means the wait that it
     means; without one, against `received_at`. A date in the past is no wait.
+
+    The field is not a list, yet proxies repeat it, and repeated fields come joined by commas (section 5.3). Of several
+    waits the longest counts, so that no retry comes earlier than any of them asks; what can't be understood is ignored.
     """
-    value = headers.get("retry-after", "").strip()
+    waits = [
+        wait
+        for value in _values(headers.get("retry-after", ""))
+        if (wait := _wait_ms(value, headers, received_at)) is not None
+    ]
+    return max(waits, default=None)
+
+
+def _values(joined: str) -> Iterator[str]:
+    """The values of a field that came once or repeatedly. The comma after a weekday is part of a date."""
+    weekday = ""
+    for part in map(str.strip, joined.split(",")):
+        if _WEEKDAY.fullmatch(part):
+            weekday = f"{part}, "
+        else:
+            yield weekday + part
+            weekday = ""
+
+
+def _wait_ms(value: str, headers: Mapping[str, str], received_at: datetime.datetime) -> int | None:
     if re.fullmatch(r"[0-9]+", value):
         return _MAX_MS if len(value) > 9 else int(value) * 1000  # noqa: PLR2004 - digits
     at = _http_date(value)
     if at is None:
         return None
-    wait = at - (_http_date(headers.get("date", "")) or received_at)
-    return min(_MAX_MS, max(0, round(wait.total_seconds() * 1000)))
+    now = next(filter(None, map(_http_date, _values(headers.get("date", "")))), received_at)
+    return min(_MAX_MS, max(0, round((at - now).total_seconds() * 1000)))
 
 
 def _http_date(text: str) -> datetime.datetime | None:
     """An instant in any of the three forms that RFC 9110, section 5.6.7 knows; all of them are UTC."""
+    if len(text) > _MAX_CHARACTERS:
+        return None
     try:
         found = parsedate_to_datetime(text)
         return (found if found.tzinfo else found.replace(tzinfo=datetime.UTC)).astimezone(datetime.UTC)

@@ -178,6 +178,37 @@ def test_headers_are_lower_case_and_joined_and_cookies_are_neither_mixed_nor_kep
     assert "cookie" not in dict(receiver.exchanges[1].headers)
 
 
+@pytest.mark.parametrize(
+    ("octets", "text"),
+    [
+        (b"\xc3\xbc", "ü"),
+        (b"\xfc", "ü"),
+        (b"Gr\xc3\xb6\xc3\x9fe", "Größe"),
+        (b"Gr\xf6\xdfe", "Größe"),
+        (b"\xe6\x97\xa5\xe6\x9c\xac", "日本"),
+        (b"\xf0\x9f\x98\x80", "😀"),
+        (b"a\xc3", "aÃ"),  # broken off: no UTF-8
+        (b"\xed\xa0\x80", "\xed\xa0\x80"),  # a surrogate is no UTF-8 either
+        (b"\xa0x\xa0", "\xa0x\xa0"),
+        (b"x" * 300 + b"\xc3\xbc", "x" * 300 + "ü"),
+    ],
+)
+def test_header_octets_are_utf_8_and_else_latin_1(running: Running, octets: bytes, text: str) -> None:
+    raw = b"HTTP/1.1 200 OK\r\nX-N: " + octets + b"\r\nContent-Length: 0\r\n\r\n"
+    with receiving(answering(raw)) as receiver:
+        result = running.deliver(receiver.url())
+    assert result.response is not None
+    assert result.response.headers["x-n"] == text
+
+
+def test_repeated_headers_are_each_read_by_their_own_octets(running: Running) -> None:
+    raw = b"HTTP/1.1 200 OK\r\nX-N: \xc3\xbc\r\nX-N: \xfc\r\nContent-Length: 0\r\n\r\n"
+    with receiving(answering(raw)) as receiver:
+        result = running.deliver(receiver.url())
+    assert result.response is not None
+    assert result.response.headers["x-n"] == "ü, ü"
+
+
 def test_interim_answers_and_trailers_leave_the_head_alone(running: Running) -> None:
     raw = (
         b"HTTP/1.1 103 Early Hints\r\nX-Who: hint\r\n\r\n"

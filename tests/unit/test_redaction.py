@@ -62,6 +62,22 @@ def test_a_longer_secret_goes_before_one_inside_it():
     assert shown(b"token-and-more", "token", "token-and-more") == b"[redacted]"
 
 
+@pytest.mark.parametrize(
+    ("header", "redacted"),
+    [
+        ("geheim-tök", "[redacted]"),
+        ("ü geheim-tök ü", "ü [redacted] ü"),
+        (b"\xfc geheim-t\xc3\xb6k".decode("latin-1"), "ü [redacted]"),  # octets that are no UTF-8 as a whole
+        ("日 geheim-tök", "日 [redacted]"),
+        ("größer", "größer"),
+    ],
+)
+def test_a_header_is_shown_without_secrets_whichever_way_its_octets_were_read(header: str, redacted: str):
+    received = Received(200, {"x-n": header}, b"", 0, False, "1.1")
+    secrets = ("geheim-tök",)
+    assert _redact_received(received, secrets, _patterns(secrets)).headers == {"x-n": redacted}
+
+
 def test_a_cut_body_shows_no_beginning_of_a_secret():
     assert shown(b"data: abcdefgh", "abcdefghijkl", truncated=True) == b"data: [redacted]"
     assert shown(b"data: abcdefgh", "abcdefghijkl") == b"data: abcdefgh"

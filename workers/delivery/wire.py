@@ -33,6 +33,7 @@ ENGINE_HEADERS = frozenset(
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
 _BLANK = (b"\r\n", b"\n")
+_BLANKS = " \t\r\n"  # what may stand around a value; other blanks are part of it
 
 #: Header lines up to this length are parsed once and remembered: most answers repeat most of theirs.
 REMEMBERED_LINE_BYTES = 256
@@ -128,9 +129,17 @@ def _headers(lines: Sequence[bytes], start: int) -> dict[str, str]:
 
 
 def _field(line: bytes) -> tuple[str, str] | None:
-    """Name, in lower case, and value of a header line; None for the blank one. Latin-1, as no octet is lost in it."""
-    name, colon, value = line.decode("latin-1").partition(":")
-    return (name.strip().lower(), value.strip()) if colon else None
+    """Name, in lower case, and value of a header line; None for the blank one.
+
+    UTF-8 is what servers send today where a value goes beyond ASCII; any other octets are Latin-1 (RFC 9110 section
+    5.5), in which none is lost.
+    """
+    try:
+        text = line.decode()
+    except UnicodeDecodeError:
+        text = line.decode("latin-1")
+    name, colon, value = text.partition(":")
+    return (name.strip().lower(), value.strip(_BLANKS)) if colon else None
 
 
 _remembered_field = lru_cache(maxsize=8192)(_field)
