@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
+import hpack
+
 Behaviour = Callable[["Exchange"], None]
 
 
@@ -55,6 +57,7 @@ class Receiver:
     behaviour: Behaviour
     context: ssl.SSLContext | None = None
     http2_streams: list[int] = field(default_factory=list)
+    http2_heads: list[dict[str, str]] = field(default_factory=list)
     family: socket.AddressFamily = socket.AF_INET
     exchanges: list[Exchange] = field(default_factory=list)
     connections: list[socket.socket] = field(default_factory=list)
@@ -89,7 +92,7 @@ class Receiver:
             if self.context is not None:
                 connection = self.context.wrap_socket(connection, server_side=True)
             if isinstance(connection, ssl.SSLSocket) and connection.selected_alpn_protocol() == "h2":
-                speak_http2(connection, self.http2_streams)
+                speak_http2(connection, self.http2_streams, self.http2_heads)
                 return
             for exchange in _requests(connection):
                 self.exchanges.append(exchange)
@@ -135,15 +138,21 @@ def gzipped(size_bytes: int) -> bytes:
     return gzip.compress(bytes(size_bytes))
 
 
-def speak_http2(connection: socket.socket, streams: list[int]) -> None:
-    """Answer every stream of an HTTP/2 connection with 200 and "ok"; `streams` collects their numbers (RFC 9113)."""
-    reader = connection.makefile("rb")
+def speak_http2(connection: socket.socket, streams: list[int], heads: list[dict[str, str]]) -> None:
+    """Answer every stream of an HTTP/2 connection with 200 and "ok" (RFC 9113).
+
+    `streams` collects their numbers, `heads` their headers.
+    """
+    reader, decoder = connection.makefile("rb"), hpack.Decoder()
     reader.read(len(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"))
     connection.sendall(_frame(4, 0, 0))
     while header := reader.read(9):
         length, kind, flags = int.from_bytes(header[:3], "big"), header[3], header[4]
         stream = int.from_bytes(header[5:], "big")
-        reader.read(length)
+        payload = reader.read(length)
+        if kind == 1:  # with neither padding nor continuation; a priority takes five octets
+            block = payload[5:] if flags & 0x20 else payload
+            heads.append({str(name): str(value) for name, value in decoder.decode(block)})
         if kind == 4 and not flags & 1:
             connection.sendall(_frame(4, 1, 0))
         elif kind in {0, 1} and flags & 1:

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from runs.failures import FailureReason
+from tests.integration.certificates import server_context
 from tests.integration.receiver import Exchange, gzipped, receiving
 from tests.integration.running import Running, answering, flooding
+from workers.delivery.contract import TlsOptions
 from workers.delivery.transfer import KEPT_BODY_BYTES, READ_BODY_BYTES
 
 
@@ -44,6 +46,62 @@ def test_a_request_arrives_as_it_was_given_and_nothing_is_added(running: Running
         ("x-empty", ""),
         ("content-length", "6"),
     ]
+
+
+TARGETS = [
+    "/a%2fb",
+    "/a%2Fb",
+    "/%7e%7E",
+    "/a/../b/./c",
+    "/../../etc",
+    "/..;/a",
+    "/%2e%2E/x",
+    "//evil.example/x",
+    "///",
+    "/a//b/",
+    "/;v=1;w",
+    "/%zz%",
+    "/%00%ff",
+    "/a?x=%2f&y=%c3%bc&z=a+b%20c",
+    "/a?b?c=/d/../e",
+    "/?",
+    "/??",
+    "/a?",
+    "/[x]|{y}^`\"<>'!$&()*,:@~",
+    "/http://other.example/a",
+    "/*",
+]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS", "HEAD"])
+def test_a_url_goes_out_byte_for_byte(running: Running, method: str, target: str) -> None:
+    with receiving(lambda exchange: exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")) as receiver:
+        assert running.deliver(receiver.url(target), method=method).succeeded
+    (seen,) = receiver.exchanges
+    assert seen.request_line == f"{method} {target} HTTP/1.1"
+    assert dict(seen.headers)["host"] == f"127.0.0.1:{receiver.port}"
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_url_goes_out_byte_for_byte_over_http_2(running: Running, target: str) -> None:
+    with receiving(context=server_context(alpn=("h2", "http/1.1"))) as receiver:
+        result = running.deliver(receiver.url(target), tls=TlsOptions(verify=False))
+    assert result.succeeded
+    (head,) = receiver.http2_heads
+    assert (head[":path"], head[":authority"]) == (target, f"127.0.0.1:{receiver.port}")
+
+
+@pytest.mark.parametrize(
+    ("rest", "target"),
+    [("", "/"), ("?x=1", "/?x=1"), ("?", "/?"), ("?a=/b", "/?a=/b"), ("#f", "/"), ("/a?b#c/d?e", "/a?b"), ("?#", "/?")],
+)
+def test_an_empty_path_is_the_root_and_a_fragment_stays_here(running: Running, rest: str, target: str) -> None:
+    with receiving() as receiver:
+        assert running.deliver(receiver.url(rest)).succeeded
+        assert running.deliver(receiver.url("/next")).succeeded  # nothing is carried over to the next exchange
+    lines = [exchange.request_line for exchange in receiver.exchanges]
+    assert lines == [f"GET {target} HTTP/1.1", "GET /next HTTP/1.1"]
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])

@@ -19,7 +19,7 @@ from workers.delivery.contract import DEFAULT_TLS, DeliveryRequest, DeliveryResu
 from workers.delivery.guard import blocked
 from workers.delivery.outcome import E_TOO_LARGE, Outcome, by_code, by_status
 from workers.delivery.resolver import Addresses
-from workers.delivery.wire import METHODS, Head, InvalidRequest, header_lines, parse_head
+from workers.delivery.wire import METHODS, Head, InvalidRequest, header_lines, parse_head, request_target
 
 KEPT_BODY_BYTES = 64 * 1024
 READ_BODY_BYTES = 1024 * 1024
@@ -88,7 +88,6 @@ class Transfer:
             (pycurl.PROXY, ""),
             (pycurl.NOPROXY, "*"),
             (pycurl.NETRC, pycurl.NETRC_IGNORED),
-            (pycurl.PATH_AS_IS, 1),
             (pycurl.ENCODING, "gzip, deflate, br"),
             (pycurl.USERAGENT, user_agent),
             (pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_2TLS),
@@ -121,6 +120,7 @@ class Transfer:
             body = None
         curl.setopt(pycurl.HTTPHEADER, header_lines(request.headers, body))
         curl.setopt(pycurl.URL, request.url)
+        curl.setopt(pycurl.REQUEST_TARGET, request_target(request.url))
         self._frame(request.method, body)
         self._set_timeout(request.timeout_seconds)
         if request.tls != DEFAULT_TLS:

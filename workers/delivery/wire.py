@@ -32,6 +32,7 @@ ENGINE_HEADERS = frozenset(
 )
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
+_AFTER_AUTHORITY = re.compile(r"[^:/?#]+://[^/?#]*([^#]*)")
 _BLANK = (b"\r\n", b"\n")
 _BLANKS = " \t\r\n"  # what may stand around a value; other blanks are part of it
 
@@ -51,6 +52,13 @@ class Head(NamedTuple):
     http_version: str
     headers: dict[str, str]
     ended: bool
+
+
+def request_target(url: str) -> str:
+    """What stands in the request line: path and query exactly as the URL has them, which libcurl would tidy up."""
+    found = _AFTER_AUTHORITY.match(url)
+    target = found[1] if found else ""
+    return target if target.startswith("/") else f"/{target}"
 
 
 def header_lines(headers: Sequence[tuple[str, str]], body: bytes | None) -> Sequence[str | bytes]:
