@@ -55,7 +55,8 @@ class Received(NamedTuple):
     `headers`: names in lower case; a repeated one is joined with ", ", set-cookie with a line feed; past 200 lines or
     64 KiB the rest is left out. `body`: the first 64 KiB after content decoding. `body_bytes`: how many decoded bytes
     came, read to at most 1 MiB (and the rest of one chunk). `body_truncated`: `body` is not the whole of what the
-    endpoint had to say, because it is longer, was cut, or broke off.
+    endpoint had to say, because it is longer, was cut, or broke off. `note`: a sentence for people about how the body
+    was read, where there is something to say.
     """
 
     status_code: int
@@ -64,6 +65,7 @@ class Received(NamedTuple):
     body_bytes: int
     body_truncated: bool
     http_version: str
+    note: str | None = None
 
     def __repr__(self) -> str:
         return f"Received({self.status_code}, body_bytes={self.body_bytes}, http_version={self.http_version!r})"

@@ -20,7 +20,7 @@ _RUN_COLUMNS = (
     "status", "failure_reason", "error", "started_at", "finished_at", "duration_ms", "queue_ms", "dns_ms", "connect_ms",
     "tls_ms", "first_byte_ms", "total_ms", "request_method", "request_url", "request_headers", "request_body",
     "request_body_encoding", "response_status", "response_headers", "response_body", "response_body_encoding",
-    "body_truncated", "body_bytes", "http_version", "remote_ip", "worker",
+    "body_truncated", "body_bytes", "http_version", "body_note", "remote_ip", "worker",
 )  # fmt: skip
 _COPY_RUNS = f"COPY runs_run ({', '.join(_RUN_COLUMNS)}) FROM STDIN"
 # The fence is one expression over both sides: from `status` alone PostgreSQL would conclude, while its statistics know
@@ -65,7 +65,7 @@ _MOVE_STREAKS = """
 #: What a column of milliseconds holds, 24 days: an attempt whose worker was lost may be found later than that.
 LONGEST_MS = 2**31 - 1
 _NULL = "\\N"
-_NOTHING_RECEIVED = f"{_NULL}\t{_NULL}\t{_NULL}\tutf-8\tf\t{_NULL}\t"
+_NOTHING_RECEIVED = f"{_NULL}\t{_NULL}\t{_NULL}\tutf-8\tf\t{_NULL}\t\t{_NULL}"
 _SUCCEEDED, _FAILED, _CANCELED = RunStatus.SUCCEEDED.value, RunStatus.FAILED.value, RunStatus.CANCELED.value
 # A canceled run was written by whoever canceled it, who could not know if its worker had sent the request.
 _TELL_UNSENT = """
@@ -208,5 +208,6 @@ def _received(received: Received) -> str:
     return (
         f"{received.status_code}\t{escaped_json(as_json(received.headers))}\t"
         f"{_NULL if body is None else escaped(body)}\t{encoding}\t"
-        f"{'t' if received.body_truncated else 'f'}\t{received.body_bytes}\t{received.http_version}"
+        f"{'t' if received.body_truncated else 'f'}\t{received.body_bytes}\t{received.http_version}\t"
+        f"{_NULL if received.note is None else escaped(clean(received.note))}"
     )

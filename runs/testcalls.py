@@ -248,6 +248,7 @@ def run_columns(finished: FinishedAttempt) -> dict[str, Any]:
             "body_truncated": received.body_truncated,
             "body_bytes": received.body_bytes,
             "http_version": received.http_version,
+            "body_note": received.note,
         }
     return columns
 

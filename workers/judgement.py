@@ -5,7 +5,8 @@ import json
 import random
 
 from jobs.assertions import failed_assertion
-from runs.attempts import IN_FLIGHT_CANCELED, UNSENT_CANCELED, Ending, FinishedAttempt, Phases, Sent
+from runs.attempts import IN_FLIGHT_CANCELED, UNSENT_CANCELED, Ending, FinishedAttempt, Phases, Received, Sent
+from runs.charsets import Reading, reading_of
 from runs.failures import FailureReason
 from runs.redaction import redact_attempt, redact_headers
 from runs.retry import SUCCEEDED, Canceled, Verdict, verdict
@@ -22,12 +23,13 @@ def judge(claimed: Claimed, result: DeliveryResult, *, worker: str, chance: rand
     started_at = claimed.claimed_at + datetime.timedelta(seconds=started_seconds)
     finished_at = started_at + datetime.timedelta(seconds=took_seconds)
     queue_ms = max(0, claimed.queue_ms + round(started_seconds * 1000))
-    reason, error = _outcome(claimed, result)
+    received, reading = _read(result.response)
+    reason, error = _outcome(claimed, result, received, reading)
     # By position: by name, a named tuple takes twice the time, and these are made for every run.
     ending = Ending(_verdict(claimed, result, reason, finished_at, chance), reason, error, started_at, finished_at)
     phases = Phases(queue_ms, *result.timings)
     finished = FinishedAttempt(
-        claimed.attempt, _sent(claimed, result), result.response, result.remote_ip, phases, ending, worker
+        claimed.attempt, _sent(claimed, result), received, result.remote_ip, phases, ending, worker
     )
     return redact_attempt(finished, claimed.secrets) if claimed.secrets else finished
 
@@ -63,11 +65,23 @@ def _verdict(
     )
 
 
-def _outcome(claimed: Claimed, result: DeliveryResult) -> tuple[FailureReason | None, str]:
+def _read(received: Received | None) -> tuple[Received | None, Reading | None]:
+    """An answer with its body as UTF-8, where it declares another charset; and how it reads, unless that is plain."""
+    if received is None:
+        return None, None
+    reading = reading_of(received.headers, received.body, truncated=received.body_truncated)
+    if reading is not None:
+        received = received._replace(body=reading.body, note=received.note or reading.note)
+    return received, reading
+
+
+def _outcome(
+    claimed: Claimed, result: DeliveryResult, response: Received | None, reading: Reading | None
+) -> tuple[FailureReason | None, str]:
     """Why the attempt failed, if it did. What the job asserts is asked only of an answer whose status is a success."""
     if result.aborted:
         return None, IN_FLIGHT_CANCELED if result.sent else UNSENT_CANCELED
-    assertions, response = claimed.definition.assertions, result.response
+    assertions = claimed.definition.assertions
     if result.succeeded and response is not None and assertions:
         failed = failed_assertion(
             assertions,
@@ -76,6 +90,8 @@ def _outcome(claimed: Claimed, result: DeliveryResult) -> tuple[FailureReason | 
             body=response.body,
             body_truncated=response.body_truncated,
             total_ms=result.timings.total_ms,
+            unreadable=reading and reading.unreadable,
+            opaque=reading is not None and reading.opaque,
         )
         if failed is not None:
             return FailureReason.ASSERTION_FAILED, failed

@@ -26,16 +26,33 @@ class Document(NamedTuple):
 
 
 class Answer:
-    """What assertions look at. `headers` has lower-case names; `body` is what was kept; `total_ms` may be unknown."""
+    """What assertions look at. `headers` has lower-case names; `body` is what was kept; `total_ms` may be unknown.
+
+    `unreadable` says why the body is no text that can be read; `opaque`: its ASCII can't be either.
+    """
 
     def __init__(
-        self, status: int, headers: Mapping[str, str], body: bytes, body_truncated: bool, total_ms: int | None
+        self,
+        status: int,
+        headers: Mapping[str, str],
+        body: bytes,
+        body_truncated: bool,
+        total_ms: int | None,
+        *,
+        unreadable: str | None = None,
+        opaque: bool = False,
     ) -> None:
         self.status = status
         self.headers = headers
         self.body = body
         self.body_truncated = body_truncated
         self.total_ms = total_ms
+        self._unreadable = unreadable
+        self._opaque = opaque
+
+    def hides(self, text: str) -> str | None:
+        """Why nobody can tell if a text is in the body, if so: in bytes of an unknown charset only ASCII is found."""
+        return self._unreadable if self._unreadable and (self._opaque or not text.isascii()) else None
 
     @functools.cached_property
     def document(self) -> Document:

@@ -49,12 +49,15 @@ def failed_assertion(
     body: bytes,
     body_truncated: bool,
     total_ms: int | None,
+    unreadable: str | None = None,
+    opaque: bool = False,
 ) -> str | None:
     """Says of the first assertion that does not hold why not; None if all hold.
 
-    `body` is what was kept of the body and `body_truncated` if that is not all of it. The text never quotes the answer.
+    `body` is what was kept of the body, as UTF-8, and `body_truncated` if that is not all of it. `unreadable` says why
+    it is no text that can be read, and `opaque` if not even its ASCII can. The text never quotes the answer.
     """
-    answer = Answer(status, headers, body, body_truncated, total_ms)
+    answer = Answer(status, headers, body, body_truncated, total_ms, unreadable=unreadable, opaque=opaque)
     for number, assertion in enumerate(assertions, start=1):
         problem = assertion.problem(answer)
         if problem is not None:

@@ -34,6 +34,11 @@ class _OfBodyText:
     def compiled(cls, value: str) -> Self:
         return cls(value, encoded(value))
 
+    def hidden(self, answer: Answer) -> str | None:
+        """The problem of a body that can't be read: it neither contains this text nor lacks it."""
+        why = answer.hides(self.value)
+        return why and f"the body can't be searched for {shown(self.value)}: {why}"
+
 
 @assertion_type("status_equals", Shape.STATUS, label="Status is", words="the status is {value}")
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,8 @@ class HeaderContains(_OfHeader):
 @dataclass(frozen=True, slots=True)
 class BodyContains(_OfBodyText):
     def problem(self, answer: Answer) -> str | None:
+        if hidden := self.hidden(answer):
+            return hidden
         return None if self.encoded in answer.body else f"the {answer.kept} does not contain {shown(self.value)}"
 
 
@@ -76,9 +83,11 @@ class BodyContains(_OfBodyText):
 )
 @dataclass(frozen=True, slots=True)
 class BodyNotContains(_OfBodyText):
-    """Does not hold for a body that was not kept whole: nobody knows what the rest contains."""
+    """Does not hold for a body that was not kept whole, or can't be read: nobody knows what it contains."""
 
     def problem(self, answer: Answer) -> str | None:
+        if hidden := self.hidden(answer):
+            return hidden
         if self.encoded in answer.body:
             return f"the body contains {shown(self.value)}"
         if answer.body_truncated:
@@ -97,6 +106,8 @@ class BodyMatches:
         return cls(value, pattern(value))
 
     def problem(self, answer: Answer) -> str | None:
+        if why := answer.hides(self.value):
+            return f"the body can't be matched with {shown(self.value)}: {why}"
         if self.pattern.search(answer.body) is not None:
             return None
         return f"the {answer.kept} does not match {shown(self.value)}"

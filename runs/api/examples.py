@@ -36,6 +36,7 @@ _RUN: dict[str, Any] = {
         "body": '{"ok":true}',
         "body_truncated": False,
         "body_bytes": 11,
+        "body_note": None,
         "http_version": "1.1",
         "remote_ip": "93.184.215.14",
     },

@@ -64,10 +64,18 @@ class ReceivedResponseSerializer(serializers.Serializer):
         child=Text(),
         help_text="By name, in lower case; a repeated one is joined with a comma, `set-cookie` with a line break.",
     )
-    body = Text(allow_null=True, help_text="Its first 64 KiB, decompressed; lists show 2 KiB.")
+    body = Text(
+        allow_null=True,
+        help_text="Its first 64 KiB, decompressed, as text from the charset that it declares; lists show 2 KiB.",
+    )
     body_truncated = Flag(help_text="Whether more than 64 KiB of body came, or it broke off.")
     body_bytes = Whole(
         allow_null=True, help_text="How long the whole body is, decompressed; no more than about 1 MiB is read."
+    )
+    body_note = Text(
+        allow_null=True,
+        help_text="A sentence where the body is shown as it came, since its content coding could not be undone or its "
+        "charset not be read; else null.",
     )
     http_version = Text(allow_null=True, help_text="`1.0`, `1.1` or `2`, as the answer says.")
     remote_ip = Text(allow_null=True, help_text="The address that was connected to.")

@@ -145,6 +145,7 @@ def _response(run: Run, *, cut: bool) -> dict[str, Any] | None:
         "body": _text(run, "response_body", cut=cut),
         "body_truncated": run.body_truncated,
         "body_bytes": run.body_bytes,
+        "body_note": run.body_note,
         "http_version": run.http_version or None,
         "remote_ip": run.remote_ip,
         **_encoding(run.response_body_encoding),

@@ -267,6 +267,7 @@ class Run(models.Model):
     response_body_encoding = models.CharField(max_length=10, default="utf-8")
     body_truncated = models.BooleanField(default=False)
     body_bytes = models.BigIntegerField(null=True)
+    body_note = models.TextField(null=True)  # noqa: DJ001 - null, since a worker of an older release writes none
     exit_code = models.IntegerField(null=True)
     output = models.TextField(null=True)  # noqa: DJ001 - commands only
     error_output = models.TextField(null=True)  # noqa: DJ001 - commands only

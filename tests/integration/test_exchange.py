@@ -1,11 +1,15 @@
 """One exchange of the delivery engine with a real server: what is sent, what comes back, how it goes wrong."""
 
 import gzip
+import random
 import socket
 import time
+import zlib
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
+import brotli
 import pytest
 
 from runs.failures import FailureReason
@@ -41,7 +45,7 @@ def test_a_request_arrives_as_it_was_given_and_nothing_is_added(running: Running
     assert seen.headers == [
         ("host", f"127.0.0.1:{receiver.port}"),
         ("user-agent", "Hourhand"),
-        ("accept-encoding", "gzip, deflate, br"),
+        ("accept-encoding", "gzip, deflate, br, zstd"),
         ("x-one", "1"),
         ("x-empty", ""),
         ("content-length", "6"),
@@ -323,12 +327,67 @@ def test_a_compressed_body_is_decoded(running: Running) -> None:
     assert (result.response.body, result.response.body_bytes) == (b"hello", 5)
 
 
-def test_a_body_in_a_coding_nobody_asked_for_leaves_the_status(running: Running) -> None:
-    with receiving(lambda exchange: exchange.answer(headers="Content-Encoding: zstd\r\n")) as receiver:
+@pytest.mark.parametrize("status", ["200 OK", "404 Nope", "429 Slow down", "503 Busy"])
+@pytest.mark.parametrize(
+    ("coding", "body", "response"),
+    [
+        ("gzip", gzip.compress(b"a") + gzip.compress(b"b"), (b"ab", False, False)),
+        ("x-gzip", gzip.compress(b"busy") + b"\r\n", (b"busy", False, False)),
+        ("GZIP", b'{"a":1}', (b'{"a":1}', False, True)),
+        ("utf-8", b"plain", (b"plain", False, True)),
+        ("identity", b"plain", (b"plain", False, False)),
+        ("deflate", zlib.compress(b"deflated"), (b"deflated", False, False)),
+        ("br", brotli.compress(b"brotli"), (b"brotli", False, False)),
+        ("gzip, gzip", gzip.compress(gzip.compress(b"twice")), (b"twice", False, False)),
+        ("gzip", gzip.compress(b"x" * 200_000), (b"x" * KEPT_BODY_BYTES, True, False)),
+        ("gzip", gzip.compress(b"hello" * 50)[:-9], (b"hello" * 50, True, False)),
+        ("br", b"", (b"", False, False)),
+        ("zstd", b"ok", (b"ok", False, True)),
+    ],
+)
+def test_a_coding_is_undone_or_said_not_to_be_and_the_status_decides(
+    running: Running, status: str, coding: str, body: bytes, response: tuple[bytes, bool, bool]
+) -> None:
+    """`response`: the body that is shown, whether it is truncated, and whether there is a note."""
+    behaviour = lambda exchange: exchange.answer(status, body, f"Content-Encoding: {coding}\r\n")  # noqa: E731
+    with receiving(behaviour) as receiver:
         result = running.deliver(receiver.url())
+    assert result.error == (None if status.startswith("200") else f"HTTP {status[:3]}")
+    found = result.response
+    assert found is not None
+    assert (found.body, found.body_truncated, found.note is not None) == response
+    assert found.headers["content-encoding"] == coding
+
+
+@pytest.mark.parametrize("size", [KEPT_BODY_BYTES - 1, KEPT_BODY_BYTES * 2, 900_000])
+@pytest.mark.parametrize("coding", ["gzip", "utf-8", "identity", "br"])
+def test_a_large_body_that_compresses_badly_is_counted_and_kept_in_part(
+    running: Running, coding: str, size: int
+) -> None:
+    plain = random.Random(7).randbytes(size)
+    body = {"gzip": gzip.compress, "br": partial(brotli.compress, quality=1)}.get(coding, bytes)(plain)
+    with receiving(lambda exchange: exchange.answer(body=body, headers=f"Content-Encoding: {coding}\r\n")) as receiver:
+        result = running.deliver(receiver.url())
+        assert running.deliver(receiver.url()).response == result.response  # on the same handle
     assert result.succeeded
+    response = result.response
+    assert response is not None
+    assert response.body_truncated == (size > KEPT_BODY_BYTES)
+    if coding == "br":  # of which no more than a quarter of a megabyte is read
+        assert plain.startswith(response.body)
+    else:
+        assert (response.body, response.body_bytes) == (plain[:KEPT_BODY_BYTES], size)
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "x-made-up"])
+def test_a_transfer_coding_that_nobody_asked_for_leaves_the_status_and_a_word(running: Running, coding: str) -> None:
+    raw = f"HTTP/1.1 503 Busy\r\nTransfer-Encoding: {coding}, chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n"
+    with receiving(answering(raw.encode())) as receiver:
+        result = running.deliver(receiver.url())
+    assert result.failure_reason == FailureReason.HTTP_SERVER_ERROR
     assert result.response is not None
-    assert (result.response.body, result.response.body_truncated) == (b"", True)
+    assert result.response.body_truncated
+    assert "Transfer-Encoding" in (result.response.note or "")
 
 
 def test_too_many_headers_are_left_out_and_the_status_stands(running: Running) -> None:

@@ -86,6 +86,23 @@ def test_a_saved_assertion_that_compiles_no_more_fails_its_runs_and_stops_no_wor
     assert "can't be judged" in execution.error
 
 
+def test_a_declared_charset_is_used_for_showing_and_asserting(make_job: MakeJob, link):
+    lacks = [{"type": "body_not_contains", "value": "Störung"}]
+    body, headers = "Störung".encode("latin-1"), {"content-type": "text/html; charset=iso-8859-1"}
+    execution, run = answered(link, make_job(success={"assertions": lacks}), body=body, **headers)
+    assert (execution.failure_reason, execution.error) == ("assertion_failed", 'the body contains "Störung"')
+    assert (run.response_body, run.response_body_encoding, run.body_note) == ("Störung", "utf-8", None)
+
+
+def test_a_body_that_cant_be_read_is_kept_as_it_came_with_a_word(make_job: MakeJob, link):
+    lacks = [{"type": "body_not_contains", "value": "Störung"}]
+    body, headers = "Störung".encode("latin-1"), {"content-type": "text/html; charset=utf-8"}
+    execution, run = answered(link, make_job(success={"assertions": lacks}), body=body, **headers)
+    assert execution.failure_reason == "assertion_failed"
+    assert "can't be searched" in execution.error
+    assert (run.response_body_encoding, "no text in utf-8" in run.body_note) == ("base64", True)
+
+
 def test_retry_after_is_waited_for_up_to_the_policys_longest_wait(make_job: MakeJob, link):
     job = make_job(retry={"max_delay_ms": 600_000})
     date = {"date": "Thu, 01 Jan 2026 00:00:00 GMT", "retry-after": "Thu, 01 Jan 2026 00:02:00 GMT"}

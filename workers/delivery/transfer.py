@@ -14,6 +14,7 @@ import pycurl
 from jobs.egress import EgressPolicy, Refusal, Target
 from runs.attempts import Received
 from runs.failures import FailureReason
+from workers.delivery.coding import ACCEPTED, Undoing, codings_in
 from workers.delivery.connections import Connections
 from workers.delivery.contract import DEFAULT_TLS, DeliveryRequest, DeliveryResult, Timings
 from workers.delivery.guard import blocked
@@ -72,6 +73,8 @@ class Transfer:
         self._refused: tuple[str, Refusal] | None = None
         self._file_numbers.clear()
         self._cut = False
+        self._undoing: Undoing | None = None
+        self._plain = False
         self.stale = False
         self.late = False
         self._resend_refused = False
@@ -88,7 +91,9 @@ class Transfer:
             (pycurl.PROXY, ""),
             (pycurl.NOPROXY, "*"),
             (pycurl.NETRC, pycurl.NETRC_IGNORED),
-            (pycurl.ENCODING, "gzip, deflate, br"),
+            # libcurl asks for these codings and leaves them as they come: see `workers.delivery.coding`.
+            (pycurl.ENCODING, ACCEPTED),
+            (pycurl.HTTP_CONTENT_DECODING, 0),
             (pycurl.USERAGENT, user_agent),
             (pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_2TLS),
             (pycurl.CAINFO, certifi.where()),
@@ -178,11 +183,31 @@ class Transfer:
         """Keep the first part, count the rest, and cut the transfer once enough was read. Any size but its own cuts."""
         if self._body_bytes < KEPT_BODY_BYTES:
             self._chunks.append(chunk)
+            self._body_bytes += len(chunk)
+            return None
+        return self._on_more(chunk)
+
+    def _on_more(self, chunk: bytes) -> int | None:
+        """A body that is larger than what is kept. Only now does it matter if there is a coding to undo."""
+        if self._undoing is None and not self._plain:
+            self._undoing = self._undoing_of(parse_head(self._lines))
+            self._plain = self._undoing is None
         self._body_bytes += len(chunk)
-        if self._body_bytes > READ_BODY_BYTES:
+        enough = self._undoing is not None and not self._undoing.feed(chunk)
+        if enough or self._body_bytes > READ_BODY_BYTES:
             self._cut = True
             return -1
         return None
+
+    def _undoing_of(self, head: Head | None) -> Undoing | None:
+        """What undoes the coding of the body and has read what came so far; None where there is none to undo."""
+        codings = codings_in(head.headers.get("content-encoding", "")) if head is not None else ()
+        if not codings:
+            return None
+        undoing = Undoing(codings, keep_bytes=KEPT_BODY_BYTES, read_bytes=READ_BODY_BYTES)
+        for chunk in self._chunks:
+            undoing.feed(chunk)
+        return undoing
 
     def _on_dial(self, _purpose: int, address: tuple[int, int, int, tuple[str, int]]) -> socket.socket | int:
         """The guard: sees each address after DNS and before a packet leaves; refusing costs this address only."""
@@ -234,7 +259,9 @@ class Transfer:
         if head is not None and head.http_version == "2":
             self._connections.speaks_http2(self.target.origin)
         reason, error = self._outcome(code, message, head)
-        return self._result(reason, error, head, complete=code == pycurl.E_OK and head is not None and head.ended)
+        complete = code == pycurl.E_OK and head is not None and head.ended
+        note = f"The body was left out: {message}." if code == pycurl.E_BAD_CONTENT_ENCODING else None
+        return self._result(reason, error, head, complete=complete, note=note)
 
     def give_up(self, reason: FailureReason, error: str, *, aborted: bool = False) -> DeliveryResult:
         """The result of an exchange that the engine ended before libcurl did."""
@@ -277,13 +304,14 @@ class Transfer:
         *,
         complete: bool,
         aborted: bool = False,
+        note: str | None = None,
     ) -> DeliveryResult:
         finished = time.monotonic()
         return DeliveryResult(
             self.request,
             reason,
             error,
-            self._response(head, complete=complete) if head is not None else None,
+            self._response(head, complete=complete, note=note) if head is not None else None,
             self._remote_ip or (self.curl.getinfo(pycurl.PRIMARY_IP) if self._file_numbers else None) or None,
             self._timings(finished - self.started_monotonic),
             self.started_monotonic,
@@ -292,12 +320,16 @@ class Transfer:
             self.dialled,
         )
 
-    def _response(self, head: Head, *, complete: bool) -> Received:
-        body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
-        truncated = not complete or self._body_bytes > KEPT_BODY_BYTES
-        return Received(
-            head.status_code, head.headers, body[:KEPT_BODY_BYTES], self._body_bytes, truncated, head.http_version
-        )
+    def _response(self, head: Head, *, complete: bool, note: str | None) -> Received:
+        if "content-encoding" in head.headers and (undoing := self._undoing or self._undoing_of(head)) is not None:
+            body, body_bytes, ended, fault = undoing.result()
+            note = fault or note
+            complete = complete and ended
+        else:
+            body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+            body, body_bytes = body[:KEPT_BODY_BYTES], self._body_bytes
+        truncated = not complete or body_bytes > KEPT_BODY_BYTES
+        return Received(head.status_code, head.headers, body, body_bytes, truncated, head.http_version, note)
 
     def _timings(self, total_seconds: float) -> Timings:
         total_ms = round(total_seconds * 1000)
@@ -323,7 +355,8 @@ class Transfer:
         )
 
 
-#: libcurl gave up on what came with the answer, not on the answer: too many headers, or a coding it can't undo.
+#: libcurl gave up on what came with the answer, not on the answer: too many headers, or a transfer coding that nobody
+#: asked for.
 _ANSWERED = frozenset({E_TOO_LARGE, pycurl.E_BAD_CONTENT_ENCODING})
 _COMPLETE = _ANSWERED | {pycurl.E_OK}
 

@@ -1,0 +1,243 @@
+"""Undoing content codings: forgiving of what servers get wrong, bounded by what is kept and read."""
+
+import gzip
+import random
+import sys
+import time
+import zlib
+from functools import partial
+
+import brotli
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workers.delivery.coding import MAX_GATHERED_BYTES, MAX_MEMBERS, Undoing, Undone, codings_in
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+KEEP, READ = 1000, 10_000
+
+
+def bare(body: bytes) -> bytes:
+    stream = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return stream.compress(body) + stream.flush()
+
+
+CODERS = {
+    "gzip": gzip.compress,
+    "x-gzip": gzip.compress,
+    "deflate": zlib.compress,
+    "br": partial(brotli.compress, quality=1),
+    "zstd": zstd.compress,
+}
+
+
+def undone(header: str, body: bytes, *, step: int = 16_384, keep: int = KEEP, read: int = READ) -> Undone:
+    """What becomes of a body that comes in chunks of `step` bytes."""
+    undoing = Undoing(codings_in(header), keep_bytes=keep, read_bytes=read)
+    for at in range(0, len(body), step):
+        if not undoing.feed(body[at : at + step]):
+            break
+    return undoing.result()
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 7, 16_384])
+@pytest.mark.parametrize("body", [b"", b"a", b"hello, wor\nld", bytes(range(256)) * 3])
+@pytest.mark.parametrize("coding", CODERS)
+def test_each_coding_is_undone_however_it_comes(coding: str, body: bytes, step: int):
+    assert undone(coding, CODERS[coding](body), step=step) == Undone(body, len(body), ended=True)
+    assert undone(f" {coding.upper()} ", CODERS[coding](body), step=step).body == body
+
+
+def test_deflate_without_its_wrapper_is_undone():
+    assert undone("deflate", bare(b"hello" * 9)) == Undone(b"hello" * 9, 45, ended=True)
+    assert undone("deflate", bare(b"hello" * 9), step=1).body == b"hello" * 9
+
+
+@pytest.mark.parametrize("step", [1, 5, 16_384])
+@pytest.mark.parametrize("count", [2, 3, 100])
+@pytest.mark.parametrize("coding", ["gzip", "x-gzip", "zstd"])
+def test_all_members_count(coding: str, count: int, step: int):
+    members = [f"member {number};".encode() for number in range(count)]
+    whole = b"".join(members)
+    came = b"".join(map(CODERS[coding], members))
+    assert undone(coding, came, step=step, keep=5000) == Undone(whole, len(whole), ended=True)
+
+
+def test_members_may_be_empty_and_padded():
+    came = gzip.compress(b"") + bytes(7) + gzip.compress(b"a") + bytes(512) + gzip.compress(b"b") + bytes(3)
+    for step in (1, 16_384):
+        assert undone("gzip", came, step=step) == Undone(b"ab", 2, ended=True)
+
+
+@pytest.mark.parametrize("step", [1, 16_384])
+@pytest.mark.parametrize("after", [b"\r\n", b"\n", b"\0", b"\0" * 40, b"\r\n\r\n", b"\n" * 16])
+@pytest.mark.parametrize("coding", CODERS)
+def test_padding_after_the_end_is_no_part_of_the_body(coding: str, after: bytes, step: int):
+    assert undone(coding, CODERS[coding](b"busy") + after, step=step) == Undone(b"busy", 4, ended=True)
+
+
+@pytest.mark.parametrize("after", [b"garbage", b"\x1f", b"\x1f\x8c", b"<!-- served by 7 -->", b"x" * 50_000])
+@pytest.mark.parametrize("coding", ["gzip", "zstd"])
+def test_anything_after_the_last_member_is_no_part_of_the_body(coding: str, after: bytes):
+    found = undone(coding, CODERS[coding](b"busy") + after)
+    assert (found.body, found.body_bytes, found.fault) == (b"busy", 4, None)
+
+
+@pytest.mark.parametrize(
+    "header", ["gzip, gzip", "deflate, gzip", "gzip, br", "br, gzip, deflate", "zstd,gzip,br,gzip"]
+)
+def test_codings_on_top_of_each_other_are_undone_from_the_last(header: str):
+    came = b"layered" * 20
+    for coding in codings_in(header):
+        came = CODERS[coding](came)
+    assert undone(header, came) == Undone(b"layered" * 20, 140, ended=True)
+    assert undone(header, came, step=1) == Undone(b"layered" * 20, 140, ended=True)
+
+
+def test_identity_is_no_coding():
+    assert [codings_in(header) for header in ("", "identity", "Identity, ", ",,")] == [()] * 4
+    assert codings_in("identity, GZIP ,identity") == ("gzip",)
+
+
+@pytest.mark.parametrize(
+    ("header", "word"),
+    [
+        ("utf-8", "utf-8 is none"),
+        ("gzip, utf-8", "utf-8 is none"),
+        ("compress", "compress is none"),
+        ("aws-chunked", "aws-chunked is none"),
+        ("x" * 5000, "is none"),
+        ("gzip" + ", gzip" * 4, "more than 4"),
+        ("gzip," * 10_000, "more than 4"),
+    ],
+)
+def test_what_nobody_knows_stays_as_it_came(header: str, word: str):
+    found = undone(header, b"as it came")
+    assert (found.body, found.body_bytes, found.ended) == (b"as it came", 10, True)
+    assert found.fault is not None
+    assert word in found.fault
+    assert len(found.fault) < 200
+
+
+TEXTS = [
+    b'{"a":1}',
+    b'{"ok":true,"rows":[1,2,3]}',
+    b"ok",
+    b"OK\r\n",
+    b"a",
+    b"hello world",
+    b"<html><body>busy</body></html>",
+    b"<?xml version='1.0'?><a/>",
+    b"\n",
+    b"x^2 + y^2",
+    b"\x78\x01 text",
+    "Grüße aus Köln".encode(),
+    b"plain " * 30_000,
+]
+
+
+@pytest.mark.parametrize("step", [1, 16_384])
+@pytest.mark.parametrize("body", TEXTS, ids=lambda body: str(body[:12]))
+@pytest.mark.parametrize("coding", [*CODERS, "gzip, gzip", "br, gzip", "gzip, br"])
+def test_a_body_that_only_claims_a_coding_stays_as_it_came(coding: str, body: bytes, step: int):
+    if len(body) > 1000 and step == 1:
+        return
+    found = undone(coding, body, step=step)
+    assert found.body == body[:KEEP]
+    assert found.body_bytes >= min(len(body), READ)
+    assert found.fault is not None
+    assert "could not be undone" in found.fault
+
+
+def test_latin_1_text_that_claims_gzip_stays_as_it_came():
+    assert undone("gzip", "Störung".encode("latin-1")).body == b"St\xf6rung"
+
+
+@pytest.mark.parametrize("part", [0.1, 0.5, 0.9, 0.99])
+@pytest.mark.parametrize("coding", [*CODERS, "bare"])
+def test_a_body_that_broke_off_is_not_whole(coding: str, part: float):
+    body = random.Random(7).randbytes(600)
+    came = bare(body) if coding == "bare" else CODERS[coding](body)
+    found = undone("deflate" if coding == "bare" else coding, came[: int(len(came) * part)])
+    assert not found.ended
+    assert found.fault is None
+    assert body.startswith(found.body)
+
+
+def test_a_second_member_that_broke_off_is_missed():
+    found = undone("gzip", gzip.compress(b"first") + gzip.compress(b"second")[:12])
+    assert b"firstsecond".startswith(found.body)
+    assert (found.ended, found.fault) == (False, None)
+
+
+@pytest.mark.parametrize("harm", [12, -5, -1])
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+def test_a_damaged_body_stays_as_it_came(coding: str, harm: int):
+    came = bytearray(CODERS[coding](b"some text to damage"))
+    came[harm] ^= 0xFF
+    found = undone(coding, bytes(came))
+    assert found.fault is not None or not found.ended
+    if found.fault is not None:
+        assert found.body == bytes(came)
+
+
+def test_nothing_at_all_is_a_whole_body():
+    for coding in (*CODERS, "gzip, gzip", "utf-8"):
+        assert undone(coding, b"")[:3] == (b"", 0, True)
+
+
+@pytest.mark.parametrize(
+    "header", ["gzip", "deflate", "br", "zstd", "gzip, gzip", "gzip, br", "deflate, deflate, gzip"]
+)
+def test_a_bomb_is_left_off_once_enough_is_read(header: str):
+    came = bytes(30_000_000)
+    for coding in codings_in(header):
+        came = CODERS[coding](came)
+    started = time.monotonic()
+    found = undone(header, came, keep=65_536, read=1_048_576)
+    assert time.monotonic() - started < 2
+    assert found.body == bytes(65_536)
+    assert 1_048_576 < found.body_bytes <= 1_048_576 + 65_536
+    assert (found.ended, found.fault) == (False, None)
+
+
+def test_more_members_than_anybody_means_are_not_undone():
+    started = time.monotonic()
+    found = undone("gzip", gzip.compress(b"") * (MAX_MEMBERS + 1), read=10**6)
+    assert time.monotonic() - started < 5
+    assert "members" in (found.fault or "")
+
+
+def test_what_compresses_badly_is_read_no_further_than_a_bound():
+    noise = random.Random(7).randbytes(3_000_000)
+    for coding in ("gzip", "deflate"):
+        undoing = Undoing((coding,), keep_bytes=KEEP, read_bytes=1_048_576)
+        came = CODERS[coding](noise)
+        taken = sum(1 for at in range(0, len(came), 16_384) if undoing.feed(came[at : at + 16_384]))
+        assert 60 <= taken <= 70
+        assert undoing.result().body == noise[:KEEP]
+    for coding in ("br", "zstd"):
+        undoing = Undoing((coding,), keep_bytes=KEEP, read_bytes=1_048_576)
+        came = CODERS[coding](noise)
+        taken = sum(1 for at in range(0, len(came), 16_384) if undoing.feed(came[at : at + 16_384]))
+        assert taken <= MAX_GATHERED_BYTES // 16_384 + 1
+        assert undoing.result()[:1] == (noise[:KEEP],)
+
+
+@given(st.sampled_from([*CODERS, "gzip, br", "zstd, deflate", "utf-8"]), st.binary(max_size=300), st.integers(1, 50))
+def test_no_bytes_make_it_raise(header: str, body: bytes, step: int):
+    found = undone(header, body, step=step)
+    assert len(found.body) <= KEEP
+    if found.fault is not None:
+        assert found.body == body
+
+
+@given(st.sampled_from(list(CODERS)), st.binary(max_size=2000), st.integers(1, 500))
+def test_any_body_comes_back(coding: str, body: bytes, step: int):
+    found = undone(coding, CODERS[coding](body), step=step)
+    assert found == Undone(body[:KEEP], len(body), ended=True)
