@@ -19,6 +19,7 @@ from accounts.names import SECRET_NAME_FORM
 from jobs.definition import RequestDefinition
 from jobs.egress.target import MAX_URL_LENGTH
 from jobs.headers import MAX_HEADER_BYTES, NOT_IN_A_VALUE
+from scheduler_project import exact_json
 
 MAX_BODY_BYTES = 1024 * 1024
 OPENING = "{{"
@@ -34,13 +35,16 @@ _VARIABLE = re.compile(
     r"timestamp|unix|uuid|execution_id|scheduled_for|job|environment|input(?:\.[A-Za-z0-9_-]{1,100})*"
     rf"|secrets\.{SECRET_NAME_FORM}"
 )
+_DEFAULTED = re.compile(r"(?P<name>[^|]*)\|\s*default\s*\((?P<value>.*)\)\s*", re.DOTALL)
+_SINGLE_QUOTED = re.compile(r"'[^']*'")
 _JSON_QUOTE = re.compile(r'\\.|"', re.DOTALL)
 _ORIGIN = re.compile(r"[^:/?#]*://[^/?#]*[/?#]")
 _DOT_SEGMENT = re.compile(r"/(?:\.|%2e){1,2}(?=[/?#]|$)", re.IGNORECASE)
 _SECRETS = "secrets."
 _HOW_TO_SAY_BRACES = "{{'{{'}} stands for {{ itself."
+_DEFAULT_EXAMPLE = '{{input.a|default("x")}}'
 _UUID_NAMESPACE = uuid.UUID("6f1d7a0e-5a0b-5c38-9d0c-8a4f4f1c2b7e")
-_MISSING = object()
+_MISSING: Any = object()
 
 
 class TemplateError(ValueError):
@@ -83,7 +87,7 @@ class Facts:
     secrets: Mapping[str, str] = field(repr=False)
 
     def value(self, variable: str) -> Any:
-        """What a variable stands for; `_MISSING` where there is nothing. Raises RenderingError for a secret's lack."""
+        """What a variable stands for; `_MISSING` where there is nothing."""
         if variable == _BRACES:
             return OPENING
         match variable:
@@ -98,28 +102,29 @@ class Facts:
             case "execution_id" | "job" | "environment":
                 return getattr(self, variable)
         if variable.startswith(_SECRETS):
-            return self._secret(variable.removeprefix(_SECRETS))
-        return _inside(self.input, variable.split(".")[1:])
-
-    def _secret(self, name: str) -> str:
-        value = self.secrets.get(name)
-        if value is None:
-            raise RenderingError(f"the secret {name} is missing in this environment, or its key is")
-        return value
+            return self.secrets.get(variable.removeprefix(_SECRETS), _MISSING)
+        return _MISSING if self.input is None else _inside(self.input, variable.split(".")[1:])
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One variable in a template. `quoted`: inside a string of a JSON body."""
+    """One variable in a template. `quoted`: inside a string of a JSON body. `default` stands in for a missing value."""
 
     variable: str
     quoted: bool
+    default: Any = _MISSING
 
     def rendered(self, facts: Facts, where: Where) -> str:
+        """Its text. Raises RenderingError where it has neither a value nor a default: nothing is guessed."""
+        is_json = where is Where.JSON_BODY and not self.quoted
         value = facts.value(self.variable)
-        if where is Where.JSON_BODY and not self.quoted:
-            return _compact(None if value is _MISSING else value)
-        text = "" if value is _MISSING else value if isinstance(value, str) else _compact(value)
+        if value is _MISSING or (value is None and not is_json):  # no text says null
+            value = self.default
+        if value is _MISSING:
+            raise RenderingError(_without_value(self.variable))
+        if is_json:
+            return _compact(value)
+        text = value if isinstance(value, str) else _compact(value)
         match where:
             case Where.JSON_BODY:
                 return _compact(text)[1:-1]
@@ -182,7 +187,7 @@ def _parts(text: str, where: Where) -> Iterator[str | Place]:
         literal = text[position : found.start()]
         quoted ^= _turns(literal) if where is Where.JSON_BODY else False
         yield _literal(literal)
-        yield Place(_variable(found[1].strip()), quoted)
+        yield _place(found[1].strip(), where, quoted=quoted)
         position = found.end()
     yield _literal(text[position:])
 
@@ -193,9 +198,48 @@ def _literal(text: str) -> str:
     return text
 
 
+def _place(written: str, where: Where, *, quoted: bool) -> Place:
+    """What stands between braces: a variable, perhaps with a default."""
+    found = _DEFAULTED.fullmatch(written) if "|" in written else None
+    if found is None:
+        return Place(_variable(written), quoted)
+    default = _default(found["value"].strip(), where)
+    if default is None and (where is not Where.JSON_BODY or quoted):
+        raise TemplateError(
+            f'No text says null: write {{{{{found["name"].strip()[:80]}|default("")}}}} for an empty one.'
+        )
+    return Place(_variable(found["name"].strip()), quoted, default)
+
+
+def _default(written: str, where: Where) -> Any:
+    """A default's value: JSON, or text in single quotes. Where a body was serialised, its quotes are escaped."""
+    if where is Where.JSON_BODY and '\\"' in written:
+        written = written.replace("\\\\", "\0").replace('\\"', '"').replace("\0", "\\")
+    if _SINGLE_QUOTED.fullmatch(written):
+        return written[1:-1]
+    try:
+        return exact_json.loads(written)
+    except (ValueError, RecursionError) as error:
+        told = f"The default {written[:80]} should be text in quotes or another JSON value, as in {_DEFAULT_EXAMPLE}."
+        raise TemplateError(told) from error
+
+
+def _without_value(variable: str) -> str:
+    name = f"{{{{{variable}}}}}"
+    if variable.startswith(_SECRETS):
+        secret = variable.removeprefix(_SECRETS)
+        return f"{name} has no value: the secret {secret} is missing in this environment, or its key is"
+    lacks = (
+        "this execution was planned for no time" if variable == "scheduled_for" else "the execution's input lacks it"
+    )
+    return f'{name} has no value: {lacks}. Where that may be, write {{{{{variable}|default("")}}}}'
+
+
 def _variable(name: str) -> str:
     if name != _BRACES and not _VARIABLE.fullmatch(name):
         told = f"Unknown variable {{{{{name[:80]}}}}}. There are: {', '.join(VARIABLES)}. {_HOW_TO_SAY_BRACES}"
+        if "|" in name:
+            told = f"After a variable only a default may stand, as in {_DEFAULT_EXAMPLE}. {told}"
         raise TemplateError(told, "unknown_variable")
     return name
 
@@ -319,7 +363,7 @@ def _inside(value: Any, path: list[str]) -> Any:
 
 
 def _compact(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return exact_json.compact(value)
 
 
 def _instant(value: datetime.datetime) -> str:

@@ -26,6 +26,7 @@ class FailureReason(enum.StrEnum):
     UNEXPECTED_STATUS = "unexpected_status"
     ASSERTION_FAILED = "assertion_failed"
     INVALID_URL = "invalid_url"
+    TEMPLATE_ERROR = "template_error"
     SSRF_BLOCKED = "ssrf_blocked"
     QUOTA_EXCEEDED = "quota_exceeded"
     WORKER_LOST = "worker_lost"
@@ -60,7 +61,8 @@ _KINDS: dict[FailureReason, tuple[RetriedBy, str]] = {
         "the endpoint answered with a status that does not count as success",
     ),
     FailureReason.ASSERTION_FAILED: (RetriedBy.ASSERTION, "the answer did not hold what the job asserts"),
-    FailureReason.INVALID_URL: (RetriedBy.NOTHING, "the request cannot be sent as it is written"),
+    FailureReason.INVALID_URL: (RetriedBy.NOTHING, "the URL is not one that can be called"),
+    FailureReason.TEMPLATE_ERROR: (RetriedBy.NOTHING, "the values of this execution make no request of the template"),
     FailureReason.SSRF_BLOCKED: (RetriedBy.NOTHING, "the address or port is not one that this installation may call"),
     FailureReason.QUOTA_EXCEEDED: (RetriedBy.NOTHING, "the workspace's plan does not allow another run"),
     FailureReason.WORKER_LOST: (RetriedBy.WORKER_LOST, "the worker that held the run stopped before it ended"),

@@ -10,6 +10,7 @@ from functools import lru_cache
 from urllib.parse import quote
 
 from runs.attempts import FinishedAttempt, Received, Sent
+from runs.cut_secrets import FEWEST_BASE64, cut_at
 from runs.texts import as_json
 
 REDACTED = "[redacted]"
@@ -19,8 +20,6 @@ HARMLESS_HEADERS = frozenset(
      "idempotency-key", "user-agent", "webhook-id", "webhook-timestamp"}
 )  # fmt: skip
 _MARK = REDACTED.encode()
-#: The fewest characters of base64, or of a value that was cut, that are told from chance.
-_FEWEST_BASE64, _FEWEST_CUT = 8, 4
 
 
 def redact_headers(headers: tuple[tuple[str, str], ...], *, allowed: Collection[str] = ()) -> dict[str, str]:
@@ -69,13 +68,10 @@ def _redact_received(received: Received, secrets: Iterable[str], patterns: list[
 
 
 def _without_cut_end(body: bytes, secrets: Iterable[str]) -> bytes:
-    """A body that was cut in the middle of a secret shows none of its beginning."""
-    for secret in secrets:
-        value = secret.encode()
-        for length in range(len(value) - 1, _FEWEST_CUT - 1, -1):
-            if body.endswith(value[:length]):
-                return body[:-length] + _MARK
-    return body
+    """A body that was cut in the middle of a secret shows none of its beginning, in any spelling."""
+    found = [cut_at(body, secret.encode(), _cores_of(secret)) for secret in secrets]
+    places = [at for at in found if at is not None]
+    return body[: min(places)] + _MARK if places else body
 
 
 def _header(text: str, patterns: list[re.Pattern[bytes]]) -> str:
@@ -139,6 +135,11 @@ def _spellings(character: str) -> bytes:
     return b"(?:" + b"|".join(re.escape(text) for text in sorted(spelled, key=len, reverse=True)) + b")"
 
 
+@lru_cache(maxsize=512)
+def _cores_of(value: str) -> frozenset[bytes]:
+    return frozenset(_base64_cores(value.encode()))
+
+
 def _base64_cores(value: bytes) -> set[bytes]:
     """The characters of base64 that a value alone decides, wherever in the encoded text it begins.
 
@@ -149,6 +150,6 @@ def _base64_cores(value: bytes) -> set[bytes]:
         encoded = base64.b64encode(b"\0" * offset + value).rstrip(b"=")
         whole = (offset + len(value)) * 8 // 6
         core = encoded[-(-offset * 8 // 6) : whole]
-        if len(core) >= _FEWEST_BASE64:
+        if len(core) >= FEWEST_BASE64:
             cores.add(core)
     return cores | {core.translate(bytes.maketrans(b"+/", b"-_")) for core in cores}

@@ -40,6 +40,7 @@ from runs.models import Run
 from runs.queue import announce_call
 from runs.recording import run_status
 from runs.texts import as_text, clean
+from scheduler_project import exact_json
 
 #: A worker that has room takes a call within milliseconds.
 TAKEN_SECONDS = 5.0
@@ -70,11 +71,11 @@ class WantedCall:
     input: Any = field(repr=False)
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self))
+        return exact_json.compact(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> "WantedCall":
-        return cls(**json.loads(text))
+        return cls(**exact_json.loads(text))
 
 
 def call_once(

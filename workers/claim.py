@@ -1,7 +1,6 @@
 """Makes pending executions this worker's own: one UPDATE for a batch, then the requests to send."""
 
 import datetime
-import json
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -26,6 +25,7 @@ from runs.requests import Firing, PreparedRequest
 from runs.states import Trigger
 from runs.testcalls import WantedCall
 from runs.texts import array
+from scheduler_project import exact_json
 from scheduler_project.failpoints import failpoint
 from workers.connections import Link
 from workers.delivery.contract import DeliveryRequest, TlsOptions
@@ -272,7 +272,7 @@ class Claimer:
             material = {}
             if version.template:
                 item = Templated(wanted.call_id, wanted.workspace_id, wanted.environment_id, version.template)
-                facts = (wanted.call_id, at, None, wanted.slug, wanted.environment, json.dumps(wanted.input))
+                facts = (wanted.call_id, at, None, wanted.slug, wanted.environment, exact_json.compact(wanted.input))
                 material[wanted.call_id] = self._renderer.material_of(cursor, item, facts)
         ids = (wanted.workspace_id, wanted.job_id, wanted.environment_id, wanted.job_environment_id)
         row = (wanted.call_id, *ids, wanted.job_version_id, Trigger.MANUAL.value, 1, None, at, at)
@@ -387,5 +387,5 @@ def _refusal(over_quota: str | None, rendered: Rendered | None) -> Refusal | Non
     if over_quota is not None:
         return Refusal(FailureReason.QUOTA_EXCEEDED, over_quota)
     if rendered is not None and rendered.error is not None:
-        return Refusal(FailureReason.INVALID_URL, rendered.error)
+        return Refusal(FailureReason.TEMPLATE_ERROR, rendered.error)
     return None

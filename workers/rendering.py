@@ -3,7 +3,6 @@
 Only the claimer comes here, on its own link, and only for versions with variables.
 """
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from django.conf import settings
 from accounts.encryption import Cipher, EncryptionKeyError
 from jobs.definition import RequestDefinition
 from jobs.rendering import BrokenTemplate, Facts, RenderingError, RequestTemplate
+from scheduler_project import exact_json
 
 log = structlog.get_logger(__name__)
 
@@ -140,6 +140,6 @@ def _facts(row: tuple[Any, ...] | None, secrets: dict[str, str]) -> Facts:
 
 def _input(text: str | None) -> Any:
     try:
-        return None if text is None else json.loads(text)
+        return None if text is None else exact_json.loads(text)
     except (ValueError, RecursionError) as error:
         raise RenderingError("The execution's input can't be read.") from error

@@ -21,6 +21,8 @@ from scheduler_project.api.fields import Choice, Flag, Number, Text, Whole
 from scheduler_project.api.strict import StrictSerializer
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+#: It carries no body, and neither does its answer.
+BODILESS = "HEAD"
 MAX_ATTEMPTS = 20
 MAX_DELAY_MS = 7 * 24 * 3600 * 1000
 MAX_CERT_CHARACTERS = 64 * 1024
@@ -71,8 +73,23 @@ class RequestSerializer(StrictSerializer):
             if is_json and not any(name.lower() == _CONTENT_TYPE for name in headers):
                 headers = {**headers, "Content-Type": "application/json"}
             attrs = {**attrs, "body": text, "headers": headers}
+            if text and attrs["method"] == BODILESS:
+                told = "A HEAD request carries no body: leave it out, or choose another method."
+                raise ValidationError({"body": [ErrorDetail(told, code="conflicting")]})
         check_templates(attrs, self.context["workspace"])
         return attrs
+
+
+def wrong_for_head(request: Mapping[str, Any], success: Mapping[str, Any]) -> dict[int, Any]:
+    """What is wrong, by their places, with assertions about the body of an answer that has none."""
+    if request["method"] != BODILESS:
+        return {}
+    told = "The answer to a HEAD request has no body: nothing can be asserted of it."
+    return {
+        place: {"type": [ErrorDetail(told, code="conflicting")]}
+        for place, assertion in enumerate(success["assertions"])
+        if assertion["type"].startswith(("body_", "json_path_"))
+    }
 
 
 class StatusOrClass(Text):

@@ -13,6 +13,7 @@ from jobs import headers as header_rules
 from jobs.egress import InvalidUrl, parse_target
 from jobs.rendering import MAX_BODY_BYTES, Template, TemplateError, Where, parse
 from jobs.schedule import MAX_INTERVAL_SECONDS, MAX_TEXT, MIN_INTERVAL_SECONDS
+from scheduler_project import exact_json
 from scheduler_project.api.fields import Text
 
 
@@ -108,7 +109,7 @@ class Body(serializers.Field):
 
     def to_internal_value(self, data: Any) -> tuple[str, bool]:
         is_json = not isinstance(data, str)
-        text = json.dumps(data, ensure_ascii=False, separators=(",", ":")) if is_json else data
+        text = exact_json.compact(data) if is_json else data
         if len(text.encode(errors="surrogatepass")) > MAX_BODY_BYTES:
             raise ValidationError("The body is at most 1 MiB.", code="too_large")
         return text, is_json

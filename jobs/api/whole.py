@@ -8,7 +8,13 @@ from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 from rest_framework.fields import empty
 
-from jobs.api.definition import RequestSerializer, RetentionSerializer, RetrySerializer, SuccessSerializer
+from jobs.api.definition import (
+    RequestSerializer,
+    RetentionSerializer,
+    RetrySerializer,
+    SuccessSerializer,
+    wrong_for_head,
+)
 from jobs.api.fields import NullOnly, ScheduleSpelling, only
 from jobs.api.limits import beyond_plan
 from jobs.api.shown import CONFIG_FIELDS
@@ -131,6 +137,8 @@ class DefinitionSerializer(StrictSerializer):
             errors = by_field(error)
         before, plan = None if self.enables else self.before, self.context["workspace"].plan
         errors |= beyond_plan(attrs, plan=plan, before=before, anchor=self.anchor, timed=not errors)
+        if wrong := wrong_for_head(attrs["request"], attrs["success"]):
+            errors["success"] = {"assertions": wrong}
         if errors:
             raise ValidationError(errors)
         return attrs

@@ -8,7 +8,7 @@ from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
 from accounts.models import Workspace
-from jobs.api.definition import RequestSerializer
+from jobs.api.definition import RequestSerializer, wrong_for_head
 from jobs.api.limits import timeout_beyond_plan
 from jobs.limits import PlanLimitError
 from jobs.models import JobVersion
@@ -273,10 +273,14 @@ def edited_request(
     version: JobVersion, edit: dict[str, Any], workspace: Workspace, environment_id: uuid.UUID
 ) -> dict[str, Any]:
     """A version's request in an environment with some fields replaced, judged as a job's. Raises ValidationError."""
-    before = effective(version.config, str(environment_id))["request"]
+    whole = effective(version.config, str(environment_id))
+    before = whole["request"]
     request = RequestSerializer(data={**before, **edit}, context={"workspace": workspace})
     if not request.is_valid():
         raise ValidationError({"edit": request.errors})
+    if wrong_for_head(request.validated_data, whole["success"]):
+        told = "The answer to a HEAD request has no body, and the job asserts something of it."
+        raise ValidationError({"edit": {"method": [ErrorDetail(told, code="conflicting")]}})
     if told := timeout_beyond_plan(request.validated_data, workspace.plan, before=before):
         raise ValidationError({"edit": {"timeout_seconds": [ErrorDetail(told, code=PlanLimitError.code)]}})
     return request.validated_data

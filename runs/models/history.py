@@ -17,6 +17,7 @@ from runs.facets import OUTCOMES, RUN_STATUSES, TRIGGERS, WIDTH
 from runs.failures import FailureReason
 from runs.querysets import ExecutionQuerySet, RunQuerySet
 from runs.states import TERMINAL, BulkKind, BulkState, ExecutionStatus, RunStatus, SkipReason, Trigger
+from scheduler_project.exact_json import ExactDecoder, ExactEncoder
 
 _LIMITING = tuple(policy.value for policy in Overlap if policy is not Overlap.ALLOW)
 _OVERLAPS = [(policy, policy) for policy in _LIMITING]
@@ -77,7 +78,7 @@ class Execution(models.Model):
     replay_of = models.ForeignKey(
         "self", null=True, on_delete=models.SET_NULL, related_name="replays", db_index=False, db_constraint=False
     )
-    input = models.JSONField(null=True)
+    input = models.JSONField(null=True, encoder=ExactEncoder, decoder=ExactDecoder)
     state = models.JSONField(null=True)
     output = models.JSONField(null=True)
     due_at = models.GeneratedField(

@@ -10,6 +10,8 @@ from django.core.exceptions import RequestDataTooBig
 from rest_framework.exceptions import ErrorDetail, ParseError, ValidationError
 from rest_framework.parsers import JSONParser
 
+from scheduler_project.exact_json import parse_float, parse_int
+
 MAX_DEPTH = 100
 #: How much of an oversize body is read and thrown away, so that the client gets to read the answer.
 _DRAINED_BYTES = 64 * 1024 * 1024
@@ -36,7 +38,9 @@ class JsonBodyParser(JSONParser):
 
 def json_value(text: str) -> Any:
     """What a JSON text says. Raises ValueError, and RecursionError for endless nesting."""
-    return json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant, parse_float=_finite)
+    return json.loads(
+        text, object_pairs_hook=_object, parse_constant=_refuse_constant, parse_float=_finite, parse_int=parse_int
+    )
 
 
 def _read(stream: IO[Any]) -> bytes:
@@ -64,7 +68,7 @@ def _refuse_constant(name: str) -> Any:
 
 
 def _finite(text: str) -> float:
-    value = float(text)
+    value = parse_float(text)
     if not math.isfinite(value):
         raise ValueError(f"the number {text[:40]} is out of range")
     return value

@@ -277,7 +277,7 @@ def test_each_job_ended_as_it_was_meant_to(planted: Planted) -> None:
         ("lost", "failed", "worker_lost"),
         ("multiline", "succeeded", ""),
         ("refused", "failed", "connection_error"),
-        ("unsendable", "failed", "invalid_url"),
+        ("unsendable", "failed", "template_error"),
     ]
     shown = "".join(
         row[0]
@@ -382,7 +382,7 @@ def test_not_in_the_answer_to_a_test_call(planted: Planted) -> None:
         "header-asserting": ("failed", "assertion_failed"),
         "multiline": ("succeeded", None),
         "refused": ("failed", "connection_error"),
-        "unsendable": ("failed", "invalid_url"),
+        "unsendable": ("failed", "template_error"),
     }
     assert sightings("answers", json.dumps(planted.tried)) == []
     assert sightings("answers", json.dumps(planted.tried, ensure_ascii=False)) == []

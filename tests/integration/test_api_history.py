@@ -361,6 +361,15 @@ class TestActing:
             assert api.refused("POST", path, {"edit": {name: value}}) == wrong
         assert not Execution.objects.filter(trigger="replay").exists()
 
+    def test_an_edit_makes_no_head_request_with_a_body_or_of_one_that_asserts_it(
+        self, api: Caller, make_job: MakeJob
+    ) -> None:
+        path = f"/executions/{make_execution(make_job(slug='plain')).pk}/replay/"
+        assert api.refused("POST", path, {"edit": {"method": "HEAD", "body": "x"}}) == {"edit.body": "conflicting"}
+        asserting = make_job(slug="asserting", success={"assertions": [{"type": "body_contains", "value": "x"}]})
+        path = f"/executions/{make_execution(asserting).pk}/replay/"
+        assert api.refused("POST", path, {"edit": {"method": "HEAD"}}) == {"edit.method": "conflicting"}
+
     def test_an_edited_replay_is_no_version_of_the_job(self, api: Caller, report: JobEnvironment) -> None:
         path = f"/executions/{make_execution(report).pk}/replay/"
         made = api.ask("POST", path, {"edit": {"method": "PUT", "body": {"a": 1}}}, expect=202)

@@ -145,6 +145,27 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     (job(request={"url": "http://{{job}}.test/"}), "request.url", "template_in_host"),
     (request(method="get"), "request.method", "invalid_choice"),
     (request(body="x" * (1024 * 1024 + 1)), "request.body", "too_large"),
+    (request(method="HEAD", body="x"), "request.body", "conflicting"),
+    (request(method="HEAD", body={"a": 1}), "request.body", "conflicting"),
+    (request(method="HEAD", body=0), "request.body", "conflicting"),
+    (request(method="HEAD", body="{{unix}}"), "request.body", "conflicting"),
+    *(
+        (
+            job(
+                request={"url": URL, "method": "HEAD"},
+                success={"assertions": [{"type": "status_equals", "value": 200}, assertion]},
+            ),
+            "success.assertions.1.type",
+            "conflicting",
+        )
+        for assertion in (
+            {"type": "body_contains", "value": "x"},
+            {"type": "body_not_contains", "value": "x"},
+            {"type": "body_matches", "value": "x"},
+            {"type": "json_path_equals", "path": "$.a", "value": 1},
+            {"type": "json_path_exists", "path": "$.a"},
+        )
+    ),
     (request(body="{{ uid }}"), "request.body", "unknown_variable"),
     (request(body={"at": "{{uid}}"}), "request.body", "unknown_variable"),
     (request(body='{"a": {{unix}}1}', headers={"content-type": "text/json"}), "request.body", "invalid_template"),
@@ -193,6 +214,31 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
         "invalid",
     ),
 ]
+
+
+def test_a_head_request_without_a_body_is_taken(api: Caller) -> None:
+    asserted = {"assertions": [{"type": "header_equals", "name": "A", "value": "b"}]}
+    for number, body in enumerate((None, "")):
+        wanted = {**request(method="HEAD", body=body), "slug": f"head-{number}", "success": asserted}
+        assert api.ask("POST", "/jobs/", wanted, expect=201)["request"]["method"] == "HEAD"
+
+
+def test_no_change_makes_a_head_request_with_a_body(api: Caller) -> None:
+    api.ask("POST", "/jobs/", {**request(method="POST", body="x"), "slug": "head"}, expect=201)
+    assert api.refused("PATCH", "/jobs/head/", {"request": {"method": "HEAD"}}) == {"request.body": "conflicting"}
+    api.ask("PATCH", "/jobs/head/", {"request": {"method": "HEAD", "body": None}}, expect=200)
+    assert api.refused("PATCH", "/jobs/head/", {"request": {"body": "y"}}) == {"request.body": "conflicting"}
+    asserted = {"success": {"assertions": [{"type": "body_contains", "value": "x"}]}}
+    assert api.refused("PATCH", "/jobs/head/", asserted) == {"success.assertions.0.type": "conflicting"}
+
+
+@pytest.mark.parametrize("digits", ["123456789012345.123456", "1.10", "1E5", "98765432109876543210", "-0", "1e-400"])
+def test_a_json_body_keeps_the_digits_of_its_numbers(api: Caller, digits: str) -> None:
+    whole = json.dumps({**request(body={"n": "DIGITS", "l": [1.5, "DIGITS"]}), "slug": "exact"})
+    written = whole.replace('"DIGITS"', digits).encode()
+    made = api.generic("POST", "/api/v1/jobs/", written, content_type="application/json")
+    assert made.status_code == 201, made.content
+    assert made.json()["request"]["body"] == f'{{"n":{digits},"l":[1.5,{digits}]}}'
 
 
 @pytest.mark.parametrize(("body", "field", "code"), REFUSED, ids=[f"{field} {code}" for _, field, code in REFUSED])

@@ -118,6 +118,7 @@ class TestThroughTheApi:
             ({"request": {"url": "ftp://x.test/"}}, "request.url", "invalid_url"),
             ({"request": {"url": "http://127.0.0.1/"}}, "request.url", "ssrf_blocked"),
             ({"request": {"body": "{{secrets.NONE}}"}}, "request.body", "unknown_secret"),
+            ({"request": {"method": "HEAD", "body": "x"}}, "request.body", "conflicting"),
             ({"schedule": "61 * * * *"}, "schedule", "invalid"),
             ({"timezone": "Mars/Base"}, "timezone", "invalid"),
             ({"ends_at": "2020-01-01T00:00:00Z"}, "ends_at", "invalid"),

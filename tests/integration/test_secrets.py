@@ -197,7 +197,7 @@ def test_what_can_not_be_rendered_is_a_run_that_failed_unsent(make_job: MakeJob,
     execution = run(row, input={"token": "a\r\nEvil: 1"})
     ran = delivered(service, execution)
     execution.refresh_from_db()
-    assert (execution.status, execution.failure_reason, execution.attempts) == ("failed", "invalid_url", 1)
+    assert (execution.status, execution.failure_reason, execution.attempts) == ("failed", "template_error", 1)
     assert ran.error == execution.error
     assert ran.error.startswith("The header X-Token can't be rendered: {{input.token}} holds a line break")
     assert receiver.exchanges == []
@@ -205,7 +205,7 @@ def test_what_can_not_be_rendered_is_a_run_that_failed_unsent(make_job: MakeJob,
 
 def test_a_url_too_long_once_rendered_fails_unsent(make_job: MakeJob, service):
     row = make_job(request={"url": "http://127.0.0.1/{{input.x}}"})
-    assert delivered(service, run(row, input={"x": "é" * 2000})).failure_reason == "invalid_url"
+    assert delivered(service, run(row, input={"x": "é" * 2000})).failure_reason == "template_error"
 
 
 def test_a_reaped_run_shows_the_template(workspace: Workspace, make_job: MakeJob, link):

@@ -211,7 +211,7 @@ def test_what_cannot_be_rendered_or_reached_is_told_as_a_run(
     create_secret(workspace=workspace, environment=None, name="TOKEN", value="two\nlines", now=NOW)
     changes = {"request": {"headers": {"X-A": "{{secrets.TOKEN}}"}}}
     run = api.ask("POST", "/jobs/report/test/", changes, expect=200)
-    assert run["failure_reason"] == "invalid_url"
+    assert run["failure_reason"] == "template_error"
     assert "header X-A" in run["error"]
     assert receiver.exchanges == []
     guarded.stop(grace_seconds=0)

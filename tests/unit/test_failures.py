@@ -19,6 +19,7 @@ def test_what_cannot_change_by_itself_is_never_tried_again() -> None:
     assert {reason for reason in FailureReason if reason.retried_by is RetriedBy.NOTHING} == {
         FailureReason.SSL_ERROR,
         FailureReason.INVALID_URL,
+        FailureReason.TEMPLATE_ERROR,
         FailureReason.SSRF_BLOCKED,
         FailureReason.QUOTA_EXCEEDED,
         FailureReason.NONZERO_EXIT,
@@ -31,6 +32,6 @@ def test_what_cannot_change_by_itself_is_never_tried_again() -> None:
 def test_the_stored_values_are_the_contract() -> None:
     assert [str(reason) for reason in FailureReason] == [
         "timeout", "connection_error", "dns_error", "ssl_error", "http_client_error", "http_server_error",
-        "unexpected_status", "assertion_failed", "invalid_url", "ssrf_blocked", "quota_exceeded", "worker_lost",
-        "nonzero_exit", "agent_lost", "rejected", "wait_expired", "unknown",
+        "unexpected_status", "assertion_failed", "invalid_url", "template_error", "ssrf_blocked", "quota_exceeded",
+        "worker_lost", "nonzero_exit", "agent_lost", "rejected", "wait_expired", "unknown",
     ]  # fmt: skip

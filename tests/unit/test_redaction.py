@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runs.attempts import Received, Sent
-from runs.redaction import _patterns, _redact_received, redact_sent
+from runs.redaction import _patterns, _redact_received, _without_cut_end, redact_sent
 
 SECRET = 'tök/+ "n\\é&<1>\n2'
 
@@ -81,6 +81,53 @@ def test_a_header_is_shown_without_secrets_whichever_way_its_octets_were_read(he
 def test_a_cut_body_shows_no_beginning_of_a_secret():
     assert shown(b"data: abcdefgh", "abcdefghijkl", truncated=True) == b"data: [redacted]"
     assert shown(b"data: abcdefgh", "abcdefghijkl") == b"data: abcdefgh"
+
+
+SPELLINGS = {
+    "as it is": lambda secret: secret,
+    "percent": lambda secret: quote(secret, safe=""),
+    "percent in lower case": lambda secret: quote(secret, safe="").lower(),
+    "all percent": lambda secret: "".join(f"%{octet:02x}" for octet in secret.encode()),
+    "form": quote_plus,
+    "JSON": lambda secret: json.dumps(secret)[1:-1],
+    "JSON with slashes": lambda secret: json.dumps(secret)[1:-1].replace("/", "\\/"),
+    "all JSON": lambda secret: "".join(f"\\u{ord(character):04X}" for character in secret),
+    "HTML": html.escape,
+    "all HTML": lambda secret: "".join(f"&#{ord(character)};" for character in secret),
+    "hexadecimal HTML": lambda secret: "".join(f"&#x{ord(character):X};" for character in secret),
+    "base64": lambda secret: base64.b64encode(secret.encode()).decode(),
+    "base64 for URLs": lambda secret: base64.urlsafe_b64encode(secret.encode()).decode(),
+    "base64 behind one": lambda secret: base64.b64encode(b"u" + secret.encode()).decode()[2:],
+    "base64 behind two": lambda secret: base64.b64encode(b"u:" + secret.encode()).decode()[3:],
+    "base64 in percent": lambda secret: quote(base64.b64encode(secret.encode()).decode(), safe=""),
+}
+
+
+@pytest.mark.parametrize(
+    "secret", ['tök/+ "n\\é&<1>-long-enough', "s3cr3t/AAAA+token==", "plain-token-0123456789", "ééééééééé"]
+)
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_a_body_cut_anywhere_in_a_spelled_secret_shows_none_of_it(spelling: str, secret: str):
+    spelled = SPELLINGS[spelling](secret).encode()
+    first = len(SPELLINGS[spelling](secret[:4]).encode())  # fewer are told from chance nowhere
+    fewest = 8 if "base64" in spelling else first
+    for end in range(max(fewest, first) + 2, len(spelled)):
+        found = shown(b"data: " + spelled[:end], secret, truncated=True)
+        assert found.startswith(b"data: [redacted]"), (spelled[:end], found)
+        assert len(found) <= len(b"data: [redacted]") + 12
+
+
+@given(st.binary(max_size=200), st.text(st.characters(codec="utf-8"), min_size=4, max_size=30))
+def test_no_body_makes_looking_for_a_cut_secret_raise(body: bytes, secret: str):
+    shown(body, secret, truncated=True)
+
+
+@pytest.mark.parametrize("secret", ["a" * 4096, "ab" * 2048, "\\" * 4000])
+@pytest.mark.parametrize("octets", [b"a", b"%61", b"\\u0061", b"&#97;", b"%", b"\\"])
+def test_looking_for_a_cut_secret_is_linear(secret: str, octets: bytes):
+    started = time.monotonic()
+    _without_cut_end((octets * 65_536)[:65_536], (secret,))
+    assert time.monotonic() - started < 10
 
 
 def test_a_request_is_shown_without_its_secrets():

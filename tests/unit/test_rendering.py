@@ -1,7 +1,9 @@
 """Template variables: what they mean, where they may stand, and that no value escapes its place."""
 
+import copy
 import datetime
 import json
+import pickle
 import uuid
 from urllib.parse import parse_qsl, urlsplit
 
@@ -21,6 +23,7 @@ from jobs.rendering import (
     body_place,
     parse,
 )
+from scheduler_project import exact_json
 
 ID = "01978f3a-5c1e-7d2b-9f40-2b6f1c9d8e7a"
 CREATED = datetime.datetime(2026, 3, 1, 12, 0, 0, 123_456, tzinfo=datetime.UTC)
@@ -40,13 +43,13 @@ def rendered(text: str, where: Where = Where.TEXT_BODY, **values) -> str:
         ("{{timestamp}}", "2026-03-01T12:00:00.123Z"),
         ("{{ unix }}", "1772366400"),
         ("{{execution_id}}", ID),
-        ("[{{scheduled_for}}]", "[]"),
+        ('[{{scheduled_for|default("")}}]', "[]"),
         ("{{job}} in {{environment}}", "nightly-report in production"),
         ("{{input.a.b}}", "deep"),
         ("{{input.list.1}}", "two"),
         ("{{input.a}}", '{"b":"deep"}'),
         ("{{input.flag}}", "true"),
-        ("[{{input.none.such}}]", "[]"),
+        ("[{{input.none.such|default('')}}]", "[]"),
         ("{{input.nested}}", "{{unix}}"),
         ("{{secrets.API_KEY}}", "s3cr3t"),
         ("a } b }} c", "a } b }} c"),
@@ -150,7 +153,8 @@ json_values = st.recursive(
 
 @given(value=st.text(), whole=json_values)
 def test_any_value_stays_inside_its_place_in_json(value: str, whole):
-    body = '{"text":"<{{input.value}}>","whole":{{input.whole}},"missing":{{input.x}},"last":"\\"{{secrets.S}}"}'
+    missing = '"missing":{{input.x|default(null)}}'
+    body = '{"text":"<{{input.value}}>","whole":{{input.whole}},' + missing + ',"last":"\\"{{secrets.S}}"}'
     made = rendered(body, Where.JSON_BODY, given={"value": value, "whole": whole}, secrets={"S": value})
     assert json.loads(made) == {"text": f"<{value}>", "whole": whole, "missing": None, "last": f'"{value}'}
 
@@ -205,6 +209,103 @@ def test_what_is_rendered_is_bounded():
 def request(**changes) -> RequestDefinition:
     whole = {"url": "https://a.test/", "method": "POST", "headers": (), "body": None}
     return RequestDefinition(**{**whole, "timeout_seconds": 30, "tls_verify": True, "ca_cert": None, **changes})
+
+
+@pytest.mark.parametrize(
+    ("written", "where", "text"),
+    [
+        ('{{input.a|default("x")}}', Where.TEXT_BODY, "x"),
+        ("{{input.a|default('x')}}", Where.TEXT_BODY, "x"),
+        ('{{ input.a | default ( "x y" ) }}', Where.HEADER, "x y"),
+        ('https://a.test/{{input.a|default("a/b")}}', Where.URL, "https://a.test/a%2Fb"),
+        ('https://a.test/c/{{input.a|default("")}}', Where.URL, "https://a.test/c/"),
+        ("q={{input.a|default('&')}}", Where.FORM_BODY, "q=%26"),
+        ("{{input.a|default(0)}}", Where.TEXT_BODY, "0"),
+        ('{"a": {{input.a|default(1.10)}}}', Where.JSON_BODY, '{"a": 1.10}'),
+        ('{"a": {{input.a|default(null)}}}', Where.JSON_BODY, '{"a": null}'),
+        ('{"a": {{input.a|default([1, "b"])}}}', Where.JSON_BODY, '{"a": [1,"b"]}'),
+        ('{"a": {{input.a|default("x")}}}', Where.JSON_BODY, '{"a": "x"}'),
+        ('{"a": "<{{input.a|default("x")}}>"}', Where.JSON_BODY, '{"a": "<x>"}'),
+        (json.dumps({"a": '{{input.a|default("x")}}'}), Where.JSON_BODY, '{"a": "x"}'),
+        (json.dumps({"a": '{{input.a|default("q\\"\\\\")}}'}), Where.JSON_BODY, json.dumps({"a": 'q"\\'})),
+        ('{{secrets.S|default("none")}}', Where.HEADER, "none"),
+        ('{{scheduled_for|default("never")}}', Where.HEADER, "never"),
+        ('{{input|default("all")}}', Where.TEXT_BODY, "all"),
+        ('{{input.a|default("a|b)")}}', Where.TEXT_BODY, "a|b)"),
+    ],
+)
+def test_a_default_stands_in_for_what_has_no_value(written: str, where: Where, text: str):
+    assert rendered(written, where) == text
+
+
+@pytest.mark.parametrize("given", ["given", "", 0, False, ["x"]])
+def test_a_value_goes_before_its_default_however_empty(given):
+    assert rendered('{{input.a|default("x")}}', given={"a": given}) == rendered("{{input.a}}", given={"a": given})
+
+
+@pytest.mark.parametrize("given", [None, {}, {"b": 1}, {"a": None}, [], "text", {"a.b": 1}])
+@pytest.mark.parametrize(
+    ("written", "where"),
+    [
+        ("https://a.test/customers/{{input.a}}", Where.URL),
+        ("https://a.test/?q={{input.a}}", Where.URL),
+        ("{{input.a}}", Where.HEADER),
+        ("{{input.a}}", Where.TEXT_BODY),
+        ("a={{input.a}}", Where.FORM_BODY),
+        ('{"a": "{{input.a}}"}', Where.JSON_BODY),
+    ],
+)
+def test_a_variable_without_a_value_is_named_and_nothing_is_guessed(written: str, where: Where, given):
+    with pytest.raises(RenderingError, match=r"\{\{input\.a\}\} has no value.*default") as refused:
+        rendered(written, where, given=given)
+    assert len(str(refused.value)) < 250
+
+
+@pytest.mark.parametrize(
+    ("variable", "given"), [("input.a", {}), ("input", None), ("input.a.b", {"a": 1}), ("scheduled_for", {})]
+)
+def test_nothing_is_guessed_as_a_json_value_either(variable: str, given):
+    with pytest.raises(RenderingError, match="has no value"):
+        rendered(f'{{"a": {{{{{variable}}}}}}}', Where.JSON_BODY, given=given)
+    assert rendered('{"a": {{input.a}}}', Where.JSON_BODY, given={"a": None}) == '{"a": null}'
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "{{input.a|upper}}",
+        "{{input.a|default}}",
+        "{{input.a|default()}}",
+        "{{input.a|default(x)}}",
+        "{{input.a|default('x)}}",
+        '{{input.a|default("x"}}',
+        "{{input.a|default('x')|default('y')}}",
+        "{{input.a|default(null)}}",
+        "{{input.a|default(NaN}}",
+        "{{nothing|default('x')}}",
+        "{{|default('x')}}",
+        "{{input.a default('x')}}",
+    ],
+)
+def test_a_default_that_is_none_is_refused_when_saved(written: str):
+    with pytest.raises(TemplateError):
+        parse(written, Where.TEXT_BODY)
+
+
+@pytest.mark.parametrize(
+    "digits", ["123456789012345.123456", "1.10", "12345678901234567890123", "1E5", "1e-7", "-0", "0.1", "-0.0", "7"]
+)
+def test_numbers_keep_their_digits(digits: str):
+    given = exact_json.loads(f'{{"n": {digits}, "l": [{{"n": {digits}}}]}}')
+    assert rendered('{"n": {{input.n}}}', Where.JSON_BODY, given=given) == f'{{"n": {digits}}}'
+    assert rendered("{{input.l}}", Where.TEXT_BODY, given=given) == f'[{{"n":{digits}}}]'
+    assert rendered("https://a.test/{{input.n}}", Where.URL, given=given) == f"https://a.test/{digits}"
+    for clone in (copy.deepcopy(given), pickle.loads(pickle.dumps(given))):  # noqa: S301 - made here
+        assert exact_json.compact(clone) == exact_json.compact(given)
+    assert json.dumps(given, cls=exact_json.ExactEncoder).replace(" ", "") == exact_json.compact(given)
+    assert exact_json.compact(json.loads(exact_json.compact(given), cls=exact_json.ExactDecoder)) == (
+        exact_json.compact(given)
+    )
 
 
 def test_a_request_without_variables_has_no_template():

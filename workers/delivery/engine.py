@@ -238,7 +238,7 @@ class DeliveryEngine:
         except InvalidRequest as invalid:
             self._pool.append(transfer)
             self._lanes.leave(lane)
-            self._report(unanswered(request, FailureReason.INVALID_URL, str(invalid)))
+            self._report(unanswered(request, FailureReason.TEMPLATE_ERROR, str(invalid)))
         except Exception as error:
             logger.exception(
                 "delivery_begin_failed", extra={"execution_id": request.execution_id, "attempt": request.attempt}
