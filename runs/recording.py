@@ -30,7 +30,7 @@ _MOVE_EXECUTIONS = """
        SET status = moved.status,
            finished_at = CASE WHEN moved.status <> 'pending' THEN moved.finished_at END,
            next_attempt_at = CASE WHEN moved.status = 'pending'
-                                  THEN clock_timestamp() + moved.delay_ms * interval '1 millisecond' END,
+               THEN greatest(clock_timestamp(), moved.finished_at + moved.delay_ms * interval '1 millisecond') END,
            enqueued_at = CASE WHEN moved.status <> 'pending' THEN execution.enqueued_at END,
            failure_reason = moved.failure_reason, error = moved.error,
            lease_owner = NULL, lease_expires_at = NULL

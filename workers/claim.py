@@ -146,6 +146,11 @@ class Claimed(NamedTuple):
     refusal: Refusal | None = None
     counted_in: datetime.date | None = None
 
+    @property
+    def has_own_body(self) -> bool:
+        """Whether its body was rendered for it, and is not the version's, which all its executions share."""
+        return self.request.body is not self.definition.request.body
+
     def __repr__(self) -> str:
         return f"Claimed({self.request!r}, {self.claimed_at!r})"
 

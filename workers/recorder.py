@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence
 import psycopg2
 import structlog
 
-from runs.attempts import AttemptKey, FinishedAttempt
+from runs.attempts import AttemptKey, FinishedAttempt, Received
 from runs.failures import FailureReason
 from runs.recording import record
-from runs.retry import GiveUp
+from runs.retry import GiveUp, RetryIn
 from runs.tail import tell
 from scheduler_project.failpoints import failpoint
 from workers.claim import Claimed, Claimer
@@ -24,10 +24,13 @@ from workers.connections import DatabaseAwayError, Link
 from workers.delivery.contract import DeliveryResult
 from workers.held import HeldAttempts
 from workers.judgement import judge
+from workers.short_waits import Retry
 
 log = structlog.get_logger(__name__)
 
 BATCH = 500
+#: Of bodies in one transaction.
+BATCH_BYTES = 4 * 1024 * 1024
 WINDOW_SECONDS = 0.020
 _RETRY_SECONDS = 2.0
 _JUDGING_SECONDS = 1.0
@@ -49,6 +52,7 @@ class Recorder:
         held: HeldAttempts,
         on_recorded: Callable[[list[Claimed]], None],
         on_lost: Callable[[Sequence[Claimed]], None],
+        on_retries: Callable[[Sequence[Retry]], None] | None = None,
     ) -> None:
         self._worker = worker
         self._claimer = claimer
@@ -59,6 +63,7 @@ class Recorder:
         self._held = held
         self._on_recorded = on_recorded
         self._on_lost = on_lost
+        self._on_retries = on_retries
         self._chance = random.Random()  # noqa: S311 - jitter
         self._waiting: collections.deque[tuple[Claimed, DeliveryResult]] = collections.deque()
         self._arrived = threading.Event()
@@ -81,6 +86,11 @@ class Recorder:
     def backlog(self) -> int:
         """Attempts handed over and not yet recorded."""
         return len(self._waiting)
+
+    @property
+    def backlog_bytes(self) -> int:
+        """What their bodies take in memory."""
+        return sum(body_bytes(claimed.request.body, result.response) for claimed, result in list(self._waiting))
 
     def stop(self, *, timeout_seconds: float) -> int:
         """Record what is left, for at most this long. Returns how many attempts could not be recorded."""
@@ -122,18 +132,31 @@ class Recorder:
         if not self._persist(batch):
             self._arrived.set()
             return
-        recorded = [self._waiting.popleft()[0] for _ in batch]
+        delivered = [self._waiting.popleft() for _ in batch]
         if self._waiting:
             self._arrived.set()
-        self._on_recorded(recorded)
+        self._on_recorded([claimed for claimed, _ in delivered])
+        retries = [
+            Retry(result.finished_monotonic + item.ending.verdict.delay_ms / 1000, item.attempt.execution_id)
+            for item, (_, result) in zip(batch, delivered, strict=True)
+            if isinstance(item.ending.verdict, RetryIn)
+        ]
+        if retries and self._on_retries is not None:
+            self._on_retries(retries)
 
     def _judged(self) -> list[FinishedAttempt]:
-        """The next batch. It ends early when judging takes long: leases are renewed from this thread too."""
+        """The next batch. It ends early when judging takes long: leases are renewed from this thread too.
+
+        And when its bodies are large: what is written takes several times their size in memory.
+        """
         until = time.monotonic() + _JUDGING_SECONDS
+        left_bytes = BATCH_BYTES
         batch: list[FinishedAttempt] = []
         for index in range(min(BATCH, len(self._waiting))):
-            batch.append(judge(*self._waiting[index], worker=self._worker, chance=self._chance))
-            if time.monotonic() > until:
+            item = judge(*self._waiting[index], worker=self._worker, chance=self._chance)
+            batch.append(item)
+            left_bytes -= body_bytes(item.sent.body, item.received)
+            if left_bytes < 0 or time.monotonic() > until:
                 break
         return batch
 
@@ -200,6 +223,11 @@ class Recorder:
         if lost:
             self._on_lost([held[attempt] for attempt in sorted(lost)])
         return True
+
+
+def body_bytes(sent: bytes | None, received: Received | None) -> int:
+    """The size of an attempt's bodies."""
+    return len(sent or b"") + (len(received.body) if received else 0)
 
 
 def _bare(item: FinishedAttempt) -> FinishedAttempt:

@@ -24,6 +24,7 @@ from workers.delivery.engine import DeliveryEngine, EngineStopped
 from workers.delivery.transfer import unanswered
 from workers.held import HeldAttempts
 from workers.recorder import Recorder
+from workers.short_waits import Retry, ShortWaits
 from workers.testcalls import CallMaker
 from workers.unsent import Unsent, UnsentAttempts
 
@@ -31,6 +32,9 @@ log = structlog.get_logger(__name__)
 
 #: An idle worker asks Postgres itself this often: messages may be lost, rows are not.
 IDLE_POLL_SECONDS = 2.0
+#: Of bodies in a worker's memory, beyond which it claims nothing. One exchange under way adds some 100 KiB at most.
+MAX_HELD_BYTES = 48 * 1024 * 1024
+_WEIGHING_SECONDS = 0.1
 _CLAIM_BATCH = 500
 _SUBMIT_POLL_SECONDS = 0.5
 _LOCKED_SECONDS = 0.1
@@ -76,6 +80,7 @@ class DeliveryService:
             held=self._held,
             on_recorded=self._recorded,
             on_lost=self._abort_lost,
+            on_retries=self._retries_ahead,
         )
         self._calls = CallMaker(
             worker=name,
@@ -86,6 +91,9 @@ class DeliveryService:
         self._wanted: collections.deque[str] = collections.deque()
         self._unsent = UnsentAttempts()
         self._freed_jobs: set[str] = set()
+        self._short_waits = ShortWaits(capacity=max_in_flight)
+        self._weigh_at = 0.0
+        self._too_heavy = False
         self._starved = False
         self._changed = threading.Condition()
         self._draining = threading.Event()
@@ -226,30 +234,49 @@ class DeliveryService:
         idle_until = time.monotonic() + self._chance.uniform(0.75, 1.25) * idle_seconds
         with self._changed:
             while not self._draining.is_set() and not self._unsent.untried and not self._freed_jobs:
+                now = time.monotonic()
+                self._wanted.extend(self._short_waits.due(now))
                 room = self._room()
                 if room > 0 and self._wanted:
                     limit = min(room, _CLAIM_BATCH)
                     ids = [self._wanted.popleft() for _ in range(min(limit, len(self._wanted)))]
                     self._changed.notify_all()
                     return ids, limit
-                wait = idle_until - time.monotonic()
+                wait = idle_until - now
                 if wait <= 0:
                     return [], min(room, _CLAIM_BATCH)
                 self._starved = room <= 0
-                self._changed.wait(min(wait, _SUBMIT_POLL_SECONDS))
+                self._changed.wait(min(wait, self._short_waits.seconds_to_next(now), _SUBMIT_POLL_SECONDS))
                 self._starved = False
         return [], 0
 
     def _room(self) -> int:
-        """How many executions may be claimed now. A recorder that can't keep up, or has no database, leaves none."""
-        if self._recorder.backlog > self._capacity:
+        """How many executions may be claimed now. A recorder that can't keep up, or has no database, leaves none.
+
+        Neither is there room while the bodies that are held take too much memory.
+        """
+        if self._recorder.backlog > self._capacity or self._is_too_heavy():
             return 0
         return self._engine.free
+
+    def _is_too_heavy(self) -> bool:
+        """Whether bodies take too much memory: those to be recorded, and those of requests rendered for one execution.
+
+        They are weighed ten times a second: each has to be looked at.
+        """
+        now = time.monotonic()
+        if now >= self._weigh_at:
+            self._weigh_at = now + _WEIGHING_SECONDS
+            own = (one.request.body for one in self._held.all().values() if one.has_own_body)
+            self._too_heavy = sum(map(len, filter(None, own))) + self._recorder.backlog_bytes > MAX_HELD_BYTES
+        return self._too_heavy
 
     def _deliver(self, claimed: Sequence[Claimed]) -> None:
         if not claimed:
             return
         _tell(claimed)
+        if any(item.has_own_body for item in claimed):
+            self._weigh_at = 0.0
         try:
             with self._changed:  # Who aborts one of them finds it with the engine, or not at all.
                 self._drop(self._held.hold(claimed))
@@ -355,6 +382,11 @@ class DeliveryService:
     def _may_send(self, request: DeliveryRequest, now: float) -> bool:
         """Whether a request may still go out: an execution's lease is this worker's; a test call has none."""
         return self._held.may_send(request, now) or self._calls.is_under_way(request)
+
+    def _retries_ahead(self, retries: Sequence[Retry]) -> None:
+        with self._changed:
+            self._short_waits.add(retries, now=time.monotonic())
+            self._changed.notify_all()
 
     def _recorded(self, recorded: Sequence[Claimed]) -> None:
         self._freed_jobs.update(one.attempt.job_id for one in recorded if one.definition.concurrency is not None)

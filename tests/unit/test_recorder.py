@@ -1,6 +1,7 @@
 """How much the recorder judges before it records."""
 
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -20,18 +21,42 @@ def waiting() -> Recorder:
         on_lost=lambda ids: None,
     )
     for number in range(BATCH + 1):
-        made.put(number, number)  # type: ignore[arg-type]
+        made.put(judged(number), number)  # type: ignore[arg-type]
     return made
+
+
+def judged(number: int, *, sent_bytes: int = 0, received_bytes: int = 0) -> SimpleNamespace:
+    """Stands for an attempt, judged or not."""
+    body, response = bytes(sent_bytes), SimpleNamespace(body=bytes(received_bytes))
+    return SimpleNamespace(number=number, sent=SimpleNamespace(body=body), received=response)
+
+
+def numbers(batch) -> list[int]:
+    return [item.number for item in batch]
 
 
 def test_a_batch_is_bounded(waiting, monkeypatch):
     monkeypatch.setattr(recorder, "judge", lambda claimed, result, **_: claimed)
-    assert waiting._judged() == list(range(BATCH))
+    assert numbers(waiting._judged()) == list(range(BATCH))
 
 
 def test_a_batch_that_takes_long_to_judge_ends_early_but_is_never_empty(waiting, monkeypatch):
     monkeypatch.setattr(recorder, "_JUDGING_SECONDS", 0.02)
     monkeypatch.setattr(recorder, "judge", lambda claimed, result, **_: time.sleep(0.015) or claimed)
-    assert waiting._judged() == [0, 1]
+    assert numbers(waiting._judged()) == [0, 1]
     monkeypatch.setattr(recorder, "_JUDGING_SECONDS", -1.0)
-    assert waiting._judged() == [0]
+    assert numbers(waiting._judged()) == [0]
+
+
+@pytest.mark.parametrize(
+    ("sent_bytes", "received_bytes", "most"),
+    [(0, 65_536, 65), (1_048_576, 0, 5), (1_048_576, 65_536, 4), (100, 100, BATCH)],
+)
+def test_a_batch_of_large_bodies_ends_early_but_is_never_empty(
+    waiting, monkeypatch, sent_bytes: int, received_bytes: int, most: int
+):
+    large = judged(0, sent_bytes=sent_bytes, received_bytes=received_bytes)
+    monkeypatch.setattr(recorder, "judge", lambda claimed, result, **_: large)
+    assert len(waiting._judged()) == most
+    monkeypatch.setattr(recorder, "BATCH_BYTES", 0)
+    assert len(waiting._judged()) == 1

@@ -142,6 +142,8 @@ REASON_BY_CODE: dict[int, FailureReason] = {
     **dict.fromkeys(_URL, FailureReason.INVALID_URL),
 }
 
+#: Of a server that ended a TLS session right after it had begun. Most often it wants a certificate of the client.
+REFUSED_SESSION = "the server refused the TLS session: it may require a client certificate, or another one"
 #: A handshake that ends this way was cut off by the network or by an overloaded server: nothing was said of
 #: certificates.
 _BROKEN_OFF = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED, errno.ETIMEDOUT})

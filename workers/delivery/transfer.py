@@ -14,11 +14,12 @@ import pycurl
 from jobs.egress import EgressPolicy, Refusal, Target
 from runs.attempts import Received
 from runs.failures import FailureReason
+from workers.delivery.alerts import Watch, told_by
 from workers.delivery.coding import ACCEPTED, Undoing, codings_in
 from workers.delivery.connections import Connections
 from workers.delivery.contract import DEFAULT_TLS, DeliveryRequest, DeliveryResult, Timings
 from workers.delivery.guard import blocked
-from workers.delivery.outcome import E_TOO_LARGE, Outcome, by_code, by_status
+from workers.delivery.outcome import E_TOO_LARGE, REFUSED_SESSION, Outcome, by_code, by_status
 from workers.delivery.resolver import Addresses
 from workers.delivery.wire import METHODS, Head, InvalidRequest, header_lines, parse_head, request_target
 
@@ -59,6 +60,7 @@ class Transfer:
         self._framing = ""
         self._timeout_ms = 0
         self.pooled = True
+        self._watch: Watch | None = None
         self._clear()
         self.curl = pycurl.Curl()
         self.curl.transfer = self
@@ -73,6 +75,9 @@ class Transfer:
         self._refused: tuple[str, Refusal] | None = None
         self._file_numbers.clear()
         self._cut = False
+        if self._watch is not None:
+            self._watch.close()
+            self._watch = None
         self._undoing: Undoing | None = None
         self._plain = False
         self.stale = False
@@ -181,9 +186,9 @@ class Transfer:
 
     def _on_body(self, chunk: bytes) -> int | None:
         """Keep the first part, count the rest, and cut the transfer once enough was read. Any size but its own cuts."""
-        if self._body_bytes < KEPT_BODY_BYTES:
+        self._body_bytes += len(chunk)
+        if self._body_bytes <= KEPT_BODY_BYTES:
             self._chunks.append(chunk)
-            self._body_bytes += len(chunk)
             return None
         return self._on_more(chunk)
 
@@ -192,7 +197,7 @@ class Transfer:
         if self._undoing is None and not self._plain:
             self._undoing = self._undoing_of(parse_head(self._lines))
             self._plain = self._undoing is None
-        self._body_bytes += len(chunk)
+            self._chunks = [b"".join((*self._chunks, chunk))[:KEPT_BODY_BYTES]] if self._plain else []
         enough = self._undoing is not None and not self._undoing.feed(chunk)
         if enough or self._body_bytes > READ_BODY_BYTES:
             self._cut = True
@@ -245,6 +250,8 @@ class Transfer:
             self._resend_refused = True
         elif self._file_numbers:
             self._connections.connected(endpoints, self._file_numbers)
+            if self.target.scheme == "https" and len(self._file_numbers) == 1:
+                self._watch = Watch(self._file_numbers[0])
         elif self._connections.closed_by_peer(endpoints):
             self.stale = True
         if not (self._resend_refused or self.stale):
@@ -288,6 +295,8 @@ class Transfer:
             return by_status(head.status_code, self.request.success_statuses)
         if code == pycurl.E_OK:
             return FailureReason.CONNECTION_ERROR, "the connection was closed before the answer was complete"
+        if code in _BROKEN_OFF and head is None and self._refused_session(message):
+            return FailureReason.SSL_ERROR, REFUSED_SESSION
         return by_code(
             code,
             message,
@@ -295,6 +304,10 @@ class Transfer:
             timeout_seconds=self.request.timeout_seconds,
             os_errno=self.curl.getinfo(pycurl.OS_ERRNO),
         )
+
+    def _refused_session(self, message: str) -> bool:
+        """Whether the server ended the TLS session for what it thinks of the client."""
+        return told_by(message) or (self._watch is not None and self._watch.holds_alert())
 
     def _result(
         self,
@@ -358,6 +371,7 @@ class Transfer:
 #: libcurl gave up on what came with the answer, not on the answer: too many headers, or a transfer coding that nobody
 #: asked for.
 _ANSWERED = frozenset({E_TOO_LARGE, pycurl.E_BAD_CONTENT_ENCODING})
+_BROKEN_OFF = frozenset({pycurl.E_SEND_ERROR, pycurl.E_RECV_ERROR, pycurl.E_GOT_NOTHING})
 _COMPLETE = _ANSWERED | {pycurl.E_OK}
 
 
