@@ -1,5 +1,6 @@
 """Crontabs, curl commands and YAML, read as job objects or refused with what would be right."""
 
+import time
 from typing import Any
 
 import pytest
@@ -157,3 +158,54 @@ def test_tricks_and_slips_of_yaml_are_refused(text: str, told: str) -> None:
 def test_a_file_is_one_list_of_jobs(value: Any) -> None:
     with pytest.raises(ReadError):
         objects_in(value)
+
+
+# -- numbers of YAML ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        *(
+            "010",
+            "-017",
+            "0x1F",
+            "0b101",
+            "1_000",
+            "1:30",
+            "190:20:30",
+            "1:30.5",
+            ".inf",
+            "-.INF",
+            ".nan",
+            "+5",
+            ".5",
+            "5.",
+        ),
+        *("!!int '1:30'", "!!float x", "9" * 5000, "-" + "9" * 5000, "1." + "9" * 5000, "1.0e+400"),
+        *(":".join(["30"] * 200_000), "1" + ":59" * 200_000 + ".5", "0x" + "f" * 600_000, "0b" + "1" * 600_000),
+        *("1_" * 300_000 + "1", "0" + "7" * 600_000),
+    ],
+    ids=lambda written: written[:14],
+)
+@pytest.mark.parametrize("around", ["jobs: []\nnumber: {}", "jobs:\n- {}", "jobs:\n- a: [1, {}]"])
+def test_a_number_that_json_has_not_is_refused_with_its_line_at_once(written: str, around: str) -> None:
+    began = time.process_time()
+    with pytest.raises(ReadError, match=r"^Line [12]: ") as refusal:
+        read_yaml(around.format(written))
+    assert time.process_time() - began < 2
+    assert len(str(refusal.value)) < 200
+    assert "sys." not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        *(("0", 0), ("-0", 0), ("10", 10), ("-7", -7), ("1.5", 1.5), ("1.0e+3", 1000.0), ("9" * 4300, int("9" * 4300))),
+        *(('"010"', "010"), ("'1:30'", "1:30"), ("1:90", "1:90"), ("08", "08"), ("2026-03-15", "2026-03-15")),
+    ],
+    ids=lambda value: str(value)[:12],
+)
+def test_a_number_that_json_has_means_the_same(written: str, value: object) -> None:
+    found = read_yaml(f"a: {written}")["a"]
+    assert (found, type(found)) == (value, type(value))
