@@ -50,11 +50,11 @@ _PROBLEMS: dict[str, tuple[str, dict[str, Any]]] = {
         problem(411, "length_required", "Send the body with a Content-Length header; chunked bodies are not read."),
     ),
     "413": (
-        "The body is larger than 2 MiB.",
+        "The body is larger than 2 MiB or, where it holds the definition of a job, than 16 MiB.",
         problem(413, "too_large", "The request body is larger than 2 MiB."),
     ),
     "415": (
-        "The body is not JSON.",
+        "The body is not JSON, or it is compressed.",
         problem(415, "unsupported_media_type", 'Unsupported media type "text/plain" in request.'),
     ),
     "429": (

@@ -12,7 +12,7 @@ from rest_framework.response import Response
 
 from accounts.api_keys import change_key, issue_key, revoke_key
 from accounts.models import ApiKey, Environment, Scope
-from scheduler_project.api.fields import Choice, Instant, Text
+from scheduler_project.api.fields import Choice, Instant, Several, Text
 from scheduler_project.api.strict import ListQuery, StrictSerializer
 from scheduler_project.api.views import ApiView
 
@@ -33,7 +33,7 @@ _WANTED = {key: _SHOWN[key] for key in ("name", "scopes", "environments", "expir
 _KEY = "hh_Zk3v9QxTn5Yw2LrB8sDf0aHc7JmPe4Ug1VoK6iXq3"
 
 
-class Environments(serializers.ListField):
+class Environments(Several):
     """Slugs, or null for the whole workspace."""
 
     def __init__(self, **options: Any) -> None:
@@ -47,7 +47,7 @@ class Environments(serializers.ListField):
         )
 
 
-class Scopes(serializers.ListField):
+class Scopes(Several):
     def __init__(self, **options: Any) -> None:
         super().__init__(
             child=Choice(choices=Scope.choices),

@@ -1,7 +1,6 @@
 """The settings of a workspace on the wire and their route."""
 
 from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_serializer
-from rest_framework import serializers
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -9,7 +8,7 @@ from rest_framework.response import Response
 from accounts.models import Scope
 from accounts.quota import OveragePolicy
 from accounts.services import MAX_SHOWN_HEADERS, change_settings, settings_of
-from scheduler_project.api.fields import Choice, Text, Whole
+from scheduler_project.api.fields import Choice, Several, Text, Whole
 from scheduler_project.api.strict import StrictSerializer
 from scheduler_project.api.views import ApiView
 
@@ -38,7 +37,7 @@ class SettingsSerializer(StrictSerializer):
 
     workspace = Text(read_only=True, help_text="Its slug.")
     name = Text(max_length=200, required=False, help_text="What people call the workspace.")
-    redact_allow_headers = serializers.ListField(
+    redact_allow_headers = Several(
         child=Text(max_length=100),
         max_length=MAX_SHOWN_HEADERS,
         required=False,

@@ -17,7 +17,7 @@ from jobs.assertions import MAX_ASSERTIONS
 from jobs.errors import UnknownRetryPolicyError
 from jobs.models import Backoff
 from jobs.retry_policies import RULES, find_policy, resolved
-from scheduler_project.api.fields import Choice, Flag, Number, Text, Whole
+from scheduler_project.api.fields import Choice, Flag, Number, Several, Text, Whole
 from scheduler_project.api.strict import StrictSerializer
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -105,14 +105,14 @@ class StatusOrClass(Text):
 class SuccessSerializer(StrictSerializer):
     """What counts as success."""
 
-    statuses = serializers.ListField(
+    statuses = Several(
         child=StatusOrClass(),
         min_length=1,
         max_length=50,
         default=lambda: ["2xx"],
         help_text="Codes and classes, as `204` and `2xx`.",
     )
-    assertions = serializers.ListField(
+    assertions = Several(
         child=AssertionField(), default=list, max_length=MAX_ASSERTIONS, help_text="What else must hold of the answer."
     )
 
@@ -149,7 +149,7 @@ class RetryRulesSerializer(StrictSerializer):
     max_delay_ms = DelayMs(
         default=10_800_000, help_text="No wait is longer, in milliseconds, whatever `backoff` and `Retry-After` say."
     )
-    delays_ms = serializers.ListField(
+    delays_ms = Several(
         child=DelayMs(),
         allow_null=True,
         default=None,
@@ -158,13 +158,13 @@ class RetryRulesSerializer(StrictSerializer):
         help_text="Milliseconds to wait after each attempt, the last as often as needed: for `list`, else null.",
     )
     jitter = Flag(default=True, help_text="Whether each wait is drawn from half of it to all of it.")
-    on_statuses = serializers.ListField(
+    on_statuses = Several(
         child=StatusCode(),
         default=lambda: [429, 500, 502, 503, 504],
         max_length=100,
         help_text="Statuses that are tried again, of those that do not count as success.",
     )
-    except_statuses = serializers.ListField(
+    except_statuses = Several(
         child=StatusCode(),
         default=list,
         max_length=100,

@@ -79,10 +79,10 @@ class Headers(serializers.DictField):
     child = Text(allow_blank=True, trim_whitespace=False)
 
     def to_internal_value(self, data: Any) -> dict[str, str]:
+        if isinstance(data, Mapping) and len(data) > header_rules.MAX_HEADERS:
+            raise ValidationError(f"At most {header_rules.MAX_HEADERS} headers are allowed.", code="too_many")
         headers: dict[str, str] = super().to_internal_value(data)
         headers = {name: value.strip(" \t") for name, value in headers.items()}
-        if len(headers) > header_rules.MAX_HEADERS:
-            raise ValidationError(f"At most {header_rules.MAX_HEADERS} headers are allowed.", code="too_many")
         wrong = header_rules.wrong_headers(headers)
         if wrong:
             raise ValidationError({name: [ErrorDetail(text, "invalid_header")] for name, text in wrong.items()})

@@ -26,7 +26,7 @@ from jobs.limits import TooManyActiveJobsError, active_jobs, active_jobs_limit, 
 from jobs.models import Job
 from jobs.services import EnvironmentChange, slug_of
 from scheduler_project.api.fields import Choice, Flag, Text, Whole
-from scheduler_project.api.parsing import json_value, refuse_unstorable
+from scheduler_project.api.parsing import json_value, refuse_unstorable, why_no_json
 from scheduler_project.api.problems import field_errors
 from scheduler_project.api.strict import StrictSerializer
 from scheduler_project.openapi import ProblemFieldSerializer
@@ -220,13 +220,13 @@ def _read(kind: str, content: Any) -> list[Item]:
     if kind == "yaml":
         return objects_in(read_yaml(content))
     try:
-        return objects_in(json_value(content))
+        return objects_in(json_value(content.removeprefix("\ufeff")))
     except RecursionError as error:
         raise ReadError("It is nested too deep.") from error
     except ReadError:
         raise
     except ValueError as error:
-        raise ReadError(f"This is no JSON: {error}.") from error
+        raise ReadError(f"This is no JSON: {why_no_json(error)}.") from error
 
 
 def _slugs(items: Iterable[Item]) -> list[str | None]:

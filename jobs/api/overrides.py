@@ -1,6 +1,5 @@
 """Overrides of an environment as they are sent: sparse, and right only as the whole that they make with their job."""
 
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +10,7 @@ from rest_framework.exceptions import ErrorDetail, ValidationError
 from jobs.api.shown import SECTION_FIELDS
 from jobs.api.whole import DefinitionSerializer
 from jobs.overrides import OVERRIDABLE, SECTIONS, merged
+from scheduler_project.api.strict import unknown_names
 
 
 @extend_schema_field(
@@ -47,16 +47,10 @@ class Overrides(serializers.Field):
 def _object(data: Any, fields: tuple[str, ...]) -> dict[str, Any]:
     if not isinstance(data, Mapping):
         raise ValidationError({"non_field_errors": [ErrorDetail("Should be a JSON object.", code="invalid")]})
-    unknown = {str(name): [_unknown(str(name), fields)] for name in data if name not in fields}
+    unknown = unknown_names(data, fields, told="No environment can override this.", code="unknown_field")
     if unknown:
         raise ValidationError(unknown)
     return dict(data)
-
-
-def _unknown(name: str, fields: tuple[str, ...]) -> ErrorDetail:
-    near = difflib.get_close_matches(name, fields, n=1)
-    hint = f" Did you mean {near[0]}?" if near else ""
-    return ErrorDetail(f"No environment can override this.{hint}", code="unknown_field")
 
 
 def checked_overrides(sparse: dict[str, Any], definition: dict[str, Any], *, context: dict[str, Any]) -> dict[str, Any]:

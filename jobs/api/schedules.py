@@ -25,7 +25,7 @@ class ScheduleSerializer(StrictSerializer):
     """The timing of a job that need not exist. Its fields are those of the job object."""
 
     schedule = ScheduleSpelling(allow_null=True)
-    timezone = Text(default="UTC", help_text="An IANA name.")
+    timezone = Text(default="UTC", max_length=64, help_text="An IANA name.")
     dst_gap = DstGap()
     dst_fold = DstFold()
     starts_at = StartsAt()

@@ -24,9 +24,11 @@ from jobs.api.whole import DefinitionSerializer, definition_in
 from jobs.models import Job, JobEnvironment
 from jobs.overrides import OVERRIDES, effective, shared, with_overrides
 from jobs.services import RESERVED_SLUGS, EnvironmentChange, save_job
-from scheduler_project.api.fields import Flag, Instant, Text, Whole
+from scheduler_project.api.fields import ByName, Flag, Instant, Text, Whole
 from scheduler_project.api.strict import StrictSerializer, by_field
 
+#: How many environments one job may name.
+MAX_ENVIRONMENTS = 1000
 SLUG = re.compile(r"[a-z0-9-]{1,100}")
 #: Objects in it that a PATCH merges field by field.
 _MERGED = ("request", "success", "retry", "retention", "webhook")
@@ -89,8 +91,9 @@ class JobSerializer(DefinitionSerializer):
     )
     schedule_type = ScheduleTypeField(read_only=True)
     webhook = WebhookSerializer(required=False, help_text="The inbound trigger. Off so far.")
-    environments = serializers.DictField(
+    environments = ByName(
         child=EnvironmentStateSerializer(),
+        max_length=MAX_ENVIRONMENTS,
         required=False,
         help_text="The job in each of its environments, by slug. A new job without it is enabled in the first one.",
     )

@@ -20,7 +20,7 @@ from jobs.models import Job, JobEnvironment, JobVersion
 from jobs.services import pause, resume
 from scheduler_project.api.pagination import Keyset
 from scheduler_project.api.strict import ListQuery
-from scheduler_project.api.views import ApiView
+from scheduler_project.api.views import DEFINITION_BYTES, ApiView
 
 
 class JobView(ApiView):
@@ -29,6 +29,7 @@ class JobView(ApiView):
     read_scope: str = Scope.JOBS_READ
     write_scope: str = Scope.JOBS_WRITE
     serializer_class = JobSerializer
+    max_body_bytes = DEFINITION_BYTES
 
     def job(self, reference: str, *, locked: bool = False) -> Job:
         """The job that the path names. Raises NotFound for any other than a live one within reach."""

@@ -4,7 +4,6 @@ import datetime
 from collections.abc import Mapping
 from typing import Any
 
-from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 from rest_framework.fields import empty
 
@@ -24,7 +23,7 @@ from jobs.jitter import MAX_JITTER_SECONDS
 from jobs.misfire import Misfire
 from jobs.schedule import settled_schedule
 from jobs.services import TIMING
-from scheduler_project.api.fields import Choice, Text, Whole, instant_text
+from scheduler_project.api.fields import Choice, Several, Text, Whole, instant_text
 from scheduler_project.api.strict import StrictSerializer, by_field
 
 KINDS = ("http", "command", "workflow")
@@ -45,7 +44,7 @@ class DefinitionSerializer(StrictSerializer):
     description = Text(
         default="", allow_blank=True, max_length=10_000, help_text="For people; nothing follows from it."
     )
-    tags = serializers.ListField(
+    tags = Several(
         child=Text(max_length=100),
         default=list,
         max_length=20,
@@ -55,7 +54,7 @@ class DefinitionSerializer(StrictSerializer):
         choices=KINDS, default="http", validators=[only("http")], help_text="What the job does. Only `http` so far."
     )
     schedule = ScheduleSpelling(allow_null=True, default=None)
-    timezone = Text(default="UTC", help_text="An IANA name.")
+    timezone = Text(default="UTC", max_length=64, help_text="An IANA name.")
     starts_at = StartsAt()
     ends_at = EndsAt()
     jitter_seconds = Whole(

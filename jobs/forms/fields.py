@@ -11,7 +11,7 @@ from rest_framework.fields import SkipField
 from unfold import widgets
 
 from jobs.api.serializers import JobSerializer
-from scheduler_project.api.parsing import json_value, refuse_unstorable
+from scheduler_project.api.parsing import json_value, refuse_unstorable, why_no_json
 from scheduler_project.api.problems import field_errors
 
 _API = JobSerializer()
@@ -114,8 +114,10 @@ def json_in(written: str) -> Any:
     try:
         found = json_value(written)
         refuse_unstorable(found)
-    except (ValueError, RecursionError) as error:
-        raise forms.ValidationError(f"This is no JSON: {error}.") from error
+    except RecursionError as error:
+        raise forms.ValidationError("This is nested too deep.") from error
+    except ValueError as error:
+        raise forms.ValidationError(f"This is no JSON: {why_no_json(error)}.") from error
     except (ParseError, ValidationError) as error:
         told = ", ".join(str(one["detail"]) for one in field_errors(error.detail))
         raise forms.ValidationError(told) from error

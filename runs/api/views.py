@@ -31,7 +31,7 @@ from runs.errors import JobNotEnabledError
 from runs.models import Execution
 from runs.services import SOURCE, cancel, configuration_of, replay, retry, run_now
 from scheduler_project.api.pagination import Keyset
-from scheduler_project.api.views import ApiView
+from scheduler_project.api.views import DEFINITION_BYTES, ApiView
 
 
 class HistoryView(ApiView):
@@ -120,6 +120,7 @@ class ExecutionCancel(HistoryView):
 
 
 class ExecutionReplay(HistoryView):
+    max_body_bytes = DEFINITION_BYTES
     needs_quota = frozenset({"POST"})
 
     @extend_schema(

@@ -9,6 +9,9 @@ from rest_framework import serializers
 
 from accounts.instants import instant_text
 
+#: Of one query parameter.
+MAX_NAMED = 1000
+
 
 class Text(serializers.CharField):
     def to_internal_value(self, data: Any) -> str:
@@ -28,12 +31,20 @@ class Number(serializers.FloatField):
     """A number; whole ones stay whole."""
 
     def to_internal_value(self, data: Any) -> Any:
-        if isinstance(data, bool) or not isinstance(data, (int, float)) or not math.isfinite(data):
+        if isinstance(data, bool) or not isinstance(data, (int, float)) or not _is_finite(data):
             self.fail("invalid")
         return int(data) if int(data) == data else data
 
     def to_representation(self, value: Any) -> Any:
         return value
+
+
+def _is_finite(number: float) -> bool:
+    """Whether a float can hold it: a whole number may be larger than any."""
+    try:
+        return math.isfinite(number)
+    except OverflowError:
+        return False
 
 
 class Flag(serializers.BooleanField):
@@ -85,11 +96,37 @@ class Instant(serializers.DateTimeField):
         return instant_text(value)
 
 
+class Several(serializers.ListField):
+    """A list. One that is too long is refused as it is: its items, of which there may be millions, are not judged."""
+
+    def to_internal_value(self, data: Any) -> list[Any]:
+        if isinstance(data, list) and self.max_length is not None and len(data) > self.max_length:
+            self.fail("max_length", max_length=self.max_length)
+        found: list[Any] = super().to_internal_value(data)
+        return found
+
+
+class ByName(serializers.DictField):
+    """Values by name, at most so many; their values are judged only then."""
+
+    default_error_messages = {"max_length": "Should name at most {max_length}."}
+
+    def __init__(self, *, max_length: int, **options: Any) -> None:
+        self.max_length = max_length
+        super().__init__(**options)
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        if isinstance(data, dict) and len(data) > self.max_length:
+            self.fail("max_length", max_length=self.max_length)
+        found: dict[str, Any] = super().to_internal_value(data)
+        return found
+
+
 @extend_schema_field({"type": "string"})
 class CommaList(serializers.Field):
     """Several values of one query parameter, separated by commas; in a body, a list of them too."""
 
-    default_error_messages = {"blank": "Should name at least one."}
+    default_error_messages = {"blank": "Should name at least one.", "max_length": "Should name at most {max_length}."}
 
     def __init__(self, *, child: serializers.Field, **options: Any) -> None:
         self.child = child
@@ -100,6 +137,8 @@ class CommaList(serializers.Field):
         parts = [part.strip() for part in map(str, named) if part.strip()]
         if not parts:
             self.fail("blank")
+        if len(parts) > MAX_NAMED:
+            self.fail("max_length", max_length=MAX_NAMED)
         return [self.child.run_validation(part) for part in parts]
 
     def to_representation(self, value: Any) -> Any:

@@ -5,6 +5,7 @@ from http import HTTPStatus
 from typing import Any
 
 import structlog
+from django.conf import settings
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.db import DatabaseError, InterfaceError
 from django.http import Http404
@@ -18,6 +19,11 @@ log = structlog.get_logger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
 _NON_FIELD = "non_field_errors"
+#: An answer tells of so many wrong fields; `detail` says how many there are.
+MAX_ERRORS = 100
+#: Names that a caller chose are cut to this where errors show them.
+MAX_SHOWN_NAME = 100
+_MIB = 1024 * 1024
 
 
 class LengthRequired(exceptions.APIException):
@@ -26,6 +32,26 @@ class LengthRequired(exceptions.APIException):
     status_code = HTTPStatus.LENGTH_REQUIRED
     default_detail = "Send the body with a Content-Length header; chunked bodies are not read."
     default_code = "length_required"
+
+
+class BodyTooLarge(exceptions.APIException):
+    """A body of more than so many bytes."""
+
+    status_code = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    default_code = "too_large"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"The request body is larger than {limit // _MIB} MiB.")
+
+
+class EncodedBody(exceptions.APIException):
+    """A compressed body. Nothing tells how much it would become."""
+
+    status_code = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+    default_code = "unsupported_content_encoding"
+
+    def __init__(self, coding: str) -> None:
+        super().__init__(f"Send the body as it is, without Content-Encoding: {shown_name(coding)} is not undone here.")
 
 
 class TooManyRequests(exceptions.APIException):
@@ -81,22 +107,27 @@ def _problem_of(error: Exception) -> dict[str, Any] | None:
         case PermissionDenied():
             return problem(403, "permission_denied", str(error) or "This is not allowed.")
         case RequestDataTooBig():
-            return problem(413, "too_large", "The request body is larger than 2 MiB.")
+            return problem(413, "too_large", str(BodyTooLarge(settings.DATA_UPLOAD_MAX_MEMORY_SIZE).detail))
         case SuspiciousOperation():
             return problem(400, "bad_request", "The request can't be understood.")
     return None
 
 
 def problem(status: int, code: str, detail: str, errors: list[dict[str, Any]] | None = None) -> dict[str, Any]:
-    """The body of an error. `errors` names each wrong field, as a dotted path."""
+    """The body of an error. `errors` names each wrong field, as a dotted path; of very many, the first."""
     return {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
         "status": int(status),
         "detail": detail,
         "code": code,
-        "errors": errors or [],
+        "errors": (errors or [])[:MAX_ERRORS],
     }
+
+
+def shown_name(name: str) -> str:
+    """A name that a caller chose, short enough for an error."""
+    return name if len(name) <= MAX_SHOWN_NAME else f"{name[: MAX_SHOWN_NAME - 1]}…"
 
 
 def internal_error() -> dict[str, Any]:
@@ -107,7 +138,8 @@ def field_errors(detail: Any, path: str | None = None) -> Iterator[dict[str, Any
     """DRF's tree of errors, flattened: one `{"field", "code", "detail"}` each, `field` null for the whole body."""
     if isinstance(detail, dict):
         for key, inner in detail.items():
-            name = path if key == _NON_FIELD else f"{path}.{key}" if path else str(key)
+            own = shown_name(str(key))
+            name = path if key == _NON_FIELD else f"{path}.{own}" if path else own
             yield from field_errors(inner, name)
     elif isinstance(detail, list):
         for index, inner in enumerate(detail):

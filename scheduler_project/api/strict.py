@@ -1,7 +1,7 @@
 """Serializers that refuse what they don't know: a typo never silently does nothing."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from django.http import QueryDict
@@ -13,6 +13,29 @@ DEFAULT_LIMIT = 50
 MAX_OFFSET = 10_000
 MAX_PARAMETER_LENGTH = 1000
 MAX_CURSOR_LENGTH = 4000  # it may hold a name of 200 characters, each of which takes 16 in it
+#: How many unknown names are told one by one.
+_NAMED = 50
+#: A name that is close to a field's is looked for only for the first few, and only for such as somebody may have typed.
+_HINTS = 10
+_TYPED = 60
+
+
+def unknown_names(data: Mapping[Any, Any], fields: Collection[str], *, told: str, code: str) -> dict[str, Any]:
+    """An error for each name in `data` that is none of `fields`, with the field that may have been meant."""
+    names = [str(name) for name in data if name not in fields]
+    errors: dict[str, Any] = {
+        name: [ErrorDetail(told + (_hint(name, fields) if place < _HINTS else ""), code=code)]
+        for place, name in enumerate(names[:_NAMED])
+    }
+    if len(names) > _NAMED:
+        more = f"There are {len(names) - _NAMED:,} more such names."
+        errors["non_field_errors"] = [ErrorDetail(more, code=code)]
+    return errors
+
+
+def _hint(name: str, fields: Collection[str]) -> str:
+    near = difflib.get_close_matches(name, fields, n=1) if len(name) <= _TYPED else []
+    return f" Did you mean {near[0]}?" if near else ""
 
 
 def by_field(error: ValidationError) -> dict[str, Any]:
@@ -29,19 +52,14 @@ class StrictSerializer(serializers.Serializer):
     def to_internal_value(self, data: Any) -> Any:
         if not isinstance(data, Mapping):
             raise ValidationError({"non_field_errors": [ErrorDetail("Should be a JSON object.", code="invalid")]})
-        errors: dict[str, Any] = {str(name): [self._unknown(str(name))] for name in data if name not in self.fields}
+        errors = unknown_names(data, self.fields, told=self.unknown, code=self.unknown_code)
         try:
             value = super().to_internal_value(data)
         except ValidationError as error:
-            errors |= by_field(error)
+            errors = by_field(error) | errors
         if errors:
             raise ValidationError(errors)
         return value
-
-    def _unknown(self, name: str) -> ErrorDetail:
-        near = difflib.get_close_matches(name, list(self.fields), n=1)
-        hint = f" Did you mean {near[0]}?" if near else ""
-        return ErrorDetail(self.unknown + hint, code=self.unknown_code)
 
 
 class Query(StrictSerializer):

@@ -3,6 +3,7 @@
 import datetime
 from typing import Any, NoReturn, cast
 
+from django.conf import settings
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import NotFound
@@ -15,8 +16,12 @@ from accounts.api.access import Access
 from scheduler_project.api.idempotency import Idempotent
 from scheduler_project.api.limiting import RateLimited
 from scheduler_project.api.pagination import Keyset
-from scheduler_project.api.problems import LengthRequired
+from scheduler_project.api.problems import EncodedBody, LengthRequired
 from scheduler_project.api.strict import Query, StrictSerializer
+
+#: Of routes that take a whole definition: no limit of a field is reached later than this one. A request's body of 1 MiB
+#: takes up to 6 MiB as JSON, and an environment may override it.
+DEFINITION_BYTES = 16 * 1024 * 1024
 
 
 class AlwaysJson(BaseContentNegotiation):
@@ -37,11 +42,12 @@ class ApiView(RateLimited, Idempotent, GenericAPIView):
     """Names its scopes and query parameters; `access`, `query` and `now` are what its methods work with.
 
     `needs_quota` tells the document which methods answer 402 where the workspace's plan lets no more runs start; the
-    verbs that they call refuse.
+    verbs that they call refuse. A body has at most `max_body_bytes`.
     """
 
     read_scope: str
     write_scope: str
+    max_body_bytes = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
     query_class: type[Query] = Query
     needs_quota: frozenset[str] = frozenset()
     metadata_class = None
@@ -53,6 +59,9 @@ class ApiView(RateLimited, Idempotent, GenericAPIView):
         super().initial(request, *args, **path)
         if "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower():
             raise LengthRequired
+        coding = request.META.get("HTTP_CONTENT_ENCODING", "").strip()
+        if coding and coding.lower() != "identity":
+            raise EncodedBody(coding)
         if not hasattr(self, (request.method or "").lower()):
             self.http_method_not_allowed(request)
         self.now = _milliseconds(timezone.now())

@@ -1,6 +1,5 @@
 """What holds on every route: one error shape, strict reading, and a document that says so."""
 
-import json
 from typing import Any
 
 import pytest
@@ -99,12 +98,6 @@ def test_text_that_the_database_can_not_hold_is_named(api: Caller, text: str) ->
     body = f'{{"name": "x", "request": {{"url": "http://receiver.test/", "headers": {{"A": "{text}"}}}}}}'
     [error] = problem(raw(api, body.encode()), 400)["errors"]
     assert (error["field"], error["code"]) == ("request.headers.A", "invalid_text")
-
-
-def test_a_body_over_two_mebibytes_is_413(api: Caller) -> None:
-    body = json.dumps(JOB | {"description": "x" * 2 * 1024 * 1024}).encode()
-    problem(raw(api, body), 413)
-    assert not Job.objects.exists()
 
 
 def test_a_body_of_unknown_length_is_refused_not_ignored(api: Caller) -> None:
