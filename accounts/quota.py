@@ -8,6 +8,8 @@ import enum
 import re
 from dataclasses import dataclass
 
+from accounts.instants import EARLIEST, LATEST
+
 _PRICED = 1000
 _PERIOD = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])")
 
@@ -87,6 +89,6 @@ def month_before(month: datetime.date) -> datetime.date:
 def month_named(period: str) -> datetime.date | None:
     """The month of a period such as "2026-03"; None for a text that names none."""
     found = _PERIOD.fullmatch(period)
-    if found is None or found[1] == "0000":
+    if found is None or not EARLIEST.year <= int(found[1]) <= LATEST.year:
         return None
     return datetime.date(int(found[1]), int(found[2]), 1)

@@ -81,7 +81,7 @@ class UsageReport(ApiView):
         used = usage_of(workspace, month, now=self.now)
         return Response(
             {
-                "period": f"{month:%Y-%m}",
+                "period": month.isoformat()[:7],
                 "runs_used": used.runs_used,
                 "runs_included": used.terms.runs_included,
                 "overage_runs": used.terms.overage_runs(used.runs_used),

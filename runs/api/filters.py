@@ -15,7 +15,7 @@ from runs.failures import FailureReason
 from runs.history import HistoryFilter
 from runs.run_pages import RunFilter
 from runs.states import ExecutionStatus, RunStatus, Trigger
-from scheduler_project.api.fields import Choice, CommaList, Instant
+from scheduler_project.api.fields import Bound, Choice, CommaList
 from scheduler_project.api.strict import ListQuery, Query, StrictSerializer
 
 MAX_TEXT = 200
@@ -34,8 +34,8 @@ class HistoryFields(StrictSerializer):
     def get_fields(self) -> dict[str, Any]:
         fields = super().get_fields()
         told = "An ISO 8601 time; UTC without an offset."
-        fields["from"] = Instant(required=False, naive_is_utc=True, help_text=f"At or after. {told}")
-        fields["to"] = Instant(required=False, naive_is_utc=True, help_text=f"Before. {told}")
+        fields["from"] = Bound(help_text=f"At or after. {told}")
+        fields["to"] = Bound(help_text=f"Before. {told}")
         return fields
 
 

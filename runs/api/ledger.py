@@ -20,7 +20,7 @@ from runs.errors import AmbiguousLedgerError
 from runs.explaining import Explanation, Verdict, explain
 from runs.ledger import MAX_PLANNED, TooManyPlannedError
 from runs.states import ExecutionStatus, SkipReason
-from scheduler_project.api.fields import Choice, Instant, Text, Whole, instant_text
+from scheduler_project.api.fields import Bound, Choice, Instant, Text, Whole, instant_text
 from scheduler_project.api.strict import Query
 from scheduler_project.api.views import ApiView
 
@@ -39,10 +39,8 @@ class PlaceQuery(Query):
 class LedgerQuery(PlaceQuery):
     def get_fields(self) -> dict[str, Any]:
         fields = super().get_fields()
-        fields["from"] = Instant(
-            required=False, naive_is_utc=True, help_text=f"At or after; 24 hours before `to` when left out. {_TOLD}"
-        )
-        fields["to"] = Instant(required=False, naive_is_utc=True, help_text=f"Before; now when left out. {_TOLD}")
+        fields["from"] = Bound(help_text=f"At or after; 24 hours before `to` when left out. {_TOLD}")
+        fields["to"] = Bound(help_text=f"Before; now when left out. {_TOLD}")
         return fields
 
 

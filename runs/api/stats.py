@@ -14,7 +14,7 @@ from runs.api.views import HistoryView
 from runs.buckets import MAX_BUCKETS, Bucket, Period
 from runs.states import ExecutionStatus
 from runs.stats import Figures, Statistics, Subject, Upcoming, statistics, upcoming
-from scheduler_project.api.fields import Choice, CommaList, Instant, Number, Text, Whole, instant_text
+from scheduler_project.api.fields import Bound, Choice, CommaList, Instant, Number, Text, Whole, instant_text
 from scheduler_project.api.strict import Query
 
 _DURATION, _LATENESS = (50, 95, 99), (50, 99)
@@ -43,14 +43,10 @@ class JobStatsQuery(Query):
     def get_fields(self) -> dict[str, Any]:
         fields = super().get_fields()
         told = "An ISO 8601 time; UTC without an offset."
-        fields["from"] = Instant(
-            required=False,
-            naive_is_utc=True,
+        fields["from"] = Bound(
             help_text=f"24 hours before `to` if left out; moved back to where a bucket begins. {told}",
         )
-        fields["to"] = Instant(
-            required=False, naive_is_utc=True, help_text=f"Now if left out; moved on to where a bucket ends. {told}"
-        )
+        fields["to"] = Bound(help_text=f"Now if left out; moved on to where a bucket ends. {told}")
         return fields
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from django import template
-from django.utils.dateparse import parse_datetime
 
+from accounts.instants import InvalidInstantError, read_instant
 from jobs.models import Job, JobEnvironment
 from jobs.schedule import parse_timezone
 from runs.accounting import Account, accounts_of
@@ -91,9 +91,8 @@ def ledger(context: dict[str, Any], job: Job) -> dict[str, Any]:
 def _instant(text: str, zone: datetime.tzinfo) -> datetime.datetime | None:
     """What a browser's datetime field sends, on the wall clock of `zone`; None for anything else."""
     try:
-        found = parse_datetime(text)
-        return found and (found if found.tzinfo else found.replace(tzinfo=zone)).astimezone(datetime.UTC)
-    except (ValueError, OverflowError):
+        return read_instant(text, zone=zone)
+    except InvalidInstantError:
         return None
 
 

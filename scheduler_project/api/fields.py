@@ -7,10 +7,11 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from accounts.instants import instant_text
+from accounts.instants import EARLIEST, LATEST, InvalidInstantError, instant_text, read_instant
 
 #: Of one query parameter.
 MAX_NAMED = 1000
+_OUT_OF_RANGE = f"Should be in the years {EARLIEST.year} to {LATEST.year}."
 
 
 class Text(serializers.CharField):
@@ -81,16 +82,14 @@ class Instant(serializers.DateTimeField):
 
     def to_internal_value(self, value: Any) -> datetime.datetime:
         try:
-            found = datetime.datetime.fromisoformat(value)
-            if found.tzinfo is None:
-                if not self.naive_is_utc:
-                    self.fail("no_offset")
-                found = found.replace(tzinfo=datetime.UTC)
-            return found.astimezone(datetime.UTC)
-        except (TypeError, ValueError, OverflowError) as error:
-            if isinstance(error, serializers.ValidationError):
-                raise
-            self.fail("invalid")
+            return self.read(value)
+        except InvalidInstantError as error:
+            if error.code != "out_of_range":
+                self.fail(error.code)
+            raise serializers.ValidationError(_OUT_OF_RANGE, code="invalid") from error
+
+    def read(self, text: str) -> datetime.datetime:
+        return read_instant(text, zone=datetime.UTC if self.naive_is_utc else None)
 
     def to_representation(self, value: datetime.datetime) -> str:
         return instant_text(value)
@@ -120,6 +119,16 @@ class ByName(serializers.DictField):
             self.fail("max_length", max_length=self.max_length)
         found: dict[str, Any] = super().to_internal_value(data)
         return found
+
+
+class Bound(Instant):
+    """Where a span begins or ends, in UTC without an offset. Beyond what can be reckoned with, it bounds nothing."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(required=False, naive_is_utc=True, **options)
+
+    def read(self, text: str) -> datetime.datetime:
+        return read_instant(text, zone=datetime.UTC, is_bound=True)
 
 
 @extend_schema_field({"type": "string"})

@@ -1,0 +1,193 @@
+"""Instants at the ends of what can be written: an answer, or a refusal that says why; never a fault of ours."""
+
+import datetime
+import itertools
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from accounts.instants import EARLIEST, LATEST, InvalidInstantError, instant_text, read_instant
+from accounts.models import Workspace
+from accounts.quota import month_named
+from scheduler_project.api.document import document
+from tests.conftest import MakeJob
+from tests.integration.admin_rows import person, signed_in
+from tests.integration.api_fixtures import Caller, caller, make_execution, make_run
+
+pytestmark = pytest.mark.django_db
+EXTREMES = (
+    "0001-01-01T00:00:00Z",
+    "0001-01-01",
+    "0001-01-01T00:00:00+14:00",
+    "0001-01-01T00:00:00-14:00",
+    "0001-01-01T23:59:59.999999+23:59",
+    "1899-12-31T23:59:59.999999Z",
+    "1900-01-01T00:00:00+00:01",
+    "1969-12-31T23:59:59.999Z",
+    "1970-01-01T00:00:00Z",
+    "9998-12-31T23:59:59.999999Z",
+    "9999-01-01T00:00:00+14:00",
+    "9999-12-31T23:59:59.999999Z",
+    "9999-12-31T23:59:59.999999-14:00",
+    "9999-12-31T23:59:59.999999+14:00",
+    "9999-12-31",
+    "9999-W52-7",
+    "10000-01-01T00:00:00Z",
+    "-0001-01-01T00:00:00Z",
+    "0000-00-00T00:00:00Z",
+    "2026-02-30T00:00:00Z",
+    "2026-03-15T24:00:00Z",
+    "2026-03-15T23:59:60Z",
+    "2026-03-15T02:00:00+24:00",
+    "1" * 900,
+)
+#: One that goes on for minutes; its filters are those of lists, without times.
+ENDLESS = "/api/v1/events/"
+
+
+def dated_parameters() -> list[tuple[str, str]]:
+    """The path and name of each parameter of a query that is an instant, as the document knows them."""
+    return [
+        (path, one["name"])
+        for path, methods in document()["paths"].items()
+        for one in methods.get("get", {}).get("parameters", [])
+        if one["in"] == "query" and one["schema"].get("format") == "date-time"
+    ]
+
+
+@pytest.fixture
+def api(workspace: Workspace) -> Caller:
+    return caller(workspace)
+
+
+@pytest.fixture
+def paths(make_job: MakeJob) -> dict[str, str]:
+    """What stands in a path for each of its parts: a job that fires, with history."""
+    state = make_job(slug="report", schedule={"every_seconds": 60})
+    execution = make_execution(state)
+    make_run(execution)
+    return {"job": "report", "execution": str(execution.pk)}
+
+
+def test_the_document_knows_the_times_that_routes_take() -> None:
+    known = dated_parameters()
+    assert {name for _, name in known} == {"from", "to", "at"}
+    assert {"/api/v1/stats/", "/api/v1/jobs/{job}/ledger/at/", "/api/v1/audit-log/"} <= {path for path, _ in known}
+    assert len(known) >= 14
+
+
+@pytest.mark.parametrize(("path", "name"), dated_parameters())
+def test_every_time_of_every_query_is_answered_or_refused(
+    api: Caller, paths: dict[str, str], path: str, name: str
+) -> None:
+    for extreme in EXTREMES:
+        answer = api.get(path.format(**paths), {name: extreme})
+        assert answer.status_code in {200, 400}, (path, name, answer.content)
+        if answer.status_code == 400:
+            assert {error["field"] for error in answer.json()["errors"]} <= {"from", "to", "at", "bucket"} | {None}
+
+
+def test_both_ends_of_every_span_at_once(api: Caller, paths: dict[str, str]) -> None:
+    known = dated_parameters()
+    spans = [path for path, name in known if name == "from" and (path, "to") in known]
+    for path, (start, end) in itertools.product(spans, itertools.permutations(EXTREMES[::5], 2)):
+        answer = api.get(path.format(**paths), {"from": start, "to": end})
+        assert answer.status_code in {200, 400}, (path, start, end, answer.content)
+
+
+def test_a_span_without_ends_holds_everything(api: Caller, paths: dict[str, str]) -> None:
+    span = {"from": "0001-01-01T00:00:00Z", "to": "9999-12-31T23:59:59.999999Z"}
+    for path in ("/executions/", "/runs/", "/jobs/report/executions/"):
+        assert len(api.get(f"/api/v1{path}", span).json()["results"]) == 1
+
+
+#: Bodies that hold an instant, by the field that it stands in.
+DATED = {
+    "starts_at": ("POST", "/jobs/", {"name": "x", "schedule": "@daily", "request": {"url": "http://receiver.test/"}}),
+    "ends_at": ("POST", "/jobs/", {"name": "x", "schedule": "@daily", "request": {"url": "http://receiver.test/"}}),
+    "schedule": ("POST", "/jobs/", {"name": "x", "request": {"url": "http://receiver.test/"}}),
+    "until": ("POST", "/jobs/report/pause/", {}),
+    "expires_at": ("POST", "/keys/", {"name": "x", "scopes": ["jobs:read"]}),
+    "from": ("POST", "/schedules/preview/", {"schedule": {"every_seconds": 90}, "timezone": "Pacific/Kiritimati"}),
+    "ends_at in a preview": (
+        "POST",
+        "/schedules/preview/",
+        {"schedule": "0 0 * * *", "timezone": "Pacific/Kiritimati"},
+    ),
+    "starts_at in a preview": ("POST", "/schedules/preview/", {"schedule": "0 0 29 2 *", "timezone": "Asia/Tokyo"}),
+    "schedule in a preview": ("POST", "/schedules/preview/", {"timezone": "Pacific/Pago_Pago"}),
+}
+
+
+@pytest.mark.parametrize("field", DATED)
+def test_every_time_of_a_body_is_taken_or_refused(api: Caller, paths: dict[str, str], field: str) -> None:
+    for extreme in EXTREMES:
+        ask_with(api, field, extreme)
+    # What was taken is shown.
+    for shown in ("/jobs/", "/stats/"):
+        assert api.get(f"/api/v1{shown}").status_code == 200, shown
+
+
+def ask_with(api: Caller, field: str, extreme: str) -> None:
+    method, path, body = DATED[field]
+    name = field.partition(" ")[0]
+    answer = api.generic(method, f"/api/v1{path}", as_json({**body, name: extreme}), content_type="application/json")
+    assert answer.status_code in {200, 201, 400}, answer.content
+    if answer.status_code == 400:
+        assert {name, "schedule"} & {error["field"] for error in answer.json()["errors"]}
+
+
+def as_json(body: Any) -> bytes:
+    return json.dumps(body).encode()
+
+
+def test_filters_of_executions_to_deal_with_are_read_so_too(api: Caller) -> None:
+    for name, extreme in itertools.product(("from", "to"), EXTREMES):
+        body = {"filter": {name: extreme}, "dry_run": True}
+        answer = api.generic("POST", "/api/v1/executions/cancel/", as_json(body), content_type="application/json")
+        assert answer.status_code in {200, 400}, answer.content
+
+
+@pytest.mark.parametrize("extreme", EXTREMES[1::4])
+def test_pages_are_shown_at_any_time(workspace: Workspace, make_job: MakeJob, extreme: str) -> None:
+    client = signed_in(person("olga", workspace=workspace))
+    job = make_job(schedule={"every_seconds": 60}, timezone="Pacific/Kiritimati").job
+    for page in (f"jobs/job/{job.pk}/change/?at={extreme}", f"runs/execution/?from={extreme}&to={extreme}"):
+        assert client.get(f"/admin/{page}").status_code == 200, page
+
+
+@pytest.mark.parametrize(
+    "period",
+    ["0000-01", "0001-01", "1899-12", "9999-12", "9998-12", "1900-01", "10000-01", "2026-13", "2026-00"],
+)
+def test_a_month_at_the_ends_of_the_calendar_is_answered_or_refused(api: Caller, period: str) -> None:
+    answer = api.get("/api/v1/usage/", {"period": period})
+    month = month_named(period)
+    assert answer.status_code == (400 if month is None else 200), answer.content
+    if month is not None:
+        assert answer.json()["period"] == period
+
+
+@given(st.datetimes(timezones=st.timezones()) | st.datetimes(timezones=st.just(datetime.UTC)))
+def test_what_is_written_is_read_as_the_same_instant_if_it_can_be_reckoned_with(at: datetime.datetime) -> None:
+    text = at.isoformat()
+    try:
+        found = read_instant(text)
+    except InvalidInstantError:
+        assert at.year < EARLIEST.year + 1 or at.year >= LATEST.year
+        return
+    assert EARLIEST <= found <= LATEST
+    assert read_instant(instant_text(found)) == found.replace(microsecond=found.microsecond // 1000 * 1000)
+
+
+@given(st.text())
+def test_any_text_is_read_or_refused(text: str) -> None:
+    for zone in (None, datetime.UTC):
+        try:
+            found = read_instant(text, zone=zone)
+        except InvalidInstantError:
+            continue
+        assert found.tzinfo is datetime.UTC
