@@ -20,6 +20,8 @@ class Plan(models.Model):
     name = models.CharField(max_length=200, unique=True)
     runs_included = models.PositiveIntegerField(null=True, blank=True)
     overage_cents_per_thousand = models.PositiveIntegerField(default=0)
+    # Then no run beyond the included ones starts, whatever the workspace's own policy says.
+    stops_at_limit = models.BooleanField(default=False, db_default=False)
     min_interval_seconds = models.PositiveIntegerField(null=True, blank=True, validators=[MinValueValidator(1)])
     max_timeout_seconds = models.PositiveIntegerField(null=True, blank=True, validators=[MinValueValidator(1)])
     max_active_jobs = models.PositiveIntegerField(null=True, blank=True)

@@ -14,11 +14,12 @@ from accounts import audit
 from accounts.actors import Actor
 from accounts.differences import difference
 from accounts.models import Plan, Workspace
+from accounts.quota import OveragePolicy
 
 #: What a plan says, besides its name.
 RULES = (
-    "runs_included", "overage_cents_per_thousand", "min_interval_seconds", "max_timeout_seconds", "max_active_jobs",
-    "keep_last", "keep_days",
+    "runs_included", "overage_cents_per_thousand", "stops_at_limit", "min_interval_seconds", "max_timeout_seconds",
+    "max_active_jobs", "keep_last", "keep_days",
 )  # fmt: skip
 
 
@@ -66,6 +67,25 @@ def assign_plan(*, workspace: Workspace, plan: Plan | None, actor: Actor, now: d
         now=now,
         changes=changes,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Overage:
+    """What becomes of runs beyond the included ones: `budget_cents` is there where `policy` is `capped`."""
+
+    policy: str
+    budget_cents: int | None
+
+
+def overage_of(workspace: Workspace) -> Overage:
+    """What holds: what the workspace chose, unless its plan stops. A workspace can only be stricter than its plan."""
+    if plan_stops(workspace.plan):
+        return Overage(OveragePolicy.HARD_STOP, None)
+    return Overage(workspace.overage_policy, workspace.overage_budget_cents)
+
+
+def plan_stops(plan: Plan | None) -> bool:
+    return plan is not None and plan.stops_at_limit
 
 
 def _facts(plan: Plan) -> dict[str, Any]:

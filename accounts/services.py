@@ -16,6 +16,7 @@ from accounts.differences import difference
 from accounts.errors import HourhandError
 from accounts.models import Environment, Membership, Role, Scope, Workspace
 from accounts.names import ALWAYS_REDACTED, is_header_name
+from accounts.plans import plan_stops
 from accounts.quota import OveragePolicy
 from accounts.signing import make_signing_secret
 
@@ -56,7 +57,9 @@ def change_settings(
     """
     if "redact_allow_headers" in changes:
         changes = {**changes, "redact_allow_headers": _shown_headers(changes["redact_allow_headers"])}
-    locked = Workspace.objects.select_for_update(no_key=True).get(pk=workspace.pk)
+    locked = Workspace.objects.select_for_update(no_key=True, of=("self",)).select_related("plan").get(pk=workspace.pk)
+    if plan_stops(locked.plan):
+        _refuse_looser(changes)
     before = settings_of(locked)
     wanted = {**before, **changes}
     wanted["overage_budget_cents"] = _budget(wanted, given=changes.get("overage_budget_cents"))
@@ -68,6 +71,15 @@ def change_settings(
             "settings.updated", locked, workspace_id=locked.pk, actor=actor, label=locked.slug, now=now, changes=changed
         )
     return locked
+
+
+def _refuse_looser(changes: Mapping[str, Any]) -> None:
+    """Refuse what would let more runs start than a plan that stops."""
+    for field, stricter in (("overage_policy", OveragePolicy.HARD_STOP), ("overage_budget_cents", None)):
+        if field in changes and changes[field] != stricter:
+            raise InvalidSettingError(
+                "The workspace's plan stops at the runs that it includes: only hard_stop is possible.", field=field
+            )
 
 
 def _budget(wanted: Mapping[str, Any], *, given: int | None) -> int | None:

@@ -13,6 +13,7 @@ from django.db import connection
 
 from accounts.errors import HourhandError
 from accounts.models import Usage, Workspace
+from accounts.plans import overage_of
 from accounts.quota import Terms, month_after, month_before, month_of
 
 _COUNT = """
@@ -29,10 +30,17 @@ _COUNT = """
            overage_cents_per_thousand = excluded.overage_cents_per_thousand
  RETURNING usage.workspace_id::text, usage.runs_used, usage.runs_included, usage.overage_cents_per_thousand
 """
-# Asked only where more runs started than are included: the others cost one statement.
-_POLICIES = """
-    SELECT id::text, overage_policy, overage_budget_cents FROM accounts_workspace WHERE id = ANY(%s::uuid[])
+# What `accounts.plans.overage_of` says of one workspace.
+_OVERAGE = """
+    CASE WHEN plan.stops_at_limit THEN 'hard_stop' ELSE workspace.overage_policy END,
+    CASE WHEN plan.stops_at_limit THEN NULL ELSE workspace.overage_budget_cents END
 """
+# Asked only where more runs started than are included: the others cost one statement.
+_POLICIES = f"""
+    SELECT workspace.id::text, {_OVERAGE}
+      FROM accounts_workspace AS workspace LEFT JOIN accounts_plan AS plan ON plan.id = workspace.plan_id
+     WHERE workspace.id = ANY(%s::uuid[])
+"""  # noqa: S608 - of constants
 _UNCOUNT = """
     WITH held AS (
         SELECT usage.id, ended.runs
@@ -43,23 +51,23 @@ _UNCOUNT = """
     )
     UPDATE accounts_usage AS usage SET runs_used = usage.runs_used - held.runs FROM held WHERE usage.id = held.id
 """
-# Workspaces without a plan, or with the policy that every one begins with, are left out before anything is joined.
-_LIMITED = """
+# Workspaces without a plan, and those that nothing stops, are left out before their usage is looked for.
+_LIMITED = f"""
     SELECT workspace.id::text, coalesce(usage.runs_used, 0), plan.runs_included, plan.overage_cents_per_thousand,
-           workspace.overage_policy, workspace.overage_budget_cents
+           {_OVERAGE}
       FROM accounts_workspace AS workspace JOIN accounts_plan AS plan ON plan.id = workspace.plan_id
       LEFT JOIN accounts_usage AS usage ON usage.workspace_id = workspace.id AND usage.month = %s
-     WHERE workspace.id = ANY(%s::uuid[]) AND workspace.overage_policy <> 'allow'
-"""
+     WHERE workspace.id = ANY(%s::uuid[]) AND (plan.stops_at_limit OR workspace.overage_policy <> 'allow')
+"""  # noqa: S608 - of constants
 # The same of all workspaces, as far as they are looked at for monitoring.
-_PRESSED = """
+_PRESSED = f"""
     SELECT coalesce(usage.runs_used, 0), plan.runs_included, plan.overage_cents_per_thousand,
-           workspace.overage_policy, workspace.overage_budget_cents
+           {_OVERAGE}
       FROM accounts_workspace AS workspace JOIN accounts_plan AS plan ON plan.id = workspace.plan_id
       LEFT JOIN accounts_usage AS usage ON usage.workspace_id = workspace.id AND usage.month = %s
-     WHERE workspace.overage_policy <> 'allow'
+     WHERE plan.stops_at_limit OR workspace.overage_policy <> 'allow'
      LIMIT %s
-"""
+"""  # noqa: S608 - of constants
 _LOOKED_AT = 10_000
 #: A workspace that has used this share of the runs that may start in a month is near its end.
 NEAR = 0.9
@@ -177,11 +185,11 @@ def _told(workspace: Workspace, month: datetime.date, row: Usage | None, now: da
     runs_used = row.runs_used if row else 0
     if row is not None and month < month_of(now):
         return MonthlyUsage(month, runs_used, Terms(row.runs_included, row.overage_cents_per_thousand))
-    plan = workspace.plan
+    plan, overage = workspace.plan, overage_of(workspace)
     terms = Terms(
         plan.runs_included if plan else None,
         plan.overage_cents_per_thousand if plan else 0,
-        workspace.overage_policy,
-        workspace.overage_budget_cents,
+        overage.policy,
+        overage.budget_cents,
     )
     return MonthlyUsage(month, runs_used, terms)

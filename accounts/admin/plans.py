@@ -31,6 +31,7 @@ class PlanAdmin(ModelAdmin):
         told = {
             "runs_included": "In a month of UTC. Left empty, here and below: no limit.",
             "overage_cents_per_thousand": "What a thousand runs beyond them cost.",
+            "stops_at_limit": "No run beyond the included ones starts, whatever the workspace chooses.",
             "min_interval_seconds": "How far apart the firings of a job's schedule have to be.",
             "max_active_jobs": "Jobs that are enabled anywhere, paused ones included.",
             "keep_last": "How many executions a job may keep.",

@@ -6,6 +6,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import Scope
+from accounts.plans import overage_of
 from accounts.quota import OveragePolicy
 from accounts.services import MAX_SHOWN_HEADERS, change_settings, settings_of
 from scheduler_project.api.fields import Choice, Several, Text, Whole
@@ -48,7 +49,8 @@ class SettingsSerializer(StrictSerializer):
         choices=[policy.value for policy in OveragePolicy],
         required=False,
         help_text="What becomes of runs beyond those that the workspace's plan includes in a month: they start "
-        "(`allow`), none does (`hard_stop`), or they do as far as the budget lasts (`capped`).",
+        "(`allow`), none does (`hard_stop`), or they do as far as the budget lasts (`capped`). Where the plan itself "
+        "stops, as `GET /usage/` tells, only `hard_stop`.",
     )
     overage_budget_cents = Whole(
         allow_null=True,
@@ -86,4 +88,6 @@ class Settings(ApiView):
     def shown(self) -> Response:
         workspace = self.access.workspace
         workspace.refresh_from_db()
-        return Response({"workspace": workspace.slug, **settings_of(workspace)})
+        overage = overage_of(workspace)
+        holding = {"overage_policy": overage.policy, "overage_budget_cents": overage.budget_cents}
+        return Response({"workspace": workspace.slug, **settings_of(workspace), **holding})

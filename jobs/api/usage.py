@@ -10,10 +10,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import Scope
-from accounts.quota import month_named, month_of
+from accounts.plans import overage_of
+from accounts.quota import OveragePolicy, month_named, month_of
 from accounts.usage import usage_of
 from jobs.limits import active_jobs, active_jobs_limit
-from scheduler_project.api.fields import Text, Whole
+from scheduler_project.api.fields import Flag, Text, Whole
 from scheduler_project.api.strict import Query
 from scheduler_project.api.views import ApiView
 
@@ -26,6 +27,19 @@ _SHOWN = {
     "overage_cents": 125,
     "active_jobs": 37,
     "active_jobs_limit": 100,
+    "plan": {
+        "name": "Team",
+        "runs_included": 10_000,
+        "overage_cents_per_thousand": 50,
+        "stops_at_limit": False,
+        "min_interval_seconds": 60,
+        "max_timeout_seconds": None,
+        "max_active_jobs": 100,
+        "keep_last": None,
+        "keep_days": 30,
+    },
+    "overage_policy": "allow",
+    "overage_budget_cents": None,
 }
 
 
@@ -44,6 +58,20 @@ class UsageQuery(Query):
     period = PeriodField(default=None, help_text="`current` (as when left out), or a month of UTC such as `2026-03`.")
 
 
+class PlanSerializer(serializers.Serializer):
+    """What the operator lets the workspace do. Null is no limit."""
+
+    name = Text(help_text="What the operator calls it.")
+    runs_included = Whole(allow_null=True, help_text="Runs in a month of UTC.")
+    overage_cents_per_thousand = Whole(help_text="What a thousand runs beyond them cost.")
+    stops_at_limit = Flag(help_text="Whether no run beyond them starts, whatever the workspace's policy.")
+    min_interval_seconds = Whole(allow_null=True, help_text="How far apart firings of a schedule have to be.")
+    max_timeout_seconds = Whole(allow_null=True, help_text="The longest timeout of a call.")
+    max_active_jobs = Whole(allow_null=True, help_text="Most jobs that are enabled anywhere.")
+    keep_last = Whole(allow_null=True, help_text="Most executions that a job keeps.")
+    keep_days = Whole(allow_null=True, help_text="Most days for which a job keeps them.")
+
+
 @extend_schema_serializer(examples=[OpenApiExample("A month", _SHOWN, response_only=True)])
 class UsageSerializer(serializers.Serializer):
     """What a workspace used in a month of UTC. A run counts once it starts, each attempt for itself."""
@@ -57,6 +85,12 @@ class UsageSerializer(serializers.Serializer):
     overage_cents = Whole(help_text="What those cost; a part of a cent counts as one.")
     active_jobs = Whole(help_text="Now: enabled somewhere, paused or not.")
     active_jobs_limit = Whole(allow_null=True, help_text="By the plan; null: any number.")
+    plan = PlanSerializer(allow_null=True, help_text="The plan that the workspace has now; null: none, and no limits.")
+    overage_policy = serializers.ChoiceField(
+        choices=[policy.value for policy in OveragePolicy],
+        help_text="What becomes of runs beyond the included ones now: the workspace's policy, or its plan's.",
+    )
+    overage_budget_cents = Whole(allow_null=True, help_text="Of the policy `capped`.")
 
 
 class UsageReport(ApiView):
@@ -79,6 +113,7 @@ class UsageReport(ApiView):
         month: datetime.date = self.query["period"] or month_of(self.now)
         workspace = self.access.workspace
         used = usage_of(workspace, month, now=self.now)
+        plan, overage = workspace.plan, overage_of(workspace)
         return Response(
             {
                 "period": month.isoformat()[:7],
@@ -88,5 +123,8 @@ class UsageReport(ApiView):
                 "overage_cents": used.terms.overage_cents(used.runs_used),
                 "active_jobs": active_jobs(workspace),
                 "active_jobs_limit": active_jobs_limit(workspace),
+                "plan": plan and PlanSerializer(plan).data,
+                "overage_policy": overage.policy,
+                "overage_budget_cents": overage.budget_cents,
             }
         )

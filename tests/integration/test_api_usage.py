@@ -39,7 +39,21 @@ class TestUsage:
             "overage_cents": 0,
             "active_jobs": 0,
             "active_jobs_limit": None,
+            "plan": None,
+            "overage_policy": "allow",
+            "overage_budget_cents": None,
         }
+
+    def test_names_the_plan_and_its_limits(self, api: Caller, workspace: Workspace) -> None:
+        limits = {
+            "runs_included": 1000, "overage_cents_per_thousand": 50, "stops_at_limit": False,
+            "min_interval_seconds": 60, "max_timeout_seconds": 20, "max_active_jobs": 5, "keep_last": None,
+            "keep_days": 30,
+        }  # fmt: skip
+        plan = give_plan(workspace, policy="capped", budget=100, **limits)
+        told = api.ask("GET", "/usage/", expect=200)
+        assert told["plan"] == {"name": plan.name, **limits}
+        assert (told["overage_policy"], told["overage_budget_cents"]) == ("capped", 100)
 
     def test_tells_what_is_beyond_the_plan_and_what_it_costs(
         self, api: Caller, workspace: Workspace, make_job: MakeJob
@@ -90,6 +104,42 @@ class TestUsage:
     def test_is_the_callers_own(self, workspace: Workspace) -> None:
         use(workspace, 7)
         assert caller(create_workspace(slug="other", name="Other")).ask("GET", "/usage/")["runs_used"] == 0
+
+
+class TestAPlanThatStops:
+    @pytest.fixture(autouse=True)
+    def stopping(self, workspace: Workspace) -> None:
+        plan = give_plan(workspace, policy="capped", budget=100, runs_included=5)
+        save_plan(plan=plan, values={"stops_at_limit": True}, actor=SYSTEM, now=timezone.now())
+
+    @pytest.mark.parametrize(
+        ("wanted", "field"),
+        [
+            ({"overage_policy": "allow"}, "overage_policy"),
+            ({"overage_policy": "capped", "overage_budget_cents": 5}, "overage_policy"),
+            ({"overage_policy": "capped"}, "overage_policy"),
+            ({"overage_budget_cents": 5000}, "overage_budget_cents"),
+            ({"overage_policy": "hard_stop", "overage_budget_cents": 5}, "overage_budget_cents"),
+        ],
+    )
+    def test_is_not_loosened(self, api: Caller, wanted: dict[str, Any], field: str) -> None:
+        assert api.refused("PUT", "/settings/", wanted) == {field: "invalid"}
+
+    def test_is_told(self, api: Caller) -> None:
+        told = api.ask("GET", "/usage/", expect=200)
+        assert (told["plan"]["stops_at_limit"], told["overage_policy"]) == (True, "hard_stop")
+        told = api.ask("GET", "/settings/", expect=200)
+        assert (told["overage_policy"], told["overage_budget_cents"]) == ("hard_stop", None)
+
+    def test_leaves_the_other_settings_to_the_workspace(self, api: Caller) -> None:
+        shown = api.ask("GET", "/settings/", expect=200)
+        shown.pop("workspace")
+        assert api.ask("PUT", "/settings/", {**shown, "name": "Other"}, expect=200)["name"] == "Other"
+
+    def test_refuses_calls_beyond_its_runs(self, api: Caller, workspace: Workspace, make_job: MakeJob) -> None:
+        make_job(slug="report")
+        use(workspace, 5)
+        api.ask("POST", "/jobs/report/run/", {}, expect=402)
 
 
 class TestOveragePolicy:

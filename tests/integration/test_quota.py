@@ -10,9 +10,12 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
+from accounts.actors import SYSTEM
 from accounts.models import Usage, Workspace
+from accounts.plans import save_plan
 from accounts.quota import month_of
 from accounts.services import change_settings, create_workspace
+from accounts.usage import QuotaExceededError, pressed
 from jobs.models import JobEnvironment
 from jobs.services import EnvironmentChange, save_job
 from runs import services
@@ -112,6 +115,26 @@ def test_with_allow_all_start_and_are_counted(workspace: Workspace, make_job: Ma
     pending(make_job(), 5)
     assert deliver(link, claimer().claim_any(link, limit=10)) == 5
     assert used(workspace) == 5
+
+
+@pytest.mark.parametrize(("policy", "budget"), [("allow", None), ("capped", 100_000), ("hard_stop", None)])
+def test_a_plan_that_stops_stops_whatever_the_workspace_chose(
+    workspace: Workspace, make_job: MakeJob, link: Link, policy: str, budget: int | None
+) -> None:
+    plan = give_plan(workspace, policy=policy, budget=budget, runs_included=2, overage_cents_per_thousand=1)
+    save_plan(plan=plan, values={"stops_at_limit": True}, actor=SYSTEM, now=timezone.now())
+    row = make_job()
+    pending(row, 5)
+    assert deliver(link, claimer().claim_any(link, limit=10)) == 2
+    assert ended() == {("succeeded", ""): 2, ("failed", "quota_exceeded"): 3}
+    assert used(workspace) == 2
+    with pytest.raises(QuotaExceededError, match="2 runs"):
+        services.run_now(job_environment=row, now=timezone.now())
+    with connection.cursor() as cursor:
+        assert pressed(cursor, at=timezone.now()) == (0, 1)
+    save_plan(plan=plan, values={"stops_at_limit": False}, actor=SYSTEM, now=timezone.now())
+    if policy != "hard_stop":
+        services.run_now(job_environment=row, now=timezone.now())
 
 
 def test_a_workspace_without_a_plan_has_no_limit_and_is_counted(
