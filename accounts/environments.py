@@ -9,7 +9,7 @@ from accounts.actors import SYSTEM, Actor
 from accounts.differences import difference
 from accounts.errors import ConflictError, HourhandError
 from accounts.models import Environment, Workspace
-from accounts.names import is_slug
+from accounts.slugs import is_slug
 
 
 class InvalidEnvironmentError(HourhandError):

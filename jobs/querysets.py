@@ -4,9 +4,9 @@ import uuid
 from typing import Any
 
 from django.db import models
-from django.db.models import Q
 
 from accounts.models import Workspace
+from accounts.slugs import is_uuid
 
 
 class JobQuerySet(models.QuerySet[Any]):
@@ -26,11 +26,8 @@ class JobQuerySet(models.QuerySet[Any]):
         return self.filter(workspace=workspace)
 
     def named(self, reference: str) -> "JobQuerySet":
-        """The job that a path names by its slug or its UUID."""
-        try:
-            return self.filter(Q(pk=uuid.UUID(reference)) | Q(slug=reference))
-        except ValueError:
-            return self.filter(slug=reference)
+        """The job that a path names by its slug or its UUID: what reads as a UUID is never a slug."""
+        return self.filter(pk=uuid.UUID(reference)) if is_uuid(reference) else self.filter(slug=reference)
 
 
 class JobVersionQuerySet(models.QuerySet[Any]):

@@ -8,7 +8,6 @@ change waits for whoever saves a job that uses it already; so neither misses the
 """
 
 import datetime
-import re
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -16,6 +15,7 @@ from django.db import IntegrityError, transaction
 from accounts.actors import SYSTEM, Actor
 from accounts.differences import difference
 from accounts.models import Workspace
+from accounts.slugs import slug_base, slug_of
 from jobs.audit import policy_facts, record_policy
 from jobs.errors import RetryPolicyInUseError, RetryPolicySlugTakenError, UnknownRetryPolicyError
 from jobs.models import Job, JobVersion, RetryPolicy
@@ -26,6 +26,7 @@ RULES = (
     "on_timeout", "on_connection_error", "on_assertion", "on_worker_lost", "honor_retry_after",
 )  # fmt: skip
 _CHUNK = 500
+_OTHERWISE = "policy"
 
 
 def resolved(retry: dict[str, Any], policy: RetryPolicy) -> dict[str, Any]:
@@ -74,7 +75,7 @@ def save_policy(
 
     A change makes a new version of each live job that uses the policy. Raises RetryPolicySlugTakenError.
     """
-    slug = slug or (policy.slug if policy else _slug_of(name))
+    slug = slug or (policy.slug if policy else _free_slug(workspace, name))
     if policy is None:
         made = RetryPolicy(workspace=workspace, slug=slug, name=name, created_at=now, updated_at=now, **rules)
         _write(made, force_insert=True)
@@ -134,5 +135,7 @@ def _make_versions(policy: RetryPolicy, *, actor: Actor, now: datetime.datetime)
         Job.objects.bulk_update(changed, ["current_version", "updated_at"])
 
 
-def _slug_of(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:100] or "policy"
+def _free_slug(workspace: Workspace, name: str) -> str:
+    """A slug made from a name, numbered when another policy has it."""
+    alike = RetryPolicy.objects.filter(workspace=workspace, slug__startswith=slug_base(name, otherwise=_OTHERWISE))
+    return slug_of(name, otherwise=_OTHERWISE, taken=set(alike.values_list("slug", flat=True)))

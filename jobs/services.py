@@ -4,8 +4,6 @@ Locks are taken job first, then its job-environments by id; how a plan changes i
 """
 
 import datetime
-import re
-from collections.abc import Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,11 +20,10 @@ from jobs.models import Job, JobEnvironment, JobVersion, ScheduleType
 from jobs.overrides import OVERRIDES, PerEnvironment, effective
 from jobs.periods import begin_plan, change_plan, has_ended
 from jobs.retry_policies import adopted_policy, resolved
+from jobs.slugs import slug_base, slug_of
 
 #: The parts of a definition that decide which occurrences are planned. A change of another part leaves the plan alone.
 TIMING = ("schedule", "timezone", "starts_at", "ends_at", "dst_gap", "dst_fold")
-#: Words that paths below /jobs/ need for themselves.
-RESERVED_SLUGS = frozenset({"export", "import"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,22 +129,8 @@ def listed_columns(config: dict[str, Any]) -> dict[str, Any]:
 
 def free_slug(workspace: Workspace, name: str) -> str:
     """A slug made from a name, numbered when it is taken."""
-    live = Job.objects.of(workspace).live().filter(slug__startswith=_plain_slug(name))
+    live = Job.objects.of(workspace).live().filter(slug__startswith=slug_base(name))
     return slug_of(name, taken=set(live.values_list("slug", flat=True)))
-
-
-def slug_of(name: str, *, taken: Set[str]) -> str:
-    """A slug made from a name, numbered when it is among `taken`."""
-    base = _plain_slug(name)
-    number, slug = 1, base
-    while slug in taken or slug in RESERVED_SLUGS:
-        number += 1
-        slug = f"{base}-{number}"
-    return slug
-
-
-def _plain_slug(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:90].rstrip("-") or "job"
 
 
 def _apply(*, job: Job, before: JobVersion | None, changes: list[EnvironmentChange], now: datetime.datetime) -> bool:

@@ -47,6 +47,13 @@ class FailureReason(enum.StrEnum):
         return _KINDS[self][1]
 
 
+#: Those that can occur in this release: the others are of commands and workflows.
+OCCURRING = tuple(
+    reason
+    for reason in FailureReason
+    if reason
+    not in {FailureReason.NONZERO_EXIT, FailureReason.AGENT_LOST, FailureReason.REJECTED, FailureReason.WAIT_EXPIRED}
+)
 #: Each reason once: what decides if it is tried again, and what it means.
 _KINDS: dict[FailureReason, tuple[RetriedBy, str]] = {
     FailureReason.TIMEOUT: (RetriedBy.TIMEOUT, "no complete answer within the job's timeout"),

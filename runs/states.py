@@ -48,6 +48,17 @@ class BulkState(models.TextChoices):
     CANCELED = "canceled"
 
 
+def _without(states: type[models.TextChoices], *to_come: str) -> tuple[tuple[str, str], ...]:
+    return tuple((value, str(label)) for value, label in states.choices if value not in to_come)
+
+
+# What can occur in this release, as filters and menus offer it. The database knows what is to come besides.
+#: Only workflows wait.
+OCCURRING_STATUSES = _without(ExecutionStatus, ExecutionStatus.WAITING)
+#: A run is written once it has ended.
+OCCURRING_RUN_STATUSES = _without(RunStatus, RunStatus.RUNNING)
+OCCURRING_TRIGGERS = _without(Trigger, Trigger.WEBHOOK)
+
 LIVE = (ExecutionStatus.PENDING, ExecutionStatus.RUNNING, ExecutionStatus.WAITING)
 TERMINAL = (
     ExecutionStatus.SUCCEEDED,

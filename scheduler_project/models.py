@@ -24,6 +24,7 @@ class KeptAnswer(models.Model):
     fingerprint = models.CharField(max_length=64)
     status = models.PositiveSmallIntegerField()
     content_type = models.CharField(max_length=100)
+    location = models.TextField(default="", db_default="", blank=True)
     body = models.BinaryField()
     # Serves the pruning of what is older than a day.
     created_at = models.DateTimeField(default=timezone.now, db_index=True)

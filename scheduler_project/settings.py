@@ -93,6 +93,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "scheduler_project.headers.SecurityHeadersMiddleware",
+    "scheduler_project.api.slashes.SlashlessPathsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -209,8 +210,8 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "BulkKindEnum": "runs.states.BulkKind",
         "BulkStateEnum": "runs.states.BulkState",
-        "ExecutionStatusEnum": "runs.states.ExecutionStatus",
-        "RunStatusEnum": "runs.states.RunStatus",
+        "ExecutionStatusEnum": "runs.states.OCCURRING_STATUSES",
+        "RunStatusEnum": "runs.states.OCCURRING_RUN_STATUSES",
         "JobKindEnum": "jobs.api.whole.KINDS",
         "MemberStateEnum": "accounts.api.members.STATES",
         "ScheduleTypeEnum": "jobs.models.ScheduleType",

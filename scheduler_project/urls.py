@@ -12,6 +12,8 @@ from scheduler_project.health import healthz, readyz
 from scheduler_project.metrics import metrics
 
 handler400 = "scheduler_project.api.fallbacks.bad_request"
+handler403 = "scheduler_project.api.fallbacks.permission_denied"
+handler404 = "scheduler_project.api.fallbacks.not_found"
 handler500 = "scheduler_project.api.fallbacks.server_error"
 
 admin.autodiscover()

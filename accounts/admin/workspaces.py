@@ -18,6 +18,7 @@ from accounts.errors import HourhandError
 from accounts.models import Workspace
 from accounts.plans import assign_plan
 from accounts.services import SETTINGS, change_settings, create_workspace, settings_of
+from accounts.slugs import is_slug
 from scheduler_project.dashboard import chips
 
 
@@ -43,6 +44,12 @@ class WorkspaceForm(forms.ModelForm[Workspace]):
             "overage_budget_cents": "Only for capped.",
             "plan": "Without one there are no limits. Jobs that go beyond it run on as they are.",
         }
+
+    def clean_slug(self) -> str:
+        slug: str = self.cleaned_data["slug"]
+        if not is_slug(slug):
+            raise forms.ValidationError("Should be 1 to 100 of a-z, 0-9 and -, and no UUID.")
+        return slug
 
     def clean(self) -> dict[str, Any] | None:
         """Do it here, where a refusal can still be shown."""

@@ -190,7 +190,7 @@ class KeyList(KeyView):
             actor=self.access.actor,
             limit=self.access.grant,
         )
-        return Response(IssuedKeySerializer(issued).data, status=status.HTTP_201_CREATED)
+        return self.made(IssuedKeySerializer(issued).data, f"keys/{issued.row.pk}")
 
 
 class KeyDetail(KeyView):

@@ -147,7 +147,8 @@ class MemberList(MemberView):
     def post(self, request: Request) -> Response:  # noqa: ARG002
         wanted = self.body(MemberSerializer)
         added = add_member(workspace=self.access.workspace, **wanted, **self.by)
-        return Response(AddedMemberSerializer(added).data, status=status.HTTP_201_CREATED)
+        shown = AddedMemberSerializer(added).data
+        return self.made(shown, f"members/{shown['id']}")
 
 
 class MemberDetail(MemberView):
@@ -189,4 +190,5 @@ class MemberInvitation(MemberView):
     def post(self, request: Request, member: uuid.UUID) -> Response:  # noqa: ARG002
         self.body(NoBodySerializer)
         invitation = invite_again(membership=self.member(member), **self.by)
-        return Response(InvitationSerializer(invitation).data, status=status.HTTP_201_CREATED)
+        shown = InvitationSerializer(invitation).data
+        return self.made(shown, f"members/{member}")  # its own URL is a secret, which is kept nowhere

@@ -1,7 +1,7 @@
 """Signing secrets on the wire and their routes."""
 
 from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_serializer
-from rest_framework import serializers, status
+from rest_framework import serializers
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -103,4 +103,4 @@ class SigningSecretRotation(ApiView):
         )
         shown = SigningSecretSerializer(rotated.row).data
         previous = SigningSecretSerializer(rotated.previous).data if rotated.previous else None
-        return Response({**shown, "secret": rotated.secret, "previous": previous}, status=status.HTTP_201_CREATED)
+        return self.made({**shown, "secret": rotated.secret, "previous": previous}, "signing-secrets")

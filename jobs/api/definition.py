@@ -11,7 +11,7 @@ from rest_framework.exceptions import ErrorDetail, ValidationError
 
 from accounts.plans import retention_caps
 from jobs.api.assertions import AssertionField
-from jobs.api.fields import Body, Headers, NullOnly, TargetUrl, only
+from jobs.api.fields import Body, FalseOnly, Headers, NullOnly, TargetUrl
 from jobs.api.templates import check_templates
 from jobs.assertions import MAX_ASSERTIONS
 from jobs.errors import UnknownRetryPolicyError
@@ -255,6 +255,6 @@ class RetentionSerializer(StrictSerializer):
 class WebhookSerializer(StrictSerializer):
     """The inbound trigger; off until it comes."""
 
-    enabled = Flag(default=False, validators=[only(False)], help_text="Only false so far.")
+    enabled = FalseOnly(help_text="Only false so far.")
     url = NullOnly(help_text="Only null so far.")
-    secret_set = Flag(default=False, validators=[only(False)], help_text="Only false so far.")
+    secret_set = FalseOnly(help_text="Only false so far.")

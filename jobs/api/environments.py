@@ -4,13 +4,13 @@ from typing import Any
 
 from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_serializer
 from rest_framework import serializers, status
-from rest_framework.exceptions import NotFound, PermissionDenied, ValidationError
+from rest_framework.exceptions import ErrorDetail, NotFound, PermissionDenied, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.environments import create_environment, rename_environment
 from accounts.models import Environment, Scope
-from accounts.names import is_slug, is_uuid
+from accounts.slugs import is_slug, is_uuid, slug_of
 from jobs.environments import delete_environment
 from scheduler_project.api.fields import Instant, Text
 from scheduler_project.api.strict import ListQuery, StrictSerializer
@@ -34,7 +34,11 @@ class EnvironmentSerializer(StrictSerializer):
     """A named place that jobs run in."""
 
     id = serializers.UUIDField(read_only=True, help_text="Names it in paths, as its slug does.")
-    slug = Text(max_length=100, help_text="1 to 100 of a-z, 0-9 and -. It stays for good.")
+    slug = Text(
+        max_length=100,
+        required=False,
+        help_text="1 to 100 of a-z, 0-9 and -; made from the name when left out. It stays for good.",
+    )
     name = Text(max_length=200, required=False, help_text="What people call it; the slug, where left out.")
     created_at = Instant(
         read_only=True, help_text="When it was made. In the oldest, new jobs that name none are enabled."
@@ -44,6 +48,11 @@ class EnvironmentSerializer(StrictSerializer):
         if not is_slug(value):
             raise ValidationError("Should be 1 to 100 of a-z, 0-9 and -, and no UUID.", code="invalid")
         return value
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if not attrs:
+            raise ValidationError({"slug": [ErrorDetail("Needed where there is no name.", code="required")]})
+        return attrs
 
 
 @extend_schema_serializer(examples=[OpenApiExample("Another name", {"name": "Staging, EU"}, request_only=True)])
@@ -66,7 +75,8 @@ class EnvironmentView(ApiView):
     def environment(self, reference: str) -> Environment:
         """The environment that the path names by its slug or its UUID. Raises NotFound."""
         column = "pk" if is_uuid(reference) else "slug"
-        found: Environment | None = self.environments().filter(**{column: reference}).first()
+        known = is_uuid(reference) or is_slug(reference)
+        found: Environment | None = self.environments().filter(**{column: reference}).first() if known else None
         if found is None:
             raise NotFound(f"There is no environment {reference}.")
         return found
@@ -98,12 +108,16 @@ class EnvironmentList(EnvironmentView):
         wanted = self.body(EnvironmentSerializer)
         made = create_environment(
             workspace=self.access.workspace,
-            slug=wanted["slug"],
-            name=wanted.get("name", wanted["slug"]),
+            slug=wanted.get("slug") or self._free_slug(wanted["name"]),
+            name=wanted.get("name") or wanted["slug"],
             actor=self.access.actor,
             now=self.now,
         )
-        return Response(EnvironmentSerializer(made).data, status=status.HTTP_201_CREATED)
+        return self.made(EnvironmentSerializer(made).data, f"environments/{made.slug}")
+
+    def _free_slug(self, name: str) -> str:
+        taken = self.access.workspace.environments.values_list("slug", flat=True)
+        return slug_of(name, otherwise="environment", taken=set(taken))
 
 
 class EnvironmentDetail(EnvironmentView):

@@ -14,7 +14,7 @@ from jobs.egress import InvalidUrl, parse_target
 from jobs.rendering import MAX_BODY_BYTES, Template, TemplateError, Where, parse
 from jobs.schedule import MAX_INTERVAL_SECONDS, MAX_TEXT, MIN_INTERVAL_SECONDS
 from scheduler_project import exact_json
-from scheduler_project.api.fields import Text
+from scheduler_project.api.fields import Flag, Text
 
 
 def only(*supported: Any) -> Callable[[Any], None]:
@@ -36,7 +36,8 @@ def template(text: str, where: Where) -> Template:
         raise ValidationError(str(error), code=error.code) from error
 
 
-@extend_schema_field({"type": "string", "nullable": True})
+# A single choice within `allOf` gets no name of its own in the document.
+@extend_schema_field({"allOf": [{"enum": [None]}], "nullable": True})
 class NullOnly(serializers.Field):
     """Null, until its feature comes."""
 
@@ -48,6 +49,14 @@ class NullOnly(serializers.Field):
 
     def to_representation(self, value: Any) -> Any:
         return value
+
+
+@extend_schema_field({"allOf": [{"type": "boolean", "enum": [False]}]})
+class FalseOnly(Flag):
+    """False, until its feature comes."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(default=False, validators=[only(False)], **options)
 
 
 @extend_schema_field(

@@ -10,10 +10,11 @@ from django.db.models.functions import Coalesce
 from rest_framework import serializers
 
 from accounts.api.access import Access
-from jobs.api.serializers import is_slug
+from accounts.slugs import is_uuid
 from jobs.api.whole import KINDS
 from jobs.models import Job, JobEnvironment, ScheduleType
 from jobs.querysets import JobQuerySet
+from jobs.slugs import is_slug
 from scheduler_project.api.fields import Choice
 from scheduler_project.api.pagination import Keyset
 from scheduler_project.api.strict import ListQuery
@@ -50,7 +51,17 @@ class JobListQuery(ListQuery):
 
 def reachable(access: Access) -> JobQuerySet:
     """The live jobs that a caller may see, with all that the job object shows."""
-    jobs = Job.objects.of(access.workspace).live().select_related("current_version")
+    return _in_reach(access, Job.objects.of(access.workspace).live())
+
+
+def deleted(access: Access, reference: str) -> Job | None:
+    """The deleted job of this UUID that a caller may see, as far as it was not purged."""
+    gone = Job.objects.of(access.workspace).kept().filter(deleted_at__isnull=False)
+    return _in_reach(access, gone).named(reference).first()
+
+
+def _in_reach(access: Access, jobs: JobQuerySet) -> JobQuerySet:
+    jobs = jobs.select_related("current_version")
     states = JobEnvironment.objects.select_related("environment")
     if access.environment_ids is not None:
         states = states.filter(environment_id__in=access.environment_ids)
@@ -61,14 +72,6 @@ def reachable(access: Access) -> JobQuerySet:
 def find(jobs: JobQuerySet, reference: str) -> Job | None:
     """The job that a path names, if it is among `jobs`."""
     return jobs.named(reference).first() if is_slug(reference) or is_uuid(reference) else None
-
-
-def is_uuid(text: str) -> bool:
-    try:
-        uuid.UUID(text)
-    except ValueError:
-        return False
-    return True
 
 
 def filtered(jobs: JobQuerySet, query: dict[str, Any], *, within: Reach = None) -> JobQuerySet:

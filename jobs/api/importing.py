@@ -17,14 +17,15 @@ from accounts.usage import refuse_when_stopped
 from jobs.api import examples
 from jobs.api.actions import named_environment
 from jobs.api.filters import reachable
-from jobs.api.serializers import JobSerializer, is_slug, save_validated
+from jobs.api.serializers import JobSerializer, save_validated
 from jobs.api.views import JobView
 from jobs.creating import Draft, create_jobs
 from jobs.errors import SlugTakenError
 from jobs.imports import Item, ReadError, objects_in, read_crontab, read_yaml
 from jobs.limits import TooManyActiveJobsError, active_jobs, active_jobs_limit, hold_active_jobs
 from jobs.models import Job
-from jobs.services import EnvironmentChange, slug_of
+from jobs.services import EnvironmentChange
+from jobs.slugs import is_slug, slug_of
 from scheduler_project.api.fields import Choice, Flag, Text, Whole
 from scheduler_project.api.parsing import json_value, refuse_unstorable, why_no_json
 from scheduler_project.api.problems import field_errors

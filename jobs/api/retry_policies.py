@@ -12,10 +12,9 @@ from rest_framework.response import Response
 
 from accounts.actors import Actor
 from accounts.models import Scope, Workspace
+from accounts.slugs import is_slug, is_uuid
 from jobs.api import examples
 from jobs.api.definition import RetryRulesSerializer
-from jobs.api.filters import is_uuid
-from jobs.api.serializers import is_slug
 from jobs.models import RetryPolicy
 from jobs.retry_policies import RULES, delete_policy, save_policy
 from scheduler_project.api.fields import Instant, Text
@@ -46,7 +45,7 @@ class RetryPolicySerializer(RetryRulesSerializer):
 
     def validate_slug(self, value: str) -> str:
         if not is_slug(value):
-            raise ValidationError("Should be 1 to 100 of a-z, 0-9 and -, and no UUID or reserved word.", code="invalid")
+            raise ValidationError("Should be 1 to 100 of a-z, 0-9 and -, and no UUID.", code="invalid")
         return value
 
 
@@ -80,7 +79,8 @@ class RetryPolicyView(ApiView):
         """The policy that the path names by its slug or its UUID. Raises NotFound."""
         policies = self.policies().select_for_update(no_key=True) if locked else self.policies()
         column = "pk" if is_uuid(reference) else "slug"
-        found: RetryPolicy | None = policies.filter(**{column: reference}).first()
+        known = is_uuid(reference) or is_slug(reference)
+        found: RetryPolicy | None = policies.filter(**{column: reference}).first() if known else None
         if found is None:
             raise NotFound(f"There is no retry policy {reference}.")
         return found
@@ -116,7 +116,8 @@ class RetryPolicyList(RetryPolicyView):
     )
     def post(self, request: Request) -> Response:  # noqa: ARG002
         self.refuse_bound_key()
-        return Response(RetryPolicySerializer(self.saved(None)).data, status=status.HTTP_201_CREATED)
+        saved = self.saved(None)
+        return self.made(RetryPolicySerializer(saved).data, f"retry-policies/{saved.slug}")
 
 
 class RetryPolicyDetail(RetryPolicyView):

@@ -109,7 +109,7 @@ class SecretList(SecretView):
             actor=self.access.actor,
             now=self.now,
         )
-        return Response(SecretSerializer(made).data, status=status.HTTP_201_CREATED)
+        return self.made(SecretSerializer(made).data, f"secrets/{made.pk}")
 
     def _environment(self, slug: str | None) -> Environment | None:
         if slug is None:

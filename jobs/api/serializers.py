@@ -1,8 +1,6 @@
 """The job object: the one validator of definitions (API, dashboard and imports), and how a job is shown."""
 
 import datetime
-import re
-import uuid
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
@@ -23,27 +21,16 @@ from jobs.api.timing import NormalSchedule, ScheduleTypeField
 from jobs.api.whole import DefinitionSerializer, definition_in
 from jobs.models import Job, JobEnvironment
 from jobs.overrides import OVERRIDES, effective, shared, with_overrides
-from jobs.services import RESERVED_SLUGS, EnvironmentChange, save_job
+from jobs.services import TIMING, EnvironmentChange, save_job
+from jobs.slugs import is_slug
 from scheduler_project.api.fields import ByName, Flag, Instant, Text, Whole
 from scheduler_project.api.strict import StrictSerializer, by_field
 
 #: How many environments one job may name.
 MAX_ENVIRONMENTS = 1000
-SLUG = re.compile(r"[a-z0-9-]{1,100}")
 #: Objects in it that a PATCH merges field by field.
 _MERGED = ("request", "success", "retry", "retention", "webhook")
 _PAUSE_FIELDS = ("paused", "paused_until", "pause_note")
-
-
-def is_slug(text: str) -> bool:
-    """Whether a job may be called so. A slug that reads as a UUID could be taken for another job's id."""
-    if not SLUG.fullmatch(text) or text in RESERVED_SLUGS:
-        return False
-    try:
-        uuid.UUID(text)
-    except ValueError:
-        return True
-    return False
 
 
 class EnvironmentStateSerializer(StrictSerializer):
@@ -81,6 +68,9 @@ class JobSerializer(DefinitionSerializer):
     `workspace` and `now`, the instant of the whole request, and `access` where a caller of the API is bound by it.
     """
 
+    #: For the document: a PATCH merges these field by field.
+    merged_sections = _MERGED
+
     id = serializers.UUIDField(read_only=True, help_text="Names the job in paths, as its slug does, and never changes.")
     slug = Text(required=False, help_text="Made from the name when left out; unique among live jobs.")
     schedule_normalized = NormalSchedule(
@@ -100,7 +90,11 @@ class JobSerializer(DefinitionSerializer):
     version = Whole(read_only=True, help_text="Number of the current version: 1, and one more with each change.")
     created_at = Instant(read_only=True, help_text="When the job was made.")
     updated_at = Instant(read_only=True, help_text="When its current version was made. Enabling and pausing make none.")
-    deleted_at = Instant(read_only=True, allow_null=True, help_text="Null: deleted jobs are not shown.")
+    deleted_at = Instant(
+        read_only=True,
+        allow_null=True,
+        help_text="When it was deleted: only its UUID leads to it then.",
+    )
 
     def __init__(
         self,
@@ -268,6 +262,7 @@ class JobSerializer(DefinitionSerializer):
         self._fires = self._merges or given is None or any(state.get("enabled", True) for state in given.values())
         changes = None if given is None else self._changes(given)
         self._enabled_anew = {change.environment.slug for change in changes or () if self._is_anew(change)}
+        self._timed_anew = any(not self._overrides_timing(slug, given or {}) for slug in self._enabled_anew)
         attrs = super().validate(attrs)
         if changes is not None:
             attrs["environments"] = changes
@@ -286,6 +281,16 @@ class JobSerializer(DefinitionSerializer):
     @property
     def enables(self) -> bool:
         return bool(self._enabled_anew)
+
+    @property
+    def starts_timing(self) -> bool:
+        return self._timed_anew
+
+    def _overrides_timing(self, slug: str, given: dict[str, Any]) -> bool:
+        """Whether an environment will have a timing of its own, which is judged with its other overrides."""
+        stored = (self.before or {}).get(OVERRIDES, {}).get(str(self._environments[slug].pk), {})
+        kept = stored if self._merges else {}
+        return not given.get(slug, {}).get("overrides", kept).keys().isdisjoint(TIMING)
 
     @property
     def becomes_active(self) -> bool:

@@ -95,8 +95,8 @@ def check_timing(
 ) -> None:
     """Refuse a time zone, schedule or dates that mean nothing, or, where they are new, that would never fire.
 
-    `before` is the definition so far: a one-off that has fired may be saved again as it is, and so may one that is
-    enabled nowhere (not `fires`). Raises ValidationError.
+    `before` is the definition so far, of a job that is not enabled anew: a one-off that has fired may be saved again as
+    it is, and so may one that is enabled nowhere (not `fires`). Raises ValidationError.
     """
     schedule = checked_schedule(config, anchor=anchor)
     if (

@@ -12,12 +12,14 @@ from rest_framework.response import Response
 
 from accounts.differences import differing
 from accounts.models import Scope
+from accounts.slugs import is_uuid
 from jobs.api.actions import NothingSerializer, PauseSerializer, ResumeSerializer, meant_states
-from jobs.api.filters import JobListQuery, filtered, find, is_uuid, reachable, sorted_by
-from jobs.api.serializers import JobSerializer, is_slug, save_validated
+from jobs.api.filters import JobListQuery, deleted, filtered, find, reachable, sorted_by
+from jobs.api.serializers import JobSerializer, save_validated
 from jobs.api.versions import VersionDiffSerializer, VersionSerializer, restore_version, spelled
 from jobs.models import Job, JobEnvironment, JobVersion
 from jobs.services import pause, resume
+from jobs.slugs import is_slug
 from scheduler_project.api.pagination import Keyset
 from scheduler_project.api.strict import ListQuery
 from scheduler_project.api.views import DEFINITION_BYTES, ApiView
@@ -38,6 +40,13 @@ class JobView(ApiView):
             raise NotFound(f"There is no job {reference}.")
         return found
 
+    def past_job(self, reference: str) -> Job:
+        """The job that the path names, or the deleted one of that UUID. Raises NotFound."""
+        found = self.find(reference) or (deleted(self.access, reference) if is_uuid(reference) else None)
+        if found is None:
+            raise NotFound(f"There is no job {reference}.")
+        return found
+
     def find(self, reference: str, *, locked: bool = False) -> Job | None:
         jobs = reachable(self.access)
         return find(jobs.select_for_update(of=("self",)) if locked else jobs, reference)
@@ -51,7 +60,8 @@ class JobView(ApiView):
 
     def shown(self, job: Job, *, code: int = status.HTTP_200_OK) -> Response:
         fresh = reachable(self.access).get(pk=job.pk)
-        return Response(JobSerializer(fresh, context={"now": self.now}).data, status=code)
+        shown = JobSerializer(fresh, context={"now": self.now}).data
+        return self.made(shown, f"jobs/{fresh.slug}") if code == status.HTTP_201_CREATED else Response(shown)
 
     def refuse_foreign_change(self, job: Job) -> None:
         """A job has one definition for all its environments: who is bound to some can't change it for others."""
@@ -90,9 +100,13 @@ class JobDetail(JobView):
 
     needs_quota = frozenset({"PUT", "PATCH"})
 
-    @extend_schema(operation_id="jobs_get", summary="Get a job")
+    @extend_schema(
+        operation_id="jobs_get",
+        summary="Get a job",
+        description="A deleted one, too, by its UUID: its slug may be another job's by now. A purged one is gone.",
+    )
     def get(self, request: Request, job: str) -> Response:  # noqa: ARG002
-        return Response(JobSerializer(self.job(job), context={"now": self.now}).data)
+        return Response(JobSerializer(self.past_job(job), context={"now": self.now}).data)
 
     @extend_schema(
         operation_id="jobs_put",
@@ -180,7 +194,7 @@ class VersionView(JobView):
     serializer_class = VersionSerializer  # type: ignore[assignment]
 
     def versions(self, job: str) -> Any:
-        return JobVersion.objects.numbered().filter(job=self.job(job)).select_related("created_by", "job")
+        return JobVersion.objects.numbered().filter(job=self.past_job(job)).select_related("created_by", "job")
 
     def version(self, job: str, number: int) -> JobVersion:
         found: JobVersion | None = self.versions(job).filter(number=number).first()

@@ -14,7 +14,7 @@ from jobs.api.definition import (
     SuccessSerializer,
     wrong_for_head,
 )
-from jobs.api.fields import NullOnly, ScheduleSpelling, only
+from jobs.api.fields import NullOnly, ScheduleSpelling
 from jobs.api.limits import beyond_plan
 from jobs.api.shown import CONFIG_FIELDS
 from jobs.api.timing import DstFold, DstGap, EndsAt, StartsAt, check_timing, checked_schedule
@@ -26,7 +26,8 @@ from jobs.services import TIMING
 from scheduler_project.api.fields import Choice, Several, Text, Whole, instant_text
 from scheduler_project.api.strict import StrictSerializer, by_field
 
-KINDS = ("http", "command", "workflow")
+#: More kinds come with later releases.
+KINDS = ("http",)
 MAX_CONCURRENCY = 10_000
 MAX_GRACE_SECONDS = 366 * 24 * 3600
 #: Objects whose absence means their defaults.
@@ -50,9 +51,7 @@ class DefinitionSerializer(StrictSerializer):
         max_length=20,
         help_text="Words of your own, which lists of jobs and executions can be filtered by.",
     )
-    kind = Choice(
-        choices=KINDS, default="http", validators=[only("http")], help_text="What the job does. Only `http` so far."
-    )
+    kind = Choice(choices=KINDS, default="http", help_text="What the job does. Only `http` so far.")
     schedule = ScheduleSpelling(allow_null=True, default=None)
     timezone = Text(default="UTC", max_length=64, help_text="An IANA name.")
     starts_at = StartsAt()
@@ -130,11 +129,12 @@ class DefinitionSerializer(StrictSerializer):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         attrs, errors = self._settled(attrs), {}
+        before, plan = None if self.enables else self.before, self.context["workspace"].plan
+        timed_before = None if self.starts_timing else self.before
         try:
-            check_timing(attrs, before=self.before, anchor=self.anchor, now=self.context["now"], fires=self.fires)
+            check_timing(attrs, before=timed_before, anchor=self.anchor, now=self.context["now"], fires=self.fires)
         except ValidationError as error:
             errors = by_field(error)
-        before, plan = None if self.enables else self.before, self.context["workspace"].plan
         errors |= beyond_plan(attrs, plan=plan, before=before, anchor=self.anchor, timed=not errors)
         if wrong := wrong_for_head(attrs["request"], attrs["success"]):
             errors["success"] = {"assertions": wrong}
@@ -160,9 +160,14 @@ class DefinitionSerializer(StrictSerializer):
 
     @property
     def enables(self) -> bool:
-        """Whether it is enabled anew: then its plan judges all of it, and not only what is different."""
+        """Whether it is enabled anew: then all of it is judged, as of a new job, and not only what is different."""
         found: bool = self.context.get("enables", False)
         return found
+
+    @property
+    def starts_timing(self) -> bool:
+        """Whether its timing holds anew somewhere: then something has to be left of it to fire."""
+        return self.enables
 
     @property
     def definition(self) -> dict[str, Any]:

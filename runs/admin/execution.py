@@ -20,6 +20,7 @@ from runs.admin.timing import Timings
 from runs.api.orders import ByDue, ByDuration, OfExecutions
 from runs.models import Execution
 from runs.querysets import ExecutionQuerySet
+from runs.states import OCCURRING_STATUSES
 from scheduler_project.api.pagination import Keyset
 from scheduler_project.dashboard import chips
 from scheduler_project.dashboard.words import NOTHING, SKIP_REASONS, STATUSES, TRIGGERS, duration_words, instant_words
@@ -54,7 +55,7 @@ class ExecutionAdmin(HistoryAdmin):
     ]  # fmt: skip
     list_display_links = ["due"]
     query_class = ExecutionsShown
-    statuses = tuple((status, look.label) for status, look in STATUSES.items())
+    statuses = tuple((status, STATUSES[status].label) for status, _ in OCCURRING_STATUSES)
     doings_url = "admin:runs_execution_select"
 
     def filters(self, request: HttpRequest) -> tuple[Sequence[Field], Sequence[Field]]:

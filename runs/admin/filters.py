@@ -14,13 +14,13 @@ from accounts.admin.access import access_of
 from accounts.admin.listing import Field, WorkspaceParameter, workspace_field
 from accounts.api.access import Access
 from accounts.models import Environment, Workspace
-from jobs.api.filters import is_uuid
+from accounts.slugs import is_uuid
 from runs.api.filters import ExecutionListQuery, RunListQuery, meant, meant_runs
-from runs.failures import FailureReason
+from runs.failures import OCCURRING
 from runs.history import HistoryFilter
 from runs.models import Execution, Run
 from runs.run_pages import RunFilter
-from runs.states import Trigger
+from runs.states import OCCURRING_TRIGGERS
 from scheduler_project.api.fields import Choice
 from scheduler_project.dashboard.words import TRIGGERS
 
@@ -120,10 +120,10 @@ def _shared_fields(request: HttpRequest) -> list[Field]:
     places = access_of(request).narrow(Environment.objects.order_by("slug")).values_list("slug", flat=True).distinct()
     return [
         Field("environment", "Environment", "select", [(slug, slug) for slug in places]),
-        Field("trigger", "Trigger", "select", [(name, TRIGGERS[name].label) for name in Trigger.values]),
+        Field("trigger", "Trigger", "select", [(name, TRIGGERS[name].label) for name, _ in OCCURRING_TRIGGERS]),
         Field(
             "failure_reason", "Failure reason", "select",
-            [(reason.value, reason.value.replace("_", " ").capitalize()) for reason in FailureReason],
+            [(reason.value, reason.value.replace("_", " ").capitalize()) for reason in OCCURRING],
         ),
         Field("from", "From, UTC", "instant"),
         Field("to", "Before, UTC", "instant"),

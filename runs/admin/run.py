@@ -18,7 +18,7 @@ from runs.admin.page import ShownRun
 from runs.api.orders import ByAttempt
 from runs.models import Run
 from runs.querysets import RunQuerySet
-from runs.states import RunStatus
+from runs.states import OCCURRING_RUN_STATUSES
 from scheduler_project.api.pagination import Keyset
 from scheduler_project.dashboard import chips
 from scheduler_project.dashboard.words import NOTHING, STATUSES, duration_words
@@ -42,7 +42,7 @@ class RunAdmin(HistoryAdmin):
     ]  # fmt: skip
     list_display_links = ["started"]
     query_class = RunsShown
-    statuses = tuple((status.value, STATUSES[status].label) for status in RunStatus)
+    statuses = tuple((status, STATUSES[status].label) for status, _ in OCCURRING_RUN_STATUSES)
 
     def filters(self, request: HttpRequest) -> tuple[Sequence[Field], Sequence[Field]]:
         return run_fields(request)

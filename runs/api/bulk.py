@@ -152,7 +152,8 @@ class BulkView(HistoryView):
             now=self.now,
             actor=self.access.actor,
         )
-        return Response(BulkOperationSerializer(made).data, status=status.HTTP_202_ACCEPTED)
+        shown = BulkOperationSerializer(made).data
+        return self.made(shown, f"bulk-operations/{made.pk}", code=status.HTTP_202_ACCEPTED)
 
 
 class BulkReplay(BulkView):

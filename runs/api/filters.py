@@ -7,25 +7,25 @@ from django.db.models import F
 from rest_framework import serializers
 
 from accounts.api.access import Access
-from jobs.api.filters import is_uuid
-from jobs.api.serializers import is_slug
+from accounts.slugs import is_uuid
 from jobs.models import Job
+from jobs.slugs import is_slug
 from runs.api.orders import ORDERS
-from runs.failures import FailureReason
+from runs.failures import OCCURRING
 from runs.history import HistoryFilter
 from runs.run_pages import RunFilter
-from runs.states import ExecutionStatus, RunStatus, Trigger
+from runs.states import OCCURRING_RUN_STATUSES, OCCURRING_STATUSES, OCCURRING_TRIGGERS
 from scheduler_project.api.fields import Bound, Choice, CommaList
 from scheduler_project.api.strict import ListQuery, Query, StrictSerializer
 
 MAX_TEXT = 200
-_REASONS = tuple(reason.value for reason in FailureReason)
+_REASONS = tuple(reason.value for reason in OCCURRING)
 
 
 class HistoryFields(StrictSerializer):
     """What executions and runs are both filtered by."""
 
-    trigger = CommaList(child=Choice(choices=Trigger.choices), required=False, help_text="One or more, with commas.")
+    trigger = CommaList(child=Choice(choices=OCCURRING_TRIGGERS), required=False, help_text="One or more, with commas.")
     job = serializers.CharField(required=False, help_text="A job's slug or id, a deleted job's too.")
     environment = CommaList(child=serializers.CharField(), required=False, help_text="One or more slugs, with commas.")
     failure_reason = Choice(choices=_REASONS, required=False, help_text="Failed, and for this reason.")
@@ -42,9 +42,7 @@ class HistoryFields(StrictSerializer):
 class ExecutionFields(HistoryFields):
     """What executions are filtered by, in lists and in bulk."""
 
-    status = CommaList(
-        child=Choice(choices=ExecutionStatus.choices), required=False, help_text="One or more, with commas."
-    )
+    status = CommaList(child=Choice(choices=OCCURRING_STATUSES), required=False, help_text="One or more, with commas.")
     job_name = serializers.CharField(
         required=False, max_length=MAX_TEXT, help_text="Part of a job's name, in any case."
     )
@@ -79,7 +77,9 @@ class EventsQuery(ExecutionFields, Query):
 
 
 class RunListQuery(HistoryFields, ListQuery):
-    status = CommaList(child=Choice(choices=RunStatus.choices), required=False, help_text="One or more, with commas.")
+    status = CommaList(
+        child=Choice(choices=OCCURRING_RUN_STATUSES), required=False, help_text="One or more, with commas."
+    )
     execution = serializers.UUIDField(required=False, help_text="Id of the execution that they are attempts of.")
     last_only = serializers.BooleanField(
         default=False, help_text="The latest of each job in each environment, of those that are left."

@@ -19,7 +19,7 @@ from runs.api.filters import past_job
 from runs.errors import AmbiguousLedgerError
 from runs.explaining import Explanation, Verdict, explain
 from runs.ledger import MAX_PLANNED, TooManyPlannedError
-from runs.states import ExecutionStatus, SkipReason
+from runs.states import OCCURRING_STATUSES, SkipReason
 from scheduler_project.api.fields import Bound, Choice, Instant, Text, Whole, instant_text
 from scheduler_project.api.strict import Query
 from scheduler_project.api.views import ApiView
@@ -102,7 +102,7 @@ class MeantExecutionSerializer(serializers.Serializer):
     """The execution that records an occurrence, in short."""
 
     id = serializers.UUIDField(help_text="Leads to all of it: `GET /executions/{id}/`.")
-    status = Choice(choices=ExecutionStatus.choices, help_text="How it stands now.")
+    status = Choice(choices=OCCURRING_STATUSES, help_text="How it stands now.")
     skip_reason = Choice(
         choices=SkipReason.choices, allow_null=True, help_text="Why it was not fired; null unless it is `skipped`."
     )

@@ -15,14 +15,14 @@ from jobs.models import JobVersion
 from jobs.overrides import effective
 from runs.api import examples
 from runs.api.shown import shown_execution, shown_execution_whole, shown_run
-from runs.failures import FailureReason
+from runs.failures import OCCURRING
 from runs.models import Execution, Run
 from runs.services import MAX_DELAY_SECONDS
-from runs.states import ExecutionStatus, RunStatus, SkipReason, Trigger
+from runs.states import OCCURRING_RUN_STATUSES, OCCURRING_STATUSES, OCCURRING_TRIGGERS, SkipReason
 from scheduler_project.api.fields import Choice, Flag, Instant, Text, Whole
 from scheduler_project.api.strict import StrictSerializer
 
-_REASONS = [reason.value for reason in FailureReason]
+_REASONS = [reason.value for reason in OCCURRING]
 _JOB = "The job's slug, as it is now."
 _ENVIRONMENT = "Slug of the environment that it runs in."
 _COMMANDS_ONLY = "Null so far: of commands."
@@ -100,10 +100,10 @@ class RunSerializer(serializers.Serializer):
     environment = Text(help_text=_ENVIRONMENT)
     step = Text(allow_null=True, help_text="Null so far: of workflows.")
     attempt = Whole(help_text="1 for the execution's first run, 2 for its first retry.")
-    trigger = Choice(choices=Trigger.choices, help_text="That of its execution; `retry` from the second attempt on.")
+    trigger = Choice(choices=OCCURRING_TRIGGERS, help_text="That of its execution; `retry` from the second attempt on.")
     retry = RetryPositionSerializer(allow_null=True, help_text="Which retry it is; null for the first attempt.")
     status = Choice(
-        choices=RunStatus.choices,
+        choices=OCCURRING_RUN_STATUSES,
         help_text="How this attempt ended; the execution may go on with another. It is shown once it has ended.",
     )
     failure_reason = Choice(choices=_REASONS, allow_null=True, help_text="Why this attempt failed; null unless it did.")
@@ -162,11 +162,11 @@ class ListedExecutionSerializer(serializers.Serializer):
     )
     environment = Text(help_text=_ENVIRONMENT)
     trigger = Choice(
-        choices=Trigger.choices,
+        choices=OCCURRING_TRIGGERS,
         help_text="Why it was made. `retry`: somebody asked for a failed one again; attempts within one are its runs.",
     )
     status = Choice(
-        choices=ExecutionStatus.choices,
+        choices=OCCURRING_STATUSES,
         help_text="`pending` also between two attempts; final once it is `succeeded`, `failed`, `canceled`, `skipped`.",
     )
     skip_reason = Choice(

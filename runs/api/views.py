@@ -45,7 +45,10 @@ class HistoryView(ApiView):
         execution = rows.whole_executions(rows.reachable_executions(self.access)).filter(pk=execution_id).first()
         if execution is None:
             raise NotFound(f"There is no execution {execution_id}.")
-        return Response(ExecutionSerializer(execution).data, status=code)
+        shown = ExecutionSerializer(execution).data
+        if code == status.HTTP_202_ACCEPTED:
+            return self.made(shown, f"executions/{execution_id}", code=code)
+        return Response(shown, status=code)
 
     def execution(self, execution_id: uuid.UUID) -> Execution:
         known = rows.reachable_executions(self.access).select_related(*SOURCE)

@@ -17,6 +17,7 @@ from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
 from scheduler_project.api.limiting import RateLimited
+from scheduler_project.api.views import TellsMethods
 
 _building = threading.Lock()
 
@@ -43,7 +44,7 @@ def written_document(renderer: Callable[[], BaseRenderer]) -> bytes:
         return _written(renderer)
 
 
-class Schema(RateLimited, SpectacularAPIView):
+class Schema(RateLimited, TellsMethods, SpectacularAPIView):
     """The document. Strangers are counted by address here too."""
 
     @extend_schema(exclude=True)

@@ -143,6 +143,8 @@ class _Place:
                 "The request was done, but its answer can no longer be read.", "idempotent_answer_lost"
             ) from error
         answer = HttpResponse(body, status=found.status, content_type=found.content_type)
+        if found.location:
+            answer["Location"] = found.location
         answer[REPLAYED_HEADER] = "true"
         return answer
 
@@ -152,6 +154,7 @@ class _Place:
             fingerprint=self._fingerprint,
             status=response.status_code,
             content_type=response.headers.get("Content-Type", "application/json"),
+            location=response.headers.get("Location", ""),
             body=self._seal.encrypt(response.content),
             created_at=now,
         )

@@ -43,6 +43,10 @@ class BodyTooLarge(exceptions.APIException):
     def __init__(self, limit: int) -> None:
         super().__init__(f"The request body is larger than {limit // _MIB} MiB.")
 
+    @classmethod
+    def of_most_routes(cls) -> "BodyTooLarge":
+        return cls(settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
+
 
 class EncodedBody(exceptions.APIException):
     """A compressed body. Nothing tells how much it would become."""
@@ -107,7 +111,7 @@ def _problem_of(error: Exception) -> dict[str, Any] | None:
         case PermissionDenied():
             return problem(403, "permission_denied", str(error) or "This is not allowed.")
         case RequestDataTooBig():
-            return problem(413, "too_large", str(BodyTooLarge(settings.DATA_UPLOAD_MAX_MEMORY_SIZE).detail))
+            return problem(413, "too_large", str(BodyTooLarge.of_most_routes().detail))
         case SuspiciousOperation():
             return problem(400, "bad_request", "The request can't be understood.")
     return None

@@ -4,24 +4,31 @@ import datetime
 from typing import Any, NoReturn, cast
 
 from django.conf import settings
+from django.urls import get_script_prefix
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
+from rest_framework import status
 from rest_framework.exceptions import NotFound
 from rest_framework.generics import GenericAPIView
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.views import APIView
 
 from accounts.api.access import Access
 from scheduler_project.api.idempotency import Idempotent
 from scheduler_project.api.limiting import RateLimited
 from scheduler_project.api.pagination import Keyset
-from scheduler_project.api.problems import EncodedBody, LengthRequired
+from scheduler_project.api.problems import EncodedBody, LengthRequired, shown_name
 from scheduler_project.api.strict import Query, StrictSerializer
 
 #: Of routes that take a whole definition: no limit of a field is reached later than this one. A request's body of 1 MiB
 #: takes up to 6 MiB as JSON, and an environment may override it.
 DEFINITION_BYTES = 16 * 1024 * 1024
+
+
+#: Where all routes are.
+BASE = "api/v1/"
 
 
 class AlwaysJson(BaseContentNegotiation):
@@ -38,7 +45,16 @@ def _is_json(content_type: str | None) -> bool:
     return (content_type or "").partition(";")[0].strip().lower() == "application/json"
 
 
-class ApiView(RateLimited, Idempotent, GenericAPIView):
+class TellsMethods(APIView):
+    """A view that answers OPTIONS with what it allows, and nothing else: the document describes it."""
+
+    metadata_class = None
+
+    def options(self, request: Request, *args: Any, **path: Any) -> Response:  # noqa: ARG002
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class ApiView(RateLimited, Idempotent, TellsMethods, GenericAPIView):
     """Names its scopes and query parameters; `access`, `query` and `now` are what its methods work with.
 
     `needs_quota` tells the document which methods answer 402 where the workspace's plan lets no more runs start; the
@@ -50,12 +66,14 @@ class ApiView(RateLimited, Idempotent, GenericAPIView):
     max_body_bytes = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
     query_class: type[Query] = Query
     needs_quota: frozenset[str] = frozenset()
-    metadata_class = None
     content_negotiation_class = AlwaysJson
     query: dict[str, Any]
     now: datetime.datetime
 
     def initial(self, request: Request, *args: Any, **path: Any) -> None:
+        if request.method == "OPTIONS":
+            self.perform_authentication(request)
+            return
         super().initial(request, *args, **path)
         if "chunked" in request.META.get("HTTP_TRANSFER_ENCODING", "").lower():
             raise LengthRequired
@@ -82,6 +100,11 @@ class ApiView(RateLimited, Idempotent, GenericAPIView):
         shown = serializer(rows, many=True, context={"access": self.access, **context})
         return self.get_paginated_response(shown.data)
 
+    def made(self, shown: Any, path: str, *, code: int = status.HTTP_201_CREATED) -> Response:
+        """The answer that shows what was made, and says below which path of the API it is found."""
+        location = self.request.build_absolute_uri(f"{get_script_prefix()}{BASE}{path}/")
+        return Response(shown, status=code, headers={"Location": location})
+
     def body(self, serializer: type[StrictSerializer]) -> dict[str, Any]:
         """The validated body of the request."""
         read = serializer(data=self.request.data, context={"now": self.now})
@@ -105,5 +128,4 @@ class UnknownPath(RateLimited):
 
     def initial(self, request: Request, *args: Any, **path: Any) -> NoReturn:
         super().initial(request, *args, **path)
-        hint = "" if request.path.endswith("/") else " Paths end in a slash."
-        raise NotFound(f"There is no {request.path} here.{hint}")
+        raise NotFound(f"There is no {shown_name(request.path)} here.")

@@ -28,7 +28,7 @@ _EXECUTIONS = """
              ELSE 'timed out after 30 s' END
       FROM generate_series(0, %(count)s - 1) AS n
       CROSS JOIN LATERAL (SELECT %(newest)s - n * interval '1 second' AS at) AS due
-      CROSS JOIN LATERAL (SELECT CASE WHEN n %% %(rare)s = 3 THEN 'webhook' WHEN n %% 50 = 1 THEN 'manual'
+      CROSS JOIN LATERAL (SELECT CASE WHEN n %% %(rare)s = 3 THEN 'replay' WHEN n %% 50 = 1 THEN 'manual'
                                       ELSE 'schedule' END AS trigger) AS made
       CROSS JOIN LATERAL (SELECT CASE WHEN n < 40 THEN 'pending' WHEN n %% %(rare)s = 11 OR n %% 20 = 2 THEN 'failed'
                                       WHEN n %% %(rare)s = 7 THEN 'canceled' WHEN n %% 100 = 5 THEN 'skipped'

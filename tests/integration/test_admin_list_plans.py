@@ -20,14 +20,14 @@ COUNT, JOBS, PAGE = 20_000, 120, 51
 #: By the filter: how many ranges of an index a list of executions may read a page of. A job of few pages may be sorted
 #: whole.
 RANGES = {
-    "": 1, "status=failed": 10, "status=pending": 1, "trigger=webhook": 8, "environment=quiet": 20,
+    "": 1, "status=failed": 10, "status=pending": 1, "trigger=replay": 8, "environment=quiet": 20,
     "failure_reason=ssl_error": 1, "job=job-4": 4, "job_name=Job 1": 60, "tag=once": 4,
     "from=2026-03-01T09:00": 1, "search=nowhere": 42,
 }  # fmt: skip
 _SEARCHED = 2000  # failures that a search looks through
 #: The same of runs.
 RUN_RANGES = {
-    "": 4, "status=failed": 4, "trigger=webhook": 2, "failure_reason=ssl_error": 1, "job=job-4": 2,
+    "": 4, "status=failed": 4, "trigger=replay": 2, "failure_reason=ssl_error": 1, "job=job-4": 2,
     "environment=quiet": 4, "to=2026-03-01T09:00": 4,
 }  # fmt: skip
 

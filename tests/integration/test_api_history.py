@@ -158,7 +158,7 @@ class TestListing:
             ("?sort=scheduled_for&order=desc&limit=1", ["new"]),
             ("?status=failed", ["failed"]),
             ("?status=failed,%20canceled", ["failed"]),
-            ("?trigger=manual,webhook", ["manual"]),
+            ("?trigger=manual,replay", ["manual"]),
             ("?failure_reason=timeout", ["failed"]),
             ("?job=report", ["new", "failed", "old"]),
             ("?job=nowhere", []),

@@ -58,7 +58,7 @@ def _some_execution(state: JobEnvironment, chance: random.Random) -> Execution:
     return make_execution(
         state,
         status=status,
-        trigger=chance.choice(["manual", "replay", "retry", "webhook"]),
+        trigger=chance.choice(["manual", "replay", "retry"]),
         created_at=at,
         started_at=None if status in ("skipped", "pending") else at,
         finished_at=None if live else at + datetime.timedelta(milliseconds=chance.randrange(50)),

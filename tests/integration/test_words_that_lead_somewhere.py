@@ -1,0 +1,99 @@
+"""What the document, filters and menus offer is what can occur, and whatever occurs is offered."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from accounts.models import Workspace
+from runs import failures, states
+from runs.failures import FailureReason
+from scheduler_project.api.document import document
+from tests.conftest import MakeJob
+from tests.integration.admin_rows import person, signed_in
+from tests.integration.api_fixtures import Caller, caller, make_execution, make_run
+
+pytestmark = pytest.mark.django_db
+#: What comes with later releases.
+TO_COME = {
+    "waiting", "webhook", "command", "workflow", "heartbeat", "nonzero_exit", "agent_lost", "rejected", "wait_expired",
+}  # fmt: skip
+
+
+@pytest.fixture
+def api(workspace: Workspace) -> Caller:
+    return caller(workspace)
+
+
+def choices(node: Any, path: str = "") -> Iterator[tuple[str, list[Any]]]:
+    """Every list of choices in the document, by its place."""
+    if isinstance(node, dict):
+        if isinstance(node.get("enum"), list):
+            yield path, node["enum"]
+        for name, inner in node.items():
+            yield from choices(inner, f"{path}/{name}")
+    elif isinstance(node, list):
+        for place, inner in enumerate(node):
+            yield from choices(inner, f"{path}/{place}")
+
+
+def test_the_document_offers_nothing_that_is_to_come() -> None:
+    known = list(choices(document()))
+    assert len(known) > 20
+    offered = {path: TO_COME & {value for value in values if isinstance(value, str)} for path, values in known}
+    assert not {path: values for path, values in offered.items() if values}
+
+
+def test_a_run_is_never_said_to_be_running() -> None:
+    schemas = document()["components"]["schemas"]
+    assert schemas["RunStatusEnum"]["enum"] == ["succeeded", "failed", "canceled"]
+    assert "running" in schemas["ExecutionStatusEnum"]["enum"]
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "values"),
+    [
+        ("/runs/", "status", ["running", "waiting", "pending", "skipped"]),
+        ("/runs/", "trigger", ["webhook", "agent"]),
+        ("/runs/", "failure_reason", ["nonzero_exit", "agent_lost", "rejected", "wait_expired", "overlap"]),
+        ("/executions/", "status", ["waiting", "succeeded,waiting", "queued"]),
+        ("/executions/", "trigger", ["webhook", "manual,webhook"]),
+        ("/executions/", "failure_reason", ["nonzero_exit", "agent_lost", "rejected", "wait_expired"]),
+        ("/jobs/", "kind", ["command", "workflow", "heartbeat"]),
+    ],
+)
+def test_a_filter_for_what_can_not_occur_is_refused(api: Caller, path: str, name: str, values: list[str]) -> None:
+    for value in values:
+        problem = api.ask("GET", f"{path}?{name}={value}", expect=400)
+        [error] = problem["errors"]
+        assert (error["field"], error["code"]) == (name, "invalid_choice")
+        assert not [word for word in TO_COME if word in error["detail"]]
+
+
+def test_a_filter_for_what_occurs_finds_it(api: Caller, make_job: MakeJob) -> None:
+    state = make_job(slug="report")
+    for status, _ in states.OCCURRING_STATUSES:
+        api.ask("GET", f"/executions/?status={status}", expect=200)
+    for trigger, _ in states.OCCURRING_TRIGGERS:
+        make_execution(state, trigger=trigger)
+        assert len(api.ask("GET", f"/executions/?trigger={trigger}", expect=200)["results"]) == 1
+    for status, _ in states.OCCURRING_RUN_STATUSES:
+        reason = "timeout" if status == "failed" else ""
+        execution = make_execution(state, trigger="manual", status=status, failure_reason=reason)
+        make_run(execution, status=status, failure_reason=reason)
+        assert len(api.ask("GET", f"/runs/?status={status}", expect=200)["results"]) == 1
+
+
+def test_every_reason_is_one_that_occurs_or_is_to_come() -> None:
+    assert {reason.value for reason in FailureReason} - {reason.value for reason in failures.OCCURRING} <= TO_COME
+
+
+@pytest.mark.parametrize("page", ["jobs/job/", "runs/execution/", "runs/run/"])
+def test_menus_and_chips_offer_what_can_occur(workspace: Workspace, make_job: MakeJob, page: str) -> None:
+    make_run(make_execution(make_job()))
+    client: Client = signed_in(person("olga", workspace=workspace))
+    text = client.get(f"/admin/{page}").content.decode()
+    for word in TO_COME | ({"running"} if page == "runs/run/" else set()):
+        assert f'value="{word}"' not in text, word
+        assert f"status={word}" not in text, word

@@ -1,0 +1,94 @@
+"""Slugs made of names: letters of any script, never a UUID, always free and short enough."""
+
+import uuid
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from accounts.slugs import MAX_SLUG, is_slug, is_uuid, slug_base, slug_of
+from jobs import slugs as job_slugs
+
+ID = "6f1d7a0e-5a0b-5c38-9d0c-8a4f4f1c2b7e"
+HEX = ID.replace("-", "")
+#: Spellings of the same id, each of which names a thing by it.
+SPELLINGS = (ID, ID.upper(), HEX, HEX.upper(), f"{{{ID}}}", f"urn:uuid:{ID}", f"6f1d7a0e5a0b-{HEX[12:]}", "-".join(HEX))
+names = st.text() | st.text(st.characters(categories=["L", "N", "So"]), min_size=1) | st.sampled_from(SPELLINGS)
+hexes = st.text("0123456789abcdef- ", min_size=28, max_size=45)
+
+
+@pytest.mark.parametrize(
+    ("name", "slug"),
+    [
+        ("Größe & Maß", "grosse-mass"),
+        ("Gro\u0308ße", "grosse"),
+        ("Crème brûlée à l'été", "creme-brulee-a-l-ete"),
+        ("Ærø Łódź Đà Nẵng", "aero-lodz-da-nang"),
+        ("Привет, мир", "privet-mir"),
+        ("Αθήνα", "athina"),
+        ("北京", "beijing"),
+        ("\ufb01ne \uff16\uff26 \u2460", "fine-6f-1"),
+        ("🚀", "rocket"),
+        ("🚀 Deploy 🚀", "rocket-deploy-rocket"),
+        ("\u0130stanbul", "istanbul"),
+        ("Nightly report", "nightly-report"),
+        ("  --Nightly__report-- ", "nightly-report"),
+        ("!?", "otherwise"),
+        ("", "otherwise"),
+        ("\u200b\ue000", "otherwise"),
+        ("x" * 200, "x" * 90),
+        ("ß" * 200, "s" * 90),
+    ],
+)
+def test_a_slug_keeps_the_letters_of_a_name(name: str, slug: str) -> None:
+    assert slug_of(name, otherwise="otherwise") == slug
+
+
+@pytest.mark.parametrize("name", ["日本語のジョブ", "한국어 작업", "مهمة يومية", "משימה", "งานประจำวัน", "காலை"])
+def test_names_in_other_scripts_are_told_apart(name: str) -> None:
+    slug = slug_of(name, otherwise="otherwise")
+    assert is_slug(slug)
+    assert slug != "otherwise"
+
+
+@pytest.mark.parametrize("name", [*SPELLINGS, f"  {ID}  ", f"({ID})", f"{ID[:8]} {ID[9:]}", f"<{HEX}>", HEX[:31]])
+def test_a_name_that_is_an_id_makes_a_slug_that_is_none(name: str) -> None:
+    taken: set[str] = set()
+    for _ in range(12):
+        slug = slug_of(name, otherwise="x", taken=taken)
+        assert is_slug(slug)
+        assert not is_uuid(slug)
+        taken.add(slug)
+    assert len(taken) == 12
+
+
+@pytest.mark.parametrize("text", SPELLINGS)
+def test_what_names_a_thing_by_its_id_is_no_slug(text: str) -> None:
+    assert is_uuid(text)
+    assert not is_slug(text)
+    assert not is_slug(text.lower())
+    assert not job_slugs.is_slug(text)
+
+
+@given(names | hexes, st.integers(0, 12))
+def test_every_slug_that_is_made_is_one_and_is_free(name: str, again: int) -> None:
+    taken: set[str] = set()
+    for _ in range(again + 1):
+        slug = slug_of(name, otherwise="job", taken=taken)
+        assert is_slug(slug)
+        assert slug not in taken
+        assert len(slug) <= MAX_SLUG
+        assert slug.startswith(slug_base(name, otherwise="job"))
+        with pytest.raises(ValueError, match=r".*"):
+            uuid.UUID(slug)
+        taken.add(slug)
+
+
+@pytest.mark.parametrize("name", ["Import", "export", "\uff25\uff38\uff30\uff2f\uff32\uff34"])
+def test_a_word_that_paths_need_is_no_slug_of_a_job(name: str) -> None:
+    assert job_slugs.slug_of(name, taken=set()) in {"import-2", "export-2"}
+
+
+@pytest.mark.parametrize("text", ["", "A", "a_b", "a b", "a/b", "ü", "a" * 101, "a\n", "..", "a.b"])
+def test_other_texts_are_no_slugs(text: str) -> None:
+    assert not is_slug(text)
