@@ -5,13 +5,13 @@ from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
-from drf_spectacular.plumbing import force_instance
+from drf_spectacular.plumbing import force_instance, is_patched_serializer
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
 from rest_framework import serializers
 
 from scheduler_project.api.idempotency import HEADER, REPLAYED_HEADER
 from scheduler_project.api.problems import CONTENT_TYPE, problem
-from scheduler_project.api.strict import Query
+from scheduler_project.api.strict import Query, StrictSerializer
 
 _WRONG_URL = {"field": "request.url", "code": "invalid_url", "detail": "The URL must start with http:// or https://."}
 #: Each error that routes tell of: what it means, and one as it is sent.
@@ -115,6 +115,14 @@ _IDEMPOTENCY = [
 ]
 
 
+_LOCATION = _header(
+    "Location",
+    "URL of what was made.",
+    codes=[201, 202],
+    schema={"type": "string", "format": "uri"},
+)
+
+
 class ProblemFieldSerializer(serializers.Serializer):
     """What is wrong with one field."""
 
@@ -142,7 +150,13 @@ class HourhandSchema(AutoSchema):
     def get_override_parameters(self) -> list[Any]:
         query = getattr(self.view, "query_class", Query)
         listed = self.method == "GET" and query is not Query
-        return [*([query] if listed else []), *_RATE_HEADERS, *(_IDEMPOTENCY if self.method == "POST" else [])]
+        makes = self.method in {"POST", "PUT"}
+        return [
+            *([query] if listed else []),
+            *_RATE_HEADERS,
+            *([_LOCATION] if makes else []),
+            *(_IDEMPOTENCY if self.method == "POST" else []),
+        ]
 
     def _resolve_path_parameters(self, variables: Any) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = super()._resolve_path_parameters(variables)
@@ -153,9 +167,22 @@ class HourhandSchema(AutoSchema):
         return inspect.getdoc(getattr(self.view, self.method.lower(), None)) or ""
 
     def _map_basic_serializer(self, serializer: Any, direction: Any) -> dict[str, Any]:
-        """What a serializer itself says first; the rest, and what its base says, is for those who write serializers."""
+        """What a serializer itself says first; the rest, and what its base says, is for those who write serializers.
+
+        What a change leaves out stays as it is: in it nothing is required and nothing has a default, within the objects
+        that it merges neither. An answer leaves out what is optional there and nothing else.
+        """
+        serializer = force_instance(serializer)
+        patched = is_patched_serializer(serializer, direction)
+        for name in getattr(serializer, "merged_sections", ()) if patched else ():
+            serializer.fields[name].partial = True
         mapped: dict[str, Any] = super()._map_basic_serializer(serializer, direction)
-        own = inspect.cleandoc(vars(type(force_instance(serializer))).get("__doc__") or "").partition("\n\n")[0]
+        if patched:
+            for said in mapped["properties"].values():
+                said.pop("default", None)
+        elif direction == "response":
+            mapped |= _required_in_answers(serializer, mapped["properties"])
+        own = inspect.cleandoc(vars(type(serializer)).get("__doc__") or "").partition("\n\n")[0]
         mapped.pop("description", None)
         return {**mapped, "description": own} if own else mapped
 
@@ -179,6 +206,15 @@ class HourhandSchema(AutoSchema):
             response = OpenApiResponse(ProblemSerializer, description, examples)
             bodies[code] = self._get_response_for_code(response, code, media_types=[CONTENT_TYPE])
         return bodies
+
+
+def _required_in_answers(serializer: Any, properties: dict[str, Any]) -> dict[str, Any]:
+    """What is always answered. Of a serializer that reads too, `required` says what may be left out of a request."""
+    if isinstance(serializer, StrictSerializer):
+        always = sorted(properties)
+    else:
+        always = sorted(name for name in properties if serializer.fields[name].required)
+    return {"required": always} if always else {}
 
 
 class ApiKeyScheme(OpenApiAuthenticationExtension):
