@@ -182,6 +182,8 @@ class HourhandSchema(AutoSchema):
                 said.pop("default", None)
         elif direction == "response":
             mapped |= _required_in_answers(serializer, mapped["properties"])
+            for said in mapped["properties"].values():
+                said.pop("minItems", None)  # what a request had to name may be gone by now
         own = inspect.cleandoc(vars(type(serializer)).get("__doc__") or "").partition("\n\n")[0]
         mapped.pop("description", None)
         return {**mapped, "description": own} if own else mapped

@@ -31,4 +31,6 @@ class HasScope(BasePermission):
 
 
 def scope_needed(method: str | None, view: ScopedView) -> str:
-    return view.read_scope if method in SAFE_METHODS else view.write_scope
+    """A method that the view lacks is told of to whoever may read."""
+    changes = method not in SAFE_METHODS and hasattr(view, (method or "").lower())
+    return view.write_scope if changes else view.read_scope

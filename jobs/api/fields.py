@@ -36,8 +36,8 @@ def template(text: str, where: Where) -> Template:
         raise ValidationError(str(error), code=error.code) from error
 
 
-# A single choice within `allOf` gets no name of its own in the document.
-@extend_schema_field({"allOf": [{"enum": [None]}], "nullable": True})
+# A single choice within `oneOf` gets no name of its own in the document.
+@extend_schema_field({"oneOf": [{"enum": [None]}], "nullable": True})
 class NullOnly(serializers.Field):
     """Null, until its feature comes."""
 
@@ -51,7 +51,7 @@ class NullOnly(serializers.Field):
         return value
 
 
-@extend_schema_field({"allOf": [{"type": "boolean", "enum": [False]}]})
+@extend_schema_field({"oneOf": [{"type": "boolean", "enum": [False]}]})
 class FalseOnly(Flag):
     """False, until its feature comes."""
 

@@ -50,7 +50,7 @@ class TellsMethods(APIView):
 
     metadata_class = None
 
-    def options(self, request: Request, *args: Any, **path: Any) -> Response:  # noqa: ARG002
+    def options(self, request: Request, *args: Any, **path: Any) -> Response:  # type: ignore[override]  # noqa: ARG002
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
