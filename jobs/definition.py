@@ -10,7 +10,9 @@ from typing import Any
 
 from jobs.assertions import Assertion, compile_assertions
 from jobs.misfire import Misfire
-from jobs.schedule import Bounded, Schedule, parse_schedule
+from jobs.schedule import Bounded, Schedule, ScheduleError, parse_schedule
+
+_MAX_TOLD = 40
 
 
 class Overlap(enum.StrEnum):
@@ -102,7 +104,10 @@ class JobDefinition:
 
 @dataclass(frozen=True, slots=True)
 class Timetable:
-    """What the clock needs to know of a job. `schedule` is None for a manual job."""
+    """What the clock needs to know of a job. `schedule` is None for a manual job.
+
+    `unreadable` says why this release can't read the stored one; it plans nothing, and nobody may conclude from that.
+    """
 
     schedule: Schedule | None
     misfire: Misfire
@@ -110,6 +115,12 @@ class Timetable:
     overlap: Overlap
     jitter_seconds: int
     concurrency: int | None
+    unreadable: str = ""
+
+    @classmethod
+    def unread(cls, error: str) -> "Timetable":
+        """In place of one that can't be read."""
+        return cls(None, Misfire.FIRE_ONCE, datetime.timedelta(0), Overlap.ALLOW, 0, None, error)
 
     @classmethod
     def of(cls, config: dict[str, Any], *, anchor: datetime.datetime) -> "Timetable":
@@ -150,4 +161,7 @@ def planned_by(config: dict[str, Any], *, anchor: datetime.datetime) -> Schedule
 
 
 def _instant(text: str | None) -> datetime.datetime | None:
-    return None if text is None else datetime.datetime.fromisoformat(text).astimezone(datetime.UTC)
+    try:
+        return None if text is None else datetime.datetime.fromisoformat(text).astimezone(datetime.UTC)
+    except (ValueError, OverflowError) as error:
+        raise ScheduleError(f"{text[:_MAX_TOLD]!r} is no ISO 8601 datetime.") from error

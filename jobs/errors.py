@@ -43,3 +43,15 @@ class RetryPolicyInUseError(ConflictError):
 
 
 _NAMED = 5
+
+
+class VersionUnreadableError(ConflictError):
+    """What was stored can't be acted upon by this release: `error` says which part of it."""
+
+    code = "version_unreadable"
+
+    def __init__(self, slug: str, number: int, error: str) -> None:
+        super().__init__(
+            f"Version {number} of the job {slug} can't be read by this release of Hourhand: {error} Save the job anew, "
+            "or start the release that wrote it."
+        )

@@ -1,14 +1,18 @@
 """What to do and when: jobs, the snapshots of their configuration, and their state in each environment."""
 
+from typing import Any
+
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.fields.json import KeyTransform
 from django.utils import timezone
 
 from accounts.ids import uuid7
 from accounts.models import Environment, Workspace
 from jobs.querysets import JobEnvironmentQuerySet, JobQuerySet, JobVersionQuerySet
+from jobs.reading import presentable
 
 
 class Kind(models.TextChoices):
@@ -132,6 +136,22 @@ class Job(models.Model):
         return self.name
 
 
+class DefinitionField(models.JSONField):
+    """The JSON of a definition. One of another shape than this release knows is read with blanks, and says so.
+
+    So no page and no list stumbles over a single stored version; the clock and the workers read the column itself.
+    """
+
+    def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:
+        found = super().from_db_value(value, expression, connection)
+        return found if isinstance(expression, KeyTransform) else presentable(found)
+
+    def deconstruct(self) -> Any:
+        """To migrations it is what it is to the database."""
+        name, _, arguments, options = super().deconstruct()
+        return name, "django.db.models.JSONField", arguments, options
+
+
 class JobVersion(models.Model):
     """The immutable snapshot of a job's configuration: `config` is the whole definition, overrides included.
 
@@ -141,7 +161,7 @@ class JobVersion(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="versions", db_index=False)
     number = models.PositiveIntegerField()
-    config = models.JSONField()
+    config = DefinitionField()
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+", db_index=False
@@ -280,3 +300,34 @@ class SchedulePeriod(models.Model):
 
     def __str__(self) -> str:
         return f"{self.state} from {self.from_at:%Y-%m-%d %H:%M:%S}"
+
+
+class UnreadableVersion(models.Model):
+    """A version that a process of this house could not read: its job waits in that environment until one can.
+
+    No constraint keeps the rows that it names: whoever reviews a mark drops it when they are gone. `audited`: the
+    audit log says it.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    job_environment = models.ForeignKey(
+        JobEnvironment, on_delete=models.CASCADE, related_name="unreadable", db_index=False, db_constraint=False
+    )
+    job_version = models.ForeignKey(
+        JobVersion, on_delete=models.CASCADE, related_name="+", db_index=False, db_constraint=False
+    )
+    error = models.CharField(max_length=300)
+    #: The host of the process that could not read it.
+    seen_by = models.CharField(max_length=255)
+    since = models.DateTimeField()
+    looked_at = models.DateTimeField()
+    audited = models.BooleanField(default=False)
+
+    class Meta:
+        constraints = [
+            # One mark for each, however many processes can't read it. Also serves "why this job waits here".
+            models.UniqueConstraint(fields=["job_environment", "job_version"], name="unreadable_version_unique"),
+        ]
+
+    def __str__(self) -> str:
+        return self.error

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 
 from django.db.models import Q
 
-from jobs.definition import Timetable
+from jobs.errors import VersionUnreadableError
 from jobs.models import JobEnvironment, JobVersion, PeriodState, SchedulePeriod
 from jobs.overrides import effective
+from jobs.reading import UnreadableError, timetable_of
 from jobs.schedule import Schedule
 
 _JUST_BEFORE = datetime.timedelta(microseconds=1)
@@ -66,7 +67,14 @@ def has_ended(row: JobEnvironment) -> bool:
 
 
 def _schedule_of(row: JobEnvironment, version: JobVersion) -> Schedule | None:
-    return Timetable.of(effective(version.config, str(row.environment_id)), anchor=row.job.created_at).schedule
+    """Raises VersionUnreadableError, except where the schedule decides nothing: the job is to fire no more for now."""
+    try:
+        return timetable_of(effective(version.config, str(row.environment_id)), anchor=row.job.created_at).schedule
+    except UnreadableError as error:
+        paused_for_good = row.paused_at is not None and row.paused_until is None
+        if row.job.deleted_at is not None or not row.enabled or paused_for_good:
+            return None
+        raise VersionUnreadableError(row.job.slug, version.number, str(error)) from error
 
 
 def _start_of_new(schedule: Schedule | None, now: datetime.datetime, earliest: datetime.datetime) -> datetime.datetime:

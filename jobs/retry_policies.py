@@ -19,6 +19,7 @@ from accounts.slugs import slug_base, slug_of
 from jobs.audit import policy_facts, record_policy
 from jobs.errors import RetryPolicyInUseError, RetryPolicySlugTakenError, UnknownRetryPolicyError
 from jobs.models import Job, JobVersion, RetryPolicy
+from jobs.reading import UNREADABLE
 
 #: The fields of a job's `retry` that a policy stands for.
 RULES = (
@@ -124,6 +125,8 @@ def _make_versions(policy: RetryPolicy, *, actor: Actor, now: datetime.datetime)
         for job in jobs:
             last = job.current_version
             assert last is not None
+            if UNREADABLE in last.config:
+                continue  # Its shape is unknown: what is made of it would be something else.
             config = {**last.config, "retry": resolved(last.config["retry"], policy)}
             if config != last.config:
                 job.current_version = JobVersion(

@@ -11,10 +11,10 @@ from accounts.actors import SYSTEM, Actor
 from accounts.errors import ConflictError
 from accounts.models import Secret
 from accounts.secrets import record_secret
-from jobs.definition import JobDefinition
 from jobs.models import Job
-from jobs.overrides import PerEnvironment
+from jobs.reading import definition_of, per_environment
 from jobs.rendering import BrokenTemplate, RequestTemplate
+from jobs.unreadable import why_unreadable
 
 _TOLD = 10
 
@@ -33,18 +33,23 @@ def jobs_using(secret: Secret) -> list[str]:
     candidates = jobs.annotate(written=Cast("current_version__config", TextField())).filter(
         written__contains=f"secrets.{secret.name}"
     )
-    return sorted(job.slug for job in candidates if secret.name in _secrets_of(job))
+    # What can't be read may use it: nobody knows better than its text.
+    return sorted(job.slug for job in candidates if secret.name in _secrets_of(job) or _is_unreadable(job))
+
+
+def _is_unreadable(job: Job) -> bool:
+    return job.current_version is not None and why_unreadable(job, job.current_version) is not None
 
 
 def _secrets_of(job: Job) -> frozenset[str]:
     if job.current_version is None:
         return frozenset()
-    templates = PerEnvironment.made(job.current_version.config, _template)
+    templates = per_environment(job.current_version.config, _template, lambda _error: None)
     return frozenset[str]().union(*(template.secrets for template in templates.all if template))
 
 
 def _template(config: dict[str, Any]) -> RequestTemplate | BrokenTemplate | None:
-    return RequestTemplate.of(JobDefinition.of(config).request)
+    return RequestTemplate.of(definition_of(config).request)
 
 
 @transaction.atomic

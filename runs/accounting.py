@@ -127,8 +127,15 @@ def periods_of_each(
     for period in found:
         row = fresh[period.job_environment_id]
         planned = timetables.get(str(period.job_version_id)) if period.state in _PLANNING else None
-        schedule = planned.of(str(row.environment_id)).schedule if planned else None
-        plan = Plan(period.state, schedule, period.from_at, period.until_at, _owed_after(period, row))
+        found_there = planned.of(str(row.environment_id)) if planned else None
+        plan = Plan(
+            period.state,
+            found_there.schedule if found_there else None,
+            period.from_at,
+            period.until_at,
+            _owed_after(period, row),
+            found_there.unreadable if found_there else "",
+        )
         periods[row.pk].append(Period(plan, period.job_version.number, period.note))
     return {key: tuple(found) for key, found in periods.items()}
 

@@ -200,7 +200,11 @@ def _replay(operation: BulkOperation, ids: Sequence[uuid.UUID], now: datetime.da
         sources = executions.filter(job__deleted_at__isnull=True).with_limits("job__current_version_id").in_bulk(ids)
     with connection.cursor() as cursor:
         held = hold_environments(cursor, {str(source.job_environment_id) for source in sources.values()})
-    sources = {key: source for key, source in sources.items() if str(source.job_environment_id) in held}
+    sources = {
+        key: source
+        for key, source in sources.items()
+        if str(source.job_environment_id) in held and _is_readable(source)
+    }
     spacing = datetime.timedelta(seconds=1 / operation.rate_per_second if operation.rate_per_second else 0)
     made = [
         _like(source, now=now, at=now + place * spacing)
@@ -210,6 +214,13 @@ def _replay(operation: BulkOperation, ids: Sequence[uuid.UUID], now: datetime.da
     enqueue_on_commit([execution.pk for execution in made if execution.enqueued_at])
     tell_on_commit((str(operation.workspace_id), str(execution.pk)) for execution in made)
     return len(made)
+
+
+def _is_readable(source: Any) -> bool:
+    """If this release knows what a new execution copies of the version; what it can't read is left out."""
+    most, overlap = source.wanted_concurrency, source.wanted_overlap
+    known = isinstance(overlap, str) and overlap in Overlap.__members__.values()
+    return known and (most is None or (type(most) is int and 1 <= most < 2**15))
 
 
 def _like(source: Any, *, now: datetime.datetime, at: datetime.datetime) -> Execution:

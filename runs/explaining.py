@@ -5,11 +5,13 @@ import enum
 from dataclasses import dataclass
 
 from jobs.definition import Overlap
+from jobs.misfire import FIRE_ALL_MOST, Misfire
 from jobs.models import JobEnvironment, PeriodState
+from jobs.overrides import effective
 from runs.accounting import Period, entries_of, history_begins, periods_of
 from runs.ledger import Plan
 from runs.models import Execution
-from runs.states import ExecutionStatus
+from runs.states import ExecutionStatus, SkipReason, Trigger
 from scheduler_project.dashboard.words import SKIP_REASONS, duration_words, instant_words
 
 #: Milliseconds under which nobody calls it late.
@@ -35,6 +37,7 @@ class Verdict(enum.StrEnum):
     ENDED = "ended"
     DELETED = "deleted"
     NOT_YET = "not_yet"
+    UNREADABLE = "unreadable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +122,41 @@ def _of_recorded(execution: Execution, period: Period, occurrence: datetime.date
         why = SKIP_REASONS.get(execution.skip_reason, execution.skip_reason)
         if period.plan.state == PeriodState.PAUSED:
             why = _pause(period)
-        among = f", one of {execution.occurrences} in a row" if execution.occurrences > 1 else ""
+        elif execution.skip_reason == SkipReason.MISSED:
+            why = _why_missed(execution)
+        among = f", one of {execution.occurrences:,} in a row {_span(execution)}" if execution.occurrences > 1 else ""
         return Explanation(Verdict.SKIPPED, f"It was skipped{among}: {why}.", occurrence, execution, period=period)
     started, meant = execution.started_at, execution.meant_at
     lateness = _milliseconds(started - meant) if started and meant else None
     detail = f"It fired{_how_late(lateness)}, and {_how_it_stands(execution)}."
     return Explanation(Verdict.FIRED, detail, occurrence, execution, lateness, period=period)
+
+
+def _span(execution: Execution) -> str:
+    first, last = execution.scheduled_for, execution.scheduled_until or execution.scheduled_for
+    return f"from {instant_words(first)} to {instant_words(last)} UTC" if first and last else ""
+
+
+def _why_missed(execution: Execution) -> str:
+    """Why the clock, which dealt with it late, only counted it: by what it fired of the same stretch."""
+    config = effective(execution.job_version.config, str(execution.environment_id))
+    at = f"the clock dealt with it at {instant_words(execution.created_at)} UTC"
+    fired = Execution.objects.filter(
+        job_environment=execution.job_environment_id,
+        trigger=Trigger.SCHEDULE,
+        scheduled_for__gt=execution.scheduled_for,
+        created_at=execution.created_at,
+    ).exclude(status=ExecutionStatus.SKIPPED)
+    count = fired.count()
+    match config["misfire"]:
+        case Misfire.FIRE_ONCE if count:
+            return f"missed; only the latest of {execution.occurrences + count:,} is fired ({at})"
+        case Misfire.FIRE_ALL if count >= FIRE_ALL_MOST:
+            return f"missed; only the latest {FIRE_ALL_MOST} of {execution.occurrences + count:,} are fired ({at})"
+        case Misfire.SKIP:
+            return f"missed; the job fires nothing that is late, by its misfire rule ({at})"
+    grace = duration_words(config["misfire_grace_seconds"] * 1000)
+    return f"missed; {at}, which is later than the job's grace of {grace}"
 
 
 def _how_late(lateness_ms: int | None) -> str:
@@ -151,6 +183,8 @@ def _how_it_stands(execution: Execution) -> str:
 def _of_unplanned(row: JobEnvironment, period: Period, second: datetime.datetime) -> Explanation:
     plan = period.plan
     since = f"{instant_words(plan.since)} UTC"
+    if plan.unreadable:
+        return _of_unreadable(row, period, second)
     if plan.state == PeriodState.DISABLED:
         return Explanation(Verdict.DISABLED, f"It was disabled here, since {since}.", period=period)
     if row.job.deleted_at is not None and plan.state == PeriodState.ENDED and row.job.deleted_at <= second + _SECOND:
@@ -166,6 +200,19 @@ def _of_unplanned(row: JobEnvironment, period: Period, second: datetime.datetime
         next=plan.next_after(second),
         period=period,
     )
+
+
+def _of_unreadable(row: JobEnvironment, period: Period, second: datetime.datetime) -> Explanation:
+    """What is recorded is told; whether more was planned, nobody knows before the version can be read."""
+    for entry in entries_of(row, start=second, end=second + _SECOND):
+        execution = Execution.objects.light().filter(pk=entry.execution_id).first()
+        if execution is not None:
+            return _of_recorded(execution, period, entry.first)
+    detail = (
+        f"Version {period.version} of the job can't be read by this release of Hourhand, so the job waits: "
+        f"{period.plan.unreadable}"
+    )
+    return Explanation(Verdict.UNREADABLE, detail, period=period)
 
 
 def _before_all(row: JobEnvironment) -> Explanation:

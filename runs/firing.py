@@ -11,22 +11,28 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import structlog
 from django.db import connection, transaction
 
 from jobs.definition import Timetable
 from jobs.misfire import FiringPlan, plan_firing, plan_without_firing
+from jobs.reading import UnreadableError
 from jobs.schedule import Stretch
+from runs import unreadable
 from runs.occurrences import Outcome, Place, Skip, Written, write
 from runs.states import SkipReason
 from runs.texts import array, sparse_array
 from runs.timetables import timetables_of
+from runs.unreadable import Unread
 from scheduler_project.failpoints import failpoint
+
+log = structlog.get_logger(__name__)
 
 BATCH = 1000
 _DUE = """
     SELECT id::text, workspace_id::text, job_id::text, environment_id::text, next_fire_at
       FROM jobs_jobenvironment
-     WHERE enabled AND next_fire_at IS NOT NULL AND next_fire_at <= %s
+     WHERE enabled AND next_fire_at IS NOT NULL AND next_fire_at <= %s AND NOT (id = ANY(%s::uuid[]))
      ORDER BY next_fire_at LIMIT %s
        FOR NO KEY UPDATE SKIP LOCKED
 """
@@ -59,7 +65,7 @@ class Fired:
     execution_ids: list[uuid.UUID] = field(default_factory=list)
     aborted: list[uuid.UUID] = field(default_factory=list)
     skipped: collections.Counter[str] = field(default_factory=collections.Counter)
-    #: What was due and is dealt with; a full batch means that more may be due.
+    #: What was due and is dealt with, or put aside; a full batch means that more may be due.
     due: int = 0
 
     @property
@@ -81,15 +87,15 @@ def fire_due(now: datetime.datetime, *, limit: int = BATCH, only_count: bool = F
     With `only_count` nothing fires, whatever the jobs' misfire policies: what is due is counted as missed.
     """
     with transaction.atomic(), connection.cursor() as cursor:
-        planned = _planned(cursor, now, limit, only_count=only_count)
+        planned, unread = _planned(cursor, now, limit, only_count=only_count)
         if not planned:
-            return Fired()
+            return Fired(due=unread)
         written = write(cursor, [one.outcome for one in planned], now=now)
         handled = [one for one in planned if one.outcome.place.job_environment_id not in written.held_back]
         _advance(cursor, handled, written.stopped, now)
         failpoint("fire.written")
     failpoint("fire.committed")
-    return fired_by(written, len(handled))
+    return fired_by(written, len(handled) + unread)
 
 
 def fired_by(written: Written, handled: int) -> Fired:
@@ -102,25 +108,46 @@ def skips_of(plan: FiringPlan) -> tuple[Skip, ...]:
     return (Skip(plan.missed, SkipReason.MISSED), *dropped) if plan.missed else dropped
 
 
-def _planned(cursor: Any, now: datetime.datetime, limit: int, *, only_count: bool) -> list[_Planned]:
-    """Lock what is due, and plan it."""
-    cursor.execute(_DUE, [now, limit])
+def _planned(cursor: Any, now: datetime.datetime, limit: int, *, only_count: bool) -> tuple[Sequence[_Planned], int]:
+    """Lock what is due, and plan it. Returns besides how much of it can't be read, and was put aside."""
+    cursor.execute(_DUE, [now, array(unreadable.firing.keys()), limit])
     due = cursor.fetchall()
     if not due:
-        return []
+        return [], 0
     cursor.execute(_VERSIONS, [array(list({job_id for _, _, job_id, _, _ in due}))])
     jobs = {job_id: (version_id, created_at) for job_id, version_id, created_at in cursor.fetchall()}
     timetables = timetables_of(dict(jobs.values()))
-    planned = []
+    planned, unread = [], []
     for key, workspace_id, job_id, environment_id, due_at in due:
         version_id = jobs[job_id][0]
         place = Place(key, workspace_id, job_id, environment_id, version_id, timetables[version_id].of(environment_id))
-        if place.timetable.schedule is None:
-            planned.append(_Planned(Outcome(place, (), ()), None))
-            continue
+        try:
+            planned.append(_planned_for(place, due_at, now, only_count=only_count))
+        except UnreadableError as error:
+            unread.append(Unread(key, version_id, str(error)))
+    if unread:
+        unreadable.firing.put(one.job_environment_id for one in unread)
+        unreadable.mark(cursor, unread, doing="firing")
+    return planned, len(unread)
+
+
+def _planned_for(place: Place, due_at: datetime.datetime, now: datetime.datetime, *, only_count: bool) -> _Planned:
+    """Raises UnreadableError where this release can't tell what was planned."""
+    refuse_unread(place.timetable)
+    if place.timetable.schedule is None:
+        return _Planned(Outcome(place, (), ()), None)
+    try:
         plan = planned_by(place.timetable, due_at=due_at, now=now, only_count=only_count)
-        planned.append(_Planned(Outcome(place, plan.fires, skips_of(plan)), plan.next_fire_at))
-    return planned
+    except Exception as error:  # One job's schedule, whatever is wrong with it, must not hold up all others.
+        log.exception("planning_failed", job_version_id=place.job_version_id)
+        raise UnreadableError(f"its schedule can't be reckoned with ({type(error).__name__}).") from error
+    return _Planned(Outcome(place, plan.fires, skips_of(plan)), plan.next_fire_at)
+
+
+def refuse_unread(timetable: Timetable) -> None:
+    """Raises UnreadableError for one that this release could not read."""
+    if timetable.unreadable:
+        raise UnreadableError(timetable.unreadable)
 
 
 def planned_by(

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 
 from django.db import connection
 
+from runs import unreadable
 from runs.copies import IS_COPY
+from runs.texts import array
 
 _LOOK = f"""
     SELECT clock_timestamp(), {IS_COPY},
-           (SELECT min(next_fire_at) FROM jobs_jobenvironment WHERE enabled AND next_fire_at IS NOT NULL),
+           (SELECT min(next_fire_at) FROM jobs_jobenvironment WHERE enabled AND next_fire_at IS NOT NULL{{firing}}),
            (SELECT min(next_attempt_at) FROM runs_execution WHERE finished_at IS NULL AND enqueued_at IS NULL),
-           (SELECT min(until_at) FROM jobs_scheduleperiod WHERE unsettled_from IS NOT NULL)
+           (SELECT min(until_at) FROM jobs_scheduleperiod WHERE unsettled_from IS NOT NULL{{settling}})
 """  # noqa: S608 - our own text
 
 
@@ -49,7 +51,15 @@ class Glance:
 
 
 def glance() -> Glance:
-    """The whole cost of an idle tick: three reads of the first entry of a partial index, and of one row."""
+    """The whole cost of an idle tick: three reads of the first entry of a partial index, and of one row.
+
+    What this process can't read is passed over, so that it does not look due for ever.
+    """
     with connection.cursor() as cursor:
-        cursor.execute(_LOOK)
+        firing, settling = unreadable.firing.keys(), unreadable.settling.keys()
+        look = _LOOK.format(
+            firing=" AND NOT (id = ANY(%s::uuid[]))" if firing else "",
+            settling=" AND NOT (job_environment_id = ANY(%s::uuid[]))" if settling else "",
+        )
+        cursor.execute(look, [array(keys) for keys in (firing, settling) if keys])
         return Glance(*cursor.fetchone())

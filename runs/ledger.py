@@ -33,6 +33,8 @@ class Plan:
     since: datetime.datetime
     until: datetime.datetime | None
     owed_after: datetime.datetime | None
+    #: Why this release can't read what was planned: nothing that is recorded then is compared. Empty: it can.
+    unreadable: str = ""
 
     def next_after(self, instant: datetime.datetime) -> datetime.datetime | None:
         """The first occurrence of this plan later than `instant`; None where there is none any more."""
@@ -44,6 +46,10 @@ class Plan:
         after, until = max(after, self.since), until if self.until is None else min(until, self.until)
         found = self.schedule.stretch(after, until) if self.schedule and after < until else None
         return found.count if found else 0
+
+    def hides(self, entry: "Entry") -> bool:
+        """If nobody can say whether this plan planned what the entry records."""
+        return bool(self.unreadable) and entry.last > self.since and (self.until is None or entry.first <= self.until)
 
     def owes(self, occurrence: datetime.datetime) -> bool:
         return self.owed_after is not None and occurrence > self.owed_after
@@ -87,7 +93,7 @@ def compare(
 
     `plans` and `entries` are in order; `entries` has all that reach into the span. Raises TooManyPlannedError.
     """
-    entries = list(entries)
+    entries = [entry for entry in entries if not any(plan.hides(entry) for plan in plans)]
     planned = list(_planned(plans, start, end))
     instants = [at for at, _ in planned]
     counts: collections.Counter[str] = collections.Counter()

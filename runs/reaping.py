@@ -8,7 +8,7 @@ import datetime
 import json
 import random
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import structlog
@@ -16,13 +16,16 @@ from django.db import connection, transaction
 
 from accounts.ids import uuid7_text_at
 from jobs.definition import JobDefinition
-from jobs.overrides import effective
+from jobs.reading import UnreadableError, definition_in
+from runs import unreadable
 from runs.attempts import IN_FLIGHT_CANCELED, Attempt, AttemptKey, Ending, FinishedAttempt, Phases, Sent
 from runs.failures import FailureReason
 from runs.recording import record
 from runs.requests import Firing, PreparedRequest
 from runs.retry import Canceled, verdict
 from runs.tail import tell_on_commit
+from runs.texts import array
+from runs.unreadable import Unread
 from scheduler_project.failpoints import failpoint
 
 log = structlog.get_logger(__name__)
@@ -46,6 +49,7 @@ _EXPIRED = (
     + """
      WHERE execution.finished_at IS NULL AND execution.next_attempt_at <= clock_timestamp()
        AND execution.status = 'running' AND execution.lease_expires_at < clock_timestamp()
+       AND NOT (execution.id = ANY(%s::uuid[]))
      ORDER BY execution.id
      LIMIT %s
        FOR NO KEY UPDATE OF execution SKIP LOCKED
@@ -84,8 +88,8 @@ def reap_expired(*, user_agent: str, chance: random.Random, limit: int = BATCH) 
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT clock_timestamp()")
         now = cursor.fetchone()[0]
-        cursor.execute(_EXPIRED, [limit])
-        lost = [_lost(*held, now=now, chance=chance) for held in (_held(row, user_agent) for row in cursor.fetchall())]
+        cursor.execute(_EXPIRED, [array(unreadable.reaping.keys()), limit])
+        lost = [_lost(*held, now=now, chance=chance) for held in _readable(cursor, cursor.fetchall(), user_agent)]
         moved = _record(cursor, lost)
         if moved:
             failpoint("reap.written")
@@ -98,6 +102,20 @@ def reap_expired(*, user_agent: str, chance: random.Random, limit: int = BATCH) 
     return len(moved)
 
 
+def _readable(cursor: Any, rows: Iterable[tuple[Any, ...]], user_agent: str) -> "list[Held]":
+    """What can be ended. What follows a policy that this release can't read is left until one can."""
+    held, unread = [], []
+    for row in rows:
+        try:
+            held.append(_held(row, user_agent))
+        except UnreadableError as error:
+            unread.append((row[0], Unread(row[4], row[5], str(error))))
+    if unread:
+        unreadable.reaping.put(key for key, _ in unread)
+        unreadable.mark(cursor, [one for _, one in unread], doing="reaping")
+    return held
+
+
 def cancel_running(
     execution_ids: Collection[uuid.UUID], *, user_agent: str, error: str = IN_FLIGHT_CANCELED
 ) -> set[AttemptKey]:
@@ -106,10 +124,10 @@ def cancel_running(
         cursor.execute("SELECT clock_timestamp()")
         now = cursor.fetchone()[0]
         cursor.execute(_RUNNING, [[str(key) for key in execution_ids]])
-        held = [_held(row, user_agent) for row in cursor.fetchall()]
+        held = [_sent(row, user_agent) for row in cursor.fetchall()]
         ended = [
             _unheard(attempt, sent, Ending(Canceled(), None, error, since, max(now, since)))
-            for attempt, sent, since, _ in held
+            for attempt, sent, since in held
         ]
         return _record(cursor, ended)
 
@@ -126,13 +144,26 @@ Held = tuple[Attempt, Sent, datetime.datetime, JobDefinition]
 
 
 def _held(row: tuple[Any, ...], user_agent: str) -> Held:
-    """An attempt that a worker holds: with what it sends, since when, and the definition it follows."""
+    """An attempt that a worker holds: with what it sends, since when, and the definition it follows.
+
+    Raises UnreadableError.
+    """
     *ids, lease_owner, scheduled_for, started_at, slug, config, allowed = row
-    definition = JobDefinition.of(effective(json.loads(config), ids[3]))
+    definition = definition_in(json.loads(config), ids[3])
     attempt = Attempt(uuid7_text_at(started_at), lease_owner, *ids)
     firing = Firing(attempt.execution_id, slug, attempt.number, scheduled_for)
     sent = PreparedRequest.of(definition.request, user_agent=user_agent, allowed=allowed).sent(firing.headers)
     return attempt, sent, started_at, definition
+
+
+def _sent(row: tuple[Any, ...], user_agent: str) -> tuple[Attempt, Sent, datetime.datetime]:
+    """The same for whoever needs no definition: of one that can't be read, nobody knows what was sent."""
+    try:
+        attempt, sent, started_at, _ = _held(row, user_agent)
+    except UnreadableError:
+        *ids, lease_owner, _, started_at, _, _, _ = row
+        return Attempt(uuid7_text_at(started_at), lease_owner, *ids), Sent("", "", "{}", None), started_at
+    return attempt, sent, started_at
 
 
 def _lost(

@@ -21,17 +21,29 @@ from runs.pruning import remove
 #: At most so many rows are read to find where the histories of several jobs are cut.
 _READ_AT_ONCE = 20_000
 JOBS_AT_ONCE = 200
+_ALL = 2**31 - 1
+
+
+def _number(name: str) -> str:
+    """A whole number of a version's retention, in SQL. Of a version that can't be read it may be anything: NULL."""
+    said, days = (f"(version.config #> '{{retention,{part}}}')" for part in (name, "keep_days"))
+    return (
+        f"CASE WHEN jsonb_typeof({said}) = 'number' AND jsonb_typeof({days}) IN ('number', 'null')"
+        f" THEN least({said}::numeric, {_ALL})::int END"
+    )
+
+
+# A job whose version says nothing that can be read keeps all, but for what its workspace's plan cuts.
 # `reached` is where an earlier turn came to. What the workspace's plan keeps at most holds for jobs of before it, too.
-_JOBS = """
-    SELECT job.id, least((version.config #>> '{retention,keep_last}')::int, plan.keep_last),
-           CASE WHEN (version.config #> '{retention,keep_days}') <> 'null'
-                THEN least((version.config #>> '{retention,keep_days}')::int, plan.keep_days) END
+_JOBS = f"""
+    SELECT job.id, coalesce(least(keep.last, plan.keep_last), %(all)s), least(keep.days, plan.keep_days)
       FROM jobs_job AS job JOIN jobs_jobversion AS version ON version.id = job.current_version_id
       JOIN accounts_workspace AS workspace ON workspace.id = job.workspace_id
       LEFT JOIN accounts_plan AS plan ON plan.id = workspace.plan_id
+     CROSS JOIN LATERAL (SELECT {_number("keep_last")} AS last, {_number("keep_days")} AS days) AS keep
      WHERE job.purged_at IS NULL AND (%(reached)s::uuid IS NULL OR job.id > %(reached)s::uuid)
      ORDER BY job.id LIMIT %(limit)s
-"""
+"""  # noqa: S608 - our own text
 # The newest that goes, and the newest failure that does: each is one step beyond what is kept.
 _CUTS = """
     SELECT job.id, old.due_at, old.id, failure.due_at, failure.id
@@ -122,7 +134,7 @@ class Pruned:
 def rules_after(reached: uuid.UUID | None) -> Sequence[Rule]:
     """The rules of the next jobs in the order of their ids, deleted ones included; none: that was the last."""
     with connection.cursor() as cursor:
-        cursor.execute(_JOBS, {"reached": reached, "limit": JOBS_AT_ONCE})
+        cursor.execute(_JOBS, {"reached": reached, "limit": JOBS_AT_ONCE, "all": _ALL})
         found = [Rule(*row) for row in cursor.fetchall()]
     count, read = 0, 0
     while count < len(found) and (not count or read + found[count].keep_last <= _READ_AT_ONCE):

@@ -17,6 +17,7 @@ from accounts.usage import refuse_when_stopped
 from jobs.definition import Overlap
 from jobs.models import Job, JobEnvironment, JobVersion
 from jobs.overrides import effective, with_request
+from jobs.unreadable import refuse_unreadable
 from runs import tallies
 from runs.errors import ExecutionNotCancelableError, ExecutionNotRetryableError, JobGoneError, JobNotEnabledError
 from runs.models import Execution
@@ -210,6 +211,7 @@ def _create(
     with connection.cursor() as cursor:
         if not hold_environments(cursor, [str(job_environment.pk)]):
             raise JobGoneError(job_environment.job.slug)
+    refuse_unreadable(job_environment.job, job_version, job_environment.environment_id)
     definition = effective(job_version.config, str(job_environment.environment_id))
     execution = Execution.objects.create(
         workspace_id=job_environment.workspace_id,

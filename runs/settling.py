@@ -15,10 +15,13 @@ from django.db.models import QuerySet
 from jobs.definition import Timetable
 from jobs.models import PeriodState, SchedulePeriod
 from jobs.overrides import PerEnvironment
-from runs.firing import Fired, fired_by, planned_by, skips_of
+from jobs.reading import UnreadableError
+from runs import unreadable
+from runs.firing import Fired, fired_by, planned_by, refuse_unread, skips_of
 from runs.occurrences import Outcome, Place, Skip, write
 from runs.states import SkipReason
 from runs.timetables import timetables_of
+from runs.unreadable import Unread
 from scheduler_project.failpoints import failpoint
 
 BATCH = 1000
@@ -53,30 +56,42 @@ def settle_due(now: datetime.datetime, *, limit: int = BATCH, only_count: bool =
     With `only_count` nothing fires: what would have is counted as missed.
     """
     with transaction.atomic(), connection.cursor() as cursor:
-        planned = _planned(now, limit, only_count=only_count)
+        planned, unread = _planned(now, limit, only_count=only_count)
         if not planned:
-            return Fired()
+            return Fired(due=unread)
         written = write(cursor, [one.outcome for one in planned], now=now)
         settled = [one for one in planned if str(one.period.job_environment_id) not in written.held_back]
         _move_on(cursor, settled)
         failpoint("settle.written")
     failpoint("settle.committed")
-    return fired_by(written, len(settled))
+    return fired_by(written, len(settled) + unread)
 
 
-def _planned(now: datetime.datetime, limit: int, *, only_count: bool) -> list[_Settled]:
+def _planned(now: datetime.datetime, limit: int, *, only_count: bool) -> tuple[Sequence[_Settled], int]:
     """Lock what is to be settled, and plan it: of each job-environment the oldest period, so that order is kept.
+
+    Returns besides how many can't be read, and were put aside.
 
     The job-environments are locked with it, so that nobody fires there, or changes the plan, meanwhile.
     """
     oldest: dict[Any, SchedulePeriod] = {}
-    for period in unsettled(now)[:limit]:
+    for period in unsettled(now).exclude(job_environment__in=unreadable.settling.keys())[:limit]:
         oldest.setdefault(period.job_environment_id, period)
     versions = {str(period.job_version_id): period.job_environment.job.created_at for period in oldest.values()}
     timetables = timetables_of(versions)
-    places = [_place(period, timetables[str(period.job_version_id)]) for period in oldest.values()]
-    pairs = zip(oldest.values(), places, strict=True)
-    return [_settled(period, place, now, only_count=only_count) for period, place in pairs]
+    settled, unread = [], []
+    for period in oldest.values():
+        place = _place(period, timetables[str(period.job_version_id)])
+        try:
+            refuse_unread(place.timetable)
+            settled.append(_settled(period, place, now, only_count=only_count))
+        except UnreadableError as error:
+            unread.append(Unread(place.job_environment_id, place.job_version_id, str(error)))
+    if unread:
+        unreadable.settling.put(one.job_environment_id for one in unread)
+        with connection.cursor() as cursor:
+            unreadable.mark(cursor, unread, doing="settling")
+    return settled, len(unread)
 
 
 def unsettled(now: datetime.datetime) -> QuerySet[SchedulePeriod]:

@@ -25,6 +25,7 @@ from accounts.secrets import SecretsLockedError
 from accounts.usage import refuse_when_stopped
 from jobs.models import JobEnvironment
 from jobs.overrides import effective, shared
+from jobs.unreadable import refuse_unreadable
 from runs.attempts import FinishedAttempt
 from runs.errors import (
     BrokerAwayError,
@@ -112,6 +113,8 @@ def _wanted(job_environment: JobEnvironment, config: dict[str, Any] | None, inpu
         raise JobGoneError(job.slug)
     if not job_environment.enabled:
         raise JobNotEnabledError(job.slug, environment.slug)
+    if config is None:
+        refuse_unreadable(job, version, environment.pk)
     return WantedCall(
         call_id=uuid7_text(),
         workspace_id=str(job_environment.workspace_id),

@@ -46,6 +46,9 @@ class FiringScheduler(DatabaseScheduler):
             self._clock.distrust_leases()
             connection.close()
             return MAX_SLEEP_SECONDS
+        except Exception:  # A fault of ours must not end the clock of all: it looks again.
+            log.exception("clock_turn_failed")
+            return MAX_SLEEP_SECONDS
 
     def should_sync(self) -> bool:
         """Never, on the clock's thread: the chores' one writes down when chores ran."""

@@ -15,6 +15,7 @@ from accounts.quota import month_of
 from accounts.usage import count_started, uncount
 from jobs.definition import JobDefinition
 from jobs.overrides import PerEnvironment
+from jobs.reading import per_environment, whole_definition_of
 from jobs.rendering import BrokenTemplate, RequestTemplate
 from runs.attempts import Attempt, AttemptKey, Sent
 from runs.copies import IS_COPY
@@ -32,6 +33,7 @@ from workers.delivery.contract import DeliveryRequest, TlsOptions
 from workers.disclosure import Disclosure
 from workers.keyring import Keyring
 from workers.rendering import Material, Rendered, Renderer, Templated
+from workers.unread import Unread, leave_unread
 
 _RETURNED = """
     execution.id::text, execution.workspace_id::text, execution.job_id::text, execution.environment_id::text,
@@ -297,6 +299,7 @@ class Claimer:
         monotonic = time.monotonic()
         rows = cursor.fetchall()
         versions = self._versions_of(cursor, {row[5] for row in rows})
+        rows = leave_unread(cursor, rows, versions, owner=self._owner)
         workspaces = {row[1] for row in rows}
         self._keyring.refresh(cursor, workspaces)
         self._disclosure.refresh(cursor, workspaces)
@@ -323,11 +326,11 @@ class Claimer:
                 self._versions.pop(next(iter(self._versions)))
             cursor.execute(_VERSIONS, [list(missing)])
             for key, slug, config in cursor.fetchall():
-                self._versions[key] = PerEnvironment.made(config, partial(self._version, slug))
+                self._versions[key] = per_environment(config, partial(self._version, slug), Unread)
         return self._versions
 
     def _version(self, slug: str, config: dict[str, Any]) -> _Version:
-        return _Version.of(slug, JobDefinition.of(config), self._user_agent)
+        return _Version.of(slug, whole_definition_of(config), self._user_agent)
 
     def _claimed(self, row: tuple[Any, ...], run_id: str, taken: _Taken) -> Claimed:
         *held, scheduled_for, next_attempt_at, claimed_at = row

@@ -12,7 +12,7 @@ import uuid
 import structlog
 from django.db import connection
 
-from runs import heartbeats, tallies
+from runs import heartbeats, tallies, unreadable
 from runs.firing import BATCH, Fired, fire_due
 from runs.glance import glance
 from runs.overlap import release_forgotten
@@ -120,6 +120,7 @@ class Clock:
         """The slower rounds: messages that were lost, slips that were counted, and leases that expired."""
         seen = glance()
         self._send(requeue_lost(seen.now))
+        unreadable.review()
         released = release_forgotten()
         if released:
             log.warning("queued_executions_released", count=released)

@@ -24,10 +24,13 @@ from jobs.models import Job, JobEnvironment
 from jobs.querysets import JobQuerySet
 from scheduler_project.api.pagination import Keyset
 from scheduler_project.dashboard import chips
+from scheduler_project.dashboard.words import Appearance
 
 _PLACES = Prefetch(
-    "job_environments", JobEnvironment.objects.select_related("environment").order_by("environment__slug")
+    "job_environments",
+    JobEnvironment.objects.select_related("environment").prefetch_related("unreadable").order_by("environment__slug"),
 )
+_UNREADABLE = Appearance("unreadable", "bad", "error")
 #: What the list needs of a definition. Not all of it: a body may hold a megabyte.
 _SHOWN = {
     "shown_schedule": F("current_version__config__schedule"),
@@ -140,7 +143,9 @@ class JobAdmin(FoundAdmin):
             "{}",
             ((chips.chip(place_look(row, now), title=place_title(row, now)),) for row in job.job_environments.all()),
         )
-        return format_html('<span class="hh-chips">{}</span>', found)
+        unreadable = {mark.error for row in job.job_environments.all() for mark in row.unreadable.all()}
+        mark = chips.chip(_UNREADABLE, title=" ".join(sorted(unreadable))) if unreadable else ""
+        return format_html('<span class="hh-chips">{}{}</span>', found, mark)
 
     @admin.display(description="Next firing")
     def next_firing(self, job: Job) -> SafeString:

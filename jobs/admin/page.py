@@ -17,6 +17,7 @@ from jobs.admin.reach import base_context, definition_of, job_in_sight
 from jobs.admin.telling import told
 from jobs.admin.versions import latest, slugs_of
 from jobs.models import Job
+from jobs.unreadable import why_unreadable
 
 if TYPE_CHECKING:
     from jobs.admin.job import JobAdmin
@@ -39,6 +40,7 @@ def show(
         "original": job,
         "job": job,
         "config": config,
+        "unreadable": why_unreadable(job, job.current_version) if job.current_version else None,
         "facts": told(config),
         "body": body[:_SHOWN_BODY],
         "body_is_cut": len(body) > _SHOWN_BODY,

@@ -14,7 +14,7 @@ from jobs.admin.reach import definition_of, writable_job
 from jobs.forms.fields import instant
 from jobs.models import Job, JobEnvironment
 from jobs.overrides import effective
-from jobs.schedule import parse_timezone
+from jobs.schedule import zone_to_show
 
 _NOTE_LENGTH = 500
 _INPUT = {"class": "hh-input", "autocomplete": "off"}
@@ -46,7 +46,7 @@ class PauseForm(forms.Form):
         written = self.cleaned_data["until"]
         if not written:
             return None
-        until = datetime.datetime.fromisoformat(instant(written, parse_timezone(self.zone)))
+        until = datetime.datetime.fromisoformat(instant(written, zone_to_show(self.zone)))
         if until <= timezone.now():
             raise forms.ValidationError("The end of a pause should be in the future.")
         return until

@@ -96,4 +96,7 @@ def _plan(job: Job, timing: dict[str, Any], places: Sequence[Place], now: dateti
 
 
 def _instant(text: str | None) -> datetime.datetime | None:
-    return datetime.datetime.fromisoformat(text) if text else None
+    try:
+        return datetime.datetime.fromisoformat(text) if text else None
+    except ValueError:
+        return None  # The page says why the version can't be read.

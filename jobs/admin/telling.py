@@ -22,6 +22,7 @@ _RETRIED = {
     "on_worker_lost": "a worker that died",
 }
 _OVERLAP = {
+    "allow": "",
     "skip": "While the last one goes on, the new one is skipped",
     "queue": "While the last one goes on, the new one waits for it",
     "cancel_running": "While the last one goes on, the new one cancels it",
@@ -54,10 +55,12 @@ def _facts(config: Config) -> Iterator[Fact]:
     yield Fact("Waits", (f"At most {_seconds(request['timeout_seconds'])} for the whole call",))
     yield Fact("Succeeds", tuple(_success(config["success"])))
     yield Fact("Fails", tuple(_retry(config["retry"])))
-    yield Fact("Overlap", (_OVERLAP[config["overlap"]],) if config["overlap"] in _OVERLAP else ())
+    overlap = _OVERLAP.get(config["overlap"], config["overlap"])
+    yield Fact("Overlap", (overlap,) if overlap else ())
     if config["schedule"] is not None:
         grace = _seconds(config["misfire_grace_seconds"])
-        yield Fact("Missed", (_MISFIRE[config["misfire"]].format(grace),))
+        misfire = config["misfire"]
+        yield Fact("Missed", (_MISFIRE[misfire].format(grace) if misfire in _MISFIRE else misfire,))
     jitter = config["jitter_seconds"]
     yield Fact("Jitter", (f"Each firing starts up to {_seconds(jitter)} later, to spread them",) if jitter else ())
     most = config["concurrency"]
@@ -74,8 +77,9 @@ def _success(success: Config) -> Iterator[str]:
 
 def assertion_words(written: Config) -> str:
     """What an assertion asks of the answer."""
-    known = ASSERTION_TYPES.get(written["type"])
-    words = known.words if known else f"{written['type']} {{value}}"
+    kind = str(written.get("type", "?"))
+    known = ASSERTION_TYPES.get(kind)
+    words = known.words if known else f"{cut(kind)} {{value}}".replace("{", "{{").replace("}", "}}")
     if known and known.denied and written.get("value") is False:
         words = known.denied
     parts = {name: cut(str(written.get(name, ""))) for name in ("name", "path")}
@@ -102,7 +106,7 @@ def _waits(retry: Config) -> str:
     if retry["backoff"] == "list":
         waits = ", ".join(duration_words(wait) for wait in retry["delays_ms"] or ())
     else:
-        waits = f"{duration_words(retry['delay_ms'])}, {_BACKOFF[retry['backoff']]}"
+        waits = f"{duration_words(retry['delay_ms'])}, {_BACKOFF.get(retry['backoff'], retry['backoff'])}"
         waits += "" if retry["backoff"] == "fixed" else f", at most {duration_words(retry['max_delay_ms'])}"
     return f"Waits {waits}{spread}{honors}"
 

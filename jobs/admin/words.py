@@ -11,10 +11,10 @@ MANUAL = "Only when asked"
 
 
 def schedule_words(schedule: Any, timezone: str, *, anchor: datetime.datetime) -> str:
-    """A validated schedule as a sentence, with its time zone where that matters."""
+    """A stored schedule as a sentence, with its time zone where that matters; as it is where it means nothing."""
     try:
         planned = parse_schedule(schedule, timezone=timezone, now=anchor, anchor=anchor)
-    except ScheduleError:
+    except (ScheduleError, TypeError):  # TypeError: the time zone is of another type
         return str(schedule)
     if planned is None:
         return MANUAL

@@ -19,8 +19,10 @@ from jobs.api.overrides import Overrides, checked_overrides, wrong_overrides
 from jobs.api.shown import JOB_FIELDS, shown_job, shown_state
 from jobs.api.timing import NormalSchedule, ScheduleTypeField
 from jobs.api.whole import DefinitionSerializer, definition_in
+from jobs.errors import VersionUnreadableError
 from jobs.models import Job, JobEnvironment
 from jobs.overrides import OVERRIDES, effective, shared, with_overrides
+from jobs.reading import UNREADABLE
 from jobs.services import TIMING, EnvironmentChange, save_job
 from jobs.slugs import is_slug
 from scheduler_project.api.fields import ByName, Flag, Instant, Text, Whole
@@ -88,6 +90,12 @@ class JobSerializer(DefinitionSerializer):
         help_text="The job in each of its environments, by slug. A new job without it is enabled in the first one.",
     )
     version = Whole(read_only=True, help_text="Number of the current version: 1, and one more with each change.")
+    unreadable = Text(
+        read_only=True,
+        allow_null=True,
+        help_text="Why this release can't read the current version, in one environment at least: the job waits there "
+        "until one can, or it is saved anew. Null, as nearly always: it can.",
+    )
     created_at = Instant(read_only=True, help_text="When the job was made.")
     updated_at = Instant(read_only=True, help_text="When its current version was made. Enabling and pausing make none.")
     deleted_at = Instant(
@@ -142,6 +150,9 @@ class JobSerializer(DefinitionSerializer):
 
     def _merged(self, data: Mapping[str, Any]) -> dict[str, Any]:
         stored = shared(self.before or {})
+        if isinstance(self.instance, Job) and self.instance.current_version and UNREADABLE in stored:
+            number = self.instance.current_version.number
+            raise VersionUnreadableError(self.instance.slug, number, f"{stored[UNREADABLE]} PUT the whole job.")
         merged = {**stored, **data}
         for section in _MERGED:
             if isinstance(data.get(section), Mapping):

@@ -5,9 +5,10 @@ import uuid
 from typing import Any, cast
 
 from jobs.api.definition import RequestSerializer, RetentionSerializer, RetrySerializer, SuccessSerializer
-from jobs.definition import Timetable
 from jobs.models import Job, JobEnvironment, JobVersion
-from jobs.overrides import OVERRIDABLE, overrides_in
+from jobs.overrides import OVERRIDABLE, OVERRIDES, overrides_in
+from jobs.reading import UnreadableError, definition_of, problem_of, timetable_of
+from jobs.schedule import Schedule
 from scheduler_project.api.fields import instant_text
 
 #: The parts of the job object that are its definition: what a JobVersion keeps as `config`.
@@ -21,7 +22,7 @@ JOB_FIELDS = (
     "id", "slug", "name", "description", "tags", "kind", "schedule", "schedule_normalized", "schedule_description",
     "schedule_type", "timezone", "starts_at", "ends_at", "jitter_seconds", "dst_gap", "dst_fold", "overlap", "misfire",
     "misfire_grace_seconds", "request", "success", "retry", "callback_url", "concurrency", "command", "workflow",
-    "webhook", "retention", "environments", "version", "created_at", "updated_at", "deleted_at",
+    "webhook", "retention", "environments", "version", "unreadable", "created_at", "updated_at", "deleted_at",
 )  # fmt: skip
 #: The fields of each section, in the order that they are documented in.
 SECTION_FIELDS = {
@@ -36,7 +37,7 @@ def shown_job(job: Job, *, now: datetime.datetime) -> dict[str, Any]:
     """The job object of the API. Reads `current_version` and `job_environments` with their environments."""
     version = cast(JobVersion, job.current_version)
     config = version.config
-    schedule = Timetable.of(config, anchor=job.created_at).schedule
+    schedule, error = _read(job, config)
     return {
         "id": str(job.pk),
         "slug": job.slug,
@@ -50,10 +51,23 @@ def shown_job(job: Job, *, now: datetime.datetime) -> dict[str, Any]:
             for row in sorted(job.job_environments.all(), key=lambda row: row.environment.slug)
         },
         "version": version.number,
+        "unreadable": error,
         "created_at": instant_text(job.created_at),
         "updated_at": instant_text(job.updated_at),
         "deleted_at": job.deleted_at and instant_text(job.deleted_at),
     }
+
+
+def _read(job: Job, config: dict[str, Any]) -> tuple[Schedule | None, str | None]:
+    """The schedule that all environments share, and why this release can't read the definition in one of them."""
+    try:
+        schedule, error = timetable_of(config, anchor=job.created_at).schedule, None
+        definition_of(config)
+    except UnreadableError as found:
+        schedule, error = None, str(found)
+    for key in config.get(OVERRIDES, {}):
+        error = error or problem_of(config, environment_id=key, anchor=job.created_at)
+    return schedule, error
 
 
 def shown_definition(config: dict[str, Any]) -> dict[str, Any]:

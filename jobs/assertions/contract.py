@@ -153,7 +153,7 @@ def assertion_type(name: str, shape: Shape, *, label: str, words: str, denied: s
 def spelled_value(written: Mapping[str, Any]) -> str:
     """The value of a written assertion as people write it: text as it is, anything else as JSON."""
     value = written.get("value")
-    known = ASSERTION_TYPES.get(written["type"])
+    known = ASSERTION_TYPES.get(str(written.get("type")))
     if isinstance(value, str) and (known is None or known.shape is not Shape.JSON):
         return value
     return json.dumps(value, ensure_ascii=False)

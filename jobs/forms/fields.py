@@ -93,7 +93,10 @@ def wall_clock(*, label: str, help_text: str) -> forms.CharField:
 
 def wall_time(instant_text: str, zone: datetime.tzinfo) -> str:
     """An instant of the job object as a browser's datetime field holds it, as short as it can be."""
-    local = datetime.datetime.fromisoformat(instant_text).astimezone(zone)
+    try:
+        local = datetime.datetime.fromisoformat(instant_text).astimezone(zone)
+    except ValueError:
+        return instant_text  # A version that can't be read: the form shows what it says.
     spec = "milliseconds" if local.microsecond else "seconds" if local.second else "minutes"
     return local.replace(tzinfo=None).isoformat(timespec=spec)
 

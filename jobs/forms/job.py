@@ -21,7 +21,7 @@ from jobs.forms.success import PREFIX, AssertionRows, SuccessPart, spelled_asser
 from jobs.models import Job
 from jobs.overrides import shared
 from jobs.retry_policies import RULES
-from jobs.schedule import parse_timezone
+from jobs.schedule import zone_to_show
 
 
 class IdentityPart(forms.Form):
@@ -97,7 +97,7 @@ class JobForm(IdentityPart, SchedulePart, RequestPart, SuccessPart, RetryPart, R
         if job is None:
             return {**DEFAULTS, "method": "GET", "environments": [slug for slug, _ in self.slugs[:1]]}
         flat = {field: spell(field, value_at(self.base, path)) for field, path in self.PATHS.items()}
-        zone = parse_timezone(self.base["timezone"])
+        zone = zone_to_show(self.base["timezone"])
         walls = {field: flat[field] and wall_time(flat[field], zone) for field in self.WALL_TIMES}
         enabled = [slug for slug, enabled in self.enabled_before.items() if enabled]
         return {**flat, **walls, "slug": job.slug, "environments": enabled}

@@ -10,7 +10,7 @@ from jobs.schedule.interval import MAX_INTERVAL_SECONDS, MIN_INTERVAL_SECONDS, I
 from jobs.schedule.once import Once
 from jobs.schedule.parse import MAX_TEXT, parse_schedule, settled_schedule
 from jobs.schedule.preview import MAX_FIRINGS, next_firings, warnings_ahead
-from jobs.schedule.zones import parse_timezone
+from jobs.schedule.zones import parse_timezone, zone_to_show
 
 __all__ = [
     "MAX_FIRINGS",
@@ -31,4 +31,5 @@ __all__ = [
     "parse_timezone",
     "settled_schedule",
     "warnings_ahead",
+    "zone_to_show",
 ]

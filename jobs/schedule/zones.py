@@ -34,6 +34,11 @@ def parse_timezone(name: str) -> ZoneInfo:
     return ZoneInfo(name)
 
 
+def zone_to_show(name: str) -> ZoneInfo:
+    """The same to show times in: UTC where this host does not know the zone that was saved."""
+    return ZoneInfo(name if name in _TIMEZONES else "UTC")
+
+
 def spell_at(zone: ZoneInfo, second: int) -> Spell:
     """The spell that this second of UTC is in."""
     year = datetime.date.fromordinal(second // DAY + EPOCH_ORDINAL).year

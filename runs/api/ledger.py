@@ -58,6 +58,10 @@ class PeriodSerializer(serializers.Serializer):
     until = Instant(allow_null=True, help_text="When it ended, or will; null: still in force.")
     job_version = Whole(help_text="Number of the job's version that said what was planned.")
     note = Text(allow_blank=True, help_text="What was said of a pause; else empty.")
+    unreadable = Text(
+        allow_null=True,
+        help_text="Why this release can't read what was planned: nothing of that time is compared. Null: it can.",
+    )
 
     def get_fields(self) -> dict[str, Any]:
         return {**super().get_fields(), "from": Instant(help_text="When it came into force.")}
@@ -118,7 +122,7 @@ class ExplanationSerializer(serializers.Serializer):
         choices=[verdict.value for verdict in Verdict],
         help_text="Planned for then: `fired`, `skipped`, `due` (not dealt with yet), `to_come`, `pruned` (not kept any "
         "more) or `lost` (a bug). Else why not: `not_planned` by the schedule, `manual` without one, `disabled` here, "
-        "`ended`, `deleted`, `not_yet` made.",
+        "`ended`, `deleted`, `not_yet` made; or `unreadable`: this release can't read the version of then.",
     )
     detail = Text(help_text="The same as a sentence for people.")
     occurrence = Instant(allow_null=True, help_text="The planned occurrence of that second.")
@@ -238,4 +242,5 @@ def _shown_period(period: Period) -> dict[str, Any]:
         "until": plan.until and instant_text(plan.until),
         "job_version": period.version,
         "note": period.note,
+        "unreadable": plan.unreadable or None,
     }

@@ -9,7 +9,7 @@ from django import template
 
 from accounts.instants import InvalidInstantError, read_instant
 from jobs.models import Job, JobEnvironment
-from jobs.schedule import parse_timezone
+from jobs.schedule import zone_to_show
 from runs.accounting import Account, accounts_of
 from runs.explaining import Explanation, Verdict, explain
 from runs.ledger import Ledger
@@ -73,13 +73,13 @@ def ledger(context: dict[str, Any], job: Job) -> dict[str, Any]:
     zones = tuple(dict.fromkeys((context["config"]["timezone"], "UTC")))
     zone = asked.get("zone") if asked.get("zone") in zones else zones[0]
     text, place = asked.get("at", ""), asked.get("environment", "")
-    at, row = _instant(text, parse_timezone(zone)), _meant(rows, place)
+    at, row = _instant(text, zone_to_show(zone)), _meant(rows, place)
     return {
         "job": job,
         "reckonings": _reckonings(rows, now),
         "environments": [one.environment.slug for one in rows],
         "zones": zones,
-        "zone": parse_timezone(zone),
+        "zone": zone_to_show(zone),
         "asked_at": text,
         "asked_environment": row.environment.slug if row else "",
         "asked_zone": zone,

@@ -36,7 +36,7 @@ TRIGGERS = {
 }
 SKIP_REASONS = {
     "overlap": "the one before it was still going",
-    "missed": "the clock was away longer than the job's grace",
+    "missed": "it was due while nothing could fire it, and the job's misfire rule leaves it out",
     "paused": "the job was paused",
     "dst_gap": "this wall-clock time did not exist that day",
     "quota": "the workspace's plan does not allow another run",

@@ -12,6 +12,18 @@ from scheduler_project.doctor.findings import Finding, Verdict, ok, problem, war
 _DUE_LAG_SECONDS, _CLAIM_LAG_SECONDS = 10, 30
 _OFF_SECONDS, _FAR_OFF_SECONDS = 1.0, 30.0
 _FULL = 0.9
+_NAMED = 5
+_UNREADABLE = """
+    SELECT workspace.slug, environment.slug, job.slug, version.number, mark.seen_by, rtrim(mark.error, '.'),
+           count(*) OVER ()
+      FROM jobs_unreadableversion AS mark
+      JOIN jobs_jobversion AS version ON version.id = mark.job_version_id
+      JOIN jobs_job AS job ON job.id = version.job_id
+      JOIN jobs_jobenvironment AS row ON row.id = mark.job_environment_id
+      JOIN accounts_environment AS environment ON environment.id = row.environment_id
+      JOIN accounts_workspace AS workspace ON workspace.id = row.workspace_id
+     ORDER BY mark.since LIMIT %s
+"""
 _RETENTION_SECONDS = 26 * 3600
 
 
@@ -70,6 +82,26 @@ def lag(cursor: Any) -> Iterator[Finding]:
         )
     if found.due_seconds <= _DUE_LAG_SECONDS and found.claim_seconds <= _CLAIM_LAG_SECONDS:
         yield ok("lag", f"Due for {found.due_seconds:.1f} s, for a worker {found.claim_seconds:.1f} s.")
+
+
+def unreadable(cursor: Any) -> Iterator[Finding]:
+    """Jobs that wait, for beats or workers could not read their version."""
+    cursor.execute(_UNREADABLE, [_NAMED])
+    rows = cursor.fetchall()
+    if not rows:
+        yield ok("unreadable_jobs", "Every version that was due could be read.")
+        return
+    count = rows[0][-1]
+    named = "; ".join(
+        f"{job} in {workspace}/{environment}, version {number}, on {host}: {error}"
+        for workspace, environment, job, number, host, error, _ in rows
+    )
+    more = f"; and {count - len(rows):,} more" if count > len(rows) else ""
+    yield problem(
+        "unreadable_jobs",
+        f"{count:,} wait, for their version can't be read: {named}{more}.",
+        "End the upgrade, or update the time zones (tzdata) of that host; or save the job anew. It goes on by itself.",
+    )
 
 
 def retention(cursor: Any) -> Iterator[Finding]:

@@ -54,6 +54,7 @@ def sections() -> list[Section]:
             "beats": house.beats,
             "workers": house.workers,
             "lag": house.lag,
+            "unreadable_jobs": house.unreadable,
             "retention": house.retention,
         },
     }

@@ -88,7 +88,8 @@ def test_a_schedule_that_nobody_understands_any_more_holds_up_no_other(make_job:
     assert len(fire_due(EPOCH + 60 * SECOND).execution_ids) == 1
     broken.refresh_from_db()
     sound.refresh_from_db()
-    assert (broken.enabled, sound.enabled) == (False, True)
+    assert (broken.enabled, sound.enabled) == (True, True)
+    assert broken.next_fire_at == EPOCH + 60 * SECOND  # it waits
 
 
 @pytest.mark.parametrize("overlap", ["allow", "skip", "queue"])

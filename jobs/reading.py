@@ -1,0 +1,325 @@
+"""Whether this release can read a stored definition, and what to show of one that it can't. Pure.
+
+A version that was validated when it was saved may still be unreadable: written by a newer release during a rolling
+upgrade, with a time zone that this host's database lacks, or changed by SQL. Such a job waits; nothing else does.
+"""
+
+import datetime
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from jobs.assertions import InvalidAssertionError, compile_assertion
+from jobs.definition import JobDefinition, Overlap, Timetable
+from jobs.misfire import Misfire
+from jobs.overrides import OVERRIDES, SECTIONS, PerEnvironment
+from jobs.schedule import ScheduleError
+
+T = TypeVar("T")
+Config = dict[str, Any]
+#: The key under which `presentable` says that it had to fill in. No release knows it, so none fires what it made.
+UNREADABLE = "unreadable"
+_MAX_ERROR_CHARACTERS = 300
+_MAX_QUOTED_CHARACTERS = 60
+#: Whether a schedule can be read does not depend on where its intervals count from.
+_ANY = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
+_BACKOFFS = ("exponential", "linear", "fixed", "list")
+_KINDS = ("http",)
+
+
+class UnreadableError(ValueError):
+    """This release cannot read a stored definition. The text names the part, and quotes nothing that may be secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One field of a definition: what it may hold, and what stands in its place where it holds something else.
+
+    `quoted`: an error may repeat its value. `optional`: versions of older releases lack it.
+    """
+
+    holds: Callable[[Any], bool]
+    blank: Any
+    quoted: bool = False
+    optional: bool = False
+
+
+def _of(*kinds: type) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
+
+
+def _between(least: int, most: int) -> Callable[[Any], bool]:
+    return lambda value: _of(int)(value) and least <= value <= most
+
+
+def _one_of(values: Any) -> Callable[[Any], bool]:
+    known = frozenset(str(value) for value in values)
+    return lambda value: isinstance(value, str) and value in known
+
+
+def _list_of(*kinds: type) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, list) and all(map(_of(*kinds), value))
+
+
+def _nothing(value: Any) -> bool:
+    return value is None
+
+
+def _texts_by_name(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(text, str) for text in value.values())
+
+
+_NONE = type(None)
+_FLAG = _Part(_of(bool), blank=False)
+_MOST_SECONDS = 366 * 24 * 3600
+_MOST_MS = 2**31 - 1
+_MOST_SMALL = 2**15 - 1
+_DURATION = _Part(_between(0, _MOST_MS), blank=0)
+_INSTANT = _Part(_of(str, _NONE), blank=None)
+_UNUSED = _Part(_nothing, blank=None)
+#: Each field of a definition; those of a section by its name. A test compares them with the fields of the API.
+PARTS: Mapping[str, _Part | Mapping[str, _Part]] = {
+    "name": _Part(_of(str), blank=""),
+    "description": _Part(_of(str), blank=""),
+    "tags": _Part(_list_of(str), blank=[]),
+    "kind": _Part(_one_of(_KINDS), blank="http", quoted=True),
+    "schedule": _Part(_of(str, dict, _NONE), blank=None),
+    "timezone": _Part(_of(str), blank="UTC"),
+    "starts_at": _INSTANT,
+    "ends_at": _INSTANT,
+    "jitter_seconds": _Part(_between(0, _MOST_MS // 1000), blank=0),
+    "dst_gap": _Part(_one_of(("shift", "skip")), blank="shift", quoted=True),
+    "dst_fold": _Part(_one_of(("first", "both")), blank="first", quoted=True),
+    "overlap": _Part(_one_of(Overlap), blank="allow", quoted=True),
+    "misfire": _Part(_one_of(Misfire), blank="fire_once", quoted=True),
+    "misfire_grace_seconds": _Part(_between(0, _MOST_SECONDS), blank=0),
+    "request": {
+        "url": _Part(_of(str), blank=""),
+        "method": _Part(_of(str), blank="GET"),
+        "headers": _Part(_texts_by_name, blank={}),
+        "body": _Part(_of(str, _NONE), blank=None),
+        "timeout_seconds": _Part(lambda value: _of(int, float)(value) and 0 < value <= _MOST_SECONDS, blank=30),
+        "tls_verify": _Part(_of(bool), blank=True),
+        "ca_cert": _Part(_of(str, _NONE), blank=None),
+    },
+    "success": {
+        "statuses": _Part(_list_of(str), blank=["2xx"]),
+        "assertions": _Part(_list_of(dict), blank=[]),
+    },
+    "retry": {
+        "policy": _Part(_of(str, _NONE), blank=None),
+        "max_attempts": _Part(_between(1, _MOST_SMALL), blank=1),
+        "backoff": _Part(_one_of(_BACKOFFS), blank="fixed", quoted=True),
+        "delay_ms": _DURATION,
+        "max_delay_ms": _DURATION,
+        "delays_ms": _Part(lambda value: value is None or _list_of(int)(value), blank=None),
+        "jitter": _FLAG,
+        "on_statuses": _Part(_list_of(int), blank=[]),
+        "except_statuses": _Part(_list_of(int), blank=[]),
+        "on_timeout": _FLAG,
+        "on_connection_error": _FLAG,
+        "on_assertion": _FLAG,
+        "on_worker_lost": _FLAG,
+        "honor_retry_after": _FLAG,
+    },
+    "callback_url": _UNUSED,
+    "concurrency": _Part(lambda value: value is None or _between(1, _MOST_SMALL)(value), blank=None),
+    "command": _UNUSED,
+    "workflow": _UNUSED,
+    "retention": {
+        "keep_last": _Part(_of(int), blank=100),
+        "keep_days": _Part(_of(int, _NONE), blank=None),
+    },
+}
+
+
+def problem_of(config: Any, *, environment_id: str | None = None, anchor: datetime.datetime) -> str | None:
+    """Why this release can't read a definition, as it holds in an environment (None: in none); None: it can."""
+    try:
+        definition = _effective(config, environment_id)
+        for error in _wrong_parts(definition):
+            return error[:_MAX_ERROR_CHARACTERS]
+        timetable_of(definition, anchor=anchor)
+        definition_of(definition)
+    except UnreadableError as error:
+        return str(error)[:_MAX_ERROR_CHARACTERS]
+    return None
+
+
+def timetable_of(config: Any, *, anchor: datetime.datetime) -> Timetable:
+    """The timetable of an effective definition. Raises UnreadableError, whatever is wrong with it."""
+    for error in _wrong_parts(config, leave_out=(*SECTIONS, "retention")):
+        raise UnreadableError(error)
+    try:
+        return Timetable.of(config, anchor=anchor)
+    except ScheduleError as error:
+        raise UnreadableError(f"its schedule can't be read: {error}") from error
+    except Exception as error:
+        raise UnreadableError(f"its schedule can't be read ({type(error).__name__}).") from error
+
+
+def definition_of(config: Any) -> JobDefinition:
+    """What a worker needs of an effective definition. Raises UnreadableError, whatever is wrong with it."""
+    for error in _wrong_parts(config):
+        raise UnreadableError(error)
+    try:
+        for written in config["success"]["assertions"]:
+            compile_assertion(written)
+        return JobDefinition.of(config)
+    except (InvalidAssertionError, KeyError) as error:
+        raise UnreadableError("success.assertions has one that this release does not know.") from error
+    except Exception as error:
+        raise UnreadableError(f"its request can't be read ({type(error).__name__}).") from error
+
+
+def whole_definition_of(config: Any) -> JobDefinition:
+    """The same, of one that can be read as a whole, its timing too. Raises UnreadableError."""
+    timetable_of(config, anchor=_ANY)
+    return definition_of(config)
+
+
+def definition_in(config: Any, environment_id: str) -> JobDefinition:
+    """What a worker needs of a stored definition, as it holds in an environment. Raises UnreadableError."""
+    return definition_of(_effective(config, environment_id))
+
+
+def per_environment(config: Any, read: Callable[[Config], T], unread: Callable[[str], T]) -> PerEnvironment[T]:
+    """What `read` makes of a stored definition, in each environment that overrides some of it, and in all others.
+
+    Where it raises UnreadableError, `unread` makes it of the reason: one environment's overrides hold up no other.
+    """
+
+    def made(environment_id: str | None) -> T:
+        try:
+            return read(_effective(config, environment_id))
+        except UnreadableError as error:
+            return unread(str(error)[:_MAX_ERROR_CHARACTERS])
+
+    overrides = config.get(OVERRIDES) if isinstance(config, dict) else None
+    own = overrides if isinstance(overrides, dict) else {}
+    return PerEnvironment(made(None), {key: made(key) for key in own})
+
+
+def presentable(config: Any) -> Config:
+    """A definition that can be shown and compared whatever is stored: the very same object where its shape is right.
+
+    Otherwise every field that is missing or of another type is blank, and UNREADABLE says so.
+    """
+    given = config if isinstance(config, dict) else {}
+    error = next(_misshapen(given), None)
+    if error is None and (OVERRIDES not in given or _overrides_fit(given[OVERRIDES])):
+        return given
+    filled = {**given, **{name: _filled(part, given.get(name, ...)) for name, part in PARTS.items()}}
+    if OVERRIDES in given:
+        filled[OVERRIDES] = _fitting(given[OVERRIDES])
+    return {**filled, UNREADABLE: error or "overrides is of an unknown shape."}
+
+
+def _effective(config: Any, environment_id: str | None) -> Any:
+    """A definition with an environment's overrides over it. Raises UnreadableError where their shape is unknown."""
+    if not isinstance(config, dict):
+        raise UnreadableError("it is no JSON object.")
+    overrides = config.get(OVERRIDES, {})
+    shared = {name: value for name, value in config.items() if name != OVERRIDES}
+    if not isinstance(overrides, dict):
+        raise UnreadableError("overrides is of an unknown shape.")
+    sparse = overrides.get(environment_id, {}) if environment_id else {}
+    if not isinstance(sparse, dict):
+        raise UnreadableError("overrides is of an unknown shape.")
+    for name, value in sparse.items():
+        both = name in SECTIONS and isinstance(value, dict) and isinstance(shared.get(name), dict)
+        shared[name] = {**shared[name], **value} if both else value
+    return shared
+
+
+def _wrong_parts(config: Any, *, leave_out: tuple[str, ...] = ()) -> Iterator[str]:
+    """What this release does not know or understand of an effective definition, a sentence each."""
+    if not isinstance(config, Mapping):
+        yield "it is no JSON object."
+        return
+    if UNREADABLE in config:
+        yield str(config[UNREADABLE])
+    parts = {name: part for name, part in PARTS.items() if name not in leave_out}
+    yield from _wrong_in(config, parts, "", also_known=(OVERRIDES, *leave_out))
+
+
+def _wrong_in(
+    values: Mapping[str, Any], parts: Mapping[str, Any], path: str, *, also_known: tuple[str, ...] = ()
+) -> Iterator[str]:
+    for name, part in parts.items():
+        where = f"{path}{name}"
+        if name not in values:
+            if not (isinstance(part, _Part) and part.optional):
+                yield f"{where} is missing."
+        elif not isinstance(part, _Part):
+            if isinstance(values[name], Mapping):
+                yield from _wrong_in(values[name], part, f"{where}.")
+            else:
+                yield f"{where} is of an unknown shape."
+        elif not part.holds(values[name]):
+            yield _unknown(where, part, values[name])
+    for name, value in values.items():
+        # What a newer release added changes nothing as long as it says nothing.
+        if name not in parts and name not in also_known and value not in (None, False, "", [], {}):
+            yield f"{path}{name} is not known to this release."
+
+
+def _unknown(where: str, part: _Part, value: Any) -> str:
+    if part.quoted and isinstance(value, str):
+        return f'{where} is "{value[:_MAX_QUOTED_CHARACTERS]}", which this release does not know.'
+    return f"{where} is of an unknown shape."
+
+
+def _misshapen(config: Any) -> Iterator[str]:
+    """Fields that code which shows or compares definitions would stumble over: missing, or of another type."""
+    for name, part in PARTS.items():
+        value = config.get(name, ...)
+        if isinstance(part, _Part):
+            if not _fits(part, value):
+                yield f"{name} is missing or of an unknown shape."
+        elif not isinstance(value, dict):
+            yield f"{name} is missing or of an unknown shape."
+        else:
+            for inner, inner_part in part.items():
+                if not _fits(inner_part, value.get(inner, ...)):
+                    yield f"{name}.{inner} is missing or of an unknown shape."
+
+
+def _fits(part: _Part, value: Any) -> bool:
+    """Whether a value is of the type that the field has, be it an unknown word."""
+    if value is ...:
+        return part.optional
+    return isinstance(value, str) if part.quoted else part.holds(value)
+
+
+def _filled(part: Any, value: Any) -> Any:
+    if isinstance(part, _Part):
+        return value if _fits(part, value) else part.blank
+    given = value if isinstance(value, dict) else {}
+    return {**given, **{name: _filled(inner, given.get(name, ...)) for name, inner in part.items()}}
+
+
+def _overrides_fit(overrides: Any) -> bool:
+    return isinstance(overrides, dict) and overrides == _fitting(overrides)
+
+
+def _fitting(overrides: Any) -> Config:
+    """The overrides whose shape is right, field by field."""
+    given = overrides if isinstance(overrides, dict) else {}
+    return {
+        key: {name: _sparse(name, value) for name, value in sparse.items() if _overrides_part(name, value)}
+        for key, sparse in given.items()
+        if isinstance(sparse, dict)
+    }
+
+
+def _overrides_part(name: str, value: Any) -> bool:
+    part = PARTS.get(name)
+    return isinstance(value, dict) if not isinstance(part, _Part) else _fits(part, value)
+
+
+def _sparse(name: str, value: Any) -> Any:
+    part = PARTS.get(name)
+    if part is None or isinstance(part, _Part):
+        return value
+    return {inner: found for inner, found in value.items() if inner not in part or _fits(part[inner], found)}

@@ -1,0 +1,65 @@
+"""Which stored definitions can be read: the fields that the reader knows are those that the API keeps."""
+
+import datetime
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jobs.api.shown import CONFIG_FIELDS, SECTION_FIELDS
+from jobs.overrides import merged
+from jobs.reading import PARTS, UNREADABLE, presentable, problem_of
+from tests.conftest import job_config
+
+NOW = datetime.datetime(2026, 3, 1, tzinfo=datetime.UTC)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def test_the_reader_knows_every_field_of_a_definition_and_no_other() -> None:
+    """Whoever adds a field to the API adds it to PARTS, or every version that has it would wait as unreadable."""
+    assert set(PARTS) == set(CONFIG_FIELDS)
+    for section, fields in SECTION_FIELDS.items():
+        assert set(PARTS[section]) == set(fields), section
+
+
+def test_what_the_api_keeps_can_be_read_and_is_shown_as_it_is() -> None:
+    config = job_config(schedule="0 9 * * *", tags=["a"])
+    assert problem_of(config, anchor=NOW) is None
+    assert presentable(config) is config
+
+
+@given(st.sampled_from(sorted(PARTS)), JSON)
+def test_any_value_of_a_field_is_read_or_told_never_raised(field: str, value: object) -> None:
+    config = {**job_config(schedule="0 9 * * *"), field: value}
+    told = problem_of(config, anchor=NOW)
+    shown = presentable(config)
+    assert told is None or (told.endswith(".") and len(told) <= 300)
+    assert (UNREADABLE not in shown) or told
+    assert problem_of(shown, anchor=NOW) is None if told is None else problem_of(shown, anchor=NOW)
+
+
+@given(JSON)
+def test_any_json_at_all_can_be_shown_and_compared(config: object) -> None:
+    shown = presentable(config)
+    assert set(PARTS) <= set(shown)
+    assert problem_of(config, anchor=NOW)
+    assert problem_of(shown, anchor=NOW)
+    json.dumps(shown)
+
+
+@given(st.sampled_from(["request", "retry", "schedule", "timezone", "overlap"]), JSON)
+def test_any_override_is_read_or_told(field: str, value: object) -> None:
+    config = {**job_config(schedule="0 9 * * *"), "overrides": {"here": {field: value}}}
+    problem_of(config, environment_id="here", anchor=NOW)
+    assert problem_of(config, environment_id="elsewhere", anchor=NOW) is None
+    shown = presentable(config)
+    merged(shown, shown["overrides"].get("here", {}))
+
+
+def test_an_error_repeats_nothing_that_may_be_secret() -> None:
+    config = job_config(request={"headers": ["Bearer hunter2"], "url": {"token": "hunter2"}, "body": ["hunter2"]})
+    assert "hunter2" not in (problem_of(config, anchor=NOW) or "")

@@ -1,0 +1,53 @@
+"""Claimed executions whose version this worker can't read: they go back to pending at once, and wait.
+
+Another worker, of a newer release or with newer time zones, may read them; this one reads them anew each time.
+"""
+
+from collections.abc import Mapping, MutableMapping, Sequence
+from typing import Any
+
+from jobs.overrides import PerEnvironment
+from runs import unreadable
+from runs.texts import array, text_array
+
+#: So long an execution stays pending before it is claimed again.
+WAIT_SECONDS = 10
+_LEAVE = """
+    UPDATE runs_execution AS execution
+       SET status = 'pending', attempts = attempts - 1, enqueued_at = NULL, lease_owner = NULL, lease_expires_at = NULL,
+           started_at = CASE WHEN attempts > 1 THEN started_at END, error = unread.error,
+           next_attempt_at = clock_timestamp() + %s * interval '1 second'
+      FROM unnest(%s::uuid[], %s::text[]) AS unread (id, error)
+     WHERE execution.id = unread.id AND execution.status = 'running' AND execution.lease_owner = %s
+"""
+
+
+class Unread(str):
+    """In place of a version: why it can't be read."""
+
+    __slots__ = ()
+
+
+def leave_unread(
+    cursor: Any, rows: Sequence[tuple[Any, ...]], versions: MutableMapping[str, PerEnvironment[Any]], *, owner: str
+) -> Sequence[tuple[Any, ...]]:
+    """Give back what was just claimed and can't be read, in the claim's transaction. Returns the other rows.
+
+    `versions` forgets those, so that they are read again with the next claim.
+    """
+    if not any(isinstance(made, Unread) for key in {row[5] for row in rows} for made in versions[key].all):
+        return rows
+    unread = [(row, error) for row in rows if isinstance(error := _of(versions, row), Unread)]
+    errors = [f"It waits: its version of the job can't be read by the workers' release: {error}" for _, error in unread]
+    cursor.execute(_LEAVE, [WAIT_SECONDS, array([row[0] for row, _ in unread]), text_array(errors), owner])
+    if unread:
+        found = [unreadable.Unread(row[4], row[5], str(error)) for row, error in unread]
+        unreadable.mark(cursor, found, doing="delivery")
+    readable = [row for row in rows if not isinstance(_of(versions, row), Unread)]
+    for key in {row[5] for row, _ in unread} - {row[5] for row in readable}:
+        del versions[key]
+    return readable
+
+
+def _of(versions: Mapping[str, PerEnvironment[Any]], row: tuple[Any, ...]) -> Any:
+    return versions[row[5]].of(row[3])
