@@ -13,6 +13,7 @@ from jobs.admin.reach import job_in_sight, parsed
 from jobs.admin.words import MANUAL
 from jobs.api.schedules import ScheduleSerializer
 from jobs.api.timing import previewed
+from jobs.contradictions import contradictions
 from jobs.forms.schedule import SchedulePart
 from jobs.schedule import parse_timezone, settled_schedule
 from scheduler_project.api.problems import field_errors
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
 
 _FIRINGS = 5
 #: The fields of the form that decide when a job fires. The page sends them by these names.
-FIELDS = ("schedule", "timezone", "dst_gap", "dst_fold", "starts_at", "ends_at")
+FIELDS = (
+    "schedule", "timezone", "dst_gap", "dst_fold", "starts_at", "ends_at", "jitter_seconds", "overlap", "misfire",
+    "misfire_grace_seconds", "concurrency",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,7 @@ def preview_schedule(job_admin: "JobAdmin", request: HttpRequest) -> HttpRespons
 
 def _meaning(part: SchedulePart, anchor: Any) -> dict[str, Any]:
     now = timezone.now()
-    told = {field: value for field in FIELDS if (value := part.cleaned_data[field]) is not None}
+    told = {field: value for field in FIELDS if (value := part.cleaned_data[field]) not in (None, "")}
     serializer = ScheduleSerializer(data={"schedule": None, **told})
     try:
         serializer.is_valid(raise_exception=True)
@@ -56,7 +60,7 @@ def _meaning(part: SchedulePart, anchor: Any) -> dict[str, Any]:
     return {
         "description": found.schedule.description if found.schedule else f"{MANUAL}: there is no schedule.",
         "firings": found.firings,
-        "warnings": found.warnings,
+        "warnings": (*found.warnings, *contradictions(found.schedule, serializer.validated_data)),
         "zone": parse_timezone(part.cleaned_data["timezone"]),
         "now_at": now,
         "is_settled_later": settled_schedule(written, now) != written,

@@ -11,9 +11,14 @@ from accounts.models import Scope
 from jobs.api import examples
 from jobs.api.fields import ScheduleSpelling
 from jobs.api.timing import DstFold, DstGap, EndsAt, NormalSchedule, Previewed, ScheduleTypeField, StartsAt, previewed
+from jobs.api.whole import MAX_CONCURRENCY, MAX_GRACE_SECONDS
+from jobs.contradictions import contradictions
+from jobs.definition import Overlap
+from jobs.jitter import MAX_JITTER_SECONDS
+from jobs.misfire import Misfire
 from jobs.models import ScheduleType
 from jobs.schedule import MAX_FIRINGS
-from scheduler_project.api.fields import Instant, Text, Whole, instant_text
+from scheduler_project.api.fields import Choice, Instant, Text, Whole, instant_text
 from scheduler_project.api.strict import StrictSerializer
 from scheduler_project.api.views import ApiView
 
@@ -30,6 +35,19 @@ class ScheduleSerializer(StrictSerializer):
     dst_fold = DstFold()
     starts_at = StartsAt()
     ends_at = EndsAt()
+    jitter_seconds = Whole(
+        default=0, min_value=0, max_value=MAX_JITTER_SECONDS, help_text="For `warnings`; `next` is without it."
+    )
+    overlap = Choice(
+        choices=[policy.value for policy in Overlap], default=Overlap.ALLOW.value, help_text="For `warnings`."
+    )
+    misfire = Choice(
+        choices=[policy.value for policy in Misfire], default=Misfire.FIRE_ONCE.value, help_text="For `warnings`."
+    )
+    misfire_grace_seconds = Whole(default=3600, min_value=0, max_value=MAX_GRACE_SECONDS, help_text="For `warnings`.")
+    concurrency = Whole(
+        allow_null=True, default=None, min_value=1, max_value=MAX_CONCURRENCY, help_text="For `warnings`."
+    )
     count = Whole(default=_DEFAULT_COUNT, min_value=1, max_value=MAX_FIRINGS, help_text="How many firings to show.")
 
     def get_fields(self) -> dict[str, serializers.Field]:
@@ -54,7 +72,9 @@ class PreviewSerializer(serializers.Serializer):
     type = ScheduleTypeField()
     next = serializers.ListField(child=Instant(), help_text="The next firings, fewer where there are no more.")
     warnings = serializers.ListField(
-        child=Text(), help_text="Days ahead, a year or as far as `next` goes, when the clock is set and it matters."
+        child=Text(),
+        help_text="Days ahead, a year or as far as `next` goes, when the clock is set and it matters; and settings "
+        "that work against each other, as a jitter as long as the time between two firings.",
     )
 
 
@@ -74,15 +94,16 @@ class SchedulePreview(ApiView):
     def post(self, request: Request) -> Response:  # noqa: ARG002
         timing = self.body(ScheduleSerializer)
         since, count = timing.pop("from", self.now), timing.pop("count")
-        return Response(_shown(previewed(timing, since=since, count=count)))
+        found = previewed(timing, since=since, count=count)
+        return Response(_shown(found, contradictions(found.schedule, timing)))
 
 
-def _shown(found: Previewed) -> dict[str, Any]:
+def _shown(found: Previewed, contrary: tuple[str, ...]) -> dict[str, Any]:
     schedule = found.schedule
     return {
         "normalized": schedule and schedule.normalized,
         "description": schedule and schedule.description,
         "type": schedule.type if schedule else ScheduleType.MANUAL,
         "next": [instant_text(at) for at in found.firings],
-        "warnings": list(found.warnings),
+        "warnings": [*found.warnings, *contrary],
     }

@@ -4,7 +4,7 @@ import calendar
 import datetime
 from bisect import bisect_left
 
-from jobs.schedule.fields import LAST, LAST_DAY, LAST_WEEKDAY, Field
+from jobs.schedule.fields import BEFORE_LAST, LAST, LAST_DAY, LAST_WEEKDAY, NEAREST, Field
 from jobs.schedule.seconds import EPOCH_ORDINAL, LAST_YEAR
 
 #: The lengths that each month has, by its number.
@@ -123,6 +123,7 @@ class Days:
         if LAST_WEEKDAY in self._of_month.special:
             last = (start + length - 1) % _WEEK
             by_date.add(length - {0: 2, 6: 1}.get(last, 0))
+        by_date |= {day for special in self._of_month.special if (day := _special_day(special, length, start))}
         by_weekday = {day for day in range(1, length + 1) if self._matches_weekday(day, (start + day - 1) % 7, length)}
         found = tuple(sorted(by_date & by_weekday if self._both else by_date | by_weekday))
         self._shapes[length, start] = found
@@ -133,6 +134,24 @@ class Days:
             return True
         special = self._weekdays.special
         return (weekday, (day + 6) // 7) in special or (day + _WEEK > length and (weekday, LAST) in special)
+
+
+def _special_day(special: object, length: int, start: int) -> int | None:
+    """The day of a month that `L-3` or `15W` means; None where that month has none, and for anything else."""
+    if found := BEFORE_LAST.fullmatch(str(special)):
+        day = length - int(found["before"])
+        return day if day >= 1 else None
+    if found := NEAREST.fullmatch(str(special)):
+        day = int(found["day"])
+        if day > length:
+            return None
+        match (start + day - 1) % _WEEK:
+            case 6:  # Saturday: the Friday before, within the month
+                return day - 1 if day > 1 else day + 2
+            case 0:  # Sunday: the Monday after, within the month
+                return day + 1 if day < length else day - 2
+        return day
+    return None
 
 
 def _day_number(year: int, month: int, day: int) -> int:

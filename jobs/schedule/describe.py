@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from jobs.schedule.fields import LAST, LAST_DAY, LAST_WEEKDAY, Field
+from jobs.schedule.fields import BEFORE_LAST, LAST, LAST_DAY, LAST_WEEKDAY, NEAREST, Field
 
 WEEKDAYS = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 MONTHS = (
@@ -103,11 +103,25 @@ def _dates(field: Field, last: str = "and") -> str:
     parts = []
     if field.values:
         parts.append(_numbers("day", field.values, last))
+    special = sorted(map(str, field.special))
+    parts += [
+        f"the weekday (Monday to Friday) nearest to day {found['day']}"
+        for text in sorted(special, key=_first_number)
+        if (found := NEAREST.fullmatch(text))
+    ]
+    for text in sorted(special, key=_first_number, reverse=True):
+        if found := BEFORE_LAST.fullmatch(text):
+            days = int(found["before"])
+            parts.append(f"the day that is {days} {'day' if days == 1 else 'days'} before the last")
     if LAST_DAY in field.special:
         parts.append("the last day")
     if LAST_WEEKDAY in field.special:
         parts.append("the last weekday (Monday to Friday)")
     return joined(parts, last)
+
+
+def _first_number(text: str) -> int:
+    return int("".join(character for character in text if character.isdigit()) or 0)
 
 
 def _weekdays(field: Field) -> str:

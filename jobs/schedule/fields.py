@@ -11,6 +11,9 @@ LAST_WEEKDAY = "LW"
 LAST = -1
 _SUNDAY, _SUNDAY_TOO = 0, 7
 _MOST_OF_A_WEEKDAY = 5
+_MOST_BEFORE_LAST = 30
+#: So many days before the last one, and the weekday nearest to a date.
+BEFORE_LAST, NEAREST = re.compile(r"L-(?P<before>[0-9]{1,2})"), re.compile(r"(?P<day>[0-9]{1,2})W")
 _RANGE = re.compile(r"(?P<low>[0-9]+|[A-Z]{3})(?:-(?P<high>[0-9]+|[A-Z]{3}))?(?:/(?P<step>[0-9]+))?")
 _STAR = re.compile(r"\*(?:/(?P<step>[0-9]+))?")
 _NTH = re.compile(r"(?P<weekday>[0-9]+|[A-Z]{3})#(?P<nth>[0-9]+)")
@@ -44,8 +47,9 @@ WEEKDAY = FieldKind("day of week", 0, 7, _WEEKDAYS)
 class Field:
     """One field as it was understood.
 
-    `text` is its normal form; `values` the numbers, sorted, Sunday as 0; `special` the last day (`L`), the last weekday
-    (`LW`), or weekdays within a month, as (weekday, which one). `starred` fields start with `*`.
+    `text` is its normal form; `values` the numbers, sorted, Sunday as 0; `special` the last day (`L`), one before it
+    (`L-3`), the last weekday (`LW`) or the nearest to a date (`15W`), or weekdays within a month, as (weekday, which
+    one). `starred` fields start with `*`.
     """
 
     text: str
@@ -74,8 +78,8 @@ _Term = tuple[str, range | tuple[()], tuple[str | tuple[int, int], ...]]
 
 def _parse_term(kind: FieldKind, term: str) -> _Term:
     """A term's normal form, its numbers, and what else it means."""
-    if kind is DAY and term in {LAST_DAY, LAST_WEEKDAY}:
-        return term, (), (term,)
+    if kind is DAY and (term in {LAST_DAY, LAST_WEEKDAY} or BEFORE_LAST.fullmatch(term) or NEAREST.fullmatch(term)):
+        return _parse_special_day(term)
     if kind is WEEKDAY and (found := _NTH.fullmatch(term)):
         return _parse_nth(found)
     if kind is WEEKDAY and (found := _LAST.fullmatch(term)):
@@ -88,6 +92,18 @@ def _parse_term(kind: FieldKind, term: str) -> _Term:
     if found := _RANGE.fullmatch(term):
         return _parse_range(kind, found)
     raise ScheduleError(f"{kind.name}: {_told(term)} is not understood; {_hint(kind, term)}.")
+
+
+def _parse_special_day(term: str) -> _Term:
+    """The last day and what counts from it, and the weekday nearest to a date."""
+    if found := BEFORE_LAST.fullmatch(term):
+        before = int(found["before"])
+        if not 1 <= before <= _MOST_BEFORE_LAST:
+            raise ScheduleError(f"{DAY.name}: {_told(term)}: after L- should be 1 to {_MOST_BEFORE_LAST}, as in L-3.")
+        term = f"L-{before}"
+    elif found := NEAREST.fullmatch(term):
+        term = f"{_number(DAY, found['day'])}W"
+    return term, (), (term,)
 
 
 def _parse_range(kind: FieldKind, found: re.Match[str]) -> _Term:
@@ -134,7 +150,7 @@ def _hint(kind: FieldKind, term: str) -> str:
     if "?" in term:
         return "for any day write *"
     if kind is DAY and "W" in term:
-        return "of weekdays near a date only LW is known, the month's last"
+        return "of weekdays near a date 15W and LW are known, the nearest to the 15th and the month's last"
     if kind is WEEKDAY and term == LAST_DAY:
         return "say which weekday, as in 5L for the last Friday, or SAT"
     named = f" or names such as {kind.names[1]}" if kind.names else ""

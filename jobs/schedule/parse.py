@@ -9,12 +9,13 @@ from jobs.schedule import delays, words
 from jobs.schedule.contract import Schedule, ScheduleError
 from jobs.schedule.cron import Cron, Fold, Gap
 from jobs.schedule.delays import read_delay
+from jobs.schedule.dialects import translated
 from jobs.schedule.interval import Interval, parse_interval
 from jobs.schedule.once import Once, spelled_instant
 from jobs.schedule.pattern import PRESETS, Pattern, cron_pattern
 from jobs.schedule.seconds import instant_of, seconds_of
 from jobs.schedule.tokens import told
-from jobs.schedule.words import read_words
+from jobs.schedule.words import EveryWeeks, read_words
 from jobs.schedule.zones import parse_timezone, spell_at
 
 #: Longer ones are refused unread. Every minute of an hour, written out, is shorter.
@@ -96,9 +97,16 @@ def _parse_text(text: str, zone: ZoneInfo, now: datetime.datetime, anchor: datet
             return Once(at)
         if plain.partition(" ")[0] == words.FIRST_WORD:
             spoken = read_words(plain)
+            if isinstance(spoken, EveryWeeks):
+                return spoken.counted_from(_wall_of(anchor, zone))
             return Interval(spoken, anchor) if isinstance(spoken, int) else spoken
+        own = translated(text)
     except ScheduleError as error:
         raise ScheduleError(f"{told(text)}: {error}") from error
+    if isinstance(own, int):
+        return Interval(own, anchor)
+    if own != text:
+        return _parse_text(own, zone, now, anchor)
     expression = PRESETS.get(plain, plain)
     if len(expression.split(" ")) not in _CRON_FIELDS:
         raise ScheduleError(f"{told(text)} is not understood: it {EXPECTED}")
@@ -106,6 +114,12 @@ def _parse_text(text: str, zone: ZoneInfo, now: datetime.datetime, anchor: datet
         return cron_pattern(expression)
     except ScheduleError as error:
         raise ScheduleError(f"{told(text)} is no usable cron expression: {error}") from error
+
+
+def _wall_of(instant: datetime.datetime, zone: ZoneInfo) -> int:
+    """What a wall clock shows at an instant, or at the first whole second after it."""
+    second = max(seconds_of(instant) + bool(instant.microsecond), 0)
+    return second + spell_at(zone, second).offset
 
 
 def _parse_datetime(text: str, zone: ZoneInfo) -> Once:

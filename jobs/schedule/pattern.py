@@ -13,6 +13,7 @@ from jobs.schedule.describe import describe_cron
 from jobs.schedule.fields import parse_field
 from jobs.schedule.seconds import DAY, END
 from jobs.schedule.times import EachOf, Times
+from jobs.schedule.weeks import WeeksApart
 
 _KINDS = (fields.SECOND, fields.MINUTE, fields.HOUR, fields.DAY, fields.MONTH, fields.WEEKDAY)
 PRESETS = {
@@ -45,7 +46,9 @@ class Pattern:
     fixed: bool = field(compare=False)
     every_hour: bool = field(compare=False)
     times: Times = field(compare=False, repr=False)
-    days: Days = field(compare=False, repr=False)
+    days: Days | WeeksApart = field(compare=False, repr=False)
+    #: Of every so many weeks: which of them.
+    phase: int = 0
 
     def first_from(self, wall: int) -> int:
         """The first wall time that is `wall` or later; the end of time (`END`) when there is none."""

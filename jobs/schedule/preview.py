@@ -56,11 +56,13 @@ def warnings_ahead(
 def _jumps(zone: ZoneInfo, low: int, high: int) -> list[Spell]:
     """The spells that begin with a change of the zone's offset, from `low` to before `high`."""
     jumps = []
-    second = max(low, 0)
+    second, last = max(low, 0), -1
     while second < min(high, END):
         spell = spell_at(zone, second)
-        if spell.before != spell.offset and spell.start >= low:
+        # One that begins with a year is cut there, and found again on the other side.
+        if spell.before != spell.offset and spell.start >= low and spell.start > last:
             jumps.append(spell)
+            last = spell.start
         second = spell.end
     return jumps
 
@@ -82,10 +84,10 @@ def _affected(pattern: Pattern, low: int, high: int) -> _Affected | None:
     while len(walls) < min(count, _MOST_TIMES):
         walls.append(pattern.first_from(walls[-1] + 1))
     if count <= _MOST_TIMES:
-        return _Affected(joined([_clock(wall) for wall in walls]), count > 1)
+        return _Affected(joined([_when(wall, low) for wall in walls]), count > 1)
     last = pattern.last_before(high)
     assert last is not None
-    return _Affected(f"{count} times from {_clock(walls[0])} to {_clock(last)}", many=True)
+    return _Affected(f"{count} times from {_when(walls[0], low)} to {_when(last, low)}", many=True)
 
 
 def _about_jump(cron: Cron, spell: Spell) -> str:
@@ -98,21 +100,21 @@ def _about_jump(cron: Cron, spell: Spell) -> str:
     day = f"{_date(min(before, after))} in {cron.zone.key}"
     if gap:
         verb = "do" if found.many else "does"
-        return f"On {day} {found.which} {verb} not exist: {_in_gap(cron, after, many=found.many)}."
+        return f"On {day} {found.which} {verb} not exist: {_in_gap(cron, before, after, many=found.many)}."
     verb = "happen" if found.many else "happens"
     once = cron.pattern.fixed and cron.fold == "first"
     return f"On {day} {found.which} {verb} twice: it fires {'the first time only' if once else 'both times'}."
 
 
-def _in_gap(cron: Cron, landing: int, *, many: bool) -> str:
-    """What becomes of times that the clock skips until `landing`."""
+def _in_gap(cron: Cron, skipped: int, landing: int, *, many: bool) -> str:
+    """What becomes of times that the clock skips from `skipped` until `landing`."""
     if not cron.pattern.fixed:
         return "nothing fires instead"
     if cron.gap == "skip":
         return "they are skipped" if many else "it is skipped"
     if cron.pattern.includes(landing):
-        return f"there is one firing at {_clock(landing)}, which is due anyway"
-    return f"it fires {'once, ' if many else ''}at {_clock(landing)} instead"
+        return f"there is one firing at {_when(landing, skipped)}, which is due anyway"
+    return f"it fires {'once, ' if many else ''}at {_when(landing, skipped)} instead"
 
 
 def _about_one_off(wall: datetime.datetime, zone: ZoneInfo) -> tuple[str, ...]:
@@ -128,8 +130,10 @@ def _about_one_off(wall: datetime.datetime, zone: ZoneInfo) -> tuple[str, ...]:
     return ()
 
 
-def _clock(wall: int) -> str:
-    return spelled_time(wall % DAY)
+def _when(wall: int, named: int) -> str:
+    """A time on a wall clock; with its date, where that is not the one that the sentence has named."""
+    clock = spelled_time(wall % DAY)
+    return clock if wall // DAY == named // DAY else f"{_date(wall)} {clock}"
 
 
 def _date(wall: int) -> str:

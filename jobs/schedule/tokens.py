@@ -22,6 +22,11 @@ class Tokens:
         """The next word; empty at the end."""
         return self._tokens[self._at] if self._at < len(self._tokens) else ""
 
+    @property
+    def after(self) -> str:
+        """The word after the next; empty where there is none."""
+        return self._tokens[self._at + 1] if self._at + 1 < len(self._tokens) else ""
+
     def take(self) -> str:
         token = self.next
         self._at += 1

@@ -18,6 +18,7 @@ from jobs.schedule.pattern import Pattern, cron_pattern
 from jobs.schedule.seconds import DAY as A_DAY
 from jobs.schedule.times import Listed
 from jobs.schedule.tokens import Tokens, told
+from jobs.schedule.weeks import WeeksApart, phase_of
 
 FIRST_WORD = "every"
 _UNITS = {"second": 1, "minute": 60, "hour": 3600}
@@ -30,6 +31,9 @@ _LAST = 0
 _ALWAYS_A_DAY, _ALWAYS_A_WEEKDAY = 28, 4
 _NOON, _LAST_HOUR, _LAST_MINUTE, _LAST_SECOND = 12, 23, 59, 59
 _WEEK = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_OF_THE_WEEK = frozenset(word for name in _WEEK for word in (name, name[:3]))
+_FEWEST_WEEKS, _MOST_WEEKS = 2, 52
+_MOST_OF_A_SPAN = 1440
 _LENGTHS = dict(zip(range(1, 13), (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31), strict=True))
 
 
@@ -43,13 +47,44 @@ class _Chosen:
     weekday: str = "*"
 
 
+@dataclass(frozen=True, slots=True)
+class EveryWeeks:
+    """Days of every so many weeks: `plain` is the same of every week. Which weeks is decided where it counts from."""
+
+    plain: Pattern
+    weeks: int
+    days: str
+    weekdays: tuple[int, ...]
+    times: tuple[int, ...]
+
+    def counted_from(self, wall: int) -> Pattern:
+        """The pattern whose first time at or after `wall`, on its wall clock, is the first that any week has."""
+        phase = phase_of(self.plain.first_from(wall) // A_DAY, self.weeks)
+        return Pattern(
+            text=f"every {self.weeks} weeks on {self.days} at {joined([spelled_time(time) for time in self.times])}",
+            description=f"{self.plain.description}, every {self.weeks} weeks",
+            fixed=True,
+            every_hour=False,
+            times=Listed(self.times),
+            days=WeeksApart(self.weekdays, self.weeks, phase),
+            phase=phase,
+        )
+
+
 @functools.lru_cache(maxsize=4096)
-def read_words(text: str) -> Pattern | int:
-    """A schedule in plain words: a pattern, or the seconds of an interval. Raises ScheduleError."""
+def read_words(text: str) -> Pattern | EveryWeeks | int:
+    """A schedule in plain words: a pattern, one of every so many weeks, or the seconds of an interval.
+
+    Raises ScheduleError.
+    """
     tokens = Tokens(text)
     tokens.needs(FIRST_WORD, "every weekday at 9am")
+    if tokens.next == "second" and tokens.after in _OF_THE_WEEK:
+        raise ScheduleError(f'write "every other {tokens.after}".')
     if tokens.next in _UNITS or tokens.next[:1].isdecimal():
         return _read_duration(tokens)
+    if tokens.took("other"):
+        return _read_other(tokens)
     days = _read_days(tokens)
     times = {0}
     if tokens.took("at"):
@@ -78,14 +113,112 @@ def _pattern(days: _Chosen, times: tuple[int, ...]) -> Pattern:
     )
 
 
-def _read_duration(tokens: Tokens) -> Pattern | int:
+def _read_other(tokens: Tokens) -> EveryWeeks:
+    """What follows "every other": a day of the week, or a week on such a day."""
+    if tokens.next in _OF_THE_WEEK:
+        return _read_weeks(tokens, 2)
+    if tokens.took("week"):
+        tokens.needs("on", _EXAMPLES["other week"])
+        return _read_weeks(tokens, 2)
+    if tokens.next in {"month", "year"}:
+        raise ScheduleError(f'name the {tokens.next}s, as in "{_EXAMPLES["other " + tokens.next]}".')
+    raise ScheduleError(
+        'of "every other" only days of the week are known, as in "every other friday at 9:00"; for every second day '
+        'write "every 48 hours", or name the days.'
+    )
+
+
+def _read_weeks(tokens: Tokens, weeks: int) -> EveryWeeks:
+    """The days, and times, of every so many weeks."""
+    days = sorted(set(itertools.chain(*tokens.listed(_read_weekdays))))
+    times = {0}
+    if tokens.took("at"):
+        times = set(tokens.listed(_read_time))
+    tokens.ended(_EXAMPLES["other week"])
+    chosen = _Chosen("", weekday=",".join(str((day + 1) % 7) for day in days))
+    listed = tuple(sorted(times))
+    fields = parse_field(DAY, "*"), parse_field(MONTH, "*"), parse_field(WEEKDAY, chosen.weekday)
+    which = describe_days(*fields)
+    plain = Pattern(
+        text="",
+        description=f"{describe_times(listed)}, {which or 'every day'}",
+        fixed=True,
+        every_hour=False,
+        times=Listed(listed),
+        days=Days(*fields),
+    )
+    return EveryWeeks(plain, weeks, joined([_WEEK[day] for day in days]), tuple((day + 1) % 7 for day in days), listed)
+
+
+def _read_span(tokens: Tokens, step: int) -> Pattern:
+    """From one time of day to another, every so many seconds; on some days of the week only, if that is said."""
+    between = tokens.take() == "between"
+    first = _read_time(tokens)
+    if not (tokens.took("and") if between else tokens.took("to", "until", "till", "through")):
+        raise tokens.unexpected(f'write it like "{_EXAMPLES["span"]}"')
+    last = _read_time(tokens)
+    days = _read_span_days(tokens)
+    tokens.ended(_EXAMPLES["span"])
+    if days.weekday != "*" and last < first:
+        raise ScheduleError("the span should end on the day that it begins on, where days of the week are named.")
+    length = last - first if last > first else last - first + A_DAY
+    if step > length:
+        raise ScheduleError(f"only {spelled_time(first)} is in that span; write it like every day at 9:00.")
+    if length // step > _MOST_OF_A_SPAN:
+        raise ScheduleError(f"at most {_MOST_OF_A_SPAN:,} times a day are known of a span; write a cron expression.")
+    times = tuple(sorted({(first + at) % A_DAY for at in range(0, length + 1, step)}))
+    fields = parse_field(DAY, "*"), parse_field(MONTH, "*"), parse_field(WEEKDAY, days.weekday)
+    which = describe_days(*fields)
+    span = f"from {spelled_time(first)} to {spelled_time(last)}"
+    every = _spelled_step(step)
+    return Pattern(
+        text=f"every {every} {span}{days.words}",
+        description=f"Every {every} {span}" + (f", {which}" if which else ""),
+        fixed=False,
+        every_hour=False,
+        times=Listed(times),
+        days=Days(*fields),
+    )
+
+
+def _read_span_days(tokens: Tokens) -> _Chosen:
+    """on weekdays, on weekends, on monday and friday; nothing for every day."""
+    if not tokens.took("on"):
+        return _Chosen("")
+    if tokens.took("weekday", "weekdays"):
+        return _Chosen(" on weekdays", weekday="1-5")
+    if tokens.took("weekend", "weekends"):
+        return _Chosen(" on weekends", weekday="6,0")
+    days = _of_the_week(sorted(set(itertools.chain(*tokens.listed(_read_weekdays)))))
+    named = days.words.removeprefix("every ")
+    said = {"day": "", "weekday": " on weekdays", "weekend": " on weekends"}.get(named, f" on {named}")
+    return _Chosen(said, weekday=days.weekday)
+
+
+def _spelled_step(seconds: int) -> str:
+    for unit, size in (("hour", _HOUR), ("minute", _MINUTE), ("second", 1)):
+        count, rest = divmod(seconds, size)
+        if not rest:
+            return unit if count == 1 else f"{count} {unit}s"
+    raise AssertionError("whole seconds are whole seconds")
+
+
+def _read_duration(tokens: Tokens) -> Pattern | EveryWeeks | int:
     count = _read_count(tokens) if tokens.next not in _UNITS else 1
     unit = tokens.next.removesuffix("s")
+    if unit == "week" and tokens.after == "on":
+        if not _FEWEST_WEEKS <= count <= _MOST_WEEKS:
+            raise ScheduleError(f'should be 2 to {_MOST_WEEKS} weeks; for every week write "every monday at 9:00".')
+        tokens.take()
+        tokens.take()
+        return _read_weeks(tokens, count)
     if unit in {"day", "week", "month", "year"}:
         raise _no_such_length(unit, count)
     if unit not in _UNITS:
         raise tokens.unexpected('write it like "every 5 minutes", with seconds, minutes or hours')
     tokens.take()
+    if tokens.next in {"from", "between"} and 1 <= count * _UNITS[unit] <= A_DAY:
+        return _read_span(tokens, count * _UNITS[unit])
     tokens.ended("every 5 minutes")
     seconds = count * _UNITS[unit]
     if not 1 <= seconds <= MAX_INTERVAL_SECONDS:
@@ -112,7 +245,8 @@ def _no_such_length(unit: str, count: int) -> ScheduleError:
         return ScheduleError(f'leave out the 1, as in "{_EXAMPLES[unit]}".')
     if unit in {"day", "week"}:
         hours = count * (24 if unit == "day" else 7 * 24)
-        return ScheduleError(f'say it in hours, as in "every {hours} hours", or name the days, as in "every monday".')
+        named = f"every {count} weeks on monday" if unit == "week" else "every monday"
+        return ScheduleError(f'say it in hours, as in "every {hours} hours", or name the days, as in "{named}".')
     return ScheduleError(f'not every {unit} is as long; name the days, as in "{_EXAMPLES[unit]}".')
 
 
@@ -121,6 +255,10 @@ _EXAMPLES = {
     "week": "every monday at 9:00",
     "month": "every month on the 1st",
     "year": "every year on march 15",
+    "other week": "every other week on friday at 9:00",
+    "other month": "0 9 1 */2 *",
+    "other year": "2027-03-15T09:00",
+    "span": "every 15 minutes from 9:00 to 17:00 on weekdays",
 }
 
 
@@ -145,8 +283,6 @@ def _read_days(tokens: Tokens) -> _Chosen:
             return _read_date(tokens)
         case "week":
             raise ScheduleError(f'say which day of the week, as in "{_EXAMPLES["week"]}".')
-        case "other":
-            raise ScheduleError('"every other" is not known; write "every 48 hours", or name the days.')
     return _of_the_week(sorted(set(itertools.chain(*tokens.listed(_read_weekdays)))))
 
 

@@ -98,3 +98,49 @@ def test_firings_leave_out_what_is_dropped() -> None:
     assert next_firings(understood("2027-01-01T00:00Z", BERLIN), NOW, 5) == (
         datetime.datetime(2027, 1, 1, tzinfo=datetime.UTC),
     )
+
+
+@pytest.mark.parametrize(
+    ("zone", "spelled", "since", "told"),
+    [
+        ("America/Nuuk", "30 23 * * *", "2026-12-01", [
+            "On 2027-03-27 in America/Nuuk 23:30 does not exist: it fires at 2027-03-28 00:00 instead.",
+            "On 2027-10-30 in America/Nuuk 23:30 happens twice: it fires the first time only.",
+        ]),
+        ("America/Nuuk", "30 23 27 3 *", "2026-12-01", [
+            "On 2027-03-27 in America/Nuuk 23:30 does not exist: it fires at 2027-03-28 00:00 instead.",
+        ]),
+        ("America/Nuuk", "0,30 0,23 * * *", "2027-01-01", [
+            (
+                "On 2027-03-27 in America/Nuuk 23:00 and 23:30 do not exist: "
+                "there is one firing at 2027-03-28 00:00, which is due anyway."
+            ),
+            "On 2027-10-30 in America/Nuuk 23:00 and 23:30 happen twice: it fires the first time only.",
+        ]),
+        ("Asia/Kathmandu", "5 0 * * *", "1985-06-01", [
+            "On 1986-01-01 in Asia/Kathmandu 00:05 does not exist: it fires at 00:15 instead.",
+        ]),
+        ("Pacific/Apia", "30 12 * * *", "2011-06-01", [
+            "On 2011-12-30 in Pacific/Apia 12:30 does not exist: it fires at 2011-12-31 00:00 instead.",
+        ]),
+        ("Asia/Beirut", "30 0 * * *", "2026-12-01", [
+            "On 2027-03-28 in Asia/Beirut 00:30 does not exist: it fires at 01:00 instead.",
+        ]),
+    ],
+)  # fmt: skip
+def test_a_jump_over_midnight_names_the_day_it_lands_on_and_each_is_told_once(
+    zone: str, spelled: str, since: str, told: list[str]
+) -> None:
+    after = datetime.datetime.fromisoformat(since).replace(tzinfo=datetime.UTC)
+    found = warnings_ahead(understood(spelled, zone), spelled, parse_timezone(zone), after=after, until=after)
+    assert [sentence for sentence in found if "Beirut" not in sentence or "twice" not in sentence] == told
+
+
+@pytest.mark.parametrize("zone", ["Asia/Kathmandu", "America/Nuuk", "Pacific/Apia", "Africa/Casablanca", "Asia/Gaza"])
+@pytest.mark.parametrize("year", [1973, 1985, 1996, 2011, 2027])
+def test_no_jump_is_told_twice(zone: str, year: int) -> None:
+    after = datetime.datetime(year, 6, 1, tzinfo=datetime.UTC)
+    until = after.replace(year=year + 9)
+    for spelled in ("5 0 * * *", "30 23 * * *", "*/7 0,1,2,3,23 * * *"):
+        found = warnings_ahead(understood(spelled, zone), spelled, parse_timezone(zone), after=after, until=until)
+        assert len(set(found)) == len(found)

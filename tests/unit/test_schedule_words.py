@@ -152,7 +152,7 @@ def test_words_are_true_and_their_normal_form_reads_back_as_equal(days: str, at:
         ("every day at 9:00 please", "'please' is not understood"),
         ("every day at 9:00 on mondays", "'on' is not understood"),
         ("every 5 minutes on weekdays", "'on' is not understood"),
-        ("every second monday", "'monday' is not understood"),
+        ("every second monday", 'write "every other monday"'),
         ("every two hours", "'two' is not understood"),
         ("every 1.5 hours", "'1.5' is not understood"),
         ("every -5 minutes", "'-5' is not understood"),

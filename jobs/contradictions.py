@@ -1,0 +1,61 @@
+"""Settings of a job that work against each other: allowed, and worth a warning before it is saved. Pure."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from jobs.definition import Overlap
+from jobs.misfire import FIRE_ALL_MOST, ON_TIME, Misfire
+from jobs.schedule import Schedule
+
+#: The fields, beside those of the timing itself, that are looked at; what is left out of them is the default.
+FIELDS = ("jitter_seconds", "overlap", "misfire", "misfire_grace_seconds", "concurrency")
+_CAUGHT_UP = {
+    Overlap.SKIP: "overlap skip lets one of them run and skips the others",
+    Overlap.QUEUE: "overlap queue lets one run and one wait, and skips the others",
+    Overlap.CANCEL_RUNNING: "overlap cancel_running cancels all but the latest of them",
+}
+
+
+def contradictions(schedule: Schedule | None, policies: Mapping[str, Any]) -> tuple[str, ...]:
+    """A sentence for each; `policies` holds FIELDS."""
+    if schedule is None or schedule.type == "one_off":
+        return ()
+    return (*_about_jitter(schedule, policies), *_about_misfire(schedule, policies), *_about_concurrency(policies))
+
+
+def _about_jitter(schedule: Schedule, policies: Mapping[str, Any]) -> Iterator[str]:
+    jitter = policies["jitter_seconds"]
+    if jitter and schedule.closer_than(jitter + 1):
+        yield (
+            f"jitter_seconds {jitter} is no shorter than the time between two firings: they can start in another "
+            "order, or several at once. Keep it below that time."
+        )
+
+
+def _about_misfire(schedule: Schedule, policies: Mapping[str, Any]) -> Iterator[str]:
+    misfire, overlap = Misfire(policies["misfire"]), Overlap(policies["overlap"])
+    grace = policies["misfire_grace_seconds"]
+    if misfire is Misfire.FIRE_ALL and overlap in _CAUGHT_UP:
+        yield (
+            f"misfire fire_all starts all that were missed at once, and {_CAUGHT_UP[overlap]}. Choose misfire "
+            "fire_once, or overlap allow."
+        )
+    if misfire is Misfire.FIRE_ALL and schedule.closer_than(max(grace // FIRE_ALL_MOST, 1)):
+        yield (
+            f"misfire fire_all fires the newest {FIRE_ALL_MOST} at most: more than that can be due within the grace of "
+            f"{grace} s, and the others are counted as missed."
+        )
+    if misfire is not Misfire.SKIP and grace < ON_TIME.total_seconds():
+        yield (
+            f"With misfire_grace_seconds {grace}, a clock that is restarted fires nothing of what was due meanwhile, "
+            f"though misfire is {misfire.value}."
+        )
+
+
+def _about_concurrency(policies: Mapping[str, Any]) -> Iterator[str]:
+    most, overlap = policies["concurrency"], Overlap(policies["overlap"])
+    if most is not None and most > 1 and overlap is not Overlap.ALLOW:
+        yield (
+            f"With overlap {overlap.value} at most one execution that the schedule starts runs in an environment: "
+            f"concurrency {most} matters only across environments and to what is started by hand."
+        )
