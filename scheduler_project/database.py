@@ -6,6 +6,8 @@ import psycopg2
 from django.core.exceptions import ImproperlyConfigured
 from psycopg2.extensions import parse_dsn
 
+_LAST_PORT = 65535
+
 
 def database_from_url(url: str) -> dict[str, Any]:
     """Parse a libpq URI (`postgresql://user:password@host:port/name?option=value`).
@@ -20,6 +22,8 @@ def database_from_url(url: str) -> dict[str, Any]:
         raise ImproperlyConfigured("DATABASE_URL: libpq can't read it; is a character not percent-encoded?") from error
     if not dsn.get("dbname"):
         raise ImproperlyConfigured("DATABASE_URL: names no database; add it as the path, as in ...:5432/hourhand.")
+    if any(not _is_port(port) for port in dsn.get("port", "").split(",") if port):
+        raise ImproperlyConfigured("DATABASE_URL: its port should be a number from 1 to 65535.")
     return {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": dsn.pop("dbname"),
@@ -31,3 +35,7 @@ def database_from_url(url: str) -> dict[str, Any]:
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,
     }
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdigit() and 1 <= int(text) <= _LAST_PORT

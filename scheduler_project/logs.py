@@ -3,9 +3,12 @@
 Every process logs so, with what Celery, Django and gunicorn say in the same form. docs/logs.md lists our own events.
 """
 
+import itertools
 import logging
+import logging.handlers
 import re
-from collections.abc import MutableMapping
+import sys
+from collections.abc import MutableMapping, Sequence
 from typing import Any
 
 import structlog
@@ -70,6 +73,35 @@ def logging_config(*, level: str, style: str = "text") -> dict[str, Any]:
         "root": {"handlers": ["stderr"], "level": level.upper()},
         "loggers": {name: {"level": "DEBUG" if level.upper() == "DEBUG" else "WARNING"} for name in _BUSY},
     }
+
+
+def follow_command_line(words: Sequence[str], *, logfile: str | None) -> None:
+    """Log at the level that `--loglevel` says, if it is there, and into `logfile`: both go before the settings.
+
+    Ends the process where the file can't be written.
+    """
+    logger = logging.getLogger()
+    level = _said_level(words)
+    if level is not None:
+        logger.setLevel(level)
+        for name in _BUSY:
+            logging.getLogger(name).setLevel("DEBUG" if level == "DEBUG" else "WARNING")
+    if logfile:
+        try:
+            handler = logging.handlers.WatchedFileHandler(logfile)
+        except OSError as error:
+            sys.exit(f"--logfile: {logfile} can't be written: {error.strerror}.")
+        handler.setFormatter(next((one.formatter for one in logger.handlers if one.formatter), None))
+        logger.handlers = [handler]
+
+
+def _said_level(words: Sequence[str]) -> str | None:
+    for word, following in itertools.zip_longest(words, words[1:], fillvalue=""):
+        if word in ("-l", "--loglevel"):
+            return following.upper()
+        if found := re.fullmatch(r"(?:--loglevel=|-l=?)([A-Za-z]+)", word):
+            return found[1].upper()
+    return None
 
 
 def _without_request(

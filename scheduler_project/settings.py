@@ -6,12 +6,12 @@ from pathlib import Path
 import django_stubs_ext
 from django.templatetags.static import static
 
-from jobs.egress import EgressPolicy
 from scheduler_project.broker import celery_broker_url
 from scheduler_project.database import database_from_url
 from scheduler_project.embedded.locations import embedded_urls
-from scheduler_project.env import Env
+from scheduler_project.env import Env, kept_text
 from scheduler_project.logs import chosen_logging
+from scheduler_project.outbound import outbound_policy
 
 django_stubs_ext.monkeypatch()  # lets Django's generic classes be subscripted at run time, as their types are
 
@@ -26,25 +26,21 @@ DATABASES = {"default": database_from_url(env.text("DATABASE_URL", _embedded_dat
 REDIS_URL = env.text("REDIS_URL", _embedded_redis_url)
 
 
-def _secret_key() -> str:
-    """SECRET_KEY, else the one that `bin/up` made; empty when there is neither, which Django refuses on use."""
-    kept = DATA_DIR / "secret-key"
-    return env.text("SECRET_KEY") or (kept.read_text().strip() if kept.is_file() else "")
-
-
-def _encryption_keys() -> list[str]:
-    """HOURHAND_ENCRYPTION_KEYS, else the key that `bin/up` made; none when there is neither: then no secret is kept."""
-    kept = DATA_DIR / "encryption-key"
-    return env.names("HOURHAND_ENCRYPTION_KEYS", kept.read_text().strip() if kept.is_file() else "")
-
-
-SECRET_KEY = _secret_key()
-ENCRYPTION_KEYS = _encryption_keys()
+# SECRET_KEY, else the one that `bin/up` made; empty when there is neither, which Django refuses on use.
+SECRET_KEY = env.text("SECRET_KEY") or kept_text(DATA_DIR / "secret-key")
+# The same of the keys; none when there is neither: then no secret is kept.
+_KEPT_KEY = DATA_DIR / "encryption-key"
+ENCRYPTION_KEYS = env.encryption_keys(
+    "HOURHAND_ENCRYPTION_KEYS",
+    [] if env.names("HOURHAND_ENCRYPTION_KEYS") else kept_text(_KEPT_KEY).split(),
+    kept=_KEPT_KEY,
+)
 DEBUG = False
+ACCEPT_NEWER_DATABASE = env.flag("HOURHAND_ACCEPT_NEWER_DATABASE", default=False)
 PORT = env.integer("HOURHAND_PORT", 8000, minimum=0, maximum=65535)
-PUBLIC_URL = env.text("HOURHAND_PUBLIC_URL", f"http://127.0.0.1:{PORT}").rstrip("/")
+PUBLIC_URL = env.url("HOURHAND_PUBLIC_URL", f"http://127.0.0.1:{PORT}")
 HTTPS = PUBLIC_URL.startswith("https://")
-ALLOWED_HOSTS = [*env.names("HOURHAND_ALLOWED_HOSTS"), "localhost", "127.0.0.1", "[::1]"]  # loopback for health checks
+ALLOWED_HOSTS = [*env.hosts("HOURHAND_ALLOWED_HOSTS"), "localhost", "127.0.0.1", "[::1]"]  # loopback for health checks
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 API_RATE = env.rate("HOURHAND_API_RATE", "600/min")
 TRUSTED_PROXIES = env.integer("HOURHAND_TRUSTED_PROXIES", 0, minimum=0, maximum=10)
@@ -52,12 +48,12 @@ TRUSTED_PROXIES = env.integer("HOURHAND_TRUSTED_PROXIES", 0, minimum=0, maximum=
 # Each holds a thread of its web process, which has eight.
 EVENT_STREAMS = env.integer("HOURHAND_EVENT_STREAMS", 4, minimum=0, maximum=1000)
 
-METRICS_TOKEN = env.text("HOURHAND_METRICS_TOKEN")
+METRICS_TOKEN = env.token("HOURHAND_METRICS_TOKEN")
 AUDIT_LOG_DAYS = env.integer("HOURHAND_AUDIT_LOG_DAYS", 730, minimum=0, maximum=36_500)
 
 # -- the firing path ---------------------------------------------------------------------------------------------------
 
-OUTBOUND_POLICY = EgressPolicy.parse(
+OUTBOUND_POLICY = outbound_policy(
     allow=env.text("HOURHAND_OUTBOUND_ALLOW"), ports=env.text("HOURHAND_OUTBOUND_PORTS", "80,443")
 )
 MAX_IN_FLIGHT = env.integer("HOURHAND_MAX_IN_FLIGHT", 1000, minimum=1, maximum=10_000)

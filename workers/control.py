@@ -8,10 +8,19 @@ import time
 import uuid
 from typing import Any
 
-from celery.worker.control import control_command, inspect_command
+from celery.worker.control import Panel, control_command, inspect_command
 
-from runs.queue import CALL_COMMAND, CANCEL_COMMAND, DELIVERIES_QUEUE
+from runs.queue import CALL_COMMAND, CANCEL_COMMAND, DELIVER_TASK, DELIVERIES_QUEUE
 
+#: Celery's own, before they are replaced below.
+_CELERYS = {
+    name: Panel.data[name]
+    for name in ("cancel_consumer", "add_consumer", "revoke", "rate_limit", "active", "reserved", "scheduled")
+}
+_MORE = (
+    "threads only hand ids over; for more or fewer calls at once start more workers, or set HOURHAND_MAX_IN_FLIGHT and "
+    "restart"
+)
 _NO_DELIVERIES = {"error": "this worker does not deliver"}
 
 
@@ -21,17 +30,7 @@ def deliveries(state: Any) -> dict[str, Any]:
     service = _service(state)
     if service is None:
         return _NO_DELIVERIES
-    now = time.monotonic()
-    under_way = [
-        {
-            "execution_id": one.execution_id,
-            "attempt": one.attempt,
-            "host": one.host,
-            "seconds": round(now - one.started_monotonic, 3),
-        }
-        for one in sorted(service.in_flight(), key=lambda one: one.started_monotonic)
-    ]
-    return {"draining": service.draining, "waiting": service.waiting_count, "deliveries": under_way}
+    return {"draining": service.draining, "waiting": service.waiting_count, "deliveries": _under_way(state)}
 
 
 @control_command(name=CANCEL_COMMAND, args=[("execution_id", str)], signature="<execution id>")
@@ -62,6 +61,116 @@ def drain(state: Any) -> dict[str, Any]:
     service.drain()
     state.consumer.call_soon(state.consumer.cancel_task_queue, DELIVERIES_QUEUE)
     return {"ok": "draining"}
+
+
+# -- Celery's own commands, where what they do is not what it looks like: each says what to use ------------------------
+
+
+def _instead(advice: str) -> dict[str, str]:
+    return {"error": advice}
+
+
+@control_command(name="cancel_consumer", args=[("queue", str)], signature="<queue>")
+def cancel_consumer(state: Any, queue: str, **_: Any) -> Any:
+    """Stop consuming from a queue; deliveries are also looked for in PostgreSQL, so that `drain` stops them."""
+    if queue == DELIVERIES_QUEUE and _service(state) is not None:
+        return _instead("deliveries are also taken from PostgreSQL; to take no more of them: celery control drain")
+    return _CELERYS["cancel_consumer"](state, queue)
+
+
+@control_command(
+    name="add_consumer",
+    args=[("queue", str), ("exchange", str), ("exchange_type", str), ("routing_key", str)],
+    signature="<queue> [exchange [type [routing_key]]]",
+)
+def add_consumer(state: Any, queue: str, *arguments: Any, **options: Any) -> Any:
+    """Consume from a queue; a worker takes deliveries only if it was started with their queue, and does not drain."""
+    if queue == DELIVERIES_QUEUE:
+        service = _service(state)
+        if service is None or service.draining:
+            return _instead(f"start a worker anew for that: celery worker --queues {DELIVERIES_QUEUE},chores")
+    return _CELERYS["add_consumer"](state, queue, *arguments, **options)
+
+
+@control_command(name="revoke", variadic="task_id", signature="[id1 [id2 [... [idN]]]]")
+def revoke(state: Any, task_id: Any, terminate: bool = False, signal: Any = None, **options: Any) -> Any:
+    """Revoke chores by their task id. An execution is no task: cancel it over the API, or here if it is in flight."""
+    ids = [task_id] if isinstance(task_id, str) else list(task_id or ())
+    service = _service(state)
+    held = {one.execution_id for one in service.in_flight()} if service is not None else set()
+    if found := [one for one in ids if one in held]:
+        return _instead(f"this is an execution in flight: celery control {CANCEL_COMMAND} {found[0]}")
+    answer = _CELERYS["revoke"](state, task_id, terminate, signal, **options)
+    note = "executions are no tasks: POST /api/v1/executions/ID/cancel/ cancels one, in flight or not"
+    return {**answer, "note": note} if isinstance(answer, dict) else answer
+
+
+@control_command(name="rate_limit", args=[("task_name", str), ("rate_limit", str)], signature="<task> <limit>")
+def rate_limit(state: Any, task_name: str, rate_limit: Any, **options: Any) -> Any:
+    """Limit chores. A delivery task carries up to 200 ids: calls are limited by settings and by jobs."""
+    if task_name == DELIVER_TASK:
+        return _instead(
+            "a task hands over many executions; calls are limited by HOURHAND_MAX_IN_FLIGHT, HOURHAND_MAX_PER_HOST, "
+            "HOURHAND_MAX_PER_WORKSPACE and a job's concurrency"
+        )
+    return _CELERYS["rate_limit"](state, task_name, rate_limit, **options)
+
+
+def _says_only(name: str, advice: str, **shape: Any) -> None:
+    """Register a command of Celery's that could do nothing here."""
+
+    def answer(_state: Any, **_options: Any) -> dict[str, str]:
+        return _instead(advice)
+
+    control_command(name=name, help=f"Does nothing here: {advice}.", **shape)(answer)
+
+
+_says_only(
+    "time_limit",
+    "pools of threads have no time limits; how long a call may take is request.timeout_seconds of its job",
+    args=[("task_name", str), ("soft_secs", float), ("hard_secs", float)],
+    signature="<task> <soft> [hard]",
+)
+_says_only("pool_grow", _MORE, args=[("n", int)], signature="[N=1]")
+_says_only("pool_shrink", _MORE, args=[("n", int)], signature="[N=1]")
+_says_only("autoscale", _MORE, args=[("max", int), ("min", int)], signature="[max [min]]")
+
+
+@inspect_command(name="active", alias="dump_active")
+def active(state: Any, safe: bool = False, **options: Any) -> Any:
+    """Tasks being executed, which only hand ids over, and the executions in flight."""
+    return [*_CELERYS["active"](state, safe=safe, **options), *_under_way(state)]
+
+
+@inspect_command(name="reserved", alias="dump_reserved")
+def reserved(state: Any, **options: Any) -> Any:
+    """Tasks that were received, and how many executions this worker holds that wait for a place."""
+    service = _service(state)
+    waiting = [{"executions_waiting_for_a_place": service.waiting_count}] if service is not None else []
+    return [*_CELERYS["reserved"](state, **options), *waiting]
+
+
+@inspect_command(name="scheduled", alias="dump_schedule")
+def scheduled(state: Any, **options: Any) -> Any:
+    """Tasks with an ETA: there are none here, since all waiting is done in PostgreSQL."""
+    note = {"note": "executions wait in PostgreSQL: GET /api/v1/executions/?status=pending,waiting"}
+    return [*_CELERYS["scheduled"](state, **options), note]
+
+
+def _under_way(state: Any) -> list[dict[str, Any]]:
+    service = _service(state)
+    if service is None:
+        return []
+    now = time.monotonic()
+    return [
+        {
+            "execution_id": one.execution_id,
+            "attempt": one.attempt,
+            "host": one.host,
+            "seconds": round(now - one.started_monotonic, 3),
+        }
+        for one in sorted(service.in_flight(), key=lambda one: one.started_monotonic)
+    ]
 
 
 def _service(state: Any) -> Any:

@@ -12,6 +12,7 @@ from psycopg2 import errors
 from runs import copies, monitoring
 from scheduler_project.doctor.examination import AwayError, Look, NotNowError, Source
 from scheduler_project.doctor.findings import Finding, ok, problem, warning
+from scheduler_project.migrated import unknown_in
 
 _STATEMENT_MS = 5000
 _UNMIGRATED = (errors.UndefinedTable, errors.UndefinedColumn)
@@ -32,7 +33,6 @@ _CONNECTIONS = """
           FROM pg_roles WHERE rolname = current_user AND rolconnlimit >= 0
     ) AS room ORDER BY most - taken LIMIT 1
 """
-_OURS = ("accounts", "jobs", "runs", "scheduler_project")
 _WRITES = ("SELECT", "INSERT", "UPDATE", "DELETE")
 
 
@@ -205,8 +205,7 @@ def migrations(_cursor: Any) -> Iterator[Finding]:
     executor = MigrationExecutor(connection)
     loader = executor.loader
     missing = executor.migration_plan(loader.graph.leaf_nodes())
-    applied = set(loader.applied_migrations)
-    unknown = sorted(f"{app}.{name}" for app, name in applied - set(loader.disk_migrations) if app in _OURS)
+    unknown = unknown_in(loader)
     if missing:
         yield problem(
             "migrations",
@@ -220,4 +219,4 @@ def migrations(_cursor: Any) -> Iterator[Finding]:
             "Run the newer release everywhere, or go back by the steps of the upgrade guide.",
         )
     else:
-        yield ok("migrations", f"All {len(applied)} are applied.")
+        yield ok("migrations", f"All {len(loader.applied_migrations)} are applied.")

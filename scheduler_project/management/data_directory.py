@@ -1,6 +1,7 @@
 """The data directory while `manage.py up` runs: locked against a second start, with the keys of the first."""
 
 import contextlib
+import errno
 import fcntl
 import os
 import secrets
@@ -9,7 +10,13 @@ from pathlib import Path
 
 from accounts.encryption import new_encryption_key
 from scheduler_project.embedded.locations import Locations
+from scheduler_project.env import kept_text
 from scheduler_project.supervisor.program import StartError
+
+_MAKE = {
+    "secret-key": "import secrets; print(secrets.token_urlsafe(50))",
+    "encryption-key": "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())",
+}
 
 
 @contextlib.contextmanager
@@ -42,13 +49,36 @@ def kept_encryption_key(locations: Locations) -> str:
     return _kept(locations.root / "encryption-key", new_encryption_key(), lost="a new key can't read the old secrets")
 
 
+def refused_path(error: OSError) -> str:
+    """What to do about a file or directory that the system refuses, in a line."""
+    if error.errno == errno.EROFS:
+        cure = "Its disk is read-only: set HOURHAND_DATA_DIR to a directory that can be written."
+    elif error.errno in (errno.ENOSPC, errno.EDQUOT):
+        cure = "Make room on its disk, or set HOURHAND_DATA_DIR to a directory on another."
+    elif error.errno in (errno.EACCES, errno.EPERM):
+        cure = (
+            "Start Hourhand as the user that it belongs to, put its owner right (chown), or set HOURHAND_DATA_DIR to a "
+            "directory of yours."
+        )
+    else:
+        cure = "Move it away, or set HOURHAND_DATA_DIR to another directory."
+    return f"{error.filename}: {error.strerror}. {cure}"
+
+
 def _kept(path: Path, made: str, *, lost: str) -> str:
-    if not path.exists():
-        write_private(path, made + "\n")
-    key = path.read_text().strip()
-    if not key:
+    """The key in a file, made on the first start: never where there is a database already. Raises StartError."""
+    if key := kept_text(path):
+        return key
+    is_there = path.exists()
+    if Locations.of(path.parent).cluster.exists():
+        raise StartError(
+            f"{path} is {'empty' if is_there else 'missing'}, though there is a database beside it. Put it back from "
+            f"your backup; where it is lost, make it anew ({lost}): python -c '{_MAKE[path.name]}' > {path}"
+        )
+    if is_there:
         raise StartError(f"{path} is empty. Put the key back, or remove the file: {lost}.")
-    return key
+    write_private(path, made + "\n")
+    return made
 
 
 def write_private(path: Path, text: str) -> None:

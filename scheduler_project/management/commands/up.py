@@ -16,7 +16,13 @@ from scheduler_project.embedded.locations import Locations, embedded_urls
 from scheduler_project.embedded.services import embedded_programs, prepare_directories, remove_directories
 from scheduler_project.env import Env
 from scheduler_project.management import house
-from scheduler_project.management.data_directory import kept_encryption_key, kept_secret_key, locked, write_private
+from scheduler_project.management.data_directory import (
+    kept_encryption_key,
+    kept_secret_key,
+    locked,
+    refused_path,
+    write_private,
+)
 from scheduler_project.management.web_socket import base_url, listening_socket
 from scheduler_project.supervisor.output import Terminal
 from scheduler_project.supervisor.program import StartError
@@ -63,6 +69,10 @@ class Command(BaseCommand):
             _up(Locations.of(settings.DATA_DIR), Choices.read(Env(os.environ)), terminal)
         except (StartError, ImproperlyConfigured) as error:
             raise CommandError(str(error)) from error
+        except OSError as error:
+            if error.filename is None:
+                raise
+            raise CommandError(refused_path(error)) from error
         terminal.say("stopped")
 
 
