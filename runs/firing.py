@@ -110,7 +110,7 @@ def skips_of(plan: FiringPlan) -> tuple[Skip, ...]:
 
 def _planned(cursor: Any, now: datetime.datetime, limit: int, *, only_count: bool) -> tuple[Sequence[_Planned], int]:
     """Lock what is due, and plan it. Returns besides how much of it can't be read, and was put aside."""
-    cursor.execute(_DUE, [now, array(unreadable.firing.keys()), limit])
+    cursor.execute(_DUE, [now, array(unreadable.firing.waiting()), limit])
     due = cursor.fetchall()
     if not due:
         return [], 0

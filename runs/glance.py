@@ -56,7 +56,7 @@ def glance() -> Glance:
     What this process can't read is passed over, so that it does not look due for ever.
     """
     with connection.cursor() as cursor:
-        firing, settling = unreadable.firing.keys(), unreadable.settling.keys()
+        firing, settling = unreadable.firing.waiting(), unreadable.settling.waiting()
         look = _LOOK.format(
             firing=" AND NOT (id = ANY(%s::uuid[]))" if firing else "",
             settling=" AND NOT (job_environment_id = ANY(%s::uuid[]))" if settling else "",

@@ -16,14 +16,20 @@ ALIVE_SECONDS = 30.0
 _REMEMBERED_SECONDS = 24 * 3600
 _TELL = """
     INSERT INTO runs_heartbeat AS row (id, kind, name, started_at, seen_at, clock_ahead_seconds, tick_ms, sends_chores,
-                                       in_flight, waiting, capacity, draining)
+                                       in_flight, waiting, capacity, draining, differs, release)
     VALUES (%(id)s, %(kind)s, %(name)s, clock_timestamp(), clock_timestamp(),
             %(clock)s - extract(epoch FROM clock_timestamp())::float8, %(tick_ms)s, %(sends_chores)s,
-            %(in_flight)s, %(waiting)s, %(capacity)s, %(draining)s)
+            %(in_flight)s, %(waiting)s, %(capacity)s, %(draining)s, %(differs)s, %(release)s)
         ON CONFLICT (id) DO UPDATE
        SET seen_at = clock_timestamp(), clock_ahead_seconds = excluded.clock_ahead_seconds,
            tick_ms = excluded.tick_ms, sends_chores = excluded.sends_chores, in_flight = excluded.in_flight,
-           waiting = excluded.waiting, capacity = excluded.capacity, draining = excluded.draining
+           waiting = excluded.waiting, capacity = excluded.capacity, draining = excluded.draining,
+           differs = excluded.differs
+"""
+_TWINS = """
+    SELECT count(*) FROM runs_heartbeat
+     WHERE id <> %s AND kind = %s AND name = %s AND seen_at > clock_timestamp() - %s * interval '1 second'
+       AND seen_at > (SELECT started_at FROM runs_heartbeat WHERE id = %s)
 """
 
 
@@ -63,12 +69,21 @@ class Delivering:
     draining: bool
 
 
-def tell(cursor: Any, process: Process, news: Ticking | Delivering) -> None:
-    """Leave a process's news, with the database's instant and how far this process's own clock is from that."""
+def tell(cursor: Any, process: Process, news: Ticking | Delivering, *, differs: str = "", release: str = "") -> None:
+    """Leave a process's news, with the database's instant and how far this process's own clock is from that.
+
+    `differs` names the settings for which it takes no work: `runs.agreement`.
+    """
     told = dict.fromkeys(("tick_ms", "sends_chores", "in_flight", "waiting", "capacity", "draining"))
     told.update({name: getattr(news, name) for name in news.__slots__})
     said = {"id": process.id, "kind": process.kind, "name": process.name, **told}
-    cursor.execute(_TELL, {**said, "clock": time.time()})
+    cursor.execute(_TELL, {**said, "differs": differs, "release": release, "clock": time.time()})
+
+
+def twins(cursor: Any, process: Process) -> int:
+    """How many others told of themselves by this process's name since it started: remote control reaches one only."""
+    cursor.execute(_TWINS, [process.id, process.kind, process.name, 2 * PULSE_SECONDS, process.id])
+    return int(cursor.fetchone()[0])
 
 
 def leave(cursor: Any, process: Process) -> None:

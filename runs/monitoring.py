@@ -56,7 +56,7 @@ _CLOCKS = f"""
 """  # noqa: S608
 _PROCESSES = """
     SELECT kind, name, extract(epoch FROM clock_timestamp() - seen_at)::float8, started_at, tick_ms, sends_chores,
-           in_flight, waiting, capacity, draining, clock_ahead_seconds
+           in_flight, waiting, capacity, draining, clock_ahead_seconds, differs, release
       FROM runs_heartbeat ORDER BY kind, name, seen_at DESC LIMIT %s
 """
 _MOST_PROCESSES = 500
@@ -159,6 +159,8 @@ class KnownProcess:
     capacity: int | None
     draining: bool | None
     clock_ahead_seconds: float | None
+    differs: str = ""
+    release: str = ""
 
     @property
     def is_alive(self) -> bool:

@@ -88,7 +88,7 @@ def reap_expired(*, user_agent: str, chance: random.Random, limit: int = BATCH) 
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT clock_timestamp()")
         now = cursor.fetchone()[0]
-        cursor.execute(_EXPIRED, [array(unreadable.reaping.keys()), limit])
+        cursor.execute(_EXPIRED, [array(unreadable.reaping.waiting()), limit])
         lost = [_lost(*held, now=now, chance=chance) for held in _readable(cursor, cursor.fetchall(), user_agent)]
         moved = _record(cursor, lost)
         if moved:

@@ -5,6 +5,7 @@ paused, disabled or deleted fires no more: it is counted, as all that a pause co
 """
 
 import datetime
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -75,7 +76,8 @@ def _planned(now: datetime.datetime, limit: int, *, only_count: bool) -> tuple[S
     The job-environments are locked with it, so that nobody fires there, or changes the plan, meanwhile.
     """
     oldest: dict[Any, SchedulePeriod] = {}
-    for period in unsettled(now).exclude(job_environment__in=unreadable.settling.keys())[:limit]:
+    aside = [uuid.UUID(key) for key in unreadable.settling.waiting()]
+    for period in unsettled(now).exclude(job_environment__in=aside)[:limit]:
         oldest.setdefault(period.job_environment_id, period)
     versions = {str(period.job_version_id): period.job_environment.job.created_at for period in oldest.values()}
     timetables = timetables_of(versions)

@@ -66,7 +66,7 @@ class Aside:
         for key in keys:
             self._until.pop(key, None)
 
-    def keys(self) -> list[str]:
+    def waiting(self) -> list[str]:
         """Those that are not to be looked at now. One that nobody put back within a minute is forgotten."""
         if not self._until:
             return []

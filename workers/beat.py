@@ -11,9 +11,10 @@ from django_celery_beat.schedulers import DatabaseScheduler
 
 from runs import heartbeats
 from runs.restoring import is_copy
-from scheduler_project import USER_AGENT
+from scheduler_project import USER_AGENT, __version__
 from workers.chores import ChoreSender
 from workers.clock import MAX_SLEEP_SECONDS, Clock
+from workers.sharing import ask, own_agreement
 
 log = structlog.get_logger(__name__)
 
@@ -28,6 +29,7 @@ class FiringScheduler(DatabaseScheduler):
         self._clock = Clock(lease_seconds=settings.LEASE_SECONDS, user_agent=USER_AGENT)
         self._chores = ChoreSender(self._send_chores)
         self._process = heartbeats.Process.beat()
+        self._agreement = own_agreement(process_id=self._process.id)
         self._pulse_at = 0.0
 
     def tick(self, *_args: Any, **_kwargs: Any) -> float:
@@ -37,6 +39,10 @@ class FiringScheduler(DatabaseScheduler):
         """
         self._chores.start()
         try:
+            if not self._agreement.allowed:
+                self._clock.distrust_leases()
+                self._tell(tick_seconds=0.0)
+                return 0.0 if self._agreement.allowed else MAX_SLEEP_SECONDS
             started = time.monotonic()
             seconds = self._clock.tick()
             self._tell(tick_seconds=time.monotonic() - started)
@@ -63,7 +69,7 @@ class FiringScheduler(DatabaseScheduler):
 
     def _send_chores(self) -> None:
         """Send all that are due: django-celery-beat's tick sends one. None of a database that nobody released yet."""
-        if is_copy():
+        if not self._agreement.allowed or is_copy():
             return
         for _ in range(_CHORES_AT_ONCE):
             if super().tick() > 0:
@@ -77,4 +83,5 @@ class FiringScheduler(DatabaseScheduler):
         self._pulse_at = time.monotonic() + heartbeats.PULSE_SECONDS
         news = heartbeats.Ticking(tick_ms=round(tick_seconds * 1000, 3), sends_chores=self._chores.elected)
         with connection.cursor() as cursor:
-            heartbeats.tell(cursor, self._process, news)
+            differs = ask(self._agreement, cursor)
+            heartbeats.tell(cursor, self._process, news, differs=differs, release=__version__)

@@ -5,6 +5,7 @@ import os
 import resource
 import secrets
 import sys
+from functools import partial
 from typing import Any
 
 import structlog
@@ -12,10 +13,12 @@ from celery import bootsteps
 from celery.signals import worker_shutting_down
 from django.conf import settings
 
+from runs import heartbeats
 from runs.queue import DELIVERIES_QUEUE
 from scheduler_project import USER_AGENT
 from workers.pulse import WorkerPulse
 from workers.service import DeliveryService
+from workers.sharing import own_agreement
 
 _FILES_BESIDES_SOCKETS = 256
 _SWITCH_SECONDS = 0.0005
@@ -44,6 +47,8 @@ class DeliveryStep(bootsteps.StartStopStep):
     def start(self, parent: Any) -> None:
         global _service  # noqa: PLW0603 - one per process, as the engine is
         _make_room(settings.MAX_IN_FLIGHT)
+        process = heartbeats.Process.worker(parent.hostname)
+        agreement = own_agreement(process_id=process.id)
         _service = DeliveryService(
             name=parent.hostname,
             owner=f"{parent.hostname}/{os.getpid()}/{secrets.token_hex(4)}",
@@ -53,9 +58,16 @@ class DeliveryStep(bootsteps.StartStopStep):
             max_per_workspace=settings.MAX_PER_WORKSPACE,
             lease_seconds=settings.LEASE_SECONDS,
             user_agent=USER_AGENT,
+            permission=lambda: agreement.allowed,
         )
         _service.start()
-        self._pulse = WorkerPulse(_service, name=parent.hostname, capacity=settings.MAX_IN_FLIGHT)
+        self._pulse = WorkerPulse(
+            _service,
+            process=process,
+            capacity=settings.MAX_IN_FLIGHT,
+            agreement=agreement,
+            on_change=partial(_consume_deliveries, parent),
+        )
         self._pulse.start()
         parent.deliveries = _service  # for remote control
 
@@ -66,6 +78,15 @@ class DeliveryStep(bootsteps.StartStopStep):
 
     def terminate(self, parent: Any) -> None:
         self.stop(parent)
+
+
+def _consume_deliveries(worker: Any, wanted: bool) -> None:
+    """Leave the messages to others while this worker takes no work, and take them again after."""
+    consumer = getattr(worker, "consumer", None)
+    if consumer is None or getattr(consumer, "task_consumer", None) is None:
+        return  # It is still starting: what comes meanwhile is refused one by one, and found by others.
+    change = consumer.add_task_queue if wanted else consumer.cancel_task_queue
+    consumer.call_soon(change, DELIVERIES_QUEUE)
 
 
 def files_wanted(max_in_flight: int) -> int:

@@ -1,12 +1,17 @@
 """A worker's heartbeat: what it is doing, told every few seconds from a thread and a connection of its own."""
 
 import threading
+from collections.abc import Callable
 
 import structlog
+from django.db import connection
 
 from runs import heartbeats
+from runs.agreement import Agreement
+from scheduler_project import __version__
 from workers.connections import DatabaseAwayError, Link
 from workers.service import DeliveryService
+from workers.sharing import ask
 
 log = structlog.get_logger(__name__)
 
@@ -14,10 +19,22 @@ log = structlog.get_logger(__name__)
 class WorkerPulse:
     """Tells of one delivery service until it is stopped. Without a database it tries again at its next beat."""
 
-    def __init__(self, service: DeliveryService, *, name: str, capacity: int) -> None:
+    def __init__(
+        self,
+        service: DeliveryService,
+        *,
+        process: heartbeats.Process,
+        capacity: int,
+        agreement: Agreement,
+        on_change: Callable[[bool], None],
+    ) -> None:
+        """`on_change` hears whether the worker may take work, whenever that becomes another."""
         self._service = service
+        self._agreement = agreement
+        self._on_change = on_change
+        self._has_twins = False
         self._capacity = capacity
-        self._process = heartbeats.Process.worker(name)
+        self._process = process
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work, name="pulse", daemon=True)
 
@@ -49,7 +66,17 @@ class WorkerPulse:
             draining=self._service.draining,
         )
         try:
+            before = self._agreement.allowed
             with link.transaction() as cursor:
-                heartbeats.tell(cursor, self._process, news)
+                differs = ask(self._agreement, cursor)
+                heartbeats.tell(cursor, self._process, news, differs=differs, release=__version__)
+                twins = heartbeats.twins(cursor, self._process)
+            if twins and not self._has_twins:
+                log.error("node_name_taken", name=self._process.name, others=twins, see="--hostname NAME@%h")
+            self._has_twins = bool(twins)
+            if self._agreement.allowed is not before:
+                self._on_change(self._agreement.allowed)
         except DatabaseAwayError as error:
             log.warning("heartbeat_database_away", error=str(error))
+        finally:
+            connection.close()  # Django's, of this thread: only asking whether keys read what is kept opens it

@@ -9,7 +9,7 @@ import contextlib
 import random
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import structlog
 
@@ -60,7 +60,10 @@ class DeliveryService:
         max_per_workspace: int,
         lease_seconds: int,
         user_agent: str,
+        permission: Callable[[], bool] = lambda: True,
     ) -> None:
+        """While `permission` says no, nothing more is taken; what is held already ends as always."""
+        self._permission = permission
         self._capacity = max_in_flight
         self._held = HeldAttempts(lease_seconds)
         self._claimer = Claimer(owner=owner, lease_seconds=lease_seconds, user_agent=user_agent)
@@ -111,6 +114,8 @@ class DeliveryService:
     def submit(self, execution_ids: Iterable[str]) -> None:
         """Take ids to deliver. Blocks while the service is full; raises DrainingError once it takes no more."""
         ids = list(execution_ids)
+        if not self._permission():
+            raise DrainingError
         with self._changed:
             while len(self._wanted) >= self._capacity and not self._draining.is_set():
                 self._changed.wait(_SUBMIT_POLL_SECONDS)
@@ -144,7 +149,7 @@ class DeliveryService:
 
     def make_call(self, call_id: str) -> bool:
         """Take a test call, if no other worker does. False where this one takes no more work. Never blocks."""
-        if self._draining.is_set():
+        if self._draining.is_set() or not self._permission():
             return False
         self._calls.hear(call_id)
         return True
@@ -253,9 +258,9 @@ class DeliveryService:
     def _room(self) -> int:
         """How many executions may be claimed now. A recorder that can't keep up, or has no database, leaves none.
 
-        Neither is there room while the bodies that are held take too much memory.
+        Neither is there room while the bodies that are held take too much memory, or this worker may take no work.
         """
-        if self._recorder.backlog > self._capacity or self._is_too_heavy():
+        if self._recorder.backlog > self._capacity or self._is_too_heavy() or not self._permission():
             return 0
         return self._engine.free
 

@@ -52,12 +52,34 @@ class Heartbeat(models.Model):
     waiting = models.PositiveIntegerField(null=True)
     capacity = models.PositiveIntegerField(null=True)
     draining = models.BooleanField(null=True)
+    #: The settings for which it takes no work, by name: `runs.agreement`.
+    differs = models.CharField(max_length=300, default="", db_default="", blank=True)
+    release = models.CharField(max_length=50, default="", db_default="", blank=True)
 
     class Meta:
         constraints = [models.CheckConstraint(condition=Q(kind__in=ProcessKind.values), name="heartbeat_kind_known")]
 
     def __str__(self) -> str:
         return self.name
+
+
+class Agreement(models.Model):
+    """What all beats and workers must share, as fingerprints by the names of settings, and the house's release.
+
+    The one row is made and compared by `runs.agreement`.
+    """
+
+    id = models.SmallIntegerField(primary_key=True)
+    salt = models.BinaryField()
+    fingerprints = models.JSONField()
+    release = models.CharField(max_length=50)
+    changed_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(id=1), name="agreement_only_one")]
+
+    def __str__(self) -> str:
+        return self.release
 
 
 class DatabaseMark(models.Model):

@@ -12,6 +12,11 @@ _LATE_SECONDS = LATE.total_seconds()
 _START_BEAT = "Start one: celery -A scheduler_project beat. Whatever is missed is accounted for once one is back."
 _START_WORKER = "Start one: celery -A scheduler_project worker --queues deliveries,chores. What is due waits for it."
 _OVERLOADED = "More workers, or more places in each (HOURHAND_MAX_IN_FLIGHT), take more at once."
+_NAMED = 3
+_DIFFERS = (
+    "Below it says which. Put them right and restart; where theirs are the right ones, run manage.py settings_changed "
+    "there."
+)
 _BEHIND = "Look at the beats below: how long their ticks take, and whether PostgreSQL keeps up."
 
 
@@ -41,6 +46,9 @@ def headline(
         return Headline("bad", "heart_broken", "No beat is alive: nothing is fired.", _START_BEAT)
     if not workers:
         return Headline("bad", "heart_broken", "No worker is alive: nothing is delivered.", _START_WORKER)
+    if differing := [process.name for process in (*beats, *workers) if process.differs]:
+        told = f"Settings differ: {', '.join(differing[:_NAMED])} {'take' if len(differing) > 1 else 'takes'} no work."
+        return Headline("bad", "settings_alert", told, _DIFFERS)
     if due_lag_seconds > _LATE_SECONDS:
         return Headline("bad", "timer", f"The clock is {duration_words(due_lag_seconds * 1000)} behind.", _BEHIND)
     if all(worker.draining for worker in workers):

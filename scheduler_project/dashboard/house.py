@@ -11,6 +11,7 @@ from scheduler_project.dashboard.words import Appearance, duration_words
 
 _ALIVE = Appearance("Alive", "ok", "favorite")
 _SILENT = Appearance("Silent", "bad", "heart_broken")
+_DIFFERS = Appearance("Takes no work", "bad", "settings_alert")
 _DRAINING = Appearance("Draining", "warn", "water_drop")
 
 
@@ -40,6 +41,8 @@ class House:
 
 
 def doing(process: KnownProcess) -> str:
+    if process.differs:
+        return f"waits, for its settings differ from the house's: {process.differs}"
     if process.kind == "beat":
         ticks = f"ticks in {duration_words(process.tick_ms)}"
         return f"{ticks}, sends the chores" if process.sends_chores else ticks
@@ -50,4 +53,6 @@ def doing(process: KnownProcess) -> str:
 def _look(process: KnownProcess) -> Appearance:
     if not process.is_alive:
         return _SILENT
+    if process.differs:
+        return _DIFFERS
     return _DRAINING if process.draining else _ALIVE

@@ -3,6 +3,7 @@
 import os
 import shutil
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from scheduler_project.doctor.findings import Finding, ok, problem, warning
 _MIB, _GIB = 2**20, 2**30
 _LITTLE_BYTES, _LITTLE_SHARE = _GIB, 0.05
 _TOO_LITTLE_BYTES, _TOO_LITTLE_SHARE = 256 * _MIB, 0.01
+#: For so long they may lie there: somebody is just reading them.
+_MEANWHILE_SECONDS = 3600
 _PRIVATE = ("secret-key", "encryption-key", "first-run.json")
 
 
@@ -52,6 +55,24 @@ def data_directory(directory: Path) -> Iterator[Finding]:
         )
     else:
         yield ok(name, f"{directory} can be written to, and its keys are for its owner only.")
+
+
+def first_run(directory: Path) -> Iterator[Finding]:
+    """The first administrator's password and an API key lie there in plain until somebody deletes them."""
+    name, file = "first_run", directory / "first-run.json"
+    try:
+        age = time.time() - file.stat().st_mtime
+    except OSError:
+        yield ok(name, "No first credentials lie about.")
+        return
+    if age < _MEANWHILE_SECONDS:
+        yield ok(name, f"{file} is of this start; delete it once you have kept what it says.")
+        return
+    yield warning(
+        name,
+        f"{file} still holds the first administrator's password and an API key, in plain.",
+        f"Keep them elsewhere, change the password, then: rm {file}",
+    )
 
 
 def _existing(directory: Path) -> Path:

@@ -8,11 +8,16 @@ from typing import Any
 from runs import monitoring
 from runs.monitoring import KnownProcess
 from scheduler_project.doctor.findings import Finding, Verdict, ok, problem, warning
+from workers.sharing import own_agreement
 
 _DUE_LAG_SECONDS, _CLAIM_LAG_SECONDS = 10, 30
 _OFF_SECONDS, _FAR_OFF_SECONDS = 1.0, 30.0
 _FULL = 0.9
 _NAMED = 5
+_PUT_RIGHT = (
+    "Give it the values that the others have and restart it. If its values are the right ones, run manage.py "
+    "settings_changed there: then the others wait for theirs."
+)
 _UNREADABLE = """
     SELECT workspace.slug, environment.slug, job.slug, version.number, mark.seen_by, rtrim(mark.error, '.'),
            count(*) OVER ()
@@ -64,6 +69,24 @@ def _processes(kind: str, name: str, known: Sequence[KnownProcess], without: str
         )
     else:
         yield ok(name, f"{len(alive)} alive: {', '.join(alive)}.")
+
+
+def agreement(cursor: Any) -> Iterator[Finding]:
+    """Whether all have the settings that they must share: this host, and the beats and workers that told of it."""
+    differs = own_agreement().compare(cursor)
+    if differs is None:
+        yield ok("agreement", "No beat or worker has been here yet.")
+    elif differs:
+        yield problem("agreement", f"This host differs from the house: {', '.join(differs)}.", _PUT_RIGHT)
+    else:
+        yield ok("agreement", "This host has the house's settings and release.")
+    alive = [one for one in monitoring.processes(cursor) if one.is_alive]
+    for one in alive:
+        if one.differs:
+            yield problem("agreement", f"{one.name} takes no work, for it differs: {one.differs}.", _PUT_RIGHT)
+    releases = sorted({one.release for one in alive if one.release})
+    if len(releases) > 1:
+        yield warning("agreement", f"Releases {' and '.join(releases)} work side by side.", "End the upgrade.")
 
 
 def lag(cursor: Any) -> Iterator[Finding]:

@@ -35,6 +35,7 @@ def sections() -> list[Section]:
             "open_files": configuration.open_files,
             "disk": lambda: disk.room(directory),
             "data_directory": lambda: disk.data_directory(directory),
+            "first_run": lambda: disk.first_run(directory),
         },
     }
     of_database: dict[str, dict[str, Look]] = {
@@ -53,6 +54,7 @@ def sections() -> list[Section]:
         "Beats and workers": {
             "beats": house.beats,
             "workers": house.workers,
+            "agreement": house.agreement,
             "lag": house.lag,
             "unreadable_jobs": house.unreadable,
             "retention": house.retention,
