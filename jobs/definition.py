@@ -161,7 +161,9 @@ def planned_by(config: dict[str, Any], *, anchor: datetime.datetime) -> Schedule
 
 
 def _instant(text: str | None) -> datetime.datetime | None:
+    if text is None:
+        return None
     try:
-        return None if text is None else datetime.datetime.fromisoformat(text).astimezone(datetime.UTC)
+        return datetime.datetime.fromisoformat(text).astimezone(datetime.UTC)
     except (ValueError, OverflowError) as error:
         raise ScheduleError(f"{text[:_MAX_TOLD]!r} is no ISO 8601 datetime.") from error

@@ -183,7 +183,7 @@ def definition_in(config: Any, environment_id: str) -> JobDefinition:
     return definition_of(_effective(config, environment_id))
 
 
-def per_environment(config: Any, read: Callable[[Config], T], unread: Callable[[str], T]) -> PerEnvironment[T]:
+def per_environment(config: Any, read: Callable[[Config], T], unread: Callable[[str], Any]) -> PerEnvironment[T]:
     """What `read` makes of a stored definition, in each environment that overrides some of it, and in all others.
 
     Where it raises UnreadableError, `unread` makes it of the reason: one environment's overrides hold up no other.

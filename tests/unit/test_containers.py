@@ -94,6 +94,11 @@ class TestCompose:
         own = next(iter(house.workers({}, 1)))
         assert seconds(services["worker"]["stop_grace_period"]) >= own.stop_seconds
 
+    def test_no_container_fills_the_disk_or_the_memory(self, services):
+        for service in services.values():
+            assert service["logging"]["options"].keys() == {"max-size", "max-file"}
+            assert re.fullmatch(r"[0-9]+[mg]", service["mem_limit"])
+
     def test_a_volume_that_is_used_is_declared(self, services):
         used = {mount.split(":")[0] for service in services.values() for mount in service.get("volumes", [])}
         assert used == set(compose(ENV)["volumes"])

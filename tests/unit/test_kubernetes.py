@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import yaml
 from django.test import Client
+from django.urls import get_resolver
 
 from tests.acceptance.test_compose import ENV
 from tests.containers import ROOT, compose, image, seconds
@@ -165,6 +166,20 @@ class TestWhoBelongsToWhom:
         assert "ingress" not in everyone
         opened = {name: policy["policyTypes"] for name, policy in policies.items()}
         assert opened == {"hourhand-web": ["Ingress"], "hourhand-worker": ["Egress"]}
+
+    def test_web_is_reached_by_the_proxy_that_it_trusts_and_by_prometheus_alone(self):
+        (rule,) = every("NetworkPolicy")["hourhand-web"]["spec"]["ingress"]
+        assert all("namespaceSelector" in peer for peer in rule["from"])
+        assert all(peer["namespaceSelector"].get("matchLabels") for peer in rule["from"])
+
+    def test_the_ingress_leads_to_every_path_but_those_of_the_cluster(self):
+        (ingress,) = every("Ingress", "ingress.example.yaml").values()
+        (rule,) = ingress["spec"]["rules"]
+        paths = {path["path"]: path["pathType"] for path in rule["http"]["paths"]}
+        assert paths.pop("/") == "Exact"
+        assert set(paths.values()) == {"Prefix"}
+        firsts = {re.split(r"[/<]", str(one.pattern).lstrip("^"))[0] for one in get_resolver().url_patterns}
+        assert {path.strip("/") for path in paths} == firsts - {"", "healthz", "readyz", "metrics"} | {"static"}
 
     def test_workers_reach_no_private_address_but_by_the_operators_will(self):
         (internet, _) = every("NetworkPolicy")["hourhand-worker"]["spec"]["egress"][0]["to"]

@@ -27,7 +27,8 @@ class Command(BaseCommand):
             _write_private(path, {"url": settings.PUBLIC_URL, **dataclasses.asdict(made)})
         self.stdout.write(
             f"First start. Sign in at {settings.PUBLIC_URL}/admin/ as {made.admin_username} "
-            f"with the password {made.admin_password}\nAPI key: {made.api_key}\nBoth are kept in {path}."
+            f"with the password {made.admin_password}\nAPI key: {made.api_key}\n"
+            f"Both are kept in {path}: delete it once you have them."
         )
 
 
