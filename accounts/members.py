@@ -1,4 +1,7 @@
-"""Use cases of members: added, given another role, removed. One owner stays; nobody gives more than they have."""
+"""Use cases of members: invited, given another role, removed. One owner stays; nobody gives more than they have.
+
+Nothing here looks at accounts of the house beyond those of the workspace: what is answered tells of no others.
+"""
 
 import datetime
 from dataclasses import dataclass
@@ -6,15 +9,15 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
-from django.core.validators import validate_email
-from django.db import IntegrityError, transaction
+from django.db import transaction
+from django.db.models import Q
 
 from accounts import audit
 from accounts.actors import SYSTEM, Actor
 from accounts.differences import difference
 from accounts.errors import ConflictError, HourhandError, NotFoundError
 from accounts.grants import Grant
-from accounts.invitations import Invitation, invite, is_invited, withdraw
+from accounts.invitations import Invitation, invite
 from accounts.models import Membership, Role, Workspace
 from accounts.roles import grant_of_role
 
@@ -44,22 +47,16 @@ class MemberExistsError(ConflictError):
     code = "member_exists"
 
 
-class AccountConflictError(ConflictError):
-    """An account with this name or address exists, and can't be the one that is meant."""
-
-    code = "account_conflict"
-
-
 class NotInvitedError(ConflictError):
     code = "not_invited"
 
 
 @dataclass(frozen=True, slots=True)
 class AddedMember:
-    """`invitation` is the way in for an account made just now; None for somebody who has one already."""
+    """A membership that waits for somebody, and the link by which they accept it."""
 
     membership: Membership
-    invitation: Invitation | None
+    invitation: Invitation
 
 
 @transaction.atomic
@@ -73,28 +70,20 @@ def add_member(
     limit: Grant | None = None,
     now: datetime.datetime,
 ) -> AddedMember:
-    """Add whoever has this username, or this address; an account is made for somebody who has none.
+    """Invite somebody, who joins with the account that they accept the invitation with: theirs, or a new one.
 
-    One of the two may be empty; an account without a username is named by its address. `limit` is how far the caller
-    reaches, None for Hourhand itself. Raises InvalidMemberError, BroaderRoleError, MemberExistsError and
-    AccountConflictError.
+    One of the two may be empty; a new account is named by its address then. `limit` is how far the caller reaches, None
+    for Hourhand itself. Raises InvalidMemberError, BroaderRoleError and MemberExistsError.
     """
     _refuse_broader(role, limit)
-    user = _account(username, email)
-    made = user is None
-    user = user or _new_account(username, email)
-    waits = is_invited(user)
-    if waits and user.memberships.exclude(workspace=workspace).exists():
-        # A link for this account would lead to the other workspace as well.
-        raise AccountConflictError("This person has not accepted an invitation to another workspace yet.")
-    try:
-        with transaction.atomic():
-            membership = Membership.objects.create(workspace=workspace, user=user, role=role, created_at=now)
-    except IntegrityError as error:
-        raise MemberExistsError(f"{user.get_username()} is a member already.") from error
-    changes = difference({}, {"role": role, **({"account": "new"} if made else {})})
-    _record("member.added", membership, actor=actor, now=now, changes=changes)
-    return AddedMember(membership, invite(user, now=now) if waits else None)
+    username = _valid_name(username, email)
+    _take_turns(workspace.pk)
+    _refuse_double(workspace, username, email)
+    membership = Membership.objects.create(
+        workspace=workspace, role=role, invited_username=username, invited_email=email, created_at=now
+    )
+    _record("member.added", membership, actor=actor, now=now, changes=difference({}, {"role": role}))
+    return AddedMember(membership, invite(membership, now=now))
 
 
 @transaction.atomic
@@ -119,13 +108,11 @@ def change_role(
 def remove_member(
     *, membership: Membership, actor: Actor = SYSTEM, limit: Grant | None = None, now: datetime.datetime
 ) -> None:
-    """End a membership; the account stays. Raises BroaderRoleError and LastOwnerError."""
+    """End a membership, or withdraw an invitation; the account stays. Raises BroaderRoleError and LastOwnerError."""
     locked = _locked(membership)
     _refuse_broader(locked.role, limit)
     if locked.role == Role.OWNER:
         _refuse_last_owner(locked)
-    if is_invited(locked.user):
-        withdraw(locked.user)
     _record("member.removed", locked, actor=actor, now=now, changes=difference({"role": locked.role}, {}))
     locked.delete()
 
@@ -134,62 +121,52 @@ def remove_member(
 def invite_again(
     *, membership: Membership, actor: Actor = SYSTEM, limit: Grant | None = None, now: datetime.datetime
 ) -> Invitation:
-    """A new link for a member who has not set a password yet; the one before stops working.
+    """A new link for somebody who has not accepted yet; the one before stops working.
 
-    Raises BroaderRoleError, and NotInvitedError for somebody who has a way in already.
+    Raises BroaderRoleError, and NotInvitedError for somebody who is a member already.
     """
     locked = _locked(membership)
     _refuse_broader(locked.role, limit)
-    if not is_invited(locked.user):
-        raise NotInvitedError(f"{locked.user.get_username()} has accepted already.")
+    if locked.user is not None:
+        raise NotInvitedError(f"{locked.username} has accepted already.")
     _record("member.invited", locked, actor=actor, now=now, changes={})
-    return invite(locked.user, now=now)
+    return invite(locked, now=now)
 
 
-def _account(username: str, email: str) -> Any | None:
-    """The active account that is meant, if there is one. Raises InvalidMemberError and AccountConflictError."""
-    # Locked, so that two workspaces can't both invite somebody who has no password yet.
-    accounts = get_user_model()._default_manager.select_for_update(no_key=True)
+def _valid_name(username: str, email: str) -> str:
+    """The name of a new account, as it would be made: the address where none is given. Raises InvalidMemberError."""
     if not username and not email:
         raise InvalidMemberError("Give a username or an email address.", field="username")
-    if username:
-        found = accounts.filter(username=username).first() or accounts.filter(username__iexact=username).first()
-        if found is None and email and accounts.filter(email__iexact=email).exists():
-            raise AccountConflictError("Another account has this address.", field="email")
-        if found is not None and email and found.email.lower() != email.lower():
-            raise AccountConflictError("The account of this name has another address.", field="email")
-    else:
-        owners = list(accounts.filter(email__iexact=email)[:2]) or list(accounts.filter(username__iexact=email)[:1])
-        if len(owners) > 1:
-            raise AccountConflictError("Several accounts have this address; give the username.", field="email")
-        found = owners[0] if owners else None
-    if found is not None and not found.is_active:
-        raise AccountConflictError(f"The account {found.get_username()} is disabled.", field="username")
-    return found
-
-
-def _new_account(username: str, email: str) -> Any:
-    """An account without a password that may sign in to the dashboard, where roles say what it may do."""
     model = get_user_model()
-    account = model(username=model.normalize_username(username or email), email=email, is_staff=True)
-    try:
-        if email:
-            validate_email(email)
-    except ValidationError as error:
-        raise InvalidMemberError(" ".join(error.messages), field="email") from error
+    account = model(username=model.normalize_username(username or email), email=email)
     account.set_unusable_password()
     try:
-        account.full_clean()
+        account.clean_fields()
     except ValidationError as error:
-        field = "username" if username else "email"
+        field = "email" if "email" in error.error_dict or not username else "username"
         raise InvalidMemberError(" ".join(error.messages), field=field) from error
-    account.save(force_insert=True)
-    return account
+    return str(account.get_username())
+
+
+def _refuse_double(workspace: Workspace, username: str, email: str) -> None:
+    """Raises MemberExistsError for whom the workspace has, or has invited, by this name or address."""
+    same = Q(user=None, invited_username__iexact=username) | Q(user__username__iexact=username)
+    if email:
+        same |= Q(invited_email__iexact=email) | Q(invited_username="", user__email__iexact=email)
+    found = Membership.objects.select_related("user").filter(same, workspace=workspace).first()
+    if found is not None:
+        what = "is invited already; a new link can be made" if found.user is None else "is a member already"
+        raise MemberExistsError(f"{found.username} {what}.")
+
+
+def _take_turns(workspace_id: Any) -> None:
+    """Changes of one workspace's members take turns, so that owners and names can be counted."""
+    Workspace.objects.select_for_update(no_key=True).get(pk=workspace_id)
 
 
 def _locked(membership: Membership) -> Membership:
-    """The membership as it is now; changes of one workspace's members take turns, so that owners can be counted."""
-    Workspace.objects.select_for_update(no_key=True).get(pk=membership.workspace_id)
+    """The membership as it is now, until the transaction ends."""
+    _take_turns(membership.workspace_id)
     found = Membership.objects.select_related("workspace", "user").filter(pk=membership.pk).first()
     if found is None:
         raise NotFoundError("There is no such member.")
@@ -202,15 +179,21 @@ def _refuse_broader(role: str, limit: Grant | None) -> None:
 
 
 def _refuse_last_owner(membership: Membership) -> None:
-    owners = Membership.objects.filter(workspace_id=membership.workspace_id, role=Role.OWNER)
-    if not owners.exclude(pk=membership.pk).exists():
+    """Raises LastOwnerError. Somebody who has only been invited owns nothing yet."""
+    owners = Membership.objects.filter(workspace_id=membership.workspace_id, role=Role.OWNER, user__isnull=False)
+    if membership.user is not None and not owners.exclude(pk=membership.pk).exists():
         raise LastOwnerError
 
 
 def _record(
     action: str, membership: Membership, *, actor: Actor, now: datetime.datetime, changes: dict[str, list[Any]]
 ) -> None:
-    label = membership.user.get_username()
     audit.record(
-        action, membership, workspace_id=membership.workspace_id, actor=actor, label=label, now=now, changes=changes
+        action,
+        membership,
+        workspace_id=membership.workspace_id,
+        actor=actor,
+        label=membership.username,
+        now=now,
+        changes=changes,
     )

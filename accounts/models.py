@@ -118,12 +118,21 @@ class Role(models.TextChoices):
 
 
 class Membership(models.Model):
-    """A person's place in a workspace."""
+    """A person's place in a workspace; without a `user` an invitation to it, which nobody has accepted yet."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="memberships", db_index=False)
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.CASCADE, related_name="memberships"
+    )
     role = models.CharField(max_length=20, choices=Role.choices, default=Role.MEMBER)
+    # Whom the workspace invited, in its own words: they say nothing of any account.
+    invited_username = models.CharField(max_length=150, blank=True, default="", db_default="")
+    invited_email = models.CharField(max_length=254, blank=True, default="", db_default="")
+    # The SHA-256 of the link's token, as of API keys.
+    invitation_digest = models.CharField(max_length=64, blank=True, default="", db_default="", editable=False)
+    invitation_expires_at = models.DateTimeField(null=True, blank=True, editable=False)
+    invitation_tries = models.PositiveSmallIntegerField(default=0, db_default=0, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
@@ -131,10 +140,30 @@ class Membership(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["workspace", "user"], name="membership_unique"),
             models.CheckConstraint(condition=models.Q(role__in=Role.values), name="membership_role_known"),
+            models.CheckConstraint(
+                condition=models.Q(user__isnull=False) | ~models.Q(invited_username=""), name="membership_of_somebody"
+            ),
         ]
 
     def __str__(self) -> str:
-        return f"{self.user} in {self.workspace}"
+        return f"{self.username} in {self.workspace}"
+
+    @property
+    def username(self) -> str:
+        """The account's, or that of the invitation: an address where no name was given."""
+        return self.user.get_username() if self.user is not None else self.invited_username
+
+    @property
+    def email(self) -> str:
+        """The address that the workspace invited; the account's for a member who joined without an invitation."""
+        return self.invited_email if self.user is None or self.invited_username else self.user.email
+
+    @property
+    def state(self) -> str:
+        """`invited`, `active`, or `disabled` where the account may not sign in to the dashboard."""
+        if self.user is None:
+            return "invited"
+        return "active" if self.user.is_active and self.user.is_staff else "disabled"
 
 
 class Scope(models.TextChoices):

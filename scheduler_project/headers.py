@@ -14,12 +14,12 @@ def _policy(**directives: str) -> str:
 #: For whatever is no page: JSON, the schema, redirects, static files.
 _NOTHING = _policy()
 _OWN = {"img_src": "'self' data:", "font_src": "'self'", "connect_src": "'self'", "style_src": "'self'"}
+# The theme's Alpine.js evaluates what its attributes say, which is `unsafe-eval`; no script stands in a page, so
+# inline ones stay forbidden. Bars and widths are style attributes, which can't fetch or run anything here.
+_THEMED = _policy(script_src="'self' 'unsafe-eval'", **_OWN, style_src_attr="'unsafe-inline'", form_action="'self'")
 _PAGES = {
-    # The theme's Alpine.js evaluates what its attributes say, which is `unsafe-eval`; no script stands in a page, so
-    # inline ones stay forbidden. Bars and widths are style attributes, which can't fetch or run anything here.
-    "/admin/": _policy(
-        script_src="'self' 'unsafe-eval'", **_OWN, style_src_attr="'unsafe-inline'", form_action="'self'"
-    ),
+    "/admin/": _THEMED,
+    "/invitations/": _THEMED,
     "/api/docs/": _policy(script_src="'self'", **_OWN, style_src_attr="'unsafe-inline'"),
 }
 _PERMISSIONS = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"

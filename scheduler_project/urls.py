@@ -22,7 +22,7 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/overview/", admin.site.admin_view(overview.parts), name="overview-parts"),
     path("admin/", admin.site.urls),
-    path("invitations/<uidb64>/<token>/", AcceptInvitation.as_view(), name="invitation"),
+    path("invitations/<uuid:reference>/<str:token>/", AcceptInvitation.as_view(), name="invitation"),
     path("healthz", healthz),
     path("readyz", readyz),
     path("metrics", metrics),

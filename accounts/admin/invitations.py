@@ -1,36 +1,118 @@
-"""The page that an invitation leads to: somebody new sets the password of the account made for them."""
+"""The page that an invitation leads to: somebody accepts it, with the account that they have or a new one."""
 
+import uuid
 from typing import Any
 
+from django import forms
 from django.contrib import admin
-from django.contrib.auth.forms import SetPasswordForm
-from django.contrib.auth.views import PasswordResetConfirmView
-from django.urls import reverse_lazy
-from unfold.widgets import UnfoldAdminPasswordWidget
+from django.contrib.auth import login
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.decorators import method_decorator
+from django.views import View
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
+from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
 
-from accounts.invitations import InvitationTokens, is_invited
+from accounts.errors import HourhandError
+from accounts.invitations import InvitationOverError, accept, accept_with_new_account, invited
+from accounts.models import Membership
+
+#: Stands in the path instead of the token, which the session keeps then: browsers hand paths on.
+ACCEPT = "accept"
+_KEPT = "hourhand_invitation"
 
 
-class FirstPasswordForm(SetPasswordForm):
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        for field in self.fields.values():
-            field.widget = UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"})
+class NewAccountForm(forms.Form):
+    """A new account. Passwords are judged by the verb that makes it."""
+
+    username = forms.CharField(
+        max_length=150,
+        required=False,
+        widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "username", "autocapitalize": "none"}),
+        help_text="What you sign in with.",
+    )
+    new_password1 = forms.CharField(
+        label="Password", strip=False, widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"})
+    )
+    new_password2 = forms.CharField(
+        label="Password again", strip=False, widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"})
+    )
+
+    def clean_new_password2(self) -> str:
+        second: str = self.cleaned_data["new_password2"]
+        if second != self.cleaned_data.get("new_password1"):
+            raise forms.ValidationError("The two passwords are not the same.")
+        return second
 
 
-class AcceptInvitation(PasswordResetConfirmView):
-    """Works once, for an account that is still waiting for its first password; signs its owner in."""
+@method_decorator([never_cache, sensitive_post_parameters("new_password1", "new_password2")], name="dispatch")
+class AcceptInvitation(View):
+    """A link works once. Who is signed in accepts as that account; who is not signs in, or makes one."""
 
-    form_class = FirstPasswordForm
-    token_generator = InvitationTokens()
-    template_name = "accounts/invitation.html"
-    title = "Welcome"
-    post_reset_login = True
-    success_url = reverse_lazy("admin:index")
+    membership: Membership
+    token: str
 
-    def get_user(self, uidb64: str) -> Any:
-        user = super().get_user(uidb64)
-        return user if user is not None and user.is_active and is_invited(user) else None
+    def dispatch(self, request: HttpRequest, *args: Any, **path: Any) -> HttpResponseBase:
+        reference: uuid.UUID = path["reference"]
+        token: str = path["token"]
+        kept = request.session.get(_KEPT, {}) if token == ACCEPT else {str(reference): token}
+        self.token = kept.get(str(reference), "")
+        membership = invited(reference, self.token, now=timezone.now())
+        if membership is None:
+            return self._page(request, over=True)
+        if token != ACCEPT:
+            request.session[_KEPT] = {str(reference): token}
+            return redirect("invitation", reference, ACCEPT)
+        self.membership = membership
+        return super().dispatch(request, *args, **path)
 
-    def get_context_data(self, **context: Any) -> dict[str, Any]:
-        return {**admin.site.each_context(self.request), **super().get_context_data(**context)}
+    def get(self, request: HttpRequest, **path: Any) -> HttpResponse:  # noqa: ARG002
+        return self._form(request, NewAccountForm(initial={"username": self.membership.username}))
+
+    def post(self, request: HttpRequest, **path: Any) -> HttpResponse:  # noqa: ARG002
+        try:
+            return self._join(request) if request.user.is_authenticated else self._make_account(request)
+        except InvitationOverError:
+            return self._page(request, over=True)
+
+    def _join(self, request: HttpRequest) -> HttpResponse:
+        try:
+            accept(membership_id=self.membership.pk, token=self.token, user=request.user, now=timezone.now())
+        except InvitationOverError:
+            raise
+        except HourhandError as error:
+            return self._page(request, membership=self.membership, refusal=error.detail)
+        return self._accepted(request)
+
+    def _make_account(self, request: HttpRequest) -> HttpResponse:
+        form = NewAccountForm(request.POST)
+        if not form.is_valid():
+            return self._form(request, form)
+        try:
+            accepted = accept_with_new_account(
+                membership_id=self.membership.pk,
+                token=self.token,
+                username=form.cleaned_data["username"] or self.membership.username,
+                password=form.cleaned_data["new_password1"],
+                now=timezone.now(),
+            )
+        except InvitationOverError:
+            raise
+        except HourhandError as error:
+            form.add_error({"password": "new_password1"}.get(error.field or "", error.field), error.detail)
+            return self._form(request, form)
+        login(request, accepted.user, backend="django.contrib.auth.backends.ModelBackend")
+        return self._accepted(request)
+
+    def _accepted(self, request: HttpRequest) -> HttpResponseRedirect:
+        request.session.pop(_KEPT, None)
+        return HttpResponseRedirect(reverse("admin:index"))
+
+    def _form(self, request: HttpRequest, form: NewAccountForm) -> HttpResponse:
+        return self._page(request, membership=self.membership, form=form)
+
+    def _page(self, request: HttpRequest, **context: Any) -> HttpResponse:
+        return render(request, "accounts/invitation.html", {**admin.site.each_context(request), **context})

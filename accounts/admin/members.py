@@ -19,7 +19,7 @@ from accounts.admin.access import Access, access_of
 from accounts.admin.once import COPYING, shown_once
 from accounts.admin.scoped import ConfidentialAdmin
 from accounts.errors import HourhandError
-from accounts.invitations import Invitation, is_invited
+from accounts.invitations import Invitation
 from accounts.members import add_member, change_role, invite_again, remove_member
 from accounts.models import Membership, Role
 from scheduler_project.dashboard import chips
@@ -67,7 +67,7 @@ class NewMemberForm(MembershipForm):
     email = forms.EmailField(
         required=False,
         widget=UnfoldAdminEmailInputWidget,
-        help_text="One of the two is enough. Somebody without an account gets one, and you a link to hand over.",
+        help_text="One of the two is enough. You get a link to hand over; whoever accepts it is the member.",
     )
 
     def act(self) -> None:
@@ -84,8 +84,8 @@ class MembershipAdmin(ConfidentialAdmin):
     choice_paths = {"workspace": "pk"}
     list_display = ["who", "workspace", "role", "state", "since"]
     list_select_related = ["user", "workspace"]
-    search_fields = ["user__username", "user__email"]
-    ordering = ["workspace__name", "user__username"]
+    search_fields = ["user__username", "invited_username", "invited_email"]
+    ordering = ["workspace__name", "user__username", "invited_username"]
     change_form_outer_after_template = "admin/accounts/membership/invite.html"
 
     class Media:
@@ -93,8 +93,8 @@ class MembershipAdmin(ConfidentialAdmin):
 
     @admin.display(description="Member", ordering="user__username")
     def who(self, membership: Membership) -> SafeString:
-        user = membership.user
-        return chips.two_lines(user.get_username(), user.email) if user.email else format_html("{}", user)
+        name, email = membership.username, membership.email
+        return chips.two_lines(name, email) if email and email != name else format_html("{}", name)
 
     @admin.display(description="Since", ordering="created_at")
     def since(self, membership: Membership) -> SafeString:
@@ -102,20 +102,17 @@ class MembershipAdmin(ConfidentialAdmin):
 
     @admin.display(description="State")
     def state(self, membership: Membership) -> SafeString:
-        user = membership.user
-        if is_invited(user):
-            return chips.chip(_STATES["invited"])
-        return chips.chip(_STATES["active" if user.is_active and user.is_staff else "disabled"])
+        return chips.chip(_STATES[membership.state])
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **options: Any) -> Any:
         options["form"] = MembershipForm if change else NewMemberForm
         return super().get_form(request, obj, change=change, **options)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:  # noqa: ARG002
-        return ["workspace", "user", "role", "state"] if obj else ["workspace", "username", "email", "role"]
+        return ["workspace", "who", "role", "state"] if obj else ["workspace", "username", "email", "role"]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:  # noqa: ARG002
-        return ["workspace", "user", "state"] if obj else []
+        return ["workspace", "who", "state"] if obj else []
 
     def formfield_for_choice_field(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
         if db_field.name == "role" and not self._makes_owners(request):
@@ -129,7 +126,7 @@ class MembershipAdmin(ConfidentialAdmin):
         return access_of(request).owns(obj.workspace_id) and not self._is_last_owner(obj)
 
     def save_model(self, request: HttpRequest, obj: Membership, form: Any, change: bool) -> None:  # noqa: ARG002
-        """Only tell of a new account: the form's verb has done it."""
+        """Only tell of the invitation: the form's verb has made it."""
         if form.invitation is not None:
             self._tell(request, obj, form.invitation)
 
@@ -145,13 +142,13 @@ class MembershipAdmin(ConfidentialAdmin):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         member = self.get_object(request, object_id)
-        invitable = member is not None and is_invited(member.user) and self.has_change_permission(request, member)
+        invitable = member is not None and member.user is None and self.has_change_permission(request, member)
         context = {**(extra_context or {}), "invitable": invitable}
         found: HttpResponse = super().change_view(request, object_id, form_url, context)
         return found
 
     def invite(self, request: HttpRequest, member_id: uuid.UUID) -> HttpResponseRedirect:
-        """A new link for somebody who has not set a password yet."""
+        """A new link for somebody who has not accepted yet."""
         member: Any = self.get_queryset(request).filter(pk=member_id).first()
         if member is None or not access_of(request).administers(member.workspace_id):
             raise Http404
@@ -168,7 +165,7 @@ class MembershipAdmin(ConfidentialAdmin):
 
     def _tell(self, request: HttpRequest, member: Membership, invitation: Invitation) -> None:
         until = f"{invitation.expires_at:%Y-%m-%d %H:%M} UTC"
-        name = member.user.get_username()
+        name = member.username
         told = f"Hand this link to {name}; it is shown once and works until {until}:"
         messages.warning(request, shown_once(told, invitation.url))
 
@@ -178,5 +175,7 @@ class MembershipAdmin(ConfidentialAdmin):
 
     @staticmethod
     def _is_last_owner(membership: Membership) -> bool:
-        owners = Membership.objects.filter(workspace_id=membership.workspace_id, role=Role.OWNER)
+        if membership.user is None:
+            return False
+        owners = Membership.objects.filter(workspace_id=membership.workspace_id, role=Role.OWNER, user__isnull=False)
         return not owners.exclude(pk=membership.pk).exists()

@@ -9,7 +9,6 @@ from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.invitations import is_invited
 from accounts.members import add_member, change_role, invite_again, remove_member
 from accounts.models import Membership, Role, Scope
 from scheduler_project.api.fields import Choice, Instant, Text
@@ -42,9 +41,9 @@ class RoleField(Choice):
 
 
 class InvitationSerializer(serializers.Serializer):
-    """The way in for a new account. Hand it over; it is shown once and works once."""
+    """The way in. Hand it over; it is shown once and works once, for whoever has it."""
 
-    url = Text(help_text="Where its owner sets a password.")
+    url = Text(help_text="Where they accept, with the account they have or a new one.")
     expires_at = Instant(help_text="When `url` stops working: three days after it was made.")
 
 
@@ -59,29 +58,31 @@ class MemberSerializer(StrictSerializer):
     """A person's place in the workspace."""
 
     id = serializers.UUIDField(read_only=True, help_text="Of the membership, which names the member in paths.")
-    username = Text(max_length=150, default="", help_text="The address, where left out for a new account.")
+    username = Text(
+        max_length=150,
+        default="",
+        help_text="Of the account; while `invited`, the one suggested for it, or the address where left out.",
+    )
     email = Text(
         max_length=254,
         default="",
-        help_text="The account's address. Finds an account without a `username`; a new one is made with it.",
+        help_text="The address that was invited. Nobody has proven that it is theirs.",
     )
     role = RoleField(default=Role.MEMBER)
     state = serializers.ChoiceField(
         choices=STATES,
         read_only=True,
-        help_text="`invited`: has not set a password yet; `disabled`: may not sign in to the dashboard.",
+        help_text="`invited`: has not accepted yet, and may do nothing; `disabled`: may not sign in to the dashboard.",
     )
     created_at = Instant(read_only=True, help_text="When they were added to the workspace.")
 
     def to_representation(self, instance: Membership) -> dict[str, Any]:
-        user = instance.user
-        state = "invited" if is_invited(user) else "active" if user.is_active and user.is_staff else "disabled"
         return {
             "id": str(instance.pk),
-            "username": user.get_username(),
-            "email": user.email,
+            "username": instance.username,
+            "email": instance.email,
             "role": instance.role,
-            "state": state,
+            "state": instance.state,
             "created_at": self.fields["created_at"].to_representation(instance.created_at),
         }
 
@@ -92,11 +93,11 @@ class MemberSerializer(StrictSerializer):
 class AddedMemberSerializer(MemberSerializer):
     """A new member, and how they get in."""
 
-    invitation = InvitationSerializer(allow_null=True, help_text="Null for somebody who has an account already.")
+    invitation = InvitationSerializer(help_text="How they get in.")
 
     def to_representation(self, instance: Any) -> dict[str, Any]:
-        invitation = instance.invitation and InvitationSerializer(instance.invitation).data
-        return {**MemberSerializer(instance.membership).data, "invitation": invitation}
+        shown = MemberSerializer(instance.membership).data
+        return {**shown, "invitation": InvitationSerializer(instance.invitation).data}
 
 
 @extend_schema_serializer(examples=[OpenApiExample("Another role", {"role": "viewer"}, request_only=True)])
@@ -138,9 +139,9 @@ class MemberList(MemberView):
     @extend_schema(
         operation_id="members_create",
         summary="Add a member",
-        description="By username or email address. Somebody without an account gets one, and you an `invitation` to "
-        "hand over. Nobody gives a role that reaches further than they do: only owners make owners, and keys that are "
-        "bound or expire add nobody (403).",
+        description="By username or email address, or both. You get an `invitation` to hand over; whoever accepts it "
+        "is the member, with the account that they have or a new one. Nobody gives a role that reaches further than "
+        "they do: only owners make owners, and keys that are bound or expire add nobody (403).",
         request=MemberSerializer,
         responses={201: AddedMemberSerializer},
     )
@@ -169,7 +170,7 @@ class MemberDetail(MemberView):
 
     @extend_schema(
         operation_id="members_delete",
-        summary="Remove a member; the account stays",
+        summary="Remove a member, or withdraw an invitation; the account stays",
         description="409 for the last owner.",
         request=None,
         responses={204: None},
@@ -183,7 +184,7 @@ class MemberInvitation(MemberView):
     @extend_schema(
         operation_id="members_invite",
         summary="Make a new invitation link",
-        description="For a member who has not set a password yet (else 409). The link before stops working.",
+        description="For somebody who has not accepted yet (else 409). The link before stops working.",
         request=NoBodySerializer,
         responses={201: InvitationSerializer},
     )

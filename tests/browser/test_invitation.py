@@ -1,0 +1,66 @@
+"""Somebody who was invited, in a browser: with a new account, and with the one they have."""
+
+import re
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.acceptance.conftest import House
+from tests.browser.visitor import DESKTOP, PHONE, Visitor, window
+
+PASSWORD = "a quite long password"
+
+
+def invited(house: House, name: str) -> str:
+    made = house.call("POST", "/members/", json={"username": name, "email": f"{name}@example.com", "role": "viewer"})
+    return str(made["invitation"]["url"]).removeprefix("http://127.0.0.1:8000")
+
+
+def create_account(page: Page, username: str | None = None) -> None:
+    if username is not None:
+        page.get_by_label("Username").fill(username)
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.get_by_label("Password again").fill(PASSWORD)
+    page.get_by_role("button", name="Create account and join").click()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop", "phone"])
+def test_an_invitation_is_accepted_with_a_new_account(house: House, browser: Browser, width: int, scheme: str) -> None:
+    with window(browser, width=width, scheme=scheme) as context:
+        visitor = Visitor(house, context.new_page())
+        page = visitor.page
+        visitor.go(invited(house, f"nina{width}"))
+        expect(page.get_by_text("You are invited to")).to_be_visible()
+        assert page.url.endswith("/accept/"), "the token is gone from the address"
+        visitor.must_find_it_sound()
+        is_styled = page.get_by_role("button", name="Create account and join").evaluate(
+            "one => getComputedStyle(one).backgroundColor !== 'rgba(0, 0, 0, 0)'"
+        )
+        assert is_styled
+        create_account(page)
+        page.wait_for_url("**/admin/")
+        assert not visitor.complaints
+        member = house.call("GET", "/members/")["results"][0]
+        assert (member["username"], member["state"]) == (f"nina{width}", "active")
+
+
+def test_an_invitation_is_accepted_with_the_account_one_has(house: House, browser: Browser) -> None:
+    with window(browser) as context:
+        page = Visitor(house, context.new_page()).page
+        page.goto(house.url + invited(house, "olga"))
+        create_account(page, "olga-at-home")
+        page.wait_for_url("**/admin/")
+    first = house.call("GET", "/members/")["results"][0]
+    house.call("DELETE", f"/members/{first['id']}/")
+    with window(browser) as context:
+        visitor = Visitor(house, context.new_page())
+        page = visitor.page
+        visitor.go(invited(house, "olga"))
+        page.get_by_role("link", name="sign in with it").click()
+        page.get_by_label("Username").fill("olga-at-home")
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Log in").click()
+        page.get_by_role("button", name=re.compile("^Join as olga-at-home$")).click()
+        page.wait_for_url("**/admin/")
+        assert not visitor.complaints
+    assert house.call("GET", "/members/")["results"][0]["username"] == "olga-at-home"
