@@ -35,9 +35,7 @@ ENV PATH=/opt/hourhand/venv/bin:$PATH \
 # By number, so that Kubernetes can see that it is not root.
 USER 10001:10001
 EXPOSE 8000
-CMD ["gunicorn", "scheduler_project.wsgi:application", "--bind", "0.0.0.0:8000", "--worker-class", "gthread", \
-     "--workers", "2", "--threads", "8", "--graceful-timeout", "10", "--worker-tmp-dir", "/dev/shm", \
-     "--limit-request-line", "4094", "--limit-request-fields", "100", "--limit-request-field_size", "8190", \
-     "--no-control-socket"]
+# What else it needs to know is in gunicorn.conf.py.
+CMD ["gunicorn", "scheduler_project.wsgi:application", "--bind", "0.0.0.0:8000", "--worker-tmp-dir", "/dev/shm"]
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/readyz', timeout=4)"]

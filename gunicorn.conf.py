@@ -3,9 +3,22 @@
 import os
 
 from scheduler_project.starting import refuse_wrong_settings
+from scheduler_project.web.configuration import KEEP_ALIVE_SECONDS
 
 # Here, before anything is started: each web process would tell of a wrong setting by a traceback, again and again.
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "scheduler_project.settings")
 refuse_wrong_settings()
 
+worker_class = "scheduler_project.web.worker.WebWorker"
+workers = 2
+threads = 8
+keepalive = KEEP_ALIVE_SECONDS
+graceful_timeout = 10
+timeout = 60
+http_parser = "python"  # the one whose state scheduler_project.web.connection knows
+asgi_loop = "asyncio"
+limit_request_line = 4094
+limit_request_fields = 100
+limit_request_field_size = 8190
+control_socket_disable = True
 logger_class = "scheduler_project.web_log.WebLog"

@@ -17,9 +17,11 @@ from functools import cache
 from typing import Any
 
 import redis
+import redis.asyncio
 import structlog
 from django.conf import settings
 from django.db import transaction
+from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -169,39 +171,55 @@ class Teller:
         self._script(keys=keys, args=[KEPT_ENTRIES, KEPT_SECONDS, int(missed), *texts])
 
 
-class Listener:
-    """One who listens to a workspace's changes, from the position of an earlier one or from now on.
-
-    Each verb may raise TailAwayError.
+def start_listening(workspace_id: Any, position: str | None = None) -> str:
+    """From now on this workspace's changes are kept. Answers the position to listen from: that of an earlier listener,
+    or the present one. Raises TailAwayError.
     """
+    client = _client(settings.REDIS_URL, 2 * _TIMEOUT_SECONDS)
+    try:
+        with _told():
+            opened = client.register_script(_WANT)(
+                keys=[_WANTED, _stream(workspace_id)], args=[KEPT_SECONDS, int(position is None), KEPT_ENTRIES]
+            )
+    finally:
+        client.close()
+    return position or str(opened)
 
-    def __init__(self, workspace_id: Any, position: str | None = None) -> None:
-        self._redis = _client(settings.REDIS_URL, 2 * _TIMEOUT_SECONDS)
+
+class Reader:
+    """Reads one workspace's changes after a position, in an event loop. Each verb may raise TailAwayError."""
+
+    def __init__(self, workspace_id: Any, position: str) -> None:
+        self.position = position
+        self._redis = redis.asyncio.Redis.from_url(
+            settings.REDIS_URL,
+            decode_responses=True,
+            socket_timeout=2 * _TIMEOUT_SECONDS,
+            socket_connect_timeout=2 * _TIMEOUT_SECONDS,
+            retry=AsyncRetry(NoBackoff(), 0),
+        )
         self._want = self._redis.register_script(_WANT)
         self._read = self._redis.register_script(_READ)
         self._keys = [_WANTED, _stream(workspace_id)]
-        with _told():
-            opened = self._want(keys=self._keys, args=[KEPT_SECONDS, int(position is None), KEPT_ENTRIES])
-        self.position: str = position or opened
 
-    def stay(self) -> None:
+    async def stay(self) -> None:
         """Say now and then that somebody is still listening."""
         with _told():
-            self._want(keys=self._keys, args=[KEPT_SECONDS, 0, KEPT_ENTRIES])
+            await self._want(keys=self._keys, args=[KEPT_SECONDS, 0, KEPT_ENTRIES])
 
-    def news(self, *, seconds: float) -> News | None:
+    async def news(self, *, seconds: float) -> News | None:
         """What came after the position, which moves on. Waits for it a while, then answers None."""
         with _told():
-            found = self._after_position()
-            if found is None and self._redis.xread({self._keys[1]: self.position}, 1, int(seconds * 1000)):
-                found = self._after_position()
+            found = await self._after_position()
+            if found is None and await self._redis.xread({self._keys[1]: self.position}, 1, int(seconds * 1000)):
+                found = await self._after_position()
         return found
 
-    def close(self) -> None:
-        self._redis.close()
+    async def close(self) -> None:
+        await self._redis.aclose()
 
-    def _after_position(self) -> News | None:
-        known, entries = self._read(keys=self._keys, args=[self.position, _READ_ENTRIES])
+    async def _after_position(self) -> News | None:
+        known, entries = await self._read(keys=self._keys, args=[self.position, _READ_ENTRIES])
         if known and not entries:
             return None
         ids: dict[str, None] = {}
@@ -211,9 +229,17 @@ class Listener:
             gap = gap or field == "gap"
             ids.update(dict.fromkeys(value.split() if field == "ids" else ()))
         if not known and not entries:
-            with _told():
-                self.position = self._want(keys=self._keys, args=[KEPT_SECONDS, 1, KEPT_ENTRIES])
+            self.position = await self._want(keys=self._keys, args=[KEPT_SECONDS, 1, KEPT_ENTRIES])
         return News(tuple(ids), gap, self.position)
+
+
+def is_after(position: str, other: str) -> bool:
+    """Whether a position comes after another."""
+    return _numbers(position) > _numbers(other)
+
+
+def _numbers(position: str) -> tuple[int, ...]:
+    return tuple(map(int, position.split("-")))
 
 
 def is_position(text: str) -> bool:

@@ -45,8 +45,8 @@ CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 API_RATE = env.rate("HOURHAND_API_RATE", "600/min")
 TRUSTED_PROXIES = env.integer("HOURHAND_TRUSTED_PROXIES", 0, minimum=0, maximum=10)
 
-# Each holds a thread of its web process, which has eight.
-EVENT_STREAMS = env.integer("HOURHAND_EVENT_STREAMS", 4, minimum=0, maximum=1000)
+# Of one workspace in each web process. Each holds a socket and about 100 KiB.
+EVENT_STREAMS = env.integer("HOURHAND_EVENT_STREAMS", 500, minimum=0, maximum=5000)
 
 METRICS_TOKEN = env.token("HOURHAND_METRICS_TOKEN")
 AUDIT_LOG_DAYS = env.integer("HOURHAND_AUDIT_LOG_DAYS", 730, minimum=0, maximum=36_500)

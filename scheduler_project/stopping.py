@@ -13,6 +13,10 @@ def is_stopping() -> bool:
     return _asked.is_set()
 
 
+def ask_to_stop() -> None:
+    _asked.set()
+
+
 def notice_signals() -> None:
     """Take note of the signals that stop this process, before whoever handles them. In the main thread only."""
     if threading.current_thread() is not threading.main_thread():

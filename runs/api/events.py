@@ -1,20 +1,26 @@
 """The live tail over HTTP: server-sent events of executions as they change, each as lists show it.
 
-A stream holds a thread of its web process, so there are few, each for a while only, and each looks every few seconds if
-its caller may still listen. See https://html.spec.whatwg.org/multipage/server-sent-events.html for the format.
+A stream is written in the web process's event loop. Threads only read rows for it, once for all that want the same.
+Each goes on for a while only, and looks every few seconds if its caller may still listen. See
+https://html.spec.whatwg.org/multipage/server-sent-events.html for the format.
 """
 
+import asyncio
 import collections
+import contextlib
+import functools
 import json
+import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from typing import Any
 
 import structlog
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError
-from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import HttpResponse, HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
 from rest_framework.exceptions import APIException, ErrorDetail, ValidationError
@@ -27,9 +33,11 @@ from runs.api.rows import listed_executions
 from runs.api.serializers import ListedExecutionSerializer
 from runs.api.views import HistoryView
 from runs.history import HistoryFilter
-from runs.tail import Listener, News, TailAwayError, is_position
+from runs.listening import batches
+from runs.tail import News, TailAwayError, is_position, start_listening
 from scheduler_project.api.limiting import caller_of
 from scheduler_project.stopping import is_stopping
+from scheduler_project.web.streams import LiveResponse
 
 log = structlog.get_logger(__name__)
 
@@ -64,34 +72,57 @@ class StreamRefused(APIException):
 
 
 class Places:
-    """How many streams this process has room for. A caller takes at most half of it."""
+    """How many streams each workspace has room for in this process. A caller takes at most four fifths of it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._taken: collections.Counter[str] = collections.Counter()
+        self._of_workspaces: collections.Counter[Any] = collections.Counter()
+        self._of_callers: collections.Counter[tuple[Any, str]] = collections.Counter()
 
-    def take(self, caller: str) -> None:
+    def take(self, workspace_id: Any, caller: str) -> None:
         room: int = settings.EVENT_STREAMS
         with self._lock:
-            if self._taken.total() >= room:
-                told = "As many live tails are open as this server allows; try again later."
-                raise StreamRefused(503, "too_many_streams", told, wait=10)
-            if self._taken[caller] >= max(1, room // 2):
-                told = "You have as many live tails open as one caller may; end one, or try again later."
-                raise StreamRefused(429, "too_many_streams", told, wait=10)
-            self._taken[caller] += 1
+            if self._of_workspaces[workspace_id] >= room:
+                detail = "Your workspace has as many live tails open as this server allows; try again later."
+                raise StreamRefused(503, "too_many_streams", detail, wait=10)
+            if self._of_callers[workspace_id, caller] >= max(1, room * 4 // 5):
+                detail = "You have as many live tails open as one caller may; end one, or try again later."
+                raise StreamRefused(429, "too_many_streams", detail, wait=10)
+            self._of_workspaces[workspace_id] += 1
+            self._of_callers[workspace_id, caller] += 1
 
-    def give_back(self, caller: str) -> None:
+    def give_back(self, workspace_id: Any, caller: str) -> None:
         with self._lock:
-            self._taken[caller] -= 1
-            self._taken += collections.Counter()  # drops what is zero
+            for counter, key in ((self._of_workspaces, workspace_id), (self._of_callers, (workspace_id, caller))):
+                counter[key] -= 1
+                if not counter[key]:
+                    del counter[key]
 
     @property
     def taken(self) -> int:
-        return self._taken.total()
+        return self._of_workspaces.total()
 
 
 PLACES = Places()
+
+
+class Reach:
+    """What one caller may do by now, asked once for all of its streams in an event loop."""
+
+    def __init__(self) -> None:
+        self._asked: dict[Hashable, tuple[float, asyncio.Future[Access | None]]] = {}
+
+    async def of(self, caller: Hashable, ask: Callable[[], Awaitable[Access | None]]) -> Access | None:
+        now = time.monotonic()
+        at, answer = self._asked.get(caller, (-math.inf, None))
+        if answer is None or now - at > BEAT_SECONDS / 2:
+            self._asked = {other: asked for other, asked in self._asked.items() if now - asked[0] < 2 * BEAT_SECONDS}
+            answer = asyncio.ensure_future(ask())
+            self._asked[caller] = now, answer
+        return await asyncio.shield(answer)
+
+
+_reaches: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Reach]" = weakref.WeakKeyDictionary()
 
 
 class EventStream:
@@ -100,21 +131,24 @@ class EventStream:
     def __init__(
         self,
         *,
-        listener: Listener,
+        position: str,
         wanted: HistoryFilter,
         access: Access,
+        caller: Hashable,
         access_again: Callable[[], Access | None],
         ended: Callable[[], None],
     ) -> None:
-        self._listener, self._wanted = listener, wanted
-        self._access, self._access_again = access, access_again
+        self.call: Callable[[Callable[[], Any]], Awaitable[Any]]
+        self._position, self._wanted = position, wanted
+        self._access, self._caller, self._access_again = access, caller, access_again
         self._ended = ended
         self._closing = threading.Lock()
         self._closed = False
 
-    def __iter__(self) -> Iterator[str]:
+    async def pieces(self) -> AsyncIterator[bytes]:
         try:
-            yield from self._events()
+            async for text in self._events():
+                yield text.encode()
         except (TailAwayError, DatabaseError, InterfaceError) as error:
             log.warning("tail_interrupted", error=str(error))
         finally:
@@ -126,42 +160,45 @@ class EventStream:
             if self._closed:
                 return
             self._closed = True
-        self._listener.close()
         self._ended()
 
-    def _events(self) -> Iterator[str]:
-        yield f"retry: {_RETRY_MS}\nid: {self._listener.position}\n\n"
+    async def _events(self) -> AsyncIterator[str]:
+        yield f"retry: {_RETRY_MS}\nid: {self._position}\n\n"
         until = time.monotonic() + MAX_SECONDS
         beat_at = time.monotonic() + BEAT_SECONDS
-        while time.monotonic() < until and not is_stopping():
-            news = self._listener.news(seconds=_WAIT_SECONDS)
-            if news is not None:
-                yield from self._told(news)
-            if time.monotonic() >= beat_at:
-                if not self._may_listen():
+        arriving = batches(self._access.workspace.pk, self._position, seconds=_WAIT_SECONDS)
+        async with contextlib.aclosing(arriving):
+            async for batch in arriving:
+                if batch is not None:
+                    for text in await batch.shown(self._wanted, functools.partial(self._told, batch.news)):
+                        yield text
+                if time.monotonic() >= until or is_stopping():
                     return
-                self._listener.stay()
-                yield ":\n\n"
-                beat_at = time.monotonic() + BEAT_SECONDS
+                if time.monotonic() >= beat_at:
+                    if not await self._may_listen():
+                        return
+                    yield ":\n\n"
+                    beat_at = time.monotonic() + BEAT_SECONDS
 
-    def _told(self, news: News) -> Iterator[str]:
+    async def _told(self, news: News) -> list[str]:
         """Of what has changed, what is wanted. The position comes last: whoever breaks off before hears it again."""
         ids = news.ids[-MOST_AT_ONCE:]
-        if news.gap or len(ids) < len(news.ids):
-            yield "event: gap\ndata: {}\n\n"
+        told = ["event: gap\ndata: {}\n\n"] if news.gap or len(ids) < len(news.ids) else []
         for first in range(0, len(ids), PART):
             if first:
-                time.sleep(_PART_PAUSE_SECONDS)
-            yield from map(_event, self._shown(ids[first : first + PART]))
-        yield f"id: {news.position}\n\n"
+                await asyncio.sleep(_PART_PAUSE_SECONDS)
+            shown = await self.call(functools.partial(self._shown, ids[first : first + PART]))
+            told.append("".join(map(_event, shown)))
+        return [*filter(None, told), f"id: {news.position}\n\n"]
 
     def _shown(self, ids: tuple[str, ...]) -> list[dict[str, Any]]:
         rows = listed_executions(self._wanted.executions().filter(pk__in=ids)).order_by("id")
         return list(ListedExecutionSerializer(rows, many=True).data)
 
-    def _may_listen(self) -> bool:
+    async def _may_listen(self) -> bool:
         """Whether the caller's reach is what it was when it came. One that has changed has to ask again."""
-        now = self._access_again()
+        reach = _reaches.setdefault(asyncio.get_running_loop(), Reach())
+        now = await reach.of(self._caller, lambda: self.call(self._access_again))
         return (
             now is not None
             and now.workspace.pk == self._access.workspace.pk
@@ -202,27 +239,28 @@ class Events(HistoryView):
             raise ValidationError({RESUME_HEADER: [detail]})
         if request.method == "HEAD":
             return HttpResponse(content_type=CONTENT_TYPE)
-        response = StreamingHttpResponse(self._stream(request, position), content_type=CONTENT_TYPE)
+        response = LiveResponse(self._stream(request, position), content_type=CONTENT_TYPE)
         response["X-Accel-Buffering"] = "no"  # nginx would hold events back
         return response
 
     def _stream(self, request: Request, position: str | None) -> EventStream:
-        caller = caller_of(request) or ""
+        workspace_id, caller = self.access.workspace.pk, caller_of(request) or ""
         wanted = meant(self.query, self.access)
-        PLACES.take(caller)
+        PLACES.take(workspace_id, caller)
         try:
-            listener = Listener(self.access.workspace.pk, position)
+            position = start_listening(workspace_id, position)
         except TailAwayError as error:
-            PLACES.give_back(caller)
-            told = "Redis, which tells of changes, can't be asked; try again later."
-            raise StreamRefused(503, "tail_away", told, wait=5) from error
+            PLACES.give_back(workspace_id, caller)
+            detail = "Redis, which tells of changes, can't be asked; try again later."
+            raise StreamRefused(503, "tail_away", detail, wait=5) from error
         except BaseException:
-            PLACES.give_back(caller)
+            PLACES.give_back(workspace_id, caller)
             raise
         return EventStream(
-            listener=listener,
+            position=position,
             wanted=wanted,
             access=self.access,
+            caller=(caller, request._request.COOKIES.get(settings.SESSION_COOKIE_NAME)),
             access_again=lambda: access_now(request),
-            ended=lambda: PLACES.give_back(caller),
+            ended=lambda: PLACES.give_back(workspace_id, caller),
         )

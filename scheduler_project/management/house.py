@@ -19,8 +19,7 @@ from scheduler_project.supervisor.program import Program
 
 PROJECT = Path(settings.BASE_DIR)
 PREPARE_DATABASE = (sys.executable, str(PROJECT / "manage.py"), "prepare_database")
-_WEB_PROCESSES, _WEB_THREADS = 2, 8
-_WEB_GRACE_SECONDS = 10
+_WEB_STOP_SECONDS = 15  # gunicorn.conf.py gives requests 10 to end
 _WORKER_SLACK_SECONDS = 10  # past its own grace: recording what ended, giving back the rest
 _PING_SECONDS = 0.5
 # Long enough for a beat that can't import its scheduler, or read its table, to have died.
@@ -34,15 +33,12 @@ def web(environment: Mapping[str, str], listener: socket.socket) -> Program:
         argv=(
             *(sys.executable, "-m", "gunicorn", "scheduler_project.wsgi:application"),
             *("--bind", f"fd://{listener.fileno()}"),
-            *("--worker-class", "gthread", "--workers", str(_WEB_PROCESSES), "--threads", str(_WEB_THREADS)),
-            *("--graceful-timeout", str(_WEB_GRACE_SECONDS), "--worker-tmp-dir", scratch),
-            *("--limit-request-line", "4094", "--limit-request-fields", "100", "--limit-request-field_size", "8190"),
-            "--no-control-socket",
+            *("--worker-tmp-dir", scratch),
         ),
         environment=environment,
         directory=PROJECT,
         inherited_fds=(listener.fileno(),),
-        stop_seconds=_WEB_GRACE_SECONDS + 5,
+        stop_seconds=_WEB_STOP_SECONDS,
         ready=ReadinessProbe(reachable_address(listener), _accepted_host()),
     )
 

@@ -139,12 +139,19 @@ class House:
 
     def _start_web(self, log: Any, until: str) -> None:
         command = [sys.executable, "-m", "gunicorn", "scheduler_project.wsgi:application", "--bind", "127.0.0.1:0"]
-        command += ["--worker-class", "gthread", "--threads", "4"]
+        command += ["--workers", "1", "--threads", "4"]
         self.processes["web"] = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=log, stderr=log)
         log.close()
-        text = wait_for(lambda: _listening(self.directory / "web.log"), "the web process to listen")
+        text = wait_for(lambda: _listening(self.directory / "web.log"), "the web process to listen", seconds=90)
         self.url = text
-        wait_for(lambda: requests.get(f"{self.url}{until}", timeout=5).ok, "the web process to be ready")
+        wait_for(lambda: requests.get(f"{self.url}{until}", timeout=30).ok, "the web process to be ready", seconds=90)
+
+    def restart_web(self, **settings: str) -> None:
+        """The web process anew, with these settings besides."""
+        self.kill("web", signal.SIGTERM)
+        (self.directory / "web.log").unlink()
+        self.environment |= settings
+        self.start("web")
 
     def kill(self, name: str, number: int = signal.SIGKILL) -> None:
         process = self.processes[name]

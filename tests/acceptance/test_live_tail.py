@@ -1,11 +1,13 @@
 """The live tail with real processes: what a worker and a beat do is heard, and nobody waits for a listener."""
 
 import signal
+import socket
 import time
+import urllib.parse
 
 import requests
 
-from tests.acceptance.conftest import House, Receiver
+from tests.acceptance.conftest import House, Receiver, wait_for
 from tests.integration.listening import Listening
 
 
@@ -52,10 +54,66 @@ def _settled(house: House) -> dict[str, int]:
     return counts
 
 
-def test_one_stream_too_many_is_told_to_come_back(house: House) -> None:
-    streams = [listening(house), listening(house)]
-    answers = {one.answer.status_code for one in [*streams, listening(house)]}
-    assert 429 in answers or 503 in answers
-    assert requests.get(f"{house.url}/healthz", timeout=5).ok
-    for one in streams:
-        one.answer.close()
+def test_listeners_take_no_threads_and_hear_alike(house: House, receiver: Receiver) -> None:
+    """More of them than the web process has threads, by far; half of them never read."""
+    streams = [listening(house) for _ in range(60)]
+    deaf = [_deaf_listener(house) for _ in range(60)]
+    try:
+        for one in streams:
+            assert one.answer.status_code == 200
+            assert one.opened.wait(20)
+        for _ in range(10):
+            assert requests.get(f"{house.url}/healthz", timeout=5).ok
+        house.make_job("report", request={"url": receiver.url})
+        made = house.call("POST", "/jobs/report/run/", json={})
+        assert {one.until("pending", seconds=30)["id"] for one in streams} == {made["id"]}
+    finally:
+        for one in [*streams, *deaf]:
+            (one.answer if isinstance(one, Listening) else one).close()
+
+
+def _deaf_listener(house: House) -> socket.socket:
+    address = urllib.parse.urlsplit(house.url)
+    link = socket.create_connection((address.hostname, address.port), timeout=20)
+    head = f"GET /api/v1/events/ HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {house.api_key}\r\n\r\n"
+    link.sendall(head.encode())
+    return link
+
+
+def test_a_listener_that_stops_reading_is_ended_and_its_place_is_free_again(house: House, receiver: Receiver) -> None:
+    house.restart_web(HOURHAND_EVENT_STREAMS="1")
+    house.make_job("report", request={"url": receiver.url, "headers": {"X-Long": "x" * 4000}})
+    deaf = _deaf_listener(house)
+    wait_for(lambda: listening(house).answer.status_code == 503, "the only place to be taken")
+    tail = house.redis()
+    [(workspace,)] = house.rows("SELECT id FROM accounts_workspace")
+    house.make_pending("report", 500, enqueued=True)
+    ids = " ".join(str(key) for (key,) in house.rows("SELECT id FROM runs_execution"))
+
+    def is_free() -> bool:
+        for _ in range(20):
+            tail.xadd(f"hourhand:tail:{workspace}", {"ids": ids})
+        answer = listening(house).answer
+        answer.close()
+        return answer.status_code == 200
+
+    wait_for(is_free, "the place of a listener that does not read", seconds=60)
+    deaf.close()
+
+
+def test_a_revoked_key_ends_its_streams_whether_they_read_or_not(house: House) -> None:
+    house.restart_web(HOURHAND_EVENT_STREAMS="2")
+    made = house.call("POST", "/keys/", json={"name": "tail", "scopes": ["executions:read"]})
+    mine, house.api_key = house.api_key, made["key"]
+    deaf = _deaf_listener(house)
+    house.api_key = mine
+    wait_for(lambda: len(_open_streams(deaf)) > 0, "the stream to begin")
+    house.call("DELETE", f"/keys/{made['id']}/")
+    deaf.settimeout(30)
+    while deaf.recv(65536):
+        pass
+    deaf.close()
+
+
+def _open_streams(link: socket.socket) -> bytes:
+    return link.recv(65536, socket.MSG_PEEK)
