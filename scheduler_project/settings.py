@@ -89,6 +89,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "scheduler_project.headers.SecurityHeadersMiddleware",
+    "scheduler_project.compression.CompressionMiddleware",
     "scheduler_project.api.slashes.SlashlessPathsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
