@@ -2,8 +2,9 @@
 
 import os
 
+from django.conf import settings
+
 from scheduler_project.starting import refuse_wrong_settings
-from scheduler_project.web.configuration import KEEP_ALIVE_SECONDS
 
 # Here, before anything is started: each web process would tell of a wrong setting by a traceback, again and again.
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "scheduler_project.settings")
@@ -12,7 +13,7 @@ refuse_wrong_settings()
 worker_class = "scheduler_project.web.worker.WebWorker"
 workers = 2
 threads = 8
-keepalive = KEEP_ALIVE_SECONDS
+keepalive = settings.KEEP_ALIVE_SECONDS
 graceful_timeout = 10
 timeout = 60
 http_parser = "python"  # the one whose state scheduler_project.web.connection knows

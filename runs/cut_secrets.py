@@ -35,7 +35,8 @@ def cut_at(body: bytes, secret: bytes, cores: Iterable[bytes]) -> int | None:
     tail = body[tail_at:]
     broken = _BROKEN.search(tail[-_LONGEST_ESCAPE:])
     ends = [tail, tail[: len(tail) - len(broken[0])]] if broken else [tail]
-    wanted = [(secret.lower(), FEWEST_CHARACTERS, bytes.lower), *((core, FEWEST_BASE64, bytes) for core in cores)]
+    wanted: list[tuple[bytes, int, Callable[[bytes], bytes]]] = [(secret.lower(), FEWEST_CHARACTERS, bytes.lower)]
+    wanted += [(core, FEWEST_BASE64, bytes) for core in cores]
     found = [at for end in ends for reading in _READINGS for at in _beginnings(end, reading, wanted)]
     return tail_at + min(found) if found else None
 

@@ -63,6 +63,9 @@ MAX_PER_WORKSPACE = env.integer(
     "HOURHAND_MAX_PER_WORKSPACE", max(1, MAX_IN_FLIGHT * 9 // 10), minimum=1, maximum=10_000
 )
 LEASE_SECONDS = env.integer("HOURHAND_LEASE_SECONDS", 60, minimum=3, maximum=3600)
+# For how long a connection may be idle. Longer than load balancers keep theirs (AWS 60 s, nginx 60 s): whoever closes
+# first may do so just as the other sends a request. Google's keeps them for 600 s.
+KEEP_ALIVE_SECONDS = env.integer("HOURHAND_KEEP_ALIVE_SECONDS", 90, minimum=1, maximum=3600)
 SHUTDOWN_GRACE_SECONDS = env.integer("HOURHAND_SHUTDOWN_GRACE_SECONDS", 20, minimum=0, maximum=600)
 
 # -- Django ------------------------------------------------------------------------------------------------------------

@@ -279,8 +279,8 @@ def edited_request(
     if not request.is_valid():
         raise ValidationError({"edit": request.errors})
     if wrong_for_head(request.validated_data, whole["success"]):
-        told = "The answer to a HEAD request has no body, and the job asserts something of it."
-        raise ValidationError({"edit": {"method": [ErrorDetail(told, code="conflicting")]}})
+        bodiless = "The answer to a HEAD request has no body, and the job asserts something of it."
+        raise ValidationError({"edit": {"method": [ErrorDetail(bodiless, code="conflicting")]}})
     if told := timeout_beyond_plan(request.validated_data, workspace.plan, before=before):
         raise ValidationError({"edit": {"timeout_seconds": [ErrorDetail(told, code=PlanLimitError.code)]}})
     return request.validated_data

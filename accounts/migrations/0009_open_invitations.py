@@ -31,7 +31,7 @@ def withdraw_invitations(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('accounts', '0007_member_words'),
+        ('accounts', '0008_plan_that_stops'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
