@@ -35,6 +35,15 @@ class RequestDefinition:
     timeout_seconds: float
     tls_verify: bool
     ca_cert: str | None
+    client_cert: "ClientCert | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCert:
+    """The certificate that a call shows to its endpoint, and its key, both PEM, or templates of such."""
+
+    cert: str = field(repr=False)
+    key: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +89,7 @@ class JobDefinition:
                 timeout_seconds=float(request["timeout_seconds"]),
                 tls_verify=request["tls_verify"],
                 ca_cert=request["ca_cert"],
+                client_cert=_client_cert(request.get("client_cert")),
             ),
             success_statuses=tuple(config["success"]["statuses"]),
             assertions=compile_assertions(config["success"]["assertions"]),
@@ -158,6 +168,10 @@ def planned_by(config: dict[str, Any], *, anchor: datetime.datetime) -> Schedule
         dst_fold=config["dst_fold"],
     )
     return Bounded(schedule, starts_at, ends_at) if schedule and (starts_at or ends_at) else schedule
+
+
+def _client_cert(written: dict[str, str] | None) -> ClientCert | None:
+    return None if written is None else ClientCert(written["cert"], written["key"])
 
 
 def _instant(text: str | None) -> datetime.datetime | None:

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import quote
 
 from accounts.names import SECRET_NAME_FORM
-from jobs.definition import RequestDefinition
+from jobs.definition import ClientCert, RequestDefinition
 from jobs.egress.target import MAX_URL_LENGTH
 from jobs.headers import MAX_HEADER_BYTES, NOT_IN_A_VALUE
 from scheduler_project import exact_json
@@ -295,12 +295,20 @@ class RequestTemplate:
     headers: tuple[tuple[str, Template], ...]
     body: Template | None
     secrets: frozenset[str]
+    client_cert: tuple[Template, Template] | None = None
 
     @classmethod
     def of(cls, request: RequestDefinition) -> "RequestTemplate | BrokenTemplate | None":
         """None for a request without variables."""
         body = None if request.body is None else request.body.decode()
-        if not any(OPENING in text for text in (request.url, body or "", *(value for _, value in request.headers))):
+        shown = request.client_cert
+        texts = (
+            request.url,
+            body or "",
+            *(value for _, value in request.headers),
+            *((shown.key, shown.cert) if shown else ()),
+        )
+        if not any(OPENING in text for text in texts):
             return None
         try:
             return cls._parsed(request, body)
@@ -312,8 +320,10 @@ class RequestTemplate:
         url = parse(request.url, Where.URL)
         headers = tuple((name, parse(value, Where.HEADER)) for name, value in request.headers)
         content = None if body is None else parse(body, body_place(body, dict(request.headers)))
-        templates = [url, *(template for _, template in headers), *([content] if content else [])]
-        return cls(url, headers, content, frozenset().union(*map(secrets_in, templates)))
+        shown = request.client_cert
+        pair = (parse(shown.cert, Where.TEXT_BODY), parse(shown.key, Where.TEXT_BODY)) if shown else None
+        templates = [url, *(template for _, template in headers), *([content] if content else []), *(pair or ())]
+        return cls(url, headers, content, frozenset().union(*map(secrets_in, templates)), pair)
 
     def render(self, request: RequestDefinition, facts: Facts) -> RequestDefinition:
         """`request` as one execution sends it. Raises RenderingError, naming the part."""
@@ -324,7 +334,13 @@ class RequestTemplate:
         body = None if self.body is None else _rendered(self.body, facts, "body").encode()
         if body is not None and len(body) > MAX_BODY_BYTES:
             raise RenderingError("The body can't be rendered: it would be larger than 1 MiB.")
-        return replace(request, url=url, headers=headers, body=body)
+        client_cert = None
+        if self.client_cert is not None:
+            cert, key = self.client_cert
+            client_cert = ClientCert(
+                _rendered(cert, facts, "client certificate"), _rendered(key, facts, "client certificate's key")
+            )
+        return replace(request, url=url, headers=headers, body=body, client_cert=client_cert)
 
 
 @dataclass(frozen=True, slots=True)

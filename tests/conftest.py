@@ -62,6 +62,7 @@ def job_config(**changes: Any) -> dict[str, Any]:
             "timeout_seconds": 30,
             "tls_verify": True,
             "ca_cert": None,
+            "client_cert": None,
         },
         "success": {"statuses": ["2xx"], "assertions": []},
         "retry": {

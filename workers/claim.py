@@ -13,7 +13,7 @@ from django.conf import settings
 from accounts.ids import uuid7_texts_at
 from accounts.quota import month_of
 from accounts.usage import count_started, uncount
-from jobs.definition import JobDefinition
+from jobs.definition import JobDefinition, RequestDefinition
 from jobs.overrides import PerEnvironment
 from jobs.reading import per_environment, whole_definition_of
 from jobs.rendering import BrokenTemplate, RequestTemplate
@@ -29,7 +29,7 @@ from runs.texts import array
 from scheduler_project import exact_json
 from scheduler_project.failpoints import failpoint
 from workers.connections import Link
-from workers.delivery.contract import DeliveryRequest, TlsOptions
+from workers.delivery.contract import DEFAULT_TLS, DeliveryRequest, TlsOptions
 from workers.disclosure import Disclosure
 from workers.keyring import Keyring
 from workers.rendering import Material, Rendered, Renderer, Templated
@@ -176,15 +176,13 @@ class _Version:
     slug: str
     definition: JobDefinition
     prepared: PreparedRequest
-    tls: TlsOptions
     template: RequestTemplate | BrokenTemplate | None
 
     @classmethod
     def of(cls, slug: str, definition: JobDefinition, user_agent: str) -> "_Version":
         call = definition.request
         prepared = PreparedRequest.of(call, user_agent=user_agent)
-        tls = TlsOptions(verify=call.tls_verify, ca_cert=call.ca_cert)
-        return cls(slug, definition, prepared, tls, RequestTemplate.of(call))
+        return cls(slug, definition, prepared, RequestTemplate.of(call))
 
 
 class Claimer:
@@ -365,7 +363,7 @@ class Claimer:
                 headers=prepared.headers + own,
                 body=call.body,
                 timeout_seconds=call.timeout_seconds,
-                tls=version.tls,
+                tls=_tls(call),
                 success_statuses=version.definition.success_statuses,
                 signature=signature,
             ),
@@ -379,6 +377,13 @@ class Claimer:
             refusal=_refusal(taken.refused.get(attempt.execution_id), rendered),
             counted_in=None if attempt.execution_id in taken.refused else taken.month,
         )
+
+
+def _tls(call: RequestDefinition) -> TlsOptions:
+    if call.tls_verify and call.ca_cert is None and call.client_cert is None:
+        return DEFAULT_TLS
+    shown = call.client_cert
+    return TlsOptions(call.tls_verify, call.ca_cert, shown and shown.cert, shown and shown.key)
 
 
 def _refused(cursor: Any, rows: Sequence[tuple[Any, ...]], month: datetime.date) -> dict[str, str]:

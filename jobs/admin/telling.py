@@ -116,6 +116,8 @@ def _tls(request: Config) -> Iterator[str]:
         yield "The certificate is not verified: the call goes to whoever answers"
     elif request["ca_cert"]:
         yield "Verified by certificates of its own"
+    if request.get("client_cert"):
+        yield "Shows a client certificate"
 
 
 def _retention(retention: Config) -> str:

@@ -6,9 +6,11 @@ import ssl
 from collections.abc import Mapping
 from typing import Any
 
+from cryptography import x509
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
+from accounts.names import SECRET_NAME_FORM
 from accounts.plans import retention_caps
 from jobs.api.assertions import AssertionField
 from jobs.api.fields import Body, FalseOnly, Headers, NullOnly, TargetUrl
@@ -16,6 +18,7 @@ from jobs.api.templates import check_templates
 from jobs.assertions import MAX_ASSERTIONS
 from jobs.errors import UnknownRetryPolicyError
 from jobs.models import Backoff
+from jobs.rendering import OPENING
 from jobs.retry_policies import RULES, find_policy, resolved
 from scheduler_project.api.fields import Choice, Flag, Number, Several, Text, Whole
 from scheduler_project.api.strict import StrictSerializer
@@ -27,8 +30,36 @@ MAX_ATTEMPTS = 20
 MAX_DELAY_MS = 7 * 24 * 3600 * 1000
 MAX_CERT_CHARACTERS = 64 * 1024
 DEFAULT_KEEP_LAST = 100
+_SECRET = re.compile(rf"\{{\{{\s*secrets\.{SECRET_NAME_FORM}\s*\}}\}}")
 _STATUS = re.compile(r"[1-5][0-9]{2}|[1-5]xx")
 _CONTENT_TYPE = "content-type"
+
+
+class ClientCertSerializer(StrictSerializer):
+    """The certificate that a call shows where its endpoint asks for one."""
+
+    cert = Text(
+        max_length=MAX_CERT_CHARACTERS,
+        help_text="PEM: the certificate, and those between it and its authority; or a secret, as `{{secrets.CERT}}`.",
+    )
+    key = Text(max_length=MAX_CERT_CHARACTERS, help_text="A secret that holds its key in PEM: `{{secrets.KEY}}`.")
+
+    def validate_cert(self, value: str) -> str:
+        if OPENING in value:
+            if not _SECRET.fullmatch(value):
+                raise ValidationError("Should be PEM, or one secret, as in {{secrets.CERT}}.", code="invalid")
+            return value
+        try:
+            x509.load_pem_x509_certificates(value.encode())
+        except ValueError as error:
+            raise ValidationError("Should be one or more certificates in PEM form.", code="invalid") from error
+        return value
+
+    def validate_key(self, value: str) -> str:
+        if not _SECRET.fullmatch(value):
+            told = "A key is never kept in a job: keep it as a secret, and write {{secrets.NAME}}."
+            raise ValidationError(told, code="not_a_secret")
+        return value
 
 
 class RequestSerializer(StrictSerializer):
@@ -53,6 +84,11 @@ class RequestSerializer(StrictSerializer):
         default=None,
         max_length=MAX_CERT_CHARACTERS,
         help_text="PEM certificates to trust instead of the usual ones; null: those.",
+    )
+    client_cert = ClientCertSerializer(
+        allow_null=True,
+        default=None,
+        help_text="What to show an endpoint that asks for a client certificate; null: nothing.",
     )
 
     def validate_ca_cert(self, value: str | None) -> str | None:

@@ -64,6 +64,7 @@ _SHOWN = {
         "timeout_seconds": 30,
         "tls_verify": True,
         "ca_cert": None,
+        "client_cert": None,
     },
     "success": {
         "statuses": ["2xx"],

@@ -90,4 +90,4 @@ def wrong_overrides(sparse: Mapping[str, Any], data: Mapping[str, Any], *, conte
 
 def _changed(section: dict[str, Any], common: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     """The fields that were given, and what follows from them: a JSON body brings its content type."""
-    return {name: value for name, value in section.items() if name in given or value != common[name]}
+    return {name: value for name, value in section.items() if name in given or value != common.get(name)}

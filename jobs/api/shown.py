@@ -24,6 +24,8 @@ JOB_FIELDS = (
     "misfire_grace_seconds", "request", "success", "retry", "callback_url", "concurrency", "command", "workflow",
     "webhook", "retention", "environments", "version", "unreadable", "created_at", "updated_at", "deleted_at",
 )  # fmt: skip
+#: Fields that came with a later release, and what holds where a version says nothing of them.
+LATER_FIELDS: dict[str, dict[str, Any]] = {"request": {"client_cert": None}}
 #: The fields of each section, in the order that they are documented in.
 SECTION_FIELDS = {
     "request": tuple(RequestSerializer().fields),
@@ -72,7 +74,12 @@ def _read(job: Job, config: dict[str, Any]) -> tuple[Schedule | None, str | None
 
 def shown_definition(config: dict[str, Any]) -> dict[str, Any]:
     """A definition as the job object spells it."""
-    return {field: _in_order(field, config[field]) for field in CONFIG_FIELDS}
+    return {field: _in_order(field, _whole(field, config[field])) for field in CONFIG_FIELDS}
+
+
+def _whole(field: str, value: Any) -> Any:
+    """A section with the fields that a version of an older release lacks."""
+    return {**LATER_FIELDS.get(field, {}), **value} if field in LATER_FIELDS else value
 
 
 def _in_order(field: str, value: Any) -> Any:

@@ -35,6 +35,9 @@ def _texts(request: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], str, Wher
     yield ("url",), request["url"], Where.URL
     for name, value in request["headers"].items():
         yield ("headers", name), value, Where.HEADER
+    shown = request.get("client_cert")
+    for name, text in (shown or {}).items():
+        yield ("client_cert", name), text, Where.TEXT_BODY
     body = request["body"]
     if body is not None and OPENING in body:
         yield ("body",), body, body_place(body, request["headers"])

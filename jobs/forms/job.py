@@ -239,7 +239,10 @@ class ShownSection:
 
 #: Empty, these are null; others that are empty are left out, and become the API's default.
 _NULLABLE = frozenset(
-    {"schedule", "body", "ca_cert", "delays_ms", "policy", "starts_at", "ends_at", "concurrency", "keep_days"}
+    {
+        "schedule", "body", "ca_cert", "client_cert", "delays_ms", "policy", "starts_at", "ends_at", "concurrency",
+        "keep_days",
+    }
 )  # fmt: skip
 #: What a field says that says nothing of its own.
 DEFAULTS: dict[str, Any] = {

@@ -1,11 +1,11 @@
 """What a job calls."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django import forms
 
 from jobs.api.definition import METHODS
-from jobs.forms.fields import area, choice, flag, seconds, text
+from jobs.forms.fields import area, choice, flag, json_in, seconds, text
 
 
 class RequestPart(forms.Form):
@@ -17,6 +17,7 @@ class RequestPart(forms.Form):
         "timeout_seconds": "request.timeout_seconds",
         "tls_verify": "request.tls_verify",
         "ca_cert": "request.ca_cert",
+        "client_cert": "request.client_cert",
     }
 
     method = choice([(method, method) for method in METHODS])
@@ -42,6 +43,13 @@ class RequestPart(forms.Form):
         placeholder="-----BEGIN CERTIFICATE-----",
     )
 
+    client_cert = area(
+        rows=3,
+        label="Client certificate",
+        help_text="For an endpoint that asks for one. The certificate and its key are secrets, in PEM form.",
+        placeholder='{"cert": "{{secrets.CERT}}", "key": "{{secrets.KEY}}"}',
+    )
+
     def clean_headers(self) -> dict[str, str]:
         return headers_in(self.cleaned_data["headers"])
 
@@ -50,6 +58,10 @@ class RequestPart(forms.Form):
 
     def clean_ca_cert(self) -> str | None:
         return self.cleaned_data["ca_cert"] or None
+
+    def clean_client_cert(self) -> Any:
+        written = self.cleaned_data["client_cert"]
+        return json_in(written) if written.strip() else None
 
 
 def headers_in(written: str) -> dict[str, str]:

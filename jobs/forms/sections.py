@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from django.forms import BaseForm, BoundField
 
 #: Fields as wide as their section.
-WIDE = frozenset({"description", "policy", "ca_cert", "except_statuses", "more"})
+WIDE = frozenset({"description", "policy", "ca_cert", "client_cert", "except_statuses", "more"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,10 @@ SECTIONS = (
         ),
     ),
     Section(
-        "call", "What it calls", (("method", "url"), "headers", "body", "timeout_seconds"), ("tls_verify", "ca_cert")
+        "call",
+        "What it calls",
+        (("method", "url"), "headers", "body", "timeout_seconds"),
+        ("tls_verify", "ca_cert", "client_cert"),
     ),
     Section("success", "What counts as success", ("success_statuses",)),
     Section(

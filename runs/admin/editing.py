@@ -44,7 +44,7 @@ class EditForm(RequestPart):
     def __init__(self, *args: Any, execution: Execution, version: JobVersion, **options: Any) -> None:
         request = effective(version.config, str(execution.environment_id))["request"]
         written = "" if execution.input is None else json.dumps(execution.input, indent=2, ensure_ascii=False)
-        initial = {field: spell(field, request[field]) for field in _REQUEST}
+        initial = {field: spell(field, request.get(field)) for field in _REQUEST}
         options["initial"] = {**initial, "input": written, "environment": execution.environment.slug}
         super().__init__(*args, **options)
         self.places = {place.slug: place for place in places_to_replay(execution)}
@@ -88,8 +88,8 @@ def edit_and_replay(execution_admin: "ExecutionAdmin", request: HttpRequest, exe
         "form": form,
         "first": [form[name] for name in ("method", "url")],
         "fields": [form[name] for name in ("headers", "body", "input", "timeout_seconds", "environment")],
-        "advanced": [form[name] for name in ("tls_verify", "ca_cert")],
-        "opened": any(form[name].errors for name in ("tls_verify", "ca_cert")),
+        "advanced": [form[name] for name in ("tls_verify", "ca_cert", "client_cert")],
+        "opened": any(form[name].errors for name in ("tls_verify", "ca_cert", "client_cert")),
         "is_original": original,
         "version": version,
     }

@@ -3,9 +3,15 @@
 The authority's key was thrown away; the leaf's key guards nothing.
 """
 
+import datetime
 import ssl
 import tempfile
 from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 AUTHORITY = """\
 -----BEGIN CERTIFICATE-----
@@ -43,6 +49,27 @@ Iha4g5tn5CA5xRHPa8w8PEbCFXGhRANCAAQhxsBN6X9kPP+8NquiZJcoC8rU+nVk
 qduf/IKOKeLon9TSkRv/vmsucjEW0rRYgPs0aY0tJzYRze0uxb3TzMTe
 -----END PRIVATE KEY-----
 """
+
+
+def client_certificate() -> tuple[str, str]:
+    """A certificate that a client may show, signed by itself, and its key; both PEM, made anew."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "hourhand")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return made.public_bytes(serialization.Encoding.PEM).decode(), private.decode()
 
 
 def server_context(*, alpn: tuple[str, ...] = ("http/1.1",)) -> ssl.SSLContext:

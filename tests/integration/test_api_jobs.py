@@ -50,6 +50,7 @@ class TestMaking:
             "timeout_seconds": 30,
             "tls_verify": True,
             "ca_cert": None,
+            "client_cert": None,
         }
         assert made["retry"]["max_attempts"] == 3
         assert made["retry"]["on_statuses"] == [429, 500, 502, 503, 504]
@@ -214,6 +215,38 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
         "invalid",
     ),
 ]
+
+
+def test_a_client_certificate_is_two_secrets(api: Caller, workspace: Workspace) -> None:
+    shown = {"cert": "{{secrets.CERT}}", "key": "{{secrets.KEY}}"}
+    wanted = {**request(client_cert=shown), "slug": "mutual"}
+    unknown = {"request.client_cert.cert": "unknown_secret", "request.client_cert.key": "unknown_secret"}
+    assert api.refused("POST", "/jobs/", wanted) == unknown
+    for name in ("CERT", "KEY"):
+        api.ask("POST", "/secrets/", {"name": name, "value": "some text"}, expect=201)
+    assert api.ask("POST", "/jobs/", wanted, expect=201)["request"]["client_cert"] == shown
+    assert api.ask("GET", "/jobs/mutual/")["request"]["client_cert"] == shown
+    secret = api.ask("GET", "/secrets/")["results"][0]["id"]
+    api.ask("DELETE", f"/secrets/{secret}/", expect=409)
+    api.ask("PATCH", "/jobs/mutual/", {"request": {"client_cert": None}}, expect=200)
+    api.ask("DELETE", f"/secrets/{secret}/", expect=204)
+
+
+@pytest.mark.parametrize(
+    ("shown", "field", "code"),
+    [
+        ("x", "", "invalid"),
+        ({"cert": "{{secrets.C}}"}, ".key", "required"),
+        ({"cert": "{{secrets.C}}", "key": "-----BEGIN PRIVATE KEY-----"}, ".key", "not_a_secret"),
+        ({"cert": "{{secrets.C}}", "key": "{{input.key}}"}, ".key", "not_a_secret"),
+        ({"cert": "no certificate", "key": "{{secrets.K}}"}, ".cert", "invalid"),
+        ({"cert": "{{secrets.C}}x", "key": "{{secrets.K}}"}, ".cert", "invalid"),
+        ({"cert": "{{secrets.C}}", "key": "{{secrets.K}}", "password": "x"}, ".password", "unknown_field"),
+    ],
+)
+def test_a_wrong_client_certificate_is_named(api: Caller, shown: Any, field: str, code: str) -> None:
+    refused = api.refused("POST", "/jobs/", request(client_cert=shown))
+    assert refused == {f"request.client_cert{field}": code}
 
 
 def test_a_head_request_without_a_body_is_taken(api: Caller) -> None:

@@ -2,6 +2,8 @@
 
 import logging
 import socket
+import ssl
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -11,7 +13,7 @@ import pytest
 
 from jobs.egress import EgressPolicy
 from runs.failures import FailureReason
-from tests.integration.certificates import AUTHORITY, server_context
+from tests.integration.certificates import AUTHORITY, client_certificate, server_context
 from tests.integration.receiver import Exchange, fine, receiving
 from tests.integration.running import LOOPBACK_ALLOWED, Running, answering, eventually, request
 from workers.delivery.contract import DeliveryResult, TlsOptions
@@ -110,6 +112,73 @@ def test_a_broken_authority_is_an_ssl_error(running: Running) -> None:
     with receiving(context=server_context()) as receiver:
         result = running.deliver(receiver.url(), tls=TlsOptions(ca_cert="not a certificate"))
     assert result.failure_reason == FailureReason.SSL_ERROR
+
+
+CLIENT = client_certificate()
+
+
+def demanding(version: ssl.TLSVersion) -> ssl.SSLContext:
+    """A server that talks only to clients that show the tests' certificate."""
+    context = server_context()
+    context.minimum_version = context.maximum_version = version
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(cadata=CLIENT[0])
+    return context
+
+
+VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("body", [None, b"x" * 10, b"x" * 1_000_000])
+def test_a_server_that_requires_a_client_certificate_is_an_ssl_error(
+    running: Running, version: ssl.TLSVersion, body: bytes | None
+) -> None:
+    with receiving(context=demanding(version)) as receiver:
+        method = "POST" if body else "GET"
+        result = running.deliver(receiver.url(), method=method, body=body, tls=TlsOptions(ca_cert=AUTHORITY))
+    assert result.failure_reason == FailureReason.SSL_ERROR
+    assert result.error
+    assert receiver.exchanges == []
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_client_certificate_is_shown_and_its_connection_not_shared(running: Running, version: ssl.TLSVersion) -> None:
+    shown = TlsOptions(ca_cert=AUTHORITY, client_cert=CLIENT[0], client_key=CLIENT[1])
+    with receiving(context=demanding(version)) as receiver:
+        for _ in range(2):
+            assert running.deliver(receiver.url(), tls=shown).succeeded
+            refused = running.deliver(receiver.url(), tls=TlsOptions(ca_cert=AUTHORITY))
+            assert refused.failure_reason == FailureReason.SSL_ERROR
+    assert len(receiver.exchanges) == 2
+    assert "PRIVATE" not in repr(shown)
+
+
+@pytest.mark.parametrize(
+    ("cert", "key"),
+    [("nothing", "nothing"), (CLIENT[0], "nothing"), ("nothing", CLIENT[1]), (CLIENT[0], CLIENT[0]), ("", "")],
+)
+def test_a_broken_client_certificate_is_an_ssl_error(running: Running, cert: str, key: str) -> None:
+    with receiving(context=server_context()) as receiver:
+        tls = TlsOptions(ca_cert=AUTHORITY, client_cert=cert, client_key=key)
+        result = running.deliver(receiver.url(), tls=tls)
+        assert result.failure_reason == FailureReason.SSL_ERROR, result.error
+        assert "PRIVATE" not in (result.error or "")
+        assert running.deliver(receiver.url(), tls=TlsOptions(ca_cert=AUTHORITY)).succeeded
+
+
+@pytest.mark.parametrize("sent_bytes", [0, 1_000_000])
+def test_a_tls_connection_that_breaks_off_is_no_ssl_error(running: Running, sent_bytes: int) -> None:
+    def cut(exchange: Exchange) -> None:
+        exchange.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        exchange.connection.close()  # a reset, without a word of TLS
+
+    with receiving(cut, context=server_context()) as receiver:
+        method = "POST" if sent_bytes else "GET"
+        result = running.deliver(
+            receiver.url(), method=method, body=b"x" * sent_bytes or None, tls=TlsOptions(ca_cert=AUTHORITY)
+        )
+    assert result.failure_reason == FailureReason.CONNECTION_ERROR
 
 
 def test_plain_http_on_the_other_side_of_https_is_an_ssl_error(running: Running) -> None:

@@ -12,12 +12,17 @@ from workers.delivery.signing import Signature
 
 
 class TlsOptions(NamedTuple):
-    """How far an https endpoint must prove who it is. `ca_cert` (PEM) replaces the public authorities; it isn't
-    added.
+    """How far an https endpoint must prove who it is, and how this side does. `ca_cert` (PEM) replaces the public
+    authorities; it isn't added. `client_cert` and `client_key` (PEM) are shown where the endpoint asks for them.
     """
 
     verify: bool = True
     ca_cert: str | None = None
+    client_cert: str | None = None
+    client_key: str | None = None
+
+    def __repr__(self) -> str:
+        return f"TlsOptions(verify={self.verify}, client_cert={self.client_cert is not None})"
 
 
 DEFAULT_TLS = TlsOptions()

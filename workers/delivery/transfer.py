@@ -17,7 +17,7 @@ from runs.failures import FailureReason
 from workers.delivery.alerts import Watch, told_by
 from workers.delivery.coding import ACCEPTED, Undoing, codings_in
 from workers.delivery.connections import Connections
-from workers.delivery.contract import DEFAULT_TLS, DeliveryRequest, DeliveryResult, Timings
+from workers.delivery.contract import DEFAULT_TLS, DeliveryRequest, DeliveryResult, Timings, TlsOptions
 from workers.delivery.guard import blocked
 from workers.delivery.outcome import E_TOO_LARGE, REFUSED_SESSION, Outcome, by_code, by_status
 from workers.delivery.resolver import Addresses
@@ -134,7 +134,7 @@ class Transfer:
         self._frame(request.method, body)
         self._set_timeout(request.timeout_seconds)
         if request.tls != DEFAULT_TLS:
-            self._set_tls(verify=request.tls.verify, ca_cert=request.tls.ca_cert)
+            self._set_tls(request.tls)
         self.dialled = False
         self._resolving_seconds: float | None = None
         self.started_monotonic = time.monotonic()
@@ -171,15 +171,20 @@ class Transfer:
         if body is not None:
             curl.setopt(pycurl.POSTFIELDS, body)
 
-    def _set_tls(self, *, verify: bool, ca_cert: str | None) -> None:
+    def _set_tls(self, tls: TlsOptions) -> None:
         """Options that only some jobs use. libcurl keeps connections made with them apart; the handle is not used
         again.
         """
         self.pooled = False
-        self.curl.setopt(pycurl.SSL_VERIFYPEER, int(verify))
-        self.curl.setopt(pycurl.SSL_VERIFYHOST, 2 if verify else 0)
-        if ca_cert is not None:
-            self.curl.setopt(pycurl.CAINFO_BLOB, ca_cert.encode())
+        self.curl.setopt(pycurl.SSL_VERIFYPEER, int(tls.verify))
+        self.curl.setopt(pycurl.SSL_VERIFYHOST, 2 if tls.verify else 0)
+        if tls.ca_cert is not None:
+            self.curl.setopt(pycurl.CAINFO_BLOB, tls.ca_cert.encode())
+        if tls.client_cert is not None and tls.client_key is not None:
+            # In one file with its key, so that libcurl keeps connections apart that were made with other ones.
+            both = f"{tls.client_cert.strip()}\n{tls.client_key.strip()}\n".encode()
+            self.curl.setopt(pycurl.SSLCERT_BLOB, both)
+            self.curl.setopt(pycurl.SSLKEY_BLOB, both)
 
     # -- libcurl's callbacks: never raise, a fault ends this transfer only
     # ----------------------------------------------
@@ -297,13 +302,16 @@ class Transfer:
             return FailureReason.CONNECTION_ERROR, "the connection was closed before the answer was complete"
         if code in _BROKEN_OFF and head is None and self._refused_session(message):
             return FailureReason.SSL_ERROR, REFUSED_SESSION
-        return by_code(
+        reason, error = by_code(
             code,
             message,
             target=self.target,
             timeout_seconds=self.request.timeout_seconds,
             os_errno=self.curl.getinfo(pycurl.OS_ERRNO),
         )
+        if reason is FailureReason.UNKNOWN and self.request.tls.client_cert is not None and not self._sends:
+            return FailureReason.SSL_ERROR, error  # libcurl has several codes for a key that it can't use
+        return reason, error
 
     def _refused_session(self, message: str) -> bool:
         """Whether the server ended the TLS session for what it thinks of the client."""
