@@ -130,7 +130,7 @@ def _read_json(body: bytes, declared: _Type, *, truncated: bool) -> Reading:
     if found.unreadable is None:
         return found
     for codec in (json.detect_encoding(body), declared.codec):
-        if codec not in (None, "utf-8"):
+        if codec is not None and codec != "utf-8":
             other = _read(body, codec, label=codec, truncated=truncated)
             if other.unreadable is None:
                 return other
