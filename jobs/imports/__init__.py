@@ -2,6 +2,6 @@
 
 from jobs.imports.crontab import read_crontab
 from jobs.imports.items import Item, ReadError, objects_in
-from jobs.imports.yaml import read_yaml, yaml_text
+from jobs.imports.yaml import read_foreign_yaml, read_yaml, yaml_text
 
-__all__ = ["Item", "ReadError", "objects_in", "read_crontab", "read_yaml", "yaml_text"]
+__all__ = ["Item", "ReadError", "objects_in", "read_crontab", "read_foreign_yaml", "read_yaml", "yaml_text"]

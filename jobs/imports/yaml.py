@@ -1,10 +1,13 @@
-"""YAML that means what JSON can say: no aliases, no tags, no dates, no key twice; bounded in depth.
+"""YAML that means what JSON can say, and that no two readers of YAML take for different values.
 
-Numbers are those of JSON. YAML 1.1 has others, which mean what few expect: 010 is 8, 1:30 is 90, 1_000 is 1000.
+Values are built from the parser's events, without PyYAML's constructors: those make numbers of `010` and `1:30`, dates
+of digits, and objects of tags.
 """
 
 import math
 import re
+from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 import yaml
@@ -14,76 +17,58 @@ from jobs.imports.items import ReadError
 MAX_DEPTH = 50
 _Base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _BaseDumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-_TIMESTAMP = "tag:yaml.org,2002:timestamp"
-_NUMBER_TAGS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
-#: RFC 8259, section 6. Python reads whole numbers of up to 4,300 digits, in a time that grows with their square.
-_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
-_MAX_DIGITS = 4300
+_CONSTANTS = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
+_FRACTION = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
+#: What YAML 1.1 or 1.2 takes for a boolean or a number, and JSON has no such spelling for.
+_DISPUTED = re.compile(
+    r"""yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF
+    |[-+]?0[0-7_]+ | [-+]?[0-9][0-9_]* | [-+]?0o[0-7_]+ | [-+]?0x[0-9a-fA-F_]+ | [-+]?0b[01_]+
+    |[-+]?(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?
+    |[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?
+    |[-+]?\.(?:inf|Inf|INF) | \.(?:nan|NaN|NAN)""",
+    re.VERBOSE,
+)
+_MERGE = "<<"
 _SHOWN = 40
-_OPENING = (yaml.MappingStartEvent, yaml.SequenceStartEvent)
-_CLOSING = (yaml.MappingEndEvent, yaml.SequenceEndEvent)
-
-
-class _Loader(_Base):  # type: ignore[misc,valid-type]
-    """Leaves dates as the text that they are written in."""
-
-    yaml_implicit_resolvers = {
-        first: [(tag, pattern) for tag, pattern in resolvers if tag != _TIMESTAMP]
-        for first, resolvers in _Base.yaml_implicit_resolvers.items()
-    }
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        found: dict[Any, Any] = {}
-        for key_node, value_node in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, str):
-                raise ReadError(f"Line {key_node.start_mark.line + 1}: keys should be text.")
-            if key in found:
-                raise ReadError(
-                    f"Line {key_node.start_mark.line + 1}: the key {_cut(key)!r} stands twice in one object."
-                )
-            found[key] = self.construct_object(value_node, deep=deep)
-        return found
-
-    def construct_number(self, node: Any) -> int | float:
-        text = self.construct_scalar(node)
-        line = f"Line {node.start_mark.line + 1}: "
-        shape = _NUMBER.fullmatch(text)
-        if shape is None:
-            raise ReadError(f"{line}{_cut(text)} is a number in YAML only: write it in plain decimals, or in quotes.")
-        if len(text) > _MAX_DIGITS:
-            raise ReadError(f"{line}the number {_cut(text)} has more than {_MAX_DIGITS:,} digits.")
-        if shape[1] is None and shape[2] is None:
-            return int(text)
-        if not math.isfinite(value := float(text)):
-            raise ReadError(f"{line}the number {_cut(text)} is out of range.")
-        return value
-
-
-for _tag in _NUMBER_TAGS:
-    _Loader.add_constructor(_tag, _Loader.construct_number)
 
 
 class _Dumper(_BaseDumper):  # type: ignore[misc,valid-type]
-    """Writes everything where it stands."""
+    """Writes everything where it stands, and quotes a text that would be read as anything else."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
         return True
 
 
+def _quoted_where_needed(dumper: Any, text: str) -> Any:
+    plain = (
+        text not in _CONSTANTS and text != _MERGE and not _FRACTION.fullmatch(text) and not _DISPUTED.fullmatch(text)
+    )
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if plain else "'")
+
+
+_Dumper.add_representer(str, _quoted_where_needed)
+
+
 def read_yaml(text: str) -> Any:
     """The value of one YAML document. Raises ReadError, naming the line."""
-    try:
-        _refuse_tricks(text)
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"Line {mark.line + 1}: " if mark else ""
-        raise ReadError(f"{where}{getattr(error, 'problem', None) or 'This is no YAML'}.") from error
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, ReadError):
-            raise
-        raise ReadError(f"This is no YAML: {error}.") from error
+    documents = _Documents(text, disputed_as_text=False)
+    value = next(documents, None)
+    if next(documents, documents) is not documents:
+        raise ReadError(f"Line {documents.line}: another document begins; a file holds one.")
+    return value
+
+
+def read_foreign_yaml(text: str) -> list[Any]:
+    """The values of all documents of a file that was written for another program. Raises ReadError, naming the line.
+
+    Words and numbers that readers of YAML dispute, as `on` and `010`, are the text that they are written in.
+    """
+    return list(_Documents(text, disputed_as_text=True))
 
 
 def yaml_text(value: Any) -> str:
@@ -92,23 +77,96 @@ def yaml_text(value: Any) -> str:
     return text
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+class _Documents(Iterator[Any]):
+    """The documents of a text, one by one. `line` is where the latest one begins."""
+
+    def __init__(self, text: str, *, disputed_as_text: bool) -> None:
+        self._disputed_as_text = disputed_as_text
+        self._events = self._parsed(text)
+        self.line = 1
+
+    def _parsed(self, text: str) -> Iterator[Any]:
+        try:
+            yield from yaml.parse(text, Loader=_Base)
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            where = f"Line {mark.line + 1}: " if mark else ""
+            raise ReadError(f"{where}{getattr(error, 'problem', None) or 'This is no YAML'}.") from error
+        except ValueError as error:  # a text that is no Unicode
+            raise ReadError(f"This is no YAML: {error}.") from error
+
+    def __next__(self) -> Any:
+        for event in self._events:
+            if isinstance(event, yaml.DocumentStartEvent):
+                content = next(self._events)
+                self.line = content.start_mark.line + 1
+                return self._value(content, depth=0)
+        raise StopIteration
+
+    def _value(self, event: Any, *, depth: int) -> Any:
+        if isinstance(event, yaml.AliasEvent) or event.anchor:
+            raise _at(event, "anchors and aliases are not supported.")
+        if event.tag is not None:
+            tag = event.tag.replace("tag:yaml.org,2002:", "!!")[:_SHOWN]
+            raise _at(event, f"tags are not supported: leave out {tag}.")
+        if isinstance(event, yaml.ScalarEvent):
+            return self._scalar(event) if event.implicit[0] else event.value
+        if depth == MAX_DEPTH:
+            raise _at(event, f"nested deeper than {MAX_DEPTH} levels.")
+        read = self._mapping if isinstance(event, yaml.MappingStartEvent) else self._sequence
+        return read(depth + 1)
+
+    def _sequence(self, depth: int) -> list[Any]:
+        values = []
+        while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
+            values.append(self._value(event, depth=depth))
+        return values
+
+    def _mapping(self, depth: int) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        while not isinstance(event := next(self._events), yaml.MappingEndEvent):
+            if isinstance(event, yaml.ScalarEvent) and event.implicit[0] and event.value == _MERGE:
+                raise _at(event, "merges are not supported.")
+            key = self._value(event, depth=depth)
+            if not isinstance(key, str):
+                raise _at(event, "keys should be text.")
+            if key in values:
+                raise _at(event, f"the key {_shortened(key)} stands twice in one object.")
+            values[key] = self._value(next(self._events), depth=depth)
+        return values
+
+    def _scalar(self, event: Any) -> Any:
+        """What a text without quotes says."""
+        text = event.value
+        if text in _CONSTANTS:
+            return _CONSTANTS[text]
+        if _FRACTION.fullmatch(text):
+            return _number(event)
+        if not self._disputed_as_text and _DISPUTED.fullmatch(text):
+            what = "true or false" if text.isalpha() else "the number as JSON does"
+            raise _at(event, f"readers of YAML differ on {_shortened(text)}: write {what}, or put it in quotes.")
+        return text
 
 
-def _line(event: yaml.Event) -> str:
-    return f"Line {event.start_mark.line + 1}: " if event.start_mark else ""
+def _number(event: Any) -> int | float:
+    """A number in JSON's spelling. One that would lose digits is refused."""
+    text = event.value
+    try:
+        if _INTEGER.fullmatch(text):
+            return int(text)
+        value = float(text)
+    except ValueError:  # more digits than Python reads
+        raise _at(event, f"the number {_shortened(text)} is too long.") from None
+    if not math.isfinite(value):
+        raise _at(event, f"the number {_shortened(text)} is out of range.")
+    if Decimal(text) != Decimal(repr(value)):
+        raise _at(event, f"the number {_shortened(text)} has more digits than can be kept: put it in quotes.")
+    return value
 
 
-def _refuse_tricks(text: str) -> None:
-    """Refuse before anything is built what could make much of little."""
-    depth = 0
-    for event in yaml.parse(text, Loader=_Base):
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise ReadError(f"{_line(event)}anchors and aliases are not supported.")
-        if isinstance(event, _OPENING):
-            depth += 1
-            if depth > MAX_DEPTH:
-                raise ReadError(f"{_line(event)}nested deeper than {MAX_DEPTH} levels.")
-        elif isinstance(event, _CLOSING):
-            depth -= 1
+def _at(event: Any, told: str) -> ReadError:
+    return ReadError(f"Line {event.start_mark.line + 1}: {told}")
+
+
+def _shortened(text: str) -> str:
+    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}...")

@@ -1,4 +1,4 @@
-"""Crontabs, curl commands and YAML, read as job objects or refused with what would be right."""
+"""Crontabs and curl commands, read as job objects or refused with what would be right."""
 
 import time
 from typing import Any
@@ -7,18 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.imports import ReadError, objects_in, read_crontab, read_yaml, yaml_text
+from jobs.imports import ReadError, objects_in, read_crontab
 from jobs.imports.curl import read_command
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 JSON = {"Content-Type": "application/json"}
 U = "https://a.test/x"
-values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"])),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abc:- yno1", max_size=5), inner, max_size=3),
-    max_leaves=12,
-)  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -125,33 +119,6 @@ def test_input_that_nothing_reads_is_refused() -> None:
 def test_no_crontab_is_too_odd_to_be_read(text: str) -> None:
     for item in read_crontab(text):
         assert (item.definition is None) == (item.wrong is not None)
-
-
-@given(values)
-def test_yaml_says_what_it_was_made_of(value: Any) -> None:
-    assert read_yaml(yaml_text({"jobs": [value]})) == {"jobs": [value]}
-
-
-def test_dates_stay_text() -> None:
-    assert read_yaml("starts_at: 2026-03-15T02:00:00Z") == {"starts_at": "2026-03-15T02:00:00Z"}
-
-
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
-        ("a: &x [1]\nb: *x", "anchors and aliases"),
-        ("a: 1\na: 2", "Line 2: the key 'a' stands twice"),
-        ("[" * 51 + "]" * 51, "nested deeper"),
-        ("!!python/object/apply:os.system [x]", "could not determine a constructor"),
-        ("1: a", "keys should be text"),
-        ("a: [", "Line"),
-        ("a: 1\n---\nb: 2", "another document"),
-    ],
-)
-def test_tricks_and_slips_of_yaml_are_refused(text: str, told: str) -> None:
-    with pytest.raises(ReadError) as refused:
-        read_yaml(text)
-    assert told in str(refused.value)
 
 
 @pytest.mark.parametrize("value", [None, [], {}, {"jobs": {}}, {"jobs": [], "more": 1}, "jobs"])
