@@ -1,224 +1,284 @@
-"""Reads the HTTP call that a curl command makes. What Hourhand would do otherwise is refused, never left out."""
+"""Reads the HTTP call that curl makes: each option is carried over, shapes only what is printed, or is refused."""
 
-import shlex
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from urllib.parse import quote
 
+from jobs.imports.call import FORM, Call, decimal, integer, refuse_globbing, with_query
 from jobs.imports.items import ReadError
+from jobs.imports.shell import Word
 
-_KNOWN = "-X, -H, -d, --data-raw, --json, -m, -A, -I, -k, --retry, --url, -s, -S, -f and -o /dev/null"
-_LONG = {
-    "--request": "X", "--header": "H", "--data": "d", "--data-ascii": "d", "--data-binary": "binary",
-    "--data-raw": "raw", "--json": "json", "--max-time": "m", "--user-agent": "A", "--head": "I", "--insecure": "k",
-    "--silent": "s", "--show-error": "S", "--fail": "f", "--fail-with-body": "f", "--url": "url", "--output": "o",
-    "--retry": "retry", "--location": "L", "--user": "u", "--oauth2-bearer": "u",
+_LONG_OF_SHORT = {
+    "X": "request", "H": "header", "d": "data", "m": "max-time", "A": "user-agent", "I": "head", "k": "insecure",
+    "s": "silent", "S": "show-error", "f": "fail", "o": "output", "L": "location", "u": "user", "G": "get",
+    "g": "globoff", "e": "referer", "b": "cookie", "v": "verbose", "i": "include", "w": "write-out", "O": "remote-name",
+    "J": "remote-header-name", "R": "remote-time", "N": "no-buffer", "#": "progress-bar", "D": "dump-header",
+    "c": "cookie-jar", "q": "disable", "Z": "parallel", "T": "upload-file", "F": "form", "x": "proxy", "K": "config",
+    "n": "netrc", "E": "cert", "r": "range", "z": "time-cond", "C": "continue-at", "0": "http1.0", "1": "tlsv1",
+    "2": "sslv2", "3": "sslv3", "4": "ipv4", "6": "ipv6", "a": "append", "B": "use-ascii", "U": "proxy-user",
+    "p": "proxytunnel", "Q": "quote", "Y": "speed-limit", "y": "speed-time", "t": "telnet-option", "P": "ftp-port",
+    "l": "list-only", "j": "junk-session-cookies", "h": "help", "V": "version", "M": "manual", ":": "next",
 }  # fmt: skip
-_TAKES_A_VALUE = frozenset({"X", "H", "d", "binary", "raw", "json", "m", "A", "url", "o", "retry", "u"})
-#: What only says what curl prints, or that a bad status is a failure, as it is here anyway.
-_SILENT = frozenset({"s", "S", "f"})
+_CARRIED = frozenset(
+    {
+        "request", "header", "data", "data-ascii", "data-binary", "data-raw", "data-urlencode", "json", "max-time",
+        "connect-timeout", "user-agent", "referer", "cookie", "retry", "retry-delay", "url",
+    }
+)  # fmt: skip
+_CARRIED_FLAGS = frozenset({"head", "insecure", "get", "globoff", "retry-connrefused"})
+#: What changes nothing of the call, and nothing that anybody would miss.
+_SILENT = frozenset({"silent", "show-error", "fail", "fail-with-body", "disable", "fail-early", "no-progress-meter"})
+_PRINTED = frozenset(
+    {
+        "verbose", "include", "remote-name", "remote-header-name", "remote-time", "no-buffer", "progress-bar",
+        "compressed", "parallel", "create-dirs", "remove-on-error", "no-clobber", "remote-name-all", "xattr",
+        "styled-output", "no-styled-output", "trace-time", "trace-ids", "show-headers",
+    }
+)  # fmt: skip
+_PRINTED_WITH_VALUE = frozenset(
+    {
+        "output", "output-dir", "write-out", "dump-header", "cookie-jar", "stderr", "trace", "trace-ascii", "libcurl",
+        "etag-save",
+    }
+)  # fmt: skip
+_TAKES_A_VALUE = _CARRIED | _PRINTED_WITH_VALUE
+_CREDENTIALS = "Keep the credentials as a secret, and send -H 'Authorization: {} {{{{secrets.NAME}}}}' instead of {}."
 _REFUSED = {
-    "L": "Hourhand follows no redirects: call the address that they lead to, without -L.",
-    "u": "Keep the credentials as a secret, and send -H 'Authorization: Basic {{secrets.NAME}}' instead of -u.",
+    "location": "Hourhand follows no redirects: call the address that they lead to, without -L.",
+    "location-trusted": "Hourhand follows no redirects: call the address that they lead to.",
+    "user": _CREDENTIALS.format("Basic", "-u"),
+    "oauth2-bearer": _CREDENTIALS.format("Bearer", "--oauth2-bearer"),
+    "netrc": _CREDENTIALS.format("Basic", "-n"),
+    "upload-file": "There is no file here for -T: write the data itself after -d, with -X PUT.",
+    "form": "Forms in several parts are not sent: write fields after -d or --data-urlencode instead of -F.",
+    "proxy": "Hourhand calls the address itself, without the proxy of -x.",
+    "cacert": "There is no file here for --cacert: create the job with request.ca_cert.",
+    "next": "One call per line: --next begins another.",
+    "config": "There is no file here for -K: write the options themselves.",
 }
-#: Redirections, and where to, that change nothing here.
-_NOWHERE = ("/dev/null",)
-_SILENCING = {">": _NOWHERE, ">>": _NOWHERE, "&>": _NOWHERE, "&>>": _NOWHERE, ">&": ("1", "2", "/dev/null")}
-_SHELL = frozenset("();<>|&")
-_FORM = "application/x-www-form-urlencoded"
+_ALWAYS_SENT = frozenset({"host", "user-agent", "content-length", "transfer-encoding", "accept-encoding", "connection"})
 
 
-@dataclass(slots=True)
-class _Call:
-    """What a command has said so far."""
-
-    url: str | None = None
-    method: str | None = None
-    headers: dict[str, str] = field(default_factory=dict)
-    data: list[str] = field(default_factory=list)
-    content_type: str | None = None
-    timeout_seconds: float | None = None
-    tls_verify: bool = True
-    max_attempts: int | None = None
+def read_curl(words: list[Word], call: Call) -> None:
+    """Take over what the words after `curl` say. Raises ReadError."""
+    said = _Said(call)
+    for option, value in _options(words):
+        said.apply(option, value)
+    said.end()
 
 
-def read_command(command: str, *, stdin: str | None = None) -> dict[str, Any]:
-    """The `request` (and `retry`, if the command has one) of a job that does what this command did.
-
-    `stdin` is what the command would read. Raises ReadError.
-    """
-    if _is_url(command) and not set(command) & {" ", "\t", "'", '"'}:
-        return {"request": {"url": command, "method": "GET"}}
-    words = _words(command)
-    if len(words) == 1 and _is_url(words[0]):
-        return {"request": {"url": words[0], "method": "GET"}}
-    if not words or words[0].rpartition("/")[2] != "curl":
-        raise ReadError("Hourhand calls URLs: the command should be a URL, or curl with one.")
-    call = _Call()
-    for option, value in _options(words[1:]):
-        _apply(call, option, value, stdin)
-    if stdin is not None and stdin not in call.data:
-        raise ReadError(r"What follows % is the command's input, which only curl -d @- reads. Write \% for a percent.")
-    return _job_of(call)
-
-
-def _is_url(word: str) -> bool:
-    return word.lower().startswith(("http://", "https://"))
-
-
-def _words(command: str) -> list[str]:
-    """The words that a shell would make of a command. What only a shell can do is refused."""
-    _refuse_expansions(command)
-    lexer = shlex.shlex(command, posix=True, punctuation_chars="();<>|&")
-    lexer.whitespace_split, lexer.commenters = True, ""
-    try:
-        words = list(lexer)
-    except ValueError as error:
-        raise ReadError(f"The command's quotes don't match: {str(error).lower()}.") from error
-    comment = next((index for index, word in enumerate(words) if word.startswith("#")), len(words))
-    return _without_silencing(words[:comment])
-
-
-def _refuse_expansions(command: str) -> None:
-    quoted, escaped = False, False
-    for place, character in enumerate(command):
-        if escaped or (quoted and character != "'"):
-            escaped = False
-        elif character == "'":
-            quoted = not quoted
-        elif character == "\\":
-            escaped = True
-        elif character == "`" or (character == "$" and _expands(command[place + 1 : place + 2])):
-            raise ReadError("There is no shell here: write values instead of $NAME, $(...) and `...`.")
-
-
-def _expands(after: str) -> bool:
-    return after.isalnum() or after in tuple("_({@*#?$!-")
-
-
-def _without_silencing(words: list[str]) -> list[str]:
-    """Without redirections to /dev/null, which change nothing here. Raises ReadError for other shell syntax."""
-    kept: list[str] = []
+def _options(words: list[Word]) -> Iterator[tuple[str, str]]:
+    """Each option by its long name, and its value; `url` for what is none."""
     rest = iter(words)
     for word in rest:
-        if word in _SILENCING and next(rest, None) in _SILENCING[word]:
-            _drop_descriptor(kept)
-        elif set(word) <= _SHELL:
-            raise ReadError(f"There is no shell here for {word}: one curl per line. Quote a URL that has & in it.")
+        text = word.value
+        if text == "--":
+            yield from (("url", other.value) for other in rest)
+        elif text.startswith("--"):
+            yield _long(text[2:], rest)
+        elif text.startswith("-") and len(text) > 1:
+            yield from _short(text, rest)
         else:
-            kept.append(word)
-    return kept
+            yield "url", text
 
 
-def _drop_descriptor(kept: list[str]) -> None:
-    """The number before a redirection belongs to it."""
-    if kept and kept[-1] in ("1", "2"):
-        kept.pop()
+def _long(name: str, rest: Iterator[Word]) -> tuple[str, str]:
+    _refuse(name, f"--{name}")
+    return name, _value(rest, name, f"--{name}") if name in _TAKES_A_VALUE else ""
 
 
-def _options(words: list[str]) -> Iterator[tuple[str, str]]:
-    """Each option with its value, as curl reads them; `url` for what is none."""
-    rest = iter(words)
-    for word in rest:
-        if word.startswith("--"):
-            name = _LONG.get(word)
-            if name is None:
-                raise ReadError(f"curl's {word} is not understood: only {_KNOWN} are.")
-            yield name, _value(rest, word) if name in _TAKES_A_VALUE else ""
-        elif word.startswith("-") and len(word) > 1:
-            yield from _short_options(word, rest)
-        else:
-            yield "url", word
-
-
-def _short_options(word: str, rest: Iterator[str]) -> Iterator[tuple[str, str]]:
-    for place, name in enumerate(word[1:], start=2):
-        if name not in _LONG.values():
-            raise ReadError(f"curl's -{name} is not understood: only {_KNOWN} are.")
+def _short(text: str, rest: Iterator[Word]) -> Iterator[tuple[str, str]]:
+    for place, letter in enumerate(text[1:], start=2):
+        name = _LONG_OF_SHORT.get(letter, letter)
+        _refuse(name, f"-{letter}")
         if name in _TAKES_A_VALUE:
-            yield name, word[place:] or _value(rest, f"-{name}")
+            yield name, text[place:] or _value(rest, name, f"-{letter}")
             return
         yield name, ""
 
 
-def _value(rest: Iterator[str], option: str) -> str:
-    found = next(rest, None)
-    if found is None:
-        raise ReadError(f"curl's {option} needs a value.")
-    return found
+def _refuse(name: str, written: str) -> None:
+    if name in _REFUSED:
+        raise ReadError(_REFUSED[name])
+    if name not in _TAKES_A_VALUE | _CARRIED_FLAGS | _SILENT | _PRINTED:
+        raise ReadError(f"curl's {written[:40]} is not understood here: what it does can't be carried over.")
 
 
-def _apply(call: _Call, option: str, value: str, stdin: str | None) -> None:
-    if option in _REFUSED:
-        raise ReadError(_REFUSED[option])
-    match option:
-        case "url":
-            _set_url(call, value)
-        case "X":
-            call.method = value.upper()
-        case "I":
+def _value(rest: Iterator[Word], name: str, written: str) -> str:
+    word = next(rest, None)
+    if word is None:
+        raise ReadError(f"curl's {written} needs a value.")
+    return word.text if name in _PRINTED_WITH_VALUE and word.one else word.value
+
+
+class _Said:
+    """What the options say together, which is known at the end."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._data: list[tuple[bool, str]] = []  # whether it is set off by & from what is before, and the text
+        self._json = self._get = self._head = self._literal = False
+        self._agent: str | None = None
+        self._referer: str | None = None
+        self._cookie: str | None = None
+        self._max_time: float | None = None
+        self._removed: set[str] = set()
+
+    def apply(self, option: str, value: str) -> None:
+        call = self._call
+        match option:
+            case "url":
+                call.set_url(value)
+            case "request":
+                call.method = _method(value)
+            case _ if option in _CARRIED_FLAGS:
+                self._apply_flag(option)
+            case "max-time" | "connect-timeout" | "retry" | "retry-delay":
+                self._apply_policy(option, value)
+            case "header":
+                self._add_header(value)
+            case "user-agent":
+                self._agent = _given(value, "-A")
+            case "referer":
+                self._referer = _given(value, "-e")
+            case "cookie":
+                self._set_cookie(value)
+            case _ if option in _CARRIED:
+                self._add_data(option, value)
+            case _ if option not in _SILENT:
+                call.printed.append(f"--{option}")
+
+    def _apply_flag(self, option: str) -> None:
+        match option:
+            case "head":
+                self._head = True
+            case "get":
+                self._get = True
+            case "globoff":
+                self._literal = True
+            case "insecure":
+                self._call.tls_verify = False
+            case "retry-connrefused":
+                self._call.retry["on_connection_error"] = True
+
+    def _apply_policy(self, option: str, value: str) -> None:
+        call = self._call
+        match option:
+            case "max-time":
+                self._max_time = decimal(value, "-m")
+                if not self._max_time:
+                    raise ReadError("-m 0 is no limit: Hourhand waits at most 300 seconds, as -m 300 does.")
+            case "connect-timeout":
+                decimal(value, "--connect-timeout")
+                call.note("--connect-timeout is not kept: request.timeout_seconds limits the whole call.")
+            case "retry":
+                call.retry["max_attempts"] = integer(value, "--retry") + 1
+            case "retry-delay" if seconds := integer(value, "--retry-delay"):
+                call.retry |= {"backoff": "fixed", "delay_ms": seconds * 1000}
+
+    def _add_header(self, written: str) -> None:
+        name, colon, value = written.partition(":")
+        value = value.strip(" \t")
+        if written.startswith("@"):
+            raise ReadError("There is no file here for -H @: write the headers themselves.")
+        if not colon and written.endswith(";") and ";" not in written[:-1]:
+            self._call.add_header(written[:-1], "")
+        elif not colon:
+            raise ReadError("-H should be like 'Name: value'.")
+        elif value:
+            self._call.add_header(name, value)
+        elif name.lower() in _ALWAYS_SENT:
+            raise ReadError(f"The header {name} is always sent: leave out -H '{name}:'.")
+        else:
+            self._removed.add(name.lower())
+
+    def _set_cookie(self, value: str) -> None:
+        if "=" not in value:
+            raise ReadError("There is no file here for -b: write the cookies themselves, as in -b 'name=value'.")
+        if self._cookie is not None:
+            raise ReadError("Write all cookies after one -b, as in -b 'a=1; b=2'.")
+        self._cookie = value
+
+    def _add_data(self, option: str, value: str) -> None:
+        if option == "data-urlencode":
+            self._data.append((True, self._encoded(value)))
+        elif value.startswith("@") and option != "data-raw":
+            self._data.append((option != "json", self._read(option, value[1:])))
+        else:
+            self._data.append((option != "json", value))
+        self._json |= option == "json"
+
+    def _read(self, option: str, file: str) -> str:
+        if file != "-":
+            raise ReadError("There is no file here for @: write the data itself after -d.")
+        text = self._call.read_stdin(f"--{option}")
+        # "Carriage returns and newlines will be stripped out" (curl's manual, -d)
+        return re.sub(r"[\r\n]", "", text) if option in ("data", "data-ascii") else text
+
+    def _encoded(self, value: str) -> str:
+        mark = re.search("=", value) or re.search("@", value)
+        name, content = (value[: mark.start()], value[mark.end() :]) if mark else ("", value)
+        if mark and mark[0] == "@":
+            content = self._read("data-urlencode", content)
+        encoded = quote(content, safe="-._~").replace("%20", "+")
+        return f"{name}={encoded}" if name else encoded
+
+    def end(self) -> None:
+        """Bring together what depends on other options."""
+        call = self._call
+        if call.url is not None and not self._literal:
+            refuse_globbing(call.url)
+        if "max_attempts" not in call.retry:
+            call.retry = {}  # as the others mean nothing alone
+        if self._max_time is not None:
+            call.limit(self._max_time)
+        self._end_data()
+        if self._head:
             call.method = call.method or "HEAD"
-        case "H":
-            _add_header(call, value)
-        case "A":
-            _add_header(call, f"User-Agent: {value}")
-        case "d" | "binary" | "raw" | "json":
-            _add_data(call, option, value, stdin)
-        case "m":
-            call.timeout_seconds = _number(value, "-m")
-        case "retry":
-            call.max_attempts = int(_number(value, "--retry")) + 1
-        case "k":
-            call.tls_verify = False
-        case "o" if value != "/dev/null":
-            raise ReadError("Answers are kept in the history: leave out -o, or write -o /dev/null.")
-        case _:
-            assert option in _SILENT or option == "o", option
+        self._end_headers()
+
+    def _end_data(self) -> None:
+        if not self._data:
+            return
+        if any(not text for _, text in self._data[:-1]):
+            raise ReadError("Write all data after one -d: curls differ on one that is empty before others.")
+        data = "".join(("&" if place and set_off else "") + text for place, (set_off, text) in enumerate(self._data))
+        if self._json:
+            self._default("Content-Type", "application/json")
+            self._default("Accept", "application/json")
+        if self._get:
+            if self._call.url is not None:
+                self._call.url = with_query(self._call.url, data)
+            return
+        if self._head or self._call.method == "HEAD":
+            raise ReadError("HEAD carries no body: leave out -d, or -I and -X HEAD.")
+        self._call.body = data
+        self._default("Content-Type", FORM)
+
+    def _end_headers(self) -> None:
+        if self._agent is not None:
+            self._default("User-Agent", self._agent)
+        if self._referer is not None:
+            self._default("Referer", self._referer)
+        if self._cookie is not None:
+            if self._call.header("Cookie") is not None:
+                raise ReadError("Write all cookies after one -b, or in one header Cookie.")
+            self._call.add_header("Cookie", self._cookie)
+
+    def _default(self, name: str, value: str) -> None:
+        if name.lower() not in self._removed:
+            self._call.default_header(name, value)
 
 
-def _set_url(call: _Call, value: str) -> None:
-    if call.url is not None:
-        raise ReadError(f"One URL per line: {value} is a second one.")
-    call.url = value if "://" in value else f"http://{value}"
+def _method(value: str) -> str:
+    if value != value.upper():
+        raise ReadError(f"curl sends a method as it is written: write -X {value.upper()[:20]}.")
+    return value
 
 
-def _add_header(call: _Call, written: str) -> None:
-    name, colon, value = written.partition(":")
-    if not colon or not value.strip():
-        raise ReadError(f"-H should be like 'Name: value', not {written!r}.")
-    call.headers[name.strip()] = value.strip()
-
-
-def _add_data(call: _Call, option: str, value: str, stdin: str | None) -> None:
-    if value.startswith("@") and option != "raw":
-        if value != "@-" or stdin is None:
-            raise ReadError(f"There is no file {value[1:]} here: write the data itself after -d.")
-        value = stdin
-    call.data.append(value)
-    call.content_type = "application/json" if option == "json" else call.content_type or _FORM
-
-
-def _number(value: str, option: str) -> float:
-    try:
-        found = float(value)
-        return int(found) if found.is_integer() else found
-    except (ValueError, OverflowError) as error:
-        raise ReadError(f"{option} should be followed by a number, not {value!r}.") from error
-
-
-def _job_of(call: _Call) -> dict[str, Any]:
-    if call.url is None:
-        raise ReadError("The command names no URL.")
-    request: dict[str, Any] = {"url": call.url, "method": call.method or ("POST" if call.data else "GET")}
-    headers = dict(call.headers)
-    if call.content_type and not any(name.lower() == "content-type" for name in headers):
-        headers["Content-Type"] = call.content_type
-    if headers:
-        request["headers"] = headers
-    if call.data:
-        request["body"] = ("" if call.content_type == "application/json" else "&").join(call.data)
-    if call.timeout_seconds is not None:
-        request["timeout_seconds"] = call.timeout_seconds
-    if not call.tls_verify:
-        request["tls_verify"] = False
-    return {"request": request, **({"retry": {"max_attempts": call.max_attempts}} if call.max_attempts else {})}
+def _given(value: str, option: str) -> str:
+    if not value.strip(" \t") or value.endswith(";auto"):
+        raise ReadError(
+            f"curl's {option} {value[:40]!r} can't be carried over: write the header itself, or leave it out."
+        )
+    return value.strip(" \t")

@@ -1,0 +1,513 @@
+"""Each line of a crontab is a job that calls what the line calls, when the line says, or is refused: never another."""
+
+import datetime
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from jobs.imports import Item, read_crontab
+from jobs.imports.names import holds_credential, name_in_comment, name_of_url
+from jobs.schedule import parse_schedule
+
+CALL = "curl https://a.test/x"
+REQUEST = {"url": "https://a.test/x", "method": "GET"}
+CRONTAB = """\
+# m h dom mon dow command
+SHELL=/bin/sh
+MAILTO = "ops@a.test"
+
+# Nightly report
+0 2 * * mon-fri curl https://a.test/report?day=1
+CRON_TZ="Europe/Berlin"
+@daily\thttps://a.test/daily
+0 3 * * * curl -d @- https://a.test/ %one%two \\% three
+@reboot curl https://a.test/
+0 4 * * * curl 'https://a.test/?p=10\\%'
+0 5 * * *
+"""
+
+
+def one(line: str, **more: Any) -> Item:
+    (item,) = read_crontab(line, **more)
+    return item
+
+
+def job(line: str, **more: Any) -> dict[str, Any]:
+    item = one(line, **more)
+    assert item.definition is not None, item.wrong
+    return dict(item.definition)
+
+
+def wrong(line: str, **more: Any) -> str:
+    item = one(line, **more)
+    assert item.definition is None, item
+    assert item.line
+    return item.wrong or ""
+
+
+def test_a_crontab_is_read_line_by_line() -> None:
+    items = read_crontab(CRONTAB)
+    assert [item.line for item in items] == [6, 8, 9, 10, 11, 12]
+    found = [item.definition or {} for item in items]
+    assert [(each.get("name"), each.get("schedule"), each.get("timezone")) for each in found] == [
+        ("Nightly report", "0 2 * * mon-fri", "UTC"),
+        ("a.test/daily", "@daily", "Europe/Berlin"),
+        ("a.test", "0 3 * * *", "Europe/Berlin"),
+        (None, None, None),
+        ("a.test", "0 4 * * *", "Europe/Berlin"),
+        (None, None, None),
+    ]
+    assert found[2]["request"]["body"] == "onetwo % three"  # curl -d strips the line breaks of what it reads
+    assert found[4]["request"]["url"] == "https://a.test/?p=10%"
+    assert "@daily" in (items[3].wrong or "")
+    assert "five fields, then a command" in (items[5].wrong or "")
+    assert any("SHELL, MAILTO" in note for note in items[0].notes)
+
+
+class TestPercent:
+    @pytest.mark.parametrize(
+        "command",
+        [
+            "https://example.com/e%2Fpath",
+            "curl https://example.com/e%2Fpath",
+            "curl 'https://example.com/e%2Fpath'",
+            'curl -d \'{"p": "5%"}\' https://example.com/',
+            "curl https://example.com/?q=100%",
+            "curl https://example.com/ %",
+            "curl https://example.com/ %input",
+            "curl -d @- https://example.com/e%2Fpath",
+            "wget -qO- https://example.com/?d=%20x",
+            r"curl https://example.com/e\\%2Fpath",
+            "curl -w '%{http_code}' https://example.com/",
+            "curl -d 'a %b' https://example.com/",
+        ],
+    )
+    def test_a_percent_sign_that_ends_a_command_never_makes_it_shorter(self, command: str) -> None:
+        assert "%" in wrong(f"0 2 * * * {command}")
+
+    @pytest.mark.parametrize(
+        ("command", "url"),
+        [
+            (r"https://example.com/e\%2Fpath", "https://example.com/e%2Fpath"),
+            (r"curl 'https://example.com/?q=a\%20b\%21'", "https://example.com/?q=a%20b%21"),
+            (r"wget -qO- https://example.com/e\%2Fpath", "https://example.com/e%2Fpath"),
+        ],
+    )
+    def test_a_percent_sign_with_a_backslash_is_one(self, command: str, url: str) -> None:
+        assert job(f"0 2 * * * {command}")["request"]["url"] == url
+
+    @pytest.mark.parametrize(
+        ("option", "input_", "body"),
+        [
+            ("-d", "%one%two", "onetwo"),
+            ("--data-binary", "%one%two", "one\ntwo\n"),
+            ("--data-binary", "%one%", "one\n"),
+            ("--data-binary", r"%a\%b\c\\%d", "a%b\\c\\%d\n"),
+            ("--json", '%{"a": 1}', '{"a": 1}\n'),
+            ("--data-binary", "%", ""),
+        ],
+    )
+    def test_what_follows_is_the_input_that_curl_reads(self, option: str, input_: str, body: str) -> None:
+        assert job(f"0 2 * * * curl {option} @- https://a.test/ {input_}")["request"]["body"] == body
+
+
+class TestUserColumn:
+    @pytest.mark.parametrize(
+        "lines",
+        [
+            ["\troot\t" + CALL],
+            ['root "/usr/bin/curl" https://a.test/x'],
+            ["root " + CALL, "deploy.user " + CALL],
+            ["www-data   timeout 5 " + CALL, "backup " + CALL, "a_b$ " + CALL],
+            ["root https://a.test/x"],
+        ],
+    )
+    def test_a_column_that_the_whole_file_has_is_taken_off(self, lines: list[str]) -> None:
+        items = read_crontab("\n".join(f"0 2 * * * {line}" for line in lines))
+        assert [(item.definition or {}).get("request", {}).get("url") for item in items] == [REQUEST["url"]] * len(
+            lines
+        )
+
+    def test_a_header_that_names_it_shows_it(self) -> None:
+        header = "# m h dom mon dow user  command"
+        assert job(f"{header}\n0 2 * * * deploy {CALL}")["request"] == REQUEST
+
+    @pytest.mark.parametrize("user", ["deploy.user", "root", "_www", "svc-1", "MACHINE$"])
+    def test_a_parameter_says_that_there_is_one(self, user: str) -> None:
+        assert job(f"0 2 * * * {user} {CALL}", user_column=True)["request"] == REQUEST
+        assert "no HTTP call" in wrong(f"0 2 * * * {user} {CALL}", user_column=False)
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            "0 5 9 * * mon curl -fsS https://a.test/",
+            "0 5 9 * * * curl -fsS https://a.test/",
+            "0 7 * * 1-5 mpg123 http://stream.example.com/radio.mp3",
+            "0 7 * * * echo curl https://a.test/",
+            "0 7 * * * torsocks curl https://a.test/",
+            "0 7 * * * deploy curl https://a.test/",
+            "@daily xargs curl https://a.test/",
+            f"0 7 * * * root {CALL}\n0 7 * * * echo {CALL}",
+            f"0 7 * * * root {CALL}\n0 7 * * * mpg123 http://stream.example.com/",
+            f"0 7 * * * root {CALL}\n0 5 9 * * mon {CALL}",
+            f"0 7 * * * {CALL}\n0 7 * * * root {CALL}",
+        ],
+    )
+    def test_no_word_is_taken_for_a_user_because_a_call_follows(self, line: str) -> None:
+        assert read_crontab(line)[-1].definition is None
+
+    @pytest.mark.parametrize(
+        "command", [CALL, "wget -q https://a.test/", f"echo {CALL}", "/bin/x", f"mon {CALL}", "root"]
+    )
+    def test_where_each_line_should_have_one_a_line_without_is_refused(self, command: str) -> None:
+        assert "user" in wrong(f"0 2 * * * {command}", user_column=True)
+
+
+class TestVariables:
+    def test_only_cron_tz_moves_the_schedule(self) -> None:
+        text = f"""\
+0 1 * * * {CALL}
+CRON_TZ=Asia/Tokyo
+TZ=Europe/Paris
+0 2 * * * {CALL}
+CRON_TZ = 'America/New_York'
+0 3 * * * {CALL}
+CRON_TZ=
+0 4 * * * {CALL}
+CRON_TZ=""
+0 5 * * * {CALL}
+"""
+        items = read_crontab(text, timezone="Europe/Berlin")
+        zones = ["Europe/Berlin", "Asia/Tokyo", "America/New_York", "Europe/Berlin", "Europe/Berlin"]
+        assert [(item.definition or {})["timezone"] for item in items] == zones
+        assert [any("TZ is the command's" in note for note in item.notes) for item in items] == [False] + [True] * 4
+
+    @pytest.mark.parametrize("setting", ["http_proxy=http://p", "HTTPS_PROXY = p", "ALL_PROXY=x", "CURL_HOME=/x"])
+    def test_what_would_change_the_call_is_refused(self, setting: str) -> None:
+        assert "changes what is called" in wrong(f"{setting}\n0 2 * * * {CALL}")
+
+    @pytest.mark.parametrize("shell", ["/usr/bin/fish", "/bin/csh", "/usr/bin/python3"])
+    def test_commands_for_another_shell_are_refused(self, shell: str) -> None:
+        assert "as sh reads them" in wrong(f"SHELL={shell}\n0 2 * * * {CALL}")
+        assert job(f"SHELL=/bin/bash\n0 2 * * * {CALL}")["request"] == REQUEST
+
+    def test_a_random_delay_is_jitter(self) -> None:
+        assert job(f"RANDOM_DELAY=5\n0 2 * * * {CALL}")["jitter_seconds"] == 300
+
+
+class TestLines:
+    @pytest.mark.parametrize("breaking", ["\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029", "\r"])
+    def test_a_line_ends_at_lf_only(self, breaking: str) -> None:
+        assert read_crontab(f"# disabled:{breaking}0 2 * * * {CALL}") == []
+        assert len(read_crontab(f"0 2 * * * curl -d 'a{breaking}b' https://a.test/\n0 3 * * * {CALL}")) == 2
+        assert one(f"0 2 * * *{breaking}{CALL}").definition is None
+
+    def test_crlf_and_a_byte_order_mark_are_no_part_of_a_line(self) -> None:
+        assert job(f"\ufeff0 2 * * * {CALL}\r\n")["request"] == REQUEST
+        items = read_crontab(f"\ufeff# A name\r\n0 2 * * * {CALL}\r\n\r\nCRON_TZ=Asia/Tokyo\r\n0 3 * * * {CALL}")
+        assert [(item.definition or {})["timezone"] for item in items] == ["UTC", "Asia/Tokyo"]
+        assert (items[0].definition or {})["name"] == "A name"
+
+    @pytest.mark.parametrize("gap", ["\t", "  ", " \t "])
+    def test_blanks_are_spaces_and_tabs(self, gap: str) -> None:
+        line = gap + gap.join(["0", "2", "*", "*", "*", "curl", "-d", "''", "https://a.test/x"]) + gap
+        assert job(line) | {"request": 0} == job(f"0 2 * * * {CALL}") | {"request": 0}
+        assert job(line)["request"]["body"] == ""
+
+    def test_locks_that_lines_share_are_refused(self) -> None:
+        items = read_crontab(f"0 1 * * * flock -n /l {CALL}\n0 2 * * * flock -n /m {CALL}\n0 3 * * * flock /l {CALL}")
+        assert [item.definition is None for item in items] == [True, False, True]
+
+
+class TestNames:
+    @pytest.mark.parametrize(
+        ("comment", "name"),
+        [
+            ("# Nightly report", "Nightly report"),
+            ("#Nightly report:", "Nightly report"),
+            ("### Nightly report ###", "Nightly report"),
+            ("# ---- Größe & Maß ----", "Größe & Maß"),
+            ("#Ansible: sync customers", "sync customers"),
+            ("# Token refresh", "Token refresh"),
+            ("# Basic health check", "Basic health check"),
+            ("# Report Q3 2026", "Report Q3 2026"),
+            ("# [billing] Send the invoices of 2026-03", "[billing] Send the invoices of 2026-03"),
+            ("#0 2 * * * curl https://a.test/?token=x", None),
+            ("# disabled: 0 2 * * * curl https://a.test/", None),
+            ("# */5 * * * * root /opt/x.sh", None),
+            ("# @daily curl https://a.test/", None),
+            ("# old: @hourly /opt/x.sh", None),
+            ("# curl -H 'Authorization: Bearer x' https://a.test/", None),
+            ("# /usr/bin/php /srv/cron.php", None),
+            ("# m h  dom mon dow   command", None),
+            ("# min hour day month weekday command", None),
+            ("# *  *  *  *  * user-name command to be executed", None),
+            ("# |  |  |  |  .---- day of week (0 - 6) (Sunday=0 or 7)", None),
+            ("# .---------------- minute (0 - 59)", None),
+            ("#!/bin/sh", None),
+            ("# ==========", None),
+            ("#", None),
+            ("# DO NOT EDIT THIS FILE - edit the master and reinstall.", None),
+            ("# (/tmp/crontab.x installed on Mon Mar 2)", None),
+            ("# MAILTO=ops@a.test", None),
+            ("# key: abc", None),
+            ("# password hunter2", None),
+            ("# api_key=abcdef", None),
+            ("# Authorization: Bearer abcdef", None),
+            ("# for bob:hunter2@a.test", None),
+            ("# sk_live_abcdef", None),
+            ("# 6f1d7a0e-5a0b-5c38-9d0c-8a4f4f1c2b7e", None),
+            ("# uses 4f9d2c7b1a8e", None),
+            ("# uses Zx9QpL7v", None),
+            ("# uses AbCdEfGhIj", None),
+        ],
+    )
+    def test_a_comment_is_a_name_if_it_says_what_the_job_is(self, comment: str, name: str | None) -> None:
+        assert name_in_comment(comment) == name
+        assert job(f"{comment}\n0 2 * * * {CALL}")["name"] == (name or "a.test/x")
+
+    @pytest.mark.parametrize(
+        ("url", "name"),
+        [
+            ("https://a.test/", "a.test"),
+            ("https://a.test/report/daily?token=x#y", "a.test/report/daily"),
+            ("https://bob:hunter2@a.test/x", "a.test/x"),
+            ("https://hooks.test/services/T0/B0/xyz", "hooks.test/services"),
+            ("https://ping.test/6f1d7a0e-5a0b-5c38-9d0c-8a4f4f1c2b7e/start", "ping.test"),
+            ("https://a.test/bot123:abc/send", "a.test"),
+            ("https://a.test/cron/4f9d2c7b1a8e/run", "a.test/cron"),
+            ("https://a.test/token/abc/run", "a.test/token"),
+            ("https://a.test/run;key=abc", "a.test"),
+            ("https://a1b2c3d4e5f6.tunnel.test/x", "tunnel.test/x"),
+            ("https://a.test/api/v2/users", "a.test/api/v2/users"),
+        ],
+    )
+    def test_a_url_gives_a_name_up_to_what_looks_like_a_credential(self, url: str, name: str) -> None:
+        assert name_of_url(url) == name
+
+    @given(st.text("abcdefXYZ0123456789-_", min_size=20, max_size=40))
+    def test_long_texts_with_digits_in_them_are_no_names(self, token: str) -> None:
+        runs = re.findall("[A-Za-z0-9]+", token)
+        if any(len(run) >= 12 and any(map(str.isdigit, run)) and any(map(str.isalpha, run)) for run in runs):
+            assert holds_credential(token)
+            assert token not in job(f"# {token}\n0 2 * * * curl https://a.test/{token}")["name"]
+
+
+class TestSchedules:
+    @pytest.mark.parametrize(
+        "fields", ["0 2 * * *", "*/7 * * * *", "0 0 1 * 1", "0 0 */2 * 1", "5-59/10 1,2 1-7 jan-MAR mon", "0 0 * * 7"]
+    )
+    def test_fields_are_carried_over_as_they_are_written(self, fields: str) -> None:
+        assert job(f"{fields} {CALL}")["schedule"] == fields
+
+    @pytest.mark.parametrize(
+        "fields",
+        ["0/15 * * * *", "5/10 * * * *", "0 0 L * *", "0 0 15W * *", "0 0 * * 5L", "0 0 * * 1#2", "0 0 ? * 1", "H * * * *",
+         "0 0 * * monday", "-*/5 * * * *", "* * * *", "0 0 1;2 * *", "0 0 1-5-7 * *", "a b c d e"],
+    )  # fmt: skip
+    def test_what_crons_do_not_know_or_read_differently_is_refused(self, fields: str) -> None:
+        assert wrong(f"{fields} {CALL}")
+
+    @pytest.mark.parametrize("preset", ["@reboot", "@every_minute", "@fortnightly", "@"])
+    def test_presets_that_mean_nothing_here_are_refused(self, preset: str) -> None:
+        assert wrong(f"{preset} {CALL}")
+
+    @pytest.mark.parametrize(
+        ("line", "schedule"),
+        [
+            (f"* * * * * sleep 30; {CALL}", "30 * * * * *"),
+            (f"@hourly sleep 5 && sleep 7 && {CALL}", "12 0 * * * *"),
+            (f"0 2 * * * sleep 0; {CALL}", "0 2 * * *"),
+        ],
+    )
+    def test_a_sleep_is_carried_over_as_seconds(self, line: str, schedule: str) -> None:
+        assert job(line)["schedule"] == schedule
+
+    @settings(max_examples=50, deadline=None)
+    @given(st.data())
+    def test_a_line_fires_when_cron_would(self, data: st.DataObject) -> None:
+        fields = [data.draw(cron_field(low, high)) for low, high in ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))]
+        line = " ".join(text for text, _ in fields)
+        item = one(f"{line} {CALL}")
+        assert item.definition is not None, item.wrong
+        start = datetime.datetime(2027, 1, 1, tzinfo=datetime.UTC)
+        try:
+            schedule = parse_schedule(item.definition["schedule"], timezone="UTC", now=start, anchor=start)
+        except ValueError:
+            assert not any(by_cron(fields, start + datetime.timedelta(days=day)) for day in range(366 * 8))
+            return
+        assert schedule is not None
+        for _ in range(3):
+            firing = schedule.next_after(start)
+            assert firing is not None
+            assert by_cron(fields, firing, at_minute=True)
+            if firing - start < datetime.timedelta(days=2):
+                minutes = int((firing - start) / datetime.timedelta(minutes=1))
+                between = (start + datetime.timedelta(minutes=minute) for minute in range(1, minutes))
+                assert not any(by_cron(fields, instant, at_minute=True) for instant in between)
+            start = firing
+
+
+Values = tuple[str, set[int]]
+
+
+@st.composite
+def cron_field(draw: st.DrawFn, low: int, high: int) -> Values:
+    """A field as cron's own grammar has it, and the set of its bits (Vixie's entry.c)."""
+    texts, bits = [], set()
+    for _ in range(draw(st.integers(1, 2))):
+        kind = draw(st.sampled_from(["*", "*", "*/", "n", "n-m", "n-m/"]))
+        first = draw(st.integers(low, high))
+        last = draw(st.integers(first, high))
+        step = draw(st.integers(1, 12)) if kind.endswith("/") else 1
+        if kind.startswith("*"):
+            first, last = low, high
+        elif kind == "n":
+            last = first
+        text = "*" if kind.startswith("*") else str(first) if kind == "n" else f"{first}-{last}"
+        texts.append(f"{text}/{step}" if kind.endswith("/") else text)
+        bits |= set(range(first, last + 1, step))
+    return ",".join(texts), bits
+
+
+def by_cron(fields: list[Values], at: datetime.datetime, *, at_minute: bool = False) -> bool:
+    """Whether cron would run a line then: on the whole day, or with `at_minute` at this minute (Vixie's cron.c)."""
+    (_, minutes), (_, hours), (dom, days), (_, months), (dow, weekdays) = fields
+    weekday = at.isoweekday() % 7
+    on_day, on_weekday = at.day in days, weekday in weekdays or (weekday == 0 and 7 in weekdays)
+    starred = dom.startswith("*") or dow.startswith("*")
+    right_day = at.month in months and ((on_day and on_weekday) if starred else (on_day or on_weekday))
+    return right_day and (not at_minute or (at.minute in minutes and at.hour in hours))
+
+
+# -- any crontab, against a reading of its own -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Meant:
+    """What a generated line means, known as it was put together: None where cron makes no call of it that we know."""
+
+    schedule: str
+    url: str
+    method: str
+    body: str | None
+    headers: dict[str, str]
+
+
+plain = st.text("abcXYZ019._~-", min_size=1, max_size=6)
+argument = st.text("abc 019{}\":;&|<>$#*()!?=,\\'%\tüß", max_size=12)
+
+
+def as_shell_word(text: str, style: int) -> str:
+    """The text as a word of a POSIX shell."""
+    if style == 0:
+        return "'" + text.replace("'", "'\\''") + "'"
+    if style == 1:
+        return '"' + re.sub(r'([$`"\\])', r"\\\1", text) + '"'
+    return re.sub(r"([^A-Za-z0-9_./:@%+,=-])", r"\\\1", text) if text else "''"
+
+
+def in_crontab(command: str) -> str:
+    """A command as cron takes it whole."""
+    return re.sub(r"(?<!\\)%", r"\\%", command)
+
+
+@st.composite
+def known_lines(draw: st.DrawFn) -> tuple[str, Meant]:
+    """A line of a crontab, and what it means."""
+    gap = draw(st.sampled_from([" ", "\t", "  ", " \t"]))
+    schedule = draw(st.sampled_from(["0 2 * * *", "*/5 1-3 * * mon-fri", "@hourly", "@daily", "59 23 31 12 7"]))
+    path = "/".join(draw(st.lists(plain.filter(lambda text: text.strip(".")), max_size=3)))
+    escape = draw(st.sampled_from(["", "%2F", "%20x"]))
+    query = draw(st.sampled_from(["", "?a=1", "?a=1&b=2", "?q=x;y"]))
+    url = f"https://a.test/{path}{escape}{query}"
+    style = st.integers(0, 2)
+    words, method, body = ["curl"], "GET", None
+    headers: dict[str, str] = {}
+    if draw(st.booleans()):
+        body = draw(argument)
+        words += ["--data-raw", as_shell_word(body, draw(style))]
+        method = "POST"
+        headers["Content-Type"] = "application/x-www-form-urlencoded"
+    if draw(st.booleans()):
+        value = draw(argument).replace("\\", "").strip(" \t")
+        if value:
+            words += ["-H", as_shell_word(f"X-A: {value}", draw(style))]
+            headers["X-A"] = value
+    words += draw(st.sampled_from([[], ["-fsS"], ["-v", "-o", "/dev/null"]]))
+    words.append(as_shell_word(url, draw(style)))
+    command = gap.join(words) + draw(
+        st.sampled_from(["", " > /dev/null", " >/dev/null 2>&1", "  # a comment", " || true"])
+    )
+    line = gap.join([*schedule.split(), in_crontab(command)])
+    return line, Meant(schedule, url, method, body, headers)
+
+
+def is_as_meant(definition: Any, meant: Meant) -> bool:
+    request = definition["request"]
+    return (definition["schedule"], request["url"], request["method"], request.get("body"), request.get("headers", {})) == (
+        meant.schedule, meant.url, meant.method, meant.body, meant.headers
+    )  # fmt: skip
+
+
+others = st.sampled_from(
+    ["", "   ", "\t", "# Nightly", "#0 1 * * * curl https://old.test/", "# a\x0c0 1 * * * curl https://old.test/", "#!/bin/sh",
+     "CRON_TZ=Asia/Tokyo", "CRON_TZ = 'Europe/Paris'", "CRON_TZ=", "TZ=Asia/Kolkata", "MAILTO=\"\"", "# x\r0 1 * * * curl o.test"]
+)  # fmt: skip
+broken = st.sampled_from(
+    ["0 5 9 * * mon curl -fsS https://b.test/", "0 7 * * * mpg123 http://b.test/", "0 7 * * * echo curl https://b.test/",
+     "0 2 * * * curl https://b.test/e%2Fx", "0 2 * * * /opt/x", "0/5 * * * * curl https://b.test/", "@reboot curl b.test",
+     "0 2 * * * curl https://b.test/ | sh", "0 2 * * * curl b.test\x0cx", "0 2 * * * deploy curl https://b.test/", "0 2"]
+)  # fmt: skip
+
+
+#: The number of a line, what it means (None: it is to be refused), its time zone and its text.
+Expected = tuple[int, Meant | None, str, str]
+
+
+@st.composite
+def crontabs(draw: st.DrawFn) -> tuple[str, list[Expected]]:
+    """A file, and what is known of each of its lines that should be a job."""
+    ending = draw(st.sampled_from(["\n", "\r\n"]))
+    lines, expected, zone = [], [], "Europe/Berlin"
+    for number in range(1, draw(st.integers(1, 8)) + 1):
+        kind = draw(st.sampled_from(["known", "known", "other", "broken"]))
+        if kind == "known":
+            line, meant = draw(known_lines())
+            expected.append((number, meant, zone, line))
+        elif kind == "broken":
+            line = draw(broken)
+            expected.append((number, None, zone, line))
+        else:
+            line = draw(others)
+            if line.startswith("CRON_TZ"):
+                zone = {"CRON_TZ=": "Europe/Berlin"}.get(line) or re.findall(r"[A-Z][a-z]+/\w+", line)[0]
+        lines.append(line)
+    return draw(st.sampled_from(["", "\ufeff"])) + ending.join(lines) + draw(st.sampled_from(["", ending])), expected
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(crontabs())
+def test_each_line_is_the_job_that_it_means_or_refused(file: tuple[str, list[Expected]]) -> None:
+    text, expected = file
+    items = read_crontab(text, timezone="Europe/Berlin")
+    assert [item.line for item in items] == [number for number, *_ in expected]
+    for item, (_, meant, zone, line) in zip(items, expected, strict=True):
+        if item.definition is None:
+            assert item.wrong
+            # Nothing else of what is generated is refused: braces that would be a variable, a backslash before a percent.
+            assert meant is None or "{{" in line.replace("\\", "") or re.search(r"\\[^%]*\\%", line), (item, meant)
+            continue
+        assert meant is not None, item
+        assert is_as_meant(item.definition, meant), (item, meant)
+        assert item.definition["timezone"] == zone
+
+
+@given(st.text())
+def test_no_crontab_is_too_odd_to_be_read(text: str) -> None:
+    for item in read_crontab(text):
+        assert (item.definition is None) == (item.wrong is not None)
