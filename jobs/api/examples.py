@@ -160,8 +160,20 @@ _CRONTAB = """CRON_TZ=Europe/Berlin
 0 2 * * * curl -fsS -X POST https://api.example.com/report > /dev/null
 @hourly /opt/backup.sh
 """
+_SYSTEM = "0 2 * * *\troot\tcurl -fsS https://api.example.com/report\n"
+_VERCEL = {"crons": [{"path": "/api/report", "schedule": "0 2 * * *"}]}
 IMPORT = [
     OpenApiExample("A crontab", value={"format": "crontab", "content": _CRONTAB, "dry_run": True}, request_only=True),
+    OpenApiExample(
+        "A system's crontab",
+        value={"format": "crontab", "content": _SYSTEM, "user_column": True, "timezone": "Europe/Berlin"},
+        request_only=True,
+    ),
+    OpenApiExample(
+        "A vercel.json",
+        value={"format": "vercel", "content": _VERCEL, "base_url": "https://app.example.com"},
+        request_only=True,
+    ),
     OpenApiExample("Jobs", value={"format": "json", "content": {"jobs": [_REQUESTED]}}, request_only=True),
 ]
 IMPORTED = [
@@ -173,17 +185,19 @@ IMPORTED = [
             "unchanged": 0,
             "failed": 1,
             "items": [
-                {"index": 0, "line": 3, "slug": "nightly-report", "result": "created", "errors": []},
+                {"index": 0, "line": 3, "slug": "nightly-report", "result": "created", "notes": [], "errors": []},
                 {
                     "index": 1,
                     "line": 4,
                     "slug": None,
                     "result": "failed",
+                    "notes": [],
                     "errors": [
                         {
                             "field": None,
                             "code": "unreadable",
-                            "detail": "Hourhand calls URLs: the command should be a URL, or curl with one.",
+                            "detail": "Hourhand calls URLs and runs no programs: the command should be a URL, or curl or "
+                            "wget with one. What runs a program needs an endpoint that does it, which you then call.",
                         }
                     ],
                 },

@@ -1,5 +1,6 @@
 """Many jobs at once from a file: each is judged by itself, and good ones land though others fail."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,13 +18,16 @@ from accounts.usage import refuse_when_stopped
 from jobs.api import examples
 from jobs.api.actions import named_environment
 from jobs.api.filters import reachable
+from jobs.api.matching import Match, Matches
 from jobs.api.serializers import JobSerializer, save_validated
 from jobs.api.views import JobView
 from jobs.creating import Draft, create_jobs
+from jobs.egress import InvalidUrl, parse_target
 from jobs.errors import SlugTakenError
-from jobs.imports import Item, ReadError, objects_in, read_crontab, read_yaml
+from jobs.imports import FORMATS, Item, Options, ReadError
 from jobs.limits import TooManyActiveJobsError, active_jobs, active_jobs_limit, hold_active_jobs
 from jobs.models import Job
+from jobs.schedule import ScheduleError, parse_timezone
 from jobs.services import EnvironmentChange
 from jobs.slugs import is_slug, slug_of
 from scheduler_project.api.fields import Choice, Flag, Text, Whole
@@ -49,8 +53,23 @@ class Content(serializers.Field):
 
 @extend_schema_serializer(examples=examples.IMPORT)
 class ImportSerializer(StrictSerializer):
-    format = Choice(choices=("crontab", "json", "yaml"), help_text="What the file is written in.")
-    content = Content(help_text='The text of the file; with the format json also the object itself, {"jobs": [...]}.')
+    format = Choice(choices=tuple(FORMATS), help_text="What the file is written in.")
+    content = Content(
+        help_text='The text of the file; where the format is JSON also what it says, as {"jobs": [...]} for `json`.'
+    )
+    timezone = Text(
+        required=False,
+        help_text="The time zone of what names none; left out, UTC. Not for `vercel`, `github` and `sidekiq`.",
+    )
+    base_url = Text(
+        required=False, help_text="Where the paths of a `vercel` or `app_engine` file lead, as https://example.com."
+    )
+    user_column = Flag(
+        required=False,
+        allow_null=True,
+        help_text="Whether a user stands before each command of a `crontab`, as in /etc/crontab; null or left out: "
+        "where all lines have one and one of them is a system account, or a header names the column.",
+    )
     dry_run = Flag(default=False, help_text="Only say what would be done.")
     environment = Text(required=False, help_text="Where new jobs are enabled that name no environment.")
 
@@ -64,6 +83,9 @@ class ImportedItemSerializer(serializers.Serializer):
     line = Whole(required=False, help_text="Its line in a crontab, from 1; other formats have none.")
     slug = Text(allow_null=True, help_text="Its own, or without one that of its name; null where that is no slug.")
     result = serializers.ChoiceField(choices=RESULTS, help_text="What became of it, or would have without `dry_run`.")
+    notes = serializers.ListField(
+        child=Text(), help_text="What of the original is not carried over, or which job it is already; mostly empty."
+    )
     errors = ImportErrorSerializer(  # type: ignore[assignment]
         many=True, help_text="Why it `failed`; empty where it did not."
     )
@@ -87,6 +109,7 @@ class _Judged:
     result: str = FAILED
     serializer: JobSerializer | None = None
     errors: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def fail(self, error: APIException | HourhandError) -> None:
         self.result = FAILED
@@ -97,7 +120,8 @@ class _Judged:
 
     def shown(self, index: int) -> dict[str, Any]:
         line = {} if self.item.line is None else {"line": self.item.line}
-        return {"index": index, **line, "slug": self.slug, "result": self.result, "errors": self.errors}
+        told = {"result": self.result, "notes": [*self.item.notes, *self.notes], "errors": self.errors}
+        return {"index": index, **line, "slug": self.slug, **told}
 
 
 class JobImport(JobView):
@@ -105,8 +129,9 @@ class JobImport(JobView):
 
     @extend_schema(
         operation_id="jobs_import",
-        summary="Import jobs from a crontab, JSON or YAML",
-        description="At most 1,000 jobs a call. Each is saved as by `PUT` under its slug, or one made of its name.",
+        summary="Import jobs from a crontab, JSON, YAML or another scheduler's file",
+        description="At most 1,000 jobs a call. Each is saved as by `PUT` under its slug, or one made of its name. "
+        "What says only when to call what, as a line of a crontab, is the job that does that already, whatever its name.",
         request=ImportSerializer,
         responses=ImportedSerializer,
     )
@@ -114,7 +139,7 @@ class JobImport(JobView):
         body = self.body(ImportSerializer)
         named = body.get("environment")
         environment = named_environment(self.access, named) if named is not None else None
-        items = _items(body["format"], body["content"])
+        items = _items(body["format"], body["content"], _options(body))
         with transaction.atomic():
             judged = self._judge(items, environment)
             self._keep_to_plan(judged)
@@ -124,11 +149,17 @@ class JobImport(JobView):
         return Response({**counts, "items": [one.shown(index) for index, one in enumerate(judged)]})
 
     def _judge(self, items: Sequence[Item], environment: Environment | None) -> list[_Judged]:
-        judged = [_Judged(item, slug) for item, slug in zip(items, _slugs(items), strict=True)]
-        slugs = {one.slug for one in judged if one.slug is not None}
-        named = reachable(self.access).filter(slug__in=slugs).order_by("pk")
+        slugs, matches = _slugs(items), Matches(self.access, items, now=self.now)
+        matched = matches.found(items, slugs)
+        judged = [
+            _Judged(item, slug) for item, slug in zip(items, self._free_slugs(items, slugs, matched), strict=True)
+        ]
+        named_slugs = {one.slug for one in judged if one.slug is not None}
+        named = reachable(self.access).filter(slug__in=named_slugs).order_by("pk")
         existing = {job.slug: job for job in named.select_for_update(of=("self",))}
-        taken = set(Job.objects.of(self.access.workspace).live().filter(slug__in=slugs).values_list("slug", flat=True))
+        taken = set(
+            Job.objects.of(self.access.workspace).live().filter(slug__in=named_slugs).values_list("slug", flat=True)
+        )
         reach = self.access.environments()
         context = {
             "workspace": self.access.workspace,
@@ -138,17 +169,38 @@ class JobImport(JobView):
         }
         like = JobSerializer(context=context)
         seen: set[str] = set()
-        for one in judged:
+        for index, one in enumerate(judged):
             try:
+                if index in matched and matched[index].same:
+                    _keep(one, matched[index].job)
+                    continue
                 if one.slug is not None and one.slug not in existing and one.slug in taken:
                     raise SlugTakenError(one.slug)
                 self._judge_one(one, existing.get(one.slug or ""), [environment] if environment else reach[:1], like)
                 if one.slug in seen:
                     raise _wrong("slug", "Another job of this file has the same slug.", "repeated")
                 seen.add(one.slug or "")
+                if one.result == CREATED and one.item.whole and (alike := matches.like(one.item)):
+                    one.notes.append(f"The job {alike[0].slug} calls the same at the same times already.")
             except (APIException, HourhandError) as error:
                 one.fail(error)
         return judged
+
+    def _free_slugs(
+        self, items: Sequence[Item], slugs: Sequence[str | None], matched: Mapping[int, Match]
+    ) -> list[str | None]:
+        """Each item's slug: that of the job that it is already, or of its name, if no other item is that job."""
+        found = [matched[index].job.slug if index in matched else slug for index, slug in enumerate(slugs)]
+        kept = {match.job.slug for match in matched.values()}
+        clashing = [index for index, slug in enumerate(slugs) if index not in matched and slug in kept]
+        clashing = [index for index in clashing if not _given(items[index], "slug")]
+        if clashing:
+            used = set(Job.objects.of(self.access.workspace).live().values_list("slug", flat=True))
+            used.update(slug for slug in found if slug)
+            for index in clashing:
+                found[index] = slug_of(_given(items[index], "name") or "", taken=used)
+                used.add(found[index] or "")
+        return found
 
     def _judge_one(self, one: _Judged, job: Job | None, places: Sequence[Environment], like: JobSerializer) -> None:
         if one.item.definition is None:
@@ -156,7 +208,8 @@ class JobImport(JobView):
         refuse_unstorable(dict(one.item.definition))
         data = {**one.item.definition, **({} if one.slug is None else {"slug": one.slug})}
         if job is None and "environments" not in data:
-            data["environments"] = {place.slug: {} for place in places}
+            state = {} if one.item.enabled else {"enabled": False}
+            data["environments"] = {place.slug: state for place in places}
         serializer = JobSerializer(job, data=data, context=like.context, like=like)
         serializer.is_valid(raise_exception=True)
         if job is not None and serializer.changes_definition:
@@ -200,10 +253,38 @@ class JobImport(JobView):
                 one.fail(error)
 
 
-def _items(kind: str, content: Any) -> list[Item]:
+def _keep(one: _Judged, job: Job) -> None:
+    """An item that is a job already: nothing changes, and a name that differs is told."""
+    one.result = UNCHANGED
+    if job.name != _given(one.item, "name"):
+        one.notes.append(f"The job {job.slug} calls the same at the same times already: it keeps its name.")
+
+
+def _options(body: Mapping[str, Any]) -> Options:
+    """What the caller says of the file. Raises ValidationError for what its format has no use for."""
+    said = {name: body[name] for name in ("timezone", "base_url", "user_column") if body.get(name) is not None}
+    for name in said:
+        if name not in FORMATS[body["format"]].takes:
+            raise _wrong(name, f"Means nothing for the format {body['format']}: leave it out.", "conflicting")
+    if "base_url" in said:
+        try:
+            parse_target(said["base_url"])
+        except InvalidUrl as error:
+            raise _wrong("base_url", str(error), "invalid_url") from error
+        if re.search("[?#]", said["base_url"]):
+            raise _wrong("base_url", "Should end with the path, without a query.", "invalid_url")
+    if "timezone" in said:
+        try:
+            parse_timezone(said["timezone"])
+        except ScheduleError as error:
+            raise _wrong("timezone", str(error), "invalid") from error
+    return Options(**said)
+
+
+def _items(kind: str, content: Any, options: Options) -> list[Item]:
     """What a file holds. Raises ValidationError for one that can't be read as a whole."""
     try:
-        items = _read(kind, content)
+        items = FORMATS[kind].read(_parsed(kind, content), options)
     except ReadError as error:
         raise _wrong("content", str(error), "unreadable") from error
     if len(items) > MAX_JOBS:
@@ -211,21 +292,20 @@ def _items(kind: str, content: Any) -> list[Item]:
     return items
 
 
-def _read(kind: str, content: Any) -> list[Item]:
-    if kind == "json" and isinstance(content, Mapping):
-        return objects_in(content)
+def _parsed(kind: str, content: Any) -> Any:
+    """What a file says, or its text where the format is of its own."""
+    parse = FORMATS[kind].parse
+    if parse is None and isinstance(content, Mapping | list):
+        return content
     if not isinstance(content, str):
         raise ReadError("Should be the text of the file.")
-    if kind == "crontab":
-        return read_crontab(content)
-    if kind == "yaml":
-        return objects_in(read_yaml(content))
+    content = content.removeprefix("\ufeff")
+    if parse is not None:
+        return parse(content)
     try:
-        return objects_in(json_value(content.removeprefix("\ufeff")))
+        return json_value(content)
     except RecursionError as error:
         raise ReadError("It is nested too deep.") from error
-    except ReadError:
-        raise
     except ValueError as error:
         raise ReadError(f"This is no JSON: {why_no_json(error)}.") from error
 

@@ -41,7 +41,7 @@ def has_user_column(commands: Sequence[str], comments: Sequence[str]) -> bool:
 
 
 def without_user(command: str, *, user_column: bool) -> str:
-    """The command itself. Raises ReadError where the file is to have users, and this line has none, or the other way."""
+    """The command itself. Raises ReadError where the file has users and this line has none, or the other way."""
     user, rest = _split(command)
     if user_column:
         if not _could_be_user(user) or not rest:

@@ -23,15 +23,15 @@ _SILENT = frozenset(
 )
 _PRINTED = frozenset(
     {
-        "verbose", "debug", "server-response", "background", "force-directories", "no-directories", "no-host-directories",
-        "show-progress", "content-disposition", "content-on-error", "delete-after", "save-headers", "unlink", "xattr",
+        "verbose", "debug", "server-response", "background", "force-directories", "no-directories",
+        "no-host-directories", "show-progress", "content-disposition", "content-on-error", "delete-after", "save-headers", "unlink", "xattr",
         "no-use-server-timestamps", "adjust-extension",
     }
 )  # fmt: skip
 _PRINTED_WITH_VALUE = frozenset(
     {
-        "output-file", "append-output", "output-document", "directory-prefix", "progress", "save-cookies", "compression",
-        "report-speed",
+        "output-file", "append-output", "output-document", "directory-prefix", "progress", "save-cookies",
+        "compression", "report-speed",
     }
 )  # fmt: skip
 _TAKES_A_VALUE = _CARRIED | _PRINTED_WITH_VALUE

@@ -105,7 +105,7 @@ class TestImport:
         answer = sent(api, CRONTAB, format="crontab")
         assert counts(answer) == (1, 0, 0, 2)
         good, no_url, bad_schedule = answer["items"]
-        assert good == {"index": 0, "line": 3, "slug": "nightly-report", "result": "created", "errors": []}
+        assert good == {"index": 0, "line": 3, "slug": "nightly-report", "result": "created", "notes": [], "errors": []}
         assert (no_url["line"], no_url["errors"][0]["code"]) == (4, "unreadable")
         assert (bad_schedule["line"], bad_schedule["errors"][0]["field"]) == (5, "schedule")
         made = api.ask("GET", "/jobs/nightly-report/")
@@ -225,3 +225,113 @@ class TestRoundTrip:
         assert json.loads(exported(api, "json")) == {
             "jobs": [{**job(1), "environments": {"production": {"enabled": True}}}]
         }
+
+
+def lines(api: Caller, text: str, **more: Any) -> Any:
+    return sent(api, text, format="crontab", **more)
+
+
+class TestTheSameJobAgain:
+    """A line is the job that calls the same at the same times, whatever stands above it now."""
+
+    @pytest.mark.parametrize("comment", ["# Report v2", "", "#0 1 * * * curl http://old.test/", "# ====="])
+    def test_another_comment_above_a_line_makes_no_second_job(self, api: Caller, comment: str) -> None:
+        lines(api, f"# Nightly report\n0 2 * * * curl -d a=1 {URL}\n")
+        answer = lines(api, f"{comment}\n0 2 * * * curl -d a=1 {URL}\n")
+        assert counts(answer) == (0, 0, 1, 0)
+        assert answer["items"][0]["slug"] == "nightly-report"
+        assert "nightly-report" in answer["items"][0]["notes"][0]
+        assert Job.objects.get().name == "Nightly report"
+
+    @pytest.mark.parametrize("other", ["@daily", "0 0 * * 0-6", "0  0 * * *"])
+    def test_a_schedule_spelled_otherwise_is_the_same(self, api: Caller, other: str) -> None:
+        lines(api, f"# A\n0 0 * * * curl {URL}\n")
+        answer = lines(api, f"# B\n{other} curl -s {URL}\n")
+        assert (answer["created"], Job.objects.count()) == ((1, 2) if "0-6" in other else (0, 1))
+
+    def test_a_line_put_in_above_others_of_its_name_moves_none(self, api: Caller) -> None:
+        lines(api, f"0 1 * * * {URL}\n0 2 * * * {URL}\n")
+        before = dict(Job.objects.values_list("slug", "current_version__config__schedule"))
+        answer = lines(api, f"0 0 * * * {URL}\n0 1 * * * {URL}\n0 2 * * * {URL}\n")
+        assert counts(answer) == (1, 0, 2, 0)
+        after = dict(Job.objects.values_list("slug", "current_version__config__schedule"))
+        assert after.items() >= before.items()
+        assert counts(lines(api, f"0 2 * * * {URL}\n0 0 * * * {URL}\n")) == (0, 0, 2, 0)
+
+    def test_two_equal_lines_are_two_jobs_and_stay_two(self, api: Caller) -> None:
+        text = f"# A\n0 1 * * * {URL}\n# B\n0 1 * * * {URL}\n"
+        assert counts(lines(api, text)) == (2, 0, 0, 0)
+        assert counts(lines(api, text.replace("A", "C"))) == (0, 0, 2, 0)
+
+    def test_what_the_line_does_not_say_stays_as_somebody_set_it(self, api: Caller) -> None:
+        text = f"# A\n0 1 * * * curl {URL}\n"
+        lines(api, text)
+        api.ask("PATCH", "/jobs/a/", {"retry": {"max_attempts": 1}, "tags": ["x"]}, expect=200)
+        assert counts(lines(api, text)) == (0, 0, 1, 0)
+        assert api.ask("GET", "/jobs/a/")["retry"]["max_attempts"] == 1
+
+    @pytest.mark.parametrize("line", [f"0 1 * * * curl -m 20 {URL}", f"0 1 * * * curl --retry 7 {URL}"])
+    def test_another_limit_of_the_same_call_changes_the_job(self, api: Caller, line: str) -> None:
+        lines(api, f"# A\n0 1 * * * curl {URL}\n")
+        answer = lines(api, f"# B\n{line}\n")
+        assert (counts(answer), answer["items"][0]["slug"], Job.objects.count()) == ((0, 1, 0, 0), "a", 1)
+
+    def test_a_name_of_its_own_in_json_is_told_of_the_job_that_calls_the_same(self, api: Caller) -> None:
+        sent(api, {"jobs": [job(1)]})
+        answer = sent(api, {"jobs": [{**job(1), "slug": "other"}]})
+        assert (answer["created"], "job-1" in answer["items"][0]["notes"][0]) == (1, True)
+
+
+class TestWhatACallerSays:
+    def test_a_time_zone_for_all_that_names_none(self, api: Caller) -> None:
+        lines(api, f"# A\n0 1 * * * {URL}\nCRON_TZ=Asia/Tokyo\n# B\n0 1 * * * {URL}\n", timezone="Europe/Berlin")
+        sent(api, {"jobs": [job(1), job(2, timezone="UTC")]}, timezone="Europe/Berlin")
+        found = dict(Job.objects.values_list("slug", "current_version__config__timezone"))
+        assert found == {"a": "Europe/Berlin", "b": "Asia/Tokyo", "job-1": "Europe/Berlin", "job-2": "UTC"}
+
+    def test_users_before_the_commands(self, api: Caller) -> None:
+        text = f"0 2 * * *\troot\tcurl {URL}\n0 3 * * * deploy.user curl {URL}\n"
+        assert counts(lines(api, text)) == (2, 0, 0, 0)
+        assert counts(lines(api, text.split("\n")[1])) == (0, 0, 0, 1)
+        assert counts(lines(api, text.split("\n")[1], user_column=True)) == (0, 0, 1, 0)
+
+    def test_a_file_of_another_scheduler(self, api: Caller) -> None:
+        crons = {"crons": [{"path": "/ok?a=1", "schedule": "0 5 * * *"}]}
+        for content in (crons, json.dumps(crons), "\ufeff" + json.dumps(crons)):
+            answer = sent(api, content, format="vercel", base_url="http://receiver.test", dry_run=True)
+            assert counts(answer) == (1, 0, 0, 0)
+        assert not Job.objects.exists()
+
+    def test_what_is_suspended_there_is_disabled_here(self, api: Caller) -> None:
+        value = {"name": "x", "schedule": "@daily", "disabled": True, "executor": "http"}
+        value["executor_config"] = {"method": "GET", "url": URL}
+        assert counts(sent(api, [value], format="dkron")) == (1, 0, 0, 0)
+        assert not JobEnvironment.objects.get().enabled
+
+    @pytest.mark.parametrize(
+        ("body", "field", "code"),
+        [
+            ({"format": "vercel", "content": "{}", "timezone": "UTC"}, "timezone", "conflicting"),
+            ({"format": "crontab", "content": "", "base_url": "http://a.test"}, "base_url", "conflicting"),
+            ({"format": "json", "content": {"jobs": []}, "user_column": True}, "user_column", "conflicting"),
+            ({"format": "vercel", "content": "{}", "base_url": "a.test"}, "base_url", "invalid_url"),
+            ({"format": "vercel", "content": "{}", "base_url": "http://a.test/?x"}, "base_url", "invalid_url"),
+            ({"format": "crontab", "content": "", "timezone": "Berlin"}, "timezone", "invalid"),
+            ({"format": "kubernetes", "content": "kind: Pod"}, "content", "unreadable"),
+            ({"format": "yaml", "content": "jobs: [" + "9" * 5000 + "]"}, "content", "unreadable"),
+            ({"format": "yaml", "content": "jobs:\n- every_seconds: 010"}, "content", "unreadable"),
+            ({"format": "yaml", "content": "a: 1" + ":30" * 200_000}, "content", "unreadable"),
+        ],
+    )
+    def test_what_means_nothing_or_can_not_be_read_is_refused(
+        self, api: Caller, body: Any, field: str, code: str
+    ) -> None:
+        assert api.refused("POST", "/jobs/import/", body) == {field: code}
+
+    def test_no_credential_gets_into_a_name_or_slug(self, api: Caller) -> None:
+        text = f"#0 1 * * * curl -H 'X-Token: hunter2secret' {URL}\n0 2 * * * curl {URL}/4f9d2c7b1a8e99aa\n"
+        text += "# api key 4f9d2c7b1a8e99aa\n0 3 * * * curl http://bob:hunter2@receiver.test/\n"
+        answer = lines(api, text)
+        assert counts(answer) == (1, 0, 0, 1)
+        told = json.dumps([item["slug"] for item in answer["items"]]) + Job.objects.get().name
+        assert not any(secret in told for secret in ("hunter2", "4f9d2c"))

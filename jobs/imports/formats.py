@@ -1,0 +1,72 @@
+"""The formats of files that jobs are read from, and what a caller can say of each. Pure."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from jobs.imports.appengine import read_app_engine
+from jobs.imports.crontab import read_crontab
+from jobs.imports.dkron import read_dkron
+from jobs.imports.github import read_github
+from jobs.imports.items import Item, objects_in
+from jobs.imports.kubernetes import read_kubernetes
+from jobs.imports.sidekiq import read_sidekiq
+from jobs.imports.vercel import read_vercel
+from jobs.imports.yaml import read_foreign_yaml, read_yaml
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a caller says of a file. None: nothing."""
+
+    timezone: str | None = None
+    base_url: str | None = None
+    user_column: bool | None = None
+
+    @property
+    def zone(self) -> str:
+        return self.timezone or "UTC"
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """How a file is read: `parse` makes a value of its text (None: it is JSON), `read` items of that."""
+
+    read: Callable[[Any, Options], list[Item]]
+    parse: Callable[[str], Any] | None
+    takes: frozenset[str] = frozenset()
+
+
+def _with_timezone(value: Any, options: Options) -> list[Item]:
+    """Jobs in our own words; those that name no time zone have the caller's."""
+    items = objects_in(value)
+    if options.timezone is None:
+        return items
+    return [
+        Item({"timezone": options.timezone, **item.definition}, whole=True) if item.definition is not None else item
+        for item in items
+    ]
+
+
+_ZONE, _BASE = frozenset({"timezone"}), frozenset({"base_url"})
+FORMATS: dict[str, Format] = {
+    "crontab": Format(
+        lambda text, said: read_crontab(text, timezone=said.zone, user_column=said.user_column),
+        str,
+        _ZONE | {"user_column"},
+    ),
+    "json": Format(_with_timezone, None, _ZONE),
+    "yaml": Format(_with_timezone, read_yaml, _ZONE),
+    "vercel": Format(lambda value, said: read_vercel(value, base_url=said.base_url), None, _BASE),
+    "github": Format(lambda documents, _: read_github(documents), read_foreign_yaml),
+    "kubernetes": Format(
+        lambda documents, said: read_kubernetes(documents, timezone=said.zone), read_foreign_yaml, _ZONE
+    ),
+    "app_engine": Format(
+        lambda documents, said: read_app_engine(documents, base_url=said.base_url, timezone=said.zone),
+        read_foreign_yaml,
+        _ZONE | _BASE,
+    ),
+    "sidekiq": Format(lambda documents, _: read_sidekiq(documents), read_foreign_yaml),
+    "dkron": Format(lambda value, said: read_dkron(value, timezone=said.zone), None, _ZONE),
+}
