@@ -196,8 +196,9 @@ IMPORTED = [
                         {
                             "field": None,
                             "code": "unreadable",
-                            "detail": "Hourhand calls URLs and runs no programs: the command should be a URL, or curl or "
-                            "wget with one. What runs a program needs an endpoint that does it, which you then call.",
+                            "detail": "Hourhand calls URLs and runs no programs: the command should be a URL, or "
+                            "curl or wget with one. What runs a program needs an endpoint that does it, "
+                            "which you then call.",
                         }
                     ],
                 },

@@ -131,7 +131,7 @@ class JobImport(JobView):
         operation_id="jobs_import",
         summary="Import jobs from a crontab, JSON, YAML or another scheduler's file",
         description="At most 1,000 jobs a call. Each is saved as by `PUT` under its slug, or one made of its name. "
-        "What says only when to call what, as a line of a crontab, is the job that does that already, whatever its name.",
+        "What says only when to call what, as a line of a crontab, is the job that does so already, whatever its name.",
         request=ImportSerializer,
         responses=ImportedSerializer,
     )

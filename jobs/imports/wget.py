@@ -24,8 +24,8 @@ _SILENT = frozenset(
 _PRINTED = frozenset(
     {
         "verbose", "debug", "server-response", "background", "force-directories", "no-directories",
-        "no-host-directories", "show-progress", "content-disposition", "content-on-error", "delete-after", "save-headers", "unlink", "xattr",
-        "no-use-server-timestamps", "adjust-extension",
+        "no-host-directories", "show-progress", "content-disposition", "content-on-error", "delete-after",
+        "save-headers", "unlink", "xattr", "no-use-server-timestamps", "adjust-extension",
     }
 )  # fmt: skip
 _PRINTED_WITH_VALUE = frozenset(

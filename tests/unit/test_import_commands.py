@@ -278,7 +278,7 @@ words = st.sampled_from(
 )  # fmt: skip
 headers = st.sampled_from(
     [
-        "X-A: 1", "X-A: 2", "x-a: 3", "Content-Type: text/plain", "Content-Type:", "Accept:", "Accept: x/y", "X-B;", "X-C:",
+        "X-A: 1", "X-A: 2", "x-a: 3", "Content-Type: text/plain", "Content-Type:", "Accept:", "Accept: x/y", "X-B;", "X-C:",  # noqa: E501
         "Expect:", "Cookie: z=1", "User-Agent: me", "Referer: r", "X-D:  s  p ", "nonsense", "X-F;y",
     ]
 )  # fmt: skip
@@ -308,27 +308,27 @@ urls = quoted(
 )
 curl_options = st.one_of(
     option("-X", st.sampled_from(["GET", "POST", "PUT", "DELETE", "put", "PATCH"])),
-    option("-H", quoted(headers)), option("-H", quoted(headers)), option("-d", quoted(words)), option("-d", quoted(words)),
+    option("-H", quoted(headers)), option("-H", quoted(headers)), option("-d", quoted(words)), option("-d", quoted(words)),  # noqa: E501
     option("--data-raw", quoted(words)), option("--data-binary", quoted(words)), option("--json", quoted(words)),
     option("--data-urlencode", quoted(words)), option("-A", quoted(st.sampled_from(["me", "", "a b"]))),
-    option("-e", quoted(st.sampled_from(["http://r/", "", ";auto"]))), option("-b", quoted(st.sampled_from(["a=b", "f"]))),
-    st.sampled_from(["-G", "-I", "-g", "-s", "-fsS", "-sSX POST", "-m 5", "-o /dev/null", "-v", "-i", "-w x", "-k", "-q"]),
+    option("-e", quoted(st.sampled_from(["http://r/", "", ";auto"]))), option("-b", quoted(st.sampled_from(["a=b", "f"]))),  # noqa: E501
+    st.sampled_from(["-G", "-I", "-g", "-s", "-fsS", "-sSX POST", "-m 5", "-o /dev/null", "-v", "-i", "-w x", "-k", "-q"]),  # noqa: E501
     st.sampled_from(["--compressed", "--retry 1", "--http1.1", "-r 0-5", "-F a=b", "-u a:b", "--connect-timeout 3"]),
 )  # fmt: skip
 wget_options = st.one_of(
     option("--header", quoted(headers)), option("--post-data", quoted(words)), option("--body-data", quoted(words)),
-    st.sampled_from(["-q", "-O -", "-qO-", "-nv", "-nc", "-N", "-S", "-T 3", "-t 1", "--spider", "--no-cache", "-U me"]),
-    st.sampled_from(["--method=PUT", "--method=put", "--max-redirect=0", "--referer=http://r/", "-P sub", "--save-headers"]),
+    st.sampled_from(["-q", "-O -", "-qO-", "-nv", "-nc", "-N", "-S", "-T 3", "-t 1", "--spider", "--no-cache", "-U me"]),  # noqa: E501
+    st.sampled_from(["--method=PUT", "--method=put", "--max-redirect=0", "--referer=http://r/", "-P sub", "--save-headers"]),  # noqa: E501
 )  # fmt: skip
 before = st.sampled_from(
     [
-        "", "", "", "timeout 5 ", "nice -n 5 ", "nice -5 ", "flock -n lock ", "env A=b ", "A=b ", "cd / && ", "sleep 0; ",
+        "", "", "", "timeout 5 ", "nice -n 5 ", "nice -5 ", "flock -n lock ", "env A=b ", "A=b ", "cd / && ", "sleep 0; ",  # noqa: E501
         "/usr/bin/", "nohup ", "nice A=b ", "exec ", "'A=b' ", "timeout -k 2 -s KILL 5s ",
     ]
 )  # fmt: skip
 after = st.sampled_from(
     [
-        "", "", "", " > /dev/null", " >/dev/null 2>&1", " >> log", " || true", " && echo ok", "; exit 0", " # c", " | cat",
+        "", "", "", " > /dev/null", " >/dev/null 2>&1", " >> log", " || true", " && echo ok", "; exit 0", " # c", " | cat",  # noqa: E501
         " && curl ORIGIN/2", " 2>$HOME/x", " < /dev/null", " < nothere", " 2", "'", " 2>&1 2> /dev/null",
     ]
 )  # fmt: skip

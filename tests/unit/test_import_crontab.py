@@ -306,7 +306,7 @@ class TestSchedules:
 
     @pytest.mark.parametrize(
         "fields",
-        ["0/15 * * * *", "5/10 * * * *", "0 0 L * *", "0 0 15W * *", "0 0 * * 5L", "0 0 * * 1#2", "0 0 ? * 1", "H * * * *",
+        ["0/15 * * * *", "5/10 * * * *", "0 0 L * *", "0 0 15W * *", "0 0 * * 5L", "0 0 * * 1#2", "0 0 ? * 1", "H * * * *",  # noqa: E501
          "0 0 * * monday", "-*/5 * * * *", "* * * *", "0 0 1;2 * *", "0 0 1-5-7 * *", "a b c d e"],
     )  # fmt: skip
     def test_what_crons_do_not_know_or_read_differently_is_refused(self, fields: str) -> None:
@@ -449,19 +449,19 @@ def known_lines(draw: st.DrawFn) -> tuple[str, Meant]:
 
 def is_as_meant(definition: Any, meant: Meant) -> bool:
     request = definition["request"]
-    return (definition["schedule"], request["url"], request["method"], request.get("body"), request.get("headers", {})) == (
+    return (definition["schedule"], request["url"], request["method"], request.get("body"), request.get("headers", {})) == (  # noqa: E501
         meant.schedule, meant.url, meant.method, meant.body, meant.headers
     )  # fmt: skip
 
 
 others = st.sampled_from(
-    ["", "   ", "\t", "# Nightly", "#0 1 * * * curl https://old.test/", "# a\x0c0 1 * * * curl https://old.test/", "#!/bin/sh",
-     "CRON_TZ=Asia/Tokyo", "CRON_TZ = 'Europe/Paris'", "CRON_TZ=", "TZ=Asia/Kolkata", "MAILTO=\"\"", "# x\r0 1 * * * curl o.test"]
+    ["", "   ", "\t", "# Nightly", "#0 1 * * * curl https://old.test/", "# a\x0c0 1 * * * curl https://old.test/", "#!/bin/sh",  # noqa: E501
+     "CRON_TZ=Asia/Tokyo", "CRON_TZ = 'Europe/Paris'", "CRON_TZ=", "TZ=Asia/Kolkata", 'MAILTO=""', "# x\r0 1 * * * curl o.test"]  # noqa: E501
 )  # fmt: skip
 broken = st.sampled_from(
     ["0 5 9 * * mon curl -fsS https://b.test/", "0 7 * * * mpg123 http://b.test/", "0 7 * * * echo curl https://b.test/",
-     "0 2 * * * curl https://b.test/e%2Fx", "0 2 * * * /opt/x", "0/5 * * * * curl https://b.test/", "@reboot curl b.test",
-     "0 2 * * * curl https://b.test/ | sh", "0 2 * * * curl b.test\x0cx", "0 2 * * * deploy curl https://b.test/", "0 2"]
+     "0 2 * * * curl https://b.test/e%2Fx", "0 2 * * * /opt/x", "0/5 * * * * curl https://b.test/", "@reboot curl b.test",  # noqa: E501
+     "0 2 * * * curl https://b.test/ | sh", "0 2 * * * curl b.test\x0cx", "0 2 * * * deploy curl https://b.test/", "0 2"]  # noqa: E501
 )  # fmt: skip
 
 
@@ -499,7 +499,7 @@ def test_each_line_is_the_job_that_it_means_or_refused(file: tuple[str, list[Exp
     for item, (_, meant, zone, line) in zip(items, expected, strict=True):
         if item.definition is None:
             assert item.wrong
-            # Nothing else of what is generated is refused: braces that would be a variable, a backslash before a percent.
+            # Nothing else of what is generated is refused: braces that would be a variable, a backslash before a percent.  # noqa: E501
             assert meant is None or "{{" in line.replace("\\", "") or re.search(r"\\[^%]*\\%", line), (item, meant)
             continue
         assert meant is not None, item

@@ -290,7 +290,7 @@ def test_classes_of_sidekiq_are_told_what_they_need(text: str) -> None:
 
 class TestDkron:
     JOB = {
-        "name": "report", "schedule": "0 30 2 * * *", "timezone": "Europe/Berlin", "retries": 2, "concurrency": "forbid",
+        "name": "report", "schedule": "0 30 2 * * *", "timezone": "Europe/Berlin", "retries": 2, "concurrency": "forbid",  # noqa: E501
         "owner": "me", "tags": {"a": "b:1"}, "executor": "http",
         "executor_config": {
             "method": "POST", "url": "https://a.test/x", "headers": '["A: b"]', "body": "c", "timeout": "20",
@@ -304,7 +304,7 @@ class TestDkron:
             {
                 "name": "report", "schedule": "0 30 2 * * *", "timezone": "Europe/Berlin", "overlap": "skip",
                 "request": {
-                    "url": "https://a.test/x", "method": "POST", "headers": {"A": "b"}, "body": "c", "timeout_seconds": 20,
+                    "url": "https://a.test/x", "method": "POST", "headers": {"A": "b"}, "body": "c", "timeout_seconds": 20,  # noqa: E501
                     "tls_verify": False,
                 },
                 "retry": {"max_attempts": 3},
