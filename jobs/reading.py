@@ -57,6 +57,12 @@ def _one_of(values: Any) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, str) and value in known
 
 
+def _is_client_cert(value: Any) -> bool:
+    if value is None:
+        return True
+    return isinstance(value, dict) and value.keys() == {"cert", "key"} and all(map(_of(str), value.values()))
+
+
 def _list_of(*kinds: type) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, list) and all(map(_of(*kinds), value))
 
@@ -101,6 +107,7 @@ PARTS: Mapping[str, _Part | Mapping[str, _Part]] = {
         "timeout_seconds": _Part(lambda value: _of(int, float)(value) and 0 < value <= _MOST_SECONDS, blank=30),
         "tls_verify": _Part(_of(bool), blank=True),
         "ca_cert": _Part(_of(str, _NONE), blank=None),
+        "client_cert": _Part(_is_client_cert, blank=None, optional=True),
     },
     "success": {
         "statuses": _Part(_list_of(str), blank=["2xx"]),

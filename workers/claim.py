@@ -383,7 +383,9 @@ def _tls(call: RequestDefinition) -> TlsOptions:
     if call.tls_verify and call.ca_cert is None and call.client_cert is None:
         return DEFAULT_TLS
     shown = call.client_cert
-    return TlsOptions(call.tls_verify, call.ca_cert, shown and shown.cert, shown and shown.key)
+    if shown is None:
+        return TlsOptions(call.tls_verify, call.ca_cert)
+    return TlsOptions(call.tls_verify, call.ca_cert, shown.cert, shown.key)
 
 
 def _refused(cursor: Any, rows: Sequence[tuple[Any, ...]], month: datetime.date) -> dict[str, str]:

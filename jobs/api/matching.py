@@ -12,7 +12,15 @@ from jobs.imports import Item
 from jobs.models import Job
 from jobs.schedule import ScheduleError, parse_schedule
 
-_REQUEST = {"method": "POST", "headers": {}, "body": None, "timeout_seconds": 30, "tls_verify": True, "ca_cert": None}
+_REQUEST: dict[str, Any] = {
+    "method": "POST",
+    "headers": {},
+    "body": None,
+    "timeout_seconds": 30,
+    "tls_verify": True,
+    "ca_cert": None,
+    "client_cert": None,
+}
 _CALL = ("url", "method", "headers", "body")
 _NAMING = frozenset({"name", "slug", "schedule", "timezone", "request"})
 

@@ -16,7 +16,7 @@ _LEFT_OUT = (
     "displayname", "owner", "owner_email", "tags", "metadata", "processors", "status", "success_count", "error_count",
     "last_success", "last_error", "next", "id", "ephemeral", "expires_at", "dependent_jobs", "parent_job", "starts_at",
 )  # fmt: skip
-_EMPTY = (None, "", False, [], {}, 0)
+_EMPTY: tuple[Any, ...] = (None, "", False, [], {}, 0)
 _LOST_IF_SET = ("ephemeral", "expires_at", "parent_job", "starts_at")
 _PRESETS = {"@minutely": "* * * * *", "@manually": None}
 
