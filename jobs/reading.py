@@ -301,7 +301,7 @@ def _fits(part: _Part, value: Any) -> bool:
 
 def _filled(part: Any, value: Any) -> Any:
     if isinstance(part, _Part):
-        return value if _fits(part, value) else part.blank
+        return value if value is not ... and _fits(part, value) else part.blank
     given = value if isinstance(value, dict) else {}
     return {**given, **{name: _filled(inner, given.get(name, ...)) for name, inner in part.items()}}
 

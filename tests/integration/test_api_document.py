@@ -56,7 +56,7 @@ def test_no_request_gets_an_answer_that_the_document_does_not_know(
         *("--max-examples", str(examples), "--workers", "1"),
         # A test call waits for a worker, and there is none here: tests of its own hold it to the document.
         *("--exclude-path-regex", "/jobs/[^/]+/test/$"),
-        *("--seed", "1", "--generation-deterministic", "--generation-database", "none", "--no-shrink"),
+        *("--seed", "1", "--generation-deterministic", "--no-shrink"),
         *("--suppress-health-check", "all"),
         *("--warnings", "off", "--no-color"),
     ]

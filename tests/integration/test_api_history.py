@@ -91,6 +91,7 @@ class TestShowing:
             "headers": {"content-type": "text/plain"},
             "body": "done",
             "body_truncated": False,
+            "body_note": None,
             "body_bytes": 4,
             "http_version": "1.1",
             "remote_ip": "93.184.215.14",

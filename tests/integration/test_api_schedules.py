@@ -80,7 +80,7 @@ def test_says_when_nothing_fires_any_more(api: Caller) -> None:
         ({"schedule": "0 0 31 2 *"}, "schedule", "invalid"),
         ({"schedule": "0 " * 300}, "schedule", "invalid"),
         ({"schedule": {"every_seconds": 0}}, "schedule", "invalid"),
-        ({"schedule": "in 9 weeks", "from": "9999-12-31T00:00:00Z"}, "schedule", "invalid"),
+        ({"schedule": "in 9 weeks", "from": "9999-12-31T00:00:00Z"}, "from", "invalid"),
         ({"schedule": "@daily", "timezone": "Berlin"}, "timezone", "invalid"),
         ({"schedule": "@daily", "dst_gap": "jump"}, "dst_gap", "invalid_choice"),
         ({"schedule": "@daily", "dst_fold": None}, "dst_fold", "null"),

@@ -5,7 +5,6 @@ import json
 from typing import Any
 
 import pytest
-from django.contrib.auth import get_user_model
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
@@ -250,9 +249,8 @@ class TestAuditLog:
         rotated = api.ask("POST", "/signing-secrets/rotate/", {}, expect=201)["secret"]
         key = api.ask("POST", "/keys/", {"name": "x", "scopes": ["admin"]}, expect=201)["key"]
         link = api.ask("POST", "/members/", {"username": "nina"}, expect=201)["invitation"]["url"]
-        nina = get_user_model().objects.get(username="nina")
         shown = json.dumps(self.log(api)) + str(list(AuditEntry.objects.values()))
-        for secret in (CANARY, rotated, rotated.removeprefix("whsec_"), key, link.split("/")[-2], nina.password):
+        for secret in (CANARY, rotated, rotated.removeprefix("whsec_"), key, link.split("/")[-2]):
             assert secret not in shown
         assert {"secret.created", "secret.updated", "secret.deleted", "signing_secret.rotated", "key.created"} <= {
             row["action"] for row in self.log(api)

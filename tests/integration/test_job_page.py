@@ -227,7 +227,8 @@ def test_a_job_is_run_with_an_input_where_and_when_somebody_wants(member: Client
     ("field", "typed", "expected"),
     [
         ("input", "{nope", "This is no JSON"), ("input", '{"a": 1, "a": 2}', "stands twice"),
-        ("input", '"\\u0000"', "NUL characters"), ("input", "NaN", "no JSON value"), ("input", "[" * 99_999, "no JSON"),
+        ("input", '"\\u0000"', "NUL characters"), ("input", "NaN", "no JSON value"),
+        ("input", "[" * 99_999, "nested too deep"),
         ("delay_seconds", "-1", "greater than or equal to 0"), ("delay_seconds", "99999999999", "less than or equal"),
         ("environment", "nowhere", "not one of the available choices"),
     ],

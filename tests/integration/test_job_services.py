@@ -96,11 +96,11 @@ def test_the_schedule_now_fires_at_once(make_job: MakeJob):
 def test_a_slug_is_made_from_the_name_and_unique_among_live_jobs(make_job: MakeJob):
     first = make_job(name="Nächtlicher Report!")
     second = make_job(name="Nächtlicher Report!")
-    assert (first.job.slug, second.job.slug) == ("n-chtlicher-report", "n-chtlicher-report-2")
+    assert (first.job.slug, second.job.slug) == ("nachtlicher-report", "nachtlicher-report-2")
     with pytest.raises(SlugTakenError):
-        make_job(slug="n-chtlicher-report")
+        make_job(slug="nachtlicher-report")
     delete_job(job=first.job, now=LATER)
-    assert make_job(slug="n-chtlicher-report").job.pk != first.job.pk
+    assert make_job(slug="nachtlicher-report").job.pk != first.job.pk
 
 
 def test_a_deleted_job_never_fires_again(make_job: MakeJob):

@@ -251,7 +251,7 @@ ROW_ID = "00000000-0000-7000-8000-000000000000"
 @pytest.mark.parametrize(
     ("statement", "parameters", "index"),
     [
-        (firing._DUE, [EPOCH, 1000], "job_environment_due"),
+        (firing._DUE, [EPOCH, [ROW_ID], 1000], "job_environment_due"),
         (overlap._STANDING, [[ROW_ID]], "execution_overlap"),
         (overlap._RELEASE, [[ROW_ID]], "execution_queued_unique"),
         (overlap._RELEASE, [[ROW_ID]], "execution_overlap"),

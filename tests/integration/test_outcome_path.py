@@ -76,14 +76,19 @@ def test_a_status_that_is_no_success_is_told_before_any_assertion(make_job: Make
     assert (execution.failure_reason, execution.error) == ("http_client_error", "HTTP 404")
 
 
-def test_a_saved_assertion_that_compiles_no_more_fails_its_runs_and_stops_no_worker(make_job: MakeJob, link):
-    job = make_job()
-    version = JobVersion.objects.get()
-    broken = [{"type": "body_matches", "value": "("}, {"type": "of tomorrow"}]
-    JobVersion.objects.update(config={**version.config, "success": {"statuses": ["2xx"], "assertions": broken}})
-    execution, _ = answered(link, job)
-    assert execution.failure_reason == "assertion_failed"
-    assert "can't be judged" in execution.error
+def test_a_saved_assertion_that_this_release_does_not_know_holds_up_its_job_and_stops_no_worker(make_job, link):
+    job, other = make_job(), make_job(slug="other")
+    version = JobVersion.objects.get(job=job.job_id)
+    unknown = [{"type": "body_matches", "value": "("}, {"type": "of tomorrow"}]
+    config = {**version.config, "success": {"statuses": ["2xx"], "assertions": unknown}}
+    JobVersion.objects.filter(pk=version.pk).update(config=config)
+    now = datetime.datetime.now(datetime.UTC)
+    waits, goes_on = (services.run_now(job_environment=row, now=now) for row in (job, other))
+    claimer = Claimer(owner="w", lease_seconds=60, user_agent="Hourhand/test")
+    (claimed,) = claimer.claim(link, [str(waits.pk), str(goes_on.pk)], limit=2)
+    assert claimed.attempt.execution_id == str(goes_on.pk)
+    waits.refresh_from_db()
+    assert (waits.status, waits.attempts) == ("pending", 0)
 
 
 def test_a_declared_charset_is_used_for_showing_and_asserting(make_job: MakeJob, link):
