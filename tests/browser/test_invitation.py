@@ -19,8 +19,8 @@ def invited(house: House, name: str) -> str:
 def create_account(page: Page, username: str | None = None) -> None:
     if username is not None:
         page.get_by_label("Username").fill(username)
-    page.get_by_label("Password", exact=True).fill(PASSWORD)
-    page.get_by_label("Password again").fill(PASSWORD)
+    page.locator("[name=new_password1]").fill(PASSWORD)
+    page.locator("[name=new_password2]").fill(PASSWORD)
     page.get_by_role("button", name="Create account and join").click()
 
 
