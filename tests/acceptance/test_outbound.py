@@ -83,7 +83,9 @@ class Colony:
         """A fresh worker, which has resolved nothing yet, and this alone of the settings for outbound calls."""
         if "worker" in self.house.processes:
             self.house.kill("worker", 15)
-        self.house.environment |= outbound
+        if outbound:
+            self.house.environment |= outbound
+            self.house.manage("settings_changed")
         self.house.start("worker", within=self.island.within)
 
     def call(self, *urls: str, each: int = 1) -> list[list[dict[str, Any]]]:
