@@ -84,8 +84,10 @@ class Colony:
         if "worker" in self.house.processes:
             self.house.kill("worker", 15)
         if outbound:
+            self.house.kill("beat", 15)
             self.house.environment |= outbound
             self.house.manage("settings_changed")
+            self.house.start("beat")
         self.house.start("worker", within=self.island.within)
 
     def call(self, *urls: str, each: int = 1) -> list[list[dict[str, Any]]]:
