@@ -15,6 +15,8 @@ from workers.sharing import ask
 
 log = structlog.get_logger(__name__)
 
+_FIRST_SECONDS = 5.0
+
 
 class WorkerPulse:
     """Tells of one delivery service until it is stopped. Without a database it tries again at its next beat."""
@@ -36,10 +38,16 @@ class WorkerPulse:
         self._capacity = capacity
         self._process = process
         self._stopping = threading.Event()
+        self._told = threading.Event()
         self._thread = threading.Thread(target=self._work, name="pulse", daemon=True)
 
     def start(self) -> None:
+        """Returns once the database was asked whether this worker may take work, or did not answer for a while.
+
+        Until then the worker refuses what is asked of it by remote control, which is asked once.
+        """
         self._thread.start()
+        self._told.wait(_FIRST_SECONDS)
 
     def stop(self) -> None:
         """Take the row away. Waits for a moment at most: a heartbeat is not worth a slow end."""
@@ -50,6 +58,7 @@ class WorkerPulse:
         link = Link("pulse")
         while not self._stopping.is_set():
             self._tell(link)
+            self._told.set()
             self._stopping.wait(heartbeats.PULSE_SECONDS)
         try:
             with link.transaction() as cursor:
