@@ -36,7 +36,7 @@ class JobExport(JobView):
         description="In the order of their slugs. What is left out is the default. Importing it again changes nothing.",
         responses={
             (200, "application/json"): OpenApiResponse(OpenApiTypes.OBJECT, description='`{"jobs": [...]}`'),
-            (200, "application/yaml"): OpenApiTypes.ANY,
+            (200, "application/yaml"): OpenApiTypes.OBJECT,
         },
     )
     def get(self, request: Request) -> Any:  # noqa: ARG002
