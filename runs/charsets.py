@@ -96,17 +96,16 @@ class Reading(NamedTuple):
 
 
 class _Type(NamedTuple):
-    """What a Content-Type says of the text. `codec` is None where the label is unknown, or there is none."""
+    """What a Content-Type says of the text. `codec` is None where the label is unknown, or there is none.
+
+    `is_plain`: ASCII octets are ASCII, and all that is to know of a body that has no others.
+    """
 
     label: str | None
     codec: str | None
     is_json: bool
     is_markup: bool
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether ASCII octets are ASCII, and all that is to know of a body that has no others."""
-        return self.codec not in _NOT_ASCII and (self.label is None or self.codec is not None or self.is_json)
+    is_plain: bool
 
 
 def reading_of(headers: Mapping[str, str], body: bytes, *, truncated: bool) -> Reading | None:
@@ -189,5 +188,8 @@ def _type_of(content_type: str) -> _Type:
     media = re.split(r"[;,]", content_type, maxsplit=1)[0].strip().lower()
     found = _CHARSET.search(content_type)
     label = (found[1] if found[1] is not None else found[2]).strip(" '").lower() if found else None
+    codec = _CODECS.get(label or "")
     is_json = media.endswith(("/json", "+json"))
-    return _Type(label or None, _CODECS.get(label or ""), is_json, media.endswith(("html", "/xml", "+xml")))
+    is_markup = media.endswith(("html", "/xml", "+xml"))
+    is_plain = codec not in _NOT_ASCII and (not label or codec is not None or is_json)
+    return _Type(label or None, codec, is_json, is_markup, is_plain)

@@ -102,7 +102,7 @@ def record(cursor: Any, finished: Sequence[FinishedAttempt]) -> set[AttemptKey]:
     if not finished:
         return set()
     moved = _move_executions(cursor, finished)
-    held = [item for item in finished if item.attempt.key in moved]
+    held = finished if len(moved) == len(finished) else [item for item in finished if item.attempt.key in moved]
     if held:
         cursor.copy_expert(_COPY_RUNS, io.StringIO("".join(map(_copy_line, held))))
         queues = _queues_that_may_go_on(held, moved)
@@ -111,9 +111,11 @@ def record(cursor: Any, finished: Sequence[FinishedAttempt]) -> set[AttemptKey]:
         _move_streaks(cursor, held)
         if queues:
             release_queued(cursor, queues)
-        tallies.add(cursor, tallies.of_attempts(held, {key: one.planned_at for key, one in moved.items()}))
-    fenced = [item for item in finished if item.attempt.key not in moved]
-    _tell_unsent(cursor, [item.attempt for item in fenced if _unsent(item)])
+        planned = {key: one.planned_at for key, one in moved.items() if one.planned_at is not None}
+        tallies.add(cursor, tallies.of_attempts(held, planned))
+    if held is not finished:
+        fenced = [item for item in finished if item.attempt.key not in moved]
+        _tell_unsent(cursor, [item.attempt for item in fenced if _unsent(item)])
     return set(moved)
 
 
@@ -131,10 +133,11 @@ def _tell_unsent(cursor: Any, attempts: Sequence[Attempt]) -> None:
 
 def _queues_that_may_go_on(held: Iterable[FinishedAttempt], moved: Mapping[AttemptKey, Moved]) -> set[str]:
     """The job-environments where an execution ended that another may have waited for."""
+    queued = {key for key, one in moved.items() if one.overlap == Overlap.QUEUE}
     return {
         item.attempt.job_environment_id
         for item in held
-        if moved[item.attempt.key].overlap == Overlap.QUEUE and not isinstance(item.ending.verdict, RetryIn)
+        if queued and item.attempt.key in queued and not isinstance(item.ending.verdict, RetryIn)
     }
 
 

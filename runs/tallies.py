@@ -66,11 +66,10 @@ def totals(cursor: Any) -> dict[str, int]:
     return dict(cursor.fetchall())
 
 
-def of_attempts(recorded: Sequence[FinishedAttempt], planned: Mapping[AttemptKey, float | None]) -> dict[str, int]:
+def of_attempts(recorded: Sequence[FinishedAttempt], planned: Mapping[AttemptKey, float]) -> dict[str, int]:
     """What a batch of recorded attempts adds.
 
-    `planned` has for each attempt when its execution was to start, in seconds since the epoch, or None if nobody
-    planned it.
+    `planned` has for each attempt whose execution was planned when that was to start, in seconds since the epoch.
     """
     counts: collections.Counter[str] = collections.Counter()
     endings = [item.ending for item in recorded]
@@ -86,7 +85,7 @@ def of_attempts(recorded: Sequence[FinishedAttempt], planned: Mapping[AttemptKey
     lateness = [
         item.ending.started_at.timestamp() - planned_at
         for item in recorded
-        if item.attempt.number == 1 and (planned_at := planned[item.attempt.key]) is not None
+        if planned and item.attempt.number == 1 and (planned_at := planned.get(item.attempt.key)) is not None
     ]
     _measure(counts, "lateness", lateness, LATENESS_SECONDS)
     return counts

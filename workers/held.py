@@ -16,6 +16,7 @@ from workers.delivery.contract import DeliveryRequest
 @dataclass(slots=True)
 class _Held:
     claimed: Claimed
+    run_id: str
     leased_until: float  # by time.monotonic(), never later than the database's instant
 
 
@@ -36,13 +37,13 @@ class HeldAttempts:
                 if before is not None:
                     older.append(before.claimed)
                 leased_until = item.asked_monotonic + self._lease_seconds
-                self._by_execution[item.attempt.execution_id] = _Held(item, leased_until)
+                self._by_execution[item.attempt.execution_id] = _Held(item, item.attempt.run_id, leased_until)
         return older
 
     def of(self, request: DeliveryRequest) -> Claimed | None:
         """The claim that made this request, if it is still held."""
         held = self._by_execution.get(request.execution_id)
-        return held.claimed if held is not None and held.claimed.attempt.run_id == request.run_id else None
+        return held.claimed if held is not None and held.run_id == request.run_id else None
 
     def of_execution(self, execution_id: str) -> Claimed | None:
         """The attempt of this execution that is held, whichever it is."""
@@ -55,7 +56,7 @@ class HeldAttempts:
         False for what nobody renewed while this process stood still: the execution may be another worker's by now.
         """
         held = self._by_execution.get(request.execution_id)
-        return held is not None and held.claimed.attempt.run_id == request.run_id and now < held.leased_until
+        return held is not None and held.run_id == request.run_id and now < held.leased_until
 
     def all(self) -> dict[AttemptKey, Claimed]:
         """Every attempt that is held, with its claim."""
@@ -79,7 +80,7 @@ class HeldAttempts:
 
     def _pop(self, item: Claimed) -> bool:
         held = self._by_execution.get(item.attempt.execution_id)
-        if held is None or held.claimed.attempt.run_id != item.attempt.run_id:
+        if held is None or held.run_id != item.attempt.run_id:
             return False
         del self._by_execution[item.attempt.execution_id]
         return True

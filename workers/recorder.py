@@ -173,7 +173,7 @@ class Recorder:
             return self._persist_halves(batch, error)
         tell((item.attempt.workspace_id, item.attempt.execution_id) for item in batch)
         for item in batch:
-            if item.attempt.key not in moved:
+            if len(moved) < len(batch) and item.attempt.key not in moved:
                 log.warning(
                     "delivery_fenced",
                     execution_id=item.attempt.execution_id,

@@ -34,9 +34,13 @@ log = structlog.get_logger(__name__)
 IDLE_POLL_SECONDS = 2.0
 #: Of bodies in a worker's memory, beyond which it claims nothing. One exchange under way adds some 100 KiB at most.
 MAX_HELD_BYTES = 48 * 1024 * 1024
-_WEIGHING_SECONDS = 0.1
+_WEIGHING_SECONDS = 0.25
 _CLAIM_BATCH = 500
 _SUBMIT_POLL_SECONDS = 0.5
+#: While nearly every place is taken and more is wanted, a claim waits this long for more places: one of 100 costs little
+#: more than one of 2.
+_LINGER_SECONDS = 0.01
+_FEW = 1 / 8  # of all places
 _LOCKED_SECONDS = 0.1
 _TELLING_SECONDS = 1.0
 _NAMED = 20  # of the executions that a line of the log is about
@@ -65,6 +69,7 @@ class DeliveryService:
         """While `permission` says no, nothing more is taken; what is held already ends as always."""
         self._permission = permission
         self._capacity = max_in_flight
+        self._few = max_in_flight * _FEW
         self._held = HeldAttempts(lease_seconds)
         self._claimer = Claimer(owner=owner, lease_seconds=lease_seconds, user_agent=user_agent)
         self._engine = DeliveryEngine(
@@ -237,11 +242,16 @@ class DeliveryService:
         """
         idle_seconds = _LOCKED_SECONDS if self._unsent else IDLE_POLL_SECONDS
         idle_until = time.monotonic() + self._chance.uniform(0.75, 1.25) * idle_seconds
+        lingered = False
         with self._changed:
             while not self._draining.is_set() and not self._unsent.untried and not self._freed_jobs:
                 now = time.monotonic()
                 self._wanted.extend(self._short_waits.due(now))
                 room = self._room()
+                if 0 < room < min(len(self._wanted), self._few) and not lingered:
+                    lingered = True
+                    self._changed.wait(_LINGER_SECONDS)
+                    continue
                 if room > 0 and self._wanted:
                     limit = min(room, _CLAIM_BATCH)
                     ids = [self._wanted.popleft() for _ in range(min(limit, len(self._wanted)))]
@@ -267,7 +277,7 @@ class DeliveryService:
     def _is_too_heavy(self) -> bool:
         """Whether bodies take too much memory: those to be recorded, and those of requests rendered for one execution.
 
-        They are weighed ten times a second: each has to be looked at.
+        They are weighed four times a second: each has to be looked at.
         """
         now = time.monotonic()
         if now >= self._weigh_at:
@@ -365,6 +375,7 @@ class DeliveryService:
             return
         self._recorder.put(held, result)
         if self._starved:
+            self._starved = False
             with self._changed:
                 self._changed.notify_all()
 

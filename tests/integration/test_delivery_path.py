@@ -59,8 +59,9 @@ def finished(claimed: Claimed, verdict=SUCCEEDED, reason=None, error="", **chang
         received=Received(200, {"content-type": "text/plain"}, b"a\tb\\n\nc", 7, False, "1.1"),
         remote_ip="127.0.0.1",
         phases=Phases(queue_ms=1, total_ms=5),
+        # Over by now on a machine of any speed: a retry is not due before the attempt has ended.
         ending=Ending(
-            verdict, reason, error, claimed.claimed_at, claimed.claimed_at + datetime.timedelta(milliseconds=5)
+            verdict, reason, error, claimed.claimed_at - datetime.timedelta(milliseconds=5), claimed.claimed_at
         ),
         worker="worker-1@test",
     )

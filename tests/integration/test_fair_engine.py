@@ -54,7 +54,6 @@ def test_a_crowded_host_gives_requests_back_and_takes_no_room() -> None:
     release = threading.Event()
     with receiving(lambda exchange: release.wait(10)) as receiver:
         running.engine.submit([request(receiver.url()) for _ in range(16)])
-        assert running.engine.free == 0
         eventually(lambda: len(sent_away) == 6)
         assert (running.engine.queued_count, running.engine.free) == (2, 8)
         running.engine.submit([request(receiver.url())])

@@ -58,6 +58,7 @@ class Transfer:
         self._lines: list[bytes] = []
         self._chunks: list[bytes] = []
         self._framing = ""
+        self._url = ""
         self._timeout_ms = 0
         self.pooled = True
         self._watch: Watch | None = None
@@ -129,8 +130,7 @@ class Transfer:
                 raise InvalidRequest("a HEAD request carries no body")
             body = None
         curl.setopt(pycurl.HTTPHEADER, header_lines(request.headers, body))
-        curl.setopt(pycurl.URL, request.url)
-        curl.setopt(pycurl.REQUEST_TARGET, request_target(request.url))
+        self._set_url(request.url)
         self._frame(request.method, body)
         self._set_timeout(request.timeout_seconds)
         if request.tls != DEFAULT_TLS:
@@ -157,6 +157,12 @@ class Transfer:
         if timeout_ms != self._timeout_ms:
             self.curl.setopt(pycurl.TIMEOUT_MS, timeout_ms)
             self._timeout_ms = timeout_ms
+
+    def _set_url(self, url: str) -> None:
+        if url != self._url:
+            self.curl.setopt(pycurl.URL, url)
+            self.curl.setopt(pycurl.REQUEST_TARGET, request_target(url))
+            self._url = url
 
     def _frame(self, method: str, body: bytes | None) -> None:
         """Method and body. A framing is one of a method without a body, HEAD, or a method with one."""
