@@ -1,19 +1,15 @@
 """Each line of a crontab is a job that calls what the line calls, when the line says, or is refused: never another."""
 
-import datetime
 import re
-from dataclasses import dataclass
-from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.imports import Item, read_crontab
+from jobs.imports import read_crontab
 from jobs.imports.names import holds_credential, name_in_comment, name_of_url
-from jobs.schedule import parse_schedule
+from tests.unit.crontab_lines import CALL, job, one, wrong
 
-CALL = "curl https://a.test/x"
 REQUEST = {"url": "https://a.test/x", "method": "GET"}
 CRONTAB = """\
 # m h dom mon dow command
@@ -29,24 +25,6 @@ CRON_TZ="Europe/Berlin"
 0 4 * * * curl 'https://a.test/?p=10\\%'
 0 5 * * *
 """
-
-
-def one(line: str, **more: Any) -> Item:
-    (item,) = read_crontab(line, **more)
-    return item
-
-
-def job(line: str, **more: Any) -> dict[str, Any]:
-    item = one(line, **more)
-    assert item.definition is not None, item.wrong
-    return dict(item.definition)
-
-
-def wrong(line: str, **more: Any) -> str:
-    item = one(line, **more)
-    assert item.definition is None, item
-    assert item.line
-    return item.wrong or ""
 
 
 def test_a_crontab_is_read_line_by_line() -> None:
@@ -295,219 +273,3 @@ class TestNames:
         if any(len(run) >= 12 and any(map(str.isdigit, run)) and any(map(str.isalpha, run)) for run in runs):
             assert holds_credential(token)
             assert token not in job(f"# {token}\n0 2 * * * curl https://a.test/{token}")["name"]
-
-
-class TestSchedules:
-    @pytest.mark.parametrize(
-        "fields", ["0 2 * * *", "*/7 * * * *", "0 0 1 * 1", "0 0 */2 * 1", "5-59/10 1,2 1-7 jan-MAR mon", "0 0 * * 7"]
-    )
-    def test_fields_are_carried_over_as_they_are_written(self, fields: str) -> None:
-        assert job(f"{fields} {CALL}")["schedule"] == fields
-
-    @pytest.mark.parametrize(
-        "fields",
-        ["0/15 * * * *", "5/10 * * * *", "0 0 L * *", "0 0 15W * *", "0 0 * * 5L", "0 0 * * 1#2", "0 0 ? * 1", "H * * * *",  # noqa: E501
-         "0 0 * * monday", "-*/5 * * * *", "* * * *", "0 0 1;2 * *", "0 0 1-5-7 * *", "a b c d e"],
-    )  # fmt: skip
-    def test_what_crons_do_not_know_or_read_differently_is_refused(self, fields: str) -> None:
-        assert wrong(f"{fields} {CALL}")
-
-    @pytest.mark.parametrize("preset", ["@reboot", "@every_minute", "@fortnightly", "@"])
-    def test_presets_that_mean_nothing_here_are_refused(self, preset: str) -> None:
-        assert wrong(f"{preset} {CALL}")
-
-    @pytest.mark.parametrize(
-        ("line", "schedule"),
-        [
-            (f"* * * * * sleep 30; {CALL}", "30 * * * * *"),
-            (f"@hourly sleep 5 && sleep 7 && {CALL}", "12 0 * * * *"),
-            (f"0 2 * * * sleep 0; {CALL}", "0 2 * * *"),
-        ],
-    )
-    def test_a_sleep_is_carried_over_as_seconds(self, line: str, schedule: str) -> None:
-        assert job(line)["schedule"] == schedule
-
-    @settings(max_examples=50, deadline=None)
-    @given(st.data())
-    def test_a_line_fires_when_cron_would(self, data: st.DataObject) -> None:
-        fields = [data.draw(cron_field(low, high)) for low, high in ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))]
-        line = " ".join(text for text, _ in fields)
-        item = one(f"{line} {CALL}")
-        assert item.definition is not None, item.wrong
-        start = datetime.datetime(2027, 1, 1, tzinfo=datetime.UTC)
-        try:
-            schedule = parse_schedule(item.definition["schedule"], timezone="UTC", now=start, anchor=start)
-        except ValueError:
-            assert not any(by_cron(fields, start + datetime.timedelta(days=day)) for day in range(366 * 8))
-            return
-        assert schedule is not None
-        for _ in range(3):
-            firing = schedule.next_after(start)
-            assert firing is not None
-            assert by_cron(fields, firing, at_minute=True)
-            if firing - start < datetime.timedelta(days=2):
-                minutes = int((firing - start) / datetime.timedelta(minutes=1))
-                between = (start + datetime.timedelta(minutes=minute) for minute in range(1, minutes))
-                assert not any(by_cron(fields, instant, at_minute=True) for instant in between)
-            start = firing
-
-
-Values = tuple[str, set[int]]
-
-
-@st.composite
-def cron_field(draw: st.DrawFn, low: int, high: int) -> Values:
-    """A field as cron's own grammar has it, and the set of its bits (Vixie's entry.c)."""
-    texts, bits = [], set()
-    for _ in range(draw(st.integers(1, 2))):
-        kind = draw(st.sampled_from(["*", "*", "*/", "n", "n-m", "n-m/"]))
-        first = draw(st.integers(low, high))
-        last = draw(st.integers(first, high))
-        step = draw(st.integers(1, 12)) if kind.endswith("/") else 1
-        if kind.startswith("*"):
-            first, last = low, high
-        elif kind == "n":
-            last = first
-        text = "*" if kind.startswith("*") else str(first) if kind == "n" else f"{first}-{last}"
-        texts.append(f"{text}/{step}" if kind.endswith("/") else text)
-        bits |= set(range(first, last + 1, step))
-    return ",".join(texts), bits
-
-
-def by_cron(fields: list[Values], at: datetime.datetime, *, at_minute: bool = False) -> bool:
-    """Whether cron would run a line then: on the whole day, or with `at_minute` at this minute (Vixie's cron.c)."""
-    (_, minutes), (_, hours), (dom, days), (_, months), (dow, weekdays) = fields
-    weekday = at.isoweekday() % 7
-    on_day, on_weekday = at.day in days, weekday in weekdays or (weekday == 0 and 7 in weekdays)
-    starred = dom.startswith("*") or dow.startswith("*")
-    right_day = at.month in months and ((on_day and on_weekday) if starred else (on_day or on_weekday))
-    return right_day and (not at_minute or (at.minute in minutes and at.hour in hours))
-
-
-# -- any crontab, against a reading of its own -------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Meant:
-    """What a generated line means, known as it was put together: None where cron makes no call of it that we know."""
-
-    schedule: str
-    url: str
-    method: str
-    body: str | None
-    headers: dict[str, str]
-
-
-plain = st.text("abcXYZ019._~-", min_size=1, max_size=6)
-argument = st.text("abc 019{}\":;&|<>$#*()!?=,\\'%\tüß", max_size=12)
-
-
-def as_shell_word(text: str, style: int) -> str:
-    """The text as a word of a POSIX shell."""
-    if style == 0:
-        return "'" + text.replace("'", "'\\''") + "'"
-    if style == 1:
-        return '"' + re.sub(r'([$`"\\])', r"\\\1", text) + '"'
-    return re.sub(r"([^A-Za-z0-9_./:@%+,=-])", r"\\\1", text) if text else "''"
-
-
-def in_crontab(command: str) -> str:
-    """A command as cron takes it whole."""
-    return re.sub(r"(?<!\\)%", r"\\%", command)
-
-
-@st.composite
-def known_lines(draw: st.DrawFn) -> tuple[str, Meant]:
-    """A line of a crontab, and what it means."""
-    gap = draw(st.sampled_from([" ", "\t", "  ", " \t"]))
-    schedule = draw(st.sampled_from(["0 2 * * *", "*/5 1-3 * * mon-fri", "@hourly", "@daily", "59 23 31 12 7"]))
-    path = "/".join(draw(st.lists(plain.filter(lambda text: text.strip(".")), max_size=3)))
-    escape = draw(st.sampled_from(["", "%2F", "%20x"]))
-    query = draw(st.sampled_from(["", "?a=1", "?a=1&b=2", "?q=x;y"]))
-    url = f"https://a.test/{path}{escape}{query}"
-    style = st.integers(0, 2)
-    words, method, body = ["curl"], "GET", None
-    headers: dict[str, str] = {}
-    if draw(st.booleans()):
-        body = draw(argument)
-        words += ["--data-raw", as_shell_word(body, draw(style))]
-        method = "POST"
-        headers["Content-Type"] = "application/x-www-form-urlencoded"
-    if draw(st.booleans()):
-        value = draw(argument).replace("\\", "").strip(" \t")
-        if value:
-            words += ["-H", as_shell_word(f"X-A: {value}", draw(style))]
-            headers["X-A"] = value
-    words += draw(st.sampled_from([[], ["-fsS"], ["-v", "-o", "/dev/null"]]))
-    words.append(as_shell_word(url, draw(style)))
-    command = gap.join(words) + draw(
-        st.sampled_from(["", " > /dev/null", " >/dev/null 2>&1", "  # a comment", " || true"])
-    )
-    line = gap.join([*schedule.split(), in_crontab(command)])
-    return line, Meant(schedule, url, method, body, headers)
-
-
-def is_as_meant(definition: Any, meant: Meant) -> bool:
-    request = definition["request"]
-    return (definition["schedule"], request["url"], request["method"], request.get("body"), request.get("headers", {})) == (  # noqa: E501
-        meant.schedule, meant.url, meant.method, meant.body, meant.headers
-    )  # fmt: skip
-
-
-others = st.sampled_from(
-    ["", "   ", "\t", "# Nightly", "#0 1 * * * curl https://old.test/", "# a\x0c0 1 * * * curl https://old.test/", "#!/bin/sh",  # noqa: E501
-     "CRON_TZ=Asia/Tokyo", "CRON_TZ = 'Europe/Paris'", "CRON_TZ=", "TZ=Asia/Kolkata", 'MAILTO=""', "# x\r0 1 * * * curl o.test"]  # noqa: E501
-)  # fmt: skip
-broken = st.sampled_from(
-    ["0 5 9 * * mon curl -fsS https://b.test/", "0 7 * * * mpg123 http://b.test/", "0 7 * * * echo curl https://b.test/",
-     "0 2 * * * curl https://b.test/e%2Fx", "0 2 * * * /opt/x", "0/5 * * * * curl https://b.test/", "@reboot curl b.test",  # noqa: E501
-     "0 2 * * * curl https://b.test/ | sh", "0 2 * * * curl b.test\x0cx", "0 2 * * * deploy curl https://b.test/", "0 2"]  # noqa: E501
-)  # fmt: skip
-
-
-#: The number of a line, what it means (None: it is to be refused), its time zone and its text.
-Expected = tuple[int, Meant | None, str, str]
-
-
-@st.composite
-def crontabs(draw: st.DrawFn) -> tuple[str, list[Expected]]:
-    """A file, and what is known of each of its lines that should be a job."""
-    ending = draw(st.sampled_from(["\n", "\r\n"]))
-    lines, expected, zone = [], [], "Europe/Berlin"
-    for number in range(1, draw(st.integers(1, 8)) + 1):
-        kind = draw(st.sampled_from(["known", "known", "other", "broken"]))
-        if kind == "known":
-            line, meant = draw(known_lines())
-            expected.append((number, meant, zone, line))
-        elif kind == "broken":
-            line = draw(broken)
-            expected.append((number, None, zone, line))
-        else:
-            line = draw(others)
-            if line.startswith("CRON_TZ"):
-                zone = {"CRON_TZ=": "Europe/Berlin"}.get(line) or re.findall(r"[A-Z][a-z]+/\w+", line)[0]
-        lines.append(line)
-    return draw(st.sampled_from(["", "\ufeff"])) + ending.join(lines) + draw(st.sampled_from(["", ending])), expected
-
-
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
-@given(crontabs())
-def test_each_line_is_the_job_that_it_means_or_refused(file: tuple[str, list[Expected]]) -> None:
-    text, expected = file
-    items = read_crontab(text, timezone="Europe/Berlin")
-    assert [item.line for item in items] == [number for number, *_ in expected]
-    for item, (_, meant, zone, line) in zip(items, expected, strict=True):
-        if item.definition is None:
-            assert item.wrong
-            # Nothing else of what is generated is refused: braces that would be a variable, a backslash before a percent.  # noqa: E501
-            assert meant is None or "{{" in line.replace("\\", "") or re.search(r"\\[^%]*\\%", line), (item, meant)
-            continue
-        assert meant is not None, item
-        assert is_as_meant(item.definition, meant), (item, meant)
-        assert item.definition["timezone"] == zone
-
-
-@given(st.text())
-def test_no_crontab_is_too_odd_to_be_read(text: str) -> None:
-    for item in read_crontab(text):
-        assert (item.definition is None) == (item.wrong is not None)
