@@ -45,8 +45,8 @@ from accounts.models import Workspace  # noqa: E402
 from bench import stage  # noqa: E402
 from bench.budget import median_ratio  # noqa: E402
 from jobs.services import save_job  # noqa: E402
-from tests.conftest import job_config  # noqa: E402
-from tests.copies import copied_id, copy_row  # noqa: E402
+from tests.support.copies import copied_id, copy_row  # noqa: E402
+from tests.support.jobs import job_config  # noqa: E402
 from workers.clock import Clock  # noqa: E402
 
 _POLL_SECONDS = 0.02

@@ -25,8 +25,8 @@ from jobs.models import Job, JobEnvironment
 from jobs.services import save_job
 from runs.models import Execution, Heartbeat, Run
 from runs.states import Trigger
-from tests.conftest import job_config
-from tests.copies import copied_id, copy_row
+from tests.support.copies import copied_id, copy_row
+from tests.support.jobs import job_config
 
 _BATCH = 5000
 _POLL_SECONDS = 0.2

@@ -1,7 +1,6 @@
 """What all tests share: a workspace, and jobs made through the same verbs as everybody's."""
 
 import datetime
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from accounts.models import Workspace
 from accounts.services import create_workspace
 from jobs.models import Job, JobEnvironment
 from jobs.services import save_job
+from tests.support.jobs import EPOCH, MakeJob, job_config
 
 # How fast a shared machine makes examples is nothing that a test asserts.
 examples.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -32,67 +32,6 @@ def full(request: pytest.FixtureRequest) -> bool:
 def unlimited(settings: Any) -> None:
     """Tests ask faster than any customer; those of the rate limit set one."""
     settings.API_RATE = None
-
-
-EPOCH = datetime.datetime(2026, 3, 1, 12, 0, tzinfo=datetime.UTC)
-
-
-def job_config(**changes: Any) -> dict[str, Any]:
-    """A complete, valid definition of a manual job, with these fields changed; nested ones by dictionaries."""
-    config: dict[str, Any] = {
-        "name": "Nightly report",
-        "description": "",
-        "tags": [],
-        "kind": "http",
-        "schedule": None,
-        "timezone": "UTC",
-        "starts_at": None,
-        "ends_at": None,
-        "jitter_seconds": 0,
-        "dst_gap": "shift",
-        "dst_fold": "first",
-        "overlap": "allow",
-        "misfire": "fire_once",
-        "misfire_grace_seconds": 3600,
-        "request": {
-            "url": "http://receiver.test/ok",
-            "method": "POST",
-            "headers": {},
-            "body": None,
-            "timeout_seconds": 30,
-            "tls_verify": True,
-            "ca_cert": None,
-            "client_cert": None,
-        },
-        "success": {"statuses": ["2xx"], "assertions": []},
-        "retry": {
-            "policy": None,
-            "max_attempts": 3,
-            "backoff": "exponential",
-            "delay_ms": 250,
-            "max_delay_ms": 10_800_000,
-            "delays_ms": None,
-            "jitter": True,
-            "on_statuses": [429, 500, 502, 503, 504],
-            "except_statuses": [],
-            "on_timeout": True,
-            "on_connection_error": True,
-            "on_assertion": False,
-            "on_worker_lost": True,
-            "honor_retry_after": True,
-        },
-        "callback_url": None,
-        "concurrency": None,
-        "command": None,
-        "workflow": None,
-        "retention": {"keep_last": 100, "keep_days": None},
-    }
-    for field, value in changes.items():
-        config[field] = {**config[field], **value} if isinstance(value, dict) and field != "schedule" else value
-    return config
-
-
-MakeJob = Callable[..., JobEnvironment]
 
 
 @pytest.fixture

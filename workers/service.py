@@ -37,8 +37,8 @@ MAX_HELD_BYTES = 48 * 1024 * 1024
 _WEIGHING_SECONDS = 0.25
 _CLAIM_BATCH = 500
 _SUBMIT_POLL_SECONDS = 0.5
-#: While nearly every place is taken and more is wanted, a claim waits this long for more places: one of 100 costs little
-#: more than one of 2.
+#: While nearly every place is taken and more is wanted, a claim waits this long for more places: claiming 100 costs
+#: little more than claiming 2.
 _LINGER_SECONDS = 0.01
 _FEW = 1 / 8  # of all places
 _LOCKED_SECONDS = 0.1

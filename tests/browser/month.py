@@ -35,7 +35,7 @@ from jobs.services import EnvironmentChange, pause, save_job
 from runs import heartbeats
 from runs.models import Execution, Run
 from tests.browser.stories import BUSY, CLOCK_AWAY, DOWN, STORIES, Failing, Story
-from tests.conftest import job_config
+from tests.support.jobs import job_config
 
 DAY = datetime.timedelta(days=1)
 _BATCH = 2_000

@@ -8,7 +8,7 @@ from django.db import connection
 from accounts.models import Environment, Workspace
 from accounts.services import create_workspace
 from jobs.models import Job, JobEnvironment, JobVersion, ScheduleType
-from tests.conftest import job_config
+from tests.support.jobs import job_config
 
 NEWEST = datetime.datetime(2026, 3, 1, 12, 0, tzinfo=datetime.UTC)
 #: Rare things are this rare: a failure reason, a trigger.

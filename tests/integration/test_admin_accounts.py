@@ -10,9 +10,9 @@ from accounts.api_keys import issue_key
 from accounts.environments import create_environment
 from accounts.models import ApiKey, AuditEntry, Environment, Membership, Workspace
 from accounts.services import create_workspace
-from tests.conftest import EPOCH, MakeJob
 from tests.integration.admin_rows import HOSTILE, person, signed_in
 from tests.integration.api_fixtures import Caller
+from tests.support.jobs import EPOCH, MakeJob
 
 pytestmark = pytest.mark.django_db
 

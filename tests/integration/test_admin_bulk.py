@@ -19,9 +19,9 @@ from jobs.models import JobEnvironment
 from runs.bulk import start_bulk, work_off
 from runs.history import HistoryFilter
 from runs.models import BulkOperation, Execution
-from tests.conftest import MakeJob
 from tests.integration.admin_rows import HOSTILE, execution_of, person, signed_in
 from tests.integration.api_fixtures import NOW
+from tests.support.jobs import MakeJob
 
 pytestmark = pytest.mark.django_db
 LIST = "admin:runs_bulkoperation_changelist"

@@ -15,9 +15,9 @@ from accounts.models import ApiKey, Environment, Workspace
 from jobs.models import Job, JobEnvironment, JobVersion
 from jobs.services import save_job
 from runs.models import Execution
-from tests.conftest import EPOCH, MakeJob, job_config
 from tests.integration.admin_rows import execution_of, person, signed_in
 from tests.integration.browser_form import sent_by_a_browser
+from tests.support.jobs import EPOCH, MakeJob, job_config
 
 pytestmark = pytest.mark.django_db
 FORM = {

@@ -17,11 +17,11 @@ from jobs.models import JobEnvironment
 from runs import tail
 from runs.api import events
 from runs.services import cancel, run_now
-from tests.conftest import MakeJob
 from tests.integration.admin_rows import person
 from tests.integration.api_fixtures import caller
 from tests.integration.listening import Listening
 from tests.integration.running import eventually
+from tests.support.jobs import MakeJob
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -13,9 +13,9 @@ from accounts.instants import EARLIEST, LATEST, InvalidInstantError, instant_tex
 from accounts.models import Workspace
 from accounts.quota import month_named
 from scheduler_project.api.document import document
-from tests.conftest import MakeJob
 from tests.integration.admin_rows import person, signed_in
 from tests.integration.api_fixtures import Caller, caller, make_execution, make_run
+from tests.support.jobs import MakeJob
 
 pytestmark = pytest.mark.django_db
 EXTREMES = (

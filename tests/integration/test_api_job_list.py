@@ -7,8 +7,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Workspace
-from tests.conftest import MakeJob
 from tests.integration.api_fixtures import JOB, Caller, caller
+from tests.support.jobs import MakeJob
 
 pytestmark = pytest.mark.django_db
 #: Enough queries for any page of jobs: the key, its use, the jobs, their environments.

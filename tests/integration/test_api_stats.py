@@ -10,8 +10,8 @@ from accounts.models import Environment, Workspace
 from accounts.services import create_workspace
 from jobs.models import JobEnvironment
 from jobs.services import delete_job
-from tests.conftest import MakeJob
 from tests.integration.api_fixtures import Caller, caller, make_execution
+from tests.support.jobs import MakeJob
 
 pytestmark = pytest.mark.django_db
 SECOND, HOUR = datetime.timedelta(seconds=1), datetime.timedelta(hours=1)

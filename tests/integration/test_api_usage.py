@@ -15,10 +15,10 @@ from accounts.quota import month_of
 from accounts.services import create_workspace
 from jobs.models import Job
 from runs.models import BulkOperation, Execution
-from tests.conftest import MakeJob
 from tests.integration.api_fixtures import JOB, Caller, caller, make_execution
 from tests.integration.quotas import give_plan, stop, use
 from tests.integration.test_api_borders import ROUTES
+from tests.support.jobs import MakeJob
 
 pytestmark = pytest.mark.django_db
 

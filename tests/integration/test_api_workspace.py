@@ -14,9 +14,9 @@ from accounts.encryption import new_encryption_key
 from accounts.models import ApiKey, AuditEntry, Environment, Secret, Workspace
 from accounts.services import create_workspace
 from jobs.models import JobEnvironment
-from tests.conftest import MakeJob
 from tests.integration.admin_rows import person
 from tests.integration.api_fixtures import NOW, Caller, caller, make_execution
+from tests.support.jobs import MakeJob
 
 pytestmark = pytest.mark.django_db
 CANARY = "canary-v4lue-of-a-secret"

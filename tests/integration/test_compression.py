@@ -8,8 +8,8 @@ import pytest
 from django.test import Client
 
 from accounts.models import Workspace
-from tests.conftest import MakeJob
 from tests.integration.api_fixtures import caller
+from tests.support.jobs import MakeJob
 
 pytestmark = pytest.mark.django_db
 CSS = "/static/hourhand/hourhand.css"

@@ -19,7 +19,7 @@ from runs.reaping import reap_expired
 from runs.recording import as_text, record
 from runs.retry import SUCCEEDED, GiveUp, RetryIn
 from runs.states import TERMINAL, TRANSITIONS, ExecutionStatus
-from tests.conftest import MakeJob
+from tests.support.jobs import MakeJob
 from workers.claim import Claimed, Claimer
 from workers.connections import DatabaseAwayError, Link
 from workers.delivery.contract import DeliveryResult, Timings

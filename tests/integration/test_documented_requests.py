@@ -12,8 +12,8 @@ import pytest
 from accounts.models import Environment, Workspace
 from accounts.services import create_workspace
 from jobs.egress import EgressPolicy
-from tests.conftest import MakeJob
 from tests.integration.api_fixtures import caller, make_execution
+from tests.support.jobs import MakeJob
 
 ROOT = Path(__file__).parents[2]
 BASE = "http://127.0.0.1:8000/api/v1"

@@ -10,8 +10,8 @@ from accounts.models import Environment, Workspace
 from accounts.services import create_workspace
 from jobs.models import JobEnvironment
 from runs.firing import fire_due
-from tests.conftest import EPOCH, MakeJob
 from tests.integration.api_fixtures import JOB, Caller, caller
+from tests.support.jobs import EPOCH, MakeJob
 
 pytestmark = pytest.mark.django_db
 #: Schedules that were over before anybody reads this, made when they were still to come.

@@ -13,8 +13,8 @@ from accounts.services import create_workspace
 from jobs.models import Job, JobEnvironment
 from runs.api.filters import ExecutionFields
 from runs.models import Execution
-from tests.conftest import MakeJob
 from tests.integration.api_fixtures import NOW, Caller, caller, make_execution
+from tests.support.jobs import MakeJob
 
 pytestmark = pytest.mark.django_db
 _TERMINAL = ("succeeded", "failed", "canceled", "skipped")

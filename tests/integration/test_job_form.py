@@ -9,11 +9,11 @@ from django.urls import reverse
 from accounts.models import Workspace
 from jobs.assertions import ASSERTION_TYPES, Shape
 from jobs.models import Job, JobVersion
-from tests.conftest import MakeJob
 from tests.integration.admin_rows import person, signed_in
 from tests.integration.api_fixtures import caller
 from tests.integration.certificates import AUTHORITY
 from tests.integration.test_admin_buttons import FORM, form_of
+from tests.support.jobs import MakeJob
 
 pytestmark = pytest.mark.django_db
 

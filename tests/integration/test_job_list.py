@@ -8,8 +8,8 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Environment, Workspace
 from jobs.models import JobEnvironment
-from tests.conftest import MakeJob
 from tests.integration.api_fixtures import Caller, caller
+from tests.support.jobs import MakeJob
 
 pytestmark = pytest.mark.django_db
 SORTS = ["name", "-name", "created_at", "-created_at", "next_fire_at", "-next_fire_at", "last_status", "-last_status"]

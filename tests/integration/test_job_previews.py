@@ -9,10 +9,10 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import Workspace
-from tests.conftest import MakeJob
 from tests.integration.admin_rows import HOSTILE, person, signed_in
 from tests.integration.api_fixtures import caller
 from tests.integration.test_job_page import words_of
+from tests.support.jobs import MakeJob
 
 pytestmark = pytest.mark.django_db
 

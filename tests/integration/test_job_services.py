@@ -9,7 +9,7 @@ from jobs.errors import SlugTakenError
 from jobs.models import Job, JobEnvironment, JobVersion
 from jobs.services import EnvironmentChange, delete_job, pause, resume, save_job
 from runs.firing import fire_due
-from tests.conftest import EPOCH, MakeJob, job_config
+from tests.support.jobs import EPOCH, MakeJob, job_config
 
 MINUTE = datetime.timedelta(minutes=1)
 LATER = EPOCH + 90 * MINUTE

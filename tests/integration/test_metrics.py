@@ -20,7 +20,7 @@ from runs.models import Execution, Heartbeat, PruningRound, Tally, TallySlip
 from runs.reaping import reap_expired
 from runs.recording import record
 from runs.retry import SUCCEEDED, GiveUp, RetryIn
-from tests.conftest import EPOCH, MakeJob
+from tests.support.jobs import EPOCH, MakeJob
 from workers.claim import Claimed, Claimer
 from workers.connections import Link
 

@@ -6,7 +6,7 @@ import pytest
 
 from runs.firing import fire_due
 from runs.models import Execution
-from tests.conftest import EPOCH, MakeJob
+from tests.support.jobs import EPOCH, MakeJob
 
 SECOND = datetime.timedelta(seconds=1)
 MINUTE = datetime.timedelta(minutes=1)

@@ -10,7 +10,7 @@ from runs import services
 from runs.attempts import Received
 from runs.models import Execution, Run
 from runs.recording import record
-from tests.conftest import MakeJob
+from tests.support.jobs import MakeJob
 from workers.claim import Claimer
 from workers.connections import Link
 from workers.delivery.contract import DeliveryResult, Timings

@@ -13,7 +13,7 @@ from jobs.overrides import with_overrides
 from runs import services
 from runs.models import Execution, Run
 from runs.reaping import reap_expired
-from tests.conftest import MakeJob
+from tests.support.jobs import MakeJob
 from workers.claim import Claimed, Claimer
 from workers.connections import Link
 

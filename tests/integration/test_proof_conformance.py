@@ -19,8 +19,8 @@ from runs.reaping import reap_expired
 from runs.recording import record
 from runs.requeueing import requeue_due, requeue_lost
 from runs.retry import Canceled, GiveUp, RetryIn
-from tests.conftest import EPOCH, MakeJob
 from tests.integration.test_delivery_path import finished
+from tests.support.jobs import EPOCH, MakeJob
 from workers.claim import Claimed, Claimer
 from workers.connections import Link
 

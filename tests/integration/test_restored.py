@@ -26,7 +26,7 @@ from runs.management.commands import restored
 from runs.models import BulkOperation, Execution, Run
 from runs.states import BulkKind, BulkState
 from scheduler_project.embedded.postgres import postgres_binary
-from tests.conftest import EPOCH, MakeJob, job_config
+from tests.support.jobs import EPOCH, MakeJob, job_config
 from workers.claim import Claimer
 from workers.clock import MAX_SLEEP_SECONDS, Clock
 from workers.connections import Link

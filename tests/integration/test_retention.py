@@ -16,9 +16,9 @@ from runs.pruning import Pace, Turn, alone
 from runs.retention import Prunable, cuts, rules_after
 from runs.rounds import OPERATIONS_KEPT, begin_round, go_on
 from runs.upkeep import work_off
-from tests.conftest import MakeJob
 from tests.integration.api_fixtures import make_execution, make_run
 from tests.integration.threads import in_another_thread
+from tests.support.jobs import MakeJob
 
 pytestmark = pytest.mark.django_db
 NOW = datetime.datetime(2026, 3, 1, 4, 0, tzinfo=datetime.UTC)

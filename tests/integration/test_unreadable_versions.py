@@ -20,8 +20,8 @@ from runs.glance import glance
 from runs.models import Execution, Run
 from runs.reaping import reap_expired
 from runs.retention import rules_after
-from tests.conftest import EPOCH, MakeJob, job_config
 from tests.integration.api_fixtures import caller
+from tests.support.jobs import EPOCH, MakeJob, job_config
 from workers.claim import Claimer
 from workers.connections import Link
 

@@ -8,8 +8,8 @@ import pytest
 from accounts.models import Workspace
 from runs.explaining import explain
 from runs.firing import fire_due
-from tests.conftest import EPOCH, MakeJob
 from tests.integration.api_fixtures import caller
+from tests.support.jobs import EPOCH, MakeJob
 
 MINUTE = datetime.timedelta(minutes=1)
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from jobs.api.shown import CONFIG_FIELDS, SECTION_FIELDS
 from jobs.overrides import merged
 from jobs.reading import PARTS, UNREADABLE, presentable, problem_of
-from tests.conftest import job_config
+from tests.support.jobs import job_config
 
 NOW = datetime.datetime(2026, 3, 1, tzinfo=datetime.UTC)
 JSON = st.recursive(

@@ -8,7 +8,7 @@ import pytest
 from jobs.definition import JobDefinition, RetryDefinition
 from runs.failures import FailureReason
 from runs.retry import SUCCEEDED, GiveUp, RetryIn, verdict
-from tests.conftest import job_config
+from tests.support.jobs import job_config
 
 DEFAULT = JobDefinition.of(job_config()).retry
 

@@ -13,7 +13,7 @@ from jobs.api.shown import shown_definition
 from jobs.assertions import ASSERTION_TYPES
 from jobs.forms.labels import label_of
 from jobs.overrides import OVERRIDABLE
-from tests.conftest import job_config
+from tests.support.jobs import job_config
 
 
 def sentences(about: str, **changes: Any) -> str:
