@@ -24,9 +24,9 @@ _CONSTANTS = {
 }
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
 _FRACTION = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
-#: What YAML 1.1 or 1.2 takes for a boolean or a number, and JSON has no such spelling for.
+#: What YAML 1.1 or 1.2 takes for a boolean, a number or (`=`) nothing that it can make, and JSON spells otherwise.
 _DISPUTED = re.compile(
-    r"""yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF
+    r"""=|yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF
     |[-+]?0[0-7_]+ | [-+]?[0-9][0-9_]* | [-+]?0o[0-7_]+ | [-+]?0x[0-9a-fA-F_]+ | [-+]?0b[01_]+
     |[-+]?(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?
     |[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?

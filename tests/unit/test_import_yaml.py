@@ -30,6 +30,7 @@ values = st.recursive(
 @example("1:30")
 @example("yes")
 @example("<<")
+@example("=")
 @example("~")
 @example({"on": "off", "1e3": ".5", "": ""})
 def test_yaml_says_what_it_was_made_of(value: Any) -> None:
@@ -39,6 +40,7 @@ def test_yaml_says_what_it_was_made_of(value: Any) -> None:
 
 
 @given(words)
+@example("=")
 def test_what_has_no_quotes_is_what_json_reads_or_a_word_or_refused(text: str) -> None:
     try:
         read = read_yaml(f"a: {text}")["a"]
