@@ -1,6 +1,7 @@
 """A start that can't go well is refused with one line that says what to do, before anything is changed."""
 
 import errno
+import math
 import os
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import OperationalError, connection
 
 from scheduler_project.embedded.locations import Locations
 from scheduler_project.management.commands import prepare_database
@@ -58,6 +59,37 @@ def test_a_migration_of_another_app_is_none_of_ours(db: None, migrated: list[str
         cursor.execute("INSERT INTO django_migrations (app, name, applied) VALUES ('auth', '0999_to_come', now())")
     call_command("prepare_database")
     assert migrated == ["migrate", "first_run"]
+
+
+class Recovering:
+    """A PostgreSQL that takes connections after it has refused so many."""
+
+    def __init__(self, refusals: float) -> None:
+        self.refusals = refusals
+
+    def ensure_connection(self) -> None:
+        if self.refusals:
+            self.refusals -= 1
+            raise OperationalError("FATAL:  the database system is starting up\nmore")
+
+
+def test_a_postgresql_that_still_recovers_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, migrated: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(prepare_database, "connection", Recovering(2))
+    monkeypatch.setattr(prepare_database, "unknown_migrations", lambda _: [])
+    call_command("prepare_database")
+    assert migrated == ["migrate", "first_run"]
+    told = capsys.readouterr().err
+    assert told.count("DATABASE_URL: PostgreSQL can't be reached: FATAL:  the database system is starting up\n") == 1
+
+
+def test_a_postgresql_that_stays_away_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch, migrated: list[str]) -> None:
+    monkeypatch.setattr(prepare_database, "connection", Recovering(math.inf))
+    monkeypatch.setattr(prepare_database, "PATIENCE_SECONDS", 0.0)
+    with pytest.raises(CommandError, match=r"\ADATABASE_URL: PostgreSQL can't be reached: [^\n]+\Z"):
+        call_command("prepare_database")
+    assert migrated == []
 
 
 @pytest.mark.parametrize("make_key", [kept_secret_key, kept_encryption_key])

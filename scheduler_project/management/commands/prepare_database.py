@@ -1,5 +1,6 @@
 """`manage.py prepare_database`: what the database needs before anything runs on it, in one process."""
 
+import time
 from typing import Any
 
 from django.conf import settings
@@ -9,6 +10,10 @@ from django.db import OperationalError, connection
 
 from scheduler_project.migrated import unknown_migrations
 
+#: A machine that comes back from a power cut starts PostgreSQL and Hourhand at once, and PostgreSQL recovers first.
+PATIENCE_SECONDS = 30.0
+_POLL_SECONDS = 0.5
+
 
 class Command(BaseCommand):
     help = "Migrate the database, then make the first workspace, administrator and API key if there is none."
@@ -16,18 +21,32 @@ class Command(BaseCommand):
     requires_migrations_checks = False
 
     def handle(self, *_args: Any, **_options: Any) -> None:
+        self._await_database()
         refuse_newer_database()
         call_command("migrate", interactive=False, verbosity=0)
         call_command("first_run")
 
+    def _await_database(self) -> None:
+        """Returns once PostgreSQL answers. Says at once if it does not; raises CommandError if it goes on so."""
+        give_up_at = time.monotonic() + PATIENCE_SECONDS
+        said = False
+        while True:
+            try:
+                connection.ensure_connection()
+                return
+            except OperationalError as error:
+                told = f"DATABASE_URL: PostgreSQL can't be reached: {str(error).strip().splitlines()[0]}"
+                if time.monotonic() >= give_up_at:
+                    raise CommandError(told) from error
+            if not said:
+                self.stderr.write(f"{told}\nTrying again for {PATIENCE_SECONDS:.0f} seconds.")
+                said = True
+            time.sleep(_POLL_SECONDS)
+
 
 def refuse_newer_database() -> None:
     """Raises CommandError for a database that a newer release migrated, unless the operator goes back on purpose."""
-    try:
-        unknown = unknown_migrations(connection)
-    except OperationalError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise CommandError(f"DATABASE_URL: PostgreSQL can't be reached: {reason}") from error
+    unknown = unknown_migrations(connection)
     if unknown and not settings.ACCEPT_NEWER_DATABASE:
         raise CommandError(
             f"The database is newer than this release: it has {unknown[-1]}. Start the newer release. To go back to "
