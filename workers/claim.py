@@ -3,9 +3,7 @@
 import datetime
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from django.conf import settings
@@ -15,8 +13,6 @@ from accounts.quota import month_of
 from accounts.usage import count_started, uncount
 from jobs.definition import JobDefinition, RequestDefinition
 from jobs.overrides import PerEnvironment
-from jobs.reading import per_environment, whole_definition_of
-from jobs.rendering import BrokenTemplate, RequestTemplate
 from runs.attempts import Attempt, AttemptKey, Sent
 from runs.copies import IS_COPY
 from runs.failures import FailureReason
@@ -31,9 +27,11 @@ from scheduler_project.failpoints import failpoint
 from workers.connections import Link
 from workers.delivery.contract import DEFAULT_TLS, DeliveryRequest, TlsOptions
 from workers.disclosure import Disclosure
+from workers.held_bodies import HeldBodies
 from workers.keyring import Keyring
 from workers.rendering import Material, Rendered, Renderer, Templated
-from workers.unread import Unread, leave_unread
+from workers.unread import leave_unread
+from workers.versions import Version, Versions
 
 _RETURNED = """
     execution.id::text, execution.workspace_id::text, execution.job_id::text, execution.environment_id::text,
@@ -54,11 +52,6 @@ _CLAIM = f"""
  RETURNING """  # noqa: S608 - our own text
 _CLAIM_IDS = _CLAIM.format(wanted="id = ANY(%(ids)s::uuid[]) AND concurrency IS NULL", order="id") + _RETURNED
 _CLAIM_ANY = _CLAIM.format(wanted="finished_at IS NULL AND concurrency IS NULL", order="next_attempt_at") + _RETURNED
-_VERSIONS = """
-    SELECT version.id::text, job.slug, version.config
-      FROM jobs_jobversion AS version JOIN jobs_job AS job ON job.id = version.job_id
-     WHERE version.id = ANY(%s::uuid[])
-"""
 # The executions of a job with a limit are claimed apart, one job at a time, and wait as they are until then.
 _LIMITED_JOBS = """
     SELECT DISTINCT job_id::text FROM runs_execution
@@ -117,7 +110,6 @@ _GIVE_BACK = f"""
  RETURNING execution.id::text, execution.attempts + 1
 """  # noqa: S608 - our own text
 _RELEASE = "UPDATE runs_execution SET enqueued_at = NULL WHERE id = ANY(%s::uuid[]) AND status = 'pending'"
-_REMEMBER = 10_000
 
 
 class Refusal(NamedTuple):
@@ -134,6 +126,7 @@ class Claimed(NamedTuple):
     `asked_monotonic` is from before the claim was sent: the lease ends no earlier than its seconds after that.
     `queue_ms` is how long the execution had been due. `secrets` holds the values that its run must not show.
     `counted_in` is the month in whose usage it is counted; None: its workspace's plan does not allow it.
+    `is_too_heavy`: this worker has no memory for its body, which was left out; the attempt is to be given back.
     """
 
     attempt: Attempt
@@ -147,11 +140,12 @@ class Claimed(NamedTuple):
     secrets: tuple[str, ...] = ()
     refusal: Refusal | None = None
     counted_in: datetime.date | None = None
+    is_too_heavy: bool = False
 
     @property
-    def has_own_body(self) -> bool:
-        """Whether its body was rendered for it, and is not the version's, which all its executions share."""
-        return self.request.body is not self.definition.request.body
+    def bodies(self) -> tuple[bytes | None, bytes | None]:
+        """What it sends, and what history keeps of that: the same, but for secrets."""
+        return self.request.body, self.sent.body
 
     def __repr__(self) -> str:
         return f"Claimed({self.request!r}, {self.claimed_at!r})"
@@ -163,36 +157,24 @@ class _Taken(NamedTuple):
     rows: Sequence[tuple[Any, ...]]
     asked_monotonic: float
     monotonic: float
-    versions: Mapping[str, PerEnvironment["_Version"]]
+    versions: Mapping[str, PerEnvironment[Version]]
     material: Mapping[str, Material]
     month: datetime.date | None
     refused: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class _Version:
-    """What is the same for every execution of a version in an environment."""
-
-    slug: str
-    definition: JobDefinition
-    prepared: PreparedRequest
-    template: RequestTemplate | BrokenTemplate | None
-
-    @classmethod
-    def of(cls, slug: str, definition: JobDefinition, user_agent: str) -> "_Version":
-        call = definition.request
-        prepared = PreparedRequest.of(call, user_agent=user_agent)
-        return cls(slug, definition, prepared, RequestTemplate.of(call))
-
-
 class Claimer:
     """Claims for one worker, named by `owner`, on the caller's link. Every verb may raise DatabaseAwayError."""
 
-    def __init__(self, *, owner: str, lease_seconds: int, user_agent: str) -> None:
+    def __init__(
+        self, *, owner: str, lease_seconds: int, user_agent: str, held_bodies: HeldBodies | None = None
+    ) -> None:
+        """What would take more memory than `held_bodies` leaves is claimed without its body, as `is_too_heavy`."""
         self._owner = owner
         self._lease_seconds = lease_seconds
         self._user_agent = user_agent
-        self._versions: dict[str, PerEnvironment[_Version]] = {}
+        self._versions = Versions(user_agent)
+        self._held_bodies = held_bodies
         self._keyring = Keyring(settings.ENCRYPTION_KEYS)
         self._disclosure = Disclosure()
         self._renderer = Renderer()
@@ -271,7 +253,7 @@ class Claimer:
             asked = time.monotonic()
             cursor.execute("SELECT clock_timestamp()")
             monotonic, (at,) = time.monotonic(), cursor.fetchone()
-            version = self._version(wanted.slug, wanted.config)
+            version = self._versions.of(wanted.slug, wanted.config)
             self._keyring.refresh(cursor, [wanted.workspace_id])
             self._disclosure.refresh(cursor, [wanted.workspace_id])
             material = {}
@@ -296,7 +278,7 @@ class Claimer:
         cursor.execute(statement, {**wanted, "owner": self._owner, "lease": self._lease_seconds})
         monotonic = time.monotonic()
         rows = cursor.fetchall()
-        versions = self._versions_of(cursor, {row[5] for row in rows})
+        versions = self._versions.read(cursor, {row[5] for row in rows})
         rows = leave_unread(cursor, rows, versions, owner=self._owner)
         workspaces = {row[1] for row in rows}
         self._keyring.refresh(cursor, workspaces)
@@ -315,20 +297,8 @@ class Claimer:
             return []
         failpoint("claim.committed")
         run_ids = uuid7_texts_at(taken.rows[0][-1], len(taken.rows))
-        return [self._claimed(row, run_id, taken) for row, run_id in zip(taken.rows, run_ids, strict=True)]
-
-    def _versions_of(self, cursor: Any, ids: set[str]) -> dict[str, PerEnvironment[_Version]]:
-        missing = ids - self._versions.keys()
-        if missing:
-            while len(self._versions) > _REMEMBER:
-                self._versions.pop(next(iter(self._versions)))
-            cursor.execute(_VERSIONS, [list(missing)])
-            for key, slug, config in cursor.fetchall():
-                self._versions[key] = per_environment(config, partial(self._version, slug), Unread)
-        return self._versions
-
-    def _version(self, slug: str, config: dict[str, Any]) -> _Version:
-        return _Version.of(slug, whole_definition_of(config), self._user_agent)
+        claimed = (self._claimed(row, run_id, taken) for row, run_id in zip(taken.rows, run_ids, strict=True))
+        return list(claimed if self._held_bodies is None else _within(self._held_bodies, claimed))
 
     def _claimed(self, row: tuple[Any, ...], run_id: str, taken: _Taken) -> Claimed:
         *held, scheduled_for, next_attempt_at, claimed_at = row
@@ -377,6 +347,19 @@ class Claimer:
             refusal=_refusal(taken.refused.get(attempt.execution_id), rendered),
             counted_in=None if attempt.execution_id in taken.refused else taken.month,
         )
+
+
+def _within(held: HeldBodies, claimed: Iterable[Claimed]) -> Iterator[Claimed]:
+    """These, each without its body if there is no memory for it: one is rendered at a time, and let go at once."""
+    batch = HeldBodies()
+    for item in claimed:
+        batch.add(item.attempt.workspace_id, *item.bodies)
+        if not item.request.body or batch.leave_room(held, item.attempt.workspace_id):
+            yield item
+        else:
+            batch.remove(item.attempt.workspace_id, *item.bodies)
+            request, sent = item.request._replace(body=None), item.sent._replace(body=None)
+            yield item._replace(request=request, sent=sent, is_too_heavy=True)
 
 
 def _tls(call: RequestDefinition) -> TlsOptions:

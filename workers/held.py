@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from runs.attempts import AttemptKey
 from workers.claim import Claimed
 from workers.delivery.contract import DeliveryRequest
+from workers.held_bodies import HeldBodies
 
 
 @dataclass(slots=True)
@@ -26,6 +27,7 @@ class HeldAttempts:
     def __init__(self, lease_seconds: float) -> None:
         self._lease_seconds = lease_seconds
         self._by_execution: dict[str, _Held] = {}
+        self.bodies = HeldBodies()
         self._lock = threading.Lock()
 
     def hold(self, claimed: Iterable[Claimed]) -> list[Claimed]:
@@ -36,7 +38,9 @@ class HeldAttempts:
                 before = self._by_execution.get(item.attempt.execution_id)
                 if before is not None:
                     older.append(before.claimed)
+                    self.bodies.remove(item.attempt.workspace_id, *before.claimed.bodies)
                 leased_until = item.asked_monotonic + self._lease_seconds
+                self.bodies.add(item.attempt.workspace_id, *item.bodies)
                 self._by_execution[item.attempt.execution_id] = _Held(item, item.attempt.run_id, leased_until)
         return older
 
@@ -83,4 +87,5 @@ class HeldAttempts:
         if held is None or held.run_id != item.attempt.run_id:
             return False
         del self._by_execution[item.attempt.execution_id]
+        self.bodies.remove(item.attempt.workspace_id, *held.claimed.bodies)
         return True

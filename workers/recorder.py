@@ -89,8 +89,8 @@ class Recorder:
 
     @property
     def backlog_bytes(self) -> int:
-        """What their bodies take in memory."""
-        return sum(body_bytes(claimed.request.body, result.response) for claimed, result in list(self._waiting))
+        """What the bodies of their answers take in memory; those of their requests are held until they are recorded."""
+        return sum(body_bytes(None, result.response) for _, result in list(self._waiting))
 
     def stop(self, *, timeout_seconds: float) -> int:
         """Record what is left, for at most this long. Returns how many attempts could not be recorded."""

@@ -23,6 +23,7 @@ from workers.delivery.contract import Crowded, DeliveryRequest, DeliveryResult, 
 from workers.delivery.engine import DeliveryEngine, EngineStopped
 from workers.delivery.transfer import unanswered
 from workers.held import HeldAttempts
+from workers.held_bodies import MAX_BODIES_BYTES
 from workers.recorder import Recorder
 from workers.short_waits import Retry, ShortWaits
 from workers.testcalls import CallMaker
@@ -32,8 +33,6 @@ log = structlog.get_logger(__name__)
 
 #: An idle worker asks Postgres itself this often: messages may be lost, rows are not.
 IDLE_POLL_SECONDS = 2.0
-#: Of bodies in a worker's memory, beyond which it claims nothing. One exchange under way adds some 100 KiB at most.
-MAX_HELD_BYTES = 48 * 1024 * 1024
 _WEIGHING_SECONDS = 0.25
 _CLAIM_BATCH = 500
 _SUBMIT_POLL_SECONDS = 0.5
@@ -42,6 +41,8 @@ _SUBMIT_POLL_SECONDS = 0.5
 _LINGER_SECONDS = 0.01
 _FEW = 1 / 8  # of all places
 _LOCKED_SECONDS = 0.1
+#: What there is no memory for stays about this long before it is claimed again, by whichever worker has room.
+_HEAVY_WAIT_SECONDS = 2.0
 _TELLING_SECONDS = 1.0
 _NAMED = 20  # of the executions that a line of the log is about
 
@@ -71,7 +72,9 @@ class DeliveryService:
         self._capacity = max_in_flight
         self._few = max_in_flight * _FEW
         self._held = HeldAttempts(lease_seconds)
-        self._claimer = Claimer(owner=owner, lease_seconds=lease_seconds, user_agent=user_agent)
+        self._claimer = Claimer(
+            owner=owner, lease_seconds=lease_seconds, user_agent=user_agent, held_bodies=self._held.bodies
+        )
         self._engine = DeliveryEngine(
             policy=policy,
             on_result=self._finished,
@@ -275,33 +278,34 @@ class DeliveryService:
         return self._engine.free
 
     def _is_too_heavy(self) -> bool:
-        """Whether bodies take too much memory: those to be recorded, and those of requests rendered for one execution.
+        """Whether bodies take too much memory, those to send and those to record. A call under way adds some 100 KiB.
 
-        They are weighed four times a second: each has to be looked at.
+        They are weighed four times a second: of answers, each has to be looked at.
         """
         now = time.monotonic()
         if now >= self._weigh_at:
             self._weigh_at = now + _WEIGHING_SECONDS
-            own = (one.request.body for one in self._held.all().values() if one.has_own_body)
-            self._too_heavy = sum(map(len, filter(None, own))) + self._recorder.backlog_bytes > MAX_HELD_BYTES
+            self._too_heavy = self._held.bodies.total + self._recorder.backlog_bytes > MAX_BODIES_BYTES
         return self._too_heavy
 
     def _deliver(self, claimed: Sequence[Claimed]) -> None:
         if not claimed:
             return
         _tell(claimed)
-        if any(item.has_own_body for item in claimed):
-            self._weigh_at = 0.0
+        heavy = [item for item in claimed if item.is_too_heavy]
         try:
             with self._changed:  # Who aborts one of them finds it with the engine, or not at all.
                 self._drop(self._held.hold(claimed))
-                self._engine.submit([item.request for item in claimed if item.refusal is None])
+                sent = (item for item in claimed if item.refusal is None and not item.is_too_heavy)
+                self._engine.submit([item.request for item in sent])
+                for item in heavy:
+                    self._unsent.add(item, _HEAVY_WAIT_SECONDS)
             failpoint("send.submitted")
         except EngineStopped:
             self._give_back(claimed)
             return
         for item in claimed:
-            if item.refusal is not None:
+            if item.refusal is not None and not item.is_too_heavy:
                 self._recorder.put(item, unanswered(item.request, *item.refusal))
 
     def _drop(self, older: Sequence[Claimed]) -> None:

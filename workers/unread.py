@@ -3,7 +3,7 @@
 Another worker, of a newer release or with newer time zones, may read them; this one reads them anew each time.
 """
 
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jobs.overrides import PerEnvironment
@@ -29,12 +29,9 @@ class Unread(str):
 
 
 def leave_unread(
-    cursor: Any, rows: Sequence[tuple[Any, ...]], versions: MutableMapping[str, PerEnvironment[Any]], *, owner: str
+    cursor: Any, rows: Sequence[tuple[Any, ...]], versions: Mapping[str, PerEnvironment[Any]], *, owner: str
 ) -> Sequence[tuple[Any, ...]]:
-    """Give back what was just claimed and can't be read, in the claim's transaction. Returns the other rows.
-
-    `versions` forgets those, so that they are read again with the next claim.
-    """
+    """Give back what was just claimed and can't be read, in the claim's transaction. Returns the other rows."""
     if not any(isinstance(made, Unread) for key in {row[5] for row in rows} for made in versions[key].all):
         return rows
     unread = [(row, error) for row in rows if isinstance(error := _of(versions, row), Unread)]
@@ -43,10 +40,7 @@ def leave_unread(
     if unread:
         found = [unreadable.Unread(row[4], row[5], str(error)) for row, error in unread]
         unreadable.mark(cursor, found, doing="delivery")
-    readable = [row for row in rows if not isinstance(_of(versions, row), Unread)]
-    for key in {row[5] for row, _ in unread} - {row[5] for row in readable}:
-        del versions[key]
-    return readable
+    return [row for row in rows if not isinstance(_of(versions, row), Unread)]
 
 
 def _of(versions: Mapping[str, PerEnvironment[Any]], row: tuple[Any, ...]) -> Any:
