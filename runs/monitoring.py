@@ -69,6 +69,7 @@ _LAST_ROUND = """
       FROM runs_pruninground WHERE finished_at IS NOT NULL ORDER BY finished_at DESC LIMIT 1
 """
 _UNDER_WAY = "SELECT EXISTS (SELECT 1 FROM runs_pruninground WHERE finished_at IS NULL)"
+_UNREADABLE = "SELECT count(DISTINCT job_environment_id) FROM jobs_unreadableversion"
 _PURGED = "SELECT count(*) FROM jobs_job WHERE purged_at IS NOT NULL"
 
 #: The queries of tables that grow, with their parameters: each stays within a stretch of a partial index.
@@ -130,10 +131,13 @@ class Retention:
 class House:
     """All that Postgres tells. `live` are executions by status; `held` says that nothing fires: `runs.copies`.
 
+    `unreadable` counts jobs, by environment, that wait since a process can't read their version: `runs.unreadable`.
+
     `clock_skew_seconds` is how far the clock of a beat or worker is from the database's, of the one that is farthest.
     """
 
     held: bool
+    unreadable: int
     lags: Lags
     live: dict[str, int]
     beats: Beats
@@ -198,6 +202,7 @@ def look(cursor: Any) -> House:
     )
     return House(
         held=copies.is_copy(cursor),
+        unreadable=_row(cursor, _UNREADABLE, [])[0],
         lags=lags(cursor),
         live=_live(cursor),
         beats=Beats(*_row(cursor, _BEATS, beat)),

@@ -92,6 +92,11 @@ def _queues() -> dict[str, int] | None:
 
 def _now(house: monitoring.House) -> Iterator[Metric]:
     yield _gauge("held", "1 while nothing fires, since the database was restored from a dump.", house.held)
+    yield _gauge(
+        "unreadable_jobs",
+        "Jobs, by environment, that wait since a beat or worker can't read their version.",
+        house.unreadable,
+    )
     yield _gauge("due_lag_seconds", "How long the longest due occurrence waits to be fired.", house.lags.due_seconds)
     yield _gauge(
         "claim_lag_seconds", "How long the longest due execution waits for a worker.", house.lags.claim_seconds

@@ -126,6 +126,7 @@ def test_each_waits_alone_is_told_and_goes_on(broken: dict[str, JobEnvironment],
     # What the clock can read, and a worker can't, has fired; it is held from the next review on.
     assert {one.attempt.job_id for one in claim_all()} == {str(well.job_id)}
     assert unreadable.review() == len(broken)
+    assert f"\nhourhand_unreadable_jobs {len(broken)}.0\n" in Client().get("/metrics").content.decode()
     before = Execution.objects.count()
     fire_due(EPOCH + 180 * SECOND)
     assert Execution.objects.count() == before + 1
@@ -147,6 +148,7 @@ def test_each_waits_alone_is_told_and_goes_on(broken: dict[str, JobEnvironment],
     assert {one.attempt.job_id for one in claim_all()} >= {str(job.job_id) for job in broken.values()}
     assert all(audited(job) == ["job.readable", "job.unreadable"] for job in broken.values())
     assert not UnreadableVersion.objects.exists()
+    assert "\nhourhand_unreadable_jobs 0.0\n" in Client().get("/metrics").content.decode()
 
 
 def audited(job: JobEnvironment) -> list[str]:
