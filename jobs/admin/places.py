@@ -1,6 +1,7 @@
 """A job in its environments: its state in each, what differs there, and when it fires next."""
 
 import datetime
+import itertools
 import json
 import zoneinfo
 from collections.abc import Sequence
@@ -14,8 +15,10 @@ from jobs.admin.differences import Change, told_overrides
 from jobs.admin.words import is_paused, place_look, place_words, schedule_words
 from jobs.api.shown import shown_overrides
 from jobs.api.timing import Previewed, previewed
+from jobs.contradictions import contradictions
 from jobs.models import Job, JobEnvironment
 from jobs.overrides import effective
+from jobs.reading import problem_of
 from jobs.schedule import parse_timezone
 from jobs.services import TIMING
 from scheduler_project.api.problems import field_errors
@@ -71,18 +74,25 @@ def plans_of(job: Job, config: dict[str, Any], places: Sequence[Place], now: dat
     for place in places:
         timing = _timing(effective(config, str(place.row.environment_id)))
         groups.setdefault(json.dumps(timing), (timing, []))[1].append(place)
-    return [_plan(job, timing, shared, now) for timing, shared in groups.values() or [(_timing(config), [])]]
+    return [_plan(job, config, timing, shared, now) for timing, shared in groups.values() or [(_timing(config), [])]]
 
 
 def _timing(config: dict[str, Any]) -> dict[str, Any]:
     return {field: config[field] for field in TIMING}
 
 
-def _plan(job: Job, timing: dict[str, Any], places: Sequence[Place], now: datetime.datetime) -> Plan:
+def _plan(
+    job: Job, config: dict[str, Any], timing: dict[str, Any], places: Sequence[Place], now: datetime.datetime
+) -> Plan:
     try:
         found, zone = previewed(timing, since=now, count=_FIRINGS, anchor=job.created_at), timing["timezone"]
     except ValidationError as error:  # another release of Hourhand, or of the time zones, does not understand it
         found, zone = Previewed(None, warnings=tuple(one["detail"] for one in field_errors(error.detail))), "UTC"
+    warnings = found.warnings if found.firings or found.schedule is None else ()
+    configs = [effective(config, str(place.row.environment_id)) for place in places]
+    # Of a version that can't be read, the page says that instead.
+    readable = [one for one in configs if problem_of(one, anchor=job.created_at) is None]
+    told = [contradictions(found.schedule, one) for one in readable]
     return Plan(
         environments=tuple(place.row.environment.slug for place in places),
         silent=tuple(place.row.environment.slug for place in places if not place.fires),
@@ -91,7 +101,7 @@ def _plan(job: Job, timing: dict[str, Any], places: Sequence[Place], now: dateti
         starts_at=_instant(timing["starts_at"]),
         ends_at=_instant(timing["ends_at"]),
         firings=found.firings,
-        warnings=found.warnings if found.firings or found.schedule is None else (),
+        warnings=tuple(dict.fromkeys([*warnings, *itertools.chain(*told)])),
     )
 
 

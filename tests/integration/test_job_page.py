@@ -81,6 +81,12 @@ def test_environments_that_fire_at_other_times_have_a_plan_of_their_own(member: 
     assert "3 things differ here Schedule 0 6 * * * URL https://api.example.com/ Timeout, seconds 5" in page
 
 
+def test_settings_that_work_against_each_other_are_told_once(member: Client, make_job: MakeJob) -> None:
+    sound, odd = make_job(schedule="* * * * *"), make_job(schedule="* * * * *", jitter_seconds=3600)
+    told = "is no shorter than the time between two firings"
+    assert [words_of(text_of(member, page_of(row.job))).count(told) for row in (sound, odd)] == [0, 1]
+
+
 def test_a_manual_job_plans_nothing(member: Client, make_job: MakeJob) -> None:
     assert "It runs when it is asked to" in text_of(member, page_of(make_job().job))
 
