@@ -25,7 +25,9 @@ class FiringScheduler(DatabaseScheduler):
     """Any number of beats may run. All of them fire users' schedules; one, by election, sends the chores."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+        # Setting up the chores asks the database, which may be away as a beat starts; the clock waits for it.
+        super().__init__(*args, **{**kwargs, "lazy": True})
+        self._chores_are_set_up = False
         self._clock = Clock(lease_seconds=settings.LEASE_SECONDS, user_agent=USER_AGENT)
         self._chores = ChoreSender(self._send_chores)
         self._process = heartbeats.Process.beat()
@@ -71,6 +73,9 @@ class FiringScheduler(DatabaseScheduler):
         """Send all that are due: django-celery-beat's tick sends one. None of a database that nobody released yet."""
         if not self._agreement.allowed or is_copy():
             return
+        if not self._chores_are_set_up:
+            self.setup_schedule()
+            self._chores_are_set_up = True
         for _ in range(_CHORES_AT_ONCE):
             if super().tick() > 0:
                 break

@@ -4,10 +4,11 @@ import datetime
 import threading
 import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 
 import psycopg2
 import pytest
-from django.db import DatabaseError, connection, connections
+from django.db import DatabaseError, OperationalError, connection, connections
 
 from runs import services
 from runs.models import Execution, Run
@@ -17,6 +18,7 @@ from tests.integration.api_fixtures import caller
 from tests.integration.receiver import Receiver, receiving
 from tests.integration.running import LOOPBACK_ALLOWED, eventually
 from tests.support.jobs import MakeJob
+from workers.beat import FiringScheduler
 from workers.clock import Clock
 from workers.connections import DatabaseAwayError, Link, connect
 from workers.service import DeliveryService
@@ -309,3 +311,24 @@ def test_a_tick_that_waited_for_a_lock_reaps_nothing(make_job, monkeypatch: pyte
     clock.tick()
     assert not reaped.is_set()
     clock.stop()
+
+
+def test_a_beat_starts_while_the_database_is_away_and_sets_up_its_chores_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    from scheduler_project.celery import app
+
+    asked: list[bool] = []
+
+    def refused_once(_: FiringScheduler) -> None:
+        asked.append(True)
+        if len(asked) == 1:
+            raise OperationalError("FATAL:  remaining connection slots are reserved")
+
+    monkeypatch.setattr(FiringScheduler, "setup_schedule", refused_once)
+    monkeypatch.setattr("workers.beat.own_agreement", lambda **_: SimpleNamespace(allowed=True))
+    beat = FiringScheduler(app=app)
+    assert asked == []
+    with pytest.raises(OperationalError):
+        beat._send_chores()
+    for _ in range(2):
+        beat._send_chores()
+    assert len(asked) == 2
