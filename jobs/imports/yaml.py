@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from jobs.imports.items import ReadError
+from scheduler_project.exact_json import parse_float, parse_int
 
 MAX_DEPTH = 50
 _Base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -149,17 +150,17 @@ class _Documents(Iterator[Any]):
 
 
 def _number(event: Any) -> int | float:
-    """A number in JSON's spelling. One that would lose digits is refused."""
+    """A number in JSON's spelling, which it keeps: `1.10` stays `1.10`. One that would lose digits is refused."""
     text = event.value
     try:
         if _INTEGER.fullmatch(text):
-            return int(text)
-        value = float(text)
+            return parse_int(text)
+        value = parse_float(text)
     except ValueError:  # more digits than Python reads
         raise _at(event, f"the number {_shortened(text)} is too long.") from None
     if not math.isfinite(value):
         raise _at(event, f"the number {_shortened(text)} is out of range.")
-    if Decimal(text) != Decimal(repr(value)):
+    if Decimal(text) != Decimal(repr(float(value))):
         raise _at(event, f"the number {_shortened(text)} has more digits than can be kept: put it in quotes.")
     return value
 

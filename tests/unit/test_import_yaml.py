@@ -11,6 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from jobs.imports import ReadError, read_foreign_yaml, read_yaml, yaml_text
+from scheduler_project import exact_json
 
 plain = st.text("0123456789.:_+-eExobyYnNaAilfF~<=", max_size=9)
 words = plain | st.sampled_from(
@@ -77,7 +78,7 @@ def test_what_has_no_quotes_is_what_json_reads_or_a_word_or_refused(text: str) -
 )
 def test_what_all_readers_agree_on_is_read(text: str, value: Any) -> None:
     assert read_yaml(f"a: {text}") == {"a": value}
-    assert type(read_yaml(f"a: {text}")["a"]) is type(value)
+    assert isinstance(read_yaml(f"a: {text}")["a"], type(value))
 
 
 @pytest.mark.parametrize(
@@ -152,3 +153,8 @@ def test_files_of_other_programs_are_read_with_their_words_as_text() -> None:
     ]
     with pytest.raises(ReadError, match="anchors"):
         read_foreign_yaml("a: &a 1\n---\nb: 2")
+
+
+@pytest.mark.parametrize("written", ["1.10", "1E5", "1.5e+3", "-0", "98765432109876543210", "7"])
+def test_numbers_keep_the_digits_that_they_are_written_in(written: str) -> None:
+    assert exact_json.compact(read_yaml(f"body: {{n: {written}}}")) == f'{{"body":{{"n":{written}}}}}'
