@@ -15,8 +15,8 @@ from accounts.models import ApiKey, Environment, Workspace
 from jobs.models import Job, JobEnvironment, JobVersion
 from jobs.services import save_job
 from runs.models import Execution
-from tests.integration.admin_rows import execution_of, person, signed_in
-from tests.integration.browser_form import sent_by_a_browser
+from tests.support.admin_rows import execution_of, person, signed_in
+from tests.support.browser_form import sent_by_a_browser
 from tests.support.jobs import EPOCH, MakeJob, job_config
 
 pytestmark = pytest.mark.django_db

@@ -16,7 +16,7 @@ from django.utils import timezone
 from accounts.models import Environment, Workspace
 from jobs.models import JobEnvironment
 from runs.firing import fire_due
-from tests.integration.admin_rows import HOSTILE, execution_of, person, run_of, signed_in
+from tests.support.admin_rows import HOSTILE, execution_of, person, run_of, signed_in
 from tests.support.jobs import EPOCH, MakeJob
 
 pytestmark = pytest.mark.django_db

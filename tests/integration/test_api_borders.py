@@ -23,7 +23,7 @@ from jobs.models import Job, JobEnvironment, RetryPolicy
 from jobs.services import save_job
 from runs.models import BulkOperation
 from scheduler_project.api.views import ApiView
-from tests.integration.api_fixtures import NOW, Caller, caller, make_execution, make_run
+from tests.support.api_caller import NOW, Caller, caller, make_execution, make_run
 from tests.support.jobs import job_config
 
 pytestmark = pytest.mark.django_db

@@ -18,8 +18,8 @@ from jobs.models import JobEnvironment
 from jobs.services import pause, save_job
 from runs.firing import fire_due
 from runs.models import Execution
-from tests.integration.admin_rows import HOSTILE, execution_of, person, run_of, signed_in
-from tests.integration.browser_form import sent_by_a_browser
+from tests.support.admin_rows import HOSTILE, execution_of, person, run_of, signed_in
+from tests.support.browser_form import sent_by_a_browser
 from tests.support.jobs import EPOCH, MakeJob, job_config
 
 pytestmark = pytest.mark.django_db

@@ -9,10 +9,10 @@ from django.urls import reverse
 from accounts.models import Workspace
 from jobs.assertions import ASSERTION_TYPES, Shape
 from jobs.models import Job, JobVersion
-from tests.integration.admin_rows import person, signed_in
-from tests.integration.api_fixtures import caller
-from tests.integration.certificates import AUTHORITY
 from tests.integration.test_admin_buttons import FORM, form_of
+from tests.support.admin_rows import person, signed_in
+from tests.support.api_caller import caller
+from tests.support.certificates import AUTHORITY
 from tests.support.jobs import MakeJob
 
 pytestmark = pytest.mark.django_db

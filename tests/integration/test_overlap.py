@@ -18,8 +18,8 @@ from runs.reaping import reap_expired
 from runs.requeueing import requeue_due
 from tests.integration.test_delivery_path import finished, record_on
 from tests.integration.test_misfire_policies import recorded
-from tests.integration.threads import begun_in_another_thread, in_another_thread
 from tests.support.jobs import EPOCH, MakeJob
+from tests.support.threads import begun_in_another_thread, in_another_thread
 from workers.claim import Claimer
 from workers.connections import Link
 

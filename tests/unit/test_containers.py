@@ -12,7 +12,8 @@ import pytest
 
 from scheduler_project.management import house
 from tests.acceptance.test_compose import ENV
-from tests.containers import ROOT, MissingVariableError, compose, image, interpolated, seconds
+from tests.support.containers import MissingVariableError, compose, image, interpolated, seconds
+from tests.support.project import ROOT
 
 OWN = ("migrate", "web", "beat", "worker")
 #: Settings that mean nothing in a container, with the reason.

@@ -9,7 +9,8 @@ from django.test import Client
 from django.urls import get_resolver
 
 from tests.acceptance.test_compose import ENV
-from tests.containers import ROOT, compose, image, seconds
+from tests.support.containers import compose, image, seconds
+from tests.support.project import ROOT
 from tests.unit.test_containers import settings_documented
 
 FOLDER = ROOT / "deploy" / "kubernetes"
