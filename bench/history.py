@@ -26,9 +26,9 @@ from django.db import connection  # noqa: E402
 from django.test.utils import CaptureQueriesContext  # noqa: E402
 
 from bench import stage  # noqa: E402
-from tests.integration.api_fixtures import Caller, caller  # noqa: E402
-from tests.integration.plans import Findings  # noqa: E402
-from tests.integration.seeded_history import NEWEST, Seeded, seed_executions, seed_jobs  # noqa: E402
+from tests.support.api_caller import Caller, caller  # noqa: E402
+from tests.support.explain_plans import Findings  # noqa: E402
+from tests.support.seeded_history import NEWEST, Seeded, seed_executions, seed_jobs  # noqa: E402
 
 JOBS = 2000
 QUERIES = (

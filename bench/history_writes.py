@@ -19,7 +19,7 @@ django.setup()
 from django.core.management import call_command  # noqa: E402
 from django.db import connection  # noqa: E402
 
-from tests.integration.seeded_history import seed_jobs  # noqa: E402
+from tests.support.seeded_history import seed_jobs  # noqa: E402
 
 BATCH = 500
 INDEXES = ("execution_ended", "execution_failures")

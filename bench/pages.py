@@ -27,7 +27,7 @@ from bench.history import seeded, use  # noqa: E402
 from jobs.models import Job  # noqa: E402
 from runs import digests  # noqa: E402
 from runs.models import Execution, Run  # noqa: E402
-from tests.integration.admin_rows import person, signed_in  # noqa: E402
+from tests.support.admin_rows import person, signed_in  # noqa: E402
 
 #: Pages of lists, by what people filter by; `{job}`, `{execution}` and `{run}` stand for the newest ones' ids, and
 #: `{workspace}` for that of the workspace.

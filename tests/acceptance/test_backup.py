@@ -9,7 +9,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from scheduler_project.embedded.postgres import postgres_binary
-from tests.acceptance.conftest import LOOPBACK_ALLOWED, House, Receiver, drop_database, wait_for
+from tests.support.house import LOOPBACK_ALLOWED, House
+from tests.support.house_databases import drop_database
+from tests.support.recording_receiver import Receiver
+from tests.support.waiting import wait_for
 
 #: Longer than an idle worker waits before it asks the database itself.
 _LONG_ENOUGH_TO_CLAIM = 3.0

@@ -3,7 +3,9 @@
 import signal
 import time
 
-from tests.acceptance.conftest import House, Receiver, wait_for
+from tests.support.house import House
+from tests.support.recording_receiver import Receiver
+from tests.support.waiting import wait_for
 
 COUNT = 4000
 

@@ -23,7 +23,10 @@ import redis
 import requests
 
 from scheduler_project.celery import app
-from tests.acceptance.conftest import ROOT, House, Template, installed, wait_for
+from tests.support.house import House, installed
+from tests.support.house_databases import Template
+from tests.support.project import ROOT
+from tests.support.waiting import wait_for
 
 #: Two parts that no escaping changes, around characters that each place escapes in its own way.
 FIRST, SECOND = f"canary{secrets.token_hex(8)}", f"bird{secrets.token_hex(8)}"

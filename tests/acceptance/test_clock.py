@@ -15,8 +15,10 @@ from typing import Any
 
 import requests
 
-from tests.acceptance.conftest import House, Receiver, wait_for
-from tests.acceptance.relay import Relay
+from tests.support.house import House
+from tests.support.recording_receiver import Receiver
+from tests.support.relay import Relay
+from tests.support.waiting import wait_for
 
 SECOND = datetime.timedelta(seconds=1)
 MINUTE_SECONDS = 60

@@ -27,16 +27,10 @@ from scheduler_project.embedded.services import embedded_programs, prepare_direc
 from scheduler_project.embedded.valkey import valkey_binary
 from scheduler_project.supervisor.child import launch_command
 from scheduler_project.supervisor.program import RunAs
-from tests.acceptance.conftest import ROOT, Receiver, wait_for
-from tests.containers import compose, image, seconds
-
-ENV = {
-    "POSTGRES_PASSWORD": "p:w@d/ %",
-    "SECRET_KEY": "s" * 50,
-    "HOURHAND_ENCRYPTION_KEYS": "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
-    "HOURHAND_OUTBOUND_ALLOW": "127.0.0.0/8",
-    "HOURHAND_OUTBOUND_PORTS": "*",
-}
+from tests.support.containers import ENV, compose, image, seconds
+from tests.support.project import ROOT
+from tests.support.recording_receiver import Receiver
+from tests.support.waiting import wait_for
 
 
 def free_port() -> int:

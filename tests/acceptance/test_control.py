@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.conftest import ROOT, House, Receiver, wait_for
+from tests.support.house import House
+from tests.support.project import ROOT
+from tests.support.recording_receiver import Receiver
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture

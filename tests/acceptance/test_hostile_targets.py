@@ -15,8 +15,12 @@ import pytest
 import requests
 
 from runs.failures import FailureReason
-from tests.acceptance.conftest import ROOT, House, Receiver, Template, installed, wait_for
-from tests.acceptance.hostile import HALF, NOT_TEXT
+from tests.support.hostile_target import HALF, NOT_TEXT
+from tests.support.house import House, installed
+from tests.support.house_databases import Template
+from tests.support.project import ROOT
+from tests.support.recording_receiver import Receiver
+from tests.support.waiting import wait_for
 from workers.delivery.transfer import KEPT_BODY_BYTES, READ_BODY_BYTES
 
 TIMEOUT_SECONDS = 2
@@ -82,7 +86,7 @@ class Target:
     """The hostile endpoint's process."""
 
     def __init__(self) -> None:
-        command = [sys.executable, "-m", "tests.acceptance.hostile"]
+        command = [sys.executable, "-m", "tests.support.hostile_target"]
         self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         self._told = json.loads(self._process.stdout.readline())

@@ -7,8 +7,10 @@ import urllib.parse
 
 import requests
 
-from tests.acceptance.conftest import House, Receiver, wait_for
-from tests.integration.listening import Listening
+from tests.support.house import House
+from tests.support.live_tail import Listening
+from tests.support.recording_receiver import Receiver
+from tests.support.waiting import wait_for
 
 
 def listening(house: House, query: str = "") -> Listening:

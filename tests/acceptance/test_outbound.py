@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from jobs.egress import Refusal
-from tests.acceptance import island as islands
-from tests.acceptance.conftest import House, Template, installed, wait_for
-from tests.acceptance.island import PUBLIC, Answers, Island
+from tests.support import island as islands
+from tests.support.house import House, installed
+from tests.support.house_databases import Template
+from tests.support.island import PUBLIC, Answers, Island
+from tests.support.waiting import wait_for
 
 EACH = 3
 HERE, NOT_HERE = PUBLIC[0], "93.184.215.15"

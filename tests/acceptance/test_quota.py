@@ -2,7 +2,9 @@
 
 import requests
 
-from tests.acceptance.conftest import House, Receiver, wait_for
+from tests.support.house import House
+from tests.support.recording_receiver import Receiver
+from tests.support.waiting import wait_for
 
 INCLUDED, DUE = 200, 500
 

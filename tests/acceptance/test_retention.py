@@ -2,7 +2,9 @@
 
 import signal
 
-from tests.acceptance.conftest import House, Receiver, wait_for
+from tests.support.house import House
+from tests.support.recording_receiver import Receiver
+from tests.support.waiting import wait_for
 
 COUNT, KEPT = 20_000, 1000
 

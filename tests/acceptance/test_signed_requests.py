@@ -5,7 +5,9 @@ import math
 import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from tests.acceptance.conftest import House, Receiver, wait_for
+from tests.support.house import House
+from tests.support.recording_receiver import Receiver
+from tests.support.waiting import wait_for
 from workers.keyring import REMEMBER_SECONDS
 
 

@@ -17,7 +17,8 @@ from tests.acceptance.chaos.history import Disturbance, History
 from tests.acceptance.chaos.oracle import judge
 from tests.acceptance.chaos.stalls import Stalls
 from tests.acceptance.chaos.target import Target
-from tests.acceptance.conftest import House, wait_for
+from tests.support.house import House
+from tests.support.waiting import wait_for
 
 LEASE_SECONDS = 6
 _SLUG = "lasting"

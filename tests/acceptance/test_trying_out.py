@@ -5,8 +5,10 @@ from typing import Any
 
 import requests
 
-from tests.acceptance.conftest import House, Receiver, wait_for
-from tests.integration.threads import begun_in_another_thread
+from tests.support.house import House
+from tests.support.recording_receiver import Receiver
+from tests.support.threads import begun_in_another_thread
+from tests.support.waiting import wait_for
 
 
 def try_out(house: House, **body: Any) -> requests.Response:

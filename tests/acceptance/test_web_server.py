@@ -20,7 +20,9 @@ import pytest
 import requests
 
 from scheduler_project.web import deadlines
-from tests.acceptance.conftest import ROOT, _listening, wait_for
+from tests.support.house import listening_url
+from tests.support.project import ROOT
+from tests.support.waiting import wait_for
 
 PROBLEM = "application/problem+json"
 HALVES = {
@@ -58,7 +60,7 @@ class Web:
                 stdout=output,
                 stderr=output,
             )
-        self.url = wait_for(lambda: _listening(log), "the web process to listen", seconds=120)
+        self.url = wait_for(lambda: listening_url(log), "the web process to listen", seconds=120)
         parts = urllib.parse.urlsplit(self.url)
         self.address = (str(parts.hostname), int(parts.port or 0))
         wait_for(lambda: requests.get(f"{self.url}/healthz", timeout=60).ok, "the web process", seconds=120)

@@ -10,8 +10,9 @@ import pytest
 import requests
 
 from scheduler_project.embedded.locations import Locations
-from tests.acceptance.conftest import Receiver, wait_for
-from tests.acceptance.installation import Installation
+from tests.support.installation import Installation
+from tests.support.recording_receiver import Receiver
+from tests.support.waiting import wait_for
 
 
 def _tells_it(answer: requests.Response) -> bool:

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser
 
-from tests.acceptance.conftest import House, Receiver
-from tests.browser.chromium import NoBrowserError, chromium
-from tests.browser.houses import seeded_house
-from tests.browser.visitor import Visitor, window
+from tests.support.chromium import NoBrowserError, chromium
+from tests.support.house import House
+from tests.support.recording_receiver import Receiver
+from tests.support.seeded_house import seeded_house
+from tests.support.visitor import Visitor, window
 
 #: Enough for a page of each list, and for every kind of ending.
 _DAYS = 2

@@ -4,7 +4,7 @@ import re
 
 from playwright.sync_api import expect
 
-from tests.browser.visitor import Visitor
+from tests.support.visitor import Visitor
 
 _WORKSPACE = "SELECT id FROM accounts_workspace"
 _BETWEEN = re.compile(r"/admin/runs/execution/\?.*from=.*to=")

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Locator, expect
 
-from tests.browser.visitor import Visitor
+from tests.support.visitor import Visitor
 
 _JOB = "SELECT id FROM jobs_job WHERE slug = 'weekly-digest'"
 

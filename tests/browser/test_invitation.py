@@ -5,8 +5,8 @@ import re
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.acceptance.conftest import House
-from tests.browser.visitor import DESKTOP, PHONE, Visitor, window
+from tests.support.house import House
+from tests.support.visitor import DESKTOP, PHONE, Visitor, window
 
 PASSWORD = "a quite long password"
 

@@ -5,8 +5,8 @@ import re
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.acceptance.conftest import House
-from tests.browser.visitor import DESKTOP, PHONE, Visitor, window
+from tests.support.house import House
+from tests.support.visitor import DESKTOP, PHONE, Visitor, window
 
 _JOB = "SELECT id FROM jobs_job WHERE slug = 'export-invoices'"
 _EXECUTION = "SELECT id FROM runs_execution WHERE status = 'failed' ORDER BY attempts DESC, id DESC LIMIT 1"

@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.acceptance.conftest import House, Receiver, wait_for
-from tests.browser.visitor import DESKTOP, PHONE, Visitor, window
+from tests.support.house import House
+from tests.support.recording_receiver import Receiver
+from tests.support.visitor import DESKTOP, PHONE, Visitor, window
+from tests.support.waiting import wait_for
 
 _SECONDS = 30
 

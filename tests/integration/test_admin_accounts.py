@@ -10,8 +10,8 @@ from accounts.api_keys import issue_key
 from accounts.environments import create_environment
 from accounts.models import ApiKey, AuditEntry, Environment, Membership, Workspace
 from accounts.services import create_workspace
-from tests.integration.admin_rows import HOSTILE, person, signed_in
-from tests.integration.api_fixtures import Caller
+from tests.support.admin_rows import HOSTILE, person, signed_in
+from tests.support.api_caller import Caller
 from tests.support.jobs import EPOCH, MakeJob
 
 pytestmark = pytest.mark.django_db

@@ -19,8 +19,8 @@ from jobs.models import JobEnvironment
 from runs.bulk import start_bulk, work_off
 from runs.history import HistoryFilter
 from runs.models import BulkOperation, Execution
-from tests.integration.admin_rows import HOSTILE, execution_of, person, signed_in
-from tests.integration.api_fixtures import NOW
+from tests.support.admin_rows import HOSTILE, execution_of, person, signed_in
+from tests.support.api_caller import NOW
 from tests.support.jobs import MakeJob
 
 pytestmark = pytest.mark.django_db

@@ -15,18 +15,11 @@ from accounts.models import ApiKey, Environment, Workspace
 from jobs.models import Job, JobEnvironment, JobVersion
 from jobs.services import save_job
 from runs.models import Execution
-from tests.integration.admin_rows import execution_of, person, signed_in
-from tests.integration.browser_form import sent_by_a_browser
+from tests.support.admin_rows import execution_of, person, signed_in
+from tests.support.job_forms import FORM, form_of
 from tests.support.jobs import EPOCH, MakeJob, job_config
 
 pytestmark = pytest.mark.django_db
-FORM = {
-    "name": "Ping", "schedule": "*/5 * * * *", "timezone": "Europe/Berlin", "method": "POST",
-    "url": "https://api.example.com/ping", "headers": "X-One: 1\r\nX-Two: a: b", "body": "line\r\nline", "tags": "a, b",
-    "timeout_seconds": "12.5", "tls_verify": "on", "success_statuses": "2xx, 304", "max_attempts": "4",
-    "backoff": "fixed", "delay_ms": "1000", "on_statuses": "429, 503", "on_timeout": "on", "environments": "production",
-    "assertions-TOTAL_FORMS": "0", "assertions-INITIAL_FORMS": "0",
-}  # fmt: skip
 
 
 @pytest.fixture
@@ -204,12 +197,6 @@ def test_the_form_shows_errors_beside_their_fields(member: Client, field: str, v
     assert list(answer.context["form"].errors) == [field]
     assert expected in " ".join(answer.context["form"].errors[field])
     assert not Job.objects.exists()
-
-
-def form_of(client: Client, job: Job) -> dict[str, Any]:
-    """What a browser would send of the form as it stands."""
-    page = client.get(reverse("admin:jobs_job_change", args=[job.pk])).content.decode()
-    return sent_by_a_browser(page, form_id="job-form")
 
 
 def test_saving_the_form_as_it_stands_changes_nothing(member: Client, make_job: MakeJob) -> None:

@@ -11,9 +11,9 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from runs.models import Execution
-from tests.integration.admin_rows import execution_of, person, signed_in
-from tests.integration.plans import Findings
-from tests.integration.seeded_history import NEWEST, Seeded, seed_executions, seed_jobs
+from tests.support.admin_rows import execution_of, person, signed_in
+from tests.support.explain_plans import Findings
+from tests.support.seeded_history import NEWEST, Seeded, seed_executions, seed_jobs
 
 pytestmark = pytest.mark.django_db
 COUNT, JOBS, PAGE = 20_000, 120, 51

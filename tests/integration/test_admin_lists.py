@@ -19,7 +19,7 @@ from accounts.services import create_workspace
 from jobs.models import Job, JobEnvironment, JobVersion
 from jobs.services import save_job
 from runs.models import Execution, Run
-from tests.integration.admin_rows import execution_of, person, run_of, signed_in
+from tests.support.admin_rows import execution_of, person, run_of, signed_in
 from tests.support.jobs import EPOCH, MakeJob, job_config
 
 pytestmark = pytest.mark.django_db

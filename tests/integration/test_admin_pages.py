@@ -16,7 +16,8 @@ from django.utils import timezone
 from accounts.models import Environment, Workspace
 from jobs.models import JobEnvironment
 from runs.firing import fire_due
-from tests.integration.admin_rows import HOSTILE, execution_of, person, run_of, signed_in
+from tests.support.admin_rows import HOSTILE, execution_of, person, run_of, signed_in
+from tests.support.dashboard_pages import queries_of, text_of
 from tests.support.jobs import EPOCH, MakeJob
 
 pytestmark = pytest.mark.django_db
@@ -29,21 +30,6 @@ LISTS = (
 @pytest.fixture
 def owner(workspace: Workspace) -> Client:
     return signed_in(person("olga", workspace=workspace, role="owner", superuser=True))
-
-
-def text_of(client: Client, url: str) -> str:
-    answer = client.get(url)
-    assert answer.status_code == 200, (url, answer.status_code)
-    return answer.content.decode()
-
-
-def queries_of(client: Client, url: str) -> int:
-    client.get(url)
-    with CaptureQueriesContext(
-        connection,
-    ) as captured:
-        assert client.get(url).status_code == 200
-    return len(captured)
 
 
 def test_a_new_installation_tells_how_to_make_the_first_job(owner: Client) -> None:

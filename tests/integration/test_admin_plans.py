@@ -13,9 +13,9 @@ from accounts.models import AuditEntry, Plan, Workspace
 from accounts.quota import month_before, month_of
 from accounts.services import create_workspace
 from jobs.services import EnvironmentChange, save_job
-from tests.integration.admin_rows import execution_of, person, signed_in
-from tests.integration.quotas import give_plan, stop, use
+from tests.support.admin_rows import execution_of, person, signed_in
 from tests.support.jobs import MakeJob, job_config
+from tests.support.quotas import give_plan, stop, use
 
 pytestmark = pytest.mark.django_db
 PLAN = {"name": "Small", "runs_included": 1000, "overage_cents_per_thousand": 50, "min_interval_seconds": 60}

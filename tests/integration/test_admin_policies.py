@@ -9,8 +9,8 @@ from django.urls import reverse
 from accounts.models import Workspace
 from accounts.services import create_workspace
 from jobs.models import Job, JobVersion, RetryPolicy
-from tests.integration.admin_rows import person, signed_in
-from tests.integration.test_admin_buttons import form_of
+from tests.support.admin_rows import person, signed_in
+from tests.support.job_forms import form_of
 from tests.support.jobs import MakeJob
 
 pytestmark = pytest.mark.django_db

@@ -11,10 +11,10 @@ from django.urls import reverse
 from accounts.models import AuditEntry, Workspace
 from jobs.models import JobEnvironment
 from runs.models import Execution
-from tests.integration.admin_rows import HOSTILE, person, signed_in
-from tests.integration.calling import Told, announced_here, service
-from tests.integration.receiver import Receiver, receiving
+from tests.support.admin_rows import HOSTILE, person, signed_in
 from tests.support.jobs import MakeJob
+from tests.support.receiver import Receiver, receiving
+from tests.support.testcall_workers import Told, announced_here, service
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

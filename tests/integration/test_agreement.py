@@ -18,9 +18,9 @@ from runs.monitoring import processes
 from scheduler_project import __version__
 from scheduler_project.dashboard.headline import headline
 from scheduler_project.doctor import house
-from tests.integration.processes import eventually
-from tests.integration.running import LOOPBACK_ALLOWED
+from tests.support.engine import LOOPBACK_ALLOWED
 from tests.support.jobs import MakeJob
+from tests.support.processes import eventually
 from workers.beat import FiringScheduler
 from workers.service import DeliveryService, DrainingError
 from workers.sharing import own_settings

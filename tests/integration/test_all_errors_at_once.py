@@ -7,10 +7,10 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import Environment, Workspace
-from tests.integration.admin_rows import person, signed_in
-from tests.integration.api_fixtures import JOB, caller
-from tests.integration.quotas import give_plan
-from tests.integration.test_admin_buttons import FORM
+from tests.support.admin_rows import person, signed_in
+from tests.support.api_caller import JOB, caller
+from tests.support.job_forms import FORM
+from tests.support.quotas import give_plan
 
 pytestmark = pytest.mark.django_db
 URL = "http://receiver.test/ok"

@@ -10,7 +10,7 @@ from accounts.models import ApiKey, Environment, Membership, Role, Workspace
 from accounts.services import create_workspace
 from jobs.models import Job, JobEnvironment
 from jobs.services import EnvironmentChange, save_job
-from tests.integration.api_fixtures import JOB, NOW, Caller, caller, make_execution, make_run
+from tests.support.api_caller import JOB, NOW, Caller, caller, make_execution, make_run
 from tests.support.jobs import MakeJob, job_config
 
 pytestmark = pytest.mark.django_db

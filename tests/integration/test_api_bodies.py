@@ -13,7 +13,7 @@ from rest_framework.exceptions import ParseError, ValidationError
 from accounts.models import Workspace
 from jobs.models import Job
 from scheduler_project.api.parsing import MAX_DEPTH, MAX_VALUES, json_value, refuse_unstorable
-from tests.integration.api_fixtures import JOB, Caller, caller, make_execution
+from tests.support.api_caller import JOB, Caller, caller, make_execution
 from tests.support.jobs import MakeJob
 
 pytestmark = pytest.mark.django_db

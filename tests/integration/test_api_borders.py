@@ -5,14 +5,13 @@ covered by being there, and one that can't be tried fails here and says what is 
 import functools
 import re
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from django.apps import apps
 from django.contrib.auth import get_user_model
-from django.urls import URLPattern, URLResolver, get_resolver
 from drf_spectacular.generators import SchemaGenerator
 
 from accounts.api.permissions import scope_needed
@@ -23,66 +22,17 @@ from jobs.models import Job, JobEnvironment, RetryPolicy
 from jobs.services import save_job
 from runs.models import BulkOperation
 from scheduler_project.api.views import ApiView
-from tests.integration.api_fixtures import NOW, Caller, caller, make_execution, make_run
+from tests.support.api_caller import NOW, Caller, caller, make_execution, make_run
+from tests.support.api_routes import BASE, OPEN, ROUTES, Route, api_patterns
 from tests.support.jobs import job_config
 
 pytestmark = pytest.mark.django_db
-BASE = "api/v1/"
-METHODS = ("get", "post", "put", "patch", "delete")
-#: Paths below /api/v1/ that ask for no key, by decision: each is tried by tests of its own.
-OPEN: frozenset[str] = frozenset()
 #: What a whole workspace shares: a key that is bound to environments may read it, and change none of it.
 SHARED = frozenset({"policy", "member"})
 #: How a key is told that it is bound.
 BOUND = frozenset({"environment_bound", "broader_than_caller"})
 #: What a path can name by its slug too.
 SLUGS = frozenset({"job", "policy"})
-
-
-@dataclass(frozen=True)
-class Route:
-    method: str
-    template: str
-    view: type[ApiView]
-
-    @property
-    def names(self) -> list[str]:
-        return re.findall(r"<(?:\w+:)?(\w+)>", self.template)
-
-    def path(self, values: dict[str, str]) -> str:
-        return "/" + re.sub(r"<(?:\w+:)?(\w+)>", lambda found: values[found[1]], self.template)
-
-    def __str__(self) -> str:
-        return f"{self.method} /{self.template}"
-
-
-def patterns(found: URLResolver | URLPattern, start: str = "") -> Iterator[tuple[str, Any]]:
-    """Every path that a resolver knows, with its view."""
-    here = start + str(found.pattern)
-    if isinstance(found, URLPattern):
-        yield here, found.callback
-        return
-    for inner in found.url_patterns:
-        yield from patterns(inner, here)
-
-
-def api_patterns() -> list[tuple[str, Any]]:
-    """The paths below /api/v1/, without that, and their views."""
-    found = ((path.removeprefix("^/"), view) for path, view in patterns(get_resolver()))
-    return [(path.removeprefix(BASE), view) for path, view in found if path.startswith(BASE)]
-
-
-def routes() -> list[Route]:
-    views = ((path, getattr(view, "view_class", None)) for path, view in api_patterns())
-    return [
-        Route(method.upper(), path, view)
-        for path, view in views
-        for method in METHODS
-        if path not in OPEN and view is not None and hasattr(view, method)
-    ]
-
-
-ROUTES = routes()
 
 
 def each(wanted: Callable[[Route], bool] = lambda _route: True) -> Any:

@@ -8,7 +8,7 @@ from django.test import override_settings
 
 from accounts.models import Workspace
 from jobs.models import Job
-from tests.integration.api_fixtures import JOB, Caller, caller
+from tests.support.api_caller import JOB, Caller, caller
 
 pytestmark = pytest.mark.django_db
 PROBLEM = {"type", "title", "status", "detail", "code", "errors"}

@@ -15,7 +15,7 @@ from drf_spectacular.generators import SchemaGenerator
 from accounts.models import Scope, Workspace
 from accounts.services import issue_key
 from scheduler_project.reference.schemas import described
-from tests.integration.api_fixtures import caller
+from tests.support.api_caller import caller
 
 ROOT = Path(__file__).parents[2]
 #: Answers that break what the document promises. Whether a wrong request is refused, other tests know better.

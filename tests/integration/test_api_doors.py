@@ -11,7 +11,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from accounts.models import Environment, Scope, Workspace
 from jobs.models import Job
 from scheduler_project.api.document import document
-from tests.integration.api_fixtures import JOB, Caller, caller, make_execution, some_id
+from tests.support.api_caller import JOB, Caller, caller, make_execution, some_id
 from tests.support.jobs import MakeJob
 
 pytestmark = pytest.mark.django_db

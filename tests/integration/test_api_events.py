@@ -17,11 +17,11 @@ from jobs.models import JobEnvironment
 from runs import tail
 from runs.api import events
 from runs.services import cancel, run_now
-from tests.integration.admin_rows import person
-from tests.integration.api_fixtures import caller
-from tests.integration.listening import Listening
-from tests.integration.running import eventually
+from tests.support.admin_rows import person
+from tests.support.api_caller import caller
+from tests.support.engine import eventually
 from tests.support.jobs import MakeJob
+from tests.support.live_tail import Listening
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -13,7 +13,7 @@ from jobs.models import Job, JobEnvironment
 from jobs.services import delete_job
 from runs.api.serializers import ExecutionSerializer, ListedExecutionSerializer, RunSerializer
 from runs.models import Execution
-from tests.integration.api_fixtures import NOW, Caller, caller, make_execution, make_run, some_id
+from tests.support.api_caller import NOW, Caller, caller, make_execution, make_run, some_id
 from tests.support.jobs import MakeJob
 
 pytestmark = pytest.mark.django_db

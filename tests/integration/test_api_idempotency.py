@@ -21,7 +21,7 @@ from jobs.models import Job
 from scheduler_project.celery import app
 from scheduler_project.models import KEPT_FOR, KeptAnswer
 from scheduler_project.tasks import prune_doors
-from tests.integration.api_fixtures import JOB, Caller, caller
+from tests.support.api_caller import JOB, Caller, caller
 from tests.support.jobs import MakeJob
 
 pytestmark = pytest.mark.django_db

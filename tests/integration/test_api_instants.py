@@ -13,8 +13,8 @@ from accounts.instants import EARLIEST, LATEST, InvalidInstantError, instant_tex
 from accounts.models import Workspace
 from accounts.quota import month_named
 from scheduler_project.api.document import document
-from tests.integration.admin_rows import person, signed_in
-from tests.integration.api_fixtures import Caller, caller, make_execution, make_run
+from tests.support.admin_rows import person, signed_in
+from tests.support.api_caller import Caller, caller, make_execution, make_run
 from tests.support.jobs import MakeJob
 
 pytestmark = pytest.mark.django_db

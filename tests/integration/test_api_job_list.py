@@ -7,7 +7,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Workspace
-from tests.integration.api_fixtures import JOB, Caller, caller
+from tests.support.api_caller import JOB, Caller, caller
 from tests.support.jobs import MakeJob
 
 pytestmark = pytest.mark.django_db

@@ -9,7 +9,7 @@ import pytest
 from accounts.models import Environment, Workspace
 from jobs.api.serializers import JobSerializer
 from jobs.models import Job, JobEnvironment, JobVersion
-from tests.integration.api_fixtures import JOB, Caller, caller
+from tests.support.api_caller import JOB, Caller, caller
 from tests.support.jobs import MakeJob
 
 pytestmark = pytest.mark.django_db

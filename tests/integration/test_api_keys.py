@@ -10,7 +10,7 @@ from accounts.api_keys import issue_key
 from accounts.models import ApiKey, AuditEntry, Environment, Workspace
 from accounts.services import create_workspace
 from jobs.environments import delete_environment
-from tests.integration.api_fixtures import Caller, caller, make_execution
+from tests.support.api_caller import Caller, caller, make_execution
 from tests.support.jobs import MakeJob
 
 pytestmark = pytest.mark.django_db

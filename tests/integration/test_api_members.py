@@ -15,8 +15,8 @@ from accounts.invitations import MAX_TRIES
 from accounts.members import change_role, remove_member
 from accounts.models import AuditEntry, Membership, Workspace
 from accounts.services import create_workspace
-from tests.integration.admin_rows import person
-from tests.integration.api_fixtures import NOW, Caller, caller
+from tests.support.admin_rows import person
+from tests.support.api_caller import NOW, Caller, caller
 
 pytestmark = pytest.mark.django_db
 PASSWORD = "a quite long password"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from accounts.models import Workspace
 from jobs.api.serializers import JobSerializer
 from jobs.api.shown import SECTION_FIELDS
-from tests.integration.api_fixtures import JOB, Caller, caller
+from tests.support.api_caller import JOB, Caller, caller
 
 pytestmark = pytest.mark.django_db
 

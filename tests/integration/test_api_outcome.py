@@ -10,7 +10,7 @@ from accounts.services import create_workspace
 from jobs.models import Job, JobVersion, RetryPolicy
 from jobs.retry_policies import RULES, save_policy
 from jobs.services import save_job
-from tests.integration.api_fixtures import JOB, caller
+from tests.support.api_caller import JOB, caller
 from tests.support.jobs import EPOCH, job_config
 
 pytestmark = pytest.mark.django_db

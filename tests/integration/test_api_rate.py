@@ -15,7 +15,7 @@ from accounts.ids import uuid7_text
 from accounts.models import Membership, Scope, Workspace
 from scheduler_project.limits.buckets import PAUSE_SECONDS, Buckets
 from scheduler_project.limits.rate import Rate
-from tests.integration.api_fixtures import Caller, caller
+from tests.support.api_caller import Caller, caller
 
 pytestmark = pytest.mark.django_db
 SLOW = Rate(3, 3600, 3)

@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Scope, Workspace
 from jobs.models import Job
-from tests.integration.api_fixtures import JOB, Caller, caller
+from tests.support.api_caller import JOB, Caller, caller
 
 pytestmark = pytest.mark.django_db
 PATH = "/schedules/preview/"

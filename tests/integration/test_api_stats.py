@@ -10,7 +10,7 @@ from accounts.models import Environment, Workspace
 from accounts.services import create_workspace
 from jobs.models import JobEnvironment
 from jobs.services import delete_job
-from tests.integration.api_fixtures import Caller, caller, make_execution
+from tests.support.api_caller import Caller, caller, make_execution
 from tests.support.jobs import MakeJob
 
 pytestmark = pytest.mark.django_db

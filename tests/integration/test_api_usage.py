@@ -15,10 +15,10 @@ from accounts.quota import month_of
 from accounts.services import create_workspace
 from jobs.models import Job
 from runs.models import BulkOperation, Execution
-from tests.integration.api_fixtures import JOB, Caller, caller, make_execution
-from tests.integration.quotas import give_plan, stop, use
-from tests.integration.test_api_borders import ROUTES
+from tests.support.api_caller import JOB, Caller, caller, make_execution
+from tests.support.api_routes import ROUTES
 from tests.support.jobs import MakeJob
+from tests.support.quotas import give_plan, stop, use
 
 pytestmark = pytest.mark.django_db
 

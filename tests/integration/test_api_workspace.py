@@ -14,8 +14,8 @@ from accounts.encryption import new_encryption_key
 from accounts.models import ApiKey, AuditEntry, Environment, Secret, Workspace
 from accounts.services import create_workspace
 from jobs.models import JobEnvironment
-from tests.integration.admin_rows import person
-from tests.integration.api_fixtures import NOW, Caller, caller, make_execution
+from tests.support.admin_rows import person
+from tests.support.api_caller import NOW, Caller, caller, make_execution
 from tests.support.jobs import MakeJob
 
 pytestmark = pytest.mark.django_db

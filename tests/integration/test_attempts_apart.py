@@ -15,9 +15,9 @@ from runs.failures import FailureReason
 from runs.models import Execution, Run
 from runs.reaping import reap_expired
 from runs.recording import record
-from tests.integration.receiver import Exchange, Receiver, receiving
-from tests.integration.running import LOOPBACK_ALLOWED, Running, eventually, request
+from tests.support.engine import LOOPBACK_ALLOWED, Running, eventually, request
 from tests.support.jobs import MakeJob
+from tests.support.receiver import Exchange, Receiver, receiving
 from workers.claim import Claimed, Claimer
 from workers.connections import DatabaseAwayError, Link
 from workers.delivery.contract import Crowded

@@ -13,9 +13,9 @@ from jobs.models import JobEnvironment
 from runs import bulk
 from runs.bulk import work_off
 from runs.models import BulkOperation, Execution
-from tests.integration.api_fixtures import NOW, Caller, caller, make_execution, some_id
-from tests.integration.threads import in_another_thread
+from tests.support.api_caller import NOW, Caller, caller, make_execution, some_id
 from tests.support.jobs import MakeJob
+from tests.support.threads import in_another_thread
 
 pytestmark = pytest.mark.django_db
 LATER = NOW + datetime.timedelta(days=400)

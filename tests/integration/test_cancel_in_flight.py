@@ -13,9 +13,9 @@ from runs import services
 from runs.failures import FailureReason
 from runs.models import Execution, Run
 from runs.recording import record
-from tests.integration.receiver import Exchange, Receiver, receiving
-from tests.integration.running import LOOPBACK_ALLOWED, eventually
+from tests.support.engine import LOOPBACK_ALLOWED, eventually
 from tests.support.jobs import MakeJob
+from tests.support.receiver import Exchange, Receiver, receiving
 from workers.claim import Claimed, Claimer
 from workers.connections import Link
 from workers.delivery.transfer import unanswered

@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 
 from accounts.models import Workspace
-from tests.integration.api_fixtures import caller
+from tests.support.api_caller import caller
 from tests.support.jobs import MakeJob
 
 pytestmark = pytest.mark.django_db

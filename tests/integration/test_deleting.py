@@ -10,8 +10,8 @@ from runs.deleting import JOB_DELETED
 from runs.models import Execution, Run
 from runs.pruning import Pace, Turn
 from runs.upkeep import work_off
-from tests.integration.admin_rows import person, signed_in
-from tests.integration.api_fixtures import NOW, Caller, caller, make_execution, make_run
+from tests.support.admin_rows import person, signed_in
+from tests.support.api_caller import NOW, Caller, caller, make_execution, make_run
 from tests.support.jobs import MakeJob
 
 pytestmark = pytest.mark.django_db

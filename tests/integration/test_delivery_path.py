@@ -11,16 +11,16 @@ from django.db import connection, transaction
 
 from jobs.models import JobEnvironment
 from runs import services
-from runs.attempts import AttemptKey, Ending, FinishedAttempt, Phases, Received
 from runs.failures import FailureReason
 from runs.firing import fire_due
 from runs.models import Execution, Run
 from runs.reaping import reap_expired
-from runs.recording import as_text, record
-from runs.retry import SUCCEEDED, GiveUp, RetryIn
+from runs.recording import as_text
+from runs.retry import GiveUp, RetryIn
 from runs.states import TERMINAL, TRANSITIONS, ExecutionStatus
+from tests.support.finished_attempts import finished, record_on
 from tests.support.jobs import MakeJob
-from workers.claim import Claimed, Claimer
+from workers.claim import Claimer
 from workers.connections import DatabaseAwayError, Link
 from workers.delivery.contract import DeliveryResult, Timings
 from workers.judgement import judge
@@ -50,26 +50,6 @@ def second():
 def execution(make_job: MakeJob) -> Execution:
     job = make_job(request={"headers": {"Authorization": "Bearer x", "Content-Type": "text/plain"}, "body": "héllo"})
     return services.run_now(job_environment=job, now=datetime.datetime.now(datetime.UTC))
-
-
-def finished(claimed: Claimed, verdict=SUCCEEDED, reason=None, error="", **changes) -> FinishedAttempt:
-    return FinishedAttempt(
-        attempt=claimed.attempt._replace(**changes),
-        sent=claimed.sent,
-        received=Received(200, {"content-type": "text/plain"}, b"a\tb\\n\nc", 7, False, "1.1"),
-        remote_ip="127.0.0.1",
-        phases=Phases(queue_ms=1, total_ms=5),
-        # Over by now on a machine of any speed: a retry is not due before the attempt has ended.
-        ending=Ending(
-            verdict, reason, error, claimed.claimed_at - datetime.timedelta(milliseconds=5), claimed.claimed_at
-        ),
-        worker="worker-1@test",
-    )
-
-
-def record_on(link, *items: FinishedAttempt) -> set[AttemptKey]:
-    with link.transaction() as cursor:
-        return record(cursor, items)
 
 
 def test_of_two_workers_one_claims(execution, first, second):

@@ -15,8 +15,8 @@ from runs import services
 from runs.models import Execution
 from runs.recording import record
 from runs.states import ExecutionStatus
-from tests.integration.plans import Asked
-from tests.integration.seeded_history import seed_executions, seed_jobs
+from tests.support.explain_plans import Asked
+from tests.support.seeded_history import seed_executions, seed_jobs
 from workers.claim import Claimer
 from workers.delivery.contract import DeliveryResult, Timings
 from workers.judgement import judge

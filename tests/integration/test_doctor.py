@@ -27,8 +27,8 @@ from scheduler_project.doctor.sections import sections
 from scheduler_project.embedded.locations import Locations
 from scheduler_project.embedded.services import embedded_programs, prepare_directories
 from scheduler_project.supervisor.child import Child
-from tests.integration.processes import eventually
 from tests.support.jobs import EPOCH
+from tests.support.processes import eventually
 
 PROJECT = Path(__file__).resolve().parents[2]
 #: The services of tests spare the disk; that the doctor says so is one of them.

@@ -12,7 +12,7 @@ import pytest
 from accounts.models import Environment, Workspace
 from accounts.services import create_workspace
 from jobs.egress import EgressPolicy
-from tests.integration.api_fixtures import caller, make_execution
+from tests.support.api_caller import caller, make_execution
 from tests.support.jobs import MakeJob
 
 ROOT = Path(__file__).parents[2]

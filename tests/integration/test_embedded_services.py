@@ -17,7 +17,7 @@ from scheduler_project.embedded.peers import answers_as
 from scheduler_project.embedded.services import embedded_programs, prepare_directories
 from scheduler_project.supervisor.child import Child
 from scheduler_project.supervisor.program import Program, StartError
-from tests.integration.processes import alive, eventually
+from tests.support.processes import alive, eventually
 
 PROJECT = Path(__file__).resolve().parents[2]
 

@@ -10,7 +10,7 @@ from accounts.models import Environment, Workspace
 from accounts.services import create_workspace
 from jobs.models import JobEnvironment
 from runs.firing import fire_due
-from tests.integration.api_fixtures import JOB, Caller, caller
+from tests.support.api_caller import JOB, Caller, caller
 from tests.support.jobs import EPOCH, MakeJob
 
 pytestmark = pytest.mark.django_db

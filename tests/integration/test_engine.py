@@ -13,9 +13,9 @@ import pytest
 
 from jobs.egress import EgressPolicy
 from runs.failures import FailureReason
-from tests.integration.certificates import AUTHORITY, client_certificate, server_context
-from tests.integration.receiver import Exchange, fine, receiving
-from tests.integration.running import LOOPBACK_ALLOWED, Running, answering, eventually, request
+from tests.support.certificates import AUTHORITY, client_certificate, server_context
+from tests.support.engine import LOOPBACK_ALLOWED, Running, answering, eventually, request
+from tests.support.receiver import Exchange, fine, receiving
 from workers.delivery.contract import DeliveryResult, TlsOptions
 from workers.delivery.engine import DeliveryEngine, EngineStopped
 

@@ -12,8 +12,8 @@ import brotli
 import pytest
 
 from runs.failures import FailureReason
-from tests.integration.receiver import Exchange, gzipped, receiving
-from tests.integration.running import Running, answering, flooding
+from tests.support.engine import Running, answering, flooding
+from tests.support.receiver import Exchange, gzipped, receiving
 from workers.delivery.transfer import KEPT_BODY_BYTES, READ_BODY_BYTES
 
 

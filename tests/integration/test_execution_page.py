@@ -1,8 +1,6 @@
 """The page of an execution: why, where its time went, what was sent and answered, and what can be done again."""
 
 import datetime
-import html
-import re
 from typing import Any
 
 import pytest
@@ -18,8 +16,9 @@ from jobs.models import JobEnvironment
 from jobs.services import pause, save_job
 from runs.firing import fire_due
 from runs.models import Execution
-from tests.integration.admin_rows import HOSTILE, execution_of, person, run_of, signed_in
-from tests.integration.browser_form import sent_by_a_browser
+from tests.support.admin_rows import HOSTILE, execution_of, person, run_of, signed_in
+from tests.support.browser_form import sent_by_a_browser
+from tests.support.dashboard_pages import words_of
 from tests.support.jobs import EPOCH, MakeJob, job_config
 
 pytestmark = pytest.mark.django_db
@@ -34,11 +33,6 @@ def page_of(client: Client, execution: Execution) -> str:
     answer = client.get(reverse("admin:runs_execution_change", args=[execution.pk]))
     assert answer.status_code == 200
     return answer.content.decode()
-
-
-def words_of(page: str) -> str:
-    """What is to be read on a page, without its markup."""
-    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", page)).split())
 
 
 def edit_url(execution: Execution, query: str = "") -> str:

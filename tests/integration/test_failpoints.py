@@ -29,10 +29,10 @@ from runs.requeueing import requeue_due, requeue_lost
 from runs.settling import settle_due
 from scheduler_project import failpoints
 from tests.acceptance.chaos.faults import STEPS
-from tests.integration.calling import service
-from tests.integration.receiver import Receiver, receiving
-from tests.integration.running import eventually
+from tests.support.engine import eventually
 from tests.support.jobs import MakeJob
+from tests.support.receiver import Receiver, receiving
+from tests.support.testcall_workers import service
 from workers.claim import Claimer
 from workers.connections import Link
 

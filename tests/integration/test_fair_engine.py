@@ -4,8 +4,8 @@ import threading
 import time
 import uuid
 
-from tests.integration.receiver import Exchange, receiving
-from tests.integration.running import Running, eventually, request
+from tests.support.engine import Running, eventually, request
+from tests.support.receiver import Exchange, receiving
 from workers.delivery.contract import Crowded
 
 

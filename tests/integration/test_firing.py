@@ -12,9 +12,9 @@ from runs.firing import fire_due
 from runs.glance import glance
 from runs.models import Execution
 from runs.requeueing import RESEND_AFTER, requeue_due, requeue_lost
-from tests.integration.threads import in_another_thread
 from tests.support.copies import copied_id, copy_row
 from tests.support.jobs import EPOCH, MakeJob
+from tests.support.threads import in_another_thread
 
 SECOND = datetime.timedelta(seconds=1)
 

@@ -12,8 +12,9 @@ from django.test import Client
 from accounts.models import Scope, Workspace
 from accounts.services import issue_key
 from jobs.egress import EgressPolicy
+from tests.support.project import ROOT
 
-SESSION = Path(__file__).with_name("client_session.py")
+SESSION = ROOT / "tests" / "support" / "client_session.py"
 PACKAGE = "hourhand_client"
 
 

@@ -13,7 +13,7 @@ from accounts.services import create_workspace
 from jobs.models import Job, JobEnvironment
 from runs.api.filters import ExecutionFields
 from runs.models import Execution
-from tests.integration.api_fixtures import NOW, Caller, caller, make_execution
+from tests.support.api_caller import NOW, Caller, caller, make_execution
 from tests.support.jobs import MakeJob
 
 pytestmark = pytest.mark.django_db

@@ -7,9 +7,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from runs.models import Execution
-from tests.integration.api_fixtures import Caller, caller
-from tests.integration.plans import Findings
-from tests.integration.seeded_history import seed_executions, seed_jobs
+from tests.support.api_caller import Caller, caller
+from tests.support.explain_plans import Findings
+from tests.support.seeded_history import seed_executions, seed_jobs
 
 pytestmark = pytest.mark.usefixtures("fresh_tables")
 COUNT, JOBS = 40_000, 300

@@ -16,8 +16,8 @@ from accounts.secrets import create_secret
 from accounts.services import issue_key
 from jobs.models import Job, JobVersion, RetryPolicy
 from runs.models import Execution, Run
-from tests.integration.admin_rows import execution_of, person, run_of, signed_in
-from tests.integration.api_fixtures import JOB, NOW, caller
+from tests.support.admin_rows import execution_of, person, run_of, signed_in
+from tests.support.api_caller import JOB, NOW, caller
 from tests.support.jobs import MakeJob, job_config
 
 pytestmark = pytest.mark.django_db

@@ -11,8 +11,8 @@ from accounts.models import ApiKey, Environment, Scope, Workspace
 from jobs.models import Job, JobEnvironment, JobVersion, RetryPolicy, SchedulePeriod
 from runs.pruning import Turn
 from runs.upkeep import work_off
-from tests.integration.admin_rows import person
-from tests.integration.api_fixtures import JOB, NOW, Caller, caller
+from tests.support.admin_rows import person
+from tests.support.api_caller import JOB, NOW, Caller, caller
 
 pytestmark = pytest.mark.django_db
 URL = "http://receiver.test/ok"

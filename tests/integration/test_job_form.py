@@ -9,15 +9,14 @@ from django.urls import reverse
 from accounts.models import Workspace
 from jobs.assertions import ASSERTION_TYPES, Shape
 from jobs.models import Job, JobVersion
-from tests.integration.admin_rows import person, signed_in
-from tests.integration.api_fixtures import caller
-from tests.integration.certificates import AUTHORITY
-from tests.integration.test_admin_buttons import FORM, form_of
+from tests.support.admin_rows import person, signed_in
+from tests.support.api_caller import caller
+from tests.support.certificates import AUTHORITY
+from tests.support.job_forms import CALL, FORM, change_url, config_of, form_of, save
 from tests.support.jobs import MakeJob
 
 pytestmark = pytest.mark.django_db
 
-CALL = {"url": "https://api.example.com/"}
 ASSERTIONS = [
     {"type": "status_equals", "value": 200},
     {"type": "header_equals", "name": "X-State", "value": " as it is "},
@@ -34,21 +33,6 @@ ASSERTIONS = [
 @pytest.fixture
 def member(workspace: Workspace) -> Client:
     return signed_in(person("mara", workspace=workspace, role="owner"))
-
-
-def change_url(job: Job) -> str:
-    return reverse("admin:jobs_job_change", args=[job.pk])
-
-
-def save(client: Client, job: Job, **changes: Any) -> Any:
-    """Send the form as it stands, with these fields changed; None takes one away, as an emptied box does."""
-    values = {**form_of(client, job), **changes}
-    return client.post(change_url(job), {name: value for name, value in values.items() if value is not None})
-
-
-def config_of(job: Job) -> dict[str, Any]:
-    config: dict[str, Any] = JobVersion.objects.filter(job=job).latest("number").config
-    return config
 
 
 def at(config: dict[str, Any], path: str) -> Any:

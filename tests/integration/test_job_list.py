@@ -8,7 +8,7 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Environment, Workspace
 from jobs.models import JobEnvironment
-from tests.integration.api_fixtures import Caller, caller
+from tests.support.api_caller import Caller, caller
 from tests.support.jobs import MakeJob
 
 pytestmark = pytest.mark.django_db

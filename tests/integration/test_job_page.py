@@ -19,12 +19,12 @@ from jobs.rendering import VARIABLES
 from runs import accounting
 from runs.lately import LOOKED_AT, latest_of
 from runs.models import Execution
-from tests.integration.admin_rows import HOSTILE, execution_of, person, signed_in
-from tests.integration.api_fixtures import caller
-from tests.integration.plans import Findings
-from tests.integration.seeded_history import NEWEST, seed_executions, seed_jobs
-from tests.integration.test_admin_pages import queries_of, text_of
+from tests.support.admin_rows import HOSTILE, execution_of, person, signed_in
+from tests.support.api_caller import caller
+from tests.support.dashboard_pages import queries_of, text_of, words_of
+from tests.support.explain_plans import Findings
 from tests.support.jobs import EPOCH, MakeJob
+from tests.support.seeded_history import NEWEST, seed_executions, seed_jobs
 
 pytestmark = pytest.mark.django_db
 CALL = {"url": "https://api.example.com/"}
@@ -42,11 +42,6 @@ def viewer(workspace: Workspace) -> Client:
 
 def page_of(job: Job) -> str:
     return reverse("admin:jobs_job_page", args=[job.pk])
-
-
-def words_of(page: str) -> str:
-    """What a page says, without its tags."""
-    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", page)).split())
 
 
 def save(workspace: Workspace, slug: str, **definition: Any) -> Job:

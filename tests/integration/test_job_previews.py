@@ -9,9 +9,9 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import Workspace
-from tests.integration.admin_rows import HOSTILE, person, signed_in
-from tests.integration.api_fixtures import caller
-from tests.integration.test_job_page import words_of
+from tests.support.admin_rows import HOSTILE, person, signed_in
+from tests.support.api_caller import caller
+from tests.support.dashboard_pages import words_of
 from tests.support.jobs import MakeJob
 
 pytestmark = pytest.mark.django_db

@@ -17,7 +17,7 @@ from runs.pruning import Turn
 from runs.rounds import begin_round, go_on
 from runs.services import run_now
 from runs.settling import settle_due
-from tests.integration.api_fixtures import Caller, caller
+from tests.support.api_caller import Caller, caller
 from tests.support.jobs import EPOCH, MakeJob, job_config
 
 MINUTE = datetime.timedelta(minutes=1)

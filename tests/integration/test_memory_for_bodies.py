@@ -13,10 +13,10 @@ from jobs.services import save_job
 from runs import services
 from runs.models import Execution, Run
 from runs.requeueing import requeue_due
-from tests.integration.calling import service
-from tests.integration.receiver import Receiver, receiving
-from tests.integration.running import eventually
+from tests.support.engine import eventually
 from tests.support.jobs import MakeJob, job_config
+from tests.support.receiver import Receiver, receiving
+from tests.support.testcall_workers import service
 from workers import held_bodies, versions
 from workers.claim import Claimer
 from workers.connections import Link

@@ -7,15 +7,10 @@ import pytest
 from runs.firing import fire_due
 from runs.models import Execution
 from tests.support.jobs import EPOCH, MakeJob
+from tests.support.recorded_executions import recorded
 
 SECOND = datetime.timedelta(seconds=1)
 MINUTE = datetime.timedelta(minutes=1)
-
-
-def recorded() -> list[tuple[str, datetime.datetime, datetime.datetime | None, int]]:
-    """Every execution: how it stands or why it was skipped, for when, until when, and for how many occurrences."""
-    rows = Execution.objects.order_by("scheduled_for")
-    return [(row.skip_reason or row.status, row.scheduled_for, row.scheduled_until, row.occurrences) for row in rows]
 
 
 def at(minute: float) -> datetime.datetime:

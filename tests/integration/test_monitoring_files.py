@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from runs import heartbeats
 from runs.models import PruningRound
-from tests.integration.promql import MalformedError, asked_by
+from tests.support.promql import MalformedError, asked_by
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 SCRAPED = {"job", "instance"}  # labels that Prometheus adds

@@ -13,8 +13,8 @@ import pytest
 
 from jobs.egress import EgressPolicy
 from runs.failures import FailureReason
-from tests.integration.receiver import receiving
-from tests.integration.running import Running, eventually, request
+from tests.support.engine import Running, eventually, request
+from tests.support.receiver import receiving
 from workers.delivery import resolver
 from workers.delivery.contract import DeliveryResult
 
@@ -129,7 +129,7 @@ def test_a_process_ends_though_a_name_hangs() -> None:
     """The thread that waits for it is no reason to stay."""
     script = """if True:
         import socket, threading, time
-        from tests.integration.running import Running, eventually, request
+        from tests.support.engine import Running, eventually, request
         hangs = threading.Event()
         socket.getaddrinfo = lambda *_: hangs.set() or time.sleep(60)
         running = Running()

@@ -4,7 +4,7 @@ import pytest
 
 from accounts.models import Environment, Workspace
 from jobs.models import Job, RetryPolicy
-from tests.integration.api_fixtures import JOB, Caller, caller
+from tests.support.api_caller import JOB, Caller, caller
 from tests.support.jobs import MakeJob
 
 pytestmark = pytest.mark.django_db

@@ -16,10 +16,10 @@ from runs.models import Execution, Run
 from runs.overlap import release_forgotten
 from runs.reaping import reap_expired
 from runs.requeueing import requeue_due
-from tests.integration.test_delivery_path import finished, record_on
-from tests.integration.test_misfire_policies import recorded
-from tests.integration.threads import begun_in_another_thread, in_another_thread
+from tests.support.finished_attempts import finished, record_on
 from tests.support.jobs import EPOCH, MakeJob
+from tests.support.recorded_executions import recorded
+from tests.support.threads import begun_in_another_thread, in_another_thread
 from workers.claim import Claimer
 from workers.connections import Link
 

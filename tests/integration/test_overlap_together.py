@@ -20,7 +20,7 @@ from runs.models import Execution
 from runs.overlap import release_forgotten
 from runs.requeueing import requeue_due
 from runs.settling import settle_due
-from tests.integration.test_delivery_path import finished, record_on
+from tests.support.finished_attempts import finished, record_on
 from tests.support.jobs import MakeJob
 from workers.claim import Claimer
 from workers.connections import Link

@@ -8,10 +8,9 @@ from django.test import Client
 
 from accounts.models import Environment, Workspace
 from jobs.models import Job, JobVersion
-from tests.integration.admin_rows import person, signed_in
-from tests.integration.api_fixtures import caller
-from tests.integration.test_admin_buttons import form_of
-from tests.integration.test_job_form import CALL, config_of, save
+from tests.support.admin_rows import person, signed_in
+from tests.support.api_caller import caller
+from tests.support.job_forms import CALL, config_of, form_of, save
 from tests.support.jobs import MakeJob
 
 pytestmark = pytest.mark.django_db

@@ -14,9 +14,9 @@ from jobs.overrides import effective
 from runs.bulk import work_off
 from runs.firing import fire_due
 from runs.models import Execution
-from tests.integration.admin_rows import person, signed_in
-from tests.integration.api_fixtures import JOB, Caller, caller, make_execution
-from tests.integration.test_admin_buttons import form_of
+from tests.support.admin_rows import person, signed_in
+from tests.support.api_caller import JOB, Caller, caller, make_execution
+from tests.support.job_forms import form_of
 
 pytestmark = pytest.mark.django_db
 STAGING_URL = "http://staging.test/ok"

@@ -17,7 +17,7 @@ from accounts.services import create_workspace
 from jobs.models import JobEnvironment
 from jobs.services import save_job
 from runs import copies, heartbeats
-from tests.integration.admin_rows import HOSTILE, execution_of, person, run_of, signed_in
+from tests.support.admin_rows import HOSTILE, execution_of, person, run_of, signed_in
 from tests.support.jobs import EPOCH, MakeJob, job_config
 
 pytestmark = pytest.mark.django_db

@@ -11,9 +11,9 @@ from runs.models import Execution
 from runs.trouble import in_trouble, newest_failures
 from scheduler_project.dashboard.figures import SPANS, Span
 from scheduler_project.dashboard.overview import Overview
-from tests.integration.admin_rows import person
-from tests.integration.plans import Findings
-from tests.integration.seeded_history import NEWEST, Seeded, seed_executions, seed_jobs
+from tests.support.admin_rows import person
+from tests.support.explain_plans import Findings
+from tests.support.seeded_history import NEWEST, Seeded, seed_executions, seed_jobs
 
 COUNT, JOBS = 20_000, 2000
 #: The failures of each environment and trigger, and the latest executions of each job that they lead to.

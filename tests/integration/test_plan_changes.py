@@ -13,9 +13,9 @@ from runs.firing import fire_due
 from runs.glance import glance
 from runs.models import Execution
 from runs.settling import settle_due
-from tests.integration.test_misfire_policies import recorded
-from tests.integration.threads import begun_in_another_thread, in_another_thread
 from tests.support.jobs import EPOCH, MakeJob, job_config
+from tests.support.recorded_executions import recorded
+from tests.support.threads import begun_in_another_thread, in_another_thread
 
 SECOND = datetime.timedelta(seconds=1)
 MINUTE = datetime.timedelta(minutes=1)

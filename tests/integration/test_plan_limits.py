@@ -13,10 +13,10 @@ from jobs.limits import TooManyActiveJobsError, active_jobs
 from jobs.models import Job, JobEnvironment
 from jobs.services import EnvironmentChange, save_job
 from runs.firing import fire_due
-from tests.integration.api_fixtures import JOB, Caller, caller, make_execution
-from tests.integration.quotas import give_plan
-from tests.integration.threads import begun_in_another_thread
+from tests.support.api_caller import JOB, Caller, caller, make_execution
 from tests.support.jobs import EPOCH, MakeJob, job_config
+from tests.support.quotas import give_plan
+from tests.support.threads import begun_in_another_thread
 
 MINUTE = datetime.timedelta(minutes=1)
 LIMIT = "plan_limit"

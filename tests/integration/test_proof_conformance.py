@@ -19,7 +19,7 @@ from runs.reaping import reap_expired
 from runs.recording import record
 from runs.requeueing import requeue_due, requeue_lost
 from runs.retry import Canceled, GiveUp, RetryIn
-from tests.integration.test_delivery_path import finished
+from tests.support.finished_attempts import finished
 from tests.support.jobs import EPOCH, MakeJob
 from workers.claim import Claimed, Claimer
 from workers.connections import Link

@@ -29,9 +29,9 @@ from runs.requeueing import requeue_due
 from runs.retry import RetryIn
 from runs.settling import settle_due
 from runs.states import BulkKind
-from tests.integration.quotas import claimer, deliver, give_plan, pending, stop, use, used
-from tests.integration.test_delivery_path import finished, record_on
+from tests.support.finished_attempts import finished, record_on
 from tests.support.jobs import EPOCH, MakeJob, job_config
+from tests.support.quotas import claimer, deliver, give_plan, pending, stop, use, used
 from workers.connections import Link
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -12,8 +12,8 @@ import pytest
 
 from jobs.egress import EgressPolicy, parse_target
 from runs.failures import FailureReason
-from tests.integration.receiver import receiving
-from tests.integration.running import Running
+from tests.support.engine import Running
+from tests.support.receiver import receiving
 from workers.delivery.contract import DeliveryResult
 
 NAME = "rebound.example"

@@ -14,10 +14,10 @@ from runs import services
 from runs.models import Execution, Run
 from runs.reaping import require_renewable
 from scheduler_project.sqlstates import ends_connection, is_about_data, is_passing
-from tests.integration.api_fixtures import caller
-from tests.integration.receiver import Receiver, receiving
-from tests.integration.running import LOOPBACK_ALLOWED, eventually
+from tests.support.api_caller import caller
+from tests.support.engine import LOOPBACK_ALLOWED, eventually
 from tests.support.jobs import MakeJob
+from tests.support.receiver import Receiver, receiving
 from workers.beat import FiringScheduler
 from workers.clock import Clock
 from workers.connections import DatabaseAwayError, Link, connect

@@ -16,9 +16,9 @@ from runs.pruning import Pace, Turn, alone
 from runs.retention import Prunable, cuts, rules_after
 from runs.rounds import OPERATIONS_KEPT, begin_round, go_on
 from runs.upkeep import work_off
-from tests.integration.api_fixtures import make_execution, make_run
-from tests.integration.threads import in_another_thread
+from tests.support.api_caller import make_execution, make_run
 from tests.support.jobs import MakeJob
+from tests.support.threads import in_another_thread
 
 pytestmark = pytest.mark.django_db
 NOW = datetime.datetime(2026, 3, 1, 4, 0, tzinfo=datetime.UTC)

@@ -7,8 +7,8 @@ from django.db import connection, transaction
 
 from jobs.models import Job
 from runs import pruning, removal, retention
-from tests.integration.plans import Asked
-from tests.integration.seeded_history import NEWEST, seed_executions, seed_jobs
+from tests.support.explain_plans import Asked
+from tests.support.seeded_history import NEWEST, seed_executions, seed_jobs
 
 COUNT, JOBS = 30_000, 20
 LIMIT = 100

@@ -17,11 +17,11 @@ from accounts.services import change_settings, create_workspace
 from runs import services
 from runs.models import Execution, Run
 from runs.reaping import reap_expired
-from tests.integration.admin_rows import person, signed_in
-from tests.integration.api_fixtures import caller
-from tests.integration.receiver import Exchange, Receiver
-from tests.integration.running import LOOPBACK_ALLOWED, eventually
+from tests.support.admin_rows import person, signed_in
+from tests.support.api_caller import caller
+from tests.support.engine import LOOPBACK_ALLOWED, eventually
 from tests.support.jobs import MakeJob
+from tests.support.receiver import Exchange, Receiver
 from workers import disclosure, rendering
 from workers.claim import Claimer
 from workers.connections import Link

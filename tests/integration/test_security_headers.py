@@ -12,7 +12,7 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 
 from accounts.models import Workspace
-from tests.integration.api_fixtures import Caller, caller
+from tests.support.api_caller import Caller, caller
 
 pytestmark = pytest.mark.django_db
 ROOT = Path(__file__).parents[2]

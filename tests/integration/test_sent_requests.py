@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from runs.failures import FailureReason
-from tests.integration.certificates import server_context
-from tests.integration.receiver import receiving
-from tests.integration.running import Running, answering
+from tests.support.certificates import server_context
+from tests.support.engine import Running, answering
+from tests.support.receiver import receiving
 from workers.delivery.contract import TlsOptions
 
 

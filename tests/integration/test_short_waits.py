@@ -8,10 +8,10 @@ import pytest
 
 from runs import services
 from runs.models import Execution, Run
-from tests.integration.calling import service
-from tests.integration.receiver import receiving
-from tests.integration.running import eventually
+from tests.support.engine import eventually
 from tests.support.jobs import MakeJob
+from tests.support.receiver import receiving
+from tests.support.testcall_workers import service
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

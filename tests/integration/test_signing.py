@@ -19,11 +19,11 @@ from accounts.signing import MAX_OVERLAP_SECONDS, new_signing_secret, rotate_sig
 from runs import services
 from runs.models import Execution, Run
 from runs.reaping import reap_expired
-from tests.integration.admin_rows import person, signed_in
-from tests.integration.api_fixtures import Caller, caller
-from tests.integration.receiver import receiving
-from tests.integration.running import Running
+from tests.support.admin_rows import person, signed_in
+from tests.support.api_caller import Caller, caller
+from tests.support.engine import Running
 from tests.support.jobs import MakeJob
+from tests.support.receiver import receiving
 from workers import keyring
 from workers.claim import Claimed, Claimer
 from workers.connections import Link

@@ -18,8 +18,8 @@ from runs.accounting import account_of
 from runs.firing import fire_due
 from runs.models import Execution
 from runs.settling import settle_due
-from tests.integration.simulated import DAY, SECOND, Model, Spec, some_spec
 from tests.support.jobs import MakeJob, job_config
+from tests.support.simulated_schedules import DAY, SECOND, Model, Spec, some_spec
 
 BEGIN = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 END = datetime.datetime(2027, 1, 1, tzinfo=datetime.UTC)

@@ -24,11 +24,11 @@ from runs.pruning import Turn
 from runs.states import TERMINAL, ExecutionStatus
 from runs.stats import Figures, Subject, statistics, upcoming
 from runs.upkeep import work_off
-from tests.integration.api_fixtures import make_execution
-from tests.integration.plans import Findings
-from tests.integration.seeded_history import NEWEST, seed_executions, seed_jobs
-from tests.integration.threads import begun_in_another_thread, in_another_thread
+from tests.support.api_caller import make_execution
+from tests.support.explain_plans import Findings
 from tests.support.jobs import MakeJob
+from tests.support.seeded_history import NEWEST, seed_executions, seed_jobs
+from tests.support.threads import begun_in_another_thread, in_another_thread
 
 pytestmark = pytest.mark.django_db
 

@@ -16,7 +16,7 @@ import psycopg2
 import pytest
 
 from scheduler_project.embedded.locations import Locations, embedded_urls
-from tests.integration.processes import alive, child, command_line, descendants, eventually
+from tests.support.processes import alive, child, command_line, descendants, eventually
 
 PROJECT = Path(__file__).resolve().parents[2]
 # Words of the command lines of all that is supervised, with one worker.

@@ -20,12 +20,12 @@ from runs import queue, testcalls
 from runs.mailbox import Mailbox, mailbox
 from runs.models import Execution, Run
 from scheduler_project.api.document import written_document
-from tests.integration.api_fixtures import NOW, Caller, caller
-from tests.integration.calling import Told, announced_here, service
-from tests.integration.receiver import Exchange, Receiver, receiving
-from tests.integration.running import LOOPBACK_ALLOWED, eventually
-from tests.integration.threads import begun_in_another_thread
+from tests.support.api_caller import NOW, Caller, caller
+from tests.support.engine import LOOPBACK_ALLOWED, eventually
 from tests.support.jobs import MakeJob
+from tests.support.receiver import Exchange, Receiver, receiving
+from tests.support.testcall_workers import Told, announced_here, service
+from tests.support.threads import begun_in_another_thread
 from workers.service import DeliveryService
 
 pytestmark = pytest.mark.django_db(transaction=True)

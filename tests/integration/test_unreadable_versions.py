@@ -20,7 +20,7 @@ from runs.glance import glance
 from runs.models import Execution, Run
 from runs.reaping import reap_expired
 from runs.retention import rules_after
-from tests.integration.api_fixtures import caller
+from tests.support.api_caller import caller
 from tests.support.jobs import EPOCH, MakeJob, job_config
 from workers.claim import Claimer
 from workers.connections import Link

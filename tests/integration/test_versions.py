@@ -6,8 +6,8 @@ from django.urls import reverse
 from accounts.models import Environment, Workspace
 from jobs.models import Job, JobEnvironment
 from runs.models import Execution
-from tests.integration.admin_rows import person, signed_in
-from tests.integration.api_fixtures import JOB, Caller, caller
+from tests.support.admin_rows import person, signed_in
+from tests.support.api_caller import JOB, Caller, caller
 
 pytestmark = pytest.mark.django_db
 PATH = "/jobs/nightly-report/"

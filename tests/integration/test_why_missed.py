@@ -8,7 +8,7 @@ import pytest
 from accounts.models import Workspace
 from runs.explaining import explain
 from runs.firing import fire_due
-from tests.integration.api_fixtures import caller
+from tests.support.api_caller import caller
 from tests.support.jobs import EPOCH, MakeJob
 
 MINUTE = datetime.timedelta(minutes=1)

@@ -21,8 +21,8 @@ from runs.pruning import Pace, Turn
 from runs.settling import settle_due
 from runs.upkeep import work_off
 from scheduler_project.models import KeptAnswer
-from tests.integration.admin_rows import person, signed_in
-from tests.integration.api_fixtures import JOB, NOW, Caller, caller, make_execution, make_run
+from tests.support.admin_rows import person, signed_in
+from tests.support.api_caller import JOB, NOW, Caller, caller, make_execution, make_run
 from tests.support.jobs import MakeJob, job_config
 from workers.claim import Claimer
 from workers.connections import Link

@@ -10,8 +10,8 @@ from accounts.models import Workspace
 from runs import failures, states
 from runs.failures import FailureReason
 from scheduler_project.api.document import document
-from tests.integration.admin_rows import person, signed_in
-from tests.integration.api_fixtures import Caller, caller, make_execution, make_run
+from tests.support.admin_rows import person, signed_in
+from tests.support.api_caller import Caller, caller, make_execution, make_run
 from tests.support.jobs import MakeJob
 
 pytestmark = pytest.mark.django_db

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.acceptance.chaos.history import Disturbance, History, Job, Overdue, Period, Stall
 from tests.acceptance.chaos.oracle import Invariant, doubled, judge
-from tests.unit.forged import (
+from tests.support.forged_histories import (
     GOOD,
     HAND_AT,
     JOB,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.acceptance.chaos.findings import Invariant
 from tests.acceptance.chaos.history import Disturbance, Exchange, Execution, History, Stall
-from tests.unit.forged import (
+from tests.support.forged_histories import (
     GOOD,
     HAND_AT,
     PID,

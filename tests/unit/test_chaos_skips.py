@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.acceptance.chaos.findings import Invariant
 from tests.acceptance.chaos.history import Disturbance, Execution, History, Period
 from tests.acceptance.chaos.oracle import judge
-from tests.unit.forged import (
+from tests.support.forged_histories import (
     GOOD,
     LEASE_SECONDS,
     MADE_AT,

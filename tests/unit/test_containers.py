@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from scheduler_project.management import house
-from tests.acceptance.test_compose import ENV
-from tests.containers import ROOT, MissingVariableError, compose, image, interpolated, seconds
+from tests.support.containers import ENV, MissingVariableError, compose, image, interpolated, seconds
+from tests.support.documented_settings import settings_documented
+from tests.support.project import ROOT
 
 OWN = ("migrate", "web", "beat", "worker")
 #: Settings that mean nothing in a container, with the reason.
@@ -29,12 +30,6 @@ ELSEWHERE = {
 @pytest.fixture
 def services() -> dict[str, Any]:
     return compose(ENV)["services"]
-
-
-def settings_documented() -> set[str]:
-    table = (ROOT / "docs" / "operations.md").read_text().partition("## Settings")[2].partition("\n## ")[0]
-    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
-    return {name for row in rows for name in re.findall(r"`([A-Z_]+)`", row)}
 
 
 class TestInterpolation:

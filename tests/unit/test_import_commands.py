@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jobs.imports import ReadError, objects_in
 from jobs.imports.commands import read_command
 from jobs.imports.shell import commands_in
-from tests.unit.wire import MISSING, Server, as_called, differences, serving
+from tests.support.shell_calls import MISSING, Server, as_called, differences, serving
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 JSON = {"Content-Type": "application/json", "Accept": "application/json"}

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from jobs.imports import read_crontab
 from jobs.imports.names import holds_credential, name_in_comment, name_of_url
-from tests.unit.crontab_lines import CALL, job, one, wrong
+from tests.support.crontab_lines import CALL, job, one, wrong
 
 REQUEST = {"url": "https://a.test/x", "method": "GET"}
 CRONTAB = """\

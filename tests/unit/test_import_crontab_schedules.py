@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs.schedule import parse_schedule
-from tests.unit.crontab_lines import CALL, job, one, wrong
+from tests.support.crontab_lines import CALL, job, one, wrong
 
 
 class TestSchedules:

@@ -8,9 +8,9 @@ import yaml
 from django.test import Client
 from django.urls import get_resolver
 
-from tests.acceptance.test_compose import ENV
-from tests.containers import ROOT, compose, image, seconds
-from tests.unit.test_containers import settings_documented
+from tests.support.containers import ENV, compose, image, seconds
+from tests.support.documented_settings import settings_documented
+from tests.support.project import ROOT
 
 FOLDER = ROOT / "deploy" / "kubernetes"
 ROLES = ("web", "beat", "worker")

@@ -26,8 +26,10 @@ from tests.acceptance.chaos.services import Services
 from tests.acceptance.chaos.stalls import Stalls
 from tests.acceptance.chaos.target import Target
 from tests.acceptance.chaos.witness import Witness
-from tests.acceptance.conftest import ROOT, Template, copied_database, wait_for
-from tests.acceptance.installation import Installation
+from tests.support.house_databases import Template, copied_database
+from tests.support.installation import Installation
+from tests.support.project import ROOT
+from tests.support.waiting import wait_for
 
 LEASE_SECONDS = 10
 HEARTBEAT_SECONDS = LEASE_SECONDS / 3

@@ -12,7 +12,7 @@ from tests.acceptance.chaos.faults import catalogue
 from tests.acceptance.chaos.house import standing
 from tests.acceptance.chaos.report import report, verdicts
 from tests.acceptance.chaos.storm import blows, rage
-from tests.acceptance.conftest import house_template
+from tests.support.house_databases import house_template
 
 _MINUTE = 60
 

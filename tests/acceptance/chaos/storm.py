@@ -13,7 +13,7 @@ from tests.acceptance.chaos.history import History
 from tests.acceptance.chaos.house import BACK_SECONDS, House
 from tests.acceptance.chaos.punctuality import ALLOWED_SECONDS, Recovery, recovered_at, recovery
 from tests.acceptance.chaos.workload import PUNCTUAL, ByHand
-from tests.acceptance.conftest import wait_for
+from tests.support.waiting import wait_for
 
 _MOST_TOGETHER = 3
 _CALM_SECONDS = (0.2, 1.0)

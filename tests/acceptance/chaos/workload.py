@@ -9,7 +9,7 @@ import psycopg2
 
 from tests.acceptance.chaos.house import LEASE_SECONDS, House
 from tests.acceptance.chaos.racing import change, definition
-from tests.acceptance.conftest import wait_for
+from tests.support.waiting import wait_for
 
 SECRET = f"canary{secrets.token_hex(12)}"
 _BY_HAND_SECONDS = 0.5

@@ -1,7 +1,7 @@
 """Found on PYTHONPATH by every Python that starts in a house of chaos: gives one beat or worker a wrong clock.
 
 A file by the name of the kind of process holds how many seconds its clock is off; whoever starts next takes it, and
-leaves it under its pid. Before the first import of the application, as in tests.acceptance.skewed.
+leaves it under its pid. Before the first import of the application, as in tests.support.skewed_celery.
 """
 
 import os

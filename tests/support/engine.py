@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from jobs.egress import EgressPolicy
-from tests.integration.receiver import Exchange
+from tests.support.receiver import Exchange
 from workers.delivery.contract import DeliveryRequest, DeliveryResult
 from workers.delivery.engine import DeliveryEngine
 

@@ -1,6 +1,6 @@
 """A network of its own, for the processes of a test: loopback, some public addresses, and a name server that lies.
 
-    unshare --mount --net python -m tests.acceptance.island DIRECTORY
+    unshare --mount --net python -m tests.support.island DIRECTORY
 
 There the addresses in `PUBLIC` are at home, so that a call to a public place can succeed and yet no packet can leave.
 Of the machine nothing is touched. `DIRECTORY/zone.json` says what names resolve to, and may change at any time:
@@ -23,7 +23,8 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.project import ROOT
+
 PUBLIC = ("93.184.215.14", "2606:4700::1111")
 PORTS = (80, 443, 8080, 8081)
 PROGRAMS = ("unshare", "nsenter", "mount", "ip")
@@ -41,7 +42,7 @@ class Island:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self.zone({})
-        command = [*_NEW, sys.executable, "-m", "tests.acceptance.island", str(directory)]
+        command = [*_NEW, sys.executable, "-m", "tests.support.island", str(directory)]
         self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == b"ready\n"

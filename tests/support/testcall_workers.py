@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from runs import testcalls
-from tests.integration.running import LOOPBACK_ALLOWED
+from tests.support.engine import LOOPBACK_ALLOWED
 from workers.service import DeliveryService
 
 

@@ -1,6 +1,6 @@
 """A believable month of history in an installation's own database: for pictures of the dashboard and for its tests.
 
-    DATABASE_URL=... python -m tests.browser.month [--days 30] [--seed 7]
+    DATABASE_URL=... python -m tests.support.seeded_month [--days 30] [--seed 7]
 
 The jobs are made and paused by the verbs that everybody uses, as of then; their executions and runs are inserted. The
 same seed tells the same story, up to now. Nothing is called: whoever starts a clock or a worker there calls for real.
@@ -34,8 +34,8 @@ from jobs.models import JobEnvironment, JobVersion
 from jobs.services import EnvironmentChange, pause, save_job
 from runs import heartbeats
 from runs.models import Execution, Run
-from tests.browser.stories import BUSY, CLOCK_AWAY, DOWN, STORIES, Failing, Story
 from tests.support.jobs import job_config
+from tests.support.month_stories import BUSY, CLOCK_AWAY, DOWN, STORIES, Failing, Story
 
 DAY = datetime.timedelta(days=1)
 _BATCH = 2_000

@@ -16,7 +16,7 @@ from jobs.models import JobEnvironment
 from runs.models import Execution
 from runs.recording import record
 from runs.states import Trigger
-from tests.integration.test_delivery_path import finished
+from tests.support.finished_attempts import finished
 from workers.claim import Claimed, Claimer
 from workers.connections import Link
 from workers.delivery.transfer import unanswered

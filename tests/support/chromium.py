@@ -3,11 +3,11 @@
 import contextlib
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.project import ROOT
+
 #: It runs as root in containers, and asks nobody but the house.
 _FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",

@@ -1,4 +1,4 @@
-"""Celery with the clock of its process wrong: `python -m tests.acceptance.skewed SECONDS ARGUMENTS OF CELERY`."""
+"""Celery with the clock of its process wrong: `python -m tests.support.skewed_celery SECONDS ARGUMENTS OF CELERY`."""
 
 import datetime
 import sys

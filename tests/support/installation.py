@@ -12,7 +12,8 @@ import psycopg2
 import requests
 
 from scheduler_project.embedded.locations import embedded_urls
-from tests.acceptance.conftest import ROOT, wait_for
+from tests.support.project import ROOT
+from tests.support.waiting import wait_for
 
 _START_SECONDS = 90
 

@@ -4,12 +4,20 @@ import json
 import re
 import shlex
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.support.project import ROOT
+
+#: An operator's variables: as many as compose demands.
+ENV = {
+    "POSTGRES_PASSWORD": "p:w@d/ %",
+    "SECRET_KEY": "s" * 50,
+    "HOURHAND_ENCRYPTION_KEYS": "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
+    "HOURHAND_OUTBOUND_ALLOW": "127.0.0.0/8",
+    "HOURHAND_OUTBOUND_PORTS": "*",
+}
 _VARIABLE = re.compile(r"\$(?:\$|\{(?P<name>\w+)(?:(?P<rule>:-|:\?)(?P<rest>[^${}]*))?\})")
 _SECONDS = {"s": 1, "m": 60}
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Response
 
-from tests.acceptance.conftest import House
+from tests.support.house import House
 
 DESKTOP, PHONE = 1280, 390
 Scheme = Literal["light", "dark"]

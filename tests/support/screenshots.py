@@ -11,10 +11,11 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Browser
 
-from tests.acceptance.conftest import ROOT, House
-from tests.browser.chromium import chromium
-from tests.browser.houses import seeded_house
-from tests.browser.visitor import DESKTOP, PHONE, Scheme, Visitor, window
+from tests.support.chromium import chromium
+from tests.support.house import House
+from tests.support.project import ROOT
+from tests.support.seeded_house import seeded_house
+from tests.support.visitor import DESKTOP, PHONE, Scheme, Visitor, window
 
 PICTURES = ROOT / "docs" / "screenshots"
 _DAYS = 30

@@ -1,6 +1,6 @@
 """An endpoint that does all that an endpoint should not do: a process of its own, on loopback.
 
-    python -m tests.acceptance.hostile
+    python -m tests.support.hostile_target
 
 Prints one line of JSON once it listens: the port of each listener, and `authority`, the PEM of who signed the
 certificates. It ends on SIGTERM, or with the process that started it. `/seen` counts requests by listener and path.

@@ -1,0 +1,28 @@
+"""What a worker reports of an attempt that it claimed, and the recording of it."""
+
+import datetime
+
+from runs.attempts import AttemptKey, Ending, FinishedAttempt, Phases, Received
+from runs.recording import record
+from runs.retry import SUCCEEDED
+from workers.claim import Claimed
+
+
+def finished(claimed: Claimed, verdict=SUCCEEDED, reason=None, error="", **changes) -> FinishedAttempt:
+    return FinishedAttempt(
+        attempt=claimed.attempt._replace(**changes),
+        sent=claimed.sent,
+        received=Received(200, {"content-type": "text/plain"}, b"a\tb\\n\nc", 7, False, "1.1"),
+        remote_ip="127.0.0.1",
+        phases=Phases(queue_ms=1, total_ms=5),
+        # Over by now on a machine of any speed: a retry is not due before the attempt has ended.
+        ending=Ending(
+            verdict, reason, error, claimed.claimed_at - datetime.timedelta(milliseconds=5), claimed.claimed_at
+        ),
+        worker="worker-1@test",
+    )
+
+
+def record_on(link, *items: FinishedAttempt) -> set[AttemptKey]:
+    with link.transaction() as cursor:
+        return record(cursor, items)
