@@ -1,0 +1,12 @@
+"""What others rely on by its name is what it was: a change of it is one that somebody wanted, and wrote down."""
+
+import pytest
+
+from tests.support.surface import KEPT, lines
+
+
+@pytest.mark.django_db
+def test_no_name_that_others_rely_on_has_changed_unseen() -> None:
+    now, before = set(lines()), set(KEPT.read_text().splitlines())
+    assert len(before) > 500
+    assert (sorted(before - now), sorted(now - before)) == ([], []), "see tests/support/surface.py"
