@@ -11,6 +11,7 @@ RUN python -m pip --python /opt/hourhand/venv/bin/python install \
     && python -m compileall -q --invalidation-mode unchecked-hash /opt/hourhand/venv/lib
 WORKDIR /opt/hourhand/app
 COPY manage.py gunicorn.conf.py requirements.txt LICENSE ./
+COPY core core
 COPY accounts accounts
 COPY jobs jobs
 COPY runs runs

@@ -9,12 +9,12 @@ from django.db import transaction
 
 from accounts import audit
 from accounts.actors import SYSTEM, Actor
-from accounts.differences import difference
-from accounts.errors import ConflictError, HourhandError
 from accounts.grants import Grant
-from accounts.instants import instant_text
 from accounts.keys import new_key
 from accounts.models import ApiKey, Environment, Workspace
+from core.differences import difference
+from core.errors import ConflictError, HourhandError
+from core.instants import instant_text
 
 
 class BroaderKeyError(HourhandError):

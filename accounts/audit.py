@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from accounts.actors import Actor
-from accounts.differences import Changes
 from accounts.models import AuditEntry, Workspace
+from core.differences import Changes
 
 
 def entry(
@@ -22,7 +22,7 @@ def entry(
 ) -> AuditEntry:
     """That `actor` did `action`, named as in `key.created`, to `target`, which people know as `label`. Not saved.
 
-    `changes` is what `accounts.differences` answers. Never give it a secret's value, nor a key: it is shown and kept.
+    `changes` is what `core.differences` answers. Never give it a secret's value, nor a key: it is shown and kept.
     """
     return AuditEntry(
         workspace_id=workspace_id,

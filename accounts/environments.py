@@ -6,10 +6,10 @@ from django.db import IntegrityError, transaction
 
 from accounts import audit
 from accounts.actors import SYSTEM, Actor
-from accounts.differences import difference
-from accounts.errors import ConflictError, HourhandError
 from accounts.models import Environment, Workspace
-from accounts.slugs import is_slug
+from core.differences import difference
+from core.errors import ConflictError, HourhandError
+from core.slugs import is_slug
 
 
 class InvalidEnvironmentError(HourhandError):

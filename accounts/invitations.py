@@ -22,9 +22,9 @@ from django.utils.crypto import constant_time_compare
 
 from accounts import audit
 from accounts.actors import Actor
-from accounts.differences import difference
-from accounts.errors import ConflictError, HourhandError
 from accounts.models import Membership
+from core.differences import difference
+from core.errors import ConflictError, HourhandError
 
 #: Names that were taken, after which a link works no more: it can't be used to ask who has an account.
 MAX_TRIES = 10

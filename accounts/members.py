@@ -14,12 +14,12 @@ from django.db.models import Q
 
 from accounts import audit
 from accounts.actors import SYSTEM, Actor
-from accounts.differences import difference
-from accounts.errors import ConflictError, HourhandError, NotFoundError
 from accounts.grants import Grant
 from accounts.invitations import Invitation, invite
 from accounts.models import Membership, Role, Workspace
 from accounts.roles import grant_of_role
+from core.differences import difference
+from core.errors import ConflictError, HourhandError, NotFoundError
 
 
 class BroaderRoleError(HourhandError):

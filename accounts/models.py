@@ -7,10 +7,10 @@ from django.db import models
 from django.utils import timezone
 
 from accounts.actors import ActorKind
-from accounts.ids import uuid7
 from accounts.names import SECRET_NAME_FORM
 from accounts.querysets import ApiKeyQuerySet, SecretQuerySet, SigningSecretQuerySet, WorkspaceQuerySet
 from accounts.quota import OveragePolicy
+from core.ids import uuid7
 
 
 class Plan(models.Model):

@@ -3,8 +3,8 @@
 from typing import Any
 
 from accounts.actors import Actor, ActorKind
-from accounts.errors import HourhandError
 from accounts.models import ApiKey, Membership, Role, Workspace
+from core.errors import HourhandError
 
 
 class OwnerOnlyError(HourhandError):

@@ -12,9 +12,9 @@ from django.db import transaction
 
 from accounts import audit
 from accounts.actors import Actor
-from accounts.differences import difference
 from accounts.models import Plan, Workspace
 from accounts.quota import OveragePolicy
+from core.differences import difference
 
 #: What a plan says, besides its name.
 RULES = (

@@ -8,7 +8,7 @@ import enum
 import re
 from dataclasses import dataclass
 
-from accounts.instants import EARLIEST, LATEST
+from core.instants import EARLIEST, LATEST
 
 _PRICED = 1000
 _PERIOD = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])")

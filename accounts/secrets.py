@@ -9,9 +9,9 @@ from django.db import IntegrityError, transaction
 from accounts import audit
 from accounts.actors import SYSTEM, Actor
 from accounts.encryption import Cipher, EncryptionKeyError
-from accounts.errors import ConflictError, HourhandError
 from accounts.models import Environment, Secret, Workspace
 from accounts.names import SECRET_NAME_FORM
+from core.errors import ConflictError, HourhandError
 
 #: Shorter values would be found, and redacted, all over the history; longer ones fit no header.
 MIN_CHARACTERS = 4

@@ -12,13 +12,13 @@ from django.db import transaction
 from accounts import audit
 from accounts.actors import SYSTEM, Actor
 from accounts.api_keys import issue_key
-from accounts.differences import difference
-from accounts.errors import HourhandError
 from accounts.models import Environment, Membership, Role, Scope, Workspace
 from accounts.names import ALWAYS_REDACTED, is_header_name
 from accounts.plans import plan_stops
 from accounts.quota import OveragePolicy
 from accounts.signing import make_signing_secret
+from core.differences import difference
+from core.errors import HourhandError
 
 FIRST_ENVIRONMENT = "production"
 

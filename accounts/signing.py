@@ -14,10 +14,10 @@ from django.db import transaction
 
 from accounts import audit
 from accounts.actors import SYSTEM, Actor
-from accounts.differences import difference
 from accounts.encryption import Cipher, EncryptionKeyError
-from accounts.errors import ConflictError
 from accounts.models import SigningSecret, Workspace
+from core.differences import difference
+from core.errors import ConflictError
 
 DEFAULT_OVERLAP_SECONDS = 24 * 60 * 60
 MAX_OVERLAP_SECONDS = 30 * 24 * 60 * 60

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 from django.db import connection
 
-from accounts.errors import HourhandError
 from accounts.models import Usage, Workspace
 from accounts.plans import overage_of
 from accounts.quota import Terms, month_after, month_before, month_of
+from core.errors import HourhandError
 
 _COUNT = """
     INSERT INTO accounts_usage AS usage

@@ -6,9 +6,9 @@ from typing import Any
 
 from accounts import audit
 from accounts.actors import Actor
-from accounts.differences import Changes, difference
-from accounts.instants import instant_text
 from accounts.models import Environment
+from core.differences import Changes, difference
+from core.instants import instant_text
 from jobs.models import Job, JobEnvironment, RetryPolicy
 from jobs.overrides import OVERRIDES, shared
 

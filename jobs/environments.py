@@ -8,8 +8,8 @@ from django.db.models import Q
 
 from accounts import audit
 from accounts.actors import SYSTEM, Actor
-from accounts.errors import ConflictError
 from accounts.models import ApiKey, Environment, Secret, Workspace
+from core.errors import ConflictError
 from jobs.models import JobEnvironment, SchedulePeriod
 
 _TOLD = 5

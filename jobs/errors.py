@@ -1,6 +1,6 @@
 """What can't be done with jobs, and why."""
 
-from accounts.errors import ConflictError, HourhandError
+from core.errors import ConflictError, HourhandError
 
 
 class SlugTakenError(ConflictError):

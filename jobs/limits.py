@@ -6,8 +6,8 @@ from typing import Any
 from django.db import connection
 from django.db.models import Exists, OuterRef
 
-from accounts.errors import HourhandError
 from accounts.models import Workspace
+from core.errors import HourhandError
 from jobs.models import Job, JobEnvironment
 
 _HOLD = "SELECT pg_advisory_xact_lock(hashtextextended('active jobs of ' || %s, 0))"

@@ -9,8 +9,8 @@ from django.db.models import F, Q
 from django.db.models.fields.json import KeyTransform
 from django.utils import timezone
 
-from accounts.ids import uuid7
 from accounts.models import Environment, Workspace
+from core.ids import uuid7
 from jobs.querysets import JobEnvironmentQuerySet, JobQuerySet, JobVersionQuerySet
 from jobs.reading import presentable
 

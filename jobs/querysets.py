@@ -6,7 +6,7 @@ from typing import Any
 from django.db import models
 
 from accounts.models import Workspace
-from accounts.slugs import is_uuid
+from core.slugs import is_uuid
 
 
 class JobQuerySet(models.QuerySet[Any]):

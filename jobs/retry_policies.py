@@ -13,9 +13,9 @@ from typing import Any
 from django.db import IntegrityError, transaction
 
 from accounts.actors import SYSTEM, Actor
-from accounts.differences import difference
 from accounts.models import Workspace
-from accounts.slugs import slug_base, slug_of
+from core.differences import difference
+from core.slugs import slug_base, slug_of
 from jobs.audit import policy_facts, record_policy
 from jobs.errors import RetryPolicyInUseError, RetryPolicySlugTakenError, UnknownRetryPolicyError
 from jobs.models import Job, JobVersion, RetryPolicy

@@ -8,9 +8,9 @@ from django.db.models import TextField
 from django.db.models.functions import Cast
 
 from accounts.actors import SYSTEM, Actor
-from accounts.errors import ConflictError
 from accounts.models import Secret
 from accounts.secrets import record_secret
+from core.errors import ConflictError
 from jobs.models import Job
 from jobs.reading import definition_of, per_environment
 from jobs.rendering import BrokenTemplate, RequestTemplate

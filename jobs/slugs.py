@@ -2,7 +2,7 @@
 
 from collections.abc import Set
 
-from accounts import slugs
+from core import slugs
 
 #: Words that paths below /jobs/ need for themselves.
 RESERVED_SLUGS = frozenset({"export", "import"})

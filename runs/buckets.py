@@ -4,7 +4,7 @@ import datetime
 import enum
 from dataclasses import dataclass
 
-from accounts.errors import HourhandError
+from core.errors import HourhandError
 
 DEFAULT_SPAN = datetime.timedelta(hours=24)
 #: Statistics are kept for so long, and those that tell minutes apart for so much.

@@ -14,9 +14,9 @@ from django.db import connection, transaction
 
 from accounts import audit
 from accounts.actors import SYSTEM, Actor
-from accounts.differences import Changes, difference
 from accounts.models import Workspace
 from accounts.usage import refuse_when_stopped, stopped
+from core.differences import Changes, difference
 from jobs.definition import Overlap
 from runs import tallies
 from runs.errors import BulkOperationEndedError

@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 from django.db import connection, transaction
 
+from core.failpoints import failpoint
 from jobs.definition import Timetable
 from jobs.misfire import FiringPlan, plan_firing, plan_without_firing
 from jobs.reading import UnreadableError
@@ -24,7 +25,6 @@ from runs.states import SkipReason
 from runs.texts import array, sparse_array
 from runs.timetables import timetables_of
 from runs.unreadable import Unread
-from scheduler_project.failpoints import failpoint
 
 log = structlog.get_logger(__name__)
 

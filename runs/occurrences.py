@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from accounts.ids import uuid7
 from accounts.usage import stopped
+from core.ids import uuid7
 from jobs.definition import Overlap, Timetable
 from jobs.jitter import jitter_ms
 from jobs.schedule import Stretch

@@ -12,7 +12,7 @@ from django.db import transaction
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from scheduler_project.failpoints import failpoint
+from core.failpoints import failpoint
 
 log = structlog.get_logger(__name__)
 

@@ -14,7 +14,8 @@ from typing import Any
 import structlog
 from django.db import connection, transaction
 
-from accounts.ids import uuid7_text_at
+from core.failpoints import failpoint
+from core.ids import uuid7_text_at
 from jobs.definition import JobDefinition
 from jobs.reading import UnreadableError, definition_in
 from runs import unreadable
@@ -26,7 +27,6 @@ from runs.retry import Canceled, verdict
 from runs.tail import tell_on_commit
 from runs.texts import array
 from runs.unreadable import Unread
-from scheduler_project.failpoints import failpoint
 
 log = structlog.get_logger(__name__)
 

@@ -5,9 +5,9 @@ import uuid
 
 from django.db import transaction
 
+from core.failpoints import failpoint
 from runs.models import Execution
 from runs.querysets import ExecutionQuerySet
-from scheduler_project.failpoints import failpoint
 
 BATCH = 10_000
 #: An id that was put on Redis this long ago and is still not claimed may be lost, so it is sent again.

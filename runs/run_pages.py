@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from django.db.models.expressions import RawSQL
 
-from accounts.ids import first_uuid7_at
 from accounts.models import Workspace
+from core.ids import first_uuid7_at
 from runs.facets import run_facets
 from runs.models import Run
 from runs.querysets import RunQuerySet

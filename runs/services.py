@@ -11,9 +11,9 @@ from django.db import connection, transaction
 
 from accounts import audit
 from accounts.actors import SYSTEM, Actor
-from accounts.differences import difference
 from accounts.models import Environment, Workspace
 from accounts.usage import refuse_when_stopped
+from core.differences import difference
 from jobs.definition import Overlap
 from jobs.models import Job, JobEnvironment, JobVersion
 from jobs.overrides import effective, with_request

@@ -13,6 +13,7 @@ from typing import Any
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
+from core.failpoints import failpoint
 from jobs.definition import Timetable
 from jobs.models import PeriodState, SchedulePeriod
 from jobs.overrides import PerEnvironment
@@ -23,7 +24,6 @@ from runs.occurrences import Outcome, Place, Skip, write
 from runs.states import SkipReason
 from runs.timetables import timetables_of
 from runs.unreadable import Unread
-from scheduler_project.failpoints import failpoint
 
 BATCH = 1000
 #: A pause may cover years: it is counted in parts, so that no part holds up the clock.

@@ -18,11 +18,12 @@ from django.db import transaction
 
 from accounts import audit
 from accounts.actors import SYSTEM, Actor
-from accounts.differences import difference
 from accounts.encryption import EncryptionKeyError
-from accounts.ids import uuid7_text
 from accounts.secrets import SecretsLockedError
 from accounts.usage import refuse_when_stopped
+from core import exact_json
+from core.differences import difference
+from core.ids import uuid7_text
 from jobs.models import JobEnvironment
 from jobs.overrides import effective, shared
 from jobs.unreadable import refuse_unreadable
@@ -41,7 +42,6 @@ from runs.models import Run
 from runs.queue import announce_call
 from runs.recording import run_status
 from runs.texts import as_text, clean
-from scheduler_project import exact_json
 
 #: A worker that has room takes a call within milliseconds.
 TAKEN_SECONDS = 5.0

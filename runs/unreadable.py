@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from accounts import audit
 from accounts.actors import SYSTEM
-from accounts.differences import difference
+from core.differences import difference
 from jobs.models import UnreadableVersion
 from jobs.reading import problem_of
 from runs.texts import array, text_array

@@ -10,10 +10,10 @@ from django.db import transaction
 
 from accounts import audit
 from accounts.actors import SYSTEM, Actor
-from accounts.differences import difference
-from accounts.errors import HourhandError
 from accounts.models import Secret, Workspace
 from accounts.ownership import require_owner
+from core.differences import difference
+from core.errors import HourhandError
 from jobs.models import Job, JobEnvironment
 from jobs.purging import purge_jobs
 from runs.canceling import cancel_live

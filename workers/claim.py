@@ -8,9 +8,11 @@ from typing import Any, NamedTuple
 
 from django.conf import settings
 
-from accounts.ids import uuid7_texts_at
 from accounts.quota import month_of
 from accounts.usage import count_started, uncount
+from core import exact_json
+from core.failpoints import failpoint
+from core.ids import uuid7_texts_at
 from jobs.definition import JobDefinition, RequestDefinition
 from jobs.overrides import PerEnvironment
 from runs.attempts import Attempt, AttemptKey, Sent
@@ -22,8 +24,6 @@ from runs.requests import Firing, PreparedRequest
 from runs.states import Trigger
 from runs.testcalls import WantedCall
 from runs.texts import array
-from scheduler_project import exact_json
-from scheduler_project.failpoints import failpoint
 from workers.connections import Link
 from workers.delivery.contract import DEFAULT_TLS, DeliveryRequest, TlsOptions
 from workers.disclosure import Disclosure

@@ -7,7 +7,7 @@ from typing import Any
 import psycopg2
 from django.db import connections
 
-from scheduler_project.sqlstates import ends_connection, is_about_data
+from core.sqlstates import ends_connection, is_about_data
 
 
 class DatabaseAwayError(Exception):

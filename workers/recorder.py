@@ -13,12 +13,12 @@ from collections.abc import Callable, Sequence
 import psycopg2
 import structlog
 
+from core.failpoints import failpoint
 from runs.attempts import AttemptKey, FinishedAttempt, Received
 from runs.failures import FailureReason
 from runs.recording import record
 from runs.retry import GiveUp, RetryIn
 from runs.tail import tell
-from scheduler_project.failpoints import failpoint
 from workers.claim import Claimed, Claimer
 from workers.connections import DatabaseAwayError, Link
 from workers.delivery.contract import DeliveryResult

@@ -12,9 +12,9 @@ import structlog
 from django.conf import settings
 
 from accounts.encryption import Cipher, EncryptionKeyError
+from core import exact_json
 from jobs.definition import RequestDefinition
 from jobs.rendering import BrokenTemplate, Facts, RenderingError, RequestTemplate
-from scheduler_project import exact_json
 
 log = structlog.get_logger(__name__)
 

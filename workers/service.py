@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable, Sequence
 
 import structlog
 
+from core.failpoints import failpoint
 from jobs.egress import EgressPolicy
 from runs.failures import FailureReason
 from runs.tail import finish_telling, tell
-from scheduler_project.failpoints import failpoint
 from workers.claim import Claimed, Claimer
 from workers.connections import DatabaseAwayError, Link
 from workers.delivery.contract import Crowded, DeliveryRequest, DeliveryResult, InFlight

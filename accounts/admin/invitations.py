@@ -16,9 +16,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
 
-from accounts.errors import HourhandError
 from accounts.invitations import InvitationOverError, accept, accept_with_new_account, invited
 from accounts.models import Membership
+from core.errors import HourhandError
 
 #: Stands in the path instead of the token, which the session keeps then: browsers hand paths on.
 ACCEPT = "accept"

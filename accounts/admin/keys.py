@@ -20,8 +20,8 @@ from accounts.admin.access import Access, access_of
 from accounts.admin.once import COPYING, shown_once
 from accounts.admin.scoped import ConfidentialAdmin
 from accounts.api_keys import IssuedKey, change_key, issue_key, revoke_key
-from accounts.errors import HourhandError
 from accounts.models import ApiKey, Scope
+from core.errors import HourhandError
 from scheduler_project.dashboard import chips
 from scheduler_project.dashboard.words import Appearance
 

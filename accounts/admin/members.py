@@ -18,10 +18,10 @@ from accounts.actors import Actor
 from accounts.admin.access import Access, access_of
 from accounts.admin.once import COPYING, shown_once
 from accounts.admin.scoped import ConfidentialAdmin
-from accounts.errors import HourhandError
 from accounts.invitations import Invitation
 from accounts.members import add_member, change_role, invite_again, remove_member
 from accounts.models import Membership, Role
+from core.errors import HourhandError
 from scheduler_project.dashboard import chips
 from scheduler_project.dashboard.words import Appearance
 

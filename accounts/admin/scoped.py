@@ -14,7 +14,7 @@ from unfold.admin import ModelAdmin
 
 from accounts.actors import Actor
 from accounts.admin.access import access_of
-from accounts.errors import HourhandError
+from core.errors import HourhandError
 
 
 class ScopedAdmin(ModelAdmin):

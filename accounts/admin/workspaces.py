@@ -14,11 +14,11 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 from accounts.actors import Actor
 from accounts.admin.access import access_of
 from accounts.admin.scoped import AdministeredAdmin
-from accounts.errors import HourhandError
 from accounts.models import Workspace
 from accounts.plans import assign_plan
 from accounts.services import SETTINGS, change_settings, create_workspace, settings_of
-from accounts.slugs import is_slug
+from core.errors import HourhandError
+from core.slugs import is_slug
 from scheduler_project.dashboard import chips
 
 

@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from accounts.actors import SYSTEM, ActorKind
 from accounts.api.access import Access
 from accounts.models import AuditEntry, Scope
-from accounts.slugs import is_uuid
+from core.slugs import is_uuid
 from scheduler_project.api.fields import Bound, CommaList, Instant, Text
 from scheduler_project.api.pagination import Keyset
 from scheduler_project.api.strict import ListQuery

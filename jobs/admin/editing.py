@@ -14,8 +14,8 @@ from rest_framework.exceptions import ValidationError
 
 from accounts.actors import Actor
 from accounts.admin.access import access_of
-from accounts.errors import HourhandError
 from accounts.models import Workspace
+from core.errors import HourhandError
 from jobs.admin.previewing import FIELDS
 from jobs.admin.reach import base_context, writable_job
 from jobs.api.serializers import JobSerializer, save_validated

@@ -11,8 +11,8 @@ from django.utils.safestring import SafeString
 from accounts.actors import Actor
 from accounts.admin.scoped import AdministeredAdmin
 from accounts.environments import create_environment, rename_environment
-from accounts.errors import HourhandError
 from accounts.models import Environment
+from core.errors import HourhandError
 from jobs.environments import delete_environment
 from scheduler_project.dashboard import chips
 

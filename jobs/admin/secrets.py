@@ -11,9 +11,9 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 
 from accounts.actors import Actor
 from accounts.admin.scoped import ConfidentialAdmin
-from accounts.errors import HourhandError
 from accounts.models import Secret
 from accounts.secrets import change_secret, check_value, create_secret
+from core.errors import HourhandError
 from jobs.secrets import delete_secret
 from scheduler_project.dashboard import chips
 

@@ -18,7 +18,7 @@ from rest_framework.exceptions import ValidationError
 from accounts.actors import Actor
 from accounts.admin.access import access_of
 from accounts.admin.listing import Doing, asked_query, back_to_list
-from accounts.errors import HourhandError
+from core.errors import HourhandError
 from jobs.admin.pausing import PauseForm
 from jobs.admin.reach import base_context, parsed
 from jobs.api.serializers import JobSerializer, save_validated

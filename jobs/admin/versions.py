@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from accounts.actors import Actor
 from accounts.admin.access import access_of
-from accounts.errors import HourhandError
+from core.errors import HourhandError
 from jobs.admin.differences import Change, changes_between
 from jobs.admin.reach import base_context, job_in_sight, tell, writable_job
 from jobs.api.versions import Slugs, restore_version, spelled

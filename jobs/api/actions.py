@@ -5,8 +5,8 @@ from typing import Any
 from rest_framework.exceptions import ValidationError
 
 from accounts.api.access import Access
-from accounts.errors import NotFoundError
 from accounts.models import Environment
+from core.errors import NotFoundError
 from jobs.models import Job, JobEnvironment
 from scheduler_project.api.fields import Instant, Text
 from scheduler_project.api.strict import StrictSerializer

@@ -10,7 +10,7 @@ from rest_framework.response import Response
 
 from accounts.environments import create_environment, rename_environment
 from accounts.models import Environment, Scope
-from accounts.slugs import is_slug, is_uuid, slug_of
+from core.slugs import is_slug, is_uuid, slug_of
 from jobs.environments import delete_environment
 from scheduler_project.api.fields import Instant, Text
 from scheduler_project.api.strict import ListQuery, StrictSerializer

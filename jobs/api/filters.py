@@ -10,7 +10,7 @@ from django.db.models.functions import Coalesce
 from rest_framework import serializers
 
 from accounts.api.access import Access
-from accounts.slugs import is_uuid
+from core.slugs import is_uuid
 from jobs.api.whole import KINDS
 from jobs.models import Job, JobEnvironment, ScheduleType
 from jobs.querysets import JobQuerySet

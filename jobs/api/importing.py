@@ -12,9 +12,9 @@ from rest_framework.exceptions import APIException, ErrorDetail, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.errors import HourhandError
 from accounts.models import Environment
 from accounts.usage import refuse_when_stopped
+from core.errors import HourhandError
 from jobs.api import examples
 from jobs.api.actions import named_environment
 from jobs.api.filters import reachable

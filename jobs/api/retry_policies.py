@@ -12,7 +12,7 @@ from rest_framework.response import Response
 
 from accounts.actors import Actor
 from accounts.models import Scope, Workspace
-from accounts.slugs import is_slug, is_uuid
+from core.slugs import is_slug, is_uuid
 from jobs.api import examples
 from jobs.api.definition import RetryRulesSerializer
 from jobs.models import RetryPolicy

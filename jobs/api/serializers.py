@@ -11,8 +11,8 @@ from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.fields import empty
 
 from accounts.actors import Actor
-from accounts.errors import NotFoundError
 from accounts.models import Environment
+from core.errors import NotFoundError
 from jobs.api import examples
 from jobs.api.definition import WebhookSerializer
 from jobs.api.overrides import Overrides, checked_overrides, wrong_overrides

@@ -9,7 +9,7 @@ from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
 from accounts.actors import Actor
-from accounts.errors import ConflictError
+from core.errors import ConflictError
 from jobs.api import examples
 from jobs.api.serializers import JobSerializer, save_validated
 from jobs.api.shown import shown_definition, shown_overrides

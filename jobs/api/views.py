@@ -10,9 +10,9 @@ from rest_framework.exceptions import ErrorDetail, NotFound, PermissionDenied, V
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.differences import differing
 from accounts.models import Scope
-from accounts.slugs import is_uuid
+from core.differences import differing
+from core.slugs import is_uuid
 from jobs.api.actions import NothingSerializer, PauseSerializer, ResumeSerializer, meant_states
 from jobs.api.filters import JobListQuery, deleted, filtered, find, reachable, sorted_by
 from jobs.api.serializers import JobSerializer, save_validated

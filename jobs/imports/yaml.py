@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 
+from core.exact_json import parse_float, parse_int
 from jobs.imports.items import ReadError
-from scheduler_project.exact_json import parse_float, parse_int
 
 MAX_DEPTH = 50
 _Base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from accounts.actors import Actor
 from accounts.admin.access import access_of
-from accounts.errors import HourhandError
+from core.errors import HourhandError
 from jobs.forms.fields import area, choice, json_in, number
 from jobs.models import Job, JobEnvironment
 from runs.lately import latest_of

@@ -17,8 +17,8 @@ from django.utils.safestring import SafeString
 from accounts.actors import Actor
 from accounts.admin.access import access_of
 from accounts.admin.listing import Doing, Field, WorkspaceParameter, asked_query, back_to_list, workspace_field
-from accounts.errors import HourhandError
 from accounts.models import Workspace
+from core.errors import HourhandError
 from runs.admin.buttons import require_writer
 from runs.admin.history import HistoryAdmin
 from runs.bulk import MAX_EXECUTIONS, cancel_bulk, selected, start_selected

@@ -13,8 +13,8 @@ from django.utils import timezone
 from accounts.actors import Actor
 from accounts.admin.access import access_of
 from accounts.admin.listing import back_to_list
-from accounts.errors import HourhandError, NotFoundError
 from accounts.models import Environment
+from core.errors import HourhandError, NotFoundError
 from jobs.admin.together import DOINGS, LIST, done_to_each, sent_jobs, tell
 from jobs.models import Job, JobEnvironment
 from runs.deleting import delete_with_executions, purge

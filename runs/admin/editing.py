@@ -14,8 +14,8 @@ from rest_framework.exceptions import ValidationError
 
 from accounts.actors import Actor
 from accounts.admin.access import access_of
-from accounts.errors import HourhandError
 from accounts.models import Environment
+from core.errors import HourhandError
 from jobs.forms.fields import area, choice, json_in, spell
 from jobs.forms.request import RequestPart
 from jobs.models import JobVersion

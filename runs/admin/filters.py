@@ -14,7 +14,7 @@ from accounts.admin.access import access_of
 from accounts.admin.listing import Field, WorkspaceParameter, workspace_field
 from accounts.api.access import Access
 from accounts.models import Environment, Workspace
-from accounts.slugs import is_uuid
+from core.slugs import is_uuid
 from runs.api.filters import ExecutionListQuery, RunListQuery, meant, meant_runs
 from runs.failures import OCCURRING
 from runs.history import HistoryFilter

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from accounts.actors import Actor
 from accounts.admin.access import access_of
-from accounts.errors import HourhandError
+from core.errors import HourhandError
 from jobs.models import JobEnvironment
 from runs.admin.buttons import require_writer
 from runs.admin.page import ShownRun

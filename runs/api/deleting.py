@@ -7,7 +7,7 @@ from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.slugs import is_uuid
+from core.slugs import is_uuid
 from jobs.api import views
 from jobs.models import Job
 from runs.deleting import delete_with_executions, purge

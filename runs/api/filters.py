@@ -7,7 +7,7 @@ from django.db.models import F
 from rest_framework import serializers
 
 from accounts.api.access import Access
-from accounts.slugs import is_uuid
+from core.slugs import is_uuid
 from jobs.models import Job
 from jobs.slugs import is_slug
 from runs.api.orders import ORDERS

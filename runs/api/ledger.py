@@ -9,8 +9,8 @@ from rest_framework.exceptions import ErrorDetail, NotFound, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.errors import NotFoundError
 from accounts.models import Scope
+from core.errors import NotFoundError
 from jobs.api.actions import named_environment
 from jobs.models import Job, JobEnvironment, PeriodState
 from runs.accounting import Account, Period, account_of

@@ -9,15 +9,15 @@ from django.db.models.functions import Coalesce
 from django.db.models.lookups import IsNull
 from django.utils import timezone
 
-from accounts.ids import uuid7
 from accounts.models import Environment, Workspace
+from core.exact_json import ExactDecoder, ExactEncoder
+from core.ids import uuid7
 from jobs.definition import Overlap
 from jobs.models import Job, JobEnvironment, JobVersion
 from runs.facets import OUTCOMES, RUN_STATUSES, TRIGGERS, WIDTH
 from runs.failures import FailureReason
 from runs.querysets import ExecutionQuerySet, RunQuerySet
 from runs.states import TERMINAL, BulkKind, BulkState, ExecutionStatus, RunStatus, SkipReason, Trigger
-from scheduler_project.exact_json import ExactDecoder, ExactEncoder
 
 _LIMITING = tuple(policy.value for policy in Overlap if policy is not Overlap.ALLOW)
 _OVERLAPS = [(policy, policy) for policy in _LIMITING]

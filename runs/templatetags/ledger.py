@@ -7,7 +7,7 @@ from typing import Any
 
 from django import template
 
-from accounts.instants import InvalidInstantError, read_instant
+from core.instants import InvalidInstantError, read_instant
 from jobs.models import Job, JobEnvironment
 from jobs.schedule import zone_to_show
 from runs.accounting import Account, accounts_of

@@ -7,7 +7,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from accounts.instants import EARLIEST, LATEST, InvalidInstantError, instant_text, read_instant
+from core.instants import EARLIEST, LATEST, InvalidInstantError, instant_text, read_instant
 
 #: Of one query parameter.
 MAX_NAMED = 1000

@@ -12,8 +12,8 @@ from django.conf import settings
 from rest_framework.exceptions import ErrorDetail, ParseError, ValidationError
 from rest_framework.parsers import BaseParser
 
+from core.exact_json import parse_float, parse_int
 from scheduler_project.api.problems import BodyTooLarge, shown_name
-from scheduler_project.exact_json import parse_float, parse_int
 
 MAX_DEPTH = 100
 #: What an object costs in memory is many times its text: `[[],[],...]` of 16 MiB would take 350 MiB.

@@ -12,8 +12,8 @@ from django.http import Http404
 from rest_framework import exceptions
 from rest_framework.response import Response
 
-from accounts.errors import HourhandError
-from scheduler_project.sqlstates import is_passing
+from core.errors import HourhandError
+from core.sqlstates import is_passing
 
 log = structlog.get_logger(__name__)
 

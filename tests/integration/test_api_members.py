@@ -10,11 +10,11 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from accounts.errors import HourhandError
 from accounts.invitations import MAX_TRIES
 from accounts.members import change_role, remove_member
 from accounts.models import AuditEntry, Membership, Workspace
 from accounts.services import create_workspace
+from core.errors import HourhandError
 from tests.support.admin_rows import person
 from tests.support.api_caller import NOW, Caller, caller
 

@@ -11,8 +11,8 @@ from django.conf import settings as project_settings
 from django.contrib.auth import get_user_model
 from structlog.testing import capture_logs
 
-from accounts.ids import uuid7_text
 from accounts.models import Membership, Scope, Workspace
+from core.ids import uuid7_text
 from scheduler_project.limits.buckets import PAUSE_SECONDS, Buckets
 from scheduler_project.limits.rate import Rate
 from tests.support.api_caller import Caller, caller

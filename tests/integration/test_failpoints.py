@@ -17,6 +17,7 @@ import redis
 from django.conf import settings
 from django.db import connection
 
+from core import failpoints
 from jobs.models import JobEnvironment
 from jobs.services import pause, resume
 from runs import services
@@ -27,7 +28,6 @@ from runs.queue import DELIVERIES_QUEUE, enqueue
 from runs.reaping import reap_expired
 from runs.requeueing import requeue_due, requeue_lost
 from runs.settling import settle_due
-from scheduler_project import failpoints
 from tests.acceptance.chaos.faults import STEPS
 from tests.support.engine import eventually
 from tests.support.jobs import MakeJob

@@ -9,8 +9,8 @@ from typing import Any
 from rest_framework.test import APIClient
 
 from accounts.api_keys import issue_key
-from accounts.ids import uuid7, uuid7_text_at
 from accounts.models import Environment, Scope, Workspace
+from core.ids import uuid7, uuid7_text_at
 from jobs.models import JobEnvironment
 from runs.models import Execution, Run
 

@@ -39,7 +39,7 @@ def _pages() -> Iterator[str]:
             whole = f"{path}{one.pattern}"
             if isinstance(one, URLResolver):
                 yield from walk(one, whole, f"{namespace}{one.namespace}:" if one.namespace else namespace)
-            elif isinstance(one, URLPattern):
+            elif isinstance(one, URLPattern) and one.name != "app_list":  # its path lists what is registered just now
                 yield f"url {whole} {namespace}{one.name or ''}".rstrip()
 
     yield from walk(get_resolver(), "", "")

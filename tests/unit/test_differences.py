@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accounts.differences import MAX_CHARACTERS, TRUNCATED, difference, shown
+from core.differences import MAX_CHARACTERS, TRUNCATED, difference, shown
 
 values = st.none() | st.booleans() | st.integers() | st.text("xyz", max_size=5) | st.lists(st.integers(), max_size=3)
 names = st.text("abc", min_size=1, max_size=2)

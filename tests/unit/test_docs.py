@@ -21,7 +21,7 @@ DOCS = ROOT / "docs"
 REFERENCE = DOCS / "reference"
 PAGES = sorted(DOCS.rglob("*.md"))
 WRITTEN = [page for page in PAGES if page.parent != REFERENCE]
-APPS = ("accounts", "jobs", "runs", "workers", "scheduler_project", "proof")
+APPS = ("core", "accounts", "jobs", "runs", "workers", "scheduler_project", "proof")
 CODE = [path for app in APPS for path in (ROOT / app).rglob("*.py")]
 FOLDERS = {path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")}
 #: Made where Hourhand runs, not part of what it is made of.

@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.acceptance.chaos.faults import STEPS
 
 ROOT = Path(__file__).resolve().parents[2]
-PASSING = "from scheduler_project.failpoints import failpoint; failpoint('claim.taken'); print('went on')"
+PASSING = "from core.failpoints import failpoint; failpoint('claim.taken'); print('went on')"
 
 
 def passing(**environment: str) -> "subprocess.CompletedProcess[str]":

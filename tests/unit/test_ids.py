@@ -6,7 +6,7 @@ import uuid
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accounts.ids import first_uuid7_at, uuid7_text_at, uuid7_texts_at
+from core.ids import first_uuid7_at, uuid7_text_at, uuid7_texts_at
 
 INSTANTS = st.floats(0, 7e9).map(lambda seconds: datetime.datetime.fromtimestamp(seconds, datetime.UTC))
 

@@ -10,8 +10,8 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from core import exact_json
 from jobs.imports import ReadError, read_foreign_yaml, read_yaml, yaml_text
-from scheduler_project import exact_json
 
 plain = st.text("0123456789.:_+-eExobyYnNaAilfF~<=", max_size=9)
 words = plain | st.sampled_from(

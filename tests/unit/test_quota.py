@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from accounts.instants import EARLIEST, LATEST
 from accounts.quota import OveragePolicy, Terms, month_after, month_before, month_named, month_of
+from core.instants import EARLIEST, LATEST
 
 COUNTS = some.integers(0, 10**9)
 PRICES = some.integers(0, 10**7)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core import exact_json
 from jobs.definition import RequestDefinition
 from jobs.egress import parse_target
 from jobs.rendering import (
@@ -23,7 +24,6 @@ from jobs.rendering import (
     body_place,
     parse,
 )
-from scheduler_project import exact_json
 
 ID = "01978f3a-5c1e-7d2b-9f40-2b6f1c9d8e7a"
 CREATED = datetime.datetime(2026, 3, 1, 12, 0, 0, 123_456, tzinfo=datetime.UTC)

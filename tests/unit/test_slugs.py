@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accounts.slugs import MAX_SLUG, is_slug, is_uuid, slug_base, slug_of
+from core.slugs import MAX_SLUG, is_slug, is_uuid, slug_base, slug_of
 from jobs import slugs as job_slugs
 
 ID = "6f1d7a0e-5a0b-5c38-9d0c-8a4f4f1c2b7e"
