@@ -22,7 +22,7 @@ from django.utils import timezone  # noqa: E402
 
 from bench import clock, stage  # noqa: E402
 from jobs.models import JobEnvironment  # noqa: E402
-from runs.firing import BATCH, fire_due  # noqa: E402
+from runs.clock.fire import BATCH, fire_due  # noqa: E402
 from runs.models import Execution  # noqa: E402
 
 

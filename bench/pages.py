@@ -25,8 +25,8 @@ from django.utils import timezone  # noqa: E402
 
 from bench.history import seeded, use  # noqa: E402
 from jobs.models import Job  # noqa: E402
-from runs import digests  # noqa: E402
 from runs.models import Execution, Run  # noqa: E402
+from runs.stats import rollups  # noqa: E402
 from tests.support.admin_rows import person, signed_in  # noqa: E402
 
 #: Pages of lists, by what people filter by; `{job}`, `{execution}` and `{run}` stand for the newest ones' ids, and
@@ -86,7 +86,7 @@ def prepared(name: str, count: int) -> Place:
     """A history up to now, for pages that look back from now, folded as the chores leave it, and somebody who may see
     it."""
     place = seeded(name, count, newest=timezone.now())
-    while digests.fold() >= digests.FOLD_BATCH:
+    while rollups.fold() >= rollups.FOLD_BATCH:
         pass
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE runs_digest, runs_endedslip")

@@ -26,7 +26,7 @@ from bench import stage  # noqa: E402
 from jobs.models import JobEnvironment, JobVersion  # noqa: E402
 from runs.models import Execution, PruningRound, Run  # noqa: E402
 from runs.queue import enqueue  # noqa: E402
-from runs.rounds import begin_round  # noqa: E402
+from runs.retention.nightly import begin_round  # noqa: E402
 from tests.support.seeded_history import seed_executions, seed_jobs  # noqa: E402
 
 PER_SECOND, BATCH_SECONDS = 200, 0.05

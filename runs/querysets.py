@@ -13,7 +13,7 @@ from django.db.models.functions import Cast, Coalesce
 from accounts.models import Workspace
 from jobs.models import Job, JobEnvironment, JobVersion
 from jobs.overrides import OVERRIDES
-from runs.facets import facets
+from runs.outcome_codes import facets
 from runs.states import LIVE, TERMINAL, ExecutionStatus, Trigger
 
 #: Large columns, and those of other kinds of job, that no list shows.

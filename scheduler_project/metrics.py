@@ -26,8 +26,9 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 
 from accounts import usage
-from runs import monitoring, tallies
+from runs import counters
 from runs.failures import FailureReason
+from runs.monitoring import system
 from runs.states import LIVE, SkipReason
 from scheduler_project import __version__
 
@@ -71,10 +72,10 @@ def _is_allowed(request: HttpRequest) -> bool:
     return not wanted or secrets.compare_digest(given.encode(), wanted.encode())
 
 
-def _house() -> monitoring.House | None:
+def _house() -> system.House | None:
     with contextlib.suppress(DatabaseError, InterfaceError), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(_STATEMENT_TIMEOUT_MS)])
-        return monitoring.look(cursor)
+        return system.look(cursor)
     return None
 
 
@@ -90,7 +91,7 @@ def _queues() -> dict[str, int] | None:
         client.close()
 
 
-def _now(house: monitoring.House) -> Iterator[Metric]:
+def _now(house: system.House) -> Iterator[Metric]:
     yield _gauge("held", "1 while nothing fires, since the database was restored from a dump.", house.held)
     yield _gauge(
         "unreadable_jobs",
@@ -101,7 +102,7 @@ def _now(house: monitoring.House) -> Iterator[Metric]:
     yield _gauge(
         "claim_lag_seconds", "How long the longest due execution waits for a worker.", house.lags.claim_seconds
     )
-    yield _gauges("live_executions", f"Executions not ended; {monitoring.COUNTED} at most.", "status", _live(house))
+    yield _gauges("live_executions", f"Executions not ended; {system.COUNTED} at most.", "status", _live(house))
     yield from _beats(house.beats)
     yield from _workers(house.workers)
     yield from _known(
@@ -118,11 +119,11 @@ def _now(house: monitoring.House) -> Iterator[Metric]:
     yield from _retention(house.retention)
 
 
-def _live(house: monitoring.House) -> dict[str, int]:
+def _live(house: system.House) -> dict[str, int]:
     return {status: house.live.get(status, 0) for status in LIVE}
 
 
-def _beats(beats: monitoring.Beats) -> Iterator[Metric]:
+def _beats(beats: system.Beats) -> Iterator[Metric]:
     yield _gauge("beats", "Beats that ticked within the last 30 seconds.", beats.alive)
     yield _gauge("beats_lost", "Beats that fell silent within the last hour and were not replaced.", beats.lost)
     yield from _known(
@@ -136,7 +137,7 @@ def _beats(beats: monitoring.Beats) -> Iterator[Metric]:
     )
 
 
-def _workers(workers: monitoring.Workers) -> Iterator[Metric]:
+def _workers(workers: system.Workers) -> Iterator[Metric]:
     yield _gauge("workers", "Workers that were heard from within the last 30 seconds.", workers.alive)
     yield _gauge("workers_lost", "Workers that fell silent within the last hour and were not replaced.", workers.lost)
     yield from _known(
@@ -150,7 +151,7 @@ def _workers(workers: monitoring.Workers) -> Iterator[Metric]:
     yield _gauge("delivery_capacity", "HTTP calls that all workers could have under way.", workers.capacity)
 
 
-def _retention(found: monitoring.Retention) -> Iterator[Metric]:
+def _retention(found: system.Retention) -> Iterator[Metric]:
     if (last := found.last) is not None:
         yield _gauge("retention_age_seconds", "Since the last nightly retention ended.", last.age_seconds)
         yield _gauge("retention_duration_seconds", "How long the last nightly retention took.", last.seconds)
@@ -175,12 +176,12 @@ def _ever(totals: Mapping[str, int]) -> Iterator[Metric]:
     yield _histogram(
         "hourhand_lateness_seconds",
         "From the planned instant to the request on the wire, of scheduled executions' first attempts.",
-        _measured("lateness", tallies.LATENESS_SECONDS, totals),
+        _measured("lateness", counters.LATENESS_SECONDS, totals),
     )
     yield _histogram(
         "hourhand_run_duration_seconds",
         "From the request to the end of its answer.",
-        _measured("duration", tallies.DURATION_SECONDS, totals),
+        _measured("duration", counters.DURATION_SECONDS, totals),
     )
 
 

@@ -12,7 +12,7 @@ import sys
 
 import psycopg2
 
-from runs.heartbeats import ALIVE_SECONDS
+from runs.monitoring.heartbeats import ALIVE_SECONDS
 
 _CONNECT_SECONDS = 4
 _HEARD = """

@@ -9,8 +9,8 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django_celery_beat.schedulers import DatabaseScheduler
 
-from runs import heartbeats
-from runs.restoring import is_copy
+from runs.monitoring import heartbeats
+from runs.restore.release import is_copy
 from scheduler_project import USER_AGENT, __version__
 from workers.chores import ChoreSender
 from workers.clock import MAX_SLEEP_SECONDS, Clock

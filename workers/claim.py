@@ -15,15 +15,15 @@ from core.failpoints import failpoint
 from core.ids import uuid7_texts_at
 from jobs.definition import JobDefinition, RequestDefinition
 from jobs.overrides import PerEnvironment
-from runs.attempts import Attempt, AttemptKey, Sent
-from runs.copies import IS_COPY
+from runs.attempts.contract import Attempt, AttemptKey, Sent
+from runs.attempts.recording import LONGEST_MS
+from runs.attempts.redaction import redact_sent
+from runs.attempts.requests import Firing, PreparedRequest
 from runs.failures import FailureReason
-from runs.recording import LONGEST_MS
-from runs.redaction import redact_sent
-from runs.requests import Firing, PreparedRequest
+from runs.postgres_text import array
+from runs.restore_guard import IS_COPY
 from runs.states import Trigger
-from runs.testcalls import WantedCall
-from runs.texts import array
+from runs.testcalls.calls import WantedCall
 from workers.connections import Link
 from workers.delivery.contract import DEFAULT_TLS, DeliveryRequest, TlsOptions
 from workers.disclosure import Disclosure
@@ -80,7 +80,7 @@ _CLAIM_LIMITED = (
     + _RETURNED
 )
 # An attempt is this worker's while its execution is running with this owner and this number. It is one expression over
-# both sides, so that PostgreSQL looks the executions up by their ids (see `runs.recording`).
+# both sides, so that PostgreSQL looks the executions up by their ids (see `runs.attempts.recording`).
 _IS_OURS = """
     CASE WHEN execution.status = 'running'
          THEN execution.lease_owner = %(owner)s AND execution.attempts = held.attempts END

@@ -12,14 +12,16 @@ import uuid
 import structlog
 from django.db import connection
 
-from runs import heartbeats, tallies, unreadable
-from runs.firing import BATCH, Fired, fire_due
-from runs.glance import glance
+from runs import counters
+from runs.attempts import unreadable
+from runs.attempts.reaping import reap_expired, require_renewable, seconds_since_database_start
+from runs.clock.due_state import glance
+from runs.clock.fire import BATCH, Fired, fire_due
+from runs.clock.reconcile import settle_due
+from runs.clock.requeue import requeue_due, requeue_lost
+from runs.monitoring import heartbeats
 from runs.overlap import release_forgotten
 from runs.queue import abort, enqueue
-from runs.reaping import reap_expired, require_renewable, seconds_since_database_start
-from runs.requeueing import requeue_due, requeue_lost
-from runs.settling import settle_due
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +38,7 @@ _MAX_UNSENT = 50
 class Clock:
     """One beat's part of the firing. `lease_seconds` sets the heartbeat period that reaping waits after an outage.
 
-    While the database is a copy it does nothing: `runs.copies`.
+    While the database is a copy it does nothing: `runs.restore_guard`.
     """
 
     def __init__(self, *, lease_seconds: int, user_agent: str) -> None:
@@ -125,7 +127,7 @@ class Clock:
         if released:
             log.warning("queued_executions_released", count=released)
         with connection.cursor() as cursor:
-            tallies.fold(cursor)
+            counters.fold(cursor)
             heartbeats.forget_dead(cursor)
         require_renewable()
         now = time.monotonic()

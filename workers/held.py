@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from runs.attempts import AttemptKey
+from runs.attempts.contract import AttemptKey
 from workers.claim import Claimed
 from workers.delivery.contract import DeliveryRequest
 from workers.held_bodies import HeldBodies

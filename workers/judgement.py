@@ -5,13 +5,13 @@ import json
 import random
 
 from jobs.assertions import failed_assertion
-from runs.attempts import IN_FLIGHT_CANCELED, UNSENT_CANCELED, Ending, FinishedAttempt, Phases, Received, Sent
-from runs.charsets import Reading, reading_of
+from runs.attempts.charsets import Reading, reading_of
+from runs.attempts.contract import IN_FLIGHT_CANCELED, UNSENT_CANCELED, Ending, FinishedAttempt, Phases, Received, Sent
+from runs.attempts.redaction import redact_attempt, redact_headers
+from runs.attempts.retry import SUCCEEDED, Canceled, Verdict, verdict
+from runs.attempts.retry_after import retry_after_ms
 from runs.failures import FailureReason
-from runs.redaction import redact_attempt, redact_headers
-from runs.retry import SUCCEEDED, Canceled, Verdict, verdict
-from runs.retry_after import retry_after_ms
-from runs.texts import as_json
+from runs.postgres_text import as_json
 from workers.claim import Claimed
 from workers.delivery.contract import DeliveryResult
 

@@ -13,7 +13,7 @@ from celery import bootsteps
 from celery.signals import worker_shutting_down
 from django.conf import settings
 
-from runs import heartbeats
+from runs.monitoring import heartbeats
 from runs.queue import DELIVERIES_QUEUE
 from scheduler_project import USER_AGENT
 from workers.pulse import WorkerPulse

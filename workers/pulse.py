@@ -6,8 +6,8 @@ from collections.abc import Callable
 import structlog
 from django.db import connection
 
-from runs import heartbeats
-from runs.agreement import Agreement
+from runs.monitoring import heartbeats
+from runs.monitoring.agreement import Agreement
 from scheduler_project import __version__
 from workers.connections import DatabaseAwayError, Link
 from workers.service import DeliveryService

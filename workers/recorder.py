@@ -14,11 +14,11 @@ import psycopg2
 import structlog
 
 from core.failpoints import failpoint
-from runs.attempts import AttemptKey, FinishedAttempt, Received
+from runs.attempts.contract import AttemptKey, FinishedAttempt, Received
+from runs.attempts.recording import record
+from runs.attempts.retry import GiveUp, RetryIn
 from runs.failures import FailureReason
-from runs.recording import record
-from runs.retry import GiveUp, RetryIn
-from runs.tail import tell
+from runs.live_tail.publish import tell
 from workers.claim import Claimed, Claimer
 from workers.connections import DatabaseAwayError, Link
 from workers.delivery.contract import DeliveryResult

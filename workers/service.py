@@ -16,7 +16,7 @@ import structlog
 from core.failpoints import failpoint
 from jobs.egress import EgressPolicy
 from runs.failures import FailureReason
-from runs.tail import finish_telling, tell
+from runs.live_tail.publish import finish_telling, tell
 from workers.claim import Claimed, Claimer
 from workers.connections import DatabaseAwayError, Link
 from workers.delivery.contract import Crowded, DeliveryRequest, DeliveryResult, InFlight

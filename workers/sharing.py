@@ -1,4 +1,4 @@
-"""What this process's settings come to, for `runs.agreement` to compare with the house's."""
+"""What this process's settings come to, for `runs.monitoring.agreement` to compare with the house's."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from django.db import DatabaseError
 
 from accounts.encryption import EncryptionKeyError
 from accounts.key_rotation import read_all
-from runs.agreement import Agreement, Shared
+from runs.monitoring.agreement import Agreement, Shared
 from scheduler_project import __version__
 
 log = structlog.get_logger(__name__)

@@ -3,10 +3,12 @@
 from celery import shared_task
 from django.utils import timezone
 
-from runs import bulk, digests, upkeep
-from runs.pruning import Turn
+from runs.executions import bulk
 from runs.queue import BULK_TASK, DELIVER_TASK, PRUNING_TASK, wake
-from runs.rounds import begin_round
+from runs.retention import worker as upkeep
+from runs.retention.nightly import begin_round
+from runs.retention.prune import Turn
+from runs.stats import rollups
 from workers.process import delivery_service
 from workers.service import DrainingError
 
@@ -38,7 +40,7 @@ def work_off_bulk_operations() -> None:
 def fold_digests() -> None:
     """Add what ended to the digests that statistics are read from."""
     for _ in range(_MOST_BATCHES):
-        if digests.fold() < digests.FOLD_BATCH:
+        if rollups.fold() < rollups.FOLD_BATCH:
             return
 
 
@@ -46,7 +48,7 @@ def fold_digests() -> None:
 def prune_digests() -> None:
     """Drop digests that are kept no longer."""
     for _ in range(_MOST_BATCHES):
-        if digests.prune(timezone.now()) < digests.PRUNE_BATCH:
+        if rollups.prune(timezone.now()) < rollups.PRUNE_BATCH:
             return
 
 

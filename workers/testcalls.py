@@ -14,8 +14,8 @@ from typing import Any
 import structlog
 
 from accounts.encryption import EncryptionKeyError
-from runs.mailbox import BROKEN, HOLD_SECONDS, Mailbox, mailbox
-from runs.testcalls import WantedCall, run_columns
+from runs.testcalls.calls import WantedCall, run_columns
+from runs.testcalls.transport import BROKEN, HOLD_SECONDS, Mailbox, mailbox
 from workers.claim import Claimed, Claimer
 from workers.connections import DatabaseAwayError, Link
 from workers.delivery.contract import Crowded, DeliveryRequest, DeliveryResult

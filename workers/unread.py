@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jobs.overrides import PerEnvironment
-from runs import unreadable
-from runs.texts import array, text_array
+from runs.attempts import unreadable
+from runs.postgres_text import array, text_array
 
 #: So long an execution stays pending before it is claimed again.
 WAIT_SECONDS = 10

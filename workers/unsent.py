@@ -5,7 +5,7 @@ import threading
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from runs.attempts import AttemptKey
+from runs.attempts.contract import AttemptKey
 from workers.claim import Claimed
 
 

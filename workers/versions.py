@@ -9,7 +9,7 @@ from jobs.definition import JobDefinition
 from jobs.overrides import PerEnvironment
 from jobs.reading import per_environment, whole_definition_of
 from jobs.rendering import BrokenTemplate, RequestTemplate
-from runs.requests import PreparedRequest
+from runs.attempts.requests import PreparedRequest
 from workers.unread import Unread
 
 _MOST = 10_000

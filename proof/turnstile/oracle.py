@@ -11,9 +11,9 @@ from django.db import connection
 from proof.turnstile.house import EVERY
 from proof.turnstile.stage import Call, Pair, Stage
 from proof.turnstile.trace import Change
-from runs import tallies
-from runs.attempts import UNSENT_CANCELED
-from runs.facets import OUTCOMES
+from runs import counters
+from runs.attempts.contract import UNSENT_CANCELED
+from runs.outcome_codes import OUTCOMES
 from runs.states import TERMINAL, TRANSITIONS, ExecutionStatus, RunStatus
 
 _USED = "SELECT coalesce(sum(runs_used), 0) FROM accounts_usage"
@@ -200,7 +200,7 @@ def _counters(executions: Sequence[_Execution], runs: Sequence[_Run]) -> Iterato
     with connection.cursor() as cursor:
         cursor.execute(_USED)
         used = int(cursor.fetchone()[0])
-        told = {key: count for key, count in tallies.totals(cursor).items() if key.split("/")[0] in _COUNTED}
+        told = {key: count for key, count in counters.totals(cursor).items() if key.split("/")[0] in _COUNTED}
         cursor.execute(_SLIPS)
         slips = {OUTCOMES[outcome].value: count for outcome, count in cursor.fetchall() if count}
     if used != len(runs):

@@ -11,15 +11,15 @@ from django.utils import timezone
 from proof.turnstile.gate import pause, unseen
 from proof.turnstile.house import EVERY, USER_AGENT
 from proof.turnstile.stage import Stage
-from runs import services
-from runs.bulk import work_off
-from runs.canceling import cancel_live
+from runs.attempts.reaping import reap_expired
+from runs.clock.fire import fire_due
+from runs.clock.requeue import requeue_due, requeue_lost
 from runs.errors import ExecutionNotCancelableError
-from runs.firing import fire_due
+from runs.executions import services
+from runs.executions.bulk import work_off
+from runs.executions.cancel import cancel_live
 from runs.models import BulkOperation, Execution
 from runs.overlap import release_forgotten
-from runs.reaping import reap_expired
-from runs.requeueing import requeue_due, requeue_lost
 from runs.states import BulkKind
 
 _LAPSE = """

@@ -120,8 +120,8 @@ def _alone() -> Iterator[None]:
     """Nobody is told of anything over Redis, and nothing is logged: both are beside what is proved."""
     with contextlib.ExitStack() as stack:
         stack.enter_context(mock.patch("runs.queue._tell", return_value=True))
-        stack.enter_context(mock.patch("runs.tail._teller", mock.MagicMock()))
-        stack.enter_context(mock.patch("runs.reaping.log", mock.MagicMock()))
+        stack.enter_context(mock.patch("runs.live_tail.publish._teller", mock.MagicMock()))
+        stack.enter_context(mock.patch("runs.attempts.reaping.log", mock.MagicMock()))
         yield
 
 

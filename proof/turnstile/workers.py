@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 from proof.turnstile.gate import pause
 from proof.turnstile.stage import Pair, Sending, Stage
-from runs.attempts import Received
+from runs.attempts.contract import Received
+from runs.attempts.recording import record
 from runs.failures import FailureReason
-from runs.recording import record
 from workers.claim import Claimed, Claimer
 from workers.connections import Link
 from workers.delivery.contract import DeliveryResult, Timings

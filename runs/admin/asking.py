@@ -18,9 +18,9 @@ from accounts.admin.access import access_of
 from core.errors import HourhandError
 from jobs.forms.fields import area, choice, json_in, number
 from jobs.models import Job, JobEnvironment
+from runs.executions.services import MAX_DELAY_SECONDS, run_now
 from runs.lately import latest_of
 from runs.models import Execution
-from runs.services import MAX_DELAY_SECONDS, run_now
 
 if TYPE_CHECKING:
     from runs.admin.execution import ExecutionAdmin

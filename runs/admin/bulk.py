@@ -21,7 +21,7 @@ from accounts.models import Workspace
 from core.errors import HourhandError
 from runs.admin.buttons import require_writer
 from runs.admin.history import HistoryAdmin
-from runs.bulk import MAX_EXECUTIONS, cancel_bulk, selected, start_selected
+from runs.executions.bulk import MAX_EXECUTIONS, cancel_bulk, selected, start_selected
 from runs.models import BulkOperation, Execution
 from runs.querysets import ExecutionQuerySet
 from runs.states import BulkKind, BulkState

@@ -17,11 +17,11 @@ from accounts.models import Environment
 from core.errors import HourhandError, NotFoundError
 from jobs.admin.together import DOINGS, LIST, done_to_each, sent_jobs, tell
 from jobs.models import Job, JobEnvironment
-from runs.deleting import delete_with_executions, purge
+from runs.executions.delete import delete_with_executions, purge
+from runs.executions.services import SOURCE, cancel, replay, retry, run_now
 from runs.models import Execution
-from runs.services import SOURCE, cancel, replay, retry, run_now
+from runs.retention.wipe import wipe
 from runs.states import ExecutionStatus
-from runs.wiping import wipe
 
 
 def run_now_button(request: HttpRequest, job_environment_id: uuid.UUID) -> HttpResponseRedirect:

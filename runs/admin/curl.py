@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from runs.redaction import REDACTED
+from runs.attempts.redaction import REDACTED
 
 #: A longer body is left to a file.
 MAX_BODY = 64 * 1024

@@ -22,8 +22,8 @@ from jobs.models import JobVersion
 from jobs.overrides import effective
 from runs.admin.page import places_to_replay
 from runs.api.serializers import edited_request
+from runs.executions.services import SOURCE, configuration_of, replay
 from runs.models import Execution
-from runs.services import SOURCE, configuration_of, replay
 from scheduler_project.api.problems import field_errors
 
 if TYPE_CHECKING:

@@ -17,9 +17,9 @@ from accounts.models import Environment, Workspace
 from core.slugs import is_uuid
 from runs.api.filters import ExecutionListQuery, RunListQuery, meant, meant_runs
 from runs.failures import OCCURRING
-from runs.history import HistoryFilter
+from runs.history.filters import HistoryFilter
+from runs.history.runs import RunFilter
 from runs.models import Execution, Run
-from runs.run_pages import RunFilter
 from runs.states import OCCURRING_TRIGGERS
 from scheduler_project.api.fields import Choice
 from scheduler_project.dashboard.words import TRIGGERS

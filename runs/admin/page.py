@@ -16,9 +16,9 @@ from jobs.overrides import effective
 from runs.admin.curl import CurlCommand, curl_command
 from runs.admin.timing import Timings
 from runs.admin.waterfall import PHASES, Bar, Waterfall, phases
-from runs.explaining import explain, why_late
+from runs.attempts.redaction import REDACTED
+from runs.ledger.explain import explain, why_late
 from runs.models import Execution, Run
-from runs.redaction import REDACTED
 from runs.states import ExecutionStatus, Trigger
 from scheduler_project.dashboard.words import STATUSES, appearance
 

@@ -14,7 +14,7 @@ from core.errors import HourhandError
 from jobs.models import JobEnvironment
 from runs.admin.buttons import require_writer
 from runs.admin.page import ShownRun
-from runs.testcalls import call_once
+from runs.testcalls.calls import call_once
 
 
 def try_out_button(request: HttpRequest, job_environment_id: uuid.UUID) -> HttpResponse:

@@ -14,7 +14,7 @@ from runs.api import examples
 from runs.api.filters import ExecutionFields, meant
 from runs.api.serializers import EmptySerializer
 from runs.api.views import HistoryView
-from runs.bulk import MAX_EXECUTIONS, MAX_RATE, cancel_bulk, matching, start_bulk
+from runs.executions.bulk import MAX_EXECUTIONS, MAX_RATE, cancel_bulk, matching, start_bulk
 from runs.models import BulkOperation
 from runs.states import BulkKind, BulkState
 from scheduler_project.api.fields import Choice, Flag, Instant, Text, Whole, instant_text

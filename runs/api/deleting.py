@@ -10,7 +10,7 @@ from rest_framework.response import Response
 from core.slugs import is_uuid
 from jobs.api import views
 from jobs.models import Job
-from runs.deleting import delete_with_executions, purge
+from runs.executions.delete import delete_with_executions, purge
 from scheduler_project.api.strict import Query
 
 

@@ -32,9 +32,9 @@ from runs.api.filters import EventsQuery, meant
 from runs.api.rows import listed_executions
 from runs.api.serializers import ListedExecutionSerializer
 from runs.api.views import HistoryView
-from runs.history import HistoryFilter
-from runs.listening import batches
-from runs.tail import News, TailAwayError, is_position, start_listening
+from runs.history.filters import HistoryFilter
+from runs.live_tail.listen import batches
+from runs.live_tail.publish import News, TailAwayError, is_position, start_listening
 from scheduler_project.api.limiting import caller_of
 from scheduler_project.stopping import is_stopping
 from scheduler_project.web.streams import LiveResponse

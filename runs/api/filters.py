@@ -12,8 +12,8 @@ from jobs.models import Job
 from jobs.slugs import is_slug
 from runs.api.orders import ORDERS
 from runs.failures import OCCURRING
-from runs.history import HistoryFilter
-from runs.run_pages import RunFilter
+from runs.history.filters import HistoryFilter
+from runs.history.runs import RunFilter
 from runs.states import OCCURRING_RUN_STATUSES, OCCURRING_STATUSES, OCCURRING_TRIGGERS
 from scheduler_project.api.fields import Bound, Choice, CommaList
 from scheduler_project.api.strict import ListQuery, Query, StrictSerializer

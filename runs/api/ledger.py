@@ -13,12 +13,12 @@ from accounts.models import Scope
 from core.errors import NotFoundError
 from jobs.api.actions import named_environment
 from jobs.models import Job, JobEnvironment, PeriodState
-from runs.accounting import Account, Period, account_of
 from runs.api import examples
 from runs.api.filters import past_job
 from runs.errors import AmbiguousLedgerError
-from runs.explaining import Explanation, Verdict, explain
-from runs.ledger import MAX_PLANNED, TooManyPlannedError
+from runs.ledger.comparison import MAX_PLANNED, TooManyPlannedError
+from runs.ledger.explain import Explanation, Verdict, explain
+from runs.ledger.read import Account, Period, account_of
 from runs.states import OCCURRING_STATUSES, SkipReason
 from scheduler_project.api.fields import Bound, Choice, Instant, Text, Whole, instant_text
 from scheduler_project.api.strict import Query

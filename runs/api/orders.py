@@ -3,12 +3,12 @@
 from typing import Any
 
 from runs.api.rows import listed_executions, listed_runs
-from runs.history import HistoryFilter
+from runs.history.executions import Stretch, Wanted, executions_by_duration, executions_of
+from runs.history.filters import HistoryFilter
+from runs.history.runs import Wanted as WantedRuns
+from runs.history.runs import runs_of
 from runs.models import Execution
-from runs.pages import Stretch, Wanted, executions_by_duration, executions_of
 from runs.querysets import ExecutionQuerySet, RunQuerySet
-from runs.run_pages import Wanted as WantedRuns
-from runs.run_pages import runs_of
 from scheduler_project.api.pagination import Keyset
 
 #: How many rows of `last_only` other orders look at: one for each job and environment, the latest of them.

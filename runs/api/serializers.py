@@ -15,9 +15,9 @@ from jobs.models import JobVersion
 from jobs.overrides import effective
 from runs.api import examples
 from runs.api.shown import shown_execution, shown_execution_whole, shown_run
+from runs.executions.services import MAX_DELAY_SECONDS
 from runs.failures import OCCURRING
 from runs.models import Execution, Run
-from runs.services import MAX_DELAY_SECONDS
 from runs.states import OCCURRING_RUN_STATUSES, OCCURRING_STATUSES, OCCURRING_TRIGGERS, SkipReason
 from scheduler_project.api.fields import Choice, Flag, Instant, Text, Whole
 from scheduler_project.api.strict import StrictSerializer

@@ -11,9 +11,9 @@ from rest_framework.response import Response
 from runs.api import examples
 from runs.api.filters import past_job, places_of, reaches
 from runs.api.views import HistoryView
-from runs.buckets import MAX_BUCKETS, Bucket, Period
 from runs.states import ExecutionStatus
-from runs.stats import Figures, Statistics, Subject, Upcoming, statistics, upcoming
+from runs.stats.periods import MAX_BUCKETS, Bucket, Period
+from runs.stats.statistics import Figures, Statistics, Subject, Upcoming, statistics, upcoming
 from scheduler_project.api.fields import Bound, Choice, CommaList, Instant, Number, Text, Whole, instant_text
 from scheduler_project.api.strict import Query
 

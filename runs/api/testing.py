@@ -15,7 +15,7 @@ from jobs.overrides import OVERRIDES
 from runs.api import examples
 from runs.api.serializers import RunSerializer
 from runs.api.views import state_to_run
-from runs.testcalls import call_once
+from runs.testcalls.calls import call_once
 from scheduler_project.api.fields import Text, Whole
 from scheduler_project.api.problems import CONTENT_TYPE, problem
 from scheduler_project.api.strict import StrictSerializer

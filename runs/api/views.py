@@ -28,8 +28,8 @@ from runs.api.serializers import (
     edited_request,
 )
 from runs.errors import JobNotEnabledError
+from runs.executions.services import SOURCE, cancel, configuration_of, replay, retry, run_now
 from runs.models import Execution
-from runs.services import SOURCE, cancel, configuration_of, replay, retry, run_now
 from scheduler_project.api.pagination import Keyset
 from scheduler_project.api.views import DEFINITION_BYTES, ApiView
 

@@ -7,7 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import Scope
-from runs.wiping import wipe
+from runs.retention.wipe import wipe
 from scheduler_project.api.fields import Text
 from scheduler_project.api.strict import StrictSerializer
 from scheduler_project.api.views import ApiView

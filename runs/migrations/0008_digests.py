@@ -4,7 +4,7 @@ import django.contrib.postgres.fields
 import django.db.models.deletion
 from django.db import migrations, models
 
-#: `runs.histograms` says what the numbers are: bins grow by 4 % each, and there are 1,024 of them.
+#: `runs.stats.histograms` says what the numbers are: bins grow by 4 % each, and there are 1,024 of them.
 _BINS = """
 CREATE FUNCTION runs_bin(took interval) RETURNS smallint LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT CASE WHEN took IS NULL THEN NULL
@@ -13,7 +13,7 @@ CREATE FUNCTION runs_bin(took interval) RETURNS smallint LANGUAGE sql IMMUTABLE 
            END::smallint
 $$
 """
-#: What ended in one statement, by environment and by the hour it was due in. `facet % 10` is how it ended: `runs.facets`.
+#: What ended in one statement, by environment and by the hour it was due in. `facet % 10` is how it ended: `runs.outcome_codes`.
 _SLIPS = """
     INSERT INTO runs_endedslip
         (environment_id, hour, job_environments, minutes, outcomes, occurrences, durations, lateness)

@@ -8,7 +8,7 @@ from accounts.models import Environment
 
 
 class TallySlip(models.Model):
-    """What one transaction counted, by key, until the clock adds it to the tallies: `runs.tallies`."""
+    """What one transaction counted, by key, until the clock adds it to the tallies: `runs.counters`."""
 
     counts = models.JSONField()
 
@@ -35,7 +35,7 @@ class ProcessKind(models.TextChoices):
 
 
 class Heartbeat(models.Model):
-    """What a beat or a worker last told of itself: `runs.heartbeats`. Instants are the database's."""
+    """What a beat or a worker last told of itself: `runs.monitoring.heartbeats`. Instants are the database's."""
 
     id = models.CharField(primary_key=True, max_length=200)
     kind = models.CharField(max_length=10, choices=ProcessKind.choices)
@@ -52,7 +52,7 @@ class Heartbeat(models.Model):
     waiting = models.PositiveIntegerField(null=True)
     capacity = models.PositiveIntegerField(null=True)
     draining = models.BooleanField(null=True)
-    #: The settings for which it takes no work, by name: `runs.agreement`.
+    #: The settings for which it takes no work, by name: `runs.monitoring.agreement`.
     differs = models.CharField(max_length=300, default="", db_default="", blank=True)
     release = models.CharField(max_length=50, default="", db_default="", blank=True)
 
@@ -66,7 +66,7 @@ class Heartbeat(models.Model):
 class Agreement(models.Model):
     """What all beats and workers must share, as fingerprints by the names of settings, and the house's release.
 
-    The one row is made and compared by `runs.agreement`.
+    The one row is made and compared by `runs.monitoring.agreement`.
     """
 
     id = models.SmallIntegerField(primary_key=True)
@@ -83,7 +83,7 @@ class Agreement(models.Model):
 
 
 class DatabaseMark(models.Model):
-    """Where this database was made the one that fires: the one row's own transaction, as `runs.copies` explains."""
+    """Where this database was made the one that fires: the row's own transaction, as `runs.restore_guard` explains."""
 
     id = models.SmallIntegerField(primary_key=True)
     transaction = models.CharField(max_length=20)
@@ -96,12 +96,12 @@ class DatabaseMark(models.Model):
 
 
 class EndedSlip(models.Model):
-    """What one statement ended of an environment's executions that were due within an hour: `runs.digests`.
+    """What one statement ended of an environment's executions that were due within an hour: `runs.stats.rollups`.
 
     A trigger writes it with the executions, so that none ends uncounted, whoever ends it. Each column after the hour
-    has an entry for each of them: its job in that environment, the minute of the hour, how it ended (`runs.facets`),
-    the occurrences that it counts for, and the bins of its duration and lateness (`runs.histograms`), null where it
-    has none.
+    has an entry for each of them: its job in that environment, the minute of the hour, how it ended
+    (`runs.outcome_codes`), the occurrences that it counts for, and the bins of its duration and lateness
+    (`runs.stats.histograms`), null where it has none.
     """
 
     environment = models.ForeignKey(
@@ -123,8 +123,8 @@ class Digest(models.Model):
     """All that ended of a job in one environment, or of a whole environment, and was due within an hour.
 
     `subject_id` is the job-environment's id, or the environment's. `amounts` says how many there are of each of the
-    `codes` (`runs.histograms`); a `detailed` one tells the minutes of the hour apart. It stays when executions are
-    pruned.
+    `codes` (`runs.stats.histograms`); a `detailed` one tells the minutes of the hour apart. It stays when executions
+    are pruned.
     """
 
     environment = models.ForeignKey(

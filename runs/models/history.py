@@ -14,8 +14,8 @@ from core.exact_json import ExactDecoder, ExactEncoder
 from core.ids import uuid7
 from jobs.definition import Overlap
 from jobs.models import Job, JobEnvironment, JobVersion
-from runs.facets import OUTCOMES, RUN_STATUSES, TRIGGERS, WIDTH
 from runs.failures import FailureReason
+from runs.outcome_codes import OUTCOMES, RUN_STATUSES, TRIGGERS, WIDTH
 from runs.querysets import ExecutionQuerySet, RunQuerySet
 from runs.states import TERMINAL, BulkKind, BulkState, ExecutionStatus, RunStatus, SkipReason, Trigger
 
@@ -85,7 +85,7 @@ class Execution(models.Model):
         expression=Coalesce("scheduled_for", "created_at"), output_field=models.DateTimeField(), db_persist=True
     )
 
-    #: Null until it has ended, so that claiming changes no indexed column: `runs.facets`.
+    #: Null until it has ended, so that claiming changes no indexed column: `runs.outcome_codes`.
     facet = models.GeneratedField(
         expression=Case(*(When(status=outcome, then=Value(place)) for place, outcome in enumerate(OUTCOMES)))
         + Case(*(When(trigger=trigger, then=Value(n * WIDTH)) for n, trigger in enumerate(TRIGGERS))),
@@ -275,7 +275,7 @@ class Run(models.Model):
     http_version = models.CharField(max_length=10, default="", blank=True)
     remote_ip = models.GenericIPAddressField(null=True)
     worker = models.CharField(max_length=200, default="", blank=True)
-    #: `runs.facets`.
+    #: `runs.outcome_codes`.
     facet = models.GeneratedField(
         expression=Case(*(When(status=status, then=Value(place)) for place, status in enumerate(RUN_STATUSES)))
         + Case(

@@ -10,9 +10,9 @@ from django import template
 from core.instants import InvalidInstantError, read_instant
 from jobs.models import Job, JobEnvironment
 from jobs.schedule import zone_to_show
-from runs.accounting import Account, accounts_of
-from runs.explaining import Explanation, Verdict, explain
-from runs.ledger import Ledger
+from runs.ledger.comparison import Ledger
+from runs.ledger.explain import Explanation, Verdict, explain
+from runs.ledger.read import Account, accounts_of
 from scheduler_project.dashboard import chips
 from scheduler_project.dashboard.words import SKIP_REASONS, Appearance
 

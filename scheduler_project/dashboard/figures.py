@@ -8,9 +8,9 @@ from urllib.parse import urlencode
 from django.urls import reverse
 from django.utils.safestring import SafeString
 
-from runs.buckets import Bucket, Period
 from runs.states import ExecutionStatus
-from runs.stats import Figures, Statistics, Subject, outcomes, statistics
+from runs.stats.periods import Bucket, Period
+from runs.stats.statistics import Figures, Statistics, Subject, outcomes, statistics
 from scheduler_project.dashboard.charts import Axis, Day, Series, calendar, lines, stacked_bars
 from scheduler_project.dashboard.words import NOTHING, STATUSES, duration_words
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from runs import copies
-from runs.monitoring import KnownProcess
-from runs.trouble import LATE, SHOWN, Kind, Troubled
+from runs import restore_guard
+from runs.monitoring.problem_jobs import LATE, SHOWN, Kind, Troubled
+from runs.monitoring.system import KnownProcess
 from scheduler_project.dashboard.words import duration_words
 
 _LATE_SECONDS = LATE.total_seconds()
@@ -40,7 +40,8 @@ def headline(
 ) -> Headline:
     """What presses most: a house that does not fire or deliver comes before any job."""
     if is_held:
-        return Headline("bad", "history", "This database was restored from a dump: nothing fires.", copies.ADVICE)
+        what = "This database was restored from a dump: nothing fires."
+        return Headline("bad", "history", what, restore_guard.ADVICE)
     beats, workers = (_alive(processes, kind) for kind in ("beat", "worker"))
     if not beats:
         return Headline("bad", "heart_broken", "No beat is alive: nothing is fired.", _START_BEAT)

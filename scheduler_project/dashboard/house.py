@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from django.utils.safestring import SafeString
 
-from runs.monitoring import KnownProcess
+from runs.monitoring.system import KnownProcess
 from scheduler_project.dashboard.chips import chip
 from scheduler_project.dashboard.words import Appearance, duration_words
 
@@ -17,7 +17,7 @@ _DRAINING = Appearance("Draining", "warn", "water_drop")
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """Who is there to do the work, how far the clock is behind, and whether it is held: `runs.copies`."""
+    """Who is there to do the work, how far the clock is behind, and whether it is held: `runs.restore_guard`."""
 
     processes: Sequence[KnownProcess]
     due_lag_seconds: float

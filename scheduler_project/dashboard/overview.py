@@ -20,11 +20,12 @@ from django.views.decorators.http import require_GET
 from accounts.admin.access import Access, access_of
 from accounts.models import Environment
 from jobs.models import Job, JobEnvironment
-from runs import copies, monitoring, present, trouble
-from runs.coming import Planned, firings_until
+from runs import restore_guard
 from runs.models import Execution
-from runs.present import Present
-from runs.stats import Subject, upcoming
+from runs.monitoring import live, problem_jobs, system
+from runs.monitoring.live import Present
+from runs.stats.statistics import Subject, upcoming
+from runs.stats.upcoming import Planned, firings_until
 from scheduler_project.dashboard.charts import Moment, timeline
 from scheduler_project.dashboard.figures import SPANS, Measured, Span, measured, outcomes_calendar, span_named
 from scheduler_project.dashboard.headline import Headline, headline
@@ -65,9 +66,9 @@ class Overview:
     def of(cls, access: Access, span: Span, now: datetime.datetime) -> "Overview":
         places = tuple(access.narrow(Environment.objects.all()).values_list("pk", flat=True))
         subject = Subject(places)
-        failed = trouble.newest_failures(places, now=now)
-        troubled = trouble.in_trouble(access.narrow(JobEnvironment.objects.all()), failed, now=now)
-        there = present.look(None if access.everything else list(access.roles))
+        failed = problem_jobs.newest_failures(places, now=now)
+        troubled = problem_jobs.in_trouble(access.narrow(JobEnvironment.objects.all()), failed, now=now)
+        there = live.look(None if access.everything else list(access.roles))
         house = _house()
         return cls(
             headline=headline(
@@ -117,7 +118,7 @@ def _told(request: HttpRequest) -> dict[str, Any]:
 
 def _house() -> House:
     with connection.cursor() as cursor:
-        return House(monitoring.processes(cursor), monitoring.due_lag_seconds(cursor), copies.is_copy(cursor))
+        return House(system.processes(cursor), system.due_lag_seconds(cursor), restore_guard.is_copy(cursor))
 
 
 def _executions(ids: Sequence[Any]) -> list[Execution]:

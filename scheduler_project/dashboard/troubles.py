@@ -9,8 +9,8 @@ from django.utils.safestring import SafeString
 
 from accounts.admin.access import Access
 from jobs.models import JobEnvironment
+from runs.monitoring.problem_jobs import Kind, Troubled
 from runs.states import ExecutionStatus
-from runs.trouble import Kind, Troubled
 from scheduler_project.dashboard.charts import Mark, strip
 from scheduler_project.dashboard.words import Appearance, instant_words, relative_words
 

@@ -9,7 +9,8 @@ from django.db import InterfaceError, OperationalError, ProgrammingError, connec
 from django.db.migrations.executor import MigrationExecutor
 from psycopg2 import errors
 
-from runs import copies, monitoring
+from runs import restore_guard
+from runs.monitoring import system
 from scheduler_project.doctor.examination import AwayError, Look, NotNowError, Source
 from scheduler_project.doctor.findings import Finding, ok, problem, warning
 from scheduler_project.migrated import unknown_in
@@ -83,11 +84,11 @@ def answers(cursor: Any) -> Iterator[Finding]:
 
 
 def restored(cursor: Any) -> Iterator[Finding]:
-    if copies.is_copy(cursor):
+    if restore_guard.is_copy(cursor):
         yield problem(
             "restored",
             "It was restored from a dump, which does not know what was called since: nothing fires.",
-            copies.ADVICE,
+            restore_guard.ADVICE,
         )
     else:
         yield ok("restored", "Nothing is held.")
@@ -185,7 +186,7 @@ def connections(cursor: Any) -> Iterator[Finding]:
     """Room where it is least: of the server, the database or the account; and what the living processes may come to."""
     cursor.execute(_CONNECTIONS)
     whose, limit, taken = cursor.fetchone()
-    alive = [one.kind for one in monitoring.processes(cursor) if one.is_alive]
+    alive = [one.kind for one in system.processes(cursor) if one.is_alive]
     workers, beats = alive.count("worker"), alive.count("beat")
     most = workers * _OF_WORKER + beats * _OF_BEAT + _OF_WEB
     told = (

@@ -5,8 +5,8 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from runs import monitoring
-from runs.monitoring import KnownProcess
+from runs.monitoring import system
+from runs.monitoring.system import KnownProcess
 from scheduler_project.doctor.findings import Finding, Verdict, ok, problem, warning
 from workers.sharing import own_agreement
 
@@ -33,11 +33,11 @@ _RETENTION_SECONDS = 26 * 3600
 
 
 def beats(cursor: Any) -> Iterator[Finding]:
-    yield from _processes("beat", "beats", monitoring.processes(cursor), "nothing fires")
+    yield from _processes("beat", "beats", system.processes(cursor), "nothing fires")
 
 
 def workers(cursor: Any) -> Iterator[Finding]:
-    known = [one for one in monitoring.processes(cursor) if one.kind == "worker"]
+    known = [one for one in system.processes(cursor) if one.kind == "worker"]
     yield from _processes("worker", "workers", known, "nothing is called")
     alive = [one for one in known if one.is_alive]
     taken, places = (sum(getattr(one, name) or 0 for one in alive) for name in ("in_flight", "capacity"))
@@ -80,7 +80,7 @@ def agreement(cursor: Any) -> Iterator[Finding]:
         yield problem("agreement", f"This host differs from the house: {', '.join(differs)}.", _PUT_RIGHT)
     else:
         yield ok("agreement", "This host has the house's settings and release.")
-    alive = [one for one in monitoring.processes(cursor) if one.is_alive]
+    alive = [one for one in system.processes(cursor) if one.is_alive]
     for one in alive:
         if one.differs:
             yield problem("agreement", f"{one.name} takes no work, for it differs: {one.differs}.", _PUT_RIGHT)
@@ -90,7 +90,7 @@ def agreement(cursor: Any) -> Iterator[Finding]:
 
 
 def lag(cursor: Any) -> Iterator[Finding]:
-    found = monitoring.lags(cursor)
+    found = system.lags(cursor)
     if found.due_seconds > _DUE_LAG_SECONDS:
         yield problem(
             "due_lag",
@@ -128,7 +128,7 @@ def unreadable(cursor: Any) -> Iterator[Finding]:
 
 
 def retention(cursor: Any) -> Iterator[Finding]:
-    last = monitoring.retention(cursor).last
+    last = system.retention(cursor).last
     if last is None:
         yield ok("retention", "No night has passed yet.")
     elif last.age_seconds > _RETENTION_SECONDS:
@@ -152,7 +152,7 @@ def own_clock(cursor: Any) -> Iterator[Finding]:
 
 def other_clocks(cursor: Any) -> Iterator[Finding]:
     """Those of beats and workers, as they told with their last heartbeat."""
-    for one in monitoring.processes(cursor):
+    for one in system.processes(cursor):
         if one.is_alive and one.clock_ahead_seconds is not None:
             found = _clock(one.name, one.clock_ahead_seconds)
             if found.verdict is not Verdict.OK:

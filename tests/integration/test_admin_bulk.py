@@ -16,8 +16,8 @@ from accounts.actors import Actor
 from accounts.models import AuditEntry, Workspace
 from accounts.services import create_workspace
 from jobs.models import JobEnvironment
-from runs.bulk import start_bulk, work_off
-from runs.history import HistoryFilter
+from runs.executions.bulk import start_bulk, work_off
+from runs.history.filters import HistoryFilter
 from runs.models import BulkOperation, Execution
 from tests.support.admin_rows import HOSTILE, execution_of, person, signed_in
 from tests.support.api_caller import NOW

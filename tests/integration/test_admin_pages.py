@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from accounts.models import Environment, Workspace
 from jobs.models import JobEnvironment
-from runs.firing import fire_due
+from runs.clock.fire import fire_due
 from tests.support.admin_rows import HOSTILE, execution_of, person, run_of, signed_in
 from tests.support.dashboard_pages import queries_of, text_of
 from tests.support.jobs import EPOCH, MakeJob

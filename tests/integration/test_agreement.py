@@ -10,11 +10,12 @@ from django.core.management import call_command
 from django.db import connection
 
 from accounts.encryption import new_encryption_key
-from runs import heartbeats, services
-from runs.agreement import ENCRYPTION_KEYS, OUTBOUND, RELEASE, SECRET_KEY, Agreement, Shared, near
+from runs.executions import services
 from runs.models import Agreement as Row
 from runs.models import Execution
-from runs.monitoring import processes
+from runs.monitoring import heartbeats
+from runs.monitoring.agreement import ENCRYPTION_KEYS, OUTBOUND, RELEASE, SECRET_KEY, Agreement, Shared, near
+from runs.monitoring.system import processes
 from scheduler_project import __version__
 from scheduler_project.dashboard.headline import headline
 from scheduler_project.doctor import house

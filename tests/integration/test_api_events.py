@@ -14,9 +14,9 @@ from accounts.api_keys import issue_key
 from accounts.models import ApiKey, Environment, Scope, Workspace
 from accounts.services import create_workspace
 from jobs.models import JobEnvironment
-from runs import tail
 from runs.api import events
-from runs.services import cancel, run_now
+from runs.executions.services import cancel, run_now
+from runs.live_tail import publish
 from tests.support.admin_rows import person
 from tests.support.api_caller import caller
 from tests.support.engine import eventually
@@ -134,14 +134,14 @@ def test_more_than_can_be_told_is_a_gap(
     monkeypatch.setattr(events, "MOST_AT_ONCE", 2)
     flooded = listen()
     ids = [str(run(report).pk) for _ in range(8)]
-    tail.tell([(str(report.workspace_id), key) for key in ids])
+    publish.tell([(str(report.workspace_id), key) for key in ids])
     names = [flooded.next()[0] for _ in range(3)]
     assert "gap" in names
 
 
 def test_what_could_not_be_told_is_a_gap(listen: Listen, report: JobEnvironment) -> None:
     listening = listen()
-    teller = tail._teller()
+    teller = publish._teller()
     teller._missed = True
     run(report)
     assert listening.next() == ("gap", {})
@@ -228,7 +228,7 @@ def test_what_makes_no_sense_for_a_live_tail_is_refused_by_its_name(workspace: W
 
 def test_nothing_is_kept_where_nobody_listens(report: JobEnvironment, workspace: Workspace) -> None:
     run(report)
-    tail.finish_telling(5)
+    publish.finish_telling(5)
     assert not redis.Redis.from_url(configured.REDIS_URL).exists(f"hourhand:tail:{workspace.pk}")
 
 

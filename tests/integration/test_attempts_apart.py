@@ -10,11 +10,11 @@ import pytest
 from django.db import transaction
 
 from jobs.models import JobEnvironment
-from runs import services
+from runs.attempts.reaping import reap_expired
+from runs.attempts.recording import record
+from runs.executions import services
 from runs.failures import FailureReason
 from runs.models import Execution, Run
-from runs.reaping import reap_expired
-from runs.recording import record
 from tests.support.engine import LOOPBACK_ALLOWED, Running, eventually, request
 from tests.support.jobs import MakeJob
 from tests.support.receiver import Exchange, Receiver, receiving

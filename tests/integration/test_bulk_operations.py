@@ -10,8 +10,8 @@ from django.utils import timezone
 from accounts.models import Environment, Workspace
 from accounts.services import create_workspace
 from jobs.models import JobEnvironment
-from runs import bulk
-from runs.bulk import work_off
+from runs.executions import bulk
+from runs.executions.bulk import work_off
 from runs.models import BulkOperation, Execution
 from tests.support.api_caller import NOW, Caller, caller, make_execution, some_id
 from tests.support.jobs import MakeJob

@@ -9,10 +9,10 @@ import pytest
 from django.db import transaction
 
 from jobs.models import JobEnvironment
-from runs import services
+from runs.attempts.recording import record
+from runs.executions import services
 from runs.failures import FailureReason
 from runs.models import Execution, Run
-from runs.recording import record
 from tests.support.engine import LOOPBACK_ALLOWED, eventually
 from tests.support.jobs import MakeJob
 from tests.support.receiver import Exchange, Receiver, receiving

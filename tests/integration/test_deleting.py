@@ -6,10 +6,10 @@ from django.utils import timezone
 
 from accounts.models import Environment, Workspace
 from jobs.models import Job, JobEnvironment, JobVersion, SchedulePeriod
-from runs.deleting import JOB_DELETED
+from runs.executions.delete import JOB_DELETED
 from runs.models import Execution, Run
-from runs.pruning import Pace, Turn
-from runs.upkeep import work_off
+from runs.retention.prune import Pace, Turn
+from runs.retention.worker import work_off
 from tests.support.admin_rows import person, signed_in
 from tests.support.api_caller import NOW, Caller, caller, make_execution, make_run
 from tests.support.jobs import MakeJob

@@ -10,13 +10,13 @@ import pytest
 from django.db import connection, transaction
 
 from jobs.models import JobEnvironment
-from runs import services
+from runs.attempts.reaping import reap_expired
+from runs.attempts.recording import as_text
+from runs.attempts.retry import GiveUp, RetryIn
+from runs.clock.fire import fire_due
+from runs.executions import services
 from runs.failures import FailureReason
-from runs.firing import fire_due
 from runs.models import Execution, Run
-from runs.reaping import reap_expired
-from runs.recording import as_text
-from runs.retry import GiveUp, RetryIn
 from runs.states import TERMINAL, TRANSITIONS, ExecutionStatus
 from tests.support.finished_attempts import finished, record_on
 from tests.support.jobs import MakeJob
@@ -192,7 +192,7 @@ def test_an_expired_lease_is_reaped_and_the_policy_decides(execution, first, cap
     assert (run.status, run.failure_reason, run.number) == ("failed", "worker_lost", 1)
     assert run.request_body == "héllo"
     assert record_on(first, finished(claimed)) == set(), "the zombie came back and moved it"
-    (told,) = [line.msg for line in caplog.records if line.name == "runs.reaping"]
+    (told,) = [line.msg for line in caplog.records if line.name == "runs.attempts.reaping"]
     assert (told["event"], told["execution_id"], told["attempt"], told["worker"]) == (
         "worker_lost",
         str(execution.pk),

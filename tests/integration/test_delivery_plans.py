@@ -11,9 +11,9 @@ import pytest
 from django.db import connection, transaction
 
 from jobs.models import JobEnvironment
-from runs import services
+from runs.attempts.recording import record
+from runs.executions import services
 from runs.models import Execution
-from runs.recording import record
 from runs.states import ExecutionStatus
 from tests.support.explain_plans import Asked
 from tests.support.seeded_history import seed_executions, seed_jobs

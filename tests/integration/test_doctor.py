@@ -21,7 +21,7 @@ from django.db import connection, connections, transaction
 from accounts.encryption import new_encryption_key
 from accounts.secrets import create_secret
 from accounts.services import create_workspace
-from runs import heartbeats
+from runs.monitoring import heartbeats
 from scheduler_project.doctor import database
 from scheduler_project.doctor.sections import sections
 from scheduler_project.embedded.locations import Locations

@@ -9,7 +9,7 @@ import pytest
 from accounts.models import Environment, Workspace
 from accounts.services import create_workspace
 from jobs.models import JobEnvironment
-from runs.firing import fire_due
+from runs.clock.fire import fire_due
 from tests.support.api_caller import JOB, Caller, caller
 from tests.support.jobs import EPOCH, MakeJob
 

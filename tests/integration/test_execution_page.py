@@ -14,7 +14,7 @@ from django.utils import timezone
 from accounts.models import Environment, Workspace
 from jobs.models import JobEnvironment
 from jobs.services import pause, save_job
-from runs.firing import fire_due
+from runs.clock.fire import fire_due
 from runs.models import Execution
 from tests.support.admin_rows import HOSTILE, execution_of, person, run_of, signed_in
 from tests.support.browser_form import sent_by_a_browser

@@ -20,14 +20,14 @@ from django.db import connection
 from core import failpoints
 from jobs.models import JobEnvironment
 from jobs.services import pause, resume
-from runs import services
-from runs.accounting import account_of
-from runs.firing import fire_due
+from runs.attempts.reaping import reap_expired
+from runs.clock.fire import fire_due
+from runs.clock.reconcile import settle_due
+from runs.clock.requeue import requeue_due, requeue_lost
+from runs.executions import services
+from runs.ledger.read import account_of
 from runs.models import Execution, Run
 from runs.queue import DELIVERIES_QUEUE, enqueue
-from runs.reaping import reap_expired
-from runs.requeueing import requeue_due, requeue_lost
-from runs.settling import settle_due
 from tests.acceptance.chaos.faults import STEPS
 from tests.support.engine import eventually
 from tests.support.jobs import MakeJob

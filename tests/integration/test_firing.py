@@ -7,11 +7,11 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from jobs.models import JobEnvironment, JobVersion
-from runs import services
-from runs.firing import fire_due
-from runs.glance import glance
+from runs.clock.due_state import glance
+from runs.clock.fire import fire_due
+from runs.clock.requeue import RESEND_AFTER, requeue_due, requeue_lost
+from runs.executions import services
 from runs.models import Execution
-from runs.requeueing import RESEND_AFTER, requeue_due, requeue_lost
 from tests.support.copies import copied_id, copy_row
 from tests.support.jobs import EPOCH, MakeJob
 from tests.support.threads import in_another_thread

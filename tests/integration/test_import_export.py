@@ -9,8 +9,8 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.models import ApiKey, Environment, Scope, Workspace
 from jobs.models import Job, JobEnvironment, JobVersion, RetryPolicy, SchedulePeriod
-from runs.pruning import Turn
-from runs.upkeep import work_off
+from runs.retention.prune import Turn
+from runs.retention.worker import work_off
 from tests.support.admin_rows import person
 from tests.support.api_caller import JOB, NOW, Caller, caller
 

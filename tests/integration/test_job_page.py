@@ -16,8 +16,8 @@ from accounts.models import Environment, Workspace
 from accounts.secrets import create_secret
 from jobs.models import Job, JobEnvironment, JobVersion
 from jobs.rendering import VARIABLES
-from runs import accounting
 from runs.lately import LOOKED_AT, latest_of
+from runs.ledger import read
 from runs.models import Execution
 from tests.support.admin_rows import HOSTILE, execution_of, person, signed_in
 from tests.support.api_caller import caller
@@ -338,8 +338,8 @@ def test_no_more_of_history_is_read_than_is_shown(long_history: JobEnvironment) 
     assert findings.read["runs_execution"] == LOOKED_AT
     start = NEWEST - datetime.timedelta(hours=1)
     for rows, most in (
-        (accounting.stretch_rows([long_history.pk], start=start), 3),
-        (accounting.entry_rows([long_history.pk], start=start, end=NEWEST), 70),
+        (read.stretch_rows([long_history.pk], start=start), 3),
+        (read.entry_rows([long_history.pk], start=start, end=NEWEST), 70),
     ):
         findings = Findings.of(_inlined(*rows.query.sql_with_params()))
         assert "runs_execution" not in findings.scanned_whole

@@ -8,15 +8,17 @@ from django.db import connection
 from accounts.models import Environment
 from jobs.models import JobEnvironment, JobVersion
 from jobs.services import EnvironmentChange, delete_job, pause, resume, save_job
-from runs import accounting, firing, overlap, settling
-from runs.accounting import account_of
-from runs.explaining import explain
-from runs.firing import fire_due
+from runs import overlap
+from runs.clock import fire, reconcile
+from runs.clock.fire import fire_due
+from runs.clock.reconcile import settle_due
+from runs.executions.services import run_now
+from runs.ledger import read
+from runs.ledger.explain import explain
+from runs.ledger.read import account_of
 from runs.models import Execution
-from runs.pruning import Turn
-from runs.rounds import begin_round, go_on
-from runs.services import run_now
-from runs.settling import settle_due
+from runs.retention.nightly import begin_round, go_on
+from runs.retention.prune import Turn
 from tests.support.api_caller import Caller, caller
 from tests.support.jobs import EPOCH, MakeJob, job_config
 
@@ -251,7 +253,7 @@ ROW_ID = "00000000-0000-7000-8000-000000000000"
 @pytest.mark.parametrize(
     ("statement", "parameters", "index"),
     [
-        (firing._DUE, [EPOCH, [ROW_ID], 1000], "job_environment_due"),
+        (fire._DUE, [EPOCH, [ROW_ID], 1000], "job_environment_due"),
         (overlap._STANDING, [[ROW_ID]], "execution_overlap"),
         (overlap._RELEASE, [[ROW_ID]], "execution_queued_unique"),
         (overlap._RELEASE, [[ROW_ID]], "execution_overlap"),
@@ -272,14 +274,14 @@ def test_the_clocks_statements_use_their_indexes(make_job: MakeJob, statement, p
 @pytest.mark.parametrize(
     ("query", "index"),
     [
-        (lambda row: settling.unsettled(EPOCH)[:1000], "period_unsettled"),
-        (lambda row: accounting.period_rows([row.pk], start=EPOCH, end=at(60)), "period_start_unique"),
+        (lambda row: reconcile.unsettled(EPOCH)[:1000], "period_unsettled"),
+        (lambda row: read.period_rows([row.pk], start=EPOCH, end=at(60)), "period_start_unique"),
         (
-            lambda row: accounting.entry_rows([row.pk], start=EPOCH, end=at(60)),
+            lambda row: read.entry_rows([row.pk], start=EPOCH, end=at(60)),
             "execution_occurrence_unique",
         ),
         (
-            lambda row: accounting.stretch_rows([row.pk], start=EPOCH),
+            lambda row: read.stretch_rows([row.pk], start=EPOCH),
             "execution_occurrence_unique",
         ),
     ],

@@ -10,9 +10,9 @@ import pytest
 from accounts.services import create_workspace
 from jobs.models import Job, JobEnvironment
 from jobs.services import save_job
-from runs import services
+from runs.clock.requeue import requeue_due
+from runs.executions import services
 from runs.models import Execution, Run
-from runs.requeueing import requeue_due
 from tests.support.engine import eventually
 from tests.support.jobs import MakeJob, job_config
 from tests.support.receiver import Receiver, receiving

@@ -12,14 +12,16 @@ from prometheus_client.parser import text_string_to_metric_families
 from accounts.models import Plan, Usage, Workspace
 from accounts.quota import month_of
 from accounts.services import create_workspace
-from runs import heartbeats, monitoring, services, tallies
-from runs.attempts import Ending, FinishedAttempt, Phases
+from runs import counters
+from runs.attempts.contract import Ending, FinishedAttempt, Phases
+from runs.attempts.reaping import reap_expired
+from runs.attempts.recording import record
+from runs.attempts.retry import SUCCEEDED, GiveUp, RetryIn
+from runs.clock.fire import fire_due
+from runs.executions import services
 from runs.failures import FailureReason
-from runs.firing import fire_due
 from runs.models import Execution, Heartbeat, PruningRound, Tally, TallySlip
-from runs.reaping import reap_expired
-from runs.recording import record
-from runs.retry import SUCCEEDED, GiveUp, RetryIn
+from runs.monitoring import heartbeats, system
 from tests.support.jobs import EPOCH, MakeJob
 from workers.claim import Claimed, Claimer
 from workers.connections import Link
@@ -55,7 +57,7 @@ def record_on(link: Link, *items: FinishedAttempt) -> None:
 
 def totals() -> dict[str, int]:
     with connection.cursor() as cursor:
-        return tallies.totals(cursor)
+        return counters.totals(cursor)
 
 
 def scraped(client: Client, **headers: str) -> dict[tuple[str, ...], float]:
@@ -129,10 +131,10 @@ def test_what_is_canceled_idle_and_what_is_reaped_is_counted(make_job: MakeJob, 
 def test_folding_changes_no_total_and_counts_each_slip_once():
     with connection.cursor() as cursor:
         for number in range(25):
-            tallies.add(cursor, {"runs/succeeded/": 1, f"executions/{number % 3}/": number})
+            counters.add(cursor, {"runs/succeeded/": 1, f"executions/{number % 3}/": number})
         before = totals()
-        assert [tallies.fold(cursor, limit=10) for _ in range(4)] == [10, 10, 5, 0]
-        tallies.add(cursor, {"runs/succeeded/": 1})
+        assert [counters.fold(cursor, limit=10) for _ in range(4)] == [10, 10, 5, 0]
+        counters.add(cursor, {"runs/succeeded/": 1})
     assert totals() == {**before, "runs/succeeded/": 26}
     assert (Tally.objects.get(pk="runs/succeeded/").amount, TallySlip.objects.count()) == (25, 1)
 
@@ -140,18 +142,18 @@ def test_folding_changes_no_total_and_counts_each_slip_once():
 def test_two_beats_folding_at_once_share_the_slips(link: Link):
     with connection.cursor() as cursor:
         for _ in range(6):
-            tallies.add(cursor, {"runs/succeeded/": 1})
+            counters.add(cursor, {"runs/succeeded/": 1})
     with transaction.atomic(), connection.cursor() as cursor, link.transaction() as other:
         cursor.execute("SELECT id FROM runs_tallyslip ORDER BY id LIMIT 2 FOR UPDATE")
-        assert tallies.fold(other) == 4
+        assert counters.fold(other) == 4
     with connection.cursor() as cursor:
-        assert tallies.fold(cursor) == 2
+        assert counters.fold(cursor) == 2
     assert totals() == {"runs/succeeded/": 6}
 
 
 def test_a_count_is_rolled_back_with_what_it_counts():
     with transaction.atomic(), connection.cursor() as cursor:
-        tallies.add(cursor, {"runs/succeeded/": 1})
+        counters.add(cursor, {"runs/succeeded/": 1})
         transaction.set_rollback(True)
     assert totals() == {}
 
@@ -297,7 +299,7 @@ def test_no_query_of_a_scrape_reads_a_whole_table(make_job: MakeJob):
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off")
         plans = []
-        for query, parameters in monitoring.BOUNDED:
+        for query, parameters in system.BOUNDED:
             cursor.execute(f"EXPLAIN {query}", parameters)
             plans.append("\n".join(line for (line,) in cursor.fetchall()))
     for plan, index in zip(plans, ("job_environment_due", "execution_live", "execution_", "job_purged"), strict=True):

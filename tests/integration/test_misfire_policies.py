@@ -4,7 +4,7 @@ import datetime
 
 import pytest
 
-from runs.firing import fire_due
+from runs.clock.fire import fire_due
 from runs.models import Execution
 from tests.support.jobs import EPOCH, MakeJob
 from tests.support.recorded_executions import recorded

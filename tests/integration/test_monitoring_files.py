@@ -14,8 +14,8 @@ from django.test import Client
 from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
-from runs import heartbeats
 from runs.models import PruningRound
+from runs.monitoring import heartbeats
 from tests.support.promql import MalformedError, asked_by
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"

@@ -6,10 +6,10 @@ import random
 import pytest
 
 from jobs.models import JobVersion
-from runs import services
-from runs.attempts import Received
+from runs.attempts.contract import Received
+from runs.attempts.recording import record
+from runs.executions import services
 from runs.models import Execution, Run
-from runs.recording import record
 from tests.support.jobs import MakeJob
 from workers.claim import Claimer
 from workers.connections import Link

@@ -10,12 +10,12 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from jobs.models import JobEnvironment
-from runs import services
-from runs.firing import fire_due
+from runs.attempts.reaping import reap_expired
+from runs.clock.fire import fire_due
+from runs.clock.requeue import requeue_due
+from runs.executions import services
 from runs.models import Execution, Run
 from runs.overlap import release_forgotten
-from runs.reaping import reap_expired
-from runs.requeueing import requeue_due
 from tests.support.finished_attempts import finished, record_on
 from tests.support.jobs import EPOCH, MakeJob
 from tests.support.recorded_executions import recorded
@@ -234,7 +234,7 @@ class TestTheDatabaseDecides:
     def test_a_clock_that_is_blind_for_what_stands_is_beaten_by_the_unique_key(self, make_job: MakeJob, monkeypatch):
         make_job(schedule=EVERY_MINUTE, overlap="skip")
         fire_due(at(1))
-        monkeypatch.setattr("runs.occurrences.what_stands", lambda *_: {})
+        monkeypatch.setattr("runs.clock.materialize.what_stands", lambda *_: {})
         fired = fire_due(at(2))
         assert recorded() == [("pending", at(1), None, 1), ("overlap", at(2), None, 1)]
         assert (fired.execution_ids, fired.skipped) == ([], {"overlap": 1})

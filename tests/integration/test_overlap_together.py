@@ -12,14 +12,14 @@ from django.utils import timezone
 
 from jobs.models import JobEnvironment
 from jobs.services import pause, resume
-from runs import services
-from runs.accounting import account_of
+from runs.clock.fire import fire_due
+from runs.clock.reconcile import settle_due
+from runs.clock.requeue import requeue_due
 from runs.errors import ExecutionNotCancelableError
-from runs.firing import fire_due
+from runs.executions import services
+from runs.ledger.read import account_of
 from runs.models import Execution
 from runs.overlap import release_forgotten
-from runs.requeueing import requeue_due
-from runs.settling import settle_due
 from tests.support.finished_attempts import finished, record_on
 from tests.support.jobs import MakeJob
 from workers.claim import Claimer

@@ -11,8 +11,8 @@ from django.utils import timezone
 from accounts.models import Environment, Workspace
 from jobs.models import Job, JobEnvironment
 from jobs.overrides import effective
-from runs.bulk import work_off
-from runs.firing import fire_due
+from runs.clock.fire import fire_due
+from runs.executions.bulk import work_off
 from runs.models import Execution
 from tests.support.admin_rows import person, signed_in
 from tests.support.api_caller import JOB, Caller, caller, make_execution

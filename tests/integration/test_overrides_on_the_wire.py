@@ -10,9 +10,9 @@ from django.utils import timezone
 from accounts.models import Environment
 from jobs.models import JobEnvironment, JobVersion
 from jobs.overrides import with_overrides
-from runs import services
+from runs.attempts.reaping import reap_expired
+from runs.executions import services
 from runs.models import Execution, Run
-from runs.reaping import reap_expired
 from tests.support.jobs import MakeJob
 from workers.claim import Claimed, Claimer
 from workers.connections import Link

@@ -16,7 +16,8 @@ from accounts.models import Workspace
 from accounts.services import create_workspace
 from jobs.models import JobEnvironment
 from jobs.services import save_job
-from runs import copies, heartbeats
+from runs import restore_guard
+from runs.monitoring import heartbeats
 from tests.support.admin_rows import HOSTILE, execution_of, person, run_of, signed_in
 from tests.support.jobs import EPOCH, MakeJob, job_config
 
@@ -134,7 +135,7 @@ def test_the_headline_is_about_the_house_first(owner: Client, house: Any, told: 
 
 def test_a_restored_database_comes_before_all_else(owner: Client) -> None:
     with connection.cursor() as cursor:
-        copies.mark(cursor)
+        restore_guard.mark(cursor)
         cursor.execute("UPDATE runs_databasemark SET transaction = '0'")
     assert "restored from a dump: nothing fires." in part_of(owner, "headline")
 

@@ -6,9 +6,9 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.admin.access import Access
 from jobs.models import JobEnvironment
-from runs import digests
 from runs.models import Execution
-from runs.trouble import in_trouble, newest_failures
+from runs.monitoring.problem_jobs import in_trouble, newest_failures
+from runs.stats import rollups
 from scheduler_project.dashboard.figures import SPANS, Span
 from scheduler_project.dashboard.overview import Overview
 from tests.support.admin_rows import person
@@ -26,7 +26,7 @@ _PLANNED = "UPDATE jobs_jobenvironment SET next_fire_at = %s + abs(hashtext(id::
 def test_no_query_of_the_start_page_walks_through_history_or_jobs() -> None:
     seeded = seed_jobs(jobs=JOBS)
     seed_executions(COUNT, runs=False)
-    while digests.fold():
+    while rollups.fold():
         pass
     assert Execution.objects.count() == COUNT
     ids = list(JobEnvironment.objects.filter(workspace=seeded.workspace).values_list("pk", flat=True)[:8])

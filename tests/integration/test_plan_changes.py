@@ -9,10 +9,10 @@ from django.utils import timezone
 
 from jobs.models import JobEnvironment, SchedulePeriod
 from jobs.services import EnvironmentChange, delete_job, pause, resume, save_job
-from runs.firing import fire_due
-from runs.glance import glance
+from runs.clock.due_state import glance
+from runs.clock.fire import fire_due
+from runs.clock.reconcile import settle_due
 from runs.models import Execution
-from runs.settling import settle_due
 from tests.support.jobs import EPOCH, MakeJob, job_config
 from tests.support.recorded_executions import recorded
 from tests.support.threads import begun_in_another_thread, in_another_thread

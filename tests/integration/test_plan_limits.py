@@ -12,7 +12,7 @@ from jobs.errors import SlugTakenError
 from jobs.limits import TooManyActiveJobsError, active_jobs
 from jobs.models import Job, JobEnvironment
 from jobs.services import EnvironmentChange, save_job
-from runs.firing import fire_due
+from runs.clock.fire import fire_due
 from tests.support.api_caller import JOB, Caller, caller, make_execution
 from tests.support.jobs import EPOCH, MakeJob, job_config
 from tests.support.quotas import give_plan

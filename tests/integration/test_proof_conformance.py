@@ -10,15 +10,15 @@ from django.utils import timezone
 
 from proof import transition_log
 from proof.conformance import Transition, allowed, move, violations
-from runs import services
-from runs.attempts import FinishedAttempt
+from runs.attempts.contract import FinishedAttempt
+from runs.attempts.reaping import reap_expired
+from runs.attempts.recording import record
+from runs.attempts.retry import Canceled, GiveUp, RetryIn
+from runs.clock.fire import fire_due
+from runs.clock.requeue import requeue_due, requeue_lost
+from runs.executions import services
 from runs.failures import FailureReason
-from runs.firing import fire_due
 from runs.models import Execution
-from runs.reaping import reap_expired
-from runs.recording import record
-from runs.requeueing import requeue_due, requeue_lost
-from runs.retry import Canceled, GiveUp, RetryIn
 from tests.support.finished_attempts import finished
 from tests.support.jobs import EPOCH, MakeJob
 from workers.claim import Claimed, Claimer

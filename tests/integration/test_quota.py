@@ -18,16 +18,16 @@ from accounts.services import change_settings, create_workspace
 from accounts.usage import QuotaExceededError, pressed
 from jobs.models import JobEnvironment
 from jobs.services import EnvironmentChange, save_job
-from runs import services
-from runs.accounting import account_of
-from runs.bulk import start_bulk, work_off
+from runs.attempts.retry import RetryIn
+from runs.clock.fire import fire_due
+from runs.clock.reconcile import settle_due
+from runs.clock.requeue import requeue_due
+from runs.executions import services
+from runs.executions.bulk import start_bulk, work_off
 from runs.failures import FailureReason
-from runs.firing import fire_due
-from runs.history import HistoryFilter
+from runs.history.filters import HistoryFilter
+from runs.ledger.read import account_of
 from runs.models import BulkOperation, Execution, Run
-from runs.requeueing import requeue_due
-from runs.retry import RetryIn
-from runs.settling import settle_due
 from runs.states import BulkKind
 from tests.support.finished_attempts import finished, record_on
 from tests.support.jobs import EPOCH, MakeJob, job_config

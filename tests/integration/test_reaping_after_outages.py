@@ -10,9 +10,9 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 
 from jobs.models import JobEnvironment
-from runs import services
+from runs.attempts.reaping import require_renewable
+from runs.executions import services
 from runs.models import Execution
-from runs.reaping import require_renewable
 from workers import clock
 from workers.clock import Clock
 

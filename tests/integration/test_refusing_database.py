@@ -11,9 +11,9 @@ import pytest
 from django.db import DatabaseError, OperationalError, connection, connections
 
 from core.sqlstates import ends_connection, is_about_data, is_passing
-from runs import services
+from runs.attempts.reaping import require_renewable
+from runs.executions import services
 from runs.models import Execution, Run
-from runs.reaping import require_renewable
 from tests.support.api_caller import caller
 from tests.support.engine import LOOPBACK_ALLOWED, eventually
 from tests.support.jobs import MakeJob

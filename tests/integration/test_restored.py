@@ -18,12 +18,15 @@ from django.db import connection
 from django.test import Client
 
 from jobs.services import pause, save_job
-from runs import copies, heartbeats, restoring, services
-from runs.accounting import account_of
-from runs.bulk import start_selected
-from runs.firing import fire_due
+from runs import restore_guard
+from runs.clock.fire import fire_due
+from runs.executions import services
+from runs.executions.bulk import start_selected
+from runs.ledger.read import account_of
 from runs.management.commands import restored
 from runs.models import BulkOperation, Execution, Run
+from runs.monitoring import heartbeats
+from runs.restore import release
 from runs.states import BulkKind, BulkState
 from scheduler_project.embedded.postgres import postgres_binary
 from tests.support.jobs import EPOCH, MakeJob, job_config
@@ -48,7 +51,7 @@ def claimed(*, limit: int = 10) -> list[str]:
 def make_a_copy() -> None:
     """As a restored dump is: the row is not of the transaction that it names."""
     with connection.cursor() as cursor:
-        copies.mark(cursor)
+        restore_guard.mark(cursor)
         cursor.execute("UPDATE runs_databasemark SET transaction = '0'")
 
 
@@ -83,7 +86,7 @@ class TestHeld:
     @pytest.mark.parametrize("limits", [{}, {"concurrency": 1}])
     def test_workers_claim_nothing_until_it_is_released(self, make_job: MakeJob, limits: dict[str, Any]):
         place = make_job(**limits)
-        key = str(services.run_now(job_environment=place, now=restoring.database_now()).pk)
+        key = str(services.run_now(job_environment=place, now=release.database_now()).pk)
         claimer, link = Claimer(owner="w", lease_seconds=60, user_agent="Hourhand/test"), Link("test")
         claims = [
             lambda: claimer.claim(link, [key], limit=1),
@@ -91,7 +94,7 @@ class TestHeld:
             lambda: claimer.claim_of_job(link, str(place.job_id), limit=1),
         ]
         assert [claim() for claim in claims] == [[], [], []]
-        restoring.go_on()
+        release.go_on()
         assert [one.attempt.execution_id for claim in claims for one in claim()] == [key]
         link.close()
 
@@ -100,12 +103,12 @@ class TestHeld:
         said = asked()
         assert "restored from a dump" in said
         assert "jobs with something due since: 1" in said
-        assert restoring.is_copy()
+        assert release.is_copy()
 
     def test_doctor_and_metrics_say_so(self, client: Client, capsys: pytest.CaptureFixture[str]):
         assert "\nhourhand_held 1.0\n" in client.get("/metrics").content.decode()
         assert doctors_finding(capsys)["verdict"] == "problem"
-        restoring.go_on()
+        release.go_on()
         assert "\nhourhand_held 0.0\n" in client.get("/metrics").content.decode()
         assert doctors_finding(capsys)["verdict"] == "ok"
 
@@ -129,7 +132,7 @@ class TestBroughtBack:
     def test_what_was_due_since_is_one_row_that_says_missed(self, make_job: MakeJob, misfire: str):
         place = make_job(schedule={"every_seconds": 60}, misfire=misfire, misfire_grace_seconds=86400)
         fire_due(EPOCH + MINUTE)
-        done = restoring.bring_back(NOW, keep_live=True)
+        done = release.bring_back(NOW, keep_live=True)
         assert recorded() == [("pending", 1), ("missed", 3 * 24 * 60 - 1)]
         assert (done.due_jobs, done.missed) == (1, 3 * 24 * 60 - 1)
         fire_due(EPOCH + datetime.timedelta(days=3) + MINUTE)
@@ -140,13 +143,13 @@ class TestBroughtBack:
 
     def test_even_what_is_due_this_very_second_may_have_been_fired(self, make_job: MakeJob):
         make_job(schedule={"every_seconds": 60})
-        restoring.bring_back(EPOCH + MINUTE, keep_live=False)
+        release.bring_back(EPOCH + MINUTE, keep_live=False)
         assert recorded() == [("missed", 1)]
 
     def test_a_pause_stays_a_pause(self, make_job: MakeJob):
         place = make_job(schedule={"every_seconds": 3600})
         pause(job_environments=[place], until=EPOCH + 90 * MINUTE, note="", now=EPOCH)
-        restoring.bring_back(EPOCH + 150 * MINUTE, keep_live=False)
+        release.bring_back(EPOCH + 150 * MINUTE, keep_live=False)
         assert recorded() == [("paused", 1), ("missed", 1)]
 
     def test_what_was_due_when_its_schedule_was_edited_is_missed_too(self, make_job: MakeJob):
@@ -156,34 +159,34 @@ class TestBroughtBack:
             workspace=place.workspace, job=place.job, slug=None, config=config, environments=None,
             now=EPOCH + 1.5 * MINUTE,
         )  # fmt: skip
-        restoring.bring_back(EPOCH + 2 * MINUTE, keep_live=False)
+        release.bring_back(EPOCH + 2 * MINUTE, keep_live=False)
         assert recorded() == [("missed", 1)]
 
     def test_a_one_off_that_was_due_since_is_missed_and_over(self, make_job: MakeJob):
         place = make_job(schedule=(EPOCH + MINUTE).isoformat())
-        restoring.bring_back(NOW, keep_live=False)
+        release.bring_back(NOW, keep_live=False)
         place.refresh_from_db()
         assert recorded() == [("missed", 1)]
         assert not place.enabled
 
     def test_what_had_not_ended_is_canceled_and_says_why(self, make_job: MakeJob):
         place = make_job()
-        now = restoring.database_now()
+        now = release.database_now()
         running = services.run_now(job_environment=place, now=now)
         assert claimed() == [str(running.pk)]
         pending = services.run_now(job_environment=place, now=now)
         later = services.run_now(job_environment=place, now=now, delay_seconds=3600)
-        done = restoring.bring_back(restoring.database_now(), keep_live=False)
+        done = release.bring_back(release.database_now(), keep_live=False)
         assert (done.live, done.planned) == (2, 1)
         for execution in (running, pending):
             execution.refresh_from_db()
-            assert (execution.status, execution.error) == ("canceled", restoring.UNKNOWN)
-        assert Run.objects.get().error == restoring.UNKNOWN
+            assert (execution.status, execution.error) == ("canceled", release.UNKNOWN)
+        assert Run.objects.get().error == release.UNKNOWN
         later.refresh_from_db()
         assert later.status == "pending"
 
     def test_what_had_not_ended_goes_on_if_that_is_wanted(self, make_job: MakeJob):
-        execution = services.run_now(job_environment=make_job(), now=restoring.database_now())
+        execution = services.run_now(job_environment=make_job(), now=release.database_now())
         assert asked("--release", "--keep-live").count("which go on") == 2
         assert claimed() == [str(execution.pk)]
 
@@ -193,13 +196,13 @@ class TestBroughtBack:
         services.cancel(workspace=place.workspace, execution_id=execution.pk, now=EPOCH)
         start_selected(workspace=place.workspace, executions=Execution.objects.all(), kind=BulkKind.REPLAY, now=EPOCH)
         Session.objects.create(session_key="k", session_data="", expire_date=NOW)
-        done = restoring.bring_back(NOW, keep_live=False)
+        done = release.bring_back(NOW, keep_live=False)
         assert (done.bulk_operations, done.sessions) == (1, 1)
         assert BulkOperation.objects.get().state == BulkState.CANCELED
         assert not Session.objects.exists()
 
     def test_a_house_that_nothing_holds_is_not_touched_while_it_runs(self, make_job: MakeJob):
-        restoring.go_on()
+        release.go_on()
         make_job(schedule={"every_seconds": 60})
         with connection.cursor() as cursor:
             beat = heartbeats.Process.beat()
@@ -215,7 +218,7 @@ class TestTheMark:
     @pytest.fixture
     def copied(self, transactional_db: None) -> Iterator[str]:
         """An empty database beside the tests' own."""
-        restoring.go_on()
+        release.go_on()
         name = f"{connection.settings_dict['NAME']}_copied"
         with connection.cursor() as cursor:
             cursor.execute(f"DROP DATABASE IF EXISTS {name}")
@@ -230,7 +233,7 @@ class TestTheMark:
 
     def is_copy(self, name: str) -> bool:
         with closing(psycopg2.connect(**{**connection.get_connection_params(), "dbname": name})) as link:
-            return copies.is_copy(link.cursor())
+            return restore_guard.is_copy(link.cursor())
 
     def test_a_restored_dump_does(self, copied: str, tmp_path: Path):
         dump = tmp_path / "dump"
@@ -238,13 +241,13 @@ class TestTheMark:
         self.run("createdb", copied)
         self.run("pg_restore", "--exit-on-error", "--no-owner", "--dbname", copied, str(dump))
         assert self.is_copy(copied)
-        assert not restoring.is_copy()
+        assert not release.is_copy()
 
     def test_vacuum_is_no_copy_and_neither_is_one_without_a_mark(self, transactional_db: None):
-        restoring.go_on()
+        release.go_on()
         with connection.cursor() as cursor:
             cursor.execute("VACUUM (FREEZE, FULL) runs_databasemark")
-            assert not copies.is_copy(cursor)
+            assert not restore_guard.is_copy(cursor)
             cursor.execute("DELETE FROM runs_databasemark")
-            assert not copies.is_copy(cursor)
-            copies.mark(cursor)
+            assert not restore_guard.is_copy(cursor)
+            restore_guard.mark(cursor)

@@ -10,12 +10,12 @@ from django.test import Client
 
 from accounts.models import AuditEntry, Environment
 from jobs.models import JobEnvironment, JobVersion
-from runs import services
+from runs.executions import services
 from runs.models import BulkOperation, Execution, PruningRound, Run
-from runs.pruning import Pace, Turn, alone
-from runs.retention import Prunable, cuts, rules_after
-from runs.rounds import OPERATIONS_KEPT, begin_round, go_on
-from runs.upkeep import work_off
+from runs.retention.nightly import OPERATIONS_KEPT, begin_round, go_on
+from runs.retention.prune import Pace, Turn, alone
+from runs.retention.rules import Prunable, cuts, rules_after
+from runs.retention.worker import work_off
 from tests.support.api_caller import make_execution, make_run
 from tests.support.jobs import MakeJob
 from tests.support.threads import in_another_thread

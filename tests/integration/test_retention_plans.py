@@ -6,7 +6,8 @@ import pytest
 from django.db import connection, transaction
 
 from jobs.models import Job
-from runs import pruning, removal, retention
+from runs.retention import prune, purge
+from runs.retention import rules as retention
 from tests.support.explain_plans import Asked
 from tests.support.seeded_history import NEWEST, seed_executions, seed_jobs
 
@@ -53,10 +54,10 @@ def test_where_histories_are_cut_is_found_without_reading_on(asked: Asked) -> No
 
 def test_a_purged_job_goes_by_its_index_too(asked: Asked) -> None:
     job = job_with_most()
-    asked.execute(removal._ENDED, [job.pk, LIMIT])
+    asked.execute(purge._ENDED, [job.pk, LIMIT])
     ids = [row[0] for row in asked.fetchall()]
     assert len(ids) == LIMIT
-    pruning.remove(asked, ids)
+    prune.remove(asked, ids)
     for sql, findings in asked.found:
         assert not {"runs_execution", "runs_run"} & findings.scanned_whole, sql
         assert findings.read.get("runs_execution", 0) <= 2 * LIMIT, sql

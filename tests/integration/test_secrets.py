@@ -14,9 +14,9 @@ from accounts.encryption import Cipher, new_encryption_key
 from accounts.models import Environment, Secret, SigningSecret, Workspace
 from accounts.secrets import change_secret, create_secret
 from accounts.services import change_settings, create_workspace
-from runs import services
+from runs.attempts.reaping import reap_expired
+from runs.executions import services
 from runs.models import Execution, Run
-from runs.reaping import reap_expired
 from tests.support.admin_rows import person, signed_in
 from tests.support.api_caller import caller
 from tests.support.engine import LOOPBACK_ALLOWED, eventually

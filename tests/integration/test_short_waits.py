@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from runs import services
+from runs.executions import services
 from runs.models import Execution, Run
 from tests.support.engine import eventually
 from tests.support.jobs import MakeJob

@@ -16,9 +16,9 @@ from accounts.encryption import Cipher, new_encryption_key
 from accounts.models import Environment, Scope, SigningSecret, Workspace
 from accounts.services import create_workspace
 from accounts.signing import MAX_OVERLAP_SECONDS, new_signing_secret, rotate_signing_secret
-from runs import services
+from runs.attempts.reaping import reap_expired
+from runs.executions import services
 from runs.models import Execution, Run
-from runs.reaping import reap_expired
 from tests.support.admin_rows import person, signed_in
 from tests.support.api_caller import Caller, caller
 from tests.support.engine import Running

@@ -13,11 +13,11 @@ from django.db import connection
 
 from jobs.models import JobEnvironment, SchedulePeriod
 from jobs.services import EnvironmentChange, delete_job, pause, resume, save_job
-from runs import services
-from runs.accounting import account_of
-from runs.firing import fire_due
+from runs.clock.fire import fire_due
+from runs.clock.reconcile import settle_due
+from runs.executions import services
+from runs.ledger.read import account_of
 from runs.models import Execution
-from runs.settling import settle_due
 from tests.support.jobs import MakeJob, job_config
 from tests.support.simulated_schedules import DAY, SECOND, Model, Spec, some_spec
 

@@ -15,15 +15,16 @@ from django.utils import timezone
 from accounts.models import Environment, Workspace
 from accounts.services import create_workspace
 from jobs.models import Job, JobEnvironment
-from runs import digests, services
-from runs.buckets import Bucket, Period
-from runs.deleting import purge
-from runs.histograms import FAMILY, milliseconds_of
+from runs.executions import services
+from runs.executions.delete import purge
 from runs.models import Digest, EndedSlip, Execution
-from runs.pruning import Turn
+from runs.retention.prune import Turn
+from runs.retention.worker import work_off
 from runs.states import TERMINAL, ExecutionStatus
-from runs.stats import Figures, Subject, statistics, upcoming
-from runs.upkeep import work_off
+from runs.stats import rollups
+from runs.stats.histograms import FAMILY, milliseconds_of
+from runs.stats.periods import Bucket, Period
+from runs.stats.statistics import Figures, Subject, statistics, upcoming
 from tests.support.api_caller import make_execution
 from tests.support.explain_plans import Findings
 from tests.support.jobs import MakeJob
@@ -43,7 +44,7 @@ MS, SECOND, MINUTE, HOUR, DAY = (
 
 
 def fold_all() -> None:
-    while digests.fold(limit=7):
+    while rollups.fold(limit=7):
         pass
 
 
@@ -166,7 +167,7 @@ def test_statistics_are_what_counting_the_rows_says_in_every_bucket_and_for_ever
             chance.make()
         chance.end_some()
         if not turn:
-            digests.fold(limit=chance.pick.randrange(1, 60))
+            rollups.fold(limit=chance.pick.randrange(1, 60))
         rows = list(Execution.objects.all())
         bucket = chance.pick.choice(["1m", "5m", "15m"])
         for subject, states in subjects.items():
@@ -232,7 +233,7 @@ def test_what_is_pruned_stays_counted_and_what_is_purged_goes_with_its_job(
     state, other = make_job(slug="report"), make_job(slug="other")
     for one in (state, state, other):
         make_execution(one, trigger="manual")
-    digests.fold(limit=2)
+    rollups.fold(limit=2)
     Execution.objects.all()._raw_delete("default")
     assert whole(workspace).counts["succeeded"] == 3
     fold_all()
@@ -264,7 +265,7 @@ def test_a_transaction_that_commits_late_is_counted_once_however_much_was_folded
     state = make_job()
     with transaction.atomic():
         late = make_execution(state, trigger="manual", finished_at=NOW - HOUR)
-        in_another_thread(lambda: [make_execution(state, trigger="manual"), digests.fold()])
+        in_another_thread(lambda: [make_execution(state, trigger="manual"), rollups.fold()])
         assert in_another_thread(lambda: whole(workspace)).counts["succeeded"] == 1
     assert late.status == "succeeded"
     assert whole(workspace).counts["succeeded"] == 2
@@ -278,8 +279,8 @@ def test_two_workers_never_fold_the_same_slip(make_job: MakeJob, workspace: Work
     for _ in range(20):
         make_execution(state, trigger="manual")
     with transaction.atomic():
-        assert digests.fold(limit=3) == 3
-        assert in_another_thread(digests.fold) == 0
+        assert rollups.fold(limit=3) == 3
+        assert in_another_thread(rollups.fold) == 0
         # Nobody sees what is not committed: it is counted from its slips still.
         assert in_another_thread(lambda: whole(workspace)).counts["succeeded"] == 20
     folding = [begun_in_another_thread(fold_all) for _ in range(3)]
@@ -294,7 +295,7 @@ def test_old_digests_go_and_the_minutes_of_the_others_before_them(make_job: Make
     for age in (0, 7, 9, 400, 402):
         make_execution(state, trigger="manual", created_at=NOW - age * DAY)
     fold_all()
-    while digests.prune(NOW, limit=3):
+    while rollups.prune(NOW, limit=3):
         pass
     kept = {(NOW - row.hour).days: [] for row in Digest.objects.all()}
     for row in Digest.objects.filter(subject_id=state.pk).order_by("detailed"):
@@ -320,7 +321,7 @@ def test_what_ended_before_there_were_statistics_is_counted_too(make_job: MakeJo
 def test_statistics_of_a_long_history_read_digests_and_what_lives_and_nothing_else() -> None:
     seeded = seed_jobs(jobs=300)
     seed_executions(12_000, runs=False)
-    digests.fold(limit=1_000_000)
+    rollups.fold(limit=1_000_000)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE runs_digest; ANALYZE runs_endedslip")
     job = Job.objects.get(slug="job-4")

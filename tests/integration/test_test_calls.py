@@ -16,9 +16,10 @@ from accounts.models import AuditEntry, Environment, Workspace
 from accounts.secrets import create_secret
 from accounts.signing import rotate_signing_secret
 from jobs.models import JobEnvironment, JobVersion
-from runs import queue, testcalls
-from runs.mailbox import Mailbox, mailbox
+from runs import queue
 from runs.models import Execution, Run
+from runs.testcalls import calls as testcalls
+from runs.testcalls.transport import Mailbox, mailbox
 from scheduler_project.api.document import written_document
 from tests.support.api_caller import NOW, Caller, caller
 from tests.support.engine import LOOPBACK_ALLOWED, eventually
@@ -289,7 +290,7 @@ def test_a_worker_that_stops_in_the_middle_tells_what_became_of_it(
 def test_a_worker_that_dies_in_the_middle_is_noticed_long_before_the_time_is_over(
     make_job: MakeJob, api: Caller, told: Told, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runs.mailbox.HELD_SECONDS", 1)
+    monkeypatch.setattr("runs.testcalls.transport.HELD_SECONDS", 1)
     monkeypatch.setattr(testcalls, "announce_call", lambda call_id: mailbox().take(call_id) is not None)
     job(make_job, receiver, request={"url": receiver.url(), "timeout_seconds": 300})
     started = time.monotonic()

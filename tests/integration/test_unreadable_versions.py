@@ -14,12 +14,13 @@ from django.test import Client
 from accounts.audit import AuditEntry
 from accounts.models import Workspace
 from jobs.models import JobEnvironment, UnreadableVersion
-from runs import services, unreadable
-from runs.firing import fire_due
-from runs.glance import glance
+from runs.attempts import unreadable
+from runs.attempts.reaping import reap_expired
+from runs.clock.due_state import glance
+from runs.clock.fire import fire_due
+from runs.executions import services
 from runs.models import Execution, Run
-from runs.reaping import reap_expired
-from runs.retention import rules_after
+from runs.retention.rules import rules_after
 from tests.support.api_caller import caller
 from tests.support.jobs import EPOCH, MakeJob, job_config
 from workers.claim import Claimer
@@ -312,7 +313,7 @@ def test_what_a_changed_plan_left_waits_too(make_job: MakeJob, workspace: Worksp
          "environments": {"production": {}}},
         expect=200,
     )  # fmt: skip
-    from runs.settling import settle_due
+    from runs.clock.reconcile import settle_due
 
     now = datetime.datetime.now(datetime.UTC)
     assert settle_due(now).due == 1

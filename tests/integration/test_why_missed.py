@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from accounts.models import Workspace
-from runs.explaining import explain
-from runs.firing import fire_due
+from runs.clock.fire import fire_due
+from runs.ledger.explain import explain
 from tests.support.api_caller import caller
 from tests.support.jobs import EPOCH, MakeJob
 

@@ -14,12 +14,12 @@ from accounts.secrets import create_secret
 from accounts.services import create_workspace
 from jobs.models import Job, JobEnvironment, JobVersion, RetryPolicy, SchedulePeriod
 from jobs.services import save_job
-from runs import services
-from runs.firing import fire_due
+from runs.clock.fire import fire_due
+from runs.clock.reconcile import settle_due
+from runs.executions import services
 from runs.models import BulkOperation, Execution, Run
-from runs.pruning import Pace, Turn
-from runs.settling import settle_due
-from runs.upkeep import work_off
+from runs.retention.prune import Pace, Turn
+from runs.retention.worker import work_off
 from scheduler_project.models import KeptAnswer
 from tests.support.admin_rows import person, signed_in
 from tests.support.api_caller import JOB, NOW, Caller, caller, make_execution, make_run

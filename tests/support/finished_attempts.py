@@ -2,9 +2,9 @@
 
 import datetime
 
-from runs.attempts import AttemptKey, Ending, FinishedAttempt, Phases, Received
-from runs.recording import record
-from runs.retry import SUCCEEDED
+from runs.attempts.contract import AttemptKey, Ending, FinishedAttempt, Phases, Received
+from runs.attempts.recording import record
+from runs.attempts.retry import SUCCEEDED
 from workers.claim import Claimed
 
 

@@ -13,8 +13,8 @@ from accounts.plans import assign_plan, save_plan
 from accounts.quota import month_of
 from accounts.services import change_settings
 from jobs.models import JobEnvironment
+from runs.attempts.recording import record
 from runs.models import Execution
-from runs.recording import record
 from runs.states import Trigger
 from tests.support.finished_attempts import finished
 from workers.claim import Claimed, Claimer

@@ -32,8 +32,8 @@ from accounts.models import Workspace
 from jobs.definition import planned_by
 from jobs.models import JobEnvironment, JobVersion
 from jobs.services import EnvironmentChange, pause, save_job
-from runs import heartbeats
 from runs.models import Execution, Run
+from runs.monitoring import heartbeats
 from tests.support.jobs import job_config
 from tests.support.month_stories import BUSY, CLOCK_AWAY, DOWN, STORIES, Failing, Story
 

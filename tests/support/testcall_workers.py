@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from runs import testcalls
+from runs.testcalls import calls as testcalls
 from tests.support.engine import LOOPBACK_ALLOWED
 from workers.service import DeliveryService
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runs.buckets import DETAILED_REACH, MAX_BUCKETS, REACH, Bucket, Period, PeriodError
+from runs.stats.periods import DETAILED_REACH, MAX_BUCKETS, REACH, Bucket, Period, PeriodError
 
 NOW = datetime.datetime(2026, 3, 1, 12, 7, 3, 250_000, tzinfo=datetime.UTC)
 HOUR, DAY = datetime.timedelta(hours=1), datetime.timedelta(days=1)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.assertions import compile_assertions, failed_assertion
-from runs.charsets import _CODECS, Reading, reading_of
+from runs.attempts.charsets import _CODECS, Reading, reading_of
 
 TEXT = "Störung"
 

@@ -106,7 +106,7 @@ def test_every_path_in_backticks_exists(page: Path) -> None:
 
 @pytest.mark.parametrize("page", WRITTEN, ids=named)
 def test_every_name_that_a_page_puts_into_a_file_is_defined_there(page: Path) -> None:
-    """What stands as `runs/firing.py`: `fire_due`, or `_KINDS` in `runs/failures.py`."""
+    """What stands as `runs/clock/fire.py`: `fire_due`, or `_KINDS` in `runs/failures.py`."""
     text = prose(page)
     pairs = re.findall(r"`([\w/]+\.py)`(?:'s|:) `(\w+)(?:\(\))?`", text)
     pairs += [(path, name) for name, path in re.findall(r"`(\w+)(?:\(\))?` (?:in|of) `([\w/]+\.py)`", text)]

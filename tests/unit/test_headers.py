@@ -3,7 +3,7 @@
 import pytest
 
 from jobs.headers import PROTECTED_HEADERS, wrong_headers
-from runs.redaction import redact_headers
+from runs.attempts.redaction import redact_headers
 
 
 @pytest.mark.parametrize("name", sorted(PROTECTED_HEADERS | {"x-hourhand-anything"}))

@@ -5,7 +5,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runs.histograms import GROWTH, percentile
+from runs.stats.histograms import GROWTH, percentile
 
 
 def bin_of(milliseconds: int) -> int:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.schedule import Interval
-from runs.ledger import Entry, Plan, TooManyPlannedError, compare
+from runs.ledger.comparison import Entry, Plan, TooManyPlannedError, compare
 
 START = datetime.datetime(2026, 3, 1, 12, 0, tzinfo=datetime.UTC)
 MINUTE = datetime.timedelta(minutes=1)

@@ -41,9 +41,10 @@ def formatted(capsys: pytest.CaptureFixture[str], record: Callable[[], object], 
 
 
 def test_our_own_lines_and_those_of_libraries_have_the_same_form(capsys: pytest.CaptureFixture[str]) -> None:
-    told = formatted(capsys, lambda: structlog.get_logger("runs.reaping").warning("worker_lost", execution_id="0197"))
+    logger = structlog.get_logger("runs.attempts.reaping")
+    told = formatted(capsys, lambda: logger.warning("worker_lost", execution_id="0197"))
     assert json.loads(told) == {
-        "event": "worker_lost", "execution_id": "0197", "logger": "runs.reaping", "level": "warning",
+        "event": "worker_lost", "execution_id": "0197", "logger": "runs.attempts.reaping", "level": "warning",
         "timestamp": json.loads(told)["timestamp"],
     }  # fmt: skip
     told = formatted(capsys, lambda: logging.getLogger("celery.worker").error("Lost %s", "it", extra={"count": 2}))

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runs.pruning import BATCH_SECONDS, BEHIND_SECONDS, FIRST, LARGEST, SMALLEST, Pace
+from runs.retention.prune import BATCH_SECONDS, BEHIND_SECONDS, FIRST, LARGEST, SMALLEST, Pace
 
 
 @given(st.lists(st.tuples(st.floats(0, 60), st.floats(0, 600))))

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runs.attempts import Received, Sent
-from runs.redaction import _patterns, _redact_received, _without_cut_end, redact_sent
+from runs.attempts.contract import Received, Sent
+from runs.attempts.redaction import _patterns, _redact_received, _without_cut_end, redact_sent
 
 SECRET = 'tök/+ "n\\é&<1>\n2'
 

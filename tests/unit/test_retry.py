@@ -6,8 +6,8 @@ import random
 import pytest
 
 from jobs.definition import JobDefinition, RetryDefinition
+from runs.attempts.retry import SUCCEEDED, GiveUp, RetryIn, verdict
 from runs.failures import FailureReason
-from runs.retry import SUCCEEDED, GiveUp, RetryIn, verdict
 from tests.support.jobs import job_config
 
 DEFAULT = JobDefinition.of(job_config()).retry

@@ -6,7 +6,7 @@ are text, as Postgres gives and takes them: nothing here computes with them.
 
 from typing import NamedTuple
 
-from runs.attempts import AttemptKey, Received
+from runs.attempts.contract import AttemptKey, Received
 from runs.failures import FailureReason
 from workers.delivery.signing import Signature
 

@@ -16,7 +16,7 @@ from functools import lru_cache, partial
 import pycurl
 
 from jobs.egress import EgressPolicy, Target
-from runs.attempts import AttemptKey
+from runs.attempts.contract import AttemptKey
 from runs.failures import FailureReason
 from workers.delivery.connections import Connections
 from workers.delivery.contract import Crowded, DeliveryRequest, DeliveryResult, InFlight

@@ -8,7 +8,7 @@ from collections import deque
 from typing import NamedTuple
 
 from jobs.egress import Target
-from runs.attempts import AttemptKey
+from runs.attempts.contract import AttemptKey
 from workers.delivery.contract import Crowded, DeliveryRequest
 
 #: A request that waits longer for its share makes its lane crowded: more of the same is not kept here.

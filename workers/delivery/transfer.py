@@ -12,7 +12,7 @@ import certifi
 import pycurl
 
 from jobs.egress import EgressPolicy, Refusal, Target
-from runs.attempts import Received
+from runs.attempts.contract import Received
 from runs.failures import FailureReason
 from workers.delivery.alerts import Watch, told_by
 from workers.delivery.coding import ACCEPTED, Undoing, codings_in

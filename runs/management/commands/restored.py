@@ -4,8 +4,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from runs import restoring
-from runs.restoring import Restored
+from runs.restore import release as restoring
+from runs.restore.release import Restored
 
 _HELD = "This database was restored from a dump. Until you say what to do, nothing fires and nothing is delivered."
 _NOT_HELD = "This database does not look like one restored from a dump, so nothing holds its clock."

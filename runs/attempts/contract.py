@@ -1,0 +1,104 @@
+"""One attempt as values: what was claimed, what went over the wire, and what it meant. Pure.
+
+Ids are text here, as Postgres gives and takes them: the firing path never computes with them. Every run makes all of
+these, so they are named tuples: a third of the time of a frozen dataclass.
+"""
+
+import datetime
+from typing import NamedTuple
+
+from runs.attempts.retry import Verdict
+from runs.failures import FailureReason
+
+#: Which attempt: the id of its execution, and its number. Whatever is held, renewed, aborted, given back or recorded is
+#: named by it, never by the execution alone: a worker that stood still may hold an attempt that is lost already.
+AttemptKey = tuple[str, int]
+
+#: What a run says that was canceled in flight.
+IN_FLIGHT_CANCELED = "Canceled in flight; the request may have arrived."
+#: What it says once its worker has told that there was nothing in flight yet.
+UNSENT_CANCELED = "Canceled before the request was sent."
+
+
+class Attempt(NamedTuple):
+    """An execution that a worker holds. `lease_owner` and `number` are the fencing token."""
+
+    run_id: str
+    lease_owner: str
+    execution_id: str
+    workspace_id: str
+    job_id: str
+    environment_id: str
+    job_environment_id: str
+    job_version_id: str
+    trigger: str
+    number: int
+
+    @property
+    def key(self) -> AttemptKey:
+        """Which attempt this is, within the installation."""
+        return self.execution_id, self.number
+
+
+class Sent(NamedTuple):
+    """The request as history keeps it. `headers` is a JSON object: names in lower case, values redacted."""
+
+    method: str
+    url: str
+    headers: str
+    body: bytes | None
+
+
+class Received(NamedTuple):
+    """What the endpoint answered, as far as it came and within the engine's limits. No repr shows it.
+
+    `headers`: names in lower case; a repeated one is joined with ", ", set-cookie with a line feed; past 200 lines or
+    64 KiB the rest is left out. `body`: the first 64 KiB after content decoding. `body_bytes`: how many decoded bytes
+    came, read to at most 1 MiB (and the rest of one chunk). `body_truncated`: `body` is not the whole of what the
+    endpoint had to say, because it is longer, was cut, or broke off. `note`: a sentence for people about how the body
+    was read, where there is something to say.
+    """
+
+    status_code: int
+    headers: dict[str, str]
+    body: bytes
+    body_bytes: int
+    body_truncated: bool
+    http_version: str
+    note: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Received({self.status_code}, body_bytes={self.body_bytes}, http_version={self.http_version!r})"
+
+
+class Phases(NamedTuple):
+    """Milliseconds; None for a phase that did not happen."""
+
+    queue_ms: int | None = None
+    dns_ms: int | None = None
+    connect_ms: int | None = None
+    tls_ms: int | None = None
+    first_byte_ms: int | None = None
+    total_ms: int | None = None
+
+
+class Ending(NamedTuple):
+    """How an attempt ended, and what follows. `started_at` and `finished_at` are on the database's clock."""
+
+    verdict: Verdict
+    failure_reason: FailureReason | None
+    error: str
+    started_at: datetime.datetime
+    finished_at: datetime.datetime
+
+
+class FinishedAttempt(NamedTuple):
+    """All that is recorded of one attempt."""
+
+    attempt: Attempt
+    sent: Sent
+    received: Received | None
+    remote_ip: str | None
+    phases: Phases
+    ending: Ending
+    worker: str

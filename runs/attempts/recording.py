@@ -1,0 +1,225 @@
+"""Writes finished attempts: fenced transitions of their executions, the runs by COPY, the streaks of their jobs.
+
+Works on any psycopg2 cursor inside a transaction: the workers' own connections, or Django's (for the reaper).
+"""
+
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from jobs.definition import Overlap
+from runs import counters
+from runs.attempts.contract import (
+    IN_FLIGHT_CANCELED,
+    UNSENT_CANCELED,
+    Attempt,
+    AttemptKey,
+    Ending,
+    FinishedAttempt,
+    Received,
+)
+from runs.attempts.counting import of_attempts
+from runs.attempts.retry import Canceled, GiveUp, RetryIn, Succeeded
+from runs.overlap import lock_environments, release_queued
+from runs.postgres_text import array, as_json, as_text, clean, escaped, escaped_json, text_array
+from runs.states import ExecutionStatus, RunStatus
+
+_RUN_COLUMNS = (
+    "id", "execution_id", "workspace_id", "job_id", "environment_id", "job_version_id", "trigger", "number", "step",
+    "status", "failure_reason", "error", "started_at", "finished_at", "duration_ms", "queue_ms", "dns_ms", "connect_ms",
+    "tls_ms", "first_byte_ms", "total_ms", "request_method", "request_url", "request_headers", "request_body",
+    "request_body_encoding", "response_status", "response_headers", "response_body", "response_body_encoding",
+    "body_truncated", "body_bytes", "http_version", "body_note", "remote_ip", "worker",
+)  # fmt: skip
+_COPY_RUNS = f"COPY runs_run ({', '.join(_RUN_COLUMNS)}) FROM STDIN"
+# The fence is one expression over both sides: from `status` alone PostgreSQL would conclude, while its statistics know
+# of few that run, that it is cheapest to look through the whole table for those first.
+_MOVE_EXECUTIONS = """
+    UPDATE runs_execution AS execution
+       SET status = moved.status,
+           finished_at = CASE WHEN moved.status <> 'pending' THEN moved.finished_at END,
+           next_attempt_at = CASE WHEN moved.status = 'pending'
+               THEN greatest(clock_timestamp(), moved.finished_at + moved.delay_ms * interval '1 millisecond') END,
+           enqueued_at = CASE WHEN moved.status <> 'pending' THEN execution.enqueued_at END,
+           failure_reason = moved.failure_reason, error = moved.error,
+           lease_owner = NULL, lease_expires_at = NULL
+      FROM unnest(%s::uuid[], %s::text[], %s::smallint[], %s::text[], %s::timestamptz[], %s::bigint[],
+                  %s::text[], %s::text[])
+           AS moved (id, lease_owner, attempts, status, finished_at, delay_ms, failure_reason, error)
+     WHERE execution.id = moved.id
+       AND CASE WHEN execution.status = 'running'
+                THEN execution.lease_owner = moved.lease_owner AND execution.attempts = moved.attempts END
+ RETURNING execution.id::text, execution.attempts, execution.overlap,
+           CASE WHEN execution.trigger = 'schedule' AND execution.overlap <> 'queue' THEN
+               extract(epoch FROM execution.scheduled_for)::float8 + execution.jitter_ms / 1000.0::float8 END
+"""
+# Only rows that change are locked, and always in the order of their ids, so that two recorders can't deadlock.
+_MOVE_STREAKS = """
+    WITH ended AS (
+        SELECT * FROM unnest(%s::uuid[], %s::text[], %s::int[], %s::boolean[])
+            AS ended (id, status, failures, broken)
+    ), changed AS (
+        SELECT row.id FROM jobs_jobenvironment AS row JOIN ended USING (id)
+         WHERE row.last_status <> ended.status
+            OR row.consecutive_failures
+               <> ended.failures + CASE WHEN ended.broken THEN 0 ELSE row.consecutive_failures END
+         ORDER BY row.id FOR NO KEY UPDATE OF row
+    )
+    UPDATE jobs_jobenvironment AS row
+       SET last_status = ended.status,
+           consecutive_failures = ended.failures + CASE WHEN ended.broken THEN 0 ELSE row.consecutive_failures END
+      FROM ended, changed
+     WHERE row.id = ended.id AND row.id = changed.id
+"""
+#: What a column of milliseconds holds, 24 days: an attempt whose worker was lost may be found later than that.
+LONGEST_MS = 2**31 - 1
+_NULL = "\\N"
+_NOTHING_RECEIVED = f"{_NULL}\t{_NULL}\t{_NULL}\tutf-8\tf\t{_NULL}\t\t{_NULL}"
+_SUCCEEDED, _FAILED, _CANCELED = RunStatus.SUCCEEDED.value, RunStatus.FAILED.value, RunStatus.CANCELED.value
+# A canceled run was written by whoever canceled it, who could not know if its worker had sent the request.
+_TELL_UNSENT = """
+    WITH unsent AS (
+        SELECT * FROM unnest(%s::uuid[], %s::smallint[], %s::text[]) AS unsent (id, attempts, lease_owner)
+    ), told AS (
+        UPDATE runs_execution AS execution SET error = %s FROM unsent
+         WHERE execution.id = unsent.id
+           AND CASE WHEN execution.status = 'canceled'
+                    THEN execution.attempts = unsent.attempts AND execution.error = %s END
+    )
+    UPDATE runs_run AS run SET error = %s FROM unsent
+     WHERE run.execution_id = unsent.id AND run.number = unsent.attempts AND run.worker = unsent.lease_owner
+       AND run.status = 'canceled' AND run.error = %s
+"""
+
+
+class Moved(NamedTuple):
+    """An execution's overlap policy, and when it was to start if a schedule planned it
+    and it had to wait for no other, in seconds since the epoch."""
+
+    overlap: str
+    planned_at: float | None
+
+
+def record(cursor: Any, finished: Sequence[FinishedAttempt]) -> set[AttemptKey]:
+    """Record attempts in the caller's transaction. Returns those that moved their execution.
+
+    A batch may hold several attempts of one execution; at most one of them still holds it. An execution that is not
+    held any more with this owner and attempt (its lease expired and it was reaped, or it was
+    canceled) moves nothing and gets no run. But where the run that canceled it says that the request may have arrived,
+    and it never left, that is put right.
+    """
+    if not finished:
+        return set()
+    moved = _move_executions(cursor, finished)
+    held = finished if len(moved) == len(finished) else [item for item in finished if item.attempt.key in moved]
+    if held:
+        cursor.copy_expert(_COPY_RUNS, io.StringIO("".join(map(_copy_line, held))))
+        queues = _queues_that_may_go_on(held, moved)
+        if queues:
+            lock_environments(cursor, {item.attempt.job_environment_id for item in held})
+        _move_streaks(cursor, held)
+        if queues:
+            release_queued(cursor, queues)
+        planned = {key: one.planned_at for key, one in moved.items() if one.planned_at is not None}
+        counters.add(cursor, of_attempts(held, planned))
+    if held is not finished:
+        fenced = [item for item in finished if item.attempt.key not in moved]
+        _tell_unsent(cursor, [item.attempt for item in fenced if _unsent(item)])
+    return set(moved)
+
+
+def _unsent(item: FinishedAttempt) -> bool:
+    verdict = item.ending.verdict
+    return isinstance(verdict, Canceled) and not verdict.sent
+
+
+def _tell_unsent(cursor: Any, attempts: Sequence[Attempt]) -> None:
+    if attempts:
+        fences = [(one.execution_id, one.number, one.lease_owner) for one in attempts]
+        told = [UNSENT_CANCELED, IN_FLIGHT_CANCELED]
+        cursor.execute(_TELL_UNSENT, [*map(array, zip(*fences, strict=True)), *told, *told])
+
+
+def _queues_that_may_go_on(held: Iterable[FinishedAttempt], moved: Mapping[AttemptKey, Moved]) -> set[str]:
+    """The job-environments where an execution ended that another may have waited for."""
+    queued = {key for key, one in moved.items() if one.overlap == Overlap.QUEUE}
+    return {
+        item.attempt.job_environment_id
+        for item in held
+        if queued and item.attempt.key in queued and not isinstance(item.ending.verdict, RetryIn)
+    }
+
+
+def _move_executions(cursor: Any, finished: Sequence[FinishedAttempt]) -> dict[AttemptKey, Moved]:
+    """The attempts that moved their execution."""
+    rows = [_transition(item) for item in sorted(finished, key=lambda item: item.attempt.key)]
+    *columns, errors = zip(*rows, strict=True)
+    cursor.execute(_MOVE_EXECUTIONS, [*map(array, columns), text_array(errors)])
+    return {(execution_id, number): Moved(*told) for execution_id, number, *told in cursor.fetchall()}
+
+
+def _transition(item: FinishedAttempt) -> tuple[Any, ...]:
+    attempt, ending = item.attempt, item.ending
+    fence = (attempt.execution_id, attempt.lease_owner, attempt.number)
+    match ending.verdict:
+        case Succeeded():
+            return (*fence, ExecutionStatus.SUCCEEDED.value, ending.finished_at, 0, "", "")
+        case RetryIn(delay_ms):
+            return (*fence, ExecutionStatus.PENDING.value, ending.finished_at, delay_ms, "", "")
+        case GiveUp(reason):
+            return (*fence, ExecutionStatus.FAILED.value, ending.finished_at, 0, reason.value, clean(ending.error))
+        case Canceled():
+            return (*fence, ExecutionStatus.CANCELED.value, ending.finished_at, 0, "", clean(ending.error))
+
+
+def run_status(ending: Ending) -> str:
+    """The status of a run that ended so."""
+    if isinstance(ending.verdict, Canceled):
+        return _CANCELED
+    return _FAILED if ending.failure_reason else _SUCCEEDED
+
+
+def _move_streaks(cursor: Any, held: Iterable[FinishedAttempt]) -> None:
+    """Per job-environment: its last status, and how many failures in a row it ended with. A canceled one is neither."""
+    streaks: dict[str, tuple[str, int, bool]] = {}
+    for item in sorted(held, key=lambda item: item.ending.finished_at):
+        key = item.attempt.job_environment_id
+        _, failures, broken = streaks.get(key, ("", 0, False))
+        if isinstance(item.ending.verdict, Succeeded):
+            streaks[key] = (ExecutionStatus.SUCCEEDED.value, 0, True)
+        elif isinstance(item.ending.verdict, GiveUp):
+            streaks[key] = (ExecutionStatus.FAILED.value, failures + 1, broken)
+    if streaks:
+        columns = zip(*((key, *streak) for key, streak in sorted(streaks.items())), strict=True)
+        cursor.execute(_MOVE_STREAKS, [list(column) for column in columns])
+
+
+def _copy_line(item: FinishedAttempt) -> str:
+    """One row in COPY's text format. Only text that others wrote can need escaping."""
+    attempt, sent, received, remote_ip, phases, ending, worker = item
+    run_id, _, execution_id, workspace_id, job_id, environment_id, _, version_id, trigger, number = attempt
+    reason, started_at, finished_at = ending.failure_reason, ending.started_at, ending.finished_at
+    body, encoding = as_text(sent.body)
+    return (
+        f"{run_id}\t{execution_id}\t{workspace_id}\t{job_id}\t{environment_id}\t{version_id}\t{trigger}\t{number}\t\t"
+        f"{run_status(ending)}\t{reason.value if reason else ''}\t{ending.error and escaped(clean(ending.error))}\t"
+        f"{started_at.isoformat()}\t{finished_at.isoformat()}\t"
+        f"{min(round((finished_at - started_at).total_seconds() * 1000), LONGEST_MS)}\t{_numbers(phases)}\t"
+        f"{sent.method}\t{escaped(sent.url)}\t{escaped_json(sent.headers)}\t"
+        f"{_NULL if body is None else escaped(body)}\t{encoding}\t"
+        f"{_NOTHING_RECEIVED if received is None else _received(received)}\t{remote_ip or _NULL}\t{escaped(worker)}\n"
+    )
+
+
+def _numbers(values: Iterable[int | None]) -> str:
+    return "\t".join([_NULL if value is None else str(value) for value in values])
+
+
+def _received(received: Received) -> str:
+    body, encoding = as_text(received.body)
+    return (
+        f"{received.status_code}\t{escaped_json(as_json(received.headers))}\t"
+        f"{_NULL if body is None else escaped(body)}\t{encoding}\t"
+        f"{'t' if received.body_truncated else 'f'}\t{received.body_bytes}\t{received.http_version}\t"
+        f"{_NULL if received.note is None else escaped(clean(received.note))}"
+    )

@@ -1,0 +1,156 @@
+"""What becomes of jobs whose version this release can't read: put aside, marked for people, and looked at again.
+
+Which these are is each process's own judgement: during a rolling upgrade another may read them, and goes on with them.
+So a process only leaves them alone for some seconds; the rows of `UnreadableVersion` tell people and the doctor.
+"""
+
+import datetime
+import socket
+import time
+from collections.abc import Collection, Iterable
+from typing import Any, NamedTuple
+
+import structlog
+from django.db import connection, transaction
+from django.utils import timezone
+
+from accounts import audit
+from accounts.actors import SYSTEM
+from core.differences import difference
+from jobs.models import UnreadableVersion
+from jobs.reading import problem_of
+from runs.postgres_text import array, text_array
+
+log = structlog.get_logger(__name__)
+
+#: What can't be read is looked at again after so long, from the first wait to the longest.
+FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 1.0, 10.0
+#: A job that only a worker could not read fires no more until the next review but one.
+_HELD_SECONDS = 15.0
+_REVIEWED_AT_ONCE = 500
+_MARK = """
+    INSERT INTO jobs_unreadableversion AS mark
+           (id, job_environment_id, job_version_id, error, seen_by, since, looked_at, audited)
+    SELECT gen_random_uuid(), found.job_environment_id, found.job_version_id, found.error, %s,
+           clock_timestamp(), clock_timestamp(), FALSE
+      FROM unnest(%s::uuid[], %s::uuid[], %s::text[]) AS found (job_environment_id, job_version_id, error)
+        ON CONFLICT (job_environment_id, job_version_id) DO UPDATE
+       SET error = excluded.error, seen_by = excluded.seen_by
+"""
+
+
+class Unread(NamedTuple):
+    """A version that this process can't read, where it can't, and why."""
+
+    job_environment_id: str
+    job_version_id: str
+    error: str
+
+
+class Aside:
+    """Job-environments that this process leaves alone for a while, longer each time that it finds them unreadable."""
+
+    def __init__(self) -> None:
+        self._until: dict[str, tuple[float, float]] = {}
+
+    def put(self, keys: Iterable[str], *, seconds: float | None = None) -> None:
+        """Leave these alone for so long; where that is not said, for twice as long as the last time."""
+        now = time.monotonic()
+        for key in keys:
+            _, last = self._until.get(key, (0.0, FIRST_WAIT_SECONDS / 2))
+            wait = min(2 * last, LONGEST_WAIT_SECONDS) if seconds is None else seconds
+            self._until[key] = (now + wait, wait)
+
+    def take(self, keys: Iterable[str]) -> None:
+        """Look at these again at once."""
+        for key in keys:
+            self._until.pop(key, None)
+
+    def waiting(self) -> list[str]:
+        """Those that are not to be looked at now. One that nobody put back within a minute is forgotten."""
+        if not self._until:
+            return []
+        now = time.monotonic()
+        self._until = {key: one for key, one in self._until.items() if one[0] > now - 60}
+        return [key for key, (until, _) in self._until.items() if until > now]
+
+
+#: Of this process: what is not to be fired, what is not to be settled, and executions that are not to be reaped.
+firing, settling, reaping = Aside(), Aside(), Aside()
+
+
+def mark(cursor: Any, found: Collection[Unread], *, doing: str) -> None:
+    """Let people see what this process can't read. `doing` is what waits for it. In the caller's transaction."""
+    unique = {(one.job_environment_id, one.job_version_id): one for one in found}
+    for one in unique.values():
+        log.error(
+            "version_unreadable",
+            job_version_id=one.job_version_id,
+            job_environment_id=one.job_environment_id,
+            error=one.error,
+            waits=doing,
+        )
+    places, versions, errors = zip(*(unique[key] for key in sorted(unique)), strict=True)
+    cursor.execute(_MARK, [socket.gethostname(), array(places), array(versions), text_array(errors)])
+
+
+def review() -> int:
+    """Look at what is marked: unmark what can be read now, and keep the clock from firing more of the rest.
+
+    Both go into the audit log. Marks that another process is looking at are left to it. Returns how many are left.
+    """
+    with transaction.atomic():
+        marks = UnreadableVersion.objects.select_for_update(skip_locked=True, of=("self",)).order_by("looked_at")
+        found = list(marks[:_REVIEWED_AT_ONCE])
+        if not found:
+            return 0
+        known = UnreadableVersion.objects.select_related(
+            "job_version", "job_environment__job", "job_environment__environment"
+        )
+        rows = known.in_bulk([one.pk for one in found])
+        gone = [one.pk for one in found if one.pk not in rows]
+        left = [row for row in rows.values() if not _readable_again(row)]
+        UnreadableVersion.objects.filter(pk__in=gone).delete()
+        UnreadableVersion.objects.filter(pk__in=[row.pk for row in left]).update(looked_at=timezone.now(), audited=True)
+    current = [row for row in left if row.job_environment.job.current_version_id == row.job_version_id]
+    firing.put((str(row.job_environment_id) for row in current), seconds=_HELD_SECONDS)
+    return len(left)
+
+
+def _readable_again(row: UnreadableVersion) -> bool:
+    """Judge one mark; whoever reads the log learns when it began and when it was over."""
+    job, version = row.job_environment.job, row.job_version
+    environment_id = str(row.job_environment.environment_id)
+    error = problem_of(version.config, environment_id=environment_id, anchor=job.created_at)
+    if error is not None:
+        if not row.audited:
+            _record("job.unreadable", row, {"version": version.number, "error": error})
+        return False
+    if row.audited:
+        _record("job.readable", row, {"version": version.number})
+    log.info("version_readable", job_version_id=str(version.pk), job_environment_id=str(row.job_environment_id))
+    row.delete()
+    for aside in (firing, settling):
+        aside.take([str(row.job_environment_id)])
+    return True
+
+
+def _record(action: str, row: UnreadableVersion, facts: dict[str, Any]) -> None:
+    job, environment = row.job_environment.job, row.job_environment.environment
+    audit.record(
+        action,
+        job,
+        workspace_id=job.workspace_id,
+        actor=SYSTEM,
+        label=job.slug,
+        now=timezone.now(),
+        changes=difference({}, {**facts, "environment": environment.slug}),
+    )
+
+
+def marked_count() -> tuple[int, datetime.datetime | None]:
+    """How many marks there are, and since when the oldest stands."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*), min(since) FROM jobs_unreadableversion")
+        count, since = cursor.fetchone()
+        return count, since

@@ -1,0 +1,1 @@
+"""What people ask of executions: run now, replay, retry, cancel, in bulk, and delete."""

@@ -1,0 +1,265 @@
+"""Many executions replayed or canceled at once: asked for in a request, worked off by the house's chores.
+
+What matches is settled when it is asked for. Each batch is one transaction that also moves the operation's position, so
+that a worker which dies in the middle of one leaves nothing of it behind: none is done twice, none is left out.
+"""
+
+import datetime
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from django.db import connection, transaction
+
+from accounts import audit
+from accounts.actors import SYSTEM, Actor
+from accounts.models import Workspace
+from accounts.usage import refuse_when_stopped, stopped
+from core.differences import Changes, difference
+from jobs.definition import Overlap
+from runs import counters
+from runs.attempts.reaping import cancel_running
+from runs.errors import BulkOperationEndedError
+from runs.history.executions import Stretch, executions_of
+from runs.history.filters import HistoryFilter
+from runs.live_tail.publish import tell_on_commit
+from runs.models import BulkOperation, Execution
+from runs.overlap import hold_environments, limiting, lock_environments, release_queued
+from runs.querysets import ExecutionQuerySet
+from runs.queue import BULK_TASK, abort, enqueue_on_commit, wake_on_commit
+from runs.states import LIVE, TERMINAL, BulkKind, BulkState, ExecutionStatus, Trigger
+from scheduler_project import USER_AGENT
+
+MAX_EXECUTIONS = 10_000
+MAX_RATE = 1000
+BATCH = 500
+#: How much of a paced operation a batch holds: as long as chores come apart. Its replays start one by one within it.
+PACED_SECONDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """The executions that a bulk operation is about, the longest due first, and whether there are more."""
+
+    ids: list[uuid.UUID]
+    more: bool
+
+
+def matching(wanted: HistoryFilter, kind: str, *, limit: int) -> Matched:
+    """The latest so many of the wanted executions that can be canceled, or that have ended and can be replayed."""
+    if kind == BulkKind.CANCEL:
+        wanted = replace(wanted, statuses=tuple(s for s in LIVE if wanted.statuses is None or s in wanted.statuses))
+    elif wanted.statuses is None:
+        wanted = replace(wanted, statuses=tuple(TERMINAL))
+    if not wanted.statuses:
+        return Matched([], more=False)
+    found = executions_of(wanted, Stretch(descending=True, count=limit + 1)).values_list("pk", flat=True)
+    ids = list(found)
+    return Matched(ids[:limit][::-1], more=len(ids) > limit)
+
+
+@transaction.atomic
+def start_bulk(
+    *,
+    wanted: HistoryFilter,
+    kind: str,
+    asked: dict[str, Any],
+    limit: int,
+    rate_per_second: int | None,
+    original_config: bool = False,
+    now: datetime.datetime,
+    actor: Actor = SYSTEM,
+) -> BulkOperation:
+    """Take up an operation on what is wanted. `asked` is how the caller spelled that; without a rate it has no pace.
+
+    Raises QuotaExceededError for replays where the workspace's plan lets no more runs start.
+    """
+    return _begun(
+        matching(wanted, kind, limit=limit),
+        workspace=wanted.workspace,
+        kind=kind,
+        filter=asked,
+        environment_ids=None if wanted.environment_ids is None else list(wanted.environment_ids),
+        original_config=original_config,
+        rate_per_second=rate_per_second,
+        now=now,
+        actor=actor,
+    )
+
+
+def selected(executions: ExecutionQuerySet, kind: str) -> list[uuid.UUID]:
+    """Those that can be canceled, or have ended and can be replayed, in the order they were due."""
+    able = executions.live() if kind == BulkKind.CANCEL else executions.terminal()
+    return list(able.order_by("due_at", "pk").values_list("pk", flat=True)[:MAX_EXECUTIONS])
+
+
+@transaction.atomic
+def start_selected(
+    *,
+    workspace: Workspace,
+    executions: ExecutionQuerySet,
+    kind: str,
+    original_config: bool = False,
+    now: datetime.datetime,
+    actor: Actor = SYSTEM,
+) -> BulkOperation:
+    """Take up an operation on executions of a workspace that somebody chose one by one. Raises as `start_bulk`."""
+    ids = selected(executions.of(workspace), kind)
+    return _begun(
+        Matched(ids, more=False),
+        workspace=workspace,
+        kind=kind,
+        filter={"selected": len(ids)},
+        environment_ids=None,
+        original_config=original_config,
+        rate_per_second=None,
+        now=now,
+        actor=actor,
+    )
+
+
+def _begun(matched: Matched, *, now: datetime.datetime, actor: Actor, **columns: Any) -> BulkOperation:
+    """Raises QuotaExceededError for replays where the workspace's plan lets no more runs start."""
+    if columns["kind"] == BulkKind.REPLAY:
+        refuse_when_stopped(columns["workspace"].pk, now=now)
+    operation = BulkOperation.objects.create(
+        state=BulkState.RUNNING if matched.ids else BulkState.COMPLETED,
+        asked_by=actor.label,
+        execution_ids=matched.ids,
+        more=matched.more,
+        created_at=now,
+        next_batch_at=now,
+        finished_at=None if matched.ids else now,
+        **columns,
+    )
+    if matched.ids:
+        wake_on_commit(BULK_TASK)
+    told = {name: columns[name] for name in ("kind", "filter", "rate_per_second")} | {"matched": len(matched.ids)}
+    _record("bulk_operation.created", operation, difference({}, told), actor=actor, now=now)
+    return operation
+
+
+@transaction.atomic
+def cancel_bulk(
+    *, workspace: Workspace, operation_id: uuid.UUID, now: datetime.datetime, actor: Actor = SYSTEM
+) -> None:
+    """Do no more of an operation; what it has done stays. Raises BulkOperationEndedError where it has ended already."""
+    operations = BulkOperation.objects.filter(workspace=workspace, pk=operation_id)
+    operation = operations.select_for_update(no_key=True).get()
+    if operation.state != BulkState.RUNNING:
+        raise BulkOperationEndedError(operation.state)
+    operations.update(state=BulkState.CANCELED, finished_at=now)
+    _record("bulk_operation.canceled", operation, {}, actor=actor, now=now)
+
+
+def _record(action: str, operation: BulkOperation, changes: Changes, *, actor: Actor, now: datetime.datetime) -> None:
+    audit.record(
+        action,
+        operation,
+        workspace_id=operation.workspace_id,
+        actor=actor,
+        label=str(operation),
+        now=now,
+        changes=changes,
+    )
+
+
+@transaction.atomic
+def work_off(now: datetime.datetime) -> bool:
+    """Do one batch of the operation that has been due longest and that no other worker is at. False: there is none."""
+    due = BulkOperation.objects.filter(finished_at__isnull=True, next_batch_at__lte=now).order_by("next_batch_at")
+    operation = due.select_for_update(no_key=True, skip_locked=True).first()
+    if operation is None:
+        return False
+    rate = operation.rate_per_second
+    size = BATCH if rate is None else rate * PACED_SECONDS
+    ids = operation.execution_ids[operation.position : operation.position + size]
+    operation.done += _VERBS[BulkKind(operation.kind)](operation, ids, now)
+    operation.position += len(ids)
+    if rate is not None:
+        operation.next_batch_at = now + datetime.timedelta(seconds=len(ids) / rate)
+    if operation.position == len(operation.execution_ids):
+        operation.state, operation.finished_at = BulkState.COMPLETED, now
+    operation.save(update_fields=["done", "position", "next_batch_at", "state", "finished_at"])
+    return True
+
+
+def _replay(operation: BulkOperation, ids: Sequence[uuid.UUID], now: datetime.datetime) -> int:
+    """New executions of these, in their own environments.
+
+    Those whose job or row is gone are left out, and all while the workspace's plan lets no more runs start.
+    """
+    with connection.cursor() as cursor:
+        if stopped(cursor, [str(operation.workspace_id)], at=now):
+            return 0
+    executions = Execution.objects.filter(workspace=operation.workspace_id).defer("state", "output")
+    if operation.original_config:
+        sources = executions.with_limits("job_version_id").in_bulk(ids)
+    else:
+        sources = executions.filter(job__deleted_at__isnull=True).with_limits("job__current_version_id").in_bulk(ids)
+    with connection.cursor() as cursor:
+        held = hold_environments(cursor, {str(source.job_environment_id) for source in sources.values()})
+    sources = {
+        key: source
+        for key, source in sources.items()
+        if str(source.job_environment_id) in held and _is_readable(source)
+    }
+    spacing = datetime.timedelta(seconds=1 / operation.rate_per_second if operation.rate_per_second else 0)
+    made = [
+        _like(source, now=now, at=now + place * spacing)
+        for place, source in enumerate(sources[key] for key in ids if key in sources)
+    ]
+    Execution.objects.bulk_create(made)
+    enqueue_on_commit([execution.pk for execution in made if execution.enqueued_at])
+    tell_on_commit((str(operation.workspace_id), str(execution.pk)) for execution in made)
+    return len(made)
+
+
+def _is_readable(source: Any) -> bool:
+    """If this release knows what a new execution copies of the version; what it can't read is left out."""
+    most, overlap = source.wanted_concurrency, source.wanted_overlap
+    known = isinstance(overlap, str) and overlap in Overlap.__members__.values()
+    return known and (most is None or (type(most) is int and 1 <= most < 2**15))
+
+
+def _like(source: Any, *, now: datetime.datetime, at: datetime.datetime) -> Execution:
+    """A replay of a row `with_limits`, that starts at an instant; the clock sends the ids of those not due yet."""
+    return Execution(
+        workspace_id=source.workspace_id,
+        job_id=source.job_id,
+        environment_id=source.environment_id,
+        job_environment_id=source.job_environment_id,
+        job_version_id=source.wanted_version,
+        trigger=Trigger.REPLAY,
+        concurrency=source.wanted_concurrency,
+        overlap=limiting(source.wanted_overlap),
+        created_at=now,
+        next_attempt_at=at,
+        enqueued_at=now if at == now else None,
+        input=source.input,
+        replay_of=source,
+    )
+
+
+def _cancel(operation: BulkOperation, ids: Sequence[uuid.UUID], now: datetime.datetime) -> int:
+    """As canceling each by itself; those that have ended meanwhile are left as they are."""
+    executions = Execution.objects.filter(workspace=operation.workspace_id)
+    live = list(executions.live().filter(pk__in=ids).light().select_for_update(no_key=True).order_by("pk"))
+    running = [execution.pk for execution in live if execution.status == ExecutionStatus.RUNNING]
+    idle = [execution for execution in live if execution.status != ExecutionStatus.RUNNING]
+    aborted = len(cancel_running(running, user_agent=USER_AGENT)) if running else 0
+    if running:
+        transaction.on_commit(lambda: abort(running))
+    canceled = executions.cancel_all_idle([execution.pk for execution in idle], now)
+    tell_on_commit((str(operation.workspace_id), str(execution.pk)) for execution in idle)
+    freed = {str(one.job_environment_id) for one in idle if one.overlap == Overlap.QUEUE and not one.queued}
+    with connection.cursor() as cursor:
+        counters.add(cursor, counters.of_canceled(canceled))
+        if freed:
+            lock_environments(cursor, freed)
+            release_queued(cursor, freed)
+    return aborted + canceled
+
+
+_VERBS = {BulkKind.REPLAY: _replay, BulkKind.CANCEL: _cancel}

@@ -1,0 +1,41 @@
+"""What becomes of a job's executions when it is deleted: what has not ended is canceled, and the rest can be purged.
+
+Executions are locked before their job, and that before its environments: the order that all others keep.
+"""
+
+import datetime
+
+from django.db import transaction
+
+from accounts.actors import SYSTEM, Actor
+from jobs.audit import record_purged
+from jobs.models import Job
+from jobs.purging import purge_jobs
+from jobs.services import delete_job
+from runs.executions.cancel import cancel_live
+from runs.models import Execution
+from runs.queue import PRUNING_TASK, wake_on_commit
+
+JOB_DELETED = "Canceled: the job was deleted."
+
+
+@transaction.atomic
+def delete_with_executions(*, job: Job, actor: Actor = SYSTEM, now: datetime.datetime) -> None:
+    """Delete a job softly, and cancel what has not ended of it. A request in flight is aborted; it may have arrived."""
+    executions = Execution.objects.filter(job=job)
+    cancel_live(executions, error=JOB_DELETED, now=now, waits=True)
+    delete_job(job=job, actor=actor, now=now)
+    # What fired before the job was locked. Whoever holds one of these now has just claimed it.
+    cancel_live(executions, error=JOB_DELETED, now=now)
+
+
+@transaction.atomic
+def purge(*, job: Job, actor: Actor = SYSTEM, now: datetime.datetime) -> None:
+    """Delete a job with its versions and its whole history. For every reader it is gone at once.
+
+    A worker removes the rows, however many there are: `runs.retention.purge`.
+    """
+    delete_with_executions(job=job, actor=actor, now=now)
+    if purge_jobs([job.pk], now=now):
+        record_purged(job, actor=actor, now=now)
+        wake_on_commit(PRUNING_TASK)

@@ -1,0 +1,243 @@
+"""Why did it run, or not, at an instant: the ledger asked about one occurrence, answered in a word and a sentence."""
+
+import datetime
+import enum
+from dataclasses import dataclass
+
+from jobs.definition import Overlap
+from jobs.misfire import FIRE_ALL_MOST, Misfire
+from jobs.models import JobEnvironment, PeriodState
+from jobs.overrides import effective
+from runs.ledger.comparison import Plan
+from runs.ledger.read import Period, entries_of, history_begins, periods_of
+from runs.models import Execution
+from runs.states import ExecutionStatus, SkipReason, Trigger
+from scheduler_project.dashboard.words import SKIP_REASONS, duration_words, instant_words
+
+#: Milliseconds under which nobody calls it late.
+_WORTH_TELLING = 1000
+_SECOND = datetime.timedelta(seconds=1)
+_JUST_BEFORE = datetime.timedelta(microseconds=1)
+#: How far the occurrence before an instant is looked for, step by step.
+_LOOK_BACK = tuple(datetime.timedelta(days=days) for days in (1 / 24, 1, 31, 366, 5 * 366))
+
+
+class Verdict(enum.StrEnum):
+    """What the ledger says of an instant."""
+
+    FIRED = "fired"
+    SKIPPED = "skipped"
+    DUE = "due"
+    LOST = "lost"
+    PRUNED = "pruned"
+    TO_COME = "to_come"
+    NOT_PLANNED = "not_planned"
+    MANUAL = "manual"
+    DISABLED = "disabled"
+    ENDED = "ended"
+    DELETED = "deleted"
+    NOT_YET = "not_yet"
+    UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """`occurrence` is the planned one meant; `previous` and `next` the nearest where none was planned."""
+
+    verdict: Verdict
+    detail: str
+    occurrence: datetime.datetime | None = None
+    execution: Execution | None = None
+    lateness_ms: int | None = None
+    previous: datetime.datetime | None = None
+    next: datetime.datetime | None = None
+    period: Period | None = None
+
+
+def explain(row: JobEnvironment, *, at: datetime.datetime, now: datetime.datetime) -> Explanation:
+    """Say what happened in this environment at `at`, to the second. `row` comes with its job."""
+    second = at.replace(microsecond=0)
+    periods = periods_of(row, start=second, end=second + _SECOND)
+    for period in periods:
+        occurrence = period.plan.next_after(second - _JUST_BEFORE)
+        if occurrence is not None and occurrence < second + _SECOND:
+            return _of_planned(row, period, occurrence, now)
+    # Of two within this second the later one tells what held after the change.
+    return _of_unplanned(row, periods[-1], second) if periods else _before_all(row)
+
+
+def why_late(execution: Execution, *, now: datetime.datetime) -> list[str]:
+    """What an execution waited for between its time and its first attempt, a sentence each; nothing under a second."""
+    due, started = execution.scheduled_for, execution.started_at or execution.finished_at or now
+    if execution.status == ExecutionStatus.SKIPPED:
+        return []
+    told = []
+    if execution.jitter_ms:
+        told.append(f"The job's jitter puts it {duration_words(execution.jitter_ms)} after its time.")
+    if due and _milliseconds(execution.created_at - due) >= _WORTH_TELLING:
+        late = duration_words(_milliseconds(execution.created_at - due))
+        told.append(f"The clock dealt with it {late} after its time: it was away, or catching up.")
+    ready = max(execution.created_at, execution.meant_at or execution.created_at)
+    if _milliseconds(started - ready) >= _WORTH_TELLING:
+        told.append(_what_held_it_up(execution, duration_words(_milliseconds(started - ready))))
+    return told
+
+
+def _what_held_it_up(execution: Execution, waited: str) -> str:
+    if execution.queued or execution.overlap == Overlap.QUEUE:
+        return f"It waited {waited}: executions of this job run one after the other."
+    if execution.concurrency is not None:
+        return f"It waited {waited}: at most {execution.concurrency} of this job's executions run at once."
+    return f"It waited {waited} for a worker with room for it."
+
+
+def _of_planned(
+    row: JobEnvironment, period: Period, occurrence: datetime.datetime, now: datetime.datetime
+) -> Explanation:
+    entry = next(iter(entries_of(row, start=occurrence, end=occurrence + _JUST_BEFORE)), None)
+    execution = Execution.objects.light().filter(pk=entry.execution_id).first() if entry else None
+    if execution is not None:
+        return _of_recorded(execution, period, occurrence)
+    history_from = history_begins([row.pk])[row.pk]
+    if history_from is not None and occurrence < history_from:
+        since = instant_words(history_from)
+        detail = f"It was planned, but what became of it is not kept any more: the history here begins at {since} UTC."
+        return Explanation(Verdict.PRUNED, detail, occurrence, period=period)
+    if occurrence > now:
+        verdict, detail = Verdict.TO_COME, "It is planned for then, and that has not come yet."
+        if period.plan.state == PeriodState.PAUSED:
+            detail = f"It is planned for then, but will be skipped: {_pause(period)}."
+    elif not period.plan.owes(occurrence):
+        verdict, detail = Verdict.LOST, "It was planned, but no execution records it. This should never be."
+    elif period.plan.state == PeriodState.PAUSED:
+        verdict, detail = Verdict.SKIPPED, f"It was skipped: {_pause(period)}."
+    else:
+        late = duration_words(_milliseconds(now - occurrence))
+        verdict, detail = Verdict.DUE, f"It is due, and late by {late}: the clock has not dealt with it yet."
+    return Explanation(verdict, detail, occurrence, period=period)
+
+
+def _of_recorded(execution: Execution, period: Period, occurrence: datetime.datetime) -> Explanation:
+    if execution.status == ExecutionStatus.SKIPPED:
+        why = SKIP_REASONS.get(execution.skip_reason, execution.skip_reason)
+        if period.plan.state == PeriodState.PAUSED:
+            why = _pause(period)
+        elif execution.skip_reason == SkipReason.MISSED:
+            why = _why_missed(execution)
+        among = f", one of {execution.occurrences:,} in a row {_span(execution)}" if execution.occurrences > 1 else ""
+        return Explanation(Verdict.SKIPPED, f"It was skipped{among}: {why}.", occurrence, execution, period=period)
+    started, meant = execution.started_at, execution.meant_at
+    lateness = _milliseconds(started - meant) if started and meant else None
+    detail = f"It fired{_how_late(lateness)}, and {_how_it_stands(execution)}."
+    return Explanation(Verdict.FIRED, detail, occurrence, execution, lateness, period=period)
+
+
+def _span(execution: Execution) -> str:
+    first, last = execution.scheduled_for, execution.scheduled_until or execution.scheduled_for
+    return f"from {instant_words(first)} to {instant_words(last)} UTC" if first and last else ""
+
+
+def _why_missed(execution: Execution) -> str:
+    """Why the clock, which dealt with it late, only counted it: by what it fired of the same stretch."""
+    config = effective(execution.job_version.config, str(execution.environment_id))
+    at = f"the clock dealt with it at {instant_words(execution.created_at)} UTC"
+    fired = Execution.objects.filter(
+        job_environment=execution.job_environment_id,
+        trigger=Trigger.SCHEDULE,
+        scheduled_for__gt=execution.scheduled_for,
+        created_at=execution.created_at,
+    ).exclude(status=ExecutionStatus.SKIPPED)
+    count = fired.count()
+    match config["misfire"]:
+        case Misfire.FIRE_ONCE if count:
+            return f"missed; only the latest of {execution.occurrences + count:,} is fired ({at})"
+        case Misfire.FIRE_ALL if count >= FIRE_ALL_MOST:
+            return f"missed; only the latest {FIRE_ALL_MOST} of {execution.occurrences + count:,} are fired ({at})"
+        case Misfire.SKIP:
+            return f"missed; the job fires nothing that is late, by its misfire rule ({at})"
+    grace = duration_words(config["misfire_grace_seconds"] * 1000)
+    return f"missed; {at}, which is later than the job's grace of {grace}"
+
+
+def _how_late(lateness_ms: int | None) -> str:
+    return "" if lateness_ms is None else f", {duration_words(lateness_ms)} after it was due"
+
+
+def _how_it_stands(execution: Execution) -> str:
+    match execution.status:
+        case ExecutionStatus.SUCCEEDED:
+            return "succeeded"
+        case ExecutionStatus.FAILED:
+            return f"failed: {execution.error or execution.failure_reason}"
+        case ExecutionStatus.CANCELED:
+            return "was canceled"
+        case ExecutionStatus.PENDING if execution.queued:
+            return "waits for the one before it to end"
+        case ExecutionStatus.PENDING if execution.attempts:
+            return "waits for its next attempt"
+        case ExecutionStatus.PENDING:
+            return "waits for a worker"
+    return f"is {execution.status}"
+
+
+def _of_unplanned(row: JobEnvironment, period: Period, second: datetime.datetime) -> Explanation:
+    plan = period.plan
+    since = f"{instant_words(plan.since)} UTC"
+    if plan.unreadable:
+        return _of_unreadable(row, period, second)
+    if plan.state == PeriodState.DISABLED:
+        return Explanation(Verdict.DISABLED, f"It was disabled here, since {since}.", period=period)
+    if row.job.deleted_at is not None and plan.state == PeriodState.ENDED and row.job.deleted_at <= second + _SECOND:
+        return Explanation(Verdict.DELETED, f"The job was deleted at {since}.", period=period)
+    if plan.state == PeriodState.ENDED:
+        return Explanation(Verdict.ENDED, f"The job had completed at {since}: nothing more was planned.", period=period)
+    if plan.schedule is None:
+        return Explanation(Verdict.MANUAL, "It had no schedule, and ran only when it was asked to.", period=period)
+    return Explanation(
+        Verdict.NOT_PLANNED,
+        f"Version {period.version} of the job, in force since {since}, plans nothing for that second.",
+        previous=_last_before(plan, second),
+        next=plan.next_after(second),
+        period=period,
+    )
+
+
+def _of_unreadable(row: JobEnvironment, period: Period, second: datetime.datetime) -> Explanation:
+    """What is recorded is told; whether more was planned, nobody knows before the version can be read."""
+    for entry in entries_of(row, start=second, end=second + _SECOND):
+        execution = Execution.objects.light().filter(pk=entry.execution_id).first()
+        if execution is not None:
+            return _of_recorded(execution, period, entry.first)
+    detail = (
+        f"Version {period.version} of the job can't be read by this release of Hourhand, so the job waits: "
+        f"{period.plan.unreadable}"
+    )
+    return Explanation(Verdict.UNREADABLE, detail, period=period)
+
+
+def _before_all(row: JobEnvironment) -> Explanation:
+    first = row.periods.order_by("from_at").first()
+    if first is None:
+        return Explanation(Verdict.NOT_YET, "Nothing is known of this job here.")
+    since = instant_words(first.from_at)
+    return Explanation(Verdict.NOT_YET, f"The job was not there yet: its ledger here begins at {since} UTC.")
+
+
+def _last_before(plan: Plan, instant: datetime.datetime) -> datetime.datetime | None:
+    for span in _LOOK_BACK:
+        after = max(instant - span, plan.since)
+        found = plan.schedule.stretch(after, instant - _JUST_BEFORE) if plan.schedule else None
+        if found is not None:
+            return found.last
+        if after == plan.since:
+            break
+    return None
+
+
+def _pause(period: Period) -> str:
+    note = f" ({period.note})" if period.note else ""
+    return f"the job was paused at {instant_words(period.plan.since)} UTC{note}"
+
+
+def _milliseconds(duration: datetime.timedelta) -> int:
+    return max(0, round(duration / datetime.timedelta(milliseconds=1)))

@@ -1,0 +1,1 @@
+"""Which executions have changed, published through Redis for whoever listens."""

@@ -1,0 +1,234 @@
+"""What the house looks like at this moment, for monitoring. Each query's cost is bounded, whatever the tables hold."""
+
+import datetime
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from accounts import usage
+from runs import counters, restore_guard
+from runs.monitoring import heartbeats
+
+#: Rows of a kind are counted up to here.
+COUNTED = 100_000
+_LOOKED_AT = 10_000
+
+# The longest due is the first entry of a partial index, but for jobs that wait to be readable: the clock is not late.
+_DUE = """
+    SELECT coalesce(extract(epoch FROM clock_timestamp() - min(next_fire_at)), 0)::float8
+      FROM jobs_jobenvironment
+     WHERE enabled AND next_fire_at IS NOT NULL AND next_fire_at <= clock_timestamp() AND NOT EXISTS (
+           SELECT FROM jobs_unreadableversion AS mark WHERE mark.job_environment_id = jobs_jobenvironment.id)
+"""
+# Of the longest due executions: what runs is not waiting, and jobs with a limit wait on purpose.
+_UNCLAIMED = """
+    SELECT coalesce(extract(epoch FROM clock_timestamp() - min(next_attempt_at)), 0)::float8
+      FROM (SELECT next_attempt_at, status, concurrency FROM runs_execution
+             WHERE finished_at IS NULL AND next_attempt_at <= clock_timestamp()
+             ORDER BY next_attempt_at LIMIT %s) AS due
+     WHERE status = 'pending' AND concurrency IS NULL
+"""
+_LIVE = """
+    SELECT status, count(*) FROM (SELECT status FROM runs_execution WHERE finished_at IS NULL LIMIT %s) AS live
+     GROUP BY status
+"""
+# Each process with how long ago it was heard from. One that ended in order has no row.
+_TOLD = """
+    SELECT *, extract(epoch FROM clock_timestamp() - seen_at)::float8 AS age FROM runs_heartbeat
+"""
+# Lost is who fell silent within the hour, unless another of the same name has come after.
+_LOST = f"""
+    SELECT count(DISTINCT name) FROM ({_TOLD}) AS silent
+     WHERE kind = %(kind)s AND age > %(alive)s AND age <= %(lost)s AND name NOT IN (
+           SELECT name FROM ({_TOLD}) AS living WHERE kind = %(kind)s AND age <= %(alive)s)
+"""  # noqa: S608 - our own text
+_BEATS = f"""
+    SELECT count(*) FILTER (WHERE age <= %(alive)s), ({_LOST}), min(age),
+           max(tick_ms) FILTER (WHERE age <= %(alive)s)
+      FROM ({_TOLD}) AS beat WHERE kind = %(kind)s
+"""  # noqa: S608
+_WORKERS = f"""
+    SELECT count(*) FILTER (WHERE alive), ({_LOST}), min(age), count(*) FILTER (WHERE alive AND draining),
+           coalesce(sum(in_flight) FILTER (WHERE alive), 0), coalesce(sum(waiting) FILTER (WHERE alive), 0),
+           coalesce(sum(capacity) FILTER (WHERE alive), 0)
+      FROM (SELECT *, age <= %(alive)s AS alive FROM ({_TOLD}) AS told) AS worker WHERE kind = %(kind)s
+"""  # noqa: S608
+_CLOCKS = f"""
+    SELECT max(abs(clock_ahead_seconds)) FROM ({_TOLD}) AS told WHERE age <= %(alive)s
+"""  # noqa: S608
+_PROCESSES = """
+    SELECT kind, name, extract(epoch FROM clock_timestamp() - seen_at)::float8, started_at, tick_ms, sends_chores,
+           in_flight, waiting, capacity, draining, clock_ahead_seconds, differs, release
+      FROM runs_heartbeat ORDER BY kind, name, seen_at DESC LIMIT %s
+"""
+_MOST_PROCESSES = 500
+_LOST_SECONDS = 3600.0
+
+# There are a hundred rounds at most.
+_LAST_ROUND = """
+    SELECT extract(epoch FROM clock_timestamp() - finished_at)::float8,
+           extract(epoch FROM finished_at - started_at)::float8, executions, runs
+      FROM runs_pruninground WHERE finished_at IS NOT NULL ORDER BY finished_at DESC LIMIT 1
+"""
+_UNDER_WAY = "SELECT EXISTS (SELECT 1 FROM runs_pruninground WHERE finished_at IS NULL)"
+_UNREADABLE = "SELECT count(DISTINCT job_environment_id) FROM jobs_unreadableversion"
+_PURGED = "SELECT count(*) FROM jobs_job WHERE purged_at IS NOT NULL"
+
+#: The queries of tables that grow, with their parameters: each stays within a stretch of a partial index.
+BOUNDED: list[tuple[str, list[int]]] = [(_DUE, []), (_UNCLAIMED, [_LOOKED_AT]), (_LIVE, [COUNTED]), (_PURGED, [])]
+
+
+class Lags(NamedTuple):
+    """Seconds that the longest due occurrence waits to be fired, and the longest due execution for a worker."""
+
+    due_seconds: float
+    claim_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Beats:
+    """How many are alive and how many were lost within the hour, seconds since any of them ticked, and the slowest last
+    tick. None where none is known.
+    """
+
+    alive: int
+    lost: int
+    last_tick_age_seconds: float | None
+    slowest_tick_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """Those alive and those lost within the hour, seconds since any was heard from, and what the living do together."""
+
+    alive: int
+    lost: int
+    last_heartbeat_age_seconds: float | None
+    draining: int
+    in_flight: int
+    waiting: int
+    capacity: int
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """The last round of retention: seconds since it ended, seconds that it took, and the rows that it removed."""
+
+    age_seconds: float
+    seconds: float
+    executions: int
+    runs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """The last round, None before the first ended; whether one goes on; purged jobs not removed yet."""
+
+    last: Round | None
+    under_way: bool
+    jobs_to_remove: int
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """All that Postgres tells. `live` are executions by status; `held` says that nothing fires: `runs.restore_guard`.
+
+    `unreadable` counts jobs, by environment, that wait since a process can't read their version:
+    `runs.attempts.unreadable`.
+
+    `clock_skew_seconds` is how far the clock of a beat or worker is from the database's, of the one that is farthest.
+    """
+
+    held: bool
+    unreadable: int
+    lags: Lags
+    live: dict[str, int]
+    beats: Beats
+    workers: Workers
+    clock_skew_seconds: float | None
+    quota: usage.Pressed
+    retention: Retention
+    totals: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class KnownProcess:
+    """What one beat or worker told last, and how long ago. What the other kind tells is None."""
+
+    kind: str
+    name: str
+    age_seconds: float
+    started_at: datetime.datetime
+    tick_ms: float | None
+    sends_chores: bool | None
+    in_flight: int | None
+    waiting: int | None
+    capacity: int | None
+    draining: bool | None
+    clock_ahead_seconds: float | None
+    differs: str = ""
+    release: str = ""
+
+    @property
+    def is_alive(self) -> bool:
+        return self.age_seconds <= heartbeats.ALIVE_SECONDS
+
+
+def due_lag_seconds(cursor: Any) -> float:
+    """How long the longest due occurrence waits to be fired; 0 when none does."""
+    found: float = _row(cursor, _DUE, [])[0]
+    return found
+
+
+def processes(cursor: Any) -> list[KnownProcess]:
+    """The beats and workers that live, and the silent ones that nobody of the same name has come after."""
+    cursor.execute(_PROCESSES, [_MOST_PROCESSES])
+    told = [KnownProcess(*row) for row in cursor.fetchall()]
+    living = {(one.kind, one.name) for one in told if one.is_alive}
+    return [one for one in told if one.is_alive or (one.kind, one.name) not in living]
+
+
+def lags(cursor: Any) -> Lags:
+    """How long what is due waits: for the clock, and for a worker."""
+    return Lags(due_lag_seconds(cursor), _row(cursor, _UNCLAIMED, [_LOOKED_AT])[0])
+
+
+def lag(cursor: Any) -> float:
+    """The longer of the two, in seconds."""
+    return max(lags(cursor))
+
+
+def look(cursor: Any) -> House:
+    """Ask Postgres."""
+    beat, worker = (
+        {"kind": kind, "alive": heartbeats.ALIVE_SECONDS, "lost": _LOST_SECONDS} for kind in ("beat", "worker")
+    )
+    return House(
+        held=restore_guard.is_copy(cursor),
+        unreadable=_row(cursor, _UNREADABLE, [])[0],
+        lags=lags(cursor),
+        live=_live(cursor),
+        beats=Beats(*_row(cursor, _BEATS, beat)),
+        workers=Workers(*_row(cursor, _WORKERS, worker)),
+        clock_skew_seconds=_row(cursor, _CLOCKS, beat)[0],
+        quota=usage.pressed(cursor, at=_row(cursor, "SELECT clock_timestamp()", [])[0]),
+        retention=retention(cursor),
+        totals=counters.totals(cursor),
+    )
+
+
+def retention(cursor: Any) -> Retention:
+    """The last round, and what is under way."""
+    cursor.execute(_LAST_ROUND)
+    last = cursor.fetchone()
+    return Retention(Round(*last) if last else None, _row(cursor, _UNDER_WAY, [])[0], _row(cursor, _PURGED, [])[0])
+
+
+def _live(cursor: Any) -> dict[str, int]:
+    cursor.execute(_LIVE, [COUNTED])
+    return dict(cursor.fetchall())
+
+
+def _row(cursor: Any, query: str, parameters: Any) -> tuple[Any, ...]:
+    cursor.execute(query, parameters)
+    row: tuple[Any, ...] = cursor.fetchone()
+    return row

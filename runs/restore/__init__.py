@@ -1,0 +1,1 @@
+"""Brings back a database that was restored from a backup."""

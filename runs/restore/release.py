@@ -1,0 +1,130 @@
+"""Brings back a database that was restored from a backup, without doing again what may have been done since.
+
+The backup knows neither what fired after it was taken, nor what became of executions that had not ended then. So what
+was due since is counted as missed, and what had not ended is canceled; each says so in the history.
+"""
+
+import datetime
+from dataclasses import dataclass, replace
+
+import structlog
+from django.contrib.sessions.models import Session
+from django.db import connection, transaction
+from django.db.models import QuerySet
+
+from jobs.models import JobEnvironment, SchedulePeriod
+from runs import restore_guard
+from runs.clock.fire import fire_due
+from runs.clock.reconcile import settle_due
+from runs.executions.bulk import cancel_bulk
+from runs.executions.cancel import cancel_live
+from runs.models import BulkOperation, Execution, Run
+from runs.monitoring import system
+from runs.querysets import ExecutionQuerySet
+from runs.states import BulkState, ExecutionStatus
+
+log = structlog.get_logger(__name__)
+
+UNKNOWN = "Canceled: the database was restored from a backup, which does not know whether this was delivered since."
+_BATCH = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What a restored database holds that must not simply go on; after `bring_back`, what was done about it.
+
+    `due_jobs` are job-environments with something due, `missed` their occurrences, None before they are counted.
+    `live` are executions that had not ended, other than those `planned` for a time that is still ahead.
+    """
+
+    now: datetime.datetime
+    latest_run_at: datetime.datetime | None
+    due_jobs: int
+    missed: int | None
+    live: int
+    planned: int
+    bulk_operations: int
+    sessions: int
+
+
+def look(now: datetime.datetime) -> Restored:
+    """Count it; nothing is changed."""
+    latest = Run.objects.order_by("-pk").values_list("started_at", flat=True).first()
+    due = JobEnvironment.objects.filter(enabled=True, next_fire_at__lte=now)
+    left = SchedulePeriod.objects.filter(unsettled_from__isnull=False, until_at__lte=now)
+    places = due.values("pk").union(left.values("job_environment"))
+    doubtful = _doubtful(now)
+    return Restored(
+        now=now,
+        latest_run_at=latest,
+        due_jobs=places.count(),
+        missed=None,
+        live=doubtful.count(),
+        planned=Execution.objects.filter(finished_at__isnull=True).count() - doubtful.count(),
+        bulk_operations=_bulk_operations().count(),
+        sessions=Session.objects.count(),
+    )
+
+
+def bring_back(now: datetime.datetime, *, keep_live: bool) -> Restored:
+    """Count what is due as missed, cancel what had not ended, end every session; then let the clock go on.
+
+    With `keep_live` executions that had not ended go on, at the risk that they are delivered twice: what was running
+    is `worker_lost`, and retried by policy. It may be called again after it was broken off in the middle.
+    """
+    found = look(now)
+    if not keep_live:
+        for operation in _bulk_operations():
+            cancel_bulk(workspace=operation.workspace, operation_id=operation.pk, now=now)
+        while cancel_live(_doubtful(now), error=UNKNOWN, in_flight=UNKNOWN, now=now, waits=True, limit=_BATCH):
+            pass
+    missed = _count_as_missed(now)
+    Session.objects.all().delete()
+    go_on()
+    log.warning("database_brought_back", missed=missed, live=found.live, live_kept=keep_live)
+    return replace(found, missed=missed)
+
+
+def go_on() -> None:
+    """The clock and the workers go on with this database as it is."""
+    with transaction.atomic(durable=True), connection.cursor() as cursor:
+        restore_guard.mark(cursor)
+
+
+def is_copy() -> bool:
+    """Whether this database was restored from a dump, and is held for that."""
+    with connection.cursor() as cursor:
+        return restore_guard.is_copy(cursor)
+
+
+def living() -> list[str]:
+    """The beats and workers that told of themselves in the last half minute."""
+    with connection.cursor() as cursor:
+        return [process.name for process in system.processes(cursor) if process.is_alive]
+
+
+def database_now() -> datetime.datetime:
+    """The database's instant."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        now: datetime.datetime = cursor.fetchone()[0]
+        return now
+
+
+def _doubtful(now: datetime.datetime) -> ExecutionQuerySet:
+    """Executions that had not ended, and may have since. What is planned for later can't have been delivered."""
+    executions: ExecutionQuerySet = Execution.objects.filter(finished_at__isnull=True)
+    return executions.exclude(status=ExecutionStatus.PENDING, next_attempt_at__gt=now)
+
+
+def _bulk_operations() -> QuerySet[BulkOperation]:
+    return BulkOperation.objects.filter(state=BulkState.RUNNING).select_related("workspace").order_by("pk")
+
+
+def _count_as_missed(now: datetime.datetime) -> int:
+    """Account for all that is due, in the clock's order; nothing of it fires. Returns the occurrences missed."""
+    missed = 0
+    for account_for in (settle_due, fire_due):
+        while (counted := account_for(now, only_count=True)).due:
+            missed += counted.missed
+    return missed

@@ -1,0 +1,81 @@
+"""A workspace emptied: its jobs, executions, runs and secrets go, for good.
+
+Its members, keys, environments, retry policies, signing secrets, settings and audit log stay.
+"""
+
+import datetime
+import uuid
+
+from django.db import transaction
+
+from accounts import audit
+from accounts.actors import SYSTEM, Actor
+from accounts.models import Secret, Workspace
+from accounts.ownership import require_owner
+from core.differences import difference
+from core.errors import HourhandError
+from jobs.models import Job, JobEnvironment
+from jobs.purging import purge_jobs
+from runs.executions.cancel import cancel_live
+from runs.models import BulkOperation, Execution
+from runs.queue import PRUNING_TASK, wake_on_commit
+from runs.stats.rollups import forget_environments
+from scheduler_project.models import KeptAnswer
+
+WIPED = "Canceled: the workspace was wiped."
+_BATCH = 1000
+
+
+class UnconfirmedError(HourhandError):
+    """What is to be wiped was not named."""
+
+    code = "unconfirmed"
+
+    def __init__(self, slug: str) -> None:
+        super().__init__(f"Should be {slug}, the slug of the workspace that is to be wiped.", field="confirm")
+
+
+def wipe(*, workspace: Workspace, confirm: str, actor: Actor = SYSTEM, now: datetime.datetime) -> None:
+    """Empty a workspace. For every reader all is gone at once; a worker removes the rows, however many there are.
+
+    What has not ended is canceled; a request in flight is aborted, and may have arrived. Raises OwnerOnlyError, and
+    UnconfirmedError unless `confirm` is the workspace's slug.
+    """
+    require_owner(actor, workspace)
+    if confirm != workspace.slug:
+        raise UnconfirmedError(workspace.slug)
+    _hide(workspace, actor, now)
+    # Nothing new is made any more. What somebody holds just now ends with him, or is canceled before it is removed.
+    executions = Execution.objects.filter(workspace=workspace)
+    while cancel_live(executions, error=WIPED, now=now, limit=_BATCH) == _BATCH:
+        pass
+    forget_environments(workspace.environments.values_list("pk", flat=True))
+
+
+@transaction.atomic
+def _hide(workspace: Workspace, actor: Actor, now: datetime.datetime) -> None:
+    """Take all out of sight, and out of the clock's. The order of locks is that of everybody: jobs, then places."""
+    locked = Workspace.objects.select_for_update(no_key=True).get(pk=workspace.pk)
+    jobs = Job.objects.of(locked).kept().select_for_update(no_key=True).order_by("pk")
+    ids = list(jobs.values_list("pk", flat=True))
+    Job.objects.filter(pk__in=ids, deleted_at__isnull=True).update(deleted_at=now, updated_at=now, retry_policy=None)
+    _stop(ids)
+    purge_jobs(ids, now=now)
+    secrets, _ = Secret.objects.filter(workspace=locked).delete()
+    BulkOperation.objects.filter(workspace=locked)._raw_delete("default")
+    # They tell of what is gone, and a request that is sent again is to be done again.
+    KeptAnswer.objects.filter(workspace=locked)._raw_delete("default")
+    changes = difference({"jobs": len(ids), "secrets": secrets}, {"jobs": 0, "secrets": 0})
+    audit.record(
+        "workspace.wiped", locked, workspace_id=locked.pk, actor=actor, label=locked.slug, now=now, changes=changes
+    )
+    wake_on_commit(PRUNING_TASK)
+
+
+def _stop(job_ids: list[uuid.UUID]) -> None:
+    """Let these jobs fire no more."""
+    places = JobEnvironment.objects.filter(job__in=job_ids)
+    ids = list(places.select_for_update(no_key=True).order_by("pk").values_list("pk", flat=True))
+    JobEnvironment.objects.filter(pk__in=ids).update(
+        enabled=False, next_fire_at=None, paused_at=None, paused_until=None, pause_note=""
+    )

@@ -1,0 +1,270 @@
+"""Test calls: a job's request sent once, now, by a worker, and answered to whoever waits. Nothing of it is kept.
+
+This process makes no calls. It leaves the call in the mailbox, tells the workers by a message that carries its id, and
+waits: for a worker to take it, then for as long as the call may take, while that worker lives.
+"""
+
+import datetime
+import json
+import threading
+import time
+import uuid
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from django.db import transaction
+
+from accounts import audit
+from accounts.actors import SYSTEM, Actor
+from accounts.encryption import EncryptionKeyError
+from accounts.secrets import SecretsLockedError
+from accounts.usage import refuse_when_stopped
+from core import exact_json
+from core.differences import difference
+from core.ids import uuid7_text
+from jobs.models import JobEnvironment
+from jobs.overrides import effective, shared
+from jobs.unreadable import refuse_unreadable
+from runs.attempts.contract import FinishedAttempt
+from runs.attempts.recording import run_status
+from runs.errors import (
+    BrokerAwayError,
+    CallCrowdedError,
+    CallLostError,
+    JobGoneError,
+    JobNotEnabledError,
+    NoWorkerError,
+    TooManyTestCallsError,
+)
+from runs.models import Run
+from runs.postgres_text import as_text, clean
+from runs.queue import announce_call
+from runs.testcalls.transport import BROKEN, Mailbox, mailbox
+
+#: A worker that has room takes a call within milliseconds.
+TAKEN_SECONDS = 5.0
+#: Beyond the call's own time: to be prepared, judged and answered, or to wait for its host.
+MARGIN_SECONDS = 10.0
+#: At a time, in a workspace and in this process: each holds one of its threads, and others are to be left.
+PER_WORKSPACE, PER_PROCESS = 3, 4
+_LOOK_SECONDS = 1.0
+_process = threading.BoundedSemaphore(PER_PROCESS)
+
+
+@dataclass(frozen=True, slots=True)
+class WantedCall:
+    """What a worker needs to make a call. `config` is the definition as it holds in the environment.
+
+    Secrets are not in it: the worker reads those that its templates name.
+    """
+
+    call_id: str
+    workspace_id: str
+    job_id: str
+    environment_id: str
+    job_environment_id: str
+    job_version_id: str
+    slug: str
+    environment: str
+    config: dict[str, Any] = field(repr=False)
+    input: Any = field(repr=False)
+
+    def to_json(self) -> str:
+        return exact_json.compact(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "WantedCall":
+        return cls(**exact_json.loads(text))
+
+
+def call_once(
+    *,
+    job_environment: JobEnvironment,
+    now: datetime.datetime,
+    config: dict[str, Any] | None = None,
+    unsaved: Collection[str] = (),
+    input: Any = None,  # noqa: A002 - the product's word
+    actor: Actor = SYSTEM,
+) -> Run:
+    """Make one call of a job in an environment and answer with its run, which is in no history and has no execution.
+
+    `config` is a complete, validated definition in place of the saved one; `unsaved` names what differs in it, for the
+    audit log, and leaves the run without a version. Blocks for as long as the call takes. It counts for no quota, but
+    is not made where that is used up. Raises QuotaExceededError, JobGoneError, JobNotEnabledError and what `_answered`
+    raises.
+    """
+    refuse_when_stopped(job_environment.workspace_id, now=now)
+    wanted = _wanted(job_environment, config, input)
+    try:
+        columns = _answered(wanted, job_environment.workspace_id)
+    except CallLostError:
+        _record(job_environment, unsaved, actor=actor, now=now)
+        raise
+    _record(job_environment, unsaved, actor=actor, now=now)
+    return _run(columns, job_environment, saved=not unsaved)
+
+
+def _wanted(job_environment: JobEnvironment, config: dict[str, Any] | None, input: Any) -> WantedCall:  # noqa: A002
+    job, environment = job_environment.job, job_environment.environment
+    version = job.current_version
+    if job.deleted_at is not None or version is None:
+        raise JobGoneError(job.slug)
+    if not job_environment.enabled:
+        raise JobNotEnabledError(job.slug, environment.slug)
+    if config is None:
+        refuse_unreadable(job, version, environment.pk)
+    return WantedCall(
+        call_id=uuid7_text(),
+        workspace_id=str(job_environment.workspace_id),
+        job_id=str(job.pk),
+        environment_id=str(environment.pk),
+        job_environment_id=str(job_environment.pk),
+        job_version_id=str(version.pk),
+        slug=job.slug,
+        environment=environment.slug,
+        config=shared(effective(version.config if config is None else config, str(environment.pk))),
+        input=input,
+    )
+
+
+def _answered(wanted: WantedCall, workspace_id: uuid.UUID) -> dict[str, Any]:
+    """The columns of the run that a worker answers with.
+
+    Raises CallLostError where the request may have been sent. Nothing was where it raises TooManyTestCallsError,
+    NoWorkerError, CallCrowdedError, BrokerAwayError, or, without an encryption key, SecretsLockedError.
+    """
+    seconds = wanted.config["request"]["timeout_seconds"]
+    sent = False
+    try:
+        box = mailbox()
+        with _place(box, workspace_id, wanted.call_id, seconds=round(seconds + TAKEN_SECONDS + MARGIN_SECONDS) + 1):
+            box.leave(wanted.call_id, wanted.to_json())
+            if not announce_call(wanted.call_id):
+                box.withdraw(wanted.call_id)
+                raise BrokerAwayError
+            sent = True
+            return _read(_awaited(box, wanted.call_id, seconds=seconds))
+    except BROKEN as error:
+        if sent:
+            raise CallLostError("Redis went away while the call was made; the request may have arrived.") from error
+        raise BrokerAwayError from error
+    except EncryptionKeyError as error:
+        if sent:
+            raise CallLostError("The worker that made the call has other HOURHAND_ENCRYPTION_KEYS.") from error
+        raise SecretsLockedError(str(error)) from error
+
+
+def _read(answer: str) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(answer)
+    if "crowded_seconds" in told:
+        raise CallCrowdedError(told["crowded_seconds"])
+    if "fault" in told:
+        raise CallLostError(told["fault"])
+    columns: dict[str, Any] = told["run"]
+    return columns
+
+
+def _awaited(box: Mailbox, call_id: str, *, seconds: float) -> str:
+    """The answer to a call that workers were told of."""
+    taken_by = time.monotonic() + TAKEN_SECONDS
+    while (now := time.monotonic()) < taken_by:
+        if (answer := box.answer(call_id, wait_seconds=min(_LOOK_SECONDS, taken_by - now))) is not None:
+            return answer
+    if box.withdraw(call_id):
+        raise NoWorkerError(TAKEN_SECONDS)
+    give_up_at = time.monotonic() + seconds + MARGIN_SECONDS
+    while time.monotonic() < give_up_at and box.is_held(call_id):
+        if (answer := box.answer(call_id, wait_seconds=_LOOK_SECONDS)) is not None:
+            return answer
+    if (answer := box.answer(call_id, wait_seconds=0)) is not None:
+        return answer
+    raise CallLostError("The worker that took the call died, or did not answer in time; the request may have arrived.")
+
+
+@contextmanager
+def _place(box: Mailbox, workspace_id: uuid.UUID, call_id: str, *, seconds: int) -> Iterator[None]:
+    """Hold one of this process's places and one of the workspace's. Raises TooManyTestCallsError."""
+    if not _process.acquire(blocking=False):
+        raise TooManyTestCallsError("This server waits for as many test calls as it can; try again in a moment.")
+    try:
+        if not box.reserve(workspace_id, call_id, places=PER_WORKSPACE, seconds=seconds):
+            raise TooManyTestCallsError(f"At most {PER_WORKSPACE} test calls go on at a time in a workspace.")
+        try:
+            yield
+        finally:
+            box.release(workspace_id, call_id, places=PER_WORKSPACE)
+    finally:
+        _process.release()
+
+
+@transaction.atomic
+def _record(job_environment: JobEnvironment, unsaved: Collection[str], *, actor: Actor, now: datetime.datetime) -> None:
+    """Put it into the audit log: no execution tells of it, and it may have sent a secret somewhere else."""
+    job = job_environment.job
+    asked: dict[str, Any] = {"environment": job_environment.environment.slug}
+    asked |= {"unsaved": sorted(unsaved)} if unsaved else {}
+    audit.record(
+        "job.tested",
+        job,
+        workspace_id=job.workspace_id,
+        actor=actor,
+        label=job.slug,
+        now=now,
+        changes=difference({}, asked),
+    )
+
+
+# -- its run, from the worker to a row that is never saved -------------------------------------------------------------
+
+
+def run_columns(finished: FinishedAttempt) -> dict[str, Any]:
+    """What is told of a judged attempt, redacted as it is: columns of a run, as JSON can hold them."""
+    attempt, sent, received, remote_ip, phases, ending, worker = finished
+    request_body, request_encoding = as_text(sent.body)
+    columns: dict[str, Any] = {
+        "id": attempt.run_id,
+        "number": attempt.number,
+        "trigger": attempt.trigger,
+        "status": run_status(ending),
+        "failure_reason": ending.failure_reason or "",
+        "error": clean(ending.error),
+        "started_at": ending.started_at.isoformat(),
+        "finished_at": ending.finished_at.isoformat(),
+        "duration_ms": round((ending.finished_at - ending.started_at).total_seconds() * 1000),
+        **phases._asdict(),
+        "request_method": sent.method,
+        "request_url": sent.url,
+        "request_headers": json.loads(sent.headers),
+        "request_body": request_body,
+        "request_body_encoding": request_encoding,
+        "remote_ip": remote_ip,
+        "worker": worker,
+    }
+    if received is not None:
+        body, encoding = as_text(received.body)
+        columns |= {
+            "response_status": received.status_code,
+            "response_headers": received.headers,
+            "response_body": body,
+            "response_body_encoding": encoding,
+            "body_truncated": received.body_truncated,
+            "body_bytes": received.body_bytes,
+            "http_version": received.http_version,
+            "body_note": received.note,
+        }
+    return columns
+
+
+def _run(columns: dict[str, Any], job_environment: JobEnvironment, *, saved: bool) -> Run:
+    instants = {name: datetime.datetime.fromisoformat(columns[name]) for name in ("started_at", "finished_at")}
+    run = Run(
+        **{**columns, **instants, "id": uuid.UUID(columns["id"])},
+        workspace_id=job_environment.workspace_id,
+        job=job_environment.job,
+        environment=job_environment.environment,
+        job_version=job_environment.job.current_version if saved else None,
+    )
+    run.first_run_id = None  # type: ignore[attr-defined] # as rows that were read say it: it is the first
+    return run
