@@ -47,7 +47,7 @@ from bench.budget import median_ratio  # noqa: E402
 from jobs.services import save_job  # noqa: E402
 from tests.support.copies import copied_id, copy_row  # noqa: E402
 from tests.support.jobs import job_config  # noqa: E402
-from workers.clock import Clock  # noqa: E402
+from workers.beat.clock import Clock  # noqa: E402
 
 _POLL_SECONDS = 0.02
 _MINUTE = datetime.timedelta(minutes=1)

@@ -25,9 +25,9 @@ app.conf.task_queues = [
 ]
 app.autodiscover_tasks(["workers", "scheduler_project"])
 # Named, not imported: it needs Django, which is set up when the worker starts.
-app.steps["worker"].add("workers.process:DeliveryStep")
+app.steps["worker"].add("workers.worker.process:DeliveryStep")
 # By name too, so that nothing here depends on the workers: `celery inspect` asks the app which commands there are.
-app.loader.import_task_module("workers.control")
+app.loader.import_task_module("workers.worker.control")
 
 
 @setup_logging.connect

@@ -176,7 +176,7 @@ CELERY_TASK_ROUTES = {"workers.deliver": {"queue": "deliveries"}}
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_SEND_TASK_EVENTS = False
-CELERY_BEAT_SCHEDULER = "workers.beat:FiringScheduler"
+CELERY_BEAT_SCHEDULER = "workers.beat.scheduler:FiringScheduler"
 CELERY_TIMEZONE = "UTC"
 DJANGO_CELERY_BEAT_TZ_AWARE = True
 

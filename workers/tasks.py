@@ -9,8 +9,8 @@ from runs.retention import worker as upkeep
 from runs.retention.nightly import begin_round
 from runs.retention.prune import Turn
 from runs.stats import rollups
-from workers.process import delivery_service
-from workers.service import DrainingError
+from workers.worker.process import delivery_service
+from workers.worker.service import DrainingError
 
 #: Of one message; the next message goes on.
 _MOST_BATCHES = 100

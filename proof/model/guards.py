@@ -12,8 +12,8 @@ def _guard(says: str, place: str) -> Any:
 class Guards:
     """All on is the protocol. `place` names the code that has the guard; a name ends in what it looks at."""
 
-    claim_pending: bool = _guard("a claim takes a pending row only", "workers/claim.py")
-    claim_due: bool = _guard("a claim takes a row that is due only", "workers/claim.py")
+    claim_pending: bool = _guard("a claim takes a pending row only", "workers/worker/claim.py")
+    claim_due: bool = _guard("a claim takes a row that is due only", "workers/worker/claim.py")
     record_status: bool = _guard("recording moves a running row only", "runs/attempts/recording.py")
     record_owner: bool = _guard("recording moves its owner's row only", "runs/attempts/recording.py")
     record_attempt: bool = _guard("recording moves the row of this attempt only", "runs/attempts/recording.py")
@@ -28,26 +28,29 @@ class Guards:
     unsent_known: bool = _guard("only an attempt that was never sent puts its run right", "runs/attempts/recording.py")
     reap_running: bool = _guard("the reaper takes a running row only", "runs/attempts/reaping.py")
     reap_expired: bool = _guard("the reaper takes an expired lease only", "runs/attempts/reaping.py")
-    reap_after_outage: bool = _guard("the reaper waits after an outage until leases are renewed", "workers/clock.py")
+    reap_after_outage: bool = _guard(
+        "the reaper waits after an outage until leases are renewed", "workers/beat/clock.py"
+    )
     cancel_live: bool = _guard("a cancel takes a row that has not ended only", "runs/executions/services.py")
-    extend_status: bool = _guard("renewing takes a running row only", "workers/claim.py")
-    extend_owner: bool = _guard("renewing takes its owner's row only", "workers/claim.py")
-    extend_attempt: bool = _guard("renewing takes the row of this attempt only", "workers/claim.py")
-    give_back_status: bool = _guard("giving back takes a running row only", "workers/claim.py")
-    give_back_owner: bool = _guard("giving back takes its owner's row only", "workers/claim.py")
-    give_back_attempt: bool = _guard("giving back takes the row of this attempt only", "workers/claim.py")
-    give_back_unsent: bool = _guard("only what was never sent is given back", "workers/service.py")
-    sent_in_lease: bool = _guard("nothing is sent once the lease may have expired", "workers/held.py")
-    claim_drops_older: bool = _guard("a claim drops an older attempt that is still held", "workers/service.py")
-    result_by_attempt: bool = _guard("an engine's result belongs to the claim that made it", "workers/held.py")
-    forget_by_attempt: bool = _guard("what is recorded is forgotten by its attempt", "workers/held.py")
+    extend_status: bool = _guard("renewing takes a running row only", "workers/worker/claim.py")
+    extend_owner: bool = _guard("renewing takes its owner's row only", "workers/worker/claim.py")
+    extend_attempt: bool = _guard("renewing takes the row of this attempt only", "workers/worker/claim.py")
+    give_back_status: bool = _guard("giving back takes a running row only", "workers/worker/claim.py")
+    give_back_owner: bool = _guard("giving back takes its owner's row only", "workers/worker/claim.py")
+    give_back_attempt: bool = _guard("giving back takes the row of this attempt only", "workers/worker/claim.py")
+    give_back_unsent: bool = _guard("only what was never sent is given back", "workers/worker/service.py")
+    sent_in_lease: bool = _guard("nothing is sent once the lease may have expired", "workers/worker/held.py")
+    claim_drops_older: bool = _guard("a claim drops an older attempt that is still held", "workers/worker/service.py")
+    result_by_attempt: bool = _guard("an engine's result belongs to the claim that made it", "workers/worker/held.py")
+    forget_by_attempt: bool = _guard("what is recorded is forgotten by its attempt", "workers/worker/held.py")
     abort_by_attempt: bool = _guard("a lost lease aborts its own attempt only", "workers/delivery/engine.py")
-    lost_aborted: bool = _guard("an attempt that was lost is aborted", "workers/service.py")
+    lost_aborted: bool = _guard("an attempt that was lost is aborted", "workers/worker/service.py")
     doubt_unrecorded: bool = _guard(
-        "nothing is recorded of an attempt that may have been given back", "workers/service.py"
+        "nothing is recorded of an attempt that may have been given back", "workers/worker/service.py"
     )
     doubt_settled: bool = _guard(
-        "an attempt that was given back without an answer is forgotten before another is claimed", "workers/service.py"
+        "an attempt that was given back without an answer is forgotten before another is claimed",
+        "workers/worker/service.py",
     )
 
 

@@ -14,7 +14,7 @@ from accounts.services import create_workspace
 from jobs.models import JobEnvironment
 from jobs.services import save_job
 from proof.turnstile import trace
-from workers.claim import Claimer
+from workers.worker.claim import Claimer
 
 LEASE_SECONDS = 60
 USER_AGENT = "Hourhand/turnstile"

@@ -14,11 +14,11 @@ from proof.turnstile.stage import Pair, Sending, Stage
 from runs.attempts.contract import Received
 from runs.attempts.recording import record
 from runs.failures import FailureReason
-from workers.claim import Claimed, Claimer
 from workers.connections import Link
 from workers.delivery.contract import DeliveryResult, Timings
 from workers.delivery.transfer import unanswered
-from workers.judgement import judge
+from workers.worker.claim import Claimed, Claimer
+from workers.worker.evaluate import judge
 
 #: What becomes of a claimed attempt: an answer, an answer that is tried again, no place here, aborted before it was
 #: sent, or nothing, since its worker stands still for good.

@@ -10,7 +10,7 @@ from django.http.request import validate_host
 
 from accounts.encryption import Cipher, EncryptionKeyError
 from scheduler_project.doctor.findings import Finding, ok, problem, warning
-from workers.process import files_wanted
+from workers.worker.process import files_wanted
 
 _KEY_CHARACTERS, _KEY_DIFFERENT = 50, 5
 _MAKE_KEY = "python -c 'import secrets; print(secrets.token_urlsafe(50))'"

@@ -8,7 +8,7 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from tests.support.house import House
 from tests.support.recording_receiver import Receiver
 from tests.support.waiting import wait_for
-from workers.keyring import REMEMBER_SECONDS
+from workers.worker.keyring import REMEMBER_SECONDS
 
 
 def test_a_receiver_verifies_through_a_rotation(house: House, receiver: Receiver) -> None:

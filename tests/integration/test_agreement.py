@@ -22,9 +22,9 @@ from scheduler_project.doctor import house
 from tests.support.engine import LOOPBACK_ALLOWED
 from tests.support.jobs import MakeJob
 from tests.support.processes import eventually
-from workers.beat import FiringScheduler
-from workers.service import DeliveryService, DrainingError
+from workers.beat.scheduler import FiringScheduler
 from workers.sharing import own_settings
+from workers.worker.service import DeliveryService, DrainingError
 
 KEY, OTHER = "k" * 44, "o" * 44
 
@@ -194,7 +194,7 @@ def test_a_beat_that_differs_fires_nothing_and_goes_on_once_it_agrees(make_job: 
     type(job).objects.filter(pk=job.pk).update(next_fire_at=past)
     before = alive("right@one")
     assert ask(Agreement(shared(), process_id=before.id)) == ()
-    monkeypatch.setattr("workers.beat.heartbeats.PULSE_SECONDS", 0.0)
+    monkeypatch.setattr("workers.beat.scheduler.heartbeats.PULSE_SECONDS", 0.0)
     beat = FiringScheduler(app=app)
     monkeypatch.setattr(beat._chores, "start", lambda: None)
     try:

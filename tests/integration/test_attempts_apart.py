@@ -18,14 +18,14 @@ from runs.models import Execution, Run
 from tests.support.engine import LOOPBACK_ALLOWED, Running, eventually, request
 from tests.support.jobs import MakeJob
 from tests.support.receiver import Exchange, Receiver, receiving
-from workers.claim import Claimed, Claimer
 from workers.connections import DatabaseAwayError, Link
 from workers.delivery.contract import Crowded
 from workers.delivery.transfer import unanswered
-from workers.held import HeldAttempts
-from workers.judgement import judge
-from workers.service import DeliveryService
-from workers.unsent import UnsentAttempts
+from workers.worker.claim import Claimed, Claimer
+from workers.worker.evaluate import judge
+from workers.worker.held import HeldAttempts
+from workers.worker.service import DeliveryService
+from workers.worker.unsent import UnsentAttempts
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

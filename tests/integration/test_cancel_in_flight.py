@@ -16,11 +16,11 @@ from runs.models import Execution, Run
 from tests.support.engine import LOOPBACK_ALLOWED, eventually
 from tests.support.jobs import MakeJob
 from tests.support.receiver import Exchange, Receiver, receiving
-from workers.claim import Claimed, Claimer
 from workers.connections import Link
 from workers.delivery.transfer import unanswered
-from workers.judgement import judge
-from workers.service import DeliveryService
+from workers.worker.claim import Claimed, Claimer
+from workers.worker.evaluate import judge
+from workers.worker.service import DeliveryService
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

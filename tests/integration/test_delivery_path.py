@@ -20,10 +20,10 @@ from runs.models import Execution, Run
 from runs.states import TERMINAL, TRANSITIONS, ExecutionStatus
 from tests.support.finished_attempts import finished, record_on
 from tests.support.jobs import MakeJob
-from workers.claim import Claimer
 from workers.connections import DatabaseAwayError, Link
 from workers.delivery.contract import DeliveryResult, Timings
-from workers.judgement import judge
+from workers.worker.claim import Claimer
+from workers.worker.evaluate import judge
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -17,9 +17,9 @@ from runs.models import Execution
 from runs.states import ExecutionStatus
 from tests.support.explain_plans import Asked
 from tests.support.seeded_history import seed_executions, seed_jobs
-from workers.claim import Claimer
 from workers.delivery.contract import DeliveryResult, Timings
-from workers.judgement import judge
+from workers.worker.claim import Claimer
+from workers.worker.evaluate import judge
 
 COUNT, BATCH = 5_000, 300
 

@@ -33,8 +33,8 @@ from tests.support.engine import eventually
 from tests.support.jobs import MakeJob
 from tests.support.receiver import Receiver, receiving
 from tests.support.testcall_workers import service
-from workers.claim import Claimer
 from workers.connections import Link
+from workers.worker.claim import Claimer
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -17,11 +17,11 @@ from tests.support.engine import eventually
 from tests.support.jobs import MakeJob, job_config
 from tests.support.receiver import Receiver, receiving
 from tests.support.testcall_workers import service
-from workers import held_bodies, versions
-from workers.claim import Claimer
 from workers.connections import Link
-from workers.held_bodies import HeldBodies
-from workers.service import DeliveryService
+from workers.worker import held_bodies, versions
+from workers.worker.claim import Claimer
+from workers.worker.held_bodies import HeldBodies
+from workers.worker.service import DeliveryService
 
 pytestmark = pytest.mark.django_db(transaction=True)
 MEGABYTE = 1_000_000
@@ -50,7 +50,7 @@ def held_up() -> Iterator[tuple[Receiver, threading.Event]]:
 @pytest.fixture
 def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[DeliveryService]:
     monkeypatch.setattr(held_bodies, "MAX_BODIES_BYTES_OF_WORKSPACE", ROOM_FOR * MEGABYTE + 100_000)
-    monkeypatch.setattr("workers.service._HEAVY_WAIT_SECONDS", 0.1)
+    monkeypatch.setattr("workers.worker.service._HEAVY_WAIT_SECONDS", 0.1)
     started = service(max_in_flight=100, max_per_host=100, max_per_workspace=100)
     started.start()
     yield started

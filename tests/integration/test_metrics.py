@@ -23,8 +23,8 @@ from runs.failures import FailureReason
 from runs.models import Execution, Heartbeat, PruningRound, Tally, TallySlip
 from runs.monitoring import heartbeats, system
 from tests.support.jobs import EPOCH, MakeJob
-from workers.claim import Claimed, Claimer
 from workers.connections import Link
+from workers.worker.claim import Claimed, Claimer
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -11,11 +11,11 @@ from runs.attempts.recording import record
 from runs.executions import services
 from runs.models import Execution, Run
 from tests.support.jobs import MakeJob
-from workers.claim import Claimer
 from workers.connections import Link
 from workers.delivery.contract import DeliveryResult, Timings
 from workers.delivery.outcome import by_status
-from workers.judgement import judge
+from workers.worker.claim import Claimer
+from workers.worker.evaluate import judge
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -118,6 +118,6 @@ def test_retry_after_is_waited_for_up_to_the_policys_longest_wait(make_job: Make
 
 
 def test_jobs_without_assertions_are_judged_without_looking_at_the_answer(make_job: MakeJob, link, monkeypatch):
-    monkeypatch.setattr("workers.judgement.failed_assertion", None)
+    monkeypatch.setattr("workers.worker.evaluate.failed_assertion", None)
     execution, _ = answered(link, make_job())
     assert execution.status == "succeeded"

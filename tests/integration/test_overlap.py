@@ -20,8 +20,8 @@ from tests.support.finished_attempts import finished, record_on
 from tests.support.jobs import EPOCH, MakeJob
 from tests.support.recorded_executions import recorded
 from tests.support.threads import begun_in_another_thread, in_another_thread
-from workers.claim import Claimer
 from workers.connections import Link
+from workers.worker.claim import Claimer
 
 MINUTE = datetime.timedelta(minutes=1)
 EVERY_MINUTE = {"every_seconds": 60}

@@ -22,8 +22,8 @@ from runs.models import Execution
 from runs.overlap import release_forgotten
 from tests.support.finished_attempts import finished, record_on
 from tests.support.jobs import MakeJob
-from workers.claim import Claimer
 from workers.connections import Link
+from workers.worker.claim import Claimer
 
 SECONDS = 3
 POLICIES = ("skip", "queue", "cancel_running", "allow")

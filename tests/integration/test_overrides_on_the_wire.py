@@ -14,8 +14,8 @@ from runs.attempts.reaping import reap_expired
 from runs.executions import services
 from runs.models import Execution, Run
 from tests.support.jobs import MakeJob
-from workers.claim import Claimed, Claimer
 from workers.connections import Link
+from workers.worker.claim import Claimed, Claimer
 
 pytestmark = pytest.mark.django_db(transaction=True)
 STAGING_URL = "http://staging.test/{{environment}}"

@@ -21,8 +21,8 @@ from runs.failures import FailureReason
 from runs.models import Execution
 from tests.support.finished_attempts import finished
 from tests.support.jobs import EPOCH, MakeJob
-from workers.claim import Claimed, Claimer
 from workers.connections import Link
+from workers.worker.claim import Claimed, Claimer
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -13,8 +13,8 @@ from jobs.models import JobEnvironment
 from runs.attempts.reaping import require_renewable
 from runs.executions import services
 from runs.models import Execution
-from workers import clock
-from workers.clock import Clock
+from workers.beat import clock
+from workers.beat.clock import Clock
 
 pytestmark = pytest.mark.django_db(transaction=True)
 MakeJob = Callable[..., JobEnvironment]

@@ -18,10 +18,10 @@ from tests.support.api_caller import caller
 from tests.support.engine import LOOPBACK_ALLOWED, eventually
 from tests.support.jobs import MakeJob
 from tests.support.receiver import Receiver, receiving
-from workers.beat import FiringScheduler
-from workers.clock import Clock
+from workers.beat.clock import Clock
+from workers.beat.scheduler import FiringScheduler
 from workers.connections import DatabaseAwayError, Link, connect
-from workers.service import DeliveryService
+from workers.worker.service import DeliveryService
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -306,8 +306,8 @@ def test_a_tick_that_waited_for_a_lock_reaps_nothing(make_job, monkeypatch: pyte
     clock = Clock(lease_seconds=3, user_agent="Hourhand/test")
     clock._trusted_from = 0.0
     reaped = threading.Event()
-    monkeypatch.setattr("workers.clock.reap_expired", lambda **_: reaped.set())
-    monkeypatch.setattr("workers.clock.release_forgotten", lambda: time.sleep(1.1))
+    monkeypatch.setattr("workers.beat.clock.reap_expired", lambda **_: reaped.set())
+    monkeypatch.setattr("workers.beat.clock.release_forgotten", lambda: time.sleep(1.1))
     clock.tick()
     assert not reaped.is_set()
     clock.stop()
@@ -324,7 +324,7 @@ def test_a_beat_starts_while_the_database_is_away_and_sets_up_its_chores_later(m
             raise OperationalError("FATAL:  remaining connection slots are reserved")
 
     monkeypatch.setattr(FiringScheduler, "setup_schedule", refused_once)
-    monkeypatch.setattr("workers.beat.own_agreement", lambda **_: SimpleNamespace(allowed=True))
+    monkeypatch.setattr("workers.beat.scheduler.own_agreement", lambda **_: SimpleNamespace(allowed=True))
     beat = FiringScheduler(app=app)
     assert asked == []
     with pytest.raises(OperationalError):

@@ -30,9 +30,9 @@ from runs.restore import release
 from runs.states import BulkKind, BulkState
 from scheduler_project.embedded.postgres import postgres_binary
 from tests.support.jobs import EPOCH, MakeJob, job_config
-from workers.claim import Claimer
-from workers.clock import MAX_SLEEP_SECONDS, Clock
+from workers.beat.clock import MAX_SLEEP_SECONDS, Clock
 from workers.connections import Link
+from workers.worker.claim import Claimer
 
 MINUTE = datetime.timedelta(minutes=1)
 NOW = EPOCH + datetime.timedelta(days=3, seconds=30)

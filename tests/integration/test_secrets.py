@@ -22,10 +22,11 @@ from tests.support.api_caller import caller
 from tests.support.engine import LOOPBACK_ALLOWED, eventually
 from tests.support.jobs import MakeJob
 from tests.support.receiver import Exchange, Receiver
-from workers import disclosure, rendering
-from workers.claim import Claimer
 from workers.connections import Link
-from workers.service import DeliveryService
+from workers.worker import rendering
+from workers.worker import visible_headers
+from workers.worker.claim import Claimer
+from workers.worker.service import DeliveryService
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -222,7 +223,7 @@ def test_a_reaped_run_shows_the_template(workspace: Workspace, make_job: MakeJob
 def test_headers_that_a_workspace_allows_are_shown_and_secrets_in_them_are_not(
     workspace: Workspace, make_job: MakeJob, service, monkeypatch
 ):
-    monkeypatch.setattr(disclosure, "REMEMBER_SECONDS", 0.0)
+    monkeypatch.setattr(visible_headers, "REMEMBER_SECONDS", 0.0)
     receiver = Receiver(lambda exchange: exchange.answer("200 OK"))
     secret(workspace)
     url = f"http://127.0.0.1:{receiver.port}/"

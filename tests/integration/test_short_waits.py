@@ -26,7 +26,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
     ],
 )
 def test_short_waits_end_when_they_should(make_job: MakeJob, monkeypatch, retry: dict, waits_ms: list[int]):
-    monkeypatch.setattr("workers.service.IDLE_POLL_SECONDS", 600.0)
+    monkeypatch.setattr("workers.worker.service.IDLE_POLL_SECONDS", 600.0)
     worker = service()
     worker.start()
     try:

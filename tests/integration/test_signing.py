@@ -24,10 +24,10 @@ from tests.support.api_caller import Caller, caller
 from tests.support.engine import Running
 from tests.support.jobs import MakeJob
 from tests.support.receiver import receiving
-from workers import keyring
-from workers.claim import Claimed, Claimer
 from workers.connections import Link
-from workers.judgement import judge
+from workers.worker import keyring
+from workers.worker.claim import Claimed, Claimer
+from workers.worker.evaluate import judge
 
 HOUR = datetime.timedelta(hours=1)
 

@@ -11,7 +11,7 @@ import redis
 from django.conf import settings
 from drf_spectacular.renderers import OpenApiJsonRenderer
 
-import workers.testcalls
+import workers.worker.testcalls
 from accounts.models import AuditEntry, Environment, Workspace
 from accounts.secrets import create_secret
 from accounts.signing import rotate_signing_secret
@@ -27,7 +27,7 @@ from tests.support.jobs import MakeJob
 from tests.support.receiver import Exchange, Receiver, receiving
 from tests.support.testcall_workers import Told, announced_here, service
 from tests.support.threads import begun_in_another_thread
-from workers.service import DeliveryService
+from workers.worker.service import DeliveryService
 
 pytestmark = pytest.mark.django_db(transaction=True)
 SECRET = "correct horse battery"
@@ -346,8 +346,8 @@ def test_a_workspace_has_a_few_at_a_time_and_each_place_is_given_back(
 def test_a_host_that_is_full_is_told_and_not_waited_for(
     make_job: MakeJob, api: Caller, told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workers.testcalls, "HOLD_SECONDS", 0.05)
-    monkeypatch.setattr(workers.testcalls, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(workers.worker.testcalls, "HOLD_SECONDS", 0.05)
+    monkeypatch.setattr(workers.worker.testcalls, "PATIENCE_SECONDS", 0.1)
     over = threading.Event()
     narrow = service(max_per_host=1)
     narrow.start()

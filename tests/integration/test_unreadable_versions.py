@@ -23,8 +23,8 @@ from runs.models import Execution, Run
 from runs.retention.rules import rules_after
 from tests.support.api_caller import caller
 from tests.support.jobs import EPOCH, MakeJob, job_config
-from workers.claim import Claimer
 from workers.connections import Link
+from workers.worker.claim import Claimer
 
 SECOND = datetime.timedelta(seconds=1)
 #: What a definition may hold that no release of today writes: by SQL, by a release to come, on a host without the zone.

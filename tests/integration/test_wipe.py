@@ -24,8 +24,8 @@ from scheduler_project.models import KeptAnswer
 from tests.support.admin_rows import person, signed_in
 from tests.support.api_caller import JOB, NOW, Caller, caller, make_execution, make_run
 from tests.support.jobs import MakeJob, job_config
-from workers.claim import Claimer
 from workers.connections import Link
+from workers.worker.claim import Claimer
 
 pytestmark = pytest.mark.django_db
 CONFIRMED = {"confirm": "acme"}

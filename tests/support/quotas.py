@@ -17,10 +17,10 @@ from runs.attempts.recording import record
 from runs.models import Execution
 from runs.states import Trigger
 from tests.support.finished_attempts import finished
-from workers.claim import Claimed, Claimer
 from workers.connections import Link
 from workers.delivery.transfer import unanswered
-from workers.judgement import judge
+from workers.worker.claim import Claimed, Claimer
+from workers.worker.evaluate import judge
 
 
 def give_plan(workspace: Workspace, *, policy: str = "hard_stop", budget: int | None = None, **values: Any) -> Plan:

@@ -67,7 +67,7 @@ def _celery() -> Iterator[str]:
     from celery.worker.control import Panel
     from django_celery_beat.models import PeriodicTask
 
-    import workers.control  # noqa: F401 - its commands are told to Celery
+    import workers.worker.control  # noqa: F401 - its commands are told to Celery
     from scheduler_project.celery import app
 
     app.loader.import_default_modules()

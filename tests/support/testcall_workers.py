@@ -6,7 +6,7 @@ import pytest
 
 from runs.testcalls import calls as testcalls
 from tests.support.engine import LOOPBACK_ALLOWED
-from workers.service import DeliveryService
+from workers.worker.service import DeliveryService
 
 
 def service(**options: Any) -> DeliveryService:

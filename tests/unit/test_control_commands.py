@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from scheduler_project.logs import follow_command_line
-from workers import control
+from workers.worker import control
 
 EXECUTION = "01a22adf-5066-7f92-b511-32974fcd44ed"
 

@@ -161,7 +161,7 @@ def test_every_command_of_ours_is_listed_with_its_arguments() -> None:
 
 def test_every_remote_control_command_is_listed() -> None:
     page = (DOCS / "commands.md").read_text()
-    source = (ROOT / "workers" / "control.py").read_text()
+    source = (ROOT / "workers" / "worker" / "control.py").read_text()
     functions = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef) and node.decorator_list]
     assert functions
     for function in functions:

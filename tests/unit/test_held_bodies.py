@@ -2,8 +2,8 @@
 
 import pytest
 
-from workers import held_bodies
-from workers.held_bodies import HeldBodies
+from workers.worker import held_bodies
+from workers.worker.held_bodies import HeldBodies
 
 
 def test_a_body_that_many_requests_share_is_counted_once() -> None:

@@ -29,7 +29,7 @@ def test_a_chore_that_comes_every_few_seconds_is_told_when_it_fails(name: str) -
     logging.config.dictConfig(logging_config(level="INFO"))
     assert not logging.getLogger(name).isEnabledFor(logging.INFO)
     assert logging.getLogger(name).isEnabledFor(logging.WARNING)
-    assert logging.getLogger("workers.beat").isEnabledFor(logging.INFO)
+    assert logging.getLogger("workers.beat.scheduler").isEnabledFor(logging.INFO)
     logging.config.dictConfig(logging_config(level="DEBUG"))
     assert logging.getLogger(name).isEnabledFor(logging.INFO)
 

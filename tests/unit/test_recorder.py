@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from workers import recorder
-from workers.held import HeldAttempts
-from workers.recorder import BATCH, Recorder
+from workers.worker import recorder
+from workers.worker.held import HeldAttempts
+from workers.worker.recorder import BATCH, Recorder
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.short_waits import LONGEST_SECONDS, Retry, ShortWaits
+from workers.worker.short_waits import LONGEST_SECONDS, Retry, ShortWaits
 
 
 def test_each_is_due_once_and_not_before_its_time():

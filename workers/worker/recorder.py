@@ -19,12 +19,12 @@ from runs.attempts.recording import record
 from runs.attempts.retry import GiveUp, RetryIn
 from runs.failures import FailureReason
 from runs.live_tail.publish import tell
-from workers.claim import Claimed, Claimer
 from workers.connections import DatabaseAwayError, Link
 from workers.delivery.contract import DeliveryResult
-from workers.held import HeldAttempts
-from workers.judgement import judge
-from workers.short_waits import Retry
+from workers.worker.claim import Claimed, Claimer
+from workers.worker.evaluate import judge
+from workers.worker.held import HeldAttempts
+from workers.worker.short_waits import Retry
 
 log = structlog.get_logger(__name__)
 

@@ -16,12 +16,12 @@ import structlog
 from accounts.encryption import EncryptionKeyError
 from runs.testcalls.calls import WantedCall, run_columns
 from runs.testcalls.transport import BROKEN, HOLD_SECONDS, Mailbox, mailbox
-from workers.claim import Claimed, Claimer
 from workers.connections import DatabaseAwayError, Link
 from workers.delivery.contract import Crowded, DeliveryRequest, DeliveryResult
 from workers.delivery.engine import DeliveryEngine, EngineStopped
 from workers.delivery.transfer import unanswered
-from workers.judgement import judge
+from workers.worker.claim import Claimed, Claimer
+from workers.worker.evaluate import judge
 
 log = structlog.get_logger(__name__)
 

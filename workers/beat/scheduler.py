@@ -12,8 +12,8 @@ from django_celery_beat.schedulers import DatabaseScheduler
 from runs.monitoring import heartbeats
 from runs.restore.release import is_copy
 from scheduler_project import USER_AGENT, __version__
-from workers.chores import ChoreSender
-from workers.clock import MAX_SLEEP_SECONDS, Clock
+from workers.beat.clock import MAX_SLEEP_SECONDS, Clock
+from workers.beat.maintenance import ChoreSender
 from workers.sharing import ask, own_agreement
 
 log = structlog.get_logger(__name__)

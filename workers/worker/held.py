@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from runs.attempts.contract import AttemptKey
-from workers.claim import Claimed
 from workers.delivery.contract import DeliveryRequest
-from workers.held_bodies import HeldBodies
+from workers.worker.claim import Claimed
+from workers.worker.held_bodies import HeldBodies
 
 
 @dataclass(slots=True)

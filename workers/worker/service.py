@@ -17,17 +17,17 @@ from core.failpoints import failpoint
 from jobs.egress import EgressPolicy
 from runs.failures import FailureReason
 from runs.live_tail.publish import finish_telling, tell
-from workers.claim import Claimed, Claimer
 from workers.connections import DatabaseAwayError, Link
 from workers.delivery.contract import Crowded, DeliveryRequest, DeliveryResult, InFlight
 from workers.delivery.engine import DeliveryEngine, EngineStopped
 from workers.delivery.transfer import unanswered
-from workers.held import HeldAttempts
-from workers.held_bodies import MAX_BODIES_BYTES
-from workers.recorder import Recorder
-from workers.short_waits import Retry, ShortWaits
-from workers.testcalls import CallMaker
-from workers.unsent import Unsent, UnsentAttempts
+from workers.worker.claim import Claimed, Claimer
+from workers.worker.held import HeldAttempts
+from workers.worker.held_bodies import MAX_BODIES_BYTES
+from workers.worker.recorder import Recorder
+from workers.worker.short_waits import Retry, ShortWaits
+from workers.worker.testcalls import CallMaker
+from workers.worker.unsent import Unsent, UnsentAttempts
 
 log = structlog.get_logger(__name__)
 

@@ -16,9 +16,9 @@ from django.conf import settings
 from runs.monitoring import heartbeats
 from runs.queue import DELIVERIES_QUEUE
 from scheduler_project import USER_AGENT
-from workers.pulse import WorkerPulse
-from workers.service import DeliveryService
 from workers.sharing import own_agreement
+from workers.worker.heartbeat import WorkerPulse
+from workers.worker.service import DeliveryService
 
 _FILES_BESIDES_SOCKETS = 256
 _SWITCH_SECONDS = 0.0005

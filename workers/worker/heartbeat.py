@@ -10,8 +10,8 @@ from runs.monitoring import heartbeats
 from runs.monitoring.agreement import Agreement
 from scheduler_project import __version__
 from workers.connections import DatabaseAwayError, Link
-from workers.service import DeliveryService
 from workers.sharing import ask
+from workers.worker.service import DeliveryService
 
 log = structlog.get_logger(__name__)
 

@@ -174,5 +174,5 @@ def _under_way(state: Any) -> list[dict[str, Any]]:
 
 
 def _service(state: Any) -> Any:
-    """The delivery service that `workers.process.DeliveryStep` gave this worker; None where it does not deliver."""
+    """The delivery service that `DeliveryStep` gave this worker; None where it does not deliver."""
     return getattr(state.consumer.controller, "deliveries", None)

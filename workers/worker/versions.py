@@ -10,7 +10,7 @@ from jobs.overrides import PerEnvironment
 from jobs.reading import per_environment, whole_definition_of
 from jobs.rendering import BrokenTemplate, RequestTemplate
 from runs.attempts.requests import PreparedRequest
-from workers.unread import Unread
+from workers.worker.unread import Unread
 
 _MOST = 10_000
 _MOST_BYTES = 32 * 1024 * 1024  # of request bodies, which may be 1 MiB each

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import structlog
 from django.db import connection
 
-from workers.election import ChoreElection
+from workers.beat.leader_election import ChoreElection
 
 log = structlog.get_logger(__name__)
 

@@ -26,12 +26,12 @@ from runs.states import Trigger
 from runs.testcalls.calls import WantedCall
 from workers.connections import Link
 from workers.delivery.contract import DEFAULT_TLS, DeliveryRequest, TlsOptions
-from workers.disclosure import Disclosure
-from workers.held_bodies import HeldBodies
-from workers.keyring import Keyring
-from workers.rendering import Material, Rendered, Renderer, Templated
-from workers.unread import leave_unread
-from workers.versions import Version, Versions
+from workers.worker.held_bodies import HeldBodies
+from workers.worker.keyring import Keyring
+from workers.worker.rendering import Material, Rendered, Renderer, Templated
+from workers.worker.unread import leave_unread
+from workers.worker.versions import Version, Versions
+from workers.worker.visible_headers import Disclosure
 
 _RETURNED = """
     execution.id::text, execution.workspace_id::text, execution.job_id::text, execution.environment_id::text,

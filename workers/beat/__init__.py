@@ -1,0 +1,1 @@
+"""The beat process: the clock of all schedules, and the maintenance tasks that one elected beat sends."""
