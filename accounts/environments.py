@@ -1,4 +1,4 @@
-"""Use cases of environments: made and renamed. Whether one can go is for jobs to say: `jobs.environments`."""
+"""Use cases of environments: made and renamed. Whether one can go is for jobs to say: `jobs.services.environments`."""
 
 import datetime
 

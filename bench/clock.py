@@ -44,7 +44,7 @@ from django_celery_beat.models import CrontabSchedule, PeriodicTask, PeriodicTas
 from accounts.models import Workspace  # noqa: E402
 from bench import stage  # noqa: E402
 from bench.budget import median_ratio  # noqa: E402
-from jobs.services import save_job  # noqa: E402
+from jobs.services.save import save_job  # noqa: E402
 from tests.support.copies import copied_id, copy_row  # noqa: E402
 from tests.support.jobs import job_config  # noqa: E402
 from workers.beat.clock import Clock  # noqa: E402

@@ -22,7 +22,7 @@ from django.utils import timezone
 from accounts.models import Workspace
 from accounts.services import create_workspace
 from jobs.models import Job, JobEnvironment
-from jobs.services import save_job
+from jobs.services.save import save_job
 from runs.models import Execution, Heartbeat, Run
 from runs.states import Trigger
 from tests.support.copies import copied_id, copy_row

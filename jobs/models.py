@@ -11,8 +11,8 @@ from django.utils import timezone
 
 from accounts.models import Environment, Workspace
 from core.ids import uuid7
+from jobs.definition.reading import presentable
 from jobs.querysets import JobEnvironmentQuerySet, JobQuerySet, JobVersionQuerySet
-from jobs.reading import presentable
 
 
 class Kind(models.TextChoices):

@@ -12,7 +12,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from jobs.definition import Overlap
+from jobs.definition.contract import Overlap
 from runs.states import Trigger
 
 _BATCH = 1000

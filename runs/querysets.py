@@ -11,8 +11,8 @@ from django.db.models import BooleanField, F, Func, JSONField, OuterRef, Q, Subq
 from django.db.models.functions import Cast, Coalesce
 
 from accounts.models import Workspace
+from jobs.definition.overrides import OVERRIDES
 from jobs.models import Job, JobEnvironment, JobVersion
-from jobs.overrides import OVERRIDES
 from runs.outcome_codes import facets
 from runs.states import LIVE, TERMINAL, ExecutionStatus, Trigger
 

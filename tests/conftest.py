@@ -11,7 +11,7 @@ from hypothesis import settings as examples
 from accounts.models import Workspace
 from accounts.services import create_workspace
 from jobs.models import Job, JobEnvironment
-from jobs.services import save_job
+from jobs.services.save import save_job
 from tests.support.jobs import EPOCH, MakeJob, job_config
 
 # How fast a shared machine makes examples is nothing that a test asserts.

@@ -12,7 +12,7 @@ from jobs.admin import page
 from jobs.admin.pausing import meant
 from jobs.admin.reach import tell
 from jobs.models import JobEnvironment
-from jobs.services import pause, resume
+from jobs.services.save import pause, resume
 
 if TYPE_CHECKING:
     from jobs.admin.job import JobAdmin

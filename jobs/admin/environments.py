@@ -13,7 +13,7 @@ from accounts.admin.scoped import AdministeredAdmin
 from accounts.environments import create_environment, rename_environment
 from accounts.models import Environment
 from core.errors import HourhandError
-from jobs.environments import delete_environment
+from jobs.services.environments import delete_environment
 from scheduler_project.dashboard import chips
 
 

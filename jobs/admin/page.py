@@ -17,7 +17,7 @@ from jobs.admin.reach import base_context, definition_of, job_in_sight
 from jobs.admin.telling import told
 from jobs.admin.versions import latest, slugs_of
 from jobs.models import Job
-from jobs.unreadable import why_unreadable
+from jobs.services.unreadable import why_unreadable
 
 if TYPE_CHECKING:
     from jobs.admin.job import JobAdmin

@@ -11,9 +11,9 @@ from django.utils import timezone
 
 from jobs.admin.places import Place
 from jobs.admin.reach import definition_of, writable_job
+from jobs.definition.overrides import effective
 from jobs.forms.fields import instant
 from jobs.models import Job, JobEnvironment
-from jobs.overrides import effective
 from jobs.schedule import zone_to_show
 
 _NOTE_LENGTH = 500

@@ -15,12 +15,12 @@ from jobs.admin.differences import Change, told_overrides
 from jobs.admin.words import is_paused, place_look, place_words, schedule_words
 from jobs.api.shown import shown_overrides
 from jobs.api.timing import Previewed, previewed
-from jobs.contradictions import contradictions
+from jobs.definition.contradictions import contradictions
+from jobs.definition.overrides import effective
+from jobs.definition.reading import problem_of
 from jobs.models import Job, JobEnvironment
-from jobs.overrides import effective
-from jobs.reading import problem_of
 from jobs.schedule import parse_timezone
-from jobs.services import TIMING
+from jobs.services.save import TIMING
 from scheduler_project.api.problems import field_errors
 from scheduler_project.dashboard import chips
 

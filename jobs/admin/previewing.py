@@ -13,7 +13,7 @@ from jobs.admin.reach import job_in_sight, parsed
 from jobs.admin.words import MANUAL
 from jobs.api.schedules import ScheduleSerializer
 from jobs.api.timing import previewed
-from jobs.contradictions import contradictions
+from jobs.definition.contradictions import contradictions
 from jobs.forms.schedule import SchedulePart
 from jobs.schedule import parse_timezone, settled_schedule
 from scheduler_project.api.problems import field_errors

@@ -15,7 +15,7 @@ from accounts.admin.scoped import ScopedAdmin
 from jobs.api.definition import RetryRulesSerializer
 from jobs.api.retry_policies import RetryPolicySerializer
 from jobs.models import RetryPolicy
-from jobs.retry_policies import RULES, delete_policy, save_policy
+from jobs.services.retry_policies import RULES, delete_policy, save_policy
 from scheduler_project.api.problems import field_errors
 
 

@@ -14,7 +14,7 @@ from accounts.admin.scoped import ConfidentialAdmin
 from accounts.models import Secret
 from accounts.secrets import change_secret, check_value, create_secret
 from core.errors import HourhandError
-from jobs.secrets import delete_secret
+from jobs.services.secrets import delete_secret
 from scheduler_project.dashboard import chips
 
 

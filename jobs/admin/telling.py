@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jobs.assertions import ASSERTION_TYPES, spelled_value
+from jobs.definition.assertions import ASSERTION_TYPES, spelled_value
 from scheduler_project.dashboard.words import duration_words
 
 Config = Mapping[str, Any]

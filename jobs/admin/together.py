@@ -23,7 +23,7 @@ from jobs.admin.pausing import PauseForm
 from jobs.admin.reach import base_context, parsed
 from jobs.api.serializers import JobSerializer, save_validated
 from jobs.models import Job, JobEnvironment
-from jobs.services import pause, resume
+from jobs.services.save import pause, resume
 from scheduler_project.api.problems import field_errors
 
 if TYPE_CHECKING:

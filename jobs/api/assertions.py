@@ -7,9 +7,15 @@ from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema_fiel
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
-from jobs.assertions import ASSERTION_TYPES, MAX_TEXT_CHARACTERS, InvalidAssertionError, Shape, compile_assertion
-from jobs.headers import is_name
-from jobs.json_paths import MAX_PATH_CHARACTERS
+from jobs.definition.assertions import (
+    ASSERTION_TYPES,
+    MAX_TEXT_CHARACTERS,
+    InvalidAssertionError,
+    Shape,
+    compile_assertion,
+)
+from jobs.definition.headers import is_name
+from jobs.definition.json_paths import MAX_PATH_CHARACTERS
 from scheduler_project.api.fields import Choice, Flag, Text, Whole
 from scheduler_project.api.strict import StrictSerializer
 

@@ -15,11 +15,11 @@ from accounts.plans import retention_caps
 from jobs.api.assertions import AssertionField
 from jobs.api.fields import Body, FalseOnly, Headers, NullOnly, TargetUrl
 from jobs.api.templates import check_templates
-from jobs.assertions import MAX_ASSERTIONS
+from jobs.definition.assertions import MAX_ASSERTIONS
+from jobs.definition.templates import OPENING
 from jobs.errors import UnknownRetryPolicyError
 from jobs.models import Backoff
-from jobs.rendering import OPENING
-from jobs.retry_policies import RULES, find_policy, resolved
+from jobs.services.retry_policies import RULES, find_policy, resolved
 from scheduler_project.api.fields import Choice, Flag, Number, Several, Text, Whole
 from scheduler_project.api.strict import StrictSerializer
 

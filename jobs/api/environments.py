@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from accounts.environments import create_environment, rename_environment
 from accounts.models import Environment, Scope
 from core.slugs import is_slug, is_uuid, slug_of
-from jobs.environments import delete_environment
+from jobs.services.environments import delete_environment
 from scheduler_project.api.fields import Instant, Text
 from scheduler_project.api.strict import ListQuery, StrictSerializer
 from scheduler_project.api.views import ApiView

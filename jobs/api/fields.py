@@ -10,9 +10,9 @@ from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
 from core import exact_json
-from jobs import headers as header_rules
+from jobs.definition import headers as header_rules
+from jobs.definition.templates import MAX_BODY_BYTES, Template, TemplateError, Where, parse
 from jobs.egress import InvalidUrl, parse_target
-from jobs.rendering import MAX_BODY_BYTES, Template, TemplateError, Where, parse
 from jobs.schedule import MAX_INTERVAL_SECONDS, MAX_TEXT, MIN_INTERVAL_SECONDS
 from scheduler_project.api.fields import Flag, Text
 

@@ -21,14 +21,14 @@ from jobs.api.filters import reachable
 from jobs.api.matching import Match, Matches
 from jobs.api.serializers import JobSerializer, save_validated
 from jobs.api.views import JobView
-from jobs.creating import Draft, create_jobs
 from jobs.egress import InvalidUrl, parse_target
 from jobs.errors import SlugTakenError
 from jobs.imports import FORMATS, Item, Options, ReadError
-from jobs.limits import TooManyActiveJobsError, active_jobs, active_jobs_limit, hold_active_jobs
 from jobs.models import Job
 from jobs.schedule import ScheduleError, parse_timezone
-from jobs.services import EnvironmentChange
+from jobs.services.create import Draft, create_jobs
+from jobs.services.limits import TooManyActiveJobsError, active_jobs, active_jobs_limit, hold_active_jobs
+from jobs.services.save import EnvironmentChange
 from jobs.slugs import is_slug, slug_of
 from scheduler_project.api.fields import Choice, Flag, Text, Whole
 from scheduler_project.api.parsing import json_value, refuse_unstorable, why_no_json

@@ -7,9 +7,9 @@ from typing import Any
 from rest_framework.exceptions import ErrorDetail
 
 from accounts.models import Plan
-from jobs.definition import planned_by
-from jobs.limits import PlanLimitError
-from jobs.services import TIMING
+from jobs.definition.contract import planned_by
+from jobs.services.limits import PlanLimitError
+from jobs.services.save import TIMING
 from scheduler_project.dashboard.words import duration_words
 
 Config = dict[str, Any]

@@ -9,7 +9,7 @@ from rest_framework.exceptions import ErrorDetail, ValidationError
 
 from jobs.api.shown import SECTION_FIELDS
 from jobs.api.whole import DefinitionSerializer
-from jobs.overrides import OVERRIDABLE, SECTIONS, merged
+from jobs.definition.overrides import OVERRIDABLE, SECTIONS, merged
 from scheduler_project.api.strict import unknown_names
 
 

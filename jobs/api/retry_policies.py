@@ -16,7 +16,7 @@ from core.slugs import is_slug, is_uuid
 from jobs.api import examples
 from jobs.api.definition import RetryRulesSerializer
 from jobs.models import RetryPolicy
-from jobs.retry_policies import RULES, delete_policy, save_policy
+from jobs.services.retry_policies import RULES, delete_policy, save_policy
 from scheduler_project.api.fields import Instant, Text
 from scheduler_project.api.strict import ListQuery
 from scheduler_project.api.views import ApiView

@@ -12,12 +12,12 @@ from jobs.api import examples
 from jobs.api.fields import ScheduleSpelling
 from jobs.api.timing import DstFold, DstGap, EndsAt, NormalSchedule, Previewed, ScheduleTypeField, StartsAt, previewed
 from jobs.api.whole import MAX_CONCURRENCY, MAX_GRACE_SECONDS
-from jobs.contradictions import contradictions
-from jobs.definition import Overlap
-from jobs.jitter import MAX_JITTER_SECONDS
-from jobs.misfire import Misfire
+from jobs.definition.contract import Overlap
+from jobs.definition.contradictions import contradictions
 from jobs.models import ScheduleType
 from jobs.schedule import MAX_FIRINGS
+from jobs.schedule.jitter import MAX_JITTER_SECONDS
+from jobs.schedule.misfire import Misfire
 from scheduler_project.api.fields import Choice, Instant, Text, Whole, instant_text
 from scheduler_project.api.strict import StrictSerializer
 from scheduler_project.api.views import ApiView

@@ -11,7 +11,7 @@ from rest_framework.response import Response
 
 from accounts.models import Environment, Scope, Secret
 from accounts.secrets import MAX_CHARACTERS, MIN_CHARACTERS, change_secret, create_secret
-from jobs.secrets import delete_secret
+from jobs.services.secrets import delete_secret
 from scheduler_project.api.fields import Instant, Text
 from scheduler_project.api.strict import ListQuery, StrictSerializer
 from scheduler_project.api.views import ApiView

@@ -19,11 +19,11 @@ from jobs.api.overrides import Overrides, checked_overrides, wrong_overrides
 from jobs.api.shown import JOB_FIELDS, shown_job, shown_state
 from jobs.api.timing import NormalSchedule, ScheduleTypeField
 from jobs.api.whole import DefinitionSerializer, definition_in
+from jobs.definition.overrides import OVERRIDES, effective, shared, with_overrides
+from jobs.definition.reading import UNREADABLE
 from jobs.errors import VersionUnreadableError
 from jobs.models import Job, JobEnvironment
-from jobs.overrides import OVERRIDES, effective, shared, with_overrides
-from jobs.reading import UNREADABLE
-from jobs.services import TIMING, EnvironmentChange, save_job
+from jobs.services.save import TIMING, EnvironmentChange, save_job
 from jobs.slugs import is_slug
 from scheduler_project.api.fields import ByName, Flag, Instant, Text, Whole
 from scheduler_project.api.strict import StrictSerializer, by_field

@@ -5,9 +5,9 @@ import uuid
 from typing import Any, cast
 
 from jobs.api.definition import RequestSerializer, RetentionSerializer, RetrySerializer, SuccessSerializer
+from jobs.definition.overrides import OVERRIDABLE, OVERRIDES, overrides_in
+from jobs.definition.reading import UnreadableError, definition_of, problem_of, timetable_of
 from jobs.models import Job, JobEnvironment, JobVersion
-from jobs.overrides import OVERRIDABLE, OVERRIDES, overrides_in
-from jobs.reading import UnreadableError, definition_of, problem_of, timetable_of
 from jobs.schedule import Schedule
 from scheduler_project.api.fields import instant_text
 

@@ -7,7 +7,7 @@ from rest_framework.exceptions import ErrorDetail, ValidationError
 
 from accounts.models import Secret, Workspace
 from jobs.api.fields import template
-from jobs.rendering import OPENING, Template, Where, body_place, secrets_in
+from jobs.definition.templates import OPENING, Template, Where, body_place, secrets_in
 
 
 def check_templates(request: dict[str, Any], workspace: Workspace) -> None:

@@ -8,7 +8,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
-from jobs.definition import planned_by
+from jobs.definition.contract import planned_by
 from jobs.models import ScheduleType
 from jobs.schedule import (
     Fold,
@@ -21,7 +21,7 @@ from jobs.schedule import (
     settled_schedule,
     warnings_ahead,
 )
-from jobs.services import TIMING
+from jobs.services.save import TIMING
 from scheduler_project.api.fields import Choice, Instant, instant_text
 
 

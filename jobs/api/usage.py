@@ -13,7 +13,7 @@ from accounts.models import Scope
 from accounts.plans import overage_of
 from accounts.quota import OveragePolicy, month_named, month_of
 from accounts.usage import usage_of
-from jobs.limits import active_jobs, active_jobs_limit
+from jobs.services.limits import active_jobs, active_jobs_limit
 from scheduler_project.api.fields import Flag, Text, Whole
 from scheduler_project.api.strict import Query
 from scheduler_project.api.views import ApiView

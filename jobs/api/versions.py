@@ -13,8 +13,8 @@ from core.errors import ConflictError
 from jobs.api import examples
 from jobs.api.serializers import JobSerializer, save_validated
 from jobs.api.shown import shown_definition, shown_overrides
+from jobs.definition.overrides import OVERRIDES
 from jobs.models import Job, JobVersion, RetryPolicy
-from jobs.overrides import OVERRIDES
 from scheduler_project.api.fields import Instant, Text, Whole
 from scheduler_project.api.problems import field_errors
 

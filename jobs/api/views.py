@@ -18,7 +18,7 @@ from jobs.api.filters import JobListQuery, deleted, filtered, find, reachable, s
 from jobs.api.serializers import JobSerializer, save_validated
 from jobs.api.versions import VersionDiffSerializer, VersionSerializer, restore_version, spelled
 from jobs.models import Job, JobEnvironment, JobVersion
-from jobs.services import pause, resume
+from jobs.services.save import pause, resume
 from jobs.slugs import is_slug
 from scheduler_project.api.pagination import Keyset
 from scheduler_project.api.strict import ListQuery

@@ -18,11 +18,11 @@ from jobs.api.fields import NullOnly, ScheduleSpelling
 from jobs.api.limits import beyond_plan
 from jobs.api.shown import CONFIG_FIELDS
 from jobs.api.timing import DstFold, DstGap, EndsAt, StartsAt, check_timing, checked_schedule
-from jobs.definition import Overlap
-from jobs.jitter import MAX_JITTER_SECONDS
-from jobs.misfire import Misfire
+from jobs.definition.contract import Overlap
 from jobs.schedule import settled_schedule
-from jobs.services import TIMING
+from jobs.schedule.jitter import MAX_JITTER_SECONDS
+from jobs.schedule.misfire import Misfire
+from jobs.services.save import TIMING
 from scheduler_project.api.fields import Choice, Several, Text, Whole, instant_text
 from scheduler_project.api.strict import StrictSerializer, by_field
 

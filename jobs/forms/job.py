@@ -11,6 +11,7 @@ from unfold import widgets
 
 from accounts.models import Workspace
 from jobs.api.shown import shown_overrides
+from jobs.definition.overrides import shared
 from jobs.forms.fields import api_default, area, listed, number, spell, text, value_at, wall_time
 from jobs.forms.overrides import OverridesForm
 from jobs.forms.request import RequestPart
@@ -19,9 +20,8 @@ from jobs.forms.schedule import SchedulePart
 from jobs.forms.sections import SECTIONS, Line, Section, lines_of
 from jobs.forms.success import PREFIX, AssertionRows, SuccessPart, spelled_assertion
 from jobs.models import Job
-from jobs.overrides import shared
-from jobs.retry_policies import RULES
 from jobs.schedule import zone_to_show
+from jobs.services.retry_policies import RULES
 
 
 class IdentityPart(forms.Form):

@@ -14,11 +14,11 @@ from django.forms.utils import pretty_name
 from django.utils.html import format_html
 
 from jobs.api.definition import METHODS
+from jobs.definition.overrides import SECTIONS
 from jobs.forms.fields import area, choice, json_in, number, seconds, spell, text, value_at
 from jobs.forms.request import headers_in
 from jobs.forms.schedule import known_timezone, schedule_in
 from jobs.forms.sections import Line, lines_of
-from jobs.overrides import SECTIONS
 
 _LINES = (
     "schedule", "timezone", ("method", "url"), "headers", "body", "timeout_seconds", "max_attempts", "more",

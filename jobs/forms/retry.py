@@ -5,7 +5,7 @@ from typing import ClassVar
 from django import forms
 
 from jobs.forms.fields import api_choices, choice, flag, number, text, whole_numbers
-from jobs.retry_policies import RULES
+from jobs.services.retry_policies import RULES
 
 _BACKOFF = {
     "exponential": "Exponential: doubled each time",

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from django import forms
 from unfold import widgets
 
-from jobs.assertions import ASSERTION_TYPES, MAX_ASSERTIONS, Shape, spelled_value
+from jobs.definition.assertions import ASSERTION_TYPES, MAX_ASSERTIONS, Shape, spelled_value
 from jobs.forms.fields import Area, Lines, choice, json_in, listed, text
 
 PREFIX = "assertions"

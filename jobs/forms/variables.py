@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from accounts.models import Secret, Workspace
-from jobs.rendering import VARIABLES
+from jobs.definition.templates import VARIABLES
 
 _INPUT, _SECRET = "input.PATH", "secrets.NAME"
 _MEANINGS = {

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from jobs.headers import is_name
+from jobs.definition.headers import is_name
 from jobs.imports.items import ReadError
 
 FORM = "application/x-www-form-urlencoded"

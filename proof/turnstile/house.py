@@ -12,7 +12,7 @@ from django.db import connection
 from accounts.models import Workspace
 from accounts.services import create_workspace
 from jobs.models import JobEnvironment
-from jobs.services import save_job
+from jobs.services.save import save_job
 from proof.turnstile import trace
 from workers.worker.claim import Claimer
 

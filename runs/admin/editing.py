@@ -16,10 +16,10 @@ from accounts.actors import Actor
 from accounts.admin.access import access_of
 from accounts.models import Environment
 from core.errors import HourhandError
+from jobs.definition.overrides import effective
 from jobs.forms.fields import area, choice, json_in, spell
 from jobs.forms.request import RequestPart
 from jobs.models import JobVersion
-from jobs.overrides import effective
 from runs.admin.page import places_to_replay
 from runs.api.serializers import edited_request
 from runs.executions.services import SOURCE, configuration_of, replay

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from accounts.admin.access import access_of
 from accounts.models import Environment
-from jobs.overrides import effective
+from jobs.definition.overrides import effective
 from runs.admin.curl import CurlCommand, curl_command
 from runs.admin.timing import Timings
 from runs.admin.waterfall import PHASES, Bar, Waterfall, phases

@@ -10,9 +10,9 @@ from rest_framework.exceptions import ErrorDetail, ValidationError
 from accounts.models import Workspace
 from jobs.api.definition import RequestSerializer, wrong_for_head
 from jobs.api.limits import timeout_beyond_plan
-from jobs.limits import PlanLimitError
+from jobs.definition.overrides import effective
 from jobs.models import JobVersion
-from jobs.overrides import effective
+from jobs.services.limits import PlanLimitError
 from runs.api import examples
 from runs.api.shown import shown_execution, shown_execution_whole, shown_run
 from runs.executions.services import MAX_DELAY_SECONDS

@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from jobs.api.serializers import JobSerializer
 from jobs.api.shown import CONFIG_FIELDS
 from jobs.api.views import JobView
-from jobs.overrides import OVERRIDES
+from jobs.definition.overrides import OVERRIDES
 from runs.api import examples
 from runs.api.serializers import RunSerializer
 from runs.api.views import state_to_run

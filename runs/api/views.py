@@ -13,7 +13,7 @@ from accounts.models import Scope
 from jobs.api.actions import named_environment
 from jobs.api.filters import find, reachable
 from jobs.models import Job, JobEnvironment
-from jobs.services import only_environment
+from jobs.services.save import only_environment
 from runs.api import rows
 from runs.api.filters import ExecutionListQuery, RunListQuery, meant, meant_runs, past_job, reaches
 from runs.api.orders import ByAttempt, order_of

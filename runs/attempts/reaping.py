@@ -16,8 +16,8 @@ from django.db import connection, transaction
 
 from core.failpoints import failpoint
 from core.ids import uuid7_text_at
-from jobs.definition import JobDefinition
-from jobs.reading import UnreadableError, definition_in
+from jobs.definition.contract import JobDefinition
+from jobs.definition.reading import UnreadableError, definition_in
 from runs.attempts import unreadable
 from runs.attempts.contract import IN_FLIGHT_CANCELED, Attempt, AttemptKey, Ending, FinishedAttempt, Phases, Sent
 from runs.attempts.recording import record

@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from jobs.definition import Overlap
+from jobs.definition.contract import Overlap
 from runs import counters
 from runs.attempts.contract import (
     IN_FLIGHT_CANCELED,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
 
-from jobs.definition import RequestDefinition
+from jobs.definition.contract import RequestDefinition
 from runs.attempts.contract import Sent
 from runs.attempts.redaction import REDACTED, is_harmless, redact_headers
 from runs.postgres_text import as_json

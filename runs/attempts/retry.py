@@ -3,7 +3,7 @@
 import random
 from dataclasses import dataclass
 
-from jobs.definition import RetryDefinition
+from jobs.definition.contract import RetryDefinition
 from runs.failures import FailureReason, RetriedBy
 
 

@@ -17,8 +17,8 @@ from django.utils import timezone
 from accounts import audit
 from accounts.actors import SYSTEM
 from core.differences import difference
+from jobs.definition.reading import problem_of
 from jobs.models import UnreadableVersion
-from jobs.reading import problem_of
 from runs.postgres_text import array, text_array
 
 log = structlog.get_logger(__name__)

@@ -15,10 +15,10 @@ import structlog
 from django.db import connection, transaction
 
 from core.failpoints import failpoint
-from jobs.definition import Timetable
-from jobs.misfire import FiringPlan, plan_firing, plan_without_firing
-from jobs.reading import UnreadableError
+from jobs.definition.contract import Timetable
+from jobs.definition.reading import UnreadableError
 from jobs.schedule import Stretch
+from jobs.schedule.misfire import FiringPlan, plan_firing, plan_without_firing
 from runs.attempts import unreadable
 from runs.attempts.unreadable import Unread
 from runs.clock.materialize import Outcome, Place, Skip, Written, write

@@ -12,9 +12,9 @@ from typing import Any
 
 from accounts.usage import stopped
 from core.ids import uuid7
-from jobs.definition import Overlap, Timetable
-from jobs.jitter import jitter_ms
+from jobs.definition.contract import Overlap, Timetable
 from jobs.schedule import Stretch
+from jobs.schedule.jitter import jitter_ms
 from runs import counters
 from runs.executions.cancel import NEVER_STARTED, MadeWay, make_way
 from runs.live_tail.publish import tell_on_commit

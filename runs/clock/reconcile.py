@@ -14,10 +14,10 @@ from django.db import connection, transaction
 from django.db.models import QuerySet
 
 from core.failpoints import failpoint
-from jobs.definition import Timetable
+from jobs.definition.contract import Timetable
+from jobs.definition.overrides import PerEnvironment
+from jobs.definition.reading import UnreadableError
 from jobs.models import PeriodState, SchedulePeriod
-from jobs.overrides import PerEnvironment
-from jobs.reading import UnreadableError
 from runs.attempts import unreadable
 from runs.attempts.unreadable import Unread
 from runs.clock.fire import Fired, fired_by, planned_by, refuse_unread, skips_of

@@ -8,9 +8,9 @@ from typing import Any
 
 from django.db import connection
 
-from jobs.definition import Timetable
-from jobs.overrides import SECTIONS, PerEnvironment
-from jobs.reading import per_environment, timetable_of
+from jobs.definition.contract import Timetable
+from jobs.definition.overrides import SECTIONS, PerEnvironment
+from jobs.definition.reading import per_environment, timetable_of
 from runs.postgres_text import array
 
 _REMEMBER = 50_000

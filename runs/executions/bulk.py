@@ -17,7 +17,7 @@ from accounts.actors import SYSTEM, Actor
 from accounts.models import Workspace
 from accounts.usage import refuse_when_stopped, stopped
 from core.differences import Changes, difference
-from jobs.definition import Overlap
+from jobs.definition.contract import Overlap
 from runs import counters
 from runs.attempts.reaping import cancel_running
 from runs.errors import BulkOperationEndedError

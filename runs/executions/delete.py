@@ -8,10 +8,10 @@ import datetime
 from django.db import transaction
 
 from accounts.actors import SYSTEM, Actor
-from jobs.audit import record_purged
 from jobs.models import Job
-from jobs.purging import purge_jobs
-from jobs.services import delete_job
+from jobs.services.audit import record_purged
+from jobs.services.purging import purge_jobs
+from jobs.services.save import delete_job
 from runs.executions.cancel import cancel_live
 from runs.models import Execution
 from runs.queue import PRUNING_TASK, wake_on_commit

@@ -14,10 +14,10 @@ from accounts.actors import SYSTEM, Actor
 from accounts.models import Environment, Workspace
 from accounts.usage import refuse_when_stopped
 from core.differences import difference
-from jobs.definition import Overlap
+from jobs.definition.contract import Overlap
+from jobs.definition.overrides import effective, with_request
 from jobs.models import Job, JobEnvironment, JobVersion
-from jobs.overrides import effective, with_request
-from jobs.unreadable import refuse_unreadable
+from jobs.services.unreadable import refuse_unreadable
 from runs import counters
 from runs.attempts.reaping import cancel_running
 from runs.errors import ExecutionNotCancelableError, ExecutionNotRetryableError, JobGoneError, JobNotEnabledError

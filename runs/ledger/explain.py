@@ -4,10 +4,10 @@ import datetime
 import enum
 from dataclasses import dataclass
 
-from jobs.definition import Overlap
-from jobs.misfire import FIRE_ALL_MOST, Misfire
+from jobs.definition.contract import Overlap
+from jobs.definition.overrides import effective
 from jobs.models import JobEnvironment, PeriodState
-from jobs.overrides import effective
+from jobs.schedule.misfire import FIRE_ALL_MOST, Misfire
 from runs.ledger.comparison import Plan
 from runs.ledger.read import Period, entries_of, history_begins, periods_of
 from runs.models import Execution

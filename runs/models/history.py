@@ -12,7 +12,7 @@ from django.utils import timezone
 from accounts.models import Environment, Workspace
 from core.exact_json import ExactDecoder, ExactEncoder
 from core.ids import uuid7
-from jobs.definition import Overlap
+from jobs.definition.contract import Overlap
 from jobs.models import Job, JobEnvironment, JobVersion
 from runs.failures import FailureReason
 from runs.outcome_codes import OUTCOMES, RUN_STATUSES, TRIGGERS, WIDTH

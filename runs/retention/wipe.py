@@ -15,7 +15,7 @@ from accounts.ownership import require_owner
 from core.differences import difference
 from core.errors import HourhandError
 from jobs.models import Job, JobEnvironment
-from jobs.purging import purge_jobs
+from jobs.services.purging import purge_jobs
 from runs.executions.cancel import cancel_live
 from runs.models import BulkOperation, Execution
 from runs.queue import PRUNING_TASK, wake_on_commit

@@ -24,9 +24,9 @@ from accounts.usage import refuse_when_stopped
 from core import exact_json
 from core.differences import difference
 from core.ids import uuid7_text
+from jobs.definition.overrides import effective, shared
 from jobs.models import JobEnvironment
-from jobs.overrides import effective, shared
-from jobs.unreadable import refuse_unreadable
+from jobs.services.unreadable import refuse_unreadable
 from runs.attempts.contract import FinishedAttempt
 from runs.attempts.recording import run_status
 from runs.errors import (

@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 from accounts.models import Plan, Workspace
 from accounts.quota import OveragePolicy, Terms, month_after
 from accounts.usage import MonthlyUsage, usage_by_month
-from jobs.limits import active_jobs
+from jobs.services.limits import active_jobs
 from runs.stats.statistics import Subject
 from scheduler_project.dashboard.charts import Column, columns
 from scheduler_project.dashboard.charts.plots import count_words

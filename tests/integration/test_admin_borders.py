@@ -11,7 +11,7 @@ from accounts.api_keys import issue_key
 from accounts.models import ApiKey, Environment, Membership, Secret, Workspace
 from accounts.services import create_workspace
 from jobs.models import Job, JobEnvironment
-from jobs.services import save_job
+from jobs.services.save import save_job
 from runs.models import Execution, Run
 from tests.support.admin_rows import execution_of, person, run_of, signed_in
 from tests.support.jobs import EPOCH, MakeJob, job_config

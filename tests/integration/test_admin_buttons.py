@@ -13,7 +13,7 @@ from django.utils import timezone
 from accounts.keys import digest_of
 from accounts.models import ApiKey, Environment, Workspace
 from jobs.models import Job, JobEnvironment, JobVersion
-from jobs.services import save_job
+from jobs.services.save import save_job
 from runs.models import Execution
 from tests.support.admin_rows import execution_of, person, signed_in
 from tests.support.job_forms import FORM, form_of

@@ -17,7 +17,7 @@ from django.utils import timezone
 from accounts.models import AuditEntry, Environment, Workspace
 from accounts.services import create_workspace
 from jobs.models import Job, JobEnvironment, JobVersion
-from jobs.services import save_job
+from jobs.services.save import save_job
 from runs.models import Execution, Run
 from tests.support.admin_rows import execution_of, person, run_of, signed_in
 from tests.support.jobs import EPOCH, MakeJob, job_config

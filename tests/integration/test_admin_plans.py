@@ -12,7 +12,7 @@ from accounts.actors import SYSTEM
 from accounts.models import AuditEntry, Plan, Workspace
 from accounts.quota import month_before, month_of
 from accounts.services import create_workspace
-from jobs.services import EnvironmentChange, save_job
+from jobs.services.save import EnvironmentChange, save_job
 from tests.support.admin_rows import execution_of, person, signed_in
 from tests.support.jobs import MakeJob, job_config
 from tests.support.quotas import give_plan, stop, use

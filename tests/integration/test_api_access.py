@@ -9,7 +9,7 @@ from django.contrib.auth import get_user_model
 from accounts.models import ApiKey, Environment, Membership, Role, Workspace
 from accounts.services import create_workspace
 from jobs.models import Job, JobEnvironment
-from jobs.services import EnvironmentChange, save_job
+from jobs.services.save import EnvironmentChange, save_job
 from tests.support.api_caller import JOB, NOW, Caller, caller, make_execution, make_run
 from tests.support.jobs import MakeJob, job_config
 

@@ -19,7 +19,7 @@ from accounts.models import ApiKey, Environment, Membership, Scope, Workspace
 from accounts.secrets import create_secret
 from accounts.services import create_workspace
 from jobs.models import Job, JobEnvironment, RetryPolicy
-from jobs.services import save_job
+from jobs.services.save import save_job
 from runs.models import BulkOperation
 from scheduler_project.api.views import ApiView
 from tests.support.api_caller import NOW, Caller, caller, make_execution, make_run

@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Environment, Workspace
 from jobs.models import Job, JobEnvironment
-from jobs.services import delete_job
+from jobs.services.save import delete_job
 from runs.api.serializers import ExecutionSerializer, ListedExecutionSerializer, RunSerializer
 from runs.models import Execution
 from tests.support.api_caller import NOW, Caller, caller, make_execution, make_run, some_id

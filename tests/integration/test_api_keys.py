@@ -9,7 +9,7 @@ import pytest
 from accounts.api_keys import issue_key
 from accounts.models import ApiKey, AuditEntry, Environment, Workspace
 from accounts.services import create_workspace
-from jobs.environments import delete_environment
+from jobs.services.environments import delete_environment
 from tests.support.api_caller import Caller, caller, make_execution
 from tests.support.jobs import MakeJob
 

@@ -8,8 +8,8 @@ from django.db import connection, transaction
 from accounts.models import Environment, Scope
 from accounts.services import create_workspace
 from jobs.models import Job, JobVersion, RetryPolicy
-from jobs.retry_policies import RULES, save_policy
-from jobs.services import save_job
+from jobs.services.retry_policies import RULES, save_policy
+from jobs.services.save import save_job
 from tests.support.api_caller import JOB, caller
 from tests.support.jobs import EPOCH, job_config
 

@@ -9,7 +9,7 @@ from django.utils import timezone
 from accounts.models import Environment, Workspace
 from accounts.services import create_workspace
 from jobs.models import JobEnvironment
-from jobs.services import delete_job
+from jobs.services.save import delete_job
 from tests.support.api_caller import Caller, caller, make_execution
 from tests.support.jobs import MakeJob
 

@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from accounts.encryption import new_encryption_key
 from accounts.models import ApiKey, AuditEntry, Workspace
-from jobs.audit import redacted
+from jobs.services.audit import redacted
 from tests.support.admin_rows import execution_of, person, signed_in
 from tests.support.api_caller import JOB, Caller, caller, make_execution
 from tests.support.jobs import MakeJob

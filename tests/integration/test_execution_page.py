@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from accounts.models import Environment, Workspace
 from jobs.models import JobEnvironment
-from jobs.services import pause, save_job
+from jobs.services.save import pause, save_job
 from runs.clock.fire import fire_due
 from runs.models import Execution
 from tests.support.admin_rows import HOSTILE, execution_of, person, run_of, signed_in

@@ -19,7 +19,7 @@ from django.db import connection
 
 from core import failpoints
 from jobs.models import JobEnvironment
-from jobs.services import pause, resume
+from jobs.services.save import pause, resume
 from runs.attempts.reaping import reap_expired
 from runs.clock.fire import fire_due
 from runs.clock.reconcile import settle_due

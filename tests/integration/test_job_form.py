@@ -7,7 +7,7 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import Workspace
-from jobs.assertions import ASSERTION_TYPES, Shape
+from jobs.definition.assertions import ASSERTION_TYPES, Shape
 from jobs.models import Job, JobVersion
 from tests.support.admin_rows import person, signed_in
 from tests.support.api_caller import caller

@@ -14,8 +14,8 @@ from django.utils import timezone
 
 from accounts.models import Environment, Workspace
 from accounts.secrets import create_secret
+from jobs.definition.templates import VARIABLES
 from jobs.models import Job, JobEnvironment, JobVersion
-from jobs.rendering import VARIABLES
 from runs.lately import LOOKED_AT, latest_of
 from runs.ledger import read
 from runs.models import Execution

@@ -7,7 +7,7 @@ import pytest
 from accounts.models import Environment
 from jobs.errors import SlugTakenError
 from jobs.models import Job, JobEnvironment, JobVersion
-from jobs.services import EnvironmentChange, delete_job, pause, resume, save_job
+from jobs.services.save import EnvironmentChange, delete_job, pause, resume, save_job
 from runs.clock.fire import fire_due
 from tests.support.jobs import EPOCH, MakeJob, job_config
 

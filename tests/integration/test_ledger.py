@@ -7,7 +7,7 @@ from django.db import connection
 
 from accounts.models import Environment
 from jobs.models import JobEnvironment, JobVersion
-from jobs.services import EnvironmentChange, delete_job, pause, resume, save_job
+from jobs.services.save import EnvironmentChange, delete_job, pause, resume, save_job
 from runs import overlap
 from runs.clock import fire, reconcile
 from runs.clock.fire import fire_due

@@ -9,7 +9,7 @@ import pytest
 
 from accounts.services import create_workspace
 from jobs.models import Job, JobEnvironment
-from jobs.services import save_job
+from jobs.services.save import save_job
 from runs.clock.requeue import requeue_due
 from runs.executions import services
 from runs.models import Execution, Run

@@ -11,7 +11,7 @@ from django.db import connection
 from django.utils import timezone
 
 from jobs.models import JobEnvironment
-from jobs.services import pause, resume
+from jobs.services.save import pause, resume
 from runs.clock.fire import fire_due
 from runs.clock.reconcile import settle_due
 from runs.clock.requeue import requeue_due

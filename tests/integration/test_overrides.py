@@ -9,8 +9,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import Environment, Workspace
+from jobs.definition.overrides import effective
 from jobs.models import Job, JobEnvironment
-from jobs.overrides import effective
 from runs.clock.fire import fire_due
 from runs.executions.bulk import work_off
 from runs.models import Execution

@@ -8,8 +8,8 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import Environment
+from jobs.definition.overrides import with_overrides
 from jobs.models import JobEnvironment, JobVersion
-from jobs.overrides import with_overrides
 from runs.attempts.reaping import reap_expired
 from runs.executions import services
 from runs.models import Execution, Run

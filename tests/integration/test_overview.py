@@ -15,7 +15,7 @@ from django.utils import timezone
 from accounts.models import Workspace
 from accounts.services import create_workspace
 from jobs.models import JobEnvironment
-from jobs.services import save_job
+from jobs.services.save import save_job
 from runs import restore_guard
 from runs.monitoring import heartbeats
 from tests.support.admin_rows import HOSTILE, execution_of, person, run_of, signed_in

@@ -8,7 +8,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from jobs.models import JobEnvironment, SchedulePeriod
-from jobs.services import EnvironmentChange, delete_job, pause, resume, save_job
+from jobs.services.save import EnvironmentChange, delete_job, pause, resume, save_job
 from runs.clock.due_state import glance
 from runs.clock.fire import fire_due
 from runs.clock.reconcile import settle_due

@@ -9,9 +9,9 @@ from django.utils import timezone
 from accounts.models import Environment, Workspace
 from accounts.plans import RetentionCaps, retention_caps
 from jobs.errors import SlugTakenError
-from jobs.limits import TooManyActiveJobsError, active_jobs
 from jobs.models import Job, JobEnvironment
-from jobs.services import EnvironmentChange, save_job
+from jobs.services.limits import TooManyActiveJobsError, active_jobs
+from jobs.services.save import EnvironmentChange, save_job
 from runs.clock.fire import fire_due
 from tests.support.api_caller import JOB, Caller, caller, make_execution
 from tests.support.jobs import EPOCH, MakeJob, job_config

@@ -17,7 +17,7 @@ from accounts.quota import month_of
 from accounts.services import change_settings, create_workspace
 from accounts.usage import QuotaExceededError, pressed
 from jobs.models import JobEnvironment
-from jobs.services import EnvironmentChange, save_job
+from jobs.services.save import EnvironmentChange, save_job
 from runs.attempts.retry import RetryIn
 from runs.clock.fire import fire_due
 from runs.clock.reconcile import settle_due

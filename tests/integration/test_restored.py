@@ -17,7 +17,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
 
-from jobs.services import pause, save_job
+from jobs.services.save import pause, save_job
 from runs import restore_guard
 from runs.clock.fire import fire_due
 from runs.executions import services

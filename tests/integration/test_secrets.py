@@ -23,8 +23,7 @@ from tests.support.engine import LOOPBACK_ALLOWED, eventually
 from tests.support.jobs import MakeJob
 from tests.support.receiver import Exchange, Receiver
 from workers.connections import Link
-from workers.worker import rendering
-from workers.worker import visible_headers
+from workers.worker import rendering, visible_headers
 from workers.worker.claim import Claimer
 from workers.worker.service import DeliveryService
 

@@ -12,7 +12,7 @@ import pytest
 from django.db import connection
 
 from jobs.models import JobEnvironment, SchedulePeriod
-from jobs.services import EnvironmentChange, delete_job, pause, resume, save_job
+from jobs.services.save import EnvironmentChange, delete_job, pause, resume, save_job
 from runs.clock.fire import fire_due
 from runs.clock.reconcile import settle_due
 from runs.executions import services

@@ -13,7 +13,7 @@ from accounts.models import ApiKey, AuditEntry, Environment, Membership, Scope, 
 from accounts.secrets import create_secret
 from accounts.services import create_workspace
 from jobs.models import Job, JobEnvironment, JobVersion, RetryPolicy, SchedulePeriod
-from jobs.services import save_job
+from jobs.services.save import save_job
 from runs.clock.fire import fire_due
 from runs.clock.reconcile import settle_due
 from runs.executions import services

@@ -29,9 +29,9 @@ from django.utils import timezone
 from accounts.actors import SYSTEM, Actor
 from accounts.environments import create_environment
 from accounts.models import Workspace
-from jobs.definition import planned_by
+from jobs.definition.contract import planned_by
 from jobs.models import JobEnvironment, JobVersion
-from jobs.services import EnvironmentChange, pause, save_job
+from jobs.services.save import EnvironmentChange, pause, save_job
 from runs.models import Execution, Run
 from runs.monitoring import heartbeats
 from tests.support.jobs import job_config

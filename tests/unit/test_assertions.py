@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobs.assertions import (
+from jobs.definition.assertions import (
     ASSERTION_TYPES,
     InvalidAssertionError,
     compile_assertion,
     compile_assertions,
     failed_assertion,
 )
-from jobs.json_paths import CompiledPath, InvalidJsonPathError
+from jobs.definition.json_paths import CompiledPath, InvalidJsonPathError
 
 BODY = b'{"status": "ok", "n": 1, "flag": true, "items": [{"id": 1, "state": "up"}, {"id": 2, "state": "up"}]}'
 KEPT_BYTES = 64 * 1024

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.assertions import compile_assertions, failed_assertion
+from jobs.definition.assertions import compile_assertions, failed_assertion
 from runs.attempts.charsets import _CODECS, Reading, reading_of
 
 TEXT = "Störung"

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from jobs.contradictions import contradictions
+from jobs.definition.contradictions import contradictions
 from jobs.schedule import parse_schedule
 
 NOW = datetime.datetime(2026, 3, 1, 12, 0, tzinfo=datetime.UTC)

@@ -10,7 +10,7 @@ from django.core.management import get_commands, load_command_class
 from django.core.management.base import BaseCommand
 
 from accounts.models import Scope
-from jobs.assertions import ASSERTION_TYPES
+from jobs.definition.assertions import ASSERTION_TYPES
 from runs.failures import FailureReason
 from runs.states import SkipReason
 from scheduler_project.api.document import document

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from jobs.definition import RetryDefinition
+from jobs.definition.contract import RetryDefinition
 from runs.failures import FailureReason, RetriedBy
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jobs.headers import PROTECTED_HEADERS, wrong_headers
+from jobs.definition.headers import PROTECTED_HEADERS, wrong_headers
 from runs.attempts.redaction import redact_headers
 
 

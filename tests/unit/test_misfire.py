@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.misfire import FIRE_ALL_MOST, Misfire, plan_firing, plan_without_firing
 from jobs.schedule import Interval, Stretch
+from jobs.schedule.misfire import FIRE_ALL_MOST, Misfire, plan_firing, plan_without_firing
 
 DUE = datetime.datetime(2026, 3, 1, 12, 0, tzinfo=datetime.UTC)
 SECOND = datetime.timedelta(seconds=1)

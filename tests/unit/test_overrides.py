@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.overrides import (
+from jobs.definition.overrides import (
     OVERRIDES,
     SECTIONS,
     PerEnvironment,

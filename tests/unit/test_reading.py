@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.api.shown import CONFIG_FIELDS, SECTION_FIELDS
-from jobs.overrides import merged
-from jobs.reading import PARTS, UNREADABLE, presentable, problem_of
+from jobs.definition.overrides import merged
+from jobs.definition.reading import PARTS, UNREADABLE, presentable, problem_of
 from tests.support.jobs import job_config
 
 NOW = datetime.datetime(2026, 3, 1, tzinfo=datetime.UTC)

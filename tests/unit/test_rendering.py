@@ -12,9 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core import exact_json
-from jobs.definition import RequestDefinition
-from jobs.egress import parse_target
-from jobs.rendering import (
+from jobs.definition.contract import RequestDefinition
+from jobs.definition.templates import (
     BrokenTemplate,
     Facts,
     RenderingError,
@@ -24,6 +23,7 @@ from jobs.rendering import (
     body_place,
     parse,
 )
+from jobs.egress import parse_target
 
 ID = "01978f3a-5c1e-7d2b-9f40-2b6f1c9d8e7a"
 CREATED = datetime.datetime(2026, 3, 1, 12, 0, 0, 123_456, tzinfo=datetime.UTC)

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from jobs.definition import JobDefinition, RetryDefinition
+from jobs.definition.contract import JobDefinition, RetryDefinition
 from runs.attempts.retry import SUCCEEDED, GiveUp, RetryIn, verdict
 from runs.failures import FailureReason
 from tests.support.jobs import job_config

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from jobs.admin.differences import changes_between, told_overrides
 from jobs.admin.telling import MAX_CHARACTERS, assertion_words, told
 from jobs.api.shown import shown_definition
-from jobs.assertions import ASSERTION_TYPES
+from jobs.definition.assertions import ASSERTION_TYPES
+from jobs.definition.overrides import OVERRIDABLE
 from jobs.forms.labels import label_of
-from jobs.overrides import OVERRIDABLE
 from tests.support.jobs import job_config
 
 

@@ -13,8 +13,8 @@ from accounts.usage import count_started, uncount
 from core import exact_json
 from core.failpoints import failpoint
 from core.ids import uuid7_texts_at
-from jobs.definition import JobDefinition, RequestDefinition
-from jobs.overrides import PerEnvironment
+from jobs.definition.contract import JobDefinition, RequestDefinition
+from jobs.definition.overrides import PerEnvironment
 from runs.attempts.contract import Attempt, AttemptKey, Sent
 from runs.attempts.recording import LONGEST_MS
 from runs.attempts.redaction import redact_sent

@@ -4,7 +4,7 @@ import datetime
 import json
 import random
 
-from jobs.assertions import failed_assertion
+from jobs.definition.assertions import failed_assertion
 from runs.attempts.charsets import Reading, reading_of
 from runs.attempts.contract import IN_FLIGHT_CANCELED, UNSENT_CANCELED, Ending, FinishedAttempt, Phases, Received, Sent
 from runs.attempts.redaction import redact_attempt, redact_headers

@@ -13,8 +13,8 @@ from django.conf import settings
 
 from accounts.encryption import Cipher, EncryptionKeyError
 from core import exact_json
-from jobs.definition import RequestDefinition
-from jobs.rendering import BrokenTemplate, Facts, RenderingError, RequestTemplate
+from jobs.definition.contract import RequestDefinition
+from jobs.definition.templates import BrokenTemplate, Facts, RenderingError, RequestTemplate
 
 log = structlog.get_logger(__name__)
 

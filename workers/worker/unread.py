@@ -6,7 +6,7 @@ Another worker, of a newer release or with newer time zones, may read them; this
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jobs.overrides import PerEnvironment
+from jobs.definition.overrides import PerEnvironment
 from runs.attempts import unreadable
 from runs.postgres_text import array, text_array
 

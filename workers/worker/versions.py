@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from jobs.definition import JobDefinition
-from jobs.overrides import PerEnvironment
-from jobs.reading import per_environment, whole_definition_of
-from jobs.rendering import BrokenTemplate, RequestTemplate
+from jobs.definition.contract import JobDefinition
+from jobs.definition.overrides import PerEnvironment
+from jobs.definition.reading import per_environment, whole_definition_of
+from jobs.definition.templates import BrokenTemplate, RequestTemplate
 from runs.attempts.requests import PreparedRequest
 from workers.worker.unread import Unread
 

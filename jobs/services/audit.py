@@ -9,8 +9,8 @@ from accounts.actors import Actor
 from accounts.models import Environment
 from core.differences import Changes, difference
 from core.instants import instant_text
+from jobs.definition.overrides import OVERRIDES, shared
 from jobs.models import Job, JobEnvironment, RetryPolicy
-from jobs.overrides import OVERRIDES, shared
 
 _REDACTED = "[redacted]"  # as the history of runs writes it
 _HEADERS = "headers"

@@ -1,9 +1,9 @@
 """Whether the stored version of a job can be read, for whoever shows it or is asked to run it."""
 
+from jobs.definition.overrides import OVERRIDES
+from jobs.definition.reading import problem_of
 from jobs.errors import VersionUnreadableError
 from jobs.models import Job, JobVersion
-from jobs.overrides import OVERRIDES
-from jobs.reading import problem_of
 
 
 def why_unreadable(job: Job, version: JobVersion, environment_id: object = None) -> str | None:

@@ -4,7 +4,7 @@ Written form: the objects of `success.assertions`. Each is compiled once for eac
 class for each type with all that the house needs to know of it.
 """
 
-from jobs.assertions.contract import (
+from jobs.definition.assertions.contract import (
     ASSERTION_TYPES,
     MAX_TEXT_CHARACTERS,
     Assertion,
@@ -13,7 +13,7 @@ from jobs.assertions.contract import (
     Shape,
     spelled_value,
 )
-from jobs.assertions.judging import MAX_ASSERTIONS, compile_assertion, compile_assertions, failed_assertion
+from jobs.definition.assertions.judging import MAX_ASSERTIONS, compile_assertion, compile_assertions, failed_assertion
 
 __all__ = [
     "ASSERTION_TYPES",

@@ -8,9 +8,9 @@ import enum
 from dataclasses import dataclass, field
 from typing import Any
 
-from jobs.assertions import Assertion, compile_assertions
-from jobs.misfire import Misfire
+from jobs.definition.assertions import Assertion, compile_assertions
 from jobs.schedule import Bounded, Schedule, ScheduleError, parse_schedule
+from jobs.schedule.misfire import Misfire
 
 _MAX_TOLD = 40
 

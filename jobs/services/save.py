@@ -1,6 +1,6 @@
 """Use cases of jobs: save (every change is a version), delete, pause, resume.
 
-Locks are taken job first, then its job-environments by id; how a plan changes is in `jobs.periods`.
+Locks are taken job first, then its job-environments by id; how a plan changes is in `jobs.services.periods`.
 """
 
 import datetime
@@ -12,14 +12,14 @@ from django.db import IntegrityError, transaction
 from accounts.actors import SYSTEM, Actor
 from accounts.models import Environment, Workspace
 from accounts.usage import refuse_when_stopped
-from jobs.audit import job_facts, pause_facts, record_deleted, record_pauses, record_saved
-from jobs.definition import Timetable
+from jobs.definition.contract import Timetable
+from jobs.definition.overrides import OVERRIDES, PerEnvironment, effective
 from jobs.errors import AmbiguousEnvironmentError, SlugTakenError
-from jobs.limits import hold_active_jobs, refuse_too_many_active
 from jobs.models import Job, JobEnvironment, JobVersion, ScheduleType
-from jobs.overrides import OVERRIDES, PerEnvironment, effective
-from jobs.periods import begin_plan, change_plan, has_ended
-from jobs.retry_policies import adopted_policy, resolved
+from jobs.services.audit import job_facts, pause_facts, record_deleted, record_pauses, record_saved
+from jobs.services.limits import hold_active_jobs, refuse_too_many_active
+from jobs.services.periods import begin_plan, change_plan, has_ended
+from jobs.services.retry_policies import adopted_policy, resolved
 from jobs.slugs import slug_base, slug_of
 
 #: The parts of a definition that decide which occurrences are planned. A change of another part leaves the plan alone.

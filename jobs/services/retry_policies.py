@@ -16,10 +16,10 @@ from accounts.actors import SYSTEM, Actor
 from accounts.models import Workspace
 from core.differences import difference
 from core.slugs import slug_base, slug_of
-from jobs.audit import policy_facts, record_policy
+from jobs.definition.reading import UNREADABLE
 from jobs.errors import RetryPolicyInUseError, RetryPolicySlugTakenError, UnknownRetryPolicyError
 from jobs.models import Job, JobVersion, RetryPolicy
-from jobs.reading import UNREADABLE
+from jobs.services.audit import policy_facts, record_policy
 
 #: The fields of a job's `retry` that a policy stands for.
 RULES = (

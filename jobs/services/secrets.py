@@ -11,10 +11,10 @@ from accounts.actors import SYSTEM, Actor
 from accounts.models import Secret
 from accounts.secrets import record_secret
 from core.errors import ConflictError
+from jobs.definition.reading import definition_of, per_environment
+from jobs.definition.templates import BrokenTemplate, RequestTemplate
 from jobs.models import Job
-from jobs.reading import definition_of, per_environment
-from jobs.rendering import BrokenTemplate, RequestTemplate
-from jobs.unreadable import why_unreadable
+from jobs.services.unreadable import why_unreadable
 
 _TOLD = 10
 

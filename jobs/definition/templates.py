@@ -17,9 +17,9 @@ from urllib.parse import quote
 
 from accounts.names import SECRET_NAME_FORM
 from core import exact_json
-from jobs.definition import ClientCert, RequestDefinition
+from jobs.definition.contract import ClientCert, RequestDefinition
+from jobs.definition.headers import MAX_HEADER_BYTES, NOT_IN_A_VALUE
 from jobs.egress.target import MAX_URL_LENGTH
-from jobs.headers import MAX_HEADER_BYTES, NOT_IN_A_VALUE
 
 MAX_BODY_BYTES = 1024 * 1024
 OPENING = "{{"

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from jobs.definition import Overlap
-from jobs.misfire import FIRE_ALL_MOST, ON_TIME, Misfire
+from jobs.definition.contract import Overlap
 from jobs.schedule import Schedule
+from jobs.schedule.misfire import FIRE_ALL_MOST, ON_TIME, Misfire
 
 #: The fields, beside those of the timing itself, that are looked at; what is left out of them is the default.
 FIELDS = ("jitter_seconds", "overlap", "misfire", "misfire_grace_seconds", "concurrency")

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from jobs.assertions import InvalidAssertionError, compile_assertion
-from jobs.definition import JobDefinition, Overlap, Timetable
-from jobs.misfire import Misfire
-from jobs.overrides import OVERRIDES, SECTIONS, PerEnvironment
+from jobs.definition.assertions import InvalidAssertionError, compile_assertion
+from jobs.definition.contract import JobDefinition, Overlap, Timetable
+from jobs.definition.overrides import OVERRIDES, SECTIONS, PerEnvironment
 from jobs.schedule import ScheduleError
+from jobs.schedule.misfire import Misfire
 
 T = TypeVar("T")
 Config = dict[str, Any]

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 from django.db.models import Q
 
+from jobs.definition.overrides import effective
+from jobs.definition.reading import UnreadableError, timetable_of
 from jobs.errors import VersionUnreadableError
 from jobs.models import JobEnvironment, JobVersion, PeriodState, SchedulePeriod
-from jobs.overrides import effective
-from jobs.reading import UnreadableError, timetable_of
 from jobs.schedule import Schedule
 
 _JUST_BEFORE = datetime.timedelta(microseconds=1)

@@ -3,9 +3,18 @@
 from dataclasses import dataclass
 from typing import Any, Self
 
-from jobs.assertions.contract import Answer, Shape, assertion_type
-from jobs.assertions.values import encoded, json_path, json_value, pattern, same, shown, shown_text, values_at
-from jobs.json_paths import CompiledPath
+from jobs.definition.assertions.contract import Answer, Shape, assertion_type
+from jobs.definition.assertions.values import (
+    encoded,
+    json_path,
+    json_value,
+    pattern,
+    same,
+    shown,
+    shown_text,
+    values_at,
+)
+from jobs.definition.json_paths import CompiledPath
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,13 @@ from typing import Any
 from accounts.actors import SYSTEM, Actor
 from accounts.models import Workspace
 from accounts.usage import refuse_when_stopped
-from jobs.audit import record_created
 from jobs.errors import UnknownRetryPolicyError
-from jobs.limits import hold_active_jobs, refuse_too_many_active
 from jobs.models import Job, JobEnvironment, JobVersion, RetryPolicy, SchedulePeriod
-from jobs.periods import first_periods
-from jobs.retry_policies import resolved
-from jobs.services import EnvironmentChange, listed_columns
+from jobs.services.audit import record_created
+from jobs.services.limits import hold_active_jobs, refuse_too_many_active
+from jobs.services.periods import first_periods
+from jobs.services.retry_policies import resolved
+from jobs.services.save import EnvironmentChange, listed_columns
 
 
 @dataclass(frozen=True, slots=True)

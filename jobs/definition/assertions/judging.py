@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import jobs.assertions.types  # noqa: F401 - each class there adds itself to ASSERTION_TYPES
-from jobs.assertions.contract import ASSERTION_TYPES, Answer, Assertion, InvalidAssertionError
+import jobs.definition.assertions.types  # noqa: F401 - each class there adds itself to ASSERTION_TYPES
+from jobs.definition.assertions.contract import ASSERTION_TYPES, Answer, Assertion, InvalidAssertionError
 
 MAX_ASSERTIONS = 10
 MAX_ERROR_CHARACTERS = 300

@@ -5,8 +5,8 @@ from typing import Any
 
 import re2
 
-from jobs.assertions.contract import Answer, InvalidAssertionError
-from jobs.json_paths import CompiledPath, InvalidJsonPathError, TooManyStepsError
+from jobs.definition.assertions.contract import Answer, InvalidAssertionError
+from jobs.definition.json_paths import CompiledPath, InvalidJsonPathError, TooManyStepsError
 
 MAX_VALUE_DEPTH = 20
 _SHOWN_CHARACTERS = 80
