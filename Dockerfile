@@ -11,7 +11,10 @@ RUN python -m pip --python /opt/hourhand/venv/bin/python install \
     && python -m compileall -q --invalidation-mode unchecked-hash /opt/hourhand/venv/lib
 WORKDIR /opt/hourhand/app
 COPY manage.py gunicorn.conf.py requirements.txt LICENSE ./
+COPY api api
 COPY core core
+COPY dashboard dashboard
+COPY ops ops
 COPY accounts accounts
 COPY jobs jobs
 COPY runs runs

@@ -13,7 +13,7 @@ import redis
 from django.conf import settings
 from django.db import connection
 
-from scheduler_project import __version__
+from core.version import __version__
 
 _PACKAGES = ("Celery", "Django", "psycopg2-binary", "pycurl", "requests")
 _PEERS = ("aiohttp", "asyncpg", "gevent", "django-celery-beat")

@@ -23,7 +23,7 @@ app.conf.task_queues = [
     Queue("deliveries", Exchange("deliveries"), routing_key="deliveries"),
     Queue("chores", Exchange("chores"), routing_key="chores"),
 ]
-app.autodiscover_tasks(["workers", "scheduler_project"])
+app.autodiscover_tasks(["workers", "ops"])
 # Named, not imported: it needs Django, which is set up when the worker starts.
 app.steps["worker"].add("workers.worker.process:DeliveryStep")
 # By name too, so that nothing here depends on the workers: `celery inspect` asks the app which commands there are.

@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 from django.core.exceptions import ImproperlyConfigured
 
-from scheduler_project.env import Env
+from core.env import Env
 
 #: They tell of every message and chore that comes and goes, some every few seconds: that is for those who debug. What
 #: fails is told all the same.

@@ -6,10 +6,10 @@ from pathlib import Path
 import django_stubs_ext
 from django.templatetags.static import static
 
+from core.env import Env, kept_text
+from ops.embedded.locations import embedded_urls
 from scheduler_project.broker import celery_broker_url
 from scheduler_project.database import database_from_url
-from scheduler_project.embedded.locations import embedded_urls
-from scheduler_project.env import Env, kept_text
 from scheduler_project.logs import chosen_logging
 from scheduler_project.outbound import outbound_policy
 
@@ -71,7 +71,8 @@ SHUTDOWN_GRACE_SECONDS = env.integer("HOURHAND_SHUTDOWN_GRACE_SECONDS", 20, mini
 # -- Django ------------------------------------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
-    "scheduler_project",
+    "dashboard",  # before the theme, some of whose templates it replaces
+    "core",
     "unfold",
     "unfold.contrib.filters",
     "django.contrib.admin.apps.SimpleAdminConfig",  # its pages are read with the URLs: beats and workers have none
@@ -89,11 +90,12 @@ INSTALLED_APPS = [
     "jobs",
     "runs",
     "workers",
+    "ops",
 ]
 MIDDLEWARE = [
     "scheduler_project.headers.SecurityHeadersMiddleware",
     "scheduler_project.compression.CompressionMiddleware",
-    "scheduler_project.api.slashes.SlashlessPathsMiddleware",
+    "api.base.slashes.SlashlessPathsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -102,7 +104,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "scheduler_project.login.LoginThrottleMiddleware",
+    "dashboard.login.LoginThrottleMiddleware",
 ]
 ROOT_URLCONF = "scheduler_project.urls"
 WSGI_APPLICATION = "scheduler_project.wsgi.application"
@@ -184,15 +186,15 @@ DJANGO_CELERY_BEAT_TZ_AWARE = True
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "accounts.api.authentication.ApiKeyAuthentication",
-        "accounts.api.authentication.DashboardSessionAuthentication",
+        "api.accounts.authentication.ApiKeyAuthentication",
+        "api.accounts.authentication.DashboardSessionAuthentication",
     ],
-    "DEFAULT_PERMISSION_CLASSES": ["accounts.api.permissions.HasScope"],
+    "DEFAULT_PERMISSION_CLASSES": ["api.accounts.permissions.HasScope"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["scheduler_project.api.JsonBodyParser"],
-    "DEFAULT_PAGINATION_CLASS": "scheduler_project.api.KeysetPagination",
-    "DEFAULT_SCHEMA_CLASS": "scheduler_project.openapi.HourhandSchema",
-    "EXCEPTION_HANDLER": "scheduler_project.api.problem_response",
+    "DEFAULT_PARSER_CLASSES": ["api.base.JsonBodyParser"],
+    "DEFAULT_PAGINATION_CLASS": "api.base.KeysetPagination",
+    "DEFAULT_SCHEMA_CLASS": "api.base.openapi.HourhandSchema",
+    "EXCEPTION_HANDLER": "api.base.problem_response",
     "DATETIME_FORMAT": "%Y-%m-%dT%H:%M:%S.%fZ",
     "UNAUTHENTICATED_USER": None,
     "COERCE_DECIMAL_TO_STRING": False,
@@ -212,8 +214,8 @@ SPECTACULAR_SETTINGS = {
         "BulkStateEnum": "runs.states.BulkState",
         "ExecutionStatusEnum": "runs.states.OCCURRING_STATUSES",
         "RunStatusEnum": "runs.states.OCCURRING_RUN_STATUSES",
-        "JobKindEnum": "jobs.api.whole.KINDS",
-        "MemberStateEnum": "accounts.api.members.STATES",
+        "JobKindEnum": "jobs.validation.definition.KINDS",
+        "MemberStateEnum": "api.accounts.members.STATES",
         "ScheduleTypeEnum": "jobs.models.ScheduleType",
     },
 }
@@ -227,8 +229,8 @@ UNFOLD = {
         {"rel": "icon", "type": "image/svg+xml", "href": lambda _request: static("hourhand/favicon.svg")}
     ],
     "SHOW_VIEW_ON_SITE": False,
-    "LOGIN": {"form": "scheduler_project.login.LoginForm"},
-    "DASHBOARD_CALLBACK": "scheduler_project.dashboard.overview.dashboard",
+    "LOGIN": {"form": "dashboard.login.LoginForm"},
+    "DASHBOARD_CALLBACK": "dashboard.base.overview.dashboard",
     "STYLES": [
         lambda _request: static("hourhand/colors.css"),
         lambda _request: static("hourhand/hourhand.css"),
@@ -240,5 +242,5 @@ UNFOLD = {
         lambda _request: static("hourhand/reachable.js"),
     ],
     "COLORS": lambda _request: {},  # in hourhand/colors.css: the theme would put them into every page
-    "SIDEBAR": {"navigation": "scheduler_project.dashboard.navigation.sidebar"},
+    "SIDEBAR": {"navigation": "dashboard.base.navigation.sidebar"},
 }

@@ -4,17 +4,17 @@ from django.contrib import admin
 from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
-from accounts.admin.invitations import AcceptInvitation
-from scheduler_project.api.document import Docs, Schema
-from scheduler_project.api.views import UnknownPath
-from scheduler_project.dashboard import overview
-from scheduler_project.health import healthz, readyz
-from scheduler_project.metrics import metrics
+from api.base.document import Docs, Schema
+from api.base.views import UnknownPath
+from dashboard.accounts.invitations import AcceptInvitation
+from dashboard.base import overview
+from ops.health import healthz, readyz
+from ops.metrics import metrics
 
-handler400 = "scheduler_project.api.fallbacks.bad_request"
-handler403 = "scheduler_project.api.fallbacks.permission_denied"
-handler404 = "scheduler_project.api.fallbacks.not_found"
-handler500 = "scheduler_project.api.fallbacks.server_error"
+handler400 = "api.base.fallbacks.bad_request"
+handler403 = "api.base.fallbacks.permission_denied"
+handler404 = "api.base.fallbacks.not_found"
+handler500 = "api.base.fallbacks.server_error"
 
 admin.autodiscover()
 
@@ -28,8 +28,8 @@ urlpatterns = [
     path("metrics", metrics),
     path("api/schema/", Schema.as_view(), name="schema"),
     path("api/docs/", Docs.as_view(), name="docs"),
-    path("api/v1/", include("accounts.api.urls")),
-    path("api/v1/", include("jobs.api.urls")),
-    path("api/v1/", include("runs.api.urls")),
+    path("api/v1/", include("api.accounts.urls")),
+    path("api/v1/", include("api.jobs.urls")),
+    path("api/v1/", include("api.runs.urls")),
     re_path(r"^api/", UnknownPath.as_view()),
 ]

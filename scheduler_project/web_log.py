@@ -6,7 +6,7 @@ from typing import Any
 
 from gunicorn.glogging import Logger
 
-from scheduler_project.env import Env
+from core.env import Env
 from scheduler_project.logs import chosen_logging
 
 

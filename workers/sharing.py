@@ -9,8 +9,8 @@ from django.db import DatabaseError
 
 from accounts.encryption import EncryptionKeyError
 from accounts.key_rotation import read_all
+from core.version import __version__
 from runs.monitoring.agreement import Agreement, Shared
-from scheduler_project import __version__
 
 log = structlog.get_logger(__name__)
 

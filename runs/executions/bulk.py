@@ -17,6 +17,7 @@ from accounts.actors import SYSTEM, Actor
 from accounts.models import Workspace
 from accounts.usage import refuse_when_stopped, stopped
 from core.differences import Changes, difference
+from core.version import USER_AGENT
 from jobs.definition.contract import Overlap
 from runs import counters
 from runs.attempts.reaping import cancel_running
@@ -29,7 +30,6 @@ from runs.overlap import hold_environments, limiting, lock_environments, release
 from runs.querysets import ExecutionQuerySet
 from runs.queue import BULK_TASK, abort, enqueue_on_commit, wake_on_commit
 from runs.states import LIVE, TERMINAL, BulkKind, BulkState, ExecutionStatus, Trigger
-from scheduler_project import USER_AGENT
 
 MAX_EXECUTIONS = 10_000
 MAX_RATE = 1000

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
+from core.version import USER_AGENT
 from runs import counters
 from runs.attempts.contract import IN_FLIGHT_CANCELED
 from runs.attempts.reaping import cancel_running
@@ -15,7 +16,6 @@ from runs.live_tail.publish import tell_on_commit
 from runs.querysets import ExecutionQuerySet
 from runs.queue import abort
 from runs.states import ExecutionStatus
-from scheduler_project import USER_AGENT
 
 #: What an execution says that was canceled before its request was sent, or while.
 NEVER_STARTED = "Canceled: the next occurrence was due."

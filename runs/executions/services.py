@@ -14,6 +14,7 @@ from accounts.actors import SYSTEM, Actor
 from accounts.models import Environment, Workspace
 from accounts.usage import refuse_when_stopped
 from core.differences import difference
+from core.version import USER_AGENT
 from jobs.definition.contract import Overlap
 from jobs.definition.overrides import effective, with_request
 from jobs.models import Job, JobEnvironment, JobVersion
@@ -26,7 +27,6 @@ from runs.models import Execution
 from runs.overlap import hold_environments, limiting, lock_environments, release_queued
 from runs.queue import abort_on_commit, enqueue_on_commit
 from runs.states import ExecutionStatus, Trigger
-from scheduler_project import USER_AGENT
 
 MAX_DELAY_SECONDS = 366 * 24 * 3600
 #: What a new execution takes over from an old one: to be selected with it.

@@ -4,6 +4,7 @@ import datetime
 import enum
 from dataclasses import dataclass
 
+from core.words import SKIP_REASONS, duration_words, instant_words
 from jobs.definition.contract import Overlap
 from jobs.definition.overrides import effective
 from jobs.models import JobEnvironment, PeriodState
@@ -12,7 +13,6 @@ from runs.ledger.comparison import Plan
 from runs.ledger.read import Period, entries_of, history_begins, periods_of
 from runs.models import Execution
 from runs.states import ExecutionStatus, SkipReason, Trigger
-from scheduler_project.dashboard.words import SKIP_REASONS, duration_words, instant_words
 
 #: Milliseconds under which nobody calls it late.
 _WORTH_TELLING = 1000

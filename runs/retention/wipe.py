@@ -14,13 +14,13 @@ from accounts.models import Secret, Workspace
 from accounts.ownership import require_owner
 from core.differences import difference
 from core.errors import HourhandError
+from core.models import KeptAnswer
 from jobs.models import Job, JobEnvironment
 from jobs.services.purging import purge_jobs
 from runs.executions.cancel import cancel_live
 from runs.models import BulkOperation, Execution
 from runs.queue import PRUNING_TASK, wake_on_commit
 from runs.stats.rollups import forget_environments
-from scheduler_project.models import KeptAnswer
 
 WIPED = "Canceled: the workspace was wiped."
 _BATCH = 1000

@@ -23,6 +23,7 @@ from django.http.response import HttpResponseBase
 from django.urls import set_script_prefix
 from django.utils.encoding import repercent_broken_unicode
 
+from core.streams import Live, LiveResponse, call_in
 from scheduler_project.web.connection import CONNECTION, Connection
 from scheduler_project.web.deadlines import (
     ANSWER_SECONDS,
@@ -34,7 +35,6 @@ from scheduler_project.web.deadlines import (
 )
 from scheduler_project.web.held import Held
 from scheduler_project.web.problems import server_problem
-from scheduler_project.web.streams import Live, LiveResponse, call_in
 
 log = structlog.get_logger(__name__)
 

@@ -2,7 +2,7 @@
 
 import json
 
-from scheduler_project.api.problems import CONTENT_TYPE, problem
+from api.base.problems import CONTENT_TYPE, problem
 
 _WORDS = {
     400: ("bad_request", "The request is not valid HTTP."),

@@ -8,7 +8,7 @@ from typing import Any
 
 from gunicorn.workers.gasgi import ASGIWorker
 
-from scheduler_project.stopping import ask_to_stop
+from core.stopping import ask_to_stop
 from scheduler_project.web.deadlines import CONNECTIONS
 
 _FILES_BESIDES_CONNECTIONS = 200

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from scheduler_project.embedded.postgres import postgres_binary
+from ops.embedded.postgres import postgres_binary
 from tests.support.house import LOOPBACK_ALLOWED, House
 from tests.support.house_databases import drop_database
 from tests.support.recording_receiver import Receiver

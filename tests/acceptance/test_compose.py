@@ -20,13 +20,13 @@ import psycopg2
 import pytest
 import requests
 
-from scheduler_project.embedded.directories import private_directory
-from scheduler_project.embedded.locations import Locations
-from scheduler_project.embedded.postgres import postgres_binary
-from scheduler_project.embedded.services import embedded_programs, prepare_directories, remove_directories
-from scheduler_project.embedded.valkey import valkey_binary
-from scheduler_project.supervisor.child import launch_command
-from scheduler_project.supervisor.program import RunAs
+from ops.embedded.directories import private_directory
+from ops.embedded.locations import Locations
+from ops.embedded.postgres import postgres_binary
+from ops.embedded.services import embedded_programs, prepare_directories, remove_directories
+from ops.embedded.valkey import valkey_binary
+from ops.supervisor.child import launch_command
+from ops.supervisor.program import RunAs
 from tests.support.containers import ENV, compose, image, seconds
 from tests.support.project import ROOT
 from tests.support.recording_receiver import Receiver

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from scheduler_project.embedded.locations import Locations
+from ops.embedded.locations import Locations
 from tests.support.installation import Installation
 from tests.support.recording_receiver import Receiver
 from tests.support.waiting import wait_for

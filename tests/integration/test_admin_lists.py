@@ -238,7 +238,7 @@ def test_rows_of_several_workspaces_stand_in_one_list_by_time(make_job: MakeJob,
 def test_of_very_many_workspaces_one_is_chosen(
     make_job: MakeJob, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("accounts.admin.listing.MOST_WORKSPACES", 2)
+    monkeypatch.setattr("dashboard.accounts.listing.MOST_WORKSPACES", 2)
     root = signed_in(person("root", workspace=workspace, superuser=True))
     for row in (make_job(), other_workspace("beta"), other_workspace("gamma")):
         execution_of(row)
@@ -377,7 +377,7 @@ def test_all_that_the_filters_find_are_meant_on_every_page(
         make_job(slug=f"job-{number}", tags=["many"])
     make_job(slug="other")
     assert "Disable 60 jobs?" in together(member, "disable", all="on", query="?tag=many").content.decode()
-    monkeypatch.setattr("jobs.admin.together.MOST", 10)
+    monkeypatch.setattr("dashboard.jobs.together.MOST", 10)
     page = together(member, "disable", all="on", query="?tag=many")
     assert "these are the first 10 by name" in page.content.decode()
     confirmed(member, page)

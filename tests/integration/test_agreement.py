@@ -10,15 +10,15 @@ from django.core.management import call_command
 from django.db import connection
 
 from accounts.encryption import new_encryption_key
+from core.version import __version__
+from dashboard.base.headline import headline
+from ops.doctor import processes as examined
 from runs.executions import services
 from runs.models import Agreement as Row
 from runs.models import Execution
 from runs.monitoring import heartbeats
 from runs.monitoring.agreement import ENCRYPTION_KEYS, OUTBOUND, RELEASE, SECRET_KEY, Agreement, Shared, near
 from runs.monitoring.system import processes
-from scheduler_project import __version__
-from scheduler_project.dashboard.headline import headline
-from scheduler_project.doctor import house
 from tests.support.engine import LOOPBACK_ALLOWED
 from tests.support.jobs import MakeJob
 from tests.support.processes import eventually
@@ -143,7 +143,7 @@ def test_the_doctor_and_the_start_page_name_who_waits(right: heartbeats.Process,
     settings.ENCRYPTION_KEYS = [new_encryption_key()]
     alive("wrong@two", differs=ENCRYPTION_KEYS)
     with connection.cursor() as cursor:
-        told = list(house.agreement(cursor))
+        told = list(examined.agreement(cursor))
         known = processes(cursor)
     assert [one.verdict.value for one in told[:2]] == ["problem", "problem"]
     assert "This host differs" in told[0].says

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from rest_framework.exceptions import ParseError, ValidationError
 
 from accounts.models import Workspace
+from api.base.parsing import MAX_DEPTH, MAX_VALUES, json_value, refuse_unstorable
 from jobs.models import Job
-from scheduler_project.api.parsing import MAX_DEPTH, MAX_VALUES, json_value, refuse_unstorable
 from tests.support.api_caller import JOB, Caller, caller, make_execution
 from tests.support.jobs import MakeJob
 

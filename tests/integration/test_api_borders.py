@@ -14,14 +14,14 @@ from django.apps import apps
 from django.contrib.auth import get_user_model
 from drf_spectacular.generators import SchemaGenerator
 
-from accounts.api.permissions import scope_needed
 from accounts.models import ApiKey, Environment, Membership, Scope, Workspace
 from accounts.secrets import create_secret
 from accounts.services import create_workspace
+from api.accounts.permissions import scope_needed
+from api.base.views import ApiView
 from jobs.models import Job, JobEnvironment, RetryPolicy
 from jobs.services.save import save_job
 from runs.models import BulkOperation
-from scheduler_project.api.views import ApiView
 from tests.support.api_caller import NOW, Caller, caller, make_execution, make_run
 from tests.support.api_routes import BASE, OPEN, ROUTES, Route, api_patterns
 from tests.support.jobs import job_config

@@ -116,7 +116,7 @@ def test_a_fault_of_ours_is_a_problem_without_its_details(api: Caller, monkeypat
     def broken(*_args: Any, **_options: Any) -> None:
         raise RuntimeError("the secret is 42")
 
-    monkeypatch.setattr("jobs.api.views.filtered", broken)
+    monkeypatch.setattr("api.jobs.views.filtered", broken)
     answer = api.get("/api/v1/jobs/")
     assert problem(answer, 500)["code"] == "internal_error"
     assert b"42" not in answer.content

@@ -14,7 +14,7 @@ from drf_spectacular.generators import SchemaGenerator
 
 from accounts.models import Scope, Workspace
 from accounts.services import issue_key
-from scheduler_project.reference.schemas import described
+from ops.reference.schemas import described
 from tests.support.api_caller import caller
 
 ROOT = Path(__file__).parents[2]
@@ -156,7 +156,7 @@ def test_every_operation_tells_of_its_errors_limits_and_purpose(document: dict[s
 def test_every_value_is_described(document: dict[str, Any]) -> None:
     """Those who read only the reference know what a value means. A list of choices does not tell them."""
     silent = [named for named, said in (*values_in(document), *parameters_of(document)) if not described(said)]
-    assert not silent, "give the field a help_text, a part of a path its words in scheduler_project/openapi.py"
+    assert not silent, "give the field a help_text, a part of a path its words in api/base/openapi.py"
 
 
 def values_in(node: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:

@@ -9,8 +9,8 @@ from django.test import Client, override_settings
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from accounts.models import Environment, Scope, Workspace
+from api.base.document import document
 from jobs.models import Job
-from scheduler_project.api.document import document
 from tests.support.api_caller import JOB, Caller, caller, make_execution, some_id
 from tests.support.jobs import MakeJob
 

@@ -13,8 +13,8 @@ from django.utils import timezone
 from accounts.api_keys import issue_key
 from accounts.models import ApiKey, Environment, Scope, Workspace
 from accounts.services import create_workspace
+from api.runs import events
 from jobs.models import JobEnvironment
-from runs.api import events
 from runs.executions.services import cancel, run_now
 from runs.live_tail import publish
 from tests.support.admin_rows import person

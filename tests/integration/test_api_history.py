@@ -9,9 +9,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Environment, Workspace
+from api.runs.serializers import ExecutionSerializer, ListedExecutionSerializer, RunSerializer
 from jobs.models import Job, JobEnvironment
 from jobs.services.save import delete_job
-from runs.api.serializers import ExecutionSerializer, ListedExecutionSerializer, RunSerializer
 from runs.models import Execution
 from tests.support.api_caller import NOW, Caller, caller, make_execution, make_run, some_id
 from tests.support.jobs import MakeJob

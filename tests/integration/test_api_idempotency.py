@@ -16,11 +16,11 @@ from rest_framework.response import Response
 
 from accounts.models import Scope, SigningSecret, Workspace
 from accounts.services import create_workspace
-from jobs.api.views import JobList
+from api.jobs.views import JobList
+from core.models import KEPT_FOR, KeptAnswer
 from jobs.models import Job
+from ops.tasks import prune_doors
 from scheduler_project.celery import app
-from scheduler_project.models import KEPT_FOR, KeptAnswer
-from scheduler_project.tasks import prune_doors
 from tests.support.api_caller import JOB, Caller, caller
 from tests.support.jobs import MakeJob
 

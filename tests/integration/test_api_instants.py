@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from accounts.models import Workspace
 from accounts.quota import month_named
+from api.base.document import document
 from core.instants import EARLIEST, LATEST, InvalidInstantError, instant_text, read_instant
-from scheduler_project.api.document import document
 from tests.support.admin_rows import person, signed_in
 from tests.support.api_caller import Caller, caller, make_execution, make_run
 from tests.support.jobs import MakeJob

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from accounts.models import Environment, Workspace
-from jobs.api.serializers import JobSerializer
+from api.jobs.serializers import JobSerializer
 from jobs.models import Job, JobEnvironment, JobVersion
 from tests.support.api_caller import JOB, Caller, caller
 from tests.support.jobs import MakeJob

@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from accounts.models import Workspace
-from jobs.api.serializers import JobSerializer
-from jobs.api.shown import SECTION_FIELDS
+from api.jobs.serializers import JobSerializer
+from jobs.validation.representation import SECTION_FIELDS
 from tests.support.api_caller import JOB, Caller, caller
 
 pytestmark = pytest.mark.django_db

@@ -13,8 +13,8 @@ from structlog.testing import capture_logs
 
 from accounts.models import Membership, Scope, Workspace
 from core.ids import uuid7_text
-from scheduler_project.limits.buckets import PAUSE_SECONDS, Buckets
-from scheduler_project.limits.rate import Rate
+from core.limits.buckets import PAUSE_SECONDS, Buckets
+from core.limits.rate import Rate
 from tests.support.api_caller import Caller, caller
 
 pytestmark = pytest.mark.django_db

@@ -21,12 +21,12 @@ from django.db import connection, connections, transaction
 from accounts.encryption import new_encryption_key
 from accounts.secrets import create_secret
 from accounts.services import create_workspace
+from ops.doctor import database
+from ops.doctor.sections import sections
+from ops.embedded.locations import Locations
+from ops.embedded.services import embedded_programs, prepare_directories
+from ops.supervisor.child import Child
 from runs.monitoring import heartbeats
-from scheduler_project.doctor import database
-from scheduler_project.doctor.sections import sections
-from scheduler_project.embedded.locations import Locations
-from scheduler_project.embedded.services import embedded_programs, prepare_directories
-from scheduler_project.supervisor.child import Child
 from tests.support.jobs import EPOCH
 from tests.support.processes import eventually
 
@@ -288,7 +288,7 @@ def test_a_broker_that_forgets_or_is_full_is_warned_of(
 
 
 def test_the_documentation_has_every_name_and_no_other() -> None:
-    source = "".join(path.read_text() for path in (PROJECT / "scheduler_project/doctor").glob("*.py"))
+    source = "".join(path.read_text() for path in (PROJECT / "ops/doctor").glob("*.py"))
     named = re.findall(r'(?:\b(?:ok|warning|problem)\(\s*|\bname(?:, \w+)* = )"(\w+)"', source)
     looks = {name for section in sections() for name in section.looks}
     rows = re.findall(r"^\|[^|]*\|([^|]*)\|", (PROJECT / "docs/doctor.md").read_text(), re.MULTILINE)

@@ -12,11 +12,11 @@ import psycopg2
 import pytest
 import redis
 
-from scheduler_project.embedded.locations import Locations, embedded_urls
-from scheduler_project.embedded.peers import answers_as
-from scheduler_project.embedded.services import embedded_programs, prepare_directories
-from scheduler_project.supervisor.child import Child
-from scheduler_project.supervisor.program import Program, StartError
+from ops.embedded.locations import Locations, embedded_urls
+from ops.embedded.peers import answers_as
+from ops.embedded.services import embedded_programs, prepare_directories
+from ops.supervisor.child import Child
+from ops.supervisor.program import Program, StartError
 from tests.support.processes import alive, eventually
 
 PROJECT = Path(__file__).resolve().parents[2]

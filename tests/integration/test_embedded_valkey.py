@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import redis
 
-from scheduler_project.embedded.locations import Locations
-from scheduler_project.embedded.services import embedded_programs, prepare_directories
-from scheduler_project.supervisor.child import launch_command
-from scheduler_project.supervisor.program import Program, StartError
+from ops.embedded.locations import Locations
+from ops.embedded.services import embedded_programs, prepare_directories
+from ops.supervisor.child import launch_command
+from ops.supervisor.program import Program, StartError
 from tests.acceptance.chaos.redis_faults import cut_short, rubbish_at_its_end, zeros_at_its_end
 
 _START_SECONDS = 60.0

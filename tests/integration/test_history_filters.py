@@ -10,8 +10,8 @@ import pytest
 
 from accounts.models import Environment, Workspace
 from accounts.services import create_workspace
+from api.runs.filters import ExecutionFields
 from jobs.models import Job, JobEnvironment
-from runs.api.filters import ExecutionFields
 from runs.models import Execution
 from tests.support.api_caller import NOW, Caller, caller, make_execution
 from tests.support.jobs import MakeJob

@@ -14,9 +14,9 @@ from django.utils import timezone
 
 from accounts.models import Environment, Workspace
 from accounts.secrets import create_secret
+from dashboard.runs.recent_outcomes import LOOKED_AT, latest_of
 from jobs.definition.templates import VARIABLES
 from jobs.models import Job, JobEnvironment, JobVersion
-from runs.lately import LOOKED_AT, latest_of
 from runs.ledger import read
 from runs.models import Execution
 from tests.support.admin_rows import HOSTILE, execution_of, person, signed_in
@@ -182,7 +182,7 @@ def test_numbers_of_no_version_are_told_beside_their_fields(member: Client, make
 def test_versions_are_shown_page_by_page(
     member: Client, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("jobs.admin.versions._A_PAGE", 2)
+    monkeypatch.setattr("dashboard.jobs.versions._A_PAGE", 2)
     for hour in range(4):
         job = save(workspace, "often", schedule=f"0 {hour} * * *")
     assert "?before=3" in text_of(member, versions_of(job))

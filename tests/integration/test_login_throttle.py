@@ -12,14 +12,14 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
-from scheduler_project.limits.logins import (
+from core.limits.logins import (
     MAX_TRIES_PER_ACCOUNT,
     MAX_TRIES_PER_ADDRESS,
     WINDOW,
     Login,
     prune_login_tries,
 )
-from scheduler_project.models import LoginTries
+from core.models import LoginTries
 
 pytestmark = pytest.mark.django_db
 PASSWORD = "correct horse battery"

@@ -4,13 +4,13 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from accounts.admin.access import Access
+from dashboard.accounts.access import Access
+from dashboard.base.figures import SPANS, Span
+from dashboard.base.overview import Overview
 from jobs.models import JobEnvironment
 from runs.models import Execution
 from runs.monitoring.problem_jobs import in_trouble, newest_failures
 from runs.stats import rollups
-from scheduler_project.dashboard.figures import SPANS, Span
-from scheduler_project.dashboard.overview import Overview
 from tests.support.admin_rows import person
 from tests.support.explain_plans import Findings
 from tests.support.seeded_history import NEWEST, Seeded, seed_executions, seed_jobs

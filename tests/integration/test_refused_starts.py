@@ -12,11 +12,11 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection
 
-from scheduler_project.embedded.locations import Locations
-from scheduler_project.management.commands import prepare_database
-from scheduler_project.management.data_directory import kept_encryption_key, kept_secret_key, refused_path
-from scheduler_project.migrated import unknown_migrations
-from scheduler_project.supervisor.program import StartError
+from ops.data_directory import kept_encryption_key, kept_secret_key, refused_path
+from ops.embedded.locations import Locations
+from ops.management.commands import prepare_database
+from ops.migrated import unknown_migrations
+from ops.supervisor.program import StartError
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -18,17 +18,17 @@ from django.db import connection
 from django.test import Client
 
 from jobs.services.save import pause, save_job
+from ops.embedded.postgres import postgres_binary
+from ops.management.commands import restored
 from runs import restore_guard
 from runs.clock.fire import fire_due
 from runs.executions import services
 from runs.executions.bulk import start_selected
 from runs.ledger.read import account_of
-from runs.management.commands import restored
 from runs.models import BulkOperation, Execution, Run
 from runs.monitoring import heartbeats
 from runs.restore import release
 from runs.states import BulkKind, BulkState
-from scheduler_project.embedded.postgres import postgres_binary
 from tests.support.jobs import EPOCH, MakeJob, job_config
 from workers.beat.clock import MAX_SLEEP_SECONDS, Clock
 from workers.connections import Link

@@ -15,7 +15,7 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from scheduler_project.embedded.locations import Locations, embedded_urls
+from ops.embedded.locations import Locations, embedded_urls
 from tests.support.processes import alive, child, command_line, descendants, eventually
 
 PROJECT = Path(__file__).resolve().parents[2]

@@ -15,12 +15,12 @@ import workers.worker.testcalls
 from accounts.models import AuditEntry, Environment, Workspace
 from accounts.secrets import create_secret
 from accounts.signing import rotate_signing_secret
+from api.base.document import written_document
 from jobs.models import JobEnvironment, JobVersion
 from runs import queue
 from runs.models import Execution, Run
 from runs.testcalls import calls as testcalls
 from runs.testcalls.transport import Mailbox, mailbox
-from scheduler_project.api.document import written_document
 from tests.support.api_caller import NOW, Caller, caller
 from tests.support.engine import LOOPBACK_ALLOWED, eventually
 from tests.support.jobs import MakeJob

@@ -12,6 +12,7 @@ from accounts.api_keys import issue_key
 from accounts.models import ApiKey, AuditEntry, Environment, Membership, Scope, Secret, SigningSecret, Workspace
 from accounts.secrets import create_secret
 from accounts.services import create_workspace
+from core.models import KeptAnswer
 from jobs.models import Job, JobEnvironment, JobVersion, RetryPolicy, SchedulePeriod
 from jobs.services.save import save_job
 from runs.clock.fire import fire_due
@@ -20,7 +21,6 @@ from runs.executions import services
 from runs.models import BulkOperation, Execution, Run
 from runs.retention.prune import Pace, Turn
 from runs.retention.worker import work_off
-from scheduler_project.models import KeptAnswer
 from tests.support.admin_rows import person, signed_in
 from tests.support.api_caller import JOB, NOW, Caller, caller, make_execution, make_run
 from tests.support.jobs import MakeJob, job_config

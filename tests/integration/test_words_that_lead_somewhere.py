@@ -7,9 +7,9 @@ import pytest
 from django.test import Client
 
 from accounts.models import Workspace
+from api.base.document import document
 from runs import failures, states
 from runs.failures import FailureReason
-from scheduler_project.api.document import document
 from tests.support.admin_rows import person, signed_in
 from tests.support.api_caller import Caller, caller, make_execution, make_run
 from tests.support.jobs import MakeJob

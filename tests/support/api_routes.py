@@ -7,7 +7,7 @@ from typing import Any
 
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from scheduler_project.api.views import ApiView
+from api.base.views import ApiView
 
 BASE = "api/v1/"
 METHODS = ("get", "post", "put", "patch", "delete")

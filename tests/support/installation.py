@@ -11,7 +11,7 @@ from typing import Any
 import psycopg2
 import requests
 
-from scheduler_project.embedded.locations import embedded_urls
+from ops.embedded.locations import embedded_urls
 from tests.support.project import ROOT
 from tests.support.waiting import wait_for
 

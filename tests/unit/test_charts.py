@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler_project.dashboard.charts import (
+from core.words import duration_words
+from dashboard.base.charts import (
     Axis,
     Column,
     Day,
@@ -23,8 +24,7 @@ from scheduler_project.dashboard.charts import (
     strip,
     timeline,
 )
-from scheduler_project.dashboard.charts.scales import head, ticks
-from scheduler_project.dashboard.words import duration_words
+from dashboard.base.charts.scales import head, ticks
 
 AT = datetime.datetime(2026, 3, 1, 23, 0, tzinfo=datetime.UTC)
 FIVE = datetime.timedelta(minutes=5)

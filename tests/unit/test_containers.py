@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from scheduler_project.management import house
+from ops import processes
 from tests.support.containers import ENV, MissingVariableError, compose, image, interpolated, seconds
 from tests.support.documented_settings import settings_documented
 from tests.support.project import ROOT
@@ -86,7 +86,7 @@ class TestCompose:
         }
 
     def test_a_worker_has_the_time_that_the_supervisor_gives_it(self, services):
-        own = next(iter(house.workers({}, 1)))
+        own = next(iter(processes.workers({}, 1)))
         assert seconds(services["worker"]["stop_grace_period"]) >= own.stop_seconds
 
     def test_no_container_fills_the_disk_or_the_memory(self, services):
@@ -118,7 +118,7 @@ class TestTheSameAsBinUp:
 
     def test_web(self):
         command = image().command
-        ours = list(house.web({}, _Listener()).argv[3:])
+        ours = list(processes.web({}, _Listener()).argv[3:])
         drop = ("--bind", "--worker-tmp-dir")
         assert without(command[1:], drop) == without(ours, drop)
 
@@ -126,7 +126,7 @@ class TestTheSameAsBinUp:
         def normal(words: list[str]) -> list[str]:
             return without(" ".join(words).replace("=", " ").split(), ("--hostname",))
 
-        (beat,), (worker,) = house.beats({}, 1), house.workers({}, 1)
+        (beat,), (worker,) = processes.beats({}, 1), processes.workers({}, 1)
         assert normal(services["beat"]["command"]) == normal(list(beat.argv[2:]))
         assert normal(services["worker"]["command"]) == normal(list(worker.argv[2:]))
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runs.admin.curl import MAX_BODY, curl_command, quoted
+from dashboard.runs.curl import MAX_BODY, curl_command, quoted
 
 BASH = shutil.which("bash")
 TEXTS = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=40)

@@ -10,18 +10,18 @@ from django.core.management import get_commands, load_command_class
 from django.core.management.base import BaseCommand
 
 from accounts.models import Scope
+from api.base.document import document
 from jobs.definition.assertions import ASSERTION_TYPES
+from ops.reference.pages import Reference, slug
 from runs.failures import FailureReason
 from runs.states import SkipReason
-from scheduler_project.api.document import document
-from scheduler_project.reference.pages import Reference, slug
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 REFERENCE = DOCS / "reference"
 PAGES = sorted(DOCS.rglob("*.md"))
 WRITTEN = [page for page in PAGES if page.parent != REFERENCE]
-APPS = ("core", "accounts", "jobs", "runs", "workers", "scheduler_project", "proof")
+APPS = ("api", "core", "dashboard", "ops", "accounts", "jobs", "runs", "workers", "scheduler_project", "proof")
 CODE = [path for app in APPS for path in (ROOT / app).rglob("*.py")]
 FOLDERS = {path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")}
 #: Made where Hourhand runs, not part of what it is made of.
@@ -176,7 +176,7 @@ def test_every_setting_is_documented() -> None:
 
 
 def test_every_metric_is_documented() -> None:
-    source = (ROOT / "scheduler_project" / "metrics.py").read_text()
+    source = (ROOT / "ops" / "metrics.py").read_text()
     names = set(re.findall(r'_gauge\(\s*"(\w+)"', source))
     names |= set(re.findall(r'"hourhand_(\w+)"', source))
     assert names

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.egress import EgressPolicy
-from scheduler_project.doctor import configuration, disk, egress, software
-from scheduler_project.doctor.examination import AwayError, Examination, Look, NotNowError, Section, Source
-from scheduler_project.doctor.findings import Finding, Verdict, ok, worst
+from ops.doctor import configuration, disk, egress, software
+from ops.doctor.examination import AwayError, Examination, Look, NotNowError, Section, Source
+from ops.doctor.findings import Finding, Verdict, ok, worst
 
 MIB = 2**20
 

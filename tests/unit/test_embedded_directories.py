@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from scheduler_project.embedded.directories import private_directory
-from scheduler_project.supervisor.program import StartError
+from ops.embedded.directories import private_directory
+from ops.supervisor.program import StartError
 
 
 def test_a_new_directory_is_its_owners_alone(tmp_path: Path) -> None:

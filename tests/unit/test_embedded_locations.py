@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import pytest
 from psycopg2.extensions import parse_dsn
 
-from scheduler_project.embedded.locations import Locations, embedded_urls
+from ops.embedded.locations import Locations, embedded_urls
 
 LONGEST_SOCKET_PATH = 103  # the least of Linux and macOS
 AWKWARD = ["/srv/hourhand", "/srv/a b,c/h%C3", "/srv/ü'\"&?#=", "/" + "x" * 300]

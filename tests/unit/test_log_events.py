@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 PROJECT = Path(__file__).resolve().parents[2]
-PACKAGES = ("core", "accounts", "jobs", "runs", "scheduler_project", "workers")
+PACKAGES = ("api", "core", "dashboard", "ops", "accounts", "jobs", "runs", "scheduler_project", "workers")
 LEVELS = {"debug": "debug", "info": "info", "warning": "warning", "error": "error", "exception": "error"}
 _ROW = re.compile(r"^\| `(\w+)` \| (\w+) \|(.*?)\| .+ \|$", re.MULTILINE)
 _MADE = re.compile(r"^\s*(\S+)\s*=\s*(?:structlog\.get_logger|logging\.getLogger)\(", re.MULTILINE)

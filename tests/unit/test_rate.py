@@ -3,9 +3,9 @@
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from scheduler_project.env import Env
-from scheduler_project.limits.addresses import client_address
-from scheduler_project.limits.rate import Rate
+from core.env import Env
+from core.limits.addresses import client_address
+from core.limits.rate import Rate
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.api.shown import CONFIG_FIELDS, SECTION_FIELDS
 from jobs.definition.overrides import merged
 from jobs.definition.reading import PARTS, UNREADABLE, presentable, problem_of
+from jobs.validation.representation import CONFIG_FIELDS, SECTION_FIELDS
 from tests.support.jobs import job_config
 
 NOW = datetime.datetime(2026, 3, 1, tzinfo=datetime.UTC)

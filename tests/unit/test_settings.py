@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
+from core.env import Env, kept_text
 from scheduler_project.broker import celery_broker_url
 from scheduler_project.database import database_from_url
-from scheduler_project.env import Env, kept_text
 from scheduler_project.outbound import outbound_policy
 
 ROOT = Path(__file__).resolve().parents[2]

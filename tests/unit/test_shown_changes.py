@@ -2,7 +2,7 @@
 
 import pytest
 
-from accounts.admin.changes import changes_of, in_short
+from dashboard.accounts.changes import changes_of, in_short
 
 
 def marks(before: object, after: object) -> list[tuple[str, str]]:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from scheduler_project.supervisor import output
-from scheduler_project.supervisor.backoff import Backoff
-from scheduler_project.supervisor.output import Log, Terminal
+from ops.supervisor import output
+from ops.supervisor.backoff import Backoff
+from ops.supervisor.output import Log, Terminal
 
 
 def test_the_backoff_doubles_from_half_a_second_to_thirty() -> None:

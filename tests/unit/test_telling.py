@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.admin.differences import changes_between, told_overrides
-from jobs.admin.telling import MAX_CHARACTERS, assertion_words, told
-from jobs.api.shown import shown_definition
+from dashboard.forms.labels import label_of
+from dashboard.jobs.differences import changes_between, told_overrides
+from dashboard.jobs.telling import MAX_CHARACTERS, assertion_words, told
 from jobs.definition.assertions import ASSERTION_TYPES
 from jobs.definition.overrides import OVERRIDABLE
-from jobs.forms.labels import label_of
+from jobs.validation.representation import shown_definition
 from tests.support.jobs import job_config
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runs.admin.waterfall import Attempt, Wait, Waterfall, phases
+from dashboard.runs.waterfall import Attempt, Wait, Waterfall, phases
 from runs.models import Execution, Run
 
 NOW = datetime.datetime(2026, 3, 1, 12, 0, tzinfo=datetime.UTC)

@@ -9,9 +9,9 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django_celery_beat.schedulers import DatabaseScheduler
 
+from core.version import USER_AGENT, __version__
 from runs.monitoring import heartbeats
 from runs.restore.release import is_copy
-from scheduler_project import USER_AGENT, __version__
 from workers.beat.clock import MAX_SLEEP_SECONDS, Clock
 from workers.beat.maintenance import ChoreSender
 from workers.sharing import ask, own_agreement

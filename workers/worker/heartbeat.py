@@ -6,9 +6,9 @@ from collections.abc import Callable
 import structlog
 from django.db import connection
 
+from core.version import __version__
 from runs.monitoring import heartbeats
 from runs.monitoring.agreement import Agreement
-from scheduler_project import __version__
 from workers.connections import DatabaseAwayError, Link
 from workers.sharing import ask
 from workers.worker.service import DeliveryService

@@ -13,9 +13,9 @@ from celery import bootsteps
 from celery.signals import worker_shutting_down
 from django.conf import settings
 
+from core.version import USER_AGENT
 from runs.monitoring import heartbeats
 from runs.queue import DELIVERIES_QUEUE
-from scheduler_project import USER_AGENT
 from workers.sharing import own_agreement
 from workers.worker.heartbeat import WorkerPulse
 from workers.worker.service import DeliveryService

@@ -10,8 +10,8 @@ import psutil
 import psycopg2
 import redis
 
-from scheduler_project.embedded.peers import listener_pid
-from scheduler_project.embedded.postgres import SUPERUSER
+from ops.embedded.peers import listener_pid
+from ops.embedded.postgres import SUPERUSER
 
 
 class Services:

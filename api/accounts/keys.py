@@ -1,0 +1,224 @@
+"""API keys on the wire and their routes."""
+
+import uuid
+from typing import Any
+
+from django.db.models import Exists, OuterRef
+from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_serializer
+from rest_framework import serializers, status
+from rest_framework.exceptions import ErrorDetail, NotFound, ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.api_keys import change_key, issue_key, revoke_key
+from accounts.models import ApiKey, Environment, Scope
+from api.base.views import ApiView
+from core.validation.fields import Choice, Instant, Several, Text
+from core.validation.strict import ListQuery, StrictSerializer
+
+MAX_NAMED = 100
+_SHOWN = {
+    "id": "01978f3a-5c1e-7d2b-9f40-2b6f1c9d8e7a",
+    "name": "Deploys",
+    "prefix": "hh_Zk3v9QxT",
+    "scopes": ["jobs:read", "jobs:write"],
+    "environments": ["staging"],
+    "expires_at": "2026-12-31T23:59:59.000Z",
+    "created_by": "olga",
+    "created_at": "2026-03-01T09:30:00.000Z",
+    "last_used_at": None,
+    "revoked_at": None,
+}
+_WANTED = {key: _SHOWN[key] for key in ("name", "scopes", "environments", "expires_at")}
+_KEY = "hh_Zk3v9QxTn5Yw2LrB8sDf0aHc7JmPe4Ug1VoK6iXq3"
+
+
+class Environments(Several):
+    """Slugs, or null for the whole workspace."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(
+            child=Text(max_length=100),
+            allow_null=True,
+            min_length=1,
+            max_length=MAX_NAMED,
+            help_text="Slugs of the only environments that the key reaches; null: all, those to come included.",
+            **options,
+        )
+
+
+class Scopes(Several):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(
+            child=Choice(choices=Scope.choices),
+            min_length=1,
+            max_length=MAX_NAMED,
+            help_text="What the key may do. A request beyond that is answered 403, naming the scope it lacks.",
+            **options,
+        )
+
+
+class KeyName(Text):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(max_length=200, help_text="For people: whose it is, or what for.", **options)
+
+
+class Expiry(Instant):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_null=True, help_text="When it stops working; null: never.", **options)
+
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        value = super().run_validation(data)
+        if value is not None and value <= self.context["now"]:
+            raise ValidationError("Should be in the future.", code="past")
+        return value
+
+
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample("A key for one environment", _WANTED, request_only=True),
+        OpenApiExample("A key", _SHOWN, response_only=True),
+    ]
+)
+class ApiKeySerializer(StrictSerializer):
+    """A key of the API. The key itself is shown once, by the request that makes it."""
+
+    id = serializers.UUIDField(read_only=True, help_text="Names the key in paths and in the audit log.")
+    name = KeyName()
+    prefix = Text(read_only=True, help_text="How the key begins.")
+    scopes = Scopes()
+    environments = Environments(default=None)
+    expires_at = Expiry(default=None)
+    created_by = Text(read_only=True, allow_null=True, help_text="A username; null where another key made it.")
+    created_at = Instant(read_only=True, help_text="When the key was made.")
+    last_used_at = Instant(read_only=True, allow_null=True, help_text="To the minute; null: never.")
+    revoked_at = Instant(read_only=True, allow_null=True, help_text="When it was revoked, for good; null: it was not.")
+
+    def to_representation(self, instance: ApiKey) -> dict[str, Any]:
+        shown: dict[str, Any] = {
+            name: self.fields[name].to_representation(value) if (value := getattr(instance, name)) is not None else None
+            for name in ("id", "name", "prefix", "scopes", "expires_at", "created_at", "last_used_at", "revoked_at")
+        }
+        shown["environments"] = sorted(row.slug for row in instance.environments.all()) if instance.is_bound else None
+        shown["created_by"] = instance.created_by.get_username() if instance.created_by else None
+        return {name: shown[name] for name in self._declared_fields}
+
+
+@extend_schema_serializer(
+    examples=[OpenApiExample("A shorter life", {"expires_at": "2026-06-30T00:00:00Z"}, request_only=True)]
+)
+class ApiKeyChangeSerializer(StrictSerializer):
+    """What to change; the rest stays as it is."""
+
+    name = KeyName(required=False)
+    scopes = Scopes(required=False)
+    environments = Environments(required=False)
+    expires_at = Expiry(required=False)
+
+
+@extend_schema_serializer(examples=[OpenApiExample("A new key", {**_SHOWN, "key": _KEY}, response_only=True)])
+class IssuedKeySerializer(ApiKeySerializer):
+    """A new key, readable this once."""
+
+    key = Text(help_text="Keep it: it is not shown again.")
+
+    def to_representation(self, instance: Any) -> dict[str, Any]:
+        return {**ApiKeySerializer(instance.row).data, "key": instance.key}
+
+
+class KeyListQuery(ListQuery):
+    revoked = serializers.BooleanField(default=False, help_text="Those that have been revoked, instead of the others.")
+
+
+class KeyView(ApiView):
+    read_scope: str = Scope.ADMIN
+    write_scope: str = Scope.ADMIN
+    serializer_class = ApiKeySerializer
+
+    def keys(self, *, revoked: bool = False) -> Any:
+        """The keys within reach. A bound key reaches those that reach no further than its environments."""
+        keys = ApiKey.objects.filter(workspace=self.access.workspace, revoked_at__isnull=not revoked)
+        bound = self.access.environment_ids
+        if bound is not None:
+            bindings = ApiKey.environments.through.objects.filter(apikey=OuterRef("pk"))
+            keys = keys.filter(~Exists(bindings.exclude(environment__in=bound)), is_bound=True)
+        return keys.select_related("workspace", "created_by").prefetch_related("environments")
+
+    def key(self, key_id: uuid.UUID) -> ApiKey:
+        found: ApiKey | None = self.keys().filter(pk=key_id).first()
+        if found is None:
+            raise NotFound("There is no such key.")
+        return found
+
+    def places(self, slugs: list[str] | None) -> list[Environment] | None:
+        """The environments of these slugs. Raises ValidationError, naming each that is not within reach."""
+        if slugs is None:
+            return None
+        known = {place.slug: place for place in self.access.environments()}
+        wrong = {
+            index: [ErrorDetail("There is no such environment.", code="environment_unknown")]
+            for index, slug in enumerate(slugs)
+            if slug not in known
+        }
+        if wrong:
+            raise ValidationError({f"environments.{index}": errors for index, errors in wrong.items()})
+        return [known[slug] for slug in dict.fromkeys(slugs)]
+
+
+class KeyList(KeyView):
+    query_class = KeyListQuery
+
+    @extend_schema(operation_id="keys_list", summary="List API keys", responses=ApiKeySerializer(many=True))
+    def get(self, request: Request) -> Response:  # noqa: ARG002
+        return self.page(self.keys(revoked=self.query["revoked"]), ApiKeySerializer)
+
+    @extend_schema(
+        operation_id="keys_create",
+        summary="Make an API key",
+        description="It is shown this once. It can't have scopes, environments or an expiry beyond your own (403).",
+        request=ApiKeySerializer,
+        responses={201: IssuedKeySerializer},
+    )
+    def post(self, request: Request) -> Response:  # noqa: ARG002
+        wanted = self.body(ApiKeySerializer)
+        issued = issue_key(
+            workspace=self.access.workspace,
+            name=wanted["name"],
+            scopes=wanted["scopes"],
+            environments=self.places(wanted["environments"]),
+            expires_at=wanted["expires_at"],
+            actor=self.access.actor,
+            limit=self.access.grant,
+        )
+        return self.made(IssuedKeySerializer(issued).data, f"keys/{issued.row.pk}")
+
+
+class KeyDetail(KeyView):
+    @extend_schema(operation_id="keys_get", summary="Get an API key, without the key itself")
+    def get(self, request: Request, key: uuid.UUID) -> Response:  # noqa: ARG002
+        return Response(ApiKeySerializer(self.key(key)).data)
+
+    @extend_schema(
+        operation_id="keys_patch",
+        summary="Change an API key",
+        description="It goes on under the same secret. It may be narrowed, and widened as far as you reach yourself.",
+        request=ApiKeyChangeSerializer,
+    )
+    def patch(self, request: Request, key: uuid.UUID) -> Response:  # noqa: ARG002
+        found = self.key(key)
+        wanted = self.body(ApiKeyChangeSerializer)
+        if "environments" in wanted:
+            wanted["environments"] = self.places(wanted["environments"])
+        change_key(key=found, **wanted, actor=self.access.actor, limit=self.access.grant, now=self.now)
+        return Response(ApiKeySerializer(self.key(key)).data)
+
+    @extend_schema(
+        operation_id="keys_delete",
+        summary="Revoke an API key",
+        description="For good, and at once. The list shows it with `revoked=true`.",
+        request=None,
+        responses={204: None},
+    )
+    def delete(self, request: Request, key: uuid.UUID) -> Response:  # noqa: ARG002
+        revoke_key(key=self.key(key), actor=self.access.actor, now=self.now)
+        return Response(status=status.HTTP_204_NO_CONTENT)

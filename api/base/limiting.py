@@ -1,0 +1,59 @@
+"""The rate limit of the REST API: counted for each key or person, and for those that are neither, by their address."""
+
+import hashlib
+from typing import Any
+
+from django.conf import settings
+from rest_framework.authentication import get_authorization_header
+from rest_framework.exceptions import APIException
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from api.base.problems import TooManyRequests
+from core.limits.addresses import client_address
+from core.limits.buckets import buckets
+from core.limits.rate import Verdict
+
+
+class RateLimited(APIView):
+    """A view that takes a token for every request, before it looks at what is asked, and tells how many are left.
+
+    Whoever has no valid key is counted by address: guessing keys uses up the guesser's tokens, and nobody else's.
+    """
+
+    _verdict: Verdict | None = None
+
+    def perform_authentication(self, request: Request) -> None:
+        try:
+            super().perform_authentication(request)
+        except APIException:
+            self._take_token(_address_of(request))
+            raise
+        self._take_token(caller_of(request) or _address_of(request))
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **path: Any) -> Response:
+        final = super().finalize_response(request, response, *args, **path)
+        for name, value in self._verdict.headers().items() if self._verdict else ():
+            final[name] = value
+        return final
+
+    def _take_token(self, subject: str) -> None:
+        rate = settings.API_RATE
+        self._verdict = buckets().take(subject, rate) if rate else None
+        if self._verdict is not None and not self._verdict.allowed:
+            raise TooManyRequests(self._verdict.retry_seconds)
+
+
+def caller_of(request: Request) -> str | None:
+    """A stable name of the key or the person that an authenticated request came from."""
+    if request.auth is None:
+        return None
+    user: Any = request.user
+    if user is not None:
+        return f"user:{user.pk}"
+    return f"key:{hashlib.sha256(get_authorization_header(request)).hexdigest()[:32]}"
+
+
+def _address_of(request: Request) -> str:
+    return f"address:{client_address(request.META, trusted_proxies=settings.TRUSTED_PROXIES)}"

@@ -1,0 +1,151 @@
+"""Routes of environments. They stand here and not with accounts because the jobs in one decide if it can go."""
+
+from typing import Any
+
+from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_serializer
+from rest_framework import serializers, status
+from rest_framework.exceptions import ErrorDetail, NotFound, PermissionDenied, ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.environments import create_environment, rename_environment
+from accounts.models import Environment, Scope
+from api.base.views import ApiView
+from core.slugs import is_slug, is_uuid, slug_of
+from core.validation.fields import Instant, Text
+from core.validation.strict import ListQuery, StrictSerializer
+from jobs.services.environments import delete_environment
+
+_SHOWN = {
+    "id": "01978f3a-5c1e-7d2b-9f40-2b6f1c9d8e7a",
+    "slug": "staging",
+    "name": "Staging",
+    "created_at": "2026-03-01T09:30:00.000Z",
+}
+
+
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample("A new environment", {"slug": "staging", "name": "Staging"}, request_only=True),
+        OpenApiExample("An environment", _SHOWN, response_only=True),
+    ]
+)
+class EnvironmentSerializer(StrictSerializer):
+    """A named place that jobs run in."""
+
+    id = serializers.UUIDField(read_only=True, help_text="Names it in paths, as its slug does.")
+    slug = Text(
+        max_length=100,
+        required=False,
+        help_text="1 to 100 of a-z, 0-9 and -; made from the name when left out. It stays for good.",
+    )
+    name = Text(max_length=200, required=False, help_text="What people call it; the slug, where left out.")
+    created_at = Instant(
+        read_only=True, help_text="When it was made. In the oldest, new jobs that name none are enabled."
+    )
+
+    def validate_slug(self, value: str) -> str:
+        if not is_slug(value):
+            raise ValidationError("Should be 1 to 100 of a-z, 0-9 and -, and no UUID.", code="invalid")
+        return value
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if not attrs:
+            raise ValidationError({"slug": [ErrorDetail("Needed where there is no name.", code="required")]})
+        return attrs
+
+
+@extend_schema_serializer(examples=[OpenApiExample("Another name", {"name": "Staging, EU"}, request_only=True)])
+class EnvironmentChangeSerializer(StrictSerializer):
+    """Another name for people; the slug stays."""
+
+    name = Text(max_length=200, help_text="What people call it.")
+
+
+class EnvironmentView(ApiView):
+    read_scope: str = Scope.JOBS_READ
+    write_scope: str = Scope.ADMIN
+    serializer_class = EnvironmentSerializer
+
+    def environments(self) -> Any:
+        environments = Environment.objects.filter(workspace=self.access.workspace)
+        bound = self.access.environment_ids
+        return environments if bound is None else environments.filter(pk__in=bound)
+
+    def environment(self, reference: str) -> Environment:
+        """The environment that the path names by its slug or its UUID. Raises NotFound."""
+        column = "pk" if is_uuid(reference) else "slug"
+        known = is_uuid(reference) or is_slug(reference)
+        found: Environment | None = self.environments().filter(**{column: reference}).first() if known else None
+        if found is None:
+            raise NotFound(f"There is no environment {reference}.")
+        return found
+
+    def refuse_bound_key(self) -> None:
+        """Which environments there are is the whole workspace's matter."""
+        if self.access.environment_ids is not None:
+            raise PermissionDenied("This API key is bound to environments, and can't change them.", "environment_bound")
+
+
+class EnvironmentList(EnvironmentView):
+    query_class = ListQuery
+
+    @extend_schema(
+        operation_id="environments_list", summary="List environments", responses=EnvironmentSerializer(many=True)
+    )
+    def get(self, request: Request) -> Response:  # noqa: ARG002
+        return self.page(self.environments(), EnvironmentSerializer)
+
+    @extend_schema(
+        operation_id="environments_create",
+        summary="Make an environment",
+        description="No job is enabled in it until somebody enables it there.",
+        request=EnvironmentSerializer,
+        responses={201: EnvironmentSerializer},
+    )
+    def post(self, request: Request) -> Response:  # noqa: ARG002
+        self.refuse_bound_key()
+        wanted = self.body(EnvironmentSerializer)
+        made = create_environment(
+            workspace=self.access.workspace,
+            slug=wanted.get("slug") or self._free_slug(wanted["name"]),
+            name=wanted.get("name") or wanted["slug"],
+            actor=self.access.actor,
+            now=self.now,
+        )
+        return self.made(EnvironmentSerializer(made).data, f"environments/{made.slug}")
+
+    def _free_slug(self, name: str) -> str:
+        taken = self.access.workspace.environments.values_list("slug", flat=True)
+        return slug_of(name, otherwise="environment", taken=set(taken))
+
+
+class EnvironmentDetail(EnvironmentView):
+    @extend_schema(operation_id="environments_get", summary="Get an environment")
+    def get(self, request: Request, environment: str) -> Response:  # noqa: ARG002
+        return Response(EnvironmentSerializer(self.environment(environment)).data)
+
+    @extend_schema(
+        operation_id="environments_patch", summary="Rename an environment", request=EnvironmentChangeSerializer
+    )
+    def patch(self, request: Request, environment: str) -> Response:  # noqa: ARG002
+        found = self.environment(environment)
+        self.refuse_bound_key()
+        name = self.body(EnvironmentChangeSerializer)["name"]
+        renamed = rename_environment(environment=found, name=name, actor=self.access.actor, now=self.now)
+        return Response(EnvironmentSerializer(renamed).data)
+
+    @extend_schema(
+        operation_id="environments_delete",
+        summary="Delete an environment that holds no jobs and no history",
+        description="409 while a job is enabled or overridden in it, or has history there: the problem's `jobs` lists "
+        "their slugs, deleted ones included. 409 also for the last environment. Secrets of the environment go with it; "
+        "keys bound to it lose it and reach no other for that.",
+        request=None,
+        responses={204: None},
+    )
+    def delete(self, request: Request, environment: str) -> Response:  # noqa: ARG002
+        found = self.environment(environment)
+        self.refuse_bound_key()
+        delete_environment(environment=found, actor=self.access.actor, now=self.now)
+        return Response(status=status.HTTP_204_NO_CONTENT)

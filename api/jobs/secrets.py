@@ -1,0 +1,147 @@
+"""Routes of secrets. They stand here and not with accounts because the jobs that use a secret decide if it can go."""
+
+import uuid
+from typing import Any
+
+from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_serializer
+from rest_framework import serializers, status
+from rest_framework.exceptions import ErrorDetail, NotFound, PermissionDenied, ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.models import Environment, Scope, Secret
+from accounts.secrets import MAX_CHARACTERS, MIN_CHARACTERS, change_secret, create_secret
+from api.base.views import ApiView
+from core.validation.fields import Instant, Text
+from core.validation.strict import ListQuery, StrictSerializer
+from jobs.services.secrets import delete_secret
+
+_SHOWN = {
+    "id": "01978f3a-5c1e-7d2b-9f40-2b6f1c9d8e7a",
+    "name": "BILLING_TOKEN",
+    "environment": None,
+    "created_at": "2026-03-01T09:30:00.000Z",
+    "updated_at": "2026-03-15T16:02:11.480Z",
+}
+
+
+class SecretValue(Text):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(
+            write_only=True,
+            trim_whitespace=False,
+            min_length=MIN_CHARACTERS,
+            max_length=MAX_CHARACTERS,
+            help_text="Kept encrypted, never shown.",
+            **options,
+        )
+
+
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample(
+            "A token for every environment", {"name": "BILLING_TOKEN", "value": "tok_9f2c41"}, request_only=True
+        ),
+        OpenApiExample(
+            "Another one in staging",
+            {"name": "BILLING_TOKEN", "environment": "staging", "value": "tok_test"},
+            request_only=True,
+        ),
+        OpenApiExample("A secret", _SHOWN, response_only=True),
+    ]
+)
+class SecretSerializer(StrictSerializer):
+    """A value for `{{secrets.NAME}}`. It can be set and not be read."""
+
+    id = serializers.UUIDField(read_only=True, help_text="Names it in paths. Templates name it by its `name`.")
+    name = Text(max_length=64, help_text="1 to 64 of A-Z, 0-9 and _, beginning with a letter.")
+    environment = Text(
+        source="environment.slug",
+        allow_null=True,
+        default=None,
+        help_text="The slug of the environment that it is for; null for all that have none of their own.",
+    )
+    value = SecretValue()
+    created_at = Instant(read_only=True, help_text="When it was first kept.")
+    updated_at = Instant(read_only=True, help_text="When its value was last set.")
+
+
+@extend_schema_serializer(examples=[OpenApiExample("A new value", {"value": "tok_77aa10"}, request_only=True)])
+class SecretChangeSerializer(StrictSerializer):
+    """Another value for a secret; its name and environment stay."""
+
+    value = SecretValue()
+
+
+class SecretView(ApiView):
+    read_scope: str = Scope.ADMIN
+    write_scope: str = Scope.ADMIN
+    serializer_class = SecretSerializer
+
+    def secrets(self) -> Any:
+        """The secrets within reach. A key bound to environments reaches theirs only."""
+        secrets = Secret.objects.filter(workspace=self.access.workspace).select_related("environment")
+        bound = self.access.environment_ids
+        return secrets if bound is None else secrets.filter(environment_id__in=bound)
+
+    def secret(self, secret_id: uuid.UUID) -> Secret:
+        found = self.secrets().filter(pk=secret_id).first()
+        if found is None:
+            raise NotFound("There is no such secret.")
+        return found
+
+
+class SecretList(SecretView):
+    query_class = ListQuery
+
+    @extend_schema(operation_id="secrets_list", summary="List secrets", responses=SecretSerializer(many=True))
+    def get(self, request: Request) -> Response:  # noqa: ARG002
+        return self.page(self.secrets(), SecretSerializer)
+
+    @extend_schema(operation_id="secrets_create", summary="Keep a secret", responses={201: SecretSerializer})
+    def post(self, request: Request) -> Response:  # noqa: ARG002
+        wanted = self.body(SecretSerializer)
+        made = create_secret(
+            workspace=self.access.workspace,
+            environment=self._environment(wanted["environment"]["slug"]),
+            name=wanted["name"],
+            value=wanted["value"],
+            actor=self.access.actor,
+            now=self.now,
+        )
+        return self.made(SecretSerializer(made).data, f"secrets/{made.pk}")
+
+    def _environment(self, slug: str | None) -> Environment | None:
+        if slug is None:
+            if self.access.environment_ids is not None:
+                raise PermissionDenied("This API key is bound to environments: name one.", code="environment_bound")
+            return None
+        found = next((place for place in self.access.environments() if place.slug == slug), None)
+        if found is None:
+            raise ValidationError(
+                {"environment": [ErrorDetail("There is no such environment.", code="environment_unknown")]}
+            )
+        return found
+
+
+class SecretDetail(SecretView):
+    @extend_schema(operation_id="secrets_get", summary="Get a secret, without its value")
+    def get(self, request: Request, secret: uuid.UUID) -> Response:  # noqa: ARG002
+        return Response(SecretSerializer(self.secret(secret)).data)
+
+    @extend_schema(operation_id="secrets_patch", summary="Give a secret another value", request=SecretChangeSerializer)
+    def patch(self, request: Request, secret: uuid.UUID) -> Response:  # noqa: ARG002
+        found = self.secret(secret)
+        value = self.body(SecretChangeSerializer)["value"]
+        change_secret(secret=found, value=value, actor=self.access.actor, now=self.now)
+        return Response(SecretSerializer(found).data)
+
+    @extend_schema(
+        operation_id="secrets_delete",
+        summary="Delete a secret that no live job uses",
+        request=None,
+        responses={204: None},
+    )
+    def delete(self, request: Request, secret: uuid.UUID) -> Response:  # noqa: ARG002
+        delete_secret(secret=self.secret(secret), actor=self.access.actor, now=self.now)
+        return Response(status=status.HTTP_204_NO_CONTENT)

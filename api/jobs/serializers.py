@@ -1,0 +1,349 @@
+"""The job object: the one validator of definitions (API, dashboard and imports), and how a job is shown."""
+
+import datetime
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_serializer
+from rest_framework import serializers
+from rest_framework.exceptions import ErrorDetail, ValidationError
+from rest_framework.fields import empty
+
+from accounts.actors import Actor
+from accounts.models import Environment
+from api.jobs import examples
+from core.errors import NotFoundError
+from core.validation.fields import ByName, Flag, Instant, Text, Whole
+from core.validation.strict import StrictSerializer, by_field
+from jobs.definition.overrides import OVERRIDES, effective, shared, with_overrides
+from jobs.definition.reading import UNREADABLE
+from jobs.errors import VersionUnreadableError
+from jobs.models import Job, JobEnvironment
+from jobs.services.save import TIMING, EnvironmentChange, save_job
+from jobs.slugs import is_slug
+from jobs.validation.definition import DefinitionSerializer, definition_in
+from jobs.validation.overrides import Overrides, checked_overrides, wrong_overrides
+from jobs.validation.representation import JOB_FIELDS, shown_job, shown_state
+from jobs.validation.sections import WebhookSerializer
+from jobs.validation.timing import NormalSchedule, ScheduleTypeField
+
+#: How many environments one job may name.
+MAX_ENVIRONMENTS = 1000
+#: Objects in it that a PATCH merges field by field.
+_MERGED = ("request", "success", "retry", "retention", "webhook")
+_PAUSE_FIELDS = ("paused", "paused_until", "pause_note")
+
+
+class EnvironmentStateSerializer(StrictSerializer):
+    """A job in one environment. Pausing has its own routes, so its fields may be sent back but not changed."""
+
+    enabled = Flag(required=False, help_text="True where left out of a new job.")
+    paused = Flag(read_only=True, help_text="Whether what is planned here is skipped now.")
+    paused_until = Instant(
+        read_only=True, allow_null=True, help_text="When the pause ends by itself; null: not before it is resumed."
+    )
+    pause_note = Text(read_only=True, help_text="What was said of the pause; empty while there is none.")
+    overrides = Overrides(required=False)
+    next_fire_at = Instant(
+        read_only=True,
+        allow_null=True,
+        help_text="When the schedule fires here next; null while it does not: disabled, paused without an end, manual.",
+    )
+    last_status = Text(
+        read_only=True,
+        allow_null=True,
+        help_text="`succeeded` or `failed`, as the last execution that did either here; null before the first.",
+    )
+    consecutive_failures = Whole(
+        read_only=True,
+        help_text="How many executions in a row have failed here since one succeeded; canceled ones do not count.",
+    )
+
+
+@extend_schema_serializer(examples=examples.JOB)
+class JobSerializer(DefinitionSerializer):
+    """What to do and when.
+
+    Give `data` and, for an edit, `instance`; `partial=True` merges `data` into the stored definition. `like` is another
+    one with the same context, whose fields serve here too. The context holds
+    `workspace` and `now`, the instant of the whole request, and `access` where a caller of the API is bound by it.
+    """
+
+    #: For the document: a PATCH merges these field by field.
+    merged_sections = _MERGED
+
+    id = serializers.UUIDField(read_only=True, help_text="Names the job in paths, as its slug does, and never changes.")
+    slug = Text(required=False, help_text="Made from the name when left out; unique among live jobs.")
+    schedule_normalized = NormalSchedule(
+        read_only=True, help_text="An equal schedule in normal form; null for a manual job."
+    )
+    schedule_description = Text(
+        read_only=True, allow_null=True, help_text="The schedule in words; null for a manual job."
+    )
+    schedule_type = ScheduleTypeField(read_only=True)
+    webhook = WebhookSerializer(required=False, help_text="The inbound trigger. Off so far.")
+    environments = ByName(
+        child=EnvironmentStateSerializer(),
+        max_length=MAX_ENVIRONMENTS,
+        required=False,
+        help_text="The job in each of its environments, by slug. A new job without it is enabled in the first one.",
+    )
+    version = Whole(read_only=True, help_text="Number of the current version: 1, and one more with each change.")
+    unreadable = Text(
+        read_only=True,
+        allow_null=True,
+        help_text="Why this release can't read the current version, in one environment at least: the job waits there "
+        "until one can, or it is saved anew. Null, as nearly always: it can.",
+    )
+    created_at = Instant(read_only=True, help_text="When the job was made.")
+    updated_at = Instant(read_only=True, help_text="When its current version was made. Enabling and pausing make none.")
+    deleted_at = Instant(
+        read_only=True,
+        allow_null=True,
+        help_text="When it was deleted: only its UUID leads to it then.",
+    )
+
+    def __init__(
+        self,
+        instance: Job | None = None,
+        *,
+        partial: bool = False,
+        like: "JobSerializer | None" = None,
+        **options: Any,
+    ) -> None:
+        self._merges = partial
+        super().__init__(instance, **options)
+        if like is not None:
+            # Making them takes most of a validation. They know the context alone, which is the same.
+            self.__dict__["fields"] = like.fields
+
+    def get_fields(self) -> dict[str, serializers.Field]:
+        fields = super().get_fields()
+        return {name: fields[name] for name in JOB_FIELDS}
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        if isinstance(data, Mapping):
+            data = {"webhook": {}, **(self._merged(data) if self._merges else data)}
+        return super().to_internal_value(data)
+
+    def run_validation(self, data: Any = empty) -> Any:
+        """Tells all at once: what is wrong with the job hides nothing that is wrong with its overrides."""
+        try:
+            return super().run_validation(data)
+        except ValidationError as error:
+            raise ValidationError(self._with_wrong_overrides(data, by_field(error))) from error
+
+    def _with_wrong_overrides(self, data: Any, errors: dict[str, Any]) -> dict[str, Any]:
+        environments = data.get("environments") if isinstance(data, Mapping) else None
+        if not isinstance(environments, Mapping) or "environments" in errors:
+            return errors
+        whole = self._merged(data) if self._merges else data
+        context = {**self.context, "fires": False}
+        found = {
+            slug: wrong_overrides(state["overrides"], whole, context=context)
+            for slug, state in environments.items()
+            if isinstance(state, Mapping) and state.get("overrides")
+        }
+        told = {slug: {"overrides": wrong} for slug, wrong in found.items() if any(wrong.values())}
+        return {**errors, "environments": told} if told else errors
+
+    def _merged(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        stored = shared(self.before or {})
+        if isinstance(self.instance, Job) and self.instance.current_version and UNREADABLE in stored:
+            number = self.instance.current_version.number
+            raise VersionUnreadableError(self.instance.slug, number, f"{stored[UNREADABLE]} PUT the whole job.")
+        merged = {**stored, **data}
+        for section in _MERGED:
+            if isinstance(data.get(section), Mapping):
+                merged[section] = {**stored.get(section, {}), **data[section]}
+        if isinstance(merged.get("retry"), Mapping) and merged["retry"].get("policy") is not None:
+            # The stored rules are those of the policy so far: nobody asks for them now.
+            merged["retry"] = {"policy": merged["retry"]["policy"], **data.get("retry", {})}
+        return merged
+
+    @property
+    def before(self) -> dict[str, Any] | None:
+        version = self.instance.current_version if isinstance(self.instance, Job) else None
+        return version.config if version else None
+
+    @property
+    def anchor(self) -> datetime.datetime:
+        return self.instance.created_at if isinstance(self.instance, Job) else self.context["now"]
+
+    def validate_slug(self, value: str) -> str:
+        if not is_slug(value):
+            raise ValidationError("Should be 1 to 100 of a-z, 0-9 and -, and no UUID or reserved word.", code="invalid")
+        return value
+
+    def validate_environments(self, value: dict[str, Any]) -> dict[str, Any]:
+        rows = self._rows
+        errors: dict[str, Any] = {}
+        for slug in value:
+            if slug not in self._environments:
+                errors[slug] = [self._unknown_environment(slug)]
+            elif wrong := self._changed_pause(slug, rows.get(slug)):
+                errors[slug] = wrong
+        if errors:
+            raise ValidationError(errors)
+        return value
+
+    def _changes(self, given: dict[str, Any]) -> list[EnvironmentChange]:
+        """What to change. Without `partial`, environments that are not named are disabled."""
+        known, rows = self._environments, self._rows
+        changes = [
+            EnvironmentChange(known[slug], state.get("enabled", True))
+            for slug, state in given.items()
+            if "enabled" in state or slug not in rows or not self._merges
+        ]
+        if not self._merges:
+            unnamed = (slug for slug in rows if slug in known and slug not in given)
+            changes += [EnvironmentChange(known[slug], enabled=False) for slug in unnamed]
+        return changes
+
+    def _is_anew(self, change: EnvironmentChange) -> bool:
+        row = self._rows.get(change.environment.slug)
+        return change.enabled and not (row is not None and row.enabled)
+
+    def _checked_overrides(self, given: dict[str, Any], definition: dict[str, Any]) -> dict[str, Any]:
+        """The overrides of all environments, by id: those given, and of the others what they have.
+
+        Each is checked with the new definition. One that stays as it is, beside a definition that does, was already.
+        """
+        before = self.before or {}
+        stored = before.get(OVERRIDES, {})
+        slugs = {str(row.pk): row.slug for row in self._all_environments}
+        wanted = {key: sparse for key, sparse in stored.items() if key in slugs}
+        for slug, state in given.items():
+            if "overrides" in state or not self._merges:
+                wanted[str(self._environments[slug].pk)] = state.get("overrides", {})
+        same, errors = shared(before) == definition, {}
+        for key, sparse in wanted.items():
+            anew = slugs[key] in self._enabled_anew
+            if not sparse or (same and sparse == stored.get(key) and not anew):
+                continue
+            context = {
+                **self.context,
+                "before": effective(before, key) if before else None,
+                "anchor": self.anchor,
+                "fires": self.context.get("fires", True) and given.get(slugs[key], {}).get("enabled", True),
+                "enables": anew,
+            }
+            try:
+                wanted[key] = checked_overrides(sparse, definition, context=context)
+            except ValidationError as error:
+                errors[slugs[key]] = {"overrides": error.detail}
+        if errors:
+            raise ValidationError({"environments": errors})
+        return wanted
+
+    @cached_property
+    def _all_environments(self) -> list[Environment]:
+        """Those of the workspace: read here, unless whoever judges many jobs has them in the context."""
+        return self.context.get("environments") or list(self.context["workspace"].environments.all())
+
+    @cached_property
+    def _environments(self) -> dict[str, Environment]:
+        """Those within reach, by slug."""
+        access = self.context.get("access")
+        bound = access.environment_ids if access else None
+        return {one.slug: one for one in self._all_environments if bound is None or one.pk in bound}
+
+    @cached_property
+    def _rows(self) -> dict[str, JobEnvironment]:
+        if not isinstance(self.instance, Job):
+            return {}
+        slugs = {one.pk: one.slug for one in self._all_environments}
+        return {slugs[row.environment_id]: row for row in self.instance.job_environments.all()}
+
+    def _unknown_environment(self, slug: str) -> ErrorDetail:
+        access = self.context.get("access")
+        if access is not None and access.environment_ids is not None:
+            raise NotFoundError(f"This API key reaches no environment {slug}.", field=f"environments.{slug}")
+        return ErrorDetail("There is no such environment.", code="environment_unknown")
+
+    def _changed_pause(self, slug: str, row: JobEnvironment | None) -> dict[str, list[ErrorDetail]]:
+        shown = shown_state(row or JobEnvironment(), self.context["now"])
+        given = self.initial_data["environments"][slug]
+        detail = ErrorDetail("Change this with the routes pause/ and resume/.", code="read_only")
+        return {field: [detail] for field in _PAUSE_FIELDS if field in given and given[field] != shown[field]}
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        given = attrs.pop("environments", None)
+        self._fires = self._merges or given is None or any(state.get("enabled", True) for state in given.values())
+        changes = None if given is None else self._changes(given)
+        self._enabled_anew = {change.environment.slug for change in changes or () if self._is_anew(change)}
+        self._timed_anew = any(not self._overrides_timing(slug, given or {}) for slug in self._enabled_anew)
+        attrs = super().validate(attrs)
+        if changes is not None:
+            attrs["environments"] = changes
+        attrs[OVERRIDES] = self._checked_overrides(given or {}, definition_in(attrs))
+        return attrs
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The complete definition, once valid: what a JobVersion keeps."""
+        return with_overrides(self.definition, self.validated_data[OVERRIDES])
+
+    @property
+    def fires(self) -> bool:
+        return self._fires and super().fires
+
+    @property
+    def enables(self) -> bool:
+        return bool(self._enabled_anew)
+
+    @property
+    def starts_timing(self) -> bool:
+        return self._timed_anew
+
+    def _overrides_timing(self, slug: str, given: dict[str, Any]) -> bool:
+        """Whether an environment will have a timing of its own, which is judged with its other overrides."""
+        stored = (self.before or {}).get(OVERRIDES, {}).get(str(self._environments[slug].pk), {})
+        kept = stored if self._merges else {}
+        return not given.get(slug, {}).get("overrides", kept).keys().isdisjoint(TIMING)
+
+    @property
+    def becomes_active(self) -> bool:
+        """Whether saving would enable the job somewhere, where it was enabled nowhere."""
+        return self.enables and not any(row.enabled for row in self._rows.values())
+
+    @property
+    def changes_anything(self) -> bool:
+        """Whether saving would change the job at all: its definition, or where it is enabled."""
+        enabled = {row.environment_id: row.enabled for row in self._rows.values()}
+        changes = self.validated_data.get("environments") or []
+        switched = any(enabled.get(change.environment.pk) != change.enabled for change in changes)
+        return self.changes_definition or self.before != self.config or switched
+
+    @property
+    def changes_definition(self) -> bool:
+        """Whether saving would change what all of the job's environments share."""
+        slug = self.validated_data.get("slug")
+        renamed = isinstance(self.instance, Job) and slug not in {None, self.instance.slug}
+        return renamed or self.before is None or shared(self.before) != self.definition
+
+    def to_representation(self, instance: Job) -> dict[str, Any]:
+        shown = shown_job(instance, now=self.context["now"])
+        return {field: shown[field] for field in JOB_FIELDS}
+
+
+def save_validated(
+    serializer: JobSerializer, *, actor: Actor, slug: str | None = None, restored: int | None = None
+) -> Job:
+    """Save what a valid serializer holds. A caller bound to environments makes its jobs in the first of those."""
+    valid, access = serializer.validated_data, serializer.context.get("access")
+    job = serializer.instance if isinstance(serializer.instance, Job) else None
+    environments = valid.get("environments")
+    if job is None and environments is None and access is not None:
+        environments = [EnvironmentChange(first, enabled=True) for first in access.environments()[:1]]
+    return save_job(
+        workspace=serializer.context["workspace"],
+        job=job,
+        slug=valid.get("slug") or slug,
+        config=serializer.config,
+        environments=environments,
+        restored=restored,
+        actor=actor,
+        now=serializer.context["now"],
+    )

@@ -1,0 +1,71 @@
+"""The row sets behind executions and runs: what is shown, no more, in a fixed number of queries."""
+
+from django.db.models import OuterRef, Prefetch, Subquery
+from django.db.models.functions import Left
+
+from api.accounts.access import Access
+from api.runs.representation import PREVIEW_BYTES
+from jobs.models import Job, JobVersion
+from runs.models import Execution, Run
+from runs.querysets import ExecutionQuerySet, RunQuerySet
+
+_LONG_TEXTS = ("request_body", "response_body", "output", "error_output")
+#: One character more than is shown tells that there was more; longer texts never leave the database.
+_CUT = PREVIEW_BYTES + 1
+_JOB_COLUMNS = ("job__tags", "job__url")
+
+
+def reachable_executions(access: Access) -> ExecutionQuerySet:
+    executions, bound = Execution.objects.of(access.workspace), access.environment_ids
+    return executions if bound is None else executions.filter(environment_id__in=bound)
+
+
+def reachable_runs(access: Access) -> RunQuerySet:
+    runs, bound = Run.objects.of(access.workspace), access.environment_ids
+    jobs = Job.objects.of(access.workspace)
+    if jobs.purged().exists():
+        # Named, so that those of the others, which may be a million, are not passed over one by one.
+        runs = runs.filter(job_id__in=list(jobs.kept().values_list("pk", flat=True)))
+    return runs if bound is None else runs.filter(environment_id__in=bound)
+
+
+def listed_executions(executions: ExecutionQuerySet) -> ExecutionQuerySet:
+    """With the last run of each as `last_runs`, its body cut."""
+    last_runs = (
+        Run.objects.only("execution_id", "number", "response_status", "response_body_encoding")
+        .annotate(response_body_cut=Left("response_body", _CUT))
+        .order_by("execution_id", "-number")
+        .distinct("execution_id")
+    )
+    return _with_job(executions).light().prefetch_related(Prefetch("runs", queryset=last_runs, to_attr="last_runs"))
+
+
+def whole_executions(executions: ExecutionQuerySet) -> ExecutionQuerySet:
+    """With every run, whole, in the order of attempts."""
+    runs = whole_runs(Run.objects.annotate(response_body_cut=Left("response_body", _CUT)).order_by("number"))
+    return _with_job(executions).prefetch_related(Prefetch("runs", queryset=runs))
+
+
+def _with_job(executions: ExecutionQuerySet) -> ExecutionQuerySet:
+    versions = JobVersion.objects.defer("config")
+    return (
+        executions.select_related("job__current_version", "environment")
+        .defer("state", "job__current_version__config", *_JOB_COLUMNS)
+        .prefetch_related(Prefetch("job_version", queryset=versions))
+        .with_max_attempts()
+    )
+
+
+def whole_runs(runs: RunQuerySet) -> RunQuerySet:
+    first = Run.objects.filter(execution=OuterRef("execution"), step=OuterRef("step"), number=1).values("pk")
+    return (
+        runs.select_related("job", "environment", "job_version")
+        .defer("job_version__config", *_JOB_COLUMNS)
+        .annotate(first_run_id=Subquery(first))
+    )
+
+
+def listed_runs(runs: RunQuerySet) -> RunQuerySet:
+    """With their long texts cut, as `..._cut`."""
+    cuts = {f"{column}_cut": Left(column, _CUT) for column in _LONG_TEXTS}
+    return whole_runs(runs).defer("job_version__config", *_JOB_COLUMNS, *_LONG_TEXTS).annotate(**cuts)

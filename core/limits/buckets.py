@@ -1,0 +1,104 @@
+"""Token buckets in Redis, one for each caller. While Redis is away or slow, everybody passes."""
+
+import math
+import threading
+import time
+from collections.abc import Callable
+from functools import cache
+
+import redis
+import structlog
+from django.conf import settings
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from core.limits.rate import Rate, Verdict
+
+log = structlog.get_logger(__name__)
+
+#: A request waits no longer for its bucket; Redis answers in a tenth of a millisecond when it is well.
+TIMEOUT_SECONDS = 0.1
+#: After a failure Redis is left alone this long, so that an outage does not cost every request the time-out.
+PAUSE_SECONDS = 2.0
+_PREFIX = "hourhand:rate:"
+# One script, so that two requests never take the same token, by Redis's own clock, so that any number of web machines
+# agree. A bucket that would be full again is the same as none, so it expires then.
+_TAKE = """
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local burst, per_ms = tonumber(ARGV[1]), tonumber(ARGV[2])
+local kept = redis.call('HMGET', KEYS[1], 'tokens', 'at')
+local tokens, at = tonumber(kept[1]) or burst, tonumber(kept[2]) or now
+tokens = math.min(burst, tokens + math.max(0, now - at) * per_ms)
+local allowed = 0
+if tokens >= 1 then
+  allowed = 1
+  tokens = tokens - 1
+end
+local full_in = math.ceil((burst - tokens) / per_ms)
+redis.call('HSET', KEYS[1], 'tokens', string.format('%.6f', tokens), 'at', now)
+redis.call('PEXPIRE', KEYS[1], full_in + 1000)
+return {allowed, math.floor(tokens), full_in, math.ceil(math.max(0, 1 - tokens) / per_ms)}
+"""
+
+
+class Buckets:
+    """The buckets in one Redis. Safe to share between threads; `clock` is monotonic, in seconds."""
+
+    def __init__(self, url: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        client = redis.Redis.from_url(
+            url,
+            socket_timeout=TIMEOUT_SECONDS,
+            socket_connect_timeout=TIMEOUT_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+        )
+        self._take = client.register_script(_TAKE)
+        self._lock = threading.Lock()
+        self._away = False
+        self._ask_again_at = 0.0
+
+    def take(self, subject: str, rate: Rate) -> Verdict | None:
+        """Take a token from the bucket of `subject`; None when there is no Redis to ask."""
+        if self._away and self._clock() < self._ask_again_at:
+            return None
+        try:
+            allowed, remaining, full_ms, next_ms = self._take(
+                keys=[_PREFIX + subject], args=[rate.burst, f"{rate.per_millisecond:.12f}"]
+            )
+        except (redis.RedisError, OSError) as error:
+            self._note_outage(error)
+            return None
+        self._note_recovery()
+        return Verdict(
+            allowed=bool(allowed),
+            limit=rate.count,
+            remaining=remaining,
+            reset_seconds=math.ceil(full_ms / 1000),
+            retry_seconds=0 if allowed else max(1, math.ceil(next_ms / 1000)),
+        )
+
+    def _note_outage(self, error: Exception) -> None:
+        with self._lock:
+            is_new, self._away = not self._away, True
+            self._ask_again_at = self._clock() + PAUSE_SECONDS
+        if is_new:
+            log.warning("rate_limit_suspended", error=str(error))
+
+    def _note_recovery(self) -> None:
+        if not self._away:
+            return
+        with self._lock:
+            was_away, self._away = self._away, False
+        if was_away:
+            log.info("rate_limit_resumed")
+
+
+@cache
+def _buckets(url: str) -> Buckets:
+    return Buckets(url)
+
+
+def buckets() -> Buckets:
+    """This process's door to the buckets."""
+    return _buckets(settings.REDIS_URL)

@@ -1,0 +1,54 @@
+"""When a job's attempt is made again, and after how long."""
+
+from typing import ClassVar
+
+from django import forms
+
+from dashboard.forms.fields import api_choices, choice, flag, number, text, whole_numbers
+from jobs.services.retry_policies import RULES
+
+_BACKOFF = {
+    "exponential": "Exponential: doubled each time",
+    "linear": "Linear: longer by the initial delay each time",
+    "fixed": "Fixed: always the same",
+    "list": "List: as written below",
+}
+
+
+class RetryPart(forms.Form):
+    #: A retry policy stands for all of these but itself.
+    PATHS: ClassVar[dict[str, str]] = {"policy": "retry.policy", **{rule: f"retry.{rule}" for rule in RULES}}
+
+    policy = choice(
+        [],
+        required=False,
+        label="Retry policy",
+        help_text="Its rules hold then. To have another rule, choose none, or change the policy.",
+    )
+    max_attempts = number(label="Most attempts", help_text="1: no retry. At most 20.")
+    on_statuses = text(label="Retry these statuses", help_text="Separated by commas.")
+    backoff = choice(api_choices("retry.backoff", _BACKOFF), label="Waits grow")
+    delay_ms = number(label="Initial delay (ms)", help_text="Before the second attempt.")
+    delays_ms = text(label="The waits, milliseconds", help_text="For “List” only, separated by commas.")
+    max_delay_ms = number(label="Longest wait, milliseconds", help_text="A Retry-After waits no longer either.")
+    except_statuses = text(
+        label="Never retry these statuses", help_text="Though they stand above. Separated by commas."
+    )
+    on_timeout = flag("Retry after a timeout")
+    on_connection_error = flag("Retry when the connection fails")
+    on_assertion = flag("Retry when an assertion does not hold")
+    on_worker_lost = flag("Retry when the worker died", "Its request may or may not have arrived.")
+    jitter = flag("Spread retries at random")
+    honor_retry_after = flag("Wait as long as the answer's Retry-After asks")
+
+    def clean_policy(self) -> str | None:
+        return self.cleaned_data["policy"] or None
+
+    def clean_on_statuses(self) -> list[int]:
+        return whole_numbers(self.cleaned_data["on_statuses"])
+
+    def clean_except_statuses(self) -> list[int]:
+        return whole_numbers(self.cleaned_data["except_statuses"])
+
+    def clean_delays_ms(self) -> list[int] | None:
+        return whole_numbers(self.cleaned_data["delays_ms"]) or None

@@ -1,0 +1,98 @@
+"""How two definitions differ, for people to read: fields by the form's labels, values in words, long texts by lines."""
+
+import difflib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dashboard.base.pretty import pretty_body
+from dashboard.forms.labels import choices_of, label_of
+from dashboard.jobs.telling import assertion_words, cut
+
+Path = tuple[str, ...]
+#: Texts that are compared line by line, unless they are too long for that.
+_TEXTS = frozenset({("description",), ("request", "body"), ("request", "ca_cert")})
+_LONGEST_TEXT, _MOST_LINES, _AROUND = 64 * 1024, 2_000, 2
+_HEADERS: Path = ("request", "headers")
+_ABSENT = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of a text: `mark` is + for one that is new, - for one that is gone, … where lines are left out."""
+
+    mark: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one field was and is. `place` is the environment that it differs in; `lines` stand for both values."""
+
+    label: str
+    place: str
+    old: str
+    new: str
+    lines: tuple[Line, ...] = ()
+
+
+def changes_between(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Change, ...]:
+    """The fields that differ between two definitions, as `spelled` writes them."""
+    old, new = dict(_leaves(before)), dict(_leaves(after))
+    return tuple(
+        _change(path, old.get(path, _ABSENT), new.get(path, _ABSENT))
+        for path in dict.fromkeys((*old, *new))
+        if path not in old or path not in new or old[path] != new[path] or type(old[path]) is not type(new[path])
+    )
+
+
+def told_overrides(sparse: Mapping[str, Any]) -> tuple[Change, ...]:
+    """What an environment overrides: `new` is what holds there."""
+    return tuple(_change(path, _ABSENT, value) for path, value in _leaves(sparse))
+
+
+def _leaves(value: Mapping[str, Any], path: Path = ()) -> Iterator[tuple[Path, Any]]:
+    for name, inner in value.items():
+        if isinstance(inner, Mapping) and name != "schedule":
+            yield from _leaves(inner, (*path, name))
+        else:
+            yield (*path, name), inner
+
+
+def _change(path: Path, old: Any, new: Any) -> Change:
+    place = ""
+    if path[0] == "environments":
+        _, place, _, *rest = path
+        path = tuple(rest)
+    label = f"Header {path[-1]}" if path[:2] == _HEADERS else label_of(".".join(path))
+    absent = "as everywhere" if place else "nothing"
+    lines = _lines(old, new) if path in _TEXTS and isinstance(old, str) and isinstance(new, str) else ()
+    return Change(label, place, value_words(path, old, absent), value_words(path, new, absent), lines)
+
+
+def value_words(path: Path, value: Any, absent: str = "nothing") -> str:
+    """A value of a definition, as short as a line."""
+    match value:
+        case None:
+            return "nothing"
+        case bool():
+            return "yes" if value else "no"
+        case str():
+            return cut(choices_of(".".join(path)).get(value, value)) or "empty"
+        case list() if path[-1] == "assertions":
+            return "; ".join(assertion_words(one) for one in value) or "none"
+        case list():
+            return cut(", ".join(str(one) for one in value)) or "none"
+    return absent if value is _ABSENT else cut(json.dumps(value, ensure_ascii=False))
+
+
+def _lines(old: str, new: str) -> tuple[Line, ...]:
+    """Two texts as one, line by line, with what stands around a change; nothing for those that are too long."""
+    if max(len(old), len(new)) > _LONGEST_TEXT:
+        return ()
+    before, after = (pretty_body(text, "utf-8").text.splitlines() for text in (old, new))
+    if max(len(before), len(after)) > _MOST_LINES or len(before) == len(after) == 1:
+        return ()
+    found = list(difflib.unified_diff(before, after, n=_AROUND, lineterm=""))[2:]
+    return tuple(Line("…", "") if line.startswith("@@") else Line(line[0].strip(), line[1:]) for line in found)

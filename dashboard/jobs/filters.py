@@ -1,0 +1,83 @@
+"""What the list of jobs can be narrowed by, and the jobs that a word or two suggest."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.db.models import Exists, OuterRef, Q
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+
+from accounts.models import Environment, Workspace
+from api.jobs.filters import JobListQuery, filtered
+from core.validation.fields import Choice
+from dashboard.accounts.access import access_of
+from dashboard.accounts.listing import Field, WorkspaceParameter, workspace_field
+from jobs.models import Job, JobEnvironment, ScheduleType
+from jobs.querysets import JobQuerySet
+
+_STATES = (("enabled", "Enabled"), ("paused", "Paused"), ("disabled", "Disabled"), ("failing", "Failing"))
+_SORTS = (
+    ("name", "By name"), ("next_fire_at", "Next to fire"), ("last_status", "Failed last"), ("created_at", "Oldest"),
+)  # fmt: skip
+_SUGGESTED = 20
+_MOST_TAGS = 50
+_TAGS_READ_FROM = 2_000  # the newest jobs; a list of tags need not be complete to be of use
+
+
+class JobsShown(WorkspaceParameter, JobListQuery):
+    """The API's parameters, and those of the dashboard."""
+
+    state = Choice(choices=_STATES, required=False)
+
+
+def job_fields(request: HttpRequest) -> tuple[Sequence[Field], Sequence[Field]]:
+    places = access_of(request).narrow(Environment.objects.order_by("slug")).values_list("slug", flat=True).distinct()
+    first = [
+        Field("search", "Search", placeholder="Name, slug or URL"),
+        Field("state", "State", "select", _STATES),
+        Field("environment", "Environment", "select", [(slug, slug) for slug in places]),
+        Field("tag", "Tag", options=[(tag, tag) for tag in _tags(request)]),
+        *workspace_field(request),
+    ]
+    kinds = [(value, str(label)) for value, label in ScheduleType.choices]
+    return first, [
+        Field("schedule_type", "Schedule", "select", kinds),
+        Field("sort", "Order", "select", _SORTS, blank="Newest"),
+    ]
+
+
+def in_state(jobs: JobQuerySet, state: str, environment: str | None) -> JobQuerySet:
+    """Those in a state of the dashboard's, in the environment named or anywhere."""
+    rows = JobEnvironment.objects.filter(job=OuterRef("pk"))
+    if environment is not None:
+        rows = rows.filter(environment__slug=environment)
+    match state:
+        case "enabled":
+            return jobs.filter(Exists(rows.filter(enabled=True, paused_at__isnull=True)))
+        case "paused":
+            return jobs.filter(Exists(rows.filter(enabled=True, paused_at__isnull=False)))
+        case "disabled":
+            return jobs.filter(~Exists(rows.filter(enabled=True)))
+    return jobs.filter(Exists(rows.filter(consecutive_failures__gt=0)))
+
+
+def suggest(job_admin: Any, request: HttpRequest) -> HttpResponse:  # noqa: ARG001 - as every view of jobs
+    """Jobs whose name or slug holds what was typed so far, as the options of a field."""
+    typed = request.GET.get("job", "").strip()
+    jobs = access_of(request).narrow(Job.objects.live())
+    if typed:
+        jobs = jobs.filter(Q(name__icontains=typed) | Q(slug__icontains=typed))
+    found = jobs.order_by("name", "pk").values_list("slug", "name")[:_SUGGESTED]
+    return TemplateResponse(request, "hourhand/suggestions.html", {"suggestions": found})
+
+
+def _tags(request: HttpRequest) -> list[str]:
+    jobs = access_of(request).narrow(Job.objects.live()).exclude(tags=[])
+    newest = jobs.order_by("-pk").values_list("tags", flat=True)[:_TAGS_READ_FROM]
+    return sorted({tag for tags in newest for tag in tags})[:_MOST_TAGS]
+
+
+def jobs_shown(query: dict[str, Any], among: Sequence[Workspace]) -> JobQuerySet:
+    """The jobs that a query (see JobsShown) means in these workspaces."""
+    jobs = filtered(Job.objects.live().filter(workspace__in=among), query)
+    return in_state(jobs, query["state"], query.get("environment")) if "state" in query else jobs

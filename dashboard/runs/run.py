@@ -1,0 +1,80 @@
+"""Runs, flat: every attempt of every execution, newest first."""
+
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils.safestring import SafeString
+
+from accounts.models import Workspace
+from api.base.pagination import Keyset
+from api.runs.orders import ByAttempt
+from core.words import NOTHING, STATUSES, duration_words
+from dashboard.accounts.listing import Field
+from dashboard.base import chips
+from dashboard.runs.filters import RunsShown, run_fields, wanted_runs
+from dashboard.runs.history import HistoryAdmin
+from dashboard.runs.page import ShownRun
+from runs.models import Run
+from runs.querysets import RunQuerySet
+from runs.states import OCCURRING_RUN_STATUSES
+
+_HEAVY = (
+    "request_headers", "request_body", "response_headers", "response_body", "output", "error_output",
+)  # fmt: skip
+
+
+class ByAttemptShown(ByAttempt):
+    """With what the list shows."""
+
+    def listed(self, runs: RunQuerySet) -> RunQuerySet:
+        return runs.defer(*_HEAVY).select_related("job", "environment")
+
+
+@admin.register(Run)
+class RunAdmin(HistoryAdmin):
+    list_display = [
+        "started", "job_and_place", "call", "shown_status", "answer", "number", "reason",
+    ]  # fmt: skip
+    list_display_links = ["started"]
+    query_class = RunsShown
+    statuses = tuple((status, STATUSES[status].label) for status, _ in OCCURRING_RUN_STATUSES)
+
+    def filters(self, request: HttpRequest) -> tuple[Sequence[Field], Sequence[Field]]:
+        return run_fields(request)
+
+    def meant(self, request: HttpRequest, query: dict[str, Any], among: Sequence[Workspace]) -> tuple[Any, Keyset]:
+        return wanted_runs(request, query, among), ByAttemptShown(("id",), descending=True)
+
+    def whole_rows(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().whole_rows(request).select_related("execution", "job_version")
+
+    def page(self, request: HttpRequest, row_id: uuid.UUID) -> HttpResponse:
+        run: Run = self.in_sight(request, row_id)
+        context = {**self.base_context(request, original=run), "run": run, "attempt": ShownRun.of(run)}
+        return TemplateResponse(request, "admin/runs/run/page.html", context)
+
+    @admin.display(description="Started, UTC")
+    def started(self, run: Run) -> SafeString:
+        return chips.instant(run.started_at)
+
+    @admin.display(description="Call")
+    def call(self, run: Run) -> SafeString:
+        return chips.two_lines(run.request_method, run.request_url)
+
+    @admin.display(description="Status")
+    def shown_status(self, run: Run) -> SafeString:
+        return chips.status_chip(run.status)
+
+    @admin.display(description="Answer")
+    def answer(self, run: Run) -> SafeString:
+        took = "" if run.duration_ms is None else duration_words(run.duration_ms)
+        return chips.two_lines(NOTHING if run.response_status is None else str(run.response_status), took)
+
+    @admin.display(description="Reason")
+    def reason(self, run: Run) -> str:
+        return run.error or run.failure_reason.replace("_", " ") or NOTHING

@@ -1,0 +1,100 @@
+"""One running process: started through `launch.py`, not reaped too early, ended with its whole group."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from ops.supervisor.program import Program, RunAs
+
+_LAUNCH = str(Path(__file__).with_name("launch.py"))
+_CHUNK = 64 * 1024
+
+
+def launch_command(
+    argv: Sequence[str],
+    *,
+    run_as: RunAs | None = None,
+    orphan_signal: signal.Signals = signal.SIGTERM,
+    reach: Sequence[Path] = (),
+) -> list[str]:
+    """The command that starts `argv` as a child of this process which can't outlive it.
+
+    Start it from the main thread: the kernel watches the thread that forked, not the process.
+    """
+    command = [
+        sys.executable,
+        "-I",
+        "-S",
+        _LAUNCH,
+        "--parent",
+        str(os.getpid()),
+        "--orphan-signal",
+        str(int(orphan_signal)),
+    ]
+    if run_as is not None:
+        command += ["--uid", str(run_as.uid), "--gid", str(run_as.gid)]
+        if run_as.capability is not None:
+            command += ["--capability", str(run_as.capability)]
+    for directory in reach:
+        command += ["--reach", str(directory)]
+    return [*command, "--", *argv]
+
+
+class Child:
+    """A started program; leads a session of its own, so that a terminal's Ctrl-C reaches only the supervisor."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.started_at = time.monotonic()
+        self._process = subprocess.Popen(
+            launch_command(program.argv, run_as=program.run_as, orphan_signal=program.orphan_signal),
+            env=dict(program.environment),
+            cwd=program.directory,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            pass_fds=program.inherited_fds,
+        )
+        self.pid = self._process.pid
+        assert self._process.stdout is not None
+        self.output_fd = self._process.stdout.fileno()
+        os.set_blocking(self.output_fd, False)
+
+    def has_exited(self) -> bool:
+        """Whether it ended; it is not reaped yet, so its process group's number can't be taken by another."""
+        if self._process.returncode is not None:
+            return True
+        ended = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        return ended is not None
+
+    def reap(self) -> str:
+        """Collect an exited process, end what is left of its group, and say how it ended."""
+        if self._process.returncode is None:
+            self.send_to_group(signal.SIGKILL)
+        code = self._process.wait()
+        return f"exited with status {code}" if code >= 0 else f"was killed by {signal.Signals(-code).name}"
+
+    def read(self) -> bytes | None:
+        """What it wrote since the last time: None when nothing yet, empty once all its writers are gone."""
+        try:
+            return os.read(self.output_fd, _CHUNK)
+        except BlockingIOError:
+            return None
+
+    def close_output(self) -> None:
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+
+    def send(self, number: signal.Signals) -> None:
+        if not self.has_exited():
+            os.kill(self.pid, number)
+
+    def send_to_group(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, number)
