@@ -17,7 +17,8 @@ from runs.failures import FailureReason
 from workers.connections import Link
 from workers.delivery.contract import DeliveryResult, Timings
 from workers.delivery.transfer import unanswered
-from workers.worker.claim import Claimed, Claimer
+from workers.worker.claim import Claimer
+from workers.worker.claimed import Claimed
 from workers.worker.evaluate import judge
 
 #: What becomes of a claimed attempt: an answer, an answer that is tried again, no place here, aborted before it was

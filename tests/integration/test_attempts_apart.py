@@ -21,7 +21,8 @@ from tests.support.receiver import Exchange, Receiver, receiving
 from workers.connections import DatabaseAwayError, Link
 from workers.delivery.contract import Crowded
 from workers.delivery.transfer import unanswered
-from workers.worker.claim import Claimed, Claimer
+from workers.worker.claim import Claimer
+from workers.worker.claimed import Claimed
 from workers.worker.evaluate import judge
 from workers.worker.held import HeldAttempts
 from workers.worker.service import DeliveryService

@@ -18,7 +18,8 @@ from tests.support.jobs import MakeJob
 from tests.support.receiver import Exchange, Receiver, receiving
 from workers.connections import Link
 from workers.delivery.transfer import unanswered
-from workers.worker.claim import Claimed, Claimer
+from workers.worker.claim import Claimer
+from workers.worker.claimed import Claimed
 from workers.worker.evaluate import judge
 from workers.worker.service import DeliveryService
 

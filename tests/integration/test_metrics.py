@@ -24,7 +24,8 @@ from runs.models import Execution, Heartbeat, PruningRound, Tally, TallySlip
 from runs.monitoring import heartbeats, system
 from tests.support.jobs import EPOCH, MakeJob
 from workers.connections import Link
-from workers.worker.claim import Claimed, Claimer
+from workers.worker.claim import Claimer
+from workers.worker.claimed import Claimed
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

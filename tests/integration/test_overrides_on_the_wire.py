@@ -15,7 +15,8 @@ from runs.executions import services
 from runs.models import Execution, Run
 from tests.support.jobs import MakeJob
 from workers.connections import Link
-from workers.worker.claim import Claimed, Claimer
+from workers.worker.claim import Claimer
+from workers.worker.claimed import Claimed
 
 pytestmark = pytest.mark.django_db(transaction=True)
 STAGING_URL = "http://staging.test/{{environment}}"

@@ -22,7 +22,8 @@ from runs.models import Execution
 from tests.support.finished_attempts import finished
 from tests.support.jobs import EPOCH, MakeJob
 from workers.connections import Link
-from workers.worker.claim import Claimed, Claimer
+from workers.worker.claim import Claimer
+from workers.worker.claimed import Claimed
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

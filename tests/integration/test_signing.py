@@ -26,7 +26,8 @@ from tests.support.jobs import MakeJob
 from tests.support.receiver import receiving
 from workers.connections import Link
 from workers.worker import keyring
-from workers.worker.claim import Claimed, Claimer
+from workers.worker.claim import Claimer
+from workers.worker.claimed import Claimed
 from workers.worker.evaluate import judge
 
 HOUR = datetime.timedelta(hours=1)

@@ -5,7 +5,7 @@ import datetime
 from runs.attempts.contract import AttemptKey, Ending, FinishedAttempt, Phases, Received
 from runs.attempts.recording import record
 from runs.attempts.retry import SUCCEEDED
-from workers.worker.claim import Claimed
+from workers.worker.claimed import Claimed
 
 
 def finished(claimed: Claimed, verdict=SUCCEEDED, reason=None, error="", **changes) -> FinishedAttempt:

@@ -19,7 +19,8 @@ from runs.states import Trigger
 from tests.support.finished_attempts import finished
 from workers.connections import Link
 from workers.delivery.transfer import unanswered
-from workers.worker.claim import Claimed, Claimer
+from workers.worker.claim import Claimer
+from workers.worker.claimed import Claimed
 from workers.worker.evaluate import judge
 
 

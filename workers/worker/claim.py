@@ -1,37 +1,22 @@
-"""Makes pending executions this worker's own: one UPDATE for a batch, then the requests to send."""
+"""Makes pending executions this worker's own: one UPDATE for a batch, its leases, and giving back."""
 
 import datetime
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
-
-from django.conf import settings
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from accounts.quota import month_of
 from accounts.usage import count_started, uncount
-from core import exact_json
 from core.failpoints import failpoint
-from core.ids import uuid7_texts_at
-from jobs.definition.contract import JobDefinition, RequestDefinition
-from jobs.definition.overrides import PerEnvironment
-from runs.attempts.contract import Attempt, AttemptKey, Sent
-from runs.attempts.recording import LONGEST_MS
-from runs.attempts.redaction import redact_sent
-from runs.attempts.requests import Firing, PreparedRequest
-from runs.failures import FailureReason
+from runs.attempts.contract import AttemptKey
 from runs.postgres_text import array
 from runs.restore_guard import IS_COPY
-from runs.states import Trigger
-from runs.testcalls.calls import WantedCall
 from workers.connections import Link
-from workers.delivery.contract import DEFAULT_TLS, DeliveryRequest, TlsOptions
+from workers.worker.claimed import Claimed, ClaimedRow
 from workers.worker.held_bodies import HeldBodies
-from workers.worker.keyring import Keyring
-from workers.worker.rendering import Material, Rendered, Renderer, Templated
+from workers.worker.prepare import Preparation, Preparer
 from workers.worker.unread import leave_unread
-from workers.worker.versions import Version, Versions
-from workers.worker.visible_headers import Disclosure
 
 _RETURNED = """
     execution.id::text, execution.workspace_id::text, execution.job_id::text, execution.environment_id::text,
@@ -112,57 +97,6 @@ _GIVE_BACK = f"""
 _RELEASE = "UPDATE runs_execution SET enqueued_at = NULL WHERE id = ANY(%s::uuid[]) AND status = 'pending'"
 
 
-class Refusal(NamedTuple):
-    """Why a claimed attempt sends nothing and fails."""
-
-    reason: FailureReason
-    error: str
-
-
-class Claimed(NamedTuple):
-    """An attempt that this worker holds, and the request that it sends, unless there is a `refusal`.
-
-    `claimed_at` is the database's clock at `claimed_monotonic`, so that every later instant is told on that clock.
-    `asked_monotonic` is from before the claim was sent: the lease ends no earlier than its seconds after that.
-    `queue_ms` is how long the execution had been due. `secrets` holds the values that its run must not show.
-    `counted_in` is the month in whose usage it is counted; None: its workspace's plan does not allow it.
-    `is_too_heavy`: this worker has no memory for its body, which was left out; the attempt is to be given back.
-    """
-
-    attempt: Attempt
-    request: DeliveryRequest
-    sent: Sent
-    definition: JobDefinition
-    claimed_at: datetime.datetime
-    claimed_monotonic: float
-    asked_monotonic: float
-    queue_ms: int
-    secrets: tuple[str, ...] = ()
-    refusal: Refusal | None = None
-    counted_in: datetime.date | None = None
-    is_too_heavy: bool = False
-
-    @property
-    def bodies(self) -> tuple[bytes | None, bytes | None]:
-        """What it sends, and what history keeps of that: the same, but for secrets."""
-        return self.request.body, self.sent.body
-
-    def __repr__(self) -> str:
-        return f"Claimed({self.request!r}, {self.claimed_at!r})"
-
-
-class _Taken(NamedTuple):
-    """What a claim's transaction took and read: all that requests are made of once it has ended."""
-
-    rows: Sequence[tuple[Any, ...]]
-    asked_monotonic: float
-    monotonic: float
-    versions: Mapping[str, PerEnvironment[Version]]
-    material: Mapping[str, Material]
-    month: datetime.date | None
-    refused: Mapping[str, str]
-
-
 class Claimer:
     """Claims for one worker, named by `owner`, on the caller's link. Every verb may raise DatabaseAwayError."""
 
@@ -172,12 +106,7 @@ class Claimer:
         """What would take more memory than `held_bodies` leaves is claimed without its body, as `is_too_heavy`."""
         self._owner = owner
         self._lease_seconds = lease_seconds
-        self._user_agent = user_agent
-        self._versions = Versions(user_agent)
-        self._held_bodies = held_bodies
-        self._keyring = Keyring(settings.ENCRYPTION_KEYS)
-        self._disclosure = Disclosure()
-        self._renderer = Renderer()
+        self._preparer = Preparer(owner=owner, user_agent=user_agent, held_bodies=held_bodies)
 
     def claim(self, link: Link, ids: Sequence[str], *, limit: int) -> list[Claimed]:
         """Claim those of `ids` that are pending and due. An id that is neither is somebody else's: no error."""
@@ -247,143 +176,39 @@ class Claimer:
         with link.transaction() as cursor:
             cursor.execute(_RELEASE, [list(execution_ids)])
 
-    def prepared(self, link: Link, wanted: WantedCall) -> Claimed:
-        """What a test call sends, as the first attempt of an execution would; it has no lease and is not recorded."""
-        with link.transaction() as cursor:
-            asked = time.monotonic()
-            cursor.execute("SELECT clock_timestamp()")
-            monotonic, (at,) = time.monotonic(), cursor.fetchone()
-            version = self._versions.of(wanted.slug, wanted.config)
-            self._keyring.refresh(cursor, [wanted.workspace_id])
-            self._disclosure.refresh(cursor, [wanted.workspace_id])
-            material = {}
-            if version.template:
-                item = Templated(wanted.call_id, wanted.workspace_id, wanted.environment_id, version.template)
-                facts = (wanted.call_id, at, None, wanted.slug, wanted.environment, exact_json.compact(wanted.input))
-                material[wanted.call_id] = self._renderer.material_of(cursor, item, facts)
-        ids = (wanted.workspace_id, wanted.job_id, wanted.environment_id, wanted.job_environment_id)
-        row = (wanted.call_id, *ids, wanted.job_version_id, Trigger.MANUAL.value, 1, None, at, at)
-        versions = {wanted.job_version_id: PerEnvironment(version, {})}
-        (made,) = self._made(_Taken([row], asked, monotonic, versions, material, month=None, refused={}))
-        return made
-
     def _claim(self, link: Link, statement: str, *, limit: int, ids: str | None = None) -> list[Claimed]:
         with link.transaction() as cursor:
             taken = self._taken_by(cursor, statement, {"ids": ids, "limit": limit})
         return self._made(taken)
 
-    def _taken_by(self, cursor: Any, statement: str, wanted: dict[str, Any]) -> _Taken:
+    def _taken_by(self, cursor: Any, statement: str, wanted: dict[str, Any]) -> Preparation:
         """Take executions and read what belongs to them; last of all count them, since that holds up other claims."""
         asked = time.monotonic()
         cursor.execute(statement, {**wanted, "owner": self._owner, "lease": self._lease_seconds})
         monotonic = time.monotonic()
-        rows = cursor.fetchall()
-        versions = self._versions.read(cursor, {row[5] for row in rows})
+        rows: Sequence[ClaimedRow] = list(map(ClaimedRow._make, cursor.fetchall()))
+        versions = self._preparer.versions(cursor, rows)
         rows = leave_unread(cursor, rows, versions, owner=self._owner)
-        workspaces = {row[1] for row in rows}
-        self._keyring.refresh(cursor, workspaces)
-        self._disclosure.refresh(cursor, workspaces)
-        held = [(row, versions[row[5]].of(row[3])) for row in rows]
-        templated = [Templated(row[0], row[1], row[3], version.template) for row, version in held if version.template]
-        material = self._renderer.material(cursor, templated) if templated else {}
-        month = month_of(rows[0][-1]) if rows else None
+        material = self._preparer.material(cursor, rows, versions)
+        month = month_of(rows[0].claimed_at) if rows else None
         if rows:
             failpoint("claim.taken")
         refused = _refused(cursor, rows, month) if month else {}
-        return _Taken(rows, asked, monotonic, versions, material, month, refused)
+        return Preparation(rows, asked, monotonic, versions, material, month, refused)
 
-    def _made(self, taken: _Taken) -> list[Claimed]:
+    def _made(self, taken: Preparation) -> list[Claimed]:
         if not taken.rows:
             return []
         failpoint("claim.committed")
-        run_ids = uuid7_texts_at(taken.rows[0][-1], len(taken.rows))
-        claimed = (self._claimed(row, run_id, taken) for row, run_id in zip(taken.rows, run_ids, strict=True))
-        return list(claimed if self._held_bodies is None else _within(self._held_bodies, claimed))
-
-    def _claimed(self, row: tuple[Any, ...], run_id: str, taken: _Taken) -> Claimed:
-        *held, scheduled_for, next_attempt_at, claimed_at = row
-        version, material = taken.versions[row[5]].of(row[3]), taken.material.get(row[0])
-        attempt = Attempt(run_id, self._owner, *held)
-        call, prepared, rendered = version.definition.request, version.prepared, None
-        if material is not None:
-            rendered = material.render(call)
-            call = rendered.request
-        allowed = self._disclosure.allowed(attempt.workspace_id)
-        if rendered or allowed:
-            prepared = PreparedRequest.of(call, user_agent=self._user_agent, allowed=allowed)
-        firing = Firing(attempt.execution_id, version.slug, attempt.number, scheduled_for)
-        signature = self._keyring.sign(
-            attempt.workspace_id,
-            execution_id=attempt.execution_id,
-            body=call.body,
-            at=claimed_at,
-            monotonic=taken.monotonic,
-        )
-        own = firing.headers + signature.headers
-        sent = prepared.sent(own)
-        return Claimed(
-            attempt=attempt,
-            request=DeliveryRequest(
-                run_id=attempt.run_id,
-                execution_id=attempt.execution_id,
-                attempt=attempt.number,
-                workspace_id=attempt.workspace_id,
-                method=call.method,
-                url=call.url,
-                headers=prepared.headers + own,
-                body=call.body,
-                timeout_seconds=call.timeout_seconds,
-                tls=_tls(call),
-                success_statuses=version.definition.success_statuses,
-                signature=signature,
-            ),
-            sent=redact_sent(sent, rendered.secrets) if rendered and rendered.secrets else sent,
-            definition=version.definition,
-            claimed_at=claimed_at,
-            claimed_monotonic=taken.monotonic,
-            asked_monotonic=taken.asked_monotonic,
-            queue_ms=min(max(0, round((claimed_at - next_attempt_at).total_seconds() * 1000)), LONGEST_MS),
-            secrets=rendered.secrets if rendered else (),
-            refusal=_refusal(taken.refused.get(attempt.execution_id), rendered),
-            counted_in=None if attempt.execution_id in taken.refused else taken.month,
-        )
+        return self._preparer.requests(taken)
 
 
-def _within(held: HeldBodies, claimed: Iterable[Claimed]) -> Iterator[Claimed]:
-    """These, each without its body if there is no memory for it: one is rendered at a time, and let go at once."""
-    batch = HeldBodies()
-    for item in claimed:
-        batch.add(item.attempt.workspace_id, *item.bodies)
-        if not item.request.body or batch.leave_room(held, item.attempt.workspace_id):
-            yield item
-        else:
-            batch.remove(item.attempt.workspace_id, *item.bodies)
-            request, sent = item.request._replace(body=None), item.sent._replace(body=None)
-            yield item._replace(request=request, sent=sent, is_too_heavy=True)
-
-
-def _tls(call: RequestDefinition) -> TlsOptions:
-    if call.tls_verify and call.ca_cert is None and call.client_cert is None:
-        return DEFAULT_TLS
-    shown = call.client_cert
-    if shown is None:
-        return TlsOptions(call.tls_verify, call.ca_cert)
-    return TlsOptions(call.tls_verify, call.ca_cert, shown.cert, shown.key)
-
-
-def _refused(cursor: Any, rows: Sequence[tuple[Any, ...]], month: datetime.date) -> dict[str, str]:
+def _refused(cursor: Any, rows: Sequence[ClaimedRow], month: datetime.date) -> dict[str, str]:
     """Count what was claimed; by id, why those may not run that their plan does not allow: the ones due last."""
-    counts = Counter([row[1] for row in rows])
+    counts = Counter([row.workspace_id for row in rows])
     refused: dict[str, str] = {}
     for workspace_id, excess in count_started(cursor, counts, month=month).items():
-        own = sorted((row for row in rows if row[1] == workspace_id), key=lambda row: (row[-2], row[0]))
-        refused |= dict.fromkeys([row[0] for row in own[-excess.runs :]], excess.reason)
+        own = [row for row in rows if row.workspace_id == workspace_id]
+        own.sort(key=lambda row: (row.next_attempt_at, row.execution_id))
+        refused |= dict.fromkeys([row.execution_id for row in own[-excess.runs :]], excess.reason)
     return refused
-
-
-def _refusal(over_quota: str | None, rendered: Rendered | None) -> Refusal | None:
-    if over_quota is not None:
-        return Refusal(FailureReason.QUOTA_EXCEEDED, over_quota)
-    if rendered is not None and rendered.error is not None:
-        return Refusal(FailureReason.TEMPLATE_ERROR, rendered.error)
-    return None

@@ -13,7 +13,7 @@ from runs.attempts.retry_after import retry_after_ms
 from runs.failures import FailureReason
 from runs.postgres_text import as_json
 from workers.delivery.contract import DeliveryResult
-from workers.worker.claim import Claimed
+from workers.worker.claimed import Claimed
 
 
 def judge(claimed: Claimed, result: DeliveryResult, *, worker: str, chance: random.Random) -> FinishedAttempt:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from runs.attempts.contract import AttemptKey
 from workers.delivery.contract import DeliveryRequest
-from workers.worker.claim import Claimed
+from workers.worker.claimed import Claimed
 from workers.worker.held_bodies import HeldBodies
 
 

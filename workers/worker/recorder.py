@@ -21,7 +21,8 @@ from runs.failures import FailureReason
 from runs.live_tail.publish import tell
 from workers.connections import DatabaseAwayError, Link
 from workers.delivery.contract import DeliveryResult
-from workers.worker.claim import Claimed, Claimer
+from workers.worker.claim import Claimer
+from workers.worker.claimed import Claimed
 from workers.worker.evaluate import judge
 from workers.worker.held import HeldAttempts
 from workers.worker.short_waits import Retry

@@ -21,9 +21,11 @@ from workers.connections import DatabaseAwayError, Link
 from workers.delivery.contract import Crowded, DeliveryRequest, DeliveryResult, InFlight
 from workers.delivery.engine import DeliveryEngine, EngineStopped
 from workers.delivery.transfer import unanswered
-from workers.worker.claim import Claimed, Claimer
+from workers.worker.claim import Claimer
+from workers.worker.claimed import Claimed
 from workers.worker.held import HeldAttempts
 from workers.worker.held_bodies import MAX_BODIES_BYTES
+from workers.worker.prepare import Preparer
 from workers.worker.recorder import Recorder
 from workers.worker.short_waits import Retry, ShortWaits
 from workers.worker.testcalls import CallMaker
@@ -95,7 +97,7 @@ class DeliveryService:
         )
         self._calls = CallMaker(
             worker=name,
-            claimer=Claimer(owner=owner, lease_seconds=lease_seconds, user_agent=user_agent),
+            preparer=Preparer(owner=owner, user_agent=user_agent),
             engine=self._engine,
         )
         self._chance = random.Random()  # noqa: S311 - jitter

@@ -20,8 +20,9 @@ from workers.connections import DatabaseAwayError, Link
 from workers.delivery.contract import Crowded, DeliveryRequest, DeliveryResult
 from workers.delivery.engine import DeliveryEngine, EngineStopped
 from workers.delivery.transfer import unanswered
-from workers.worker.claim import Claimed, Claimer
+from workers.worker.claimed import Claimed
 from workers.worker.evaluate import judge
+from workers.worker.prepare import Preparer
 
 log = structlog.get_logger(__name__)
 
@@ -31,11 +32,11 @@ _STOP_SECONDS = 5.0
 
 
 class CallMaker:
-    """`claimer` is this one's alone. What the engine makes of calls is to be heard."""
+    """Makes test calls on a thread of its own, with a `preparer` of its own. Its owner tells it of their results."""
 
-    def __init__(self, *, worker: str, claimer: Claimer, engine: DeliveryEngine) -> None:
+    def __init__(self, *, worker: str, preparer: Preparer, engine: DeliveryEngine) -> None:
         self._worker = worker
-        self._claimer = claimer
+        self._preparer = preparer
         self._engine = engine
         self._chance = random.Random()  # noqa: S311 - of a verdict that nobody asks for
         self._inbox: queue.SimpleQueue[str | DeliveryResult | Crowded | None] = queue.SimpleQueue()
@@ -109,7 +110,7 @@ class CallMaker:
             text = box.take(call_id)
             if text is None:
                 return  # another worker has it
-            claimed = self._claimer.prepared(self._link, WantedCall.from_json(text))
+            claimed = self._preparer.test_call(self._link, WantedCall.from_json(text))
             self._under_way[call_id] = claimed
             if claimed.refusal is not None:
                 self._judge(box, unanswered(claimed.request, *claimed.refusal))

@@ -9,6 +9,7 @@ from typing import Any
 from jobs.definition.overrides import PerEnvironment
 from runs.attempts import unreadable
 from runs.postgres_text import array, text_array
+from workers.worker.claimed import ClaimedRow
 
 #: So long an execution stays pending before it is claimed again.
 WAIT_SECONDS = 10
@@ -29,19 +30,19 @@ class Unread(str):
 
 
 def leave_unread(
-    cursor: Any, rows: Sequence[tuple[Any, ...]], versions: Mapping[str, PerEnvironment[Any]], *, owner: str
-) -> Sequence[tuple[Any, ...]]:
+    cursor: Any, rows: Sequence[ClaimedRow], versions: Mapping[str, PerEnvironment[Any]], *, owner: str
+) -> Sequence[ClaimedRow]:
     """Give back what was just claimed and can't be read, in the claim's transaction. Returns the other rows."""
-    if not any(isinstance(made, Unread) for key in {row[5] for row in rows} for made in versions[key].all):
+    if not any(isinstance(made, Unread) for key in {row.job_version_id for row in rows} for made in versions[key].all):
         return rows
     unread = [(row, error) for row in rows if isinstance(error := _of(versions, row), Unread)]
     errors = [f"It waits: its version of the job can't be read by the workers' release: {error}" for _, error in unread]
-    cursor.execute(_LEAVE, [WAIT_SECONDS, array([row[0] for row, _ in unread]), text_array(errors), owner])
+    cursor.execute(_LEAVE, [WAIT_SECONDS, array([row.execution_id for row, _ in unread]), text_array(errors), owner])
     if unread:
-        found = [unreadable.Unread(row[4], row[5], str(error)) for row, error in unread]
+        found = [unreadable.Unread(row.job_environment_id, row.job_version_id, str(error)) for row, error in unread]
         unreadable.mark(cursor, found, doing="delivery")
     return [row for row in rows if not isinstance(_of(versions, row), Unread)]
 
 
-def _of(versions: Mapping[str, PerEnvironment[Any]], row: tuple[Any, ...]) -> Any:
-    return versions[row[5]].of(row[3])
+def _of(versions: Mapping[str, PerEnvironment[Any]], row: ClaimedRow) -> Any:
+    return versions[row.job_version_id].of(row.environment_id)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from runs.attempts.contract import AttemptKey
-from workers.worker.claim import Claimed
+from workers.worker.claimed import Claimed
 
 
 @dataclass(slots=True)

@@ -1,0 +1,64 @@
+"""What a claim hands over: the row that it took, and the attempt with the request that it sends."""
+
+import datetime
+from typing import NamedTuple
+
+from jobs.definition.contract import JobDefinition
+from runs.attempts.contract import Attempt, Sent
+from runs.failures import FailureReason
+from workers.delivery.contract import DeliveryRequest
+
+
+class ClaimedRow(NamedTuple):
+    """A row of executions as a claim's statement returns it. Ids are text; `claimed_at` is the database's clock."""
+
+    execution_id: str
+    workspace_id: str
+    job_id: str
+    environment_id: str
+    job_environment_id: str
+    job_version_id: str
+    trigger: str
+    attempts: int
+    scheduled_for: datetime.datetime | None
+    next_attempt_at: datetime.datetime
+    claimed_at: datetime.datetime
+
+
+class Refusal(NamedTuple):
+    """Why a claimed attempt sends nothing and fails."""
+
+    reason: FailureReason
+    error: str
+
+
+class Claimed(NamedTuple):
+    """An attempt that this worker holds, and the request that it sends, unless there is a `refusal`.
+
+    `claimed_at` is the database's clock at `claimed_monotonic`, so that every later instant is told on that clock.
+    `asked_monotonic` is from before the claim was sent: the lease ends no earlier than its seconds after that.
+    `queue_ms` is how long the execution had been due. `secrets` holds the values that its run must not show.
+    `counted_in` is the month in whose usage it is counted; None: its workspace's plan does not allow it.
+    `is_too_heavy`: this worker has no memory for its body, which was left out; the attempt is to be given back.
+    """
+
+    attempt: Attempt
+    request: DeliveryRequest
+    sent: Sent
+    definition: JobDefinition
+    claimed_at: datetime.datetime
+    claimed_monotonic: float
+    asked_monotonic: float
+    queue_ms: int
+    secrets: tuple[str, ...] = ()
+    refusal: Refusal | None = None
+    counted_in: datetime.date | None = None
+    is_too_heavy: bool = False
+
+    @property
+    def bodies(self) -> tuple[bytes | None, bytes | None]:
+        """What it sends, and what history keeps of that: the same, but for secrets."""
+        return self.request.body, self.sent.body
+
+    def __repr__(self) -> str:
+        return f"Claimed({self.request!r}, {self.claimed_at!r})"
