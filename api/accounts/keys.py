@@ -174,7 +174,7 @@ class KeyList(KeyView):
 
     @extend_schema(
         operation_id="keys_create",
-        summary="Make an API key",
+        summary="Create an API key",
         description="It is shown this once. It can't have scopes, environments or an expiry beyond your own (403).",
         request=ApiKeySerializer,
         responses={201: IssuedKeySerializer},

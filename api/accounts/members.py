@@ -183,7 +183,7 @@ class MemberDetail(MemberView):
 class MemberInvitation(MemberView):
     @extend_schema(
         operation_id="members_invite",
-        summary="Make a new invitation link",
+        summary="Create a new invitation link",
         description="For somebody who has not accepted yet (else 409). The link before stops working.",
         request=NoBodySerializer,
         responses={201: InvitationSerializer},

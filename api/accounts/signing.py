@@ -85,7 +85,7 @@ class SigningSecretRotation(ApiView):
 
     @extend_schema(
         operation_id="signing_secrets_rotate",
-        summary="Make the next signing secret",
+        summary="Create the next signing secret",
         request=RotationSerializer,
         responses={201: RotatedSecretSerializer},
     )

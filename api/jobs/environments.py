@@ -98,7 +98,7 @@ class EnvironmentList(EnvironmentView):
 
     @extend_schema(
         operation_id="environments_create",
-        summary="Make an environment",
+        summary="Create an environment",
         description="No job is enabled in it until somebody enables it there.",
         request=EnvironmentSerializer,
         responses={201: EnvironmentSerializer},

@@ -245,7 +245,7 @@ class VersionRestore(VersionView):
 
     @extend_schema(
         operation_id="jobs_versions_restore",
-        summary="Make a version's definition the current one again",
+        summary="Restore a version",
         description="As a new version. Where the job is enabled or paused stays as it is, and nothing fires because of "
         "it. 409 where the version is not right any more, for instance because its retry policy is deleted.",
         request=NothingSerializer,

@@ -180,7 +180,7 @@ BULK_REPLAY = [
     )
 ]
 BULK_CANCEL = [
-    OpenApiExample("What waits of a job", value={"filter": {"job": "nightly-report"}}, request_only=True),
+    OpenApiExample("The queue of a job", value={"filter": {"job": "nightly-report"}}, request_only=True),
 ]
 BULK_MATCHED = [
     OpenApiExample(

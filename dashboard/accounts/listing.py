@@ -48,7 +48,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Doing:
-    """One thing to do to rows that are ticked, as its button."""
+    """One thing to do to selected rows, as its button."""
 
     label: str
     icon: str
@@ -184,13 +184,13 @@ class FoundAdmin(ScopedAdmin):
     query_class: type[Query]
     list_fullwidth = True
     change_list_template = "hourhand/found.html"
-    #: The name of the address that asks before something is done to rows that are ticked.
+    #: The name of the address that asks before something is done to selected rows.
     doings_url = ""
     #: If that takes all rows that the filters find, too.
     doings_reach_all = False
 
     def doings(self, request: HttpRequest) -> Mapping[str, Doing]:  # noqa: ARG002
-        """What can be done to rows that are ticked, by the name that its button sends. Who may only look ticks none."""
+        """What can be done to selected rows, by the name that its button sends. Who may only look ticks none."""
         return {}
 
     def filters(self, request: HttpRequest) -> tuple[Sequence[Field], Sequence[Field]]:
@@ -256,7 +256,7 @@ class FoundAdmin(ScopedAdmin):
 def tick(name: str, value: Any, of: str) -> SafeString:
     """The box of a row that is sent as `name` with the form of the list's doings."""
     return format_html(
-        '<input type="checkbox" class="hh-tick" form="together" name="{}" value="{}" aria-label="Tick {}">',
+        '<input type="checkbox" class="hh-tick" form="together" name="{}" value="{}" aria-label="Select {}">',
         name, value, of,
     )  # fmt: skip
 

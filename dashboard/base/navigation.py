@@ -45,7 +45,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
                 ("Plans", "sell", "admin:accounts_plan_changelist"),
                 ("Users", "person", "admin:auth_user_changelist"),
                 ("Groups", "groups", "admin:auth_group_changelist"),
-                ("House chores", "cleaning_services", "admin:django_celery_beat_periodictask_changelist"),
+                ("Maintenance tasks", "cleaning_services", "admin:django_celery_beat_periodictask_changelist"),
                 ("Intervals", "timer", "admin:django_celery_beat_intervalschedule_changelist"),
                 ("Crontabs", "calendar_clock", "admin:django_celery_beat_crontabschedule_changelist"),
                 collapsible=True,

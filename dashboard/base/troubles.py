@@ -32,7 +32,7 @@ def shown(one: Troubled, access: Access, now: datetime.datetime) -> ShownTrouble
     place, kinds = one.place, one.kinds
     see, see_words = _job(place), "Look at the job"
     if Kind.LATE in kinds:
-        see, see_words = f"{reverse('admin:runs_execution_changelist')}?job={place.job_id}&status=pending", "What waits"
+        see, see_words = f"{reverse('admin:runs_execution_changelist')}?job={place.job_id}&status=pending", "Queue"
     elif (failure_id := one.lately.latest_failure_id) is not None and kinds != (Kind.PAUSED,):
         see, see_words = _execution(failure_id), "See why"
     return ShownTrouble(

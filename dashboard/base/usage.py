@@ -111,7 +111,7 @@ def _limits(plan: Plan, used: MonthlyUsage, active: int) -> Iterator[Limit]:
     yield Limit("Timeout of a call", f"at most {_seconds(longest)}" if longest else "as the API's")
     kept = [_counted(plan.keep_last, "execution")] if plan.keep_last else []
     kept += [_counted(plan.keep_days, "day")] if plan.keep_days else []
-    yield Limit("History of a job", f"at most {' and '.join(kept)}" if kept else "as the job says")
+    yield Limit("History of a job", f"at most {' and '.join(kept)}" if kept else "set by each job")
 
 
 def _included(terms: Terms) -> str:

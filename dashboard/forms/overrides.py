@@ -1,7 +1,7 @@
 """What differs in one environment: fields for what people change most, and JSON for the rest.
 
-A field that is left empty says nothing: there the environment is as the job says. What no field can say, such as null
-for no schedule, stands in the JSON.
+An empty field says nothing: there the environment inherits the job's value. What no field can say, such as null for no
+schedule, is in the JSON.
 """
 
 import copy
@@ -47,7 +47,7 @@ class OverridesForm(forms.Form):
     headers = area(rows=3, help_text="One a line. They replace all of the job's.", takes_variables=True)
     body = area(rows=3, strip=False, takes_variables=True)
     timeout_seconds = seconds(label="Timeout, seconds")
-    max_attempts = number(label="Most attempts")
+    max_attempts = number(label="Max attempts")
     more = area(
         rows=3,
         label="More, as JSON",

@@ -25,15 +25,13 @@ class RetryPart(forms.Form):
         label="Retry policy",
         help_text="Its rules hold then. To have another rule, choose none, or change the policy.",
     )
-    max_attempts = number(label="Most attempts", help_text="1: no retry. At most 20.")
+    max_attempts = number(label="Max attempts", help_text="1: no retry. At most 20.")
     on_statuses = text(label="Retry these statuses", help_text="Separated by commas.")
-    backoff = choice(api_choices("retry.backoff", _BACKOFF), label="Waits grow")
+    backoff = choice(api_choices("retry.backoff", _BACKOFF), label="Backoff")
     delay_ms = number(label="Initial delay (ms)", help_text="Before the second attempt.")
-    delays_ms = text(label="The waits, milliseconds", help_text="For “List” only, separated by commas.")
-    max_delay_ms = number(label="Longest wait, milliseconds", help_text="A Retry-After waits no longer either.")
-    except_statuses = text(
-        label="Never retry these statuses", help_text="Though they stand above. Separated by commas."
-    )
+    delays_ms = text(label="Delays (ms)", help_text="For “List” only, separated by commas.")
+    max_delay_ms = number(label="Max delay (ms)", help_text="Also the longest that a Retry-After is followed.")
+    except_statuses = text(label="Never retry these statuses", help_text="Even if listed above. Separated by commas.")
     on_timeout = flag("Retry after a timeout")
     on_connection_error = flag("Retry when the connection fails")
     on_assertion = flag("Retry when an assertion does not hold")

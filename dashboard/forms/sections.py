@@ -49,8 +49,8 @@ SECTIONS = (
         ),
         ("except_statuses", "on_assertion", "on_worker_lost", "jitter", "honor_retry_after"),
     ),
-    Section("history", "What is kept of it", ("keep_last", "keep_days")),
-    Section("where", "What differs by environment", ()),
+    Section("history", "Retention", ("keep_last", "keep_days")),
+    Section("where", "Environment overrides", ()),
 )  # fmt: skip
 
 

@@ -36,10 +36,10 @@ def add(job_admin: "ModelAdmin[Any]", request: HttpRequest) -> HttpResponse:
     job = _saved(request, form, workspace=workspace, job=None)
     if job is not None:
         job_admin.log_addition(request, job, "Made.")
-        messages.success(request, f"{job.name} is made.")
+        messages.success(request, f"Job created: {job.name}.")
         return redirect("admin:jobs_job_page", job.pk)
     elsewhere = [row for row in access.workspaces if row != workspace and access.writes(row.pk)]
-    return _page(job_admin, request, form, title="New job", workspace=workspace, elsewhere=elsewhere)
+    return _page(job_admin, request, form, title="Create job", workspace=workspace, elsewhere=elsewhere)
 
 
 def change(job_admin: "ModelAdmin[Any]", request: HttpRequest, job_id: uuid.UUID) -> HttpResponse:

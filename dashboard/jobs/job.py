@@ -116,7 +116,7 @@ class JobAdmin(FoundAdmin):
     ) -> HttpResponse:
         return editing.ask_to_delete(self, request, parsed(object_id))
 
-    @admin.display(description="Tick")
+    @admin.display(description="Select")
     def ticked(self, job: Job) -> SafeString:
         return tick("job", job.pk, job.name)
 

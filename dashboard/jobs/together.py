@@ -79,7 +79,7 @@ def ask(job_admin: "ModelAdmin[Any]", request: HttpRequest) -> HttpResponse:
     else:
         found = writable_jobs(request, request.POST.getlist("job"))
     if not found:
-        messages.warning(request, "No job is ticked.")
+        messages.warning(request, "No job is selected.")
         return back_to_list(request, LIST)
     jobs = found[:MOST]
     places = JobEnvironment.objects.filter(job__in=jobs).values_list("environment__slug", flat=True)

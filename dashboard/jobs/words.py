@@ -7,7 +7,7 @@ from core.words import Appearance
 from jobs.models import JobEnvironment
 from jobs.schedule import Cron, ScheduleError, parse_schedule
 
-MANUAL = "Only when asked"
+MANUAL = "Manual"
 
 
 def schedule_words(schedule: Any, timezone: str, *, anchor: datetime.datetime) -> str:

@@ -67,7 +67,7 @@ def run_with(execution_admin: HistoryAdmin, request: HttpRequest, job_id: uuid.U
     form = RunForm(request.POST or None, places=places, initial=_initial(request, job))
     made = _made(request, form)
     if made is not None:
-        messages.success(request, f"Asked for in {form.place.environment.slug}.")
+        messages.success(request, f"Run started in {form.place.environment.slug}.")
         return redirect("admin:runs_execution_change", made.pk)
     context = {
         **execution_admin.base_context(request, original=job),

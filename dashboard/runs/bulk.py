@@ -146,13 +146,13 @@ def cancel_button(request: HttpRequest, operation_id: uuid.UUID) -> HttpResponse
 
 
 def ask_button(request: HttpRequest) -> HttpResponse:
-    """How many of the ticked executions can be replayed or canceled, and whether they should be."""
+    """How many of the selected executions can be replayed or canceled, and whether they should be."""
     kind = request.POST.get("doing", "")
     if kind not in DOINGS or not access_of(request).writes_somewhere:
         raise PermissionDenied
     chosen = list(_ticked(request).values_list("pk", flat=True))
     if not chosen:
-        messages.warning(request, "No execution is ticked.")
+        messages.warning(request, "No execution is selected.")
         return back_to_list(request, _EXECUTIONS)
     context = {
         **admin.site.each_context(request),
@@ -184,7 +184,7 @@ def selected_button(request: HttpRequest, kind: str) -> HttpResponseRedirect:
         able = "has not ended" if kind == BulkKind.CANCEL else "has ended"
         messages.error(request, f"None of these {able}, so there is nothing to {kind}.")
         return back_to_list(request, _EXECUTIONS)
-    messages.success(request, "Taken up: a worker carries it out.")
+    messages.success(request, "Bulk operation started.")
     return redirect("admin:runs_bulkoperation_change", made[0].pk)
 
 

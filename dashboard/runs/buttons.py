@@ -35,7 +35,7 @@ def run_now_button(request: HttpRequest, job_environment_id: uuid.UUID) -> HttpR
     made = _told(request, lambda: run_now(job_environment=row, now=now, actor=actor))
     if made is None:
         return redirect("admin:jobs_job_page", row.job_id)
-    messages.success(request, f"Asked for in {row.environment.slug}.")
+    messages.success(request, f"Run started in {row.environment.slug}.")
     return redirect("admin:runs_execution_change", made.pk)
 
 

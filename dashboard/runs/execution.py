@@ -101,7 +101,7 @@ class ExecutionAdmin(HistoryAdmin):
     def page(self, request: HttpRequest, row_id: uuid.UUID) -> HttpResponse:
         return page.show(self, request, row_id)
 
-    @admin.display(description="Tick")
+    @admin.display(description="Select")
     def ticked(self, execution: Execution) -> SafeString:
         return tick("execution", execution.pk, f"{execution.job.name}, {instant_words(execution.due_at)}")
 

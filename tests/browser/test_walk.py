@@ -44,7 +44,7 @@ def test_a_person_makes_a_job_sees_it_fail_mends_it_and_pauses_it(
         page.get_by_label("Schedule").first.fill("every 2 seconds")
         expect(page.get_by_text(re.compile("Every 2 seconds", re.IGNORECASE)).first).to_be_visible()
         visitor.must_fit()
-        page.get_by_role("button", name="Make the job").click()
+        page.get_by_role("button", name="Create job").click()
 
         # It fires, and fails.
         expect(page.get_by_role("heading", name=name).first).to_be_visible()
@@ -91,7 +91,7 @@ def replay_mended(page: Page, *, to: str) -> None:
     page.get_by_role("row").filter(has_text="Failed").first.get_by_role("link").first.click()
     page.get_by_role("link", name="Edit and replay").click()
     page.get_by_label("URL").fill(to)
-    page.get_by_role("button", name="Replay it so").click()
+    page.get_by_role("button", name="Replay with changes").click()
     expect(page.get_by_text("Replay of")).to_be_visible()
 
 

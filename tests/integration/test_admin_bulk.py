@@ -155,7 +155,7 @@ def test_the_list_has_a_box_for_each_and_a_button_for_each_doing(member: Client,
 def test_without_a_tick_nothing_is_asked_and_the_list_is_as_it_was(member: Client, make_job: MakeJob) -> None:
     ended = execution_of(make_job())
     answer = select(member, "replay", [], "?status=failed")
-    assert "No execution is ticked" in told(answer)
+    assert "No execution is selected" in told(answer)
     assert answer.headers["Location"] == f"{reverse(EXECUTIONS)}?status=failed"
     assert select(member, "purge", [ended]).status_code == 403
     assert member.get(reverse("admin:runs_execution_select")).status_code == 405
@@ -208,6 +208,6 @@ def test_who_may_only_look_selects_nothing(viewer: Client, make_job: MakeJob) ->
 def test_executions_of_others_can_not_be_selected(make_job: MakeJob) -> None:
     ended = execution_of(make_job())
     stranger = signed_in(person("sam", workspace=create_workspace(slug="stranger", name="Stranger"), role="owner"))
-    assert "No execution is ticked" in told(select(stranger, "replay", [ended]))
+    assert "No execution is selected" in told(select(stranger, "replay", [ended]))
     stranger.post(reverse("admin:runs_execution_selected", args=["replay"]), {"execution": [ended.pk]})
     assert not BulkOperation.objects.exists()

@@ -242,7 +242,7 @@ def test_a_taken_slug_is_told_beside_its_field(member: Client, make_job: MakeJob
         ("0 2 * * *", "Europe/Berlin", "At 02:00"),
         ('{"every_seconds": 90}', "UTC", "Every 90 seconds"),
         ("now", "UTC", "It counts from when the job is saved"),
-        ("", "UTC", "Only when asked"),
+        ("", "UTC", "Manual"),
         ("<b>nonsense", "UTC", "&lt;b&gt;nonsense"),
         ("{", "UTC", "{"),
         ("9999-12-31T23:59:59-14:00", "UTC", ""),

@@ -386,7 +386,7 @@ def test_all_that_the_filters_find_are_meant_on_every_page(
 
 def test_nothing_ticked_and_nonsense_do_nothing(member: Client, make_job: MakeJob) -> None:
     row = make_job()
-    assert "No job is ticked." in told(together(member, "pause"))
+    assert "No job is selected." in told(together(member, "pause"))
     assert together(member, "explode", job=[row.job_id]).status_code == 403
     assert together(member, "pause", job=["no-uuid"]).status_code == 404
     assert member.get(reverse("admin:jobs_job_together")).status_code == 405

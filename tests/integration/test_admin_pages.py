@@ -34,9 +34,9 @@ def owner(workspace: Workspace) -> Client:
 
 def test_a_new_installation_tells_how_to_make_the_first_job(owner: Client) -> None:
     page = text_of(owner, reverse("admin:index"))
-    assert "Make the first job" in page
+    assert "Create your first job" in page
     assert reverse("admin:jobs_job_add") in page
-    assert "Make the first job" in text_of(owner, reverse("admin:jobs_job_changelist"))
+    assert "Create your first job" in text_of(owner, reverse("admin:jobs_job_changelist"))
 
 
 @pytest.mark.parametrize("name", LISTS)
@@ -88,7 +88,7 @@ def test_no_list_counts_and_pages_lead_to_the_last_row(owner: Client, make_job: 
         assert not [query for query in captured if "COUNT(" in query["sql"].upper()]
         assert 'rel="prev"' not in page
         last = text_of(owner, reverse(name) + next_page(page))
-        assert ">3 on this page, the last<" in last or ">4 on this page, the last<" in last
+        assert re.search(r">[34] \w+ on this page<", last)
         assert 'rel="prev"' in last
         assert 'rel="next"' not in last
 

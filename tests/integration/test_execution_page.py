@@ -105,8 +105,8 @@ def test_redaction_and_truncation_are_said_and_curl_has_placeholders(member: Cli
     run_of(execution, body_truncated=True, body_bytes=900_000, response_body="[redacted] [redacted]")
     page = page_of(member, execution)
     words = words_of(page)
-    assert "1 value redacted" in words
-    assert "2 values redacted" in words
+    assert "1 header value hidden" in words
+    assert "2 header values hidden" in words
     assert "Only the first part is kept; the whole was at least 878.9 KiB" in words
     assert "'authorization: <authorization>'" in words
     assert "data-copies" in page

@@ -165,7 +165,7 @@ def test_dates_follow_a_change_of_the_time_zone(member: Client, make_job: MakeJo
     job = make_job(schedule="0 2 * * *", timezone="Europe/Berlin", starts_at="2026-06-30T22:00:00.000Z").job
     page = member.get(change_url(job)).content.decode()
     assert 'value="2026-07-01T00:00"' in page
-    assert "On the wall clock of" in page
+    assert "In the time of" in page
     save(member, job, timezone="UTC", url=CALL["url"])
     assert config_of(job)["starts_at"] == "2026-07-01T00:00:00.000Z"
 

@@ -1,5 +1,5 @@
 "use strict";
-// Lists work without this. With it, all rows of a page are ticked at once, and their number is told.
+// Lists work without this. With it, all rows of a page are selected at once, and their number is shown.
 for (const form of document.querySelectorAll("form:has([data-ticks])")) {
     const ticks = [...document.querySelectorAll(`.hh-tick[form="${form.id}"]`)];
     const everything = form.elements.all;
@@ -8,8 +8,8 @@ for (const form of document.querySelectorAll("form:has([data-ticks])")) {
 
     const follow = () => {
         const count = ticks.filter((tick) => tick.checked).length;
-        told.textContent = everything?.checked ? "" : `${count} ticked`;
-        button.textContent = count === ticks.length ? "Tick none" : "Tick all here";
+        told.textContent = everything?.checked ? "" : `${count} selected`;
+        button.textContent = count === ticks.length ? "Select none" : "Select page";
         for (const tick of ticks) tick.disabled = Boolean(everything?.checked);
     };
 
