@@ -71,7 +71,7 @@ def test_listeners_take_no_threads_and_hear_alike(house: House, receiver: Receiv
         assert {one.until("pending", seconds=30)["id"] for one in streams} == {made["id"]}
     finally:
         for one in [*streams, *deaf]:
-            (one.answer if isinstance(one, Listening) else one).close()
+            one.close()
 
 
 def _deaf_listener(house: House) -> socket.socket:
