@@ -3,10 +3,13 @@
 import signal
 import time
 
+import pytest
+
 from tests.support.house import House
 from tests.support.recording_receiver import Receiver
 from tests.support.waiting import wait_for
 
+pytestmark = pytest.mark.storms
 COUNT = 4000
 
 

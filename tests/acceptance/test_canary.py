@@ -28,6 +28,7 @@ from tests.support.house_databases import Template
 from tests.support.project import ROOT
 from tests.support.waiting import wait_for
 
+pytestmark = pytest.mark.edges
 #: Two parts that no escaping changes, around characters that each place escapes in its own way.
 FIRST, SECOND = f"canary{secrets.token_hex(8)}", f"bird{secrets.token_hex(8)}"
 CANARY = f'{FIRST}/+"\\é &{SECOND}'

@@ -13,6 +13,7 @@ import urllib.parse
 from pathlib import Path
 from typing import Any
 
+import pytest
 import requests
 
 from tests.support.house import House
@@ -20,6 +21,7 @@ from tests.support.recording_receiver import Receiver
 from tests.support.relay import Relay
 from tests.support.waiting import wait_for
 
+pytestmark = pytest.mark.storms
 SECOND = datetime.timedelta(seconds=1)
 MINUTE_SECONDS = 60
 HOUR_SECONDS = 3600

@@ -13,6 +13,7 @@ from tests.support.house import House
 from tests.support.recording_receiver import Receiver
 from tests.support.waiting import wait_for
 
+pytestmark = pytest.mark.storms
 UTC = datetime.UTC
 
 

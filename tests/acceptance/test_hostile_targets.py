@@ -23,6 +23,7 @@ from tests.support.recording_receiver import Receiver
 from tests.support.waiting import wait_for
 from workers.delivery.transfer import KEPT_BODY_BYTES, READ_BODY_BYTES
 
+pytestmark = pytest.mark.edges
 TIMEOUT_SECONDS = 2
 SLACK_MS = 1000
 EACH = 5

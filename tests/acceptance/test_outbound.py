@@ -67,10 +67,13 @@ ZONE: dict[str, Answers] = {
     **FALLING_BACK,
 }
 
-pytestmark = pytest.mark.skipif(
-    not islands.can_be_made(),
-    reason="no namespaces for us on this machine; tests/integration/test_rebinding.py stands in",
-)
+pytestmark = [
+    pytest.mark.edges,
+    pytest.mark.skipif(
+        not islands.can_be_made(),
+        reason="no namespaces for us on this machine; tests/integration/test_rebinding.py stands in",
+    ),
+]
 
 
 @dataclass

@@ -2,10 +2,13 @@
 
 import signal
 
+import pytest
+
 from tests.support.house import House
 from tests.support.recording_receiver import Receiver
 from tests.support.waiting import wait_for
 
+pytestmark = pytest.mark.storms
 COUNT, KEPT = 20_000, 1000
 
 

@@ -20,6 +20,7 @@ from tests.acceptance.chaos.target import Target
 from tests.support.house import House
 from tests.support.waiting import wait_for
 
+pytestmark = pytest.mark.storms
 LEASE_SECONDS = 6
 _SLUG = "lasting"
 _END_SECONDS = 180.0

@@ -24,6 +24,7 @@ from tests.support.house import listening_url
 from tests.support.project import ROOT
 from tests.support.waiting import wait_for
 
+pytestmark = pytest.mark.edges
 PROBLEM = "application/problem+json"
 HALVES = {
     "nothing": b"",

@@ -2,10 +2,12 @@
 
 import re
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.support.visitor import Visitor
 
+pytestmark = pytest.mark.edges
 _WORKSPACE = "SELECT id FROM accounts_workspace"
 _BETWEEN = re.compile(r"/admin/runs/execution/\?.*from=.*to=")
 

@@ -7,6 +7,7 @@ from playwright.sync_api import Locator, expect
 
 from tests.support.visitor import Visitor
 
+pytestmark = pytest.mark.edges
 _JOB = "SELECT id FROM jobs_job WHERE slug = 'weekly-digest'"
 
 

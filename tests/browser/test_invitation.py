@@ -8,6 +8,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests.support.house import House
 from tests.support.visitor import DESKTOP, PHONE, Visitor, window
 
+pytestmark = pytest.mark.edges
 PASSWORD = "a quite long password"
 
 

@@ -8,6 +8,7 @@ from playwright.sync_api import Browser, expect
 from tests.support.house import House
 from tests.support.visitor import DESKTOP, PHONE, Visitor, window
 
+pytestmark = pytest.mark.edges
 _JOB = "SELECT id FROM jobs_job WHERE slug = 'export-invoices'"
 _EXECUTION = "SELECT id FROM runs_execution WHERE status = 'failed' ORDER BY attempts DESC, id DESC LIMIT 1"
 _RUN = "SELECT id FROM runs_run WHERE status = 'failed' ORDER BY id DESC LIMIT 1"

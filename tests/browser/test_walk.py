@@ -11,6 +11,7 @@ from tests.support.recording_receiver import Receiver
 from tests.support.visitor import DESKTOP, PHONE, Visitor, window
 from tests.support.waiting import wait_for
 
+pytestmark = pytest.mark.edges
 _SECONDS = 30
 
 

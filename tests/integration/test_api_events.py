@@ -172,7 +172,7 @@ def test_a_stream_ends_after_its_time_and_when_the_server_stops(
 def test_a_stream_gives_up_its_place_when_the_client_goes(listen: Listen) -> None:
     listening = listen()
     assert events.PLACES.taken == 1
-    listening.answer.close()
+    listening.close()
     eventually(lambda: events.PLACES.taken == 0)
 
 

@@ -33,7 +33,8 @@ def answered(link, job, *, status=200, body=b'{"status": "down"}', **headers) ->
     claimer = Claimer(owner="first", lease_seconds=60, user_agent="Hourhand/test")
     (claimed,) = claimer.claim(link, [str(made.pk)], limit=1)
     reason, error = by_status(status, claimed.request.success_statuses)
-    started = claimed.claimed_monotonic
+    # Over by now on a machine of any speed: what is waited for is counted from the end.
+    started = claimed.claimed_monotonic - 0.009
     result = DeliveryResult(
         request=claimed.request,
         failure_reason=reason,

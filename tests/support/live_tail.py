@@ -1,5 +1,6 @@
 """One who listens to the live tail over HTTP, as a program would."""
 
+import contextlib
 import json
 import queue
 import threading
@@ -25,6 +26,12 @@ class Listening:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the stream, and the thread that reads it: `answer.close()` alone waits until the server sends more."""
+        with contextlib.suppress(RuntimeError, ValueError):  # it has ended, or was closed before
+            self.answer.raw.shutdown()
         self.answer.close()
 
     def next(self, seconds: float = 10) -> tuple[str, Any]:

@@ -50,7 +50,8 @@ def test_what_has_no_quotes_is_what_json_reads_or_a_word_or_refused(text: str) -
         return
     if isinstance(read, str):
         assert read == text.strip()
-        assert isinstance(yaml.safe_load(f"a: {text}")["a"], str)  # by YAML 1.1
+        # By YAML 1.1. PyYAML takes `=` for a type of its own, which it can't read.
+        assert read == "=" or isinstance(yaml.safe_load(f"a: {text}")["a"], str)
     elif read is not None:
         assert read == json.loads(text.strip().lower())
         assert math.isfinite(read)

@@ -1,9 +1,13 @@
-"""Where things are in the tests' own folders: helpers in one place, and no test built on another test's file."""
+"""The tests' own folders: helpers in one place, no test built on another test's file, a lane of bin/test for each."""
 
 import ast
+import itertools
+import json
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
 from pathlib import Path
-
-import pytest
 
 from tests.support.project import ROOT
 
@@ -11,6 +15,14 @@ TESTS = ROOT / "tests"
 #: The storms are a harness of their own, with its own command.
 HELPERS = (TESTS / "support", TESTS / "acceptance" / "chaos")
 MODULES = sorted(path for folder in ("tests", "bench", "proof") for path in (ROOT / folder).rglob("*.py"))
+
+#: One process for all searches: most of the time goes into the first one's imports.
+COLLECT = """
+import json, pytest, sys
+for options in json.loads(sys.argv[1]):
+    print("\\f", flush=True)
+    pytest.main(["--collect-only", "-q", "tests/acceptance", "tests/browser", *options])
+"""
 
 
 def named(path: Path) -> str:
@@ -34,12 +46,28 @@ def imported(path: Path) -> set[str]:
     return names
 
 
-@pytest.mark.parametrize("path", MODULES, ids=named)
-def test_nothing_is_imported_from_a_test_or_a_conftest(path: Path) -> None:
-    assert not {name for name in imported(path) if any(map(is_of_pytest, name.split(".")))}
+def test_nothing_is_imported_from_a_test_or_a_conftest() -> None:
+    names = [(named(path), name) for path in MODULES for name in imported(path)]
+    assert not [(path, name) for path, name in names if any(map(is_of_pytest, name.split(".")))]
 
 
-@pytest.mark.parametrize("path", sorted(TESTS.rglob("*.py")), ids=named)
-def test_helpers_are_in_the_folder_for_them(path: Path) -> None:
-    helper = not is_of_pytest(path.stem) and path.stem != "__init__"
-    assert not helper or any(path.is_relative_to(folder) for folder in HELPERS)
+def test_helpers_are_in_the_folders_for_them() -> None:
+    helpers = [path for path in TESTS.rglob("*.py") if not is_of_pytest(path.stem) and path.stem != "__init__"]
+    assert helpers
+    assert not [named(path) for path in helpers if not any(path.is_relative_to(folder) for folder in HELPERS)]
+
+
+def test_every_acceptance_and_browser_test_is_in_one_lane() -> None:
+    script = (ROOT / "bin" / "test").read_text().splitlines()
+    lanes = [shlex.split(line)[2:] for line in script if line.startswith("lane ")]
+    assert len(lanes) > 1
+    everything, *by_lane = collected([], *lanes)
+    assert all(by_lane)
+    assert sorted(itertools.chain.from_iterable(by_lane)) == sorted(everything)
+
+
+def collected(*searches: Sequence[str]) -> list[list[str]]:
+    """The acceptance and browser tests that pytest finds with each of these lists of options."""
+    command = [sys.executable, "-c", COLLECT, json.dumps(searches)]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return [[line for line in one.splitlines() if "::" in line] for one in told.stdout.split("\f")[1:]]

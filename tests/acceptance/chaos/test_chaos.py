@@ -5,6 +5,8 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from tests.acceptance.chaos.faults import catalogue
 from tests.acceptance.chaos.house import standing
 from tests.acceptance.chaos.postgres_faults import postgres_ends
@@ -14,6 +16,7 @@ from tests.acceptance.chaos.report import report, verdicts
 from tests.acceptance.chaos.storm import Blow, blows, rage
 from tests.support.house_databases import Template
 
+pytestmark = pytest.mark.storms
 _FULL_SECONDS = 300.0
 
 
