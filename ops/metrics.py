@@ -72,7 +72,7 @@ def _is_allowed(request: HttpRequest) -> bool:
     return not wanted or secrets.compare_digest(given.encode(), wanted.encode())
 
 
-def _house() -> system.House | None:
+def _house() -> system.SystemState | None:
     with contextlib.suppress(DatabaseError, InterfaceError), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(_STATEMENT_TIMEOUT_MS)])
         return system.look(cursor)
@@ -91,7 +91,7 @@ def _queues() -> dict[str, int] | None:
         client.close()
 
 
-def _now(house: system.House) -> Iterator[Metric]:
+def _now(house: system.SystemState) -> Iterator[Metric]:
     yield _gauge("held", "1 while nothing fires, since the database was restored from a dump.", house.held)
     yield _gauge(
         "unreadable_jobs",
@@ -119,7 +119,7 @@ def _now(house: system.House) -> Iterator[Metric]:
     yield from _retention(house.retention)
 
 
-def _live(house: system.House) -> dict[str, int]:
+def _live(house: system.SystemState) -> dict[str, int]:
     return {status: house.live.get(status, 0) for status in LIVE}
 
 

@@ -10,13 +10,13 @@ from django.db import DatabaseError
 from accounts.encryption import EncryptionKeyError
 from accounts.key_rotation import read_all
 from core.version import __version__
-from runs.monitoring.agreement import Agreement, Shared
+from runs.monitoring.agreement import SettingsAgreement, Shared
 
 log = structlog.get_logger(__name__)
 
 
-def own_agreement(*, process_id: str = "") -> Agreement:
-    return Agreement(own_settings(), process_id=process_id)
+def own_agreement(*, process_id: str = "") -> SettingsAgreement:
+    return SettingsAgreement(own_settings(), process_id=process_id)
 
 
 def own_settings() -> Shared:
@@ -46,7 +46,7 @@ def _reads_what_is_kept() -> bool:
     return not kept.count or kept.unreadable < kept.count
 
 
-def ask(agreement: Agreement, cursor: Any) -> str:
+def ask(agreement: SettingsAgreement, cursor: Any) -> str:
     """Ask once, and log what has changed. Returns what differs, as a heartbeat tells it."""
     before = agreement.differs
     found = agreement.ask(cursor)

@@ -13,7 +13,7 @@ from rest_framework.views import APIView
 from api.base.problems import TooManyRequests
 from core.limits.addresses import client_address
 from core.limits.buckets import buckets
-from core.limits.rate import Verdict
+from core.limits.rate import RateDecision
 
 
 class RateLimited(APIView):
@@ -22,7 +22,7 @@ class RateLimited(APIView):
     Whoever has no valid key is counted by address: guessing keys uses up the guesser's tokens, and nobody else's.
     """
 
-    _verdict: Verdict | None = None
+    _verdict: RateDecision | None = None
 
     def perform_authentication(self, request: Request) -> None:
         try:

@@ -18,7 +18,7 @@ class DeleteQuery(Query):
     purge = serializers.BooleanField(default=False, help_text="Remove its history and versions too, for good.")
 
 
-class JobDetail(views.JobDetail):
+class JobDetailWithDeletion(views.JobDetail):
     """Show, replace, change and delete a job."""
 
     def initial(self, request: Request, *args: Any, **path: Any) -> None:

@@ -20,8 +20,8 @@ from core.validation.strict import Query
 from jobs.models import Job, JobEnvironment, PeriodState
 from runs.errors import AmbiguousLedgerError
 from runs.ledger.comparison import MAX_PLANNED, TooManyPlannedError
-from runs.ledger.explain import Explanation, Verdict, explain
-from runs.ledger.read import Account, Period, account_of
+from runs.ledger.explain import Explanation, LedgerVerdict, explain
+from runs.ledger.read import LedgerAccount, PlannedPeriod, account_of
 from runs.states import OCCURRING_STATUSES, SkipReason
 
 _DEFAULT_SPAN = datetime.timedelta(hours=24)
@@ -119,7 +119,7 @@ class ExplanationSerializer(serializers.Serializer):
     at = Instant(help_text="The instant that was asked about.")
     environment = Text(help_text="Slug of the environment that it is about.")
     verdict = Choice(
-        choices=[verdict.value for verdict in Verdict],
+        choices=[verdict.value for verdict in LedgerVerdict],
         help_text="Planned for then: `fired`, `skipped`, `due` (not dealt with yet), `to_come`, `pruned` (not kept any "
         "more) or `lost` (a bug). Else why not: `not_planned` by the schedule, `manual` without one, `disabled` here, "
         "`ended`, `deleted`, `not_yet` made; or `unreadable`: this release can't read the version of then.",
@@ -198,7 +198,7 @@ class JobLedgerAt(LedgerView):
         return Response(shown_explanation(explain(row, at=at, now=self.now), row, at))
 
 
-def shown_account(account: Account, row: JobEnvironment) -> dict[str, Any]:
+def shown_account(account: LedgerAccount, row: JobEnvironment) -> dict[str, Any]:
     ledger = account.ledger
     return {
         "from": instant_text(account.start),
@@ -234,7 +234,7 @@ def shown_explanation(found: Explanation, row: JobEnvironment, at: datetime.date
     }
 
 
-def _shown_period(period: Period) -> dict[str, Any]:
+def _shown_period(period: PlannedPeriod) -> dict[str, Any]:
     plan = period.plan
     return {
         "state": plan.state,

@@ -4,7 +4,7 @@ from typing import Any
 
 from api.base.pagination import Keyset
 from api.runs.rows import listed_executions, listed_runs
-from runs.history.executions import Stretch, Wanted, executions_by_duration, executions_of
+from runs.history.executions import PageRange, Wanted, executions_by_duration, executions_of
 from runs.history.filters import HistoryFilter
 from runs.history.runs import Wanted as WantedRuns
 from runs.history.runs import runs_of
@@ -27,7 +27,7 @@ class ByDue(OfExecutions):
 
     def rows(self, wanted: Wanted, position: list[Any] | None, *, backward: bool, first: int, count: int) -> Any:
         after = None if position is None else (position[0], position[1])
-        stretch = Stretch(self.descending != backward, count, first, after)
+        stretch = PageRange(self.descending != backward, count, first, after)
         return self.listed(executions_of(wanted, stretch))
 
 
@@ -67,7 +67,7 @@ class ByAttempt(Keyset):
 
 
 def _latest(wanted: HistoryFilter) -> Any:
-    latest = executions_of(wanted, Stretch(descending=True, count=_LATEST))
+    latest = executions_of(wanted, PageRange(descending=True, count=_LATEST))
     return Execution.objects.filter(pk__in=latest.values("id"))
 
 

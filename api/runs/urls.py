@@ -5,7 +5,7 @@ from django.urls import path
 from api.runs import bulk, deleting, events, ledger, stats, testing, views, wiping
 
 urlpatterns = [
-    path("jobs/<str:job>/", deleting.JobDetail.as_view()),
+    path("jobs/<str:job>/", deleting.JobDetailWithDeletion.as_view()),
     path("jobs/<str:job>/run/", views.JobRun.as_view()),
     path("jobs/<str:job>/test/", testing.JobTest.as_view()),
     path("jobs/<str:job>/executions/", views.JobExecutionList.as_view()),

@@ -12,7 +12,7 @@ from django.conf import settings
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from core.limits.rate import Rate, Verdict
+from core.limits.rate import Rate, RateDecision
 
 log = structlog.get_logger(__name__)
 
@@ -58,7 +58,7 @@ class Buckets:
         self._away = False
         self._ask_again_at = 0.0
 
-    def take(self, subject: str, rate: Rate) -> Verdict | None:
+    def take(self, subject: str, rate: Rate) -> RateDecision | None:
         """Take a token from the bucket of `subject`; None when there is no Redis to ask."""
         if self._away and self._clock() < self._ask_again_at:
             return None
@@ -70,7 +70,7 @@ class Buckets:
             self._note_outage(error)
             return None
         self._note_recovery()
-        return Verdict(
+        return RateDecision(
             allowed=bool(allowed),
             limit=rate.count,
             remaining=remaining,

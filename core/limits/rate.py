@@ -33,7 +33,7 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class RateDecision:
     """What a bucket says to one request. `retry_seconds` is 0 when it is allowed; `reset_seconds` is until all of the
     burst is there again. Whole seconds, rounded up.
     """

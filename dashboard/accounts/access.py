@@ -19,7 +19,7 @@ Rows = TypeVar("Rows", bound=QuerySet[Any])
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
+class DashboardAccess:
     """What one person may do: `workspaces` they see, and their role in each (a superuser is an owner of all)."""
 
     everything: bool
@@ -27,7 +27,7 @@ class Access:
     roles: dict[uuid.UUID, str]
 
     @classmethod
-    def of(cls, user: Any) -> "Access":
+    def of(cls, user: Any) -> "DashboardAccess":
         if not (user.is_active and user.is_staff):
             return cls(False, (), {})
         if user.is_superuser:
@@ -95,10 +95,10 @@ class Access:
         raise Http404
 
 
-def access_of(request: HttpRequest) -> Access:
+def access_of(request: HttpRequest) -> DashboardAccess:
     """What the person behind this request may do; asked of the database once per request."""
-    known: Access | None = getattr(request, _ATTRIBUTE, None)
+    known: DashboardAccess | None = getattr(request, _ATTRIBUTE, None)
     if known is None:
-        known = Access.of(request.user)
+        known = DashboardAccess.of(request.user)
         setattr(request, _ATTRIBUTE, known)
     return known

@@ -20,7 +20,7 @@ from accounts.api_keys import IssuedKey, change_key, issue_key, revoke_key
 from accounts.models import ApiKey, Scope
 from core.errors import HourhandError
 from core.words import Appearance
-from dashboard.accounts.access import Access, access_of
+from dashboard.accounts.access import DashboardAccess, access_of
 from dashboard.accounts.once import COPYING, shown_once
 from dashboard.accounts.scoped import ConfidentialAdmin
 from dashboard.base import chips
@@ -36,7 +36,7 @@ _WRITTEN = ["name", "scopes", "only_some", "environments", "expires_at"]
 class ApiKeyForm(forms.ModelForm[ApiKey]):
     """What a key may do and until when. The API's verbs act, and judge how far whoever fills it in reaches."""
 
-    access: Access
+    access: DashboardAccess
     actor: Actor
     issued: IssuedKey | None = None
 

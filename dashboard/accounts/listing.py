@@ -33,7 +33,7 @@ Options = Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class FilterField:
     """One thing to filter by. `kind` is select, text, instant, or suggest: text with suggestions from `suggestions`."""
 
     name: str
@@ -57,7 +57,7 @@ class Doing:
 
 @dataclass(frozen=True, slots=True)
 class ShownField:
-    field: Field
+    field: FilterField
     value: str
     error: str
 
@@ -193,7 +193,7 @@ class FoundAdmin(ScopedAdmin):
         """What can be done to selected rows, by the name that its button sends. Who may only look ticks none."""
         return {}
 
-    def filters(self, request: HttpRequest) -> tuple[Sequence[Field], Sequence[Field]]:
+    def filters(self, request: HttpRequest) -> tuple[Sequence[FilterField], Sequence[FilterField]]:
         """What can be filtered by: what everybody wants, and what is folded away until it is used."""
         raise NotImplementedError
 
@@ -272,12 +272,12 @@ def asked_query(request: HttpRequest) -> QueryDict:
     return QueryDict(request.POST.get("query", "").removeprefix("?"))
 
 
-def workspace_field(request: HttpRequest) -> list[Field]:
+def workspace_field(request: HttpRequest) -> list[FilterField]:
     """Only where rows of several workspaces stand in one list."""
     access = access_of(request)
     if not access.several:
         return []
-    return [Field("workspace", "Workspace", "select", [(one.slug, one.name) for one in access.workspaces])]
+    return [FilterField("workspace", "Workspace", "select", [(one.slug, one.name) for one in access.workspaces])]
 
 
 class WorkspaceParameter(serializers.Serializer):
@@ -309,6 +309,6 @@ def _query_string(url: str | None) -> str | None:
     return None if url is None else "?" + urlsplit(url).query
 
 
-def _shown(fields: Iterable[Field], parameters: QueryDict, errors: dict[str, str]) -> Iterator[ShownField]:
+def _shown(fields: Iterable[FilterField], parameters: QueryDict, errors: dict[str, str]) -> Iterator[ShownField]:
     for field in fields:
         yield ShownField(field, parameters.get(field.name, ""), errors.get(field.name, ""))

@@ -20,7 +20,7 @@ from accounts.members import add_member, change_role, invite_again, remove_membe
 from accounts.models import Membership, Role
 from core.errors import HourhandError
 from core.words import Appearance
-from dashboard.accounts.access import Access, access_of
+from dashboard.accounts.access import DashboardAccess, access_of
 from dashboard.accounts.once import COPYING, shown_once
 from dashboard.accounts.scoped import ConfidentialAdmin
 from dashboard.base import chips
@@ -35,7 +35,7 @@ _STATES = {
 class MembershipForm(forms.ModelForm[Membership]):
     """A role. The API's verb acts, and judges how far whoever fills it in reaches."""
 
-    access: Access
+    access: DashboardAccess
     actor: Actor
     invitation: Invitation | None = None
 

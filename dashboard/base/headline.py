@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from core.words import duration_words
 from runs import restore_guard
-from runs.monitoring.problem_jobs import LATE, SHOWN, Kind, Troubled
+from runs.monitoring.problem_jobs import LATE, SHOWN, ProblemKind, Troubled
 from runs.monitoring.system import KnownProcess
 
 _LATE_SECONDS = LATE.total_seconds()
@@ -57,7 +57,7 @@ def headline(
     if claim_lag_seconds > _LATE_SECONDS:
         lag = duration_words(claim_lag_seconds * 1000)
         return Headline("warn", "timer", f"What is due has waited {lag} for a worker.", _OVERLOADED)
-    pressing = [one for one in troubled if one.kinds != (Kind.PAUSED,)]
+    pressing = [one for one in troubled if one.kinds != (ProblemKind.PAUSED,)]
     if pressing:
         count = f"{len(pressing)} or more" if len(pressing) >= SHOWN else str(len(pressing))
         told = "One job is" if len(pressing) == 1 else f"{count} jobs are"

@@ -16,7 +16,7 @@ _DRAINING = Appearance("Draining", "warn", "water_drop")
 
 
 @dataclass(frozen=True, slots=True)
-class House:
+class SystemSummary:
     """Who is there to do the work, how far the clock is behind, and whether it is held: `runs.restore_guard`."""
 
     processes: Sequence[KnownProcess]

@@ -18,11 +18,11 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
 from accounts.models import Environment
-from dashboard.accounts.access import Access, access_of
+from dashboard.accounts.access import DashboardAccess, access_of
 from dashboard.base.charts import Moment, timeline
 from dashboard.base.figures import SPANS, Measured, Span, measured, outcomes_calendar, span_named
 from dashboard.base.headline import Headline, headline
-from dashboard.base.house import House
+from dashboard.base.house import SystemSummary
 from dashboard.base.troubles import ShownTrouble, shown
 from jobs.models import Job, JobEnvironment
 from runs import restore_guard
@@ -59,11 +59,11 @@ class Overview:
     ahead: Ahead
     failures: Sequence[Execution]
     troubled: Sequence[ShownTrouble]
-    house: House
+    house: SystemSummary
     has_jobs: bool
 
     @classmethod
-    def of(cls, access: Access, span: Span, now: datetime.datetime) -> "Overview":
+    def of(cls, access: DashboardAccess, span: Span, now: datetime.datetime) -> "Overview":
         places = tuple(access.narrow(Environment.objects.all()).values_list("pk", flat=True))
         subject = Subject(places)
         failed = problem_jobs.newest_failures(places, now=now)
@@ -116,9 +116,9 @@ def _told(request: HttpRequest) -> dict[str, Any]:
     }
 
 
-def _house() -> House:
+def _house() -> SystemSummary:
     with connection.cursor() as cursor:
-        return House(system.processes(cursor), system.due_lag_seconds(cursor), restore_guard.is_copy(cursor))
+        return SystemSummary(system.processes(cursor), system.due_lag_seconds(cursor), restore_guard.is_copy(cursor))
 
 
 def _executions(ids: Sequence[Any]) -> list[Execution]:

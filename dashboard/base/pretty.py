@@ -11,7 +11,7 @@ _BASE64 = "base64"
 
 
 @dataclass(frozen=True, slots=True)
-class Body:
+class PrettyBody:
     """A body as text. `is_json`: it was laid out; `is_base64`: its bytes were no UTF-8 text."""
 
     text: str
@@ -21,20 +21,20 @@ class Body:
     size: str = ""
 
 
-def pretty_body(text: str | None, encoding: str) -> Body:
+def pretty_body(text: str | None, encoding: str) -> PrettyBody:
     """Lay out a recorded body: JSON indented, anything else as it is."""
     if text is None:
-        return Body("", is_absent=True)
+        return PrettyBody("", is_absent=True)
     if encoding == _BASE64:
-        return Body(text, is_base64=True)
+        return PrettyBody(text, is_base64=True)
     size = size_words(len(text.encode()))
     if text.lstrip()[:1] in ("{", "["):
         try:
             json.loads(text)
         except (ValueError, RecursionError):
-            return Body(text, size=size)
-        return Body(indented_json(text), is_json=True, size=size)
-    return Body(text, size=size)
+            return PrettyBody(text, size=size)
+        return PrettyBody(indented_json(text), is_json=True, size=size)
+    return PrettyBody(text, size=size)
 
 
 def indented_json(text: str) -> str:

@@ -8,10 +8,10 @@ from django.urls import reverse
 from django.utils.safestring import SafeString
 
 from core.words import Appearance, instant_words, relative_words
-from dashboard.accounts.access import Access
+from dashboard.accounts.access import DashboardAccess
 from dashboard.base.charts import Mark, strip
 from jobs.models import JobEnvironment
-from runs.monitoring.problem_jobs import Kind, Troubled
+from runs.monitoring.problem_jobs import ProblemKind, Troubled
 from runs.states import ExecutionStatus
 
 
@@ -28,12 +28,12 @@ class ShownTrouble:
     resumable: bool
 
 
-def shown(one: Troubled, access: Access, now: datetime.datetime) -> ShownTrouble:
+def shown(one: Troubled, access: DashboardAccess, now: datetime.datetime) -> ShownTrouble:
     place, kinds = one.place, one.kinds
     see, see_words = _job(place), "Look at the job"
-    if Kind.LATE in kinds:
+    if ProblemKind.LATE in kinds:
         see, see_words = f"{reverse('admin:runs_execution_changelist')}?job={place.job_id}&status=pending", "Queue"
-    elif (failure_id := one.lately.latest_failure_id) is not None and kinds != (Kind.PAUSED,):
+    elif (failure_id := one.lately.latest_failure_id) is not None and kinds != (ProblemKind.PAUSED,):
         see, see_words = _execution(failure_id), "See why"
     return ShownTrouble(
         place=place,
@@ -42,7 +42,7 @@ def shown(one: Troubled, access: Access, now: datetime.datetime) -> ShownTrouble
         lately=_strip(one),
         see=see,
         see_words=see_words,
-        resumable=Kind.PAUSED in kinds and access.writes(place.workspace_id),
+        resumable=ProblemKind.PAUSED in kinds and access.writes(place.workspace_id),
     )
 
 
@@ -57,20 +57,20 @@ def _strip(one: Troubled) -> SafeString:
     return strip(f"{failed} of its latest {len(marks)} executions failed", marks)
 
 
-def _look(kind: Kind, place: JobEnvironment) -> Appearance:
+def _look(kind: ProblemKind, place: JobEnvironment) -> Appearance:
     count = place.consecutive_failures
     return {
-        Kind.LATE: Appearance("Late", "bad", "timer"),
-        Kind.FAILING: Appearance("Failed" if count == 1 else f"{count} in a row", "bad", "trending_down"),
-        Kind.FLAPPING: Appearance("Flapping", "warn", "swap_vert"),
-        Kind.PAUSED: Appearance("Paused", "warn", "pause_circle"),
+        ProblemKind.LATE: Appearance("Late", "bad", "timer"),
+        ProblemKind.FAILING: Appearance("Failed" if count == 1 else f"{count} in a row", "bad", "trending_down"),
+        ProblemKind.FLAPPING: Appearance("Flapping", "warn", "swap_vert"),
+        ProblemKind.PAUSED: Appearance("Paused", "warn", "pause_circle"),
     }[kind]
 
 
-def _words(kind: Kind, place: JobEnvironment, now: datetime.datetime) -> str:
-    if kind is Kind.LATE and place.next_fire_at:
+def _words(kind: ProblemKind, place: JobEnvironment, now: datetime.datetime) -> str:
+    if kind is ProblemKind.LATE and place.next_fire_at:
         return f"was due {relative_words(place.next_fire_at, now)} and is not fired"
-    if kind is Kind.PAUSED:
+    if kind is ProblemKind.PAUSED:
         until = f"until {instant_words(place.paused_until)} UTC" if place.paused_until else "until somebody resumes it"
         return f"{until}: {place.pause_note}" if place.pause_note else until
     return ""

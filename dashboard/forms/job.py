@@ -15,7 +15,7 @@ from dashboard.forms.overrides import OverridesForm
 from dashboard.forms.request import RequestPart
 from dashboard.forms.retry import RetryPart
 from dashboard.forms.schedule import SchedulePart
-from dashboard.forms.sections import SECTIONS, Line, Section, lines_of
+from dashboard.forms.sections import SECTIONS, FormLine, FormSection, lines_of
 from dashboard.forms.success import PREFIX, AssertionRows, SuccessPart, spelled_assertion
 from jobs.definition.overrides import shared
 from jobs.models import Job
@@ -231,9 +231,9 @@ class JobForm(IdentityPart, SchedulePart, RequestPart, SuccessPart, RetryPart, R
 class ShownSection:
     """A section with its fields as they stand. `opened`: what is folded away should be seen."""
 
-    section: Section
-    lines: list[Line]
-    advanced: list[Line]
+    section: FormSection
+    lines: list[FormLine]
+    advanced: list[FormLine]
     opened: bool
 
 

@@ -16,7 +16,7 @@ from django.utils.html import format_html
 from dashboard.forms.fields import area, choice, json_in, number, seconds, spell, text, value_at
 from dashboard.forms.request import headers_in
 from dashboard.forms.schedule import known_timezone, schedule_in
-from dashboard.forms.sections import Line, lines_of
+from dashboard.forms.sections import FormLine, lines_of
 from jobs.definition.overrides import SECTIONS
 from jobs.validation.sections import METHODS
 
@@ -121,7 +121,7 @@ class OverridesForm(forms.Form):
     # -- the page ------------------------------------------------------------------------------------------------------
 
     @property
-    def lines(self) -> list[Line]:
+    def lines(self) -> list[FormLine]:
         return lines_of(self, _LINES)
 
     @property

@@ -10,7 +10,7 @@ WIDE = frozenset({"description", "policy", "ca_cert", "client_cert", "except_sta
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
+class FormSection:
     """A part of the form. `key` names it in the page; `advanced` fields are folded away while they say nothing.
 
     A pair of fields stands in one line.
@@ -23,8 +23,8 @@ class Section:
 
 
 SECTIONS = (
-    Section("what", "What it is", ("name", "slug", "tags", "environments", "description")),
-    Section(
+    FormSection("what", "What it is", ("name", "slug", "tags", "environments", "description")),
+    FormSection(
         "when",
         "When it fires",
         ("schedule", "timezone"),
@@ -33,14 +33,14 @@ SECTIONS = (
             "jitter_seconds",
         ),
     ),
-    Section(
+    FormSection(
         "call",
         "What it calls",
         (("method", "url"), "headers", "body", "timeout_seconds"),
         ("tls_verify", "ca_cert", "client_cert"),
     ),
-    Section("success", "What counts as success", ("success_statuses",)),
-    Section(
+    FormSection("success", "What counts as success", ("success_statuses",)),
+    FormSection(
         "retry",
         "When it fails",
         (
@@ -49,20 +49,20 @@ SECTIONS = (
         ),
         ("except_statuses", "on_assertion", "on_worker_lost", "jitter", "honor_retry_after"),
     ),
-    Section("history", "Retention", ("keep_last", "keep_days")),
-    Section("where", "Environment overrides", ()),
+    FormSection("history", "Retention", ("keep_last", "keep_days")),
+    FormSection("where", "Environment overrides", ()),
 )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class FormLine:
     """Fields that stand in one line of the page's grid."""
 
     fields: list[BoundField]
     wide: bool
 
 
-def lines_of(form: BaseForm, fields: Iterable[str | tuple[str, str]]) -> list[Line]:
+def lines_of(form: BaseForm, fields: Iterable[str | tuple[str, str]]) -> list[FormLine]:
     """These fields of a form, as the page lays them out."""
     lines = [(field,) if isinstance(field, str) else field for field in fields]
-    return [Line([form[name] for name in line], line[0] in WIDE) for line in lines]
+    return [FormLine([form[name] for name in line], line[0] in WIDE) for line in lines]

@@ -19,7 +19,7 @@ _ABSENT = object()
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class DiffLine:
     """A line of a text: `mark` is + for one that is new, - for one that is gone, … where lines are left out."""
 
     mark: str
@@ -27,17 +27,17 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class VersionChange:
     """What one field was and is. `place` is the environment that it differs in; `lines` stand for both values."""
 
     label: str
     place: str
     old: str
     new: str
-    lines: tuple[Line, ...] = ()
+    lines: tuple[DiffLine, ...] = ()
 
 
-def changes_between(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Change, ...]:
+def changes_between(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[VersionChange, ...]:
     """The fields that differ between two definitions, as `spelled` writes them."""
     old, new = dict(_leaves(before)), dict(_leaves(after))
     return tuple(
@@ -47,7 +47,7 @@ def changes_between(before: Mapping[str, Any], after: Mapping[str, Any]) -> tupl
     )
 
 
-def told_overrides(sparse: Mapping[str, Any]) -> tuple[Change, ...]:
+def told_overrides(sparse: Mapping[str, Any]) -> tuple[VersionChange, ...]:
     """What an environment overrides: `new` is what holds there."""
     return tuple(_change(path, _ABSENT, value) for path, value in _leaves(sparse))
 
@@ -60,7 +60,7 @@ def _leaves(value: Mapping[str, Any], path: Path = ()) -> Iterator[tuple[Path, A
             yield (*path, name), inner
 
 
-def _change(path: Path, old: Any, new: Any) -> Change:
+def _change(path: Path, old: Any, new: Any) -> VersionChange:
     place = ""
     if path[0] == "environments":
         _, place, _, *rest = path
@@ -68,7 +68,7 @@ def _change(path: Path, old: Any, new: Any) -> Change:
     label = f"Header {path[-1]}" if path[:2] == _HEADERS else label_of(".".join(path))
     absent = "as everywhere" if place else "nothing"
     lines = _lines(old, new) if path in _TEXTS and isinstance(old, str) and isinstance(new, str) else ()
-    return Change(label, place, value_words(path, old, absent), value_words(path, new, absent), lines)
+    return VersionChange(label, place, value_words(path, old, absent), value_words(path, new, absent), lines)
 
 
 def value_words(path: Path, value: Any, absent: str = "nothing") -> str:
@@ -87,7 +87,7 @@ def value_words(path: Path, value: Any, absent: str = "nothing") -> str:
     return absent if value is _ABSENT else cut(json.dumps(value, ensure_ascii=False))
 
 
-def _lines(old: str, new: str) -> tuple[Line, ...]:
+def _lines(old: str, new: str) -> tuple[DiffLine, ...]:
     """Two texts as one, line by line, with what stands around a change; nothing for those that are too long."""
     if max(len(old), len(new)) > _LONGEST_TEXT:
         return ()
@@ -95,4 +95,4 @@ def _lines(old: str, new: str) -> tuple[Line, ...]:
     if max(len(before), len(after)) > _MOST_LINES or len(before) == len(after) == 1:
         return ()
     found = list(difflib.unified_diff(before, after, n=_AROUND, lineterm=""))[2:]
-    return tuple(Line("…", "") if line.startswith("@@") else Line(line[0].strip(), line[1:]) for line in found)
+    return tuple(DiffLine("…", "") if line.startswith("@@") else DiffLine(line[0].strip(), line[1:]) for line in found)

@@ -11,7 +11,7 @@ from accounts.models import Environment, Workspace
 from api.jobs.filters import JobListQuery, filtered
 from core.validation.fields import Choice
 from dashboard.accounts.access import access_of
-from dashboard.accounts.listing import Field, WorkspaceParameter, workspace_field
+from dashboard.accounts.listing import FilterField, WorkspaceParameter, workspace_field
 from jobs.models import Job, JobEnvironment, ScheduleType
 from jobs.querysets import JobQuerySet
 
@@ -30,19 +30,19 @@ class JobsShown(WorkspaceParameter, JobListQuery):
     state = Choice(choices=_STATES, required=False)
 
 
-def job_fields(request: HttpRequest) -> tuple[Sequence[Field], Sequence[Field]]:
+def job_fields(request: HttpRequest) -> tuple[Sequence[FilterField], Sequence[FilterField]]:
     places = access_of(request).narrow(Environment.objects.order_by("slug")).values_list("slug", flat=True).distinct()
     first = [
-        Field("search", "Search", placeholder="Name, slug or URL"),
-        Field("state", "State", "select", _STATES),
-        Field("environment", "Environment", "select", [(slug, slug) for slug in places]),
-        Field("tag", "Tag", options=[(tag, tag) for tag in _tags(request)]),
+        FilterField("search", "Search", placeholder="Name, slug or URL"),
+        FilterField("state", "State", "select", _STATES),
+        FilterField("environment", "Environment", "select", [(slug, slug) for slug in places]),
+        FilterField("tag", "Tag", options=[(tag, tag) for tag in _tags(request)]),
         *workspace_field(request),
     ]
     kinds = [(value, str(label)) for value, label in ScheduleType.choices]
     return first, [
-        Field("schedule_type", "Schedule", "select", kinds),
-        Field("sort", "Order", "select", _SORTS, blank="Newest"),
+        FilterField("schedule_type", "Schedule", "select", kinds),
+        FilterField("sort", "Order", "select", _SORTS, blank="Newest"),
     ]
 
 

@@ -17,7 +17,7 @@ from accounts.models import Workspace
 from api.base.pagination import Keyset
 from api.jobs.filters import sorted_by
 from core.words import Appearance
-from dashboard.accounts.listing import Doing, Field, FoundAdmin, FoundChangeList, tick
+from dashboard.accounts.listing import Doing, FilterField, FoundAdmin, FoundChangeList, tick
 from dashboard.base import chips
 from dashboard.jobs import buttons, editing, page, previewing, together, versions
 from dashboard.jobs.filters import JobsShown, job_fields, jobs_shown, suggest
@@ -59,7 +59,7 @@ class JobAdmin(FoundAdmin):
     def doings(self, request: HttpRequest) -> Mapping[str, Doing]:  # noqa: ARG002
         return together.DOINGS
 
-    def filters(self, request: HttpRequest) -> tuple[Sequence[Field], Sequence[Field]]:
+    def filters(self, request: HttpRequest) -> tuple[Sequence[FilterField], Sequence[FilterField]]:
         return job_fields(request)
 
     def meant(self, request: HttpRequest, query: dict[str, Any], among: Sequence[Workspace]) -> tuple[Any, Keyset]:  # noqa: ARG002

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from dashboard.accounts.access import access_of
 from dashboard.jobs.pausing import PauseForm, pause_everywhere, pause_forms
-from dashboard.jobs.places import Place, plans_of
+from dashboard.jobs.places import EnvironmentPanel, plans_of
 from dashboard.jobs.reach import base_context, definition_of, job_in_sight
 from dashboard.jobs.telling import told
 from dashboard.jobs.versions import latest, slugs_of
@@ -31,7 +31,7 @@ def show(
     """The page; `refused` is a pause that somebody asked for in vain, to be shown with what is wrong."""
     job, now = job_in_sight(request, job_id), timezone.now()
     config = definition_of(job)
-    places = [Place.of(row, config, now) for row in _environments(job)]
+    places = [EnvironmentPanel.of(row, config, now) for row in _environments(job)]
     body = config["request"]["body"] or ""
     context = {
         **base_context(job_admin, request, title=job.name),

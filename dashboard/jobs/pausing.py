@@ -10,7 +10,7 @@ from django.http import Http404, HttpRequest
 from django.utils import timezone
 
 from dashboard.forms.fields import instant
-from dashboard.jobs.places import Place
+from dashboard.jobs.places import EnvironmentPanel
 from dashboard.jobs.reach import definition_of, writable_job
 from jobs.definition.overrides import effective
 from jobs.models import Job, JobEnvironment
@@ -52,7 +52,9 @@ class PauseForm(forms.Form):
         return until
 
 
-def pause_forms(places: Sequence[Place], refused: PauseForm | None) -> list[tuple[Place, PauseForm]]:
+def pause_forms(
+    places: Sequence[EnvironmentPanel], refused: PauseForm | None
+) -> list[tuple[EnvironmentPanel, PauseForm]]:
     """Each place with its form: the one that was `refused` as it was sent."""
     return [
         (place, refused if refused and refused.place == slug else PauseForm(environment=slug, zone=place.zone))
@@ -61,7 +63,7 @@ def pause_forms(places: Sequence[Place], refused: PauseForm | None) -> list[tupl
     ]
 
 
-def pause_everywhere(places: Sequence[Place], zone: str, refused: PauseForm | None) -> PauseForm | None:
+def pause_everywhere(places: Sequence[EnvironmentPanel], zone: str, refused: PauseForm | None) -> PauseForm | None:
     """The form for all environments; None where there are not several to pause."""
     if sum(place.fires for place in places) < 2:  # noqa: PLR2004 - several
         return None

@@ -13,7 +13,7 @@ from rest_framework.exceptions import ValidationError
 
 from api.base.problems import field_errors
 from dashboard.base import chips
-from dashboard.jobs.differences import Change, told_overrides
+from dashboard.jobs.differences import VersionChange, told_overrides
 from dashboard.jobs.words import is_paused, place_look, place_words, schedule_words
 from jobs.definition.contradictions import contradictions
 from jobs.definition.overrides import effective
@@ -28,18 +28,18 @@ _FIRINGS = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class EnvironmentPanel:
     """A job's state in one environment, as the page shows it. `zone` is the one that its schedule is read in there."""
 
     row: JobEnvironment
     chip: SafeString
     words: str
     is_paused: bool
-    overrides: tuple[Change, ...]
+    overrides: tuple[VersionChange, ...]
     zone: str
 
     @classmethod
-    def of(cls, row: JobEnvironment, config: dict[str, Any], now: datetime.datetime) -> "Place":
+    def of(cls, row: JobEnvironment, config: dict[str, Any], now: datetime.datetime) -> "EnvironmentPanel":
         return cls(
             row,
             chips.chip(place_look(row, now)),
@@ -55,7 +55,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class OccurrencePreview:
     """When a job fires next in the environments whose timing is the same. `silent` are those that are paused or off."""
 
     environments: tuple[str, ...]
@@ -68,9 +68,11 @@ class Plan:
     warnings: tuple[str, ...]
 
 
-def plans_of(job: Job, config: dict[str, Any], places: Sequence[Place], now: datetime.datetime) -> list[Plan]:
+def plans_of(
+    job: Job, config: dict[str, Any], places: Sequence[EnvironmentPanel], now: datetime.datetime
+) -> list[OccurrencePreview]:
     """One plan for all environments, but for those that override when they fire."""
-    groups: dict[str, tuple[dict[str, Any], list[Place]]] = {}
+    groups: dict[str, tuple[dict[str, Any], list[EnvironmentPanel]]] = {}
     for place in places:
         timing = _timing(effective(config, str(place.row.environment_id)))
         groups.setdefault(json.dumps(timing), (timing, []))[1].append(place)
@@ -82,8 +84,8 @@ def _timing(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _plan(
-    job: Job, config: dict[str, Any], timing: dict[str, Any], places: Sequence[Place], now: datetime.datetime
-) -> Plan:
+    job: Job, config: dict[str, Any], timing: dict[str, Any], places: Sequence[EnvironmentPanel], now: datetime.datetime
+) -> OccurrencePreview:
     try:
         found, zone = previewed(timing, since=now, count=_FIRINGS, anchor=job.created_at), timing["timezone"]
     except ValidationError as error:  # another release of Hourhand, or of the time zones, does not understand it
@@ -93,7 +95,7 @@ def _plan(
     # Of a version that can't be read, the page says that instead.
     readable = [one for one in configs if problem_of(one, anchor=job.created_at) is None]
     told = [contradictions(found.schedule, one) for one in readable]
-    return Plan(
+    return OccurrencePreview(
         environments=tuple(place.row.environment.slug for place in places),
         silent=tuple(place.row.environment.slug for place in places if not place.fires),
         words=schedule_words(timing["schedule"], timing["timezone"], anchor=job.created_at),

@@ -18,7 +18,7 @@ from accounts.actors import Actor
 from api.jobs.versions import Slugs, restore_version, spelled
 from core.errors import HourhandError
 from dashboard.accounts.access import access_of
-from dashboard.jobs.differences import Change, changes_between
+from dashboard.jobs.differences import VersionChange, changes_between
 from dashboard.jobs.reach import base_context, job_in_sight, tell, writable_job
 from jobs.models import Job, JobVersion
 
@@ -31,7 +31,7 @@ class ShownVersion:
     """A version and what it changed; of the first one nothing is told."""
 
     version: JobVersion
-    changes: tuple[Change, ...]
+    changes: tuple[VersionChange, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Comparison:
 
     old: JobVersion
     new: JobVersion
-    changes: tuple[Change, ...]
+    changes: tuple[VersionChange, ...]
 
 
 class ComparedForm(forms.Form):

@@ -22,7 +22,14 @@ from core.validation.fields import Choice
 from core.validation.strict import ListQuery
 from core.words import NOTHING, Appearance
 from dashboard.accounts.access import access_of
-from dashboard.accounts.listing import Doing, Field, WorkspaceParameter, asked_query, back_to_list, workspace_field
+from dashboard.accounts.listing import (
+    Doing,
+    FilterField,
+    WorkspaceParameter,
+    asked_query,
+    back_to_list,
+    workspace_field,
+)
 from dashboard.base import chips
 from dashboard.runs.buttons import require_writer
 from dashboard.runs.history import HistoryAdmin
@@ -58,10 +65,10 @@ class BulkOperationAdmin(HistoryAdmin):
     list_before_template = ""
     query_class = OperationsShown
 
-    def filters(self, request: HttpRequest) -> tuple[Sequence[Field], Sequence[Field]]:
+    def filters(self, request: HttpRequest) -> tuple[Sequence[FilterField], Sequence[FilterField]]:
         kinds = [(kind.value, kind.label) for kind in BulkKind]
         states = [(state.value, look.label) for state, look in _STATES.items()]
-        first = [Field("kind", "What", "select", kinds), Field("state", "State", "select", states)]
+        first = [FilterField("kind", "What", "select", kinds), FilterField("state", "State", "select", states)]
         return [*first, *workspace_field(request)], ()
 
     def meant(self, request: HttpRequest, query: dict[str, Any], among: Sequence[Workspace]) -> tuple[Any, Keyset]:  # noqa: ARG002

@@ -15,12 +15,12 @@ from accounts.models import Workspace
 from api.base.pagination import Keyset
 from api.runs.orders import ByDue, ByDuration, OfExecutions
 from core.words import NOTHING, SKIP_REASONS, STATUSES, TRIGGERS, duration_words, instant_words
-from dashboard.accounts.listing import Doing, Field, tick
+from dashboard.accounts.listing import Doing, FilterField, tick
 from dashboard.base import chips
 from dashboard.runs import asking, bulk, buttons, editing, page, trying
 from dashboard.runs.filters import ExecutionsShown, execution_fields, named_execution, wanted_executions
 from dashboard.runs.history import HistoryAdmin
-from dashboard.runs.timing import Timings
+from dashboard.runs.timing import ExecutionTimings
 from runs.models import Execution
 from runs.querysets import ExecutionQuerySet
 from runs.states import OCCURRING_STATUSES
@@ -58,7 +58,7 @@ class ExecutionAdmin(HistoryAdmin):
     statuses = tuple((status, STATUSES[status].label) for status, _ in OCCURRING_STATUSES)
     doings_url = "admin:runs_execution_select"
 
-    def filters(self, request: HttpRequest) -> tuple[Sequence[Field], Sequence[Field]]:
+    def filters(self, request: HttpRequest) -> tuple[Sequence[FilterField], Sequence[FilterField]]:
         return execution_fields(request)
 
     def meant(self, request: HttpRequest, query: dict[str, Any], among: Sequence[Workspace]) -> tuple[Any, Keyset]:
@@ -120,7 +120,7 @@ class ExecutionAdmin(HistoryAdmin):
 
     @admin.display(description="Took")
     def duration_and_lateness(self, execution: Execution) -> SafeString:
-        timings = Timings.of(execution, timezone.now())
+        timings = ExecutionTimings.of(execution, timezone.now())
         late = "" if timings.lateness_ms is None else f"{duration_words(timings.lateness_ms)} late"
         return chips.two_lines(duration_words(timings.run_ms), late)
 

@@ -17,7 +17,7 @@ from core.slugs import is_uuid
 from core.validation.fields import Choice
 from core.words import TRIGGERS
 from dashboard.accounts.access import access_of
-from dashboard.accounts.listing import Field, WorkspaceParameter, workspace_field
+from dashboard.accounts.listing import FilterField, WorkspaceParameter, workspace_field
 from runs.failures import OCCURRING
 from runs.history.filters import HistoryFilter
 from runs.history.runs import RunFilter
@@ -47,26 +47,26 @@ class RunsShown(SinceParameter, WorkspaceParameter, RunListQuery):
     """The same for runs."""
 
 
-def execution_fields(request: HttpRequest) -> tuple[Sequence[Field], Sequence[Field]]:
+def execution_fields(request: HttpRequest) -> tuple[Sequence[FilterField], Sequence[FilterField]]:
     first = [
-        Field("search", "Search", placeholder="Error, URL or an id"),
+        FilterField("search", "Search", placeholder="Error, URL or an id"),
         _job_field(),
-        Field("since", "Time", "select", [(name, words) for name, (words, _) in SPANS.items()]),
+        FilterField("since", "Time", "select", [(name, words) for name, (words, _) in SPANS.items()]),
         *workspace_field(request),
     ]
     return first, [
         *_shared_fields(request),
-        Field("job_name", "Job's name has"),
-        Field("tag", "Tag"),
-        Field("sort", "Order", "select", _ORDERS, blank="Newest first"),
+        FilterField("job_name", "Job's name has"),
+        FilterField("tag", "Tag"),
+        FilterField("sort", "Order", "select", _ORDERS, blank="Newest first"),
     ]
 
 
-def run_fields(request: HttpRequest) -> tuple[Sequence[Field], Sequence[Field]]:
+def run_fields(request: HttpRequest) -> tuple[Sequence[FilterField], Sequence[FilterField]]:
     first = [
-        Field("execution", "Execution", placeholder="Its id"),
+        FilterField("execution", "Execution", placeholder="Its id"),
         _job_field(),
-        Field("since", "Time", "select", [(name, words) for name, (words, _) in SPANS.items()]),
+        FilterField("since", "Time", "select", [(name, words) for name, (words, _) in SPANS.items()]),
         *workspace_field(request),
     ]
     return first, _shared_fields(request)
@@ -112,19 +112,19 @@ def _since(query: dict[str, Any]) -> dict[str, Any]:
     return query if span is None or "from" in query else {**query, "from": timezone.now() - span[1]}
 
 
-def _job_field() -> Field:
-    return Field("job", "Job", "suggest", suggestions=reverse("admin:jobs_job_suggest"), placeholder="Slug")
+def _job_field() -> FilterField:
+    return FilterField("job", "Job", "suggest", suggestions=reverse("admin:jobs_job_suggest"), placeholder="Slug")
 
 
-def _shared_fields(request: HttpRequest) -> list[Field]:
+def _shared_fields(request: HttpRequest) -> list[FilterField]:
     places = access_of(request).narrow(Environment.objects.order_by("slug")).values_list("slug", flat=True).distinct()
     return [
-        Field("environment", "Environment", "select", [(slug, slug) for slug in places]),
-        Field("trigger", "Trigger", "select", [(name, TRIGGERS[name].label) for name, _ in OCCURRING_TRIGGERS]),
-        Field(
+        FilterField("environment", "Environment", "select", [(slug, slug) for slug in places]),
+        FilterField("trigger", "Trigger", "select", [(name, TRIGGERS[name].label) for name, _ in OCCURRING_TRIGGERS]),
+        FilterField(
             "failure_reason", "Failure reason", "select",
             [(reason.value, reason.value.replace("_", " ").capitalize()) for reason in OCCURRING],
         ),
-        Field("from", "From, UTC", "instant"),
-        Field("to", "Before, UTC", "instant"),
+        FilterField("from", "From, UTC", "instant"),
+        FilterField("to", "Before, UTC", "instant"),
     ]  # fmt: skip

@@ -15,7 +15,7 @@ from core.words import STATUSES, appearance
 from dashboard.accounts.access import access_of
 from dashboard.runs.curl import CurlCommand, curl_command
 from dashboard.runs.history import HistoryAdmin
-from dashboard.runs.timing import Timings
+from dashboard.runs.timing import ExecutionTimings
 from dashboard.runs.waterfall import PHASES, Bar, Waterfall, phases
 from jobs.definition.overrides import effective
 from runs.attempts.redaction import REDACTED
@@ -64,7 +64,7 @@ def show(execution_admin: HistoryAdmin, request: HttpRequest, row_id: uuid.UUID)
         **execution_admin.base_context(request, original=execution),
         "execution": execution,
         "look": appearance(execution.status, STATUSES),
-        "timings": Timings.of(execution, now),
+        "timings": ExecutionTimings.of(execution, now),
         "waterfall": Waterfall.of(execution, runs, now),
         "phase_names": PHASES,
         "attempts": [ShownRun.of(run) for run in runs],

@@ -27,7 +27,7 @@ _MILLISECOND = datetime.timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Lately:
+class RecentOutcomes:
     """What the card of a job's page shows; `executions` are the newest, the others go back LOOKED_AT executions."""
 
     executions: Sequence[Execution]
@@ -36,7 +36,7 @@ class Lately:
     charts: tuple[SafeString, ...]
 
     @classmethod
-    def of(cls, job: Job, now: datetime.datetime) -> "Lately":
+    def of(cls, job: Job, now: datetime.datetime) -> "RecentOutcomes":
         """One read of the job's own index, however long its history is."""
         newest: list[Execution] = list(latest_of(job))
         oldest_first = newest[::-1]

@@ -14,7 +14,7 @@ from accounts.models import Workspace
 from api.base.pagination import Keyset
 from api.runs.orders import ByAttempt
 from core.words import NOTHING, STATUSES, duration_words
-from dashboard.accounts.listing import Field
+from dashboard.accounts.listing import FilterField
 from dashboard.base import chips
 from dashboard.runs.filters import RunsShown, run_fields, wanted_runs
 from dashboard.runs.history import HistoryAdmin
@@ -44,7 +44,7 @@ class RunAdmin(HistoryAdmin):
     query_class = RunsShown
     statuses = tuple((status, STATUSES[status].label) for status, _ in OCCURRING_RUN_STATUSES)
 
-    def filters(self, request: HttpRequest) -> tuple[Sequence[Field], Sequence[Field]]:
+    def filters(self, request: HttpRequest) -> tuple[Sequence[FilterField], Sequence[FilterField]]:
         return run_fields(request)
 
     def meant(self, request: HttpRequest, query: dict[str, Any], among: Sequence[Workspace]) -> tuple[Any, Keyset]:

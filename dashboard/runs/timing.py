@@ -11,7 +11,7 @@ def milliseconds(start: datetime.datetime | None, end: datetime.datetime | None)
 
 
 @dataclass(frozen=True, slots=True)
-class Timings:
+class ExecutionTimings:
     """The durations of an execution, as the API has them. What goes on still is measured up to now."""
 
     pending_ms: float | None
@@ -20,7 +20,7 @@ class Timings:
     lateness_ms: float | None
 
     @classmethod
-    def of(cls, execution: Execution, now: datetime.datetime) -> "Timings":
+    def of(cls, execution: Execution, now: datetime.datetime) -> "ExecutionTimings":
         skipped = execution.status == "skipped"
         end, ready = execution.finished_at or now, ready_at(execution)
         return cls(

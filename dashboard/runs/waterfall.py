@@ -41,7 +41,7 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class AttemptBars:
     """A run and its place among the others; `offset_ms` counts from when the execution could start."""
 
     run: Run
@@ -65,21 +65,21 @@ class Wait:
 class Waterfall:
     """The attempts of an execution and the waits between them, in order."""
 
-    rows: tuple[Attempt | Wait, ...]
+    rows: tuple[AttemptBars | Wait, ...]
 
     @classmethod
     def of(cls, execution: Execution, runs: Sequence[Run], now: datetime.datetime) -> "Waterfall":
         spans = list(_spans(execution, sorted(runs, key=lambda run: (run.started_at, run.number)), now))
         begin = min((span.start for span in spans), default=now)
         placed = _laid_out([(span.took_ms, span.run is None) for span in spans])
-        rows: list[Attempt | Wait] = []
+        rows: list[AttemptBars | Wait] = []
         for span, (left, width, is_cut) in zip(spans, placed, strict=True):
             offset = milliseconds(begin, span.start) or 0.0
             if span.run is None:
                 bar = Bar("ahead" if span.is_ahead else _WAIT, span.name, left, width, span.took_ms, is_cut)
                 rows.append(Wait(span.name, (bar,), offset, span.took_ms, span.is_ahead))
             else:
-                rows.append(Attempt(span.run, _within(span.run, left, width), offset, span.took_ms))
+                rows.append(AttemptBars(span.run, _within(span.run, left, width), offset, span.took_ms))
         return cls(tuple(rows))
 
     @property

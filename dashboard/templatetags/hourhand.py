@@ -8,7 +8,7 @@ from django import template
 
 from core.words import SKIP_REASONS, duration_words, instant_words, relative_words, size_words
 from dashboard.base import chips
-from dashboard.base.pretty import Body, pretty_body
+from dashboard.base.pretty import PrettyBody, pretty_body
 from runs.failures import FailureReason
 
 register = template.Library()
@@ -64,6 +64,6 @@ def as_json(value: Any) -> str:
 
 
 @register.filter
-def body_of(text: str | None, encoding: str) -> Body:
+def body_of(text: str | None, encoding: str) -> PrettyBody:
     """A recorded body, ready to be shown."""
     return pretty_body(text, encoding)

@@ -4,7 +4,7 @@ from typing import Any
 
 from django import template
 
-from dashboard.runs.recent_outcomes import Lately
+from dashboard.runs.recent_outcomes import RecentOutcomes
 from jobs.models import Job
 
 register = template.Library()
@@ -13,4 +13,4 @@ register = template.Library()
 @register.inclusion_tag("admin/runs/lately.html", takes_context=True)
 def lately(context: dict[str, Any], job: Job) -> dict[str, Any]:
     """The card of a job's page. `now_at` of its context is the instant of the whole page."""
-    return {"job": job, "lately": Lately.of(job, context["now_at"])}
+    return {"job": job, "lately": RecentOutcomes.of(job, context["now_at"])}

@@ -13,8 +13,8 @@ from dashboard.base import chips
 from jobs.models import Job, JobEnvironment
 from jobs.schedule import zone_to_show
 from runs.ledger.comparison import Ledger
-from runs.ledger.explain import Explanation, Verdict, explain
-from runs.ledger.read import Account, accounts_of
+from runs.ledger.explain import Explanation, LedgerVerdict, explain
+from runs.ledger.read import LedgerAccount, accounts_of
 
 register = template.Library()
 
@@ -27,18 +27,18 @@ _SPANS = (
 #: Most occurrences that the page compares for one environment; the API compares more.
 _MOST_PLANNED = 4_000
 _LOOKS = {
-    Verdict.FIRED: Appearance("Fired", "ok", "check_circle"),
-    Verdict.SKIPPED: Appearance("Skipped", "warn", "redo"),
-    Verdict.DUE: Appearance("Due", "wait", "schedule"),
-    Verdict.LOST: Appearance("Lost", "bad", "error"),
-    Verdict.PRUNED: Appearance("Not kept", "idle", "history_toggle_off"),
-    Verdict.TO_COME: Appearance("To come", "wait", "schedule"),
-    Verdict.NOT_PLANNED: Appearance("Not planned", "idle", "event_busy"),
-    Verdict.MANUAL: Appearance("No schedule", "idle", "touch_app"),
-    Verdict.DISABLED: Appearance("Disabled", "idle", "toggle_off"),
-    Verdict.ENDED: Appearance("Completed", "idle", "done_all"),
-    Verdict.DELETED: Appearance("Deleted", "idle", "delete"),
-    Verdict.NOT_YET: Appearance("Not there yet", "idle", "event_upcoming"),
+    LedgerVerdict.FIRED: Appearance("Fired", "ok", "check_circle"),
+    LedgerVerdict.SKIPPED: Appearance("Skipped", "warn", "redo"),
+    LedgerVerdict.DUE: Appearance("Due", "wait", "schedule"),
+    LedgerVerdict.LOST: Appearance("Lost", "bad", "error"),
+    LedgerVerdict.PRUNED: Appearance("Not kept", "idle", "history_toggle_off"),
+    LedgerVerdict.TO_COME: Appearance("To come", "wait", "schedule"),
+    LedgerVerdict.NOT_PLANNED: Appearance("Not planned", "idle", "event_busy"),
+    LedgerVerdict.MANUAL: Appearance("No schedule", "idle", "touch_app"),
+    LedgerVerdict.DISABLED: Appearance("Disabled", "idle", "toggle_off"),
+    LedgerVerdict.ENDED: Appearance("Completed", "idle", "done_all"),
+    LedgerVerdict.DELETED: Appearance("Deleted", "idle", "delete"),
+    LedgerVerdict.NOT_YET: Appearance("Not there yet", "idle", "event_upcoming"),
 }
 
 
@@ -57,7 +57,7 @@ class Reckoning:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class LedgerAnswer:
     """Why it did or did not run at the instant asked for."""
 
     chip: str
@@ -114,13 +114,13 @@ def _reckonings(rows: list[JobEnvironment], now: datetime.datetime) -> list[Reck
     return [found[row.pk] for row in rows if row.pk in found]
 
 
-def _reckoning(row: JobEnvironment, span: str, account: Account) -> Reckoning:
+def _reckoning(row: JobEnvironment, span: str, account: LedgerAccount) -> Reckoning:
     counts = account.ledger.skipped.items()
     skipped = tuple((count, SKIP_REASONS.get(reason, reason)) for reason, count in counts)
     since = account.history_from if account.history_from == account.start else None
     return Reckoning(row.environment.slug, span, account.ledger, skipped, since)
 
 
-def _answer(row: JobEnvironment, at: datetime.datetime, now: datetime.datetime) -> Answer:
+def _answer(row: JobEnvironment, at: datetime.datetime, now: datetime.datetime) -> LedgerAnswer:
     found = explain(row, at=at, now=now)
-    return Answer(chips.chip(_LOOKS[found.verdict]), row.environment.slug, found)
+    return LedgerAnswer(chips.chip(_LOOKS[found.verdict]), row.environment.slug, found)

@@ -107,7 +107,7 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class TemplateVariable:
     """One variable in a template. `quoted`: inside a string of a JSON body. `default` stands in for a missing value."""
 
     variable: str
@@ -139,12 +139,12 @@ class Place:
 class Template:
     """A text with its variables found: literal pieces and places, in order."""
 
-    parts: tuple[str | Place, ...]
+    parts: tuple[str | TemplateVariable, ...]
     where: Where
 
     @cached_property
     def variables(self) -> frozenset[str]:
-        return frozenset(part.variable for part in self.parts if isinstance(part, Place))
+        return frozenset(part.variable for part in self.parts if isinstance(part, TemplateVariable))
 
     def render(self, facts: Facts) -> str:
         """The text for one execution. Raises RenderingError."""
@@ -181,7 +181,7 @@ def parse(text: str, where: Where) -> Template:
     return template
 
 
-def _parts(text: str, where: Where) -> Iterator[str | Place]:
+def _parts(text: str, where: Where) -> Iterator[str | TemplateVariable]:
     position, quoted = 0, False
     for found in _PLACE.finditer(text):
         literal = text[position : found.start()]
@@ -198,17 +198,17 @@ def _literal(text: str) -> str:
     return text
 
 
-def _place(written: str, where: Where, *, quoted: bool) -> Place:
+def _place(written: str, where: Where, *, quoted: bool) -> TemplateVariable:
     """What stands between braces: a variable, perhaps with a default."""
     found = _DEFAULTED.fullmatch(written) if "|" in written else None
     if found is None:
-        return Place(_variable(written), quoted)
+        return TemplateVariable(_variable(written), quoted)
     default = _default(found["value"].strip(), where)
     if default is None and (where is not Where.JSON_BODY or quoted):
         raise TemplateError(
             f'No text says null: write {{{{{found["name"].strip()[:80]}|default("")}}}} for an empty one.'
         )
-    return Place(_variable(found["name"].strip()), quoted, default)
+    return TemplateVariable(_variable(found["name"].strip()), quoted, default)
 
 
 def _default(written: str, where: Where) -> Any:

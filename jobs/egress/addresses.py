@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 Address = IPv4Address | IPv6Address
 
 
-class Refusal(enum.StrEnum):
+class AddressRefusal(enum.StrEnum):
     """Why Hourhand will not connect somewhere. The value is stable, for logs and metrics."""
 
     UNSPECIFIED = "unspecified"
@@ -42,84 +42,90 @@ class Refusal(enum.StrEnum):
 
 
 _DESCRIPTIONS = {
-    Refusal.UNSPECIFIED: "the unspecified address",
-    Refusal.THIS_NETWORK: "an address of the local network (0.0.0.0/8)",
-    Refusal.PRIVATE: "a private address",
-    Refusal.SHARED: "a carrier-grade NAT address (100.64.0.0/10)",
-    Refusal.LOOPBACK: "a loopback address",
-    Refusal.LINK_LOCAL: "a link-local address",
-    Refusal.SITE_LOCAL: "a site-local address (fec0::/10)",
-    Refusal.PROTOCOL_ASSIGNMENT: "an address assigned to a network protocol",
-    Refusal.DOCUMENTATION: "a documentation address",
-    Refusal.BENCHMARKING: "a benchmarking address",
-    Refusal.MULTICAST: "a multicast address",
-    Refusal.BROADCAST: "the broadcast address",
-    Refusal.RESERVED: "a reserved address",
-    Refusal.DISCARD: "a discard-only address",
-    Refusal.CLOUD_PLATFORM: "a cloud platform's internal address",
-    Refusal.EMBEDDED_IPV4: "an IPv6 address with an IPv4 address inside",
-    Refusal.NOT_AN_ADDRESS: "no IP address",
-    Refusal.PORT: "a port that is not allowed",
+    AddressRefusal.UNSPECIFIED: "the unspecified address",
+    AddressRefusal.THIS_NETWORK: "an address of the local network (0.0.0.0/8)",
+    AddressRefusal.PRIVATE: "a private address",
+    AddressRefusal.SHARED: "a carrier-grade NAT address (100.64.0.0/10)",
+    AddressRefusal.LOOPBACK: "a loopback address",
+    AddressRefusal.LINK_LOCAL: "a link-local address",
+    AddressRefusal.SITE_LOCAL: "a site-local address (fec0::/10)",
+    AddressRefusal.PROTOCOL_ASSIGNMENT: "an address assigned to a network protocol",
+    AddressRefusal.DOCUMENTATION: "a documentation address",
+    AddressRefusal.BENCHMARKING: "a benchmarking address",
+    AddressRefusal.MULTICAST: "a multicast address",
+    AddressRefusal.BROADCAST: "the broadcast address",
+    AddressRefusal.RESERVED: "a reserved address",
+    AddressRefusal.DISCARD: "a discard-only address",
+    AddressRefusal.CLOUD_PLATFORM: "a cloud platform's internal address",
+    AddressRefusal.EMBEDDED_IPV4: "an IPv6 address with an IPv4 address inside",
+    AddressRefusal.NOT_AN_ADDRESS: "no IP address",
+    AddressRefusal.PORT: "a port that is not allowed",
 }
 
 #: Every IPv4 range that is not an ordinary public destination. A later line lies inside none or refines an earlier one.
-IPV4_RANGES: tuple[tuple[str, Refusal], ...] = (
-    ("0.0.0.0/8", Refusal.THIS_NETWORK),  # RFC 791
-    ("0.0.0.0/32", Refusal.UNSPECIFIED),  # RFC 1122
-    ("10.0.0.0/8", Refusal.PRIVATE),  # RFC 1918
-    ("100.64.0.0/10", Refusal.SHARED),  # RFC 6598; some clouds keep their metadata service in it
-    ("127.0.0.0/8", Refusal.LOOPBACK),  # RFC 1122
-    ("168.63.129.16/32", Refusal.CLOUD_PLATFORM),  # Azure's host agent: public by number, reachable only from inside
-    ("169.254.0.0/16", Refusal.LINK_LOCAL),  # RFC 3927; 169.254.169.254 is the metadata service of most clouds
-    ("172.16.0.0/12", Refusal.PRIVATE),  # RFC 1918
-    ("192.0.0.0/24", Refusal.PROTOCOL_ASSIGNMENT),  # RFC 6890; 192.0.0.192 is Oracle's metadata service
-    ("192.0.2.0/24", Refusal.DOCUMENTATION),  # RFC 5737
-    ("192.31.196.0/24", Refusal.PROTOCOL_ASSIGNMENT),  # AS112, RFC 7535
-    ("192.52.193.0/24", Refusal.PROTOCOL_ASSIGNMENT),  # AMT, RFC 7450
-    ("192.88.99.0/24", Refusal.PROTOCOL_ASSIGNMENT),  # 6to4 relays, RFC 7526
-    ("192.168.0.0/16", Refusal.PRIVATE),  # RFC 1918
-    ("192.175.48.0/24", Refusal.PROTOCOL_ASSIGNMENT),  # AS112, RFC 7534
-    ("198.18.0.0/15", Refusal.BENCHMARKING),  # RFC 2544
-    ("198.51.100.0/24", Refusal.DOCUMENTATION),  # RFC 5737
-    ("203.0.113.0/24", Refusal.DOCUMENTATION),  # RFC 5737
-    ("224.0.0.0/4", Refusal.MULTICAST),  # RFC 5771
-    ("240.0.0.0/4", Refusal.RESERVED),  # RFC 1112
-    ("255.255.255.255/32", Refusal.BROADCAST),  # RFC 919
+IPV4_RANGES: tuple[tuple[str, AddressRefusal], ...] = (
+    ("0.0.0.0/8", AddressRefusal.THIS_NETWORK),  # RFC 791
+    ("0.0.0.0/32", AddressRefusal.UNSPECIFIED),  # RFC 1122
+    ("10.0.0.0/8", AddressRefusal.PRIVATE),  # RFC 1918
+    ("100.64.0.0/10", AddressRefusal.SHARED),  # RFC 6598; some clouds keep their metadata service in it
+    ("127.0.0.0/8", AddressRefusal.LOOPBACK),  # RFC 1122
+    (
+        "168.63.129.16/32",
+        AddressRefusal.CLOUD_PLATFORM,
+    ),  # Azure's host agent: public by number, reachable only from inside
+    ("169.254.0.0/16", AddressRefusal.LINK_LOCAL),  # RFC 3927; 169.254.169.254 is the metadata service of most clouds
+    ("172.16.0.0/12", AddressRefusal.PRIVATE),  # RFC 1918
+    ("192.0.0.0/24", AddressRefusal.PROTOCOL_ASSIGNMENT),  # RFC 6890; 192.0.0.192 is Oracle's metadata service
+    ("192.0.2.0/24", AddressRefusal.DOCUMENTATION),  # RFC 5737
+    ("192.31.196.0/24", AddressRefusal.PROTOCOL_ASSIGNMENT),  # AS112, RFC 7535
+    ("192.52.193.0/24", AddressRefusal.PROTOCOL_ASSIGNMENT),  # AMT, RFC 7450
+    ("192.88.99.0/24", AddressRefusal.PROTOCOL_ASSIGNMENT),  # 6to4 relays, RFC 7526
+    ("192.168.0.0/16", AddressRefusal.PRIVATE),  # RFC 1918
+    ("192.175.48.0/24", AddressRefusal.PROTOCOL_ASSIGNMENT),  # AS112, RFC 7534
+    ("198.18.0.0/15", AddressRefusal.BENCHMARKING),  # RFC 2544
+    ("198.51.100.0/24", AddressRefusal.DOCUMENTATION),  # RFC 5737
+    ("203.0.113.0/24", AddressRefusal.DOCUMENTATION),  # RFC 5737
+    ("224.0.0.0/4", AddressRefusal.MULTICAST),  # RFC 5771
+    ("240.0.0.0/4", AddressRefusal.RESERVED),  # RFC 1112
+    ("255.255.255.255/32", AddressRefusal.BROADCAST),  # RFC 919
 )
 
 #: Every IPv6 range that is not an ordinary public destination: all outside 2000::/3, and the exceptions inside it.
-IPV6_RANGES: tuple[tuple[str, Refusal], ...] = (
-    ("::/3", Refusal.RESERVED),  # RFC 4291: what no later line names
-    ("::/96", Refusal.EMBEDDED_IPV4),  # IPv4-compatible, RFC 4291
-    ("::/128", Refusal.UNSPECIFIED),  # RFC 4291
-    ("::1/128", Refusal.LOOPBACK),  # RFC 4291
-    ("::ffff:0:0/96", Refusal.EMBEDDED_IPV4),  # IPv4-mapped, RFC 4291
-    ("::ffff:0:0:0/96", Refusal.EMBEDDED_IPV4),  # IPv4-translated, RFC 2765
-    ("64:ff9b::/96", Refusal.EMBEDDED_IPV4),  # NAT64, RFC 6052
-    ("64:ff9b:1::/48", Refusal.EMBEDDED_IPV4),  # local-use NAT64, RFC 8215
-    ("100::/64", Refusal.DISCARD),  # RFC 6666
-    ("100:0:0:1::/64", Refusal.DISCARD),  # RFC 9780
-    ("2001::/23", Refusal.PROTOCOL_ASSIGNMENT),  # RFC 2928, with ORCHID (RFC 4843, 7343), AMT and PCP anycast inside
-    ("2001::/32", Refusal.EMBEDDED_IPV4),  # Teredo, RFC 4380
-    ("2001:2::/48", Refusal.BENCHMARKING),  # RFC 5180
-    ("2001:db8::/32", Refusal.DOCUMENTATION),  # RFC 3849
-    ("2002::/16", Refusal.EMBEDDED_IPV4),  # 6to4, RFC 3056
-    ("2620:4f:8000::/48", Refusal.PROTOCOL_ASSIGNMENT),  # AS112, RFC 7534
-    ("3ffe::/16", Refusal.RESERVED),  # the 6bone, returned: RFC 3701
-    ("3fff::/20", Refusal.DOCUMENTATION),  # RFC 9637
-    ("4000::/2", Refusal.RESERVED),  # RFC 4291, with SRv6 segment identifiers (5f00::/16, RFC 9602) inside
-    ("8000::/1", Refusal.RESERVED),  # RFC 4291: what no later line names
-    ("fc00::/7", Refusal.PRIVATE),  # unique local, RFC 4193; fd00:ec2::254 is a metadata service
-    ("fe80::/10", Refusal.LINK_LOCAL),  # RFC 4291
-    ("fec0::/10", Refusal.SITE_LOCAL),  # RFC 3879
-    ("ff00::/8", Refusal.MULTICAST),  # RFC 4291
+IPV6_RANGES: tuple[tuple[str, AddressRefusal], ...] = (
+    ("::/3", AddressRefusal.RESERVED),  # RFC 4291: what no later line names
+    ("::/96", AddressRefusal.EMBEDDED_IPV4),  # IPv4-compatible, RFC 4291
+    ("::/128", AddressRefusal.UNSPECIFIED),  # RFC 4291
+    ("::1/128", AddressRefusal.LOOPBACK),  # RFC 4291
+    ("::ffff:0:0/96", AddressRefusal.EMBEDDED_IPV4),  # IPv4-mapped, RFC 4291
+    ("::ffff:0:0:0/96", AddressRefusal.EMBEDDED_IPV4),  # IPv4-translated, RFC 2765
+    ("64:ff9b::/96", AddressRefusal.EMBEDDED_IPV4),  # NAT64, RFC 6052
+    ("64:ff9b:1::/48", AddressRefusal.EMBEDDED_IPV4),  # local-use NAT64, RFC 8215
+    ("100::/64", AddressRefusal.DISCARD),  # RFC 6666
+    ("100:0:0:1::/64", AddressRefusal.DISCARD),  # RFC 9780
+    (
+        "2001::/23",
+        AddressRefusal.PROTOCOL_ASSIGNMENT,
+    ),  # RFC 2928, with ORCHID (RFC 4843, 7343), AMT and PCP anycast inside
+    ("2001::/32", AddressRefusal.EMBEDDED_IPV4),  # Teredo, RFC 4380
+    ("2001:2::/48", AddressRefusal.BENCHMARKING),  # RFC 5180
+    ("2001:db8::/32", AddressRefusal.DOCUMENTATION),  # RFC 3849
+    ("2002::/16", AddressRefusal.EMBEDDED_IPV4),  # 6to4, RFC 3056
+    ("2620:4f:8000::/48", AddressRefusal.PROTOCOL_ASSIGNMENT),  # AS112, RFC 7534
+    ("3ffe::/16", AddressRefusal.RESERVED),  # the 6bone, returned: RFC 3701
+    ("3fff::/20", AddressRefusal.DOCUMENTATION),  # RFC 9637
+    ("4000::/2", AddressRefusal.RESERVED),  # RFC 4291, with SRv6 segment identifiers (5f00::/16, RFC 9602) inside
+    ("8000::/1", AddressRefusal.RESERVED),  # RFC 4291: what no later line names
+    ("fc00::/7", AddressRefusal.PRIVATE),  # unique local, RFC 4193; fd00:ec2::254 is a metadata service
+    ("fe80::/10", AddressRefusal.LINK_LOCAL),  # RFC 4291
+    ("fec0::/10", AddressRefusal.SITE_LOCAL),  # RFC 3879
+    ("ff00::/8", AddressRefusal.MULTICAST),  # RFC 4291
 )
 
 
 class _Table:
     """The ranges of one IP version laid out as disjoint pieces, so that a lookup is one bisection."""
 
-    def __init__(self, ranges: tuple[tuple[str, Refusal], ...]) -> None:
+    def __init__(self, ranges: tuple[tuple[str, AddressRefusal], ...]) -> None:
         networks = [(ip_network(cidr), refusal) for cidr, refusal in ranges]
         edges = {0}
         for network, _ in networks:
@@ -127,11 +133,11 @@ class _Table:
         self._starts = sorted(edges)
         self._refusals = [_narrowest(start, networks) for start in self._starts]
 
-    def __getitem__(self, number: int) -> Refusal | None:
+    def __getitem__(self, number: int) -> AddressRefusal | None:
         return self._refusals[bisect_right(self._starts, number) - 1]
 
 
-def _narrowest(number: int, networks: list[tuple[IPv4Network | IPv6Network, Refusal]]) -> Refusal | None:
+def _narrowest(number: int, networks: list[tuple[IPv4Network | IPv6Network, AddressRefusal]]) -> AddressRefusal | None:
     around = [
         (network.prefixlen, refusal)
         for network, refusal in networks
@@ -144,15 +150,15 @@ _IPV4 = _Table(IPV4_RANGES)
 _IPV6 = _Table(IPV6_RANGES)
 
 
-def classify(ip: str | Address) -> Refusal | None:
+def classify(ip: str | Address) -> AddressRefusal | None:
     """Why `ip` is not a public address, or None when it is one. Text that is no address, and zone ids, are refused."""
     if isinstance(ip, str):
         try:
             ip = ip_address(ip)
         except ValueError:
-            return Refusal.NOT_AN_ADDRESS
+            return AddressRefusal.NOT_AN_ADDRESS
     if isinstance(ip, IPv4Address):
         return _IPV4[int(ip)]
     if ip.scope_id is not None:
-        return _IPV6[int(ip)] or Refusal.LINK_LOCAL
+        return _IPV6[int(ip)] or AddressRefusal.LINK_LOCAL
     return _IPV6[int(ip)]

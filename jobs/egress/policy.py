@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
-from jobs.egress.addresses import Address, Refusal, classify
+from jobs.egress.addresses import Address, AddressRefusal, classify
 from jobs.egress.target import MAX_PORT, InvalidUrl, Target, parse_host
 
 Network = IPv4Network | IPv6Network
@@ -37,20 +37,20 @@ class EgressPolicy:
                 networks.append(network)
         return cls(tuple(networks), frozenset(hosts), _ports(ports))
 
-    def check_target(self, target: Target) -> Refusal | None:
+    def check_target(self, target: Target) -> AddressRefusal | None:
         """Why `target` is refused before any name is resolved: its port, or the literal address in its URL."""
         if self.ports is not None and target.port not in self.ports:
-            return Refusal.PORT
+            return AddressRefusal.PORT
         if target.address is not None:
             return self.refusal(target.address, target.host)
         return None
 
-    def refusal(self, ip: str | Address, host: str) -> Refusal | None:
+    def refusal(self, ip: str | Address, host: str) -> AddressRefusal | None:
         """Why a connection to `ip`, to which `host` resolved, is refused; asked for each address as it is dialled."""
         if host in self.hosts:
             return None
         refusal = classify(ip)
-        if refusal is None or refusal is Refusal.NOT_AN_ADDRESS:
+        if refusal is None or refusal is AddressRefusal.NOT_AN_ADDRESS:
             return refusal
         address = ip_address(ip) if isinstance(ip, str) else ip
         if any(address in network for network in self.networks):

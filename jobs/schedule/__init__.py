@@ -4,7 +4,7 @@ Patterns (cron, words) are read on the wall clock of the job's time zone; everyt
 """
 
 from jobs.schedule.bounded import Bounded
-from jobs.schedule.contract import Schedule, ScheduleError, Stretch
+from jobs.schedule.contract import OccurrenceRange, Schedule, ScheduleError
 from jobs.schedule.cron import Cron, Fold, Gap
 from jobs.schedule.interval import MAX_INTERVAL_SECONDS, MIN_INTERVAL_SECONDS, Interval
 from jobs.schedule.once import Once
@@ -22,10 +22,10 @@ __all__ = [
     "Fold",
     "Gap",
     "Interval",
+    "OccurrenceRange",
     "Once",
     "Schedule",
     "ScheduleError",
-    "Stretch",
     "next_firings",
     "parse_schedule",
     "parse_timezone",

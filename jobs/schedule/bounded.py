@@ -4,7 +4,7 @@ import datetime
 from dataclasses import dataclass
 from typing import Any
 
-from jobs.schedule.contract import Schedule, Stretch
+from jobs.schedule.contract import OccurrenceRange, Schedule
 
 _MOMENT = datetime.timedelta(microseconds=1)
 
@@ -32,7 +32,7 @@ class Bounded:
     def next_after(self, instant: datetime.datetime) -> datetime.datetime | None:
         return self._unless_ended(self.inner.next_after(self._not_before_start(instant)))
 
-    def stretch(self, after: datetime.datetime, until: datetime.datetime) -> Stretch | None:
+    def stretch(self, after: datetime.datetime, until: datetime.datetime) -> OccurrenceRange | None:
         if self.ends_at is not None:
             until = min(until, self.ends_at)
         return self.inner.stretch(self._not_before_start(after), until)

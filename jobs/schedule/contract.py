@@ -10,7 +10,7 @@ class ScheduleError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class OccurrenceRange:
     """A run of consecutive occurrences, as one value."""
 
     first: datetime.datetime
@@ -34,7 +34,7 @@ class Schedule(Protocol):
     def next_after(self, instant: datetime.datetime) -> datetime.datetime | None:
         """The first planned occurrence later than `instant`; None when there is none."""
 
-    def stretch(self, after: datetime.datetime, until: datetime.datetime) -> Stretch | None:
+    def stretch(self, after: datetime.datetime, until: datetime.datetime) -> OccurrenceRange | None:
         """The planned occurrences later than `after` and no later than `until`, counted; None when there are none."""
 
     def drops(self, occurrence: datetime.datetime) -> bool:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 from zoneinfo import ZoneInfo
 
-from jobs.schedule.contract import Stretch
+from jobs.schedule.contract import OccurrenceRange
 from jobs.schedule.pattern import Pattern
 from jobs.schedule.seconds import DAY, END, instant_of, seconds_of
 from jobs.schedule.zones import Spell, spell_at
@@ -48,7 +48,7 @@ class Cron:
         found = self._first_from(max(seconds_of(instant) + 1, 0))
         return None if found is None else instant_of(found)
 
-    def stretch(self, after: datetime.datetime, until: datetime.datetime) -> Stretch | None:
+    def stretch(self, after: datetime.datetime, until: datetime.datetime) -> OccurrenceRange | None:
         first = self.next_after(after)
         if first is None or first > until:
             return None
@@ -66,7 +66,7 @@ class Cron:
                 count += taken
                 last = (self.pattern.last_before(high) or 0) - spell.offset
             second = spell.end
-        return Stretch(first, instant_of(last), count)
+        return OccurrenceRange(first, instant_of(last), count)
 
     def drops(self, occurrence: datetime.datetime) -> bool:
         if self.gap != "skip" or not self.pattern.fixed or occurrence.microsecond:

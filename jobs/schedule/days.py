@@ -4,7 +4,7 @@ import calendar
 import datetime
 from bisect import bisect_left
 
-from jobs.schedule.fields import BEFORE_LAST, LAST, LAST_DAY, LAST_WEEKDAY, NEAREST, Field
+from jobs.schedule.fields import BEFORE_LAST, LAST, LAST_DAY, LAST_WEEKDAY, NEAREST, CronField
 from jobs.schedule.seconds import EPOCH_ORDINAL, LAST_YEAR
 
 #: The lengths that each month has, by its number.
@@ -26,7 +26,7 @@ class Days:
 
     __slots__ = ("_both", "_months", "_of_month", "_shapes", "_weekdays", "every")
 
-    def __init__(self, of_month: Field, months: Field, weekdays: Field) -> None:
+    def __init__(self, of_month: CronField, months: CronField, weekdays: CronField) -> None:
         self._of_month, self._months, self._weekdays = of_month, months.values, weekdays
         self._both = of_month.starred or weekdays.starred
         #: Days of a month by its length and the weekday that it starts on: 28 shapes of months, filled when needed.

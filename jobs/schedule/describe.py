@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from jobs.schedule.fields import BEFORE_LAST, LAST, LAST_DAY, LAST_WEEKDAY, NEAREST, Field
+from jobs.schedule.fields import BEFORE_LAST, LAST, LAST_DAY, LAST_WEEKDAY, NEAREST, CronField
 
 WEEKDAYS = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 MONTHS = (
@@ -36,7 +36,7 @@ def describe_times(times: Iterable[int]) -> str:
     return f"At {joined([spelled_time(time) for time in times])}"
 
 
-def describe_cron(fields: Sequence[Field]) -> str:
+def describe_cron(fields: Sequence[CronField]) -> str:
     """What the six fields, seconds first, mean together: a sentence without its full stop."""
     second, minute, hour, *rest = fields
     days = describe_days(*rest)
@@ -78,7 +78,7 @@ def _describe_minutes(minutes: tuple[int, ...], hours: tuple[int, ...]) -> str:
     return f"{which} past {_numbers('hour', hours)}"
 
 
-def describe_days(of_month: Field, month: Field, weekday: Field) -> str:
+def describe_days(of_month: CronField, month: CronField, weekday: CronField) -> str:
     """Which days; nothing for every day."""
     every_date, every_weekday = of_month.values == _ALL_DAYS, weekday.values == _ALL_WEEKDAYS
     both = of_month.starred or weekday.starred
@@ -99,7 +99,7 @@ def describe_days(of_month: Field, month: Field, weekday: Field) -> str:
     return f"{days}, in {months}" if days else f"every day in {months}"
 
 
-def _dates(field: Field, last: str = "and") -> str:
+def _dates(field: CronField, last: str = "and") -> str:
     parts = []
     if field.values:
         parts.append(_numbers("day", field.values, last))
@@ -124,7 +124,7 @@ def _first_number(text: str) -> int:
     return int("".join(character for character in text if character.isdigit()) or 0)
 
 
-def _weekdays(field: Field) -> str:
+def _weekdays(field: CronField) -> str:
     # A week is told from Monday to Sunday.
     plain = _runs(tuple(sorted(day or 7 for day in field.values)), WEEKDAYS)
     nth = sorted((which if which > 0 else 6, day or 7) for day, which in (_pair(item) for item in field.special))

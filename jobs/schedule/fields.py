@@ -44,7 +44,7 @@ WEEKDAY = FieldKind("day of week", 0, 7, _WEEKDAYS)
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class CronField:
     """One field as it was understood.
 
     `text` is its normal form; `values` the numbers, sorted, Sunday as 0; `special` the last day (`L`), one before it
@@ -58,7 +58,7 @@ class Field:
     starred: bool
 
 
-def parse_field(kind: FieldKind, text: str) -> Field:
+def parse_field(kind: FieldKind, text: str) -> CronField:
     """Raises ScheduleError, naming the field and what would be right."""
     values: set[int] = set()
     special: set[str | tuple[int, int]] = set()
@@ -70,7 +70,7 @@ def parse_field(kind: FieldKind, text: str) -> Field:
         special.update(extra)
     if kind is WEEKDAY and _SUNDAY_TOO in values:
         values = values - {_SUNDAY_TOO} | {_SUNDAY}
-    return Field(",".join(terms), tuple(sorted(values)), frozenset(special), terms[0].startswith("*"))
+    return CronField(",".join(terms), tuple(sorted(values)), frozenset(special), terms[0].startswith("*"))
 
 
 _Term = tuple[str, range | tuple[()], tuple[str | tuple[int, int], ...]]

@@ -4,7 +4,7 @@ import datetime
 from dataclasses import dataclass
 from typing import ClassVar
 
-from jobs.schedule.contract import NothingDropped, ScheduleError, Stretch
+from jobs.schedule.contract import NothingDropped, OccurrenceRange, ScheduleError
 from jobs.schedule.seconds import DAY
 
 MIN_INTERVAL_SECONDS = 1
@@ -39,13 +39,13 @@ class Interval(NothingDropped):
         except OverflowError:
             return None
 
-    def stretch(self, after: datetime.datetime, until: datetime.datetime) -> Stretch | None:
+    def stretch(self, after: datetime.datetime, until: datetime.datetime) -> OccurrenceRange | None:
         step = datetime.timedelta(seconds=self.seconds)
         first = max((after - self.anchor) // step + 1, 0)
         last = (until - self.anchor) // step
         if last < first:
             return None
-        return Stretch(self.anchor + first * step, self.anchor + last * step, last - first + 1)
+        return OccurrenceRange(self.anchor + first * step, self.anchor + last * step, last - first + 1)
 
     def closer_than(self, seconds: int) -> bool:
         return self.seconds < seconds

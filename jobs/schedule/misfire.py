@@ -5,7 +5,7 @@ import datetime
 import enum
 from dataclasses import dataclass
 
-from jobs.schedule import Schedule, Stretch
+from jobs.schedule import OccurrenceRange, Schedule
 
 #: An occurrence that is fired this late is on time: no clock is punctual to the microsecond.
 ON_TIME = datetime.timedelta(seconds=15)
@@ -33,7 +33,7 @@ class FiringPlan:
     """
 
     fires: tuple[datetime.datetime, ...]
-    missed: Stretch | None
+    missed: OccurrenceRange | None
     dropped: tuple[datetime.datetime, ...]
     next_fire_at: datetime.datetime | None
 
@@ -86,15 +86,15 @@ def _plan_of_one(
         return FiringPlan((), None, (due_at,), following)
     if in_time:
         return FiringPlan((due_at,), None, (), following)
-    return FiringPlan((), Stretch(due_at, due_at, 1), (), following)
+    return FiringPlan((), OccurrenceRange(due_at, due_at, 1), (), following)
 
 
-def _stretch_from(schedule: Schedule, first: datetime.datetime, until: datetime.datetime) -> Stretch | None:
+def _stretch_from(schedule: Schedule, first: datetime.datetime, until: datetime.datetime) -> OccurrenceRange | None:
     """The occurrences from `first`, which is one, to `until`."""
     if until < first:
         return None
     later = schedule.stretch(first, until)
-    return Stretch(first, later.last, 1 + later.count) if later else Stretch(first, first, 1)
+    return OccurrenceRange(first, later.last, 1 + later.count) if later else OccurrenceRange(first, first, 1)
 
 
 def _newest(

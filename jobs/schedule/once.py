@@ -4,7 +4,7 @@ import datetime
 from dataclasses import dataclass
 from typing import ClassVar
 
-from jobs.schedule.contract import NothingDropped, Stretch
+from jobs.schedule.contract import NothingDropped, OccurrenceRange
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +25,8 @@ class Once(NothingDropped):
     def next_after(self, instant: datetime.datetime) -> datetime.datetime | None:
         return self.at if self.at > instant else None
 
-    def stretch(self, after: datetime.datetime, until: datetime.datetime) -> Stretch | None:
-        return Stretch(self.at, self.at, 1) if after < self.at <= until else None
+    def stretch(self, after: datetime.datetime, until: datetime.datetime) -> OccurrenceRange | None:
+        return OccurrenceRange(self.at, self.at, 1) if after < self.at <= until else None
 
     def closer_than(self, seconds: int) -> bool:  # noqa: ARG002 - the signature is the contract's
         return False

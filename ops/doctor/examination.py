@@ -36,7 +36,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
+class DoctorSection:
     """Looks that belong together, by their names, all at the same source."""
 
     title: str
@@ -61,7 +61,7 @@ class Examination:
     _askers: dict[Source, Asker] = field(default_factory=dict)
     _gone: set[Source] = field(default_factory=set)
 
-    def of(self, sections: Sequence[Section]) -> Iterator[Examined]:
+    def of(self, sections: Sequence[DoctorSection]) -> Iterator[Examined]:
         for section in sections:
             for name, look in section.looks.items():
                 findings, seconds = self._found(section.source, name, look)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 
-class Verdict(enum.StrEnum):
+class Severity(enum.StrEnum):
     """From good to bad; what could not be looked at, for something else is wrong, is skipped."""
 
     OK = "ok"
@@ -14,7 +14,7 @@ class Verdict(enum.StrEnum):
     PROBLEM = "problem"
 
 
-_ORDER = list(Verdict)
+_ORDER = list(Severity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,27 +22,27 @@ class Finding:
     """One sentence on what was found, and one on what to do, which only what is well goes without."""
 
     name: str
-    verdict: Verdict
+    verdict: Severity
     says: str
     advice: str = ""
 
 
 def ok(name: str, says: str) -> Finding:
-    return Finding(name, Verdict.OK, says)
+    return Finding(name, Severity.OK, says)
 
 
 def skipped(name: str, says: str) -> Finding:
-    return Finding(name, Verdict.SKIPPED, says)
+    return Finding(name, Severity.SKIPPED, says)
 
 
 def warning(name: str, says: str, advice: str) -> Finding:
-    return Finding(name, Verdict.WARNING, says, advice)
+    return Finding(name, Severity.WARNING, says, advice)
 
 
 def problem(name: str, says: str, advice: str) -> Finding:
-    return Finding(name, Verdict.PROBLEM, says, advice)
+    return Finding(name, Severity.PROBLEM, says, advice)
 
 
-def worst(verdicts: Iterable[Verdict]) -> Verdict:
+def worst(verdicts: Iterable[Severity]) -> Severity:
     """The worst of them; ok if there is none."""
-    return max(verdicts, key=_ORDER.index, default=Verdict.OK)
+    return max(verdicts, key=_ORDER.index, default=Severity.OK)

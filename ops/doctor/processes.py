@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ops.doctor.findings import Finding, Verdict, ok, problem, warning
+from ops.doctor.findings import Finding, Severity, ok, problem, warning
 from runs.monitoring import system
 from runs.monitoring.system import KnownProcess
 from workers.sharing import own_agreement
@@ -155,7 +155,7 @@ def other_clocks(cursor: Any) -> Iterator[Finding]:
     for one in system.processes(cursor):
         if one.is_alive and one.clock_ahead_seconds is not None:
             found = _clock(one.name, one.clock_ahead_seconds)
-            if found.verdict is not Verdict.OK:
+            if found.verdict is not Severity.OK:
                 yield found
 
 

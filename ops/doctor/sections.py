@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from django.conf import settings
 
 from ops.doctor import broker, configuration, database, disk, egress, keys, processes, software
-from ops.doctor.examination import Look, Section, Source
+from ops.doctor.examination import DoctorSection, Look, Source
 from ops.doctor.findings import Finding
 
 
@@ -16,7 +16,7 @@ def _hold(look: Callable[[], Iterable[Finding]]) -> list[Finding]:
 _HERE = Source(title="This host", hold=_hold, advice="Look at the disks: one that hangs holds up all who read it.")
 
 
-def sections() -> list[Section]:
+def sections() -> list[DoctorSection]:
     """What can be told without anybody else's help comes first."""
     directory = settings.DATA_DIR
     here: dict[str, dict[str, Look]] = {
@@ -68,7 +68,7 @@ def sections() -> list[Section]:
         "queues": broker.queues,
     }
     return [
-        *(Section(title, _HERE, looks) for title, looks in here.items()),
-        *(Section(title, database.DATABASE, looks) for title, looks in of_database.items()),
-        Section("Redis", broker.BROKER, of_broker),
+        *(DoctorSection(title, _HERE, looks) for title, looks in here.items()),
+        *(DoctorSection(title, database.DATABASE, looks) for title, looks in of_database.items()),
+        DoctorSection("Redis", broker.BROKER, of_broker),
     ]

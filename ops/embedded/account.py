@@ -21,13 +21,13 @@ _DAC_READ_SEARCH, _DAC_OVERRIDE = 2, 1
 
 
 @dataclass(frozen=True)
-class Account:
+class SystemAccount:
     name: str
     uid: int
     gid: int
 
 
-def service_account(existing: Path) -> Account | None:
+def service_account(existing: Path) -> SystemAccount | None:
     """The account for the services when this process is root, else None: the user themself.
 
     Data that exist already (`existing`) are served by their owner. Raises StartError when there is no account.
@@ -35,20 +35,20 @@ def service_account(existing: Path) -> Account | None:
     if os.geteuid() != 0:
         return None
     if existing.exists() and (found := existing.stat()).st_uid != 0:
-        return Account(_name(found.st_uid), found.st_uid, found.st_gid)
+        return SystemAccount(_name(found.st_uid), found.st_uid, found.st_gid)
     for name in _CANDIDATES:
         try:
             entry = pwd.getpwnam(name)
         except KeyError:
             continue
-        return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
+        return SystemAccount(entry.pw_name, entry.pw_uid, entry.pw_gid)
     raise StartError(
         "PostgreSQL refuses to run as root, and there is no account postgres or nobody to run it as. Add one "
         "(useradd --system postgres), start Hourhand as an ordinary user, or set DATABASE_URL and REDIS_URL."
     )
 
 
-def identity(account: Account | None, *, probe: Sequence[str], reach: Sequence[Path]) -> RunAs | None:
+def identity(account: SystemAccount | None, *, probe: Sequence[str], reach: Sequence[Path]) -> RunAs | None:
     """How to become the account: with no capability if `probe` runs and the directories of `reach` open without one.
 
     Tried for real, since only that accounts for modes, ACLs, mounts and containers at once. Raises StartError.

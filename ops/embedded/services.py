@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from ops.embedded.account import Account, identity, service_account
+from ops.embedded.account import SystemAccount, identity, service_account
 from ops.embedded.directories import private_directory
 from ops.embedded.locations import Locations
 from ops.embedded.postgres import installation, postgres_binary, postgres_program
@@ -11,7 +11,7 @@ from ops.embedded.valkey import valkey_binary, valkey_program
 from ops.supervisor.program import Program, RunAs
 
 
-def prepare_directories(locations: Locations, *, embedded: bool) -> Account | None:
+def prepare_directories(locations: Locations, *, embedded: bool) -> SystemAccount | None:
     """Make the directories of this process; answer the account for embedded services, if they need another one.
 
     The account's group may pass those that are new. Raises StartError.
@@ -26,7 +26,7 @@ def prepare_directories(locations: Locations, *, embedded: bool) -> Account | No
 
 def embedded_programs(
     locations: Locations,
-    account: Account | None,
+    account: SystemAccount | None,
     *,
     postgres: bool = True,
     valkey: bool = True,
@@ -54,7 +54,7 @@ def _existing(locations: Locations) -> Path:
     return locations.cluster if locations.cluster.exists() else locations.valkey
 
 
-def _run_as(locations: Locations, account: Account | None) -> RunAs | None:
+def _run_as(locations: Locations, account: SystemAccount | None) -> RunAs | None:
     if account is None:
         return None
     own = [

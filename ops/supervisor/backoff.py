@@ -5,7 +5,7 @@ _LONGEST_SECONDS = 30.0
 _STEADY_SECONDS = 60.0
 
 
-class Backoff:
+class RestartBackoff:
     """Doubles with every death, and starts anew once the program stayed up for a minute."""
 
     def __init__(self) -> None:

@@ -3,7 +3,7 @@
 import signal
 import time
 
-from ops.supervisor.backoff import Backoff
+from ops.supervisor.backoff import RestartBackoff
 from ops.supervisor.child import Child
 from ops.supervisor.output import Log
 from ops.supervisor.program import Program, StartError
@@ -18,7 +18,7 @@ class Watched:
         self.child: Child | None = None
         self.is_ready = False
         self.restart_at: float | None = None
-        self._backoff = Backoff()
+        self._backoff = RestartBackoff()
 
     def start(self) -> Child:
         """Prepare and start it. Raises StartError."""

@@ -23,7 +23,7 @@ from runs.attempts.contract import IN_FLIGHT_CANCELED, Attempt, AttemptKey, Endi
 from runs.attempts.recording import record
 from runs.attempts.requests import Firing, PreparedRequest
 from runs.attempts.retry import Canceled, verdict
-from runs.attempts.unreadable import Unread
+from runs.attempts.unreadable import UnreadableVersionFound
 from runs.failures import FailureReason
 from runs.live_tail.publish import tell_on_commit
 from runs.postgres_text import array
@@ -109,7 +109,7 @@ def _readable(cursor: Any, rows: Iterable[tuple[Any, ...]], user_agent: str) -> 
         try:
             held.append(_held(row, user_agent))
         except UnreadableError as error:
-            unread.append((row[0], Unread(row[4], row[5], str(error))))
+            unread.append((row[0], UnreadableVersionFound(row[4], row[5], str(error))))
     if unread:
         unreadable.reaping.put(key for key, _ in unread)
         unreadable.mark(cursor, [one for _, one in unread], doing="reaping")

@@ -39,7 +39,7 @@ _MARK = """
 """
 
 
-class Unread(NamedTuple):
+class UnreadableVersionFound(NamedTuple):
     """A version that this process can't read, where it can't, and why."""
 
     job_environment_id: str
@@ -79,7 +79,7 @@ class Aside:
 firing, settling, reaping = Aside(), Aside(), Aside()
 
 
-def mark(cursor: Any, found: Collection[Unread], *, doing: str) -> None:
+def mark(cursor: Any, found: Collection[UnreadableVersionFound], *, doing: str) -> None:
     """Let people see what this process can't read. `doing` is what waits for it. In the caller's transaction."""
     unique = {(one.job_environment_id, one.job_version_id): one for one in found}
     for one in unique.values():

@@ -17,11 +17,11 @@ from django.db import connection, transaction
 from core.failpoints import failpoint
 from jobs.definition.contract import Timetable
 from jobs.definition.reading import UnreadableError
-from jobs.schedule import Stretch
+from jobs.schedule import OccurrenceRange
 from jobs.schedule.misfire import FiringPlan, plan_firing, plan_without_firing
 from runs.attempts import unreadable
-from runs.attempts.unreadable import Unread
-from runs.clock.materialize import Outcome, Place, Skip, Written, write
+from runs.attempts.unreadable import UnreadableVersionFound
+from runs.clock.materialize import JobEnvironmentKey, Outcome, Skip, Written, write
 from runs.clock.schedule_cache import timetables_of
 from runs.postgres_text import array, sparse_array
 from runs.states import SkipReason
@@ -104,7 +104,7 @@ def fired_by(written: Written, handled: int) -> Fired:
 
 def skips_of(plan: FiringPlan) -> tuple[Skip, ...]:
     """What a plan only counts."""
-    dropped = tuple(Skip(Stretch(at, at, 1), SkipReason.DST_GAP) for at in plan.dropped)
+    dropped = tuple(Skip(OccurrenceRange(at, at, 1), SkipReason.DST_GAP) for at in plan.dropped)
     return (Skip(plan.missed, SkipReason.MISSED), *dropped) if plan.missed else dropped
 
 
@@ -120,18 +120,22 @@ def _planned(cursor: Any, now: datetime.datetime, limit: int, *, only_count: boo
     planned, unread = [], []
     for key, workspace_id, job_id, environment_id, due_at in due:
         version_id = jobs[job_id][0]
-        place = Place(key, workspace_id, job_id, environment_id, version_id, timetables[version_id].of(environment_id))
+        place = JobEnvironmentKey(
+            key, workspace_id, job_id, environment_id, version_id, timetables[version_id].of(environment_id)
+        )
         try:
             planned.append(_planned_for(place, due_at, now, only_count=only_count))
         except UnreadableError as error:
-            unread.append(Unread(key, version_id, str(error)))
+            unread.append(UnreadableVersionFound(key, version_id, str(error)))
     if unread:
         unreadable.firing.put(one.job_environment_id for one in unread)
         unreadable.mark(cursor, unread, doing="firing")
     return planned, len(unread)
 
 
-def _planned_for(place: Place, due_at: datetime.datetime, now: datetime.datetime, *, only_count: bool) -> _Planned:
+def _planned_for(
+    place: JobEnvironmentKey, due_at: datetime.datetime, now: datetime.datetime, *, only_count: bool
+) -> _Planned:
     """Raises UnreadableError where this release can't tell what was planned."""
     refuse_unread(place.timetable)
     if place.timetable.schedule is None:

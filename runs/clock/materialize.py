@@ -13,7 +13,7 @@ from typing import Any
 from accounts.usage import stopped
 from core.ids import uuid7
 from jobs.definition.contract import Overlap, Timetable
-from jobs.schedule import Stretch
+from jobs.schedule import OccurrenceRange
 from jobs.schedule.jitter import jitter_ms
 from runs import counters
 from runs.executions.cancel import NEVER_STARTED, MadeWay, make_way
@@ -56,7 +56,7 @@ _EXTEND = """
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class JobEnvironmentKey:
     """Where and in which version executions are made. Ids are text, as Postgres gives and takes them."""
 
     job_environment_id: str
@@ -71,7 +71,7 @@ class Place:
 class Skip:
     """A stretch that is only counted."""
 
-    stretch: Stretch
+    stretch: OccurrenceRange
     reason: SkipReason
 
 
@@ -79,7 +79,7 @@ class Skip:
 class Outcome:
     """What is to become of what was due in one place: `fires` oldest first, unless overlap says otherwise."""
 
-    place: Place
+    place: JobEnvironmentKey
     fires: tuple[datetime.datetime, ...]
     skips: tuple[Skip, ...]
 
@@ -101,7 +101,7 @@ class Written:
 class _New:
     """An execution to be inserted."""
 
-    place: Place
+    place: JobEnvironmentKey
     status: ExecutionStatus
     scheduled_for: datetime.datetime
     scheduled_until: datetime.datetime | None = None
@@ -133,7 +133,7 @@ def write(cursor: Any, outcomes: Sequence[Outcome], *, now: datetime.datetime) -
     outcomes = _as_plans_allow(cursor, outcomes, written, now)
     standing = _standing(cursor, outcomes, written)
     new: list[_New] = []
-    skips: list[tuple[Place, Skip]] = []
+    skips: list[tuple[JobEnvironmentKey, Skip]] = []
     for outcome in outcomes:
         place = outcome.place
         if place.job_environment_id in written.held_back:
@@ -190,7 +190,7 @@ def _standing(cursor: Any, outcomes: Iterable[Outcome], written: Written) -> dic
     return standing
 
 
-def _executions(place: Place, decision: Decision, now: datetime.datetime) -> Iterable[_New]:
+def _executions(place: JobEnvironmentKey, decision: Decision, now: datetime.datetime) -> Iterable[_New]:
     for at in decision.canceled:
         yield _New(place, ExecutionStatus.CANCELED, at, finished_at=now, error=NEVER_STARTED)
     for at, queued in [(at, False) for at in decision.starts] + [(at, True) for at in decision.waits]:
@@ -209,20 +209,20 @@ def _executions(place: Place, decision: Decision, now: datetime.datetime) -> Ite
 
 def _apart(instants: Iterable[datetime.datetime], outcome: Outcome, reason: SkipReason) -> Iterable[Skip]:
     """Occurrences that are not fired after all, as stretches that nothing else of this outcome lies within."""
-    stretch: Stretch | None = None
+    stretch: OccurrenceRange | None = None
     for at in instants:
         between = stretch and any(stretch.last < skip.stretch.first < at for skip in outcome.skips)
         if stretch is not None and not between:
-            stretch = Stretch(stretch.first, at, stretch.count + 1)
+            stretch = OccurrenceRange(stretch.first, at, stretch.count + 1)
             continue
         if stretch is not None:
             yield Skip(stretch, reason)
-        stretch = Stretch(at, at, 1)
+        stretch = OccurrenceRange(at, at, 1)
     if stretch is not None:
         yield Skip(stretch, reason)
 
 
-def _stretches(cursor: Any, skips: Sequence[tuple[Place, Skip]], now: datetime.datetime) -> Iterable[_New]:
+def _stretches(cursor: Any, skips: Sequence[tuple[JobEnvironmentKey, Skip]], now: datetime.datetime) -> Iterable[_New]:
     """Skipped rows to be made. A stretch that directly follows another of its kind makes that one longer instead."""
     if not skips:
         return []
@@ -241,11 +241,11 @@ def _stretches(cursor: Any, skips: Sequence[tuple[Place, Skip]], now: datetime.d
     return new
 
 
-def _follows(timetable: Timetable, until: datetime.datetime, stretch: Stretch) -> bool:
+def _follows(timetable: Timetable, until: datetime.datetime, stretch: OccurrenceRange) -> bool:
     return timetable.schedule is not None and timetable.schedule.next_after(until) == stretch.first
 
 
-def _skipped(place: Place, skip: Skip, now: datetime.datetime) -> _New:
+def _skipped(place: JobEnvironmentKey, skip: Skip, now: datetime.datetime) -> _New:
     stretch = skip.stretch
     return _New(
         place,
@@ -258,7 +258,7 @@ def _skipped(place: Place, skip: Skip, now: datetime.datetime) -> _New:
     )
 
 
-def _counted(skips: Iterable[tuple[Place, Skip]]) -> collections.Counter[str]:
+def _counted(skips: Iterable[tuple[JobEnvironmentKey, Skip]]) -> collections.Counter[str]:
     counts: collections.Counter[str] = collections.Counter()
     for _, skip in skips:
         counts[skip.reason.value] += skip.stretch.count
@@ -279,7 +279,7 @@ def _insert(cursor: Any, new: Sequence[_New], now: datetime.datetime) -> set[str
 def _count_beaten(cursor: Any, beaten: Sequence[_New], now: datetime.datetime, written: Written) -> None:
     """Occurrences that a unique key forbade to fire: another lives, so they overlap; or they are recorded already."""
     skips = [
-        (one.place, Skip(Stretch(one.scheduled_for, one.scheduled_for, 1), SkipReason.OVERLAP))
+        (one.place, Skip(OccurrenceRange(one.scheduled_for, one.scheduled_for, 1), SkipReason.OVERLAP))
         for one in beaten
         if one.status == ExecutionStatus.PENDING and one.place.timetable.overlap is not Overlap.ALLOW
     ]

@@ -19,9 +19,9 @@ from jobs.definition.overrides import PerEnvironment
 from jobs.definition.reading import UnreadableError
 from jobs.models import PeriodState, SchedulePeriod
 from runs.attempts import unreadable
-from runs.attempts.unreadable import Unread
+from runs.attempts.unreadable import UnreadableVersionFound
 from runs.clock.fire import Fired, fired_by, planned_by, refuse_unread, skips_of
-from runs.clock.materialize import Outcome, Place, Skip, write
+from runs.clock.materialize import JobEnvironmentKey, Outcome, Skip, write
 from runs.clock.schedule_cache import timetables_of
 from runs.states import SkipReason
 
@@ -88,7 +88,7 @@ def _planned(now: datetime.datetime, limit: int, *, only_count: bool) -> tuple[S
             refuse_unread(place.timetable)
             settled.append(_settled(period, place, now, only_count=only_count))
         except UnreadableError as error:
-            unread.append(Unread(place.job_environment_id, place.job_version_id, str(error)))
+            unread.append(UnreadableVersionFound(place.job_environment_id, place.job_version_id, str(error)))
     if unread:
         unreadable.settling.put(one.job_environment_id for one in unread)
         with connection.cursor() as cursor:
@@ -103,9 +103,9 @@ def unsettled(now: datetime.datetime) -> QuerySet[SchedulePeriod]:
     return locked.select_related("job_environment__job")
 
 
-def _place(period: SchedulePeriod, timetables: PerEnvironment[Timetable]) -> Place:
+def _place(period: SchedulePeriod, timetables: PerEnvironment[Timetable]) -> JobEnvironmentKey:
     row = period.job_environment
-    return Place(
+    return JobEnvironmentKey(
         job_environment_id=str(row.pk),
         workspace_id=str(row.workspace_id),
         job_id=str(row.job_id),
@@ -115,7 +115,7 @@ def _place(period: SchedulePeriod, timetables: PerEnvironment[Timetable]) -> Pla
     )
 
 
-def _settled(period: SchedulePeriod, place: Place, now: datetime.datetime, *, only_count: bool) -> _Settled:
+def _settled(period: SchedulePeriod, place: JobEnvironmentKey, now: datetime.datetime, *, only_count: bool) -> _Settled:
     schedule, since, until = place.timetable.schedule, period.unsettled_from, period.until_at
     assert since is not None
     assert until is not None
@@ -131,7 +131,12 @@ def _settled(period: SchedulePeriod, place: Place, now: datetime.datetime, *, on
 
 
 def _fired(
-    place: Place, since: datetime.datetime, until: datetime.datetime, now: datetime.datetime, *, only_count: bool
+    place: JobEnvironmentKey,
+    since: datetime.datetime,
+    until: datetime.datetime,
+    now: datetime.datetime,
+    *,
+    only_count: bool,
 ) -> Outcome:
     """What was due when a new schedule took over, as the old one would have had it."""
     timetable = place.timetable

@@ -22,7 +22,7 @@ from jobs.definition.contract import Overlap
 from runs import counters
 from runs.attempts.reaping import cancel_running
 from runs.errors import BulkOperationEndedError
-from runs.history.executions import Stretch, executions_of
+from runs.history.executions import PageRange, executions_of
 from runs.history.filters import HistoryFilter
 from runs.live_tail.publish import tell_on_commit
 from runs.models import BulkOperation, Execution
@@ -54,7 +54,7 @@ def matching(wanted: HistoryFilter, kind: str, *, limit: int) -> Matched:
         wanted = replace(wanted, statuses=tuple(TERMINAL))
     if not wanted.statuses:
         return Matched([], more=False)
-    found = executions_of(wanted, Stretch(descending=True, count=limit + 1)).values_list("pk", flat=True)
+    found = executions_of(wanted, PageRange(descending=True, count=limit + 1)).values_list("pk", flat=True)
     ids = list(found)
     return Matched(ids[:limit][::-1], more=len(ids) > limit)
 

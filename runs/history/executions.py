@@ -35,7 +35,7 @@ _TOOK = "coalesce((extract(epoch FROM finished_at - started_at) * 1000000)::bigi
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class PageRange:
     """Which of the rows: `count` of them, `first` skipped, that come after a `position` (an instant and an id).
 
     `columns` are what is read of each.
@@ -78,14 +78,14 @@ class Stretch:
 Wanted = HistoryFilter | Sequence[HistoryFilter]
 
 
-def executions_of(wanted: Wanted, stretch: Stretch) -> ExecutionQuerySet:
+def executions_of(wanted: Wanted, stretch: PageRange) -> ExecutionQuerySet:
     """The executions of a stretch of what is wanted, by when they were due, else made."""
     ranges = _ranges_of_each(wanted, stretch)
     if not ranges:
         return Execution.objects.none()
     # Their ids first, also of a single range: whatever is joined to a page, no more than the page is joined.
     ids = RawSQL(*_merged(ranges, stretch, overlapping=_searches(wanted)))
-    return Stretch(stretch.descending, stretch.count).of(Execution.objects.filter(pk__in=ids))
+    return PageRange(stretch.descending, stretch.count).of(Execution.objects.filter(pk__in=ids))
 
 
 def executions_by_duration(
@@ -95,7 +95,7 @@ def executions_by_duration(
 
     `took` is in microseconds, and `never` for those that did not run.
     """
-    latest = Stretch(descending=True, count=MEASURED, columns=("id", "due_at", "started_at", "finished_at"))
+    latest = PageRange(descending=True, count=MEASURED, columns=("id", "due_at", "started_at", "finished_at"))
     ranges = _ranges_of_each(wanted, latest)
     if not ranges:
         return Execution.objects.none()
@@ -111,7 +111,7 @@ def executions_by_duration(
     return page.annotate(took=took).order_by(*(("-took", "-id") if descending else ("took", "id")))
 
 
-def _ranges_of_each(wanted: Wanted, stretch: Stretch) -> list[Sql]:
+def _ranges_of_each(wanted: Wanted, stretch: PageRange) -> list[Sql]:
     several = [wanted] if isinstance(wanted, HistoryFilter) else wanted
     return [found for one in several for found in _ranges(one, stretch)]
 
@@ -121,7 +121,7 @@ def _searches(wanted: Wanted) -> bool:
     return any(one.search is not None for one in several)
 
 
-def _merged(ranges: list[Sql], stretch: Stretch, *, overlapping: bool, shown: str = "id") -> Sql:
+def _merged(ranges: list[Sql], stretch: PageRange, *, overlapping: bool, shown: str = "id") -> Sql:
     """A stretch of what several ranges hold: the ids, or other columns. `overlapping` ones may hold the same row."""
     union = (" UNION " if overlapping else " UNION ALL ").join(f"({sql})" for sql, _ in ranges)
     params = [value for _, values in ranges for value in values]
@@ -129,7 +129,7 @@ def _merged(ranges: list[Sql], stretch: Stretch, *, overlapping: bool, shown: st
     return page, (*params, stretch.count, stretch.first)
 
 
-def _ranges(wanted: HistoryFilter, stretch: Stretch) -> list[Sql]:
+def _ranges(wanted: HistoryFilter, stretch: PageRange) -> list[Sql]:
     """The ranges that hold what is wanted."""
     if wanted.environment_ids == ():
         return []
@@ -154,7 +154,7 @@ def _ranges(wanted: HistoryFilter, stretch: Stretch) -> list[Sql]:
     return [*_ended(wanted, stretch), *_live(wanted, stretch)]
 
 
-def _ended(wanted: HistoryFilter, stretch: Stretch) -> list[Sql]:
+def _ended(wanted: HistoryFilter, stretch: PageRange) -> list[Sql]:
     """Ended executions: a range for each environment and facet."""
     meant = list(facets(statuses=wanted.statuses, triggers=wanted.triggers))
     if not meant:
@@ -169,7 +169,7 @@ def _ended(wanted: HistoryFilter, stretch: Stretch) -> list[Sql]:
     return [each((sources, columns), stretch.head(stretch.of(wanted.of_jobs(wanted.in_sight(rows)))))]
 
 
-def _live(wanted: HistoryFilter, stretch: Stretch) -> list[Sql]:
+def _live(wanted: HistoryFilter, stretch: PageRange) -> list[Sql]:
     """What has not ended: all of it is looked at, for its index is in the order of its next attempts."""
     if wanted.statuses is not None and not set(wanted.statuses) & set(LIVE):
         return []
@@ -179,7 +179,7 @@ def _live(wanted: HistoryFilter, stretch: Stretch) -> list[Sql]:
     return [(f"SELECT * FROM ({sql} OFFSET 0) AS live ORDER BY {stretch.order} LIMIT %s", (*params, stretch.reach))]
 
 
-def _by_job(wanted: HistoryFilter, jobs: JobQuerySet, stretch: Stretch) -> Sql:
+def _by_job(wanted: HistoryFilter, jobs: JobQuerySet, stretch: PageRange) -> Sql:
     """A range for each job. Only the jobs whose own first rows come first can have a row on the page.
 
     And only rows that come no later than the last of as many others: so a few of each job are looked at beforehand,
@@ -206,7 +206,7 @@ def _by_job(wanted: HistoryFilter, jobs: JobQuerySet, stretch: Stretch) -> Sql:
     return sql, (*of_jobs, stretch.reach, *of_few, stretch.reach - 1, *of_found)
 
 
-def _failures(wanted: HistoryFilter, stretch: Stretch) -> list[Sql]:
+def _failures(wanted: HistoryFilter, stretch: PageRange) -> list[Sql]:
     """Failed executions whose error holds what is searched for, among the first so many of each failure reason."""
     if wanted.statuses is not None and "failed" not in wanted.statuses:
         return []
@@ -220,7 +220,7 @@ def _failures(wanted: HistoryFilter, stretch: Stretch) -> list[Sql]:
     return [each(sources, (found, (*params, _pattern(str(wanted.search)), stretch.reach)))]
 
 
-def _latest(wanted: HistoryFilter, stretch: Stretch) -> Sql:
+def _latest(wanted: HistoryFilter, stretch: PageRange) -> Sql:
     """The latest ended execution of each job in each environment, of those that are wanted."""
     states = JobEnvironment.objects.filter(workspace=wanted.workspace, job__purged_at__isnull=True)
     if wanted.environment_ids is not None:

@@ -21,7 +21,7 @@ class TooManyPlannedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class PlannedSchedule:
     """A schedule in force: its occurrences later than `since` and no later than `until` (None: still in force).
 
     `schedule` is None where nothing is planned: for a job that is disabled, has ended, or runs only when asked to.
@@ -87,7 +87,7 @@ class Ledger:
 
 
 def compare(
-    plans: Sequence[Plan], entries: Iterable[Entry], *, start: datetime.datetime, end: datetime.datetime
+    plans: Sequence[PlannedSchedule], entries: Iterable[Entry], *, start: datetime.datetime, end: datetime.datetime
 ) -> Ledger:
     """Compare the plans with the entries from `start` on and before `end`.
 
@@ -117,14 +117,14 @@ def compare(
     return Ledger(len(planned), counts["fired"], dict(sorted(skipped.items())), counts["due"], tuple(differences))
 
 
-def planned_count(plans: Iterable[Plan], start: datetime.datetime, end: datetime.datetime) -> int:
+def planned_count(plans: Iterable[PlannedSchedule], start: datetime.datetime, end: datetime.datetime) -> int:
     """How many occurrences are planned from `start` on and before `end`, without going through them."""
     return sum(plan.count(start - _JUST_BEFORE, end - _JUST_BEFORE) for plan in plans)
 
 
 def _planned(
-    plans: Iterable[Plan], start: datetime.datetime, end: datetime.datetime
-) -> Iterator[tuple[datetime.datetime, Plan]]:
+    plans: Iterable[PlannedSchedule], start: datetime.datetime, end: datetime.datetime
+) -> Iterator[tuple[datetime.datetime, PlannedSchedule]]:
     plans = list(plans)
     if planned_count(plans, start, end) > MAX_PLANNED:
         raise TooManyPlannedError

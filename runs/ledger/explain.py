@@ -9,8 +9,8 @@ from jobs.definition.contract import Overlap
 from jobs.definition.overrides import effective
 from jobs.models import JobEnvironment, PeriodState
 from jobs.schedule.misfire import FIRE_ALL_MOST, Misfire
-from runs.ledger.comparison import Plan
-from runs.ledger.read import Period, entries_of, history_begins, periods_of
+from runs.ledger.comparison import PlannedSchedule
+from runs.ledger.read import PlannedPeriod, entries_of, history_begins, periods_of
 from runs.models import Execution
 from runs.states import ExecutionStatus, SkipReason, Trigger
 
@@ -22,7 +22,7 @@ _JUST_BEFORE = datetime.timedelta(microseconds=1)
 _LOOK_BACK = tuple(datetime.timedelta(days=days) for days in (1 / 24, 1, 31, 366, 5 * 366))
 
 
-class Verdict(enum.StrEnum):
+class LedgerVerdict(enum.StrEnum):
     """What the ledger says of an instant."""
 
     FIRED = "fired"
@@ -44,14 +44,14 @@ class Verdict(enum.StrEnum):
 class Explanation:
     """`occurrence` is the planned one meant; `previous` and `next` the nearest where none was planned."""
 
-    verdict: Verdict
+    verdict: LedgerVerdict
     detail: str
     occurrence: datetime.datetime | None = None
     execution: Execution | None = None
     lateness_ms: int | None = None
     previous: datetime.datetime | None = None
     next: datetime.datetime | None = None
-    period: Period | None = None
+    period: PlannedPeriod | None = None
 
 
 def explain(row: JobEnvironment, *, at: datetime.datetime, now: datetime.datetime) -> Explanation:
@@ -92,7 +92,7 @@ def _what_held_it_up(execution: Execution, waited: str) -> str:
 
 
 def _of_planned(
-    row: JobEnvironment, period: Period, occurrence: datetime.datetime, now: datetime.datetime
+    row: JobEnvironment, period: PlannedPeriod, occurrence: datetime.datetime, now: datetime.datetime
 ) -> Explanation:
     entry = next(iter(entries_of(row, start=occurrence, end=occurrence + _JUST_BEFORE)), None)
     execution = Execution.objects.light().filter(pk=entry.execution_id).first() if entry else None
@@ -102,22 +102,22 @@ def _of_planned(
     if history_from is not None and occurrence < history_from:
         since = instant_words(history_from)
         detail = f"It was planned, but what became of it is not kept any more: the history here begins at {since} UTC."
-        return Explanation(Verdict.PRUNED, detail, occurrence, period=period)
+        return Explanation(LedgerVerdict.PRUNED, detail, occurrence, period=period)
     if occurrence > now:
-        verdict, detail = Verdict.TO_COME, "It is planned for then, and that has not come yet."
+        verdict, detail = LedgerVerdict.TO_COME, "It is planned for then, and that has not come yet."
         if period.plan.state == PeriodState.PAUSED:
             detail = f"It is planned for then, but will be skipped: {_pause(period)}."
     elif not period.plan.owes(occurrence):
-        verdict, detail = Verdict.LOST, "It was planned, but no execution records it. This should never be."
+        verdict, detail = LedgerVerdict.LOST, "It was planned, but no execution records it. This should never be."
     elif period.plan.state == PeriodState.PAUSED:
-        verdict, detail = Verdict.SKIPPED, f"It was skipped: {_pause(period)}."
+        verdict, detail = LedgerVerdict.SKIPPED, f"It was skipped: {_pause(period)}."
     else:
         late = duration_words(_milliseconds(now - occurrence))
-        verdict, detail = Verdict.DUE, f"It is due, and late by {late}: the clock has not dealt with it yet."
+        verdict, detail = LedgerVerdict.DUE, f"It is due, and late by {late}: the clock has not dealt with it yet."
     return Explanation(verdict, detail, occurrence, period=period)
 
 
-def _of_recorded(execution: Execution, period: Period, occurrence: datetime.datetime) -> Explanation:
+def _of_recorded(execution: Execution, period: PlannedPeriod, occurrence: datetime.datetime) -> Explanation:
     if execution.status == ExecutionStatus.SKIPPED:
         why = SKIP_REASONS.get(execution.skip_reason, execution.skip_reason)
         if period.plan.state == PeriodState.PAUSED:
@@ -125,11 +125,13 @@ def _of_recorded(execution: Execution, period: Period, occurrence: datetime.date
         elif execution.skip_reason == SkipReason.MISSED:
             why = _why_missed(execution)
         among = f", one of {execution.occurrences:,} in a row {_span(execution)}" if execution.occurrences > 1 else ""
-        return Explanation(Verdict.SKIPPED, f"It was skipped{among}: {why}.", occurrence, execution, period=period)
+        return Explanation(
+            LedgerVerdict.SKIPPED, f"It was skipped{among}: {why}.", occurrence, execution, period=period
+        )
     started, meant = execution.started_at, execution.meant_at
     lateness = _milliseconds(started - meant) if started and meant else None
     detail = f"It fired{_how_late(lateness)}, and {_how_it_stands(execution)}."
-    return Explanation(Verdict.FIRED, detail, occurrence, execution, lateness, period=period)
+    return Explanation(LedgerVerdict.FIRED, detail, occurrence, execution, lateness, period=period)
 
 
 def _span(execution: Execution) -> str:
@@ -180,21 +182,25 @@ def _how_it_stands(execution: Execution) -> str:
     return f"is {execution.status}"
 
 
-def _of_unplanned(row: JobEnvironment, period: Period, second: datetime.datetime) -> Explanation:
+def _of_unplanned(row: JobEnvironment, period: PlannedPeriod, second: datetime.datetime) -> Explanation:
     plan = period.plan
     since = f"{instant_words(plan.since)} UTC"
     if plan.unreadable:
         return _of_unreadable(row, period, second)
     if plan.state == PeriodState.DISABLED:
-        return Explanation(Verdict.DISABLED, f"It was disabled here, since {since}.", period=period)
+        return Explanation(LedgerVerdict.DISABLED, f"It was disabled here, since {since}.", period=period)
     if row.job.deleted_at is not None and plan.state == PeriodState.ENDED and row.job.deleted_at <= second + _SECOND:
-        return Explanation(Verdict.DELETED, f"The job was deleted at {since}.", period=period)
+        return Explanation(LedgerVerdict.DELETED, f"The job was deleted at {since}.", period=period)
     if plan.state == PeriodState.ENDED:
-        return Explanation(Verdict.ENDED, f"The job had completed at {since}: nothing more was planned.", period=period)
+        return Explanation(
+            LedgerVerdict.ENDED, f"The job had completed at {since}: nothing more was planned.", period=period
+        )
     if plan.schedule is None:
-        return Explanation(Verdict.MANUAL, "It had no schedule, and ran only when it was asked to.", period=period)
+        return Explanation(
+            LedgerVerdict.MANUAL, "It had no schedule, and ran only when it was asked to.", period=period
+        )
     return Explanation(
-        Verdict.NOT_PLANNED,
+        LedgerVerdict.NOT_PLANNED,
         f"Version {period.version} of the job, in force since {since}, plans nothing for that second.",
         previous=_last_before(plan, second),
         next=plan.next_after(second),
@@ -202,7 +208,7 @@ def _of_unplanned(row: JobEnvironment, period: Period, second: datetime.datetime
     )
 
 
-def _of_unreadable(row: JobEnvironment, period: Period, second: datetime.datetime) -> Explanation:
+def _of_unreadable(row: JobEnvironment, period: PlannedPeriod, second: datetime.datetime) -> Explanation:
     """What is recorded is told; whether more was planned, nobody knows before the version can be read."""
     for entry in entries_of(row, start=second, end=second + _SECOND):
         execution = Execution.objects.light().filter(pk=entry.execution_id).first()
@@ -212,18 +218,18 @@ def _of_unreadable(row: JobEnvironment, period: Period, second: datetime.datetim
         f"Version {period.version} of the job can't be read by this release of Hourhand, so the job waits: "
         f"{period.plan.unreadable}"
     )
-    return Explanation(Verdict.UNREADABLE, detail, period=period)
+    return Explanation(LedgerVerdict.UNREADABLE, detail, period=period)
 
 
 def _before_all(row: JobEnvironment) -> Explanation:
     first = row.periods.order_by("from_at").first()
     if first is None:
-        return Explanation(Verdict.NOT_YET, "Nothing is known of this job here.")
+        return Explanation(LedgerVerdict.NOT_YET, "Nothing is known of this job here.")
     since = instant_words(first.from_at)
-    return Explanation(Verdict.NOT_YET, f"The job was not there yet: its ledger here begins at {since} UTC.")
+    return Explanation(LedgerVerdict.NOT_YET, f"The job was not there yet: its ledger here begins at {since} UTC.")
 
 
-def _last_before(plan: Plan, instant: datetime.datetime) -> datetime.datetime | None:
+def _last_before(plan: PlannedSchedule, instant: datetime.datetime) -> datetime.datetime | None:
     for span in _LOOK_BACK:
         after = max(instant - span, plan.since)
         found = plan.schedule.stretch(after, instant - _JUST_BEFORE) if plan.schedule else None
@@ -234,7 +240,7 @@ def _last_before(plan: Plan, instant: datetime.datetime) -> datetime.datetime | 
     return None
 
 
-def _pause(period: Period) -> str:
+def _pause(period: PlannedPeriod) -> str:
     note = f" ({period.note})" if period.note else ""
     return f"the job was paused at {instant_words(period.plan.since)} UTC{note}"
 

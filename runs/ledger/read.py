@@ -15,7 +15,15 @@ from django.db.models.functions import Coalesce
 
 from jobs.models import JobEnvironment, PeriodState, SchedulePeriod
 from runs.clock.schedule_cache import timetables_of
-from runs.ledger.comparison import MAX_PLANNED, Entry, Ledger, Plan, TooManyPlannedError, compare, planned_count
+from runs.ledger.comparison import (
+    MAX_PLANNED,
+    Entry,
+    Ledger,
+    PlannedSchedule,
+    TooManyPlannedError,
+    compare,
+    planned_count,
+)
 from runs.models import Execution
 from runs.states import Trigger
 
@@ -24,16 +32,16 @@ _PLANNING = (PeriodState.ACTIVE, PeriodState.PAUSED)
 
 
 @dataclass(frozen=True, slots=True)
-class Period:
+class PlannedPeriod:
     """A plan with what people want to know of it."""
 
-    plan: Plan
+    plan: PlannedSchedule
     version: int
     note: str
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class LedgerAccount:
     """A ledger, its span as far as it could be looked at, and the periods in it.
 
     `history_from` is where the records begin: of what was planned before, some are pruned. None: nothing ever was.
@@ -42,13 +50,13 @@ class Account:
     start: datetime.datetime
     end: datetime.datetime
     ledger: Ledger
-    periods: tuple[Period, ...]
+    periods: tuple[PlannedPeriod, ...]
     history_from: datetime.datetime | None
 
 
 def account_of(
     row: JobEnvironment, *, start: datetime.datetime, end: datetime.datetime, now: datetime.datetime
-) -> Account:
+) -> LedgerAccount:
     """Compare what was planned with what was recorded, from `start` on and before `end`, and no later than `now`.
 
     A span that begins before the job's ledger does, or before what is kept of its history, is shortened. Raises
@@ -67,13 +75,13 @@ def accounts_of(
     end: datetime.datetime,
     now: datetime.datetime,
     most: int = MAX_PLANNED,
-) -> dict[uuid.UUID, Account | None]:
+) -> dict[uuid.UUID, LedgerAccount | None]:
     """The same for several environments of jobs, by the id of the row, in as many queries as for one.
 
     None where more than `most` occurrences are planned: nothing that is recorded of those is read.
     """
     end = min(end, now + _JUST_BEFORE)
-    found: dict[uuid.UUID, tuple[datetime.datetime, tuple[Period, ...]]] = {}
+    found: dict[uuid.UUID, tuple[datetime.datetime, tuple[PlannedPeriod, ...]]] = {}
     known = {row.pk: row.history_from for row in rows}
     for key, periods in periods_of_each(rows, start=start, end=end).items():
         since = max(start, periods[0].plan.since + _JUST_BEFORE) if periods else start
@@ -82,12 +90,12 @@ def accounts_of(
             found[key] = since, periods
     entries = entries_of_each(found, start=start, end=end)
     begins = history_begins(found)
-    accounts: dict[uuid.UUID, Account | None] = {row.pk: None for row in rows}
+    accounts: dict[uuid.UUID, LedgerAccount | None] = {row.pk: None for row in rows}
     for key, (counted_from, periods) in found.items():
         since = _kept(counted_from, end, begins[key])
         plans, recorded = [period.plan for period in periods], [one for one in entries[key] if one.last >= since]
         ledger = compare(plans, recorded, start=since, end=end)
-        accounts[key] = Account(since, end, ledger, periods, begins[key])
+        accounts[key] = LedgerAccount(since, end, ledger, periods, begins[key])
     return accounts
 
 
@@ -106,14 +114,14 @@ def _kept(
     return start if history_from is None else min(max(start, history_from), end)
 
 
-def periods_of(row: JobEnvironment, *, start: datetime.datetime, end: datetime.datetime) -> tuple[Period, ...]:
+def periods_of(row: JobEnvironment, *, start: datetime.datetime, end: datetime.datetime) -> tuple[PlannedPeriod, ...]:
     """The periods that reach into a span, in order. `row` and its job are read afresh: they say what is owed."""
     return periods_of_each([row], start=start, end=end)[row.pk]
 
 
 def periods_of_each(
     rows: Iterable[JobEnvironment], *, start: datetime.datetime, end: datetime.datetime
-) -> dict[uuid.UUID, tuple[Period, ...]]:
+) -> dict[uuid.UUID, tuple[PlannedPeriod, ...]]:
     """The same for several rows, by their ids."""
     fresh = JobEnvironment.objects.select_related("job").in_bulk([row.pk for row in rows])
     found = list(period_rows(fresh, start=start, end=end))
@@ -123,12 +131,12 @@ def periods_of_each(
         if period.state in _PLANNING
     }
     timetables = timetables_of(wanted)
-    periods: dict[uuid.UUID, list[Period]] = {key: [] for key in fresh}
+    periods: dict[uuid.UUID, list[PlannedPeriod]] = {key: [] for key in fresh}
     for period in found:
         row = fresh[period.job_environment_id]
         planned = timetables.get(str(period.job_version_id)) if period.state in _PLANNING else None
         found_there = planned.of(str(row.environment_id)) if planned else None
-        plan = Plan(
+        plan = PlannedSchedule(
             period.state,
             found_there.schedule if found_there else None,
             period.from_at,
@@ -136,7 +144,7 @@ def periods_of_each(
             _owed_after(period, row),
             found_there.unreadable if found_there else "",
         )
-        periods[row.pk].append(Period(plan, period.job_version.number, period.note))
+        periods[row.pk].append(PlannedPeriod(plan, period.job_version.number, period.note))
     return {key: tuple(found) for key, found in periods.items()}
 
 

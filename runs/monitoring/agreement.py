@@ -64,7 +64,7 @@ class Shared:
         return cls(values | ({SECRET_KEY: secret_key} if secret_key else {}), release, reads)
 
 
-class Agreement:
+class SettingsAgreement:
     """One process's part of it. `allowed` says whether it may take work: not before it has asked."""
 
     def __init__(self, shared: Shared, *, process_id: str = "") -> None:

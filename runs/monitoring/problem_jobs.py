@@ -54,7 +54,7 @@ _LATELY = """
 """
 
 
-class Kind(enum.Enum):
+class ProblemKind(enum.Enum):
     """In which trouble, the most pressing first."""
 
     LATE = "late"
@@ -64,7 +64,7 @@ class Kind(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class LatestOutcome:
     """How one execution ended, and when it was due."""
 
     status: str
@@ -81,10 +81,10 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class Lately:
+class RecentTotals:
     """How a job ended in an environment, the oldest first, and which execution was the latest to fail."""
 
-    outcomes: Sequence[Outcome] = ()
+    outcomes: Sequence[LatestOutcome] = ()
     latest_failure_id: uuid.UUID | None = None
 
     @property
@@ -99,8 +99,8 @@ class Troubled:
     """A job in an environment, and what is wrong with it."""
 
     place: JobEnvironment
-    kinds: tuple[Kind, ...]
-    lately: Lately
+    kinds: tuple[ProblemKind, ...]
+    lately: RecentTotals
 
 
 def newest_failures(environment_ids: Collection[uuid.UUID], *, now: datetime.datetime) -> list[Failure]:
@@ -121,10 +121,12 @@ def in_trouble(places: Any, failures: Iterable[Failure], *, now: datetime.dateti
     """Those of `places`, a row set, that somebody should look at; `failures` say where to look for flapping ones."""
     there = places.filter(enabled=True, job__deleted_at__isnull=True).select_related("job", "environment", "workspace")
     paused = Q(paused_until__isnull=True) | Q(paused_until__gt=now)
-    found: dict[Kind, list[JobEnvironment]] = {
-        Kind.LATE: list(there.filter(next_fire_at__lt=now - LATE).order_by("next_fire_at")[:SHOWN]),
-        Kind.FAILING: list(there.filter(consecutive_failures__gt=0).order_by("-consecutive_failures", "pk")[:SHOWN]),
-        Kind.PAUSED: list(there.filter(paused, paused_at__isnull=False).order_by("-paused_at", "pk")[:SHOWN]),
+    found: dict[ProblemKind, list[JobEnvironment]] = {
+        ProblemKind.LATE: list(there.filter(next_fire_at__lt=now - LATE).order_by("next_fire_at")[:SHOWN]),
+        ProblemKind.FAILING: list(
+            there.filter(consecutive_failures__gt=0).order_by("-consecutive_failures", "pk")[:SHOWN]
+        ),
+        ProblemKind.PAUSED: list(there.filter(paused, paused_at__isnull=False).order_by("-paused_at", "pk")[:SHOWN]),
     }
     known = {place.pk: place for place in itertools.chain(*found.values())}
     suspects = {one.place_id: one.job_id for one in failures if one.place_id not in known}
@@ -132,26 +134,29 @@ def in_trouble(places: Any, failures: Iterable[Failure], *, now: datetime.dateti
     lately = _lately({**{place.pk: place.job_id for place in known.values()}, **suspects})
     flapping = [place_id for place_id in (*suspects, *known) if place_id in lately and lately[place_id].is_flapping]
     unread = [place_id for place_id in flapping if place_id not in known]
-    found[Kind.FLAPPING] = [*there.filter(pk__in=unread)[:SHOWN], *(known[one] for one in flapping if one in known)]
+    found[ProblemKind.FLAPPING] = [
+        *there.filter(pk__in=unread)[:SHOWN],
+        *(known[one] for one in flapping if one in known),
+    ]
     return _together(found, lately)
 
 
-def _lately(jobs: dict[uuid.UUID, uuid.UUID]) -> dict[uuid.UUID, Lately]:
+def _lately(jobs: dict[uuid.UUID, uuid.UUID]) -> dict[uuid.UUID, RecentTotals]:
     """How each of these places ended lately, given with its job; what was skipped or canceled says nothing of it."""
     with connection.cursor() as cursor:
         cursor.execute(_LATELY, {"places": list(jobs), "jobs": list(jobs.values()), "read": _READ})
         return {
-            place_id: Lately([*map(Outcome, statuses, instants)][-OUTCOMES:], failure_id)
+            place_id: RecentTotals([*map(LatestOutcome, statuses, instants)][-OUTCOMES:], failure_id)
             for place_id, statuses, instants, failure_id in cursor.fetchall()
         }
 
 
-def _together(found: dict[Kind, list[JobEnvironment]], lately: dict[uuid.UUID, Lately]) -> list[Troubled]:
+def _together(found: dict[ProblemKind, list[JobEnvironment]], lately: dict[uuid.UUID, RecentTotals]) -> list[Troubled]:
     """Each place once, with all that is wrong with it; the most pressing first."""
-    kinds: dict[uuid.UUID, list[Kind]] = {}
+    kinds: dict[uuid.UUID, list[ProblemKind]] = {}
     places: dict[uuid.UUID, JobEnvironment] = {}
-    for kind in Kind:
+    for kind in ProblemKind:
         for place in found.get(kind, ()):
             places[place.pk] = place
             kinds.setdefault(place.pk, []).append(kind)
-    return [Troubled(place, tuple(kinds[key]), lately.get(key, Lately())) for key, place in places.items()]
+    return [Troubled(place, tuple(kinds[key]), lately.get(key, RecentTotals())) for key, place in places.items()]

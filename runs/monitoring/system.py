@@ -129,7 +129,7 @@ class Retention:
 
 
 @dataclass(frozen=True, slots=True)
-class House:
+class SystemState:
     """All that Postgres tells. `live` are executions by status; `held` says that nothing fires: `runs.restore_guard`.
 
     `unreadable` counts jobs, by environment, that wait since a process can't read their version:
@@ -197,12 +197,12 @@ def lag(cursor: Any) -> float:
     return max(lags(cursor))
 
 
-def look(cursor: Any) -> House:
+def look(cursor: Any) -> SystemState:
     """Ask Postgres."""
     beat, worker = (
         {"kind": kind, "alive": heartbeats.ALIVE_SECONDS, "lost": _LOST_SECONDS} for kind in ("beat", "worker")
     )
-    return House(
+    return SystemState(
         held=restore_guard.is_copy(cursor),
         unreadable=_row(cursor, _UNREADABLE, [])[0],
         lags=lags(cursor),

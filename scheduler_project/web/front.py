@@ -66,7 +66,7 @@ class TooLargeBody(io.BytesIO):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class WebAnswer:
     """What Django answered, whole; or what is told as it happens."""
 
     status: int
@@ -139,7 +139,7 @@ class Front:
 
     # -- answering -----------------------------------------------------------------------------------------------------
 
-    async def _answer(self, scope: dict[str, Any], body: io.BytesIO) -> Answer:
+    async def _answer(self, scope: dict[str, Any], body: io.BytesIO) -> WebAnswer:
         loop = asyncio.get_running_loop()
         self._requests += 1
         work = loop.run_in_executor(self._threads, self._respond, scope, body)
@@ -154,11 +154,11 @@ class Front:
     def _request_ended(self, _work: Any) -> None:
         self._requests -= 1
 
-    def _close_unread(self, work: "asyncio.Future[Answer]") -> None:
+    def _close_unread(self, work: "asyncio.Future[WebAnswer]") -> None:
         if not work.cancelled() and work.exception() is None:
             self._live_threads.submit(work.result().close)
 
-    def _respond(self, scope: dict[str, Any], body: io.BytesIO) -> Answer:
+    def _respond(self, scope: dict[str, Any], body: io.BytesIO) -> WebAnswer:
         """Ask Django. In a thread."""
         set_script_prefix("")
         signals.request_started.send(sender=type(self._handler), scope=scope)
@@ -167,18 +167,18 @@ class Front:
         headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.items()]
         headers += [(b"Set-Cookie", c.output(header="").strip().encode("latin-1")) for c in response.cookies.values()]
         if isinstance(response, LiveResponse):
-            return Answer(response.status_code, headers, b"", response.live, response.close)
+            return WebAnswer(response.status_code, headers, b"", response.live, response.close)
         try:
             content = _content(response)
         finally:
             response.close()
         if not response.has_header("Content-Length") and request.method != "HEAD" and response.status_code not in _BARE:
             headers.append((b"Content-Length", b"%d" % len(content)))
-        return Answer(response.status_code, headers, content)
+        return WebAnswer(response.status_code, headers, content)
 
     # -- sending -------------------------------------------------------------------------------------------------------
 
-    async def _deliver(self, answer: Answer, send: Send, connection: Connection) -> None:
+    async def _deliver(self, answer: WebAnswer, send: Send, connection: Connection) -> None:
         if answer.live is not None:
             await self._tell(answer, answer.live, send, connection)
             return
@@ -186,7 +186,7 @@ class Front:
             self._held.keep(connection, len(answer.body))
         await _send(send, connection, answer.status, answer.headers, answer.body)
 
-    async def _tell(self, answer: Answer, live: Live, send: Send, connection: Connection) -> None:
+    async def _tell(self, answer: WebAnswer, live: Live, send: Send, connection: Connection) -> None:
         """Send pieces as they come. A client that leaves one unread for PIECE_SECONDS counts as gone."""
         live.call = self._call
         pieces: Any = live.pieces()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from jobs.egress import Refusal
+from jobs.egress import AddressRefusal
 from tests.support import island as islands
 from tests.support.house import House, installed
 from tests.support.house_databases import Template
@@ -158,7 +158,7 @@ def test_a_name_that_resolves_to_what_is_not_public_is_blocked(colony: Colony) -
     for name, ip, (run,) in zip(names, NOT_PUBLIC, ends, strict=True):
         assert run["failure_reason"] == "ssrf_blocked", (ip, run["error"])
         assert run["error"].startswith(f"blocked: {name} resolves to ")
-        assert any(run["error"].endswith(refusal.description) for refusal in Refusal)
+        assert any(run["error"].endswith(refusal.description) for refusal in AddressRefusal)
         assert reached([run]) == [None]
     assert public_only(colony)
     assert colony.island.asked() >= set(names)

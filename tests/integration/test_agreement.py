@@ -17,7 +17,7 @@ from runs.executions import services
 from runs.models import Agreement as Row
 from runs.models import Execution
 from runs.monitoring import heartbeats
-from runs.monitoring.agreement import ENCRYPTION_KEYS, OUTBOUND, RELEASE, SECRET_KEY, Agreement, Shared, near
+from runs.monitoring.agreement import ENCRYPTION_KEYS, OUTBOUND, RELEASE, SECRET_KEY, SettingsAgreement, Shared, near
 from runs.monitoring.system import processes
 from tests.support.engine import LOOPBACK_ALLOWED
 from tests.support.jobs import MakeJob
@@ -34,7 +34,7 @@ def shared(*, reads: bool = True, **changes: Any) -> Shared:
     return Shared.of(reads=lambda: reads, **values)
 
 
-def ask(one: Agreement) -> tuple[str, ...]:
+def ask(one: SettingsAgreement) -> tuple[str, ...]:
     with connection.cursor() as cursor:
         return one.ask(cursor)
 
@@ -56,7 +56,7 @@ def gone(process: heartbeats.Process) -> None:
 def right(db: None) -> heartbeats.Process:
     """A worker that is alive, and whose settings are the house's."""
     process = alive("right@one")
-    assert ask(Agreement(shared(), process_id=process.id)) == ()
+    assert ask(SettingsAgreement(shared(), process_id=process.id)) == ()
     return process
 
 
@@ -75,7 +75,7 @@ CHANGES: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize("change", CHANGES)
 def test_who_differs_takes_no_work_until_those_before_are_gone(change: str, right: heartbeats.Process) -> None:
     changes, name = CHANGES[change]
-    other = Agreement(shared(**changes), process_id="other")
+    other = SettingsAgreement(shared(**changes), process_id="other")
     assert not other.allowed
     assert ask(other) == (name,)
     assert not other.allowed
@@ -86,7 +86,7 @@ def test_who_differs_takes_no_work_until_those_before_are_gone(change: str, righ
     assert other.allowed
     # Now it is the one before that differs, and waits while this one is alive.
     alive("other@two")
-    assert ask(Agreement(shared(), process_id="late")) == (name,)
+    assert ask(SettingsAgreement(shared(), process_id="late")) == (name,)
 
 
 @pytest.mark.parametrize(
@@ -94,27 +94,27 @@ def test_who_differs_takes_no_work_until_those_before_are_gone(change: str, righ
     [{}, {"keys": [KEY, KEY]}, {"secret_key": ""}, {"release": "1.4.9"}, {"release": "1.5.0"}, {"release": "1.3.0"}],
 )
 def test_what_makes_no_difference(same: dict[str, Any], right: heartbeats.Process) -> None:
-    assert ask(Agreement(shared(**same), process_id="other")) == ()
+    assert ask(SettingsAgreement(shared(**same), process_id="other")) == ()
 
 
 def test_the_order_of_keys_makes_no_difference(db: None) -> None:
     alive("one@one")
-    assert ask(Agreement(shared(keys=[KEY, OTHER]))) == ()
-    assert ask(Agreement(shared(keys=[OTHER, KEY]))) == ()
+    assert ask(SettingsAgreement(shared(keys=[KEY, OTHER]))) == ()
+    assert ask(SettingsAgreement(shared(keys=[OTHER, KEY]))) == ()
 
 
 def test_the_house_follows_a_newer_release_so_that_the_oldest_must_go(right: heartbeats.Process) -> None:
-    assert ask(Agreement(shared(release="1.5.0"))) == ()
-    assert ask(Agreement(shared())) == ()
-    assert ask(Agreement(shared(release="1.6.0"))) == ()
-    assert ask(Agreement(shared())) == (RELEASE,)
+    assert ask(SettingsAgreement(shared(release="1.5.0"))) == ()
+    assert ask(SettingsAgreement(shared())) == ()
+    assert ask(SettingsAgreement(shared(release="1.6.0"))) == ()
+    assert ask(SettingsAgreement(shared())) == (RELEASE,)
     assert near("1.4.0", "1.5.9")
     assert not near("1.9.0", "2.0.0")
 
 
 def test_keys_that_read_nothing_of_what_is_kept_need_a_word(right: heartbeats.Process, capsys: Any) -> None:
     gone(right)
-    wrong = Agreement(shared(keys=[OTHER], reads=False), process_id="wrong")
+    wrong = SettingsAgreement(shared(keys=[OTHER], reads=False), process_id="wrong")
     assert ask(wrong) == (ENCRYPTION_KEYS,)
     with connection.cursor() as cursor:
         assert wrong.declare(cursor) == (ENCRYPTION_KEYS,)
@@ -124,7 +124,7 @@ def test_keys_that_read_nothing_of_what_is_kept_need_a_word(right: heartbeats.Pr
 def test_the_command_makes_this_hosts_settings_the_houses(right: heartbeats.Process, capsys: Any) -> None:
     call_command("settings_changed")
     assert ENCRYPTION_KEYS in capsys.readouterr().out
-    assert ask(Agreement(own_settings(), process_id="mine")) == ()
+    assert ask(SettingsAgreement(own_settings(), process_id="mine")) == ()
     call_command("settings_changed")
     assert "nothing was changed" in capsys.readouterr().out
 
@@ -135,7 +135,7 @@ def test_no_fingerprint_tells_its_value_or_is_another_houses(right: heartbeats.P
     assert not any(value in kept for value in (KEY, "public only", "s3cret-key"))
     before = row.fingerprints
     row.delete()
-    ask(Agreement(shared()))
+    ask(SettingsAgreement(shared()))
     assert all(before[name] != value for name, value in Row.objects.get().fingerprints.items())
 
 
@@ -193,7 +193,7 @@ def test_a_beat_that_differs_fires_nothing_and_goes_on_once_it_agrees(make_job: 
     past = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=5)
     type(job).objects.filter(pk=job.pk).update(next_fire_at=past)
     before = alive("right@one")
-    assert ask(Agreement(shared(), process_id=before.id)) == ()
+    assert ask(SettingsAgreement(shared(), process_id=before.id)) == ()
     monkeypatch.setattr("workers.beat.scheduler.heartbeats.PULSE_SECONDS", 0.0)
     beat = FiringScheduler(app=app)
     monkeypatch.setattr(beat._chores, "start", lambda: None)

@@ -4,7 +4,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from dashboard.accounts.access import Access
+from dashboard.accounts.access import DashboardAccess
 from dashboard.base.figures import SPANS, Span
 from dashboard.base.overview import Overview
 from jobs.models import JobEnvironment
@@ -35,7 +35,7 @@ def test_no_query_of_the_start_page_walks_through_history_or_jobs() -> None:
     with connection.cursor() as cursor:
         cursor.execute(_PLANNED, [NEWEST])
         cursor.execute("ANALYZE jobs_jobenvironment, runs_digest")
-    access = Access.of(person("mara", workspace=seeded.workspace))
+    access = DashboardAccess.of(person("mara", workspace=seeded.workspace))
     for span in SPANS:
         for sql in _asked(access, span):
             findings = Findings.of(sql)
@@ -46,7 +46,7 @@ def test_no_query_of_the_start_page_walks_through_history_or_jobs() -> None:
     _trouble(access, seeded)
 
 
-def _trouble(access: Access, seeded: Seeded) -> None:
+def _trouble(access: DashboardAccess, seeded: Seeded) -> None:
     """What fails and what is paused is found among the jobs without a look at the others."""
     places = access.narrow(JobEnvironment.objects.all())
     with CaptureQueriesContext(connection) as queries:
@@ -58,7 +58,7 @@ def _trouble(access: Access, seeded: Seeded) -> None:
         assert findings.read.get("jobs_jobenvironment", 0) <= 100, query["sql"]
 
 
-def _asked(access: Access, span: Span) -> list[str]:
+def _asked(access: DashboardAccess, span: Span) -> list[str]:
     with CaptureQueriesContext(connection) as queries:
         overview = Overview.of(access, span, NEWEST)
         assert overview.failures

@@ -13,16 +13,16 @@ from hypothesis import strategies as st
 
 from jobs.egress import EgressPolicy
 from ops.doctor import configuration, disk, egress, software
-from ops.doctor.examination import AwayError, Examination, Look, NotNowError, Section, Source
-from ops.doctor.findings import Finding, Verdict, ok, worst
+from ops.doctor.examination import AwayError, DoctorSection, Examination, Look, NotNowError, Source
+from ops.doctor.findings import Finding, Severity, ok, worst
 
 MIB = 2**20
 
 
-def the_worst(findings: Iterable[Finding]) -> Verdict:
+def the_worst(findings: Iterable[Finding]) -> Severity:
     found = list(findings)
     assert found
-    assert all(bool(one.advice) == (one.verdict is not Verdict.OK) for one in found)
+    assert all(bool(one.advice) == (one.verdict is not Severity.OK) for one in found)
     return worst(one.verdict for one in found)
 
 
@@ -33,7 +33,7 @@ def source(title: str, *, let_go: Any = None) -> Source:
     return Source(title, lambda look: list(look()), "Start it.", let_go or (lambda: None))
 
 
-def outcome(*sections: Section, seconds: float = 5.0) -> list[tuple[str, str]]:
+def outcome(*sections: DoctorSection, seconds: float = 5.0) -> list[tuple[str, str]]:
     return [(one.finding.name, one.finding.verdict.value) for one in Examination(seconds).of(sections)]
 
 
@@ -52,9 +52,9 @@ def raising(error: Exception) -> Look:
 def test_what_is_away_is_asked_once_and_others_are_asked_all_the_same() -> None:
     far = source("far")
     found = outcome(
-        Section("A", far, {"first": raising(AwayError("gone")), "second": well}),
-        Section("B", source("near"), {"third": well}),
-        Section("C", far, {"fourth": well}),
+        DoctorSection("A", far, {"first": raising(AwayError("gone")), "second": well}),
+        DoctorSection("B", source("near"), {"third": well}),
+        DoctorSection("C", far, {"fourth": well}),
     )
     assert found == [("first", "problem"), ("second", "skipped"), ("well", "ok"), ("fourth", "skipped")]
 
@@ -67,7 +67,7 @@ def test_what_never_answers_is_left_alone_after_the_patience_is_over() -> None:
         yield ok("hung", "It is not.")
 
     try:
-        found = outcome(Section("A", source("far"), {"hung": hung, "next": well}), seconds=0.2)
+        found = outcome(DoctorSection("A", source("far"), {"hung": hung, "next": well}), seconds=0.2)
     finally:
         for_ever.set()
     assert found == [("hung", "problem"), ("next", "skipped")]
@@ -79,7 +79,11 @@ def test_a_look_that_fails_is_a_problem_and_the_next_is_taken() -> None:
         "later": raising(NotNowError("first things first.")),
         "last": well,
     }
-    assert outcome(Section("A", source("here"), looks)) == [("broken", "problem"), ("later", "skipped"), ("well", "ok")]
+    assert outcome(DoctorSection("A", source("here"), looks)) == [
+        ("broken", "problem"),
+        ("later", "skipped"),
+        ("well", "ok"),
+    ]
 
 
 def test_a_source_is_let_go_by_the_thread_that_held_it() -> None:
@@ -90,16 +94,16 @@ def test_a_source_is_let_go_by_the_thread_that_held_it() -> None:
         threads.append(threading.current_thread())
         yield ok("look", "So.")
 
-    outcome(Section("A", held, {"look": look}), Section("B", held, {"look": look}))
+    outcome(DoctorSection("A", held, {"look": look}), DoctorSection("B", held, {"look": look}))
     assert len(threads) == 3
     assert len(set(threads)) == 1
     assert threads[0] is not threading.current_thread()
 
 
-@given(st.lists(st.sampled_from(Verdict)))
-def test_the_verdict_is_that_of_the_worst(verdicts: list[Verdict]) -> None:
+@given(st.lists(st.sampled_from(Severity)))
+def test_the_verdict_is_that_of_the_worst(verdicts: list[Severity]) -> None:
     found = worst(verdicts)
-    assert (found is Verdict.PROBLEM) == (Verdict.PROBLEM in verdicts)
+    assert (found is Severity.PROBLEM) == (Severity.PROBLEM in verdicts)
     assert found in verdicts or not verdicts
 
 
@@ -164,7 +168,7 @@ def test_more_calls_than_files_are_warned_of(settings: Any) -> None:
 
 def told_of(allow: str, ports: str = "80,443") -> list[Finding]:
     found = list(egress.outbound(EgressPolicy.parse(allow, ports)))
-    assert found[0].verdict is Verdict.OK
+    assert found[0].verdict is Severity.OK
     return found
 
 
@@ -182,7 +186,7 @@ def test_what_is_allowed_is_said_in_words() -> None:
      ("::1", "loopback")],
 )  # fmt: skip
 def test_an_exception_that_reaches_too_far_is_warned_of(allow: str, words: str) -> None:
-    assert any(words in one.says for one in told_of(allow) if one.verdict is Verdict.WARNING)
+    assert any(words in one.says for one in told_of(allow) if one.verdict is Severity.WARNING)
 
 
 def test_every_port_is_warned_of() -> None:

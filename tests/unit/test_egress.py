@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from jobs.egress import EgressPolicy, InvalidUrl, Refusal, classify, parse_target
+from jobs.egress import AddressRefusal, EgressPolicy, InvalidUrl, classify, parse_target
 from jobs.egress.addresses import IPV4_RANGES, IPV6_RANGES
 
 PUBLIC = [
@@ -37,47 +37,47 @@ PUBLIC = [
 ]
 
 REFUSED = [
-    ("0.0.0.0", Refusal.UNSPECIFIED),  # noqa: S104 - an address to refuse, not one to bind
-    ("0.1.2.3", Refusal.THIS_NETWORK),
-    ("127.0.0.1", Refusal.LOOPBACK),
-    ("127.255.255.254", Refusal.LOOPBACK),
-    ("10.255.255.255", Refusal.PRIVATE),
-    ("172.31.0.1", Refusal.PRIVATE),
-    ("192.168.1.1", Refusal.PRIVATE),
-    ("169.254.169.254", Refusal.LINK_LOCAL),
-    ("100.100.100.200", Refusal.SHARED),
-    ("192.0.0.192", Refusal.PROTOCOL_ASSIGNMENT),
-    ("192.0.0.9", Refusal.PROTOCOL_ASSIGNMENT),
-    ("192.88.99.1", Refusal.PROTOCOL_ASSIGNMENT),
-    ("192.0.2.1", Refusal.DOCUMENTATION),
-    ("198.51.100.7", Refusal.DOCUMENTATION),
-    ("203.0.113.9", Refusal.DOCUMENTATION),
-    ("198.18.0.1", Refusal.BENCHMARKING),
-    ("224.0.0.1", Refusal.MULTICAST),
-    ("239.255.255.255", Refusal.MULTICAST),
-    ("240.0.0.1", Refusal.RESERVED),
-    ("255.255.255.254", Refusal.RESERVED),
-    ("255.255.255.255", Refusal.BROADCAST),
-    ("168.63.129.16", Refusal.CLOUD_PLATFORM),
-    ("::", Refusal.UNSPECIFIED),
-    ("::1", Refusal.LOOPBACK),
-    ("fe80::1", Refusal.LINK_LOCAL),
-    ("fec0::1", Refusal.SITE_LOCAL),
-    ("fd00:ec2::254", Refusal.PRIVATE),
-    ("ff02::1", Refusal.MULTICAST),
-    ("100::1", Refusal.DISCARD),
-    ("2001:db8::1", Refusal.DOCUMENTATION),
-    ("3fff::1", Refusal.DOCUMENTATION),
-    ("3fff:fff:ffff::", Refusal.DOCUMENTATION),
-    ("2001:2::1", Refusal.BENCHMARKING),
-    ("2001:20::1", Refusal.PROTOCOL_ASSIGNMENT),
-    ("5f00::1", Refusal.RESERVED),
-    ("4000::1", Refusal.RESERVED),
-    ("fe00::1", Refusal.RESERVED),
-    ("2606:4700::1%eth0", Refusal.LINK_LOCAL),
-    ("localhost", Refusal.NOT_AN_ADDRESS),
-    ("", Refusal.NOT_AN_ADDRESS),
-    ("010.0.0.1", Refusal.NOT_AN_ADDRESS),
+    ("0.0.0.0", AddressRefusal.UNSPECIFIED),  # noqa: S104 - an address to refuse, not one to bind
+    ("0.1.2.3", AddressRefusal.THIS_NETWORK),
+    ("127.0.0.1", AddressRefusal.LOOPBACK),
+    ("127.255.255.254", AddressRefusal.LOOPBACK),
+    ("10.255.255.255", AddressRefusal.PRIVATE),
+    ("172.31.0.1", AddressRefusal.PRIVATE),
+    ("192.168.1.1", AddressRefusal.PRIVATE),
+    ("169.254.169.254", AddressRefusal.LINK_LOCAL),
+    ("100.100.100.200", AddressRefusal.SHARED),
+    ("192.0.0.192", AddressRefusal.PROTOCOL_ASSIGNMENT),
+    ("192.0.0.9", AddressRefusal.PROTOCOL_ASSIGNMENT),
+    ("192.88.99.1", AddressRefusal.PROTOCOL_ASSIGNMENT),
+    ("192.0.2.1", AddressRefusal.DOCUMENTATION),
+    ("198.51.100.7", AddressRefusal.DOCUMENTATION),
+    ("203.0.113.9", AddressRefusal.DOCUMENTATION),
+    ("198.18.0.1", AddressRefusal.BENCHMARKING),
+    ("224.0.0.1", AddressRefusal.MULTICAST),
+    ("239.255.255.255", AddressRefusal.MULTICAST),
+    ("240.0.0.1", AddressRefusal.RESERVED),
+    ("255.255.255.254", AddressRefusal.RESERVED),
+    ("255.255.255.255", AddressRefusal.BROADCAST),
+    ("168.63.129.16", AddressRefusal.CLOUD_PLATFORM),
+    ("::", AddressRefusal.UNSPECIFIED),
+    ("::1", AddressRefusal.LOOPBACK),
+    ("fe80::1", AddressRefusal.LINK_LOCAL),
+    ("fec0::1", AddressRefusal.SITE_LOCAL),
+    ("fd00:ec2::254", AddressRefusal.PRIVATE),
+    ("ff02::1", AddressRefusal.MULTICAST),
+    ("100::1", AddressRefusal.DISCARD),
+    ("2001:db8::1", AddressRefusal.DOCUMENTATION),
+    ("3fff::1", AddressRefusal.DOCUMENTATION),
+    ("3fff:fff:ffff::", AddressRefusal.DOCUMENTATION),
+    ("2001:2::1", AddressRefusal.BENCHMARKING),
+    ("2001:20::1", AddressRefusal.PROTOCOL_ASSIGNMENT),
+    ("5f00::1", AddressRefusal.RESERVED),
+    ("4000::1", AddressRefusal.RESERVED),
+    ("fe00::1", AddressRefusal.RESERVED),
+    ("2606:4700::1%eth0", AddressRefusal.LINK_LOCAL),
+    ("localhost", AddressRefusal.NOT_AN_ADDRESS),
+    ("", AddressRefusal.NOT_AN_ADDRESS),
+    ("010.0.0.1", AddressRefusal.NOT_AN_ADDRESS),
 ]
 
 ipv4 = st.integers(0, 2**32 - 1)
@@ -102,12 +102,12 @@ def test_ordinary_addresses_are_public(ip: str) -> None:
 
 
 @pytest.mark.parametrize(("ip", "refusal"), REFUSED)
-def test_each_special_address_has_its_reason(ip: str, refusal: Refusal) -> None:
+def test_each_special_address_has_its_reason(ip: str, refusal: AddressRefusal) -> None:
     assert classify(ip) is refusal
 
 
 @given(st.sampled_from(IPV4_RANGES + IPV6_RANGES), st.data())
-def test_no_address_of_a_listed_range_is_public(listed: tuple[str, Refusal], data: st.DataObject) -> None:
+def test_no_address_of_a_listed_range_is_public(listed: tuple[str, AddressRefusal], data: st.DataObject) -> None:
     network = ip_network(listed[0])
     first, last = int(network.network_address), int(network.broadcast_address)
     for number in (first, last, data.draw(st.integers(first, last))):
@@ -115,7 +115,7 @@ def test_no_address_of_a_listed_range_is_public(listed: tuple[str, Refusal], dat
 
 
 @given(st.sampled_from(IPV4_RANGES + IPV6_RANGES))
-def test_just_outside_a_range_only_another_range_refuses(listed: tuple[str, Refusal]) -> None:
+def test_just_outside_a_range_only_another_range_refuses(listed: tuple[str, AddressRefusal]) -> None:
     network = ip_network(listed[0])
     table = IPV4_RANGES if network.version == 4 else IPV6_RANGES
     make = IPv4Address if network.version == 4 else IPv6Address
@@ -148,11 +148,11 @@ def test_an_embedded_ipv4_address_is_refused_even_a_public_one(embedding: str, n
     refusal = classify(address)
     assert refusal is not None
     if embedding != "compatible" or number > 1:  # :: and ::1 have names of their own
-        assert refusal is Refusal.EMBEDDED_IPV4
+        assert refusal is AddressRefusal.EMBEDDED_IPV4
 
 
 def test_every_refusal_can_be_told_to_people() -> None:
-    assert all(refusal.description for refusal in Refusal)
+    assert all(refusal.description for refusal in AddressRefusal)
 
 
 # -- URLs --------------------------------------------------------------------------------------------------------------
@@ -284,15 +284,15 @@ def test_dotted_quads_are_addresses_and_no_other_spelling_of_them_passes(number:
 
 
 def test_only_ports_80_and_443_unless_others_are_named() -> None:
-    assert EgressPolicy().check_target(parse_target("http://example.com:8080/")) is Refusal.PORT
+    assert EgressPolicy().check_target(parse_target("http://example.com:8080/")) is AddressRefusal.PORT
     assert EgressPolicy.parse("", "80,443,8080").check_target(parse_target("http://example.com:8080/")) is None
     assert EgressPolicy.parse("", "*").check_target(parse_target("http://example.com:1/")) is None
-    assert EgressPolicy.parse("", "8080").check_target(parse_target("http://example.com/")) is Refusal.PORT
+    assert EgressPolicy.parse("", "8080").check_target(parse_target("http://example.com/")) is AddressRefusal.PORT
 
 
 def test_a_literal_address_is_refused_before_anything_is_dialled() -> None:
-    assert EgressPolicy().check_target(parse_target("http://10.0.0.1/")) is Refusal.PRIVATE
-    assert EgressPolicy().check_target(parse_target("http://[::1]/")) is Refusal.LOOPBACK
+    assert EgressPolicy().check_target(parse_target("http://10.0.0.1/")) is AddressRefusal.PRIVATE
+    assert EgressPolicy().check_target(parse_target("http://[::1]/")) is AddressRefusal.LOOPBACK
     assert EgressPolicy().check_target(parse_target("http://8.8.8.8/")) is None
     assert EgressPolicy().check_target(parse_target("http://localhost/")) is None  # decided when it is dialled
 
@@ -300,14 +300,14 @@ def test_a_literal_address_is_refused_before_anything_is_dialled() -> None:
 def test_a_network_opens_its_addresses_to_any_name_and_a_host_opens_any_address_to_it() -> None:
     policy = EgressPolicy.parse("10.1.0.0/16, fd00::/8\n127.0.0.1 App.Internal.", "80")
     assert policy.refusal("10.1.2.3", "whatever.example") is None
-    assert policy.refusal("10.2.0.1", "whatever.example") is Refusal.PRIVATE
+    assert policy.refusal("10.2.0.1", "whatever.example") is AddressRefusal.PRIVATE
     assert policy.refusal("fd12::1", "whatever.example") is None
     assert policy.refusal("127.0.0.1", "x.example") is None
-    assert policy.refusal("127.0.0.2", "x.example") is Refusal.LOOPBACK
+    assert policy.refusal("127.0.0.2", "x.example") is AddressRefusal.LOOPBACK
     assert policy.refusal("192.168.0.1", "app.internal") is None
-    assert policy.refusal("192.168.0.1", "sub.app.internal") is Refusal.PRIVATE
-    assert policy.refusal("::ffff:10.1.2.3", "whatever.example") is Refusal.EMBEDDED_IPV4
-    assert policy.refusal("nonsense", "whatever.example") is Refusal.NOT_AN_ADDRESS
+    assert policy.refusal("192.168.0.1", "sub.app.internal") is AddressRefusal.PRIVATE
+    assert policy.refusal("::ffff:10.1.2.3", "whatever.example") is AddressRefusal.EMBEDDED_IPV4
+    assert policy.refusal("nonsense", "whatever.example") is AddressRefusal.NOT_AN_ADDRESS
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.schedule import Interval
-from runs.ledger.comparison import Entry, Plan, TooManyPlannedError, compare
+from runs.ledger.comparison import Entry, PlannedSchedule, TooManyPlannedError, compare
 
 START = datetime.datetime(2026, 3, 1, 12, 0, tzinfo=datetime.UTC)
 MINUTE = datetime.timedelta(minutes=1)
@@ -20,7 +20,7 @@ def at(minute: float) -> datetime.datetime:
 
 
 def plan(state="active", since=-60.0, until=None, owed_after=None, schedule=EVERY_MINUTE):
-    return Plan(
+    return PlannedSchedule(
         state, schedule, at(since), None if until is None else at(until), None if owed_after is None else at(owed_after)
     )
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.schedule import Interval, Stretch
+from jobs.schedule import Interval, OccurrenceRange
 from jobs.schedule.misfire import FIRE_ALL_MOST, Misfire, plan_firing, plan_without_firing
 
 DUE = datetime.datetime(2026, 3, 1, 12, 0, tzinfo=datetime.UTC)
@@ -31,7 +31,7 @@ class Listed:
 
     def stretch(self, after, until):
         found = [at for at in self.occurrences if after < at <= until]
-        return Stretch(found[0], found[-1], len(found)) if found else None
+        return OccurrenceRange(found[0], found[-1], len(found)) if found else None
 
 
 def plan(schedule, late, *, misfire="fire_once", grace=60 * MINUTE, until=None):
@@ -52,26 +52,26 @@ def test_an_occurrence_on_time_is_fired_whatever_the_policy(misfire):
 
 def test_fire_once_fires_the_latest_and_counts_the_others():
     found = plan(EVERY_MINUTE, 3.5 * MINUTE)
-    assert (found.fires, found.missed) == (minutes(3), Stretch(DUE, DUE + 2 * MINUTE, 3))
+    assert (found.fires, found.missed) == (minutes(3), OccurrenceRange(DUE, DUE + 2 * MINUTE, 3))
     assert found.next_fire_at == DUE + 4 * MINUTE
 
 
 def test_fire_all_fires_those_within_the_grace_and_counts_the_older():
     found = plan(EVERY_MINUTE, 5 * MINUTE, misfire="fire_all", grace=2 * MINUTE)
-    assert (found.fires, found.missed) == (minutes(3, 4, 5), Stretch(DUE, DUE + 2 * MINUTE, 3))
+    assert (found.fires, found.missed) == (minutes(3, 4, 5), OccurrenceRange(DUE, DUE + 2 * MINUTE, 3))
 
 
 def test_fire_all_fires_at_most_the_newest_hundred():
     found = plan(EVERY_MINUTE, 30 * 60 * MINUTE, misfire="fire_all", grace=48 * 60 * MINUTE)
     assert found.fires == minutes(*range(1701, 1801))
-    assert found.missed == Stretch(DUE, DUE + 1700 * MINUTE, 1701)
+    assert found.missed == OccurrenceRange(DUE, DUE + 1700 * MINUTE, 1701)
 
 
 def test_skip_counts_all_but_the_one_that_is_on_time():
     found = plan(EVERY_MINUTE, 5 * MINUTE + 16 * SECOND, misfire="skip")
-    assert (found.fires, found.missed) == ((), Stretch(DUE, DUE + 5 * MINUTE, 6))
+    assert (found.fires, found.missed) == ((), OccurrenceRange(DUE, DUE + 5 * MINUTE, 6))
     found = plan(EVERY_MINUTE, 5 * MINUTE + 15 * SECOND, misfire="skip")
-    assert (found.fires, found.missed) == (minutes(5), Stretch(DUE, DUE + 4 * MINUTE, 5))
+    assert (found.fires, found.missed) == (minutes(5), OccurrenceRange(DUE, DUE + 4 * MINUTE, 5))
 
 
 @pytest.mark.parametrize(
@@ -109,20 +109,20 @@ def test_a_dropped_occurrence_is_neither_fired_nor_missed():
 
 def test_the_latest_that_exists_is_fired_where_the_latest_is_dropped():
     found = plan(Listed(list(minutes(0, 5, 6)), set(minutes(6))), 7 * MINUTE)
-    assert (found.fires, found.missed, found.dropped) == (minutes(5), Stretch(DUE, DUE, 1), minutes(6))
+    assert (found.fires, found.missed, found.dropped) == (minutes(5), OccurrenceRange(DUE, DUE, 1), minutes(6))
 
 
 @given(late=st.integers(0, 10_000))
 def test_where_nothing_may_fire_all_is_missed_even_what_is_on_time(late):
     found = plan_without_firing(EVERY_MINUTE, due_at=DUE, now=DUE + late * SECOND)
     assert (found.fires, found.dropped) == ((), ())
-    assert found.missed == Stretch(DUE, DUE + late // 60 * MINUTE, 1 + late // 60)
+    assert found.missed == OccurrenceRange(DUE, DUE + late // 60 * MINUTE, 1 + late // 60)
     assert found.next_fire_at == DUE + (late // 60 + 1) * MINUTE
 
 
 def test_a_plan_that_ended_accounts_for_nothing_later():
     found = plan(EVERY_MINUTE, 10 * MINUTE, until=3 * MINUTE)
-    assert (found.fires, found.missed) == (minutes(3), Stretch(DUE, DUE + 2 * MINUTE, 3))
+    assert (found.fires, found.missed) == (minutes(3), OccurrenceRange(DUE, DUE + 2 * MINUTE, 3))
 
 
 @given(

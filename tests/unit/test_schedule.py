@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.schedule import Bounded, Interval, Once, ScheduleError, Stretch, parse_schedule
+from jobs.schedule import Bounded, Interval, OccurrenceRange, Once, ScheduleError, parse_schedule
 
 NOW = datetime.datetime(2026, 3, 1, 12, 0, tzinfo=datetime.UTC)
 SECOND = datetime.timedelta(seconds=1)
@@ -110,7 +110,7 @@ def test_a_datetime_is_one_instant_and_its_normal_form_reads_back(local, instant
 
 def test_a_one_off_is_a_stretch_of_one():
     once = Once(NOW)
-    assert once.stretch(NOW - SECOND, NOW) == Stretch(NOW, NOW, 1)
+    assert once.stretch(NOW - SECOND, NOW) == OccurrenceRange(NOW, NOW, 1)
     assert once.stretch(NOW, NOW + SECOND) is None
     assert once.stretch(NOW - SECOND, NOW - SECOND / 2) is None
 
@@ -118,7 +118,7 @@ def test_a_one_off_is_a_stretch_of_one():
 def test_an_interval_begins_at_its_anchor_and_ends_with_the_calendar():
     schedule = Interval(90, NOW)
     assert instants(schedule, 2, NOW - 7 * SECOND) == [NOW, NOW + 90 * SECOND]
-    assert schedule.stretch(NOW - 7 * SECOND, NOW) == Stretch(NOW, NOW, 1)
+    assert schedule.stretch(NOW - 7 * SECOND, NOW) == OccurrenceRange(NOW, NOW, 1)
     assert schedule.next_after(datetime.datetime.max.replace(tzinfo=datetime.UTC)) is None
 
 
@@ -141,7 +141,7 @@ def test_an_intervals_stretch_is_what_walking_it_finds(seconds, length, offset):
     while found <= until:
         walked.append(found)
         found = schedule.next_after(found)
-    expected = Stretch(walked[0], walked[-1], len(walked)) if walked else None
+    expected = OccurrenceRange(walked[0], walked[-1], len(walked)) if walked else None
     assert schedule.stretch(after, until) == expected
 
 
@@ -150,7 +150,9 @@ def test_a_bounded_schedule_starts_and_ends():
     assert [instant.hour for instant in instants(schedule, 2)] == [14, 15]
     assert schedule.next_after(NOW + 3 * 3600 * SECOND) is None
     assert schedule.next_firing_after(NOW + 3 * 3600 * SECOND) is None
-    assert schedule.stretch(NOW, NOW + 86400 * SECOND) == Stretch(NOW + 7200 * SECOND, NOW + 3 * 3600 * SECOND, 2)
+    assert schedule.stretch(NOW, NOW + 86400 * SECOND) == OccurrenceRange(
+        NOW + 7200 * SECOND, NOW + 3 * 3600 * SECOND, 2
+    )
 
 
 def test_a_start_and_an_end_are_occurrences_themselves():

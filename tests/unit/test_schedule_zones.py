@@ -14,7 +14,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from jobs.schedule import Bounded, Cron, Schedule, ScheduleError, Stretch, parse_schedule
+from jobs.schedule import Bounded, Cron, OccurrenceRange, Schedule, ScheduleError, parse_schedule
 from jobs.schedule.zones import spell_at
 
 MINUTE = datetime.timedelta(minutes=1)
@@ -169,7 +169,7 @@ def test_every_occurrence_around_a_jump_is_what_a_walk_finds(job_and_start: tupl
     assert [schedule.drops(at) for at in planned] == [dropped for _, dropped in expected]
     firing = schedule.next_firing_after(after)
     assert ([firing] if firing and firing <= until else []) == [at for at, dropped in expected if not dropped][:1]
-    whole = Stretch(planned[0], planned[-1], len(planned)) if planned else None
+    whole = OccurrenceRange(planned[0], planned[-1], len(planned)) if planned else None
     assert schedule.stretch(after, until) == whole
     bounds = (after + DAY / 2, after + DAY * 1.5)
     inside = [at for at in planned if bounds[0] <= at <= bounds[1]]
@@ -258,7 +258,7 @@ def test_a_stretch_counts_the_firing_at_a_jump_once() -> None:
     low, high = (datetime.datetime(2027, 3, day, 12, tzinfo=datetime.UTC) for day in (27, 28))
     schedule = parse_schedule("0,30 2,3 * * *", timezone="Europe/Berlin", now=low, anchor=low)
     jump = datetime.datetime(2027, 3, 28, 1, tzinfo=datetime.UTC)
-    assert schedule.stretch(low, high) == Stretch(jump, jump + 30 * MINUTE, 2)
+    assert schedule.stretch(low, high) == OccurrenceRange(jump, jump + 30 * MINUTE, 2)
 
 
 def test_a_repeated_time_is_found_though_its_next_date_is_a_year_ahead() -> None:

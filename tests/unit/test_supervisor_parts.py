@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from ops.supervisor import output
-from ops.supervisor.backoff import Backoff
+from ops.supervisor.backoff import RestartBackoff
 from ops.supervisor.output import Log, Terminal
 
 
 def test_the_backoff_doubles_from_half_a_second_to_thirty() -> None:
-    backoff = Backoff()
+    backoff = RestartBackoff()
 
     delays = [backoff.after(1.0) for _ in range(9)]
 
@@ -19,7 +19,7 @@ def test_the_backoff_doubles_from_half_a_second_to_thirty() -> None:
 
 
 def test_a_minute_of_uptime_starts_the_backoff_anew() -> None:
-    backoff = Backoff()
+    backoff = RestartBackoff()
     for _ in range(5):
         backoff.after(1.0)
 

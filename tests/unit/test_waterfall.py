@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard.runs.waterfall import Attempt, Wait, Waterfall, phases
+from dashboard.runs.waterfall import AttemptBars, Wait, Waterfall, phases
 from runs.models import Execution, Run
 
 NOW = datetime.datetime(2026, 3, 1, 12, 0, tzinfo=datetime.UTC)
@@ -31,7 +31,7 @@ def test_attempts_and_the_waits_between_them_stand_in_order() -> None:
     runs = [run(1, 40, 100), run(2, 5_000, 200)]
     rows = Waterfall.of(execution(), runs, later(10_000)).rows
     assert [(type(row), row.offset_ms, row.took_ms) for row in rows] == [
-        (Wait, 0, 40), (Attempt, 40, 100), (Wait, 140, 4_860), (Attempt, 5_000, 200),
+        (Wait, 0, 40), (AttemptBars, 40, 100), (Wait, 140, 4_860), (AttemptBars, 5_000, 200),
     ]  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import certifi
 import pycurl
 
-from jobs.egress import EgressPolicy, Refusal, Target
+from jobs.egress import AddressRefusal, EgressPolicy, Target
 from runs.attempts.contract import Received
 from runs.failures import FailureReason
 from workers.delivery.alerts import Watch, told_by
@@ -73,7 +73,7 @@ class Transfer:
         self._body_bytes = 0
         self._sends = 0
         self._remote_ip: str | None = None
-        self._refused: tuple[str, Refusal] | None = None
+        self._refused: tuple[str, AddressRefusal] | None = None
         self._file_numbers.clear()
         self._cut = False
         if self._watch is not None:

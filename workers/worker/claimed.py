@@ -25,7 +25,7 @@ class ClaimedRow(NamedTuple):
     claimed_at: datetime.datetime
 
 
-class Refusal(NamedTuple):
+class AttemptRefusal(NamedTuple):
     """Why a claimed attempt sends nothing and fails."""
 
     reason: FailureReason
@@ -51,7 +51,7 @@ class Claimed(NamedTuple):
     asked_monotonic: float
     queue_ms: int
     secrets: tuple[str, ...] = ()
-    refusal: Refusal | None = None
+    refusal: AttemptRefusal | None = None
     counted_in: datetime.date | None = None
     is_too_heavy: bool = False
 

@@ -8,7 +8,7 @@ from django.db import connection
 
 from core.version import __version__
 from runs.monitoring import heartbeats
-from runs.monitoring.agreement import Agreement
+from runs.monitoring.agreement import SettingsAgreement
 from workers.connections import DatabaseAwayError, Link
 from workers.sharing import ask
 from workers.worker.service import DeliveryService
@@ -27,7 +27,7 @@ class WorkerPulse:
         *,
         process: heartbeats.Process,
         capacity: int,
-        agreement: Agreement,
+        agreement: SettingsAgreement,
         on_change: Callable[[bool], None],
     ) -> None:
         """`on_change` hears whether the worker may take work, whenever that becomes another."""

@@ -20,7 +20,7 @@ from runs.states import Trigger
 from runs.testcalls.calls import WantedCall
 from workers.connections import Link
 from workers.delivery.contract import DEFAULT_TLS, DeliveryRequest, TlsOptions
-from workers.worker.claimed import Claimed, ClaimedRow, Refusal
+from workers.worker.claimed import AttemptRefusal, Claimed, ClaimedRow
 from workers.worker.held_bodies import HeldBodies
 from workers.worker.keyring import Keyring
 from workers.worker.rendering import Material, Rendered, Renderer, Templated
@@ -176,9 +176,9 @@ def _tls(call: RequestDefinition) -> TlsOptions:
     return TlsOptions(call.tls_verify, call.ca_cert, shown.cert, shown.key)
 
 
-def _refusal(over_quota: str | None, rendered: Rendered | None) -> Refusal | None:
+def _refusal(over_quota: str | None, rendered: Rendered | None) -> AttemptRefusal | None:
     if over_quota is not None:
-        return Refusal(FailureReason.QUOTA_EXCEEDED, over_quota)
+        return AttemptRefusal(FailureReason.QUOTA_EXCEEDED, over_quota)
     if rendered is not None and rendered.error is not None:
-        return Refusal(FailureReason.TEMPLATE_ERROR, rendered.error)
+        return AttemptRefusal(FailureReason.TEMPLATE_ERROR, rendered.error)
     return None

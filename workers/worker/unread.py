@@ -39,7 +39,10 @@ def leave_unread(
     errors = [f"It waits: its version of the job can't be read by the workers' release: {error}" for _, error in unread]
     cursor.execute(_LEAVE, [WAIT_SECONDS, array([row.execution_id for row, _ in unread]), text_array(errors), owner])
     if unread:
-        found = [unreadable.Unread(row.job_environment_id, row.job_version_id, str(error)) for row, error in unread]
+        found = [
+            unreadable.UnreadableVersionFound(row.job_environment_id, row.job_version_id, str(error))
+            for row, error in unread
+        ]
         unreadable.mark(cursor, found, doing="delivery")
     return [row for row in rows if not isinstance(_of(versions, row), Unread)]
 

@@ -43,7 +43,7 @@ def columns(
     key = "".join(f"<li>{text(name)} <strong>{text(value)}</strong></li>" for name, value in notes)
     if any(one.limit is not None for one in things):
         key += f'<li><span class="hh-swatch hh-limit" aria-hidden="true"></span>{text(limit)}</li>'
-    plot = _Plot(title, things, notes, words, limit)
+    plot = _ColumnPlot(title, things, notes, words, limit)
     return drawn(
         f'<figure class="hh-chart"><figcaption><h3>{text(title)}</h3><ul class="hh-key">{key}</ul></figcaption>',
         plot.drawing() if any(one.value is not None for one in things) else _NOTHING,
@@ -52,7 +52,7 @@ def columns(
 
 
 @dataclass(frozen=True, slots=True)
-class _Plot:
+class _ColumnPlot:
     title: str
     things: Sequence[Column]
     notes: Sequence[tuple[str, str]]

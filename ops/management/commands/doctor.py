@@ -10,7 +10,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from ops.doctor.examination import Examination, Examined
-from ops.doctor.findings import Finding, Verdict, worst
+from ops.doctor.findings import Finding, Severity, worst
 from ops.doctor.sections import sections
 
 _PATIENCE_SECONDS = 8.0
@@ -31,22 +31,22 @@ class Command(BaseCommand):
     def handle(self, *_args: Any, **options: Any) -> None:
         examined = Examination(options["patience"]).of(sections())
         verdict = self._tell_json(examined) if options["json"] else self._tell(examined)
-        if verdict is Verdict.PROBLEM:
+        if verdict is Severity.PROBLEM:
             sys.exit(1)
 
-    def _tell(self, examined: Iterable[Examined]) -> Verdict:
+    def _tell(self, examined: Iterable[Examined]) -> Severity:
         """Each finding as it comes, so that who waits sees for what."""
-        verdicts: list[Verdict] = []
+        verdicts: list[Severity] = []
         for section, found in groupby(examined, key=lambda one: one.section):
             self.stdout.write(self.style.MIGRATE_HEADING(section))
             for one in found:
                 verdicts.append(one.finding.verdict)
                 self.stdout.write(self._lines(one.finding))
-        counts = {verdict: verdicts.count(verdict) for verdict in Verdict}
+        counts = {verdict: verdicts.count(verdict) for verdict in Severity}
         self.stdout.write(f"\n{', '.join(f'{count} {verdict}' for verdict, count in counts.items() if count)}")
         return worst(verdicts)
 
-    def _tell_json(self, examined: Iterable[Examined]) -> Verdict:
+    def _tell_json(self, examined: Iterable[Examined]) -> Severity:
         all_of_it = list(examined)
         verdict = worst(one.finding.verdict for one in all_of_it)
         told = [
@@ -65,10 +65,10 @@ class Command(BaseCommand):
 
     def _lines(self, finding: Finding) -> str:
         style = {
-            Verdict.OK: self.style.SUCCESS,
-            Verdict.SKIPPED: self.style.NOTICE,
-            Verdict.WARNING: self.style.WARNING,
-            Verdict.PROBLEM: self.style.ERROR,
+            Severity.OK: self.style.SUCCESS,
+            Severity.SKIPPED: self.style.NOTICE,
+            Severity.WARNING: self.style.WARNING,
+            Severity.PROBLEM: self.style.ERROR,
         }[finding.verdict]
         says = textwrap.fill(finding.says, _WIDTH, initial_indent=_INDENT, subsequent_indent=_INDENT).lstrip()
         lines = [f"  {style(f'{finding.verdict:<8}')}  {finding.name:<16}{says}"]
