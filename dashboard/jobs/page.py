@@ -1,6 +1,6 @@
 """The page of one job: what it does, when it fires next, how it is in each environment, and its versions.
 
-What happened to it belongs to `runs`, which gives the page its cards of history: `dashboard/templatetags/`.
+Its cards of history come from template tags: `dashboard/templatetags/`.
 """
 
 import uuid

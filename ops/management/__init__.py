@@ -1,1 +1,1 @@
-"""Commands that run the whole house."""
+"""The commands of manage.py."""
