@@ -10,17 +10,13 @@ from django.core.management import get_commands, load_command_class
 from django.core.management.base import BaseCommand
 
 from accounts.models import Scope
-from api.base.document import document
 from jobs.definition.assertions import ASSERTION_TYPES
-from ops.reference.pages import Reference, slug
 from runs.failures import FailureReason
 from runs.states import SkipReason
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-REFERENCE = DOCS / "reference"
 PAGES = sorted(DOCS.rglob("*.md"))
-WRITTEN = [page for page in PAGES if page.parent != REFERENCE]
 APPS = ("api", "core", "dashboard", "ops", "accounts", "jobs", "runs", "workers", "scheduler_project", "proof")
 CODE = [path for app in APPS for path in (ROOT / app).rglob("*.py")]
 FOLDERS = {path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")}
@@ -37,6 +33,11 @@ def named(page: Path) -> str:
 def prose(page: Path) -> str:
     """A page without its blocks of code."""
     return FENCE.sub("", page.read_text())
+
+
+def slug(heading: str) -> str:
+    """The anchor that code hosts and MkDocs give a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 def anchors(page: Path) -> set[str]:
@@ -73,9 +74,7 @@ def test_every_link_leads_to_a_file_and_a_heading_that_are_there(page: Path) -> 
 
 
 def test_every_page_is_in_the_table_of_contents() -> None:
-    assert set(WRITTEN) - linked(DOCS / "index.md") == {DOCS / "index.md"}
-    assert REFERENCE / "index.md" in linked(DOCS / "index.md")
-    assert set(PAGES) - set(WRITTEN) - linked(REFERENCE / "index.md") == {REFERENCE / "index.md"}
+    assert set(PAGES) - linked(DOCS / "index.md") == {DOCS / "index.md"}
 
 
 def test_every_page_is_in_the_sites_navigation() -> None:
@@ -93,7 +92,7 @@ def test_every_page_is_in_the_sites_navigation() -> None:
     assert sorted(navigation) == sorted(str(page.relative_to(DOCS)) for page in PAGES)
 
 
-@pytest.mark.parametrize("page", [*WRITTEN, ROOT / "README.md"], ids=named)
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "README.md"], ids=named)
 def test_every_path_in_backticks_exists(page: Path) -> None:
     for words in quoted(page):
         path = words.partition(" ")[0].partition("::")[0]
@@ -104,7 +103,7 @@ def test_every_path_in_backticks_exists(page: Path) -> None:
             assert any(one.name == words for one in (*CODE, *(ROOT / "tests").rglob("*.py"))), words
 
 
-@pytest.mark.parametrize("page", WRITTEN, ids=named)
+@pytest.mark.parametrize("page", PAGES, ids=named)
 def test_every_name_that_a_page_puts_into_a_file_is_defined_there(page: Path) -> None:
     """What stands as `runs/clock/fire.py`: `fire_due`, or `_KINDS` in `runs/failures.py`."""
     text = prose(page)
@@ -134,17 +133,6 @@ def defined(path: Path) -> set[str]:
     return found
 
 
-def test_the_api_reference_is_what_the_code_makes_of_it() -> None:
-    made = Reference(document()).pages()
-    kept = {page.name: page.read_text() for page in REFERENCE.glob("*.md")}
-    assert kept == made, "run .venv/bin/python manage.py write_reference"
-
-
-@pytest.mark.parametrize("page", sorted(REFERENCE.glob("*.md")), ids=named)
-def test_no_cell_of_the_api_reference_is_empty(page: Path) -> None:
-    assert not re.findall(r"^\|.*\|  \|.*$", page.read_text(), re.MULTILINE)
-
-
 def test_every_command_of_ours_is_listed_with_its_arguments() -> None:
     page = (DOCS / "commands.md").read_text()
     of_django = {action.dest for action in BaseCommand().create_parser("manage.py", "any")._actions}
@@ -171,7 +159,7 @@ def test_every_remote_control_command_is_listed() -> None:
 def test_every_setting_is_documented() -> None:
     read = {name for path in CODE for name in re.findall(r'"(HOURHAND_[A-Z_]+)"', path.read_text())}
     assert read
-    told = "".join(page.read_text() for page in WRITTEN)
+    told = "".join(page.read_text() for page in PAGES)
     assert not {name for name in read if f"`{name}`" not in told}
 
 
@@ -180,7 +168,7 @@ def test_every_metric_is_documented() -> None:
     names = set(re.findall(r'_gauge\(\s*"(\w+)"', source))
     names |= set(re.findall(r'"hourhand_(\w+)"', source))
     assert names
-    told = "".join(page.read_text() for page in WRITTEN)
+    told = "".join(page.read_text() for page in PAGES)
     assert not {name for name in names if f"`hourhand_{name}" not in told}
 
 

@@ -1,1 +1,0 @@
-"""The pages under `docs/reference/`, made from the OpenAPI document: see `manage.py write_reference`."""
