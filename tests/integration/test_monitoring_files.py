@@ -84,7 +84,7 @@ def test_a_broken_query_would_be_noticed(query: str):
 
 def test_all_that_is_told_is_documented_and_nothing_else(told: Told):
     text = (DOCS / "monitoring.md").read_text()
-    table = text[text.index("| metric |") : text.index("## The dashboard")]
+    table = text[text.index("| metric |") : text.index("## Grafana dashboard")]
     documented = set(re.findall(r"`(hourhand_\w+)(?:\{[^}]*\})?`", table))
     bare = {re.sub(r"_(bucket|sum|count|created)$", "", name) for name in told}
     assert documented == {name for name in bare if name.startswith("hourhand_")}
