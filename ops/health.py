@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 
-import redis
 from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
+
+from core.redis import REDIS_ERRORS, redis_client
 
 _BROKER_TIMEOUT_SECONDS = 2
 
@@ -52,14 +53,8 @@ def _migrations() -> bool:
 
 
 def _broker() -> bool:
-    client = redis.Redis.from_url(
-        settings.REDIS_URL,
-        socket_timeout=_BROKER_TIMEOUT_SECONDS,
-        socket_connect_timeout=_BROKER_TIMEOUT_SECONDS,
-    )
-    try:
-        return bool(client.ping())
-    except (redis.RedisError, OSError):
-        return False
-    finally:
-        client.close()
+    with redis_client(settings.REDIS_URL, timeout_seconds=_BROKER_TIMEOUT_SECONDS) as client:
+        try:
+            return bool(client.ping())
+        except REDIS_ERRORS:
+            return False

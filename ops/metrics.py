@@ -8,7 +8,6 @@ import itertools
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-import redis
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection, transaction
 from django.http import HttpRequest, HttpResponse
@@ -26,6 +25,7 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 
 from accounts import usage
+from core.redis import REDIS_ERRORS, redis_client
 from core.version import __version__
 from runs import counters
 from runs.failures import FailureReason
@@ -80,15 +80,11 @@ def _house() -> system.SystemState | None:
 
 
 def _queues() -> dict[str, int] | None:
-    client = redis.Redis.from_url(
-        settings.REDIS_URL, socket_timeout=_BROKER_TIMEOUT_SECONDS, socket_connect_timeout=_BROKER_TIMEOUT_SECONDS
-    )
-    try:
-        return {queue: int(client.llen(queue)) for queue in _QUEUES}
-    except (redis.RedisError, OSError):
-        return None
-    finally:
-        client.close()
+    with redis_client(settings.REDIS_URL, timeout_seconds=_BROKER_TIMEOUT_SECONDS) as client:
+        try:
+            return {queue: int(client.llen(queue)) for queue in _QUEUES}
+        except REDIS_ERRORS:
+            return None
 
 
 def _now(house: system.SystemState) -> Iterator[Metric]:

@@ -1,7 +1,5 @@
 """Puts ids on Redis. A message is a wake-up call: when it can't be sent, the row waits and the clock sends it later."""
 
-import threading
-import time
 import uuid
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -10,9 +8,9 @@ import structlog
 from celery import current_app
 from django.db import transaction
 from kombu.exceptions import OperationalError
-from redis.exceptions import RedisError
 
 from core.failpoints import failpoint
+from core.redis import REDIS_ERRORS, Breaker
 
 log = structlog.get_logger(__name__)
 
@@ -28,8 +26,7 @@ _MESSAGES_OF_A_BURST = 16
 #: After a failure nothing is tried for this long, so that a broken Redis does not slow down every request.
 PAUSE_SECONDS = 5.0
 
-_lock = threading.Lock()
-_resume_at = 0.0
+_breaker = Breaker(PAUSE_SECONDS)
 
 
 def enqueue(ids: Iterable[uuid.UUID]) -> int:
@@ -86,15 +83,13 @@ def _send(chunk: list[str]) -> bool:
 
 def _tell(send: Callable[[], object], *, ids: int) -> bool:
     """Whether Redis took a message. While it is broken, it is not even tried for a moment."""
-    global _resume_at  # noqa: PLW0603 - one breaker for the process
-    with _lock:
-        if time.monotonic() < _resume_at:
-            return False
+    if _breaker.is_open:
+        return False
     try:
         send()
-    except (OperationalError, OSError, RedisError) as error:
-        with _lock:
-            _resume_at = time.monotonic() + PAUSE_SECONDS
+    except (OperationalError, *REDIS_ERRORS) as error:
+        _breaker.failed()
         log.warning("queue_unreachable", error=str(error), ids=ids)
         return False
+    _breaker.succeeded()
     return True

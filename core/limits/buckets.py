@@ -1,18 +1,15 @@
 """Token buckets in Redis, one for each caller. While Redis is away or slow, everybody passes."""
 
 import math
-import threading
 import time
 from collections.abc import Callable
 from functools import cache
 
-import redis
 import structlog
 from django.conf import settings
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from core.limits.rate import Rate, RateDecision
+from core.redis import REDIS_ERRORS, Breaker, redis_client
 
 log = structlog.get_logger(__name__)
 
@@ -46,30 +43,23 @@ class Buckets:
     """The buckets in one Redis. Safe to share between threads; `clock` is monotonic, in seconds."""
 
     def __init__(self, url: str, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        client = redis.Redis.from_url(
-            url,
-            socket_timeout=TIMEOUT_SECONDS,
-            socket_connect_timeout=TIMEOUT_SECONDS,
-            retry=Retry(NoBackoff(), 0),
-        )
-        self._take = client.register_script(_TAKE)
-        self._lock = threading.Lock()
-        self._away = False
-        self._ask_again_at = 0.0
+        self._take = redis_client(url, timeout_seconds=TIMEOUT_SECONDS).register_script(_TAKE)
+        self._breaker = Breaker(PAUSE_SECONDS, clock=clock)
 
     def take(self, subject: str, rate: Rate) -> RateDecision | None:
         """Take a token from the bucket of `subject`; None when there is no Redis to ask."""
-        if self._away and self._clock() < self._ask_again_at:
+        if self._breaker.is_open:
             return None
         try:
             allowed, remaining, full_ms, next_ms = self._take(
                 keys=[_PREFIX + subject], args=[rate.burst, f"{rate.per_millisecond:.12f}"]
             )
-        except (redis.RedisError, OSError) as error:
-            self._note_outage(error)
+        except REDIS_ERRORS as error:
+            if self._breaker.failed():
+                log.warning("rate_limit_suspended", error=str(error))
             return None
-        self._note_recovery()
+        if self._breaker.succeeded():
+            log.info("rate_limit_resumed")
         return RateDecision(
             allowed=bool(allowed),
             limit=rate.count,
@@ -77,21 +67,6 @@ class Buckets:
             reset_seconds=math.ceil(full_ms / 1000),
             retry_seconds=0 if allowed else max(1, math.ceil(next_ms / 1000)),
         )
-
-    def _note_outage(self, error: Exception) -> None:
-        with self._lock:
-            is_new, self._away = not self._away, True
-            self._ask_again_at = self._clock() + PAUSE_SECONDS
-        if is_new:
-            log.warning("rate_limit_suspended", error=str(error))
-
-    def _note_recovery(self) -> None:
-        if not self._away:
-            return
-        with self._lock:
-            was_away, self._away = self._away, False
-        if was_away:
-            log.info("rate_limit_resumed")
 
 
 @cache

@@ -8,13 +8,12 @@ from typing import Any
 
 import redis
 from django.conf import settings
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
+from core.redis import redis_client
 from ops.doctor.examination import AwayError, Look, Source
 from ops.doctor.findings import Finding, ok, problem, warning
 
-_SOCKET_SECONDS = 4
+_TIMEOUT_SECONDS = 4
 _OLDEST = (6, 2)
 _NEARLY_FULL = 0.8
 _MANY_MESSAGES = 1000
@@ -22,19 +21,11 @@ _QUEUES = ("deliveries", "chores")
 
 
 def _hold(look: Look) -> list[Finding]:
-    client = redis.Redis.from_url(
-        settings.REDIS_URL,
-        socket_timeout=_SOCKET_SECONDS,
-        socket_connect_timeout=_SOCKET_SECONDS,
-        retry=Retry(NoBackoff(), 0),
-        decode_responses=True,
-    )
-    try:
-        return list(look(client))
-    except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
-        raise AwayError(str(error)) from error
-    finally:
-        client.close()
+    with redis_client(settings.REDIS_URL, timeout_seconds=_TIMEOUT_SECONDS, decode=True) as client:
+        try:
+            return list(look(client))
+        except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
+            raise AwayError(str(error)) from error
 
 
 BROKER = Source(

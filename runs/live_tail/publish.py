@@ -16,14 +16,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import redis
-import redis.asyncio
 import structlog
 from django.conf import settings
 from django.db import transaction
-from redis.asyncio.retry import Retry as AsyncRetry
-from redis.backoff import NoBackoff
-from redis.retry import Retry
+from redis.exceptions import RedisError
+
+from core.redis import async_redis_client, redis_client
 
 log = structlog.get_logger(__name__)
 
@@ -112,7 +110,7 @@ class Teller:
     """Tells from a thread of its own, in few calls, however many changes there are."""
 
     def __init__(self, url: str) -> None:
-        self._redis = _client(url, _TIMEOUT_SECONDS)
+        self._redis = redis_client(url, timeout_seconds=_TIMEOUT_SECONDS, decode=True)
         self._script = self._redis.register_script(_TELL)
         self._waiting: collections.deque[list[Change]] = collections.deque()
         self._missed = False
@@ -175,14 +173,10 @@ def start_listening(workspace_id: Any, position: str | None = None) -> str:
     """From now on this workspace's changes are kept. Answers the position to listen from: that of an earlier listener,
     or the present one. Raises TailAwayError.
     """
-    client = _client(settings.REDIS_URL, 2 * _TIMEOUT_SECONDS)
-    try:
-        with _told():
-            opened = client.register_script(_WANT)(
-                keys=[_WANTED, _stream(workspace_id)], args=[KEPT_SECONDS, int(position is None), KEPT_ENTRIES]
-            )
-    finally:
-        client.close()
+    with redis_client(settings.REDIS_URL, timeout_seconds=2 * _TIMEOUT_SECONDS, decode=True) as client, _told():
+        opened = client.register_script(_WANT)(
+            keys=[_WANTED, _stream(workspace_id)], args=[KEPT_SECONDS, int(position is None), KEPT_ENTRIES]
+        )
     return position or str(opened)
 
 
@@ -191,13 +185,7 @@ class Reader:
 
     def __init__(self, workspace_id: Any, position: str) -> None:
         self.position = position
-        self._redis = redis.asyncio.Redis.from_url(
-            settings.REDIS_URL,
-            decode_responses=True,
-            socket_timeout=2 * _TIMEOUT_SECONDS,
-            socket_connect_timeout=2 * _TIMEOUT_SECONDS,
-            retry=AsyncRetry(NoBackoff(), 0),
-        )
+        self._redis = async_redis_client(settings.REDIS_URL, timeout_seconds=2 * _TIMEOUT_SECONDS, decode=True)
         self._want = self._redis.register_script(_WANT)
         self._read = self._redis.register_script(_READ)
         self._keys = [_WANTED, _stream(workspace_id)]
@@ -251,7 +239,7 @@ def is_position(text: str) -> bool:
 def _told() -> Iterator[None]:
     try:
         yield
-    except redis.RedisError as error:
+    except RedisError as error:
         raise TailAwayError(str(error)) from error
 
 
@@ -263,16 +251,6 @@ def _texts(ids: Collection[str]) -> Iterator[str]:
 
 def _stream(workspace_id: Any) -> str:
     return f"hourhand:tail:{workspace_id}"
-
-
-def _client(url: str, timeout_seconds: float) -> "redis.Redis":
-    return redis.Redis.from_url(
-        url,
-        decode_responses=True,
-        socket_timeout=timeout_seconds,
-        socket_connect_timeout=timeout_seconds,
-        retry=Retry(NoBackoff(), 0),
-    )
 
 
 @cache

@@ -24,6 +24,7 @@ from accounts.usage import refuse_when_stopped
 from core import exact_json
 from core.differences import difference
 from core.ids import uuid7_text
+from core.redis import REDIS_ERRORS
 from jobs.definition.overrides import effective, shared
 from jobs.models import JobEnvironment
 from jobs.services.unreadable import refuse_unreadable
@@ -41,7 +42,7 @@ from runs.errors import (
 from runs.models import Run
 from runs.postgres_text import as_text, clean
 from runs.queue import announce_call
-from runs.testcalls.transport import BROKEN, Mailbox, mailbox
+from runs.testcalls.transport import Mailbox, mailbox
 
 #: A worker that has room takes a call within milliseconds.
 TAKEN_SECONDS = 5.0
@@ -146,7 +147,7 @@ def _answered(wanted: WantedCall, workspace_id: uuid.UUID) -> dict[str, Any]:
                 raise BrokerAwayError
             sent = True
             return _read(_awaited(box, wanted.call_id, seconds=seconds))
-    except BROKEN as error:
+    except REDIS_ERRORS as error:
         if sent:
             raise CallLostError("Redis went away while the call was made; the request may have arrived.") from error
         raise BrokerAwayError from error

@@ -10,20 +10,16 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import cast
 
-import redis
 from django.conf import settings
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from accounts.encryption import Cipher
+from core.redis import redis_client
 
-#: What stays unanswered raises these: Redis is away, or hangs.
-BROKEN = (redis.RedisError, OSError)
 #: How long a call waits to be taken, and its answer to be read, should whoever asked have died.
 LEFT_SECONDS = 30
 #: A worker says that it has a call every `HOLD_SECONDS`, and has died where it did not for so long.
 HOLD_SECONDS, HELD_SECONDS = 1.5, 6
-_SOCKET_SECONDS = 5.0
+_TIMEOUT_SECONDS, _CONNECT_SECONDS = 5.0, 1.0
 _PREFIX = "hourhand:test-call:"
 _TAKE = """
 local call = redis.call('GET', KEYS[1])
@@ -37,7 +33,7 @@ _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS
 
 
 class Mailbox:
-    """The calls in one Redis. Safe to share between threads. Every verb may raise one of `BROKEN`.
+    """The calls in one Redis. Safe to share between threads. Every verb may raise one of REDIS_ERRORS.
 
     `leave`, `take`, `give` and `answer` raise EncryptionKeyError where there is no key, or another than the sender's.
     """
@@ -45,9 +41,7 @@ class Mailbox:
     def __init__(self, url: str, encryption_keys: Sequence[str]) -> None:
         self._cipher = Cipher(encryption_keys)
         # One more try: a kept connection may be to a Redis that was restarted since.
-        self._redis = redis.Redis.from_url(
-            url, socket_timeout=_SOCKET_SECONDS, socket_connect_timeout=1.0, retry=Retry(NoBackoff(), 1)
-        )
+        self._redis = redis_client(url, timeout_seconds=_TIMEOUT_SECONDS, connect_seconds=_CONNECT_SECONDS, retries=1)
         self._take = self._redis.register_script(_TAKE)
         self._release = self._redis.register_script(_RELEASE)
 

@@ -16,6 +16,7 @@ from accounts.models import AuditEntry, Environment, Workspace
 from accounts.secrets import create_secret
 from accounts.signing import rotate_signing_secret
 from api.base.document import written_document
+from core.redis import Breaker
 from jobs.models import JobEnvironment, JobVersion
 from runs import queue
 from runs.models import Execution, Run
@@ -308,7 +309,9 @@ def test_without_redis_it_says_so(
     monkeypatch.setattr(testcalls, "mailbox", lambda: Mailbox("unix:///nowhere/redis.sock", settings.ENCRYPTION_KEYS))
     assert api.ask("POST", "/jobs/report/test/", {}, expect=503)["code"] == "broker_away"
     monkeypatch.undo()
-    monkeypatch.setattr(queue, "_resume_at", time.monotonic() + 60)
+    breaker = Breaker(60)
+    breaker.failed()
+    monkeypatch.setattr(queue, "_breaker", breaker)
     assert api.ask("POST", "/jobs/report/test/", {}, expect=503)["code"] == "broker_away"
 
 

@@ -7,6 +7,7 @@ import pytest
 from celery import current_app
 from kombu.exceptions import OperationalError
 
+from core.redis import Breaker
 from runs import queue
 
 
@@ -26,7 +27,7 @@ class Sent:
 def sent(monkeypatch: pytest.MonkeyPatch, count: int, **given: int) -> tuple[int, list[list[str]]]:
     made = Sent(**given)
     monkeypatch.setattr(current_app, "send_task", made.send_task)
-    monkeypatch.setattr(queue, "_resume_at", 0.0)
+    monkeypatch.setattr(queue, "_breaker", Breaker(queue.PAUSE_SECONDS))
     return queue.enqueue(uuid.UUID(int=number) for number in range(count)), made.messages
 
 
@@ -45,3 +46,4 @@ def test_a_burst_is_spread_over_the_workers_in_few_messages(
 def test_a_broken_redis_tells_how_many_were_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     total, messages = sent(monkeypatch, 500, works_for=3)
     assert total == sum(map(len, messages)) == 150
+    assert queue.enqueue([uuid.UUID(int=1)]) == 0, "it is not even asked"

@@ -14,8 +14,9 @@ from typing import Any
 import structlog
 
 from accounts.encryption import EncryptionKeyError
+from core.redis import REDIS_ERRORS
 from runs.testcalls.calls import WantedCall, run_columns
-from runs.testcalls.transport import BROKEN, HOLD_SECONDS, Mailbox, mailbox
+from runs.testcalls.transport import HOLD_SECONDS, Mailbox, mailbox
 from workers.connections import DatabaseAwayError, Link
 from workers.delivery.contract import Crowded, DeliveryRequest, DeliveryResult
 from workers.delivery.engine import DeliveryEngine, EngineStopped
@@ -72,7 +73,7 @@ class CallMaker:
                 news = ""
             try:
                 self._heed(news)
-            except BROKEN as error:
+            except REDIS_ERRORS as error:
                 log.warning("test_call_redis_away", error=str(error))
             except Exception:  # A fault of ours must not end all test calls.
                 log.exception("test_call_failed")
@@ -124,7 +125,7 @@ class CallMaker:
             self._answer(box, call_id, fault="The worker can't reach the database; nothing was sent.")
         except EngineStopped:
             self._answer(box, call_id, fault="The worker is stopping; nothing was sent.")
-        except BROKEN:
+        except REDIS_ERRORS:
             raise
         except Exception:
             log.exception("test_call_not_made")
