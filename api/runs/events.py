@@ -10,7 +10,6 @@ import collections
 import contextlib
 import functools
 import json
-import math
 import threading
 import time
 import weakref
@@ -33,6 +32,7 @@ from api.runs.filters import EventsQuery, meant
 from api.runs.rows import listed_executions
 from api.runs.serializers import ListedExecutionSerializer
 from api.runs.views import HistoryView
+from core.cache import TtlCache
 from core.stopping import is_stopping
 from core.streams import LiveResponse
 from runs.history.filters import HistoryFilter
@@ -40,6 +40,8 @@ from runs.live_tail.listen import batches
 from runs.live_tail.publish import News, TailAwayError, is_position, start_listening
 
 log = structlog.get_logger(__name__)
+
+AccessCheck = asyncio.Future[Access | None]
 
 CONTENT_TYPE = "text/event-stream"
 RESUME_HEADER = "Last-Event-ID"
@@ -51,6 +53,7 @@ BEAT_SECONDS = 5
 PART = 100
 MOST_AT_ONCE = 1000
 _RETRY_MS = 2000
+_MAX_CALLERS = 10_000
 _WAIT_SECONDS = 1.0
 #: Between parts, so that a stream that has much to tell leaves the others of its process some time.
 _PART_PAUSE_SECONDS = 0.05
@@ -106,23 +109,10 @@ class Places:
 PLACES = Places()
 
 
-class Reach:
-    """What one caller may do by now, asked once for all of its streams in an event loop."""
-
-    def __init__(self) -> None:
-        self._asked: dict[Hashable, tuple[float, asyncio.Future[Access | None]]] = {}
-
-    async def of(self, caller: Hashable, ask: Callable[[], Awaitable[Access | None]]) -> Access | None:
-        now = time.monotonic()
-        at, answer = self._asked.get(caller, (-math.inf, None))
-        if answer is None or now - at > BEAT_SECONDS / 2:
-            self._asked = {other: asked for other, asked in self._asked.items() if now - asked[0] < 2 * BEAT_SECONDS}
-            answer = asyncio.ensure_future(ask())
-            self._asked[caller] = now, answer
-        return await asyncio.shield(answer)
-
-
-_reaches: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Reach]" = weakref.WeakKeyDictionary()
+#: What each caller may do by now, asked once for all of its streams in an event loop.
+_access_checks: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, TtlCache[Hashable, AccessCheck]]" = (
+    weakref.WeakKeyDictionary()
+)
 
 
 class EventStream:
@@ -197,14 +187,20 @@ class EventStream:
 
     async def _may_listen(self) -> bool:
         """Whether the caller's reach is what it was when it came. One that has changed has to ask again."""
-        reach = _reaches.setdefault(asyncio.get_running_loop(), Reach())
-        now = await reach.of(self._caller, lambda: self.call(self._access_again))
+        checks = _access_checks.setdefault(
+            asyncio.get_running_loop(), TtlCache(BEAT_SECONDS / 2, max_entries=_MAX_CALLERS)
+        )
+        check = checks.get_many([self._caller], self._check)[self._caller]
+        now = await asyncio.shield(check)
         return (
             now is not None
             and now.workspace.pk == self._access.workspace.pk
             and now.environment_ids == self._access.environment_ids
             and Events.read_scope in now.scopes
         )
+
+    def _check(self, callers: set[Hashable]) -> dict[Hashable, AccessCheck]:
+        return {caller: asyncio.ensure_future(self.call(self._access_again)) for caller in callers}
 
 
 def _event(shown: dict[str, Any]) -> str:
