@@ -178,7 +178,15 @@ def _record(text: str) -> bytes:
     return struct.pack(">HHHIH", 0xC00C, 1 if len(packed) == 4 else 28, 1, 0, len(packed)) + packed
 
 
+def _refuse_outside() -> None:
+    """Exit unless the network namespace is new, with its loopback still down: the machine's own would be changed."""
+    up = subprocess.run(["ip", "-brief", "link", "show", "up"], check=True, capture_output=True, text=True)
+    if up.stdout.strip():
+        sys.exit("Run this in a network namespace of its own, as the module's description shows.")
+
+
 def main() -> None:
+    _refuse_outside()
     directory = Path(sys.argv[1])
     _furnish(directory)
     _serve_http(Notes(directory / "connections"))

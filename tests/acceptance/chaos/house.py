@@ -1,4 +1,4 @@
-"""The house that chaos strikes: `manage.py up` with two beats and two workers, on services that are supervised apart.
+"""The house that chaos strikes: `manage.py up` with two beats and, unless said otherwise, two workers, on services that are supervised apart.
 
 Nothing here starts a process but the installation itself: what is killed comes back by the supervisors, or not at all.
 """
@@ -37,7 +37,7 @@ HEARTBEAT_SECONDS = LEASE_SECONDS / 3
 REAP_SECONDS = 5.0 + 2 * HEARTBEAT_SECONDS + 5.0
 #: Within which the supervisors bring back what was killed: their back-off, and a start on a busy machine.
 BACK_SECONDS = 120.0
-HOUSEHOLD = {"web": 1, "beat": 2, "worker": 2}
+WORKERS = 2
 _OTHER_WORKSPACE = """
 from accounts.api_keys import issue_key
 from accounts.models import Scope
@@ -49,8 +49,10 @@ print(issue_key(workspace=create_workspace(slug="other", name="Other"), name="k"
 class House:
     """One installation under fire, with what is known of its processes. `keys` are API keys by workspace."""
 
-    def __init__(self, directory: Path, database_url: str) -> None:
+    def __init__(self, directory: Path, database_url: str, *, workers: int = WORKERS) -> None:
         self.directory = directory
+        self.workers = workers
+        self._expected = {"web": 1, "beat": 2, "worker": workers}
         self.services = Services(database_url, os.environ["REDIS_URL"])
         self.failpoints, self.clocks = directory / "failpoints", directory / "clocks"
         for made in (self.failpoints, self.clocks):
@@ -61,8 +63,8 @@ class House:
             **{name: os.environ[name] for name in kept},
             DATABASE_URL=database_url,
             REDIS_URL=os.environ["REDIS_URL"],
-            HOURHAND_BEATS=str(HOUSEHOLD["beat"]),
-            HOURHAND_WORKERS=str(HOUSEHOLD["worker"]),
+            HOURHAND_BEATS=str(self._expected["beat"]),
+            HOURHAND_WORKERS=str(self._expected["worker"]),
             HOURHAND_LEASE_SECONDS=str(LEASE_SECONDS),
             HOURHAND_API_RATE="0",
             HOURHAND_FAILPOINTS=str(self.failpoints),
@@ -147,7 +149,7 @@ class House:
     def is_whole(self) -> bool:
         """If every process is there, and at work: the web process is ready, each beat and worker has told of itself."""
         with contextlib.suppress(requests.RequestException, psycopg2.Error):
-            there = len(self.processes("web")) == HOUSEHOLD["web"] and self._at_work("beat") and self._at_work("worker")
+            there = len(self.processes("web")) == self._expected["web"] and self._at_work("beat") and self._at_work("worker")
             return there and requests.get(f"{self.installation.url()}/readyz", timeout=5).ok
         return False
 
@@ -156,11 +158,11 @@ class House:
         heard = self.services.rows(
             "SELECT extract(epoch FROM started_at)::float8 FROM runs_heartbeat WHERE kind = %s"
             " ORDER BY started_at DESC LIMIT %s",
-            *(kind, HOUSEHOLD[kind]),
+            *(kind, self._expected[kind]),
         )
         with contextlib.suppress(psutil.NoSuchProcess):
             started = sorted((process.create_time() for process in self.processes(kind)), reverse=True)
-            if len(started) == len(heard) == HOUSEHOLD[kind]:
+            if len(started) == len(heard) == self._expected[kind]:
                 return all(told > begun for (told,), begun in zip(heard, started, strict=True))
         return False
 
@@ -274,11 +276,11 @@ def resume_all(processes: list[psutil.Process]) -> None:
 
 
 @contextlib.contextmanager
-def standing(template: Template, directory: Path) -> Iterator[House]:
-    """A house that runs, with nothing to do yet."""
+def standing(template: Template, directory: Path, *, workers: int = WORKERS) -> Iterator[House]:
+    """Start a house that has nothing to do yet."""
     with copied_database(template) as database_url:
         shutil.copytree(template.directory, directory / "var")
-        house = House(directory, database_url)
+        house = House(directory, database_url, workers=workers)
         try:
             house.start()
             yield house

@@ -45,7 +45,7 @@ def _in_time(seen: Recovery) -> bool:
 
 def report(storm: Storm, house: House, found: Sequence[Verdict], *, seed: int) -> str:
     lines = [
-        f"Hourhand under chaos, seed {seed}",
+        f"Hourhand under chaos, seed {seed}, worker processes: {house.workers}",
         f"{os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()} {platform.release()}",
         "",
         *_timeline(storm),

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from tests.acceptance.chaos.faults import catalogue
-from tests.acceptance.chaos.house import standing
+from tests.acceptance.chaos.house import WORKERS, standing
 from tests.acceptance.chaos.report import report, verdicts
 from tests.acceptance.chaos.storm import blows, rage
 from tests.support.house_databases import house_template
@@ -23,6 +23,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000), help="repeats a run's plan")
     only = "faults whose name holds this text, alone and in turn; may be said more than once"
     parser.add_argument("--only", action="append", default=[], metavar="TEXT", help=only)
+    alone = f"worker processes; {WORKERS} if left out. With 1, what a stalled worker held is claimed again by itself"
+    parser.add_argument("--workers", type=int, choices=range(1, 9), default=WORKERS, metavar="N", help=alone)
     parser.add_argument("--report", type=Path, help="a file that the report is written to as well")
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
@@ -33,7 +35,7 @@ def main() -> int:
             parser.error(f"--only: no fault's name holds '{text}'; docs/chaos.md lists them")
     faults = [fault for fault in catalogue() if any(text in fault.name for text in options.only or [""])]
     planned = blows(chance, faults, together=not options.only)
-    with standing(house_template(), directory) as house:
+    with standing(house_template(), directory, workers=options.workers) as house:
         storm = rage(house, planned, seconds=options.minutes * _MINUTE, chance=chance, tell=_tell)
         found = verdicts(storm, house)
         text = report(storm, house, found, seed=options.seed)
