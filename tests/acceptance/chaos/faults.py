@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 
 from tests.acceptance.chaos.fault import PAST_LEASE, SHORT, Fault, Heal, NotReachedError, awaited, over
-from tests.acceptance.chaos.house import House, send, stop_all
+from tests.acceptance.chaos.house import WORKERS, House, send, stop_all
 from tests.acceptance.chaos.postgres_faults import (
     backends_killed,
     connections_used_up,
@@ -87,12 +87,13 @@ def everything_killed(tear: Callable[[Path], None]) -> Fault:
     return Fault(f"everything killed, Redis's log {told}", strike, alone=True)
 
 
-def catalogue() -> Sequence[Fault]:
-    """Every fault there is."""
+def catalogue(workers: int = WORKERS) -> Sequence[Fault]:
+    """Return every fault that can strike a house with this number of workers."""
+    several = [("beat", 1), ("beat", 2), *(("worker", number) for number in range(1, workers + 1))]
     return (
-        *(killed(kind, number) for kind, number in (("beat", 1), ("beat", 2), ("worker", 1), ("worker", 2))),
+        *(killed(kind, number) for kind, number in several),
         killed("web", 1),
-        *(stopped(kind, number, SHORT) for kind, number in (("beat", 1), ("beat", 2), ("worker", 1), ("worker", 2))),
+        *(stopped(kind, number, SHORT) for kind, number in several),
         stopped("web", 1, SHORT),
         stopped("worker", 1, PAST_LEASE, "paused beyond its lease:"),
         all_stopped("worker", PAST_LEASE),

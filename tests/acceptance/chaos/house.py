@@ -1,4 +1,4 @@
-"""The house that chaos strikes: `manage.py up` with two beats and, unless said otherwise, two workers, on services that are supervised apart.
+"""The house that chaos strikes: `manage.py up` with two beats and some workers, on services that are supervised apart.
 
 Nothing here starts a process but the installation itself: what is killed comes back by the supervisors, or not at all.
 """
@@ -149,9 +149,12 @@ class House:
     def is_whole(self) -> bool:
         """If every process is there, and at work: the web process is ready, each beat and worker has told of itself."""
         with contextlib.suppress(requests.RequestException, psycopg2.Error):
-            there = len(self.processes("web")) == self._expected["web"] and self._at_work("beat") and self._at_work("worker")
-            return there and requests.get(f"{self.installation.url()}/readyz", timeout=5).ok
+            there = len(self.processes("web")) == self._expected["web"]
+            return there and self._at_work("beat") and self._at_work("worker") and self._is_ready()
         return False
+
+    def _is_ready(self) -> bool:
+        return requests.get(f"{self.installation.url()}/readyz", timeout=5).ok
 
     def _at_work(self, kind: str) -> bool:
         """If each process of a kind has left a heartbeat since it was started."""

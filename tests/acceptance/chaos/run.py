@@ -33,7 +33,7 @@ def main() -> int:
     for text in options.only:
         if not any(text in fault.name for fault in catalogue()):
             parser.error(f"--only: no fault's name holds '{text}'; docs/chaos.md lists them")
-    faults = [fault for fault in catalogue() if any(text in fault.name for text in options.only or [""])]
+    faults = [fault for fault in catalogue(options.workers) if any(text in fault.name for text in options.only or [""])]
     planned = blows(chance, faults, together=not options.only)
     with standing(house_template(), directory, workers=options.workers) as house:
         storm = rage(house, planned, seconds=options.minutes * _MINUTE, chance=chance, tell=_tell)

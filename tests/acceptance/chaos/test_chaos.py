@@ -23,9 +23,9 @@ _FULL_SECONDS = 300.0
 def test_a_seeded_storm_loses_and_doubles_nothing(template: Template, tmp_path: Path, full: bool):
     seed = random.randrange(1_000_000)
     chance = random.Random(seed)
-    planned = blows(chance, catalogue()) if full else _short(chance)
-    # An only worker claims again what it lost itself: a fence that names the process and not the attempt lets that pass.
+    # An only worker claims again what it lost itself, where fences must name the attempt and not the process alone.
     workers = chance.choice((1, WORKERS))
+    planned = blows(chance, catalogue(workers)) if full else _short(chance)
     with standing(template, tmp_path, workers=workers) as house:
         storm = rage(house, planned, seconds=_FULL_SECONDS, chance=chance, lasting=full)
         found = verdicts(storm, house)
