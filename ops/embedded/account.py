@@ -6,18 +6,17 @@ that: the service's account keeps one capability, to pass directories and read f
 
 import os
 import pwd
-import re
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ops.supervisor.child import launch_command
+from ops.supervisor.launch import launch_command
 from ops.supervisor.program import RunAs, StartError
 
 _CANDIDATES = ("postgres", "nobody")
 # capabilities(7). The second writes as well, but is what containers have, and what runs a file of mode 700.
-_DAC_READ_SEARCH, _DAC_OVERRIDE = 2, 1
+_CAPABILITIES = ("dac_read_search", "dac_override")
 
 
 @dataclass(frozen=True)
@@ -55,34 +54,26 @@ def identity(account: SystemAccount | None, *, probe: Sequence[str], reach: Sequ
     """
     if account is None:
         return None
-    said = ""
-    for capability in (None, *_permitted((_DAC_READ_SEARCH, _DAC_OVERRIDE))):
+    refusals = []
+    for capability in (None, *_CAPABILITIES):
         run_as = RunAs(account.uid, account.gid, capability)
-        tried = subprocess.run(
-            launch_command(probe, run_as=run_as, reach=reach),
-            cwd="/",
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=30,
-        )
-        if tried.returncode == 0:
+        refusal = _refusal(probe, run_as) or _refusal(("ls", *map(str, reach)), run_as)
+        if refusal is None:
             return run_as
-        said = tried.stderr.strip() or said
+        refusals.append(refusal)
     raise StartError(
-        f"The account {account.name}, which runs PostgreSQL for root, can't get to it: {said}\n"
+        f"The account {account.name}, which runs PostgreSQL for root, can't get to it: {refusals[0]}\n"
         f"Put the project and HOURHAND_DATA_DIR where {account.name} may enter every directory, start Hourhand as an "
         f"ordinary user, or set DATABASE_URL and REDIS_URL."
     )
 
 
-def _permitted(capabilities: Sequence[int]) -> list[int]:
-    try:
-        found = re.search(r"^CapPrm:\s*([0-9a-f]+)$", Path("/proc/self/status").read_text(), re.MULTILINE)
-    except OSError:
-        return []
-    held = int(found.group(1), 16) if found else 0
-    return [capability for capability in capabilities if held >> capability & 1]
+def _refusal(argv: Sequence[str], run_as: RunAs) -> str | None:
+    """What a command that fails under the account writes to its standard error; None if it succeeds."""
+    ended = subprocess.run(
+        launch_command(argv, run_as=run_as), cwd="/", capture_output=True, text=True, check=False, timeout=30
+    )
+    return None if ended.returncode == 0 else ended.stderr.strip()
 
 
 def _name(uid: int) -> str:

@@ -19,7 +19,7 @@ from ops.embedded.directories import private_directory
 from ops.embedded.environment import SERVICE_ENVIRONMENT
 from ops.embedded.locations import DATABASE_NAME, DATABASE_USER, Locations
 from ops.embedded.peers import answers_as, end_orphan, listener_pid
-from ops.supervisor.child import launch_command
+from ops.supervisor.launch import launch_command
 from ops.supervisor.program import Program, RunAs, StartError
 
 SUPERUSER = "postgres"

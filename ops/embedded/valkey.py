@@ -10,7 +10,7 @@ from ops.embedded.directories import private_directory
 from ops.embedded.environment import SERVICE_ENVIRONMENT
 from ops.embedded.locations import Locations
 from ops.embedded.peers import answers_as, end_orphan, listener_pid
-from ops.supervisor.child import launch_command
+from ops.supervisor.launch import launch_command
 from ops.supervisor.program import Program, RunAs, StartError
 
 #: The server's binary mends its log, too, when it is called by this name.

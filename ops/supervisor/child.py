@@ -1,48 +1,15 @@
-"""One running process: started through `launch.py`, not reaped too early, ended with its whole group."""
+"""One running process: not reaped too early, ended with its whole group."""
 
 import contextlib
 import os
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Sequence
-from pathlib import Path
 
-from ops.supervisor.program import Program, RunAs
+from ops.supervisor.launch import launch_command
+from ops.supervisor.program import Program
 
-_LAUNCH = str(Path(__file__).with_name("launch.py"))
 _CHUNK = 64 * 1024
-
-
-def launch_command(
-    argv: Sequence[str],
-    *,
-    run_as: RunAs | None = None,
-    orphan_signal: signal.Signals = signal.SIGTERM,
-    reach: Sequence[Path] = (),
-) -> list[str]:
-    """The command that starts `argv` as a child of this process which can't outlive it.
-
-    Start it from the main thread: the kernel watches the thread that forked, not the process.
-    """
-    command = [
-        sys.executable,
-        "-I",
-        "-S",
-        _LAUNCH,
-        "--parent",
-        str(os.getpid()),
-        "--orphan-signal",
-        str(int(orphan_signal)),
-    ]
-    if run_as is not None:
-        command += ["--uid", str(run_as.uid), "--gid", str(run_as.gid)]
-        if run_as.capability is not None:
-            command += ["--capability", str(run_as.capability)]
-    for directory in reach:
-        command += ["--reach", str(directory)]
-    return [*command, "--", *argv]
 
 
 class Child:

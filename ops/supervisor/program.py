@@ -12,11 +12,11 @@ class StartError(Exception):
 
 @dataclass(frozen=True)
 class RunAs:
-    """An account to become, keeping at most one Linux capability (a number of capabilities(7))."""
+    """An account to become, keeping at most one Linux capability, named as in setpriv(1): `dac_override`."""
 
     uid: int
     gid: int
-    capability: int | None = None
+    capability: str | None = None
 
 
 def no_preparation() -> None:

@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from ops.supervisor.child import Child, launch_command
+from ops.supervisor.child import Child
+from ops.supervisor.launch import launch_command
 from ops.supervisor.output import Log, Terminal
 from ops.supervisor.program import Program, StartError
 from ops.supervisor.stops import StopRequested, StopRequests

@@ -25,7 +25,7 @@ from ops.embedded.locations import Locations
 from ops.embedded.postgres import postgres_binary
 from ops.embedded.services import embedded_programs, prepare_directories, remove_directories
 from ops.embedded.valkey import valkey_binary
-from ops.supervisor.child import launch_command
+from ops.supervisor.launch import launch_command
 from ops.supervisor.program import RunAs
 from tests.support.containers import ENV, compose, image, seconds
 from tests.support.project import ROOT

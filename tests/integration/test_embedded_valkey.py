@@ -11,7 +11,7 @@ import redis
 
 from ops.embedded.locations import Locations
 from ops.embedded.services import embedded_programs, prepare_directories
-from ops.supervisor.child import launch_command
+from ops.supervisor.launch import launch_command
 from ops.supervisor.program import Program, StartError
 from tests.acceptance.chaos.redis_faults import cut_short, rubbish_at_its_end, zeros_at_its_end
 
