@@ -75,31 +75,31 @@ FAILS = [
 
 
 @pytest.mark.parametrize("written", HOLDS, ids=lambda written: written["type"])
-def test_what_holds_fails_nothing(written):
+def test_an_assertion_that_holds_does_not_fail(written):
     assert judge(written) is None
 
 
 @pytest.mark.parametrize(("written", "sentence"), FAILS, ids=lambda item: item if isinstance(item, str) else None)
-def test_what_does_not_hold_is_told_in_a_sentence(written, sentence):
+def test_a_failed_assertion_has_a_sentence(written, sentence):
     assert judge(written) == sentence
 
 
-def test_every_type_is_judged_both_ways_above():
+def test_every_type_has_a_passing_and_a_failing_case():
     assert {written["type"] for written in HOLDS} == {written["type"] for written, _ in FAILS} == set(ASSERTION_TYPES)
 
 
 @pytest.mark.parametrize("name", ASSERTION_TYPES)
-def test_a_type_is_named_after_what_it_is_about_as_the_form_shows_its_field(name):
+def test_a_type_is_named_after_its_subject(name):
     prefixes = {"name": "header_", "path": "json_path_"}
     found = [subject for subject, prefix in prefixes.items() if name.startswith(prefix)]
     assert found == [subject for subject in [ASSERTION_TYPES[name].shape.subject] if subject]
 
 
-def test_the_first_of_several_that_does_not_hold_is_told_with_its_number():
+def test_the_first_failed_assertion_is_reported_with_its_number():
     assert judge(HOLDS[0], FAILS[0][0], FAILS[4][0]) == "assertion 2: the status is 200, not 201"
 
 
-def test_a_body_that_was_not_kept_whole_proves_only_what_its_kept_part_shows():
+def test_a_truncated_body_proves_only_what_its_kept_part_shows():
     cut = {"body": b'{"status": "ok", "ite', "truncated": True}
     assert judge(one("body_contains", "ok"), **cut) is None
     assert judge(one("body_matches", "o."), **cut) is None
@@ -111,17 +111,17 @@ def test_a_body_that_was_not_kept_whole_proves_only_what_its_kept_part_shows():
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"\xff\xfe\x00", b"NaN", b"[" * KEPT_BYTES, b'{"a":' * 9000, b"1" * KEPT_BYTES]
 )
-def test_a_body_that_is_not_json_is_told_so(body):
+def test_a_body_that_is_not_json_is_reported(body):
     assert judge(one("json_path_exists", path="$..a"), body=body) == "the body is not JSON"
 
 
-def test_text_that_can_not_be_written_down_is_told_without_it():
+def test_unprintable_text_is_left_out_of_the_sentence():
     sentence = judge(one("json_path_equals", "\ud800", path="$.status"))
     assert sentence.encode()
 
 
 @pytest.mark.parametrize("pattern", ["(", "(?=a)", r"(a)\1", r"\pL{900}", "((a?b?){30}){30}", "a{1001}", "\ud800"])
-def test_a_pattern_that_is_none_or_too_large_is_refused(pattern):
+def test_an_invalid_or_too_large_pattern_is_refused(pattern):
     with pytest.raises(InvalidAssertionError) as refused:
         compile_assertion(one("body_matches", pattern))
     assert refused.value.field == "value"
@@ -136,12 +136,12 @@ def test_a_pattern_that_is_none_or_too_large_is_refused(pattern):
         "$[?" + "(" * 200 + "@.a" + ")" * 90 + "]", "$[?_.a]", "$[?# == 1]", "$[9999999999999999999]",
     ],
 )  # fmt: skip
-def test_a_path_that_is_none_or_could_take_long_is_refused(path):
+def test_an_invalid_or_expensive_path_is_refused(path):
     with pytest.raises(InvalidJsonPathError):
         CompiledPath.of(path)
 
 
-def test_an_unknown_type_or_a_saved_assertion_that_compiles_no_more_holds_of_nothing():
+def test_an_unknown_type_or_a_saved_assertion_that_no_longer_compiles_fails():
     assert "can't be judged" in judge(one("body_matches", "("))
     assert "can't be judged" in judge(one("status_equals", "200"))
     assert "can't be judged" in judge(one("moon_phase", 1))
@@ -184,7 +184,7 @@ SLOW = [
 
 @pytest.mark.parametrize("name", SLOW_BODIES)
 @pytest.mark.parametrize("written", SLOW, ids=lambda written: f"{written['type']}-{str(written)[-30:]}")
-def test_no_body_makes_it_take_long(written, name):
+def test_no_body_makes_evaluation_slow(written, name):
     def seconds() -> float:
         started = time.thread_time()
         failed_assertion(assertions, status=200, headers={}, body=SLOW_BODIES[name], body_truncated=False, total_ms=1)
@@ -204,7 +204,7 @@ _paths = st.sampled_from(["$", "$..*", "$..a", "$[0]", "$[*][1:]", "$[?@.a]", "$
 
 @settings(deadline=500)
 @given(st.binary() | _json_values.map(lambda value: json.dumps(value).encode()), _paths, _json_values, st.booleans())
-def test_no_body_makes_it_raise(body, path, value, truncated):
+def test_no_body_raises(body, path, value, truncated):
     written = [*(item for item, _ in FAILS), one("json_path_equals", value, path=path)]
     for item in written:
         sentence = judge(item, body=body, truncated=truncated)
@@ -213,7 +213,7 @@ def test_no_body_makes_it_raise(body, path, value, truncated):
 
 @settings(deadline=500)
 @given(st.text(max_size=40) | st.text(alphabet="$.[]?@*:,'\"()<>=!&|0123456789ea _~^#", max_size=40).map("${}".format))
-def test_no_path_makes_saving_or_judging_raise(path):
+def test_no_path_raises_when_saved_or_evaluated(path):
     try:
         CompiledPath.of(path)
     except InvalidJsonPathError:
@@ -223,7 +223,7 @@ def test_no_path_makes_saving_or_judging_raise(path):
 
 @settings(deadline=500)
 @given(st.text(max_size=40) | st.text(alphabet="ab()[]{}*+?|\\.^$0123456789,pLdw", max_size=40))
-def test_no_pattern_makes_saving_or_judging_raise(pattern):
+def test_no_pattern_raises_when_saved_or_evaluated(pattern):
     try:
         compile_assertion(one("body_matches", pattern))
     except InvalidAssertionError:

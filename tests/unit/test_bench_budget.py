@@ -43,7 +43,7 @@ def test_a_line_is_ok_up_to_its_limit(limit: Limit, reached: float | None, verdi
         (0, "0"),
     ],
 )
-def test_numbers_are_as_exact_as_a_reader_needs(value: float, words: str) -> None:
+def test_numbers_are_rounded_for_reading(value: float, words: str) -> None:
     assert number(value) == words
 
 
@@ -63,12 +63,12 @@ def test_rounds_of_different_number_have_no_ratio() -> None:
         median_ratio([1.0, 2.0], [1.0])
 
 
-def test_the_spread_of_a_single_round_is_not_told() -> None:
+def test_a_single_round_has_no_spread() -> None:
     assert spread([2.0, 1.0, 3.0]) == "1 to 3"
     assert spread([2.0]) == ""
 
 
-def test_the_table_tells_what_how_much_and_beside_whom() -> None:
+def test_the_table_has_requirement_result_and_peer() -> None:
     written = table(
         [
             Line("runs/s against Celery", FASTER, 48.2, "celery, threads: 68 runs/s", "3 rounds: 47 to 49"),
@@ -90,7 +90,7 @@ def test_the_table_tells_what_how_much_and_beside_whom() -> None:
     assert reason.strip() == "npm is not there"
 
 
-def test_a_peer_that_could_not_take_part_is_named_with_the_reason() -> None:
+def test_a_missing_peer_is_named_with_its_reason() -> None:
     written = peers_table(2591.4, [Peer("asyncio", 824.0, 3.14159), Peer("graphile-worker", None, None, "no npm")])
     assert "2,591" in written
     assert "3.14 x" in written
@@ -108,7 +108,7 @@ def test_the_json_has_verdicts_and_the_machine() -> None:
     assert data["peers"] == [{"name": "asyncio", "rate": 1.0, "ratio": 2.0, "note": ""}]
 
 
-def test_every_demand_has_a_name_of_its_own_and_tells_its_sizes() -> None:
+def test_every_requirement_has_a_unique_name_and_its_sizes() -> None:
     assert len({demand.name for demand in DEMANDS}) == len(DEMANDS)
     assert {demand.measure for demand in DEMANDS} == set(MEASURES)
     for sizes in (FULL, QUICK):

@@ -28,12 +28,12 @@ def test_what_npm_installs_is_pinned_and_names_no_registry() -> None:
     assert all("integrity" in package for path, package in packages.items() if path)
 
 
-def test_without_npm_the_peer_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_npm_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda program: None if program == "npm" else f"/usr/bin/{program}")
     assert graphile.missing() == "npm is not there"
 
 
-def test_a_failed_installation_is_told_by_its_first_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_installation_is_reported_by_its_first_line(monkeypatch: pytest.MonkeyPatch) -> None:
     def failed(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
         return subprocess.CompletedProcess(command, 1, "", "npm error network is down\nnpm error more\n")
 

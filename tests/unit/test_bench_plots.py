@@ -29,7 +29,7 @@ def words(drawing: str) -> list[str]:
     return [text.text or "" for text in read(drawing).iter(f"{SVG}text")]
 
 
-def test_a_drawing_has_a_title_units_and_what_it_was_measured_on() -> None:
+def test_a_chart_has_a_title_units_and_the_machine() -> None:
     told = words(svg(plot((100, 2.0), (1000, 3.0))))
     assert told[0] == "Lateness"
     assert "a beat & a worker" in told
@@ -38,20 +38,20 @@ def test_a_drawing_has_a_title_units_and_what_it_was_measured_on() -> None:
     assert {"100", "1k"} <= set(told)
 
 
-def test_a_reader_of_words_gets_every_number() -> None:
+def test_every_number_is_in_the_text_alternative() -> None:
     drawn = plot((100, 2.0), (1000, 3.5))
     assert described(drawn) == "p0: 2 ms at 100 schedules, 3.5 ms at 1,000 schedules"
     assert read(svg(drawn)).findtext(f"{SVG}desc") == described(drawn)
 
 
-def test_several_curves_have_a_key_and_marks_of_their_own() -> None:
+def test_several_curves_have_a_legend_and_distinct_marks() -> None:
     drawing = svg(plot((100, 2.0), (1000, 3.0), names=3))
     assert {"p0", "p1", "p2"} <= set(words(drawing))
     assert all(mark in drawing for mark in ("<circle", '<rect x="-4"', 'd="M0-6'))
     assert "p0" not in words(svg(plot((100, 2.0))))
 
 
-def test_it_brings_its_colours_for_light_and_dark() -> None:
+def test_it_has_colours_for_light_and_dark() -> None:
     drawing = svg(plot((1, 1.0)))
     assert "prefers-color-scheme:dark" in drawing
     assert 'class="paper"' in drawing
@@ -59,7 +59,7 @@ def test_it_brings_its_colours_for_light_and_dark() -> None:
 
 
 @given(STEPS, st.data())
-def test_every_point_stands_inside_the_frame(steps: list[int], data: st.DataObject) -> None:
+def test_every_point_is_inside_the_frame(steps: list[int], data: st.DataObject) -> None:
     values = [(step, data.draw(VALUE)) for step in steps]
     scale: Scale = data.draw(st.sampled_from(["linear", "log"]))
     drawing = svg(plot(*values, up=scale))
@@ -73,20 +73,20 @@ def test_every_point_stands_inside_the_frame(steps: list[int], data: st.DataObje
 
 
 @given(VALUE)
-def test_linear_ticks_begin_at_nothing_and_reach_the_highest(highest: float) -> None:
+def test_linear_ticks_begin_at_zero_and_reach_the_maximum(highest: float) -> None:
     ticks = linear_ticks(highest)
     assert ticks[0] == 0
     assert ticks[-1] >= highest * (1 - 1e-6)
     assert 2 <= len(ticks) <= 8
 
 
-def test_a_curve_of_nothing_still_has_an_axis() -> None:
+def test_an_empty_curve_has_an_axis() -> None:
     assert linear_ticks(0) == [0, 1]
     read(svg(plot((1, 0.0))))
 
 
 @given(VALUE, VALUE)
-def test_logarithmic_ticks_lie_around_the_values(one: float, other: float) -> None:
+def test_logarithmic_ticks_enclose_the_values(one: float, other: float) -> None:
     lowest, highest = sorted((one, other))
     ticks = log_ticks(lowest, highest)
     assert ticks[0] <= lowest * (1 + 1e-6)

@@ -8,7 +8,7 @@ from bench.lateness import Percentiles, percentiles
 from bench.plots import Axis, Plot, Point, Series, points
 
 
-def test_percentiles_are_values_that_were_measured() -> None:
+def test_percentiles_are_measured_values() -> None:
     assert percentiles([float(n) for n in range(100, 0, -1)]) == Percentiles(50, 99, 100)
     assert percentiles([7.0]) == Percentiles(7, 7, 7)
     assert percentiles([1.0, 2.0, 90.0]) == Percentiles(2, 90, 90)
@@ -31,7 +31,7 @@ def test_every_step_is_measured_once_a_round() -> None:
     assert order == {1: (1, 3), 10: (2, 4)}
 
 
-def test_numbers_of_other_curves_are_kept(tmp_path: Path) -> None:
+def test_results_of_other_curves_are_kept(tmp_path: Path) -> None:
     def plot(title: str) -> Plot:
         return Plot(title, "", Axis("jobs"), Axis("after", "s"), [Series("wire", [Point(100, 1.5, 1, 2)])])
 

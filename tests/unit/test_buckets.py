@@ -22,7 +22,7 @@ def asked(since: datetime.datetime, until: datetime.datetime, bucket: Bucket | N
 
 
 @given(since=within, until=within, bucket=st.none() | st.sampled_from(Bucket))
-def test_a_period_is_whole_buckets_around_what_was_asked_for(
+def test_a_period_is_extended_to_whole_buckets(
     since: datetime.timedelta, until: datetime.timedelta, bucket: Bucket | None
 ) -> None:
     period = asked(NOW + since, NOW + until, bucket)
@@ -49,11 +49,11 @@ def test_a_period_is_whole_buckets_around_what_was_asked_for(
         (90 * DAY, "1d"),
     ],
 )
-def test_without_a_wish_buckets_are_as_fine_as_a_hundred_can_be(span: datetime.timedelta, bucket: str) -> None:
+def test_by_default_there_are_up_to_a_hundred_buckets(span: datetime.timedelta, bucket: str) -> None:
     assert Period.around(NOW - span, None, None, now=NOW).bucket == bucket
 
 
-def test_the_last_day_is_meant_unless_another_is_named() -> None:
+def test_the_default_period_is_the_last_day() -> None:
     period = Period.around(None, None, None, now=NOW)
     assert (period.since, period.until, period.count) == (
         datetime.datetime(2026, 2, 28, 12, 0, tzinfo=datetime.UTC),
@@ -78,7 +78,7 @@ def test_the_last_day_is_meant_unless_another_is_named() -> None:
         (NOW - 100 * DAY, NOW, Bucket.HOUR, "bucket"),
     ],
 )
-def test_what_cannot_be_had_is_refused_by_its_name(
+def test_an_impossible_parameter_is_refused_by_name(
     since: datetime.datetime | None, until: datetime.datetime | None, bucket: Bucket | None, field: str
 ) -> None:
     with pytest.raises(PeriodError) as refused:

@@ -64,7 +64,7 @@ def test_a_slow_load_keeps_no_value_longer_than_a_quick_one_that_it_overlaps(sou
     assert source.get("ab") == {"a": 3, "b": 1}
 
 
-def test_the_oldest_go_when_there_are_too_many(source: Source) -> None:
+def test_the_oldest_entries_are_evicted(source: Source) -> None:
     source.get("a")
     source.get("bcd")
     source.get("bcd")
@@ -93,7 +93,7 @@ def test_nothing_expired_stays_in_memory(source: Source) -> None:
     assert not source.cache._entries
 
 
-def test_what_the_source_does_not_know_is_asked_for_each_time(source: Source) -> None:
+def test_keys_unknown_to_the_source_are_not_cached(source: Source) -> None:
     def nothing(keys: Collection[str]) -> dict[str, Any]:
         source.loads.append(sorted(keys))
         return {}

@@ -15,7 +15,7 @@ from tests.acceptance.chaos.target import Target
 _PATIENCE_SECONDS = 20.0
 
 
-def test_a_stop_lasts_until_the_process_goes_on_and_a_death_for_good():
+def test_a_pause_ends_when_the_process_continues_and_a_death_never():
     stalls = Stalls()
     before = time.time()
     stalls.stopped(1, "stopped")
@@ -29,7 +29,7 @@ def test_a_stop_lasts_until_the_process_goes_on_and_a_death_for_good():
     assert len(stalls.all()) == 2
 
 
-def test_two_who_stop_a_process_do_so_once_and_the_first_to_let_it_go_does():
+def test_a_process_stopped_twice_continues_at_the_first_release():
     stalls = Stalls()
     stalls.stopped(1, "stopped")
     stalls.stopped(1, "stopped for longer")
@@ -41,7 +41,7 @@ def test_two_who_stop_a_process_do_so_once_and_the_first_to_let_it_go_does():
     assert (ended.why, ended.since) == ("stopped", going.since)
 
 
-def test_what_is_killed_while_it_stands_still_was_gone_since_then():
+def test_a_process_killed_while_paused_was_gone_since_the_pause():
     stalls = Stalls()
     stalls.stopped(1, "stopped")
     (going,) = stalls.all()
@@ -91,7 +91,7 @@ def test_an_answer_is_noted_no_later_than_it_is_known(target: Target, behaviour:
     assert seen.ended_at == seen.answered_at
 
 
-def test_a_caller_that_goes_away_is_noted_before_its_answer_is_due(target: Target):
+def test_a_disconnect_is_noted_before_the_answer_is_due(target: Target):
     link = called(target, "after-60")
     assert noted(target, lambda _: True).ended_at == math.inf
     link.close()

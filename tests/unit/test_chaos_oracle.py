@@ -69,18 +69,18 @@ def retried(*, first: Any, seen: dict[str, Any], **fields: Any) -> History:
 REFUSED = run("1", 1, status="failed", failure_reason="http_server_error", response_status=503)
 
 
-def test_a_history_in_which_all_is_well_passes():
+def test_a_correct_history_passes():
     assert judge(GOOD) == []
     assert doubled(GOOD) == set()
 
 
-def test_a_job_that_nothing_was_made_of_and_an_empty_house_pass():
+def test_a_job_without_executions_and_an_empty_database_pass():
     idle = dataclasses.replace(JOB, id="idle", slug="idle", periods=(Period("active", MADE_AT, None, None),))
     assert judge(with_(GOOD, jobs=[JOB, idle])) == []
     assert judge(History(jobs=[], executions=[], runs=[], exchanges=[])) == []
 
 
-def test_what_the_target_refused_may_be_tried_again():
+def test_a_call_that_the_target_failed_may_be_retried():
     assert judge(retried(first=REFUSED, seen={"status": 503})) == []
     assert doubled(retried(first=REFUSED, seen={"status": 503})) == set()
 
@@ -113,26 +113,26 @@ NOT_EXCUSED = {
 
 
 @pytest.mark.parametrize("stall", EXCUSED.values(), ids=EXCUSED.keys())
-def test_what_a_dead_or_stalled_worker_held_may_arrive_twice(stall: Stall):
+def test_an_attempt_of_a_dead_or_stalled_worker_may_arrive_twice(stall: Stall):
     history = lost_and_found([stall])
     assert judge(history) == []
     assert doubled(history) == {"1"}
 
 
 @pytest.mark.parametrize("stall", NOT_EXCUSED.values(), ids=NOT_EXCUSED.keys())
-def test_what_a_living_worker_held_may_not(stall: Stall | None):
+def test_an_attempt_of_a_living_worker_may_not_arrive_twice(stall: Stall | None):
     assert Invariant.NONE_DOUBLED in broken(lost_and_found([stall] if stall else []))
 
 
 @pytest.mark.parametrize("stall", NOT_EXCUSED.values(), ids=NOT_EXCUSED.keys())
-def test_a_living_worker_loses_nothing_even_if_the_target_saw_none_of_it(stall: Stall | None):
+def test_a_living_workers_attempt_is_never_lost_even_if_uncalled(stall: Stall | None):
     history = lost_and_found([stall] if stall else [])
     unseen = with_(history, exchanges=[one for one in history.exchanges if (one.execution, one.attempt) != ("1", 1)])
     assert Invariant.NONE_DOUBLED in broken(unseen)
 
 
 @given(since=st.floats(-100, 100), seconds=st.floats(0, 60))
-def test_a_stop_excuses_only_what_was_reaped_while_it_lasted_or_just_after(since: float, seconds: float):
+def test_a_pause_excuses_only_attempts_reaped_during_it_or_just_after(since: float, seconds: float):
     """Whatever the stop: outside of it, or in one shorter than two thirds of a lease, no attempt is lost."""
     found = broken(lost_and_found([stopped(since, seconds)]))
     overlaps = since <= 15.0 and since + seconds >= 15.0 - 6.0
@@ -142,7 +142,7 @@ def test_a_stop_excuses_only_what_was_reaped_while_it_lasted_or_just_after(since
         assert Invariant.NONE_DOUBLED not in found
 
 
-def test_an_attempt_in_hand_is_not_overtaken_by_the_next():
+def test_no_attempt_starts_while_the_target_handles_the_previous_one():
     """The target answers with an error, but only after the next attempt came: nobody could know."""
     late = {"status": 503, "answered_at": AGAIN_AT + 5}
     assert Invariant.NONE_DOUBLED in broken(retried(first=REFUSED, seen=late))
@@ -166,7 +166,7 @@ def third_after(second_run: Any, third_run: Any, stalls: Sequence[Stall]) -> His
     )
 
 
-def test_attempt_three_though_attempt_two_was_answered_by_a_living_worker():
+def test_a_third_attempt_after_an_answered_second_is_found():
     """The same worker: what excused attempt 1 excuses no other."""
     second = run("1", 2, status="failed", failure_reason="unknown", response_status=None, response_body=None)
     found = broken(third_after(second, run("1", 3), [stopped(0.02, 14.0)]))
@@ -177,7 +177,7 @@ def test_attempt_three_though_attempt_two_was_answered_by_a_living_worker():
     assert broken(third_after(lost, run("1", 3), [stopped(0.02, 14.0), killed_then])) == set()
 
 
-def test_the_exchange_of_attempt_two_in_the_row_of_attempt_three():
+def test_an_exchange_recorded_in_another_attempts_run_is_found():
     second = run("1", 2, status="failed", failure_reason="worker_lost", response_status=None, response_body=None)
     third = run("1", 3, response_body="token 1 2")
     assert Invariant.ONE_ROW in broken(third_after(second, third, [stopped(0.02, 14.0)]))
@@ -185,7 +185,7 @@ def test_the_exchange_of_attempt_two_in_the_row_of_attempt_three():
 
 @pytest.mark.parametrize("status", ["succeeded", "failed", "canceled"])
 @pytest.mark.parametrize("another", [{"response_body": "token 1 2"}, {"request_body": "x"}, {"response_status": 201}])
-def test_a_row_tells_the_exchange_of_its_own_attempt_however_it_ended(status: str, another: dict[str, Any]):
+def test_a_run_must_have_its_own_attempts_exchange(status: str, another: dict[str, Any]):
     """Even of what was lost or canceled: a row that claims an answer claims its own."""
     lost = lost_run("1", status=status, response_status=200, response_body="token 1 1")
     assert Invariant.ONE_ROW in broken(retried(first=dataclasses.replace(lost, **another), seen={}, stalls=[killed(1)]))
@@ -379,9 +379,9 @@ WRONG: dict[str, tuple[Invariant, Callable[[], History]]] = {
 
 
 @pytest.mark.parametrize(("invariant", "history"), WRONG.values(), ids=WRONG.keys())
-def test_a_history_is_refused_by_name(invariant: Invariant, history: Callable[[], History]):
+def test_each_violation_is_reported_by_name(invariant: Invariant, history: Callable[[], History]):
     assert invariant in broken(history())
 
 
-def test_every_invariant_has_a_history_that_breaks_it():
+def test_every_rule_has_a_history_that_violates_it():
     assert {invariant for invariant, _ in WRONG.values()} == set(Invariant)

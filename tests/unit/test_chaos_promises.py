@@ -52,30 +52,30 @@ ONE_AFTER_THE_OTHER = [(number + 0.01, number + 0.9) for number in range(10)]
 
 
 @pytest.mark.parametrize("overlap", ONE_AT_A_TIME)
-def test_ten_calls_at_once_of_a_job_that_allows_one(overlap: str):
+def test_ten_concurrent_calls_with_a_concurrency_of_one_are_found(overlap: str):
     assert broken(calls({"overlap": overlap}, TEN_AT_ONCE)) == {Invariant.OVERLAP}
     assert broken(calls({"overlap": "allow"}, TEN_AT_ONCE)) == set()
 
 
 @pytest.mark.parametrize("overlap", [*ONE_AT_A_TIME, "allow"])
-def test_calls_one_after_the_other_are_right(overlap: str):
+def test_consecutive_calls_pass(overlap: str):
     assert broken(calls({"overlap": overlap}, ONE_AFTER_THE_OTHER)) == set()
 
 
 @pytest.mark.parametrize("overlap", ONE_AT_A_TIME)
-def test_two_calls_that_overlap_by_a_moment(overlap: str):
+def test_a_short_overlap_is_found(overlap: str):
     spans = [(0.01, 1.5), (1.01, 1.2), (2.01, 2.1)]
     assert broken(calls({"overlap": overlap}, spans)) == {Invariant.OVERLAP}
 
 
-def test_a_call_that_never_ends_is_in_the_way_of_all_that_follow():
+def test_a_call_without_an_end_overlaps_all_that_follow():
     history = calls({"overlap": "skip"}, ONE_AFTER_THE_OTHER)
     first, *others = history.exchanges
     stuck = dataclasses.replace(first, answered_at=None)
     assert Invariant.OVERLAP in broken(with_(history, exchanges=[stuck, *others]))
 
 
-def test_what_is_asked_by_hand_may_run_beside_the_schedule():
+def test_manual_runs_may_overlap_the_schedule():
     history = calls({"overlap": "skip"}, [(0.01, 5.0)])
     by_hand = execution("hand")
     history = with_(
@@ -102,7 +102,7 @@ def overtaken(stalls: Sequence[Stall], overlap: str = "skip") -> History:
 
 
 @pytest.mark.parametrize("overlap", ONE_AT_A_TIME)
-def test_a_stalled_worker_excuses_calls_at_once(overlap: str):
+def test_a_stalled_worker_excuses_concurrent_calls(overlap: str):
     assert broken(overtaken([Stall(PID, instant("1") + 0.1, instant("1") + 15, "stopped")], overlap)) == set()
 
 
@@ -115,7 +115,7 @@ def test_a_stalled_worker_excuses_calls_at_once(overlap: str):
     ],
     ids=["nobody", "an hour earlier", "another"],
 )
-def test_a_living_worker_excuses_none(stalls: list[Stall]):
+def test_a_living_worker_excuses_no_concurrent_call(stalls: list[Stall]):
     assert Invariant.OVERLAP in broken(overtaken(stalls))
 
 
@@ -134,22 +134,22 @@ def making_way(*, left_after: float | None, policy: str = "cancel_running", next
     )
 
 
-def test_the_newest_cancels_what_still_runs():
+def test_cancel_running_cancels_the_previous_call():
     assert broken(making_way(left_after=0.5)) == set()
 
 
 @pytest.mark.parametrize("left_after", [None, 10.0])
-def test_what_is_canceled_must_be_aborted(left_after: float | None):
+def test_a_canceled_call_must_be_aborted(left_after: float | None):
     assert broken(making_way(left_after=left_after)) == {Invariant.OVERLAP}
 
 
 @pytest.mark.parametrize("policy", ["allow", "skip", "queue"])
-def test_only_jobs_that_say_so_cancel_what_runs(policy: str):
+def test_only_cancel_running_may_cancel_calls(policy: str):
     assert Invariant.NONE_LOST in broken(making_way(left_after=0.5, policy=policy))
 
 
 @pytest.mark.parametrize("next_after", [0.2, 40.0])
-def test_what_is_canceled_makes_way_as_the_next_one_is_fired(next_after: float):
+def test_a_canceled_call_must_end_as_the_next_one_fires(next_after: float):
     assert Invariant.NONE_LOST in broken(making_way(left_after=0.1, next_after=next_after))
 
 
@@ -157,14 +157,14 @@ def test_what_is_canceled_makes_way_as_the_next_one_is_fired(next_after: float):
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 9])
-def test_one_call_more_than_the_limit(limit: int):
+def test_one_call_beyond_the_concurrency_is_found(limit: int):
     within = [(number + 0.01, 20.0) for number in range(limit)]
     beyond = [(number + 0.01, 20.0) for number in range(limit + 1)]
     assert broken(calls({"concurrency": limit}, within)) == set()
     assert broken(calls({"concurrency": limit}, beyond)) == {Invariant.CONCURRENCY}
 
 
-def test_runs_by_hand_count_against_the_limit():
+def test_manual_runs_count_against_the_concurrency():
     history = calls({"concurrency": 1}, [(0.01, 5.0)])
     history = with_(
         history,
@@ -180,7 +180,7 @@ def test_runs_by_hand_count_against_the_limit():
     st.lists(st.tuples(st.floats(0.01, 0.99), st.floats(0.001, 5)), min_size=1, max_size=12),
     st.integers(1, 4),
 )
-def test_as_many_at_once_as_any_instant_shows(raw: list[tuple[float, float]], limit: int):
+def test_concurrency_is_the_maximum_over_all_instants(raw: list[tuple[float, float]], limit: int):
     """Against plain counting: at the beginning of each call, how many go on."""
     spans = [(number + late, number + late + lasts) for number, (late, lasts) in enumerate(raw)]
     most = max(sum(since <= begun < until for since, until in spans) for begun, _ in spans)
@@ -201,12 +201,12 @@ def again(seen: Sequence[Exchange], executions: Sequence[Execution] = (), **fiel
     )
 
 
-def test_a_run_by_hand_that_is_called_twice():
+def test_a_manual_run_called_twice_is_found():
     assert Invariant.NONE_DOUBLED in broken(again([exchange("hand", token="another")]))
     assert Invariant.NONE_DOUBLED in broken(again([exchange("hand", 2)]))
 
 
-def test_two_executions_for_one_question():
+def test_two_executions_of_one_request_are_found():
     more = execution("another")
     assert broken(again([exchange("another")], [more])) == {Invariant.BY_HAND}
     assert broken(again([exchange("another")], [more], unsure={"steady": 1})) == set()
@@ -214,7 +214,7 @@ def test_two_executions_for_one_question():
 
 
 @pytest.mark.parametrize("fields", [{"trigger": "schedule"}, {"status": "skipped", "skip_reason": "overlap"}])
-def test_what_was_asked_by_hand_was_made_so_and_runs(fields: dict[str, Any]):
+def test_a_wrong_execution_of_a_manual_run_is_found(fields: dict[str, Any]):
     executions = [*GOOD.executions[:2], dataclasses.replace(GOOD.executions[2], **fields)]
     assert Invariant.BY_HAND in broken(with_(GOOD, executions=executions))
 
@@ -234,12 +234,12 @@ def late(seconds: float, key: str = "1", **fields: Any) -> History:
 
 @pytest.mark.parametrize("key", ["1", "2", "hand"])
 @pytest.mark.parametrize("seconds", [45.0, 600.0, HOUR, 24 * HOUR])
-def test_a_late_call_of_any_job_in_calm(key: str, seconds: float):
+def test_a_late_call_in_calm_is_found(key: str, seconds: float):
     assert broken(late(seconds, key)) == {Invariant.PUNCTUAL}
 
 
 @pytest.mark.parametrize("seconds", [0.1, 4.0])
-def test_what_a_busy_machine_makes_of_a_second_is_not_late(seconds: float):
+def test_a_small_delay_on_a_busy_machine_passes(seconds: float):
     assert broken(late(seconds)) == set()
 
 
@@ -259,12 +259,12 @@ def trouble(*spans: tuple[float, float]) -> list[Disturbance]:
         ([(n * 20, n * 20 + 10) for n in range(180)], HOUR, False),
     ],
 )
-def test_late_only_while_something_held_the_house_up(spans: list[tuple[float, float]], seconds: float, excused: bool):
+def test_lateness_passes_only_during_a_disturbance(spans: list[tuple[float, float]], seconds: float, excused: bool):
     """A fault excuses until it is made good; however many there are, an hour is an hour."""
     assert (Invariant.PUNCTUAL not in broken(late(seconds, disturbances=trouble(*spans)))) == excused
 
 
-def test_what_waits_for_its_own_job_is_not_late():
+def test_a_call_waiting_for_its_own_job_is_not_late():
     """Calls of a minute, one at a time: each waits for the one before."""
     spans = [(number * 60 + 0.01, (number + 1) * 60.0) for number in range(5)]
     assert broken(calls({"concurrency": 1}, spans)) == set()
@@ -272,7 +272,7 @@ def test_what_waits_for_its_own_job_is_not_late():
     assert broken(calls({"overlap": "allow"}, spans)) == {Invariant.PUNCTUAL}
 
 
-def test_a_further_attempt_is_not_late_either():
+def test_a_late_further_attempt_is_judged_too():
     at = instant("1") + HOUR
     refused = run("1", status="failed", failure_reason="http_server_error", response_status=503)
     history = with_(

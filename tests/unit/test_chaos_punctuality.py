@@ -13,7 +13,7 @@ def arrivals(
     return {job: {second: second + by for second, by in lateness.items()} for job in JOBS}
 
 
-def test_a_house_that_was_never_late_is_back_at_once():
+def test_an_installation_that_was_never_late_has_recovered_at_once():
     assert recovery(arrivals(40), JOBS, struck=10.2, healed=12.6, until=30.0) == Recovery(0, 0.25, 0)
 
 
@@ -22,12 +22,12 @@ def test_what_arrives_five_seconds_late_counts_as_late():
     assert (seen.seconds, seen.worst_seconds, seen.missing) == (3, 5.0, 0)
 
 
-def test_what_never_arrives_is_counted_and_holds_up_the_return():
+def test_uncalled_occurrences_are_counted_and_delay_recovery():
     seen = recovery(arrivals(40, never=range(11, 20)), JOBS, struck=10.2, healed=10.2, until=30.0)
     assert (seen.seconds, seen.missing) == (9, 18)
 
 
-def test_one_job_that_is_late_is_enough():
+def test_one_late_job_delays_recovery():
     told = {**arrivals(40), "b": arrivals(40, never=range(11, 15))["b"]}
     assert recovery(told, JOBS, struck=10.2, healed=10.2, until=30.0).seconds == 4
 
@@ -37,10 +37,10 @@ def test_a_relapse_counts_to_its_end():
     assert seen.seconds == 9
 
 
-def test_a_house_that_is_not_back_is_never_back():
+def test_an_installation_that_stays_late_never_recovers():
     assert recovery(arrivals(12), JOBS, struck=10.2, healed=10.2, until=30.0).seconds is None
     assert recovered_at(arrivals(12), JOBS, after=10.2, until=30.0) is None
 
 
-def test_the_fault_that_follows_is_not_blamed_on_the_one_before():
+def test_a_later_fault_does_not_count_against_an_earlier_one():
     assert recovery(arrivals(40, late={28: 20.0}), JOBS, struck=10.2, healed=10.2, until=30.0).seconds == 0

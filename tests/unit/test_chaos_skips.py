@@ -47,13 +47,13 @@ def every_second(reason: str, *, of_two: int = 1, **policy: Any) -> History:
 
 
 @pytest.mark.parametrize("overlap", ["skip", "queue"])
-def test_overlap_though_nothing_of_the_job_runs_at_all(overlap: str):
+def test_overlap_without_a_running_execution_is_found(overlap: str):
     history = calm({"overlap": overlap}, [skipped(str(number), "overlap") for number in range(1, MINUTE + 1)])
     assert broken(history) == {Invariant.SKIPPED}
     assert len(judge(history)) == MINUTE
 
 
-def test_overlap_as_one_long_stretch_though_nothing_runs():
+def test_a_long_overlap_without_a_running_execution_is_found():
     history = calm({"overlap": "skip"}, [execution(str(number)) for number in range(1, MINUTE + 1)])
     stretch = skipped("11", "overlap", count=40)
     others = [one for one in history.executions if int(one.id) < 11 or int(one.id) > 50]
@@ -66,7 +66,7 @@ def test_overlap_as_one_long_stretch_though_nothing_runs():
 @pytest.mark.parametrize("overlap", ["skip", "queue"])
 @pytest.mark.parametrize("took", [0.001, 0.1, 0.4])
 @pytest.mark.parametrize("troubled", [False, True])
-def test_every_second_one_overlaps_with_what_had_ended_long_before(overlap: str, took: float, troubled: bool):
+def test_overlap_with_executions_that_ended_long_before_is_found(overlap: str, took: float, troubled: bool):
     """Also between two faults, of which each excuses only what ended while it lasted."""
     executions = [
         skipped(str(number), "overlap")
@@ -80,13 +80,13 @@ def test_every_second_one_overlaps_with_what_had_ended_long_before(overlap: str,
     assert len(judge(history)) > MINUTE / 2 - 8
 
 
-def test_an_end_that_a_busy_machine_records_late_once_is_nothing():
+def test_one_end_recorded_late_passes():
     executions = [execution(str(number), finished_at=instant(str(number)) + 0.1) for number in range(1, MINUTE + 1)]
     executions[30] = skipped("31", "overlap")
     assert broken(calm({"overlap": "skip"}, executions)) == set()
 
 
-def test_overlap_while_one_runs_is_right():
+def test_overlap_during_a_running_execution_passes():
     """Calls of 2.5 seconds every second: two of three are skipped."""
     executions = []
     for number in range(1, MINUTE + 1, 3):
@@ -96,7 +96,7 @@ def test_overlap_while_one_runs_is_right():
     assert broken(calm({"overlap": "skip"}, executions)) == set()
 
 
-def test_overlap_of_many_that_were_decided_at_once_is_right():
+def test_overlap_of_many_decided_at_once_passes():
     """After an outage: the first starts, the others overlap with it, at the same instant."""
     away = [Disturbance(instant("1"), instant("20"), "no clock")]
     at = instant("20") + 0.1
@@ -106,13 +106,13 @@ def test_overlap_of_many_that_were_decided_at_once_is_right():
     assert Invariant.SKIPPED not in broken(history)
 
 
-def test_overlap_of_a_job_that_allows_it_has_no_cause():
+def test_overlap_of_a_job_that_allows_it_is_found():
     executions = [execution("1", finished_at=instant("1") + 2.5), skipped("2", "overlap")]
     assert broken(calm({"overlap": "allow"}, executions)) == {Invariant.SKIPPED}
 
 
 @pytest.mark.parametrize("other", ["another job", "another skip"])
-def test_overlap_with_what_is_no_execution_of_that_job(other: str):
+def test_overlap_with_another_jobs_execution_is_found(other: str):
     history = calm({"overlap": "skip"}, [skipped("1", "overlap"), execution("2")])
     lasting = execution("hand", created_at=instant("1") - 5, finished_at=instant("1") + 50)
     fields = {"job": "other"} if other == "another job" else {"status": "skipped", "skip_reason": "overlap"}
@@ -126,7 +126,7 @@ def test_overlap_with_what_is_no_execution_of_that_job(other: str):
 @pytest.mark.parametrize("misfire", ["fire_once", "fire_all", "skip"])
 @pytest.mark.parametrize("of_two", [1, 2])
 @pytest.mark.parametrize("late", [0.005, 0.9, 1.5, 40.0, 3700.0])
-def test_missed_in_calm(misfire: str, of_two: int, late: float):
+def test_missed_in_calm_is_found(misfire: str, of_two: int, late: float):
     """However late it says that it was decided: nothing held up the clock."""
     history = every_second("missed", of_two=of_two, misfire=misfire)
     executions = [
@@ -136,7 +136,7 @@ def test_missed_in_calm(misfire: str, of_two: int, late: float):
     assert Invariant.SKIPPED in broken(with_(history, executions=executions))
 
 
-def test_missed_as_one_long_stretch_in_calm():
+def test_a_long_missed_range_in_calm_is_found():
     stretch = skipped("1", "missed", count=MINUTE)
     assert broken(of(planned(MINUTE), [stretch])) == {Invariant.SKIPPED}
 
@@ -153,29 +153,29 @@ def away(policy: dict[str, Any], *, missed: int, seconds: int = 20, grace: int =
     )
 
 
-def test_what_the_clock_was_away_for_is_missed_and_the_newest_fires():
+def test_after_an_outage_only_the_newest_fires():
     assert broken(away({}, missed=19)) == set()
 
 
-def test_fire_all_misses_nothing_within_its_grace():
+def test_fire_all_may_miss_nothing_within_its_grace():
     assert broken(away({"misfire": "fire_all"}, missed=19)) == {Invariant.SKIPPED}
     assert broken(away({"misfire": "fire_all"}, missed=15, grace=5)) == set()
 
 
-def test_what_is_missed_by_its_own_grace_needs_no_other_cause():
+def test_a_miss_beyond_the_grace_passes():
     late = skipped("1", "missed", created_at=instant("1") + 1.4)
     assert broken(calm({"misfire_grace_seconds": 1}, [late, execution("2")])) == set()
 
 
 @given(seconds=st.integers(2, 90), missed=st.integers(1, 89))
-def test_an_outage_of_any_length_may_be_missed_but_for_its_newest(seconds: int, missed: int):
+def test_an_outage_excuses_all_but_the_newest(seconds: int, missed: int):
     missed = min(missed, seconds - 1)
     assert Invariant.SKIPPED not in broken(away({}, missed=missed, seconds=seconds))
     quiet = with_(away({}, missed=missed, seconds=seconds), disturbances=[])
     assert Invariant.SKIPPED in broken(quiet)
 
 
-def test_a_disturbance_long_over_is_no_cause():
+def test_an_old_disturbance_excuses_no_miss():
     history = away({}, missed=19)
     long_ago = Disturbance(instant("1") - 500, instant("1") - 400, "no clock")
     later = Disturbance(instant("1") + 500, instant("1") + 600, "no clock")
@@ -187,14 +187,14 @@ def test_a_disturbance_long_over_is_no_cause():
 
 @pytest.mark.parametrize("reason", ["paused", "ended", "quota", "dst_gap", "bored"])
 @pytest.mark.parametrize("of_two", [1, 2])
-def test_a_reason_that_is_not_there(reason: str, of_two: int):
+def test_a_reason_without_its_cause_is_found(reason: str, of_two: int):
     """The job is paused only at the end: the last seconds before that may be, but no more."""
     history = every_second(reason, of_two=of_two)
     assert Invariant.SKIPPED in broken(history)
     assert len([one for one in judge(history) if one.invariant is Invariant.SKIPPED]) > MINUTE * of_two / 2 - 5
 
 
-def test_what_was_planned_while_paused_is_counted_as_paused():
+def test_occurrences_during_a_pause_are_paused():
     paused, ended = MADE_AT, MADE_AT + datetime.timedelta(seconds=5)
     job = dataclasses.replace(
         planned(5), periods=(Period("paused", paused, ended, 1), Period("paused", ended, None, 2))
@@ -203,7 +203,7 @@ def test_what_was_planned_while_paused_is_counted_as_paused():
     assert broken(of(job, [row])) == set()
 
 
-def test_what_a_pause_left_undone_is_counted_as_paused():
+def test_occurrences_due_before_a_pause_may_be_paused():
     """Due 20 ms before it was paused, and not fired yet."""
     row = skipped("3", "paused", created_at=instant("3") + 0.5)
     job = planned(3)
@@ -217,12 +217,12 @@ def test_what_a_pause_left_undone_is_counted_as_paused():
 
 
 @pytest.mark.parametrize(("status", "reason"), [("skipped", ""), ("succeeded", "overlap"), ("failed", "missed")])
-def test_a_reason_belongs_to_what_was_skipped(status: str, reason: str):
+def test_only_skipped_executions_have_a_reason(status: str, reason: str):
     wrong = dataclasses.replace(GOOD.executions[0], status=status, skip_reason=reason)
     assert Invariant.SKIPPED in broken(with_(GOOD, executions=[wrong, *GOOD.executions[1:]]))
 
 
-def test_an_end_that_is_recorded_late_keeps_its_job_going_until_then():
+def test_an_execution_runs_until_its_end_is_recorded():
     """The database was away as a call ended: nobody could know that it had, so the next ones overlapped with it."""
     gone = [Disturbance(instant("2"), instant("9"), "no database")]
     first = execution("1", finished_at=instant("2") + 0.1)

@@ -92,7 +92,7 @@ def test_a_declared_charset_is_read(content_type: str | None, codec: str | None)
         ("macintosh", "Störung"),
     ],
 )
-def test_the_worlds_charsets_are_read(label: str, text: str):
+def test_common_charsets_are_decoded(label: str, text: str):
     codec = {"iso-2022-jp": "iso2022_jp", "macintosh": "mac-roman"}.get(label, label)
     body = text.encode(codec)
     assert read(f"text/html; charset={label}", body).body.decode() == text
@@ -146,7 +146,7 @@ UNREADABLE = [
 
 @pytest.mark.parametrize(("content_type", "body"), UNREADABLE)
 @pytest.mark.parametrize("kind", ["body_contains", "body_not_contains", "body_matches"])
-def test_a_text_beyond_ascii_holds_neither_way_of_what_cant_be_read(kind: str, content_type: str | None, body: bytes):
+def test_a_text_beyond_ascii_is_undecided_in_an_unreadable_body(kind: str, content_type: str | None, body: bytes):
     held, why = holds(kind, TEXT, content_type, body)
     assert not held
     assert "can't be" in why
@@ -154,7 +154,7 @@ def test_a_text_beyond_ascii_holds_neither_way_of_what_cant_be_read(kind: str, c
 
 
 @pytest.mark.parametrize(("content_type", "body"), UNREADABLE)
-def test_ascii_is_found_in_what_cant_be_read_unless_its_charset_hides_it(content_type: str | None, body: bytes):
+def test_ascii_is_found_in_an_unreadable_body_unless_its_charset_hides_it(content_type: str | None, body: bytes):
     if content_type == "text/html; charset=utf-16":
         assert not holds("body_not_contains", "error", content_type, body)[0]
         assert not holds("body_contains", "St", content_type, body)[0]
@@ -177,7 +177,7 @@ def test_utf_8_under_an_unknown_label_is_still_utf_8():
 
 @pytest.mark.parametrize("label", ["utf-8", "utf-16le", "utf-32be", "gbk", "shift_jis", "euc-kr"])
 @pytest.mark.parametrize("cut", [1, 2, 3])
-def test_a_cut_in_the_middle_of_a_character_does_not_make_a_text_unreadable(label: str, cut: int):
+def test_a_body_truncated_within_a_character_is_still_text(label: str, cut: int):
     text = {"gbk": "故障", "shift_jis": "障害", "euc-kr": "장애"}.get(label, "😀😀")
     body = (text * 3).encode(label)
     found = read(f"text/plain; charset={label}", body[:-cut], truncated=True)
@@ -186,25 +186,25 @@ def test_a_cut_in_the_middle_of_a_character_does_not_make_a_text_unreadable(labe
         assert (text * 3).startswith(found.body.decode())
 
 
-def test_no_label_leads_to_a_codec_that_is_no_charset():
+def test_no_label_selects_a_codec_that_is_not_a_charset():
     for label, codec in _CODECS.items():
         assert label == label.lower()
         assert isinstance(b"a\0\0\0".decode(codec, "replace"), str)
         assert codec not in {"hex", "zip", "rot13", "idna", "punycode", "unicode_escape", "utf-7"}
 
 
-def test_plain_ascii_costs_no_reading():
+def test_plain_ascii_is_not_decoded():
     for content_type in ("application/json", "text/html; charset=utf-8", "text/html; charset=latin1", "", "text/css"):
         assert reading_of({"content-type": content_type}, b'{"ok": true}', truncated=False) is None
 
 
 @given(st.text(max_size=60), st.binary(max_size=200), st.booleans())
-def test_no_answer_makes_it_raise(content_type: str, body: bytes, truncated: bool):
+def test_no_answer_raises(content_type: str, body: bytes, truncated: bool):
     read(content_type, body, truncated=truncated)
 
 
 @given(st.sampled_from(sorted(_CODECS)), st.binary(max_size=200), st.booleans())
-def test_no_bytes_under_any_label_make_it_raise(label: str, body: bytes, truncated: bool):
+def test_no_bytes_under_any_label_raise(label: str, body: bytes, truncated: bool):
     found = read(f"text/html; charset={label}", body, truncated=truncated)
     assert found.body == body or found.body.decode() is not None
 

@@ -65,7 +65,7 @@ def texts_of(figure: str) -> list[str]:
     return [one.text or "" for one in read(figure).iter("text")]
 
 
-def test_a_bar_stands_on_its_first_series_and_is_as_high_as_its_numbers() -> None:
+def test_a_bar_stacks_its_series_to_the_height_of_their_sum() -> None:
     figure = stacked_bars(
         "Executions", Axis(AT, FIVE, 2), [Series("Failed", "bad", [1, 0]), Series("Fine", "ok", [3, 2])]
     )
@@ -76,7 +76,7 @@ def test_a_bar_stands_on_its_first_series_and_is_as_high_as_its_numbers() -> Non
     assert failed.left < failed.right < alone.left
 
 
-def test_one_failure_in_a_million_can_be_seen() -> None:
+def test_one_failure_in_a_million_is_visible() -> None:
     figure = stacked_bars(
         "Executions", Axis(AT, FIVE, 1), [Series("Failed", "bad", [1]), Series("Fine", "ok", [10**6])]
     )
@@ -85,7 +85,7 @@ def test_one_failure_in_a_million_can_be_seen() -> None:
 
 
 @given(st.lists(st.tuples(VALUE, VALUE), min_size=1, max_size=12))
-def test_no_shape_leaves_the_picture(buckets: list[tuple[int | None, int | None]]) -> None:
+def test_no_shape_is_drawn_outside_the_chart(buckets: list[tuple[int | None, int | None]]) -> None:
     count, (one, other) = len(buckets), zip(*buckets, strict=True)
     series = [Series("One", "ok", one), Series("Other", "bad", other)]
     for box in bars_of(stacked_bars("Any", Axis(AT, FIVE, count), series)):
@@ -95,14 +95,14 @@ def test_no_shape_leaves_the_picture(buckets: list[tuple[int | None, int | None]
         assert all(0 <= float(x) <= 100 and 0 <= float(y) <= 100 for _, x, y in stroke)
 
 
-def test_a_line_breaks_where_there_is_no_value_and_a_lonely_one_is_a_dot() -> None:
+def test_a_line_breaks_at_missing_values_and_a_single_value_is_a_dot() -> None:
     figure = lines("Duration", Axis(AT, FIVE, 4), [Series("p50", "p50", [10, None, 20, 20])], words=duration_words)
     assert points_of(figure) == [[("M", "12.5", "50"), ("M", "62.5", "0"), ("L", "87.5", "0")]]
     assert "M12.5 50h0" in figure
     assert "20 ms" in figure
 
 
-def test_a_chart_says_its_numbers_in_words_and_in_a_table() -> None:
+def test_a_chart_has_its_numbers_in_words_and_in_a_table() -> None:
     series = [Series("Failed", "bad", [1, 0], "1"), Series("Succeeded", "ok", [3200, 0], "3,200")]
     figure = stacked_bars("Executions", Axis(AT, FIVE, 2), series)
     assert 'aria-label="Executions: Failed 1, Succeeded 3,200"' in figure
@@ -112,7 +112,7 @@ def test_a_chart_says_its_numbers_in_words_and_in_a_table() -> None:
     assert [cell.text for cell in row] == ["2026-03-01 23:00", "1", "3,200"]
 
 
-def test_a_bar_that_leads_somewhere_does_so_from_the_table_too() -> None:
+def test_a_linked_bar_is_linked_in_the_table_too() -> None:
     series = [Series("Failed", "bad", [1, 0], "1"), Series("Succeeded", "ok", [0, 7], "7")]
 
     def leads(which: int, start: datetime.datetime, end: datetime.datetime) -> str:
@@ -127,7 +127,7 @@ def test_a_bar_that_leads_somewhere_does_so_from_the_table_too() -> None:
     assert drawing.attrib["aria-hidden"] == "true", "its links are no stops of the tabulator key"
 
 
-def test_a_chart_of_nothing_says_so() -> None:
+def test_an_empty_chart_says_so() -> None:
     for figure in (
         stacked_bars("Executions", Axis(AT, FIVE, 2), [Series("Failed", "bad", [0, None])]),
         lines("Duration", Axis(AT, FIVE, 2), [Series("p50", "p50", [None, None])]),
@@ -136,7 +136,7 @@ def test_a_chart_of_nothing_says_so() -> None:
         assert "<svg" not in figure
 
 
-def test_an_axis_of_time_names_round_instants_and_where_days_begin() -> None:
+def test_a_time_axis_labels_round_instants_and_day_boundaries() -> None:
     figure = stacked_bars("Executions", Axis(AT, FIVE, 24), [Series("Fine", "ok", [1] * 24)])
     assert texts_of(figure) == ["23:00", "23:30", "2 Mar", "00:30", "01:00"]
 
@@ -145,7 +145,7 @@ def test_an_axis_of_time_names_round_instants_and_where_days_begin() -> None:
     st.datetimes(min_value=datetime.datetime(1999, 1, 1), max_value=datetime.datetime(2099, 1, 1)),  # noqa: DTZ001
     st.timedeltas(min_value=datetime.timedelta(minutes=5), max_value=datetime.timedelta(days=100)),
 )
-def test_ticks_are_few_and_inside(start: datetime.datetime, span: datetime.timedelta) -> None:
+def test_ticks_are_few_and_within_the_range(start: datetime.datetime, span: datetime.timedelta) -> None:
     start = start.replace(tzinfo=datetime.UTC)
     found = list(ticks(start, start + span))
     assert 1 <= len(found) <= 7
@@ -153,7 +153,7 @@ def test_ticks_are_few_and_inside(start: datetime.datetime, span: datetime.timed
 
 
 @given(st.floats(min_value=0, max_value=1e12))
-def test_an_axis_ends_above_its_highest_value_and_not_far_above(highest: float) -> None:
+def test_an_axis_ends_just_above_its_highest_value(highest: float) -> None:
     assert highest <= head(highest) <= max(2.0, 2.001 * highest)
 
 
@@ -161,7 +161,7 @@ def test_an_axis_ends_above_its_highest_value_and_not_far_above(highest: float) 
     ("succeeded", "failed", "level"),
     [(0, 0, "none"), (9, 0, "ok"), (99, 1, "few"), (95, 5, "warn"), (3, 1, "bad"), (0, 1, "bad")],
 )
-def test_a_day_looks_as_bad_as_its_share_of_failures(succeeded: int, failed: int, level: str) -> None:
+def test_a_day_is_coloured_by_its_share_of_failures(succeeded: int, failed: int, level: str) -> None:
     assert Day(AT.date(), succeeded, failed, others=4).level == level
 
 
@@ -175,7 +175,7 @@ def test_a_calendar_has_a_row_for_each_weekday_and_a_column_for_each_week() -> N
     assert ">Outcomes: 0 of 36 executions failed</p>" in figure
 
 
-def test_a_day_of_a_calendar_leads_to_what_happened_and_its_counts_to_a_part_of_it() -> None:
+def test_a_calendar_day_links_to_its_executions_and_its_counts_to_each_status() -> None:
     days = [Day(AT.date(), succeeded=2, others=1), Day(AT.date() + datetime.timedelta(days=1))]
     figure = calendar("Outcomes", days, leads=lambda name, day: f"/{name}?{day}&")
     shape, *counts = read(figure).iter("a")
@@ -183,7 +183,7 @@ def test_a_day_of_a_calendar_leads_to_what_happened_and_its_counts_to_a_part_of_
     assert [one.attrib["href"] for one in counts] == ["/succeeded?2026-03-01&", "/others?2026-03-01&"]
 
 
-def test_a_line_of_time_says_how_much_there_is_and_what() -> None:
+def test_a_timeline_names_and_counts_its_marks() -> None:
     moments = [Moment(AT + datetime.timedelta(minutes=n), f"job {n}") for n in (0, 30, 30, 60)]
     figure = timeline("Firings", AT, AT + datetime.timedelta(hours=1), moments)
     low, high, last = read(figure).iter("rect")
@@ -193,14 +193,14 @@ def test_a_line_of_time_says_how_much_there_is_and_what() -> None:
     assert 'aria-label="Firings: 4 from 23:00 to 00:00 UTC"' in figure
 
 
-def test_a_strip_is_one_picture_unless_its_marks_lead_somewhere() -> None:
+def test_a_strip_is_one_image_unless_its_marks_are_links() -> None:
     assert 'role="img"' in strip("3 of 20 failed", [Mark("failed", "failed, 12:00")])
     [link] = read(strip("Latest", [Mark("failed", "failed, 12:00", "/x/")])).iter("a")
     assert link.attrib == {"class": "hh-failed", "href": "/x/", "title": "failed, 12:00"}
 
 
 @given(st.lists(st.none() | st.floats(0, 1e9), min_size=1, max_size=50))
-def test_columns_stay_in_the_picture_and_each_that_was_measured_is_seen(values: list[float | None]) -> None:
+def test_columns_stay_within_the_chart_and_every_measured_one_is_visible(values: list[float | None]) -> None:
     drawn = columns(
         "Duration", [Column(f"n{place}", value) for place, value in enumerate(values)], words=duration_words
     )
@@ -212,14 +212,14 @@ def test_columns_stay_in_the_picture_and_each_that_was_measured_is_seen(values: 
     assert ("Nothing measured." in drawn) is (not boxes)
 
 
-def test_a_column_says_its_number_when_it_is_pointed_at_and_in_a_table() -> None:
+def test_a_column_has_its_number_as_a_title_and_in_a_table() -> None:
     drawn = columns("Duration", [Column("Monday", 1500.0, "bad"), Column("Tuesday", None)], words=duration_words)
     assert "<title>Monday: 1.5 s</title>" in drawn
     assert '<tr><th scope="row">Monday</th><td>1.5 s</td></tr>' in drawn
     assert drawn.index("Tuesday</th>") < drawn.index("Monday</th>")
 
 
-def test_a_limit_is_a_line_across_its_column_told_in_words_and_in_the_table() -> None:
+def test_a_limit_is_a_line_across_its_column_in_the_description_and_in_the_table() -> None:
     things = [Column("March", 500.0, limit=1000.0, label="Mar"), Column("April", None, label="Apr")]
     drawn = columns("Runs", things, words=lambda count: f"{count:,.0f}", limit="Included")
     assert '<path class="hh-limit" d="M0 50H50"/>' in drawn
@@ -229,7 +229,7 @@ def test_a_limit_is_a_line_across_its_column_told_in_words_and_in_the_table() ->
     assert texts_of(drawn) == ["Mar", "Apr"]
 
 
-def test_names_from_outside_are_text() -> None:
+def test_names_from_outside_are_escaped() -> None:
     assert HOSTILE not in columns(HOSTILE, [Column(HOSTILE, 1.0)], words=duration_words, notes=[(HOSTILE, HOSTILE)])
     assert HOSTILE not in strip(HOSTILE, [Mark("ok", HOSTILE, "/x/")])
     assert HOSTILE not in timeline(HOSTILE, AT, AT + FIVE, [Moment(AT, HOSTILE)])

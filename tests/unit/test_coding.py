@@ -48,12 +48,12 @@ def undone(header: str, body: bytes, *, step: int = 16_384, keep: int = KEEP, re
 @pytest.mark.parametrize("step", [1, 2, 3, 7, 16_384])
 @pytest.mark.parametrize("body", [b"", b"a", b"hello, wor\nld", bytes(range(256)) * 3])
 @pytest.mark.parametrize("coding", CODERS)
-def test_each_coding_is_undone_however_it_comes(coding: str, body: bytes, step: int):
+def test_each_coding_is_decoded_in_any_chunks(coding: str, body: bytes, step: int):
     assert undone(coding, CODERS[coding](body), step=step) == Undone(body, len(body), ended=True)
     assert undone(f" {coding.upper()} ", CODERS[coding](body), step=step).body == body
 
 
-def test_deflate_without_its_wrapper_is_undone():
+def test_raw_deflate_is_decoded():
     assert undone("deflate", bare(b"hello" * 9)) == Undone(b"hello" * 9, 45, ended=True)
     assert undone("deflate", bare(b"hello" * 9), step=1).body == b"hello" * 9
 
@@ -61,7 +61,7 @@ def test_deflate_without_its_wrapper_is_undone():
 @pytest.mark.parametrize("step", [1, 5, 16_384])
 @pytest.mark.parametrize("count", [2, 3, 100])
 @pytest.mark.parametrize("coding", ["gzip", "x-gzip", "zstd"])
-def test_all_members_count(coding: str, count: int, step: int):
+def test_all_gzip_members_are_decoded(coding: str, count: int, step: int):
     members = [f"member {number};".encode() for number in range(count)]
     whole = b"".join(members)
     came = b"".join(map(CODERS[coding], members))
@@ -91,7 +91,7 @@ def test_anything_after_the_last_member_is_no_part_of_the_body(coding: str, afte
 @pytest.mark.parametrize(
     "header", ["gzip, gzip", "deflate, gzip", "gzip, br", "br, gzip, deflate", "zstd,gzip,br,gzip"]
 )
-def test_codings_on_top_of_each_other_are_undone_from_the_last(header: str):
+def test_stacked_codings_are_decoded_from_the_last(header: str):
     came = b"layered" * 20
     for coding in codings_in(header):
         came = CODERS[coding](came)
@@ -116,7 +116,7 @@ def test_identity_is_no_coding():
         ("gzip," * 10_000, "more than 4"),
     ],
 )
-def test_what_nobody_knows_stays_as_it_came(header: str, word: str):
+def test_an_unknown_coding_is_left_encoded(header: str, word: str):
     found = undone(header, b"as it came")
     assert (found.body, found.body_bytes, found.ended) == (b"as it came", 10, True)
     assert found.fault is not None
@@ -144,7 +144,7 @@ TEXTS = [
 @pytest.mark.parametrize("step", [1, 16_384])
 @pytest.mark.parametrize("body", TEXTS, ids=lambda body: str(body[:12]))
 @pytest.mark.parametrize("coding", [*CODERS, "gzip, gzip", "br, gzip", "gzip, br"])
-def test_a_body_that_only_claims_a_coding_stays_as_it_came(coding: str, body: bytes, step: int):
+def test_a_body_without_its_declared_coding_is_left_unchanged(coding: str, body: bytes, step: int):
     if len(body) > 1000 and step == 1:
         return
     found = undone(coding, body, step=step)
@@ -154,13 +154,13 @@ def test_a_body_that_only_claims_a_coding_stays_as_it_came(coding: str, body: by
     assert "could not be undone" in found.fault
 
 
-def test_latin_1_text_that_claims_gzip_stays_as_it_came():
+def test_latin_1_text_declared_as_gzip_is_left_unchanged():
     assert undone("gzip", "Störung".encode("latin-1")).body == b"St\xf6rung"
 
 
 @pytest.mark.parametrize("part", [0.1, 0.5, 0.9, 0.99])
 @pytest.mark.parametrize("coding", [*CODERS, "bare"])
-def test_a_body_that_broke_off_is_not_whole(coding: str, part: float):
+def test_a_truncated_body_is_incomplete(coding: str, part: float):
     body = random.Random(7).randbytes(600)
     came = bare(body) if coding == "bare" else CODERS[coding](body)
     found = undone("deflate" if coding == "bare" else coding, came[: int(len(came) * part)])
@@ -169,7 +169,7 @@ def test_a_body_that_broke_off_is_not_whole(coding: str, part: float):
     assert body.startswith(found.body)
 
 
-def test_a_second_member_that_broke_off_is_missed():
+def test_a_truncated_second_member_is_noticed():
     found = undone("gzip", gzip.compress(b"first") + gzip.compress(b"second")[:12])
     assert b"firstsecond".startswith(found.body)
     assert (found.ended, found.fault) == (False, None)
@@ -177,7 +177,7 @@ def test_a_second_member_that_broke_off_is_missed():
 
 @pytest.mark.parametrize("harm", [12, -5, -1])
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
-def test_a_damaged_body_stays_as_it_came(coding: str, harm: int):
+def test_a_damaged_body_is_left_unchanged(coding: str, harm: int):
     came = bytearray(CODERS[coding](b"some text to damage"))
     came[harm] ^= 0xFF
     found = undone(coding, bytes(came))
@@ -186,7 +186,7 @@ def test_a_damaged_body_stays_as_it_came(coding: str, harm: int):
         assert found.body == bytes(came)
 
 
-def test_nothing_at_all_is_a_whole_body():
+def test_an_empty_body_is_complete():
     for coding in (*CODERS, "gzip, gzip", "utf-8"):
         assert undone(coding, b"")[:3] == (b"", 0, True)
 
@@ -194,7 +194,7 @@ def test_nothing_at_all_is_a_whole_body():
 @pytest.mark.parametrize(
     "header", ["gzip", "deflate", "br", "zstd", "gzip, gzip", "gzip, br", "deflate, deflate, gzip"]
 )
-def test_a_bomb_is_left_off_once_enough_is_read(header: str):
+def test_a_decompression_bomb_is_cut_at_the_limit(header: str):
     came = bytes(30_000_000)
     for coding in codings_in(header):
         came = CODERS[coding](came)
@@ -206,14 +206,14 @@ def test_a_bomb_is_left_off_once_enough_is_read(header: str):
     assert (found.ended, found.fault) == (False, None)
 
 
-def test_more_members_than_anybody_means_are_not_undone():
+def test_too_many_members_are_not_decoded():
     started = time.monotonic()
     found = undone("gzip", gzip.compress(b"") * (MAX_MEMBERS + 1), read=10**6)
     assert time.monotonic() - started < 5
     assert "members" in (found.fault or "")
 
 
-def test_what_compresses_badly_is_read_no_further_than_a_bound():
+def test_poorly_compressed_input_is_read_up_to_a_limit():
     noise = random.Random(7).randbytes(3_000_000)
     for coding in ("gzip", "deflate"):
         undoing = Undoing((coding,), keep_bytes=KEEP, read_bytes=1_048_576)
@@ -230,7 +230,7 @@ def test_what_compresses_badly_is_read_no_further_than_a_bound():
 
 
 @given(st.sampled_from([*CODERS, "gzip, br", "zstd, deflate", "utf-8"]), st.binary(max_size=300), st.integers(1, 50))
-def test_no_bytes_make_it_raise(header: str, body: bytes, step: int):
+def test_no_bytes_raise(header: str, body: bytes, step: int):
     found = undone(header, body, step=step)
     assert len(found.body) <= KEEP
     if found.fault is not None:
@@ -238,6 +238,6 @@ def test_no_bytes_make_it_raise(header: str, body: bytes, step: int):
 
 
 @given(st.sampled_from(list(CODERS)), st.binary(max_size=2000), st.integers(1, 500))
-def test_any_body_comes_back(coding: str, body: bytes, step: int):
+def test_any_encoded_body_is_decoded_back(coding: str, body: bytes, step: int):
     found = undone(coding, CODERS[coding](body), step=step)
     assert found == Undone(body[:KEEP], len(body), ended=True)

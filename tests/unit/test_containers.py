@@ -66,26 +66,26 @@ class TestCompose:
         assert all(value.startswith("${") for value in values)
 
     @pytest.mark.parametrize("name", OWN)
-    def test_what_is_ours_runs_without_rights(self, services, name):
+    def test_our_containers_run_without_privileges(self, services, name):
         service = services[name]
         assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
         assert service["security_opt"] == ["no-new-privileges:true"]
         assert "privileged" not in service
         assert image().user == "10001:10001"
 
-    def test_whoever_needs_another_waits_for_it(self, services):
+    def test_services_wait_for_their_dependencies(self, services):
         assert services["migrate"]["depends_on"] == {"postgres": {"condition": "service_healthy"}}
         for name in ("web", "beat", "worker"):
             assert services[name]["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}
         for name, service in services.items():
             assert name == "migrate" or service.get("healthcheck", {}).get("test") or name == "web"
 
-    def test_only_the_web_process_is_reached_from_outside_and_from_this_machine_alone(self, services):
+    def test_only_web_is_published_and_on_loopback_only(self, services):
         assert {name: service["ports"] for name, service in services.items() if "ports" in service} == {
             "web": ["127.0.0.1:8000:8000"]
         }
 
-    def test_a_worker_has_the_time_that_the_supervisor_gives_it(self, services):
+    def test_a_worker_has_the_supervisors_grace_period(self, services):
         own = next(iter(processes.workers({}, 1)))
         assert seconds(services["worker"]["stop_grace_period"]) >= own.stop_seconds
 
@@ -156,7 +156,7 @@ class TestImage:
         assert not re.search(r"^(ARG|ENV).*(PASSWORD|SECRET|TOKEN|KEY)", self.text, re.MULTILINE)
         assert "--mount=type=secret" not in self.text
 
-    def test_holds_all_that_runs_and_nothing_else(self):
+    def test_contains_the_code_and_nothing_else(self):
         copied = set(re.findall(r"^COPY (?!--from)(.+) \S+$", self.text, re.MULTILINE))
         copied = {name for line in copied for name in line.split()}
         ignored = (ROOT / ".dockerignore").read_text().split()

@@ -36,12 +36,12 @@ def told(schedule: Any, **policies: Any) -> tuple[str, ...]:
         (None, 3600, False),
     ],
 )
-def test_a_jitter_as_long_as_the_time_between_two_firings(schedule: Any, jitter: int, warned: bool) -> None:
+def test_a_jitter_as_long_as_the_interval_is_warned_of(schedule: Any, jitter: int, warned: bool) -> None:
     assert any("jitter_seconds" in one for one in told(schedule, jitter_seconds=jitter)) is warned
 
 
 @pytest.mark.parametrize("overlap", ["skip", "queue", "cancel_running"])
-def test_catching_up_all_at_once_where_only_some_may_run(overlap: str) -> None:
+def test_fire_all_with_limited_concurrency_is_warned_of(overlap: str) -> None:
     (sentence,) = told("0 * * * *", overlap=overlap, misfire="fire_all")
     assert f"overlap {overlap}" in sentence
     assert told("0 * * * *", overlap=overlap) == told("0 * * * *", misfire="fire_all") == ()
@@ -56,10 +56,10 @@ def test_catching_up_all_at_once_where_only_some_may_run(overlap: str) -> None:
         ({"overlap": "skip", "concurrency": 5}, "concurrency 5"),
     ],
 )
-def test_other_settings_that_come_to_nothing(policies: dict[str, Any], word: str) -> None:
+def test_settings_without_effect_are_warned_of(policies: dict[str, Any], word: str) -> None:
     assert any(word in sentence for sentence in told("* * * * *", **policies))
 
 
-def test_defaults_of_any_schedule_are_no_contradiction() -> None:
+def test_defaults_are_never_warned_of() -> None:
     for schedule in ("* * * * * *", "0 9 * * 1-5", {"every_seconds": 1}, "every other friday"):
         assert told(schedule) == ()

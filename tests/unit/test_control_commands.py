@@ -47,11 +47,11 @@ def state(service: Any = None) -> Any:
         ("autoscale", {"max": 10, "min": 1}, "more workers"),
     ],
 )
-def test_what_would_do_nothing_says_what_to_use(command: str, arguments: dict[str, Any], word: str) -> None:
+def test_unsupported_commands_say_what_to_use(command: str, arguments: dict[str, Any], word: str) -> None:
     assert word in control.Panel.data[command](state(Service()), **arguments)["error"]
 
 
-def test_a_worker_without_deliveries_or_that_drains_takes_none_by_a_word() -> None:
+def test_a_worker_that_can_not_deliver_refuses_the_deliveries_queue() -> None:
     draining = Service()
     draining.draining = True  # type: ignore[misc]
     for service in (None, draining):
@@ -64,7 +64,7 @@ def test_other_queues_are_left_to_celery() -> None:
     assert here.calls == [("cancel", "chores")]
 
 
-def test_what_inspect_shows_has_the_executions() -> None:
+def test_inspect_shows_the_executions() -> None:
     here = state(Service())
     assert control.Panel.data["active"](here)[-1]["execution_id"] == EXECUTION
     assert control.Panel.data["reserved"](here)[-1] == {"executions_waiting_for_a_place": 3}
@@ -83,19 +83,19 @@ def logging_kept() -> Any:
 @pytest.mark.parametrize(
     "words", [["-l", "debug"], ["-ldebug"], ["--loglevel", "DEBUG"], ["--loglevel=debug"], ["-l", "DEBUG", "-E"]]
 )
-def test_the_level_of_the_command_line_is_followed(words: list[str], logging_kept: Any) -> None:
+def test_the_log_level_of_the_command_line_takes_precedence(words: list[str], logging_kept: Any) -> None:
     follow_command_line(["celery", "worker", *words], logfile=None)
     assert logging_kept.level == logging.DEBUG
     assert logging.getLogger("celery.beat").level == logging.DEBUG
 
 
-def test_without_one_the_settings_hold(logging_kept: Any) -> None:
+def test_without_a_log_level_the_settings_apply(logging_kept: Any) -> None:
     before = logging_kept.level
     follow_command_line(["celery", "worker", "--hostname", "w@%h"], logfile=None)
     assert logging_kept.level == before
 
 
-def test_a_log_file_gets_what_is_logged(logging_kept: Any, tmp_path: Path) -> None:
+def test_a_log_file_receives_the_log(logging_kept: Any, tmp_path: Path) -> None:
     follow_command_line(["celery", "worker", "-l", "info"], logfile=str(tmp_path / "worker.log"))
     logging.getLogger("tests").warning("something happened")
     assert "something happened" in (tmp_path / "worker.log").read_text()

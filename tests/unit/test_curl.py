@@ -30,7 +30,7 @@ def words_of(shell_text: str) -> list[str]:
 @pytest.mark.skipif(BASH is None, reason="there is no bash here")
 @settings(max_examples=40, deadline=None)
 @given(url=TEXTS, name=TEXTS, value=TEXTS.filter(bool), body=TEXTS)
-def test_a_shell_reads_every_word_as_it_was(url: str, name: str, value: str, body: str) -> None:
+def test_a_shell_parses_every_argument_unchanged(url: str, name: str, value: str, body: str) -> None:
     words = words_of(command(url=url, headers={name: value}, body=body).text)
     assert words[words.index("--url") + 1] == url
     assert words[words.index("--header") + 1] == f"{name}: {value}"
@@ -44,7 +44,7 @@ def test_redacted_values_are_placeholders_and_named() -> None:
     assert "'content-type: text/plain'" in made.text
 
 
-def test_curl_takes_the_address_as_it_is_and_the_body_as_no_file() -> None:
+def test_curl_does_not_glob_the_url_or_read_the_body_from_a_file() -> None:
     made = command(body="@/etc/passwd")
     assert "--globoff --path-as-is --request POST" in made.text
     assert "--data-raw @/etc/passwd" in made.text
@@ -52,7 +52,7 @@ def test_curl_takes_the_address_as_it_is_and_the_body_as_no_file() -> None:
     assert "--header 'x-empty;'" in command(headers={"x-empty": ""}).text
 
 
-def test_a_body_that_is_no_text_is_decoded_and_a_long_one_is_left_to_a_file() -> None:
+def test_a_binary_body_is_decoded_and_a_long_one_is_read_from_a_file() -> None:
     binary = command(body="/wA=", body_encoding="base64")
     assert binary.text.startswith("printf %s /wA= | base64 -d | curl")
     assert "--data-binary @-" in binary.text
@@ -62,5 +62,5 @@ def test_a_body_that_is_no_text_is_decoded_and_a_long_one_is_left_to_a_file() ->
 
 
 @pytest.mark.parametrize("character", ["\x1b", "\r", "\x7f", "\u202e", "\u2028", "\x9b"])
-def test_what_a_terminal_would_obey_or_reorder_is_spelled_out(character: str) -> None:
+def test_control_and_bidi_characters_are_escaped(character: str) -> None:
     assert character not in quoted(f"a{character}b'\\")

@@ -19,25 +19,25 @@ def at(state: Any, path: str) -> Any:
 
 
 @given(states, states)
-def test_every_path_told_differs_and_says_how(before: dict[str, Any], after: dict[str, Any]) -> None:
+def test_every_listed_path_differs(before: dict[str, Any], after: dict[str, Any]) -> None:
     for path, (old, new) in difference(before, after).items():
         assert (old, new) == (at(before, path), at(after, path))
         assert old != new or type(old) is not type(new)
 
 
 @given(states)
-def test_what_stays_is_not_told(state: dict[str, Any]) -> None:
+def test_unchanged_values_are_not_listed(state: dict[str, Any]) -> None:
     assert difference(state, dict(reversed(state.items()))) == {}
 
 
 @given(states, states)
-def test_what_is_not_told_is_the_same(before: dict[str, Any], after: dict[str, Any]) -> None:
+def test_unlisted_values_are_equal(before: dict[str, Any], after: dict[str, Any]) -> None:
     told = {path.partition(".")[0] for path in difference(before, after)}
     for name in {*before, *after} - told:
         assert before.get(name) == after.get(name)
 
 
-def test_objects_are_told_by_path_and_lists_whole() -> None:
+def test_objects_differ_by_path_and_lists_as_a_whole() -> None:
     before = {"name": "a", "request": {"url": "x", "headers": {"A": "1"}}, "tags": ["a", "b"]}
     after = {"name": "a", "request": {"url": "y", "headers": {}}, "tags": ["a"], "new": 1}
     assert difference(before, after) == {
@@ -52,7 +52,7 @@ def test_one_and_true_are_not_the_same() -> None:
     assert difference({"a": 1}, {"a": True}) == {"a": [1, True]}
 
 
-def test_long_values_are_cut() -> None:
+def test_long_values_are_truncated() -> None:
     assert shown("x" * MAX_CHARACTERS) == "x" * MAX_CHARACTERS
     assert shown("x" * (MAX_CHARACTERS + 1)) == "x" * MAX_CHARACTERS + TRUNCATED
     assert shown(["x" * MAX_CHARACTERS]).endswith(TRUNCATED)

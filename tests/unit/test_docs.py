@@ -62,7 +62,7 @@ def quoted(page: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "README.md", ROOT / "CHANGELOG.md"], ids=named)
-def test_every_link_leads_to_a_file_and_a_heading_that_are_there(page: Path) -> None:
+def test_every_link_has_an_existing_file_and_heading(page: Path) -> None:
     for link in links(page):
         if "://" in link:
             continue
@@ -104,7 +104,7 @@ def test_every_path_in_backticks_exists(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
-def test_every_name_that_a_page_puts_into_a_file_is_defined_there(page: Path) -> None:
+def test_every_name_documented_as_in_a_file_is_defined_there(page: Path) -> None:
     """What stands as `runs/clock/fire.py`: `fire_due`, or `_KINDS` in `runs/failures.py`."""
     text = prose(page)
     pairs = re.findall(r"`([\w/]+\.py)`(?:'s|:) `(\w+)(?:\(\))?`", text)
@@ -114,7 +114,7 @@ def test_every_name_that_a_page_puts_into_a_file_is_defined_there(page: Path) ->
 
 
 @pytest.mark.parametrize("page", [DOCS / "design.md", DOCS / "changing.md"], ids=named)
-def test_every_name_on_the_maintainers_pages_is_one_of_the_code(page: Path) -> None:
+def test_every_name_on_the_maintainers_pages_is_in_the_code(page: Path) -> None:
     words = {word for path in CODE for word in re.findall(r"\w+", path.read_text())}
     names = {found[1] for one in quoted(page) if (found := re.fullmatch(r"(?:[a-z_.]+\.)?(\w+)(?:\(\))?", one))}
     assert names
@@ -133,7 +133,7 @@ def defined(path: Path) -> set[str]:
     return found
 
 
-def test_every_command_of_ours_is_listed_with_its_arguments() -> None:
+def test_every_command_is_listed_with_its_arguments() -> None:
     page = (DOCS / "commands.md").read_text()
     of_django = {action.dest for action in BaseCommand().create_parser("manage.py", "any")._actions}
     ours = {name: app for name, app in get_commands().items() if (ROOT / str(app)).is_dir()}
@@ -181,6 +181,6 @@ def test_every_metric_is_documented() -> None:
         ("api.md", [scope for scope in Scope.values if scope != "agents"]),
     ],
 )
-def test_every_word_of_a_list_is_explained(page: str, words: list[str]) -> None:
+def test_every_value_of_an_enumeration_is_explained(page: str, words: list[str]) -> None:
     text = (DOCS / page).read_text()
     assert not [word for word in words if f"`{word}`" not in text]

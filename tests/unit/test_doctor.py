@@ -49,7 +49,7 @@ def raising(error: Exception) -> Look:
     return look
 
 
-def test_what_is_away_is_asked_once_and_others_are_asked_all_the_same() -> None:
+def test_an_unreachable_source_is_asked_once_and_others_are_still_checked() -> None:
     far = source("far")
     found = outcome(
         DoctorSection("A", far, {"first": raising(AwayError("gone")), "second": well}),
@@ -59,7 +59,7 @@ def test_what_is_away_is_asked_once_and_others_are_asked_all_the_same() -> None:
     assert found == [("first", "problem"), ("second", "skipped"), ("well", "ok"), ("fourth", "skipped")]
 
 
-def test_what_never_answers_is_left_alone_after_the_patience_is_over() -> None:
+def test_a_source_that_never_answers_times_out() -> None:
     for_ever = threading.Event()
 
     def hung() -> Iterator[Finding]:
@@ -73,7 +73,7 @@ def test_what_never_answers_is_left_alone_after_the_patience_is_over() -> None:
     assert found == [("hung", "problem"), ("next", "skipped")]
 
 
-def test_a_look_that_fails_is_a_problem_and_the_next_is_taken() -> None:
+def test_a_failing_check_is_a_problem_and_the_next_one_runs() -> None:
     looks = {
         "broken": raising(ValueError("odd\nvery")),
         "later": raising(NotNowError("first things first.")),
@@ -86,7 +86,7 @@ def test_a_look_that_fails_is_a_problem_and_the_next_is_taken() -> None:
     ]
 
 
-def test_a_source_is_let_go_by_the_thread_that_held_it() -> None:
+def test_a_source_is_released_by_the_thread_that_acquired_it() -> None:
     threads: list[threading.Thread] = []
     held = source("here", let_go=lambda: threads.append(threading.current_thread()))
 
@@ -101,7 +101,7 @@ def test_a_source_is_let_go_by_the_thread_that_held_it() -> None:
 
 
 @given(st.lists(st.sampled_from(Severity)))
-def test_the_verdict_is_that_of_the_worst(verdicts: list[Severity]) -> None:
+def test_the_verdict_is_the_worst_of_all(verdicts: list[Severity]) -> None:
     found = worst(verdicts)
     assert (found is Severity.PROBLEM) == (Severity.PROBLEM in verdicts)
     assert found in verdicts or not verdicts
@@ -115,9 +115,7 @@ def test_the_verdict_is_that_of_the_worst(verdicts: list[Severity]) -> None:
     [("", "problem"), ("short", "warning"), ("a" * 60, "warning"), ("django-insecure-" + "abcdefgh" * 7, "warning"),
      ("abcdefgh" * 8, "ok")],
 )  # fmt: skip
-def test_a_secret_key_has_to_be_there_and_hard_to_guess(
-    key: str, verdict: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_or_weak_secret_key_is_a_problem(key: str, verdict: str, monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = LazySettings()
     chosen.configure(SECRET_KEY=key)
     monkeypatch.setattr(configuration, "settings", chosen)
@@ -130,7 +128,7 @@ def test_a_secret_key_has_to_be_there_and_hard_to_guess(
      ("http://hourhand.example.com", "warning"), ("hourhand.example.com", "problem"), ("ftp://hourhand", "problem"),
      ("https://example.com/hourhand", "problem"), ("https://", "problem")],
 )  # fmt: skip
-def test_a_public_url_is_a_hosts_and_safe_on_the_way(url: str, verdict: str, settings: Any) -> None:
+def test_a_public_url_needs_a_host_and_https(url: str, verdict: str, settings: Any) -> None:
     settings.PUBLIC_URL = url
     assert the_worst(configuration.public_url()) == verdict
 
@@ -141,12 +139,14 @@ def test_a_public_url_is_a_hosts_and_safe_on_the_way(url: str, verdict: str, set
      ("http://[::1]:8000", ["[::1]"], "ok"), ("https://a.example", ["b.example"], "problem"),
      ("https://a.example", ["*"], "warning")],
 )  # fmt: skip
-def test_the_public_host_and_no_other_is_let_in(url: str, hosts: list[str], verdict: str, settings: Any) -> None:
+def test_the_public_host_must_be_allowed_and_no_wildcard(
+    url: str, hosts: list[str], verdict: str, settings: Any
+) -> None:
     settings.PUBLIC_URL, settings.ALLOWED_HOSTS = url, hosts
     assert the_worst(configuration.allowed_hosts()) == verdict
 
 
-def test_https_without_a_trusted_proxy_makes_all_callers_one(settings: Any) -> None:
+def test_https_without_a_trusted_proxy_is_warned_of(settings: Any) -> None:
     settings.HTTPS, settings.TRUSTED_PROXIES = True, 0
     assert the_worst(configuration.proxies()) == "warning"
     settings.TRUSTED_PROXIES = 1
@@ -158,7 +158,7 @@ def test_debug_and_missing_encryption_keys_are_problems(settings: Any) -> None:
     assert the_worst(configuration.debug()) == the_worst(configuration.encryption_keys()) == "problem"
 
 
-def test_more_calls_than_files_are_warned_of(settings: Any) -> None:
+def test_fewer_open_files_than_calls_are_warned_of(settings: Any) -> None:
     settings.MAX_IN_FLIGHT = 10**9
     assert the_worst(configuration.open_files()) == "warning"
 
@@ -172,7 +172,7 @@ def told_of(allow: str, ports: str = "80,443") -> list[Finding]:
     return found
 
 
-def test_what_is_allowed_is_said_in_words() -> None:
+def test_outbound_rules_are_described_in_words() -> None:
     (found,) = told_of("10.1.0.0/16,intranet.example", "443,8080")
     assert found.says == "Jobs may call public addresses on ports 443, 8080, and besides 10.1.0.0/16, intranet.example."
     (found,) = told_of("")
@@ -185,11 +185,11 @@ def test_what_is_allowed_is_said_in_words() -> None:
      ("fd00::/8", "fd00:ec2::254"), ("100.64.0.0/10", "100.100.100.200"), ("127.0.0.1", "loopback"),
      ("::1", "loopback")],
 )  # fmt: skip
-def test_an_exception_that_reaches_too_far_is_warned_of(allow: str, words: str) -> None:
+def test_a_too_broad_outbound_rule_is_warned_of(allow: str, words: str) -> None:
     assert any(words in one.says for one in told_of(allow) if one.verdict is Severity.WARNING)
 
 
-def test_every_port_is_warned_of() -> None:
+def test_allowing_every_port_is_warned_of() -> None:
     assert [one.verdict for one in told_of("", "*")] == ["ok", "warning"]
 
 
@@ -219,7 +219,7 @@ def test_keys_that_others_can_read_are_a_problem(tmp_path: Path) -> None:
     assert the_worst(disk.data_directory(tmp_path / "none")) == "ok"
 
 
-def test_packages_are_compared_with_those_that_were_tried(tmp_path: Path, settings: Any) -> None:
+def test_packages_are_compared_with_the_tested_versions(tmp_path: Path, settings: Any) -> None:
     settings.BASE_DIR = tmp_path
     assert the_worst(software.packages()) == "warning"
     wanted = tmp_path / "requirements.txt"
@@ -231,5 +231,5 @@ def test_packages_are_compared_with_those_that_were_tried(tmp_path: Path, settin
     assert {one.verdict for one in software.packages()} == {"problem", "warning"}
 
 
-def test_python_is_one_that_was_tried() -> None:
+def test_python_is_a_tested_version() -> None:
     assert the_worst(software.python()) == "ok"

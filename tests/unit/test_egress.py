@@ -126,7 +126,7 @@ def test_just_outside_a_range_only_another_range_refuses(listed: tuple[str, Addr
 
 
 @given(ipv4)
-def test_what_python_calls_private_is_never_public_here(number: int) -> None:
+def test_addresses_that_python_calls_private_are_never_public(number: int) -> None:
     address = IPv4Address(number)
     if not address.is_global or address.is_multicast or address.is_reserved:
         assert classify(address) is not None
@@ -151,7 +151,7 @@ def test_an_embedded_ipv4_address_is_refused_even_a_public_one(embedding: str, n
         assert refusal is AddressRefusal.EMBEDDED_IPV4
 
 
-def test_every_refusal_can_be_told_to_people() -> None:
+def test_every_refusal_has_a_message() -> None:
     assert all(refusal.description for refusal in AddressRefusal)
 
 
@@ -173,7 +173,7 @@ def test_every_refusal_can_be_told_to_people() -> None:
         ("http://a.0b/", ("http", "a.0b", 80)),
     ],
 )
-def test_plain_urls_are_read(url: str, expected: tuple[str, str, int]) -> None:
+def test_plain_urls_are_accepted(url: str, expected: tuple[str, str, int]) -> None:
     target = parse_target(url)
     assert (target.scheme, target.host, target.port) == expected
 
@@ -248,7 +248,7 @@ def test_plain_urls_are_read(url: str, expected: tuple[str, str, int]) -> None:
         "http://*.example.com/",
     ],
 )
-def test_anything_another_parser_might_read_otherwise_is_refused_with_a_sentence(url: str) -> None:
+def test_ambiguous_urls_are_refused_with_a_reason(url: str) -> None:
     with pytest.raises(InvalidUrl) as refused:
         parse_target(url)
     assert str(refused.value).startswith("The ")
@@ -256,7 +256,7 @@ def test_anything_another_parser_might_read_otherwise_is_refused_with_a_sentence
 
 
 @given(st.text(max_size=40), st.sampled_from(["http://", "https://", "http://a", "http://[::", ""]))
-def test_the_parse_answers_or_refuses_and_what_it_accepts_is_settled(rest: str, start: str) -> None:
+def test_any_url_is_accepted_or_refused_and_parsing_is_idempotent(rest: str, start: str) -> None:
     try:
         target = parse_target(start + rest)
     except InvalidUrl:
@@ -267,7 +267,7 @@ def test_the_parse_answers_or_refuses_and_what_it_accepts_is_settled(rest: str, 
 
 
 @given(ipv4)
-def test_dotted_quads_are_addresses_and_no_other_spelling_of_them_passes(number: int) -> None:
+def test_only_canonical_dotted_quads_are_addresses(number: int) -> None:
     address = IPv4Address(number)
     assert parse_target(f"http://{address}/").address == address
     for spelling in (
@@ -290,14 +290,14 @@ def test_only_ports_80_and_443_unless_others_are_named() -> None:
     assert EgressPolicy.parse("", "8080").check_target(parse_target("http://example.com/")) is AddressRefusal.PORT
 
 
-def test_a_literal_address_is_refused_before_anything_is_dialled() -> None:
+def test_a_literal_address_is_refused_before_connecting() -> None:
     assert EgressPolicy().check_target(parse_target("http://10.0.0.1/")) is AddressRefusal.PRIVATE
     assert EgressPolicy().check_target(parse_target("http://[::1]/")) is AddressRefusal.LOOPBACK
     assert EgressPolicy().check_target(parse_target("http://8.8.8.8/")) is None
     assert EgressPolicy().check_target(parse_target("http://localhost/")) is None  # decided when it is dialled
 
 
-def test_a_network_opens_its_addresses_to_any_name_and_a_host_opens_any_address_to_it() -> None:
+def test_an_allowed_network_covers_any_name_and_an_allowed_host_any_address() -> None:
     policy = EgressPolicy.parse("10.1.0.0/16, fd00::/8\n127.0.0.1 App.Internal.", "80")
     assert policy.refusal("10.1.2.3", "whatever.example") is None
     assert policy.refusal("10.2.0.1", "whatever.example") is AddressRefusal.PRIVATE
@@ -328,7 +328,7 @@ def test_a_network_opens_its_addresses_to_any_name_and_a_host_opens_any_address_
         ("", "http", "80,443"),
     ],
 )
-def test_a_wrong_setting_is_refused_with_what_would_be_right(allow: str, ports: str, says: str) -> None:
+def test_a_wrong_setting_is_refused_with_a_correct_example(allow: str, ports: str, says: str) -> None:
     with pytest.raises(ValueError, match=r"right|write|neither") as refused:
         EgressPolicy.parse(allow, ports)
     assert says in str(refused.value)

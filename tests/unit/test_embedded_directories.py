@@ -10,7 +10,7 @@ from ops.embedded.directories import private_directory
 from ops.supervisor.program import StartError
 
 
-def test_a_new_directory_is_its_owners_alone(tmp_path: Path) -> None:
+def test_a_new_directory_is_private_to_its_owner(tmp_path: Path) -> None:
     made = private_directory(tmp_path / "data")
 
     assert stat.S_IMODE(made.stat().st_mode) == 0o700
@@ -24,14 +24,14 @@ def test_an_existing_directory_keeps_its_mode(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o755
 
 
-def test_a_link_is_refused(tmp_path: Path) -> None:
+def test_a_symbolic_link_is_refused(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path)
 
     with pytest.raises(StartError, match="not a link"):
         private_directory(tmp_path / "link")
 
 
-def test_a_directory_that_anyone_may_write_is_refused(tmp_path: Path) -> None:
+def test_a_world_writable_directory_is_refused(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data").chmod(0o777)
 
@@ -40,7 +40,7 @@ def test_a_directory_that_anyone_may_write_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
-def test_a_strangers_directory_is_refused(tmp_path: Path) -> None:
+def test_a_directory_of_another_user_is_refused(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     os.chown(tmp_path / "data", 12345, -1)
 

@@ -32,7 +32,7 @@ def test_the_redis_url_names_the_socket(data_dir: str) -> None:
     assert parse_qs(parts.query) == {"db": ["0"]}
 
 
-def test_sockets_lie_in_the_data_directory_when_their_paths_fit(tmp_path: Path) -> None:
+def test_sockets_are_in_the_data_directory_if_their_paths_fit(tmp_path: Path) -> None:
     assert Locations.of("/srv/hourhand").sockets == Path("/srv/hourhand/run/sockets")
 
 
@@ -44,14 +44,14 @@ def test_socket_paths_always_fit(length: int) -> None:
     assert len(bytes(locations.valkey_socket)) <= LONGEST_SOCKET_PATH
 
 
-def test_a_long_data_directory_has_short_sockets_of_its_own() -> None:
+def test_a_long_data_directory_has_its_own_short_socket_paths() -> None:
     first, second = Locations.of("/" + "x" * 200), Locations.of("/" + "x" * 201)
 
     assert first.sockets != second.sockets
     assert first.sockets == Locations.of("/" + "x" * 200).sockets
 
 
-def test_every_spelling_of_a_data_directory_is_the_same_one(tmp_path: Path) -> None:
+def test_equivalent_paths_are_the_same_data_directory(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "data")
 

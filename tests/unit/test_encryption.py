@@ -7,7 +7,7 @@ from accounts.encryption import Cipher, EncryptionKeyError, new_encryption_key
 OLD, NEW = new_encryption_key(), new_encryption_key()
 
 
-def test_what_is_encrypted_is_read_back_and_not_readable_in_between():
+def test_an_encrypted_value_is_unreadable_and_decrypts_to_itself():
     token = Cipher([OLD]).encrypt("pässword")
     assert "pässword".encode() not in token
     assert Cipher([OLD]).decrypt(token) == "pässword"
@@ -21,7 +21,7 @@ def test_a_new_first_key_reads_the_old_values_and_writes_its_own():
         Cipher([NEW]).decrypt(token)
 
 
-def test_without_a_key_nothing_is_kept():
+def test_without_a_key_nothing_is_encrypted():
     with pytest.raises(EncryptionKeyError, match="set it"):
         Cipher([]).encrypt("value")
 

@@ -22,18 +22,18 @@ def test_without_a_directory_they_do_nothing(tmp_path: Path):
     assert passing().stdout == "went on\n"
 
 
-def test_the_first_process_that_comes_by_is_killed_and_the_next_goes_on(tmp_path: Path):
+def test_only_the_first_process_to_reach_it_is_killed(tmp_path: Path):
     (tmp_path / "claim.taken").write_text(str(int(signal.SIGKILL)))
     assert passing(HOURHAND_FAILPOINTS=str(tmp_path)).returncode == -signal.SIGKILL
     assert passing(HOURHAND_FAILPOINTS=str(tmp_path)).stdout == "went on\n"
 
 
-def test_another_failpoint_is_left_alone(tmp_path: Path):
+def test_other_failpoints_are_unaffected(tmp_path: Path):
     (tmp_path / "claim.committed").write_text(str(int(signal.SIGKILL)))
     assert passing(HOURHAND_FAILPOINTS=str(tmp_path)).stdout == "went on\n"
 
 
-def test_every_failpoint_of_the_storms_is_in_the_code():
+def test_every_failpoint_of_the_chaos_tests_is_in_the_code():
     code = "\n".join(path.read_text() for app in ("runs", "workers") for path in (ROOT / app).rglob("*.py"))
     points = {point for points in STEPS.values() for point in points}
     assert {point for point in points if f'failpoint("{point}")' in code} == points

@@ -10,12 +10,12 @@ def test_each_reason_says_what_it_means() -> None:
     assert all(reason.description for reason in FailureReason)
 
 
-def test_each_reason_is_tried_again_by_a_rule_of_the_policy_or_never() -> None:
+def test_each_reason_has_a_retry_rule_or_is_never_retried() -> None:
     rules = {field.name for field in dataclasses.fields(RetryDefinition)}
     assert {reason.retried_by.value for reason in FailureReason} - {""} <= rules
 
 
-def test_what_cannot_change_by_itself_is_never_tried_again() -> None:
+def test_permanent_failures_are_never_retried() -> None:
     assert {reason for reason in FailureReason if reason.retried_by is RetriedBy.NOTHING} == {
         FailureReason.SSL_ERROR,
         FailureReason.INVALID_URL,

@@ -35,7 +35,7 @@ def test_no_host_takes_more_than_its_share_and_others_overtake() -> None:
     assert (lanes.count, lanes.has_turns) == (2, False)
 
 
-def test_a_place_that_comes_free_goes_to_the_next_of_its_host() -> None:
+def test_a_free_slot_goes_to_the_next_of_its_host() -> None:
     lanes = Lanes(per_host=1, per_workspace=100)
     put(lanes, "slow")
     put(lanes, "slow")
@@ -66,7 +66,7 @@ def test_no_workspace_takes_more_than_its_share() -> None:
     assert lanes.count == 1
 
 
-def test_a_crowded_host_keeps_a_few_and_sends_the_rest_away_for_longer_and_longer() -> None:
+def test_a_crowded_host_keeps_a_few_and_delays_the_rest_increasingly() -> None:
     lanes = Lanes(per_host=8, per_workspace=100)
     for _ in range(20):
         assert put(lanes, "slow") is None
@@ -81,7 +81,7 @@ def test_a_crowded_host_keeps_a_few_and_sends_the_rest_away_for_longer_and_longe
     assert [host for _, host in started(lanes)] == ["fast"]
 
 
-def test_a_host_that_recovers_is_not_crowded_any_more() -> None:
+def test_a_recovered_host_is_no_longer_crowded() -> None:
     lanes = Lanes(per_host=1, per_workspace=100)
     put(lanes, "slow")
     put(lanes, "slow")
@@ -95,7 +95,7 @@ def test_a_host_that_recovers_is_not_crowded_any_more() -> None:
     assert put(lanes, "slow", now=1.5) is None
 
 
-def test_what_is_removed_never_starts() -> None:
+def test_a_removed_request_never_starts() -> None:
     lanes = Lanes(per_host=1, per_workspace=100)
     for _ in range(3):
         put(lanes, "slow")
@@ -108,7 +108,7 @@ def test_what_is_removed_never_starts() -> None:
 
 
 @given(st.integers(1, 4), st.integers(1, 4), st.integers(0, 2**32))
-def test_whatever_the_order_shares_hold_and_no_place_stays_empty(per_host: int, per_workspace: int, seed: int) -> None:
+def test_in_any_order_shares_hold_and_no_slot_stays_free(per_host: int, per_workspace: int, seed: int) -> None:
     chance, lanes = random.Random(seed), Lanes(per_host=per_host, per_workspace=per_workspace)
     under_way: list[Lane] = []
     waiting = 0

@@ -35,31 +35,31 @@ def reach_of(grant: Grant) -> set[tuple[str, uuid.UUID | None, datetime.datetime
 
 
 @given(grants, grants)
-def test_what_is_not_beyond_a_grant_allows_nothing_that_it_does_not(wanted: Grant, limit: Grant) -> None:
+def test_a_grant_within_another_allows_nothing_more(wanted: Grant, limit: Grant) -> None:
     if not wanted.beyond(limit):
         assert reach_of(wanted) <= reach_of(limit)
         assert limit.is_owner or not wanted.is_owner
 
 
 @given(grants, grants)
-def test_what_is_beyond_a_grant_would_allow_more_in_some_respect(wanted: Grant, limit: Grant) -> None:
+def test_a_grant_beyond_another_allows_more_in_some_respect(wanted: Grant, limit: Grant) -> None:
     """But for a key that reaches no environment at all, whose scopes and expiry would count once it had one."""
     if wanted.beyond(limit) and wanted.environment_ids != frozenset():
         assert not reach_of(wanted) <= reach_of(limit) or wanted.is_owner
 
 
 @given(grants, grants, grants)
-def test_a_chain_of_gifts_leads_no_further_than_its_first(first: Grant, second: Grant, third: Grant) -> None:
+def test_a_chain_of_grants_reaches_no_further_than_the_first(first: Grant, second: Grant, third: Grant) -> None:
     if not second.beyond(first) and not third.beyond(second):
         assert not third.beyond(first)
 
 
 @given(grants)
-def test_everybody_may_give_exactly_what_they_have(grant: Grant) -> None:
+def test_everybody_may_grant_exactly_what_they_have(grant: Grant) -> None:
     assert grant.beyond(grant) == ()
 
 
-def test_each_respect_is_told() -> None:
+def test_each_excess_is_named() -> None:
     limit = Grant(frozenset({"admin"}), frozenset(PLACES[:1]), INSTANTS[1])
     wanted = Grant(frozenset({"admin", "jobs:write"}), None, None, is_owner=True)
     assert wanted.beyond(limit) == ("the scopes jobs:write", "all environments", "a later expiry", "the role owner")

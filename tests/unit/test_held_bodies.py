@@ -19,7 +19,7 @@ def test_a_body_that_many_requests_share_is_counted_once() -> None:
     assert held.total == 10
 
 
-def test_no_body_takes_nothing() -> None:
+def test_a_missing_body_takes_no_memory() -> None:
     held = HeldBodies()
     held.add("acme", None)
     held.add("acme", b"")
@@ -36,7 +36,7 @@ def test_no_body_takes_nothing() -> None:
         ({"acme": 50, "third": 1}, 50, "other", False),
     ],
 )
-def test_one_workspace_takes_half_of_what_there_is(
+def test_one_workspace_takes_at_most_half(
     monkeypatch: pytest.MonkeyPatch, held: dict[str, int], more: int, workspace: str, room: bool
 ) -> None:
     monkeypatch.setattr(held_bodies, "MAX_BODIES_BYTES", 100)

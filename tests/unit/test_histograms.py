@@ -25,5 +25,5 @@ def test_a_percentile_is_the_value_of_its_rank_within_two_per_cent(values: list[
     assert exact >= 25 or found == exact
 
 
-def test_nothing_has_no_percentile() -> None:
+def test_an_empty_histogram_has_no_percentile() -> None:
     assert percentile({}, 50) is None

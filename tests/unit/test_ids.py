@@ -12,7 +12,7 @@ INSTANTS = st.floats(0, 7e9).map(lambda seconds: datetime.datetime.fromtimestamp
 
 
 @given(INSTANTS, st.integers(0, 600))
-def test_many_ids_of_an_instant_are_different_ids_of_that_instant(instant: datetime.datetime, count: int) -> None:
+def test_ids_of_one_instant_are_distinct_and_contain_it(instant: datetime.datetime, count: int) -> None:
     ids = [uuid.UUID(text) for text in uuid7_texts_at(instant, count)]
     assert len(set(ids)) == count
     for one in ids:

@@ -116,7 +116,7 @@ def crontabs(draw: st.DrawFn) -> tuple[str, list[Expected]]:
 
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(crontabs())
-def test_each_line_is_the_job_that_it_means_or_refused(file: tuple[str, list[Expected]]) -> None:
+def test_each_line_becomes_an_equivalent_job_or_is_refused(file: tuple[str, list[Expected]]) -> None:
     text, expected = file
     items = read_crontab(text, timezone="Europe/Berlin")
     assert [item.line for item in items] == [number for number, *_ in expected]
@@ -132,6 +132,6 @@ def test_each_line_is_the_job_that_it_means_or_refused(file: tuple[str, list[Exp
 
 
 @given(st.text())
-def test_no_crontab_is_too_odd_to_be_read(text: str) -> None:
+def test_any_crontab_is_parsed_without_an_error(text: str) -> None:
     for item in read_crontab(text):
         assert (item.definition is None) == (item.wrong is not None)

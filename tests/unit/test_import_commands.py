@@ -115,7 +115,7 @@ def test_a_command_becomes_the_request_that_it_made(command: str, request_: dict
         (f"flock -xn /tmp/l timeout 20 nice curl {U}", {"overlap": "skip"}),
     ],
 )
-def test_how_often_and_beside_what_it_runs_is_carried_over(command: str, policy: dict[str, Any]) -> None:
+def test_retries_and_locks_are_carried_over(command: str, policy: dict[str, Any]) -> None:
     found = read_command(command).definition()
     assert {name: value for name, value in found.items() if name != "request"} == policy
 
@@ -234,7 +234,7 @@ def test_how_often_and_beside_what_it_runs_is_carried_over(command: str, policy:
         ("sh -c 'sh -c \"sh -c sh\"'", "runs no programs"),
     ],
 )  # fmt: skip
-def test_what_hourhand_would_do_otherwise_is_refused(command: str, told: str) -> None:
+def test_a_command_that_hourhand_would_run_differently_is_refused(command: str, told: str) -> None:
     with pytest.raises(ReadError) as refused:
         read_command(command).definition()
     assert told in str(refused.value)
@@ -259,12 +259,12 @@ def test_what_hourhand_would_do_otherwise_is_refused(command: str, told: str) ->
         (f"curl -H 'Authorization: Bearer x' {U}", "{{secrets.NAME}}, is safer"),
     ],
 )
-def test_what_is_left_out_is_noted(command: str, note: str) -> None:
+def test_options_without_an_equivalent_are_noted(command: str, note: str) -> None:
     assert any(note in one for one in read_command(command).all_notes())
 
 
 @pytest.mark.parametrize("command", [f"curl -fsS {U} >/dev/null 2>&1", U, f"curl -sS --fail-with-body -d x {U}"])
-def test_what_loses_nothing_has_no_note(command: str) -> None:
+def test_a_lossless_import_has_no_note(command: str) -> None:
     assert read_command(command).all_notes() == ()
 
 
@@ -362,7 +362,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @example(line="curl -X POST ORIGIN 2> /dev/null", stdin=None)
 @example(line="wget -q --no-cache -O - --post-data '' ORIGIN/a", stdin=None)
 @example(line="flock lock -c 'timeout 5 curl ORIGIN/a'", stdin=None)
-def test_a_command_calls_what_it_calls_when_a_shell_runs_it(server: Server, line: str, stdin: str | None) -> None:
+def test_a_command_makes_the_same_call_as_in_a_shell(server: Server, line: str, stdin: str | None) -> None:
     command = line.replace("ORIGIN", server.origin)
     try:
         request = request_of(command, stdin)

@@ -89,7 +89,7 @@ class TestPercent:
             ("--data-binary", "%", ""),
         ],
     )
-    def test_what_follows_is_the_input_that_curl_reads(self, option: str, input_: str, body: str) -> None:
+    def test_text_after_a_percent_sign_is_curls_input(self, option: str, input_: str, body: str) -> None:
         assert job(f"0 2 * * * curl {option} @- https://a.test/ {input_}")["request"]["body"] == body
 
 
@@ -104,18 +104,18 @@ class TestUserColumn:
             ["root https://a.test/x"],
         ],
     )
-    def test_a_column_that_the_whole_file_has_is_taken_off(self, lines: list[str]) -> None:
+    def test_a_user_column_of_the_whole_file_is_removed(self, lines: list[str]) -> None:
         items = read_crontab("\n".join(f"0 2 * * * {line}" for line in lines))
         assert [(item.definition or {}).get("request", {}).get("url") for item in items] == [REQUEST["url"]] * len(
             lines
         )
 
-    def test_a_header_that_names_it_shows_it(self) -> None:
+    def test_a_header_reveals_the_user_column(self) -> None:
         header = "# m h dom mon dow user  command"
         assert job(f"{header}\n0 2 * * * deploy {CALL}")["request"] == REQUEST
 
     @pytest.mark.parametrize("user", ["deploy.user", "root", "_www", "svc-1", "MACHINE$"])
-    def test_a_parameter_says_that_there_is_one(self, user: str) -> None:
+    def test_a_parameter_declares_the_user_column(self, user: str) -> None:
         assert job(f"0 2 * * * {user} {CALL}", user_column=True)["request"] == REQUEST
         assert "no HTTP call" in wrong(f"0 2 * * * {user} {CALL}", user_column=False)
 
@@ -135,13 +135,13 @@ class TestUserColumn:
             f"0 7 * * * {CALL}\n0 7 * * * root {CALL}",
         ],
     )
-    def test_no_word_is_taken_for_a_user_because_a_call_follows(self, line: str) -> None:
+    def test_a_word_before_a_call_is_not_taken_for_a_user(self, line: str) -> None:
         assert read_crontab(line)[-1].definition is None
 
     @pytest.mark.parametrize(
         "command", [CALL, "wget -q https://a.test/", f"echo {CALL}", "/bin/x", f"mon {CALL}", "root"]
     )
-    def test_where_each_line_should_have_one_a_line_without_is_refused(self, command: str) -> None:
+    def test_a_line_without_the_declared_user_column_is_refused(self, command: str) -> None:
         assert "user" in wrong(f"0 2 * * * {command}", user_column=True)
 
 
@@ -165,7 +165,7 @@ CRON_TZ=""
         assert [any("TZ is the command's" in note for note in item.notes) for item in items] == [False] + [True] * 4
 
     @pytest.mark.parametrize("setting", ["http_proxy=http://p", "HTTPS_PROXY = p", "ALL_PROXY=x", "CURL_HOME=/x"])
-    def test_what_would_change_the_call_is_refused(self, setting: str) -> None:
+    def test_variables_that_would_change_the_call_are_refused(self, setting: str) -> None:
         assert "changes what is called" in wrong(f"{setting}\n0 2 * * * {CALL}")
 
     @pytest.mark.parametrize("shell", ["/usr/bin/fish", "/bin/csh", "/usr/bin/python3"])
@@ -196,7 +196,7 @@ class TestLines:
         assert job(line) | {"request": 0} == job(f"0 2 * * * {CALL}") | {"request": 0}
         assert job(line)["request"]["body"] == ""
 
-    def test_locks_that_lines_share_are_refused(self) -> None:
+    def test_shared_locks_are_refused(self) -> None:
         items = read_crontab(f"0 1 * * * flock -n /l {CALL}\n0 2 * * * flock -n /m {CALL}\n0 3 * * * flock /l {CALL}")
         assert [item.definition is None for item in items] == [True, False, True]
 
@@ -244,7 +244,7 @@ class TestNames:
             ("# uses AbCdEfGhIj", None),
         ],
     )
-    def test_a_comment_is_a_name_if_it_says_what_the_job_is(self, comment: str, name: str | None) -> None:
+    def test_a_descriptive_comment_becomes_the_name(self, comment: str, name: str | None) -> None:
         assert name_in_comment(comment) == name
         assert job(f"{comment}\n0 2 * * * {CALL}")["name"] == (name or "a.test/x")
 
@@ -264,11 +264,11 @@ class TestNames:
             ("https://a.test/api/v2/users", "a.test/api/v2/users"),
         ],
     )
-    def test_a_url_gives_a_name_up_to_what_looks_like_a_credential(self, url: str, name: str) -> None:
+    def test_a_url_becomes_a_name_without_credentials(self, url: str, name: str) -> None:
         assert name_of_url(url) == name
 
     @given(st.text("abcdefXYZ0123456789-_", min_size=20, max_size=40))
-    def test_long_texts_with_digits_in_them_are_no_names(self, token: str) -> None:
+    def test_long_texts_with_digits_are_not_used_as_names(self, token: str) -> None:
         runs = re.findall("[A-Za-z0-9]+", token)
         if any(len(run) >= 12 and any(map(str.isdigit, run)) and any(map(str.isalpha, run)) for run in runs):
             assert holds_credential(token)

@@ -22,11 +22,11 @@ class TestSchedules:
         ["0/15 * * * *", "5/10 * * * *", "0 0 L * *", "0 0 15W * *", "0 0 * * 5L", "0 0 * * 1#2", "0 0 ? * 1", "H * * * *",  # noqa: E501
          "0 0 * * monday", "-*/5 * * * *", "* * * *", "0 0 1;2 * *", "0 0 1-5-7 * *", "a b c d e"],
     )  # fmt: skip
-    def test_what_crons_do_not_know_or_read_differently_is_refused(self, fields: str) -> None:
+    def test_ambiguous_fields_are_refused(self, fields: str) -> None:
         assert wrong(f"{fields} {CALL}")
 
     @pytest.mark.parametrize("preset", ["@reboot", "@every_minute", "@fortnightly", "@"])
-    def test_presets_that_mean_nothing_here_are_refused(self, preset: str) -> None:
+    def test_unsupported_presets_are_refused(self, preset: str) -> None:
         assert wrong(f"{preset} {CALL}")
 
     @pytest.mark.parametrize(

@@ -54,11 +54,11 @@ class TestVercel:
             ("x", "should be an object"),
         ],
     )
-    def test_what_is_no_call_is_told(self, cron: Any, told: str) -> None:
+    def test_a_step_without_a_call_is_reported(self, cron: Any, told: str) -> None:
         (wrong,) = wrongs(read("vercel", {"crons": [cron]}, base_url=BASE))
         assert told in wrong
 
-    def test_without_a_base_it_says_what_to_send(self) -> None:
+    def test_without_a_base_url_it_says_what_to_send(self) -> None:
         assert "base_url" in wrongs(read("vercel", {"crons": [{"path": "/x", "schedule": "0 5 * * *"}]}))[0]
 
     @pytest.mark.parametrize("value", [{}, [], {"crons": {}}])
@@ -112,7 +112,7 @@ class TestGithub:
             GITHUB.replace("STEP", "|\n          curl https://a.test/x\n          curl https://a.test/y"),
         ],
     )
-    def test_what_is_no_single_call_is_refused(self, workflow: str) -> None:
+    def test_anything_but_a_single_call_is_refused(self, workflow: str) -> None:
         try:
             assert all(wrongs(read("github", workflow)))
         except ReadError as refused:
@@ -169,7 +169,7 @@ class TestKubernetes:
             "request": {"url": "https://a.test/x", "method": "GET", "timeout_seconds": 60},
         }  # fmt: skip
 
-    def test_words_are_those_of_the_container_and_no_shell_splits_them(self) -> None:
+    def test_arguments_are_those_of_the_container_without_shell_splitting(self) -> None:
         (job,) = jobs(read("kubernetes", cronjob("args: [-d, 'a b; $c > d', https://a.test/x]")))
         assert job["request"]["body"] == "a b; $c > d"
 
@@ -182,7 +182,7 @@ class TestKubernetes:
         with pytest.raises(ReadError, match="CronJob"):
             read("kubernetes", other)
 
-    def test_a_suspended_one_is_not_enabled(self) -> None:
+    def test_a_suspended_cronjob_is_imported_disabled(self) -> None:
         (item,) = read("kubernetes", cronjob("args: [https://a.test/x]", suspend="true"))
         assert not item.enabled
 
@@ -196,7 +196,7 @@ class TestKubernetes:
             ("0 0 ? * 1", "0 0 * * 1", "UTC"),
         ],
     )
-    def test_schedules_mean_what_they_mean_there(self, schedule: str, ours: Any, zone: str) -> None:
+    def test_schedules_keep_their_meaning(self, schedule: str, ours: Any, zone: str) -> None:
         (job,) = jobs(read("kubernetes", cronjob("args: [https://a.test/x]", schedule)))
         assert (job["schedule"], job["timezone"]) == (ours, zone)
 
@@ -215,7 +215,7 @@ class TestKubernetes:
             ("  schedule:", "  timeZone: UTC\n  schedule:", ""),
         ],
     )
-    def test_what_is_no_single_call_is_refused(self, old: str, new: str, told: str) -> None:
+    def test_anything_but_a_single_call_is_refused(self, old: str, new: str, told: str) -> None:
         text = cronjob("args: [https://a.test/x]").replace(old, new)
         if told:
             assert told in wrongs(read("kubernetes", text))[0]
@@ -243,7 +243,7 @@ class TestAppEngine:
             ("every thu of jan 10:00", "0 10 * 1 4"),
         ],
     )
-    def test_words_become_the_same_times(self, words: str, schedule: Any) -> None:
+    def test_schedule_words_become_the_same_times(self, words: str, schedule: Any) -> None:
         text = f"cron:\n- url: /tasks/x\n  schedule: {words}\n  timezone: Europe/Berlin\n"
         (job,) = jobs(read("app_engine", text, base_url=BASE))
         assert (job["schedule"], job["timezone"], job["request"]["url"]) == (
@@ -266,7 +266,7 @@ class TestAppEngine:
             "{url: /x}",
         ],
     )
-    def test_what_can_not_be_carried_is_told(self, entry: str) -> None:
+    def test_options_that_can_not_be_imported_are_reported(self, entry: str) -> None:
         assert wrongs(read("app_engine", f"cron:\n- {entry}\n", base_url=BASE))[0]
 
     def test_a_description_is_the_name_and_retries_are_attempts(self) -> None:
@@ -283,7 +283,7 @@ class TestAppEngine:
         "- {name: nightly, cron: 0 5 * * *, class: HardWorker}",
     ],
 )
-def test_classes_of_sidekiq_are_told_what_they_need(text: str) -> None:
+def test_sidekiq_classes_are_reported_with_what_they_need(text: str) -> None:
     (wrong,) = wrongs(read("sidekiq", text))
     assert all(word in wrong for word in ("nightly", "HardWorker", "route", "0 5 * * *"))
 
@@ -347,14 +347,14 @@ class TestDkron:
             {"surprise": 1},
         ],
     )
-    def test_what_can_not_be_carried_is_told(self, change: dict[str, Any]) -> None:
+    def test_options_that_can_not_be_imported_are_reported(self, change: dict[str, Any]) -> None:
         assert wrongs(read("dkron", {**self.JOB, **change}))[0]
 
-    def test_a_disabled_one_is_not_enabled(self) -> None:
+    def test_a_disabled_job_is_imported_disabled(self) -> None:
         assert not read("dkron", {**self.JOB, "disabled": True})[0].enabled
 
 
-def test_no_time_is_lost_where_a_step_makes_no_star() -> None:
+def test_a_step_in_a_day_field_is_no_star() -> None:
     """robfig/cron: `*/2` in a day field does not count as `*`, so that either day field is enough."""
     schedule, _ = go_schedule("0 0 */10 * 1")
     planned = parse_schedule(schedule, timezone="UTC", now=NOW, anchor=NOW)

@@ -34,7 +34,7 @@ values = st.recursive(
 @example("=")
 @example("~")
 @example({"on": "off", "1e3": ".5", "": ""})
-def test_yaml_says_what_it_was_made_of(value: Any) -> None:
+def test_a_dumped_document_loads_back_equal(value: Any) -> None:
     read = read_yaml(yaml_text({"jobs": [value]}))
     assert read == {"jobs": [value]}
     assert json.dumps(read) == json.dumps({"jobs": [value]})  # 1 is not true, and not 1.0
@@ -42,7 +42,7 @@ def test_yaml_says_what_it_was_made_of(value: Any) -> None:
 
 @given(words)
 @example("=")
-def test_what_has_no_quotes_is_what_json_reads_or_a_word_or_refused(text: str) -> None:
+def test_a_plain_scalar_is_a_json_value_a_string_or_refused(text: str) -> None:
     try:
         read = read_yaml(f"a: {text}")["a"]
     except ReadError as refused:
@@ -77,7 +77,7 @@ def test_what_has_no_quotes_is_what_json_reads_or_a_word_or_refused(text: str) -
         ("|\n  010", "010"),
     ],
 )
-def test_what_all_readers_agree_on_is_read(text: str, value: Any) -> None:
+def test_what_all_parsers_agree_on_is_accepted(text: str, value: Any) -> None:
     assert read_yaml(f"a: {text}") == {"a": value}
     assert isinstance(read_yaml(f"a: {text}")["a"], type(value))
 
@@ -90,7 +90,7 @@ def test_what_all_readers_agree_on_is_read(text: str, value: Any) -> None:
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("file", ["jobs:\n- every_seconds: {}", "- [1, {}]", "{{a: {}}}", "{}: a"])
-def test_what_readers_dispute_is_refused_with_its_line(text: str, file: str) -> None:
+def test_what_parsers_disagree_on_is_refused_with_its_line(text: str, file: str) -> None:
     with pytest.raises(ReadError) as refused:
         read_yaml(file.format(text))
     assert str(refused.value).startswith(f"Line {2 if file.startswith('jobs') else 1}: readers of YAML differ on")
@@ -126,7 +126,7 @@ def test_what_readers_dispute_is_refused_with_its_line(text: str, file: str) -> 
         ("a: " + "9" * 5000 + ".5", "out of range"),
     ],
 )
-def test_tricks_and_slips_of_yaml_are_refused(text: str, told: str) -> None:
+def test_unsafe_and_malformed_yaml_is_refused(text: str, told: str) -> None:
     with pytest.raises(ReadError) as refused:
         read_yaml(text)
     assert told in str(refused.value)
@@ -145,7 +145,7 @@ def test_no_number_takes_long(text: str) -> None:
     assert time.process_time() - began < 2
 
 
-def test_files_of_other_programs_are_read_with_their_words_as_text() -> None:
+def test_files_of_other_programs_keep_plain_scalars_as_text() -> None:
     text = "on:\n  schedule: 010\nshell: yes\nports: [8080:22]\n---\nb: 2\n---\n"
     assert read_foreign_yaml(text) == [
         {"on": {"schedule": "010"}, "shell": "yes", "ports": ["8080:22"]},
@@ -157,5 +157,5 @@ def test_files_of_other_programs_are_read_with_their_words_as_text() -> None:
 
 
 @pytest.mark.parametrize("written", ["1.10", "1E5", "1.5e+3", "-0", "98765432109876543210", "7"])
-def test_numbers_keep_the_digits_that_they_are_written_in(written: str) -> None:
+def test_numbers_keep_their_digits(written: str) -> None:
     assert exact_json.compact(read_yaml(f"body: {{n: {written}}}")) == f'{{"body":{{"n":{written}}}}}'

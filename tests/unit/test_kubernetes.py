@@ -53,7 +53,7 @@ def test_the_commands_are_those_of_compose(role):
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_as_many_run_and_they_have_as_long_to_end(role):
+def test_replicas_and_grace_periods_are_those_of_compose(role):
     service, workload = compose(ENV)["services"][role], every("Deployment")[f"hourhand-{role}"]["spec"]
     least = 1 if role == "beat" else 0
     assert workload["replicas"] >= max(2, service.get("deploy", {}).get("replicas", least))
@@ -61,7 +61,7 @@ def test_as_many_run_and_they_have_as_long_to_end(role):
 
 
 @pytest.mark.parametrize("role", ["beat", "worker"])
-def test_what_asks_whether_they_live_is_that_of_compose(role):
+def test_liveness_checks_are_those_of_compose(role):
     words = compose(ENV)["services"][role]["healthcheck"]["test"][1:]
     for probe in ("readinessProbe", "livenessProbe"):
         assert container(role)[probe]["exec"]["command"] == words
@@ -77,7 +77,7 @@ def test_the_probes_of_web_are_answered(client: Client, db: None):
 
 
 @pytest.mark.parametrize("role", [*ROLES, "migrate"])
-def test_nothing_runs_as_root_or_gains_rights_or_writes_where_it_need_not(role):
+def test_nothing_runs_as_root_gains_privileges_or_writes_to_the_root_file_system(role):
     spec = pods()[role]["spec"]
     assert (spec["automountServiceAccountToken"], spec["enableServiceLinks"]) == (False, False)
     assert spec["securityContext"]["runAsNonRoot"]
@@ -156,7 +156,7 @@ class TestWhoBelongsToWhom:
         (scaler,) = every("HorizontalPodAutoscaler", "worker-autoscaling.example.yaml").values()
         assert scaler["spec"]["scaleTargetRef"]["name"] in every("Deployment")
 
-    def test_only_workers_get_out_and_only_web_is_reached(self):
+    def test_only_workers_have_egress_and_only_web_has_ingress(self):
         policies = {name: one["spec"] for name, one in every("NetworkPolicy").items()}
         everyone = policies.pop("hourhand")
         assert all(
@@ -172,7 +172,7 @@ class TestWhoBelongsToWhom:
         assert all("namespaceSelector" in peer for peer in rule["from"])
         assert all(peer["namespaceSelector"].get("matchLabels") for peer in rule["from"])
 
-    def test_the_ingress_leads_to_every_path_but_those_of_the_cluster(self):
+    def test_the_ingress_routes_every_path_except_probes_and_metrics(self):
         (ingress,) = every("Ingress", "ingress.example.yaml").values()
         (rule,) = ingress["spec"]["rules"]
         paths = {path["path"]: path["pathType"] for path in rule["http"]["paths"]}
@@ -181,7 +181,7 @@ class TestWhoBelongsToWhom:
         firsts = {re.split(r"[/<]", str(one.pattern).lstrip("^"))[0] for one in get_resolver().url_patterns}
         assert {path.strip("/") for path in paths} == firsts - {"", "healthz", "readyz", "metrics"} | {"static"}
 
-    def test_workers_reach_no_private_address_but_by_the_operators_will(self):
+    def test_workers_reach_no_private_address_by_default(self):
         (internet, _) = every("NetworkPolicy")["hourhand-worker"]["spec"]["egress"][0]["to"]
         assert {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"} <= set(internet["ipBlock"]["except"])
 

@@ -41,57 +41,57 @@ def differences(found):
     return [(difference.kind, difference.scheduled_for) for difference in found.differences]
 
 
-def test_what_fired_and_what_was_counted_is_all_there_was():
+def test_fired_and_counted_occurrences_reconcile():
     found = ledger([plan()], [fired(1), skipped(2, 4), fired(5)])
     assert (found.planned, found.fired, found.skipped, found.due) == (5, 2, {"missed": 3}, 0)
     assert found.differences == ()
 
 
-def test_what_the_clock_still_owes_is_due():
+def test_unfired_due_occurrences_are_due():
     found = ledger([plan(owed_after=3.5)], [fired(1), fired(2), fired(3)])
     assert (found.fired, found.due, found.differences) == (3, 2, ())
 
 
-def test_a_pause_under_way_is_counted_as_paused():
+def test_occurrences_during_a_pause_are_paused():
     found = ledger([plan(until=2.5), plan("paused", since=2.5, owed_after=2.5)], [fired(1), fired(2)])
     assert (found.fired, found.skipped, found.due) == (2, {"paused": 3}, 0)
 
 
-def test_what_is_planned_and_not_recorded_is_lost():
+def test_an_unrecorded_occurrence_is_lost():
     assert differences(ledger([plan()], [fired(1), fired(2), fired(4), fired(5)])) == [("lost", at(3))]
 
 
-def test_what_is_recorded_twice_is_doubled():
+def test_an_occurrence_recorded_twice_is_doubled():
     found = ledger([plan()], [skipped(1, 3), fired(2), fired(4), fired(5)])
     assert differences(found) == [("doubled", at(2))]
 
 
-def test_what_was_never_planned_is_unplanned():
+def test_a_recorded_instant_without_an_occurrence_is_unplanned():
     found = ledger([plan(until=4.5)], [fired(1), fired(2), fired(2.5), fired(3), fired(4), fired(5)])
     assert differences(found) == [("unplanned", at(2.5)), ("unplanned", at(5))]
 
 
-def test_a_stretch_that_counts_wrong_is_told():
+def test_a_range_with_a_wrong_count_is_reported():
     assert differences(ledger([plan()], [skipped(1, 5, count=4)])) == [("lost", at(1))]
     assert differences(ledger([plan()], [skipped(1, 5, count=6)])) == [("unplanned", at(1))]
 
 
-def test_a_stretch_that_reaches_into_the_span_counts_as_far_as_it_does():
+def test_a_range_across_the_boundary_counts_its_part():
     found = ledger([plan()], [skipped(-10, 3), fired(4), skipped(5, 20)])
     assert (found.skipped, found.fired, found.differences) == ({"missed": 4}, 1, ())
 
 
-def test_where_nothing_was_planned_nothing_is_missing():
+def test_without_occurrences_nothing_is_missing():
     found = ledger([plan("disabled", schedule=None)], [])
     assert (found.planned, found.differences) == (0, ())
 
 
-def test_an_instant_between_two_plans_is_the_earlier_ones():
+def test_the_boundary_of_two_periods_belongs_to_the_earlier():
     found = ledger([plan(until=3), plan(since=3)], [fired(minute) for minute in (1, 2, 3, 4, 5)])
     assert (found.planned, found.fired) == (5, 5)
 
 
-def test_a_span_of_too_many_is_refused():
+def test_too_long_a_span_is_refused():
     with pytest.raises(TooManyPlannedError):
         ledger([plan(schedule=Interval(1, at(0)))], [], end=400)
 
@@ -102,7 +102,7 @@ def test_a_span_of_too_many_is_refused():
     harm=st.sampled_from(["none", "lost", "doubled", "unplanned"]),
     where=st.integers(0, 99),
 )
-def test_one_thing_wrong_is_one_difference_wherever_it_is(changes, fates, harm, where):
+def test_one_error_anywhere_is_one_difference(changes, fates, harm, where):
     edges = [-1, *sorted(changes), 200]
     plans = [plan(since=begin, until=end) for begin, end in itertools.pairwise(edges)]
     entries = [

@@ -66,7 +66,7 @@ def test_names_are_plain_words_and_listed_once() -> None:
     assert all(re.fullmatch(r"[a-z]+(_[a-z]+)+", name) for name in names)
 
 
-def test_loggers_are_known_by_their_names_so_that_none_is_overlooked() -> None:
+def test_loggers_have_the_variable_names_that_this_test_finds() -> None:
     for package in PACKAGES:
         for path in (PROJECT / package).rglob("*.py"):
             assert set(_MADE.findall(path.read_text())) <= {"log", "logger"}, path

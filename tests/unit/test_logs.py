@@ -25,7 +25,7 @@ def _restored() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("name", ["celery.beat", "celery.app.trace", "celery.worker.strategy"])
-def test_a_chore_that_comes_every_few_seconds_is_told_when_it_fails(name: str) -> None:
+def test_a_frequent_maintenance_task_is_logged_only_when_it_fails(name: str) -> None:
     logging.config.dictConfig(logging_config(level="INFO"))
     assert not logging.getLogger(name).isEnabledFor(logging.INFO)
     assert logging.getLogger(name).isEnabledFor(logging.WARNING)
@@ -40,7 +40,7 @@ def formatted(capsys: pytest.CaptureFixture[str], record: Callable[[], object], 
     return capsys.readouterr().err
 
 
-def test_our_own_lines_and_those_of_libraries_have_the_same_form(capsys: pytest.CaptureFixture[str]) -> None:
+def test_our_own_lines_and_those_of_libraries_have_the_same_format(capsys: pytest.CaptureFixture[str]) -> None:
     logger = structlog.get_logger("runs.attempts.reaping")
     told = formatted(capsys, lambda: logger.warning("worker_lost", execution_id="0197"))
     assert json.loads(told) == {
@@ -55,7 +55,7 @@ def test_our_own_lines_and_those_of_libraries_have_the_same_form(capsys: pytest.
     assert "level=info event=delivery_engine_stopped" in told
 
 
-def test_a_warning_of_python_is_a_line_like_others() -> None:
+def test_a_python_warning_is_logged_in_the_same_format() -> None:
     warn = """
 import logging.config, warnings
 from scheduler_project.logs import logging_config
@@ -68,7 +68,7 @@ warnings.warn("odd")
     assert "odd" in told["event"]
 
 
-def test_an_error_is_told_with_its_traceback_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_error_is_logged_with_its_traceback_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     def fail() -> None:
         try:
             raise ValueError("odd")
@@ -82,9 +82,7 @@ def test_an_error_is_told_with_its_traceback_on_one_line(capsys: pytest.CaptureF
 
 
 @pytest.mark.parametrize("path", ["/invitations/MQ/token-of-one/", "/hooks/token-of-one", "/hooks/resume/token-of-one"])
-def test_a_request_that_django_tells_of_gives_no_token_and_no_query_away(
-    capsys: pytest.CaptureFixture[str], path: str
-) -> None:
+def test_a_request_logged_by_django_shows_no_token_and_no_query(capsys: pytest.CaptureFixture[str], path: str) -> None:
     request = RequestFactory().get(f"{path}?password=token-of-one")
     warn = partial(logging.getLogger("django.request").warning, extra={"request": request, "status_code": 404})
     told = json.loads(formatted(capsys, lambda: warn("Not Found: %s", path)))
@@ -92,7 +90,7 @@ def test_a_request_that_django_tells_of_gives_no_token_and_no_query_away(
     assert (told["method"], told["status_code"]) == ("GET", 404)
 
 
-def test_gunicorn_logs_as_everybody_does(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gunicorn_logs_in_the_same_format(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOURHAND_LOG_FORMAT", "json")
     told = formatted(capsys, lambda: WebLog(Config()).info("Listening at: %s", "http://127.0.0.1:8000"))
     assert json.loads(told)["event"] == "Listening at: http://127.0.0.1:8000"

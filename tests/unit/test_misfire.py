@@ -50,13 +50,13 @@ def test_an_occurrence_on_time_is_fired_whatever_the_policy(misfire):
     assert (found.fires, found.missed, found.next_fire_at) == ((DUE,), None, DUE + MINUTE)
 
 
-def test_fire_once_fires_the_latest_and_counts_the_others():
+def test_fire_once_fires_the_latest_and_counts_the_others_as_missed():
     found = plan(EVERY_MINUTE, 3.5 * MINUTE)
     assert (found.fires, found.missed) == (minutes(3), OccurrenceRange(DUE, DUE + 2 * MINUTE, 3))
     assert found.next_fire_at == DUE + 4 * MINUTE
 
 
-def test_fire_all_fires_those_within_the_grace_and_counts_the_older():
+def test_fire_all_fires_those_within_the_grace_and_counts_older_ones_as_missed():
     found = plan(EVERY_MINUTE, 5 * MINUTE, misfire="fire_all", grace=2 * MINUTE)
     assert (found.fires, found.missed) == (minutes(3, 4, 5), OccurrenceRange(DUE, DUE + 2 * MINUTE, 3))
 
@@ -67,7 +67,7 @@ def test_fire_all_fires_at_most_the_newest_hundred():
     assert found.missed == OccurrenceRange(DUE, DUE + 1700 * MINUTE, 1701)
 
 
-def test_skip_counts_all_but_the_one_that_is_on_time():
+def test_skip_counts_all_except_the_punctual_one_as_missed():
     found = plan(EVERY_MINUTE, 5 * MINUTE + 16 * SECOND, misfire="skip")
     assert (found.fires, found.missed) == ((), OccurrenceRange(DUE, DUE + 5 * MINUTE, 6))
     found = plan(EVERY_MINUTE, 5 * MINUTE + 15 * SECOND, misfire="skip")
@@ -85,7 +85,7 @@ def test_skip_counts_all_but_the_one_that_is_on_time():
     ],
 )
 @pytest.mark.parametrize("misfire", ["fire_once", "fire_all"])
-def test_the_grace_holds_to_the_last_moment_and_a_second_is_never_late(misfire, grace, late, fires):
+def test_the_grace_is_inclusive_and_one_second_is_never_late(misfire, grace, late, fires):
     found = plan(Interval(7200, DUE), late, misfire=misfire, grace=grace)
     assert bool(found.fires) is fires
     assert (found.missed is None) is fires
@@ -97,7 +97,7 @@ def test_a_one_off_is_fired_late_and_has_no_next():
     assert (found.fires, found.missed, found.next_fire_at) == ((DUE,), None, None)
 
 
-def test_a_stored_occurrence_counts_though_the_schedule_does_not_know_it_any_more():
+def test_a_stored_occurrence_counts_though_the_schedule_no_longer_has_it():
     assert plan(Interval(3600, DUE + 10 * MINUTE), MINUTE).fires == (DUE,)
 
 
@@ -107,20 +107,20 @@ def test_a_dropped_occurrence_is_neither_fired_nor_missed():
     assert (found.fires, found.missed, found.dropped, found.next_fire_at) == ((), None, (DUE,), DUE + 5 * MINUTE)
 
 
-def test_the_latest_that_exists_is_fired_where_the_latest_is_dropped():
+def test_a_dropped_latest_occurrence_gives_way_to_the_one_before():
     found = plan(Listed(list(minutes(0, 5, 6)), set(minutes(6))), 7 * MINUTE)
     assert (found.fires, found.missed, found.dropped) == (minutes(5), OccurrenceRange(DUE, DUE, 1), minutes(6))
 
 
 @given(late=st.integers(0, 10_000))
-def test_where_nothing_may_fire_all_is_missed_even_what_is_on_time(late):
+def test_when_firing_is_not_allowed_even_punctual_occurrences_are_missed(late):
     found = plan_without_firing(EVERY_MINUTE, due_at=DUE, now=DUE + late * SECOND)
     assert (found.fires, found.dropped) == ((), ())
     assert found.missed == OccurrenceRange(DUE, DUE + late // 60 * MINUTE, 1 + late // 60)
     assert found.next_fire_at == DUE + (late // 60 + 1) * MINUTE
 
 
-def test_a_plan_that_ended_accounts_for_nothing_later():
+def test_a_closed_period_records_nothing_after_its_end():
     found = plan(EVERY_MINUTE, 10 * MINUTE, until=3 * MINUTE)
     assert (found.fires, found.missed) == (minutes(3), OccurrenceRange(DUE, DUE + 2 * MINUTE, 3))
 

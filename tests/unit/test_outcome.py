@@ -32,7 +32,7 @@ def test_every_code_of_libcurl_is_mapped_on_purpose(name: str) -> None:
     assert EASY_CODES[name] in REASON_BY_CODE
 
 
-def test_no_code_of_an_exchange_is_left_to_chance() -> None:
+def test_no_code_of_an_exchange_is_left_unmapped() -> None:
     obsolete = {20, 24, 29, 32, 34, 40, 41, 44, 46, 50, 51, 57, 62, 75, 76}  # in libcurl's own list (curl/curl.h)
     assert set(range(1, 102)) - set(REASON_BY_CODE) - obsolete == set()
 
@@ -55,11 +55,11 @@ def test_no_code_of_an_exchange_is_left_to_chance() -> None:
         (9999, "unknown"),
     ],
 )
-def test_common_codes_mean_what_they_say(code: int, expected: str) -> None:
+def test_common_codes_have_their_reason(code: int, expected: str) -> None:
     assert reason(code) == expected
 
 
-def test_a_handshake_cut_off_by_the_network_says_nothing_about_certificates() -> None:
+def test_a_handshake_cut_off_by_the_network_is_no_ssl_error() -> None:
     cut = pycurl.E_SSL_CONNECT_ERROR
     assert reason(cut, "Recv failure", errno.ECONNRESET) == FailureReason.CONNECTION_ERROR
     assert reason(cut, "TLS connect error: unexpected eof while reading") == FailureReason.CONNECTION_ERROR
@@ -122,11 +122,11 @@ def test_the_final_head_is_found_between_interim_ones_and_trailers() -> None:
 @pytest.mark.parametrize(
     "lines", [[], head(""), head("HTTP/1.1 100 Continue", ""), head("nonsense"), head("HTTP/1.1 abc", "")]
 )
-def test_where_there_is_no_final_head_there_is_none(lines: list[bytes]) -> None:
+def test_without_a_final_head_none_is_found(lines: list[bytes]) -> None:
     assert parse_head(lines) is None
 
 
-def test_a_head_that_breaks_off_says_so() -> None:
+def test_an_incomplete_head_is_marked() -> None:
     found = parse_head(head("HTTP/1.1 200 OK", "A: b"))
     assert found is not None
     assert not found.ended
@@ -157,7 +157,7 @@ def test_no_header_can_forge_another_line(name: str, value: str) -> None:
     assert name.lower() not in ENGINE_HEADERS
 
 
-def test_what_libcurl_would_add_by_itself_is_withheld_unless_given() -> None:
+def test_headers_that_libcurl_adds_are_suppressed_unless_given() -> None:
     assert header_lines((), None) == ["accept:"]
     assert header_lines((), b"") == ["accept:", "content-type:"]
     given_both = header_lines((("ACCEPT", "a/b"), ("content-type", "c/d")), b"x")

@@ -34,7 +34,7 @@ sparse = st.fixed_dictionaries(
 )
 
 
-def test_an_environment_without_overrides_shares_the_very_definition() -> None:
+def test_an_environment_without_overrides_shares_the_same_definition_object() -> None:
     config = with_overrides(CONFIG, {"staging": SPARSE})
     assert effective(CONFIG, "staging") is CONFIG
     assert effective(config, "production") is config
@@ -52,7 +52,7 @@ def test_no_overrides_leave_no_trace() -> None:
     assert OVERRIDES not in shared(with_overrides(CONFIG, {"staging": SPARSE}))
 
 
-def test_what_is_made_of_a_definition_is_made_once_for_all_that_override_nothing() -> None:
+def test_environments_without_overrides_share_one_compiled_definition() -> None:
     made = PerEnvironment.made(with_overrides(CONFIG, {"staging": SPARSE}), lambda config: [config["request"]["url"]])
     assert made.of("production") is made.of("anywhere")
     assert made.of("staging") == ["https://b.test/"]
@@ -60,7 +60,7 @@ def test_what_is_made_of_a_definition_is_made_once_for_all_that_override_nothing
 
 
 @given(sparse)
-def test_what_is_given_holds_and_the_rest_stays(given_here: dict[str, Any]) -> None:
+def test_given_fields_are_overridden_and_others_are_inherited(given_here: dict[str, Any]) -> None:
     found = merged(CONFIG, given_here)
     for field, value in CONFIG.items():
         if field in SECTIONS:

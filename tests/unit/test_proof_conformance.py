@@ -54,7 +54,7 @@ def told_when_due(life: tuple[Seen | None, ...]) -> list[Transition]:
 
 
 @pytest.mark.parametrize("life", LIVES, ids=lambda life: " > ".join(one.status for one in life[1:]))
-def test_an_ordinary_life_is_one_of_the_model(life: tuple[Seen | None, ...]) -> None:
+def test_an_ordinary_execution_conforms(life: tuple[Seen | None, ...]) -> None:
     assert violations(told_when_due(life)) == []
 
 
@@ -91,7 +91,7 @@ FORGED = {
 
 
 @pytest.mark.parametrize("kind", FORGED)
-def test_what_no_step_of_the_model_does_is_told(kind: str) -> None:
+def test_a_step_unknown_to_the_model_is_a_violation(kind: str) -> None:
     before, after = FORGED[kind]
     (told,) = violations(log(before, after))
     assert told.startswith("execution e at 2026-03-01T12:00:00+00:00: ")
@@ -99,40 +99,40 @@ def test_what_no_step_of_the_model_does_is_told(kind: str) -> None:
 
 
 @pytest.mark.parametrize("born", [RUNNING, ended("succeeded"), ended("failed", 0), AGAIN, DUE._replace(owner="w")])
-def test_no_execution_is_born_so(born: Seen) -> None:
+def test_an_execution_with_a_wrong_first_state_is_a_violation(born: Seen) -> None:
     (told,) = violations(log(None, born))
     assert "no execution is born so" in told
 
 
-def test_a_move_that_left_no_trace_is_told() -> None:
+def test_an_unlogged_move_is_a_violation() -> None:
     first, second = log(None, DUE), log(RUNNING._replace(owner="worker-2"), ended("succeeded"))
     (told,) = violations([*first, *second])
     assert "moved it without a trace" in told
     assert "pending (due), attempts 0" in told
 
 
-def test_an_execution_is_born_once() -> None:
+def test_a_second_insert_is_a_violation() -> None:
     (told,) = violations(log(None, DUE) + log(None, LATER))
     assert "born before" in told
 
 
-def test_executions_are_told_apart() -> None:
+def test_executions_are_checked_separately() -> None:
     mixed = sorted(log(None, DUE, RUNNING) + log(None, DUE, RUNNING, execution="f"), key=lambda one: one.at)
     assert violations(mixed) == []
     (told,) = violations([*mixed, *log(RUNNING, SECOND, execution="f")])
     assert told.startswith("execution f ")
 
 
-def test_a_log_that_begins_in_the_middle_of_a_life_is_taken_as_it_is() -> None:
+def test_a_log_may_begin_after_an_execution_was_inserted() -> None:
     assert violations(log(RUNNING, ended("succeeded"))) == []
 
 
 @pytest.mark.parametrize("bounds", [Bounds(2, 2, 1), Bounds(1, 2, 2), Bounds(2, 3, 2)], ids=str)
-def test_more_workers_attempts_or_faults_let_a_row_do_nothing_else(bounds: Bounds) -> None:
+def test_more_workers_attempts_or_faults_add_no_row_transitions(bounds: Bounds) -> None:
     assert moves(bounds) == allowed()
 
 
-def test_the_products_own_table_of_states_says_the_same() -> None:
+def test_the_products_transition_table_agrees() -> None:
     """But for `waiting`, which no code makes yet."""
     lead = {(one.before.partition(" ")[0], one.after.partition(" ")[0]) for one in allowed()}
     legal = {
@@ -157,7 +157,7 @@ SEEN = st.builds(
 
 
 @given(SEEN, SEEN)
-def test_whatever_else_it_is_an_allowed_move_keeps_to_its_words(before: Seen, after: Seen) -> None:
+def test_an_allowed_move_keeps_the_rules_of_leases_and_attempts(before: Seen, after: Seen) -> None:
     """An oracle of its own: what is allowed has no lease but while it runs, and one attempt more only by a claim."""
     if violations(log(before, after)):
         return
@@ -170,6 +170,6 @@ def test_whatever_else_it_is_an_allowed_move_keeps_to_its_words(before: Seen, af
         assert before.due
 
 
-def test_a_move_names_no_worker_and_no_number() -> None:
+def test_moves_abstract_from_workers_and_numbers() -> None:
     assert Move("pending (due)", "running", tried=True, more=1, owner="comes", leased=(False, True)) in allowed()
     assert all("worker" not in str(one) for one in allowed())

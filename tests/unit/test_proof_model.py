@@ -27,31 +27,31 @@ def test_the_protocol_keeps_every_invariant_in_every_state() -> None:
     [Bounds(1, 1, 2), Bounds(1, 3, 2), Bounds(2, 3, 2), Bounds(3, 2, 2)],
     ids=lambda one: "-".join(map(str, one)),
 )
-def test_it_keeps_them_with_other_numbers_of_workers_and_attempts(bounds: Bounds) -> None:
+def test_the_invariants_hold_with_other_numbers_of_workers_and_attempts(bounds: Bounds) -> None:
     found = search(bounds, Guards())
     assert found.violation is None, list(story(found.violation))
 
 
-def test_it_keeps_them_without_all_of_its_second_lines_together() -> None:
+def test_the_invariants_hold_without_any_second_line() -> None:
     found = search(STANDARD, core_without())
     assert found.violation is None, list(story(found.violation))
 
 
 @pytest.mark.parametrize("reason", CORE, ids=guard_of)
-def test_without_a_guard_of_the_core_what_it_is_for_is_broken(reason: Reason) -> None:
+def test_without_a_core_guard_its_invariant_breaks(reason: Reason) -> None:
     found = missed(reason)
     assert found.violation is not None
     assert found.violation.invariant is reason.invariant, list(story(found.violation))
 
 
 @pytest.mark.parametrize("reason", SECOND_LINES, ids=guard_of)
-def test_a_second_line_holds_where_what_is_before_it_is_away(reason: Reason) -> None:
+def test_a_second_line_holds_without_the_guard_that_it_repeats(reason: Reason) -> None:
     held, broken = still_held(reason), missed(reason)
     assert held.violation is None, list(story(held.violation))
     assert broken.violation is not None
 
 
-def test_every_guard_has_one_reason_and_every_invariant_of_the_protocol_is_some_guards() -> None:
+def test_every_guard_has_one_reason_and_every_invariant_needs_a_guard() -> None:
     assert sorted(reason.guard for reason in (*CORE, *SECOND_LINES)) == sorted(NAMES)
     assert set(REPEATED) <= set(NAMES)
     #: What only holds together: no single guard is its cause.
@@ -60,12 +60,12 @@ def test_every_guard_has_one_reason_and_every_invariant_of_the_protocol_is_some_
 
 
 @pytest.mark.parametrize("guard", NAMES)
-def test_a_guard_says_what_it_is_and_names_a_file(guard: str) -> None:
+def test_a_guard_has_a_description_and_a_file(guard: str) -> None:
     assert says(guard)
     assert place(guard).endswith(".py")
 
 
-def test_the_fault_that_the_model_was_made_for() -> None:
+def test_attempts_held_by_execution_are_found_to_be_wrong() -> None:
     """A worker that holds by execution forgets the attempt under way when it records the one before: a 200 is lost."""
     bounds = Bounds(troubles=1)
     found = search(bounds, without("forget_by_attempt"))
@@ -76,7 +76,7 @@ def test_the_fault_that_the_model_was_made_for() -> None:
     assert told[-2].endswith("succeeded.")
 
 
-def test_a_state_that_can_not_end_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_state_without_an_end_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("proof.model.transitions.db.reap", lambda *_: None)
     found = search(Bounds(troubles=1), Guards())
     assert found.violation is not None
@@ -85,7 +85,7 @@ def test_a_state_that_can_not_end_is_found(monkeypatch: pytest.MonkeyPatch) -> N
     assert with_reaper_only & {"claim", "kill"}
 
 
-def test_a_violation_is_told_by_a_shortest_story() -> None:
+def test_a_violation_has_a_shortest_counterexample() -> None:
     found = search(Bounds(troubles=1), without("give_back_unsent"))
     assert found.violation is not None
     assert list(story(found.violation)) == [
@@ -97,7 +97,7 @@ def test_a_violation_is_told_by_a_shortest_story() -> None:
     ]
 
 
-def test_every_step_of_a_search_has_words() -> None:
+def test_every_step_has_a_description() -> None:
     seen: set[Action] = set()
     bounds = Bounds(troubles=2)
     for guards in (Guards(), core_without("doubt_settled"), without("record_attempt", "sent_in_lease")):
@@ -112,12 +112,12 @@ def test_every_step_of_a_search_has_words() -> None:
 
 
 @pytest.mark.parametrize("unknown", ["", "claim", "record_fence"])
-def test_a_switch_that_is_none_is_refused(unknown: str) -> None:
+def test_an_unknown_switch_is_refused(unknown: str) -> None:
     with pytest.raises(TypeError):
         without(unknown)
 
 
-def test_the_command_says_how_many_states_there_are_and_what_each_guard_is_for(
+def test_the_command_prints_the_number_of_states_and_the_reason_of_each_guard(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main(["--troubles", "1", "--stories"]) == 0
@@ -128,7 +128,7 @@ def test_the_command_says_how_many_states_there_are_and_what_each_guard_is_for(
         assert f"\n{name}" in printed
 
 
-def test_the_command_fails_where_a_guard_is_not_missed(
+def test_the_command_fails_if_a_guard_is_unnecessary(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wrong = Reason("claim_due", SUCCESS_KEPT)

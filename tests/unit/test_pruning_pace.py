@@ -7,7 +7,7 @@ from runs.retention.prune import BATCH_SECONDS, BEHIND_SECONDS, FIRST, LARGEST, 
 
 
 @given(st.lists(st.tuples(st.floats(0, 60), st.floats(0, 600))))
-def test_batches_and_rests_stay_within_their_bounds(batches: list[tuple[float, float]]) -> None:
+def test_batches_and_pauses_stay_within_their_limits(batches: list[tuple[float, float]]) -> None:
     pace = Pace()
     for took, behind in batches:
         rest = pace.after(took, behind)
@@ -15,7 +15,7 @@ def test_batches_and_rests_stay_within_their_bounds(batches: list[tuple[float, f
         assert 0 < rest <= 0.5
 
 
-def test_batches_grow_while_they_are_quick_and_shrink_when_they_are_not() -> None:
+def test_batches_grow_while_fast_and_shrink_when_slow() -> None:
     pace = Pace()
     pace.after(BATCH_SECONDS / 10, 0)
     assert pace.size == FIRST * 2
@@ -25,6 +25,6 @@ def test_batches_grow_while_they_are_quick_and_shrink_when_they_are_not() -> Non
     assert pace.size == FIRST
 
 
-def test_the_rest_is_as_long_as_the_batch_and_longer_while_the_house_is_behind() -> None:
+def test_the_pause_is_as_long_as_the_batch_and_longer_under_lag() -> None:
     assert Pace().after(0.04, 0) == 0.04
     assert Pace().after(0.04, BEHIND_SECONDS * 2) == 0.16

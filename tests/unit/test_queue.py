@@ -43,7 +43,7 @@ def test_a_burst_is_spread_over_the_workers_in_few_messages(
     assert [key for message in messages for key in message] == [str(uuid.UUID(int=number)) for number in range(count)]
 
 
-def test_a_broken_redis_tells_how_many_were_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_redis_reports_how_many_were_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     total, messages = sent(monkeypatch, 500, works_for=3)
     assert total == sum(map(len, messages)) == 150
     assert queue.enqueue([uuid.UUID(int=1)]) == 0, "it is not even asked"

@@ -16,7 +16,7 @@ TERMS = some.builds(
 ) | some.builds(Terms, COUNTS, PRICES, some.just(OveragePolicy.CAPPED), COUNTS)
 
 
-def test_without_included_runs_or_with_allow_any_number_may_start() -> None:
+def test_without_a_limit_or_with_allow_any_number_may_start() -> None:
     assert Terms(None, 100, OveragePolicy.HARD_STOP).runs_allowed is None
     assert Terms(1000, 100, OveragePolicy.ALLOW).runs_allowed is None
 
@@ -26,7 +26,7 @@ def test_a_hard_stop_allows_the_included_runs() -> None:
     assert [terms.stops(used) for used in (0, 999, 1000, 1001)] == [False, False, True, True]
 
 
-def test_a_plan_may_include_none() -> None:
+def test_a_plan_may_include_no_runs() -> None:
     assert Terms(0, 0, OveragePolicy.HARD_STOP).stops(0)
 
 
@@ -39,17 +39,17 @@ def test_a_budget_buys_whole_runs() -> None:
     assert Terms(0, 3000, OveragePolicy.CAPPED, 10).runs_allowed == 3
 
 
-def test_a_budget_never_ends_where_runs_cost_nothing() -> None:
+def test_a_budget_never_ends_if_runs_are_free() -> None:
     assert Terms(1000, 0, OveragePolicy.CAPPED, 0).runs_allowed is None
 
 
-def test_a_part_of_a_cent_counts_as_one() -> None:
+def test_a_fraction_of_a_cent_counts_as_one() -> None:
     terms = Terms(1000, 5)
     assert [terms.overage_cents(used) for used in (1000, 1001, 1200, 1201)] == [0, 1, 1, 2]
 
 
 @given(included=COUNTS, price=PRICES.filter(bool), budget=COUNTS)
-def test_what_a_budget_allows_costs_no_more_and_one_run_more_would(included: int, price: int, budget: int) -> None:
+def test_a_budget_allows_the_largest_number_of_runs_within_it(included: int, price: int, budget: int) -> None:
     terms = Terms(included, price, OveragePolicy.CAPPED, budget)
     allowed = terms.runs_allowed
     assert allowed is not None
@@ -78,11 +78,11 @@ def test_batches_of_any_size_start_exactly_what_is_left(terms: Terms, used: int,
         ),
     ],
 )
-def test_says_why(terms: Terms, told: str) -> None:
+def test_the_refusal_gives_the_reason(terms: Terms, told: str) -> None:
     assert terms.why_stopped == told
 
 
-def test_a_month_is_one_of_utc() -> None:
+def test_months_are_in_utc() -> None:
     berlin = datetime.timezone(datetime.timedelta(hours=1))
     assert month_of(datetime.datetime(2026, 4, 1, 0, 59, 59, tzinfo=berlin)) == datetime.date(2026, 3, 1)
     assert month_of(datetime.datetime(2026, 4, 1, 1, tzinfo=berlin)) == datetime.date(2026, 4, 1)
@@ -98,5 +98,5 @@ def test_a_month_is_named_by_its_year_and_number(day: datetime.date) -> None:
 
 
 @pytest.mark.parametrize("period", ["", "2026", "2026-3", "2026-13", "2026-00", "0000-01", "2026-03-01", "٢٠٢٦-٠٣"])
-def test_other_texts_name_no_month(period: str) -> None:
+def test_other_texts_are_not_months(period: str) -> None:
     assert month_named(period) is None

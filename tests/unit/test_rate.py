@@ -19,14 +19,14 @@ from core.limits.rate import Rate
         ("0", None),
     ],
 )
-def test_a_rate_is_so_many_per_second_minute_or_hour(text: str, rate: Rate | None) -> None:
+def test_a_rate_is_per_second_minute_or_hour(text: str, rate: Rate | None) -> None:
     assert Rate.parse(text) == rate
 
 
 @pytest.mark.parametrize(
     "text", ["600", "600/m", "0/min", "-1/min", "6e2/min", "600 / min", "600/min/s", "lots", "٣/min"]
 )
-def test_any_other_rate_stops_the_start_and_names_what_would_be_right(text: str) -> None:
+def test_any_other_rate_is_refused_with_a_correct_example(text: str) -> None:
     with pytest.raises(ImproperlyConfigured, match=r"HOURHAND_API_RATE: .*600/min, or 0 for no limit"):
         Env({"HOURHAND_API_RATE": text}).rate("HOURHAND_API_RATE", "600/min")
 
@@ -47,6 +47,6 @@ def test_any_other_rate_stops_the_start_and_names_what_would_be_right(text: str)
         ("", "", 0, "unknown"),
     ],
 )
-def test_only_what_a_trusted_proxy_wrote_is_believed(peer: str, forwarded: str, proxies: int, counted: str) -> None:
+def test_only_addresses_written_by_a_trusted_proxy_count(peer: str, forwarded: str, proxies: int, counted: str) -> None:
     meta = {"REMOTE_ADDR": peer, "HTTP_X_FORWARDED_FOR": forwarded}
     assert client_address(meta, trusted_proxies=proxies) == counted

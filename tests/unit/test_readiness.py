@@ -35,7 +35,7 @@ def happened(readiness: Readiness) -> list[tuple[int, int]]:
     return list(readiness.wait(0))
 
 
-def test_what_is_wanted_is_told(readiness: Readiness, pair: Pair) -> None:
+def test_only_the_wanted_events_are_reported(readiness: Readiness, pair: Pair) -> None:
     ours, theirs = pair
     want(readiness, pycurl.POLL_OUT, ours)
     assert happened(readiness) == [(ours.fileno(), pycurl.CSELECT_OUT)]
@@ -47,7 +47,7 @@ def test_what_is_wanted_is_told(readiness: Readiness, pair: Pair) -> None:
     assert happened(readiness) == [(ours.fileno(), pycurl.CSELECT_IN | pycurl.CSELECT_OUT)]
 
 
-def test_a_socket_that_is_wanted_again_is_told_as_before(readiness: Readiness, pair: Pair) -> None:
+def test_a_socket_registered_again_is_reported_again(readiness: Readiness, pair: Pair) -> None:
     ours, theirs = pair
     for _ in range(3):
         want(readiness, pycurl.POLL_IN, ours)
@@ -58,7 +58,7 @@ def test_a_socket_that_is_wanted_again_is_told_as_before(readiness: Readiness, p
         assert happened(readiness) == []
 
 
-def test_a_kept_connection_that_the_other_side_closes_wakes_the_loop_once(readiness: Readiness, pair: Pair) -> None:
+def test_a_kept_connection_closed_by_the_peer_wakes_the_loop_once(readiness: Readiness, pair: Pair) -> None:
     ours, theirs = pair
     want(readiness, pycurl.POLL_IN, ours)
     want(readiness, pycurl.POLL_REMOVE, ours)
@@ -70,7 +70,7 @@ def test_a_kept_connection_that_the_other_side_closes_wakes_the_loop_once(readin
 
 
 @pytest.mark.parametrize("again", [pycurl.POLL_IN, pycurl.POLL_OUT])
-def test_a_number_that_is_used_again_is_a_new_socket(readiness: Readiness, pair: Pair, again: int) -> None:
+def test_a_reused_file_descriptor_is_a_new_socket(readiness: Readiness, pair: Pair, again: int) -> None:
     ours, _ = pair
     want(readiness, pycurl.POLL_IN, ours)
     want(readiness, pycurl.POLL_REMOVE, ours)
@@ -84,7 +84,7 @@ def test_a_number_that_is_used_again_is_a_new_socket(readiness: Readiness, pair:
     theirs.close()
 
 
-def test_a_file_of_our_own_is_always_told(readiness: Readiness, pair: Pair) -> None:
+def test_our_own_file_descriptor_is_always_reported(readiness: Readiness, pair: Pair) -> None:
     ours, theirs = pair
     readiness.add(ours.fileno())
     theirs.send(b"x")

@@ -26,14 +26,14 @@ def test_the_reader_knows_every_field_of_a_definition_and_no_other() -> None:
         assert set(PARTS[section]) == set(fields), section
 
 
-def test_what_the_api_keeps_can_be_read_and_is_shown_as_it_is() -> None:
+def test_a_stored_definition_is_readable_and_shown_unchanged() -> None:
     config = job_config(schedule="0 9 * * *", tags=["a"])
     assert problem_of(config, anchor=NOW) is None
     assert presentable(config) is config
 
 
 @given(st.sampled_from(sorted(PARTS)), JSON)
-def test_any_value_of_a_field_is_read_or_told_never_raised(field: str, value: object) -> None:
+def test_any_value_of_a_field_is_read_or_reported(field: str, value: object) -> None:
     config = {**job_config(schedule="0 9 * * *"), field: value}
     told = problem_of(config, anchor=NOW)
     shown = presentable(config)
@@ -43,7 +43,7 @@ def test_any_value_of_a_field_is_read_or_told_never_raised(field: str, value: ob
 
 
 @given(JSON)
-def test_any_json_at_all_can_be_shown_and_compared(config: object) -> None:
+def test_any_json_can_be_shown_and_compared(config: object) -> None:
     shown = presentable(config)
     assert set(PARTS) <= set(shown)
     assert problem_of(config, anchor=NOW)
@@ -52,7 +52,7 @@ def test_any_json_at_all_can_be_shown_and_compared(config: object) -> None:
 
 
 @given(st.sampled_from(["request", "retry", "schedule", "timezone", "overlap"]), JSON)
-def test_any_override_is_read_or_told(field: str, value: object) -> None:
+def test_any_override_is_read_or_reported(field: str, value: object) -> None:
     config = {**job_config(schedule="0 9 * * *"), "overrides": {"here": {field: value}}}
     problem_of(config, environment_id="here", anchor=NOW)
     assert problem_of(config, environment_id="elsewhere", anchor=NOW) is None

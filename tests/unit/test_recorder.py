@@ -40,7 +40,7 @@ def test_a_batch_is_bounded(waiting, monkeypatch):
     assert numbers(waiting._judged()) == list(range(BATCH))
 
 
-def test_a_batch_that_takes_long_to_judge_ends_early_but_is_never_empty(waiting, monkeypatch):
+def test_a_batch_that_is_slow_to_evaluate_ends_early_but_is_never_empty(waiting, monkeypatch):
     monkeypatch.setattr(recorder, "_JUDGING_SECONDS", 0.02)
     monkeypatch.setattr(recorder, "judge", lambda claimed, result, **_: time.sleep(0.015) or claimed)
     assert numbers(waiting._judged()) == [0, 1]

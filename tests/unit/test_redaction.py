@@ -39,7 +39,7 @@ def shown(text: bytes, *secrets: str, truncated: bool = False) -> bytes:
         base64.urlsafe_b64encode(SECRET.encode()).decode().rstrip("="),
     ],
 )
-def test_no_spelling_is_shown(spelled: str):
+def test_no_encoding_of_a_secret_is_shown(spelled: str):
     made = shown(f"<<{spelled}>>".encode(), SECRET).decode().strip('<>"')
     assert made == "[redacted]"
 
@@ -58,7 +58,7 @@ def test_any_value_is_found_as_it_is(secret: str):
     assert shown(quote(secret, safe="").encode(), secret) == b"[redacted]"
 
 
-def test_a_longer_secret_goes_before_one_inside_it():
+def test_a_longer_secret_is_redacted_before_one_inside_it():
     assert shown(b"token-and-more", "token", "token-and-more") == b"[redacted]"
 
 
@@ -72,13 +72,13 @@ def test_a_longer_secret_goes_before_one_inside_it():
         ("größer", "größer"),
     ],
 )
-def test_a_header_is_shown_without_secrets_whichever_way_its_octets_were_read(header: str, redacted: str):
+def test_a_header_is_redacted_in_utf_8_and_latin_1(header: str, redacted: str):
     received = Received(200, {"x-n": header}, b"", 0, False, "1.1")
     secrets = ("geheim-tök",)
     assert _redact_received(received, secrets, _patterns(secrets)).headers == {"x-n": redacted}
 
 
-def test_a_cut_body_shows_no_beginning_of_a_secret():
+def test_a_truncated_body_shows_no_prefix_of_a_secret():
     assert shown(b"data: abcdefgh", "abcdefghijkl", truncated=True) == b"data: [redacted]"
     assert shown(b"data: abcdefgh", "abcdefghijkl") == b"data: abcdefgh"
 
@@ -107,7 +107,7 @@ SPELLINGS = {
     "secret", ['tök/+ "n\\é&<1>-long-enough', "s3cr3t/AAAA+token==", "plain-token-0123456789", "ééééééééé"]
 )
 @pytest.mark.parametrize("spelling", SPELLINGS)
-def test_a_body_cut_anywhere_in_a_spelled_secret_shows_none_of_it(spelling: str, secret: str):
+def test_a_body_truncated_within_an_encoded_secret_shows_none_of_it(spelling: str, secret: str):
     spelled = SPELLINGS[spelling](secret).encode()
     first = len(SPELLINGS[spelling](secret[:4]).encode())  # fewer are told from chance nowhere
     fewest = 8 if "base64" in spelling else first
@@ -118,13 +118,13 @@ def test_a_body_cut_anywhere_in_a_spelled_secret_shows_none_of_it(spelling: str,
 
 
 @given(st.binary(max_size=200), st.text(st.characters(codec="utf-8"), min_size=4, max_size=30))
-def test_no_body_makes_looking_for_a_cut_secret_raise(body: bytes, secret: str):
+def test_searching_any_body_for_a_truncated_secret_never_raises(body: bytes, secret: str):
     shown(body, secret, truncated=True)
 
 
 @pytest.mark.parametrize("secret", ["a" * 4096, "ab" * 2048, "\\" * 4000])
 @pytest.mark.parametrize("octets", [b"a", b"%61", b"\\u0061", b"&#97;", b"%", b"\\"])
-def test_looking_for_a_cut_secret_is_linear(secret: str, octets: bytes):
+def test_searching_for_a_truncated_secret_is_linear(secret: str, octets: bytes):
     started = time.monotonic()
     _without_cut_end((octets * 65_536)[:65_536], (secret,))
     assert time.monotonic() - started < 10

@@ -28,7 +28,7 @@ def test_it_is_closed_until_something_fails(breaker: Breaker) -> None:
     assert not breaker.succeeded()
 
 
-def test_a_failure_opens_it_for_the_pause(breaker: Breaker, clock: Clock) -> None:
+def test_a_failure_opens_it_for_a_while(breaker: Breaker, clock: Clock) -> None:
     breaker.failed()
     clock.now = 1.9
     assert breaker.is_open

@@ -56,12 +56,12 @@ def rendered(text: str, where: Where = Where.TEXT_BODY, **values) -> str:
         ("{{'{{'}}unix}} {{ '{{' }}{", "{{unix}} {{{"),
     ],
 )
-def test_each_variable_means_what_it_says(text: str, shown: str):
+def test_each_variable_has_its_value(text: str, shown: str):
     given = {"a": {"b": "deep"}, "list": ["one", "two"], "flag": True, "nested": "{{unix}}"}
     assert rendered(text, given=given, secrets={"API_KEY": "s3cr3t"}) == shown
 
 
-def test_the_scheduled_instant_is_told_in_utc():
+def test_the_scheduled_instant_is_in_utc():
     berlin = datetime.datetime(2026, 3, 1, 3, 0, tzinfo=datetime.timezone(datetime.timedelta(hours=1)))
     assert rendered("{{scheduled_for}}", scheduled_for=berlin) == "2026-03-01T02:00:00.000Z"
 
@@ -80,7 +80,7 @@ def test_an_unknown_variable_is_named_with_those_that_exist(name: str):
 
 
 @pytest.mark.parametrize("text", ["{{unix", "{{ {unix}", "{{unix}} {{", "{{'{{", "{{'{{'}", "{{'{{'}}{{"])
-def test_what_is_opened_must_be_closed(text: str):
+def test_an_unclosed_variable_is_refused(text: str):
     with pytest.raises(TemplateError, match=r"stands for \{\{ itself"):
         parse(text, Where.TEXT_BODY)
 
@@ -104,14 +104,14 @@ def test_a_text_without_variables_renders_to_itself_and_braces_can_be_written(te
 
 
 @given(text=braced)
-def test_braces_can_be_written_in_json_whoever_serialises_it(text: str):
+def test_braces_can_be_escaped_in_json_by_any_serialiser(text: str):
     for ascii_only in (True, False):
         body = json.dumps({"a": written(text), "{{'{{'}}": 1}, ensure_ascii=ascii_only)
         assert json.loads(rendered(body, Where.JSON_BODY)) == {"a": text, "{{": 1}
     assert json.loads(rendered("[{{'{{'}}]", Where.JSON_BODY)) == ["{{"]
 
 
-def test_braces_are_escaped_where_they_could_not_stand():
+def test_braces_are_escaped_where_they_are_not_allowed():
     assert rendered("https://a.test/x?q={{'{{'}}a}}", Where.URL) == "https://a.test/x?q=%7B%7Ba}}"
     assert rendered("q={{'{{'}}", Where.FORM_BODY) == "q=%7B%7B"
     with pytest.raises(TemplateError):
@@ -129,7 +129,7 @@ def test_braces_are_escaped_where_they_could_not_stand():
         "https://{{input.user}}@a.test/",
     ],
 )
-def test_the_origin_holds_no_variable(url: str):
+def test_the_origin_can_not_contain_a_variable(url: str):
     with pytest.raises(TemplateError) as refused:
         parse(url, Where.URL)
     assert refused.value.code == "template_in_host"
@@ -139,7 +139,7 @@ def test_the_origin_holds_no_variable(url: str):
     "body",
     [r'{"a":"\{{input.x}}"}', r'{"a":"\u00{{input.x}}"}', '{"a":{{input.x}}1}', "{{{input.x}}:1}", '{"a":{{input.x}}'],
 )
-def test_a_place_that_could_break_the_json_is_refused(body: str):
+def test_a_variable_that_could_break_the_json_is_refused(body: str):
     with pytest.raises(TemplateError, match="JSON"):
         parse(body, Where.JSON_BODY)
 
@@ -152,7 +152,7 @@ json_values = st.recursive(
 
 
 @given(value=st.text(), whole=json_values)
-def test_any_value_stays_inside_its_place_in_json(value: str, whole):
+def test_no_value_escapes_its_json_string(value: str, whole):
     missing = '"missing":{{input.x|default(null)}}'
     body = '{"text":"<{{input.value}}>","whole":{{input.whole}},' + missing + ',"last":"\\"{{secrets.S}}"}'
     made = rendered(body, Where.JSON_BODY, given={"value": value, "whole": whole}, secrets={"S": value})
@@ -160,7 +160,7 @@ def test_any_value_stays_inside_its_place_in_json(value: str, whole):
 
 
 @given(value=st.text(min_size=1, max_size=60))
-def test_no_value_changes_where_a_url_leads_or_what_it_asks(value: str):
+def test_no_value_changes_the_host_path_or_query_of_a_url(value: str):
     url = "https://api.test:443/users/id-{{input.v}}/x?first={{input.v}}&last=1#part-{{secrets.S}}"
     made = urlsplit(rendered(url, Where.URL, given={"v": value}, secrets={"S": value}))
     assert (made.scheme, made.netloc) == ("https", "api.test:443")
@@ -171,13 +171,13 @@ def test_no_value_changes_where_a_url_leads_or_what_it_asks(value: str):
 
 
 @pytest.mark.parametrize("value", [".", ".."])
-def test_no_value_climbs_out_of_its_path(value: str):
+def test_no_value_leaves_its_path(value: str):
     with pytest.raises(RenderingError, match="segment"):
         rendered("https://a.test/users/{{input.v}}/delete", Where.URL, given={"v": value})
 
 
 @given(value=st.text())
-def test_no_value_makes_another_header(value: str):
+def test_no_value_adds_a_header(value: str):
     if set("\r\n\0") & set(value):
         with pytest.raises(RenderingError, match="control character"):
             rendered("Bearer {{input.v}}", Where.HEADER, given={"v": value})
@@ -201,7 +201,7 @@ def test_a_body_is_escaped_as_its_content_type_says():
     assert body_place("{{unix}}", {}) is Where.TEXT_BODY
 
 
-def test_what_is_rendered_is_bounded():
+def test_rendered_text_is_bounded():
     with pytest.raises(RenderingError, match="longer"):
         rendered("{{input.v}}" * 90_000, given={"v": "x" * 100_000})
 
@@ -234,12 +234,12 @@ def request(**changes) -> RequestDefinition:
         ('{{input.a|default("a|b)")}}', Where.TEXT_BODY, "a|b)"),
     ],
 )
-def test_a_default_stands_in_for_what_has_no_value(written: str, where: Where, text: str):
+def test_a_default_replaces_a_missing_value(written: str, where: Where, text: str):
     assert rendered(written, where) == text
 
 
 @pytest.mark.parametrize("given", ["given", "", 0, False, ["x"]])
-def test_a_value_goes_before_its_default_however_empty(given):
+def test_an_empty_value_overrides_its_default(given):
     assert rendered('{{input.a|default("x")}}', given={"a": given}) == rendered("{{input.a}}", given={"a": given})
 
 
@@ -255,7 +255,7 @@ def test_a_value_goes_before_its_default_however_empty(given):
         ('{"a": "{{input.a}}"}', Where.JSON_BODY),
     ],
 )
-def test_a_variable_without_a_value_is_named_and_nothing_is_guessed(written: str, where: Where, given):
+def test_a_variable_without_a_value_fails_by_name(written: str, where: Where, given):
     with pytest.raises(RenderingError, match=r"\{\{input\.a\}\} has no value.*default") as refused:
         rendered(written, where, given=given)
     assert len(str(refused.value)) < 250
@@ -264,7 +264,7 @@ def test_a_variable_without_a_value_is_named_and_nothing_is_guessed(written: str
 @pytest.mark.parametrize(
     ("variable", "given"), [("input.a", {}), ("input", None), ("input.a.b", {"a": 1}), ("scheduled_for", {})]
 )
-def test_nothing_is_guessed_as_a_json_value_either(variable: str, given):
+def test_a_json_variable_without_a_value_fails_too(variable: str, given):
     with pytest.raises(RenderingError, match="has no value"):
         rendered(f'{{"a": {{{{{variable}}}}}}}', Where.JSON_BODY, given=given)
     assert rendered('{"a": {{input.a}}}', Where.JSON_BODY, given={"a": None}) == '{"a": null}'
@@ -287,7 +287,7 @@ def test_nothing_is_guessed_as_a_json_value_either(variable: str, given):
         "{{input.a default('x')}}",
     ],
 )
-def test_a_default_that_is_none_is_refused_when_saved(written: str):
+def test_a_malformed_default_is_refused_when_saved(written: str):
     with pytest.raises(TemplateError):
         parse(written, Where.TEXT_BODY)
 
@@ -327,13 +327,13 @@ def test_a_request_is_rendered_whole_and_names_its_secrets():
     assert "tok-1" not in repr(facts(secrets={"T": "tok-1"}, given="tok-1"))
 
 
-def test_a_missing_secret_is_told_by_its_name():
+def test_a_missing_secret_is_named():
     call = request(headers=(("Authorization", "{{secrets.T}}"),))
     with pytest.raises(RenderingError, match=r"header Authorization.*secret T"):
         RequestTemplate.of(call).render(call, facts())
 
 
-def test_a_stored_template_that_is_not_understood_is_never_sent():
+def test_an_unreadable_stored_template_is_never_sent():
     template = RequestTemplate.of(request(body=b"{{steps.one.body}}"))
     assert isinstance(template, BrokenTemplate)
     with pytest.raises(RenderingError):

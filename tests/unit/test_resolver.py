@@ -68,7 +68,7 @@ def house(monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
         made.answered()
 
 
-def test_all_who_ask_meanwhile_wait_for_one_lookup(house: House) -> None:
+def test_concurrent_requests_for_a_name_share_one_lookup(house: House) -> None:
     house.speaks.clear()
     assert [house.ask(waiter=waiter) for waiter in ("one", "two", "three")] == [None] * 3
     house.resolver.forget("two")
@@ -78,7 +78,7 @@ def test_all_who_ask_meanwhile_wait_for_one_lookup(house: House) -> None:
     assert not house.resolver.busy
 
 
-def test_an_answer_is_used_until_it_is_old_and_renewed_in_passing_before(house: House) -> None:
+def test_an_answer_is_cached_until_it_expires_and_refreshed_shortly_before(house: House) -> None:
     house.known()
     house.answer = NEW
     house.now += FRESH_SECONDS - 1
@@ -91,7 +91,7 @@ def test_an_answer_is_used_until_it_is_old_and_renewed_in_passing_before(house: 
     assert house.asked == [NAME] * 2
 
 
-def test_an_answer_that_is_old_is_waited_for(house: House) -> None:
+def test_an_expired_answer_is_looked_up_again(house: House) -> None:
     house.known()
     house.answer = NEW
     house.now += KEPT_SECONDS + 1
@@ -99,7 +99,7 @@ def test_an_answer_that_is_old_is_waited_for(house: House) -> None:
     assert house.answered() == {"one": NEW}
 
 
-def test_an_old_answer_serves_while_its_servers_fail_but_not_for_ever(house: House) -> None:
+def test_a_stale_answer_serves_while_its_servers_fail_for_a_limited_time(house: House) -> None:
     house.known()
     known_at, house.answer = house.now, AGAIN
     house.now += KEPT_SECONDS + 1
@@ -113,7 +113,7 @@ def test_an_old_answer_serves_while_its_servers_fail_but_not_for_ever(house: Hou
     assert house.answered() == {"one": ()}
 
 
-def test_an_old_answer_serves_while_its_servers_are_silent(house: House) -> None:
+def test_a_stale_answer_serves_while_its_servers_are_silent(house: House) -> None:
     house.known()
     house.speaks.clear()
     house.now += KEPT_SECONDS + 1
@@ -124,7 +124,7 @@ def test_an_old_answer_serves_while_its_servers_are_silent(house: House) -> None
     assert house.ask(waiter="three") is None
 
 
-def test_a_name_that_is_gone_is_gone_at_once(house: House) -> None:
+def test_a_name_that_no_longer_exists_fails_at_once(house: House) -> None:
     house.known()
     house.answer = UNKNOWN
     house.now += KEPT_SECONDS + 1
@@ -134,7 +134,7 @@ def test_a_name_that_is_gone_is_gone_at_once(house: House) -> None:
 
 
 @pytest.mark.parametrize("error", [AGAIN, UNKNOWN])
-def test_a_name_that_does_not_resolve_is_asked_again_after_a_moment(house: House, error: Exception) -> None:
+def test_a_failed_lookup_is_cached_for_a_moment(house: House, error: Exception) -> None:
     house.answer = error
     assert house.ask() is None
     assert house.answered() == {"one": ()}
@@ -145,7 +145,7 @@ def test_a_name_that_does_not_resolve_is_asked_again_after_a_moment(house: House
     assert house.answered() == {"one": NEW}
 
 
-def test_who_waits_too_long_is_told_in_the_order_of_the_deadlines(house: House) -> None:
+def test_waiters_time_out_in_the_order_of_their_deadlines(house: House) -> None:
     house.speaks.clear()
     for waiter, seconds in (("last", 3), ("first", 1), ("gone", 1.5), ("second", 2)):
         assert house.ask(waiter=waiter, seconds=seconds) is None
@@ -158,7 +158,7 @@ def test_who_waits_too_long_is_told_in_the_order_of_the_deadlines(house: House) 
     assert house.resolver.next_deadline == float("inf")
 
 
-def test_who_waits_again_has_the_deadline_of_then(house: House) -> None:
+def test_a_repeated_wait_has_a_new_deadline(house: House) -> None:
     house.known()
     house.speaks.clear()
     house.now += KEPT_SECONDS + 1
@@ -170,7 +170,7 @@ def test_who_waits_again_has_the_deadline_of_then(house: House) -> None:
     assert house.resolver.late(house.now + 5) == ["one"]
 
 
-def test_more_names_than_threads_wait_in_line(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_names_than_threads_are_queued(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resolver, "MAX_LOOKUPS", 3)
     names = [f"{number}.example" for number in range(10)]
     assert [house.ask(name, waiter=name) for name in names] == [None] * 10
@@ -181,7 +181,7 @@ def test_more_names_than_threads_wait_in_line(house: House, monkeypatch: pytest.
     assert sorted(house.asked) == names
 
 
-def test_without_a_thread_to_spare_a_name_does_not_resolve(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_free_thread_a_lookup_fails(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> int:
         raise RuntimeError("can't start new thread")
 
@@ -190,7 +190,7 @@ def test_without_a_thread_to_spare_a_name_does_not_resolve(house: House, monkeyp
     assert house.answered() == {"one": ()}
 
 
-def test_no_more_names_are_remembered_than_fit(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_of_names_is_bounded(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resolver, "MAX_NAMES", 200)
     for number in range(1000):
         name = f"{number}.example"

@@ -68,7 +68,7 @@ def test_each_kind_of_failure_has_its_switch(reason, switch):
 
 
 @pytest.mark.parametrize("reason", [FailureReason.SSRF_BLOCKED, FailureReason.INVALID_URL, FailureReason.SSL_ERROR])
-def test_what_no_retry_can_mend_is_given_up_at_once(reason):
+def test_permanent_failures_give_up_at_once(reason):
     assert judge(reason=reason, status=None) == GiveUp(reason)
 
 

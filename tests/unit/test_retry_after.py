@@ -64,28 +64,28 @@ def test_a_repeated_date_is_one_clock():
     assert retry_after_ms(headers, received_at=NOW) == 30_000
 
 
-def test_a_header_of_many_values_is_read_at_once():
+def test_a_header_of_many_values_is_parsed_quickly():
     started = time.monotonic()
     for joined in ("1," * 32_000, "Sun," * 16_000, "Sun, 01 Mar 2026 12:01:30 GMT, " * 2_000, "9" * 65_000):
         retry_after_ms({"retry-after": joined, "date": joined}, received_at=NOW)
     assert time.monotonic() - started < 5
 
 
-def test_no_header_asks_for_nothing():
+def test_a_missing_header_means_no_wait():
     assert retry_after_ms({}, received_at=NOW) is None
 
 
-def test_a_date_is_read_against_the_answers_own_clock():
+def test_a_date_is_relative_to_the_answers_date_header():
     wrong_clock = {"date": "Thu, 01 Jan 2026 00:00:00 GMT", "retry-after": "Thu, 01 Jan 2026 00:00:30 GMT"}
     assert retry_after_ms(wrong_clock, received_at=NOW) == 30_000
 
 
-def test_a_date_header_that_is_none_does_not_count():
+def test_a_malformed_date_header_is_ignored():
     headers = {"date": "yesterday", "retry-after": "Sun, 01 Mar 2026 12:00:30 GMT"}
     assert retry_after_ms(headers, received_at=NOW) == 30_000
 
 
 @given(st.text(), st.text())
-def test_no_header_makes_it_raise(value, date):
+def test_no_header_raises(value, date):
     wait = retry_after_ms({"retry-after": value, "date": date}, received_at=NOW)
     assert wait is None or wait >= 0

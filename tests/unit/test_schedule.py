@@ -80,7 +80,7 @@ def test_a_datetime_without_an_offset_is_wall_clock_time():
         (7, "should be a cron expression"),
     ],
 )
-def test_what_cannot_be_understood_is_refused_with_what_would_be_right(value, told):
+def test_an_unreadable_schedule_is_refused_with_a_correct_example(value, told):
     with pytest.raises(ScheduleError, match=told):
         parse(value)
 
@@ -108,7 +108,7 @@ def test_a_datetime_is_one_instant_and_its_normal_form_reads_back(local, instant
     assert parse(instant, "Asia/Tokyo") == found
 
 
-def test_a_one_off_is_a_stretch_of_one():
+def test_a_one_off_is_a_range_of_one():
     once = Once(NOW)
     assert once.stretch(NOW - SECOND, NOW) == OccurrenceRange(NOW, NOW, 1)
     assert once.stretch(NOW, NOW + SECOND) is None
@@ -132,7 +132,7 @@ def test_an_interval_never_drifts_from_its_anchor(seconds, offset):
 
 
 @given(seconds=st.integers(1, 500), length=st.integers(0, 5000), offset=st.integers(-100, 5000))
-def test_an_intervals_stretch_is_what_walking_it_finds(seconds, length, offset):
+def test_an_intervals_range_agrees_with_stepping_through_it(seconds, length, offset):
     schedule = Interval(seconds, NOW)
     after = NOW + offset * SECOND
     until = after + length * SECOND
@@ -155,12 +155,12 @@ def test_a_bounded_schedule_starts_and_ends():
     )
 
 
-def test_a_start_and_an_end_are_occurrences_themselves():
+def test_start_and_end_are_inclusive():
     schedule = Bounded(parse({"every_seconds": 60}), NOW, NOW + 60 * SECOND)
     assert instants(schedule, 3, NOW - 86400 * SECOND) == [NOW, NOW + 60 * SECOND, None]
 
 
-def test_a_bounded_schedule_drops_what_the_schedule_within_drops():
+def test_a_bounded_schedule_drops_what_its_inner_schedule_drops():
     jump = datetime.datetime(2027, 3, 28, 1, tzinfo=datetime.UTC)
     inner = parse_schedule("30 2 * * *", timezone="Europe/Berlin", now=NOW, anchor=NOW, dst_gap="skip")
     schedule = Bounded(inner, jump - 3600 * SECOND, jump + 86400 * SECOND)

@@ -89,20 +89,20 @@ def assert_descriptions_tell_apart(expressions: list[str], days: int) -> None:
     assert not same
 
 
-def test_two_that_are_described_alike_fire_alike_by_time() -> None:
+def test_schedules_with_equal_descriptions_fire_alike_by_time() -> None:
     minutes = ["*", "0", "30", "*/5", "*/7", "0,30", "10-20", "5-59/5", "0,1,2,59", "*/30"]
     hours = ["*", "0", "9", "*/2", "*/3", "*/5", "9-17", "9,17", "1,2,3,23", "8-18/2", "22-23"]
     combined = itertools.product(minutes, hours)
     assert_descriptions_tell_apart([f"{minute} {hour} * * *" for minute, hour in combined], 1)
 
 
-def test_two_that_are_described_alike_fire_alike_by_second() -> None:
+def test_schedules_with_equal_descriptions_fire_alike_by_second() -> None:
     seconds = ["0", "*", "*/10", "*/7", "5", "0,30", "10-59"]
     times = ["* *", "*/30 *", "0 *", "0,1 9", "0 9,10", "0,30 */8", "59 9-11"]
     assert_descriptions_tell_apart([f"{second} {time} * * *" for second, time in itertools.product(seconds, times)], 1)
 
 
-def test_two_that_are_described_alike_fire_alike_by_day() -> None:
+def test_schedules_with_equal_descriptions_fire_alike_by_day() -> None:
     dates = ["*", "*/2", "*/10", "1-31", "1", "1,15", "29-31", "L", "LW", "L,LW", "1,L", "1-7"]
     weekdays = ["*", "*/2", "0", "0-6", "1-5", "6,7", "5L", "1#1", "1#1,1#3", "2,5L", "1#5", "0,6L"]
     months = ["*", "2", "3,6-9", "*/3"]

@@ -52,7 +52,7 @@ def refused(text: str) -> str:
         ("@every 2000ms", {"every_seconds": 2}),
     ],
 )
-def test_what_means_the_same_for_certain_is_taken(foreign: str, own: object) -> None:
+def test_unambiguous_dialects_are_accepted(foreign: str, own: object) -> None:
     assert said(foreign) == said(own)
     assert said(said(foreign).normalized) == said(own)
 
@@ -95,13 +95,13 @@ def test_what_means_the_same_for_certain_is_taken(foreign: str, own: object) -> 
         ("CRON_TZ=UTC @every 5m", ['timezone to "UTC"', '"@every 5m"']),
     ],
 )
-def test_what_may_mean_something_else_is_refused_with_what_to_write(foreign: str, told: list[str]) -> None:
+def test_ambiguous_dialects_are_refused_with_what_to_write(foreign: str, told: list[str]) -> None:
     error = refused(foreign)
     assert all(part in error for part in told), error
 
 
 @given(first=st.integers(1, 7), length=st.integers(0, 6), style=st.sampled_from(["0 0 9 ? * {}", "cron(0 9 ? * {} *)"]))
-def test_no_day_is_ever_shifted_and_what_is_suggested_is_what_quartz_means(first: int, length: int, style: str) -> None:
+def test_no_day_is_shifted_and_suggestions_keep_the_meaning_of_quartz(first: int, length: int, style: str) -> None:
     last = min(first + length, 7)
     numbers = f"{first}-{last}" if last > first else str(first)
     named = f"{QUARTZ_WEEK[first - 1]}-{QUARTZ_WEEK[last - 1]}" if last > first else QUARTZ_WEEK[first - 1]
@@ -117,7 +117,7 @@ def test_no_day_is_ever_shifted_and_what_is_suggested_is_what_quartz_means(first
 
 
 @given(st.text(alphabet="0123456789*?/-,LW#H~@ .:()SUNMOTEcronrateevry=hm", min_size=1, max_size=40))
-def test_any_text_is_taken_or_refused_never_something_else(text: str) -> None:
+def test_any_text_is_accepted_or_refused(text: str) -> None:
     try:
         found = parse_schedule(text, timezone="UTC", now=NOW, anchor=NOW)
     except ScheduleError:

@@ -47,11 +47,11 @@ def closest(schedule: object) -> int:
         ({"every_seconds": 90}, 90),
     ],
 )
-def test_is_told_to_the_second(schedule: object, seconds: int) -> None:
+def test_the_gap_is_exact_to_the_second(schedule: object, seconds: int) -> None:
     assert closest(schedule) == seconds
 
 
-def test_what_happens_once_is_close_to_nothing() -> None:
+def test_a_one_off_has_no_gap() -> None:
     once = parse_schedule("2026-07-01T09:00:00Z", timezone="UTC", now=NOW, anchor=NOW)
     assert once is not None
     assert not once.closer_than(10**9)
@@ -68,7 +68,7 @@ def some_of(limit: int) -> some.SearchStrategy[tuple[int, ...]]:
 
 
 @given(hours=some_of(24), minutes=some_of(60), seconds=some_of(60))
-def test_times_of_day_know_their_closest(
+def test_times_of_day_have_their_smallest_gap(
     hours: tuple[int, ...], minutes: tuple[int, ...], seconds: tuple[int, ...]
 ) -> None:
     times = EachOf(hours, minutes, seconds)
@@ -78,7 +78,9 @@ def test_times_of_day_know_their_closest(
 
 @given(minute=field(0, 59), hour=field(0, 23), day=field(1, 31), weekday=field(0, 6), seconds=some.integers(1, 3 * DAY))
 @settings(max_examples=60, deadline=None)
-def test_agrees_with_walking_through_two_years(minute: str, hour: str, day: str, weekday: str, seconds: int) -> None:
+def test_the_gap_agrees_with_two_years_of_occurrences(
+    minute: str, hour: str, day: str, weekday: str, seconds: int
+) -> None:
     found = parse_schedule(f"{minute} {hour} {day} * {weekday}", timezone="UTC", now=NOW, anchor=NOW)
     assert found is not None
     at, end, seen = found.next_after(NOW), NOW + datetime.timedelta(days=731), False

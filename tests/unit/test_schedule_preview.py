@@ -60,21 +60,21 @@ def warned(spelled: object, timezone: str, *, until: datetime.datetime = NOW, **
         ("2027-07-01T02:30", {}, []),
     ],
 )  # fmt: skip
-def test_days_on_which_the_clock_is_set(spelled: object, choices: dict[str, str], told: list[str]) -> None:
+def test_dst_changes_are_warned_of(spelled: object, choices: dict[str, str], told: list[str]) -> None:
     assert warned(spelled, BERLIN, **choices) == told
 
 
-def test_a_zone_whose_clock_is_never_set_needs_no_warning() -> None:
+def test_a_zone_without_dst_needs_no_warning() -> None:
     assert warned("30 2 * * *", "UTC") == warned("30 2 * * *", "Asia/Tokyo") == []
 
 
-def test_warnings_reach_as_far_as_the_firings_but_no_farther_than_ten_years() -> None:
+def test_warnings_cover_the_previewed_firings_up_to_ten_years() -> None:
     assert len(warned("30 2 * * *", BERLIN, until=NOW + datetime.timedelta(days=3 * 365))) == 6
     assert len(warned("30 2 * * *", BERLIN, until=NOW + datetime.timedelta(days=300 * 365))) == 20
 
 
 @pytest.mark.parametrize("year", [1, 1969, 9998, 9999])
-def test_no_instant_is_too_early_or_too_late_to_look_from(year: int) -> None:
+def test_a_preview_may_start_at_any_instant(year: int) -> None:
     at = datetime.datetime(year, 12, 31, 23, 59, tzinfo=datetime.UTC)
     for spelled in ("30 2 * * *", "every 7 minutes", "9999-12-31T22:59", "0002-01-01T00:00"):
         schedule = understood(spelled, BERLIN)
@@ -83,7 +83,7 @@ def test_no_instant_is_too_early_or_too_late_to_look_from(year: int) -> None:
         warnings_ahead(schedule, spelled, parse_timezone(BERLIN), after=at, until=at)
 
 
-def test_only_days_between_the_start_and_the_end_are_warned_of() -> None:
+def test_only_dst_changes_between_start_and_end_are_warned_of() -> None:
     inner = understood("30 2 * * *", BERLIN)
     summer = datetime.datetime(2027, 6, 1, tzinfo=datetime.UTC)
     for bounds, days in [((summer, None), ["2027-10-31"]), ((None, summer), ["2027-03-28"]), ((NOW, NOW), [])]:
@@ -91,7 +91,7 @@ def test_only_days_between_the_start_and_the_end_are_warned_of() -> None:
         assert [sentence.split(" ")[1] for sentence in told] == days
 
 
-def test_firings_leave_out_what_is_dropped() -> None:
+def test_dropped_occurrences_are_not_previewed() -> None:
     start = datetime.datetime(2027, 3, 27, 12, tzinfo=datetime.UTC)
     firings = next_firings(understood("30 2 * * *", BERLIN, dst_gap="skip"), start, 2)
     assert [at.day for at in firings] == [29, 30]
@@ -128,9 +128,7 @@ def test_firings_leave_out_what_is_dropped() -> None:
         ]),
     ],
 )  # fmt: skip
-def test_a_jump_over_midnight_names_the_day_it_lands_on_and_each_is_told_once(
-    zone: str, spelled: str, since: str, told: list[str]
-) -> None:
+def test_a_gap_over_midnight_names_the_following_day_once(zone: str, spelled: str, since: str, told: list[str]) -> None:
     after = datetime.datetime.fromisoformat(since).replace(tzinfo=datetime.UTC)
     found = warnings_ahead(understood(spelled, zone), spelled, parse_timezone(zone), after=after, until=after)
     assert [sentence for sentence in found if "Beirut" not in sentence or "twice" not in sentence] == told
@@ -138,7 +136,7 @@ def test_a_jump_over_midnight_names_the_day_it_lands_on_and_each_is_told_once(
 
 @pytest.mark.parametrize("zone", ["Asia/Kathmandu", "America/Nuuk", "Pacific/Apia", "Africa/Casablanca", "Asia/Gaza"])
 @pytest.mark.parametrize("year", [1973, 1985, 1996, 2011, 2027])
-def test_no_jump_is_told_twice(zone: str, year: int) -> None:
+def test_no_dst_change_is_listed_twice(zone: str, year: int) -> None:
     after = datetime.datetime(year, 6, 1, tzinfo=datetime.UTC)
     until = after.replace(year=year + 9)
     for spelled in ("5 0 * * *", "30 23 * * *", "*/7 0,1,2,3,23 * * *"):

@@ -64,7 +64,7 @@ def said(words: str, timezone: str = "UTC") -> Schedule:
         ("every year on 1 may at 9:00 and 17:30:05", "every year on may 1 at 09:00 and 17:30:05"),
     ],
 )
-def test_words_in_normal_form(words: str, normal: str) -> None:
+def test_words_have_a_normal_form(words: str, normal: str) -> None:
     assert said(words).normalized == normal
 
 
@@ -80,11 +80,11 @@ def test_words_in_normal_form(words: str, normal: str) -> None:
         ("every 36 hours", 129_600),
     ],
 )
-def test_what_does_not_fill_an_hour_or_a_day_evenly_is_an_interval(words: str, seconds: int) -> None:
+def test_a_step_that_does_not_divide_an_hour_or_a_day_is_an_interval(words: str, seconds: int) -> None:
     assert said(words) == Interval(seconds, ANCHOR)
 
 
-def test_times_that_no_cron_expression_can_say_are_those_and_no_others() -> None:
+def test_times_that_cron_can_not_express_are_kept_exactly() -> None:
     firings = next_firings(said("every weekday at 9:00 and 17:30", "Europe/Berlin"), NOW, 4)
     assert [f"{at:%d %H:%M}" for at in firings] == ["02 08:00", "02 16:30", "03 08:00", "03 16:30"]
 
@@ -114,7 +114,7 @@ def suffix(number: int) -> str:
 
 
 @given(days=some_days, at=times)
-def test_words_are_true_and_their_normal_form_reads_back_as_equal(days: str, at: list[tuple[int, int]]) -> None:
+def test_the_normal_form_reads_back_as_the_same_schedule(days: str, at: list[tuple[int, int]]) -> None:
     schedule = said(f"every {days} at {', '.join(clock(time) for time in at)}")
     assert said(schedule.normalized) == schedule
     firings = next_firings(schedule, NOW, len(at))
@@ -179,7 +179,7 @@ def test_words_are_true_and_their_normal_form_reads_back_as_equal(days: str, at:
         ("9am every day", "words such as"),
     ],
 )
-def test_what_is_not_wholly_understood_is_refused_with_what_would_be_right(words: str, told: str) -> None:
+def test_partly_understood_words_are_refused_with_a_correct_example(words: str, told: str) -> None:
     with pytest.raises(ScheduleError, match=told):
         said(words)
 
@@ -212,7 +212,7 @@ def test_what_is_not_wholly_understood_is_refused_with_what_would_be_right(words
         )
     )
 )
-def test_any_jumble_of_known_words_is_understood_wholly_or_refused(tokens: list[str]) -> None:
+def test_any_mix_of_known_words_is_wholly_understood_or_refused(tokens: list[str]) -> None:
     words = " ".join(tokens)
     try:
         schedule = said(words)
@@ -228,7 +228,7 @@ def test_any_text_is_understood_or_refused(text: str) -> None:
         assert said(text).description
 
 
-def test_a_delay_is_counted_from_when_it_is_said() -> None:
+def test_a_delay_counts_from_now() -> None:
     assert said("in 10 minutes") == Once(NOW + datetime.timedelta(minutes=10))
     assert said("In 1 day") == Once(NOW + datetime.timedelta(hours=24))
 
@@ -246,5 +246,5 @@ def test_a_delay_is_counted_from_when_it_is_said() -> None:
         (7, 7),
     ],
 )
-def test_only_what_depends_on_when_it_is_said_is_settled(spelled: object, kept: object) -> None:
+def test_only_relative_times_are_fixed_when_saved(spelled: object, kept: object) -> None:
     assert settled_schedule(spelled, NOW) == kept

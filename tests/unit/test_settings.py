@@ -49,29 +49,29 @@ def refused(read: Any) -> str:
         base64.b64encode(b"x" * 33).decode(),
     ],
 )
-def test_a_key_that_is_none_is_refused_and_not_shown(keys: str) -> None:
+def test_a_malformed_key_is_refused_and_not_shown(keys: str) -> None:
     told = refused(lambda: env(keys).encryption_keys(NAME, [], kept=Path("/kept")))
     assert told.startswith(f"{NAME}: key ")
     assert "32 bytes in URL-safe base64" in told
     assert not any(part in told for part in keys.split(",") if len(part) > 6)
 
 
-def test_the_key_of_the_data_directory_is_told_by_its_file() -> None:
+def test_an_error_in_a_key_file_names_the_file() -> None:
     assert "/kept: the key in it" in refused(lambda: env("").encryption_keys(NAME, ["short"], kept=Path("/kept")))
 
 
-def test_keys_that_are_right_are_taken() -> None:
+def test_valid_keys_are_accepted() -> None:
     assert env(f" {KEY} , {KEY},").encryption_keys(NAME, [], kept=Path("/kept")) == [KEY, KEY]
     assert env("").encryption_keys(NAME, [], kept=Path("/kept")) == []
 
 
 @pytest.mark.parametrize("raw", ["-1", "11", "1.5", "ten", "1_0", "٣", "0x5", "5 5", "9" * 400, "--5", "+"])
-def test_a_number_that_is_none_of_those_allowed(raw: str) -> None:
+def test_a_number_out_of_range_is_refused(raw: str) -> None:
     assert "should be a whole number from 0 to 10" in refused(lambda: env(raw).integer(NAME, 1, minimum=0, maximum=10))
 
 
 @pytest.mark.parametrize("raw", ["maybe", "2", "enabled", "t"])
-def test_a_flag_that_is_neither(raw: str) -> None:
+def test_an_invalid_flag_is_refused(raw: str) -> None:
     assert "should be one of 1, true, yes, on" in refused(lambda: env(raw).flag(NAME, default=False))
 
 
@@ -90,23 +90,23 @@ def test_a_flag_that_is_neither(raw: str) -> None:
         "//a.example",
     ],
 )
-def test_an_address_that_is_none_of_a_host(raw: str) -> None:
+def test_an_invalid_public_url_is_refused(raw: str) -> None:
     assert "as in https://hourhand.example.com" in refused(lambda: env(raw).url(NAME, "http://127.0.0.1"))
 
 
 @pytest.mark.parametrize("raw", ["https://a.example", "http://127.0.0.1:8000/", "https://[::1]:8443"])
-def test_an_address_of_a_host(raw: str) -> None:
+def test_a_valid_public_url_is_accepted(raw: str) -> None:
     assert env(raw).url(NAME, "") == raw.rstrip("/")
 
 
 @pytest.mark.parametrize(
     "raw", ["https://a.example", "a.example:80", "a.example/x", "a.example b.example", "a..*", "-a"]
 )
-def test_a_host_that_is_none(raw: str) -> None:
+def test_an_invalid_host_is_refused(raw: str) -> None:
     assert "without a scheme, port or path" in refused(lambda: env(raw).hosts(NAME))
 
 
-def test_hosts() -> None:
+def test_valid_hosts_are_accepted() -> None:
     assert env("a.example, .b.example,[::1],*,10.0.0.1").hosts(NAME) == [
         "a.example",
         ".b.example",
@@ -117,7 +117,7 @@ def test_hosts() -> None:
 
 
 @pytest.mark.parametrize("raw", ["two words", "schlüssel", "tab\tin it"])
-def test_a_token_that_no_header_carries(raw: str) -> None:
+def test_a_token_that_does_not_fit_a_header_is_refused(raw: str) -> None:
     assert "printable ASCII" in refused(lambda: env(raw).token(NAME))
 
 
@@ -133,7 +133,7 @@ def test_a_token_that_no_header_carries(raw: str) -> None:
         ("10.0.0.0/99", "x", "HOURHAND_OUTBOUND_PORTS"),
     ],
 )
-def test_outbound_rules_that_are_none(allow: str, ports: str, name: str) -> None:
+def test_invalid_outbound_rules_are_refused(allow: str, ports: str, name: str) -> None:
     assert refused(lambda: outbound_policy(allow=allow, ports=ports)).startswith(f"{name}: ")
 
 
@@ -149,7 +149,7 @@ def test_outbound_rules_that_are_none(allow: str, ports: str, name: str) -> None
         "u:hunter2@h/d",
     ],
 )
-def test_a_database_url_that_is_none(url: str) -> None:
+def test_an_invalid_database_url_is_refused(url: str) -> None:
     told = refused(lambda: database_from_url(url))
     assert told.startswith("DATABASE_URL: ")
     assert "hunter2" not in told
@@ -168,13 +168,13 @@ def test_a_database_url_that_is_none(url: str) -> None:
         "unix:///s?db=x&password=hunter2",
     ],
 )
-def test_a_redis_url_that_is_none(url: str) -> None:
+def test_an_invalid_redis_url_is_refused(url: str) -> None:
     told = refused(lambda: celery_broker_url(url))
     assert told.startswith("REDIS_URL: ")
     assert "hunter2" not in told
 
 
-def test_a_file_that_cannot_be_read_is_told_with_the_cure(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_reported_with_a_remedy(tmp_path: Path) -> None:
     assert kept_text(tmp_path / "none") == kept_text(tmp_path / "none" / "at all") == ""
     (tmp_path / "secret-key").mkdir()
     assert "can't be read" in refused(lambda: kept_text(tmp_path / "secret-key"))
@@ -195,7 +195,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("start", "name"), list(zip(itertools.cycle(STARTS), WRONG, strict=False)))
-def test_every_process_ends_with_one_line(start: str, name: str, tmp_path: Path) -> None:
+def test_every_process_fails_with_one_line(start: str, name: str, tmp_path: Path) -> None:
     own = {"HOURHAND_DATA_DIR": str(tmp_path), "SECRET_KEY": "only-for-tests", name: WRONG[name]}
     ended = subprocess.run(
         [sys.executable, *STARTS[start]],

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from workers.worker.short_waits import LONGEST_SECONDS, Retry, ShortWaits
 
 
-def test_each_is_due_once_and_not_before_its_time():
+def test_each_wait_is_due_once_and_not_early():
     waits = ShortWaits(capacity=10)
     waits.add([Retry(10.9, "late"), Retry(10.1, "soon"), Retry(10.3, "then")], now=10.0)
     assert waits.due(10.1) == []  # a claim that comes early would find nothing
@@ -26,7 +26,7 @@ def test_long_waits_and_too_many_are_left_to_the_clock():
 
 
 @given(st.lists(st.floats(0, LONGEST_SECONDS - 0.01), max_size=20))
-def test_none_is_lost_and_they_come_in_order(delays: list[float]):
+def test_no_wait_is_lost_and_they_are_in_order(delays: list[float]):
     waits = ShortWaits(capacity=20)
     waits.add([Retry(delay, str(delay)) for delay in delays], now=0.0)
     found, now = [], 0.0

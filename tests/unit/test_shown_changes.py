@@ -10,25 +10,25 @@ def marks(before: object, after: object) -> list[tuple[str, str]]:
     return [(line.mark, line.text) for line in change.lines]
 
 
-def test_a_value_that_changed_went_and_came() -> None:
+def test_a_changed_value_is_a_removal_and_an_addition() -> None:
     assert marks("@hourly", "@daily") == [("-", "@hourly"), ("+", "@daily")]
     assert marks(1, True) == [("-", "1"), ("+", "true")]
 
 
-def test_what_was_not_there_only_came_and_what_is_gone_only_went() -> None:
+def test_a_new_value_is_an_addition_and_a_removed_one_a_removal() -> None:
     assert marks(None, "@daily") == [("+", "@daily")]
     assert marks(["a"], None) == [("-", '["a"]')]
 
 
-def test_an_empty_text_is_seen() -> None:
+def test_an_empty_text_is_visible() -> None:
     assert marks("", "now with words") == [("-", '""'), ("+", "now with words")]
 
 
-def test_of_a_long_text_only_the_lines_that_differ_are_marked() -> None:
+def test_only_differing_lines_of_a_long_text_are_marked() -> None:
     assert marks("one\ntwo\nthree", "one\n2\nthree") == [(" ", "one"), ("-", "two"), ("+", "2"), (" ", "three")]
 
 
-def test_of_a_large_object_only_the_lines_that_differ_are_marked() -> None:
+def test_only_differing_lines_of_a_large_object_are_marked() -> None:
     before = {"first": "a" * 30, "second": "b" * 30}
     told = marks(before, {**before, "second": "c" * 30})
     assert [mark for mark, _ in told] == [" ", " ", "-", "+", " "]
@@ -45,5 +45,5 @@ def test_of_a_large_object_only_the_lines_that_differ_are_marked() -> None:
         ({}, []),
     ],
 )
-def test_a_list_says_the_first_changes_in_short(changes: dict[str, list[object]], told: list[str]) -> None:
+def test_a_list_shows_the_first_changes_in_short(changes: dict[str, list[object]], told: list[str]) -> None:
     assert in_short(changes, most=2) == told

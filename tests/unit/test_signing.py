@@ -64,7 +64,7 @@ def test_two_keys_give_two_signatures_newest_first_and_each_verifies() -> None:
         assert Webhook(secret).verify(BODY, headers)
 
 
-def test_no_body_is_signed_as_an_empty_one_and_binary_ones_as_they_are() -> None:
+def test_a_missing_body_is_signed_as_empty_and_a_binary_one_unchanged() -> None:
     assert signed(SECRET, body=None) == signed(SECRET, body=b"")
     assert signed(SECRET, body=b"\xff\x00") != signed(SECRET, body=b"\xff")
 
@@ -96,13 +96,13 @@ def test_new_secrets_differ_and_hold_32_bytes() -> None:
     ],
     ids=["empty", "no key", "no base64", "no prefix", "too short", "too long"],
 )
-def test_what_is_no_secret_is_refused_without_being_repeated(secret: str) -> None:
+def test_a_malformed_secret_is_refused_without_being_repeated(secret: str) -> None:
     with pytest.raises(ValueError, match="24 to 64 bytes") as refused:
         key_of(secret)
     assert len(secret) < 10 or secret not in str(refused.value)
 
 
-def test_a_request_that_waits_is_signed_again_by_the_keys_that_still_sign() -> None:
+def test_a_waiting_request_is_signed_again_with_the_valid_keys() -> None:
     at = datetime.datetime.fromtimestamp(NOW, datetime.UTC)
     newest, retiring = new_signing_secret(), new_signing_secret()
     keys = (SigningKey(key_of(newest), None), SigningKey(key_of(retiring), at + datetime.timedelta(seconds=60)))

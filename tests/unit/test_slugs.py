@@ -45,14 +45,14 @@ def test_a_slug_keeps_the_letters_of_a_name(name: str, slug: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["日本語のジョブ", "한국어 작업", "مهمة يومية", "משימה", "งานประจำวัน", "காலை"])
-def test_names_in_other_scripts_are_told_apart(name: str) -> None:
+def test_names_in_other_scripts_have_distinct_slugs(name: str) -> None:
     slug = slug_of(name, otherwise="otherwise")
     assert is_slug(slug)
     assert slug != "otherwise"
 
 
 @pytest.mark.parametrize("name", [*SPELLINGS, f"  {ID}  ", f"({ID})", f"{ID[:8]} {ID[9:]}", f"<{HEX}>", HEX[:31]])
-def test_a_name_that_is_an_id_makes_a_slug_that_is_none(name: str) -> None:
+def test_a_name_like_an_id_makes_a_slug_unlike_an_id(name: str) -> None:
     taken: set[str] = set()
     for _ in range(12):
         slug = slug_of(name, otherwise="x", taken=taken)
@@ -63,7 +63,7 @@ def test_a_name_that_is_an_id_makes_a_slug_that_is_none(name: str) -> None:
 
 
 @pytest.mark.parametrize("text", SPELLINGS)
-def test_what_names_a_thing_by_its_id_is_no_slug(text: str) -> None:
+def test_an_id_is_not_a_slug(text: str) -> None:
     assert is_uuid(text)
     assert not is_slug(text)
     assert not is_slug(text.lower())
@@ -71,7 +71,7 @@ def test_what_names_a_thing_by_its_id_is_no_slug(text: str) -> None:
 
 
 @given(names | hexes, st.integers(0, 12))
-def test_every_slug_that_is_made_is_one_and_is_free(name: str, again: int) -> None:
+def test_every_generated_slug_is_valid_and_free(name: str, again: int) -> None:
     taken: set[str] = set()
     for _ in range(again + 1):
         slug = slug_of(name, otherwise="job", taken=taken)
@@ -85,10 +85,10 @@ def test_every_slug_that_is_made_is_one_and_is_free(name: str, again: int) -> No
 
 
 @pytest.mark.parametrize("name", ["Import", "export", "\uff25\uff38\uff30\uff2f\uff32\uff34"])
-def test_a_word_that_paths_need_is_no_slug_of_a_job(name: str) -> None:
+def test_a_reserved_path_segment_is_not_a_job_slug(name: str) -> None:
     assert job_slugs.slug_of(name, taken=set()) in {"import-2", "export-2"}
 
 
 @pytest.mark.parametrize("text", ["", "A", "a_b", "a b", "a/b", "ü", "a" * 101, "a\n", "..", "a.b"])
-def test_other_texts_are_no_slugs(text: str) -> None:
+def test_other_texts_are_not_slugs(text: str) -> None:
     assert not is_slug(text)

@@ -26,7 +26,7 @@ def test_a_minute_of_uptime_starts_the_backoff_anew() -> None:
     assert [backoff.after(60.0), backoff.after(59.9)] == [0.5, 1]
 
 
-def test_lines_reach_the_terminal_whole_and_under_their_name(tmp_path: Path) -> None:
+def test_lines_reach_the_terminal_whole_and_prefixed(tmp_path: Path) -> None:
     screen = io.BytesIO()
     log = Log("web", tmp_path, Terminal(screen))
 
@@ -52,7 +52,7 @@ def test_a_log_is_bounded_and_private(tmp_path: Path, monkeypatch: pytest.Monkey
     assert files[0].read_bytes().endswith(b"line 49\n")
 
 
-def test_a_closed_terminal_is_survived(tmp_path: Path) -> None:
+def test_a_closed_terminal_does_not_stop_it(tmp_path: Path) -> None:
     screen = io.BytesIO()
     screen.close()
 

@@ -47,23 +47,23 @@ def sentences(about: str, **changes: Any) -> str:
         ("Keeps", {"retention": {"keep_days": 1}}, "Its last 100 executions, and all of the last day"),
     ],
 )  # fmt: skip
-def test_a_definition_is_told_in_sentences(about: str, changes: dict[str, Any], expected: str) -> None:
+def test_a_definition_is_described_in_sentences(about: str, changes: dict[str, Any], expected: str) -> None:
     found = sentences(about, **changes)
     assert expected in found if expected else not found
 
 
-def test_the_value_of_a_header_is_not_told() -> None:
+def test_header_values_are_not_shown() -> None:
     assert "secret" not in str(told(job_config(request={"headers": {"X-Token": "secret"}})))
 
 
 @pytest.mark.parametrize("kind", sorted(ASSERTION_TYPES))
-def test_every_assertion_has_words_and_a_long_value_is_cut(kind: str) -> None:
+def test_every_assertion_is_described_and_long_values_are_truncated(kind: str) -> None:
     words = assertion_words({"type": kind, "name": "X-Name", "path": "$.path", "value": "v" * 5000})
     assert kind not in words
     assert len(words) < 2 * MAX_CHARACTERS
 
 
-def test_a_path_that_should_not_be_there_is_told_so() -> None:
+def test_an_assertion_that_a_path_is_absent_is_described() -> None:
     words = assertion_words({"type": "json_path_exists", "path": "$.error", "value": False})
     assert words == "$.error is not in the JSON"
 
@@ -98,7 +98,7 @@ def spelled(environments: dict[str, Any] | None = None, **changes: Any) -> dict[
         ),
     ],
 )  # fmt: skip
-def test_a_change_is_told_by_the_forms_label_and_in_words(
+def test_a_change_has_the_forms_label_and_words(
     before: dict[str, Any], after: dict[str, Any], expected: tuple[str, ...]
 ) -> None:
     (change,) = changes_between(spelled(**before), spelled(**after))
@@ -114,7 +114,7 @@ def test_texts_are_compared_line_by_line_json_laid_out() -> None:
     assert ("", '  "a": 1,') in told_lines
 
 
-def test_texts_that_are_too_long_for_that_are_only_told_to_differ() -> None:
+def test_very_long_texts_are_only_said_to_differ() -> None:
     before, after = (spelled(request={"body": f"{start}\n" * 100_000}) for start in "ab")
     (change,) = changes_between(before, after)
     assert (change.lines, len(change.new)) == ((), MAX_CHARACTERS + 1)
@@ -138,9 +138,7 @@ DEFINITIONS = st.fixed_dictionaries(
 
 
 @given(DEFINITIONS, DEFINITIONS)
-def test_nothing_differs_from_itself_and_both_ways_are_the_same_fields(
-    one: dict[str, Any], other: dict[str, Any]
-) -> None:
+def test_comparison_is_reflexive_and_symmetric_in_its_fields(one: dict[str, Any], other: dict[str, Any]) -> None:
     one, other = spelled(**one), spelled(**other)
     assert changes_between(one, copy.deepcopy(one)) == ()
     there, back = changes_between(one, other), changes_between(other, one)
@@ -150,7 +148,7 @@ def test_nothing_differs_from_itself_and_both_ways_are_the_same_fields(
     assert bool(there) == (one != other)
 
 
-def test_what_an_environment_overrides_is_told_by_field() -> None:
+def test_overrides_are_listed_by_field() -> None:
     sparse = {"schedule": "0 6 * * *", "request": {"url": "https://s.test/", "headers": {"X-A": "1"}}}
     assert [(one.label, one.new) for one in told_overrides(sparse)] == [
         ("Schedule", "0 6 * * *"),

@@ -27,7 +27,7 @@ def execution(status: str = "failed", **changes: Any) -> Execution:
     return Execution(status=status, created_at=NOW, **changes)
 
 
-def test_attempts_and_the_waits_between_them_stand_in_order() -> None:
+def test_attempts_and_waits_are_in_order() -> None:
     runs = [run(1, 40, 100), run(2, 5_000, 200)]
     rows = Waterfall.of(execution(), runs, later(10_000)).rows
     assert [(type(row), row.offset_ms, row.took_ms) for row in rows] == [
@@ -35,7 +35,7 @@ def test_attempts_and_the_waits_between_them_stand_in_order() -> None:
     ]  # fmt: skip
 
 
-def test_a_wait_of_hours_leaves_room_for_attempts_of_milliseconds_and_says_so() -> None:
+def test_a_long_wait_is_shortened_and_marked() -> None:
     found = Waterfall.of(execution(), [run(1, 0, 100), run(2, 7_200_000, 100)], later(8_000_000))
     first, wait, second = (row.bars for row in found.rows)
     assert found.is_cut
@@ -45,7 +45,7 @@ def test_a_wait_of_hours_leaves_room_for_attempts_of_milliseconds_and_says_so() 
     assert wait[0].milliseconds == 7_199_900
 
 
-def test_what_has_no_attempt_yet_waits_until_its_time() -> None:
+def test_an_execution_without_attempts_waits_until_it_is_due() -> None:
     [wait] = Waterfall.of(execution("pending", next_attempt_at=later(60_000)), [], NOW).rows
     assert isinstance(wait, Wait)
     assert (wait.name, wait.is_ahead, wait.took_ms) == ("Until it is due", True, 60_000)
@@ -57,13 +57,13 @@ def test_a_pending_retry_shows_its_next_attempt() -> None:
     assert names == ["Waits", "Until the next attempt"]
 
 
-def test_a_delayed_execution_counts_from_when_it_was_meant_to_start() -> None:
+def test_a_delayed_execution_counts_from_its_start_time() -> None:
     delayed = execution("succeeded", scheduled_for=later(60_000), jitter_ms=500)
     [attempt] = Waterfall.of(delayed, [run(1, 60_500, 100, status="succeeded")], later(90_000)).rows
     assert attempt.offset_ms == 0
 
 
-def test_what_was_canceled_while_it_waited_says_until_when() -> None:
+def test_an_execution_canceled_while_waiting_shows_when() -> None:
     canceled = execution("canceled", finished_at=later(500))
     [wait] = Waterfall.of(canceled, [], later(900)).rows
     assert isinstance(wait, Wait)
@@ -78,7 +78,7 @@ def test_the_phases_of_an_exchange_follow_each_other() -> None:
     ]  # fmt: skip
 
 
-def test_a_kept_connection_has_no_phases_of_connecting_and_silence_is_no_body() -> None:
+def test_a_kept_connection_has_no_connect_phases_and_a_timeout_no_body() -> None:
     assert [bar.name for bar in phases(run(1, 0, 30_000, connect_ms=4))] == ["connect", "no answer"]
     assert [bar.name for bar in phases(run(1, 0, 50, first_byte_ms=50))] == ["first byte"]
     assert phases(run(1, 0, 0)) == ()
@@ -88,9 +88,7 @@ def test_a_kept_connection_has_no_phases_of_connecting_and_silence_is_no_body() 
     status=st.sampled_from(["succeeded", "failed", "canceled", "running", "pending"]),
     stretches=st.lists(st.tuples(st.integers(0, 10**10), st.integers(0, 300_000), st.integers(0, 300_000)), max_size=8),
 )
-def test_every_bar_lies_on_the_axis_and_after_the_one_before(
-    status: str, stretches: list[tuple[int, int, int]]
-) -> None:
+def test_bars_are_on_the_axis_and_in_order(status: str, stretches: list[tuple[int, int, int]]) -> None:
     at, runs = 0.0, []
     for number, (wait, total, first_byte) in enumerate(stretches, 1):
         runs.append(run(number, at + wait, total, first_byte_ms=first_byte))
