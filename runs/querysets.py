@@ -116,17 +116,6 @@ class ExecutionQuerySet(HistoryQuerySet):
     def mark_enqueued(self, ids: Collection[uuid.UUID], now: datetime.datetime) -> int:
         return self.filter(pk__in=ids, status=ExecutionStatus.PENDING).update(enqueued_at=now)
 
-    def cancel_idle(self, execution_id: uuid.UUID, now: datetime.datetime) -> bool:
-        """pending or waiting -> canceled. False when it was neither any more."""
-        return self.cancel_all_idle([execution_id], now) == 1
-
-    def cancel_all_idle(self, execution_ids: Collection[uuid.UUID], now: datetime.datetime) -> int:
-        """pending or waiting -> canceled. Returns how many were."""
-        idle = (ExecutionStatus.PENDING, ExecutionStatus.WAITING)
-        return self.filter(pk__in=execution_ids, status__in=idle).update(
-            status=ExecutionStatus.CANCELED, finished_at=now, next_attempt_at=None, queued=False
-        )
-
 
 class RunQuerySet(HistoryQuerySet):
     def of_trigger(self, triggers: Collection[str]) -> "RunQuerySet":

@@ -56,9 +56,10 @@ def wake_on_commit(task: str) -> None:
     transaction.on_commit(lambda: wake(task))
 
 
-def abort_on_commit(execution_id: uuid.UUID) -> None:
-    """Tell the workers to abort an execution's transfer, once the transaction that ended it has been committed."""
-    transaction.on_commit(lambda: abort([execution_id]))
+def abort_on_commit(ids: Iterable[uuid.UUID]) -> None:
+    """Tell the workers to abort these executions' transfers once the transaction that ended them is committed."""
+    wanted = list(ids)
+    transaction.on_commit(lambda: abort(wanted))
 
 
 def abort(ids: Iterable[uuid.UUID]) -> None:

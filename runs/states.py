@@ -60,6 +60,8 @@ OCCURRING_RUN_STATUSES = _without(RunStatus, RunStatus.RUNNING)
 OCCURRING_TRIGGERS = _without(Trigger, Trigger.WEBHOOK)
 
 LIVE = (ExecutionStatus.PENDING, ExecutionStatus.RUNNING, ExecutionStatus.WAITING)
+#: Live, with nothing under way.
+IDLE = (ExecutionStatus.PENDING, ExecutionStatus.WAITING)
 TERMINAL = (
     ExecutionStatus.SUCCEEDED,
     ExecutionStatus.FAILED,

@@ -31,7 +31,7 @@ class Guards:
     reap_after_outage: bool = _guard(
         "the reaper waits after an outage until leases are renewed", "workers/beat/clock.py"
     )
-    cancel_live: bool = _guard("a cancel takes a row that has not ended only", "runs/executions/services.py")
+    cancel_live: bool = _guard("a cancel takes a row that has not ended only", "runs/executions/cancel.py")
     extend_status: bool = _guard("renewing takes a running row only", "workers/worker/claim.py")
     extend_owner: bool = _guard("renewing takes its owner's row only", "workers/worker/claim.py")
     extend_attempt: bool = _guard("renewing takes the row of this attempt only", "workers/worker/claim.py")

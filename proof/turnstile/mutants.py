@@ -103,7 +103,7 @@ def mutants() -> list[Mutant]:
         ),
         Mutant(
             "making way while waiting for a lock",
-            "finished_at IS NULL ORDER BY id FOR NO KEY UPDATE SKIP LOCKED",
+            '"finished_at" IS NULL) ORDER BY 1 ASC FOR NO KEY UPDATE SKIP LOCKED',
             r"SKIP LOCKED",
             "",
             "overlap cancel_running",

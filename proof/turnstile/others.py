@@ -111,7 +111,7 @@ def makes_an_end(stage: Stage) -> None:
     waits = stage.rng.random() < 0.5
     with stage.call(f"cancels all that lives{', waiting for it' if waits else ''}"):
         rows = Execution.objects.filter(workspace=stage.house.workspace)
-        cancel_live(rows, error="Canceled.", now=timezone.now(), waits=waits)
+        cancel_live(rows, now=timezone.now(), error="Canceled.", skip_locked=not waits)
 
 
 def _live() -> list[str]:

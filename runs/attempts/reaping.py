@@ -19,7 +19,7 @@ from core.ids import uuid7_text_at
 from jobs.definition.contract import JobDefinition
 from jobs.definition.reading import UnreadableError, definition_in
 from runs.attempts import unreadable
-from runs.attempts.contract import IN_FLIGHT_CANCELED, Attempt, AttemptKey, Ending, FinishedAttempt, Phases, Sent
+from runs.attempts.contract import Attempt, AttemptKey, Ending, FinishedAttempt, Phases, Sent
 from runs.attempts.recording import record
 from runs.attempts.requests import Firing, PreparedRequest
 from runs.attempts.retry import Canceled, verdict
@@ -116,10 +116,8 @@ def _readable(cursor: Any, rows: Iterable[tuple[Any, ...]], user_agent: str) -> 
     return held
 
 
-def cancel_running(
-    execution_ids: Collection[uuid.UUID], *, user_agent: str, error: str = IN_FLIGHT_CANCELED
-) -> set[AttemptKey]:
-    """running -> canceled, in the caller's transaction. Returns the attempts that were under way."""
+def end_canceled(execution_ids: Collection[uuid.UUID], *, user_agent: str, error: str) -> None:
+    """running -> canceled, each with a canceled run, in the caller's transaction."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT clock_timestamp()")
         now = cursor.fetchone()[0]
@@ -129,7 +127,7 @@ def cancel_running(
             _unheard(attempt, sent, Ending(Canceled(), None, error, since, max(now, since)))
             for attempt, sent, since in held
         ]
-        return _record(cursor, ended)
+        _record(cursor, ended)
 
 
 def _record(cursor: Any, finished: list[FinishedAttempt]) -> set[AttemptKey]:

@@ -6,7 +6,7 @@ The caller holds the locks of the job-environments; nothing here waits for anoth
 import collections
 import datetime
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,12 +16,16 @@ from jobs.definition.contract import Overlap, Timetable
 from jobs.schedule import OccurrenceRange
 from jobs.schedule.jitter import jitter_ms
 from runs import counters
-from runs.executions.cancel import NEVER_STARTED, MadeWay, make_way
+from runs.executions.cancel import cancel_live
 from runs.live_tail.publish import tell_on_commit
+from runs.models import Execution
 from runs.overlap import Decision, Standing, decide, limiting, what_stands
 from runs.postgres_text import sparse_array
 from runs.states import ExecutionStatus, SkipReason
 
+#: What an execution says that was canceled before its request was sent, or while.
+NEVER_STARTED = "Canceled: the next occurrence was due."
+_IN_FLIGHT = "Canceled in flight, since the next occurrence was due; the request may have arrived."
 _COLUMNS = {
     "id": "uuid", "workspace_id": "uuid", "job_id": "uuid", "environment_id": "uuid", "job_environment_id": "uuid",
     "job_version_id": "uuid", "status": "text", "scheduled_for": "timestamptz", "scheduled_until": "timestamptz",
@@ -184,10 +188,24 @@ def _standing(cursor: Any, outcomes: Iterable[Outcome], written: Written) -> dic
         if limited[key] is Overlap.CANCEL_RUNNING
         for execution_id in stands.scheduled
     }
-    way = make_way(cursor, yielding) if yielding else MadeWay()
-    written.aborted.extend(way.aborted)
-    written.held_back.update(yielding[execution_id] for execution_id in way.busy)
+    if yielding:
+        _cancel_yielding(yielding, written)
     return standing
+
+
+def _cancel_yielding(yielding: Mapping[uuid.UUID, str], written: Written) -> None:
+    """Cancel what makes way for the next occurrence: executions with their job-environments, which the caller holds.
+
+    A worker that records one of them waits for that lock while it holds the execution. So this must not wait for it:
+    such an execution is left, and its job-environment is held back.
+    """
+    executions = Execution.objects.filter(pk__in=yielding)
+    canceled = cancel_live(
+        executions, now=None, error=NEVER_STARTED, error_in_flight=_IN_FLIGHT, skip_locked=True, abort=False
+    )
+    written.aborted.extend(canceled.in_flight)
+    busy = executions.filter(finished_at__isnull=True).values_list("pk", flat=True)
+    written.held_back.update(yielding[execution_id] for execution_id in busy)
 
 
 def _executions(place: JobEnvironmentKey, decision: Decision, now: datetime.datetime) -> Iterable[_New]:

@@ -17,19 +17,17 @@ from accounts.actors import SYSTEM, Actor
 from accounts.models import Workspace
 from accounts.usage import refuse_when_stopped, stopped
 from core.differences import Changes, difference
-from core.version import USER_AGENT
 from jobs.definition.contract import Overlap
-from runs import counters
-from runs.attempts.reaping import cancel_running
 from runs.errors import BulkOperationEndedError
+from runs.executions.cancel import cancel_live
 from runs.history.executions import PageRange, executions_of
 from runs.history.filters import HistoryFilter
 from runs.live_tail.publish import tell_on_commit
 from runs.models import BulkOperation, Execution
-from runs.overlap import hold_environments, limiting, lock_environments, release_queued
+from runs.overlap import hold_environments, limiting
 from runs.querysets import ExecutionQuerySet
-from runs.queue import BULK_TASK, abort, enqueue_on_commit, wake_on_commit
-from runs.states import LIVE, TERMINAL, BulkKind, BulkState, ExecutionStatus, Trigger
+from runs.queue import BULK_TASK, enqueue_on_commit, wake_on_commit
+from runs.states import LIVE, TERMINAL, BulkKind, BulkState, Trigger
 
 MAX_EXECUTIONS = 10_000
 MAX_RATE = 1000
@@ -244,22 +242,8 @@ def _like(source: Any, *, now: datetime.datetime, at: datetime.datetime) -> Exec
 
 def _cancel(operation: BulkOperation, ids: Sequence[uuid.UUID], now: datetime.datetime) -> int:
     """As canceling each by itself; those that have ended meanwhile are left as they are."""
-    executions = Execution.objects.filter(workspace=operation.workspace_id)
-    live = list(executions.live().filter(pk__in=ids).light().select_for_update(no_key=True).order_by("pk"))
-    running = [execution.pk for execution in live if execution.status == ExecutionStatus.RUNNING]
-    idle = [execution for execution in live if execution.status != ExecutionStatus.RUNNING]
-    aborted = len(cancel_running(running, user_agent=USER_AGENT)) if running else 0
-    if running:
-        transaction.on_commit(lambda: abort(running))
-    canceled = executions.cancel_all_idle([execution.pk for execution in idle], now)
-    tell_on_commit((str(operation.workspace_id), str(execution.pk)) for execution in idle)
-    freed = {str(one.job_environment_id) for one in idle if one.overlap == Overlap.QUEUE and not one.queued}
-    with connection.cursor() as cursor:
-        counters.add(cursor, counters.of_canceled(canceled))
-        if freed:
-            lock_environments(cursor, freed)
-            release_queued(cursor, freed)
-    return aborted + canceled
+    executions = Execution.objects.filter(workspace=operation.workspace_id, pk__in=ids)
+    return len(cancel_live(executions, now=now, release=True))
 
 
 _VERBS = {BulkKind.REPLAY: _replay, BulkKind.CANCEL: _cancel}

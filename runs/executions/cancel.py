@@ -1,95 +1,83 @@
-"""Cancels many executions at once: what makes way for the next occurrence, and what is left of jobs that go."""
+"""Cancels executions: the one way to do it, in bulk. A single one is a batch of one."""
 
 import datetime
 import uuid
-from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
 
 from django.db import connection, transaction
+from django.db.models import DateTimeField, F, Func
+from django.db.models.functions import Greatest
 
 from core.version import USER_AGENT
+from jobs.definition.contract import Overlap
 from runs import counters
 from runs.attempts.contract import IN_FLIGHT_CANCELED
-from runs.attempts.reaping import cancel_running
+from runs.attempts.reaping import end_canceled
 from runs.live_tail.publish import tell_on_commit
+from runs.models import Execution
+from runs.overlap import lock_environments, release_queued
 from runs.querysets import ExecutionQuerySet
-from runs.queue import abort
-from runs.states import ExecutionStatus
+from runs.queue import abort_on_commit
+from runs.states import IDLE, ExecutionStatus
 
-#: What an execution says that was canceled before its request was sent, or while.
-NEVER_STARTED = "Canceled: the next occurrence was due."
-IN_FLIGHT = "Canceled in flight, since the next occurrence was due; the request may have arrived."
-_LOCK = """
-    SELECT id, status FROM runs_execution
-     WHERE id = ANY(%s::uuid[]) AND finished_at IS NULL ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
-"""
-_LIVE = "SELECT id FROM runs_execution WHERE id = ANY(%s::uuid[]) AND finished_at IS NULL"
-_CANCEL_IDLE = """
-    UPDATE runs_execution
-       SET status = 'canceled', finished_at = greatest(clock_timestamp(), created_at), next_attempt_at = NULL,
-           queued = false, error = %s
-     WHERE id = ANY(%s::uuid[])
- RETURNING workspace_id::text, id::text
-"""
+_DATABASE_NOW = Func(function="clock_timestamp", output_field=DateTimeField())
+_LOCKED = ("pk", "status", "workspace_id", "job_environment_id", "overlap", "queued")
 
 
 @dataclass(frozen=True, slots=True)
-class MadeWay:
-    """`aborted` were in flight: their workers are still to be told. `busy` are somebody else's just now."""
+class CanceledExecutions:
+    """`idle` had sent nothing; the requests of those `in_flight` may have arrived."""
 
-    aborted: tuple[uuid.UUID, ...] = ()
-    busy: frozenset[uuid.UUID] = frozenset()
+    idle: tuple[uuid.UUID, ...]
+    in_flight: tuple[uuid.UUID, ...]
+
+    def __len__(self) -> int:
+        return len(self.idle) + len(self.in_flight)
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)
 def cancel_live(
-    rows: ExecutionQuerySet,
+    executions: ExecutionQuerySet,
     *,
-    error: str,
-    in_flight: str = IN_FLIGHT_CANCELED,
-    now: datetime.datetime,
-    waits: bool = False,
+    now: datetime.datetime | None,
+    error: str = "",
+    error_in_flight: str = IN_FLIGHT_CANCELED,
+    skip_locked: bool = False,
     limit: int | None = None,
-) -> int:
-    """Cancel those of these executions that have not ended, at most `limit`. Returns how many there were.
+    release: bool = False,
+    abort: bool = True,
+) -> CanceledExecutions:
+    """Cancel those of `executions` that have not ended, at most `limit`; each keeps the reason as its error.
 
-    Requests in flight are aborted; they may have arrived, as the error `in_flight` says. Without `waits`, what somebody
-    else holds is left to him.
+    One in flight ends at once, with a canceled run: its worker is told to abort the transfer, and moves nothing any
+    more, whether or not it hears that. Without `now` the others end at the database's clock. With `release` the queued
+    executions that waited for these start. Without `abort` the caller aborts those in flight after its commit.
+
+    Executions are locked before their job-environments, as when they are recorded.
     """
-    live = rows.filter(finished_at__isnull=True).select_for_update(no_key=True, skip_locked=not waits).order_by("pk")
-    found = list(live.values_list("pk", "status", "workspace_id")[:limit])
-    running = [key for key, status, _ in found if status == ExecutionStatus.RUNNING]
-    idle = {key: workspace_id for key, status, workspace_id in found if status != ExecutionStatus.RUNNING}
-    canceled = rows.model._default_manager.filter(pk__in=idle).update(
-        status=ExecutionStatus.CANCELED, finished_at=now, next_attempt_at=None, queued=False, error=error
-    )
-    tell_on_commit((str(workspace_id), str(key)) for key, workspace_id in idle.items())
-    with connection.cursor() as cursor:
-        counters.add(cursor, counters.of_canceled(canceled))
-    if running:
-        cancel_running(running, error=in_flight, user_agent=USER_AGENT)
-        transaction.on_commit(lambda: abort(running))
-    return len(found)
-
-
-def make_way(cursor: Any, execution_ids: Collection[uuid.UUID]) -> MadeWay:
-    """Cancel live executions in the caller's transaction, which holds their job-environments.
-
-    A worker that records one of them waits for that lock while it holds the execution, so this must not wait for it:
-    such executions are left and told as `busy`.
-    """
-    wanted = [str(key) for key in execution_ids]
-    cursor.execute(_LOCK, [wanted])
-    locked: dict[uuid.UUID, str] = dict(cursor.fetchall())
-    cursor.execute(_LIVE, [wanted])
-    busy = frozenset(row[0] for row in cursor.fetchall()) - locked.keys()
-    running = [key for key, status in locked.items() if status == ExecutionStatus.RUNNING]
-    idle = [str(key) for key in locked if key not in set(running)]
+    live = executions.filter(finished_at__isnull=True).select_for_update(no_key=True, skip_locked=skip_locked)
+    locked = list(live.order_by("pk").values_list(*_LOCKED, named=True)[:limit])
+    idle = [row for row in locked if row.status in IDLE]
+    in_flight = [row.pk for row in locked if row.status not in IDLE]
+    canceled = CanceledExecutions(tuple(row.pk for row in idle), tuple(in_flight))
     if idle:
-        cursor.execute(_CANCEL_IDLE, [NEVER_STARTED, idle])
-        tell_on_commit(cursor.fetchall())
-        counters.add(cursor, counters.of_canceled(len(idle)))
-    if running:
-        cancel_running(running, error=IN_FLIGHT, user_agent=USER_AGENT)
-    return MadeWay(tuple(running), busy)
+        Execution.objects.filter(pk__in=canceled.idle, status__in=IDLE).update(
+            status=ExecutionStatus.CANCELED,
+            finished_at=Greatest(_DATABASE_NOW, F("created_at")) if now is None else now,
+            next_attempt_at=None,
+            queued=False,
+            error=error,
+        )
+        tell_on_commit((str(row.workspace_id), str(row.pk)) for row in idle)
+        with connection.cursor() as cursor:
+            counters.add(cursor, counters.of_canceled(len(idle)))
+    if in_flight:
+        end_canceled(canceled.in_flight, user_agent=USER_AGENT, error=error_in_flight)
+        if abort:
+            abort_on_commit(canceled.in_flight)
+    freed = {str(row.job_environment_id) for row in idle if row.overlap == Overlap.QUEUE and not row.queued}
+    if release and freed:
+        with connection.cursor() as cursor:
+            lock_environments(cursor, freed)
+            release_queued(cursor, freed)
+    return canceled

@@ -23,10 +23,10 @@ JOB_DELETED = "Canceled: the job was deleted."
 def delete_with_executions(*, job: Job, actor: Actor = SYSTEM, now: datetime.datetime) -> None:
     """Delete a job softly, and cancel what has not ended of it. A request in flight is aborted; it may have arrived."""
     executions = Execution.objects.filter(job=job)
-    cancel_live(executions, error=JOB_DELETED, now=now, waits=True)
+    cancel_live(executions, now=now, error=JOB_DELETED)
     delete_job(job=job, actor=actor, now=now)
     # What fired before the job was locked. Whoever holds one of these now has just claimed it.
-    cancel_live(executions, error=JOB_DELETED, now=now)
+    cancel_live(executions, now=now, error=JOB_DELETED, skip_locked=True)
 
 
 @transaction.atomic

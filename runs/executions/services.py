@@ -14,18 +14,15 @@ from accounts.actors import SYSTEM, Actor
 from accounts.models import Environment, Workspace
 from accounts.usage import refuse_when_stopped
 from core.differences import difference
-from core.version import USER_AGENT
-from jobs.definition.contract import Overlap
 from jobs.definition.overrides import effective, with_request
 from jobs.models import Job, JobEnvironment, JobVersion
 from jobs.services.unreadable import refuse_unreadable
-from runs import counters
-from runs.attempts.reaping import cancel_running
 from runs.errors import ExecutionNotCancelableError, ExecutionNotRetryableError, JobGoneError, JobNotEnabledError
+from runs.executions.cancel import cancel_live
 from runs.live_tail.publish import tell_on_commit
 from runs.models import Execution
-from runs.overlap import hold_environments, limiting, lock_environments, release_queued
-from runs.queue import abort_on_commit, enqueue_on_commit
+from runs.overlap import hold_environments, limiting
+from runs.queue import enqueue_on_commit
 from runs.states import ExecutionStatus, Trigger
 
 MAX_DELAY_SECONDS = 366 * 24 * 3600
@@ -131,26 +128,16 @@ def cancel(
 ) -> Execution:
     """Cancel an execution that has not ended, its retries included.
 
-    One in flight ends at once, with a canceled run: its request may have arrived. Its worker is told to abort the
-    transfer, and moves nothing any more whether it hears that or not. Raises ExecutionNotCancelableError where it has
+    A request in flight is aborted; it may have arrived. Raises ExecutionNotCancelableError where the execution has
     ended already.
     """
     executions = Execution.objects.of(workspace)
-    found: Execution = executions.light().select_for_update(no_key=True).get(pk=execution_id)
-    if found.status == ExecutionStatus.RUNNING:
-        cancel_running([execution_id], user_agent=USER_AGENT)
-        abort_on_commit(execution_id)
-    elif not executions.cancel_idle(execution_id, now):
-        raise ExecutionNotCancelableError(found.status)
-    else:
-        tell_on_commit([(str(workspace.pk), str(execution_id))])
-        with connection.cursor() as cursor:
-            counters.add(cursor, counters.of_canceled())
-            if found.overlap == Overlap.QUEUE and not found.queued:
-                lock_environments(cursor, [str(found.job_environment_id)])
-                release_queued(cursor, [str(found.job_environment_id)])
-    _record("execution.canceled", found, found.job, {}, actor=actor, now=now)
-    return executions.get(pk=execution_id)
+    canceled = cancel_live(executions.filter(pk=execution_id), now=now, release=True)
+    execution: Execution = executions.get(pk=execution_id)
+    if not canceled:
+        raise ExecutionNotCancelableError(execution.status)
+    _record("execution.canceled", execution, execution.job, {}, actor=actor, now=now)
+    return execution
 
 
 def _record(

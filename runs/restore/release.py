@@ -76,7 +76,7 @@ def bring_back(now: datetime.datetime, *, keep_live: bool) -> Restored:
     if not keep_live:
         for operation in _bulk_operations():
             cancel_bulk(workspace=operation.workspace, operation_id=operation.pk, now=now)
-        while cancel_live(_doubtful(now), error=UNKNOWN, in_flight=UNKNOWN, now=now, waits=True, limit=_BATCH):
+        while cancel_live(_doubtful(now), now=now, error=UNKNOWN, error_in_flight=UNKNOWN, limit=_BATCH):
             pass
     missed = _count_as_missed(now)
     Session.objects.all().delete()

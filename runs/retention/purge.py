@@ -31,7 +31,7 @@ def remove_purged(turn: Turn, now: datetime.datetime) -> bool:
     tried: list[uuid.UUID] = []
     while not turn.is_over and (job_id := _next(tried)) is not None:
         tried.append(job_id)
-        cancel_live(Execution.objects.filter(job=job_id), error=JOB_DELETED, now=now)
+        cancel_live(Execution.objects.filter(job=job_id), now=now, error=JOB_DELETED, skip_locked=True)
         if turn.batches(partial(_remove_executions, job_id)) and _remove_places(job_id):
             _remove_job(turn, job_id)
     return not Job.objects.purged().exists()

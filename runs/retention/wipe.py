@@ -47,7 +47,7 @@ def wipe(*, workspace: Workspace, confirm: str, actor: Actor = SYSTEM, now: date
     _hide(workspace, actor, now)
     # Nothing new is made any more. What somebody holds just now ends with him, or is canceled before it is removed.
     executions = Execution.objects.filter(workspace=workspace)
-    while cancel_live(executions, error=WIPED, now=now, limit=_BATCH) == _BATCH:
+    while len(cancel_live(executions, now=now, error=WIPED, skip_locked=True, limit=_BATCH)) == _BATCH:
         pass
     forget_environments(workspace.environments.values_list("pk", flat=True))
 
