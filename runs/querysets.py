@@ -90,12 +90,12 @@ class ExecutionQuerySet(HistoryQuerySet):
     def with_limits(self, version_id: str) -> "ExecutionQuerySet":
         """Those that have such a version, with what a new execution copies of it in the same environment.
 
-        It is annotated as `wanted_version`, an id, `wanted_concurrency` and `wanted_overlap`.
+        It is annotated as `copied_version`, an id, `copied_concurrency` and `copied_overlap`.
         """
         return self.filter(**{f"{version_id}__isnull": False}).annotate(
-            wanted_version=F(version_id),
-            wanted_concurrency=_effective(version_id, "concurrency"),
-            wanted_overlap=_effective(version_id, "overlap"),
+            copied_version=F(version_id),
+            copied_concurrency=_effective(version_id, "concurrency"),
+            copied_overlap=_effective(version_id, "overlap"),
         )
 
     def due_unsent(self, now: datetime.datetime) -> "ExecutionQuerySet":

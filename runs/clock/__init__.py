@@ -1,1 +1,1 @@
-"""From a schedule to rows: what is due, what is fired, what is skipped, and what is sent again."""
+"""The clock: fires what is due by schedules, accounts for what does not fire, and enqueues again what is pending."""

@@ -1,4 +1,4 @@
-"""One look at the database: what there is for the clock to do, and when there will be something."""
+"""Reads what is due for the clock, and when something will be, in one statement."""
 
 import datetime
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from runs.attempts import unreadable
 from runs.postgres_text import array
 from runs.restore_guard import IS_COPY
 
-_LOOK = f"""
+_DUE_STATE = f"""
     SELECT clock_timestamp(), {IS_COPY},
            (SELECT min(next_fire_at) FROM jobs_jobenvironment WHERE enabled AND next_fire_at IS NOT NULL{{firing}}),
            (SELECT min(next_attempt_at) FROM runs_execution WHERE finished_at IS NULL AND enqueued_at IS NULL),
@@ -18,10 +18,10 @@ _LOOK = f"""
 
 
 @dataclass(frozen=True, slots=True)
-class Glance:
-    """What one look tells the clock. Instants are the database's; None: nothing of that kind is planned.
+class DueState:
+    """When the clock has something to do. Instants are the database's; None: nothing of that kind is to come.
 
-    Of a copy of the database nothing may be fired: `runs.restore_guard`.
+    While the database `is_copy`, nothing may fire: `runs.restore_guard`.
     """
 
     now: datetime.datetime
@@ -44,22 +44,21 @@ class Glance:
 
     @property
     def seconds_to_next(self) -> float:
-        """Infinite when nothing is planned; negative when something is due."""
-        planned = (self.next_fire_at, self.next_retry_at, self.next_settling_at)
-        instants = [instant for instant in planned if instant is not None]
+        """Infinite when nothing is to come; negative when something is due."""
+        instants = [at for at in (self.next_fire_at, self.next_retry_at, self.next_settling_at) if at is not None]
         return (min(instants) - self.now).total_seconds() if instants else float("inf")
 
 
-def glance() -> Glance:
-    """The whole cost of an idle tick: three reads of the first entry of a partial index, and of one row.
+def read_due_state() -> DueState:
+    """Read it. This is the whole cost of an idle tick: the first entry of three partial indexes, and one row.
 
-    What this process can't read is passed over, so that it does not look due for ever.
+    Job-environments that this process has set aside as unreadable are left out, so that they don't look due for ever.
     """
     with connection.cursor() as cursor:
         firing, settling = unreadable.firing.waiting(), unreadable.settling.waiting()
-        look = _LOOK.format(
+        statement = _DUE_STATE.format(
             firing=" AND NOT (id = ANY(%s::uuid[]))" if firing else "",
             settling=" AND NOT (job_environment_id = ANY(%s::uuid[]))" if settling else "",
         )
-        cursor.execute(look, [array(keys) for keys in (firing, settling) if keys])
-        return Glance(*cursor.fetchone())
+        cursor.execute(statement, [array(keys) for keys in (firing, settling) if keys])
+        return DueState(*cursor.fetchone())

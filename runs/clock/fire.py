@@ -1,4 +1,4 @@
-"""Fires what is due: makes its executions and plans the next firings.
+"""Fires what is due: makes its executions, and sets when each job fires next.
 
 Any number of beats may call this at once. Row locks that skip what another beat holds spread the work; the unique keys
 of the executions elect the winner should two ever see the same occurrence.
@@ -21,7 +21,7 @@ from jobs.schedule import OccurrenceRange
 from jobs.schedule.misfire import FiringPlan, plan_firing, plan_without_firing
 from runs.attempts import unreadable
 from runs.attempts.unreadable import UnreadableVersionFound
-from runs.clock.materialize import JobEnvironmentKey, Outcome, Skip, Written, write
+from runs.clock.materialize import DueOccurrences, Materialized, ScheduledJobEnvironment, Skip, materialize
 from runs.clock.schedule_cache import timetables_of
 from runs.postgres_text import array, sparse_array
 from runs.states import SkipReason
@@ -65,7 +65,7 @@ class Fired:
     execution_ids: list[uuid.UUID] = field(default_factory=list)
     aborted: list[uuid.UUID] = field(default_factory=list)
     skipped: collections.Counter[str] = field(default_factory=collections.Counter)
-    #: What was due and is dealt with, or put aside; a full batch means that more may be due.
+    #: How many due rows are accounted for or set aside; a full batch means that more may be due.
     due: int = 0
 
     @property
@@ -74,87 +74,92 @@ class Fired:
 
 
 @dataclass(frozen=True, slots=True)
-class _Planned:
-    """A due job-environment with what becomes of it."""
+class _DueRow:
+    """A due job-environment: its occurrences until now, and the next one after them."""
 
-    outcome: Outcome
+    occurrences: DueOccurrences
     next_fire_at: datetime.datetime | None
 
 
 def fire_due(now: datetime.datetime, *, limit: int = BATCH, only_count: bool = False) -> Fired:
-    """Make the executions of everything due at `now`, and plan each job's next firing, in one transaction.
+    """Make the executions of everything due at `now`, and set each job's next firing, in one transaction.
 
     With `only_count` nothing fires, whatever the jobs' misfire policies: what is due is counted as missed.
     """
     with transaction.atomic(), connection.cursor() as cursor:
-        planned, unread = _planned(cursor, now, limit, only_count=only_count)
-        if not planned:
-            return Fired(due=unread)
-        written = write(cursor, [one.outcome for one in planned], now=now)
-        handled = [one for one in planned if one.outcome.place.job_environment_id not in written.held_back]
+        due, unread_count = _lock_due(cursor, now, limit, only_count=only_count)
+        if not due:
+            return Fired(due=unread_count)
+        written = materialize(cursor, [row.occurrences for row in due], now=now)
+        handled = [row for row in due if row.occurrences.job_environment.job_environment_id not in written.held_back]
         _advance(cursor, handled, written.stopped, now)
         failpoint("fire.written")
     failpoint("fire.committed")
-    return fired_by(written, len(handled) + unread)
+    return fired_by(written, len(handled) + unread_count)
 
 
-def fired_by(written: Written, handled: int) -> Fired:
-    return Fired(written.execution_ids, written.aborted, written.skipped, handled)
+def fired_by(written: Materialized, due: int) -> Fired:
+    return Fired(written.execution_ids, written.aborted, written.skipped, due)
 
 
-def skips_of(plan: FiringPlan) -> tuple[Skip, ...]:
-    """What a plan only counts."""
-    dropped = tuple(Skip(OccurrenceRange(at, at, 1), SkipReason.DST_GAP) for at in plan.dropped)
-    return (Skip(plan.missed, SkipReason.MISSED), *dropped) if plan.missed else dropped
+def skips_of(due: FiringPlan) -> tuple[Skip, ...]:
+    """The occurrences that are only counted."""
+    dropped = tuple(Skip(OccurrenceRange(at, at, 1), SkipReason.DST_GAP) for at in due.dropped)
+    return (Skip(due.missed, SkipReason.MISSED), *dropped) if due.missed else dropped
 
 
-def _planned(cursor: Any, now: datetime.datetime, limit: int, *, only_count: bool) -> tuple[Sequence[_Planned], int]:
-    """Lock what is due, and plan it. Returns besides how much of it can't be read, and was put aside."""
+def _lock_due(cursor: Any, now: datetime.datetime, limit: int, *, only_count: bool) -> tuple[Sequence[_DueRow], int]:
+    """Lock what is due. Returns it, and how many rows more can't be read and were set aside."""
     cursor.execute(_DUE, [now, array(unreadable.firing.waiting()), limit])
-    due = cursor.fetchall()
-    if not due:
+    locked = cursor.fetchall()
+    if not locked:
         return [], 0
-    cursor.execute(_VERSIONS, [array(list({job_id for _, _, job_id, _, _ in due}))])
+    cursor.execute(_VERSIONS, [array(list({job_id for _, _, job_id, _, _ in locked}))])
     jobs = {job_id: (version_id, created_at) for job_id, version_id, created_at in cursor.fetchall()}
     timetables = timetables_of(dict(jobs.values()))
-    planned, unread = [], []
-    for key, workspace_id, job_id, environment_id, due_at in due:
+    due, unread = [], []
+    for key, workspace_id, job_id, environment_id, due_at in locked:
         version_id = jobs[job_id][0]
-        place = JobEnvironmentKey(
-            key, workspace_id, job_id, environment_id, version_id, timetables[version_id].of(environment_id)
+        job_environment = ScheduledJobEnvironment.of(
+            timetables[version_id].of(environment_id),
+            job_environment_id=key,
+            workspace_id=workspace_id,
+            job_id=job_id,
+            environment_id=environment_id,
+            job_version_id=version_id,
         )
         try:
-            planned.append(_planned_for(place, due_at, now, only_count=only_count))
+            due.append(_due_row(job_environment, due_at, now, only_count=only_count))
         except UnreadableError as error:
             unread.append(UnreadableVersionFound(key, version_id, str(error)))
     if unread:
-        unreadable.firing.put(one.job_environment_id for one in unread)
+        unreadable.firing.put(version.job_environment_id for version in unread)
         unreadable.mark(cursor, unread, doing="firing")
-    return planned, len(unread)
+    return due, len(unread)
 
 
-def _planned_for(
-    place: JobEnvironmentKey, due_at: datetime.datetime, now: datetime.datetime, *, only_count: bool
-) -> _Planned:
-    """Raises UnreadableError where this release can't tell what was planned."""
-    refuse_unread(place.timetable)
-    if place.timetable.schedule is None:
-        return _Planned(Outcome(place, (), ()), None)
+def _due_row(
+    job_environment: ScheduledJobEnvironment, due_at: datetime.datetime, now: datetime.datetime, *, only_count: bool
+) -> _DueRow:
+    """Raises UnreadableError where this release can't tell what is due."""
+    refuse_unread(job_environment.timetable)
+    if job_environment.timetable.schedule is None:
+        return _DueRow(DueOccurrences(job_environment, (), ()), None)
     try:
-        plan = planned_by(place.timetable, due_at=due_at, now=now, only_count=only_count)
+        due = due_occurrences(job_environment.timetable, due_at=due_at, now=now, only_count=only_count)
     except Exception as error:  # One job's schedule, whatever is wrong with it, must not hold up all others.
-        log.exception("planning_failed", job_version_id=place.job_version_id)
-        raise UnreadableError(f"its schedule can't be reckoned with ({type(error).__name__}).") from error
-    return _Planned(Outcome(place, plan.fires, skips_of(plan)), plan.next_fire_at)
+        log.exception("planning_failed", job_version_id=job_environment.job_version_id)
+        raise UnreadableError(f"its schedule can't be evaluated ({type(error).__name__}).") from error
+    return _DueRow(DueOccurrences(job_environment, due.fires, skips_of(due)), due.next_fire_at)
 
 
 def refuse_unread(timetable: Timetable) -> None:
-    """Raises UnreadableError for one that this release could not read."""
+    """Raises UnreadableError for a timetable that this release could not read."""
     if timetable.unreadable:
         raise UnreadableError(timetable.unreadable)
 
 
-def planned_by(
+def due_occurrences(
     timetable: Timetable,
     *,
     due_at: datetime.datetime,
@@ -162,7 +167,7 @@ def planned_by(
     until: datetime.datetime | None = None,
     only_count: bool,
 ) -> FiringPlan:
-    """What becomes of what is due by a timetable that has a schedule."""
+    """What is due by a timetable that has a schedule, sorted by its misfire policy."""
     assert timetable.schedule is not None
     if only_count:
         return plan_without_firing(timetable.schedule, due_at=due_at, now=now, until=until)
@@ -170,12 +175,12 @@ def planned_by(
     return plan_firing(timetable.schedule, due_at=due_at, now=now, misfire=misfire, grace=grace, until=until)
 
 
-def _advance(cursor: Any, planned: Sequence[_Planned], stopped: Collection[str], now: datetime.datetime) -> None:
+def _advance(cursor: Any, due: Sequence[_DueRow], stopped: Collection[str], now: datetime.datetime) -> None:
     """Move every row on to its next firing. One that has none left (a one-off, an ended schedule) is complete."""
-    keys = [one.outcome.place.job_environment_id for one in planned]
-    fired = [bool(one.outcome.fires) and one.outcome.place.workspace_id not in stopped for one in planned]
-    moves = sparse_array(one.next_fire_at for one in planned)
-    cursor.execute(_ADVANCE, [now, now, array(keys), moves, array(fired)])
-    complete = [key for key, one in zip(keys, planned, strict=True) if one.next_fire_at is None]
+    keys = [row.occurrences.job_environment.job_environment_id for row in due]
+    fired = [bool(row.occurrences.fires) and row.occurrences.job_environment.workspace_id not in stopped for row in due]
+    next_fire_at = sparse_array(row.next_fire_at for row in due)
+    cursor.execute(_ADVANCE, [now, now, array(keys), next_fire_at, array(fired)])
+    complete = [key for key, row in zip(keys, due, strict=True) if row.next_fire_at is None]
     if complete:
         cursor.execute(_COMPLETE, {"now": now, "ids": complete})

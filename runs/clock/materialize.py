@@ -1,6 +1,6 @@
-"""Writes what became of planned occurrences: executions that fire, and skipped ones that count. All in bulk.
+"""Writes due occurrences as rows, in bulk: executions that fire, and skipped ones that only count.
 
-The caller holds the locks of the job-environments; nothing here waits for another's lock.
+The caller holds the locks of the job-environments; nothing here waits for another lock.
 """
 
 import collections
@@ -11,35 +11,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from accounts.usage import stopped
-from core.ids import uuid7
 from jobs.definition.contract import Overlap, Timetable
 from jobs.schedule import OccurrenceRange
 from jobs.schedule.jitter import jitter_ms
 from runs import counters
 from runs.executions.cancel import cancel_live
-from runs.live_tail.publish import tell_on_commit
+from runs.executions.create import JobEnvironmentKey, NewExecution, insert_scheduled
 from runs.models import Execution
-from runs.overlap import Decision, Standing, decide, limiting, what_stands
-from runs.postgres_text import sparse_array
-from runs.states import ExecutionStatus, SkipReason
+from runs.overlap import Decision, LiveExecutions, decide, limiting, live_executions
+from runs.states import ExecutionStatus, SkipReason, Trigger
 
-#: What an execution says that was canceled before its request was sent, or while.
-NEVER_STARTED = "Canceled: the next occurrence was due."
+#: The error of an execution that its next occurrence canceled, before or while its request was sent.
+_NOT_SENT = "Canceled: the next occurrence was due."
 _IN_FLIGHT = "Canceled in flight, since the next occurrence was due; the request may have arrived."
-_COLUMNS = {
-    "id": "uuid", "workspace_id": "uuid", "job_id": "uuid", "environment_id": "uuid", "job_environment_id": "uuid",
-    "job_version_id": "uuid", "status": "text", "scheduled_for": "timestamptz", "scheduled_until": "timestamptz",
-    "occurrences": "int", "skip_reason": "text", "enqueued_at": "timestamptz", "finished_at": "timestamptz",
-    "next_attempt_at": "timestamptz", "concurrency": "smallint", "overlap": "text", "queued": "boolean",
-    "jitter_ms": "int", "error": "text",
-}  # fmt: skip
-_INSERT = f"""
-    INSERT INTO runs_execution ({", ".join(_COLUMNS)}, trigger, created_at, attempts, failure_reason)
-    SELECT *, 'schedule', %s::timestamptz, 0, ''
-      FROM unnest({", ".join(f"%s::{kind}[]" for kind in _COLUMNS.values())})
-    ON CONFLICT DO NOTHING
- RETURNING id::text
-"""  # noqa: S608 - our own text
 _LAST = """
     SELECT environment.id::text, last.id::text, last.until, last.skip_reason
       FROM unnest(%s::uuid[], %s::uuid[]) AS environment (id, job_version_id)
@@ -60,247 +44,223 @@ _EXTEND = """
 
 
 @dataclass(frozen=True, slots=True)
-class JobEnvironmentKey:
-    """Where and in which version executions are made. Ids are text, as Postgres gives and takes them."""
+class ScheduledJobEnvironment(JobEnvironmentKey):
+    """A job in one environment, with the timetable of the version that its occurrences run in."""
 
-    job_environment_id: str
-    workspace_id: str
-    job_id: str
-    environment_id: str
-    job_version_id: str
     timetable: Timetable
+
+    @classmethod
+    def of(cls, timetable: Timetable, **ids: str) -> "ScheduledJobEnvironment":
+        """`ids` are the fields of a JobEnvironmentKey that end in `_id`, as text."""
+        return cls(concurrency=timetable.concurrency, overlap=limiting(timetable.overlap), timetable=timetable, **ids)
 
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """A stretch that is only counted."""
+    """Consecutive occurrences that are only counted."""
 
-    stretch: OccurrenceRange
+    occurrences: OccurrenceRange
     reason: SkipReason
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What is to become of what was due in one place: `fires` oldest first, unless overlap says otherwise."""
+class DueOccurrences:
+    """What was due of one job-environment: `fires` oldest first, each unless overlap forbids it, and the skipped."""
 
-    place: JobEnvironmentKey
+    job_environment: ScheduledJobEnvironment
     fires: tuple[datetime.datetime, ...]
     skips: tuple[Skip, ...]
 
 
 @dataclass(slots=True)
-class Written:
-    """What was done: ids to enqueue, transfers to abort, occurrences counted by reason, and who must wait a moment."""
+class Materialized:
+    """What was written: ids to enqueue, transfers to abort, and the occurrences that were only counted, by reason."""
 
     execution_ids: list[uuid.UUID] = field(default_factory=list)
     aborted: list[uuid.UUID] = field(default_factory=list)
     skipped: collections.Counter[str] = field(default_factory=collections.Counter)
-    #: Workspaces whose plan lets no more runs start this month: what was to be fired there is only counted.
+    #: Workspaces whose plan lets no more runs start this month: what was to fire there is only counted.
     stopped: frozenset[str] = frozenset()
-    #: Job-environments of which nothing was written: what stands there is just being ended by somebody else.
+    #: Job-environments of which nothing was written: another transaction is ending a live execution there.
     held_back: set[str] = field(default_factory=set)
 
 
-@dataclass(frozen=True, slots=True)
-class _New:
-    """An execution to be inserted."""
-
-    place: JobEnvironmentKey
-    status: ExecutionStatus
-    scheduled_for: datetime.datetime
-    scheduled_until: datetime.datetime | None = None
-    occurrences: int = 1
-    skip_reason: str = ""
-    enqueued_at: datetime.datetime | None = None
-    finished_at: datetime.datetime | None = None
-    next_attempt_at: datetime.datetime | None = None
-    queued: bool = False
-    jitter_ms: int = 0
-    error: str = ""
-    id: uuid.UUID = field(default_factory=uuid7)
-
-    def row(self) -> tuple[Any, ...]:
-        """In the order of the columns."""
-        place = self.place
-        return (
-            str(self.id), place.workspace_id, place.job_id, place.environment_id, place.job_environment_id,
-            place.job_version_id, self.status.value, self.scheduled_for, self.scheduled_until,
-            self.occurrences, self.skip_reason, self.enqueued_at, self.finished_at,
-            self.next_attempt_at, place.timetable.concurrency, limiting(place.timetable.overlap), self.queued,
-            self.jitter_ms, self.error,
-        )  # fmt: skip
-
-
-def write(cursor: Any, outcomes: Sequence[Outcome], *, now: datetime.datetime) -> Written:
-    """Write the outcomes of several job-environments in the caller's transaction."""
-    written = Written()
-    outcomes = _as_plans_allow(cursor, outcomes, written, now)
-    standing = _standing(cursor, outcomes, written)
-    new: list[_New] = []
-    skips: list[tuple[JobEnvironmentKey, Skip]] = []
-    for outcome in outcomes:
-        place = outcome.place
-        if place.job_environment_id in written.held_back:
+def materialize(cursor: Any, due: Sequence[DueOccurrences], *, now: datetime.datetime) -> Materialized:
+    """Write the due occurrences of several job-environments in the caller's transaction."""
+    written = Materialized()
+    due = _within_plans(cursor, due, written, now)
+    live = _make_way(cursor, due, written)
+    new: list[NewExecution] = []
+    skips: list[tuple[ScheduledJobEnvironment, Skip]] = []
+    for item in due:
+        job_environment = item.job_environment
+        if job_environment.job_environment_id in written.held_back:
             continue
-        policy = place.timetable.overlap
-        decision = decide(policy, outcome.fires, standing.get(place.job_environment_id, Standing()))
-        new.extend(_executions(place, decision, now))
-        skips.extend((place, skip) for skip in outcome.skips)
-        skips.extend((place, skip) for skip in _apart(decision.overlapped, outcome, SkipReason.OVERLAP))
-    new.extend(_stretches(cursor, skips, now))
-    written.skipped.update(_counted(skips))
-    made = _insert(cursor, new, now)
-    _count_beaten(cursor, [one for one in new if str(one.id) not in made], now, written)
-    canceled = sum(one.status == ExecutionStatus.CANCELED and str(one.id) in made for one in new)
+        standing = live.get(job_environment.job_environment_id, LiveExecutions())
+        decision = decide(job_environment.timetable.overlap, item.fires, standing)
+        new.extend(_executions(job_environment, decision, now))
+        skips.extend((job_environment, skip) for skip in item.skips)
+        skips.extend((job_environment, skip) for skip in _skips(decision.overlapping, item, SkipReason.OVERLAP))
+    new.extend(_skipped_executions(cursor, skips, now))
+    written.skipped.update(_counted(skip for _, skip in skips))
+    inserted = insert_scheduled(cursor, new, now=now)
+    _count_conflicts(cursor, [one for one in new if str(one.id) not in inserted], now, written)
+    new = [one for one in new if str(one.id) in inserted]
+    canceled = sum(one.status == ExecutionStatus.CANCELED for one in new)
     counters.add(cursor, {**counters.of_skipped(written.skipped), **counters.of_canceled(canceled)})
-    written.execution_ids = [one.id for one in new if one.enqueued_at is not None and str(one.id) in made]
+    written.execution_ids = [one.id for one in new if one.enqueued_at is not None]
     return written
 
 
-def _as_plans_allow(
-    cursor: Any, outcomes: Sequence[Outcome], written: Written, now: datetime.datetime
-) -> Sequence[Outcome]:
-    """Where a workspace is stopped nothing fires: one execution each would only fail, so they are counted instead."""
-    firing = {outcome.place.workspace_id for outcome in outcomes if outcome.fires}
+def _within_plans(
+    cursor: Any, due: Sequence[DueOccurrences], written: Materialized, now: datetime.datetime
+) -> Sequence[DueOccurrences]:
+    """Only count what is due in a stopped workspace: an execution for each occurrence would only fail."""
+    firing = {item.job_environment.workspace_id for item in due if item.fires}
     written.stopped = frozenset(stopped(cursor, firing, at=now)) if firing else frozenset()
     if not written.stopped:
-        return outcomes
-    return [_unfired(one) if one.place.workspace_id in written.stopped else one for one in outcomes]
+        return due
+    return [_only_counted(item) if item.job_environment.workspace_id in written.stopped else item for item in due]
 
 
-def _unfired(outcome: Outcome) -> Outcome:
-    return Outcome(outcome.place, (), (*outcome.skips, *_apart(outcome.fires, outcome, SkipReason.QUOTA)))
+def _only_counted(due: DueOccurrences) -> DueOccurrences:
+    return DueOccurrences(due.job_environment, (), (*due.skips, *_skips(due.fires, due, SkipReason.QUOTA)))
 
 
-def _standing(cursor: Any, outcomes: Iterable[Outcome], written: Written) -> dict[str, Standing]:
-    """What lives where overlap is limited and something is to be fired; with way made for it where that is wanted."""
-    limited = {
-        outcome.place.job_environment_id: outcome.place.timetable.overlap
-        for outcome in outcomes
-        if outcome.fires and outcome.place.timetable.overlap is not Overlap.ALLOW
+def _make_way(cursor: Any, due: Iterable[DueOccurrences], written: Materialized) -> dict[str, LiveExecutions]:
+    """Read what is live where overlap is limited and something is to fire; cancel what makes way for that."""
+    policies = {
+        item.job_environment.job_environment_id: item.job_environment.timetable.overlap
+        for item in due
+        if item.fires and item.job_environment.timetable.overlap is not Overlap.ALLOW
     }
-    if not limited:
+    if not policies:
         return {}
-    standing = dict(what_stands(cursor, limited))
+    live = dict(live_executions(cursor, policies))
     yielding = {
         execution_id: key
-        for key, stands in standing.items()
-        if limited[key] is Overlap.CANCEL_RUNNING
-        for execution_id in stands.scheduled
+        for key, executions in live.items()
+        if policies[key] is Overlap.CANCEL_RUNNING
+        for execution_id in executions.scheduled
     }
     if yielding:
-        _cancel_yielding(yielding, written)
-    return standing
+        _cancel(yielding, written)
+    return live
 
 
-def _cancel_yielding(yielding: Mapping[uuid.UUID, str], written: Written) -> None:
-    """Cancel what makes way for the next occurrence: executions with their job-environments, which the caller holds.
+def _cancel(yielding: Mapping[uuid.UUID, str], written: Materialized) -> None:
+    """Cancel executions, given with their job-environments.
 
-    A worker that records one of them waits for that lock while it holds the execution. So this must not wait for it:
-    such an execution is left, and its job-environment is held back.
+    A worker that records one of them holds it while it waits for the job-environment, which is locked here. So this
+    must not wait for the execution: it is left as it is, and its job-environment is held back.
     """
     executions = Execution.objects.filter(pk__in=yielding)
     canceled = cancel_live(
-        executions, now=None, error=NEVER_STARTED, error_in_flight=_IN_FLIGHT, skip_locked=True, abort=False
+        executions, now=None, error=_NOT_SENT, error_in_flight=_IN_FLIGHT, skip_locked=True, abort=False
     )
     written.aborted.extend(canceled.in_flight)
-    busy = executions.filter(finished_at__isnull=True).values_list("pk", flat=True)
-    written.held_back.update(yielding[execution_id] for execution_id in busy)
+    locked = executions.filter(finished_at__isnull=True).values_list("pk", flat=True)
+    written.held_back.update(yielding[execution_id] for execution_id in locked)
 
 
-def _executions(place: JobEnvironmentKey, decision: Decision, now: datetime.datetime) -> Iterable[_New]:
+def _executions(
+    job_environment: ScheduledJobEnvironment, decision: Decision, now: datetime.datetime
+) -> Iterable[NewExecution]:
     for at in decision.canceled:
-        yield _New(place, ExecutionStatus.CANCELED, at, finished_at=now, error=NEVER_STARTED)
-    for at, queued in [(at, False) for at in decision.starts] + [(at, True) for at in decision.waits]:
-        jitter = jitter_ms(place.job_environment_id, at, jitter_seconds=place.timetable.jitter_seconds)
-        starts_at = at + datetime.timedelta(milliseconds=jitter)
-        yield _New(
-            place,
-            ExecutionStatus.PENDING,
-            at,
-            enqueued_at=None if queued or starts_at > now else now,
-            next_attempt_at=None if queued else starts_at,
+        yield NewExecution(
+            job_environment=job_environment,
+            trigger=Trigger.SCHEDULE,
+            created_at=now,
+            status=ExecutionStatus.CANCELED,
+            scheduled_for=at,
+            finished_at=now,
+            error=_NOT_SENT,
+        )
+    key, jitter_seconds = job_environment.job_environment_id, job_environment.timetable.jitter_seconds
+    for at, queued in [(at, False) for at in decision.starts] + [(at, True) for at in decision.queued]:
+        jitter = jitter_ms(key, at, jitter_seconds=jitter_seconds)
+        yield NewExecution.pending(
+            job_environment,
+            trigger=Trigger.SCHEDULE,
+            now=now,
+            starts_at=at + datetime.timedelta(milliseconds=jitter),
             queued=queued,
+            scheduled_for=at,
             jitter_ms=jitter,
         )
 
 
-def _apart(instants: Iterable[datetime.datetime], outcome: Outcome, reason: SkipReason) -> Iterable[Skip]:
-    """Occurrences that are not fired after all, as stretches that nothing else of this outcome lies within."""
-    stretch: OccurrenceRange | None = None
+def _skips(instants: Iterable[datetime.datetime], due: DueOccurrences, reason: SkipReason) -> Iterable[Skip]:
+    """Occurrences that do not fire after all, as ranges that no other skip of `due` lies within."""
+    occurrences: OccurrenceRange | None = None
     for at in instants:
-        between = stretch and any(stretch.last < skip.stretch.first < at for skip in outcome.skips)
-        if stretch is not None and not between:
-            stretch = OccurrenceRange(stretch.first, at, stretch.count + 1)
+        between = occurrences and any(occurrences.last < skip.occurrences.first < at for skip in due.skips)
+        if occurrences is not None and not between:
+            occurrences = OccurrenceRange(occurrences.first, at, occurrences.count + 1)
             continue
-        if stretch is not None:
-            yield Skip(stretch, reason)
-        stretch = OccurrenceRange(at, at, 1)
-    if stretch is not None:
-        yield Skip(stretch, reason)
+        if occurrences is not None:
+            yield Skip(occurrences, reason)
+        occurrences = OccurrenceRange(at, at, 1)
+    if occurrences is not None:
+        yield Skip(occurrences, reason)
 
 
-def _stretches(cursor: Any, skips: Sequence[tuple[JobEnvironmentKey, Skip]], now: datetime.datetime) -> Iterable[_New]:
-    """Skipped rows to be made. A stretch that directly follows another of its kind makes that one longer instead."""
+def _skipped_executions(
+    cursor: Any, skips: Sequence[tuple[ScheduledJobEnvironment, Skip]], now: datetime.datetime
+) -> Iterable[NewExecution]:
+    """Rows for skips. One that directly follows the last row, for the same reason, extends that row instead."""
     if not skips:
         return []
-    places = {place.job_environment_id: place for place, _ in skips}
-    cursor.execute(_LAST, [list(places), [place.job_version_id for place in places.values()]])
+    versions = {job_environment.job_environment_id: job_environment.job_version_id for job_environment, _ in skips}
+    cursor.execute(_LAST, [list(versions), list(versions.values())])
     last = {key: (row_id, until, reason) for key, row_id, until, reason in cursor.fetchall()}
     new, longer = [], []
-    for place, skip in skips:
-        row_id, until, reason = last.get(place.job_environment_id, (None, None, None))
-        if reason == skip.reason and _follows(place.timetable, until, skip.stretch):
-            longer.append((row_id, skip.stretch.last, skip.stretch.count))
+    for job_environment, skip in skips:
+        row_id, until, reason = last.get(job_environment.job_environment_id, (None, None, None))
+        if reason == skip.reason and _follows(job_environment.timetable, until, skip.occurrences):
+            longer.append((row_id, skip.occurrences.last, skip.occurrences.count))
         else:
-            new.append(_skipped(place, skip, now))
+            new.append(_skipped(job_environment, skip, now))
     if longer:
         cursor.execute(_EXTEND, [list(column) for column in zip(*longer, strict=True)])
     return new
 
 
-def _follows(timetable: Timetable, until: datetime.datetime, stretch: OccurrenceRange) -> bool:
-    return timetable.schedule is not None and timetable.schedule.next_after(until) == stretch.first
+def _follows(timetable: Timetable, until: datetime.datetime, occurrences: OccurrenceRange) -> bool:
+    return timetable.schedule is not None and timetable.schedule.next_after(until) == occurrences.first
 
 
-def _skipped(place: JobEnvironmentKey, skip: Skip, now: datetime.datetime) -> _New:
-    stretch = skip.stretch
-    return _New(
-        place,
-        ExecutionStatus.SKIPPED,
-        stretch.first,
-        scheduled_until=stretch.last if stretch.count > 1 else None,
-        occurrences=stretch.count,
+def _skipped(job_environment: JobEnvironmentKey, skip: Skip, now: datetime.datetime) -> NewExecution:
+    occurrences = skip.occurrences
+    return NewExecution(
+        job_environment=job_environment,
+        trigger=Trigger.SCHEDULE,
+        created_at=now,
+        status=ExecutionStatus.SKIPPED,
+        scheduled_for=occurrences.first,
+        scheduled_until=occurrences.last if occurrences.count > 1 else None,
+        occurrences=occurrences.count,
         skip_reason=skip.reason.value,
         finished_at=now,
     )
 
 
-def _counted(skips: Iterable[tuple[JobEnvironmentKey, Skip]]) -> collections.Counter[str]:
+def _counted(skips: Iterable[Skip]) -> collections.Counter[str]:
     counts: collections.Counter[str] = collections.Counter()
-    for _, skip in skips:
-        counts[skip.reason.value] += skip.stretch.count
+    for skip in skips:
+        counts[skip.reason.value] += skip.occurrences.count
     return counts
 
 
-def _insert(cursor: Any, new: Sequence[_New], now: datetime.datetime) -> set[str]:
-    """Insert executions. Returns the ids of those that no unique key forbids."""
-    if not new:
-        return set()
-    columns = zip(*(one.row() for one in new), strict=True)
-    cursor.execute(_INSERT, [now, *(sparse_array(column) for column in columns)])
-    made = {row[0] for row in cursor.fetchall()}
-    tell_on_commit((one.place.workspace_id, str(one.id)) for one in new if str(one.id) in made)
-    return made
-
-
-def _count_beaten(cursor: Any, beaten: Sequence[_New], now: datetime.datetime, written: Written) -> None:
-    """Occurrences that a unique key forbade to fire: another lives, so they overlap; or they are recorded already."""
+def _count_conflicts(
+    cursor: Any, refused: Sequence[NewExecution], now: datetime.datetime, written: Materialized
+) -> None:
+    """Count occurrences that a unique key forbade to fire as overlapping; one that is recorded already stays so."""
     skips = [
-        (one.place, Skip(OccurrenceRange(one.scheduled_for, one.scheduled_for, 1), SkipReason.OVERLAP))
-        for one in beaten
-        if one.status == ExecutionStatus.PENDING and one.place.timetable.overlap is not Overlap.ALLOW
+        (one.job_environment, Skip(OccurrenceRange(one.scheduled_for, one.scheduled_for, 1), SkipReason.OVERLAP))
+        for one in refused
+        if one.status == ExecutionStatus.PENDING and one.job_environment.overlap and one.scheduled_for
     ]
     if skips:
-        _insert(cursor, [_skipped(place, skip, now) for place, skip in skips], now)
-        written.skipped.update(_counted(skips))
+        insert_scheduled(cursor, [_skipped(job_environment, skip, now) for job_environment, skip in skips], now=now)
+        written.skipped.update(_counted(skip for _, skip in skips))

@@ -1,7 +1,7 @@
-"""Settles what closed periods left: occurrences that a change of plan came before the clock could deal with.
+"""Settles closed periods: accounts for occurrences that were due before a schedule changed, and not fired by then.
 
-What was due when its schedule was edited fires as it would have, in the version of then. What was due when its job was
-paused, disabled or deleted fires no more: it is counted, as all that a pause covers is.
+What was due when its schedule was edited fires as it would have, in the version of that time. What was due when its job
+was paused, disabled or deleted fires no more: it is counted, like every occurrence within a pause.
 """
 
 import datetime
@@ -20,8 +20,8 @@ from jobs.definition.reading import UnreadableError
 from jobs.models import PeriodState, SchedulePeriod
 from runs.attempts import unreadable
 from runs.attempts.unreadable import UnreadableVersionFound
-from runs.clock.fire import Fired, fired_by, planned_by, refuse_unread, skips_of
-from runs.clock.materialize import JobEnvironmentKey, Outcome, Skip, write
+from runs.clock.fire import Fired, due_occurrences, fired_by, refuse_unread, skips_of
+from runs.clock.materialize import DueOccurrences, ScheduledJobEnvironment, Skip, materialize
 from runs.clock.schedule_cache import timetables_of
 from runs.states import SkipReason
 
@@ -43,11 +43,11 @@ _SETTLED = """
 
 
 @dataclass(frozen=True, slots=True)
-class _Settled:
-    """A period with what becomes of what it left, and from when on something is left still."""
+class _ClosedPeriod:
+    """A closed period, its unprocessed occurrences, and the instant after which some remain (None: all done)."""
 
     period: SchedulePeriod
-    outcome: Outcome
+    occurrences: DueOccurrences
     unsettled_from: datetime.datetime | None
 
 
@@ -57,23 +57,22 @@ def settle_due(now: datetime.datetime, *, limit: int = BATCH, only_count: bool =
     With `only_count` nothing fires: what would have is counted as missed.
     """
     with transaction.atomic(), connection.cursor() as cursor:
-        planned, unread = _planned(now, limit, only_count=only_count)
-        if not planned:
-            return Fired(due=unread)
-        written = write(cursor, [one.outcome for one in planned], now=now)
-        settled = [one for one in planned if str(one.period.job_environment_id) not in written.held_back]
-        _move_on(cursor, settled)
+        closed, unread_count = _lock_closed(now, limit, only_count=only_count)
+        if not closed:
+            return Fired(due=unread_count)
+        written = materialize(cursor, [item.occurrences for item in closed], now=now)
+        settled = [item for item in closed if str(item.period.job_environment_id) not in written.held_back]
+        _mark_settled(cursor, settled)
         failpoint("settle.written")
     failpoint("settle.committed")
-    return fired_by(written, len(settled) + unread)
+    return fired_by(written, len(settled) + unread_count)
 
 
-def _planned(now: datetime.datetime, limit: int, *, only_count: bool) -> tuple[Sequence[_Settled], int]:
-    """Lock what is to be settled, and plan it: of each job-environment the oldest period, so that order is kept.
+def _lock_closed(now: datetime.datetime, limit: int, *, only_count: bool) -> tuple[Sequence[_ClosedPeriod], int]:
+    """Lock what is to be settled: the oldest period of each job-environment, so that order is kept.
 
-    Returns besides how many can't be read, and were put aside.
-
-    The job-environments are locked with it, so that nobody fires there, or changes the plan, meanwhile.
+    Returns it, and how many periods can't be read and were set aside. The job-environments are locked too, so that
+    nothing fires there and no schedule changes meanwhile.
     """
     oldest: dict[Any, SchedulePeriod] = {}
     aside = [uuid.UUID(key) for key in unreadable.settling.waiting()]
@@ -81,74 +80,80 @@ def _planned(now: datetime.datetime, limit: int, *, only_count: bool) -> tuple[S
         oldest.setdefault(period.job_environment_id, period)
     versions = {str(period.job_version_id): period.job_environment.job.created_at for period in oldest.values()}
     timetables = timetables_of(versions)
-    settled, unread = [], []
+    closed, unread = [], []
     for period in oldest.values():
-        place = _place(period, timetables[str(period.job_version_id)])
+        job_environment = _job_environment(period, timetables[str(period.job_version_id)])
         try:
-            refuse_unread(place.timetable)
-            settled.append(_settled(period, place, now, only_count=only_count))
+            refuse_unread(job_environment.timetable)
+            closed.append(_closed_period(period, job_environment, now, only_count=only_count))
         except UnreadableError as error:
-            unread.append(UnreadableVersionFound(place.job_environment_id, place.job_version_id, str(error)))
+            version = UnreadableVersionFound(
+                job_environment.job_environment_id, job_environment.job_version_id, str(error)
+            )
+            unread.append(version)
     if unread:
-        unreadable.settling.put(one.job_environment_id for one in unread)
+        unreadable.settling.put(version.job_environment_id for version in unread)
         with connection.cursor() as cursor:
             unreadable.mark(cursor, unread, doing="settling")
-    return settled, len(unread)
+    return closed, len(unread)
 
 
 def unsettled(now: datetime.datetime) -> QuerySet[SchedulePeriod]:
-    """Periods that are over and left something, the longest over first, locked with their job-environments."""
+    """Periods that are over with occurrences left, the longest over first, locked with their job-environments."""
     over = SchedulePeriod.objects.filter(unsettled_from__isnull=False, until_at__lte=now).order_by("until_at")
     locked = over.select_for_update(skip_locked=True, no_key=True, of=("self", "job_environment"))
     return locked.select_related("job_environment__job")
 
 
-def _place(period: SchedulePeriod, timetables: PerEnvironment[Timetable]) -> JobEnvironmentKey:
-    row = period.job_environment
-    return JobEnvironmentKey(
-        job_environment_id=str(row.pk),
-        workspace_id=str(row.workspace_id),
-        job_id=str(row.job_id),
-        environment_id=str(row.environment_id),
+def _job_environment(period: SchedulePeriod, timetables: PerEnvironment[Timetable]) -> ScheduledJobEnvironment:
+    job_environment = period.job_environment
+    environment_id = str(job_environment.environment_id)
+    return ScheduledJobEnvironment.of(
+        timetables.of(environment_id),
+        job_environment_id=str(job_environment.pk),
+        workspace_id=str(job_environment.workspace_id),
+        job_id=str(job_environment.job_id),
+        environment_id=environment_id,
         job_version_id=str(period.job_version_id),
-        timetable=timetables.of(str(row.environment_id)),
     )
 
 
-def _settled(period: SchedulePeriod, place: JobEnvironmentKey, now: datetime.datetime, *, only_count: bool) -> _Settled:
-    schedule, since, until = place.timetable.schedule, period.unsettled_from, period.until_at
+def _closed_period(
+    period: SchedulePeriod, job_environment: ScheduledJobEnvironment, now: datetime.datetime, *, only_count: bool
+) -> _ClosedPeriod:
+    schedule, since, until = job_environment.timetable.schedule, period.unsettled_from, period.until_at
     assert since is not None
     assert until is not None
     if schedule is None:
-        return _Settled(period, Outcome(place, (), ()), None)
+        return _ClosedPeriod(period, DueOccurrences(job_environment, (), ()), None)
     if period.state == PeriodState.ACTIVE and period.followed_by == PeriodState.ACTIVE:
-        return _Settled(period, _fired(place, since, until, now, only_count=only_count), None)
+        return _ClosedPeriod(period, _to_fire(job_environment, since, until, now, only_count=only_count), None)
     reason = SkipReason.PAUSED if PeriodState.PAUSED in (period.state, period.followed_by) else SkipReason.ENDED
     part_until = min(until, since + PART)
-    stretch = schedule.stretch(since, part_until)
-    outcome = Outcome(place, (), (Skip(stretch, reason),) if stretch else ())
-    return _Settled(period, outcome, part_until if part_until < until else None)
+    counted = schedule.stretch(since, part_until)
+    occurrences = DueOccurrences(job_environment, (), (Skip(counted, reason),) if counted else ())
+    return _ClosedPeriod(period, occurrences, part_until if part_until < until else None)
 
 
-def _fired(
-    place: JobEnvironmentKey,
+def _to_fire(
+    job_environment: ScheduledJobEnvironment,
     since: datetime.datetime,
     until: datetime.datetime,
     now: datetime.datetime,
     *,
     only_count: bool,
-) -> Outcome:
-    """What was due when a new schedule took over, as the old one would have had it."""
-    timetable = place.timetable
+) -> DueOccurrences:
+    """What was due when a new schedule took over, as the old one would have fired it."""
+    timetable = job_environment.timetable
     assert timetable.schedule is not None
     due_at = timetable.schedule.next_after(since)
     if due_at is None or due_at > until:
-        return Outcome(place, (), ())
-    plan = planned_by(timetable, due_at=due_at, now=now, until=until, only_count=only_count)
-    return Outcome(place, plan.fires, skips_of(plan))
+        return DueOccurrences(job_environment, (), ())
+    due = due_occurrences(timetable, due_at=due_at, now=now, until=until, only_count=only_count)
+    return DueOccurrences(job_environment, due.fires, skips_of(due))
 
 
-def _move_on(cursor: Any, settled: Sequence[_Settled]) -> None:
+def _mark_settled(cursor: Any, settled: Sequence[_ClosedPeriod]) -> None:
     """Note what is settled. A job whose pause outlasted its schedule is complete."""
-    columns = [[str(one.period.pk) for one in settled], [one.unsettled_from for one in settled]]
+    columns = [[str(item.period.pk) for item in settled], [item.unsettled_from for item in settled]]
     cursor.execute(_SETTLED, columns)

@@ -1,4 +1,4 @@
-"""Sends ids again: what has come due since, and what a message was lost for."""
+"""Finds ids to enqueue: executions that have come due since they were made, and those whose message was lost."""
 
 import datetime
 import uuid
@@ -15,16 +15,16 @@ RESEND_AFTER = datetime.timedelta(seconds=10)
 
 
 def requeue_due(now: datetime.datetime, *, limit: int = BATCH) -> list[uuid.UUID]:
-    """Claim for sending: what has come due since it was made, as retries do. Returns the ids to enqueue."""
-    return _marked(Execution.objects.due_unsent(now), now, limit)
+    """Mark as enqueued what has come due since it was made, as retries do. Returns the ids to enqueue."""
+    return _mark_enqueued(Execution.objects.due_unsent(now), now, limit)
 
 
 def requeue_lost(now: datetime.datetime, *, limit: int = BATCH) -> list[uuid.UUID]:
-    """Claim for sending again: pending rows whose message may be lost. Sending one twice is harmless."""
-    return _marked(Execution.objects.due_unclaimed(now, sent_before=now - RESEND_AFTER), now, limit)
+    """Mark as enqueued again what is pending though its message was sent. Sending an id twice is harmless."""
+    return _mark_enqueued(Execution.objects.due_unclaimed(now, sent_before=now - RESEND_AFTER), now, limit)
 
 
-def _marked(rows: ExecutionQuerySet, now: datetime.datetime, limit: int) -> list[uuid.UUID]:
+def _mark_enqueued(rows: ExecutionQuerySet, now: datetime.datetime, limit: int) -> list[uuid.UUID]:
     with transaction.atomic():
         locked = rows.select_for_update(skip_locked=True, no_key=True)
         ids = list(locked.values_list("pk", flat=True)[:limit])

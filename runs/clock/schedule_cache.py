@@ -1,4 +1,4 @@
-"""The timetables of job versions. Versions never change, so they are remembered."""
+"""The timetables of job versions, cached: versions never change."""
 
 import datetime
 import json
@@ -13,36 +13,36 @@ from jobs.definition.overrides import SECTIONS, PerEnvironment
 from jobs.definition.reading import per_environment, timetable_of
 from runs.postgres_text import array
 
-_REMEMBER = 50_000
+_MAX_CACHED = 50_000
 _CONFIGS = f"""
     SELECT id::text, (CASE WHEN jsonb_typeof(config) = 'object'
                           THEN config || '{json.dumps({section: {} for section in SECTIONS})}' ELSE config END)::text
       FROM jobs_jobversion WHERE id = ANY(%s::uuid[])
 """  # noqa: S608 - our own text
-_remembered: dict[str, PerEnvironment[Timetable]] = {}
+_cached: dict[str, PerEnvironment[Timetable]] = {}
 
 
 def timetables_of(versions: Mapping[str, datetime.datetime]) -> dict[str, PerEnvironment[Timetable]]:
-    """The timetables of each version, by its id; given with when its job was made, where intervals count from.
+    """The timetables of versions, by their ids. Each is given with its job's creation, where intervals count from.
 
-    One that this release can't read says so, and is read again whenever somebody asks: it may be mended, or a host's
-    time zones updated.
+    One that this release can't read says so, and is not cached: the version may be mended, or the host's time zones
+    updated.
     """
-    found = {key: timetable for key in versions if (timetable := _remembered.get(key))}
-    missing = versions.keys() - found.keys()
+    timetables = {key: timetable for key in versions if (timetable := _cached.get(key))}
+    missing = versions.keys() - timetables.keys()
     if missing:
         for key, config in _configs(missing):
             read = per_environment(config, partial(timetable_of, anchor=versions[key]), Timetable.unread)
-            found[key] = read
+            timetables[key] = read
             if not any(timetable.unreadable for timetable in read.all):
-                _remembered[key] = read
-        while len(_remembered) > _REMEMBER:
-            _remembered.pop(next(iter(_remembered)))
-    return found
+                _cached[key] = read
+        while len(_cached) > _MAX_CACHED:
+            _cached.pop(next(iter(_cached)))
+    return timetables
 
 
 def _configs(version_ids: Collection[str]) -> Iterable[tuple[str, Any]]:
-    """The definitions of versions, their sections empty: the clock reads none of them."""
+    """The definitions of versions, with empty sections: the clock reads none of them."""
     with connection.cursor() as cursor:
         cursor.execute(_CONFIGS, [array(list(version_ids))])
         return [(key, json.loads(config)) for key, config in cursor.fetchall()]

@@ -20,13 +20,13 @@ from core.differences import Changes, difference
 from jobs.definition.contract import Overlap
 from runs.errors import BulkOperationEndedError
 from runs.executions.cancel import cancel_live
+from runs.executions.create import JobEnvironmentKey, NewExecution, insert_and_enqueue
 from runs.history.executions import PageRange, executions_of
 from runs.history.filters import HistoryFilter
-from runs.live_tail.publish import tell_on_commit
 from runs.models import BulkOperation, Execution
 from runs.overlap import hold_environments, limiting
 from runs.querysets import ExecutionQuerySet
-from runs.queue import BULK_TASK, enqueue_on_commit, wake_on_commit
+from runs.queue import BULK_TASK, wake_on_commit
 from runs.states import LIVE, TERMINAL, BulkKind, BulkState, Trigger
 
 MAX_EXECUTIONS = 10_000
@@ -204,39 +204,37 @@ def _replay(operation: BulkOperation, ids: Sequence[uuid.UUID], now: datetime.da
         if str(source.job_environment_id) in held and _is_readable(source)
     }
     spacing = datetime.timedelta(seconds=1 / operation.rate_per_second if operation.rate_per_second else 0)
-    made = [
-        _like(source, now=now, at=now + place * spacing)
-        for place, source in enumerate(sources[key] for key in ids if key in sources)
+    new = [
+        _replay_of(source, now=now, starts_at=now + index * spacing)
+        for index, source in enumerate(sources[key] for key in ids if key in sources)
     ]
-    Execution.objects.bulk_create(made)
-    enqueue_on_commit([execution.pk for execution in made if execution.enqueued_at])
-    tell_on_commit((str(operation.workspace_id), str(execution.pk)) for execution in made)
-    return len(made)
+    return len(insert_and_enqueue(new))
 
 
 def _is_readable(source: Any) -> bool:
     """If this release knows what a new execution copies of the version; what it can't read is left out."""
-    most, overlap = source.wanted_concurrency, source.wanted_overlap
+    most, overlap = source.copied_concurrency, source.copied_overlap
     known = isinstance(overlap, str) and overlap in Overlap.__members__.values()
     return known and (most is None or (type(most) is int and 1 <= most < 2**15))
 
 
-def _like(source: Any, *, now: datetime.datetime, at: datetime.datetime) -> Execution:
-    """A replay of a row `with_limits`, that starts at an instant; the clock sends the ids of those not due yet."""
-    return Execution(
-        workspace_id=source.workspace_id,
-        job_id=source.job_id,
-        environment_id=source.environment_id,
-        job_environment_id=source.job_environment_id,
-        job_version_id=source.wanted_version,
+def _replay_of(source: Any, *, now: datetime.datetime, starts_at: datetime.datetime) -> NewExecution:
+    """A replay of a row `with_limits`."""
+    return NewExecution.pending(
+        JobEnvironmentKey(
+            job_environment_id=str(source.job_environment_id),
+            workspace_id=str(source.workspace_id),
+            job_id=str(source.job_id),
+            environment_id=str(source.environment_id),
+            job_version_id=str(source.copied_version),
+            concurrency=source.copied_concurrency,
+            overlap=limiting(source.copied_overlap),
+        ),
         trigger=Trigger.REPLAY,
-        concurrency=source.wanted_concurrency,
-        overlap=limiting(source.wanted_overlap),
-        created_at=now,
-        next_attempt_at=at,
-        enqueued_at=now if at == now else None,
+        now=now,
+        starts_at=starts_at,
         input=source.input,
-        replay_of=source,
+        replay_of_id=source.pk,
     )
 
 

@@ -19,10 +19,9 @@ from jobs.models import Job, JobEnvironment, JobVersion
 from jobs.services.unreadable import refuse_unreadable
 from runs.errors import ExecutionNotCancelableError, ExecutionNotRetryableError, JobGoneError, JobNotEnabledError
 from runs.executions.cancel import cancel_live
-from runs.live_tail.publish import tell_on_commit
+from runs.executions.create import JobEnvironmentKey, NewExecution, insert_and_enqueue
 from runs.models import Execution
 from runs.overlap import hold_environments, limiting
-from runs.queue import enqueue_on_commit
 from runs.states import ExecutionStatus, Trigger
 
 MAX_DELAY_SECONDS = 366 * 24 * 3600
@@ -200,23 +199,23 @@ def _create(
             raise JobGoneError(job_environment.job.slug)
     refuse_unreadable(job_environment.job, job_version, job_environment.environment_id)
     definition = effective(job_version.config, str(job_environment.environment_id))
-    execution = Execution.objects.create(
-        workspace_id=job_environment.workspace_id,
-        job_id=job_environment.job_id,
-        environment_id=job_environment.environment_id,
-        job_environment=job_environment,
-        job_version=job_version,
+    new = NewExecution.pending(
+        JobEnvironmentKey(
+            job_environment_id=str(job_environment.pk),
+            workspace_id=str(job_environment.workspace_id),
+            job_id=str(job_environment.job_id),
+            environment_id=str(job_environment.environment_id),
+            job_version_id=str(job_version.pk),
+            concurrency=definition["concurrency"],
+            overlap=limiting(definition["overlap"]),
+        ),
         trigger=trigger,
-        concurrency=definition["concurrency"],
-        overlap=limiting(definition["overlap"]),
-        created_at=now,
+        now=now,
+        starts_at=scheduled_for or now,
         scheduled_for=scheduled_for,
-        next_attempt_at=scheduled_for or now,
-        enqueued_at=None if scheduled_for else now,
         input=input,
-        replay_of=replay_of,
+        replay_of_id=replay_of and replay_of.pk,
     )
-    if scheduled_for is None:
-        enqueue_on_commit([execution.pk])
-    tell_on_commit([(str(execution.workspace_id), str(execution.pk))])
+    (execution,) = insert_and_enqueue([new])
+    execution.job_environment, execution.job_version, execution.replay_of = job_environment, job_version, replay_of
     return execution

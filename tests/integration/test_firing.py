@@ -7,7 +7,7 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from jobs.models import JobEnvironment, JobVersion
-from runs.clock.due_state import glance
+from runs.clock.due_state import read_due_state
 from runs.clock.fire import fire_due
 from runs.clock.requeue import RESEND_AFTER, requeue_due, requeue_lost
 from runs.executions import services
@@ -106,11 +106,11 @@ def test_any_number_of_due_jobs_takes_the_same_handful_of_statements(
 
 def test_the_clock_sees_the_next_firing_and_the_next_retry(make_job: MakeJob):
     job = make_job(schedule={"every_seconds": 60})
-    seen = glance()
+    seen = read_due_state()
     assert (seen.next_fire_at, seen.next_retry_at) == (EPOCH + 60 * SECOND, None)
     assert seen.firing_due
     delayed = services.run_now(job_environment=job, now=seen.now, delay_seconds=30)
-    seen = glance()
+    seen = read_due_state()
     assert seen.next_retry_at == delayed.next_attempt_at
     assert not seen.retry_due
 
@@ -179,7 +179,7 @@ def plans_of(work, *words: str) -> list[str]:
 
 
 def test_a_glance_reads_two_index_entries_whatever_there_is(many_planned: None):
-    (plan,) = plans_of(glance, "clock_timestamp()")
+    (plan,) = plans_of(read_due_state, "clock_timestamp()")
     # Of the third table, what is still to be settled, there are few rows here: either way to read them is fine.
     assert "Seq Scan on jobs_jobenvironment" not in plan
     assert "Seq Scan on runs_execution" not in plan

@@ -254,7 +254,7 @@ ROW_ID = "00000000-0000-7000-8000-000000000000"
     ("statement", "parameters", "index"),
     [
         (fire._DUE, [EPOCH, [ROW_ID], 1000], "job_environment_due"),
-        (overlap._STANDING, [[ROW_ID]], "execution_overlap"),
+        (overlap._LIVE_EXECUTIONS, [[ROW_ID]], "execution_overlap"),
         (overlap._RELEASE, [[ROW_ID]], "execution_queued_unique"),
         (overlap._RELEASE, [[ROW_ID]], "execution_overlap"),
         (overlap._FORGOTTEN, [10], "execution_queued_unique"),

@@ -231,10 +231,10 @@ class TestTheDatabaseDecides:
         with pytest.raises(IntegrityError, match="execution_queued_unique"), transaction.atomic():
             twin.save(force_insert=True)
 
-    def test_a_clock_that_is_blind_for_what_stands_is_beaten_by_the_unique_key(self, make_job: MakeJob, monkeypatch):
+    def test_a_clock_that_sees_no_live_executions_is_beaten_by_the_unique_key(self, make_job: MakeJob, monkeypatch):
         make_job(schedule=EVERY_MINUTE, overlap="skip")
         fire_due(at(1))
-        monkeypatch.setattr("runs.clock.materialize.what_stands", lambda *_: {})
+        monkeypatch.setattr("runs.clock.materialize.live_executions", lambda *_: {})
         fired = fire_due(at(2))
         assert recorded() == [("pending", at(1), None, 1), ("overlap", at(2), None, 1)]
         assert (fired.execution_ids, fired.skipped) == ([], {"overlap": 1})

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from jobs.models import JobEnvironment, SchedulePeriod
 from jobs.services.save import EnvironmentChange, delete_job, pause, resume, save_job
-from runs.clock.due_state import glance
+from runs.clock.due_state import read_due_state
 from runs.clock.fire import fire_due
 from runs.clock.reconcile import settle_due
 from runs.models import Execution
@@ -107,9 +107,9 @@ class TestWithSomethingDue:
     def test_the_clock_is_told_that_something_is_left(self, make_job: MakeJob):
         row = make_job(schedule=EVERY_MINUTE)
         pause(job_environments=[row], until=None, note="", now=self.now)
-        assert glance().settling_due
+        assert read_due_state().settling_due
         tick(at(2))
-        assert glance().next_settling_at is None
+        assert read_due_state().next_settling_at is None
 
 
 class TestWithNothingDue:

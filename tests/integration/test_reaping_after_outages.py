@@ -98,7 +98,7 @@ def test_a_clock_in_time_reaps(expired: Execution, trusting: Clock):
     assert reaped(expired)
 
 
-@pytest.mark.parametrize("place", ["glance", "requeue_lost", "release_forgotten"])
+@pytest.mark.parametrize("place", ["read_due_state", "requeue_lost", "release_forgotten"])
 def test_a_tick_that_had_to_wait_reaps_nothing(
     expired: Execution, trusting: Clock, monkeypatch: pytest.MonkeyPatch, place: str
 ):

@@ -16,7 +16,7 @@ from accounts.models import Workspace
 from jobs.models import JobEnvironment, UnreadableVersion
 from runs.attempts import unreadable
 from runs.attempts.reaping import reap_expired
-from runs.clock.due_state import glance
+from runs.clock.due_state import read_due_state
 from runs.clock.fire import fire_due
 from runs.executions import services
 from runs.models import Execution, Run
@@ -179,7 +179,7 @@ def test_a_batch_of_nothing_else_ends_and_leaves_the_clock_asleep(make_job: Make
         fire_due(now, limit=2)
     assert Execution.objects.values_list("job_id", flat=True).get() == jobs[4].job_id
     JobEnvironment.objects.filter(pk=jobs[4].pk).update(next_fire_at=None)
-    seen = glance()
+    seen = read_due_state()
     assert not seen.firing_due
     assert seen.next_fire_at is None
 
@@ -318,7 +318,7 @@ def test_what_a_changed_plan_left_waits_too(make_job: MakeJob, workspace: Worksp
     now = datetime.datetime.now(datetime.UTC)
     assert settle_due(now).due == 1
     assert settle_due(now).due == 0
-    assert not glance().next_settling_at
+    assert not read_due_state().next_settling_at
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE jobs_jobversion SET config = %s WHERE number = 1",

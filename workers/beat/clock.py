@@ -15,7 +15,7 @@ from django.db import connection
 from runs import counters
 from runs.attempts import unreadable
 from runs.attempts.reaping import reap_expired, require_renewable, seconds_since_database_start
-from runs.clock.due_state import glance
+from runs.clock.due_state import read_due_state
 from runs.clock.fire import BATCH, Fired, fire_due
 from runs.clock.reconcile import settle_due
 from runs.clock.requeue import requeue_due, requeue_lost
@@ -62,7 +62,7 @@ class Clock:
         if started - self._ticked_at > self._heartbeat_seconds:
             self.distrust_leases()  # This process was stopped, or the database was: workers may just be coming back.
         self._ticked_at = started
-        seen = glance()
+        seen = read_due_state()
         if seen.is_copy:
             self._hold(started)
             return MAX_SLEEP_SECONDS
@@ -76,7 +76,7 @@ class Clock:
             self._sweep_at = started + self._sweep_seconds
             self._sweep(started)
         if seen.firing_due or seen.retry_due or seen.settling_due:
-            seen = glance()
+            seen = read_due_state()
         return min(MAX_SLEEP_SECONDS, max(MIN_SLEEP_SECONDS, seen.seconds_to_next))
 
     def distrust_leases(self) -> None:
@@ -120,7 +120,7 @@ class Clock:
 
     def _sweep(self, tick_started: float) -> None:
         """The slower rounds: messages that were lost, slips that were counted, and leases that expired."""
-        seen = glance()
+        seen = read_due_state()
         self._send(requeue_lost(seen.now))
         unreadable.review()
         released = release_forgotten()

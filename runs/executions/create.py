@@ -1,0 +1,145 @@
+"""Makes executions: the one place that knows what a new one's row holds, in bulk. A single one is a batch of one."""
+
+import datetime
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from core.ids import uuid7
+from runs.live_tail.publish import tell_on_commit
+from runs.models import Execution
+from runs.postgres_text import sparse_array
+from runs.queue import enqueue_on_commit
+from runs.states import ExecutionStatus, Trigger
+
+_COLUMNS = {
+    "id": "uuid", "workspace_id": "uuid", "job_id": "uuid", "environment_id": "uuid", "job_environment_id": "uuid",
+    "job_version_id": "uuid", "status": "text", "scheduled_for": "timestamptz", "scheduled_until": "timestamptz",
+    "occurrences": "int", "skip_reason": "text", "enqueued_at": "timestamptz", "finished_at": "timestamptz",
+    "next_attempt_at": "timestamptz", "concurrency": "smallint", "overlap": "text", "queued": "boolean",
+    "jitter_ms": "int", "error": "text",
+}  # fmt: skip
+_INSERT_SCHEDULED = f"""
+    INSERT INTO runs_execution ({", ".join(_COLUMNS)}, trigger, created_at, attempts, failure_reason)
+    SELECT *, 'schedule', %s::timestamptz, 0, ''
+      FROM unnest({", ".join(f"%s::{kind}[]" for kind in _COLUMNS.values())})
+    ON CONFLICT DO NOTHING
+ RETURNING id::text
+"""  # noqa: S608 - our own text
+
+
+@dataclass(frozen=True, slots=True)
+class JobEnvironmentKey:
+    """Where and in which version an execution is made, with the limits that it copies of that version.
+
+    Ids are text, as Postgres gives and takes them. `overlap` is empty where it limits nothing.
+    """
+
+    job_environment_id: str
+    workspace_id: str
+    job_id: str
+    environment_id: str
+    job_version_id: str
+    concurrency: int | None
+    overlap: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewExecution:
+    """An execution that is not inserted yet."""
+
+    job_environment: JobEnvironmentKey
+    trigger: Trigger
+    created_at: datetime.datetime
+    status: ExecutionStatus
+    scheduled_for: datetime.datetime | None = None
+    scheduled_until: datetime.datetime | None = None
+    occurrences: int = 1
+    skip_reason: str = ""
+    enqueued_at: datetime.datetime | None = None
+    finished_at: datetime.datetime | None = None
+    next_attempt_at: datetime.datetime | None = None
+    queued: bool = False
+    jitter_ms: int = 0
+    error: str = ""
+    input: Any = None
+    replay_of_id: uuid.UUID | None = None
+    id: uuid.UUID = field(default_factory=uuid7)
+
+    @classmethod
+    def pending(
+        cls,
+        job_environment: JobEnvironmentKey,
+        *,
+        trigger: Trigger,
+        now: datetime.datetime,
+        starts_at: datetime.datetime,
+        queued: bool = False,
+        **columns: Any,
+    ) -> "NewExecution":
+        """One that starts at `starts_at`, or, if it is `queued`, once no other of its job-environment is live.
+
+        The id of one that is due now is for the caller to enqueue; the clock enqueues those of later ones.
+        """
+        return cls(
+            job_environment=job_environment,
+            trigger=trigger,
+            created_at=now,
+            status=ExecutionStatus.PENDING,
+            enqueued_at=None if queued or starts_at > now else now,
+            next_attempt_at=None if queued else starts_at,
+            queued=queued,
+            **columns,
+        )
+
+    def scheduled_row(self) -> tuple[Any, ...]:
+        """In the order of `_COLUMNS`."""
+        key = self.job_environment
+        return (
+            str(self.id), key.workspace_id, key.job_id, key.environment_id, key.job_environment_id, key.job_version_id,
+            self.status.value, self.scheduled_for, self.scheduled_until, self.occurrences, self.skip_reason,
+            self.enqueued_at, self.finished_at, self.next_attempt_at, key.concurrency, key.overlap, self.queued,
+            self.jitter_ms, self.error,
+        )  # fmt: skip
+
+    def model(self) -> Execution:
+        """As a row of the model, not saved."""
+        key = self.job_environment
+        return Execution(
+            id=self.id,
+            workspace_id=uuid.UUID(key.workspace_id),
+            job_id=uuid.UUID(key.job_id),
+            environment_id=uuid.UUID(key.environment_id),
+            job_environment_id=uuid.UUID(key.job_environment_id),
+            job_version_id=uuid.UUID(key.job_version_id),
+            trigger=self.trigger,
+            status=self.status,
+            scheduled_for=self.scheduled_for,
+            created_at=self.created_at,
+            enqueued_at=self.enqueued_at,
+            next_attempt_at=self.next_attempt_at,
+            concurrency=key.concurrency,
+            overlap=key.overlap,
+            input=self.input,
+            replay_of_id=self.replay_of_id,
+        )
+
+
+def insert_scheduled(cursor: Any, new: Sequence[NewExecution], *, now: datetime.datetime) -> set[str]:
+    """Insert what the clock makes. Returns the ids, as text, of those that no unique key forbids."""
+    if not new:
+        return set()
+    columns = zip(*(one.scheduled_row() for one in new), strict=True)
+    cursor.execute(_INSERT_SCHEDULED, [now, *(sparse_array(column) for column in columns)])
+    inserted = {row[0] for row in cursor.fetchall()}
+    tell_on_commit((one.job_environment.workspace_id, str(one.id)) for one in new if str(one.id) in inserted)
+    return inserted
+
+
+def insert_and_enqueue(new: Sequence[NewExecution]) -> list[Execution]:
+    """Insert what people ask for. The ids of those that are due now are sent after the commit."""
+    executions = Execution.objects.bulk_create([one.model() for one in new])
+    enqueue_on_commit([execution.pk for execution in executions if execution.enqueued_at])
+    tell_on_commit((str(execution.workspace_id), str(execution.pk)) for execution in executions)
+    return executions
