@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 
 from proof.turnstile.gate import pause
 from proof.turnstile.stage import Pair, Sending, Stage
-from runs.attempts.contract import Received
+from runs.attempts.contract import Received, Timings
 from runs.attempts.recording import record
 from runs.failures import FailureReason
 from workers.connections import Link
-from workers.delivery.contract import DeliveryResult, Timings
+from workers.delivery.contract import DeliveryResult
 from workers.delivery.transfer import unanswered
 from workers.worker.claim import Claimer
 from workers.worker.claimed import Claimed
@@ -25,7 +25,7 @@ from workers.worker.evaluate import judge
 #: sent, or nothing, since its worker stands still for good.
 FATES = ("succeeded", "failed", "unsent", "aborted", "lost")
 _SENT = ("succeeded", "failed", "lost")
-_NO_TIMINGS = Timings(None, None, None, None, None)
+_NO_TIMINGS = Timings()
 
 
 @dataclass(eq=False, slots=True)

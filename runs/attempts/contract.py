@@ -71,10 +71,13 @@ class Received(NamedTuple):
         return f"Received({self.status_code}, body_bytes={self.body_bytes}, http_version={self.http_version!r})"
 
 
-class Phases(NamedTuple):
-    """Milliseconds; None for a phase that did not happen."""
+class Timings(NamedTuple):
+    """Whole milliseconds. None: that phase did not happen (a kept connection has no first three) or did not end.
 
-    queue_ms: int | None = None
+    `dns_ms`, `connect_ms` and `tls_ms` say how long that phase took; a name whose addresses were known took 0.
+    `first_byte_ms` and `total_ms` count from the start, when the request took its place among those under way.
+    """
+
     dns_ms: int | None = None
     connect_ms: int | None = None
     tls_ms: int | None = None
@@ -93,12 +96,13 @@ class Ending(NamedTuple):
 
 
 class FinishedAttempt(NamedTuple):
-    """All that is recorded of one attempt."""
+    """All that is recorded of one attempt. `queue_ms`: from when it was due to its start; None: not known."""
 
     attempt: Attempt
     sent: Sent
     received: Received | None
     remote_ip: str | None
-    phases: Phases
+    queue_ms: int | None
+    timings: Timings
     ending: Ending
     worker: str

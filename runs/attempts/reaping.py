@@ -19,7 +19,7 @@ from core.ids import uuid7_text_at
 from jobs.definition.contract import JobDefinition
 from jobs.definition.reading import UnreadableError, definition_in
 from runs.attempts import unreadable
-from runs.attempts.contract import Attempt, AttemptKey, Ending, FinishedAttempt, Phases, Sent
+from runs.attempts.contract import Attempt, AttemptKey, Ending, FinishedAttempt, Sent, Timings
 from runs.attempts.recording import record
 from runs.attempts.requests import Firing, PreparedRequest
 from runs.attempts.retry import Canceled, verdict
@@ -184,7 +184,8 @@ def _unheard(attempt: Attempt, sent: Sent, ending: Ending) -> FinishedAttempt:
         sent=sent,
         received=None,
         remote_ip=None,
-        phases=Phases(),
+        queue_ms=None,
+        timings=Timings(),
         ending=ending,
         worker=attempt.lease_owner,
     )

@@ -196,15 +196,16 @@ def _move_streaks(cursor: Any, held: Iterable[FinishedAttempt]) -> None:
 
 def _copy_line(item: FinishedAttempt) -> str:
     """One row in COPY's text format. Only text that others wrote can need escaping."""
-    attempt, sent, received, remote_ip, phases, ending, worker = item
+    attempt, sent, received, remote_ip, queue_ms, timings, ending, worker = item
     run_id, _, execution_id, workspace_id, job_id, environment_id, _, version_id, trigger, number = attempt
     reason, started_at, finished_at = ending.failure_reason, ending.started_at, ending.finished_at
     body, encoding = as_text(sent.body)
+    milliseconds = _numbers((queue_ms, *timings))
     return (
         f"{run_id}\t{execution_id}\t{workspace_id}\t{job_id}\t{environment_id}\t{version_id}\t{trigger}\t{number}\t\t"
         f"{run_status(ending)}\t{reason.value if reason else ''}\t{ending.error and escaped(clean(ending.error))}\t"
         f"{started_at.isoformat()}\t{finished_at.isoformat()}\t"
-        f"{min(round((finished_at - started_at).total_seconds() * 1000), LONGEST_MS)}\t{_numbers(phases)}\t"
+        f"{min(round((finished_at - started_at).total_seconds() * 1000), LONGEST_MS)}\t{milliseconds}\t"
         f"{sent.method}\t{escaped(sent.url)}\t{escaped_json(sent.headers)}\t"
         f"{_NULL if body is None else escaped(body)}\t{encoding}\t"
         f"{_NOTHING_RECEIVED if received is None else _received(received)}\t{remote_ip or _NULL}\t{escaped(worker)}\n"

@@ -222,7 +222,7 @@ def _record(job_environment: JobEnvironment, unsaved: Collection[str], *, actor:
 
 def run_columns(finished: FinishedAttempt) -> dict[str, Any]:
     """What is told of a judged attempt, redacted as it is: columns of a run, as JSON can hold them."""
-    attempt, sent, received, remote_ip, phases, ending, worker = finished
+    attempt, sent, received, remote_ip, queue_ms, timings, ending, worker = finished
     request_body, request_encoding = as_text(sent.body)
     columns: dict[str, Any] = {
         "id": attempt.run_id,
@@ -234,7 +234,8 @@ def run_columns(finished: FinishedAttempt) -> dict[str, Any]:
         "started_at": ending.started_at.isoformat(),
         "finished_at": ending.finished_at.isoformat(),
         "duration_ms": round((ending.finished_at - ending.started_at).total_seconds() * 1000),
-        **phases._asdict(),
+        "queue_ms": queue_ms,
+        **timings._asdict(),
         "request_method": sent.method,
         "request_url": sent.url,
         "request_headers": json.loads(sent.headers),

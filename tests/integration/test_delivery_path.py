@@ -10,6 +10,7 @@ import pytest
 from django.db import connection, transaction
 
 from jobs.models import JobEnvironment
+from runs.attempts.contract import Timings
 from runs.attempts.reaping import reap_expired
 from runs.attempts.recording import as_text
 from runs.attempts.retry import GiveUp, RetryIn
@@ -21,7 +22,7 @@ from runs.states import TERMINAL, TRANSITIONS, ExecutionStatus
 from tests.support.finished_attempts import finished, record_on
 from tests.support.jobs import MakeJob
 from workers.connections import DatabaseAwayError, Link
-from workers.delivery.contract import DeliveryResult, Timings
+from workers.delivery.contract import DeliveryResult
 from workers.worker.claim import Claimer
 from workers.worker.evaluate import judge
 
@@ -279,7 +280,7 @@ def test_what_a_worker_aborts_is_recorded_as_canceled_and_counts_in_no_streak(ex
     JobEnvironment.objects.update(last_status="failed", consecutive_failures=2)
     (claimed,) = claimer("first").claim(first, [str(execution.pk)], limit=1)
     at = claimed.claimed_monotonic
-    nothing = Timings(None, None, None, None, None)
+    nothing = Timings()
     aborted = DeliveryResult(
         claimed.request, FailureReason.UNKNOWN, "canceled", None, None, nothing, at, at + 1, aborted=True
     )

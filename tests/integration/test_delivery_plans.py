@@ -11,13 +11,14 @@ import pytest
 from django.db import connection, transaction
 
 from jobs.models import JobEnvironment
+from runs.attempts.contract import Timings
 from runs.attempts.recording import record
 from runs.executions import services
 from runs.models import Execution
 from runs.states import ExecutionStatus
 from tests.support.explain_plans import Asked
 from tests.support.seeded_history import seed_executions, seed_jobs
-from workers.delivery.contract import DeliveryResult, Timings
+from workers.delivery.contract import DeliveryResult
 from workers.worker.claim import Claimer
 from workers.worker.evaluate import judge
 

@@ -13,7 +13,7 @@ from accounts.models import Plan, Usage, Workspace
 from accounts.quota import month_of
 from accounts.services import create_workspace
 from runs import counters
-from runs.attempts.contract import Ending, FinishedAttempt, Phases
+from runs.attempts.contract import Ending, FinishedAttempt, Timings
 from runs.attempts.reaping import reap_expired
 from runs.attempts.recording import record
 from runs.attempts.retry import SUCCEEDED, GiveUp, RetryIn
@@ -48,7 +48,7 @@ def claim(link: Link, count: int = 1) -> list[Claimed]:
 def ended(claimed: Claimed, verdict=SUCCEEDED, reason=None, *, started_at=None, ms: int = 5) -> FinishedAttempt:
     started_at = started_at or claimed.claimed_at
     ending = Ending(verdict, reason, "", started_at, started_at + ms * MS)
-    return FinishedAttempt(claimed.attempt, claimed.sent, None, None, Phases(), ending, "worker")
+    return FinishedAttempt(claimed.attempt, claimed.sent, None, None, None, Timings(), ending, "worker")
 
 
 def record_on(link: Link, *items: FinishedAttempt) -> None:

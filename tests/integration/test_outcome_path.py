@@ -6,13 +6,13 @@ import random
 import pytest
 
 from jobs.models import JobVersion
-from runs.attempts.contract import Received
+from runs.attempts.contract import Received, Timings
 from runs.attempts.recording import record
 from runs.executions import services
 from runs.models import Execution, Run
 from tests.support.jobs import MakeJob
 from workers.connections import Link
-from workers.delivery.contract import DeliveryResult, Timings
+from workers.delivery.contract import DeliveryResult
 from workers.delivery.outcome import by_status
 from workers.worker.claim import Claimer
 from workers.worker.evaluate import judge

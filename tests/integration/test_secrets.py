@@ -172,7 +172,7 @@ def test_the_secret_of_an_environment_goes_before_that_of_the_workspace(
 
 
 def test_a_request_without_variables_asks_for_nothing_more(make_job: MakeJob, link, monkeypatch):
-    monkeypatch.setattr(rendering.Renderer, "material", None)
+    monkeypatch.setattr(rendering.Renderer, "renderings", None)
     claimer = Claimer(owner="w", lease_seconds=60, user_agent="Hourhand/test")
     (claimed,) = claimer.claim(link, [str(run(make_job()).pk)], limit=1)
     assert (claimed.secrets, claimed.refusal) == ((), None)

@@ -2,7 +2,7 @@
 
 import datetime
 
-from runs.attempts.contract import AttemptKey, Ending, FinishedAttempt, Phases, Received
+from runs.attempts.contract import AttemptKey, Ending, FinishedAttempt, Received, Timings
 from runs.attempts.recording import record
 from runs.attempts.retry import SUCCEEDED
 from workers.worker.claimed import Claimed
@@ -14,7 +14,8 @@ def finished(claimed: Claimed, verdict=SUCCEEDED, reason=None, error="", **chang
         sent=claimed.sent,
         received=Received(200, {"content-type": "text/plain"}, b"a\tb\\n\nc", 7, False, "1.1"),
         remote_ip="127.0.0.1",
-        phases=Phases(queue_ms=1, total_ms=5),
+        queue_ms=1,
+        timings=Timings(total_ms=5),
         # Over by now on a machine of any speed: a retry is not due before the attempt has ended.
         ending=Ending(
             verdict, reason, error, claimed.claimed_at - datetime.timedelta(milliseconds=5), claimed.claimed_at

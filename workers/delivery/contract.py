@@ -6,7 +6,7 @@ are text, as Postgres gives and takes them: nothing here computes with them.
 
 from typing import NamedTuple
 
-from runs.attempts.contract import AttemptKey, Received
+from runs.attempts.contract import AttemptKey, Received, Timings
 from runs.failures import FailureReason
 from workers.delivery.signing import Signature
 
@@ -68,20 +68,6 @@ class DeliveryRequest(NamedTuple):
 
     def __repr__(self) -> str:
         return f"DeliveryRequest({self.execution_id!r}, attempt={self.attempt}, method={self.method!r})"
-
-
-class Timings(NamedTuple):
-    """Whole milliseconds. None: that phase did not happen (a kept connection has no first three) or did not end.
-
-    `dns_ms`, `connect_ms` and `tls_ms` say how long that phase took; a name whose addresses were known took 0.
-    `first_byte_ms` and `total_ms` count from the start, when the request took its place among those under way.
-    """
-
-    dns_ms: int | None
-    connect_ms: int | None
-    tls_ms: int | None
-    first_byte_ms: int | None
-    total_ms: int | None
 
 
 class DeliveryResult(NamedTuple):

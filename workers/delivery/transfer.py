@@ -12,12 +12,12 @@ import certifi
 import pycurl
 
 from jobs.egress import AddressRefusal, EgressPolicy, Target
-from runs.attempts.contract import Received
+from runs.attempts.contract import Received, Timings
 from runs.failures import FailureReason
 from workers.delivery.alerts import Watch, told_by
 from workers.delivery.coding import ACCEPTED, Undoing, codings_in
 from workers.delivery.connections import Connections
-from workers.delivery.contract import DEFAULT_TLS, DeliveryRequest, DeliveryResult, Timings, TlsOptions
+from workers.delivery.contract import DEFAULT_TLS, DeliveryRequest, DeliveryResult, TlsOptions
 from workers.delivery.guard import blocked
 from workers.delivery.outcome import E_TOO_LARGE, REFUSED_SESSION, Outcome, by_code, by_status
 from workers.delivery.resolver import Addresses
@@ -403,5 +403,4 @@ def unanswered(
 ) -> DeliveryResult:
     """The result of a request that never reached libcurl (or, `sent`, of which nothing can be said but that)."""
     now = time.monotonic()
-    nothing = Timings(None, None, None, None, None)
-    return DeliveryResult(request, reason, error, None, None, nothing, now, now, aborted, sent)
+    return DeliveryResult(request, reason, error, None, None, Timings(), now, now, aborted, sent)

@@ -189,12 +189,12 @@ class Claimer:
         rows: Sequence[ClaimedRow] = list(map(ClaimedRow._make, cursor.fetchall()))
         versions = self._preparer.versions(cursor, rows)
         rows = leave_unread(cursor, rows, versions, owner=self._owner)
-        material = self._preparer.material(cursor, rows, versions)
+        renderings = self._preparer.renderings(cursor, rows, versions)
         month = month_of(rows[0].claimed_at) if rows else None
         if rows:
             failpoint("claim.taken")
         refused = _refused(cursor, rows, month) if month else {}
-        return Preparation(rows, asked, monotonic, versions, material, month, refused)
+        return Preparation(rows, asked, monotonic, versions, renderings, month, refused)
 
     def _made(self, taken: Preparation) -> list[Claimed]:
         if not taken.rows:

@@ -6,7 +6,7 @@ import random
 
 from jobs.definition.assertions import failed_assertion
 from runs.attempts.charsets import Reading, reading_of
-from runs.attempts.contract import IN_FLIGHT_CANCELED, UNSENT_CANCELED, Ending, FinishedAttempt, Phases, Received, Sent
+from runs.attempts.contract import IN_FLIGHT_CANCELED, UNSENT_CANCELED, Ending, FinishedAttempt, Received, Sent
 from runs.attempts.redaction import redact_attempt, redact_headers
 from runs.attempts.retry import SUCCEEDED, Canceled, Verdict, verdict
 from runs.attempts.retry_after import retry_after_ms
@@ -27,9 +27,9 @@ def judge(claimed: Claimed, result: DeliveryResult, *, worker: str, chance: rand
     reason, error = _outcome(claimed, result, received, reading)
     # By position: by name, a named tuple takes twice the time, and these are made for every run.
     ending = Ending(_verdict(claimed, result, reason, finished_at, chance), reason, error, started_at, finished_at)
-    phases = Phases(queue_ms, *result.timings)
+    sent = _sent(claimed, result)
     finished = FinishedAttempt(
-        claimed.attempt, _sent(claimed, result), received, result.remote_ip, phases, ending, worker
+        claimed.attempt, sent, received, result.remote_ip, queue_ms, result.timings, ending, worker
     )
     return redact_attempt(finished, claimed.secrets) if claimed.secrets else finished
 

@@ -11,6 +11,7 @@ from core import exact_json
 from core.ids import uuid7_texts_at
 from jobs.definition.contract import RequestDefinition
 from jobs.definition.overrides import PerEnvironment
+from jobs.definition.templates import RenderingError
 from runs.attempts.contract import Attempt
 from runs.attempts.recording import LONGEST_MS
 from runs.attempts.redaction import redact_sent
@@ -23,7 +24,7 @@ from workers.delivery.contract import DEFAULT_TLS, DeliveryRequest, TlsOptions
 from workers.worker.claimed import AttemptRefusal, Claimed, ClaimedRow
 from workers.worker.held_bodies import HeldBodies
 from workers.worker.keyring import Keyring
-from workers.worker.rendering import Material, Rendered, Renderer, Templated
+from workers.worker.rendering import Renderer, Rendering
 from workers.worker.versions import Version, Versions
 from workers.worker.visible_headers import Disclosure
 
@@ -39,7 +40,7 @@ class Preparation(NamedTuple):
     asked_monotonic: float
     claimed_monotonic: float
     versions: Mapping[str, PerEnvironment[Version]]
-    material: Mapping[str, Material]
+    renderings: Mapping[str, Rendering]
     month: datetime.date | None
     refused: Mapping[str, str]
 
@@ -61,20 +62,16 @@ class Preparer:
         """The versions of these rows, read in the claim's transaction. One that can't be read is an `Unread`."""
         return self._versions.read(cursor, {row.job_version_id for row in rows})
 
-    def material(
+    def renderings(
         self, cursor: Any, rows: Sequence[ClaimedRow], versions: Mapping[str, PerEnvironment[Version]]
-    ) -> dict[str, Material]:
+    ) -> dict[str, Rendering]:
         """Read what these rows are signed with, disclose and are rendered from; the last by execution."""
         workspaces = {row.workspace_id for row in rows}
         self._keyring.refresh(cursor, workspaces)
         self._disclosure.refresh(cursor, workspaces)
-        held = [(row, versions[row.job_version_id].of(row.environment_id)) for row in rows]
-        templated = [
-            Templated(row.execution_id, row.workspace_id, row.environment_id, version.template)
-            for row, version in held
-            if version.template
-        ]
-        return self._renderer.material(cursor, templated) if templated else {}
+        templates = ((row, versions[row.job_version_id].of(row.environment_id).template) for row in rows)
+        templated = [(row, template) for row, template in templates if template]
+        return self._renderer.renderings(cursor, templated) if templated else {}
 
     def requests(self, read: Preparation) -> list[Claimed]:
         """The attempts with their requests."""
@@ -94,27 +91,28 @@ class Preparer:
             version = self._versions.of(wanted.slug, wanted.config)
             self._keyring.refresh(cursor, [wanted.workspace_id])
             self._disclosure.refresh(cursor, [wanted.workspace_id])
-            material = {}
+            ids = (wanted.workspace_id, wanted.job_id, wanted.environment_id, wanted.job_environment_id)
+            row = ClaimedRow(wanted.call_id, *ids, wanted.job_version_id, Trigger.MANUAL.value, 1, None, at, at)
+            renderings = {}
             if version.template:
-                item = Templated(wanted.call_id, wanted.workspace_id, wanted.environment_id, version.template)
                 facts = (wanted.call_id, at, None, wanted.slug, wanted.environment, exact_json.compact(wanted.input))
-                material[wanted.call_id] = self._renderer.material_of(cursor, item, facts)
-        ids = (wanted.workspace_id, wanted.job_id, wanted.environment_id, wanted.job_environment_id)
-        row = ClaimedRow(wanted.call_id, *ids, wanted.job_version_id, Trigger.MANUAL.value, 1, None, at, at)
+                renderings[wanted.call_id] = self._renderer.of_facts(cursor, row, version.template, facts)
         versions = {wanted.job_version_id: PerEnvironment(version, {})}
-        (made,) = self.requests(Preparation([row], asked, monotonic, versions, material, month=None, refused={}))
-        return made
+        (claimed,) = self.requests(Preparation([row], asked, monotonic, versions, renderings, month=None, refused={}))
+        return claimed
 
     def _claimed(self, row: ClaimedRow, run_id: str, read: Preparation) -> Claimed:
         version = read.versions[row.job_version_id].of(row.environment_id)
-        material = read.material.get(row.execution_id)
+        rendering, error = read.renderings.get(row.execution_id), None
         attempt = Attempt(run_id, self._owner, *row[:8])
-        call, prepared, rendered = version.definition.request, version.prepared, None
-        if material is not None:
-            rendered = material.render(call)
-            call = rendered.request
+        call, prepared = version.definition.request, version.prepared
+        if rendering is not None:
+            try:
+                call = rendering.request(call)
+            except RenderingError as unrenderable:  # an attempt that fails, and sends nothing
+                error = str(unrenderable)
         allowed = self._disclosure.allowed(attempt.workspace_id)
-        if rendered or allowed:
+        if rendering or allowed:
             prepared = PreparedRequest.of(call, user_agent=self._user_agent, allowed=allowed)
         firing = Firing(attempt.execution_id, version.slug, attempt.number, row.scheduled_for)
         signature = self._keyring.sign(
@@ -126,6 +124,7 @@ class Preparer:
         )
         own = firing.headers + signature.headers
         sent = prepared.sent(own)
+        secrets = tuple(rendering.secrets.values()) if rendering else ()
         return Claimed(
             attempt=attempt,
             request=DeliveryRequest(
@@ -142,14 +141,14 @@ class Preparer:
                 success_statuses=version.definition.success_statuses,
                 signature=signature,
             ),
-            sent=redact_sent(sent, rendered.secrets) if rendered and rendered.secrets else sent,
+            sent=redact_sent(sent, secrets) if secrets else sent,
             definition=version.definition,
             claimed_at=row.claimed_at,
             claimed_monotonic=read.claimed_monotonic,
             asked_monotonic=read.asked_monotonic,
             queue_ms=min(max(0, round((row.claimed_at - row.next_attempt_at).total_seconds() * 1000)), LONGEST_MS),
-            secrets=rendered.secrets if rendered else (),
-            refusal=_refusal(read.refused.get(attempt.execution_id), rendered),
+            secrets=secrets,
+            refusal=_refusal(read.refused.get(attempt.execution_id), error),
             counted_in=None if attempt.execution_id in read.refused else read.month,
         )
 
@@ -176,9 +175,9 @@ def _tls(call: RequestDefinition) -> TlsOptions:
     return TlsOptions(call.tls_verify, call.ca_cert, shown.cert, shown.key)
 
 
-def _refusal(over_quota: str | None, rendered: Rendered | None) -> AttemptRefusal | None:
+def _refusal(over_quota: str | None, template_error: str | None) -> AttemptRefusal | None:
     if over_quota is not None:
         return AttemptRefusal(FailureReason.QUOTA_EXCEEDED, over_quota)
-    if rendered is not None and rendered.error is not None:
-        return AttemptRefusal(FailureReason.TEMPLATE_ERROR, rendered.error)
+    if template_error is not None:
+        return AttemptRefusal(FailureReason.TEMPLATE_ERROR, template_error)
     return None

@@ -15,6 +15,7 @@ from accounts.encryption import Cipher, EncryptionKeyError
 from core import exact_json
 from jobs.definition.contract import RequestDefinition
 from jobs.definition.templates import BrokenTemplate, Facts, RenderingError, RequestTemplate
+from workers.worker.claimed import ClaimedRow
 
 log = structlog.get_logger(__name__)
 
@@ -34,43 +35,23 @@ _SECRETS = """
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Templated:
-    """A claimed execution whose version has variables."""
-
-    execution_id: str
-    workspace_id: str
-    environment_id: str
-    template: RequestTemplate | BrokenTemplate
+Template = RequestTemplate | BrokenTemplate
 
 
 @dataclass(frozen=True, slots=True)
-class Rendered:
-    """`request` is what this execution sends. `error` is set, and the request a template still, where none came of it.
+class Rendering:
+    """A template with what one execution is rendered from, as it was read: its row of facts, and its secrets by name.
 
-    `secrets` holds the values that history must not show.
+    History must not show the values of `secrets`.
     """
 
-    request: RequestDefinition
-    secrets: tuple[str, ...] = field(default=(), repr=False)
-    error: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Material:
-    """What one execution is rendered from, as it was read: its row of facts, and its secrets by name."""
-
-    template: RequestTemplate | BrokenTemplate
-    row: tuple[Any, ...] | None = field(repr=False)
+    template: Template
+    facts: tuple[Any, ...] | None = field(repr=False)
     secrets: dict[str, str] = field(repr=False)
 
-    def render(self, request: RequestDefinition) -> Rendered:
-        """Never raises: a request that can't be rendered is an attempt that fails."""
-        try:
-            facts = _facts(self.row, self.secrets)
-            return Rendered(self.template.render(request, facts), tuple(self.secrets.values()))
-        except RenderingError as error:
-            return Rendered(request, tuple(self.secrets.values()), str(error))
+    def request(self, definition: RequestDefinition) -> RequestDefinition:
+        """What the execution sends. Raises RenderingError."""
+        return self.template.render(definition, _facts(self.facts, self.secrets))
 
 
 class Renderer:
@@ -80,22 +61,20 @@ class Renderer:
         self._secrets: dict[str, dict[tuple[str | None, str], str | None]] = {}
         self._forget_at = 0.0
 
-    def material(self, cursor: Any, templated: Sequence[Templated]) -> dict[str, Material]:
-        """By execution id, what each is rendered from. In the caller's transaction; two queries at most."""
-        if not templated:
-            return {}
-        cursor.execute(_FACTS, [[item.execution_id for item in templated]])
-        rows = {row[0]: row for row in cursor.fetchall()}
-        self._read_secrets(cursor, {item.workspace_id for item in templated if item.template.secrets})
+    def renderings(self, cursor: Any, templated: Sequence[tuple[ClaimedRow, Template]]) -> dict[str, Rendering]:
+        """By execution, what each is rendered from. In the caller's transaction; two queries at most."""
+        cursor.execute(_FACTS, [[row.execution_id for row, _ in templated]])
+        facts = {row[0]: row for row in cursor.fetchall()}
+        self._read_secrets(cursor, {row.workspace_id for row, template in templated if template.secrets})
         return {
-            item.execution_id: Material(item.template, rows.get(item.execution_id), self._secrets_for(item))
-            for item in templated
+            row.execution_id: Rendering(template, facts.get(row.execution_id), self._secrets_for(row, template))
+            for row, template in templated
         }
 
-    def material_of(self, cursor: Any, item: Templated, facts: tuple[Any, ...]) -> Material:
-        """What a call that no execution asks for is rendered from: `facts` are in the order of an execution's."""
-        self._read_secrets(cursor, {item.workspace_id} if item.template.secrets else set())
-        return Material(item.template, facts, self._secrets_for(item))
+    def of_facts(self, cursor: Any, row: ClaimedRow, template: Template, facts: tuple[Any, ...]) -> Rendering:
+        """What a call without an execution is rendered from: `facts` are in the order of an execution's."""
+        self._read_secrets(cursor, {row.workspace_id} if template.secrets else set())
+        return Rendering(template, facts, self._secrets_for(row, template))
 
     def _read_secrets(self, cursor: Any, workspace_ids: set[str]) -> None:
         if time.monotonic() >= self._forget_at:
@@ -116,12 +95,11 @@ class Renderer:
                 log.error("secret_not_decrypted", workspace_id=workspace_id, name=name, error=str(error))
         self._secrets.update(read)
 
-    def _secrets_for(self, item: Templated) -> dict[str, str]:
+    def _secrets_for(self, row: ClaimedRow, template: Template) -> dict[str, str]:
         """The values for this execution; one of its environment goes before one of none."""
-        known = self._secrets.get(item.workspace_id, {})
-        own = item.environment_id
-        found = {name: known.get((own, name), known.get((None, name))) for name in item.template.secrets}
-        return {name: value for name, value in found.items() if value is not None}
+        own, secrets = row.environment_id, self._secrets.get(row.workspace_id, {})
+        values = {name: secrets.get((own, name), secrets.get((None, name))) for name in template.secrets}
+        return {name: value for name, value in values.items() if value is not None}
 
 
 def _cipher() -> Cipher:
