@@ -71,7 +71,7 @@ pytestmark = [
     pytest.mark.edges,
     pytest.mark.skipif(
         not islands.can_be_made(),
-        reason="no namespaces for us on this machine; tests/integration/test_rebinding.py stands in",
+        reason="no namespaces for us on this machine; tests/integration/workers/delivery/test_rebinding.py stands in",
     ),
 ]
 

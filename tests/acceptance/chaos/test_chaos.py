@@ -36,7 +36,7 @@ def test_a_seeded_storm_loses_and_doubles_nothing(template: Template, tmp_path: 
 
 def _short(chance: random.Random) -> Iterator[Blow]:
     """A beat and a worker die at steps of theirs, then both services fail together. Each step of its own, and quickly:
-    tests/integration/test_failpoints.py.
+    tests/integration/runs/clock/test_failpoints.py.
     """
     of_beats, of_workers = ("fire", "enqueue", "requeue"), ("claim", "send", "record")
     steps = [dies_at(chance.choice(STEPS[chance.choice(step)])) for step in (of_beats, of_workers)]

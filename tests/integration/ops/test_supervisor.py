@@ -1,0 +1,219 @@
+"""`manage.py up` for real: it starts everything, restarts what dies, refuses a second one, leaves nothing behind."""
+
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+from ops.embedded.locations import Locations, embedded_urls
+from tests.support.processes import alive, child, command_line, descendants, eventually
+from tests.support.project import ROOT
+
+# Words of the command lines of all that is supervised, with one worker.
+PROGRAMS = {
+    "postgres": "bin/postgres",
+    "valkey": "valkey-server",
+    "web": "gunicorn",
+    "beat": "scheduler_project beat",
+    "worker-1": "worker-1@",
+}
+START_SECONDS = 90.0
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, and only Linux ends orphans")
+
+
+class House:
+    """One `manage.py up` on a data directory."""
+
+    def __init__(self, data_dir: Path, output: Path) -> None:
+        self.data_dir = data_dir
+        self.output = output
+        with output.open("wb") as stream:
+            self.process = subprocess.Popen(
+                [sys.executable, ROOT / "manage.py", "up"],
+                env=environment(data_dir),
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def said(self) -> str:
+        return self.output.read_text()
+
+    def await_ready(self) -> None:
+        eventually(lambda: "Hourhand is ready" in self.said() or self.process.poll() is not None, seconds=START_SECONDS)
+        assert "Hourhand is ready" in self.said(), self.said()
+
+    def url(self) -> str:
+        return (self.data_dir / "run" / "url").read_text().strip()
+
+    def answers(self, path: str = "/readyz") -> bool:
+        try:
+            with urllib.request.urlopen(self.url() + path, timeout=5) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def kill(self) -> None:
+        """Whatever a failed test left running."""
+        for pid in [self.pid, *descendants(self.pid)]:
+            if alive(pid):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+
+
+def environment(data_dir: Path) -> dict[str, str]:
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("HOURHAND_")}
+    for name in ("DATABASE_URL", "REDIS_URL", "SECRET_KEY"):
+        ours.pop(name, None)
+    return {**ours, "HOURHAND_DATA_DIR": str(data_dir), "HOURHAND_PORT": "0", "HOURHAND_WORKERS": "1"}
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Too long for a socket, and with a blank, a comma and a percent sign in it."""
+    return tmp_path_factory.mktemp("up") / ("long, 100% " + "x" * 90) / "var"
+
+
+@pytest.fixture(scope="module")
+def house(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    started = House(data_dir, tmp_path_factory.mktemp("output") / "first")
+    try:
+        started.await_ready()
+        yield started
+    finally:
+        started.kill()
+
+
+def supervised(house: House) -> dict[str, int]:
+    return {name: child(house.pid, word) for name, word in PROGRAMS.items()}
+
+
+def test_the_first_start_brings_everything_up_and_keeps_the_credentials_private(house: House) -> None:
+    first_run = house.data_dir / "first-run.json"
+    credentials = json.loads(first_run.read_text())
+
+    assert house.answers()
+    assert all(supervised(house).values())
+    assert set(credentials) == {"url", "workspace", "admin_username", "admin_password", "api_key"}
+    assert credentials["url"] == house.url()
+    assert stat.S_IMODE(first_run.stat().st_mode) == 0o600
+    assert stat.S_IMODE((house.data_dir / "secret-key").stat().st_mode) == 0o600
+    assert credentials["admin_password"] in house.said()
+    assert not any(credentials["admin_password"] in log.read_text() for log in (house.data_dir / "log").iterdir())
+
+
+def test_a_second_start_on_the_same_data_is_refused(house: House) -> None:
+    second = subprocess.run(
+        [sys.executable, ROOT / "manage.py", "up"],
+        env=environment(house.data_dir),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert second.returncode == 1
+    assert f"already runs on {house.data_dir} (pid {house.pid})" in second.stderr
+    assert house.answers()
+
+
+def test_a_second_terminal_finds_the_services_by_the_data_directory_alone(house: House) -> None:
+    database_url, _ = embedded_urls(house.data_dir)
+
+    connection = psycopg2.connect(database_url)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_user, rolsuper FROM pg_roles WHERE rolname = current_user")
+        role = cursor.fetchone()
+    connection.close()
+
+    assert role == ("hourhand", False)
+
+
+def test_nothing_but_the_web_server_listens_on_tcp(house: House) -> None:
+    sockets = {link.readlink().name for link in Path(f"/proc/{supervised(house)['valkey']}/fd").iterdir()}
+    inodes = {f"socket:[{line.split()[9]}]" for line in Path("/proc/net/tcp").read_text().splitlines()[1:]}
+
+    assert not sockets & inodes
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_what_is_killed_comes_back(house: House, name: str) -> None:
+    killed = supervised(house)[name]
+
+    os.kill(killed, signal.SIGKILL)
+
+    def replaced() -> bool:
+        return child(house.pid, PROGRAMS[name]) not in {0, killed}
+
+    assert eventually(replaced, seconds=10), house.said()
+    assert eventually(lambda: f"{name} is back" in house.said(), seconds=30), house.said()
+    assert eventually(house.answers, seconds=15), house.said()
+
+
+def test_killing_the_supervisor_leaves_nothing_and_the_next_start_keeps_the_data(
+    house: House, data_dir: Path, tmp_path: Path
+) -> None:
+    before = (data_dir / "first-run.json").read_bytes()
+    family = descendants(house.pid)
+
+    house.process.kill()
+    house.process.wait()
+    next_house = House(data_dir, tmp_path / "second")
+
+    try:
+        left = eventually(lambda: not [pid for pid in family if alive(pid)], seconds=20)
+        assert left, [command_line(pid) for pid in family if alive(pid)]
+        next_house.await_ready()
+        assert (data_dir / "first-run.json").read_bytes() == before
+        assert "First start" not in next_house.said()
+        assert_stops_in_order(next_house)
+    finally:
+        next_house.kill()
+
+
+def assert_stops_in_order(house: House) -> None:
+    """As Ctrl-C does: SIGINT to the terminal's whole foreground group."""
+    family = descendants(house.pid)
+
+    os.killpg(house.pid, signal.SIGINT)
+
+    assert house.process.wait(timeout=60) == 0, house.said()
+    stops = [line for line in house.said().splitlines() if line.startswith(("stopping", "stopped"))]
+    assert stops == ["stopping web, beat", "stopping worker-1", "stopping valkey", "stopping postgres", "stopped"]
+    assert not [pid for pid in family if alive(pid)]
+    assert not (house.data_dir / "run" / "url").exists()
+    assert not Locations.of(house.data_dir).sockets.exists()
+
+
+def test_a_taken_port_is_said_before_anything_starts(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        refused = subprocess.run(
+            [sys.executable, ROOT / "manage.py", "up"],
+            env={**environment(tmp_path / "var"), "HOURHAND_PORT": port},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    assert refused.returncode == 1
+    assert f"port {port}" in refused.stderr
+    assert "Set HOURHAND_PORT" in refused.stderr
+    assert not (tmp_path / "var" / "postgres").exists()
