@@ -28,7 +28,7 @@ def api(workspace: Workspace) -> Caller:
 
 
 @pytest.mark.django_db
-class TestHowOften:
+class TestMinimumInterval:
     @pytest.mark.parametrize(
         ("schedule", "refused"),
         [
@@ -46,7 +46,7 @@ class TestHowOften:
             (None, False),
         ],
     )
-    def test_a_schedule_keeps_to_the_minimum_interval(
+    def test_a_schedule_below_the_minimum_interval_is_refused(
         self, api: Caller, workspace: Workspace, schedule: Any, refused: bool
     ) -> None:
         give_plan(workspace, min_interval_seconds=300)
@@ -55,12 +55,12 @@ class TestHowOften:
         else:
             api.ask("POST", "/jobs/", {**JOB, "schedule": schedule}, expect=201)
 
-    def test_the_refusal_says_what_is_allowed(self, api: Caller, workspace: Workspace) -> None:
+    def test_the_refusal_names_the_limit(self, api: Caller, workspace: Workspace) -> None:
         give_plan(workspace, min_interval_seconds=300)
         told = api.ask("POST", "/jobs/", {**JOB, "schedule": "* * * * *"}, expect=400)["errors"][0]["detail"]
         assert told == "The workspace's plan allows one firing every 5 min; this comes more often."
 
-    def test_an_environments_own_schedule_does_too(self, api: Caller, workspace: Workspace) -> None:
+    def test_an_overridden_schedule_below_it_is_refused_too(self, api: Caller, workspace: Workspace) -> None:
         give_plan(workspace, min_interval_seconds=300)
         own = {"environments": {"production": {"overrides": {"schedule": "* * * * *"}}}}
         named = api.refused("POST", "/jobs/", {**JOB, "schedule": "@hourly", **own})
@@ -68,8 +68,8 @@ class TestHowOften:
 
 
 @pytest.mark.django_db
-class TestHowLong:
-    def test_a_timeout_keeps_to_the_most(self, api: Caller, workspace: Workspace) -> None:
+class TestTimeout:
+    def test_a_timeout_beyond_the_limit_is_refused(self, api: Caller, workspace: Workspace) -> None:
         give_plan(workspace, max_timeout_seconds=60)
         for seconds, code in ((60.5, 400), (60, 201)):
             api.ask("POST", "/jobs/", {**JOB, "request": {**JOB["request"], "timeout_seconds": seconds}}, expect=code)
@@ -77,7 +77,9 @@ class TestHowLong:
         named = api.refused("PATCH", "/jobs/nightly-report/", wanted)
         assert named == {"environments.production.overrides.request.timeout_seconds": LIMIT}
 
-    def test_an_edited_replay_does_too(self, api: Caller, workspace: Workspace, make_job: MakeJob) -> None:
+    def test_an_edited_replay_beyond_it_is_refused_too(
+        self, api: Caller, workspace: Workspace, make_job: MakeJob
+    ) -> None:
         execution = make_execution(make_job(request={"timeout_seconds": 90}))
         give_plan(workspace, max_timeout_seconds=60)
         path = f"/executions/{execution.pk}/replay/"
@@ -88,28 +90,28 @@ class TestHowLong:
 
 
 @pytest.mark.django_db
-class TestHowMuchHistory:
-    def test_retention_keeps_to_the_most(self, api: Caller, workspace: Workspace) -> None:
+class TestRetention:
+    def test_retention_beyond_the_limit_is_refused(self, api: Caller, workspace: Workspace) -> None:
         give_plan(workspace, keep_last=500, keep_days=30)
         named = api.refused("POST", "/jobs/", {**JOB, "retention": {"keep_last": 501, "keep_days": 31}})
         assert named == {"retention.keep_last": LIMIT, "retention.keep_days": LIMIT}
         made = api.ask("POST", "/jobs/", {**JOB, "retention": {"keep_last": 500, "keep_days": 30}}, expect=201)
         assert made["retention"] == {"keep_last": 500, "keep_days": 30}
 
-    def test_what_is_left_out_is_within_the_plan(self, api: Caller, workspace: Workspace) -> None:
+    def test_a_default_retention_is_within_the_plan(self, api: Caller, workspace: Workspace) -> None:
         give_plan(workspace, keep_last=50, keep_days=30)
         made = api.ask("POST", "/jobs/", JOB, expect=201)
         assert made["retention"] == {"keep_last": 50, "keep_days": None}
         assert api.ask("PUT", "/jobs/nightly-report/", JOB, expect=200)["version"] == 1
 
-    def test_is_told_to_whoever_prunes(self, workspace: Workspace) -> None:
+    def test_the_limit_applies_when_pruning(self, workspace: Workspace) -> None:
         assert retention_caps(workspace) == RetentionCaps(None, None)
         give_plan(workspace, keep_last=50, keep_days=30)
         assert retention_caps(workspace) == RetentionCaps(50, 30)
 
 
 @pytest.mark.django_db
-class TestHowMany:
+class TestActiveJobs:
     @pytest.fixture
     def full(self, api: Caller, workspace: Workspace) -> None:
         """Two jobs, and a plan that allows two."""
@@ -118,37 +120,35 @@ class TestHowMany:
         give_plan(workspace, max_active_jobs=2)
 
     @pytest.mark.parametrize(("method", "path"), [("POST", "/jobs/"), ("PUT", "/jobs/three/")])
-    def test_another_is_refused(self, api: Caller, full: None, method: str, path: str) -> None:
+    def test_another_active_job_is_refused(self, api: Caller, full: None, method: str, path: str) -> None:
         refusal = api.ask(method, path, JOB, expect=400)
         assert refusal["errors"][0] | {"detail": ""} == {"field": "environments", "code": LIMIT, "detail": ""}
         assert "2 active jobs" in refusal["detail"]
         assert Job.objects.live().count() == 2
 
-    def test_one_that_is_disabled_is_no_more(self, api: Caller, full: None) -> None:
+    def test_a_disabled_job_does_not_count(self, api: Caller, full: None) -> None:
         off, on = ({"environments": {"production": {"enabled": enabled}}} for enabled in (False, True))
         api.ask("PUT", "/jobs/three/", {**JOB, **off}, expect=201)
         assert api.refused("PATCH", "/jobs/three/", on) == {"environments": LIMIT}
         api.ask("PATCH", "/jobs/one/", off, expect=200)
         api.ask("PATCH", "/jobs/three/", on, expect=200)
 
-    def test_a_paused_one_still_is(self, api: Caller, full: None) -> None:
+    def test_a_paused_job_counts(self, api: Caller, full: None) -> None:
         api.ask("POST", "/jobs/one/pause/", {}, expect=200)
         api.ask("POST", "/jobs/", JOB, expect=400)
         api.ask("POST", "/jobs/one/resume/", {}, expect=200)
 
-    def test_a_deleted_one_makes_room(self, api: Caller, full: None) -> None:
+    def test_a_deleted_job_makes_room(self, api: Caller, full: None) -> None:
         api.ask("DELETE", "/jobs/one/", expect=204)
         api.ask("POST", "/jobs/", JOB, expect=201)
 
-    def test_active_ones_can_be_changed_and_enabled_elsewhere(
+    def test_active_jobs_can_be_changed_and_enabled_elsewhere(
         self, api: Caller, workspace: Workspace, full: None
     ) -> None:
         Environment.objects.create(workspace=workspace, slug="staging", name="Staging")
         api.ask("PATCH", "/jobs/one/", {"description": "x", "environments": {"staging": {"enabled": True}}}, expect=200)
 
-    def test_a_completed_one_that_is_planned_anew_takes_a_place(
-        self, api: Caller, workspace: Workspace, make_job: MakeJob
-    ) -> None:
+    def test_a_completed_job_with_a_new_time_counts(self, api: Caller, workspace: Workspace, make_job: MakeJob) -> None:
         once = make_job(slug="once", schedule="2026-03-01T12:01:00Z")
         fire_due(EPOCH + MINUTE)
         once.refresh_from_db()
@@ -159,7 +159,7 @@ class TestHowMany:
         assert JobEnvironment.objects.get(pk=once.pk).next_fire_at is None
 
     @pytest.mark.parametrize("dry_run", [True, False])
-    def test_an_import_fills_the_places_in_order(self, api: Caller, workspace: Workspace, dry_run: bool) -> None:
+    def test_an_import_creates_jobs_up_to_the_limit(self, api: Caller, workspace: Workspace, dry_run: bool) -> None:
         api.ask("PUT", "/jobs/one/", JOB, expect=201)
         give_plan(workspace, max_active_jobs=2)
         off = {"environments": {"production": {"enabled": False}}}
@@ -183,7 +183,7 @@ class TestHowMany:
 
 
 @pytest.mark.django_db
-class TestJobsFromBefore:
+class TestJobsBeyondThePlan:
     """Made without a plan, or under another: they go on, and what of them stays as it is may be saved."""
 
     @pytest.fixture
@@ -197,10 +197,10 @@ class TestJobsFromBefore:
         give_plan(workspace, min_interval_seconds=300, max_timeout_seconds=60, keep_last=100, max_active_jobs=0)
         return row
 
-    def test_fire_on(self, fast: JobEnvironment) -> None:
+    def test_jobs_beyond_the_plan_keep_firing(self, fast: JobEnvironment) -> None:
         assert len(fire_due(EPOCH + MINUTE).execution_ids) == 1
 
-    def test_can_be_changed_in_their_other_parts(self, api: Caller, fast: JobEnvironment) -> None:
+    def test_jobs_beyond_the_plan_can_be_edited_otherwise(self, api: Caller, fast: JobEnvironment) -> None:
         api.ask("PATCH", "/jobs/fast/", {"description": "x"}, expect=200)
         shown = api.ask("GET", "/jobs/fast/")
         definition = {name: value for name, value in shown.items() if name in {"name", "schedule", "request"}}
@@ -215,12 +215,12 @@ class TestJobsFromBefore:
             ({"retention": {"keep_last": 4999}}, "retention.keep_last"),
         ],
     )
-    def test_keep_to_the_plan_where_they_are_changed(
+    def test_changed_fields_must_be_within_the_plan(
         self, api: Caller, fast: JobEnvironment, change: dict[str, Any], field: str
     ) -> None:
         assert api.refused("PATCH", "/jobs/fast/", change) == {field: LIMIT}
 
-    def test_keep_to_the_plan_once_they_are_enabled_again(
+    def test_enabling_again_requires_the_plans_limits(
         self, api: Caller, workspace: Workspace, fast: JobEnvironment
     ) -> None:
         off, on = ({"environments": {"production": {"enabled": enabled}}} for enabled in (False, True))
@@ -236,7 +236,7 @@ class TestJobsFromBefore:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_two_that_want_the_last_place_one_gets_it(workspace: Workspace) -> None:
+def test_of_two_concurrent_requests_for_the_last_job_one_succeeds(workspace: Workspace) -> None:
     give_plan(workspace, max_active_jobs=1)
 
     def make(slug: str) -> str:
@@ -253,7 +253,7 @@ def test_of_two_that_want_the_last_place_one_gets_it(workspace: Workspace) -> No
 
 
 @pytest.mark.django_db
-def test_a_save_by_the_verb_keeps_to_the_number_too(workspace: Workspace, make_job: MakeJob) -> None:
+def test_the_service_function_enforces_the_limit_too(workspace: Workspace, make_job: MakeJob) -> None:
     give_plan(workspace, max_active_jobs=1)
     row = make_job(slug="one")
     with pytest.raises(TooManyActiveJobsError):

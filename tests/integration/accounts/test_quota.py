@@ -50,7 +50,7 @@ def ended() -> Counter[tuple[str, str]]:
     return Counter(Execution.objects.values_list("status", "failure_reason"))
 
 
-def test_fifty_threads_start_exactly_the_allotment(workspace: Workspace, make_job: MakeJob) -> None:
+def test_fifty_threads_start_exactly_the_included_runs(workspace: Workspace, make_job: MakeJob) -> None:
     give_plan(workspace, runs_included=ALLOTMENT)
     elsewhere = create_workspace(slug="elsewhere", name="Elsewhere")
     job = save_job(workspace=elsewhere, job=None, slug=None, config=job_config(), environments=None, now=EPOCH)
@@ -83,7 +83,7 @@ def test_fifty_threads_start_exactly_the_allotment(workspace: Workspace, make_jo
     assert (used(workspace), used(elsewhere)) == (ALLOTMENT, 100)
 
 
-def test_what_is_beyond_fails_at_once_with_its_run_and_no_retry(
+def test_attempts_beyond_the_quota_fail_at_once_without_a_retry(
     workspace: Workspace, make_job: MakeJob, link: Link
 ) -> None:
     give_plan(workspace, runs_included=2)
@@ -118,7 +118,7 @@ def test_with_allow_all_start_and_are_counted(workspace: Workspace, make_job: Ma
 
 
 @pytest.mark.parametrize(("policy", "budget"), [("allow", None), ("capped", 100_000), ("hard_stop", None)])
-def test_a_plan_that_stops_stops_whatever_the_workspace_chose(
+def test_a_plans_hard_stop_overrides_the_workspaces_policy(
     workspace: Workspace, make_job: MakeJob, link: Link, policy: str, budget: int | None
 ) -> None:
     plan = give_plan(workspace, policy=policy, budget=budget, runs_included=2, overage_cents_per_thousand=1)
@@ -146,7 +146,7 @@ def test_a_workspace_without_a_plan_has_no_limit_and_is_counted(
     assert used(workspace) == 5
 
 
-def test_each_month_begins_anew(workspace: Workspace, make_job: MakeJob, link: Link) -> None:
+def test_each_month_has_its_own_count(workspace: Workspace, make_job: MakeJob, link: Link) -> None:
     give_plan(workspace, runs_included=3)
     last_month = month_of(month_start() - SECOND)
     use(workspace, 3, month=last_month)
@@ -173,7 +173,7 @@ def test_every_attempt_counts(workspace: Workspace, make_job: MakeJob, link: Lin
     assert list(reasons) == [(1, "timeout"), (2, "timeout"), (3, "quota_exceeded")]
 
 
-def test_a_pending_one_canceled_is_free_and_a_running_one_is_not(
+def test_canceling_a_pending_execution_is_free_and_a_running_one_counts(
     workspace: Workspace, make_job: MakeJob, link: Link
 ) -> None:
     row = make_job()
@@ -186,7 +186,7 @@ def test_a_pending_one_canceled_is_free_and_a_running_one_is_not(
     assert used(workspace) == 1
 
 
-def test_what_is_given_back_unsent_is_not_counted(workspace: Workspace, make_job: MakeJob, link: Link) -> None:
+def test_an_attempt_given_back_unsent_is_not_counted(workspace: Workspace, make_job: MakeJob, link: Link) -> None:
     give_plan(workspace, runs_included=2)
     pending(make_job(), 3)
     hands = claimer()
@@ -202,7 +202,7 @@ def test_what_is_given_back_unsent_is_not_counted(workspace: Workspace, make_job
     assert deliver(link, hands.claim_any(link, limit=3)) == 2
 
 
-def test_a_claim_of_nothing_counts_nothing(workspace: Workspace, link: Link) -> None:
+def test_an_empty_claim_counts_nothing(workspace: Workspace, link: Link) -> None:
     assert claimer().claim_any(link, limit=10) == []
     assert not Usage.objects.exists()
 
@@ -224,10 +224,10 @@ def test_counting_is_a_heap_only_update(workspace: Workspace, make_job: MakeJob,
     assert counts() == (updated + 1, heap_only + 1)
 
 
-class TestTheClock:
+class TestClock:
     """While a workspace is stopped, what is due is counted and not fired."""
 
-    def test_a_stretch_is_one_row_and_the_ledger_is_right(self, workspace: Workspace, make_job: MakeJob) -> None:
+    def test_a_skipped_range_is_one_row_and_reconciles(self, workspace: Workspace, make_job: MakeJob) -> None:
         row = make_job(schedule={"every_seconds": 60})
         fire_due(EPOCH + MINUTE)
         give_plan(workspace, runs_included=10)
@@ -245,7 +245,7 @@ class TestTheClock:
         row.refresh_from_db()
         assert row.last_fired_at == now
 
-    def test_what_was_made_before_the_stop_fails_and_counts_as_fired(
+    def test_executions_pending_at_the_stop_fail_and_count_as_fired(
         self, workspace: Workspace, make_job: MakeJob, link: Link
     ) -> None:
         began = timezone.now() - 90 * SECOND
@@ -258,7 +258,7 @@ class TestTheClock:
         ledger = account_of(row, start=began, end=now, now=now).ledger
         assert (ledger.fired, ledger.differences) == (1, ())
 
-    def test_other_workspaces_fire_on(self, workspace: Workspace, make_job: MakeJob) -> None:
+    def test_other_workspaces_keep_firing(self, workspace: Workspace, make_job: MakeJob) -> None:
         make_job(schedule={"every_seconds": 60})
         elsewhere = create_workspace(slug="elsewhere", name="Elsewhere")
         config = job_config(schedule={"every_seconds": 60})
@@ -276,19 +276,21 @@ class TestTheClock:
         assert len(fire_due(began + 2 * MINUTE).execution_ids) == 1
 
     @pytest.mark.parametrize("overlap", ["skip", "queue", "cancel_running"])
-    def test_what_goes_on_is_left_alone(self, workspace: Workspace, make_job: MakeJob, overlap: str) -> None:
+    def test_running_executions_are_unaffected(self, workspace: Workspace, make_job: MakeJob, overlap: str) -> None:
         make_job(schedule={"every_seconds": 60}, overlap=overlap)
         (going,) = fire_due(EPOCH + MINUTE).execution_ids
         give_plan(workspace, runs_included=0)
         assert fire_due(EPOCH + 2 * MINUTE).skipped == {"quota": 1}
         assert Execution.objects.get(pk=going).status == "pending"
 
-    def test_what_was_missed_stays_missed(self, workspace: Workspace, make_job: MakeJob) -> None:
+    def test_missed_occurrences_stay_missed(self, workspace: Workspace, make_job: MakeJob) -> None:
         make_job(schedule={"every_seconds": 60}, misfire="fire_all", misfire_grace_seconds=150)
         give_plan(workspace, runs_included=0)
         assert fire_due(EPOCH + 10 * MINUTE).skipped == {"missed": 7, "quota": 3}
 
-    def test_a_change_of_plan_in_between_is_counted_too(self, workspace: Workspace, make_job: MakeJob) -> None:
+    def test_occurrences_before_a_schedule_change_are_counted_too(
+        self, workspace: Workspace, make_job: MakeJob
+    ) -> None:
         row = make_job(schedule={"every_seconds": 60})
         config = job_config(schedule={"every_seconds": 45})
         save_job(
@@ -305,7 +307,7 @@ class TestBulkReplays:
             wanted=wanted, kind=BulkKind.REPLAY, asked={}, limit=100, rate_per_second=None, now=timezone.now()
         )
 
-    def test_make_nothing_once_the_workspace_is_stopped(
+    def test_create_no_execution_in_a_stopped_workspace(
         self, workspace: Workspace, make_job: MakeJob, link: Link
     ) -> None:
         pending(make_job(), 3)
@@ -318,7 +320,7 @@ class TestBulkReplays:
         assert not Execution.objects.filter(trigger="replay").exists()
 
 
-def test_a_stopped_workspace_may_disable_and_save_what_it_has(workspace: Workspace, make_job: MakeJob) -> None:
+def test_a_stopped_workspace_may_disable_and_save_jobs(workspace: Workspace, make_job: MakeJob) -> None:
     row = make_job()
     stop(workspace)
     save_job(workspace=workspace, job=row.job, slug=None, config=job_config(), environments=None, now=timezone.now())
@@ -334,7 +336,7 @@ def test_a_stopped_workspace_may_disable_and_save_what_it_has(workspace: Workspa
     assert not row.enabled
 
 
-def test_retries_that_come_due_while_stopped_end(workspace: Workspace, make_job: MakeJob, link: Link) -> None:
+def test_retries_due_while_stopped_end(workspace: Workspace, make_job: MakeJob, link: Link) -> None:
     services.run_now(job_environment=make_job(), now=timezone.now())
     (claimed,) = claimer().claim_any(link, limit=1)
     record_on(link, finished(claimed, RetryIn(0), FailureReason.TIMEOUT, "timed out"))

@@ -78,7 +78,7 @@ class TestSending:
     def state(self, make_job: MakeJob) -> Any:
         return make_job(request={"body": '{"at":"nön-ascii","n":[1,2.5]}', "headers": {"Content-Type": "text/plain"}})
 
-    def test_what_is_claimed_verifies_with_the_workspaces_secret_only(
+    def test_a_request_verifies_with_its_workspaces_secret_only(
         self, state: Any, workspace: Workspace, link: Link
     ) -> None:
         other = create_workspace(slug="other", name="Other")
@@ -87,7 +87,7 @@ class TestSending:
         assert verifies(mine, claimed)
         assert not verifies(theirs, claimed)
 
-    def test_both_sign_during_the_overlap_and_the_newest_alone_afterwards(
+    def test_both_secrets_sign_during_the_overlap_and_only_the_newest_afterwards(
         self, state: Any, workspace: Workspace, link: Link, forgetful: None
     ) -> None:
         claimer = new_claimer()
@@ -121,14 +121,14 @@ class TestSending:
         assert kept["webhook-timestamp"] == sent["webhook-timestamp"]
         assert kept["webhook-signature"] == "[redacted]"
 
-    def test_a_lost_workers_run_tells_of_no_signature(self, state: Any, link: Link) -> None:
+    def test_a_lost_workers_run_has_no_signature(self, state: Any, link: Link) -> None:
         claimed_of(state, link)
         Execution.objects.update(lease_expires_at=now() - HOUR)
         assert reap_expired(user_agent="Hourhand/test", chance=random.Random(1)) == 1
         assert not [name for name in Run.objects.get().request_headers if name.startswith("webhook-")]
 
     @pytest.mark.parametrize("keys", [[], ["malformed"], [new_encryption_key()]], ids=["none", "malformed", "another"])
-    def test_what_cant_be_signed_goes_out_unsigned(
+    def test_without_a_usable_secret_requests_are_unsigned(
         self, state: Any, workspace: Workspace, link: Link, settings: Any, keys: list[str]
     ) -> None:
         rotated(workspace)
@@ -147,7 +147,7 @@ class TestSending:
         assert verifies(secret, claimed_of(state, link, claimer))
 
     @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
-    def test_the_receiver_verifies_what_arrives(
+    def test_a_receiver_verifies_real_requests(
         self, make_job: MakeJob, workspace: Workspace, link: Link, method: str
     ) -> None:
         secret = rotated(workspace)
@@ -171,7 +171,7 @@ class TestSending:
             assert verifier.verify(seen.body, headers) == {"at": "nön-ascii"}
 
     @pytest.mark.django_db(transaction=True)
-    def test_what_waited_for_its_turn_is_as_fresh_as_the_rest(
+    def test_a_request_that_waited_has_a_fresh_timestamp(
         self, workspace: Workspace, make_job: MakeJob, link: Link
     ) -> None:
         """Nobody waits here: the attempt is told to have been claimed earlier than it was."""
@@ -213,7 +213,7 @@ class Rows:
         return list(self.rows)
 
 
-class TestRemembering:
+class TestCache:
     def test_one_query_serves_a_batch_and_the_next_few_seconds(self) -> None:
         cursor, keys = Rows(), keyring.Keyring([new_encryption_key()])
         for _ in range(3):
@@ -221,7 +221,7 @@ class TestRemembering:
         keys.refresh(cursor, {"one", "four"})
         assert cursor.asked == [["one", "two"], ["four"]]
 
-    def test_a_remembered_secret_signs_no_longer_than_it_lives(self) -> None:
+    def test_a_cached_secret_does_not_outlive_its_expiry(self) -> None:
         encryption_key, at = new_encryption_key(), now()
         value = Cipher([encryption_key]).encrypt(new_signing_secret())
         keys = keyring.Keyring([encryption_key])
@@ -232,10 +232,8 @@ class TestRemembering:
 
 
 @pytest.mark.django_db
-class TestKeeping:
-    def test_a_workspace_is_made_with_a_secret_that_is_kept_encrypted(
-        self, workspace: Workspace, settings: Any
-    ) -> None:
+class TestStorage:
+    def test_a_new_workspace_has_an_encrypted_secret(self, workspace: Workspace, settings: Any) -> None:
         row = SigningSecret.objects.get(workspace=workspace)
         secret = Cipher(settings.ENCRYPTION_KEYS).decrypt(bytes(row.value))
         assert secret.startswith(row.prefix)
@@ -257,7 +255,7 @@ class TestKeeping:
         assert [row.prefix for row in live] == prefixes[:0:-1]
         assert SigningSecret.objects.filter(workspace=workspace).count() == 2
 
-    def test_another_workspaces_secrets_stay(self, workspace: Workspace) -> None:
+    def test_other_workspaces_secrets_are_unaffected(self, workspace: Workspace) -> None:
         other = create_workspace(slug="other", name="Other")
         before = list(SigningSecret.objects.filter(workspace=other).values())
         rotated(workspace)
@@ -284,7 +282,7 @@ class TestApi:
         assert listed == [{name: made[name] for name in ("id", "prefix", "created_at", "retires_at")}, made["previous"]]
         assert made["secret"] not in str(listed)
 
-    def test_the_default_overlap_is_a_day_and_none_leaves_one(self, client: Caller) -> None:
+    def test_the_default_overlap_is_a_day_and_zero_leaves_one_secret(self, client: Caller) -> None:
         made = client.ask("POST", "/signing-secrets/rotate/", {}, expect=201)
         lasts = datetime.datetime.fromisoformat(made["previous"]["retires_at"]) - now()
         assert datetime.timedelta(hours=23) < lasts <= datetime.timedelta(hours=24)
@@ -314,7 +312,7 @@ class TestApi:
         assert "HOURHAND_ENCRYPTION_KEYS" in problem["detail"]
         assert SigningSecret.objects.filter(retires_at__isnull=True).count() == 1
 
-    def test_nobody_lists_anothers(self, client: Caller) -> None:
+    def test_no_workspace_lists_anothers_secrets(self, client: Caller) -> None:
         stranger = caller(create_workspace(slug="other", name="Other"))
         mine = {row["id"] for row in client.ask("GET", "/signing-secrets/")["results"]}
         theirs = {row["id"] for row in stranger.ask("GET", "/signing-secrets/")["results"]}
@@ -348,7 +346,7 @@ class TestDashboard:
         assert shown not in detail
         assert bytes(newest.value).decode() not in detail
 
-    def test_a_secret_is_not_rotated_by_a_link_or_from_another_site(self, workspace: Workspace) -> None:
+    def test_rotation_needs_post_and_a_csrf_token(self, workspace: Workspace) -> None:
         owner = person("olga", workspace=workspace, role="owner")
         wanted = {"workspace": workspace.pk, "overlap_hours": 2}
         assert signed_in(owner).get(reverse(self.BUTTON), wanted).status_code == 405
@@ -356,13 +354,13 @@ class TestDashboard:
         assert SigningSecret.objects.count() == 1
 
     @pytest.mark.parametrize("role", ["member", "viewer"])
-    def test_who_does_not_administer_only_looks(self, workspace: Workspace, role: str) -> None:
+    def test_members_can_not_rotate(self, workspace: Workspace, role: str) -> None:
         client = signed_in(person("mara", workspace=workspace, role=role))
         assert "Rotate" not in client.get(reverse(self.PAGE)).content.decode()
         assert client.post(reverse(self.BUTTON), {"workspace": workspace.pk, "overlap_hours": 2}).status_code == 404
         assert SigningSecret.objects.count() == 1
 
-    def test_another_workspaces_secret_is_not_there(self, workspace: Workspace) -> None:
+    def test_another_workspaces_secret_is_not_found(self, workspace: Workspace) -> None:
         other = create_workspace(slug="other", name="Others")
         theirs = SigningSecret.objects.get(workspace=other)
         client = signed_in(person("olga", workspace=workspace, role="owner"))
@@ -372,7 +370,7 @@ class TestDashboard:
         assert SigningSecret.objects.filter(workspace=other).get() == theirs
 
     @pytest.mark.parametrize("hours", ["-1", "721", "soon", ""])
-    def test_a_wrong_overlap_is_told(self, workspace: Workspace, hours: str) -> None:
+    def test_the_dashboard_reports_a_wrong_overlap(self, workspace: Workspace, hours: str) -> None:
         client = signed_in(person("olga", workspace=workspace, role="owner"))
         client.post(reverse(self.BUTTON), {"workspace": workspace.pk, "overlap_hours": hours})
         assert SigningSecret.objects.count() == 1

@@ -31,7 +31,7 @@ def test_lists_show_nothing_of_another_workspace(foreign: dict[str, str]) -> Non
     assert len(stranger.ask("GET", "/environments/", expect=200)["results"]) == 1
 
 
-def test_a_revoked_key_is_refused_and_a_used_one_remembers_when(workspace: Workspace) -> None:
+def test_a_revoked_key_is_refused_and_a_used_one_has_its_last_use(workspace: Workspace) -> None:
     client = caller(workspace)
     client.ask("GET", "/jobs/", expect=200)
     used_at = ApiKey.objects.get().last_used_at
@@ -95,14 +95,14 @@ class TestKeysBoundToAnEnvironment:
         assert not staging_enabled
         assert staging_paused_at is not None
 
-    def test_cannot_change_or_delete_what_another_environment_shares(self, bound: Caller, shared: Job) -> None:
+    def test_can_not_change_or_delete_shared_jobs(self, bound: Caller, shared: Job) -> None:
         assert bound.ask("PATCH", "/jobs/shared/", {"description": "x"}, expect=403)["code"] == "environment_bound"
         assert bound.ask("PUT", "/jobs/shared/", JOB | {"tags": ["x"]}, expect=403)["code"] == "environment_bound"
         bound.ask("DELETE", "/jobs/shared/", expect=403)
         shared.refresh_from_db()
         assert (shared.deleted_at, shared.current_version.number) == (None, 1)  # type: ignore[union-attr]
 
-    def test_makes_and_runs_jobs_in_its_environment(self, bound: Caller) -> None:
+    def test_creates_and_runs_jobs_in_its_environment(self, bound: Caller) -> None:
         made = bound.ask("POST", "/jobs/", JOB, expect=201)
         assert list(made["environments"]) == ["staging"]
         assert bound.ask("POST", f"/jobs/{made['id']}/run/", expect=202)["environment"] == "staging"
@@ -137,12 +137,12 @@ class TestDashboardSessions:
         self.login(workspace).ask("POST", "/jobs/", JOB, expect=403)
         assert not Job.objects.exists()
 
-    def test_a_viewer_reads_only(self, workspace: Workspace) -> None:
+    def test_a_viewer_can_only_read(self, workspace: Workspace) -> None:
         client = self.with_csrf(self.login(workspace, Role.VIEWER))
         client.ask("GET", "/executions/", expect=200)
         assert client.ask("POST", "/jobs/", JOB, expect=403)["code"] == "scope_missing"
 
-    def test_a_superuser_without_membership_is_in_the_first_workspace(self, workspace: Workspace) -> None:
+    def test_a_superuser_without_membership_uses_the_first_workspace(self, workspace: Workspace) -> None:
         client = self.with_csrf(self.login(None, is_superuser=True))
         client.ask("POST", "/jobs/", JOB, expect=201)
         assert Job.objects.get().workspace == workspace
@@ -151,6 +151,6 @@ class TestDashboardSessions:
         assert self.login(None).ask("GET", "/jobs/", expect=403)["code"] == "no_workspace"
 
 
-def test_an_expiry_in_the_future_is_no_expiry_yet(workspace: Workspace) -> None:
+def test_a_key_works_until_its_expiry(workspace: Workspace) -> None:
     later = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1)
     caller(workspace, expires_at=later).ask("GET", "/jobs/", expect=200)

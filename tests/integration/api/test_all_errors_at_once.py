@@ -35,24 +35,24 @@ def told(workspace: Workspace, **changes: Any) -> list[str]:
     ],
     ids=str,
 )  # fmt: skip
-def test_a_wrong_schedule_is_told_beside_any_other_wrong_field(workspace: Workspace, wrong: dict[str, Any]) -> None:
+def test_a_wrong_schedule_is_reported_with_any_other_wrong_field(workspace: Workspace, wrong: dict[str, Any]) -> None:
     other = told(workspace, schedule="0 2 * * *", **wrong)
     assert len(other) == 1
     assert told(workspace, schedule="every blue moon", **wrong) == sorted([*other, "schedule"])
 
 
-def test_a_right_schedule_is_not_told_beside_a_wrong_field(workspace: Workspace) -> None:
+def test_a_valid_schedule_is_not_reported_with_a_wrong_field(workspace: Workspace) -> None:
     for schedule in ("in 10 minutes", "now", {"every_seconds": 90}, None):
         assert told(workspace, schedule=schedule, overlap="never") == ["overlap"]
 
 
-def test_what_goes_beyond_the_plan_is_told_beside_a_schedule_that_never_fires(workspace: Workspace) -> None:
+def test_a_limit_of_the_plan_is_reported_with_a_schedule_that_never_fires(workspace: Workspace) -> None:
     give_plan(workspace, max_timeout_seconds=10, min_interval_seconds=60)
     wrong = {"schedule": "2020-01-01T00:00:00Z", "request": {"url": URL, "timeout_seconds": 20}}
     assert told(workspace, **wrong) == ["request.timeout_seconds", "schedule"]
 
 
-def test_wrong_overrides_are_told_beside_a_wrong_job(workspace: Workspace, staging: Environment) -> None:
+def test_wrong_overrides_are_reported_with_a_wrong_job(workspace: Workspace, staging: Environment) -> None:
     sparse = {"schedule": "every blue moon", "request": {"url": "nope", "timeout_seconds": 5}}
     places = {"production": {}, "staging": {"overrides": sparse}}
     of_staging = ["environments.staging.overrides.request.url", "environments.staging.overrides.schedule"]
@@ -62,9 +62,7 @@ def test_wrong_overrides_are_told_beside_a_wrong_job(workspace: Workspace, stagi
     assert told(workspace, environments=places, retry=7) == [*of_staging, "retry"]
 
 
-def test_the_form_tells_what_it_can_not_read_and_what_the_validator_says(
-    workspace: Workspace, staging: Environment
-) -> None:
+def test_the_form_reports_its_own_and_the_validators_errors(workspace: Workspace, staging: Environment) -> None:
     member = signed_in(person("mara", workspace=workspace))
     wrong = {
         "schedule": "every blue moon", "headers": "no colon", "max_attempts": "many", "url": "nope",
@@ -79,7 +77,7 @@ def test_the_form_tells_what_it_can_not_read_and_what_the_validator_says(
     assert len(form.errors["headers"]) == len(form.errors["max_attempts"]) == 1
 
 
-def test_the_form_tells_a_missing_url_once(workspace: Workspace) -> None:
+def test_the_form_reports_a_missing_url_once(workspace: Workspace) -> None:
     form = wrong_form(signed_in(person("mara", workspace=workspace)), {"url": "", "name": "", "timezone": "Nowhere"})
     assert {field: len(errors) for field, errors in form.errors.items()} == {"url": 1, "name": 1, "timezone": 1}
 

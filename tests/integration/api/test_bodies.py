@@ -99,7 +99,7 @@ COSTLY: dict[str, Callable[[], tuple[str, str]]] = {
 
 
 @pytest.mark.parametrize("costly", COSTLY.values(), ids=COSTLY)
-def test_reading_a_body_takes_a_time_in_proportion_to_it(api: Caller, costly: Callable[[], tuple[str, str]]) -> None:
+def test_parsing_takes_time_proportional_to_the_body(api: Caller, costly: Callable[[], tuple[str, str]]) -> None:
     path, body = costly()
     refused(api.get("/api/v1/nope/"), 404)  # what is made once is made
     began = time.process_time()
@@ -110,7 +110,7 @@ def test_reading_a_body_takes_a_time_in_proportion_to_it(api: Caller, costly: Ca
     assert len(answer.content) < 12 * MIB, "an answer is no larger than what it is about"
 
 
-def test_a_key_that_stands_twice_is_named_and_cut(api: Caller) -> None:
+def test_a_duplicate_key_is_named_and_truncated(api: Caller) -> None:
     assert "'name' stands twice" in refused(send(api, "POST", "/jobs/", '{"name": 1, "slug": 2, "name": 3}'))["detail"]
     detail = refused(send(api, "POST", "/jobs/", f'{{"{"a" * 5000}": 1, "{"a" * 5000}": 3}}'))["detail"]
     assert "…" in detail
@@ -118,7 +118,7 @@ def test_a_key_that_stands_twice_is_named_and_cut(api: Caller) -> None:
 
 
 @given(st.lists(st.text(max_size=3), max_size=12))
-def test_a_key_is_refused_if_and_only_if_it_stands_twice(names: list[str]) -> None:
+def test_a_key_is_refused_if_and_only_if_it_is_duplicate(names: list[str]) -> None:
     text = "{" + ",".join(f"{json.dumps(name)}: 1" for name in names) + "}"
     if len(set(names)) == len(names):
         assert list(json_value(text)) == names
@@ -127,7 +127,7 @@ def test_a_key_is_refused_if_and_only_if_it_stands_twice(names: list[str]) -> No
             json_value(text)
 
 
-def test_of_very_many_wrong_fields_the_first_are_told_and_the_others_counted(api: Caller) -> None:
+def test_of_many_wrong_fields_the_first_are_named_and_the_others_counted(api: Caller) -> None:
     problem = refused(send(api, "POST", "/schedules/preview/", members(1000)))
     assert problem["detail"] == "schedule: This field is required. (and 51 more)"
     problem = refused(send(api, "POST", "/schedules/preview/", '{"schedule":null,' + members(250)[1:]))
@@ -138,7 +138,7 @@ def test_of_very_many_wrong_fields_the_first_are_told_and_the_others_counted(api
     assert len(refused(send(api, "PATCH", "/jobs/report/", overridden))["errors"]) == 51
 
 
-def test_a_field_that_may_have_been_meant_is_still_named(api: Caller) -> None:
+def test_a_similar_field_name_is_still_suggested(api: Caller) -> None:
     [error] = refused(send(api, "POST", "/schedules/preview/", '{"schedule": null, "timezon": "UTC"}'))["errors"]
     assert "timezone" in error["detail"]
 
@@ -158,7 +158,7 @@ SPELLED = {
 
 
 @pytest.mark.parametrize("spelled", SPELLED.values(), ids=SPELLED)
-def test_the_limit_of_a_requests_body_is_its_own_however_it_is_spelled(
+def test_a_job_request_body_has_its_own_limit_in_any_encoding(
     api: Caller, make_job: MakeJob, spelled: Callable[[], str]
 ) -> None:
     body, url = spelled(), "http://receiver.test/ok"
@@ -193,14 +193,14 @@ def test_the_limit_of_a_requests_body_is_its_own_however_it_is_spelled(
     assert answer.status_code == 202, answer.content[:300]
 
 
-def test_a_body_beyond_its_own_limit_is_told_by_its_field(api: Caller) -> None:
+def test_a_job_request_body_beyond_its_limit_is_named_by_its_field(api: Caller) -> None:
     for letter in ("x", "\\u0001"):
         text = f'{{"name": "x", "request": {{"url": "http://receiver.test/", "body": "{letter * (MIB + 1)}"}}}}'
         [error] = refused(send(api, "POST", "/jobs/", text))["errors"]
         assert (error["field"], error["code"]) == ("request.body", "too_large")
 
 
-def test_a_try_of_a_long_body_is_judged_by_the_same_limit(api: Caller, make_job: MakeJob) -> None:
+def test_a_test_call_has_the_same_body_limit(api: Caller, make_job: MakeJob) -> None:
     make_job(slug="try")
     text = '{"request": {"body": "' + "\\u0001" * (MIB + 1) + '"}}'
     [error] = refused(send(api, "POST", "/jobs/try/test/", text))["errors"]
@@ -214,7 +214,7 @@ def test_a_request_beyond_the_limit_is_413_with_that_limit(api: Caller, path: st
     assert not Job.objects.exists()
 
 
-def test_more_values_than_memory_is_there_for_are_refused_before_they_are_made(api: Caller) -> None:
+def test_too_many_values_are_refused_before_parsing(api: Caller) -> None:
     for text in ("[" + "[]," * MAX_VALUES + "[]]", "[" + '{"a":[]},' * (MAX_VALUES // 2) + "1]"):
         began = time.process_time()
         assert "values" in refused(send(api, "POST", "/jobs/", text))["detail"]
@@ -271,7 +271,7 @@ UNREADABLE = [
 
 @pytest.mark.parametrize("text", UNREADABLE, ids=lambda text: repr(text[:24]))
 @pytest.mark.parametrize("path", ["/schedules/preview/", "/jobs/"])
-def test_what_can_not_be_read_is_told_in_words_for_those_who_sent_it(api: Caller, path: str, text: str) -> None:
+def test_an_unreadable_body_is_explained_to_the_caller(api: Caller, path: str, text: str) -> None:
     problem = refused(send(api, "POST", path, text))
     for told in (problem["detail"], *(error["detail"] for error in problem["errors"])):
         assert not [word for word in PYTHONS if word in told.lower()], told
@@ -280,17 +280,17 @@ def test_what_can_not_be_read_is_told_in_words_for_those_who_sent_it(api: Caller
 @pytest.mark.parametrize(
     "raw", [b"\xff\xfe{\x00}\x00", '{"a": "ü"}'.encode("latin-1"), b"\xed\xa0\x80", b'{"a": "\xc0\x80"}']
 )
-def test_a_body_in_another_encoding_is_told(api: Caller, raw: bytes) -> None:
+def test_a_body_in_another_encoding_is_refused_with_a_reason(api: Caller, raw: bytes) -> None:
     assert "UTF-8" in refused(send(api, "POST", "/schedules/preview/", raw))["detail"]
 
 
-def test_a_mark_of_the_byte_order_is_passed_over(api: Caller) -> None:
+def test_a_byte_order_mark_is_ignored(api: Caller) -> None:
     assert send(api, "POST", "/schedules/preview/", b'\xef\xbb\xbf{"schedule": "@daily"}').status_code == 200
 
 
 @pytest.mark.parametrize("field", ["timeout_seconds", "url", "method", "tls_verify", "headers", "body", "ca_cert"])
 @pytest.mark.parametrize("digits", [400, 4300])
-def test_a_number_that_no_field_is_meant_for_is_no_fault_of_ours(api: Caller, field: str, digits: int) -> None:
+def test_a_number_of_many_digits_is_stored_in_a_body_and_else_refused(api: Caller, field: str, digits: int) -> None:
     text = f'{{"name": "x", "request": {{"url": "http://receiver.test/", "{field}": {"9" * digits}}}}}'
     answer = send(api, "POST", "/jobs/", text)
     assert answer.status_code == (201 if field == "body" else 400), answer.content[:300]
@@ -310,11 +310,11 @@ def test_a_compressed_body_is_415_and_says_what_to_send(api: Caller, coding: str
     assert len(problem["detail"]) < 300
 
 
-def test_a_body_that_is_said_to_be_as_it_is_may_be_sent(api: Caller) -> None:
+def test_content_encoding_identity_is_accepted(api: Caller) -> None:
     assert send(api, "POST", "/jobs/", json.dumps(JOB), HTTP_CONTENT_ENCODING="identity").status_code == 201
 
 
-def test_nesting_is_taken_as_deep_as_the_limit_says() -> None:
+def test_nesting_is_accepted_up_to_the_limit() -> None:
     refuse_unstorable(json_value("[" * MAX_DEPTH + "]" * MAX_DEPTH))
     with pytest.raises(ParseError):
         refuse_unstorable(json_value("[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1)))
@@ -329,7 +329,7 @@ def test_nesting_is_taken_as_deep_as_the_limit_says() -> None:
         ('{"a": ["\\udc00\\ud800"]}', "a.0"),
     ],
 )
-def test_text_that_can_not_be_stored_is_named_by_its_place(text: str, field: str | None) -> None:
+def test_text_that_can_not_be_stored_is_named_by_its_path(text: str, field: str | None) -> None:
     with pytest.raises(ValidationError) as refusal:
         refuse_unstorable(json_value(text))
     assert list(refusal.value.detail) == [field] if field else isinstance(refusal.value.detail, list)

@@ -182,7 +182,7 @@ def test_every_path_of_the_api_is_a_view_that_checks_its_caller() -> None:
 
 
 @every_route
-def test_no_key_or_a_wrong_one_gets_nowhere(route: Route, theirs: Things) -> None:
+def test_a_missing_or_wrong_key_is_refused(route: Route, theirs: Things) -> None:
     path = theirs.path(route)
     before = rows_of(theirs.workspace)
     for client, code in ((Caller(), "not_authenticated"), (Caller("hh_wrong"), "key_unknown")):
@@ -192,7 +192,7 @@ def test_no_key_or_a_wrong_one_gets_nowhere(route: Route, theirs: Things) -> Non
 
 @every_route
 @pytest.mark.parametrize("how", ["expired", "revoked"])
-def test_a_key_that_is_over_gets_nowhere(route: Route, theirs: Things, how: str) -> None:
+def test_an_expired_or_revoked_key_is_refused(route: Route, theirs: Things, how: str) -> None:
     over = caller(theirs.workspace)
     column = "expires_at" if how == "expired" else "revoked_at"
     ApiKey.objects.filter(workspace=theirs.workspace).update(**{column: NOW})
@@ -202,7 +202,7 @@ def test_a_key_that_is_over_gets_nowhere(route: Route, theirs: Things, how: str)
 
 
 @every_route
-def test_a_key_without_the_scope_is_told_which(route: Route, theirs: Things) -> None:
+def test_a_missing_scope_is_named(route: Route, theirs: Things) -> None:
     needed = scope_needed(route.method, route.view)
     lacking = caller(theirs.workspace, scopes=[scope for scope in Scope if scope != needed])
     before = rows_of(theirs.workspace)
@@ -213,7 +213,7 @@ def test_a_key_without_the_scope_is_told_which(route: Route, theirs: Things) -> 
 
 
 @each(lambda route: bool(SLUGS.intersection(route.names)))
-def test_another_workspaces_things_are_not_there_by_slug_either(route: Route, theirs: Things, stranger: Caller) -> None:
+def test_another_workspaces_objects_are_not_found_by_slug(route: Route, theirs: Things, stranger: Caller) -> None:
     slugs = {"job": "theirs-job", "policy": "patient"}
     path = route.path({name: slugs.get(name) or theirs.values[name] for name in route.names})
     before = rows_of(theirs.workspace)
@@ -224,7 +224,7 @@ def test_another_workspaces_things_are_not_there_by_slug_either(route: Route, th
 
 
 @with_a_name
-def test_another_workspaces_things_are_not_there(route: Route, theirs: Things, stranger: Caller) -> None:
+def test_another_workspaces_objects_are_not_found(route: Route, theirs: Things, stranger: Caller) -> None:
     path = theirs.path(route)
     before = rows_of(theirs.workspace)
     stranger.ask(route.method, path, body_for(route), expect=404)
@@ -232,7 +232,7 @@ def test_another_workspaces_things_are_not_there(route: Route, theirs: Things, s
 
 
 @each(lambda route: route.method == "GET" and not route.names)
-def test_lists_name_nothing_of_another_workspace(route: Route, theirs: Things, stranger: Caller) -> None:
+def test_lists_contain_nothing_of_another_workspace(route: Route, theirs: Things, stranger: Caller) -> None:
     answer = stranger.get(f"/api/v1{theirs.path(route)}")
     assert answer.status_code == 200
     told = told_by(answer)
@@ -251,7 +251,7 @@ def test_a_key_of_another_environment_finds_nothing(route: Route, theirs: Things
 
 
 @each(lambda route: bool(SHARED.intersection(route.names)) and route.method != "GET")
-def test_a_bound_key_does_not_change_what_all_share(route: Route, theirs: Things) -> None:
+def test_a_bound_key_can_not_change_shared_objects(route: Route, theirs: Things) -> None:
     production = theirs.workspace.environments.get(slug="production")
     bound, path = caller(theirs.workspace, environments=[production]), theirs.path(route)
     before = rows_of(theirs.workspace)
@@ -260,7 +260,7 @@ def test_a_bound_key_does_not_change_what_all_share(route: Route, theirs: Things
 
 
 @each(lambda route: route.method == "GET" and not route.names)
-def test_lists_name_nothing_of_another_environment(route: Route, theirs: Things) -> None:
+def test_lists_contain_nothing_of_another_environment(route: Route, theirs: Things) -> None:
     elsewhere = Environment.objects.create(workspace=theirs.workspace, slug="elsewhere", name="Elsewhere")
     answer = caller(theirs.workspace, environments=[elsewhere]).get(f"/api/v1{theirs.path(route)}")
     assert answer.status_code in {200, 403}
@@ -288,7 +288,7 @@ def test_an_unknown_field_is_refused_and_named(route: Route, theirs: Things) -> 
 
 
 @with_a_name
-def test_a_name_that_nothing_has_is_not_found(route: Route, stranger: Caller) -> None:
+def test_an_unknown_name_is_not_found(route: Route, stranger: Caller) -> None:
     values = {name: "1" if name == "number" else str(uuid.uuid4()) for name in route.names}
     stranger.ask(route.method, route.path(values), body_for(route), expect=404)
     assert not Job.objects.exists()

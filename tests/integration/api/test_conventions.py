@@ -41,18 +41,18 @@ def test_an_unknown_path_is_a_problem_too(api: Caller, path: str) -> None:
             problem(client.generic(method, path), 404)
 
 
-def test_a_method_that_is_not_there_names_those_that_are(api: Caller) -> None:
+def test_an_unsupported_method_lists_the_allowed_ones(api: Caller) -> None:
     answer = api.generic("DELETE", "/api/v1/jobs/")
     problem(answer, 405)
     assert {"GET", "POST"} <= set(answer["Allow"].replace(" ", "").split(","))
 
 
-def test_a_method_that_is_not_there_is_told_before_what_else_is_wrong(api: Caller) -> None:
+def test_an_unsupported_method_is_reported_before_other_errors(api: Caller) -> None:
     for method in ("TRACE", "DELETE", "QUERY"):
         problem(api.generic(method, "/api/v1/jobs/?nope=1"), 405)
 
 
-def test_a_parameter_that_nobody_types_is_refused(api: Caller) -> None:
+def test_an_unsupported_parameter_is_refused(api: Caller) -> None:
     for name, most in (("search", 1000), ("tag", 1000), ("cursor", 4000)):
         assert api.refused("GET", f"/jobs/?{name}={'x' * (most + 1)}") == {name: "max_length"}
     long = {"name": "\U0001f600" * 200, "request": {"url": "http://receiver.test/"}}
@@ -90,13 +90,13 @@ def test_a_malformed_body_is_400_and_stores_nothing(api: Caller, body: bytes) ->
 
 
 @pytest.mark.parametrize("text", ["a\\u0000b", "\\ud800"])
-def test_text_that_the_database_can_not_hold_is_named(api: Caller, text: str) -> None:
+def test_unstorable_text_is_named(api: Caller, text: str) -> None:
     body = f'{{"name": "x", "request": {{"url": "http://receiver.test/", "headers": {{"A": "{text}"}}}}}}'
     [error] = problem(raw(api, body.encode()), 400)["errors"]
     assert (error["field"], error["code"]) == ("request.headers.A", "invalid_text")
 
 
-def test_a_body_of_unknown_length_is_refused_not_ignored(api: Caller) -> None:
+def test_a_body_of_unknown_length_is_refused(api: Caller) -> None:
     problem(raw(api, b"", HTTP_TRANSFER_ENCODING="chunked"), 411)
 
 
@@ -112,7 +112,7 @@ def test_a_parameter_on_a_route_without_any_is_refused(api: Caller) -> None:
     api.ask("GET", "/jobs/report/", expect=200)
 
 
-def test_a_fault_of_ours_is_a_problem_without_its_details(api: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_internal_error_is_a_problem_without_details(api: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_args: Any, **_options: Any) -> None:
         raise RuntimeError("the secret is 42")
 
@@ -123,13 +123,13 @@ def test_a_fault_of_ours_is_a_problem_without_its_details(api: Caller, monkeypat
 
 
 @override_settings(ALLOWED_HOSTS=["hourhand.test"])
-def test_a_wrong_host_is_a_problem_but_to_people(api: Caller) -> None:
+def test_a_wrong_host_is_a_problem_for_api_clients(api: Caller) -> None:
     for path in ("/api/v1/jobs/", "/healthz"):
         problem(api.get(path, HTTP_HOST="evil.test"), 400)
     assert "problem" not in api.get("/admin/", HTTP_HOST="evil.test").get("Content-Type", "")
 
 
-class TestTheDocument:
+class TestDocument:
     def test_is_valid_without_a_warning(self, tmp_path: Any) -> None:
         call_command("spectacular", validate=True, fail_on_warn=True, file=str(tmp_path / "schema.yml"))
 
@@ -139,7 +139,7 @@ class TestTheDocument:
         assert answer.status_code == 200
         return answer.json()
 
-    def test_is_served_without_a_key_and_so_is_its_page(self, document: dict[str, Any]) -> None:
+    def test_is_served_without_a_key_like_its_page(self, document: dict[str, Any]) -> None:
         assert document["openapi"].startswith("3.")
         page = Caller().get("/api/docs/")
         assert page.status_code == 200

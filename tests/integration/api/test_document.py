@@ -42,9 +42,7 @@ def document(db: None) -> dict[str, Any]:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_no_request_gets_an_answer_that_the_document_does_not_know(
-    live_server: Any, workspace: Workspace, full: bool, tmp_path: Path
-) -> None:
+def test_every_answer_is_in_the_document(live_server: Any, workspace: Workspace, full: bool, tmp_path: Path) -> None:
     key = issue_key(
         workspace=workspace, name="schemathesis", scopes=list(Scope), environments=None, expires_at=None
     ).key
@@ -67,7 +65,7 @@ def test_no_request_gets_an_answer_that_the_document_does_not_know(
     assert told.returncode == 0, told.stdout[-20_000:] + told.stderr[-2000:]
 
 
-def test_a_key_whose_environments_are_gone_is_shown_as_the_document_says(
+def test_a_key_of_deleted_environments_matches_the_document(
     db: None, workspace: Workspace, document: dict[str, Any]
 ) -> None:
     api = caller(workspace)
@@ -85,7 +83,7 @@ def test_a_key_whose_environments_are_gone_is_shown_as_the_document_says(
     assert schemas["ApiKeyRequest"]["properties"]["environments"]["minItems"] == 1
 
 
-def test_what_is_always_answered_is_required_and_what_a_change_may_leave_out_is_not(document: dict[str, Any]) -> None:
+def test_answers_require_their_fields_and_patches_do_not(document: dict[str, Any]) -> None:
     schemas = document["components"]["schemas"]
     for name in (
         "Job",
@@ -119,9 +117,7 @@ def test_what_is_always_answered_is_required_and_what_a_change_may_leave_out_is_
     assert "PatchedRequestRequest" in json.dumps(edit)
 
 
-def test_the_document_is_made_once_whoever_asks_and_however(
-    db: None, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_document_is_rendered_once(db: None, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     served = [Client().get(f"/api/schema/?format={form}") for form in ("json", "yaml")]
     key = issue_key(workspace=workspace, name="any", scopes=[], environments=None, expires_at=None).key
     monkeypatch.setattr(SchemaGenerator, "get_schema", lambda *_, **__: pytest.fail("made again"))
@@ -134,7 +130,7 @@ def test_the_document_is_made_once_whoever_asks_and_however(
     assert yaml.safe_load(served[1].content)["paths"].keys() == json.loads(served[0].content)["paths"].keys()
 
 
-def test_every_operation_tells_of_its_errors_limits_and_purpose(document: dict[str, Any]) -> None:
+def test_every_operation_documents_its_errors_limits_and_purpose(document: dict[str, Any]) -> None:
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             named = (method, path)

@@ -48,7 +48,7 @@ def generated(db: None, tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
-def test_a_generated_client_does_what_it_is_asked(
+def test_a_generated_client_works(
     live_server: Any, workspace: Workspace, generated: Path, full: bool, settings: Any
 ) -> None:
     settings.OUTBOUND_POLICY = EgressPolicy.parse("", "*")

@@ -36,7 +36,7 @@ def send(api: Caller, key: str, path: str = "/jobs/", body: Any = JOB) -> Any:
     return api.post(f"/api/v1{path}", body, HTTP_IDEMPOTENCY_KEY=key)
 
 
-def test_the_first_answer_is_given_again(api: Caller) -> None:
+def test_the_first_answer_is_repeated(api: Caller) -> None:
     first, second = send(api, "a"), send(api, "a")
     assert (first.status_code, second.status_code) == (201, 201)
     assert second.content == first.content
@@ -46,7 +46,7 @@ def test_the_first_answer_is_given_again(api: Caller) -> None:
     assert Job.objects.count() == 1
 
 
-def test_spaces_and_the_order_of_names_do_not_make_another_body(api: Caller) -> None:
+def test_whitespace_and_key_order_do_not_change_a_body(api: Caller) -> None:
     bodies = (
         b'{"name": "A", "request": {"url": "http://receiver.test/"}}',
         b'{"request":{"url":"http://receiver.test/"},"name":"A"}',
@@ -67,7 +67,7 @@ def test_another_body_or_path_is_a_conflict(api: Caller) -> None:
     assert Job.objects.count() == 1
 
 
-def test_a_refusal_is_given_again_though_it_would_succeed_now(api: Caller, make_job: MakeJob) -> None:
+def test_an_error_is_repeated_even_if_it_would_succeed_now(api: Caller, make_job: MakeJob) -> None:
     refused = send(api, "a", "/jobs/later/pause/", {})
     make_job(slug="later")
     again = send(api, "a", "/jobs/later/pause/", {})
@@ -76,33 +76,33 @@ def test_a_refusal_is_given_again_though_it_would_succeed_now(api: Caller, make_
     assert again.content == refused.content
 
 
-def test_keys_are_the_callers_own(api: Caller, workspace: Workspace) -> None:
+def test_keys_are_separate_for_each_caller(api: Caller, workspace: Workspace) -> None:
     elsewhere = caller(create_workspace(slug="other", name="Other"))
     made = [send(client, "a").json()["id"] for client in (api, caller(workspace), elsewhere)]
     assert len(set(made)) == 3
 
 
-def test_permission_is_looked_at_before_the_kept_answer(workspace: Workspace) -> None:
+def test_permission_is_checked_before_the_stored_answer(workspace: Workspace) -> None:
     reader = caller(workspace, scopes=[Scope.JOBS_READ])
     assert send(reader, "a").status_code == 403
     assert not KeptAnswer.objects.exists()
 
 
 @pytest.mark.parametrize("key", ["", "a b", "x" * 256, "caf\u00e9"])
-def test_a_key_that_is_none_is_refused(api: Caller, key: str) -> None:
+def test_an_invalid_key_is_refused(api: Caller, key: str) -> None:
     answer = send(api, key)
     assert answer.status_code == 400
     assert answer.json()["errors"][0]["field"] == "Idempotency-Key"
     assert not Job.objects.exists()
 
 
-def test_other_methods_do_not_look_at_it(api: Caller) -> None:
+def test_other_methods_ignore_it(api: Caller) -> None:
     for _ in range(2):
         assert api.get("/api/v1/jobs/", HTTP_IDEMPOTENCY_KEY="a").status_code == 200
     assert not KeptAnswer.objects.exists()
 
 
-def test_a_secret_that_is_shown_once_is_not_kept_readable(api: Caller, settings: Any) -> None:
+def test_a_secret_shown_once_is_stored_encrypted(api: Caller, settings: Any) -> None:
     first = send(api, "rotation-key", "/signing-secrets/rotate/", {})
     assert first.status_code == 201
     [columns] = KeptAnswer.objects.values_list()
@@ -120,9 +120,7 @@ class BrokenError(APIException):
 
 
 @pytest.mark.parametrize("error", [RuntimeError("bad luck"), BrokenError()])
-def test_a_fault_of_ours_is_not_kept_and_leaves_nothing_behind(
-    api: Caller, error: Exception, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_internal_error_is_not_stored(api: Caller, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     working = JobList.post
 
     def broken(view: JobList, request: Request) -> Response:
@@ -145,7 +143,7 @@ def test_an_answer_is_kept_for_a_day(api: Caller) -> None:
         assert send(api, "a").json()["id"] != first["id"]
 
 
-def test_the_chore_forgets_old_answers_only(api: Caller) -> None:
+def test_the_maintenance_task_deletes_old_answers_only(api: Caller) -> None:
     send(api, "a")
     prune_doors()
     assert KeptAnswer.objects.count() == 1
@@ -154,7 +152,7 @@ def test_the_chore_forgets_old_answers_only(api: Caller) -> None:
     assert not KeptAnswer.objects.exists()
 
 
-def test_the_chore_is_among_the_periodic_tasks_that_a_worker_knows() -> None:
+def test_the_maintenance_task_is_registered() -> None:
     app.loader.import_default_modules()
     chore = PeriodicTask.objects.get(task="chores.prune_doors")
     assert chore.enabled
@@ -163,7 +161,7 @@ def test_the_chore_is_among_the_periodic_tasks_that_a_worker_knows() -> None:
 
 @pytest.mark.parametrize("waits_for_others", [False, True])
 @pytest.mark.django_db(transaction=True)
-def test_at_the_same_time_one_is_done_and_the_others_told_to_wait(
+def test_of_concurrent_requests_one_runs_and_the_others_are_told_to_wait(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, waits_for_others: bool
 ) -> None:
     threads = 4
@@ -202,7 +200,7 @@ def test_at_the_same_time_one_is_done_and_the_others_told_to_wait(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_threads_that_try_again_until_they_are_answered_do_it_once(workspace: Workspace) -> None:
+def test_concurrent_retries_run_once(workspace: Workspace) -> None:
     issued = caller(workspace)
 
     def insist(_number: int) -> Any:

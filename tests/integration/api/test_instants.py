@@ -72,7 +72,7 @@ def paths(make_job: MakeJob) -> dict[str, str]:
     return {"job": "report", "execution": str(execution.pk)}
 
 
-def test_the_document_knows_the_times_that_routes_take() -> None:
+def test_every_time_parameter_is_in_the_document() -> None:
     known = dated_parameters()
     assert {name for _, name in known} == {"from", "to", "at"}
     assert {"/api/v1/stats/", "/api/v1/jobs/{job}/ledger/at/", "/api/v1/audit-log/"} <= {path for path, _ in known}
@@ -80,9 +80,7 @@ def test_the_document_knows_the_times_that_routes_take() -> None:
 
 
 @pytest.mark.parametrize(("path", "name"), dated_parameters())
-def test_every_time_of_every_query_is_answered_or_refused(
-    api: Caller, paths: dict[str, str], path: str, name: str
-) -> None:
+def test_every_time_in_a_query_is_accepted_or_refused(api: Caller, paths: dict[str, str], path: str, name: str) -> None:
     for extreme in EXTREMES:
         answer = api.get(path.format(**paths), {name: extreme})
         assert answer.status_code in {200, 400}, (path, name, answer.content)
@@ -90,7 +88,7 @@ def test_every_time_of_every_query_is_answered_or_refused(
             assert {error["field"] for error in answer.json()["errors"]} <= {"from", "to", "at", "bucket"} | {None}
 
 
-def test_both_ends_of_every_span_at_once(api: Caller, paths: dict[str, str]) -> None:
+def test_both_ends_of_every_range_together_are_accepted_or_refused(api: Caller, paths: dict[str, str]) -> None:
     known = dated_parameters()
     spans = [path for path, name in known if name == "from" and (path, "to") in known]
     for path, (start, end) in itertools.product(spans, itertools.permutations(EXTREMES[::5], 2)):
@@ -98,7 +96,7 @@ def test_both_ends_of_every_span_at_once(api: Caller, paths: dict[str, str]) -> 
         assert answer.status_code in {200, 400}, (path, start, end, answer.content)
 
 
-def test_a_span_without_ends_holds_everything(api: Caller, paths: dict[str, str]) -> None:
+def test_a_range_without_ends_contains_everything(api: Caller, paths: dict[str, str]) -> None:
     span = {"from": "0001-01-01T00:00:00Z", "to": "9999-12-31T23:59:59.999999Z"}
     for path in ("/executions/", "/runs/", "/jobs/report/executions/"):
         assert len(api.get(f"/api/v1{path}", span).json()["results"]) == 1
@@ -123,7 +121,7 @@ DATED = {
 
 
 @pytest.mark.parametrize("field", DATED)
-def test_every_time_of_a_body_is_taken_or_refused(api: Caller, paths: dict[str, str], field: str) -> None:
+def test_every_time_in_a_body_is_accepted_or_refused(api: Caller, paths: dict[str, str], field: str) -> None:
     for extreme in EXTREMES:
         ask_with(api, field, extreme)
     # What was taken is shown.
@@ -144,7 +142,7 @@ def as_json(body: Any) -> bytes:
     return json.dumps(body).encode()
 
 
-def test_filters_of_executions_to_deal_with_are_read_so_too(api: Caller) -> None:
+def test_times_in_bulk_filters_are_accepted_or_refused(api: Caller) -> None:
     for name, extreme in itertools.product(("from", "to"), EXTREMES):
         body = {"filter": {name: extreme}, "dry_run": True}
         answer = api.generic("POST", "/api/v1/executions/cancel/", as_json(body), content_type="application/json")
@@ -152,7 +150,7 @@ def test_filters_of_executions_to_deal_with_are_read_so_too(api: Caller) -> None
 
 
 @pytest.mark.parametrize("extreme", EXTREMES[1::4])
-def test_pages_are_shown_at_any_time(workspace: Workspace, make_job: MakeJob, extreme: str) -> None:
+def test_dashboard_pages_accept_any_time(workspace: Workspace, make_job: MakeJob, extreme: str) -> None:
     client = signed_in(person("olga", workspace=workspace))
     job = make_job(schedule={"every_seconds": 60}, timezone="Pacific/Kiritimati").job
     for page in (f"jobs/job/{job.pk}/change/?at={extreme}", f"runs/execution/?from={extreme}&to={extreme}"):
@@ -163,7 +161,7 @@ def test_pages_are_shown_at_any_time(workspace: Workspace, make_job: MakeJob, ex
     "period",
     ["0000-01", "0001-01", "1899-12", "9999-12", "9998-12", "1900-01", "10000-01", "2026-13", "2026-00"],
 )
-def test_a_month_at_the_ends_of_the_calendar_is_answered_or_refused(api: Caller, period: str) -> None:
+def test_a_month_at_the_ends_of_the_calendar_is_accepted_or_refused(api: Caller, period: str) -> None:
     answer = api.get("/api/v1/usage/", {"period": period})
     month = month_named(period)
     assert answer.status_code == (400 if month is None else 200), answer.content
@@ -172,7 +170,7 @@ def test_a_month_at_the_ends_of_the_calendar_is_answered_or_refused(api: Caller,
 
 
 @given(st.datetimes(timezones=st.timezones()) | st.datetimes(timezones=st.just(datetime.UTC)))
-def test_what_is_written_is_read_as_the_same_instant_if_it_can_be_reckoned_with(at: datetime.datetime) -> None:
+def test_a_formatted_instant_parses_to_itself(at: datetime.datetime) -> None:
     text = at.isoformat()
     try:
         found = read_instant(text)
@@ -184,7 +182,7 @@ def test_what_is_written_is_read_as_the_same_instant_if_it_can_be_reckoned_with(
 
 
 @given(st.text())
-def test_any_text_is_read_or_refused(text: str) -> None:
+def test_any_text_is_parsed_or_refused(text: str) -> None:
     for zone in (None, datetime.UTC):
         try:
             found = read_instant(text, zone=zone)

@@ -46,7 +46,7 @@ def patterns(entries: list[Any], before: str) -> list[str]:
 # -- OPTIONS -----------------------------------------------------------------------------------------------------------
 
 
-def test_options_tells_the_methods_of_every_route(api: Caller) -> None:
+def test_options_lists_the_methods_of_every_route(api: Caller) -> None:
     paths = [path for path in all_paths() if path != "/api/docs/"]
     assert len(paths) > 40
     for path in paths:
@@ -60,7 +60,7 @@ def test_options_tells_the_methods_of_every_route(api: Caller) -> None:
                     assert api.generic(method, path).status_code == 405, (method, path)
 
 
-def test_what_options_tells_is_what_the_document_knows(api: Caller) -> None:
+def test_options_agrees_with_the_openapi_document(api: Caller) -> None:
     for path, methods in document()["paths"].items():
         filled = path.replace("{number}", "1").replace("{other}", "1")
         filled = re.sub(r"\{(execution|operation|run|key|member|secret)\}", some_id(), filled)
@@ -68,12 +68,12 @@ def test_what_options_tells_is_what_the_document_knows(api: Caller) -> None:
         assert {method.upper() for method in methods} == set(allowed) - {"OPTIONS", "HEAD"}, path
 
 
-def test_options_opens_nothing_to_other_origins(api: Caller) -> None:
+def test_options_allows_no_other_origin(api: Caller) -> None:
     answer = api.generic("OPTIONS", "/api/v1/jobs/", HTTP_ORIGIN="https://evil.test")
     assert not [name for name in answer.headers if name.lower().startswith("access-control")]
 
 
-def test_options_with_a_key_that_is_none_is_401() -> None:
+def test_options_with_an_invalid_key_is_401() -> None:
     assert Caller("hh_nope").generic("OPTIONS", "/api/v1/jobs/").status_code == 401
 
 
@@ -96,7 +96,7 @@ def test_a_path_without_its_slash_is_answered_whatever_the_method(api: Caller, m
     assert Caller().get("/api/docs").status_code == 200
 
 
-def test_a_request_that_is_sent_again_is_the_same_with_or_without_the_slash(api: Caller) -> None:
+def test_idempotency_ignores_the_trailing_slash(api: Caller) -> None:
     first, again = (
         api.post(path, JOB, format="json", headers={"Idempotency-Key": "k"})
         for path in ("/api/v1/jobs", "/api/v1/jobs/")
@@ -107,7 +107,7 @@ def test_a_request_that_is_sent_again_is_the_same_with_or_without_the_slash(api:
 @pytest.mark.parametrize(
     "path", ["/api", "/api/v1", "/api/v1/nope", "/api/v1/jobs/a/nope", "/api/v1/jobs//", "/api/v1/jobsx"]
 )
-def test_a_path_that_is_none_is_none_without_its_slash_too(api: Caller, path: str) -> None:
+def test_an_unknown_path_is_404_without_its_slash_too(api: Caller, path: str) -> None:
     answer = api.get(path)
     assert answer.status_code == 404
     assert answer["Content-Type"] == "application/problem+json"
@@ -116,7 +116,7 @@ def test_a_path_that_is_none_is_none_without_its_slash_too(api: Caller, path: st
 # -- where things are found --------------------------------------------------------------------------------------------
 
 
-def test_what_is_made_is_found_where_the_answer_says(
+def test_location_leads_to_the_created_object(
     api: Caller, workspace: Workspace, make_job: MakeJob, settings: Any
 ) -> None:
     execution = make_execution(make_job(slug="report"), status="failed", failure_reason="timeout")
@@ -144,13 +144,13 @@ def test_what_is_made_is_found_where_the_answer_says(
     assert "Location" not in api.generic("PUT", "/api/v1/jobs/put/", json.dumps(JOB), content_type="application/json")
 
 
-def test_an_answer_that_is_given_again_says_where_too(api: Caller) -> None:
+def test_a_repeated_answer_has_its_location(api: Caller) -> None:
     first, again = (api.post("/api/v1/jobs/", JOB, format="json", headers={"Idempotency-Key": "k"}) for _ in range(2))
     assert again["Idempotent-Replayed"] == "true"
     assert again["Location"] == first["Location"]
 
 
-def test_every_answer_that_tells_of_something_made_may_say_where() -> None:
+def test_every_created_answer_documents_location() -> None:
     for path, methods in document()["paths"].items():
         for method, operation in methods.items():
             for code in {"201", "202"} & operation["responses"].keys():
@@ -175,7 +175,7 @@ def test_a_deleted_job_is_shown_by_its_uuid_with_its_versions(api: Caller, make_
     assert api.ask("GET", f"/jobs/{job.pk}/versions/1/diff/2/", expect=200)["changes"]
 
 
-def test_a_deleted_job_is_only_to_be_looked_at(api: Caller, make_job: MakeJob) -> None:
+def test_a_deleted_job_is_read_only(api: Caller, make_job: MakeJob) -> None:
     job = make_job(slug="gone").job
     api.ask("DELETE", "/jobs/gone/", expect=204)
     again = api.ask("PUT", "/jobs/gone/", JOB, expect=201)
@@ -195,7 +195,7 @@ def test_a_deleted_job_is_only_to_be_looked_at(api: Caller, make_job: MakeJob) -
     api.ask("GET", f"/jobs/{job.pk}/versions/", expect=404)
 
 
-def test_a_deleted_job_is_shown_to_those_who_reached_it_only(
+def test_a_deleted_job_is_shown_only_to_callers_who_could_see_it(
     api: Caller, workspace: Workspace, make_job: MakeJob
 ) -> None:
     from accounts.services import create_workspace
@@ -226,13 +226,13 @@ def told(answer: Any, status: int) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "path", ["/hooks/x", "/hooks/", "/hooks/resume/abc", "/nope", "/v1/jobs/", "/jobs/", "/a" * 500]
 )
-def test_a_path_that_nothing_answers_is_told_as_json(path: str) -> None:
+def test_an_unknown_path_is_answered_as_json(path: str) -> None:
     for method in ("GET", "POST", "DELETE", "PATCH"):
         assert len(told(Client().generic(method, path), 404)["detail"]) < 200
     assert told(Client().get(path, HTTP_ACCEPT="application/json"), 404)["code"] == "not_found"
 
 
-def test_people_get_pages(api: Caller) -> None:
+def test_browsers_get_html(api: Caller) -> None:
     for path in ("/nope", "/admin/nope/", "/invitations/nope/"):
         assert Client().get(path, **BROWSER)["Content-Type"].startswith("text/html")
     for path in ("/hooks/x", "/api/v1/nope/", "/api/nope"):
@@ -242,12 +242,12 @@ def test_people_get_pages(api: Caller) -> None:
 @override_settings(ALLOWED_HOSTS=["hourhand.test"])
 @pytest.mark.parametrize("host", ["evil.test", "ho st", "a_b..c", "[::1", "hourhand.test:port", ""])
 @pytest.mark.parametrize("path", ["/api/v1/jobs/", "/api/v1/jobs", "/hooks/x", "/api/schema/"])
-def test_a_host_that_is_none_of_ours_is_told_as_json(api: Caller, path: str, host: str) -> None:
+def test_an_unknown_host_is_answered_as_json(api: Caller, path: str, host: str) -> None:
     told(api.get(path, HTTP_HOST=host), 400)
 
 
 @pytest.mark.parametrize("path", ["/api/v1/jobs/", "/api/v1/executions/", "/api/v1/nope/"])
-def test_more_parameters_than_any_route_takes_are_told_as_json(api: Caller, path: str) -> None:
+def test_too_many_parameters_are_answered_as_json(api: Caller, path: str) -> None:
     query = "&".join(f"a{number}=1" for number in range(5000))
     answer = api.get(f"{path}?{query}")
     told(answer, 404 if "nope" in path else 400)
@@ -256,7 +256,7 @@ def test_more_parameters_than_any_route_takes_are_told_as_json(api: Caller, path
 @pytest.mark.parametrize(
     "query", ["%", "%zz", "%00", "a=%ff", "limit=%ED%A0%80", "search=%00", "tag=%ff", "&&&=", "%F0%9F"]
 )
-def test_a_query_that_is_broken_is_told_as_json(api: Caller, query: str) -> None:
+def test_a_malformed_query_is_answered_as_json(api: Caller, query: str) -> None:
     answer = api.get(f"/api/v1/jobs/?{query}")
     assert answer.status_code in {200, 400}
     if answer.status_code == 400:
@@ -266,7 +266,7 @@ def test_a_query_that_is_broken_is_told_as_json(api: Caller, query: str) -> None
 @pytest.mark.parametrize(
     "part", ["%00", "%ff", "%ED%A0%80", "a%00b", "..", "%2e%2e", "a%0ab", "%F0%9F%9A%80", "a" * 3000]
 )
-def test_a_path_that_is_broken_is_told_as_json(api: Caller, part: str) -> None:
+def test_a_malformed_path_is_answered_as_json(api: Caller, part: str) -> None:
     for path in (f"/jobs/{part}/", f"/jobs/{part}/versions/", f"/retry-policies/{part}/", f"/environments/{part}/"):
         told(api.get(f"/api/v1{path}"), 404)
     for number in ("0", "9" * 9, "9" * 19, "9" * 300):

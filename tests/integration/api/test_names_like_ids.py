@@ -20,7 +20,7 @@ def spelled(key: object) -> list[str]:
     return [text, text.upper(), text.replace("-", ""), f"{{{text}}}", text.replace("-", "")[:31]]
 
 
-def test_a_job_that_is_named_after_another_is_another(api: Caller, make_job: MakeJob) -> None:
+def test_a_job_named_like_another_jobs_id_is_distinct(api: Caller, make_job: MakeJob) -> None:
     victim = make_job(slug="victim").job
     for name in spelled(victim.pk):
         made = api.ask("POST", "/jobs/", {**JOB, "name": name}, expect=201)
@@ -32,7 +32,7 @@ def test_a_job_that_is_named_after_another_is_another(api: Caller, make_job: Mak
     assert not Job.objects.filter(slug=str(victim.pk)).exists()
 
 
-def test_a_policy_that_is_named_after_another_is_another(api: Caller) -> None:
+def test_a_policy_named_like_another_policys_id_is_distinct(api: Caller) -> None:
     victim = api.ask("POST", "/retry-policies/", {"name": "Victim"}, expect=201)
     for name in spelled(victim["id"]):
         made = api.ask("POST", "/retry-policies/", {"name": name}, expect=201)
@@ -46,7 +46,7 @@ def test_two_policies_of_one_name_are_numbered(api: Caller) -> None:
     assert slugs == ["grosse", "grosse-2", "grosse-3"]
 
 
-def test_an_environment_that_is_named_after_another_is_another(api: Caller, workspace: Workspace) -> None:
+def test_an_environment_named_like_another_ones_id_is_distinct(api: Caller, workspace: Workspace) -> None:
     victim = workspace.environments.get()
     for name in spelled(victim.pk):
         made = api.ask("POST", "/environments/", {"name": name}, expect=201)

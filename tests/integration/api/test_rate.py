@@ -35,7 +35,7 @@ def from_somewhere() -> dict[str, str]:
 
 @pytest.mark.usefixtures("limited")
 class TestOneKey:
-    def test_is_told_what_is_left_and_then_when_to_come_back(self, workspace: Workspace) -> None:
+    def test_is_told_the_remaining_requests_and_then_when_to_retry(self, workspace: Workspace) -> None:
         api = caller(workspace)
         answers = [api.get("/api/v1/jobs/") for _ in range(4)]
         assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
@@ -46,13 +46,13 @@ class TestOneKey:
         assert refused.json()["code"] == "rate_limited"
         assert 0 < int(refused["Retry-After"]) <= 1200 < int(refused["X-RateLimit-Reset"]) <= 3600
 
-    def test_does_not_use_up_anothers_tokens(self, workspace: Workspace) -> None:
+    def test_does_not_use_anothers_tokens(self, workspace: Workspace) -> None:
         first, second = caller(workspace), caller(workspace)
         while first.get("/api/v1/jobs/").status_code != 429:
             pass
         assert second.get("/api/v1/jobs/")["X-RateLimit-Remaining"] == "2"
 
-    def test_is_told_on_refusals_too(self, workspace: Workspace) -> None:
+    def test_gets_rate_headers_on_errors_too(self, workspace: Workspace) -> None:
         api = caller(workspace, scopes=[Scope.JOBS_READ])
         for method, path, status in (
             ("GET", "/api/v1/jobs/?nope=1", 400),
@@ -63,14 +63,14 @@ class TestOneKey:
             assert answer.status_code == status
             assert all(answer[name].isdigit() for name in LIMITS)
 
-    def test_changes_nothing_once_it_is_refused(self, workspace: Workspace) -> None:
+    def test_changes_nothing_when_refused(self, workspace: Workspace) -> None:
         api = caller(workspace)
         for _ in range(3):
             api.get("/api/v1/jobs/")
         api.ask("POST", "/jobs/", {"name": "x", "request": {"url": "http://receiver.test/"}}, expect=429)
         assert not workspace.jobs.exists()
 
-    def test_never_gets_more_than_the_burst_however_many_ask_at_once(self) -> None:
+    def test_never_exceeds_the_burst_under_concurrency(self) -> None:
         door = Buckets(project_settings.REDIS_URL)
         subject, rate = f"test:{uuid7_text()}", Rate(1, 3600, 20)
         with ThreadPoolExecutor(8) as threads:
@@ -79,7 +79,7 @@ class TestOneKey:
 
 
 @pytest.mark.usefixtures("limited")
-def test_guessed_keys_use_up_the_guessers_address_and_no_valid_keys(workspace: Workspace) -> None:
+def test_guessed_keys_count_against_the_address_and_no_valid_key(workspace: Workspace) -> None:
     guesser, here = Caller(), from_somewhere()
     statuses = [
         guesser.get("/api/v1/jobs/", HTTP_AUTHORIZATION=f"Bearer hh_{number}", **here).status_code
@@ -91,7 +91,7 @@ def test_guessed_keys_use_up_the_guessers_address_and_no_valid_keys(workspace: W
 
 
 @pytest.mark.usefixtures("limited")
-def test_an_invented_forwarded_address_does_not_fill_the_bucket_again() -> None:
+def test_a_forged_forwarded_address_gets_no_new_bucket() -> None:
     guesser, here = Caller(), from_somewhere()
     statuses = [
         guesser.get("/api/v1/jobs/", HTTP_X_FORWARDED_FOR=f"198.51.100.{number}", **here).status_code
@@ -101,7 +101,7 @@ def test_an_invented_forwarded_address_does_not_fill_the_bucket_again() -> None:
 
 
 @pytest.mark.usefixtures("limited")
-def test_a_person_in_the_dashboard_has_a_bucket_over_all_sessions(workspace: Workspace) -> None:
+def test_a_person_has_one_bucket_for_all_sessions(workspace: Workspace) -> None:
     person = get_user_model().objects.create_user(uuid7_text(), password="a long password")
     Membership.objects.create(workspace=workspace, user=person)
     remaining = []
@@ -112,7 +112,7 @@ def test_a_person_in_the_dashboard_has_a_bucket_over_all_sessions(workspace: Wor
     assert remaining == ["2", "1"]
 
 
-def test_without_a_rate_nothing_is_counted_or_told(workspace: Workspace) -> None:
+def test_without_a_rate_there_are_no_rate_headers(workspace: Workspace) -> None:
     answer = caller(workspace).get("/api/v1/jobs/")
     assert not [name for name in LIMITS if name in answer]
 
@@ -136,7 +136,7 @@ class TestWithoutRedis:
             except OSError:
                 return
 
-    def test_everybody_passes_and_it_is_logged_once(self, silent: str) -> None:
+    def test_all_requests_pass_and_it_is_logged_once(self, silent: str) -> None:
         at = 0.0
         door = Buckets(silent, clock=lambda: at)
         with capture_logs() as logged:
@@ -146,7 +146,7 @@ class TestWithoutRedis:
             assert door.take("key:x", SLOW) is None
         assert [line["event"] for line in logged] == ["rate_limit_suspended"]
 
-    def test_it_is_asked_again_after_a_pause_and_counts_on(self) -> None:
+    def test_redis_is_tried_again_after_a_while(self) -> None:
         at, subject = 0.0, f"test:{uuid7_text()}"
         door = Buckets(project_settings.REDIS_URL, clock=lambda: at)
         working = door._take
@@ -164,7 +164,7 @@ class TestWithoutRedis:
         assert [line["event"] for line in logged] == ["rate_limit_suspended", "rate_limit_resumed"]
 
     @pytest.mark.usefixtures("limited")
-    def test_the_api_answers_as_ever(self, workspace: Workspace, silent: str, settings: Any) -> None:
+    def test_the_api_answers_normally(self, workspace: Workspace, silent: str, settings: Any) -> None:
         settings.REDIS_URL = silent
         answer = caller(workspace).get("/api/v1/jobs/")
         assert answer.status_code == 200

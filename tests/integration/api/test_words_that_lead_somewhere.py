@@ -38,14 +38,14 @@ def choices(node: Any, path: str = "") -> Iterator[tuple[str, list[Any]]]:
             yield from choices(inner, f"{path}/{place}")
 
 
-def test_the_document_offers_nothing_that_is_to_come() -> None:
+def test_the_document_offers_no_unimplemented_value() -> None:
     known = list(choices(document()))
     assert len(known) > 20
     offered = {path: TO_COME & {value for value in values if isinstance(value, str)} for path, values in known}
     assert not {path: values for path, values in offered.items() if values}
 
 
-def test_a_run_is_never_said_to_be_running() -> None:
+def test_a_run_is_never_documented_as_running() -> None:
     schemas = document()["components"]["schemas"]
     assert schemas["RunStatusEnum"]["enum"] == ["succeeded", "failed", "canceled"]
     assert "running" in schemas["ExecutionStatusEnum"]["enum"]
@@ -63,7 +63,7 @@ def test_a_run_is_never_said_to_be_running() -> None:
         ("/jobs/", "kind", ["command", "workflow", "heartbeat"]),
     ],
 )
-def test_a_filter_for_what_can_not_occur_is_refused(api: Caller, path: str, name: str, values: list[str]) -> None:
+def test_a_filter_for_an_impossible_value_is_refused(api: Caller, path: str, name: str, values: list[str]) -> None:
     for value in values:
         problem = api.ask("GET", f"{path}?{name}={value}", expect=400)
         [error] = problem["errors"]
@@ -71,7 +71,7 @@ def test_a_filter_for_what_can_not_occur_is_refused(api: Caller, path: str, name
         assert not [word for word in TO_COME if word in error["detail"]]
 
 
-def test_a_filter_for_what_occurs_finds_it(api: Caller, make_job: MakeJob) -> None:
+def test_a_filter_for_a_possible_value_matches_it(api: Caller, make_job: MakeJob) -> None:
     state = make_job(slug="report")
     for status, _ in states.OCCURRING_STATUSES:
         api.ask("GET", f"/executions/?status={status}", expect=200)
@@ -85,12 +85,12 @@ def test_a_filter_for_what_occurs_finds_it(api: Caller, make_job: MakeJob) -> No
         assert len(api.ask("GET", f"/runs/?status={status}", expect=200)["results"]) == 1
 
 
-def test_every_reason_is_one_that_occurs_or_is_to_come() -> None:
+def test_every_reason_is_possible_or_planned() -> None:
     assert {reason.value for reason in FailureReason} - {reason.value for reason in failures.OCCURRING} <= TO_COME
 
 
 @pytest.mark.parametrize("page", ["jobs/job/", "runs/execution/", "runs/run/"])
-def test_menus_and_chips_offer_what_can_occur(workspace: Workspace, make_job: MakeJob, page: str) -> None:
+def test_menus_and_chips_offer_possible_values_only(workspace: Workspace, make_job: MakeJob, page: str) -> None:
     make_run(make_execution(make_job()))
     client: Client = signed_in(person("olga", workspace=workspace))
     text = client.get(f"/admin/{page}").content.decode()

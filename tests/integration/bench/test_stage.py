@@ -16,7 +16,7 @@ def url() -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
 
 
-def test_arrivals_are_told_once_with_the_instant_they_were_planned_for(url: str) -> None:
+def test_arrivals_are_reported_once_with_their_scheduled_instant(url: str) -> None:
     before = time.time()
     for planned in ("2026-03-15T02:00:00.000Z", "2026-03-15T02:00:01.010Z"):
         requests.get(f"{url}/on-time", headers={"X-Hourhand-Scheduled-For": planned}, timeout=5).raise_for_status()
@@ -26,7 +26,7 @@ def test_arrivals_are_told_once_with_the_instant_they_were_planned_for(url: str)
     assert requests.get(f"{url}/arrivals", timeout=5).json() == []
 
 
-def test_calls_that_nothing_was_planned_for_are_counted_only(url: str) -> None:
+def test_unexpected_calls_are_only_counted(url: str) -> None:
     before = requests.get(f"{url}/count", timeout=5).json()["requests"]
     requests.get(f"{url}/on-time", timeout=5)
     requests.post(f"{url}/", data=b"x" * 100, timeout=5)

@@ -80,7 +80,7 @@ def pages_of(theirs: Theirs) -> list[str]:
     ]
 
 
-def test_lists_hold_only_rows_of_my_workspaces(member: Client, make_job: MakeJob, theirs: Theirs) -> None:
+def test_lists_contain_only_rows_of_my_workspaces(member: Client, make_job: MakeJob, theirs: Theirs) -> None:
     run_of(execution_of(make_job(name="My own job")))
     for name in ("jobs_job", "runs_execution", "runs_run"):
         page = member.get(reverse(f"admin:{name}_changelist")).content.decode()
@@ -96,7 +96,7 @@ def test_lists_hold_only_rows_of_my_workspaces(member: Client, make_job: MakeJob
     assert "Their secret job" not in member.get(reverse("admin:index")).content.decode()
 
 
-def test_guessed_addresses_are_not_found(member: Client, theirs: Theirs) -> None:
+def test_guessed_urls_are_not_found(member: Client, theirs: Theirs) -> None:
     for url in pages_of(theirs):
         assert member.get(url).status_code == 404, url
 
@@ -154,7 +154,7 @@ def test_no_filter_and_no_search_finds_another_workspaces_rows(member: Client, t
     assert "secret job" not in member.get(reverse("admin:jobs_job_suggest"), {"job": "secret"}).content.decode()
 
 
-def test_what_is_done_to_many_jobs_reaches_no_others(member: Client, make_job: MakeJob, theirs: Theirs) -> None:
+def test_bulk_actions_reach_no_other_workspace(member: Client, make_job: MakeJob, theirs: Theirs) -> None:
     mine = make_job(name="Mine", schedule="0 2 * * *")
     ask = reverse("admin:jobs_job_together")
     for asked in (
@@ -174,9 +174,7 @@ def test_what_is_done_to_many_jobs_reaches_no_others(member: Client, make_job: M
     assert [job.pk for job in Job.objects.live()] == [theirs.row.job_id]
 
 
-def test_who_may_only_look_in_one_workspace_does_nothing_there(
-    workspace: Workspace, make_job: MakeJob, theirs: Theirs
-) -> None:
+def test_a_viewer_of_one_workspace_can_not_change_it(workspace: Workspace, make_job: MakeJob, theirs: Theirs) -> None:
     mixed = person("mix", workspace=workspace, role="member")
     Membership.objects.create(workspace=theirs.workspace, user=mixed, role="viewer")
     client, mine = signed_in(mixed), make_job(name="Mine", schedule="0 2 * * *")
@@ -191,7 +189,7 @@ def test_who_may_only_look_in_one_workspace_does_nothing_there(
     assert client.post(reverse("admin:runs_execution_edit", args=[theirs.execution.pk])).status_code == 403
 
 
-def test_choices_end_at_my_workspaces(member: Client, workspace: Workspace, theirs: Theirs) -> None:
+def test_choices_contain_only_my_workspaces(member: Client, workspace: Workspace, theirs: Theirs) -> None:
     for name in ("accounts_environment_add", "accounts_membership_add", "accounts_apikey_add", "jobs_job_add"):
         page = member.get(reverse(f"admin:{name}")).content.decode()
         assert "Theirs" not in page
@@ -248,7 +246,7 @@ def test_a_member_administers_nothing(workspace: Workspace) -> None:
         assert member.get(reverse(f"admin:{name}_changelist")).status_code == 403
 
 
-def test_an_administrator_makes_no_owners_and_touches_none(workspace: Workspace) -> None:
+def test_an_administrator_can_not_make_or_change_owners(workspace: Workspace) -> None:
     person("olga", workspace=workspace, role="owner")
     person("nina")
     admin = signed_in(person("adam", workspace=workspace, role="admin"))
@@ -281,7 +279,7 @@ def test_history_cannot_be_changed(workspace: Workspace, make_job: MakeJob) -> N
     assert execution.status == "failed"
 
 
-def test_strangers_are_sent_to_sign_in(client: Client, make_job: MakeJob) -> None:
+def test_anonymous_users_are_redirected_to_sign_in(client: Client, make_job: MakeJob) -> None:
     row = make_job()
     for url in (
         reverse("admin:index"),

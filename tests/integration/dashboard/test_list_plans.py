@@ -39,7 +39,7 @@ def seeded(fresh_tables: None) -> Seeded:
     return found
 
 
-def test_a_page_costs_its_size_whatever_it_is_filtered_by(seeded: Seeded) -> None:
+def test_a_page_reads_no_more_than_its_size_with_any_filter(seeded: Seeded) -> None:
     member = signed_in(person("mara", workspace=seeded.workspace))
     root = signed_in(person("root", superuser=True))
     counts = []
@@ -60,7 +60,7 @@ def test_a_page_costs_its_size_whatever_it_is_filtered_by(seeded: Seeded) -> Non
     assert max(counts) <= 14, counts
 
 
-def test_what_was_made_of_an_execution_is_found_without_reading_the_history(seeded: Seeded) -> None:
+def test_replays_of_an_execution_are_found_by_index(seeded: Seeded) -> None:
     oldest = Execution.objects.filter(workspace=seeded.workspace, facet__isnull=False).order_by("due_at")[0]
     row = oldest.job_environment
     execution_of(row, trigger="replay", replay_of=oldest, created_at=NEWEST)

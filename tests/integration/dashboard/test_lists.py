@@ -95,7 +95,7 @@ def test_runs_are_filtered(member: Client, make_job: MakeJob) -> None:
         assert (str(run.pk) in shown_rows(text_of(member, f"{RUNS}?{query}"))) is found, query
 
 
-def test_an_id_leads_to_its_execution_whatever_it_is_of(member: Client, make_job: MakeJob) -> None:
+def test_an_id_of_any_kind_leads_to_its_execution(member: Client, make_job: MakeJob) -> None:
     row = make_job()
     execution, other = execution_of(row), execution_of(make_job(slug="other"))
     run = run_of(execution)
@@ -116,7 +116,7 @@ def test_a_retried_attempt_counts_as_a_retry(member: Client, make_job: MakeJob) 
 
 
 @pytest.mark.parametrize("path", [EXECUTIONS, RUNS, JOBS])
-def test_what_can_not_be_understood_is_told_and_finds_nothing(member: Client, make_job: MakeJob, path: str) -> None:
+def test_an_invalid_filter_is_reported_and_matches_nothing(member: Client, make_job: MakeJob, path: str) -> None:
     run_of(execution_of(make_job()))
     for query in ("status=nonsense", "from=soon", "bogus=1", "cursor=xyz", "limit=0", "from=a&from=b", "tag=%00"):
         page = text_of(member, f"{path}?{query}")
@@ -125,7 +125,7 @@ def test_what_can_not_be_understood_is_told_and_finds_nothing(member: Client, ma
 
 
 @pytest.mark.parametrize("sort", ["", "?sort=duration"])
-def test_pages_of_executions_lead_to_every_row_and_back(member: Client, make_job: MakeJob, sort: str) -> None:
+def test_pages_of_executions_reach_every_row_in_both_directions(member: Client, make_job: MakeJob, sort: str) -> None:
     row, now = make_job(), timezone.now()
     for number in range(115):
         execution_of(row, created_at=now - datetime.timedelta(seconds=number // 3))
@@ -135,7 +135,7 @@ def test_pages_of_executions_lead_to_every_row_and_back(member: Client, make_job
     assert shown_rows(text_of(member, EXECUTIONS + (link(second, "prev") or ""))) == rows[:50]
 
 
-def test_pages_of_runs_lead_to_every_row_whatever_they_are_filtered_by(member: Client, make_job: MakeJob) -> None:
+def test_pages_of_runs_reach_every_row_with_any_filter(member: Client, make_job: MakeJob) -> None:
     row = make_job()
     runs = [run_of(execution_of(row), status="failed" if number % 2 else "succeeded") for number in range(115)]
     newest_first = [str(run.pk) for run in runs[::-1]]
@@ -143,7 +143,7 @@ def test_pages_of_runs_lead_to_every_row_whatever_they_are_filtered_by(member: C
     assert walked(member, f"{RUNS}?status=failed") == newest_first[1::2]
 
 
-def test_the_address_holds_what_was_chosen_and_nothing_empty(member: Client, make_job: MakeJob) -> None:
+def test_the_url_contains_the_chosen_filters_only(member: Client, make_job: MakeJob) -> None:
     execution_of(make_job(), status="failed", failure_reason="timeout")
     asked: Any = member.get(EXECUTIONS, {"status": "failed", "job": "", "trigger": "", "failure_reason": "timeout"})
     assert asked.headers["Location"] == "?status=failed&failure_reason=timeout"
@@ -153,7 +153,7 @@ def test_the_address_holds_what_was_chosen_and_nothing_empty(member: Client, mak
     assert 'href="?status=failed"' in page  # without the reason
 
 
-def test_a_page_that_is_left_keeps_its_filters(member: Client, make_job: MakeJob) -> None:
+def test_the_next_page_keeps_the_filters(member: Client, make_job: MakeJob) -> None:
     row = make_job()
     for _ in range(55):
         execution_of(row, status="failed", failure_reason="timeout")
@@ -165,7 +165,7 @@ def test_a_page_that_is_left_keeps_its_filters(member: Client, make_job: MakeJob
     assert "cursor" not in re.findall(r'<input type="hidden" name="(\w+)"', page)
 
 
-def test_a_list_costs_the_same_queries_however_long_it_is(member: Client, make_job: MakeJob) -> None:
+def test_a_list_takes_the_same_queries_at_any_length(member: Client, make_job: MakeJob) -> None:
     addresses = [
         *(EXECUTIONS + query for query in ("", "?environment=production", "?search=job", "?job=job")),
         *(RUNS + query for query in ("", "?environment=production", "?job=job")),
@@ -186,7 +186,7 @@ def test_a_list_costs_the_same_queries_however_long_it_is(member: Client, make_j
     assert max(few.values()) <= 13
 
 
-def test_what_a_purged_job_leaves_is_not_there(member: Client, make_job: MakeJob) -> None:
+def test_rows_of_a_purged_job_are_hidden(member: Client, make_job: MakeJob) -> None:
     kept, gone = run_of(execution_of(make_job())), run_of(execution_of(make_job(slug="gone")))
     Job.objects.filter(pk=gone.job_id).update(deleted_at=EPOCH, purged_at=EPOCH)
     assert shown_rows(text_of(member, RUNS)) == [str(kept.pk)]
@@ -207,7 +207,7 @@ def other_workspace(slug: str) -> JobEnvironment:
     return JobEnvironment.objects.select_related("job__current_version", "environment").get(job=job)
 
 
-def test_rows_of_several_workspaces_stand_in_one_list_by_time(make_job: MakeJob, workspace: Workspace) -> None:
+def test_rows_of_several_workspaces_are_in_one_list_by_time(make_job: MakeJob, workspace: Workspace) -> None:
     root = signed_in(person("root", workspace=workspace, superuser=True))
     now = timezone.now()
     rows = [make_job(), other_workspace("beta"), other_workspace("gamma")]
@@ -235,7 +235,7 @@ def test_rows_of_several_workspaces_stand_in_one_list_by_time(make_job: MakeJob,
     assert not shown_rows(text_of(root, f"{EXECUTIONS}?workspace=none"))
 
 
-def test_of_very_many_workspaces_one_is_chosen(
+def test_with_very_many_workspaces_one_must_be_chosen(
     make_job: MakeJob, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dashboard.accounts.listing.MOST_WORKSPACES", 2)
@@ -265,7 +265,7 @@ def test_jobs_are_filtered(member: Client, make_job: MakeJob) -> None:
         assert (str(row.job_id) in shown_rows(text_of(member, f"{JOBS}?{query}"))) is found, query
 
 
-def test_pages_of_jobs_lead_to_every_one(member: Client, make_job: MakeJob) -> None:
+def test_pages_of_jobs_reach_every_job(member: Client, make_job: MakeJob) -> None:
     for number in range(105):
         make_job(slug=f"job-{number}", name=f"Same {number % 4}")
     everyone = sorted(str(key) for key in Job.objects.values_list("pk", flat=True))
@@ -273,7 +273,7 @@ def test_pages_of_jobs_lead_to_every_one(member: Client, make_job: MakeJob) -> N
         assert sorted(walked(member, JOBS + query)) == everyone
 
 
-def test_jobs_are_suggested_by_what_is_typed(member: Client, make_job: MakeJob) -> None:
+def test_jobs_are_suggested_while_typing(member: Client, make_job: MakeJob) -> None:
     for number in range(30):
         make_job(slug=f"report-{number}", name=f"Report <{number}>")
     make_job(slug="ping", name="Ping")
@@ -306,9 +306,7 @@ def told(answer: Any) -> str:
     return " ".join(str(message) for message in get_messages(answer.wsgi_request))
 
 
-def test_ticked_jobs_are_paused_after_a_confirmation_that_counts_and_names_them(
-    member: Client, make_job: MakeJob
-) -> None:
+def test_selected_jobs_are_paused_after_a_confirmation_that_lists_them(member: Client, make_job: MakeJob) -> None:
     rows = [make_job(slug=f"job-{number}", name=f"Job {number}", schedule="0 2 * * *") for number in range(3)]
     page = together(member, "pause", job=[rows[0].job_id, rows[1].job_id], query="?state=enabled")
     text = page.content.decode()
@@ -327,7 +325,7 @@ def test_ticked_jobs_are_paused_after_a_confirmation_that_counts_and_names_them(
     assert JobEnvironment.objects.exclude(paused_at=None).get().pk == rows[1].pk
 
 
-def test_jobs_are_enabled_and_disabled_where_it_is_said(
+def test_jobs_are_enabled_and_disabled_in_the_chosen_environments(
     member: Client, make_job: MakeJob, workspace: Workspace
 ) -> None:
     staging = Environment.objects.create(workspace=workspace, slug="staging", name="Staging")
@@ -345,7 +343,7 @@ def test_jobs_are_enabled_and_disabled_where_it_is_said(
     assert row.job.versions.count() == 1
 
 
-def test_what_is_refused_is_told_and_the_others_are_done(member: Client, make_job: MakeJob) -> None:
+def test_refused_jobs_are_reported_and_the_others_changed(member: Client, make_job: MakeJob) -> None:
     good = make_job(slug="good", schedule="0 2 * * *")
     bad = make_job(slug="bad", name="Bad", schedule="0 2 * * *")
     JobEnvironment.objects.update(enabled=False, next_fire_at=None)
@@ -370,7 +368,7 @@ def test_jobs_are_deleted_together_and_their_history_stays(member: Client, make_
     assert execution.status == "canceled"
 
 
-def test_all_that_the_filters_find_are_meant_on_every_page(
+def test_select_all_matching_covers_every_page(
     member: Client, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(60):
@@ -384,7 +382,7 @@ def test_all_that_the_filters_find_are_meant_on_every_page(
     assert JobEnvironment.objects.filter(enabled=False).count() == 10
 
 
-def test_nothing_ticked_and_nonsense_do_nothing(member: Client, make_job: MakeJob) -> None:
+def test_an_empty_or_invalid_selection_does_nothing(member: Client, make_job: MakeJob) -> None:
     row = make_job()
     assert "No job is selected." in told(together(member, "pause"))
     assert together(member, "explode", job=[row.job_id]).status_code == 403

@@ -47,7 +47,7 @@ def shut(username: str = "owner") -> Client:
     return stranger
 
 
-def test_after_too_many_tries_not_even_the_right_password_is_looked_at(owner: Any) -> None:
+def test_after_too_many_tries_the_right_password_is_refused_too(owner: Any) -> None:
     stranger = shut()
     answer = tried(stranger, password=PASSWORD)
     assert answer.status_code == 429
@@ -56,7 +56,7 @@ def test_after_too_many_tries_not_even_the_right_password_is_looked_at(owner: An
     assert "_auth_user_id" not in stranger.session
 
 
-def test_an_account_that_does_not_exist_is_answered_alike(owner: Any) -> None:
+def test_an_unknown_account_gets_the_same_answer(owner: Any) -> None:
     pages = []
     for username in ("owner", "nobody"):
         stranger = Client()
@@ -70,12 +70,12 @@ def told(answer: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("written", ["OWNER", " owner ", "\uff4fwner"])
-def test_another_spelling_of_the_name_is_the_same_account(owner: Any, written: str) -> None:
+def test_other_spellings_of_a_name_are_the_same_account(owner: Any, written: str) -> None:
     shut()
     assert tried(Client(), written).status_code == 429
 
 
-def test_the_wait_ends_by_itself_and_tries_meanwhile_do_not_prolong_it(owner: Any) -> None:
+def test_the_wait_expires_and_further_tries_do_not_extend_it(owner: Any) -> None:
     with time_machine.travel(timezone.now(), tick=False) as clock:
         stranger = shut()
         clock.shift(WINDOW - datetime.timedelta(seconds=1))
@@ -84,7 +84,7 @@ def test_the_wait_ends_by_itself_and_tries_meanwhile_do_not_prolong_it(owner: An
         assert tried(stranger, password=PASSWORD).status_code == 302
 
 
-def test_a_browser_that_was_here_before_is_not_locked_out_by_a_guesser(owner: Any) -> None:
+def test_a_known_browser_is_not_locked_out_by_a_guesser(owner: Any) -> None:
     known = Client()
     assert tried(known, password=PASSWORD).status_code == 302
     cookie = known.cookies["hourhand_browser"]
@@ -121,7 +121,7 @@ def test_one_address_tries_many_accounts_only_so_often(owner: Any) -> None:
     assert tried(Client(), "another", REMOTE_ADDR="203.0.113.10").status_code == 200
 
 
-def test_logging_in_takes_back_the_tries_before(owner: Any) -> None:
+def test_logging_in_resets_the_tries(owner: Any) -> None:
     person = Client()
     for _ in range(MAX_TRIES_PER_ACCOUNT - 1):
         tried(person)
@@ -129,13 +129,13 @@ def test_logging_in_takes_back_the_tries_before(owner: Any) -> None:
     assert tried(Client()).status_code == 200
 
 
-def test_the_operator_can_open_the_door_at_once(owner: Any) -> None:
+def test_the_operator_can_end_the_wait(owner: Any) -> None:
     stranger = shut()
     call_command("forget_login_tries")
     assert tried(stranger, password=PASSWORD).status_code == 302
 
 
-def test_what_is_over_is_forgotten(owner: Any) -> None:
+def test_expired_tries_are_deleted(owner: Any) -> None:
     tried(Client())
     now = timezone.now()
     assert prune_login_tries(now) == 0

@@ -63,7 +63,7 @@ def outcomes(row: JobEnvironment, pattern: str) -> None:
         execution_of(row, status=status, created_at=at, started_at=at, finished_at=at + datetime.timedelta(seconds=1))
 
 
-def test_the_parts_are_those_of_the_page_and_nothing_else(owner: Client, make_job: MakeJob) -> None:
+def test_the_refreshed_parts_are_those_of_the_page(owner: Client, make_job: MakeJob) -> None:
     make_job()
     page, parts = page_of(owner), owner.get(reverse("overview-parts")).content.decode()
     for name in PARTS:
@@ -73,14 +73,14 @@ def test_the_parts_are_those_of_the_page_and_nothing_else(owner: Client, make_jo
     assert " style=" not in parts
 
 
-def test_nobody_gets_parts_who_is_not_signed_in_or_who_only_sends_something(owner: Client) -> None:
+def test_parts_need_a_signed_in_get_request(owner: Client) -> None:
     assert Client().get(reverse("overview-parts")).status_code == 302
     assert owner.post(reverse("overview-parts")).status_code == 405
     assert "no-store" in owner.get(reverse("overview-parts")).headers["Cache-Control"]
 
 
 @pytest.mark.parametrize(("span", "bars"), [("1h", 60), ("24h", 96), ("7d", 168), ("30d", 120)])
-def test_the_time_shown_can_be_chosen(owner: Client, make_job: MakeJob, span: str, bars: int) -> None:
+def test_the_time_range_can_be_chosen(owner: Client, make_job: MakeJob, span: str, bars: int) -> None:
     execution_of(make_job())
     chart = part_of(owner, "executions", f"?span={span}")
     assert chart.count("hh-hit") in (bars, bars + 1)  # whole buckets, the last of which has just begun
@@ -88,7 +88,7 @@ def test_the_time_shown_can_be_chosen(owner: Client, make_job: MakeJob, span: st
     assert f'href="?span={span}" aria-current="page"' in page_of(owner, f"?span={span}")
 
 
-def test_a_bar_and_a_day_lead_to_the_executions_in_them(owner: Client, make_job: MakeJob) -> None:
+def test_a_bar_and_a_day_link_to_their_executions(owner: Client, make_job: MakeJob) -> None:
     row = make_job()
     failed, succeeded = execution_of(row, status="failed"), execution_of(row)
     for part, at in (("executions", 0), ("calendar", 1)):
@@ -99,11 +99,11 @@ def test_a_bar_and_a_day_lead_to_the_executions_in_them(owner: Client, make_job:
         assert [str(succeeded.pk) in page for page in pages] == [at == 1, at == 0]
 
 
-def test_an_unknown_time_is_the_last_day(owner: Client) -> None:
+def test_an_unknown_time_range_is_the_last_day(owner: Client) -> None:
     assert 'href="?span=24h" aria-current="page"' in page_of(owner, "?span=%27%22%3E")
 
 
-def test_the_figures_are_those_of_what_ended(owner: Client, make_job: MakeJob) -> None:
+def test_the_figures_count_ended_executions(owner: Client, make_job: MakeJob) -> None:
     row, now = make_job(), timezone.now()
     for n, milliseconds in enumerate((100, 100, 100, 900)):
         at = now - datetime.timedelta(minutes=3)
@@ -128,19 +128,19 @@ def test_the_figures_are_those_of_what_ended(owner: Client, make_job: MakeJob) -
         ({}, "All is well."),
     ],
 )
-def test_the_headline_is_about_the_house_first(owner: Client, house: Any, told: str) -> None:
+def test_the_headline_reports_the_system_first(owner: Client, house: Any, told: str) -> None:
     alive(**house)
     assert told in part_of(owner, "headline")
 
 
-def test_a_restored_database_comes_before_all_else(owner: Client) -> None:
+def test_a_restored_database_is_reported_before_all_else(owner: Client) -> None:
     with connection.cursor() as cursor:
         restore_guard.mark(cursor)
         cursor.execute("UPDATE runs_databasemark SET transaction = '0'")
     assert "restored from a dump: nothing fires." in part_of(owner, "headline")
 
 
-def test_the_headline_tells_of_what_waits_and_what_is_late(owner: Client, make_job: MakeJob) -> None:
+def test_the_headline_reports_backlog_and_late_jobs(owner: Client, make_job: MakeJob) -> None:
     alive()
     row = make_job(schedule={"every_seconds": 86_400}, now=timezone.now())
     execution_of(row, status="pending")
@@ -152,7 +152,7 @@ def test_the_headline_tells_of_what_waits_and_what_is_late(owner: Client, make_j
     assert "is not fired" in part_of(owner, "trouble")
 
 
-def test_what_fails_again_and_again_leads_to_its_latest_failure(owner: Client, make_job: MakeJob) -> None:
+def test_a_failing_job_links_to_its_latest_failure(owner: Client, make_job: MakeJob) -> None:
     row = make_job(name="Broken thing")
     failed = execution_of(row, status="failed", error="HTTP 503")
     JobEnvironment.objects.filter(pk=row.pk).update(consecutive_failures=4)
@@ -166,14 +166,14 @@ def test_what_fails_again_and_again_leads_to_its_latest_failure(owner: Client, m
 @pytest.mark.parametrize(
     ("pattern", "flaps"), [("sfsfsfsf", True), ("ssssffff", False), ("sssssssf", False), ("fsfsf" + "s" * 20, False)]
 )
-def test_a_job_flaps_that_goes_well_and_fails_by_turns(
+def test_a_job_that_alternates_between_success_and_failure_is_flapping(
     owner: Client, make_job: MakeJob, pattern: str, flaps: bool
 ) -> None:
     outcomes(make_job(name="By turns"), pattern)
     assert ("Flapping" in part_of(owner, "trouble")) is flaps
 
 
-def test_a_paused_job_is_resumed_where_it_is_seen(owner: Client, make_job: MakeJob) -> None:
+def test_a_paused_job_can_be_resumed_from_the_overview(owner: Client, make_job: MakeJob) -> None:
     row = make_job(name="Paused thing")
     JobEnvironment.objects.filter(pk=row.pk).update(paused_at=timezone.now(), pause_note=HOSTILE)
     trouble = part_of(owner, "trouble")
@@ -184,7 +184,7 @@ def test_a_paused_job_is_resumed_where_it_is_seen(owner: Client, make_job: MakeJ
     assert "Paused thing" not in part_of(owner, "trouble")
 
 
-def test_a_viewer_is_offered_nothing_to_press_that_they_may_not(workspace: Workspace, make_job: MakeJob) -> None:
+def test_a_viewer_sees_no_forbidden_button(workspace: Workspace, make_job: MakeJob) -> None:
     row = make_job()
     JobEnvironment.objects.filter(pk=row.pk).update(paused_at=timezone.now())
     trouble = part_of(signed_in(person("vera", workspace=workspace, role="viewer")), "trouble")
@@ -192,7 +192,7 @@ def test_a_viewer_is_offered_nothing_to_press_that_they_may_not(workspace: Works
     assert "<form" not in trouble
 
 
-def test_the_next_hour_has_all_that_a_job_fires_in_it(owner: Client, make_job: MakeJob) -> None:
+def test_the_next_hour_has_every_firing(owner: Client, make_job: MakeJob) -> None:
     now = timezone.now()
     make_job(name="Often", slug="often", schedule="*/10 * * * *", now=now)
     make_job(name="Tomorrow", slug="tomorrow", schedule={"every_seconds": 86_400}, now=now)
@@ -202,7 +202,7 @@ def test_the_next_hour_has_all_that_a_job_fires_in_it(owner: Client, make_job: M
     assert "Tomorrow" not in ahead
 
 
-def test_where_nothing_fires_within_the_hour_what_comes_first_is_named(owner: Client, make_job: MakeJob) -> None:
+def test_without_a_firing_within_the_hour_the_next_one_is_named(owner: Client, make_job: MakeJob) -> None:
     make_job(name="Tomorrow", schedule={"every_seconds": 86_400}, now=timezone.now())
     assert ">Tomorrow</a>" in part_of(owner, "ahead")
     assert "Firings of the next hour: 0 from" in part_of(owner, "ahead")
@@ -219,7 +219,7 @@ def test_only_a_superuser_sees_each_process(owner: Client, workspace: Workspace)
     assert "in flight" not in other
 
 
-def test_a_silent_process_is_shown_until_another_of_its_name_speaks(owner: Client) -> None:
+def test_a_silent_process_is_shown_until_replaced(owner: Client) -> None:
     alive(beats=1, workers=1)
     with connection.cursor() as cursor:
         cursor.execute("UPDATE runs_heartbeat SET seen_at = now() - interval '2 minutes' WHERE kind = 'worker'")
@@ -229,7 +229,7 @@ def test_a_silent_process_is_shown_until_another_of_its_name_speaks(owner: Clien
     assert "Silent" not in part_of(owner, "house")
 
 
-def test_texts_from_outside_are_text(owner: Client, make_job: MakeJob) -> None:
+def test_external_texts_are_escaped(owner: Client, make_job: MakeJob) -> None:
     row = make_job(name=HOSTILE, schedule="* * * * *", now=timezone.now())
     run_of(execution_of(row, status="failed", error=HOSTILE))
     execution_of(row, status="running")
@@ -271,7 +271,7 @@ def _their_job() -> JobEnvironment:
     return JobEnvironment.objects.select_related("job__current_version", "environment").get(job=job)
 
 
-def test_it_costs_the_same_queries_at_one_row_and_at_many(owner: Client, make_job: MakeJob) -> None:
+def test_it_takes_the_same_queries_at_any_size(owner: Client, make_job: MakeJob) -> None:
     alive()
     few = _queries(owner)
     rows = [make_job(name=f"Job {n}", slug=f"job-{n}", schedule="*/5 * * * *", now=timezone.now()) for n in range(12)]

@@ -23,7 +23,7 @@ _PLANNED = "UPDATE jobs_jobenvironment SET next_fire_at = %s + abs(hashtext(id::
 
 
 @pytest.mark.usefixtures("fresh_tables")
-def test_no_query_of_the_start_page_walks_through_history_or_jobs() -> None:
+def test_no_query_of_the_start_page_scans_history_or_jobs() -> None:
     seeded = seed_jobs(jobs=JOBS)
     seed_executions(COUNT, runs=False)
     while rollups.fold():

@@ -32,7 +32,7 @@ def owner(workspace: Workspace) -> Client:
     return signed_in(person("olga", workspace=workspace, role="owner", superuser=True))
 
 
-def test_a_new_installation_tells_how_to_make_the_first_job(owner: Client) -> None:
+def test_a_new_installation_explains_how_to_create_the_first_job(owner: Client) -> None:
     page = text_of(owner, reverse("admin:index"))
     assert "Create your first job" in page
     assert reverse("admin:jobs_job_add") in page
@@ -77,7 +77,7 @@ def next_page(page: str) -> str:
     return html.unescape(link[1])
 
 
-def test_no_list_counts_and_pages_lead_to_the_last_row(owner: Client, make_job: MakeJob) -> None:
+def test_no_list_counts_rows_and_pages_reach_the_last_row(owner: Client, make_job: MakeJob) -> None:
     row = make_job()
     for number in range(53):
         run_of(execution_of(row))
@@ -133,7 +133,7 @@ def test_the_page_of_an_execution_shows_attempts_phases_and_bodies(owner: Client
     assert "&quot;big&quot;: 12345678901234567890.10,\n  &quot;a&quot;: 1,\n  &quot;a&quot;: 2" in page
 
 
-def test_what_came_from_outside_is_escaped(owner: Client, make_job: MakeJob) -> None:
+def test_external_text_is_escaped(owner: Client, make_job: MakeJob) -> None:
     row = make_job(name=HOSTILE, slug="hostile", tags=["<b>tag"], description=HOSTILE, schedule="0 2 * * *")
     execution = execution_of(row, status="failed", error=HOSTILE, input={"a": HOSTILE})
     run = run_of(
@@ -161,7 +161,7 @@ def test_a_job_of_deleted_configuration_keeps_its_history_readable(owner: Client
     assert owner.get(reverse("admin:jobs_job_page", args=[row.job_id])).status_code == 404
 
 
-def test_a_pause_that_is_over_is_not_shown(owner: Client, make_job: MakeJob) -> None:
+def test_an_expired_pause_is_not_shown(owner: Client, make_job: MakeJob) -> None:
     row = make_job(schedule={"every_seconds": 86_400}, now=timezone.now())
     past = timezone.now() - datetime.timedelta(hours=1)
     JobEnvironment.objects.filter(pk=row.pk).update(paused_at=past, paused_until=past)
@@ -180,7 +180,7 @@ def test_a_superuser_sees_several_workspaces_in_one_list(
     assert "Acme" in text_of(owner, reverse("admin:jobs_job_changelist"))
 
 
-def test_the_start_page_tells_of_all_workspaces_of_a_superuser(owner: Client, make_job: MakeJob) -> None:
+def test_the_start_page_covers_all_workspaces_of_a_superuser(owner: Client, make_job: MakeJob) -> None:
     execution_of(make_job(name="Broken thing"), status="failed", error="HTTP 503")
     Workspace.objects.create(slug="beta", name="Beta works")
     page = text_of(owner, reverse("admin:index"))
@@ -188,17 +188,17 @@ def test_the_start_page_tells_of_all_workspaces_of_a_superuser(owner: Client, ma
     assert "HTTP 503" in page
 
 
-def test_the_sign_in_page_leads_to_the_start_page(client: Client, workspace: Workspace) -> None:
+def test_signing_in_leads_to_the_start_page(client: Client, workspace: Workspace) -> None:
     get_user_model().objects.create_superuser("root", password="a-long-password")
     answer: Any = client.post(reverse("admin:login"), {"username": "root", "password": "a-long-password"})
     assert answer.headers["Location"] == reverse("admin:index")
 
 
-class TestTheLedgerOfAJob:
+class TestLedgerCard:
     def page(self, row: JobEnvironment) -> str:
         return reverse("admin:jobs_job_page", args=[row.job_id])
 
-    def test_says_that_all_is_accounted_for(self, owner: Client, make_job: MakeJob) -> None:
+    def test_says_that_everything_reconciles(self, owner: Client, make_job: MakeJob) -> None:
         row = make_job(schedule={"every_seconds": 60}, now=timezone.now() - datetime.timedelta(minutes=3))
         fire_due(timezone.now())
         page = text_of(owner, self.page(row))
@@ -223,7 +223,7 @@ class TestTheLedgerOfAJob:
         assert "That is no time" in text_of(owner, f"{self.page(row)}?at={HOSTILE}")
         assert HOSTILE not in fired
 
-    def test_looks_back_less_far_for_a_job_that_fires_every_second(self, owner: Client, make_job: MakeJob) -> None:
+    def test_covers_less_time_for_a_job_that_fires_every_second(self, owner: Client, make_job: MakeJob) -> None:
         row = make_job(schedule={"every_seconds": 1}, now=timezone.now() - datetime.timedelta(days=2))
         fire_due(timezone.now())
         assert "the last hour" in text_of(owner, self.page(row))

@@ -67,7 +67,7 @@ def valkey(locations: Locations) -> Program:
     return programs(locations)[1]
 
 
-def test_a_first_start_that_was_killed_is_done_again(locations: Locations, postgres: Program) -> None:
+def test_a_killed_first_start_is_repeated(locations: Locations, postgres: Program) -> None:
     half = locations.root / "postgres.new"
     (half / "base").mkdir(parents=True)
     (half / "PG_VERSION").write_text("18\n")
@@ -78,7 +78,7 @@ def test_a_first_start_that_was_killed_is_done_again(locations: Locations, postg
     assert not half.exists()
 
 
-def test_the_database_speaks_utf8_and_utc_and_knows_letters(locations: Locations, postgres: Program) -> None:
+def test_the_database_uses_utf8_utc_and_a_stable_collation(locations: Locations, postgres: Program) -> None:
     with running(postgres):
         settings = rows(
             locations,
@@ -112,9 +112,7 @@ def test_messages_survive_a_restart(locations: Locations, valkey: Program) -> No
     client.close()
 
 
-def test_a_stale_pid_file_that_names_an_unrelated_process_is_no_obstacle(
-    locations: Locations, postgres: Program
-) -> None:
+def test_a_stale_pid_file_of_an_unrelated_process_is_ignored(locations: Locations, postgres: Program) -> None:
     (locations.cluster / "postmaster.pid").write_text(f"{os.getpid()}\n{locations.cluster}\n0\n5432\n\n\n")
 
     with running(postgres):
@@ -122,9 +120,7 @@ def test_a_stale_pid_file_that_names_an_unrelated_process_is_no_obstacle(
 
 
 @pytest.mark.parametrize("name", ["postgres", "valkey"])
-def test_a_server_that_outlived_its_supervisor_is_stopped_first(
-    locations: Locations, name: str, request: pytest.FixtureRequest
-) -> None:
+def test_an_orphaned_server_is_stopped_first(locations: Locations, name: str, request: pytest.FixtureRequest) -> None:
     program: Program = request.getfixturevalue(name)
     program.prepare()
     orphan = Child(program)
@@ -137,7 +133,7 @@ def test_a_server_that_outlived_its_supervisor_is_stopped_first(
     orphan.close_output()
 
 
-def test_a_stranger_on_the_socket_is_refused(locations: Locations, valkey: Program) -> None:
+def test_a_foreign_server_on_the_socket_is_refused(locations: Locations, valkey: Program) -> None:
     with (
         running(valkey) as child,
         pytest.raises(StartError, match=rf"Another process \(pid {child.pid}\) answers on .*Stop that process"),
@@ -145,7 +141,7 @@ def test_a_stranger_on_the_socket_is_refused(locations: Locations, valkey: Progr
         answers_as(locations.valkey_socket, os.getpid(), service="Valkey")
 
 
-def test_data_of_another_postgresql_are_refused(locations: Locations, postgres: Program) -> None:
+def test_data_of_another_major_version_are_refused(locations: Locations, postgres: Program) -> None:
     version = locations.cluster / "PG_VERSION"
     kept = version.read_text()
     version.write_text("17\n")
@@ -156,7 +152,7 @@ def test_data_of_another_postgresql_are_refused(locations: Locations, postgres: 
         version.write_text(kept)
 
 
-def test_with_services_passes_the_status_on_and_removes_everything(tmp_path: Path) -> None:
+def test_with_services_returns_the_status_and_removes_everything(tmp_path: Path) -> None:
     look = "import os, pathlib; pathlib.Path('seen').write_text(os.environ['HOURHAND_DATA_DIR']); raise SystemExit(7)"
     ended = subprocess.run(
         [sys.executable, ROOT / "manage.py", "with_services", "--no-fsync", "--", sys.executable, "-c", look],
@@ -199,7 +195,7 @@ def test_stopping_with_services_stops_its_command_and_its_services(tmp_path: Pat
     assert not data_dir.exists()
 
 
-def test_what_a_killed_with_services_left_is_removed_by_the_next(tmp_path: Path) -> None:
+def test_the_next_with_services_removes_what_a_killed_one_left(tmp_path: Path) -> None:
     outer, postmaster, data_dir = start_sleeping(tmp_path)
 
     outer.kill()

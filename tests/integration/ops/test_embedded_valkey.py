@@ -85,7 +85,7 @@ def nothing_at_all(log: Path) -> None:
     ],
     ids=["cut short", "zeros", "rubbish", "half a command and zeros", "empty", "whole"],
 )
-def test_what_was_written_whole_is_there_again(
+def test_complete_writes_survive_a_damaged_log(
     valkey: tuple[Program, Locations], tear: Callable[[Path], None], kept: int
 ):
     _filled(*valkey)
@@ -97,7 +97,7 @@ def test_what_was_written_whole_is_there_again(
         assert client.llen("queue") == kept + 1
 
 
-def test_a_log_that_nobody_can_mend_says_what_to_do(valkey: tuple[Program, Locations]):
+def test_an_irreparable_log_says_what_to_do(valkey: tuple[Program, Locations]):
     program, locations = valkey
     _filled(program, locations)
     log = _log(locations)

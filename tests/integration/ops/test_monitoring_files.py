@@ -56,7 +56,7 @@ def queries() -> Iterator[str]:
     yield from (target["expr"] for panel in dashboard()["panels"] for target in panel.get("targets", ()))
 
 
-def test_every_query_asks_for_series_labels_and_values_that_are_told(told: Told):
+def test_every_query_uses_existing_series_labels_and_values(told: Told):
     for query in queries():
         asked = asked_by(query)
         for name, wanted in asked.series:
@@ -67,7 +67,7 @@ def test_every_query_asks_for_series_labels_and_values_that_are_told(told: Told)
             assert asked.grouped_by <= set(labels), query
 
 
-def test_a_histogram_is_asked_for_by_its_buckets_and_a_counter_by_its_rate():
+def test_histograms_are_queried_by_bucket_and_counters_by_rate():
     for query in queries():
         for name, _ in asked_by(query).series:
             counts = name.endswith(("_total", "_bucket", "_sum", "_count"))
@@ -77,12 +77,12 @@ def test_a_histogram_is_asked_for_by_its_buckets_and_a_counter_by_its_rate():
 @pytest.mark.parametrize(
     "query", ["max(", "max(a))", "rate", "sum by (a", 'max(a{b="c)', "rate(a[five])", "max(a{b:c})", "1 + 1", "a ~ b"]
 )
-def test_a_broken_query_would_be_noticed(query: str):
+def test_a_broken_query_is_noticed(query: str):
     with pytest.raises((MalformedError, ValueError)):
         asked_by(query)
 
 
-def test_all_that_is_told_is_documented_and_nothing_else(told: Told):
+def test_the_documentation_lists_exactly_the_metrics(told: Told):
     text = (DOCS / "monitoring.md").read_text()
     table = text[text.index("| metric |") : text.index("## Grafana dashboard")]
     documented = set(re.findall(r"`(hourhand_\w+)(?:\{[^}]*\})?`", table))
@@ -90,7 +90,7 @@ def test_all_that_is_told_is_documented_and_nothing_else(told: Told):
     assert documented == {name for name in bare if name.startswith("hourhand_")}
 
 
-def test_panels_have_numbers_of_their_own_a_text_and_a_datasource_that_is_chosen():
+def test_panels_have_unique_ids_descriptions_and_the_chosen_datasource():
     board = dashboard()
     panels = board["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
@@ -103,7 +103,7 @@ def test_panels_have_numbers_of_their_own_a_text_and_a_datasource_that_is_chosen
             assert all(one == {"type": "prometheus", "uid": "${datasource}"} for one in asked)
 
 
-def test_panels_do_not_lie_on_each_other():
+def test_panels_do_not_overlap():
     taken: set[tuple[int, int]] = set()
     for panel in dashboard()["panels"]:
         at = panel["gridPos"]
@@ -113,7 +113,7 @@ def test_panels_do_not_lie_on_each_other():
         taken |= places
 
 
-def test_every_alert_says_how_bad_it_is_what_happened_and_what_to_do():
+def test_every_alert_has_a_severity_a_summary_and_an_action():
     names = [rule["alert"] for rule in rules()]
     assert len(set(names)) == len(names)
     for rule in rules():

@@ -36,7 +36,7 @@ def migrated(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return went
 
 
-def test_a_database_that_is_newer_is_refused_and_left_as_it_is(newer: str, migrated: list[str]) -> None:
+def test_a_newer_database_is_refused_and_unchanged(newer: str, migrated: list[str]) -> None:
     assert unknown_migrations(connection) == [newer]
     with pytest.raises(CommandError) as error:
         call_command("prepare_database")
@@ -47,13 +47,13 @@ def test_a_database_that_is_newer_is_refused_and_left_as_it_is(newer: str, migra
     assert migrated == []
 
 
-def test_whoever_goes_back_on_purpose_may(newer: str, migrated: list[str], settings: Any) -> None:
+def test_the_setting_accepts_a_newer_database(newer: str, migrated: list[str], settings: Any) -> None:
     settings.ACCEPT_NEWER_DATABASE = True
     call_command("prepare_database")
     assert migrated == ["migrate", "first_run"]
 
 
-def test_a_migration_of_another_app_is_none_of_ours(db: None, migrated: list[str]) -> None:
+def test_a_migration_of_another_app_is_ignored(db: None, migrated: list[str]) -> None:
     with connection.cursor() as cursor:
         cursor.execute("INSERT INTO django_migrations (app, name, applied) VALUES ('auth', '0999_to_come', now())")
     call_command("prepare_database")
@@ -72,7 +72,7 @@ class Recovering:
             raise OperationalError("FATAL:  the database system is starting up\nmore")
 
 
-def test_a_postgresql_that_still_recovers_is_waited_for(
+def test_a_recovering_postgresql_is_awaited(
     monkeypatch: pytest.MonkeyPatch, migrated: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(prepare_database, "connection", Recovering(2))
@@ -83,7 +83,9 @@ def test_a_postgresql_that_still_recovers_is_waited_for(
     assert told.count("DATABASE_URL: PostgreSQL can't be reached: FATAL:  the database system is starting up\n") == 1
 
 
-def test_a_postgresql_that_stays_away_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch, migrated: list[str]) -> None:
+def test_an_unreachable_postgresql_is_reported_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, migrated: list[str]
+) -> None:
     monkeypatch.setattr(prepare_database, "connection", Recovering(math.inf))
     monkeypatch.setattr(prepare_database, "PATIENCE_SECONDS", 0.0)
     with pytest.raises(CommandError, match=r"\ADATABASE_URL: PostgreSQL can't be reached: [^\n]+\Z"):
@@ -93,7 +95,7 @@ def test_a_postgresql_that_stays_away_is_told_in_one_line(monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("make_key", [kept_secret_key, kept_encryption_key])
 @pytest.mark.parametrize("content", [None, "", " \n"])
-def test_a_lost_key_beside_a_database_is_not_made_anew_in_silence(tmp_path: Path, make_key: Any, content: Any) -> None:
+def test_a_lost_key_of_an_existing_database_is_not_regenerated(tmp_path: Path, make_key: Any, content: Any) -> None:
     locations = Locations.of(tmp_path)
     locations.cluster.mkdir()
     name = "secret-key" if make_key is kept_secret_key else "encryption-key"
@@ -111,7 +113,7 @@ def test_a_lost_key_beside_a_database_is_not_made_anew_in_silence(tmp_path: Path
     assert len(make_key(locations)) > 40
 
 
-def test_a_first_start_makes_its_keys(tmp_path: Path) -> None:
+def test_a_first_start_generates_its_keys(tmp_path: Path) -> None:
     locations = Locations.of(tmp_path)
     assert kept_secret_key(locations) == kept_secret_key(locations)
     assert kept_encryption_key(locations) == kept_encryption_key(locations)
@@ -128,7 +130,7 @@ def test_a_first_start_makes_its_keys(tmp_path: Path) -> None:
         (errno.ELOOP, "Move it away"),
     ],
 )
-def test_what_the_system_refuses_is_told_with_its_cure(number: int, cure: str) -> None:
+def test_an_operating_system_error_is_reported_with_a_remedy(number: int, cure: str) -> None:
     told = refused_path(OSError(number, os.strerror(number), "/srv/var/run/lock"))
     assert told.startswith("/srv/var/run/lock: ")
     assert cure in told
@@ -184,7 +186,7 @@ def a_cluster_of_something_else(path: Path) -> None:
     [a_file, a_key_that_is_a_directory, a_key_that_is_no_key, a_key_of_bytes, a_lock_that_is_a_directory, anybodys,
      a_cluster_of_something_else],
 )  # fmt: skip
-def test_a_data_directory_that_is_not_right_ends_the_start_with_one_line(made: Any, tmp_path: Path) -> None:
+def test_an_unsafe_data_directory_stops_the_start_with_one_line(made: Any, tmp_path: Path) -> None:
     directory = tmp_path / "var"
     made(directory)
     ended = up(directory)
@@ -194,7 +196,7 @@ def test_a_data_directory_that_is_not_right_ends_the_start_with_one_line(made: A
     assert str(directory) in said[0]
 
 
-def test_a_disk_where_nothing_can_be_made(tmp_path: Path) -> None:
+def test_a_read_only_disk_is_reported(tmp_path: Path) -> None:
     ended = up(Path("/proc/hourhand"))
     assert ended.returncode == 1
     assert len(ended.stderr.strip().splitlines()) == 1, ended.stderr

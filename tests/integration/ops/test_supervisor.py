@@ -131,7 +131,7 @@ def test_a_second_start_on_the_same_data_is_refused(house: House) -> None:
     assert house.answers()
 
 
-def test_a_second_terminal_finds_the_services_by_the_data_directory_alone(house: House) -> None:
+def test_a_second_terminal_finds_the_services_through_the_data_directory(house: House) -> None:
     database_url, _ = embedded_urls(house.data_dir)
 
     connection = psycopg2.connect(database_url)
@@ -151,7 +151,7 @@ def test_nothing_but_the_web_server_listens_on_tcp(house: House) -> None:
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_what_is_killed_comes_back(house: House, name: str) -> None:
+def test_a_killed_process_is_restarted(house: House, name: str) -> None:
     killed = supervised(house)[name]
 
     os.kill(killed, signal.SIGKILL)
@@ -199,7 +199,7 @@ def assert_stops_in_order(house: House) -> None:
     assert not Locations.of(house.data_dir).sockets.exists()
 
 
-def test_a_taken_port_is_said_before_anything_starts(tmp_path: Path) -> None:
+def test_a_port_in_use_is_reported_before_anything_starts(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

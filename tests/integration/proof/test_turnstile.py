@@ -36,7 +36,7 @@ def test_every_interleaving_keeps_the_rules(gate: Turnstile, scenario: str, full
 
 
 @pytest.mark.parametrize("mutant", mutants(), ids=lambda mutant: mutant.name)
-def test_an_old_fault_is_seen(gate: Turnstile, mutant: Mutant) -> None:
+def test_every_mutant_is_found(gate: Turnstile, mutant: Mutant) -> None:
     with mutated(mutant):
         seen = next((one for seed in range(WITHIN) if (one := gate.play(seed, only=mutant.scenario)).findings), None)
     assert mutant.fitted, "no statement has this guard any more: the mutant must be written anew"
@@ -45,13 +45,13 @@ def test_an_old_fault_is_seen(gate: Turnstile, mutant: Mutant) -> None:
 
 @pytest.mark.parametrize("scenario", ["the same worker again", "two workers", "overlap queue"])
 @pytest.mark.parametrize("seed", [3, 17])
-def test_a_seed_tells_the_same_story_again(gate: Turnstile, scenario: str, seed: int) -> None:
+def test_a_seed_reproduces_its_story(gate: Turnstile, scenario: str, seed: int) -> None:
     first, _, again = (gate.play(number, only=scenario) for number in (seed, seed + 1, seed))
     assert len(first.story) > 10
     assert again.story == first.story
 
 
-def test_a_story_names_what_is_wrong_who_did_it_and_how_to_see_it_again(gate: Turnstile) -> None:
+def test_a_story_names_the_violation_the_actor_and_the_seed(gate: Turnstile) -> None:
     (forgetful,) = [mutant for mutant in mutants() if mutant.name == "a give back that names no attempt"]
     with mutated(forgetful):
         played = _first_that_fails(gate, forgetful.scenario)

@@ -40,7 +40,7 @@ def plain(response: Any, body: bytes | None = None) -> bytes:
         ("", ""),
     ],
 )
-def test_files_are_compressed_as_the_client_takes_them(accepted: str, coding: str) -> None:
+def test_files_are_compressed_as_the_client_accepts(accepted: str, coding: str) -> None:
     client = Client()
     whole = plain(client.get(CSS))
     for _ in range(2):
@@ -68,7 +68,7 @@ def test_pages_and_json_are_compressed_and_small_answers_are_not(workspace: Work
     assert "Content-Encoding" not in Client().get("/healthz", **asked)
 
 
-def test_a_part_of_a_file_and_what_has_not_changed_stay_as_they_are() -> None:
+def test_partial_and_not_modified_answers_are_not_compressed() -> None:
     client = Client()
     part = client.get(CSS, headers={"Accept-Encoding": "gzip", "Range": "bytes=0-9"})
     assert (part.status_code, part.get("Content-Encoding")) == (206, None)

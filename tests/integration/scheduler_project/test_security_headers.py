@@ -49,7 +49,7 @@ def directives(answer: Any) -> dict[str, str]:
         "/static/hourhand/hourhand.css",
     ],
 )
-def test_every_answer_may_not_be_framed_sniffed_or_shared(path: str) -> None:
+def test_every_answer_forbids_framing_sniffing_and_sharing(path: str) -> None:
     answer = Caller().get(path)
     told = directives(answer)
     assert told["frame-ancestors"] == told["base-uri"] == told["default-src"] == "'none'"
@@ -59,14 +59,14 @@ def test_every_answer_may_not_be_framed_sniffed_or_shared(path: str) -> None:
     assert "camera=()" in answer["Permissions-Policy"]
 
 
-def test_what_is_no_page_may_do_nothing(workspace: Workspace) -> None:
+def test_answers_other_than_pages_have_the_strictest_policy(workspace: Workspace) -> None:
     answer = caller(workspace).get("/api/v1/jobs/")
     assert set(directives(answer).values()) == {"'none'"}
     assert answer["Cache-Control"] == "no-store"
 
 
 @pytest.mark.parametrize("path", [*PAGES, "/admin/login/", "/api/docs/"])
-def test_no_page_holds_an_inline_script_style_or_handler(boss: Client, path: str) -> None:
+def test_no_page_has_an_inline_script_style_or_handler(boss: Client, path: str) -> None:
     if path == "/admin/login/":
         boss.logout()
     answer = boss.get(path)
@@ -82,7 +82,7 @@ def test_no_page_holds_an_inline_script_style_or_handler(boss: Client, path: str
     assert not re.findall(r"(?:href|src)=\"(?:https?:)?//(?!127\.0\.0\.1|testserver)[^\"]*\.(?:js|css)", page)
 
 
-def test_the_page_of_the_document_brings_the_csrf_cookie(boss: Client) -> None:
+def test_the_api_docs_page_sets_the_csrf_cookie(boss: Client) -> None:
     answer = boss.get("/api/docs/")
     assert "hourhand_csrf" in answer.cookies
     assert boss.get("/static/hourhand/api-docs.js").status_code == 200
@@ -103,7 +103,7 @@ def test_the_deployment_check_is_clean_with_production_settings() -> None:
     assert "no issues" in told.stdout
 
 
-def test_over_https_cookies_are_secure_and_browsers_are_told_to_stay() -> None:
+def test_over_https_cookies_are_secure_and_hsts_is_on() -> None:
     script = """
 from django.test import Client
 answer = Client().get("/admin/login/", secure=True, HTTP_HOST="hourhand.example")

@@ -113,7 +113,7 @@ def test_docker_reads_the_file_as_we_do(services, tmp_path):
         assert (read[name].get("healthcheck") or {}).get("test") == service.get("healthcheck", {}).get("test")
 
 
-class TestTheSameAsBinUp:
+class TestSettingsOfBinUp:
     """What the image and compose start differs from `bin/up` in where it listens and logs, and in nothing else."""
 
     def test_web(self):

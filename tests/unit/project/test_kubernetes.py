@@ -128,7 +128,7 @@ class TestSettings:
         assert "hourhand" in every("Secret", "secret.example.yaml")
 
 
-class TestWhoBelongsToWhom:
+class TestSelectors:
     def test_workloads_find_their_own_pods_and_no_others(self):
         for name, workload in every("Deployment").items():
             selector = workload["spec"]["selector"]["matchLabels"]

@@ -49,7 +49,7 @@ def test_a_key_is_shown_once_and_works(api: Caller, staging: Environment) -> Non
     assert key not in str(api.ask("GET", "/keys/", expect=200)) + str(list(ApiKey.objects.values()))
 
 
-def test_a_key_made_by_a_key_names_no_person(api: Caller) -> None:
+def test_a_key_created_by_a_key_names_no_person(api: Caller) -> None:
     assert make(api)["created_by"] is None
 
 
@@ -77,7 +77,7 @@ def test_a_wrong_key_is_refused(api: Caller, fields: dict[str, Any], wrong: dict
     assert ApiKey.objects.count() == 1
 
 
-def test_a_revoked_key_is_refused_at_once_and_listed_apart(api: Caller) -> None:
+def test_a_revoked_key_is_refused_at_once_and_listed_separately(api: Caller) -> None:
     made = make(api)
     api.ask("DELETE", f"/keys/{made['id']}/", expect=204)
     assert Caller(made["key"]).ask("GET", "/jobs/", expect=401)["code"] == "key_revoked"
@@ -88,7 +88,7 @@ def test_a_revoked_key_is_refused_at_once_and_listed_apart(api: Caller) -> None:
     assert (revoked["id"], revoked["revoked_at"] is not None) == (made["id"], True)
 
 
-def test_a_change_changes_only_what_it_names(api: Caller, staging: Environment) -> None:
+def test_a_change_affects_only_the_named_fields(api: Caller, staging: Environment) -> None:
     made = make(api, environments=["staging"], expires_at=text(SOON), scopes=["jobs:read", "jobs:write"])
     path = f"/keys/{made['id']}/"
     narrowed = api.ask("PATCH", path, {"scopes": ["jobs:read"]}, expect=200)
@@ -111,7 +111,7 @@ def every_limit(staging: Environment) -> list[dict[str, Any]]:
     ]
 
 
-def test_no_key_makes_or_becomes_a_broader_one(workspace: Workspace, staging: Environment) -> None:
+def test_no_key_creates_or_becomes_a_broader_one(workspace: Workspace, staging: Environment) -> None:
     """Every limit with every wish: a wish within the limit is granted, any other leaves nothing changed."""
     wishes = list(itertools.product((["admin"], SCOPES), (None, ["staging"], ["production"]), (None, SOON, LATER)))
     victim = issue_key(workspace=workspace, name="v", scopes=["agents"], environments=[staging], expires_at=SOON).row
@@ -137,7 +137,7 @@ def test_no_key_makes_or_becomes_a_broader_one(workspace: Workspace, staging: En
             assert (victim.scopes, victim.is_bound, victim.expires_at) == (["agents"], True, SOON)
 
 
-def test_a_broader_key_may_be_narrowed_but_not_shifted(workspace: Workspace, staging: Environment) -> None:
+def test_a_broader_key_may_be_narrowed_but_not_moved(workspace: Workspace, staging: Environment) -> None:
     broad = issue_key(workspace=workspace, name="broad", scopes=["jobs:read", "jobs:write"]).row
     api = caller(workspace, scopes=["admin"])
     path = f"/keys/{broad.pk}/"
@@ -157,14 +157,14 @@ def test_a_bound_key_sees_only_keys_within_its_environments(workspace: Workspace
         api.ask("DELETE", f"/keys/{row.pk}/", expect=404)
 
 
-class TestAKeyWhoseEnvironmentsAreGone:
+class TestKeyOfDeletedEnvironments:
     @pytest.fixture
     def stranded(self, workspace: Workspace, staging: Environment) -> Caller:
         found = caller(workspace, environments=[staging])
         delete_environment(environment=staging, now=SOON)
         return found
 
-    def test_reaches_nothing(self, stranded: Caller, make_job: MakeJob) -> None:
+    def test_has_no_access(self, stranded: Caller, make_job: MakeJob) -> None:
         execution = make_execution(make_job())
         for path in ("/jobs/", "/environments/", "/executions/", "/runs/", "/secrets/"):
             assert stranded.ask("GET", path, expect=200)["results"] == [], path
@@ -172,11 +172,11 @@ class TestAKeyWhoseEnvironmentsAreGone:
         stranded.ask("POST", "/jobs/nightly-report/run/", expect=404)
         stranded.ask("GET", f"/executions/{execution.pk}/", expect=404)
 
-    def test_makes_no_key_that_reaches_anything(self, stranded: Caller) -> None:
+    def test_can_not_create_a_key_with_access(self, stranded: Caller) -> None:
         assert make(stranded, expect=403)["code"] == "broader_than_caller"
         make(stranded, environments=["production"], expect=400)
 
-    def test_is_shown_as_reaching_none_and_stays_so_when_it_is_renamed(self, stranded: Caller, api: Caller) -> None:
+    def test_is_shown_without_environments_and_stays_so_when_renamed(self, stranded: Caller, api: Caller) -> None:
         path = f"/keys/{ApiKey.objects.get(is_bound=True).pk}/"
         assert api.ask("PATCH", path, {"name": "Stranded"}, expect=200)["environments"] == []
         assert stranded.ask("GET", "/environments/")["results"] == []

@@ -47,7 +47,7 @@ def accept(url: str, password: str = PASSWORD) -> Client:
     return client
 
 
-def test_somebody_new_gets_an_account_and_a_link_that_works_once(api: Caller, workspace: Workspace) -> None:
+def test_a_new_member_gets_an_account_and_a_single_use_link(api: Caller, workspace: Workspace) -> None:
     added = add(api, email="nina@example.com", role="viewer")
     invitation = added.pop("invitation")
     assert (added["username"], added["role"], added["state"]) == ("nina@example.com", "viewer", "invited")
@@ -61,7 +61,7 @@ def test_somebody_new_gets_an_account_and_a_link_that_works_once(api: Caller, wo
     assert api.ask("POST", f"/members/{added['id']}/invitation/", expect=409)["code"] == "not_invited"
 
 
-def test_a_new_link_ends_the_one_before(api: Caller) -> None:
+def test_a_new_link_invalidates_the_previous_one(api: Caller) -> None:
     added = add(api, username="nina", email="nina@example.com")
     second = api.ask("POST", f"/members/{added['id']}/invitation/", expect=201)
     assert b"does not work any more" in Client().get(added["invitation"]["url"]).content
@@ -69,7 +69,7 @@ def test_a_new_link_ends_the_one_before(api: Caller) -> None:
     assert Client().login(username="nina", password=PASSWORD)
 
 
-def test_a_removed_members_link_leads_nowhere(api: Caller) -> None:
+def test_a_removed_members_link_is_invalid(api: Caller) -> None:
     added = add(api, username="nina")
     api.ask("DELETE", f"/members/{added['id']}/", expect=204)
     assert b"does not work any more" in Client().get(added["invitation"]["url"]).content
@@ -77,7 +77,7 @@ def test_a_removed_members_link_leads_nowhere(api: Caller) -> None:
     assert not get_user_model().objects.filter(username="nina").exists()
 
 
-def test_a_link_ends_after_its_time(api: Caller, workspace: Workspace) -> None:
+def test_a_link_expires(api: Caller, workspace: Workspace) -> None:
     added = add(api, username="nina")
     Membership.objects.filter(pk=added["id"]).update(invitation_expires_at=timezone.now())
     accept(added["invitation"]["url"])
@@ -87,12 +87,12 @@ def test_a_link_ends_after_its_time(api: Caller, workspace: Workspace) -> None:
 
 
 @pytest.mark.parametrize("password", ["short", "password1234", "nina@example.com"])
-def test_the_password_rules_hold_for_invitations(api: Caller, password: str) -> None:
+def test_invitations_enforce_the_password_rules(api: Caller, password: str) -> None:
     accept(add(api, email="nina@example.com")["invitation"]["url"], password)
     assert not get_user_model().objects.filter(username="nina@example.com").exists()
 
 
-class TestEachWorkspaceForItself:
+class TestWorkspaceIsolation:
     """What one workspace invites, accepts or removes gives it nothing in another, and tells it nothing of another."""
 
     @pytest.fixture
@@ -111,7 +111,7 @@ class TestEachWorkspaceForItself:
         ],
     )
     @pytest.mark.parametrize("removes", [True, False])
-    def test_who_accepts_an_invitation_for_somebody_else_gets_nothing_in_other_workspaces(
+    def test_accepting_anothers_invitation_grants_nothing_in_other_workspaces(
         self, api: Caller, elsewhere: Caller, mine: dict[str, str], theirs: dict[str, str], removes: bool
     ) -> None:
         added = add(api, **mine)
@@ -141,7 +141,7 @@ class TestEachWorkspaceForItself:
          {"username": "new", "email": "olga@example.com"}, {"username": "olga", "email": "else@example.com"},
          {"username": "waiting"}, {"email": "waiting@example.com"}],
     )  # fmt: skip
-    def test_the_answer_is_the_same_whoever_has_an_account_or_an_invitation(
+    def test_the_answer_does_not_reveal_accounts_or_invitations(
         self, api: Caller, elsewhere: Caller, named: dict[str, str]
     ) -> None:
         users = get_user_model().objects
@@ -157,7 +157,7 @@ class TestEachWorkspaceForItself:
         assert known["email"] == named.get("email", "")
         assert known["invitation"]["url"].count("/") == unknown["invitation"]["url"].count("/")
 
-    def test_asking_looks_at_no_account_of_the_house(self, api: Caller) -> None:
+    def test_inviting_takes_the_same_queries_for_a_known_account(self, api: Caller) -> None:
         get_user_model().objects.create_user("olga", "olga@example.com", PASSWORD)
         with CaptureQueriesContext(connection) as known:
             add(api, username="olga", email="olga@example.com")
@@ -165,7 +165,7 @@ class TestEachWorkspaceForItself:
             add(api, username="oleg", email="oleg@example.com")
         assert len(known) == len(unknown)
 
-    def test_an_account_joins_when_its_owner_accepts_signed_in(self, api: Caller, workspace: Workspace) -> None:
+    def test_an_existing_account_joins_by_accepting_while_signed_in(self, api: Caller, workspace: Workspace) -> None:
         olga = get_user_model().objects.create_user("olga", "olga@home.example", PASSWORD, is_staff=True)
         added = add(api, email="olga@work.example", role="admin")
         assert not Membership.objects.filter(user=olga).exists()
@@ -180,7 +180,7 @@ class TestEachWorkspaceForItself:
         assert Client().login(username="olga", password=PASSWORD), "her password is untouched"
         assert add(api, username="olga", expect=409)["code"] == "member_exists"
 
-    def test_signing_in_on_the_way_keeps_the_invitation(self, api: Caller) -> None:
+    def test_signing_in_keeps_the_invitation(self, api: Caller) -> None:
         get_user_model().objects.create_user("olga", "", PASSWORD, is_staff=True)
         browser = Client()
         page = browser.get(add(api, username="olga")["invitation"]["url"], follow=True)
@@ -199,7 +199,7 @@ class TestEachWorkspaceForItself:
         assert b"a member of this workspace already" in again.content
         assert Membership.objects.filter(user=olga).count() == 1
 
-    def test_a_name_that_is_taken_is_not_taken_over_and_can_not_be_guessed_for_long(self, api: Caller) -> None:
+    def test_a_taken_username_is_refused_and_guessing_is_limited(self, api: Caller) -> None:
         olga = get_user_model().objects.create_user("Olga", "", PASSWORD, is_staff=True)
         url = add(api, username="olga")["invitation"]["url"]
         for _ in range(MAX_TRIES):
@@ -209,7 +209,7 @@ class TestEachWorkspaceForItself:
         assert not Membership.objects.filter(user=olga).exists()
         assert b"does not work any more" in Client().get(url).content
 
-    def test_two_invitations_for_one_in_the_same_workspace_are_refused(self, api: Caller) -> None:
+    def test_a_second_invitation_to_the_same_workspace_is_refused(self, api: Caller) -> None:
         add(api, username="nina", email="nina@example.com")
         for same in (
             {"username": "NINA"},
@@ -219,7 +219,7 @@ class TestEachWorkspaceForItself:
             assert add(api, **same, expect=409)["code"] == "member_exists"
 
 
-def test_an_invitation_is_no_owner(workspace: Workspace) -> None:
+def test_an_invited_owner_does_not_count_as_an_owner(workspace: Workspace) -> None:
     olga = person("olga", workspace=workspace, role="owner")
     api = session(olga)
     added = add(api, username="second", role="owner")
@@ -236,7 +236,7 @@ def test_a_link_of_one_invitation_opens_no_other(api: Caller) -> None:
         assert b"does not work any more" in Client().get(broken).content
 
 
-def test_nobody_is_added_by_half_a_name(api: Caller) -> None:
+def test_a_member_is_added_by_the_exact_name_only(api: Caller) -> None:
     assert api.refused("POST", "/members/", {"role": "viewer"}) == {"username": "invalid"}
     assert api.refused("POST", "/members/", {"email": "no address"}) == {"email": "invalid"}
     assert api.refused("POST", "/members/", {"username": "a b"}) == {"username": "invalid"}
@@ -268,7 +268,7 @@ class TestRoles:
         add(by_owner, username="nina", role="owner")
         assert by_owner.ask("PATCH", f"/members/{second.pk}/", {"role": "member"}, expect=200)["role"] == "member"
 
-    def test_the_last_owner_stays(self, owner: Membership) -> None:
+    def test_the_last_owner_can_not_leave(self, owner: Membership) -> None:
         api = session(owner.user)
         for method, body in (("PATCH", {"role": "admin"}), ("DELETE", None)):
             assert api.ask(method, f"/members/{owner.pk}/", body, expect=409)["code"] == "last_owner"
@@ -280,7 +280,7 @@ class TestRoles:
             api.ask("GET", "/members/", expect=403)
             api.ask("GET", "/keys/", expect=403)
 
-    def test_a_key_gives_no_role_that_reaches_further_than_it_does(self, workspace: Workspace) -> None:
+    def test_a_key_can_not_grant_a_role_beyond_its_own_access(self, workspace: Workspace) -> None:
         person("vera", workspace=workspace, role="viewer")
         vera = Membership.objects.get(user__username="vera")
         places = list(workspace.environments.all())
@@ -298,7 +298,7 @@ class TestRoles:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_owners_who_leave_at_once_leave_one(workspace: Workspace) -> None:
+def test_two_owners_leaving_at_once_leave_one(workspace: Workspace) -> None:
     owners = [Membership.objects.get(user=person(name, workspace=workspace, role="owner")) for name in ("olga", "otto")]
     refused: list[str] = []
 

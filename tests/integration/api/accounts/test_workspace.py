@@ -33,7 +33,7 @@ class TestEnvironments:
         made = api.ask("POST", "/environments/", {"slug": "staging", "name": "Staging"}, expect=201)
         return Environment.objects.get(pk=made["id"])
 
-    def test_are_made_renamed_and_found_by_slug_or_id(self, api: Caller, staging: Environment) -> None:
+    def test_are_created_renamed_and_found_by_slug_or_id(self, api: Caller, staging: Environment) -> None:
         for reference in ("staging", staging.pk):
             assert api.ask("GET", f"/environments/{reference}/", expect=200)["name"] == "Staging"
         assert api.ask("PATCH", "/environments/staging/", {"name": "Stage"}, expect=200)["name"] == "Stage"
@@ -46,16 +46,16 @@ class TestEnvironments:
     @pytest.mark.parametrize(
         "slug", ["", "With Space", "UPPER", "a_b", "x" * 101, "0197a1b2-03d4-7e5f-8a6b-7c8d9e0f1a2b"]
     )
-    def test_a_slug_that_paths_can_not_hold_is_refused(self, api: Caller, slug: str) -> None:
+    def test_a_slug_unfit_for_paths_is_refused(self, api: Caller, slug: str) -> None:
         assert set(api.refused("POST", "/environments/", {"slug": slug, "name": "x"})) == {"slug"}
 
-    def test_a_slug_is_taken_once(self, api: Caller, staging: Environment) -> None:
+    def test_a_duplicate_slug_is_refused(self, api: Caller, staging: Environment) -> None:
         assert api.refused("POST", "/environments/", {"slug": "staging"}, expect=409) == {"slug": "slug_taken"}
         caller(create_workspace(slug="other", name="Other")).ask(
             "POST", "/environments/", {"slug": "staging"}, expect=201
         )
 
-    def test_an_empty_one_goes_with_its_secrets_and_disabled_jobs(
+    def test_an_empty_one_is_deleted_with_its_secrets_and_disabled_jobs(
         self, api: Caller, workspace: Workspace, staging: Environment, make_job: MakeJob
     ) -> None:
         bound = caller(workspace, environments=[staging])
@@ -71,7 +71,7 @@ class TestEnvironments:
         assert lost["secrets"] == [["TOKEN"], None]
         assert lost["keys"] == [[str(ApiKey.objects.get(is_bound=True))], None]
 
-    def test_one_that_holds_jobs_or_history_stays_and_names_them(
+    def test_one_with_jobs_or_history_can_not_be_deleted(
         self, api: Caller, workspace: Workspace, staging: Environment, make_job: MakeJob
     ) -> None:
         rows = {
@@ -93,10 +93,10 @@ class TestEnvironments:
         )
         assert Environment.objects.filter(slug="staging").exists()
 
-    def test_the_last_one_stays(self, api: Caller) -> None:
+    def test_the_last_one_can_not_be_deleted(self, api: Caller) -> None:
         assert api.ask("DELETE", "/environments/production/", expect=409)["code"] == "last_environment"
 
-    def test_a_bound_key_changes_none(self, workspace: Workspace, staging: Environment) -> None:
+    def test_a_bound_key_can_not_change_them(self, workspace: Workspace, staging: Environment) -> None:
         bound = caller(workspace, environments=[staging])
         for method, path, body in (
             ("POST", "/environments/", {"slug": "eu"}),
@@ -123,16 +123,16 @@ class TestSettings:
         assert problem["errors"][0]["field"] == "redact_allow_headers"
         assert wrong in problem["detail"]
 
-    def test_headers_are_kept_in_lower_case_once(self, api: Caller) -> None:
+    def test_headers_are_stored_in_lower_case_without_duplicates(self, api: Caller) -> None:
         shown = api.ask("PUT", "/settings/", {"redact_allow_headers": ["X-B", "x-a", "X-A"]}, expect=200)
         assert shown["redact_allow_headers"] == ["x-a", "x-b"]
         assert api.ask("PUT", "/settings/", {"name": "Acme Inc."})["redact_allow_headers"] == ["x-a", "x-b"]
 
-    def test_refuse_what_they_do_not_know(self, api: Caller) -> None:
+    def test_refuse_unknown_fields(self, api: Caller) -> None:
         assert api.refused("PUT", "/settings/", {"nmae": "x"}) == {"nmae": "unknown_field"}
         assert api.refused("PUT", "/settings/", {"name": ""}) == {"name": "blank"}
 
-    def test_a_bound_key_changes_none(self, workspace: Workspace) -> None:
+    def test_a_bound_key_can_not_change_them(self, workspace: Workspace) -> None:
         bound = caller(workspace, environments=list(workspace.environments.all()))
         assert bound.ask("PUT", "/settings/", {"name": "x"}, expect=403)["code"] == "environment_bound"
 
@@ -157,7 +157,7 @@ class TestAuditLog:
     def log(self, api: Caller, query: str = "") -> list[dict[str, Any]]:
         return api.ask("GET", f"/audit-log/{query}", expect=200)["results"]
 
-    def test_tells_who_changed_what(self, api: Caller, workspace: Workspace) -> None:
+    def test_lists_who_changed_what(self, api: Caller, workspace: Workspace) -> None:
         api.ask("PATCH", "/environments/production/", {"name": "Prod"}, expect=200)
         (entry, *_) = self.log(api)
         key = ApiKey.objects.get()
@@ -191,7 +191,7 @@ class TestAuditLog:
             path = (page["next"] or "").partition("/api/v1")[2]
         assert len(seen) == len(set(seen)) == AuditEntry.objects.filter(workspace=workspace).count()
 
-    def test_costs_as_many_queries_however_long_it_is(self, workspace: Workspace) -> None:
+    def test_takes_the_same_queries_at_any_length(self, workspace: Workspace) -> None:
         api = caller(workspace)
         self.log(api)
         with CaptureQueriesContext(
@@ -230,11 +230,11 @@ class TestAuditLog:
         assert "Index" in plan, plan
         assert "Sort" not in plan, plan
 
-    def test_nobody_writes_to_it(self, api: Caller) -> None:
+    def test_it_is_read_only(self, api: Caller) -> None:
         for method in ("POST", "PUT", "PATCH", "DELETE"):
             api.ask(method, "/audit-log/", {}, expect=405)
 
-    def test_a_change_that_fails_leaves_no_entry(self, api: Caller) -> None:
+    def test_a_failed_change_leaves_no_entry(self, api: Caller) -> None:
         before = AuditEntry.objects.count()
         api.ask("POST", "/environments/", {"slug": "production"}, expect=409)
         api.ask("DELETE", "/environments/production/", expect=409)

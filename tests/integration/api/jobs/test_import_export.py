@@ -107,7 +107,7 @@ EVERYTHING: dict[str, Any] = {
 
 
 class TestImport:
-    def test_good_lines_of_a_crontab_land_and_bad_ones_say_why(self, api: Caller) -> None:
+    def test_valid_crontab_lines_are_imported_and_others_explained(self, api: Caller) -> None:
         answer = sent(api, CRONTAB, format="crontab")
         assert counts(answer) == (1, 0, 0, 2)
         good, no_url, bad_schedule = answer["items"]
@@ -121,7 +121,7 @@ class TestImport:
         assert SchedulePeriod.objects.count() == 1
         assert counts(sent(api, CRONTAB, format="crontab")) == (0, 0, 1, 2)
 
-    def test_a_dry_run_says_the_same_and_does_nothing(self, api: Caller) -> None:
+    def test_a_dry_run_reports_the_same_and_changes_nothing(self, api: Caller) -> None:
         sent(api, {"jobs": [job(1), job(2)]})
         wanted = {"jobs": [job(1), job(2, schedule="@hourly"), job(3), {"name": "x"}]}
         foretold = sent(api, wanted, dry_run=True)
@@ -130,7 +130,7 @@ class TestImport:
         assert sent(api, wanted) == foretold
         assert JobVersion.objects.count() == 4
 
-    def test_the_environment_named_is_where_new_jobs_are_enabled(self, api: Caller) -> None:
+    def test_new_jobs_are_enabled_in_the_named_environment(self, api: Caller) -> None:
         sent(api, {"jobs": [job(1), job(2, environments={"production": {}})]}, environment="staging")
         found = JobEnvironment.objects.order_by("job__slug").values_list("job__slug", "environment__slug")
         assert list(found) == [("job-1", "staging"), ("job-2", "production")]
@@ -149,7 +149,7 @@ class TestImport:
     def test_a_file_that_can_not_be_read_is_refused(self, api: Caller, body: Any, field: str, code: str) -> None:
         assert api.refused("POST", "/jobs/import/", body) == {field: code}
 
-    def test_an_item_can_be_wrong_in_many_ways(self, api: Caller) -> None:
+    def test_invalid_items_are_refused_with_a_reason(self, api: Caller) -> None:
         items = [job(1), job(1), job(2, request={}), job(3, slug="export"), job(4, retry={"policy": "none"}), "job"]
         items.append(json.loads('{"name": "\\u0000", "request": {"url": "http://receiver.test/"}}'))
         answer = api.ask("POST", "/jobs/import/", {"format": "json", "content": json.dumps({"jobs": items})})
@@ -160,7 +160,9 @@ class TestImport:
             [("retry.policy", "policy_unknown")], [(None, "unreadable")], [("name", "invalid_text")],
         ]  # fmt: skip
 
-    def test_a_key_imports_within_its_reach(self, api: Caller, workspace: Workspace, staging: Environment) -> None:
+    def test_a_key_imports_within_its_permissions(
+        self, api: Caller, workspace: Workspace, staging: Environment
+    ) -> None:
         sent(api, {"jobs": [job(1, environments={"production": {}, "staging": {}}), job(2)]})
         bound = caller(workspace, environments=[staging])
         answer = sent(bound, {"jobs": [job(1, schedule="@hourly"), job(2), job(3)]})
@@ -229,7 +231,7 @@ class TestRoundTrip:
         assert not work_off(Turn(60, sleep=lambda _: None), NOW)
         assert exported(many_kinds, kind) == first
 
-    def test_it_leaves_out_what_goes_without_saying(self, api: Caller) -> None:
+    def test_an_export_omits_defaults(self, api: Caller) -> None:
         sent(api, {"jobs": [job(1)]})
         assert json.loads(exported(api, "json")) == {
             "jobs": [{**job(1), "environments": {"production": {"enabled": True}}}]
@@ -240,11 +242,11 @@ def lines(api: Caller, text: str, **more: Any) -> Any:
     return sent(api, text, format="crontab", **more)
 
 
-class TestTheSameJobAgain:
+class TestReimport:
     """A line is the job that calls the same at the same times, whatever stands above it now."""
 
     @pytest.mark.parametrize("comment", ["# Report v2", "", "#0 1 * * * curl http://old.test/", "# ====="])
-    def test_another_comment_above_a_line_makes_no_second_job(self, api: Caller, comment: str) -> None:
+    def test_a_changed_comment_makes_no_second_job(self, api: Caller, comment: str) -> None:
         lines(api, f"# Nightly report\n0 2 * * * curl -d a=1 {URL}\n")
         answer = lines(api, f"{comment}\n0 2 * * * curl -d a=1 {URL}\n")
         assert counts(answer) == (0, 0, 1, 0)
@@ -253,12 +255,12 @@ class TestTheSameJobAgain:
         assert Job.objects.get().name == "Nightly report"
 
     @pytest.mark.parametrize("other", ["@daily", "0 0 * * 0-6", "0  0 * * *"])
-    def test_a_schedule_spelled_otherwise_is_the_same(self, api: Caller, other: str) -> None:
+    def test_an_equivalent_schedule_is_unchanged(self, api: Caller, other: str) -> None:
         lines(api, f"# A\n0 0 * * * curl {URL}\n")
         answer = lines(api, f"# B\n{other} curl -s {URL}\n")
         assert (answer["created"], Job.objects.count()) == ((1, 2) if "0-6" in other else (0, 1))
 
-    def test_a_line_put_in_above_others_of_its_name_moves_none(self, api: Caller) -> None:
+    def test_inserting_a_line_of_the_same_name_renames_no_other(self, api: Caller) -> None:
         lines(api, f"0 1 * * * {URL}\n0 2 * * * {URL}\n")
         before = dict(Job.objects.values_list("slug", "current_version__config__schedule"))
         answer = lines(api, f"0 0 * * * {URL}\n0 1 * * * {URL}\n0 2 * * * {URL}\n")
@@ -267,12 +269,12 @@ class TestTheSameJobAgain:
         assert after.items() >= before.items()
         assert counts(lines(api, f"0 2 * * * {URL}\n0 0 * * * {URL}\n")) == (0, 0, 2, 0)
 
-    def test_two_equal_lines_are_two_jobs_and_stay_two(self, api: Caller) -> None:
+    def test_two_equal_lines_remain_two_jobs(self, api: Caller) -> None:
         text = f"# A\n0 1 * * * {URL}\n# B\n0 1 * * * {URL}\n"
         assert counts(lines(api, text)) == (2, 0, 0, 0)
         assert counts(lines(api, text.replace("A", "C"))) == (0, 0, 2, 0)
 
-    def test_what_the_line_does_not_say_stays_as_somebody_set_it(self, api: Caller) -> None:
+    def test_settings_absent_from_the_line_are_kept(self, api: Caller) -> None:
         text = f"# A\n0 1 * * * curl {URL}\n"
         lines(api, text)
         api.ask("PATCH", "/jobs/a/", {"retry": {"max_attempts": 1}, "tags": ["x"]}, expect=200)
@@ -285,33 +287,33 @@ class TestTheSameJobAgain:
         answer = lines(api, f"# B\n{line}\n")
         assert (counts(answer), answer["items"][0]["slug"], Job.objects.count()) == ((0, 1, 0, 0), "a", 1)
 
-    def test_a_name_of_its_own_in_json_is_told_of_the_job_that_calls_the_same(self, api: Caller) -> None:
+    def test_a_new_name_for_an_existing_call_is_reported(self, api: Caller) -> None:
         sent(api, {"jobs": [job(1)]})
         answer = sent(api, {"jobs": [{**job(1), "slug": "other"}]})
         assert (answer["created"], "job-1" in answer["items"][0]["notes"][0]) == (1, True)
 
 
-class TestWhatACallerSays:
-    def test_a_time_zone_for_all_that_names_none(self, api: Caller) -> None:
+class TestParameters:
+    def test_a_default_time_zone_applies_to_lines_without_one(self, api: Caller) -> None:
         lines(api, f"# A\n0 1 * * * {URL}\nCRON_TZ=Asia/Tokyo\n# B\n0 1 * * * {URL}\n", timezone="Europe/Berlin")
         sent(api, {"jobs": [job(1), job(2, timezone="UTC")]}, timezone="Europe/Berlin")
         found = dict(Job.objects.values_list("slug", "current_version__config__timezone"))
         assert found == {"a": "Europe/Berlin", "b": "Asia/Tokyo", "job-1": "Europe/Berlin", "job-2": "UTC"}
 
-    def test_users_before_the_commands(self, api: Caller) -> None:
+    def test_user_columns_are_parsed(self, api: Caller) -> None:
         text = f"0 2 * * *\troot\tcurl {URL}\n0 3 * * * deploy.user curl {URL}\n"
         assert counts(lines(api, text)) == (2, 0, 0, 0)
         assert counts(lines(api, text.split("\n")[1])) == (0, 0, 0, 1)
         assert counts(lines(api, text.split("\n")[1], user_column=True)) == (0, 0, 1, 0)
 
-    def test_a_file_of_another_scheduler(self, api: Caller) -> None:
+    def test_a_file_of_another_scheduler_is_imported(self, api: Caller) -> None:
         crons = {"crons": [{"path": "/ok?a=1", "schedule": "0 5 * * *"}]}
         for content in (crons, json.dumps(crons), "\ufeff" + json.dumps(crons)):
             answer = sent(api, content, format="vercel", base_url="http://receiver.test", dry_run=True)
             assert counts(answer) == (1, 0, 0, 0)
         assert not Job.objects.exists()
 
-    def test_what_is_suspended_there_is_disabled_here(self, api: Caller) -> None:
+    def test_suspended_jobs_are_imported_disabled(self, api: Caller) -> None:
         value = {"name": "x", "schedule": "@daily", "disabled": True, "executor": "http"}
         value["executor_config"] = {"method": "GET", "url": URL}
         assert counts(sent(api, [value], format="dkron")) == (1, 0, 0, 0)
@@ -332,12 +334,10 @@ class TestWhatACallerSays:
             ({"format": "yaml", "content": "a: 1" + ":30" * 200_000}, "content", "unreadable"),
         ],
     )
-    def test_what_means_nothing_or_can_not_be_read_is_refused(
-        self, api: Caller, body: Any, field: str, code: str
-    ) -> None:
+    def test_invalid_parameters_are_refused(self, api: Caller, body: Any, field: str, code: str) -> None:
         assert api.refused("POST", "/jobs/import/", body) == {field: code}
 
-    def test_no_credential_gets_into_a_name_or_slug(self, api: Caller) -> None:
+    def test_names_and_slugs_contain_no_credential(self, api: Caller) -> None:
         text = f"#0 1 * * * curl -H 'X-Token: hunter2secret' {URL}\n0 2 * * * curl {URL}/4f9d2c7b1a8e99aa\n"
         text += "# api key 4f9d2c7b1a8e99aa\n0 3 * * * curl http://bob:hunter2@receiver.test/\n"
         answer = lines(api, text)

@@ -29,7 +29,7 @@ def request(**changes: Any) -> dict[str, Any]:
     return job(request={"url": URL, **changes})
 
 
-class TestMaking:
+class TestCreate:
     def test_fills_in_every_default(self, api: Caller) -> None:
         made = api.ask("POST", "/jobs/", job(schedule="0 2 * * *", timezone="Europe/Berlin"), expect=201)
         assert list(made) == list(JobSerializer().fields)
@@ -56,7 +56,7 @@ class TestMaking:
         assert len(made["created_at"]) == len("2026-03-15T02:00:00.000Z")
         assert api.ask("GET", f"/jobs/{made['id']}/") == made == api.ask("GET", "/jobs/nightly-report/")
 
-    def test_numbers_a_slug_that_is_taken_and_keeps_words_of_paths_free(self, api: Caller) -> None:
+    def test_numbers_a_duplicate_slug_and_avoids_reserved_words(self, api: Caller) -> None:
         slugs = [api.ask("POST", "/jobs/", job(name=name))["slug"] for name in ("A b!", "a B", "Import")]
         assert slugs == ["a-b", "a-b-2", "import-2"]
         assert api.refused("POST", "/jobs/", job(slug="a-b"), expect=409) == {"slug": "slug_taken"}
@@ -70,7 +70,7 @@ class TestMaking:
         text = api.ask("POST", "/jobs/", request(body="a=1"), expect=201)
         assert text["request"]["headers"] == {}
 
-    def test_now_is_the_instant_it_was_said(self, api: Caller) -> None:
+    def test_now_is_the_instant_of_the_request(self, api: Caller) -> None:
         made = api.ask("POST", "/jobs/", job(schedule="now"), expect=201)
         assert made["schedule"] == made["created_at"] == made["environments"]["production"]["next_fire_at"]
         assert made["schedule_type"] == "one_off"
@@ -268,7 +268,7 @@ def test_a_json_body_keeps_the_digits_of_its_numbers(api: Caller, digits: str) -
 
 
 @pytest.mark.parametrize(("body", "field", "code"), REFUSED, ids=[f"{field} {code}" for _, field, code in REFUSED])
-def test_a_wrong_field_is_named_and_nothing_is_stored(api: Caller, body: dict[str, Any], field: str, code: str) -> None:
+def test_a_wrong_field_is_named_and_nothing_is_saved(api: Caller, body: dict[str, Any], field: str, code: str) -> None:
     for method, path in (("POST", "/jobs/"), ("PUT", "/jobs/new-one/")):
         named = api.refused(method, path, body)
         assert named.get(field) == code, named
@@ -276,14 +276,14 @@ def test_a_wrong_field_is_named_and_nothing_is_stored(api: Caller, body: dict[st
     assert not JobVersion.objects.exists()
 
 
-def test_every_wrong_field_is_told_at_once(api: Caller) -> None:
+def test_every_wrong_field_is_reported_at_once(api: Caller) -> None:
     wrong = api.refused(
         "POST", "/jobs/", {"nmae": "x", "request": {"url": "x", "metod": "GET"}, "retry": {"jitter": 1}}
     )
     assert set(wrong) == {"nmae", "name", "request.url", "request.metod", "retry.jitter"}
 
 
-class TestChanging:
+class TestUpdate:
     def test_the_same_put_twice_makes_no_new_version(self, api: Caller) -> None:
         body = job(schedule="0 2 * * *", request={"url": URL, "body": {"a": 1}}, environments={"production": {}})
         first = api.ask("PUT", "/jobs/report/", body, expect=201)
@@ -291,7 +291,7 @@ class TestChanging:
         assert first == second
         assert JobVersion.objects.count() == 1
 
-    def test_what_get_answers_can_be_put_back(self, api: Caller) -> None:
+    def test_the_answer_of_get_can_be_put_back(self, api: Caller) -> None:
         made = api.ask("PUT", "/jobs/report/", job(schedule="2090-01-01T00:00:00", timezone="Europe/Berlin"))
         assert api.ask("PUT", "/jobs/report/", made, expect=200) == made
 
@@ -302,7 +302,7 @@ class TestChanging:
         assert again["version"] == 2
         assert again["environments"]["production"]["next_fire_at"] is None
 
-    def test_put_disables_where_it_does_not_name_and_keeps_all_when_it_names_none(
+    def test_put_disables_unnamed_environments_and_without_any_keeps_all(
         self, api: Caller, workspace: Workspace
     ) -> None:
         Environment.objects.create(workspace=workspace, slug="staging", name="Staging")
@@ -341,7 +341,7 @@ class TestChanging:
         assert api.refused("PUT", "/jobs/renamed/", job(slug="again")) == {"slug": "invalid"}
         assert api.refused("PUT", "/jobs/No_Slug/", JOB) == {"slug": "invalid"}
 
-    def test_a_one_off_that_has_fired_may_be_saved_as_it_is(self, api: Caller, make_job: MakeJob) -> None:
+    def test_a_fired_one_off_may_be_saved_unchanged(self, api: Caller, make_job: MakeJob) -> None:
         make_job(slug="once", schedule="2026-03-01T12:00:00Z")
         api.ask("PATCH", "/jobs/once/", {"description": "done"}, expect=200)
         assert api.refused("PATCH", "/jobs/once/", {"schedule": "2026-03-02T12:00:00Z"}) == {"schedule": "invalid"}
@@ -358,7 +358,7 @@ class TestChanging:
         api.ask("GET", "/jobs/report/versions/3/", expect=404)
 
 
-class TestPausing:
+class TestPause:
     def test_pause_and_resume(self, api: Caller) -> None:
         api.ask("PUT", "/jobs/report/", job(schedule="* * * * *"))
         until = "2090-01-01T00:00:00.000Z"
@@ -371,7 +371,7 @@ class TestPausing:
         assert (state["production"]["paused"], state["production"]["paused_until"]) == (False, None)
         assert state["production"]["next_fire_at"] < until
 
-    def test_refuses_what_can_not_be(self, api: Caller) -> None:
+    def test_refuses_an_invalid_pause(self, api: Caller) -> None:
         api.ask("PUT", "/jobs/report/", JOB)
         assert api.refused("POST", "/jobs/report/pause/", {"until": "2020-01-01T00:00:00Z"}) == {"until": "past"}
         assert api.refused("POST", "/jobs/report/pause/", {"untill": None}) == {"untill": "unknown_field"}
@@ -380,7 +380,7 @@ class TestPausing:
         assert named == {"environments.production.paused": "read_only"}
         assert JobEnvironment.objects.get().paused_at is None
 
-    def test_resuming_what_is_not_paused_leaves_a_due_firing_alone(self, api: Caller, make_job: MakeJob) -> None:
+    def test_resuming_an_unpaused_job_leaves_a_due_firing_alone(self, api: Caller, make_job: MakeJob) -> None:
         state = make_job(slug="due", schedule="* * * * *")  # made in the past, so due since
         api.ask("POST", "/jobs/due/resume/", expect=200)
         assert JobEnvironment.objects.get(pk=state.pk).next_fire_at == state.next_fire_at

@@ -56,7 +56,7 @@ class TestListing:
         assert [row["slug"] for row in found] == slugs
 
     @pytest.mark.parametrize("sort", ["name", "-created_at", "next_fire_at", "-next_fire_at"])
-    def test_pages_lead_through_everything_and_back(self, api: Caller, three: None, sort: str) -> None:
+    def test_pages_cover_every_job_in_both_directions(self, api: Caller, three: None, sort: str) -> None:
         whole = [row["slug"] for row in api.ask("GET", f"/jobs/?sort={sort}")["results"]]
         path, there, pages = f"/jobs/?sort={sort}&limit=1", [], []
         while path:
@@ -71,7 +71,7 @@ class TestListing:
             assert [row["slug"] for row in back["results"]] == [expected]
         assert back["previous"] is None
 
-    def test_costs_the_same_few_queries_for_any_number_of_jobs(self, api: Caller, make_job: MakeJob) -> None:
+    def test_takes_the_same_few_queries_for_any_number_of_jobs(self, api: Caller, make_job: MakeJob) -> None:
         for count in (1, 10):
             for _ in range(count):
                 make_job(schedule="0 2 * * *")

@@ -38,7 +38,7 @@ PATHS = [
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(path=st.sampled_from(PATHS), odd=ODD, method=st.sampled_from(["POST", "PUT", "PATCH"]))
-def test_no_value_anywhere_is_a_fault_of_ours(api: Caller, path: tuple[str, ...], odd: Any, method: str) -> None:
+def test_no_value_anywhere_causes_an_internal_error(api: Caller, path: tuple[str, ...], odd: Any, method: str) -> None:
     body: dict[str, Any] = json.loads(json.dumps(JOB))
     place = body
     for name in path[:-1]:

@@ -21,7 +21,7 @@ def api(workspace: Workspace) -> Caller:
     return caller(workspace, scopes=[Scope.JOBS_READ])
 
 
-def test_shows_the_normal_form_the_words_the_firings_and_the_days_to_know_of(api: Caller) -> None:
+def test_shows_normal_form_words_firings_and_dst_changes(api: Caller) -> None:
     asked = {"schedule": "every day at 2:30", "timezone": "Europe/Berlin", "count": 3, "from": FROM}
     assert api.ask("POST", PATH, asked, expect=200) == {
         "normalized": "30 2 * * *",
@@ -35,7 +35,7 @@ def test_shows_the_normal_form_the_words_the_firings_and_the_days_to_know_of(api
     }
 
 
-def test_heeds_the_gap_the_fold_and_the_dates(api: Caller) -> None:
+def test_respects_gap_fold_and_dates(api: Caller) -> None:
     asked = {
         "schedule": "30 2 * * *",
         "timezone": "Europe/Berlin",
@@ -67,7 +67,7 @@ def test_every_kind_of_schedule(api: Caller, spelled: Any, kind: str, first: lis
     assert again == found
 
 
-def test_says_when_nothing_fires_any_more(api: Caller) -> None:
+def test_reports_a_schedule_that_never_fires_again(api: Caller) -> None:
     found = api.ask("POST", PATH, {"schedule": "2026-01-01T00:00:00Z", "from": FROM}, expect=200)
     assert (found["next"], found["warnings"]) == ([], [f"It does not fire after {FROM}."])
 
@@ -91,7 +91,7 @@ def test_says_when_nothing_fires_any_more(api: Caller) -> None:
         ({"schedule": "@daily", "colour": "red"}, "colour", "unknown_field"),
     ],
 )
-def test_what_is_wrong_is_named(api: Caller, asked: dict[str, Any], field: str, code: str) -> None:
+def test_an_error_is_named(api: Caller, asked: dict[str, Any], field: str, code: str) -> None:
     assert api.refused("POST", PATH, asked) == {field: code}
 
 
@@ -104,7 +104,7 @@ def test_writes_nothing(api: Caller) -> None:
     assert not Job.objects.exists()
 
 
-def test_a_job_keeps_the_instant_that_a_delay_means(workspace: Workspace) -> None:
+def test_a_job_stores_the_instant_of_a_delay(workspace: Workspace) -> None:
     client = caller(workspace)
     made = client.ask("POST", "/jobs/", {**JOB, "schedule": "in 10 minutes"}, expect=201)
     at = datetime.datetime.fromisoformat(made["schedule"])
@@ -114,7 +114,7 @@ def test_a_job_keeps_the_instant_that_a_delay_means(workspace: Workspace) -> Non
     assert again["schedule"] == made["schedule"]
 
 
-def test_a_job_says_its_words_back_and_follows_its_gap(workspace: Workspace) -> None:
+def test_a_job_returns_its_words_and_follows_its_gap(workspace: Workspace) -> None:
     client = caller(workspace)
     body = {**JOB, "schedule": "every day at 9:00 and 17:30", "dst_gap": "skip", "dst_fold": "both"}
     made = client.ask("POST", "/jobs/", body, expect=201)

@@ -55,9 +55,7 @@ class TestUsage:
         assert told["plan"] == {"name": plan.name, **limits}
         assert (told["overage_policy"], told["overage_budget_cents"]) == ("capped", 100)
 
-    def test_tells_what_is_beyond_the_plan_and_what_it_costs(
-        self, api: Caller, workspace: Workspace, make_job: MakeJob
-    ) -> None:
+    def test_shows_overage_and_its_cost(self, api: Caller, workspace: Workspace, make_job: MakeJob) -> None:
         make_job()
         give_plan(workspace, policy="allow", runs_included=1000, overage_cents_per_thousand=50, max_active_jobs=5)
         use(workspace, 1021)
@@ -66,7 +64,7 @@ class TestUsage:
         assert (told["overage_runs"], told["overage_cents"]) == (21, 2)
         assert (told["active_jobs"], told["active_jobs_limit"]) == (1, 5)
 
-    def test_paused_jobs_are_active_and_disabled_and_deleted_ones_are_not(
+    def test_paused_jobs_count_as_active_but_disabled_and_deleted_ones_do_not(
         self, api: Caller, workspace: Workspace
     ) -> None:
         for slug in ("paused", "disabled", "deleted", "in-two"):
@@ -95,18 +93,18 @@ class TestUsage:
     def test_another_period_is_refused(self, api: Caller, period: str) -> None:
         assert list(api.refused("GET", f"/usage/?period={period}")) == ["period"]
 
-    def test_takes_the_scope_of_history_and_the_whole_workspace(self, workspace: Workspace) -> None:
+    def test_needs_the_history_scope_and_an_unbound_key(self, workspace: Workspace) -> None:
         caller(workspace, scopes=[Scope.EXECUTIONS_READ]).ask("GET", "/usage/", expect=200)
         caller(workspace, scopes=[Scope.JOBS_WRITE]).ask("GET", "/usage/", expect=403)
         bound = caller(workspace, environments=list(workspace.environments.all()))
         assert bound.ask("GET", "/usage/", expect=403)["code"] == "environment_bound"
 
-    def test_is_the_callers_own(self, workspace: Workspace) -> None:
+    def test_shows_only_the_callers_workspace(self, workspace: Workspace) -> None:
         use(workspace, 7)
         assert caller(create_workspace(slug="other", name="Other")).ask("GET", "/usage/")["runs_used"] == 0
 
 
-class TestAPlanThatStops:
+class TestHardStopPlan:
     @pytest.fixture(autouse=True)
     def stopping(self, workspace: Workspace) -> None:
         plan = give_plan(workspace, policy="capped", budget=100, runs_included=5)
@@ -222,7 +220,7 @@ ANSWERED: list[tuple[str, str, Any, int]] = [
 ]
 
 
-class TestAStoppedWorkspace:
+class TestStoppedWorkspace:
     @pytest.fixture
     def named(self, api: Caller, workspace: Workspace) -> dict[str, str]:
         """A workspace with jobs and executions, which is stopped then."""

@@ -67,7 +67,7 @@ def run(state: JobEnvironment) -> Any:
 # -- what is heard -----------------------------------------------------------------------------------------------------
 
 
-def test_an_execution_is_told_as_lists_show_it_whenever_it_changes(
+def test_each_change_of_an_execution_is_sent_as_lists_show_it(
     listen: Listen, report: JobEnvironment, workspace: Workspace
 ) -> None:
     tail_of = listen()
@@ -81,7 +81,7 @@ def test_an_execution_is_told_as_lists_show_it_whenever_it_changes(
     assert tail_of.answer.headers["Cache-Control"] == "no-store"
 
 
-def test_filters_and_reach_are_those_of_the_list(
+def test_filters_and_permissions_are_those_of_the_list(
     listen: Listen, report: JobEnvironment, make_job: MakeJob, workspace: Workspace, settings: Any
 ) -> None:
     settings.EVENT_STREAMS = 10
@@ -102,7 +102,7 @@ def test_filters_and_reach_are_those_of_the_list(
     assert all(one.is_quiet for one in others)
 
 
-def test_what_came_in_a_break_is_heard_on_coming_back(listen: Listen, report: JobEnvironment) -> None:
+def test_changes_during_a_disconnect_are_sent_on_reconnect(listen: Listen, report: JobEnvironment) -> None:
     first = listen()
     run(report)
     first.until("pending")
@@ -121,16 +121,14 @@ def _settled(one: Listening) -> str:
     return one.position
 
 
-def test_who_comes_back_too_late_is_told_of_the_gap(listen: Listen, report: JobEnvironment) -> None:
+def test_a_late_reconnect_gets_a_gap(listen: Listen, report: JobEnvironment) -> None:
     late = listen(position="1700000000000-0")
     assert late.next() == ("gap", {})
     made = run(report)
     assert late.until("pending")["id"] == str(made.pk)
 
 
-def test_more_than_can_be_told_is_a_gap(
-    listen: Listen, report: JobEnvironment, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_too_many_changes_are_a_gap(listen: Listen, report: JobEnvironment, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "MOST_AT_ONCE", 2)
     flooded = listen()
     ids = [str(run(report).pk) for _ in range(8)]
@@ -139,7 +137,7 @@ def test_more_than_can_be_told_is_a_gap(
     assert "gap" in names
 
 
-def test_what_could_not_be_told_is_a_gap(listen: Listen, report: JobEnvironment) -> None:
+def test_unpublished_changes_are_a_gap(listen: Listen, report: JobEnvironment) -> None:
     listening = listen()
     teller = publish._teller()
     teller._missed = True
@@ -151,7 +149,7 @@ def test_what_could_not_be_told_is_a_gap(listen: Listen, report: JobEnvironment)
 # -- how it ends -------------------------------------------------------------------------------------------------------
 
 
-def test_a_stream_ends_when_its_key_is_revoked_or_over(listen: Listen, workspace: Workspace) -> None:
+def test_a_stream_ends_when_its_key_is_revoked_or_expired(listen: Listen, workspace: Workspace) -> None:
     for columns in ({"revoked_at": timezone.now()}, {"expires_at": timezone.now()}, {"scopes": []}):
         listening = listen()
         ApiKey.objects.filter(workspace=workspace).update(**columns)
@@ -169,14 +167,14 @@ def test_a_stream_ends_after_its_time_and_when_the_server_stops(
     assert listening.next() == ("end", None)
 
 
-def test_a_stream_gives_up_its_place_when_the_client_goes(listen: Listen) -> None:
+def test_a_disconnect_frees_the_streams_slot(listen: Listen) -> None:
     listening = listen()
     assert events.PLACES.taken == 1
     listening.close()
     eventually(lambda: events.PLACES.taken == 0)
 
 
-def test_the_dashboards_session_listens_until_it_is_over(
+def test_a_dashboard_session_listens_until_it_expires(
     live_server: Any, report: JobEnvironment, workspace: Workspace
 ) -> None:
     browser = Client()
@@ -192,7 +190,7 @@ def test_the_dashboards_session_listens_until_it_is_over(
 # -- what is refused ---------------------------------------------------------------------------------------------------
 
 
-def test_each_workspace_has_room_for_so_many_and_a_caller_takes_no_more_than_four_fifths(
+def test_streams_are_limited_per_workspace_and_caller(
     live_server: Any, listen: Listen, workspace: Workspace, settings: Any
 ) -> None:
     settings.EVENT_STREAMS = 2
@@ -212,7 +210,7 @@ def test_each_workspace_has_room_for_so_many_and_a_caller_takes_no_more_than_fou
         assert events.PLACES.taken == 3
 
 
-def test_what_makes_no_sense_for_a_live_tail_is_refused_by_its_name(workspace: Workspace) -> None:
+def test_an_invalid_parameter_is_refused_by_name(workspace: Workspace) -> None:
     api = caller(workspace)
     for name in ("from", "to", "last_only", "sort", "order", "limit", "cursor", "offset"):
         assert api.refused("GET", f"/events/?{name}=1") == {name: "unknown_parameter"}
@@ -226,22 +224,20 @@ def test_what_makes_no_sense_for_a_live_tail_is_refused_by_its_name(workspace: W
 # -- and nobody is hurt ------------------------------------------------------------------------------------------------
 
 
-def test_nothing_is_kept_where_nobody_listens(report: JobEnvironment, workspace: Workspace) -> None:
+def test_nothing_is_stored_without_a_listener(report: JobEnvironment, workspace: Workspace) -> None:
     run(report)
     publish.finish_telling(5)
     assert not redis.Redis.from_url(configured.REDIS_URL).exists(f"hourhand:tail:{workspace.pk}")
 
 
-def test_without_redis_listeners_are_sent_away_and_nobody_else_notices(
-    report: JobEnvironment, workspace: Workspace, settings: Any
-) -> None:
+def test_without_redis_only_listeners_are_affected(report: JobEnvironment, workspace: Workspace, settings: Any) -> None:
     settings.REDIS_URL = "unix:///nowhere/valkey.sock"
     assert caller(workspace).ask("GET", "/events/", expect=503)["code"] == "tail_away"
     assert run(report).status == "pending"
     assert events.PLACES.taken == 0
 
 
-def test_what_is_rolled_back_is_not_told(listen: Listen, report: JobEnvironment) -> None:
+def test_rolled_back_changes_are_not_sent(listen: Listen, report: JobEnvironment) -> None:
     listening = listen()
     with transaction.atomic():
         run(report)

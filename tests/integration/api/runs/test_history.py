@@ -37,8 +37,8 @@ def ids(answer: dict[str, Any]) -> list[str]:
     return [row["id"] for row in answer["results"]]
 
 
-class TestShowing:
-    def test_an_execution_with_its_runs(self, api: Caller, report: JobEnvironment) -> None:
+class TestDetails:
+    def test_an_execution_is_returned_with_its_runs(self, api: Caller, report: JobEnvironment) -> None:
         execution = make_execution(
             report,
             scheduled_for=NOW,
@@ -98,7 +98,7 @@ class TestShowing:
         }
         assert api.ask("GET", f"/runs/{second.pk}/", expect=200) == after
 
-    def test_what_has_not_started_has_no_durations(self, api: Caller, report: JobEnvironment) -> None:
+    def test_an_unstarted_execution_has_no_durations(self, api: Caller, report: JobEnvironment) -> None:
         made = api.ask("POST", "/jobs/report/run/", {"delay_seconds": 60}, expect=202)
         assert made["status"] == "pending"
         assert made["next_attempt_at"] == made["scheduled_for"]
@@ -106,7 +106,7 @@ class TestShowing:
         assert made["total_duration_ms"] is None
         assert (made["final_response"], made["runs"], made["waiting"], made["callback"]) == (None, [], None, None)
 
-    def test_lists_leave_out_what_is_heavy_and_cut_bodies(self, api: Caller, report: JobEnvironment) -> None:
+    def test_lists_omit_heavy_fields_and_truncate_bodies(self, api: Caller, report: JobEnvironment) -> None:
         body = "ü" * 5000
         execution = make_execution(report, input={"big": "x" * 5000})
         run = make_run(execution, response_body=body, request_body="y" * 2048, body_bytes=10_000)
@@ -119,7 +119,7 @@ class TestShowing:
         assert row["request"]["body"] == "y" * 2048
         assert api.ask("GET", f"/runs/{run.pk}/")["response"]["body"] == body
 
-    def test_no_long_text_leaves_the_database_for_a_list(self, api: Caller, report: JobEnvironment) -> None:
+    def test_lists_read_no_long_text_from_the_database(self, api: Caller, report: JobEnvironment) -> None:
         make_run(make_execution(report))
         for path in ("/executions/", "/runs/"):
             with CaptureQueriesContext(connection) as queries:
@@ -129,7 +129,7 @@ class TestShowing:
                 for column in ('"input"', '"output",', '"state"', '"response_body",', '"request_body",', '"config",'):
                     assert f".{column}" not in selected, selected
 
-    def test_a_body_that_is_no_text_says_so(self, api: Caller, report: JobEnvironment) -> None:
+    def test_a_binary_body_is_marked(self, api: Caller, report: JobEnvironment) -> None:
         run = make_run(make_execution(report), response_body="/9j/", response_body_encoding="base64")
         assert api.ask("GET", f"/runs/{run.pk}/")["response"]["body_encoding"] == "base64"
         assert api.ask("GET", "/executions/")["results"][0]["final_response"]["body_encoding"] == "base64"
@@ -174,7 +174,7 @@ class TestListing:
     def test_filters_executions(self, api: Caller, history: dict[str, Execution], query: str, names: list[str]) -> None:
         assert ids(api.ask("GET", f"/executions/{query}", expect=200)) == [str(history[name].pk) for name in names]
 
-    def test_a_jobs_executions_take_the_same_filters(self, api: Caller, history: dict[str, Execution]) -> None:
+    def test_a_jobs_executions_have_the_same_filters(self, api: Caller, history: dict[str, Execution]) -> None:
         path = "/jobs/report/executions/"
         assert ids(api.ask("GET", f"{path}?order=asc&limit=1")) == [str(history["old"].pk)]
         assert len(ids(api.ask("GET", path))) == 3
@@ -279,7 +279,7 @@ class TestListing:
         assert ids(api.ask("GET", "/runs/?last_only=true&environment=staging")) == [str(latest[1].pk)]
 
 
-class TestActing:
+class TestActions:
     def test_run_now_leaves_the_schedule_alone(self, api: Caller, report: JobEnvironment) -> None:
         made = api.ask("POST", "/jobs/report/run/", {"input": {"customer": 42}}, expect=202)
         assert (made["trigger"], made["status"], made["input"]) == ("manual", "pending", {"customer": 42})
@@ -287,7 +287,7 @@ class TestActing:
         assert JobEnvironment.objects.get(pk=report.pk).next_fire_at == report.next_fire_at
         assert api.ask("GET", f"/executions/{made['id']}/") == made
 
-    def test_run_refuses_what_can_not_be(self, api: Caller, report: JobEnvironment) -> None:
+    def test_an_impossible_run_is_refused(self, api: Caller, report: JobEnvironment) -> None:
         path = "/jobs/report/run/"
         assert api.refused("POST", path, {"delay": 5}) == {"delay": "unknown_field"}
         assert api.refused("POST", path, {"delay_seconds": -1}) == {"delay_seconds": "min_value"}
@@ -297,7 +297,7 @@ class TestActing:
         assert api.ask("POST", path, expect=409)["code"] == "environment_ambiguous"
         assert not Execution.objects.exists()
 
-    def test_cancel_until_it_has_ended(self, api: Caller, report: JobEnvironment) -> None:
+    def test_an_execution_can_be_canceled_until_it_has_ended(self, api: Caller, report: JobEnvironment) -> None:
         made = api.ask("POST", "/jobs/report/run/")
         path = f"/executions/{made['id']}/cancel/"
         assert api.ask("POST", path, expect=200)["status"] == "canceled"
@@ -318,9 +318,7 @@ class TestActing:
         assert current["replay_of"] == str(old.pk)
         assert api.ask("GET", f"/executions/{old.pk}/") == before | {"job_version_current": 2}
 
-    def test_replay_refuses_what_can_not_be_and_a_deleted_jobs_configuration(
-        self, api: Caller, report: JobEnvironment
-    ) -> None:
+    def test_an_impossible_replay_is_refused(self, api: Caller, report: JobEnvironment) -> None:
         path = f"/executions/{make_execution(report).pk}/replay/"
         assert api.refused("POST", path, {"config": "newest"}) == {"config": "invalid_choice"}
         assert api.refused("POST", path, {"edit": "all"}) == {"edit": "not_a_dict"}
@@ -328,7 +326,7 @@ class TestActing:
         assert api.ask("POST", path, {"config": "current"}, expect=409)["code"] == "job_deleted"
         api.ask("POST", path, {"config": "original"}, expect=202)
 
-    def test_replay_in_another_environment_that_the_job_is_enabled_in(
+    def test_replay_runs_in_another_enabled_environment(
         self, api: Caller, workspace: Workspace, report: JobEnvironment
     ) -> None:
         staging = Environment.objects.create(workspace=workspace, slug="staging", name="Staging")
@@ -343,14 +341,12 @@ class TestActing:
         bound.refused("POST", path, {"environment": "staging"}, expect=404)
         caller(workspace, environments=[staging]).ask("POST", path, expect=404)
 
-    def test_replay_in_its_own_environment_though_the_job_is_not_enabled_there(
-        self, api: Caller, report: JobEnvironment
-    ) -> None:
+    def test_replay_runs_in_its_own_environment_even_if_disabled(self, api: Caller, report: JobEnvironment) -> None:
         JobEnvironment.objects.update(enabled=False, next_fire_at=None)
         path = f"/executions/{make_execution(report).pk}/replay/"
         assert api.ask("POST", path, {"environment": "production"}, expect=202)["environment"] == "production"
 
-    def test_an_edited_replay_is_judged_as_a_jobs_request_is(self, api: Caller, report: JobEnvironment) -> None:
+    def test_an_edited_replay_is_validated_like_a_jobs_request(self, api: Caller, report: JobEnvironment) -> None:
         path = f"/executions/{make_execution(report).pk}/replay/"
         for edit, wrong in {
             "url=javascript:1": {"edit.url": "invalid_url"},
@@ -362,7 +358,7 @@ class TestActing:
             assert api.refused("POST", path, {"edit": {name: value}}) == wrong
         assert not Execution.objects.filter(trigger="replay").exists()
 
-    def test_an_edit_makes_no_head_request_with_a_body_or_of_one_that_asserts_it(
+    def test_an_edit_can_not_make_a_head_request_with_a_body_or_body_assertion(
         self, api: Caller, make_job: MakeJob
     ) -> None:
         path = f"/executions/{make_execution(make_job(slug='plain')).pk}/replay/"
@@ -386,7 +382,7 @@ class TestActing:
         same = api.ask("POST", path, {"edit": {"method": "POST"}}, expect=202)
         assert not Execution.objects.get(pk=same["id"]).job_version.edited
 
-    def test_retry_takes_the_configuration_of_then_and_only_of_what_failed(
+    def test_retry_uses_the_original_version_and_only_failed_executions(
         self, api: Caller, report: JobEnvironment
     ) -> None:
         failed = make_execution(report, status="failed", failure_reason="timeout", input={"a": 1})

@@ -49,7 +49,7 @@ def test_every_type_of_assertion_is_kept_as_it_was_written(api):
     assert patched["success"]["assertions"] == ALL_TYPES
 
 
-def test_that_something_exists_need_not_be_said(api):
+def test_json_path_exists_defaults_to_true(api):
     made = api.ask("POST", "/jobs/", asserted({"type": "json_path_exists", "path": "$.a"}), expect=201)
     assert made["success"]["assertions"] == [{"type": "json_path_exists", "path": "$.a", "value": True}]
 
@@ -79,7 +79,7 @@ def test_that_something_exists_need_not_be_said(api):
         ({"type": "response_time_under_ms", "value": 0}, "value", "min_value"),
     ],
 )
-def test_what_is_wrong_with_an_assertion_is_told_by_its_field(api, assertion, field, code):
+def test_an_assertion_error_is_named_by_its_field(api, assertion, field, code):
     body = asserted(ALL_TYPES[0], assertion)
     assert api.refused("POST", "/jobs/", body) == {f"success.assertions.1.{field}": code}
 
@@ -113,7 +113,7 @@ def test_a_policy_is_made_listed_changed_and_deleted(api, patient):
     api.ask("GET", "/retry-policies/patient/", expect=404)
 
 
-def test_a_policy_names_what_is_wrong(api, patient):
+def test_a_policy_error_is_named_by_its_field(api, patient):
     assert api.refused("POST", "/retry-policies/", {"name": "x", "max_attempts": 21}) == {"max_attempts": "max_value"}
     assert api.refused("POST", "/retry-policies/", {"name": "x", "policy": "y"}) == {"policy": "unknown_field"}
     assert api.refused("POST", "/retry-policies/", {"name": "x", "backoff": "list"}) == {"delays_ms": "required"}
@@ -134,7 +134,7 @@ def test_a_job_with_a_policy_gets_its_rules_instead_of_its_own(api, patient):
     api.ask("DELETE", "/retry-policies/patient/", expect=204)
 
 
-def test_a_rule_that_a_policy_overrules_is_refused_and_one_that_agrees_is_not(api, patient):
+def test_a_rule_that_contradicts_the_policy_is_refused(api, patient):
     """It would change nothing, in silence."""
     wrong = {"policy": "patient", "max_attempts": 2, "backoff": "list", "delays_ms": [1], "jitter": True}
     codes = {f"retry.{rule}": "conflicting" for rule in ("max_attempts", "backoff", "delays_ms")}
@@ -188,7 +188,7 @@ def test_a_new_name_makes_no_version_and_a_new_slug_does(api, patient):
     assert (shown["version"], shown["retry"]["policy"]) == (2, "calm")
 
 
-def test_a_policy_in_use_is_not_deleted_and_says_by_whom(api, patient):
+def test_a_policy_in_use_can_not_be_deleted_and_names_its_jobs(api, patient):
     for slug in ("b", "a"):
         api.ask("PUT", f"/jobs/{slug}/", job(name=slug, retry={"policy": "patient"}), expect=201)
     problem = api.ask("DELETE", "/retry-policies/patient/", expect=409)
@@ -200,7 +200,7 @@ def test_a_policy_in_use_is_not_deleted_and_says_by_whom(api, patient):
     assert not Job.objects.filter(retry_policy__isnull=False).exists()
 
 
-def test_changing_a_policy_of_many_jobs_costs_the_same(api, patient, django_assert_max_num_queries):
+def test_changing_a_policy_takes_the_same_queries_for_many_jobs(api, patient, django_assert_max_num_queries):
     for number in range(12):
         api.ask("POST", "/jobs/", job(name=f"Job {number}", retry={"policy": "patient"}), expect=201)
     with django_assert_max_num_queries(20):
@@ -219,7 +219,7 @@ def test_scopes_and_bound_keys(workspace, patient):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_job_that_starts_to_use_a_policy_waits_for_its_change(workspace, make_job):
+def test_a_job_that_adopts_a_policy_waits_for_a_concurrent_change(workspace, make_job):
     """Neither misses the other: the job is saved with what the change, which is under way, says."""
     made = {"workspace": workspace, "slug": None, "now": EPOCH}
     policy = save_policy(policy=None, name="Patient", rules=RULES_OF_EPOCH, **made)

@@ -60,9 +60,7 @@ def test_a_job_is_counted_and_measured(api: Caller, make_job: MakeJob, this_hour
     assert coming["scheduled_for"].endswith("T03:00:00.000Z")
 
 
-def test_the_last_day_of_all_jobs_is_shown_unless_something_else_is_asked_for(
-    api: Caller, make_job: MakeJob, this_hour: datetime.datetime
-) -> None:
+def test_the_default_is_the_last_day_of_all_jobs(api: Caller, make_job: MakeJob, this_hour: datetime.datetime) -> None:
     one, other = make_job(slug="one"), make_job(slug="other")
     for n, state in enumerate((one, one, other)):
         ended(state, this_hour - HOUR + n * SECOND)
@@ -86,7 +84,7 @@ def test_a_deleted_job_keeps_its_statistics(api: Caller, make_job: MakeJob, this
         assert api.ask("GET", path, expect=200)["counts"]["succeeded"] == 1
 
 
-def test_nobody_counts_beyond_their_reach(
+def test_statistics_cover_only_permitted_jobs(
     api: Caller, make_job: MakeJob, workspace: Workspace, this_hour: datetime.datetime
 ) -> None:
     staging = Environment.objects.create(workspace=workspace, slug="staging", name="Staging")
@@ -107,7 +105,7 @@ def test_nobody_counts_beyond_their_reach(
     assert everywhere["counts"] == {**NONE, "canceled": 1, "succeeded": 1}
 
 
-def test_what_makes_no_sense_is_refused_by_its_name(api: Caller, make_job: MakeJob) -> None:
+def test_an_invalid_parameter_is_refused_by_name(api: Caller, make_job: MakeJob) -> None:
     make_job(slug="report")
     assert api.refused("GET", "/stats/?bucket=2h") == {"bucket": "invalid_choice"}
     assert api.refused("GET", "/stats/?from=2001-01-01") == {"from": "invalid_period"}
@@ -121,7 +119,7 @@ def test_what_makes_no_sense_is_refused_by_its_name(api: Caller, make_job: MakeJ
     assert "at most 1,500" in problem["detail"]
 
 
-def test_asking_takes_as_many_queries_whatever_there_is(
+def test_statistics_take_the_same_queries_at_any_size(
     api: Caller, make_job: MakeJob, this_hour: datetime.datetime, django_assert_max_num_queries: Any
 ) -> None:
     for n in range(5):

@@ -35,7 +35,7 @@ class TestKeys:
     def wanted(self, workspace: Workspace, **fields: Any) -> dict[str, Any]:
         return {"workspace": workspace.pk, "name": "Deploys", "scopes": ["jobs:read"], **fields}
 
-    def test_a_key_is_made_shown_once_and_bound(
+    def test_a_key_is_created_shown_once_and_bound(
         self, owner: Client, workspace: Workspace, staging: Environment
     ) -> None:
         wanted = self.wanted(workspace, only_some="on", environments=[staging.pk])
@@ -46,7 +46,7 @@ class TestKeys:
         entry = AuditEntry.objects.get(action="key.created")
         assert (entry.actor_kind, entry.actor_label) == ("user", "olga")
 
-    def test_environments_without_the_switch_are_no_silent_key_for_all(
+    def test_selected_environments_without_the_switch_are_refused(
         self, owner: Client, workspace: Workspace, staging: Environment
     ) -> None:
         for wrong in ({"environments": [staging.pk]}, {"only_some": "on"}):
@@ -72,7 +72,7 @@ class TestKeys:
             "key.revoked",
         ]
 
-    def test_renaming_a_key_whose_environments_are_gone_gives_it_none_back(
+    def test_renaming_a_key_of_deleted_environments_restores_no_access(
         self, owner: Client, workspace: Workspace, staging: Environment
     ) -> None:
         key = issue_key(workspace=workspace, name="Deploys", scopes=["jobs:read"], environments=[staging]).row
@@ -85,7 +85,7 @@ class TestKeys:
 
 
 class TestMembers:
-    def test_somebody_new_gets_a_link(self, owner: Client, workspace: Workspace) -> None:
+    def test_a_new_member_gets_a_link(self, owner: Client, workspace: Workspace) -> None:
         wanted = {"workspace": workspace.pk, "email": "nina@example.com", "role": "viewer"}
         page = said(owner.post(reverse("admin:accounts_membership_add"), wanted, follow=True))
         assert "/invitations/" in page
@@ -109,7 +109,7 @@ class TestMembers:
             url = reverse(f"admin:accounts_membership_{name}", args=[olga.pk])
             assert owner.post(url, {"role": "viewer", "post": "yes"}).status_code == 403
 
-    def test_an_administrator_of_one_workspace_who_owns_another_makes_no_owners(self, workspace: Workspace) -> None:
+    def test_an_admin_can_not_make_owners_even_if_they_own_another_workspace(self, workspace: Workspace) -> None:
         adam = person("adam", workspace=workspace, role="admin")
         other = create_workspace(slug="other", name="Other")
         Membership.objects.create(workspace=other, user=adam, role="owner")
@@ -120,7 +120,7 @@ class TestMembers:
 
 
 class TestEnvironments:
-    def test_are_made_renamed_and_deleted(self, owner: Client, workspace: Workspace) -> None:
+    def test_are_created_renamed_and_deleted(self, owner: Client, workspace: Workspace) -> None:
         add = reverse("admin:accounts_environment_add")
         assert owner.post(add, {"workspace": workspace.pk, "name": "EU", "slug": "Not a slug"}).status_code == 200
         assert owner.post(add, {"workspace": workspace.pk, "name": "EU", "slug": "production"}).status_code == 200
@@ -135,7 +135,7 @@ class TestEnvironments:
         told = AuditEntry.objects.filter(target_kind="environment").order_by("id").values_list("action", flat=True)
         assert list(told) == ["environment.created", "environment.updated", "environment.deleted"]
 
-    def test_one_with_jobs_stays_and_says_why(
+    def test_one_with_jobs_can_not_be_deleted(
         self, owner: Client, workspace: Workspace, staging: Environment, make_job: MakeJob
     ) -> None:
         production = make_job().environment
@@ -147,7 +147,7 @@ class TestEnvironments:
 
 
 @pytest.mark.parametrize("name", ["apikey", "membership", "secret", "signingsecret", "auditentry"])
-def test_what_takes_the_scope_admin_is_for_administrators(workspace: Workspace, name: str) -> None:
+def test_pages_of_the_admin_scope_are_for_administrators(workspace: Workspace, name: str) -> None:
     url = reverse(f"admin:accounts_{name}_changelist")
     issue_key(workspace=workspace, name="Deploys", scopes=["admin"])
     for role, code in (("viewer", 403), ("member", 403), ("admin", 200), ("owner", 200)):
@@ -170,7 +170,7 @@ class TestSettingsPage:
 
 
 class TestAuditLog:
-    def test_shows_who_changed_what_and_escapes_it(self, owner: Client, workspace: Workspace) -> None:
+    def test_shows_who_changed_what_escaped(self, owner: Client, workspace: Workspace) -> None:
         environment = workspace.environments.get()
         change = reverse("admin:accounts_environment_change", args=[environment.pk])
         owner.post(change, {"name": HOSTILE})
@@ -198,7 +198,7 @@ class TestAuditLog:
             with pytest.raises(NoReverseMatch):
                 reverse(f"admin:accounts_auditentry_{verb}", args=[entry.pk] if verb == "delete" else [])
 
-    def test_ends_at_the_workspaces_that_somebody_administers(self, workspace: Workspace, staging: Environment) -> None:
+    def test_shows_only_workspaces_that_the_user_administers(self, workspace: Workspace, staging: Environment) -> None:
         entry = AuditEntry.objects.get(action="environment.created")
         page, lists = (
             reverse("admin:accounts_auditentry_change", args=[entry.pk]),

@@ -46,7 +46,7 @@ def settings(**changes: Any) -> dict[str, Any]:
 
 
 class TestPlans:
-    def test_are_made_changed_and_given_by_a_superuser(self, root: Client, workspace: Workspace) -> None:
+    def test_are_created_changed_and_assigned_by_a_superuser(self, root: Client, workspace: Workspace) -> None:
         assert root.post(reverse("admin:accounts_plan_add"), PLAN).status_code == 302
         plan = Plan.objects.get()
         assert (plan.name, plan.runs_included, plan.max_active_jobs) == ("Small", 1000, None)
@@ -60,7 +60,7 @@ class TestPlans:
         assert told["plan.updated"] == ("root", {"runs_included": [1000, 2000]})
         assert "Small" in root.get(reverse("admin:accounts_plan_changelist")).content.decode()
 
-    def test_that_a_workspace_has_are_not_deleted(self, root: Client, workspace: Workspace) -> None:
+    def test_in_use_can_not_be_deleted(self, root: Client, workspace: Workspace) -> None:
         plan = give_plan(workspace, runs_included=1)
         root.post(reverse("admin:accounts_plan_delete", args=[plan.pk]), {"post": "yes"})
         assert Plan.objects.filter(pk=plan.pk).exists()
@@ -69,11 +69,11 @@ class TestPlans:
         assert not Plan.objects.exists()
 
     @pytest.mark.parametrize("values", [{"min_interval_seconds": 0}, {"runs_included": -1}, {"name": ""}])
-    def test_that_mean_nothing_are_refused(self, root: Client, values: dict[str, Any]) -> None:
+    def test_that_are_invalid_are_refused(self, root: Client, values: dict[str, Any]) -> None:
         assert root.post(reverse("admin:accounts_plan_add"), {**PLAN, **values}).status_code == 200
         assert not Plan.objects.exists()
 
-    def test_are_nobody_elses(self, owner: Client, workspace: Workspace) -> None:
+    def test_are_for_superusers_only(self, owner: Client, workspace: Workspace) -> None:
         plan = give_plan(workspace, runs_included=1)
         for url in (
             reverse("admin:accounts_plan_changelist"),
@@ -90,7 +90,7 @@ class TestPlans:
 
 
 class TestSettings:
-    def test_an_owner_sets_a_budget_and_takes_it_away(self, owner: Client, workspace: Workspace) -> None:
+    def test_an_owner_sets_and_removes_a_budget(self, owner: Client, workspace: Workspace) -> None:
         give_plan(workspace, policy="allow", runs_included=10)
         capped = settings(overage_policy="capped", overage_budget_cents=500)
         assert owner.post(page_of(workspace), capped).status_code == 302
@@ -109,7 +109,7 @@ class TestSettings:
             ({"overage_policy": "never"}, "Select a valid choice"),
         ],
     )
-    def test_what_does_not_go_together_is_told_beside_its_field(
+    def test_contradictory_settings_are_reported_beside_their_field(
         self, owner: Client, workspace: Workspace, wanted: dict[str, Any], told: str
     ) -> None:
         answer = owner.post(page_of(workspace), settings(**wanted))
@@ -119,15 +119,15 @@ class TestSettings:
         assert (workspace.overage_policy, workspace.overage_budget_cents) == ("allow", None)
 
 
-class TestTheWorkspacesPage:
-    def test_tells_what_was_used_without_a_plan(self, owner: Client, workspace: Workspace) -> None:
+class TestWorkspacePage:
+    def test_shows_usage_without_a_plan(self, owner: Client, workspace: Workspace) -> None:
         use(workspace, 1234)
         page = shown(owner, workspace)
         assert "This workspace has no plan, and so no limits." in page
         assert "<strong>1,234</strong> of any number" in page
         assert "<progress" not in page
 
-    def test_tells_the_plans_limits_and_what_is_used_of_them(
+    def test_shows_the_plans_limits_and_their_usage(
         self, owner: Client, workspace: Workspace, make_job: MakeJob
     ) -> None:
         make_job()
@@ -145,7 +145,7 @@ class TestTheWorkspacesPage:
             assert told in page
         assert "Stopped." not in page
 
-    def test_says_that_it_is_stopped_and_why(self, owner: Client, workspace: Workspace) -> None:
+    def test_shows_that_it_is_stopped_and_why(self, owner: Client, workspace: Workspace) -> None:
         give_plan(workspace, policy="capped", budget=3, runs_included=1000, overage_cents_per_thousand=50)
         use(workspace, 1060)
         page = shown(owner, workspace)
@@ -167,7 +167,7 @@ class TestTheWorkspacesPage:
         day = f"{now:%Y-%m-%d}T00:00Z"
         assert f'href="/admin/runs/execution/?status=failed&amp;from={day}&amp;to=' in page
 
-    def test_names_the_workspace_where_several_are_seen(self, root: Client, workspace: Workspace) -> None:
+    def test_names_the_workspace_if_there_are_several(self, root: Client, workspace: Workspace) -> None:
         other = create_workspace(slug="other", name="Other")
         changes = [EnvironmentChange(other.environments.get(), enabled=True)]
         job = save_job(
@@ -182,7 +182,7 @@ def shown(client: Client, workspace: Workspace) -> str:
     return " ".join(client.get(page_of(workspace)).content.decode().split())
 
 
-def test_buttons_say_that_the_workspace_is_stopped(owner: Client, workspace: Workspace, make_job: MakeJob) -> None:
+def test_buttons_report_a_stopped_workspace(owner: Client, workspace: Workspace, make_job: MakeJob) -> None:
     row = make_job()
     execution = execution_of(row, status="failed")
     stop(workspace)

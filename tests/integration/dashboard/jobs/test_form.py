@@ -73,7 +73,7 @@ def test_a_field_is_saved_and_comes_back(
     assert JobVersion.objects.count() == 2
 
 
-def test_the_waits_of_a_list_and_a_certificate_are_saved_and_taken_away(member: Client, make_job: MakeJob) -> None:
+def test_retry_delays_and_a_certificate_are_saved_and_removed(member: Client, make_job: MakeJob) -> None:
     certificate = AUTHORITY.strip()
     job = make_job(request=CALL).job
     sent = certificate.replace("\n", "\r\n")
@@ -86,7 +86,7 @@ def test_the_waits_of_a_list_and_a_certificate_are_saved_and_taken_away(member: 
     assert (config["retry"]["delays_ms"], config["request"]["ca_cert"]) == (None, None)
 
 
-def test_what_the_api_refuses_for_now_is_told_beside_its_field(member: Client, make_job: MakeJob) -> None:
+def test_an_error_of_the_api_is_beside_its_field(member: Client, make_job: MakeJob) -> None:
     """Whichever of these the API takes, the form takes, and the other way round."""
     job = make_job(schedule="0 2 * * *", request=CALL).job
     api = caller(job.workspace)
@@ -129,7 +129,7 @@ def opened(page: str, section: str) -> bool:
     return '<details class="hh-advanced" open>' in rest.partition("</section>")[0]
 
 
-def test_advanced_fields_are_folded_away_while_they_say_nothing(member: Client, make_job: MakeJob) -> None:
+def test_unset_advanced_fields_are_collapsed(member: Client, make_job: MakeJob) -> None:
     plain = make_job(slug="plain", request=CALL).job
     page = member.get(change_url(plain)).content.decode()
     assert not any(opened(page, section) for section in ("when", "call", "retry"))
@@ -161,7 +161,7 @@ def test_saving_everything_unchanged_makes_no_version(member: Client, make_job: 
     assert config_of(job) == {**before, "name": "Renamed"}
 
 
-def test_dates_follow_a_change_of_the_time_zone(member: Client, make_job: MakeJob) -> None:
+def test_start_and_end_follow_a_change_of_the_time_zone(member: Client, make_job: MakeJob) -> None:
     job = make_job(schedule="0 2 * * *", timezone="Europe/Berlin", starts_at="2026-06-30T22:00:00.000Z").job
     page = member.get(change_url(job)).content.decode()
     assert 'value="2026-07-01T00:00"' in page
@@ -170,7 +170,7 @@ def test_dates_follow_a_change_of_the_time_zone(member: Client, make_job: MakeJo
     assert config_of(job)["starts_at"] == "2026-07-01T00:00:00.000Z"
 
 
-def test_a_rule_besides_a_policy_is_told_to_be_in_vain(
+def test_a_retry_rule_beside_a_policy_is_refused(
     member: Client, make_job: MakeJob, workspace: Workspace
 ) -> None:  # fmt: skip
     api = caller(workspace)
@@ -209,7 +209,7 @@ def test_assertions_are_shown_changed_removed_and_added(member: Client, make_job
     ]
 
 
-def test_a_changed_type_leaves_the_old_types_parts_behind(member: Client, make_job: MakeJob) -> None:
+def test_changing_an_assertions_type_drops_its_old_fields(member: Client, make_job: MakeJob) -> None:
     job = make_job(request=CALL, success={"assertions": [ASSERTIONS[2]]}).job
     assert save(member, job, **{"assertions-0-type": "body_contains"}).status_code == 302
     assert config_of(job)["success"]["assertions"] == [{"type": "body_contains", "value": "json"}]
@@ -260,7 +260,7 @@ def test_more_assertions_than_ten_are_refused_above_their_rows(member: Client, m
     assert JobVersion.objects.count() == 1
 
 
-def test_a_row_that_a_script_added_needs_no_neighbours(member: Client, make_job: MakeJob) -> None:
+def test_rows_added_by_the_script_need_not_be_consecutive(member: Client, make_job: MakeJob) -> None:
     """Rows for browsers without scripts are not sent by others, and leave gaps."""
     job = make_job(request=CALL).job
     values = {name: value for name, value in form_of(member, job).items() if not name.startswith("assertions-0-")}
@@ -269,7 +269,7 @@ def test_a_row_that_a_script_added_needs_no_neighbours(member: Client, make_job:
     assert config_of(job)["success"]["assertions"] == [{"type": "status_equals", "value": 200}]
 
 
-def test_how_much_is_kept_is_saved_and_comes_back(member: Client, make_job: MakeJob) -> None:
+def test_retention_is_saved_and_comes_back(member: Client, make_job: MakeJob) -> None:
     job = make_job(request=CALL).job
     assert save(member, job, keep_last="7", keep_days="30").status_code == 302
     assert config_of(job)["retention"] == {"keep_last": 7, "keep_days": 30}
@@ -278,7 +278,7 @@ def test_how_much_is_kept_is_saved_and_comes_back(member: Client, make_job: Make
     assert list(save(member, job, keep_last="0").context["form"].errors) == ["keep_last"]
 
 
-def test_what_is_wrong_is_listed_with_links_to_its_fields(member: Client) -> None:
+def test_errors_are_listed_with_links_to_their_fields(member: Client) -> None:
     wrong = {"url": "ftp://x.test/", "assertions-TOTAL_FORMS": "1", "assertions-0-type": "status_equals"}
     page = member.post(reverse("admin:jobs_job_add"), {**FORM, **wrong}).content.decode()
     alert = page.partition('role="alert"')[2].partition("</div>")[0]

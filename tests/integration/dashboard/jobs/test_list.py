@@ -30,9 +30,7 @@ def following(page: dict[str, Any]) -> str | None:
     return page["next"] and page["next"].partition("/api/v1")[2]
 
 
-def test_the_worst_status_counts_and_what_has_not_run_comes_last(
-    api: Caller, make_job: MakeJob, workspace: Workspace
-) -> None:
+def test_the_worst_status_counts_and_unrun_jobs_come_last(api: Caller, make_job: MakeJob, workspace: Workspace) -> None:
     staging = Environment.objects.create(workspace=workspace, slug="staging", name="Staging")
     rows = {slug: make_job(slug=slug) for slug in ("good", "bad", "new", "half")}
     for slug, status in (("good", "succeeded"), ("bad", "failed"), ("half", "succeeded")):
@@ -44,7 +42,7 @@ def test_the_worst_status_counts_and_what_has_not_run_comes_last(
 
 
 @pytest.mark.parametrize("sort", SORTS)
-def test_pages_lead_through_every_order(api: Caller, make_job: MakeJob, sort: str) -> None:
+def test_pages_cover_every_sort_order(api: Caller, make_job: MakeJob, sort: str) -> None:
     for number in range(7):
         row = make_job(slug=f"job-{number}", name="Same" if number % 2 else "Other")
         JobEnvironment.objects.filter(pk=row.pk).update(last_status=["", "failed", "succeeded"][number % 3])

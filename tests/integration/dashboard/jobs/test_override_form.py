@@ -44,7 +44,7 @@ def override(workspace: Workspace, sparse: dict[str, Any]) -> Job:
     return Job.objects.get(slug="job")
 
 
-def test_what_an_environment_overrides_is_typed_field_by_field(member: Client, workspace: Workspace) -> None:
+def test_overrides_are_entered_field_by_field(member: Client, workspace: Workspace) -> None:
     Environment.objects.create(workspace=workspace, slug="staging", name="Staging")
     job = override(workspace, {})
     typed = {
@@ -70,9 +70,7 @@ def test_what_an_environment_overrides_is_typed_field_by_field(member: Client, w
         {"retry": {"max_attempts": 2, "backoff": "fixed"}, "success": {"statuses": ["204"]}, "starts_at": None},
     ],
 )
-def test_overrides_that_nobody_touches_stay_exactly_as_they_are(
-    member: Client, workspace: Workspace, sparse: dict[str, Any]
-) -> None:
+def test_untouched_overrides_stay_unchanged(member: Client, workspace: Workspace, sparse: dict[str, Any]) -> None:
     job = override(workspace, sparse)
     before = overrides_of(job)
     assert save(member, job).status_code == 302
@@ -106,7 +104,7 @@ def test_overrides_that_nobody_touches_stay_exactly_as_they_are(
         ("more", '{"colour": "red"}', "colour"),
     ],
 )
-def test_what_is_wrong_with_an_override_is_told_beside_its_field(
+def test_an_override_error_is_beside_its_field(
     member: Client, make_job: MakeJob, field: str, typed: str, expected: str
 ) -> None:
     answer = save(member, make_job(request=CALL).job, **{f"overrides-production-{field}": typed})
@@ -117,7 +115,7 @@ def test_what_is_wrong_with_an_override_is_told_beside_its_field(
     assert f'href="#id_overrides-production-{field}"' in answer.content.decode()
 
 
-def test_an_override_is_not_written_twice(member: Client, make_job: MakeJob) -> None:
+def test_an_override_in_a_field_and_in_json_is_refused(member: Client, make_job: MakeJob) -> None:
     both = {"url": "https://other.example.com/", "more": '{"request": {"url": "https://another.example.com/"}}'}
     answer = save(
         member, make_job(request=CALL).job, **{f"overrides-production-{field}": value for field, value in both.items()}

@@ -52,9 +52,7 @@ def save(workspace: Workspace, slug: str, **definition: Any) -> Job:
 # -- when it fires ---------------------------------------------------------------------------------------------------
 
 
-def test_the_page_shows_ten_firings_and_the_days_to_know_of(
-    member: Client, make_job: MakeJob, workspace: Workspace
-) -> None:
+def test_the_page_shows_ten_firings_and_dst_changes(member: Client, make_job: MakeJob, workspace: Workspace) -> None:
     timing = {"schedule": "30 2 * * *", "timezone": "Europe/Berlin"}
     page = text_of(member, page_of(make_job(**timing).job))
     assert page.count("data-local>") == 10
@@ -63,7 +61,7 @@ def test_the_page_shows_ten_firings_and_the_days_to_know_of(
         assert warning in words_of(page)
 
 
-def test_environments_that_fire_at_other_times_have_a_plan_of_their_own(member: Client, workspace: Workspace) -> None:
+def test_environments_with_their_own_schedule_have_their_own_firings(member: Client, workspace: Workspace) -> None:
     for slug in ("staging", "testing"):
         Environment.objects.create(workspace=workspace, slug=slug, name=slug)
     places = {
@@ -76,20 +74,20 @@ def test_environments_that_fire_at_other_times_have_a_plan_of_their_own(member: 
     assert "3 things differ here Schedule 0 6 * * * URL https://api.example.com/ Timeout, seconds 5" in page
 
 
-def test_settings_that_work_against_each_other_are_told_once(member: Client, make_job: MakeJob) -> None:
+def test_contradictory_settings_are_reported_once(member: Client, make_job: MakeJob) -> None:
     sound, odd = make_job(schedule="* * * * *"), make_job(schedule="* * * * *", jitter_seconds=3600)
     told = "is no shorter than the time between two firings"
     assert [words_of(text_of(member, page_of(row.job))).count(told) for row in (sound, odd)] == [0, 1]
 
 
-def test_a_manual_job_plans_nothing(member: Client, make_job: MakeJob) -> None:
+def test_a_manual_job_has_no_firings(member: Client, make_job: MakeJob) -> None:
     assert "It runs when it is asked to" in text_of(member, page_of(make_job().job))
 
 
 # -- how it stands ---------------------------------------------------------------------------------------------------
 
 
-def test_a_pause_is_told_with_its_note_and_end_on_the_jobs_clock(member: Client, make_job: MakeJob) -> None:
+def test_a_pause_is_shown_with_its_note_and_end_in_the_jobs_time_zone(member: Client, make_job: MakeJob) -> None:
     row = make_job(schedule="0 2 * * *", timezone="America/New_York")
     wanted = {"environment": "production", "until": "2036-07-01T08:00", "note": HOSTILE}
     member.post(reverse("admin:jobs_job_pause", args=[row.job_id]), wanted)
@@ -115,7 +113,7 @@ def test_a_job_of_several_environments_is_paused_everywhere_at_once(member: Clie
     assert member.post(reverse("admin:jobs_job_pause", args=[job.pk]), {"environment": "none"}).status_code == 404
 
 
-def test_outcomes_stand_in_a_row_each_a_link_that_says_how_it_ended(member: Client, make_job: MakeJob) -> None:
+def test_outcomes_are_a_row_of_labeled_links(member: Client, make_job: MakeJob) -> None:
     row = make_job()
     for number in range(LOOKED_AT + 3):
         at = timezone.now() - datetime.timedelta(minutes=number)
@@ -132,7 +130,7 @@ def test_outcomes_stand_in_a_row_each_a_link_that_says_how_it_ended(member: Clie
         assert f"<h3>{title}</h3>" in page
 
 
-def test_executions_that_never_started_are_no_part_of_the_charts(member: Client, make_job: MakeJob) -> None:
+def test_unstarted_executions_are_not_in_the_charts(member: Client, make_job: MakeJob) -> None:
     row = make_job(schedule="0 2 * * *")
     for status in ("skipped", "pending"):
         execution_of(row, status=status)
@@ -141,7 +139,7 @@ def test_executions_that_never_started_are_no_part_of_the_charts(member: Client,
     assert "Skipped · " in page
 
 
-def test_the_ledger_is_asked_on_the_jobs_own_clock(member: Client, make_job: MakeJob) -> None:
+def test_the_ledger_is_queried_in_the_jobs_time_zone(member: Client, make_job: MakeJob) -> None:
     row = make_job(schedule="0 2 * * *", timezone="Asia/Tokyo")
     at = "2026-03-03T02:00"
     page = words_of(text_of(member, f"{page_of(row.job)}?at={at}&environment=production"))
@@ -173,13 +171,15 @@ def test_any_two_versions_are_compared_and_an_older_one_is_restored(member: Clie
 
 
 @pytest.mark.parametrize("query", ["?older=1&newer=9", "?older=&newer=1", "?older=x&newer=-1", "?newer=1", "?before=x"])
-def test_numbers_of_no_version_are_told_beside_their_fields(member: Client, make_job: MakeJob, query: str) -> None:
+def test_unknown_version_numbers_are_reported_beside_their_fields(
+    member: Client, make_job: MakeJob, query: str
+) -> None:
     page = text_of(member, versions_of(make_job().job, query))
     assert ("hh-error" in page) is ("before" not in query)
     assert "All versions" in page
 
 
-def test_versions_are_shown_page_by_page(
+def test_versions_are_paginated(
     member: Client, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # fmt: skip
     monkeypatch.setattr("dashboard.jobs.versions._A_PAGE", 2)
@@ -191,7 +191,7 @@ def test_versions_are_shown_page_by_page(
     assert "Older ones" not in rest
 
 
-def test_a_version_that_can_not_be_restored_says_why(member: Client, workspace: Workspace) -> None:
+def test_a_version_that_can_not_be_restored_is_explained(member: Client, workspace: Workspace) -> None:
     api = caller(workspace)
     api.ask("POST", "/retry-policies/", {"slug": "patient", "name": "Patient"}, expect=201)
     save(workspace, "report", retry={"policy": "patient"})
@@ -209,7 +209,7 @@ def run_url(job: Job) -> str:
     return reverse("admin:runs_execution_run_with", args=[job.pk])
 
 
-def test_a_job_is_run_with_an_input_where_and_when_somebody_wants(member: Client, workspace: Workspace) -> None:
+def test_a_job_is_run_with_an_input_environment_and_delay(member: Client, workspace: Workspace) -> None:
     Environment.objects.create(workspace=workspace, slug="staging", name="Staging")
     job = save(workspace, "both", environments={"production": {}, "staging": {}})
     assert '<option value="staging" selected' in text_of(member, f"{run_url(job)}?environment=staging")
@@ -234,7 +234,7 @@ def test_a_job_is_run_with_an_input_where_and_when_somebody_wants(member: Client
         ("environment", "nowhere", "not one of the available choices"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_with_an_input_stands_beside_it(
+def test_an_input_error_is_beside_its_field(
     member: Client, make_job: MakeJob, field: str, typed: str, expected: str
 ) -> None:
     answer = member.post(run_url(make_job().job), {"environment": "production", field: typed})
@@ -244,7 +244,7 @@ def test_what_is_wrong_with_an_input_stands_beside_it(
     assert not Execution.objects.exists()
 
 
-def test_a_job_that_is_off_everywhere_can_not_be_run(member: Client, make_job: MakeJob) -> None:
+def test_a_job_disabled_everywhere_can_not_be_run(member: Client, make_job: MakeJob) -> None:
     row = make_job()
     JobEnvironment.objects.filter(pk=row.pk).update(enabled=False)
     assert "enabled in no environment" in text_of(member, run_url(row.job))
@@ -273,7 +273,7 @@ def test_a_viewer_sees_the_page_and_no_button(viewer: Client, workspace: Workspa
         assert getattr(viewer, method)(url).status_code == 403, url
 
 
-def test_secrets_are_suggested_by_name_and_of_this_workspace_only(member: Client, workspace: Workspace) -> None:
+def test_only_names_of_this_workspaces_secrets_are_suggested(member: Client, workspace: Workspace) -> None:
     staging = Environment.objects.create(workspace=workspace, slug="staging", name="Staging")
     other = Workspace.objects.create(slug="beta", name="Beta")
     for place, environment, name in (
@@ -292,7 +292,7 @@ def test_secrets_are_suggested_by_name_and_of_this_workspace_only(member: Client
 # -- what it costs ---------------------------------------------------------------------------------------------------
 
 
-def test_the_pages_cost_the_same_however_much_there_is_of_a_job(member: Client, workspace: Workspace) -> None:
+def test_the_pages_take_the_same_queries_for_any_history(member: Client, workspace: Workspace) -> None:
     job = save(workspace, "busy", schedule="every minute")
     row = JobEnvironment.objects.select_related("job__current_version", "environment").get(job=job)
     execution_of(row, input={"a": 1})
@@ -314,7 +314,7 @@ def test_the_pages_cost_the_same_however_much_there_is_of_a_job(member: Client, 
     assert few[0] <= 17, few
 
 
-def test_the_page_leaves_heavy_columns_of_history_out(member: Client, make_job: MakeJob) -> None:
+def test_the_page_omits_heavy_columns_of_history(member: Client, make_job: MakeJob) -> None:
     row = make_job()
     execution_of(row, input={"a": 1})
     with CaptureQueriesContext(connection) as captured:

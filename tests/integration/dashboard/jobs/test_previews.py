@@ -39,9 +39,7 @@ def previewed_by_the_api(workspace: Workspace, **timing: Any) -> dict[str, Any]:
         {"schedule": "2020-01-01T00:00", "timezone": "UTC"},
     ],
 )
-def test_the_form_previews_in_the_words_of_the_api(
-    member: Client, workspace: Workspace, timing: dict[str, Any]
-) -> None:
+def test_the_form_previews_with_the_apis_text(member: Client, workspace: Workspace, timing: dict[str, Any]) -> None:
     typed = {field: str(value).removesuffix("Z") for field, value in timing.items()}
     page = member.get(reverse("admin:jobs_job_preview"), typed).content.decode()
     told = previewed_by_the_api(workspace, **timing)
@@ -56,7 +54,7 @@ def test_the_form_previews_in_the_words_of_the_api(
         )
 
 
-def test_a_preview_of_an_interval_counts_from_when_the_job_was_made(member: Client, make_job: MakeJob) -> None:
+def test_a_preview_of_an_interval_counts_from_the_jobs_creation(member: Client, make_job: MakeJob) -> None:
     row = make_job(schedule={"every_seconds": 86_400})
     asked = {"schedule": '{"every_seconds": 86400}', "timezone": "UTC"}
     url = reverse("admin:jobs_job_preview")
@@ -75,7 +73,7 @@ def test_a_preview_of_an_interval_counts_from_when_the_job_was_made(member: Clie
         ("schedule", '{"every_seconds": 0}', "Schedule:"), ("schedule", "x" * 900, "Schedule:"),
     ],
 )  # fmt: skip
-def test_a_preview_names_the_field_that_is_wrong(member: Client, field: str, typed: str, label: str) -> None:
+def test_a_preview_names_the_wrong_field(member: Client, field: str, typed: str, label: str) -> None:
     sent = {"schedule": "0 2 * * *", "timezone": "UTC", "starts_at": "2026-01-01T00:00", field: typed}
     page = member.get(reverse("admin:jobs_job_preview"), sent).content.decode()
     assert label in words_of(page)

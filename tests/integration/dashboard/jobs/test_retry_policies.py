@@ -44,7 +44,7 @@ def test_a_policy_starts_with_the_apis_defaults(patient: RetryPolicy) -> None:
     assert (patient.on_timeout, patient.on_assertion) == (True, False)
 
 
-def test_what_the_apis_validator_refuses_is_told_beside_its_field(member: Client) -> None:
+def test_a_validation_error_is_beside_its_field(member: Client) -> None:
     wrong = form(member, reverse(ADD), name="x", slug="x", max_attempts=21, backoff="list")
     answer: Any = member.post(reverse(ADD), wrong)
     assert answer.status_code == 200
@@ -52,7 +52,7 @@ def test_what_the_apis_validator_refuses_is_told_beside_its_field(member: Client
     assert not RetryPolicy.objects.exists()
 
 
-def test_a_job_takes_a_policy_by_its_form_and_follows_its_changes(
+def test_a_job_selects_a_policy_in_its_form_and_follows_its_changes(
     member: Client, patient: RetryPolicy, make_job: MakeJob
 ) -> None:
     row = make_job(request={"url": "https://api.example.com/"})
@@ -72,7 +72,7 @@ def test_a_job_takes_a_policy_by_its_form_and_follows_its_changes(
     assert not RetryPolicy.objects.exists()
 
 
-def test_policies_end_at_my_workspaces(workspace: Workspace, patient: RetryPolicy) -> None:
+def test_only_policies_of_my_workspaces_are_shown(workspace: Workspace, patient: RetryPolicy) -> None:
     stranger = signed_in(person("sam", workspace=create_workspace(slug="other", name="Other")))
     assert "Patient" not in stranger.get(reverse(LIST)).content.decode()
     assert stranger.get(reverse("admin:jobs_retrypolicy_change", args=[patient.pk])).status_code == 404

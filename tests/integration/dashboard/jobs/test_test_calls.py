@@ -60,7 +60,7 @@ def test_the_run_is_shown_escaped(member: Client, make_job: MakeJob, hostile: Re
     assert AuditEntry.objects.get(action="job.tested").actor_label == "mara"
 
 
-def test_a_refusal_says_why_in_the_same_place(member: Client, make_job: MakeJob, told: Told) -> None:
+def test_a_refused_test_call_shows_the_reason(member: Client, make_job: MakeJob, told: Told) -> None:
     row = make_job()
     text = member.post(path(row), headers={"HX-Request": "true"}).content.decode()
     assert "No worker took the call" in text
@@ -68,7 +68,7 @@ def test_a_refusal_says_why_in_the_same_place(member: Client, make_job: MakeJob,
     assert "is not enabled in production" in member.post(path(row)).content.decode()
 
 
-def test_who_may_only_look_sees_no_button_and_presses_none(workspace: Workspace, make_job: MakeJob, told: Told) -> None:
+def test_a_viewer_sees_no_button_and_can_not_post(workspace: Workspace, make_job: MakeJob, told: Told) -> None:
     row = make_job()
     viewer = signed_in(person("vera", workspace=workspace, role="viewer"))
     assert viewer.post(path(row)).status_code == 403
@@ -78,7 +78,7 @@ def test_who_may_only_look_sees_no_button_and_presses_none(workspace: Workspace,
     assert told.calls == []
 
 
-def test_the_button_stands_on_the_jobs_page_and_needs_its_token(workspace: Workspace, make_job: MakeJob) -> None:
+def test_the_button_is_on_the_jobs_page_and_needs_a_csrf_token(workspace: Workspace, make_job: MakeJob) -> None:
     row = make_job()
     member = signed_in(person("mara", workspace=workspace), checks_csrf=True)
     text = member.get(reverse("admin:jobs_job_page", args=[row.job_id])).content.decode()

@@ -58,7 +58,7 @@ def told(answer: Any) -> str:
     return " ".join(str(message) for message in get_messages(answer.wsgi_request))
 
 
-def test_the_list_tells_what_was_asked_for_by_whom_and_how_far_it_is(member: Client, make_job: MakeJob) -> None:
+def test_the_list_shows_kind_actor_and_progress(member: Client, make_job: MakeJob) -> None:
     row = make_job()
     for _ in range(7):
         execution_of(row)
@@ -70,9 +70,7 @@ def test_the_list_tells_what_was_asked_for_by_whom_and_how_far_it_is(member: Cli
     assert HOSTILE not in text
 
 
-def test_a_list_of_large_operations_reads_none_of_their_ids_and_counts_nothing(
-    member: Client, make_job: MakeJob
-) -> None:
+def test_a_list_of_large_operations_reads_no_ids_and_counts_nothing(member: Client, make_job: MakeJob) -> None:
     row = make_job()
     execution_of(row)
     operation(row)
@@ -87,7 +85,7 @@ def test_a_list_of_large_operations_reads_none_of_their_ids_and_counts_nothing(
     assert not [sql for sql in asked if "COUNT(" in sql.upper() or '."execution_ids", "runs_bulkoperation"' in sql]
 
 
-def test_the_list_is_filtered_by_what_is_done_and_how_far_it_is(member: Client, make_job: MakeJob) -> None:
+def test_the_list_is_filtered_by_kind_and_state(member: Client, make_job: MakeJob) -> None:
     row = make_job()
     execution_of(row)
     found = operation(row)
@@ -98,7 +96,7 @@ def test_the_list_is_filtered_by_what_is_done_and_how_far_it_is(member: Client, 
         assert (str(found.pk) in member.get(f"{reverse(LIST)}?{query}").content.decode()) is shown, query
 
 
-def test_its_page_shows_it_and_a_button_ends_it(member: Client, viewer: Client, make_job: MakeJob) -> None:
+def test_its_page_shows_it_and_a_button_cancels_it(member: Client, viewer: Client, make_job: MakeJob) -> None:
     row = make_job()
     executions = [execution_of(row) for _ in range(3)]
     found = operation(row)
@@ -118,7 +116,7 @@ def test_its_page_shows_it_and_a_button_ends_it(member: Client, viewer: Client, 
     assert (entry.actor_label, entry.target_id) == ("mara", str(found.pk))
 
 
-def test_another_workspaces_operation_is_not_there(make_job: MakeJob) -> None:
+def test_another_workspaces_operation_is_not_found(make_job: MakeJob) -> None:
     row = make_job()
     execution_of(row)
     found = operation(row)
@@ -133,7 +131,7 @@ def select(client: Client, kind: str, executions: list[Execution], query: str = 
     return client.post(reverse("admin:runs_execution_select"), form)
 
 
-def test_selected_executions_are_counted_before_anything_is_done(member: Client, make_job: MakeJob) -> None:
+def test_selected_executions_are_counted_before_confirmation(member: Client, make_job: MakeJob) -> None:
     row = make_job()
     executions = [execution_of(row), execution_of(row, status="failed"), execution_of(row, status="pending")]
     text = select(member, "replay", executions, "?status=failed").content.decode()
@@ -143,7 +141,7 @@ def test_selected_executions_are_counted_before_anything_is_done(member: Client,
     assert not BulkOperation.objects.exists()
 
 
-def test_the_list_has_a_box_for_each_and_a_button_for_each_doing(member: Client, make_job: MakeJob) -> None:
+def test_the_list_has_checkboxes_and_a_button_per_action(member: Client, make_job: MakeJob) -> None:
     execution = execution_of(make_job())
     text = member.get(reverse(EXECUTIONS)).content.decode()
     assert f'class="hh-tick" form="together" name="execution" value="{execution.pk}"' in text
@@ -152,7 +150,7 @@ def test_the_list_has_a_box_for_each_and_a_button_for_each_doing(member: Client,
     assert 'name="all"' not in text
 
 
-def test_without_a_tick_nothing_is_asked_and_the_list_is_as_it_was(member: Client, make_job: MakeJob) -> None:
+def test_an_empty_selection_returns_to_the_same_list(member: Client, make_job: MakeJob) -> None:
     ended = execution_of(make_job())
     answer = select(member, "replay", [], "?status=failed")
     assert "No execution is selected" in told(answer)
@@ -183,7 +181,7 @@ def test_a_confirmed_selection_becomes_an_operation(
     assert changed.count() == matched
 
 
-def test_a_selection_of_which_nothing_can_be_done_makes_no_operation(member: Client, make_job: MakeJob) -> None:
+def test_a_selection_without_eligible_executions_makes_no_operation(member: Client, make_job: MakeJob) -> None:
     ended = execution_of(make_job())
     answer = member.post(reverse("admin:runs_execution_selected", args=["cancel"]), {"execution": [ended.pk]})
     assert "nothing to cancel" in told(answer)
@@ -193,7 +191,7 @@ def test_a_selection_of_which_nothing_can_be_done_makes_no_operation(member: Cli
         assert member.post(path, {"execution": ["no id"]}).status_code == 404
 
 
-def test_who_may_only_look_selects_nothing(viewer: Client, make_job: MakeJob) -> None:
+def test_a_viewer_can_not_select(viewer: Client, make_job: MakeJob) -> None:
     ended = execution_of(make_job())
     text = viewer.get(reverse(EXECUTIONS)).content.decode()
     assert str(ended.pk) in text
@@ -205,7 +203,7 @@ def test_who_may_only_look_selects_nothing(viewer: Client, make_job: MakeJob) ->
     assert not BulkOperation.objects.exists()
 
 
-def test_executions_of_others_can_not_be_selected(make_job: MakeJob) -> None:
+def test_executions_of_other_workspaces_can_not_be_selected(make_job: MakeJob) -> None:
     ended = execution_of(make_job())
     stranger = signed_in(person("sam", workspace=create_workspace(slug="stranger", name="Stranger"), role="owner"))
     assert "No execution is selected" in told(select(stranger, "replay", [ended]))

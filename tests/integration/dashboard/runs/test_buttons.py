@@ -31,7 +31,7 @@ def told(answer: Any) -> str:
     return " ".join(str(message) for message in get_messages(answer.wsgi_request))
 
 
-def test_run_now_makes_a_manual_execution_and_shows_it(member: Client, make_job: MakeJob) -> None:
+def test_run_now_creates_a_manual_execution_and_shows_it(member: Client, make_job: MakeJob) -> None:
     row = make_job(schedule="0 2 * * *")
     answer: Any = member.post(reverse("admin:runs_execution_run_now", args=[row.pk]))
     made = Execution.objects.get()
@@ -39,7 +39,7 @@ def test_run_now_makes_a_manual_execution_and_shows_it(member: Client, make_job:
     assert answer.headers["Location"] == reverse("admin:runs_execution_change", args=[made.pk])
 
 
-def test_run_now_tells_why_it_can_not(member: Client, make_job: MakeJob) -> None:
+def test_run_now_explains_a_refusal(member: Client, make_job: MakeJob) -> None:
     row = make_job()
     JobEnvironment.objects.filter(pk=row.pk).update(enabled=False)
     answer = member.post(reverse("admin:runs_execution_run_now", args=[row.pk]))
@@ -48,7 +48,7 @@ def test_run_now_tells_why_it_can_not(member: Client, make_job: MakeJob) -> None
 
 
 @pytest.mark.parametrize(("config", "number"), [("current", 2), ("original", 1)])
-def test_replay_makes_a_new_execution(
+def test_replay_creates_a_new_execution(
     member: Client, make_job: MakeJob, workspace: Workspace, config: str, number: int
 ) -> None:
     row = make_job()
@@ -66,7 +66,7 @@ def test_replay_makes_a_new_execution(
     assert str(made.pk) in member.get(reverse("admin:runs_execution_change", args=[old.pk])).content.decode()
 
 
-def test_retry_makes_a_new_execution_of_what_failed_and_of_no_other(member: Client, make_job: MakeJob) -> None:
+def test_retry_creates_an_execution_for_a_failed_one_only(member: Client, make_job: MakeJob) -> None:
     row = make_job()
     failed, ended = execution_of(row, status="failed"), execution_of(row, status="succeeded")
     page = member.get(reverse("admin:runs_execution_change", args=[failed.pk])).content.decode()
@@ -81,7 +81,7 @@ def test_retry_makes_a_new_execution_of_what_failed_and_of_no_other(member: Clie
     assert reverse("admin:runs_execution_retry", args=[ended.pk]) not in page
 
 
-def test_cancel_ends_what_has_not_ended_and_no_other(member: Client, make_job: MakeJob) -> None:
+def test_cancel_ends_live_executions_only(member: Client, make_job: MakeJob) -> None:
     row = make_job()
     waiting, ended = execution_of(row, status="pending"), execution_of(row, status="succeeded")
     assert "Canceled" in told(member.post(reverse("admin:runs_execution_cancel", args=[waiting.pk])))
@@ -154,7 +154,7 @@ def test_buttons_refuse_get_and_a_missing_csrf_token(workspace: Workspace, make_
     assert Job.objects.live().exists()
 
 
-def test_a_job_is_made_by_the_form(member: Client) -> None:
+def test_a_job_is_created_by_the_form(member: Client) -> None:
     answer: Any = member.post(reverse("admin:jobs_job_add"), FORM)
     job = Job.objects.get()
     assert answer.headers["Location"] == reverse("admin:jobs_job_page", args=[job.pk])
@@ -199,7 +199,7 @@ def test_the_form_shows_errors_beside_their_fields(member: Client, field: str, v
     assert not Job.objects.exists()
 
 
-def test_saving_the_form_as_it_stands_changes_nothing(member: Client, make_job: MakeJob) -> None:
+def test_saving_the_form_unchanged_changes_nothing(member: Client, make_job: MakeJob) -> None:
     row = make_job(
         schedule={"every_seconds": 90},
         request={"url": "https://api.example.com/", "headers": {"X-A": "b"}, "body": "x"},
@@ -211,7 +211,9 @@ def test_saving_the_form_as_it_stands_changes_nothing(member: Client, make_job: 
     assert JobVersion.objects.count() == 1
 
 
-def test_an_edit_keeps_what_the_form_does_not_show(member: Client, make_job: MakeJob, workspace: Workspace) -> None:
+def test_an_edit_keeps_fields_that_the_form_does_not_show(
+    member: Client, make_job: MakeJob, workspace: Workspace
+) -> None:
     Environment.objects.create(workspace=workspace, slug="staging", name="Staging")
     row = make_job(
         schedule="0 2 * * *", misfire_grace_seconds=7, retry={"except_statuses": [500], "on_worker_lost": False},
@@ -230,7 +232,7 @@ def test_an_edit_keeps_what_the_form_does_not_show(member: Client, make_job: Mak
     assert enabled == {"production": False, "staging": True}
 
 
-def test_a_taken_slug_is_told_beside_its_field(member: Client, make_job: MakeJob) -> None:
+def test_a_duplicate_slug_is_reported_beside_its_field(member: Client, make_job: MakeJob) -> None:
     make_job(slug="taken")
     answer: Any = member.post(reverse("admin:jobs_job_add"), {**FORM, "slug": "taken"})
     assert "Another job has the slug taken" in " ".join(answer.context["form"].errors["slug"])
@@ -282,7 +284,7 @@ def test_a_key_is_shown_once_and_can_be_revoked(member: Client, workspace: Works
     assert "Revoke this key" not in member.get(detail).content.decode()
 
 
-def test_a_superuser_makes_a_workspace_with_its_first_environment() -> None:
+def test_a_superuser_creates_a_workspace_with_its_first_environment() -> None:
     root = signed_in(person("root", superuser=True))
     root.post(reverse("admin:accounts_workspace_add"), {"name": "Beta", "slug": "beta"})
     assert [row.slug for row in Workspace.objects.get().environments.all()] == ["production"]

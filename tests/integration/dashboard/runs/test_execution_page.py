@@ -52,7 +52,7 @@ def told(answer: Any) -> str:
 # -- what it shows ----------------------------------------------------------------------------------------------------
 
 
-def test_attempts_and_waits_stand_on_one_axis_with_their_numbers(member: Client, make_job: MakeJob) -> None:
+def test_attempts_and_waits_are_on_one_axis_with_their_numbers(member: Client, make_job: MakeJob) -> None:
     execution = execution_of(make_job(), status="failed", attempts=2)
     run_of(execution, status="failed", response_status=503)
     start = execution.created_at + datetime.timedelta(seconds=70)
@@ -67,7 +67,7 @@ def test_attempts_and_waits_stand_on_one_axis_with_their_numbers(member: Client,
     assert " style=" not in page[page.index("Where the time went") : page.index("Request</h4>")]
 
 
-def test_a_pending_execution_says_when_its_next_attempt_comes(member: Client, make_job: MakeJob) -> None:
+def test_a_pending_execution_shows_its_next_attempt(member: Client, make_job: MakeJob) -> None:
     soon = timezone.now() + datetime.timedelta(minutes=10)
     execution = execution_of(make_job(), status="pending", attempts=1, next_attempt_at=soon)
     run_of(execution, status="failed", failure_reason="timeout")
@@ -76,7 +76,7 @@ def test_a_pending_execution_says_when_its_next_attempt_comes(member: Client, ma
     assert "Until the next attempt" in words
 
 
-def test_it_says_why_it_was_late(member: Client, make_job: MakeJob) -> None:
+def test_it_explains_lateness(member: Client, make_job: MakeJob) -> None:
     row, at = make_job(schedule="0 2 * * *"), timezone.now() - datetime.timedelta(minutes=5)
     execution = execution_of(
         row, trigger="schedule", scheduled_for=at, created_at=at + datetime.timedelta(seconds=30),
@@ -89,7 +89,7 @@ def test_it_says_why_it_was_late(member: Client, make_job: MakeJob) -> None:
     assert "at most 2 of this job's executions run at once" in words_of(page_of(member, execution))
 
 
-def test_it_says_why_it_was_skipped(member: Client, make_job: MakeJob) -> None:
+def test_it_explains_a_skip(member: Client, make_job: MakeJob) -> None:
     row = make_job(schedule="0 12 * * *")
     pause(job_environments=[row], until=None, note="Moving house", now=EPOCH + datetime.timedelta(hours=1))
     fire_due(EPOCH + datetime.timedelta(days=1, hours=1))
@@ -100,7 +100,7 @@ def test_it_says_why_it_was_skipped(member: Client, make_job: MakeJob) -> None:
     assert "the job was paused at 2026-03-01 13:00:00 UTC (Moving house)" in words_of(page_of(member, execution))
 
 
-def test_redaction_and_truncation_are_said_and_curl_has_placeholders(member: Client, make_job: MakeJob) -> None:
+def test_redaction_and_truncation_are_marked_and_curl_has_placeholders(member: Client, make_job: MakeJob) -> None:
     execution = execution_of(make_job())
     run_of(execution, body_truncated=True, body_bytes=900_000, response_body="[redacted] [redacted]")
     page = page_of(member, execution)
@@ -112,7 +112,7 @@ def test_redaction_and_truncation_are_said_and_curl_has_placeholders(member: Cli
     assert "data-copies" in page
 
 
-def test_a_source_and_what_was_made_of_it_lead_to_each_other(member: Client, make_job: MakeJob) -> None:
+def test_a_replay_and_its_source_link_to_each_other(member: Client, make_job: MakeJob) -> None:
     row = make_job()
     staging_of(row)
     source = execution_of(row, status="failed")
@@ -128,7 +128,7 @@ def test_a_source_and_what_was_made_of_it_lead_to_each_other(member: Client, mak
     assert "in staging" in words_of(page)
 
 
-def test_what_is_gone_is_said(member: Client, make_job: MakeJob) -> None:
+def test_deleted_objects_are_marked(member: Client, make_job: MakeJob) -> None:
     row = make_job()
     source = execution_of(row)
     again = execution_of(row, trigger="replay", replay_of=source)
@@ -136,7 +136,7 @@ def test_what_is_gone_is_said(member: Client, make_job: MakeJob) -> None:
     assert "one that is gone" in words_of(page_of(member, again))
 
 
-def test_the_page_costs_the_same_queries_whatever_happened(member: Client, make_job: MakeJob) -> None:
+def test_the_page_takes_the_same_queries_for_any_execution(member: Client, make_job: MakeJob) -> None:
     def queries(execution: Execution) -> int:
         page_of(member, execution)
         with CaptureQueriesContext(connection) as captured:
@@ -155,7 +155,7 @@ def test_the_page_costs_the_same_queries_whatever_happened(member: Client, make_
 # -- what can be done -------------------------------------------------------------------------------------------------
 
 
-def test_replay_elsewhere_needs_an_environment_that_the_job_is_enabled_in(member: Client, make_job: MakeJob) -> None:
+def test_replay_elsewhere_needs_an_enabled_environment(member: Client, make_job: MakeJob) -> None:
     row = make_job()
     staging_of(row, enabled=False)
     source = execution_of(row)
@@ -171,9 +171,7 @@ def filled(client: Client, execution: Execution, query: str = "") -> dict[str, A
     return sent_by_a_browser(page, form_id="edit-form")
 
 
-def test_the_form_to_edit_holds_the_request_and_changes_it_for_one_execution_only(
-    member: Client, make_job: MakeJob
-) -> None:
+def test_the_edit_form_has_the_request_and_changes_one_execution_only(member: Client, make_job: MakeJob) -> None:
     row = make_job(request={"url": "https://api.example.com/", "method": "POST", "headers": {"X-A": "b"}, "body": "x"})
     source = execution_of(row, status="failed", input={"a": 1})
     values = filled(member, source)
@@ -190,14 +188,14 @@ def test_the_form_to_edit_holds_the_request_and_changes_it_for_one_execution_onl
     assert "with an edited request" in words_of(page_of(member, made))
 
 
-def test_what_is_left_as_it_is_makes_a_plain_replay(member: Client, make_job: MakeJob) -> None:
+def test_an_unchanged_form_makes_a_plain_replay(member: Client, make_job: MakeJob) -> None:
     source = execution_of(make_job(), input={"a": 1})
     member.post(edit_url(source), filled(member, source))
     made = Execution.objects.select_related("job_version").get(trigger="replay")
     assert (made.job_version_id, made.job_version.edited, made.input) == (source.job_version_id, False, {"a": 1})
 
 
-def test_the_form_starts_from_the_job_as_it_is_or_as_it_was(
+def test_the_form_starts_from_the_current_or_original_version(
     member: Client, make_job: MakeJob, workspace: Workspace
 ) -> None:
     row = make_job(request={"url": "https://old.example.com/"})
@@ -212,7 +210,7 @@ def test_the_form_starts_from_the_job_as_it_is_or_as_it_was(
     assert (request["url"], request["method"]) == ("https://old.example.com/", "PUT")
 
 
-def test_an_execution_of_a_deleted_job_is_replayed_as_it_was(member: Client, make_job: MakeJob) -> None:
+def test_an_execution_of_a_deleted_job_is_replayed_in_its_version(member: Client, make_job: MakeJob) -> None:
     row = make_job()
     source = execution_of(row)
     member.post(reverse("admin:runs_execution_delete_job", args=[row.job_id]))
@@ -231,7 +229,7 @@ def test_an_execution_of_a_deleted_job_is_replayed_as_it_was(member: Client, mak
         ("environment", "nowhere", "Select a valid choice"), ("ca_cert", "nope", ""),
     ],
 )  # fmt: skip
-def test_what_is_wrong_stands_beside_its_field_and_nothing_is_sent(
+def test_an_error_is_beside_its_field_and_nothing_is_sent(
     member: Client, make_job: MakeJob, field: str, value: str, expected: str
 ) -> None:
     source = execution_of(make_job())
@@ -242,13 +240,13 @@ def test_what_is_wrong_stands_beside_its_field_and_nothing_is_sent(
     assert Execution.objects.count() == 1
 
 
-def test_hostile_values_in_the_form_are_text(member: Client, make_job: MakeJob) -> None:
+def test_hostile_values_in_the_form_are_escaped(member: Client, make_job: MakeJob) -> None:
     source = execution_of(make_job(), input={"a": HOSTILE})
     answer = member.post(edit_url(source), {**filled(member, source), "body": HOSTILE, "url": f"http://{HOSTILE}"})
     assert HOSTILE not in answer.content.decode()
 
 
-def test_only_who_may_write_edits_and_replays(workspace: Workspace, make_job: MakeJob) -> None:
+def test_only_writers_edit_and_replay(workspace: Workspace, make_job: MakeJob) -> None:
     source = execution_of(make_job())
     viewer = signed_in(person("vera", workspace=workspace, role="viewer"))
     stranger = signed_in(person("nobody"))

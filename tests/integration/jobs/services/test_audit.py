@@ -34,7 +34,7 @@ def last(action: str) -> dict[str, Any]:
 
 
 class TestJobs:
-    def test_a_new_job_is_introduced_and_each_change_told(self, api: Caller) -> None:
+    def test_creation_and_each_change_are_logged(self, api: Caller) -> None:
         api.ask("PUT", "/jobs/report/", {**JOB, "schedule": "0 2 * * *"}, expect=201)
         made = last("job.created")
         assert made["name"] == [None, "Nightly report"]
@@ -53,19 +53,19 @@ class TestJobs:
         api.ask("DELETE", "/jobs/renamed/", expect=204)
         assert [action for action, _ in log()] == ["job.created", "job.updated", "job.updated", "job.deleted"]
 
-    def test_a_save_that_changes_nothing_is_no_entry(self, api: Caller) -> None:
+    def test_a_save_without_changes_is_not_logged(self, api: Caller) -> None:
         for code in (201, 200):
             api.ask("PUT", "/jobs/report/", JOB, expect=code)
         assert [action for action, _ in log()] == ["job.created"]
 
-    def test_a_save_that_fails_is_no_entry(self, api: Caller, make_job: MakeJob) -> None:
+    def test_a_failed_save_is_not_logged(self, api: Caller, make_job: MakeJob) -> None:
         make_job(slug="taken")
         api.ask("PUT", "/jobs/report/", JOB, expect=201)
         before = AuditEntry.objects.count()
         api.ask("PATCH", "/jobs/report/", {"slug": "taken"}, expect=409)
         assert AuditEntry.objects.count() == before
 
-    def test_imported_jobs_are_introduced_as_any_other(self, api: Caller) -> None:
+    def test_imported_jobs_are_logged_like_others(self, api: Caller) -> None:
         for tags in ([], ["a"]):
             jobs = [{**JOB, "slug": slug, "tags": tags} for slug in ("one", "two")]
             api.ask("POST", "/jobs/import/", {"format": "json", "content": {"jobs": jobs}, "dry_run": True}, expect=200)
@@ -77,14 +77,14 @@ class TestJobs:
         assert told[2][1] == {"version": [1, 2], "tags": [[], ["a"]]}
         assert set(AuditEntry.objects.filter(target_kind="job").values_list("actor_kind", flat=True)) == {"key"}
 
-    def test_overrides_are_told_by_environment_without_header_values(self, api: Caller) -> None:
+    def test_overrides_are_logged_by_environment_without_header_values(self, api: Caller) -> None:
         api.ask("PUT", "/jobs/report/", JOB, expect=201)
         overrides = {"concurrency": 2, "request": {"headers": {"Authorization": CANARY}}}
         api.ask("PATCH", "/jobs/report/", {"environments": {"production": {"overrides": overrides}}}, expect=200)
         request = {"headers": {"Authorization": "[redacted]"}}
         assert last("job.updated")["overrides.production"] == [None, {"concurrency": 2, "request": request}]
 
-    def test_restoring_and_purging_are_told(self, api: Caller, make_job: MakeJob) -> None:
+    def test_restoring_and_purging_are_logged(self, api: Caller, make_job: MakeJob) -> None:
         api.ask("PUT", "/jobs/report/", {**JOB, "tags": ["a"]}, expect=201)
         api.ask("PATCH", "/jobs/report/", {"tags": ["b"]}, expect=200)
         api.ask("POST", "/jobs/report/versions/1/restore/", {}, expect=200)
@@ -102,14 +102,14 @@ class TestJobs:
         assert "request.headers.X-Same" not in last("job.updated")
         assert CANARY not in str(list(AuditEntry.objects.values()))
 
-    def test_header_values_are_left_out_wherever_they_stand(self) -> None:
+    def test_header_values_are_left_out_in_every_section(self) -> None:
         inner = {"request": {"headers": {"A": CANARY}, "url": "u"}}
         changes = redacted({"environments.staging": [None, inner], "steps": [[inner], []], "headers.A": [CANARY, None]})
         assert CANARY not in str(changes)
         assert changes["environments.staging"][1]["request"]["url"] == "u"
         assert changes["headers.A"] == ["[redacted]", None]
 
-    def test_pauses_and_resumptions_are_told(self, api: Caller, make_job: MakeJob) -> None:
+    def test_pauses_and_resumptions_are_logged(self, api: Caller, make_job: MakeJob) -> None:
         make_job(schedule="0 2 * * *")
         api.ask("POST", "/jobs/nightly-report/pause/", {"note": "moving", "until": "2099-01-01T00:00:00Z"}, expect=200)
         assert last("job.paused") == {
@@ -122,7 +122,7 @@ class TestJobs:
         assert last("job.resumed")["production.paused"] == [True, False]
         assert [action for action, _ in log()].count("job.resumed") == 1
 
-    def test_a_save_costs_a_few_queries_more_and_not_one_for_each_version(self, api: Caller) -> None:
+    def test_logging_a_save_takes_a_constant_number_of_queries(self, api: Caller) -> None:
         api.ask("PUT", "/jobs/report/", JOB, expect=201)
 
         def cost(number: int) -> int:
@@ -133,7 +133,7 @@ class TestJobs:
         assert cost(1) == cost(2) == cost(3)
 
 
-def test_retry_policies_are_told(api: Caller) -> None:
+def test_retry_policies_are_logged(api: Caller) -> None:
     api.ask("POST", "/retry-policies/", {"slug": "patient", "name": "Patient"}, expect=201)
     api.ask("PATCH", "/retry-policies/patient/", {"max_attempts": 9}, expect=200)
     api.ask("PATCH", "/retry-policies/patient/", {"max_attempts": 9}, expect=200)
@@ -144,7 +144,7 @@ def test_retry_policies_are_told(api: Caller) -> None:
 
 
 class TestExecutions:
-    def test_running_replaying_and_canceling_are_told_without_the_input(self, api: Caller, make_job: MakeJob) -> None:
+    def test_runs_replays_and_cancels_are_logged_without_the_input(self, api: Caller, make_job: MakeJob) -> None:
         done = make_execution(make_job())
         body = {"input": {"token": CANARY}, "delay_seconds": 3600}
         made = api.ask("POST", "/jobs/nightly-report/run/", body, expect=202)
@@ -165,7 +165,7 @@ class TestExecutions:
         assert last("execution.replayed") == {"execution": [None, replayed["id"]], "config": [None, "original"]}
         assert CANARY not in str(list(AuditEntry.objects.values()))
 
-    def test_what_is_refused_is_no_entry(self, api: Caller, make_job: MakeJob) -> None:
+    def test_a_refused_request_is_not_logged(self, api: Caller, make_job: MakeJob) -> None:
         row = make_job()
         row.enabled = False
         row.save()
@@ -174,8 +174,8 @@ class TestExecutions:
         assert AuditEntry.objects.count() == before
 
 
-class TestWhoDidIt:
-    def test_a_key_acts_for_itself(self, api: Caller) -> None:
+class TestActors:
+    def test_the_actor_of_a_key_is_the_key(self, api: Caller) -> None:
         api.ask("POST", "/jobs/", JOB, expect=201)
         entry = AuditEntry.objects.get(action="job.created")
         assert (entry.actor_kind, entry.actor_id) == ("key", str(ApiKey.objects.get().pk))
@@ -203,7 +203,7 @@ class TestWhoDidIt:
             )
         ]  # fmt: skip
 
-    def test_no_route_that_changes_something_leaves_it_to_hourhand(self, api: Caller, workspace: Workspace) -> None:
+    def test_no_changing_route_logs_hourhand_as_the_actor(self, api: Caller, workspace: Workspace) -> None:
         """Each call once, and then: every entry since is the key's own."""
         before = AuditEntry.objects.count()
         api.ask("POST", "/jobs/", JOB, expect=201)

@@ -48,7 +48,7 @@ def imported(api: Caller, content: Any) -> dict[str, Any]:
     return api.ask("POST", "/jobs/import/", {"format": "json", "content": content}, expect=200)
 
 
-def test_what_has_nothing_left_to_fire_is_not_enabled(api: Caller, ended: JobEnvironment) -> None:
+def test_a_job_without_future_occurrences_can_not_be_enabled(api: Caller, ended: JobEnvironment) -> None:
     on = {"environments": {"production": {"enabled": True}}}
     definition = {
         **JOB,
@@ -61,14 +61,14 @@ def test_what_has_nothing_left_to_fire_is_not_enabled(api: Caller, ended: JobEnv
     assert not ended.enabled
 
 
-def test_what_has_nothing_left_to_fire_is_changed_in_its_other_parts(api: Caller, ended: JobEnvironment) -> None:
+def test_a_job_without_future_occurrences_can_be_edited(api: Caller, ended: JobEnvironment) -> None:
     api.ask("PATCH", "/jobs/once/", {"name": "Other", "environments": {"production": {"enabled": False}}}, expect=200)
     assert api.ask("PATCH", "/jobs/once/", {"description": "It was."}, expect=200)["version"] == 3
     shown = api.ask("GET", "/jobs/once/", expect=200)
     assert not shown["environments"]["production"]["enabled"]
 
 
-def test_what_has_nothing_left_to_fire_is_enabled_with_another_time(api: Caller, ended: JobEnvironment) -> None:
+def test_a_job_without_future_occurrences_is_enabled_by_a_new_time(api: Caller, ended: JobEnvironment) -> None:
     body = {"schedule": "@daily", "ends_at": None, "environments": {"production": {"enabled": True}}}
     shown = api.ask("PATCH", "/jobs/once/", body, expect=200)
     assert shown["environments"]["production"]["next_fire_at"] is not None
@@ -84,7 +84,7 @@ def test_its_export_imports_back_and_changes_nothing(api: Caller, ended: JobEnvi
     assert imported(elsewhere, file)["unchanged"] == 1
 
 
-def test_an_environment_with_a_time_of_its_own_is_judged_by_that(
+def test_an_environment_with_its_own_schedule_is_checked_by_that(
     api: Caller, workspace: Workspace, ended: JobEnvironment
 ) -> None:
     for slug in ("weekly", "past"):

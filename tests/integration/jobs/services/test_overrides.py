@@ -50,7 +50,7 @@ class TestReplays:
         state = JobEnvironment.objects.get(environment__slug="staging")
         return make_execution(state, trigger="manual", status="failed", failure_reason="timeout")
 
-    def test_an_edit_is_laid_over_what_the_environment_says(self, api: Caller, old: Execution) -> None:
+    def test_an_edited_replay_is_merged_over_the_overrides(self, api: Caller, old: Execution) -> None:
         made = api.ask("POST", f"/executions/{old.pk}/replay/", {"edit": {"method": "PUT"}}, expect=202)
         version = Execution.objects.select_related("job_version").get(pk=made["id"]).job_version
         definition = effective(version.config, str(old.environment_id))
@@ -61,12 +61,12 @@ class TestReplays:
         version = Execution.objects.select_related("job_version").get(pk=made["id"]).job_version
         assert effective(version.config, str(old.environment_id))["request"]["url"] == STAGING_URL
 
-    def test_an_edit_that_says_what_the_environment_says_makes_no_version(self, api: Caller, old: Execution) -> None:
+    def test_an_edit_equal_to_the_overrides_makes_no_version(self, api: Caller, old: Execution) -> None:
         made = api.ask("POST", f"/executions/{old.pk}/replay/", {"edit": {"url": STAGING_URL}}, expect=202)
         assert not Execution.objects.get(pk=made["id"]).job_version.edited
 
     @pytest.mark.parametrize("config", ["current", "original"])
-    def test_one_of_many_keeps_to_the_limits_of_its_environment(self, api: Caller, old: Execution, config: str) -> None:
+    def test_a_bulk_replay_keeps_the_limits_of_its_environment(self, api: Caller, old: Execution, config: str) -> None:
         elsewhere = JobEnvironment.objects.get(environment__slug="production")
         make_execution(elsewhere, trigger="manual", status="failed", failure_reason="timeout")
         api.ask("POST", "/executions/replay/", {"filter": {"status": "failed"}, "config": config}, expect=202)
@@ -76,8 +76,8 @@ class TestReplays:
         assert found == {"staging": (None, "queue"), "production": (3, "")}
 
 
-class TestThroughTheApi:
-    def test_they_are_shown_as_sparse_as_they_were_given(self, api: Caller) -> None:
+class TestApi:
+    def test_overrides_are_shown_sparse(self, api: Caller) -> None:
         given = {"schedule": "0 6 * * *", "request": {"url": STAGING_URL}, "retry": {"max_attempts": 1}}
         made = api.ask("POST", "/jobs/", job(given), expect=201)
         assert overrides_of(made) == given
@@ -93,7 +93,7 @@ class TestThroughTheApi:
         shown = {field: first[field] for field in ("name", "schedule", "request", "environments")}
         assert api.ask("PUT", "/jobs/nightly/", shown, expect=200)["version"] == 1
 
-    def test_a_patch_of_something_else_keeps_them(self, api: Caller) -> None:
+    def test_a_patch_of_other_fields_keeps_overrides(self, api: Caller) -> None:
         api.ask("POST", "/jobs/", job({"concurrency": 2}), expect=201)
         assert overrides_of(api.ask("PATCH", "/jobs/nightly-report/", {"description": "x"}))["concurrency"] == 2
         place = {"environments": {"staging": {"enabled": False}}}
@@ -102,7 +102,7 @@ class TestThroughTheApi:
         found = api.ask("PATCH", "/jobs/nightly-report/", emptied)
         assert (overrides_of(found), found["version"]) == ({}, 3)
 
-    def test_a_new_name_of_the_environment_keeps_them(self, api: Caller, staging: Environment) -> None:
+    def test_renaming_the_environment_keeps_overrides(self, api: Caller, staging: Environment) -> None:
         api.ask("POST", "/jobs/", job({"concurrency": 2}), expect=201)
         Environment.objects.filter(pk=staging.pk).update(slug="acceptance")
         assert overrides_of(api.ask("GET", "/jobs/nightly-report/"), "acceptance") == {"concurrency": 2}
@@ -127,7 +127,7 @@ class TestThroughTheApi:
             ({"retry": {"policy": "patient"}}, "retry.policy", "unsupported"),
         ],
     )
-    def test_what_is_wrong_is_named_where_it_stands(self, api: Caller, given: Any, field: str, code: str) -> None:
+    def test_a_wrong_override_is_named_by_its_path(self, api: Caller, given: Any, field: str, code: str) -> None:
         path = f"environments.staging.overrides.{field}".rstrip(".")
         places = {"production": {}, "staging": {"overrides": given}}
         assert api.refused("POST", "/jobs/", {**job(), "environments": places}) == {path: code}
@@ -138,8 +138,8 @@ class TestThroughTheApi:
         assert refused == {"environments.staging.overrides.ends_at": "invalid"}
 
 
-class TestOfABoundKey:
-    def test_it_changes_its_own_and_sees_no_others(
+class TestBoundKey:
+    def test_a_bound_key_changes_its_own_overrides_and_sees_no_others(
         self, api: Caller, workspace: Workspace, staging: Environment
     ) -> None:
         bound = caller(workspace, environments=[staging])
@@ -153,7 +153,7 @@ class TestOfABoundKey:
         assert overrides_of(whole, "production") == {"concurrency": 9}
         assert whole["environments"]["staging"]["enabled"] is False
 
-    def test_it_changes_nothing_that_others_share(self, api: Caller, workspace: Workspace, staging: Any) -> None:
+    def test_a_bound_key_changes_nothing_shared(self, api: Caller, workspace: Workspace, staging: Any) -> None:
         bound = caller(workspace, environments=[staging])
         api.ask("POST", "/jobs/", job(), expect=201)
         bound.ask("PATCH", "/jobs/nightly-report/", {"concurrency": 2}, expect=403)
@@ -161,8 +161,8 @@ class TestOfABoundKey:
         bound.ask("PATCH", "/jobs/nightly-report/", elsewhere, expect=404)
 
 
-class TestWhatHolds:
-    def test_each_environment_is_planned_by_its_own_schedule(self, api: Caller) -> None:
+class TestEffectiveOverrides:
+    def test_each_environment_follows_its_own_schedule(self, api: Caller) -> None:
         made = api.ask("POST", "/jobs/", job({"schedule": "30 6 * * *"}), expect=201)
         at = {slug: state["next_fire_at"][11:16] for slug, state in made["environments"].items()}
         assert at == {"production": "02:00", "staging": "06:30"}
@@ -171,7 +171,7 @@ class TestWhatHolds:
         assert found["environments"]["staging"]["next_fire_at"] is None
         assert found["environments"]["production"]["next_fire_at"] == made["environments"]["production"]["next_fire_at"]
 
-    def test_a_change_elsewhere_leaves_the_plan_alone(self, api: Caller) -> None:
+    def test_a_change_of_another_environment_keeps_the_schedule(self, api: Caller) -> None:
         made = api.ask("POST", "/jobs/", job({"schedule": "30 6 * * *"}), expect=201)
         planned = JobEnvironment.objects.get(environment__slug="staging").periods.get()
         found = api.ask("PATCH", "/jobs/nightly-report/", {"schedule": "0 3 * * *"})
@@ -186,7 +186,7 @@ class TestWhatHolds:
         assert (made["production"].overlap, made["production"].concurrency) == ("", None)
         assert (made["staging"].overlap, made["staging"].concurrency) == ("skip", 1)
 
-    def test_run_now_and_replay_do(self, api: Caller) -> None:
+    def test_run_now_and_replay_use_overrides(self, api: Caller) -> None:
         api.ask("POST", "/jobs/", job({"concurrency": 1, "retry": {"max_attempts": 7}}), expect=201)
         ran = api.ask("POST", "/jobs/nightly-report/run/", {"environment": "staging"}, expect=202)
         again = api.ask("POST", f"/executions/{ran['id']}/replay/", {}, expect=202)
@@ -197,15 +197,15 @@ class TestWhatHolds:
         limits = dict(Execution.objects.values_list("pk", "concurrency"))
         assert sorted(limits.values(), key=str) == [1, 1, None]
 
-    def test_a_secret_that_one_environment_uses_stays(self, api: Caller) -> None:
+    def test_a_secret_used_by_an_override_can_not_be_deleted(self, api: Caller) -> None:
         secret = api.ask("POST", "/secrets/", {"name": "TOKEN", "value": "s3cret-value"}, expect=201)
         body = job({"request": {"headers": {"Authorization": "Bearer {{secrets.TOKEN}}"}}})
         api.ask("POST", "/jobs/", body, expect=201)
         assert api.ask("DELETE", f"/secrets/{secret['id']}/", expect=409)["code"] == "secret_in_use"
 
 
-class TestInTheDashboard:
-    def test_they_are_shown_changed_and_judged_beside_their_field(self, api: Caller, workspace: Workspace) -> None:
+class TestDashboard:
+    def test_overrides_are_edited_and_validated_in_the_form(self, api: Caller, workspace: Workspace) -> None:
         api.ask("POST", "/jobs/", job({"concurrency": 2}), expect=201)
         found = Job.objects.get()
         client = signed_in(person("mara", workspace=workspace, role="owner"))

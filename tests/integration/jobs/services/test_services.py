@@ -27,7 +27,7 @@ def edit(row: JobEnvironment, *, now: datetime.datetime = LATER, environments=No
     return JobEnvironment.objects.select_related("job__current_version", "environment").get(pk=row.pk)
 
 
-def test_every_change_is_a_version_and_no_change_is_none(make_job: MakeJob):
+def test_every_change_makes_a_version_and_no_change_makes_none(make_job: MakeJob):
     row = make_job(schedule="0 * * * *")
     edit(row, schedule="0 * * * *")
     assert JobVersion.objects.count() == 1
@@ -81,7 +81,7 @@ def test_a_completed_one_off_is_enabled_again_by_a_new_time(make_job: MakeJob):
     assert (again.enabled, again.next_fire_at) == (True, EPOCH + 24 * 60 * MINUTE + 30 * MINUTE)
 
 
-def test_a_new_time_does_not_enable_what_somebody_disabled(make_job: MakeJob):
+def test_a_new_time_does_not_enable_a_disabled_job(make_job: MakeJob):
     row = make_job(schedule="2026-03-01T12:30:00Z")
     JobEnvironment.objects.update(enabled=False, next_fire_at=None)
     assert not edit(row, schedule="2026-03-02T12:30:00Z").enabled

@@ -55,7 +55,7 @@ class TestComparing:
 
 
 class TestRestoring:
-    def test_it_makes_a_new_version_and_plans_anew(self, api: Caller) -> None:
+    def test_restoring_makes_a_new_version_and_reschedules(self, api: Caller) -> None:
         api.ask("PATCH", PATH, {"environments": {"staging": {"enabled": False}}}, expect=200)
         found = api.ask("POST", f"{PATH}versions/1/restore/", {}, expect=200)
         assert (found["version"], found["schedule"], found["tags"]) == (3, "0 2 * * *", [])
@@ -65,17 +65,17 @@ class TestRestoring:
         assert api.ask("GET", f"{PATH}versions/1/diff/3/")["changes"] == []
         assert not Execution.objects.exists()
 
-    def test_the_current_one_is_left_as_it_is(self, api: Caller) -> None:
+    def test_restoring_the_current_version_changes_nothing(self, api: Caller) -> None:
         assert api.ask("POST", f"{PATH}versions/2/restore/", {}, expect=200)["version"] == 2
 
-    def test_a_one_off_of_the_past_comes_back_without_firing(self, api: Caller) -> None:
+    def test_a_past_one_off_is_restored_without_firing(self, api: Caller) -> None:
         api.ask("PATCH", PATH, {"schedule": "now"}, expect=200)
         api.ask("PATCH", PATH, {"schedule": None}, expect=200)
         found = api.ask("POST", f"{PATH}versions/3/restore/", {}, expect=200)
         assert (found["version"], found["schedule_type"]) == (5, "one_off")
         assert set(JobEnvironment.objects.values_list("next_fire_at", flat=True)) == {None}
 
-    def test_what_is_gone_is_a_conflict(self, api: Caller, staging: Environment) -> None:
+    def test_a_missing_dependency_is_a_conflict(self, api: Caller, staging: Environment) -> None:
         api.ask("POST", "/retry-policies/", {"slug": "patient", "name": "Patient", "max_attempts": 8}, expect=201)
         api.ask("PATCH", PATH, {"retry": {"policy": "patient"}}, expect=200)
         api.ask("PATCH", PATH, {"retry": {"policy": None}}, expect=200)
@@ -89,7 +89,7 @@ class TestRestoring:
             "an environment that is deleted" in api.ask("POST", f"{PATH}versions/1/restore/", {}, expect=409)["detail"]
         )
 
-    def test_a_version_that_may_not_be_called_any_more_says_so(self, api: Caller) -> None:
+    def test_a_version_with_a_forbidden_url_is_refused(self, api: Caller) -> None:
         secret = api.ask("POST", "/secrets/", {"name": "TOKEN", "value": "s3cret-value"}, expect=201)
         named = {"request": {"url": JOB["request"]["url"], "body": "{{secrets.TOKEN}}"}}
         api.ask("PATCH", PATH, named, expect=200)
@@ -98,7 +98,9 @@ class TestRestoring:
         problem = api.ask("POST", f"{PATH}versions/3/restore/", {}, expect=409)
         assert problem["errors"][0]["code"] == "unknown_secret"
 
-    def test_a_key_bound_elsewhere_can_not(self, api: Caller, workspace: Workspace, staging: Environment) -> None:
+    def test_a_key_bound_elsewhere_can_not_restore(
+        self, api: Caller, workspace: Workspace, staging: Environment
+    ) -> None:
         caller(workspace, environments=[staging]).ask("POST", f"{PATH}versions/1/restore/", {}, expect=403)
 
     def test_the_dashboard_shows_changes_and_restores(self, api: Caller, workspace: Workspace) -> None:

@@ -77,14 +77,14 @@ def two(worker: Claimer, link: Link, execution: Execution) -> tuple[Claimed, Cla
 # -- statements --------------------------------------------------------------------------------------------------------
 
 
-def test_a_lost_attempt_is_not_renewed_though_its_worker_holds_the_next(worker, link, execution, two) -> None:
+def test_a_lost_attempt_is_not_renewed_by_the_holder_of_the_next(worker, link, execution, two) -> None:
     first, second = two
     keys = [first.attempt.key, second.attempt.key]
     assert worker.extend(link, keys) == {second.attempt.key}
     assert worker.lost(link, keys) == {first.attempt.key}
 
 
-def test_a_lost_attempt_is_not_given_back_though_its_worker_holds_the_next(worker, link, execution, two) -> None:
+def test_a_lost_attempt_is_not_given_back_by_the_holder_of_the_next(worker, link, execution, two) -> None:
     first, second = two
     assert worker.give_back(link, [first]) == set()
     execution.refresh_from_db()
@@ -92,7 +92,7 @@ def test_a_lost_attempt_is_not_given_back_though_its_worker_holds_the_next(worke
     assert worker.give_back(link, [first, second]) == {second.attempt.key}
 
 
-def test_of_two_attempts_in_a_batch_only_the_one_that_is_held_is_recorded(link, execution, two) -> None:
+def test_of_two_attempts_in_a_batch_only_the_held_one_is_recorded(link, execution, two) -> None:
     batch = [judge(one, _answer(one), worker="worker", chance=random.Random(1)) for one in two]
     with link.transaction() as cursor:
         assert record(cursor, batch) == {two[1].attempt.key}
@@ -104,7 +104,7 @@ def _answer(claimed: Claimed):
     return unanswered(claimed.request, FailureReason.TIMEOUT, f"of {claimed.attempt.number}", sent=True)
 
 
-def test_what_somebody_locks_is_not_lost_and_holds_up_no_other_lease(worker, link, make_job: MakeJob) -> None:
+def test_a_locked_execution_is_not_lost_and_blocks_no_other_lease(worker, link, make_job: MakeJob) -> None:
     row = make_job()
     claimed = [claim(worker, link, services.run_now(job_environment=row, now=now())) for _ in range(3)]
     keys = [one.attempt.key for one in claimed]
@@ -117,7 +117,7 @@ def test_what_somebody_locks_is_not_lost_and_holds_up_no_other_lease(worker, lin
 # -- what a worker holds -----------------------------------------------------------------------------------------------
 
 
-def test_the_next_attempt_takes_the_place_of_the_one_before(two) -> None:
+def test_a_claim_drops_the_previous_attempt(two) -> None:
     first, second = two
     held = HeldAttempts(LEASE_SECONDS)
     assert held.hold([first]) == []
@@ -142,7 +142,7 @@ def test_a_request_goes_out_only_while_its_lease_is_known_to_hold(two) -> None:
     assert held.may_send(second.request, ends + LEASE_SECONDS - 0.001)
 
 
-def test_what_is_late_is_not_sent_and_comes_back() -> None:
+def test_a_request_after_its_lease_is_not_sent_and_returned() -> None:
     back: list[Crowded] = []
     asked: list[float] = []
     running = Running(on_crowded=back.extend, may_send=lambda _request, at: bool(asked.append(at)))
@@ -155,7 +155,7 @@ def test_what_is_late_is_not_sent_and_comes_back() -> None:
     running.engine.stop(grace_seconds=0)
 
 
-def test_of_what_may_have_been_given_back_nothing_is_recorded(two) -> None:
+def test_an_attempt_in_doubt_is_not_recorded(two) -> None:
     _, claimed = two
     unsent = UnsentAttempts()
     unsent.add(claimed, 1.0)
@@ -166,7 +166,7 @@ def test_of_what_may_have_been_given_back_nothing_is_recorded(two) -> None:
     assert len(unsent) == 0
 
 
-def test_what_the_database_took_back_is_not_canceled(two) -> None:
+def test_an_attempt_that_was_given_back_is_not_canceled(two) -> None:
     _, claimed = two
     unsent = UnsentAttempts()
     unsent.add(claimed, 1.0)
@@ -228,7 +228,7 @@ def target() -> Iterator[Target]:
 
 
 @pytest.mark.parametrize("order", [("1", "2"), ("2", "1")])
-def test_each_exchange_is_in_its_own_row(
+def test_each_exchange_is_in_its_own_run(
     make_job: MakeJob, service: DeliveryService, target: Target, order: tuple[str, str]
 ) -> None:
     row: JobEnvironment = make_job(request={"url": target.receiver.url("/")}, retry={"max_attempts": 5})
@@ -249,7 +249,7 @@ def test_each_exchange_is_in_its_own_row(
     assert target.calls == 2
 
 
-def test_a_claim_that_was_lost_is_not_taken_for_the_next_of_the_same_number(
+def test_a_lost_claim_is_distinct_from_the_next_with_the_same_number(
     make_job: MakeJob, service: DeliveryService, target: Target
 ) -> None:
     """A renewal finds an attempt lost that was given back, and says so after the number is in use again."""
@@ -266,7 +266,7 @@ def test_a_claim_that_was_lost_is_not_taken_for_the_next_of_the_same_number(
     assert Run.objects.get().status == "succeeded"
 
 
-def test_a_lost_answer_to_giving_back_costs_nothing(
+def test_a_lost_answer_to_a_give_back_is_harmless(
     make_job: MakeJob, service: DeliveryService, target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The database took an attempt back, and the worker never heard: its number is in use again soon."""

@@ -62,9 +62,7 @@ def aborted(claimed: Claimed, link: Link, *, sent: bool) -> set[str]:
 
 
 @pytest.mark.parametrize(("sent", "told"), [(False, UNSENT), (True, MAYBE)])
-def test_the_worker_puts_right_what_nobody_else_could_know(
-    make_job: MakeJob, link: Link, sent: bool, told: str
-) -> None:
+def test_the_worker_corrects_the_run_of_an_unsent_call(make_job: MakeJob, link: Link, sent: bool, told: str) -> None:
     execution = asked(make_job())
     claimed = claim(execution, link)
     cancel(execution)
@@ -75,7 +73,7 @@ def test_the_worker_puts_right_what_nobody_else_could_know(
     assert (execution.status, run.status, run.error, execution.error) == ("canceled", "canceled", told, told)
 
 
-def test_what_a_worker_tells_late_changes_no_other_attempts_run(make_job: MakeJob, link: Link) -> None:
+def test_a_late_result_changes_no_other_attempts_run(make_job: MakeJob, link: Link) -> None:
     execution = asked(make_job())
     claimed = claim(execution, link)
     Claimer(owner="first", lease_seconds=60, user_agent="Hourhand/test").give_back(link, [claimed])
@@ -122,7 +120,7 @@ def slow() -> Iterator[Receiver]:
         release.set()
 
 
-def test_those_that_wait_in_their_worker_for_their_turn_were_never_sent(
+def test_calls_waiting_for_a_slot_are_canceled_unsent(
     make_job: MakeJob, service: DeliveryService, slow: Receiver
 ) -> None:
     row = make_job(request={"url": slow.url("/")})

@@ -145,9 +145,7 @@ def live_every_life(house: House) -> None:
     fire_due(EPOCH + 9 * MINUTE)
 
 
-def test_all_that_the_product_does_to_a_row_the_model_does_too_and_the_other_way_round(
-    make_job: MakeJob, link: Link, logged: None
-) -> None:
+def test_the_product_makes_exactly_the_models_transitions(make_job: MakeJob, link: Link, logged: None) -> None:
     live_every_life(House(make_job, link))
     log = seen()
     assert violations(log) == []
@@ -157,7 +155,7 @@ def test_all_that_the_product_does_to_a_row_the_model_does_too_and_the_other_way
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_whatever_the_order_of_its_verbs_a_row_does_nothing_that_the_model_does_not(
+def test_in_any_order_the_product_makes_only_transitions_of_the_model(
     make_job: MakeJob, link: Link, logged: None, seed: int
 ) -> None:
     """Two workers that remember all they ever claimed, as if each had stood still, and come with it at any time."""
@@ -232,9 +230,7 @@ FORGED = {
 
 
 @pytest.mark.parametrize("kind", FORGED)
-def test_what_somebody_does_to_a_row_by_other_ways_is_found(
-    make_job: MakeJob, link: Link, logged: None, kind: str
-) -> None:
+def test_a_forged_transition_is_found(make_job: MakeJob, link: Link, logged: None, kind: str) -> None:
     state, change = FORGED[kind]
     execution = brought_to(House(make_job, link), state)
     assert violations(seen()) == []
@@ -262,9 +258,7 @@ def brought_to(house: House, state: str) -> Execution:
     return execution
 
 
-def test_what_is_moved_while_the_log_is_off_is_found_by_the_next_move(
-    make_job: MakeJob, link: Link, logged: None
-) -> None:
+def test_an_unlogged_transition_is_found_at_the_next_one(make_job: MakeJob, link: Link, logged: None) -> None:
     house = House(make_job, link)
     execution = house.run()
     with connection.cursor() as cursor:
@@ -276,7 +270,7 @@ def test_what_is_moved_while_the_log_is_off_is_found_by_the_next_move(
     assert "without a trace" in told
 
 
-def test_what_is_rolled_back_and_what_only_renews_is_not_logged(make_job: MakeJob, link: Link, logged: None) -> None:
+def test_rollbacks_and_renewals_are_not_logged(make_job: MakeJob, link: Link, logged: None) -> None:
     house = House(make_job, link)
     execution = house.run()
     house.claimed(execution)

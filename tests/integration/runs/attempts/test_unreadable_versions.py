@@ -117,7 +117,9 @@ def break_all(broken: dict[str, JobEnvironment]) -> None:
         store(job, ALL[name]())
 
 
-def test_each_waits_alone_is_told_and_goes_on(broken: dict[str, JobEnvironment], make_job: MakeJob) -> None:
+def test_only_unreadable_jobs_wait_and_they_continue_later(
+    broken: dict[str, JobEnvironment], make_job: MakeJob
+) -> None:
     well = make_job(slug="well", schedule={"every_seconds": 60})
     break_all(broken)
     for minute in (1, 2):
@@ -170,7 +172,7 @@ def claim_all() -> list[Any]:
     return Claimer(owner="here", lease_seconds=60, user_agent="test").claim_any(Here("test"), limit=100)
 
 
-def test_a_batch_of_nothing_else_ends_and_leaves_the_clock_asleep(make_job: MakeJob) -> None:
+def test_a_batch_of_unreadable_jobs_does_not_keep_the_clock_busy(make_job: MakeJob) -> None:
     jobs = [make_job(slug=f"job-{number}", schedule={"every_seconds": 60}) for number in range(5)]
     for job in jobs[:4]:
         store(job, foreign({"overlap": "newpolicy"}))
@@ -184,9 +186,7 @@ def test_a_batch_of_nothing_else_ends_and_leaves_the_clock_asleep(make_job: Make
     assert seen.next_fire_at is None
 
 
-def test_an_override_that_cannot_be_read_holds_up_its_environment_alone(
-    make_job: MakeJob, workspace: Workspace
-) -> None:
+def test_an_unreadable_override_blocks_only_its_environment(make_job: MakeJob, workspace: Workspace) -> None:
     staging = workspace.environments.create(slug="staging", name="Staging")
     job = make_job(schedule={"every_seconds": 60})
     other = JobEnvironment.objects.create(
@@ -200,7 +200,7 @@ def test_an_override_that_cannot_be_read_holds_up_its_environment_alone(
     assert UnreadableVersion.objects.get().job_environment_id == other.pk
 
 
-def test_lists_and_verbs_of_the_api_answer(
+def test_api_lists_and_actions_still_answer(
     some: dict[str, JobEnvironment], make_job: MakeJob, workspace: Workspace
 ) -> None:
     make_job(slug="well")
@@ -233,7 +233,7 @@ def test_lists_and_verbs_of_the_api_answer(
     assert rules_after(None)
 
 
-def test_saving_it_anew_or_deleting_it_is_the_way_out(some: dict[str, JobEnvironment], workspace: Workspace) -> None:
+def test_saving_or_deleting_the_job_resolves_it(some: dict[str, JobEnvironment], workspace: Workspace) -> None:
     break_all(some)
     api = caller(workspace)
     for job in some.values():
@@ -273,7 +273,7 @@ def test_the_dashboard_shows_them(some: dict[str, JobEnvironment]) -> None:
         assert "can't be read by this release" in pages[f"/admin/jobs/job/{job.job_id}/"]
 
 
-def test_claimed_executions_go_back_and_their_batch_goes_on(
+def test_unreadable_claims_are_given_back_and_the_batch_continues(
     broken: dict[str, JobEnvironment], make_job: MakeJob
 ) -> None:
     ids = {name: services.run_now(job_environment=job, now=EPOCH).pk for name, job in broken.items()}
@@ -287,7 +287,7 @@ def test_claimed_executions_go_back_and_their_batch_goes_on(
         assert left.next_attempt_at > datetime.datetime.now(datetime.UTC)
 
 
-def test_the_reaper_leaves_it_and_reaps_the_others(make_job: MakeJob) -> None:
+def test_the_reaper_skips_unreadable_jobs_and_reaps_others(make_job: MakeJob) -> None:
     broken, well = make_job(slug="broken"), make_job(slug="well")
     for job in (broken, well):
         services.run_now(job_environment=job, now=EPOCH)
@@ -302,7 +302,7 @@ def test_the_reaper_leaves_it_and_reaps_the_others(make_job: MakeJob) -> None:
     assert reap_expired(user_agent="test", chance=random.Random(1)) == 1
 
 
-def test_what_a_changed_plan_left_waits_too(make_job: MakeJob, workspace: Workspace) -> None:
+def test_occurrences_left_by_a_schedule_change_wait_too(make_job: MakeJob, workspace: Workspace) -> None:
     """The period that an edit closed is settled once its own version can be read."""
     job = make_job(slug="broken", schedule={"every_seconds": 60})
     store(job, foreign({"timezone": "Mars/Olympus_Mons"}))

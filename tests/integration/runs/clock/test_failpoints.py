@@ -71,7 +71,7 @@ def everything_due(make_job: MakeJob, receiver: Receiver) -> Iterator[JobEnviron
 
 
 @pytest.mark.parametrize("point", POINTS)
-def test_what_a_process_left_that_died_here_is_ended_by_the_next(
+def test_the_next_process_completes_the_work_of_one_killed_here(
     point: str, everything_due: JobEnvironment, receiver: Receiver, tmp_path: Path
 ):
     assert died_by(lambda: turn(DYING), at=point, orders=tmp_path) == signal.SIGKILL

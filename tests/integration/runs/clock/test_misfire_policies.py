@@ -34,7 +34,7 @@ def at(minute: float) -> datetime.datetime:
         ),
     ],
 )
-def test_after_five_minutes_away(make_job: MakeJob, policy, expected):
+def test_after_an_outage_of_five_minutes(make_job: MakeJob, policy, expected):
     row = make_job(schedule={"every_seconds": 60}, **policy)
     fired = fire_due(at(5.5))
     assert recorded() == expected
@@ -46,7 +46,7 @@ def test_after_five_minutes_away(make_job: MakeJob, policy, expected):
     assert recorded() == [*expected, ("pending", at(6), None, 1)]
 
 
-def test_skip_fires_the_one_that_is_on_time_when_the_clock_comes_back(make_job: MakeJob):
+def test_skip_fires_the_punctual_one_after_an_outage(make_job: MakeJob):
     make_job(schedule={"every_seconds": 60}, misfire="skip")
     fire_due(at(5) + 15 * SECOND)
     assert recorded() == [("missed", at(1), at(4), 4), ("pending", at(5), None, 1)]
@@ -61,14 +61,14 @@ def test_fire_all_stops_at_a_hundred_and_counts_the_rest(make_job: MakeJob):
     assert [row[1] for row in rows[1:]] == [EPOCH + second * SECOND for second in range(201, 301)]
 
 
-def test_what_is_missed_again_and_again_stays_one_row(make_job: MakeJob):
+def test_repeated_misses_stay_one_row(make_job: MakeJob):
     make_job(schedule={"every_seconds": 60}, misfire="skip")
     for minute in (2.5, 4.5, 5.5):
         fire_due(at(minute))
     assert recorded() == [("missed", at(1), at(5), 5)]
 
 
-def test_a_new_version_begins_a_stretch_of_its_own(make_job: MakeJob):
+def test_a_new_version_begins_a_new_range(make_job: MakeJob):
     row = make_job(schedule={"every_seconds": 60}, misfire="skip")
     fire_due(at(2.5))
     row.job.versions.create(number=2, config=row.job.current_version.config)
@@ -78,7 +78,7 @@ def test_a_new_version_begins_a_stretch_of_its_own(make_job: MakeJob):
     assert recorded() == [("missed", at(1), at(2), 2), ("missed", at(3), at(4), 2)]
 
 
-def test_a_schedule_with_dates_fires_between_them_only_and_completes(make_job: MakeJob):
+def test_a_schedule_with_start_and_end_fires_between_them_and_completes(make_job: MakeJob):
     row = make_job(
         schedule={"every_seconds": 60},
         starts_at=at(2).isoformat(),
@@ -94,7 +94,7 @@ def test_a_schedule_with_dates_fires_between_them_only_and_completes(make_job: M
     assert states == [("active", "ended", at(10)), ("ended", "", None)]
 
 
-def test_a_time_that_daylight_saving_time_swallows_is_recorded_as_such(make_job: MakeJob):
+def test_a_time_in_a_dst_gap_is_recorded_as_such(make_job: MakeJob):
     make_job(schedule="30 2 * * *", timezone="Europe/Berlin", dst_gap="skip", now=at(0))
     jump = datetime.datetime(2026, 3, 29, 1, 0, tzinfo=datetime.UTC)
     for day in range(30):

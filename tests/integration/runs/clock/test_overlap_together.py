@@ -91,7 +91,7 @@ def pause_something() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_everybody_at_once_loses_nothing_and_waits_for_nobody_in_a_circle(make_job: MakeJob):
+def test_concurrent_beats_workers_and_people_lose_nothing_and_never_deadlock(make_job: MakeJob):
     began = timezone.now() - datetime.timedelta(seconds=5)
     rows = [make_job(schedule={"every_seconds": 1}, overlap=policy, now=began) for policy in POLICIES * 2]
     crowd, links = Crowd(), [Link("one"), Link("two")]

@@ -56,7 +56,7 @@ class TestWithSomethingDue:
 
     now = at(1) + SECOND / 2
 
-    def test_an_edit_fires_it_in_the_version_of_then(self, make_job: MakeJob):
+    def test_an_edit_fires_it_in_the_version_in_force_when_due(self, make_job: MakeJob):
         row = make_job(schedule=EVERY_MINUTE)
         edit(row, now=self.now, schedule={"every_seconds": 90})
         tick(at(1) + SECOND)
@@ -65,21 +65,21 @@ class TestWithSomethingDue:
         assert (first.scheduled_for, first.job_version.number) == (at(1), 1)
         assert (second.scheduled_for, second.job_version.number) == (at(1.5), 2)
 
-    def test_an_edit_fires_it_in_the_last_version_before_though_that_left_the_timing_alone(self, make_job: MakeJob):
+    def test_an_edit_fires_it_in_the_latest_version_before_the_edit(self, make_job: MakeJob):
         row = make_job(schedule=EVERY_MINUTE)
         edit(row, now=at(0.5), schedule=EVERY_MINUTE, request={"body": "second"})
         edit(row, now=self.now, schedule={"every_seconds": 90}, request={"body": "third"})
         tick(at(1) + SECOND)
         assert Execution.objects.get().job_version.number == 2
 
-    def test_an_edit_of_anything_but_the_timing_leaves_it_due(self, make_job: MakeJob):
+    def test_an_edit_of_other_fields_leaves_it_due(self, make_job: MakeJob):
         row = make_job(schedule=EVERY_MINUTE)
         edit(row, now=self.now, schedule=EVERY_MINUTE, request={"body": "x"})
         tick(at(1) + SECOND)
         assert Execution.objects.get().job_version.number == 2
         assert len(periods(row)) == 1
 
-    def test_a_pause_counts_it(self, make_job: MakeJob):
+    def test_a_pause_records_it_as_paused(self, make_job: MakeJob):
         row = make_job(schedule=EVERY_MINUTE)
         pause(job_environments=[row], until=None, note="", now=self.now)
         tick(at(4))
@@ -89,7 +89,7 @@ class TestWithSomethingDue:
         assert recorded() == [("paused", at(1), at(4), 4)]
 
     @pytest.mark.parametrize("how", ["disable", "delete"])
-    def test_disabling_and_deleting_count_it_as_ended(self, make_job: MakeJob, how):
+    def test_disabling_and_deleting_record_it_as_ended(self, make_job: MakeJob, how):
         row = make_job(schedule=EVERY_MINUTE)
         if how == "disable":
             edit(row, now=self.now, schedule=EVERY_MINUTE, enabled=False)
@@ -98,13 +98,13 @@ class TestWithSomethingDue:
         tick(at(5))
         assert recorded() == [("ended", at(1), None, 1)]
 
-    def test_an_edit_after_an_outage_follows_the_misfire_policy_of_then(self, make_job: MakeJob):
+    def test_an_edit_after_an_outage_uses_the_previous_misfire_policy(self, make_job: MakeJob):
         row = make_job(schedule=EVERY_MINUTE, misfire="fire_once")
         edit(row, now=at(5.5), schedule={"every_seconds": 3600}, misfire="skip")
         tick(at(5.6))
         assert recorded() == [("missed", at(1), at(4), 4), ("pending", at(5), None, 1)]
 
-    def test_the_clock_is_told_that_something_is_left(self, make_job: MakeJob):
+    def test_the_clock_learns_of_unsettled_occurrences(self, make_job: MakeJob):
         row = make_job(schedule=EVERY_MINUTE)
         pause(job_environments=[row], until=None, note="", now=self.now)
         assert read_due_state().settling_due
@@ -113,7 +113,7 @@ class TestWithSomethingDue:
 
 
 class TestWithNothingDue:
-    def test_a_change_leaves_nothing_to_settle(self, make_job: MakeJob):
+    def test_a_change_with_nothing_due_leaves_nothing_unsettled(self, make_job: MakeJob):
         row = make_job(schedule=EVERY_MINUTE)
         edit(row, now=at(0.5), schedule={"every_seconds": 90})
         assert not SchedulePeriod.objects.filter(unsettled_from__isnull=False).exists()
@@ -145,7 +145,7 @@ class TestWithNothingDue:
         resume(job_environments=[row], now=at(0.5))
         assert periods(row) == [("active", EPOCH, at(0.5)), ("active", at(0.5), None)]
 
-    def test_a_change_told_by_a_slow_clock_does_not_reach_back(self, make_job: MakeJob):
+    def test_a_change_by_a_slow_clock_does_not_reach_back(self, make_job: MakeJob):
         row = make_job(schedule=EVERY_MINUTE)
         tick(at(1))
         edit(row, now=at(0.5), schedule={"every_seconds": 30})
@@ -157,7 +157,7 @@ class TestWithNothingDue:
         ]  # fmt: skip
         assert_adjoining(row)
 
-    def test_now_is_fired_at_once_by_an_edit_too(self, make_job: MakeJob):
+    def test_a_schedule_of_now_fires_at_once_after_an_edit(self, make_job: MakeJob):
         row = make_job(schedule=EVERY_MINUTE)
         edit(row, now=at(1), schedule=at(1).isoformat())
         tick(at(1))
@@ -166,7 +166,7 @@ class TestWithNothingDue:
 
 
 class TestPause:
-    def test_until_an_instant_ends_by_itself_and_counts_what_it_covered(self, make_job: MakeJob):
+    def test_until_an_instant_ends_by_itself_and_records_its_occurrences(self, make_job: MakeJob):
         row = make_job(schedule=EVERY_MINUTE)
         pause(job_environments=[row], until=at(5), note="audit", now=at(0.5))
         for minute in range(1, 8):
@@ -175,7 +175,7 @@ class TestPause:
         assert [state for state, _, _ in periods(row)] == ["active", "paused", "active"]
         assert row.periods.get(state="paused").note == "audit"
 
-    def test_that_is_resumed_early_covers_only_what_it_did(self, make_job: MakeJob):
+    def test_resumed_early_covers_only_its_duration(self, make_job: MakeJob):
         row = make_job(schedule=EVERY_MINUTE)
         pause(job_environments=[row], until=at(5), note="", now=at(0.5))
         resume(job_environments=[row], now=at(2.5))
@@ -184,7 +184,7 @@ class TestPause:
         assert recorded() == [("paused", at(1), at(2), 2), ("pending", at(3), None, 1), ("pending", at(4), None, 1)]
         assert_adjoining(row)
 
-    def test_holds_through_an_edit(self, make_job: MakeJob):
+    def test_survives_an_edit(self, make_job: MakeJob):
         row = make_job(schedule=EVERY_MINUTE)
         pause(job_environments=[row], until=at(5), note="audit", now=at(0.5))
         edit(row, now=at(2.5), schedule={"every_seconds": 120})
@@ -209,7 +209,7 @@ class TestPause:
         assert not row.enabled
         assert recorded() == [("paused", at(2), None, 1)]
 
-    def test_of_years_is_counted_in_parts_that_are_one_row(self, make_job: MakeJob):
+    def test_of_years_is_recorded_in_parts_as_one_row(self, make_job: MakeJob):
         row = make_job(schedule={"every_seconds": 3600})
         pause(job_environments=[row], until=None, note="", now=EPOCH)
         resume(job_environments=[row], now=EPOCH + datetime.timedelta(days=100, minutes=1))
@@ -218,7 +218,7 @@ class TestPause:
 
 
 @pytest.mark.django_db(transaction=True)
-class TestWithTheClockHoldingItsLock:
+class TestClockLock:
     """Each change waits for the clock, and then sees what it has done."""
 
     def changed_during_a_firing(self, row: JobEnvironment, change) -> None:
@@ -228,23 +228,23 @@ class TestWithTheClockHoldingItsLock:
         waiting()
         tick(at(1.6))
 
-    def test_an_edit_plans_after_what_was_fired(self, make_job: MakeJob):
+    def test_an_edit_continues_after_the_fired_occurrence(self, make_job: MakeJob):
         row = make_job(schedule=EVERY_MINUTE)
         self.changed_during_a_firing(row, lambda: edit(row, now=at(1), schedule={"every_seconds": 90}))
         assert recorded() == [("pending", at(1), None, 1), ("pending", at(1.5), None, 1)]
 
-    def test_a_pause_leaves_what_was_fired(self, make_job: MakeJob):
+    def test_a_pause_keeps_the_fired_occurrence(self, make_job: MakeJob):
         row = make_job(schedule=EVERY_MINUTE)
         self.changed_during_a_firing(row, lambda: pause(job_environments=[row], until=None, note="", now=at(1)))
         assert recorded() == [("pending", at(1), None, 1)]
         assert not SchedulePeriod.objects.filter(unsettled_from__isnull=False).exists()
 
-    def test_a_delete_leaves_what_was_fired(self, make_job: MakeJob):
+    def test_a_delete_keeps_the_fired_occurrence(self, make_job: MakeJob):
         row = make_job(schedule=EVERY_MINUTE)
         self.changed_during_a_firing(row, lambda: delete_job(job=row.job, now=at(1)))
         assert recorded() == [("pending", at(1), None, 1)]
 
-    def test_what_is_being_changed_the_clock_leaves_and_settles_later(self, make_job: MakeJob):
+    def test_the_clock_skips_a_job_being_changed_and_settles_it_later(self, make_job: MakeJob):
         row = make_job(schedule=EVERY_MINUTE)
         with transaction.atomic():
             edit(row, now=at(1), schedule={"every_seconds": 90})
@@ -262,7 +262,7 @@ class TestWithTheClockHoldingItsLock:
         assert recorded() == [("paused", at(1), at(3), 3)]
 
 
-def test_jobs_that_were_there_before_get_the_period_that_is_in_force(make_job: MakeJob):
+def test_the_migration_gives_existing_jobs_their_current_period(make_job: MakeJob):
     active, paused, until, disabled, late = (make_job(schedule=EVERY_MINUTE) for _ in range(5))
     now = timezone.now()
     pause(job_environments=[paused], until=None, note="audit", now=now)

@@ -73,7 +73,7 @@ CHANGES: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_who_differs_takes_no_work_until_those_before_are_gone(change: str, right: heartbeats.Process) -> None:
+def test_a_differing_process_takes_no_work_until_the_old_ones_are_gone(change: str, right: heartbeats.Process) -> None:
     changes, name = CHANGES[change]
     other = SettingsAgreement(shared(**changes), process_id="other")
     assert not other.allowed
@@ -93,7 +93,7 @@ def test_who_differs_takes_no_work_until_those_before_are_gone(change: str, righ
     "same",
     [{}, {"keys": [KEY, KEY]}, {"secret_key": ""}, {"release": "1.4.9"}, {"release": "1.5.0"}, {"release": "1.3.0"}],
 )
-def test_what_makes_no_difference(same: dict[str, Any], right: heartbeats.Process) -> None:
+def test_irrelevant_settings_may_differ(same: dict[str, Any], right: heartbeats.Process) -> None:
     assert ask(SettingsAgreement(shared(**same), process_id="other")) == ()
 
 
@@ -103,7 +103,7 @@ def test_the_order_of_keys_makes_no_difference(db: None) -> None:
     assert ask(SettingsAgreement(shared(keys=[OTHER, KEY]))) == ()
 
 
-def test_the_house_follows_a_newer_release_so_that_the_oldest_must_go(right: heartbeats.Process) -> None:
+def test_the_installation_follows_a_newer_release(right: heartbeats.Process) -> None:
     assert ask(SettingsAgreement(shared(release="1.5.0"))) == ()
     assert ask(SettingsAgreement(shared())) == ()
     assert ask(SettingsAgreement(shared(release="1.6.0"))) == ()
@@ -112,7 +112,7 @@ def test_the_house_follows_a_newer_release_so_that_the_oldest_must_go(right: hea
     assert not near("1.9.0", "2.0.0")
 
 
-def test_keys_that_read_nothing_of_what_is_kept_need_a_word(right: heartbeats.Process, capsys: Any) -> None:
+def test_keys_that_decrypt_nothing_need_the_command(right: heartbeats.Process, capsys: Any) -> None:
     gone(right)
     wrong = SettingsAgreement(shared(keys=[OTHER], reads=False), process_id="wrong")
     assert ask(wrong) == (ENCRYPTION_KEYS,)
@@ -121,7 +121,7 @@ def test_keys_that_read_nothing_of_what_is_kept_need_a_word(right: heartbeats.Pr
     assert ask(wrong) == ()
 
 
-def test_the_command_makes_this_hosts_settings_the_houses(right: heartbeats.Process, capsys: Any) -> None:
+def test_the_command_makes_this_hosts_settings_effective(right: heartbeats.Process, capsys: Any) -> None:
     call_command("settings_changed")
     assert ENCRYPTION_KEYS in capsys.readouterr().out
     assert ask(SettingsAgreement(own_settings(), process_id="mine")) == ()
@@ -129,7 +129,7 @@ def test_the_command_makes_this_hosts_settings_the_houses(right: heartbeats.Proc
     assert "nothing was changed" in capsys.readouterr().out
 
 
-def test_no_fingerprint_tells_its_value_or_is_another_houses(right: heartbeats.Process) -> None:
+def test_a_fingerprint_is_salted_and_reveals_no_value(right: heartbeats.Process) -> None:
     row = Row.objects.get()
     kept = str(row.fingerprints)
     assert not any(value in kept for value in (KEY, "public only", "s3cret-key"))
@@ -139,7 +139,7 @@ def test_no_fingerprint_tells_its_value_or_is_another_houses(right: heartbeats.P
     assert all(before[name] != value for name, value in Row.objects.get().fingerprints.items())
 
 
-def test_the_doctor_and_the_start_page_name_who_waits(right: heartbeats.Process, settings: Any) -> None:
+def test_doctor_and_start_page_name_waiting_processes(right: heartbeats.Process, settings: Any) -> None:
     settings.ENCRYPTION_KEYS = [new_encryption_key()]
     alive("wrong@two", differs=ENCRYPTION_KEYS)
     with connection.cursor() as cursor:
@@ -159,7 +159,7 @@ def test_the_doctor_and_the_start_page_name_who_waits(right: heartbeats.Process,
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_worker_without_permission_claims_nothing_and_goes_on_with_it(make_job: MakeJob) -> None:
+def test_a_worker_that_differs_claims_nothing_and_continues_once_it_agrees(make_job: MakeJob) -> None:
     allowed = threading.Event()
     service = DeliveryService(
         name="w", owner="w", policy=LOOPBACK_ALLOWED, max_in_flight=10, max_per_host=10, max_per_workspace=10,
@@ -186,7 +186,7 @@ def _status(made: Execution, status: str) -> Callable[[], bool]:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_beat_that_differs_fires_nothing_and_goes_on_once_it_agrees(make_job: MakeJob, monkeypatch: Any) -> None:
+def test_a_beat_that_differs_fires_nothing_and_continues_once_it_agrees(make_job: MakeJob, monkeypatch: Any) -> None:
     from scheduler_project.celery import app
 
     job = make_job(schedule={"every_seconds": 3600})

@@ -259,7 +259,7 @@ def a_year(make_job: MakeJob, seed: int, *, jobs: int, changes: int, outages: in
 @pytest.mark.django_db(
     transaction=True
 )  # Committed, so that Postgres can clear away the rows that a year goes through.
-def test_a_year_holds_what_the_model_says(make_job: MakeJob, full: bool):
+def test_a_simulated_year_agrees_with_the_model(make_job: MakeJob, full: bool):
     """Repeat a failure with HOURHAND_TEST_SEED; `--full` lives many more years."""
     given = os.environ.get("HOURHAND_TEST_SEED")
     first = int(given) if given else random.SystemRandom().randrange(2**32)

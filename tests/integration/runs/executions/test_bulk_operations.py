@@ -62,8 +62,8 @@ def work_all(now: datetime.datetime = LATER) -> int:
     return batches
 
 
-class TestAsking:
-    def test_a_dry_run_tells_what_matches_and_does_nothing(self, api: Caller, report: JobEnvironment) -> None:
+class TestRequests:
+    def test_a_dry_run_counts_matches_and_changes_nothing(self, api: Caller, report: JobEnvironment) -> None:
         ids = failed(report, 3)
         make_execution(report, trigger="manual")
         told = api.ask("POST", "/executions/replay/", {"filter": {"status": "failed"}, "dry_run": True}, expect=200)
@@ -72,7 +72,7 @@ class TestAsking:
         assert (told["matched"], told["more"]) == (2, True)
         assert not BulkOperation.objects.exists()
 
-    def test_only_what_can_be_canceled_or_has_ended_matches(self, api: Caller, report: JobEnvironment) -> None:
+    def test_only_cancelable_or_ended_executions_match(self, api: Caller, report: JobEnvironment) -> None:
         live, ended = str(waiting(report).pk), failed(report, 1)
         told = api.ask("POST", "/executions/cancel/", {"filter": {}, "dry_run": True}, expect=200)
         assert told["ids"] == [live]
@@ -100,7 +100,7 @@ class TestAsking:
             assert api.refused("POST", path, body) == wrong
         assert not BulkOperation.objects.exists()
 
-    def test_reading_it_needs_the_scope_and_the_workspace(
+    def test_reading_an_operation_needs_the_scope_and_the_workspace(
         self, api: Caller, workspace: Workspace, report: JobEnvironment
     ) -> None:
         failed(report, 1)
@@ -131,7 +131,7 @@ class TestAsking:
         bound.ask("GET", f"/bulk-operations/{whole['id']}/", expect=404)
         bound.ask("POST", f"/bulk-operations/{whole['id']}/cancel/", expect=404)
 
-    def test_the_audit_log_tells_who_asked_and_who_ended_it(self, api: Caller, report: JobEnvironment) -> None:
+    def test_the_audit_log_names_who_started_and_who_canceled_it(self, api: Caller, report: JobEnvironment) -> None:
         failed(report, 2)
         made = api.ask("POST", "/executions/replay/", {"filter": {"status": "failed"}}, expect=202)
         api.ask("POST", f"/bulk-operations/{made['id']}/cancel/", expect=200)
@@ -140,7 +140,7 @@ class TestAsking:
         assert entries[1]["changes"]["matched"] == [None, 2]
 
 
-class TestWorkingOff:
+class TestProcessing:
     def test_each_is_replayed_once_in_the_order_it_was_due(
         self, api: Caller, report: JobEnvironment, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -169,7 +169,7 @@ class TestWorkingOff:
             made = Execution.objects.filter(trigger="replay").latest("pk")
             assert (made.job_version.number, made.concurrency) == (number, concurrency)
 
-    def test_what_can_not_be_replayed_any_more_is_counted(
+    def test_executions_that_can_not_be_replayed_are_counted(
         self, api: Caller, report: JobEnvironment, make_job: MakeJob
     ) -> None:
         failed(report, 2)
@@ -192,9 +192,7 @@ class TestWorkingOff:
         assert work_off(LATER + 5 * SECOND)
         assert BulkOperation.objects.get().position == 20
 
-    def test_cancels_what_waits_and_what_runs_and_leaves_what_has_ended(
-        self, api: Caller, report: JobEnvironment, make_job: MakeJob
-    ) -> None:
+    def test_cancels_live_executions_only(self, api: Caller, report: JobEnvironment, make_job: MakeJob) -> None:
         idle = waiting(report)
         running = waiting(
             report, status="running", lease_owner="worker", lease_expires_at=LATER, started_at=timezone.now()
@@ -211,7 +209,7 @@ class TestWorkingOff:
         shown = api.ask("GET", f"/bulk-operations/{made['id']}/")
         assert (shown["state"], shown["done"], shown["skipped"]) == ("completed", 2, 1)
 
-    def test_what_waited_behind_a_canceled_one_may_go(self, api: Caller, make_job: MakeJob) -> None:
+    def test_canceling_releases_queued_executions(self, api: Caller, make_job: MakeJob) -> None:
         state = make_job(slug="queueing", overlap="queue")
         before = {"trigger": "schedule", "overlap": "queue"}
         first = waiting(state, **before, scheduled_for=NOW)
@@ -222,7 +220,7 @@ class TestWorkingOff:
         queued.refresh_from_db()
         assert (first.status, queued.status, queued.queued) == ("canceled", "pending", False)
 
-    def test_a_canceled_operation_does_no_more(
+    def test_a_canceled_operation_stops(
         self, api: Caller, report: JobEnvironment, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(bulk, "BATCH", 2)
@@ -236,12 +234,12 @@ class TestWorkingOff:
         assert api.ask("POST", f"{path}cancel/", expect=409)["code"] == "bulk_operation_ended"
         assert api.refused("POST", f"{path}cancel/", {"force": True}) == {"force": "unknown_field"}
 
-    def test_nothing_that_matches_is_done_at_once(self, api: Caller, report: JobEnvironment) -> None:
+    def test_an_operation_without_matches_ends_at_once(self, api: Caller, report: JobEnvironment) -> None:
         made = api.ask("POST", "/executions/replay/", {"filter": {"status": "failed"}}, expect=202)
         assert (made["state"], made["matched"], made["ids"], made["cursor"]) == ("completed", 0, [], None)
         assert work_all() == 0
 
-    def test_its_ids_come_in_pages(self, api: Caller, report: JobEnvironment) -> None:
+    def test_ids_are_paginated(self, api: Caller, report: JobEnvironment) -> None:
         ids = failed(report, 130)
         first = api.ask("POST", "/executions/replay/", {"filter": {}}, expect=202)
         path = f"/bulk-operations/{first['id']}/"
@@ -253,8 +251,8 @@ class TestWorkingOff:
 
 
 @pytest.mark.django_db(transaction=True)
-class TestOneWorkerAtATime:
-    def test_what_one_worker_is_at_another_leaves(self, api: Caller, report: JobEnvironment) -> None:
+class TestConcurrency:
+    def test_two_workers_never_process_the_same_operation(self, api: Caller, report: JobEnvironment) -> None:
         failed(report, 3)
         api.ask("POST", "/executions/replay/", {"filter": {}}, expect=202)
         with transaction.atomic():
@@ -262,7 +260,7 @@ class TestOneWorkerAtATime:
             assert in_another_thread(lambda: work_off(LATER)) is False
         assert work_off(LATER)
 
-    def test_a_batch_that_breaks_leaves_nothing_behind(self, api: Caller, report: JobEnvironment) -> None:
+    def test_a_failed_batch_is_rolled_back(self, api: Caller, report: JobEnvironment) -> None:
         failed(report, 3)
         api.ask("POST", "/executions/replay/", {"filter": {}}, expect=202)
         with transaction.atomic():

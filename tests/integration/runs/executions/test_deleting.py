@@ -39,7 +39,7 @@ def removed() -> None:
 
 
 class TestDeleting:
-    def test_what_has_not_ended_is_canceled_with_a_reason(self, api: Caller, report: JobEnvironment) -> None:
+    def test_live_executions_are_canceled_with_a_reason(self, api: Caller, report: JobEnvironment) -> None:
         done, waits, retries = make_execution(report), pending(report), pending(report, attempts=1, started_at=NOW)
         lease = {"lease_owner": "w", "lease_expires_at": NOW}
         runs = pending(report, status="running", attempts=1, started_at=timezone.now(), **lease)
@@ -53,7 +53,7 @@ class TestDeleting:
         api.ask("GET", "/jobs/report/", expect=404)
         assert api.ask("GET", f"/executions/{waits.pk}/", expect=200)["error"] == JOB_DELETED
 
-    def test_another_job_goes_on(self, api: Caller, report: JobEnvironment, make_job: MakeJob) -> None:
+    def test_another_job_is_unaffected(self, api: Caller, report: JobEnvironment, make_job: MakeJob) -> None:
         other = pending(make_job(slug="other"))
         pending(report)
         api.ask("DELETE", "/jobs/report/", expect=204)
@@ -62,7 +62,7 @@ class TestDeleting:
 
 
 class TestPurging:
-    def test_nothing_of_the_job_is_left(self, api: Caller, report: JobEnvironment, make_job: MakeJob) -> None:
+    def test_no_row_of_the_job_remains(self, api: Caller, report: JobEnvironment, make_job: MakeJob) -> None:
         other = make_execution(make_job(slug="other"))
         for _ in range(5):
             make_run(make_execution(report, trigger="manual"))
@@ -79,7 +79,7 @@ class TestPurging:
     @pytest.mark.parametrize(
         "path", ["/runs/", "/runs/?status=succeeded", "/executions/", "/executions/?trigger=manual"]
     )
-    def test_pages_stay_whole_while_it_goes_on(
+    def test_pages_stay_complete_during_a_purge(
         self, api: Caller, report: JobEnvironment, make_job: MakeJob, path: str
     ) -> None:
         """What is being removed lies between the others, and no page is shorter for it."""
@@ -102,7 +102,7 @@ class TestPurging:
         removed()
         assert not Job.objects.exists()
 
-    def test_nobody_purges_beyond_their_reach(self, api: Caller, report: JobEnvironment, workspace: Workspace) -> None:
+    def test_only_permitted_callers_purge(self, api: Caller, report: JobEnvironment, workspace: Workspace) -> None:
         staging = Environment.objects.create(workspace=workspace, slug="staging", name="Staging")
         JobEnvironment.objects.create(workspace=workspace, job=report.job, environment=staging, enabled=False)
         bound = caller(workspace, environments=[staging])
@@ -115,9 +115,7 @@ class TestPurging:
         assert api.refused("DELETE", "/jobs/report/?purge=perhaps") == {"purge": "invalid"}
         assert api.refused("GET", "/jobs/report/?purge=true") == {"purge": "unknown_parameter"}
 
-    def test_the_dashboard_asks_whether_history_should_go_too(
-        self, report: JobEnvironment, workspace: Workspace
-    ) -> None:
+    def test_the_dashboard_offers_to_purge_the_history(self, report: JobEnvironment, workspace: Workspace) -> None:
         client = signed_in(person("mara", workspace=workspace, role="owner"))
         page = client.get(reverse("admin:jobs_job_delete", args=[report.job_id])).text
         url = reverse("admin:runs_execution_delete_job", args=[report.job_id])

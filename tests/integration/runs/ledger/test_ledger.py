@@ -72,8 +72,8 @@ def pruned(row: JobEnvironment, *, keep_last: int) -> None:
     assert go_on(Turn(60, sleep=lambda _: None), at(60))
 
 
-class TestTheLedger:
-    def test_compares_nothing_of_what_was_pruned(self, api: Caller, make_job: MakeJob):
+class TestLedger:
+    def test_ignores_pruned_occurrences(self, api: Caller, make_job: MakeJob):
         row = make_job(schedule=EVERY_MINUTE, slug="fresh")
         for minute in range(1, 11):
             fire_due(at(minute))
@@ -89,7 +89,7 @@ class TestTheLedger:
         whole = api.ask("GET", f"/jobs/fresh/ledger/?from={told(0)}&to={told(5)}", expect=200)
         assert (whole["planned"], whole["from"], whole["differences"]) == (0, told(5), [])
 
-    def test_of_an_instant_says_that_it_is_pruned_unless_it_is_still_there(self, api: Caller, make_job: MakeJob):
+    def test_of_a_pruned_instant_says_so_unless_its_row_remains(self, api: Caller, make_job: MakeJob):
         row = make_job(schedule=EVERY_MINUTE, slug="fresh")
         for minute in range(1, 11):
             fire_due(at(minute))
@@ -104,14 +104,14 @@ class TestTheLedger:
             "pruned", "fired", "pruned", "fired", "not_planned", "fired",
         ]  # fmt: skip
 
-    def test_of_stretches_begins_after_the_last_that_went(self, api: Caller, row):
+    def test_of_ranges_begins_after_the_last_pruned_one(self, api: Caller, row):
         Execution.objects.filter(finished_at=None).update(status="succeeded", finished_at=at(11), next_attempt_at=None)
         pruned(row, keep_last=3)
         found = api.ask("GET", f"/jobs/eventful/ledger/?from={told(0)}&to={told(60)}", expect=200)
         assert found["differences"] == []
         assert 0 < found["planned"] < 10
 
-    def test_reconciles_a_life_without_a_difference(self, api: Caller, row):
+    def test_reconciles_an_ordinary_history(self, api: Caller, row):
         found = api.ask("GET", f"/jobs/eventful/ledger/?from={told(0)}&to={told(60)}", expect=200)
         assert found["differences"] == []
         assert (found["planned"], found["fired"], found["due"]) == (10, 5, 0)
@@ -122,7 +122,7 @@ class TestTheLedger:
         assert found["periods"][1]["note"] == "audit"
         assert [period["job_version"] for period in found["periods"]] == [1, 1, 1, 2, 2]
 
-    def test_covers_the_last_day_unless_asked_otherwise(self, api: Caller, make_job: MakeJob):
+    def test_covers_the_last_day_by_default(self, api: Caller, make_job: MakeJob):
         make_job(schedule="0 12 * * *", slug="daily")
         found = api.ask("GET", "/jobs/daily/ledger/", expect=200)
         assert (found["planned"], found["environment"]) == (1, "production")
@@ -131,7 +131,7 @@ class TestTheLedger:
         found = api.ask("GET", f"/jobs/eventful/ledger/?from=2020-01-01T00:00:00Z&to={told(2.5)}", expect=200)
         assert (found["from"], found["planned"]) == (told(0), 2)
 
-    def test_tells_what_is_due_and_what_is_lost(self, api: Caller, row, make_job: MakeJob):
+    def test_reports_due_and_lost_occurrences(self, api: Caller, row, make_job: MakeJob):
         job = make_job(schedule=EVERY_MINUTE, slug="fresh")
         fire_due(at(1))
         fire_due(at(2))
@@ -147,12 +147,12 @@ class TestTheLedger:
         found = api.ask("GET", f"/jobs/fresh/ledger/?from={told(0)}&to={told(1.5)}", expect=200)
         assert (found["planned"], found["fired"], found["differences"]) == (1, 1, [])
 
-    def test_of_a_deleted_job_stays(self, api: Caller, row):
+    def test_remains_for_a_deleted_job(self, api: Caller, row):
         delete_job(job=row.job, now=at(20))
         found = api.ask("GET", f"/jobs/eventful/ledger/?from={told(0)}&to={told(60)}", expect=200)
         assert (found["planned"], found["periods"][-1]["state"]) == (10, "ended")
 
-    def test_refuses_what_it_cannot_answer(self, api: Caller, make_job: MakeJob):
+    def test_refuses_invalid_queries(self, api: Caller, make_job: MakeJob):
         make_job(schedule={"every_seconds": 1}, slug="busy")
         assert api.refused("GET", f"/jobs/busy/ledger/?from={told(0)}&to={told(200)}") == {"from": "too_many"}
         assert api.refused("GET", f"/jobs/busy/ledger/?from={told(5)}&to={told(5)}") == {"from": "invalid"}
@@ -160,13 +160,13 @@ class TestTheLedger:
         assert api.refused("GET", "/jobs/busy/ledger/?since=now") == {"since": "unknown_parameter"}
         api.refused("GET", "/jobs/nobody/ledger/", expect=404)
 
-    def test_is_told_only_within_reach(self, workspace, make_job: MakeJob):
+    def test_is_shown_only_to_permitted_callers(self, workspace, make_job: MakeJob):
         staging = Environment.objects.create(workspace=workspace, slug="staging", name="Staging")
         make_job(schedule=EVERY_MINUTE, slug="fresh")
         caller(workspace, environments=[staging]).refused("GET", "/jobs/fresh/ledger/", expect=404)
         caller(workspace, scopes=["jobs:read"]).refused("GET", "/jobs/fresh/ledger/", expect=403)
 
-    def test_asks_for_the_environment_where_it_cannot_know(self, workspace, api: Caller, make_job: MakeJob):
+    def test_requires_the_environment_if_ambiguous(self, workspace, api: Caller, make_job: MakeJob):
         staging = Environment.objects.create(workspace=workspace, slug="staging", name="Staging")
         job = make_job(schedule=EVERY_MINUTE, slug="fresh")
         both = [EnvironmentChange(job.environment, enabled=True), EnvironmentChange(staging, enabled=True)]
@@ -178,7 +178,7 @@ class TestTheLedger:
         assert api.ask("GET", "/jobs/fresh/ledger/?environment=staging", expect=200)["environment"] == "staging"
 
 
-class TestWhy:
+class TestExplanation:
     @pytest.mark.parametrize(
         ("minute", "verdict", "words"),
         [
@@ -191,36 +191,36 @@ class TestWhy:
             (30, "disabled", "since 2026-03-01 12:10:30"),
         ],
     )
-    def test_is_answered_for_any_time(self, api: Caller, row, minute, verdict, words):
+    def test_answers_for_any_time(self, api: Caller, row, minute, verdict, words):
         found = api.ask("GET", f"/jobs/eventful/ledger/at/?at={told(minute)}", expect=200)
         assert found["verdict"] == verdict
         assert words in found["detail"]
         assert (found["execution"] is not None) == (verdict in {"fired", "skipped"})
 
-    def test_names_the_occurrences_around_one_that_was_not_planned(self, api: Caller, row):
+    def test_names_the_occurrences_around_an_instant_without_one(self, api: Caller, row):
         found = api.ask("GET", f"/jobs/eventful/ledger/at/?at={told(1.5)}", expect=200)
         assert (found["previous"], found["next"]) == (told(1), told(2))
 
-    def test_knows_what_is_due_and_what_is_to_come(self, make_job: MakeJob):
+    def test_explains_due_and_future_occurrences(self, make_job: MakeJob):
         row = make_job(schedule=EVERY_MINUTE)
         found = explain(row, at=at(1), now=at(1) + MINUTE / 12)
         assert (found.verdict, "late by 5 s" in found.detail) == ("due", True)
         assert explain(row, at=at(1), now=at(0.5)).verdict == "to_come"
 
-    def test_knows_a_pause_that_goes_on(self, make_job: MakeJob):
+    def test_explains_a_current_pause(self, make_job: MakeJob):
         row = make_job(schedule=EVERY_MINUTE)
         pause(job_environments=[row], until=None, note="audit", now=at(0.5))
         found = explain(row, at=at(3), now=at(5))
         assert (found.verdict, "(audit)" in found.detail, found.execution) == ("skipped", True, None)
 
-    def test_knows_how_late_it_went_out_beyond_its_jitter(self, make_job: MakeJob):
+    def test_explains_lateness_beyond_jitter(self, make_job: MakeJob):
         row = make_job(schedule=EVERY_MINUTE, jitter_seconds=30)
         fire_due(at(1))
         execution = Execution.objects.get()
         Execution.objects.update(started_at=execution.next_attempt_at + MINUTE / 60)
         assert explain(row, at=at(1), now=at(2)).lateness_ms == 1000
 
-    def test_knows_manual_completed_and_deleted_jobs(self, make_job: MakeJob):
+    def test_explains_manual_completed_and_deleted_jobs(self, make_job: MakeJob):
         manual = make_job()
         assert explain(manual, at=at(1), now=at(5)).verdict == "manual"
         once = make_job(schedule=at(1).isoformat())
@@ -231,7 +231,7 @@ class TestWhy:
         once = JobEnvironment.objects.select_related("job").get(pk=once.pk)
         assert explain(once, at=at(5), now=at(5)).verdict == "deleted"
 
-    def test_knows_a_time_that_did_not_exist(self, make_job: MakeJob):
+    def test_explains_a_nonexistent_local_time(self, make_job: MakeJob):
         row = make_job(schedule="30 2 * * *", timezone="Europe/Berlin", dst_gap="skip")
         jump = datetime.datetime(2026, 3, 29, 1, 0, tzinfo=datetime.UTC)
         JobEnvironment.objects.filter(pk=row.pk).update(next_fire_at=jump)
@@ -239,7 +239,7 @@ class TestWhy:
         found = explain(row, at=jump, now=jump)
         assert (found.verdict, found.execution.skip_reason) == ("skipped", "dst_gap")
 
-    def test_would_say_that_one_was_lost(self, make_job: MakeJob):
+    def test_reports_a_lost_occurrence(self, make_job: MakeJob):
         row = make_job(schedule=EVERY_MINUTE)
         fire_due(at(1))
         Execution.objects.all().delete()

@@ -27,7 +27,7 @@ MINUTE = datetime.timedelta(minutes=1)
         (12, {"misfire": "skip"}, ["fires nothing that is late, by its misfire rule"]),
     ],
 )  # fmt: skip
-def test_the_sentence_says_what_happened(
+def test_the_sentence_explains_the_miss(
     minutes: int, changes: dict[str, Any], told: list[str], make_job: MakeJob
 ) -> None:
     job = make_job(schedule={"every_seconds": 60}, **changes)
@@ -38,7 +38,7 @@ def test_the_sentence_says_what_happened(
     assert "clock was away longer" not in found.detail
 
 
-def test_one_that_came_later_than_the_grace_and_was_not_followed(make_job: MakeJob) -> None:
+def test_an_occurrence_beyond_the_grace_without_a_successor_is_explained(make_job: MakeJob) -> None:
     job = make_job(schedule="2026-03-01T13:00:00Z", misfire_grace_seconds=600)
     fire_due(EPOCH + 120 * MINUTE)
     found = explain(job, at=EPOCH + 60 * MINUTE, now=EPOCH + 120 * MINUTE)
@@ -62,7 +62,7 @@ def test_the_preview_warns_of_contradictions(body: dict[str, Any], words: list[s
     assert all(word in sentence for word, sentence in zip(words, found, strict=True))
 
 
-def test_the_preview_refuses_policies_that_are_none(workspace: Workspace) -> None:
+def test_the_preview_refuses_invalid_policies(workspace: Workspace) -> None:
     wrong = {"schedule": "* * * * *", "overlap": "perhaps", "jitter_seconds": -1, "misfire": 5}
     assert set(caller(workspace).refused("POST", "/schedules/preview/", wrong)) == {
         "overlap",

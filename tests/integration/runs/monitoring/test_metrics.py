@@ -72,7 +72,7 @@ def scraped(client: Client, **headers: str) -> dict[tuple[str, ...], float]:
     }
 
 
-def test_every_ending_is_counted_once_and_a_fenced_one_never(make_job: MakeJob, link: Link):
+def test_every_end_is_counted_once_and_a_fenced_one_never(make_job: MakeJob, link: Link):
     job = make_job()
     for _ in range(4):
         services.run_now(job_environment=job, now=EPOCH)
@@ -97,7 +97,7 @@ def test_every_ending_is_counted_once_and_a_fenced_one_never(make_job: MakeJob, 
     }
 
 
-def test_lateness_counts_from_the_planned_instant_and_for_first_attempts_only(make_job: MakeJob, link: Link):
+def test_lateness_counts_from_the_scheduled_instant_for_first_attempts_only(make_job: MakeJob, link: Link):
     make_job(schedule={"every_seconds": 60})
     planned = EPOCH + datetime.timedelta(seconds=60)
     fire_due(planned)
@@ -115,7 +115,7 @@ def test_missed_occurrences_are_counted_by_reason(make_job: MakeJob):
     assert totals()["skipped/missed"] == 4
 
 
-def test_what_is_canceled_idle_and_what_is_reaped_is_counted(make_job: MakeJob, workspace, link: Link):
+def test_idle_cancels_and_reaped_executions_are_counted(make_job: MakeJob, workspace, link: Link):
     job = make_job(retry={"max_attempts": 1})
     waiting = services.run_now(job_environment=job, now=EPOCH)
     services.cancel(workspace=workspace, execution_id=waiting.pk, now=EPOCH)
@@ -129,7 +129,7 @@ def test_what_is_canceled_idle_and_what_is_reaped_is_counted(make_job: MakeJob, 
     assert "runs/canceled/" not in counted
 
 
-def test_folding_changes_no_total_and_counts_each_slip_once():
+def test_folding_keeps_totals_and_counts_each_delta_once():
     with connection.cursor() as cursor:
         for number in range(25):
             counters.add(cursor, {"runs/succeeded/": 1, f"executions/{number % 3}/": number})
@@ -140,7 +140,7 @@ def test_folding_changes_no_total_and_counts_each_slip_once():
     assert (Tally.objects.get(pk="runs/succeeded/").amount, TallySlip.objects.count()) == (25, 1)
 
 
-def test_two_beats_folding_at_once_share_the_slips(link: Link):
+def test_two_beats_folding_at_once_share_the_deltas(link: Link):
     with connection.cursor() as cursor:
         for _ in range(6):
             counters.add(cursor, {"runs/succeeded/": 1})
@@ -152,14 +152,14 @@ def test_two_beats_folding_at_once_share_the_slips(link: Link):
     assert totals() == {"runs/succeeded/": 6}
 
 
-def test_a_count_is_rolled_back_with_what_it_counts():
+def test_a_count_is_rolled_back_with_its_transaction():
     with transaction.atomic(), connection.cursor() as cursor:
         counters.add(cursor, {"runs/succeeded/": 1})
         transaction.set_rollback(True)
     assert totals() == {}
 
 
-def test_a_scrape_tells_counters_histograms_and_lags(make_job: MakeJob, link: Link, client: Client):
+def test_a_scrape_has_counters_histograms_and_lags(make_job: MakeJob, link: Link, client: Client):
     make_job(slug="due", schedule={"every_seconds": 60})  # due since EPOCH
     manual = make_job(slug="manual")
     now = datetime.datetime.now(datetime.UTC)
@@ -184,12 +184,12 @@ def test_a_scrape_tells_counters_histograms_and_lags(make_job: MakeJob, link: Li
     assert ("hourhand_last_tick_age_seconds",) not in found
 
 
-def test_an_execution_that_waits_for_its_jobs_limit_is_no_lag(make_job: MakeJob, client: Client):
+def test_an_execution_waiting_for_its_jobs_limit_is_no_lag(make_job: MakeJob, client: Client):
     services.run_now(job_environment=make_job(concurrency=1), now=EPOCH)
     assert scraped(client)["hourhand_claim_lag_seconds",] == 0
 
 
-def test_beats_and_workers_tell_of_themselves_until_they_leave(client: Client):
+def test_beats_and_workers_are_counted_until_they_stop(client: Client):
     beat, worker, gone = heartbeats.Process.beat(), *map(heartbeats.Process.worker, ("w1@here", "w2@here"))
     with connection.cursor() as cursor:
         heartbeats.tell(cursor, beat, heartbeats.Ticking(tick_ms=3.0, sends_chores=True))
@@ -213,7 +213,7 @@ def test_beats_and_workers_tell_of_themselves_until_they_leave(client: Client):
     assert [row.name for row in Heartbeat.objects.all()] == ["w1@here"]
 
 
-def test_a_worker_that_fell_silent_is_lost_until_another_of_its_name_comes_or_an_hour_has_passed(client: Client):
+def test_a_silent_worker_is_lost_until_replaced_or_for_an_hour(client: Client):
     news = heartbeats.Delivering(in_flight=0, waiting=0, capacity=100, draining=False)
     with connection.cursor() as cursor:
         for name in ("w1@here", "w2@here", "w3@here"):
@@ -231,7 +231,7 @@ def test_a_worker_that_fell_silent_is_lost_until_another_of_its_name_comes_or_an
     assert (found["hourhand_workers",], found["hourhand_workers_lost",]) == (2, 0)
 
 
-def test_the_clock_that_is_farthest_off_is_told(client: Client):
+def test_the_largest_clock_skew_is_reported(client: Client):
     assert ("hourhand_clock_skew_seconds",) not in scraped(client)
     with connection.cursor() as cursor:
         for name in ("beat@here", "beat@there"):
@@ -242,7 +242,7 @@ def test_the_clock_that_is_farthest_off_is_told(client: Client):
     assert scraped(client)["hourhand_clock_skew_seconds",] == pytest.approx(3600, abs=5)
 
 
-def test_workspaces_near_and_at_the_end_of_their_runs_are_counted_by_nobodys_name(workspace, client: Client):
+def test_workspaces_near_or_at_their_quota_are_counted_without_names(workspace, client: Client):
     plan = Plan.objects.create(name="Small", runs_included=10)
     month = month_of(datetime.datetime.now(datetime.UTC))
     for slug, policy, used in (
@@ -257,7 +257,7 @@ def test_workspaces_near_and_at_the_end_of_their_runs_are_counted_by_nobodys_nam
     assert found["hourhand_quota_workspaces", "near"] == found["hourhand_quota_workspaces", "stopped"] == 1
 
 
-def test_the_last_round_of_retention_is_told_with_what_it_removed(client: Client):
+def test_the_last_retention_is_reported_with_its_rows(client: Client):
     ended = datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=2)
     assert ("hourhand_retention_age_seconds",) not in scraped(client)
     for executions, ago in ((1, 24), (500, 0)):
@@ -275,19 +275,19 @@ def test_the_last_round_of_retention_is_told_with_what_it_removed(client: Client
     assert found["hourhand_retention_under_way",] == 0
 
 
-def test_a_token_is_asked_for_where_one_is_set(client: Client, settings):
+def test_a_token_is_required_if_one_is_set(client: Client, settings):
     settings.METRICS_TOKEN = "let-me-in"
     assert client.get("/metrics").status_code == 401
     assert client.get("/metrics", headers={"authorization": "Bearer wrong"}).status_code == 401
     assert scraped(client, authorization="Bearer let-me-in")["hourhand_database_up",] == 1
 
 
-def test_openmetrics_is_spoken_to_who_asks_for_it(client: Client):
+def test_openmetrics_is_served_on_request(client: Client):
     answer = client.get("/metrics", headers={"accept": "application/openmetrics-text; version=1.0.0"})
     assert answer.content.endswith(b"# EOF\n")
 
 
-def test_a_broken_redis_is_told_and_the_rest_too(client: Client, settings):
+def test_a_broken_redis_is_reported_with_the_other_metrics(client: Client, settings):
     settings.REDIS_URL = "unix:///nobody.sock?db=0"
     found = scraped(client)
     assert (found["hourhand_broker_up",], found["hourhand_database_up",]) == (0, 1)

@@ -78,7 +78,7 @@ class TestHeld:
     def a_copy(self, transactional_db: None) -> None:
         make_a_copy()
 
-    def test_the_clock_fires_nothing_and_looks_again(self, make_job: MakeJob):
+    def test_the_clock_fires_nothing_and_checks_again(self, make_job: MakeJob):
         make_job(schedule={"every_seconds": 60})
         assert Clock(lease_seconds=60, user_agent="Hourhand/test").tick() == MAX_SLEEP_SECONDS
         assert not Execution.objects.exists()
@@ -98,7 +98,7 @@ class TestHeld:
         assert [one.attempt.execution_id for claim in claims for one in claim()] == [key]
         link.close()
 
-    def test_the_command_only_looks_unless_it_is_told(self, make_job: MakeJob):
+    def test_the_command_changes_nothing_without_an_option(self, make_job: MakeJob):
         make_job(schedule={"every_seconds": 60})
         said = asked()
         assert "restored from a dump" in said
@@ -112,24 +112,24 @@ class TestHeld:
         assert "\nhourhand_held 0.0\n" in client.get("/metrics").content.decode()
         assert doctors_finding(capsys)["verdict"] == "ok"
 
-    def test_a_move_goes_on_by_each_jobs_misfire_rule(self, make_job: MakeJob):
+    def test_a_move_continues_by_each_jobs_misfire_policy(self, make_job: MakeJob):
         make_job(schedule={"every_seconds": 60}, misfire="fire_once")
         asked("--moved")
         Clock(lease_seconds=60, user_agent="Hourhand/test").tick()
         assert [reason for reason, _ in recorded()] == ["missed", "pending"]
 
-    def test_keeping_what_lives_goes_with_releasing(self):
+    def test_keep_live_requires_release(self):
         with pytest.raises(CommandError, match="--release"):
             asked("--keep-live")
 
 
-class TestBroughtBack:
+class TestRelease:
     @pytest.fixture(autouse=True)
     def real_commits(self, transactional_db: None) -> None:
         """A mark is of a transaction."""
 
     @pytest.mark.parametrize("misfire", ["fire_once", "fire_all", "skip"])
-    def test_what_was_due_since_is_one_row_that_says_missed(self, make_job: MakeJob, misfire: str):
+    def test_occurrences_due_since_are_one_missed_row(self, make_job: MakeJob, misfire: str):
         place = make_job(schedule={"every_seconds": 60}, misfire=misfire, misfire_grace_seconds=86400)
         fire_due(EPOCH + MINUTE)
         done = release.bring_back(NOW, keep_live=True)
@@ -141,18 +141,18 @@ class TestBroughtBack:
         ledger = account_of(place, start=EPOCH, end=NOW, now=NOW).ledger
         assert ledger.differences == ()
 
-    def test_even_what_is_due_this_very_second_may_have_been_fired(self, make_job: MakeJob):
+    def test_an_occurrence_due_this_second_is_missed_too(self, make_job: MakeJob):
         make_job(schedule={"every_seconds": 60})
         release.bring_back(EPOCH + MINUTE, keep_live=False)
         assert recorded() == [("missed", 1)]
 
-    def test_a_pause_stays_a_pause(self, make_job: MakeJob):
+    def test_a_paused_job_stays_paused(self, make_job: MakeJob):
         place = make_job(schedule={"every_seconds": 3600})
         pause(job_environments=[place], until=EPOCH + 90 * MINUTE, note="", now=EPOCH)
         release.bring_back(EPOCH + 150 * MINUTE, keep_live=False)
         assert recorded() == [("paused", 1), ("missed", 1)]
 
-    def test_what_was_due_when_its_schedule_was_edited_is_missed_too(self, make_job: MakeJob):
+    def test_occurrences_due_before_an_edit_are_missed_too(self, make_job: MakeJob):
         place = make_job(schedule={"every_seconds": 60}, misfire="fire_all")
         config = job_config(schedule={"every_seconds": 3600}, misfire="fire_all")
         save_job(
@@ -162,14 +162,14 @@ class TestBroughtBack:
         release.bring_back(EPOCH + 2 * MINUTE, keep_live=False)
         assert recorded() == [("missed", 1)]
 
-    def test_a_one_off_that_was_due_since_is_missed_and_over(self, make_job: MakeJob):
+    def test_a_one_off_due_since_is_missed_and_completed(self, make_job: MakeJob):
         place = make_job(schedule=(EPOCH + MINUTE).isoformat())
         release.bring_back(NOW, keep_live=False)
         place.refresh_from_db()
         assert recorded() == [("missed", 1)]
         assert not place.enabled
 
-    def test_what_had_not_ended_is_canceled_and_says_why(self, make_job: MakeJob):
+    def test_live_executions_are_canceled_with_a_reason(self, make_job: MakeJob):
         place = make_job()
         now = release.database_now()
         running = services.run_now(job_environment=place, now=now)
@@ -185,12 +185,12 @@ class TestBroughtBack:
         later.refresh_from_db()
         assert later.status == "pending"
 
-    def test_what_had_not_ended_goes_on_if_that_is_wanted(self, make_job: MakeJob):
+    def test_live_executions_continue_with_keep_live(self, make_job: MakeJob):
         execution = services.run_now(job_environment=make_job(), now=release.database_now())
         assert asked("--release", "--keep-live").count("which go on") == 2
         assert claimed() == [str(execution.pk)]
 
-    def test_bulk_operations_make_nothing_more_and_sessions_end(self, make_job: MakeJob):
+    def test_bulk_operations_are_canceled_and_sessions_end(self, make_job: MakeJob):
         place = make_job()
         execution = services.run_now(job_environment=place, now=EPOCH)
         services.cancel(workspace=place.workspace, execution_id=execution.pk, now=EPOCH)
@@ -201,7 +201,7 @@ class TestBroughtBack:
         assert BulkOperation.objects.get().state == BulkState.CANCELED
         assert not Session.objects.exists()
 
-    def test_a_house_that_nothing_holds_is_not_touched_while_it_runs(self, make_job: MakeJob):
+    def test_release_is_refused_for_a_running_installation_that_is_not_held(self, make_job: MakeJob):
         release.go_on()
         make_job(schedule={"every_seconds": 60})
         with connection.cursor() as cursor:
@@ -212,7 +212,7 @@ class TestBroughtBack:
         assert recorded() == []
 
 
-class TestTheMark:
+class TestDatabaseMark:
     """Which copies betray themselves, asked of PostgreSQL's own programs."""
 
     @pytest.fixture
@@ -235,7 +235,7 @@ class TestTheMark:
         with closing(psycopg2.connect(**{**connection.get_connection_params(), "dbname": name})) as link:
             return restore_guard.is_copy(link.cursor())
 
-    def test_a_restored_dump_does(self, copied: str, tmp_path: Path):
+    def test_a_restored_dump_is_held(self, copied: str, tmp_path: Path):
         dump = tmp_path / "dump"
         self.run("pg_dump", "--format=custom", "--file", str(dump), connection.settings_dict["NAME"])
         self.run("createdb", copied)
@@ -243,7 +243,7 @@ class TestTheMark:
         assert self.is_copy(copied)
         assert not release.is_copy()
 
-    def test_vacuum_is_no_copy_and_neither_is_one_without_a_mark(self, transactional_db: None):
+    def test_vacuum_does_not_hold_a_database(self, transactional_db: None):
         release.go_on()
         with connection.cursor() as cursor:
             cursor.execute("VACUUM (FREEZE, FULL) runs_databasemark")

@@ -31,7 +31,7 @@ def job_with_most() -> Job:
     return Job.objects.order_by("pk")[1]
 
 
-def test_a_batch_reads_what_it_removes_and_where_its_index_says(asked: Asked) -> None:
+def test_a_batch_reads_only_what_it_removes_by_index(asked: Asked) -> None:
     rule = retention.Rule(job_with_most().pk, keep_last=200, keep_days=None)
     history = retention.Prunable(rule, retention.cuts([rule])[rule.job_id], NEWEST)
     with transaction.atomic():
@@ -43,7 +43,7 @@ def test_a_batch_reads_what_it_removes_and_where_its_index_says(asked: Asked) ->
         assert findings.read.get("runs_execution", 0) <= 6 * LIMIT, (sql, findings)
 
 
-def test_where_histories_are_cut_is_found_without_reading_on(asked: Asked) -> None:
+def test_cuts_are_found_without_reading_further(asked: Asked) -> None:
     rules = [retention.Rule(job, keep_last=50, keep_days=None) for job in Job.objects.values_list("pk", flat=True)]
     asked.execute(retention._CUTS, [[str(rule.job_id) for rule in rules], [50] * len(rules)])
     [(_, findings)] = asked.found
@@ -52,7 +52,7 @@ def test_where_histories_are_cut_is_found_without_reading_on(asked: Asked) -> No
     assert findings.read["runs_execution"] <= JOBS * 2 * 51 + 40
 
 
-def test_a_purged_job_goes_by_its_index_too(asked: Asked) -> None:
+def test_a_purged_job_is_removed_by_index_too(asked: Asked) -> None:
     job = job_with_most()
     asked.execute(purge._ENDED, [job.pk, LIMIT])
     ids = [row[0] for row in asked.fetchall()]
@@ -63,7 +63,7 @@ def test_a_purged_job_goes_by_its_index_too(asked: Asked) -> None:
         assert findings.read.get("runs_execution", 0) <= 2 * LIMIT, sql
 
 
-def test_nothing_else_of_a_job_is_looked_for_in_the_whole_of_any_table() -> None:
+def test_no_other_query_of_a_purge_scans_a_table() -> None:
     """The checks of foreign keys too: each column that refers to what is removed has an index."""
     indexed = """
         SELECT DISTINCT index.indrelid::regclass::text, attribute.attname

@@ -76,9 +76,9 @@ def some_history(chance: random.Random, job: JobEnvironment, count: int) -> list
     return rows
 
 
-class TestTheRule:
+class TestRetention:
     @pytest.mark.parametrize("seed", range(12))
-    def test_is_what_the_documentation_says(self, make_job: MakeJob, seed: int) -> None:
+    def test_removes_exactly_what_the_documentation_says(self, make_job: MakeJob, seed: int) -> None:
         chance = random.Random(seed)
         keep_last, keep_days = chance.choice([1, 2, 5, 20]), chance.choice([None, None, 1, 7])
         job = make_job(retention={"keep_last": keep_last, "keep_days": keep_days})
@@ -90,7 +90,7 @@ class TestTheRule:
         assert done.executions == len(rows) - len(expected)
         assert prune().executions == 0
 
-    def test_keeps_the_newest_hundred_unless_a_job_says_otherwise(self, make_job: MakeJob) -> None:
+    def test_keeps_the_newest_hundred_by_default(self, make_job: MakeJob) -> None:
         usual, short = make_job(), make_job(retention={"keep_last": 3})
         long = [row.pk for row in history(usual, 120)]
         few = [row.pk for row in history(short, 10)]
@@ -98,7 +98,7 @@ class TestTheRule:
         assert kept(usual) == set(long[:100])
         assert kept(short) == set(few[:3])
 
-    def test_no_failure_goes_while_a_success_of_its_time_stays(self, make_job: MakeJob) -> None:
+    def test_a_failure_is_kept_at_least_as_long_as_a_success_of_its_time(self, make_job: MakeJob) -> None:
         job = make_job(retention={"keep_last": 5})
         old = [row.pk for row in history(job, 8, status="failed", failure_reason="timeout")]
         Execution.objects.update(created_at=NOW - DAY)
@@ -108,7 +108,7 @@ class TestTheRule:
         assert failures == set(sorted(old, reverse=True)[:5])
         assert Execution.objects.filter(status="succeeded").count() == 5
 
-    def test_of_a_job_counts_all_its_environments_together(self, make_job: MakeJob, workspace: Any) -> None:
+    def test_counts_all_environments_of_a_job_together(self, make_job: MakeJob, workspace: Any) -> None:
         job = make_job(retention={"keep_last": 4})
         staging = Environment.objects.create(workspace=workspace, slug="staging", name="Staging")
         other = JobEnvironment.objects.create(workspace=workspace, job=job.job, environment=staging)
@@ -117,7 +117,7 @@ class TestTheRule:
         prune()
         assert {row.pk for row in older} & kept(job) == {older[0].pk}
 
-    def test_holds_for_deleted_jobs_too(self, make_job: MakeJob) -> None:
+    def test_applies_to_deleted_jobs_too(self, make_job: MakeJob) -> None:
         job = make_job(retention={"keep_last": 2})
         history(job, 5)
         job.job.deleted_at = NOW
@@ -126,12 +126,12 @@ class TestTheRule:
         assert len(kept(job)) == 2
 
 
-class TestWhatNeverGoes:
+class TestNeverRemoved:
     @pytest.fixture
     def job(self, make_job: MakeJob) -> JobEnvironment:
         return make_job(retention={"keep_last": 1})
 
-    def test_is_what_a_live_replay_was_made_from(self, job: JobEnvironment) -> None:
+    def test_the_source_of_a_live_replay(self, job: JobEnvironment) -> None:
         _, old, older = history(job, 3)
         waiting = {"status": "pending", "finished_at": None, "next_attempt_at": NOW, "trigger": "replay"}
         replay = make_execution(job, created_at=NOW - DAY, replay_of=old, **waiting)
@@ -142,7 +142,7 @@ class TestWhatNeverGoes:
         prune()
         assert old.pk not in kept(job)
 
-    def test_is_what_a_bulk_operation_is_still_to_deal_with(self, job: JobEnvironment, workspace: Any) -> None:
+    def test_an_execution_pending_in_a_bulk_operation(self, job: JobEnvironment, workspace: Any) -> None:
         _, done, to_come, _ = history(job, 4)
         operation = BulkOperation.objects.create(
             workspace=workspace, kind="replay", filter={}, execution_ids=[done.pk, to_come.pk], position=1, done=1
@@ -154,7 +154,7 @@ class TestWhatNeverGoes:
         prune()
         assert to_come.pk not in kept(job)
 
-    def test_is_the_last_scheduled_one_which_may_grow(self, job: JobEnvironment) -> None:
+    def test_the_last_scheduled_one_which_may_grow(self, job: JobEnvironment) -> None:
         stretch = make_execution(
             job, status="skipped", skip_reason="missed", created_at=NOW - DAY, occurrences=3,
             scheduled_until=NOW - DAY + MINUTE,
@@ -164,12 +164,12 @@ class TestWhatNeverGoes:
         assert stretch.pk in kept(job)
 
 
-class TestTheWayItGoes:
+class TestRemoval:
     @pytest.fixture
     def job(self, make_job: MakeJob) -> JobEnvironment:
         return make_job(retention={"keep_last": 10})
 
-    def test_runs_go_with_their_executions_and_all_is_counted(self, job: JobEnvironment, client: Client) -> None:
+    def test_runs_are_removed_with_their_executions_and_counted(self, job: JobEnvironment, client: Client) -> None:
         for execution in history(job, 15):
             make_run(execution, 1)
             make_run(execution, 2)
@@ -181,7 +181,7 @@ class TestTheWayItGoes:
         assert "hourhand_retention_under_way 0.0" in told
         assert "hourhand_retention_age_seconds" in told
 
-    def test_a_round_that_was_cut_short_goes_on_and_no_second_one_begins(self, make_job: MakeJob) -> None:
+    def test_an_interrupted_round_continues_and_no_second_one_begins(self, make_job: MakeJob) -> None:
         jobs = [make_job(retention={"keep_last": 1}) for _ in range(3)]
         for job in jobs:
             history(job, 20)
@@ -197,7 +197,7 @@ class TestTheWayItGoes:
         found = PruningRound.objects.get()
         assert (found.executions, found.finished_at) == (57, NOW)
 
-    def test_versions_edited_for_a_replay_go_when_nothing_ran_in_them(self, job: JobEnvironment) -> None:
+    def test_unused_edited_versions_are_removed(self, job: JobEnvironment) -> None:
         source = make_execution(job, trigger="manual", created_at=NOW - DAY)
         edited = {**job.job.current_version.config["request"], "body": "another"}
         made = services.replay(execution=source, now=NOW - DAY, original_config=False, request=edited)
@@ -210,7 +210,7 @@ class TestTheWayItGoes:
         assert not JobVersion.objects.filter(edited=True).exists()
         assert JobVersion.objects.get() == job.job.current_version
 
-    def test_old_audit_entries_and_bulk_operations_go_too(self, workspace: Any, settings: Any) -> None:
+    def test_old_audit_entries_and_bulk_operations_are_removed_too(self, workspace: Any, settings: Any) -> None:
         settings.AUDIT_LOG_DAYS = 30
         common = {"workspace": workspace, "actor_kind": "system", "action": "job.run"}
         for days in (1, 29, 31, 400):
@@ -227,8 +227,8 @@ class TestTheWayItGoes:
 
 
 @pytest.mark.django_db(transaction=True)
-class TestBesideOthers:
-    def test_nobody_waits_for_a_batch_and_it_waits_for_nobody(self, make_job: MakeJob) -> None:
+class TestConcurrency:
+    def test_a_batch_neither_blocks_nor_waits(self, make_job: MakeJob) -> None:
         job = make_job(retention={"keep_last": 1})
         rows = history(job, 5)
         live = services.run_now(job_environment=job, now=NOW)
@@ -256,7 +256,7 @@ class TestBesideOthers:
             assert in_another_thread(held) == 1
         assert rows[-1].pk in kept(job)
 
-    def test_two_never_prune_at_once(self) -> None:
+    def test_two_workers_never_prune_at_once(self) -> None:
         def somebody_else() -> bool:
             with alone() as is_ours:
                 return is_ours

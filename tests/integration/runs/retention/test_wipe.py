@@ -76,7 +76,7 @@ READERS = (
 
 
 class TestWiping:
-    def test_nothing_is_to_be_read_right_afterwards(self, api: Caller, full: JobEnvironment) -> None:
+    def test_nothing_is_readable_right_afterwards(self, api: Caller, full: JobEnvironment) -> None:
         execution, run = Execution.objects.filter(status="succeeded").get(), Run.objects.first()
         assert run is not None
         for path in READERS:
@@ -96,13 +96,13 @@ class TestWiping:
         matched = api.ask("POST", "/executions/replay/", {"filter": {}, "dry_run": True}, expect=200)
         assert matched["matched"] == 0
 
-    def test_no_row_is_left_when_the_workers_are_done(self, api: Caller, full: JobEnvironment) -> None:
+    def test_no_row_remains_when_the_workers_are_done(self, api: Caller, full: JobEnvironment) -> None:
         api.ask("POST", "/wipe/", CONFIRMED, expect=204)
         removed()
         for model in (Job, JobVersion, JobEnvironment, SchedulePeriod, Execution, Run, Secret, BulkOperation):
             assert not model.objects.exists(), model  # type: ignore[attr-defined]
 
-    def test_members_keys_environments_policies_and_the_audit_log_stay(
+    def test_members_keys_environments_policies_and_the_audit_log_remain(
         self, api: Caller, full: JobEnvironment, workspace: Workspace
     ) -> None:
         kept = (Membership, ApiKey, Environment, RetryPolicy, SigningSecret)
@@ -116,7 +116,7 @@ class TestWiping:
         assert (told.actor_kind, told.changes) == ("key", {"jobs": [2, 0], "secrets": [1, 0]})
         assert [one["slug"] for one in api.ask("GET", "/retry-policies/")["results"]] == ["patient"]
 
-    def test_another_workspace_keeps_all(self, api: Caller, full: JobEnvironment) -> None:
+    def test_another_workspace_is_unaffected(self, api: Caller, full: JobEnvironment) -> None:
         other = create_workspace(slug="other", name="Other")
         job = save_job(
             workspace=other, job=None, slug="report", config=job_config(schedule="@daily"), environments=None, now=NOW
@@ -150,7 +150,7 @@ class TestWiping:
         removed()
         assert [one["id"] for one in api.ask("GET", "/executions/", expect=200)["results"]] == [ran["id"]]
 
-    def test_a_request_that_is_sent_again_is_done_again(self, api: Caller) -> None:
+    def test_a_request_repeated_after_the_wipe_is_executed_again(self, api: Caller) -> None:
         key = {"HTTP_IDEMPOTENCY_KEY": "once"}
         made = api.post("/api/v1/jobs/", {**JOB, "slug": "report"}, **key).json()
         wiped = api.post("/api/v1/wipe/", CONFIRMED, HTTP_IDEMPOTENCY_KEY="wipe")
@@ -160,7 +160,7 @@ class TestWiping:
         assert KeptAnswer.objects.count() == 2
 
 
-class TestWhoMay:
+class TestPermissions:
     def test_only_owners_and_keys_that_an_owner_made(self, workspace: Workspace, full: JobEnvironment) -> None:
         production = workspace.environments.get()
         for api in (owned(workspace, "admin"), caller(workspace)):
@@ -169,7 +169,7 @@ class TestWhoMay:
         assert bound.ask("POST", "/wipe/", CONFIRMED, expect=403)["code"] == "environment_bound"
         assert Job.objects.live().count() == 2
 
-    def test_a_key_speaks_for_its_maker_only_while_that_is_an_owner(self, workspace: Workspace) -> None:
+    def test_a_key_may_wipe_only_while_its_creator_is_an_owner(self, workspace: Workspace) -> None:
         api = owned(workspace)
         Membership.objects.update(role="admin")
         assert api.ask("POST", "/wipe/", CONFIRMED, expect=403)["code"] == "owner_only"
@@ -179,12 +179,12 @@ class TestWhoMay:
     @pytest.mark.parametrize(
         ("body", "code"), [({"confirm": "Acme"}, "unconfirmed"), ({}, "required"), ({"confirm": True}, "invalid")]
     )
-    def test_the_workspace_has_to_be_named(self, api: Caller, full: JobEnvironment, body: Any, code: str) -> None:
+    def test_the_workspace_must_be_named(self, api: Caller, full: JobEnvironment, body: Any, code: str) -> None:
         assert api.refused("POST", "/wipe/", body) == {"confirm": code}
         assert Job.objects.live().count() == 2
 
 
-class TestInTheDashboard:
+class TestDashboard:
     def test_an_owner_wipes_by_typing_the_name(self, workspace: Workspace, full: JobEnvironment) -> None:
         client = signed_in(person("olga", workspace=workspace, role="owner"))
         page = reverse("admin:accounts_workspace_change", args=[workspace.pk])

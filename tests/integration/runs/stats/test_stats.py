@@ -147,7 +147,7 @@ class Chance:
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_statistics_are_what_counting_the_rows_says_in_every_bucket_and_for_everybody(
+def test_statistics_agree_with_counting_rows_in_every_bucket_and_subject(
     seed: int, make_job: MakeJob, workspace: Workspace
 ) -> None:
     staging = Environment.objects.create(workspace=workspace, slug="staging", name="Staging")
@@ -184,7 +184,7 @@ def test_statistics_are_what_counting_the_rows_says_in_every_bucket_and_for_ever
     holds(Subject.of(workspace, None), period("5m"), list(Execution.objects.all()))
 
 
-def test_the_database_puts_values_where_they_are_read() -> None:
+def test_the_database_and_the_reader_use_the_same_bins() -> None:
     wanted = [*range(2000), *(round(1.7**n) for n in range(14, 60))]
     with connection.cursor() as cursor:
         cursor.execute(
@@ -207,7 +207,7 @@ def whole(workspace: Workspace) -> Figures:
     return statistics(Subject.of(workspace, None), period("1h", until=NOW + HOUR)).total
 
 
-def test_every_verb_that_ends_an_execution_counts_it_at_once(make_job: MakeJob, workspace: Workspace) -> None:
+def test_every_way_to_end_an_execution_counts_it_at_once(make_job: MakeJob, workspace: Workspace) -> None:
     state = make_job()
     waiting = services.run_now(job_environment=state, now=NOW, delay_seconds=60)
     assert whole(workspace).counts["pending"] == 1
@@ -227,9 +227,7 @@ def test_every_verb_that_ends_an_execution_counts_it_at_once(make_job: MakeJob, 
     assert whole(workspace).counts == {**dict.fromkeys(ExecutionStatus.values, 0), "canceled": 2}
 
 
-def test_what_is_pruned_stays_counted_and_what_is_purged_goes_with_its_job(
-    make_job: MakeJob, workspace: Workspace
-) -> None:
+def test_pruned_executions_stay_counted_and_purged_ones_do_not(make_job: MakeJob, workspace: Workspace) -> None:
     state, other = make_job(slug="report"), make_job(slug="other")
     for one in (state, state, other):
         make_execution(one, trigger="manual")
@@ -247,7 +245,7 @@ def test_what_is_pruned_stays_counted_and_what_is_purged_goes_with_its_job(
     )
 
 
-def test_what_ends_and_is_rolled_back_is_not_counted(make_job: MakeJob, workspace: Workspace) -> None:
+def test_a_rolled_back_end_is_not_counted(make_job: MakeJob, workspace: Workspace) -> None:
     state = make_job()
     with transaction.atomic():
         make_execution(state, trigger="manual")
@@ -258,9 +256,7 @@ def test_what_ends_and_is_rolled_back_is_not_counted(make_job: MakeJob, workspac
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_transaction_that_commits_late_is_counted_once_however_much_was_folded_meanwhile(
-    make_job: MakeJob, workspace: Workspace
-) -> None:
+def test_a_late_commit_is_counted_once(make_job: MakeJob, workspace: Workspace) -> None:
     """A worker may record minutes after an outage: what counts is its commit, no clock and no order of ids."""
     state = make_job()
     with transaction.atomic():
@@ -274,7 +270,7 @@ def test_a_transaction_that_commits_late_is_counted_once_however_much_was_folded
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_workers_never_fold_the_same_slip(make_job: MakeJob, workspace: Workspace) -> None:
+def test_two_workers_never_fold_the_same_delta(make_job: MakeJob, workspace: Workspace) -> None:
     state = make_job()
     for _ in range(20):
         make_execution(state, trigger="manual")
@@ -290,7 +286,7 @@ def test_two_workers_never_fold_the_same_slip(make_job: MakeJob, workspace: Work
     assert whole(workspace).counts["succeeded"] == 20
 
 
-def test_old_digests_go_and_the_minutes_of_the_others_before_them(make_job: MakeJob, workspace: Workspace) -> None:
+def test_old_digests_are_removed_and_minutes_before_hours(make_job: MakeJob, workspace: Workspace) -> None:
     state = make_job()
     for age in (0, 7, 9, 400, 402):
         make_execution(state, trigger="manual", created_at=NOW - age * DAY)
@@ -303,7 +299,7 @@ def test_old_digests_go_and_the_minutes_of_the_others_before_them(make_job: Make
     assert kept == {0: [False, True], 7: [False, True], 9: [False], 400: [False]}
 
 
-def test_what_ended_before_there_were_statistics_is_counted_too(make_job: MakeJob, workspace: Workspace) -> None:
+def test_executions_older_than_the_statistics_are_counted(make_job: MakeJob, workspace: Workspace) -> None:
     state = make_job()
     for _ in range(3):
         make_execution(state, trigger="manual")
@@ -318,7 +314,7 @@ def test_what_ended_before_there_were_statistics_is_counted_too(make_job: MakeJo
 
 
 @pytest.mark.usefixtures("fresh_tables")
-def test_statistics_of_a_long_history_read_digests_and_what_lives_and_nothing_else() -> None:
+def test_statistics_of_a_long_history_read_only_digests_and_live_rows() -> None:
     seeded = seed_jobs(jobs=300)
     seed_executions(12_000, runs=False)
     rollups.fold(limit=1_000_000)
@@ -344,9 +340,7 @@ def test_statistics_of_a_long_history_read_digests_and_what_lives_and_nothing_el
 # -- what comes next ---------------------------------------------------------------------------------------------------
 
 
-def test_the_next_firings_are_told_soonest_first_of_what_is_within_reach(
-    make_job: MakeJob, workspace: Workspace
-) -> None:
+def test_the_next_firings_of_permitted_jobs_are_listed_soonest_first(make_job: MakeJob, workspace: Workspace) -> None:
     for minute in range(30):
         make_job(slug=f"job-{minute}", name=f"Job {minute}", schedule=f"{minute} 13 * * *", now=NOW)
     make_job(slug="by-hand")

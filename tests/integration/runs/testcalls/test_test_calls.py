@@ -68,7 +68,7 @@ def job(make_job: MakeJob, receiver: Receiver, **changes: Any) -> JobEnvironment
     return make_job(slug="report", **{"request": {"url": receiver.url("/saved")}, **changes})
 
 
-def test_one_call_is_made_and_answered_with_its_run(
+def test_one_call_is_made_and_returned_as_a_run(
     make_job: MakeJob, api: Caller, worker: DeliveryService, receiver: Receiver
 ) -> None:
     job(make_job, receiver, request={"url": receiver.url("/saved?{{input.day}}"), "headers": {"Authorization": "abc"}})
@@ -85,7 +85,7 @@ def test_one_call_is_made_and_answered_with_its_run(
     assert run["duration_ms"] == run["timings"]["total_ms"] or run["timings"]["total_ms"] is not None
 
 
-def test_the_answer_is_as_the_document_has_it(
+def test_the_answer_matches_the_document(
     make_job: MakeJob, api: Caller, worker: DeliveryService, receiver: Receiver
 ) -> None:
     job(make_job, receiver)
@@ -97,7 +97,7 @@ def test_the_answer_is_as_the_document_has_it(
         assert nulls <= {field for field, schema in documented["properties"].items() if schema.get("nullable")}
 
 
-def test_nothing_of_it_is_kept_but_an_entry_of_the_audit_log(
+def test_only_an_audit_entry_is_stored(
     make_job: MakeJob, api: Caller, worker: DeliveryService, receiver: Receiver
 ) -> None:
     state = job(make_job, receiver)
@@ -113,9 +113,7 @@ def test_nothing_of_it_is_kept_but_an_entry_of_the_audit_log(
     assert entry.actor_kind == "key"
 
 
-def test_unsaved_changes_are_what_is_sent(
-    make_job: MakeJob, api: Caller, worker: DeliveryService, receiver: Receiver
-) -> None:
+def test_unsaved_changes_are_sent(make_job: MakeJob, api: Caller, worker: DeliveryService, receiver: Receiver) -> None:
     job(make_job, receiver, request={"url": receiver.url("/saved"), "method": "POST"})
     changes = {"request": {"url": receiver.url("/unsaved"), "body": {"n": 1}}, "success": {"statuses": ["404"]}}
     run = api.ask("POST", "/jobs/report/test/", changes, expect=200)
@@ -133,7 +131,7 @@ def test_what_was_not_changed_is_no_change(
     assert api.ask("POST", "/jobs/report/test/", shown, expect=200)["job_version"] == 1
 
 
-def test_an_environment_says_what_differs_there(
+def test_overrides_of_the_environment_apply(
     make_job: MakeJob, api: Caller, workspace: Workspace, worker: DeliveryService, receiver: Receiver
 ) -> None:
     job(make_job, receiver)
@@ -150,7 +148,7 @@ def test_an_environment_says_what_differs_there(
     assert refused == {"environment": "job_not_enabled"}
 
 
-def test_secrets_are_sent_and_never_shown_nor_put_on_redis(
+def test_secrets_are_sent_but_never_shown_or_put_on_redis(
     make_job: MakeJob, api: Caller, workspace: Workspace, worker: DeliveryService, told: Told
 ) -> None:
     held: list[bytes] = []
@@ -202,7 +200,7 @@ def test_a_failure_is_an_answer_and_is_not_repeated(make_job: MakeJob, api: Call
         assert len(receiver.exchanges) == 2
 
 
-def test_what_cannot_be_rendered_or_reached_is_told_as_a_run(
+def test_a_failed_rendering_or_connection_is_returned_as_a_run(
     make_job: MakeJob, api: Caller, told: Told, workspace: Workspace, receiver: Receiver
 ) -> None:
     guarded = service(policy=settings.OUTBOUND_POLICY.parse("", "*"))
@@ -231,7 +229,7 @@ def test_what_cannot_be_rendered_or_reached_is_told_as_a_run(
         ([], {None: "invalid"}),
     ],
 )
-def test_what_is_wrong_is_named_and_nothing_is_sent(
+def test_errors_are_named_and_nothing_is_sent(
     make_job: MakeJob, api: Caller, told: Told, body: Any, wrong: Any
 ) -> None:
     make_job(slug="report")
@@ -239,7 +237,7 @@ def test_what_is_wrong_is_named_and_nothing_is_sent(
     assert told.calls == []
 
 
-def test_without_a_worker_it_says_so_and_a_late_worker_sends_nothing(
+def test_without_a_worker_it_fails_and_a_late_worker_sends_nothing(
     make_job: MakeJob, api: Caller, told: Told, receiver: Receiver
 ) -> None:
     job(make_job, receiver)
@@ -267,7 +265,7 @@ def test_of_two_workers_one_makes_the_call(
     assert len(receiver.exchanges) == 5
 
 
-def test_a_worker_that_drains_takes_none(
+def test_a_draining_worker_takes_none(
     make_job: MakeJob, api: Caller, worker: DeliveryService, receiver: Receiver
 ) -> None:
     job(make_job, receiver)
@@ -275,7 +273,7 @@ def test_a_worker_that_drains_takes_none(
     assert api.ask("POST", "/jobs/report/test/", {}, expect=503)["code"] == "no_worker"
 
 
-def test_a_worker_that_stops_in_the_middle_tells_what_became_of_it(
+def test_a_worker_that_stops_meanwhile_reports_the_result(
     make_job: MakeJob, api: Caller, worker: DeliveryService
 ) -> None:
     over = threading.Event()
@@ -288,7 +286,7 @@ def test_a_worker_that_stops_in_the_middle_tells_what_became_of_it(
         over.set()
 
 
-def test_a_worker_that_dies_in_the_middle_is_noticed_long_before_the_time_is_over(
+def test_a_worker_that_dies_meanwhile_is_noticed_before_the_timeout(
     make_job: MakeJob, api: Caller, told: Told, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("runs.testcalls.transport.HELD_SECONDS", 1)
@@ -302,7 +300,7 @@ def test_a_worker_that_dies_in_the_middle_is_noticed_long_before_the_time_is_ove
     assert AuditEntry.objects.filter(action="job.tested").exists()
 
 
-def test_without_redis_it_says_so(
+def test_without_redis_it_fails_with_a_reason(
     make_job: MakeJob, api: Caller, receiver: Receiver, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job(make_job, receiver)
@@ -324,7 +322,7 @@ def test_without_an_encryption_key_nothing_is_put_on_redis(
     assert told.calls == []
 
 
-def test_a_workspace_has_a_few_at_a_time_and_each_place_is_given_back(
+def test_a_workspace_has_a_few_slots_and_each_is_released(
     make_job: MakeJob, api: Caller, worker: DeliveryService
 ) -> None:
     over = threading.Event()
@@ -346,7 +344,7 @@ def test_a_workspace_has_a_few_at_a_time_and_each_place_is_given_back(
         assert ask()["status"] == "succeeded"
 
 
-def test_a_host_that_is_full_is_told_and_not_waited_for(
+def test_a_host_without_a_free_slot_is_reported_at_once(
     make_job: MakeJob, api: Caller, told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(workers.worker.testcalls, "HOLD_SECONDS", 0.05)
@@ -372,7 +370,7 @@ def test_a_host_that_is_full_is_told_and_not_waited_for(
     narrow.stop(grace_seconds=0)
 
 
-def test_sent_again_with_its_key_it_is_made_once(
+def test_a_repeated_idempotency_key_makes_one_call(
     make_job: MakeJob, api: Caller, worker: DeliveryService, receiver: Receiver
 ) -> None:
     job(make_job, receiver)
@@ -384,7 +382,7 @@ def test_sent_again_with_its_key_it_is_made_once(
     assert len(receiver.exchanges) == 1
 
 
-def test_a_bound_key_tries_its_own_environment_only(
+def test_a_bound_key_calls_in_its_own_environment_only(
     make_job: MakeJob, workspace: Workspace, worker: DeliveryService, receiver: Receiver
 ) -> None:
     job(make_job, receiver)

@@ -57,7 +57,7 @@ def locker() -> Iterator[Callable[[str], None]]:
 
 @pytest.mark.parametrize("table", ["runs_execution", "runs_run", "jobs_jobenvironment"])
 @pytest.mark.parametrize("mode", ["ACCESS EXCLUSIVE", "EXCLUSIVE", "SHARE"])
-def test_whoever_holds_up_recording_holds_up_the_reaper(locker: Callable[[str], None], table: str, mode: str):
+def test_a_lock_that_blocks_recording_blocks_the_reaper(locker: Callable[[str], None], table: str, mode: str):
     """A worker renews its leases by turns with recording: behind one that waits, none is renewed."""
     locker(f"LOCK TABLE {table} IN {mode} MODE")
     with pytest.raises(OperationalError, match="could not obtain lock"):
@@ -67,12 +67,12 @@ def test_whoever_holds_up_recording_holds_up_the_reaper(locker: Callable[[str], 
 
 
 @pytest.mark.parametrize("mode", ["ACCESS SHARE", "ROW SHARE", "ROW EXCLUSIVE", "SHARE UPDATE EXCLUSIVE"])
-def test_who_reads_writes_or_vacuums_holds_up_nobody(locker: Callable[[str], None], mode: str):
+def test_reads_writes_and_vacuum_block_nothing(locker: Callable[[str], None], mode: str):
     locker(f"LOCK TABLE runs_execution, runs_run, jobs_jobenvironment IN {mode} MODE")
     require_renewable()
 
 
-def test_what_expired_while_runs_were_locked_is_not_reaped(
+def test_leases_that_expired_while_runs_were_locked_are_not_reaped(
     expired: Execution, trusting: Clock, locker: Callable[[str], None]
 ):
     locker("LOCK TABLE runs_run IN SHARE MODE")
@@ -93,7 +93,7 @@ def trusting(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return made
 
 
-def test_a_clock_in_time_reaps(expired: Execution, trusting: Clock):
+def test_a_punctual_clock_reaps(expired: Execution, trusting: Clock):
     trusting.tick()
     assert reaped(expired)
 

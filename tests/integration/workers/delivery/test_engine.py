@@ -30,7 +30,7 @@ def running() -> Iterator[Running]:
 # -- kept connections --------------------------------------------------------------------------------------------------
 
 
-def test_a_connection_is_kept_and_the_timings_say_so(running: Running) -> None:
+def test_a_connection_is_reused_as_the_timings_show(running: Running) -> None:
     with receiving() as receiver:
         first, second = running.deliver(receiver.url()), running.deliver(receiver.url())
     assert len(receiver.connections) == 1
@@ -87,7 +87,7 @@ def test_an_unknown_authority_is_refused_unless_given_or_verification_is_off(run
         assert unverified.timings.tls_ms is not None
 
 
-def test_connections_of_other_tls_settings_are_never_shared(running: Running) -> None:
+def test_connections_with_different_tls_settings_are_never_shared(running: Running) -> None:
     settings = [
         TlsOptions(verify=False),
         TlsOptions(),
@@ -143,7 +143,7 @@ def test_a_server_that_requires_a_client_certificate_is_an_ssl_error(
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_client_certificate_is_shown_and_its_connection_not_shared(running: Running, version: ssl.TLSVersion) -> None:
+def test_a_client_certificate_is_sent_and_its_connection_not_shared(running: Running, version: ssl.TLSVersion) -> None:
     shown = TlsOptions(ca_cert=AUTHORITY, client_cert=CLIENT[0], client_key=CLIENT[1])
     with receiving(context=demanding(version)) as receiver:
         for _ in range(2):
@@ -168,7 +168,7 @@ def test_a_broken_client_certificate_is_an_ssl_error(running: Running, cert: str
 
 
 @pytest.mark.parametrize("sent_bytes", [0, 1_000_000])
-def test_a_tls_connection_that_breaks_off_is_no_ssl_error(running: Running, sent_bytes: int) -> None:
+def test_an_interrupted_tls_connection_is_no_ssl_error(running: Running, sent_bytes: int) -> None:
     def cut(exchange: Exchange) -> None:
         exchange.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         exchange.connection.close()  # a reset, without a word of TLS
@@ -200,7 +200,7 @@ def test_a_handshake_cut_off_by_the_server_is_a_connection_error(running: Runnin
     assert result.failure_reason == FailureReason.CONNECTION_ERROR
 
 
-def test_http_2_is_spoken_where_it_is_offered(running: Running) -> None:
+def test_http_2_is_used_if_offered(running: Running) -> None:
     trusting = TlsOptions(ca_cert=AUTHORITY)
     with receiving(context=server_context(alpn=("h2", "http/1.1"))) as receiver:
         results = [
@@ -252,7 +252,7 @@ def test_a_port_that_is_not_allowed_is_blocked() -> None:
 @pytest.mark.parametrize(
     "url", ["ftp://127.0.0.1/", "http://user@127.0.0.1/", "http://0x7f.1/", "", "http://a b/", "file:///etc/passwd"]
 )
-def test_a_url_that_is_not_plainly_http_is_refused_unsent(running: Running, url: str) -> None:
+def test_a_malformed_url_is_refused_unsent(running: Running, url: str) -> None:
     result = running.deliver(url)
     assert (result.failure_reason, result.sent) == (FailureReason.INVALID_URL, False)
 
@@ -260,7 +260,7 @@ def test_a_url_that_is_not_plainly_http_is_refused_unsent(running: Running, url:
 # -- many at once ------------------------------------------------------------------------------------------------------
 
 
-def test_slow_endpoints_do_not_hold_up_fast_ones(running: Running) -> None:
+def test_slow_endpoints_do_not_delay_fast_ones(running: Running) -> None:
     def behave(exchange: Exchange) -> None:
         if exchange.path == "/slow":
             time.sleep(2)
@@ -277,7 +277,7 @@ def test_slow_endpoints_do_not_hold_up_fast_ones(running: Running) -> None:
         assert {one.host for one in running.engine.in_flight()} == {"127.0.0.1"}
 
 
-def test_no_more_than_the_limit_are_under_way() -> None:
+def test_no_more_than_the_limit_are_in_flight() -> None:
     running = Running(max_in_flight=3)
     together: list[int] = []
     now = 0
@@ -302,7 +302,7 @@ def test_no_more_than_the_limit_are_under_way() -> None:
     running.engine.stop(grace_seconds=0)
 
 
-def test_abort_ends_an_exchange_under_way_and_one_that_waits() -> None:
+def test_abort_ends_an_exchange_in_flight_and_a_waiting_one() -> None:
     running = Running(max_in_flight=1)
     with receiving(lambda exchange: time.sleep(3)) as receiver:
         under_way, waiting = request(receiver.url()), request(receiver.url())
@@ -320,7 +320,7 @@ def test_abort_ends_an_exchange_under_way_and_one_that_waits() -> None:
     running.engine.stop(grace_seconds=0)
 
 
-def test_stop_waits_for_the_grace_reports_what_is_lost_and_returns_what_was_never_sent() -> None:
+def test_stop_waits_for_the_grace_reports_lost_and_returns_unsent_requests() -> None:
     running = Running(max_in_flight=2)
     release = threading.Event()
 
@@ -345,7 +345,7 @@ def test_stop_waits_for_the_grace_reports_what_is_lost_and_returns_what_was_neve
         running.engine.submit([never])
 
 
-def test_a_fault_in_the_consumer_does_not_stop_the_engine(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_error_in_the_consumer_does_not_stop_the_engine(caplog: pytest.LogCaptureFixture) -> None:
     seen: list[DeliveryResult] = []
 
     def consume(result: DeliveryResult) -> None:
@@ -362,7 +362,7 @@ def test_a_fault_in_the_consumer_does_not_stop_the_engine(caplog: pytest.LogCapt
     assert "delivery_report_failed" in caplog.messages
 
 
-def test_a_fault_in_a_callback_ends_its_exchange_as_unknown(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_in_a_callback_ends_its_exchange_as_unknown(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     with receiving() as receiver:
         with monkeypatch.context() as broken:
             broken.setattr(EgressPolicy, "refusal", lambda *_: 1 / 0)

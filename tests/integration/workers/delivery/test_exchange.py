@@ -47,12 +47,12 @@ def test_the_status_decides(running: Running, status: str, reason: FailureReason
     assert len(receiver.exchanges) == 1  # redirects are not followed
 
 
-def test_a_job_may_call_other_statuses_a_success(running: Running) -> None:
+def test_a_job_may_define_other_statuses_as_success(running: Running) -> None:
     with receiving(lambda exchange: exchange.answer("404 Gone")) as receiver:
         assert running.deliver(receiver.url(), success_statuses=("2xx", "404")).succeeded
 
 
-def test_headers_are_lower_case_and_joined_and_cookies_are_neither_mixed_nor_kept(running: Running) -> None:
+def test_headers_are_lower_case_and_joined_and_cookies_are_not_reused(running: Running) -> None:
     headers = "X-A: 1\r\nSet-Cookie: a=1\r\nx-a:  2\r\nSET-COOKIE: b=2\r\nX-Folded: one\r\n two\r\n"
     with receiving(lambda exchange: exchange.answer(headers=headers)) as receiver:
         result = running.deliver(receiver.url())
@@ -87,7 +87,7 @@ def test_header_octets_are_utf_8_and_else_latin_1(running: Running, octets: byte
     assert result.response.headers["x-n"] == text
 
 
-def test_repeated_headers_are_each_read_by_their_own_octets(running: Running) -> None:
+def test_repeated_headers_are_decoded_separately(running: Running) -> None:
     raw = b"HTTP/1.1 200 OK\r\nX-N: \xc3\xbc\r\nX-N: \xfc\r\nContent-Length: 0\r\n\r\n"
     with receiving(answering(raw)) as receiver:
         result = running.deliver(receiver.url())
@@ -95,7 +95,7 @@ def test_repeated_headers_are_each_read_by_their_own_octets(running: Running) ->
     assert result.response.headers["x-n"] == "ü, ü"
 
 
-def test_interim_answers_and_trailers_leave_the_head_alone(running: Running) -> None:
+def test_interim_answers_and_trailers_do_not_change_the_head(running: Running) -> None:
     raw = (
         b"HTTP/1.1 103 Early Hints\r\nX-Who: hint\r\n\r\n"
         b"HTTP/1.1 201 Created\r\nX-Who: answer\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -112,7 +112,7 @@ def test_interim_answers_and_trailers_leave_the_head_alone(running: Running) -> 
 
 
 @pytest.mark.parametrize("size", [0, 1, KEPT_BODY_BYTES, KEPT_BODY_BYTES + 1, READ_BODY_BYTES])
-def test_a_body_is_counted_whole_and_kept_in_part(running: Running, size: int) -> None:
+def test_a_body_is_counted_in_full_and_stored_truncated(running: Running, size: int) -> None:
     with receiving(lambda exchange: exchange.answer(body=b"x" * size)) as receiver:
         result = running.deliver(receiver.url())
     assert result.succeeded
@@ -122,7 +122,7 @@ def test_a_body_is_counted_whole_and_kept_in_part(running: Running, size: int) -
 
 
 @pytest.mark.parametrize("status", ["200 OK", "500 Broken"])
-def test_an_endless_body_is_cut_and_judged_by_its_status(running: Running, status: str) -> None:
+def test_an_endless_body_is_cut_and_its_status_decides(running: Running, status: str) -> None:
     head = f"HTTP/1.1 {status}\r\n\r\n".encode()
     started = time.monotonic()
     with receiving(flooding(head, b"x" * 1000)) as receiver:
@@ -134,7 +134,7 @@ def test_an_endless_body_is_cut_and_judged_by_its_status(running: Running, statu
     assert READ_BODY_BYTES < result.response.body_bytes < READ_BODY_BYTES + 200_000
 
 
-def test_a_decompression_bomb_is_cut_at_the_same_size(running: Running) -> None:
+def test_a_decompression_bomb_is_cut_at_the_same_limit(running: Running) -> None:
     bomb = gzipped(200 * 1024 * 1024)
     with receiving(lambda exchange: exchange.answer(body=bomb, headers="Content-Encoding: gzip\r\n")) as receiver:
         result = running.deliver(receiver.url())
@@ -169,7 +169,7 @@ def test_a_compressed_body_is_decoded(running: Running) -> None:
         ("zstd", b"ok", (b"ok", False, True)),
     ],
 )
-def test_a_coding_is_undone_or_said_not_to_be_and_the_status_decides(
+def test_a_coding_is_decoded_or_noted_and_the_status_decides(
     running: Running, status: str, coding: str, body: bytes, response: tuple[bytes, bool, bool]
 ) -> None:
     """`response`: the body that is shown, whether it is truncated, and whether there is a note."""
@@ -185,9 +185,7 @@ def test_a_coding_is_undone_or_said_not_to_be_and_the_status_decides(
 
 @pytest.mark.parametrize("size", [KEPT_BODY_BYTES - 1, KEPT_BODY_BYTES * 2, 900_000])
 @pytest.mark.parametrize("coding", ["gzip", "utf-8", "identity", "br"])
-def test_a_large_body_that_compresses_badly_is_counted_and_kept_in_part(
-    running: Running, coding: str, size: int
-) -> None:
+def test_a_large_incompressible_body_is_counted_and_truncated(running: Running, coding: str, size: int) -> None:
     plain = random.Random(7).randbytes(size)
     body = {"gzip": gzip.compress, "br": partial(brotli.compress, quality=1)}.get(coding, bytes)(plain)
     with receiving(lambda exchange: exchange.answer(body=body, headers=f"Content-Encoding: {coding}\r\n")) as receiver:
@@ -204,7 +202,7 @@ def test_a_large_body_that_compresses_badly_is_counted_and_kept_in_part(
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "x-made-up"])
-def test_a_transfer_coding_that_nobody_asked_for_leaves_the_status_and_a_word(running: Running, coding: str) -> None:
+def test_an_unrequested_transfer_coding_keeps_the_status_and_adds_a_note(running: Running, coding: str) -> None:
     raw = f"HTTP/1.1 503 Busy\r\nTransfer-Encoding: {coding}, chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n"
     with receiving(answering(raw.encode())) as receiver:
         result = running.deliver(receiver.url())
@@ -214,7 +212,7 @@ def test_a_transfer_coding_that_nobody_asked_for_leaves_the_status_and_a_word(ru
     assert "Transfer-Encoding" in (result.response.note or "")
 
 
-def test_too_many_headers_are_left_out_and_the_status_stands(running: Running) -> None:
+def test_excess_headers_are_dropped_and_the_status_decides(running: Running) -> None:
     headers = "".join(f"X-{number}: {'v' * 1000}\r\n" for number in range(150))
     with receiving(lambda exchange: exchange.answer(headers=headers)) as receiver:
         result = running.deliver(receiver.url())
@@ -228,7 +226,7 @@ def test_too_many_headers_are_left_out_and_the_status_stands(running: Running) -
     assert result.response.body_truncated
 
 
-def test_endless_interim_answers_end_early_and_without_a_status(running: Running) -> None:
+def test_endless_interim_answers_end_without_a_status(running: Running) -> None:
     with receiving(flooding(b"", b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n")) as receiver:
         result = running.deliver(receiver.url())
     assert (result.failure_reason, result.response) == (FailureReason.CONNECTION_ERROR, None)
@@ -255,7 +253,7 @@ def test_a_silent_endpoint_times_out_at_the_deadline(running: Running) -> None:
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"X-A: b\r\n"),
     ],
 )
-def test_one_deadline_holds_over_slow_drips_of_anything(running: Running, head: bytes, drip: bytes) -> None:
+def test_one_deadline_covers_any_slow_drip(running: Running, head: bytes, drip: bytes) -> None:
     def behave(exchange: Exchange) -> None:
         exchange.send(head)
         for _ in range(100):
@@ -288,7 +286,7 @@ def test_a_tls_handshake_that_never_ends_is_a_timeout(running: Running) -> None:
         (b"HTTP/1.1 200 OK\r\nConte", ""),
     ],
 )
-def test_what_is_no_whole_answer_is_a_connection_error(running: Running, raw: bytes, error: str) -> None:
+def test_an_incomplete_answer_is_a_connection_error(running: Running, raw: bytes, error: str) -> None:
     with receiving(answering(raw)) as receiver:
         result = running.deliver(receiver.url())
     assert result.failure_reason == FailureReason.CONNECTION_ERROR
@@ -297,7 +295,7 @@ def test_what_is_no_whole_answer_is_a_connection_error(running: Running, raw: by
         assert result.response.body_truncated
 
 
-def test_nobody_listening_is_a_connection_error(running: Running) -> None:
+def test_a_refused_connection_is_a_connection_error(running: Running) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     result = running.deliver(f"http://127.0.0.1:{port}/")

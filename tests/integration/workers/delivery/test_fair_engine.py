@@ -9,7 +9,7 @@ from tests.support.receiver import Exchange, receiving
 from workers.delivery.contract import Crowded
 
 
-def test_a_slow_host_keeps_to_its_share_and_a_fast_one_overtakes() -> None:
+def test_a_slow_host_keeps_to_its_share_and_a_fast_one_proceeds() -> None:
     running = Running(max_in_flight=10, max_per_host=4)
     release = threading.Event()
 
@@ -28,7 +28,7 @@ def test_a_slow_host_keeps_to_its_share_and_a_fast_one_overtakes() -> None:
     running.engine.stop(grace_seconds=0)
 
 
-def test_what_waits_for_its_host_waits_outside_its_timeout() -> None:
+def test_waiting_for_a_slot_does_not_count_against_the_timeout() -> None:
     running = Running(max_per_host=1)
     with receiving(lambda exchange: (time.sleep(0.4), exchange.answer())) as receiver:
         running.engine.submit([request(receiver.url(), timeout_seconds=0.8) for _ in range(4)])
@@ -48,7 +48,7 @@ def test_one_workspace_leaves_room_for_another() -> None:
     running.engine.stop(grace_seconds=0)
 
 
-def test_a_crowded_host_gives_requests_back_and_takes_no_room() -> None:
+def test_a_crowded_hosts_requests_are_returned_and_take_no_room() -> None:
     sent_away: list[Crowded] = []
     running = Running(max_in_flight=16, max_per_host=8, on_crowded=sent_away.extend)
     release = threading.Event()

@@ -62,7 +62,7 @@ def reasons(results: list[DeliveryResult]) -> set[FailureReason | None]:
 # -- names that hang ---------------------------------------------------------------------------------------------------
 
 
-def test_a_healthy_name_is_called_while_any_number_of_others_hang(running: Running, names: Names) -> None:
+def test_a_healthy_name_is_called_while_lookups_of_others_hang(running: Running, names: Names) -> None:
     names.known["healthy.example"] = ("127.0.0.1",)
     running.engine.submit([request(f"http://hangs-{number}.example/") for number in range(60)])
     eventually(lambda: names.together == 60)
@@ -78,7 +78,7 @@ def test_a_name_that_hangs_takes_one_thread_however_many_wait_for_it(running: Ru
     assert names.asked == {"hangs.example": 1}
 
 
-def test_the_deadline_of_a_call_counts_while_its_name_hangs(running: Running, names: Names) -> None:
+def test_the_deadline_of_a_call_includes_its_lookup(running: Running, names: Names) -> None:
     running.engine.submit([request("http://hangs.example/", timeout_seconds=seconds) for seconds in (0.4, 0.2, 0.3)])
     results = running.wait(3)
     assert [result.error for result in results] == [f"timed out after {seconds} s" for seconds in (0.2, 0.3, 0.4)]
@@ -89,7 +89,7 @@ def test_the_deadline_of_a_call_counts_while_its_name_hangs(running: Running, na
     assert running.engine.in_flight_count == 0
 
 
-def test_what_was_spent_on_the_name_is_taken_from_the_deadline(running: Running, names: Names) -> None:
+def test_lookup_time_is_deducted_from_the_deadline(running: Running, names: Names) -> None:
     silent = threading.Event()
     with receiving(lambda exchange: silent.wait(10)) as receiver:
         running.engine.submit([request(f"http://late.example:{receiver.port}/", timeout_seconds=2.0)])
@@ -116,7 +116,7 @@ def test_a_call_whose_name_hangs_can_be_aborted(running: Running, names: Names) 
     assert running.engine.free == 100
 
 
-def test_calls_whose_names_hang_come_back_unsent_when_the_engine_stops(names: Names) -> None:
+def test_calls_with_hanging_lookups_are_returned_unsent_at_stop(names: Names) -> None:
     running = Running()
     hanging = [request("http://hangs.example/"), request("http://hangs-too.example/")]
     running.engine.submit(hanging)
@@ -125,7 +125,7 @@ def test_calls_whose_names_hang_come_back_unsent_when_the_engine_stops(names: Na
     assert running.results == []
 
 
-def test_a_process_ends_though_a_name_hangs() -> None:
+def test_a_hanging_lookup_does_not_block_exit() -> None:
     """The thread that waits for it is no reason to stay."""
     script = """if True:
         import socket, threading, time
@@ -140,9 +140,7 @@ def test_a_process_ends_though_a_name_hangs() -> None:
     subprocess.run([sys.executable, "-c", script], check=True, timeout=30, env=dict(os.environ))
 
 
-def test_names_that_dragged_leave_room_for_those_that_did_not(
-    running: Running, names: Names, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_slow_lookups_leave_room_for_fast_ones(running: Running, names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"MAX_LOOKUPS": 4, "RESERVED_LOOKUPS": 1, "PATIENCE_SECONDS": -1.0}.items():
         monkeypatch.setattr(resolver, name, value)
     monkeypatch.setattr(resolver, "FAILURE_SECONDS", 0.0)
@@ -162,7 +160,7 @@ def test_names_that_dragged_leave_room_for_those_that_did_not(
 # -- names that are known ----------------------------------------------------------------------------------------------
 
 
-def test_a_name_is_looked_up_once_and_its_time_is_told(running: Running, names: Names) -> None:
+def test_a_name_is_looked_up_once_and_its_duration_recorded(running: Running, names: Names) -> None:
     names.known["name.example"] = ("127.0.0.1",)
     with receiving(lambda exchange: exchange.answer(headers="Connection: close\r\n")) as receiver:
         results = [running.deliver(f"http://name.example:{receiver.port}/") for _ in range(3)]
@@ -194,7 +192,7 @@ def test_a_name_that_does_not_resolve_is_a_dns_error(running: Running, names: Na
     assert names.asked == {"none.example": 1}
 
 
-def test_a_fault_while_looking_up_is_a_dns_error_too(running: Running, names: Names) -> None:
+def test_a_bug_in_a_lookup_is_a_dns_error(running: Running, names: Names) -> None:
     names.known["odd.example"] = ZeroDivisionError()
     assert running.deliver("http://odd.example/").failure_reason is FailureReason.DNS_ERROR
 
@@ -208,7 +206,7 @@ def test_a_name_is_the_same_in_any_case_and_is_absolute_with_a_dot(running: Runn
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "localhost", "app.localhost", "localhost."])
-def test_an_address_and_localhost_are_asked_of_nobody(running: Running, names: Names, host: str) -> None:
+def test_addresses_and_localhost_need_no_lookup(running: Running, names: Names, host: str) -> None:
     with receiving() as receiver:
         result = running.deliver(f"http://{host}:{receiver.port}/")
     assert result.failure_reason in {None, FailureReason.CONNECTION_ERROR}
@@ -242,7 +240,7 @@ def test_a_name_that_leads_to_an_address_that_is_not_public_is_blocked(names: Na
     assert (result.error or "").startswith(f"blocked: inside.example resolves to {shown}, ")
 
 
-def test_of_a_name_with_an_address_that_is_not_allowed_only_the_others_are_dialled(names: Names) -> None:
+def test_only_the_allowed_addresses_of_a_name_are_dialled(names: Names) -> None:
     names.known["mixed.example"] = ("127.0.0.2", "127.0.0.1")
     running = Running(EgressPolicy.parse("127.0.0.1", "*"))
     with receiving() as receiver:
@@ -265,7 +263,7 @@ def test_a_name_that_is_rebound_is_blocked_as_it_is_dialled(names: Names, monkey
     assert result.failure_reason is FailureReason.SSRF_BLOCKED
 
 
-def test_an_ip_version_that_the_kernel_lacks_is_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_ip_version_that_the_kernel_lacks_is_not_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
     def no_ipv6(*_: Any) -> socket.socket:
         raise OSError("Address family not supported by protocol")
 

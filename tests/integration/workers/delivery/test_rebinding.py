@@ -54,7 +54,7 @@ def rebound(monkeypatch: pytest.MonkeyPatch, policy: EgressPolicy, port: int, di
         ["169.254.169.254", "10.0.0.1", "127.0.0.1"],
     ],
 )
-def test_a_name_that_turns_out_not_to_be_public_is_blocked(monkeypatch: pytest.MonkeyPatch, dialled: list[str]) -> None:
+def test_a_name_rebound_to_a_private_address_is_blocked(monkeypatch: pytest.MonkeyPatch, dialled: list[str]) -> None:
     with receiving() as receiver:
         result = rebound(monkeypatch, EgressPolicy.parse("", "*"), receiver.port, dialled)
         assert receiver.connections == []
@@ -64,16 +64,14 @@ def test_a_name_that_turns_out_not_to_be_public_is_blocked(monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("dialled", [["127.0.0.1", "127.0.0.2"], ["127.0.0.2", "127.0.0.1"]])
-def test_of_several_addresses_only_those_allowed_are_dialled(
-    monkeypatch: pytest.MonkeyPatch, dialled: list[str]
-) -> None:
+def test_only_the_allowed_of_several_addresses_are_dialled(monkeypatch: pytest.MonkeyPatch, dialled: list[str]) -> None:
     with receiving() as receiver:
         result = rebound(monkeypatch, EgressPolicy.parse("127.0.0.1", "*"), receiver.port, dialled)
         assert len(receiver.connections) == 1
     assert (result.succeeded, result.remote_ip) == (True, "127.0.0.1")
 
 
-def test_an_allowed_address_that_does_not_answer_leads_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_allowed_address_has_no_forbidden_fallback(monkeypatch: pytest.MonkeyPatch) -> None:
     with receiving() as receiver:
         result = rebound(monkeypatch, EgressPolicy.parse("127.0.0.2", "*"), receiver.port, ["127.0.0.2", "127.0.0.1"])
         assert receiver.connections == []

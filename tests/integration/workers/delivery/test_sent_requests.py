@@ -19,7 +19,7 @@ def running() -> Iterator[Running]:
     started.engine.stop(grace_seconds=0)
 
 
-def test_a_request_arrives_as_it_was_given_and_nothing_is_added(running: Running) -> None:
+def test_a_request_arrives_unchanged_and_without_additions(running: Running) -> None:
     with receiving() as receiver:
         result = running.deliver(
             receiver.url("/a/../b?x={y}&z"),
@@ -89,7 +89,7 @@ def test_a_url_goes_out_byte_for_byte_over_http_2(running: Running, target: str)
     ("rest", "target"),
     [("", "/"), ("?x=1", "/?x=1"), ("?", "/?"), ("?a=/b", "/?a=/b"), ("#f", "/"), ("/a?b#c/d?e", "/a?b"), ("?#", "/?")],
 )
-def test_an_empty_path_is_the_root_and_a_fragment_stays_here(running: Running, rest: str, target: str) -> None:
+def test_an_empty_path_is_the_root_and_a_fragment_is_not_sent(running: Running, rest: str, target: str) -> None:
     with receiving() as receiver:
         assert running.deliver(receiver.url(rest)).succeeded
         assert running.deliver(receiver.url("/next")).succeeded  # nothing is carried over to the next exchange
@@ -99,7 +99,7 @@ def test_an_empty_path_is_the_root_and_a_fragment_stays_here(running: Running, r
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
 @pytest.mark.parametrize("body", [None, b'{"a":1}'])
-def test_each_method_with_and_without_a_body(running: Running, method: str, body: bytes | None) -> None:
+def test_each_method_is_sent_with_and_without_a_body(running: Running, method: str, body: bytes | None) -> None:
     with receiving(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", then_close=False)) as receiver:
         result = running.deliver(receiver.url(), method=method, body=body)
     if method == "HEAD" and body:
@@ -110,7 +110,7 @@ def test_each_method_with_and_without_a_body(running: Running, method: str, body
     assert receiver.exchanges[0].body == (body or b"")
 
 
-def test_a_handle_used_for_one_method_carries_nothing_over_to_the_next(running: Running) -> None:
+def test_a_reused_handle_carries_nothing_over(running: Running) -> None:
     steps = [
         ("POST", b"one"),
         ("GET", None),
@@ -138,7 +138,7 @@ def test_a_handle_used_for_one_method_carries_nothing_over_to_the_next(running: 
     ]
 
 
-def test_a_body_of_a_megabyte_is_sent_without_asking_for_leave(running: Running) -> None:
+def test_a_large_body_is_sent_without_expect_100_continue(running: Running) -> None:
     with receiving() as receiver:
         result = running.deliver(receiver.url(), method="POST", body=b"x" * 1_048_576)
     assert result.succeeded
@@ -162,7 +162,7 @@ def test_a_body_of_a_megabyte_is_sent_without_asking_for_leave(running: Running)
         ("Connection", "close"),
     ],
 )
-def test_headers_that_could_forge_a_message_are_refused_unsent(running: Running, header: tuple[str, str]) -> None:
+def test_header_injection_is_refused_unsent(running: Running, header: tuple[str, str]) -> None:
     with receiving() as receiver:
         result = running.deliver(receiver.url(), headers=(header,))
         assert (result.failure_reason, result.sent) == (FailureReason.TEMPLATE_ERROR, False)

@@ -65,7 +65,7 @@ def test_of_two_workers_one_claims(execution, first, second):
     assert mine.attempt.number == 1
 
 
-def test_a_link_that_lost_its_server_says_so_and_comes_back(execution, first, second):
+def test_a_link_that_lost_its_server_raises_and_reconnects(execution, first, second):
     with first.transaction() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
         (pid,) = cursor.fetchone()
@@ -76,7 +76,7 @@ def test_a_link_that_lost_its_server_says_so_and_comes_back(execution, first, se
     assert len(claimer("first").claim(first, [str(execution.pk)], limit=1)) == 1
 
 
-def test_a_claim_takes_no_more_than_there_is_room_for(make_job: MakeJob, first):
+def test_a_claim_takes_no_more_than_the_free_slots(make_job: MakeJob, first):
     job, now = make_job(), datetime.datetime.now(datetime.UTC)
     ids = [str(services.run_now(job_environment=job, now=now).pk) for _ in range(5)]
     assert len(claimer("first").claim(first, ids, limit=2)) == 2
@@ -136,7 +136,7 @@ def test_a_retry_waits_in_postgres(execution, first):
     assert claimer("first").claim(first, [str(execution.pk)], limit=1) == []
 
 
-def test_a_failure_for_good_says_why(execution, first):
+def test_a_final_failure_has_its_reason(execution, first):
     (claimed,) = claimer("first").claim(first, [str(execution.pk)], limit=1)
     reason = FailureReason.HTTP_SERVER_ERROR
     record_on(first, finished(claimed, GiveUp(reason), reason, "HTTP 503"))
@@ -212,7 +212,7 @@ def test_a_reaped_execution_without_attempts_left_has_failed(make_job: MakeJob, 
     assert (execution.status, execution.failure_reason) == ("failed", "worker_lost")
 
 
-def test_what_was_lost_longer_ago_than_a_run_can_tell_is_reaped(execution, first):
+def test_a_very_old_lease_is_reaped(execution, first):
     claimer("dead").claim(first, [str(execution.pk)], limit=1)
     long_ago = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=30)
     Execution.objects.update(attempts=2, next_attempt_at=long_ago, lease_expires_at=long_ago)
@@ -220,7 +220,7 @@ def test_what_was_lost_longer_ago_than_a_run_can_tell_is_reaped(execution, first
     assert Run.objects.get().duration_ms == 2**31 - 1
 
 
-def test_an_attempt_that_began_after_the_reapers_look_at_the_clock_is_reaped_all_the_same(execution, first):
+def test_an_attempt_claimed_after_the_reaper_read_the_clock_is_reaped(execution, first):
     claimer("dead").claim(first, [str(execution.pk)], limit=1)
     now = datetime.datetime.now(datetime.UTC)
     later, lapsed = now + datetime.timedelta(hours=1), now - datetime.timedelta(seconds=1)
@@ -238,7 +238,7 @@ def test_a_renewed_lease_is_not_reaped(execution, first):
     assert reap_expired(user_agent="Hourhand/test", chance=random.Random(1)) == 0
 
 
-def test_what_was_never_sent_is_given_back_as_if_not_claimed(execution, first):
+def test_an_unsent_attempt_is_given_back_as_if_never_claimed(execution, first):
     owner = claimer("first")
     claimed = owner.claim(first, [str(execution.pk)], limit=1)
     assert owner.give_back(first, claimed) == {(str(execution.pk), 1)}
@@ -253,7 +253,7 @@ def cancel(execution: Execution) -> Execution:
     return services.cancel(workspace=execution.workspace, execution_id=execution.pk, now=now)
 
 
-def test_canceling_ends_what_is_in_flight_at_once_and_its_worker_moves_nothing_more(execution, first):
+def test_canceling_in_flight_ends_at_once_and_fences_the_worker(execution, first):
     owner = claimer("first")
     (claimed,) = owner.claim(first, [str(execution.pk)], limit=1)
     ended = cancel(execution)
@@ -267,7 +267,7 @@ def test_canceling_ends_what_is_in_flight_at_once_and_its_worker_moves_nothing_m
     assert JobEnvironment.objects.get().last_status == ""
 
 
-def test_canceling_ends_pending_retries_and_nothing_that_has_ended(execution, first):
+def test_canceling_ends_pending_retries_but_no_ended_execution(execution, first):
     (claimed,) = claimer("first").claim(first, [str(execution.pk)], limit=1)
     record_on(first, finished(claimed, RetryIn(60_000), FailureReason.TIMEOUT, "timed out"))
     assert cancel(execution).status == "canceled"
@@ -276,7 +276,7 @@ def test_canceling_ends_pending_retries_and_nothing_that_has_ended(execution, fi
     assert Run.objects.get().status == "failed"
 
 
-def test_what_a_worker_aborts_is_recorded_as_canceled_and_counts_in_no_streak(execution, first):
+def test_an_aborted_call_is_canceled_and_counts_in_no_streak(execution, first):
     JobEnvironment.objects.update(last_status="failed", consecutive_failures=2)
     (claimed,) = claimer("first").claim(first, [str(execution.pk)], limit=1)
     at = claimed.claimed_monotonic
@@ -292,7 +292,7 @@ def test_what_a_worker_aborts_is_recorded_as_canceled_and_counts_in_no_streak(ex
     assert (job.last_status, job.consecutive_failures) == ("failed", 2)
 
 
-def test_what_finds_no_place_is_given_back_for_a_while(execution, first):
+def test_a_crowded_execution_is_given_back_for_a_while(execution, first):
     owner = claimer("first")
     claimed = owner.claim(first, [str(execution.pk)], limit=1)
     assert owner.give_back(first, claimed, wait_ms={str(execution.pk): 60_000}) == {(str(execution.pk), 1)}
@@ -308,7 +308,7 @@ class TestConcurrency:
         job, now = make_job(concurrency=2), datetime.datetime.now(datetime.UTC)
         return [str(services.run_now(job_environment=job, now=now).pk) for _ in range(6)]
 
-    def test_a_plain_claim_leaves_jobs_with_a_limit_alone(self, ids, first):
+    def test_a_plain_claim_skips_jobs_with_a_limit(self, ids, first):
         assert claimer("first").claim(first, ids, limit=10) == []
         assert claimer("first").claim_any(first, limit=10) == []
 
@@ -323,7 +323,7 @@ class TestConcurrency:
         record_on(first, finished(claimed))
         assert len(other.claim_of_job(second, job_id, limit=10)) == 1
 
-    def test_two_that_claim_at_the_same_instant_keep_to_it_too(self, ids, first):
+    def test_two_concurrent_claims_keep_to_the_limit(self, ids, first):
         job_id = str(Execution.objects.values_list("job_id", flat=True)[0])
         together = threading.Barrier(8)
 
@@ -357,7 +357,7 @@ class TestConcurrency:
         (b"\xff\xfe", ("//4=", "base64")),
     ],
 )
-def test_a_body_is_kept_as_text_where_it_is_text(body, stored):
+def test_a_text_body_is_stored_as_text(body, stored):
     assert as_text(body) == stored
 
 
@@ -373,7 +373,7 @@ _COLUMNS = {
 
 
 @pytest.mark.parametrize("status", ExecutionStatus.values)
-def test_every_status_has_the_columns_that_its_constraint_asks_for(execution, status):
+def test_every_status_satisfies_its_column_constraints(execution, status):
     cleared = {"lease_owner": "NULL", "lease_expires_at": "NULL", "finished_at": "NULL", "skip_reason": "''"}
     columns = {**cleared, **_COLUMNS[status]}
     assignments = ", ".join(f"{name} = {value}" for name, value in columns.items())
@@ -398,7 +398,7 @@ def test_jobs_are_not_touched_by_steady_success(execution, first):
     assert JobEnvironment.objects.extra(select={"version": "xmin::text"}).get().version == before
 
 
-def test_an_edited_replay_sends_its_own_request_and_the_job_goes_on_as_it_was(first: Link, make_job: MakeJob) -> None:
+def test_an_edited_replay_sends_its_own_request_and_leaves_the_job_unchanged(first: Link, make_job: MakeJob) -> None:
     job = make_job(request={"body": "old"}, concurrency=None)
     now = datetime.datetime.now(datetime.UTC)
     source = services.run_now(job_environment=job, now=now)

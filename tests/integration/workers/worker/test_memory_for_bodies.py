@@ -87,7 +87,7 @@ def test_one_workspace_with_large_bodies_leaves_room_for_the_others(make_job: Ma
     assert Counter(one.path for one in receiver.exchanges) == {"/slow": GREEDY, "/fast": 1}
 
 
-def test_what_is_too_heavy_is_claimed_without_any_body(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bodies_beyond_the_limit_are_claimed_unloaded(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(held_bodies, "MAX_BODIES_BYTES_OF_WORKSPACE", ROOM_FOR * MEGABYTE + 100_000)
     rendered = make_job(request={"body": "{{execution_id}}" + "x" * MEGABYTE})
     for _ in range(GREEDY):
@@ -98,7 +98,7 @@ def test_what_is_too_heavy_is_claimed_without_any_body(make_job: MakeJob, monkey
     assert {one.bodies for one in claimed if one.is_too_heavy} == {(None, None)}
 
 
-def test_a_body_that_all_executions_of_a_version_share_is_held_once(make_job: MakeJob) -> None:
+def test_a_body_shared_by_executions_of_a_version_is_held_once(make_job: MakeJob) -> None:
     shared = make_job(request={"body": "x" * MEGABYTE})
     for _ in range(GREEDY):
         services.run_now(job_environment=shared, now=now())
@@ -108,9 +108,7 @@ def test_a_body_that_all_executions_of_a_version_share_is_held_once(make_job: Ma
     assert not any(one.is_too_heavy for one in claimed)
 
 
-def test_versions_are_remembered_up_to_a_size_and_read_anew_beyond_it(
-    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_version_cache_is_bounded_by_size(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(versions, "_MOST_BYTES", ROOM_FOR * MEGABYTE)
     known = versions.Versions("Hourhand/test")
     ids = [str(make_job(request={"body": "x" * MEGABYTE}).job.current_version_id) for _ in range(GREEDY)]

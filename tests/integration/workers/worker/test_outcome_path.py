@@ -53,7 +53,7 @@ def answered(link, job, *, status=200, body=b'{"status": "down"}', **headers) ->
 UP = {"type": "json_path_equals", "path": "$.status", "value": "up"}
 
 
-def test_a_success_that_lacks_what_the_job_asserts_has_failed(make_job: MakeJob, link):
+def test_a_success_status_with_a_failed_assertion_has_failed(make_job: MakeJob, link):
     execution, run = answered(link, make_job(success={"assertions": [UP]}))
     sentence = 'the value at $.status is not "up"'
     assert (execution.status, execution.failure_reason, execution.error) == ("failed", "assertion_failed", sentence)
@@ -61,23 +61,23 @@ def test_a_success_that_lacks_what_the_job_asserts_has_failed(make_job: MakeJob,
     assert (run.response_status, run.response_body) == (200, '{"status": "down"}')
 
 
-def test_it_is_retried_if_the_job_wants_that(make_job: MakeJob, link):
+def test_a_failed_assertion_is_retried_by_policy(make_job: MakeJob, link):
     job = make_job(success={"assertions": [UP]}, retry={"on_assertion": True})
     execution, run = answered(link, job)
     assert (execution.status, run.failure_reason) == ("pending", "assertion_failed")
 
 
-def test_what_holds_is_a_success(make_job: MakeJob, link):
+def test_a_passing_assertion_is_a_success(make_job: MakeJob, link):
     execution, run = answered(link, make_job(success={"assertions": [UP]}), body=b'{"status": "up"}')
     assert (execution.status, run.status, run.error) == ("succeeded", "succeeded", "")
 
 
-def test_a_status_that_is_no_success_is_told_before_any_assertion(make_job: MakeJob, link):
+def test_an_unsuccessful_status_is_reported_before_assertions(make_job: MakeJob, link):
     execution, _ = answered(link, make_job(success={"assertions": [UP]}), status=404)
     assert (execution.failure_reason, execution.error) == ("http_client_error", "HTTP 404")
 
 
-def test_a_saved_assertion_that_this_release_does_not_know_holds_up_its_job_and_stops_no_worker(make_job, link):
+def test_an_unknown_saved_assertion_blocks_only_its_job(make_job, link):
     job, other = make_job(), make_job(slug="other")
     version = JobVersion.objects.get(job=job.job_id)
     unknown = [{"type": "body_matches", "value": "("}, {"type": "of tomorrow"}]
@@ -100,7 +100,7 @@ def test_a_declared_charset_is_used_for_showing_and_asserting(make_job: MakeJob,
     assert (run.response_body, run.response_body_encoding, run.body_note) == ("Störung", "utf-8", None)
 
 
-def test_a_body_that_cant_be_read_is_kept_as_it_came_with_a_word(make_job: MakeJob, link):
+def test_an_undecodable_body_is_stored_raw_with_a_note(make_job: MakeJob, link):
     lacks = [{"type": "body_not_contains", "value": "Störung"}]
     body, headers = "Störung".encode("latin-1"), {"content-type": "text/html; charset=utf-8"}
     execution, run = answered(link, make_job(success={"assertions": lacks}), body=body, **headers)
@@ -109,7 +109,7 @@ def test_a_body_that_cant_be_read_is_kept_as_it_came_with_a_word(make_job: MakeJ
     assert (run.response_body_encoding, "no text in utf-8" in run.body_note) == ("base64", True)
 
 
-def test_retry_after_is_waited_for_up_to_the_policys_longest_wait(make_job: MakeJob, link):
+def test_retry_after_is_honoured_up_to_the_policys_cap(make_job: MakeJob, link):
     job = make_job(retry={"max_delay_ms": 600_000})
     date = {"date": "Thu, 01 Jan 2026 00:00:00 GMT", "retry-after": "Thu, 01 Jan 2026 00:02:00 GMT"}
     for headers, seconds in (({"retry-after": "90"}, 90), (date, 120), ({"retry-after": "99999"}, 600)):
@@ -118,7 +118,7 @@ def test_retry_after_is_waited_for_up_to_the_policys_longest_wait(make_job: Make
         assert seconds - 5 < wait <= seconds
 
 
-def test_jobs_without_assertions_are_judged_without_looking_at_the_answer(make_job: MakeJob, link, monkeypatch):
+def test_without_assertions_the_body_is_not_parsed(make_job: MakeJob, link, monkeypatch):
     monkeypatch.setattr("workers.worker.evaluate.failed_assertion", None)
     execution, _ = answered(link, make_job())
     assert execution.status == "succeeded"

@@ -64,7 +64,7 @@ def test_each_environment_gets_its_own_request(places: dict[str, JobEnvironment]
     assert claimed["production"].definition.retry.max_attempts != 1
 
 
-def test_an_edited_replay_sends_what_was_edited(places: dict[str, JobEnvironment], link: Link) -> None:
+def test_an_edited_replay_sends_the_edited_request(places: dict[str, JobEnvironment], link: Link) -> None:
     now = timezone.now()
     old = services.run_now(job_environment=places["staging"], now=now)
     services.cancel(workspace=old.workspace, execution_id=old.pk, now=now)
@@ -79,7 +79,7 @@ def test_an_edited_replay_sends_what_was_edited(places: dict[str, JobEnvironment
     assert [one.definition.retry.max_attempts for one in claimed] == [1, 1]
 
 
-def test_a_lost_worker_is_judged_by_the_rules_of_the_place(places: dict[str, JobEnvironment], link: Link) -> None:
+def test_a_lost_worker_is_retried_by_its_environments_policy(places: dict[str, JobEnvironment], link: Link) -> None:
     claimed_in(places, link)
     Execution.objects.update(lease_expires_at=timezone.now() - datetime.timedelta(seconds=1))
     assert reap_expired(user_agent="test", chance=random.Random(1)) == 2

@@ -111,7 +111,7 @@ def ask(make_job: MakeJob, target: Receiver, service: DeliveryService, count: in
 
 
 @pytest.mark.parametrize("state", REFUSALS.values(), ids=REFUSALS)
-def test_answers_wait_for_a_database_that_refuses(make_job, refuse, target, service, state) -> None:
+def test_results_wait_for_a_refusing_database(make_job, refuse, target, service, state) -> None:
     refuse(state)
     ask(make_job, target, service, 5)
     eventually(lambda: len(target.exchanges) == 5)
@@ -125,7 +125,7 @@ def test_answers_wait_for_a_database_that_refuses(make_job, refuse, target, serv
 
 
 @pytest.mark.parametrize("state", UNSTORABLE.values(), ids=UNSTORABLE)
-def test_only_the_row_that_cannot_be_stored_loses_its_exchange(make_job, refuse, target, service, state) -> None:
+def test_only_an_unstorable_row_loses_its_exchange(make_job, refuse, target, service, state) -> None:
     row = make_job(request={"url": target.url("/")})
     ids = [str(services.run_now(job_environment=row, now=now()).pk) for _ in range(5)]
     refuse(state, f"NEW.execution_id = '{ids[2]}' AND NEW.response_status IS NOT NULL")
@@ -141,7 +141,7 @@ def test_only_the_row_that_cannot_be_stored_loses_its_exchange(make_job, refuse,
     assert set(others.values_list("status", "response_body")) == {("succeeded", "ok")}
 
 
-def test_a_read_only_database_loses_no_answer(make_job, service) -> None:
+def test_a_read_only_database_loses_no_result(make_job, service) -> None:
     """As after a failover: every connection is made again, and leads to a server that takes no writes."""
     name, release = connection.settings_dict["NAME"], threading.Event()
     with receiving(lambda exchange: (release.wait(20), exchange.answer())) as target, connection.cursor() as cursor:
@@ -162,7 +162,7 @@ def test_a_read_only_database_loses_no_answer(make_job, service) -> None:
         assert len(target.exchanges) == 20
 
 
-def test_a_column_that_is_missing_for_a_while_loses_no_answer(make_job, target, service) -> None:
+def test_a_temporarily_missing_column_loses_no_result(make_job, target, service) -> None:
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE runs_run RENAME COLUMN http_version TO http_version_of_the_next_release")
         try:
@@ -187,7 +187,7 @@ def error_of(state: str) -> psycopg2.Error:
 
 
 @pytest.mark.parametrize("state", [*REFUSALS.values(), *UNSTORABLE.values()])
-def test_errors_are_sorted_by_their_sqlstate(state: str) -> None:
+def test_errors_are_classified_by_sqlstate(state: str) -> None:
     error = error_of(state)
     assert is_about_data(error) == (state in UNSTORABLE.values())
     assert ends_connection(error) == (state in {"25006", "57P01"})
@@ -195,7 +195,7 @@ def test_errors_are_sorted_by_their_sqlstate(state: str) -> None:
 
 
 @pytest.mark.parametrize("error", [ValueError("a NUL"), psycopg2.ProgrammingError("can't adapt type 'set'")])
-def test_what_never_reached_the_server_is_about_the_data(error: Exception) -> None:
+def test_an_error_before_sending_is_about_the_data(error: Exception) -> None:
     assert is_about_data(error)
     assert not ends_connection(error)
 
@@ -206,7 +206,7 @@ def test_an_error_without_a_sqlstate_is_about_the_connection(kind: type[psycopg2
     assert ends_connection(kind("server closed the connection unexpectedly"))
 
 
-def test_a_link_goes_on_with_its_connection_where_that_is_sound() -> None:
+def test_a_link_keeps_a_usable_connection() -> None:
     link = Link("test")
     with link.transaction() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
@@ -219,7 +219,7 @@ def test_a_link_goes_on_with_its_connection_where_that_is_sound() -> None:
     link.close()
 
 
-def test_the_api_says_to_try_again_where_the_database_refuses(workspace, make_job) -> None:
+def test_the_api_answers_503_for_a_refusing_database(workspace, make_job) -> None:
     make_job(slug="nightly")
     api = caller(workspace)
     with connection.cursor() as cursor:
@@ -250,19 +250,19 @@ def locked() -> Iterator[Callable[[str], psycopg2.extensions.connection]]:
 
 
 @pytest.mark.parametrize("mode", ["SHARE", "SHARE ROW EXCLUSIVE", "EXCLUSIVE", "ACCESS EXCLUSIVE"])
-def test_while_no_lease_can_be_renewed_the_reaper_is_told_at_once(locked, mode: str) -> None:
+def test_the_reaper_refuses_while_no_lease_can_be_renewed(locked, mode: str) -> None:
     locked(mode)
     with pytest.raises(DatabaseError):
         require_renewable()
 
 
 @pytest.mark.parametrize("mode", ["ACCESS SHARE", "ROW SHARE", "ROW EXCLUSIVE", "SHARE UPDATE EXCLUSIVE"])
-def test_what_does_not_hold_up_a_renewal_does_not_hold_up_the_reaper(locked, mode: str) -> None:
+def test_locks_that_do_not_block_renewals_do_not_block_the_reaper(locked, mode: str) -> None:
     locked(mode)
     require_renewable()
 
 
-def test_a_read_only_database_holds_up_the_reaper() -> None:
+def test_a_read_only_database_blocks_the_reaper() -> None:
     with connection.cursor() as cursor:
         cursor.execute("SET default_transaction_read_only = on")
         try:
@@ -272,7 +272,7 @@ def test_a_read_only_database_holds_up_the_reaper() -> None:
             cursor.execute("SET default_transaction_read_only = off")
 
 
-def test_after_a_lock_that_outlived_a_lease_its_worker_has_time_to_renew_it(make_job, locked) -> None:
+def test_after_a_long_lock_workers_have_time_to_renew(make_job, locked) -> None:
     """The reaper sees the expired lease as soon as the worker can renew it again: it waits."""
     row = make_job(request={"url": "http://127.0.0.1:9/"})
     execution = services.run_now(job_environment=row, now=now())
@@ -313,7 +313,7 @@ def test_a_tick_that_waited_for_a_lock_reaps_nothing(make_job, monkeypatch: pyte
     clock.stop()
 
 
-def test_a_beat_starts_while_the_database_is_away_and_sets_up_its_chores_later(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_beat_starts_without_the_database_and_loads_its_tasks_later(monkeypatch: pytest.MonkeyPatch) -> None:
     from scheduler_project.celery import app
 
     asked: list[bool] = []

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
         ({"backoff": "fixed", "delay_ms": 0}, [0, 0]),
     ],
 )
-def test_short_waits_end_when_they_should(make_job: MakeJob, monkeypatch, retry: dict, waits_ms: list[int]):
+def test_short_waits_end_on_time(make_job: MakeJob, monkeypatch, retry: dict, waits_ms: list[int]):
     monkeypatch.setattr("workers.worker.service.IDLE_POLL_SECONDS", 600.0)
     worker = service()
     worker.start()
