@@ -1,1 +1,1 @@
-"""The ground floor: what every room stands on, and what knows no tenant, no job and no run."""
+"""The ground floor, which every package may import: it knows no tenant, no job and no run."""

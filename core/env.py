@@ -1,4 +1,4 @@
-"""Reads settings from environment variables, typed; a wrong value is refused with its name and what would be right."""
+"""Typed settings from environment variables. The error about a wrong value names the variable and a right value."""
 
 import base64
 import binascii
@@ -16,7 +16,7 @@ _FALSE = frozenset({"0", "false", "no", "off"})
 _HOST = re.compile(r"\*|\.?[a-z0-9_]([a-z0-9._-]*[a-z0-9_])?|\[[0-9a-f:.]+\]", re.IGNORECASE)
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 _KEY_BYTES = 32
-#: What prints a new key.
+#: A shell command that prints a new key.
 MAKE_ENCRYPTION_KEY = "python -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'"
 
 
@@ -30,7 +30,7 @@ class Env:
         return self._variables.get(name, "").strip() or default
 
     def names(self, name: str, default: str = "") -> list[str]:
-        """A comma-separated list, blanks left out."""
+        """A comma-separated list, without blank items."""
         return [part for part in (item.strip() for item in self.text(name, default).split(",")) if part]
 
     def integer(self, name: str, default: int, *, minimum: int, maximum: int) -> int:
@@ -53,60 +53,59 @@ class Env:
         raise ImproperlyConfigured(f"{name}: {raw!r} should be one of 1, true, yes, on, 0, false, no, off.")
 
     def rate(self, name: str, default: str) -> Rate | None:
-        """So many per second, minute or hour; None when it is switched off."""
+        """A rate per second, minute or hour; None for no limit."""
         try:
             return Rate.parse(self.text(name, default))
         except ValueError as error:
             raise ImproperlyConfigured(f"{name}: {error}") from error
 
     def url(self, name: str, default: str) -> str:
-        """The address of a host, over http or https, without a path."""
+        """An http or https URL without a path."""
         raw = self.text(name, default).rstrip("/")
         try:
             parts = urlsplit(raw)
-            right = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != -1
-        except ValueError:  # a port that is no number, an unclosed bracket
-            right = False
-        if not right or parts.path or parts.query or parts.fragment or parts.username or re.search(r"\s", raw):
+            is_valid = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != -1
+        except ValueError:  # the port is not a number, or a bracket is not closed
+            is_valid = False
+        if not is_valid or parts.path or parts.query or parts.fragment or parts.username or re.search(r"\s", raw):
             raise ImproperlyConfigured(
                 f"{name}: should be the address of a host without a path, as in https://hourhand.example.com."
             )
         return raw
 
     def hosts(self, name: str) -> list[str]:
-        """Host names as Django's ALLOWED_HOSTS takes them."""
-        found = self.names(name)
-        for host in found:
+        """Host names in the form of Django's ALLOWED_HOSTS."""
+        hosts = self.names(name)
+        for host in hosts:
             if not _HOST.fullmatch(host):
                 raise ImproperlyConfigured(
-                    f"{name}: {host!r} should be a host name such as hourhand.example.com, .example.com for all below "
-                    "it, or an address, without a scheme, port or path; several are separated by commas."
+                    f"{name}: {host!r} should be a host name such as hourhand.example.com, .example.com for all its "
+                    "subdomains, or an IP address, without a scheme, port or path; separate several by commas."
                 )
-        return found
+        return hosts
 
     def token(self, name: str) -> str:
-        """A text that a header can carry."""
-        found = self.text(name)
-        if found and not _TOKEN.fullmatch(found):
-            raise ImproperlyConfigured(f"{name}: should be of printable ASCII characters without blanks.")
-        return found
+        """A text that can be sent in a header."""
+        token = self.text(name)
+        if token and not _TOKEN.fullmatch(token):
+            raise ImproperlyConfigured(f"{name}: should consist of printable ASCII characters without blanks.")
+        return token
 
-    def encryption_keys(self, name: str, default: Sequence[str], *, kept: Path) -> list[str]:
-        """Fernet keys, from the environment or else those of a file. No key is repeated in an error."""
-        given = self.names(name)
-        keys = given or list(default)
+    def encryption_keys(self, name: str, default: Sequence[str], *, file: Path) -> list[str]:
+        """Fernet keys from the environment, or else `default`, which came from `file`. Errors never quote a key."""
+        from_environment = self.names(name)
+        keys = from_environment or list(default)
         for number, key in enumerate(keys, start=1):
             if not _is_fernet_key(key):
-                where = f"{name}: key {number} of {len(keys)}" if given else f"{kept}: the key in it"
-                right = f"a new one is printed by {MAKE_ENCRYPTION_KEY}"
+                where = f"{name}: key {number} of {len(keys)}" if from_environment else f"{file}: the key in it"
                 raise ImproperlyConfigured(
-                    f"{where} should be 32 bytes in URL-safe base64, 44 characters. Put the key back that was there; "
-                    f"on a first start {right}."
+                    f"{where} should be 32 bytes in URL-safe base64, 44 characters. Restore the previous key; on a "
+                    f"first start, print a new one with {MAKE_ENCRYPTION_KEY}."
                 )
         return keys
 
     def directory(self, name: str, default: Path, *, relative_to: Path) -> Path:
-        """A path, made absolute; the directory itself may not exist yet."""
+        """An absolute path; the directory may not exist yet."""
         return (relative_to / self.text(name, str(default))).resolve()
 
 
@@ -118,14 +117,14 @@ def _is_fernet_key(key: str) -> bool:
 
 
 def kept_text(path: Path) -> str:
-    """What a file of the data directory holds; empty when it is not there. One that can't be read stops the start."""
+    """Read a file of the data directory; empty if it is missing. Raises ImproperlyConfigured if it can't be read."""
     try:
         return path.read_text().strip()
     except (FileNotFoundError, NotADirectoryError):
         return ""
     except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "it is no text"
+        why = getattr(error, "strerror", None) or "it is not text"
         raise ImproperlyConfigured(
-            f"{path} can't be read: {why}. Start Hourhand as the user that it belongs to, put its owner right (chown), "
-            "or set HOURHAND_DATA_DIR to a directory of yours."
+            f"{path} can't be read: {why}. Start Hourhand as the file's owner, change the owner (chown), or set "
+            "HOURHAND_DATA_DIR to a directory of yours."
         ) from error

@@ -1,12 +1,12 @@
-"""The one tree of errors that the house raises for what a caller asked. Each has a code and is told as it is."""
+"""The tree of errors that callers see. The API shows each with its code and detail."""
 
 from typing import Any
 
 
 class HourhandError(Exception):
-    """A request that can't be done. `code` is stable, `detail` is a sentence for people, `field` names the input.
+    """A request that can't be carried out. `code` is stable, `detail` a sentence for people, `field` names the input.
 
-    `members` are told beside those that every problem has (RFC 9457, section 3.2).
+    `members` extend the problem document (RFC 9457, section 3.2).
     """
 
     code = "error"
@@ -20,14 +20,14 @@ class HourhandError(Exception):
 
 
 class ConflictError(HourhandError):
-    """Illegal in the present state of things."""
+    """The present state does not allow the request."""
 
     code = "conflict"
     status = 409
 
 
 class NotFoundError(HourhandError):
-    """There is no such thing within the caller's reach."""
+    """The caller can see no such object."""
 
     code = "not_found"
     status = 404

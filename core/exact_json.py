@@ -1,7 +1,7 @@
-"""JSON whose numbers keep their digits: `1.10` stays `1.10`, where a float would make `1.1` of it. Pure.
+"""JSON whose numbers keep their digits: `1.10` stays `1.10`, where a float would become `1.1`. Pure.
 
-Numbers read here are floats and integers like any other, which remember how they were written where their own text
-would differ; `compact` writes them so again.
+Numbers are ordinary floats and integers. Those whose own text would differ remember how they were written, and
+`compact` writes them that way again.
 """
 
 import json
@@ -10,29 +10,29 @@ from typing import Any
 
 
 class ExactFloat(float):
-    """A number whose digits a float's own text would change."""
+    """A float whose own text would change its digits."""
 
     __slots__ = ("written",)
     written: str
 
     def __new__(cls, written: str) -> "ExactFloat":
-        made = super().__new__(cls, written)
-        made.written = written
-        return made
+        number = super().__new__(cls, written)
+        number.written = written
+        return number
 
     def __getnewargs__(self) -> tuple[str]:  # type: ignore[override]
         return (self.written,)
 
 
 class ExactInt(int):
-    """`-0`, which no integer says."""
+    """The integer `-0`."""
 
     written: str
 
     def __new__(cls, written: str) -> "ExactInt":
-        made = super().__new__(cls, written)
-        made.written = written
-        return made
+        number = super().__new__(cls, written)
+        number.written = written
+        return number
 
     def __getnewargs__(self) -> tuple[str]:  # type: ignore[override]
         return (self.written,)
@@ -45,31 +45,31 @@ def parse_float(text: str) -> float:
 
 
 def parse_int(text: str) -> int:
-    """For `json.loads`: a whole number. Raises ValueError for one of thousands of digits."""
+    """For `json.loads`: a whole number. Raises ValueError for thousands of digits."""
     return ExactInt(text) if text == "-0" else int(text)
 
 
 class ExactDecoder(json.JSONDecoder):
-    """For a model's field."""
+    """The decoder of a model's JSONField."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"parse_float": parse_float, "parse_int": parse_int, **options})
 
 
 class ExactEncoder(json.JSONEncoder):
-    """For a model's field."""
+    """The encoder of a model's JSONField."""
 
     def encode(self, o: Any) -> str:
         return "".join(_pieces(o)) if _holds_exact(o) else super().encode(o)
 
 
 def loads(text: str) -> Any:
-    """Raises ValueError, and RecursionError for endless nesting."""
+    """Parse JSON. Raises ValueError, or RecursionError if it is nested too deeply."""
     return json.loads(text, parse_float=parse_float, parse_int=parse_int)
 
 
 def compact(value: Any) -> str:
-    """A JSON value without blanks, characters beyond ASCII as they are."""
+    """Write JSON without blanks; characters beyond ASCII are not escaped."""
     if _holds_exact(value):
         return "".join(_pieces(value))
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

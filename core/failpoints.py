@@ -1,7 +1,7 @@
-"""Places where a test may let this very process die, or stop: between two steps that belong together.
+"""Points between two steps at which a test may kill or stop the process.
 
-Inert unless HOURHAND_FAILPOINTS names a directory. A file there, by the name of a failpoint, holds the number of a
-signal: the first process that comes by adds its own pid to the file's name, and sends itself that signal.
+Inert unless HOURHAND_FAILPOINTS names a directory. A file there, named after a failpoint, holds the number of a signal:
+the first process to reach the failpoint appends its pid to the file's name and sends itself that signal.
 """
 
 import os
@@ -11,15 +11,15 @@ _DIRECTORY = os.environ.get("HOURHAND_FAILPOINTS", "")
 
 
 def failpoint(name: str) -> None:
-    """Nothing, but where a test asked for it. To be called once for a batch, never for each of its rows."""
+    """Signal this process if a test has asked for it. Call once for a batch, never for each row."""
     if _DIRECTORY:
         _reach(Path(_DIRECTORY, name))
 
 
-def _reach(order: Path) -> None:
+def _reach(signal_file: Path) -> None:
     try:
-        number = int(order.read_text())
-        order.rename(f"{order}.{os.getpid()}")
-    except FileNotFoundError:  # not asked for, or another process was first
+        number = int(signal_file.read_text())
+        signal_file.rename(f"{signal_file}.{os.getpid()}")
+    except FileNotFoundError:  # no test asked for it, or another process was first
         return
     os.kill(os.getpid(), number)

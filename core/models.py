@@ -1,4 +1,4 @@
-"""What the house remembers at its doors: answers to requests that may be sent again, and tries to log in."""
+"""Stored answers to requests with an idempotency key, and counts of login attempts."""
 
 import datetime
 
@@ -7,14 +7,14 @@ from django.utils import timezone
 
 from core.querysets import KeptAnswerQuerySet
 
-#: How long the answer to a request with an `Idempotency-Key` is given again.
+#: How long a request with an `Idempotency-Key` gets its first answer again.
 KEPT_FOR = datetime.timedelta(hours=24)
 
 
 class KeptAnswer(models.Model):
-    """The first answer to a POST with an `Idempotency-Key`, for a day.
+    """The first answer to a POST with an `Idempotency-Key`, kept for a day.
 
-    The key is kept as its digest, and the body encrypted with a key made of it: an answer may show a secret once.
+    The key is stored as a digest, and the body encrypted with a key derived from it: an answer may show a secret once.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -26,7 +26,7 @@ class KeptAnswer(models.Model):
     content_type = models.CharField(max_length=100)
     location = models.TextField(default="", db_default="", blank=True)
     body = models.BinaryField()
-    # Serves the pruning of what is older than a day.
+    # Serves the pruning of answers older than a day.
     created_at = models.DateTimeField(default=timezone.now, db_index=True)
 
     objects = KeptAnswerQuerySet.as_manager()
@@ -42,11 +42,11 @@ class KeptAnswer(models.Model):
 
 
 class LoginTries(models.Model):
-    """How many times somebody tried to log in since an instant, for one account, browser or address."""
+    """How many login attempts an account, browser or address has made since an instant."""
 
     subject = models.CharField(max_length=64, primary_key=True)
     count = models.PositiveIntegerField()
-    # Serves the pruning of what is over.
+    # Serves the pruning of windows that have ended.
     since = models.DateTimeField(db_index=True)
 
     class Meta:

@@ -1,4 +1,4 @@
-"""Row sets of what the house remembers at its doors."""
+"""QuerySets of core's models."""
 
 import datetime
 from typing import Any
@@ -10,11 +10,11 @@ _PRUNED_AT_ONCE = 1000
 
 class KeptAnswerQuerySet(models.QuerySet[Any]):
     def prune(self, until: datetime.datetime) -> int:
-        """Forget the answers from before and at an instant, in small batches. Returns how many there were."""
+        """Delete the answers up to and including `until`, in small batches. Returns how many."""
         pruned = 0
         while True:
             old = self.filter(created_at__lte=until).order_by("created_at").values("pk")[:_PRUNED_AT_ONCE]
-            gone, _ = self.filter(pk__in=old).delete()
-            pruned += gone
-            if gone < _PRUNED_AT_ONCE:
+            deleted, _ = self.filter(pk__in=old).delete()
+            pruned += deleted
+            if deleted < _PRUNED_AT_ONCE:
                 return pruned

@@ -1,4 +1,4 @@
-"""Whether this web process is asked to stop: answers that would go on for minutes end then, so that nobody waits."""
+"""Whether this web process is to stop: long-lived responses end then, so that the shutdown does not wait for them."""
 
 import signal
 import threading
@@ -6,34 +6,34 @@ from types import FrameType
 from typing import Any
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
-_asked = threading.Event()
+_stopping = threading.Event()
 
 
 def is_stopping() -> bool:
-    return _asked.is_set()
+    return _stopping.is_set()
 
 
 def ask_to_stop() -> None:
-    _asked.set()
+    _stopping.set()
 
 
 def notice_signals() -> None:
-    """Take note of the signals that stop this process, before whoever handles them. In the main thread only."""
+    """Notice the signals that stop this process, then run their handlers. Does nothing outside the main thread."""
     if threading.current_thread() is not threading.main_thread():
         return
     for number in _SIGNALS:
-        signal.signal(number, _noting(signal.getsignal(number)))
+        signal.signal(number, _noticing(signal.getsignal(number)))
 
 
-def _noting(handler: Any) -> Any:
-    """A handler that takes note, then does what the one before it did."""
+def _noticing(handler: Any) -> Any:
+    """Wrap a signal handler so that it notices the signal first."""
 
-    def note(number: int, frame: FrameType | None) -> None:
-        _asked.set()
+    def notice(number: int, frame: FrameType | None) -> None:
+        _stopping.set()
         if callable(handler):
             handler(number, frame)
         elif handler == signal.SIG_DFL:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
 
-    return note
+    return notice

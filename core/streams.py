@@ -1,4 +1,4 @@
-"""Answers that go on for minutes: read in the event loop by our web server, in the request's thread by any other."""
+"""Responses that last for minutes. Our web server reads them in its event loop, any other in the request's thread."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class Live(Protocol):
-    """What is told, in pieces. `call` runs what blocks. `close` may come at any time, also before `pieces`."""
+    """A body in pieces. `call` runs blocking code. `close` may come at any time, even before `pieces`."""
 
     call: Callable[[Callable[[], Any]], Awaitable[Any]]
 
@@ -22,7 +22,7 @@ class Live(Protocol):
 
 
 class LiveResponse(StreamingHttpResponse):
-    """An answer made of the pieces of `live`, which is closed with it."""
+    """A response of the pieces of `live`; closing the response closes `live`."""
 
     def __init__(self, live: Live, **options: Any) -> None:
         self.live = live
@@ -30,8 +30,8 @@ class LiveResponse(StreamingHttpResponse):
 
 
 class _Threaded:
-    """For a server without an event loop: one of its own, in the thread that reads the answer, and one more thread for
-    what blocks.
+    """For a server without an event loop: runs a loop in the thread that reads the response, and one more thread for
+    blocking code.
     """
 
     def __init__(self, live: Live) -> None:
@@ -66,7 +66,7 @@ async def _end(pieces: Any) -> None:
 
 
 def call_in(executor: Executor) -> Callable[[Callable[[], T]], Awaitable[T]]:
-    """For an event loop that others share. The threads' connections to the database are looked after."""
+    """Make a `call` that runs in `executor`, and closes its threads' stale database connections first."""
 
     def with_connections(work: Callable[[], T]) -> T:
         close_old_connections()

@@ -1,5 +1,5 @@
-"""Which release of Hourhand this is."""
+"""The release of Hourhand."""
 
 __version__ = "0.1.0"
-#: What outgoing calls say they are, unless the job says otherwise.
+#: The User-Agent of outgoing requests, unless the job sets its own.
 USER_AGENT = f"Hourhand/{__version__}"

@@ -1,11 +1,11 @@
-"""Instants, durations, sizes and states as people read them. Pure: takes `now`."""
+"""Instants, durations, sizes and states in words. Pure: takes `now`."""
 
 import datetime
 from dataclasses import dataclass
 
 _SECOND, _MINUTE, _HOUR, _DAY = 1_000, 60_000, 3_600_000, 86_400_000
 _UNITS = ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "min"), (_SECOND, "s"))
-NOTHING = "–"  # noqa: RUF001 - the dash that stands for "no value"
+NOTHING = "–"  # noqa: RUF001 - the dash for "no value"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,22 +35,22 @@ TRIGGERS = {
     "retry": Appearance("Retry", "idle", "restart_alt"),
 }
 SKIP_REASONS = {
-    "overlap": "the one before it was still going",
-    "missed": "it was due while nothing could fire it, and the job's misfire rule leaves it out",
+    "overlap": "the previous execution was still running",
+    "missed": "it was due while nothing could fire it, and the job's misfire policy skips it",
     "paused": "the job was paused",
-    "dst_gap": "this wall-clock time did not exist that day",
+    "dst_gap": "this local time did not exist that day (daylight saving time began)",
     "quota": "the workspace's plan does not allow another run",
     "ended": "the job was disabled or deleted before it could fire",
 }
 
 
-def appearance(value: str, known: dict[str, Appearance]) -> Appearance:
-    """How a state looks; one nobody told us about is shown as it is."""
-    return known.get(value) or Appearance(value.replace("_", " ").capitalize() or NOTHING, "idle", _UNKNOWN_ICON)
+def appearance(value: str, appearances: dict[str, Appearance]) -> Appearance:
+    """The appearance of a state. A state that is not among `appearances` keeps its own name."""
+    return appearances.get(value) or Appearance(value.replace("_", " ").capitalize() or NOTHING, "idle", _UNKNOWN_ICON)
 
 
 def duration_words(milliseconds: float | None) -> str:
-    """A duration with at most two units: "310 ms", "1.24 s", "2 min 5 s", "3 d 4 h"."""
+    """Write a duration with at most two units: "310 ms", "1.24 s", "2 min 5 s", "3 d 4 h"."""
     if milliseconds is None:
         return NOTHING
     whole = round(milliseconds)
@@ -67,26 +67,26 @@ def duration_words(milliseconds: float | None) -> str:
 
 
 def relative_words(instant: datetime.datetime, now: datetime.datetime) -> str:
-    """How far away an instant is: "in 4 min", "3 h 2 min ago", "now"."""
+    """Write the distance to an instant: "in 4 min", "3 h 2 min ago", "now"."""
     milliseconds = (instant - now) / datetime.timedelta(milliseconds=1)
     if abs(milliseconds) < _SECOND:
         return "now"
-    # Seconds matter close by only, so a distance is cut to what is worth saying.
+    # Beyond two minutes seconds do not matter.
     step = _SECOND if abs(milliseconds) < 2 * _MINUTE else _MINUTE
     distance = duration_words(abs(milliseconds) // step * step)
     return f"in {distance}" if milliseconds > 0 else f"{distance} ago"
 
 
 def instant_words(instant: datetime.datetime, zone: datetime.tzinfo = datetime.UTC) -> str:
-    """An instant to the second on the wall clock of `zone`."""
+    """Write an instant to the second, in local time of `zone`."""
     return f"{instant.astimezone(zone):%Y-%m-%d %H:%M:%S}"
 
 
 def size_words(count: int | None) -> str:
-    """A size in bytes: "512 bytes", "1.5 KiB", "3 MiB"."""
+    """Write a size in bytes: "512 bytes", "1.5 KiB", "3 MiB"."""
     if count is None:
         return NOTHING
-    if count < 1024:  # noqa: PLR2004 - the number that a KiB is
+    if count < 1024:  # noqa: PLR2004 - a KiB
         return f"{count} byte" if count == 1 else f"{count} bytes"
     size = float(count)
     for unit in ("KiB", "MiB", "GiB"):

@@ -33,7 +33,7 @@ _KEPT_KEY = DATA_DIR / "encryption-key"
 ENCRYPTION_KEYS = env.encryption_keys(
     "HOURHAND_ENCRYPTION_KEYS",
     [] if env.names("HOURHAND_ENCRYPTION_KEYS") else kept_text(_KEPT_KEY).split(),
-    kept=_KEPT_KEY,
+    file=_KEPT_KEY,
 )
 DEBUG = False
 ACCEPT_NEWER_DATABASE = env.flag("HOURHAND_ACCEPT_NEWER_DATABASE", default=False)

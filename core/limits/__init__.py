@@ -1,1 +1,1 @@
-"""How often one caller may ask: the rate, the bucket in Redis that keeps it, and whose address a request came from."""
+"""Limits per caller: rates, token buckets in Redis, login attempts, and the client's address."""

@@ -1,16 +1,16 @@
-"""Whose address a request came from. `X-Forwarded-For` counts only as far as the operator's own proxies wrote it."""
+"""The client's address of a request. `X-Forwarded-For` counts only as far as the operator's own proxies wrote it."""
 
 import ipaddress
 from collections.abc import Mapping
 
-_IPV6_NETWORK_BITS = 64  # what one customer of a provider has all of
+_IPV6_NETWORK_BITS = 64  # providers give a customer a whole /64
 
 
 def client_address(meta: Mapping[str, str], *, trusted_proxies: int) -> str:
-    """The address to count a request under; an IPv6 one as its /64 network.
+    """The address to count a request under; of IPv6 the /64 network; `unknown` without an address.
 
-    Each proxy appends whom it was called by, so the last `trusted_proxies` entries are true, and whatever stands before
-    them is the caller's own invention.
+    Each proxy appends the address of its client, so the last `trusted_proxies` entries are true, and the caller may
+    have made up all before them.
     """
     peer = meta.get("REMOTE_ADDR", "")
     if trusted_proxies:
@@ -19,7 +19,7 @@ def client_address(meta: Mapping[str, str], *, trusted_proxies: int) -> str:
     try:
         address = ipaddress.ip_address(peer.strip("[]"))
     except ValueError:
-        return "unknown"  # a unix socket names no peer
+        return "unknown"  # a unix socket has no peer address
     if isinstance(address, ipaddress.IPv4Address):
         return str(address)
     if address.ipv4_mapped is not None:

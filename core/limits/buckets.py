@@ -1,4 +1,4 @@
-"""Token buckets in Redis, one for each caller. While Redis is away or slow, everybody passes."""
+"""Token buckets in Redis, one for each caller. While Redis is down or slow, every request passes."""
 
 import math
 import time
@@ -13,13 +13,13 @@ from core.redis import REDIS_ERRORS, Breaker, redis_client
 
 log = structlog.get_logger(__name__)
 
-#: A request waits no longer for its bucket; Redis answers in a tenth of a millisecond when it is well.
+#: The longest that a request waits for Redis, which normally answers in a tenth of a millisecond.
 TIMEOUT_SECONDS = 0.1
-#: After a failure Redis is left alone this long, so that an outage does not cost every request the time-out.
+#: How long Redis is left alone after a failure, so that an outage does not cost every request the time-out.
 PAUSE_SECONDS = 2.0
 _PREFIX = "hourhand:rate:"
-# One script, so that two requests never take the same token, by Redis's own clock, so that any number of web machines
-# agree. A bucket that would be full again is the same as none, so it expires then.
+# A script is atomic: two requests never take the same token. It reads Redis's clock, so that all web machines agree.
+# A full bucket is the same as none, so the key expires when the bucket would be full.
 _TAKE = """
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -40,14 +40,14 @@ return {allowed, math.floor(tokens), full_in, math.ceil(math.max(0, 1 - tokens) 
 
 
 class Buckets:
-    """The buckets in one Redis. Safe to share between threads; `clock` is monotonic, in seconds."""
+    """Token buckets in one Redis. Safe to share between threads; `clock` is monotonic, in seconds."""
 
     def __init__(self, url: str, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._take = redis_client(url, timeout_seconds=TIMEOUT_SECONDS).register_script(_TAKE)
         self._breaker = Breaker(PAUSE_SECONDS, clock=clock)
 
     def take(self, subject: str, rate: Rate) -> RateDecision | None:
-        """Take a token from the bucket of `subject`; None when there is no Redis to ask."""
+        """Take a token from the bucket of `subject`. Returns None while Redis does not answer."""
         if self._breaker.is_open:
             return None
         try:
@@ -75,5 +75,5 @@ def _buckets(url: str) -> Buckets:
 
 
 def buckets() -> Buckets:
-    """This process's door to the buckets."""
+    """This process's buckets."""
     return _buckets(settings.REDIS_URL)

@@ -1,10 +1,10 @@
-"""How often somebody may try to log in: to one account, from one address, or in a browser that got in before.
+"""Limits on login attempts: for an account, for an address, and for a browser that has logged in before.
 
-Tries are counted before the password is looked at, so that many at once count each, and whether the account exists or
-not, so that a refusal tells nothing. A window that is full ends by itself: tries during it do not prolong it.
+Attempts are counted before the password is checked, so that concurrent ones all count, and whether or not the account
+exists, so that a refusal reveals nothing. Attempts during a full window do not prolong it.
 
-A browser that has logged in holds a signed cookie and is counted by that alone, so that whoever guesses at an account
-locks out other guessers and not the person it belongs to. Source: OWASP, Slow Down Online Guessing Attacks with Device
+A browser that has logged in holds a signed cookie and is counted by that alone, so that an attacker who guesses at an
+account locks out other attackers and not its owner. Source: OWASP, Slow Down Online Guessing Attacks with Device
 Cookies.
 """
 
@@ -27,50 +27,50 @@ _COUNT_CEILING = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
-    """One count that a try adds to: whose, and the most in a window."""
+class LoginCount:
+    """A subject that an attempt counts for, and the most attempts in a window."""
 
     subject: str
-    most: int
+    limit: int
 
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """A try to log in. `browser` is the random name in the cookie of one that got into this account before."""
+    """A login attempt. `browser` is the random name in the cookie of a browser that has logged in to this account."""
 
     username: str
     address: str
     browser: str | None
 
     def begin(self, now: datetime.datetime) -> int:
-        """Count this try. Returns 0 when the password may be looked at, else for how many seconds it may not."""
-        for counted in self._counts():
-            count, since = _add(counted.subject, now)
-            if count > counted.most:
+        """Count this attempt. Returns 0 if the password may be checked, else after how many seconds it may."""
+        for login_count in self._counts():
+            count, since = _add(login_count.subject, now)
+            if count > login_count.limit:
                 return max(1, math.ceil((since + WINDOW - now).total_seconds()))
         return 0
 
     def succeeded(self) -> None:
-        """Take this try back, and forget the earlier ones for this account; others from the address stand."""
-        for counted in self._counts():
-            tries = LoginTries.objects.filter(subject=counted.subject)
-            if counted.most == MAX_TRIES_PER_ADDRESS:
+        """Uncount this attempt, and forget the earlier ones of the account; others of the address still count."""
+        for login_count in self._counts():
+            tries = LoginTries.objects.filter(subject=login_count.subject)
+            if login_count.limit == MAX_TRIES_PER_ADDRESS:
                 tries.filter(count__gt=0).update(count=F("count") - 1)
             else:
                 tries.delete()
 
-    def _counts(self) -> list[Counted]:
+    def _counts(self) -> list[LoginCount]:
         account = account_digest(self.username)
         if self.browser is not None:
-            return [Counted(_digest(f"browser:{self.browser}:{account}"), MAX_TRIES_PER_BROWSER)]
+            return [LoginCount(_digest(f"browser:{self.browser}:{account}"), MAX_TRIES_PER_BROWSER)]
         return [
-            Counted(_digest(f"address:{self.address}"), MAX_TRIES_PER_ADDRESS),
-            Counted(_digest(f"account:{account}"), MAX_TRIES_PER_ACCOUNT),
+            LoginCount(_digest(f"address:{self.address}"), MAX_TRIES_PER_ADDRESS),
+            LoginCount(_digest(f"account:{account}"), MAX_TRIES_PER_ACCOUNT),
         ]
 
 
 def account_digest(username: str) -> str:
-    """What an account is counted under, however its name is written."""
+    """The subject of an account, the same for every spelling of its name."""
     return _digest(unicodedata.normalize("NFKC", username).casefold().strip())
 
 
@@ -79,7 +79,7 @@ def _digest(text: str) -> str:
 
 
 def _add(subject: str, now: datetime.datetime) -> tuple[int, datetime.datetime]:
-    """One more try in the present window, or the first of a new one; in one statement, so that none is lost."""
+    """Count an attempt in the present window or a new one. A single statement, so that concurrent ones all count."""
     with connection.cursor() as cursor:
         cursor.execute(
             """
@@ -96,5 +96,5 @@ def _add(subject: str, now: datetime.datetime) -> tuple[int, datetime.datetime]:
 
 
 def prune_login_tries(now: datetime.datetime) -> int:
-    """Forget windows that are over. Returns how many there were."""
+    """Delete windows that have ended. Returns how many."""
     return LoginTries.objects.filter(since__lte=now - WINDOW).delete()[0]

@@ -1,4 +1,4 @@
-"""A rate as an operator writes it, and what a token bucket makes of it. Pure."""
+"""A rate in a setting, and a token bucket's decision by it. Pure."""
 
 import re
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ _MAX_BURST = 200
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """`count` requests in `seconds`, evenly, of which `burst` may come at once after a pause."""
+    """`count` requests in `seconds`; after a pause, `burst` of them may come at once."""
 
     count: int
     seconds: int
@@ -18,13 +18,13 @@ class Rate:
 
     @classmethod
     def parse(cls, text: str) -> "Rate | None":
-        """`600/min`, `50/s` or `1000/hour`; None, for no limit, from `0`. Raises ValueError for anything else."""
+        """Read `600/min`, `50/s` or `1000/hour`; `0` is None, no limit. Raises ValueError for anything else."""
         if text == "0":
             return None
-        found = _FORM.fullmatch(text)
-        if found is None:
+        match = _FORM.fullmatch(text)
+        if match is None:
             raise ValueError(f"{text!r} should be a number per s, min or hour, as in 600/min, or 0 for no limit.")
-        count, seconds = int(found[1]), _SECONDS[found[2]]
+        count, seconds = int(match[1]), _SECONDS[match[2]]
         return cls(count, seconds, burst=count if seconds == 1 else min(count, _MAX_BURST))
 
     @property
@@ -34,8 +34,8 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class RateDecision:
-    """What a bucket says to one request. `retry_seconds` is 0 when it is allowed; `reset_seconds` is until all of the
-    burst is there again. Whole seconds, rounded up.
+    """A bucket's decision about one request. `retry_seconds` is 0 if it is allowed; the bucket is full again after
+    `reset_seconds`. Both are rounded up.
     """
 
     allowed: bool

@@ -1,1 +1,1 @@
-"""Fields and serializers that refuse what they do not know, and say what would be right."""
+"""Strict fields and serializers: they refuse what they do not know, and say what is valid."""

@@ -1,4 +1,4 @@
-"""Fields that take exactly their own JSON type: "3" is no number here, and 1 is no boolean."""
+"""Fields that take only their own JSON type: "3" is not a number, and 1 is not a boolean."""
 
 import datetime
 import math
@@ -9,7 +9,7 @@ from rest_framework import serializers
 
 from core.instants import EARLIEST, LATEST, InvalidInstantError, instant_text, read_instant
 
-#: Of one query parameter.
+#: The most values in one query parameter.
 MAX_NAMED = 1000
 _OUT_OF_RANGE = f"Should be in the years {EARLIEST.year} to {LATEST.year}."
 
@@ -29,7 +29,7 @@ class Whole(serializers.IntegerField):
 
 
 class Number(serializers.FloatField):
-    """A number; whole ones stay whole."""
+    """A number; a whole one is an int."""
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, bool) or not isinstance(data, (int, float)) or not _is_finite(data):
@@ -41,7 +41,7 @@ class Number(serializers.FloatField):
 
 
 def _is_finite(number: float) -> bool:
-    """Whether a float can hold it: a whole number may be larger than any."""
+    """Whether a float can hold it; a whole number may be too large."""
     try:
         return math.isfinite(number)
     except OverflowError:
@@ -56,7 +56,7 @@ class Flag(serializers.BooleanField):
 
 
 class Choice(serializers.ChoiceField):
-    """One of a few words. An error names them all."""
+    """One of a few words; the error names them all."""
 
     def __init__(self, choices: Any, **options: Any) -> None:
         super().__init__(choices, **options)
@@ -96,17 +96,17 @@ class Instant(serializers.DateTimeField):
 
 
 class Several(serializers.ListField):
-    """A list. One that is too long is refused as it is: its items, of which there may be millions, are not judged."""
+    """A list. One that is too long is refused before its items, possibly millions, are validated."""
 
     def to_internal_value(self, data: Any) -> list[Any]:
         if isinstance(data, list) and self.max_length is not None and len(data) > self.max_length:
             self.fail("max_length", max_length=self.max_length)
-        found: list[Any] = super().to_internal_value(data)
-        return found
+        values: list[Any] = super().to_internal_value(data)
+        return values
 
 
 class ByName(serializers.DictField):
-    """Values by name, at most so many; their values are judged only then."""
+    """At most `max_length` values by name; too many are refused before any is validated."""
 
     default_error_messages = {"max_length": "Should name at most {max_length}."}
 
@@ -117,12 +117,12 @@ class ByName(serializers.DictField):
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         if isinstance(data, dict) and len(data) > self.max_length:
             self.fail("max_length", max_length=self.max_length)
-        found: dict[str, Any] = super().to_internal_value(data)
-        return found
+        values: dict[str, Any] = super().to_internal_value(data)
+        return values
 
 
 class Bound(Instant):
-    """Where a span begins or ends, in UTC without an offset. Beyond what can be reckoned with, it bounds nothing."""
+    """The begin or end of a span; UTC if it has no offset. One beyond EARLIEST or LATEST is moved there."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(required=False, naive_is_utc=True, **options)
@@ -133,7 +133,7 @@ class Bound(Instant):
 
 @extend_schema_field({"type": "string"})
 class CommaList(serializers.Field):
-    """Several values of one query parameter, separated by commas; in a body, a list of them too."""
+    """The comma-separated values of a query parameter; in a body, a list is valid too."""
 
     default_error_messages = {"blank": "Should name at least one.", "max_length": "Should name at most {max_length}."}
 
@@ -142,8 +142,8 @@ class CommaList(serializers.Field):
         super().__init__(**options)
 
     def to_internal_value(self, data: Any) -> list[Any]:
-        named = data if isinstance(data, list) else str(data).split(",")
-        parts = [part.strip() for part in map(str, named) if part.strip()]
+        values = data if isinstance(data, list) else str(data).split(",")
+        parts = [part.strip() for part in map(str, values) if part.strip()]
         if not parts:
             self.fail("blank")
         if len(parts) > MAX_NAMED:

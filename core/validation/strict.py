@@ -1,4 +1,4 @@
-"""Serializers that refuse what they don't know: a typo never silently does nothing."""
+"""Serializers that refuse unknown fields, so that no typo is silently ignored."""
 
 import difflib
 from collections.abc import Collection, Mapping
@@ -12,20 +12,20 @@ MAX_LIMIT = 100
 DEFAULT_LIMIT = 50
 MAX_OFFSET = 10_000
 MAX_PARAMETER_LENGTH = 1000
-MAX_CURSOR_LENGTH = 4000  # it may hold a name of 200 characters, each of which takes 16 in it
-#: How many unknown names are told one by one.
+MAX_CURSOR_LENGTH = 4000  # a cursor may hold a name of 200 characters at 16 each
+#: The most unknown names that an error lists.
 _NAMED = 50
-#: A name that is close to a field's is looked for only for the first few, and only for such as somebody may have typed.
+#: Finding a similar name is slow: only for the first few unknown names, and only for names of ordinary length.
 _HINTS = 10
 _TYPED = 60
 
 
-def unknown_names(data: Mapping[Any, Any], fields: Collection[str], *, told: str, code: str) -> dict[str, Any]:
-    """An error for each name in `data` that is none of `fields`, with the field that may have been meant."""
+def unknown_names(data: Mapping[Any, Any], fields: Collection[str], *, message: str, code: str) -> dict[str, Any]:
+    """Make an error for each name in `data` that is not in `fields`, with the field of a similar name."""
     names = [str(name) for name in data if name not in fields]
     errors: dict[str, Any] = {
-        name: [ErrorDetail(told + (_hint(name, fields) if place < _HINTS else ""), code=code)]
-        for place, name in enumerate(names[:_NAMED])
+        name: [ErrorDetail(message + (_hint(name, fields) if index < _HINTS else ""), code=code)]
+        for index, name in enumerate(names[:_NAMED])
     }
     if len(names) > _NAMED:
         more = f"There are {len(names) - _NAMED:,} more such names."
@@ -39,12 +39,12 @@ def _hint(name: str, fields: Collection[str]) -> str:
 
 
 def by_field(error: ValidationError) -> dict[str, Any]:
-    """What is wrong, by the field that it is wrong with."""
+    """The details of an error by field."""
     return dict(error.detail) if isinstance(error.detail, dict) else {"non_field_errors": error.detail}
 
 
 class StrictSerializer(serializers.Serializer):
-    """Names every field of the input that it does not know, beside all other errors."""
+    """Reports every unknown field of the input beside all other errors."""
 
     unknown = "Unknown field."
     unknown_code = "unknown_field"
@@ -52,7 +52,7 @@ class StrictSerializer(serializers.Serializer):
     def to_internal_value(self, data: Any) -> Any:
         if not isinstance(data, Mapping):
             raise ValidationError({"non_field_errors": [ErrorDetail("Should be a JSON object.", code="invalid")]})
-        errors = unknown_names(data, self.fields, told=self.unknown, code=self.unknown_code)
+        errors = unknown_names(data, self.fields, message=self.unknown, code=self.unknown_code)
         try:
             value = super().to_internal_value(data)
         except ValidationError as error:
@@ -63,27 +63,31 @@ class StrictSerializer(serializers.Serializer):
 
 
 class Query(StrictSerializer):
-    """The query parameters of a route; none, unless a subclass declares some."""
+    """The query parameters of a route: those that the subclass declares."""
 
     unknown = "Unknown query parameter."
     unknown_code = "unknown_parameter"
 
     @classmethod
     def read(cls, parameters: QueryDict) -> dict[str, Any]:
-        """The validated parameters of a request. Raises ValidationError, naming each that is wrong."""
-        twice = [name for name, values in parameters.lists() if len(values) > 1]
-        if twice:
-            raise ValidationError({name: [ErrorDetail("Given more than once.", code="repeated")] for name in twice})
-        long = {name: _most_of(name) for name, value in parameters.items() if len(str(value)) > _most_of(name)}
-        if long:
-            told = "Should be at most {} characters."
-            raise ValidationError({name: [ErrorDetail(told.format(most), "max_length")] for name, most in long.items()})
+        """Validate the parameters of a request. Raises ValidationError, which names each invalid one."""
+        repeated = [name for name, values in parameters.lists() if len(values) > 1]
+        if repeated:
+            raise ValidationError({name: [ErrorDetail("Given more than once.", code="repeated")] for name in repeated})
+        too_long = {
+            name: _max_length_of(name) for name, value in parameters.items() if len(str(value)) > _max_length_of(name)
+        }
+        if too_long:
+            detail = "Should be at most {} characters."
+            raise ValidationError(
+                {name: [ErrorDetail(detail.format(limit), "max_length")] for name, limit in too_long.items()}
+            )
         query = cls(data=parameters.dict())
         query.is_valid(raise_exception=True)
         return query.validated_data
 
 
-def _most_of(name: str) -> int:
+def _max_length_of(name: str) -> int:
     return MAX_CURSOR_LENGTH if name == "cursor" else MAX_PARAMETER_LENGTH
 
 

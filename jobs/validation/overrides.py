@@ -47,7 +47,7 @@ class Overrides(serializers.Field):
 def _object(data: Any, fields: tuple[str, ...]) -> dict[str, Any]:
     if not isinstance(data, Mapping):
         raise ValidationError({"non_field_errors": [ErrorDetail("Should be a JSON object.", code="invalid")]})
-    unknown = unknown_names(data, fields, told="No environment can override this.", code="unknown_field")
+    unknown = unknown_names(data, fields, message="No environment can override this.", code="unknown_field")
     if unknown:
         raise ValidationError(unknown)
     return dict(data)

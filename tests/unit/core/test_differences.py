@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.differences import MAX_CHARACTERS, TRUNCATED, difference, shown
+from core.differences import MAX_CHARACTERS, TRUNCATED, difference, shortened
 
 values = st.none() | st.booleans() | st.integers() | st.text("xyz", max_size=5) | st.lists(st.integers(), max_size=3)
 names = st.text("abc", min_size=1, max_size=2)
@@ -53,7 +53,7 @@ def test_one_and_true_are_not_the_same() -> None:
 
 
 def test_long_values_are_truncated() -> None:
-    assert shown("x" * MAX_CHARACTERS) == "x" * MAX_CHARACTERS
-    assert shown("x" * (MAX_CHARACTERS + 1)) == "x" * MAX_CHARACTERS + TRUNCATED
-    assert shown(["x" * MAX_CHARACTERS]).endswith(TRUNCATED)
-    assert shown({"a": [1]}) == {"a": [1]}
+    assert shortened("x" * MAX_CHARACTERS) == "x" * MAX_CHARACTERS
+    assert shortened("x" * (MAX_CHARACTERS + 1)) == "x" * MAX_CHARACTERS + TRUNCATED
+    assert shortened(["x" * MAX_CHARACTERS]).endswith(TRUNCATED)
+    assert shortened({"a": [1]}) == {"a": [1]}

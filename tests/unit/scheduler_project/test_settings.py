@@ -50,19 +50,19 @@ def refused(read: Any) -> str:
     ],
 )
 def test_a_malformed_key_is_refused_and_not_shown(keys: str) -> None:
-    told = refused(lambda: env(keys).encryption_keys(NAME, [], kept=Path("/kept")))
+    told = refused(lambda: env(keys).encryption_keys(NAME, [], file=Path("/kept")))
     assert told.startswith(f"{NAME}: key ")
     assert "32 bytes in URL-safe base64" in told
     assert not any(part in told for part in keys.split(",") if len(part) > 6)
 
 
 def test_an_error_in_a_key_file_names_the_file() -> None:
-    assert "/kept: the key in it" in refused(lambda: env("").encryption_keys(NAME, ["short"], kept=Path("/kept")))
+    assert "/kept: the key in it" in refused(lambda: env("").encryption_keys(NAME, ["short"], file=Path("/kept")))
 
 
 def test_valid_keys_are_accepted() -> None:
-    assert env(f" {KEY} , {KEY},").encryption_keys(NAME, [], kept=Path("/kept")) == [KEY, KEY]
-    assert env("").encryption_keys(NAME, [], kept=Path("/kept")) == []
+    assert env(f" {KEY} , {KEY},").encryption_keys(NAME, [], file=Path("/kept")) == [KEY, KEY]
+    assert env("").encryption_keys(NAME, [], file=Path("/kept")) == []
 
 
 @pytest.mark.parametrize("raw", ["-1", "11", "1.5", "ten", "1_0", "٣", "0x5", "5 5", "9" * 400, "--5", "+"])
@@ -179,7 +179,7 @@ def test_an_unreadable_file_is_reported_with_a_remedy(tmp_path: Path) -> None:
     (tmp_path / "secret-key").mkdir()
     assert "can't be read" in refused(lambda: kept_text(tmp_path / "secret-key"))
     (tmp_path / "bytes").write_bytes(b"\xff\xfe")
-    assert "it is no text" in refused(lambda: kept_text(tmp_path / "bytes"))
+    assert "it is not text" in refused(lambda: kept_text(tmp_path / "bytes"))
 
 
 STARTS = {
