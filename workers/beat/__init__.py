@@ -1,1 +1,1 @@
-"""The beat process: the clock of all schedules, and the maintenance tasks that one elected beat sends."""
+"""The beat process: the clock of all schedules, and the maintenance tasks that the elected beat sends."""

@@ -1,6 +1,6 @@
-"""The clock that every beat runs: fires what is due, requeues what waits, reaps what a dead worker held.
+"""The clock that every beat runs: it fires due schedules, requeues executions and reaps those of dead workers.
 
-All instants are the database's, so that a beat whose own clock is wrong neither fires early nor late.
+All instants are the database's, so that a beat whose own clock is wrong fires neither early nor late.
 """
 
 import concurrent.futures
@@ -26,29 +26,29 @@ from runs.queue import abort, enqueue
 log = structlog.get_logger(__name__)
 
 MAX_SLEEP_SECONDS = 0.5
-#: Something due may be locked by another beat or by an edit; it is looked at again this soon.
+#: A due row may be locked by another beat or by an edit; the clock tries again this soon.
 MIN_SLEEP_SECONDS = 0.005
 SWEEP_SECONDS = 5.0
-#: A clock that is held says so this often.
+#: How often a held clock logs that it is held.
 HINT_SECONDS = 30.0
 _MAX_BATCHES = 20
 _MAX_UNSENT = 50
 
 
 class Clock:
-    """One beat's part of the firing. `lease_seconds` sets the heartbeat period that reaping waits after an outage.
+    """One beat's clock. `lease_seconds` sets the heartbeat period that reaping waits after an outage.
 
-    While the database is a copy it does nothing: `runs.restore_guard`.
+    It does nothing while the database is a restored copy: see `runs.restore_guard`.
     """
 
     def __init__(self, *, lease_seconds: int, user_agent: str) -> None:
         self._heartbeat_seconds = lease_seconds / 3
-        # An outage that is long enough for a lease to expire is met by one sweep at least.
+        # At least one sweep falls into an outage that is long enough for a lease to expire.
         self._sweep_seconds = min(SWEEP_SECONDS, self._heartbeat_seconds)
-        # Counted from the last sweep that failed: the outage may have gone on until just before the next.
+        # Counted from the last failed sweep: the outage may have lasted until just before the next.
         self._distrust_seconds = self._heartbeat_seconds + self._sweep_seconds
         self._user_agent = user_agent
-        self._chance = random.Random()  # noqa: S311 - jitter
+        self._rng = random.Random()  # noqa: S311 - jitter
         self._sender = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="sender")
         self._unsent: set[concurrent.futures.Future[int]] = set()
         self._sweep_at = 0.0
@@ -57,61 +57,61 @@ class Clock:
         self._trusted_from = self._ticked_at + self._distrust_seconds
 
     def tick(self) -> float:
-        """Do all that is due. Returns the seconds to sleep until something is, at most half a second."""
+        """Do all that is due. Returns the seconds until the next due instant, at most half a second."""
         started = time.monotonic()
         if started - self._ticked_at > self._heartbeat_seconds:
-            self.distrust_leases()  # This process was stopped, or the database was: workers may just be coming back.
+            self.distrust_leases()  # This process or the database was stopped: workers may only now be coming back.
         self._ticked_at = started
-        seen = read_due_state()
-        if seen.is_copy:
-            self._hold(started)
+        due_state = read_due_state()
+        if due_state.is_copy:
+            self._log_held(started)
             return MAX_SLEEP_SECONDS
-        if seen.settling_due:
-            self._settle(seen.now)
-        if seen.firing_due:
-            self._fire(seen.now)
-        if seen.retry_due:
-            self._send(requeue_due(seen.now))
+        if due_state.settling_due:
+            self._settle(due_state.now)
+        if due_state.firing_due:
+            self._fire(due_state.now)
+        if due_state.retry_due:
+            self._send(requeue_due(due_state.now))
         if started >= self._sweep_at:
             self._sweep_at = started + self._sweep_seconds
             self._sweep(started)
-        if seen.firing_due or seen.retry_due or seen.settling_due:
-            seen = read_due_state()
-        return min(MAX_SLEEP_SECONDS, max(MIN_SLEEP_SECONDS, seen.seconds_to_next))
+        if due_state.firing_due or due_state.retry_due or due_state.settling_due:
+            due_state = read_due_state()
+        return min(MAX_SLEEP_SECONDS, max(MIN_SLEEP_SECONDS, due_state.seconds_to_next))
 
     def distrust_leases(self) -> None:
-        """Reap nothing for a heartbeat period: after an outage a lease may have expired for want of a database.
+        """Reap nothing for a heartbeat period: workers can't renew their leases while the database is away.
 
-        A database that refuses to be written to is away as well: workers could not renew their leases.
+        A database that refuses writes counts as away.
         """
         self._trusted_from = time.monotonic() + self._distrust_seconds
 
     def stop(self) -> None:
-        """Send what is still to be sent, then end."""
+        """Send the remaining messages, then end."""
         self._sender.shutdown(wait=True)
 
-    def _hold(self, now_monotonic: float) -> None:
-        """Do nothing, and say again and again why not."""
+    def _log_held(self, monotonic: float) -> None:
+        """Fire nothing, and log why every HINT_SECONDS."""
         self.distrust_leases()
-        if now_monotonic >= self._hint_at:
-            self._hint_at = now_monotonic + HINT_SECONDS
+        if monotonic >= self._hint_at:
+            self._hint_at = monotonic + HINT_SECONDS
             log.warning("clock_held", reason="the database was restored from a dump", see="manage.py restored")
 
     def _fire(self, now: datetime.datetime) -> None:
         for _ in range(_MAX_BATCHES):
             fired = fire_due(now)
-            self._tell(fired)
+            self._dispatch(fired)
             if fired.due < BATCH:
                 return
 
     def _settle(self, now: datetime.datetime) -> None:
         for _ in range(_MAX_BATCHES):
             settled = settle_due(now)
-            self._tell(settled)
+            self._dispatch(settled)
             if not settled.due:
                 return
 
-    def _tell(self, fired: Fired) -> None:
+    def _dispatch(self, fired: Fired) -> None:
         self._send(fired.execution_ids)
         if fired.aborted:
             self._sender.submit(abort, fired.aborted)
@@ -119,9 +119,9 @@ class Clock:
             log.warning("occurrences_skipped", **fired.skipped)
 
     def _sweep(self, tick_started: float) -> None:
-        """The slower rounds: messages that were lost, slips that were counted, and leases that expired."""
-        seen = read_due_state()
-        self._send(requeue_lost(seen.now))
+        """The slower work: lost messages, counters to fold, dead heartbeats, and expired leases."""
+        due_state = read_due_state()
+        self._send(requeue_lost(due_state.now))
         unreadable.review()
         released = release_forgotten()
         if released:
@@ -132,15 +132,15 @@ class Clock:
         require_renewable()
         now = time.monotonic()
         if now - tick_started > self._heartbeat_seconds:
-            self.distrust_leases()  # Something of this tick waited for a lock that workers may have waited for too.
+            self.distrust_leases()  # This tick waited for a lock: workers may have waited for it too.
         if now < self._trusted_from or seconds_since_database_start() < self._distrust_seconds:
             return
-        reaped = reap_expired(user_agent=self._user_agent, chance=self._chance)
+        reaped = reap_expired(user_agent=self._user_agent, chance=self._rng)
         if reaped:
             log.warning("executions_reaped", count=reaped)
 
     def _send(self, ids: list[uuid.UUID]) -> None:
-        """Enqueue beside the clock: a Redis that hangs must not make anything fire late."""
+        """Enqueue on the sender's thread: a Redis that hangs must not delay the clock."""
         self._unsent = {future for future in self._unsent if not future.done()}
         if ids and len(self._unsent) < _MAX_UNSENT:
             self._unsent.add(self._sender.submit(enqueue, ids))

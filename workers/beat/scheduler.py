@@ -1,4 +1,4 @@
-"""Celery beat's scheduler: the clock for users' schedules, and django-celery-beat for the house's own chores."""
+"""Celery beat's scheduler: the clock for users' schedules, and django-celery-beat for maintenance tasks."""
 
 import contextlib
 import time
@@ -13,80 +13,80 @@ from core.version import USER_AGENT, __version__
 from runs.monitoring import heartbeats
 from runs.restore.release import is_copy
 from workers.beat.clock import MAX_SLEEP_SECONDS, Clock
-from workers.beat.maintenance import ChoreSender
+from workers.beat.maintenance import MaintenanceSender
 from workers.sharing import ask, own_agreement
 
 log = structlog.get_logger(__name__)
 
-_CHORES_AT_ONCE = 100
+_MAX_TASKS = 100
 
 
 class FiringScheduler(DatabaseScheduler):
-    """Any number of beats may run. All of them fire users' schedules; one, by election, sends the chores."""
+    """Any number of beats may run. All fire users' schedules; the elected one sends the maintenance tasks."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        # Setting up the chores asks the database, which may be away as a beat starts; the clock waits for it.
+        # Lazy, since the set-up reads the database, which may be away when a beat starts.
         super().__init__(*args, **{**kwargs, "lazy": True})
-        self._chores_are_set_up = False
+        self._is_set_up = False
         self._clock = Clock(lease_seconds=settings.LEASE_SECONDS, user_agent=USER_AGENT)
-        self._chores = ChoreSender(self._send_chores)
+        self._maintenance = MaintenanceSender(self._send_maintenance)
         self._process = heartbeats.Process.beat()
         self._agreement = own_agreement(process_id=self._process.id)
-        self._pulse_at = 0.0
+        self._heartbeat_at = 0.0
 
     def tick(self, *_args: Any, **_kwargs: Any) -> float:
-        """Do what is due. Returns the seconds to sleep until the next thing is, at most half a second.
+        """Do what is due. Returns the seconds to sleep, at most half a second.
 
-        Outlives the database and the broker: without them it waits and looks again.
+        Never raises: without the database or the broker it waits and tries again.
         """
-        self._chores.start()
+        self._maintenance.start()
         try:
             if not self._agreement.allowed:
                 self._clock.distrust_leases()
-                self._tell(tick_seconds=0.0)
+                self._send_heartbeat(tick_seconds=0.0)
                 return 0.0 if self._agreement.allowed else MAX_SLEEP_SECONDS
             started = time.monotonic()
             seconds = self._clock.tick()
-            self._tell(tick_seconds=time.monotonic() - started)
+            self._send_heartbeat(tick_seconds=time.monotonic() - started)
             return seconds
         except (DatabaseError, InterfaceError) as error:
             log.warning("clock_database_away", error=str(error).strip())
             self._clock.distrust_leases()
             connection.close()
             return MAX_SLEEP_SECONDS
-        except Exception:  # A fault of ours must not end the clock of all: it looks again.
+        except Exception:  # A bug must not end the clock: it tries again.
             log.exception("clock_turn_failed")
             return MAX_SLEEP_SECONDS
 
     def should_sync(self) -> bool:
-        """Never, on the clock's thread: the chores' one writes down when chores ran."""
+        """Never on the clock's thread: the maintenance thread stores when its tasks ran."""
         return False
 
     def close(self) -> None:
         self._clock.stop()
-        self._chores.stop()
+        self._maintenance.stop()
         with contextlib.suppress(DatabaseError, InterfaceError), connection.cursor() as cursor:
             heartbeats.leave(cursor, self._process)
         super().close()
 
-    def _send_chores(self) -> None:
-        """Send all that are due: django-celery-beat's tick sends one. None of a database that nobody released yet."""
+    def _send_maintenance(self) -> None:
+        """Send all due tasks; a tick of django-celery-beat sends one. A restored copy of a database sends none."""
         if not self._agreement.allowed or is_copy():
             return
-        if not self._chores_are_set_up:
+        if not self._is_set_up:
             self.setup_schedule()
-            self._chores_are_set_up = True
-        for _ in range(_CHORES_AT_ONCE):
+            self._is_set_up = True
+        for _ in range(_MAX_TASKS):
             if super().tick() > 0:
                 break
         if super().should_sync():
             self._do_sync()
 
-    def _tell(self, *, tick_seconds: float) -> None:
-        if time.monotonic() < self._pulse_at:
+    def _send_heartbeat(self, *, tick_seconds: float) -> None:
+        if time.monotonic() < self._heartbeat_at:
             return
-        self._pulse_at = time.monotonic() + heartbeats.PULSE_SECONDS
-        news = heartbeats.Ticking(tick_ms=round(tick_seconds * 1000, 3), sends_chores=self._chores.elected)
+        self._heartbeat_at = time.monotonic() + heartbeats.PULSE_SECONDS
+        status = heartbeats.Ticking(tick_ms=round(tick_seconds * 1000, 3), sends_chores=self._maintenance.elected)
         with connection.cursor() as cursor:
             differs = ask(self._agreement, cursor)
-            heartbeats.tell(cursor, self._process, news, differs=differs, release=__version__)
+            heartbeats.tell(cursor, self._process, status, differs=differs, release=__version__)

@@ -1,8 +1,9 @@
-"""Undoes the content codings of an answer (RFC 9110, section 8.4), within bounds and forgivingly. Pure.
+"""Decodes the content codings of a response body (RFC 9110, section 8.4), bounded and tolerant. Pure.
 
-Servers get codings wrong in ways that browsers forgive: several gzip members, a line break after the last, a body that
-says gzip and is plain. libcurl makes an error of each, which would hide the status. What can't be undone stays as it
-came. Memory is bounded: the first part of the decoded body is kept and the rest counted, and bombs are left off.
+Servers get codings wrong in ways that browsers tolerate: several gzip members, a line break after the last, a plain
+body that claims to be gzip. libcurl fails on each of these, which would hide the status. A body that can't be decoded
+stays as received. Memory is bounded: the first part of the decoded body is kept, the rest counted, and decompression
+bombs are cut.
 """
 
 import sys
@@ -18,13 +19,13 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-#: What is asked for: all that can be undone here.
+#: Accept-Encoding: all codings that this module decodes.
 ACCEPTED = "gzip, deflate, br, zstd"
-#: More codings on top of each other than this are no honest answer.
+#: The most codings on top of each other.
 MAX_CODINGS = 4
-#: Members of a gzip body, or frames of zstd. Each takes a decoder of its own.
+#: The most members of a gzip body, or frames of zstd. Each takes a new decoder.
 MAX_MEMBERS = 1000
-#: Decoders of br and zstd take megabytes each, so such a body is decoded once it is there, and read to this size.
+#: Decoders of br and zstd take megabytes each, so such a body is read up to this size and then decoded at once.
 MAX_GATHERED_BYTES = 256 * 1024
 _PIECE_BYTES = 64 * 1024
 _STEP_BYTES = 4096
@@ -35,12 +36,12 @@ _GZIP_MAGIC, _ZSTD_MAGIC = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _FAULTS = (zlib.error, brotli.error, zstd.ZstdError)
 
 
-class CodingFault(ValueError):  # noqa: N818 - it names what is wrong with a body
+class CodingFault(ValueError):  # noqa: N818 - it describes a body, not a fault of ours
     """The body is not in the coding that its headers name."""
 
 
-class Undone(NamedTuple):
-    """A body after its codings. `ended`: it came to its end. `fault`: why it is the bytes as they came, if it is."""
+class DecodedBody(NamedTuple):
+    """A body without its codings. `ended`: it is complete. `fault`: why it is left as received, else None."""
 
     body: bytes
     body_bytes: int
@@ -49,18 +50,18 @@ class Undone(NamedTuple):
 
 
 class _Decoder(Protocol):
-    """One coding, undone piece by piece."""
+    """Decodes one coding, piece by piece."""
 
     @property
     def ended(self) -> bool:
-        """Whether what was fed could be the whole."""
+        """Whether the input so far could be the whole."""
 
     def pieces(self, data: bytes) -> Iterator[bytes]:
-        """The pieces that `data` adds. Raises one of _FAULTS or CodingFault."""
+        """Decode `data` into pieces. Raises one of _FAULTS or CodingFault."""
 
 
-class _Inflated:
-    """A zlib stream: gzip, deflate in its wrapper, or bare, as `wbits` says."""
+class _ZlibDecoder:
+    """A zlib stream: `wbits` chooses gzip, zlib or raw deflate."""
 
     def __init__(self, wbits: int) -> None:
         self._stream = zlib.decompressobj(wbits)
@@ -83,7 +84,7 @@ class _Inflated:
                 return
 
 
-class _Zstd:
+class _ZstdDecoder:
     """A zstd frame."""
 
     def __init__(self) -> None:
@@ -107,22 +108,22 @@ class _Zstd:
                 return
 
 
-class _Members:
-    """Members one after another, each with a magic number in front. What follows the last of them is not looked at."""
+class _MemberDecoder:
+    """Several members, each of which begins with a magic number. Bytes after the last one are ignored."""
 
     def __init__(self, make: Callable[[], Any], magic: bytes) -> None:
         self._make, self._magic = make, magic
         self._member = make()
         self._count = 1
-        self._between = b""
-        self._over = False
+        self._partial_magic = b""
+        self._done = False
 
     @property
     def ended(self) -> bool:
         return bool(self._member.ended)
 
     def pieces(self, data: bytes) -> Iterator[bytes]:
-        while data and not self._over:
+        while data and not self._done:
             if self._member.ended:
                 data = self._next(data)
                 if not data:
@@ -131,9 +132,9 @@ class _Members:
             data = self._member.unused if self._member.ended else b""
 
     def _next(self, data: bytes) -> bytes:
-        """Begin the next member, if `data` does. Members may be padded with zeros."""
-        data = (self._between + data).lstrip(b"\0")
-        self._between = b""
+        """Begin the next member if `data` holds its magic number. Zeros may pad members."""
+        data = (self._partial_magic + data).lstrip(b"\0")
+        self._partial_magic = b""
         if data.startswith(self._magic):
             self._count += 1
             if self._count > MAX_MEMBERS:
@@ -141,23 +142,23 @@ class _Members:
             self._member = self._make()
             return data
         if self._magic.startswith(data):
-            self._between = data
+            self._partial_magic = data
         else:
-            self._over = True
+            self._done = True
         return b""
 
 
-class _Deflated:
-    """`deflate` is zlib's format, but some servers send what is inside it bare."""
+class _DeflateDecoder:
+    """`deflate` is zlib's format, but some servers send raw deflate."""
 
     def __init__(self) -> None:
         self._head = b""
         self._wrapped = False
-        self._inner: _Inflated | None = None
+        self._inner: _ZlibDecoder | None = None
 
     @property
     def ended(self) -> bool:
-        """Bare streams say so little of themselves that many a text begins like one: nothing but padding may follow."""
+        """Raw streams have no header, so that some texts look like one: only padding may follow."""
         inner = self._inner
         return inner is not None and inner.ended and (self._wrapped or not inner.unused.strip(_PADDING))
 
@@ -170,12 +171,12 @@ class _Deflated:
         if len(self._head) < 2:  # noqa: PLR2004 - the size of zlib's header
             return
         self._wrapped = self._head[0] & 0x0F == zlib.DEFLATED and int.from_bytes(self._head[:2], "big") % 31 == 0
-        self._inner = _Inflated(zlib.MAX_WBITS if self._wrapped else -zlib.MAX_WBITS)
+        self._inner = _ZlibDecoder(zlib.MAX_WBITS if self._wrapped else -zlib.MAX_WBITS)
         yield from self._inner.pieces(self._head)
 
 
-class _Brotli:
-    """A brotli stream. Its library fails on bytes after the end, so a line break there is fed byte by byte."""
+class _BrotliDecoder:
+    """A brotli stream. The library fails on bytes after the end, so trailing padding is fed byte by byte."""
 
     def __init__(self) -> None:
         self._stream = brotli.Decompressor()
@@ -191,10 +192,10 @@ class _Brotli:
             if self.ended:
                 return
             if part:
-                yield from self._processed(part)
+                yield from self._process(part)
 
-    def _processed(self, data: bytes) -> Iterator[bytes]:
-        """In small steps: of a large one, the library keeps back what does not fit into its first buffer."""
+    def _process(self, data: bytes) -> Iterator[bytes]:
+        """Decode in small steps: of a large input, the library holds back what exceeds its first buffer."""
         for at in range(0, len(data), _STEP_BYTES):
             piece = self._stream.process(data[at : at + _STEP_BYTES], output_buffer_limit=_PIECE_BYTES)
             while piece:
@@ -203,26 +204,26 @@ class _Brotli:
 
 
 _DECODERS: dict[str, Callable[[], _Decoder]] = {
-    "gzip": (_gzip := partial(_Members, partial(_Inflated, 16 + zlib.MAX_WBITS), _GZIP_MAGIC)),
+    "gzip": (_gzip := partial(_MemberDecoder, partial(_ZlibDecoder, 16 + zlib.MAX_WBITS), _GZIP_MAGIC)),
     "x-gzip": _gzip,
-    "deflate": _Deflated,
-    "br": _Brotli,
-    "zstd": partial(_Members, _Zstd, _ZSTD_MAGIC),
+    "deflate": _DeflateDecoder,
+    "br": _BrotliDecoder,
+    "zstd": partial(_MemberDecoder, _ZstdDecoder, _ZSTD_MAGIC),
 }
 _STREAMED = frozenset({"gzip", "x-gzip", "deflate"})
 
 
 @lru_cache(maxsize=256)
 def codings_in(header: str) -> tuple[str, ...]:
-    """The codings that a Content-Encoding names, in the order in which they were applied; identity is none."""
+    """The codings in a Content-Encoding, in the order in which they were applied, without identity."""
     names = (name.strip().lower() for name in header.split(","))
     return tuple(name for name in names if name not in _IDENTITY)
 
 
-class Undoing:
-    """Takes a body as it comes, in `codings`, and keeps `keep_bytes` of what they hold, and of the bytes themselves.
+class BodyDecoder:
+    """Decodes a body in `codings` as it arrives, and keeps the first `keep_bytes`, decoded and as received.
 
-    It reads on until there are more than `read_bytes` of either.
+    It takes input until there are more than `read_bytes` of either.
     """
 
     def __init__(self, codings: tuple[str, ...], *, keep_bytes: int, read_bytes: int) -> None:
@@ -232,14 +233,14 @@ class Undoing:
         self._kept: list[bytes] = []
         self._kept_bytes = self._body_bytes = 0
         self._full = False
-        self._fault = _unknown(codings)
+        self._fault = _unsupported(codings)
         self._streamed = _STREAMED.issuperset(codings)
         self._decoders = [] if self._fault else [_DECODERS[name]() for name in reversed(codings)]
         self._produced = [0] * len(self._decoders)
         self._names = ", ".join(codings)
 
     def feed(self, chunk: bytes) -> bool:
-        """Take the next bytes. False: that is enough, the rest need not come."""
+        """Take the next bytes. Returns False if no more are needed."""
         gathering = not self._streamed and self._fault is None
         if self._raw_bytes < (MAX_GATHERED_BYTES if gathering else self._keep_bytes):
             self._raw.append(chunk)
@@ -248,8 +249,8 @@ class Undoing:
             self._decode(chunk)
         return not self._full and self._raw_bytes <= (MAX_GATHERED_BYTES if gathering else self._read_bytes)
 
-    def result(self) -> Undone:
-        """The body, once no more comes."""
+    def result(self) -> DecodedBody:
+        """The decoded body, after the last `feed`."""
         raw = b"".join(self._raw)
         if self._raw_bytes and not self._streamed and self._fault is None:
             self._decode(raw[:MAX_GATHERED_BYTES])
@@ -258,11 +259,11 @@ class Undoing:
         if self._fault is None and not ended and not self._full and _is_text(raw):
             self._fault = f"it is text, not {self._names}"
         if self._fault is not None:
-            return Undone(raw, self._raw_bytes, self._raw_bytes <= self._read_bytes, self._note())
-        return Undone(b"".join(self._kept)[: self._keep_bytes], self._body_bytes, ended)
+            return DecodedBody(raw, self._raw_bytes, self._raw_bytes <= self._read_bytes, self._fault_note())
+        return DecodedBody(b"".join(self._kept)[: self._keep_bytes], self._body_bytes, ended)
 
-    def _note(self) -> str:
-        return f"The content coding of the body could not be undone ({self._fault}): these are the bytes as they came."
+    def _fault_note(self) -> str:
+        return f"The body could not be decoded ({self._fault}): these are the bytes as received."
 
     def _decode(self, data: bytes) -> None:
         try:
@@ -272,17 +273,17 @@ class Undoing:
                     self._kept.append(piece)
                     self._kept_bytes += len(piece)
         except _FAULTS:
-            self._forget(f"it is not {self._names}")
+            self._give_up(f"it is not {self._names}")
         except CodingFault as fault:
-            self._forget(str(fault))
+            self._give_up(str(fault))
 
-    def _forget(self, fault: str) -> None:
+    def _give_up(self, fault: str) -> None:
         self._fault = fault
         self._kept.clear()
         self._decoders.clear()
 
     def _pieces(self, data: bytes, stage: int) -> Iterator[bytes]:
-        """What `data` comes to after the decoders from `stage` on. Ends where one has given enough."""
+        """Decode `data` with the decoders from `stage` on, until one has produced more than `read_bytes`."""
         if stage == len(self._decoders):
             yield data
             return
@@ -295,15 +296,15 @@ class Undoing:
                 return
 
 
-def _unknown(codings: tuple[str, ...]) -> str | None:
+def _unsupported(codings: tuple[str, ...]) -> str | None:
     if len(codings) > MAX_CODINGS:
         return f"there are more than {MAX_CODINGS} on top of each other"
     unknown = next((name for name in codings if name not in _DECODERS), None)
-    return None if unknown is None else f"{unknown[:40]} is none that Hourhand knows"
+    return None if unknown is None else f"Hourhand does not know {unknown[:40]}"
 
 
 def _is_text(raw: bytes) -> bool:
-    """Whether these bytes, perhaps cut, are UTF-8 and no control characters: then they are not compressed."""
+    """Whether these bytes, which may be cut, are UTF-8 without control characters, and so not compressed."""
     try:
         text = raw.decode()
     except UnicodeDecodeError as error:
@@ -313,5 +314,5 @@ def _is_text(raw: bytes) -> bool:
     return bool(text) and not any(control in text for control in _CONTROLS)
 
 
-#: Text has none of these; a compressed body of any size does.
+#: Characters that a compressed body of any size contains, and text does not.
 _CONTROLS = tuple(chr(code) for code in range(32) if chr(code) not in "\t\n\f\r\x1b")

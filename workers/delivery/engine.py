@@ -1,8 +1,8 @@
 """The delivery engine: one thread that drives up to a thousand HTTP exchanges at once.
 
-libcurl's multi interface says which sockets it waits for and when it wants to be called; epoll does the waiting. The
-cost of a turn follows from what happened, not from how many exchanges are under way. The thread waits for nothing but
-epoll, and what the network does never raises: it becomes a `DeliveryResult`.
+libcurl's multi interface says which sockets it waits for and when to call it; epoll does the waiting. The cost of a
+turn depends on the number of events, not of exchanges in flight. The thread waits for epoll only, and network errors
+never raise: they become a `DeliveryResult`.
 """
 
 import logging
@@ -21,7 +21,7 @@ from runs.failures import FailureReason
 from workers.delivery.connections import Connections
 from workers.delivery.contract import Crowded, DeliveryRequest, DeliveryResult, InFlight
 from workers.delivery.fairness import PATIENCE_SECONDS, Lane, Lanes
-from workers.delivery.guard import judge
+from workers.delivery.guard import check_url
 from workers.delivery.outcome import timed_out, unresolved
 from workers.delivery.readiness import Readiness
 from workers.delivery.resolver import Addresses, Resolver
@@ -30,7 +30,7 @@ from workers.delivery.wire import InvalidRequest
 
 logger = logging.getLogger(__name__)
 
-#: Exchanges started before the loop looks at those under way: neither starves the other.
+#: The most exchanges that a turn starts, so that those in flight do not starve.
 STARTS_PER_TURN = 100
 IDLE_SECONDS = 5.0
 
@@ -40,13 +40,13 @@ class EngineStopped(RuntimeError):  # noqa: N818 - a state, not a fault
 
 
 class DeliveryEngine:
-    """Takes requests, makes the exchanges, hands each result to `on_result` on its own thread.
+    """Takes requests, makes the exchanges, and hands each result to `on_result` on its own thread.
 
-    At most `max_per_host` and `max_per_workspace` are under way at once (None: no limit of its own). What would wait
-    too long for its share comes back unsent through `on_crowded`; without one it waits here. `may_send` is asked with
-    the request and `time.monotonic()` at the last moment, connected and about to send; what may not go out any more
-    comes back through `on_crowded` too. All callbacks must be quick and must not block. `submit`, `abort`, `in_flight`,
-    `stop` and the counters may be called from any thread.
+    At most `max_per_host` and `max_per_workspace` are in flight at once (None: no separate limit). Requests that would
+    wait too long for their share go back unsent to `on_crowded`; without it they wait here. `may_send` is called with
+    the request and `time.monotonic()` once connected, right before sending; a request that it refuses goes to
+    `on_crowded` too. Callbacks must be quick and must not block. Any thread may call `submit`, `abort`, `in_flight`,
+    `stop` and the counters.
     """
 
     def __init__(
@@ -63,15 +63,15 @@ class DeliveryEngine:
     ) -> None:
         self._on_result = on_result
         self._on_crowded = on_crowded
-        self._look_at = 0.0
+        self._review_at = 0.0
         self._max_in_flight = max_in_flight
-        self._judge = lru_cache(maxsize=4096)(partial(judge, policy))
+        self._check_url = lru_cache(maxsize=4096)(partial(check_url, policy))
         self._inbox: deque[DeliveryRequest] = deque()  # written by any thread
         self._aborts: deque[AttemptKey] = deque()
-        self._gate = threading.Lock()  # between submit and stop; the engine's own thread never takes it
+        self._gate = threading.Lock()  # serializes submit and stop; the engine's thread never takes it
         self._stop_at: float | None = None
         self._ended = threading.Event()
-        # The rest is the engine thread's alone.
+        # Only the engine's thread uses the rest.
         self._lanes = Lanes(per_host=max_per_host or max_in_flight, per_workspace=max_per_workspace or max_in_flight)
         self._active: dict[Transfer, Lane] = {}
         self._readiness = Readiness()
@@ -85,7 +85,7 @@ class DeliveryEngine:
         self._call_at: float | None = None
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_MAXCONNECTS, max_in_flight)
-        self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._readiness.want)
+        self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._readiness.on_socket)
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._on_timer)
         self._thread = threading.Thread(target=self._run, name="delivery-engine", daemon=True)
 
@@ -97,7 +97,7 @@ class DeliveryEngine:
         self._thread.start()
 
     def submit(self, requests: Iterable[DeliveryRequest]) -> None:
-        """Queue `requests`. Returns at once, however many there are. Raises EngineStopped once `stop` was called."""
+        """Queue `requests` without blocking. Raises EngineStopped after `stop`."""
         batch = list(requests)
         with self._gate:
             if self._stop_at is not None:
@@ -106,16 +106,16 @@ class DeliveryEngine:
         self._wake()
 
     def abort(self, attempt: AttemptKey) -> bool:
-        """Cancel that attempt's exchange, queued or under way; its result is `aborted`. False where there is none."""
-        held = [transfer.request for transfer in list(self._active)] + self._lanes.requests() + list(self._inbox)
-        if all(request.key != attempt for request in held):
+        """Cancel the attempt's exchange, queued or in flight; its result is `aborted`. False if the engine has none."""
+        requests = [transfer.request for transfer in list(self._active)] + self._lanes.requests() + list(self._inbox)
+        if all(request.key != attempt for request in requests):
             return False
         self._aborts.append(attempt)
         self._wake()
         return True
 
     def in_flight(self) -> list[InFlight]:
-        """A snapshot of the exchanges that are under way."""
+        """A snapshot of the exchanges in flight."""
         return [
             InFlight(
                 transfer.request.execution_id,
@@ -127,9 +127,9 @@ class DeliveryEngine:
         ]
 
     def stop(self, *, grace_seconds: float) -> list[DeliveryRequest]:
-        """Take no more, let what is under way end for `grace_seconds`, report the rest as `worker_lost`.
+        """Take no more requests, give exchanges `grace_seconds` to end, then report the rest as `worker_lost`.
 
-        Returns the requests that were never sent; each other one's result has been handed over by then.
+        Returns the requests that were never sent, after the results of all others have been handed over.
         """
         with self._gate:
             self._stop_at = time.monotonic() + grace_seconds
@@ -143,17 +143,17 @@ class DeliveryEngine:
 
     @property
     def in_flight_count(self) -> int:
-        """Exchanges under way."""
+        """Exchanges in flight."""
         return len(self._active)
 
     @property
     def queued_count(self) -> int:
-        """Requests that wait for a place."""
+        """Requests that wait for a slot."""
         return len(self._inbox) + self._lanes.count
 
     @property
     def free(self) -> int:
-        """How many more requests there is room for. What waits for a crowded host or workspace takes none."""
+        """The free slots. Requests that wait for a crowded host or workspace take none."""
         return max(0, self._max_in_flight - self.in_flight_count - self.queued_count + self._lanes.crowded_count)
 
     def _wake(self) -> None:
@@ -169,8 +169,8 @@ class DeliveryEngine:
                 self._turn()
             except Exception:
                 logger.exception("delivery_turn_failed")
-                time.sleep(0.01)  # a fault that comes again at once must not take a whole core
-        self._take_back()
+                time.sleep(0.01)  # a fault that recurs at once must not occupy a whole core
+        self._withdraw_unresolved()
         for transfer in list(self._active):
             self._end(
                 transfer, transfer.give_up(FailureReason.WORKER_LOST, "the worker stopped before the answer came")
@@ -185,13 +185,13 @@ class DeliveryEngine:
     def _turn(self) -> None:
         self._take_in()
         self._start_queued()
-        for fd, happened in self._readiness.wait(self._wait_seconds()):
+        for fd, events in self._readiness.wait(self._wait_seconds()):
             if fd == self._wake_fd:
                 os.eventfd_read(fd)
             else:
-                self._multi.socket_action(fd, happened)
+                self._multi.socket_action(fd, events)
         if self._resolver.busy:
-            self._take_answers()
+            self._take_addresses()
         if self._call_at is not None and time.monotonic() >= self._call_at:
             self._call_libcurl()
         self._collect()
@@ -201,14 +201,14 @@ class DeliveryEngine:
         crowded: list[Crowded] = []
         while inbox:
             request = inbox.popleft()
-            target = self._judge(request.url)
+            target = self._check_url(request.url)
             if not isinstance(target, Target):
                 self._report(unanswered(request, target[0] or FailureReason.UNKNOWN, target[1] or ""))
             elif (wait_seconds := self._lanes.add(request, target, now)) is not None:
                 crowded.append(Crowded(request, wait_seconds))
-        if self._on_crowded is not None and self._lanes.count and now >= self._look_at and self._stop_at is None:
-            self._look_at = now + PATIENCE_SECONDS
-            crowded += self._lanes.look(now)
+        if self._on_crowded is not None and self._lanes.count and now >= self._review_at and self._stop_at is None:
+            self._review_at = now + PATIENCE_SECONDS
+            crowded += self._lanes.review(now)
         if crowded:
             self._turn_away(crowded)
         if self._aborts:
@@ -216,22 +216,22 @@ class DeliveryEngine:
 
     def _start_queued(self) -> None:
         if self._stop_at is not None:
-            self._take_back()
+            self._withdraw_unresolved()
             return
         started = 0
         while len(self._active) < self._max_in_flight and started < STARTS_PER_TURN:
-            taken = self._lanes.take()
-            if taken is None:
+            turn = self._lanes.take()
+            if turn is None:
                 break
-            lane, waiting = taken
+            lane, waiting = turn
             self._begin(waiting.request.signed_for(time.monotonic()), waiting.target, lane)
             started += 1
         if started:
             self._call_libcurl()
-            self._collect()  # some are over at once: refused, or answered within the call
+            self._collect()  # some end at once: refused, or answered within the call
 
     def _begin(self, request: DeliveryRequest, target: Target, lane: Lane) -> None:
-        """Hand `request` to libcurl, once its name is known, or report at once why it cannot be sent."""
+        """Hand `request` to libcurl once its name is resolved, or report at once why it cannot be sent."""
         try:
             transfer = self._pool.pop() if self._pool else self._make_transfer()
             transfer.prepare(request, target)
@@ -253,10 +253,10 @@ class DeliveryEngine:
             now = transfer.started_monotonic
             addresses = self._resolver.ask(target.name, transfer, deadline=transfer.deadline, now=now)
             if addresses is not None:
-                self._go_on(transfer, addresses, waited_seconds=0.0)
+                self._on_resolved(transfer, addresses, waited_seconds=0.0)
 
-    def _go_on(self, transfer: Transfer, addresses: Addresses, *, waited_seconds: float) -> None:
-        """The transfer's name has been looked up."""
+    def _on_resolved(self, transfer: Transfer, addresses: Addresses, *, waited_seconds: float) -> None:
+        """Dial, or fail if the name has no addresses."""
         transfer.resolved(addresses, waited_seconds=waited_seconds)
         if addresses:
             self._dial(transfer)
@@ -274,16 +274,16 @@ class DeliveryEngine:
             )
             self._end(transfer, transfer.give_up(FailureReason.UNKNOWN, f"could not be sent: {error}"))
 
-    def _take_answers(self) -> None:
-        """Go on with the transfers whose names have been looked up, and end those that waited too long for it."""
+    def _take_addresses(self) -> None:
+        """Continue the transfers whose names have been resolved, and end those whose deadline has passed."""
         now = time.monotonic()
         for transfer, addresses in self._resolver.answered(now):
-            self._go_on(transfer, addresses, waited_seconds=now - transfer.started_monotonic)
+            self._on_resolved(transfer, addresses, waited_seconds=now - transfer.started_monotonic)
         for transfer in self._resolver.late(now):
             self._end(transfer, transfer.give_up(*timed_out(transfer.request.timeout_seconds)))
 
-    def _take_back(self) -> None:
-        """Those whose names are being looked up are not sent any more: `stop` returns them."""
+    def _withdraw_unresolved(self) -> None:
+        """Unsend the transfers whose names are being resolved: `stop` returns their requests."""
         for transfer in self._resolver.waiters():
             self._inbox.append(transfer.request)
             self._leave(transfer)
@@ -368,7 +368,7 @@ class DeliveryEngine:
 
     def _abort(self, attempts: set[AttemptKey]) -> None:
         error = "canceled"
-        for transfer in [one for one in self._active if one.request.key in attempts]:
+        for transfer in [transfer for transfer in self._active if transfer.request.key in attempts]:
             self._end(transfer, transfer.give_up(FailureReason.UNKNOWN, error, aborted=True))
         for request in self._lanes.remove(attempts):
             self._report(unanswered(request, FailureReason.UNKNOWN, error, aborted=True))

@@ -1,7 +1,7 @@
-"""Who goes next: no host and no workspace takes more than its share of the engine's places.
+"""Fair queueing: no host and no workspace takes more than its share of the engine's slots.
 
-Requests wait in lanes, one for each workspace at each host; lanes with room take turns. A lane that finds its host or
-its workspace full leaves the round and waits at that share, until an exchange there ends: what waits costs nothing.
+Requests wait in lanes, one for each workspace at each host; lanes with room take turns. A lane whose host or workspace
+is full leaves the rotation and waits at that share until an exchange there ends, so that waiting costs nothing.
 """
 
 from collections import deque
@@ -11,10 +11,10 @@ from jobs.egress import Target
 from runs.attempts.contract import AttemptKey
 from workers.delivery.contract import Crowded, DeliveryRequest
 
-#: A request that waits longer for its share makes its lane crowded: more of the same is not kept here.
+#: A request that waits longer for its share makes its lane crowded: the engine keeps no more requests for it.
 PATIENCE_SECONDS = 0.25
-#: How many may wait at a crowded share, as a part of its limit: enough to fill every place that comes free.
-_KEPT_PART = 4
+#: A crowded share keeps this fraction of its limit waiting (1/4): enough to fill every slot that becomes free.
+_KEPT_FRACTION = 4
 _WAIT_SECONDS = (1.0, 30.0)
 _SMOOTHING = 0.2
 
@@ -22,16 +22,16 @@ HostKey = tuple[str, int]
 
 
 class Share:
-    """What one host or one workspace takes of the places. `line` is how many are ahead of one that is sent away."""
+    """The slots of one host or workspace. `backlog` estimates the requests ahead of one that is sent away."""
 
-    __slots__ = ("held_up", "lanes", "left", "limit", "line", "per_second", "under_way", "waiting")
+    __slots__ = ("backlog", "blocked_lanes", "ended", "lanes", "limit", "per_second", "under_way", "waiting")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self.under_way = self.waiting = self.lanes = self.left = 0
-        self.line = 0.0
-        self.per_second = float(limit)  # until it is known: as if a call took a second
-        self.held_up: deque[Lane] = deque()
+        self.under_way = self.waiting = self.lanes = self.ended = 0
+        self.backlog = 0.0
+        self.per_second = float(limit)  # until it is measured: as if a call took a second
+        self.blocked_lanes: deque[Lane] = deque()
 
     @property
     def full(self) -> bool:
@@ -39,21 +39,21 @@ class Share:
 
     @property
     def surplus(self) -> int:
-        """How many more wait than are worth keeping; below 0 there is room."""
-        return self.waiting - max(1, self.limit // _KEPT_PART)
+        """How many more wait than the share keeps; negative if there is room."""
+        return self.waiting - max(1, self.limit // _KEPT_FRACTION)
 
     def measure(self, seconds: float) -> None:
-        """Follow how fast places come free. While the share isn't full that only tells how little is asked of it."""
+        """Measure how fast slots become free. Below the limit that would only measure how few requests there are."""
         if self.full:
-            self.per_second += _SMOOTHING * (self.left / seconds - self.per_second)
-        self.line = max(float(self.waiting), self.line - self.left)
-        self.left = 0
+            self.per_second += _SMOOTHING * (self.ended / seconds - self.per_second)
+        self.backlog = max(float(self.waiting), self.backlog - self.ended)
+        self.ended = 0
 
     def send_away(self) -> float:
-        """Seconds after which a place should be free for one more that can't wait here."""
-        self.line += 1
+        """Estimate the seconds until a slot is free for one more request that can't wait here."""
+        self.backlog += 1
         shortest, longest = _WAIT_SECONDS
-        return min(longest, max(shortest, self.line / max(self.per_second, 0.1)))
+        return min(longest, max(shortest, self.backlog / max(self.per_second, 0.1)))
 
 
 class Waiting(NamedTuple):
@@ -65,7 +65,7 @@ class Waiting(NamedTuple):
 
 
 class Lane:
-    """What waits for one workspace at one host, in order. `crowded_by` is the share that it waits too long for."""
+    """The queue of one workspace at one host. `crowded_by` is the share that it has waited too long for."""
 
     __slots__ = ("crowded_by", "host", "key", "waiting", "workspace")
 
@@ -84,25 +84,25 @@ class Lane:
 
 
 class Lanes:
-    """Every lane that something waits in. For the engine's thread; the counters may be read by any."""
+    """All lanes in which requests wait. For the engine's thread; any thread may read the counters."""
 
     def __init__(self, *, per_host: int, per_workspace: int) -> None:
         self._per_host, self._per_workspace = per_host, per_workspace
         self._hosts: dict[HostKey, Share] = {}
         self._workspaces: dict[str | None, Share] = {}
         self._lanes: dict[tuple[str | None, HostKey], Lane] = {}
-        self._round: deque[Lane] = deque()
-        self._looked_at: float | None = None
-        self.count = 0  # all that wait
-        self.crowded_count = 0  # of them, in crowded lanes
+        self._rotation: deque[Lane] = deque()
+        self._reviewed_at: float | None = None
+        self.count = 0  # waiting requests
+        self.crowded_count = 0  # of these, in crowded lanes
 
     @property
     def has_turns(self) -> bool:
-        """If some lane may have room; `take` finds out."""
-        return bool(self._round)
+        """Whether some lane may have room; `take` finds out."""
+        return bool(self._rotation)
 
     def add(self, request: DeliveryRequest, target: Target, now: float) -> float | None:
-        """Let `request` wait. A crowded lane does not keep it: answers the seconds after which to come back."""
+        """Queue `request`. Returns None, or if the lane is crowded the seconds after which to try again."""
         key = (request.workspace_id, (target.host, target.port))
         lane = self._lanes.get(key) or self._open(key)
         crowded = lane.crowded_by
@@ -115,12 +115,12 @@ class Lanes:
         return None
 
     def take(self) -> tuple[Lane, Waiting] | None:
-        """The next request that may start, its place taken; `leave` gives it back. None: all that wait are held up."""
-        while self._round:
-            lane = self._round.popleft()
+        """Take a slot for the next request that may start; `leave` gives it back. None if every lane is blocked."""
+        while self._rotation:
+            lane = self._rotation.popleft()
             blocked_by = lane.blocked_by
             if blocked_by is not None and lane.waiting:
-                blocked_by.held_up.append(lane)
+                blocked_by.blocked_lanes.append(lane)
                 self._pass_on(lane)
                 continue
             if not lane.waiting:
@@ -133,28 +133,28 @@ class Lanes:
             lane.host.under_way += 1
             lane.workspace.under_way += 1
             if lane.waiting:
-                self._round.append(lane)
+                self._rotation.append(lane)
             else:
                 self._close(lane)
             return lane, waiting
         return None
 
     def leave(self, lane: Lane) -> None:
-        """An exchange that `take` let start has ended."""
+        """Give back the slot of an exchange that has ended."""
         for share in (lane.host, lane.workspace):
             share.under_way -= 1
-            share.left += 1
-            if share.held_up:
-                self._round.append(share.held_up.popleft())
+            share.ended += 1
+            if share.blocked_lanes:
+                self._rotation.append(share.blocked_lanes.popleft())
         self._forget_idle(lane)
 
-    def look(self, now: float) -> list[Crowded]:
-        """See which lanes wait too long for a share. Returns what need not wait here. Call it every PATIENCE_SECONDS.
+    def review(self, now: float) -> list[Crowded]:
+        """Find the lanes that have waited too long for a share. Returns the requests to send away.
 
-        Its cost follows from the number of lanes, which is why it isn't part of every turn.
+        Call it every PATIENCE_SECONDS, not every turn: its cost grows with the number of lanes.
         """
-        seconds = now - self._looked_at if self._looked_at is not None else PATIENCE_SECONDS
-        self._looked_at = now
+        seconds = now - self._reviewed_at if self._reviewed_at is not None else PATIENCE_SECONDS
+        self._reviewed_at = now
         for share in (*self._hosts.values(), *self._workspaces.values()):
             share.measure(max(seconds, 0.001))
         sent_away: list[Crowded] = []
@@ -167,17 +167,17 @@ class Lanes:
         return sent_away
 
     def _thin_out(self, lane: Lane, share: Share) -> list[Crowded]:
-        """Take the newest out of a crowded lane, all but one at most; of those the oldest comes back first."""
+        """Take the newest requests out of a crowded lane, but never the last one. The oldest comes back first."""
         count = min(share.surplus, len(lane.waiting) - 1)
         newest = [lane.waiting.pop().request for _ in range(count)]
         self._count(lane, -len(newest))
         return [Crowded(request, share.send_away()) for request in reversed(newest)]
 
     def remove(self, attempts: set[AttemptKey]) -> list[DeliveryRequest]:
-        """Take these out of their lanes. Returns those that waited."""
+        """Remove these attempts from their lanes. Returns the requests removed."""
         removed = []
         for lane in self._lanes.values():
-            for waiting in [one for one in lane.waiting if one.request.key in attempts]:
+            for waiting in [queued for queued in lane.waiting if queued.request.key in attempts]:
                 lane.waiting.remove(waiting)
                 self._count(lane, -1)
                 self.crowded_count -= lane.crowded_by is not None
@@ -185,7 +185,7 @@ class Lanes:
         return removed
 
     def requests(self) -> list[DeliveryRequest]:
-        """All that wait; a snapshot for any thread."""
+        """A snapshot of the waiting requests, for any thread."""
         return [waiting.request for lane in list(self._lanes.values()) for waiting in list(lane.waiting)]
 
     def _open(self, key: tuple[str | None, HostKey]) -> Lane:
@@ -198,7 +198,7 @@ class Lanes:
         lane.host.lanes += 1
         lane.workspace.lanes += 1
         self._lanes[key] = lane
-        self._round.append(lane)
+        self._rotation.append(lane)
         return lane
 
     def _close(self, lane: Lane) -> None:
@@ -215,10 +215,10 @@ class Lanes:
             self._workspaces.pop(workspace_id, None)
 
     def _pass_on(self, lane: Lane) -> None:
-        """A lane that came up and can't go: what it was called for may serve the next that waits for it."""
+        """A lane that can't use the slot that it was woken for leaves it to the next lane."""
         for share in (lane.host, lane.workspace):
-            if share.held_up and not share.full:
-                self._round.append(share.held_up.popleft())
+            if share.blocked_lanes and not share.full:
+                self._rotation.append(share.blocked_lanes.popleft())
 
     def _count(self, lane: Lane, change: int) -> None:
         self.count += change

@@ -1,12 +1,12 @@
-"""The address guard's two questions, with their answers as outcomes: before a request is sent, and as it dials."""
+"""The egress policy's refusals as outcomes: of a URL before a request is sent, and of an address as it dials."""
 
 from jobs.egress import AddressRefusal, EgressPolicy, InvalidUrl, Target, parse_target
 from runs.failures import FailureReason
 from workers.delivery.outcome import Outcome
 
 
-def judge(policy: EgressPolicy, url: str) -> Target | Outcome:
-    """Where `url` leads, or the outcome of a request that must not even start to resolve it."""
+def check_url(policy: EgressPolicy, url: str) -> Target | Outcome:
+    """Return the target of `url`, or the outcome of a request whose host may not even be resolved."""
     try:
         target = parse_target(url)
     except InvalidUrl as invalid:
@@ -20,5 +20,5 @@ def judge(policy: EgressPolicy, url: str) -> Target | Outcome:
 
 
 def blocked(target: Target, ip: str, refusal: AddressRefusal) -> Outcome:
-    """The outcome of a transfer none of whose addresses may be connected to; `ip` is the last of them."""
+    """The outcome of a transfer whose every address is refused; `ip` is the last of them."""
     return FailureReason.SSRF_BLOCKED, f"blocked: {target.host} resolves to {ip}, {refusal.description}"

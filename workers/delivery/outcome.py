@@ -1,6 +1,4 @@
-"""What the end of a transfer means: from libcurl's result code or the HTTP status to a failure reason and short
-text.
-"""
+"""Outcomes of transfers: a failure reason and a short text for each of libcurl's result codes and HTTP statuses."""
 
 import errno
 import os
@@ -47,8 +45,8 @@ _SSL = (
 )
 _CONNECTION = (
     pycurl.E_COULDNT_CONNECT,
-    pycurl.E_FTP_WEIRD_SERVER_REPLY,  # the old name of CURLE_WEIRD_SERVER_REPLY: an answer that is no HTTP
-    pycurl.E_UNSUPPORTED_PROTOCOL,  # schemes are checked before: this is an answer without a status line (HTTP/0.9)
+    pycurl.E_FTP_WEIRD_SERVER_REPLY,  # the old name of CURLE_WEIRD_SERVER_REPLY: the answer is not HTTP
+    pycurl.E_UNSUPPORTED_PROTOCOL,  # schemes are checked before: here an answer without a status line (HTTP/0.9)
     pycurl.E_GOT_NOTHING,
     pycurl.E_SEND_ERROR,
     pycurl.E_RECV_ERROR,
@@ -66,7 +64,7 @@ _CONNECTION = (
     _QUIC,
     _PROXY,
 )
-#: What only a fault of ours, of libcurl or of the machine could bring up, and the errors of protocols that are off.
+#: Faults of ours, of libcurl or of the machine, and errors of protocols that are switched off.
 _UNKNOWN = (
     pycurl.E_CALL_MULTI_PERFORM,
     pycurl.E_FAILED_INIT,
@@ -142,20 +140,19 @@ REASON_BY_CODE: dict[int, FailureReason] = {
     **dict.fromkeys(_URL, FailureReason.INVALID_URL),
 }
 
-#: Of a server that ended a TLS session right after it had begun. Most often it wants a certificate of the client.
+#: A server ended a TLS session right after it had begun. Most often it requires a client certificate.
 REFUSED_SESSION = "the server refused the TLS session: it may require a client certificate, or another one"
-#: A handshake that ends this way was cut off by the network or by an overloaded server: nothing was said of
-#: certificates.
+#: The network or an overloaded server broke off the TLS handshake: certificates were not the reason.
 _BROKEN_OFF = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED, errno.ETIMEDOUT})
 
 
 def timed_out(timeout_seconds: float) -> Failure:
-    """The outcome of a transfer that was not over at its deadline."""
+    """The outcome of a transfer that reached its deadline."""
     return FailureReason.TIMEOUT, f"timed out after {timeout_seconds:g} s"
 
 
 def unresolved(target: Target) -> Failure:
-    """The outcome of a transfer to a name that has no addresses."""
+    """The outcome of a transfer to a host name without addresses."""
     return FailureReason.DNS_ERROR, f"could not resolve host {target.host}"
 
 
@@ -175,9 +172,7 @@ def by_status(status_code: int, success_statuses: tuple[str, ...]) -> Outcome:
 
 
 def by_code(code: int, message: str, *, target: Target, timeout_seconds: float, os_errno: int = 0) -> Outcome:
-    """The outcome of a transfer that libcurl gave up with `code` and `message`; `os_errno` is the last one of its
-    socket.
-    """
+    """The outcome of a transfer that libcurl ended with `code` and `message`; `os_errno` is its socket's last error."""
     reason = REASON_BY_CODE.get(code, FailureReason.UNKNOWN)
     if code == pycurl.E_SSL_CONNECT_ERROR and (os_errno in _BROKEN_OFF or "unexpected eof" in message):
         return FailureReason.CONNECTION_ERROR, "the connection broke off during the TLS handshake"

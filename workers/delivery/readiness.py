@@ -1,7 +1,7 @@
-"""Which sockets libcurl waits for, told to epoll as rarely as can be.
+"""Waits with epoll for libcurl's sockets, with as few system calls as possible.
 
-libcurl lets go of a kept connection's socket after each exchange and wants it again, for the same, with the next one.
-epoll is left as it is meanwhile, which spares two system calls an exchange.
+libcurl unregisters a kept connection's socket after each exchange, and registers it for the same events with the next.
+It stays in epoll meanwhile, which saves two system calls an exchange.
 """
 
 import select
@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import pycurl
 
-#: Sockets served before the loop looks at something else.
+#: The most sockets that one turn of the loop serves.
 MAX_EVENTS = 500
 
 _INTEREST = {
@@ -19,8 +19,8 @@ _INTEREST = {
     pycurl.POLL_INOUT: select.EPOLLIN | select.EPOLLOUT,
 }
 
-#: epoll's event bits, as a number below 32, in libcurl's terms.
-_HAPPENED = [
+#: epoll's event bits, a number below 32, as libcurl's.
+_CURL_EVENTS = [
     (pycurl.CSELECT_IN if bits & select.EPOLLIN else 0)
     | (pycurl.CSELECT_OUT if bits & select.EPOLLOUT else 0)
     | (pycurl.CSELECT_ERR if bits & (select.EPOLLERR | select.EPOLLHUP) else 0)
@@ -29,43 +29,43 @@ _HAPPENED = [
 
 
 class Readiness:
-    """For the engine's thread alone. Sockets belong to libcurl: known here by number, never closed."""
+    """For the engine's thread only. Sockets belong to libcurl: this class knows their numbers and never closes them."""
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self._own: set[int] = set()
-        self._wanted: dict[int, int] = {}
+        self._interest: dict[int, int] = {}
         self._registered: dict[int, int] = {}
 
     def add(self, fd: int) -> None:
-        """Watch a file of our own; `wait` yields it when it can be read."""
+        """Watch a file descriptor of ours; `wait` yields it when it is readable."""
         self._epoll.register(fd, select.EPOLLIN)
         self._own.add(fd)
 
-    def want(self, what: int, fd: int, _multi: object, _assigned: object) -> None:
+    def on_socket(self, events: int, fd: int, _multi: object, _assigned: object) -> None:
         """libcurl's socket callback."""
-        if what == pycurl.POLL_REMOVE:
-            self._wanted.pop(fd, None)
+        if events == pycurl.POLL_REMOVE:
+            self._interest.pop(fd, None)
             return
-        self._wanted[fd] = what
+        self._interest[fd] = events
         registered = self._registered.get(fd)
         if registered is None:
-            self._epoll.register(fd, _INTEREST[what])
-        elif registered != what:
-            self._epoll.modify(fd, _INTEREST[what])
-        self._registered[fd] = what
+            self._epoll.register(fd, _INTEREST[events])
+        elif registered != events:
+            self._epoll.modify(fd, _INTEREST[events])
+        self._registered[fd] = events
 
     def opened(self, fd: int) -> None:
-        """A new socket. The one that had its number before is closed, and so gone from epoll."""
+        """Note a new socket. An earlier one of the same number is closed, and so no longer in epoll."""
         self._registered.pop(fd, None)
 
     def wait(self, seconds: float) -> Iterator[tuple[int, int]]:
-        """Each file that something happened to, and what, in libcurl's terms."""
+        """Yield each file descriptor that is ready, with its events as libcurl's bits."""
         for fd, bits in self._epoll.poll(seconds, MAX_EVENTS):
-            if fd in self._wanted or fd in self._own:
-                yield fd, _HAPPENED[bits & 31]
-            elif self._registered.pop(fd, None) is not None:  # a kept connection: closed, or not by us yet
-                with suppress(OSError):  # closed by an earlier event of this same turn
+            if fd in self._interest or fd in self._own:
+                yield fd, _CURL_EVENTS[bits & 31]
+            elif self._registered.pop(fd, None) is not None:  # an idle connection: closed by libcurl, or by the peer
+                with suppress(OSError):  # closed by an earlier event of this turn
                     self._epoll.unregister(fd)
 
     def close(self) -> None:

@@ -1,8 +1,8 @@
-"""Standard Webhooks signatures, version 1: how a receiver knows that a request is Hourhand's and is unchanged. Pure.
+"""Standard Webhooks signatures, version 1, which prove that a request is Hourhand's and unchanged. Pure.
 
-Source: the Standard Webhooks specification 1.0.0 (standardwebhooks.com), "Signature scheme". What is signed is
-`<webhook-id>.<webhook-timestamp>.<body>`, with the body's bytes as they are sent; a request without a body has an empty
-one. A secret is written `whsec_` and the standard base64 of 24 to 64 random bytes; those bytes are the key.
+Source: the Standard Webhooks specification 1.0.0 (standardwebhooks.com), "Signature scheme". The signed content is
+`<webhook-id>.<webhook-timestamp>.<body>` with the bytes of the body as sent, or none. A secret is `whsec_` and the
+standard base64 of 24 to 64 random bytes, the key.
 """
 
 import base64
@@ -12,16 +12,16 @@ import hmac
 from collections.abc import Sequence
 from typing import NamedTuple
 
-_SECRET_PREFIX = "whsec_"  # noqa: S105 - what every secret begins with
+_SECRET_PREFIX = "whsec_"  # noqa: S105 - a prefix
 _SCHEME = "v1"  # HMAC-SHA256
 _MIN_KEY_BYTES, _MAX_KEY_BYTES = 24, 64
-#: A request that waits longer than this for its turn is signed again. Receivers tolerate five minutes as a rule, and
-#: who waits for a place at a host whose calls take their 300 s may wait as long.
+#: A request that waits longer than this for its turn is signed again. Receivers usually tolerate five minutes, which is
+#: also how long a request may wait for a host whose calls take their 300 s.
 FRESH_SECONDS = 30.0
 
 
 def key_of(secret: str) -> hmac.HMAC:
-    """The key that a secret writes down, set up. Raises ValueError, without the secret, for text that is none."""
+    """Read a secret as a ready HMAC key. Raises ValueError, which does not quote the secret, for any other text."""
     encoded = secret.removeprefix(_SECRET_PREFIX)
     try:
         key = base64.b64decode(encoded, validate=True)
@@ -33,16 +33,16 @@ def key_of(secret: str) -> hmac.HMAC:
 
 
 def message_id_of(execution_id: str) -> str:
-    """The `webhook-id` of an execution: the same for all its attempts, so that a receiver can tell a repetition."""
+    """The `webhook-id` of an execution: the same for all attempts, so that a receiver can recognize a repetition."""
     return f"msg_{execution_id}"
 
 
 def signature_headers(
     keys: Sequence[hmac.HMAC], *, message_id: str, timestamp: int, body: bytes | None
 ) -> tuple[tuple[str, str], ...]:
-    """The headers that sign a request: none without a key, and one signature for each key, in their order.
+    """Sign a request: one signature for each key, in their order; no headers without a key.
 
-    `timestamp` is in whole seconds since 1970, `body` what is sent, byte for byte.
+    `timestamp` is in whole seconds since 1970, `body` the bytes as sent.
     """
     if not keys:
         return ()
@@ -56,21 +56,21 @@ def signature_headers(
 
 
 def _signature(key: hmac.HMAC, signed: bytes) -> str:
-    # Not hmac.digest: that lets go of the interpreter lock, and gets it back a thread's turn later, for every request.
+    # Not hmac.digest: it releases the interpreter lock, and gets it back only a thread's turn later.
     code = key.copy()
     code.update(signed)
     return binascii.b2a_base64(code.digest(), newline=False).decode()
 
 
 class SigningKey(NamedTuple):
-    """A key, and the instant from which it signs no more; None: not known yet."""
+    """A key, and the instant from which it no longer signs; None if that is not known yet."""
 
     key: hmac.HMAC
     retires_at: datetime.datetime | None
 
 
 class Signature(NamedTuple):
-    """What signs one request, and what it takes to sign it again. `at` is the database's clock at `monotonic`."""
+    """The signature of one request, and all it takes to sign it again. `at` is the database's clock at `monotonic`."""
 
     keys: tuple[SigningKey, ...]
     message_id: str
@@ -82,7 +82,7 @@ class Signature(NamedTuple):
         return f"Signature({self.message_id!r}, {self.at!r})"
 
     @classmethod
-    def made(
+    def create(
         cls,
         keys: tuple[SigningKey, ...],
         *,
@@ -91,14 +91,14 @@ class Signature(NamedTuple):
         at: datetime.datetime,
         monotonic: float,
     ) -> "Signature":
-        live = [known.key for known in keys if known.retires_at is None or known.retires_at > at]
+        live = [key.key for key in keys if key.retires_at is None or key.retires_at > at]
         headers = signature_headers(live, message_id=message_id, timestamp=int(at.timestamp()), body=body)
         return cls(keys, message_id, at, monotonic, headers)
 
     def renewed(self, body: bytes | None, *, monotonic: float) -> "Signature":
-        """The signature to send at `monotonic`: this one while it is fresh."""
+        """The signature to send at `monotonic`: this one while it is fresh, else a new one."""
         waited_seconds = monotonic - self.monotonic
         if waited_seconds < FRESH_SECONDS:
             return self
         at = self.at + datetime.timedelta(seconds=waited_seconds)
-        return Signature.made(self.keys, message_id=self.message_id, body=body, at=at, monotonic=monotonic)
+        return Signature.create(self.keys, message_id=self.message_id, body=body, at=at, monotonic=monotonic)

@@ -1,7 +1,7 @@
-"""One libcurl easy handle and the exchange it carries: options, callbacks, bounded capture.
+"""One libcurl easy handle and its exchange: options, callbacks, bounded capture.
 
-A handle outlives its exchange: it goes back to the engine's pool with its options in place, so that the next exchange
-sets only what differs. Callbacks cost a hand-over of the interpreter lock each; there are as few as the work needs.
+After an exchange the handle returns to the engine's pool with its options in place, so that the next exchange sets only
+what differs. Each callback takes the interpreter lock, so there are as few as possible.
 """
 
 import socket
@@ -14,8 +14,8 @@ import pycurl
 from jobs.egress import AddressRefusal, EgressPolicy, Target
 from runs.attempts.contract import Received, Timings
 from runs.failures import FailureReason
-from workers.delivery.alerts import Watch, told_by
-from workers.delivery.coding import ACCEPTED, Undoing, codings_in
+from workers.delivery.alerts import AlertWatch, is_lasting_alert
+from workers.delivery.coding import ACCEPTED, BodyDecoder, codings_in
 from workers.delivery.connections import Connections
 from workers.delivery.contract import DEFAULT_TLS, DeliveryRequest, DeliveryResult, TlsOptions
 from workers.delivery.guard import blocked
@@ -26,13 +26,13 @@ from workers.delivery.wire import METHODS, Head, InvalidRequest, header_lines, p
 KEPT_BODY_BYTES = 64 * 1024
 READ_BODY_BYTES = 1024 * 1024
 
-#: A connection idle for longer is not used again. Node and Apache close theirs after 5 s; a request that crosses such a
-#: close on the wire may or may not have been served, and would have to be given up (see `Transfer._on_request`).
+#: A connection idle for longer is not reused. Node and Apache close theirs after 5 s; a request that crosses such a
+#: close on the wire may or may not have been served, and fails (see `Transfer._on_request`).
 MAX_IDLE_SECONDS = 4
-#: However busy, a connection ends some time, so that a host that moved to another address is followed.
+#: The longest that a connection is used, so that deliveries follow a host to its new address.
 MAX_CONNECTION_SECONDS = 300
 
-_GO_ON = int(pycurl.PREREQFUNC_OK)
+_PROCEED = int(pycurl.PREREQFUNC_OK)
 _ABORT = int(pycurl.PREREQFUNC_ABORT)
 _NO_SOCKET = int(pycurl.SOCKET_BAD)
 
@@ -40,7 +40,7 @@ _BODILESS = frozenset({"GET", "DELETE", "OPTIONS"})
 
 
 class Transfer:
-    """A reusable easy handle with what the current exchange has brought so far."""
+    """A reusable easy handle and the state of its current exchange."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Transfer:
     ) -> None:
         self._policy = policy
         self._connections = connections
-        self._tell_opened = on_opened
+        self._on_socket_opened = on_opened
         self._may_send = may_send
         self._file_numbers: list[int] = []
         self._lines: list[bytes] = []
@@ -61,7 +61,7 @@ class Transfer:
         self._url = ""
         self._timeout_ms = 0
         self.pooled = True
-        self._watch: Watch | None = None
+        self._alert_watch: AlertWatch | None = None
         self._clear()
         self.curl = pycurl.Curl()
         self.curl.transfer = self
@@ -76,10 +76,10 @@ class Transfer:
         self._refused: tuple[str, AddressRefusal] | None = None
         self._file_numbers.clear()
         self._cut = False
-        if self._watch is not None:
-            self._watch.close()
-            self._watch = None
-        self._undoing: Undoing | None = None
+        if self._alert_watch is not None:
+            self._alert_watch.close()
+            self._alert_watch = None
+        self._decoder: BodyDecoder | None = None
         self._plain = False
         self.stale = False
         self.late = False
@@ -87,7 +87,7 @@ class Transfer:
         self._fault: str | None = None
 
     def _set_constants(self, user_agent: str) -> None:
-        """What no exchange changes: nothing from the environment, no redirects, cookies, credentials or other
+        """Set what all exchanges share: nothing from the environment, no redirects, cookies, credentials or other
         schemes.
         """
         for option, value in (
@@ -97,7 +97,7 @@ class Transfer:
             (pycurl.PROXY, ""),
             (pycurl.NOPROXY, "*"),
             (pycurl.NETRC, pycurl.NETRC_IGNORED),
-            # libcurl asks for these codings and leaves them as they come: see `workers.delivery.coding`.
+            # libcurl sends Accept-Encoding and does not decode: see `workers.delivery.coding`.
             (pycurl.ENCODING, ACCEPTED),
             (pycurl.HTTP_CONTENT_DECODING, 0),
             (pycurl.USERAGENT, user_agent),
@@ -106,7 +106,7 @@ class Transfer:
             (pycurl.TCP_KEEPALIVE, 1),
             (pycurl.MAXAGE_CONN, MAX_IDLE_SECONDS),
             (pycurl.MAXLIFETIME_CONN, MAX_CONNECTION_SECONDS),
-            # libcurl itself ends an answer at 300 KB or 5,000 lines of headers, interim ones and trailers included.
+            # libcurl itself fails at 300 KB or 5,000 lines of headers, including interim ones and trailers.
             (pycurl.HEADERFUNCTION, self._lines.append),
             (pycurl.WRITEFUNCTION, self._on_body),
             (pycurl.OPENSOCKETFUNCTION, self._on_dial),
@@ -118,7 +118,7 @@ class Transfer:
     # -- before -------------------------------------------------------------------------------------------------------
 
     def prepare(self, request: DeliveryRequest, target: Target) -> None:
-        """Set the handle up for `request`. Raises InvalidRequest for what HTTP cannot carry."""
+        """Set the handle up for `request`. Raises InvalidRequest if it can't be expressed in HTTP."""
         self.request = request
         self.target = target
         curl = self.curl
@@ -141,16 +141,16 @@ class Transfer:
 
     @property
     def deadline(self) -> float:
-        """When the exchange has to be over, by `time.monotonic()`."""
+        """When the exchange must have ended, by `time.monotonic()`."""
         return self.started_monotonic + self.request.timeout_seconds
 
     def resolved(self, addresses: Addresses, *, waited_seconds: float) -> None:
-        """Give libcurl the addresses of the name, and what is left of the time. It looks no name up by itself."""
+        """Give libcurl the addresses of the name, and the rest of the time. It never resolves by itself."""
         self._resolving_seconds = waited_seconds
         if waited_seconds:
             self._set_timeout(self.request.timeout_seconds - waited_seconds)
         if addresses:
-            self.curl.setopt(pycurl.RESOLVE, [_resolution(self.target, addresses)])
+            self.curl.setopt(pycurl.RESOLVE, [_resolve_entry(self.target, addresses)])
 
     def _set_timeout(self, seconds: float) -> None:
         timeout_ms = max(1, int(seconds * 1000))
@@ -165,7 +165,7 @@ class Transfer:
             self._url = url
 
     def _frame(self, method: str, body: bytes | None) -> None:
-        """Method and body. A framing is one of a method without a body, HEAD, or a method with one."""
+        """Set method and body. The framing is the method, and whether there is a body."""
         curl = self.curl
         framing = f"{method} body" if body is not None else method
         if framing != self._framing:
@@ -178,16 +178,14 @@ class Transfer:
             curl.setopt(pycurl.POSTFIELDS, body)
 
     def _set_tls(self, tls: TlsOptions) -> None:
-        """Options that only some jobs use. libcurl keeps connections made with them apart; the handle is not used
-        again.
-        """
+        """Set options that few jobs use. libcurl separates their connections; the handle is not pooled."""
         self.pooled = False
         self.curl.setopt(pycurl.SSL_VERIFYPEER, int(tls.verify))
         self.curl.setopt(pycurl.SSL_VERIFYHOST, 2 if tls.verify else 0)
         if tls.ca_cert is not None:
             self.curl.setopt(pycurl.CAINFO_BLOB, tls.ca_cert.encode())
         if tls.client_cert is not None and tls.client_key is not None:
-            # In one file with its key, so that libcurl keeps connections apart that were made with other ones.
+            # Both in one file with the key, so that libcurl separates connections by the key too.
             both = f"{tls.client_cert.strip()}\n{tls.client_key.strip()}\n".encode()
             self.curl.setopt(pycurl.SSLCERT_BLOB, both)
             self.curl.setopt(pycurl.SSLKEY_BLOB, both)
@@ -196,63 +194,63 @@ class Transfer:
     # ----------------------------------------------
 
     def _on_body(self, chunk: bytes) -> int | None:
-        """Keep the first part, count the rest, and cut the transfer once enough was read. Any size but its own cuts."""
+        """Keep the first part, count the rest, and cut the transfer at the limit by returning a wrong size."""
         self._body_bytes += len(chunk)
         if self._body_bytes <= KEPT_BODY_BYTES:
             self._chunks.append(chunk)
             return None
-        return self._on_more(chunk)
+        return self._on_large_body(chunk)
 
-    def _on_more(self, chunk: bytes) -> int | None:
-        """A body that is larger than what is kept. Only now does it matter if there is a coding to undo."""
-        if self._undoing is None and not self._plain:
-            self._undoing = self._undoing_of(parse_head(self._lines))
-            self._plain = self._undoing is None
+    def _on_large_body(self, chunk: bytes) -> int | None:
+        """Handle a body larger than what is kept. Only here its coding matters before its end."""
+        if self._decoder is None and not self._plain:
+            self._decoder = self._make_decoder(parse_head(self._lines))
+            self._plain = self._decoder is None
             self._chunks = [b"".join((*self._chunks, chunk))[:KEPT_BODY_BYTES]] if self._plain else []
-        enough = self._undoing is not None and not self._undoing.feed(chunk)
+        enough = self._decoder is not None and not self._decoder.feed(chunk)
         if enough or self._body_bytes > READ_BODY_BYTES:
             self._cut = True
             return -1
         return None
 
-    def _undoing_of(self, head: Head | None) -> Undoing | None:
-        """What undoes the coding of the body and has read what came so far; None where there is none to undo."""
+    def _make_decoder(self, head: Head | None) -> BodyDecoder | None:
+        """Make the decoder of the body and feed it the chunks so far; None without a content coding."""
         codings = codings_in(head.headers.get("content-encoding", "")) if head is not None else ()
         if not codings:
             return None
-        undoing = Undoing(codings, keep_bytes=KEPT_BODY_BYTES, read_bytes=READ_BODY_BYTES)
+        decoder = BodyDecoder(codings, keep_bytes=KEPT_BODY_BYTES, read_bytes=READ_BODY_BYTES)
         for chunk in self._chunks:
-            undoing.feed(chunk)
-        return undoing
+            decoder.feed(chunk)
+        return decoder
 
     def _on_dial(self, _purpose: int, address: tuple[int, int, int, tuple[str, int]]) -> socket.socket | int:
-        """The guard: sees each address after DNS and before a packet leaves; refusing costs this address only."""
+        """Check each address after DNS and before a packet leaves. A refusal affects this address only."""
         try:
-            family, kind, protocol, place = address
-            refusal = self._policy.refusal(place[0], self.target.host)
+            family, kind, protocol, endpoint = address
+            refusal = self._policy.refusal(endpoint[0], self.target.host)
             if refusal is not None:
-                self._refused = (place[0], refusal)
+                self._refused = (endpoint[0], refusal)
                 return _NO_SOCKET
-            opened = socket.socket(family, kind, protocol)
-        except Exception as error:  # libcurl would print it and go on
+            new_socket = socket.socket(family, kind, protocol)
+        except Exception as error:  # libcurl would print it and continue
             self._fault = f"could not open a socket: {error}"
             return _NO_SOCKET
-        return opened
+        return new_socket
 
     def _on_opened(self, file_number: int, _purpose: int) -> int:
-        """Learn the number of the socket that libcurl will use: its own copy of the one that `_on_dial` gave it."""
-        self._tell_opened(file_number)
+        """Note the number of the socket that libcurl uses: its duplicate of the one from `_on_dial`."""
+        self._on_socket_opened(file_number)
         self._file_numbers.append(file_number)
         return int(pycurl.SOCKOPT_OK)
 
     def _on_request(self, remote_ip: str, local_ip: str, remote_port: int, local_port: int) -> int:
-        """Connected, and about to send. A kept connection that the other side has closed is left, with nothing sent.
+        """Decide, once connected, whether to send. A reused connection that the peer has closed is dropped unsent.
 
-        Where that shows only after sending, libcurl would send again, whether or not the request was served. One run
-        is one exchange: that is refused, and a retry is left to the job's policy. HTTP/2 servers say which requests
-        they did not serve, and telling clients to move on is ordinary life there: libcurl may repeat those.
+        If that shows only after sending, libcurl would send again, whether or not the request was served. One run is
+        one exchange: the second send is refused, and the job's retry policy decides. HTTP/2 servers say which requests
+        they did not serve, and routinely ask clients to reconnect, so there libcurl may repeat.
 
-        A process that stood still while it connected may have lost the attempt: that is asked last, and sends nothing.
+        A process that was suspended while it connected may have lost its lease: `may_send` is asked last.
         """
         self._sends += 1
         self._remote_ip = remote_ip
@@ -262,17 +260,17 @@ class Transfer:
         elif self._file_numbers:
             self._connections.connected(endpoints, self._file_numbers)
             if self.target.scheme == "https" and len(self._file_numbers) == 1:
-                self._watch = Watch(self._file_numbers[0])
+                self._alert_watch = AlertWatch(self._file_numbers[0])
         elif self._connections.closed_by_peer(endpoints):
             self.stale = True
         if not (self._resend_refused or self.stale):
             self.late = not self._may_send(self.request, time.monotonic())
-        return _ABORT if self.stale or self.late or self._resend_refused else _GO_ON
+        return _ABORT if self.stale or self.late or self._resend_refused else _PROCEED
 
     # -- after --------------------------------------------------------------------------------------------------------
 
     def finish(self, code: int, message: str) -> DeliveryResult:
-        """The result of the exchange that libcurl ended with `code` (0: complete)."""
+        """The result of an exchange that libcurl ended with `code` (0: complete)."""
         head = parse_head(self._lines)
         if head is not None and head.http_version == "2":
             self._connections.speaks_http2(self.target.origin)
@@ -286,11 +284,11 @@ class Transfer:
         return self._result(reason, error, parse_head(self._lines), complete=False, aborted=aborted)
 
     def rewind(self) -> None:
-        """Forget an attempt that sent nothing, so that the same exchange can be tried on another connection."""
+        """Reset an exchange that sent nothing, for another try on another connection."""
         self._clear()
 
     def release(self) -> None:
-        """Let go of the exchange, so that a pooled handle holds no body in memory."""
+        """Drop the exchange, so that a pooled handle keeps no body in memory."""
         if self.request.body and len(self.request.body) > KEPT_BODY_BYTES:
             self.curl.setopt(pycurl.POSTFIELDS, b"")
         self._clear()
@@ -316,12 +314,12 @@ class Transfer:
             os_errno=self.curl.getinfo(pycurl.OS_ERRNO),
         )
         if reason is FailureReason.UNKNOWN and self.request.tls.client_cert is not None and not self._sends:
-            return FailureReason.SSL_ERROR, error  # libcurl has several codes for a key that it can't use
+            return FailureReason.SSL_ERROR, error  # libcurl has several codes for an unusable key
         return reason, error
 
     def _refused_session(self, message: str) -> bool:
-        """Whether the server ended the TLS session for what it thinks of the client."""
-        return told_by(message) or (self._watch is not None and self._watch.holds_alert())
+        """Whether the server refused the client in the TLS handshake."""
+        return is_lasting_alert(message) or (self._alert_watch is not None and self._alert_watch.holds_alert())
 
     def _result(
         self,
@@ -348,8 +346,8 @@ class Transfer:
         )
 
     def _response(self, head: Head, *, complete: bool, note: str | None) -> Received:
-        if "content-encoding" in head.headers and (undoing := self._undoing or self._undoing_of(head)) is not None:
-            body, body_bytes, ended, fault = undoing.result()
+        if "content-encoding" in head.headers and (decoder := self._decoder or self._make_decoder(head)) is not None:
+            body, body_bytes, ended, fault = decoder.result()
             note = fault or note
             complete = complete and ended
         else:
@@ -382,15 +380,14 @@ class Transfer:
         )
 
 
-#: libcurl gave up on what came with the answer, not on the answer: too many headers, or a transfer coding that nobody
-#: asked for.
+#: libcurl failed on something beside the answer itself: too many headers, or a transfer coding that was not requested.
 _ANSWERED = frozenset({E_TOO_LARGE, pycurl.E_BAD_CONTENT_ENCODING})
 _BROKEN_OFF = frozenset({pycurl.E_SEND_ERROR, pycurl.E_RECV_ERROR, pycurl.E_GOT_NOTHING})
 _COMPLETE = _ANSWERED | {pycurl.E_OK}
 
 
-def _resolution(target: Target, addresses: Addresses) -> str:
-    """A line for CURLOPT_RESOLVE. "+": not for ever, so that libcurl forgets a name that is not called any more."""
+def _resolve_entry(target: Target, addresses: Addresses) -> str:
+    """A line for CURLOPT_RESOLVE. With "+" the entry expires, so that libcurl forgets unused names."""
     return f"+{target.name}:{target.port}:{','.join(addresses)}"
 
 
@@ -401,6 +398,6 @@ def _ms(microseconds: int) -> int:
 def unanswered(
     request: DeliveryRequest, reason: FailureReason, error: str, *, sent: bool = False, aborted: bool = False
 ) -> DeliveryResult:
-    """The result of a request that never reached libcurl (or, `sent`, of which nothing can be said but that)."""
+    """The result of a request that never reached libcurl, or with `sent` of one whose answer is unknown."""
     now = time.monotonic()
     return DeliveryResult(request, reason, error, None, None, Timings(), now, now, aborted, sent)

@@ -1,4 +1,4 @@
-"""The text of HTTP: header lines to send, and the head of an answer from the lines that libcurl hands over. Pure."""
+"""HTTP's syntax: header lines to send, and the head of a response from libcurl's header lines. Pure."""
 
 import re
 from collections.abc import Sequence
@@ -9,11 +9,10 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 MAX_HEADER_LINES = 200
 MAX_HEADER_BYTES = 64 * 1024
 
-#: From this size on libcurl would ask "Expect: 100-continue" and wait for leave to send the body.
+#: From this size on libcurl would send "Expect: 100-continue" and wait before it sends the body.
 EXPECT_THRESHOLD_BYTES = 1_000_000
 
-#: What only the engine, or nobody, may say about a connection or a message's framing (RFC 9110 section 7.6.1, RFC
-#: 9112).
+#: Headers that only the engine, or nobody, may set: connection and framing (RFC 9110 section 7.6.1, RFC 9112).
 ENGINE_HEADERS = frozenset(
     {
         "host",
@@ -34,19 +33,20 @@ ENGINE_HEADERS = frozenset(
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
 _AFTER_AUTHORITY = re.compile(r"[^:/?#]+://[^/?#]*([^#]*)")
 _BLANK = (b"\r\n", b"\n")
-_BLANKS = " \t\r\n"  # what may stand around a value; other blanks are part of it
+_BLANKS = " \t\r\n"  # optional whitespace around a value; other blanks belong to it
 
-#: Header lines up to this length are parsed once and remembered: most answers repeat most of theirs.
-REMEMBERED_LINE_BYTES = 256
+#: Header lines up to this length are parsed once and cached: most responses repeat most of theirs.
+CACHED_LINE_BYTES = 256
 
 
-class InvalidRequest(ValueError):  # noqa: N818 - it names what is wrong, as the failure reason does
-    """The request cannot be sent as it is; the text says why."""
+class InvalidRequest(ValueError):  # noqa: N818 - it names what is wrong, like a failure reason
+    """The request cannot be sent; the text says why."""
 
 
 class Head(NamedTuple):
-    """The status line and headers of the final answer. `headers`: lower-case names, repeated ones joined. `ended`: by a
-    blank line, and not by the end of the connection."""
+    """The status line and headers of the final response. `headers` has lower-case names, and repeated ones joined.
+    `ended`: by a blank line, not by the end of the connection.
+    """
 
     status_code: int
     http_version: str
@@ -55,27 +55,30 @@ class Head(NamedTuple):
 
 
 def request_target(url: str) -> str:
-    """What stands in the request line: path and query exactly as the URL has them, which libcurl would tidy up."""
-    found = _AFTER_AUTHORITY.match(url)
-    target = found[1] if found else ""
+    """The target of the request line: path and query exactly as in the URL, which libcurl would normalize."""
+    match = _AFTER_AUTHORITY.match(url)
+    target = match[1] if match else ""
     return target if target.startswith("/") else f"/{target}"
 
 
 def header_lines(headers: Sequence[tuple[str, str]], body: bytes | None) -> Sequence[str | bytes]:
-    """The header list for libcurl: those given, and a line `Name:` for each one it would otherwise add by itself."""
+    """Make libcurl's header list: `headers`, and a line `Name:` for each header that libcurl would add by itself.
+
+    Raises InvalidRequest.
+    """
     lines = [f"{name}: {value}" if value else f"{name};" for name, value in headers]
-    whole = "\t".join(lines)
-    if "\n" in whole or "\r" in whole or "\0" in whole:
+    joined = "\t".join(lines)
+    if "\n" in joined or "\r" in joined or "\0" in joined:
         raise InvalidRequest("a header holds a line break or a NUL character")
     lines += _withheld(tuple([name for name, _ in headers]), body is not None)
     if body is not None and len(body) >= EXPECT_THRESHOLD_BYTES:
         lines.append("Expect:")
-    return lines if whole.isascii() else [line.encode() for line in lines]
+    return lines if joined.isascii() else [line.encode() for line in lines]
 
 
 @lru_cache(maxsize=4096)
 def _withheld(names: tuple[str, ...], has_body: bool) -> tuple[str, ...]:
-    """The lines that keep libcurl from adding headers of its own. Raises InvalidRequest for a name not to be sent."""
+    """The lines that keep libcurl from adding its own headers. Raises InvalidRequest for a forbidden name."""
     lower = set()
     for name in names:
         if not _TOKEN.fullmatch(name):
@@ -88,7 +91,7 @@ def _withheld(names: tuple[str, ...], has_body: bool) -> tuple[str, ...]:
 
 
 def parse_head(lines: Sequence[bytes]) -> Head | None:
-    """The final answer's head; None when none came. Interim (1xx) heads before it, trailers after it are left out."""
+    """Parse the final response's head; None without one. Skips interim (1xx) heads before it and trailers after."""
     start = 0
     while start < len(lines) and lines[start].startswith(b"HTTP/"):
         status_code, version = _status_line(lines[start])
@@ -100,16 +103,16 @@ def parse_head(lines: Sequence[bytes]) -> Head | None:
 
 
 def _status(line: bytes) -> tuple[int, str]:
-    """Status code, 0 where there is none, and HTTP version of a status line."""
-    version, *rest = line.split(None, 2)
-    return int(rest[0]) if rest and rest[0].isdigit() else 0, version[5:].decode("latin-1")
+    """Parse a status line into its status code, 0 if it is missing, and HTTP version."""
+    version, *remainder = line.split(None, 2)
+    return int(remainder[0]) if remainder and remainder[0].isdigit() else 0, version[5:].decode("latin-1")
 
 
-_remembered_status = lru_cache(maxsize=256)(_status)
+_cached_status = lru_cache(maxsize=256)(_status)
 
 
 def _status_line(line: bytes) -> tuple[int, str]:
-    return _remembered_status(line) if len(line) <= REMEMBERED_LINE_BYTES else _status(line)
+    return _cached_status(line) if len(line) <= CACHED_LINE_BYTES else _status(line)
 
 
 def _after_blank(lines: Sequence[bytes], start: int) -> int:
@@ -120,13 +123,13 @@ def _after_blank(lines: Sequence[bytes], start: int) -> int:
 
 
 def _headers(lines: Sequence[bytes], start: int) -> dict[str, str]:
-    """The headers from `lines[start]` to the blank line, as far as the limits allow."""
+    """Parse the headers from `lines[start]` to the blank line, within the limits."""
     headers: dict[str, str] = {}
     left_bytes = MAX_HEADER_BYTES
     for line in lines[start : start + MAX_HEADER_LINES]:
         length = len(line)
         left_bytes -= length
-        field = _remembered_field(line) if length <= REMEMBERED_LINE_BYTES else _field(line)
+        field = _cached_field(line) if length <= CACHED_LINE_BYTES else _field(line)
         if field is None or left_bytes < 0:
             break
         name, value = field
@@ -137,10 +140,9 @@ def _headers(lines: Sequence[bytes], start: int) -> dict[str, str]:
 
 
 def _field(line: bytes) -> tuple[str, str] | None:
-    """Name, in lower case, and value of a header line; None for the blank one.
+    """Parse a header line into its name, in lower case, and value; None for the blank line.
 
-    UTF-8 is what servers send today where a value goes beyond ASCII; any other octets are Latin-1 (RFC 9110 section
-    5.5), in which none is lost.
+    Servers today send UTF-8 beyond ASCII; other octets are read as Latin-1 (RFC 9110 section 5.5), which loses none.
     """
     try:
         text = line.decode()
@@ -150,4 +152,4 @@ def _field(line: bytes) -> tuple[str, str] | None:
     return (name.strip().lower(), value.strip(_BLANKS)) if colon else None
 
 
-_remembered_field = lru_cache(maxsize=8192)(_field)
+_cached_field = lru_cache(maxsize=8192)(_field)

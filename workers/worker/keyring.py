@@ -55,7 +55,7 @@ class Keyring:
     ) -> Signature:
         """What signs an attempt made `at` this instant, which was `monotonic`; no headers where there is no key."""
         keys, message_id = self._keys.get(workspace_id, ()), message_id_of(execution_id)
-        return Signature.made(keys, message_id=message_id, body=body, at=at, monotonic=monotonic)
+        return Signature.create(keys, message_id=message_id, body=body, at=at, monotonic=monotonic)
 
     @staticmethod
     def _read(cipher: Cipher, workspace: str, value: bytes, retires_at: datetime.datetime | None) -> list[SigningKey]:

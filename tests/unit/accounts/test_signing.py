@@ -106,7 +106,7 @@ def test_a_waiting_request_is_signed_again_with_the_valid_keys() -> None:
     at = datetime.datetime.fromtimestamp(NOW, datetime.UTC)
     newest, retiring = new_signing_secret(), new_signing_secret()
     keys = (SigningKey(key_of(newest), None), SigningKey(key_of(retiring), at + datetime.timedelta(seconds=60)))
-    made = Signature.made(keys, message_id=MESSAGE_ID, body=BODY, at=at, monotonic=1000.0)
+    made = Signature.create(keys, message_id=MESSAGE_ID, body=BODY, at=at, monotonic=1000.0)
     assert dict(made.headers) == signed(newest, retiring)
     assert made.renewed(BODY, monotonic=1000.0 + FRESH_SECONDS - 0.1) is made
     later = made.renewed(BODY, monotonic=1045.9)

@@ -196,7 +196,7 @@ def test_a_beat_that_differs_fires_nothing_and_continues_once_it_agrees(make_job
     assert ask(SettingsAgreement(shared(), process_id=before.id)) == ()
     monkeypatch.setattr("workers.beat.scheduler.heartbeats.PULSE_SECONDS", 0.0)
     beat = FiringScheduler(app=app)
-    monkeypatch.setattr(beat._chores, "start", lambda: None)
+    monkeypatch.setattr(beat._maintenance, "start", lambda: None)
     try:
         for _ in range(3):
             beat.tick()

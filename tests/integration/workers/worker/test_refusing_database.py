@@ -328,7 +328,7 @@ def test_a_beat_starts_without_the_database_and_loads_its_tasks_later(monkeypatc
     beat = FiringScheduler(app=app)
     assert asked == []
     with pytest.raises(OperationalError):
-        beat._send_chores()
+        beat._send_maintenance()
     for _ in range(2):
-        beat._send_chores()
+        beat._send_maintenance()
     assert len(asked) == 2

@@ -71,8 +71,8 @@ def test_a_crowded_host_keeps_a_few_and_delays_the_rest_increasingly() -> None:
     for _ in range(20):
         assert put(lanes, "slow") is None
     under_way = started(lanes)
-    assert lanes.look(PATIENCE_SECONDS / 2) == []
-    sent_away = lanes.look(PATIENCE_SECONDS * 2)
+    assert lanes.review(PATIENCE_SECONDS / 2) == []
+    sent_away = lanes.review(PATIENCE_SECONDS * 2)
     assert (len(under_way), lanes.count, lanes.crowded_count, len(sent_away)) == (8, 2, 2, 10)
     waits = [one.wait_seconds for one in sent_away]
     assert waits == sorted(waits)
@@ -86,11 +86,11 @@ def test_a_recovered_host_is_no_longer_crowded() -> None:
     put(lanes, "slow")
     put(lanes, "slow")
     ((lane, _),) = started(lanes)
-    lanes.look(1.0)
+    lanes.review(1.0)
     assert lanes.crowded_count == 1
     lanes.leave(lane)
     started(lanes)
-    lanes.look(1.5)
+    lanes.review(1.5)
     assert (lanes.count, lanes.crowded_count) == (0, 0)
     assert put(lanes, "slow", now=1.5) is None
 

@@ -28,7 +28,7 @@ def pair() -> Iterator[Pair]:
 
 
 def want(readiness: Readiness, what: int, ours: socket.socket) -> None:
-    readiness.want(what, ours.fileno(), None, None)
+    readiness.on_socket(what, ours.fileno(), None, None)
 
 
 def happened(readiness: Readiness) -> list[tuple[int, int]]:
