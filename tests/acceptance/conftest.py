@@ -1,12 +1,12 @@
-"""A house with real processes for each acceptance test, and a receiver that it calls."""
+"""A deployment with real processes for each acceptance test, and a receiver that it calls."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.house import House, installed
-from tests.support.house_databases import Template, house_template
+from tests.support.deployment import Deployment, installed
+from tests.support.deployment_databases import Template, deployment_template
 from tests.support.recording_receiver import Receiver
 
 
@@ -19,11 +19,11 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture(scope="session")
 def template() -> Template:
-    return house_template()
+    return deployment_template()
 
 
 @pytest.fixture
-def house(template: Template, tmp_path: Path) -> Iterator[House]:
+def deployment(template: Template, tmp_path: Path) -> Iterator[Deployment]:
     """An installation of this test's own."""
     with installed(template, tmp_path) as made:
         yield made

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from ops.embedded.postgres import postgres_binary
-from tests.support.house import LOOPBACK_ALLOWED, House
-from tests.support.house_databases import drop_database
+from tests.support.deployment import LOOPBACK_ALLOWED, Deployment
+from tests.support.deployment_databases import drop_database
 from tests.support.recording_receiver import Receiver
 from tests.support.waiting import wait_for
 
@@ -19,13 +19,13 @@ _LONG_ENOUGH_TO_CLAIM = 3.0
 
 
 @pytest.fixture
-def restored_url(house: House):
+def restored_url(deployment: Deployment):
     """A new, empty database, and nobody else's once the test has ended."""
-    url = urlsplit(house.environment["DATABASE_URL"])
+    url = urlsplit(deployment.environment["DATABASE_URL"])
     name = f"{url.path[1:]}_restored"
-    house.rows(f"CREATE DATABASE {name}")
+    deployment.rows(f"CREATE DATABASE {name}")
     yield url._replace(path=f"/{name}").geturl()
-    drop_database(house.environment["DATABASE_URL"], name)
+    drop_database(deployment.environment["DATABASE_URL"], name)
 
 
 def dumped(url: str, to: Path) -> None:
@@ -38,26 +38,26 @@ def restored(dump: Path, url: str) -> None:
 
 
 def test_a_restored_database_waits_for_its_operator_and_fires_nothing_old(
-    house: House, receiver: Receiver, tmp_path: Path, restored_url: str
+    deployment: Deployment, receiver: Receiver, tmp_path: Path, restored_url: str
 ):
-    house.start("beat")
-    house.start("worker")
+    deployment.start("beat")
+    deployment.start("worker")
     call = {"url": f"{receiver.url}/", "method": "GET"}
-    house.make_job("tick", schedule={"every_seconds": 1}, misfire="fire_all", request=call)
-    house.make_job("slow", request={"url": f"{receiver.url}/slow", "method": "GET"})
+    deployment.make_job("tick", schedule={"every_seconds": 1}, misfire="fire_all", request=call)
+    deployment.make_job("slow", request={"url": f"{receiver.url}/slow", "method": "GET"})
     wait_for(lambda: len(receiver.seen) >= 2, "the schedule to fire")
-    house.kill("worker")
-    house.call("POST", "/jobs/slow/run/", json={})
-    dumped(house.environment["DATABASE_URL"], tmp_path / "hourhand.dump")
-    house.start("worker-again")
+    deployment.kill("worker")
+    deployment.call("POST", "/jobs/slow/run/", json={})
+    dumped(deployment.environment["DATABASE_URL"], tmp_path / "hourhand.dump")
+    deployment.start("worker-again")
     wait_for(lambda: any(seen["path"] == "/slow" for seen in receiver.seen), "what the backup holds as pending")
     for name in ("beat", "worker-again"):
-        house.kill(name)
+        deployment.kill(name)
 
     restored(tmp_path / "hourhand.dump", restored_url)
     lost = time.time()
     before = len(receiver.seen)
-    second = House(restored_url, house.redis_url, tmp_path, LOOPBACK_ALLOWED)
+    second = Deployment(restored_url, deployment.redis_url, tmp_path, LOOPBACK_ALLOWED)
     try:
         second.start("beat-of-the-restored")
         second.start("worker-of-the-restored")
@@ -79,19 +79,21 @@ def test_a_restored_database_waits_for_its_operator_and_fires_nothing_old(
         second.close()
 
 
-def planned_at(house: House, seen: dict) -> float:
+def planned_at(deployment: Deployment, seen: dict) -> float:
     key = seen["headers"]["x-hourhand-execution-id"]
-    return house.rows("SELECT extract(epoch FROM scheduled_for)::float8 FROM runs_execution WHERE id = %s", key)[0][0]
+    return deployment.rows("SELECT extract(epoch FROM scheduled_for)::float8 FROM runs_execution WHERE id = %s", key)[
+        0
+    ][0]
 
 
 def test_a_house_that_moved_goes_on_where_it_stopped(
-    house: House, receiver: Receiver, tmp_path: Path, restored_url: str
+    deployment: Deployment, receiver: Receiver, tmp_path: Path, restored_url: str
 ):
-    house.make_job("later", request={"url": f"{receiver.url}/", "method": "GET"})
-    execution = house.call("POST", "/jobs/later/run/", json={})
-    dumped(house.environment["DATABASE_URL"], tmp_path / "hourhand.dump")
+    deployment.make_job("later", request={"url": f"{receiver.url}/", "method": "GET"})
+    execution = deployment.call("POST", "/jobs/later/run/", json={})
+    dumped(deployment.environment["DATABASE_URL"], tmp_path / "hourhand.dump")
     restored(tmp_path / "hourhand.dump", restored_url)
-    second = House(restored_url, house.redis_url, tmp_path, LOOPBACK_ALLOWED)
+    second = Deployment(restored_url, deployment.redis_url, tmp_path, LOOPBACK_ALLOWED)
     try:
         second.manage("restored", "--moved")
         second.start("beat-of-the-moved")

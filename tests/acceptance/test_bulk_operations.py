@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from tests.support.house import House
+from tests.support.deployment import Deployment
 from tests.support.recording_receiver import Receiver
 from tests.support.waiting import wait_for
 
@@ -13,42 +13,42 @@ pytestmark = pytest.mark.storms
 COUNT = 4000
 
 
-def _fail(house: House, slug: str, count: int) -> None:
+def _fail(deployment: Deployment, slug: str, count: int) -> None:
     """That many failed executions of a job."""
-    house.make_pending(slug, count, enqueued=True)
-    house.rows(
+    deployment.make_pending(slug, count, enqueued=True)
+    deployment.rows(
         "UPDATE runs_execution SET status = 'failed', failure_reason = 'timeout', error = 'timed out', "
         "finished_at = now(), next_attempt_at = NULL"
     )
 
 
-def _replays(house: House) -> int:
-    return int(house.rows("SELECT count(*) FROM runs_execution WHERE trigger = 'replay'")[0][0])
+def _replays(deployment: Deployment) -> int:
+    return int(deployment.rows("SELECT count(*) FROM runs_execution WHERE trigger = 'replay'")[0][0])
 
 
-def test_a_worker_killed_in_the_middle_neither_doubles_nor_leaves_out(house: House, receiver: Receiver):
-    house.make_job("report", request={"url": f"{receiver.url}/"})
-    _fail(house, "report", COUNT)
-    house.start("beat")
-    house.start("worker-1")
-    operation = house.call("POST", "/executions/replay/", json={"filter": {"status": "failed"}})
+def test_a_worker_killed_in_the_middle_neither_doubles_nor_leaves_out(deployment: Deployment, receiver: Receiver):
+    deployment.make_job("report", request={"url": f"{receiver.url}/"})
+    _fail(deployment, "report", COUNT)
+    deployment.start("beat")
+    deployment.start("worker-1")
+    operation = deployment.call("POST", "/executions/replay/", json={"filter": {"status": "failed"}})
     assert operation["matched"] == COUNT
     path = f"/bulk-operations/{operation['id']}/"
 
-    wait_for(lambda: _replays(house), "the first batch")
-    house.processes["worker-1"].send_signal(signal.SIGKILL)
-    house.processes["worker-1"].wait(10)
-    assert 0 < _replays(house) < COUNT
-    assert house.call("GET", path)["state"] == "running"
+    wait_for(lambda: _replays(deployment), "the first batch")
+    deployment.processes["worker-1"].send_signal(signal.SIGKILL)
+    deployment.processes["worker-1"].wait(10)
+    assert 0 < _replays(deployment) < COUNT
+    assert deployment.call("GET", path)["state"] == "running"
     time.sleep(1)
-    house.start("worker-2")
-    house.start("worker-3")
+    deployment.start("worker-2")
+    deployment.start("worker-3")
 
-    wait_for(lambda: house.call("GET", path)["state"] == "completed", "all to be replayed", seconds=60)
-    wait_for(lambda: house.unfinished() == 0, "all to have ended", seconds=60)
-    told = house.call("GET", path)
+    wait_for(lambda: deployment.call("GET", path)["state"] == "completed", "all to be replayed", seconds=60)
+    wait_for(lambda: deployment.unfinished() == 0, "all to have ended", seconds=60)
+    told = deployment.call("GET", path)
     assert (told["done"], told["skipped"], told["remaining"]) == (COUNT, 0, 0)
-    [(made, sources)] = house.rows(
+    [(made, sources)] = deployment.rows(
         "SELECT count(*), count(DISTINCT replay_of_id) FROM runs_execution WHERE trigger = 'replay'"
     )
     assert (made, sources) == (COUNT, COUNT)

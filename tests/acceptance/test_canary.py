@@ -23,8 +23,8 @@ import redis
 import requests
 
 from scheduler_project.celery import app
-from tests.support.house import House, installed
-from tests.support.house_databases import Template
+from tests.support.deployment import Deployment, installed
+from tests.support.deployment_databases import Template
 from tests.support.project import ROOT
 from tests.support.waiting import wait_for
 
@@ -160,7 +160,7 @@ class Wire:
 class Planted:
     """An installation in which the secrets have been used in each way there is."""
 
-    house: House
+    deployment: Deployment
     wire: Wire
     echo: Echo
     inspected: list[str] = field(default_factory=list)
@@ -202,47 +202,47 @@ def jobs(url: str) -> dict[str, dict[str, Any]]:
 def planted(template: Template, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Planted]:
     with (
         contextlib.closing(Echo()) as echo,
-        installed(template, tmp_path_factory.mktemp("house")) as house,
+        installed(template, tmp_path_factory.mktemp("deployment")) as deployment,
     ):
-        house.environment["HOURHAND_LOG_LEVEL"] = "DEBUG"
-        made = Planted(house, Wire(house.redis_url), echo)
-        house.call("POST", "/secrets/", json={"name": "CANARY", "value": CANARY})
-        house.call("POST", "/secrets/", json={"name": "BROKEN", "value": BROKEN})
+        deployment.environment["HOURHAND_LOG_LEVEL"] = "DEBUG"
+        made = Planted(deployment, Wire(deployment.redis_url), echo)
+        deployment.call("POST", "/secrets/", json={"name": "CANARY", "value": CANARY})
+        deployment.call("POST", "/secrets/", json={"name": "BROKEN", "value": BROKEN})
         for slug, fields in jobs(echo.url).items():
-            house.make_job(slug, **fields)
+            deployment.make_job(slug, **fields)
         use(made)
         yield made
 
 
 def use(planted: Planted) -> None:
     """Run every job, and look at Redis and at Celery before, while and after."""
-    house, wire = planted.house, planted.wire
-    ran = {slug: house.call("POST", f"/jobs/{slug}/run/", json={"input": {"n": 1}})["id"] for slug in jobs("")}
+    deployment, wire = planted.deployment, planted.wire
+    ran = {slug: deployment.call("POST", f"/jobs/{slug}/run/", json={"input": {"n": 1}})["id"] for slug in jobs("")}
     wire.look()  # the messages wait there: nobody takes them yet
-    house.start("beat")
-    house.start("worker")
+    deployment.start("beat")
+    deployment.start("worker")
     wait_for(lambda: sum(one["path"].startswith("/slow") for one in planted.echo.seen) == 2, "the slow ones")
     wire.look()
     for slug, fields in jobs(planted.echo.url).items():
         if slug not in {"canceled", "lost"}:
             changes = {"name": "Unsaved", "request": fields["request"]}
-            planted.tried[slug] = house.call("POST", f"/jobs/{slug}/test/", json=changes)
-    planted.inspected.append(celery(house, "inspect", "deliveries"))
+            planted.tried[slug] = deployment.call("POST", f"/jobs/{slug}/test/", json=changes)
+    planted.inspected.append(celery(deployment, "inspect", "deliveries"))
     for question in QUESTIONS:
         planted.inspected.append(str(app.control.broadcast(question, reply=True, timeout=5, limit=1)))
-    house.call("POST", f"/executions/{ran['canceled']}/cancel/", json={})
-    house.kill("worker")
+    deployment.call("POST", f"/executions/{ran['canceled']}/cancel/", json={})
+    deployment.kill("worker")
     planted.echo.enough.set()
     wire.look()
-    house.call("POST", f"/executions/{ran['echoing']}/replay/", json={"config": "original"})
-    house.start("worker")
-    wait_for(lambda: house.unfinished() == 0, "everything to end")
+    deployment.call("POST", f"/executions/{ran['echoing']}/replay/", json={"config": "original"})
+    deployment.start("worker")
+    wait_for(lambda: deployment.unfinished() == 0, "everything to end")
     wire.look()
 
 
-def celery(house: House, *command: str) -> str:
+def celery(deployment: Deployment, *command: str) -> str:
     given = [sys.executable, "-m", "celery", "-A", "scheduler_project", *command, "--timeout", "2"]
-    told = subprocess.run(given, cwd=ROOT, env=house.environment, capture_output=True, text=True, check=False)
+    told = subprocess.run(given, cwd=ROOT, env=deployment.environment, capture_output=True, text=True, check=False)
     return told.stdout + told.stderr
 
 
@@ -268,7 +268,7 @@ def test_the_endpoint_was_sent_the_very_value(planted: Planted) -> None:
 
 
 def test_each_job_ended_as_it_was_meant_to(planted: Planted) -> None:
-    ends = planted.house.rows(
+    ends = planted.deployment.rows(
         "SELECT DISTINCT job.slug, run.status, run.failure_reason FROM runs_run AS run JOIN jobs_job AS job"
         " ON job.id = job_id ORDER BY 1"
     )
@@ -285,7 +285,7 @@ def test_each_job_ended_as_it_was_meant_to(planted: Planted) -> None:
     ]
     shown = "".join(
         row[0]
-        for row in planted.house.rows(
+        for row in planted.deployment.rows(
             "SELECT request_url || response_body FROM runs_run WHERE response_body IS NOT NULL"
         )
     )
@@ -297,17 +297,17 @@ def test_each_job_ended_as_it_was_meant_to(planted: Planted) -> None:
 
 def test_not_in_any_table(planted: Planted) -> None:
     found = []
-    tables = [row[0] for row in planted.house.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")]
+    tables = [row[0] for row in planted.deployment.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")]
     assert {"runs_run", "runs_execution", "jobs_jobversion", "accounts_secret"} <= set(tables)
     for table in tables:
-        for (row,) in planted.house.rows(f'SELECT "{table}"::text FROM "{table}"'):  # noqa: S608 - of the catalogue
+        for (row,) in planted.deployment.rows(f'SELECT "{table}"::text FROM "{table}"'):  # noqa: S608 - of the catalogue
             found += sightings(table, row)
     assert found == []
 
 
 def test_not_in_redis_nor_in_what_anybody_told_it(planted: Planted) -> None:
     texts = planted.wire.texts()
-    (execution,) = planted.house.rows("SELECT id::text FROM runs_execution WHERE status = 'canceled'")[0]
+    (execution,) = planted.deployment.rows("SELECT id::text FROM runs_execution WHERE status = 'canceled'")[0]
     for known in ("workers.deliver", "cancel_execution", "test_call", "hourhand:test-call:", execution):
         assert any(known in text for text in texts), known
     assert any("deliveries" in text for text in planted.wire.held)
@@ -322,7 +322,7 @@ def test_not_in_what_celery_tells_operators(planted: Planted) -> None:
 
 def test_not_in_the_logs(planted: Planted) -> None:
     """Of our processes, which write at DEBUG all that they have to say, and of PostgreSQL and Valkey."""
-    logs = {name: planted.house.log(name) for name in ("web", "beat", "worker")}
+    logs = {name: planted.deployment.log(name) for name in ("web", "beat", "worker")}
     assert all(logs.values())
     for path in Path(os.environ["HOURHAND_DATA_DIR"], "log").glob("*"):
         logs[path.name] = path.read_text(errors="replace")
@@ -332,7 +332,7 @@ def test_not_in_the_logs(planted: Planted) -> None:
 def test_not_in_any_file(planted: Planted) -> None:
     """The write-ahead log and Valkey's append-only file hold what the tables and keys have held, too."""
     found, names = [], set()
-    for directory in (Path(os.environ["HOURHAND_DATA_DIR"]), planted.house.directory):
+    for directory in (Path(os.environ["HOURHAND_DATA_DIR"]), planted.deployment.directory):
         for path in directory.rglob("*"):
             with contextlib.suppress(FileNotFoundError):  # gone meanwhile
                 if path.is_file() and path.stat().st_mtime >= planted.began - 1:
@@ -344,22 +344,22 @@ def test_not_in_any_file(planted: Planted) -> None:
 
 
 def test_not_in_any_answer_of_the_api(planted: Planted) -> None:
-    house = planted.house
+    deployment = planted.deployment
     ids = {
         "job": list(jobs("")),
-        "execution": [row[0] for row in house.rows("SELECT id::text FROM runs_execution")],
-        "run": [row[0] for row in house.rows("SELECT id::text FROM runs_run")],
-        "secret": [row[0] for row in house.rows("SELECT id::text FROM accounts_secret")],
+        "execution": [row[0] for row in deployment.rows("SELECT id::text FROM runs_execution")],
+        "run": [row[0] for row in deployment.rows("SELECT id::text FROM runs_run")],
+        "secret": [row[0] for row in deployment.rows("SELECT id::text FROM accounts_secret")],
         "number": ["1"],
     }
-    schema = requests.get(f"{house.url}/api/schema/?format=json", timeout=30).json()
+    schema = requests.get(f"{deployment.url}/api/schema/?format=json", timeout=30).json()
     found, answered = [], set()
     for path in [path for path, verbs in schema["paths"].items() if "get" in verbs]:
         for concrete in filled_in(path, ids):
             # The live tail, whose rows are those of the list of executions, has no end.
             endless = path == "/api/v1/events/"
-            headers = {"Authorization": f"Bearer {house.api_key}"}
-            with requests.get(f"{house.url}{concrete}", headers=headers, timeout=30, stream=endless) as answer:
+            headers = {"Authorization": f"Bearer {deployment.api_key}"}
+            with requests.get(f"{deployment.url}{concrete}", headers=headers, timeout=30, stream=endless) as answer:
                 found += sightings(concrete, next(answer.iter_content(1000)) if endless else answer.content)
             if answer.ok:
                 answered.add(path)
@@ -395,11 +395,11 @@ def test_not_in_the_answer_to_a_test_call(planted: Planted) -> None:
 
 def test_not_on_any_page_of_the_dashboard(planted: Planted) -> None:
     """Every page that a link leads to, from the first one on, and the lists' searches."""
-    house = planted.house
+    deployment = planted.deployment
     person = requests.Session()
-    login = f"{house.url}/admin/login/"
+    login = f"{deployment.url}/admin/login/"
     person.get(login, timeout=30)
-    told = json.loads((house.directory / "first-run.json").read_text())
+    told = json.loads((deployment.directory / "first-run.json").read_text())
     form = {"username": told["admin_username"], "password": told["admin_password"], "next": "/admin/"}
     form["csrfmiddlewaretoken"] = person.cookies["hourhand_csrf"]
     assert person.post(login, data=form, headers={"Referer": login}, timeout=30).url.endswith("/admin/")
@@ -410,7 +410,7 @@ def test_not_on_any_page_of_the_dashboard(planted: Planted) -> None:
         if path in been:
             continue
         been.add(path)
-        page = person.get(f"{house.url}{path}", timeout=30)
+        page = person.get(f"{deployment.url}{path}", timeout=30)
         found += sightings(path, page.content)
         ahead += [
             html.unescape(link) for link in re.findall(r'href="(/admin/[^"#]*)"', page.text) if "logout" not in link

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests.support.house import House
+from tests.support.deployment import Deployment
 from tests.support.recording_receiver import Receiver
 from tests.support.relay import Relay
 from tests.support.waiting import wait_for
@@ -27,17 +27,17 @@ MINUTE_SECONDS = 60
 HOUR_SECONDS = 3600
 
 
-def every_second(house: House, receiver: Receiver, count: int, **fields: Any) -> list[str]:
+def every_second(deployment: Deployment, receiver: Receiver, count: int, **fields: Any) -> list[str]:
     slugs = [f"tick-{number}" for number in range(count)]
     for slug in slugs:
-        house.make_job(
+        deployment.make_job(
             slug, schedule={"every_seconds": 1}, request={"url": f"{receiver.url}/", "method": "GET"}, **fields
         )
     return slugs
 
 
-def database_now(house: House) -> datetime.datetime:
-    return house.rows("SELECT clock_timestamp()")[0][0]
+def database_now(deployment: Deployment) -> datetime.datetime:
+    return deployment.rows("SELECT clock_timestamp()")[0][0]
 
 
 def planned(made_at: datetime.datetime, until: datetime.datetime) -> list[datetime.datetime]:
@@ -46,10 +46,10 @@ def planned(made_at: datetime.datetime, until: datetime.datetime) -> list[dateti
     return [first + index * SECOND for index in range(int((until - first) / SECOND) + 1)]
 
 
-def accounted(house: House, until: datetime.datetime) -> dict[str, "collections.Counter[datetime.datetime]"]:
+def accounted(deployment: Deployment, until: datetime.datetime) -> dict[str, "collections.Counter[datetime.datetime]"]:
     """By job, how often each instant is fired or within a skipped row."""
     found: dict[str, collections.Counter[datetime.datetime]] = collections.defaultdict(collections.Counter)
-    for slug, first, occurrences in house.rows(
+    for slug, first, occurrences in deployment.rows(
         "SELECT job.slug, scheduled_for, occurrences FROM runs_execution JOIN jobs_job AS job ON job.id = job_id"
         " WHERE trigger = 'schedule'"
     ):
@@ -58,43 +58,43 @@ def accounted(house: House, until: datetime.datetime) -> dict[str, "collections.
     return found
 
 
-def handled_until(house: House) -> datetime.datetime:
+def handled_until(deployment: Deployment) -> datetime.datetime:
     """The present second, once every job has been dealt with beyond it."""
-    until = database_now(house).replace(microsecond=0)
+    until = database_now(deployment).replace(microsecond=0)
     behind = "SELECT count(*) FROM jobs_jobenvironment WHERE enabled AND next_fire_at <= %s"
-    wait_for(lambda: house.rows(behind, until) == [(0,)], "the beats to catch up", seconds=60)
+    wait_for(lambda: deployment.rows(behind, until) == [(0,)], "the beats to catch up", seconds=60)
     return until
 
 
-def assert_each_planned_instant_is_there_once(house: House, until: datetime.datetime) -> None:
-    found = accounted(house, until)
-    jobs = house.rows("SELECT slug, created_at FROM jobs_job WHERE slug LIKE 'tick-%%'")
+def assert_each_planned_instant_is_there_once(deployment: Deployment, until: datetime.datetime) -> None:
+    found = accounted(deployment, until)
+    jobs = deployment.rows("SELECT slug, created_at FROM jobs_job WHERE slug LIKE 'tick-%%'")
     assert jobs
     for slug, made_at in jobs:
         wanted = collections.Counter(planned(made_at, until))
         assert found[slug] == wanted, f"{slug} lost {wanted - found[slug]}, doubled {found[slug] - wanted}"
 
 
-def logged_at(house: House, name: str) -> float:
+def logged_at(deployment: Deployment, name: str) -> float:
     """When a process thinks it wrote the first line of its log."""
-    return instant(house.log(name).split("timestamp=", 1)[1].split(maxsplit=1)[0])
+    return instant(deployment.log(name).split("timestamp=", 1)[1].split(maxsplit=1)[0])
 
 
 def instant(text: str) -> float:
     return datetime.datetime.fromisoformat(text).timestamp()
 
 
-def end(house: House, slugs: list[str]) -> None:
+def end(deployment: Deployment, slugs: list[str]) -> None:
     for slug in slugs:
-        house.call("POST", f"/jobs/{slug}/pause/", json={})
-    wait_for(lambda: house.unfinished() == 0, "everything to end", seconds=60)
+        deployment.call("POST", f"/jobs/{slug}/pause/", json={})
+    wait_for(lambda: deployment.unfinished() == 0, "everything to end", seconds=60)
 
 
 class Chaos:
     """Kills, stops and resumes beats at random, each back after a few seconds."""
 
-    def __init__(self, house: House, names: list[str], chance: random.Random) -> None:
-        self.house, self.chance = house, chance
+    def __init__(self, deployment: Deployment, names: list[str], chance: random.Random) -> None:
+        self.deployment, self.chance = deployment, chance
         self.up, self.killed, self.stopped = set(names), dict[str, float](), dict[str, float]()
         self.done: collections.Counter[str] = collections.Counter()
 
@@ -111,66 +111,68 @@ class Chaos:
         back_at = time.monotonic() + self.chance.uniform(0.1, 4.0)
         self.up.discard(name)
         if self.chance.random() < 0.4:
-            self.house.kill(name)
+            self.deployment.kill(name)
             self.killed[name] = back_at
         else:
-            self.house.signal(name, signal.SIGSTOP)
+            self.deployment.signal(name, signal.SIGSTOP)
             self.stopped[name] = back_at
 
     def _bring_back(self, now: float) -> None:
         for name in [name for name, at in self.killed.items() if at <= now]:
             del self.killed[name]
-            self.house.start(name)
+            self.deployment.start(name)
             self.up.add(name)
             self.done["killed"] += 1
         for name in [name for name, at in self.stopped.items() if at <= now]:
             del self.stopped[name]
-            self.house.signal(name, signal.SIGCONT)
+            self.deployment.signal(name, signal.SIGCONT)
             self.up.add(name)
             self.done["stopped"] += 1
 
 
-def test_five_beats_killed_and_stopped_at_random_lose_and_double_nothing(house: House, receiver: Receiver, full: bool):
+def test_five_beats_killed_and_stopped_at_random_lose_and_double_nothing(
+    deployment: Deployment, receiver: Receiver, full: bool
+):
     seed = random.randrange(1_000_000)
     print(f"seed {seed}")
-    house.environment["HOURHAND_LEASE_SECONDS"] = "30"  # the worker is not the one who suffers here
+    deployment.environment["HOURHAND_LEASE_SECONDS"] = "30"  # the worker is not the one who suffers here
     beats = [f"beat-{number}" for number in range(1, 6)]
     for name in (*beats, "worker"):
-        house.start(name)
-    slugs = every_second(house, receiver, 200 if full else 30)
-    chaos = Chaos(house, beats, random.Random(seed))
+        deployment.start(name)
+    slugs = every_second(deployment, receiver, 200 if full else 30)
+    chaos = Chaos(deployment, beats, random.Random(seed))
     chaos.rage(600 if full else 12)
-    until = handled_until(house)
-    end(house, slugs)
+    until = handled_until(deployment)
+    end(deployment, slugs)
     assert chaos.done["killed"]
     assert chaos.done["stopped"]
-    assert_each_planned_instant_is_there_once(house, until)
+    assert_each_planned_instant_is_there_once(deployment, until)
     assert set(receiver.deliveries().values()) == {1}
     fired = "SELECT count(DISTINCT job_id) FROM runs_execution WHERE status = 'succeeded'"
-    assert house.rows(fired) == [(len(slugs),)]
+    assert deployment.rows(fired) == [(len(slugs),)]
 
 
-def test_beats_whose_clocks_are_an_hour_off_fire_nothing_early_or_twice(house: House, receiver: Receiver):
-    house.start("beat-ahead", clock_off_by_seconds=HOUR_SECONDS)
-    house.start("beat-behind", clock_off_by_seconds=-HOUR_SECONDS)
-    house.start("worker")
+def test_beats_whose_clocks_are_an_hour_off_fire_nothing_early_or_twice(deployment: Deployment, receiver: Receiver):
+    deployment.start("beat-ahead", clock_off_by_seconds=HOUR_SECONDS)
+    deployment.start("beat-behind", clock_off_by_seconds=-HOUR_SECONDS)
+    deployment.start("worker")
     later = (datetime.datetime.now(datetime.UTC) + datetime.timedelta(minutes=30)).isoformat()
-    house.make_job("later", schedule=later, request={"url": f"{receiver.url}/later"})
-    house.make_job("by-hand", request={"url": f"{receiver.url}/by-hand"})
-    delayed = house.call("POST", "/jobs/by-hand/run/", json={"delay_seconds": 1800})
-    slugs = every_second(house, receiver, 5)
+    deployment.make_job("later", schedule=later, request={"url": f"{receiver.url}/later"})
+    deployment.make_job("by-hand", request={"url": f"{receiver.url}/by-hand"})
+    delayed = deployment.call("POST", "/jobs/by-hand/run/", json={"delay_seconds": 1800})
+    slugs = every_second(deployment, receiver, 5)
     wait_for(lambda: len(receiver.seen) >= 20, "some firings")
-    until = handled_until(house)
+    until = handled_until(deployment)
     for slug in slugs:
-        house.call("POST", f"/jobs/{slug}/pause/", json={})
-    wait_for(lambda: house.unfinished() == 1, "everything to end that is due")
+        deployment.call("POST", f"/jobs/{slug}/pause/", json={})
+    wait_for(lambda: deployment.unfinished() == 1, "everything to end that is due")
 
-    assert_each_planned_instant_is_there_once(house, until)
-    assert house.rows(
+    assert_each_planned_instant_is_there_once(deployment, until)
+    assert deployment.rows(
         "SELECT count(*) FROM runs_execution WHERE created_at < scheduled_for AND trigger = 'schedule'"
     ) == [(0,)]
-    assert house.rows("SELECT enqueued_at FROM runs_execution WHERE id = %s", delayed["id"]) == [(None,)]
-    assert house.call("GET", "/jobs/later/executions/")["results"] == []
+    assert deployment.rows("SELECT enqueued_at FROM runs_execution WHERE id = %s", delayed["id"]) == [(None,)]
+    assert deployment.call("GET", "/jobs/later/executions/")["results"] == []
     for request in receiver.seen:
         assert request["path"] == "/"
         assert (
@@ -179,64 +181,66 @@ def test_beats_whose_clocks_are_an_hour_off_fire_nothing_early_or_twice(house: H
     assert set(receiver.deliveries().values()) == {1}
 
 
-def test_workers_whose_clocks_are_an_hour_off_write_true_history(house: House, receiver: Receiver):
-    house.make_job("one", request={"url": f"{receiver.url}/"})
+def test_workers_whose_clocks_are_an_hour_off_write_true_history(deployment: Deployment, receiver: Receiver):
+    deployment.make_job("one", request={"url": f"{receiver.url}/"})
     for name, off in (("worker-ahead", HOUR_SECONDS), ("worker-behind", -HOUR_SECONDS)):
-        house.start(name, clock_off_by_seconds=off)
-        asked = house.call("POST", "/jobs/one/run/", json={})
-        wait_for(lambda: house.unfinished() == 0, "the execution to end")
-        assert abs(logged_at(house, name) - time.time() - off) < MINUTE_SECONDS
+        deployment.start(name, clock_off_by_seconds=off)
+        asked = deployment.call("POST", "/jobs/one/run/", json={})
+        wait_for(lambda: deployment.unfinished() == 0, "the execution to end")
+        assert abs(logged_at(deployment, name) - time.time() - off) < MINUTE_SECONDS
         seen = receiver.seen[-1]
-        execution = house.call("GET", f"/executions/{asked['id']}/")
+        execution = deployment.call("GET", f"/executions/{asked['id']}/")
         (run,) = execution["runs"]
         for told in (execution, run):
             started_at, finished_at = (instant(told[column]) for column in ("started_at", "finished_at"))
             assert seen["at"] - MINUTE_SECONDS < started_at <= finished_at < time.time() + 1
         assert abs(int(seen["headers"]["webhook-timestamp"]) - seen["at"]) < MINUTE_SECONDS
-        house.kill(name)
+        deployment.kill(name)
 
 
-def test_what_was_due_while_no_beat_ran_is_fired_once_and_counted(house: House, receiver: Receiver, full: bool):
-    house.start("beat")
-    house.start("worker")
-    slugs = every_second(house, receiver, 3, misfire="fire_once")
+def test_what_was_due_while_no_beat_ran_is_fired_once_and_counted(
+    deployment: Deployment, receiver: Receiver, full: bool
+):
+    deployment.start("beat")
+    deployment.start("worker")
+    slugs = every_second(deployment, receiver, 3, misfire="fire_once")
     wait_for(lambda: len(receiver.deliveries()) >= 9, "the first firings")
-    house.kill("beat", signal.SIGTERM)
-    stopped_at = database_now(house)
+    deployment.kill("beat", signal.SIGTERM)
+    stopped_at = database_now(deployment)
     time.sleep(300 if full else 10)
-    started_at = database_now(house)
-    house.start("beat")
-    wait_for(lambda: _fired_after(house, started_at) >= 6, "firings after the pause")
-    until = handled_until(house)
-    end(house, slugs)
+    started_at = database_now(deployment)
+    deployment.start("beat")
+    wait_for(lambda: _fired_after(deployment, started_at) >= 6, "firings after the pause")
+    until = handled_until(deployment)
+    end(deployment, slugs)
 
-    assert_each_planned_instant_is_there_once(house, until)
-    missed = house.rows(
+    assert_each_planned_instant_is_there_once(deployment, until)
+    missed = deployment.rows(
         "SELECT occurrences FROM runs_execution WHERE skip_reason = 'missed' AND scheduled_for <= %s"
         " AND scheduled_for + occurrences * interval '1 second' > %s",
         *[stopped_at + (started_at - stopped_at) / 2] * 2,
     )
     assert len(missed) == len(slugs)
     assert all(count >= (started_at - stopped_at) / SECOND - 2 for (count,) in missed)
-    fired = house.rows(
+    fired = deployment.rows(
         "SELECT count(*) FROM runs_execution WHERE status = 'succeeded' AND scheduled_for > %s AND scheduled_for < %s",
         stopped_at, started_at,
     )  # fmt: skip
     assert fired == [(0,)]
 
 
-def _fired_after(house: House, instant: datetime.datetime) -> int:
-    return house.rows("SELECT count(*) FROM runs_run WHERE started_at > %s", instant)[0][0]
+def _fired_after(deployment: Deployment, instant: datetime.datetime) -> int:
+    return deployment.rows("SELECT count(*) FROM runs_run WHERE started_at > %s", instant)[0][0]
 
 
-def test_beats_that_lose_postgres_and_redis_recover_by_themselves(house: House, receiver: Receiver):
-    relays = relayed(house)
+def test_beats_that_lose_postgres_and_redis_recover_by_themselves(deployment: Deployment, receiver: Receiver):
+    relays = relayed(deployment)
     # Long enough for a busy machine: a worker that renews its leases too late after the outage counts as dead.
-    house.environment["HOURHAND_LEASE_SECONDS"] = "15"
+    deployment.environment["HOURHAND_LEASE_SECONDS"] = "15"
     for name in ("beat-1", "beat-2", "worker"):
-        house.start(name)
-    chore(house)
-    slugs = every_second(house, receiver, 5)
+        deployment.start(name)
+    chore(deployment)
+    slugs = every_second(deployment, receiver, 5)
     wait_for(lambda: len(receiver.seen) >= 10, "the first firings")
     for lost in (relays["redis"], relays["postgres"]):
         lost.cut()
@@ -247,83 +251,84 @@ def test_beats_that_lose_postgres_and_redis_recover_by_themselves(house: House, 
         lost.mend()
         before = len(receiver.seen)
         wait_for(lambda before=before: len(receiver.seen) >= before + 10, "firings afterwards")
-    until = handled_until(house)
-    end(house, slugs)
-    assert_each_planned_instant_is_there_once(house, until)
+    until = handled_until(deployment)
+    end(deployment, slugs)
+    assert_each_planned_instant_is_there_once(deployment, until)
     assert set(receiver.deliveries().values()) == {1}
-    assert [house.processes[name].poll() for name in ("beat-1", "beat-2", "worker")] == [None] * 3
-    assert "clock_database_away" in house.log("beat-1")
+    assert [deployment.processes[name].poll() for name in ("beat-1", "beat-2", "worker")] == [None] * 3
+    assert "clock_database_away" in deployment.log("beat-1")
 
 
-def relayed(house: House) -> dict[str, Relay]:
+def relayed(deployment: Deployment) -> dict[str, Relay]:
     """Puts a relay before each service of the processes that are started from now on."""
-    database = urllib.parse.urlsplit(house.environment["DATABASE_URL"])
+    database = urllib.parse.urlsplit(deployment.environment["DATABASE_URL"])
     options = dict(urllib.parse.parse_qsl(database.query))
-    broker = urllib.parse.urlsplit(house.redis_url)
+    broker = urllib.parse.urlsplit(deployment.redis_url)
     socket_name = f".s.PGSQL.{options.get('port', '5432')}"
     relays = {
-        "postgres": Relay(house.directory / socket_name, Path(options["host"]) / socket_name),
-        "redis": Relay(house.directory / "redis.sock", Path(broker.path)),
+        "postgres": Relay(deployment.directory / socket_name, Path(options["host"]) / socket_name),
+        "redis": Relay(deployment.directory / "redis.sock", Path(broker.path)),
     }
-    options["host"] = str(house.directory)
-    house.environment["DATABASE_URL"] = database._replace(query=urllib.parse.urlencode(options)).geturl()
-    house.environment["REDIS_URL"] = f"unix://{house.directory}/redis.sock?{broker.query}"
+    options["host"] = str(deployment.directory)
+    deployment.environment["DATABASE_URL"] = database._replace(query=urllib.parse.urlencode(options)).geturl()
+    deployment.environment["REDIS_URL"] = f"unix://{deployment.directory}/redis.sock?{broker.query}"
     return relays
 
 
-def chore(house: House) -> None:
-    """A chore of the house that is due every second; its messages stay on Redis, as nobody takes them."""
-    house.rows("INSERT INTO django_celery_beat_intervalschedule (every, period) VALUES (1, 'seconds')")
-    house.rows(
+def chore(deployment: Deployment) -> None:
+    """A chore of the deployment that is due every second; its messages stay on Redis, as nobody takes them."""
+    deployment.rows("INSERT INTO django_celery_beat_intervalschedule (every, period) VALUES (1, 'seconds')")
+    deployment.rows(
         """
         INSERT INTO django_celery_beat_periodictask (name, task, args, kwargs, queue, enabled, total_run_count,
             date_changed, description, one_off, headers, interval_id)
-        SELECT 'sweep', 'house.sweep', '[]', '{}', 'sweepings', true, 0, now(), '', false, '{}', id
+        SELECT 'sweep', 'deployment.sweep', '[]', '{}', 'sweepings', true, 0, now(), '', false, '{}', id
           FROM django_celery_beat_intervalschedule WHERE every = 1 AND period = 'seconds'
         """
     )
 
 
-def test_chores_are_sent_by_one_of_two_beats_and_by_the_other_when_it_dies(house: House):
+def test_chores_are_sent_by_one_of_two_beats_and_by_the_other_when_it_dies(deployment: Deployment):
     beats = {"beat-1", "beat-2"}
-    house.environment["HOURHAND_LOG_LEVEL"] = "DEBUG"  # which tells of each chore that is sent
-    chore(house)
+    deployment.environment["HOURHAND_LOG_LEVEL"] = "DEBUG"  # which tells of each chore that is sent
+    chore(deployment)
     for name in beats:
-        house.start(name)
-    wait_for(lambda: house.redis().llen("sweepings") >= 2, "chores")
+        deployment.start(name)
+    wait_for(lambda: deployment.redis().llen("sweepings") >= 2, "chores")
     told = wait_for(
-        lambda: len(found := house.rows("SELECT sends_chores FROM runs_heartbeat")) == 2 and found, "both beats to tell"
+        lambda: len(found := deployment.rows("SELECT sends_chores FROM runs_heartbeat")) == 2 and found,
+        "both beats to tell",
     )
     assert sum(sender for (sender,) in told) <= 1
-    (sender,) = [name for name in beats if sends(house, name)]
-    house.kill(sender)
+    (sender,) = [name for name in beats if sends(deployment, name)]
+    deployment.kill(sender)
     (survivor,) = beats - {sender}
-    wait_for(lambda: sends(house, survivor), "the other to send chores")
+    wait_for(lambda: sends(deployment, survivor), "the other to send chores")
 
 
-def sends(house: House, name: str) -> bool:
-    return "Sending due task sweep" in house.log(name)
+def sends(deployment: Deployment, name: str) -> bool:
+    return "Sending due task sweep" in deployment.log(name)
 
 
-def test_metrics_tell_of_a_house_at_work(house: House, receiver: Receiver):
-    house.start("beat")
-    house.start("worker")
-    slugs = every_second(house, receiver, 3)
+def test_metrics_tell_of_a_house_at_work(deployment: Deployment, receiver: Receiver):
+    deployment.start("beat")
+    deployment.start("worker")
+    slugs = every_second(deployment, receiver, 3)
     wait_for(lambda: len(receiver.seen) >= 9, "some firings")
-    end(house, slugs)
-    wait_for(lambda: "\nhourhand_workers 1.0\n" in _scraped(house), "the worker's heartbeat")
-    told = dict(line.rsplit(" ", 1) for line in _scraped(house).splitlines() if not line.startswith("#"))
-    ((runs,),) = house.rows("SELECT count(*) FROM runs_run WHERE status = 'succeeded'")
+    end(deployment, slugs)
+    wait_for(lambda: "\nhourhand_workers 1.0\n" in _scraped(deployment), "the worker's heartbeat")
+    told = dict(line.rsplit(" ", 1) for line in _scraped(deployment).splitlines() if not line.startswith("#"))
+    ((runs,),) = deployment.rows("SELECT count(*) FROM runs_run WHERE status = 'succeeded'")
     assert float(told['hourhand_runs_total{failure_reason="",status="succeeded"}']) == runs
     assert float(told["hourhand_lateness_seconds_count"]) == runs
     assert 0 < float(told["hourhand_lateness_seconds_sum"]) < 60 * runs
     assert told["hourhand_beats"] == told["hourhand_database_up"] == told["hourhand_broker_up"] == "1.0"
     assert float(told["hourhand_last_tick_age_seconds"]) < 30
     for name in ("beat", "worker"):
-        house.kill(name, signal.SIGTERM)
-    assert "\nhourhand_beats 0.0\n" in _scraped(house)
-    assert "\nhourhand_workers 0.0\n" in _scraped(house)
+        deployment.kill(name, signal.SIGTERM)
+    assert "\nhourhand_beats 0.0\n" in _scraped(deployment)
+    assert "\nhourhand_workers 0.0\n" in _scraped(deployment)
 
 
-def _scraped(house: House) -> str:
-    return requests.get(f"{house.url}/metrics", timeout=10).text
+def _scraped(deployment: Deployment) -> str:
+    return requests.get(f"{deployment.url}/metrics", timeout=10).text

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.house import House
+from tests.support.deployment import Deployment
 from tests.support.project import ROOT
 from tests.support.recording_receiver import Receiver
 from tests.support.waiting import wait_for
@@ -21,98 +21,102 @@ def slow():
     made.close()
 
 
-def remote(house: House, kind: str, *command: str) -> dict[str, Any]:
+def remote(deployment: Deployment, kind: str, *command: str) -> dict[str, Any]:
     """What each worker answers to `celery inspect` or `celery control`, as an operator would call it."""
     given = [sys.executable, "-m", "celery", "-A", "scheduler_project", kind, "--json", "--timeout", "3", *command]
-    told = subprocess.run(given, cwd=ROOT, env=house.environment, capture_output=True, text=True, check=False)
+    told = subprocess.run(given, cwd=ROOT, env=deployment.environment, capture_output=True, text=True, check=False)
     assert told.returncode in {0, 69}, told.stderr  # 69: nobody has answered yet
     return json.loads(told.stdout) if told.returncode == 0 else {}
 
 
-def run(house: House, slug: str) -> str:
-    return house.call("POST", f"/jobs/{slug}/run/", json={})["id"]
+def run(deployment: Deployment, slug: str) -> str:
+    return deployment.call("POST", f"/jobs/{slug}/run/", json={})["id"]
 
 
-def test_a_transfer_in_flight_is_seen_canceled_and_its_worker_goes_on(house: House, receiver: Receiver, slow: Receiver):
+def test_a_transfer_in_flight_is_seen_canceled_and_its_worker_goes_on(
+    deployment: Deployment, receiver: Receiver, slow: Receiver
+):
     slow.delay_seconds = 60.0
-    house.start("beat")
-    house.start("worker")
+    deployment.start("beat")
+    deployment.start("worker")
     secret = {"url": f"{slow.url}/hook?token=hush", "headers": {"Authorization": "hush"}}
-    house.make_job("slow", request=secret)
-    house.make_job("fast", request={"url": f"{receiver.url}/"})
-    ids = [run(house, "slow"), run(house, "slow")]
+    deployment.make_job("slow", request=secret)
+    deployment.make_job("fast", request={"url": f"{receiver.url}/"})
+    ids = [run(deployment, "slow"), run(deployment, "slow")]
     wait_for(lambda: len(slow.seen) == 2, "the requests")
 
-    (told,) = wait_for(lambda: remote(house, "inspect", "deliveries"), "the worker to answer").values()
+    (told,) = wait_for(lambda: remote(deployment, "inspect", "deliveries"), "the worker to answer").values()
     assert (told["draining"], told["waiting"]) == (False, 0)
     assert [one["execution_id"] for one in told["deliveries"]] == ids
     assert {(one["attempt"], one["host"]) for one in told["deliveries"]} == {(1, "127.0.0.1")}
     assert "hush" not in json.dumps(told)
 
-    canceled = house.call("POST", f"/executions/{ids[0]}/cancel/", json={})
+    canceled = deployment.call("POST", f"/executions/{ids[0]}/cancel/", json={})
     assert canceled["status"] == "canceled"
     assert [one["status"] for one in canceled["runs"]] == ["canceled"]
     assert "may have arrived" in canceled["runs"][0]["error"]
-    wait_for(lambda: "delivery_fenced" in house.log("worker"), "the worker to abort it", seconds=10)
-    (told,) = remote(house, "inspect", "deliveries").values()
+    wait_for(lambda: "delivery_fenced" in deployment.log("worker"), "the worker to abort it", seconds=10)
+    (told,) = remote(deployment, "inspect", "deliveries").values()
     assert [one["execution_id"] for one in told["deliveries"]] == ids[1:]
 
-    remote(house, "control", "cancel_execution", ids[1])
-    ended = wait_for(lambda: house.unfinished() == 0 and house.call("GET", f"/executions/{ids[1]}/"), "the other")
+    remote(deployment, "control", "cancel_execution", ids[1])
+    ended = wait_for(
+        lambda: deployment.unfinished() == 0 and deployment.call("GET", f"/executions/{ids[1]}/"), "the other"
+    )
     assert (ended["status"], ended["runs"][0]["status"], ended["attempts"]) == ("canceled", "canceled", 1)
     assert ended["runs"][0]["duration_ms"] > 0
-    run(house, "fast")
+    run(deployment, "fast")
     wait_for(lambda: len(receiver.seen) == 1, "the worker to go on")
     assert set(slow.deliveries().values()) == {1}
 
 
-def test_cancel_needs_neither_redis_nor_the_worker(house: House, slow: Receiver):
+def test_cancel_needs_neither_redis_nor_the_worker(deployment: Deployment, slow: Receiver):
     """The worker learns of it when it renews its leases: every second here."""
     slow.delay_seconds = 20.0
-    house.start("worker")
-    house.make_job("slow", request={"url": f"{slow.url}/"})
-    execution = run(house, "slow")
+    deployment.start("worker")
+    deployment.make_job("slow", request={"url": f"{slow.url}/"})
+    execution = run(deployment, "slow")
     wait_for(lambda: slow.seen, "the request")
-    house.kill("web", 15)
-    house.environment["REDIS_URL"] = f"unix://{house.directory}/nobody.sock?db=0"
-    (house.directory / "web.log").unlink()
-    house.start("web", until="/healthz")
+    deployment.kill("web", 15)
+    deployment.environment["REDIS_URL"] = f"unix://{deployment.directory}/nobody.sock?db=0"
+    (deployment.directory / "web.log").unlink()
+    deployment.start("web", until="/healthz")
     started = time.monotonic()
-    assert house.call("POST", f"/executions/{execution}/cancel/", json={})["status"] == "canceled"
+    assert deployment.call("POST", f"/executions/{execution}/cancel/", json={})["status"] == "canceled"
     assert time.monotonic() - started < 5
-    wait_for(lambda: "leases_lost" in house.log("worker"), "the worker to notice", seconds=10)
+    wait_for(lambda: "leases_lost" in deployment.log("worker"), "the worker to notice", seconds=10)
     assert slow.deliveries() == {execution: 1}
 
 
-def test_a_drained_worker_takes_no_more_and_another_does(house: House, slow: Receiver):
+def test_a_drained_worker_takes_no_more_and_another_does(deployment: Deployment, slow: Receiver):
     slow.delay_seconds = 3.0
-    house.start("beat")
-    house.start("worker-1")
-    house.make_job("slow", request={"url": f"{slow.url}/"})
-    first = run(house, "slow")
+    deployment.start("beat")
+    deployment.start("worker-1")
+    deployment.make_job("slow", request={"url": f"{slow.url}/"})
+    first = run(deployment, "slow")
     wait_for(lambda: len(slow.seen) == 1, "the first request")
-    assert remote(house, "control", "drain") is not None
-    (told,) = remote(house, "inspect", "deliveries").values()
+    assert remote(deployment, "control", "drain") is not None
+    (told,) = remote(deployment, "inspect", "deliveries").values()
     assert told["draining"] is True
-    second = run(house, "slow")
-    wait_for(lambda: house.call("GET", f"/executions/{first}/")["status"] == "succeeded", "the first to end")
-    assert house.call("GET", f"/executions/{second}/")["status"] == "pending"
-    house.start("worker-2")
-    wait_for(lambda: house.unfinished() == 0, "the other worker to take it")
-    assert house.call("GET", f"/executions/{second}/")["runs"][0]["worker"].startswith("worker-2@")
+    second = run(deployment, "slow")
+    wait_for(lambda: deployment.call("GET", f"/executions/{first}/")["status"] == "succeeded", "the first to end")
+    assert deployment.call("GET", f"/executions/{second}/")["status"] == "pending"
+    deployment.start("worker-2")
+    wait_for(lambda: deployment.unfinished() == 0, "the other worker to take it")
+    assert deployment.call("GET", f"/executions/{second}/")["runs"][0]["worker"].startswith("worker-2@")
 
 
-def test_two_workers_together_keep_to_a_jobs_concurrency(house: House, receiver: Receiver):
+def test_two_workers_together_keep_to_a_jobs_concurrency(deployment: Deployment, receiver: Receiver):
     receiver.delay_seconds = 0.2
     for name in ("beat", "worker-1", "worker-2"):
-        house.start(name)
-    house.make_job("few", concurrency=3, request={"url": f"{receiver.url}/", "method": "GET"})
-    house.make_job("many", request={"url": f"{receiver.url}/", "method": "GET"})
+        deployment.start(name)
+    deployment.make_job("few", concurrency=3, request={"url": f"{receiver.url}/", "method": "GET"})
+    deployment.make_job("many", request={"url": f"{receiver.url}/", "method": "GET"})
     for _ in range(40):
-        run(house, "few")
-    run(house, "many")
-    wait_for(lambda: house.unfinished() == 0, "everything to end", seconds=60)
-    spans = house.rows(
+        run(deployment, "few")
+    run(deployment, "many")
+    wait_for(lambda: deployment.unfinished() == 0, "everything to end", seconds=60)
+    spans = deployment.rows(
         "SELECT started_at, finished_at FROM runs_run JOIN jobs_job AS job ON job.id = job_id WHERE job.slug = 'few'"
     )
     assert len(spans) == 40
@@ -121,19 +125,21 @@ def test_two_workers_together_keep_to_a_jobs_concurrency(house: House, receiver:
     assert set(receiver.deliveries().values()) == {1}
 
 
-def test_a_slow_host_with_thousands_waiting_holds_up_nobody_else(house: House, receiver: Receiver, slow: Receiver):
+def test_a_slow_host_with_thousands_waiting_holds_up_nobody_else(
+    deployment: Deployment, receiver: Receiver, slow: Receiver
+):
     slow.delay_seconds = 30.0
-    house.environment["HOURHAND_MAX_IN_FLIGHT"] = "100"
-    house.start("beat")
-    house.start("worker")
-    house.make_job("slow", request={"url": f"{slow.url}/", "method": "GET"})
-    house.make_job("fast", request={"url": f"{receiver.url}/", "method": "GET"})
-    house.make_pending("slow", 10_000, enqueued=False)
+    deployment.environment["HOURHAND_MAX_IN_FLIGHT"] = "100"
+    deployment.start("beat")
+    deployment.start("worker")
+    deployment.make_job("slow", request={"url": f"{slow.url}/", "method": "GET"})
+    deployment.make_job("fast", request={"url": f"{receiver.url}/", "method": "GET"})
+    deployment.make_pending("slow", 10_000, enqueued=False)
     wait_for(lambda: len(slow.seen) == 75, "the slow host to have its share")
     waits = []
     for number in range(5):
         asked = time.monotonic()
-        run(house, "fast")
+        run(deployment, "fast")
         wait_for(lambda number=number: len(receiver.seen) > number, "a fast one", seconds=15)
         waits.append(time.monotonic() - asked)
     assert sorted(waits)[2] < 5, waits

@@ -9,7 +9,7 @@ import time
 import pytest
 import requests
 
-from tests.support.house import House
+from tests.support.deployment import Deployment
 from tests.support.recording_receiver import Receiver
 from tests.support.waiting import wait_for
 
@@ -17,28 +17,28 @@ pytestmark = pytest.mark.storms
 UTC = datetime.UTC
 
 
-def every_second(house: House, receiver: Receiver, slug: str = "tick") -> None:
-    house.make_job(
+def every_second(deployment: Deployment, receiver: Receiver, slug: str = "tick") -> None:
+    deployment.make_job(
         slug,
         schedule={"every_seconds": 1},
         request={"url": f"{receiver.url}/hook?a=1", "method": "POST", "headers": {"X-Shade": "blue"}, "body": {"n": 1}},
     )
 
 
-def test_a_job_that_fires_every_second_is_recorded_whole(house: House, receiver: Receiver, full: bool):
+def test_a_job_that_fires_every_second_is_recorded_whole(deployment: Deployment, receiver: Receiver, full: bool):
     count = 30 if full else 8
-    house.start("beat")
-    house.start("worker")
-    every_second(house, receiver)
+    deployment.start("beat")
+    deployment.start("worker")
+    every_second(deployment, receiver)
     wait_for(lambda: len(receiver.seen) >= count, f"{count} requests", seconds=count + 20)
-    house.call("POST", "/jobs/tick/pause/", json={"note": "enough"})
-    wait_for(lambda: house.unfinished() == 0, "everything to end")
+    deployment.call("POST", "/jobs/tick/pause/", json={"note": "enough"})
+    wait_for(lambda: deployment.unfinished() == 0, "everything to end")
 
-    executions = house.call("GET", f"/jobs/tick/executions/?status=succeeded&limit={count}")["results"]
+    executions = deployment.call("GET", f"/jobs/tick/executions/?status=succeeded&limit={count}")["results"]
     assert len(executions) == count
     instants = sorted(datetime.datetime.fromisoformat(item["scheduled_for"]) for item in executions)
     assert all(b - a == datetime.timedelta(seconds=1) for a, b in itertools.pairwise(instants))
-    one = house.call("GET", f"/executions/{executions[0]['id']}/")
+    one = deployment.call("GET", f"/executions/{executions[0]['id']}/")
     (run,) = one["runs"]
     (seen,) = [item for item in receiver.seen if item["headers"]["x-hourhand-execution-id"] == one["id"]]
     assert run["request"]["method"] == "POST"
@@ -50,13 +50,13 @@ def test_a_job_that_fires_every_second_is_recorded_whole(house: House, receiver:
     assert run["response"]["headers"]["content-length"] == "2"
 
 
-def test_a_failing_endpoint_is_tried_three_times_with_growing_waits(house: House, receiver: Receiver):
-    house.start("beat")
-    house.start("worker")
-    house.make_job("broken", request={"url": f"{receiver.url}/status/503"})
-    execution = house.call("POST", "/jobs/broken/run/", json={})
-    wait_for(lambda: house.unfinished() == 0, "the execution to end")
-    ended = house.call("GET", f"/executions/{execution['id']}/")
+def test_a_failing_endpoint_is_tried_three_times_with_growing_waits(deployment: Deployment, receiver: Receiver):
+    deployment.start("beat")
+    deployment.start("worker")
+    deployment.make_job("broken", request={"url": f"{receiver.url}/status/503"})
+    execution = deployment.call("POST", "/jobs/broken/run/", json={})
+    wait_for(lambda: deployment.unfinished() == 0, "the execution to end")
+    ended = deployment.call("GET", f"/executions/{execution['id']}/")
     assert (ended["status"], ended["failure_reason"], ended["attempts"]) == ("failed", "http_server_error", 3)
     assert [run["error"] for run in ended["runs"]] == ["HTTP 503"] * 3
     first, second, third = (item["at"] for item in receiver.seen)
@@ -64,20 +64,20 @@ def test_a_failing_endpoint_is_tried_three_times_with_growing_waits(house: House
     assert third - second >= 0.25
 
 
-def test_no_firing_is_lost_or_doubled_with_two_beats_and_one_killed(house: House, receiver: Receiver):
+def test_no_firing_is_lost_or_doubled_with_two_beats_and_one_killed(deployment: Deployment, receiver: Receiver):
     for name in ("beat-1", "beat-2", "worker"):
-        house.start(name)
+        deployment.start(name)
     for number in range(10):
-        every_second(house, receiver, f"tick-{number}")
+        every_second(deployment, receiver, f"tick-{number}")
     wait_for(lambda: len(receiver.seen) >= 30, "the first firings")
-    house.kill("beat-1")
+    deployment.kill("beat-1")
     wait_for(lambda: len(receiver.seen) >= 80, "firings of the other beat")
     for number in range(10):
-        house.call("POST", f"/jobs/tick-{number}/pause/", json={})
-    wait_for(lambda: house.unfinished() == 0, "everything to end")
+        deployment.call("POST", f"/jobs/tick-{number}/pause/", json={})
+    wait_for(lambda: deployment.unfinished() == 0, "everything to end")
 
     planned: dict[str, list[datetime.datetime]] = {}
-    for slug, status, first, occurrences in house.rows(
+    for slug, status, first, occurrences in deployment.rows(
         "SELECT job.slug, status, scheduled_for, occurrences FROM runs_execution"
         " JOIN jobs_job AS job ON job.id = job_id"
         " ORDER BY scheduled_for"
@@ -92,91 +92,98 @@ def test_no_firing_is_lost_or_doubled_with_two_beats_and_one_killed(house: House
     assert set(receiver.deliveries().values()) == {1}
 
 
-def test_a_killed_worker_loses_nothing_and_doubles_only_what_it_held(house: House, receiver: Receiver, full: bool):
+def test_a_killed_worker_loses_nothing_and_doubles_only_what_it_held(
+    deployment: Deployment, receiver: Receiver, full: bool
+):
     count = 20_000 if full else 2_000
-    house.start("beat")
-    house.start("worker")
-    house.make_job("many", request={"url": f"{receiver.url}/", "method": "GET"})
-    house.make_pending("many", count, enqueued=False)
+    deployment.start("beat")
+    deployment.start("worker")
+    deployment.make_job("many", request={"url": f"{receiver.url}/", "method": "GET"})
+    deployment.make_pending("many", count, enqueued=False)
     wait_for(lambda: len(receiver.seen) > count // 4, "a quarter of the requests", seconds=60)
-    house.kill("worker")
-    held = {row[0] for row in house.rows("SELECT id::text FROM runs_execution WHERE status = 'running'")}
-    house.start("worker")
-    wait_for(lambda: house.unfinished() == 0, "everything to end", seconds=120)
+    deployment.kill("worker")
+    held = {row[0] for row in deployment.rows("SELECT id::text FROM runs_execution WHERE status = 'running'")}
+    deployment.start("worker")
+    wait_for(lambda: deployment.unfinished() == 0, "everything to end", seconds=120)
 
     deliveries = receiver.deliveries()
     assert len(deliveries) == count
     doubled = {execution for execution, times in deliveries.items() if times > 1}
     assert doubled <= held
-    assert house.rows("SELECT status, count(*) FROM runs_execution GROUP BY status") == [("succeeded", count)]
-    lost = house.rows("SELECT execution_id::text FROM runs_run WHERE failure_reason = 'worker_lost'")
+    assert deployment.rows("SELECT status, count(*) FROM runs_execution GROUP BY status") == [("succeeded", count)]
+    lost = deployment.rows("SELECT execution_id::text FROM runs_run WHERE failure_reason = 'worker_lost'")
     assert {row[0] for row in lost} == held
-    assert house.rows("SELECT count(*) FROM runs_run WHERE status = 'succeeded'") == [(count,)]
+    assert deployment.rows("SELECT count(*) FROM runs_run WHERE status = 'succeeded'") == [(count,)]
 
 
-def test_flushing_redis_under_load_loses_nothing(house: House, receiver: Receiver):
+def test_flushing_redis_under_load_loses_nothing(deployment: Deployment, receiver: Receiver):
     count = 3_000
-    house.start("beat")
-    house.start("worker")
-    house.make_job("many", request={"url": f"{receiver.url}/", "method": "GET"})
-    every_second(house, receiver)
-    house.make_pending("many", count, enqueued=True)  # as if their messages were lost already
+    deployment.start("beat")
+    deployment.start("worker")
+    deployment.make_job("many", request={"url": f"{receiver.url}/", "method": "GET"})
+    every_second(deployment, receiver)
+    deployment.make_pending("many", count, enqueued=True)  # as if their messages were lost already
     for _ in range(5):
-        house.redis().flushall()
+        deployment.redis().flushall()
         time.sleep(0.2)
     wait_for(lambda: len(receiver.deliveries()) >= count + 3, "every request", seconds=60)
-    house.call("POST", "/jobs/tick/pause/", json={})
-    wait_for(lambda: house.unfinished() == 0, "everything to end")
+    deployment.call("POST", "/jobs/tick/pause/", json={})
+    wait_for(lambda: deployment.unfinished() == 0, "everything to end")
     assert set(receiver.deliveries().values()) == {1}
 
 
-def test_a_worker_that_is_asked_to_stop_ends_its_transfers_and_gives_back_the_rest(house: House, receiver: Receiver):
+def test_a_worker_that_is_asked_to_stop_ends_its_transfers_and_gives_back_the_rest(
+    deployment: Deployment, receiver: Receiver
+):
     receiver.delay_seconds = 1.0
-    house.environment["HOURHAND_MAX_IN_FLIGHT"] = "20"
-    house.start("beat")
-    house.start("worker")
-    house.make_job("slow", request={"url": f"{receiver.url}/", "method": "GET"})
-    house.make_pending("slow", 60, enqueued=False)
+    deployment.environment["HOURHAND_MAX_IN_FLIGHT"] = "20"
+    deployment.start("beat")
+    deployment.start("worker")
+    deployment.make_job("slow", request={"url": f"{receiver.url}/", "method": "GET"})
+    deployment.make_pending("slow", 60, enqueued=False)
     wait_for(lambda: len(receiver.seen) >= 20, "the first requests")
-    house.kill("worker", signal.SIGTERM)
-    assert house.rows("SELECT count(*) FROM runs_execution WHERE status = 'running'") == [(0,)]
+    deployment.kill("worker", signal.SIGTERM)
+    assert deployment.rows("SELECT count(*) FROM runs_execution WHERE status = 'running'") == [(0,)]
     receiver.delay_seconds = 0.0
-    house.start("worker")
-    wait_for(lambda: house.unfinished() == 0, "everything to end")
+    deployment.start("worker")
+    wait_for(lambda: deployment.unfinished() == 0, "everything to end")
     assert set(receiver.deliveries().values()) == {1}
-    assert house.rows("SELECT count(*) FROM runs_run WHERE failure_reason <> ''") == [(0,)]
+    assert deployment.rows("SELECT count(*) FROM runs_run WHERE failure_reason <> ''") == [(0,)]
 
 
-def test_a_worker_paused_beyond_its_lease_moves_nothing_afterwards(house: House, receiver: Receiver):
+def test_a_worker_paused_beyond_its_lease_moves_nothing_afterwards(deployment: Deployment, receiver: Receiver):
     receiver.delay_seconds = 2.0
-    house.start("beat")
-    house.start("worker-1")
-    house.make_job("slow", request={"url": f"{receiver.url}/", "method": "GET"})
-    house.call("POST", "/jobs/slow/run/", json={})
+    deployment.start("beat")
+    deployment.start("worker-1")
+    deployment.make_job("slow", request={"url": f"{receiver.url}/", "method": "GET"})
+    deployment.call("POST", "/jobs/slow/run/", json={})
     wait_for(lambda: receiver.seen, "the request")
-    house.signal("worker-1", signal.SIGSTOP)
+    deployment.signal("worker-1", signal.SIGSTOP)
     receiver.delay_seconds = 0.0
-    house.start("worker-2")
-    wait_for(lambda: house.unfinished() == 0, "another worker to end it", seconds=40)
-    house.signal("worker-1", signal.SIGCONT)
-    wait_for(lambda: "delivery_fenced" in house.log("worker-1"), "the zombie to be fenced")
-    assert house.rows("SELECT number, failure_reason FROM runs_run ORDER BY number") == [(1, "worker_lost"), (2, "")]
+    deployment.start("worker-2")
+    wait_for(lambda: deployment.unfinished() == 0, "another worker to end it", seconds=40)
+    deployment.signal("worker-1", signal.SIGCONT)
+    wait_for(lambda: "delivery_fenced" in deployment.log("worker-1"), "the zombie to be fenced")
+    assert deployment.rows("SELECT number, failure_reason FROM runs_run ORDER BY number") == [
+        (1, "worker_lost"),
+        (2, ""),
+    ]
 
 
-def test_a_beat_and_a_worker_outlive_a_broken_redis(house: House, receiver: Receiver):
+def test_a_beat_and_a_worker_outlive_a_broken_redis(deployment: Deployment, receiver: Receiver):
     """The broker's address answers nothing at all: rows alone carry the firing."""
-    house.environment["REDIS_URL"] = f"unix://{house.directory}/nobody.sock?db=0"
-    house.start("beat")
-    every_second(house, receiver)
-    wait_for(lambda: house.unfinished() >= 3, "firings without a broker", seconds=40)
-    house.environment["REDIS_URL"] = house.redis_url
-    house.start("worker")
+    deployment.environment["REDIS_URL"] = f"unix://{deployment.directory}/nobody.sock?db=0"
+    deployment.start("beat")
+    every_second(deployment, receiver)
+    wait_for(lambda: deployment.unfinished() >= 3, "firings without a broker", seconds=40)
+    deployment.environment["REDIS_URL"] = deployment.redis_url
+    deployment.start("worker")
     wait_for(lambda: len(receiver.seen) >= 3, "an idle worker to find them")
     assert set(receiver.deliveries().values()) == {1}
 
 
 @pytest.mark.parametrize("path", ["/readyz", "/healthz"])
-def test_health_is_open_to_all_and_tells_nothing_secret(house: House, path: str):
-    answer = requests.get(f"{house.url}{path}", timeout=5)
+def test_health_is_open_to_all_and_tells_nothing_secret(deployment: Deployment, path: str):
+    answer = requests.get(f"{deployment.url}{path}", timeout=5)
     assert answer.status_code == 200
     assert set(answer.json()) <= {"status", "database", "migrations", "broker"}

@@ -15,9 +15,9 @@ import pytest
 import requests
 
 from runs.failures import FailureReason
+from tests.support.deployment import Deployment, installed
+from tests.support.deployment_databases import Template
 from tests.support.hostile_target import HALF, NOT_TEXT
-from tests.support.house import House, installed
-from tests.support.house_databases import Template
 from tests.support.project import ROOT
 from tests.support.recording_receiver import Receiver
 from tests.support.waiting import wait_for
@@ -136,15 +136,15 @@ class Memory:
 class Aftermath:
     """What is left once it is over."""
 
-    house: House
+    deployment: Deployment
     target: Target
     memory: Memory
     steady_seen: int
 
     def runs(self, case: Case) -> list[dict[str, Any]]:
         """Each run whole, as the API shows it."""
-        listed = self.house.call("GET", f"/runs/?job={case.slug}")["results"]
-        return [self.house.call("GET", f"/runs/{run['id']}/") for run in listed]
+        listed = self.deployment.call("GET", f"/runs/?job={case.slug}")["results"]
+        return [self.deployment.call("GET", f"/runs/{run['id']}/") for run in listed]
 
 
 @pytest.fixture(scope="module")
@@ -153,27 +153,27 @@ def aftermath(template: Template, tmp_path_factory: pytest.TempPathFactory) -> I
     with (
         contextlib.closing(Target()) as target,
         contextlib.closing(Receiver()) as receiver,
-        installed(template, tmp_path_factory.mktemp("house")) as house,
+        installed(template, tmp_path_factory.mktemp("deployment")) as deployment,
     ):
         for case in CASES:
-            house.make_job(case.slug, request=target.request(case), retry={"max_attempts": 1})
+            deployment.make_job(case.slug, request=target.request(case), retry={"max_attempts": 1})
         for number in range(STEADY_JOBS):
             wanted = {"url": f"{receiver.url}/", "method": "GET"}
-            house.make_job(f"steady-{number}", schedule={"every_seconds": 1}, request=wanted)
-        house.start("beat")
-        house.start("worker")
+            deployment.make_job(f"steady-{number}", schedule={"every_seconds": 1}, request=wanted)
+        deployment.start("beat")
+        deployment.start("worker")
         wait_for(lambda: len(receiver.seen) >= 4 * STEADY_JOBS, "the worker to be warm")
-        memory = Memory(house.processes["worker"].pid)
+        memory = Memory(deployment.processes["worker"].pid)
         for case in CASES:
-            house.make_pending(case.slug, EACH, enqueued=False)
-        wait_for(lambda: house.rows(_UNDER_WAY) == [(0,)], "every hostile call to end")
+            deployment.make_pending(case.slug, EACH, enqueued=False)
+        wait_for(lambda: deployment.rows(_UNDER_WAY) == [(0,)], "every hostile call to end")
         seen = len(receiver.seen)
         wait_for(lambda: len(receiver.seen) >= seen + 2 * STEADY_JOBS, "the others to go on")
         for number in range(STEADY_JOBS):
-            house.call("POST", f"/jobs/steady-{number}/pause/", json={})
-        wait_for(lambda: house.unfinished() == 0, "everything to end")
+            deployment.call("POST", f"/jobs/steady-{number}/pause/", json={})
+        wait_for(lambda: deployment.unfinished() == 0, "everything to end")
         memory.stop()
-        yield Aftermath(house, target, memory, len(receiver.seen))
+        yield Aftermath(deployment, target, memory, len(receiver.seen))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.slug)
@@ -222,17 +222,19 @@ def test_nothing_is_said_to_an_endpoint_that_can_not_prove_who_it_is(aftermath: 
 
 
 def test_the_others_never_notice(aftermath: Aftermath) -> None:
-    steady = aftermath.house.rows(
+    steady = aftermath.deployment.rows(
         "SELECT run.status, started_at, finished_at FROM runs_run AS run JOIN jobs_job AS job ON job.id = job_id"
         " WHERE job.slug LIKE 'steady-%%'"
     )
     assert len(steady) == aftermath.steady_seen
     assert {status for status, _, _ in steady} == {"succeeded"}
-    timed_out = aftermath.house.rows("SELECT started_at, finished_at FROM runs_run WHERE failure_reason = 'timeout'")
+    timed_out = aftermath.deployment.rows(
+        "SELECT started_at, finished_at FROM runs_run WHERE failure_reason = 'timeout'"
+    )
     assert len(timed_out) == EACH * sum(case.reason is FailureReason.TIMEOUT for case in CASES)
     for began, ended in timed_out:  # while one waited in vain, others were begun and done
         assert any(began < started and finished < ended for _, started, finished in steady)
-    assert aftermath.house.rows("SELECT count(*) FROM runs_run WHERE number > 1") == [(0,)]
+    assert aftermath.deployment.rows("SELECT count(*) FROM runs_run WHERE number > 1") == [(0,)]
 
 
 def test_the_worker_holds_little_more_memory_than_before(aftermath: Aftermath) -> None:
@@ -240,7 +242,7 @@ def test_the_worker_holds_little_more_memory_than_before(aftermath: Aftermath) -
 
 
 def test_the_worker_has_nothing_to_complain_about(aftermath: Aftermath) -> None:
-    log = aftermath.house.log("worker")
+    log = aftermath.deployment.log("worker")
     for event in (
         "Traceback",
         "delivery_fenced",

@@ -8,7 +8,7 @@ import urllib.parse
 import pytest
 import requests
 
-from tests.support.house import House
+from tests.support.deployment import Deployment
 from tests.support.live_tail import Listening
 from tests.support.recording_receiver import Receiver
 from tests.support.waiting import wait_for
@@ -16,89 +16,91 @@ from tests.support.waiting import wait_for
 pytestmark = pytest.mark.edges
 
 
-def listening(house: House, query: str = "") -> Listening:
-    headers = {"Authorization": f"Bearer {house.api_key}"}
-    return Listening(house.url, path=f"/api/v1/events/{query}", headers=headers)
+def listening(deployment: Deployment, query: str = "") -> Listening:
+    headers = {"Authorization": f"Bearer {deployment.api_key}"}
+    return Listening(deployment.url, path=f"/api/v1/events/{query}", headers=headers)
 
 
 def test_what_the_processes_do_is_heard_and_counted_and_a_stop_ends_the_stream(
-    house: House, receiver: Receiver
+    deployment: Deployment, receiver: Receiver
 ) -> None:
-    house.start("beat")
-    house.start("worker")
-    house.make_job("tick", schedule="* * * * * *", request={"url": receiver.url})
-    house.make_job("fails", request={"url": f"{receiver.url}/status/404"}, retry={"max_attempts": 1})
-    with listening(house, "?job=tick") as heard, listening(house, "?status=failed") as failures:
+    deployment.start("beat")
+    deployment.start("worker")
+    deployment.make_job("tick", schedule="* * * * * *", request={"url": receiver.url})
+    deployment.make_job("fails", request={"url": f"{receiver.url}/status/404"}, retry={"max_attempts": 1})
+    with listening(deployment, "?job=tick") as heard, listening(deployment, "?status=failed") as failures:
         first = heard.until("succeeded", seconds=100)
         assert (first["job"], first["trigger"]) == ("tick", "schedule")
-        made = house.call("POST", "/jobs/fails/run/", json={})
+        made = deployment.call("POST", "/jobs/fails/run/", json={})
         told = failures.until("failed", seconds=100)
         assert (told["id"], told["failure_reason"]) == (made["id"], "http_client_error")
-        house.make_job("tick", schedule=None, request={"url": receiver.url})
-        counts = _settled(house)
-        [(succeeded, failed)] = house.rows(
+        deployment.make_job("tick", schedule=None, request={"url": receiver.url})
+        counts = _settled(deployment)
+        [(succeeded, failed)] = deployment.rows(
             "SELECT count(*) FILTER (WHERE status = 'succeeded'), count(*) FILTER (WHERE status = 'failed')"
             " FROM runs_execution"
         )
         assert (counts["succeeded"], counts["failed"]) == (succeeded, failed)
         asked = time.monotonic()
-        house.signal("web", signal.SIGTERM)
+        deployment.signal("web", signal.SIGTERM)
         while heard.next()[0] != "end":
             pass
-        assert house.processes["web"].wait(10) == 0
+        assert deployment.processes["web"].wait(10) == 0
         assert time.monotonic() - asked < 9  # gunicorn would wait for 30 seconds
 
 
-def _settled(house: House) -> dict[str, int]:
+def _settled(deployment: Deployment) -> dict[str, int]:
     """What statistics count once nothing lives any more."""
     until = time.monotonic() + 20
-    while house.unfinished() and time.monotonic() < until:
+    while deployment.unfinished() and time.monotonic() < until:
         time.sleep(0.1)
     time.sleep(1.2)  # a firing that was planned before its job was changed
-    counts: dict[str, int] = house.call("GET", "/stats/?bucket=1m")["counts"]
+    counts: dict[str, int] = deployment.call("GET", "/stats/?bucket=1m")["counts"]
     return counts
 
 
-def test_listeners_take_no_threads_and_hear_alike(house: House, receiver: Receiver) -> None:
+def test_listeners_take_no_threads_and_hear_alike(deployment: Deployment, receiver: Receiver) -> None:
     """More of them than the web process has threads, by far; half of them never read."""
-    streams = [listening(house) for _ in range(60)]
-    deaf = [_deaf_listener(house) for _ in range(60)]
+    streams = [listening(deployment) for _ in range(60)]
+    deaf = [_deaf_listener(deployment) for _ in range(60)]
     try:
         for one in streams:
             assert one.answer.status_code == 200
             assert one.opened.wait(20)
         for _ in range(10):
-            assert requests.get(f"{house.url}/healthz", timeout=5).ok
-        house.make_job("report", request={"url": receiver.url})
-        made = house.call("POST", "/jobs/report/run/", json={})
+            assert requests.get(f"{deployment.url}/healthz", timeout=5).ok
+        deployment.make_job("report", request={"url": receiver.url})
+        made = deployment.call("POST", "/jobs/report/run/", json={})
         assert {one.until("pending", seconds=30)["id"] for one in streams} == {made["id"]}
     finally:
         for one in [*streams, *deaf]:
             one.close()
 
 
-def _deaf_listener(house: House) -> socket.socket:
-    address = urllib.parse.urlsplit(house.url)
+def _deaf_listener(deployment: Deployment) -> socket.socket:
+    address = urllib.parse.urlsplit(deployment.url)
     link = socket.create_connection((address.hostname, address.port), timeout=20)
-    head = f"GET /api/v1/events/ HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {house.api_key}\r\n\r\n"
+    head = f"GET /api/v1/events/ HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {deployment.api_key}\r\n\r\n"
     link.sendall(head.encode())
     return link
 
 
-def test_a_listener_that_stops_reading_is_ended_and_its_place_is_free_again(house: House, receiver: Receiver) -> None:
-    house.restart_web(HOURHAND_EVENT_STREAMS="1")
-    house.make_job("report", request={"url": receiver.url, "headers": {"X-Long": "x" * 4000}})
-    deaf = _deaf_listener(house)
-    wait_for(lambda: listening(house).answer.status_code == 503, "the only place to be taken")
-    tail = house.redis()
-    [(workspace,)] = house.rows("SELECT id FROM accounts_workspace")
-    house.make_pending("report", 500, enqueued=True)
-    ids = " ".join(str(key) for (key,) in house.rows("SELECT id FROM runs_execution"))
+def test_a_listener_that_stops_reading_is_ended_and_its_place_is_free_again(
+    deployment: Deployment, receiver: Receiver
+) -> None:
+    deployment.restart_web(HOURHAND_EVENT_STREAMS="1")
+    deployment.make_job("report", request={"url": receiver.url, "headers": {"X-Long": "x" * 4000}})
+    deaf = _deaf_listener(deployment)
+    wait_for(lambda: listening(deployment).answer.status_code == 503, "the only place to be taken")
+    tail = deployment.redis()
+    [(workspace,)] = deployment.rows("SELECT id FROM accounts_workspace")
+    deployment.make_pending("report", 500, enqueued=True)
+    ids = " ".join(str(key) for (key,) in deployment.rows("SELECT id FROM runs_execution"))
 
     def is_free() -> bool:
         for _ in range(20):
             tail.xadd(f"hourhand:tail:{workspace}", {"ids": ids})
-        answer = listening(house).answer
+        answer = listening(deployment).answer
         answer.close()
         return answer.status_code == 200
 
@@ -106,14 +108,14 @@ def test_a_listener_that_stops_reading_is_ended_and_its_place_is_free_again(hous
     deaf.close()
 
 
-def test_a_revoked_key_ends_its_streams_whether_they_read_or_not(house: House) -> None:
-    house.restart_web(HOURHAND_EVENT_STREAMS="2")
-    made = house.call("POST", "/keys/", json={"name": "tail", "scopes": ["executions:read"]})
-    mine, house.api_key = house.api_key, made["key"]
-    deaf = _deaf_listener(house)
-    house.api_key = mine
+def test_a_revoked_key_ends_its_streams_whether_they_read_or_not(deployment: Deployment) -> None:
+    deployment.restart_web(HOURHAND_EVENT_STREAMS="2")
+    made = deployment.call("POST", "/keys/", json={"name": "tail", "scopes": ["executions:read"]})
+    mine, deployment.api_key = deployment.api_key, made["key"]
+    deaf = _deaf_listener(deployment)
+    deployment.api_key = mine
     wait_for(lambda: len(_open_streams(deaf)) > 0, "the stream to begin")
-    house.call("DELETE", f"/keys/{made['id']}/")
+    deployment.call("DELETE", f"/keys/{made['id']}/")
     deaf.settimeout(30)
     told = b""
     while not told.endswith(b"\r\n0\r\n\r\n") and (more := deaf.recv(65536)):

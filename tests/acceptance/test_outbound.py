@@ -9,8 +9,8 @@ import pytest
 
 from jobs.egress import AddressRefusal
 from tests.support import island as islands
-from tests.support.house import House, installed
-from tests.support.house_databases import Template
+from tests.support.deployment import Deployment, installed
+from tests.support.deployment_databases import Template
 from tests.support.island import PUBLIC, Answers, Island
 from tests.support.waiting import wait_for
 
@@ -80,20 +80,20 @@ pytestmark = [
 class Colony:
     """An installation whose worker lives on the island."""
 
-    house: House
+    deployment: Deployment
     island: Island
     count: int = 0
 
     def start_worker(self, **outbound: str) -> None:
         """A fresh worker, which has resolved nothing yet, and this alone of the settings for outbound calls."""
-        if "worker" in self.house.processes:
-            self.house.kill("worker", 15)
+        if "worker" in self.deployment.processes:
+            self.deployment.kill("worker", 15)
         if outbound:
-            self.house.kill("beat", 15)
-            self.house.environment |= outbound
-            self.house.manage("settings_changed")
-            self.house.start("beat")
-        self.house.start("worker", within=self.island.within)
+            self.deployment.kill("beat", 15)
+            self.deployment.environment |= outbound
+            self.deployment.manage("settings_changed")
+            self.deployment.start("beat")
+        self.deployment.start("worker", within=self.island.within)
 
     def call(self, *urls: str, each: int = 1) -> list[list[dict[str, Any]]]:
         """Let the worker call these, however they came to be in a job's version; the runs of each."""
@@ -102,27 +102,27 @@ class Colony:
             self.count += 1
             slugs.append(f"call-{self.count}")
             harmless = {"url": "http://public.example/", "method": "GET", "timeout_seconds": 5}
-            self.house.make_job(slugs[-1], request=harmless, retry={"max_attempts": 1})
-            self.house.rows(
+            self.deployment.make_job(slugs[-1], request=harmless, retry={"max_attempts": 1})
+            self.deployment.rows(
                 "UPDATE jobs_jobversion SET config = jsonb_set(config, '{request,url}', to_jsonb(%s::text))"
                 " WHERE job_id = (SELECT id FROM jobs_job WHERE slug = %s)",
                 url,
                 slugs[-1],
             )
-            self.house.make_pending(slugs[-1], each, enqueued=False)
-        wait_for(lambda: self.house.unfinished() == 0, "everything to end")
-        return [self.house.call("GET", f"/runs/?job={slug}")["results"] for slug in slugs]
+            self.deployment.make_pending(slugs[-1], each, enqueued=False)
+        wait_for(lambda: self.deployment.unfinished() == 0, "everything to end")
+        return [self.deployment.call("GET", f"/runs/?job={slug}")["results"] for slug in slugs]
 
 
 @pytest.fixture(scope="module")
 def colony(template: Template, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Colony]:
     with (
         contextlib.closing(Island(tmp_path_factory.mktemp("island"))) as island,
-        installed(template, tmp_path_factory.mktemp("house"), outbound={}) as house,
+        installed(template, tmp_path_factory.mktemp("deployment"), outbound={}) as deployment,
     ):
         island.zone(ZONE)
-        made = Colony(house, island)
-        house.start("beat")
+        made = Colony(deployment, island)
+        deployment.start("beat")
         made.start_worker()
         yield made
 
@@ -183,7 +183,7 @@ def test_a_public_address_that_does_not_answer_leads_nowhere_else(colony: Colony
 
 def test_a_name_that_was_public_when_its_job_was_saved_is_judged_anew(colony: Colony) -> None:
     url = "http://later.example/"
-    colony.house.make_job("later", request={"url": url, "method": "GET"}, retry={"max_attempts": 1})
+    colony.deployment.make_job("later", request={"url": url, "method": "GET"}, retry={"max_attempts": 1})
     assert reached(colony.call(url)[0]) == [HERE]
     colony.island.zone({**ZONE, "later.example": {"A": [["127.0.0.1"]]}})
     colony.start_worker()
@@ -204,14 +204,16 @@ def test_no_such_spelling_is_saved_but_names_are_which_are_judged_when_called(co
     refused = set()
     for index, url in enumerate(SPELLINGS):
         try:
-            colony.house.make_job(f"saved-{index}", request={"url": url, "method": "GET"}, retry={"max_attempts": 1})
+            colony.deployment.make_job(
+                f"saved-{index}", request={"url": url, "method": "GET"}, retry={"max_attempts": 1}
+            )
         except AssertionError:
             refused.add(url)
         else:
-            colony.house.make_pending(f"saved-{index}", 1, enqueued=False)
+            colony.deployment.make_pending(f"saved-{index}", 1, enqueued=False)
     assert set(SPELLINGS) - refused <= names
-    wait_for(lambda: colony.house.unfinished() == 0, "everything to end")
-    assert colony.house.rows(
+    wait_for(lambda: colony.deployment.unfinished() == 0, "everything to end")
+    assert colony.deployment.rows(
         "SELECT count(*) FROM runs_run AS run JOIN jobs_job AS job ON job.id = job_id"
         " WHERE job.slug LIKE 'saved-%%' AND run.status = 'succeeded'"
     ) == [(0,)]

@@ -5,38 +5,38 @@ import math
 import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from tests.support.house import House
+from tests.support.deployment import Deployment
 from tests.support.recording_receiver import Receiver
 from tests.support.waiting import wait_for
 from workers.worker.keyring import REMEMBER_SECONDS
 
 
-def test_a_receiver_verifies_through_a_rotation(house: House, receiver: Receiver) -> None:
-    house.start("beat")
-    house.start("worker")
-    house.make_job(
+def test_a_receiver_verifies_through_a_rotation(deployment: Deployment, receiver: Receiver) -> None:
+    deployment.start("beat")
+    deployment.start("worker")
+    deployment.make_job(
         "signed", request={"url": f"{receiver.url}/", "method": "POST", "body": {"n": 1}}, retry={"max_attempts": 1}
     )
-    first = house.call("POST", "/signing-secrets/rotate/", json={"overlap_seconds": 0})["secret"]
-    house.call("POST", "/jobs/signed/run/", json={})
+    first = deployment.call("POST", "/signing-secrets/rotate/", json={"overlap_seconds": 0})["secret"]
+    deployment.call("POST", "/jobs/signed/run/", json={})
     (seen,) = wait_for(lambda: receiver.seen, "the first request")
     assert Webhook(first).verify(seen["body"], seen["headers"]) == {"n": 1}
 
-    second = house.call("POST", "/signing-secrets/rotate/", json={"overlap_seconds": 3600})["secret"]
-    third = house.call("POST", "/signing-secrets/rotate/", json={"overlap_seconds": 3600})["secret"]
+    second = deployment.call("POST", "/signing-secrets/rotate/", json={"overlap_seconds": 3600})["secret"]
+    third = deployment.call("POST", "/signing-secrets/rotate/", json={"overlap_seconds": 3600})["secret"]
     # A worker reads the secrets again after a few seconds.
-    house.call("POST", "/jobs/signed/run/", json={"delay_seconds": math.ceil(REMEMBER_SECONDS) + 1})
+    deployment.call("POST", "/jobs/signed/run/", json={"delay_seconds": math.ceil(REMEMBER_SECONDS) + 1})
     wait_for(lambda: len(receiver.seen) == 2, "the second request")
     later = receiver.seen[1]
     assert [Webhook(secret).verify(later["body"], later["headers"]) for secret in (second, third)] == [{"n": 1}] * 2
     with pytest.raises(WebhookVerificationError):
         Webhook(first).verify(later["body"], later["headers"])
 
-    wait_for(lambda: house.unfinished() == 0, "everything to be recorded")
-    run = house.call("GET", f"/runs/?execution={later['headers']['x-hourhand-execution-id']}")["results"][0]
+    wait_for(lambda: deployment.unfinished() == 0, "everything to be recorded")
+    run = deployment.call("GET", f"/runs/?execution={later['headers']['x-hourhand-execution-id']}")["results"][0]
     kept = run["request"]["headers"]
     assert kept["webhook-id"] == later["headers"]["webhook-id"]
     assert kept["webhook-timestamp"] == later["headers"]["webhook-timestamp"]
     assert kept["webhook-signature"] == "[redacted]"
     for secret in (first, second, third):
-        assert secret not in house.log("worker") + house.log("web")
+        assert secret not in deployment.log("worker") + deployment.log("web")

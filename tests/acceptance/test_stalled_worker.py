@@ -17,7 +17,7 @@ from tests.acceptance.chaos.history import Disturbance, History
 from tests.acceptance.chaos.oracle import judge
 from tests.acceptance.chaos.stalls import Stalls
 from tests.acceptance.chaos.target import Target
-from tests.support.house import House
+from tests.support.deployment import Deployment
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.storms
@@ -68,9 +68,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("variant", VARIANTS if metafunc.config.getoption("--full") else _SHORT, ids=str)
 
 
-def test_a_worker_that_stood_still_keeps_its_attempts_apart(house: House, target: Target, variant: Variant, full: bool):
+def test_a_worker_that_stood_still_keeps_its_attempts_apart(
+    deployment: Deployment, target: Target, variant: Variant, full: bool
+):
     count = _FULL_COUNT if full else _SHORT_COUNT
-    history = stalled(house, target, variant, count)
+    history = stalled(deployment, target, variant, count)
 
     found = [f"{one.subject}: {one.detail} ({one.invariant})" for one in judge(history)]
     assert not found, "\n".join(found)
@@ -87,28 +89,28 @@ def test_a_worker_that_stood_still_keeps_its_attempts_apart(house: House, target
         assert any(run.failure_reason == "worker_lost" for run in history.runs), "no lease expired: nothing was tried"
 
 
-def stalled(house: House, target: Target, variant: Variant, count: int) -> History:
+def stalled(deployment: Deployment, target: Target, variant: Variant, count: int) -> History:
     """Executions that are called one after the other, workers that stand still meanwhile, and what came of it all."""
     began_at = time.time()
-    house.environment["HOURHAND_LEASE_SECONDS"] = str(LEASE_SECONDS)
+    deployment.environment["HOURHAND_LEASE_SECONDS"] = str(LEASE_SECONDS)
     workers = [f"worker-{number}" for number in range(variant.workers)]
     for name in ("beat", *workers):
-        house.start(name)
+        deployment.start(name)
     for name in workers:
-        wait_for(lambda name=name: " ready." in house.log(name), f"{name} to be ready", seconds=90)
-    make_job(house, target, variant)
+        wait_for(lambda name=name: " ready." in deployment.log(name), f"{name} to be ready", seconds=90)
+    make_job(deployment, target, variant)
     for _ in range(count):  # so that some are answered early in the stop, some late, and some after it
-        house.make_pending(_SLUG, 1, enqueued=False)
+        deployment.make_pending(_SLUG, 1, enqueued=False)
         time.sleep(variant.answer_seconds / 2 / count)
     wait_for(lambda: len(target.exchanges()) >= count * 3 // 4, "the first requests")
 
     stalls = Stalls()
-    with standing_still(house, workers + ["beat"] * variant.beat_stops, stalls):
+    with standing_still(deployment, workers + ["beat"] * variant.beat_stops, stalls):
         time.sleep(variant.stop_seconds)
-    wait_for(lambda: house.unfinished() == 0, "everything to end", seconds=_END_SECONDS)
-    ids = house.rows("SELECT id::text FROM runs_execution")
+    wait_for(lambda: deployment.unfinished() == 0, "everything to end", seconds=_END_SECONDS)
+    ids = deployment.rows("SELECT id::text FROM runs_execution")
     return rows_of(
-        house.rows,
+        deployment.rows,
         target.exchanges(),
         lease_seconds=LEASE_SECONDS,
         stalls=stalls.all(),
@@ -117,8 +119,8 @@ def stalled(house: House, target: Target, variant: Variant, count: int) -> Histo
     )
 
 
-def make_job(house: House, target: Target, variant: Variant) -> None:
-    house.make_job(
+def make_job(deployment: Deployment, target: Target, variant: Variant) -> None:
+    deployment.make_job(
         _SLUG,
         request={
             "url": f"{target.url}/default/{_SLUG}/after-{variant.answer_seconds:g}",
@@ -131,15 +133,15 @@ def make_job(house: House, target: Target, variant: Variant) -> None:
 
 
 @contextlib.contextmanager
-def standing_still(house: House, names: list[str], stalls: Stalls) -> Iterator[None]:
+def standing_still(deployment: Deployment, names: list[str], stalls: Stalls) -> Iterator[None]:
     """These processes stand still for a while, as noted in `stalls`."""
-    pids = {name: house.processes[name].pid for name in names}
+    pids = {name: deployment.processes[name].pid for name in names}
     for name, pid in pids.items():
         stalls.stopped(pid, "stopped")
-        house.signal(name, signal.SIGSTOP)
+        deployment.signal(name, signal.SIGSTOP)
     try:
         yield
     finally:
         for name, pid in pids.items():
-            house.signal(name, signal.SIGCONT)
+            deployment.signal(name, signal.SIGCONT)
             stalls.resumed(pid)

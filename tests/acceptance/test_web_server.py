@@ -20,7 +20,7 @@ import pytest
 import requests
 
 from scheduler_project.web import deadlines
-from tests.support.house import listening_url
+from tests.support.deployment import listening_url
 from tests.support.project import ROOT
 from tests.support.waiting import wait_for
 

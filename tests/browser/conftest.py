@@ -1,4 +1,4 @@
-"""One browser and one house for all of these tests: an installation with a month of history, and nobody who fires."""
+"""One browser and one deployment with seeded history, without a beat or worker, for all browser tests."""
 
 from collections.abc import Iterator
 
@@ -6,9 +6,9 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.support.chromium import NoBrowserError, chromium
-from tests.support.house import House
+from tests.support.deployment import Deployment
 from tests.support.recording_receiver import Receiver
-from tests.support.seeded_house import seeded_house
+from tests.support.seeded_deployment import seeded_deployment
 from tests.support.visitor import Visitor, window
 
 #: Enough for a page of each list, and for every kind of ending.
@@ -27,27 +27,27 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="package")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with seeded_house(tmp_path_factory.mktemp("house"), days=_DAYS) as made:
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    with seeded_deployment(tmp_path_factory.mktemp("deployment"), days=_DAYS) as made:
         yield made
 
 
 @pytest.fixture(scope="package")
-def state(house: House, browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> str:
+def state(deployment: Deployment, browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The administrator's cookies, from one visit to the login form."""
     kept = tmp_path_factory.mktemp("state") / "cookies.json"
     with window(browser) as context:
-        visitor = Visitor(house, context.new_page())
+        visitor = Visitor(deployment, context.new_page())
         visitor.log_in()
         context.storage_state(path=kept)
     return str(kept)
 
 
 @pytest.fixture
-def visitor(house: House, browser: Browser, state: str) -> Iterator[Visitor]:
+def visitor(deployment: Deployment, browser: Browser, state: str) -> Iterator[Visitor]:
     """An administrator on a desktop, logged in."""
     with window(browser, state=state) as context:
-        yield Visitor(house, context.new_page())
+        yield Visitor(deployment, context.new_page())
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ def test_the_keyboard_gets_there_by_the_table(visitor: Visitor) -> None:
 
 
 def test_a_workspace_tells_its_plan_and_usage(visitor: Visitor) -> None:
-    visitor.go(f"/admin/accounts/workspace/{visitor.house.rows(_WORKSPACE)[0][0]}/change/")
+    visitor.go(f"/admin/accounts/workspace/{visitor.deployment.rows(_WORKSPACE)[0][0]}/change/")
     usage = visitor.page.get_by_role("region", name="Plan and usage")
     expect(usage).to_contain_text("This workspace has no plan, and so no limits.")
     expect(usage.get_by_text("Executions by day")).to_be_visible()

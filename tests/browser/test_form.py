@@ -61,7 +61,7 @@ def suggestions(visitor: Visitor) -> Locator:
 
 def test_what_an_environment_overrides_is_typed_told_wrong_and_saved(visitor: Visitor) -> None:
     page = visitor.page
-    visitor.go(f"/admin/jobs/job/{visitor.house.rows(_JOB)[0][0]}/change/")
+    visitor.go(f"/admin/jobs/job/{visitor.deployment.rows(_JOB)[0][0]}/change/")
     page.get_by_text("staging inherited").click()
     url = page.get_by_label("URL in staging")
     expect(url).to_have_attribute("placeholder", "https://mail.shop.example/digests")

@@ -5,15 +5,17 @@ import re
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.support.house import House
+from tests.support.deployment import Deployment
 from tests.support.visitor import DESKTOP, PHONE, Visitor, window
 
 pytestmark = pytest.mark.edges
 PASSWORD = "a quite long password"
 
 
-def invited(house: House, name: str) -> str:
-    made = house.call("POST", "/members/", json={"username": name, "email": f"{name}@example.com", "role": "viewer"})
+def invited(deployment: Deployment, name: str) -> str:
+    made = deployment.call(
+        "POST", "/members/", json={"username": name, "email": f"{name}@example.com", "role": "viewer"}
+    )
     return str(made["invitation"]["url"]).removeprefix("http://127.0.0.1:8000")
 
 
@@ -26,11 +28,13 @@ def create_account(page: Page, username: str | None = None) -> None:
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop", "phone"])
-def test_an_invitation_is_accepted_with_a_new_account(house: House, browser: Browser, width: int, scheme: str) -> None:
+def test_an_invitation_is_accepted_with_a_new_account(
+    deployment: Deployment, browser: Browser, width: int, scheme: str
+) -> None:
     with window(browser, width=width, scheme=scheme) as context:
-        visitor = Visitor(house, context.new_page())
+        visitor = Visitor(deployment, context.new_page())
         page = visitor.page
-        visitor.go(invited(house, f"nina{width}"))
+        visitor.go(invited(deployment, f"nina{width}"))
         expect(page.get_by_text("You are invited to")).to_be_visible()
         assert page.url.endswith("/accept/"), "the token is gone from the address"
         visitor.must_find_it_sound()
@@ -41,22 +45,22 @@ def test_an_invitation_is_accepted_with_a_new_account(house: House, browser: Bro
         create_account(page)
         page.wait_for_url("**/admin/")
         assert not visitor.complaints
-        member = house.call("GET", "/members/")["results"][0]
+        member = deployment.call("GET", "/members/")["results"][0]
         assert (member["username"], member["state"]) == (f"nina{width}", "active")
 
 
-def test_an_invitation_is_accepted_with_the_account_one_has(house: House, browser: Browser) -> None:
+def test_an_invitation_is_accepted_with_the_account_one_has(deployment: Deployment, browser: Browser) -> None:
     with window(browser) as context:
-        page = Visitor(house, context.new_page()).page
-        page.goto(house.url + invited(house, "olga"))
+        page = Visitor(deployment, context.new_page()).page
+        page.goto(deployment.url + invited(deployment, "olga"))
         create_account(page, "olga-at-home")
         page.wait_for_url("**/admin/")
-    first = house.call("GET", "/members/")["results"][0]
-    house.call("DELETE", f"/members/{first['id']}/")
+    first = deployment.call("GET", "/members/")["results"][0]
+    deployment.call("DELETE", f"/members/{first['id']}/")
     with window(browser) as context:
-        visitor = Visitor(house, context.new_page())
+        visitor = Visitor(deployment, context.new_page())
         page = visitor.page
-        visitor.go(invited(house, "olga"))
+        visitor.go(invited(deployment, "olga"))
         page.get_by_role("link", name="sign in with it").click()
         page.get_by_label("Username").fill("olga-at-home")
         page.get_by_label("Password").fill(PASSWORD)
@@ -64,4 +68,4 @@ def test_an_invitation_is_accepted_with_the_account_one_has(house: House, browse
         page.get_by_role("button", name=re.compile("^Join as olga-at-home$")).click()
         page.wait_for_url("**/admin/")
         assert not visitor.complaints
-    assert house.call("GET", "/members/")["results"][0]["username"] == "olga-at-home"
+    assert deployment.call("GET", "/members/")["results"][0]["username"] == "olga-at-home"

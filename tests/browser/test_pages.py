@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.support.house import House
+from tests.support.deployment import Deployment
 from tests.support.visitor import DESKTOP, PHONE, Visitor, window
 
 pytestmark = pytest.mark.edges
@@ -55,7 +55,7 @@ FURTHER_PAGES = (
 
 
 def open_page(visitor: Visitor, path: str, query: str | None) -> None:
-    visitor.go(path.format(*visitor.house.rows(query)[0]) if query else path)
+    visitor.go(path.format(*visitor.deployment.rows(query)[0]) if query else path)
 
 
 @pytest.mark.parametrize(("path", "query"), PAGES, ids=[path for path, _ in PAGES])
@@ -92,9 +92,9 @@ def test_a_list_shows_all_of_its_columns(visitor: Visitor, path: str) -> None:
 
 
 @pytest.mark.parametrize("width", [DESKTOP, PHONE])
-def test_the_login_form_keeps_nobody_out(house: House, browser: Browser, width: int) -> None:
+def test_the_login_form_keeps_nobody_out(deployment: Deployment, browser: Browser, width: int) -> None:
     with window(browser, width=width, scheme="dark" if width == PHONE else "light") as context:
-        visitor = Visitor(house, context.new_page())
+        visitor = Visitor(deployment, context.new_page())
         visitor.go("/admin/login/")
         visitor.must_find_it_sound()
 
@@ -105,7 +105,7 @@ def test_the_reference_of_the_api_works(visitor: Visitor) -> None:
     page.on("request", lambda request: asked.add(request.url))
     page.reload()
     expect(page.get_by_role("heading", name="Hourhand API")).to_be_visible()
-    assert all(url.startswith((visitor.house.url, "data:")) for url in asked), "nobody else is asked for anything"
+    assert all(url.startswith((visitor.deployment.url, "data:")) for url in asked), "nobody else is asked for anything"
     # Swagger UI's own: the head of each operation is a button that holds another, which copies its path.
     visitor.must_find_it_sound(without=["nested-interactive"])
     visitor.turn_narrow()

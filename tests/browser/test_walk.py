@@ -1,4 +1,4 @@
-"""A person's way through the dashboard, on a house that fires: from an empty form to a job that works."""
+"""A person's way through the dashboard, on a deployment that fires: from an empty form to a job that works."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.support.house import House
+from tests.support.deployment import Deployment
 from tests.support.recording_receiver import Receiver
 from tests.support.visitor import DESKTOP, PHONE, Visitor, window
 from tests.support.waiting import wait_for
@@ -16,23 +16,23 @@ _SECONDS = 30
 
 
 @pytest.fixture
-def firing_house(house: House) -> Iterator[House]:
-    """The house with a clock and a worker. What its month left planned and under way calls nobody."""
-    house.rows("DELETE FROM runs_execution WHERE finished_at IS NULL")
-    house.rows("UPDATE jobs_jobenvironment SET next_fire_at = NULL, enabled = FALSE")
-    house.start("beat")
-    house.start("worker")
-    yield house
-    house.kill("beat", 15)
-    house.kill("worker", 15)
+def firing_deployment(deployment: Deployment) -> Iterator[Deployment]:
+    """The deployment with a clock and a worker. What its month left planned and under way calls nobody."""
+    deployment.rows("DELETE FROM runs_execution WHERE finished_at IS NULL")
+    deployment.rows("UPDATE jobs_jobenvironment SET next_fire_at = NULL, enabled = FALSE")
+    deployment.start("beat")
+    deployment.start("worker")
+    yield deployment
+    deployment.kill("beat", 15)
+    deployment.kill("worker", 15)
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop", "phone"])
 def test_a_person_makes_a_job_sees_it_fail_mends_it_and_pauses_it(
-    firing_house: House, receiver: Receiver, browser: Browser, width: int, scheme: str
+    firing_deployment: Deployment, receiver: Receiver, browser: Browser, width: int, scheme: str
 ) -> None:
     with window(browser, width=width, scheme=scheme) as context:
-        visitor = Visitor(firing_house, context.new_page())
+        visitor = Visitor(firing_deployment, context.new_page())
         page = visitor.page
         name = f"Walked at {width}"
 

@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from tests.support.project import ROOT
 
-#: It runs as root in containers, and asks nobody but the house.
+#: It runs as root in containers, and asks nobody but the deployment.
 _FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--no-first-run", "--disable-quic",

@@ -1,4 +1,4 @@
-"""Take the pictures of the documentation: the dashboard of a house with a seeded month, into docs/screenshots/.
+"""Take the pictures of the documentation: the dashboard of a deployment with a seeded month, into docs/screenshots/.
 
 bin/screenshots
 """
@@ -12,9 +12,9 @@ from PIL import Image
 from playwright.sync_api import Browser
 
 from tests.support.chromium import chromium
-from tests.support.house import House
+from tests.support.deployment import Deployment
 from tests.support.project import ROOT
-from tests.support.seeded_house import seeded_house
+from tests.support.seeded_deployment import seeded_deployment
 from tests.support.visitor import DESKTOP, PHONE, Scheme, Visitor, window
 
 PICTURES = ROOT / "docs" / "screenshots"
@@ -29,21 +29,21 @@ _EXECUTION = """
 _ALIVE = "UPDATE runs_heartbeat SET seen_at = clock_timestamp()"
 
 
-def pages(house: House) -> Iterator[tuple[str, str]]:
+def pages(deployment: Deployment) -> Iterator[tuple[str, str]]:
     """The name of each picture and the address it shows."""
     yield "overview", "/admin/"
-    yield "job", f"/admin/jobs/job/{house.rows(_JOB)[0][0]}/"
-    yield "execution", f"/admin/runs/execution/{house.rows(_EXECUTION)[0][0]}/change/"
+    yield "job", f"/admin/jobs/job/{deployment.rows(_JOB)[0][0]}/"
+    yield "execution", f"/admin/runs/execution/{deployment.rows(_EXECUTION)[0][0]}/change/"
 
 
-def take(house: House, browser: Browser, *, width: int, scheme: Scheme, suffix: str) -> None:
+def take(deployment: Deployment, browser: Browser, *, width: int, scheme: Scheme, suffix: str) -> None:
     """A picture of each page in a window of this width."""
     with window(browser, width=width, scheme=scheme) as context:
-        visitor = Visitor(house, context.new_page())
+        visitor = Visitor(deployment, context.new_page())
         visitor.page.set_viewport_size({"width": width, "height": _HEIGHT})
         visitor.log_in()
-        for name, path in pages(house):
-            house.rows(_ALIVE)
+        for name, path in pages(deployment):
+            deployment.rows(_ALIVE)
             visitor.go(path)
             visitor.page.wait_for_load_state("networkidle")
             visitor.page.evaluate("document.fonts.ready")
@@ -62,11 +62,11 @@ def main() -> None:
     with (
         chromium() as browser,
         tempfile.TemporaryDirectory() as directory,
-        seeded_house(Path(directory), days=_DAYS) as house,
+        seeded_deployment(Path(directory), days=_DAYS) as deployment,
     ):
-        take(house, browser, width=DESKTOP, scheme="light", suffix="light")
-        take(house, browser, width=DESKTOP, scheme="dark", suffix="dark")
-        take(house, browser, width=PHONE, scheme="light", suffix="phone")
+        take(deployment, browser, width=DESKTOP, scheme="light", suffix="light")
+        take(deployment, browser, width=DESKTOP, scheme="dark", suffix="dark")
+        take(deployment, browser, width=PHONE, scheme="light", suffix="phone")
     for picture in sorted(PICTURES.glob("*.png")):
         print(f"{picture.relative_to(ROOT)}: {picture.stat().st_size / 1024:.0f} KiB")
 

@@ -1,4 +1,4 @@
-"""A person's window on a house, which notes all that goes wrong in it, and what each page must have."""
+"""A person's window on a deployment, which notes all that goes wrong in it, and what each page must have."""
 
 import json
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from typing import Any, Literal
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Response
 
-from tests.support.house import House
+from tests.support.deployment import Deployment
 
 DESKTOP, PHONE = 1280, 390
 Scheme = Literal["light", "dark"]
@@ -32,7 +32,7 @@ _OVERHANGING = """
 class Visitor:
     """A page in a window of its own. `complaints` are console errors, failed requests and answers of 400 and more."""
 
-    house: House
+    deployment: Deployment
     page: Page
     complaints: list[str] = field(default_factory=list)
 
@@ -44,7 +44,7 @@ class Visitor:
 
     def log_in(self) -> None:
         """By the form, as the administrator that the first run made."""
-        told = json.loads((self.house.directory / "first-run.json").read_text())
+        told = json.loads((self.deployment.directory / "first-run.json").read_text())
         self.go("/admin/")
         self.page.get_by_label("Username").fill(told["admin_username"])
         self.page.get_by_label("Password").fill(told["admin_password"])
@@ -52,7 +52,7 @@ class Visitor:
         self.page.wait_for_url("**/admin/")
 
     def go(self, path: str) -> None:
-        self.page.goto(f"{self.house.url}{path}")
+        self.page.goto(f"{self.deployment.url}{path}")
 
     def turn_dark(self) -> None:
         """As the theme does when the system turns dark and the page is opened again."""
@@ -95,7 +95,7 @@ class Visitor:
 
     @property
     def _where(self) -> str:
-        return self.page.url.removeprefix(self.house.url)
+        return self.page.url.removeprefix(self.deployment.url)
 
     def _note_message(self, message: ConsoleMessage) -> None:
         if message.type in {"error", "warning"}:

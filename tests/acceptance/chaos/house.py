@@ -26,7 +26,7 @@ from tests.acceptance.chaos.services import Services
 from tests.acceptance.chaos.stalls import Stalls
 from tests.acceptance.chaos.target import Target
 from tests.acceptance.chaos.witness import Witness
-from tests.support.house_databases import Template, copied_database
+from tests.support.deployment_databases import Template, copied_database
 from tests.support.installation import Installation
 from tests.support.project import ROOT
 from tests.support.waiting import wait_for

@@ -12,7 +12,7 @@ from tests.acceptance.chaos.faults import catalogue
 from tests.acceptance.chaos.house import WORKERS, standing
 from tests.acceptance.chaos.report import report, verdicts
 from tests.acceptance.chaos.storm import blows, rage
-from tests.support.house_databases import house_template
+from tests.support.deployment_databases import deployment_template
 
 _MINUTE = 60
 
@@ -35,7 +35,7 @@ def main() -> int:
             parser.error(f"--only: no fault's name holds '{text}'; docs/chaos.md lists them")
     faults = [fault for fault in catalogue(options.workers) if any(text in fault.name for text in options.only or [""])]
     planned = blows(chance, faults, together=not options.only)
-    with standing(house_template(), directory, workers=options.workers) as house:
+    with standing(deployment_template(), directory, workers=options.workers) as house:
         storm = rage(house, planned, seconds=options.minutes * _MINUTE, chance=chance, tell=_tell)
         found = verdicts(storm, house)
         text = report(storm, house, found, seed=options.seed)

@@ -14,7 +14,7 @@ from tests.acceptance.chaos.process_faults import STEPS, dies_at
 from tests.acceptance.chaos.redis_faults import redis_hangs
 from tests.acceptance.chaos.report import report, verdicts
 from tests.acceptance.chaos.storm import Blow, blows, rage
-from tests.support.house_databases import Template
+from tests.support.deployment_databases import Template
 
 pytestmark = pytest.mark.storms
 _FULL_SECONDS = 300.0

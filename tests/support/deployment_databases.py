@@ -1,4 +1,4 @@
-"""The databases of houses: a template after its first run, and copies of it."""
+"""The databases of deployments: a template in the state after its first run, and copies of it."""
 
 import atexit
 import contextlib
@@ -25,15 +25,15 @@ _TEMPLATE = "acceptance_template"
 
 
 class Template(NamedTuple):
-    """What every house is a copy of: a database after its first run, and the directory with what that left there."""
+    """The original of every deployment: a database and a data directory after the first run."""
 
     database: str
     directory: Path
 
 
 @functools.cache
-def house_template() -> Template:
-    """Made when it is first asked for."""
+def deployment_template() -> Template:
+    """Create the template, once per process."""
     url, directory = os.environ["DATABASE_URL"], tempfile.mkdtemp(prefix="hourhand-template-")
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     _execute(url, f"DROP DATABASE IF EXISTS {_TEMPLATE}", f"CREATE DATABASE {_TEMPLATE}")
@@ -47,7 +47,7 @@ def house_template() -> Template:
 
 @contextlib.contextmanager
 def copied_database(template: Template) -> Iterator[str]:
-    """The URL of a database after its first run, gone afterwards; nothing is on Redis before or after."""
+    """Yield the URL of a copy of the template, and drop it afterwards. Redis is flushed before and after."""
     url = os.environ["DATABASE_URL"]
     name = f"house_{os.getpid()}_{time.monotonic_ns()}"
     _execute(url, f"CREATE DATABASE {name} TEMPLATE {template.database}")
@@ -61,8 +61,8 @@ def copied_database(template: Template) -> Iterator[str]:
 
 
 def drop_database(url: str, name: str) -> None:
-    """Drop a database, whoever uses it, once PostgreSQL itself doesn't vacuum there: that only it may end."""
-    wait_for(lambda: _dropped(url, name), f"{name} to be left alone")
+    """Drop a database despite its connections. Autovacuum's can't be ended, so wait for it."""
+    wait_for(lambda: _dropped(url, name), f"autovacuum to leave {name}")
 
 
 def _dropped(url: str, name: str) -> bool:

@@ -1,4 +1,4 @@
-"""The house with real processes: a database of its own, web, beats and workers."""
+"""A deployment of separate processes (web, beats, workers) on its own database."""
 
 import contextlib
 import json
@@ -15,7 +15,7 @@ import psycopg2
 import redis
 import requests
 
-from tests.support.house_databases import Template, copied_database
+from tests.support.deployment_databases import Template, copied_database
 from tests.support.project import ROOT
 from tests.support.waiting import wait_for
 
@@ -23,8 +23,8 @@ LEASE_SECONDS = 3
 LOOPBACK_ALLOWED = {"HOURHAND_OUTBOUND_ALLOW": "127.0.0.0/8", "HOURHAND_OUTBOUND_PORTS": "*"}
 
 
-class House:
-    """One installation: its database, its settings, its processes."""
+class Deployment:
+    """One deployment: its database, its settings, its processes."""
 
     def __init__(self, database_url: str, redis_url: str, directory: Path, outbound: Mapping[str, str]) -> None:
         self.redis_url = redis_url
@@ -52,10 +52,10 @@ class House:
     def start(
         self, name: str, *, until: str = "/readyz", within: Sequence[str] = (), clock_off_by_seconds: int = 0
     ) -> None:
-        """Start `web`, or a beat or worker by any name that begins so; again, should it have been killed.
+        """Start or restart a process: `web`, `beat...` or `worker...`.
 
-        The web process has started when it answers 200 to the path `until`. `within` is a command that runs another.
-        The clock of a beat or worker may be wrong.
+        Wait until the web process answers 200 at the path `until`. `within` is a command that wraps the process.
+        `clock_off_by_seconds` shifts the clock of a beat or worker.
         """
         log = (self.directory / f"{name}.log").open("ab")
         if name == "web":
@@ -78,12 +78,11 @@ class House:
         command += ["--workers", "1", "--threads", "4"]
         self.processes["web"] = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=log, stderr=log)
         log.close()
-        text = wait_for(lambda: listening_url(self.directory / "web.log"), "the web process to listen", seconds=90)
-        self.url = text
+        self.url = wait_for(lambda: listening_url(self.directory / "web.log"), "the web process to listen", seconds=90)
         wait_for(lambda: requests.get(f"{self.url}{until}", timeout=30).ok, "the web process to be ready", seconds=90)
 
     def restart_web(self, **settings: str) -> None:
-        """The web process anew, with these settings besides."""
+        """Restart the web process with additional settings."""
         self.kill("web", signal.SIGTERM)
         (self.directory / "web.log").unlink()
         self.environment |= settings
@@ -101,7 +100,7 @@ class House:
         return (self.directory / f"{name}.log").read_text()
 
     def call(self, method: str, path: str, **options: Any) -> Any:
-        """A call of the API; answers with its JSON. Raises for an error status."""
+        """Call the API and return the JSON. Fails on an error status."""
         response = requests.request(
             method,
             f"{self.url}/api/v1{path}",
@@ -116,13 +115,13 @@ class House:
         return self.call("PUT", f"/jobs/{slug}/", json={"name": slug, **fields})
 
     def rows(self, query: str, *parameters: object) -> list[tuple[Any, ...]]:
-        """What the database says, asked without the application."""
+        """Query the database directly."""
         with self._link.cursor() as cursor:
             cursor.execute(query, parameters)
             return cursor.fetchall() if cursor.description else []
 
     def make_pending(self, slug: str, count: int, *, enqueued: bool) -> None:
-        """That many manual executions at once. Unsent ones are picked up by the clock."""
+        """Insert `count` pending manual executions. Beat sends those that are not `enqueued`."""
         self.rows(
             """
             INSERT INTO runs_execution (id, workspace_id, job_id, environment_id, job_environment_id, job_version_id,
@@ -159,21 +158,21 @@ class House:
 @contextlib.contextmanager
 def installed(
     template: Template, directory: Path, *, outbound: Mapping[str, str] = LOOPBACK_ALLOWED
-) -> Iterator[House]:
-    """An installation with a web process and an API key, and no beat or worker yet."""
+) -> Iterator[Deployment]:
+    """Yield a deployment with a web process and an API key, and no beat or worker."""
     with copied_database(template) as database_url:
         shutil.copytree(template.directory, directory, dirs_exist_ok=True)
-        made = House(database_url, os.environ["REDIS_URL"], directory, outbound)
+        deployment = Deployment(database_url, os.environ["REDIS_URL"], directory, outbound)
         try:
-            made.api_key = json.loads((directory / "first-run.json").read_text())["api_key"]
-            made.start("web")
-            yield made
+            deployment.api_key = json.loads((directory / "first-run.json").read_text())["api_key"]
+            deployment.start("web")
+            yield deployment
         finally:
-            made.close()
+            deployment.close()
 
 
 def listening_url(log: Path) -> str | None:
-    """Where a web process listens, as its log says; None as long as it does not."""
+    """Return the URL at which a web process listens, from its log; None until it does."""
     for line in log.read_text().splitlines():
         if "Listening at: " in line:
             return line.split("Listening at: ")[1].split(" ")[0]
