@@ -149,7 +149,7 @@ def test_a_retry_sends_the_same_text(workspace: Workspace, make_job: MakeJob, li
     assert first.request.body.endswith(b" 7 production")
 
 
-def test_the_secret_of_an_environment_goes_before_that_of_the_workspace(
+def test_an_environments_secret_overrides_the_workspaces(
     workspace: Workspace, make_job: MakeJob, link, monkeypatch
 ):
     monkeypatch.setattr(rendering, "SECRETS_SECONDS", 0.0)
@@ -171,14 +171,14 @@ def test_the_secret_of_an_environment_goes_before_that_of_the_workspace(
     assert sent() == b"of-production-2"
 
 
-def test_a_request_without_variables_asks_for_nothing_more(make_job: MakeJob, link, monkeypatch):
+def test_a_request_without_variables_needs_no_further_query(make_job: MakeJob, link, monkeypatch):
     monkeypatch.setattr(rendering.Renderer, "renderings", None)
     claimer = Claimer(owner="w", lease_seconds=60, user_agent="Hourhand/test")
     (claimed,) = claimer.claim(link, [str(run(make_job()).pk)], limit=1)
     assert (claimed.secrets, claimed.refusal) == ((), None)
 
 
-def test_a_secret_that_can_not_be_decrypted_is_not_replaced_by_another(
+def test_an_undecryptable_secret_has_no_fallback(
     workspace: Workspace, make_job: MakeJob, link, settings
 ):
     secret(workspace, "of-all")
@@ -191,7 +191,7 @@ def test_a_secret_that_can_not_be_decrypted_is_not_replaced_by_another(
     assert "the secret CANARY is missing" in claimed.refusal.error
 
 
-def test_what_can_not_be_rendered_is_a_run_that_failed_unsent(make_job: MakeJob, service):
+def test_a_failed_rendering_is_a_failed_unsent_run(make_job: MakeJob, service):
     receiver = Receiver(echo)
     row = make_job(request={"url": f"http://127.0.0.1:{receiver.port}/", "headers": {"X-Token": "{{input.token}}"}})
     execution = run(row, input={"token": "a\r\nEvil: 1"})
@@ -203,7 +203,7 @@ def test_what_can_not_be_rendered_is_a_run_that_failed_unsent(make_job: MakeJob,
     assert receiver.exchanges == []
 
 
-def test_a_url_too_long_once_rendered_fails_unsent(make_job: MakeJob, service):
+def test_a_rendered_url_that_is_too_long_fails_unsent(make_job: MakeJob, service):
     row = make_job(request={"url": "http://127.0.0.1/{{input.x}}"})
     assert delivered(service, run(row, input={"x": "é" * 2000})).failure_reason == "template_error"
 
@@ -219,7 +219,7 @@ def test_a_reaped_run_shows_the_template(workspace: Workspace, make_job: MakeJob
     assert Run.objects.get().request_url == "http://receiver.test/{{secrets.CANARY}}"
 
 
-def test_headers_that_a_workspace_allows_are_shown_and_secrets_in_them_are_not(
+def test_allowed_headers_are_shown_with_their_secrets_redacted(
     workspace: Workspace, make_job: MakeJob, service, monkeypatch
 ):
     monkeypatch.setattr(visible_headers, "REMEMBER_SECONDS", 0.0)
@@ -302,14 +302,14 @@ def test_a_second_secret_of_a_name_is_refused(workspace: Workspace):
     assert caller(workspace).refused("POST", "/secrets/", body, expect=409) == {"name": "secret_exists"}
 
 
-def test_without_an_encryption_key_none_is_kept(workspace: Workspace, settings):
+def test_without_an_encryption_key_no_secret_is_stored(workspace: Workspace, settings):
     settings.ENCRYPTION_KEYS = []
     problem = caller(workspace).ask("POST", "/secrets/", {"name": "TOKEN", "value": "value"}, expect=409)
     assert problem["code"] == "no_encryption_key"
     assert "HOURHAND_ENCRYPTION_KEYS" in problem["detail"]
 
 
-def test_a_secret_in_use_stays(workspace: Workspace):
+def test_a_secret_in_use_can_not_be_deleted(workspace: Workspace):
     api, kept = caller(workspace), secret(workspace)
     wanted = {"name": "Nightly", "request": {"url": "http://receiver.test/", "body": {"t": "{{ secrets.CANARY }}"}}}
     api.ask("POST", "/jobs/", wanted, expect=201)

@@ -69,7 +69,7 @@ def tell_worker(name: str, *, draining: bool = False, in_flight: int = 0) -> Non
 
 
 @pytest.mark.usefixtures("alive")
-def test_a_house_that_is_well_has_nothing_to_be_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_healthy_installation_has_no_finding(capsys: pytest.CaptureFixture[str]) -> None:
     found = examined(capsys)
     wrong = {one["name"]: one["says"] for one in found.values() if one["verdict"] != "ok"}
     assert set(wrong) <= SPARED, wrong
@@ -78,7 +78,7 @@ def test_a_house_that_is_well_has_nothing_to_be_told(capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.usefixtures("alive")
-def test_what_is_wrong_comes_with_what_to_do_in_text_too(capsys: pytest.CaptureFixture[str], settings: Any) -> None:
+def test_a_problem_has_advice_in_text_too(capsys: pytest.CaptureFixture[str], settings: Any) -> None:
     settings.ALLOWED_HOSTS = ["elsewhere.example"]
     with pytest.raises(SystemExit, match="1"):
         call_command("doctor", "--no-color")
@@ -88,7 +88,7 @@ def test_what_is_wrong_comes_with_what_to_do_in_text_too(capsys: pytest.CaptureF
 
 
 @pytest.mark.django_db(transaction=True)
-def test_nobody_alive_is_a_problem_and_a_silent_one_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_living_process_is_a_problem_and_a_silent_one_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
     found = examined(capsys)
     assert verdicts(found, "Beats and workers/beats", "Beats and workers/workers") == ["problem", "problem"]
     tell_worker("gone@here")
@@ -102,13 +102,13 @@ def test_nobody_alive_is_a_problem_and_a_silent_one_a_warning(capsys: pytest.Cap
 
 
 @pytest.mark.usefixtures("alive")
-def test_what_waits_too_long_is_a_problem(capsys: pytest.CaptureFixture[str], make_job: Any) -> None:
+def test_a_long_lag_is_a_problem(capsys: pytest.CaptureFixture[str], make_job: Any) -> None:
     make_job(schedule={"every_seconds": 60})  # due since EPOCH
     assert examined(capsys)["Beats and workers/due_lag"]["verdict"] == "problem"
 
 
 @pytest.mark.usefixtures("alive")
-def test_a_clock_that_is_off_is_told_with_its_host(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_clock_is_reported_with_its_host(capsys: pytest.CaptureFixture[str]) -> None:
     tell_worker("late@there")
     with connection.cursor() as cursor:
         cursor.execute("UPDATE runs_heartbeat SET clock_ahead_seconds = -90 WHERE name = 'late@there'")
@@ -117,7 +117,7 @@ def test_a_clock_that_is_off_is_told_with_its_host(capsys: pytest.CaptureFixture
 
 
 @pytest.mark.usefixtures("alive")
-def test_a_lost_key_is_noticed_by_what_it_encrypted(capsys: pytest.CaptureFixture[str], settings: Any) -> None:
+def test_a_lost_key_is_noticed_by_its_secrets(capsys: pytest.CaptureFixture[str], settings: Any) -> None:
     first, second = new_encryption_key(), new_encryption_key()
     settings.ENCRYPTION_KEYS = [first]
     workspace = create_workspace(slug="acme", name="Acme")
@@ -159,7 +159,7 @@ def elsewhere(transactional_db: None) -> Iterator[Callable[..., None]]:
         yield look
 
 
-def test_services_that_are_away_are_told_once_and_the_rest_all_the_same(
+def test_unreachable_services_are_reported_once_and_the_rest_is_checked(
     elsewhere: Callable[..., None], capsys: pytest.CaptureFixture[str], settings: Any
 ) -> None:
     elsewhere(HOST="127.0.0.1", PORT="1", USER="x", PASSWORD="hidden")
@@ -178,7 +178,7 @@ def deaf() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
-def test_services_that_never_answer_are_not_waited_for_and_hold_up_no_exit(deaf: int) -> None:
+def test_hanging_services_time_out_and_do_not_block_exit(deaf: int) -> None:
     environment = {
         **os.environ,
         "DATABASE_URL": f"postgresql://x@127.0.0.1:{deaf}/x",
@@ -192,7 +192,7 @@ def test_services_that_never_answer_are_not_waited_for_and_hold_up_no_exit(deaf:
     assert verdicts(found, "PostgreSQL/database", "Redis/broker") == ["problem", "problem"]
 
 
-def test_a_database_without_tables_lacks_migrations_and_nothing_else_is_blamed(
+def test_an_empty_database_only_lacks_migrations(
     elsewhere: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     name = f"empty_{os.getpid()}"
@@ -209,7 +209,7 @@ def test_a_database_without_tables_lacks_migrations_and_nothing_else_is_blamed(
 
 
 @pytest.mark.usefixtures("alive")
-def test_an_account_that_lacks_a_right_is_told_which(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_privilege_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     with connection.cursor() as cursor:
         cursor.execute("REVOKE DELETE ON runs_run FROM CURRENT_USER")
         found = examined(capsys)["PostgreSQL/privileges"]
@@ -218,7 +218,7 @@ def test_an_account_that_lacks_a_right_is_told_which(capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.usefixtures("alive")
-def test_a_database_that_is_short_of_connections_or_read_only_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_few_connections_and_read_only_mode_are_reported(capsys: pytest.CaptureFixture[str]) -> None:
     database = connection.ops.quote_name(connection.settings_dict["NAME"])
     with connection.cursor() as cursor:
         cursor.execute(f"ALTER DATABASE {database} CONNECTION LIMIT 4")
@@ -233,7 +233,7 @@ def test_a_database_that_is_short_of_connections_or_read_only_is_told(capsys: py
 
 
 @pytest.mark.usefixtures("alive")
-def test_a_table_that_is_locked_is_not_waited_for_and_ends_nothing_else(
+def test_a_locked_table_does_not_block_other_checks(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database, "_STATEMENT_MS", 200)
@@ -263,7 +263,7 @@ def other_valkey(tmp_path: Path) -> Iterator[tuple[str, int]]:
 
 
 @pytest.mark.usefixtures("alive")
-def test_a_broker_that_forgets_or_is_full_is_warned_of(
+def test_a_broker_without_persistence_or_memory_is_warned_of(
     capsys: pytest.CaptureFixture[str], other_valkey: tuple[str, int], settings: Any
 ) -> None:
     url, pid = other_valkey
@@ -285,7 +285,7 @@ def test_a_broker_that_forgets_or_is_full_is_warned_of(
     client.close()
 
 
-def test_the_documentation_has_every_name_and_no_other() -> None:
+def test_the_documentation_lists_exactly_the_checks() -> None:
     source = "".join(path.read_text() for path in (ROOT / "ops/doctor").glob("*.py"))
     named = re.findall(r'(?:\b(?:ok|warning|problem)\(\s*|\bname(?:, \w+)* = )"(\w+)"', source)
     looks = {name for section in sections() for name in section.looks}

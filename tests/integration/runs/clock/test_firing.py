@@ -19,7 +19,7 @@ from tests.support.threads import in_another_thread
 SECOND = datetime.timedelta(seconds=1)
 
 
-def test_a_due_job_is_fired_once_and_moves_on(make_job: MakeJob):
+def test_a_due_job_fires_once_and_advances(make_job: MakeJob):
     job = make_job(schedule={"every_seconds": 60})
     due_at = EPOCH + 60 * SECOND
     fired = fire_due(due_at)
@@ -60,7 +60,7 @@ def test_a_one_off_disables_itself_once_fired(make_job: MakeJob):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_one_beat_is_firing_another_skips(make_job: MakeJob):
+def test_a_job_being_fired_is_skipped_by_other_beats(make_job: MakeJob):
     for number in range(3):
         make_job(slug=f"job-{number}", schedule={"every_seconds": 60})
     now = EPOCH + 60 * SECOND
@@ -81,7 +81,7 @@ def test_the_unique_occurrence_elects_one_winner_even_without_the_lock(make_job:
     assert Execution.objects.count() == 1
 
 
-def test_a_schedule_that_nobody_understands_any_more_holds_up_no_other(make_job: MakeJob):
+def test_an_unreadable_schedule_blocks_no_other(make_job: MakeJob):
     broken, sound = (make_job(schedule={"every_seconds": 60}) for _ in range(2))
     version = broken.job.current_version
     JobVersion.objects.filter(pk=version.pk).update(config={**version.config, "timezone": "Mars/Olympus"})
@@ -93,7 +93,7 @@ def test_a_schedule_that_nobody_understands_any_more_holds_up_no_other(make_job:
 
 
 @pytest.mark.parametrize("overlap", ["allow", "skip", "queue"])
-def test_any_number_of_due_jobs_takes_the_same_handful_of_statements(
+def test_any_number_of_due_jobs_takes_the_same_few_statements(
     make_job: MakeJob, django_assert_max_num_queries, overlap
 ):
     for number in range(40):
@@ -122,7 +122,7 @@ def test_a_delayed_execution_is_sent_when_it_is_due_and_only_once(make_job: Make
     assert requeue_due(EPOCH + 30 * SECOND) == []
 
 
-def test_an_id_that_nobody_claimed_is_sent_again_after_a_while(make_job: MakeJob):
+def test_an_unclaimed_id_is_sent_again_after_a_while(make_job: MakeJob):
     execution = services.run_now(job_environment=make_job(), now=EPOCH)
     assert requeue_lost(EPOCH + RESEND_AFTER) == []
     late = EPOCH + RESEND_AFTER + SECOND
@@ -178,7 +178,7 @@ def plans_of(work, *words: str) -> list[str]:
     return plans
 
 
-def test_a_glance_reads_two_index_entries_whatever_there_is(many_planned: None):
+def test_a_glance_reads_two_index_entries_at_any_size(many_planned: None):
     (plan,) = plans_of(read_due_state, "clock_timestamp()")
     # Of the third table, what is still to be settled, there are few rows here: either way to read them is fine.
     assert "Seq Scan on jobs_jobenvironment" not in plan
@@ -187,7 +187,7 @@ def test_a_glance_reads_two_index_entries_whatever_there_is(many_planned: None):
     assert "execution_unsent" in plan
 
 
-def test_firing_a_few_of_many_reads_those_few(many_planned: None):
+def test_firing_reads_only_the_due_jobs(many_planned: None):
     plans = plans_of(lambda: fire_due(EPOCH + 5 * SECOND), "next_fire_at", "SKIP LOCKED")
     assert "job_environment_due" in plans[0]
     assert not any("Seq Scan on jobs_jobenvironment" in plan for plan in plans)

@@ -49,7 +49,7 @@ def of(minute: float) -> Execution:
 
 
 class TestSkip:
-    def test_counts_what_is_due_while_one_goes_on_as_one_stretch(self, make_job: MakeJob):
+    def test_counts_occurrences_during_an_execution_as_one_range(self, make_job: MakeJob):
         make_job(schedule=EVERY_MINUTE, overlap="skip")
         for minute in (1, 2, 3, 4):
             fire_due(at(minute))
@@ -68,12 +68,12 @@ class TestSkip:
         services.run_now(job_environment=row, now=at(2))
         assert Execution.objects.filter(trigger="manual", status="pending").count() == 2
 
-    def test_of_several_that_are_due_at_once_the_first_starts(self, make_job: MakeJob):
+    def test_of_several_due_at_once_the_first_starts(self, make_job: MakeJob):
         make_job(schedule=EVERY_MINUTE, overlap="skip", misfire="fire_all")
         fire_due(at(4))
         assert recorded() == [("pending", at(1), None, 1), ("overlap", at(2), at(4), 3)]
 
-    def test_other_environments_and_jobs_have_nothing_to_do_with_it(self, make_job: MakeJob):
+    def test_other_environments_and_jobs_are_independent(self, make_job: MakeJob):
         make_job(schedule=EVERY_MINUTE, overlap="skip")
         make_job(schedule=EVERY_MINUTE, overlap="skip")
         assert len(fire_due(at(1)).execution_ids) == 2
@@ -83,7 +83,7 @@ class TestQueue:
     def queued(self) -> list[datetime.datetime]:
         return list(Execution.objects.filter(queued=True).values_list("scheduled_for", flat=True))
 
-    def test_lets_one_wait_and_counts_the_others(self, make_job: MakeJob):
+    def test_queues_one_and_counts_the_others(self, make_job: MakeJob):
         make_job(schedule=EVERY_MINUTE, overlap="queue")
         for minute in (1, 2, 3, 4):
             fire_due(at(minute))
@@ -91,13 +91,13 @@ class TestQueue:
         assert self.queued() == [at(2)]
         assert of(2).next_attempt_at is None
 
-    def test_nothing_claims_the_one_that_waits(self, make_job: MakeJob):
+    def test_the_queued_execution_can_not_be_claimed(self, make_job: MakeJob):
         make_job(schedule=EVERY_MINUTE, overlap="queue")
         fire_due(at(1))
         fire_due(at(2))
         assert requeue_due(at(1000)) == []
 
-    def test_the_end_of_the_one_before_lets_it_go(self, make_job: MakeJob):
+    def test_the_end_of_the_previous_execution_releases_it(self, make_job: MakeJob):
         make_job(schedule=EVERY_MINUTE, overlap="queue")
         fire_due(at(1))
         fire_due(at(2))
@@ -106,7 +106,7 @@ class TestQueue:
         assert (waiting.queued, waiting.enqueued_at) == (False, None)
         assert requeue_due(waiting.next_attempt_at) == [waiting.pk]
 
-    def test_a_canceled_call_in_flight_lets_it_go(self, make_job: MakeJob):
+    def test_canceling_a_call_in_flight_releases_it(self, make_job: MakeJob):
         make_job(schedule=EVERY_MINUTE, overlap="queue")
         fire_due(at(1))
         fire_due(at(2))
@@ -114,7 +114,7 @@ class TestQueue:
         end(of(1))
         assert not of(2).queued
 
-    def test_a_dead_worker_lets_it_go_when_nothing_more_is_tried(self, make_job: MakeJob):
+    def test_a_dead_workers_last_attempt_releases_it(self, make_job: MakeJob):
         make_job(schedule=EVERY_MINUTE, overlap="queue", retry={"max_attempts": 1})
         fire_due(at(1))
         fire_due(at(2))
@@ -122,7 +122,7 @@ class TestQueue:
         assert reap_expired(user_agent="test", chance=random.Random(1)) == 1
         assert (of(1).status, of(2).queued) == ("failed", False)
 
-    def test_a_retry_keeps_it_waiting(self, make_job: MakeJob):
+    def test_a_retry_does_not_release_it(self, make_job: MakeJob):
         make_job(schedule=EVERY_MINUTE, overlap="queue")
         fire_due(at(1))
         fire_due(at(2))
@@ -138,7 +138,7 @@ class TestQueue:
         end(manual)
         assert self.queued() == []
 
-    def test_canceling_the_one_that_waits_makes_room(self, make_job: MakeJob):
+    def test_canceling_the_queued_execution_makes_room(self, make_job: MakeJob):
         make_job(schedule=EVERY_MINUTE, overlap="queue")
         fire_due(at(1))
         fire_due(at(2))
@@ -147,7 +147,7 @@ class TestQueue:
         assert self.queued() == [at(3)]
         assert of(2).status == "canceled"
 
-    def test_one_that_was_forgotten_is_found(self, make_job: MakeJob):
+    def test_the_sweep_releases_a_forgotten_one(self, make_job: MakeJob):
         make_job(schedule=EVERY_MINUTE, overlap="queue")
         fire_due(at(1))
         fire_due(at(2))
@@ -156,7 +156,7 @@ class TestQueue:
         assert release_forgotten() == 1
         assert self.queued() == []
 
-    def test_jitter_holds_for_one_that_waited(self, make_job: MakeJob):
+    def test_jitter_applies_after_the_release(self, make_job: MakeJob):
         make_job(schedule=EVERY_MINUTE, overlap="queue", jitter_seconds=3600)
         fire_due(at(1))
         fire_due(at(2))
@@ -164,7 +164,7 @@ class TestQueue:
 
 
 class TestCancelRunning:
-    def test_the_next_occurrence_takes_over(self, make_job: MakeJob):
+    def test_the_next_occurrence_cancels_the_previous_execution(self, make_job: MakeJob):
         make_job(schedule=EVERY_MINUTE, overlap="cancel_running")
         fire_due(at(1))
         fired = fire_due(at(2))
@@ -181,13 +181,13 @@ class TestCancelRunning:
         assert Run.objects.get().status == "canceled"
         assert (of(1).status, of(2).status) == ("canceled", "pending")
 
-    def test_of_several_that_are_due_at_once_the_last_runs(self, make_job: MakeJob):
+    def test_of_several_due_at_once_the_last_runs(self, make_job: MakeJob):
         make_job(schedule=EVERY_MINUTE, overlap="cancel_running", misfire="fire_all")
         fired = fire_due(at(3))
         assert [row[0] for row in recorded()] == ["canceled", "canceled", "pending"]
         assert fired.execution_ids == [of(3).pk]
 
-    def test_manual_executions_go_on(self, make_job: MakeJob):
+    def test_manual_executions_continue(self, make_job: MakeJob):
         row = make_job(schedule=EVERY_MINUTE, overlap="cancel_running")
         manual = services.run_now(job_environment=row, now=EPOCH)
         fire_due(at(1))
@@ -200,7 +200,7 @@ class TestCancelRunning:
         fire_due(at(2.5))
         assert recorded() == [("pending", at(1), None, 1), ("missed", at(2), None, 1)]
 
-    def test_one_that_waited_under_another_policy_makes_way_too(self, make_job: MakeJob):
+    def test_an_execution_queued_under_another_policy_is_canceled_too(self, make_job: MakeJob):
         row = make_job(schedule=EVERY_MINUTE, overlap="queue")
         fire_due(at(1))
         fire_due(at(2))
@@ -212,13 +212,13 @@ class TestCancelRunning:
 
 
 @pytest.mark.django_db(transaction=True)
-class TestTheDatabaseDecides:
+class TestUniqueKeys:
     def again_due(self, row: JobEnvironment, minute: float) -> None:
         """Bring a row to where a clock that knows nothing of the last firing would see it."""
         JobEnvironment.objects.filter(pk=row.pk).update(next_fire_at=at(minute))
 
     @pytest.mark.parametrize("overlap", ["skip", "queue", "cancel_running"])
-    def test_two_live_ones_are_impossible_whoever_writes_them(self, make_job: MakeJob, overlap):
+    def test_a_unique_key_forbids_two_live_executions(self, make_job: MakeJob, overlap):
         make_job(schedule=EVERY_MINUTE, overlap=overlap)
         fire_due(at(1))
         twin = of(1)
@@ -247,7 +247,7 @@ class TestTheDatabaseDecides:
             ("cancel_running", {"canceled": 8, "pending": 8}),
         ],
     )
-    def test_two_beats_at_once_never_make_two_live_ones(self, make_job: MakeJob, overlap, expected):
+    def test_two_beats_never_make_two_live_executions(self, make_job: MakeJob, overlap, expected):
         rows = [make_job(schedule=EVERY_MINUTE, overlap=overlap) for _ in range(8)]
         for minute in (1, 2):
             beats = [begun_in_another_thread(functools.partial(fire_due, at(minute))) for _ in range(4)]
@@ -258,7 +258,7 @@ class TestTheDatabaseDecides:
         assert counts == expected
         assert Execution.objects.filter(queued=True).count() == (8 if overlap == "queue" else 0)
 
-    def test_a_clock_never_waits_for_a_worker_that_is_just_recording(self, make_job: MakeJob):
+    def test_the_clock_never_waits_for_a_recording_worker(self, make_job: MakeJob):
         make_job(schedule=EVERY_MINUTE, overlap="cancel_running")
         fire_due(at(1))
         with transaction.atomic():
@@ -267,7 +267,7 @@ class TestTheDatabaseDecides:
             assert (fired.due, fired.execution_ids) == (0, [])
         assert fire_due(at(2)).due == 1
 
-    def test_a_queue_is_let_go_though_it_formed_while_the_one_before_ended(self, make_job: MakeJob):
+    def test_an_execution_queued_while_the_previous_one_ends_is_released(self, make_job: MakeJob):
         row = make_job(schedule=EVERY_MINUTE, overlap="queue")
         fire_due(at(1))
         ending = of(1)
@@ -280,7 +280,7 @@ class TestTheDatabaseDecides:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_a_worker_records_lets_the_next_one_go(make_job: MakeJob):
+def test_recording_an_end_releases_the_next_execution(make_job: MakeJob):
     make_job(schedule=EVERY_MINUTE, overlap="queue")
     fire_due(at(1))
     fire_due(at(2))
