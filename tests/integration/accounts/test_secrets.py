@@ -149,9 +149,7 @@ def test_a_retry_sends_the_same_text(workspace: Workspace, make_job: MakeJob, li
     assert first.request.body.endswith(b" 7 production")
 
 
-def test_an_environments_secret_overrides_the_workspaces(
-    workspace: Workspace, make_job: MakeJob, link, monkeypatch
-):
+def test_an_environments_secret_overrides_the_workspaces(workspace: Workspace, make_job: MakeJob, link, monkeypatch):
     monkeypatch.setattr(rendering, "SECRETS_SECONDS", 0.0)
     other = create_workspace(slug="other", name="Other")
     secret(other, "of-another-workspace")
@@ -178,9 +176,7 @@ def test_a_request_without_variables_needs_no_further_query(make_job: MakeJob, l
     assert (claimed.secrets, claimed.refusal) == ((), None)
 
 
-def test_an_undecryptable_secret_has_no_fallback(
-    workspace: Workspace, make_job: MakeJob, link, settings
-):
+def test_an_undecryptable_secret_has_no_fallback(workspace: Workspace, make_job: MakeJob, link, settings):
     secret(workspace, "of-all")
     settings.ENCRYPTION_KEYS = [new_encryption_key()]
     row = make_job(request={"body": "{{secrets.CANARY}}"})
