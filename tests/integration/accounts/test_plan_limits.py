@@ -1,4 +1,4 @@
-"""What a plan allows jobs: how often, how long, how many, and how much history. Jobs from before go on as they are."""
+"""Plan limits of jobs: interval, timeout, count and retention. Existing jobs beyond the plan keep firing."""
 
 import datetime
 from typing import Any
@@ -184,7 +184,7 @@ class TestActiveJobs:
 
 @pytest.mark.django_db
 class TestJobsBeyondThePlan:
-    """Made without a plan, or under another: they go on, and what of them stays as it is may be saved."""
+    """Created without a plan, or under another: they keep firing, and unchanged fields may be saved."""
 
     @pytest.fixture
     def fast(self, workspace: Workspace, make_job: MakeJob) -> JobEnvironment:

@@ -1,4 +1,4 @@
-"""Runs are counted as they start, and a plan lets exactly so many start, whoever claims how many at once."""
+"""Runs are counted as they start, and a plan allows an exact number of starts under any concurrency."""
 
 import concurrent.futures
 import datetime
@@ -73,7 +73,7 @@ def test_fifty_threads_start_exactly_the_included_runs(workspace: Workspace, mak
 
     with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
         calls = sum(pool.map(work, range(THREADS)))
-    # What another thread held locked just then is left to whoever comes last.
+    # The last claimer handles rows that another thread had locked.
     rest = Link("rest")
     calls += deliver(rest, [*claimer().claim_any(rest, limit=DUE), *limited(claimer(), rest)])
     rest.close()
@@ -225,7 +225,7 @@ def test_counting_is_a_heap_only_update(workspace: Workspace, make_job: MakeJob,
 
 
 class TestClock:
-    """While a workspace is stopped, what is due is counted and not fired."""
+    """While a workspace is stopped, due occurrences are recorded as skipped and not fired."""
 
     def test_a_skipped_range_is_one_row_and_reconciles(self, workspace: Workspace, make_job: MakeJob) -> None:
         row = make_job(schedule={"every_seconds": 60})

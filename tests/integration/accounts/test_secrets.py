@@ -1,4 +1,4 @@
-"""Secrets: kept encrypted, used by requests, and shown nowhere."""
+"""Secrets: stored encrypted, used by requests, and shown nowhere."""
 
 import datetime
 import json
@@ -90,7 +90,7 @@ def all_rows() -> str:
 
 
 def echo(exchange: Exchange) -> None:
-    """Repeat in body and headers all that came in."""
+    """Echo the request in body and headers."""
     token = dict(exchange.headers)["x-token"]
     head = f"X-Echo: {token}\r\nX-Path: {exchange.path}\r\n"
     exchange.answer("500 Oh", exchange.path.encode() + b" " + exchange.body + b" " + token.encode("latin-1"), head)

@@ -1,4 +1,4 @@
-"""Signing secrets from rotation to the wire: who signs when, who sees what, and what verifies."""
+"""Signing secrets from rotation to the wire: which secrets sign, who sees them, and what verifies."""
 
 import datetime
 import json
@@ -46,7 +46,7 @@ def link() -> Iterator[Link]:
 
 @pytest.fixture
 def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keys are read again for every batch."""
+    """Read the keys again for every batch."""
     monkeypatch.setattr(keyring, "REMEMBER_SECONDS", 0.0)
 
 
@@ -174,7 +174,7 @@ class TestSending:
     def test_a_request_that_waited_has_a_fresh_timestamp(
         self, workspace: Workspace, make_job: MakeJob, link: Link
     ) -> None:
-        """Nobody waits here: the attempt is told to have been claimed earlier than it was."""
+        """Move the claim into the past instead of waiting."""
         secret = rotated(workspace)
         with receiving() as receiver:
             state = make_job(request={"url": receiver.url("/hook"), "body": '{"a":1}'})

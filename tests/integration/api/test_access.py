@@ -1,4 +1,4 @@
-"""Who may do what through the API: keys, bound keys, people. Every route against every border: test_borders.py."""
+"""Permissions through the API: keys, bound keys, people. test_borders.py tries every route."""
 
 import datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""A job with several wrong fields is told all of them at once, over the API and in the form."""
+"""A job with several wrong fields gets all its errors at once, over the API and in the form."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a body costs to read, how large it may be, and what is said of one that can't be read."""
+"""Request bodies: cost of parsing, size limits, and errors."""
 
 import json
 import time
@@ -18,7 +18,7 @@ from tests.support.jobs import MakeJob
 
 pytestmark = pytest.mark.django_db
 MIB = 1024 * 1024
-#: Of processor time; what is not linear took seconds or minutes of it.
+#: Processor time; quadratic parsing took seconds or minutes.
 SOON = 1.5
 
 
@@ -182,7 +182,7 @@ def test_a_job_request_body_has_its_own_limit_in_any_encoding(
     ):
         answer = send(api, method, path, text)
         assert answer.status_code == status, (method, path, answer.content[:300])
-    # What wrote the file escaped nothing but what it had to.
+    # Whoever wrote the file escaped no more than necessary.
     said = json.dumps(
         {"jobs": [{"name": "as text", "request": {"url": url, "body": json.loads(body)}}]}, ensure_ascii=False
     )

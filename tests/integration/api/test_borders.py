@@ -27,11 +27,11 @@ from tests.support.api_routes import BASE, OPEN, ROUTES, Route, api_patterns
 from tests.support.jobs import job_config
 
 pytestmark = pytest.mark.django_db
-#: What a whole workspace shares: a key that is bound to environments may read it, and change none of it.
+#: Objects of the whole workspace: a key bound to environments may read them, but not change them.
 SHARED = frozenset({"policy", "member"})
-#: How a key is told that it is bound.
+#: The errors that name the binding of a key.
 BOUND = frozenset({"environment_bound", "broader_than_caller"})
-#: What a path can name by its slug too.
+#: Objects that a path can also name by slug.
 SLUGS = frozenset({"job", "policy"})
 
 
@@ -49,7 +49,7 @@ with_a_body = each(lambda route: route.method in {"POST", "PUT", "PATCH"})
 
 @dataclass(frozen=True)
 class Things:
-    """A workspace with one of everything that a path can name; those of an environment are in `production`."""
+    """A workspace with one of everything that a path can name; objects of an environment are in `production`."""
 
     workspace: Workspace
     state: JobEnvironment
@@ -88,7 +88,7 @@ class Things:
         return route.path(values)
 
     def _any(self, name: str, route: Route) -> str:
-        """A row of the model that the name is of, if the workspace came with one."""
+        """Return the workspace's row of the model behind this name, if it has one."""
         for model in apps.get_models():
             if model.__name__.lower() == name.replace("_", "") and is_of_a_workspace(model):
                 row = model._default_manager.filter(workspace=self.workspace).first()
@@ -131,7 +131,7 @@ def is_of_a_workspace(model: Any) -> bool:
 
 
 def rows_of(workspace: Workspace) -> dict[str, list[Any]]:
-    """All that is stored for a workspace, but for when its keys were last used."""
+    """Return everything stored for a workspace, except when its keys were last used."""
     return {
         model._meta.label: list(model._default_manager.filter(workspace=workspace).order_by("pk").values())
         for model in apps.get_models()
@@ -145,7 +145,7 @@ def document() -> dict[str, Any]:
 
 
 def body_for(route: Route) -> dict[str, Any] | None:
-    """A body that the document gives as an example; an empty one where it has none."""
+    """Return the document's example body; an empty one if it has none."""
     if route.method not in {"POST", "PUT", "PATCH"}:
         return None
     path = "/" + BASE + re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", route.template)
@@ -157,7 +157,7 @@ def body_for(route: Route) -> dict[str, Any] | None:
 
 
 def told_by(answer: Any) -> bytes:
-    """What an answer says; of a stream, what it begins with: what comes later is tried by tests of its own."""
+    """Return an answer's content; of a stream, its beginning: other tests read the rest."""
     if not answer.streaming:
         return answer.content
     try:
@@ -218,7 +218,7 @@ def test_another_workspaces_objects_are_not_found_by_slug(route: Route, theirs: 
     path = route.path({name: slugs.get(name) or theirs.values[name] for name in route.names})
     before = rows_of(theirs.workspace)
     refusal = stranger.ask(route.method, path, body_for(route))
-    # A PUT makes the stranger's own: a slug is free in a workspace, whoever else has it in another.
+    # A PUT creates the stranger's own: slugs are unique per workspace.
     assert refusal.get("status") == 404 or route.method == "PUT", refusal
     assert rows_of(theirs.workspace) == before
 

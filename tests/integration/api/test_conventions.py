@@ -1,4 +1,4 @@
-"""What holds on every route: one error shape, strict reading, and a document that says so."""
+"""Conventions of every route: one error shape, strict parsing, and a document that describes them."""
 
 from typing import Any
 

@@ -17,7 +17,7 @@ from accounts.models import Scope, Workspace
 from accounts.services import issue_key
 from tests.support.api_caller import caller
 
-#: Answers that break what the document promises. Whether a wrong request is refused, other tests know better.
+#: Checks that the answers match the document. Other tests decide whether a wrong request is refused.
 CHECKS = (
     "not_a_server_error",
     "status_code_conformance",
@@ -27,7 +27,7 @@ CHECKS = (
     "unsupported_method",
     "ignored_auth",
 )
-#: An answer that goes on for minutes: tests of its own ask for it, and for what it refuses.
+#: An answer that lasts for minutes: other tests cover it and its refusals.
 ENDLESS = "/api/v1/events/"
 #: Made up for each operation, besides the document's own examples and the edges of what it allows. Time bounds nothing:
 #: what is asked is the same on every machine.
@@ -47,7 +47,7 @@ def test_every_answer_is_in_the_document(live_server: Any, workspace: Workspace,
         workspace=workspace, name="schemathesis", scopes=list(Scope), environments=None, expires_at=None
     ).key
     examples = EXAMPLES * 20 if full else EXAMPLES
-    # The phase that walks the edges of every schema takes minutes.
+    # The phase that covers the limits of every schema takes minutes.
     phases = "examples,coverage,fuzzing" if full else "examples,fuzzing"
     command = [
         *(sys.executable, "-m", "schemathesis.cli", "run", f"{live_server.url}/api/schema/?format=json"),
@@ -55,7 +55,7 @@ def test_every_answer_is_in_the_document(live_server: Any, workspace: Workspace,
         *("--url", live_server.url, "--header", f"Authorization: Bearer {key}"),
         *("--checks", ",".join(CHECKS), "--phases", phases, "--continue-on-failure"),
         *("--max-examples", str(examples), "--workers", "1"),
-        # A test call waits for a worker, and there is none here: tests of its own hold it to the document.
+        # A test call needs a worker: other tests compare it with the document.
         *("--exclude-path-regex", "/jobs/[^/]+/test/$"),
         *("--seed", "1", "--generation-deterministic", "--no-shrink"),
         *("--suppress-health-check", "all"),
@@ -157,7 +157,7 @@ def test_every_value_is_described(document: dict[str, Any]) -> None:
 
 
 def values_in(node: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every property of every object that is described anywhere below, by its path."""
+    """Yield every described property of every object below, by its path."""
     if isinstance(node, list):
         for place, inner in enumerate(node):
             yield from values_in(inner, f"{path}/{place}")

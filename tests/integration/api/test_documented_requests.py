@@ -1,4 +1,4 @@
-"""Each request that the documentation shows as a curl command, sent to the API: it has to be one that is accepted."""
+"""Send each curl command of the documentation to the API: it must be accepted."""
 
 import json
 import re
@@ -18,9 +18,9 @@ from tests.support.project import ROOT
 
 BASE = "http://127.0.0.1:8000/api/v1"
 PAGES = [page for page in sorted((ROOT / "docs").rglob("*.md")) if f"{BASE}/" in page.read_text()]
-#: Texts in quotes, and what stands outside of them up to the end of a command.
+#: Quoted texts, and the text outside them up to the end of a command.
 COMMAND = re.compile(r"""(?:'[^']*'|"(?:[^"\\]|\\.)*"|[^'"\n|>)])+""")
-#: They need a worker, somebody who listens, and an owner in person: tests of their own ask for them.
+#: These need a worker, a listener or an owner: other tests send them.
 ELSEWHERE = ("/test/", "/events/", "/wipe/")
 
 
@@ -35,7 +35,7 @@ class Shown:
 
 @pytest.fixture
 def workspace(db: None) -> Workspace:
-    """As the first start makes it."""
+    """Create what the first start creates."""
     return create_workspace(slug="default", name="Default")
 
 
@@ -55,7 +55,7 @@ def test_every_request_of_a_page_is_accepted(
 
 
 def requests_of(text: str) -> list[Shown]:
-    """What a page's commands ask for, in their order; not what a shell would have to fill in first."""
+    """Return a page's requests in order, except those that a shell must complete first."""
     blocks = re.findall(r"^```sh\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     commands = [found for block in blocks for found in COMMAND.findall(block.replace("\\\n", " "))]
     asked = [shlex.split(command[command.index("curl ") :]) for command in commands if "curl " in command]

@@ -1,4 +1,4 @@
-"""A client that is generated from the served document: it type-checks, and does a session against the live server."""
+"""A client generated from the served document: it type-checks, and runs a session against the live server."""
 
 import os
 import subprocess
@@ -54,10 +54,10 @@ def test_a_generated_client_works(
     settings.OUTBOUND_POLICY = EgressPolicy.parse("", "*")
     key = issue_key(workspace=workspace, name="client", scopes=list(Scope), environments=None, expires_at=None).key
     run(sys.executable, SESSION, live_server.url, key, cwd=generated, PYTHONPATH=str(generated))
-    # What the session uses is checked strictly; with --full all of the client is.
+    # Type-check strictly what the session uses; with --full the whole client.
     checked = [SESSION, *([generated / PACKAGE] if full else [])]
     options = ("--no-incremental", "--cache-dir", os.devnull, "--config-file", os.devnull, "--python-version", "3.11")
-    # The generator writes a reader for a field that is only ever null, and uses what that returns.
+    # The generator writes a parser for a field that is always null, and uses its result.
     strict = ("--disallow-untyped-defs", "--warn-unreachable", "--strict-equality")
     options = (*options, "--disable-error-code", "func-returns-value")
     run(sys.executable, "-m", "mypy", *options, *strict, *checked, cwd=generated, MYPYPATH=str(generated))

@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: whatever is sent twice is done once, by threads at the same time too."""
+"""`Idempotency-Key`: a repeated request is executed once, under concurrency too."""
 
 import datetime
 import threading

@@ -1,4 +1,4 @@
-"""Instants at the ends of what can be written: an answer, or a refusal that says why; never a fault of ours."""
+"""Instants at the limits of the calendar: an answer or a reasoned refusal, never an internal error."""
 
 import datetime
 import itertools
@@ -44,12 +44,12 @@ EXTREMES = (
     "2026-03-15T02:00:00+24:00",
     "1" * 900,
 )
-#: One that goes on for minutes; its filters are those of lists, without times.
+#: It lasts for minutes; its filters are those of lists, without times.
 ENDLESS = "/api/v1/events/"
 
 
 def dated_parameters() -> list[tuple[str, str]]:
-    """The path and name of each parameter of a query that is an instant, as the document knows them."""
+    """Return path and name of each query parameter that is an instant, by the document."""
     return [
         (path, one["name"])
         for path, methods in document()["paths"].items()
@@ -65,7 +65,7 @@ def api(workspace: Workspace) -> Caller:
 
 @pytest.fixture
 def paths(make_job: MakeJob) -> dict[str, str]:
-    """What stands in a path for each of its parts: a job that fires, with history."""
+    """Fill each part of a path with a job that fires and has history."""
     state = make_job(slug="report", schedule={"every_seconds": 60})
     execution = make_execution(state)
     make_run(execution)
@@ -102,7 +102,7 @@ def test_a_range_without_ends_contains_everything(api: Caller, paths: dict[str, 
         assert len(api.get(f"/api/v1{path}", span).json()["results"]) == 1
 
 
-#: Bodies that hold an instant, by the field that it stands in.
+#: Bodies with an instant, by its field.
 DATED = {
     "starts_at": ("POST", "/jobs/", {"name": "x", "schedule": "@daily", "request": {"url": "http://receiver.test/"}}),
     "ends_at": ("POST", "/jobs/", {"name": "x", "schedule": "@daily", "request": {"url": "http://receiver.test/"}}),
@@ -124,7 +124,7 @@ DATED = {
 def test_every_time_in_a_body_is_accepted_or_refused(api: Caller, paths: dict[str, str], field: str) -> None:
     for extreme in EXTREMES:
         ask_with(api, field, extreme)
-    # What was taken is shown.
+    # An accepted instant is shown.
     for shown in ("/jobs/", "/stats/"):
         assert api.get(f"/api/v1{shown}").status_code == 200, shown
 

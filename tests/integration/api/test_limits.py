@@ -23,7 +23,7 @@ def api(workspace: Workspace) -> Caller:
 
 
 def all_paths() -> list[str]:
-    """Every path below /api/, its parts filled in: as the routes have them, not as the document does."""
+    """Return every path below /api/ with its parts filled in, from the routes rather than the document."""
     found = []
     for pattern in patterns(get_resolver().url_patterns, ""):
         if pattern.startswith("api/"):

@@ -1,4 +1,4 @@
-"""Things that are named after another's id: the path of one never leads to the other."""
+"""Objects named like another's id: the path of one never leads to the other."""
 
 import pytest
 

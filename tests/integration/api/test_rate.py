@@ -1,4 +1,4 @@
-"""The rate limit of the API, in a real Valkey: one bucket for each key, person or address, and none when it is away."""
+"""The API's rate limit in a real Valkey: one bucket per key, person or address, and no limit without Redis."""
 
 import socket
 import threading
@@ -28,7 +28,7 @@ def limited(settings: Any) -> None:
 
 
 def from_somewhere() -> dict[str, str]:
-    """An address of this test's own, for its bucket to be full."""
+    """An address used by this test only, with a full bucket."""
     digits = uuid7_text().replace("-", "")[-16:]
     return {"REMOTE_ADDR": "2001:db8:" + ":".join(digits[at : at + 4] for at in range(0, 16, 4)) + "::1"}
 
@@ -120,7 +120,7 @@ def test_without_a_rate_there_are_no_rate_headers(workspace: Workspace) -> None:
 class TestWithoutRedis:
     @pytest.fixture
     def silent(self) -> Iterator[str]:
-        """A server that takes connections and never says a word."""
+        """A server that accepts connections and never answers."""
         with socket.create_server(("127.0.0.1", 0)) as listener:
             taken: list[socket.socket] = []
             thread = threading.Thread(target=self.take, args=(listener, taken), daemon=True)

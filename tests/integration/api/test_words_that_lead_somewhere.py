@@ -1,4 +1,4 @@
-"""What the document, filters and menus offer is what can occur, and whatever occurs is offered."""
+"""Document, filters and menus offer exactly the values that can occur."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +15,7 @@ from tests.support.api_caller import Caller, caller, make_execution, make_run
 from tests.support.jobs import MakeJob
 
 pytestmark = pytest.mark.django_db
-#: What comes with later releases.
+#: Values of later releases.
 TO_COME = {
     "waiting", "webhook", "command", "workflow", "heartbeat", "nonzero_exit", "agent_lost", "rejected", "wait_expired",
 }  # fmt: skip
@@ -27,7 +27,7 @@ def api(workspace: Workspace) -> Caller:
 
 
 def choices(node: Any, path: str = "") -> Iterator[tuple[str, list[Any]]]:
-    """Every list of choices in the document, by its place."""
+    """Yield every enumeration in the document, by its path."""
     if isinstance(node, dict):
         if isinstance(node.get("enum"), list):
             yield path, node["enum"]

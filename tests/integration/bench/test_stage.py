@@ -1,4 +1,4 @@
-"""What the benchmarks stand on: a target that remembers arrivals, and a database that is nobody's."""
+"""Foundations of the benchmarks: a target that records arrivals, and a database without foreign data."""
 
 import time
 from collections.abc import Iterator

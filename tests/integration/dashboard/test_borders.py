@@ -1,4 +1,4 @@
-"""Nobody sees or touches another workspace's rows in the dashboard, and roles and history hold."""
+"""Nobody sees or changes another workspace's rows in the dashboard; roles apply and history is read-only."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db
 
 @dataclass
 class Theirs:
-    """Rows of a workspace that our people don't belong to."""
+    """Rows of a workspace without our members."""
 
     workspace: Workspace
     row: JobEnvironment

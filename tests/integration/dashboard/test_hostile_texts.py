@@ -1,4 +1,4 @@
-"""Texts that want to be markup, in every column that holds text: no page runs them, and no header carries them on."""
+"""Hostile text in every text column: no page executes it, and no header carries it on."""
 
 from contextlib import suppress
 from html.parser import HTMLParser
@@ -25,12 +25,12 @@ pytestmark = pytest.mark.django_db
 HOSTILE = '</script><script>alert(1)</script><img src=x onerror=alert(1)>" x-init="alert(1)" \'+alert(1)+\''
 LINK = "javascript:alert(1)"
 ROWS_SHOWN = 2
-#: Columns whose values are words of the house, or that pages reckon with.
+#: Columns with values of a fixed set, or values that pages compute with.
 _KEPT = {"slug", "kind", "status", "trigger", "schedule", "timezone", "password", "digest", "task", "period"}
 
 
 class Page(HTMLParser):
-    """Collects whatever on a page would run what is not the house's own."""
+    """Collect everything on a page that would run foreign code."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class Page(HTMLParser):
 
 @pytest.fixture
 def everything(workspace: Workspace, make_job: MakeJob) -> Workspace:
-    """One of everything, with hostile text wherever text goes."""
+    """One of everything, with hostile text in every text field."""
     config = {"name": HOSTILE, "description": HOSTILE, "tags": [HOSTILE[:50]], "request": {"headers": {"X-A": HOSTILE}}}
     state = make_job(slug="hostile", schedule="0 2 * * *", **config)
     wanted = job_config(**config)
@@ -80,7 +80,7 @@ def _rules() -> dict[str, Any]:
 
 
 def _make_hostile(model: type[models.Model]) -> None:
-    """Put the text into every column of a model that takes it; the schema refuses it for some."""
+    """Put the text into every column of a model that accepts it; the schema refuses it for some."""
     for field in model._meta.concrete_fields:
         texts = isinstance(field, models.CharField | models.TextField) and not isinstance(field, models.SlugField)
         if not texts or field.choices or field.primary_key or field.name in _KEPT:
@@ -95,7 +95,7 @@ def _make_hostile(model: type[models.Model]) -> None:
 
 
 def pages() -> list[str]:
-    """A test for each page of the dashboard: its name in the URL conf, or of a model."""
+    """Yield a test for each page of the dashboard, by its URL name or its model."""
     return sorted(model._meta.label for model in admin.site._registry)
 
 

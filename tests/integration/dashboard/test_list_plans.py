@@ -1,4 +1,4 @@
-"""What a page of the dashboard's lists costs beside a long history: index ranges of the page's size, never a count."""
+"""Lists of the dashboard with a long history read index ranges of the page's size, and never count."""
 
 import html
 import re
@@ -75,7 +75,7 @@ def test_replays_of_an_execution_are_found_by_index(seeded: Seeded) -> None:
 
 
 def _asked(client: Client, table: str, query: str, counts: list[int]) -> Iterator[str]:
-    """What the first two pages ask the database about a table of history."""
+    """Return the queries of the first two pages on a table of history."""
     path, following = reverse(f"admin:{table}_changelist"), f"?{query}"
     for _ in range(2):
         with CaptureQueriesContext(connection) as queries:

@@ -1,4 +1,4 @@
-"""The dashboard's lists: filters by the rules of the API, pages that lead to every row, choices kept in the address."""
+"""The dashboard's lists: the API's filters, pages that reach every row, filters in the URL."""
 
 import datetime
 import html
@@ -38,7 +38,7 @@ def text_of(client: Client, url: str) -> str:
 
 
 def shown_rows(page: str) -> list[str]:
-    """The ids that the rows of a list lead to, in order."""
+    """Return the ids that the rows of a list link to, in order."""
     return list(dict.fromkeys(re.findall(r'/admin/(?:runs|jobs)/\w+/([0-9a-f-]{36})/(?:change/)?[?"]', page)))
 
 
@@ -48,7 +48,7 @@ def link(page: str, direction: str) -> str | None:
 
 
 def walked(client: Client, url: str) -> list[str]:
-    """All rows, page by page, by the button Next."""
+    """Return all rows, page by page, with the Next link."""
     rows: list[str] = []
     following: str | None = ""
     while following is not None:

@@ -1,4 +1,4 @@
-"""Guessing a password at the dashboard's door: slowed down, told plainly, and never at the cost of the owner."""
+"""Password guessing at the dashboard is throttled with a clear message, and never locks the owner out."""
 
 import datetime
 from concurrent.futures import ThreadPoolExecutor
@@ -40,7 +40,7 @@ def tried(client: Client, username: str = "owner", password: str = "wrong", **en
 
 
 def shut(username: str = "owner") -> Client:
-    """A browser that has never been here, after it used up an account's tries."""
+    """A new browser, after it used up an account's tries."""
     stranger = Client()
     for _ in range(MAX_TRIES_PER_ACCOUNT):
         assert tried(stranger, username).status_code == 200

@@ -1,4 +1,4 @@
-"""The start page: it says what is wrong and what to press, at a held price, to whoever may know."""
+"""The start page: problems and remedies, with a constant number of queries, by permission."""
 
 import datetime
 import html
@@ -55,7 +55,7 @@ def alive(*, beats: int = 1, workers: int = 1, in_flight: int = 3, draining: boo
 
 
 def outcomes(row: JobEnvironment, pattern: str) -> None:
-    """An execution for each letter, the oldest first: `s` succeeded, `f` failed."""
+    """Create an execution for each letter, the oldest first: `s` succeeded, `f` failed."""
     now = timezone.now()
     for place, letter in enumerate(pattern):
         at = now - datetime.timedelta(minutes=len(pattern) - place)
@@ -83,7 +83,7 @@ def test_parts_need_a_signed_in_get_request(owner: Client) -> None:
 def test_the_time_range_can_be_chosen(owner: Client, make_job: MakeJob, span: str, bars: int) -> None:
     execution_of(make_job())
     chart = part_of(owner, "executions", f"?span={span}")
-    assert chart.count("hh-hit") in (bars, bars + 1)  # whole buckets, the last of which has just begun
+    assert chart.count("hh-hit") in (bars, bars + 1)  # Whole buckets; the last one has just begun.
     assert "Succeeded</a> <strong>1</strong>" in chart
     assert f'href="?span={span}" aria-current="page"' in page_of(owner, f"?span={span}")
 
@@ -281,8 +281,8 @@ def test_it_takes_the_same_queries_at_any_size(owner: Client, make_job: MakeJob)
     JobEnvironment.objects.filter(pk__in=[row.pk for row in rows[:4]]).update(consecutive_failures=3)
     JobEnvironment.objects.filter(pk__in=[row.pk for row in rows[4:6]]).update(paused_at=timezone.now())
     alive(beats=4, workers=5)
-    page_of(owner)  # reads the timetables of new versions, once
-    # Nothing to look up is not looked up: the rest is the same.
+    page_of(owner)  # Reads the schedules of new versions, once.
+    # Queries for objects that do not exist are not made; the others are the same.
     assert few <= _queries(owner) <= 24
     assert _queries(owner) == _queries(owner, "?span=30d")
 

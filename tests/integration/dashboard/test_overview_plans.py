@@ -1,4 +1,4 @@
-"""What the start page costs behind a long history: roll-ups, and ranges of indexes of a held size."""
+"""The start page with a long history reads roll-ups, and index ranges of a constant size."""
 
 import pytest
 from django.db import connection
@@ -41,13 +41,13 @@ def test_no_query_of_the_start_page_scans_history_or_jobs() -> None:
             findings = Findings.of(sql)
             assert not findings.scanned_whole & {"runs_execution", "runs_digest"}, sql
             assert findings.read.get("runs_execution", 0) <= MOST_READ, sql
-            # A digest for each environment and hour; the jobs' own are not read.
+            # A digest per environment and hour; those of jobs are not read.
             assert findings.read.get("runs_digest", 0) <= 2 * 24 * 31, sql
     _trouble(access, seeded)
 
 
 def _trouble(access: DashboardAccess, seeded: Seeded) -> None:
-    """What fails and what is paused is found among the jobs without a look at the others."""
+    """Failing and paused jobs are found without reading the other jobs."""
     places = access.narrow(JobEnvironment.objects.all())
     with CaptureQueriesContext(connection) as queries:
         found = in_trouble(places, newest_failures([seeded.quiet.pk], now=NEWEST), now=NEWEST)

@@ -1,4 +1,4 @@
-"""The dashboard's pages: they show what there is, at a held price, and escape what came from outside."""
+"""The dashboard's pages show their content, with a constant number of queries, and escape external text."""
 
 import datetime
 import html
@@ -71,7 +71,7 @@ def test_a_list_costs_the_same_however_long_it_is(owner: Client, make_job: MakeJ
 
 
 def next_page(page: str) -> str:
-    """The address behind the button Next."""
+    """Return the URL of the Next link."""
     link = re.search(r'rel="next" href="([^"]+)"', page)
     assert link is not None
     return html.unescape(link[1])
@@ -129,7 +129,7 @@ def test_the_page_of_an_execution_shows_attempts_phases_and_bodies(owner: Client
         assert expected in page
     assert "shown as base64" in page
     assert "redacted" in page
-    # Laid out, and every token as it was sent.
+    # Indented, with every token unchanged.
     assert "&quot;big&quot;: 12345678901234567890.10,\n  &quot;a&quot;: 1,\n  &quot;a&quot;: 2" in page
 
 

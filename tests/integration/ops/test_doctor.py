@@ -1,4 +1,4 @@
-"""`manage.py doctor` against real services: well, broken, away, and hung."""
+"""`manage.py doctor` against real services: healthy, broken, unreachable, and hanging."""
 
 import contextlib
 import json
@@ -31,20 +31,20 @@ from tests.support.jobs import EPOCH
 from tests.support.processes import eventually
 from tests.support.project import ROOT
 
-#: The services of tests spare the disk; that the doctor says so is one of them.
+#: The tests' services skip fsync; the doctor reports that.
 SPARED = {"durability"}
 Found = dict[str, dict[str, Any]]
 
 
 def examined(capsys: pytest.CaptureFixture[str]) -> Found:
-    """The doctor's findings on the tests' own database, asked in this process."""
+    """Return the doctor's findings on the tests' own database, in this process."""
     with contextlib.suppress(SystemExit):
         call_command("doctor", "--json")
     return by_name(capsys.readouterr().out)
 
 
 def by_name(told: str) -> Found:
-    """By section and name, the worst of each."""
+    """Return the worst verdict by section and name."""
     order = ["ok", "skipped", "warning", "problem"]
     ranked = sorted(json.loads(told)["findings"], key=lambda one: order.index(one["verdict"]))
     return {f"{one['section']}/{one['name']}": one for one in ranked}
@@ -149,7 +149,7 @@ def test_a_missing_migration_and_one_of_a_newer_release_are_problems(capsys: pyt
 
 @pytest.fixture
 def elsewhere(transactional_db: None) -> Iterator[Callable[..., None]]:
-    """Let the doctor look for its database elsewhere: it makes a connection of its own."""
+    """Point the doctor at another database: it opens its own connection."""
     with pytest.MonkeyPatch.context() as patched:
 
         def look(**changes: Any) -> None:
@@ -173,7 +173,7 @@ def test_unreachable_services_are_reported_once_and_the_rest_is_checked(
 
 @pytest.fixture
 def deaf() -> Iterator[int]:
-    """A port where a server is that takes connections, and never says a word."""
+    """The port of a server that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]
 
@@ -246,7 +246,7 @@ def test_a_locked_table_does_not_block_other_checks(
 
 @pytest.fixture
 def other_valkey(tmp_path: Path) -> Iterator[tuple[str, int]]:
-    """A Valkey of this test's own: its URL, and its process."""
+    """A Valkey of this test: its URL, and its process."""
     locations = Locations.of(tmp_path / "var")
     (program,) = embedded_programs(locations, prepare_directories(locations, embedded=True), postgres=False)
     program.prepare()

@@ -1,4 +1,4 @@
-"""The embedded services for real: crash-safe first start, leftovers, strangers on the socket, other versions."""
+"""The embedded services: crash-safe first start, leftovers, foreign servers on the socket, other versions."""
 
 import os
 import signal

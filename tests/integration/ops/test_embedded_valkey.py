@@ -29,7 +29,7 @@ def valkey(tmp_path: Path) -> tuple[Program, Locations]:
 
 @contextlib.contextmanager
 def started(program: Program, locations: Locations) -> Iterator["redis.Redis"]:
-    """As the supervisor starts it, and killed afterwards."""
+    """Start it as the supervisor does, and kill it afterwards."""
     program.prepare()
     command = launch_command(program.argv, run_as=program.run_as)
     server = subprocess.Popen(command, env=dict(program.environment), cwd="/", stdout=subprocess.DEVNULL)

@@ -1,4 +1,4 @@
-"""The Grafana dashboard and the alert rules ask for what `/metrics` tells, and for nothing else."""
+"""The Grafana dashboard and the alert rules query existing metrics only."""
 
 import json
 import re
@@ -25,7 +25,7 @@ Told = dict[str, dict[str, set[str]]]
 
 @pytest.fixture
 def told(transactional_db: None, client: Client) -> Told:
-    """Every series of a house in which something happened: by name, its labels with their values."""
+    """Return every series of an installation with activity: by name, its labels with their values."""
     now = timezone.now()
     PruningRound.objects.create(started_at=now, finished_at=now)
     with connection.cursor() as cursor:

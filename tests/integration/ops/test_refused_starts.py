@@ -1,4 +1,4 @@
-"""A start that can't go well is refused with one line that says what to do, before anything is changed."""
+"""A start that can't succeed is refused with one line that says what to do, before anything is changed."""
 
 import errno
 import math
@@ -22,7 +22,7 @@ from tests.support.project import ROOT
 
 @pytest.fixture
 def newer(db: None) -> str:
-    """A database that a release to come has migrated."""
+    """A database that a future release has migrated."""
     with connection.cursor() as cursor:
         cursor.execute("INSERT INTO django_migrations (app, name, applied) VALUES ('runs', '0999_to_come', now())")
     return "runs.0999_to_come"
@@ -30,7 +30,7 @@ def newer(db: None) -> str:
 
 @pytest.fixture
 def migrated(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The commands that preparing the database went on to."""
+    """The commands that preparing the database would run next."""
     went: list[str] = []
     monkeypatch.setattr(prepare_database, "call_command", lambda name, **_options: went.append(name))
     return went
@@ -61,7 +61,7 @@ def test_a_migration_of_another_app_is_ignored(db: None, migrated: list[str]) ->
 
 
 class Recovering:
-    """A PostgreSQL that takes connections after it has refused so many."""
+    """A PostgreSQL that accepts connections after a number of refusals."""
 
     def __init__(self, refusals: float) -> None:
         self.refusals = refusals
@@ -106,7 +106,7 @@ def test_a_lost_key_of_an_existing_database_is_not_regenerated(tmp_path: Path, m
     told = str(error.value)
     assert str(tmp_path / name) in told
     assert "Put it back" in told
-    # What it says to run makes a key that is taken.
+    # The suggested command prints a valid key.
     command = f"python -c {told.partition(': python -c ')[2]}"
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     subprocess.run(["sh", "-c", command], check=True, env={**os.environ, "PATH": path})

@@ -1,4 +1,4 @@
-"""`manage.py up` for real: it starts everything, restarts what dies, refuses a second one, leaves nothing behind."""
+"""`manage.py up`: it starts everything, restarts what dies, refuses a second one, leaves nothing behind."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from ops.embedded.locations import Locations, embedded_urls
 from tests.support.processes import alive, child, command_line, descendants, eventually
 from tests.support.project import ROOT
 
-# Words of the command lines of all that is supervised, with one worker.
+# Words of the command lines of all supervised processes, with one worker.
 PROGRAMS = {
     "postgres": "bin/postgres",
     "valkey": "valkey-server",
@@ -68,7 +68,7 @@ class House:
             return False
 
     def kill(self) -> None:
-        """Whatever a failed test left running."""
+        """Kill what a failed test left running."""
         for pid in [self.pid, *descendants(self.pid)]:
             if alive(pid):
                 os.kill(pid, signal.SIGKILL)
@@ -84,7 +84,7 @@ def environment(data_dir: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Too long for a socket, and with a blank, a comma and a percent sign in it."""
+    """Too long for a socket, with a space, a comma and a percent sign."""
     return tmp_path_factory.mktemp("up") / ("long, 100% " + "x" * 90) / "var"
 
 

@@ -1,4 +1,4 @@
-"""What others rely on by its name is what it was: a change of it is one that somebody wanted, and wrote down."""
+"""Public names are unchanged, or their change is recorded on purpose."""
 
 import pytest
 

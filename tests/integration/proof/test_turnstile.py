@@ -1,4 +1,4 @@
-"""Interleavings of the real SQL: those of many seeds hold, and the turnstile sees each old fault that is put back."""
+"""Interleavings of the real SQL: many seeds keep the rules, and the turnstile finds each mutant."""
 
 import time
 from collections.abc import Iterator
@@ -13,9 +13,9 @@ from proof.turnstile.story import told
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-#: Of each scenario: as many as fit into so many seconds, and no fewer than so many.
+#: Per scenario: as many as fit into these seconds, and at least this many.
 SECONDS, LEAST, LEAST_FULL = 5.0, 25, 2000
-#: A fault is seen within so many interleavings of its scenario.
+#: A mutant is found within this many interleavings of its scenario.
 WITHIN = 400
 
 

@@ -1,4 +1,4 @@
-"""API keys through the API: shown once, changed, revoked, and never broader than who makes them."""
+"""API keys through the API: shown once, changed, revoked, and never broader than their creator."""
 
 import datetime
 import itertools
@@ -103,7 +103,7 @@ def test_a_change_affects_only_the_named_fields(api: Caller, staging: Environmen
 
 
 def every_limit(staging: Environment) -> list[dict[str, Any]]:
-    """Keys that may administer: each combination of scopes, environments and expiry."""
+    """Administrative keys: each combination of scopes, environments and expiry."""
     scopes = (["admin"], SCOPES)
     return [
         {"scopes": some, "environments": places, "expires_at": at}
@@ -112,7 +112,7 @@ def every_limit(staging: Environment) -> list[dict[str, Any]]:
 
 
 def test_no_key_creates_or_becomes_a_broader_one(workspace: Workspace, staging: Environment) -> None:
-    """Every limit with every wish: a wish within the limit is granted, any other leaves nothing changed."""
+    """For every grant and request: a request within the grant succeeds, any other changes nothing."""
     wishes = list(itertools.product((["admin"], SCOPES), (None, ["staging"], ["production"]), (None, SOON, LATER)))
     victim = issue_key(workspace=workspace, name="v", scopes=["agents"], environments=[staging], expires_at=SOON).row
     for limit, (scopes, places, expires_at) in itertools.product(every_limit(staging), wishes):

@@ -1,4 +1,4 @@
-"""Members through the API: added, invited, given roles and removed, with an owner left in every case."""
+"""Members through the API: added, invited, given roles and removed, always with an owner left."""
 
 import threading
 from typing import Any
@@ -93,7 +93,7 @@ def test_invitations_enforce_the_password_rules(api: Caller, password: str) -> N
 
 
 class TestWorkspaceIsolation:
-    """What one workspace invites, accepts or removes gives it nothing in another, and tells it nothing of another."""
+    """Invitations, acceptances and removals of one workspace grant and reveal nothing in another."""
 
     @pytest.fixture
     def elsewhere(self) -> Caller:

@@ -138,7 +138,7 @@ class TestSettings:
 
 
 def entries(workspace: Workspace, count: int) -> None:
-    """Some history of changes: by two people and Hourhand, to two things."""
+    """A history of changes by two people and Hourhand to two objects."""
     actors = [Actor.of_user(person(name)) for name in ("olga", "otto")] + [SYSTEM]
     targets = [workspace.environments.get(), workspace]
     for number in range(count):

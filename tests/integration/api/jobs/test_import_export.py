@@ -1,4 +1,4 @@
-"""Many jobs from a file, and all jobs as one: good items land, and what is exported imports back as it was."""
+"""Import and export: valid items are imported, and an export imports back unchanged."""
 
 import json
 from typing import Any
@@ -59,7 +59,7 @@ def job(number: int = 1, **changes: Any) -> dict[str, Any]:
     return {"slug": f"job-{number}", "name": f"Job {number}", "schedule": "@daily", "request": {"url": URL}, **changes}
 
 
-#: A job with a value of its own for every field that a definition has.
+#: A job with a non-default value for every field of a definition.
 EVERYTHING: dict[str, Any] = {
     "slug": "whole",
     "name": "Everything at once",
@@ -243,7 +243,7 @@ def lines(api: Caller, text: str, **more: Any) -> Any:
 
 
 class TestReimport:
-    """A line is the job that calls the same at the same times, whatever stands above it now."""
+    """A line is identified by its call and its times, whatever precedes it."""
 
     @pytest.mark.parametrize("comment", ["# Report v2", "", "#0 1 * * * curl http://old.test/", "# ====="])
     def test_a_changed_comment_makes_no_second_job(self, api: Caller, comment: str) -> None:

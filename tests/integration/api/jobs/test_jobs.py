@@ -1,4 +1,4 @@
-"""Jobs through the API: make, change, refuse, pause, delete."""
+"""Jobs through the API: create, change, refuse, pause, delete."""
 
 import datetime
 import json
@@ -97,7 +97,7 @@ LATER = {
     "command": "ls",
     "workflow": {},
 }
-#: What is wrong, the field that must be named, and its code.
+#: A wrong body, the field that must be named, and its code.
 REFUSED: list[tuple[dict[str, Any], str, str]] = [
     (job(nmae="x"), "nmae", "unknown_field"),
     (request(metod="GET"), "request.metod", "unknown_field"),

@@ -1,4 +1,4 @@
-"""The list of jobs through the API: its filters, sorts, pages and cost."""
+"""The list of jobs through the API: filters, sort orders, pages and number of queries."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from tests.support.api_caller import JOB, Caller, caller
 from tests.support.jobs import MakeJob
 
 pytestmark = pytest.mark.django_db
-#: Enough queries for any page of jobs: the key, its use, the jobs, their environments.
+#: Queries of a page of jobs: the key, its last use, the jobs, their environments.
 LIST_QUERIES = 4
 
 

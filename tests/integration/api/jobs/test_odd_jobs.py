@@ -1,4 +1,4 @@
-"""No value anywhere in a job is a fault of ours: it is taken, or refused by its name."""
+"""No value anywhere in a job causes an internal error: it is accepted, or refused by name."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""POST /schedules/preview/: what a schedule means, without making a job."""
+"""POST /schedules/preview/: explain a schedule without creating a job."""
 
 import datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""The report of usage, the overage policy, and what a stopped workspace is refused."""
+"""The usage report, the overage policy, and what a stopped workspace may not do."""
 
 import datetime
 import json
@@ -182,7 +182,7 @@ class TestOveragePolicy:
 
 IMPORT = {"format": "json", "content": {"jobs": [{**JOB, "slug": "imported"}]}}
 BULK = {"filter": {"status": "failed"}}
-#: What makes calls, or jobs that do.
+#: Requests that make calls, or create jobs that do.
 REFUSED: list[tuple[str, str, Any]] = [
     ("POST", "/jobs/", JOB),
     ("PUT", "/jobs/another/", JOB),
@@ -199,7 +199,7 @@ REFUSED: list[tuple[str, str, Any]] = [
     ("POST", "/executions/{failed}/retry/", {}),
     ("POST", "/executions/replay/", BULK),
 ]
-#: What gets one out of it, reduces, or asks nothing of anybody.
+#: Requests that stay allowed: they read, reduce, or make no calls.
 ANSWERED: list[tuple[str, str, Any, int]] = [
     ("GET", "/jobs/report/", None, 200),
     ("PUT", "/jobs/report/", {**JOB, "slug": "report", "description": "Second"}, 200),
@@ -223,7 +223,7 @@ ANSWERED: list[tuple[str, str, Any, int]] = [
 class TestStoppedWorkspace:
     @pytest.fixture
     def named(self, api: Caller, workspace: Workspace) -> dict[str, str]:
-        """A workspace with jobs and executions, which is stopped then."""
+        """A workspace with jobs and executions, stopped afterwards."""
         api.ask("PUT", "/jobs/report/", {**JOB, "description": "First"}, expect=201)
         api.ask("PUT", "/jobs/report/", {**JOB, "description": "Second"}, expect=200)
         api.ask("PUT", "/jobs/idle/", {**JOB, "environments": {"production": {"enabled": False}}}, expect=201)

@@ -1,4 +1,4 @@
-"""`/events/`: who hears what, how a stream goes on after a break, how it ends, and that telling never hurts anybody."""
+"""`/events/`: permissions, resuming, the end of a stream, and that publishing never disturbs others."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -115,7 +115,7 @@ def test_changes_during_a_disconnect_are_sent_on_reconnect(listen: Listen, repor
 
 
 def _settled(one: Listening) -> str:
-    """The position once it has moved past what was told."""
+    """Return the position once it is past the published changes."""
     assert one.is_quiet
     assert one.position is not None
     return one.position

@@ -1,4 +1,4 @@
-"""Assertions and retry policies through the API: what is taken, what is refused, what a change of a policy changes."""
+"""Assertions and retry policies through the API: validation, and the effects of changing a policy."""
 
 import threading
 
@@ -135,7 +135,7 @@ def test_a_job_with_a_policy_gets_its_rules_instead_of_its_own(api, patient):
 
 
 def test_a_rule_that_contradicts_the_policy_is_refused(api, patient):
-    """It would change nothing, in silence."""
+    """Without the refusal the rule would silently have no effect."""
     wrong = {"policy": "patient", "max_attempts": 2, "backoff": "list", "delays_ms": [1], "jitter": True}
     codes = {f"retry.{rule}": "conflicting" for rule in ("max_attempts", "backoff", "delays_ms")}
     assert api.refused("POST", "/jobs/", job(retry=wrong)) == codes
@@ -220,7 +220,7 @@ def test_scopes_and_bound_keys(workspace, patient):
 
 @pytest.mark.django_db(transaction=True)
 def test_a_job_that_adopts_a_policy_waits_for_a_concurrent_change(workspace, make_job):
-    """Neither misses the other: the job is saved with what the change, which is under way, says."""
+    """The job is saved with the concurrent change, and the change sees the job."""
     made = {"workspace": workspace, "slug": None, "now": EPOCH}
     policy = save_policy(policy=None, name="Patient", rules=RULES_OF_EPOCH, **made)
     adopting, row = job_config(retry={"policy": "patient"}), make_job()

@@ -1,4 +1,4 @@
-"""`/stats/` and `/jobs/{job}/stats/`: what they show, of whom, and what they refuse."""
+"""`/stats/` and `/jobs/{job}/stats/`: figures, permissions and refusals."""
 
 import datetime
 from typing import Any

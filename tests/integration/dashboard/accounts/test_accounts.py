@@ -1,4 +1,4 @@
-"""The dashboard's pages of keys, members, environments and the audit log keep to the API's rules."""
+"""The dashboard's pages of keys, members, environments and the audit log follow the API's rules."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Plans and usage in the dashboard: the operator gives plans, a workspace's own people choose what happens beyond."""
+"""Plans and usage in the dashboard: superusers assign plans, owners and admins choose the overage policy."""
 
 import datetime
 from typing import Any

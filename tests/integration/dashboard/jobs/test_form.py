@@ -1,4 +1,4 @@
-"""The dashboard's form of a job: every field comes back as it was, and the API's errors stand beside their fields."""
+"""The dashboard's form of a job: every field is saved and shown again, with the API's errors beside the fields."""
 
 from typing import Any
 
@@ -87,7 +87,7 @@ def test_retry_delays_and_a_certificate_are_saved_and_removed(member: Client, ma
 
 
 def test_an_error_of_the_api_is_beside_its_field(member: Client, make_job: MakeJob) -> None:
-    """Whichever of these the API takes, the form takes, and the other way round."""
+    """Form and API accept the same values."""
     job = make_job(schedule="0 2 * * *", request=CALL).job
     api = caller(job.workspace)
     for field, typed in {
@@ -147,7 +147,7 @@ def test_unset_advanced_fields_are_collapsed(member: Client, make_job: MakeJob) 
 def test_saving_everything_unchanged_makes_no_version(member: Client, make_job: MakeJob) -> None:
     job = make_job(
         schedule="30 2 * * *", timezone="Europe/Berlin",
-        # The second time that this wall clock shows half past two; and a text that browsers send back otherwise.
+        # The second 02:30 of that day; browsers would send back another text.
         starts_at="2026-10-25T01:30:00.123Z", ends_at="2027-01-01T00:00:00.000Z", misfire_grace_seconds=0,
         concurrency=1, tags=["a, b"], description="one\r\ntwo",
         request={**CALL, "headers": {"X-Empty": ""}, "body": "\n\nfirst\r\nlast \n", "timeout_seconds": 1.25},
@@ -237,7 +237,7 @@ def test_errors_of_an_assertion_stand_in_its_row(
 ) -> None:
     job = make_job(request=CALL, success={"assertions": ASSERTIONS[:2]}).job
     wrong = {f"assertions-2-{name}": value for name, value in row.items()}
-    # A row that is taken away moves the places that the API counts.
+    # Removing a row shifts the indexes that the API reports.
     answer = save(member, job, **{"assertions-0-DELETE": "on"}, **wrong)
     assert answer.status_code == 200
     rows = answer.context["form"].assertions.forms
@@ -261,7 +261,7 @@ def test_more_assertions_than_ten_are_refused_above_their_rows(member: Client, m
 
 
 def test_rows_added_by_the_script_need_not_be_consecutive(member: Client, make_job: MakeJob) -> None:
-    """Rows for browsers without scripts are not sent by others, and leave gaps."""
+    """Scripts do not send the empty rows for browsers without scripts, and leave gaps."""
     job = make_job(request=CALL).job
     values = {name: value for name, value in form_of(member, job).items() if not name.startswith("assertions-0-")}
     values |= {"assertions-TOTAL_FORMS": "3", "assertions-2-type": "status_equals", "assertions-2-value": "200"}

@@ -1,4 +1,4 @@
-"""The list of jobs in each order: by pages that an index answers, and whatever the order in the same few queries."""
+"""The list of jobs in each sort order: pages from an index, and the same few queries."""
 
 from typing import Any
 

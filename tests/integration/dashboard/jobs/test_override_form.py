@@ -1,4 +1,4 @@
-"""What an environment overrides, in the form of a job: typed field by field, kept exactly, told where it is wrong."""
+"""Overrides in the form of a job: entered field by field, kept exactly, with errors beside the fields."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""A job's page: what it does, when it fires, how it stands, what it changed; at a held price, for those who may see."""
+"""A job's page: description, firings, history and versions, with a constant number of queries and by permission."""
 
 import datetime
 import html
@@ -218,7 +218,7 @@ def test_a_job_is_run_with_an_input_environment_and_delay(member: Client, worksp
     assert answer.headers["Location"] == reverse("admin:runs_execution_change", args=[made.pk])
     assert (made.environment.slug, made.input, made.trigger) == ("staging", {"a": [1]}, "manual")
     assert made.scheduled_for is not None
-    # The next one begins with what was given last.
+    # The form is prefilled with the last input.
     assert "&quot;a&quot;: [" in text_of(member, run_url(job))
     member.post(run_url(job), {"environment": "production", "input": " "})
     assert Execution.objects.get(environment__slug="production").input is None

@@ -1,4 +1,4 @@
-"""What the form tells of a schedule while it is typed: the words, the firings and the warnings of the API."""
+"""The form's preview of a schedule while typing: the API's words, firings and warnings."""
 
 import datetime
 import re
@@ -45,7 +45,7 @@ def test_the_form_previews_with_the_apis_text(member: Client, workspace: Workspa
     told = previewed_by_the_api(workspace, **timing)
     assert told["description"] in words_of(page)
     for warning in told["warnings"]:
-        # The instant of asking is in one of them.
+        # One of them contains the instant of the request.
         assert re.sub(r"T.*", "", warning) in words_of(page)
     for at in told["next"]:
         assert (

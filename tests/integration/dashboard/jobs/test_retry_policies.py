@@ -1,4 +1,4 @@
-"""Retry policies in the dashboard: the API's rules, at the borders of a person's workspaces."""
+"""Retry policies in the dashboard: the API's rules, within a person's workspaces."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ def member(workspace: Workspace) -> Client:
 
 
 def form(client: Client, url: str, **changes: Any) -> dict[str, Any]:
-    """What a browser would send of a policy's form as it stands, with these fields changed."""
+    """Return what a browser would send of a policy's unchanged form, with these fields changed."""
     shown = client.get(url).context["adminform"].form
     values = {name: shown[name].value() for name in shown.fields}
     spelled = {name: ",".join(map(str, value)) if isinstance(value, list) else value for name, value in values.items()}

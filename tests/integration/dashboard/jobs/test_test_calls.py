@@ -1,4 +1,4 @@
-"""The dashboard's test call: its result stands on the job's page, or on one of its own where no script runs."""
+"""The dashboard's test call: its result is on the job's page, or without scripts on its own page."""
 
 import html
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Told:
 
 @pytest.fixture
 def hostile(told: Told) -> Iterator[Receiver]:
-    """An endpoint that answers with what a page must escape, and a worker to call it."""
+    """An endpoint whose answer needs escaping, and a worker to call it."""
     worker = service()
     worker.start()
     told.workers.append(worker)

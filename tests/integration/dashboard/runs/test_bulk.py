@@ -1,4 +1,4 @@
-"""The dashboard's bulk operations: who sees them, who ends them, and how selected executions become one."""
+"""Bulk operations in the dashboard: permissions, cancel, and operations from selected executions."""
 
 import datetime
 import html

@@ -1,4 +1,4 @@
-"""The dashboard's buttons and forms do what they say, through the same verbs and the same validator as the API."""
+"""The dashboard's buttons and forms, which use the API's services and validator."""
 
 import datetime
 import re

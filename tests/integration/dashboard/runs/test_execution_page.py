@@ -1,4 +1,4 @@
-"""The page of an execution: why, where its time went, what was sent and answered, and what can be done again."""
+"""An execution's page: reason, waterfall, request and answer, and replays."""
 
 import datetime
 from typing import Any

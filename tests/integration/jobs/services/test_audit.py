@@ -1,4 +1,4 @@
-"""What the audit log says of jobs, retry policies and executions, whoever changes them and by whichever door."""
+"""The audit log of jobs, retry policies and executions, for every actor and interface."""
 
 from typing import Any
 
@@ -204,7 +204,7 @@ class TestActors:
         ]  # fmt: skip
 
     def test_no_changing_route_logs_hourhand_as_the_actor(self, api: Caller, workspace: Workspace) -> None:
-        """Each call once, and then: every entry since is the key's own."""
+        """Make each call once; every entry since is the key's own."""
         before = AuditEntry.objects.count()
         api.ask("POST", "/jobs/", JOB, expect=201)
         run = api.ask("POST", "/jobs/nightly-report/run/", {"delay_seconds": 60}, expect=202)["id"]

@@ -1,4 +1,4 @@
-"""A job that has nothing left to fire is not enabled again, and its export says what it is."""
+"""A job without future occurrences can't be enabled, and its export describes it."""
 
 import datetime
 import json
@@ -14,7 +14,7 @@ from tests.support.api_caller import JOB, Caller, caller
 from tests.support.jobs import EPOCH, MakeJob
 
 pytestmark = pytest.mark.django_db
-#: Schedules that were over before anybody reads this, made when they were still to come.
+#: Schedules that have ended by now, created while they were in the future.
 ENDED: dict[str, dict[str, Any]] = {
     "a one-off": {"schedule": "2026-03-01T12:00:05Z"},
     "a local time": {"schedule": "2026-03-01T13:00:05", "timezone": "Europe/Berlin"},
@@ -31,7 +31,7 @@ def api(workspace: Workspace) -> Caller:
 
 @pytest.fixture(params=ENDED.values(), ids=ENDED)
 def ended(request: pytest.FixtureRequest, make_job: MakeJob) -> JobEnvironment:
-    """A job that has fired all that it ever will."""
+    """A job that has fired all its occurrences."""
     row = make_job(slug="once", **request.param)
     for _ in range(3):
         fire_due(EPOCH + datetime.timedelta(minutes=20))

@@ -1,4 +1,4 @@
-"""A job that differs by environment: through the API, in its plan, on the wire and in the dashboard."""
+"""Environment overrides: through the API, in schedules, on the wire and in the dashboard."""
 
 import datetime
 import json
@@ -44,7 +44,7 @@ def overrides_of(shown: dict[str, Any], slug: str = "staging") -> Any:
 class TestReplays:
     @pytest.fixture
     def old(self, api: Caller) -> Execution:
-        """An execution in staging, which overrides the URL and how many run at once."""
+        """An execution in staging, which overrides URL and concurrency."""
         given = {"request": {"url": STAGING_URL}, "concurrency": None, "overlap": "queue"}
         api.ask("POST", "/jobs/", job(given, concurrency=3), expect=201)
         state = JobEnvironment.objects.get(environment__slug="staging")

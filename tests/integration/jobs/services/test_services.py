@@ -1,4 +1,4 @@
-"""Saving, pausing and resuming jobs: versions, and never a firing that nobody planned."""
+"""Saving, pausing and resuming jobs: versions, and no unscheduled firing."""
 
 import datetime
 

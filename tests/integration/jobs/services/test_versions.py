@@ -1,4 +1,4 @@
-"""Versions of a job: compared, and made current again without firing."""
+"""Versions of a job: compared, and restored without firing."""
 
 import pytest
 from django.urls import reverse

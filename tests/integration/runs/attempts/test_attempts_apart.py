@@ -1,4 +1,4 @@
-"""Two attempts of one execution held by one worker: it stood still past its lease, and claims the next itself."""
+"""Two attempts of one execution in one worker: it was paused past its lease, and claims the next itself."""
 
 import datetime
 import random
@@ -60,7 +60,7 @@ def claim(worker: Claimer, link: Link, execution: Execution) -> Claimed:
 
 
 def lose(execution: Execution) -> None:
-    """Let the lease pass, reap the attempt, and let the next be due."""
+    """Let the lease expire, reap the attempt, and make the next one due."""
     Execution.objects.filter(pk=execution.pk).update(lease_expires_at=now() - datetime.timedelta(seconds=1))
     assert reap_expired(user_agent="Hourhand/test", chance=random.Random(1)) == 1
     Execution.objects.filter(pk=execution.pk).update(next_attempt_at=now() - datetime.timedelta(seconds=1))
@@ -68,7 +68,7 @@ def lose(execution: Execution) -> None:
 
 @pytest.fixture
 def two(worker: Claimer, link: Link, execution: Execution) -> tuple[Claimed, Claimed]:
-    """A lost attempt, and the next one, claimed by the same worker."""
+    """A lost attempt and the next one, claimed by the same worker."""
     first = claim(worker, link, execution)
     lose(execution)
     return first, claim(worker, link, execution)
@@ -197,7 +197,7 @@ def service() -> Iterator[DeliveryService]:
 
 
 class Target:
-    """Answers each attempt with its number, once the test releases it."""
+    """Answer each attempt with its number, once the test releases it."""
 
     def __init__(self, receiver: Receiver, released: dict[str, threading.Event]) -> None:
         self.receiver = receiver
@@ -240,7 +240,7 @@ def test_each_exchange_is_in_its_own_run(
     eventually(lambda: target.calls == 2)
     for attempt in order:
         target.release(attempt)
-        time.sleep(0.2)  # so that the answer to the first is there before the second's
+        time.sleep(0.2)  # So that the first answer arrives before the second.
     eventually(lambda: Execution.objects.get(pk=execution.pk).status == "succeeded")
     lost, kept = Run.objects.order_by("number")
     assert (lost.failure_reason, lost.response_body) == ("worker_lost", None)
@@ -252,7 +252,7 @@ def test_each_exchange_is_in_its_own_run(
 def test_a_lost_claim_is_distinct_from_the_next_with_the_same_number(
     make_job: MakeJob, service: DeliveryService, target: Target
 ) -> None:
-    """A renewal finds an attempt lost that was given back, and says so after the number is in use again."""
+    """A renewal reports an attempt lost that was given back, after its number is in use again."""
     execution = services.run_now(job_environment=make_job(request={"url": target.receiver.url("/")}), now=now())
     service.submit([str(execution.pk)])
     eventually(lambda: target.calls == 1)
@@ -269,7 +269,7 @@ def test_a_lost_claim_is_distinct_from_the_next_with_the_same_number(
 def test_a_lost_answer_to_a_give_back_is_harmless(
     make_job: MakeJob, service: DeliveryService, target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The database took an attempt back, and the worker never heard: its number is in use again soon."""
+    """The database took an attempt back without the worker's knowledge: its number is soon in use again."""
     give_back, answers = Claimer.give_back, []
 
     def unheard(*args, **kwargs):

@@ -1,4 +1,4 @@
-"""What a canceled run says of its request: only its worker knows if it was sent, and tells."""
+"""A canceled run's request: only its worker knows if it was sent, and corrects the run."""
 
 import datetime
 import random
@@ -85,7 +85,7 @@ def test_a_late_result_changes_no_other_attempts_run(make_job: MakeJob, link: Li
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Time enough to lock what is about to be given back."""
+    """Time enough to lock the executions to be given back."""
     for module in ("fairness", "engine"):
         monkeypatch.setattr(f"workers.delivery.{module}.PATIENCE_SECONDS", 2.0)
 
@@ -128,7 +128,7 @@ def test_calls_waiting_for_a_slot_are_canceled_unsent(
     service.submit([str(execution.pk) for execution in made])
     eventually(lambda: len(slow.exchanges) == 2 and service.waiting_count == 3)
     with transaction.atomic():
-        # Who is locked is not given back: two of those that wait stand between the engine and the database then.
+        # Locked rows are not given back: two of those waiting are between the engine and the database then.
         list(Execution.objects.select_for_update())
         eventually(lambda: service.waiting_count == 1, seconds=10)
         for execution in made:

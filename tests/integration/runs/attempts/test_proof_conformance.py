@@ -1,4 +1,4 @@
-"""What real rows do, logged by a trigger, against the model: each move of the code is one of its, no forgery is."""
+"""Transitions of real rows, logged by a trigger, against the model: all of the product's conform, no forged one."""
 
 import datetime
 import random
@@ -57,7 +57,7 @@ def now() -> datetime.datetime:
 
 
 class House:
-    """The verbs of workers, clock and people, as the product has them, on one job of three attempts."""
+    """The product's functions of workers, clock and people, on one job of three attempts."""
 
     def __init__(self, make_job: MakeJob, link: Link) -> None:
         self.link = link
@@ -109,7 +109,7 @@ class House:
 
 
 def live_every_life(house: House) -> None:
-    """All that the product does to a row, once at least."""
+    """Everything that the product does to a row, at least once."""
     house.succeed(house.claimed(house.run()))
     house.cancel(house.run())
     house.cancel(house.run(later=True))
@@ -158,7 +158,7 @@ def test_the_product_makes_exactly_the_models_transitions(make_job: MakeJob, lin
 def test_in_any_order_the_product_makes_only_transitions_of_the_model(
     make_job: MakeJob, link: Link, logged: None, seed: int
 ) -> None:
-    """Two workers that remember all they ever claimed, as if each had stood still, and come with it at any time."""
+    """Two workers that remember all their claims, as if each had been paused, and act on them at any time."""
     house, chance = House(make_job, link), random.Random(seed)
     executions = [house.run(), house.run(), house.run(later=True)]
     remembered: list[Claimed] = []
@@ -191,7 +191,7 @@ def test_in_any_order_the_product_makes_only_transitions_of_the_model(
 
 
 def bring(house: House, claimed: Claimed, chance: random.Random) -> None:
-    """What a worker may do with an attempt that it holds, or thinks it does."""
+    """A worker's possible actions on an attempt that it holds, or believes to hold."""
     last = claimed.attempt.number >= 3
     match chance.choice(["succeed", "fail", "fail", "abort", "give back", "give back"]):
         case "succeed":
@@ -207,7 +207,7 @@ def bring(house: House, claimed: Claimed, chance: random.Random) -> None:
 RUN = "status = 'running', lease_owner = 'third', lease_expires_at = now() + interval '1 minute'"
 END = "finished_at = now(), lease_owner = NULL, lease_expires_at = NULL"
 WAIT = "status = 'pending', finished_at = NULL, next_attempt_at = now(), lease_owner = NULL, lease_expires_at = NULL"
-#: What the constraints of the table allow, and no code does: from which state, and how.
+#: What the table's constraints allow but no code does: from which state, and how.
 FORGED = {
     "alive again": ("ended", WAIT),
     "taken up again": ("ended", f"{RUN}, attempts = attempts + 1, finished_at = NULL"),

@@ -1,4 +1,4 @@
-"""A stored version that this release can't read: that job alone waits, everybody sees why, and it goes on by itself."""
+"""A stored version that this release can't read: only that job waits, visibly, and continues by itself."""
 
 import datetime
 import json
@@ -27,7 +27,7 @@ from workers.connections import Link
 from workers.worker.claim import Claimer
 
 SECOND = datetime.timedelta(seconds=1)
-#: What a definition may hold that no release of today writes: by SQL, by a release to come, on a host without the zone.
+#: Definitions that no present release writes: by SQL, by a future release, on a host without the zone.
 FOREIGN: dict[str, Any] = {
     "a policy to come": {"overlap": "newpolicy"},
     "a misfire rule to come": {"misfire": "fire_some"},
@@ -63,7 +63,7 @@ SHAPELESS: dict[str, Any] = {
 
 
 def store(job: JobEnvironment, config: Any) -> None:
-    """Put a config where it is, as a newer release, or somebody's SQL, would."""
+    """Store a config as a newer release, or SQL, would."""
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE jobs_jobversion SET config = %s::jsonb WHERE id = %s",
@@ -72,7 +72,7 @@ def store(job: JobEnvironment, config: Any) -> None:
 
 
 def foreign(change: dict[str, Any], **own: Any) -> Any:
-    """A definition with something in it that this release does not know."""
+    """A definition with a value unknown to this release."""
     config = job_config(schedule={"every_seconds": 60}, **own)
     for field, value in change.items():
         merge = isinstance(value, dict) and field in ("request", "retry", "success")
@@ -89,7 +89,7 @@ ALL = {
 
 @pytest.fixture(autouse=True)
 def _anew() -> None:
-    """What this process put aside was another test's."""
+    """Forget the versions that other tests marked unreadable in this process."""
     look_again()
 
 
@@ -107,7 +107,7 @@ def broken(make_job: MakeJob) -> dict[str, JobEnvironment]:
 
 @pytest.fixture
 def some(make_job: MakeJob) -> dict[str, JobEnvironment]:
-    """A few of each sort, for what asks many questions of each."""
+    """A few of each kind, for tests with many queries per job."""
     names = [name for name in ALL if name.split()[-1] in ("come", "tzdata", "none", "text", "list", "words", "it")]
     return {name: make_job(slug=name.replace(" ", "-"), schedule={"every_seconds": 60}) for name in names[::2]}
 
@@ -126,7 +126,7 @@ def test_only_unreadable_jobs_wait_and_they_continue_later(
         fire_due(EPOCH + minute * 60 * SECOND)
         look_again()
     assert Execution.objects.filter(job=well.job, status="pending").count() == 2
-    # What the clock can read, and a worker can't, has fired; it is held from the next review on.
+    # The clock reads it, a worker can't: it has fired, and is held from the next check on.
     assert {one.attempt.job_id for one in claim_all()} == {str(well.job_id)}
     assert unreadable.review() == len(broken)
     assert f"\nhourhand_unreadable_jobs {len(broken)}.0\n" in Client().get("/metrics").content.decode()
@@ -160,7 +160,7 @@ def audited(job: JobEnvironment) -> list[str]:
 
 
 def claim_all() -> list[Any]:
-    """What a worker claims of all that is due, in this test's transaction."""
+    """Return a worker's claims of all due executions, in this test's transaction."""
 
     class Here(Link):
         def transaction(self) -> Any:
@@ -227,7 +227,7 @@ def test_api_lists_and_actions_still_answer(
         assert answer.status_code in (400, 409), (name, answer.content)
         api.ask("POST", f"/executions/{execution}/cancel/", {}, expect=200)
         api.ask("POST", f"{own}pause/", {"note": "until the upgrade is over"}, expect=200)
-        # Its plan can be resumed where its timing is known.
+        # Its schedule can be resumed if its timing is readable.
         answer = api.generic("POST", f"/api/v1{own}resume/", b"{}", content_type="application/json")
         assert answer.status_code == 200 or answer.json()["code"] == "version_unreadable", name
     assert rules_after(None)
@@ -303,7 +303,7 @@ def test_the_reaper_skips_unreadable_jobs_and_reaps_others(make_job: MakeJob) ->
 
 
 def test_occurrences_left_by_a_schedule_change_wait_too(make_job: MakeJob, workspace: Workspace) -> None:
-    """The period that an edit closed is settled once its own version can be read."""
+    """The period closed by an edit is settled once its own version can be read."""
     job = make_job(slug="broken", schedule={"every_seconds": 60})
     store(job, foreign({"timezone": "Mars/Olympus_Mons"}))
     caller(workspace).ask(
