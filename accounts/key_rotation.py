@@ -8,10 +8,14 @@ from django.conf import settings
 from django.db import models, transaction
 
 from accounts.encryption import Cipher, EncryptionKeyError
-from accounts.models import Secret, SigningSecret
+from accounts.models import InstallationSecret, Secret, SigningSecret
 
 #: Every column that holds encrypted text.
-_ENCRYPTED: tuple[tuple[type[models.Model], str], ...] = ((Secret, "encrypted"), (SigningSecret, "value"))
+_ENCRYPTED: tuple[tuple[type[models.Model], str], ...] = (
+    (Secret, "encrypted"),
+    (SigningSecret, "value"),
+    (InstallationSecret, "encrypted"),
+)
 _AT_ONCE = 500
 _MOST_READ = 5_000
 
@@ -59,7 +63,7 @@ def _rotate(model: Any, column: str, cipher: Cipher) -> int:
     rotated, last = 0, None
     while True:
         with transaction.atomic():
-            rows = model.objects.select_for_update(no_key=True, of=("self",)).order_by("id")
+            rows = model.objects.select_for_update(no_key=True, of=("self",)).order_by("pk")
             batch = list((rows.filter(pk__gt=last) if last else rows)[:_AT_ONCE])
             for row in batch:
                 setattr(row, column, cipher.rotate(bytes(getattr(row, column))))

@@ -268,6 +268,17 @@ class Secret(models.Model):
         return self.name
 
 
+class InstallationSecret(models.Model):
+    """Random bytes that the installation derives tokens from, kept encrypted: `accounts.tokens`."""
+
+    name = models.CharField(max_length=40, primary_key=True)
+    encrypted = models.BinaryField(editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class AuditEntry(models.Model):
     """One change: who made it, to what, and what is different. Labels outlive what they name."""
 

@@ -44,7 +44,8 @@ _SECRETS = "secrets."
 _HOW_TO_SAY_BRACES = "{{'{{'}} stands for {{ itself."
 _DEFAULT_EXAMPLE = '{{input.a|default("x")}}'
 _UUID_NAMESPACE = uuid.UUID("6f1d7a0e-5a0b-5c38-9d0c-8a4f4f1c2b7e")
-_MISSING: Any = object()
+#: What a variable stands for that has no value.
+MISSING: Any = object()
 
 
 class TemplateError(ValueError):
@@ -87,7 +88,7 @@ class Facts:
     secrets: Mapping[str, str] = field(repr=False)
 
     def value(self, variable: str) -> Any:
-        """What a variable stands for; `_MISSING` where there is nothing."""
+        """What a variable stands for; `MISSING` where there is nothing."""
         if variable == _BRACES:
             return OPENING
         match variable:
@@ -98,12 +99,12 @@ class Facts:
             case "uuid":
                 return str(uuid.uuid5(_UUID_NAMESPACE, self.execution_id))
             case "scheduled_for":
-                return _MISSING if self.scheduled_for is None else _instant(self.scheduled_for)
+                return MISSING if self.scheduled_for is None else _instant(self.scheduled_for)
             case "execution_id" | "job" | "environment":
                 return getattr(self, variable)
         if variable.startswith(_SECRETS):
-            return self.secrets.get(variable.removeprefix(_SECRETS), _MISSING)
-        return _MISSING if self.input is None else _inside(self.input, variable.split(".")[1:])
+            return self.secrets.get(variable.removeprefix(_SECRETS), MISSING)
+        return MISSING if self.input is None else _inside(self.input, variable.split(".")[1:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,15 +113,15 @@ class TemplateVariable:
 
     variable: str
     quoted: bool
-    default: Any = _MISSING
+    default: Any = MISSING
 
     def rendered(self, facts: Facts, where: Where) -> str:
         """Its text. Raises RenderingError where it has neither a value nor a default: nothing is guessed."""
         is_json = where is Where.JSON_BODY and not self.quoted
         value = facts.value(self.variable)
-        if value is _MISSING or (value is None and not is_json):  # no text says null
+        if value is MISSING or (value is None and not is_json):  # no text says null
             value = self.default
-        if value is _MISSING:
+        if value is MISSING:
             raise RenderingError(_without_value(self.variable))
         if is_json:
             return _compact(value)
@@ -159,6 +160,17 @@ class Template:
         if self.where is Where.URL and self.variables and _has_dot_segment(text):
             raise RenderingError("its path would hold . or .. as a segment")
         return text
+
+    def value(self, facts: Facts) -> Any:
+        """The JSON value of a template that is one variable, else the text; MISSING where a variable has no value."""
+        variables = [part for part in self.parts if part]
+        if len(variables) == 1 and isinstance(variables[0], TemplateVariable):
+            value = facts.value(variables[0].variable)
+            return variables[0].default if value is MISSING else value
+        try:
+            return self.render(facts)
+        except RenderingError:
+            return MISSING
 
     @property
     def sample(self) -> str:
@@ -374,7 +386,7 @@ def _inside(value: Any, path: list[str]) -> Any:
         elif isinstance(value, list) and re.fullmatch("[0-9]+", step) and int(step) < len(value):
             value = value[int(step)]
         else:
-            return _MISSING
+            return MISSING
     return value
 
 
