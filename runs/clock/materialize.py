@@ -43,7 +43,7 @@ _EXTEND = """
 """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ScheduledJobEnvironment(JobEnvironmentKey):
     """A job in one environment, with the timetable of the version that its occurrences run in."""
 
