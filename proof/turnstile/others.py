@@ -46,7 +46,7 @@ def reaps(stage: Stage, *, times: int, once_lapsed: bool = False) -> None:
         pause("", ready=lambda: stage.lapsed)
     for _ in range(times):
         with stage.call("reaps"):
-            moved = reap_expired(user_agent=USER_AGENT, chance=random.Random(1))
+            moved = reap_expired(user_agent=USER_AGENT, rng=random.Random(1))
         stage.reaped = stage.reaped or moved > 0
 
 

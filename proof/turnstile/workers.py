@@ -184,8 +184,8 @@ def _pairs(items: Sequence[Claimed]) -> frozenset[Pair]:
 
 
 def _records(worker: Worker, link: Link, batch: Sequence[Held]) -> None:
-    chance = random.Random(1)
-    finished = [judge(held.item, _result(held), worker=worker.owner, chance=chance) for held in batch]
+    rng = random.Random(1)
+    finished = [judge(held.item, _result(held), worker=worker.owner, rng=rng) for held in batch]
     with worker.stage.call("records", owner=worker.owner, named=frozenset(held.pair for held in batch)) as call:
         with link.transaction() as cursor:
             moved = record(cursor, finished)

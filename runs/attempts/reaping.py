@@ -83,13 +83,13 @@ def require_renewable() -> None:
         cursor.execute("UPDATE runs_execution SET lease_expires_at = lease_expires_at WHERE false")
 
 
-def reap_expired(*, user_agent: str, chance: random.Random, limit: int = BATCH) -> int:
+def reap_expired(*, user_agent: str, rng: random.Random, limit: int = BATCH) -> int:
     """End the attempts whose lease has expired, on the database's clock. Returns how many executions moved."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT clock_timestamp()")
         now = cursor.fetchone()[0]
         cursor.execute(_EXPIRED, [array(unreadable.reaping.waiting()), limit])
-        lost = [_lost(*held, now=now, chance=chance) for held in _readable(cursor, cursor.fetchall(), user_agent)]
+        lost = [_lost(*held, now=now, rng=rng) for held in _readable(cursor, cursor.fetchall(), user_agent)]
         moved = _record(cursor, lost)
         if moved:
             failpoint("reap.written")
@@ -171,10 +171,10 @@ def _lost(
     definition: JobDefinition,
     *,
     now: datetime.datetime,
-    chance: random.Random,
+    rng: random.Random,
 ) -> FinishedAttempt:
     reason = FailureReason.WORKER_LOST
-    decided = verdict(definition.retry, attempt=attempt.number, reason=reason, chance=chance)
+    decided = verdict(definition.retry, attempt=attempt.number, reason=reason, rng=rng)
     return _unheard(attempt, sent, Ending(decided, reason, _ERROR, started_at, max(now, started_at)))
 
 

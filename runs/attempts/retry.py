@@ -44,7 +44,7 @@ def verdict(
     reason: FailureReason | None,
     status_code: int | None = None,
     retry_after_ms: int | None = None,
-    chance: random.Random,
+    rng: random.Random,
 ) -> Verdict:
     """Decide what follows attempt number `attempt` (1-based), which ended with `reason` (None: it succeeded).
 
@@ -55,7 +55,7 @@ def verdict(
         return SUCCEEDED
     if attempt >= policy.max_attempts or not _worth_retrying(policy, reason, status_code):
         return GiveUp(reason)
-    delay_ms = _backoff_ms(policy, attempt, chance)
+    delay_ms = _backoff_ms(policy, attempt, rng)
     if policy.honor_retry_after and retry_after_ms is not None and reason.retried_by is RetriedBy.STATUSES:
         delay_ms = max(delay_ms, min(retry_after_ms, policy.max_delay_ms))
     return RetryIn(delay_ms)
@@ -71,7 +71,7 @@ def _worth_retrying(policy: RetryDefinition, reason: FailureReason, status_code:
             return bool(getattr(policy, switch.value))
 
 
-def _backoff_ms(policy: RetryDefinition, attempt: int, chance: random.Random) -> int:
+def _backoff_ms(policy: RetryDefinition, attempt: int, rng: random.Random) -> int:
     """The wait after attempt `attempt`: capped, then spread over its upper half when jitter is on.
 
     `delay_ms` is the wait after the first attempt; exponential doubles it each time, linear adds it. A list repeats its
@@ -87,4 +87,4 @@ def _backoff_ms(policy: RetryDefinition, attempt: int, chance: random.Random) ->
         case _:
             delay = policy.delay_ms
     delay = min(delay, policy.max_delay_ms)
-    return round(delay * chance.uniform(0.5, 1.0)) if policy.jitter else delay
+    return round(delay * rng.uniform(0.5, 1.0)) if policy.jitter else delay

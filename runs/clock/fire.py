@@ -21,7 +21,7 @@ from jobs.schedule import OccurrenceRange
 from jobs.schedule.misfire import FiringPlan, plan_firing, plan_without_firing
 from runs.attempts import unreadable
 from runs.attempts.unreadable import UnreadableVersionFound
-from runs.clock.materialize import DueOccurrences, Materialized, ScheduledJobEnvironment, Skip, materialize
+from runs.clock.materialize import DueJobEnvironment, Materialized, ScheduledJobEnvironment, Skip, materialize
 from runs.clock.schedule_cache import timetables_of
 from runs.postgres_text import array, sparse_array
 from runs.states import SkipReason
@@ -75,9 +75,9 @@ class Fired:
 
 @dataclass(frozen=True, slots=True)
 class _DueRow:
-    """A due job-environment: its occurrences until now, and the next one after them."""
+    """A due job-environment with its next firing after that."""
 
-    occurrences: DueOccurrences
+    due: DueJobEnvironment
     next_fire_at: datetime.datetime | None
 
 
@@ -90,8 +90,8 @@ def fire_due(now: datetime.datetime, *, limit: int = BATCH, only_count: bool = F
         due, unread_count = _lock_due(cursor, now, limit, only_count=only_count)
         if not due:
             return Fired(due=unread_count)
-        written = materialize(cursor, [row.occurrences for row in due], now=now)
-        handled = [row for row in due if row.occurrences.job_environment.job_environment_id not in written.held_back]
+        written = materialize(cursor, [row.due for row in due], now=now)
+        handled = [row for row in due if row.due.job_environment.job_environment_id not in written.held_back]
         _advance(cursor, handled, written.stopped, now)
         failpoint("fire.written")
     failpoint("fire.committed")
@@ -144,13 +144,13 @@ def _due_row(
     """Raises UnreadableError where this release can't tell what is due."""
     refuse_unread(job_environment.timetable)
     if job_environment.timetable.schedule is None:
-        return _DueRow(DueOccurrences(job_environment, (), ()), None)
+        return _DueRow(DueJobEnvironment(job_environment, (), ()), None)
     try:
         due = due_occurrences(job_environment.timetable, due_at=due_at, now=now, only_count=only_count)
     except Exception as error:  # One job's schedule, whatever is wrong with it, must not hold up all others.
         log.exception("planning_failed", job_version_id=job_environment.job_version_id)
         raise UnreadableError(f"its schedule can't be evaluated ({type(error).__name__}).") from error
-    return _DueRow(DueOccurrences(job_environment, due.fires, skips_of(due)), due.next_fire_at)
+    return _DueRow(DueJobEnvironment(job_environment, due.fires, skips_of(due)), due.next_fire_at)
 
 
 def refuse_unread(timetable: Timetable) -> None:
@@ -177,8 +177,8 @@ def due_occurrences(
 
 def _advance(cursor: Any, due: Sequence[_DueRow], stopped: Collection[str], now: datetime.datetime) -> None:
     """Move every row on to its next firing. One that has none left (a one-off, an ended schedule) is complete."""
-    keys = [row.occurrences.job_environment.job_environment_id for row in due]
-    fired = [bool(row.occurrences.fires) and row.occurrences.job_environment.workspace_id not in stopped for row in due]
+    keys = [row.due.job_environment.job_environment_id for row in due]
+    fired = [bool(row.due.fires) and row.due.job_environment.workspace_id not in stopped for row in due]
     next_fire_at = sparse_array(row.next_fire_at for row in due)
     cursor.execute(_ADVANCE, [now, now, array(keys), next_fire_at, array(fired)])
     complete = [key for key, row in zip(keys, due, strict=True) if row.next_fire_at is None]

@@ -64,7 +64,7 @@ class Skip:
 
 
 @dataclass(frozen=True, slots=True)
-class DueOccurrences:
+class DueJobEnvironment:
     """What was due of one job-environment: `fires` oldest first, each unless overlap forbids it, and the skipped."""
 
     job_environment: ScheduledJobEnvironment
@@ -85,7 +85,7 @@ class Materialized:
     held_back: set[str] = field(default_factory=set)
 
 
-def materialize(cursor: Any, due: Sequence[DueOccurrences], *, now: datetime.datetime) -> Materialized:
+def materialize(cursor: Any, due: Sequence[DueJobEnvironment], *, now: datetime.datetime) -> Materialized:
     """Write the due occurrences of several job-environments in the caller's transaction."""
     written = Materialized()
     due = _within_plans(cursor, due, written, now)
@@ -113,8 +113,8 @@ def materialize(cursor: Any, due: Sequence[DueOccurrences], *, now: datetime.dat
 
 
 def _within_plans(
-    cursor: Any, due: Sequence[DueOccurrences], written: Materialized, now: datetime.datetime
-) -> Sequence[DueOccurrences]:
+    cursor: Any, due: Sequence[DueJobEnvironment], written: Materialized, now: datetime.datetime
+) -> Sequence[DueJobEnvironment]:
     """Only count what is due in a stopped workspace: an execution for each occurrence would only fail."""
     firing = {item.job_environment.workspace_id for item in due if item.fires}
     written.stopped = frozenset(stopped(cursor, firing, at=now)) if firing else frozenset()
@@ -123,11 +123,11 @@ def _within_plans(
     return [_only_counted(item) if item.job_environment.workspace_id in written.stopped else item for item in due]
 
 
-def _only_counted(due: DueOccurrences) -> DueOccurrences:
-    return DueOccurrences(due.job_environment, (), (*due.skips, *_skips(due.fires, due, SkipReason.QUOTA)))
+def _only_counted(due: DueJobEnvironment) -> DueJobEnvironment:
+    return DueJobEnvironment(due.job_environment, (), (*due.skips, *_skips(due.fires, due, SkipReason.QUOTA)))
 
 
-def _make_way(cursor: Any, due: Iterable[DueOccurrences], written: Materialized) -> dict[str, LiveExecutions]:
+def _make_way(cursor: Any, due: Iterable[DueJobEnvironment], written: Materialized) -> dict[str, LiveExecutions]:
     """Read what is live where overlap is limited and something is to fire; cancel what makes way for that."""
     policies = {
         item.job_environment.job_environment_id: item.job_environment.timetable.overlap
@@ -190,7 +190,7 @@ def _executions(
         )
 
 
-def _skips(instants: Iterable[datetime.datetime], due: DueOccurrences, reason: SkipReason) -> Iterable[Skip]:
+def _skips(instants: Iterable[datetime.datetime], due: DueJobEnvironment, reason: SkipReason) -> Iterable[Skip]:
     """Occurrences that do not fire after all, as ranges that no other skip of `due` lies within."""
     occurrences: OccurrenceRange | None = None
     for at in instants:

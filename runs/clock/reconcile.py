@@ -21,7 +21,7 @@ from jobs.models import PeriodState, SchedulePeriod
 from runs.attempts import unreadable
 from runs.attempts.unreadable import UnreadableVersionFound
 from runs.clock.fire import Fired, due_occurrences, fired_by, refuse_unread, skips_of
-from runs.clock.materialize import DueOccurrences, ScheduledJobEnvironment, Skip, materialize
+from runs.clock.materialize import DueJobEnvironment, ScheduledJobEnvironment, Skip, materialize
 from runs.clock.schedule_cache import timetables_of
 from runs.states import SkipReason
 
@@ -47,7 +47,7 @@ class _ClosedPeriod:
     """A closed period, its unprocessed occurrences, and the instant after which some remain (None: all done)."""
 
     period: SchedulePeriod
-    occurrences: DueOccurrences
+    due: DueJobEnvironment
     unsettled_from: datetime.datetime | None
 
 
@@ -60,7 +60,7 @@ def settle_due(now: datetime.datetime, *, limit: int = BATCH, only_count: bool =
         closed, unread_count = _lock_closed(now, limit, only_count=only_count)
         if not closed:
             return Fired(due=unread_count)
-        written = materialize(cursor, [item.occurrences for item in closed], now=now)
+        written = materialize(cursor, [item.due for item in closed], now=now)
         settled = [item for item in closed if str(item.period.job_environment_id) not in written.held_back]
         _mark_settled(cursor, settled)
         failpoint("settle.written")
@@ -125,14 +125,14 @@ def _closed_period(
     assert since is not None
     assert until is not None
     if schedule is None:
-        return _ClosedPeriod(period, DueOccurrences(job_environment, (), ()), None)
+        return _ClosedPeriod(period, DueJobEnvironment(job_environment, (), ()), None)
     if period.state == PeriodState.ACTIVE and period.followed_by == PeriodState.ACTIVE:
         return _ClosedPeriod(period, _to_fire(job_environment, since, until, now, only_count=only_count), None)
     reason = SkipReason.PAUSED if PeriodState.PAUSED in (period.state, period.followed_by) else SkipReason.ENDED
     part_until = min(until, since + PART)
     counted = schedule.stretch(since, part_until)
-    occurrences = DueOccurrences(job_environment, (), (Skip(counted, reason),) if counted else ())
-    return _ClosedPeriod(period, occurrences, part_until if part_until < until else None)
+    due = DueJobEnvironment(job_environment, (), (Skip(counted, reason),) if counted else ())
+    return _ClosedPeriod(period, due, part_until if part_until < until else None)
 
 
 def _to_fire(
@@ -142,15 +142,15 @@ def _to_fire(
     now: datetime.datetime,
     *,
     only_count: bool,
-) -> DueOccurrences:
+) -> DueJobEnvironment:
     """What was due when a new schedule took over, as the old one would have fired it."""
     timetable = job_environment.timetable
     assert timetable.schedule is not None
     due_at = timetable.schedule.next_after(since)
     if due_at is None or due_at > until:
-        return DueOccurrences(job_environment, (), ())
+        return DueJobEnvironment(job_environment, (), ())
     due = due_occurrences(timetable, due_at=due_at, now=now, until=until, only_count=only_count)
-    return DueOccurrences(job_environment, due.fires, skips_of(due))
+    return DueJobEnvironment(job_environment, due.fires, skips_of(due))
 
 
 def _mark_settled(cursor: Any, settled: Sequence[_ClosedPeriod]) -> None:

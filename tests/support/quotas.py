@@ -80,9 +80,9 @@ def claimer(owner: str = "worker") -> Claimer:
 def deliver(link: Link, claimed: Sequence[Claimed]) -> int:
     """Record what was claimed as a worker does, calls as succeeded. Returns how many calls there were."""
     calls = [finished(item) for item in claimed if item.refusal is None]
-    chance = random.Random(1)
+    rng = random.Random(1)
     refused = [
-        judge(item, unanswered(item.request, *item.refusal), worker="worker", chance=chance)
+        judge(item, unanswered(item.request, *item.refusal), worker="worker", rng=rng)
         for item in claimed
         if item.refusal is not None
     ]

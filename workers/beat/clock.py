@@ -135,7 +135,7 @@ class Clock:
             self.distrust_leases()  # This tick waited for a lock: workers may have waited for it too.
         if now < self._trusted_from or seconds_since_database_start() < self._distrust_seconds:
             return
-        reaped = reap_expired(user_agent=self._user_agent, chance=self._rng)
+        reaped = reap_expired(user_agent=self._user_agent, rng=self._rng)
         if reaped:
             log.warning("executions_reaped", count=reaped)
 

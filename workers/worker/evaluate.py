@@ -16,7 +16,7 @@ from workers.delivery.contract import DeliveryResult
 from workers.worker.claimed import Claimed
 
 
-def judge(claimed: Claimed, result: DeliveryResult, *, worker: str, chance: random.Random) -> FinishedAttempt:
+def judge(claimed: Claimed, result: DeliveryResult, *, worker: str, rng: random.Random) -> FinishedAttempt:
     """All that is recorded of an attempt that `worker` claimed and the engine ended."""
     started_seconds = result.started_monotonic - claimed.claimed_monotonic
     took_seconds = max(0.0, result.finished_monotonic - result.started_monotonic)
@@ -26,7 +26,7 @@ def judge(claimed: Claimed, result: DeliveryResult, *, worker: str, chance: rand
     received, reading = _read(result.response)
     reason, error = _outcome(claimed, result, received, reading)
     # By position: by name, a named tuple takes twice the time, and these are made for every run.
-    ending = Ending(_verdict(claimed, result, reason, finished_at, chance), reason, error, started_at, finished_at)
+    ending = Ending(_verdict(claimed, result, reason, finished_at, rng), reason, error, started_at, finished_at)
     sent = _sent(claimed, result)
     finished = FinishedAttempt(
         claimed.attempt, sent, received, result.remote_ip, queue_ms, result.timings, ending, worker
@@ -48,7 +48,7 @@ def _verdict(
     result: DeliveryResult,
     reason: FailureReason | None,
     finished_at: datetime.datetime,
-    chance: random.Random,
+    rng: random.Random,
 ) -> Verdict:
     if result.aborted:
         return Canceled(sent=result.sent)
@@ -61,7 +61,7 @@ def _verdict(
         reason=reason,
         status_code=response.status_code if response else None,
         retry_after_ms=retry_after_ms(response.headers, received_at=finished_at) if response else None,
-        chance=chance,
+        rng=rng,
     )
 
 

@@ -65,7 +65,7 @@ class Recorder:
         self._on_recorded = on_recorded
         self._on_lost = on_lost
         self._on_retries = on_retries
-        self._chance = random.Random()  # noqa: S311 - jitter
+        self._rng = random.Random()  # noqa: S311 - jitter
         self._waiting: collections.deque[tuple[Claimed, DeliveryResult]] = collections.deque()
         self._arrived = threading.Event()
         self._stopping = threading.Event()
@@ -154,7 +154,7 @@ class Recorder:
         left_bytes = BATCH_BYTES
         batch: list[FinishedAttempt] = []
         for index in range(min(BATCH, len(self._waiting))):
-            item = judge(*self._waiting[index], worker=self._worker, chance=self._chance)
+            item = judge(*self._waiting[index], worker=self._worker, rng=self._rng)
             batch.append(item)
             left_bytes -= body_bytes(item.sent.body, item.received)
             if left_bytes < 0 or time.monotonic() > until:
@@ -168,7 +168,7 @@ class Recorder:
             failpoint("record.committed")
         except DatabaseAwayError as error:
             log.warning("recorder_database_away", error=str(error), waiting=len(self._waiting))
-            self._stopping.wait(self._chance.uniform(0.1, 1.0) * self._retry_seconds)
+            self._stopping.wait(self._rng.uniform(0.1, 1.0) * self._retry_seconds)
             return False
         except (psycopg2.Error, ValueError) as error:  # data that can't be stored: see Link.transaction
             return self._persist_halves(batch, error)

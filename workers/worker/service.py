@@ -100,7 +100,7 @@ class DeliveryService:
             preparer=Preparer(owner=owner, user_agent=user_agent),
             engine=self._engine,
         )
-        self._chance = random.Random()  # noqa: S311 - jitter
+        self._rng = random.Random()  # noqa: S311 - jitter
         self._wanted: collections.deque[str] = collections.deque()
         self._unsent = UnsentAttempts()
         self._freed_jobs: set[str] = set()
@@ -226,7 +226,7 @@ class DeliveryService:
         except DatabaseAwayError as error:
             log.warning("claimer_database_away", error=str(error), ids=len(ids))
             self._wanted.extendleft(reversed(ids))
-            self._draining.wait(self._chance.uniform(0.1, 1.0))
+            self._draining.wait(self._rng.uniform(0.1, 1.0))
 
     def _claim(self, link: Link, ids: list[str], *, limit: int) -> None:
         """Claim these, or (none given) whatever is due. What a plain claim leaves may belong to jobs with a limit."""
@@ -246,7 +246,7 @@ class DeliveryService:
         Returns at once, with room for none, when something is to be given back or a place of a limited job is free.
         """
         idle_seconds = _LOCKED_SECONDS if self._unsent else IDLE_POLL_SECONDS
-        idle_until = time.monotonic() + self._chance.uniform(0.75, 1.25) * idle_seconds
+        idle_until = time.monotonic() + self._rng.uniform(0.75, 1.25) * idle_seconds
         lingered = False
         with self._changed:
             while not self._draining.is_set() and not self._unsent.untried and not self._freed_jobs:
@@ -369,7 +369,7 @@ class DeliveryService:
                 self._forget([one.claimed])
 
     def _spread_ms(self, seconds: float) -> int:
-        return round(seconds * 1000 * self._chance.uniform(0.75, 1.25))
+        return round(seconds * 1000 * self._rng.uniform(0.75, 1.25))
 
     # -- from the engine's thread and the recorder's -------------------------------------------------------------------
 

@@ -39,7 +39,7 @@ class CallMaker:
         self._worker = worker
         self._preparer = preparer
         self._engine = engine
-        self._chance = random.Random()  # noqa: S311 - of a verdict that nobody asks for
+        self._rng = random.Random()  # noqa: S311 - of a verdict that nobody asks for
         self._inbox: queue.SimpleQueue[str | DeliveryResult | Crowded | None] = queue.SimpleQueue()
         self._under_way: dict[str, Claimed] = {}
         self._hold_at = 0.0
@@ -139,7 +139,7 @@ class CallMaker:
         if result.aborted and not result.sent:
             self._answer(box, call_id, crowded_seconds=PATIENCE_SECONDS)
             return
-        finished = judge(claimed, result, worker=self._worker, chance=self._chance)
+        finished = judge(claimed, result, worker=self._worker, rng=self._rng)
         self._answer(box, call_id, run=run_columns(finished))
 
     def _answer(self, box: Mailbox, call_id: str, **told: Any) -> None:

@@ -210,7 +210,7 @@ def test_a_reaped_run_shows_the_template(workspace: Workspace, make_job: MakeJob
     execution = run(row)
     Claimer(owner="dead", lease_seconds=60, user_agent="Hourhand/test").claim(link, [str(execution.pk)], limit=1)
     Execution.objects.update(lease_expires_at=NOW - datetime.timedelta(days=1))
-    assert reap_expired(user_agent="Hourhand/test", chance=random.Random(1)) == 1
+    assert reap_expired(user_agent="Hourhand/test", rng=random.Random(1)) == 1
     assert Run.objects.get().request_body == "{{secrets.CANARY}}"
     assert Run.objects.get().request_url == "http://receiver.test/{{secrets.CANARY}}"
 
@@ -240,7 +240,7 @@ def test_a_reaped_run_shows_the_headers_that_its_workspace_allows(workspace: Wor
     execution = run(make_job(request={"headers": {"X-Request-Id": "42", "X-Other": "o"}}))
     Claimer(owner="dead", lease_seconds=60, user_agent="Hourhand/test").claim(link, [str(execution.pk)], limit=1)
     Execution.objects.update(lease_expires_at=NOW - datetime.timedelta(days=1))
-    assert reap_expired(user_agent="Hourhand/test", chance=random.Random(1)) == 1
+    assert reap_expired(user_agent="Hourhand/test", rng=random.Random(1)) == 1
     kept = Run.objects.get().request_headers
     assert (kept["x-request-id"], kept["x-other"]) == ("42", "[redacted]")
 

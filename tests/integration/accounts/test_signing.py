@@ -124,7 +124,7 @@ class TestSending:
     def test_a_lost_workers_run_has_no_signature(self, state: Any, link: Link) -> None:
         claimed_of(state, link)
         Execution.objects.update(lease_expires_at=now() - HOUR)
-        assert reap_expired(user_agent="Hourhand/test", chance=random.Random(1)) == 1
+        assert reap_expired(user_agent="Hourhand/test", rng=random.Random(1)) == 1
         assert not [name for name in Run.objects.get().request_headers if name.startswith("webhook-")]
 
     @pytest.mark.parametrize("keys", [[], ["malformed"], [new_encryption_key()]], ids=["none", "malformed", "another"])
@@ -194,7 +194,7 @@ class TestSending:
         assert 395 < sent_at - int(claimed.claimed_at.timestamp()) < 500
         at = datetime.datetime.fromtimestamp(sent_at, datetime.UTC)
         assert Webhook(secret).sign(headers["webhook-id"], at, '{"a":1}') in headers["webhook-signature"].split(" ")
-        shown = json.loads(judge(claimed, result, worker="w", chance=random.Random(1)).sent.headers)
+        shown = json.loads(judge(claimed, result, worker="w", rng=random.Random(1)).sent.headers)
         assert (shown["webhook-timestamp"], shown["webhook-signature"]) == (str(sent_at), "[redacted]")
         assert json.loads(claimed.sent.headers)["webhook-timestamp"] != str(sent_at)
 

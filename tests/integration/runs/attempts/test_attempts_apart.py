@@ -62,7 +62,7 @@ def claim(worker: Claimer, link: Link, execution: Execution) -> Claimed:
 def lose(execution: Execution) -> None:
     """Let the lease expire, reap the attempt, and make the next one due."""
     Execution.objects.filter(pk=execution.pk).update(lease_expires_at=now() - datetime.timedelta(seconds=1))
-    assert reap_expired(user_agent="Hourhand/test", chance=random.Random(1)) == 1
+    assert reap_expired(user_agent="Hourhand/test", rng=random.Random(1)) == 1
     Execution.objects.filter(pk=execution.pk).update(next_attempt_at=now() - datetime.timedelta(seconds=1))
 
 
@@ -93,7 +93,7 @@ def test_a_lost_attempt_is_not_given_back_by_the_holder_of_the_next(worker, link
 
 
 def test_of_two_attempts_in_a_batch_only_the_held_one_is_recorded(link, execution, two) -> None:
-    batch = [judge(one, _answer(one), worker="worker", chance=random.Random(1)) for one in two]
+    batch = [judge(one, _answer(one), worker="worker", rng=random.Random(1)) for one in two]
     with link.transaction() as cursor:
         assert record(cursor, batch) == {two[1].attempt.key}
     lost, kept = Run.objects.order_by("number")

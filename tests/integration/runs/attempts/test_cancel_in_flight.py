@@ -58,7 +58,7 @@ def aborted(claimed: Claimed, link: Link, *, sent: bool) -> set[str]:
     """Record that the worker aborted this attempt. Returns what moved."""
     result = unanswered(claimed.request, FailureReason.UNKNOWN, "canceled", aborted=True, sent=sent)
     with link.transaction() as cursor:
-        return record(cursor, [judge(claimed, result, worker="w", chance=random.Random(1))])
+        return record(cursor, [judge(claimed, result, worker="w", rng=random.Random(1))])
 
 
 @pytest.mark.parametrize(("sent", "told"), [(False, UNSENT), (True, MAYBE)])

@@ -96,7 +96,7 @@ class House:
         Execution.objects.filter(pk=execution.pk, status="running").update(lease_expires_at=now() - MINUTE)
 
     def reap(self) -> None:
-        reap_expired(user_agent="test", chance=random.Random(1))
+        reap_expired(user_agent="test", rng=random.Random(1))
 
     def come_due(self, execution: Execution) -> None:
         Execution.objects.filter(pk=execution.pk, status="pending", queued=False).update(next_attempt_at=now() - MINUTE)

@@ -294,12 +294,12 @@ def test_the_reaper_skips_unreadable_jobs_and_reaps_others(make_job: MakeJob) ->
     assert len(claim_all()) == 2
     store(broken, foreign({"retry": {"backoff": "fibonacci"}}))
     Execution.objects.update(lease_expires_at=EPOCH)
-    assert reap_expired(user_agent="test", chance=random.Random(1)) == 1
+    assert reap_expired(user_agent="test", rng=random.Random(1)) == 1
     assert Execution.objects.get(job=broken.job).status == "running"
-    assert reap_expired(user_agent="test", chance=random.Random(1)) == 0
+    assert reap_expired(user_agent="test", rng=random.Random(1)) == 0
     store(broken, job_config())
     look_again()
-    assert reap_expired(user_agent="test", chance=random.Random(1)) == 1
+    assert reap_expired(user_agent="test", rng=random.Random(1)) == 1
 
 
 def test_occurrences_left_by_a_schedule_change_wait_too(make_job: MakeJob, workspace: Workspace) -> None:

@@ -100,7 +100,7 @@ def turn(owner: str) -> None:
     ids = settle_due(now).execution_ids + fire_due(now).execution_ids
     ids += requeue_due(now) + requeue_lost(now + MINUTE)
     enqueue(ids)
-    reap_expired(user_agent="Hourhand/test", chance=random.Random(0))
+    reap_expired(user_agent="Hourhand/test", rng=random.Random(0))
     worker = service(owner=owner)
     worker.start()
     waiting = [str(key) for key in Execution.objects.filter(status="pending").values_list("pk", flat=True)]

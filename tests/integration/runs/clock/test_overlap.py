@@ -119,7 +119,7 @@ class TestQueue:
         fire_due(at(1))
         fire_due(at(2))
         begin(of(1))
-        assert reap_expired(user_agent="test", chance=random.Random(1)) == 1
+        assert reap_expired(user_agent="test", rng=random.Random(1)) == 1
         assert (of(1).status, of(2).queued) == ("failed", False)
 
     def test_a_retry_does_not_release_it(self, make_job: MakeJob):
@@ -127,7 +127,7 @@ class TestQueue:
         fire_due(at(1))
         fire_due(at(2))
         begin(of(1))
-        assert reap_expired(user_agent="test", chance=random.Random(1)) == 1
+        assert reap_expired(user_agent="test", rng=random.Random(1)) == 1
         assert (of(1).status, of(2).queued) == ("pending", True)
 
     def test_it_waits_for_a_manual_execution_too(self, make_job: MakeJob):

@@ -122,7 +122,7 @@ def test_idle_cancels_and_reaped_executions_are_counted(make_job: MakeJob, works
     services.run_now(job_environment=job, now=EPOCH)
     claim(link)
     Execution.objects.filter(status="running").update(lease_expires_at=EPOCH)
-    assert reap_expired(user_agent="test", chance=random.Random(1)) == 1
+    assert reap_expired(user_agent="test", rng=random.Random(1)) == 1
     counted = totals()
     assert counted["executions/canceled/"] == counted["executions/failed/worker_lost"] == 1
     assert counted["runs/failed/worker_lost"] == 1

@@ -184,9 +184,9 @@ def test_a_streak_of_failures_is_counted_and_broken(make_job: MakeJob, first):
 
 def test_an_expired_lease_is_reaped_and_the_policy_decides(execution, first, caplog):
     (claimed,) = claimer("dead").claim(first, [str(execution.pk)], limit=1)
-    assert reap_expired(user_agent="Hourhand/test", chance=random.Random(1)) == 0
+    assert reap_expired(user_agent="Hourhand/test", rng=random.Random(1)) == 0
     Execution.objects.update(lease_expires_at=datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=1))
-    assert reap_expired(user_agent="Hourhand/test", chance=random.Random(1)) == 1
+    assert reap_expired(user_agent="Hourhand/test", rng=random.Random(1)) == 1
     execution.refresh_from_db()
     assert (execution.status, execution.lease_owner, execution.attempts) == ("pending", None, 1)
     run = Run.objects.get()
@@ -207,7 +207,7 @@ def test_a_reaped_execution_without_attempts_left_has_failed(make_job: MakeJob, 
     execution = services.run_now(job_environment=job, now=datetime.datetime.now(datetime.UTC))
     claimer("dead").claim(first, [str(execution.pk)], limit=1)
     Execution.objects.update(lease_expires_at=datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=1))
-    reap_expired(user_agent="Hourhand/test", chance=random.Random(1))
+    reap_expired(user_agent="Hourhand/test", rng=random.Random(1))
     execution.refresh_from_db()
     assert (execution.status, execution.failure_reason) == ("failed", "worker_lost")
 
@@ -216,7 +216,7 @@ def test_a_very_old_lease_is_reaped(execution, first):
     claimer("dead").claim(first, [str(execution.pk)], limit=1)
     long_ago = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=30)
     Execution.objects.update(attempts=2, next_attempt_at=long_ago, lease_expires_at=long_ago)
-    assert reap_expired(user_agent="Hourhand/test", chance=random.Random(1)) == 1
+    assert reap_expired(user_agent="Hourhand/test", rng=random.Random(1)) == 1
     assert Run.objects.get().duration_ms == 2**31 - 1
 
 
@@ -225,7 +225,7 @@ def test_an_attempt_claimed_after_the_reaper_read_the_clock_is_reaped(execution,
     now = datetime.datetime.now(datetime.UTC)
     later, lapsed = now + datetime.timedelta(hours=1), now - datetime.timedelta(seconds=1)
     Execution.objects.update(started_at=later, lease_expires_at=lapsed)
-    assert reap_expired(user_agent="Hourhand/test", chance=random.Random(1)) == 1
+    assert reap_expired(user_agent="Hourhand/test", rng=random.Random(1)) == 1
     run = Run.objects.get()
     assert (run.failure_reason, run.started_at, run.finished_at) == ("worker_lost", later, later)
 
@@ -235,7 +235,7 @@ def test_a_renewed_lease_is_not_reaped(execution, first):
     owner.claim(first, [str(execution.pk)], limit=1)
     Execution.objects.update(lease_expires_at=datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=1))
     owner.extend(first, [(str(execution.pk), 1)])
-    assert reap_expired(user_agent="Hourhand/test", chance=random.Random(1)) == 0
+    assert reap_expired(user_agent="Hourhand/test", rng=random.Random(1)) == 0
 
 
 def test_an_unsent_attempt_is_given_back_as_if_never_claimed(execution, first):
@@ -284,7 +284,7 @@ def test_an_aborted_call_is_canceled_and_counts_in_no_streak(execution, first):
     aborted = DeliveryResult(
         claimed.request, FailureReason.UNKNOWN, "canceled", None, None, nothing, at, at + 1, aborted=True
     )
-    record_on(first, judge(claimed, aborted, worker="w", chance=random.Random(1)))
+    record_on(first, judge(claimed, aborted, worker="w", rng=random.Random(1)))
     execution.refresh_from_db()
     run, job = Run.objects.get(), JobEnvironment.objects.get()
     assert (execution.status, run.status, run.failure_reason, run.duration_ms) == ("canceled", "canceled", "", 1000)

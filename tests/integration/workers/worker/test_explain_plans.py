@@ -56,7 +56,7 @@ def test_a_batch_is_claimed_and_recorded_by_its_ids(ids: list[str]) -> None:
 
     at, timings = time.monotonic(), Timings(None, None, None, None, 0)
     results = [DeliveryResult(one.request, None, None, None, None, timings, at, at) for one in claimed]
-    attempts = [judge(*pair, worker="w", chance=random.Random(1)) for pair in zip(claimed, results, strict=True)]
+    attempts = [judge(*pair, worker="w", rng=random.Random(1)) for pair in zip(claimed, results, strict=True)]
     with link.transaction() as cursor:
         assert record(cursor, attempts) == {(key, 1) for key in ids}
     _costs_little(link.asked)

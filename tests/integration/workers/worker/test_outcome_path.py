@@ -46,7 +46,7 @@ def answered(link, job, *, status=200, body=b'{"status": "down"}', **headers) ->
         finished_monotonic=started + 0.009,
     )
     with link.transaction() as cursor:
-        record(cursor, [judge(claimed, result, worker="worker-1@test", chance=random.Random(1))])
+        record(cursor, [judge(claimed, result, worker="worker-1@test", rng=random.Random(1))])
     return Execution.objects.get(pk=made.pk), Run.objects.get(execution=made)
 
 

@@ -82,7 +82,7 @@ def test_an_edited_replay_sends_the_edited_request(places: dict[str, JobEnvironm
 def test_a_lost_worker_is_retried_by_its_environments_policy(places: dict[str, JobEnvironment], link: Link) -> None:
     claimed_in(places, link)
     Execution.objects.update(lease_expires_at=timezone.now() - datetime.timedelta(seconds=1))
-    assert reap_expired(user_agent="test", chance=random.Random(1)) == 2
+    assert reap_expired(user_agent="test", rng=random.Random(1)) == 2
     found = {one.environment.slug: one.status for one in Execution.objects.select_related("environment")}
     assert found == {"production": "pending", "staging": "failed"}
     assert Run.objects.get(environment__slug="staging").request_url.startswith("http://staging.test/")

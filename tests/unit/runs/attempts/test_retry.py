@@ -18,7 +18,7 @@ def policy(**changes) -> RetryDefinition:
 
 
 def judge(retry=DEFAULT, *, attempt=1, reason=FailureReason.HTTP_SERVER_ERROR, status=503, **more):
-    return verdict(retry, attempt=attempt, reason=reason, status_code=status, chance=random.Random(7), **more)
+    return verdict(retry, attempt=attempt, reason=reason, status_code=status, rng=random.Random(7), **more)
 
 
 def test_success_needs_no_policy():
@@ -31,9 +31,7 @@ def test_by_default_the_first_wait_is_delay_ms_and_doubles():
 
 
 def test_jitter_spreads_the_wait_over_its_upper_half():
-    waits = [
-        verdict(DEFAULT, attempt=1, reason=FailureReason.TIMEOUT, chance=random.Random(seed)) for seed in range(200)
-    ]
+    waits = [verdict(DEFAULT, attempt=1, reason=FailureReason.TIMEOUT, rng=random.Random(seed)) for seed in range(200)]
     assert all(125 <= wait.delay_ms <= 250 for wait in waits)
     assert len({wait.delay_ms for wait in waits}) > 50
 
