@@ -1,4 +1,4 @@
-"""Answers are smaller for whoever takes that, and say the same."""
+"""Answers are compressed for clients that accept it, with the same content."""
 
 import gzip
 from typing import Any

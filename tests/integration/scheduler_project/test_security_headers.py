@@ -1,4 +1,4 @@
-"""What browsers are told: the headers of every kind of answer, and that no page needs more than its policy allows."""
+"""Security headers of every kind of answer, and that no page needs more than its policy allows."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Encryption at rest: keys rotate, and a missing or wrong one says what to set."""
+"""Encryption at rest: key rotation, and errors for a missing or wrong key."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Nobody gives away more than they have: over scopes, environments and expiry."""
+"""Nobody grants more than they have: over scopes, environments and expiry."""
 
 import datetime
 import uuid
@@ -11,7 +11,7 @@ from accounts.grants import Grant
 START = datetime.datetime(2026, 3, 1, tzinfo=datetime.UTC)
 SCOPES = ("jobs:read", "jobs:write", "admin")
 PLACES = tuple(uuid.UUID(int=number) for number in range(3))
-#: An environment that nobody has made yet: only who reaches the whole workspace will reach it.
+#: A future environment: only grants over the whole workspace will cover it.
 TO_COME = uuid.UUID(int=99)
 INSTANTS = tuple(START + datetime.timedelta(days=day) for day in range(4))
 
@@ -25,7 +25,7 @@ grants = st.builds(
 
 
 def reach_of(grant: Grant) -> set[tuple[str, uuid.UUID | None, datetime.datetime]]:
-    """All that a grant allows, one by one: a scope in a place (None: what is the whole workspace's) at an instant."""
+    """Return everything that a grant allows: a scope in an environment (None: the whole workspace) at an instant."""
     everywhere: list[uuid.UUID | None] = [None, *PLACES, TO_COME]
     places = everywhere if grant.environment_ids is None else list(grant.environment_ids)
     instants = [at for at in INSTANTS if grant.expires_at is None or at < grant.expires_at]
@@ -43,7 +43,7 @@ def test_a_grant_within_another_allows_nothing_more(wanted: Grant, limit: Grant)
 
 @given(grants, grants)
 def test_a_grant_beyond_another_allows_more_in_some_respect(wanted: Grant, limit: Grant) -> None:
-    """But for a key that reaches no environment at all, whose scopes and expiry would count once it had one."""
+    """Except for a key without environments, whose scopes and expiry would count once it had one."""
     if wanted.beyond(limit) and wanted.environment_ids != frozenset():
         assert not reach_of(wanted) <= reach_of(limit) or wanted.is_owner
 

@@ -1,4 +1,4 @@
-"""What a plan comes to in a month: exact in whole runs and whole cents."""
+"""A plan's runs in a month, exact in whole runs and whole cents."""
 
 import datetime
 

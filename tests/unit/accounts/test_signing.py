@@ -1,4 +1,4 @@
-"""Signatures as the Standard Webhooks specification has them, checked by its published vector and its own library."""
+"""Signatures of the Standard Webhooks specification, against its published vector and its own library."""
 
 import base64
 import datetime

@@ -1,4 +1,4 @@
-"""The budget's table: verdicts, numbers that can be read, and what is told where nothing was measured."""
+"""The budget's table: verdicts, readable numbers, and missing measurements."""
 
 import json
 

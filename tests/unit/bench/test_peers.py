@@ -1,4 +1,4 @@
-"""Peers of the benchmarks: pinned exactly, from no particular host, and told apart where they can't take part."""
+"""Peers of the benchmarks: pinned exactly, from no particular host, and reported if missing."""
 
 import json
 import re

@@ -15,7 +15,7 @@ STEPS = st.lists(st.integers(min_value=1, max_value=10**7), min_size=1, max_size
 
 
 def plot(*values: tuple[float, float], across: Scale = "log", up: Scale = "linear", names: int = 1) -> Plot:
-    """A drawing of these points, in that many curves alike."""
+    """Draw these points, as this many identical curves."""
     points = [Point(x, y, y * 0.9, y * 1.1) for x, y in values]
     series = [Series(f"p{place}", points) for place in range(names)]
     return Plot("Lateness", "a beat & a worker", Axis("schedules", scale=across), Axis("lateness", "ms", up), series)

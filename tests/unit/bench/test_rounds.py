@@ -1,4 +1,4 @@
-"""What is made of rounds: percentiles, medians with their spread, and the file that keeps the curves' numbers."""
+"""Results of rounds: percentiles, medians with their range, and the file of the curves' numbers."""
 
 import json
 from pathlib import Path

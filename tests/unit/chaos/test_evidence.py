@@ -1,4 +1,4 @@
-"""What storms are judged by: when processes stood still, and what the target wrote down of each call."""
+"""Evidence of the chaos tests: when processes were paused, and the target's log of each call."""
 
 import http.client
 import math
@@ -24,7 +24,7 @@ def test_a_pause_ends_when_the_process_continues_and_a_death_never():
     first, second = sorted(stalls.all(), key=lambda one: one.pid)
     assert before <= first.since <= (first.until or 0) <= time.time()
     assert (second.why, second.until) == ("killed", None)
-    stalls.resumed(1)  # it goes on already
+    stalls.resumed(1)  # it has continued already
     stalls.resumed(3)
     assert len(stalls.all()) == 2
 

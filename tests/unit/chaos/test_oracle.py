@@ -1,4 +1,4 @@
-"""The judge of the storms, on made-up histories: a good one passes, and what is wrong with every other is named.
+"""The chaos oracle on constructed histories: a correct one passes, and each violation is named.
 
 Skips and promises have tests of their own: test_skips.py, test_promises.py.
 """
@@ -41,7 +41,7 @@ TROUBLE = [Disturbance(instant("1"), AGAIN_AT, "a fault")]
 
 
 def killed(after: float) -> Stall:
-    """The worker of the first execution, killed that long after it was due."""
+    """The worker of the first execution, killed this long after it was due."""
     return Stall(PID, instant("1") + after, None, "killed")
 
 
@@ -133,7 +133,7 @@ def test_a_living_workers_attempt_is_never_lost_even_if_uncalled(stall: Stall | 
 
 @given(since=st.floats(-100, 100), seconds=st.floats(0, 60))
 def test_a_pause_excuses_only_attempts_reaped_during_it_or_just_after(since: float, seconds: float):
-    """Whatever the stop: outside of it, or in one shorter than two thirds of a lease, no attempt is lost."""
+    """Whatever the pause: outside it, or if it is shorter than two thirds of a lease, no attempt is lost."""
     found = broken(lost_and_found([stopped(since, seconds)]))
     overlaps = since <= 15.0 and since + seconds >= 15.0 - 6.0
     if seconds < LEASE_SECONDS / 2 or not overlaps:
@@ -143,13 +143,13 @@ def test_a_pause_excuses_only_attempts_reaped_during_it_or_just_after(since: flo
 
 
 def test_no_attempt_starts_while_the_target_handles_the_previous_one():
-    """The target answers with an error, but only after the next attempt came: nobody could know."""
+    """The target answers with an error, but only after the next attempt arrived: nobody could know."""
     late = {"status": 503, "answered_at": AGAIN_AT + 5}
     assert Invariant.NONE_DOUBLED in broken(retried(first=REFUSED, seen=late))
 
 
 def third_after(second_run: Any, third_run: Any, stalls: Sequence[Stall]) -> History:
-    """The worker of attempt 1 stood still; attempt 2 was answered 200, and there was a third."""
+    """The worker of attempt 1 was paused; attempt 2 was answered 200, and there was a third."""
     third_at = AGAIN_AT + 10
     return with_(
         GOOD,
@@ -167,7 +167,7 @@ def third_after(second_run: Any, third_run: Any, stalls: Sequence[Stall]) -> His
 
 
 def test_a_third_attempt_after_an_answered_second_is_found():
-    """The same worker: what excused attempt 1 excuses no other."""
+    """The same worker: an excuse for attempt 1 is none for another."""
     second = run("1", 2, status="failed", failure_reason="unknown", response_status=None, response_body=None)
     found = broken(third_after(second, run("1", 3), [stopped(0.02, 14.0)]))
     assert {Invariant.NONE_DOUBLED, Invariant.RECORDED} <= found
@@ -186,14 +186,14 @@ def test_an_exchange_recorded_in_another_attempts_run_is_found():
 @pytest.mark.parametrize("status", ["succeeded", "failed", "canceled"])
 @pytest.mark.parametrize("another", [{"response_body": "token 1 2"}, {"request_body": "x"}, {"response_status": 201}])
 def test_a_run_must_have_its_own_attempts_exchange(status: str, another: dict[str, Any]):
-    """Even of what was lost or canceled: a row that claims an answer claims its own."""
+    """Even for lost or canceled runs: a recorded answer is the run's own."""
     lost = lost_run("1", status=status, response_status=200, response_body="token 1 1")
     assert Invariant.ONE_ROW in broken(retried(first=dataclasses.replace(lost, **another), seen={}, stalls=[killed(1)]))
 
 
 @given(st.permutations(range(3)))
 def test_rows_and_exchanges_are_one_to_one(order: list[int]):
-    """Any other pairing of rows and exchanges than the true one is found out."""
+    """Any other pairing of runs and exchanges than the true one is found."""
     runs = [
         dataclasses.replace(one, response_body=GOOD.exchanges[other].token)
         for one, other in zip(GOOD.runs, order, strict=True)
@@ -236,7 +236,7 @@ def _with_exchange(**fields: Any) -> History:
 
 
 def _and(key: str, **fields: Any) -> History:
-    """One more execution, run and called."""
+    """One more execution, with its run and call."""
     return with_(
         GOOD,
         executions=[*GOOD.executions, execution(key, **fields)],

@@ -1,4 +1,4 @@
-"""What the judge of storms says of promises: how many calls at once, runs by hand, and lateness of every job."""
+"""The chaos oracle on concurrency, manual runs, and lateness of every job."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ ONE_AT_A_TIME = ("skip", "queue", "cancel_running")
 
 
 def calls(policy: dict[str, Any], spans: Sequence[tuple[float, float]]) -> History:
-    """A job whose occurrences, one after the other, are called in these spans, in seconds after the first."""
+    """A job whose consecutive occurrences are called in these spans, in seconds after the first."""
     keys = [str(number) for number in range(1, len(spans) + 1)]
     begun = instant("1")
     executions = [
@@ -89,7 +89,7 @@ def test_manual_runs_may_overlap_the_schedule():
 
 
 def overtaken(stalls: Sequence[Stall], overlap: str = "skip") -> History:
-    """The target still had the first attempt in hand when, its lease expired, the second came."""
+    """The target was still handling the first attempt when, its lease expired, the second arrived."""
     again_at = instant("1") + 16
     return of(
         planned(1, overlap=overlap),
@@ -120,7 +120,7 @@ def test_a_living_worker_excuses_no_concurrent_call(stalls: list[Stall]):
 
 
 def making_way(*, left_after: float | None, policy: str = "cancel_running", next_after: float = 1.0) -> History:
-    """The first call takes long, so the second occurrence cancels it; its caller goes away after so many seconds."""
+    """The first call takes long, so the second occurrence cancels it; its caller disconnects after these seconds."""
     canceled_at = instant("1") + next_after + 0.01
     first = execution("1", status="canceled", finished_at=canceled_at)
     second = execution("2")
@@ -181,7 +181,7 @@ def test_manual_runs_count_against_the_concurrency():
     st.integers(1, 4),
 )
 def test_concurrency_is_the_maximum_over_all_instants(raw: list[tuple[float, float]], limit: int):
-    """Against plain counting: at the beginning of each call, how many go on."""
+    """Against plain counting: at the start of each call, how many are in progress."""
     spans = [(number + late, number + late + lasts) for number, (late, lasts) in enumerate(raw)]
     most = max(sum(since <= begun < until for since, until in spans) for begun, _ in spans)
     found = broken(calls({"concurrency": limit}, spans))
@@ -223,7 +223,7 @@ def test_a_wrong_execution_of_a_manual_run_is_found(fields: dict[str, Any]):
 
 
 def late(seconds: float, key: str = "1", **fields: Any) -> History:
-    """One call comes so many seconds after it may."""
+    """Delay one call by these seconds."""
     at = (HAND_AT if key == "hand" else instant(key)) + seconds
     seen = [
         dataclasses.replace(one, at=at, answered_at=at + 0.01) if one.execution == key else one
@@ -260,12 +260,12 @@ def trouble(*spans: tuple[float, float]) -> list[Disturbance]:
     ],
 )
 def test_lateness_passes_only_during_a_disturbance(spans: list[tuple[float, float]], seconds: float, excused: bool):
-    """A fault excuses until it is made good; however many there are, an hour is an hour."""
+    """A fault excuses until its recovery; however many there are, an hour is too long."""
     assert (Invariant.PUNCTUAL not in broken(late(seconds, disturbances=trouble(*spans)))) == excused
 
 
 def test_a_call_waiting_for_its_own_job_is_not_late():
-    """Calls of a minute, one at a time: each waits for the one before."""
+    """Calls of a minute, one at a time: each waits for the previous one."""
     spans = [(number * 60 + 0.01, (number + 1) * 60.0) for number in range(5)]
     assert broken(calls({"concurrency": 1}, spans)) == set()
     assert broken(calls({"overlap": "queue"}, spans)) == set()

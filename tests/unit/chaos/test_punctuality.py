@@ -1,4 +1,4 @@
-"""When a house is on time again, from made-up arrivals."""
+"""When an installation is on time again, from constructed arrivals."""
 
 from tests.acceptance.chaos.punctuality import Recovery, recovered_at, recovery
 
@@ -8,7 +8,7 @@ JOBS = ("a", "b")
 def arrivals(
     until: int, *, late: dict[int, float] | None = None, never: range = range(0)
 ) -> dict[str, dict[int, float]]:
-    """Each second up to `until` a quarter late, but for those `late` by so much, and those that `never` came."""
+    """One arrival per second up to `until`, a quarter late, but those `late` by more, and those that `never` came."""
     lateness = {second: (late or {}).get(second, 0.25) for second in range(until) if second not in never}
     return {job: {second: second + by for second, by in lateness.items()} for job in JOBS}
 

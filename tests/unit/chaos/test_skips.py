@@ -1,4 +1,4 @@
-"""What the judge of storms says of occurrences that were only counted: each skip needs its cause, then and there."""
+"""The chaos oracle on skipped occurrences: each needs its cause, at that time."""
 
 import dataclasses
 import datetime
@@ -33,7 +33,9 @@ def calm(job_policy: dict[str, Any], executions: list[Execution], **fields: Any)
 
 
 def every_second(reason: str, *, of_two: int = 1, **policy: Any) -> History:
-    """A minute in which every second occurrence (or each) is skipped, though each call takes 10 ms and all is calm."""
+    """A minute in which every second occurrence (or each) is skipped, though each call takes 10 ms and nothing is
+    disturbed.
+    """
     return calm(
         policy,
         [
@@ -59,7 +61,7 @@ def test_a_long_overlap_without_a_running_execution_is_found():
     others = [one for one in history.executions if int(one.id) < 11 or int(one.id) > 50]
     history = of(planned(MINUTE, overlap="skip"), [*others, stretch])
     assert broken(history) == {Invariant.SKIPPED}
-    # What ended just before may have been recorded a moment later; and what runs next was not there yet.
+    # An execution that just ended may have been recorded a moment later; the next one did not exist yet.
     assert len(judge(history)) >= 30
 
 
@@ -67,7 +69,7 @@ def test_a_long_overlap_without_a_running_execution_is_found():
 @pytest.mark.parametrize("took", [0.001, 0.1, 0.4])
 @pytest.mark.parametrize("troubled", [False, True])
 def test_overlap_with_executions_that_ended_long_before_is_found(overlap: str, took: float, troubled: bool):
-    """Also between two faults, of which each excuses only what ended while it lasted."""
+    """Also between two faults, each of which excuses only ends during it."""
     executions = [
         skipped(str(number), "overlap")
         if number % 2
@@ -127,7 +129,7 @@ def test_overlap_with_another_jobs_execution_is_found(other: str):
 @pytest.mark.parametrize("of_two", [1, 2])
 @pytest.mark.parametrize("late", [0.005, 0.9, 1.5, 40.0, 3700.0])
 def test_missed_in_calm_is_found(misfire: str, of_two: int, late: float):
-    """However late it says that it was decided: nothing held up the clock."""
+    """However late it claims to have been decided: nothing delayed the clock."""
     history = every_second("missed", of_two=of_two, misfire=misfire)
     executions = [
         dataclasses.replace(one, created_at=instant(one.id) + late) if one.skip_reason else one
@@ -142,7 +144,7 @@ def test_a_long_missed_range_in_calm_is_found():
 
 
 def away(policy: dict[str, Any], *, missed: int, seconds: int = 20, grace: int = 3600) -> History:
-    """The clock was away from second 1 to second 20, then decided: the first so many were missed, the rest fired."""
+    """The clock was away from second 1 to second 20, then decided: the first ones were missed, the rest fired."""
     at = instant(str(seconds)) + 0.2
     row = skipped("1", "missed", count=missed, created_at=at)
     fired = [execution(str(number), created_at=at, finished_at=at + 0.1) for number in range(missed + 1, seconds + 1)]
@@ -188,7 +190,7 @@ def test_an_old_disturbance_excuses_no_miss():
 @pytest.mark.parametrize("reason", ["paused", "ended", "quota", "dst_gap", "bored"])
 @pytest.mark.parametrize("of_two", [1, 2])
 def test_a_reason_without_its_cause_is_found(reason: str, of_two: int):
-    """The job is paused only at the end: the last seconds before that may be, but no more."""
+    """The job is paused only at the end: only the last seconds before that may be."""
     history = every_second(reason, of_two=of_two)
     assert Invariant.SKIPPED in broken(history)
     assert len([one for one in judge(history) if one.invariant is Invariant.SKIPPED]) > MINUTE * of_two / 2 - 5
@@ -204,7 +206,7 @@ def test_occurrences_during_a_pause_are_paused():
 
 
 def test_occurrences_due_before_a_pause_may_be_paused():
-    """Due 20 ms before it was paused, and not fired yet."""
+    """Due 20 ms before the pause, and not fired yet."""
     row = skipped("3", "paused", created_at=instant("3") + 0.5)
     job = planned(3)
     active, after = job.periods
@@ -223,7 +225,7 @@ def test_only_skipped_executions_have_a_reason(status: str, reason: str):
 
 
 def test_an_execution_runs_until_its_end_is_recorded():
-    """The database was away as a call ended: nobody could know that it had, so the next ones overlapped with it."""
+    """The database was away as a call ended, so its end was unknown and the next ones overlapped with it."""
     gone = [Disturbance(instant("2"), instant("9"), "no database")]
     first = execution("1", finished_at=instant("2") + 0.1)
     overlapped = [skipped(str(number), "overlap", created_at=instant("9") + 0.2) for number in range(2, 10)]

@@ -1,4 +1,4 @@
-"""What a cache answers by itself, what it loads, and what it forgets."""
+"""Cached answers, loads and expiry."""
 
 from collections.abc import Collection
 from typing import Any
@@ -9,7 +9,7 @@ from core.cache import TtlCache
 
 
 class Source:
-    """Loads each key as the number of loads so far, and notes which keys it was asked for."""
+    """Load each key as the number of loads so far, and record the requested keys."""
 
     def __init__(self) -> None:
         self.now = 0.0

@@ -1,4 +1,4 @@
-"""What changed, told by path."""
+"""Differences of two values, by path."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Failpoints are nothing in production, and strike one process once where a test asks for it."""
+"""Failpoints do nothing in production, and hit one process once where a test asks for it."""
 
 import signal
 import subprocess

@@ -1,4 +1,4 @@
-"""Ids of the firing path: in order of time, and all different."""
+"""Ids of executions and runs: ordered by time, and unique."""
 
 import datetime
 import uuid

@@ -1,4 +1,4 @@
-"""Slugs made of names: letters of any script, never a UUID, always free and short enough."""
+"""Slugs made from names: letters of any script, never a UUID, always free and short enough."""
 
 import uuid
 
@@ -11,7 +11,7 @@ from jobs import slugs as job_slugs
 
 ID = "6f1d7a0e-5a0b-5c38-9d0c-8a4f4f1c2b7e"
 HEX = ID.replace("-", "")
-#: Spellings of the same id, each of which names a thing by it.
+#: Spellings of the same id, each of which identifies an object.
 SPELLINGS = (ID, ID.upper(), HEX, HEX.upper(), f"{{{ID}}}", f"urn:uuid:{ID}", f"6f1d7a0e5a0b-{HEX[12:]}", "-".join(HEX))
 names = st.text() | st.text(st.characters(categories=["L", "N", "So"]), min_size=1) | st.sampled_from(SPELLINGS)
 hexes = st.text("0123456789abcdef- ", min_size=28, max_size=45)

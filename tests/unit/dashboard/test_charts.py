@@ -1,4 +1,4 @@
-"""Charts: what they draw, what they say, and that nothing from outside is HTML in them."""
+"""Charts: shapes, text alternatives, and escaping of external text."""
 
 import datetime
 import re
@@ -33,7 +33,7 @@ VALUE = st.none() | st.integers(min_value=0, max_value=10**9)
 
 
 def read(figure: str) -> ET.Element:
-    """A chart as a tree: it is well-formed, whatever it shows."""
+    """Parse a chart: it is well-formed with any content."""
     return ET.fromstring(figure)  # noqa: S314 - our own text
 
 
@@ -56,7 +56,7 @@ def bars_of(figure: str) -> list[Box]:
 
 
 def points_of(figure: str) -> list[list[tuple[str, str, str]]]:
-    """The points of each line: M begins a stroke, L goes on with it."""
+    """Return the points of each line: M begins a stroke, L continues it."""
     paths = (path.attrib["d"] for path in read(figure).iter("path") if "hh-line" in path.attrib["class"])
     return [re.findall(r"([ML])([\d.]+) ([\d.]+)", path) for path in paths]
 

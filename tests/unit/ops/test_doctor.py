@@ -1,4 +1,4 @@
-"""What the doctor makes of settings and disks, and how it goes on when something does not answer."""
+"""The doctor's checks of settings and disks, and its behaviour when something does not answer."""
 
 import shutil
 import threading
@@ -44,7 +44,7 @@ def well() -> Iterator[Finding]:
 def raising(error: Exception) -> Look:
     def look() -> Iterator[Finding]:
         raise error
-        yield  # a look is a generator
+        yield  # a check is a generator
 
     return look
 

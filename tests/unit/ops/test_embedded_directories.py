@@ -1,4 +1,4 @@
-"""Private directories are private, and a stranger's are refused."""
+"""Private directories are private, and those of other users are refused."""
 
 import os
 import stat

@@ -1,4 +1,4 @@
-"""The embedded services are found from the data directory alone, and their sockets always fit an address."""
+"""The embedded services are found from the data directory alone, and socket paths always fit."""
 
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -8,7 +8,7 @@ from psycopg2.extensions import parse_dsn
 
 from ops.embedded.locations import Locations, embedded_urls
 
-LONGEST_SOCKET_PATH = 103  # the least of Linux and macOS
+LONGEST_SOCKET_PATH = 103  # the smaller limit of Linux and macOS
 AWKWARD = ["/srv/hourhand", "/srv/a b,c/h%C3", "/srv/ü'\"&?#=", "/" + "x" * 300]
 
 

@@ -1,4 +1,4 @@
-"""The command that ties a program to its parent and drops root: what the kernel says of the process it starts."""
+"""The command that ties a program to its parent and drops root, as the kernel reports the started process."""
 
 import os
 import signal
@@ -42,7 +42,7 @@ def test_another_account_keeps_the_one_capability_that_it_is_given() -> None:
 
 def test_a_program_whose_parent_has_died_already_does_not_start() -> None:
     command = launch_command(["/bin/echo", "started"])
-    # The shell stays between, so that the parent is not this process.
+    # With a shell in between, the parent is not this process.
     ended = subprocess.run(["/bin/sh", "-c", '"$@"; exit $?', "sh", *command], capture_output=True, check=False)
     assert (ended.returncode, ended.stdout) == (126, b"")
 

@@ -1,4 +1,4 @@
-"""The supervisor's small parts: back-off and the logs of its children."""
+"""The supervisor's parts: back-off and the logs of its children."""
 
 import io
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What docker-compose.yml and the Dockerfile say hangs together, and with the settings."""
+"""docker-compose.yml, the Dockerfile and the settings are consistent."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from tests.support.documented_settings import settings_documented
 from tests.support.project import ROOT
 
 OWN = ("migrate", "web", "beat", "worker")
-#: Settings that mean nothing in a container, with the reason.
+#: Settings without a meaning in a container, with the reason.
 ELSEWHERE = {
     "HOURHAND_PORT": "the image's; compose's own says where it is published",
     "HOURHAND_HOST": "bin/up's",
@@ -101,7 +101,7 @@ class TestCompose:
 
 def test_docker_reads_the_file_as_we_do(services, tmp_path):
     client = Path(sysconfig.get_path("scripts")) / "docker-compose"  # needs no daemon to read a file
-    # Without what happens to be in the folder's own .env.
+    # Ignore a .env file in the folder.
     command = [str(client), "--env-file", "/dev/null", "--project-directory", str(tmp_path)]
     command += ["--file", str(ROOT / "docker-compose.yml"), "config", "--format", "json"]
     said = subprocess.run(command, env={**os.environ, **ENV}, capture_output=True, text=True, check=True).stdout
@@ -114,7 +114,7 @@ def test_docker_reads_the_file_as_we_do(services, tmp_path):
 
 
 class TestSettingsOfBinUp:
-    """What the image and compose start differs from `bin/up` in where it listens and logs, and in nothing else."""
+    """Image and compose differ from `bin/up` only in addresses and logs."""
 
     def test_web(self):
         command = image().command
@@ -140,7 +140,7 @@ class _Listener:
 
 
 def without(words: list[str], options: tuple[str, ...]) -> list[str]:
-    """The words but for these options and their values."""
+    """Return the words without these options and their values."""
     dropped = {place + offset for place, word in enumerate(words) if word in options for offset in (0, 1)}
     return [word for place, word in enumerate(words) if place not in dropped]
 

@@ -1,4 +1,4 @@
-"""The documentation against the project: pages that are found, links that lead somewhere, names that exist."""
+"""The documentation against the project: every page is listed, links work, names exist."""
 
 import ast
 import re
@@ -20,7 +20,7 @@ PAGES = sorted(DOCS.rglob("*.md"))
 APPS = ("api", "core", "dashboard", "ops", "accounts", "jobs", "runs", "workers", "scheduler_project", "proof")
 CODE = [path for app in APPS for path in (ROOT / app).rglob("*.py")]
 FOLDERS = {path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")}
-#: Made where Hourhand runs, not part of what it is made of.
+#: Created at run time.
 NOT_KEPT = ("var/",)
 LINK = re.compile(r"(?<!\\)\[(?:[^\[\]]|\[[^\]]*\])*\]\(([^()\s]+)\)|<(?:img|source)[^>]+src(?:set)?=\"([^\"]+)\"")
 FENCE = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
@@ -31,7 +31,7 @@ def named(page: Path) -> str:
 
 
 def prose(page: Path) -> str:
-    """A page without its blocks of code."""
+    """Return a page without its code blocks."""
     return FENCE.sub("", page.read_text())
 
 
@@ -41,7 +41,7 @@ def slug(heading: str) -> str:
 
 
 def anchors(page: Path) -> set[str]:
-    """Where links can lead within a page, as code hosts make them: the second heading of a name gets `-1`."""
+    """Return the anchors of a page as code hosts make them: the second heading of a name gets `-1`."""
     found: dict[str, int] = {}
     for heading in re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE):
         words = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).replace("`", "")
@@ -105,7 +105,7 @@ def test_every_path_in_backticks_exists(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_every_name_documented_as_in_a_file_is_defined_there(page: Path) -> None:
-    """What stands as `runs/clock/fire.py`: `fire_due`, or `_KINDS` in `runs/failures.py`."""
+    """Check names written as `runs/clock/fire.py`: `fire_due`, or `_KINDS` in `runs/failures.py`."""
     text = prose(page)
     pairs = re.findall(r"`([\w/]+\.py)`(?:'s|:) `(\w+)(?:\(\))?`", text)
     pairs += [(path, name) for name, path in re.findall(r"`(\w+)(?:\(\))?` (?:in|of) `([\w/]+\.py)`", text)]
@@ -122,7 +122,7 @@ def test_every_name_on_the_maintainers_pages_is_in_the_code(page: Path) -> None:
 
 
 def defined(path: Path) -> set[str]:
-    """What a module defines: functions, classes, methods, and names that are assigned to."""
+    """Return what a module defines: functions, classes, methods, and assigned names."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         match node:

@@ -1,4 +1,4 @@
-"""deploy/kubernetes says what docker-compose.yml says, in Kubernetes' words, and hangs together."""
+"""deploy/kubernetes agrees with docker-compose.yml, and is consistent."""
 
 import re
 from typing import Any

@@ -1,4 +1,4 @@
-"""Every line of our own has a name from docs/logs.md, at the level and with the fields that stand there."""
+"""Every log event of our own is in docs/logs.md, with its level and fields."""
 
 import ast
 import re
@@ -20,7 +20,7 @@ class Line(NamedTuple):
 
 
 def written() -> Iterator[tuple[str, Line]]:
-    """The events of the source, each with where it stands if it has no name of its own."""
+    """Yield the events of the source; an event without a plain name is given by its location."""
     for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*.py")):
             tree = ast.parse(path.read_text())

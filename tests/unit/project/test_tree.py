@@ -1,4 +1,4 @@
-"""The tests' own folders: helpers in one place, no test built on another test's file, a lane of bin/test for each."""
+"""The tests' folders: helpers in one place, no test imports another test's file, one lane of bin/test for each."""
 
 import ast
 import itertools
@@ -12,14 +12,14 @@ from pathlib import Path
 from tests.support.project import ROOT
 
 TESTS = ROOT / "tests"
-#: The storms are a harness of their own, with its own command.
+#: The chaos tests are a harness with its own command.
 HELPERS = (TESTS / "support", TESTS / "acceptance" / "chaos")
 MODULES = sorted(path for folder in ("tests", "bench", "proof") for path in (ROOT / folder).rglob("*.py"))
 
-#: What is tested here and is no package: the project's own files, and the storms.
+#: Tested here though no package: the project's own files, and the chaos tests.
 OTHER_ROOMS = {("project",), ("chaos",)}
 
-#: One process for all searches: most of the time goes into the first one's imports.
+#: One process for all collections: the first one's imports take most of the time.
 COLLECT = """
 import json, pytest, sys
 for options in json.loads(sys.argv[1]):
@@ -33,12 +33,12 @@ def named(path: Path) -> str:
 
 
 def is_of_pytest(name: str) -> bool:
-    """Whether pytest loads a module of this name by itself: a test or a conftest."""
+    """Return whether pytest loads a module of this name itself: a test or a conftest."""
     return name.startswith("test_") or name == "conftest"
 
 
 def imported(path: Path) -> set[str]:
-    """Every module that a file imports, and every name that it imports from one: that may be a module too."""
+    """Return every imported module, and every name imported from one, which may be a module too."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         match node:
@@ -77,7 +77,7 @@ def test_every_acceptance_and_browser_test_is_in_one_lane() -> None:
 
 
 def collected(*searches: Sequence[str]) -> list[list[str]]:
-    """The acceptance and browser tests that pytest finds with each of these lists of options."""
+    """Return the acceptance and browser tests that pytest collects with each of these lists of options."""
     command = [sys.executable, "-c", COLLECT, json.dumps(searches)]
     told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     return [[line for line in one.splitlines() if "::" in line] for one in told.stdout.split("\f")[1:]]

@@ -1,4 +1,4 @@
-"""What the model lets a row do, and what a log of transitions is refused for."""
+"""Transitions that the model allows, and violations found in a log."""
 
 import datetime
 import itertools
@@ -24,7 +24,7 @@ def ended(status: str, attempts: int = 1) -> Seen:
 
 
 def log(*seen: Seen | None, execution: str = "e") -> list[Transition]:
-    """The transitions of one execution through these, a second apart."""
+    """Return the transitions of one execution through these states, a second apart."""
     return [
         Transition(execution, START + datetime.timedelta(seconds=second), before, after)
         for second, (before, after) in enumerate(itertools.pairwise(seen))
@@ -46,7 +46,7 @@ LIVES = [
 
 
 def told_when_due(life: tuple[Seen | None, ...]) -> list[Transition]:
-    """Time makes a row due between two transitions, and leaves no trace of that."""
+    """A row can become due between two logged transitions."""
     return [
         replace(one, before=one.before._replace(due=True)) if one.before and one.after.status == "running" else one
         for one in log(*life)
@@ -133,7 +133,7 @@ def test_more_workers_attempts_or_faults_add_no_row_transitions(bounds: Bounds) 
 
 
 def test_the_products_transition_table_agrees() -> None:
-    """But for `waiting`, which no code makes yet."""
+    """Except for `waiting`, which no code produces yet."""
     lead = {(one.before.partition(" ")[0], one.after.partition(" ")[0]) for one in allowed()}
     legal = {
         (before.value, after.value)
@@ -158,7 +158,7 @@ SEEN = st.builds(
 
 @given(SEEN, SEEN)
 def test_an_allowed_move_keeps_the_rules_of_leases_and_attempts(before: Seen, after: Seen) -> None:
-    """An oracle of its own: what is allowed has no lease but while it runs, and one attempt more only by a claim."""
+    """An independent oracle: only running executions have a lease, and only a claim adds an attempt."""
     if violations(log(before, after)):
         return
     for seen in (before, after):

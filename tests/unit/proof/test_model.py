@@ -1,4 +1,4 @@
-"""The protocol as a model: every invariant holds in every state, and each guard is missed where it is switched off."""
+"""The protocol as a model: every invariant holds in every state, and each guard is necessary."""
 
 import pytest
 
@@ -54,7 +54,7 @@ def test_a_second_line_holds_without_the_guard_that_it_repeats(reason: Reason) -
 def test_every_guard_has_one_reason_and_every_invariant_needs_a_guard() -> None:
     assert sorted(reason.guard for reason in (*CORE, *SECOND_LINES)) == sorted(NAMES)
     assert set(REPEATED) <= set(NAMES)
-    #: What only holds together: no single guard is its cause.
+    #: Invariants held by several guards together.
     of_all = {CAN_END.name, "terminal is counted", "lease while running"}
     assert {one.name for one in INVARIANTS} - {reason.invariant.name for reason in (*CORE, *SECOND_LINES)} <= of_all
 
@@ -66,7 +66,7 @@ def test_a_guard_has_a_description_and_a_file(guard: str) -> None:
 
 
 def test_attempts_held_by_execution_are_found_to_be_wrong() -> None:
-    """A worker that holds by execution forgets the attempt under way when it records the one before: a 200 is lost."""
+    """A worker holding by execution forgets the attempt in flight when it records the previous one: a 200 is lost."""
     bounds = Bounds(troubles=1)
     found = search(bounds, without("forget_by_attempt"))
     assert found.violation is not None

@@ -1,4 +1,4 @@
-"""How a burst is cut into messages."""
+"""How a burst is divided into messages."""
 
 import uuid
 from typing import Any
@@ -12,7 +12,7 @@ from runs import queue
 
 
 class Sent:
-    """Stands in for Celery's sending: what was sent, and when Redis breaks."""
+    """A fake sender of Celery: records messages, and breaks like Redis on request."""
 
     def __init__(self, *, works_for: int = 10_000) -> None:
         self.works_for = works_for

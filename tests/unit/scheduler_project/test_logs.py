@@ -1,4 +1,4 @@
-"""Which events are told, and in which form: one for all, with nothing in it that is nobody's business."""
+"""Which events are logged, and their format, without confidential data."""
 
 import json
 import logging

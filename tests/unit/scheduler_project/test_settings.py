@@ -1,4 +1,4 @@
-"""A malformed setting stops the start with its name and what would be right, and shows no value that may be secret."""
+"""A malformed setting stops the start with its name and a correct example, and shows no secret value."""
 
 import base64
 import itertools

@@ -1,4 +1,4 @@
-"""A process dies at each step of a firing, and the next one ends what it left: nothing is lost, or done twice in vain.
+"""A process dies at each step of a firing, and the next one completes its work: nothing is lost or repeated needlessly.
 
 One turn does all that beats and workers do. It runs in a fork that kills itself at a failpoint, then here, to its end.
 """
@@ -95,7 +95,7 @@ def test_the_next_process_completes_the_work_of_one_killed_here(
 
 
 def turn(owner: str) -> None:
-    """Everything that is due is settled, fired, requeued, reaped, claimed, delivered and recorded."""
+    """Settle, fire, requeue, reap, claim, deliver and record everything that is due."""
     now = database_now()
     ids = settle_due(now).execution_ids + fire_due(now).execution_ids
     ids += requeue_due(now) + requeue_lost(now + MINUTE)
@@ -110,7 +110,7 @@ def turn(owner: str) -> None:
 
 
 def died_by(work: Callable[[], None], *, at: str, orders: Path) -> int:
-    """Do `work` in a fork of this process, to be killed at a failpoint; the signal that ended it, or 0."""
+    """Run `work` in a fork of this process, killed at a failpoint; return the signal that ended it, or 0."""
     (orders / at).write_text(str(int(signal.SIGKILL)))
     connection.close()
     pid = os.fork()
@@ -126,7 +126,7 @@ def died_by(work: Callable[[], None], *, at: str, orders: Path) -> int:
 
 
 def expire(owner: str) -> None:
-    """As if its lease had run out."""
+    """Expire its lease."""
     Execution.objects.filter(lease_owner=owner).update(lease_expires_at=database_now() - MINUTE)
 
 

@@ -1,4 +1,4 @@
-"""Firing on real Postgres: every occurrence once, whatever number of beats, and the clock's other two verbs."""
+"""Firing on real Postgres: every occurrence once with any number of beats, and the clock's other tasks."""
 
 import datetime
 
@@ -89,7 +89,7 @@ def test_an_unreadable_schedule_blocks_no_other(make_job: MakeJob):
     broken.refresh_from_db()
     sound.refresh_from_db()
     assert (broken.enabled, sound.enabled) == (True, True)
-    assert broken.next_fire_at == EPOCH + 60 * SECOND  # it waits
+    assert broken.next_fire_at == EPOCH + 60 * SECOND  # it is not due yet
 
 
 @pytest.mark.parametrize("overlap", ["allow", "skip", "queue"])
@@ -146,7 +146,7 @@ def test_the_clocks_queries_use_their_partial_indexes(make_job: MakeJob, query, 
 
 @pytest.fixture
 def many_planned(fresh_tables: None, make_job: MakeJob) -> None:
-    """Twenty thousand jobs that fire at other times of the day, and five thousand executions that ended."""
+    """Twenty thousand jobs that fire at other times of the day, and five thousand ended executions."""
     job = make_job(schedule="0 12 * * *", now=EPOCH)
     copy_row("jobs_job", job.job_id, 20_000, id=copied_id("a"), slug="'job-' || place")
     copy_row(
@@ -165,7 +165,7 @@ def many_planned(fresh_tables: None, make_job: MakeJob) -> None:
 
 
 def plans_of(work, *words: str) -> list[str]:
-    """How Postgres goes about each statement of `work` that has all these words, by its own choice."""
+    """Return Postgres's plan of each statement of `work` that contains all these words."""
     with CaptureQueriesContext(connection) as captured:
         work()
     plans = []
@@ -180,7 +180,7 @@ def plans_of(work, *words: str) -> list[str]:
 
 def test_a_glance_reads_two_index_entries_at_any_size(many_planned: None):
     (plan,) = plans_of(read_due_state, "clock_timestamp()")
-    # Of the third table, what is still to be settled, there are few rows here: either way to read them is fine.
+    # The third table has few unsettled rows here: either plan is fine.
     assert "Seq Scan on jobs_jobenvironment" not in plan
     assert "Seq Scan on runs_execution" not in plan
     assert "job_environment_due" in plan

@@ -1,4 +1,4 @@
-"""A clock that was away for five minutes: each misfire policy does what it says, and what it says only."""
+"""A clock that was away for five minutes: the effect of each misfire policy."""
 
 import datetime
 

@@ -1,4 +1,4 @@
-"""Jobs that must not overlap with themselves: what each policy does, and that the database holds it."""
+"""Overlap policies: the effect of each, and that the database enforces it."""
 
 import datetime
 import functools
@@ -32,7 +32,7 @@ def at(minute: float) -> datetime.datetime:
 
 
 def begin(execution: Execution) -> None:
-    """pending -> running, by a worker that died right away."""
+    """Move from pending to running, by a worker that died right away."""
     now = timezone.now()
     Execution.objects.filter(pk=execution.pk).update(
         status="running", attempts=1, lease_owner="worker-1", lease_expires_at=now, started_at=now
@@ -40,7 +40,7 @@ def begin(execution: Execution) -> None:
 
 
 def end(execution: Execution) -> None:
-    """Cancel whatever it does: the way out that every state has."""
+    """Cancel it from any state."""
     services.cancel(workspace=execution.workspace, execution_id=execution.pk, now=execution.created_at)
 
 
@@ -214,7 +214,7 @@ class TestCancelRunning:
 @pytest.mark.django_db(transaction=True)
 class TestUniqueKeys:
     def again_due(self, row: JobEnvironment, minute: float) -> None:
-        """Bring a row to where a clock that knows nothing of the last firing would see it."""
+        """Put a row where a clock that does not know the last firing would see it."""
         JobEnvironment.objects.filter(pk=row.pk).update(next_fire_at=at(minute))
 
     @pytest.mark.parametrize("overlap", ["skip", "queue", "cancel_running"])
@@ -272,7 +272,7 @@ class TestUniqueKeys:
         fire_due(at(1))
         ending = of(1)
         with transaction.atomic():
-            fire_due(at(2))  # Holds the job-environment, as one that is just queueing does.
+            fire_due(at(2))  # Lock the job-environment, as a process that is queueing does.
             ended = begun_in_another_thread(lambda: end(ending))
         ended()
         assert not of(2).queued

@@ -1,4 +1,4 @@
-"""Beats, workers and people at once over jobs that must not overlap: nobody waits in a circle, nothing is lost."""
+"""Concurrent beats, workers and people on jobs with overlap policies: no deadlock, and nothing is lost."""
 
 import contextlib
 import datetime
@@ -30,7 +30,7 @@ POLICIES = ("skip", "queue", "cancel_running", "allow")
 
 
 class Crowd:
-    """Threads that each do one thing again and again, on connections of their own, until they are told to stop."""
+    """Threads that each repeat one action, on their own connections, until they are stopped."""
 
     def __init__(self) -> None:
         self.faults: list[Exception] = []
@@ -116,7 +116,7 @@ def test_concurrent_beats_workers_and_people_lose_nothing_and_never_deadlock(mak
 
 
 def orphans() -> list[Execution]:
-    """Executions that wait though nothing lives."""
+    """Return queued executions without a live one before them."""
     waiting = Execution.objects.filter(queued=True)
     live = Execution.objects.filter(finished_at__isnull=True, queued=False).values("job_environment")
     return list(waiting.exclude(job_environment__in=live))

@@ -1,4 +1,4 @@
-"""Edits, pauses and deletes against a clock that is just firing: no occurrence is lost, and none is doubled."""
+"""Edits, pauses and deletes concurrent with the clock: no occurrence is lost or doubled."""
 
 import datetime
 from importlib import import_module
@@ -39,20 +39,20 @@ def periods(row: JobEnvironment) -> list[tuple[str, datetime.datetime, datetime.
 
 
 def tick(now: datetime.datetime) -> None:
-    """What the clock does at an instant."""
+    """Run the clock at an instant."""
     while settle_due(now).due:
         pass
     fire_due(now)
 
 
 def assert_adjoining(row: JobEnvironment) -> None:
-    """Every instant since the job was made is one period's."""
+    """Assert that every instant since the job's creation belongs to one period."""
     found = periods(row)
     assert [until for _, _, until in found] == [*[begin for _, begin, _ in found[1:]], None]
 
 
 class TestWithSomethingDue:
-    """At 1:00.5 the occurrence of 1:00 is due and not fired yet."""
+    """At 1:00.5 the occurrence of 1:00 is due and has not fired."""
 
     now = at(1) + SECOND / 2
 
@@ -219,7 +219,7 @@ class TestPause:
 
 @pytest.mark.django_db(transaction=True)
 class TestClockLock:
-    """Each change waits for the clock, and then sees what it has done."""
+    """Each change waits for the clock, and then sees its effect."""
 
     def changed_during_a_firing(self, row: JobEnvironment, change) -> None:
         with transaction.atomic():

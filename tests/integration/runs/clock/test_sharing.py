@@ -1,4 +1,6 @@
-"""Settings that all beats and workers must share: who differs takes no work, says what differs, and goes on again."""
+"""Settings that all beats and workers share: a differing process takes no work, names the difference, and continues
+later.
+"""
 
 import datetime
 import threading
@@ -54,7 +56,7 @@ def gone(process: heartbeats.Process) -> None:
 
 @pytest.fixture
 def right(db: None) -> heartbeats.Process:
-    """A worker that is alive, and whose settings are the house's."""
+    """A living worker with the installation's settings."""
     process = alive("right@one")
     assert ask(SettingsAgreement(shared(), process_id=process.id)) == ()
     return process
@@ -79,12 +81,12 @@ def test_a_differing_process_takes_no_work_until_the_old_ones_are_gone(change: s
     assert not other.allowed
     assert ask(other) == (name,)
     assert not other.allowed
-    alive("waiting@two", differs=name)  # who waits too is no reason to wait for
+    alive("waiting@two", differs=name)  # Another waiting process is no reason to wait.
     assert ask(other) == (name,)
     gone(right)
     assert ask(other) == ()
     assert other.allowed
-    # Now it is the one before that differs, and waits while this one is alive.
+    # Now the earlier one differs, and waits while this one is alive.
     alive("other@two")
     assert ask(SettingsAgreement(shared(), process_id="late")) == (name,)
 

@@ -52,7 +52,7 @@ class Life:
 
 @dataclass
 class Year:
-    """Drives the product's clock and the model through the same instants."""
+    """Drive the product's clock and the model through the same instants."""
 
     chance: random.Random
     zones: list[str]
@@ -97,7 +97,7 @@ class Year:
         return BEGIN + self.chance.uniform(1, 364) * DAY
 
     def next_tick(self, away: list[tuple[Instant, float]]) -> Instant:
-        """A moment after something is due, or when the clock is back after an outage."""
+        """Return a moment after something is due, or the end of an outage."""
         with connection.cursor() as cursor:
             cursor.execute(_NEXT)
             due = cursor.fetchone()[0]
@@ -122,7 +122,7 @@ class Year:
         self.watch()
 
     def watch(self) -> None:
-        """Note when what has begun is to end."""
+        """Note when the running executions are to end."""
         lives = {life.row.pk: life for life in self.lives}
         running = Execution.objects.filter(finished_at__isnull=True, queued=False).exclude(overlap="")
         found = dict(running.values_list("pk", "job_environment_id"))
@@ -195,7 +195,7 @@ class Year:
 
 
 def recorded(row: JobEnvironment, planned: list[Instant]) -> dict[Instant, str]:
-    """What the product recorded of each occurrence. Stretches are spread over what the model has planned there."""
+    """Return the recorded outcome of each occurrence. Ranges are spread over the model's occurrences."""
     found: dict[Instant, str] = {}
     for execution in Execution.objects.filter(job_environment=row, trigger="schedule"):
         last = execution.scheduled_until or execution.scheduled_for
@@ -209,7 +209,7 @@ def recorded(row: JobEnvironment, planned: list[Instant]) -> dict[Instant, str]:
 
 
 def settled_outcomes(model: Model) -> dict[Instant, str]:
-    """What the model says, without the pause that goes on at the end: that is not recorded yet."""
+    """Return the model's outcomes, without the current pause: it is not recorded yet."""
     return {at: outcome for at, outcome in model.outcomes.items() if at <= END}
 
 
@@ -218,7 +218,7 @@ def assert_equal(life: Life) -> None:
     found = recorded(life.row, sorted(expected))
     dropped = {at for at, outcome in expected.items() if outcome == "dst_gap"}
     for at in dropped & found.keys():
-        # Within a stretch that was missed altogether one that would not have fired is counted with the others.
+        # In a range that was wholly missed, occurrences that would not have fired count too.
         found[at] = "dst_gap" if found[at] == "missed" else found[at]
     differing = {at: (expected.get(at), found.get(at)) for at in expected.keys() ^ found.keys()}
     differing |= {at: (expected[at], found[at]) for at in expected.keys() & found.keys() if expected[at] != found[at]}
@@ -256,11 +256,9 @@ def a_year(make_job: MakeJob, seed: int, *, jobs: int, changes: int, outages: in
 
 
 @pytest.mark.slow
-@pytest.mark.django_db(
-    transaction=True
-)  # Committed, so that Postgres can clear away the rows that a year goes through.
+@pytest.mark.django_db(transaction=True)  # Committed, so that Postgres can vacuum the rows of a year.
 def test_a_simulated_year_agrees_with_the_model(make_job: MakeJob, full: bool):
-    """Repeat a failure with HOURHAND_TEST_SEED; `--full` lives many more years."""
+    """Repeat a failure with HOURHAND_TEST_SEED; `--full` simulates many more years."""
     given = os.environ.get("HOURHAND_TEST_SEED")
     first = int(given) if given else random.SystemRandom().randrange(2**32)
     total: collections.Counter[str] = collections.Counter()

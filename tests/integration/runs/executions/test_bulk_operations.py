@@ -1,4 +1,4 @@
-"""Many executions replayed or canceled by a filter: what matches, pace, batches that are done once, who may see it."""
+"""Many executions replayed or canceled by a filter: matches, pace, batches that run once, permissions."""
 
 import datetime
 from typing import Any
@@ -33,7 +33,7 @@ def report(make_job: MakeJob) -> JobEnvironment:
 
 
 def failed(state: JobEnvironment, count: int) -> list[str]:
-    """That many failed ones, the longest due first."""
+    """Create this many failed executions, the earliest due first."""
     rows = [
         make_execution(
             state,
@@ -55,7 +55,7 @@ def waiting(state: JobEnvironment, **columns: Any) -> Execution:
 
 
 def work_all(now: datetime.datetime = LATER) -> int:
-    """Batches until nothing is due."""
+    """Process batches until nothing is due."""
     batches = 0
     while work_off(now):
         batches += 1
@@ -265,7 +265,7 @@ class TestConcurrency:
         api.ask("POST", "/executions/replay/", {"filter": {}}, expect=202)
         with transaction.atomic():
             work_off(LATER)
-            transaction.set_rollback(True)  # as Postgres does for a worker that is gone
+            transaction.set_rollback(True)  # As Postgres does for a dead worker.
         assert BulkOperation.objects.get().position == 0
         assert not Execution.objects.filter(trigger="replay").exists()
         assert work_all() == 1

@@ -1,4 +1,4 @@
-"""Deleting a job: nothing of it goes on, and its history stays unless it is purged."""
+"""Deleting a job: nothing of it continues, and its history stays unless it is purged."""
 
 import pytest
 from django.urls import reverse
@@ -33,7 +33,7 @@ def pending(state: JobEnvironment, **columns: object) -> Execution:
 
 
 def removed() -> None:
-    """Let a worker remove what was purged, in small batches."""
+    """Let a worker remove purged rows, in small batches."""
     turn = Turn(60, Pace(size=2), sleep=lambda _: None)
     assert not work_off(turn, NOW)
 
@@ -82,7 +82,7 @@ class TestPurging:
     def test_pages_stay_complete_during_a_purge(
         self, api: Caller, report: JobEnvironment, make_job: MakeJob, path: str
     ) -> None:
-        """What is being removed lies between the others, and no page is shorter for it."""
+        """Rows being removed are between the others, and no page is shorter for it."""
         other = make_job(slug="other")
         for state in (report, other) * 6:
             make_run(make_execution(state, trigger="manual"))

@@ -1,4 +1,4 @@
-"""What a page of a long history costs: index ranges of the page's size, whatever it is filtered by."""
+"""A page of a long history reads index ranges of the page's size with any filter."""
 
 import re
 
@@ -14,7 +14,7 @@ from tests.support.seeded_history import seed_executions, seed_jobs
 pytestmark = pytest.mark.usefixtures("fresh_tables")
 COUNT, JOBS = 40_000, 300
 PAGE = 51
-#: By the filter: how many ranges of an index it may read a page of.
+#: By filter: the number of index ranges from which it may read a page.
 RANGES = {
     "": 1,
     "order=asc": 1,
@@ -61,14 +61,14 @@ def test_a_page_is_read_from_index_ranges_of_its_size_whatever_the_filter() -> N
             looked_through = 2000 if query.startswith("search") else 0
             assert "runs_execution" not in findings.scanned_whole, query
             assert findings.sorted <= ranges * PAGE, query
-            # The rows themselves are read once more by their ids; a search reads failures until it found enough.
+            # The rows are read once more by id; a search reads failures until it has enough.
             assert findings.read.get("runs_execution", 0) <= (ranges + 1) * PAGE + looked_through, query
-    # Which environments there are is asked where a filter means a range for each.
+    # Environments are listed if a filter needs a range for each.
     assert max(counts.values()) <= 7, counts
     _orders(api)
 
 
-#: By the filter of runs: how many ranges of an index it may read a page of. None of them matches rarely and walks far.
+#: By filter of runs: the number of index ranges from which it may read a page. None of them is rare enough to read far.
 RUN_RANGES = {
     "": 4,
     "status=succeeded": 4,
@@ -102,7 +102,7 @@ def test_a_page_of_runs_is_read_from_index_ranges_of_its_size_whatever_the_filte
         for sql in pages:
             findings = Findings.of(sql)
             assert "runs_run" not in findings.scanned_whole, query
-            # A job of hardly more than a page may be sorted whole.
+            # A job with little more than a page may be sorted in full.
             assert findings.sorted <= (ranges + 1) * PAGE, query
             # The page's ranges of ids, its rows, and the first attempt of each. Ten minutes before `from` hold 300.
             early = 300 if query.startswith("from") else 0

@@ -1,4 +1,4 @@
-"""Every filter of the history, alone and together, in every order and on every page, against a plain reading of it."""
+"""Every filter of the history, alone and combined, in every order and on every page, against a plain scan."""
 
 import datetime
 import random
@@ -35,7 +35,7 @@ _CHOICES: dict[str, list[str]] = {
 
 @pytest.fixture
 def history(workspace: Workspace, make_job: MakeJob) -> list[Execution]:
-    """200 executions of a few jobs, in no order, with many at the same instant."""
+    """200 executions of a few jobs, in random order, many at the same instant."""
     chance = random.Random(5)
     staging = Environment.objects.create(workspace=workspace, slug="staging", name="Staging")
     states = []
@@ -72,7 +72,7 @@ def _some_execution(state: JobEnvironment, chance: random.Random) -> Execution:
 
 
 def _read_plainly(query: dict[str, str]) -> list[Execution]:
-    """What the documentation says that a query means, row by row."""
+    """Apply a query row by row, as the documentation defines it."""
     rows = [row for row in Execution.objects.select_related("job", "environment") if _is_meant(row, query)]
     rows.sort(key=lambda row: (row.due_at, row.pk))
     if "last_only" in query:
@@ -110,7 +110,7 @@ def _is_meant(row: Execution, query: dict[str, str]) -> bool:
 
 
 def _all_pages(api: Caller, query: dict[str, str], limit: int) -> Iterable[str]:
-    """The ids of all pages to the end; the way back must show the same pages."""
+    """Return the ids of all pages; paging back must give the same pages."""
     pages = [api.ask("GET", f"/executions/?{urlencode({**query, 'limit': str(limit)})}", expect=200)]
     while pages[-1]["next"]:
         pages.append(_follow(api, pages[-1]["next"]))
@@ -126,7 +126,7 @@ def _follow(api: Caller, link: str) -> Any:
 
 
 def _queries(count: int) -> Iterable[dict[str, str]]:
-    """Each filter alone, then some together, in some order."""
+    """Yield each filter alone, then some combinations, in some order."""
     yield {}
     for name, values in _CHOICES.items():
         yield from ({name: value} for value in values)

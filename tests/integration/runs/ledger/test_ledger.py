@@ -1,4 +1,4 @@
-"""The ledger over real rows and over the API: what was planned, what became of it, and why."""
+"""The ledger over real rows and over the API: occurrences, their outcomes, and explanations."""
 
 import datetime
 
@@ -41,7 +41,7 @@ def api(workspace) -> Caller:
 
 @pytest.fixture
 def row(make_job: MakeJob) -> JobEnvironment:
-    """A job with a life: fired, paused for a while, edited, disabled."""
+    """A job with a history: fired, paused for a while, edited, disabled."""
     row = make_job(schedule=EVERY_MINUTE, slug="eventful")
     for minute in (1, 2):
         fire_due(at(minute))
@@ -64,7 +64,7 @@ def save(row: JobEnvironment, now: datetime.datetime, *, enabled: bool = True, *
 
 
 def pruned(row: JobEnvironment, *, keep_last: int) -> None:
-    """What a night's retention leaves of this job."""
+    """Run a night's retention on this job."""
     version = JobVersion.objects.filter(job=row.job).latest("number")
     version.config["retention"] = {"keep_last": keep_last, "keep_days": None}
     version.save()

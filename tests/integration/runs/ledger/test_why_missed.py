@@ -1,4 +1,4 @@
-"""Why an occurrence was missed is told by what became of those that were due with it, and from when until when."""
+"""The explanation of a missed occurrence names the outcome of those due with it, and the time between."""
 
 import datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""`/metrics`: what happened is counted exactly once, and asking costs the same whatever there is in the tables."""
+"""`/metrics`: everything is counted exactly once, and a scrape costs the same at any size."""
 
 import datetime
 import random
@@ -62,7 +62,7 @@ def totals() -> dict[str, int]:
 
 
 def scraped(client: Client, **headers: str) -> dict[tuple[str, ...], float]:
-    """Every sample of a scrape, by its name and the values of its labels, in order and without empty ones."""
+    """Return every sample of a scrape, by name and non-empty label values in order."""
     answer = client.get("/metrics", headers=headers)
     assert answer.status_code == 200
     return {

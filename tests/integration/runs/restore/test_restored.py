@@ -1,4 +1,4 @@
-"""A database that came out of a backup: nobody fires from it unasked, and nothing is done twice once it goes on."""
+"""A database restored from a backup: nothing fires before its release, and nothing is repeated afterwards."""
 
 import contextlib
 import datetime
@@ -39,7 +39,7 @@ NOW = EPOCH + datetime.timedelta(days=3, seconds=30)
 
 
 def claimed(*, limit: int = 10) -> list[str]:
-    """What a worker makes its own."""
+    """Return a worker's claims."""
     link = Link("test")
     try:
         claimer = Claimer(owner="worker@here/1", lease_seconds=60, user_agent="Hourhand/test")
@@ -49,7 +49,7 @@ def claimed(*, limit: int = 10) -> list[str]:
 
 
 def make_a_copy() -> None:
-    """As a restored dump is: the row is not of the transaction that it names."""
+    """Make the row look restored: it is not of the transaction that it names."""
     with connection.cursor() as cursor:
         restore_guard.mark(cursor)
         cursor.execute("UPDATE runs_databasemark SET transaction = '0'")
@@ -213,7 +213,7 @@ class TestRelease:
 
 
 class TestDatabaseMark:
-    """Which copies betray themselves, asked of PostgreSQL's own programs."""
+    """Which copies are noticed, with PostgreSQL's own programs."""
 
     @pytest.fixture
     def copied(self, transactional_db: None) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What retention costs in a long history: stretches of indexes, never the whole of it."""
+"""Retention in a long history reads index ranges, never a whole table."""
 
 from collections.abc import Iterator
 
@@ -39,7 +39,7 @@ def test_a_batch_reads_only_what_it_removes_by_index(asked: Asked) -> None:
     assert len(asked.found) == 5
     for sql, findings in asked.found:
         assert not {"runs_execution", "runs_run"} & findings.scanned_whole, sql
-        # The failures that stay among them are passed over; of each scheduled one its environment's last is looked up.
+        # Failures that are kept are skipped; of each scheduled one its environment's last is looked up.
         assert findings.read.get("runs_execution", 0) <= 6 * LIMIT, (sql, findings)
 
 
@@ -48,7 +48,7 @@ def test_cuts_are_found_without_reading_further(asked: Asked) -> None:
     asked.execute(retention._CUTS, [[str(rule.job_id) for rule in rules], [50] * len(rules)])
     [(_, findings)] = asked.found
     assert "runs_execution" not in findings.scanned_whole
-    # Live ones among them are passed over; there are 40.
+    # Live ones among them are skipped; there are 40.
     assert findings.read["runs_execution"] <= JOBS * 2 * 51 + 40
 
 
@@ -64,7 +64,7 @@ def test_a_purged_job_is_removed_by_index_too(asked: Asked) -> None:
 
 
 def test_no_other_query_of_a_purge_scans_a_table() -> None:
-    """The checks of foreign keys too: each column that refers to what is removed has an index."""
+    """Foreign keys too: each column that refers to removed rows has an index."""
     indexed = """
         SELECT DISTINCT index.indrelid::regclass::text, attribute.attname
           FROM pg_index AS index JOIN pg_attribute AS attribute

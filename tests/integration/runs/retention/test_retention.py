@@ -1,4 +1,4 @@
-"""How much history is kept: the rule against a brute-force reading of it, what is never removed, and how it goes."""
+"""Retention of history: the rule against a brute-force model, what is never removed, and the removal."""
 
 import datetime
 import random
@@ -27,7 +27,7 @@ DAY = datetime.timedelta(days=1)
 
 
 def prune(now: datetime.datetime = NOW) -> PruningRound:
-    """One whole round, without rests."""
+    """Run one whole round, without pauses."""
     begin_round(now)
     assert go_on(Turn(60, sleep=lambda _: None), now)
     return PruningRound.objects.latest("pk")
@@ -38,13 +38,13 @@ def kept(job: JobEnvironment) -> set[Any]:
 
 
 def history(job: JobEnvironment, count: int, **columns: Any) -> list[Execution]:
-    """So many ended executions, a minute apart, the newest first."""
+    """Create ended executions, a minute apart, the newest first."""
     made = {"trigger": "manual", **columns}
     return [make_execution(job, created_at=NOW - n * MINUTE, **made) for n in range(count)]
 
 
 def brute_force(rows: list[Execution], *, keep_last: int, keep_days: int | None) -> set[Any]:
-    """What is kept, read from the documentation alone."""
+    """Return what is kept, by the documentation alone."""
     ended = sorted((row for row in rows if row.finished_at), key=lambda row: (row.due_at, row.pk), reverse=True)
     failures = [row for row in ended if row.status == "failed"]
     found = {row.pk for row in rows if not row.finished_at}
@@ -236,7 +236,7 @@ class TestConcurrency:
         history_of = Prunable(rule, cuts([rule])[rule.job_id], NOW)
 
         def others() -> str:
-            """What claiming, recording and firing lock, without waiting."""
+            """Lock what claiming, recording and firing lock, without waiting."""
             with transaction.atomic(), connection.cursor() as cursor:
                 cursor.execute("SET LOCAL lock_timeout = '500ms'")
                 cursor.execute("SELECT FROM runs_execution WHERE id = %s FOR NO KEY UPDATE", [live.pk])

@@ -1,4 +1,4 @@
-"""Emptying a workspace: what goes, what stays, who may, and that it is at once for every reader."""
+"""Emptying a workspace: what is removed, what is kept, permissions, and that readers see it at once."""
 
 import json
 from typing import Any
@@ -32,7 +32,7 @@ CONFIRMED = {"confirm": "acme"}
 
 
 def owned(workspace: Workspace, role: str = "owner", **options: Any) -> Caller:
-    """A caller with a key that a member of this role made in person."""
+    """A caller with a key that a member of this role created in person."""
     member = person(f"{role}-of-{workspace.slug}", workspace=workspace, role=role)
     key = issue_key(workspace=workspace, name="test", scopes=tuple(Scope), **options).key
     ApiKey.objects.filter(workspace=workspace).update(created_by=member)
@@ -51,7 +51,7 @@ def api(workspace: Workspace) -> Caller:
 
 @pytest.fixture
 def full(workspace: Workspace, make_job: MakeJob) -> JobEnvironment:
-    """A workspace with something of everything."""
+    """A workspace with one of everything."""
     job = make_job(slug="report", schedule={"every_seconds": 60})
     make_job(slug="gone", now=NOW)
     for status in ("succeeded", "failed", "canceled"):

@@ -1,4 +1,4 @@
-"""Statistics: the same as counting the rows, at every moment, however what ended was folded; and cheap."""
+"""Statistics agree with counting rows at every moment, folded or not, and are cheap."""
 
 import collections
 import datetime
@@ -73,7 +73,7 @@ def lateness(rows: list[Execution]) -> list[int]:
 
 
 def agrees(found: int | None, values: list[int], percent: int) -> bool:
-    """Whether a percentile is within 2 % of the one by rank, and to the millisecond where that is little."""
+    """Return whether a percentile is within 2 % of the one by rank, or within a millisecond if it is small."""
     if not values:
         return found is None
     exact = values[math.ceil(len(values) * percent / 100) - 1]
@@ -91,7 +91,7 @@ def tells_of(figures: Figures, rows: list[Execution]) -> bool:
 
 
 def holds(subject: Subject, wanted: Period, rows: list[Execution]) -> None:
-    """Whether statistics say of these executions what counting them says."""
+    """Return whether statistics of these executions agree with counting them."""
     found = statistics(subject, wanted)
     parts = collections.defaultdict(list)
     for row in rows:
@@ -103,7 +103,7 @@ def holds(subject: Subject, wanted: Period, rows: list[Execution]) -> None:
 
 
 class Chance:
-    """Executions of every kind, made and ended at random."""
+    """Create executions of every kind, with random times."""
 
     def __init__(self, states: list[JobEnvironment], seed: int) -> None:
         self.states, self.pick = states, random.Random(seed)
@@ -125,7 +125,7 @@ class Chance:
         return {"status": "pending", "started_at": None, "finished_at": None, "next_attempt_at": due, "attempts": 0}
 
     def end(self, row: Execution) -> Execution:
-        """One way or another, as any statement may do it."""
+        """End executions in a random way, as any statement may."""
         status = self.pick.choice(["succeeded", "succeeded", "failed", "canceled", "skipped"])
         started = row.due_at + self.pick.expovariate(1) * SECOND
         took = self.pick.choice([0, 1, 17, 250, self.pick.lognormvariate(5, 2)]) * MS
@@ -257,7 +257,7 @@ def test_a_rolled_back_end_is_not_counted(make_job: MakeJob, workspace: Workspac
 
 @pytest.mark.django_db(transaction=True)
 def test_a_late_commit_is_counted_once(make_job: MakeJob, workspace: Workspace) -> None:
-    """A worker may record minutes after an outage: what counts is its commit, no clock and no order of ids."""
+    """A worker may record minutes after an outage: the commit counts, not a clock or the order of ids."""
     state = make_job()
     with transaction.atomic():
         late = make_execution(state, trigger="manual", finished_at=NOW - HOUR)
@@ -277,7 +277,7 @@ def test_two_workers_never_fold_the_same_delta(make_job: MakeJob, workspace: Wor
     with transaction.atomic():
         assert rollups.fold(limit=3) == 3
         assert in_another_thread(rollups.fold) == 0
-        # Nobody sees what is not committed: it is counted from its slips still.
+        # Uncommitted changes are invisible: it is still counted from its deltas.
         assert in_another_thread(lambda: whole(workspace)).counts["succeeded"] == 20
     folding = [begun_in_another_thread(fold_all) for _ in range(3)]
     for done in folding:

@@ -1,4 +1,4 @@
-"""Test calls: asked for over the API, made by a worker's own engine, answered with a run that is in no history."""
+"""Test calls: requested over the API, made by a worker's engine, answered with a run that is not in the history."""
 
 import json
 import threading

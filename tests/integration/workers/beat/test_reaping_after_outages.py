@@ -1,4 +1,4 @@
-"""Who reaps must not take a worker for dead that could not renew its leases for a database or a lock."""
+"""The reaper must not reap a worker that could not renew its leases because of the database or a lock."""
 
 import datetime
 import time
@@ -18,13 +18,13 @@ from workers.beat.clock import Clock
 
 pytestmark = pytest.mark.django_db(transaction=True)
 MakeJob = Callable[..., JobEnvironment]
-#: The shortest heartbeat period that a clock of a tenth of a second tells apart from none.
+#: The shortest heartbeat period that a clock of a tenth of a second can distinguish from none.
 LEASE_SECONDS = 3
 
 
 @pytest.fixture
 def expired(make_job: MakeJob) -> Execution:
-    """An execution in flight whose lease ran out an instant ago."""
+    """An execution in flight whose lease expired an instant ago."""
     execution = services.run_now(job_environment=make_job(), now=timezone.now())
     now = timezone.now()
     Execution.objects.update(
@@ -58,7 +58,7 @@ def locker() -> Iterator[Callable[[str], None]]:
 @pytest.mark.parametrize("table", ["runs_execution", "runs_run", "jobs_jobenvironment"])
 @pytest.mark.parametrize("mode", ["ACCESS EXCLUSIVE", "EXCLUSIVE", "SHARE"])
 def test_a_lock_that_blocks_recording_blocks_the_reaper(locker: Callable[[str], None], table: str, mode: str):
-    """A worker renews its leases by turns with recording: behind one that waits, none is renewed."""
+    """A worker's thread renews leases between recordings: while a recording waits, none is renewed."""
     locker(f"LOCK TABLE {table} IN {mode} MODE")
     with pytest.raises(OperationalError, match="could not obtain lock"):
         require_renewable()
@@ -78,7 +78,7 @@ def test_leases_that_expired_while_runs_were_locked_are_not_reaped(
     locker("LOCK TABLE runs_run IN SHARE MODE")
     with pytest.raises(OperationalError):
         trusting.tick()
-    trusting.distrust_leases()  # as beat does of any error
+    trusting.distrust_leases()  # As beat does for any error.
     locker("ROLLBACK")
     trusting.tick()
     assert not reaped(expired)
@@ -102,7 +102,7 @@ def test_a_punctual_clock_reaps(expired: Execution, trusting: Clock):
 def test_a_tick_that_had_to_wait_reaps_nothing(
     expired: Execution, trusting: Clock, monkeypatch: pytest.MonkeyPatch, place: str
 ):
-    """As where a table is locked: the workers had to wait as well, and go on in this very moment."""
+    """Like a locked table: the workers had to wait too, and continue at this moment."""
     once = [LEASE_SECONDS / 3 + 0.2]
     inner = getattr(clock, place)
 
@@ -118,7 +118,7 @@ def test_a_tick_that_had_to_wait_reaps_nothing(
 
 
 def test_after_an_outage_every_living_worker_has_time_to_renew(expired: Execution, trusting: Clock):
-    """The first may have failed just before the end of the outage."""
+    """The first sweep may have failed just before the end of the outage."""
     trusting.distrust_leases()
     begun = time.monotonic()
     while not reaped(expired):

@@ -118,7 +118,7 @@ CLIENT = client_certificate()
 
 
 def demanding(version: ssl.TLSVersion) -> ssl.SSLContext:
-    """A server that talks only to clients that show the tests' certificate."""
+    """A server that accepts only clients with the tests' certificate."""
     context = server_context()
     context.minimum_version = context.maximum_version = version
     context.verify_mode = ssl.CERT_REQUIRED
@@ -171,7 +171,7 @@ def test_a_broken_client_certificate_is_an_ssl_error(running: Running, cert: str
 def test_an_interrupted_tls_connection_is_no_ssl_error(running: Running, sent_bytes: int) -> None:
     def cut(exchange: Exchange) -> None:
         exchange.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        exchange.connection.close()  # a reset, without a word of TLS
+        exchange.connection.close()  # a reset, without a TLS alert
 
     with receiving(cut, context=server_context()) as receiver:
         method = "POST" if sent_bytes else "GET"

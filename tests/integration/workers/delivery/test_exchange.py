@@ -1,4 +1,4 @@
-"""What comes back to the delivery engine from a real server, and how it goes wrong."""
+"""Answers and failures of real servers, as the delivery engine reports them."""
 
 import gzip
 import random
@@ -73,8 +73,8 @@ def test_headers_are_lower_case_and_joined_and_cookies_are_not_reused(running: R
         (b"Gr\xf6\xdfe", "Größe"),
         (b"\xe6\x97\xa5\xe6\x9c\xac", "日本"),
         (b"\xf0\x9f\x98\x80", "😀"),
-        (b"a\xc3", "aÃ"),  # broken off: no UTF-8
-        (b"\xed\xa0\x80", "\xed\xa0\x80"),  # a surrogate is no UTF-8 either
+        (b"a\xc3", "aÃ"),  # truncated: not UTF-8
+        (b"\xed\xa0\x80", "\xed\xa0\x80"),  # a surrogate is not UTF-8 either
         (b"\xa0x\xa0", "\xa0x\xa0"),
         (b"x" * 300 + b"\xc3\xbc", "x" * 300 + "ü"),
     ],
@@ -172,7 +172,7 @@ def test_a_compressed_body_is_decoded(running: Running) -> None:
 def test_a_coding_is_decoded_or_noted_and_the_status_decides(
     running: Running, status: str, coding: str, body: bytes, response: tuple[bytes, bool, bool]
 ) -> None:
-    """`response`: the body that is shown, whether it is truncated, and whether there is a note."""
+    """Return the body shown of `response`, whether it is truncated, and whether there is a note."""
     behaviour = lambda exchange: exchange.answer(status, body, f"Content-Encoding: {coding}\r\n")  # noqa: E731
     with receiving(behaviour) as receiver:
         result = running.deliver(receiver.url())

@@ -1,4 +1,4 @@
-"""The engine's shares against real servers on loopback: slow hosts wait for themselves only."""
+"""The engine's shares against real servers on loopback: slow hosts delay only themselves."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""Names on their way to addresses: what hangs holds up only its own, and what is known costs nothing."""
+"""DNS lookups: a hanging one delays only its own calls, and a cached one costs nothing."""
 
 import os
 import socket
@@ -20,7 +20,7 @@ from workers.delivery.contract import DeliveryResult
 
 
 class Names:
-    """Stands in for the system's resolver: each name has addresses or an error, or else hangs until released."""
+    """A fake system resolver: each name has addresses or an error, or hangs until released."""
 
     def __init__(self) -> None:
         self.known: dict[str, tuple[str, ...] | Exception] = {}
@@ -126,7 +126,7 @@ def test_calls_with_hanging_lookups_are_returned_unsent_at_stop(names: Names) ->
 
 
 def test_a_hanging_lookup_does_not_block_exit() -> None:
-    """The thread that waits for it is no reason to stay."""
+    """The waiting thread does not keep the process alive."""
     script = """if True:
         import socket, threading, time
         from tests.support.engine import Running, eventually, request

@@ -20,7 +20,7 @@ NAME = "rebound.example"
 
 
 def rebound(monkeypatch: pytest.MonkeyPatch, policy: EgressPolicy, port: int, dialled: list[str]) -> DeliveryResult:
-    """What becomes of a call of a name that passes at first sight and, when it is called, resolves to `dialled`."""
+    """Return the result of calling a name that resolves harmlessly at first and, when called, to `dialled`."""
     url = f"http://{NAME}:{port}/"
     assert policy.check_target(parse_target(url)) is None
     real = socket.getaddrinfo

@@ -1,4 +1,4 @@
-"""What the delivery engine sends to a real server: the request as it was given, and nothing else."""
+"""Requests as a real server receives them from the delivery engine: as given, without additions."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""Claiming and recording on real Postgres: one owner per execution, fenced transitions, nothing half done."""
+"""Claiming and recording on real Postgres: one owner per execution, fenced transitions, atomic changes."""
 
 import concurrent.futures
 import datetime

@@ -1,4 +1,4 @@
-"""What it costs to claim and to record a batch when the statistics know of nothing that waits or runs."""
+"""The cost of claiming and recording a batch while the planner's statistics know no live execution."""
 
 import contextlib
 import datetime
@@ -26,7 +26,7 @@ COUNT, BATCH = 5_000, 300
 
 
 class Link:
-    """A worker's connection that tells what its statements read."""
+    """A worker's connection that records what its statements read."""
 
     def __init__(self) -> None:
         self.asked: Asked
@@ -41,7 +41,7 @@ class Link:
 
 @pytest.fixture
 def ids(fresh_tables: None) -> list[str]:
-    """A batch that is due, in a history whose statistics know of none that waits or runs."""
+    """A due batch, in a history whose statistics know no live execution."""
     seed_jobs(jobs=20)
     seed_executions(COUNT)
     job, now = JobEnvironment.objects.select_related("job").order_by("pk")[0], datetime.datetime.now(datetime.UTC)

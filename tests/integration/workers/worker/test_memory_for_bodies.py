@@ -1,4 +1,4 @@
-"""A worker's memory for bodies is bounded, for each workspace too: what goes beyond waits, and is delivered later."""
+"""A worker's memory for bodies is bounded, per workspace too: the rest waits, and is delivered later."""
 
 import datetime
 import threading
@@ -34,7 +34,7 @@ def now() -> datetime.datetime:
 
 @pytest.fixture
 def held_up() -> Iterator[tuple[Receiver, threading.Event]]:
-    """An endpoint that answers /slow once it is let go, and everything else at once."""
+    """An endpoint that answers /slow once released, and everything else at once."""
     let_go = threading.Event()
 
     def answer(exchange) -> None:

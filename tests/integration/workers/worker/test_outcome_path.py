@@ -1,4 +1,4 @@
-"""What an answer means, from the claim to the record: assertions, and the wait that `Retry-After` asks for."""
+"""The outcome of an answer, from claim to record: assertions, and the wait of `Retry-After`."""
 
 import datetime
 import random
@@ -28,12 +28,12 @@ def link():
 
 
 def answered(link, job, *, status=200, body=b'{"status": "down"}', **headers) -> tuple[Execution, Run]:
-    """One execution of `job`, claimed, answered this way, judged and recorded."""
+    """Claim one execution of `job`, answer it this way, evaluate and record it."""
     made = services.run_now(job_environment=job, now=datetime.datetime.now(datetime.UTC))
     claimer = Claimer(owner="first", lease_seconds=60, user_agent="Hourhand/test")
     (claimed,) = claimer.claim(link, [str(made.pk)], limit=1)
     reason, error = by_status(status, claimed.request.success_statuses)
-    # Over by now on a machine of any speed: what is waited for is counted from the end.
+    # Already past on a machine of any speed: the wait counts from the end.
     started = claimed.claimed_monotonic - 0.009
     result = DeliveryResult(
         request=claimed.request,

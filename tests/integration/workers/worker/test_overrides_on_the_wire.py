@@ -1,4 +1,4 @@
-"""What a worker sends, and what a dead one's run says, in an environment that overrides the job's request."""
+"""A worker's requests, and a dead worker's runs, in an environment that overrides the job's request."""
 
 import datetime
 import random
@@ -48,7 +48,7 @@ def places(make_job: MakeJob) -> dict[str, JobEnvironment]:
 
 
 def claimed_in(places: dict[str, JobEnvironment], link: Link) -> dict[str, Claimed]:
-    """One execution in each place, claimed by one worker in one batch."""
+    """One execution in each environment, claimed by one worker in one batch."""
     made = {str(services.run_now(job_environment=row, now=timezone.now()).pk): slug for slug, row in places.items()}
     claimer = Claimer(owner="first", lease_seconds=60, user_agent="Hourhand/test")
     return {made[one.attempt.execution_id]: one for one in claimer.claim(link, list(made), limit=2)}

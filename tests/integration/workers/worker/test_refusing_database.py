@@ -1,4 +1,4 @@
-"""A database that refuses is away: what is to be recorded waits. Only data that can't be stored is given up."""
+"""A database that refuses counts as away: results wait. Only data that can't be stored is dropped."""
 
 import datetime
 import threading
@@ -25,7 +25,7 @@ from workers.worker.service import DeliveryService
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-#: What refuses for reasons of its own, by the condition's name in PostgreSQL's appendix A.
+#: Refusals that are not about the data, by the condition's name in PostgreSQL's appendix A.
 REFUSALS = {
     "disk_full": "53100",
     "out_of_memory": "53200",
@@ -59,7 +59,7 @@ def now() -> datetime.datetime:
 
 @pytest.fixture
 def refuse() -> Iterator[Callable[[str, str], None]]:
-    """Let PostgreSQL refuse rows of runs with a SQLSTATE, where a condition holds; an empty one takes that back."""
+    """Let PostgreSQL refuse rows of runs with a SQLSTATE, under a condition; an empty one ends that."""
 
     def refuse(state: str, condition: str = "true") -> None:
         with connection.cursor() as cursor:
@@ -142,7 +142,7 @@ def test_only_an_unstorable_row_loses_its_exchange(make_job, refuse, target, ser
 
 
 def test_a_read_only_database_loses_no_result(make_job, service) -> None:
-    """As after a failover: every connection is made again, and leads to a server that takes no writes."""
+    """As after a failover: every connection is new, and leads to a read-only server."""
     name, release = connection.settings_dict["NAME"], threading.Event()
     with receiving(lambda exchange: (release.wait(20), exchange.answer())) as target, connection.cursor() as cursor:
         ask(make_job, target, service, 20)
@@ -179,7 +179,7 @@ def test_a_temporarily_missing_column_loses_no_result(make_job, target, service)
 
 
 def error_of(state: str) -> psycopg2.Error:
-    """The error that PostgreSQL makes of a SQLSTATE."""
+    """Return PostgreSQL's error for a SQLSTATE."""
     with connections["default"].cursor() as cursor, pytest.raises(DatabaseError) as caught:
         cursor.execute(f"DO $$ BEGIN RAISE EXCEPTION 'so' USING ERRCODE = '{state}'; END $$")
     assert isinstance(caught.value.__cause__, psycopg2.Error)
@@ -273,7 +273,7 @@ def test_a_read_only_database_blocks_the_reaper() -> None:
 
 
 def test_after_a_long_lock_workers_have_time_to_renew(make_job, locked) -> None:
-    """The reaper sees the expired lease as soon as the worker can renew it again: it waits."""
+    """The reaper sees the expired lease as soon as the worker can renew it again, and waits."""
     row = make_job(request={"url": "http://127.0.0.1:9/"})
     execution = services.run_now(job_environment=row, now=now())
     Execution.objects.filter(pk=execution.pk).update(
@@ -288,7 +288,7 @@ def test_after_a_long_lock_workers_have_time_to_renew(make_job, locked) -> None:
     other = locked("SHARE")
     with pytest.raises(DatabaseError):
         clock.tick()
-    clock.distrust_leases()  # what beat does of such an error
+    clock.distrust_leases()  # As beat does for such an error.
     other.rollback()
     clock._sweep_at = 0.0
     clock.tick()

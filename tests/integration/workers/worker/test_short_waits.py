@@ -1,4 +1,4 @@
-"""Retries after short waits: on time, by the worker that has to make them, with no beat and no look at the database."""
+"""Retries after short waits: on time, by the worker that remembers them, without a beat or a query."""
 
 import datetime
 import itertools
@@ -48,7 +48,7 @@ def test_short_waits_end_on_time(make_job: MakeJob, monkeypatch, retry: dict, wa
 
 
 def test_a_wait_ends_though_its_worker_died(make_job: MakeJob):
-    """The wait is in the database: any other worker finds what is due there."""
+    """The wait is in the database: any other worker finds it there when it is due."""
     first, second = service(), service(name="worker-2@test", owner="worker-2@test/1")
     first.start()
     with receiving(lambda exchange: exchange.answer("503 Busy")) as receiver:

@@ -1,4 +1,4 @@
-"""How an operator writes a rate, and whose address a request is counted under."""
+"""Parsing of rates, and the address under which a request is counted."""
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured

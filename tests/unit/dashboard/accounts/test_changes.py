@@ -1,4 +1,4 @@
-"""An entry of the audit log as people read it: what went, what came, line by line."""
+"""An audit log entry for people: removed and added values, line by line."""
 
 import pytest
 

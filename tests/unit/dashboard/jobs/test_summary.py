@@ -1,4 +1,4 @@
-"""A definition in words, and two of them compared: true to what they say, short, and of known fields only."""
+"""A definition in words, and two of them compared: faithful, short, and with known fields only."""
 
 import copy
 from typing import Any
@@ -120,7 +120,7 @@ def test_very_long_texts_are_only_said_to_differ() -> None:
     assert (change.lines, len(change.new)) == ((), MAX_CHARACTERS + 1)
 
 
-#: Few characters, so that texts often agree; a dot, since paths must not be taken apart at those of a name.
+#: Few characters, so that texts often agree; a dot, since paths must not be split at the dots of a name.
 TEXTS = st.text("ab.\n", max_size=4)
 DEFINITIONS = st.fixed_dictionaries(
     {

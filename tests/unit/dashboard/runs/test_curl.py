@@ -1,4 +1,4 @@
-"""A recorded request as a command line: a real shell reads every word as it was, whoever wrote it."""
+"""A recorded request as a command line: a real shell parses every argument unchanged."""
 
 import shutil
 import subprocess
@@ -20,7 +20,7 @@ def command(**changes: Any) -> Any:
 
 
 def words_of(shell_text: str) -> list[str]:
-    """What a shell makes of a command, curl itself aside."""
+    """Return a shell's parse of a command, without running curl."""
     assert BASH is not None
     script = 'curl() { printf "%s\\0" "$@"; }\n' + shell_text
     told = subprocess.run([BASH, "-c", script], capture_output=True, check=True, env={"LC_ALL": "C.UTF-8"}).stdout

@@ -1,4 +1,4 @@
-"""Where the time of an execution went: bars beside each other, and waits that do not dwarf what they wait for."""
+"""The waterfall of an execution: attempts beside each other, and waits that do not dwarf them."""
 
 import datetime
 from typing import Any
@@ -10,7 +10,7 @@ from dashboard.runs.waterfall import AttemptBars, Wait, Waterfall, phases
 from runs.models import Execution, Run
 
 NOW = datetime.datetime(2026, 3, 1, 12, 0, tzinfo=datetime.UTC)
-EDGE = 0.6  # a bar is never too thin to be seen
+EDGE = 0.6  # a bar is always visible
 
 
 def later(milliseconds: float) -> datetime.datetime:

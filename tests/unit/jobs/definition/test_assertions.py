@@ -1,4 +1,4 @@
-"""What a job asserts of an answer, and that no answer makes judging it fail or take long."""
+"""Assertions about an answer, and that no answer makes evaluating them fail or slow."""
 
 import json
 import random
@@ -191,7 +191,7 @@ def test_no_body_makes_evaluation_slow(written, name):
         return time.thread_time() - started
 
     assertions = compile_assertions([written])
-    assert any(seconds() < 0.5 for _ in range(3))  # what else the machine does slows one of them, not the body
+    assert any(seconds() < 0.5 for _ in range(3))  # other load slows a single measurement, not all
 
 
 _json_values = st.recursive(

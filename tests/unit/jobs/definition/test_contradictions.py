@@ -1,4 +1,4 @@
-"""Settings that work against each other are warned of, and others are not."""
+"""Contradictory settings are warned of, others are not."""
 
 import datetime
 from typing import Any

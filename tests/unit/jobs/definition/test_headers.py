@@ -1,4 +1,4 @@
-"""Which headers a job may set: nothing that Hourhand says itself, and nothing that would end a line early."""
+"""Headers a job may set: none that Hourhand sets itself, and none that would end a line early."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What an environment overrides: laid over the job's definition, and never written into it."""
+"""Environment overrides: merged over the job's definition, which stays unchanged."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Which stored definitions can be read: the fields that the reader knows are those that the API keeps."""
+"""Readable stored definitions: the reader knows exactly the fields that the API stores."""
 
 import datetime
 import json
@@ -20,7 +20,7 @@ JSON = st.recursive(
 
 
 def test_the_reader_knows_every_field_of_a_definition_and_no_other() -> None:
-    """Whoever adds a field to the API adds it to PARTS, or every version that has it would wait as unreadable."""
+    """A field added to the API must be added to PARTS, or every version that has it would be unreadable."""
     assert set(PARTS) == set(CONFIG_FIELDS)
     for section, fields in SECTION_FIELDS.items():
         assert set(PARTS[section]) == set(fields), section

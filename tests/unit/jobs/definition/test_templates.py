@@ -1,4 +1,4 @@
-"""Template variables: what they mean, where they may stand, and that no value escapes its place."""
+"""Template variables: their values, where they are allowed, and that no value escapes its place."""
 
 import copy
 import datetime
@@ -91,7 +91,7 @@ braced = st.lists(st.sampled_from(["{", "}", "'", "{{", "}}", "{{unix}}", "\\", 
 
 
 def written(text: str) -> str:
-    """How somebody writes a template that should send this text as it is."""
+    """Return a template that renders to this text."""
     return text.replace("{{", "{{'{{'}}")
 
 

@@ -1,4 +1,4 @@
-"""Where outbound calls may go: the address table over whole ranges, the strict URL parse, the operator's policy."""
+"""Outbound policy: the address table over whole ranges, the strict URL parser, the operator's settings."""
 
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -82,7 +82,7 @@ REFUSED = [
 
 ipv4 = st.integers(0, 2**32 - 1)
 
-#: Every way to carry an IPv4 address in an IPv6 one, by how many bits the address is shifted.
+#: Every way to embed an IPv4 address in an IPv6 one, by the number of bits the address is shifted.
 EMBEDDINGS = {
     "mapped": ("::ffff:0:0", 0),
     "compatible": ("::", 0),
@@ -294,7 +294,7 @@ def test_a_literal_address_is_refused_before_connecting() -> None:
     assert EgressPolicy().check_target(parse_target("http://10.0.0.1/")) is AddressRefusal.PRIVATE
     assert EgressPolicy().check_target(parse_target("http://[::1]/")) is AddressRefusal.LOOPBACK
     assert EgressPolicy().check_target(parse_target("http://8.8.8.8/")) is None
-    assert EgressPolicy().check_target(parse_target("http://localhost/")) is None  # decided when it is dialled
+    assert EgressPolicy().check_target(parse_target("http://localhost/")) is None  # decided when connecting
 
 
 def test_an_allowed_network_covers_any_name_and_an_allowed_host_any_address() -> None:

@@ -1,4 +1,4 @@
-"""Any crontab, against a reading of its own: each line is the job that it means, or refused."""
+"""Any crontab, against an independent model: each line becomes an equivalent job, or is refused."""
 
 import re
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from jobs.imports import read_crontab
 
 @dataclass(frozen=True)
 class Meant:
-    """What a generated line means, known as it was put together: None where cron makes no call of it that we know."""
+    """The meaning of a generated line; None if cron makes no call of it that we support."""
 
     schedule: str
     url: str
@@ -36,13 +36,13 @@ def as_shell_word(text: str, style: int) -> str:
 
 
 def in_crontab(command: str) -> str:
-    """A command as cron takes it whole."""
+    """A command as cron parses it."""
     return re.sub(r"(?<!\\)%", r"\\%", command)
 
 
 @st.composite
 def known_lines(draw: st.DrawFn) -> tuple[str, Meant]:
-    """A line of a crontab, and what it means."""
+    """A line of a crontab, and its meaning."""
     gap = draw(st.sampled_from([" ", "\t", "  ", " \t"]))
     schedule = draw(st.sampled_from(["0 2 * * *", "*/5 1-3 * * mon-fri", "@hourly", "@daily", "59 23 31 12 7"]))
     path = "/".join(draw(st.lists(plain.filter(lambda text: text.strip(".")), max_size=3)))
@@ -89,13 +89,13 @@ broken = st.sampled_from(
 )  # fmt: skip
 
 
-#: The number of a line, what it means (None: it is to be refused), its time zone and its text.
+#: The number of a line, its meaning (None: refused), its time zone and its text.
 Expected = tuple[int, Meant | None, str, str]
 
 
 @st.composite
 def crontabs(draw: st.DrawFn) -> tuple[str, list[Expected]]:
-    """A file, and what is known of each of its lines that should be a job."""
+    """A file, and the meaning of each of its lines that should be a job."""
     ending = draw(st.sampled_from(["\n", "\r\n"]))
     lines, expected, zone = [], [], "Europe/Berlin"
     for number in range(1, draw(st.integers(1, 8)) + 1):

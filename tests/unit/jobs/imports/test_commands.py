@@ -1,4 +1,4 @@
-"""Commands are read as the call that they make, found out by making it, or refused with what would be right."""
+"""Commands become the call that they make, found by running them, or are refused with a correct example."""
 
 from collections.abc import Iterator
 from pathlib import Path

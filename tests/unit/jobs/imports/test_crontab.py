@@ -1,4 +1,4 @@
-"""Each line of a crontab is a job that calls what the line calls, when the line says, or is refused: never another."""
+"""Each line of a crontab becomes a job with the same call at the same times, or is refused."""
 
 import re
 

@@ -70,7 +70,7 @@ Values = tuple[str, set[int]]
 
 @st.composite
 def cron_field(draw: st.DrawFn, low: int, high: int) -> Values:
-    """A field as cron's own grammar has it, and the set of its bits (Vixie's entry.c)."""
+    """A field by cron's own grammar, and the set of its bits (Vixie's entry.c)."""
     texts, bits = [], set()
     for _ in range(draw(st.integers(1, 2))):
         kind = draw(st.sampled_from(["*", "*", "*/", "n", "n-m", "n-m/"]))

@@ -1,4 +1,4 @@
-"""Files of other schedulers: what is an HTTP call becomes a job, and all else is refused with what can't be carried."""
+"""Files of other schedulers: HTTP calls become jobs, everything else is refused with a reason."""
 
 import datetime
 from typing import Any
@@ -14,13 +14,13 @@ BASE = "https://app.test/base"
 
 
 def read(kind: str, value: Any, **said: Any) -> list[Item]:
-    """The items of a file; texts are parsed as the format has it."""
+    """Return the items of a file; texts are parsed by the format."""
     parse = FORMATS[kind].parse
     return FORMATS[kind].read(parse(value) if parse and isinstance(value, str) else value, Options(**said))
 
 
 def jobs(items: list[Item]) -> list[dict[str, Any]]:
-    """Their jobs, whose schedules have to be understood."""
+    """Return their jobs, whose schedules must parse."""
     found = [dict(item.definition or {"wrong": item.wrong}) for item in items]
     for job in found:
         if "schedule" in job:

@@ -1,4 +1,4 @@
-"""YAML says what JSON would, or is refused with the line: no reader's own idea of a number, a date or a boolean."""
+"""YAML means what JSON would, or is refused with the line: no parser's own number, date or boolean."""
 
 import json
 import math
@@ -50,7 +50,7 @@ def test_a_plain_scalar_is_a_json_value_a_string_or_refused(text: str) -> None:
         return
     if isinstance(read, str):
         assert read == text.strip()
-        # By YAML 1.1. PyYAML takes `=` for a type of its own, which it can't read.
+        # By YAML 1.1. PyYAML gives `=` a type of its own, which it can't load.
         assert read == "=" or isinstance(yaml.safe_load(f"a: {text}")["a"], str)
     elif read is not None:
         assert read == json.loads(text.strip().lower())

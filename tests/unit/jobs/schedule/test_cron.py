@@ -1,4 +1,4 @@
-"""Cron expressions: what their fields mean on a wall clock, against CronSim, and which are refused."""
+"""Cron expressions: the meaning of their fields on a wall clock, against CronSim, and refusals."""
 
 import datetime
 import time
@@ -21,7 +21,7 @@ def cron(expression: str, timezone: str = "UTC", **choices: str) -> Cron:
 
 
 def field(low: int, high: int, *special: str) -> st.SearchStrategy[str]:
-    """One field of a cron expression, as CronSim knows it too."""
+    """One field of a cron expression that CronSim supports too."""
     number = st.integers(low, high).map(str)
     step = st.integers(1, 40).map(str)
     # CronSim reads 5-5/2 as 5/2; a range of one number is left out.
@@ -194,5 +194,5 @@ def test_a_too_long_expression_is_refused_before_parsing() -> None:
         at: datetime.datetime | None = NOW
         for _ in range(100):
             at = at and schedule.next_firing_after(at)
-    # Not a timing to hold, but the line between milliseconds and minutes.
+    # Not a timing limit, but the line between milliseconds and minutes.
     assert time.process_time() - started < 30

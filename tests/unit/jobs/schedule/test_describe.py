@@ -1,4 +1,4 @@
-"""Descriptions in words: they say what an expression does, and two that say the same mean the same."""
+"""Descriptions in words are true, and equal descriptions mean equal schedules."""
 
 import datetime
 import itertools
@@ -69,7 +69,7 @@ def test_a_description(spelled: object, description: str) -> None:
 
 
 def meaning(pattern: Pattern, days: int) -> tuple[int, ...]:
-    """Every wall time of a pattern in so many days from 2027-12-01 on, a leap February among them."""
+    """Return every wall time of a pattern in this many days from 2027-12-01 on, including a leap February."""
     start = 21_153 * 86_400
     walls, end = [pattern.first_from(start)], start + days * 86_400
     while walls[-1] < end:

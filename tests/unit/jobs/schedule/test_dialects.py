@@ -1,4 +1,4 @@
-"""Schedules as Quartz, EventBridge, systemd, Jenkins, cronie and robfig write them: the same here, or words for it."""
+"""Schedules as Quartz, EventBridge, systemd, Jenkins, cronie and robfig write them: accepted, or a suggestion."""
 
 import datetime
 

@@ -1,4 +1,4 @@
-"""How close together a schedule's occurrences can come, whatever its kind."""
+"""The smallest gap between a schedule's occurrences, for any kind."""
 
 import datetime
 from itertools import pairwise
@@ -90,5 +90,5 @@ def test_the_gap_agrees_with_two_years_of_occurrences(
             break
         seen = seen or (following - at).total_seconds() < seconds
         at = following
-    # What comes together within two years is told; what is told may come together later.
+    # A gap within two years is found; a found gap may lie beyond them.
     assert found.closer_than(seconds) or not seen

@@ -1,4 +1,4 @@
-"""What is fired and what is only counted when the clock looks late."""
+"""Which occurrences fire and which are recorded as missed when the clock is late."""
 
 import datetime
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ EVERY_MINUTE = Interval(60, DUE - 60 * MINUTE)
 
 @dataclass(frozen=True)
 class Listed:
-    """A schedule that is just its occurrences, some of which daylight saving time swallows."""
+    """A schedule given by its occurrences, some of which fall into a DST gap."""
 
     occurrences: list[datetime.datetime]
     swallowed: set[datetime.datetime] = field(default_factory=set)

@@ -1,4 +1,4 @@
-"""Schedules: what is understood, what is refused, and when the next occurrence is."""
+"""Parsing of schedules: accepted forms, refusals, and the next occurrence."""
 
 import datetime
 
@@ -94,7 +94,7 @@ def test_only_exact_iana_names_are_time_zones(name):
 @pytest.mark.parametrize(
     ("local", "instant"),
     [
-        ("2027-03-28T02:30:00", "2027-03-28T01:00:00.000Z"),  # skipped: the instant of the jump
+        ("2027-03-28T02:30:00", "2027-03-28T01:00:00.000Z"),  # skipped: the instant of the change
         ("2027-03-28 03:00", "2027-03-28T01:00:00.000Z"),
         ("2027-10-31T02:30:00", "2027-10-31T00:30:00.000Z"),  # repeated: the first of the two
         ("2027-10-31T02:30:00+01:00", "2027-10-31T01:30:00.000Z"),

@@ -1,4 +1,4 @@
-"""What a schedule is going to do: its next firings, and warnings for the days on which the clock is set."""
+"""A schedule's next firings, and warnings of DST changes."""
 
 import datetime
 

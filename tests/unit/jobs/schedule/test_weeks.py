@@ -33,7 +33,7 @@ def fired(schedule: Schedule, start: datetime.datetime, end: datetime.datetime) 
 def holds(
     schedule: Schedule, expected: list[datetime.datetime], start: datetime.datetime, end: datetime.datetime
 ) -> None:
-    """The walk, the count of a stretch, its ends, and the normal form agree with what is expected."""
+    """Assert that stepping, the count of a range, its ends, and the normal form agree with the expectation."""
     assert fired(schedule, start, end) == expected
     stretch = schedule.stretch(start - datetime.timedelta(microseconds=1), end - datetime.timedelta(microseconds=1))
     if not expected:

@@ -1,4 +1,4 @@
-"""Plain words for schedules: what they mean, and that nothing half-understood is accepted."""
+"""Plain words for schedules: their meaning, and that nothing half-understood is accepted."""
 
 import contextlib
 import datetime

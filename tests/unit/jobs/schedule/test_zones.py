@@ -1,4 +1,4 @@
-"""Wall clocks that are set: every zone, 2020 to 2035, against a walk over each minute that shares no code with ours.
+"""DST changes of every zone, 2020 to 2035, against a walk over each minute that shares no code with ours.
 
 The walk asks `zoneinfo` what a clock on the wall shows at each instant. A clock that shows more than a minute later
 than the minute before has skipped times; one that `zoneinfo` calls folded shows them again.
@@ -22,7 +22,7 @@ SECOND = datetime.timedelta(seconds=1)
 DAY = datetime.timedelta(days=1)
 ZONES = sorted(available_timezones() - {"localtime", "Factory"})
 FIRST, LAST = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC), datetime.datetime(2035, 12, 28, tzinfo=datetime.UTC)
-#: Half-hour jumps, jumps at midnight, of two hours, twice a year around Ramadan, and changes of the standard time.
+#: Changes by half an hour, at midnight, by two hours, twice a year around Ramadan, and of standard time.
 ODD = [
     "Australia/Lord_Howe", "Asia/Beirut", "America/Havana", "America/Asuncion", "America/Santiago", "Antarctica/Troll",
     "Africa/Casablanca", "Africa/Cairo", "Asia/Gaza", "America/Nuuk", "America/Scoresbysund", "Africa/Juba",
@@ -32,7 +32,7 @@ ODD = [
 
 @dataclass(frozen=True)
 class Field:
-    """A field as it is written, and the numbers that it means."""
+    """A field as text, and the numbers that it matches."""
 
     text: str
     values: frozenset[int]
@@ -57,7 +57,7 @@ def fields(low: int, high: int, *, stars: int = 1) -> st.SearchStrategy[Field]:
 
 @dataclass(frozen=True)
 class Wanted:
-    """A job's timing, in a form that can be walked without our code."""
+    """A job's timing, in a form that needs none of our code."""
 
     minute: Field
     hour: Field
@@ -95,7 +95,7 @@ class Wanted:
 
 @functools.cache
 def jumps(zone: str) -> list[datetime.datetime]:
-    """Noon of each day in which the zone's clock is set."""
+    """Return noon of each day with a DST change in the zone."""
     known, found, at = ZoneInfo(zone), [], FIRST
     offset = at.astimezone(known).utcoffset()
     while at < LAST:
@@ -108,7 +108,7 @@ def jumps(zone: str) -> list[datetime.datetime]:
 
 @st.composite
 def wanted(draw: st.DrawFn, *, near_a_jump: bool = True) -> tuple[Wanted, datetime.datetime]:
-    """A job, and an instant to look from: most often one before a jump."""
+    """A job, and an instant to start from: usually one before a change."""
     zone = draw(st.one_of(st.sampled_from(ZONES), st.sampled_from(ODD)))
     job = Wanted(
         draw(fields(0, 59)),
@@ -126,7 +126,7 @@ def wanted(draw: st.DrawFn, *, near_a_jump: bool = True) -> tuple[Wanted, dateti
 
 
 def walked(job: Wanted, after: datetime.datetime, until: datetime.datetime) -> Iterator[tuple[datetime.datetime, bool]]:
-    """Each planned occurrence in (after, until], and whether it is dropped."""
+    """Yield each occurrence in (after, until], and whether it is dropped."""
     zone = ZoneInfo(job.zone)
     at = after.replace(second=0, microsecond=0)
     before = (at - MINUTE).astimezone(zone).replace(tzinfo=None)
@@ -217,11 +217,11 @@ def test_the_next_occurrence_is_later_and_on_a_matching_second(
 
 
 @settings(max_examples=60, deadline=None)
-@example(zone="America/Recife", year=2000)  # set twice within a week, as seldom as that is
+@example(zone="America/Recife", year=2000)  # the rare case of two changes within a week
 @example(zone="Asia/Gaza", year=2040)
 @given(zone=st.one_of(st.sampled_from(ZONES), st.sampled_from(ODD)), year=st.integers(1971, 2060))
 def test_the_offset_intervals_of_a_zone_agree_with_zoneinfo(zone: str, year: int) -> None:
-    """They are looked for some days at a time, so this would find a clock that is set twice within those."""
+    """The search looks some days ahead at a time, so two changes within those are the hard case."""
     known = ZoneInfo(zone)
     start = int(datetime.datetime(year, 1, 1, tzinfo=datetime.UTC).timestamp())
     for second in range(start, start + 366 * 86_400, 3600 * 3):
@@ -232,7 +232,7 @@ def test_the_offset_intervals_of_a_zone_agree_with_zoneinfo(zone: str, year: int
 
 
 def times(expression: str, zone: str, start: str, count: int, **choices: str) -> list[str]:
-    """The next occurrences as the wall clock shows them; dropped ones in brackets."""
+    """Return the next occurrences in wall clock time; dropped ones in brackets."""
     after = datetime.datetime.fromisoformat(start).astimezone(datetime.UTC)
     schedule = parse_schedule(expression, timezone=zone, now=after, anchor=after, **choices)
     assert isinstance(schedule, Cron)

@@ -1,4 +1,4 @@
-"""Reading an answer's body in the charset that it declares."""
+"""Decoding an answer's body in its declared charset."""
 
 import time
 
@@ -13,13 +13,13 @@ TEXT = "Störung"
 
 
 def read(content_type: str | None, body: bytes, *, truncated: bool = False) -> Reading:
-    """How it reads; plain ASCII as it is."""
+    """Decode it; plain ASCII stays as it is."""
     headers = {} if content_type is None else {"content-type": content_type}
     return reading_of(headers, body, truncated=truncated) or Reading(body)
 
 
 def holds(kind: str, value: str, content_type: str | None, body: bytes) -> tuple[bool, str]:
-    """Whether an assertion about the text holds of such an answer, and why not."""
+    """Return whether an assertion about the text of such an answer holds, and why not."""
     reading = read(content_type, body)
     problem = failed_assertion(
         compile_assertions([{"type": kind, "value": value}]),
@@ -56,7 +56,7 @@ def holds(kind: str, value: str, content_type: str | None, body: bytes) -> tuple
         ("text/plain; charset=utf-32", "utf-32"),
         ("text/plain", "utf-16"),
         ("text/plain", "utf-8-sig"),
-        ("text/html; charset=iso-8859-1", "utf-8-sig"),  # what the bytes say goes before the header
+        ("text/html; charset=iso-8859-1", "utf-8-sig"),  # the bytes override the header
         ("text/html; charset=koi8-r", None),
         ("text/plain, text/plain; charset=latin1", "latin-1"),
         ("application/json", "utf-8"),
@@ -182,7 +182,7 @@ def test_a_body_truncated_within_a_character_is_still_text(label: str, cut: int)
     body = (text * 3).encode(label)
     found = read(f"text/plain; charset={label}", body[:-cut], truncated=True)
     assert found.unreadable is None
-    if label != "utf-8":  # whose cut end is left out as it is stored
+    if label != "utf-8":  # whose truncated end is left out when stored
         assert (text * 3).startswith(found.body.decode())
 
 

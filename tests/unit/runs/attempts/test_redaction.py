@@ -1,4 +1,4 @@
-"""Secrets in history: found in whichever spelling an endpoint repeats them."""
+"""Secrets in history: found in any encoding in which an endpoint repeats them."""
 
 import base64
 import html
@@ -67,7 +67,7 @@ def test_a_longer_secret_is_redacted_before_one_inside_it():
     [
         ("geheim-tök", "[redacted]"),
         ("ü geheim-tök ü", "ü [redacted] ü"),
-        (b"\xfc geheim-t\xc3\xb6k".decode("latin-1"), "ü [redacted]"),  # octets that are no UTF-8 as a whole
+        (b"\xfc geheim-t\xc3\xb6k".decode("latin-1"), "ü [redacted]"),  # not UTF-8 as a whole
         ("日 geheim-tök", "日 [redacted]"),
         ("größer", "größer"),
     ],
@@ -109,7 +109,7 @@ SPELLINGS = {
 @pytest.mark.parametrize("spelling", SPELLINGS)
 def test_a_body_truncated_within_an_encoded_secret_shows_none_of_it(spelling: str, secret: str):
     spelled = SPELLINGS[spelling](secret).encode()
-    first = len(SPELLINGS[spelling](secret[:4]).encode())  # fewer are told from chance nowhere
+    first = len(SPELLINGS[spelling](secret[:4]).encode())  # shorter prefixes could be chance
     fewest = 8 if "base64" in spelling else first
     for end in range(max(fewest, first) + 2, len(spelled)):
         found = shown(b"data: " + spelled[:end], secret, truncated=True)
@@ -141,7 +141,7 @@ def test_a_request_is_shown_without_its_secrets():
 
 @pytest.mark.parametrize("secret", ["\\" * 60 + "x", "%25" * 40, "a\\" * 40, "tok" * 1365])
 def test_no_value_makes_redaction_slow(secret: str):
-    shown(b"", secret)  # its patterns are made once
+    shown(b"", secret)  # its patterns are compiled once
     started = time.monotonic()
     for text in ((secret[:-1] * 1000)[:65_536].encode(), b"\\" * 65_536):
         shown(text, secret)

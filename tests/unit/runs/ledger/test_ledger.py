@@ -1,4 +1,4 @@
-"""Planned against recorded: every way in which they can differ is told."""
+"""Occurrences against records: every kind of difference is reported."""
 
 import datetime
 import itertools

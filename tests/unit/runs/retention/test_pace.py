@@ -1,4 +1,4 @@
-"""The pace of pruning: batches that take neither long nor no time, and rests that leave the house its own."""
+"""The pace of pruning: short batches, and pauses that leave the database to others."""
 
 from hypothesis import given
 from hypothesis import strategies as st

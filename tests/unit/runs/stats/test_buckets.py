@@ -1,4 +1,4 @@
-"""Periods are whole buckets of UTC that hold what was asked for, and no more of them than can be shown."""
+"""Periods are whole UTC buckets around the requested range, up to a maximum number."""
 
 import datetime
 

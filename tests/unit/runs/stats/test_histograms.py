@@ -1,4 +1,4 @@
-"""Percentiles from bins are those by rank, within two per cent."""
+"""Percentiles from bins agree with those by rank within two per cent."""
 
 import math
 
@@ -9,7 +9,7 @@ from runs.stats.histograms import GROWTH, percentile
 
 
 def bin_of(milliseconds: int) -> int:
-    """As the database does it, which another test looks at."""
+    """Bin as the database does, which another test checks."""
     return 0 if milliseconds == 0 else 1 + math.ceil(math.log(milliseconds) / math.log(GROWTH))
 
 

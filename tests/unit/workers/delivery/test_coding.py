@@ -1,4 +1,4 @@
-"""BodyDecoder content codings: forgiving of what servers get wrong, bounded by what is kept and read."""
+"""Content codings: tolerant of servers' mistakes, with bounds on what is kept and read."""
 
 import gzip
 import random
@@ -37,7 +37,7 @@ CODERS = {
 
 
 def undone(header: str, body: bytes, *, step: int = 16_384, keep: int = KEEP, read: int = READ) -> DecodedBody:
-    """What becomes of a body that comes in chunks of `step` bytes."""
+    """Return the result for a body that arrives in chunks of `step` bytes."""
     undoing = BodyDecoder(codings_in(header), keep_bytes=keep, read_bytes=read)
     for at in range(0, len(body), step):
         if not undoing.feed(body[at : at + step]):

@@ -1,4 +1,4 @@
-"""Who goes next: shares are kept, lanes take turns, nothing that may start is left waiting."""
+"""Fair order: shares hold, lanes take turns, and nothing that may start waits."""
 
 import random
 import uuid
@@ -20,7 +20,7 @@ def put(lanes: Lanes, host: str, workspace: int = 0, now: float = 0.0) -> float 
 
 
 def started(lanes: Lanes) -> list[tuple[Lane, str]]:
-    """All that may start now, as lanes and hosts."""
+    """Start everything that may start; return lanes and hosts."""
     found = []
     while taken := lanes.take():
         found.append((taken[0], taken[1].target.host.removesuffix(".test")))

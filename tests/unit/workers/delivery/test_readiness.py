@@ -1,4 +1,4 @@
-"""What libcurl waits for, and what epoll is told of it: real sockets, and the callback called as libcurl would."""
+"""libcurl's socket interest and epoll: real sockets, with the callback called as libcurl would."""
 
 import os
 import socket
@@ -75,7 +75,7 @@ def test_a_reused_file_descriptor_is_a_new_socket(readiness: Readiness, pair: Pa
     want(readiness, pycurl.POLL_IN, ours)
     want(readiness, pycurl.POLL_REMOVE, ours)
     new, theirs = socket.socketpair()
-    os.dup2(new.fileno(), ours.fileno())  # closes the one that had the number
+    os.dup2(new.fileno(), ours.fileno())  # closes the one with this number
     readiness.opened(ours.fileno())
     want(readiness, again, ours)
     theirs.send(b"x")

@@ -1,4 +1,4 @@
-"""How long an answer is good, and who waits for the next: names and their addresses over time."""
+"""Caching of DNS answers over time, and waiting for lookups."""
 
 import _thread
 import socket
@@ -25,7 +25,7 @@ UNKNOWN = socket.gaierror(socket.EAI_NONAME, "no such name")
 
 
 class House:
-    """A resolver, a system that answers as it is told, and a clock."""
+    """A resolver, a fake system and a fake clock."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
@@ -48,13 +48,13 @@ class House:
         return self.resolver.ask(name, waiter, deadline=self.now + seconds, now=self.now)
 
     def answered(self, lookups: int = 1) -> dict[str, Addresses]:
-        """What those who wait are told, once so many lookups have ended."""
+        """Return the answers to waiters, after this many lookups have ended."""
         for _ in range(lookups):
             assert self.news.acquire(timeout=10)
         return dict(self.resolver.answered(self.now))
 
     def known(self) -> None:
-        """Let the name be looked up once."""
+        """Look the name up once."""
         assert self.ask() is None
         assert self.answered() == {"one": OLD}
 

@@ -1,4 +1,4 @@
-"""Celery's own remote control: what would do nothing to executions answers what to use instead."""
+"""Celery's own remote control: commands without effect on executions say what to use instead."""
 
 import logging
 import types

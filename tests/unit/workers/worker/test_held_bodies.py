@@ -1,4 +1,4 @@
-"""How much memory bodies take: each counted once, for each workspace apart."""
+"""Memory of bodies: each counted once, per workspace."""
 
 import pytest
 

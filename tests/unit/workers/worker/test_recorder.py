@@ -1,4 +1,4 @@
-"""How much the recorder judges before it records."""
+"""How much the recorder evaluates before it records."""
 
 import time
 from types import SimpleNamespace
@@ -26,7 +26,7 @@ def waiting() -> Recorder:
 
 
 def judged(number: int, *, sent_bytes: int = 0, received_bytes: int = 0) -> SimpleNamespace:
-    """Stands for an attempt, judged or not."""
+    """A fake attempt, evaluated or not."""
     body, response = bytes(sent_bytes), SimpleNamespace(body=bytes(received_bytes))
     return SimpleNamespace(number=number, sent=SimpleNamespace(body=body), received=response)
 

@@ -1,4 +1,4 @@
-"""Waits that are too short for the clock's look."""
+"""Waits that are shorter than the clock's interval."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +9,7 @@ from workers.worker.short_waits import LONGEST_SECONDS, Retry, ShortWaits
 def test_each_wait_is_due_once_and_not_early():
     waits = ShortWaits(capacity=10)
     waits.add([Retry(10.9, "late"), Retry(10.1, "soon"), Retry(10.3, "then")], now=10.0)
-    assert waits.due(10.1) == []  # a claim that comes early would find nothing
+    assert waits.due(10.1) == []  # an early claim would find nothing
     assert 0.1 < waits.seconds_to_next(10.0) < 0.11
     assert waits.due(10.31) == ["soon", "then"]
     assert waits.due(10.31) == []
