@@ -27,7 +27,7 @@ from django.test.utils import CaptureQueriesContext  # noqa: E402
 
 from bench import stage  # noqa: E402
 from tests.support.api_caller import Caller, caller  # noqa: E402
-from tests.support.explain_plans import Findings  # noqa: E402
+from tests.support.explain_plans import QueryCost  # noqa: E402
 from tests.support.seeded_history import NEWEST, Seeded, seed_executions, seed_jobs  # noqa: E402
 
 JOBS = 2000
@@ -73,12 +73,12 @@ def asker(name: str, place: Seeded) -> Caller:
     return api
 
 
-def findings(api: Caller, query: str) -> Findings:
+def findings(api: Caller, query: str) -> QueryCost:
     """What EXPLAIN ANALYZE tells of a page's own query: the longest of those that are asked."""
     with CaptureQueriesContext(connection) as queries:
         api.ask("GET", f"/executions/?{query}", expect=200)
     pages = [query["sql"] for query in queries if 'FROM "runs_execution"' in query["sql"]]
-    return Findings.of(max(pages, key=len))
+    return QueryCost.of(max(pages, key=len))
 
 
 def seeded(name: str, count: int, *, newest: datetime.datetime = NEWEST) -> Seeded:
@@ -105,7 +105,7 @@ class Page:
     few: int
     after: float
     many: int
-    found: Findings
+    found: QueryCost
 
     @property
     def ratio(self) -> float:

@@ -9,16 +9,16 @@ import pytest
 import requests
 
 from tests.support.deployment import Deployment
-from tests.support.live_tail import Listening
+from tests.support.live_tail import EventStream
 from tests.support.recording_receiver import Receiver
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.edges
 
 
-def listening(deployment: Deployment, query: str = "") -> Listening:
+def listening(deployment: Deployment, query: str = "") -> EventStream:
     headers = {"Authorization": f"Bearer {deployment.api_key}"}
-    return Listening(deployment.url, path=f"/api/v1/events/{query}", headers=headers)
+    return EventStream(deployment.url, path=f"/api/v1/events/{query}", headers=headers)
 
 
 def test_what_the_processes_do_is_heard_and_counted_and_a_stop_ends_the_stream(

@@ -7,7 +7,7 @@ import requests
 
 from tests.support.deployment import Deployment
 from tests.support.recording_receiver import Receiver
-from tests.support.threads import begun_in_another_thread
+from tests.support.threads import start_in_thread
 from tests.support.waiting import wait_for
 
 
@@ -35,7 +35,7 @@ def test_a_call_is_answered_or_says_in_bounded_time_why_not(deployment: Deployme
 
     receiver.delay_seconds = 60.0
     asked_at = time.monotonic()
-    wait = begun_in_another_thread(lambda: try_out(deployment, request={"url": f"{receiver.url}/unsaved"}))
+    wait = start_in_thread(lambda: try_out(deployment, request={"url": f"{receiver.url}/unsaved"}))
     wait_for(lambda: len(receiver.seen) == 2, "the request")
     deployment.kill("worker-1")
     lost = wait()

@@ -42,6 +42,6 @@ def test_a_workspace_tells_its_plan_and_usage(visitor: Visitor) -> None:
     usage = visitor.page.get_by_role("region", name="Plan and usage")
     expect(usage).to_contain_text("This workspace has no plan, and so no limits.")
     expect(usage.get_by_text("Executions by day")).to_be_visible()
-    visitor.must_find_it_sound()
+    visitor.check_page()
     usage.locator(".hh-key").get_by_role("link", name="Failed").click()
     visitor.page.wait_for_url(_BETWEEN)

@@ -37,14 +37,14 @@ def test_an_invitation_is_accepted_with_a_new_account(
         visitor.go(invited(deployment, f"nina{width}"))
         expect(page.get_by_text("You are invited to")).to_be_visible()
         assert page.url.endswith("/accept/"), "the token is gone from the address"
-        visitor.must_find_it_sound()
+        visitor.check_page()
         is_styled = page.get_by_role("button", name="Create account and join").evaluate(
             "one => getComputedStyle(one).backgroundColor !== 'rgba(0, 0, 0, 0)'"
         )
         assert is_styled
         create_account(page)
         page.wait_for_url("**/admin/")
-        assert not visitor.complaints
+        assert not visitor.problems
         member = deployment.call("GET", "/members/")["results"][0]
         assert (member["username"], member["state"]) == (f"nina{width}", "active")
 
@@ -67,5 +67,5 @@ def test_an_invitation_is_accepted_with_the_account_one_has(deployment: Deployme
         page.get_by_role("button", name="Log in").click()
         page.get_by_role("button", name=re.compile("^Join as olga-at-home$")).click()
         page.wait_for_url("**/admin/")
-        assert not visitor.complaints
+        assert not visitor.problems
     assert deployment.call("GET", "/members/")["results"][0]["username"] == "olga-at-home"

@@ -63,11 +63,11 @@ def test_a_page_keeps_nobody_out_in_light_in_dark_and_on_a_phone(
     visitor: Visitor, path: str, query: str | None
 ) -> None:
     open_page(visitor, path, query)
-    visitor.must_find_it_sound()
+    visitor.check_page()
     visitor.turn_dark()
-    visitor.must_find_it_sound(rules=["color-contrast"])
+    visitor.check_page(rules=["color-contrast"])
     visitor.turn_narrow()
-    visitor.must_find_it_sound(rules=["target-size", "scrollable-region-focusable"])
+    visitor.check_page(rules=["target-size", "scrollable-region-focusable"])
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -78,17 +78,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def test_a_page_keeps_nobody_out_and_fits_a_phone(visitor: Visitor, path: str, query: str | None) -> None:
     open_page(visitor, path, query)
-    visitor.must_find_it_sound()
+    visitor.check_page()
     visitor.turn_narrow()
-    visitor.must_fit()
+    visitor.check_fits()
 
 
 @pytest.mark.parametrize("path", ["jobs/job/", "runs/execution/", "runs/run/"])
 def test_a_list_shows_all_of_its_columns(visitor: Visitor, path: str) -> None:
     visitor.go(f"/admin/{path}")
-    visitor.must_show_all_columns()
+    visitor.check_columns_fit()
     visitor.turn_narrow()
-    visitor.must_show_all_columns()
+    visitor.check_columns_fit()
 
 
 @pytest.mark.parametrize("width", [DESKTOP, PHONE])
@@ -96,7 +96,7 @@ def test_the_login_form_keeps_nobody_out(deployment: Deployment, browser: Browse
     with window(browser, width=width, scheme="dark" if width == PHONE else "light") as context:
         visitor = Visitor(deployment, context.new_page())
         visitor.go("/admin/login/")
-        visitor.must_find_it_sound()
+        visitor.check_page()
 
 
 def test_the_reference_of_the_api_works(visitor: Visitor) -> None:
@@ -107,12 +107,12 @@ def test_the_reference_of_the_api_works(visitor: Visitor) -> None:
     expect(page.get_by_role("heading", name="Hourhand API")).to_be_visible()
     assert all(url.startswith((visitor.deployment.url, "data:")) for url in asked), "nobody else is asked for anything"
     # Swagger UI's own: the head of each operation is a button that holds another, which copies its path.
-    visitor.must_find_it_sound(without=["nested-interactive"])
+    visitor.check_page(without=["nested-interactive"])
     visitor.turn_narrow()
-    visitor.must_fit()
+    visitor.check_fits()
     page.locator(".opblock-summary-control").first.click()
     expect(page.get_by_role("button", name="Try it out").first).to_be_visible()
-    assert not visitor.complaints
+    assert not visitor.problems
 
 
 class TestTheKeyboard:

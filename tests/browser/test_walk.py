@@ -37,14 +37,14 @@ def test_a_person_makes_a_job_sees_it_fail_mends_it_and_pauses_it(
         name = f"Walked at {width}"
 
         visitor.log_in()
-        visitor.must_fit()
+        visitor.check_fits()
         follow(page, "Jobs")
         page.get_by_role("link", name=re.compile("^(Add|New) job")).first.click()
         page.get_by_label("Name", exact=False).first.fill(name)
         page.get_by_label("URL").first.fill(f"{receiver.url}/status/503")
         page.get_by_label("Schedule").first.fill("every 2 seconds")
         expect(page.get_by_text(re.compile("Every 2 seconds", re.IGNORECASE)).first).to_be_visible()
-        visitor.must_fit()
+        visitor.check_fits()
         page.get_by_role("button", name="Create job").click()
 
         # It fires, and fails.
@@ -52,11 +52,11 @@ def test_a_person_makes_a_job_sees_it_fail_mends_it_and_pauses_it(
         job = page.url
         failed = page.get_by_role("row").filter(has_text="Failed").first
         reload_until(page, lambda: failed.count() > 0, "a failed execution")
-        visitor.must_fit()
+        visitor.check_fits()
         failed.get_by_role("link").first.click()
         expect(page.get_by_text("HTTP 503").first).to_be_visible()
         expect(page.get_by_text("the endpoint answered with a 5xx status").first).to_be_visible()
-        visitor.must_fit()
+        visitor.check_fits()
 
         # Paused, it stays silent, with the reason for everybody to read.
         page.goto(job)
@@ -64,11 +64,11 @@ def test_a_person_makes_a_job_sees_it_fail_mends_it_and_pauses_it(
         page.get_by_label("Note").fill("The ledger is down")
         page.get_by_role("button", name="Pause in production").click()
         expect(page.get_by_text("The ledger is down").first).to_be_visible()
-        visitor.must_fit()
+        visitor.check_fits()
 
         replay_mended(page, to=f"{receiver.url}/status/200")
         reload_until(page, lambda: page.get_by_text("Succeeded").count() > 0, "the replay to succeed")
-        visitor.must_fit()
+        visitor.check_fits()
         assert any(request["path"] == "/status/200" for request in receiver.seen)
 
         mend(page, job=job, to=f"{receiver.url}/status/200")
@@ -76,7 +76,7 @@ def test_a_person_makes_a_job_sees_it_fail_mends_it_and_pauses_it(
         expect(page.get_by_label("Pause in production")).to_be_visible()
         succeeded = page.get_by_role("row").filter(has_text="Succeeded").filter(has_text="Schedule").first
         reload_until(page, lambda: succeeded.count() > 0, "it to fire again")
-        visitor.must_find_it_sound()
+        visitor.check_page()
 
 
 def follow(page: Page, name: str) -> None:

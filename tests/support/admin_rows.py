@@ -1,4 +1,4 @@
-"""People and history for the tests of the dashboard."""
+"""Users, executions and runs for the dashboard's tests."""
 
 import datetime
 from typing import Any
@@ -28,7 +28,7 @@ def signed_in(user: Any, *, checks_csrf: bool = False) -> Client:
 
 
 def execution_of(row: JobEnvironment, *, status: str = "succeeded", **changes: Any) -> Execution:
-    """An execution of two minutes ago, with what its status asks for."""
+    """Create an execution of two minutes ago with the columns that its status requires."""
     at = timezone.now() - datetime.timedelta(minutes=2)
     ended = status in ("succeeded", "failed", "canceled", "skipped")
     columns: dict[str, Any] = {

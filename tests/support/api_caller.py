@@ -1,4 +1,4 @@
-"""Callers of the API, and history to read through it."""
+"""API clients, and history for them to read."""
 
 import datetime
 import json
@@ -19,7 +19,7 @@ JOB = {"name": "Nightly report", "request": {"url": "http://receiver.test/ok"}}
 
 
 class Caller(APIClient):
-    """A client that speaks JSON and shows problems as what they are."""
+    """An API client that sends JSON and returns error responses instead of raising."""
 
     def __init__(self, key: str | None = None, **options: Any) -> None:
         super().__init__(raise_request_exception=False, **options)
@@ -28,7 +28,7 @@ class Caller(APIClient):
         self.default_format = "json"
 
     def ask(self, method: str, path: str, body: Any = None, *, expect: int | None = None) -> Any:
-        """The answer's JSON; checks the status, and that a refusal is problem+json."""
+        """Send a request and return the response's JSON. Checks the status, and that errors are problem+json."""
         answer = self.generic(method, f"/api/v1{path}", _json(body), content_type="application/json")
         if expect is not None:
             assert answer.status_code == expect, answer.content
@@ -38,7 +38,7 @@ class Caller(APIClient):
         return answer.json() if answer.content else None
 
     def refused(self, method: str, path: str, body: Any = None, *, expect: int = 400) -> dict[str, str]:
-        """What a refusal says: the code of each field that it names."""
+        """Send a request that must fail, and return the error code of each field."""
         problem = self.ask(method, path, body, expect=expect)
         return {error["field"]: error["code"] for error in problem["errors"]}
 
@@ -53,7 +53,7 @@ def caller(
     environments: Iterable[Environment] | None = None,
     expires_at: datetime.datetime | None = None,
 ) -> Caller:
-    """A client with a key of its own."""
+    """Return a client with a new key."""
     issued = issue_key(
         workspace=workspace, name="test", scopes=scopes, environments=environments, expires_at=expires_at
     )
@@ -61,8 +61,8 @@ def caller(
 
 
 def make_execution(state: JobEnvironment, **columns: Any) -> Execution:
-    """An execution of a job, succeeded unless `columns` say otherwise."""
-    made = {
+    """Create an execution, by default a succeeded one."""
+    values = {
         "status": "succeeded",
         "trigger": "schedule",
         "created_at": NOW,
@@ -71,20 +71,20 @@ def make_execution(state: JobEnvironment, **columns: Any) -> Execution:
         "attempts": 1,
         **columns,
     }
-    if made["trigger"] == "schedule" and "scheduled_for" not in made:
-        made["scheduled_for"] = made["created_at"]
+    if values["trigger"] == "schedule" and "scheduled_for" not in values:
+        values["scheduled_for"] = values["created_at"]
     return Execution.objects.create(
         workspace_id=state.workspace_id,
         job_id=state.job_id,
         environment_id=state.environment_id,
         job_environment=state,
         job_version_id=state.job.current_version_id,
-        **made,
+        **values,
     )
 
 
 def make_run(execution: Execution, number: int = 1, **columns: Any) -> Run:
-    """A run of an execution, answered with 200 unless `columns` say otherwise; its id tells its start, if they do."""
+    """Create a run, by default answered with 200. With `started_at` in `columns`, its UUIDv7 has that time."""
     return Run.objects.create(
         id=uuid.UUID(uuid7_text_at(columns["started_at"])) if "started_at" in columns else uuid7(),
         workspace_id=execution.workspace_id,

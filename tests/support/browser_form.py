@@ -1,11 +1,11 @@
-"""What a browser without scripts would send of a form, read from its page."""
+"""The values that a browser without JavaScript submits for a form, parsed from its page."""
 
 from html.parser import HTMLParser
 from typing import Any
 
 
 class _Controls(HTMLParser):
-    """Collects what the controls of one form hold."""
+    """Collects the values of one form's controls."""
 
     def __init__(self, form_id: str) -> None:
         super().__init__()
@@ -58,8 +58,8 @@ class _Controls(HTMLParser):
             self.values[name] = value
 
 
-def sent_by_a_browser(page: str, *, form_id: str) -> dict[str, Any]:
-    """The values by name, line breaks as CR LF; lists for the boxes of `environments`."""
+def submitted_values(page: str, *, form_id: str) -> dict[str, Any]:
+    """Return the values by name, with line breaks as CR LF and a list for the checkboxes `environments`."""
     controls = _Controls(form_id)
     controls.feed(page)
     return controls.values

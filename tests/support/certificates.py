@@ -1,6 +1,6 @@
-"""A certificate authority of the tests' own, and one certificate for localhost, 127.0.0.1 and ::1; good for a century.
+"""A test certificate authority and its certificate for localhost, 127.0.0.1 and ::1, valid for a century.
 
-The authority's key was thrown away; the leaf's key guards nothing.
+The authority's key no longer exists; the leaf's key protects nothing.
 """
 
 import datetime
@@ -52,7 +52,7 @@ qduf/IKOKeLon9TSkRv/vmsucjEW0rRYgPs0aY0tJzYRze0uxb3TzMTe
 
 
 def client_certificate() -> tuple[str, str]:
-    """A certificate that a client may show, signed by itself, and its key; both PEM, made anew."""
+    """Create a self-signed client certificate; return it and its key as PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "hourhand")])
     now = datetime.datetime.now(datetime.UTC)

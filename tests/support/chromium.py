@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from tests.support.project import ROOT
 
-#: It runs as root in containers, and asks nobody but the deployment.
+#: Chromium runs as root in containers, and must send no requests of its own.
 _FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--no-first-run", "--disable-quic",
@@ -16,11 +16,11 @@ _FLAGS = (
 
 
 class NoBrowserError(Exception):
-    """There is none on this machine. Says what to install."""
+    """This machine has no Chromium. The message says what to install."""
 
 
 def chromium_path() -> str:
-    """Where this machine's Chromium is. Raises NoBrowserError."""
+    """Return the path of this machine's Chromium. Raises NoBrowserError."""
     found = subprocess.run([ROOT / "bin" / "browser", "--find"], capture_output=True, text=True, check=False)
     if found.returncode:
         raise NoBrowserError(found.stderr.strip())
@@ -29,7 +29,7 @@ def chromium_path() -> str:
 
 @contextlib.contextmanager
 def chromium() -> Iterator[Browser]:
-    """A headless browser. Raises NoBrowserError."""
+    """Yield a headless browser. Raises NoBrowserError."""
     path = chromium_path()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=_FLAGS)

@@ -1,4 +1,4 @@
-"""What somebody writes who has nothing but the client that was generated from the document. It is type-checked too."""
+"""A program written against the client that is generated from the OpenAPI document. It is also type-checked."""
 
 import sys
 
@@ -42,7 +42,7 @@ def _made(client: AuthenticatedClient) -> Job:
         client=client, body=JobRequest(name="Größe & Maß", request=request, timezone="Europe/Berlin")
     )
     assert isinstance(made, Job), made
-    # None of these is "maybe there" to a type checker.
+    # A type checker must see these as always present.
     attempts: int = made.retry.max_attempts
     method: str = made.request.method.value
     enabled: bool = made.environments["production"].enabled
@@ -52,7 +52,7 @@ def _made(client: AuthenticatedClient) -> Job:
 
 
 def _patched(client: AuthenticatedClient, made: Job) -> None:
-    """One header is changed: nothing else is."""
+    """Check that changing one header changes nothing else."""
     headers = PatchedRequestRequestHeaders.from_dict({"X-Second": "2"})
     changes = PatchedJobRequest(request=PatchedRequestRequest(headers=headers))
     patched = jobs_patch.sync(made.slug, client=client, body=changes)

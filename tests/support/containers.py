@@ -1,4 +1,4 @@
-"""What docker-compose.yml and the Dockerfile say, read without Docker: for tests of them and of what must agree."""
+"""docker-compose.yml and the Dockerfile, parsed without Docker."""
 
 import json
 import re
@@ -10,7 +10,7 @@ import yaml
 
 from tests.support.project import ROOT
 
-#: An operator's variables: as many as compose demands.
+#: The variables that compose requires from an operator.
 ENV = {
     "POSTGRES_PASSWORD": "p:w@d/ %",
     "SECRET_KEY": "s" * 50,
@@ -36,12 +36,12 @@ class Image(NamedTuple):
 
 
 def compose(variables: Mapping[str, str]) -> dict[str, Any]:
-    """docker-compose.yml with these variables put in. Raises MissingVariableError."""
+    """Return docker-compose.yml with the variables interpolated. Raises MissingVariableError."""
     return interpolated(yaml.safe_load((ROOT / "docker-compose.yml").read_text()), variables)
 
 
 def interpolated(value: Any, variables: Mapping[str, str]) -> Any:
-    """As compose does it: `$$`, `${NAME}`, `${NAME:-default}` and `${NAME:?complaint}`, which may be nested."""
+    """Interpolate like compose: `$$`, `${NAME}`, `${NAME:-default}` and `${NAME:?error}`, possibly nested."""
     if isinstance(value, dict):
         return {key: interpolated(one, variables) for key, one in value.items()}
     if isinstance(value, list):
@@ -57,19 +57,19 @@ def interpolated(value: Any, variables: Mapping[str, str]) -> Any:
             raise MissingVariableError(f"{name}: {rest}")
         return variables.get(name) or (rest if rule == ":-" else "")
 
-    # From the inside out: the default of one may name another.
+    # From the inside out: a default may contain another variable.
     while value != (value := _VARIABLE.sub(put, value)):
         pass
     return value.replace("\0", "$")
 
 
 def seconds(duration: str) -> float:
-    """`90s` or `1m` in seconds."""
+    """Convert `90s` or `1m` to seconds."""
     return float(duration[:-1]) * _SECONDS[duration[-1]]
 
 
 def image() -> Image:
-    """What the Dockerfile makes."""
+    """Parse the last stage of the Dockerfile."""
     lines = re.sub(r"\\\n\s*", " ", re.sub(r"(?m)^#.*\n", "", (ROOT / "Dockerfile").read_text())).splitlines()
     last = lines[max(place for place, line in enumerate(lines) if line.startswith("FROM")) :]
 

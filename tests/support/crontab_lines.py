@@ -1,4 +1,4 @@
-"""One line of a crontab, as the importer reads it."""
+"""Single crontab lines through the importer: the item, its job definition, or its error."""
 
 from typing import Any
 
@@ -7,19 +7,19 @@ from jobs.imports import Item, read_crontab
 CALL = "curl https://a.test/x"
 
 
-def one(line: str, **more: Any) -> Item:
+def item_of(line: str, **more: Any) -> Item:
     (item,) = read_crontab(line, **more)
     return item
 
 
-def job(line: str, **more: Any) -> dict[str, Any]:
-    item = one(line, **more)
+def job_of(line: str, **more: Any) -> dict[str, Any]:
+    item = item_of(line, **more)
     assert item.definition is not None, item.wrong
     return dict(item.definition)
 
 
-def wrong(line: str, **more: Any) -> str:
-    item = one(line, **more)
+def error_of(line: str, **more: Any) -> str:
+    item = item_of(line, **more)
     assert item.definition is None, item
     assert item.line
     return item.wrong or ""

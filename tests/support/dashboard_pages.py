@@ -1,4 +1,4 @@
-"""A page of the dashboard: its text, its words, and what it costs."""
+"""A dashboard page: its HTML, its visible text, and its number of queries."""
 
 import html
 import re
@@ -15,7 +15,7 @@ def text_of(client: Client, url: str) -> str:
 
 
 def words_of(page: str) -> str:
-    """What a page says, without its tags."""
+    """Return the visible text of a page."""
     return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", page)).split())
 
 

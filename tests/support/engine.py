@@ -1,4 +1,4 @@
-"""An engine that runs for a test, and how endpoints may misbehave towards it."""
+"""A running delivery engine, and behaviors of endpoints that it calls."""
 
 import socket
 import threading
@@ -21,7 +21,7 @@ def request(url: str, **fields: Any) -> DeliveryRequest:
 
 
 class Running:
-    """An engine and what it has reported."""
+    """A running engine and its results."""
 
     def __init__(self, policy: EgressPolicy = LOOPBACK_ALLOWED, max_in_flight: int = 100, **options: Any) -> None:
         self.results: list[DeliveryResult] = []
@@ -40,7 +40,7 @@ class Running:
         return self.results
 
     def deliver(self, url: str, **fields: Any) -> DeliveryResult:
-        """One exchange, from submit to result."""
+        """Submit one request and return its result."""
         before = len(self.results)
         self.engine.submit([request(url, **fields)])
         return self.wait(before + 1)[before]
@@ -56,7 +56,7 @@ def answering(raw: bytes, *, then_close: bool = True) -> Callable[[Exchange], No
 
 
 def flooding(head: bytes, line: bytes) -> Callable[[Exchange], None]:
-    """Send `head` once and `line` for ever."""
+    """Return a behavior that sends `head` once and then `line` forever."""
 
     def behave(exchange: Exchange) -> None:
         exchange.send(head)

@@ -1,4 +1,4 @@
-"""What Postgres does for a query, as EXPLAIN ANALYZE tells."""
+"""The cost of a query according to EXPLAIN ANALYZE."""
 
 import json
 from collections.abc import Iterator
@@ -11,9 +11,8 @@ _SCANS = ("Seq Scan", "Bitmap Heap Scan", "Index Scan", "Index Only Scan")
 
 
 @dataclass(frozen=True)
-class Findings:
-    """Tables that were scanned from end to end, the rows read of each table, the rows that the largest sort got, and
-    the pairs of rows that joins tried in vain."""
+class QueryCost:
+    """Sequentially scanned tables, rows read per table, rows into the largest sort, row pairs that joins discarded."""
 
     scanned_whole: frozenset[str]
     read: dict[str, int]
@@ -21,7 +20,7 @@ class Findings:
     tried: int
 
     @classmethod
-    def of(cls, sql: str) -> "Findings":
+    def of(cls, sql: str) -> "QueryCost":
         with connection.cursor() as cursor:
             cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}")
             told = cursor.fetchone()[0]
@@ -40,19 +39,19 @@ class Findings:
         )
 
 
-class Asked:
-    """A cursor that says what each of its statements read, and still does it."""
+class ExplainingCursor:
+    """A cursor that explains each statement before it executes it; `explained` are the statements and their costs."""
 
     def __init__(self, cursor: Any) -> None:
         self._cursor = cursor
-        self.found: list[tuple[str, Findings]] = []
+        self.explained: list[tuple[str, QueryCost]] = []
 
     def execute(self, sql: str, parameters: Any = None) -> None:
         if not sql.lstrip().startswith("SET"):
             with transaction.atomic():
                 mogrified = self._cursor.mogrify(sql, parameters)
                 text = mogrified.decode() if isinstance(mogrified, bytes) else mogrified
-                self.found.append((text, Findings.of(text)))
+                self.explained.append((text, QueryCost.of(text)))
                 transaction.set_rollback(True)
         self._cursor.execute(sql, parameters)
 
@@ -61,7 +60,7 @@ class Asked:
 
 
 def _given(node: dict[str, Any]) -> float:
-    """The rows that a node gets from below."""
+    """Return the number of rows that a node receives from its children."""
     return sum(below["Actual Rows"] * below["Actual Loops"] for below in node.get("Plans", ()))
 
 

@@ -1,4 +1,4 @@
-"""What a worker reports of an attempt that it claimed, and the recording of it."""
+"""Finished attempts as a worker reports them, and their recording."""
 
 import datetime
 
@@ -16,7 +16,7 @@ def finished(claimed: Claimed, verdict=SUCCEEDED, reason=None, error="", **chang
         remote_ip="127.0.0.1",
         queue_ms=1,
         timings=Timings(total_ms=5),
-        # Over by now on a machine of any speed: a retry is not due before the attempt has ended.
+        # In the past on a machine of any speed: a retry is not due before the attempt has ended.
         ending=Ending(
             verdict, reason, error, claimed.claimed_at - datetime.timedelta(milliseconds=5), claimed.claimed_at
         ),

@@ -1,4 +1,4 @@
-"""Histories made by hand, for the tests of the judge of storms: a good one, and parts to make others of."""
+"""Hand-made histories for tests of the chaos oracle: a valid one, and parts for others."""
 
 import dataclasses
 import datetime
@@ -10,7 +10,7 @@ from tests.acceptance.chaos.history import Change, Exchange, Execution, History,
 from tests.acceptance.chaos.oracle import judge
 
 MADE_AT = datetime.datetime(2026, 3, 1, 12, 0, 0, 400_000, tzinfo=datetime.UTC)
-#: Then the job was paused: its plan is over, after two occurrences.
+#: The job is paused then, after two occurrences.
 PAUSED_AT = MADE_AT + datetime.timedelta(seconds=2)
 SECONDS = [MADE_AT.replace(microsecond=0) + datetime.timedelta(seconds=number) for number in range(6)]
 PID = 4242
@@ -20,7 +20,7 @@ LEASE_SECONDS = 10.0
 
 
 def second(key: str) -> datetime.datetime | None:
-    """The occurrence that an execution of this id is of; None: it was made by hand."""
+    """Return the occurrence of the execution with this id; None: a manual one."""
     return SECONDS[0] + datetime.timedelta(seconds=int(key)) if key.isdigit() else None
 
 
@@ -59,7 +59,7 @@ def run(key: str, number: int = 1, **fields: Any) -> Run:
 
 
 def lost_run(key: str, number: int = 1, **fields: Any) -> Run:
-    """As the reaper writes it, 15 seconds after the claim."""
+    """A run as the reaper records it, 15 seconds after the claim."""
     columns: dict[str, Any] = {
         "status": "failed", "failure_reason": "worker_lost", "worker": WORKER, "response_status": None,
         "response_body": None, "started_at": instant(key) + 0.005, "finished_at": instant(key) + 15,
@@ -102,7 +102,7 @@ def with_(history: History, **fields: Any) -> History:
 
 
 def planned(seconds: int, **policy: Any) -> Job:
-    """A job that is due every second for so long, then paused; with a policy."""
+    """A job with a policy that is due every second for `seconds`, then paused."""
     until = MADE_AT + datetime.timedelta(seconds=seconds)
     return Job(
         "job",
@@ -114,7 +114,7 @@ def planned(seconds: int, **policy: Any) -> Job:
 
 
 def of(job: Job, executions: Iterable[Execution], **fields: Any) -> History:
-    """A history of one job in which each execution that is no skip is called as it is due, for 10 ms, unless said."""
+    """A history of one job in which each succeeded execution is called when due, for 10 ms."""
     executions = list(executions)
     called = [one for one in executions if one.status == "succeeded"]
     paused_at = job.periods[-1].since
@@ -132,7 +132,7 @@ def of(job: Job, executions: Iterable[Execution], **fields: Any) -> History:
 
 
 def broken(history: History) -> set[Invariant]:
-    """What a history breaks."""
+    """Return the invariants that a history violates."""
     return {finding.invariant for finding in judge(history)}
 
 

@@ -1,9 +1,9 @@
-"""An endpoint that does all that an endpoint should not do: a process of its own, on loopback.
+"""A hostile endpoint in its own process, on loopback.
 
     python -m tests.support.hostile_target
 
-Prints one line of JSON once it listens: the port of each listener, and `authority`, the PEM of who signed the
-certificates. It ends on SIGTERM, or with the process that started it. `/seen` counts requests by listener and path.
+Prints one line of JSON when it listens: the port of each listener, and `authority`, the PEM of the certificate
+authority. It ends on SIGTERM, or with its parent process. `/seen` counts requests by listener and path.
 """
 
 import asyncio
@@ -39,36 +39,36 @@ _OK = b"HTTP/1.1 200 OK\r\n"
 
 
 class Caller:
-    """The connection to whoever called."""
+    """The connection to a caller."""
 
     def __init__(self, writer: asyncio.StreamWriter) -> None:
         self._writer = writer
 
     async def send(self, raw: bytes) -> None:
-        """Write, as fast as the other side reads."""
+        """Write, as fast as the caller reads."""
         self._writer.write(raw)
         await self._writer.drain()
 
     async def flood(self, raw: bytes) -> None:
-        """Write the same for ever."""
+        """Write the same forever."""
         while True:
             await self.send(raw)
 
     async def drip(self, raw: bytes, *, every_seconds: float) -> None:
-        """Write the same for ever, slowly."""
+        """Write the same forever, slowly."""
         while True:
             await self.send(raw)
             await asyncio.sleep(every_seconds)
 
     async def reset(self) -> None:
-        """End the connection with a TCP reset, once what was sent has had time to arrive."""
+        """Reset the TCP connection after sent data has had time to arrive."""
         await asyncio.sleep(0.3)
         raw: socket.socket = self._writer.get_extra_info("socket")
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._writer.transport.abort()
 
     async def answer(self, body: bytes, headers: bytes = b"") -> None:
-        """A whole answer."""
+        """Send a complete response."""
         await self.send(_OK + headers + b"Content-Length: %d\r\n\r\n%b" % (len(body), body))
 
 
@@ -163,7 +163,7 @@ BEHAVIOURS: dict[str, Behaviour] = {
 
 @functools.cache
 def bomb() -> bytes:
-    """As many zeros as the huge body has octets, gzipped to about a thousandth."""
+    """Return as many zeros as the huge body has bytes, compressed to about a thousandth."""
     packer = zlib.compressobj(level=1, wbits=31)
     zeros = bytes(1024 * 1024)
     return b"".join(packer.compress(zeros) for _ in range(HUGE_BYTES // len(zeros))) + packer.flush()
@@ -173,7 +173,7 @@ def bomb() -> bytes:
 
 
 class Authority:
-    """Who signs the certificates; `pem` is its own."""
+    """The certificate authority; `pem` is its certificate."""
 
     def __init__(self) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
@@ -185,7 +185,7 @@ class Authority:
     def context(
         self, names: Sequence[x509.GeneralName], *, valid_days: int = 1, signed_by_itself: bool = False
     ) -> ssl.SSLContext:
-        """What a listener needs to show a certificate for `names`; a negative `valid_days` is how long ago it ended."""
+        """Return a TLS context with a certificate for `names`. A negative `valid_days` means expired."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "leaf")])
         issuer = subject if signed_by_itself else self._name
@@ -251,13 +251,13 @@ async def _listen() -> None:
         "self_signed": authority.context(here, signed_by_itself=True),
     }
     seen: Counter[str] = Counter()
-    told: dict[str, int | str] = {"authority": authority.pem}
+    announcement: dict[str, int | str] = {"authority": authority.pem}
     servers = []
     for name, context in contexts.items():
         server = await asyncio.start_server(_serving(name, seen), "127.0.0.1", 0, ssl=context, backlog=1024)
-        told[name] = server.sockets[0].getsockname()[1]
+        announcement[name] = server.sockets[0].getsockname()[1]
         servers.append(server)
-    print(json.dumps(told), flush=True)
+    print(json.dumps(announcement), flush=True)
     done, parent = asyncio.Event(), os.getppid()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, done.set)
     while not done.is_set() and os.getppid() == parent:

@@ -1,4 +1,4 @@
-"""`manage.py up` as a person starts it: one supervisor, and everything that it starts."""
+"""`manage.py up` with everything that it starts."""
 
 import json
 import os
@@ -19,10 +19,10 @@ _START_SECONDS = 90
 
 
 class Installation:
-    """`manage.py up` on a data directory, and the API key that its first start left there."""
+    """`manage.py up` on a data directory, with the API key of its first start."""
 
     def __init__(self, directory: Path, **settings: str) -> None:
-        """`settings` are variables of its environment; without DATABASE_URL and REDIS_URL its services are its own."""
+        """`settings` are environment variables; without DATABASE_URL and REDIS_URL the services are embedded."""
         self.directory = directory
         ours = {name: value for name, value in os.environ.items() if not name.startswith("HOURHAND_")}
         for name in ("DATABASE_URL", "REDIS_URL", "SECRET_KEY"):
@@ -43,7 +43,7 @@ class Installation:
         wait_for(lambda: requests.get(f"{self.url()}/readyz", timeout=5).ok, "it to be ready", seconds=_START_SECONDS)
 
     def launch(self) -> None:
-        """Start it, and don't wait for it."""
+        """Start it without waiting."""
         with self.output.open("ab") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "manage.py", "up"], cwd=ROOT, env=self.environment, stdout=output, stderr=output
@@ -51,7 +51,7 @@ class Installation:
 
     @property
     def output(self) -> Path:
-        """What it tells its terminal."""
+        """The file with its output."""
         return self.directory.parent / "output"
 
     def url(self) -> str:
@@ -74,7 +74,7 @@ class Installation:
         return answer.json()
 
     def problems(self) -> list[str]:
-        """What the doctor finds wrong, asked in another terminal."""
+        """Run `manage.py doctor` and return the problems."""
         asked = [sys.executable, "manage.py", "doctor", "--json"]
         told = subprocess.run(asked, cwd=ROOT, env=self.environment, capture_output=True, text=True, check=False)
         found = [one["says"] for one in json.loads(told.stdout)["findings"] if one["verdict"] == "problem"]

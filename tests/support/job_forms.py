@@ -1,4 +1,4 @@
-"""The dashboard's form of a job, filled in and sent as a browser does."""
+"""The dashboard's job form, filled in and submitted like a browser does."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from django.test import Client
 from django.urls import reverse
 
 from jobs.models import Job, JobVersion
-from tests.support.browser_form import sent_by_a_browser
+from tests.support.browser_form import submitted_values
 
 CALL = {"url": "https://api.example.com/"}
 FORM = {
@@ -23,13 +23,13 @@ def change_url(job: Job) -> str:
 
 
 def form_of(client: Client, job: Job) -> dict[str, Any]:
-    """What a browser would send of the form as it stands."""
+    """Return the values that a browser would submit unchanged."""
     page = client.get(change_url(job)).content.decode()
-    return sent_by_a_browser(page, form_id="job-form")
+    return submitted_values(page, form_id="job-form")
 
 
 def save(client: Client, job: Job, **changes: Any) -> Any:
-    """Send the form as it stands, with these fields changed; None takes one away, as an emptied box does."""
+    """Submit the form with changed fields; None removes one, like an unchecked checkbox."""
     values = {**form_of(client, job), **changes}
     return client.post(change_url(job), {name: value for name, value in values.items() if value is not None})
 

@@ -1,4 +1,4 @@
-"""A definition of a job to start from, and the time at which tests begin."""
+"""A basic job definition, and the time at which tests start."""
 
 import datetime
 from collections.abc import Callable
@@ -10,7 +10,7 @@ EPOCH = datetime.datetime(2026, 3, 1, 12, 0, tzinfo=datetime.UTC)
 
 
 def job_config(**changes: Any) -> dict[str, Any]:
-    """A complete, valid definition of a manual job, with these fields changed; nested ones by dictionaries."""
+    """Return a complete definition of a manual job with changed fields; nested ones are merged."""
     config: dict[str, Any] = {
         "name": "Nightly report",
         "description": "",

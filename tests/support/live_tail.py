@@ -1,4 +1,4 @@
-"""One who listens to the live tail over HTTP, as a program would."""
+"""A client of the live tail over HTTP."""
 
 import contextlib
 import json
@@ -9,8 +9,8 @@ from typing import Any
 import requests
 
 
-class Listening:
-    """A stream that is read in the background. `events` are (name, data), with ("end", None) as the last."""
+class EventStream:
+    """A stream, read in the background. `events` are (name, data); the last one is ("end", None)."""
 
     def __init__(self, url: str, *, path: str = "/api/v1/events/", **options: Any) -> None:
         self.answer = requests.get(url + path, stream=True, timeout=10, **options)
@@ -20,7 +20,7 @@ class Listening:
         if self.answer.ok:
             threading.Thread(target=self._read, daemon=True).start()
 
-    def __enter__(self) -> "Listening":
+    def __enter__(self) -> "EventStream":
         assert self.answer.status_code == 200, self.answer.text
         assert self.opened.wait(10)
         return self

@@ -1,4 +1,4 @@
-"""The jobs of a shop and how their month went: what the seeded history is made of. Pure."""
+"""The jobs and incidents of a fictional shop, from which the seeded history is generated. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,13 +7,13 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Failing:
-    """How a call goes wrong. A `status` of None means that no answer came."""
+    """How a call fails. A `status` of None means no response."""
 
     reason: str
     error: str
     status: int | None = None
     body: str | None = None
-    #: How long it took, in milliseconds; 0 for as long as a call that goes well.
+    #: Duration in milliseconds; 0: that of a successful call.
     took_ms: int = 0
 
 
@@ -37,7 +37,7 @@ INCOMPLETE = Failing(
 
 @dataclass(frozen=True, slots=True)
 class Breakdown:
-    """A stretch in which every attempt fails, in days before now."""
+    """A period in which every attempt fails, in days before now."""
 
     since: float
     until: float
@@ -46,7 +46,7 @@ class Breakdown:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """A job and its month. `flaky` is the share of attempts that fail for no reason that anybody ever found."""
+    """A job and its month. `flaky` is the share of attempts that fail at random."""
 
     slug: str
     name: str
@@ -62,13 +62,13 @@ class Story:
     flaky: float = 0.002
     places: tuple[str, ...] = ("production",)
     breakdowns: tuple[Breakdown, ...] = ()
-    #: Further fields of its definition.
+    #: Other fields of the job definition.
     definition: Mapping[str, Any] = field(default_factory=dict)
-    #: Days before now, and why.
+    #: Days before now, and the note.
     paused: tuple[float, str] | None = None
-    #: The share of occurrences at which the one before was still going.
+    #: The share of occurrences that overlap with the previous execution.
     overlapping: float = 0.0
-    #: One execution is under way.
+    #: Whether an execution is running now.
     running: bool = False
 
 
@@ -130,6 +130,6 @@ STORIES = (
         definition={"request": {"timeout_seconds": 300}, "overlap": "skip"},
     ),
 )  # fmt: skip
-#: When no beat was alive, in days before now; and when the machine was so busy that everything was late.
+#: Periods without a beat, and with an overloaded machine; in days before now.
 CLOCK_AWAY = (11.31, 11.27)
 BUSY = (4.22, 4.15)

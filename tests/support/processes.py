@@ -1,4 +1,4 @@
-"""Looks at real processes through /proc: children, who is gone, whether something comes true in time."""
+"""Processes in /proc: whether they run, their children, and waiting for a condition."""
 
 import time
 from collections.abc import Callable
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 def alive(pid: int) -> bool:
-    """Whether a process runs; one that ended but was not collected by its parent does not."""
+    """Return whether a process runs. A zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
@@ -33,14 +33,14 @@ def descendants(parent: int) -> list[int]:
 
 
 def child(parent: int, word: str) -> int:
-    """The one child with `word` in its command line; 0 when there is none."""
+    """Return the only child with `word` in its command line, or 0."""
     found = [pid for pid in children(parent) if word in command_line(pid)]
     assert len(found) <= 1, [command_line(pid) for pid in found]
     return found[0] if found else 0
 
 
 def eventually(look: Callable[[], T], *, seconds: float) -> T:
-    """What `look` answers once that is true, or after so many seconds whatever it answers then."""
+    """Return the result of `look` once it is true, or the last one after `seconds`."""
     deadline = time.monotonic() + seconds
     while not (seen := look()) and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""As much of PromQL as our dashboard and alerts speak: enough to see that a query is whole, and what it asks for."""
+"""A parser for the part of PromQL that our dashboard and alerts use."""
 
 import re
 from dataclasses import dataclass, field
@@ -15,22 +15,22 @@ _CLOSING = {")": "(", "}": "{"}
 
 
 class MalformedError(Exception):
-    """Not a query that we would write."""
+    """The query is not valid in this subset of PromQL."""
 
 
 @dataclass
-class Asked:
-    """The series that a query selects: by each metric's name, the labels with the values that they must match."""
+class ParsedQuery:
+    """The series that a query selects: metric names, each with its label matchers."""
 
     series: list[tuple[str, dict[str, list[str]]]] = field(default_factory=list)
     grouped_by: set[str] = field(default_factory=set)
 
 
-def asked_by(query: str) -> Asked:
-    """Raises MalformedError."""
+def parse_query(query: str) -> ParsedQuery:
+    """Parse a query. Raises MalformedError."""
     tokens = _tokens(query)
     _check_brackets(tokens)
-    asked, place = Asked(), 0
+    parsed, place = ParsedQuery(), 0
     while place < len(tokens):
         kind, text = tokens[place]
         after = tokens[place + 1][1] if place + 1 < len(tokens) else ""
@@ -38,7 +38,7 @@ def asked_by(query: str) -> Asked:
             place += 1
         elif text in _GROUPING:
             close = tokens.index(("sign", ")"), place)
-            asked.grouped_by |= {word for kind, word in tokens[place:close] if kind == "word"} - _GROUPING
+            parsed.grouped_by |= {word for kind, word in tokens[place:close] if kind == "word"} - _GROUPING
             place = close
         elif text in _FUNCTIONS | _AGGREGATIONS:
             if after != "(" and after not in _GROUPING:
@@ -46,11 +46,11 @@ def asked_by(query: str) -> Asked:
             place += 1
         else:
             close = tokens.index(("sign", "}"), place) if after == "{" else place
-            asked.series.append((text, _matchers(tokens[place + 2 : close])))
+            parsed.series.append((text, _matchers(tokens[place + 2 : close])))
             place = close + 1
-    if not asked.series:
-        raise MalformedError(f"{query} asks for nothing")
-    return asked
+    if not parsed.series:
+        raise MalformedError(f"{query} selects no series")
+    return parsed
 
 
 def _tokens(query: str) -> list[tuple[str, str]]:
@@ -76,11 +76,11 @@ def _check_brackets(tokens: list[tuple[str, str]]) -> None:
 
 
 def _matchers(tokens: list[tuple[str, str]]) -> dict[str, list[str]]:
-    """`label="value"` after `label="value"`; an alternative of a regular expression is a value each."""
-    wanted: dict[str, list[str]] = {}
+    """Parse `label="value"` pairs. Each alternative of a regular expression is one value."""
+    matchers: dict[str, list[str]] = {}
     words = [text for _, text in tokens if text != ","]
     for label, sign, value in zip(words[::3], words[1::3], words[2::3], strict=True):
         if sign not in {"=", "=~", "!=", "!~"}:
             raise MalformedError(f"{label}{sign}{value}")
-        wanted[label] = value.strip('"').split("|")
-    return wanted
+        matchers[label] = value.strip('"').split("|")
+    return matchers

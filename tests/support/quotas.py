@@ -1,4 +1,4 @@
-"""Plans for tests, and the claims and records that use them up."""
+"""Plans and usage, and executions that use them up."""
 
 import datetime
 import random
@@ -25,7 +25,7 @@ from workers.worker.evaluate import judge
 
 
 def give_plan(workspace: Workspace, *, policy: str = "hard_stop", budget: int | None = None, **values: Any) -> Plan:
-    """A plan of the workspace's own, and what the workspace wants done beyond it."""
+    """Create a plan for the workspace and set its overage policy."""
     now = timezone.now()
     plan = save_plan(plan=None, values={"name": f"Plan {random.getrandbits(40)}", **values}, actor=SYSTEM, now=now)
     assign_plan(workspace=workspace, plan=plan, actor=SYSTEM, now=now)
@@ -35,27 +35,27 @@ def give_plan(workspace: Workspace, *, policy: str = "hard_stop", budget: int | 
     return plan
 
 
-def use(workspace: Workspace, runs: int, *, month: datetime.date | None = None) -> None:
-    """As if so many runs had started."""
+def set_runs_used(workspace: Workspace, runs: int, *, month: datetime.date | None = None) -> None:
+    """Set the number of runs that have started."""
     month = month or month_of(timezone.now())
     Usage.objects.update_or_create(
         workspace=workspace, month=month, defaults={"runs_used": runs, "overage_cents_per_thousand": 0}
     )
 
 
-def used(workspace: Workspace) -> int:
+def runs_used(workspace: Workspace) -> int:
     row = Usage.objects.filter(workspace=workspace, month=month_of(timezone.now())).first()
     return row.runs_used if row else 0
 
 
-def stop(workspace: Workspace) -> None:
-    """Let no more runs start."""
+def stop_workspace(workspace: Workspace) -> None:
+    """Use up a plan, so that no more runs start."""
     give_plan(workspace, runs_included=10)
-    use(workspace, 10)
+    set_runs_used(workspace, 10)
 
 
-def pending(row: JobEnvironment, count: int) -> None:
-    """So many executions that are due."""
+def make_pending(row: JobEnvironment, count: int) -> None:
+    """Create `count` due executions."""
     now = timezone.now()
     Execution.objects.bulk_create(
         Execution(
@@ -78,7 +78,7 @@ def claimer(owner: str = "worker") -> Claimer:
 
 
 def deliver(link: Link, claimed: Sequence[Claimed]) -> int:
-    """Record what was claimed as a worker does, calls as succeeded. Returns how many calls there were."""
+    """Record claimed executions as a worker does, calls as succeeded. Return the number of calls."""
     calls = [finished(item) for item in claimed if item.refusal is None]
     rng = random.Random(1)
     refused = [

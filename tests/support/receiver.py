@@ -1,4 +1,4 @@
-"""A real HTTP endpoint on loopback that can misbehave: each test gives the bytes, or the function that writes them."""
+"""A real HTTP endpoint on loopback whose behavior each test defines."""
 
 import gzip
 import socket
@@ -15,7 +15,7 @@ Behaviour = Callable[["Exchange"], None]
 
 @dataclass
 class Exchange:
-    """One request as it came in, and the connection to answer on."""
+    """A received request, and the connection for its response."""
 
     connection: socket.socket
     head: str
@@ -32,7 +32,7 @@ class Exchange:
 
     @property
     def headers(self) -> list[tuple[str, str]]:
-        """As sent, in order, names in lower case."""
+        """The headers in order, with lower-case names."""
         lines = [line.partition(":") for line in self.head.split("\r\n")[1:] if line]
         return [(name.lower(), value.strip()) for name, _, value in lines]
 
@@ -40,19 +40,19 @@ class Exchange:
         self.connection.sendall(raw)
 
     def answer(self, status: str = "200 OK", body: bytes = b"ok", headers: str = "") -> None:
-        """A whole, well-formed answer."""
+        """Send a complete, well-formed response."""
         length = f"Content-Length: {len(body)}\r\n"
         self.send(f"HTTP/1.1 {status}\r\n{headers}{length}\r\n".encode("latin-1") + body)
 
 
 def fine(exchange: Exchange) -> None:
-    """What an endpoint should do."""
+    """Respond with 200."""
     exchange.answer()
 
 
 @dataclass
 class Receiver:
-    """Counts what it sees. `port` is ephemeral; every connection has a thread."""
+    """An endpoint that records its exchanges. `port` is ephemeral; every connection has a thread."""
 
     behaviour: Behaviour
     context: ssl.SSLContext | None = None
@@ -72,7 +72,7 @@ class Receiver:
         return f"{'https' if self.context else 'http'}://127.0.0.1:{self.port}{path}"
 
     def close(self) -> None:
-        """Wake the accepting thread and cut every connection."""
+        """Stop accepting and close every connection."""
         for sock in [self.listener, *self.connections]:
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
@@ -125,7 +125,7 @@ def _requests(connection: socket.socket) -> Iterator[Exchange]:
 
 @contextmanager
 def receiving(behaviour: Behaviour = fine, **options: object) -> Iterator[Receiver]:
-    """A receiver for the time of a block."""
+    """Yield a receiver."""
     receiver = Receiver(behaviour, **options)  # type: ignore[arg-type]
     try:
         yield receiver
@@ -134,7 +134,7 @@ def receiving(behaviour: Behaviour = fine, **options: object) -> Iterator[Receiv
 
 
 def gzipped(size_bytes: int) -> bytes:
-    """`size_bytes` zeros, compressed to about a thousandth."""
+    """Return `size_bytes` zeros, compressed to about a thousandth."""
     return gzip.compress(bytes(size_bytes))
 
 

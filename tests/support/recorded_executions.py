@@ -1,4 +1,4 @@
-"""What firing left in the database."""
+"""The executions in the database, as tuples."""
 
 import datetime
 
@@ -6,6 +6,6 @@ from runs.models import Execution
 
 
 def recorded() -> list[tuple[str, datetime.datetime, datetime.datetime | None, int]]:
-    """Every execution: how it stands or why it was skipped, for when, until when, and for how many occurrences."""
+    """Return each execution's status or skip reason, first and last planned time, and number of occurrences."""
     rows = Execution.objects.order_by("scheduled_for")
     return [(row.skip_reason or row.status, row.scheduled_for, row.scheduled_until, row.occurrences) for row in rows]

@@ -1,4 +1,4 @@
-"""The endpoint that the acceptance tests' jobs call."""
+"""The endpoint that jobs of acceptance tests call."""
 
 import threading
 import time
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Receiver:
-    """An endpoint that logs every request before it answers: the witness that no application code can talk over."""
+    """An endpoint that records every request before it responds, independently of the application."""
 
     def __init__(self) -> None:
         self.seen: list[dict[str, Any]] = []
@@ -39,14 +39,14 @@ class Receiver:
             request_queue_size = 1024
 
             def handle_error(self, *_: object) -> None:
-                """A caller that was killed is no error here."""
+                """Ignore callers that were killed."""
 
         self._server = Server(("127.0.0.1", 0), Endpoint)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def deliveries(self) -> Counter[str]:
-        """How often each execution was seen."""
+        """Return the number of requests per execution."""
         return Counter(request["headers"]["x-hourhand-execution-id"] for request in list(self.seen))
 
     def close(self) -> None:

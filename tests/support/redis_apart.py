@@ -1,4 +1,4 @@
-"""Gives each of several test processes a Redis database of its own; pytest-django does so for PostgreSQL.
+"""A pytest plugin: each test process has its own Redis database, as pytest-django does for PostgreSQL.
 
 Loaded with `-p`, before Django's settings are read.
 """

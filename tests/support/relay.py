@@ -1,4 +1,4 @@
-"""A socket between a process and a service, that can be cut and mended: an outage that only this process sees."""
+"""A relay between a process and a service that can be cut: an outage for this process only."""
 
 import contextlib
 import socket
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 class Relay:
-    """Listens on a Unix socket and passes everything on to another."""
+    """Listens on a Unix socket and forwards to another."""
 
     def __init__(self, path: Path, upstream: Path) -> None:
         self._path, self._upstream = path, upstream

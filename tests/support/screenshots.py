@@ -1,4 +1,4 @@
-"""Take the pictures of the documentation: the dashboard of a deployment with a seeded month, into docs/screenshots/.
+"""Take the documentation's screenshots of a dashboard with a seeded month, into docs/screenshots/.
 
 bin/screenshots
 """
@@ -30,14 +30,14 @@ _ALIVE = "UPDATE runs_heartbeat SET seen_at = clock_timestamp()"
 
 
 def pages(deployment: Deployment) -> Iterator[tuple[str, str]]:
-    """The name of each picture and the address it shows."""
+    """Yield the name of each screenshot and the path it shows."""
     yield "overview", "/admin/"
     yield "job", f"/admin/jobs/job/{deployment.rows(_JOB)[0][0]}/"
     yield "execution", f"/admin/runs/execution/{deployment.rows(_EXECUTION)[0][0]}/change/"
 
 
 def take(deployment: Deployment, browser: Browser, *, width: int, scheme: Scheme, suffix: str) -> None:
-    """A picture of each page in a window of this width."""
+    """Take a screenshot of each page in a window of this width."""
     with window(browser, width=width, scheme=scheme) as context:
         visitor = Visitor(deployment, context.new_page())
         visitor.page.set_viewport_size({"width": width, "height": _HEIGHT})
@@ -48,11 +48,11 @@ def take(deployment: Deployment, browser: Browser, *, width: int, scheme: Scheme
             visitor.page.wait_for_load_state("networkidle")
             visitor.page.evaluate("document.fonts.ready")
             keep(visitor.page.screenshot(), PICTURES / f"{name}-{suffix}.png")
-        assert not visitor.complaints, visitor.complaints
+        assert not visitor.problems, visitor.problems
 
 
 def keep(picture: bytes, path: Path) -> None:
-    """Write a picture with a palette of its own: a third of the bytes, and nobody sees the difference."""
+    """Write a screenshot with its own palette: a third of the bytes without a visible difference."""
     with Image.open(io.BytesIO(picture)) as image:
         image.convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
 

@@ -1,4 +1,4 @@
-"""A long history made in the database itself: two workspaces, many jobs, every kind of ending."""
+"""A long history, generated in the database: two workspaces, many jobs, every outcome."""
 
 import datetime
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from jobs.models import Job, JobEnvironment, JobVersion, ScheduleType
 from tests.support.jobs import job_config
 
 NEWEST = datetime.datetime(2026, 3, 1, 12, 0, tzinfo=datetime.UTC)
-#: Rare things are this rare: a failure reason, a trigger.
+#: One of so many executions has a rare failure reason or trigger.
 RARE = 5000
 _EXECUTIONS = """
     INSERT INTO runs_execution (id, workspace_id, job_id, environment_id, job_environment_id, job_version_id, trigger,
@@ -52,15 +52,15 @@ _RUNS = """
 
 @dataclass(frozen=True)
 class Seeded:
-    """The first workspace; half of the history is its own."""
+    """The first workspace, which has half of the history."""
 
     workspace: Workspace
-    #: An environment that hardly any job is in.
+    #: An environment with few jobs.
     quiet: Environment
 
 
 def seed_jobs(*, jobs: int) -> Seeded:
-    """Two workspaces with that many jobs together, each in production, every hundredth in staging too."""
+    """Create two workspaces with `jobs` jobs together, all in production, every fiftieth in `quiet` too."""
     workspaces = [create_workspace(slug=slug, name=slug) for slug in ("acme", "other")]
     quiet = [Environment.objects.create(workspace=workspace, slug="quiet", name="Quiet") for workspace in workspaces]
     busy = [workspace.environments.get(slug="production") for workspace in workspaces]
@@ -85,7 +85,7 @@ def seed_jobs(*, jobs: int) -> Seeded:
 
 
 def seed_executions(count: int, *, runs: bool = True, newest: datetime.datetime = NEWEST) -> None:
-    """That many executions of the jobs there are, one a second up to `newest`, with the `runs` of those that ran."""
+    """Create executions of the existing jobs, one per second up to `newest`, and with `runs` their runs."""
     columns = {"count": count, "newest": newest, "rare": RARE, "states": JobEnvironment.objects.count()}
     with connection.cursor() as cursor:
         cursor.execute(_EXECUTIONS, columns)

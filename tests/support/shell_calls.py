@@ -1,4 +1,4 @@
-"""What a command line calls, found out by running it: `sh`, curl and wget themselves against a server of the test's."""
+"""The requests of a command line, found by running it with real `sh`, curl and wget against a local server."""
 
 import contextlib
 import shutil
@@ -24,7 +24,7 @@ class Received:
 
 @dataclass
 class Server:
-    """Keeps what it is asked, and answers 200."""
+    """Records requests and responds with 200."""
 
     port: int
     folder: Path
@@ -35,13 +35,13 @@ class Server:
         return f"http://127.0.0.1:{self.port}"
 
     def run(self, command: str, stdin: str = "") -> list[Received]:
-        """What it is asked while a shell runs the command."""
+        """Run a shell command and return its requests."""
         self.received.clear()
         self.printed(command, stdin)
         return list(self.received)
 
     def printed(self, command: str, stdin: str = "") -> str:
-        """What a command prints that a shell runs."""
+        """Run a shell command and return its output."""
         environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(self.folder)}
         done = subprocess.run(
             ["sh", "-c", command], input=stdin.encode(), cwd=self.folder, env=environment, timeout=30,
@@ -80,12 +80,12 @@ def serving(folder: Path) -> Iterator[Server]:
         http.server_close()
 
 
-#: What curl and wget say of themselves, and Hourhand does of itself.
+#: Headers in which curl, wget and Hourhand identify themselves.
 OWN = frozenset({"user-agent", "accept", "accept-encoding", "host", "connection", "content-length"})
 
 
 def as_called(request: dict[str, Any], *, origin: str) -> Received:
-    """What the server would receive of a job's request."""
+    """Return a job's request as the server would receive it."""
     rest = request["url"].removeprefix(origin).partition("#")[0]
     target = rest if rest.startswith("/") else f"/{rest}"
     body = (request.get("body") or "").encode()
@@ -93,7 +93,7 @@ def as_called(request: dict[str, Any], *, origin: str) -> Received:
 
 
 def differences(real: Received, job: Received) -> list[str]:
-    """What a job's call has otherwise than the command's."""
+    """Return the differences between the command's request and the job's."""
     found = [
         f"{name}: {getattr(real, name)!r}, not {getattr(job, name)!r}"
         for name in ("method", "target", "body")

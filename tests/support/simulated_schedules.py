@@ -1,6 +1,6 @@
-"""An enumerator of schedules and a model of the clock's rules, written for the tests from the documentation alone.
+"""An enumerator of schedules and a model of firing, written from the documentation alone.
 
-Nothing here looks at how the product does it: wall-clock times are tried one by one against zoneinfo.
+It shares no code with the product: local times are tried one by one with zoneinfo.
 """
 
 import bisect
@@ -17,20 +17,20 @@ DAY = datetime.timedelta(days=1)
 
 @dataclass
 class Occurrences:
-    """All occurrences of one schedule in a year, in order; those that a gap swallows are in `dropped`."""
+    """All occurrences of one schedule in a year, in order; `dropped` are those in a gap."""
 
     instants: list[datetime.datetime]
     dropped: set[datetime.datetime] = field(default_factory=set)
 
     def between(self, after: datetime.datetime, until: datetime.datetime) -> list[datetime.datetime]:
-        """Later than `after`, and no later than `until`."""
+        """Return the occurrences in (after, until]."""
         return self.instants[bisect.bisect_right(self.instants, after) : bisect.bisect_right(self.instants, until)]
 
 
 def fixed_times(
     zone: str, times: list[tuple[int, int]], days: Any, *, gap: str, fold: str, year: tuple[Any, Any]
 ) -> Occurrences:
-    """On these wall-clock times of the dates that `days` takes, across both kinds of change."""
+    """Enumerate these local times on the dates that `days` accepts, across both kinds of clock change."""
     tz = zoneinfo.ZoneInfo(zone)
     real: set[datetime.datetime] = set()
     jumps: set[datetime.datetime] = set()
@@ -50,13 +50,13 @@ def fixed_times(
 
 
 def instants_of(wall: datetime.datetime, tz: zoneinfo.ZoneInfo) -> list[datetime.datetime]:
-    """The instants at which the clock shows this: none, one or two."""
+    """Return the instants with this local time: none, one or two."""
     tried = {wall.replace(tzinfo=tz, fold=fold).astimezone(datetime.UTC) for fold in (0, 1)}
     return sorted(at for at in tried if at.astimezone(tz).replace(tzinfo=None) == wall)
 
 
 def jump_over(wall: datetime.datetime, tz: zoneinfo.ZoneInfo) -> datetime.datetime:
-    """The first instant at which the clock shows something later than a time that it never shows."""
+    """Return the end of the gap that contains this local time."""
     low = int((wall - datetime.timedelta(hours=30)).replace(tzinfo=datetime.UTC).timestamp())
     high = low + 60 * 3600
     while high - low > 1:
@@ -67,7 +67,7 @@ def jump_over(wall: datetime.datetime, tz: zoneinfo.ZoneInfo) -> datetime.dateti
 
 
 def each_hour(zone: str, minute: int, *, year: tuple[Any, Any]) -> Occurrences:
-    """At this minute of every hour that the clock shows, in real time."""
+    """Enumerate this minute of every local hour, in elapsed time."""
     tz, at, found = zoneinfo.ZoneInfo(zone), year[0].replace(second=0, microsecond=0), []
     while at <= year[1]:
         if at.astimezone(tz).minute == minute:
@@ -83,7 +83,7 @@ def each_interval(anchor: datetime.datetime, seconds: int, *, first: int, until:
 
 @dataclass
 class Spec:
-    """A schedule in the API's words, and its occurrences."""
+    """A schedule as the API takes it, and its occurrences."""
 
     timing: dict[str, Any]
     occurrences: Occurrences
@@ -97,7 +97,7 @@ def some_spec(
     now: datetime.datetime,
     end: datetime.datetime,
 ) -> Spec:
-    """A random schedule that fires after `now`. `made_at` is when the job was made: intervals count from there."""
+    """Return a random schedule that fires after `now`. Intervals count from `made_at`, the job's creation."""
     year = (now - 3 * DAY, end)
     zone, gap, fold = chance.choice(zones), chance.choice(["shift", "skip"]), chance.choice(["first", "both"])
     timing: dict[str, Any] = {
@@ -139,7 +139,7 @@ def some_spec(
 
 @dataclass
 class Model:
-    """One job as the documentation says it behaves: what became of each planned occurrence."""
+    """A job as documented: the outcome of each planned occurrence."""
 
     spec: Spec
     policy: dict[str, Any]
@@ -152,7 +152,7 @@ class Model:
     waiting: datetime.datetime | None = None
 
     def change(self, now: datetime.datetime, *, state: str, spec: Spec, until: datetime.datetime | None = None) -> None:
-        """Another plan takes over at `now`."""
+        """Change the state and the schedule at `now`."""
         self.pass_time(now)
         planned = self.spec.occurrences.between(self.accounted, now)
         if self.state == "paused":
@@ -164,7 +164,7 @@ class Model:
         self.accounted, self.state, self.spec, self.paused_until = now, state, spec, until
 
     def pass_time(self, now: datetime.datetime) -> None:
-        """A pause that has an end is over by itself."""
+        """End a pause whose end has passed."""
         if self.state == "paused" and self.paused_until is not None and self.paused_until <= now:
             until, self.paused_until = self.paused_until, None
             self.change(until, state="active", spec=self.spec)
@@ -205,7 +205,7 @@ class Model:
         self.outcomes[at] = "fired"
 
     def end(self) -> None:
-        """The one that lives has ended; the one that waits goes on."""
+        """End the live execution; the waiting one becomes live."""
         self.live, self.waiting = self.waiting, None
 
     def skip(self, planned: list[datetime.datetime], reason: str) -> None:

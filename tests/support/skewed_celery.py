@@ -1,4 +1,4 @@
-"""Celery with the clock of its process wrong: `python -m tests.support.skewed_celery SECONDS ARGUMENTS OF CELERY`."""
+"""Celery with a skewed clock: `python -m tests.support.skewed_celery SECONDS CELERY_ARGUMENTS`."""
 
 import datetime
 import sys
@@ -8,6 +8,6 @@ from celery.__main__ import main
 
 if __name__ == "__main__":
     offset = datetime.timedelta(seconds=float(sys.argv.pop(1)))
-    # From the first import of the application on; Celery itself reads no clock before that.
+    # Before the application is imported; Celery reads no clock earlier.
     with time_machine.travel(datetime.datetime.now(datetime.UTC) + offset, tick=True):
         sys.exit(main())

@@ -1,4 +1,4 @@
-"""All that others rely on by its name: what moving code about must leave as it is.
+"""Every name that users and operators rely on, which refactoring must not change.
 
 python manage.py with_services -- python -m tests.support.surface > tests/support/surface.txt
 """
@@ -16,7 +16,7 @@ _METHODS = {"get", "post", "put", "patch", "delete"}
 
 
 def lines() -> list[str]:
-    """One line for each thing, by kind and name. Needs Django set up and a migrated database."""
+    """Return one line per name, with its kind. Needs Django set up and a migrated database."""
     return sorted({*_operations(), *_pages(), *_tables(), *_celery(), *_metrics(), *_named_in_source(), *_commands()})
 
 

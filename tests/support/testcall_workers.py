@@ -1,4 +1,4 @@
-"""Workers for test calls, in this process: what Celery's remote control would tell them is told straight away."""
+"""Workers for test calls in this process, which get announcements directly instead of through Celery."""
 
 from typing import Any
 
@@ -25,8 +25,8 @@ def service(**options: Any) -> DeliveryService:
     )
 
 
-class Told:
-    """Stands for Celery's remote control: what it would tell every worker."""
+class RemoteControl:
+    """A stand-in for Celery's remote control that calls every worker directly."""
 
     def __init__(self) -> None:
         self.workers: list[DeliveryService] = []
@@ -39,9 +39,9 @@ class Told:
         return True
 
 
-def announced_here(monkeypatch: pytest.MonkeyPatch) -> Told:
-    """Have calls announced to the workers of what is returned; a call that none takes waits half a second."""
-    made = Told()
-    monkeypatch.setattr(testcalls, "announce_call", made.announce)
+def announce_in_process(monkeypatch: pytest.MonkeyPatch) -> RemoteControl:
+    """Announce calls to the workers of the returned object. A call that no worker takes waits half a second."""
+    control = RemoteControl()
+    monkeypatch.setattr(testcalls, "announce_call", control.announce)
     monkeypatch.setattr(testcalls, "TAKEN_SECONDS", 0.5)
-    return made
+    return control

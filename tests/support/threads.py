@@ -1,4 +1,4 @@
-"""Work on a database connection of its own, as another process would do it."""
+"""Work in a thread with its own database connection, like another process."""
 
 import threading
 from collections.abc import Callable
@@ -7,13 +7,13 @@ from typing import Any
 from django.db import connection
 
 
-def in_another_thread(work: Callable[[], Any]) -> Any:
-    """Run `work` with a database connection of its own; answers with what it returned."""
-    return begun_in_another_thread(work)()
+def run_in_thread(work: Callable[[], Any]) -> Any:
+    """Run `work` in a thread with its own database connection and return its result."""
+    return start_in_thread(work)()
 
 
-def begun_in_another_thread(work: Callable[[], Any]) -> Callable[[], Any]:
-    """Begin `work` with a database connection of its own. What this returns waits for its answer."""
+def start_in_thread(work: Callable[[], Any]) -> Callable[[], Any]:
+    """Start `work` in a thread with its own database connection. Return a function that waits for its result."""
     answers: list[Any] = []
 
     def run() -> None:

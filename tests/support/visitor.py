@@ -1,4 +1,4 @@
-"""A person's window on a deployment, which notes all that goes wrong in it, and what each page must have."""
+"""A user in a browser window, who records errors and checks pages."""
 
 import json
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ Scheme = Literal["light", "dark"]
 _GRAVE = {"serious", "critical"}
 _PATIENCE_MS = 15_000
 _OVERHANG = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-#: Tables that can be moved sideways, because they have more columns than room.
+#: Tables that scroll sideways.
 _TOO_WIDE_TABLES = """
     () => [...document.querySelectorAll("#content :has(> table)")]
         .filter(one => one.scrollWidth > one.clientWidth + 1)
@@ -30,20 +30,20 @@ _OVERHANGING = """
 
 @dataclass
 class Visitor:
-    """A page in a window of its own. `complaints` are console errors, failed requests and answers of 400 and more."""
+    """A page in its own window. `problems` are console errors, failed requests and responses of 400 or more."""
 
     deployment: Deployment
     page: Page
-    complaints: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.page.on("console", self._note_message)
-        self.page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
+        self.page.on("pageerror", lambda error: self.problems.append(f"error: {error}"))
         self.page.on("requestfailed", self._note_failure)
         self.page.on("response", self._note_answer)
 
     def log_in(self) -> None:
-        """By the form, as the administrator that the first run made."""
+        """Log in with the form, as the administrator of the first run."""
         told = json.loads((self.deployment.directory / "first-run.json").read_text())
         self.go("/admin/")
         self.page.get_by_label("Username").fill(told["admin_username"])
@@ -55,35 +55,35 @@ class Visitor:
         self.page.goto(f"{self.deployment.url}{path}")
 
     def turn_dark(self) -> None:
-        """As the theme does when the system turns dark and the page is opened again."""
+        """Switch to the dark theme, as after a change of the system's theme."""
         self.page.emulate_media(color_scheme="dark")
         self.page.evaluate("document.documentElement.classList.add('dark')")
 
     def turn_narrow(self) -> None:
-        """As a phone shows it."""
+        """Shrink the window to a phone's size."""
         self.page.set_viewport_size({"width": PHONE, "height": 844})
 
-    def must_fit(self) -> None:
-        """Nothing hangs over the edge of the window."""
+    def check_fits(self) -> None:
+        """Check that nothing extends beyond the window."""
         overhang = self.page.evaluate(_OVERHANG)
         assert not overhang, f"{self._where} is {overhang} pixels too wide: {self.page.evaluate(_OVERHANGING)}"
 
-    def must_show_all_columns(self) -> None:
-        """No table has to be moved sideways to be read."""
+    def check_columns_fit(self) -> None:
+        """Check that no table scrolls sideways."""
         assert not (tables := self.page.evaluate(_TOO_WIDE_TABLES)), f"{self._where}: {tables}"
 
-    def must_find_it_sound(self, *, rules: Sequence[str] | None = None, without: Sequence[str] = ()) -> None:
-        """What every page has: nothing went wrong, nothing hangs over the edge, nothing that keeps anybody out.
+    def check_page(self, *, rules: Sequence[str] | None = None, without: Sequence[str] = ()) -> None:
+        """Check that the page has no errors, no overflow and no accessibility barriers.
 
-        By these rules of axe, or by all, but for those `without`.
+        `rules` are those of axe (None: all); `without` excludes some.
         """
         self.page.wait_for_load_state("networkidle")
-        assert not self.complaints, f"{self._where}: {self.complaints}"
-        self.must_fit()
+        assert not self.problems, f"{self._where}: {self.problems}"
+        self.check_fits()
         assert not (barriers := self.barriers(rules, without)), f"{self._where}: " + "\n".join(barriers)
 
     def barriers(self, rules: Sequence[str] | None = None, without: Sequence[str] = ()) -> Sequence[str]:
-        """What axe finds serious or critical, a line for each place."""
+        """Return the serious and critical findings of axe, one line per element."""
         options = {
             "resultTypes": ["violations"],
             "preload": False,
@@ -99,22 +99,22 @@ class Visitor:
 
     def _note_message(self, message: ConsoleMessage) -> None:
         if message.type in {"error", "warning"}:
-            self.complaints.append(f"{message.type}: {message.text}")
+            self.problems.append(f"{message.type}: {message.text}")
 
     def _note_failure(self, request: Request) -> None:
-        # Whoever follows a link does not wait for what the page before it still asked for.
+        # Following a link aborts the pending requests of the previous page.
         if request.failure != "net::ERR_ABORTED":
-            self.complaints.append(f"{request.url}: {request.failure}")
+            self.problems.append(f"{request.url}: {request.failure}")
 
     def _note_answer(self, response: Response) -> None:
         if response.status >= 400:
-            self.complaints.append(f"{response.url}: {response.status}")
+            self.problems.append(f"{response.url}: {response.status}")
 
 
 def window(
     browser: Browser, *, width: int = DESKTOP, scheme: Scheme = "light", state: str | None = None
 ) -> BrowserContext:
-    """A window as wide as a desktop's or a phone's. `state` holds somebody's cookies."""
+    """Open a window of a desktop's or a phone's width. `state` are cookies."""
     is_phone = width == PHONE
     context = browser.new_context(
         viewport={"width": width, "height": 844 if is_phone else 900},

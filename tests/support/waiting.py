@@ -1,4 +1,4 @@
-"""Wait for what processes do in their own time."""
+"""Wait for other processes."""
 
 import time
 from collections.abc import Callable
@@ -10,14 +10,14 @@ READY_SECONDS = 30
 
 
 def wait_for(condition: Callable[[], Any], what: str, *, seconds: float = READY_SECONDS) -> Any:
-    """Wait until `condition` holds; answers with what it said. A connection refused means not yet."""
+    """Wait until `condition` is true and return its value. A refused connection counts as false."""
     until = time.monotonic() + seconds
     while True:
         try:
-            found = condition()
+            value = condition()
         except (requests.ConnectionError, OSError):
-            found = None
-        if found:
-            return found
+            value = None
+        if value:
+            return value
         assert time.monotonic() < until, f"waited {seconds} s for {what}"
         time.sleep(0.05)

@@ -16,7 +16,7 @@ from runs.clock.fire import fire_due
 from tests.support.api_caller import JOB, Caller, caller, make_execution
 from tests.support.jobs import EPOCH, MakeJob, job_config
 from tests.support.quotas import give_plan
-from tests.support.threads import begun_in_another_thread
+from tests.support.threads import start_in_thread
 
 MINUTE = datetime.timedelta(minutes=1)
 LIMIT = "plan_limit"
@@ -247,7 +247,7 @@ def test_of_two_concurrent_requests_for_the_last_job_one_succeeds(workspace: Wor
             return error.code
         return "made"
 
-    answers = [begun_in_another_thread(lambda slug=slug: make(slug)) for slug in ("one", "two", "three", "four")]
+    answers = [start_in_thread(lambda slug=slug: make(slug)) for slug in ("one", "two", "three", "four")]
     assert sorted(answer() for answer in answers) == ["made", LIMIT, LIMIT, LIMIT]
     assert active_jobs(workspace) == 1
 

@@ -31,7 +31,7 @@ from runs.models import BulkOperation, Execution, Run
 from runs.states import BulkKind
 from tests.support.finished_attempts import finished, record_on
 from tests.support.jobs import EPOCH, MakeJob, job_config
-from tests.support.quotas import claimer, deliver, give_plan, pending, stop, use, used
+from tests.support.quotas import claimer, deliver, give_plan, make_pending, runs_used, set_runs_used, stop_workspace
 from workers.connections import Link
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -54,9 +54,9 @@ def test_fifty_threads_start_exactly_the_included_runs(workspace: Workspace, mak
     give_plan(workspace, runs_included=ALLOTMENT)
     elsewhere = create_workspace(slug="elsewhere", name="Elsewhere")
     job = save_job(workspace=elsewhere, job=None, slug=None, config=job_config(), environments=None, now=EPOCH)
-    pending(make_job(slug="one"), DUE - 300)
-    pending(make_job(slug="limited", concurrency=10_000), 300)
-    pending(JobEnvironment.objects.select_related("job").get(job=job), 100)
+    make_pending(make_job(slug="one"), DUE - 300)
+    make_pending(make_job(slug="limited", concurrency=10_000), 300)
+    make_pending(JobEnvironment.objects.select_related("job").get(job=job), 100)
     together = threading.Barrier(THREADS)
 
     def work(number: int) -> int:
@@ -80,7 +80,7 @@ def test_fifty_threads_start_exactly_the_included_runs(workspace: Workspace, mak
     assert calls == ALLOTMENT + 100
     assert ended() == {("succeeded", ""): ALLOTMENT + 100, ("failed", "quota_exceeded"): DUE - ALLOTMENT}
     assert Run.objects.filter(failure_reason="quota_exceeded").count() == DUE - ALLOTMENT
-    assert (used(workspace), used(elsewhere)) == (ALLOTMENT, 100)
+    assert (runs_used(workspace), runs_used(elsewhere)) == (ALLOTMENT, 100)
 
 
 def test_attempts_beyond_the_quota_fail_at_once_without_a_retry(
@@ -89,7 +89,7 @@ def test_attempts_beyond_the_quota_fail_at_once_without_a_retry(
     give_plan(workspace, runs_included=2)
     row = make_job(retry={"max_attempts": 5, "on_worker_lost": True})
     executions = [services.run_now(job_environment=row, now=timezone.now()) for _ in range(2)]
-    pending(row, 1)
+    make_pending(row, 1)
     last = Execution.objects.exclude(pk__in=[one.pk for one in executions]).get()
     claimed = claimer().claim_any(link, limit=10)
     assert [item.attempt.execution_id for item in claimed if item.refusal] == [str(last.pk)], "the ones due last"
@@ -99,22 +99,22 @@ def test_attempts_beyond_the_quota_fail_at_once_without_a_retry(
     assert (last.status, last.failure_reason, last.next_attempt_at) == ("failed", "quota_exceeded", None)
     assert (run.status, run.failure_reason, run.response_status) == ("failed", FailureReason.QUOTA_EXCEEDED, None)
     assert "The 2 runs that the plan includes this month are used up." in run.error
-    assert used(workspace) == 2
+    assert runs_used(workspace) == 2
 
 
 def test_a_budget_is_used_up_to_the_last_whole_run(workspace: Workspace, make_job: MakeJob, link: Link) -> None:
     give_plan(workspace, policy="capped", budget=10, runs_included=2, overage_cents_per_thousand=3000)
-    pending(make_job(), 9)
+    make_pending(make_job(), 9)
     assert deliver(link, claimer().claim_any(link, limit=4)) == 4
     assert deliver(link, claimer().claim_any(link, limit=10)) == 1, "2 included, and 3 for 9 of 10 cents"
-    assert used(workspace) == 5
+    assert runs_used(workspace) == 5
 
 
 def test_with_allow_all_start_and_are_counted(workspace: Workspace, make_job: MakeJob, link: Link) -> None:
     give_plan(workspace, policy="allow", runs_included=2)
-    pending(make_job(), 5)
+    make_pending(make_job(), 5)
     assert deliver(link, claimer().claim_any(link, limit=10)) == 5
-    assert used(workspace) == 5
+    assert runs_used(workspace) == 5
 
 
 @pytest.mark.parametrize(("policy", "budget"), [("allow", None), ("capped", 100_000), ("hard_stop", None)])
@@ -124,10 +124,10 @@ def test_a_plans_hard_stop_overrides_the_workspaces_policy(
     plan = give_plan(workspace, policy=policy, budget=budget, runs_included=2, overage_cents_per_thousand=1)
     save_plan(plan=plan, values={"stops_at_limit": True}, actor=SYSTEM, now=timezone.now())
     row = make_job()
-    pending(row, 5)
+    make_pending(row, 5)
     assert deliver(link, claimer().claim_any(link, limit=10)) == 2
     assert ended() == {("succeeded", ""): 2, ("failed", "quota_exceeded"): 3}
-    assert used(workspace) == 2
+    assert runs_used(workspace) == 2
     with pytest.raises(QuotaExceededError, match="2 runs"):
         services.run_now(job_environment=row, now=timezone.now())
     with connection.cursor() as cursor:
@@ -141,16 +141,16 @@ def test_a_workspace_without_a_plan_has_no_limit_and_is_counted(
     workspace: Workspace, make_job: MakeJob, link: Link
 ) -> None:
     change_settings(workspace=workspace, changes={"overage_policy": "hard_stop"}, now=timezone.now())
-    pending(make_job(), 5)
+    make_pending(make_job(), 5)
     assert deliver(link, claimer().claim_any(link, limit=10)) == 5
-    assert used(workspace) == 5
+    assert runs_used(workspace) == 5
 
 
 def test_each_month_has_its_own_count(workspace: Workspace, make_job: MakeJob, link: Link) -> None:
     give_plan(workspace, runs_included=3)
     last_month = month_of(month_start() - SECOND)
-    use(workspace, 3, month=last_month)
-    pending(make_job(), 4)
+    set_runs_used(workspace, 3, month=last_month)
+    make_pending(make_job(), 4)
     assert deliver(link, claimer().claim_any(link, limit=10)) == 3
     assert sorted(Usage.objects.values_list("month", "runs_used")) == [(last_month, 3), (month_start().date(), 3)]
 
@@ -166,7 +166,7 @@ def test_every_attempt_counts(workspace: Workspace, make_job: MakeJob, link: Lin
         (claimed,) = claimer().claim_any(link, limit=1)
         assert (claimed.attempt.number, claimed.refusal) == (attempt, None)
         record_on(link, finished(claimed, RetryIn(0), FailureReason.TIMEOUT, "timed out"))
-        assert used(workspace) == attempt
+        assert runs_used(workspace) == attempt
     assert deliver(link, claimer().claim_any(link, limit=1)) == 0
     assert ended() == {("failed", "quota_exceeded"): 1}
     reasons = Run.objects.order_by("number").values_list("number", "failure_reason")
@@ -179,26 +179,26 @@ def test_canceling_a_pending_execution_is_free_and_a_running_one_counts(
     row = make_job()
     waiting = services.run_now(job_environment=row, now=timezone.now(), delay_seconds=60)
     services.cancel(workspace=workspace, execution_id=waiting.pk, now=timezone.now())
-    assert used(workspace) == 0
+    assert runs_used(workspace) == 0
     going = services.run_now(job_environment=row, now=timezone.now())
     claimer().claim_any(link, limit=1)
     services.cancel(workspace=workspace, execution_id=going.pk, now=timezone.now())
-    assert used(workspace) == 1
+    assert runs_used(workspace) == 1
 
 
 def test_an_attempt_given_back_unsent_is_not_counted(workspace: Workspace, make_job: MakeJob, link: Link) -> None:
     give_plan(workspace, runs_included=2)
-    pending(make_job(), 3)
+    make_pending(make_job(), 3)
     hands = claimer()
     claimed = hands.claim_any(link, limit=3)
-    assert used(workspace) == 2
+    assert runs_used(workspace) == 2
     allowed, refused = [one for one in claimed if not one.refusal], [one for one in claimed if one.refusal]
     hands.give_back(link, refused)
-    assert used(workspace) == 2, "a refused one never counted"
+    assert runs_used(workspace) == 2, "a refused one never counted"
     hands.give_back(link, allowed)
-    assert used(workspace) == 0
+    assert runs_used(workspace) == 0
     assert hands.give_back(link, allowed) == set()
-    assert used(workspace) == 0, "nothing is given back twice"
+    assert runs_used(workspace) == 0, "nothing is given back twice"
     assert deliver(link, hands.claim_any(link, limit=3)) == 2
 
 
@@ -215,7 +215,7 @@ def test_counting_is_a_heap_only_update(workspace: Workspace, make_job: MakeJob,
             cursor.execute("SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'accounts_usage'")
             return cursor.fetchone()
 
-    pending(make_job(), 2)
+    make_pending(make_job(), 2)
     claimer().claim_any(link, limit=1)
     updated, heap_only = counts()
     claimer().claim_any(link, limit=1)
@@ -231,11 +231,11 @@ class TestClock:
         row = make_job(schedule={"every_seconds": 60})
         fire_due(EPOCH + MINUTE)
         give_plan(workspace, runs_included=10)
-        use(workspace, 10, month=EPOCH.date().replace(day=1))
+        set_runs_used(workspace, 10, month=EPOCH.date().replace(day=1))
         for minute in range(2, 8):
             fired = fire_due(EPOCH + minute * MINUTE)
             assert (fired.execution_ids, fired.skipped) == ([], {"quota": 1})
-        use(workspace, 9, month=EPOCH.date().replace(day=1))
+        set_runs_used(workspace, 9, month=EPOCH.date().replace(day=1))
         assert len(fire_due(EPOCH + 8 * MINUTE).execution_ids) == 1
         skipped = Execution.objects.get(status="skipped")
         assert (skipped.skip_reason, skipped.occurrences) == ("quota", 6)
@@ -251,7 +251,7 @@ class TestClock:
         began = timezone.now() - 90 * SECOND
         row = make_job(schedule={"every_seconds": 60}, now=began)
         fire_due(timezone.now())
-        stop(workspace)
+        stop_workspace(workspace)
         assert deliver(link, claimer().claim_any(link, limit=1)) == 0
         assert ended() == {("failed", "quota_exceeded"): 1}
         now = timezone.now()
@@ -271,7 +271,7 @@ class TestClock:
         began = datetime.datetime(2026, 3, 31, 23, 58, tzinfo=datetime.UTC)
         make_job(schedule={"every_seconds": 60}, now=began)
         give_plan(workspace, runs_included=10)
-        use(workspace, 10, month=datetime.date(2026, 3, 1))
+        set_runs_used(workspace, 10, month=datetime.date(2026, 3, 1))
         assert fire_due(began + MINUTE).skipped == {"quota": 1}
         assert len(fire_due(began + 2 * MINUTE).execution_ids) == 1
 
@@ -310,10 +310,10 @@ class TestBulkReplays:
     def test_create_no_execution_in_a_stopped_workspace(
         self, workspace: Workspace, make_job: MakeJob, link: Link
     ) -> None:
-        pending(make_job(), 3)
+        make_pending(make_job(), 3)
         deliver(link, claimer().claim_any(link, limit=3))
         operation = self.operation(workspace)
-        stop(workspace)
+        stop_workspace(workspace)
         assert work_off(timezone.now())
         operation.refresh_from_db()
         assert (operation.state, operation.position, operation.done) == ("completed", 3, 0)
@@ -322,7 +322,7 @@ class TestBulkReplays:
 
 def test_a_stopped_workspace_may_disable_and_save_jobs(workspace: Workspace, make_job: MakeJob) -> None:
     row = make_job()
-    stop(workspace)
+    stop_workspace(workspace)
     save_job(workspace=workspace, job=row.job, slug=None, config=job_config(), environments=None, now=timezone.now())
     save_job(
         workspace=workspace,
@@ -340,7 +340,7 @@ def test_retries_due_while_stopped_end(workspace: Workspace, make_job: MakeJob, 
     services.run_now(job_environment=make_job(), now=timezone.now())
     (claimed,) = claimer().claim_any(link, limit=1)
     record_on(link, finished(claimed, RetryIn(0), FailureReason.TIMEOUT, "timed out"))
-    stop(workspace)
+    stop_workspace(workspace)
     assert len(requeue_due(timezone.now() + SECOND)) == 1
     assert deliver(link, claimer().claim_any(link, limit=1)) == 0
     assert ended() == {("failed", "quota_exceeded"): 1}

@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from runs.models import Execution
 from tests.support.admin_rows import execution_of, person, signed_in
-from tests.support.explain_plans import Findings
+from tests.support.explain_plans import QueryCost
 from tests.support.seeded_history import NEWEST, Seeded, seed_executions, seed_jobs
 
 pytestmark = pytest.mark.django_db
@@ -46,14 +46,14 @@ def test_a_page_reads_no_more_than_its_size_with_any_filter(seeded: Seeded) -> N
     for client, workspaces in ((member, 1), (root, 2)):
         for query, ranges in RANGES.items():
             for sql in _asked(client, "runs_execution", query, counts):
-                findings = Findings.of(sql)
+                findings = QueryCost.of(sql)
                 assert "runs_execution" not in findings.scanned_whole, query
                 looked = _SEARCHED if query.startswith("search") else 0
                 most = workspaces * (ranges * PAGE + looked) + PAGE
                 assert findings.read.get("runs_execution", 0) <= most, (query, findings)
         for query, ranges in RUN_RANGES.items():
             for sql in _asked(client, "runs_run", query, counts):
-                findings = Findings.of(sql)
+                findings = QueryCost.of(sql)
                 assert "runs_run" not in findings.scanned_whole, query
                 assert findings.read.get("runs_run", 0) <= workspaces * (ranges + 1) * PAGE + PAGE, (query, findings)
     # The session, the person, their workspaces, the rows; and what a filter names.
@@ -69,7 +69,7 @@ def test_replays_of_an_execution_are_found_by_index(seeded: Seeded) -> None:
     with CaptureQueriesContext(connection) as queries:
         assert "Made from it" in member.get(url).content.decode()
     for sql in _of_table(queries, "runs_execution"):
-        findings = Findings.of(sql)
+        findings = QueryCost.of(sql)
         assert "runs_execution" not in findings.scanned_whole
         assert findings.read.get("runs_execution", 0) <= 2 * PAGE, findings
 

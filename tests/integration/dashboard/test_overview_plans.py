@@ -12,7 +12,7 @@ from runs.models import Execution
 from runs.monitoring.problem_jobs import in_trouble, newest_failures
 from runs.stats import rollups
 from tests.support.admin_rows import person
-from tests.support.explain_plans import Findings
+from tests.support.explain_plans import QueryCost
 from tests.support.seeded_history import NEWEST, Seeded, seed_executions, seed_jobs
 
 COUNT, JOBS = 20_000, 2000
@@ -38,7 +38,7 @@ def test_no_query_of_the_start_page_scans_history_or_jobs() -> None:
     access = DashboardAccess.of(person("mara", workspace=seeded.workspace))
     for span in SPANS:
         for sql in _asked(access, span):
-            findings = Findings.of(sql)
+            findings = QueryCost.of(sql)
             assert not findings.scanned_whole & {"runs_execution", "runs_digest"}, sql
             assert findings.read.get("runs_execution", 0) <= MOST_READ, sql
             # A digest per environment and hour; those of jobs are not read.
@@ -53,7 +53,7 @@ def _trouble(access: DashboardAccess, seeded: Seeded) -> None:
         found = in_trouble(places, newest_failures([seeded.quiet.pk], now=NEWEST), now=NEWEST)
     assert len(found) >= 8
     for query in queries:
-        findings = Findings.of(query["sql"])
+        findings = QueryCost.of(query["sql"])
         assert "jobs_jobenvironment" not in findings.scanned_whole, query["sql"]
         assert findings.read.get("jobs_jobenvironment", 0) <= 100, query["sql"]
 

@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from runs.models import PruningRound
 from runs.monitoring import heartbeats
 from tests.support.project import ROOT
-from tests.support.promql import MalformedError, asked_by
+from tests.support.promql import MalformedError, parse_query
 
 DOCS = ROOT / "docs"
 SCRAPED = {"job", "instance"}  # labels that Prometheus adds
@@ -58,7 +58,7 @@ def queries() -> Iterator[str]:
 
 def test_every_query_uses_existing_series_labels_and_values(told: Told):
     for query in queries():
-        asked = asked_by(query)
+        asked = parse_query(query)
         for name, wanted in asked.series:
             assert name in told, query
             labels = {**told[name], **{key: {"$job"} for key in SCRAPED}}
@@ -69,7 +69,7 @@ def test_every_query_uses_existing_series_labels_and_values(told: Told):
 
 def test_histograms_are_queried_by_bucket_and_counters_by_rate():
     for query in queries():
-        for name, _ in asked_by(query).series:
+        for name, _ in parse_query(query).series:
             counts = name.endswith(("_total", "_bucket", "_sum", "_count"))
             assert bool(re.search(rf"(rate|increase)\({name}\b", query)) == counts, query
 
@@ -79,7 +79,7 @@ def test_histograms_are_queried_by_bucket_and_counters_by_rate():
 )
 def test_a_broken_query_is_noticed(query: str):
     with pytest.raises((MalformedError, ValueError)):
-        asked_by(query)
+        parse_query(query)
 
 
 def test_the_documentation_lists_exactly_the_metrics(told: Told):

@@ -18,7 +18,7 @@ from runs.models import BulkOperation, Execution
 from tests.support.api_caller import JOB, Caller, caller, make_execution
 from tests.support.api_routes import ROUTES
 from tests.support.jobs import MakeJob
-from tests.support.quotas import give_plan, stop, use
+from tests.support.quotas import give_plan, set_runs_used, stop_workspace
 
 pytestmark = pytest.mark.django_db
 
@@ -30,7 +30,7 @@ def api(workspace: Workspace) -> Caller:
 
 class TestUsage:
     def test_without_a_plan_is_counted_and_has_no_limits(self, api: Caller, workspace: Workspace) -> None:
-        use(workspace, 7)
+        set_runs_used(workspace, 7)
         assert api.ask("GET", "/usage/", expect=200) == {
             "period": f"{timezone.now():%Y-%m}",
             "runs_used": 7,
@@ -58,7 +58,7 @@ class TestUsage:
     def test_shows_overage_and_its_cost(self, api: Caller, workspace: Workspace, make_job: MakeJob) -> None:
         make_job()
         give_plan(workspace, policy="allow", runs_included=1000, overage_cents_per_thousand=50, max_active_jobs=5)
-        use(workspace, 1021)
+        set_runs_used(workspace, 1021)
         told = api.ask("GET", "/usage/?period=current", expect=200)
         assert (told["runs_used"], told["runs_included"]) == (1021, 1000)
         assert (told["overage_runs"], told["overage_cents"]) == (21, 2)
@@ -100,7 +100,7 @@ class TestUsage:
         assert bound.ask("GET", "/usage/", expect=403)["code"] == "environment_bound"
 
     def test_shows_only_the_callers_workspace(self, workspace: Workspace) -> None:
-        use(workspace, 7)
+        set_runs_used(workspace, 7)
         assert caller(create_workspace(slug="other", name="Other")).ask("GET", "/usage/")["runs_used"] == 0
 
 
@@ -136,7 +136,7 @@ class TestHardStopPlan:
 
     def test_refuses_calls_beyond_its_runs(self, api: Caller, workspace: Workspace, make_job: MakeJob) -> None:
         make_job(slug="report")
-        use(workspace, 5)
+        set_runs_used(workspace, 5)
         api.ask("POST", "/jobs/report/run/", {}, expect=402)
 
 
@@ -230,7 +230,7 @@ class TestStoppedWorkspace:
         state = Job.objects.get(slug="report").job_environments.select_related("job__current_version").get()
         failed = make_execution(state, status="failed", failure_reason="timeout")
         waiting = api.ask("POST", "/jobs/report/run/", {"delay_seconds": 600}, expect=202)
-        stop(workspace)
+        stop_workspace(workspace)
         return {"failed": str(failed.pk), "pending": waiting["id"]}
 
     @pytest.mark.parametrize("asked", REFUSED, ids=lambda asked: f"{asked[0]} {asked[1]}")
@@ -261,16 +261,16 @@ class TestStoppedWorkspace:
 
     def test_a_capped_one_is_stopped_when_its_budget_is_used_up(self, api: Caller, workspace: Workspace) -> None:
         give_plan(workspace, policy="capped", budget=2, runs_included=10, overage_cents_per_thousand=1000)
-        use(workspace, 11)
+        set_runs_used(workspace, 11)
         api.ask("POST", "/jobs/", JOB, expect=201)
-        use(workspace, 12)
+        set_runs_used(workspace, 12)
         assert "the budget of 2 cents" in api.ask("POST", "/jobs/", JOB, expect=402)["detail"]
 
     def test_is_not_told_the_same_for_a_day(self, api: Caller, workspace: Workspace) -> None:
-        stop(workspace)
+        stop_workspace(workspace)
         asked = {"content_type": "application/json", "HTTP_IDEMPOTENCY_KEY": "a"}
         assert api.generic("POST", "/api/v1/jobs/", _json(JOB), **asked).status_code == 402
-        use(workspace, 0)
+        set_runs_used(workspace, 0)
         assert api.generic("POST", "/api/v1/jobs/", _json(JOB), **asked).status_code == 201
 
     def test_the_document_names_the_routes_that_answer_402(self) -> None:
@@ -314,7 +314,7 @@ class TestPlans:
         assert [entry.changes["plan"] for entry in entries] == [[None, plan.name], [plan.name, None]]
 
     def test_no_key_reaches_them(self, api: Caller, workspace: Workspace) -> None:
-        stop(workspace)
+        stop_workspace(workspace)
         api.ask("PUT", "/settings/", {"plan": None}, expect=400)
         for path in ("/plans/", "/plan/"):
             api.ask("GET", path, expect=404)

@@ -21,11 +21,11 @@ from tests.support.admin_rows import person
 from tests.support.api_caller import caller
 from tests.support.engine import eventually
 from tests.support.jobs import MakeJob
-from tests.support.live_tail import Listening
+from tests.support.live_tail import EventStream
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-Listen = Callable[..., Listening]
+Listen = Callable[..., EventStream]
 
 
 @pytest.fixture(autouse=True)
@@ -46,10 +46,10 @@ def report(make_job: MakeJob) -> JobEnvironment:
 def listen(live_server: Any, workspace: Workspace) -> Iterator[Listen]:
     opened = []
 
-    def start(query: str = "", *, of: Workspace = workspace, position: str | None = None, **reach: Any) -> Listening:
+    def start(query: str = "", *, of: Workspace = workspace, position: str | None = None, **reach: Any) -> EventStream:
         key = issue_key(workspace=of, name="tail", scopes=["executions:read"], **{**NO_LIMITS, **reach}).key
         headers = {"Authorization": f"Bearer {key}", **({"Last-Event-ID": position} if position else {})}
-        opened.append(Listening(live_server.url, path=f"/api/v1/events/{query}", headers=headers))
+        opened.append(EventStream(live_server.url, path=f"/api/v1/events/{query}", headers=headers))
         return opened[-1].__enter__()
 
     yield start
@@ -114,7 +114,7 @@ def test_changes_during_a_disconnect_are_sent_on_reconnect(listen: Listen, repor
     assert again.is_quiet
 
 
-def _settled(one: Listening) -> str:
+def _settled(one: EventStream) -> str:
     """Return the position once it is past the published changes."""
     assert one.is_quiet
     assert one.position is not None
@@ -180,7 +180,7 @@ def test_a_dashboard_session_listens_until_it_expires(
     browser = Client()
     browser.force_login(person("vera", workspace=workspace, role="viewer"))
     cookies = {configured.SESSION_COOKIE_NAME: browser.cookies[configured.SESSION_COOKIE_NAME].value}
-    with Listening(live_server.url, cookies=cookies) as listening:
+    with EventStream(live_server.url, cookies=cookies) as listening:
         run(report)
         listening.until("pending")
         browser.logout()
@@ -196,17 +196,17 @@ def test_streams_are_limited_per_workspace_and_caller(
     settings.EVENT_STREAMS = 2
     key = issue_key(workspace=workspace, name="tail", scopes=list(Scope), **NO_LIMITS).key
     mine = {"headers": {"Authorization": f"Bearer {key}"}}
-    with Listening(live_server.url, **mine):
-        refused = Listening(live_server.url, **mine).answer
+    with EventStream(live_server.url, **mine):
+        refused = EventStream(live_server.url, **mine).answer
         assert (refused.status_code, refused.headers["Retry-After"]) == (429, "10")
         assert refused.headers["Content-Type"] == "application/problem+json"
         listen()
-        full = Listening(live_server.url, **mine).answer
+        full = EventStream(live_server.url, **mine).answer
         assert (full.status_code, full.headers["Retry-After"]) == (503, "10")
         assert full.json()["code"] == "too_many_streams"
         listen(of=create_workspace(slug="neighbour", name="Neighbour"))
     eventually(lambda: events.PLACES.taken == 2)
-    with Listening(live_server.url, **mine):
+    with EventStream(live_server.url, **mine):
         assert events.PLACES.taken == 3
 
 

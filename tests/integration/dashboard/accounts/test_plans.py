@@ -15,7 +15,7 @@ from accounts.services import create_workspace
 from jobs.services.save import EnvironmentChange, save_job
 from tests.support.admin_rows import execution_of, person, signed_in
 from tests.support.jobs import MakeJob, job_config
-from tests.support.quotas import give_plan, stop, use
+from tests.support.quotas import give_plan, set_runs_used, stop_workspace
 
 pytestmark = pytest.mark.django_db
 PLAN = {"name": "Small", "runs_included": 1000, "overage_cents_per_thousand": 50, "min_interval_seconds": 60}
@@ -121,7 +121,7 @@ class TestSettings:
 
 class TestWorkspacePage:
     def test_shows_usage_without_a_plan(self, owner: Client, workspace: Workspace) -> None:
-        use(workspace, 1234)
+        set_runs_used(workspace, 1234)
         page = shown(owner, workspace)
         assert "This workspace has no plan, and so no limits." in page
         assert "<strong>1,234</strong> of any number" in page
@@ -131,7 +131,7 @@ class TestWorkspacePage:
         self, owner: Client, workspace: Workspace, make_job: MakeJob
     ) -> None:
         make_job()
-        use(workspace, 1234)
+        set_runs_used(workspace, 1234)
         give_plan(
             workspace, policy="allow", runs_included=1000, overage_cents_per_thousand=50, min_interval_seconds=90,
             max_timeout_seconds=60, max_active_jobs=1, keep_last=500, keep_days=30,
@@ -147,7 +147,7 @@ class TestWorkspacePage:
 
     def test_shows_that_it_is_stopped_and_why(self, owner: Client, workspace: Workspace) -> None:
         give_plan(workspace, policy="capped", budget=3, runs_included=1000, overage_cents_per_thousand=50)
-        use(workspace, 1060)
+        set_runs_used(workspace, 1060)
         page = shown(owner, workspace)
         assert "Stopped.</strong> The 1,000 runs that the plan includes this month, and the budget of 3 cents" in page
         assert "The budget of 3 cents pays for 60 runs beyond the 1,000 included ones, at 50 cents a thousand." in page
@@ -157,8 +157,8 @@ class TestWorkspacePage:
         now = timezone.now()
         Workspace.objects.filter(pk=workspace.pk).update(created_at=now - datetime.timedelta(days=800))
         before = month_before(month_of(now))
-        use(workspace, 700, month=before)
-        use(workspace, 1500, month=month_before(before))
+        set_runs_used(workspace, 700, month=before)
+        set_runs_used(workspace, 1500, month=month_before(before))
         execution_of(make_job(), status="failed")
         page = shown(owner, workspace)
         assert page.count(", included 1,000</title>") == 10, "a year, but for the two months that had other terms"
@@ -185,7 +185,7 @@ def shown(client: Client, workspace: Workspace) -> str:
 def test_buttons_report_a_stopped_workspace(owner: Client, workspace: Workspace, make_job: MakeJob) -> None:
     row = make_job()
     execution = execution_of(row, status="failed")
-    stop(workspace)
+    stop_workspace(workspace)
     for button in (
         reverse("admin:runs_execution_run_now", args=[row.pk]),
         reverse("admin:runs_execution_replay", args=[execution.pk]),

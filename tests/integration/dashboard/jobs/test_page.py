@@ -22,7 +22,7 @@ from runs.models import Execution
 from tests.support.admin_rows import HOSTILE, execution_of, person, signed_in
 from tests.support.api_caller import caller
 from tests.support.dashboard_pages import queries_of, text_of, words_of
-from tests.support.explain_plans import Findings
+from tests.support.explain_plans import QueryCost
 from tests.support.jobs import EPOCH, MakeJob
 from tests.support.seeded_history import NEWEST, seed_executions, seed_jobs
 
@@ -333,7 +333,7 @@ def long_history(fresh_tables: None) -> JobEnvironment:
 
 def test_no_more_of_history_is_read_than_is_shown(long_history: JobEnvironment) -> None:
     sql, parameters = latest_of(long_history.job).query.sql_with_params()
-    findings = Findings.of(_inlined(sql, parameters))
+    findings = QueryCost.of(_inlined(sql, parameters))
     assert "runs_execution" not in findings.scanned_whole
     assert findings.read["runs_execution"] == LOOKED_AT
     start = NEWEST - datetime.timedelta(hours=1)
@@ -341,7 +341,7 @@ def test_no_more_of_history_is_read_than_is_shown(long_history: JobEnvironment) 
         (read.stretch_rows([long_history.pk], start=start), 3),
         (read.entry_rows([long_history.pk], start=start, end=NEWEST), 70),
     ):
-        findings = Findings.of(_inlined(*rows.query.sql_with_params()))
+        findings = QueryCost.of(_inlined(*rows.query.sql_with_params()))
         assert "runs_execution" not in findings.scanned_whole
         assert findings.read["runs_execution"] <= most
 

@@ -14,18 +14,18 @@ from runs.models import Execution
 from tests.support.admin_rows import HOSTILE, person, signed_in
 from tests.support.jobs import MakeJob
 from tests.support.receiver import Receiver, receiving
-from tests.support.testcall_workers import Told, announced_here, service
+from tests.support.testcall_workers import RemoteControl, announce_in_process, service
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> Told:
-    return announced_here(monkeypatch)
+def told(monkeypatch: pytest.MonkeyPatch) -> RemoteControl:
+    return announce_in_process(monkeypatch)
 
 
 @pytest.fixture
-def hostile(told: Told) -> Iterator[Receiver]:
+def hostile(told: RemoteControl) -> Iterator[Receiver]:
     """An endpoint whose answer needs escaping, and a worker to call it."""
     worker = service()
     worker.start()
@@ -60,7 +60,7 @@ def test_the_run_is_shown_escaped(member: Client, make_job: MakeJob, hostile: Re
     assert AuditEntry.objects.get(action="job.tested").actor_label == "mara"
 
 
-def test_a_refused_test_call_shows_the_reason(member: Client, make_job: MakeJob, told: Told) -> None:
+def test_a_refused_test_call_shows_the_reason(member: Client, make_job: MakeJob, told: RemoteControl) -> None:
     row = make_job()
     text = member.post(path(row), headers={"HX-Request": "true"}).content.decode()
     assert "No worker took the call" in text
@@ -68,7 +68,7 @@ def test_a_refused_test_call_shows_the_reason(member: Client, make_job: MakeJob,
     assert "is not enabled in production" in member.post(path(row)).content.decode()
 
 
-def test_a_viewer_sees_no_button_and_can_not_post(workspace: Workspace, make_job: MakeJob, told: Told) -> None:
+def test_a_viewer_sees_no_button_and_can_not_post(workspace: Workspace, make_job: MakeJob, told: RemoteControl) -> None:
     row = make_job()
     viewer = signed_in(person("vera", workspace=workspace, role="viewer"))
     assert viewer.post(path(row)).status_code == 403

@@ -17,7 +17,7 @@ from jobs.services.save import pause, save_job
 from runs.clock.fire import fire_due
 from runs.models import Execution
 from tests.support.admin_rows import HOSTILE, execution_of, person, run_of, signed_in
-from tests.support.browser_form import sent_by_a_browser
+from tests.support.browser_form import submitted_values
 from tests.support.dashboard_pages import words_of
 from tests.support.jobs import EPOCH, MakeJob, job_config
 
@@ -168,7 +168,7 @@ def test_replay_elsewhere_needs_an_enabled_environment(member: Client, make_job:
 
 def filled(client: Client, execution: Execution, query: str = "") -> dict[str, Any]:
     page = client.get(edit_url(execution, query)).content.decode()
-    return sent_by_a_browser(page, form_id="edit-form")
+    return submitted_values(page, form_id="edit-form")
 
 
 def test_the_edit_form_has_the_request_and_changes_one_execution_only(member: Client, make_job: MakeJob) -> None:

@@ -14,7 +14,7 @@ from runs.executions import services
 from runs.models import Execution
 from tests.support.copies import copied_id, copy_row
 from tests.support.jobs import EPOCH, MakeJob
-from tests.support.threads import in_another_thread
+from tests.support.threads import run_in_thread
 
 SECOND = datetime.timedelta(seconds=1)
 
@@ -66,7 +66,7 @@ def test_a_job_being_fired_is_skipped_by_other_beats(make_job: MakeJob):
     now = EPOCH + 60 * SECOND
     with transaction.atomic():
         mine = fire_due(now, limit=2)
-        others = in_another_thread(lambda: fire_due(now))
+        others = run_in_thread(lambda: fire_due(now))
     assert (len(mine.execution_ids), len(others.execution_ids)) == (2, 1)
     assert Execution.objects.count() == 3
 

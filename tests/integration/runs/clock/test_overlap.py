@@ -19,7 +19,7 @@ from runs.overlap import release_forgotten
 from tests.support.finished_attempts import finished, record_on
 from tests.support.jobs import EPOCH, MakeJob
 from tests.support.recorded_executions import recorded
-from tests.support.threads import begun_in_another_thread, in_another_thread
+from tests.support.threads import run_in_thread, start_in_thread
 from workers.connections import Link
 from workers.worker.claim import Claimer
 
@@ -250,7 +250,7 @@ class TestUniqueKeys:
     def test_two_beats_never_make_two_live_executions(self, make_job: MakeJob, overlap, expected):
         rows = [make_job(schedule=EVERY_MINUTE, overlap=overlap) for _ in range(8)]
         for minute in (1, 2):
-            beats = [begun_in_another_thread(functools.partial(fire_due, at(minute))) for _ in range(4)]
+            beats = [start_in_thread(functools.partial(fire_due, at(minute))) for _ in range(4)]
             assert sum(beat().due for beat in beats) == len(rows)
         counts: dict[str, int] = {}
         for reason, *_ in recorded():
@@ -263,7 +263,7 @@ class TestUniqueKeys:
         fire_due(at(1))
         with transaction.atomic():
             list(Execution.objects.select_for_update().filter(scheduled_for=at(1)))
-            fired = in_another_thread(lambda: fire_due(at(2)))
+            fired = run_in_thread(lambda: fire_due(at(2)))
             assert (fired.due, fired.execution_ids) == (0, [])
         assert fire_due(at(2)).due == 1
 
@@ -273,7 +273,7 @@ class TestUniqueKeys:
         ending = of(1)
         with transaction.atomic():
             fire_due(at(2))  # Lock the job-environment, as a process that is queueing does.
-            ended = begun_in_another_thread(lambda: end(ending))
+            ended = start_in_thread(lambda: end(ending))
         ended()
         assert not of(2).queued
         assert row.executions.filter(finished_at__isnull=True).count() == 1

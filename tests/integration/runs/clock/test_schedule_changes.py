@@ -15,7 +15,7 @@ from runs.clock.reconcile import settle_due
 from runs.models import Execution
 from tests.support.jobs import EPOCH, MakeJob, job_config
 from tests.support.recorded_executions import recorded
-from tests.support.threads import begun_in_another_thread, in_another_thread
+from tests.support.threads import run_in_thread, start_in_thread
 
 SECOND = datetime.timedelta(seconds=1)
 MINUTE = datetime.timedelta(minutes=1)
@@ -224,7 +224,7 @@ class TestClockLock:
     def changed_during_a_firing(self, row: JobEnvironment, change) -> None:
         with transaction.atomic():
             fire_due(at(1))
-            waiting = begun_in_another_thread(change)
+            waiting = start_in_thread(change)
         waiting()
         tick(at(1.6))
 
@@ -248,8 +248,8 @@ class TestClockLock:
         row = make_job(schedule=EVERY_MINUTE)
         with transaction.atomic():
             edit(row, now=at(1), schedule={"every_seconds": 90})
-            assert in_another_thread(lambda: fire_due(at(1) + SECOND)).due == 0
-            assert in_another_thread(lambda: settle_due(at(1) + SECOND)).due == 0
+            assert run_in_thread(lambda: fire_due(at(1) + SECOND)).due == 0
+            assert run_in_thread(lambda: settle_due(at(1) + SECOND)).due == 0
         tick(at(1) + SECOND)
         assert recorded() == [("pending", at(1), None, 1)]
 
@@ -258,7 +258,7 @@ class TestClockLock:
         pause(job_environments=[row], until=None, note="", now=at(3))
         with transaction.atomic():
             assert settle_due(at(3)).due == 1
-            assert in_another_thread(lambda: settle_due(at(3))).due == 0
+            assert run_in_thread(lambda: settle_due(at(3))).due == 0
         assert recorded() == [("paused", at(1), at(3), 3)]
 
 

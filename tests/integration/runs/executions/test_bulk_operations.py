@@ -15,7 +15,7 @@ from runs.executions.bulk import work_off
 from runs.models import BulkOperation, Execution
 from tests.support.api_caller import NOW, Caller, caller, make_execution, some_id
 from tests.support.jobs import MakeJob
-from tests.support.threads import in_another_thread
+from tests.support.threads import run_in_thread
 
 pytestmark = pytest.mark.django_db
 LATER = NOW + datetime.timedelta(days=400)
@@ -257,7 +257,7 @@ class TestConcurrency:
         api.ask("POST", "/executions/replay/", {"filter": {}}, expect=202)
         with transaction.atomic():
             BulkOperation.objects.select_for_update().get()
-            assert in_another_thread(lambda: work_off(LATER)) is False
+            assert run_in_thread(lambda: work_off(LATER)) is False
         assert work_off(LATER)
 
     def test_a_failed_batch_is_rolled_back(self, api: Caller, report: JobEnvironment) -> None:

@@ -8,7 +8,7 @@ from django.test.utils import CaptureQueriesContext
 
 from runs.models import Execution
 from tests.support.api_caller import Caller, caller
-from tests.support.explain_plans import Findings
+from tests.support.explain_plans import QueryCost
 from tests.support.seeded_history import seed_executions, seed_jobs
 
 pytestmark = pytest.mark.usefixtures("fresh_tables")
@@ -57,7 +57,7 @@ def test_a_page_is_read_from_index_ranges_of_its_size_whatever_the_filter() -> N
         counts[query] = len(queries)
         asked = [*_pages(queries), *_second_page(api, first["next"])]
         for sql in asked:
-            findings = Findings.of(sql)
+            findings = QueryCost.of(sql)
             looked_through = 2000 if query.startswith("search") else 0
             assert "runs_execution" not in findings.scanned_whole, query
             assert findings.sorted <= ranges * PAGE, query
@@ -100,7 +100,7 @@ def test_a_page_of_runs_is_read_from_index_ranges_of_its_size_whatever_the_filte
         pages = [query["sql"] for query in queries if 'ORDER BY "runs_run"."id"' in query["sql"]]
         assert pages, query
         for sql in pages:
-            findings = Findings.of(sql)
+            findings = QueryCost.of(sql)
             assert "runs_run" not in findings.scanned_whole, query
             # A job with little more than a page may be sorted in full.
             assert findings.sorted <= (ranges + 1) * PAGE, query
@@ -114,7 +114,7 @@ def _orders(api: Caller) -> None:
         with CaptureQueriesContext(connection) as queries:
             api.ask("GET", f"/executions/?{query}", expect=200)
         [sql] = [query["sql"] for query in queries if 'ORDER BY "runs_execution"."id"' in query["sql"]]
-        assert Findings.of(sql).sorted == 0
+        assert QueryCost.of(sql).sorted == 0
 
 
 def _second_page(api: Caller, link: str | None) -> list[str]:

@@ -18,7 +18,7 @@ from runs.retention.rules import Prunable, cuts, rules_after
 from runs.retention.worker import work_off
 from tests.support.api_caller import make_execution, make_run
 from tests.support.jobs import MakeJob
-from tests.support.threads import in_another_thread
+from tests.support.threads import run_in_thread
 
 pytestmark = pytest.mark.django_db
 NOW = datetime.datetime(2026, 3, 1, 4, 0, tzinfo=datetime.UTC)
@@ -245,7 +245,7 @@ class TestConcurrency:
 
         with transaction.atomic(), connection.cursor() as cursor:
             assert history_of.prune(cursor, 2).executions == 2
-            assert in_another_thread(others) == "never waited"
+            assert run_in_thread(others) == "never waited"
 
         def held() -> int:
             with transaction.atomic(), connection.cursor() as cursor:
@@ -253,7 +253,7 @@ class TestConcurrency:
 
         with transaction.atomic():
             list(Execution.objects.select_for_update().filter(pk=rows[-1].pk))
-            assert in_another_thread(held) == 1
+            assert run_in_thread(held) == 1
         assert rows[-1].pk in kept(job)
 
     def test_two_workers_never_prune_at_once(self) -> None:
@@ -263,5 +263,5 @@ class TestConcurrency:
 
         with alone() as is_ours:
             assert is_ours
-            assert not in_another_thread(somebody_else)
-        assert in_another_thread(somebody_else)
+            assert not run_in_thread(somebody_else)
+        assert run_in_thread(somebody_else)

@@ -26,10 +26,10 @@ from runs.stats.histograms import FAMILY, milliseconds_of
 from runs.stats.periods import Bucket, Period
 from runs.stats.statistics import Figures, Subject, statistics, upcoming
 from tests.support.api_caller import make_execution
-from tests.support.explain_plans import Findings
+from tests.support.explain_plans import QueryCost
 from tests.support.jobs import MakeJob
 from tests.support.seeded_history import NEWEST, seed_executions, seed_jobs
-from tests.support.threads import begun_in_another_thread, in_another_thread
+from tests.support.threads import run_in_thread, start_in_thread
 
 pytestmark = pytest.mark.django_db
 
@@ -261,8 +261,8 @@ def test_a_late_commit_is_counted_once(make_job: MakeJob, workspace: Workspace) 
     state = make_job()
     with transaction.atomic():
         late = make_execution(state, trigger="manual", finished_at=NOW - HOUR)
-        in_another_thread(lambda: [make_execution(state, trigger="manual"), rollups.fold()])
-        assert in_another_thread(lambda: whole(workspace)).counts["succeeded"] == 1
+        run_in_thread(lambda: [make_execution(state, trigger="manual"), rollups.fold()])
+        assert run_in_thread(lambda: whole(workspace)).counts["succeeded"] == 1
     assert late.status == "succeeded"
     assert whole(workspace).counts["succeeded"] == 2
     fold_all()
@@ -276,10 +276,10 @@ def test_two_workers_never_fold_the_same_delta(make_job: MakeJob, workspace: Wor
         make_execution(state, trigger="manual")
     with transaction.atomic():
         assert rollups.fold(limit=3) == 3
-        assert in_another_thread(rollups.fold) == 0
+        assert run_in_thread(rollups.fold) == 0
         # Uncommitted changes are invisible: it is still counted from its deltas.
-        assert in_another_thread(lambda: whole(workspace)).counts["succeeded"] == 20
-    folding = [begun_in_another_thread(fold_all) for _ in range(3)]
+        assert run_in_thread(lambda: whole(workspace)).counts["succeeded"] == 20
+    folding = [start_in_thread(fold_all) for _ in range(3)]
     for done in folding:
         done()
     fold_all()
@@ -330,7 +330,7 @@ def test_statistics_of_a_long_history_read_only_digests_and_live_rows() -> None:
             assert sum(found.total.counts.values()) > 10
             assert len(queries) == 2
             for sql in (query["sql"] for query in queries):
-                findings = Findings.of(sql)
+                findings = QueryCost.of(sql)
                 assert not findings.scanned_whole & {"runs_execution", "runs_digest", "jobs_jobenvironment"}, sql
                 # 40 live ones, an hour's digest for each environment.
                 assert findings.read.get("runs_execution", 0) <= 2 * 40, sql

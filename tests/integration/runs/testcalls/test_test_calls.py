@@ -26,8 +26,8 @@ from tests.support.api_caller import NOW, Caller, caller
 from tests.support.engine import LOOPBACK_ALLOWED, eventually
 from tests.support.jobs import MakeJob
 from tests.support.receiver import Exchange, Receiver, receiving
-from tests.support.testcall_workers import Told, announced_here, service
-from tests.support.threads import begun_in_another_thread
+from tests.support.testcall_workers import RemoteControl, announce_in_process, service
+from tests.support.threads import start_in_thread
 from workers.worker.service import DeliveryService
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -40,12 +40,12 @@ def _loopback_allowed(settings: Any) -> None:
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> Told:
-    return announced_here(monkeypatch)
+def told(monkeypatch: pytest.MonkeyPatch) -> RemoteControl:
+    return announce_in_process(monkeypatch)
 
 
 @pytest.fixture
-def worker(told: Told) -> Iterator[DeliveryService]:
+def worker(told: RemoteControl) -> Iterator[DeliveryService]:
     made = service()
     made.start()
     told.workers.append(made)
@@ -149,7 +149,7 @@ def test_overrides_of_the_environment_apply(
 
 
 def test_secrets_are_sent_but_never_shown_or_put_on_redis(
-    make_job: MakeJob, api: Caller, workspace: Workspace, worker: DeliveryService, told: Told
+    make_job: MakeJob, api: Caller, workspace: Workspace, worker: DeliveryService, told: RemoteControl
 ) -> None:
     held: list[bytes] = []
 
@@ -201,7 +201,7 @@ def test_a_failure_is_an_answer_and_is_not_repeated(make_job: MakeJob, api: Call
 
 
 def test_a_failed_rendering_or_connection_is_returned_as_a_run(
-    make_job: MakeJob, api: Caller, told: Told, workspace: Workspace, receiver: Receiver
+    make_job: MakeJob, api: Caller, told: RemoteControl, workspace: Workspace, receiver: Receiver
 ) -> None:
     guarded = service(policy=settings.OUTBOUND_POLICY.parse("", "*"))
     guarded.start()
@@ -230,7 +230,7 @@ def test_a_failed_rendering_or_connection_is_returned_as_a_run(
     ],
 )
 def test_errors_are_named_and_nothing_is_sent(
-    make_job: MakeJob, api: Caller, told: Told, body: Any, wrong: Any
+    make_job: MakeJob, api: Caller, told: RemoteControl, body: Any, wrong: Any
 ) -> None:
     make_job(slug="report")
     assert api.refused("POST", "/jobs/report/test/", body) == wrong
@@ -238,7 +238,7 @@ def test_errors_are_named_and_nothing_is_sent(
 
 
 def test_without_a_worker_it_fails_and_a_late_worker_sends_nothing(
-    make_job: MakeJob, api: Caller, told: Told, receiver: Receiver
+    make_job: MakeJob, api: Caller, told: RemoteControl, receiver: Receiver
 ) -> None:
     job(make_job, receiver)
     refusal = api.ask("POST", "/jobs/report/test/", {}, expect=503)
@@ -253,7 +253,7 @@ def test_without_a_worker_it_fails_and_a_late_worker_sends_nothing(
 
 
 def test_of_two_workers_one_makes_the_call(
-    make_job: MakeJob, api: Caller, told: Told, worker: DeliveryService, receiver: Receiver
+    make_job: MakeJob, api: Caller, told: RemoteControl, worker: DeliveryService, receiver: Receiver
 ) -> None:
     other = service(name="worker-2@test")
     other.start()
@@ -279,7 +279,7 @@ def test_a_worker_that_stops_meanwhile_reports_the_result(
     over = threading.Event()
     with receiving(lambda _: over.wait(10)) as receiver:  # type: ignore[arg-type,return-value]
         job(make_job, receiver)
-        answer = begun_in_another_thread(lambda: api.ask("POST", "/jobs/report/test/", {}, expect=200))
+        answer = start_in_thread(lambda: api.ask("POST", "/jobs/report/test/", {}, expect=200))
         eventually(lambda: len(receiver.exchanges) == 1)
         worker.stop(grace_seconds=0)
         assert answer()["failure_reason"] == "worker_lost"
@@ -287,7 +287,7 @@ def test_a_worker_that_stops_meanwhile_reports_the_result(
 
 
 def test_a_worker_that_dies_meanwhile_is_noticed_before_the_timeout(
-    make_job: MakeJob, api: Caller, told: Told, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+    make_job: MakeJob, api: Caller, told: RemoteControl, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("runs.testcalls.transport.HELD_SECONDS", 1)
     monkeypatch.setattr(testcalls, "announce_call", lambda call_id: mailbox().take(call_id) is not None)
@@ -314,7 +314,7 @@ def test_without_redis_it_fails_with_a_reason(
 
 
 def test_without_an_encryption_key_nothing_is_put_on_redis(
-    make_job: MakeJob, api: Caller, told: Told, receiver: Receiver, settings: Any
+    make_job: MakeJob, api: Caller, told: RemoteControl, receiver: Receiver, settings: Any
 ) -> None:
     job(make_job, receiver)
     settings.ENCRYPTION_KEYS = []
@@ -334,7 +334,7 @@ def test_a_workspace_has_a_few_slots_and_each_is_released(
     with receiving(slow) as receiver:
         job(make_job, receiver)
         ask = lambda: api.ask("POST", "/jobs/report/test/", {}, expect=200)  # noqa: E731
-        answers = [begun_in_another_thread(ask) for _ in range(testcalls.PER_WORKSPACE)]
+        answers = [start_in_thread(ask) for _ in range(testcalls.PER_WORKSPACE)]
         eventually(lambda: len(receiver.exchanges) == testcalls.PER_WORKSPACE)
         refused = api.post("/api/v1/jobs/report/test/", {}, format="json")
         assert (refused.status_code, refused.json()["code"]) == (429, "too_many_test_calls")
@@ -345,7 +345,7 @@ def test_a_workspace_has_a_few_slots_and_each_is_released(
 
 
 def test_a_host_without_a_free_slot_is_reported_at_once(
-    make_job: MakeJob, api: Caller, told: Told, monkeypatch: pytest.MonkeyPatch
+    make_job: MakeJob, api: Caller, told: RemoteControl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(workers.worker.testcalls, "HOLD_SECONDS", 0.05)
     monkeypatch.setattr(workers.worker.testcalls, "PATIENCE_SECONDS", 0.1)
@@ -360,7 +360,7 @@ def test_a_host_without_a_free_slot_is_reported_at_once(
 
     with receiving(slow) as receiver:
         job(make_job, receiver)
-        first = begun_in_another_thread(lambda: api.ask("POST", "/jobs/report/test/", {}, expect=200))
+        first = start_in_thread(lambda: api.ask("POST", "/jobs/report/test/", {}, expect=200))
         eventually(lambda: len(receiver.exchanges) == 1)
         refusal = api.ask("POST", "/jobs/report/test/", {}, expect=429)
         assert refusal["code"] == "host_busy"

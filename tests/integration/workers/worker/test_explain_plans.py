@@ -16,7 +16,7 @@ from runs.attempts.recording import record
 from runs.executions import services
 from runs.models import Execution
 from runs.states import ExecutionStatus
-from tests.support.explain_plans import Asked
+from tests.support.explain_plans import ExplainingCursor
 from tests.support.seeded_history import seed_executions, seed_jobs
 from workers.delivery.contract import DeliveryResult
 from workers.worker.claim import Claimer
@@ -29,13 +29,13 @@ class Link:
     """A worker's connection that records what its statements read."""
 
     def __init__(self) -> None:
-        self.asked: Asked
+        self.asked: ExplainingCursor
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[Asked]:
+    def transaction(self) -> Iterator[ExplainingCursor]:
         with transaction.atomic(), connection.cursor() as cursor:
             psycopg2.extras.register_default_jsonb(cursor.cursor)  # as on a worker's own
-            self.asked = Asked(cursor)
+            self.asked = ExplainingCursor(cursor)
             yield self.asked
 
 
@@ -63,7 +63,7 @@ def test_a_batch_is_claimed_and_recorded_by_its_ids(ids: list[str]) -> None:
     assert Execution.objects.filter(pk__in=ids, status=ExecutionStatus.SUCCEEDED).count() == BATCH
 
 
-def _costs_little(asked: Asked) -> None:
-    for sql, findings in asked.found:
+def _costs_little(asked: ExplainingCursor) -> None:
+    for sql, findings in asked.explained:
         assert findings.tried <= BATCH, sql
         assert findings.read.get("runs_execution", 0) <= 2 * COUNT, sql

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from jobs.imports import read_crontab
 from jobs.imports.names import holds_credential, name_in_comment, name_of_url
-from tests.support.crontab_lines import CALL, job, one, wrong
+from tests.support.crontab_lines import CALL, error_of, item_of, job_of
 
 REQUEST = {"url": "https://a.test/x", "method": "GET"}
 CRONTAB = """\
@@ -65,7 +65,7 @@ class TestPercent:
         ],
     )
     def test_a_percent_sign_that_ends_a_command_never_makes_it_shorter(self, command: str) -> None:
-        assert "%" in wrong(f"0 2 * * * {command}")
+        assert "%" in error_of(f"0 2 * * * {command}")
 
     @pytest.mark.parametrize(
         ("command", "url"),
@@ -76,7 +76,7 @@ class TestPercent:
         ],
     )
     def test_a_percent_sign_with_a_backslash_is_one(self, command: str, url: str) -> None:
-        assert job(f"0 2 * * * {command}")["request"]["url"] == url
+        assert job_of(f"0 2 * * * {command}")["request"]["url"] == url
 
     @pytest.mark.parametrize(
         ("option", "input_", "body"),
@@ -90,7 +90,7 @@ class TestPercent:
         ],
     )
     def test_text_after_a_percent_sign_is_curls_input(self, option: str, input_: str, body: str) -> None:
-        assert job(f"0 2 * * * curl {option} @- https://a.test/ {input_}")["request"]["body"] == body
+        assert job_of(f"0 2 * * * curl {option} @- https://a.test/ {input_}")["request"]["body"] == body
 
 
 class TestUserColumn:
@@ -112,12 +112,12 @@ class TestUserColumn:
 
     def test_a_header_reveals_the_user_column(self) -> None:
         header = "# m h dom mon dow user  command"
-        assert job(f"{header}\n0 2 * * * deploy {CALL}")["request"] == REQUEST
+        assert job_of(f"{header}\n0 2 * * * deploy {CALL}")["request"] == REQUEST
 
     @pytest.mark.parametrize("user", ["deploy.user", "root", "_www", "svc-1", "MACHINE$"])
     def test_a_parameter_declares_the_user_column(self, user: str) -> None:
-        assert job(f"0 2 * * * {user} {CALL}", user_column=True)["request"] == REQUEST
-        assert "no HTTP call" in wrong(f"0 2 * * * {user} {CALL}", user_column=False)
+        assert job_of(f"0 2 * * * {user} {CALL}", user_column=True)["request"] == REQUEST
+        assert "no HTTP call" in error_of(f"0 2 * * * {user} {CALL}", user_column=False)
 
     @pytest.mark.parametrize(
         "line",
@@ -142,7 +142,7 @@ class TestUserColumn:
         "command", [CALL, "wget -q https://a.test/", f"echo {CALL}", "/bin/x", f"mon {CALL}", "root"]
     )
     def test_a_line_without_the_declared_user_column_is_refused(self, command: str) -> None:
-        assert "user" in wrong(f"0 2 * * * {command}", user_column=True)
+        assert "user" in error_of(f"0 2 * * * {command}", user_column=True)
 
 
 class TestVariables:
@@ -166,15 +166,15 @@ CRON_TZ=""
 
     @pytest.mark.parametrize("setting", ["http_proxy=http://p", "HTTPS_PROXY = p", "ALL_PROXY=x", "CURL_HOME=/x"])
     def test_variables_that_would_change_the_call_are_refused(self, setting: str) -> None:
-        assert "changes what is called" in wrong(f"{setting}\n0 2 * * * {CALL}")
+        assert "changes what is called" in error_of(f"{setting}\n0 2 * * * {CALL}")
 
     @pytest.mark.parametrize("shell", ["/usr/bin/fish", "/bin/csh", "/usr/bin/python3"])
     def test_commands_for_another_shell_are_refused(self, shell: str) -> None:
-        assert "as sh reads them" in wrong(f"SHELL={shell}\n0 2 * * * {CALL}")
-        assert job(f"SHELL=/bin/bash\n0 2 * * * {CALL}")["request"] == REQUEST
+        assert "as sh reads them" in error_of(f"SHELL={shell}\n0 2 * * * {CALL}")
+        assert job_of(f"SHELL=/bin/bash\n0 2 * * * {CALL}")["request"] == REQUEST
 
     def test_a_random_delay_is_jitter(self) -> None:
-        assert job(f"RANDOM_DELAY=5\n0 2 * * * {CALL}")["jitter_seconds"] == 300
+        assert job_of(f"RANDOM_DELAY=5\n0 2 * * * {CALL}")["jitter_seconds"] == 300
 
 
 class TestLines:
@@ -182,10 +182,10 @@ class TestLines:
     def test_a_line_ends_at_lf_only(self, breaking: str) -> None:
         assert read_crontab(f"# disabled:{breaking}0 2 * * * {CALL}") == []
         assert len(read_crontab(f"0 2 * * * curl -d 'a{breaking}b' https://a.test/\n0 3 * * * {CALL}")) == 2
-        assert one(f"0 2 * * *{breaking}{CALL}").definition is None
+        assert item_of(f"0 2 * * *{breaking}{CALL}").definition is None
 
     def test_crlf_and_a_byte_order_mark_are_no_part_of_a_line(self) -> None:
-        assert job(f"\ufeff0 2 * * * {CALL}\r\n")["request"] == REQUEST
+        assert job_of(f"\ufeff0 2 * * * {CALL}\r\n")["request"] == REQUEST
         items = read_crontab(f"\ufeff# A name\r\n0 2 * * * {CALL}\r\n\r\nCRON_TZ=Asia/Tokyo\r\n0 3 * * * {CALL}")
         assert [(item.definition or {})["timezone"] for item in items] == ["UTC", "Asia/Tokyo"]
         assert (items[0].definition or {})["name"] == "A name"
@@ -193,8 +193,8 @@ class TestLines:
     @pytest.mark.parametrize("gap", ["\t", "  ", " \t "])
     def test_blanks_are_spaces_and_tabs(self, gap: str) -> None:
         line = gap + gap.join(["0", "2", "*", "*", "*", "curl", "-d", "''", "https://a.test/x"]) + gap
-        assert job(line) | {"request": 0} == job(f"0 2 * * * {CALL}") | {"request": 0}
-        assert job(line)["request"]["body"] == ""
+        assert job_of(line) | {"request": 0} == job_of(f"0 2 * * * {CALL}") | {"request": 0}
+        assert job_of(line)["request"]["body"] == ""
 
     def test_shared_locks_are_refused(self) -> None:
         items = read_crontab(f"0 1 * * * flock -n /l {CALL}\n0 2 * * * flock -n /m {CALL}\n0 3 * * * flock /l {CALL}")
@@ -246,7 +246,7 @@ class TestNames:
     )
     def test_a_descriptive_comment_becomes_the_name(self, comment: str, name: str | None) -> None:
         assert name_in_comment(comment) == name
-        assert job(f"{comment}\n0 2 * * * {CALL}")["name"] == (name or "a.test/x")
+        assert job_of(f"{comment}\n0 2 * * * {CALL}")["name"] == (name or "a.test/x")
 
     @pytest.mark.parametrize(
         ("url", "name"),
@@ -272,4 +272,4 @@ class TestNames:
         runs = re.findall("[A-Za-z0-9]+", token)
         if any(len(run) >= 12 and any(map(str.isdigit, run)) and any(map(str.isalpha, run)) for run in runs):
             assert holds_credential(token)
-            assert token not in job(f"# {token}\n0 2 * * * curl https://a.test/{token}")["name"]
+            assert token not in job_of(f"# {token}\n0 2 * * * curl https://a.test/{token}")["name"]

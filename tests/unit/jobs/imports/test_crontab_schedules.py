@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs.schedule import parse_schedule
-from tests.support.crontab_lines import CALL, job, one, wrong
+from tests.support.crontab_lines import CALL, error_of, item_of, job_of
 
 
 class TestSchedules:
@@ -15,7 +15,7 @@ class TestSchedules:
         "fields", ["0 2 * * *", "*/7 * * * *", "0 0 1 * 1", "0 0 */2 * 1", "5-59/10 1,2 1-7 jan-MAR mon", "0 0 * * 7"]
     )
     def test_fields_are_carried_over_as_they_are_written(self, fields: str) -> None:
-        assert job(f"{fields} {CALL}")["schedule"] == fields
+        assert job_of(f"{fields} {CALL}")["schedule"] == fields
 
     @pytest.mark.parametrize(
         "fields",
@@ -23,11 +23,11 @@ class TestSchedules:
          "0 0 * * monday", "-*/5 * * * *", "* * * *", "0 0 1;2 * *", "0 0 1-5-7 * *", "a b c d e"],
     )  # fmt: skip
     def test_ambiguous_fields_are_refused(self, fields: str) -> None:
-        assert wrong(f"{fields} {CALL}")
+        assert error_of(f"{fields} {CALL}")
 
     @pytest.mark.parametrize("preset", ["@reboot", "@every_minute", "@fortnightly", "@"])
     def test_unsupported_presets_are_refused(self, preset: str) -> None:
-        assert wrong(f"{preset} {CALL}")
+        assert error_of(f"{preset} {CALL}")
 
     @pytest.mark.parametrize(
         ("line", "schedule"),
@@ -38,14 +38,14 @@ class TestSchedules:
         ],
     )
     def test_a_sleep_is_carried_over_as_seconds(self, line: str, schedule: str) -> None:
-        assert job(line)["schedule"] == schedule
+        assert job_of(line)["schedule"] == schedule
 
     @settings(max_examples=50, deadline=None)
     @given(st.data())
     def test_a_line_fires_when_cron_would(self, data: st.DataObject) -> None:
         fields = [data.draw(cron_field(low, high)) for low, high in ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))]
         line = " ".join(text for text, _ in fields)
-        item = one(f"{line} {CALL}")
+        item = item_of(f"{line} {CALL}")
         assert item.definition is not None, item.wrong
         start = datetime.datetime(2027, 1, 1, tzinfo=datetime.UTC)
         try:
