@@ -3,17 +3,22 @@
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_field, extend_schema_serializer
+from drf_spectacular.utils import (
+    OpenApiExample,
+    extend_schema,
+    extend_schema_field,
+    extend_schema_serializer,
+    extend_schema_view,
+)
 from rest_framework import serializers
-from rest_framework.exceptions import PermissionDenied
-from rest_framework.request import Request
-from rest_framework.response import Response
+from rest_framework.mixins import ListModelMixin
 
 from accounts.actors import SYSTEM, ActorKind
 from accounts.models import AuditEntry, Scope
 from api.accounts.access import Access
+from api.accounts.permissions import HasScope, WholeWorkspace
 from api.base.pagination import Keyset
-from api.base.views import ApiView
+from api.base.views import ApiViewSet
 from core.slugs import is_uuid
 from core.validation.fields import Bound, CommaList, Instant, Text
 from core.validation.strict import ListQuery
@@ -119,24 +124,21 @@ def _actor_id(named: str) -> str | None:
     return str(user.pk) if user else None
 
 
-class AuditLog(ApiView):
-    read_scope: str = Scope.ADMIN
-    write_scope: str = Scope.ADMIN
-    query_class = AuditLogQuery
-
-    @extend_schema(
+@extend_schema_view(
+    list=extend_schema(
         operation_id="audit_log_list",
         summary="List changes, newest first",
         description="Who changed what: jobs, retry policies, environments, secrets, keys, members, settings and plans, "
         "and what was run, replayed, retried or canceled by hand.",
         responses=AuditEntrySerializer(many=True),
     )
-    def get(self, request: Request) -> Response:  # noqa: ARG002
-        if self.access.environment_ids is not None:
-            raise PermissionDenied(
-                "This API key is bound to environments, and the log tells of all of them.", code="environment_bound"
-            )
-        return self.page(filtered_log(self.access, self.query), AuditEntrySerializer)
+)
+class AuditLogViewSet(ListModelMixin, ApiViewSet):
+    permission_classes = (HasScope, WholeWorkspace)
+    read_scope: str = Scope.ADMIN
+    query_classes = {"list": AuditLogQuery}
+    serializer_class = AuditEntrySerializer
+    keyset = Keyset(("at", "id"), descending=True)
 
-    def keyset(self) -> Keyset:
-        return Keyset(("at", "id"), descending=True)
+    def get_queryset(self) -> Any:
+        return filtered_log(self.access, self.query)

@@ -24,7 +24,7 @@ class ApiKeyAuthentication(BaseAuthentication):
             return None
         return None, _access_of(key.strip())
 
-    def authenticate_header(self, request: Request) -> str:  # noqa: ARG002 - the signature is DRF's
+    def authenticate_header(self, _request: Request) -> str:
         return _KEYWORD
 
 

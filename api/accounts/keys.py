@@ -1,18 +1,19 @@
 """API keys on the wire and their routes."""
 
-import uuid
 from typing import Any
 
 from django.db.models import Exists, OuterRef
-from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_serializer
+from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_serializer, extend_schema_view
 from rest_framework import serializers, status
-from rest_framework.exceptions import ErrorDetail, NotFound, ValidationError
+from rest_framework.exceptions import ErrorDetail, ValidationError
+from rest_framework.mixins import DestroyModelMixin, ListModelMixin, RetrieveModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.api_keys import change_key, issue_key, revoke_key
 from accounts.models import ApiKey, Environment, Scope
-from api.base.views import ApiView
+from api.accounts.access import Access
+from api.base.views import ApiViewSet
 from core.validation.fields import Choice, Instant, Several, Text
 from core.validation.strict import ListQuery, StrictSerializer
 
@@ -130,13 +131,42 @@ class KeyListQuery(ListQuery):
     revoked = serializers.BooleanField(default=False, help_text="Those that have been revoked, instead of the others.")
 
 
-class KeyView(ApiView):
+@extend_schema_view(
+    list=extend_schema(operation_id="keys_list", summary="List API keys", responses=ApiKeySerializer(many=True)),
+    create=extend_schema(
+        operation_id="keys_create",
+        summary="Create an API key",
+        description="It is shown this once. It can't have scopes, environments or an expiry beyond your own (403).",
+        request=ApiKeySerializer,
+        responses={201: IssuedKeySerializer},
+    ),
+    retrieve=extend_schema(operation_id="keys_get", summary="Get an API key, without the key itself"),
+    partial_update=extend_schema(
+        operation_id="keys_patch",
+        summary="Change an API key",
+        description="It goes on under the same secret. It may be narrowed, and widened as far as you reach yourself.",
+        request=ApiKeyChangeSerializer,
+    ),
+    destroy=extend_schema(
+        operation_id="keys_delete",
+        summary="Revoke an API key",
+        description="For good, and at once. The list shows it with `revoked=true`.",
+        request=None,
+        responses={204: None},
+    ),
+)
+class KeyViewSet(ListModelMixin, RetrieveModelMixin, DestroyModelMixin, ApiViewSet):
+    """The keys within reach. A bound key reaches those that reach no further than its environments."""
+
     read_scope: str = Scope.ADMIN
     write_scope: str = Scope.ADMIN
+    query_classes = {"list": KeyListQuery}
     serializer_class = ApiKeySerializer
+    lookup_url_kwarg = "key"
+    noun = "API key"
 
-    def keys(self, *, revoked: bool = False) -> Any:
-        """The keys within reach. A bound key reaches those that reach no further than its environments."""
+    def get_queryset(self) -> Any:
+        revoked = self.query.get("revoked", False)
         keys = ApiKey.objects.filter(workspace=self.access.workspace, revoked_at__isnull=not revoked)
         bound = self.access.environment_ids
         if bound is not None:
@@ -144,81 +174,42 @@ class KeyView(ApiView):
             keys = keys.filter(~Exists(bindings.exclude(environment__in=bound)), is_bound=True)
         return keys.select_related("workspace", "created_by").prefetch_related("environments")
 
-    def key(self, key_id: uuid.UUID) -> ApiKey:
-        found: ApiKey | None = self.keys().filter(pk=key_id).first()
-        if found is None:
-            raise NotFound("There is no such key.")
-        return found
-
-    def places(self, slugs: list[str] | None) -> list[Environment] | None:
-        """The environments of these slugs. Raises ValidationError, naming each that is not within reach."""
-        if slugs is None:
-            return None
-        known = {place.slug: place for place in self.access.environments()}
-        wrong = {
-            index: [ErrorDetail("There is no such environment.", code="environment_unknown")]
-            for index, slug in enumerate(slugs)
-            if slug not in known
-        }
-        if wrong:
-            raise ValidationError({f"environments.{index}": errors for index, errors in wrong.items()})
-        return [known[slug] for slug in dict.fromkeys(slugs)]
-
-
-class KeyList(KeyView):
-    query_class = KeyListQuery
-
-    @extend_schema(operation_id="keys_list", summary="List API keys", responses=ApiKeySerializer(many=True))
-    def get(self, request: Request) -> Response:  # noqa: ARG002
-        return self.page(self.keys(revoked=self.query["revoked"]), ApiKeySerializer)
-
-    @extend_schema(
-        operation_id="keys_create",
-        summary="Create an API key",
-        description="It is shown this once. It can't have scopes, environments or an expiry beyond your own (403).",
-        request=ApiKeySerializer,
-        responses={201: IssuedKeySerializer},
-    )
-    def post(self, request: Request) -> Response:  # noqa: ARG002
-        wanted = self.body(ApiKeySerializer)
+    def create(self, request: Request) -> Response:
+        body = self.read_body(request, ApiKeySerializer)
         issued = issue_key(
             workspace=self.access.workspace,
-            name=wanted["name"],
-            scopes=wanted["scopes"],
-            environments=self.places(wanted["environments"]),
-            expires_at=wanted["expires_at"],
+            name=body["name"],
+            scopes=body["scopes"],
+            environments=environments_named(self.access, body["environments"]),
+            expires_at=body["expires_at"],
             actor=self.access.actor,
             limit=self.access.grant,
         )
-        return self.made(IssuedKeySerializer(issued).data, f"keys/{issued.row.pk}")
+        headers = self.location(f"keys/{issued.row.pk}")
+        return Response(IssuedKeySerializer(issued).data, status=status.HTTP_201_CREATED, headers=headers)
+
+    def partial_update(self, request: Request, **path: Any) -> Response:
+        key = self.get_object()
+        changes = self.read_body(request, ApiKeyChangeSerializer)
+        if "environments" in changes:
+            changes["environments"] = environments_named(self.access, changes["environments"])
+        change_key(key=key, **changes, actor=self.access.actor, limit=self.access.grant, now=self.now)
+        return self.retrieve(request, **path)
+
+    def perform_destroy(self, instance: ApiKey) -> None:
+        revoke_key(key=instance, actor=self.access.actor, now=self.now)
 
 
-class KeyDetail(KeyView):
-    @extend_schema(operation_id="keys_get", summary="Get an API key, without the key itself")
-    def get(self, request: Request, key: uuid.UUID) -> Response:  # noqa: ARG002
-        return Response(ApiKeySerializer(self.key(key)).data)
-
-    @extend_schema(
-        operation_id="keys_patch",
-        summary="Change an API key",
-        description="It goes on under the same secret. It may be narrowed, and widened as far as you reach yourself.",
-        request=ApiKeyChangeSerializer,
-    )
-    def patch(self, request: Request, key: uuid.UUID) -> Response:  # noqa: ARG002
-        found = self.key(key)
-        wanted = self.body(ApiKeyChangeSerializer)
-        if "environments" in wanted:
-            wanted["environments"] = self.places(wanted["environments"])
-        change_key(key=found, **wanted, actor=self.access.actor, limit=self.access.grant, now=self.now)
-        return Response(ApiKeySerializer(self.key(key)).data)
-
-    @extend_schema(
-        operation_id="keys_delete",
-        summary="Revoke an API key",
-        description="For good, and at once. The list shows it with `revoked=true`.",
-        request=None,
-        responses={204: None},
-    )
-    def delete(self, request: Request, key: uuid.UUID) -> Response:  # noqa: ARG002
-        revoke_key(key=self.key(key), actor=self.access.actor, now=self.now)
-        return Response(status=status.HTTP_204_NO_CONTENT)
+def environments_named(access: Access, slugs: list[str] | None) -> list[Environment] | None:
+    """The environments of these slugs. Raises ValidationError, naming each that is not within reach."""
+    if slugs is None:
+        return None
+    environments = {environment.slug: environment for environment in access.environments()}
+    wrong = {
+        f"environments.{index}": [ErrorDetail("There is no such environment.", code="environment_unknown")]
+        for index, slug in enumerate(slugs)
+        if slug not in environments
+    }
+    if wrong:
+        raise ValidationError(wrong)
+    return [environments[slug] for slug in dict.fromkeys(slugs)]

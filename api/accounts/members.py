@@ -3,17 +3,17 @@
 import uuid
 from typing import Any
 
-from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_serializer
+from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_serializer, extend_schema_view
 from rest_framework import serializers, status
-from rest_framework.exceptions import NotFound
+from rest_framework.mixins import DestroyModelMixin, ListModelMixin, RetrieveModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.members import add_member, change_role, invite_again, remove_member
 from accounts.models import Membership, Role, Scope
-from api.base.views import ApiView
+from api.base.views import ApiViewSet, EmptySerializer
 from core.validation.fields import Choice, Instant, Text
-from core.validation.strict import ListQuery, StrictSerializer
+from core.validation.strict import StrictSerializer
 
 STATES = ("active", "invited", "disabled")
 _SHOWN = {
@@ -105,38 +105,9 @@ class RoleSerializer(StrictSerializer):
     role = RoleField()
 
 
-class NoBodySerializer(StrictSerializer):
-    """An empty body."""
-
-
-class MemberView(ApiView):
-    read_scope: str = Scope.ADMIN
-    write_scope: str = Scope.ADMIN
-    serializer_class = MemberSerializer
-
-    def members(self) -> Any:
-        return Membership.objects.filter(workspace=self.access.workspace).select_related("user", "workspace")
-
-    def member(self, member_id: uuid.UUID) -> Membership:
-        found: Membership | None = self.members().filter(pk=member_id).first()
-        if found is None:
-            raise NotFound("There is no such member.")
-        return found
-
-    @property
-    def by(self) -> dict[str, Any]:
-        """Who asks, and how far they reach."""
-        return {"actor": self.access.actor, "limit": self.access.grant, "now": self.now}
-
-
-class MemberList(MemberView):
-    query_class = ListQuery
-
-    @extend_schema(operation_id="members_list", summary="List members", responses=MemberSerializer(many=True))
-    def get(self, request: Request) -> Response:  # noqa: ARG002
-        return self.page(self.members(), MemberSerializer)
-
-    @extend_schema(
+@extend_schema_view(
+    list=extend_schema(operation_id="members_list", summary="List members", responses=MemberSerializer(many=True)),
+    create=extend_schema(
         operation_id="members_create",
         summary="Add a member",
         description="By username or email address, or both. You get an `invitation` to hand over; whoever accepts it "
@@ -144,52 +115,64 @@ class MemberList(MemberView):
         "they do: only owners make owners, and keys that are bound or expire add nobody (403).",
         request=MemberSerializer,
         responses={201: AddedMemberSerializer},
-    )
-    def post(self, request: Request) -> Response:  # noqa: ARG002
-        wanted = self.body(MemberSerializer)
-        added = add_member(workspace=self.access.workspace, **wanted, **self.by)
-        shown = AddedMemberSerializer(added).data
-        return self.made(shown, f"members/{shown['id']}")
-
-
-class MemberDetail(MemberView):
-    @extend_schema(operation_id="members_get", summary="Get a member")
-    def get(self, request: Request, member: uuid.UUID) -> Response:  # noqa: ARG002
-        return Response(MemberSerializer(self.member(member)).data)
-
-    @extend_schema(
+    ),
+    retrieve=extend_schema(operation_id="members_get", summary="Get a member"),
+    partial_update=extend_schema(
         operation_id="members_patch",
         summary="Give a member another role",
         description="409 for the last owner.",
         request=RoleSerializer,
-    )
-    def patch(self, request: Request, member: uuid.UUID) -> Response:  # noqa: ARG002
-        found = self.member(member)
-        changed = change_role(membership=found, role=self.body(RoleSerializer)["role"], **self.by)
-        return Response(MemberSerializer(changed).data)
-
-    @extend_schema(
+    ),
+    destroy=extend_schema(
         operation_id="members_delete",
         summary="Remove a member, or withdraw an invitation; the account stays",
         description="409 for the last owner.",
         request=None,
         responses={204: None},
-    )
-    def delete(self, request: Request, member: uuid.UUID) -> Response:  # noqa: ARG002
-        remove_member(membership=self.member(member), **self.by)
-        return Response(status=status.HTTP_204_NO_CONTENT)
+    ),
+)
+class MemberViewSet(ListModelMixin, RetrieveModelMixin, DestroyModelMixin, ApiViewSet):
+    """The members of the workspace, invited ones included."""
 
+    read_scope: str = Scope.ADMIN
+    write_scope: str = Scope.ADMIN
+    serializer_class = MemberSerializer
+    lookup_url_kwarg = "member"
+    noun = "member"
 
-class MemberInvitation(MemberView):
+    def get_queryset(self) -> Any:
+        return Membership.objects.filter(workspace=self.access.workspace).select_related("user", "workspace")
+
+    @property
+    def by(self) -> dict[str, Any]:
+        """Who asks, and how far they reach."""
+        return {"actor": self.access.actor, "limit": self.access.grant, "now": self.now}
+
+    def create(self, request: Request) -> Response:
+        body = self.read_body(request, MemberSerializer)
+        added = add_member(workspace=self.access.workspace, **body, **self.by)
+        headers = self.location(f"members/{added.membership.pk}")
+        return Response(AddedMemberSerializer(added).data, status=status.HTTP_201_CREATED, headers=headers)
+
+    def partial_update(self, request: Request, **_path: Any) -> Response:
+        membership = self.get_object()
+        role = self.read_body(request, RoleSerializer)["role"]
+        changed = change_role(membership=membership, role=role, **self.by)
+        return Response(MemberSerializer(changed).data)
+
+    def perform_destroy(self, instance: Membership) -> None:
+        remove_member(membership=instance, **self.by)
+
     @extend_schema(
         operation_id="members_invite",
         summary="Create a new invitation link",
         description="For somebody who has not accepted yet (else 409). The link before stops working.",
-        request=NoBodySerializer,
+        request=EmptySerializer,
         responses={201: InvitationSerializer},
     )
-    def post(self, request: Request, member: uuid.UUID) -> Response:  # noqa: ARG002
-        self.body(NoBodySerializer)
-        invitation = invite_again(membership=self.member(member), **self.by)
-        shown = InvitationSerializer(invitation).data
-        return self.made(shown, f"members/{member}")  # its own URL is a secret, which is kept nowhere
+    def invite(self, request: Request, member: uuid.UUID) -> Response:
+        self.read_body(request, EmptySerializer)
+        invitation = invite_again(membership=self.get_object(), **self.by)
+        # The invitation's own URL is a secret, which is kept nowhere.
+        headers = self.location(f"members/{member}")
+        return Response(InvitationSerializer(invitation).data, status=status.HTTP_201_CREATED, headers=headers)

@@ -1,19 +1,12 @@
 """What a caller may do: every route names the scope it needs."""
 
-from typing import Any, Protocol
+from typing import Any
 
 from rest_framework.exceptions import NotAuthenticated, PermissionDenied
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
 from api.accounts.access import Access
-
-
-class ScopedView(Protocol):
-    """A view that says which scope reads it and which one changes things through it."""
-
-    read_scope: str
-    write_scope: str
 
 
 class HasScope(BasePermission):
@@ -23,14 +16,35 @@ class HasScope(BasePermission):
         access = request.auth
         if not isinstance(access, Access):
             raise NotAuthenticated("Send an API key as `Authorization: Bearer hh_...`.")
-        needed = scope_needed(request.method, view)
+        needed = view.write_scope if changes_something(request, view) else view.read_scope
         if needed in access.scopes:
             return True
         who = "This API key" if access.role is None else f"Your role, {access.role},"
         raise PermissionDenied(f"{who} lacks the scope {needed}.", code="scope_missing")
 
 
-def scope_needed(method: str | None, view: ScopedView) -> str:
-    """A method that the view lacks is told of to whoever may read."""
-    changes = method not in SAFE_METHODS and hasattr(view, (method or "").lower())
-    return view.write_scope if changes else view.read_scope
+class WholeWorkspace(BasePermission):
+    """403 for a key that is bound to environments: the route shows or changes what holds in all of them."""
+
+    def has_permission(self, request: Request, _view: Any) -> bool:
+        if isinstance(request.auth, Access) and request.auth.environment_ids is not None:
+            raise PermissionDenied(
+                "This API key is bound to environments; use one that reaches the whole workspace.",
+                code="environment_bound",
+            )
+        return True
+
+
+class WholeWorkspaceToChange(WholeWorkspace):
+    """The same for changes; reading is allowed. An object out of the key's reach is answered 404 first."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        return bool(view.kwargs) or self.has_object_permission(request, view, None)
+
+    def has_object_permission(self, request: Request, view: Any, _object: Any) -> bool:
+        return not changes_something(request, view) or super().has_permission(request, view)
+
+
+def changes_something(request: Request, view: Any) -> bool:
+    """Whether the method does. One that the view lacks does not: any reader is answered 405."""
+    return request.method not in SAFE_METHODS and hasattr(view, (request.method or "").lower())

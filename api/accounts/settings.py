@@ -1,15 +1,17 @@
 """The settings of a workspace on the wire and their route."""
 
-from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_serializer
-from rest_framework.exceptions import PermissionDenied
-from rest_framework.request import Request
-from rest_framework.response import Response
+from typing import Any
 
-from accounts.models import Scope
+from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_serializer, extend_schema_view
+from rest_framework.mixins import RetrieveModelMixin, UpdateModelMixin
+from rest_framework.serializers import BaseSerializer
+
+from accounts.models import Scope, Workspace
 from accounts.plans import overage_of
 from accounts.quota import OveragePolicy
 from accounts.services import MAX_SHOWN_HEADERS, change_settings, settings_of
-from api.base.views import ApiView
+from api.accounts.permissions import HasScope, WholeWorkspaceToChange
+from api.base.views import ApiViewSet
 from core.validation.fields import Choice, Several, Text, Whole
 from core.validation.strict import StrictSerializer
 
@@ -60,34 +62,36 @@ class SettingsSerializer(StrictSerializer):
         help_text="The most that runs beyond the included ones may cost in a month: needed for `capped`, else null.",
     )
 
+    def to_representation(self, instance: Workspace) -> dict[str, Any]:
+        overage = overage_of(instance)
+        return {
+            "workspace": instance.slug,
+            **settings_of(instance),
+            "overage_policy": overage.policy,
+            "overage_budget_cents": overage.budget_cents,
+        }
 
-class Settings(ApiView):
-    read_scope: str = Scope.ADMIN
-    write_scope: str = Scope.ADMIN
-    serializer_class = SettingsSerializer
 
-    @extend_schema(operation_id="settings_get", summary="Get the workspace's settings")
-    def get(self, request: Request) -> Response:  # noqa: ARG002
-        return self.shown()
-
-    @extend_schema(
+@extend_schema_view(
+    retrieve=extend_schema(operation_id="settings_get", summary="Get the workspace's settings"),
+    update=extend_schema(
         operation_id="settings_put",
         summary="Change the workspace's settings",
         description="What is left out stays as it is.",
         request=SettingsSerializer,
-    )
-    def put(self, request: Request) -> Response:  # noqa: ARG002
-        wanted = self.body(SettingsSerializer)
-        if self.access.environment_ids is not None:
-            raise PermissionDenied(
-                "This API key is bound to environments, and settings hold in all of them.", code="environment_bound"
-            )
-        change_settings(workspace=self.access.workspace, changes=wanted, actor=self.access.actor, now=self.now)
-        return self.shown()
+    ),
+)
+class SettingsViewSet(RetrieveModelMixin, UpdateModelMixin, ApiViewSet):
+    permission_classes = (HasScope, WholeWorkspaceToChange)
+    read_scope: str = Scope.ADMIN
+    write_scope: str = Scope.ADMIN
+    serializer_class = SettingsSerializer
 
-    def shown(self) -> Response:
+    def get_object(self) -> Workspace:
+        return self.access.workspace
+
+    def perform_update(self, serializer: BaseSerializer[Workspace]) -> None:
         workspace = self.access.workspace
+        changes = serializer.validated_data
+        change_settings(workspace=workspace, changes=changes, actor=self.access.actor, now=self.now)
         workspace.refresh_from_db()
-        overage = overage_of(workspace)
-        holding = {"overage_policy": overage.policy, "overage_budget_cents": overage.budget_cents}
-        return Response({"workspace": workspace.slug, **settings_of(workspace), **holding})

@@ -1,16 +1,19 @@
 """Signing secrets on the wire and their routes."""
 
-from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_serializer
-from rest_framework import serializers
-from rest_framework.exceptions import PermissionDenied
+from typing import Any
+
+from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_serializer, extend_schema_view
+from rest_framework import serializers, status
+from rest_framework.mixins import ListModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import Scope, SigningSecret
 from accounts.signing import DEFAULT_OVERLAP_SECONDS, MAX_OVERLAP_SECONDS, rotate_signing_secret
-from api.base.views import ApiView
+from api.accounts.permissions import HasScope, WholeWorkspaceToChange
+from api.base.views import ApiViewSet
 from core.validation.fields import Instant, Text, Whole
-from core.validation.strict import ListQuery, StrictSerializer
+from core.validation.strict import StrictSerializer
 
 
 class SigningSecretSerializer(serializers.Serializer):
@@ -64,24 +67,21 @@ class RotatedSecretSerializer(SigningSecretSerializer):
     previous = SigningSecretSerializer(allow_null=True, help_text="What signs on beside it; null: nothing does.")
 
 
-class SigningSecretList(ApiView):
-    read_scope: str = Scope.ADMIN
-    write_scope: str = Scope.ADMIN
-    query_class = ListQuery
-
-    @extend_schema(
+@extend_schema_view(
+    list=extend_schema(
         operation_id="signing_secrets_list",
         summary="List the secrets that sign now",
         responses=SigningSecretSerializer(many=True),
-    )
-    def get(self, request: Request) -> Response:  # noqa: ARG002
-        secrets = SigningSecret.objects.filter(workspace=self.access.workspace).live(self.now)
-        return self.page(secrets.defer("value"), SigningSecretSerializer)
-
-
-class SigningSecretRotation(ApiView):
+    ),
+)
+class SigningSecretViewSet(ListModelMixin, ApiViewSet):
+    permission_classes = (HasScope, WholeWorkspaceToChange)
     read_scope: str = Scope.ADMIN
     write_scope: str = Scope.ADMIN
+    serializer_class = SigningSecretSerializer
+
+    def get_queryset(self) -> Any:
+        return SigningSecret.objects.filter(workspace=self.access.workspace).live(self.now).defer("value")
 
     @extend_schema(
         operation_id="signing_secrets_rotate",
@@ -89,18 +89,14 @@ class SigningSecretRotation(ApiView):
         request=RotationSerializer,
         responses={201: RotatedSecretSerializer},
     )
-    def post(self, request: Request) -> Response:  # noqa: ARG002
-        wanted = self.body(RotationSerializer)
-        if self.access.environment_ids is not None:
-            raise PermissionDenied(
-                "This API key is bound to environments, and the secret signs in all of them.", code="environment_bound"
-            )
+    def rotate(self, request: Request) -> Response:
+        overlap_seconds = self.read_body(request, RotationSerializer)["overlap_seconds"]
         rotated = rotate_signing_secret(
-            workspace=self.access.workspace,
-            overlap_seconds=wanted["overlap_seconds"],
-            actor=self.access.actor,
-            now=self.now,
+            workspace=self.access.workspace, overlap_seconds=overlap_seconds, actor=self.access.actor, now=self.now
         )
-        shown = SigningSecretSerializer(rotated.row).data
-        previous = SigningSecretSerializer(rotated.previous).data if rotated.previous else None
-        return self.made({**shown, "secret": rotated.secret, "previous": previous}, "signing-secrets")
+        shown = {
+            **SigningSecretSerializer(rotated.row).data,
+            "secret": rotated.secret,
+            "previous": SigningSecretSerializer(rotated.previous).data if rotated.previous else None,
+        }
+        return Response(shown, status=status.HTTP_201_CREATED, headers=self.location("signing-secrets"))

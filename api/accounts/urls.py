@@ -2,16 +2,23 @@
 
 from django.urls import path
 
-from api.accounts import audit, keys, members, settings, signing
+from api.accounts.audit import AuditLogViewSet
+from api.accounts.keys import KeyViewSet
+from api.accounts.members import MemberViewSet
+from api.accounts.settings import SettingsViewSet
+from api.accounts.signing import SigningSecretViewSet
 
 urlpatterns = [
-    path("audit-log/", audit.AuditLog.as_view()),
-    path("keys/", keys.KeyList.as_view()),
-    path("keys/<uuid:key>/", keys.KeyDetail.as_view()),
-    path("members/", members.MemberList.as_view()),
-    path("members/<uuid:member>/", members.MemberDetail.as_view()),
-    path("members/<uuid:member>/invitation/", members.MemberInvitation.as_view()),
-    path("settings/", settings.Settings.as_view()),
-    path("signing-secrets/", signing.SigningSecretList.as_view()),
-    path("signing-secrets/rotate/", signing.SigningSecretRotation.as_view()),
+    path("audit-log/", AuditLogViewSet.as_view({"get": "list"})),
+    path("keys/", KeyViewSet.as_view({"get": "list", "post": "create"})),
+    path("keys/<uuid:key>/", KeyViewSet.as_view({"get": "retrieve", "patch": "partial_update", "delete": "destroy"})),
+    path("members/", MemberViewSet.as_view({"get": "list", "post": "create"})),
+    path(
+        "members/<uuid:member>/",
+        MemberViewSet.as_view({"get": "retrieve", "patch": "partial_update", "delete": "destroy"}),
+    ),
+    path("members/<uuid:member>/invitation/", MemberViewSet.as_view({"post": "invite"})),
+    path("settings/", SettingsViewSet.as_view({"get": "retrieve", "put": "update"})),
+    path("signing-secrets/", SigningSecretViewSet.as_view({"get": "list"})),
+    path("signing-secrets/rotate/", SigningSecretViewSet.as_view({"post": "rotate"})),
 ]

@@ -48,7 +48,7 @@ class Schema(RateLimited, TellsMethods, SpectacularAPIView):
     """The document. Strangers are counted by address here too."""
 
     @extend_schema(exclude=True)
-    def get(self, request: Request, *args: Any, **path: Any) -> HttpResponse:  # noqa: ARG002 - as in the base class
+    def get(self, request: Request, *_args: Any, **_path: Any) -> HttpResponse:
         renderer: Any = request.accepted_renderer
         name = self._get_filename(request, version=None)
         return HttpResponse(

@@ -3,6 +3,7 @@
 import inspect
 from typing import Any
 
+from django.views import View
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.plumbing import force_instance, is_patched_serializer
@@ -123,6 +124,13 @@ _LOCATION = _header(
 )
 
 
+def in_order(endpoints: list[Any]) -> list[Any]:
+    """Paths in the order of the URL conf, the methods of each in that of HTTP: a viewset's would come in any."""
+    paths = list(dict.fromkeys(path for path, *_ in endpoints))
+    methods = [method.upper() for method in View.http_method_names]
+    return sorted(endpoints, key=lambda endpoint: (paths.index(endpoint[0]), methods.index(endpoint[2])))
+
+
 class ProblemFieldSerializer(serializers.Serializer):
     """What is wrong with one field."""
 
@@ -147,12 +155,13 @@ class ProblemSerializer(serializers.Serializer):
 class HourhandSchema(AutoSchema):
     """What drf-spectacular can't see by itself."""
 
+    view: Any  # an ApiView
+
     def get_override_parameters(self) -> list[Any]:
-        query = getattr(self.view, "query_class", Query)
-        listed = self.method == "GET" and query is not Query
+        query = self.view.get_query_class()
         makes = self.method in {"POST", "PUT"}
         return [
-            *([query] if listed else []),
+            *([query] if query is not Query else []),
             *_RATE_HEADERS,
             *([_LOCATION] if makes else []),
             *(_IDEMPOTENCY if self.method == "POST" else []),
@@ -163,8 +172,8 @@ class HourhandSchema(AutoSchema):
         return [{**one, "description": _PATH_PARAMETERS.get(one["name"], "")} for one in found]
 
     def get_description(self) -> str:  # type: ignore[override] # drf-spectacular takes no arguments
-        """What the route itself says; the classes of views speak to those who write them."""
-        return inspect.getdoc(getattr(self.view, self.method.lower(), None)) or ""
+        """What `extend_schema` says and nothing else: docstrings speak to those who write views."""
+        return ""
 
     def _map_basic_serializer(self, serializer: Any, direction: Any) -> dict[str, Any]:
         """What a serializer itself says first; the rest, and what its base says, is for those who write serializers.
@@ -200,7 +209,7 @@ class HourhandSchema(AutoSchema):
             codes.update(_WITH_BODY)
         if self.method == "DELETE":
             codes.add("409")
-        if self.method in getattr(self.view, "needs_quota", ()):
+        if getattr(self.view, "action", self.method.lower()) in self.view.needs_quota:
             codes.add("402")
         for code in sorted(codes - bodies.keys()):
             description, example = _PROBLEMS[code]
@@ -223,7 +232,7 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):
     target_class = "api.accounts.authentication.ApiKeyAuthentication"
     name = "apiKey"
 
-    def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:  # noqa: ARG002
+    def get_security_definition(self, _auto_schema: Any) -> dict[str, Any]:
         return {"type": "http", "scheme": "bearer", "description": "An API key: `Authorization: Bearer hh_...`."}
 
 
@@ -231,7 +240,7 @@ class DashboardSessionScheme(OpenApiAuthenticationExtension):
     target_class = "api.accounts.authentication.DashboardSessionAuthentication"
     name = "dashboardSession"
 
-    def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:  # noqa: ARG002
+    def get_security_definition(self, _auto_schema: Any) -> dict[str, Any]:
         return {
             "type": "apiKey",
             "in": "cookie",

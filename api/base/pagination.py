@@ -50,10 +50,10 @@ class _Row(Func):
 
 
 class KeysetPagination(BasePagination):
-    """`{"next", "previous", "results"}`. The view has the validated `query` and says its `keyset()`."""
+    """`{"next", "previous", "results"}`. The view has the validated `query` and says its `keyset`."""
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
-        keyset, query = view.keyset(), view.query
+        keyset, query = view.keyset, view.query
         self._url = request.build_absolute_uri()
         self._salt = f"{type(view).__name__}:{keyset.columns}:{keyset.descending}"
         limit, offset = query["limit"], query.get("offset", 0)
@@ -85,7 +85,8 @@ class KeysetPagination(BasePagination):
             },
         }
 
-    def get_schema_operation_parameters(self, view: Any) -> list[Any]:  # noqa: ARG002 - a list's query declares them
+    def get_schema_operation_parameters(self, _view: Any) -> list[Any]:
+        """None beside those that a list's query declares."""
         return []
 
     def _link(self, keyset: Keyset, row: Any, *, backward: bool) -> str:

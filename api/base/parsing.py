@@ -35,7 +35,7 @@ class JsonBodyParser(BaseParser):
 
     media_type = "application/json"
 
-    def parse(self, stream: IO[Any], media_type: Any = None, parser_context: Any = None) -> Any:  # noqa: ARG002
+    def parse(self, stream: IO[Any], _media_type: Any = None, parser_context: Any = None) -> Any:
         view = (parser_context or {}).get("view")
         raw = _read(stream, getattr(view, "max_body_bytes", settings.DATA_UPLOAD_MAX_MEMORY_SIZE))
         _refuse_many_values(raw)

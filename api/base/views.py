@@ -1,26 +1,32 @@
 """What every view of the REST API is made of, and the answer for paths that don't exist."""
 
 import datetime
+from collections.abc import Mapping
 from typing import Any, NoReturn, cast
 
 from django.conf import settings
+from django.http import Http404
 from django.urls import get_script_prefix
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework import status
 from rest_framework.exceptions import NotFound
 from rest_framework.generics import GenericAPIView
+from rest_framework.mixins import CreateModelMixin
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
 from rest_framework.views import APIView
+from rest_framework.viewsets import ViewSetMixin
 
 from api.accounts.access import Access
 from api.base.idempotency import Idempotent
 from api.base.limiting import RateLimited
 from api.base.pagination import Keyset
 from api.base.problems import EncodedBody, LengthRequired, shown_name
-from core.validation.strict import Query, StrictSerializer
+from core.slugs import is_uuid
+from core.validation.strict import ListQuery, Query, StrictSerializer
 
 #: Of routes that take a whole definition: no limit of a field is reached later than this one. A request's body of 1 MiB
 #: takes up to 6 MiB as JSON, and an environment may override it.
@@ -37,7 +43,7 @@ class AlwaysJson(BaseContentNegotiation):
     def select_parser(self, request: Request, parsers: Any) -> Any:
         return next((parser for parser in parsers if _is_json(request.content_type)), None)
 
-    def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:  # noqa: ARG002
+    def select_renderer(self, _request: Request, renderers: Any, _format_suffix: str | None = None) -> Any:
         return renderers[0], renderers[0].media_type
 
 
@@ -50,15 +56,19 @@ class TellsMethods(APIView):
 
     metadata_class = None
 
-    def options(self, request: Request, *args: Any, **path: Any) -> Response:  # type: ignore[override]  # noqa: ARG002
+    def options(self, _request: Request, *_args: Any, **_path: Any) -> Response:  # type: ignore[override]
         return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class EmptySerializer(StrictSerializer):
+    """An empty body."""
 
 
 class ApiView(RateLimited, Idempotent, TellsMethods, GenericAPIView):
     """Names its scopes and query parameters; `access`, `query` and `now` are what its methods work with.
 
-    `needs_quota` tells the document which methods answer 402 where the workspace's plan lets no more runs start; the
-    verbs that they call refuse. A body has at most `max_body_bytes`.
+    `needs_quota` tells the document which of its handlers answer 402 where the workspace's plan lets no more runs
+    start; the verbs that they call refuse. A body has at most `max_body_bytes`. Lists come in the order of `keyset`.
     """
 
     read_scope: str
@@ -66,6 +76,7 @@ class ApiView(RateLimited, Idempotent, TellsMethods, GenericAPIView):
     max_body_bytes = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
     query_class: type[Query] = Query
     needs_quota: frozenset[str] = frozenset()
+    keyset = Keyset(("id",), descending=True)
     content_negotiation_class = AlwaysJson
     query: dict[str, Any]
     now: datetime.datetime
@@ -83,33 +94,69 @@ class ApiView(RateLimited, Idempotent, TellsMethods, GenericAPIView):
         if not hasattr(self, (request.method or "").lower()):
             self.http_method_not_allowed(request)
         self.now = _milliseconds(timezone.now())
-        self.query = self.query_class.read(request.query_params)
+        self.query = self.get_query_class().read(request.query_params)
         self.heed_idempotency_key(request)
 
     @property
     def access(self) -> Access:
         return cast(Access, self.request.auth)
 
-    def keyset(self) -> Keyset:
-        """The order of a list; newest first unless a view says otherwise."""
-        return Keyset(("id",), descending=True)
+    def get_query_class(self) -> type[Query]:
+        return self.query_class
 
-    def page(self, queryset: Any, serializer: type[Any], **context: Any) -> Response:
-        """One page of `queryset`, serialised."""
-        rows = self.paginate_queryset(queryset)
-        shown = serializer(rows, many=True, context={"access": self.access, **context})
-        return self.get_paginated_response(shown.data)
+    def get_serializer_context(self) -> dict[str, Any]:
+        return {"workspace": self.access.workspace, "access": self.access, "now": self.now}
 
-    def made(self, shown: Any, path: str, *, code: int = status.HTTP_201_CREATED) -> Response:
-        """The answer that shows what was made, and says below which path of the API it is found."""
-        location = self.request.build_absolute_uri(f"{get_script_prefix()}{BASE}{path}/")
-        return Response(shown, status=code, headers={"Location": location})
-
-    def body(self, serializer: type[StrictSerializer]) -> dict[str, Any]:
+    def read_body(self, request: Request, serializer_class: type[StrictSerializer]) -> dict[str, Any]:
         """The validated body of the request."""
-        read = serializer(data=self.request.data, context={"now": self.now})
-        read.is_valid(raise_exception=True)
-        return read.validated_data
+        serializer = serializer_class(data=request.data, context=self.get_serializer_context())
+        serializer.is_valid(raise_exception=True)
+        return serializer.validated_data
+
+    def location(self, path: str) -> dict[str, str]:
+        """The header that names what was created, by its path below that of the API."""
+        return {"Location": self.request.build_absolute_uri(f"{get_script_prefix()}{BASE}{path}/")}
+
+
+class ApiViewSet(ViewSetMixin, ApiView):
+    """The routes of one resource: DRF's mixins and, for verbs, methods of its own. The URL conf maps methods to them.
+
+    `query_classes` are by action. A path names an object by its id or, where it `has_slug`, by its slug.
+    """
+
+    query_classes: Mapping[str, type[Query]] = {"list": ListQuery}
+    #: Where lists show less of an object.
+    list_serializer_class: type[BaseSerializer[Any]] | None = None
+    lookup_url_kwarg: str
+    #: What errors call an object.
+    noun: str
+    has_slug = False
+
+    def get_query_class(self) -> type[Query]:
+        return self.query_classes.get(self.action, Query)
+
+    def get_serializer_class(self) -> type[BaseSerializer[Any]]:
+        listed = self.list_serializer_class if self.action == "list" else None
+        return listed or super().get_serializer_class()
+
+    def get_object(self) -> Any:
+        """The object that the path names. Raises NotFound."""
+        reference = self.kwargs[self.lookup_url_kwarg]
+        if self.has_slug and not is_uuid(reference):
+            self.lookup_field = "slug"
+        try:
+            return super().get_object()
+        except Http404 as error:
+            raise NotFound(f"There is no {self.noun} {reference}.") from error
+
+
+class CreateMixin(CreateModelMixin):
+    """DRF's, with the URL of what was created: DRF's own looks for that in the body."""
+
+    def get_success_headers(self, data: Any) -> dict[str, str]:
+        view = cast(ApiViewSet, self)
+        name = data["slug" if view.has_slug else "id"]
+        return {"Location": view.request.build_absolute_uri(f"{view.request.path}{name}/")}
 
 
 def _milliseconds(now: datetime.datetime) -> datetime.datetime:

@@ -2,18 +2,21 @@
 
 from typing import Any
 
-from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_serializer
-from rest_framework import serializers, status
-from rest_framework.exceptions import ErrorDetail, NotFound, PermissionDenied, ValidationError
+from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_serializer, extend_schema_view
+from rest_framework import serializers
+from rest_framework.exceptions import ErrorDetail, ValidationError
+from rest_framework.mixins import DestroyModelMixin, ListModelMixin, RetrieveModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
 
 from accounts.environments import create_environment, rename_environment
 from accounts.models import Environment, Scope
-from api.base.views import ApiView
-from core.slugs import is_slug, is_uuid, slug_of
+from api.accounts.permissions import HasScope, WholeWorkspaceToChange
+from api.base.views import ApiViewSet, CreateMixin
+from core.slugs import is_slug, slug_of
 from core.validation.fields import Instant, Text
-from core.validation.strict import ListQuery, StrictSerializer
+from core.validation.strict import StrictSerializer
 from jobs.services.environments import delete_environment
 
 _SHOWN = {
@@ -62,80 +65,22 @@ class EnvironmentChangeSerializer(StrictSerializer):
     name = Text(max_length=200, help_text="What people call it.")
 
 
-class EnvironmentView(ApiView):
-    read_scope: str = Scope.JOBS_READ
-    write_scope: str = Scope.ADMIN
-    serializer_class = EnvironmentSerializer
-
-    def environments(self) -> Any:
-        environments = Environment.objects.filter(workspace=self.access.workspace)
-        bound = self.access.environment_ids
-        return environments if bound is None else environments.filter(pk__in=bound)
-
-    def environment(self, reference: str) -> Environment:
-        """The environment that the path names by its slug or its UUID. Raises NotFound."""
-        column = "pk" if is_uuid(reference) else "slug"
-        known = is_uuid(reference) or is_slug(reference)
-        found: Environment | None = self.environments().filter(**{column: reference}).first() if known else None
-        if found is None:
-            raise NotFound(f"There is no environment {reference}.")
-        return found
-
-    def refuse_bound_key(self) -> None:
-        """Which environments there are is the whole workspace's matter."""
-        if self.access.environment_ids is not None:
-            raise PermissionDenied("This API key is bound to environments, and can't change them.", "environment_bound")
-
-
-class EnvironmentList(EnvironmentView):
-    query_class = ListQuery
-
-    @extend_schema(
+@extend_schema_view(
+    list=extend_schema(
         operation_id="environments_list", summary="List environments", responses=EnvironmentSerializer(many=True)
-    )
-    def get(self, request: Request) -> Response:  # noqa: ARG002
-        return self.page(self.environments(), EnvironmentSerializer)
-
-    @extend_schema(
+    ),
+    create=extend_schema(
         operation_id="environments_create",
         summary="Create an environment",
         description="No job is enabled in it until somebody enables it there.",
         request=EnvironmentSerializer,
         responses={201: EnvironmentSerializer},
-    )
-    def post(self, request: Request) -> Response:  # noqa: ARG002
-        self.refuse_bound_key()
-        wanted = self.body(EnvironmentSerializer)
-        made = create_environment(
-            workspace=self.access.workspace,
-            slug=wanted.get("slug") or self._free_slug(wanted["name"]),
-            name=wanted.get("name") or wanted["slug"],
-            actor=self.access.actor,
-            now=self.now,
-        )
-        return self.made(EnvironmentSerializer(made).data, f"environments/{made.slug}")
-
-    def _free_slug(self, name: str) -> str:
-        taken = self.access.workspace.environments.values_list("slug", flat=True)
-        return slug_of(name, otherwise="environment", taken=set(taken))
-
-
-class EnvironmentDetail(EnvironmentView):
-    @extend_schema(operation_id="environments_get", summary="Get an environment")
-    def get(self, request: Request, environment: str) -> Response:  # noqa: ARG002
-        return Response(EnvironmentSerializer(self.environment(environment)).data)
-
-    @extend_schema(
+    ),
+    retrieve=extend_schema(operation_id="environments_get", summary="Get an environment"),
+    partial_update=extend_schema(
         operation_id="environments_patch", summary="Rename an environment", request=EnvironmentChangeSerializer
-    )
-    def patch(self, request: Request, environment: str) -> Response:  # noqa: ARG002
-        found = self.environment(environment)
-        self.refuse_bound_key()
-        name = self.body(EnvironmentChangeSerializer)["name"]
-        renamed = rename_environment(environment=found, name=name, actor=self.access.actor, now=self.now)
-        return Response(EnvironmentSerializer(renamed).data)
-
-    @extend_schema(
+    ),
+    destroy=extend_schema(
         operation_id="environments_delete",
         summary="Delete an environment that holds no jobs and no history",
         description="409 while a job is enabled or overridden in it, or has history there: the problem's `jobs` lists "
@@ -143,9 +88,43 @@ class EnvironmentDetail(EnvironmentView):
         "keys bound to it lose it and reach no other for that.",
         request=None,
         responses={204: None},
-    )
-    def delete(self, request: Request, environment: str) -> Response:  # noqa: ARG002
-        found = self.environment(environment)
-        self.refuse_bound_key()
-        delete_environment(environment=found, actor=self.access.actor, now=self.now)
-        return Response(status=status.HTTP_204_NO_CONTENT)
+    ),
+)
+class EnvironmentViewSet(ListModelMixin, CreateMixin, RetrieveModelMixin, DestroyModelMixin, ApiViewSet):
+    """The environments within reach."""
+
+    permission_classes = (HasScope, WholeWorkspaceToChange)
+    read_scope: str = Scope.JOBS_READ
+    write_scope: str = Scope.ADMIN
+    serializer_class = EnvironmentSerializer
+    lookup_url_kwarg = "environment"
+    noun = "environment"
+    has_slug = True
+
+    def get_queryset(self) -> Any:
+        environments = Environment.objects.filter(workspace=self.access.workspace)
+        bound = self.access.environment_ids
+        return environments if bound is None else environments.filter(pk__in=bound)
+
+    def perform_create(self, serializer: BaseSerializer[Environment]) -> None:
+        valid = serializer.validated_data
+        serializer.instance = create_environment(
+            workspace=self.access.workspace,
+            slug=valid.get("slug") or self._free_slug(valid["name"]),
+            name=valid.get("name") or valid["slug"],
+            actor=self.access.actor,
+            now=self.now,
+        )
+
+    def _free_slug(self, name: str) -> str:
+        taken = self.access.workspace.environments.values_list("slug", flat=True)
+        return slug_of(name, otherwise="environment", taken=set(taken))
+
+    def partial_update(self, request: Request, **_path: Any) -> Response:
+        environment = self.get_object()
+        name = self.read_body(request, EnvironmentChangeSerializer)["name"]
+        renamed = rename_environment(environment=environment, name=name, actor=self.access.actor, now=self.now)
+        return Response(EnvironmentSerializer(renamed).data)
+
+    def perform_destroy(self, instance: Environment) -> None:
+        delete_environment(environment=instance, actor=self.access.actor, now=self.now)

@@ -8,8 +8,9 @@ from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from api.jobs.filters import reachable
-from api.jobs.views import JobView
+from accounts.models import Scope
+from api.base.views import ApiView
+from api.jobs.lookups import reachable_jobs
 from core.validation.fields import Choice
 from core.validation.strict import Query
 from jobs.imports import yaml_text
@@ -27,7 +28,10 @@ class ExportQuery(Query):
     )
 
 
-class JobExport(JobView):
+class JobExport(ApiView):
+    """One file of all jobs: a generic list would page it."""
+
+    read_scope: str = Scope.JOBS_READ
     query_class = ExportQuery
 
     @extend_schema(
@@ -39,8 +43,8 @@ class JobExport(JobView):
             (200, "application/yaml"): OpenApiTypes.OBJECT,
         },
     )
-    def get(self, request: Request) -> Any:  # noqa: ARG002
-        jobs = {"jobs": [exported(job) for job in reachable(self.access).order_by("slug")]}
+    def get(self, _request: Request) -> Any:
+        jobs = {"jobs": [exported(job) for job in reachable_jobs(self.access).order_by("slug")]}
         if self.query["format"] == "yaml":
             return HttpResponse(yaml_text(jobs), content_type="application/yaml; charset=utf-8")
         return Response(jobs)

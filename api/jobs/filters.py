@@ -5,18 +5,15 @@ import uuid
 from collections.abc import Collection
 from typing import Any
 
-from django.db.models import Exists, Min, OuterRef, Prefetch, Q, Subquery, Value
+from django.db.models import Exists, Min, OuterRef, Q, Subquery, Value
 from django.db.models.functions import Coalesce
 from rest_framework import serializers
 
-from api.accounts.access import Access
 from api.base.pagination import Keyset
-from core.slugs import is_uuid
 from core.validation.fields import Choice
-from core.validation.strict import ListQuery
-from jobs.models import Job, JobEnvironment, ScheduleType
+from core.validation.strict import ListQuery, Query
+from jobs.models import JobEnvironment, ScheduleType
 from jobs.querysets import JobQuerySet
-from jobs.slugs import is_slug
 from jobs.validation.definition import KINDS
 
 _SORTED = ("name", "created_at", "next_fire_at", "last_status")
@@ -49,29 +46,8 @@ class JobListQuery(ListQuery):
     )
 
 
-def reachable(access: Access) -> JobQuerySet:
-    """The live jobs that a caller may see, with all that the job object shows."""
-    return _in_reach(access, Job.objects.of(access.workspace).live())
-
-
-def deleted(access: Access, reference: str) -> Job | None:
-    """The deleted job of this UUID that a caller may see, as far as it was not purged."""
-    gone = Job.objects.of(access.workspace).kept().filter(deleted_at__isnull=False)
-    return _in_reach(access, gone).named(reference).first()
-
-
-def _in_reach(access: Access, jobs: JobQuerySet) -> JobQuerySet:
-    jobs = jobs.select_related("current_version")
-    states = JobEnvironment.objects.select_related("environment")
-    if access.environment_ids is not None:
-        states = states.filter(environment_id__in=access.environment_ids)
-        jobs = jobs.filter(Exists(states.filter(job=OuterRef("pk"))))
-    return jobs.prefetch_related(Prefetch("job_environments", queryset=states))
-
-
-def find(jobs: JobQuerySet, reference: str) -> Job | None:
-    """The job that a path names, if it is among `jobs`."""
-    return jobs.named(reference).first() if is_slug(reference) or is_uuid(reference) else None
+class JobDeleteQuery(Query):
+    purge = serializers.BooleanField(default=False, help_text="Remove its history and versions too, for good.")
 
 
 def filtered(jobs: JobQuerySet, query: dict[str, Any], *, within: Reach = None) -> JobQuerySet:

@@ -12,17 +12,16 @@ from rest_framework.exceptions import APIException, ErrorDetail, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.models import Environment
+from accounts.models import Environment, Scope
 from accounts.usage import refuse_when_stopped
 from api.base.openapi import ProblemFieldSerializer
 from api.base.parsing import json_value, refuse_unstorable, why_no_json
 from api.base.problems import field_errors
+from api.base.views import DEFINITION_BYTES, ApiView
 from api.jobs import examples
-from api.jobs.actions import named_environment
-from api.jobs.filters import reachable
+from api.jobs.lookups import environment_named, reachable_jobs, refuse_foreign_change
 from api.jobs.matching import Match, Matches
 from api.jobs.serializers import JobSerializer, save_validated
-from api.jobs.views import JobView
 from core.errors import HourhandError
 from core.validation.fields import Choice, Flag, Text, Whole
 from core.validation.strict import StrictSerializer
@@ -124,8 +123,13 @@ class _Judged:
         return {"index": index, **line, "slug": self.slug, **told}
 
 
-class JobImport(JobView):
-    needs_quota = frozenset({"POST"})
+class JobImport(ApiView):
+    """Up to MAX_JOBS jobs, each with a result of its own: generic views save all of a body or nothing."""
+
+    read_scope: str = Scope.JOBS_READ
+    write_scope: str = Scope.JOBS_WRITE
+    max_body_bytes = DEFINITION_BYTES
+    needs_quota = frozenset({"post"})
 
     @extend_schema(
         operation_id="jobs_import",
@@ -135,10 +139,10 @@ class JobImport(JobView):
         request=ImportSerializer,
         responses=ImportedSerializer,
     )
-    def post(self, request: Request) -> Response:  # noqa: ARG002
-        body = self.body(ImportSerializer)
+    def post(self, request: Request) -> Response:
+        body = self.read_body(request, ImportSerializer)
         named = body.get("environment")
-        environment = named_environment(self.access, named) if named is not None else None
+        environment = environment_named(self.access, named) if named is not None else None
         items = _items(body["format"], body["content"], _options(body))
         with transaction.atomic():
             judged = self._judge(items, environment)
@@ -155,7 +159,7 @@ class JobImport(JobView):
             _Judged(item, slug) for item, slug in zip(items, self._free_slugs(items, slugs, matched), strict=True)
         ]
         named_slugs = {one.slug for one in judged if one.slug is not None}
-        named = reachable(self.access).filter(slug__in=named_slugs).order_by("pk")
+        named = reachable_jobs(self.access).filter(slug__in=named_slugs).order_by("pk")
         existing = {job.slug: job for job in named.select_for_update(of=("self",))}
         taken = set(
             Job.objects.of(self.access.workspace).live().filter(slug__in=named_slugs).values_list("slug", flat=True)
@@ -213,7 +217,7 @@ class JobImport(JobView):
         serializer = JobSerializer(job, data=data, context=like.context, like=like)
         serializer.is_valid(raise_exception=True)
         if job is not None and serializer.changes_definition:
-            self.refuse_foreign_change(job)
+            refuse_foreign_change(self.access, job)
         one.serializer = serializer
         one.result = CREATED if job is None else UPDATED if serializer.changes_anything else UNCHANGED
 

@@ -4,19 +4,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.db import transaction
-from drf_spectacular.utils import extend_schema, extend_schema_serializer
-from rest_framework import serializers, status
-from rest_framework.exceptions import NotFound, PermissionDenied, ValidationError
+from drf_spectacular.utils import extend_schema, extend_schema_serializer, extend_schema_view
+from rest_framework import serializers
+from rest_framework.exceptions import ValidationError
+from rest_framework.mixins import DestroyModelMixin, ListModelMixin, RetrieveModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
 
 from accounts.actors import Actor
 from accounts.models import Scope, Workspace
-from api.base.views import ApiView
+from api.accounts.permissions import HasScope, WholeWorkspaceToChange
+from api.base.views import ApiViewSet, CreateMixin
 from api.jobs import examples
-from core.slugs import is_slug, is_uuid
+from core.slugs import is_slug
 from core.validation.fields import Instant, Text
-from core.validation.strict import ListQuery
 from jobs.models import RetryPolicy
 from jobs.services.retry_policies import RULES, delete_policy, save_policy
 from jobs.validation.sections import RetryRulesSerializer
@@ -50,7 +52,7 @@ class RetryPolicySerializer(RetryRulesSerializer):
 
 
 def save_validated_policy(
-    serializer: RetryPolicySerializer, *, workspace: Workspace, actor: Actor, now: Any
+    serializer: BaseSerializer[RetryPolicy], *, workspace: Workspace, actor: Actor, now: Any
 ) -> RetryPolicy:
     """Save what a valid serializer holds, as a new policy or as a change of its instance."""
     valid = serializer.validated_data
@@ -65,86 +67,60 @@ def save_validated_policy(
     )
 
 
-class RetryPolicyView(ApiView):
-    """A view of retry policies or of one."""
-
-    read_scope: str = Scope.JOBS_READ
-    write_scope: str = Scope.JOBS_WRITE
-    serializer_class = RetryPolicySerializer
-
-    def policies(self) -> Any:
-        return RetryPolicy.objects.filter(workspace=self.access.workspace)
-
-    def policy(self, reference: str, *, locked: bool = False) -> RetryPolicy:
-        """The policy that the path names by its slug or its UUID. Raises NotFound."""
-        policies = self.policies().select_for_update(no_key=True) if locked else self.policies()
-        column = "pk" if is_uuid(reference) else "slug"
-        known = is_uuid(reference) or is_slug(reference)
-        found: RetryPolicy | None = policies.filter(**{column: reference}).first() if known else None
-        if found is None:
-            raise NotFound(f"There is no retry policy {reference}.")
-        return found
-
-    def refuse_bound_key(self) -> None:
-        """A policy is the whole workspace's: who is bound to some environments can't change it for the others."""
-        if self.access.environment_ids is not None:
-            raise PermissionDenied(
-                "This API key is bound to environments, and retry policies hold for all.", code="environment_bound"
-            )
-
-    def saved(self, policy: RetryPolicy | None) -> RetryPolicy:
-        serializer = RetryPolicySerializer(policy, data=self.request.data)
-        serializer.is_valid(raise_exception=True)
-        access = self.access
-        return save_validated_policy(serializer, workspace=access.workspace, actor=access.actor, now=self.now)
-
-
-class RetryPolicyList(RetryPolicyView):
-    query_class = ListQuery
-
-    @extend_schema(
+@extend_schema_view(
+    list=extend_schema(
         operation_id="retry_policies_list", summary="List retry policies", responses=RetryPolicySerializer(many=True)
-    )
-    def get(self, request: Request) -> Response:  # noqa: ARG002
-        return self.page(self.policies(), RetryPolicySerializer)
-
-    @extend_schema(
+    ),
+    create=extend_schema(
         operation_id="retry_policies_create",
         summary="Create a retry policy",
         request=RetryPolicySerializer,
         responses={201: RetryPolicySerializer},
-    )
-    def post(self, request: Request) -> Response:  # noqa: ARG002
-        self.refuse_bound_key()
-        saved = self.saved(None)
-        return self.made(RetryPolicySerializer(saved).data, f"retry-policies/{saved.slug}")
-
-
-class RetryPolicyDetail(RetryPolicyView):
-    @extend_schema(operation_id="retry_policies_get", summary="Get a retry policy")
-    def get(self, request: Request, policy: str) -> Response:  # noqa: ARG002
-        return Response(RetryPolicySerializer(self.policy(policy)).data)
-
-    @extend_schema(
+    ),
+    retrieve=extend_schema(operation_id="retry_policies_get", summary="Get a retry policy"),
+    partial_update=extend_schema(
         operation_id="retry_policies_patch",
         summary="Change some fields of a retry policy",
         description="Makes a new version of each job that uses it. Executions under way keep to their own version.",
         request=RetryPolicySerializer,
-    )
-    def patch(self, request: Request, policy: str) -> Response:  # noqa: ARG002
-        self.refuse_bound_key()
-        with transaction.atomic():
-            saved = self.saved(self.policy(policy, locked=True))
-        return Response(RetryPolicySerializer(saved).data)
-
-    @extend_schema(
+    ),
+    destroy=extend_schema(
         operation_id="retry_policies_delete",
         summary="Delete a retry policy that no job uses",
         description="409 while jobs use it; the problem's `jobs` lists their slugs.",
         request=None,
         responses={204: None},
-    )
-    def delete(self, request: Request, policy: str) -> Response:  # noqa: ARG002
-        self.refuse_bound_key()
-        delete_policy(policy=self.policy(policy), actor=self.access.actor, now=self.now)
-        return Response(status=status.HTTP_204_NO_CONTENT)
+    ),
+)
+class RetryPolicyViewSet(ListModelMixin, CreateMixin, RetrieveModelMixin, DestroyModelMixin, ApiViewSet):
+    """The workspace's retry policies."""
+
+    permission_classes = (HasScope, WholeWorkspaceToChange)
+    read_scope: str = Scope.JOBS_READ
+    write_scope: str = Scope.JOBS_WRITE
+    serializer_class = RetryPolicySerializer
+    lookup_url_kwarg = "policy"
+    noun = "retry policy"
+    has_slug = True
+
+    def get_queryset(self) -> Any:
+        return RetryPolicy.objects.filter(workspace=self.access.workspace)
+
+    def filter_queryset(self, queryset: Any) -> Any:
+        return queryset.select_for_update(no_key=True) if self.action == "partial_update" else queryset
+
+    def perform_create(self, serializer: BaseSerializer[RetryPolicy]) -> None:
+        access = self.access
+        serializer.instance = save_validated_policy(
+            serializer, workspace=access.workspace, actor=access.actor, now=self.now
+        )
+
+    def partial_update(self, request: Request, **_path: Any) -> Response:
+        with transaction.atomic():
+            serializer = self.get_serializer(self.get_object(), data=request.data)
+            serializer.is_valid(raise_exception=True)
+            self.perform_create(serializer)
+        return Response(serializer.data)
+
+    def perform_destroy(self, instance: RetryPolicy) -> None:
+        delete_policy(policy=instance, actor=self.access.actor, now=self.now)

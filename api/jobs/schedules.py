@@ -88,6 +88,8 @@ class PreviewSerializer(serializers.Serializer):
 
 
 class SchedulePreview(ApiView):
+    """A computation on the body: DRF's generic views would create an object."""
+
     read_scope: str = Scope.JOBS_READ
     # It is a POST because a schedule does not fit a path. It changes nothing.
     write_scope: str = Scope.JOBS_READ
@@ -100,8 +102,8 @@ class SchedulePreview(ApiView):
         request=ScheduleSerializer,
         responses=PreviewSerializer,
     )
-    def post(self, request: Request) -> Response:  # noqa: ARG002
-        timing = self.body(ScheduleSerializer)
+    def post(self, request: Request) -> Response:
+        timing = self.read_body(request, ScheduleSerializer)
         since, count = timing.pop("from", self.now), timing.pop("count")
         found = previewed(timing, since=since, count=count)
         return Response(_shown(found, contradictions(found.schedule, timing)))

@@ -1,19 +1,20 @@
 """Routes of secrets. They stand here and not with accounts because the jobs that use a secret decide if it can go."""
 
-import uuid
 from typing import Any
 
-from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_serializer
-from rest_framework import serializers, status
-from rest_framework.exceptions import ErrorDetail, NotFound, PermissionDenied, ValidationError
+from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_serializer, extend_schema_view
+from rest_framework import serializers
+from rest_framework.exceptions import ErrorDetail, PermissionDenied, ValidationError
+from rest_framework.mixins import DestroyModelMixin, ListModelMixin, RetrieveModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
 
 from accounts.models import Environment, Scope, Secret
 from accounts.secrets import MAX_CHARACTERS, MIN_CHARACTERS, change_secret, create_secret
-from api.base.views import ApiView
+from api.base.views import ApiViewSet, CreateMixin
 from core.validation.fields import Instant, Text
-from core.validation.strict import ListQuery, StrictSerializer
+from core.validation.strict import StrictSerializer
 from jobs.services.secrets import delete_secret
 
 _SHOWN = {
@@ -73,75 +74,62 @@ class SecretChangeSerializer(StrictSerializer):
     value = SecretValue()
 
 
-class SecretView(ApiView):
+@extend_schema_view(
+    list=extend_schema(operation_id="secrets_list", summary="List secrets", responses=SecretSerializer(many=True)),
+    create=extend_schema(operation_id="secrets_create", summary="Keep a secret", responses={201: SecretSerializer}),
+    retrieve=extend_schema(operation_id="secrets_get", summary="Get a secret, without its value"),
+    partial_update=extend_schema(
+        operation_id="secrets_patch", summary="Give a secret another value", request=SecretChangeSerializer
+    ),
+    destroy=extend_schema(
+        operation_id="secrets_delete",
+        summary="Delete a secret that no live job uses",
+        request=None,
+        responses={204: None},
+    ),
+)
+class SecretViewSet(ListModelMixin, CreateMixin, RetrieveModelMixin, DestroyModelMixin, ApiViewSet):
+    """The secrets within reach. A key bound to environments reaches theirs only."""
+
     read_scope: str = Scope.ADMIN
     write_scope: str = Scope.ADMIN
     serializer_class = SecretSerializer
+    lookup_url_kwarg = "secret"
+    noun = "secret"
 
-    def secrets(self) -> Any:
-        """The secrets within reach. A key bound to environments reaches theirs only."""
+    def get_queryset(self) -> Any:
         secrets = Secret.objects.filter(workspace=self.access.workspace).select_related("environment")
         bound = self.access.environment_ids
         return secrets if bound is None else secrets.filter(environment_id__in=bound)
 
-    def secret(self, secret_id: uuid.UUID) -> Secret:
-        found = self.secrets().filter(pk=secret_id).first()
-        if found is None:
-            raise NotFound("There is no such secret.")
-        return found
-
-
-class SecretList(SecretView):
-    query_class = ListQuery
-
-    @extend_schema(operation_id="secrets_list", summary="List secrets", responses=SecretSerializer(many=True))
-    def get(self, request: Request) -> Response:  # noqa: ARG002
-        return self.page(self.secrets(), SecretSerializer)
-
-    @extend_schema(operation_id="secrets_create", summary="Keep a secret", responses={201: SecretSerializer})
-    def post(self, request: Request) -> Response:  # noqa: ARG002
-        wanted = self.body(SecretSerializer)
-        made = create_secret(
+    def perform_create(self, serializer: BaseSerializer[Secret]) -> None:
+        valid = serializer.validated_data
+        serializer.instance = create_secret(
             workspace=self.access.workspace,
-            environment=self._environment(wanted["environment"]["slug"]),
-            name=wanted["name"],
-            value=wanted["value"],
+            environment=self._environment(valid["environment"]["slug"]),
+            name=valid["name"],
+            value=valid["value"],
             actor=self.access.actor,
             now=self.now,
         )
-        return self.made(SecretSerializer(made).data, f"secrets/{made.pk}")
 
     def _environment(self, slug: str | None) -> Environment | None:
         if slug is None:
             if self.access.environment_ids is not None:
                 raise PermissionDenied("This API key is bound to environments: name one.", code="environment_bound")
             return None
-        found = next((place for place in self.access.environments() if place.slug == slug), None)
-        if found is None:
+        environment = next((one for one in self.access.environments() if one.slug == slug), None)
+        if environment is None:
             raise ValidationError(
                 {"environment": [ErrorDetail("There is no such environment.", code="environment_unknown")]}
             )
-        return found
+        return environment
 
+    def partial_update(self, request: Request, **_path: Any) -> Response:
+        secret = self.get_object()
+        value = self.read_body(request, SecretChangeSerializer)["value"]
+        change_secret(secret=secret, value=value, actor=self.access.actor, now=self.now)
+        return Response(SecretSerializer(secret).data)
 
-class SecretDetail(SecretView):
-    @extend_schema(operation_id="secrets_get", summary="Get a secret, without its value")
-    def get(self, request: Request, secret: uuid.UUID) -> Response:  # noqa: ARG002
-        return Response(SecretSerializer(self.secret(secret)).data)
-
-    @extend_schema(operation_id="secrets_patch", summary="Give a secret another value", request=SecretChangeSerializer)
-    def patch(self, request: Request, secret: uuid.UUID) -> Response:  # noqa: ARG002
-        found = self.secret(secret)
-        value = self.body(SecretChangeSerializer)["value"]
-        change_secret(secret=found, value=value, actor=self.access.actor, now=self.now)
-        return Response(SecretSerializer(found).data)
-
-    @extend_schema(
-        operation_id="secrets_delete",
-        summary="Delete a secret that no live job uses",
-        request=None,
-        responses={204: None},
-    )
-    def delete(self, request: Request, secret: uuid.UUID) -> Response:  # noqa: ARG002
-        delete_secret(secret=self.secret(secret), actor=self.access.actor, now=self.now)
-        return Response(status=status.HTTP_204_NO_CONTENT)
+    def perform_destroy(self, instance: Secret) -> None:
+        delete_secret(secret=instance, actor=self.access.actor, now=self.now)

@@ -5,7 +5,7 @@ from typing import Any
 
 from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_serializer
 from rest_framework import serializers
-from rest_framework.exceptions import ErrorDetail, PermissionDenied, ValidationError
+from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -13,6 +13,7 @@ from accounts.models import Scope
 from accounts.plans import overage_of
 from accounts.quota import OveragePolicy, month_named, month_of
 from accounts.usage import usage_of
+from api.accounts.permissions import HasScope, WholeWorkspace
 from api.base.views import ApiView
 from core.validation.fields import Flag, Text, Whole
 from core.validation.strict import Query
@@ -94,8 +95,10 @@ class UsageSerializer(serializers.Serializer):
 
 
 class UsageReport(ApiView):
+    """A report of a month: computed, so there is no object that a generic view could fetch."""
+
+    permission_classes = (HasScope, WholeWorkspace)
     read_scope: str = Scope.EXECUTIONS_READ
-    write_scope: str = Scope.ADMIN
     query_class = UsageQuery
 
     @extend_schema(
@@ -105,11 +108,7 @@ class UsageReport(ApiView):
         "was.",
         responses=UsageSerializer,
     )
-    def get(self, request: Request) -> Response:  # noqa: ARG002
-        if self.access.environment_ids is not None:
-            raise PermissionDenied(
-                "This API key is bound to environments, and usage counts all of them.", code="environment_bound"
-            )
+    def get(self, _request: Request) -> Response:
         month: datetime.date = self.query["period"] or month_of(self.now)
         workspace = self.access.workspace
         used = usage_of(workspace, month, now=self.now)

@@ -4,14 +4,23 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
+from django.db import transaction
+from drf_spectacular.utils import extend_schema, extend_schema_field, extend_schema_serializer, extend_schema_view
 from rest_framework import serializers
-from rest_framework.exceptions import ValidationError
+from rest_framework.exceptions import NotFound, ValidationError
+from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
+from rest_framework.request import Request
+from rest_framework.response import Response
 
 from accounts.actors import Actor
+from accounts.models import Scope
+from api.base.pagination import Keyset
 from api.base.problems import field_errors
+from api.base.views import DEFINITION_BYTES, ApiViewSet, EmptySerializer
 from api.jobs import examples
+from api.jobs.lookups import live_job, live_or_deleted_job, reachable_jobs, refuse_foreign_change
 from api.jobs.serializers import JobSerializer, save_validated
+from core.differences import differing
 from core.errors import ConflictError
 from core.validation.fields import Instant, Text, Whole
 from jobs.definition.overrides import OVERRIDES
@@ -116,3 +125,65 @@ def _refuse_gone(version: JobVersion, slugs: Slugs) -> None:
     policy = version.config["retry"]["policy"]
     if policy is not None and not RetryPolicy.objects.filter(workspace=version.job.workspace_id, slug=policy).exists():
         raise NotRestorableError(f"Version {version.number} uses the retry policy {policy}, which is deleted.")
+
+
+@extend_schema_view(
+    list=extend_schema(
+        operation_id="jobs_versions_list", summary="List a job's versions", responses=VersionSerializer(many=True)
+    ),
+    retrieve=extend_schema(operation_id="jobs_versions_get", summary="Get one version of a job"),
+)
+class VersionViewSet(ListModelMixin, RetrieveModelMixin, ApiViewSet):
+    """The versions of a job, of a deleted one too."""
+
+    read_scope: str = Scope.JOBS_READ
+    write_scope: str = Scope.JOBS_WRITE
+    serializer_class = VersionSerializer
+    max_body_bytes = DEFINITION_BYTES
+    needs_quota = frozenset({"restore"})
+    keyset = Keyset(("number",), descending=True)
+
+    def get_queryset(self) -> Any:
+        job = live_or_deleted_job(self.access, self.kwargs["job"])
+        return JobVersion.objects.numbered().filter(job=job).select_related("created_by", "job")
+
+    def get_object(self) -> JobVersion:
+        return self._version(self.kwargs["number"])
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        return {**super().get_serializer_context(), "slugs": self._slugs()}
+
+    @extend_schema(
+        operation_id="jobs_versions_diff", summary="Compare two versions of a job", responses=VersionDiffSerializer
+    )
+    def diff(self, _request: Request, number: int, other: int, **_path: Any) -> Response:
+        slugs = self._slugs()
+        old, new = (spelled(self._version(one), slugs) for one in (number, other))
+        changes = [{"field": path, "old": before, "new": after} for path, before, after in differing(old, new)]
+        return Response(VersionDiffSerializer({"from": number, "to": other, "changes": changes}).data)
+
+    @extend_schema(
+        operation_id="jobs_versions_restore",
+        summary="Restore a version",
+        description="As a new version. Where the job is enabled or paused stays as it is, and nothing fires because of "
+        "it. 409 where the version is not right any more, for instance because its retry policy is deleted.",
+        request=EmptySerializer,
+        responses=JobSerializer,
+    )
+    def restore(self, request: Request, job: str, number: int) -> Response:
+        self.read_body(request, EmptySerializer)
+        context = super().get_serializer_context()
+        with transaction.atomic():
+            current = live_job(self.access, job, locked=True)
+            refuse_foreign_change(self.access, current)
+            saved = restore_version(self._version(number), job=current, context=context, actor=self.access.actor)
+        return Response(JobSerializer(reachable_jobs(self.access).get(pk=saved.pk), context=context).data)
+
+    def _version(self, number: int) -> JobVersion:
+        version: JobVersion | None = self.get_queryset().filter(number=number).first()
+        if version is None:
+            raise NotFound(f"The job has no version {number}.")
+        return version
+
+    def _slugs(self) -> dict[uuid.UUID, str]:
+        return {environment.pk: environment.slug for environment in self.access.environments()}

@@ -4,16 +4,17 @@ import uuid
 from typing import Any, cast
 
 from django.core import signing
-from drf_spectacular.utils import extend_schema, extend_schema_serializer
+from drf_spectacular.utils import extend_schema, extend_schema_serializer, extend_schema_view
 from rest_framework import serializers, status
-from rest_framework.exceptions import ErrorDetail, NotFound, ValidationError
+from rest_framework.exceptions import ErrorDetail, ValidationError
+from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.models import Scope
+from api.base.views import ApiViewSet, EmptySerializer
 from api.runs import examples
 from api.runs.filters import ExecutionFields, meant
-from api.runs.serializers import EmptySerializer
-from api.runs.views import HistoryView
 from core.validation.fields import Choice, Flag, Instant, Text, Whole, instant_text
 from core.validation.strict import ListQuery, Query, StrictSerializer
 from runs.executions.bulk import MAX_EXECUTIONS, MAX_RATE, cancel_bulk, matching, start_bulk
@@ -122,42 +123,33 @@ class BulkDetailQuery(Query):
     cursor = serializers.CharField(required=False, help_text="Opaque; from the `cursor` of another page of ids.")
 
 
-class BulkView(HistoryView):
-    def operations(self) -> Any:
-        """Those within reach: for a key that is bound to environments, those that touch no other."""
-        found = BulkOperation.objects.filter(workspace=self.access.workspace)
+@extend_schema_view(
+    list=extend_schema(
+        operation_id="bulk_operations_list",
+        summary="List bulk operations, newest first",
+        responses=ListedBulkOperationSerializer(many=True),
+    ),
+    retrieve=extend_schema(operation_id="bulk_operations_get", summary="Get a bulk operation with its executions' ids"),
+)
+class BulkOperationViewSet(ListModelMixin, RetrieveModelMixin, ApiViewSet):
+    """The bulk operations within reach: for a key that is bound to environments, those that touch no other."""
+
+    read_scope: str = Scope.EXECUTIONS_READ
+    write_scope: str = Scope.EXECUTIONS_WRITE
+    query_classes = {"list": ListQuery, "retrieve": BulkDetailQuery}
+    serializer_class = BulkOperationSerializer
+    list_serializer_class = ListedBulkOperationSerializer
+    lookup_url_kwarg = "operation"
+    noun = "bulk operation"
+    needs_quota = frozenset({"replay_executions"})
+
+    def get_queryset(self) -> Any:
+        operations = BulkOperation.objects.filter(workspace=self.access.workspace)
         bound = self.access.environment_ids
-        return found if bound is None else found.filter(environment_ids__contained_by=list(bound))
+        return operations if bound is None else operations.filter(environment_ids__contained_by=list(bound))
 
-    def operation(self, operation_id: uuid.UUID) -> BulkOperation:
-        found: BulkOperation | None = self.operations().filter(pk=operation_id).first()
-        if found is None:
-            raise NotFound(f"There is no bulk operation {operation_id}.")
-        return found
-
-    def asked_for(self, kind: BulkKind, body: dict[str, Any]) -> Response:
-        """Take up what a body asks for, or only tell what it matches."""
-        wanted = meant(body["filter"], self.access)
-        if body["dry_run"]:
-            matched = matching(wanted, kind, limit=body["limit"])
-            ids = [str(key) for key in matched.ids[:IDS]]
-            return Response({"dry_run": True, "matched": len(matched.ids), "more": matched.more, "ids": ids})
-        made = start_bulk(
-            wanted=wanted,
-            kind=kind,
-            asked=dict(cast(dict[str, Any], self.request.data)["filter"]),
-            limit=body["limit"],
-            rate_per_second=body["rate_per_second"],
-            original_config=body.get("config") == "original",
-            now=self.now,
-            actor=self.access.actor,
-        )
-        shown = BulkOperationSerializer(made).data
-        return self.made(shown, f"bulk-operations/{made.pk}", code=status.HTTP_202_ACCEPTED)
-
-
-class BulkReplay(BulkView):
-    needs_quota = frozenset({"POST"})
+    def get_serializer_context(self) -> dict[str, Any]:
+        return {**super().get_serializer_context(), "first": self._first()}
 
     @extend_schema(
         operation_id="executions_bulk_replay",
@@ -165,65 +157,61 @@ class BulkReplay(BulkView):
         request=BulkReplaySerializer,
         responses={200: MatchedSerializer, 202: BulkOperationSerializer},
     )
-    def post(self, request: Request) -> Response:  # noqa: ARG002
-        return self.asked_for(BulkKind.REPLAY, self.body(BulkReplaySerializer))
+    def replay_executions(self, request: Request) -> Response:
+        return self._start(request, BulkKind.REPLAY, self.read_body(request, BulkReplaySerializer))
 
-
-class BulkCancel(BulkView):
     @extend_schema(
         operation_id="executions_bulk_cancel",
         summary="Cancel executions by a filter",
         request=BulkCancelSerializer,
         responses={200: MatchedSerializer, 202: BulkOperationSerializer},
     )
-    def post(self, request: Request) -> Response:  # noqa: ARG002
-        return self.asked_for(BulkKind.CANCEL, self.body(BulkCancelSerializer))
+    def cancel_executions(self, request: Request) -> Response:
+        return self._start(request, BulkKind.CANCEL, self.read_body(request, BulkCancelSerializer))
 
-
-class BulkOperationList(BulkView):
-    query_class = ListQuery
-
-    @extend_schema(
-        operation_id="bulk_operations_list",
-        summary="List bulk operations, newest first",
-        responses=ListedBulkOperationSerializer(many=True),
-    )
-    def get(self, request: Request) -> Response:  # noqa: ARG002
-        return self.page(self.operations(), ListedBulkOperationSerializer)
-
-
-class BulkOperationDetail(BulkView):
-    query_class = BulkDetailQuery
-    serializer_class = BulkOperationSerializer
-
-    @extend_schema(operation_id="bulk_operations_get", summary="Get a bulk operation with its executions' ids")
-    def get(self, request: Request, operation: uuid.UUID) -> Response:  # noqa: ARG002
-        found = self.operation(operation)
-        return Response(BulkOperationSerializer(found, context={"first": self._first(found)}).data)
-
-    def _first(self, operation: BulkOperation) -> int:
-        if "cursor" not in self.query:
-            return 0
-        try:
-            first: int = signing.loads(self.query["cursor"], salt=_salt(operation.pk))
-        except signing.BadSignature as error:
-            detail = ErrorDetail("This cursor belongs to another bulk operation, or to none.", code="invalid_cursor")
-            raise ValidationError({"cursor": [detail]}) from error
-        return first
-
-
-class BulkOperationCancel(BulkView):
     @extend_schema(
         operation_id="bulk_operations_cancel",
         summary="Do no more of a bulk operation",
         request=EmptySerializer,
         responses=BulkOperationSerializer,
     )
-    def post(self, request: Request, operation: uuid.UUID) -> Response:  # noqa: ARG002
-        self.body(EmptySerializer)
-        found = self.operation(operation)
-        cancel_bulk(workspace=self.access.workspace, operation_id=found.pk, now=self.now, actor=self.access.actor)
-        return Response(BulkOperationSerializer(self.operation(found.pk)).data)
+    def cancel(self, request: Request, **_path: Any) -> Response:
+        self.read_body(request, EmptySerializer)
+        key = self.get_object().pk
+        cancel_bulk(workspace=self.access.workspace, operation_id=key, now=self.now, actor=self.access.actor)
+        return Response(self.get_serializer(self.get_object()).data)
+
+    def _start(self, request: Request, kind: BulkKind, body: dict[str, Any]) -> Response:
+        """Start what a body asks for, or only say what it matches."""
+        executions = meant(body["filter"], self.access)
+        if body["dry_run"]:
+            matched = matching(executions, kind, limit=body["limit"])
+            ids = [str(key) for key in matched.ids[:IDS]]
+            return Response({"dry_run": True, "matched": len(matched.ids), "more": matched.more, "ids": ids})
+        operation = start_bulk(
+            wanted=executions,
+            kind=kind,
+            asked=dict(cast(dict[str, Any], request.data)["filter"]),
+            limit=body["limit"],
+            rate_per_second=body["rate_per_second"],
+            original_config=body.get("config") == "original",
+            now=self.now,
+            actor=self.access.actor,
+        )
+        shown = BulkOperationSerializer(operation).data
+        headers = self.location(f"bulk-operations/{operation.pk}")
+        return Response(shown, status=status.HTTP_202_ACCEPTED, headers=headers)
+
+    def _first(self) -> int:
+        """The place of the first id that is shown, from the cursor."""
+        if "cursor" not in self.query or self.action != "retrieve":
+            return 0
+        try:
+            first: int = signing.loads(self.query["cursor"], salt=_salt(self.kwargs["operation"]))
+        except signing.BadSignature as error:
+            detail = ErrorDetail("This cursor belongs to another bulk operation, or to none.", code="invalid_cursor")
+            raise ValidationError({"cursor": [detail]}) from error
+        return first
 
 
 def _salt(operation_id: uuid.UUID) -> str:

@@ -25,13 +25,14 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schem
 from rest_framework.exceptions import APIException, ErrorDetail, ValidationError
 from rest_framework.request import Request
 
+from accounts.models import Scope
 from api.accounts.access import Access
 from api.accounts.authentication import access_now
 from api.base.limiting import caller_of
+from api.base.views import ApiView
 from api.runs.filters import EventsQuery, meant
 from api.runs.rows import listed_executions
 from api.runs.serializers import ListedExecutionSerializer
-from api.runs.views import HistoryView
 from core.cache import TtlCache
 from core.stopping import is_stopping
 from core.streams import LiveResponse
@@ -207,7 +208,10 @@ def _event(shown: dict[str, Any]) -> str:
     return f"event: execution\ndata: {json.dumps(shown, separators=(',', ':'))}\n\n"
 
 
-class Events(HistoryView):
+class Events(ApiView):
+    """A stream: generic views answer with one serialized body."""
+
+    read_scope: str = Scope.EXECUTIONS_READ
     query_class = EventsQuery
     further_problems = ("503",)
 

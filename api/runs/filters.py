@@ -3,16 +3,14 @@
 import uuid
 from typing import Any
 
-from django.db.models import F
 from rest_framework import serializers
 
 from api.accounts.access import Access
+from api.jobs.lookups import past_job
 from api.runs.orders import ORDERS
-from core.slugs import is_uuid
 from core.validation.fields import Bound, Choice, CommaList
 from core.validation.strict import ListQuery, Query, StrictSerializer
 from jobs.models import Job
-from jobs.slugs import is_slug
 from runs.failures import OCCURRING
 from runs.history.filters import HistoryFilter
 from runs.history.runs import RunFilter
@@ -84,20 +82,6 @@ class RunListQuery(HistoryFields, ListQuery):
     last_only = serializers.BooleanField(
         default=False, help_text="The latest of each job in each environment, of those that are left."
     )
-
-
-def past_job(access: Access, reference: str) -> Job | None:
-    """The job that `reference` names, deleted ones included: the live one first, then the latest deleted."""
-    if not (is_slug(reference) or is_uuid(reference)):
-        return None
-    named = Job.objects.of(access.workspace).kept().named(reference)
-    return named.order_by(F("deleted_at").desc(nulls_first=True)).first()
-
-
-def reaches(access: Access, job: Job) -> bool:
-    """Whether a job is in any environment within reach, for those who ask for it by its path."""
-    bound = access.environment_ids
-    return bound is None or job.job_environments.filter(environment_id__in=bound).exists()
 
 
 def meant(query: dict[str, Any], access: Access, *, job: Job | None = None) -> HistoryFilter:

@@ -11,9 +11,8 @@ from rest_framework.response import Response
 
 from accounts.models import Scope
 from api.base.views import ApiView
-from api.jobs.actions import named_environment
+from api.jobs.lookups import environment_named, past_job
 from api.runs import examples
-from api.runs.filters import past_job
 from core.errors import NotFoundError
 from core.validation.fields import Bound, Choice, Instant, Text, Whole, instant_text
 from core.validation.strict import Query
@@ -137,6 +136,8 @@ class ExplanationSerializer(serializers.Serializer):
 
 
 class LedgerView(ApiView):
+    """A comparison of a period: computed, so there is no object that a generic view could fetch."""
+
     read_scope: str = Scope.EXECUTIONS_READ
 
     def place(self, reference: str) -> JobEnvironment:
@@ -147,7 +148,7 @@ class LedgerView(ApiView):
             raise NotFound(f"There is no job {reference}.")
         named = self.query.get("environment")
         if named is not None:
-            wanted = named_environment(self.access, named)
+            wanted = environment_named(self.access, named)
             rows = [row for row in rows if row.environment_id == wanted.pk]
             if not rows:
                 raise NotFoundError(f"The job is not in the environment {named}.", field="environment")
@@ -171,7 +172,7 @@ class JobLedger(LedgerView):
         description=f"At most {MAX_PLANNED:,} planned occurrences are compared; a span with more is refused.",
         responses=LedgerSerializer,
     )
-    def get(self, request: Request, job: str) -> Response:  # noqa: ARG002
+    def get(self, _request: Request, job: str) -> Response:
         end = self.query.get("to", self.now + _JUST_AFTER)
         start = self.query.get("from", end - _DEFAULT_SPAN)
         if start >= end:
@@ -193,7 +194,7 @@ class JobLedgerAt(LedgerView):
         summary="Why a job did or did not run at an instant",
         responses=ExplanationSerializer,
     )
-    def get(self, request: Request, job: str) -> Response:  # noqa: ARG002
+    def get(self, _request: Request, job: str) -> Response:
         row, at = self.place(job), self.query.get("at", self.now)
         return Response(shown_explanation(explain(row, at=at, now=self.now), row, at))
 

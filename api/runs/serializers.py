@@ -284,7 +284,3 @@ def edited_request(
     if told := timeout_beyond_plan(request.validated_data, workspace.plan, before=before):
         raise ValidationError({"edit": {"timeout_seconds": [ErrorDetail(told, code=PlanLimitError.code)]}})
     return request.validated_data
-
-
-class EmptySerializer(StrictSerializer):
-    """An empty body."""

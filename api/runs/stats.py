@@ -4,13 +4,14 @@ from typing import Any
 
 from drf_spectacular.utils import extend_schema, extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
-from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.models import Scope
+from api.base.views import ApiView
+from api.jobs.lookups import past_job, past_job_within_reach
 from api.runs import examples
-from api.runs.filters import past_job, places_of, reaches
-from api.runs.views import HistoryView
+from api.runs.filters import places_of
 from core.validation.fields import Bound, Choice, CommaList, Instant, Number, Text, Whole, instant_text
 from core.validation.strict import Query
 from runs.states import ExecutionStatus
@@ -156,7 +157,10 @@ def _firing(one: Upcoming) -> dict[str, str]:
     }
 
 
-class StatsView(HistoryView):
+class StatsView(ApiView):
+    """Figures of a period: computed, so there is no object that a generic view could fetch."""
+
+    read_scope: str = Scope.EXECUTIONS_READ
     serializer_class = StatsSerializer
 
     def told(self, subject: Subject) -> Response:
@@ -173,7 +177,7 @@ class Stats(StatsView):
         summary="Count executions, and measure them",
         description="Exact at this moment, and still when executions have been pruned. An unknown job counts nothing.",
     )
-    def get(self, request: Request) -> Response:  # noqa: ARG002
+    def get(self, _request: Request) -> Response:
         places = places_of(self.query, self.access)
         if "job" not in self.query:
             return self.told(Subject.of(self.access.workspace, places))
@@ -185,8 +189,6 @@ class JobStats(StatsView):
     query_class = JobStatsQuery
 
     @extend_schema(operation_id="jobs_stats", summary="Count a job's executions, and measure them")
-    def get(self, request: Request, job: str) -> Response:  # noqa: ARG002
-        found = past_job(self.access, job)
-        if found is None or not reaches(self.access, found):
-            raise NotFound(f"There is no job {job}.")
+    def get(self, _request: Request, job: str) -> Response:
+        found = past_job_within_reach(self.access, job)
         return self.told(Subject.of(self.access.workspace, places_of(self.query, self.access), found))

@@ -8,10 +8,12 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.models import Scope
 from api.base.openapi import ProblemSerializer
 from api.base.problems import CONTENT_TYPE, problem
+from api.base.views import DEFINITION_BYTES, ApiView
+from api.jobs.lookups import live_job
 from api.jobs.serializers import JobSerializer
-from api.jobs.views import JobView
 from api.runs import examples
 from api.runs.serializers import RunSerializer
 from api.runs.views import state_to_run
@@ -79,13 +81,22 @@ class TriedRunSerializer(RunSerializer):
     job_version = Whole(allow_null=True, help_text="Null where unsaved changes were tried out.")
 
 
-class JobTest(JobView):
+class JobTest(ApiView):
+    """A call of which nothing is kept: generic views would create an object."""
+
+    read_scope: str = Scope.JOBS_READ
+    write_scope: str = Scope.JOBS_WRITE
+    max_body_bytes = DEFINITION_BYTES
     waits_for_others = True
-    needs_quota = frozenset({"POST"})
+    needs_quota = frozenset({"post"})
 
     @extend_schema(
         operation_id="jobs_test",
         summary="Try a job out: one call now, which is not kept",
+        description="Sends the request once, as a run would: same templates, secrets, signature, limits and "
+        "assertions.\n\n"
+        "The body may hold any of the job's fields, judged as in a PATCH; nothing is saved. The answer comes when the\n"
+        "call has ended. It is not repeated, appears in no history and counts in no streak; the audit log tells of it.",
         request=CALL_BODY,
         responses={
             200: TriedRunSerializer,
@@ -97,14 +108,8 @@ class JobTest(JobView):
         },
     )
     def post(self, request: Request, job: str) -> Response:
-        """Sends the request once, as a run would: same templates, secrets, signature, limits and assertions.
-
-        The body may hold any of the job's fields, judged as in a PATCH; nothing is saved. The answer comes when the
-        call has ended. It is not repeated, appears in no history and counts in no streak; the audit log tells of it.
-        """
-        found = self.job(job)
-        context = {"workspace": self.access.workspace, "access": self.access, "now": self.now}
-        call = CallSerializer(found, data=request.data, context=context)
+        found = live_job(self.access, job)
+        call = CallSerializer(found, data=request.data, context=self.get_serializer_context())
         call.is_valid(raise_exception=True)
         unsaved = call.unsaved
         made = call_once(

@@ -2,29 +2,38 @@
 
 from django.urls import path
 
-from api.runs import bulk, deleting, events, ledger, stats, testing, views, wiping
+from api.base.views import DEFINITION_BYTES
+from api.runs.bulk import BulkOperationViewSet
+from api.runs.events import Events
+from api.runs.ledger import JobLedger, JobLedgerAt
+from api.runs.stats import JobStats, Stats
+from api.runs.testing import JobTest
+from api.runs.views import ExecutionViewSet, JobExecutionViewSet, RunViewSet
+from api.runs.wiping import Wipe
 
 urlpatterns = [
-    path("jobs/<str:job>/", deleting.JobDetailWithDeletion.as_view()),
-    path("jobs/<str:job>/run/", views.JobRun.as_view()),
-    path("jobs/<str:job>/test/", testing.JobTest.as_view()),
-    path("jobs/<str:job>/executions/", views.JobExecutionList.as_view()),
-    path("jobs/<str:job>/stats/", stats.JobStats.as_view()),
-    path("jobs/<str:job>/ledger/", ledger.JobLedger.as_view()),
-    path("jobs/<str:job>/ledger/at/", ledger.JobLedgerAt.as_view()),
-    path("executions/", views.ExecutionList.as_view()),
-    path("executions/replay/", bulk.BulkReplay.as_view()),
-    path("executions/cancel/", bulk.BulkCancel.as_view()),
-    path("executions/<uuid:execution>/", views.ExecutionDetail.as_view()),
-    path("executions/<uuid:execution>/cancel/", views.ExecutionCancel.as_view()),
-    path("executions/<uuid:execution>/replay/", views.ExecutionReplay.as_view()),
-    path("executions/<uuid:execution>/retry/", views.ExecutionRetry.as_view()),
-    path("bulk-operations/", bulk.BulkOperationList.as_view()),
-    path("bulk-operations/<uuid:operation>/", bulk.BulkOperationDetail.as_view()),
-    path("bulk-operations/<uuid:operation>/cancel/", bulk.BulkOperationCancel.as_view()),
-    path("events/", events.Events.as_view()),
-    path("stats/", stats.Stats.as_view()),
-    path("runs/", views.RunList.as_view()),
-    path("runs/<uuid:run>/", views.RunDetail.as_view()),
-    path("wipe/", wiping.Wipe.as_view()),
+    path("jobs/<str:job>/run/", ExecutionViewSet.as_view({"post": "run"})),
+    path("jobs/<str:job>/test/", JobTest.as_view()),
+    path("jobs/<str:job>/executions/", JobExecutionViewSet.as_view({"get": "list"})),
+    path("jobs/<str:job>/stats/", JobStats.as_view()),
+    path("jobs/<str:job>/ledger/", JobLedger.as_view()),
+    path("jobs/<str:job>/ledger/at/", JobLedgerAt.as_view()),
+    path("executions/", ExecutionViewSet.as_view({"get": "list"})),
+    path("executions/replay/", BulkOperationViewSet.as_view({"post": "replay_executions"})),
+    path("executions/cancel/", BulkOperationViewSet.as_view({"post": "cancel_executions"})),
+    path("executions/<uuid:execution>/", ExecutionViewSet.as_view({"get": "retrieve"})),
+    path("executions/<uuid:execution>/cancel/", ExecutionViewSet.as_view({"post": "cancel"})),
+    path(
+        "executions/<uuid:execution>/replay/",
+        ExecutionViewSet.as_view({"post": "replay"}, max_body_bytes=DEFINITION_BYTES),
+    ),
+    path("executions/<uuid:execution>/retry/", ExecutionViewSet.as_view({"post": "retry"})),
+    path("bulk-operations/", BulkOperationViewSet.as_view({"get": "list"})),
+    path("bulk-operations/<uuid:operation>/", BulkOperationViewSet.as_view({"get": "retrieve"})),
+    path("bulk-operations/<uuid:operation>/cancel/", BulkOperationViewSet.as_view({"post": "cancel"})),
+    path("events/", Events.as_view()),
+    path("stats/", Stats.as_view()),
+    path("runs/", RunViewSet.as_view({"get": "list"})),
+    path("runs/<uuid:run>/", RunViewSet.as_view({"get": "retrieve"})),
+    path("wipe/", Wipe.as_view()),
 ]

@@ -2,11 +2,11 @@
 
 from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_serializer
 from rest_framework import status
-from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import Scope
+from api.accounts.permissions import HasScope, WholeWorkspace
 from api.base.views import ApiView
 from core.validation.fields import Text
 from core.validation.strict import StrictSerializer
@@ -21,6 +21,9 @@ class WipeSerializer(StrictSerializer):
 
 
 class Wipe(ApiView):
+    """A verb on the whole workspace, which no path names: generic views would look for an object."""
+
+    permission_classes = (HasScope, WholeWorkspace)
     read_scope: str = Scope.ADMIN
     write_scope: str = Scope.ADMIN
 
@@ -34,12 +37,7 @@ class Wipe(ApiView):
         request=WipeSerializer,
         responses={204: None},
     )
-    def post(self, request: Request) -> Response:  # noqa: ARG002
-        confirm = self.body(WipeSerializer)["confirm"]
-        if self.access.environment_ids is not None:
-            raise PermissionDenied(
-                "This API key is bound to environments, and a workspace is wiped in all of them.",
-                code="environment_bound",
-            )
+    def post(self, request: Request) -> Response:
+        confirm = self.read_body(request, WipeSerializer)["confirm"]
         wipe(workspace=self.access.workspace, confirm=confirm, actor=self.access.actor, now=self.now)
         return Response(status=status.HTTP_204_NO_CONTENT)

@@ -138,15 +138,12 @@ class Found:
         return "?" + left.urlencode()
 
 
+@dataclass(frozen=True, slots=True)
 class Listing:
     """What the API's pagination wants of a view."""
 
-    def __init__(self, query: dict[str, Any], keyset: Keyset) -> None:
-        self.query = query
-        self._keyset = keyset
-
-    def keyset(self) -> Keyset:
-        return self._keyset
+    query: dict[str, Any]
+    keyset: Keyset
 
 
 @dataclass(frozen=True, slots=True)

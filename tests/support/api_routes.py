@@ -20,6 +20,12 @@ class Route:
     method: str
     template: str
     view: type[ApiView]
+    #: The name of the view's method that answers.
+    handler: str
+
+    @property
+    def scope(self) -> str:
+        return self.view.read_scope if self.method == "GET" else self.view.write_scope
 
     @property
     def names(self) -> list[str]:
@@ -48,13 +54,17 @@ def api_patterns() -> list[tuple[str, Any]]:
     return [(path.removeprefix(BASE), view) for path, view in found if path.startswith(BASE)]
 
 
+def handlers(view: Any) -> dict[str, str]:
+    """What answers each method: of a viewset what the URL conf says, of another view the method of that name."""
+    return getattr(view, "actions", None) or {method: method for method in METHODS if hasattr(view.cls, method)}
+
+
 def routes() -> list[Route]:
-    views = ((path, getattr(view, "view_class", None)) for path, view in api_patterns())
     return [
-        Route(method.upper(), path, view)
-        for path, view in views
-        for method in METHODS
-        if path not in OPEN and view is not None and hasattr(view, method)
+        Route(method.upper(), path, view.cls, handler)
+        for path, view in api_patterns()
+        for method, handler in handlers(view).items()
+        if path not in OPEN and method in METHODS
     ]
 
 

@@ -17,7 +17,6 @@ from drf_spectacular.generators import SchemaGenerator
 from accounts.models import ApiKey, Environment, Membership, Scope, Workspace
 from accounts.secrets import create_secret
 from accounts.services import create_workspace
-from api.accounts.permissions import scope_needed
 from api.base.views import ApiView
 from jobs.models import Job, JobEnvironment, RetryPolicy
 from jobs.services.save import save_job
@@ -176,7 +175,7 @@ def test_the_routes_are_found() -> None:
 def test_every_path_of_the_api_is_a_view_that_checks_its_caller() -> None:
     for path, view in api_patterns():
         if path not in OPEN:
-            found = getattr(view, "view_class", None)
+            found = getattr(view, "cls", None)
             assert found is not None, f"{path}: is no class of view"
             assert issubclass(found, ApiView), f"{path}: is no ApiView, so nothing checks its key, scope and parameters"
 
@@ -203,7 +202,7 @@ def test_an_expired_or_revoked_key_is_refused(route: Route, theirs: Things, how:
 
 @every_route
 def test_a_missing_scope_is_named(route: Route, theirs: Things) -> None:
-    needed = scope_needed(route.method, route.view)
+    needed = route.scope
     lacking = caller(theirs.workspace, scopes=[scope for scope in Scope if scope != needed])
     before = rows_of(theirs.workspace)
     refusal = lacking.ask(route.method, theirs.path(route), body_for(route), expect=403)

@@ -109,6 +109,7 @@ def test_a_parameter_on_a_route_without_any_is_refused(api: Caller) -> None:
     api.ask("PUT", "/jobs/report/", JOB, expect=201)
     for method, path in (("GET", "/jobs/report/"), ("DELETE", "/jobs/report/"), ("POST", "/jobs/report/run/")):
         assert api.refused(method, f"{path}?force=true") == {"force": "unknown_parameter"}
+    assert api.refused("POST", "/jobs/?limit=1", JOB) == {"limit": "unknown_parameter"}, "of the list alone"
     api.ask("GET", "/jobs/report/", expect=200)
 
 

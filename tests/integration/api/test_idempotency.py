@@ -16,7 +16,7 @@ from rest_framework.response import Response
 
 from accounts.models import Scope, SigningSecret, Workspace
 from accounts.services import create_workspace
-from api.jobs.views import JobList
+from api.jobs.views import JobViewSet
 from core.models import KEPT_FOR, KeptAnswer
 from jobs.models import Job
 from ops.tasks import prune_doors
@@ -121,16 +121,16 @@ class BrokenError(APIException):
 
 @pytest.mark.parametrize("error", [RuntimeError("bad luck"), BrokenError()])
 def test_an_internal_error_is_not_stored(api: Caller, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
-    working = JobList.post
+    working = JobViewSet.create
 
-    def broken(view: JobList, request: Request) -> Response:
+    def broken(view: JobViewSet, request: Request) -> Response:
         working(view, request)
         raise error
 
-    monkeypatch.setattr(JobList, "post", broken)
+    monkeypatch.setattr(JobViewSet, "create", broken)
     assert send(api, "a").status_code >= 500
     assert not Job.objects.exists()
-    monkeypatch.setattr(JobList, "post", working)
+    monkeypatch.setattr(JobViewSet, "create", working)
     assert send(api, "a").status_code == 201
 
 
@@ -166,15 +166,15 @@ def test_of_concurrent_requests_one_runs_and_the_others_are_told_to_wait(
 ) -> None:
     threads = 4
     started, go_on = threading.Event(), threading.Event()
-    working = JobList.post
+    working = JobViewSet.create
 
-    def slow(view: JobList, request: Request) -> Response:
+    def slow(view: JobViewSet, request: Request) -> Response:
         started.set()
         assert go_on.wait(30)
         return working(view, request)
 
-    monkeypatch.setattr(JobList, "post", slow)
-    monkeypatch.setattr(JobList, "waits_for_others", waits_for_others)
+    monkeypatch.setattr(JobViewSet, "create", slow)
+    monkeypatch.setattr(JobViewSet, "waits_for_others", waits_for_others)
     issued = caller(workspace)
 
     def ask(_number: int) -> Any:

@@ -281,7 +281,7 @@ class TestStoppedWorkspace:
             for method, operation in methods.items()
             if "402" in operation["responses"]
         }
-        assert len(told) == sum(route.method in route.view.needs_quota for route in ROUTES)
+        assert len(told) == sum(route.handler in route.view.needs_quota for route in ROUTES)
         tried = {(method, _template(path)) for method, path, _ in REFUSED}
         assert told == {(method, f"/api/v1{path}") for method, path in tried}
 
