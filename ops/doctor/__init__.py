@@ -1,4 +1,5 @@
-"""`manage.py doctor`: looks at an installation from outside, and says what to do about what is wrong.
+"""`manage.py doctor`: examines an installation and says what is wrong and what to do.
 
-Each module looks at one thing and answers with findings; `examination` asks them in order and waits for none for long.
+Configuration is examined by Django's system checks, in `ops/checks`. State, such as processes, queues and disks, is
+examined here: Django waits for a check as long as it takes, and has no result for one that cannot be made.
 """

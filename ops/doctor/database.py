@@ -1,10 +1,8 @@
 """PostgreSQL: whether it is one that Hourhand can live on. Every look takes a cursor."""
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
-from django.apps import apps
 from django.db import InterfaceError, OperationalError, ProgrammingError, connection
 from django.db.migrations.executor import MigrationExecutor
 from psycopg2 import errors
@@ -17,7 +15,6 @@ from runs.monitoring import system
 
 _STATEMENT_MS = 5000
 _UNMIGRATED = (errors.UndefinedTable, errors.UndefinedColumn)
-_TRIED, _OLDEST = 18, 15
 #: Connections that one process holds at most: threads of the web processes, links and tasks of a worker, of a beat.
 _OF_WEB, _OF_WORKER, _OF_BEAT = 16, 8, 3
 _CONNECTIONS = """
@@ -34,7 +31,6 @@ _CONNECTIONS = """
           FROM pg_roles WHERE rolname = current_user AND rolconnlimit >= 0
     ) AS room ORDER BY most - taken LIMIT 1
 """
-_WRITES = ("SELECT", "INSERT", "UPDATE", "DELETE")
 
 
 def _hold(look: Look) -> list[Finding]:
@@ -92,94 +88,6 @@ def restored(cursor: Any) -> Iterator[Finding]:
         )
     else:
         yield ok("restored", "Nothing is held.")
-
-
-def version(cursor: Any) -> Iterator[Finding]:
-    cursor.execute("SHOW server_version_num")
-    number = int(cursor.fetchone()[0])
-    major, told = number // 10_000, f"PostgreSQL {number // 10_000}.{number % 10_000}"
-    if major < _OLDEST:
-        yield problem("version", f"{told} is too old.", f"Upgrade it to {_TRIED}.")
-    elif major != _TRIED:
-        yield warning("version", f"{told}; Hourhand was tried with {_TRIED}.", f"Upgrade it to {_TRIED} when you can.")
-    else:
-        yield ok("version", f"{told}.")
-
-
-def letters(cursor: Any) -> Iterator[Finding]:
-    """Encoding, and the order of letters: one that the system's library defines may change beneath the indexes."""
-    cursor.execute(
-        "SELECT pg_encoding_to_char(encoding), to_jsonb(found)::text, pg_database_collation_actual_version(oid)"
-        "  FROM pg_database AS found WHERE datname = current_database()"
-    )
-    encoding, row, actual = cursor.fetchone()
-    found = json.loads(row)
-    provider = {"b": "builtin", "c": "libc", "i": "ICU"}.get(found["datlocprovider"], "?")
-    locale = found.get("datlocale") or found["datcollate"]
-    told = f"{encoding}, {provider} {locale}"
-    if encoding != "UTF8":
-        yield problem(
-            "letters", f"{told}: not every text can be kept.", "Make a database with ENCODING UTF8 and move there."
-        )
-    elif found["datcollversion"] and found["datcollversion"] != actual:
-        yield problem(
-            "letters",
-            f"{told}: the library that orders texts was {found['datcollversion']} and is {actual}, so that indexes of "
-            "texts may be wrong.",
-            f"REINDEX DATABASE, then ALTER DATABASE {connection.settings_dict['NAME']} REFRESH COLLATION VERSION.",
-        )
-    elif provider != "builtin" and locale not in {"C", "POSIX"}:
-        yield warning(
-            "letters",
-            f"{told}: an upgrade of the system may change the order of texts beneath their indexes.",
-            "Make new databases with LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8' TEMPLATE template0; REINDEX this "
-            "one after upgrades of the system.",
-        )
-    else:
-        yield ok("letters", f"{told}.")
-
-
-def durability(cursor: Any) -> Iterator[Finding]:
-    cursor.execute(
-        "SELECT name FROM pg_settings"
-        " WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit') AND setting = 'off'"
-    )
-    off = sorted(name for (name,) in cursor.fetchall())
-    if off:
-        yield problem(
-            "durability",
-            f"{' and '.join(off)} off: what was recorded can be lost or broken when the machine stops.",
-            "Turn them on; Hourhand gains nothing by their being off.",
-        )
-    else:
-        yield ok("durability", "What is committed is on disk.")
-
-
-def privileges(cursor: Any) -> Iterator[Finding]:
-    tables = [model._meta.db_table for model in apps.get_models(include_auto_created=True) if model._meta.managed]
-    cursor.execute(
-        "SELECT name, right_to FROM unnest(%s) AS name, unnest(%s) AS right_to"
-        " WHERE to_regclass(quote_ident(name)) IS NOT NULL AND NOT has_table_privilege(quote_ident(name), right_to)",
-        [tables, list(_WRITES)],
-    )
-    lacking = sorted({f"{right} on {table}" for table, right in cursor.fetchall()})
-    cursor.execute("SELECT has_schema_privilege(current_schema(), 'CREATE')")
-    (may_create,) = cursor.fetchone()
-    if lacking:
-        more = f" and {len(lacking) - 5} more" if len(lacking) > 5 else ""  # noqa: PLR2004 - as many as fit a line
-        yield problem(
-            "privileges",
-            f"The account lacks {', '.join(lacking[:5])}{more}.",
-            "Let the account that migrates own the tables, and grant the others SELECT, INSERT, UPDATE and DELETE.",
-        )
-    elif not may_create:
-        yield warning(
-            "privileges",
-            "The account may write every table, but not make any: it can't migrate.",
-            "Run manage.py prepare_database with an account that may.",
-        )
-    else:
-        yield ok("privileges", "The account may write every table and migrate.")
 
 
 def connections(cursor: Any) -> Iterator[Finding]:

@@ -1,8 +1,10 @@
-"""The data directory: room to write, and files that are nobody else's business."""
+"""The data directory's free space, and credentials left in it.
+
+Not system checks: Django waits for a disk that hangs, the doctor does not.
+"""
 
 import os
 import shutil
-import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +16,6 @@ _LITTLE_BYTES, _LITTLE_SHARE = _GIB, 0.05
 _TOO_LITTLE_BYTES, _TOO_LITTLE_SHARE = 256 * _MIB, 0.01
 #: For so long they may lie there: somebody is just reading them.
 _MEANWHILE_SECONDS = 3600
-_PRIVATE = ("secret-key", "encryption-key", "first-run.json")
 
 
 def room(directory: Path) -> Iterator[Finding]:
@@ -37,26 +38,6 @@ def room(directory: Path) -> Iterator[Finding]:
         yield ok(name, f"{says}.")
 
 
-def data_directory(directory: Path) -> Iterator[Finding]:
-    name = "data_directory"
-    if not directory.is_dir():
-        yield ok(name, f"{directory} is not there; it is made when something is kept in it.")
-        return
-    seen = [file for file in _PRIVATE if _is_open(directory / file)]
-    if seen:
-        yield problem(
-            name,
-            f"Others can read {', '.join(seen)} in {directory}.",
-            f"chmod 600 {' '.join(str(directory / file) for file in seen)}",
-        )
-    elif not os.access(directory, os.W_OK | os.X_OK):
-        yield warning(
-            name, f"{directory} can't be written to by this account.", "Run as its owner, or give it to this account."
-        )
-    else:
-        yield ok(name, f"{directory} can be written to, and its keys are for its owner only.")
-
-
 def first_run(directory: Path) -> Iterator[Finding]:
     """The first administrator's password and an API key lie there in plain until somebody deletes them."""
     name, file = "first_run", directory / "first-run.json"
@@ -77,10 +58,6 @@ def first_run(directory: Path) -> Iterator[Finding]:
 
 def _existing(directory: Path) -> Path:
     return next(path for path in (directory, *directory.parents) if path.exists())
-
-
-def _is_open(file: Path) -> bool:
-    return file.exists() and bool(file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO))
 
 
 def _size(count: float) -> str:

@@ -1,4 +1,4 @@
-"""What the doctor says of one thing: well, or not, and what to do about it. Pure."""
+"""A finding: whether one thing is well, and what to do if it is not. Pure."""
 
 import enum
 from collections.abc import Iterable
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 class Severity(enum.StrEnum):
-    """From good to bad; what could not be looked at, for something else is wrong, is skipped."""
+    """From good to bad. `skipped`: another problem prevented the examination."""
 
     OK = "ok"
     SKIPPED = "skipped"
@@ -19,7 +19,7 @@ _ORDER = list(Severity)
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One sentence on what was found, and one on what to do, which only what is well goes without."""
+    """A sentence on the state of one thing, and one on what to do: empty for ok and skipped."""
 
     name: str
     verdict: Severity
@@ -44,5 +44,5 @@ def problem(name: str, says: str, advice: str) -> Finding:
 
 
 def worst(verdicts: Iterable[Severity]) -> Severity:
-    """The worst of them; ok if there is none."""
+    """The worst of them; ok if the iterable is empty."""
     return max(verdicts, key=_ORDER.index, default=Severity.OK)

@@ -1,51 +1,85 @@
-"""All that the doctor looks at, in the order in which it is told."""
+"""Everything that the doctor examines, in the order of its output."""
 
-from collections.abc import Callable, Iterable
+import platform
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from django.conf import settings
+from django.core.checks import CheckMessage
+from django.core.checks.security.base import check_debug, check_secret_key
 
-from ops.doctor import broker, configuration, database, disk, egress, keys, processes, software
+from core.version import __version__
+from ops.checks import configuration, data_directory, outbound, software
+from ops.checks import database as database_checks
+from ops.doctor import broker, database, disk, keys, processes
 from ops.doctor.examination import DoctorSection, Look, Source
 from ops.doctor.findings import Finding
+from ops.doctor.system_checks import hinted, looks
 
 
 def _hold(look: Callable[[], Iterable[Finding]]) -> list[Finding]:
     return list(look())
 
 
-_HERE = Source(title="This host", hold=_hold, advice="Look at the disks: one that hangs holds up all who read it.")
+_HERE = Source(title="This host", hold=_hold, advice="Check the disks: one that hangs blocks its readers.")
+_LONGER_KEY = f"Set SECRET_KEY to the output of {configuration.MAKE_KEY}; everybody signs in again."
+
+
+def _secret_key(**options: Any) -> Sequence[CheckMessage]:
+    return configuration.secret_key(**options) or hinted(check_secret_key, _LONGER_KEY)(**options)
 
 
 def sections() -> list[DoctorSection]:
-    """What can be told without anybody else's help comes first."""
-    directory = settings.DATA_DIR
+    """What needs no other service comes first."""
     here: dict[str, dict[str, Look]] = {
-        "Settings": {
-            "secret_key": configuration.secret_key,
-            "encryption_keys": configuration.encryption_keys,
-            "debug": configuration.debug,
-            "public_url": configuration.public_url,
-            "allowed_hosts": configuration.allowed_hosts,
-            "proxies": configuration.proxies,
-            "outbound": lambda: egress.outbound(settings.OUTBOUND_POLICY),
-        },
+        "Settings": looks(
+            {
+                "secret_key": (_secret_key, "Set, and long enough."),
+                "encryption_keys": (
+                    configuration.encryption_keys,
+                    f"{len(settings.ENCRYPTION_KEYS)} set; the first encrypts.",
+                ),
+                "debug": (hinted(check_debug, "Start Hourhand with its own settings."), "DEBUG is off."),
+                "public_url": (configuration.public_url, f"{settings.PUBLIC_URL}."),
+                "allowed_hosts": (configuration.allowed_hosts, f"{', '.join(settings.ALLOWED_HOSTS)}."),
+                "proxies": (configuration.proxies, f"{settings.TRUSTED_PROXIES} trusted."),
+                "outbound": (
+                    outbound.outbound,
+                    f"Jobs may call {outbound.described(settings.OUTBOUND_POLICY)}.",
+                ),
+            }
+        ),
         "This host": {
-            "python": software.python,
-            "packages": software.packages,
-            "open_files": configuration.open_files,
-            "disk": lambda: disk.room(directory),
-            "data_directory": lambda: disk.data_directory(directory),
-            "first_run": lambda: disk.first_run(directory),
+            **looks(
+                {
+                    "python": (software.python, f"Hourhand {__version__} on Python {platform.python_version()}."),
+                    "packages": (software.packages, "All packages have the tested versions."),
+                    "open_files": (configuration.open_files, "A worker may open as many files as it needs."),
+                    "data_directory": (
+                        data_directory.data_directory,
+                        f"No other account can read the keys in {settings.DATA_DIR}.",
+                    ),
+                }
+            ),
+            "disk": lambda: disk.room(settings.DATA_DIR),
+            "first_run": lambda: disk.first_run(settings.DATA_DIR),
         },
     }
     of_database: dict[str, dict[str, Look]] = {
         "PostgreSQL": {
             "database": database.answers,
-            "version": database.version,
-            "letters": database.letters,
-            "durability": database.durability,
+            **looks(
+                {
+                    "version": (database_checks.version, f"PostgreSQL {database_checks.TESTED}."),
+                    "letters": (
+                        database_checks.letters,
+                        "UTF-8, and an order of texts that no upgrade of the operating system changes.",
+                    ),
+                    "durability": (database_checks.durability, "Committed transactions are on disk."),
+                    "privileges": (database_checks.privileges, "The account may write every table and migrate."),
+                }
+            ),
             "migrations": database.migrations,
-            "privileges": database.privileges,
             "connections": database.connections,
             "restored": database.restored,
         },

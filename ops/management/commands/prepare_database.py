@@ -4,10 +4,12 @@ import time
 from typing import Any
 
 from django.conf import settings
+from django.core import checks
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
-from django.db import OperationalError, connection
+from django.db import DEFAULT_DB_ALIAS, OperationalError, connection
 
+from ops.checks.tag import TAG
 from ops.migrated import unknown_migrations
 
 #: A machine that comes back from a power cut starts PostgreSQL and Hourhand at once, and PostgreSQL recovers first.
@@ -23,6 +25,8 @@ class Command(BaseCommand):
     def handle(self, *_args: Any, **_options: Any) -> None:
         self._await_database()
         refuse_newer_database()
+        # Printed only: a scheduler with a wrong host name still fires, one that does not start fires nothing.
+        self.check(tags=[TAG], include_deployment_checks=True, databases=[DEFAULT_DB_ALIAS], fail_level=checks.CRITICAL)
         call_command("migrate", interactive=False, verbosity=0)
         call_command("first_run")
 

@@ -83,7 +83,7 @@ def test_a_problem_has_advice_in_text_too(capsys: pytest.CaptureFixture[str], se
     with pytest.raises(SystemExit, match="1"):
         call_command("doctor", "--no-color")
     told = " ".join(capsys.readouterr().out.split())
-    assert "problem allowed_hosts 127.0.0.1, of HOURHAND_PUBLIC_URL, is none of HOURHAND_ALLOWED_HOSTS" in told
+    assert "problem allowed_hosts 127.0.0.1, the host of HOURHAND_PUBLIC_URL, is not in HOURHAND_ALLOWED_HOSTS" in told
     assert "→ Add 127.0.0.1 to HOURHAND_ALLOWED_HOSTS." in told
 
 
@@ -289,5 +289,7 @@ def test_the_documentation_lists_exactly_the_checks() -> None:
     source = "".join(path.read_text() for path in (ROOT / "ops/doctor").glob("*.py"))
     named = re.findall(r'(?:\b(?:ok|warning|problem)\(\s*|\bname(?:, \w+)* = )"(\w+)"', source)
     looks = {name for section in sections() for name in section.looks}
+    checks = "".join(path.read_text() for path in (ROOT / "ops/checks").glob("*.py"))
+    assert set(re.findall(r'id="hourhand\.(\w+)"', checks)) <= looks
     rows = re.findall(r"^\|[^|]*\|([^|]*)\|", (ROOT / "docs/doctor.md").read_text(), re.MULTILINE)
     assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == looks | set(named)

@@ -60,6 +60,15 @@ def test_a_migration_of_another_app_is_ignored(db: None, migrated: list[str]) ->
     assert migrated == ["migrate", "first_run"]
 
 
+def test_the_start_prints_what_the_system_checks_find_and_goes_on(
+    db: None, migrated: list[str], settings: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings.ALLOWED_HOSTS = ["elsewhere.example"]
+    call_command("prepare_database")
+    assert "hourhand.allowed_hosts" in capsys.readouterr().err
+    assert migrated == ["migrate", "first_run"]
+
+
 class Recovering:
     """A PostgreSQL that accepts connections after a number of refusals."""
 
@@ -73,7 +82,7 @@ class Recovering:
 
 
 def test_a_recovering_postgresql_is_awaited(
-    monkeypatch: pytest.MonkeyPatch, migrated: list[str], capsys: pytest.CaptureFixture[str]
+    db: None, monkeypatch: pytest.MonkeyPatch, migrated: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(prepare_database, "connection", Recovering(2))
     monkeypatch.setattr(prepare_database, "unknown_migrations", lambda _: [])

