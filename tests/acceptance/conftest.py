@@ -1,4 +1,4 @@
-"""A deployment with real processes for each acceptance test, and a receiver that it calls."""
+"""A deployment with its own processes for each acceptance test, and a receiver for its calls."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,9 +12,9 @@ from tests.support.recording_receiver import Receiver
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    made = Receiver()
-    yield made
-    made.close()
+    receiver = Receiver()
+    yield receiver
+    receiver.close()
 
 
 @pytest.fixture(scope="session")
@@ -24,6 +24,6 @@ def template() -> Template:
 
 @pytest.fixture
 def deployment(template: Template, tmp_path: Path) -> Iterator[Deployment]:
-    """An installation of this test's own."""
-    with installed(template, tmp_path) as made:
-        yield made
+    """A deployment for one test."""
+    with installed(template, tmp_path) as deployment:
+        yield deployment

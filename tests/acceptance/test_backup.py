@@ -1,4 +1,4 @@
-"""A backup that is restored, with PostgreSQL's own programs and real processes: docs/backup.md, line by line."""
+"""Backup and restore with PostgreSQL's own programs and real processes, as in docs/backup.md."""
 
 import subprocess
 import time
@@ -14,13 +14,13 @@ from tests.support.deployment_databases import drop_database
 from tests.support.recording_receiver import Receiver
 from tests.support.waiting import wait_for
 
-#: Longer than an idle worker waits before it asks the database itself.
+#: Longer than the polling interval of an idle worker.
 _LONG_ENOUGH_TO_CLAIM = 3.0
 
 
 @pytest.fixture
 def restored_url(deployment: Deployment):
-    """A new, empty database, and nobody else's once the test has ended."""
+    """Yield the URL of a new, empty database, and drop it afterwards."""
     url = urlsplit(deployment.environment["DATABASE_URL"])
     name = f"{url.path[1:]}_restored"
     deployment.rows(f"CREATE DATABASE {name}")
@@ -37,7 +37,7 @@ def restored(dump: Path, url: str) -> None:
     subprocess.run([postgres_binary("pg_restore"), *words], check=True)
 
 
-def test_a_restored_database_waits_for_its_operator_and_fires_nothing_old(
+def test_a_restored_database_waits_for_the_operator_and_fires_nothing_old(
     deployment: Deployment, receiver: Receiver, tmp_path: Path, restored_url: str
 ):
     deployment.start("beat")
@@ -86,7 +86,7 @@ def planned_at(deployment: Deployment, seen: dict) -> float:
     ][0]
 
 
-def test_a_house_that_moved_goes_on_where_it_stopped(
+def test_a_moved_deployment_continues_where_it_stopped(
     deployment: Deployment, receiver: Receiver, tmp_path: Path, restored_url: str
 ):
     deployment.make_job("later", request={"url": f"{receiver.url}/", "method": "GET"})

@@ -1,4 +1,4 @@
-"""A bulk replay whose worker is killed in the middle: nothing is doubled, nothing is left out."""
+"""A bulk replay whose worker is killed in the middle."""
 
 import signal
 import time
@@ -14,7 +14,7 @@ COUNT = 4000
 
 
 def _fail(deployment: Deployment, slug: str, count: int) -> None:
-    """That many failed executions of a job."""
+    """Create `count` failed executions of a job."""
     deployment.make_pending(slug, count, enqueued=True)
     deployment.rows(
         "UPDATE runs_execution SET status = 'failed', failure_reason = 'timeout', error = 'timed out', "
@@ -26,7 +26,7 @@ def _replays(deployment: Deployment) -> int:
     return int(deployment.rows("SELECT count(*) FROM runs_execution WHERE trigger = 'replay'")[0][0])
 
 
-def test_a_worker_killed_in_the_middle_neither_doubles_nor_leaves_out(deployment: Deployment, receiver: Receiver):
+def test_killing_the_worker_neither_repeats_nor_omits_executions(deployment: Deployment, receiver: Receiver):
     deployment.make_job("report", request={"url": f"{receiver.url}/"})
     _fail(deployment, "report", COUNT)
     deployment.start("beat")

@@ -1,4 +1,4 @@
-"""A secret value is planted wherever a request can hold one, an endpoint repeats it, and then it is looked for."""
+"""Secret values are used in every part of a request, repeated by an endpoint, and must appear nowhere else."""
 
 import base64
 import contextlib
@@ -29,10 +29,10 @@ from tests.support.project import ROOT
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.edges
-#: Two parts that no escaping changes, around characters that each place escapes in its own way.
+#: Two parts that no escaping changes, around characters that each format escapes differently.
 FIRST, SECOND = f"canary{secrets.token_hex(8)}", f"bird{secrets.token_hex(8)}"
 CANARY = f'{FIRST}/+"\\é &{SECOND}'
-#: A secret that no header can carry, so that the request is refused and told why.
+#: A secret that is not a valid header value, so the request fails with an error.
 BROKEN_FIRST, BROKEN_SECOND = f"chick{secrets.token_hex(8)}", f"egg{secrets.token_hex(8)}"
 BROKEN = f"{BROKEN_FIRST}\n{BROKEN_SECOND}"
 PARTS = (FIRST, SECOND, BROKEN_FIRST, BROKEN_SECOND)
@@ -42,7 +42,7 @@ QUESTIONS = ("active", "reserved", "scheduled", "revoked", "stats", "conf", "reg
 
 
 def needles() -> list[bytes]:
-    """The parts as text, in hexadecimal, and as base64 has them at each offset."""
+    """Return the parts as text, in hexadecimal, and in base64 at each offset."""
     found = []
     for part in PARTS:
         raw = part.encode()
@@ -56,14 +56,14 @@ NEEDLES = needles()
 
 
 def sightings(where: str, text: str | bytes) -> list[str]:
-    """The places in `text`, which was found at `where`, that show a part of a secret."""
+    """Return the excerpts of `text` that show a part of a secret, labeled with `where`."""
     raw = (text.encode(errors="surrogatepass") if isinstance(text, str) else text).lower()
     places = [raw.find(needle.lower()) for needle in NEEDLES]
     return [f"{where}: {raw[max(0, place - 60) : place + 60]!r}" for place in places if place >= 0]
 
 
 class Echo:
-    """An endpoint that repeats in its answer, in several spellings, all that it was sent."""
+    """An endpoint that repeats the request in its response, in several encodings."""
 
     def __init__(self) -> None:
         self.seen: list[dict[str, Any]] = []
@@ -105,7 +105,7 @@ class Echo:
             daemon_threads = True
 
             def handle_error(self, *_: object) -> None:
-                """A caller that was aborted is no error here."""
+                """Ignore aborted callers."""
 
         self._server = Server(("127.0.0.1", 0), Endpoint)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
@@ -118,19 +118,19 @@ class Echo:
 
 @dataclass
 class Wire:
-    """Every command that anybody gives Redis, and now and then all that Redis holds."""
+    """Records every Redis command, and on demand all contents of Redis."""
 
     url: str
     commands: list[str] = field(default_factory=list)
-    held: list[str] = field(default_factory=list)
+    contents: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._client = redis.Redis.from_url(self.url, socket_timeout=None)  # it may say nothing for long
+        self._client = redis.Redis.from_url(self.url, socket_timeout=None)  # it may be silent for long
         self._monitor = self._client.monitor().__enter__()
         threading.Thread(target=self._listen, daemon=True).start()
 
-    def look(self) -> None:
-        """Note the contents of each key, as the kind of key has them."""
+    def record_contents(self) -> None:
+        """Record the contents of each key."""
         client = self._client
         read = {
             b"string": client.get,
@@ -138,15 +138,15 @@ class Wire:
             b"hash": client.hgetall,
             b"set": client.smembers,
             b"zset": lambda key: client.zrange(key, 0, -1, withscores=True),
-            b"none": lambda _key: None,  # gone meanwhile
+            b"none": lambda _key: None,  # deleted meanwhile
         }
         for key in client.keys("*"):
-            with contextlib.suppress(redis.ResponseError):  # gone meanwhile, and made anew of another kind
-                self.held.append(f"{key!r} {read[client.type(key)](key)!r}")
+            with contextlib.suppress(redis.ResponseError):  # replaced meanwhile by a key of another type
+                self.contents.append(f"{key!r} {read[client.type(key)](key)!r}")
 
     def texts(self) -> list[str]:
-        """All that was noted, and what the bodies of messages say, which are base64 there."""
-        noted = self.held + self.commands
+        """Return everything recorded, and the decoded base64 bodies of messages."""
+        noted = self.contents + self.commands
         bodies = {body for text in noted for body in re.findall(r'"body": ?"([A-Za-z0-9+/]+=*)"', text)}
         return [*noted, *(base64.b64decode(body).decode() for body in bodies)]
 
@@ -158,7 +158,7 @@ class Wire:
 
 @dataclass
 class Planted:
-    """An installation in which the secrets have been used in each way there is."""
+    """A deployment in which the secrets have been used in every way."""
 
     deployment: Deployment
     wire: Wire
@@ -169,7 +169,7 @@ class Planted:
 
 
 def jobs(url: str) -> dict[str, dict[str, Any]]:
-    """Jobs that hold the secret everywhere and end in different ways."""
+    """Return jobs with the secret in every field and with different outcomes."""
 
     def request(path: str) -> dict[str, Any]:
         return {
@@ -215,14 +215,14 @@ def planted(template: Template, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 def use(planted: Planted) -> None:
-    """Run every job, and look at Redis and at Celery before, while and after."""
+    """Run every job, and inspect Redis and Celery before, during and after."""
     deployment, wire = planted.deployment, planted.wire
     ran = {slug: deployment.call("POST", f"/jobs/{slug}/run/", json={"input": {"n": 1}})["id"] for slug in jobs("")}
-    wire.look()  # the messages wait there: nobody takes them yet
+    wire.record_contents()  # the messages are queued: no worker runs yet
     deployment.start("beat")
     deployment.start("worker")
     wait_for(lambda: sum(one["path"].startswith("/slow") for one in planted.echo.seen) == 2, "the slow ones")
-    wire.look()
+    wire.record_contents()
     for slug, fields in jobs(planted.echo.url).items():
         if slug not in {"canceled", "lost"}:
             changes = {"name": "Unsaved", "request": fields["request"]}
@@ -233,11 +233,11 @@ def use(planted: Planted) -> None:
     deployment.call("POST", f"/executions/{ran['canceled']}/cancel/", json={})
     deployment.kill("worker")
     planted.echo.enough.set()
-    wire.look()
+    wire.record_contents()
     deployment.call("POST", f"/executions/{ran['echoing']}/replay/", json={"config": "original"})
     deployment.start("worker")
     wait_for(lambda: deployment.unfinished() == 0, "everything to end")
-    wire.look()
+    wire.record_contents()
 
 
 def celery(deployment: Deployment, *command: str) -> str:
@@ -246,11 +246,11 @@ def celery(deployment: Deployment, *command: str) -> str:
     return told.stdout + told.stderr
 
 
-# -- what must be so for the rest to mean anything ---------------------------------------------------------------------
+# -- the search itself works -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("offset", range(3))
-def test_what_is_looked_for_is_found_in_any_spelling(offset: int) -> None:
+def test_the_search_finds_the_secret_in_every_encoding(offset: int) -> None:
     around = "a" * offset + CANARY + "z"
     raw = around.encode()
     for text in (around, json.dumps(around), urllib.parse.quote(around), html.escape(around), raw.hex(), raw.upper()):
@@ -259,7 +259,7 @@ def test_what_is_looked_for_is_found_in_any_spelling(offset: int) -> None:
     assert not sightings("here", "nothing")
 
 
-def test_the_endpoint_was_sent_the_very_value(planted: Planted) -> None:
+def test_the_endpoint_received_the_value(planted: Planted) -> None:
     (seen,) = [one for one in planted.echo.seen if one["path"].startswith("/slow")][:1]
     path, _, query = seen["path"].removeprefix("/slow/").partition("?token=")
     assert urllib.parse.unquote(path) == urllib.parse.unquote(query) == seen["token"] == CANARY
@@ -267,7 +267,7 @@ def test_the_endpoint_was_sent_the_very_value(planted: Planted) -> None:
     assert any(one["body"] == BROKEN.encode() for one in planted.echo.seen)
 
 
-def test_each_job_ended_as_it_was_meant_to(planted: Planted) -> None:
+def test_each_job_had_its_intended_outcome(planted: Planted) -> None:
     ends = planted.deployment.rows(
         "SELECT DISTINCT job.slug, run.status, run.failure_reason FROM runs_run AS run JOIN jobs_job AS job"
         " ON job.id = job_id ORDER BY 1"
@@ -292,10 +292,10 @@ def test_each_job_ended_as_it_was_meant_to(planted: Planted) -> None:
     assert shown.count("[redacted]") > 50
 
 
-# -- and where it is looked for ----------------------------------------------------------------------------------------
+# -- the secret is absent ----------------------------------------------------------------------------------------------
 
 
-def test_not_in_any_table(planted: Planted) -> None:
+def test_no_table_shows_the_secret(planted: Planted) -> None:
     found = []
     tables = [row[0] for row in planted.deployment.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")]
     assert {"runs_run", "runs_execution", "jobs_jobversion", "accounts_secret"} <= set(tables)
@@ -305,23 +305,23 @@ def test_not_in_any_table(planted: Planted) -> None:
     assert found == []
 
 
-def test_not_in_redis_nor_in_what_anybody_told_it(planted: Planted) -> None:
+def test_redis_and_its_commands_do_not_show_the_secret(planted: Planted) -> None:
     texts = planted.wire.texts()
     (execution,) = planted.deployment.rows("SELECT id::text FROM runs_execution WHERE status = 'canceled'")[0]
     for known in ("workers.deliver", "cancel_execution", "test_call", "hourhand:test-call:", execution):
         assert any(known in text for text in texts), known
-    assert any("deliveries" in text for text in planted.wire.held)
+    assert any("deliveries" in text for text in planted.wire.contents)
     assert [one for text in texts for one in sightings("redis", text)] == []
 
 
-def test_not_in_what_celery_tells_operators(planted: Planted) -> None:
+def test_celery_inspect_does_not_show_the_secret(planted: Planted) -> None:
     assert "127.0.0.1" in planted.inspected[0], planted.inspected[0]
     assert all("worker@" in text for text in planted.inspected), planted.inspected
     assert [one for text in planted.inspected for one in sightings("inspect", text)] == []
 
 
-def test_not_in_the_logs(planted: Planted) -> None:
-    """Of our processes, which write at DEBUG all that they have to say, and of PostgreSQL and Valkey."""
+def test_no_log_shows_the_secret(planted: Planted) -> None:
+    """These are the logs of our processes, at DEBUG, and of PostgreSQL and Valkey."""
     logs = {name: planted.deployment.log(name) for name in ("web", "beat", "worker")}
     assert all(logs.values())
     for path in Path(os.environ["HOURHAND_DATA_DIR"], "log").glob("*"):
@@ -329,8 +329,8 @@ def test_not_in_the_logs(planted: Planted) -> None:
     assert [one for name, text in logs.items() for one in sightings(name, text)] == []
 
 
-def test_not_in_any_file(planted: Planted) -> None:
-    """The write-ahead log and Valkey's append-only file hold what the tables and keys have held, too."""
+def test_no_file_shows_the_secret(planted: Planted) -> None:
+    """The write-ahead log and Valkey's append-only file also contain deleted rows and keys."""
     found, names = [], set()
     for directory in (Path(os.environ["HOURHAND_DATA_DIR"]), planted.deployment.directory):
         for path in directory.rglob("*"):
@@ -343,7 +343,7 @@ def test_not_in_any_file(planted: Planted) -> None:
     assert found == []
 
 
-def test_not_in_any_answer_of_the_api(planted: Planted) -> None:
+def test_no_api_response_shows_the_secret(planted: Planted) -> None:
     deployment = planted.deployment
     ids = {
         "job": list(jobs("")),
@@ -356,7 +356,7 @@ def test_not_in_any_answer_of_the_api(planted: Planted) -> None:
     found, answered = [], set()
     for path in [path for path, verbs in schema["paths"].items() if "get" in verbs]:
         for concrete in filled_in(path, ids):
-            # The live tail, whose rows are those of the list of executions, has no end.
+            # The live tail never ends; its rows are those of the list of executions.
             endless = path == "/api/v1/events/"
             headers = {"Authorization": f"Bearer {deployment.api_key}"}
             with requests.get(f"{deployment.url}{concrete}", headers=headers, timeout=30, stream=endless) as answer:
@@ -370,14 +370,14 @@ def test_not_in_any_answer_of_the_api(planted: Planted) -> None:
 
 
 def filled_in(path: str, ids: dict[str, list[str]]) -> list[str]:
-    """A path of the schema with each of the ids that fit its parameters; none where one is unknown."""
+    """Return a schema path with all combinations of ids filled in, or nothing if a parameter is unknown."""
     paths = [path]
     for name in re.findall(r"{(\w+)}", path):
         paths = [one.replace(f"{{{name}}}", value) for one in paths for value in ids.get(name, [])]
     return paths
 
 
-def test_not_in_the_answer_to_a_test_call(planted: Planted) -> None:
+def test_no_test_call_shows_the_secret(planted: Planted) -> None:
     told = {slug: (run["status"], run["failure_reason"]) for slug, run in planted.tried.items()}
     assert told == {
         "body-asserting": ("failed", "assertion_failed"),
@@ -393,8 +393,8 @@ def test_not_in_the_answer_to_a_test_call(planted: Planted) -> None:
     assert json.dumps(planted.tried["echoing"]).count("[redacted]") > 5
 
 
-def test_not_on_any_page_of_the_dashboard(planted: Planted) -> None:
-    """Every page that a link leads to, from the first one on, and the lists' searches."""
+def test_no_dashboard_page_shows_the_secret(planted: Planted) -> None:
+    """Follow every link from the start page."""
     deployment = planted.deployment
     person = requests.Session()
     login = f"{deployment.url}/admin/login/"

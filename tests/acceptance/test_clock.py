@@ -1,7 +1,7 @@
-"""The clock with real beats: killed, stopped, doubled, with wrong clocks and without their services.
+"""Beats that are killed, suspended, duplicated, have wrong clocks or lose their services.
 
-The oracle knows the interval rule only: a job made at an instant, every second, is planned at each whole second after
-it. What the database then says is compared with that: each planned instant once, fired or counted as skipped.
+The oracle knows only intervals: a job with an interval of one second is due at each whole second after its creation.
+Each due time must be in the database exactly once, as fired or as skipped.
 """
 
 import collections
@@ -46,8 +46,10 @@ def planned(made_at: datetime.datetime, until: datetime.datetime) -> list[dateti
     return [first + index * SECOND for index in range(int((until - first) / SECOND) + 1)]
 
 
-def accounted(deployment: Deployment, until: datetime.datetime) -> dict[str, "collections.Counter[datetime.datetime]"]:
-    """By job, how often each instant is fired or within a skipped row."""
+def recorded_times(
+    deployment: Deployment, until: datetime.datetime
+) -> dict[str, "collections.Counter[datetime.datetime]"]:
+    """Count per job how often each time was fired or skipped."""
     found: dict[str, collections.Counter[datetime.datetime]] = collections.defaultdict(collections.Counter)
     for slug, first, occurrences in deployment.rows(
         "SELECT job.slug, scheduled_for, occurrences FROM runs_execution JOIN jobs_job AS job ON job.id = job_id"
@@ -59,15 +61,15 @@ def accounted(deployment: Deployment, until: datetime.datetime) -> dict[str, "co
 
 
 def handled_until(deployment: Deployment) -> datetime.datetime:
-    """The present second, once every job has been dealt with beyond it."""
+    """Return the current second, after beat has processed every job up to it."""
     until = database_now(deployment).replace(microsecond=0)
     behind = "SELECT count(*) FROM jobs_jobenvironment WHERE enabled AND next_fire_at <= %s"
     wait_for(lambda: deployment.rows(behind, until) == [(0,)], "the beats to catch up", seconds=60)
     return until
 
 
-def assert_each_planned_instant_is_there_once(deployment: Deployment, until: datetime.datetime) -> None:
-    found = accounted(deployment, until)
+def assert_each_occurrence_is_recorded_once(deployment: Deployment, until: datetime.datetime) -> None:
+    found = recorded_times(deployment, until)
     jobs = deployment.rows("SELECT slug, created_at FROM jobs_job WHERE slug LIKE 'tick-%%'")
     assert jobs
     for slug, made_at in jobs:
@@ -76,7 +78,7 @@ def assert_each_planned_instant_is_there_once(deployment: Deployment, until: dat
 
 
 def logged_at(deployment: Deployment, name: str) -> float:
-    """When a process thinks it wrote the first line of its log."""
+    """Return the timestamp of the first line of a process's log."""
     return instant(deployment.log(name).split("timestamp=", 1)[1].split(maxsplit=1)[0])
 
 
@@ -91,26 +93,26 @@ def end(deployment: Deployment, slugs: list[str]) -> None:
 
 
 class Chaos:
-    """Kills, stops and resumes beats at random, each back after a few seconds."""
+    """Kills and suspends beats at random and brings each back after a few seconds."""
 
-    def __init__(self, deployment: Deployment, names: list[str], chance: random.Random) -> None:
-        self.deployment, self.chance = deployment, chance
+    def __init__(self, deployment: Deployment, names: list[str], rng: random.Random) -> None:
+        self.deployment, self.rng = deployment, rng
         self.up, self.killed, self.stopped = set(names), dict[str, float](), dict[str, float]()
         self.done: collections.Counter[str] = collections.Counter()
 
-    def rage(self, seconds: float) -> None:
+    def run(self, seconds: float) -> None:
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             self._bring_back(time.monotonic())
-            if self.up and self.chance.random() < 0.5:
-                self._strike(self.chance.choice(sorted(self.up)))
-            time.sleep(self.chance.uniform(0.1, 0.6))
+            if self.up and self.rng.random() < 0.5:
+                self._strike(self.rng.choice(sorted(self.up)))
+            time.sleep(self.rng.uniform(0.1, 0.6))
         self._bring_back(float("inf"))
 
     def _strike(self, name: str) -> None:
-        back_at = time.monotonic() + self.chance.uniform(0.1, 4.0)
+        back_at = time.monotonic() + self.rng.uniform(0.1, 4.0)
         self.up.discard(name)
-        if self.chance.random() < 0.4:
+        if self.rng.random() < 0.4:
             self.deployment.kill(name)
             self.killed[name] = back_at
         else:
@@ -130,29 +132,29 @@ class Chaos:
             self.done["stopped"] += 1
 
 
-def test_five_beats_killed_and_stopped_at_random_lose_and_double_nothing(
+def test_five_beats_killed_and_suspended_at_random_lose_and_duplicate_nothing(
     deployment: Deployment, receiver: Receiver, full: bool
 ):
     seed = random.randrange(1_000_000)
     print(f"seed {seed}")
-    deployment.environment["HOURHAND_LEASE_SECONDS"] = "30"  # the worker is not the one who suffers here
+    deployment.environment["HOURHAND_LEASE_SECONDS"] = "30"  # the worker is not under test
     beats = [f"beat-{number}" for number in range(1, 6)]
     for name in (*beats, "worker"):
         deployment.start(name)
     slugs = every_second(deployment, receiver, 200 if full else 30)
     chaos = Chaos(deployment, beats, random.Random(seed))
-    chaos.rage(600 if full else 12)
+    chaos.run(600 if full else 12)
     until = handled_until(deployment)
     end(deployment, slugs)
     assert chaos.done["killed"]
     assert chaos.done["stopped"]
-    assert_each_planned_instant_is_there_once(deployment, until)
+    assert_each_occurrence_is_recorded_once(deployment, until)
     assert set(receiver.deliveries().values()) == {1}
     fired = "SELECT count(DISTINCT job_id) FROM runs_execution WHERE status = 'succeeded'"
     assert deployment.rows(fired) == [(len(slugs),)]
 
 
-def test_beats_whose_clocks_are_an_hour_off_fire_nothing_early_or_twice(deployment: Deployment, receiver: Receiver):
+def test_beats_with_clocks_an_hour_off_fire_nothing_early_or_twice(deployment: Deployment, receiver: Receiver):
     deployment.start("beat-ahead", clock_off_by_seconds=HOUR_SECONDS)
     deployment.start("beat-behind", clock_off_by_seconds=-HOUR_SECONDS)
     deployment.start("worker")
@@ -167,7 +169,7 @@ def test_beats_whose_clocks_are_an_hour_off_fire_nothing_early_or_twice(deployme
         deployment.call("POST", f"/jobs/{slug}/pause/", json={})
     wait_for(lambda: deployment.unfinished() == 1, "everything to end that is due")
 
-    assert_each_planned_instant_is_there_once(deployment, until)
+    assert_each_occurrence_is_recorded_once(deployment, until)
     assert deployment.rows(
         "SELECT count(*) FROM runs_execution WHERE created_at < scheduled_for AND trigger = 'schedule'"
     ) == [(0,)]
@@ -181,7 +183,7 @@ def test_beats_whose_clocks_are_an_hour_off_fire_nothing_early_or_twice(deployme
     assert set(receiver.deliveries().values()) == {1}
 
 
-def test_workers_whose_clocks_are_an_hour_off_write_true_history(deployment: Deployment, receiver: Receiver):
+def test_workers_with_clocks_an_hour_off_record_correct_times(deployment: Deployment, receiver: Receiver):
     deployment.make_job("one", request={"url": f"{receiver.url}/"})
     for name, off in (("worker-ahead", HOUR_SECONDS), ("worker-behind", -HOUR_SECONDS)):
         deployment.start(name, clock_off_by_seconds=off)
@@ -198,7 +200,7 @@ def test_workers_whose_clocks_are_an_hour_off_write_true_history(deployment: Dep
         deployment.kill(name)
 
 
-def test_what_was_due_while_no_beat_ran_is_fired_once_and_counted(
+def test_occurrences_missed_without_a_beat_fire_once_and_are_counted(
     deployment: Deployment, receiver: Receiver, full: bool
 ):
     deployment.start("beat")
@@ -214,7 +216,7 @@ def test_what_was_due_while_no_beat_ran_is_fired_once_and_counted(
     until = handled_until(deployment)
     end(deployment, slugs)
 
-    assert_each_planned_instant_is_there_once(deployment, until)
+    assert_each_occurrence_is_recorded_once(deployment, until)
     missed = deployment.rows(
         "SELECT occurrences FROM runs_execution WHERE skip_reason = 'missed' AND scheduled_for <= %s"
         " AND scheduled_for + occurrences * interval '1 second' > %s",
@@ -233,13 +235,13 @@ def _fired_after(deployment: Deployment, instant: datetime.datetime) -> int:
     return deployment.rows("SELECT count(*) FROM runs_run WHERE started_at > %s", instant)[0][0]
 
 
-def test_beats_that_lose_postgres_and_redis_recover_by_themselves(deployment: Deployment, receiver: Receiver):
+def test_beats_recover_after_losing_postgres_and_redis(deployment: Deployment, receiver: Receiver):
     relays = relayed(deployment)
-    # Long enough for a busy machine: a worker that renews its leases too late after the outage counts as dead.
+    # Long enough for a busy machine: otherwise a worker renews its leases too late after the outage.
     deployment.environment["HOURHAND_LEASE_SECONDS"] = "15"
     for name in ("beat-1", "beat-2", "worker"):
         deployment.start(name)
-    chore(deployment)
+    create_task(deployment)
     slugs = every_second(deployment, receiver, 5)
     wait_for(lambda: len(receiver.seen) >= 10, "the first firings")
     for lost in (relays["redis"], relays["postgres"]):
@@ -253,14 +255,14 @@ def test_beats_that_lose_postgres_and_redis_recover_by_themselves(deployment: De
         wait_for(lambda before=before: len(receiver.seen) >= before + 10, "firings afterwards")
     until = handled_until(deployment)
     end(deployment, slugs)
-    assert_each_planned_instant_is_there_once(deployment, until)
+    assert_each_occurrence_is_recorded_once(deployment, until)
     assert set(receiver.deliveries().values()) == {1}
     assert [deployment.processes[name].poll() for name in ("beat-1", "beat-2", "worker")] == [None] * 3
     assert "clock_database_away" in deployment.log("beat-1")
 
 
 def relayed(deployment: Deployment) -> dict[str, Relay]:
-    """Puts a relay before each service of the processes that are started from now on."""
+    """Put a relay in front of each service, for processes started afterwards."""
     database = urllib.parse.urlsplit(deployment.environment["DATABASE_URL"])
     options = dict(urllib.parse.parse_qsl(database.query))
     broker = urllib.parse.urlsplit(deployment.redis_url)
@@ -275,42 +277,42 @@ def relayed(deployment: Deployment) -> dict[str, Relay]:
     return relays
 
 
-def chore(deployment: Deployment) -> None:
-    """A chore of the deployment that is due every second; its messages stay on Redis, as nobody takes them."""
+def create_task(deployment: Deployment) -> None:
+    """Create a maintenance task that is due every second. Nothing consumes its messages, so they stay in Redis."""
     deployment.rows("INSERT INTO django_celery_beat_intervalschedule (every, period) VALUES (1, 'seconds')")
     deployment.rows(
         """
         INSERT INTO django_celery_beat_periodictask (name, task, args, kwargs, queue, enabled, total_run_count,
             date_changed, description, one_off, headers, interval_id)
-        SELECT 'sweep', 'deployment.sweep', '[]', '{}', 'sweepings', true, 0, now(), '', false, '{}', id
+        SELECT 'sweep', 'maintenance.sweep', '[]', '{}', 'sweepings', true, 0, now(), '', false, '{}', id
           FROM django_celery_beat_intervalschedule WHERE every = 1 AND period = 'seconds'
         """
     )
 
 
-def test_chores_are_sent_by_one_of_two_beats_and_by_the_other_when_it_dies(deployment: Deployment):
+def test_maintenance_tasks_are_sent_by_one_beat_and_by_the_other_after_its_death(deployment: Deployment):
     beats = {"beat-1", "beat-2"}
-    deployment.environment["HOURHAND_LOG_LEVEL"] = "DEBUG"  # which tells of each chore that is sent
-    chore(deployment)
+    deployment.environment["HOURHAND_LOG_LEVEL"] = "DEBUG"  # logs each task that is sent
+    create_task(deployment)
     for name in beats:
         deployment.start(name)
-    wait_for(lambda: deployment.redis().llen("sweepings") >= 2, "chores")
+    wait_for(lambda: deployment.redis().llen("sweepings") >= 2, "tasks to be sent")
     told = wait_for(
         lambda: len(found := deployment.rows("SELECT sends_chores FROM runs_heartbeat")) == 2 and found,
-        "both beats to tell",
+        "both heartbeats",
     )
     assert sum(sender for (sender,) in told) <= 1
-    (sender,) = [name for name in beats if sends(deployment, name)]
+    (sender,) = [name for name in beats if sends_tasks(deployment, name)]
     deployment.kill(sender)
     (survivor,) = beats - {sender}
-    wait_for(lambda: sends(deployment, survivor), "the other to send chores")
+    wait_for(lambda: sends_tasks(deployment, survivor), "the other beat to send tasks")
 
 
-def sends(deployment: Deployment, name: str) -> bool:
+def sends_tasks(deployment: Deployment, name: str) -> bool:
     return "Sending due task sweep" in deployment.log(name)
 
 
-def test_metrics_tell_of_a_house_at_work(deployment: Deployment, receiver: Receiver):
+def test_metrics_describe_a_working_deployment(deployment: Deployment, receiver: Receiver):
     deployment.start("beat")
     deployment.start("worker")
     slugs = every_second(deployment, receiver, 3)

@@ -1,6 +1,6 @@
-"""What docker-compose.yml starts, started without Docker: its commands, environment, health checks and signals.
+"""docker-compose.yml without Docker: its commands, environment, health checks and signals.
 
-Only what a container gives is put in place: programs by their paths, host names, ports and directories.
+Only what a container provides is replaced: paths of programs, host names, ports and directories.
 """
 
 import json
@@ -41,7 +41,7 @@ def free_port() -> int:
 
 @dataclass
 class Host:
-    """One machine in place of containers."""
+    """One machine instead of containers."""
 
     directory: Path
     data: Path
@@ -51,7 +51,7 @@ class Host:
     running: list[tuple[str, "subprocess.Popen[bytes]"]] = field(default_factory=list)
 
     def environment(self, name: str) -> dict[str, str]:
-        """A service's own and its image's, with nothing of this machine's but where programs and libraries are."""
+        """Return the environment of a service and its image, plus this machine's program and library paths."""
         own = {key: str(value) for key, value in self.services[name].get("environment", {}).items()}
         kept = {key: os.environ[key] for key in ("PATH", "LD_LIBRARY_PATH") if key in os.environ}
         if name in ("postgres", "valkey"):
@@ -61,13 +61,13 @@ class Host:
         return {**kept, **made, **{key: self.local(value) for key, value in own.items()}, **here}
 
     def local(self, text: str) -> str:
-        """With this machine's names and ports."""
+        """Replace host names and ports by this machine's."""
         for there, service in (("postgres:5432", "postgres"), ("valkey:6379", "valkey"), ("127.0.0.1:8000", "web")):
             text = text.replace(there, f"127.0.0.1:{self.ports[service]}")
         return text.replace("0.0.0.0:8000", f"127.0.0.1:{self.ports['web']}")
 
     def command(self, name: str) -> list[str]:
-        """What the service runs; PostgreSQL as its image's own script does."""
+        """Return the service's command; for PostgreSQL, that of its image's script."""
         if name == "postgres":
             return self._postgres()
         words = [self.local(word) for word in self.services[name].get("command", image().command)]
@@ -111,7 +111,7 @@ class Host:
         assert done.returncode == 0, f"{name}: {done.stdout}{done.stderr}"
 
     def folder(self, name: str) -> Path:
-        """The working directory; that of the services is none of the project's, where their account may not go."""
+        """Return the working directory. The account of PostgreSQL and Valkey may not enter the project."""
         return Path("/") if name in ("postgres", "valkey") else ROOT
 
     def start(self, *names: str) -> None:
@@ -128,19 +128,19 @@ class Host:
                     )
                 self.running.append((name, process))
 
-    def become_well(self, *names: str) -> None:
+    def wait_until_healthy(self, *names: str) -> None:
         for name in names:
             until = time.monotonic() + 60
-            while not self.is_well(name):
-                assert time.monotonic() < until, f"{name} became well"
-                time.sleep(0.5)  # each look is a process that what starts has to share the processor with
+            while not self.is_healthy(name):
+                assert time.monotonic() < until, f"{name} is not healthy"
+                time.sleep(0.5)  # each check is a process that competes for the processor
 
-    def is_well(self, name: str) -> bool:
-        """What the service's own health check says."""
+    def is_healthy(self, name: str) -> bool:
+        """Run the service's own health check."""
         if name == "valkey":
             return self._pong()
         check = self.services[name].get("healthcheck", {}).get("test") or ["CMD", *image().healthcheck]
-        assert check[0] == "CMD", "no shell is needed for any of them"
+        assert check[0] == "CMD", "health checks run without a shell"
         words = [self.local(word) for word in check[1:]]
         words = [postgres_binary(words[0]), *words[1:]] if name == "postgres" else self._python(words)
         patience = seconds(self.services[name].get("healthcheck", {}).get("timeout", "5s"))
@@ -152,14 +152,14 @@ class Host:
         )
 
     def _pong(self) -> bool:
-        """As `valkey-cli ping`, which the embedded Valkey comes without."""
+        """Send PING, because the embedded Valkey has no `valkey-cli`."""
         assert self.services["valkey"]["healthcheck"]["test"] == ["CMD", "valkey-cli", "ping"]
         with socket.create_connection(("127.0.0.1", self.ports["valkey"]), 5) as link:
             link.sendall(b"PING\r\n")
             return link.recv(10) == b"+PONG\r\n"
 
     def create_database(self) -> None:
-        """As the image of PostgreSQL does on its first start."""
+        """Create the database, as PostgreSQL's image does on its first start."""
         given = self.environment("postgres")
         link = psycopg2.connect(
             host="127.0.0.1", port=self.ports["postgres"], dbname="postgres",
@@ -170,7 +170,7 @@ class Host:
         link.close()
 
     def stop(self, *names: str) -> None:
-        """Ask all of these at once, as Docker does where none needs another. No process may have to be killed."""
+        """Stop these services at once, as Docker does with independent ones. All must exit in time."""
         own = [(self.services[name], name, process) for name, process in self.running if name in names]
         for service, _, process in own:
             process.send_signal(signal.Signals[service.get("stop_signal", "SIGTERM")])
@@ -197,13 +197,13 @@ def host(tmp_path: Path) -> Iterator[Host]:
     shutil.rmtree(locations.root, ignore_errors=True)
 
 
-def test_what_compose_starts_fires_a_job_and_stops_in_order(host: Host, receiver: Receiver):
+def test_the_compose_services_fire_a_job_and_stop_cleanly(host: Host, receiver: Receiver):
     host.start("postgres", "valkey")
-    host.become_well("postgres", "valkey")
+    host.wait_until_healthy("postgres", "valkey")
     host.create_database()
     host.run(host.command("migrate"), "migrate")
     host.start("web", "beat", "worker")
-    host.become_well("web", "beat", "worker")
+    host.wait_until_healthy("web", "beat", "worker")
 
     key = json.loads((host.data / "app" / "first-run.json").read_text())["api_key"]
     made = requests.put(

@@ -1,4 +1,4 @@
-"""Fairness and control with real processes: slow hosts, limits of jobs, cancel in flight, drain."""
+"""Fairness and remote control with real processes: slow hosts, concurrency, canceling in flight, drain."""
 
 import json
 import subprocess
@@ -22,10 +22,10 @@ def slow():
 
 
 def remote(deployment: Deployment, kind: str, *command: str) -> dict[str, Any]:
-    """What each worker answers to `celery inspect` or `celery control`, as an operator would call it."""
+    """Run `celery inspect` or `celery control` and return each worker's reply."""
     given = [sys.executable, "-m", "celery", "-A", "scheduler_project", kind, "--json", "--timeout", "3", *command]
     told = subprocess.run(given, cwd=ROOT, env=deployment.environment, capture_output=True, text=True, check=False)
-    assert told.returncode in {0, 69}, told.stderr  # 69: nobody has answered yet
+    assert told.returncode in {0, 69}, told.stderr  # 69: no worker has replied yet
     return json.loads(told.stdout) if told.returncode == 0 else {}
 
 
@@ -33,7 +33,7 @@ def run(deployment: Deployment, slug: str) -> str:
     return deployment.call("POST", f"/jobs/{slug}/run/", json={})["id"]
 
 
-def test_a_transfer_in_flight_is_seen_canceled_and_its_worker_goes_on(
+def test_a_call_in_flight_is_listed_and_canceled_and_its_worker_continues(
     deployment: Deployment, receiver: Receiver, slow: Receiver
 ):
     slow.delay_seconds = 60.0
@@ -70,8 +70,8 @@ def test_a_transfer_in_flight_is_seen_canceled_and_its_worker_goes_on(
     assert set(slow.deliveries().values()) == {1}
 
 
-def test_cancel_needs_neither_redis_nor_the_worker(deployment: Deployment, slow: Receiver):
-    """The worker learns of it when it renews its leases: every second here."""
+def test_canceling_works_without_redis_and_the_worker(deployment: Deployment, slow: Receiver):
+    """The worker notices when it renews its leases, every second here."""
     slow.delay_seconds = 20.0
     deployment.start("worker")
     deployment.make_job("slow", request={"url": f"{slow.url}/"})
@@ -88,7 +88,7 @@ def test_cancel_needs_neither_redis_nor_the_worker(deployment: Deployment, slow:
     assert slow.deliveries() == {execution: 1}
 
 
-def test_a_drained_worker_takes_no_more_and_another_does(deployment: Deployment, slow: Receiver):
+def test_a_drained_worker_claims_nothing_and_another_does(deployment: Deployment, slow: Receiver):
     slow.delay_seconds = 3.0
     deployment.start("beat")
     deployment.start("worker-1")
@@ -106,7 +106,7 @@ def test_a_drained_worker_takes_no_more_and_another_does(deployment: Deployment,
     assert deployment.call("GET", f"/executions/{second}/")["runs"][0]["worker"].startswith("worker-2@")
 
 
-def test_two_workers_together_keep_to_a_jobs_concurrency(deployment: Deployment, receiver: Receiver):
+def test_two_workers_share_a_jobs_concurrency_limit(deployment: Deployment, receiver: Receiver):
     receiver.delay_seconds = 0.2
     for name in ("beat", "worker-1", "worker-2"):
         deployment.start(name)
@@ -125,7 +125,7 @@ def test_two_workers_together_keep_to_a_jobs_concurrency(deployment: Deployment,
     assert set(receiver.deliveries().values()) == {1}
 
 
-def test_a_slow_host_with_thousands_waiting_holds_up_nobody_else(
+def test_thousands_of_calls_to_a_slow_host_do_not_delay_others(
     deployment: Deployment, receiver: Receiver, slow: Receiver
 ):
     slow.delay_seconds = 30.0

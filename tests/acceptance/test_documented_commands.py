@@ -1,4 +1,4 @@
-"""Every command that the documentation shows is there, and starts in a clean clone with what its page installs."""
+"""Every documented command exists and starts in a clean clone with the documented requirements."""
 
 import os
 import re
@@ -26,7 +26,7 @@ def named(pattern: re.Pattern[str]) -> set[str]:
     return {found for block in blocks() for found in pattern.findall(block)}
 
 
-def test_what_is_named_is_there() -> None:
+def test_documented_programs_modules_and_commands_exist() -> None:
     assert named(PROGRAM) >= {"up", "test", "venv"}
     programs = named(PROGRAM) - {"python", "pg_dump", "pg_restore"}
     assert {name for name in programs if not os.access(ROOT / "bin" / name, os.X_OK)} == set()
@@ -37,7 +37,7 @@ def test_what_is_named_is_there() -> None:
 
 
 def clone(directory: Path, *requirements: str) -> Path:
-    """A clone as a newcomer has it, with these requirements installed: nothing that git ignores is copied."""
+    """Create a clone without ignored files, and install these requirements in it."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT, check=True, capture_output=True, text=True,
@@ -52,7 +52,7 @@ def clone(directory: Path, *requirements: str) -> Path:
 
 
 def run(directory: Path, *command: str) -> "subprocess.CompletedProcess[str]":
-    """With nothing of this environment but the way to Python."""
+    """Run a command with only PATH and HOME of this environment."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     return subprocess.run(
         command, cwd=directory, env={**kept, "SECRET_KEY": "only-for-this-test"},
@@ -60,7 +60,7 @@ def run(directory: Path, *command: str) -> "subprocess.CompletedProcess[str]":
     )  # fmt: skip
 
 
-def test_the_benchmarks_have_all_that_they_import(tmp_path: Path) -> None:
+def test_the_benchmarks_requirements_are_complete(tmp_path: Path) -> None:
     (line,) = {
         line for block in blocks() for line in block.splitlines() if line.startswith("bin/venv") and "bench" in line
     }
@@ -78,7 +78,7 @@ def test_the_benchmarks_have_all_that_they_import(tmp_path: Path) -> None:
         *((f"bin/{name} --help", name) for name in ("up", "test", "chaos", "proof")),
     ],
 )
-def test_the_rest_runs_with_what_the_product_needs(plain_clone: Path, command: str, says: str) -> None:
+def test_other_commands_run_with_the_products_requirements(plain_clone: Path, command: str, says: str) -> None:
     told = run(plain_clone, *command.split())
     assert "Traceback" not in told.stderr, told.stderr
     assert says in told.stdout + told.stderr

@@ -1,4 +1,4 @@
-"""From beat to history with real processes, and what happens when they die."""
+"""From beat to history with real processes, also when they die."""
 
 import datetime
 import itertools
@@ -25,7 +25,7 @@ def every_second(deployment: Deployment, receiver: Receiver, slug: str = "tick")
     )
 
 
-def test_a_job_that_fires_every_second_is_recorded_whole(deployment: Deployment, receiver: Receiver, full: bool):
+def test_every_call_of_a_job_is_recorded_in_full(deployment: Deployment, receiver: Receiver, full: bool):
     count = 30 if full else 8
     deployment.start("beat")
     deployment.start("worker")
@@ -50,7 +50,7 @@ def test_a_job_that_fires_every_second_is_recorded_whole(deployment: Deployment,
     assert run["response"]["headers"]["content-length"] == "2"
 
 
-def test_a_failing_endpoint_is_tried_three_times_with_growing_waits(deployment: Deployment, receiver: Receiver):
+def test_a_failing_endpoint_is_called_three_times_with_growing_delays(deployment: Deployment, receiver: Receiver):
     deployment.start("beat")
     deployment.start("worker")
     deployment.make_job("broken", request={"url": f"{receiver.url}/status/503"})
@@ -64,7 +64,7 @@ def test_a_failing_endpoint_is_tried_three_times_with_growing_waits(deployment: 
     assert third - second >= 0.25
 
 
-def test_no_firing_is_lost_or_doubled_with_two_beats_and_one_killed(deployment: Deployment, receiver: Receiver):
+def test_killing_one_of_two_beats_loses_and_duplicates_nothing(deployment: Deployment, receiver: Receiver):
     for name in ("beat-1", "beat-2", "worker"):
         deployment.start(name)
     for number in range(10):
@@ -82,7 +82,7 @@ def test_no_firing_is_lost_or_doubled_with_two_beats_and_one_killed(deployment: 
         " JOIN jobs_job AS job ON job.id = job_id"
         " ORDER BY scheduled_for"
     ):
-        # What was due before the first beat was up is one row that counts them.
+        # One skipped row counts what was due before the first beat ran.
         assert status == "succeeded" or (status == "skipped" and slug not in planned)
         planned.setdefault(slug, []).extend(first + datetime.timedelta(seconds=index) for index in range(occurrences))
     assert len(planned) == 10
@@ -92,7 +92,7 @@ def test_no_firing_is_lost_or_doubled_with_two_beats_and_one_killed(deployment: 
     assert set(receiver.deliveries().values()) == {1}
 
 
-def test_a_killed_worker_loses_nothing_and_doubles_only_what_it_held(
+def test_a_killed_worker_loses_nothing_and_repeats_only_its_calls_in_flight(
     deployment: Deployment, receiver: Receiver, full: bool
 ):
     count = 20_000 if full else 2_000
@@ -122,7 +122,7 @@ def test_flushing_redis_under_load_loses_nothing(deployment: Deployment, receive
     deployment.start("worker")
     deployment.make_job("many", request={"url": f"{receiver.url}/", "method": "GET"})
     every_second(deployment, receiver)
-    deployment.make_pending("many", count, enqueued=True)  # as if their messages were lost already
+    deployment.make_pending("many", count, enqueued=True)  # as if their messages were already lost
     for _ in range(5):
         deployment.redis().flushall()
         time.sleep(0.2)
@@ -132,9 +132,7 @@ def test_flushing_redis_under_load_loses_nothing(deployment: Deployment, receive
     assert set(receiver.deliveries().values()) == {1}
 
 
-def test_a_worker_that_is_asked_to_stop_ends_its_transfers_and_gives_back_the_rest(
-    deployment: Deployment, receiver: Receiver
-):
+def test_a_stopping_worker_finishes_its_transfers_and_releases_the_rest(deployment: Deployment, receiver: Receiver):
     receiver.delay_seconds = 1.0
     deployment.environment["HOURHAND_MAX_IN_FLIGHT"] = "20"
     deployment.start("beat")
@@ -151,7 +149,7 @@ def test_a_worker_that_is_asked_to_stop_ends_its_transfers_and_gives_back_the_re
     assert deployment.rows("SELECT count(*) FROM runs_run WHERE failure_reason <> ''") == [(0,)]
 
 
-def test_a_worker_paused_beyond_its_lease_moves_nothing_afterwards(deployment: Deployment, receiver: Receiver):
+def test_a_worker_suspended_past_its_lease_changes_nothing_afterwards(deployment: Deployment, receiver: Receiver):
     receiver.delay_seconds = 2.0
     deployment.start("beat")
     deployment.start("worker-1")
@@ -170,8 +168,8 @@ def test_a_worker_paused_beyond_its_lease_moves_nothing_afterwards(deployment: D
     ]
 
 
-def test_a_beat_and_a_worker_outlive_a_broken_redis(deployment: Deployment, receiver: Receiver):
-    """The broker's address answers nothing at all: rows alone carry the firing."""
+def test_beat_and_worker_survive_an_unreachable_redis(deployment: Deployment, receiver: Receiver):
+    """Without a broker, rows alone must carry the executions."""
     deployment.environment["REDIS_URL"] = f"unix://{deployment.directory}/nobody.sock?db=0"
     deployment.start("beat")
     every_second(deployment, receiver)
@@ -183,7 +181,7 @@ def test_a_beat_and_a_worker_outlive_a_broken_redis(deployment: Deployment, rece
 
 
 @pytest.mark.parametrize("path", ["/readyz", "/healthz"])
-def test_health_is_open_to_all_and_tells_nothing_secret(deployment: Deployment, path: str):
+def test_health_checks_are_public_and_reveal_no_secrets(deployment: Deployment, path: str):
     answer = requests.get(f"{deployment.url}{path}", timeout=5)
     assert answer.status_code == 200
     assert set(answer.json()) <= {"status", "database", "migrations", "broker"}

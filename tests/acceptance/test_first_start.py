@@ -1,4 +1,4 @@
-"""One command, and a job fires: what a newcomer does, and a database that dies under it."""
+"""The first start with one command, a killed database, and a restart."""
 
 import datetime
 import os
@@ -15,35 +15,33 @@ from tests.support.recording_receiver import Receiver
 from tests.support.waiting import wait_for
 
 
-def _tells_it(answer: requests.Response) -> bool:
-    """That the database is away, and when to ask again."""
+def _reports_outage(answer: requests.Response) -> bool:
+    """Check that the response says that the database is unavailable, with Retry-After."""
     assert (answer.status_code, answer.headers.get("Retry-After")) == (503, "5"), answer.text
     return bool(answer.json()["code"] == "database_unavailable")
 
 
 @pytest.fixture
 def installation(tmp_path: Path) -> Iterator[Installation]:
-    made = Installation(tmp_path / "var")
-    made.start()
-    yield made
-    if made.process.poll() is None:
-        made.stop()
+    installation = Installation(tmp_path / "var")
+    installation.start()
+    yield installation
+    if installation.process.poll() is None:
+        installation.stop()
 
 
-def test_a_job_fires_outlives_a_killed_database_and_is_there_after_a_restart(
-    installation: Installation, receiver: Receiver
-):
+def test_a_job_survives_a_killed_database_and_a_restart(installation: Installation, receiver: Receiver):
     job = {"name": "Tick", "schedule": {"every_seconds": 1}, "request": {"url": f"{receiver.url}/", "method": "POST"}}
     installation.call("PUT", "/jobs/tick/", json=job)
     wait_for(lambda: len(receiver.seen) >= 3, "the first firings")
 
-    # A call is under way when the database dies: its answer is kept until the database is back.
+    # A call is in flight when the database dies: its result is kept until the database is back.
     receiver.delay_seconds = 2.0
     under_way = len(receiver.seen)
     wait_for(lambda: len(receiver.seen) > under_way, "a slow call to begin")
     postmaster = int((Locations.of(installation.directory).cluster / "postmaster.pid").read_text().split("\n")[0])
     os.kill(postmaster, signal.SIGQUIT)
-    wait_for(lambda: not (away := installation.ask("GET", "/jobs/")).ok and _tells_it(away), "the API to say so")
+    wait_for(lambda: not (away := installation.ask("GET", "/jobs/")).ok and _reports_outage(away), "the API to say so")
     receiver.delay_seconds = 0.0
     seen = len(receiver.seen)
     wait_for(lambda: len(receiver.seen) >= seen + 5, "firings after the database came back", seconds=60)

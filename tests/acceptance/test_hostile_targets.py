@@ -1,4 +1,4 @@
-"""One real worker, and an endpoint that does all it can to hold it up, fill it or fool it, beside one that behaves."""
+"""A real worker with a hostile endpoint that blocks, floods or misleads it, beside a well-behaved one."""
 
 import base64
 import contextlib
@@ -36,7 +36,7 @@ CUT = range(READ_BODY_BYTES, READ_BODY_BYTES + 200_000)
 
 @dataclass(frozen=True)
 class Case:
-    """What the endpoint does, on which listener, and what must be recorded. `body_bytes`: how many may be counted."""
+    """A behavior on a listener, and the expected record. `body_bytes` is the allowed range."""
 
     does: str
     reason: FailureReason | None
@@ -90,18 +90,18 @@ class Target:
         command = [sys.executable, "-m", "tests.support.hostile_target"]
         self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
-        self._told = json.loads(self._process.stdout.readline())
+        self._ports = json.loads(self._process.stdout.readline())
 
     def request(self, case: Case) -> dict[str, Any]:
-        """How a job asks for it."""
+        """Return the request of a job for this case."""
         scheme = "http" if case.listener == "plain" else "https"
-        url = f"{scheme}://127.0.0.1:{self._told[case.listener]}/{case.does}"
-        trust = {} if case.listener == "plain" else {"ca_cert": self._told["authority"]}
+        url = f"{scheme}://127.0.0.1:{self._ports[case.listener]}/{case.does}"
+        trust = {} if case.listener == "plain" else {"ca_cert": self._ports["authority"]}
         return {"url": url, "method": "GET", "timeout_seconds": TIMEOUT_SECONDS, **trust}
 
     def seen(self, case: Case) -> int:
-        """How many requests came for it."""
-        counted = requests.get(f"http://127.0.0.1:{self._told['plain']}/seen", timeout=10).json()
+        """Return the number of requests received for this case."""
+        counted = requests.get(f"http://127.0.0.1:{self._ports['plain']}/seen", timeout=10).json()
         return counted.get(f"{case.listener} /{case.does}", 0)
 
     def close(self) -> None:
@@ -110,7 +110,7 @@ class Target:
 
 
 class Memory:
-    """How much memory a process holds, watched from the outside."""
+    """The resident memory of a process, sampled from outside."""
 
     def __init__(self, process_id: int) -> None:
         self._status = Path(f"/proc/{process_id}/status")
@@ -134,7 +134,7 @@ class Memory:
 
 @dataclass
 class Aftermath:
-    """What is left once it is over."""
+    """The state after all calls have ended."""
 
     deployment: Deployment
     target: Target
@@ -142,14 +142,14 @@ class Aftermath:
     steady_seen: int
 
     def runs(self, case: Case) -> list[dict[str, Any]]:
-        """Each run whole, as the API shows it."""
+        """Return the case's runs in full from the API."""
         listed = self.deployment.call("GET", f"/runs/?job={case.slug}")["results"]
         return [self.deployment.call("GET", f"/runs/{run['id']}/") for run in listed]
 
 
 @pytest.fixture(scope="module")
 def aftermath(template: Template, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aftermath]:
-    """Every case several times, all at once, beside jobs that fire every second at an endpoint that behaves."""
+    """Run every case several times at once, beside jobs that call a well-behaved endpoint every second."""
     with (
         contextlib.closing(Target()) as target,
         contextlib.closing(Receiver()) as receiver,
@@ -177,7 +177,7 @@ def aftermath(template: Template, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.slug)
-def test_each_ends_in_time_with_the_right_reason_and_a_truthful_record(aftermath: Aftermath, case: Case) -> None:
+def test_each_call_ends_in_time_with_the_right_reason_and_record(aftermath: Aftermath, case: Case) -> None:
     runs = aftermath.runs(case)
     assert len(runs) == EACH
     for run in runs:
@@ -199,7 +199,7 @@ def test_each_ends_in_time_with_the_right_reason_and_a_truthful_record(aftermath
         assert response["remote_ip"] == "127.0.0.1"
 
 
-def test_what_was_kept_of_the_bodies_is_what_was_sent(aftermath: Aftermath) -> None:
+def test_stored_bodies_equal_what_was_sent(aftermath: Aftermath) -> None:
     kept = {case.slug: aftermath.runs(case)[0]["response"] for case in CASES if case.status is not None}
     for slug in ("plain-huge", "plain-endless-chunks"):
         assert kept[slug]["body"] == "x" * KEPT_BODY_BYTES
@@ -216,12 +216,12 @@ def test_what_was_kept_of_the_bodies_is_what_was_sent(aftermath: Aftermath) -> N
 
 
 @pytest.mark.parametrize("listener", ["wrong_name", "expired", "self_signed"])
-def test_nothing_is_said_to_an_endpoint_that_can_not_prove_who_it_is(aftermath: Aftermath, listener: str) -> None:
+def test_an_endpoint_with_an_untrusted_certificate_receives_no_request(aftermath: Aftermath, listener: str) -> None:
     assert aftermath.target.seen(Case("fine", None, listener="trusted")) == EACH
     assert aftermath.target.seen(Case("fine", None, listener=listener)) == 0
 
 
-def test_the_others_never_notice(aftermath: Aftermath) -> None:
+def test_other_jobs_are_unaffected(aftermath: Aftermath) -> None:
     steady = aftermath.deployment.rows(
         "SELECT run.status, started_at, finished_at FROM runs_run AS run JOIN jobs_job AS job ON job.id = job_id"
         " WHERE job.slug LIKE 'steady-%%'"
@@ -232,16 +232,16 @@ def test_the_others_never_notice(aftermath: Aftermath) -> None:
         "SELECT started_at, finished_at FROM runs_run WHERE failure_reason = 'timeout'"
     )
     assert len(timed_out) == EACH * sum(case.reason is FailureReason.TIMEOUT for case in CASES)
-    for began, ended in timed_out:  # while one waited in vain, others were begun and done
+    for began, ended in timed_out:  # others started and finished meanwhile
         assert any(began < started and finished < ended for _, started, finished in steady)
     assert aftermath.deployment.rows("SELECT count(*) FROM runs_run WHERE number > 1") == [(0,)]
 
 
-def test_the_worker_holds_little_more_memory_than_before(aftermath: Aftermath) -> None:
+def test_the_workers_memory_grows_little(aftermath: Aftermath) -> None:
     assert aftermath.memory.most_bytes - aftermath.memory.first_bytes < MAX_GROWTH_BYTES
 
 
-def test_the_worker_has_nothing_to_complain_about(aftermath: Aftermath) -> None:
+def test_the_worker_logs_no_errors(aftermath: Aftermath) -> None:
     log = aftermath.deployment.log("worker")
     for event in (
         "Traceback",

@@ -1,4 +1,4 @@
-"""The live tail with real processes: what a worker and a beat do is heard, and nobody waits for a listener."""
+"""The live tail with real processes: events of beat and workers arrive, and no listener blocks anything."""
 
 import signal
 import socket
@@ -21,7 +21,7 @@ def listening(deployment: Deployment, query: str = "") -> EventStream:
     return EventStream(deployment.url, path=f"/api/v1/events/{query}", headers=headers)
 
 
-def test_what_the_processes_do_is_heard_and_counted_and_a_stop_ends_the_stream(
+def test_changes_are_streamed_and_counted_and_a_stop_ends_the_stream(
     deployment: Deployment, receiver: Receiver
 ) -> None:
     deployment.start("beat")
@@ -50,17 +50,17 @@ def test_what_the_processes_do_is_heard_and_counted_and_a_stop_ends_the_stream(
 
 
 def _settled(deployment: Deployment) -> dict[str, int]:
-    """What statistics count once nothing lives any more."""
+    """Return the counts of the statistics after all executions have ended."""
     until = time.monotonic() + 20
     while deployment.unfinished() and time.monotonic() < until:
         time.sleep(0.1)
-    time.sleep(1.2)  # a firing that was planned before its job was changed
+    time.sleep(1.2)  # an occurrence that was due before the job changed
     counts: dict[str, int] = deployment.call("GET", "/stats/?bucket=1m")["counts"]
     return counts
 
 
-def test_listeners_take_no_threads_and_hear_alike(deployment: Deployment, receiver: Receiver) -> None:
-    """More of them than the web process has threads, by far; half of them never read."""
+def test_listeners_use_no_threads_and_get_the_same_events(deployment: Deployment, receiver: Receiver) -> None:
+    """There are far more listeners than threads in the web process; half of them never read."""
     streams = [listening(deployment) for _ in range(60)]
     deaf = [_deaf_listener(deployment) for _ in range(60)]
     try:
@@ -85,7 +85,7 @@ def _deaf_listener(deployment: Deployment) -> socket.socket:
     return link
 
 
-def test_a_listener_that_stops_reading_is_ended_and_its_place_is_free_again(
+def test_a_listener_that_stops_reading_is_disconnected_and_its_slot_is_freed(
     deployment: Deployment, receiver: Receiver
 ) -> None:
     deployment.restart_web(HOURHAND_EVENT_STREAMS="1")
@@ -108,7 +108,7 @@ def test_a_listener_that_stops_reading_is_ended_and_its_place_is_free_again(
     deaf.close()
 
 
-def test_a_revoked_key_ends_its_streams_whether_they_read_or_not(deployment: Deployment) -> None:
+def test_revoking_a_key_ends_its_streams_even_if_they_do_not_read(deployment: Deployment) -> None:
     deployment.restart_web(HOURHAND_EVENT_STREAMS="2")
     made = deployment.call("POST", "/keys/", json={"name": "tail", "scopes": ["executions:read"]})
     mine, deployment.api_key = deployment.api_key, made["key"]

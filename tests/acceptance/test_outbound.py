@@ -1,4 +1,4 @@
-"""Where a real worker's calls can go: on an island where every address answers, and a name server lies."""
+"""Where a real worker's calls can go: in a network where every address answers and the name server lies."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -22,8 +22,8 @@ NOT_PUBLIC = [
     "::127.0.0.1", "64:ff9b::7f00:1", "64:ff9b:1::7f00:1", "2002:7f00:1::", "2001:0:7f00:1::80ff:fffe", "fe80::1",
     "fd00::1", "ff02::1",
 ]  # fmt: skip
-#: Names that turn, and names with more than one address. A call may end at the public one, or be blocked.
-TURNING: dict[str, Answers] = {
+#: Names that change their address, and names with several. A call may reach the public one, or be blocked.
+CHANGING: dict[str, Answers] = {
     **{f"public-first-{number}.example": {"A": [[HERE], ["127.0.0.1"]]} for number in range(5)},
     **{f"private-first-{number}.example": {"A": [["127.0.0.1"], [HERE]]} for number in range(5)},
     "mixed.example": {"A": [[HERE, "127.0.0.1"]]},
@@ -31,7 +31,7 @@ TURNING: dict[str, Answers] = {
     "mixed-families.example": {"A": [[HERE]], "AAAA": [["::1"]]},
     "mixed-families-turning.example": {"A": [[HERE], ["127.0.0.1"]], "AAAA": [[PUBLIC[1]], ["::1"]]},
 }
-#: The only public address does not answer: the next one must not be tried.
+#: The only public address does not answer; the next one must not be tried.
 FALLING_BACK: dict[str, Answers] = {
     "fallback.example": {"A": [[NOT_HERE, "127.0.0.1"]]},
     "fallback-other-way-round.example": {"A": [["127.0.0.1", NOT_HERE]]},
@@ -63,7 +63,7 @@ ZONE: dict[str, Answers] = {
     "private.example": {"A": [["127.0.0.1"]], "AAAA": [["::1"]]},
     "127.0.0.1.wild.example": {"A": [["127.0.0.1"]]},
     **{f"private-{index}.example": {"AAAA" if ":" in ip else "A": [[ip]]} for index, ip in enumerate(NOT_PUBLIC)},
-    **TURNING,
+    **CHANGING,
     **FALLING_BACK,
 }
 
@@ -71,21 +71,21 @@ pytestmark = [
     pytest.mark.edges,
     pytest.mark.skipif(
         not islands.can_be_made(),
-        reason="no namespaces for us on this machine; tests/integration/workers/delivery/test_rebinding.py stands in",
+        reason="no namespaces on this machine; tests/integration/workers/delivery/test_rebinding.py covers the guard",
     ),
 ]
 
 
 @dataclass
 class Colony:
-    """An installation whose worker lives on the island."""
+    """A deployment whose worker runs on the island."""
 
     deployment: Deployment
     island: Island
     count: int = 0
 
     def start_worker(self, **outbound: str) -> None:
-        """A fresh worker, which has resolved nothing yet, and this alone of the settings for outbound calls."""
+        """Start a worker with an empty DNS cache and these outbound settings."""
         if "worker" in self.deployment.processes:
             self.deployment.kill("worker", 15)
         if outbound:
@@ -96,7 +96,7 @@ class Colony:
         self.deployment.start("worker", within=self.island.within)
 
     def call(self, *urls: str, each: int = 1) -> list[list[dict[str, Any]]]:
-        """Let the worker call these, however they came to be in a job's version; the runs of each."""
+        """Make the worker call these URLs, bypassing validation, and return the runs of each."""
         slugs = []
         for url in urls:
             self.count += 1
@@ -128,7 +128,7 @@ def colony(template: Template, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 def reached(runs: Sequence[dict[str, Any]]) -> list[str | None]:
-    """Where each run that succeeded was answered; None for one that was blocked; all else is neither."""
+    """Return the remote address of each succeeded run, and None for a blocked one. Fails on any other outcome."""
     ends = []
     for run in runs:
         if run["failure_reason"] == "ssrf_blocked":
@@ -141,18 +141,18 @@ def reached(runs: Sequence[dict[str, Any]]) -> list[str | None]:
 
 
 def public_only(colony: Colony) -> bool:
-    """If no packet has gone to any other address on the island, from the start to now."""
+    """Return whether all connections so far went to public addresses."""
     return {ip for ip, _ in colony.island.connections()} <= set(PUBLIC)
 
 
 def test_a_public_address_is_reached(colony: Colony) -> None:
-    """The island works: what is said of it below is not said of a worker that reaches nothing."""
+    """Without this, the other tests would pass for a worker that reaches nothing."""
     urls = ["http://public.example/", "http://public.example:443/", f"http://{HERE}/", f"http://{HERE}#@127.0.0.1:80/"]
     assert [reached(runs) for runs in colony.call(*urls)] == [[HERE]] * len(urls)
     assert (HERE, 443) in colony.island.connections()
 
 
-def test_a_name_that_resolves_to_what_is_not_public_is_blocked(colony: Colony) -> None:
+def test_a_name_that_resolves_to_a_non_public_address_is_blocked(colony: Colony) -> None:
     names = [f"private-{index}.example" for index in range(len(NOT_PUBLIC))]
     ends = colony.call(*(f"http://{name}/" for name in names))
     for name, ip, (run,) in zip(names, NOT_PUBLIC, ends, strict=True):
@@ -164,9 +164,9 @@ def test_a_name_that_resolves_to_what_is_not_public_is_blocked(colony: Colony) -
     assert colony.island.asked() >= set(names)
 
 
-def test_a_name_that_turns_is_judged_by_where_it_is_dialled(colony: Colony) -> None:
-    ends = colony.call(*(f"http://{name}/" for name in TURNING), each=EACH)
-    for name, runs in zip(TURNING, ends, strict=True):
+def test_a_name_that_changes_is_checked_at_connection_time(colony: Colony) -> None:
+    ends = colony.call(*(f"http://{name}/" for name in CHANGING), each=EACH)
+    for name, runs in zip(CHANGING, ends, strict=True):
         assert len(runs) == EACH
         assert set(reached(runs)) <= {None, *PUBLIC}, name
     assert public_only(colony)
@@ -174,14 +174,14 @@ def test_a_name_that_turns_is_judged_by_where_it_is_dialled(colony: Colony) -> N
     assert any(HERE in reached(runs) for runs in ends)
 
 
-def test_a_public_address_that_does_not_answer_leads_nowhere_else(colony: Colony) -> None:
+def test_a_silent_public_address_has_no_non_public_fallback(colony: Colony) -> None:
     for (run,) in colony.call(*(f"http://{name}/" for name in FALLING_BACK)):
         assert run["failure_reason"] in {"ssrf_blocked", "connection_error"}
         assert run["response"] is None
     assert public_only(colony)
 
 
-def test_a_name_that_was_public_when_its_job_was_saved_is_judged_anew(colony: Colony) -> None:
+def test_a_name_that_was_public_when_saved_is_checked_again(colony: Colony) -> None:
     url = "http://later.example/"
     colony.deployment.make_job("later", request={"url": url, "method": "GET"}, retry={"max_attempts": 1})
     assert reached(colony.call(url)[0]) == [HERE]
@@ -191,7 +191,7 @@ def test_a_name_that_was_public_when_its_job_was_saved_is_judged_anew(colony: Co
     assert public_only(colony)
 
 
-def test_no_spelling_of_a_url_reaches_what_is_not_public(colony: Colony) -> None:
+def test_no_url_spelling_reaches_a_non_public_address(colony: Colony) -> None:
     for url, (run,) in zip(SPELLINGS, colony.call(*SPELLINGS), strict=True):
         assert run["status"] == "failed", url
         assert run["failure_reason"] in {"invalid_url", "ssrf_blocked", "dns_error"}, (url, run["error"])
@@ -199,7 +199,7 @@ def test_no_spelling_of_a_url_reaches_what_is_not_public(colony: Colony) -> None
     assert public_only(colony)
 
 
-def test_no_such_spelling_is_saved_but_names_are_which_are_judged_when_called(colony: Colony) -> None:
+def test_only_host_names_among_the_spellings_are_saved_and_calls_to_them_are_blocked(colony: Colony) -> None:
     names = {url for url in SPELLINGS if "localhost" in url.lower() or "private" in url.lower() or "wild" in url}
     refused = set()
     for index, url in enumerate(SPELLINGS):
@@ -220,8 +220,8 @@ def test_no_such_spelling_is_saved_but_names_are_which_are_judged_when_called(co
     assert public_only(colony)
 
 
-def test_an_allow_list_opens_exactly_what_it_names(colony: Colony) -> None:
-    """One network, one host, one more port. It runs last: from here on, more than public addresses are reached."""
+def test_an_allow_list_opens_exactly_its_entries(colony: Colony) -> None:
+    """Allow one network, one host, one more port. Must run last: the worker then reaches non-public addresses."""
     opened = {
         "http://127.0.9.1/": ("127.0.9.1", 80),
         "http://127.0.9.255:8080/": ("127.0.9.255", 8080),

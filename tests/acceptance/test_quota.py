@@ -1,4 +1,4 @@
-"""A hard stop with real processes: exactly the included runs reach their endpoint, and nothing after them."""
+"""A hard stop with real processes: exactly the included runs reach their endpoint."""
 
 import requests
 
@@ -10,7 +10,7 @@ INCLUDED, DUE = 200, 500
 
 
 def _hard_stop(deployment: Deployment, runs_included: int) -> None:
-    """As the operator gives a plan in the dashboard."""
+    """Assign a plan, as the operator does in the dashboard."""
     deployment.rows(
         "INSERT INTO accounts_plan (id, name, runs_included, overage_cents_per_thousand, created_at) "
         "VALUES (gen_random_uuid(), 'Small', %s, 0, now())",
@@ -42,13 +42,13 @@ def test_no_call_is_made_once_the_plan_is_used_up(deployment: Deployment, receiv
     )
     assert (refused.status_code, refused.json()["code"]) == (402, "quota_exceeded")
 
-    # The clock goes on counting what the stopped workspace would have fired.
+    # Beat counts what the stopped workspace would have fired.
     deployment.rows(
         "UPDATE jobs_jobenvironment SET next_fire_at = now() "
         "WHERE job_id = (SELECT id FROM jobs_job WHERE slug = 'clockwork')"
     )
     skipped = "SELECT skip_reason FROM runs_execution WHERE status = 'skipped'"
-    assert wait_for(lambda: deployment.rows(skipped), "the clock to count it") == [("quota",)]
+    assert wait_for(lambda: deployment.rows(skipped), "beat to count it") == [("quota",)]
 
     deployment.call("PUT", "/settings/", json={"overage_policy": "allow"})
     deployment.call("POST", "/jobs/report/run/", json={})

@@ -1,4 +1,4 @@
-"""Retention by real workers: one is killed in the middle, and the next goes on until all is as it should be."""
+"""Retention by real workers: one is killed in the middle, and the next finishes the round."""
 
 import signal
 
@@ -16,7 +16,7 @@ def _left(deployment: Deployment) -> int:
     return int(deployment.rows("SELECT count(*) FROM runs_execution")[0][0])
 
 
-def test_a_worker_killed_in_the_middle_of_retention_leaves_nothing_half_done(
+def test_killing_the_worker_during_retention_leaves_no_orphans_and_the_next_one_finishes(
     deployment: Deployment, receiver: Receiver
 ):
     deployment.make_job("report", request={"url": f"{receiver.url}/"}, retention={"keep_last": KEPT})
@@ -43,6 +43,6 @@ def test_a_worker_killed_in_the_middle_of_retention_leaves_nothing_half_done(
     deployment.start("worker-2")
     wait_for(lambda: deployment.rows("SELECT finished_at FROM runs_pruninground")[0][0], "the round to end", seconds=60)
     assert _left(deployment) == KEPT
-    # Each batch was counted once, with what it removed.
+    # Each batch was counted once.
     assert deployment.rows("SELECT executions, runs FROM runs_pruninground") == [(COUNT - KEPT, COUNT - KEPT)]
     assert deployment.rows("SELECT count(*) FROM runs_run") == [(KEPT,)]

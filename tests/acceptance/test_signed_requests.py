@@ -1,4 +1,4 @@
-"""Signatures from the API to the wire with real processes, verified as a receiver would."""
+"""Signatures with real processes, verified like a receiver does."""
 
 import math
 
@@ -11,7 +11,7 @@ from tests.support.waiting import wait_for
 from workers.worker.keyring import REMEMBER_SECONDS
 
 
-def test_a_receiver_verifies_through_a_rotation(deployment: Deployment, receiver: Receiver) -> None:
+def test_a_receiver_verifies_requests_during_a_rotation(deployment: Deployment, receiver: Receiver) -> None:
     deployment.start("beat")
     deployment.start("worker")
     deployment.make_job(
@@ -24,7 +24,7 @@ def test_a_receiver_verifies_through_a_rotation(deployment: Deployment, receiver
 
     second = deployment.call("POST", "/signing-secrets/rotate/", json={"overlap_seconds": 3600})["secret"]
     third = deployment.call("POST", "/signing-secrets/rotate/", json={"overlap_seconds": 3600})["secret"]
-    # A worker reads the secrets again after a few seconds.
+    # Workers reload the secrets after a few seconds.
     deployment.call("POST", "/jobs/signed/run/", json={"delay_seconds": math.ceil(REMEMBER_SECONDS) + 1})
     wait_for(lambda: len(receiver.seen) == 2, "the second request")
     later = receiver.seen[1]

@@ -1,6 +1,6 @@
-"""A worker that stands still past its lease and then claims the next attempt itself: it must keep the two apart.
+"""A worker that is suspended past its lease and then claims the next attempt itself must not mix the two up.
 
-What each target saw and what history tells is compared by the oracle of the chaos suite.
+The oracle of the chaos suite compares the target's log with the history.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ _END_SECONDS = 180.0
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """`answer_seconds` is what the target takes; all workers stand still for `stop_seconds`, the beat too or not."""
+    """The target takes `answer_seconds`; all workers are suspended for `stop_seconds`, and beat if `beat_stops`."""
 
     workers: int
     answer_seconds: float
@@ -37,12 +37,12 @@ class Variant:
     beat_stops: bool
 
     def __str__(self) -> str:
-        beat = "beat-stops" if self.beat_stops else "beat-goes-on"
+        beat = "beat-stops" if self.beat_stops else "beat-runs"
         times = f"{self.answer_seconds:g}s-answers-{self.stop_seconds:g}s-stop"
         return f"{self.workers}-workers-{times}-{self.max_attempts}-attempts-{beat}"
 
 
-#: An answer that comes while the worker stands still, and one that comes afterwards.
+#: A response that arrives during the suspension, and one that arrives afterwards.
 _TIMES = ((9.0, 11.0), (16.0, 12.5))
 VARIANTS = [
     Variant(workers, answer_seconds, stop_seconds, max_attempts, beat_stops)
@@ -51,7 +51,7 @@ VARIANTS = [
     for max_attempts in (2, 5)
     for beat_stops in (False, True)
 ]
-#: What the short suite tries: each value of each dimension, in the two that have shown most.
+#: The short suite: each value of each dimension, in the two variants that found the most bugs.
 _SHORT = [Variant(1, 9.0, 11.0, 5, beat_stops=False), Variant(2, 16.0, 12.5, 2, beat_stops=False)]
 _SHORT_COUNT, _FULL_COUNT = 20, 13
 
@@ -68,7 +68,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("variant", VARIANTS if metafunc.config.getoption("--full") else _SHORT, ids=str)
 
 
-def test_a_worker_that_stood_still_keeps_its_attempts_apart(
+def test_a_suspended_worker_keeps_its_attempts_apart(
     deployment: Deployment, target: Target, variant: Variant, full: bool
 ):
     count = _FULL_COUNT if full else _SHORT_COUNT
@@ -77,20 +77,20 @@ def test_a_worker_that_stood_still_keeps_its_attempts_apart(
     found = [f"{one.subject}: {one.detail} ({one.invariant})" for one in judge(history)]
     assert not found, "\n".join(found)
     assert len(history.executions) == count
-    # They all stood still but once: nobody was in the way of a second attempt.
+    # There was only one suspension, so nothing prevented a second attempt.
     assert {(one.status, one.attempts <= 2) for one in history.executions} == {("succeeded", True)}
-    # As many rows as requests that came, and those that were lost before they were sent.
+    # Each received request has a row; lost ones may never have been sent.
     came = {(one.execution, one.attempt) for one in history.exchanges}
     assert len(came) == len(history.exchanges)
     told = {(run.execution, run.number) for run in history.runs if run.response_body is not None}
     assert told <= came
     assert len(told) == count
     if not variant.beat_stops:
-        assert any(run.failure_reason == "worker_lost" for run in history.runs), "no lease expired: nothing was tried"
+        assert any(run.failure_reason == "worker_lost" for run in history.runs), "no lease expired: nothing was tested"
 
 
 def stalled(deployment: Deployment, target: Target, variant: Variant, count: int) -> History:
-    """Executions that are called one after the other, workers that stand still meanwhile, and what came of it all."""
+    """Start executions one after the other, suspend the workers meanwhile, and return the history."""
     began_at = time.time()
     deployment.environment["HOURHAND_LEASE_SECONDS"] = str(LEASE_SECONDS)
     workers = [f"worker-{number}" for number in range(variant.workers)]
@@ -99,13 +99,13 @@ def stalled(deployment: Deployment, target: Target, variant: Variant, count: int
     for name in workers:
         wait_for(lambda name=name: " ready." in deployment.log(name), f"{name} to be ready", seconds=90)
     make_job(deployment, target, variant)
-    for _ in range(count):  # so that some are answered early in the stop, some late, and some after it
+    for _ in range(count):  # so that responses arrive early, late and after the suspension
         deployment.make_pending(_SLUG, 1, enqueued=False)
         time.sleep(variant.answer_seconds / 2 / count)
     wait_for(lambda: len(target.exchanges()) >= count * 3 // 4, "the first requests")
 
     stalls = Stalls()
-    with standing_still(deployment, workers + ["beat"] * variant.beat_stops, stalls):
+    with suspended(deployment, workers + ["beat"] * variant.beat_stops, stalls):
         time.sleep(variant.stop_seconds)
     wait_for(lambda: deployment.unfinished() == 0, "everything to end", seconds=_END_SECONDS)
     ids = deployment.rows("SELECT id::text FROM runs_execution")
@@ -114,7 +114,7 @@ def stalled(deployment: Deployment, target: Target, variant: Variant, count: int
         target.exchanges(),
         lease_seconds=LEASE_SECONDS,
         stalls=stalls.all(),
-        disturbances=[Disturbance(began_at, time.time(), "workers that stand still")],
+        disturbances=[Disturbance(began_at, time.time(), "suspended workers")],
         asked=frozenset(key for (key,) in ids),
     )
 
@@ -133,8 +133,8 @@ def make_job(deployment: Deployment, target: Target, variant: Variant) -> None:
 
 
 @contextlib.contextmanager
-def standing_still(deployment: Deployment, names: list[str], stalls: Stalls) -> Iterator[None]:
-    """These processes stand still for a while, as noted in `stalls`."""
+def suspended(deployment: Deployment, names: list[str], stalls: Stalls) -> Iterator[None]:
+    """Suspend these processes and record that in `stalls`."""
     pids = {name: deployment.processes[name].pid for name in names}
     for name, pid in pids.items():
         stalls.stopped(pid, "stopped")

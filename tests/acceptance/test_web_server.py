@@ -1,6 +1,6 @@
-"""The web server with real sockets: slow clients, broken ones, and those that send what nobody reads.
+"""The web server with real sockets: slow and broken clients, and bodies that the server does not read.
 
-A web process without a database: what is asked here needs none.
+The web process has no database; these requests need none.
 """
 
 import contextlib
@@ -37,7 +37,7 @@ HALVES = {
 
 
 class Web:
-    """A web process of one worker, with deadlines of seconds."""
+    """A web process with one worker and short deadlines."""
 
     def __init__(self, directory: Path, *, seconds: float = 6.0, **settings: str) -> None:
         quick = {"HEAD_SECONDS": seconds, "BODY_SECONDS": seconds, "ANSWER_SECONDS": seconds, "LINGER_SECONDS": 1.0}
@@ -72,7 +72,7 @@ class Web:
         return link
 
     def health_seconds(self, times: int = 20) -> float:
-        """The longest of some answers of /healthz, each on a connection of its own."""
+        """Return the longest response time of /healthz over several connections."""
         longest = 0.0
         for _ in range(times):
             asked = time.monotonic()
@@ -92,8 +92,8 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
     made.stop()
 
 
-def all_of(link: socket.socket) -> bytes:
-    """What comes until the server ends the connection."""
+def read_to_end(link: socket.socket) -> bytes:
+    """Read until the server closes the connection."""
     received = b""
     with contextlib.suppress(ConnectionResetError):
         while chunk := link.recv(65536):
@@ -101,8 +101,8 @@ def all_of(link: socket.socket) -> bytes:
     return received
 
 
-def answer(link: socket.socket) -> tuple[int, dict[str, str], bytes]:
-    """One answer, leaving what comes after it alone."""
+def read_response(link: socket.socket) -> tuple[int, dict[str, str], bytes]:
+    """Read exactly one response."""
     received = b""
     while b"\r\n\r\n" not in received:
         chunk = link.recv(1)
@@ -121,7 +121,7 @@ def answer(link: socket.socket) -> tuple[int, dict[str, str], bytes]:
 # -- slow clients ------------------------------------------------------------------------------------------------------
 
 
-def test_a_thousand_clients_that_send_half_a_request_disturb_nobody_and_are_ended(web: Web) -> None:
+def test_a_thousand_incomplete_requests_do_not_delay_others_and_are_ended(web: Web) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     count = min(1000, hard - 200)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, count + 200), hard))
@@ -132,7 +132,7 @@ def test_a_thousand_clients_that_send_half_a_request_disturb_nobody_and_are_ende
         until = time.monotonic() + 40
         for link in links:
             link.settimeout(max(1, until - time.monotonic()))
-            all_of(link)
+            read_to_end(link)
     finally:
         for link in links:
             link.close()
@@ -140,7 +140,7 @@ def test_a_thousand_clients_that_send_half_a_request_disturb_nobody_and_are_ende
 
 
 @pytest.mark.parametrize("half", [name for name, sent in HALVES.items() if sent])
-def test_half_a_request_is_ended_after_a_time_in_all_however_it_trickles(web: Web, half: str) -> None:
+def test_an_incomplete_request_is_ended_at_its_deadline_even_if_it_trickles(web: Web, half: str) -> None:
     link = web.connect(HALVES[half])
     started = time.monotonic()
     with contextlib.suppress(ConnectionError):
@@ -155,7 +155,7 @@ def test_half_a_request_is_ended_after_a_time_in_all_however_it_trickles(web: We
     assert time.monotonic() - started < 25
 
 
-def test_who_does_not_read_a_big_answer_is_ended(web: Web) -> None:
+def test_a_client_that_does_not_read_a_large_response_is_disconnected(web: Web) -> None:
     path = "/static/drf_spectacular_sidecar/swagger-ui-dist/swagger-ui-bundle.js"
     size = len(requests.get(web.url + path, timeout=30).content)
     assert size > 1_000_000
@@ -168,31 +168,31 @@ def test_who_does_not_read_a_big_answer_is_ended(web: Web) -> None:
     assert web.health_seconds() < 5
     time.sleep(9)
     for link in links:
-        assert len(all_of(link)) < size
+        assert len(read_to_end(link)) < size
         link.close()
 
 
-def test_idle_connections_are_kept_longer_than_by_balancers(web: Web) -> None:
+def test_idle_connections_are_kept_longer_than_gunicorns_default(web: Web) -> None:
     link = web.connect()
     for _ in range(2):
         link.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        assert answer(link)[0] == 200
-        time.sleep(7)  # longer than gunicorn's own default, and than the deadline of a head
+        assert read_response(link)[0] == 200
+        time.sleep(7)  # longer than gunicorn's default and the deadline for headers
     link.close()
 
 
-def test_keep_alive_is_a_setting(tmp_path: Path) -> None:
+def test_the_keep_alive_time_is_a_setting(tmp_path: Path) -> None:
     web = Web(tmp_path, HOURHAND_KEEP_ALIVE_SECONDS="1")
     try:
         for first in (b"", b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"):
             link = web.connect(first, timeout=20)
-            all_of(link)
+            read_to_end(link)
             link.close()
     finally:
         assert web.stop() == 0
 
 
-# -- bodies that nobody reads ------------------------------------------------------------------------------------------
+# -- unread bodies -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_keep_alive_is_a_setting(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_body_that_nobody_reads_leaves_the_connection_usable_or_announced_closed(
+def test_an_unread_body_leaves_the_connection_usable_or_announced_as_closed(
     web: Web, request_line: tuple[str, str], headers: dict[str, str], size: int, chunked: bool
 ) -> None:
     method, path = request_line
@@ -224,17 +224,17 @@ def test_a_body_that_nobody_reads_leaves_the_connection_usable_or_announced_clos
             piece = b"x" * 50_000
             link.sendall(b"c350\r\n" + piece + b"\r\n" if chunked else piece)
         link.sendall(b"0\r\n\r\n" if chunked else b"")
-    status, told, _ = answer(link)
+    status, told, _ = read_response(link)
     if status == 100:
-        status, told, _ = answer(link)
+        status, told, _ = read_response(link)
     assert 400 <= status < 500 or (method, path) == ("GET", "/healthz")
     if told.get("connection", "").lower() != "close":
         link.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        assert answer(link)[0] == 200
+        assert read_response(link)[0] == 200
     link.close()
 
 
-def test_bodies_that_never_end_are_bounded_in_memory(web: Web) -> None:
+def test_incomplete_bodies_use_bounded_memory(web: Web) -> None:
     [worker] = Path(f"/proc/{web.process.pid}/task/{web.process.pid}/children").read_text().split()
     head = b"POST /api/v1/jobs/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2000000\r\n\r\n"
     before = _resident(worker)
@@ -282,63 +282,63 @@ HEAD = b"POST /api/v1/jobs/ HTTP/1.1\r\nHost: localhost\r\n"
         (HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", 400, "bad_request"),
     ],
 )  # fmt: skip
-def test_what_is_no_request_is_answered_as_all_errors_are_and_the_connection_ends(
+def test_malformed_http_is_answered_with_problem_json_and_the_connection_closes(
     web: Web, sent: bytes, status: int, code: str
 ) -> None:
     link = web.connect(sent)
-    got, headers, body = answer(link)
+    got, headers, body = read_response(link)
     said = json.loads(body)
     assert (got, said["status"], said["code"]) == (status, status, code)
     assert (headers["content-type"], headers["connection"].lower()) == (PROBLEM, "close")
-    assert all_of(link) == b"", "nothing of what was sent is taken for another request"
+    assert read_to_end(link) == b"", "no part of it is taken for another request"
     link.close()
 
 
 @pytest.mark.parametrize(
     "target", [b"/healthz", b"http://localhost/healthz", b"/healthz?x=%ff", b"/healthz?\xff\xfe", b"/%68ealthz"]
 )
-def test_odd_but_valid_targets_are_answered(web: Web, target: bytes) -> None:
+def test_unusual_valid_targets_are_answered(web: Web, target: bytes) -> None:
     link = web.connect(b"GET " + target + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
-    assert answer(link)[0] in ({400} if b"\xff" in target else {200})
+    assert read_response(link)[0] in ({400} if b"\xff" in target else {200})
     link.close()
 
 
-def test_requests_that_come_in_one_piece_are_answered_one_by_one(web: Web) -> None:
+def test_pipelined_requests_are_answered_in_order(web: Web) -> None:
     one = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with_body = b"POST /api/v1/nowhere/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}"
     link = web.connect(one + with_body + one + b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-    assert [answer(link)[0] for _ in range(4)] == [200, 404, 200, 200]
-    assert all_of(link) == b""
+    assert [read_response(link)[0] for _ in range(4)] == [200, 404, 200, 200]
+    assert read_to_end(link) == b""
     link.close()
 
 
-def test_a_client_that_has_said_all_still_gets_its_answer(web: Web) -> None:
+def test_a_half_closed_client_gets_its_response(web: Web) -> None:
     link = web.connect(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
     link.shutdown(socket.SHUT_WR)
-    assert all_of(link).startswith(b"HTTP/1.1 200 ")
+    assert read_to_end(link).startswith(b"HTTP/1.1 200 ")
     link.close()
 
 
 # -- stopping ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_stop_ends_idle_connections_at_once_and_lets_requests_end(tmp_path: Path) -> None:
+def test_a_stop_closes_idle_connections_and_finishes_requests(tmp_path: Path) -> None:
     web = Web(tmp_path, seconds=20)
     idle = [web.connect() for _ in range(20)]
     kept = web.connect(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
-    assert answer(kept)[0] == 200
+    assert read_response(kept)[0] == 200
     sending = web.connect(b"POST /api/v1/nowhere/ HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\n{")
     time.sleep(0.5)
     web.process.send_signal(signal.SIGTERM)
     for link in (*idle, kept):
-        assert all_of(link) == b""
+        assert read_to_end(link) == b""
     sending.sendall(b"   ")
-    status, headers, _ = answer(sending)
+    status, headers, _ = read_response(sending)
     assert (status, headers["connection"].lower()) == (404, "close")
     assert web.process.wait(60) == 0
 
 
-def test_deadlines_are_those_of_the_docs() -> None:
+def test_the_documented_deadlines_are_the_codes() -> None:
     page = (ROOT / "docs/operations.md").read_text()
     for seconds in (deadlines.HEAD_SECONDS, deadlines.BODY_SECONDS, deadlines.ANSWER_SECONDS):
         assert f"{seconds:.0f} seconds" in page

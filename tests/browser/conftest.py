@@ -11,17 +11,17 @@ from tests.support.recording_receiver import Receiver
 from tests.support.seeded_deployment import seeded_deployment
 from tests.support.visitor import Visitor, window
 
-#: Enough for a page of each list, and for every kind of ending.
+#: Enough for a page of each list and for every outcome.
 _DAYS = 2
 
 
-# Of the package, not of the session: playwright keeps an event loop in this thread, beside which Django won't ask its
-# database in the tests that come later.
+# Package scope, not session: playwright keeps an event loop in this thread, and Django refuses database access beside
+# one, in later tests.
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     try:
-        with chromium() as made:
-            yield made
+        with chromium() as browser:
+            yield browser
     except NoBrowserError as error:
         pytest.fail(str(error), pytrace=False)
 
@@ -34,7 +34,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
 
 @pytest.fixture(scope="package")
 def state(deployment: Deployment, browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The administrator's cookies, from one visit to the login form."""
+    """Log in once and return the path of the administrator's cookies."""
     kept = tmp_path_factory.mktemp("state") / "cookies.json"
     with window(browser) as context:
         visitor = Visitor(deployment, context.new_page())
@@ -45,13 +45,13 @@ def state(deployment: Deployment, browser: Browser, tmp_path_factory: pytest.Tem
 
 @pytest.fixture
 def visitor(deployment: Deployment, browser: Browser, state: str) -> Iterator[Visitor]:
-    """An administrator on a desktop, logged in."""
+    """A logged-in administrator on a desktop."""
     with window(browser, state=state) as context:
         yield Visitor(deployment, context.new_page())
 
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    made = Receiver()
-    yield made
-    made.close()
+    receiver = Receiver()
+    yield receiver
+    receiver.close()

@@ -1,4 +1,4 @@
-"""Charts lead to what they count: with the mouse by their bars and days, with the keyboard by their tables."""
+"""Charts link to the executions they count: bars and days for the mouse, tables for the keyboard."""
 
 import re
 
@@ -12,32 +12,32 @@ _WORKSPACE = "SELECT id FROM accounts_workspace"
 _BETWEEN = re.compile(r"/admin/runs/execution/\?.*from=.*to=")
 
 
-def test_a_part_of_a_bar_leads_to_its_executions(visitor: Visitor) -> None:
+def test_a_bar_segment_links_to_its_executions(visitor: Visitor) -> None:
     visitor.go("/admin/?span=7d")
     visitor.page.locator("#part-executions .hh-drawing a").last.click()
     visitor.page.wait_for_url(_BETWEEN)
     expect(visitor.page.locator("#result_list .data-row").first).to_be_visible()
 
 
-def test_a_day_leads_to_its_executions(visitor: Visitor) -> None:
+def test_a_calendar_day_links_to_its_executions(visitor: Visitor) -> None:
     visitor.go("/admin/")
     visitor.page.locator("#part-calendar .hh-calendar a").last.click()
     visitor.page.wait_for_url(_BETWEEN)
     expect(visitor.page.locator("#result_list .data-row").first).to_be_visible()
 
 
-def test_the_keyboard_gets_there_by_the_table(visitor: Visitor) -> None:
+def test_the_keyboard_reaches_the_links_in_the_table(visitor: Visitor) -> None:
     page = visitor.page
     visitor.go("/admin/?span=7d")
     page.locator("#part-executions").get_by_text("As a table").press("Enter")
-    page.keyboard.press("Tab")  # the table, which scrolls
+    page.keyboard.press("Tab")  # the scrollable table
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.closest('td') !== null")
     page.keyboard.press("Enter")
     page.wait_for_url(_BETWEEN)
 
 
-def test_a_workspace_tells_its_plan_and_usage(visitor: Visitor) -> None:
+def test_a_workspaces_page_shows_plan_and_usage(visitor: Visitor) -> None:
     visitor.go(f"/admin/accounts/workspace/{visitor.deployment.rows(_WORKSPACE)[0][0]}/change/")
     usage = visitor.page.get_by_role("region", name="Plan and usage")
     expect(usage).to_contain_text("This workspace has no plan, and so no limits.")

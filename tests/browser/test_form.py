@@ -1,4 +1,4 @@
-"""The job's form under a person's hands: variables are suggested, environments differ, errors stand beside fields."""
+"""The job form in a browser: suggestions of variables, environment overrides, errors beside fields."""
 
 import re
 
@@ -11,12 +11,12 @@ pytestmark = pytest.mark.edges
 _JOB = "SELECT id FROM jobs_job WHERE slug = 'weekly-digest'"
 
 
-class TestSuggestionsOfVariables:
+class TestVariableSuggestions:
     @pytest.fixture(autouse=True)
     def _new_job(self, visitor: Visitor) -> None:
         visitor.go("/admin/jobs/job/add/")
 
-    def test_open_at_two_braces_and_are_taken_with_the_keyboard(self, visitor: Visitor) -> None:
+    def test_open_after_two_braces_and_accept_the_keyboard(self, visitor: Visitor) -> None:
         url, popup = visitor.page.locator("#id_url"), suggestions(visitor)
         url.press_sequentially("https://api.example.com/?id={{")
         expect(popup).to_be_visible()
@@ -34,7 +34,7 @@ class TestSuggestionsOfVariables:
         url.press("Enter")
         expect(url).to_have_value(f"https://api.example.com/?id={told}&at={{{{unix}}}}")
 
-    def test_stay_away_once_they_are_dismissed(self, visitor: Visitor) -> None:
+    def test_stay_closed_after_escape(self, visitor: Visitor) -> None:
         body, popup = visitor.page.locator("#id_body"), suggestions(visitor)
         body.press_sequentially('{"at": "{{')
         expect(popup).to_be_visible()
@@ -45,13 +45,13 @@ class TestSuggestionsOfVariables:
         body.press("Enter")
         expect(body).to_have_value('{"at": "{{ti\n')
 
-    def test_are_narrowed_by_what_is_typed_and_taken_with_the_mouse(self, visitor: Visitor) -> None:
+    def test_filter_by_the_typed_text_and_accept_the_mouse(self, visitor: Visitor) -> None:
         headers, popup = visitor.page.locator("#id_headers"), suggestions(visitor)
         headers.press_sequentially("X-Input: {{inp")
         expect(popup.get_by_role("option")).to_have_count(1)
         popup.get_by_role("option").click()
         expect(headers).to_be_focused()
-        visitor.page.keyboard.type("order.id")  # over the part that is to be written
+        visitor.page.keyboard.type("order.id")  # replaces the selected placeholder
         expect(headers).to_have_value("X-Input: {{input.order.id}}")
 
 
@@ -59,7 +59,7 @@ def suggestions(visitor: Visitor) -> Locator:
     return visitor.page.get_by_role("listbox", name="Variables and secrets")
 
 
-def test_what_an_environment_overrides_is_typed_told_wrong_and_saved(visitor: Visitor) -> None:
+def test_an_environment_override_is_validated_and_saved(visitor: Visitor) -> None:
     page = visitor.page
     visitor.go(f"/admin/jobs/job/{visitor.deployment.rows(_JOB)[0][0]}/change/")
     page.get_by_text("staging inherited").click()

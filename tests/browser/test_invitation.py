@@ -1,4 +1,4 @@
-"""Somebody who was invited, in a browser: with a new account, and with the one they have."""
+"""Invitations in a browser, accepted with a new and with an existing account."""
 
 import re
 
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.edges
 PASSWORD = "a quite long password"
 
 
-def invited(deployment: Deployment, name: str) -> str:
+def invite(deployment: Deployment, name: str) -> str:
     made = deployment.call(
         "POST", "/members/", json={"username": name, "email": f"{name}@example.com", "role": "viewer"}
     )
@@ -34,9 +34,9 @@ def test_an_invitation_is_accepted_with_a_new_account(
     with window(browser, width=width, scheme=scheme) as context:
         visitor = Visitor(deployment, context.new_page())
         page = visitor.page
-        visitor.go(invited(deployment, f"nina{width}"))
-        expect(page.get_by_text("You are invited to")).to_be_visible()
-        assert page.url.endswith("/accept/"), "the token is gone from the address"
+        visitor.go(invite(deployment, f"nina{width}"))
+        expect(page.get_by_text("You are invite to")).to_be_visible()
+        assert page.url.endswith("/accept/"), "the URL still has the token"
         visitor.check_page()
         is_styled = page.get_by_role("button", name="Create account and join").evaluate(
             "one => getComputedStyle(one).backgroundColor !== 'rgba(0, 0, 0, 0)'"
@@ -49,10 +49,10 @@ def test_an_invitation_is_accepted_with_a_new_account(
         assert (member["username"], member["state"]) == (f"nina{width}", "active")
 
 
-def test_an_invitation_is_accepted_with_the_account_one_has(deployment: Deployment, browser: Browser) -> None:
+def test_an_invitation_is_accepted_with_an_existing_account(deployment: Deployment, browser: Browser) -> None:
     with window(browser) as context:
         page = Visitor(deployment, context.new_page()).page
-        page.goto(deployment.url + invited(deployment, "olga"))
+        page.goto(deployment.url + invite(deployment, "olga"))
         create_account(page, "olga-at-home")
         page.wait_for_url("**/admin/")
     first = deployment.call("GET", "/members/")["results"][0]
@@ -60,7 +60,7 @@ def test_an_invitation_is_accepted_with_the_account_one_has(deployment: Deployme
     with window(browser) as context:
         visitor = Visitor(deployment, context.new_page())
         page = visitor.page
-        visitor.go(invited(deployment, "olga"))
+        visitor.go(invite(deployment, "olga"))
         page.get_by_role("link", name="sign in with it").click()
         page.get_by_label("Username").fill("olga-at-home")
         page.get_by_label("Password").fill(PASSWORD)

@@ -1,4 +1,4 @@
-"""Every page of the dashboard, in light, in dark and on a phone: nothing goes wrong in it, and it keeps nobody out."""
+"""Every dashboard page, light, dark and on a phone: no errors, no overflow, no accessibility barriers."""
 
 import re
 
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.edges
 _JOB = "SELECT id FROM jobs_job WHERE slug = 'export-invoices'"
 _EXECUTION = "SELECT id FROM runs_execution WHERE status = 'failed' ORDER BY attempts DESC, id DESC LIMIT 1"
 _RUN = "SELECT id FROM runs_run WHERE status = 'failed' ORDER BY id DESC LIMIT 1"
-#: What people look at all day. Where rows are needed for an address, a query tells one.
+#: The most used pages. A query returns the id for the path.
 PAGES = (
     ("/admin/", None),
     ("/admin/jobs/job/", None),
@@ -26,7 +26,7 @@ PAGES = (
     ("/admin/runs/run/{}/change/", _RUN),
     ("/admin/accounts/auditentry/", None),
 )
-#: What is made of the same parts: all of them with --full, else every third.
+#: Pages of the same components: all with --full, else every third.
 FURTHER_PAGES = (
     ("/admin/jobs/job/{}/history/", _JOB),
     ("/admin/jobs/job/{}/versions/", _JOB),
@@ -59,9 +59,7 @@ def open_page(visitor: Visitor, path: str, query: str | None) -> None:
 
 
 @pytest.mark.parametrize(("path", "query"), PAGES, ids=[path for path, _ in PAGES])
-def test_a_page_keeps_nobody_out_in_light_in_dark_and_on_a_phone(
-    visitor: Visitor, path: str, query: str | None
-) -> None:
+def test_a_page_is_accessible_light_dark_and_on_a_phone(visitor: Visitor, path: str, query: str | None) -> None:
     open_page(visitor, path, query)
     visitor.check_page()
     visitor.turn_dark()
@@ -71,12 +69,12 @@ def test_a_page_keeps_nobody_out_in_light_in_dark_and_on_a_phone(
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if metafunc.function is test_a_page_keeps_nobody_out_and_fits_a_phone:
+    if metafunc.function is test_a_page_is_accessible_and_fits_a_phone:
         pages = FURTHER_PAGES if metafunc.config.getoption("--full") else FURTHER_PAGES[::3]
         metafunc.parametrize(("path", "query"), pages, ids=[path for path, _ in pages])
 
 
-def test_a_page_keeps_nobody_out_and_fits_a_phone(visitor: Visitor, path: str, query: str | None) -> None:
+def test_a_page_is_accessible_and_fits_a_phone(visitor: Visitor, path: str, query: str | None) -> None:
     open_page(visitor, path, query)
     visitor.check_page()
     visitor.turn_narrow()
@@ -92,21 +90,21 @@ def test_a_list_shows_all_of_its_columns(visitor: Visitor, path: str) -> None:
 
 
 @pytest.mark.parametrize("width", [DESKTOP, PHONE])
-def test_the_login_form_keeps_nobody_out(deployment: Deployment, browser: Browser, width: int) -> None:
+def test_the_login_form_is_accessible(deployment: Deployment, browser: Browser, width: int) -> None:
     with window(browser, width=width, scheme="dark" if width == PHONE else "light") as context:
         visitor = Visitor(deployment, context.new_page())
         visitor.go("/admin/login/")
         visitor.check_page()
 
 
-def test_the_reference_of_the_api_works(visitor: Visitor) -> None:
+def test_the_api_reference_works(visitor: Visitor) -> None:
     visitor.go("/api/docs/")
     page, asked = visitor.page, set[str]()
     page.on("request", lambda request: asked.add(request.url))
     page.reload()
     expect(page.get_by_role("heading", name="Hourhand API")).to_be_visible()
-    assert all(url.startswith((visitor.deployment.url, "data:")) for url in asked), "nobody else is asked for anything"
-    # Swagger UI's own: the head of each operation is a button that holds another, which copies its path.
+    assert all(url.startswith((visitor.deployment.url, "data:")) for url in asked), "another host was contacted"
+    # In Swagger UI the header of each operation is a button that contains another, to copy the path.
     visitor.check_page(without=["nested-interactive"])
     visitor.turn_narrow()
     visitor.check_fits()
@@ -115,8 +113,8 @@ def test_the_reference_of_the_api_works(visitor: Visitor) -> None:
     assert not visitor.problems
 
 
-class TestTheKeyboard:
-    def test_reaches_the_page_first_and_then_all_that_the_mouse_does(self, visitor: Visitor) -> None:
+class TestKeyboard:
+    def test_skips_to_the_page_and_operates_the_menu(self, visitor: Visitor) -> None:
         page = visitor.page
         visitor.go("/admin/jobs/job/")
         page.keyboard.press("Tab")
@@ -144,8 +142,8 @@ class TestTheKeyboard:
         expect(visitor.page.locator("html")).to_have_class("dark")
 
 
-def test_nothing_moves_for_who_wants_it_still(visitor: Visitor) -> None:
-    """The window of these tests asks for reduced motion."""
+def test_nothing_moves_with_reduced_motion(visitor: Visitor) -> None:
+    """The test window prefers reduced motion."""
     visitor.go("/admin/")
     moving = """() => document.getAnimations({subtree: true})
         .filter(one => one.playState === "running" && one.effect.getComputedTiming().iterations === Infinity).length"""

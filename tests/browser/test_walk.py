@@ -1,4 +1,4 @@
-"""A person's way through the dashboard, on a deployment that fires: from an empty form to a job that works."""
+"""A user's path through the dashboard of a running deployment: create, fail, pause, replay and fix a job."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ _SECONDS = 30
 
 @pytest.fixture
 def firing_deployment(deployment: Deployment) -> Iterator[Deployment]:
-    """The deployment with a clock and a worker. What its month left planned and under way calls nobody."""
+    """The deployment with a beat and a worker, and without the seeded month's pending executions and schedules."""
     deployment.rows("DELETE FROM runs_execution WHERE finished_at IS NULL")
     deployment.rows("UPDATE jobs_jobenvironment SET next_fire_at = NULL, enabled = FALSE")
     deployment.start("beat")
@@ -28,7 +28,7 @@ def firing_deployment(deployment: Deployment) -> Iterator[Deployment]:
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop", "phone"])
-def test_a_person_makes_a_job_sees_it_fail_mends_it_and_pauses_it(
+def test_a_user_creates_a_job_sees_it_fail_pauses_replays_and_fixes_it(
     firing_deployment: Deployment, receiver: Receiver, browser: Browser, width: int, scheme: str
 ) -> None:
     with window(browser, width=width, scheme=scheme) as context:
@@ -47,7 +47,7 @@ def test_a_person_makes_a_job_sees_it_fail_mends_it_and_pauses_it(
         visitor.check_fits()
         page.get_by_role("button", name="Create job").click()
 
-        # It fires, and fails.
+        # It fires and fails.
         expect(page.get_by_role("heading", name=name).first).to_be_visible()
         job = page.url
         failed = page.get_by_role("row").filter(has_text="Failed").first
@@ -58,7 +58,7 @@ def test_a_person_makes_a_job_sees_it_fail_mends_it_and_pauses_it(
         expect(page.get_by_text("the endpoint answered with a 5xx status").first).to_be_visible()
         visitor.check_fits()
 
-        # Paused, it stays silent, with the reason for everybody to read.
+        # A paused job shows the note.
         page.goto(job)
         page.get_by_label("Pause in production").click()
         page.get_by_label("Note").fill("The ledger is down")
@@ -66,12 +66,12 @@ def test_a_person_makes_a_job_sees_it_fail_mends_it_and_pauses_it(
         expect(page.get_by_text("The ledger is down").first).to_be_visible()
         visitor.check_fits()
 
-        replay_mended(page, to=f"{receiver.url}/status/200")
+        replay_with_url(page, to=f"{receiver.url}/status/200")
         reload_until(page, lambda: page.get_by_text("Succeeded").count() > 0, "the replay to succeed")
         visitor.check_fits()
         assert any(request["path"] == "/status/200" for request in receiver.seen)
 
-        mend(page, job=job, to=f"{receiver.url}/status/200")
+        change_url(page, job=job, to=f"{receiver.url}/status/200")
         page.get_by_role("button", name="Resume in production").click()
         expect(page.get_by_label("Pause in production")).to_be_visible()
         succeeded = page.get_by_role("row").filter(has_text="Succeeded").filter(has_text="Schedule").first
@@ -80,15 +80,15 @@ def test_a_person_makes_a_job_sees_it_fail_mends_it_and_pauses_it(
 
 
 def follow(page: Page, name: str) -> None:
-    """A link of the sidebar, which a phone hides until it is asked for."""
+    """Follow a link of the sidebar, which phones hide behind the menu."""
     link = page.get_by_role("link", name=name, exact=True).first
     if not link.is_visible():
         page.get_by_role("button", name="Menu").first.click()
     link.click()
 
 
-def replay_mended(page: Page, *, to: str) -> None:
-    """From the page of a job, replay what failed with another URL, once."""
+def replay_with_url(page: Page, *, to: str) -> None:
+    """From a job's page, replay its failed execution once with another URL."""
     page.get_by_role("row").filter(has_text="Failed").first.get_by_role("link").first.click()
     page.get_by_role("link", name="Edit and replay").click()
     page.get_by_label("URL").fill(to)
@@ -96,8 +96,8 @@ def replay_mended(page: Page, *, to: str) -> None:
     expect(page.get_by_text("Replay of")).to_be_visible()
 
 
-def mend(page: Page, *, job: str, to: str) -> None:
-    """Give the job another URL for good."""
+def change_url(page: Page, *, job: str, to: str) -> None:
+    """Change the job's URL permanently."""
     page.goto(job)
     page.get_by_role("link", name="Edit").first.click()
     page.get_by_label("URL").first.fill(to)
