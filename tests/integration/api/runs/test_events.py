@@ -133,8 +133,8 @@ def test_too_many_changes_are_a_gap(listen: Listen, report: JobEnvironment, monk
     flooded = listen()
     ids = [str(run(report).pk) for _ in range(8)]
     publish.tell([(str(report.workspace_id), key) for key in ids])
-    names = [flooded.next()[0] for _ in range(3)]
-    assert "gap" in names
+    # A fast listener gets some of the runs one by one before the batch.
+    assert any(flooded.next()[0] == "gap" for _ in range(len(ids) + 1))
 
 
 def test_unpublished_changes_are_a_gap(listen: Listen, report: JobEnvironment) -> None:
