@@ -1,4 +1,4 @@
-"""Rules of calls: what was fired arrived, once, and each exchange is one run that tells of it. Pure."""
+"""Rules of deliveries: each fired execution arrives once, and each exchange is recorded as one run. Pure."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ _TERMINAL = {"succeeded", "failed", "canceled", "skipped"}
 
 
 def lost(history: History, index: Index) -> Iterator[Finding]:
-    """What was fired must have arrived; what ended otherwise needs a reason."""
+    """Check that fired executions arrived; any other end needs a reason."""
     for execution in history.executions:
         if problem := _ended_wrongly(history, index, execution):
             yield Finding(Invariant.NONE_LOST, execution.id, problem)
@@ -41,7 +41,7 @@ def _failed_for_a_reason(history: History, index: Index, execution: Execution) -
 
 
 def refused_by_target(exchanges: Sequence[Exchange], *, by: float = float("inf")) -> bool:
-    """Whether the target answered an attempt with an error, no later than `by`."""
+    """Return whether the target answered an attempt with an error, no later than `by`."""
     return bool(exchanges) and all(one.status >= 400 and (one.answered_at or by + 1) <= by for one in exchanges)
 
 
@@ -51,7 +51,7 @@ def _of_deleted_job(index: Index, execution: Execution) -> bool:
 
 
 def _made_way(history: History, index: Index, execution: Execution) -> bool:
-    """Whether the next occurrence of a job that cancels what still runs was fired as this one was canceled."""
+    """Return whether this execution was canceled by the next occurrence of a `cancel_running` job."""
     job = index.jobs.get(execution.job)
     if job is None or execution.scheduled_for is None or execution.finished_at is None:
         return False
@@ -68,7 +68,7 @@ def _made_way(history: History, index: Index, execution: Execution) -> bool:
 
 
 def doubled_by(history: History, index: Index) -> Iterator[Finding]:
-    """Nothing is called again but what its target refused, or what its own worker lost."""
+    """Check that calls are repeated only after an error of the target or the loss of their own worker."""
     for execution, attempts in index.seen.items():
         for number, exchanges in sorted(attempts.items()):
             if len(exchanges) > 1:
@@ -87,7 +87,7 @@ def doubled_by(history: History, index: Index) -> Iterator[Finding]:
 
 
 def doubled(history: History) -> set[str]:
-    """Executions that the target saw again though it had not failed them: some worker died, or something is wrong."""
+    """Return executions that the target received again without having failed them."""
     index = Index(history)
     return {
         execution
@@ -109,7 +109,7 @@ def not_terminal(history: History, index: Index) -> Iterator[Finding]:
 
 
 def not_one_to_one(history: History, index: Index) -> Iterator[Finding]:
-    """Each exchange has one row, and each row tells of the exchange of its own attempt, or of none."""
+    """Check that each exchange has one row, and each row describes its own attempt's exchange or none."""
     for exchange in history.exchanges:
         if not index.rows.get((exchange.execution, exchange.attempt)):
             yield Finding(Invariant.ONE_ROW, exchange.execution, f"attempt {exchange.attempt} arrived and has no run")
@@ -130,7 +130,7 @@ def not_one_to_one(history: History, index: Index) -> Iterator[Finding]:
 
 
 def _claims(run: Run) -> bool:
-    """Whether a row says that something was received, however it ended."""
+    """Return whether a row has a response, whatever the outcome."""
     return run.response_status is not None or run.response_body is not None
 
 
@@ -147,7 +147,7 @@ def _whose(history: History, run: Run) -> str:
 
 
 def unrecorded(history: History, index: Index) -> Iterator[Finding]:
-    """What the target answered is told by its run, unless its worker died with it or it was canceled meanwhile."""
+    """Check that each response is in its run, unless its worker died or it was canceled meanwhile."""
     for exchange in history.exchanges:
         run = index.run(exchange.execution, exchange.attempt)
         if run is None or not exchange.answered:

@@ -1,4 +1,4 @@
-"""Reads what the oracle judges: rows of the database, asked without the application, and the target's log."""
+"""Reads the oracle's input: database rows, queried without the application, and the target's log."""
 
 import dataclasses
 from collections import defaultdict
@@ -9,7 +9,7 @@ from tests.acceptance.chaos.history import Exchange, Execution, History, Job, Pe
 from tests.acceptance.chaos.house import LEASE_SECONDS, House
 from tests.acceptance.chaos.workload import SECRET
 
-#: Answers a query with its rows.
+#: Runs a query and returns its rows.
 Rows = Callable[..., Sequence[tuple[Any, ...]]]
 
 _REDACTED = "[redacted]"
@@ -36,13 +36,13 @@ _RUNS = """
            response_body, extract(epoch FROM run.started_at)::float8, extract(epoch FROM run.finished_at)::float8
       FROM runs_run AS run JOIN accounts_workspace AS workspace ON workspace.id = run.workspace_id
 """
-#: Where somebody's texts are kept; what the secret itself is kept in is encrypted, and looked at too.
+#: Columns with users' texts, and the encrypted column of the secret itself.
 _TEXTS = "SELECT '{table} ' || {table}.id::text FROM {table} WHERE {table}::text LIKE %s LIMIT 5"
 _TABLES = ("runs_run", "runs_execution", "jobs_jobversion", "accounts_secret", "accounts_auditentry")
 
 
 def rows_of(rows: Rows, exchanges: Sequence[Exchange], **known: Any) -> History:
-    """What any database and any target's log tell, with what is known of the processes besides."""
+    """Return the history from a database, a target's log and the events of the processes."""
     periods: dict[str, list[Period]] = defaultdict(list)
     for job_id, *columns in rows(_PERIODS):
         periods[job_id].append(Period(*columns))
@@ -56,7 +56,7 @@ def rows_of(rows: Rows, exchanges: Sequence[Exchange], **known: Any) -> History:
 
 
 def gather(house: House, *, steps_unknown: Sequence[str]) -> History:
-    """All there is to know of a house that has come to rest."""
+    """Return the history of a house that is idle again."""
     return rows_of(
         house.services.rows,
         [_as_kept(exchange) for exchange in house.target.exchanges()],
@@ -68,13 +68,13 @@ def gather(house: House, *, steps_unknown: Sequence[str]) -> History:
         changes=tuple(house.changes),
         overdue=tuple(house.overdue.values()),
         secrets_seen=_secrets_seen(house),
-        strangers_seen=_strangers_seen(house) if house.is_whole() else (),  # that it is not is a finding of its own
+        strangers_seen=_strangers_seen(house) if house.is_whole() else (),  # an incomplete house is a separate finding
         steps_unknown=steps_unknown,
     )
 
 
 def _as_kept(exchange: Exchange) -> Exchange:
-    """What its run should tell of a body with a secret in it."""
+    """Return a body with a secret as its run should show it."""
     return dataclasses.replace(exchange, body=exchange.body.replace(SECRET, _REDACTED))
 
 
@@ -85,7 +85,7 @@ def _secrets_seen(house: House) -> list[str]:
 
 
 def _strangers_seen(house: House) -> list[str]:
-    """Each workspace's key asks for its own and for the other's."""
+    """Request own and foreign objects with each workspace's key."""
     found = []
     for workspace, other in (("default", "other-0"), ("other", "steady-0")):
         if house.ask("GET", f"/jobs/{other}/", workspace=workspace).status_code != 404:

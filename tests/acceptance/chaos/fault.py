@@ -1,4 +1,4 @@
-"""What every fault is: a name, how it strikes, and how it is healed."""
+"""The definition of a fault: its name, how it strikes, and how it is undone."""
 
 import time
 from collections.abc import Callable
@@ -9,21 +9,21 @@ from tests.acceptance.chaos.house import LEASE_SECONDS, House
 
 Heal = Callable[[], None]
 
-#: How long some faults last: shorter than a lease, a while, and longer than one.
+#: Durations of some faults: shorter than a lease, about as long, and longer.
 SHORT, WHILE = (2.0, 5.0), (3.0, 6.0)
 PAST_LEASE = (LEASE_SECONDS + 4.0, LEASE_SECONDS + 6.0)
-#: From a little to more than a lease: what is refused or locked for that long.
+#: Durations of refused writes and locks, up to more than a lease.
 UP_TO_A_LEASE = (4.0, LEASE_SECONDS + 2.0)
 REACHED_SECONDS = 45.0
 
 
 class NotReachedError(Exception):
-    """A fault could not strike, because nothing came by where it waited."""
+    """A fault could not strike, because no process reached its failpoint."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """`strike` answers how to undo it, after a number of seconds within `lasts`. `alone`: never with another."""
+    """`strike` returns how to undo the fault after a duration within `lasts`. `alone`: never combined with others."""
 
     name: str
     strike: Callable[[House], Heal]
@@ -32,11 +32,11 @@ class Fault:
 
 
 def over() -> None:
-    """Nothing to undo: the supervisor brings back what died."""
+    """Undo nothing: the supervisor restarts what died."""
 
 
 def awaited(look: Callable[[], list[Any]], what: str, seconds: float = REACHED_SECONDS) -> list[Any]:
-    """What `look` finds, once there is some. Raises NotReachedError."""
+    """Wait until `look` returns something, and return that. Raises NotReachedError."""
     until = time.monotonic() + seconds
     while not (found := look()):
         if time.monotonic() > until:

@@ -1,4 +1,4 @@
-"""What may happen to a house: the catalogue of all faults, and those of people, targets and everything at once."""
+"""The catalogue of all faults, and those of users, targets and whole machines."""
 
 import random
 import signal
@@ -50,7 +50,7 @@ def plan_races() -> Fault:
 
 
 def target_kills_worker() -> Fault:
-    """A job whose target kills the worker that calls it, once; tried again, it answers."""
+    """Create a job whose target kills the calling worker once, and answers the retry."""
 
     def strike(house: House) -> Heal:
         before = set(house.struck)

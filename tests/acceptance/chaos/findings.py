@@ -1,4 +1,4 @@
-"""What the rules share: the invariants by name, what they find, and a history by what is looked up. Pure."""
+"""The invariants, findings, and an index of a history. Pure."""
 
 import enum
 from collections import defaultdict
@@ -9,7 +9,7 @@ from tests.acceptance.chaos.history import Exchange, Execution, History, Job, Ru
 
 
 class Invariant(enum.StrEnum):
-    """What must hold, in the words of the design; the number is that of its section on invariants."""
+    """The invariants, with their numbers in the design."""
 
     ONE_ROW = "0 one exchange, one row: the same execution, attempt and bytes"
     PROTOCOL = "0 every step of an execution is one that the protocol knows"
@@ -30,7 +30,7 @@ class Invariant(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that must not be."""
+    """A violation of an invariant."""
 
     invariant: Invariant
     subject: str
@@ -38,7 +38,7 @@ class Finding:
 
 
 class Index:
-    """A history, by what is looked up."""
+    """A history, indexed for lookups."""
 
     def __init__(self, history: History) -> None:
         self.jobs: dict[str, Job] = {job.id: job for job in history.jobs}
@@ -54,12 +54,12 @@ class Index:
             self.seen[exchange.execution][exchange.attempt].append(exchange)
 
     def run(self, execution: str, number: int) -> Run | None:
-        """An attempt's row; the first, should there be two."""
+        """Return an attempt's row, the first if there are two."""
         rows = self.rows.get((execution, number))
         return rows[0] if rows else None
 
     def exchanges(self, execution: str, number: int) -> Sequence[Exchange]:
-        """What the target saw of an attempt: one exchange, or none; more should not be."""
+        """Return the exchanges of an attempt; there should be at most one."""
         return self.seen[execution][number] if execution in self.seen and number in self.seen[execution] else ()
 
 

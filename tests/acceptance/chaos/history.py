@@ -9,13 +9,13 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-#: Policies under which no two scheduled calls of a job may be under way at once.
+#: Policies under which scheduled calls of a job may not overlap.
 ONE_AT_A_TIME = frozenset({"skip", "queue", "cancel_running"})
 
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """A plan in force later than `since` and no later than `until` (None: still). `every_seconds` None: no schedule."""
+    """A schedule in force in (since, until] (None: still). `every_seconds` None: no schedule."""
 
     state: str
     since: datetime.datetime
@@ -29,7 +29,7 @@ class Period:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job with its plans, in order. Its occurrences are counted from `made_at`, cut to the second."""
+    """A job with its periods, in order. Its occurrences count from `made_at`, truncated to the second."""
 
     id: str
     slug: str
@@ -38,7 +38,7 @@ class Job:
     periods: Sequence[Period]
 
     def planned(self) -> Iterator[tuple[datetime.datetime, Period]]:
-        """Each occurrence of the plans that are over, with its plan: of one that goes on the rest is still to come."""
+        """Yield each occurrence of the ended periods, with its period."""
         anchor = self.made_at.replace(microsecond=0)
         for period in self.periods:
             if period.until is None or period.every_seconds is None or period.state not in {"active", "paused"}:
@@ -50,16 +50,16 @@ class Job:
                 at += step
 
     def period_at(self, instant: datetime.datetime) -> Period | None:
-        """The plan that was in force then; None before the first one."""
+        """Return the period at that time; None before the first one."""
         return next((one for one in reversed(self.periods) if one.since < instant), None)
 
     def state_at(self, instant: datetime.datetime) -> str:
-        """What was in force then; nothing before the first plan."""
+        """Return the period's state at that time; empty before the first one."""
         period = self.period_at(instant)
         return period.state if period else ""
 
     def following(self, period: Period) -> Period | None:
-        """The plan that came after another one of this job."""
+        """Return the period that followed another one."""
         later = self.periods[self.periods.index(period) + 1 :]
         return later[0] if later else None
 
@@ -106,7 +106,7 @@ class Run:
 
     @property
     def pid(self) -> int | None:
-        """Of the worker that held a lost run."""
+        """Return the pid of the worker that held a lost run."""
         owner = self.worker.split("/")
         return int(owner[1]) if len(owner) == 3 and owner[1].isdigit() else None
 
@@ -137,13 +137,13 @@ class Exchange:
 
     @property
     def ended_at(self) -> float:
-        """When the call was over for the target; infinite where it never was."""
+        """Return when the call ended for the target; infinite if it never did."""
         return min(self.answered_at or math.inf, self.left_at or math.inf)
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A change of plan that was asked for. Not `confirmed`: nobody knows whether, or when, it took effect."""
+    """A requested change of a job. Not `confirmed`: it is unknown whether or when it took effect."""
 
     job: str
     wanted: str
@@ -154,7 +154,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Overdue:
-    """An execution seen RUNNING this long after its lease expired, with nothing in the way of reaping it."""
+    """An execution that was RUNNING this long after its lease expired, without a disturbance of reaping."""
 
     execution: str
     seconds: float
@@ -162,7 +162,7 @@ class Overdue:
 
 @dataclass(frozen=True, slots=True)
 class Stall:
-    """A process did nothing: it was killed at `since` (`until` None), or stood still from then until `until`."""
+    """A process was killed at `since` (`until` None), or suspended from `since` to `until`."""
 
     pid: int
     since: float
@@ -172,7 +172,7 @@ class Stall:
 
 @dataclass(frozen=True, slots=True)
 class Disturbance:
-    """While this lasted, the house had a reason to be late: a fault and its repair, or a machine that stood still."""
+    """A period with a reason for lateness: a fault and its repair, or a stalled machine."""
 
     since: float
     until: float
@@ -181,7 +181,7 @@ class Disturbance:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """All of one house. `lease_seconds` is its workers' lease."""
+    """Everything about one house. `lease_seconds` is its workers' lease."""
 
     jobs: Sequence[Job]
     executions: Sequence[Execution]
@@ -190,14 +190,14 @@ class History:
     lease_seconds: float = 10.0
     stalls: Sequence[Stall] = ()
     disturbances: Sequence[Disturbance] = ()
-    #: Ids of executions that the API confirmed to have made.
+    #: Ids of executions whose creation the API confirmed.
     asked: frozenset[str] = frozenset()
-    #: By job: how often somebody asked for a run and got no answer, so that nobody knows if there is one.
+    #: By job: the number of run requests without a response, whose effect is unknown.
     unsure: Mapping[str, int] = field(default_factory=dict)
     changes: Sequence[Change] = ()
     overdue: Sequence[Overdue] = ()
-    #: Where a secret's value, or another workspace's row, was seen.
+    #: Places that showed a secret's value, or another workspace's row.
     secrets_seen: Sequence[str] = ()
     strangers_seen: Sequence[str] = ()
-    #: Steps that the model of the protocol does not have, in words: `tracing.py`.
+    #: Transitions that the protocol's model does not have, described: `tracing.py`.
     steps_unknown: Sequence[str] = ()

@@ -33,9 +33,9 @@ from tests.support.waiting import wait_for
 
 LEASE_SECONDS = 10
 HEARTBEAT_SECONDS = LEASE_SECONDS / 3
-#: From the expiry of a lease to the end of its run, with nothing in the way: a sweep, the reaper's wait, and some air.
+#: Maximum time from a lease's expiry to the end of its run without disturbances: a sweep, the reaper's wait, a margin.
 REAP_SECONDS = 5.0 + 2 * HEARTBEAT_SECONDS + 5.0
-#: Within which the supervisors bring back what was killed: their back-off, and a start on a busy machine.
+#: Time for the supervisors to restart what was killed: back-off, and a start on a busy machine.
 BACK_SECONDS = 120.0
 WORKERS = 2
 _OTHER_WORKSPACE = """
@@ -47,7 +47,7 @@ print(issue_key(workspace=create_workspace(slug="other", name="Other"), name="k"
 
 
 class House:
-    """One installation under fire, with what is known of its processes. `keys` are API keys by workspace."""
+    """One installation under test and the events of its processes. `keys` are API keys by workspace."""
 
     def __init__(self, directory: Path, database_url: str, *, workers: int = WORKERS) -> None:
         self.directory = directory
@@ -89,7 +89,7 @@ class House:
         self._watching = threading.Event()
         self._watcher = threading.Thread(target=self._watch, daemon=True)
 
-    # -- its life ------------------------------------------------------------------------------------------------------
+    # -- start and stop ------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         making = self._manage("shell", "--no-imports", "-c", _OTHER_WORKSPACE)
@@ -112,7 +112,7 @@ class House:
         return subprocess.Popen(command, cwd=ROOT, env=self.installation.environment, stdout=subprocess.PIPE, text=True)
 
     def ask(self, method: str, path: str, *, workspace: str = "default", **fields: object) -> requests.Response:
-        """A call of the API. Raises requests.RequestException where nobody answers."""
+        """Call the API. Raises requests.RequestException if there is no response."""
         return requests.request(
             method,
             f"{self.installation.url()}/api/v1{path}",
@@ -122,7 +122,7 @@ class House:
         )
 
     def run_by_hand(self, slug: str) -> str | None:
-        """Ask for a run of a job; the execution's id, as the API confirmed it. None: nobody knows if there is one."""
+        """Run a job and return the confirmed execution's id. None: it is unknown whether there is one."""
         self.unsure[slug] += 1
         with contextlib.suppress(requests.RequestException):
             answer = self.ask("POST", f"/jobs/{slug}/run/")
@@ -136,10 +136,10 @@ class House:
     def now(self) -> datetime.datetime:
         return datetime.datetime.now(datetime.UTC)
 
-    # -- its processes -------------------------------------------------------------------------------------------------
+    # -- processes -----------------------------------------------------------------------------------------------------
 
     def processes(self, kind: str | None = None) -> list[psutil.Process]:
-        """The children of the supervisor of a kind (`web`, `beat`, `worker`; None: all of these), the oldest first."""
+        """Return the supervisor's children of a kind (`web`, `beat`, `worker`; None: all), the oldest first."""
         with contextlib.suppress(psutil.NoSuchProcess):
             children = psutil.Process(self.installation.process.pid).children()
             found = [child for child in children if (own := kind_of(child)) and kind in {None, own}]
@@ -147,7 +147,7 @@ class House:
         return []
 
     def is_whole(self) -> bool:
-        """If every process is there, and at work: the web process is ready, each beat and worker has told of itself."""
+        """Return whether every process works: web is ready, and each beat and worker has a heartbeat."""
         with contextlib.suppress(requests.RequestException, psycopg2.Error):
             there = len(self.processes("web")) == self._expected["web"]
             return there and self._at_work("beat") and self._at_work("worker") and self._is_ready()
@@ -157,7 +157,7 @@ class House:
         return requests.get(f"{self.installation.url()}/readyz", timeout=5).ok
 
     def _at_work(self, kind: str) -> bool:
-        """If each process of a kind has left a heartbeat since it was started."""
+        """Return whether each process of a kind has sent a heartbeat since its start."""
         heard = self.services.rows(
             "SELECT extract(epoch FROM started_at)::float8 FROM runs_heartbeat WHERE kind = %s"
             " ORDER BY started_at DESC LIMIT %s",
@@ -170,44 +170,44 @@ class House:
         return False
 
     def kill(self, process: psutil.Process, why: str) -> None:
-        """SIGKILL, noted."""
+        """Send SIGKILL and record it."""
         self.died(process.pid, why)
         send(process, signal.SIGKILL)
 
     def died(self, pid: int, why: str) -> None:
-        """Note that a process is dead: what it held is lost, if it is a worker."""
+        """Record that a process is dead; a worker's attempts are lost."""
         self.struck[pid] = why
         self.stalls.killed(pid, why)
 
     def stop(self, processes: Iterable[psutil.Process], why: str) -> None:
-        """SIGSTOP, noted; parents first, so that none makes another meanwhile."""
+        """Send SIGSTOP and record it; parents first, so that none forks meanwhile."""
         for process in processes:
             self.stood(process.pid, why)
             send(process, signal.SIGSTOP)
 
     def stood(self, pid: int, why: str) -> None:
-        """Note that a process stands still: its leases may run out meanwhile."""
+        """Record that a process is suspended; its leases may expire meanwhile."""
         self.struck[pid] = why
         self.stalls.stopped(pid, why)
 
     def resume(self, processes: Iterable[psutil.Process]) -> None:
-        """SIGCONT, noted."""
+        """Send SIGCONT and record it."""
         for process in processes:
             send(process, signal.SIGCONT)
             self.stalls.resumed(process.pid)
 
     def _kill_holder(self, execution: str) -> None:
-        """Kill the worker that holds an execution, as its row says."""
+        """Kill the worker that holds an execution according to its row."""
         with contextlib.suppress(psycopg2.Error, psutil.NoSuchProcess):
             ((owner,),) = self.services.rows("SELECT lease_owner FROM runs_execution WHERE id = %s", execution)
             if owner:
                 self.kill(psutil.Process(int(owner.split("/")[1])), "its target")
 
-    # -- what is watched all the while ---------------------------------------------------------------------------------
+    # -- monitoring ----------------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
     def under_fire(self, what: str) -> Iterator[None]:
-        """While faults strike, and until all is back, things may be late, and a dead worker's lease may wait."""
+        """Record a disturbance, during which lateness and expired leases are allowed."""
         self._fire.append((begun := time.monotonic(), float("inf")))
         since = time.time()
         yield
@@ -215,15 +215,15 @@ class House:
         self._struck_in.append(Disturbance(since, time.time(), what))
 
     def disturbances(self) -> list[Disturbance]:
-        """All that held the house up: what was done to it, and what the witness saw."""
+        """Return all disturbances: the faults, and what the witness measured."""
         return [*self._struck_in, *self._witness.seen()]
 
     def _quiet_seconds(self, since: float, until: float) -> float:
-        """How much of a span was not under fire."""
+        """Return how much of a span was without faults."""
         return until - since - sum(max(0.0, min(until, end) - max(since, begun)) for begun, end in self._fire)
 
     def _watch(self) -> None:
-        """Notice who dies though nobody struck, and leases that nobody reaps."""
+        """Detect processes that die without a fault, and expired leases that are not reaped."""
         known: dict[int, str] = {}
         while not self._watching.wait(1.0):
             present = {child.pid: kind_of(child) for child in self.processes()}
@@ -233,7 +233,7 @@ class House:
                 self._look_at_leases()
 
     def died_alone(self) -> list[str]:
-        """Processes that ended though nobody struck them."""
+        """Return processes that ended without a fault."""
         return [f"{kind} {pid}" for pid, kind in self._gone.items() if pid not in self.struck]
 
     def _look_at_leases(self) -> None:
@@ -250,7 +250,7 @@ class House:
 
 
 def kind_of(process: psutil.Process) -> str:
-    """What a child of the supervisor is; nothing for others, and for those that are gone."""
+    """Return the kind of a supervisor's child; empty for others and for ended ones."""
     with contextlib.suppress(psutil.NoSuchProcess):
         words = process.cmdline()
         if process.status() == psutil.STATUS_ZOMBIE:
@@ -268,7 +268,7 @@ def send(process: psutil.Process, number: int) -> None:
 
 
 def stop_all(processes: list[psutil.Process]) -> None:
-    """SIGSTOP, parents first, so that none makes another meanwhile."""
+    """Send SIGSTOP, parents first, so that none forks meanwhile."""
     for process in processes:
         send(process, signal.SIGSTOP)
 
@@ -280,7 +280,7 @@ def resume_all(processes: list[psutil.Process]) -> None:
 
 @contextlib.contextmanager
 def standing(template: Template, directory: Path, *, workers: int = WORKERS) -> Iterator[House]:
-    """Start a house that has nothing to do yet."""
+    """Start a house without jobs."""
     with copied_database(template) as database_url:
         shutil.copytree(template.directory, directory / "var")
         house = House(directory, database_url, workers=workers)

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from tests.acceptance.chaos.findings import Finding, Index, Invariant
 from tests.acceptance.chaos.history import Change, Execution, History, Job
 
-#: Between the word and the deed of one who changes a plan: what is accounted for already is not taken back.
+#: Time between a request for a change and its effect: occurrences already processed stay.
 _CHANGE_SLACK = datetime.timedelta(seconds=1)
-#: A change that was not confirmed may still take effect, once what held it up is back.
+#: An unconfirmed change may still take effect after the disturbance.
 _UNCONFIRMED_SLACK = datetime.timedelta(seconds=60)
 
 
@@ -26,7 +26,7 @@ def unreconciled(history: History, index: Index) -> Iterator[Finding]:
 
 
 def _differences(job: Job, recorded: Sequence[Execution]) -> Iterator[str]:
-    """How what is recorded of a job differs from what was planned, up to the end of its last plan that is over."""
+    """Return the differences between recorded and planned occurrences, up to the end of the last ended period."""
     planned = dict(job.planned())
     horizon = max((one.until for one in job.periods if one.until), default=job.made_at)
     instants = list(planned)
@@ -52,7 +52,7 @@ def _differences(job: Job, recorded: Sequence[Execution]) -> Iterator[str]:
 
 
 def plans_unasked(history: History, _index: Index) -> Iterator[Finding]:
-    """Every plan begins with a change that somebody asked for, and what was confirmed is in force."""
+    """Check that every period begins with a requested change, and that confirmed changes are in force."""
     changes = defaultdict(list)
     for change in history.changes:
         changes[change.job].append(change)

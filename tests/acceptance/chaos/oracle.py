@@ -30,7 +30,7 @@ _RULES: tuple[Rule, ...] = (
 
 
 def judge(history: History) -> list[Finding]:
-    """All that is wrong with a history; nothing when it is as it should be."""
+    """Return all violations in a history."""
     index = Index(history)
     found = [finding for rule in _RULES for finding in rule(history, index)]
     found += [Finding(Invariant.LEASES, one.execution, f"{one.seconds:.1f} s overdue") for one in history.overdue]

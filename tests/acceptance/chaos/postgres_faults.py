@@ -1,4 +1,4 @@
-"""Faults of PostgreSQL: ended, hanging, deaf, read-only, locked, full."""
+"""Faults of PostgreSQL: killed, suspended, unreachable, read-only, locked, out of connections."""
 
 import contextlib
 import signal
@@ -37,7 +37,7 @@ def postgres_paused() -> Fault:
 
 
 def postgres_refuses() -> Fault:
-    """Every connection is broken, and new ones are refused: nobody listens on the socket that is found."""
+    """Break every connection and refuse new ones, by replacing the socket with one without a listener."""
 
     def strike(house: House) -> Heal:
         path = house.services.postgres_socket
@@ -57,7 +57,7 @@ def postgres_refuses() -> Fault:
 
 
 def _listen_again(path: Path, aside: Path, deaf: socket.socket) -> None:
-    """Put the real socket back, unless a server that was started meanwhile has made another."""
+    """Restore the real socket, unless a server started meanwhile has created another."""
     deaf.close()
     if _is_deaf(path):
         aside.replace(path)
@@ -71,7 +71,7 @@ def _is_deaf(path: Path) -> bool:
 
 
 def backends_killed() -> Fault:
-    """Every connection is broken in the middle of what it does, three times; new ones are welcome."""
+    """Break every connection three times; new ones are accepted."""
 
     def strike(house: House) -> Heal:
         for _ in range(_ROUNDS):
@@ -87,7 +87,7 @@ def backends_killed() -> Fault:
 
 
 def writes_refused() -> Fault:
-    """Read-only from one moment to the next, on the connections that are open: as a primary that is demoted."""
+    """Make open connections read-only, like a demoted primary."""
     on, off = "ALTER SYSTEM SET {} = on", "ALTER SYSTEM RESET {}"
 
     def strike(house: House) -> Heal:
@@ -100,7 +100,7 @@ def writes_refused() -> Fault:
 
 
 def writes_refused_anew() -> Fault:
-    """The same after a failover: all connections are cut, and the new ones find a database that can't be written."""
+    """Cut all connections and make the database read-only, as after a failover."""
 
     def strike(house: House) -> Heal:
         name = sql.Identifier(house.services.database_name)
@@ -117,7 +117,7 @@ def writes_refused_anew() -> Fault:
 
 
 def _order(house: House, *statements: "str | sql.Composed") -> None:
-    """As the superuser, on a connection of its own that may write whatever is the default."""
+    """Execute as the superuser on a separate, writable connection."""
     with contextlib.suppress(psycopg2.OperationalError), house.services.superuser() as cursor:
         for statement in statements:
             cursor.execute(statement)
@@ -132,7 +132,7 @@ def _cut_all(house: House) -> None:
 
 
 def _surely(house: House, heal: Callable[[], None]) -> None:
-    """Heal a database that another fault may just have ended: again, until it takes writes."""
+    """Undo read-only mode, repeatedly until the database accepts writes: another fault may have ended it."""
     until = time.monotonic() + _HEAL_SECONDS
     while time.monotonic() < until:
         heal()
@@ -146,7 +146,7 @@ def _surely(house: House, heal: Callable[[], None]) -> None:
 
 
 def table_locked(table: str) -> Fault:
-    """Nobody may even look at a table, as while it is altered; nobody is refused either: all wait."""
+    """Lock a table exclusively, as ALTER TABLE does: all wait."""
 
     def strike(house: House) -> Heal:
         link = psycopg2.connect(house.services.database_url, connect_timeout=5)
@@ -163,7 +163,7 @@ def table_locked(table: str) -> Fault:
 
 
 def connections_used_up() -> Fault:
-    """Somebody else holds all connections that there are, and those of the house were cut."""
+    """Cut the house's connections and use up all others."""
 
     def strike(house: House) -> Heal:
         held: list[psycopg2.extensions.connection] = []
@@ -189,7 +189,7 @@ def _close_all(links: "list[psycopg2.extensions.connection]") -> None:
 
 
 def _unless_away(strike: Callable[[House], Heal]) -> Callable[[House], Heal]:
-    """There is nothing to lock in a database that another fault has just ended."""
+    """Ignore errors of a database that another fault has just ended."""
 
     def attempt(house: House) -> Heal:
         try:

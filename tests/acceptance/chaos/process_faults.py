@@ -1,4 +1,4 @@
-"""Faults of web processes, beats and workers: killed, stopped, or started with a wrong clock, anywhere or at a step."""
+"""Faults of web processes, beats and workers: killed, suspended or given a wrong clock, anywhere or at a failpoint."""
 
 import contextlib
 import random
@@ -24,7 +24,7 @@ def killed(kind: str, number: int) -> Fault:
 
 
 def stopped(kind: str, number: int, lasts: tuple[float, float], name: str = "SIGSTOP") -> Fault:
-    """A process that stands still, and goes on. A worker's leases may run out meanwhile."""
+    """Suspend and resume a process. A worker's leases may expire meanwhile."""
 
     def strike(house: House) -> Heal:
         return _stand_still(house, _chosen(house, kind, number))
@@ -33,7 +33,7 @@ def stopped(kind: str, number: int, lasts: tuple[float, float], name: str = "SIG
 
 
 def all_stopped(kind: str, lasts: tuple[float, float]) -> Fault:
-    """Every process of a kind at once: what they hold is nobody's, until the very same ones go on and claim again."""
+    """Suspend every process of a kind at once: their leases expire before the same processes resume and claim again."""
 
     def strike(house: House) -> Heal:
         return _stand_still(house, house.processes(kind))
@@ -48,7 +48,7 @@ def _stand_still(house: House, processes: list[psutil.Process]) -> Heal:
 
 
 def _chosen(house: House, kind: str, number: int) -> list[psutil.Process]:
-    """One process of a kind, by its age. Raises NotReachedError where another fault has just ended it."""
+    """Return a process of a kind, by age. Raises NotReachedError if another fault has just ended it."""
     chosen = house.processes(kind)[number - 1 : number]
     if not chosen:
         raise NotReachedError(f"{kind} {number}")
@@ -56,7 +56,7 @@ def _chosen(house: House, kind: str, number: int) -> list[psutil.Process]:
 
 
 def wrong_clock(kind: str, seconds: int) -> Fault:
-    """The next of a kind that starts has a wrong clock, until it is killed again."""
+    """Give the next process of a kind a wrong clock until it is killed."""
 
     def strike(house: House) -> Heal:
         (house.clocks / kind).write_text(str(seconds))
@@ -76,7 +76,7 @@ def wrong_clock(kind: str, seconds: int) -> Fault:
 
 
 def deployed() -> Fault:
-    """All of the house is asked to stop under load, and started anew."""
+    """Stop and restart the whole house under load."""
 
     def strike(house: House) -> Heal:
         for process in house.processes():
@@ -90,7 +90,7 @@ def deployed() -> Fault:
 
 # -- steps -------------------------------------------------------------------------------------------------------------
 
-#: The failpoints of each step.
+#: The failpoints of each step of a process.
 STEPS = {
     "fire": ("fire.written", "fire.committed"),
     "settle": ("settle.written", "settle.committed"),
@@ -104,7 +104,7 @@ STEPS = {
 
 
 def dies_at(point: str) -> Fault:
-    """The first process that comes by a failpoint is killed there, by itself."""
+    """Let the first process that reaches a failpoint kill itself."""
 
     def strike(house: House) -> Heal:
         _signalled_at(house, point, signal.SIGKILL)
@@ -114,7 +114,7 @@ def dies_at(point: str) -> Fault:
 
 
 def stops_at(point: str) -> Fault:
-    """The first process that comes by a failpoint stands still there until its leases are another's."""
+    """Let the first process that reaches a failpoint suspend itself until its leases have expired."""
 
     def strike(house: House) -> Heal:
         pid = _signalled_at(house, point, signal.SIGSTOP)
@@ -129,7 +129,7 @@ def _resume(house: House, pid: int) -> None:
 
 
 def _signalled_at(house: House, point: str, number: signal.Signals) -> int:
-    """Let whoever comes by a failpoint first send itself a signal; its pid."""
+    """Let the first process that reaches a failpoint send itself a signal, and return its pid."""
     order = house.failpoints / point
     draft = order.with_name(f"{point}.draft")
     draft.write_text(str(int(number)))
@@ -147,7 +147,7 @@ def _signalled_at(house: House, point: str, number: signal.Signals) -> int:
 
 
 def _bring_about(house: House, point: str) -> None:
-    """Reaping needs a worker that died with something in its hands, settling a plan that changes."""
+    """Cause reaping with a dead worker, and reconciliation with a changed job."""
     if point.startswith("reap."):
         _signalled_at(house, "claim.committed", signal.SIGKILL)
     elif point.startswith("settle."):

@@ -1,4 +1,4 @@
-"""Rules of what jobs promise: how many calls at once, whom they are made for, how late, and where. Pure."""
+"""Rules of overlap, concurrency, manual runs, lateness and workspaces. Pure."""
 
 import math
 from collections import Counter, defaultdict
@@ -12,7 +12,7 @@ from tests.acceptance.chaos.history import ONE_AT_A_TIME, Exchange, Execution, H
 
 
 def overlapping(history: History, index: Index) -> Iterator[Finding]:
-    """No two scheduled calls of a job at the same time where its plan allows one, but for those that a worker lost."""
+    """Check that scheduled calls of a job don't overlap against its policy, except those that a worker lost."""
     for job, calls in _calls(history, index):
         planned = [
             (one, _over_at(history, index, one))
@@ -27,7 +27,7 @@ def overlapping(history: History, index: Index) -> Iterator[Finding]:
 
 
 def too_many_at_once(history: History, index: Index) -> Iterator[Finding]:
-    """Never more calls under way than the job's own limit, whoever asked for them."""
+    """Check that a job never has more calls in flight than its limit."""
     for job, calls in _calls(history, index):
         limits = {one.id: _limit(job, one) for one in index.of_job[job.id]}
         limited = [(one, _over_at(history, index, one)) for one in calls if limits[one.execution] is not None]
@@ -39,7 +39,7 @@ def too_many_at_once(history: History, index: Index) -> Iterator[Finding]:
 
 
 def _calls(history: History, index: Index) -> Iterator[tuple[Job, list[Exchange]]]:
-    """Each job with its calls, in their order."""
+    """Yield each job with its calls, in order."""
     calls: dict[str, list[Exchange]] = defaultdict(list)
     for exchange in sorted(history.exchanges, key=lambda one: one.at):
         execution = index.executions.get(exchange.execution)
@@ -54,13 +54,13 @@ def _policy(job: Job, execution: Execution) -> str:
 
 
 def _limit(job: Job, execution: Execution) -> int | None:
-    """Of the plan that was in force as it was made; a job that nothing plans has one too."""
+    """Return the concurrency limit at the execution's creation, also of manual jobs."""
     limits = [one.concurrency for one in job.periods if one.since.timestamp() <= execution.created_at]
     return limits[-1] if limits else None
 
 
 def _over_at(history: History, index: Index, exchange: Exchange) -> float:
-    """Until when a call counts against its job. The target may go on with what a worker lost, or was told to abort."""
+    """Return until when a call counts. The target may continue after a worker lost or aborted the call."""
     run = index.run(exchange.execution, exchange.attempt)
     if run is not None and run.failure_reason == "worker_lost" and lost_with_its_worker(history, run):
         return min(exchange.ended_at, run.finished_at)
@@ -71,7 +71,7 @@ def _over_at(history: History, index: Index, exchange: Exchange) -> float:
 
 
 def _at_once(calls: Iterable[tuple[Exchange, float]]) -> Iterator[tuple[Exchange, list[Exchange]]]:
-    """Each call with those others that were under way as it began."""
+    """Yield each call with the other calls in flight at its start."""
     going: list[tuple[Exchange, float]] = []
     for exchange, over_at in calls:
         going = [(one, until) for one, until in going if until > exchange.at]
@@ -83,7 +83,7 @@ def _at_once(calls: Iterable[tuple[Exchange, float]]) -> Iterator[tuple[Exchange
 
 
 def by_hand(history: History, index: Index) -> Iterator[Finding]:
-    """What the API confirmed is there, made by hand, and has run; and nobody ran what nobody asked for."""
+    """Check that each confirmed manual run exists and ran, and that there are no others."""
     for asked in sorted(history.asked):
         execution = index.executions.get(asked)
         if execution is None:
@@ -105,7 +105,7 @@ def by_hand(history: History, index: Index) -> Iterator[Finding]:
 
 
 def late(history: History, index: Index) -> Iterator[Finding]:
-    """Every call of every job comes soon after it may, or as soon as what held the house up is made good."""
+    """Check that every call starts soon after it may, or soon after a disturbance."""
     for execution in history.executions:
         attempts = index.seen.get(execution.id)
         if not attempts or execution.job not in index.jobs:
@@ -120,7 +120,7 @@ def late(history: History, index: Index) -> Iterator[Finding]:
 
 
 def _late_again(history: History, index: Index, execution: Execution, number: int) -> Iterator[Finding]:
-    """A further attempt counts from the end of the one before, and the waits of these jobs are short."""
+    """Check retries: they count from the end of the previous attempt, and these jobs' delays are short."""
     before = index.run(execution.id, number - 1)
     if before is None or _limit(index.jobs[execution.job], execution) is not None:
         return
@@ -131,7 +131,7 @@ def _late_again(history: History, index: Index, execution: Execution, number: in
 
 
 def _free_at(index: Index, job: Job, execution: Execution, called_at: float) -> float:
-    """When nothing of its own job stood in its way any more: it queues behind others only where its plan says so."""
+    """Return when no execution of its own job blocked it any more, according to the overlap policy."""
     due = execution.scheduled_for.timestamp() if execution.scheduled_for else execution.created_at
     if _policy(job, execution) not in ONE_AT_A_TIME and _limit(job, execution) is None:
         return due

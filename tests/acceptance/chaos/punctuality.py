@@ -1,17 +1,17 @@
-"""When the house is on time again after a fault, by what the target saw of jobs that are due every second. Pure."""
+"""When the house is punctual again after a fault, measured by calls of jobs that are due every second. Pure."""
 
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-#: A call that is later than this is late; the clock's own promise is far below it.
+#: A call that is later than this is late; normal lateness is far below it.
 LATE_SECONDS = 5.0
-#: Back in time means: all that was planned in this many seconds in a row arrived in time.
+#: Punctual means: all calls of this many consecutive seconds arrived in time.
 STEADY_SECONDS = 3
-#: From the end of a fault until the house is back in time, at most.
+#: Maximum time from the end of a fault until the house is punctual.
 ALLOWED_SECONDS = 60.0
 
-#: By job: when each of its seconds first arrived, in seconds since the epoch.
+#: By job: the first arrival of each due second, in seconds since the epoch.
 Arrivals = Mapping[str, Mapping[int, float]]
 
 
@@ -28,7 +28,7 @@ class Recovery:
 
 
 def recovered_at(arrivals: Arrivals, jobs: Collection[str], *, after: float, until: float) -> int | None:
-    """The first second from `after` on that begins a stretch in time; None: there is none up to `until` so far."""
+    """Return the first second from `after` that starts a punctual stretch; None: none up to `until`."""
     steady = 0
     for second in range(math.ceil(after), math.floor(until) + 1):
         steady = steady + 1 if _all_in_time(arrivals, jobs, second) else 0
@@ -38,9 +38,9 @@ def recovered_at(arrivals: Arrivals, jobs: Collection[str], *, after: float, unt
 
 
 def recovery(arrivals: Arrivals, jobs: Collection[str], *, struck: float, healed: float, until: float) -> Recovery:
-    """How the house came through a fault that began at `struck` and was over at `healed`; looked at up to `until`."""
+    """Return how the house recovered from a fault from `struck` to `healed`, observed up to `until`."""
     seconds = range(math.ceil(struck), math.floor(until))
-    # What is late shortly before `until` may be the doing of the next fault.
+    # Lateness shortly before `until` may be caused by the next fault.
     late = [one for one in seconds if one < until - LATE_SECONDS and not _all_in_time(arrivals, jobs, one)]
     since = max([math.ceil(healed), *(one + 1 for one in late)])
     back = recovered_at(arrivals, jobs, after=since, until=until)

@@ -1,4 +1,4 @@
-"""People who change plans in the very moment that they are due."""
+"""Users who change jobs at the moment they are due."""
 
 import random
 import time
@@ -15,7 +15,7 @@ _AROUND_SECONDS = 0.03
 
 
 def definition(house: House, workspace: str, slug: str, behaviour: str, **fields: object) -> dict[str, Any]:
-    """A job that calls the target and says in its body who it is."""
+    """Return a job definition that calls the target and names itself in the body."""
     return {
         "name": slug,
         "request": {
@@ -44,7 +44,7 @@ def change(house: House, slug: str, wanted: str, method: str, path: str = "", **
 
 
 def race_the_tick(house: House, chance: random.Random, *, rounds: int) -> None:
-    """New jobs, due every second or two, that are paused, resumed and edited as they are due, and deleted at last."""
+    """Create jobs due every second or two; pause, resume and edit them when due, and delete them at the end."""
     house.races += 1
     slugs = [f"race-{house.races}-{number}" for number in range(_AT_ONCE)]
     seeds = [chance.random() for _ in slugs]

@@ -1,4 +1,4 @@
-"""Faults of Redis and its messages."""
+"""Faults of Redis and of messages."""
 
 import contextlib
 import os
@@ -20,7 +20,7 @@ from tests.acceptance.chaos.fault import WHILE, Fault, Heal, over
 from tests.acceptance.chaos.house import House, resume_all, send, stop_all
 
 _IDS = 50
-#: Less than any server holds by itself, so that every write is refused.
+#: Less than any server uses, so that every write is refused.
 _NO_MEMORY = 1
 
 
@@ -38,7 +38,7 @@ def redis_hangs() -> Fault:
 
 
 def hangs(name: str, processes: Callable[[House], list[psutil.Process]]) -> Fault:
-    """A service that is there and answers nothing."""
+    """Suspend a service, so that it accepts connections and answers nothing."""
 
     def strike(house: House) -> Heal:
         found = processes(house)
@@ -58,7 +58,7 @@ def redis_flushed() -> Fault:
 
 
 def redis_full() -> Fault:
-    """Redis answers, reads included, and refuses whatever needs memory."""
+    """Limit Redis's memory, so that it answers but refuses writes."""
 
     def strike(house: House) -> Heal:
         with contextlib.suppress(redis.RedisError):
@@ -66,7 +66,7 @@ def redis_full() -> Fault:
             house.services.redis().config_set("maxmemory", _NO_MEMORY)
 
         def heal() -> None:
-            # A server that was started meanwhile has its memory back anyway.
+            # A server started meanwhile has no limit.
             with contextlib.suppress(redis.RedisError):
                 house.services.redis().config_set("maxmemory", 0)
 
@@ -76,7 +76,7 @@ def redis_full() -> Fault:
 
 
 def messages_doubled() -> Fault:
-    """Every execution of the last seconds is announced again, three times and in any order, whatever became of it."""
+    """Enqueue every execution of the last seconds again, three times and in random order."""
 
     def strike(house: House) -> Heal:
         with contextlib.suppress(psycopg2.Error):
@@ -98,18 +98,18 @@ def messages_doubled() -> Fault:
 
 
 def cut_short(log: Path) -> None:
-    """As a power cut leaves it: the last bytes were never written."""
+    """Truncate the log, as after a power cut."""
     os.truncate(log, max(0, log.stat().st_size - 7))
 
 
 def zeros_at_its_end(log: Path) -> None:
-    """As a file system leaves it that had room for the bytes, and not the bytes."""
+    """End the log with zeros, as a file system does that allocated but did not write."""
     with log.open("ab") as file:
         file.write(bytes(512))
 
 
 def rubbish_at_its_end(log: Path) -> None:
-    """As a disk leaves it that wrote something else."""
+    """End the log with random bytes, as after a disk error."""
     with log.open("ab") as file:
         file.write(secrets.token_bytes(300))
 

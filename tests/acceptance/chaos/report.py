@@ -1,4 +1,4 @@
-"""What a storm did to a house, for people: what fell when, what became of what was planned, and the verdict."""
+"""The report of a storm: its faults, the outcome of planned occurrences, and the verdict."""
 
 import collections
 import os
@@ -18,14 +18,14 @@ _MARKS = {True: "holds ", False: "BROKEN"}
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One thing that must hold, and what speaks against it."""
+    """One check and its violations."""
 
     rule: str
     against: Sequence[str]
 
 
 def verdicts(storm: Storm, house: House) -> list[Verdict]:
-    """Everything that the design and this storm ask for, each with what broke it."""
+    """Return all checks of the design and this storm with their violations."""
     findings: dict[Invariant, list[Finding]] = collections.defaultdict(list)
     for finding in judge(storm.history):
         findings[finding.invariant].append(finding)

@@ -1,4 +1,4 @@
-"""`bin/chaos`: a house under fire for some minutes, and a report. Run by `manage.py with_services`."""
+"""`bin/chaos`: a storm of some minutes, and its report. Run by `manage.py with_services`."""
 
 import argparse
 import os

@@ -1,4 +1,4 @@
-"""PostgreSQL and Valkey, whom another supervisor watches over: found by whoever listens on their sockets."""
+"""PostgreSQL and Valkey under a separate supervisor, found by the listeners of their sockets."""
 
 import contextlib
 import urllib.parse
@@ -23,7 +23,7 @@ class Services:
         self.valkey_socket = Path(urllib.parse.unquote(urllib.parse.urlsplit(redis_url).path))
 
     def postgres(self) -> list[psutil.Process]:
-        """The server, first, and each of its processes; none while it is away."""
+        """Return the server's pid and those of its processes; none while it is down."""
         found = _listener(self.postgres_socket)
         return [found, *children_of(found)] if found else []
 
@@ -32,19 +32,19 @@ class Services:
         return [found] if found else []
 
     def valkey_logs(self) -> list[Path]:
-        """What Valkey writes each change to, and reads again as it starts."""
+        """Return the path of Valkey's append-only file."""
         return [log for one in self.valkey() for log in Path(one.cwd()).glob("appendonlydir/*.incr.aof")]
 
     def redis(self) -> "redis.Redis":
-        """A client that gives up soon on a server that hangs."""
+        """Return a client with a short timeout."""
         return redis.Redis.from_url(self.redis_url, socket_timeout=2, socket_connect_timeout=2)
 
     def database(self) -> contextlib.AbstractContextManager[Any]:
-        """A cursor on a connection of its own. Raises psycopg2.Error while the database is away."""
+        """Yield a cursor on a new connection. Raises psycopg2.Error while the database is down."""
         return self._cursor(self.database_url)
 
     def superuser(self) -> contextlib.AbstractContextManager[Any]:
-        """The same for who may order the server about, and may write whatever its default is."""
+        """Yield a superuser's cursor that may write even in read-only mode."""
         return self._cursor(
             host=str(self.postgres_socket.parent),
             user=SUPERUSER,
@@ -69,7 +69,7 @@ class Services:
 
 
 def children_of(process: psutil.Process) -> list[psutil.Process]:
-    """Its children, and theirs; none where it is gone already."""
+    """Return the descendants of a process; none if it has ended."""
     with contextlib.suppress(psutil.NoSuchProcess):
         return list(process.children(recursive=True))
     return []

@@ -1,4 +1,4 @@
-"""Rules of what was only counted: each skip has its cause, at the instant at which it was decided. Pure."""
+"""Rules of skips: each has its cause at the time of its decision. Pure."""
 
 import datetime
 import itertools
@@ -17,17 +17,17 @@ from tests.acceptance.chaos.excuses import (
 from tests.acceptance.chaos.findings import Finding, Index, Invariant
 from tests.acceptance.chaos.history import ONE_AT_A_TIME, Execution, History, Job, Period
 
-#: Beyond this many of one job that are due at once, `fire_all` fires no more.
+#: The most occurrences of a job that `fire_all` fires at once.
 _FIRE_ALL_MOST = 100
-#: What `misfire: skip` takes for on time.
+#: The lateness that `misfire: skip` accepts as on time.
 _ON_TIME_SECONDS = 15.0
-#: The part of a job's skips that a busy machine may cause.
+#: The share of a job's skips that a busy machine may cause.
 _SELDOM = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class _Decided:
-    """An occurrence that was skipped, by which plan, and the span in which that was decided."""
+    """A skipped occurrence, its period, and the time span of the decision."""
 
     at: float
     period: Period
@@ -37,7 +37,7 @@ class _Decided:
 
 @dataclass(frozen=True, slots=True)
 class _Life:
-    """An execution that was going on from its making until its end was recorded; infinite: it never ended."""
+    """An execution from its creation to the recording of its end; infinite: it never ended."""
 
     of: str
     since: float
@@ -72,7 +72,7 @@ def _finding(job: Job, execution: Execution, decided: _Decided, problem: str) ->
 def _overlapping_late(
     job: Job, lives: Sequence[_Life], skips: Sequence[tuple[Execution, _Decided]]
 ) -> Iterator[Finding]:
-    """A busy machine may record an end a moment late, so that an occurrence is skipped. It does not do so often."""
+    """Report overlap skips shortly after an end, if there are more than a busy machine causes by recording it late."""
     overlaps = [one for one in skips if one[0].skip_reason == "overlap"]
     late = [
         _finding(job, execution, decided, f"what ran had ended {seconds:.1f} s before")
@@ -88,7 +88,7 @@ def _scheduled(index: Index, job: Job) -> list[Execution]:
 
 
 def _occurrences(history: History, job: Job, execution: Execution, next_at: float | None) -> Iterator[_Decided]:
-    """Those of one row. What was due as it was made was decided then; what made it longer, before the next row."""
+    """Yield the skips of one row: those due at its creation were decided then, later ones before the next row."""
     at, last = execution.scheduled_for, execution.last or execution.scheduled_for
     while at is not None and last is not None and at <= last:
         period = job.period_at(at)
@@ -135,13 +135,13 @@ def _nothing_ran(lives: Sequence[_Life], skipped: Execution, decided: _Decided) 
 
 
 def _idle_seconds(lives: Sequence[_Life], skipped: Execution, decided: _Decided) -> float:
-    """How long nothing of its job had been going on, as the rows said when that was decided."""
+    """Return how long no execution of the job was live at the time of the decision."""
     ends = (life.until for life in lives if life.of != skipped.id and life.since <= decided.until + SLACK_SECONDS)
     return max(0.0, decided.since - max(ends, default=-math.inf))
 
 
 def _clock_was_there(history: History, decided: _Decided) -> str:
-    """What comes too late to be fired must have been decided that late, and something must have held up the clock."""
+    """Return why a missed occurrence should have fired: not too late, or nothing delayed beat. Empty: it should not."""
     period = decided.period
     late = decided.until - decided.at + SLACK_SECONDS
     grace = float(max(1, period.misfire_grace_seconds))
@@ -156,7 +156,7 @@ def _clock_was_there(history: History, decided: _Decided) -> str:
 
 
 def _not_left_by(history: History, job: Job, decided: _Decided, states: set[str]) -> str:
-    """What a plan left undone is counted by what it was, or by what came next: as much as the clock was behind."""
+    """Return why a skip is explained neither by its period's state nor by the change to the next. Empty: it is."""
     period = decided.period
     following = job.following(period)
     if period.state in states:

@@ -1,4 +1,4 @@
-"""When each process was dead or stood still: noted as it is struck and as it goes on. For many threads."""
+"""When each process was dead or suspended. Thread-safe."""
 
 import threading
 import time
@@ -7,7 +7,7 @@ from tests.acceptance.chaos.history import Stall
 
 
 class Stalls:
-    """Whoever strikes a process says so here, so that no process is excused for longer than it was away."""
+    """Records the stalls of processes, so that none is excused for longer than it was stalled."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -15,24 +15,24 @@ class Stalls:
         self._open: dict[int, tuple[float, str]] = {}
 
     def stopped(self, pid: int, why: str) -> None:
-        """It stands still from now on. One that does already goes on doing so."""
+        """Record a suspension from now on; one that has begun continues."""
         with self._lock:
             self._open.setdefault(pid, (time.time(), why))
 
     def resumed(self, pid: int) -> None:
-        """It goes on, whoever else wanted it to stand still for longer."""
+        """Record that the process resumes, even if another fault suspended it too."""
         with self._lock:
             if (begun := self._open.pop(pid, None)) is not None:
                 self._ended.append(Stall(pid, begun[0], time.time(), begun[1]))
 
     def killed(self, pid: int, why: str) -> None:
-        """It is dead; what it held as it began to stand still, if it did, it will never give."""
+        """Record that the process is dead, from the start of its suspension if it was suspended."""
         with self._lock:
             since, _ = self._open.pop(pid, (time.time(), ""))
             self._ended.append(Stall(pid, since, None, why))
 
     def all(self) -> list[Stall]:
-        """What is over, and what stands still yet, as if it went on now."""
+        """Return all stalls; ongoing ones end now."""
         now = time.time()
         with self._lock:
             return [*self._ended, *(Stall(pid, since, now, why) for pid, (since, why) in self._open.items())]

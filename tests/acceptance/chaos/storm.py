@@ -1,4 +1,4 @@
-"""A seeded storm over a house: faults one by one and together, each until the house is on time again."""
+"""A seeded storm: faults one by one and combined, each until the house is punctual again."""
 
 import random
 import time
@@ -22,7 +22,7 @@ _LOOK_SECONDS = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Blow:
-    """Faults that strike together, each with the seconds that it lasts."""
+    """Faults that strike together, each with its duration in seconds."""
 
     faults: Sequence[Fault]
     seconds: Sequence[float]
@@ -34,7 +34,7 @@ class Blow:
 
 @dataclass(frozen=True, slots=True)
 class Struck:
-    """A blow that fell. `missed` are what faults waited for in vain; `whole`: every process came back in time."""
+    """A blow that struck. `missed` are failpoints that were not reached; `whole`: every process came back in time."""
 
     blow: Blow
     struck_at: float
@@ -45,7 +45,7 @@ class Struck:
 
 @dataclass(frozen=True, slots=True)
 class Storm:
-    """What a storm left: all that fell, with how the house came through, and the history to be judged."""
+    """The result of a storm: the blows, the recoveries, and the history for the oracle."""
 
     began_at: float
     blows: Sequence[tuple[Struck, Recovery]]
@@ -54,7 +54,7 @@ class Storm:
 
 
 def blows(chance: random.Random, catalogue: Sequence[Fault], *, together: bool = True) -> Iterator[Blow]:
-    """Each fault alone, in any order; then several at once, for ever, unless there is to be nothing `together`."""
+    """Yield each fault alone in random order, then forever several at once if `together`."""
     for fault in chance.sample(catalogue, len(catalogue)):
         yield _blow(chance, [fault])
     sociable = [fault for fault in catalogue if not fault.alone]
@@ -102,7 +102,7 @@ def rage(
 
 
 def _strike(house: House, blow: Blow) -> Struck:
-    """Let a blow fall, heal it, and wait until the house is whole and on time again, or should be."""
+    """Strike a blow, undo it, and wait until the house is whole and punctual, or the time is up."""
     struck_at = time.time()
     with house.under_fire(blow.name):
         with ThreadPoolExecutor(len(blow.faults)) as hands:
@@ -115,7 +115,7 @@ def _strike(house: House, blow: Blow) -> Struck:
 
 
 def _suffer(house: House, fault: Fault, seconds: float) -> tuple[float, str]:
-    """One fault from its beginning to its end: when it was undone, and what it waited for in vain, if it did."""
+    """Apply one fault; return when it was undone, and the failpoint that was not reached, if any."""
     try:
         heal = fault.strike(house)
     except NotReachedError as error:

@@ -20,13 +20,13 @@ from typing import Any
 
 from tests.acceptance.chaos.history import Exchange
 
-#: How long an endpoint of each behaviour takes before it answers; one of `after-9` takes 9 seconds.
+#: Delay of each behavior before the response; `after-9` takes 9 seconds.
 SECONDS = {"quick": 0.0, "flaky": 0.0, "slow": 2.5, "brief": 0.4, "deadly": 1.0}
 _AFTER = "after-"
 
 
 class Target:
-    """Listens on loopback. `on_deadly` is called with the execution whose worker is to die while it waits."""
+    """An endpoint on loopback. `on_deadly` gets the execution whose worker must die during the call."""
 
     def __init__(self, log: Path, *, on_deadly: Callable[[str], None]) -> None:
         self._log = log.open("ab", buffering=0)
@@ -39,11 +39,11 @@ class Target:
         self._thread.start()
 
     def arrivals(self) -> Mapping[str, Mapping[int, float]]:
-        """By job: when each of its planned seconds first arrived."""
+        """Return per job the first arrival of each due second."""
         return {job: dict(seconds) for job, seconds in list(self._arrivals.items())}
 
     def arrived(self, request: Mapping[str, Any]) -> None:
-        """Log a request. It is with the kernel when this returns."""
+        """Log a request; the kernel has it when this returns."""
         self._write(request)
         if request["scheduled_for"] is not None:
             name = f"{request['workspace']}/{request['job']}"
@@ -61,7 +61,7 @@ class Target:
         self._log.write(json.dumps(line).encode() + b"\n")
 
     def exchanges(self) -> list[Exchange]:
-        """The log, read anew."""
+        """Read the log."""
         lines = [json.loads(line) for line in self._path.read_bytes().splitlines()]
         answered = {line["answered"]: line["at"] for line in lines if "answered" in line}
         left = {line["left"]: line["at"] for line in lines if "left" in line}
@@ -86,7 +86,7 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 1024
 
     def handle_error(self, *_: object) -> None:
-        """A caller that was killed is no error here."""
+        """Ignore callers that were killed."""
 
 
 def _endpoint(target: Target) -> type[BaseHTTPRequestHandler]:
@@ -102,7 +102,7 @@ def _endpoint(target: Target) -> type[BaseHTTPRequestHandler]:
                 return
             answer = request["token"].encode()
             with contextlib.suppress(OSError):
-                # Before it is written: nobody knows the answer earlier than the log says.
+                # Logged before it is written, so no caller has the response earlier than the log says.
                 at = time.time()
                 self.send_response(request["status"])
                 self.send_header("Content-Length", str(len(answer)))
@@ -117,22 +117,22 @@ def _endpoint(target: Target) -> type[BaseHTTPRequestHandler]:
 
 
 def seconds_of(behaviour: str) -> float:
-    """How long an endpoint takes before it answers."""
+    """Return the delay of an endpoint before its response."""
     return float(behaviour.removeprefix(_AFTER)) if behaviour.startswith(_AFTER) else SECONDS[behaviour]
 
 
 def _goes_away(endpoint: BaseHTTPRequestHandler, seconds: float) -> bool:
-    """Wait as long as the answer takes; whether the caller closed the connection meanwhile."""
+    """Wait for the delay; return whether the caller closed the connection meanwhile."""
     if seconds <= 0:
         return False
-    # Callers send one request at a time, so what can be read before the answer is the end of the connection.
+    # Callers send one request at a time, so anything readable before the response is the end of the connection.
     poll = select.poll()
     poll.register(endpoint.connection, select.POLLIN)
     return bool(poll.poll(seconds * 1000))
 
 
 def _read(endpoint: BaseHTTPRequestHandler) -> dict[str, Any]:
-    """A request, with the answer that it gets."""
+    """A request and its response."""
     at = time.time()
     body = endpoint.rfile.read(int(endpoint.headers.get("Content-Length", 0)))
     _, workspace, job, behaviour = endpoint.path.split("/")

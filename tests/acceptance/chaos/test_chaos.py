@@ -1,4 +1,4 @@
-"""A house under fire: processes killed between two steps, services failing, and nothing lost or doubled."""
+"""An installation with killed processes and failing services loses and duplicates nothing."""
 
 import random
 import signal
@@ -23,7 +23,7 @@ _FULL_SECONDS = 300.0
 def test_a_seeded_storm_loses_and_doubles_nothing(template: Template, tmp_path: Path, full: bool):
     seed = random.randrange(1_000_000)
     chance = random.Random(seed)
-    # An only worker claims again what it lost itself, where fences must name the attempt and not the process alone.
+    # A single worker claims again what it lost itself, so fences must name the attempt, not only the process.
     workers = chance.choice((1, WORKERS))
     planned = blows(chance, catalogue(workers)) if full else _short(chance)
     with standing(template, tmp_path, workers=workers) as house:

@@ -1,4 +1,4 @@
-"""Follows each step of every execution through a storm, and asks afterwards whether the model has them all."""
+"""Records each transition of every execution, and compares them with the model afterwards."""
 
 from proof import transition_log
 from proof.conformance import violations
@@ -6,12 +6,12 @@ from tests.acceptance.chaos.house import House
 
 
 def begin(house: House) -> None:
-    """Let the database log each transition. Call it before the first execution is made."""
+    """Make the database log each transition. Call it before the first execution is created."""
     with house.services.database() as cursor:
         transition_log.install(cursor)
 
 
 def unknown_steps(house: House) -> list[str]:
-    """The steps that the model does not have, once all has come to rest."""
+    """Return the transitions that the model does not have."""
     with house.services.database() as cursor:
         return violations(transition_log.read(cursor))

@@ -14,7 +14,7 @@ import psycopg2
 from tests.acceptance.chaos.history import Disturbance
 
 _EVERY_SECONDS = 0.25
-#: Slower than this is a disturbance: a job that is due every second misses one when a tick takes that long.
+#: Slower than this is a disturbance: a tick this long makes a job miss an occurrence each second.
 _SLOW_SECONDS = 0.4
 _MAKE = "CREATE TABLE IF NOT EXISTS chaos_witness (id int PRIMARY KEY, at timestamptz)"
 _WRITE = """
@@ -23,7 +23,7 @@ _WRITE = """
 
 
 class Witness:
-    """A thread with a connection of its own."""
+    """A thread with its own connection."""
 
     def __init__(self, database_url: str) -> None:
         self._database_url = database_url
@@ -41,7 +41,7 @@ class Witness:
             self._thread.join()
 
     def seen(self) -> list[Disturbance]:
-        """Each span in which the small thing took too long."""
+        """Return each span in which the operation took too long."""
         return list(self._seen)
 
     def _watch(self) -> None:

@@ -1,4 +1,4 @@
-"""What the house has to do while chaos rages: jobs of every kind, and somebody who runs one by hand."""
+"""The workload during a storm: jobs of every kind, and manual runs."""
 
 import itertools
 import secrets
@@ -26,15 +26,15 @@ _UNFINISHED = """
          + (SELECT count(*) FROM jobs_scheduleperiod WHERE unsettled_from IS NOT NULL AND until_at IS NOT NULL)
 """
 
-#: Answers later than a lease lasts, so that a worker that stands still may come back before its own call is answered.
+#: Responds after more than a lease, so that a suspended worker may resume before its call is answered.
 _LASTING = f"after-{LEASE_SECONDS + 8}"
 
-#: Jobs whose seconds tell when the house is on time: due every second, and answered at once.
+#: Jobs that measure punctuality: due every second, and answered at once.
 PUNCTUAL = (*(f"default/steady-{number}" for number in range(6)), "other/other-0", "other/other-1")
 
 
 def begin(house: House, *, lasting: bool = True) -> None:
-    """Make the jobs, those whose calls outlast a lease only if wanted. Everything is well at this time."""
+    """Create the jobs, optionally with those whose calls outlast a lease. No fault is active yet."""
     answer = house.ask("POST", "/secrets/", name="CHAOS", value=SECRET)
     assert answer.ok, answer.text
     jobs = _jobs() if lasting else (job for job in _jobs() if job[2] != _LASTING)
@@ -47,7 +47,7 @@ def begin(house: House, *, lasting: bool = True) -> None:
 
 
 def _jobs() -> Iterator[tuple[str, str, str, dict[str, object]]]:
-    """Workspace, name, behaviour of the endpoint, and what else is said of each job."""
+    """Yield workspace, name, behavior of the endpoint, and further fields of each job."""
     every_second, every_other = {"every_seconds": 1}, {"every_seconds": 2}
     for name in PUNCTUAL:
         workspace, slug = name.split("/")
@@ -72,13 +72,13 @@ def _jobs() -> Iterator[tuple[str, str, str, dict[str, object]]]:
     yield "default", "deadly", "deadly", {"retry": {"max_attempts": 5}}
 
 
-#: What is run by hand, in turn.
+#: The jobs that are run manually, in turn.
 _ASKED_FOR = ("by-hand",)
 _ASKED_FOR_TOO = ("by-hand-lasting-2", "by-hand", "by-hand-lasting-5")
 
 
 class ByHand:
-    """Somebody who runs jobs every now and then; the house keeps what the API confirmed."""
+    """Runs jobs manually from time to time; the house records the confirmed ones."""
 
     def __init__(self, house: House, *, lasting: bool = True) -> None:
         self._house = house
@@ -99,7 +99,7 @@ class ByHand:
 
 
 def end(house: House) -> bool:
-    """Pause what still plans something, and wait until all that was fired has ended; whether it has."""
+    """Pause all scheduled jobs and wait for all executions to end; return whether they did."""
 
     def all_paused() -> bool:
         for workspace, slug in (rows := _rows(house, _PLANNING)):
@@ -115,7 +115,7 @@ def end(house: House) -> bool:
 
 
 def _rows(house: House, query: str) -> list[tuple[object, ...]]:
-    """Of a database that may still be coming back."""
+    """Query a database that may still be recovering."""
     try:
         return house.services.rows(query)
     except psycopg2.Error as error:
