@@ -45,7 +45,7 @@ def link() -> Iterator[Link]:
 
 
 @pytest.fixture
-def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_key_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read the keys again for every batch."""
     monkeypatch.setattr(keyring, "REMEMBER_SECONDS", 0.0)
 
@@ -88,7 +88,7 @@ class TestSending:
         assert not verifies(theirs, claimed)
 
     def test_both_secrets_sign_during_the_overlap_and_only_the_newest_afterwards(
-        self, state: Any, workspace: Workspace, link: Link, forgetful: None
+        self, state: Any, workspace: Workspace, link: Link, no_key_cache: None
     ) -> None:
         claimer = new_claimer()
         old = rotated(workspace, overlap_seconds=0)
@@ -138,7 +138,7 @@ class TestSending:
         assert not [name for name in json.loads(claimed.sent.headers) if name.startswith("webhook-")]
 
     def test_a_workspace_without_a_secret_is_unsigned_until_it_rotates(
-        self, state: Any, workspace: Workspace, link: Link, forgetful: None
+        self, state: Any, workspace: Workspace, link: Link, no_key_cache: None
     ) -> None:
         SigningSecret.objects.all().delete()
         claimer = new_claimer()

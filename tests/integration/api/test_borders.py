@@ -47,7 +47,7 @@ with_a_body = each(lambda route: route.method in {"POST", "PUT", "PATCH"})
 
 
 @dataclass(frozen=True)
-class Things:
+class WorkspaceObjects:
     """A workspace with one of everything that a path can name; objects of an environment are in `production`."""
 
     workspace: Workspace
@@ -99,7 +99,7 @@ class Things:
 RULES = {field: job_config()["retry"][field] for field in job_config()["retry"] if field != "policy"}
 
 
-def things_in(slug: str) -> Things:
+def objects_in(slug: str) -> WorkspaceObjects:
     workspace = create_workspace(slug=slug, name=slug.title())
     job = save_job(
         workspace=workspace,
@@ -110,12 +110,12 @@ def things_in(slug: str) -> Things:
         now=NOW,
     )
     state = JobEnvironment.objects.select_related("job__current_version", "environment").get(job=job)
-    return Things(workspace, state)
+    return WorkspaceObjects(workspace, state)
 
 
 @pytest.fixture
-def theirs(db: None) -> Things:
-    found = things_in("theirs")
+def theirs(db: None) -> WorkspaceObjects:
+    found = objects_in("theirs")
     assert found.values
     return found
 
@@ -155,7 +155,7 @@ def body_for(route: Route) -> dict[str, Any] | None:
     return next((dict(example["value"]) for example in content.get("examples", {}).values()), {})
 
 
-def told_by(answer: Any) -> bytes:
+def content_of(answer: Any) -> bytes:
     """Return an answer's content; of a stream, its beginning: other tests read the rest."""
     if not answer.streaming:
         return answer.content
@@ -181,7 +181,7 @@ def test_every_path_of_the_api_is_a_view_that_checks_its_caller() -> None:
 
 
 @every_route
-def test_a_missing_or_wrong_key_is_refused(route: Route, theirs: Things) -> None:
+def test_a_missing_or_wrong_key_is_refused(route: Route, theirs: WorkspaceObjects) -> None:
     path = theirs.path(route)
     before = rows_of(theirs.workspace)
     for client, code in ((Caller(), "not_authenticated"), (Caller("hh_wrong"), "key_unknown")):
@@ -191,7 +191,7 @@ def test_a_missing_or_wrong_key_is_refused(route: Route, theirs: Things) -> None
 
 @every_route
 @pytest.mark.parametrize("how", ["expired", "revoked"])
-def test_an_expired_or_revoked_key_is_refused(route: Route, theirs: Things, how: str) -> None:
+def test_an_expired_or_revoked_key_is_refused(route: Route, theirs: WorkspaceObjects, how: str) -> None:
     over = caller(theirs.workspace)
     column = "expires_at" if how == "expired" else "revoked_at"
     ApiKey.objects.filter(workspace=theirs.workspace).update(**{column: NOW})
@@ -201,7 +201,7 @@ def test_an_expired_or_revoked_key_is_refused(route: Route, theirs: Things, how:
 
 
 @every_route
-def test_a_missing_scope_is_named(route: Route, theirs: Things) -> None:
+def test_a_missing_scope_is_named(route: Route, theirs: WorkspaceObjects) -> None:
     needed = route.scope
     lacking = caller(theirs.workspace, scopes=[scope for scope in Scope if scope != needed])
     before = rows_of(theirs.workspace)
@@ -212,7 +212,9 @@ def test_a_missing_scope_is_named(route: Route, theirs: Things) -> None:
 
 
 @each(lambda route: bool(SLUGS.intersection(route.names)))
-def test_another_workspaces_objects_are_not_found_by_slug(route: Route, theirs: Things, stranger: Caller) -> None:
+def test_another_workspaces_objects_are_not_found_by_slug(
+    route: Route, theirs: WorkspaceObjects, stranger: Caller
+) -> None:
     slugs = {"job": "theirs-job", "policy": "patient"}
     path = route.path({name: slugs.get(name) or theirs.values[name] for name in route.names})
     before = rows_of(theirs.workspace)
@@ -223,7 +225,7 @@ def test_another_workspaces_objects_are_not_found_by_slug(route: Route, theirs: 
 
 
 @with_a_name
-def test_another_workspaces_objects_are_not_found(route: Route, theirs: Things, stranger: Caller) -> None:
+def test_another_workspaces_objects_are_not_found(route: Route, theirs: WorkspaceObjects, stranger: Caller) -> None:
     path = theirs.path(route)
     before = rows_of(theirs.workspace)
     stranger.ask(route.method, path, body_for(route), expect=404)
@@ -231,16 +233,16 @@ def test_another_workspaces_objects_are_not_found(route: Route, theirs: Things, 
 
 
 @each(lambda route: route.method == "GET" and not route.names)
-def test_lists_contain_nothing_of_another_workspace(route: Route, theirs: Things, stranger: Caller) -> None:
+def test_lists_contain_nothing_of_another_workspace(route: Route, theirs: WorkspaceObjects, stranger: Caller) -> None:
     answer = stranger.get(f"/api/v1{theirs.path(route)}")
     assert answer.status_code == 200
-    told = told_by(answer)
+    told = content_of(answer)
     named = {value for value in theirs.values.values() if len(value) > 1}
     assert not [value for value in named if value.encode() in told]
 
 
 @each(lambda route: bool(route.names) and not SHARED.intersection(route.names))
-def test_a_key_of_another_environment_finds_nothing(route: Route, theirs: Things) -> None:
+def test_a_key_of_another_environment_finds_nothing(route: Route, theirs: WorkspaceObjects) -> None:
     elsewhere = Environment.objects.create(workspace=theirs.workspace, slug="elsewhere", name="Elsewhere")
     bound, path = caller(theirs.workspace, environments=[elsewhere]), theirs.path(route)
     before = rows_of(theirs.workspace)
@@ -250,7 +252,7 @@ def test_a_key_of_another_environment_finds_nothing(route: Route, theirs: Things
 
 
 @each(lambda route: bool(SHARED.intersection(route.names)) and route.method != "GET")
-def test_a_bound_key_can_not_change_shared_objects(route: Route, theirs: Things) -> None:
+def test_a_bound_key_can_not_change_shared_objects(route: Route, theirs: WorkspaceObjects) -> None:
     production = theirs.workspace.environments.get(slug="production")
     bound, path = caller(theirs.workspace, environments=[production]), theirs.path(route)
     before = rows_of(theirs.workspace)
@@ -259,17 +261,17 @@ def test_a_bound_key_can_not_change_shared_objects(route: Route, theirs: Things)
 
 
 @each(lambda route: route.method == "GET" and not route.names)
-def test_lists_contain_nothing_of_another_environment(route: Route, theirs: Things) -> None:
+def test_lists_contain_nothing_of_another_environment(route: Route, theirs: WorkspaceObjects) -> None:
     elsewhere = Environment.objects.create(workspace=theirs.workspace, slug="elsewhere", name="Elsewhere")
     answer = caller(theirs.workspace, environments=[elsewhere]).get(f"/api/v1{theirs.path(route)}")
     assert answer.status_code in {200, 403}
-    told = told_by(answer)
+    told = content_of(answer)
     named = {theirs.values[name] for name in ("job", "execution", "run", "secret")}
     assert not [value for value in named if value.encode() in told]
 
 
 @every_route
-def test_an_unknown_parameter_is_refused_and_named(route: Route, theirs: Things) -> None:
+def test_an_unknown_parameter_is_refused_and_named(route: Route, theirs: WorkspaceObjects) -> None:
     mine, path = caller(theirs.workspace), f"{theirs.path(route)}?no_such_parameter=1"
     before = rows_of(theirs.workspace)
     named = mine.refused(route.method, path, body_for(route))
@@ -278,7 +280,7 @@ def test_an_unknown_parameter_is_refused_and_named(route: Route, theirs: Things)
 
 
 @with_a_body
-def test_an_unknown_field_is_refused_and_named(route: Route, theirs: Things) -> None:
+def test_an_unknown_field_is_refused_and_named(route: Route, theirs: WorkspaceObjects) -> None:
     mine, body = caller(theirs.workspace), {**(body_for(route) or {}), "no_such_field": 1}
     path = theirs.path(route)
     before = rows_of(theirs.workspace)

@@ -203,7 +203,7 @@ def test_of_concurrent_requests_one_runs_and_the_others_are_told_to_wait(
 def test_concurrent_retries_run_once(workspace: Workspace) -> None:
     issued = caller(workspace)
 
-    def insist(_number: int) -> Any:
+    def retry_until_answered(_number: int) -> Any:
         client = Caller()
         client.credentials(**issued._credentials)
         try:
@@ -216,7 +216,7 @@ def test_concurrent_retries_run_once(workspace: Workspace) -> None:
             connection.close()
 
     with ThreadPoolExecutor(6) as pool:
-        answers = list(pool.map(insist, range(12)))
+        answers = list(pool.map(retry_until_answered, range(12)))
     assert {answer.status_code for answer in answers} == {201}
     assert len({answer.content for answer in answers}) == 1
     assert sum("Idempotent-Replayed" not in answer for answer in answers) == 1

@@ -216,7 +216,7 @@ def test_a_deleted_job_is_shown_only_to_callers_who_could_see_it(
 BROWSER = {"HTTP_ACCEPT": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
 
-def told(answer: Any, status: int) -> dict[str, Any]:
+def problem_of(answer: Any, status: int) -> dict[str, Any]:
     assert answer.status_code == status, answer.content[:300]
     assert answer["Content-Type"] == "application/problem+json"
     assert set(answer.json()) == {"type", "title", "status", "detail", "code", "errors"}
@@ -228,29 +228,29 @@ def told(answer: Any, status: int) -> dict[str, Any]:
 )
 def test_an_unknown_path_is_answered_as_json(path: str) -> None:
     for method in ("GET", "POST", "DELETE", "PATCH"):
-        assert len(told(Client().generic(method, path), 404)["detail"]) < 200
-    assert told(Client().get(path, HTTP_ACCEPT="application/json"), 404)["code"] == "not_found"
+        assert len(problem_of(Client().generic(method, path), 404)["detail"]) < 200
+    assert problem_of(Client().get(path, HTTP_ACCEPT="application/json"), 404)["code"] == "not_found"
 
 
 def test_browsers_get_html(api: Caller) -> None:
     for path in ("/nope", "/admin/nope/", "/invitations/nope/"):
         assert Client().get(path, **BROWSER)["Content-Type"].startswith("text/html")
     for path in ("/hooks/x", "/api/v1/nope/", "/api/nope"):
-        told(Client().get(path, **BROWSER), 404)
+        problem_of(Client().get(path, **BROWSER), 404)
 
 
 @override_settings(ALLOWED_HOSTS=["hourhand.test"])
 @pytest.mark.parametrize("host", ["evil.test", "ho st", "a_b..c", "[::1", "hourhand.test:port", ""])
 @pytest.mark.parametrize("path", ["/api/v1/jobs/", "/api/v1/jobs", "/hooks/x", "/api/schema/"])
 def test_an_unknown_host_is_answered_as_json(api: Caller, path: str, host: str) -> None:
-    told(api.get(path, HTTP_HOST=host), 400)
+    problem_of(api.get(path, HTTP_HOST=host), 400)
 
 
 @pytest.mark.parametrize("path", ["/api/v1/jobs/", "/api/v1/executions/", "/api/v1/nope/"])
 def test_too_many_parameters_are_answered_as_json(api: Caller, path: str) -> None:
     query = "&".join(f"a{number}=1" for number in range(5000))
     answer = api.get(f"{path}?{query}")
-    told(answer, 404 if "nope" in path else 400)
+    problem_of(answer, 404 if "nope" in path else 400)
 
 
 @pytest.mark.parametrize(
@@ -260,7 +260,7 @@ def test_a_malformed_query_is_answered_as_json(api: Caller, query: str) -> None:
     answer = api.get(f"/api/v1/jobs/?{query}")
     assert answer.status_code in {200, 400}
     if answer.status_code == 400:
-        told(answer, 400)
+        problem_of(answer, 400)
 
 
 @pytest.mark.parametrize(
@@ -268,6 +268,6 @@ def test_a_malformed_query_is_answered_as_json(api: Caller, query: str) -> None:
 )
 def test_a_malformed_path_is_answered_as_json(api: Caller, part: str) -> None:
     for path in (f"/jobs/{part}/", f"/jobs/{part}/versions/", f"/retry-policies/{part}/", f"/environments/{part}/"):
-        told(api.get(f"/api/v1{path}"), 404)
+        problem_of(api.get(f"/api/v1{path}"), 404)
     for number in ("0", "9" * 9, "9" * 19, "9" * 300):
-        told(api.get(f"/api/v1/jobs/some/versions/{number}/"), 404)
+        problem_of(api.get(f"/api/v1/jobs/some/versions/{number}/"), 404)

@@ -27,7 +27,7 @@ def limited(settings: Any) -> None:
     settings.API_RATE = SLOW
 
 
-def from_somewhere() -> dict[str, str]:
+def own_address() -> dict[str, str]:
     """An address used by this test only, with a full bucket."""
     digits = uuid7_text().replace("-", "")[-16:]
     return {"REMOTE_ADDR": "2001:db8:" + ":".join(digits[at : at + 4] for at in range(0, 16, 4)) + "::1"}
@@ -80,7 +80,7 @@ class TestOneKey:
 
 @pytest.mark.usefixtures("limited")
 def test_guessed_keys_count_against_the_address_and_no_valid_key(workspace: Workspace) -> None:
-    guesser, here = Caller(), from_somewhere()
+    guesser, here = Caller(), own_address()
     statuses = [
         guesser.get("/api/v1/jobs/", HTTP_AUTHORIZATION=f"Bearer hh_{number}", **here).status_code
         for number in range(5)
@@ -92,7 +92,7 @@ def test_guessed_keys_count_against_the_address_and_no_valid_key(workspace: Work
 
 @pytest.mark.usefixtures("limited")
 def test_a_forged_forwarded_address_gets_no_new_bucket() -> None:
-    guesser, here = Caller(), from_somewhere()
+    guesser, here = Caller(), own_address()
     statuses = [
         guesser.get("/api/v1/jobs/", HTTP_X_FORWARDED_FOR=f"198.51.100.{number}", **here).status_code
         for number in range(4)

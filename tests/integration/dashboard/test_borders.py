@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 
 
 @dataclass
-class Theirs:
+class ForeignRows:
     """Rows of a workspace without our members."""
 
     workspace: Workspace
@@ -34,14 +34,14 @@ class Theirs:
 
 
 @pytest.fixture
-def theirs() -> Theirs:
+def theirs() -> ForeignRows:
     workspace = create_workspace(slug="theirs", name="Theirs")
     config = job_config(name="Their secret job", tags=["their-tag"], schedule="0 2 * * *")
     job = save_job(workspace=workspace, job=None, slug=None, config=config, environments=None, now=EPOCH)
     row = JobEnvironment.objects.select_related("job__current_version", "environment").get(job=job)
     execution = execution_of(row, status="pending")
     someone = person("theodora", workspace=workspace, role="owner")
-    return Theirs(
+    return ForeignRows(
         workspace,
         row,
         execution,
@@ -58,7 +58,7 @@ def member(workspace: Workspace) -> Client:
     return signed_in(person("mara", workspace=workspace, role="owner"))
 
 
-def pages_of(theirs: Theirs) -> list[str]:
+def pages_of(theirs: ForeignRows) -> list[str]:
     return [
         reverse("admin:jobs_job_page", args=[theirs.row.job_id]),
         reverse("admin:jobs_job_change", args=[theirs.row.job_id]),
@@ -80,7 +80,7 @@ def pages_of(theirs: Theirs) -> list[str]:
     ]
 
 
-def test_lists_contain_only_rows_of_my_workspaces(member: Client, make_job: MakeJob, theirs: Theirs) -> None:
+def test_lists_contain_only_rows_of_my_workspaces(member: Client, make_job: MakeJob, theirs: ForeignRows) -> None:
     run_of(execution_of(make_job(name="My own job")))
     for name in ("jobs_job", "runs_execution", "runs_run"):
         page = member.get(reverse(f"admin:{name}_changelist")).content.decode()
@@ -96,12 +96,12 @@ def test_lists_contain_only_rows_of_my_workspaces(member: Client, make_job: Make
     assert "Their secret job" not in member.get(reverse("admin:index")).content.decode()
 
 
-def test_guessed_urls_are_not_found(member: Client, theirs: Theirs) -> None:
+def test_guessed_urls_are_not_found(member: Client, theirs: ForeignRows) -> None:
     for url in pages_of(theirs):
         assert member.get(url).status_code == 404, url
 
 
-def test_guessed_buttons_are_not_found(member: Client, theirs: Theirs) -> None:
+def test_guessed_buttons_are_not_found(member: Client, theirs: ForeignRows) -> None:
     buttons = [
         reverse("admin:jobs_job_pause", args=[theirs.row.job_id]),
         reverse("admin:jobs_job_resume", args=[theirs.row.job_id]),
@@ -127,7 +127,7 @@ def test_guessed_buttons_are_not_found(member: Client, theirs: Theirs) -> None:
     assert Execution.objects.get().status == "pending"
 
 
-def test_no_filter_and_no_search_finds_another_workspaces_rows(member: Client, theirs: Theirs) -> None:
+def test_no_filter_and_no_search_finds_another_workspaces_rows(member: Client, theirs: ForeignRows) -> None:
     execution, job = theirs.execution, theirs.row.job
     asked = {
         "runs_execution": [
@@ -154,7 +154,7 @@ def test_no_filter_and_no_search_finds_another_workspaces_rows(member: Client, t
     assert "secret job" not in member.get(reverse("admin:jobs_job_suggest"), {"job": "secret"}).content.decode()
 
 
-def test_bulk_actions_reach_no_other_workspace(member: Client, make_job: MakeJob, theirs: Theirs) -> None:
+def test_bulk_actions_reach_no_other_workspace(member: Client, make_job: MakeJob, theirs: ForeignRows) -> None:
     mine = make_job(name="Mine", schedule="0 2 * * *")
     ask = reverse("admin:jobs_job_together")
     for asked in (
@@ -174,7 +174,9 @@ def test_bulk_actions_reach_no_other_workspace(member: Client, make_job: MakeJob
     assert [job.pk for job in Job.objects.live()] == [theirs.row.job_id]
 
 
-def test_a_viewer_of_one_workspace_can_not_change_it(workspace: Workspace, make_job: MakeJob, theirs: Theirs) -> None:
+def test_a_viewer_of_one_workspace_can_not_change_it(
+    workspace: Workspace, make_job: MakeJob, theirs: ForeignRows
+) -> None:
     mixed = person("mix", workspace=workspace, role="member")
     Membership.objects.create(workspace=theirs.workspace, user=mixed, role="viewer")
     client, mine = signed_in(mixed), make_job(name="Mine", schedule="0 2 * * *")
@@ -189,7 +191,7 @@ def test_a_viewer_of_one_workspace_can_not_change_it(workspace: Workspace, make_
     assert client.post(reverse("admin:runs_execution_edit", args=[theirs.execution.pk])).status_code == 403
 
 
-def test_choices_contain_only_my_workspaces(member: Client, workspace: Workspace, theirs: Theirs) -> None:
+def test_choices_contain_only_my_workspaces(member: Client, workspace: Workspace, theirs: ForeignRows) -> None:
     for name in ("accounts_environment_add", "accounts_membership_add", "accounts_apikey_add", "jobs_job_add"):
         page = member.get(reverse(f"admin:{name}")).content.decode()
         assert "Theirs" not in page

@@ -47,7 +47,7 @@ def link(page: str, direction: str) -> str | None:
     return None if found is None else html.unescape(found[1])
 
 
-def walked(client: Client, url: str) -> list[str]:
+def rows_of_all_pages(client: Client, url: str) -> list[str]:
     """Return all rows, page by page, with the Next link."""
     rows: list[str] = []
     following: str | None = ""
@@ -129,7 +129,7 @@ def test_pages_of_executions_reach_every_row_in_both_directions(member: Client, 
     row, now = make_job(), timezone.now()
     for number in range(115):
         execution_of(row, created_at=now - datetime.timedelta(seconds=number // 3))
-    rows = walked(member, EXECUTIONS + sort)
+    rows = rows_of_all_pages(member, EXECUTIONS + sort)
     assert sorted(rows) == sorted(str(key) for key in Execution.objects.values_list("pk", flat=True))
     second = text_of(member, EXECUTIONS + (link(text_of(member, EXECUTIONS + sort), "next") or ""))
     assert shown_rows(text_of(member, EXECUTIONS + (link(second, "prev") or ""))) == rows[:50]
@@ -139,8 +139,8 @@ def test_pages_of_runs_reach_every_row_with_any_filter(member: Client, make_job:
     row = make_job()
     runs = [run_of(execution_of(row), status="failed" if number % 2 else "succeeded") for number in range(115)]
     newest_first = [str(run.pk) for run in runs[::-1]]
-    assert walked(member, RUNS) == newest_first
-    assert walked(member, f"{RUNS}?status=failed") == newest_first[1::2]
+    assert rows_of_all_pages(member, RUNS) == newest_first
+    assert rows_of_all_pages(member, f"{RUNS}?status=failed") == newest_first[1::2]
 
 
 def test_the_url_contains_the_chosen_filters_only(member: Client, make_job: MakeJob) -> None:
@@ -270,7 +270,7 @@ def test_pages_of_jobs_reach_every_job(member: Client, make_job: MakeJob) -> Non
         make_job(slug=f"job-{number}", name=f"Same {number % 4}")
     everyone = sorted(str(key) for key in Job.objects.values_list("pk", flat=True))
     for query in ("", "?sort=name", "?sort=next_fire_at"):
-        assert sorted(walked(member, JOBS + query)) == everyone
+        assert sorted(rows_of_all_pages(member, JOBS + query)) == everyone
 
 
 def test_jobs_are_suggested_while_typing(member: Client, make_job: MakeJob) -> None:
@@ -289,7 +289,7 @@ def test_jobs_are_suggested_while_typing(member: Client, make_job: MakeJob) -> N
 # -- many jobs at once ------------------------------------------------------------------------------------------------
 
 
-def together(client: Client, doing: str, **asked: Any) -> Any:
+def bulk_action(client: Client, doing: str, **asked: Any) -> Any:
     return client.post(reverse("admin:jobs_job_together"), {"doing": doing, **asked})
 
 
@@ -302,26 +302,26 @@ def confirmed(client: Client, page: Any, **said: Any) -> Any:
     return client.post(target, {**hidden, **said})
 
 
-def told(answer: Any) -> str:
+def messages_of(answer: Any) -> str:
     return " ".join(str(message) for message in get_messages(answer.wsgi_request))
 
 
 def test_selected_jobs_are_paused_after_a_confirmation_that_lists_them(member: Client, make_job: MakeJob) -> None:
     rows = [make_job(slug=f"job-{number}", name=f"Job {number}", schedule="0 2 * * *") for number in range(3)]
-    page = together(member, "pause", job=[rows[0].job_id, rows[1].job_id], query="?state=enabled")
+    page = bulk_action(member, "pause", job=[rows[0].job_id, rows[1].job_id], query="?state=enabled")
     text = page.content.decode()
     assert "Pause 2 jobs?" in text
     assert "Job 0" in text
     assert "Job 2" not in text
     assert not JobEnvironment.objects.exclude(paused_at=None).exists()
     answer = confirmed(member, page, note="Moving", until="", environment="")
-    assert "Paused 2 jobs." in told(answer)
+    assert "Paused 2 jobs." in messages_of(answer)
     assert answer.headers["Location"] == f"{JOBS}?state=enabled"
     paused = JobEnvironment.objects.exclude(paused_at=None)
     assert {row.pk for row in paused} == {rows[0].pk, rows[1].pk}
     assert {row.pause_note for row in paused} == {"Moving"}
     assert AuditEntry.objects.filter(action="job.paused").count() == 2
-    confirmed(member, together(member, "resume", job=[rows[0].job_id]))
+    confirmed(member, bulk_action(member, "resume", job=[rows[0].job_id]))
     assert JobEnvironment.objects.exclude(paused_at=None).get().pk == rows[1].pk
 
 
@@ -332,11 +332,11 @@ def test_jobs_are_enabled_and_disabled_in_the_chosen_environments(
     row = make_job(schedule="0 2 * * *")
     JobEnvironment.objects.create(workspace=workspace, job=row.job, environment=staging, enabled=False)
     states = JobEnvironment.objects.order_by("environment__slug").values_list("environment__slug", "enabled")
-    confirmed(member, together(member, "enable", job=[row.job_id]), environment="staging")
+    confirmed(member, bulk_action(member, "enable", job=[row.job_id]), environment="staging")
     assert dict(states.all()) == {"production": True, "staging": True}
-    confirmed(member, together(member, "disable", job=[row.job_id]), environment="production")
+    confirmed(member, bulk_action(member, "disable", job=[row.job_id]), environment="production")
     assert dict(states.all()) == {"production": False, "staging": True}
-    confirmed(member, together(member, "disable", job=[row.job_id]), environment="")
+    confirmed(member, bulk_action(member, "disable", job=[row.job_id]), environment="")
     assert dict(states.all()) == {"production": False, "staging": False}
     row.refresh_from_db()
     assert row.next_fire_at is None
@@ -350,9 +350,9 @@ def test_refused_jobs_are_reported_and_the_others_changed(member: Client, make_j
     version = JobVersion.objects.get(job=bad.job)
     version.config["retry"]["policy"] = "gone"
     version.save()
-    answer = confirmed(member, together(member, "enable", job=[good.job_id, bad.job_id]))
-    assert "Enabled 1 job." in told(answer)
-    assert "Bad: There is no retry policy gone." in told(answer)
+    answer = confirmed(member, bulk_action(member, "enable", job=[good.job_id, bad.job_id]))
+    assert "Enabled 1 job." in messages_of(answer)
+    assert "Bad: There is no retry policy gone." in messages_of(answer)
     good.refresh_from_db()
     bad.refresh_from_db()
     assert (good.enabled, bad.enabled) == (True, False)
@@ -361,8 +361,8 @@ def test_refused_jobs_are_reported_and_the_others_changed(member: Client, make_j
 def test_jobs_are_deleted_together_and_their_history_stays(member: Client, make_job: MakeJob) -> None:
     rows = [make_job(slug=f"job-{number}") for number in range(3)]
     execution = execution_of(rows[0], status="pending")
-    answer = confirmed(member, together(member, "delete", job=[row.job_id for row in rows[:2]]))
-    assert "Deleted 2 jobs." in told(answer)
+    answer = confirmed(member, bulk_action(member, "delete", job=[row.job_id for row in rows[:2]]))
+    assert "Deleted 2 jobs." in messages_of(answer)
     assert [job.pk for job in Job.objects.live()] == [rows[2].job_id]
     execution.refresh_from_db()
     assert execution.status == "canceled"
@@ -374,9 +374,9 @@ def test_select_all_matching_covers_every_page(
     for number in range(60):
         make_job(slug=f"job-{number}", tags=["many"])
     make_job(slug="other")
-    assert "Disable 60 jobs?" in together(member, "disable", all="on", query="?tag=many").content.decode()
+    assert "Disable 60 jobs?" in bulk_action(member, "disable", all="on", query="?tag=many").content.decode()
     monkeypatch.setattr("dashboard.jobs.together.MOST", 10)
-    page = together(member, "disable", all="on", query="?tag=many")
+    page = bulk_action(member, "disable", all="on", query="?tag=many")
     assert "these are the first 10 by name" in page.content.decode()
     confirmed(member, page)
     assert JobEnvironment.objects.filter(enabled=False).count() == 10
@@ -384,14 +384,14 @@ def test_select_all_matching_covers_every_page(
 
 def test_an_empty_or_invalid_selection_does_nothing(member: Client, make_job: MakeJob) -> None:
     row = make_job()
-    assert "No job is selected." in told(together(member, "pause"))
-    assert together(member, "explode", job=[row.job_id]).status_code == 403
-    assert together(member, "pause", job=["no-uuid"]).status_code == 404
+    assert "No job is selected." in messages_of(bulk_action(member, "pause"))
+    assert bulk_action(member, "explode", job=[row.job_id]).status_code == 403
+    assert bulk_action(member, "pause", job=["no-uuid"]).status_code == 404
     assert member.get(reverse("admin:jobs_job_together")).status_code == 405
     assert (
         member.post(reverse("admin:jobs_job_together_done"), {"doing": "delete", "ids": row.job_id}).status_code == 403
     )
     wrong = {"doing": "pause", "ids": row.job_id, "until": "2020-01-01T00:00"}
-    assert "in the future" in told(member.post(reverse("admin:jobs_job_together_done"), wrong))
+    assert "in the future" in messages_of(member.post(reverse("admin:jobs_job_together_done"), wrong))
     assert Job.objects.live().exists()
     assert not Run.objects.exists()

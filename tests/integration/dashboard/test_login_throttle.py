@@ -61,11 +61,11 @@ def test_an_unknown_account_gets_the_same_answer(owner: Any) -> None:
     for username in ("owner", "nobody"):
         stranger = Client()
         answers = [tried(stranger, username) for _ in range(MAX_TRIES_PER_ACCOUNT + 1)]
-        pages.append([(answer.status_code, told(answer)) for answer in answers])
+        pages.append([(answer.status_code, form_errors(answer)) for answer in answers])
     assert pages[0] == pages[1]
 
 
-def told(answer: Any) -> list[str]:
+def form_errors(answer: Any) -> list[str]:
     return [str(error) for error in answer.context["form"].non_field_errors()]
 
 

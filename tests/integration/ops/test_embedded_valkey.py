@@ -64,12 +64,12 @@ def _filled(program: Program, locations: Locations) -> None:
             client.rpush("queue", value)
 
 
-def half_a_command_and_zeros(log: Path) -> None:
+def partial_command_and_zeros(log: Path) -> None:
     cut_short(log)
     zeros_at_its_end(log)
 
 
-def nothing_at_all(log: Path) -> None:
+def empty_log(log: Path) -> None:
     log.write_bytes(b"")
 
 
@@ -79,8 +79,8 @@ def nothing_at_all(log: Path) -> None:
         (cut_short, 199),
         (zeros_at_its_end, 200),
         (rubbish_at_its_end, 200),
-        (half_a_command_and_zeros, 199),
-        (nothing_at_all, 0),
+        (partial_command_and_zeros, 199),
+        (empty_log, 0),
         (lambda _: None, 200),
     ],
     ids=["cut short", "zeros", "rubbish", "half a command and zeros", "empty", "whole"],

@@ -180,7 +180,7 @@ def a_lock_that_is_a_directory(path: Path) -> None:
         directory.chmod(0o700)
 
 
-def anybodys(path: Path) -> None:
+def world_writable(path: Path) -> None:
     path.mkdir()
     path.chmod(0o777)
 
@@ -192,8 +192,8 @@ def a_cluster_of_something_else(path: Path) -> None:
 
 @pytest.mark.parametrize(
     "made",
-    [a_file, a_key_that_is_a_directory, a_key_that_is_no_key, a_key_of_bytes, a_lock_that_is_a_directory, anybodys,
-     a_cluster_of_something_else],
+    [a_file, a_key_that_is_a_directory, a_key_that_is_no_key, a_key_of_bytes, a_lock_that_is_a_directory,
+     world_writable, a_cluster_of_something_else],
 )  # fmt: skip
 def test_an_unsafe_data_directory_stops_the_start_with_one_line(made: Any, tmp_path: Path) -> None:
     directory = tmp_path / "var"

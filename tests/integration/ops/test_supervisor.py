@@ -31,7 +31,7 @@ START_SECONDS = 90.0
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, and only Linux ends orphans")
 
 
-class House:
+class Installation:
     """One `manage.py up` on a data directory."""
 
     def __init__(self, data_dir: Path, output: Path) -> None:
@@ -89,8 +89,8 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def house(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    started = House(data_dir, tmp_path_factory.mktemp("output") / "first")
+def installation(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    started = Installation(data_dir, tmp_path_factory.mktemp("output") / "first")
     try:
         started.await_ready()
         yield started
@@ -98,28 +98,30 @@ def house(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         started.kill()
 
 
-def supervised(house: House) -> dict[str, int]:
-    return {name: child(house.pid, word) for name, word in PROGRAMS.items()}
+def supervised(installation: Installation) -> dict[str, int]:
+    return {name: child(installation.pid, word) for name, word in PROGRAMS.items()}
 
 
-def test_the_first_start_brings_everything_up_and_keeps_the_credentials_private(house: House) -> None:
-    first_run = house.data_dir / "first-run.json"
+def test_the_first_start_brings_everything_up_and_keeps_the_credentials_private(installation: Installation) -> None:
+    first_run = installation.data_dir / "first-run.json"
     credentials = json.loads(first_run.read_text())
 
-    assert house.answers()
-    assert all(supervised(house).values())
+    assert installation.answers()
+    assert all(supervised(installation).values())
     assert set(credentials) == {"url", "workspace", "admin_username", "admin_password", "api_key"}
-    assert credentials["url"] == house.url()
+    assert credentials["url"] == installation.url()
     assert stat.S_IMODE(first_run.stat().st_mode) == 0o600
-    assert stat.S_IMODE((house.data_dir / "secret-key").stat().st_mode) == 0o600
-    assert credentials["admin_password"] in house.said()
-    assert not any(credentials["admin_password"] in log.read_text() for log in (house.data_dir / "log").iterdir())
+    assert stat.S_IMODE((installation.data_dir / "secret-key").stat().st_mode) == 0o600
+    assert credentials["admin_password"] in installation.said()
+    assert not any(
+        credentials["admin_password"] in log.read_text() for log in (installation.data_dir / "log").iterdir()
+    )
 
 
-def test_a_second_start_on_the_same_data_is_refused(house: House) -> None:
+def test_a_second_start_on_the_same_data_is_refused(installation: Installation) -> None:
     second = subprocess.run(
         [sys.executable, ROOT / "manage.py", "up"],
-        env=environment(house.data_dir),
+        env=environment(installation.data_dir),
         capture_output=True,
         text=True,
         check=False,
@@ -127,12 +129,12 @@ def test_a_second_start_on_the_same_data_is_refused(house: House) -> None:
     )
 
     assert second.returncode == 1
-    assert f"already runs on {house.data_dir} (pid {house.pid})" in second.stderr
-    assert house.answers()
+    assert f"already runs on {installation.data_dir} (pid {installation.pid})" in second.stderr
+    assert installation.answers()
 
 
-def test_a_second_terminal_finds_the_services_through_the_data_directory(house: House) -> None:
-    database_url, _ = embedded_urls(house.data_dir)
+def test_a_second_terminal_finds_the_services_through_the_data_directory(installation: Installation) -> None:
+    database_url, _ = embedded_urls(installation.data_dir)
 
     connection = psycopg2.connect(database_url)
     with connection.cursor() as cursor:
@@ -143,36 +145,36 @@ def test_a_second_terminal_finds_the_services_through_the_data_directory(house: 
     assert role == ("hourhand", False)
 
 
-def test_nothing_but_the_web_server_listens_on_tcp(house: House) -> None:
-    sockets = {link.readlink().name for link in Path(f"/proc/{supervised(house)['valkey']}/fd").iterdir()}
+def test_nothing_but_the_web_server_listens_on_tcp(installation: Installation) -> None:
+    sockets = {link.readlink().name for link in Path(f"/proc/{supervised(installation)['valkey']}/fd").iterdir()}
     inodes = {f"socket:[{line.split()[9]}]" for line in Path("/proc/net/tcp").read_text().splitlines()[1:]}
 
     assert not sockets & inodes
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_a_killed_process_is_restarted(house: House, name: str) -> None:
-    killed = supervised(house)[name]
+def test_a_killed_process_is_restarted(installation: Installation, name: str) -> None:
+    killed = supervised(installation)[name]
 
     os.kill(killed, signal.SIGKILL)
 
     def replaced() -> bool:
-        return child(house.pid, PROGRAMS[name]) not in {0, killed}
+        return child(installation.pid, PROGRAMS[name]) not in {0, killed}
 
-    assert eventually(replaced, seconds=10), house.said()
-    assert eventually(lambda: f"{name} is back" in house.said(), seconds=30), house.said()
-    assert eventually(house.answers, seconds=15), house.said()
+    assert eventually(replaced, seconds=10), installation.said()
+    assert eventually(lambda: f"{name} is back" in installation.said(), seconds=30), installation.said()
+    assert eventually(installation.answers, seconds=15), installation.said()
 
 
 def test_killing_the_supervisor_leaves_nothing_and_the_next_start_keeps_the_data(
-    house: House, data_dir: Path, tmp_path: Path
+    installation: Installation, data_dir: Path, tmp_path: Path
 ) -> None:
     before = (data_dir / "first-run.json").read_bytes()
-    family = descendants(house.pid)
+    family = descendants(installation.pid)
 
-    house.process.kill()
-    house.process.wait()
-    next_house = House(data_dir, tmp_path / "second")
+    installation.process.kill()
+    installation.process.wait()
+    next_house = Installation(data_dir, tmp_path / "second")
 
     try:
         left = eventually(lambda: not [pid for pid in family if alive(pid)], seconds=20)
@@ -185,18 +187,18 @@ def test_killing_the_supervisor_leaves_nothing_and_the_next_start_keeps_the_data
         next_house.kill()
 
 
-def assert_stops_in_order(house: House) -> None:
+def assert_stops_in_order(installation: Installation) -> None:
     """As Ctrl-C does: SIGINT to the terminal's whole foreground group."""
-    family = descendants(house.pid)
+    family = descendants(installation.pid)
 
-    os.killpg(house.pid, signal.SIGINT)
+    os.killpg(installation.pid, signal.SIGINT)
 
-    assert house.process.wait(timeout=60) == 0, house.said()
-    stops = [line for line in house.said().splitlines() if line.startswith(("stopping", "stopped"))]
+    assert installation.process.wait(timeout=60) == 0, installation.said()
+    stops = [line for line in installation.said().splitlines() if line.startswith(("stopping", "stopped"))]
     assert stops == ["stopping web, beat", "stopping worker-1", "stopping valkey", "stopping postgres", "stopped"]
     assert not [pid for pid in family if alive(pid)]
-    assert not (house.data_dir / "run" / "url").exists()
-    assert not Locations.of(house.data_dir).sockets.exists()
+    assert not (installation.data_dir / "run" / "url").exists()
+    assert not Locations.of(installation.data_dir).sockets.exists()
 
 
 def test_a_port_in_use_is_reported_before_anything_starts(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ PRODUCTION = {
 
 
 @pytest.fixture
-def boss(workspace: Workspace) -> Client:
+def superuser(workspace: Workspace) -> Client:
     client = Client()
     client.force_login(get_user_model().objects.create_superuser("boss", password="a long password"))
     return client
@@ -66,10 +66,10 @@ def test_answers_other_than_pages_have_the_strictest_policy(workspace: Workspace
 
 
 @pytest.mark.parametrize("path", [*PAGES, "/admin/login/", "/api/docs/"])
-def test_no_page_has_an_inline_script_style_or_handler(boss: Client, path: str) -> None:
+def test_no_page_has_an_inline_script_style_or_handler(superuser: Client, path: str) -> None:
     if path == "/admin/login/":
-        boss.logout()
-    answer = boss.get(path)
+        superuser.logout()
+    answer = superuser.get(path)
     assert answer.status_code == 200
     told = directives(answer)
     assert "unsafe-inline" not in told["script-src"] + told["style-src"]
@@ -82,11 +82,11 @@ def test_no_page_has_an_inline_script_style_or_handler(boss: Client, path: str) 
     assert not re.findall(r"(?:href|src)=\"(?:https?:)?//(?!127\.0\.0\.1|testserver)[^\"]*\.(?:js|css)", page)
 
 
-def test_the_api_docs_page_sets_the_csrf_cookie(boss: Client) -> None:
-    answer = boss.get("/api/docs/")
+def test_the_api_docs_page_sets_the_csrf_cookie(superuser: Client) -> None:
+    answer = superuser.get("/api/docs/")
     assert "hourhand_csrf" in answer.cookies
-    assert boss.get("/static/hourhand/api-docs.js").status_code == 200
-    assert boss.get("/static/drf_spectacular_sidecar/swagger-ui-dist/swagger-ui-bundle.js").status_code == 200
+    assert superuser.get("/static/hourhand/api-docs.js").status_code == 200
+    assert superuser.get("/static/drf_spectacular_sidecar/swagger-ui-dist/swagger-ui-bundle.js").status_code == 200
 
 
 def production(*command: str) -> subprocess.CompletedProcess[str]:

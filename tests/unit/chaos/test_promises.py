@@ -119,7 +119,7 @@ def test_a_living_worker_excuses_no_concurrent_call(stalls: list[Stall]):
     assert Invariant.OVERLAP in broken(overtaken(stalls))
 
 
-def making_way(*, left_after: float | None, policy: str = "cancel_running", next_after: float = 1.0) -> History:
+def canceled_call(*, left_after: float | None, policy: str = "cancel_running", next_after: float = 1.0) -> History:
     """The first call takes long, so the second occurrence cancels it; its caller disconnects after these seconds."""
     canceled_at = instant("1") + next_after + 0.01
     first = execution("1", status="canceled", finished_at=canceled_at)
@@ -135,22 +135,22 @@ def making_way(*, left_after: float | None, policy: str = "cancel_running", next
 
 
 def test_cancel_running_cancels_the_previous_call():
-    assert broken(making_way(left_after=0.5)) == set()
+    assert broken(canceled_call(left_after=0.5)) == set()
 
 
 @pytest.mark.parametrize("left_after", [None, 10.0])
 def test_a_canceled_call_must_be_aborted(left_after: float | None):
-    assert broken(making_way(left_after=left_after)) == {Invariant.OVERLAP}
+    assert broken(canceled_call(left_after=left_after)) == {Invariant.OVERLAP}
 
 
 @pytest.mark.parametrize("policy", ["allow", "skip", "queue"])
 def test_only_cancel_running_may_cancel_calls(policy: str):
-    assert Invariant.NONE_LOST in broken(making_way(left_after=0.5, policy=policy))
+    assert Invariant.NONE_LOST in broken(canceled_call(left_after=0.5, policy=policy))
 
 
 @pytest.mark.parametrize("next_after", [0.2, 40.0])
 def test_a_canceled_call_must_end_as_the_next_one_fires(next_after: float):
-    assert Invariant.NONE_LOST in broken(making_way(left_after=0.1, next_after=next_after))
+    assert Invariant.NONE_LOST in broken(canceled_call(left_after=0.1, next_after=next_after))
 
 
 # -- concurrency -------------------------------------------------------------------------------------------------------

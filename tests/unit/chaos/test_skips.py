@@ -28,7 +28,7 @@ from tests.support.forged_histories import (
 MINUTE = 60
 
 
-def calm(job_policy: dict[str, Any], executions: list[Execution], **fields: Any) -> History:
+def undisturbed(job_policy: dict[str, Any], executions: list[Execution], **fields: Any) -> History:
     return of(planned(len(executions), **job_policy), executions, **fields)
 
 
@@ -36,7 +36,7 @@ def every_second(reason: str, *, of_two: int = 1, **policy: Any) -> History:
     """A minute in which every second occurrence (or each) is skipped, though each call takes 10 ms and nothing is
     disturbed.
     """
-    return calm(
+    return undisturbed(
         policy,
         [
             skipped(str(number), reason) if number % 2 < of_two else execution(str(number))
@@ -50,13 +50,13 @@ def every_second(reason: str, *, of_two: int = 1, **policy: Any) -> History:
 
 @pytest.mark.parametrize("overlap", ["skip", "queue"])
 def test_overlap_without_a_running_execution_is_found(overlap: str):
-    history = calm({"overlap": overlap}, [skipped(str(number), "overlap") for number in range(1, MINUTE + 1)])
+    history = undisturbed({"overlap": overlap}, [skipped(str(number), "overlap") for number in range(1, MINUTE + 1)])
     assert broken(history) == {Invariant.SKIPPED}
     assert len(judge(history)) == MINUTE
 
 
 def test_a_long_overlap_without_a_running_execution_is_found():
-    history = calm({"overlap": "skip"}, [execution(str(number)) for number in range(1, MINUTE + 1)])
+    history = undisturbed({"overlap": "skip"}, [execution(str(number)) for number in range(1, MINUTE + 1)])
     stretch = skipped("11", "overlap", count=40)
     others = [one for one in history.executions if int(one.id) < 11 or int(one.id) > 50]
     history = of(planned(MINUTE, overlap="skip"), [*others, stretch])
@@ -77,7 +77,7 @@ def test_overlap_with_executions_that_ended_long_before_is_found(overlap: str, t
         for number in range(1, MINUTE + 1)
     ]
     faults = [Disturbance(instant(at), instant(at) + 1, "a fault") for at in ("1", "30")] if troubled else []
-    history = calm({"overlap": overlap}, executions, disturbances=faults)
+    history = undisturbed({"overlap": overlap}, executions, disturbances=faults)
     assert broken(history) == {Invariant.SKIPPED}
     assert len(judge(history)) > MINUTE / 2 - 8
 
@@ -85,7 +85,7 @@ def test_overlap_with_executions_that_ended_long_before_is_found(overlap: str, t
 def test_one_end_recorded_late_passes():
     executions = [execution(str(number), finished_at=instant(str(number)) + 0.1) for number in range(1, MINUTE + 1)]
     executions[30] = skipped("31", "overlap")
-    assert broken(calm({"overlap": "skip"}, executions)) == set()
+    assert broken(undisturbed({"overlap": "skip"}, executions)) == set()
 
 
 def test_overlap_during_a_running_execution_passes():
@@ -95,27 +95,27 @@ def test_overlap_during_a_running_execution_passes():
         executions.append(execution(str(number), finished_at=instant(str(number)) + 2.5))
         executions.append(skipped(str(number + 1), "overlap"))
         executions.append(skipped(str(number + 2), "overlap"))
-    assert broken(calm({"overlap": "skip"}, executions)) == set()
+    assert broken(undisturbed({"overlap": "skip"}, executions)) == set()
 
 
 def test_overlap_of_many_decided_at_once_passes():
     """After an outage: the first starts, the others overlap with it, at the same instant."""
-    away = [Disturbance(instant("1"), instant("20"), "no clock")]
+    outage = [Disturbance(instant("1"), instant("20"), "no clock")]
     at = instant("20") + 0.1
     first = execution("1", created_at=at, finished_at=at + 0.1)
     rest = skipped("2", "overlap", count=19, created_at=at)
-    history = of(planned(20, overlap="skip", misfire="fire_all"), [first, rest], disturbances=away)
+    history = of(planned(20, overlap="skip", misfire="fire_all"), [first, rest], disturbances=outage)
     assert Invariant.SKIPPED not in broken(history)
 
 
 def test_overlap_of_a_job_that_allows_it_is_found():
     executions = [execution("1", finished_at=instant("1") + 2.5), skipped("2", "overlap")]
-    assert broken(calm({"overlap": "allow"}, executions)) == {Invariant.SKIPPED}
+    assert broken(undisturbed({"overlap": "allow"}, executions)) == {Invariant.SKIPPED}
 
 
 @pytest.mark.parametrize("other", ["another job", "another skip"])
 def test_overlap_with_another_jobs_execution_is_found(other: str):
-    history = calm({"overlap": "skip"}, [skipped("1", "overlap"), execution("2")])
+    history = undisturbed({"overlap": "skip"}, [skipped("1", "overlap"), execution("2")])
     lasting = execution("hand", created_at=instant("1") - 5, finished_at=instant("1") + 50)
     fields = {"job": "other"} if other == "another job" else {"status": "skipped", "skip_reason": "overlap"}
     history = with_(history, executions=[*history.executions, dataclasses.replace(lasting, **fields)])
@@ -143,7 +143,7 @@ def test_a_long_missed_range_in_calm_is_found():
     assert broken(of(planned(MINUTE), [stretch])) == {Invariant.SKIPPED}
 
 
-def away(policy: dict[str, Any], *, missed: int, seconds: int = 20, grace: int = 3600) -> History:
+def after_outage(policy: dict[str, Any], *, missed: int, seconds: int = 20, grace: int = 3600) -> History:
     """The clock was away from second 1 to second 20, then decided: the first ones were missed, the rest fired."""
     at = instant(str(seconds)) + 0.2
     row = skipped("1", "missed", count=missed, created_at=at)
@@ -156,29 +156,29 @@ def away(policy: dict[str, Any], *, missed: int, seconds: int = 20, grace: int =
 
 
 def test_after_an_outage_only_the_newest_fires():
-    assert broken(away({}, missed=19)) == set()
+    assert broken(after_outage({}, missed=19)) == set()
 
 
 def test_fire_all_may_miss_nothing_within_its_grace():
-    assert broken(away({"misfire": "fire_all"}, missed=19)) == {Invariant.SKIPPED}
-    assert broken(away({"misfire": "fire_all"}, missed=15, grace=5)) == set()
+    assert broken(after_outage({"misfire": "fire_all"}, missed=19)) == {Invariant.SKIPPED}
+    assert broken(after_outage({"misfire": "fire_all"}, missed=15, grace=5)) == set()
 
 
 def test_a_miss_beyond_the_grace_passes():
     late = skipped("1", "missed", created_at=instant("1") + 1.4)
-    assert broken(calm({"misfire_grace_seconds": 1}, [late, execution("2")])) == set()
+    assert broken(undisturbed({"misfire_grace_seconds": 1}, [late, execution("2")])) == set()
 
 
 @given(seconds=st.integers(2, 90), missed=st.integers(1, 89))
 def test_an_outage_excuses_all_but_the_newest(seconds: int, missed: int):
     missed = min(missed, seconds - 1)
-    assert Invariant.SKIPPED not in broken(away({}, missed=missed, seconds=seconds))
-    quiet = with_(away({}, missed=missed, seconds=seconds), disturbances=[])
+    assert Invariant.SKIPPED not in broken(after_outage({}, missed=missed, seconds=seconds))
+    quiet = with_(after_outage({}, missed=missed, seconds=seconds), disturbances=[])
     assert Invariant.SKIPPED in broken(quiet)
 
 
 def test_an_old_disturbance_excuses_no_miss():
-    history = away({}, missed=19)
+    history = after_outage({}, missed=19)
     long_ago = Disturbance(instant("1") - 500, instant("1") - 400, "no clock")
     later = Disturbance(instant("1") + 500, instant("1") + 600, "no clock")
     assert Invariant.SKIPPED in broken(with_(history, disturbances=[long_ago, later]))

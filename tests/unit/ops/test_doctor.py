@@ -17,7 +17,7 @@ from ops.doctor.findings import Finding, Severity, ok, worst
 MIB = 2**20
 
 
-def the_worst(findings: Iterable[Finding]) -> Severity:
+def worst_verdict(findings: Iterable[Finding]) -> Severity:
     found = list(findings)
     assert found
     assert all(bool(one.advice) == (one.verdict is not Severity.OK) for one in found)
@@ -35,7 +35,7 @@ def outcome(*sections: DoctorSection, seconds: float = 5.0) -> list[tuple[str, s
     return [(one.finding.name, one.finding.verdict.value) for one in Examination(seconds).of(sections)]
 
 
-def well() -> Iterator[Finding]:
+def healthy() -> Iterator[Finding]:
     yield ok("well", "It is.")
 
 
@@ -50,9 +50,9 @@ def raising(error: Exception) -> Look:
 def test_an_unreachable_source_is_asked_once_and_others_are_still_checked() -> None:
     far = source("far")
     found = outcome(
-        DoctorSection("A", far, {"first": raising(AwayError("gone")), "second": well}),
-        DoctorSection("B", source("near"), {"third": well}),
-        DoctorSection("C", far, {"fourth": well}),
+        DoctorSection("A", far, {"first": raising(AwayError("gone")), "second": healthy}),
+        DoctorSection("B", source("near"), {"third": healthy}),
+        DoctorSection("C", far, {"fourth": healthy}),
     )
     assert found == [("first", "problem"), ("second", "skipped"), ("well", "ok"), ("fourth", "skipped")]
 
@@ -65,7 +65,7 @@ def test_a_source_that_never_answers_times_out() -> None:
         yield ok("hung", "It is not.")
 
     try:
-        found = outcome(DoctorSection("A", source("far"), {"hung": hung, "next": well}), seconds=0.2)
+        found = outcome(DoctorSection("A", source("far"), {"hung": hung, "next": healthy}), seconds=0.2)
     finally:
         for_ever.set()
     assert found == [("hung", "problem"), ("next", "skipped")]
@@ -75,7 +75,7 @@ def test_a_failing_check_is_a_problem_and_the_next_one_runs() -> None:
     looks = {
         "broken": raising(ValueError("odd\nvery")),
         "later": raising(NotNowError("first things first.")),
-        "last": well,
+        "last": healthy,
     }
     assert outcome(DoctorSection("A", source("here"), looks)) == [
         ("broken", "problem"),
@@ -118,4 +118,4 @@ def test_a_disk_warns_before_it_is_full(
 ) -> None:
     usage = shutil._ntuple_diskusage(total_mib * MIB, (total_mib - free_mib) * MIB, free_mib * MIB)
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage)
-    assert the_worst(disk.room(tmp_path / "not" / "there" / "yet")) == verdict
+    assert worst_verdict(disk.room(tmp_path / "not" / "there" / "yet")) == verdict

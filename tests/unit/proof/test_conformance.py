@@ -45,7 +45,7 @@ LIVES = [
 ]
 
 
-def told_when_due(life: tuple[Seen | None, ...]) -> list[Transition]:
+def with_due_rows(life: tuple[Seen | None, ...]) -> list[Transition]:
     """A row can become due between two logged transitions."""
     return [
         replace(one, before=one.before._replace(due=True)) if one.before and one.after.status == "running" else one
@@ -55,7 +55,7 @@ def told_when_due(life: tuple[Seen | None, ...]) -> list[Transition]:
 
 @pytest.mark.parametrize("life", LIVES, ids=lambda life: " > ".join(one.status for one in life[1:]))
 def test_an_ordinary_execution_conforms(life: tuple[Seen | None, ...]) -> None:
-    assert violations(told_when_due(life)) == []
+    assert violations(with_due_rows(life)) == []
 
 
 FORGED = {

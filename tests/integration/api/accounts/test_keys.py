@@ -159,24 +159,26 @@ def test_a_bound_key_sees_only_keys_within_its_environments(workspace: Workspace
 
 class TestKeyOfDeletedEnvironments:
     @pytest.fixture
-    def stranded(self, workspace: Workspace, staging: Environment) -> Caller:
+    def key_without_environments(self, workspace: Workspace, staging: Environment) -> Caller:
         found = caller(workspace, environments=[staging])
         delete_environment(environment=staging, now=SOON)
         return found
 
-    def test_has_no_access(self, stranded: Caller, make_job: MakeJob) -> None:
+    def test_has_no_access(self, key_without_environments: Caller, make_job: MakeJob) -> None:
         execution = make_execution(make_job())
         for path in ("/jobs/", "/environments/", "/executions/", "/runs/", "/secrets/"):
-            assert stranded.ask("GET", path, expect=200)["results"] == [], path
-        stranded.ask("GET", "/jobs/nightly-report/", expect=404)
-        stranded.ask("POST", "/jobs/nightly-report/run/", expect=404)
-        stranded.ask("GET", f"/executions/{execution.pk}/", expect=404)
+            assert key_without_environments.ask("GET", path, expect=200)["results"] == [], path
+        key_without_environments.ask("GET", "/jobs/nightly-report/", expect=404)
+        key_without_environments.ask("POST", "/jobs/nightly-report/run/", expect=404)
+        key_without_environments.ask("GET", f"/executions/{execution.pk}/", expect=404)
 
-    def test_can_not_create_a_key_with_access(self, stranded: Caller) -> None:
-        assert make(stranded, expect=403)["code"] == "broader_than_caller"
-        make(stranded, environments=["production"], expect=400)
+    def test_can_not_create_a_key_with_access(self, key_without_environments: Caller) -> None:
+        assert make(key_without_environments, expect=403)["code"] == "broader_than_caller"
+        make(key_without_environments, environments=["production"], expect=400)
 
-    def test_is_shown_without_environments_and_stays_so_when_renamed(self, stranded: Caller, api: Caller) -> None:
+    def test_is_shown_without_environments_and_stays_so_when_renamed(
+        self, key_without_environments: Caller, api: Caller
+    ) -> None:
         path = f"/keys/{ApiKey.objects.get(is_bound=True).pk}/"
         assert api.ask("PATCH", path, {"name": "Stranded"}, expect=200)["environments"] == []
-        assert stranded.ask("GET", "/environments/")["results"] == []
+        assert key_without_environments.ask("GET", "/environments/")["results"] == []

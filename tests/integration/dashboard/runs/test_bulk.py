@@ -54,7 +54,7 @@ def operation(row: JobEnvironment, **changes: Any) -> BulkOperation:
     )
 
 
-def told(answer: Any) -> str:
+def messages_of(answer: Any) -> str:
     return " ".join(str(message) for message in get_messages(answer.wsgi_request))
 
 
@@ -108,10 +108,10 @@ def test_its_page_shows_it_and_a_button_cancels_it(member: Client, viewer: Clien
     assert button in text
     assert button not in viewer.get(page).content.decode()
     assert viewer.post(button).status_code == 403
-    assert "What it has done stays" in told(member.post(button))
+    assert "What it has done stays" in messages_of(member.post(button))
     found.refresh_from_db()
     assert found.state == "canceled"
-    assert "only one that is running" in told(member.post(button))
+    assert "only one that is running" in messages_of(member.post(button))
     entry = AuditEntry.objects.get(action="bulk_operation.canceled")
     assert (entry.actor_label, entry.target_id) == ("mara", str(found.pk))
 
@@ -153,7 +153,7 @@ def test_the_list_has_checkboxes_and_a_button_per_action(member: Client, make_jo
 def test_an_empty_selection_returns_to_the_same_list(member: Client, make_job: MakeJob) -> None:
     ended = execution_of(make_job())
     answer = select(member, "replay", [], "?status=failed")
-    assert "No execution is selected" in told(answer)
+    assert "No execution is selected" in messages_of(answer)
     assert answer.headers["Location"] == f"{reverse(EXECUTIONS)}?status=failed"
     assert select(member, "purge", [ended]).status_code == 403
     assert member.get(reverse("admin:runs_execution_select")).status_code == 405
@@ -184,7 +184,7 @@ def test_a_confirmed_selection_becomes_an_operation(
 def test_a_selection_without_eligible_executions_makes_no_operation(member: Client, make_job: MakeJob) -> None:
     ended = execution_of(make_job())
     answer = member.post(reverse("admin:runs_execution_selected", args=["cancel"]), {"execution": [ended.pk]})
-    assert "nothing to cancel" in told(answer)
+    assert "nothing to cancel" in messages_of(answer)
     assert not BulkOperation.objects.exists()
     for wrong in ("purge", "replay"):
         path = reverse("admin:runs_execution_selected", args=[wrong])
@@ -206,6 +206,6 @@ def test_a_viewer_can_not_select(viewer: Client, make_job: MakeJob) -> None:
 def test_executions_of_other_workspaces_can_not_be_selected(make_job: MakeJob) -> None:
     ended = execution_of(make_job())
     stranger = signed_in(person("sam", workspace=create_workspace(slug="stranger", name="Stranger"), role="owner"))
-    assert "No execution is selected" in told(select(stranger, "replay", [ended]))
+    assert "No execution is selected" in messages_of(select(stranger, "replay", [ended]))
     stranger.post(reverse("admin:runs_execution_selected", args=["replay"]), {"execution": [ended.pk]})
     assert not BulkOperation.objects.exists()

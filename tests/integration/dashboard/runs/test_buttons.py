@@ -27,7 +27,7 @@ def member(workspace: Workspace) -> Client:
     return signed_in(person("mara", workspace=workspace, role="owner"))
 
 
-def told(answer: Any) -> str:
+def messages_of(answer: Any) -> str:
     return " ".join(str(message) for message in get_messages(answer.wsgi_request))
 
 
@@ -43,7 +43,7 @@ def test_run_now_explains_a_refusal(member: Client, make_job: MakeJob) -> None:
     row = make_job()
     JobEnvironment.objects.filter(pk=row.pk).update(enabled=False)
     answer = member.post(reverse("admin:runs_execution_run_now", args=[row.pk]))
-    assert "not enabled" in told(answer)
+    assert "not enabled" in messages_of(answer)
     assert not Execution.objects.exists()
 
 
@@ -76,7 +76,7 @@ def test_retry_creates_an_execution_for_a_failed_one_only(member: Client, make_j
     assert (made.replay_of_id, made.status) == (failed.pk, "pending")
     assert answer.headers["Location"] == reverse("admin:runs_execution_change", args=[made.pk])
     member.get(reverse("admin:index"))
-    assert "succeeded" in told(member.post(reverse("admin:runs_execution_retry", args=[ended.pk])))
+    assert "succeeded" in messages_of(member.post(reverse("admin:runs_execution_retry", args=[ended.pk])))
     page = member.get(reverse("admin:runs_execution_change", args=[ended.pk])).content.decode()
     assert reverse("admin:runs_execution_retry", args=[ended.pk]) not in page
 
@@ -84,16 +84,16 @@ def test_retry_creates_an_execution_for_a_failed_one_only(member: Client, make_j
 def test_cancel_ends_live_executions_only(member: Client, make_job: MakeJob) -> None:
     row = make_job()
     waiting, ended = execution_of(row, status="pending"), execution_of(row, status="succeeded")
-    assert "Canceled" in told(member.post(reverse("admin:runs_execution_cancel", args=[waiting.pk])))
+    assert "Canceled" in messages_of(member.post(reverse("admin:runs_execution_cancel", args=[waiting.pk])))
     member.get(reverse("admin:index"))
-    assert "succeeded" in told(member.post(reverse("admin:runs_execution_cancel", args=[ended.pk])))
+    assert "succeeded" in messages_of(member.post(reverse("admin:runs_execution_cancel", args=[ended.pk])))
     waiting.refresh_from_db()
     ended.refresh_from_db()
     assert (waiting.status, ended.status) == ("canceled", "succeeded")
     in_flight = execution_of(row, status="running")
     member.get(reverse("admin:index"))
     assert "Cancel…" in member.get(reverse("admin:runs_execution_change", args=[in_flight.pk])).content.decode()
-    assert "may have arrived" in told(member.post(reverse("admin:runs_execution_cancel", args=[in_flight.pk])))
+    assert "may have arrived" in messages_of(member.post(reverse("admin:runs_execution_cancel", args=[in_flight.pk])))
     assert in_flight.runs.get().status == "canceled"
 
 

@@ -45,7 +45,7 @@ def staging_of(row: JobEnvironment, *, enabled: bool = True) -> Environment:
     return staging
 
 
-def told(answer: Any) -> str:
+def messages_of(answer: Any) -> str:
     return " ".join(str(message) for message in get_messages(answer.wsgi_request))
 
 
@@ -161,8 +161,8 @@ def test_replay_elsewhere_needs_an_enabled_environment(member: Client, make_job:
     source = execution_of(row)
     assert 'value="staging"' not in page_of(member, source)
     url = reverse("admin:runs_execution_replay", args=[source.pk])
-    assert "not enabled in" in told(member.post(url, {"environment": "staging"}))
-    assert "There is no environment nowhere" in told(member.post(url, {"environment": "nowhere"}))
+    assert "not enabled in" in messages_of(member.post(url, {"environment": "staging"}))
+    assert "There is no environment nowhere" in messages_of(member.post(url, {"environment": "nowhere"}))
     assert Execution.objects.count() == 1
 
 

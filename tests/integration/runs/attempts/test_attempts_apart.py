@@ -272,7 +272,7 @@ def test_a_lost_answer_to_a_give_back_is_harmless(
     """The database took an attempt back without the worker's knowledge: its number is soon in use again."""
     give_back, answers = Claimer.give_back, []
 
-    def unheard(*args, **kwargs):
+    def lost_answer(*args, **kwargs):
         answers.append(give_back(*args, **kwargs))
         if len(answers) == 1:
             raise DatabaseAwayError("the answer was lost")
@@ -286,7 +286,7 @@ def test_a_lost_answer_to_a_give_back_is_harmless(
         refused.append(wanted)
         return False
 
-    monkeypatch.setattr(Claimer, "give_back", unheard)
+    monkeypatch.setattr(Claimer, "give_back", lost_answer)
     monkeypatch.setattr(HeldAttempts, "may_send", late_once)
     execution = services.run_now(job_environment=make_job(request={"url": target.receiver.url("/")}), now=now())
     service.submit([str(execution.pk)])

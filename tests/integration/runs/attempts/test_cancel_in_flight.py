@@ -84,14 +84,14 @@ def test_a_late_result_changes_no_other_attempts_run(make_job: MakeJob, link: Li
 
 
 @pytest.fixture
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+def long_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Time enough to lock the executions to be given back."""
     for module in ("fairness", "engine"):
         monkeypatch.setattr(f"workers.delivery.{module}.PATIENCE_SECONDS", 2.0)
 
 
 @pytest.fixture
-def service(patient: None) -> Iterator[DeliveryService]:
+def service(long_patience: None) -> Iterator[DeliveryService]:
     made = DeliveryService(
         name="worker@test",
         owner="worker@test/1",

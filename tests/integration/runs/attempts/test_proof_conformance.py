@@ -56,7 +56,7 @@ def now() -> datetime.datetime:
     return timezone.now()
 
 
-class House:
+class Product:
     """The product's functions of workers, clock and people, on one job of three attempts."""
 
     def __init__(self, make_job: MakeJob, link: Link) -> None:
@@ -108,45 +108,45 @@ class House:
         return Execution.objects.get(scheduled_for=EPOCH + minute * MINUTE)
 
 
-def live_every_life(house: House) -> None:
+def live_every_life(product: Product) -> None:
     """Everything that the product does to a row, at least once."""
-    house.succeed(house.claimed(house.run()))
-    house.cancel(house.run())
-    house.cancel(house.run(later=True))
-    sent = house.run()
-    house.claimed(sent)
-    house.cancel(sent)
+    product.succeed(product.claimed(product.run()))
+    product.cancel(product.run())
+    product.cancel(product.run(later=True))
+    sent = product.run()
+    product.claimed(sent)
+    product.cancel(sent)
     for last in (False, True):  # a retry that is canceled while it waits, and one when it has come due
-        retried = house.run()
-        house.fail(house.claimed(retried))
+        retried = product.run()
+        product.fail(product.claimed(retried))
         if last:
-            house.come_due(retried)
-        house.cancel(retried)
-    lost = house.run()
+            product.come_due(retried)
+        product.cancel(retried)
+    lost = product.run()
     for worker in ("first", "second", "first"):
-        house.come_due(lost)
-        house.claimed(lost, worker)
-        house.expire(lost)
-        house.reap()
-    crowded = house.run()
-    house.give_back(house.claimed(crowded), wait_ms=60_000)
-    house.come_due(crowded)
-    house.give_back(house.claimed(crowded, "second"))
-    queue = house.make_job(schedule=EVERY_MINUTE, overlap="queue")
+        product.come_due(lost)
+        product.claimed(lost, worker)
+        product.expire(lost)
+        product.reap()
+    crowded = product.run()
+    product.give_back(product.claimed(crowded), wait_ms=60_000)
+    product.come_due(crowded)
+    product.give_back(product.claimed(crowded, "second"))
+    queue = product.make_job(schedule=EVERY_MINUTE, overlap="queue")
     for minute in (1, 2, 3):
         fire_due(EPOCH + minute * MINUTE)
-    house.cancel(house.at(1))
-    house.cancel(house.at(2))
+    product.cancel(product.at(1))
+    product.cancel(product.at(2))
     services.run_now(job_environment=queue, now=now())
     fire_due(EPOCH + 4 * MINUTE)
     fire_due(EPOCH + 5 * MINUTE)
-    house.cancel(Execution.objects.get(queued=True))
-    house.make_job(schedule=EVERY_MINUTE, overlap="cancel_running", misfire="fire_all")
+    product.cancel(Execution.objects.get(queued=True))
+    product.make_job(schedule=EVERY_MINUTE, overlap="cancel_running", misfire="fire_all")
     fire_due(EPOCH + 9 * MINUTE)
 
 
 def test_the_product_makes_exactly_the_models_transitions(make_job: MakeJob, link: Link, logged: None) -> None:
-    live_every_life(House(make_job, link))
+    live_every_life(Product(make_job, link))
     log = seen()
     assert violations(log) == []
     made = {move(one.before, one.after) for one in log if one.before is not None}
@@ -159,8 +159,8 @@ def test_in_any_order_the_product_makes_only_transitions_of_the_model(
     make_job: MakeJob, link: Link, logged: None, seed: int
 ) -> None:
     """Two workers that remember all their claims, as if each had been paused, and act on them at any time."""
-    house, chance = House(make_job, link), random.Random(seed)
-    executions = [house.run(), house.run(), house.run(later=True)]
+    product, chance = Product(make_job, link), random.Random(seed)
+    executions = [product.run(), product.run(), product.run(later=True)]
     remembered: list[Claimed] = []
     for _ in range(80):
         execution = chance.choice(executions)
@@ -169,39 +169,39 @@ def test_in_any_order_the_product_makes_only_transitions_of_the_model(
             ["claim", "claim", "claim", "due", "due", "expire", "reap", "requeue", "old", "old", "cancel"]
         ):
             case "claim":
-                claimed = house.claim(execution, chance.choice(["first", "second"]))
+                claimed = product.claim(execution, chance.choice(["first", "second"]))
                 remembered += [claimed] if claimed else []
             case "due":
-                house.come_due(execution)
+                product.come_due(execution)
             case "expire":
-                house.expire(execution)
+                product.expire(execution)
             case "reap":
-                house.reap()
+                product.reap()
             case "requeue":
                 requeue_due(now())
                 requeue_lost(now() + MINUTE)
             case "cancel":
                 if chance.random() < 0.2 and not Execution.objects.get(pk=execution.pk).is_terminal:
-                    house.cancel(execution)
+                    product.cancel(execution)
             case "old" if old is not None:
-                bring(house, old, chance)
+                bring(product, old, chance)
     log = seen()
     assert violations(log) == []
     assert len({move(one.before, one.after) for one in log if one.before is not None}) >= 4
 
 
-def bring(house: House, claimed: Claimed, chance: random.Random) -> None:
+def bring(product: Product, claimed: Claimed, chance: random.Random) -> None:
     """A worker's possible actions on an attempt that it holds, or believes to hold."""
     last = claimed.attempt.number >= 3
     match chance.choice(["succeed", "fail", "fail", "abort", "give back", "give back"]):
         case "succeed":
-            house.succeed(claimed)
+            product.succeed(claimed)
         case "fail":
-            house.fail(claimed, last=last)
+            product.fail(claimed, last=last)
         case "abort":
-            house.record(finished(claimed, Canceled(sent=False)))
+            product.record(finished(claimed, Canceled(sent=False)))
         case "give back":
-            house.give_back(claimed, wait_ms=chance.choice([0, 60_000]))
+            product.give_back(claimed, wait_ms=chance.choice([0, 60_000]))
 
 
 RUN = "status = 'running', lease_owner = 'third', lease_expires_at = now() + interval '1 minute'"
@@ -232,7 +232,7 @@ FORGED = {
 @pytest.mark.parametrize("kind", FORGED)
 def test_a_forged_transition_is_found(make_job: MakeJob, link: Link, logged: None, kind: str) -> None:
     state, change = FORGED[kind]
-    execution = brought_to(House(make_job, link), state)
+    execution = execution_in(Product(make_job, link), state)
     assert violations(seen()) == []
     with connection.cursor() as cursor:
         cursor.execute(f"UPDATE runs_execution SET {change} WHERE id = %s", [execution.pk])  # noqa: S608 - our own text
@@ -241,41 +241,41 @@ def test_a_forged_transition_is_found(make_job: MakeJob, link: Link, logged: Non
     assert str(execution.pk) in told
 
 
-def brought_to(house: House, state: str) -> Execution:
+def execution_in(product: Product, state: str) -> Execution:
     if state == "queued":
-        services.run_now(job_environment=house.make_job(schedule=EVERY_MINUTE, overlap="queue"), now=now())
+        services.run_now(job_environment=product.make_job(schedule=EVERY_MINUTE, overlap="queue"), now=now())
         fire_due(EPOCH + MINUTE)
-        return house.at(1)
-    execution = house.run(later=state == "later")
+        return product.at(1)
+    execution = product.run(later=state == "later")
     if state in ("running", "running again", "ended"):
-        claimed = house.claimed(execution)
+        claimed = product.claimed(execution)
         if state == "ended":
-            house.succeed(claimed)
+            product.succeed(claimed)
         if state == "running again":
-            house.fail(claimed)
-            house.come_due(execution)
-            house.claimed(execution)
+            product.fail(claimed)
+            product.come_due(execution)
+            product.claimed(execution)
     return execution
 
 
 def test_an_unlogged_transition_is_found_at_the_next_one(make_job: MakeJob, link: Link, logged: None) -> None:
-    house = House(make_job, link)
-    execution = house.run()
+    product = Product(make_job, link)
+    execution = product.run()
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE runs_execution DISABLE TRIGGER proof_transition_moves")
-        claimed = house.claimed(execution)
+        claimed = product.claimed(execution)
         cursor.execute("ALTER TABLE runs_execution ENABLE TRIGGER proof_transition_moves")
-    house.succeed(claimed)
+    product.succeed(claimed)
     (told,) = violations(seen())
     assert "without a trace" in told
 
 
 def test_rollbacks_and_renewals_are_not_logged(make_job: MakeJob, link: Link, logged: None) -> None:
-    house = House(make_job, link)
-    execution = house.run()
-    house.claimed(execution)
+    product = Product(make_job, link)
+    execution = product.run()
+    product.claimed(execution)
     before = seen()
-    house.expire(execution)
+    product.expire(execution)
     with link.transaction() as cursor:
         cursor.execute("UPDATE runs_execution SET attempts = 9")
         cursor.connection.rollback()

@@ -145,7 +145,7 @@ def test_the_clocks_queries_use_their_partial_indexes(make_job: MakeJob, query, 
 
 
 @pytest.fixture
-def many_planned(fresh_tables: None, make_job: MakeJob) -> None:
+def many_jobs(fresh_tables: None, make_job: MakeJob) -> None:
     """Twenty thousand jobs that fire at other times of the day, and five thousand ended executions."""
     job = make_job(schedule="0 12 * * *", now=EPOCH)
     copy_row("jobs_job", job.job_id, 20_000, id=copied_id("a"), slug="'job-' || place")
@@ -178,7 +178,7 @@ def plans_of(work, *words: str) -> list[str]:
     return plans
 
 
-def test_a_glance_reads_two_index_entries_at_any_size(many_planned: None):
+def test_a_glance_reads_two_index_entries_at_any_size(many_jobs: None):
     (plan,) = plans_of(read_due_state, "clock_timestamp()")
     # The third table has few unsettled rows here: either plan is fine.
     assert "Seq Scan on jobs_jobenvironment" not in plan
@@ -187,7 +187,7 @@ def test_a_glance_reads_two_index_entries_at_any_size(many_planned: None):
     assert "execution_unsent" in plan
 
 
-def test_firing_reads_only_the_due_jobs(many_planned: None):
+def test_firing_reads_only_the_due_jobs(many_jobs: None):
     plans = plans_of(lambda: fire_due(EPOCH + 5 * SECOND), "next_fire_at", "SKIP LOCKED")
     assert "job_environment_due" in plans[0]
     assert not any("Seq Scan on jobs_jobenvironment" in plan for plan in plans)

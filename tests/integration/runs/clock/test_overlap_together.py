@@ -29,7 +29,7 @@ SECONDS = 3
 POLICIES = ("skip", "queue", "cancel_running", "allow")
 
 
-class Crowd:
+class RepeatingThreads:
     """Threads that each repeat one action, on their own connections, until they are stopped."""
 
     def __init__(self) -> None:
@@ -94,15 +94,15 @@ def pause_something() -> None:
 def test_concurrent_beats_workers_and_people_lose_nothing_and_never_deadlock(make_job: MakeJob):
     began = timezone.now() - datetime.timedelta(seconds=5)
     rows = [make_job(schedule={"every_seconds": 1}, overlap=policy, now=began) for policy in POLICIES * 2]
-    crowd, links = Crowd(), [Link("one"), Link("two")]
+    threads, links = RepeatingThreads(), [Link("one"), Link("two")]
     workers = [worker(f"worker-{number}", link) for number, link in enumerate(links)]
     for work in (beat, beat, *workers, cancel_something, pause_something):
-        crowd.keep(work)
+        threads.keep(work)
     time.sleep(SECONDS)
-    crowd.stop()
+    threads.stop()
     for link in links:
         link.close()
-    assert crowd.faults == []
+    assert threads.faults == []
     while settle_due(timezone.now()).due:
         pass
     release_forgotten()

@@ -73,7 +73,7 @@ def _some_execution(state: JobEnvironment, chance: random.Random) -> Execution:
 
 def _read_plainly(query: dict[str, str]) -> list[Execution]:
     """Apply a query row by row, as the documentation defines it."""
-    rows = [row for row in Execution.objects.select_related("job", "environment") if _is_meant(row, query)]
+    rows = [row for row in Execution.objects.select_related("job", "environment") if _matches(row, query)]
     rows.sort(key=lambda row: (row.due_at, row.pk))
     if "last_only" in query:
         rows = list({row.job_environment_id: row for row in rows if row.status in _TERMINAL}.values())
@@ -92,7 +92,7 @@ def _took(row: Execution, never: float) -> float:
     return (row.finished_at - row.started_at).total_seconds() if row.started_at and row.finished_at else never
 
 
-def _is_meant(row: Execution, query: dict[str, str]) -> bool:
+def _matches(row: Execution, query: dict[str, str]) -> bool:
     text = query.get("search", "").lower()
     holds = {
         "status": lambda value: row.status in value.split(","),

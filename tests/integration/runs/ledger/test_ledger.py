@@ -30,7 +30,7 @@ def at(minute: float) -> datetime.datetime:
     return EPOCH + minute * MINUTE
 
 
-def told(minute: float) -> str:
+def wire_time(minute: float) -> str:
     return at(minute).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -79,15 +79,15 @@ class TestLedger:
             fire_due(at(minute))
         Execution.objects.update(status="succeeded", finished_at=at(11), next_attempt_at=None)
         Execution.objects.filter(scheduled_for=at(3)).update(status="failed", failure_reason="timeout")
-        before = api.ask("GET", f"/jobs/fresh/ledger/?from={told(0)}&to={told(10.5)}", expect=200)
+        before = api.ask("GET", f"/jobs/fresh/ledger/?from={wire_time(0)}&to={wire_time(10.5)}", expect=200)
         assert (before["planned"], before["fired"], before["history_from"]) == (10, 10, None)
         pruned(row, keep_last=4)
         assert Execution.objects.count() == 5
-        found = api.ask("GET", f"/jobs/fresh/ledger/?from={told(0)}&to={told(10.5)}", expect=200)
+        found = api.ask("GET", f"/jobs/fresh/ledger/?from={wire_time(0)}&to={wire_time(10.5)}", expect=200)
         assert (found["planned"], found["fired"], found["differences"]) == (4, 4, [])
-        assert found["history_from"] == found["from"] == told(6)
-        whole = api.ask("GET", f"/jobs/fresh/ledger/?from={told(0)}&to={told(5)}", expect=200)
-        assert (whole["planned"], whole["from"], whole["differences"]) == (0, told(5), [])
+        assert found["history_from"] == found["from"] == wire_time(6)
+        whole = api.ask("GET", f"/jobs/fresh/ledger/?from={wire_time(0)}&to={wire_time(5)}", expect=200)
+        assert (whole["planned"], whole["from"], whole["differences"]) == (0, wire_time(5), [])
 
     def test_of_a_pruned_instant_says_so_unless_its_row_remains(self, api: Caller, make_job: MakeJob):
         row = make_job(schedule=EVERY_MINUTE, slug="fresh")
@@ -98,7 +98,7 @@ class TestLedger:
         pruned(row, keep_last=4)
 
         def verdict(minute: float) -> str:
-            return api.ask("GET", f"/jobs/fresh/ledger/at/?at={told(minute)}", expect=200)["verdict"]
+            return api.ask("GET", f"/jobs/fresh/ledger/at/?at={wire_time(minute)}", expect=200)["verdict"]
 
         assert [verdict(minute) for minute in (2, 3, 6, 7, 7.5, 10)] == [
             "pruned", "fired", "pruned", "fired", "not_planned", "fired",
@@ -107,12 +107,12 @@ class TestLedger:
     def test_of_ranges_begins_after_the_last_pruned_one(self, api: Caller, row):
         Execution.objects.filter(finished_at=None).update(status="succeeded", finished_at=at(11), next_attempt_at=None)
         pruned(row, keep_last=3)
-        found = api.ask("GET", f"/jobs/eventful/ledger/?from={told(0)}&to={told(60)}", expect=200)
+        found = api.ask("GET", f"/jobs/eventful/ledger/?from={wire_time(0)}&to={wire_time(60)}", expect=200)
         assert found["differences"] == []
         assert 0 < found["planned"] < 10
 
     def test_reconciles_an_ordinary_history(self, api: Caller, row):
-        found = api.ask("GET", f"/jobs/eventful/ledger/?from={told(0)}&to={told(60)}", expect=200)
+        found = api.ask("GET", f"/jobs/eventful/ledger/?from={wire_time(0)}&to={wire_time(60)}", expect=200)
         assert found["differences"] == []
         assert (found["planned"], found["fired"], found["due"]) == (10, 5, 0)
         assert found["skipped"] == {"missed": 2, "paused": 3}
@@ -128,34 +128,34 @@ class TestLedger:
         assert (found["planned"], found["environment"]) == (1, "production")
 
     def test_begins_with_the_job(self, api: Caller, row):
-        found = api.ask("GET", f"/jobs/eventful/ledger/?from=2020-01-01T00:00:00Z&to={told(2.5)}", expect=200)
-        assert (found["from"], found["planned"]) == (told(0), 2)
+        found = api.ask("GET", f"/jobs/eventful/ledger/?from=2020-01-01T00:00:00Z&to={wire_time(2.5)}", expect=200)
+        assert (found["from"], found["planned"]) == (wire_time(0), 2)
 
     def test_reports_due_and_lost_occurrences(self, api: Caller, row, make_job: MakeJob):
         job = make_job(schedule=EVERY_MINUTE, slug="fresh")
         fire_due(at(1))
         fire_due(at(2))
         Execution.objects.filter(job=job.job, scheduled_for=at(1)).delete()
-        found = api.ask("GET", f"/jobs/fresh/ledger/?from={told(0)}&to={told(5)}", expect=200)
+        found = api.ask("GET", f"/jobs/fresh/ledger/?from={wire_time(0)}&to={wire_time(5)}", expect=200)
         assert (found["planned"], found["fired"], found["due"]) == (4, 1, 2)
-        assert [(one["kind"], one["scheduled_for"]) for one in found["differences"]] == [("lost", told(1))]
+        assert [(one["kind"], one["scheduled_for"]) for one in found["differences"]] == [("lost", wire_time(1))]
 
     def test_leaves_manual_and_delayed_executions_out(self, api: Caller, make_job: MakeJob):
         job = make_job(schedule=EVERY_MINUTE, slug="fresh")
         fire_due(at(1))
         run_now(job_environment=job, now=at(1), delay_seconds=7)
-        found = api.ask("GET", f"/jobs/fresh/ledger/?from={told(0)}&to={told(1.5)}", expect=200)
+        found = api.ask("GET", f"/jobs/fresh/ledger/?from={wire_time(0)}&to={wire_time(1.5)}", expect=200)
         assert (found["planned"], found["fired"], found["differences"]) == (1, 1, [])
 
     def test_remains_for_a_deleted_job(self, api: Caller, row):
         delete_job(job=row.job, now=at(20))
-        found = api.ask("GET", f"/jobs/eventful/ledger/?from={told(0)}&to={told(60)}", expect=200)
+        found = api.ask("GET", f"/jobs/eventful/ledger/?from={wire_time(0)}&to={wire_time(60)}", expect=200)
         assert (found["planned"], found["periods"][-1]["state"]) == (10, "ended")
 
     def test_refuses_invalid_queries(self, api: Caller, make_job: MakeJob):
         make_job(schedule={"every_seconds": 1}, slug="busy")
-        assert api.refused("GET", f"/jobs/busy/ledger/?from={told(0)}&to={told(200)}") == {"from": "too_many"}
-        assert api.refused("GET", f"/jobs/busy/ledger/?from={told(5)}&to={told(5)}") == {"from": "invalid"}
+        assert api.refused("GET", f"/jobs/busy/ledger/?from={wire_time(0)}&to={wire_time(200)}") == {"from": "too_many"}
+        assert api.refused("GET", f"/jobs/busy/ledger/?from={wire_time(5)}&to={wire_time(5)}") == {"from": "invalid"}
         assert api.refused("GET", "/jobs/busy/ledger/at/?at=yesterday") == {"at": "invalid"}
         assert api.refused("GET", "/jobs/busy/ledger/?since=now") == {"since": "unknown_parameter"}
         api.refused("GET", "/jobs/nobody/ledger/", expect=404)
@@ -192,14 +192,14 @@ class TestExplanation:
         ],
     )
     def test_answers_for_any_time(self, api: Caller, row, minute, verdict, words):
-        found = api.ask("GET", f"/jobs/eventful/ledger/at/?at={told(minute)}", expect=200)
+        found = api.ask("GET", f"/jobs/eventful/ledger/at/?at={wire_time(minute)}", expect=200)
         assert found["verdict"] == verdict
         assert words in found["detail"]
         assert (found["execution"] is not None) == (verdict in {"fired", "skipped"})
 
     def test_names_the_occurrences_around_an_instant_without_one(self, api: Caller, row):
-        found = api.ask("GET", f"/jobs/eventful/ledger/at/?at={told(1.5)}", expect=200)
-        assert (found["previous"], found["next"]) == (told(1), told(2))
+        found = api.ask("GET", f"/jobs/eventful/ledger/at/?at={wire_time(1.5)}", expect=200)
+        assert (found["previous"], found["next"]) == (wire_time(1), wire_time(2))
 
     def test_explains_due_and_future_occurrences(self, make_job: MakeJob):
         row = make_job(schedule=EVERY_MINUTE)

@@ -48,7 +48,7 @@ def claimed(*, limit: int = 10) -> list[str]:
         link.close()
 
 
-def make_a_copy() -> None:
+def mark_as_restored() -> None:
     """Make the row look restored: it is not of the transaction that it names."""
     with connection.cursor() as cursor:
         restore_guard.mark(cursor)
@@ -76,7 +76,7 @@ def doctors_finding(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
 class TestHeld:
     @pytest.fixture(autouse=True)
     def a_copy(self, transactional_db: None) -> None:
-        make_a_copy()
+        mark_as_restored()
 
     def test_the_clock_fires_nothing_and_checks_again(self, make_job: MakeJob):
         make_job(schedule={"every_seconds": 60})

@@ -80,7 +80,7 @@ def agrees(found: int | None, values: list[int], percent: int) -> bool:
     return found is not None and abs(found - exact) <= (0 if exact < 25 else 0.02 * exact + 0.5)
 
 
-def tells_of(figures: Figures, rows: list[Execution]) -> bool:
+def agrees_with(figures: Figures, rows: list[Execution]) -> bool:
     assert figures.counts == counted(rows)
     succeeded, failed = figures.counts["succeeded"], figures.counts["failed"]
     assert figures.success_rate == (succeeded / (succeeded + failed) if succeeded + failed else None)
@@ -98,11 +98,11 @@ def holds(subject: Subject, wanted: Period, rows: list[Execution]) -> None:
         if wanted.since <= row.due_at < wanted.until:
             parts[(row.due_at - wanted.since) // wanted.bucket.width].append(row)
     assert len(found.buckets) == wanted.count
-    assert all(tells_of(figures, parts[place]) for place, figures in enumerate(found.buckets))
-    assert tells_of(found.total, [row for part in parts.values() for row in part])
+    assert all(agrees_with(figures, parts[place]) for place, figures in enumerate(found.buckets))
+    assert agrees_with(found.total, [row for part in parts.values() for row in part])
 
 
-class Chance:
+class RandomExecutions:
     """Create executions of every kind, with random times."""
 
     def __init__(self, states: list[JobEnvironment], seed: int) -> None:
@@ -153,7 +153,7 @@ def test_statistics_agree_with_counting_rows_in_every_bucket_and_subject(
     staging = Environment.objects.create(workspace=workspace, slug="staging", name="Staging")
     report, other = make_job(slug="report"), make_job(slug="other")
     elsewhere = JobEnvironment.objects.create(workspace=workspace, job=report.job, environment=staging)
-    chance = Chance([report, other, elsewhere], seed)
+    chance = RandomExecutions([report, other, elsewhere], seed)
     subjects = {
         Subject.of(workspace, None): {report.pk, other.pk, elsewhere.pk},
         Subject.of(workspace, [staging.pk]): {elsewhere.pk},

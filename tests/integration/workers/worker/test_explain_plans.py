@@ -52,18 +52,18 @@ def test_a_batch_is_claimed_and_recorded_by_its_ids(ids: list[str]) -> None:
     link = Link()
     claimed = Claimer(owner="w/1", lease_seconds=60, user_agent="Hourhand/test").claim(link, ids, limit=BATCH)
     assert len(claimed) == BATCH
-    _costs_little(link.asked)
+    _assert_cheap(link.asked)
 
     at, timings = time.monotonic(), Timings(None, None, None, None, 0)
     results = [DeliveryResult(one.request, None, None, None, None, timings, at, at) for one in claimed]
     attempts = [judge(*pair, worker="w", rng=random.Random(1)) for pair in zip(claimed, results, strict=True)]
     with link.transaction() as cursor:
         assert record(cursor, attempts) == {(key, 1) for key in ids}
-    _costs_little(link.asked)
+    _assert_cheap(link.asked)
     assert Execution.objects.filter(pk__in=ids, status=ExecutionStatus.SUCCEEDED).count() == BATCH
 
 
-def _costs_little(asked: ExplainingCursor) -> None:
+def _assert_cheap(asked: ExplainingCursor) -> None:
     for sql, findings in asked.explained:
         assert findings.tried <= BATCH, sql
         assert findings.read.get("runs_execution", 0) <= 2 * COUNT, sql

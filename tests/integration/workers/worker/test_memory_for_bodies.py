@@ -33,7 +33,7 @@ def now() -> datetime.datetime:
 
 
 @pytest.fixture
-def held_up() -> Iterator[tuple[Receiver, threading.Event]]:
+def slow_endpoint() -> Iterator[tuple[Receiver, threading.Event]]:
     """An endpoint that answers /slow once released, and everything else at once."""
     let_go = threading.Event()
 
@@ -65,8 +65,8 @@ def other_job(url: str) -> JobEnvironment:
     return JobEnvironment.objects.get(job=job)
 
 
-def test_one_workspace_with_large_bodies_leaves_room_for_the_others(make_job: MakeJob, held_up, worker) -> None:
-    receiver, let_go = held_up
+def test_one_workspace_with_large_bodies_leaves_room_for_the_others(make_job: MakeJob, slow_endpoint, worker) -> None:
+    receiver, let_go = slow_endpoint
     large = make_job(request={"url": receiver.url("/slow"), "body": "{{execution_id}}" + "x" * MEGABYTE})
     for _ in range(GREEDY):
         services.run_now(job_environment=large, now=now())

@@ -14,7 +14,7 @@ DEFAULTS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def told(schedule: Any, **policies: Any) -> tuple[str, ...]:
+def warnings_for(schedule: Any, **policies: Any) -> tuple[str, ...]:
     planned = parse_schedule(schedule, timezone="UTC", now=NOW, anchor=NOW)
     return contradictions(planned, {**DEFAULTS, **policies})
 
@@ -37,14 +37,14 @@ def told(schedule: Any, **policies: Any) -> tuple[str, ...]:
     ],
 )
 def test_a_jitter_as_long_as_the_interval_is_warned_of(schedule: Any, jitter: int, warned: bool) -> None:
-    assert any("jitter_seconds" in one for one in told(schedule, jitter_seconds=jitter)) is warned
+    assert any("jitter_seconds" in one for one in warnings_for(schedule, jitter_seconds=jitter)) is warned
 
 
 @pytest.mark.parametrize("overlap", ["skip", "queue", "cancel_running"])
 def test_fire_all_with_limited_concurrency_is_warned_of(overlap: str) -> None:
-    (sentence,) = told("0 * * * *", overlap=overlap, misfire="fire_all")
+    (sentence,) = warnings_for("0 * * * *", overlap=overlap, misfire="fire_all")
     assert f"overlap {overlap}" in sentence
-    assert told("0 * * * *", overlap=overlap) == told("0 * * * *", misfire="fire_all") == ()
+    assert warnings_for("0 * * * *", overlap=overlap) == warnings_for("0 * * * *", misfire="fire_all") == ()
 
 
 @pytest.mark.parametrize(
@@ -57,9 +57,9 @@ def test_fire_all_with_limited_concurrency_is_warned_of(overlap: str) -> None:
     ],
 )
 def test_settings_without_effect_are_warned_of(policies: dict[str, Any], word: str) -> None:
-    assert any(word in sentence for sentence in told("* * * * *", **policies))
+    assert any(word in sentence for sentence in warnings_for("* * * * *", **policies))
 
 
 def test_defaults_are_never_warned_of() -> None:
     for schedule in ("* * * * * *", "0 9 * * 1-5", {"every_seconds": 1}, "every other friday"):
-        assert told(schedule) == ()
+        assert warnings_for(schedule) == ()

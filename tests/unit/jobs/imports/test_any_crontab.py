@@ -11,7 +11,7 @@ from jobs.imports import read_crontab
 
 
 @dataclass(frozen=True)
-class Meant:
+class LineMeaning:
     """The meaning of a generated line; None if cron makes no call of it that we support."""
 
     schedule: str
@@ -41,7 +41,7 @@ def in_crontab(command: str) -> str:
 
 
 @st.composite
-def known_lines(draw: st.DrawFn) -> tuple[str, Meant]:
+def known_lines(draw: st.DrawFn) -> tuple[str, LineMeaning]:
     """A line of a crontab, and its meaning."""
     gap = draw(st.sampled_from([" ", "\t", "  ", " \t"]))
     schedule = draw(st.sampled_from(["0 2 * * *", "*/5 1-3 * * mon-fri", "@hourly", "@daily", "59 23 31 12 7"]))
@@ -68,10 +68,10 @@ def known_lines(draw: st.DrawFn) -> tuple[str, Meant]:
         st.sampled_from(["", " > /dev/null", " >/dev/null 2>&1", "  # a comment", " || true"])
     )
     line = gap.join([*schedule.split(), in_crontab(command)])
-    return line, Meant(schedule, url, method, body, headers)
+    return line, LineMeaning(schedule, url, method, body, headers)
 
 
-def is_as_meant(definition: Any, meant: Meant) -> bool:
+def is_as_meant(definition: Any, meant: LineMeaning) -> bool:
     request = definition["request"]
     return (definition["schedule"], request["url"], request["method"], request.get("body"), request.get("headers", {})) == (  # noqa: E501
         meant.schedule, meant.url, meant.method, meant.body, meant.headers
@@ -90,7 +90,7 @@ broken = st.sampled_from(
 
 
 #: The number of a line, its meaning (None: refused), its time zone and its text.
-Expected = tuple[int, Meant | None, str, str]
+Expected = tuple[int, LineMeaning | None, str, str]
 
 
 @st.composite

@@ -28,7 +28,7 @@ def jobs(items: list[Item]) -> list[dict[str, Any]]:
     return found
 
 
-def wrongs(items: list[Item]) -> list[str]:
+def errors_of(items: list[Item]) -> list[str]:
     assert all(item.definition is None for item in items), items
     return [item.wrong or "" for item in items]
 
@@ -55,11 +55,11 @@ class TestVercel:
         ],
     )
     def test_a_step_without_a_call_is_reported(self, cron: Any, told: str) -> None:
-        (wrong,) = wrongs(read("vercel", {"crons": [cron]}, base_url=BASE))
+        (wrong,) = errors_of(read("vercel", {"crons": [cron]}, base_url=BASE))
         assert told in wrong
 
     def test_without_a_base_url_it_says_what_to_send(self) -> None:
-        assert "base_url" in wrongs(read("vercel", {"crons": [{"path": "/x", "schedule": "0 5 * * *"}]}))[0]
+        assert "base_url" in errors_of(read("vercel", {"crons": [{"path": "/x", "schedule": "0 5 * * *"}]}))[0]
 
     @pytest.mark.parametrize("value", [{}, [], {"crons": {}}])
     def test_a_file_without_crons_is_refused(self, value: Any) -> None:
@@ -114,7 +114,7 @@ class TestGithub:
     )
     def test_anything_but_a_single_call_is_refused(self, workflow: str) -> None:
         try:
-            assert all(wrongs(read("github", workflow)))
+            assert all(errors_of(read("github", workflow)))
         except ReadError as refused:
             assert str(refused)  # noqa: PT017
 
@@ -218,10 +218,10 @@ class TestKubernetes:
     def test_anything_but_a_single_call_is_refused(self, old: str, new: str, told: str) -> None:
         text = cronjob("args: [https://a.test/x]").replace(old, new)
         if told:
-            assert told in wrongs(read("kubernetes", text))[0]
+            assert told in errors_of(read("kubernetes", text))[0]
         else:
             text = text.replace('"0 2', '"TZ=UTC 0 2')
-            assert "leave out one" in wrongs(read("kubernetes", text))[0]
+            assert "leave out one" in errors_of(read("kubernetes", text))[0]
 
 
 class TestAppEngine:
@@ -267,7 +267,7 @@ class TestAppEngine:
         ],
     )
     def test_options_that_can_not_be_imported_are_reported(self, entry: str) -> None:
-        assert wrongs(read("app_engine", f"cron:\n- {entry}\n", base_url=BASE))[0]
+        assert errors_of(read("app_engine", f"cron:\n- {entry}\n", base_url=BASE))[0]
 
     def test_a_description_is_the_name_and_retries_are_attempts(self) -> None:
         entry = "{url: /x, schedule: every day 00:00, description: Nightly, retry_parameters: {job_retry_limit: 4}}"
@@ -284,7 +284,7 @@ class TestAppEngine:
     ],
 )
 def test_sidekiq_classes_are_reported_with_what_they_need(text: str) -> None:
-    (wrong,) = wrongs(read("sidekiq", text))
+    (wrong,) = errors_of(read("sidekiq", text))
     assert all(word in wrong for word in ("nightly", "HardWorker", "route", "0 5 * * *"))
 
 
@@ -348,7 +348,7 @@ class TestDkron:
         ],
     )
     def test_options_that_can_not_be_imported_are_reported(self, change: dict[str, Any]) -> None:
-        assert wrongs(read("dkron", {**self.JOB, **change}))[0]
+        assert errors_of(read("dkron", {**self.JOB, **change}))[0]
 
     def test_a_disabled_job_is_imported_disabled(self) -> None:
         assert not read("dkron", {**self.JOB, "disabled": True})[0].enabled

@@ -56,7 +56,7 @@ def fields(low: int, high: int, *, stars: int = 1) -> st.SearchStrategy[Field]:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Timing:
     """A job's timing, in a form that needs none of our code."""
 
     minute: Field
@@ -107,10 +107,10 @@ def jumps(zone: str) -> list[datetime.datetime]:
 
 
 @st.composite
-def wanted(draw: st.DrawFn, *, near_a_jump: bool = True) -> tuple[Wanted, datetime.datetime]:
+def wanted(draw: st.DrawFn, *, near_a_jump: bool = True) -> tuple[Timing, datetime.datetime]:
     """A job, and an instant to start from: usually one before a change."""
     zone = draw(st.one_of(st.sampled_from(ZONES), st.sampled_from(ODD)))
-    job = Wanted(
+    job = Timing(
         draw(fields(0, 59)),
         draw(fields(0, 23)),
         draw(fields(1, 31, stars=6)),
@@ -125,7 +125,9 @@ def wanted(draw: st.DrawFn, *, near_a_jump: bool = True) -> tuple[Wanted, dateti
     return job, about + draw(st.integers(-600, 600)) * MINUTE + draw(st.integers(0, 59)) * SECOND
 
 
-def walked(job: Wanted, after: datetime.datetime, until: datetime.datetime) -> Iterator[tuple[datetime.datetime, bool]]:
+def occurrences_by_minute(
+    job: Timing, after: datetime.datetime, until: datetime.datetime
+) -> Iterator[tuple[datetime.datetime, bool]]:
     """Yield each occurrence in (after, until], and whether it is dropped."""
     zone = ZoneInfo(job.zone)
     at = after.replace(second=0, microsecond=0)
@@ -156,14 +158,14 @@ def found_by(schedule: Schedule, after: datetime.datetime, until: datetime.datet
 
 @settings(max_examples=250, deadline=None)
 @given(job_and_start=wanted())
-def test_occurrences_around_a_dst_change_agree_with_stepping(job_and_start: tuple[Wanted, datetime.datetime]) -> None:
+def test_occurrences_around_a_dst_change_agree_with_stepping(job_and_start: tuple[Timing, datetime.datetime]) -> None:
     job, after = job_and_start
     try:
         schedule = job.schedule()
     except ScheduleError:
         assume(False)
     until = after + 2 * DAY
-    expected = list(walked(job, after, until))
+    expected = list(occurrences_by_minute(job, after, until))
     planned = [at for at, _ in expected]
     assert found_by(schedule, after, until) == planned
     assert [schedule.drops(at) for at in planned] == [dropped for _, dropped in expected]
@@ -178,7 +180,7 @@ def test_occurrences_around_a_dst_change_agree_with_stepping(job_and_start: tupl
 
 @settings(max_examples=150, deadline=None)
 @given(job_and_start=wanted(near_a_jump=False), days=st.lists(st.integers(0, 4000), min_size=3, max_size=3))
-def test_counts_of_ranges_add_up(job_and_start: tuple[Wanted, datetime.datetime], days: list[int]) -> None:
+def test_counts_of_ranges_add_up(job_and_start: tuple[Timing, datetime.datetime], days: list[int]) -> None:
     job, start = job_and_start
     try:
         schedule = job.schedule()

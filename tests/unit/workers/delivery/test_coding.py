@@ -22,7 +22,7 @@ else:
 KEEP, READ = 1000, 10_000
 
 
-def bare(body: bytes) -> bytes:
+def raw_deflate(body: bytes) -> bytes:
     stream = zlib.compressobj(wbits=-zlib.MAX_WBITS)
     return stream.compress(body) + stream.flush()
 
@@ -36,26 +36,26 @@ CODERS = {
 }
 
 
-def undone(header: str, body: bytes, *, step: int = 16_384, keep: int = KEEP, read: int = READ) -> DecodedBody:
+def decoded(header: str, body: bytes, *, step: int = 16_384, keep: int = KEEP, read: int = READ) -> DecodedBody:
     """Return the result for a body that arrives in chunks of `step` bytes."""
-    undoing = BodyDecoder(codings_in(header), keep_bytes=keep, read_bytes=read)
+    decoder = BodyDecoder(codings_in(header), keep_bytes=keep, read_bytes=read)
     for at in range(0, len(body), step):
-        if not undoing.feed(body[at : at + step]):
+        if not decoder.feed(body[at : at + step]):
             break
-    return undoing.result()
+    return decoder.result()
 
 
 @pytest.mark.parametrize("step", [1, 2, 3, 7, 16_384])
 @pytest.mark.parametrize("body", [b"", b"a", b"hello, wor\nld", bytes(range(256)) * 3])
 @pytest.mark.parametrize("coding", CODERS)
 def test_each_coding_is_decoded_in_any_chunks(coding: str, body: bytes, step: int):
-    assert undone(coding, CODERS[coding](body), step=step) == DecodedBody(body, len(body), ended=True)
-    assert undone(f" {coding.upper()} ", CODERS[coding](body), step=step).body == body
+    assert decoded(coding, CODERS[coding](body), step=step) == DecodedBody(body, len(body), ended=True)
+    assert decoded(f" {coding.upper()} ", CODERS[coding](body), step=step).body == body
 
 
 def test_raw_deflate_is_decoded():
-    assert undone("deflate", bare(b"hello" * 9)) == DecodedBody(b"hello" * 9, 45, ended=True)
-    assert undone("deflate", bare(b"hello" * 9), step=1).body == b"hello" * 9
+    assert decoded("deflate", raw_deflate(b"hello" * 9)) == DecodedBody(b"hello" * 9, 45, ended=True)
+    assert decoded("deflate", raw_deflate(b"hello" * 9), step=1).body == b"hello" * 9
 
 
 @pytest.mark.parametrize("step", [1, 5, 16_384])
@@ -65,26 +65,26 @@ def test_all_gzip_members_are_decoded(coding: str, count: int, step: int):
     members = [f"member {number};".encode() for number in range(count)]
     whole = b"".join(members)
     came = b"".join(map(CODERS[coding], members))
-    assert undone(coding, came, step=step, keep=5000) == DecodedBody(whole, len(whole), ended=True)
+    assert decoded(coding, came, step=step, keep=5000) == DecodedBody(whole, len(whole), ended=True)
 
 
 def test_members_may_be_empty_and_padded():
     came = gzip.compress(b"") + bytes(7) + gzip.compress(b"a") + bytes(512) + gzip.compress(b"b") + bytes(3)
     for step in (1, 16_384):
-        assert undone("gzip", came, step=step) == DecodedBody(b"ab", 2, ended=True)
+        assert decoded("gzip", came, step=step) == DecodedBody(b"ab", 2, ended=True)
 
 
 @pytest.mark.parametrize("step", [1, 16_384])
 @pytest.mark.parametrize("after", [b"\r\n", b"\n", b"\0", b"\0" * 40, b"\r\n\r\n", b"\n" * 16])
 @pytest.mark.parametrize("coding", CODERS)
 def test_padding_after_the_end_is_no_part_of_the_body(coding: str, after: bytes, step: int):
-    assert undone(coding, CODERS[coding](b"busy") + after, step=step) == DecodedBody(b"busy", 4, ended=True)
+    assert decoded(coding, CODERS[coding](b"busy") + after, step=step) == DecodedBody(b"busy", 4, ended=True)
 
 
 @pytest.mark.parametrize("after", [b"garbage", b"\x1f", b"\x1f\x8c", b"<!-- served by 7 -->", b"x" * 50_000])
 @pytest.mark.parametrize("coding", ["gzip", "zstd"])
 def test_anything_after_the_last_member_is_no_part_of_the_body(coding: str, after: bytes):
-    found = undone(coding, CODERS[coding](b"busy") + after)
+    found = decoded(coding, CODERS[coding](b"busy") + after)
     assert (found.body, found.body_bytes, found.fault) == (b"busy", 4, None)
 
 
@@ -95,8 +95,8 @@ def test_stacked_codings_are_decoded_from_the_last(header: str):
     came = b"layered" * 20
     for coding in codings_in(header):
         came = CODERS[coding](came)
-    assert undone(header, came) == DecodedBody(b"layered" * 20, 140, ended=True)
-    assert undone(header, came, step=1) == DecodedBody(b"layered" * 20, 140, ended=True)
+    assert decoded(header, came) == DecodedBody(b"layered" * 20, 140, ended=True)
+    assert decoded(header, came, step=1) == DecodedBody(b"layered" * 20, 140, ended=True)
 
 
 def test_identity_is_no_coding():
@@ -117,7 +117,7 @@ def test_identity_is_no_coding():
     ],
 )
 def test_an_unknown_coding_is_left_encoded(header: str, word: str):
-    found = undone(header, b"as it came")
+    found = decoded(header, b"as it came")
     assert (found.body, found.body_bytes, found.ended) == (b"as it came", 10, True)
     assert found.fault is not None
     assert word in found.fault
@@ -147,7 +147,7 @@ TEXTS = [
 def test_a_body_without_its_declared_coding_is_left_unchanged(coding: str, body: bytes, step: int):
     if len(body) > 1000 and step == 1:
         return
-    found = undone(coding, body, step=step)
+    found = decoded(coding, body, step=step)
     assert found.body == body[:KEEP]
     assert found.body_bytes >= min(len(body), READ)
     assert found.fault is not None
@@ -155,22 +155,22 @@ def test_a_body_without_its_declared_coding_is_left_unchanged(coding: str, body:
 
 
 def test_latin_1_text_declared_as_gzip_is_left_unchanged():
-    assert undone("gzip", "Störung".encode("latin-1")).body == b"St\xf6rung"
+    assert decoded("gzip", "Störung".encode("latin-1")).body == b"St\xf6rung"
 
 
 @pytest.mark.parametrize("part", [0.1, 0.5, 0.9, 0.99])
 @pytest.mark.parametrize("coding", [*CODERS, "bare"])
 def test_a_truncated_body_is_incomplete(coding: str, part: float):
     body = random.Random(7).randbytes(600)
-    came = bare(body) if coding == "bare" else CODERS[coding](body)
-    found = undone("deflate" if coding == "bare" else coding, came[: int(len(came) * part)])
+    came = raw_deflate(body) if coding == "bare" else CODERS[coding](body)
+    found = decoded("deflate" if coding == "bare" else coding, came[: int(len(came) * part)])
     assert not found.ended
     assert found.fault is None
     assert body.startswith(found.body)
 
 
 def test_a_truncated_second_member_is_noticed():
-    found = undone("gzip", gzip.compress(b"first") + gzip.compress(b"second")[:12])
+    found = decoded("gzip", gzip.compress(b"first") + gzip.compress(b"second")[:12])
     assert b"firstsecond".startswith(found.body)
     assert (found.ended, found.fault) == (False, None)
 
@@ -180,7 +180,7 @@ def test_a_truncated_second_member_is_noticed():
 def test_a_damaged_body_is_left_unchanged(coding: str, harm: int):
     came = bytearray(CODERS[coding](b"some text to damage"))
     came[harm] ^= 0xFF
-    found = undone(coding, bytes(came))
+    found = decoded(coding, bytes(came))
     assert found.fault is not None or not found.ended
     if found.fault is not None:
         assert found.body == bytes(came)
@@ -188,7 +188,7 @@ def test_a_damaged_body_is_left_unchanged(coding: str, harm: int):
 
 def test_an_empty_body_is_complete():
     for coding in (*CODERS, "gzip, gzip", "utf-8"):
-        assert undone(coding, b"")[:3] == (b"", 0, True)
+        assert decoded(coding, b"")[:3] == (b"", 0, True)
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_a_decompression_bomb_is_cut_at_the_limit(header: str):
     for coding in codings_in(header):
         came = CODERS[coding](came)
     started = time.monotonic()
-    found = undone(header, came, keep=65_536, read=1_048_576)
+    found = decoded(header, came, keep=65_536, read=1_048_576)
     assert time.monotonic() - started < 2
     assert found.body == bytes(65_536)
     assert 1_048_576 < found.body_bytes <= 1_048_576 + 65_536
@@ -208,7 +208,7 @@ def test_a_decompression_bomb_is_cut_at_the_limit(header: str):
 
 def test_too_many_members_are_not_decoded():
     started = time.monotonic()
-    found = undone("gzip", gzip.compress(b"") * (MAX_MEMBERS + 1), read=10**6)
+    found = decoded("gzip", gzip.compress(b"") * (MAX_MEMBERS + 1), read=10**6)
     assert time.monotonic() - started < 5
     assert "members" in (found.fault or "")
 
@@ -216,22 +216,22 @@ def test_too_many_members_are_not_decoded():
 def test_poorly_compressed_input_is_read_up_to_a_limit():
     noise = random.Random(7).randbytes(3_000_000)
     for coding in ("gzip", "deflate"):
-        undoing = BodyDecoder((coding,), keep_bytes=KEEP, read_bytes=1_048_576)
+        decoder = BodyDecoder((coding,), keep_bytes=KEEP, read_bytes=1_048_576)
         came = CODERS[coding](noise)
-        taken = sum(1 for at in range(0, len(came), 16_384) if undoing.feed(came[at : at + 16_384]))
+        taken = sum(1 for at in range(0, len(came), 16_384) if decoder.feed(came[at : at + 16_384]))
         assert 60 <= taken <= 70
-        assert undoing.result().body == noise[:KEEP]
+        assert decoder.result().body == noise[:KEEP]
     for coding in ("br", "zstd"):
-        undoing = BodyDecoder((coding,), keep_bytes=KEEP, read_bytes=1_048_576)
+        decoder = BodyDecoder((coding,), keep_bytes=KEEP, read_bytes=1_048_576)
         came = CODERS[coding](noise)
-        taken = sum(1 for at in range(0, len(came), 16_384) if undoing.feed(came[at : at + 16_384]))
+        taken = sum(1 for at in range(0, len(came), 16_384) if decoder.feed(came[at : at + 16_384]))
         assert taken <= MAX_GATHERED_BYTES // 16_384 + 1
-        assert undoing.result()[:1] == (noise[:KEEP],)
+        assert decoder.result()[:1] == (noise[:KEEP],)
 
 
 @given(st.sampled_from([*CODERS, "gzip, br", "zstd, deflate", "utf-8"]), st.binary(max_size=300), st.integers(1, 50))
 def test_no_bytes_raise(header: str, body: bytes, step: int):
-    found = undone(header, body, step=step)
+    found = decoded(header, body, step=step)
     assert len(found.body) <= KEEP
     if found.fault is not None:
         assert found.body == body
@@ -239,5 +239,5 @@ def test_no_bytes_raise(header: str, body: bytes, step: int):
 
 @given(st.sampled_from(list(CODERS)), st.binary(max_size=2000), st.integers(1, 500))
 def test_any_encoded_body_is_decoded_back(coding: str, body: bytes, step: int):
-    found = undone(coding, CODERS[coding](body), step=step)
+    found = decoded(coding, CODERS[coding](body), step=step)
     assert found == DecodedBody(body[:KEEP], len(body), ended=True)

@@ -24,7 +24,7 @@ AGAIN = socket.gaierror(socket.EAI_AGAIN, "no server answered")
 UNKNOWN = socket.gaierror(socket.EAI_NONAME, "no such name")
 
 
-class House:
+class ResolverHarness:
     """A resolver, a fake system and a fake clock."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,141 +60,141 @@ class House:
 
 
 @pytest.fixture
-def house(monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
-    made = House(monkeypatch)
+def harness(monkeypatch: pytest.MonkeyPatch) -> Iterator[ResolverHarness]:
+    made = ResolverHarness(monkeypatch)
     yield made
     made.speaks.set()
     while made.resolver.busy:
         made.answered()
 
 
-def test_concurrent_requests_for_a_name_share_one_lookup(house: House) -> None:
-    house.speaks.clear()
-    assert [house.ask(waiter=waiter) for waiter in ("one", "two", "three")] == [None] * 3
-    house.resolver.forget("two")
-    house.speaks.set()
-    assert house.answered() == {"one": OLD, "three": OLD}
-    assert house.asked == [NAME]
-    assert not house.resolver.busy
+def test_concurrent_requests_for_a_name_share_one_lookup(harness: ResolverHarness) -> None:
+    harness.speaks.clear()
+    assert [harness.ask(waiter=waiter) for waiter in ("one", "two", "three")] == [None] * 3
+    harness.resolver.forget("two")
+    harness.speaks.set()
+    assert harness.answered() == {"one": OLD, "three": OLD}
+    assert harness.asked == [NAME]
+    assert not harness.resolver.busy
 
 
-def test_an_answer_is_cached_until_it_expires_and_refreshed_shortly_before(house: House) -> None:
-    house.known()
-    house.answer = NEW
-    house.now += FRESH_SECONDS - 1
-    assert house.ask() == OLD
-    assert house.asked == [NAME]
-    house.now += 2
-    assert house.ask() == OLD
-    assert house.answered() == {}
-    assert house.ask() == NEW
-    assert house.asked == [NAME] * 2
+def test_an_answer_is_cached_until_it_expires_and_refreshed_shortly_before(harness: ResolverHarness) -> None:
+    harness.known()
+    harness.answer = NEW
+    harness.now += FRESH_SECONDS - 1
+    assert harness.ask() == OLD
+    assert harness.asked == [NAME]
+    harness.now += 2
+    assert harness.ask() == OLD
+    assert harness.answered() == {}
+    assert harness.ask() == NEW
+    assert harness.asked == [NAME] * 2
 
 
-def test_an_expired_answer_is_looked_up_again(house: House) -> None:
-    house.known()
-    house.answer = NEW
-    house.now += KEPT_SECONDS + 1
-    assert house.ask() is None
-    assert house.answered() == {"one": NEW}
+def test_an_expired_answer_is_looked_up_again(harness: ResolverHarness) -> None:
+    harness.known()
+    harness.answer = NEW
+    harness.now += KEPT_SECONDS + 1
+    assert harness.ask() is None
+    assert harness.answered() == {"one": NEW}
 
 
-def test_a_stale_answer_serves_while_its_servers_fail_for_a_limited_time(house: House) -> None:
-    house.known()
-    known_at, house.answer = house.now, AGAIN
-    house.now += KEPT_SECONDS + 1
-    assert house.ask() is None
-    assert house.answered() == {"one": OLD}
-    house.now += FAILURE_SECONDS + 1
-    assert house.ask() == OLD
-    assert house.answered() == {}
-    house.now = known_at + STALE_SECONDS + 1
-    assert house.ask() is None
-    assert house.answered() == {"one": ()}
+def test_a_stale_answer_serves_while_its_servers_fail_for_a_limited_time(harness: ResolverHarness) -> None:
+    harness.known()
+    known_at, harness.answer = harness.now, AGAIN
+    harness.now += KEPT_SECONDS + 1
+    assert harness.ask() is None
+    assert harness.answered() == {"one": OLD}
+    harness.now += FAILURE_SECONDS + 1
+    assert harness.ask() == OLD
+    assert harness.answered() == {}
+    harness.now = known_at + STALE_SECONDS + 1
+    assert harness.ask() is None
+    assert harness.answered() == {"one": ()}
 
 
-def test_a_stale_answer_serves_while_its_servers_are_silent(house: House) -> None:
-    house.known()
-    house.speaks.clear()
-    house.now += KEPT_SECONDS + 1
-    assert house.ask() is None
-    house.now += PATIENCE_SECONDS + 0.1
-    assert house.ask(waiter="two") == OLD
-    house.now += STALE_SECONDS
-    assert house.ask(waiter="three") is None
+def test_a_stale_answer_serves_while_its_servers_are_silent(harness: ResolverHarness) -> None:
+    harness.known()
+    harness.speaks.clear()
+    harness.now += KEPT_SECONDS + 1
+    assert harness.ask() is None
+    harness.now += PATIENCE_SECONDS + 0.1
+    assert harness.ask(waiter="two") == OLD
+    harness.now += STALE_SECONDS
+    assert harness.ask(waiter="three") is None
 
 
-def test_a_name_that_no_longer_exists_fails_at_once(house: House) -> None:
-    house.known()
-    house.answer = UNKNOWN
-    house.now += KEPT_SECONDS + 1
-    assert house.ask() is None
-    assert house.answered() == {"one": ()}
-    assert house.ask() == ()
+def test_a_name_that_no_longer_exists_fails_at_once(harness: ResolverHarness) -> None:
+    harness.known()
+    harness.answer = UNKNOWN
+    harness.now += KEPT_SECONDS + 1
+    assert harness.ask() is None
+    assert harness.answered() == {"one": ()}
+    assert harness.ask() == ()
 
 
 @pytest.mark.parametrize("error", [AGAIN, UNKNOWN])
-def test_a_failed_lookup_is_cached_for_a_moment(house: House, error: Exception) -> None:
-    house.answer = error
-    assert house.ask() is None
-    assert house.answered() == {"one": ()}
-    assert house.ask() == ()
-    house.answer = NEW
-    house.now += FAILURE_SECONDS + 0.1
-    assert house.ask() is None
-    assert house.answered() == {"one": NEW}
+def test_a_failed_lookup_is_cached_for_a_moment(harness: ResolverHarness, error: Exception) -> None:
+    harness.answer = error
+    assert harness.ask() is None
+    assert harness.answered() == {"one": ()}
+    assert harness.ask() == ()
+    harness.answer = NEW
+    harness.now += FAILURE_SECONDS + 0.1
+    assert harness.ask() is None
+    assert harness.answered() == {"one": NEW}
 
 
-def test_waiters_time_out_in_the_order_of_their_deadlines(house: House) -> None:
-    house.speaks.clear()
+def test_waiters_time_out_in_the_order_of_their_deadlines(harness: ResolverHarness) -> None:
+    harness.speaks.clear()
     for waiter, seconds in (("last", 3), ("first", 1), ("gone", 1.5), ("second", 2)):
-        assert house.ask(waiter=waiter, seconds=seconds) is None
-    house.resolver.forget("gone")
-    assert house.resolver.next_deadline == house.now + 1
-    house.now += 2
-    assert house.resolver.late(house.now) == ["first", "second"]
-    assert house.resolver.waiters() == ["last"]
-    house.resolver.forget("last")
-    assert house.resolver.next_deadline == float("inf")
+        assert harness.ask(waiter=waiter, seconds=seconds) is None
+    harness.resolver.forget("gone")
+    assert harness.resolver.next_deadline == harness.now + 1
+    harness.now += 2
+    assert harness.resolver.late(harness.now) == ["first", "second"]
+    assert harness.resolver.waiters() == ["last"]
+    harness.resolver.forget("last")
+    assert harness.resolver.next_deadline == float("inf")
 
 
-def test_a_repeated_wait_has_a_new_deadline(house: House) -> None:
-    house.known()
-    house.speaks.clear()
-    house.now += KEPT_SECONDS + 1
-    assert house.ask(waiter="other") is None
-    assert house.ask(seconds=1) is None
-    house.resolver.forget("one")
-    assert house.ask(seconds=5) is None
-    assert house.resolver.late(house.now + 2) == []
-    assert house.resolver.late(house.now + 5) == ["one"]
+def test_a_repeated_wait_has_a_new_deadline(harness: ResolverHarness) -> None:
+    harness.known()
+    harness.speaks.clear()
+    harness.now += KEPT_SECONDS + 1
+    assert harness.ask(waiter="other") is None
+    assert harness.ask(seconds=1) is None
+    harness.resolver.forget("one")
+    assert harness.ask(seconds=5) is None
+    assert harness.resolver.late(harness.now + 2) == []
+    assert harness.resolver.late(harness.now + 5) == ["one"]
 
 
-def test_more_names_than_threads_are_queued(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_names_than_threads_are_queued(harness: ResolverHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resolver, "MAX_LOOKUPS", 3)
     names = [f"{number}.example" for number in range(10)]
-    assert [house.ask(name, waiter=name) for name in names] == [None] * 10
+    assert [harness.ask(name, waiter=name) for name in names] == [None] * 10
     told: dict[str, Addresses] = {}
     while len(told) < 10:
-        told |= house.answered()
+        told |= harness.answered()
     assert told == dict.fromkeys(names, OLD)
-    assert sorted(house.asked) == names
+    assert sorted(harness.asked) == names
 
 
-def test_without_a_free_thread_a_lookup_fails(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_free_thread_a_lookup_fails(harness: ResolverHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> int:
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(_thread, "start_new_thread", refuse)
-    assert house.ask() is None
-    assert house.answered() == {"one": ()}
+    assert harness.ask() is None
+    assert harness.answered() == {"one": ()}
 
 
-def test_the_cache_of_names_is_bounded(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_of_names_is_bounded(harness: ResolverHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resolver, "MAX_NAMES", 200)
     for number in range(1000):
         name = f"{number}.example"
-        assert house.ask(name) is None
-        house.answered()
-        assert house.ask(name) == OLD
-    assert len(house.resolver._names) <= 200
+        assert harness.ask(name) is None
+        harness.answered()
+        assert harness.ask(name) == OLD
+    assert len(harness.resolver._names) <= 200
