@@ -1,4 +1,4 @@
-"""Django's admin site learns of every page of the dashboard by these imports."""
+"""Imports every module that registers an admin."""
 
 from dashboard import operators
 from dashboard.accounts import audit, keys, members, plans, signing, workspaces

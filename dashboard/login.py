@@ -1,4 +1,4 @@
-"""The dashboard's login form, which knows when it was tried too often, and the cookie of browsers that got in."""
+"""The login form with its rate limit, and the cookie of browsers that have logged in before."""
 
 import secrets
 from collections.abc import Callable
@@ -19,7 +19,7 @@ _YEAR_SECONDS = 365 * 24 * 3600
 
 
 class LoginForm(AuthenticationForm):
-    """Refuses to look at a password once the account, the browser or the address was tried too often."""
+    """Rejects a login before its password is checked if the account, browser or address has had too many attempts."""
 
     def clean(self) -> dict[str, Any]:
         username = self.cleaned_data.get("username")
@@ -34,7 +34,7 @@ class LoginForm(AuthenticationForm):
             self.request.login_wait = wait
             minutes = -(-wait // 60)
             again = "1 minute" if minutes == 1 else f"{minutes} minutes"
-            raise ValidationError(f"Too many tries to log in. Try again in {again}.", code="too_many_tries")
+            raise ValidationError(f"Too many login attempts. Try again in {again}.", code="too_many_tries")
         cleaned = super().clean()
         login.succeeded()
         self.request.known_browser = f"{account_digest(username)}:{login.browser or secrets.token_urlsafe(16)}"
@@ -42,14 +42,14 @@ class LoginForm(AuthenticationForm):
 
 
 def _known_browser(request: HttpRequest, username: str) -> str | None:
-    """The random name in this browser's cookie, if that is of a login to this very account."""
+    """The random name in this browser's cookie, if it comes from a login to this account."""
     value: str = request.get_signed_cookie(_COOKIE, default="", salt=_SALT, max_age=_YEAR_SECONDS) or ""
     account, _, browser = value.partition(":")
     return browser if browser and account == account_digest(username) else None
 
 
 class LoginThrottleMiddleware:
-    """Puts what the login form found out into its answer: the cookie, or status 429."""
+    """Adds the form's outcome to the response: the cookie, or status 429."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self._get_response = get_response

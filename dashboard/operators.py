@@ -1,4 +1,4 @@
-"""The operators' pages, in the dashboard's dress: users, groups and the house's own periodic chores."""
+"""The operators' pages in the dashboard's theme: users, groups and periodic maintenance tasks."""
 
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
@@ -22,7 +22,7 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
-    filter_horizontal = ()  # Django's two boxes are wider than a phone, and screen readers can't tell them apart
+    filter_horizontal = ()  # Django's two lists are wider than a phone, and have the same name for screen readers
 
 
 @admin.register(Group)
@@ -30,21 +30,22 @@ class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
     filter_horizontal = ()
 
 
-class HouseTaskSelect(UnfoldAdminSelectWidget, TaskSelectWidget):
-    """The registered Celery tasks, as a select of this theme."""
+class MaintenanceTaskSelect(UnfoldAdminSelectWidget, TaskSelectWidget):
+    """The registered Celery tasks as a select in the theme."""
 
 
-class HouseTaskForm(PeriodicTaskForm):
+class MaintenanceTaskForm(PeriodicTaskForm):
     def __init__(self, *args: object, **options: object) -> None:
         super().__init__(*args, **options)
         self.fields["task"].widget = UnfoldAdminTextInputWidget()
-        self.fields["regtask"].widget = HouseTaskSelect()
+        self.fields["regtask"].widget = MaintenanceTaskSelect()
 
 
 @admin.register(PeriodicTask)
 class PeriodicTaskAdmin(BeatTaskAdmin, ModelAdmin):
-    form = HouseTaskForm
-    change_form_template = "admin/change_form.html"  # beat's own holds a script, which the pages' policy forbids
+    form = MaintenanceTaskForm
+    # The template of django-celery-beat has an inline script, which the Content-Security-Policy forbids.
+    change_form_template = "admin/change_form.html"
 
 
 @admin.register(IntervalSchedule)

@@ -74,7 +74,6 @@ INSTALLED_APPS = [
     "dashboard",  # before the theme, some of whose templates it replaces
     "core",
     "unfold",
-    "unfold.contrib.filters",
     "django.contrib.admin.apps.SimpleAdminConfig",  # its pages are read with the URLs: beats and workers have none
     "django.contrib.auth",
     "django.contrib.contenttypes",

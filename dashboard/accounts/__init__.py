@@ -1,1 +1,1 @@
-"""The dashboard of accounts: workspaces, plans, members, API keys, signing secrets and the audit log."""
+"""Accounts in the dashboard: workspaces, plans, members, API keys, signing secrets and the audit log."""

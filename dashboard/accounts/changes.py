@@ -1,4 +1,4 @@
-"""An entry's changes as people read them: what went and what came, line by line where there are lines. Pure."""
+"""The changes of an audit entry as differences, line by line. Pure."""
 
 import difflib
 import json
@@ -12,7 +12,7 @@ _CUT = "…"
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of a difference: `mark` is `-` for one that went, `+` for one that came, a blank for one that stayed."""
+    """One line of a difference: `mark` is `-` for a removed line, `+` for an added one, a blank for one unchanged."""
 
     mark: str
     text: str
@@ -20,7 +20,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A field, and its lines before and after."""
+    """A field with the difference of its values."""
 
     path: str
     lines: Sequence[Line]
@@ -31,8 +31,8 @@ def changes_of(changes: Mapping[str, Sequence[Any]]) -> list[Change]:
     return [Change(path, _lines(before, after)) for path, (before, after) in changes.items()]
 
 
-def in_short(changes: Mapping[str, Sequence[Any]], *, most: int) -> list[str]:
-    """The first `most` changes, each on a short line: "schedule: @hourly → @daily"; "name: Robot" where none was."""
+def summarize_changes(changes: Mapping[str, Sequence[Any]], *, most: int) -> list[str]:
+    """The first `most` changes, one short line each: "schedule: @hourly → @daily", or "name: Robot" if new."""
     lines = [
         f"{path}: {_short(after)}" if before is None else f"{path}: {_short(before)} → {_short(after)}"
         for path, (before, after) in list(changes.items())[:most]
@@ -41,13 +41,13 @@ def in_short(changes: Mapping[str, Sequence[Any]], *, most: int) -> list[str]:
 
 
 def _lines(before: Any, after: Any) -> list[Line]:
-    old, new = _told(before), _told(after)
+    old, new = _value_lines(before), _value_lines(after)
     compared = difflib.ndiff(old, new)
     return [Line(line[0], line[2:]) for line in compared if line[0] != "?"]
 
 
-def _told(value: Any) -> list[str]:
-    """A value's lines: text as it is, everything else as JSON, on one line where it is short; none for nothing."""
+def _value_lines(value: Any) -> list[str]:
+    """Text as it is, None as no lines, other values as JSON, on one line if short."""
     if value is None:
         return []
     if isinstance(value, str):
@@ -58,6 +58,6 @@ def _told(value: Any) -> list[str]:
 
 def _short(value: Any) -> str:
     if value is None:
-        return "nothing"
+        return "none"
     line = " ".join(value.split()) or '""' if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return line if len(line) <= _SHORT else line[: _SHORT - 1] + _CUT

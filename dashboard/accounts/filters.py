@@ -1,4 +1,4 @@
-"""What every list can be narrowed by."""
+"""Filters of Django's own lists."""
 
 from typing import Any
 
@@ -6,19 +6,20 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from dashboard.accounts.access import access_of
+from dashboard.base.access import access_of
 
 
 class WorkspaceFilter(admin.SimpleListFilter):
-    """Only where rows of several workspaces stand in one list. The workspaces are those that the person sees."""
+    """By workspace, for a person who sees several."""
 
     title = "workspace"
     parameter_name = "workspace"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         access = access_of(request)
         return [(workspace.slug, workspace.name) for workspace in access.workspaces] if access.several else []
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        chosen = [row.pk for row in access_of(request).workspaces if row.slug == self.value()]
-        return queryset.filter(workspace=chosen[0]) if chosen else queryset
+        slug = self.value()
+        workspace = next((each for each in access_of(request).workspaces if each.slug == slug), None)
+        return queryset.filter(workspace=workspace.pk) if workspace else queryset

@@ -1,4 +1,4 @@
-"""The page that an invitation leads to: somebody accepts it, with the account that they have or a new one."""
+"""The page of an invitation link: accept it with an existing account or a new one."""
 
 import uuid
 from typing import Any
@@ -20,37 +20,37 @@ from accounts.invitations import InvitationOverError, accept, accept_with_new_ac
 from accounts.models import Membership
 from core.errors import HourhandError
 
-#: Stands in the path instead of the token, which the session keeps then: browsers hand paths on.
+#: Replaces the token in the path, and the session keeps the token: browsers send paths on in Referer headers.
 ACCEPT = "accept"
-_KEPT = "hourhand_invitation"
+_SESSION_KEY = "hourhand_invitation"
 
 
 class NewAccountForm(forms.Form):
-    """A new account. Passwords are judged by the verb that makes it."""
+    """A new account. Its password is validated by `accept_with_new_account`."""
 
     username = forms.CharField(
         max_length=150,
         required=False,
         widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "username", "autocapitalize": "none"}),
-        help_text="What you sign in with.",
+        help_text="The name you will sign in with.",
     )
     new_password1 = forms.CharField(
         label="Password", strip=False, widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"})
     )
     new_password2 = forms.CharField(
-        label="Password again", strip=False, widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"})
+        label="Confirm password", strip=False, widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"})
     )
 
     def clean_new_password2(self) -> str:
         second: str = self.cleaned_data["new_password2"]
         if second != self.cleaned_data.get("new_password1"):
-            raise forms.ValidationError("The two passwords are not the same.")
+            raise forms.ValidationError("The two passwords don't match.")
         return second
 
 
 @method_decorator([never_cache, sensitive_post_parameters("new_password1", "new_password2")], name="dispatch")
 class AcceptInvitation(View):
-    """A link works once. Who is signed in accepts as that account; who is not signs in, or makes one."""
+    """A link works once. Signed-in users join with their account; others sign in or create one."""
 
     membership: Membership
     token: str
@@ -58,25 +58,25 @@ class AcceptInvitation(View):
     def dispatch(self, request: HttpRequest, *args: Any, **path: Any) -> HttpResponseBase:
         reference: uuid.UUID = path["reference"]
         token: str = path["token"]
-        kept = request.session.get(_KEPT, {}) if token == ACCEPT else {str(reference): token}
-        self.token = kept.get(str(reference), "")
+        tokens = request.session.get(_SESSION_KEY, {}) if token == ACCEPT else {str(reference): token}
+        self.token = tokens.get(str(reference), "")
         membership = invited(reference, self.token, now=timezone.now())
         if membership is None:
-            return self._page(request, over=True)
+            return self._page(request, is_over=True)
         if token != ACCEPT:
-            request.session[_KEPT] = {str(reference): token}
+            request.session[_SESSION_KEY] = {str(reference): token}
             return redirect("invitation", reference, ACCEPT)
         self.membership = membership
         return super().dispatch(request, *args, **path)
 
-    def get(self, request: HttpRequest, **path: Any) -> HttpResponse:  # noqa: ARG002
+    def get(self, request: HttpRequest, **path: Any) -> HttpResponse:
         return self._form(request, NewAccountForm(initial={"username": self.membership.username}))
 
-    def post(self, request: HttpRequest, **path: Any) -> HttpResponse:  # noqa: ARG002
+    def post(self, request: HttpRequest, **path: Any) -> HttpResponse:
         try:
-            return self._join(request) if request.user.is_authenticated else self._make_account(request)
+            return self._join(request) if request.user.is_authenticated else self._create_account(request)
         except InvitationOverError:
-            return self._page(request, over=True)
+            return self._page(request, is_over=True)
 
     def _join(self, request: HttpRequest) -> HttpResponse:
         try:
@@ -84,10 +84,10 @@ class AcceptInvitation(View):
         except InvitationOverError:
             raise
         except HourhandError as error:
-            return self._page(request, membership=self.membership, refusal=error.detail)
+            return self._page(request, membership=self.membership, error=error.detail)
         return self._accepted(request)
 
-    def _make_account(self, request: HttpRequest) -> HttpResponse:
+    def _create_account(self, request: HttpRequest) -> HttpResponse:
         form = NewAccountForm(request.POST)
         if not form.is_valid():
             return self._form(request, form)
@@ -108,7 +108,7 @@ class AcceptInvitation(View):
         return self._accepted(request)
 
     def _accepted(self, request: HttpRequest) -> HttpResponseRedirect:
-        request.session.pop(_KEPT, None)
+        request.session.pop(_SESSION_KEY, None)
         return HttpResponseRedirect(reverse("admin:index"))
 
     def _form(self, request: HttpRequest, form: NewAccountForm) -> HttpResponse:

@@ -1,4 +1,4 @@
-"""API keys: made here and shown once, narrowed, renamed and revoked here, never readable."""
+"""API keys: shown once when created, then changed or revoked, never readable."""
 
 import datetime
 import uuid
@@ -20,21 +20,21 @@ from accounts.api_keys import IssuedKey, change_key, issue_key, revoke_key
 from accounts.models import ApiKey, Scope
 from core.errors import HourhandError
 from core.words import Appearance
-from dashboard.accounts.access import DashboardAccess, access_of
-from dashboard.accounts.once import COPYING, shown_once
-from dashboard.accounts.scoped import ConfidentialAdmin
+from dashboard.accounts.shown_once import COPYING, shown_once
 from dashboard.base import chips
+from dashboard.base.access import DashboardAccess, access_of
+from dashboard.base.scoped import ConfidentialAdmin
 
 _STATES = {
-    "usable": Appearance("Usable", "ok", "key"),
+    "usable": Appearance("Active", "ok", "key"),
     "expired": Appearance("Expired", "warn", "hourglass_disabled"),
     "revoked": Appearance("Revoked", "idle", "key_off"),
 }
-_WRITTEN = ["name", "scopes", "only_some", "environments", "expires_at"]
+_EDITABLE = ["name", "scopes", "only_some", "environments", "expires_at"]
 
 
 class ApiKeyForm(forms.ModelForm[ApiKey]):
-    """What a key may do and until when. The API's verbs act, and judge how far whoever fills it in reaches."""
+    """Creates or changes a key; no one can grant more than they have themselves."""
 
     access: DashboardAccess
     actor: Actor
@@ -46,10 +46,10 @@ class ApiKeyForm(forms.ModelForm[ApiKey]):
         initial=[Scope.JOBS_READ.value, Scope.EXECUTIONS_READ.value],
     )
     only_some = forms.BooleanField(
-        label="Only some environments",
+        label="Restrict to environments",
         required=False,
         widget=UnfoldBooleanSwitchWidget,
-        help_text="Else it reaches all of them, those to come included.",
+        help_text="Off: all environments, including those created later.",
     )
 
     class Meta:
@@ -64,15 +64,15 @@ class ApiKeyForm(forms.ModelForm[ApiKey]):
     def clean_expires_at(self) -> datetime.datetime | None:
         expires_at: datetime.datetime | None = self.cleaned_data["expires_at"]
         if expires_at is not None and expires_at <= timezone.now() and "expires_at" in self.changed_data:
-            raise forms.ValidationError("Should be in the future.")
+            raise forms.ValidationError("Must be in the future.")
         return expires_at
 
     def clean(self) -> dict[str, Any] | None:
-        """Do it here, where a refusal can still be shown."""
+        """Save here rather than in save_model, where an error could no longer be shown."""
         values = super().clean()
-        wanted = self.cleaned_data
-        if not self.errors and wanted["environments"] and not wanted["only_some"]:
-            self.add_error("only_some", "Turn this on to keep the key to the environments chosen.")
+        chosen = self.cleaned_data
+        if not self.errors and chosen["environments"] and not chosen["only_some"]:
+            self.add_error("only_some", "Turn this on to restrict the key to the chosen environments.")
         if self.errors:
             return values
         try:
@@ -82,38 +82,47 @@ class ApiKeyForm(forms.ModelForm[ApiKey]):
         return values
 
     def _issue(self) -> None:
-        wanted = self.cleaned_data
+        values = self.cleaned_data
         self.issued = issue_key(
-            workspace=wanted["workspace"],
-            name=wanted["name"],
-            scopes=wanted["scopes"],
-            environments=wanted["environments"] if wanted["only_some"] else None,
-            expires_at=wanted["expires_at"],
+            workspace=values["workspace"],
+            name=values["name"],
+            scopes=values["scopes"],
+            environments=values["environments"] if values["only_some"] else None,
+            expires_at=values["expires_at"],
             actor=self.actor,
-            limit=self.access.grant(wanted["workspace"].pk),
+            limit=self.access.grant(values["workspace"].pk),
         )
         self.instance = self.issued.row
 
     def _change(self) -> None:
-        wanted: dict[str, Any] = {
+        changes: dict[str, Any] = {
             field: self.cleaned_data[field] for field in ("name", "scopes", "expires_at") if field in self.changed_data
         }
         if {"only_some", "environments"} & set(self.changed_data):
-            wanted["environments"] = self.cleaned_data["environments"] if self.cleaned_data["only_some"] else None
+            changes["environments"] = self.cleaned_data["environments"] if self.cleaned_data["only_some"] else None
         limit = self.access.grant(self.instance.workspace_id)
-        self.instance = change_key(key=self.instance, **wanted, actor=self.actor, limit=limit, now=timezone.now())
+        self.instance = change_key(key=self.instance, **changes, actor=self.actor, limit=limit, now=timezone.now())
 
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(ConfidentialAdmin):
     choice_paths = {"workspace": "pk", "environments": "workspace"}
     form = ApiKeyForm
-    list_display = ["name", "state", "key_prefix", "scope_words", "place_words", "used", "expires", "workspace"]
+    list_display = [
+        "name",
+        "state",
+        "key_prefix",
+        "scope_words",
+        "environment_words",
+        "last_used",
+        "expires",
+        "workspace",
+    ]
     list_select_related = ["workspace"]
     search_fields = ["name", "prefix"]
     ordering = ["-created_at"]
     change_form_outer_after_template = "admin/accounts/apikey/revoke.html"
-    _told = ["state", "key_prefix", "created_by", "made", "used"]
+    _details = ["state", "key_prefix", "created_by", "created", "last_used"]
 
     class Media:
         js = [COPYING]
@@ -123,25 +132,25 @@ class ApiKeyAdmin(ConfidentialAdmin):
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is None:
-            return ["workspace", *_WRITTEN]
+            return ["workspace", *_EDITABLE]
         if self.has_change_permission(request, obj):
-            return [*_WRITTEN, *self._told]
-        return ["name", "scope_words", "place_words", "expires", *self._told]
+            return [*_EDITABLE, *self._details]
+        return ["name", "scope_words", "environment_words", "expires", *self._details]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is None:
             return []
-        return self._told if self.has_change_permission(request, obj) else self.get_fields(request, obj)
+        return self._details if self.has_change_permission(request, obj) else self.get_fields(request, obj)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """A revoked key stays as it was."""
+        """A revoked key can't be changed."""
         return super().has_change_permission(request, obj) and (obj is None or obj.revoked_at is None)
 
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
-        """A key's environments are those of its own workspace, each with a box to tick."""
+        """Offer the environments of the key's own workspace, as checkboxes."""
         options["widget"] = UnfoldAdminCheckboxSelectMultipleWidget
         key_id = request.resolver_match.kwargs.get("object_id") if request.resolver_match else None
         key = self.get_object(request, key_id) if key_id else None
@@ -149,15 +158,13 @@ class ApiKeyAdmin(ConfidentialAdmin):
             options["queryset"] = key.workspace.environments.all()
         return super().formfield_for_manytomany(db_field, request, **options)
 
-    def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:  # noqa: ARG002
-        """Only tell of a new key: the form's verb has made or changed it."""
+    def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
+        """Show a new key: the form has created or changed it."""
         if form.issued is not None:
-            messages.warning(
-                request, shown_once("This is the only time the key is shown; copy it now:", form.issued.key)
-            )
+            messages.warning(request, shown_once("Copy the key now. It is not shown again:", form.issued.key))
 
     def save_related(self, *_: Any) -> None:
-        """Nothing: the verb has bound the key to its environments."""
+        """Do nothing: the form has saved the environments too."""
 
     def get_urls(self) -> list[URLPattern]:
         revoke = self.admin_site.admin_view(require_POST(self.revoke))
@@ -169,8 +176,8 @@ class ApiKeyAdmin(ConfidentialAdmin):
         key = self.get_object(request, object_id)
         revocable = key is not None and key.revoked_at is None and access_of(request).administers(key.workspace_id)
         context = {**(extra_context or {}), "revocable": revocable}
-        found: HttpResponse = super().change_view(request, object_id, form_url, context)
-        return found
+        response: HttpResponse = super().change_view(request, object_id, form_url, context)
+        return response
 
     def revoke(self, request: HttpRequest, key_id: uuid.UUID) -> HttpResponseRedirect:
         key = self.get_queryset(request).filter(pk=key_id).first()
@@ -178,7 +185,7 @@ class ApiKeyAdmin(ConfidentialAdmin):
             raise Http404
         revoke_key(key=key, actor=Actor.of_user(request.user), now=timezone.now())
         self.log_change(request, key, "Revoked.")
-        messages.success(request, f"The key {key.name} is revoked. Whoever still uses it is refused from now on.")
+        messages.success(request, f"API key revoked: {key.name}. Requests with it are rejected from now on.")
         return redirect("admin:accounts_apikey_changelist")
 
     @admin.display(description="State")
@@ -197,20 +204,20 @@ class ApiKeyAdmin(ConfidentialAdmin):
         tags = format_html_join("", '<span class="hh-tag">{}</span>', ((scope,) for scope in key.scopes))
         return format_html('<span class="hh-chips">{}</span>', tags)
 
-    @admin.display(description="Made")
-    def made(self, key: ApiKey) -> SafeString:
+    @admin.display(description="Created")
+    def created(self, key: ApiKey) -> SafeString:
         return chips.instant(key.created_at)
 
     @admin.display(description="Environments")
-    def place_words(self, key: ApiKey) -> str:
+    def environment_words(self, key: ApiKey) -> str:
         if not key.is_bound:
-            return "all"
-        return ", ".join(environment.slug for environment in key.environments.all()) or "none: those it had are gone"
+            return "All"
+        return ", ".join(environment.slug for environment in key.environments.all()) or "None: deleted"
 
     @admin.display(description="Last used", ordering="last_used_at")
-    def used(self, key: ApiKey) -> SafeString | str:
-        return chips.distance(key.last_used_at) if key.last_used_at else "never"
+    def last_used(self, key: ApiKey) -> SafeString | str:
+        return chips.distance(key.last_used_at) if key.last_used_at else "Never"
 
     @admin.display(description="Expires", ordering="expires_at")
     def expires(self, key: ApiKey) -> SafeString | str:
-        return chips.distance(key.expires_at) if key.expires_at else "never"
+        return chips.distance(key.expires_at) if key.expires_at else "Never"

@@ -1,4 +1,4 @@
-"""Members: added, given another role and removed by the API's verbs, which say who may make and unmake whom."""
+"""Members: add, change roles, invite and remove, by the functions that the API calls."""
 
 import uuid
 from typing import Any
@@ -20,20 +20,20 @@ from accounts.members import add_member, change_role, invite_again, remove_membe
 from accounts.models import Membership, Role
 from core.errors import HourhandError
 from core.words import Appearance
-from dashboard.accounts.access import DashboardAccess, access_of
-from dashboard.accounts.once import COPYING, shown_once
-from dashboard.accounts.scoped import ConfidentialAdmin
+from dashboard.accounts.shown_once import COPYING, shown_once
 from dashboard.base import chips
+from dashboard.base.access import DashboardAccess, access_of
+from dashboard.base.scoped import ConfidentialAdmin
 
 _STATES = {
     "active": Appearance("Active", "ok", "person"),
     "invited": Appearance("Invited", "warn", "mail"),
-    "disabled": Appearance("Can't sign in here", "idle", "person_off"),
+    "disabled": Appearance("Account disabled", "idle", "person_off"),
 }
 
 
 class MembershipForm(forms.ModelForm[Membership]):
-    """A role. The API's verb acts, and judges how far whoever fills it in reaches."""
+    """Changes a role; no one can grant more than they have themselves."""
 
     access: DashboardAccess
     actor: Actor
@@ -44,45 +44,45 @@ class MembershipForm(forms.ModelForm[Membership]):
         fields = ["workspace", "role"]
 
     def clean(self) -> dict[str, Any] | None:
-        """Do it here, where a refusal can still be shown."""
+        """Save here rather than in save_model, where an error could no longer be shown."""
         values = super().clean()
         if self.errors:
             return values
         try:
-            self.act()
+            self.save_member()
         except HourhandError as error:
             self.add_error(error.field if error.field in self.fields else None, error.detail)
         return values
 
-    def act(self) -> None:
+    def save_member(self) -> None:
         limit = self.access.grant(self.instance.workspace_id)
         role, now = self.cleaned_data["role"], timezone.now()
         self.instance = change_role(membership=self.instance, role=role, actor=self.actor, limit=limit, now=now)
 
 
 class NewMemberForm(MembershipForm):
-    """A new member is named, not picked: a list to pick from would show everybody's users."""
+    """A new member by name, since a list to choose from would show other workspaces' users."""
 
     username = forms.CharField(max_length=150, required=False, widget=UnfoldAdminTextInputWidget)
     email = forms.EmailField(
         required=False,
         widget=UnfoldAdminEmailInputWidget,
-        help_text="One of the two is enough. You get a link to hand over; whoever accepts it is the member.",
+        help_text="A username or an email is enough. You get an invitation link to send; the person who "
+        "accepts it becomes the member.",
     )
 
-    def act(self) -> None:
-        wanted = self.cleaned_data
-        limit = self.access.grant(wanted["workspace"].pk)
-        added = add_member(**wanted, actor=self.actor, limit=limit, now=timezone.now())
+    def save_member(self) -> None:
+        limit = self.access.grant(self.cleaned_data["workspace"].pk)
+        added = add_member(**self.cleaned_data, actor=self.actor, limit=limit, now=timezone.now())
         self.instance, self.invitation = added.membership, added.invitation
 
 
 @admin.register(Membership)
 class MembershipAdmin(ConfidentialAdmin):
-    """Members and their roles. Only owners make owners, and a workspace keeps at least one."""
+    """Only owners make others owners, and a workspace keeps at least one owner."""
 
     choice_paths = {"workspace": "pk"}
-    list_display = ["who", "workspace", "role", "state", "since"]
+    list_display = ["member", "workspace", "role", "state", "since"]
     list_select_related = ["user", "workspace"]
     search_fields = ["user__username", "invited_username", "invited_email"]
     ordering = ["workspace__name", "user__username", "invited_username"]
@@ -92,7 +92,7 @@ class MembershipAdmin(ConfidentialAdmin):
         js = [COPYING]
 
     @admin.display(description="Member", ordering="user__username")
-    def who(self, membership: Membership) -> SafeString:
+    def member(self, membership: Membership) -> SafeString:
         name, email = membership.username, membership.email
         return chips.two_lines(name, email) if email and email != name else format_html("{}", name)
 
@@ -108,14 +108,14 @@ class MembershipAdmin(ConfidentialAdmin):
         options["form"] = MembershipForm if change else NewMemberForm
         return super().get_form(request, obj, change=change, **options)
 
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:  # noqa: ARG002
-        return ["workspace", "who", "role", "state"] if obj else ["workspace", "username", "email", "role"]
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return ["workspace", "member", "role", "state"] if obj else ["workspace", "username", "email", "role"]
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:  # noqa: ARG002
-        return ["workspace", "who", "state"] if obj else []
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        return ["workspace", "member", "state"] if obj else []
 
     def formfield_for_choice_field(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
-        if db_field.name == "role" and not self._makes_owners(request):
+        if db_field.name == "role" and not self._may_grant_owner(request):
             options["choices"] = [choice for choice in Role.choices if choice[0] != Role.OWNER]
         return super().formfield_for_choice_field(db_field, request, **options)
 
@@ -125,10 +125,10 @@ class MembershipAdmin(ConfidentialAdmin):
             return allowed
         return access_of(request).owns(obj.workspace_id) and not self._is_last_owner(obj)
 
-    def save_model(self, request: HttpRequest, obj: Membership, form: Any, change: bool) -> None:  # noqa: ARG002
-        """Only tell of the invitation: the form's verb has made it."""
+    def save_model(self, request: HttpRequest, obj: Membership, form: Any, change: bool) -> None:
+        """Show the invitation link: the form has created it."""
         if form.invitation is not None:
-            self._tell(request, obj, form.invitation)
+            self._show_link(request, obj, form.invitation)
 
     def delete_model(self, request: HttpRequest, obj: Membership) -> None:
         limit = access_of(request).grant(obj.workspace_id)
@@ -144,11 +144,11 @@ class MembershipAdmin(ConfidentialAdmin):
         member = self.get_object(request, object_id)
         invitable = member is not None and member.user is None and self.has_change_permission(request, member)
         context = {**(extra_context or {}), "invitable": invitable}
-        found: HttpResponse = super().change_view(request, object_id, form_url, context)
-        return found
+        response: HttpResponse = super().change_view(request, object_id, form_url, context)
+        return response
 
     def invite(self, request: HttpRequest, member_id: uuid.UUID) -> HttpResponseRedirect:
-        """A new link for somebody who has not accepted yet."""
+        """Create a new link for a member who has not accepted the invitation."""
         member: Any = self.get_queryset(request).filter(pk=member_id).first()
         if member is None or not access_of(request).administers(member.workspace_id):
             raise Http404
@@ -160,16 +160,16 @@ class MembershipAdmin(ConfidentialAdmin):
         except HourhandError as error:
             messages.error(request, error.detail)
         else:
-            self._tell(request, member, invitation)
+            self._show_link(request, member, invitation)
         return redirect("admin:accounts_membership_change", member.pk)
 
-    def _tell(self, request: HttpRequest, member: Membership, invitation: Invitation) -> None:
+    def _show_link(self, request: HttpRequest, member: Membership, invitation: Invitation) -> None:
         until = f"{invitation.expires_at:%Y-%m-%d %H:%M} UTC"
         name = member.username
-        told = f"Hand this link to {name}; it is shown once and works until {until}:"
-        messages.warning(request, shown_once(told, invitation.url))
+        text = f"Send this link to {name}. It is not shown again, and expires on {until}:"
+        messages.warning(request, shown_once(text, invitation.url))
 
-    def _makes_owners(self, request: HttpRequest) -> bool:
+    def _may_grant_owner(self, request: HttpRequest) -> bool:
         access = access_of(request)
         return all(access.owns(workspace.pk) for workspace in access.workspaces if access.administers(workspace.pk))
 

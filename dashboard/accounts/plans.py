@@ -1,4 +1,4 @@
-"""Plans: the operator's. Who has which is said on the page of the workspace."""
+"""Plans, for superusers. A plan is assigned on the page of a workspace."""
 
 from typing import Any
 
@@ -11,12 +11,12 @@ from unfold.admin import ModelAdmin
 from accounts.actors import Actor
 from accounts.models import Plan
 from accounts.plans import RULES, save_plan
-from dashboard.accounts.access import access_of
+from dashboard.base.access import access_of
 
 
 @admin.register(Plan)
 class PlanAdmin(ModelAdmin):
-    """Only for superusers. A plan that a workspace has is not deleted."""
+    """A plan that is assigned to a workspace can't be deleted."""
 
     list_display = ["name", "runs_included", "overage_cents_per_thousand", "max_active_jobs", "workspace_count"]
     search_fields = ["name"]
@@ -25,23 +25,23 @@ class PlanAdmin(ModelAdmin):
     fields = ["name", *RULES]
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        return super().get_queryset(request).annotate(having=Count("workspaces"))
+        return super().get_queryset(request).annotate(workspace_total=Count("workspaces"))
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **options: Any) -> Any:
-        told = {
-            "runs_included": "In a month of UTC. Left empty, here and below: no limit.",
-            "overage_cents_per_thousand": "What a thousand runs beyond them cost.",
-            "stops_at_limit": "No run beyond the included ones starts, whatever the workspace chooses.",
-            "min_interval_seconds": "How far apart the firings of a job's schedule have to be.",
-            "max_active_jobs": "Jobs that are enabled anywhere, paused ones included.",
-            "keep_last": "How many executions a job may keep.",
-            "keep_days": "For how many days.",
+        help_texts = {
+            "runs_included": "Per calendar month, UTC. Leave this or a field below empty for no limit.",
+            "overage_cents_per_thousand": "Price of a thousand runs beyond the included ones.",
+            "stops_at_limit": "No run beyond the included ones starts, whatever the workspace's overage policy.",
+            "min_interval_seconds": "The least time between two firings of a job.",
+            "max_active_jobs": "Jobs enabled in any environment, including paused ones.",
+            "keep_last": "Most executions that a job may keep.",
+            "keep_days": "Most days that a job may keep executions.",
         }
-        return super().get_form(request, obj, change=change, **{"help_texts": told, **options})
+        return super().get_form(request, obj, change=change, **{"help_texts": help_texts, **options})
 
     @admin.display(description="Workspaces")
     def workspace_count(self, plan: Any) -> int:
-        return int(plan.having)
+        return int(plan.workspace_total)
 
     def save_model(self, request: HttpRequest, obj: Plan, form: Any, change: bool) -> None:
         saved = save_plan(
@@ -55,14 +55,14 @@ class PlanAdmin(ModelAdmin):
     def has_module_permission(self, request: HttpRequest) -> bool:
         return access_of(request).everything
 
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002 - Django's signature
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return access_of(request).everything
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return access_of(request).everything
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return access_of(request).everything
 
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return access_of(request).everything

@@ -1,4 +1,4 @@
-"""Signing secrets: rotated here and shown once, never readable or editable."""
+"""Signing secrets: shown once when rotated, never readable or editable."""
 
 from typing import Any
 
@@ -19,24 +19,24 @@ from accounts.signing import (
     SigningSecretNotKeptError,
     rotate_signing_secret,
 )
-from dashboard.accounts.access import access_of
-from dashboard.accounts.once import COPYING, shown_once
-from dashboard.accounts.scoped import ConfidentialAdmin
+from dashboard.accounts.shown_once import COPYING, shown_once
 from dashboard.base import chips
+from dashboard.base.access import access_of
+from dashboard.base.scoped import ConfidentialAdmin
 
 _LIST = "admin:accounts_signingsecret_changelist"
 _SECONDS_PER_HOUR = 3600
 
 
 class RotationForm(forms.Form):
-    """Whose secret to rotate, and for how long the one before it signs on."""
+    """The workspace whose secret to rotate, and for how long requests carry the old one's signature too."""
 
     workspace: Any = forms.ModelChoiceField(queryset=Workspace.objects.none(), empty_label=None)
     overlap_hours = forms.IntegerField(
         min_value=0,
         max_value=MAX_OVERLAP_SECONDS // _SECONDS_PER_HOUR,
         initial=DEFAULT_OVERLAP_SECONDS // _SECONDS_PER_HOUR,
-        label="Hours that the present secret signs on",
+        label="Overlap with the current secret, hours",
     )
 
     def __init__(self, request: HttpRequest, posted: Any = None) -> None:
@@ -50,9 +50,9 @@ class RotationForm(forms.Form):
 
 @admin.register(SigningSecret)
 class SigningSecretAdmin(ConfidentialAdmin):
-    """The secrets that sign now, by their first characters, and the button that makes the next."""
+    """The secrets in use by their first characters, and the form that rotates them."""
 
-    list_display = ["secret_prefix", "workspace", "made", "retires"]
+    list_display = ["secret_prefix", "workspace", "created", "retires"]
     list_display_links = None
     list_select_related = ["workspace"]
     ordering = ["workspace__name", "-created_at"]
@@ -66,10 +66,10 @@ class SigningSecretAdmin(ConfidentialAdmin):
         secrets: Any = super().get_queryset(request)
         return secrets.live(timezone.now()).defer("value")
 
-    def has_add_permission(self, request: HttpRequest) -> bool:  # noqa: ARG002 - Django's signature
+    def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
     def get_urls(self) -> list[URLPattern]:
@@ -78,8 +78,8 @@ class SigningSecretAdmin(ConfidentialAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         form = RotationForm(request) if access_of(request).administers_somewhere else None
-        found: HttpResponse = super().changelist_view(request, {**(extra_context or {}), "rotation": form})
-        return found
+        response: HttpResponse = super().changelist_view(request, {**(extra_context or {}), "rotation": form})
+        return response
 
     def rotate(self, request: HttpRequest) -> HttpResponseRedirect:
         form = RotationForm(request, request.POST)
@@ -101,18 +101,18 @@ class SigningSecretAdmin(ConfidentialAdmin):
             messages.error(request, error.detail)
             return redirect(_LIST)
         self.log_addition(request, rotated.row, "Rotated.")
-        told = "This is the only time the signing secret is shown; copy it now:"
-        messages.warning(request, shown_once(told, rotated.secret))
+        text = "Copy the signing secret now. It is not shown again:"
+        messages.warning(request, shown_once(text, rotated.secret))
         return redirect(_LIST)
 
     @admin.display(description="Begins with")
     def secret_prefix(self, secret: SigningSecret) -> SafeString:
         return chips.beginning(secret.prefix)
 
-    @admin.display(description="Made", ordering="created_at")
-    def made(self, secret: SigningSecret) -> SafeString:
+    @admin.display(description="Created", ordering="created_at")
+    def created(self, secret: SigningSecret) -> SafeString:
         return chips.instant(secret.created_at)
 
     @admin.display(description="Signs until", ordering="retires_at")
     def retires(self, secret: SigningSecret) -> SafeString | str:
-        return chips.distance(secret.retires_at) if secret.retires_at else "the next rotation"
+        return chips.distance(secret.retires_at) if secret.retires_at else "Next rotation"

@@ -1,4 +1,4 @@
-"""Workspaces and what holds for a whole one."""
+"""Workspaces and their settings."""
 
 import uuid
 from typing import Any
@@ -17,13 +17,14 @@ from accounts.plans import assign_plan
 from accounts.services import SETTINGS, change_settings, create_workspace, settings_of
 from core.errors import HourhandError
 from core.slugs import is_slug
-from dashboard.accounts.access import access_of
-from dashboard.accounts.scoped import AdministeredAdmin
+from dashboard.accounts.usage import PlanAndUsage
 from dashboard.base import chips
+from dashboard.base.access import access_of
+from dashboard.base.scoped import AdministeredAdmin
 
 
 class WorkspaceForm(forms.ModelForm[Workspace]):
-    """The settings of a workspace. The API's verb judges; what it refuses stands beside its field."""
+    """Changes a workspace's settings and plan; a domain error is shown beside its field."""
 
     actor: Actor
 
@@ -33,26 +34,26 @@ class WorkspaceForm(forms.ModelForm[Workspace]):
         widgets = {"redact_allow_headers": UnfoldAdminTextareaWidget(attrs={"rows": 3})}
         labels = {
             "redact_allow_headers": "Headers shown in history",
-            "overage_policy": "Beyond the plan's runs",
-            "overage_budget_cents": "Budget beyond them, in cents a month",
+            "overage_policy": "Overage policy",
+            "overage_budget_cents": "Overage budget, cents per month",
         }
         help_texts = {
-            "redact_allow_headers": "Request headers, separated by commas, whose values the history shows besides "
-            "harmless ones such as Content-Type. Secrets are redacted in them all the same.",
-            "overage_policy": "Whether runs beyond those that the plan includes in a month start: all of them (allow), "
-            "none (hard stop), or as many as the budget pays for (capped).",
-            "overage_budget_cents": "Only for capped.",
-            "plan": "Without one there are no limits. Jobs that go beyond it run on as they are.",
+            "redact_allow_headers": "Names of request headers, separated by commas, whose values the history shows, in "
+            "addition to harmless ones such as Content-Type. Secrets are redacted in them too.",
+            "overage_policy": "Runs beyond those included in the plan: allow starts all of them, hard stop none, "
+            "capped as many as the budget pays for.",
+            "overage_budget_cents": "For capped only.",
+            "plan": "Without a plan there are no limits. Existing jobs that exceed the plan keep running.",
         }
 
     def clean_slug(self) -> str:
         slug: str = self.cleaned_data["slug"]
         if not is_slug(slug):
-            raise forms.ValidationError("Should be 1 to 100 of a-z, 0-9 and -, and no UUID.")
+            raise forms.ValidationError("Must be 1 to 100 of a-z, 0-9 and -, and not a UUID.")
         return slug
 
     def clean(self) -> dict[str, Any] | None:
-        """Do it here, where a refusal can still be shown."""
+        """Save here rather than in save_model, where an error could no longer be shown."""
         values = super().clean()
         if self.errors or not self.instance.slug:
             return values
@@ -70,10 +71,10 @@ class WorkspaceForm(forms.ModelForm[Workspace]):
 
 @admin.register(Workspace)
 class WorkspaceAdmin(AdministeredAdmin):
-    """Only a superuser makes workspaces. None is deleted here: its history would go with it."""
+    """Only superusers create workspaces. They can't be deleted here, since their history would be lost."""
 
     workspace_path = "pk"
-    list_display = ["name", "slug", "member_count", "environment_count", "made"]
+    list_display = ["name", "slug", "member_count", "environment_count", "created"]
     search_fields = ["name", "slug"]
     form = WorkspaceForm
     change_form_outer_before_template = "admin/accounts/workspace/usage.html"
@@ -84,26 +85,29 @@ class WorkspaceAdmin(AdministeredAdmin):
         return row.pk
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        counts = {"members": Count("memberships", distinct=True), "places": Count("environments", distinct=True)}
+        counts = {
+            "member_total": Count("memberships", distinct=True),
+            "environment_total": Count("environments", distinct=True),
+        }
         return super().get_queryset(request).annotate(**counts)
 
-    @admin.display(description="Made", ordering="created_at")
-    def made(self, workspace: Workspace) -> SafeString:
+    @admin.display(description="Created", ordering="created_at")
+    def created(self, workspace: Workspace) -> SafeString:
         return chips.instant(workspace.created_at)
 
     @admin.display(description="Members")
     def member_count(self, workspace: Any) -> int:
-        return int(workspace.members)
+        return int(workspace.member_total)
 
     @admin.display(description="Environments")
     def environment_count(self, workspace: Any) -> int:
-        return int(workspace.places)
+        return int(workspace.environment_total)
 
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:  # noqa: ARG002
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         return [*SETTINGS, "plan", "slug"] if obj else ["name", "slug"]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
-        """The plan is the operator's to give."""
+        """Only superusers assign plans."""
         if obj is None:
             return []
         return ["slug"] if access_of(request).everything else ["plan", "slug"]
@@ -112,19 +116,21 @@ class WorkspaceAdmin(AdministeredAdmin):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         workspace, access = self.get_object(request, object_id), access_of(request)
-        wipeable = workspace is not None and access.owns(workspace.pk)
-        told = {"wipeable": wipeable, "several": access.several}
-        found: HttpResponse = super().change_view(request, object_id, form_url, {**(extra_context or {}), **told})
-        return found
+        cards = {}
+        if workspace is not None:
+            usage = PlanAndUsage.of(workspace, several=access.several)
+            cards = {"usage": usage, "may_wipe": access.owns(workspace.pk)}
+        response: HttpResponse = super().change_view(request, object_id, form_url, {**(extra_context or {}), **cards})
+        return response
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return access_of(request).everything
 
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002 - Django's signature
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
-    def save_model(self, request: HttpRequest, obj: Workspace, form: Any, change: bool) -> None:  # noqa: ARG002
+    def save_model(self, request: HttpRequest, obj: Workspace, form: Any, change: bool) -> None:
         if change:
-            return  # the form's verb has done it
-        made = create_workspace(slug=obj.slug, name=obj.name)
-        obj.pk, obj.created_at = made.pk, made.created_at
+            return  # the form has saved it
+        workspace = create_workspace(slug=obj.slug, name=obj.name)
+        obj.pk, obj.created_at = workspace.pk, workspace.created_at

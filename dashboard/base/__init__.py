@@ -1,1 +1,1 @@
-"""The dashboard's own parts: how states and instants look, the start page, the sidebar."""
+"""What all pages share: access, base classes of admins, lists, charts, and the start page."""

@@ -1,4 +1,4 @@
-"""Small pieces of HTML that lists and pages share. Everything that came from outside is escaped here."""
+"""Small pieces of HTML for lists and pages. Values are escaped here."""
 
 import datetime
 
@@ -20,7 +20,7 @@ _MUTED = format_html('<span class="hh-muted">{}</span>', NOTHING)
 
 
 def chip(look: Appearance, *, title: str = "") -> SafeString:
-    """A labelled mark with an icon."""
+    """A label with an icon."""
     return format_html(
         '<span class="hh-chip hh-{}" title="{}">'
         '<span class="material-symbols-outlined" aria-hidden="true">{}</span>{}</span>',
@@ -37,7 +37,7 @@ def trigger_chip(trigger: str) -> SafeString:
 
 
 def instant(at: datetime.datetime | None) -> SafeString:
-    """An instant in UTC; how long ago it was is its title."""
+    """An instant in UTC, with its distance from now as the title."""
     if at is None:
         return _MUTED
     return format_html(
@@ -47,7 +47,7 @@ def instant(at: datetime.datetime | None) -> SafeString:
 
 
 def distance(at: datetime.datetime | None) -> SafeString:
-    """How far away an instant is; the instant itself is its title."""
+    """The distance of an instant from now, with the instant as the title."""
     if at is None:
         return _MUTED
     return format_html(
@@ -57,7 +57,7 @@ def distance(at: datetime.datetime | None) -> SafeString:
 
 
 def beginning(prefix: str) -> SafeString:
-    """How a value begins whose rest nobody sees."""
+    """The first characters of a hidden value."""
     return format_html('<code class="hh-mono">{}…</code>', prefix)
 
 
@@ -67,6 +67,9 @@ def quantity(text: str) -> SafeString:
 
 
 def two_lines(first: str, second: str, *, href: str = "") -> SafeString:
-    """A cell with a name and, below it, what says more about it."""
+    """A cell with a name and a muted second line."""
     name = format_html('<a class="hh-name" href="{}">{}</a>', href, first) if href else first
-    return format_html('<span class="hh-two"><span>{}</span><span class="hh-muted">{}</span></span>', name, second)
+    return format_html(
+        '<span class="hh-two-lines"><span>{}</span><span class="hh-muted">{}</span></span>',
+        name, second,
+    )  # fmt: skip

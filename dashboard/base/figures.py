@@ -1,4 +1,4 @@
-"""What the start page says in numbers: how executions ended over a time, how long they took, how late they were."""
+"""The numbers of the start page: outcomes, durations and lateness of executions over a span."""
 
 import datetime
 from collections.abc import Callable, Mapping, Sequence
@@ -14,12 +14,12 @@ from runs.states import ExecutionStatus
 from runs.stats.periods import Bucket, Period
 from runs.stats.statistics import Figures, Statistics, Subject, outcomes, statistics
 
-#: Failures stand at the bottom, where bars can be compared.
+#: From the bottom up: failures first, where bars are easiest to compare.
 _STACKED = ("failed", "skipped", "canceled", "running", "waiting", "pending", "succeeded")
 _ALWAYS = ("failed", "succeeded")
 _PERCENTILES = (50, 95, 99)
 _CALENDAR_WEEKS = 13
-#: The statuses that a day of the calendar counts together.
+#: The statuses behind each count of a calendar's day.
 _COUNTED = {"succeeded": "succeeded", "failed": "failed", "others": "skipped,canceled"}
 _INSTANT = "%Y-%m-%dT%H:%MZ"
 _DAY = datetime.timedelta(days=1)
@@ -27,7 +27,7 @@ _DAY = datetime.timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A time that the page can show, as the list of executions can be narrowed to it."""
+    """A span that the page can show; `name` is the same in the filter `since` of executions."""
 
     name: str
     words: str
@@ -44,13 +44,13 @@ SPANS = (
 
 
 def span_named(name: str | None) -> Span:
-    """The span of this name; the last day for any other."""
+    """The span of this name, else the last 24 hours."""
     return next((span for span in SPANS if span.name == name), SPANS[1])
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """A span's figures, ready to be drawn."""
+class SpanStatistics:
+    """The statistics of a span, as text and charts."""
 
     span: Span
     figures: Statistics
@@ -95,74 +95,72 @@ class Measured:
         return lines(title, _axis_of(self.figures.period), series, words=duration_words)
 
 
-def measured(subject: Subject, span: Span, now: datetime.datetime) -> Measured:
-    return Measured(span, statistics(subject, Period.around(now - span.length, now, span.bucket, now=now)))
+def measured(subject: Subject, span: Span, now: datetime.datetime) -> SpanStatistics:
+    return SpanStatistics(span, statistics(subject, Period.around(now - span.length, now, span.bucket, now=now)))
 
 
-def daily_outcomes(subject: Subject, now: datetime.datetime, *, days: int, among: Mapping[str, str]) -> SafeString:
-    """How the executions of the last days ended, a bar for each day of UTC. `among` is what else narrows the list of
-    executions to them."""
+def daily_outcomes(subject: Subject, now: datetime.datetime, *, days: int, narrowed: Mapping[str, str]) -> SafeString:
+    """Outcomes of the last days, a bar for each UTC day. `narrowed` are further query parameters of the bars' links."""
     period = Period.around(now - (days - 1) * _DAY, now, Bucket.DAY, now=now)
-    return _outcome_bars("Executions by day", period, outcomes(subject, period), among)
+    return _outcome_bars("Executions by day", period, outcomes(subject, period), narrowed)
 
 
 def outcomes_calendar(subject: Subject, now: datetime.datetime) -> SafeString:
-    """The outcomes of a quarter of a year, day by day, from a Monday on."""
+    """Outcomes by day of the last 13 weeks, from a Monday on."""
     this_monday = now.replace(hour=0, minute=0, second=0, microsecond=0) - now.weekday() * _DAY
     period = Period.around(this_monday - (_CALENDAR_WEEKS - 1) * 7 * _DAY, now, Bucket.DAY, now=now)
-    return calendar("Outcomes", _days(period, outcomes(subject, period)), leads=_of_day)
+    return calendar("Outcomes", _days(period, outcomes(subject, period)), url_of=_day_url)
 
 
 def _days(period: Period, buckets: Sequence[Figures]) -> list[Day]:
     return [
         Day(
-            date=period.start_of(place).date(),
+            date=period.start_of(index).date(),
             succeeded=figures.counts[ExecutionStatus.SUCCEEDED],
             failed=figures.counts[ExecutionStatus.FAILED],
             others=figures.counts[ExecutionStatus.SKIPPED] + figures.counts[ExecutionStatus.CANCELED],
         )
-        for place, figures in enumerate(buckets)
+        for index, figures in enumerate(buckets)
     ]
 
 
 def _outcome_bars(
-    title: str, period: Period, buckets: Sequence[Figures], among: Mapping[str, str] | None = None
+    title: str, period: Period, buckets: Sequence[Figures], narrowed: Mapping[str, str] | None = None
 ) -> SafeString:
-    """Bars stacked by status, each part of which leads to the executions in it."""
+    """Bars stacked by status, each part a link to its executions."""
     total = {status: sum(figures.counts[status] for figures in buckets) for status in _STACKED}
-    shown = [status for status in _STACKED if status in _ALWAYS or total[status]]
+    statuses = [status for status in _STACKED if status in _ALWAYS or total[status]]
     series = [
         Series(STATUSES[status].label, STATUSES[status].tone, [figures.counts[status] for figures in buckets],
                f"{total[status]:,}")
-        for status in shown
+        for status in statuses
     ]  # fmt: skip
 
-    def leads(which: int, start: datetime.datetime, end: datetime.datetime) -> str:
-        return _executions_between(start, end, {"status": shown[which], **(among or {})})
+    def url_of(index: int, start: datetime.datetime, end: datetime.datetime) -> str:
+        return _executions_url(start, end, {"status": statuses[index], **(narrowed or {})})
 
-    return stacked_bars(title, _axis_of(period), series, leads=leads)
+    return stacked_bars(title, _axis_of(period), series, url_of=url_of)
 
 
 def _axis_of(period: Period) -> Axis:
     return Axis(period.since, period.bucket.width, period.count)
 
 
-def _of_day(counted: str, date: datetime.date) -> str:
-    """Where a day of the calendar leads."""
+def _day_url(counted: str, date: datetime.date) -> str:
     start = datetime.datetime.combine(date, datetime.time(), datetime.UTC)
-    return _executions_between(start, start + _DAY, {"status": _COUNTED[counted]} if counted else {})
+    return _executions_url(start, start + _DAY, {"status": _COUNTED[counted]} if counted else {})
 
 
-def _executions_between(start: datetime.datetime, end: datetime.datetime, narrowed: Mapping[str, str]) -> str:
-    """The address of the list of executions that were due in this time."""
+def _executions_url(start: datetime.datetime, end: datetime.datetime, narrowed: Mapping[str, str]) -> str:
+    """The list of executions that were due between two instants."""
     between = {"from": f"{start:{_INSTANT}}", "to": f"{end:{_INSTANT}}"}
     return f"{reverse('admin:runs_execution_changelist')}?{urlencode({**narrowed, **between}, safe=',:')}"
 
 
 def share_words(share: float) -> str:
-    """A share in per cent. Never rounded up to all of it: "99.99 %" of a million is not "100 %"."""
+    """A share in per cent, rounded to 100 % only if it is exactly all."""
     for digits in (1, 2, 3):
-        written = f"{share * 100:.{digits}f}"
-        if share == 1 or float(written) < 100:  # noqa: PLR2004 - per cent
-            return written.rstrip("0").rstrip(".") + " %"
+        text = f"{share * 100:.{digits}f}"
+        if share == 1 or float(text) < 100:  # noqa: PLR2004 - per cent
+            return text.rstrip("0").rstrip(".") + " %"
     return "99.999 %"

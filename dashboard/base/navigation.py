@@ -1,13 +1,13 @@
-"""The sidebar: what people look for first, the operators' things last."""
+"""The sidebar: daily pages first, operators' pages last."""
 
 from typing import Any
 
 from django.http import HttpRequest
 from django.urls import reverse
 
-from dashboard.accounts.access import access_of
+from dashboard.base.access import access_of
 
-#: What only owners and administrators see.
+#: For owners and administrators only.
 _CONFIDENTIAL = (
     ("Members", "group", "admin:accounts_membership_changelist"),
     ("API keys", "key", "admin:accounts_apikey_changelist"),
@@ -18,7 +18,7 @@ _CONFIDENTIAL = (
 
 
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
-    """The groups of links that this person may follow."""
+    """The groups of links that the person may open."""
     access = access_of(request)
     groups = [
         _group(

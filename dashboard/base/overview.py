@@ -1,7 +1,7 @@
-"""The start page: what is wrong, what happened, what goes on, what comes next, and who is there to do it.
+"""The start page: problems, statistics, executions in progress, next firings, and the state of the system.
 
-It costs a held number of queries, each of which reads roll-ups or ranges of an index, and it refreshes itself: a script
-asks for its parts again and again.
+It costs a fixed number of queries, each of which reads roll-ups or ranges of an index: a script refreshes its parts
+every few seconds.
 """
 
 import datetime
@@ -18,12 +18,12 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
 from accounts.models import Environment
-from dashboard.accounts.access import DashboardAccess, access_of
+from dashboard.base.access import DashboardAccess, access_of
 from dashboard.base.charts import Moment, timeline
-from dashboard.base.figures import SPANS, Measured, Span, measured, outcomes_calendar, span_named
+from dashboard.base.figures import SPANS, Span, SpanStatistics, measured, outcomes_calendar, span_named
 from dashboard.base.headline import Headline, headline
-from dashboard.base.house import SystemSummary
-from dashboard.base.troubles import ShownTrouble, shown
+from dashboard.base.problems import ProblemRow, problem_row
+from dashboard.base.system import SystemSummary
 from jobs.models import Job, JobEnvironment
 from runs import restore_guard
 from runs.models import Execution
@@ -33,76 +33,76 @@ from runs.stats.statistics import Subject, upcoming
 from runs.stats.upcoming import Planned, firings_until
 
 _AHEAD = datetime.timedelta(hours=1)
-#: Jobs that are looked at for the time ahead, firings that are drawn, and those that are written.
-_SOONEST, _DRAWN, _WRITTEN = 60, 240, 8
+#: Jobs read for the next hour, firings in its timeline, and those in the list below.
+_SOONEST, _DRAWN, _LISTED = 60, 240, 8
 _FAILURES = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Ahead:
-    """The firings of the next hour; where there are none, the one that comes first."""
+class UpcomingFirings:
+    """The firings of the next hour; if there are none, the next one. `is_cut`: not all are included."""
 
-    line: SafeString
+    timeline: SafeString
     firings: Sequence[Planned]
     is_cut: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """What the start page tells."""
+    """Everything on the start page."""
 
     headline: Headline
-    measured: Measured
+    measured: SpanStatistics
     calendar: SafeString
     present: Present
-    going_on: Sequence[Execution]
-    ahead: Ahead
+    in_progress: Sequence[Execution]
+    upcoming: UpcomingFirings
     failures: Sequence[Execution]
-    troubled: Sequence[ShownTrouble]
-    house: SystemSummary
+    problems: Sequence[ProblemRow]
+    system: SystemSummary
     has_jobs: bool
 
     @classmethod
     def of(cls, access: DashboardAccess, span: Span, now: datetime.datetime) -> "Overview":
-        places = tuple(access.narrow(Environment.objects.all()).values_list("pk", flat=True))
-        subject = Subject(places)
-        failed = problem_jobs.newest_failures(places, now=now)
-        troubled = problem_jobs.in_trouble(access.narrow(JobEnvironment.objects.all()), failed, now=now)
-        there = live.look(None if access.everything else list(access.roles))
-        house = _house()
+        environment_ids = tuple(access.narrow(Environment.objects.all()).values_list("pk", flat=True))
+        subject = Subject(environment_ids)
+        failures = problem_jobs.newest_failures(environment_ids, now=now)
+        troubled = problem_jobs.in_trouble(access.narrow(JobEnvironment.objects.all()), failures, now=now)
+        present = live.look(None if access.everything else list(access.roles))
+        summary = _system_summary()
         return cls(
             headline=headline(
-                house.processes,
-                is_held=house.is_held,
-                due_lag_seconds=house.due_lag_seconds,
-                claim_lag_seconds=there.lag_seconds,
+                summary.processes,
+                is_held=summary.is_held,
+                due_lag_seconds=summary.due_lag_seconds,
+                claim_lag_seconds=present.lag_seconds,
                 troubled=troubled,
             ),
             measured=measured(subject, span, now),
             calendar=outcomes_calendar(subject, now),
-            present=there,
-            going_on=_executions((*there.running_ids, *there.waiting_ids)),
-            ahead=_ahead(subject, now),
-            failures=_executions([one.execution_id for one in failed[:_FAILURES]]),
-            troubled=[shown(one, access, now) for one in troubled],
-            house=house,
+            present=present,
+            in_progress=_executions((*present.running_ids, *present.waiting_ids)),
+            upcoming=_upcoming_firings(subject, now),
+            failures=_executions([failure.execution_id for failure in failures[:_FAILURES]]),
+            problems=[problem_row(each, access, now) for each in troubled],
+            system=summary,
             has_jobs=access.narrow(Job.objects.live()).exists(),
         )
 
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """Unfold asks for the start page's context here."""
-    return {**context, "title": "Overview", **_told(request)}
+    """Unfold's callback for the context of the start page."""
+    return {**context, "title": "Overview", **_context(request)}
 
 
 @require_GET
 @never_cache
 def parts(request: HttpRequest) -> HttpResponse:
-    """The start page without what surrounds it, for the script that refreshes it."""
-    return TemplateResponse(request, "hourhand/overview/parts.html", _told(request))
+    """The parts of the start page without its frame, for the script that refreshes them."""
+    return TemplateResponse(request, "hourhand/overview/parts.html", _context(request))
 
 
-def _told(request: HttpRequest) -> dict[str, Any]:
+def _context(request: HttpRequest) -> dict[str, Any]:
     access, now, span = access_of(request), timezone.now(), span_named(request.GET.get("span"))
     return {
         "overview": Overview.of(access, span, now),
@@ -116,24 +116,28 @@ def _told(request: HttpRequest) -> dict[str, Any]:
     }
 
 
-def _house() -> SystemSummary:
+def _system_summary() -> SystemSummary:
     with connection.cursor() as cursor:
         return SystemSummary(system.processes(cursor), system.due_lag_seconds(cursor), restore_guard.is_copy(cursor))
 
 
 def _executions(ids: Sequence[Any]) -> list[Execution]:
-    """These executions, in this order."""
+    """The executions of these ids, in this order."""
     rows = Execution.objects.in_sight().light().select_related("job", "environment", "workspace").in_bulk(list(ids))
-    return [rows[one] for one in ids if one in rows]
+    return [rows[execution_id] for execution_id in ids if execution_id in rows]
 
 
-def _ahead(subject: Subject, now: datetime.datetime) -> Ahead:
+def _upcoming_firings(subject: Subject, now: datetime.datetime) -> UpcomingFirings:
     end = now + _AHEAD
     soonest = upcoming(subject, count=_SOONEST)
-    planned = firings_until(max(end, soonest[0].scheduled_for) if soonest else end, soonest, most=_DRAWN)
-    moments = [Moment(one.at, f"{one.at:%H:%M:%S} {one.place.job.name}") for one in planned if now <= one.at <= end]
-    return Ahead(
-        line=timeline("Firings of the next hour", now, end, moments),
-        firings=planned[:_WRITTEN],
-        is_cut=len(planned) == _DRAWN or len(soonest) == _SOONEST,
+    firings = firings_until(max(end, soonest[0].scheduled_for) if soonest else end, soonest, most=_DRAWN)
+    moments = [
+        Moment(firing.at, f"{firing.at:%H:%M:%S} {firing.place.job.name}")
+        for firing in firings
+        if now <= firing.at <= end
+    ]
+    return UpcomingFirings(
+        timeline=timeline("Firings of the next hour", now, end, moments),
+        firings=firings[:_LISTED],
+        is_cut=len(firings) == _DRAWN or len(soonest) == _SOONEST,
     )

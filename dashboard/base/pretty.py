@@ -1,4 +1,4 @@
-"""How a recorded body is laid out for reading. Pure."""
+"""Format a recorded body for reading. Pure."""
 
 import json
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from core.words import size_words
 
 _INDENT = "  "
-_DEEPEST = 12  # levels indented at most: a hostile body must not grow a hundredfold
+_DEEPEST = 12  # levels of indentation: a hostile body must not grow a hundredfold
 _BASE64 = "base64"
 
 
 @dataclass(frozen=True, slots=True)
 class PrettyBody:
-    """A body as text. `is_json`: it was laid out; `is_base64`: its bytes were no UTF-8 text."""
+    """A body as text. `is_json`: it was indented; `is_base64`: it is not UTF-8 text."""
 
     text: str
     is_json: bool = False
@@ -22,7 +22,7 @@ class PrettyBody:
 
 
 def pretty_body(text: str | None, encoding: str) -> PrettyBody:
-    """Lay out a recorded body: JSON indented, anything else as it is."""
+    """Indent JSON; leave anything else as it is."""
     if text is None:
         return PrettyBody("", is_absent=True)
     if encoding == _BASE64:
@@ -38,10 +38,10 @@ def pretty_body(text: str | None, encoding: str) -> PrettyBody:
 
 
 def indented_json(text: str) -> str:
-    """Valid JSON with line breaks and indentation, every token exactly as it was written.
+    """Add line breaks and indentation to valid JSON, with every token unchanged.
 
-    `json.dumps(json.loads(text))` would not do: it rounds large numbers, drops repeated keys and rewrites escapes, and
-    history shows what was really sent and received.
+    `json.dumps(json.loads(text))` would round large numbers, drop repeated keys and rewrite escapes, and history shows
+    exactly what was sent and received.
     """
     parts: list[str] = []
     depth = position = 0

@@ -1,4 +1,4 @@
-"""The dashboard's form for a job. It only spells the API's job object another way: the API's validator judges it."""
+"""The form for a job. It translates to and from the API's job object, which the API's serializer validates."""
 
 from dashboard.forms.job import JobForm
 

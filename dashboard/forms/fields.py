@@ -1,4 +1,4 @@
-"""The fields that the form is made of, and how values of the API's job object are spelled in them."""
+"""Form fields, and the translation of the API's values to their text and back."""
 
 import datetime
 import json
@@ -15,19 +15,19 @@ from api.base.problems import field_errors
 from api.jobs.serializers import JobSerializer
 
 _API = JobSerializer()
-#: Of a field whose text may hold variables: they are suggested in it.
+#: The attribute of fields in which variables are suggested.
 _SUGGESTING = {"data-takes-variables": ""}
 _MONOSPACED = {"class": "hh-mono", "spellcheck": "false", "autocapitalize": "off", "autocomplete": "off"}
 
 
 class Area(widgets.UnfoldAdminTextareaWidget):
-    """Django's own template, unlike the theme's, keeps a line break that a text begins with."""
+    """Uses Django's template: Unfold's drops a leading line break."""
 
     template_name = "django/forms/widgets/textarea.html"
 
 
 class Lines(forms.CharField):
-    """Text of several lines. A browser sends each line break as CR LF, whatever was there or typed."""
+    """Text of several lines. Browsers send every line break as CR LF, which this turns into LF."""
 
     def to_python(self, value: Any) -> str:
         return (super().to_python(value) or "").replace("\r\n", "\n")
@@ -86,74 +86,77 @@ def flag(label: str, help_text: str = "") -> forms.BooleanField:
     return forms.BooleanField(required=False, label=label, help_text=help_text, widget=widget)
 
 
-def wall_clock(*, label: str, help_text: str) -> forms.CharField:
-    """A time on the job's wall clock; `wall_time` and `instant` translate it."""
+def local_time_field(*, label: str, help_text: str) -> forms.CharField:
+    """A local time in the job's time zone; `local_time` and `instant` convert it."""
     return text(label=label, help_text=help_text, type="datetime-local", step="1")
 
 
-def wall_time(instant_text: str, zone: datetime.tzinfo) -> str:
-    """An instant of the job object as a browser's datetime field holds it, as short as it can be."""
+def local_time(instant_text: str, zone: datetime.tzinfo) -> str:
+    """An instant of the job object as the shortest text for a browser's datetime field."""
     try:
         local = datetime.datetime.fromisoformat(instant_text).astimezone(zone)
     except ValueError:
-        return instant_text  # A version that can't be read: the form shows what it says.
+        return instant_text  # the version can't be read: show it unchanged
     spec = "milliseconds" if local.microsecond else "seconds" if local.second else "minutes"
     return local.replace(tzinfo=None).isoformat(timespec=spec)
 
 
-def instant(wall_text: str, zone: datetime.tzinfo) -> str:
-    """The other way round, in UTC. Of a time that the clock shows twice the first; one that it skips is shifted."""
+def instant(local_text: str, zone: datetime.tzinfo) -> str:
+    """A local time as an instant in UTC. Raises forms.ValidationError.
+
+    A time that a clock change repeats is the first of the two; one that it skips is shifted.
+    """
     try:
-        local = datetime.datetime.fromisoformat(wall_text).replace(tzinfo=zone)
+        local = datetime.datetime.fromisoformat(local_text).replace(tzinfo=zone)
         return local.astimezone(datetime.UTC).isoformat().replace("+00:00", "Z")
     except ValueError as error:
-        raise forms.ValidationError("Should be a date and a time, as in 2026-03-15T02:00.") from error
+        raise forms.ValidationError("Must be a date and a time such as 2026-03-15T02:00.") from error
     except OverflowError as error:
         raise forms.ValidationError("This time is out of range.") from error
 
 
-def json_in(written: str) -> Any:
-    """What a JSON text says, read as the API reads a body. Raises forms.ValidationError."""
+def json_in(text: str) -> Any:
+    """Parse JSON as the API parses a body. Raises forms.ValidationError."""
     try:
-        found = json_value(written)
-        refuse_unstorable(found)
+        value = json_value(text)
+        refuse_unstorable(value)
     except RecursionError as error:
-        raise forms.ValidationError("This is nested too deep.") from error
+        raise forms.ValidationError("Nested too deeply.") from error
     except ValueError as error:
-        raise forms.ValidationError(f"This is no JSON: {why_no_json(error)}.") from error
+        raise forms.ValidationError(f"Invalid JSON: {why_no_json(error)}.") from error
     except (ParseError, ValidationError) as error:
-        told = ", ".join(str(one["detail"]) for one in field_errors(error.detail))
-        raise forms.ValidationError(told) from error
-    return found
+        details = ", ".join(str(each["detail"]) for each in field_errors(error.detail))
+        raise forms.ValidationError(details) from error
+    return value
 
 
-def listed(written: str) -> list[str]:
-    """What stands between commas."""
-    return [part for part in (item.strip() for item in written.split(",")) if part]
+def comma_separated(text: str) -> list[str]:
+    return [part for part in (item.strip() for item in text.split(",")) if part]
 
 
-def whole_numbers(written: str) -> list[int]:
-    parts = listed(written)
+def whole_numbers(text: str) -> list[int]:
+    """Parse whole numbers separated by commas. Raises forms.ValidationError."""
+    parts = comma_separated(text)
     if not all(part.isascii() and part.isdecimal() for part in parts):
-        raise forms.ValidationError("Should be whole numbers, separated by commas.")
+        raise forms.ValidationError("Must be whole numbers, separated by commas.")
     return [int(part) for part in parts]
 
 
 def api_field(path: str) -> Any:
-    """The API's field at a dotted path of the job object."""
-    found: Any = _API
+    """The serializer's field at a dotted path of the job object."""
+    field: Any = _API
     for part in path.split("."):
-        found = found.fields[part]
-    return found
+        field = field.fields[part]
+    return field
 
 
 def api_choices(path: str, labels: Mapping[str, str]) -> list[tuple[str, str]]:
-    """What the API knows there, so that the form offers neither more nor less, in the words of `labels`."""
+    """The choices of the serializer's field, with `labels`."""
     return [(value, labels.get(value, value)) for value in api_field(path).choices]
 
 
 def api_default(path: str) -> Any:
-    """What the API takes for a field that is left out; None for one that can't be."""
+    """The serializer's default; None for a required field."""
     try:
         return api_field(path).get_default()
     except SkipField:
@@ -161,15 +164,15 @@ def api_default(path: str) -> Any:
 
 
 def value_at(definition: Mapping[str, Any], path: str) -> Any:
-    """What stands at a dotted path of a job object; None where nothing does."""
-    found: Any = definition
+    """The value at a dotted path of a job object, None if absent."""
+    value: Any = definition
     for part in path.split("."):
-        found = found.get(part) if isinstance(found, Mapping) else None
-    return found
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
 
 
-def spell(field: str, value: Any) -> Any:
-    """A value of the API's job object as its text field holds it."""
+def to_text(field: str, value: Any) -> Any:
+    """A value of the API's job object as the content of its field."""
     match value:
         case dict() if field == "headers":
             return "\n".join(f"{name}: {content}" for name, content in value.items())

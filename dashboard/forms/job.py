@@ -1,4 +1,4 @@
-"""The whole form: its parts, what it makes of them, and where the validator's errors are told."""
+"""The whole form: its sections, the job object that it makes, and the placement of the serializer's errors."""
 
 import copy
 from collections.abc import Iterable, Iterator
@@ -10,13 +10,13 @@ from django.forms import BoundField
 from unfold import widgets
 
 from accounts.models import Workspace
-from dashboard.forms.fields import api_default, area, listed, number, spell, text, value_at, wall_time
+from dashboard.forms.fields import api_default, area, comma_separated, local_time, number, text, to_text, value_at
 from dashboard.forms.overrides import OverridesForm
 from dashboard.forms.request import RequestPart
 from dashboard.forms.retry import RetryPart
 from dashboard.forms.schedule import SchedulePart
 from dashboard.forms.sections import SECTIONS, FormLine, FormSection, lines_of
-from dashboard.forms.success import PREFIX, AssertionRows, SuccessPart, spelled_assertion
+from dashboard.forms.success import PREFIX, AssertionRows, SuccessPart, assertion_values
 from jobs.definition.overrides import shared
 from jobs.models import Job
 from jobs.schedule import zone_to_show
@@ -34,7 +34,7 @@ class IdentityPart(forms.Form):
     }
 
     name = text(required=True, maxlength=200)
-    slug = text(help_text="How the API names the job. Left empty, it is made from the name.", maxlength=100)
+    slug = text(help_text="The job's name in the API. Leave empty to derive it from the name.", maxlength=100)
     description = area(rows=2, mono=False)
     tags = text(help_text="Separated by commas.")
     environments = forms.MultipleChoiceField(
@@ -42,23 +42,27 @@ class IdentityPart(forms.Form):
     )
 
     def clean_tags(self) -> list[str]:
-        return listed(self.cleaned_data["tags"])
+        return comma_separated(self.cleaned_data["tags"])
 
 
 class RetentionPart(forms.Form):
     PATHS: ClassVar[dict[str, str]] = {"keep_last": "retention.keep_last", "keep_days": "retention.keep_days"}
 
-    keep_last = number(label="Executions to keep", help_text="So many of its latest stay, and so many of its failures.")
-    keep_days = number(label="Days to keep", help_text="All of the last so many days stay besides. Empty: none.")
+    keep_last = number(
+        label="Executions to keep", help_text="The number of latest executions, and of latest failures, to keep."
+    )
+    keep_days = number(
+        label="Days to keep", help_text="Also keep all executions of this many days. Leave empty for none."
+    )
 
 
 class JobForm(IdentityPart, SchedulePart, RequestPart, SuccessPart, RetryPart, RetentionPart):
-    """A job as text fields. `definition()` is the API's job object, `show_errors()` takes the errors of that one.
+    """A job as text fields. `definition()` is the API's job object, `show_errors()` takes the serializer's errors.
 
-    What nobody touched keeps its value exactly, even one that a browser could not send back.
+    An unchanged field keeps its value exactly, even one that a browser could not send back.
     """
 
-    #: Where each field of the form stands in the API's job object.
+    #: The dotted path of each field in the API's job object.
     PATHS: ClassVar[dict[str, str]] = {
         **IdentityPart.PATHS,
         **SchedulePart.PATHS,
@@ -74,21 +78,21 @@ class JobForm(IdentityPart, SchedulePart, RequestPart, SuccessPart, RetryPart, R
         self.slugs = list(workspace.environments.order_by("created_at", "id").values_list("slug", "name"))
         rows = job.job_environments.select_related("environment") if job else []
         self.enabled_before = {row.environment.slug: row.enabled for row in rows}
-        overrides = {row.environment.slug: shown_overrides(config, row.environment_id) for row in rows}
+        overrides_before = {row.environment.slug: shown_overrides(config, row.environment_id) for row in rows}
         options.setdefault("initial", self._initial(job))
         super().__init__(*args, **options)
         policies = workspace.retry_policies.order_by("name").values_list("slug", "name")
-        self.fields["policy"].choices = [("", "None: the rules below"), *policies]  # type: ignore[attr-defined]
+        self.fields["policy"].choices = [("", "None: use the rules below"), *policies]  # type: ignore[attr-defined]
         self.fields["environments"].choices = self.slugs  # type: ignore[attr-defined]
         self.assertions_before = value_at(self.base, "success.assertions") or []
         self.assertions = AssertionRows(
             self.data if self.is_bound else None,
-            initial=[spelled_assertion(written) for written in self.assertions_before],
+            initial=[assertion_values(assertion) for assertion in self.assertions_before],
             prefix=PREFIX,
         )
-        self.places = {
+        self.overrides = {
             slug: OverridesForm(
-                self.data if self.is_bound else None, slug=slug, base=self.base, before=overrides.get(slug, {})
+                self.data if self.is_bound else None, slug=slug, base=self.base, before=overrides_before.get(slug, {})
             )
             for slug, _ in self.slugs
         }
@@ -96,35 +100,33 @@ class JobForm(IdentityPart, SchedulePart, RequestPart, SuccessPart, RetryPart, R
     def _initial(self, job: Job | None) -> dict[str, Any]:
         if job is None:
             return {**DEFAULTS, "method": "GET", "environments": [slug for slug, _ in self.slugs[:1]]}
-        flat = {field: spell(field, value_at(self.base, path)) for field, path in self.PATHS.items()}
+        flat = {field: to_text(field, value_at(self.base, path)) for field, path in self.PATHS.items()}
         zone = zone_to_show(self.base["timezone"])
-        walls = {field: flat[field] and wall_time(flat[field], zone) for field in self.WALL_TIMES}
+        times = {field: flat[field] and local_time(flat[field], zone) for field in self.LOCAL_TIMES}
         enabled = [slug for slug, enabled in self.enabled_before.items() if enabled]
-        return {**flat, **walls, "slug": job.slug, "environments": enabled}
+        return {**flat, **times, "slug": job.slug, "environments": enabled}
 
     def is_valid(self) -> bool:
         return all(
-            [super().is_valid(), self.assertions.is_valid(), *(place.is_valid() for place in self.places.values())]
+            [super().is_valid(), self.assertions.is_valid(), *(form.is_valid() for form in self.overrides.values())]
         )
 
     # -- the API's job object ------------------------------------------------------------------------------------------
 
     def definition(self) -> dict[str, Any]:
-        """The API's job object: what was touched, over what the job says already. What is left empty is left out, and
-        what can't be read too.
-        """
+        """The API's job object: the changed fields over the job's definition, without empty and invalid ones."""
         definition = copy.deepcopy(self.base)
-        for field in self._touched():
+        for field in self._changed_fields():
             _put(definition, self.PATHS[field], self.cleaned_data[field], keep_null=field in _NULLABLE)
         self._sent_rows = [row for row in self._kept_rows() if not row.errors]
-        definition.setdefault("success", {})["assertions"] = [self._written(row) for row in self._sent_rows]
+        definition.setdefault("success", {})["assertions"] = [self._assertion(row) for row in self._sent_rows]
         if policy := self.cleaned_data.get("policy"):
-            # The policy's rules come with it. A rule that somebody wrote here besides is told to be in vain.
-            written = definition["retry"]
-            own = {rule: written[rule] for rule in RULES if rule in self.changed_data and rule in written}
+            # The policy replaces the rules. A rule that was changed here is sent too, for the serializer to reject.
+            retry = definition["retry"]
+            own = {rule: retry[rule] for rule in RULES if rule in self.changed_data and rule in retry}
             definition["retry"] = {"policy": policy, **own}
         chosen = set(self.cleaned_data.get("environments", ()))
-        overrides = {slug: place.sparse() for slug, place in self.places.items()}
+        overrides = {slug: form.sparse() for slug, form in self.overrides.items()}
         definition["environments"] = {
             slug: {"enabled": slug in chosen, "overrides": sparse}
             for slug, sparse in sorted(overrides.items())
@@ -132,11 +134,11 @@ class JobForm(IdentityPart, SchedulePart, RequestPart, SuccessPart, RetryPart, R
         }
         return definition
 
-    def _touched(self) -> list[str]:
-        """The fields to write: all of a new job, else those that were changed, or that mean something else now."""
+    def _changed_fields(self) -> list[str]:
+        """All fields of a new job; else those changed, and local times whose time zone was changed."""
         changed = set(self.changed_data)
         if "timezone" in changed:
-            changed.update(self.WALL_TIMES)
+            changed.update(self.LOCAL_TIMES)
         changed -= self.errors.keys()
         return [
             field
@@ -151,62 +153,62 @@ class JobForm(IdentityPart, SchedulePart, RequestPart, SuccessPart, RetryPart, R
             if row not in self.assertions.deleted_forms and (row.has_changed() or self._assertion_before(row))
         ]
 
-    def _written(self, row: Any) -> dict[str, Any]:
+    def _assertion(self, row: Any) -> dict[str, Any]:
         before = self._assertion_before(row)
-        written: dict[str, Any] = row.written if before is None or row.has_changed() else before
-        return written
+        assertion: dict[str, Any] = row.assertion if before is None or row.has_changed() else before
+        return assertion
 
     def _assertion_before(self, row: Any) -> dict[str, Any] | None:
         index = self.assertions.forms.index(row)
         return self.assertions_before[index] if index < len(self.assertions_before) else None
 
-    # -- what is wrong -------------------------------------------------------------------------------------------------
+    # -- errors --------------------------------------------------------------------------------------------------------
 
     def show_errors(self, errors: Iterable[tuple[str, str]]) -> None:
-        """Put errors of the API's validator, as (dotted field, text), beside the fields that they mean.
+        """Put errors of the API's serializer, as (dotted path, text), beside their fields.
 
-        A field that could not be read says so already.
+        A field that the form could not read has an error already.
         """
-        unread = set(self.errors)
-        for path, told in errors:
+        invalid = set(self.errors)
+        for path, detail in errors:
             if f"{path}.".startswith("success.assertions."):
-                self._show_assertion_error(path.split(".")[2:], told)
+                self._show_assertion_error(path.split(".")[2:], detail)
                 continue
             slug, _, within = path.removeprefix("environments.").partition(".overrides")
-            if path.startswith("environments.") and slug in self.places:
-                self.places[slug].show_error(within.removeprefix("."), told)
+            if path.startswith("environments.") and slug in self.overrides:
+                self.overrides[slug].show_error(within.removeprefix("."), detail)
                 continue
-            field = next((name for name, known in self.PATHS.items() if f"{path}.".startswith(f"{known}.")), None)
-            if field in unread:
+            field = next((name for name, own in self.PATHS.items() if f"{path}.".startswith(f"{own}.")), None)
+            if field in invalid:
                 continue
             if field is None:
-                self.add_error(None, f"{path}: {told}" if path else told)
+                self.add_error(None, f"{path}: {detail}" if path else detail)
             else:
-                self.add_error(field, told)
+                self.add_error(field, detail)
 
-    def _show_assertion_error(self, path: list[str], told: str) -> None:
-        """`path` is the place in the list, then the field of the assertion; nothing where the list itself is wrong."""
+    def _show_assertion_error(self, path: list[str], detail: str) -> None:
+        """`path` is the index, then the field of the assertion; empty for an error of the list itself."""
         if not path:
-            self.assertions.non_form_errors().append(told)
+            self.assertions.non_form_errors().append(detail)
             return
         row = self._sent_rows[int(path[0])]
-        row.add_error(path[1] if len(path) > 1 and path[1] in row.fields else "type", told)
+        row.add_error(path[1] if len(path) > 1 and path[1] in row.fields else "type", detail)
 
     @property
     def error_count(self) -> int:
-        found = sum(len(part.errors) for part in (self, *self._parts))
-        return found + len(self.assertions.non_form_errors())
+        count = sum(len(part.errors) for part in (self, *self._parts))
+        return count + len(self.assertions.non_form_errors())
 
     @property
-    def wrong_fields(self) -> Iterator[BoundField]:
-        """The fields that something is wrong with, in the order of the page, assertions after the others."""
+    def invalid_fields(self) -> Iterator[BoundField]:
+        """The fields with errors in the order of the page, assertions and overrides last."""
         for form in (self, *self._parts):
             yield from (field for field in form if field.errors)
 
     @property
     def _parts(self) -> list[forms.Form]:
-        """The forms within this one, once something was sent."""
-        return [*self.assertions.forms, *self.places.values()] if self.is_bound else []
+        """The forms within this one, if it is bound."""
+        return [*self.assertions.forms, *self.overrides.values()] if self.is_bound else []
 
     # -- the page ------------------------------------------------------------------------------------------------------
 
@@ -217,11 +219,11 @@ class JobForm(IdentityPart, SchedulePart, RequestPart, SuccessPart, RetryPart, R
                 section,
                 lines_of(self, section.fields),
                 lines_of(self, section.advanced),
-                any(self._says_something(name) for name in section.advanced),
+                any(self._is_set(name) for name in section.advanced),
             )
 
-    def _says_something(self, name: str) -> bool:
-        """If a field is wrong, or is not what the API takes for one that is left out."""
+    def _is_set(self, name: str) -> bool:
+        """True for a field with an error, or with another value than the API's default."""
         field = self[name]
         value = field.data if self.is_bound else field.initial
         return bool(field.errors) or self.fields[name].has_changed(DEFAULTS[name], value)
@@ -229,7 +231,7 @@ class JobForm(IdentityPart, SchedulePart, RequestPart, SuccessPart, RetryPart, R
 
 @dataclass(frozen=True, slots=True)
 class ShownSection:
-    """A section with its fields as they stand. `opened`: what is folded away should be seen."""
+    """A section with its bound fields. `opened`: its advanced fields are unfolded."""
 
     section: FormSection
     lines: list[FormLine]
@@ -237,25 +239,25 @@ class ShownSection:
     opened: bool
 
 
-#: Empty, these are null; others that are empty are left out, and become the API's default.
+#: Empty fields that are null; other empty fields are left out, and get the API's default.
 _NULLABLE = frozenset(
     {
         "schedule", "body", "ca_cert", "client_cert", "delays_ms", "policy", "starts_at", "ends_at", "concurrency",
         "keep_days",
     }
 )  # fmt: skip
-#: What a field says that says nothing of its own.
+#: The API's defaults as the contents of fields.
 DEFAULTS: dict[str, Any] = {
-    field: spell(field, api_default(path)) for field, path in JobForm.PATHS.items() if field != "environments"
+    field: to_text(field, api_default(path)) for field, path in JobForm.PATHS.items() if field != "environments"
 }
 
 
 def _put(definition: dict[str, Any], path: str, value: Any, *, keep_null: bool) -> None:
     *parents, last = path.split(".")
-    place = definition
+    section = definition
     for parent in parents:
-        place = place.setdefault(parent, {})
+        section = section.setdefault(parent, {})
     if (value is None and not keep_null) or (last == "slug" and not value):
-        place.pop(last, None)
+        section.pop(last, None)
     else:
-        place[last] = value
+        section[last] = value

@@ -1,7 +1,6 @@
-"""What differs in one environment: fields for what people change most, and JSON for the rest.
+"""The overrides of one environment: fields for the most common ones, and JSON for the rest.
 
-An empty field says nothing: there the environment inherits the job's value. What no field can say, such as null for no
-schedule, is in the JSON.
+An empty field inherits the job's value. What a field can't express, such as null for no schedule, is in the JSON.
 """
 
 import copy
@@ -13,7 +12,7 @@ from django import forms
 from django.forms.utils import pretty_name
 from django.utils.html import format_html
 
-from dashboard.forms.fields import area, choice, json_in, number, seconds, spell, text, value_at
+from dashboard.forms.fields import area, choice, json_in, number, seconds, text, to_text, value_at
 from dashboard.forms.request import headers_in
 from dashboard.forms.schedule import known_timezone, schedule_in
 from dashboard.forms.sections import FormLine, lines_of
@@ -26,9 +25,9 @@ _LINES = (
 
 
 class OverridesForm(forms.Form):
-    """What differs in one environment. `sparse()` is what the API takes, `show_error()` one of that one's errors."""
+    """`sparse()` is the API's overrides object, `show_error()` takes an error of the serializer."""
 
-    #: Where each field stands in the overrides.
+    #: The dotted path of each field in the overrides.
     PATHS: ClassVar[dict[str, str]] = {
         "schedule": "schedule",
         "timezone": "timezone",
@@ -41,82 +40,82 @@ class OverridesForm(forms.Form):
     }
 
     schedule = text(spellcheck="false")
-    timezone = text(list="timezones")
-    method = choice([("", "As the job"), *((method, method) for method in METHODS)], required=False)
+    timezone = text(label="Time zone", list="timezones")
+    method = choice([("", "Inherited"), *((method, method) for method in METHODS)], required=False)
     url = text(label="URL", spellcheck="false", inputmode="url", takes_variables=True)
-    headers = area(rows=3, help_text="One a line. They replace all of the job's.", takes_variables=True)
+    headers = area(rows=3, help_text="One per line. They replace all headers of the job.", takes_variables=True)
     body = area(rows=3, strip=False, takes_variables=True)
     timeout_seconds = seconds(label="Timeout, seconds")
     max_attempts = number(label="Max attempts")
     more = area(
         rows=3,
-        label="More, as JSON",
-        help_text='What else differs, as in <code>{"overlap": "skip", "request": {"tls_verify": false}}</code>; also '
-        'what should be nothing here, as in <code>{"schedule": null}</code>.',
+        label="Other overrides (JSON)",
+        help_text='For example <code>{"overlap": "skip", "request": {"tls_verify": false}}</code>, or '
+        '<code>{"schedule": null}</code> for no schedule.',
         placeholder="{}",
     )
 
     def __init__(self, data: Any, *, slug: str, base: dict[str, Any], before: dict[str, Any]) -> None:
-        """`base` is the definition of the job, `before` what this environment overrides of it as yet."""
+        """`base` is the job's definition, `before` its overrides in this environment so far."""
         self.slug = slug
-        self._said, self._rest = _split(before)
-        initial = {field: spell(field, value) for field, value in self._said.items()}
+        self._in_fields, self._rest = _split(before)
+        initial = {field: to_text(field, value) for field, value in self._in_fields.items()}
         if self._rest:
             initial["more"] = json.dumps(self._rest, indent=2, ensure_ascii=False)
         super().__init__(data, initial=initial, prefix=f"overrides-{slug}")
         for name, field in self.fields.items():
-            words = field.label or pretty_name(name)
-            field.label = format_html('{}<span class="hh-unseen"> in {}</span>', words, slug)
-            if name in self.PATHS and (common := spell(name, value_at(base, self.PATHS[name]))) is not None:
-                field.widget.attrs["placeholder"] = common
+            label = field.label or pretty_name(name)
+            field.label = format_html('{}<span class="hh-visually-hidden"> in {}</span>', label, slug)
+            if name in self.PATHS and (inherited := to_text(name, value_at(base, self.PATHS[name]))) is not None:
+                field.widget.attrs["placeholder"] = inherited
 
     def clean_schedule(self) -> Any:
         return schedule_in(self.cleaned_data["schedule"])
 
     def clean_timezone(self) -> str:
-        written: str = self.cleaned_data["timezone"]
-        return known_timezone(written) if written else ""
+        name: str = self.cleaned_data["timezone"]
+        return known_timezone(name) if name else ""
 
     def clean_headers(self) -> dict[str, str]:
         return headers_in(self.cleaned_data["headers"])
 
     def clean_more(self) -> dict[str, Any]:
-        written = self.cleaned_data["more"]
-        found = json_in(written) if written.strip() else {}
-        if not isinstance(found, dict):
-            raise forms.ValidationError("Should be a JSON object.")
+        text = self.cleaned_data["more"]
+        value = json_in(text) if text.strip() else {}
+        if not isinstance(value, dict):
+            raise forms.ValidationError("Must be a JSON object.")
         for section in SECTIONS:
-            if not isinstance(found.get(section, {}), dict):
-                raise forms.ValidationError(f"{section}: Should be a JSON object.")
-        return found
+            if not isinstance(value.get(section, {}), dict):
+                raise forms.ValidationError(f"{section}: must be a JSON object.")
+        return value
 
     def clean(self) -> dict[str, Any] | None:
         values = super().clean() or {}
         for field, path in self.PATHS.items():
-            if _is_said(values.get(field)) and _holds(values.get("more", {}), path):
-                self.add_error("more", f"{path}: This stands above already.")
+            if _is_set(values.get(field)) and _holds(values.get("more", {}), path):
+                self.add_error("more", f"{path}: has a field of its own above.")
         return values
 
     def sparse(self) -> dict[str, Any]:
-        """What differs here, as the API takes it: exactly, where nobody touched it; nothing of what can't be read."""
-        found = copy.deepcopy(self.cleaned_data.get("more", {}) if "more" in self.changed_data else self._rest)
+        """The API's overrides object: unchanged values exactly as before, invalid ones left out."""
+        overrides = copy.deepcopy(self.cleaned_data.get("more", {}) if "more" in self.changed_data else self._rest)
         for field, path in self.PATHS.items():
-            value = self.cleaned_data.get(field) if field in self.changed_data else self._said.get(field)
-            if _is_said(value):
+            value = self.cleaned_data.get(field) if field in self.changed_data else self._in_fields.get(field)
+            if _is_set(value):
                 *sections, last = path.split(".")
-                place = found
-                for section in sections:
-                    place = place.setdefault(section, {})
-                place[last] = value
-        return found
+                section = overrides
+                for name in sections:
+                    section = section.setdefault(name, {})
+                section[last] = value
+        return overrides
 
-    def show_error(self, path: str, told: str) -> None:
-        """Put an error of the API's validator, at a dotted path within the overrides, beside the field it means."""
-        field = next((name for name, known in self.PATHS.items() if f"{path}.".startswith(f"{known}.")), None)
+    def show_error(self, path: str, detail: str) -> None:
+        """Put an error of the API's serializer, at a dotted path within the overrides, beside its field."""
+        field = next((name for name, own in self.PATHS.items() if f"{path}.".startswith(f"{own}.")), None)
         if field is None or _holds(self.cleaned_data.get("more", {}), self.PATHS[field]):
-            self.add_error("more", f"{path}: {told}" if path else told)
+            self.add_error("more", f"{path}: {detail}" if path else detail)
         else:
-            self.add_error(field, told)
+            self.add_error(field, detail)
 
     # -- the page ------------------------------------------------------------------------------------------------------
 
@@ -125,8 +124,8 @@ class OverridesForm(forms.Form):
         return lines_of(self, _LINES)
 
     @property
-    def differs(self) -> Iterator[str]:
-        """The fields that say something, by their labels."""
+    def set_labels(self) -> Iterator[str]:
+        """The labels of the fields with a value."""
         for name in self.fields:
             value = self[name].value()
             if value is not None and str(value).strip():
@@ -134,27 +133,27 @@ class OverridesForm(forms.Form):
 
 
 def _split(sparse: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What fields can say of overrides, by field, and the rest."""
-    said, rest = {}, copy.deepcopy(sparse)
+    """Divide overrides into those that have a field, by its name, and the rest."""
+    in_fields, rest = {}, copy.deepcopy(sparse)
     for field, path in OverridesForm.PATHS.items():
         value = value_at(rest, path)
-        if not _is_said(value) or (field == "body" and not isinstance(value, str)):
+        if not _is_set(value) or (field == "body" and not isinstance(value, str)):
             continue
-        said[field] = value
+        in_fields[field] = value
         *sections, last = path.split(".")
-        place = rest[sections[0]] if sections else rest
-        del place[last]
-        if not place and sections:
+        section = rest[sections[0]] if sections else rest
+        del section[last]
+        if not section and sections:
             del rest[sections[0]]
-    return said, rest
+    return in_fields, rest
 
 
-def _is_said(value: Any) -> bool:
-    """If an environment says something of its own by this value of a field."""
+def _is_set(value: Any) -> bool:
+    """True if a field with this value overrides the job's."""
     return value not in (None, "", {})
 
 
 def _holds(sparse: dict[str, Any], path: str) -> bool:
-    """If something stands there, be it null."""
+    """True if the overrides have this path, even as null."""
     *sections, last = path.split(".")
     return last in (sparse.get(sections[0], {}) if sections else sparse)

@@ -1,4 +1,4 @@
-"""What a job calls."""
+"""The section of the HTTP request."""
 
 from typing import Any, ClassVar
 
@@ -25,28 +25,28 @@ class RequestPart(forms.Form):
         required=True, label="URL", spellcheck="false", inputmode="url", placeholder="https://", takes_variables=True
     )
     headers = area(
-        rows=4, help_text="One a line, as in <code>Content-Type: application/json</code>.", takes_variables=True
+        rows=4, help_text="One per line, for example <code>Content-Type: application/json</code>.", takes_variables=True
     )
     body = area(
         rows=4,
         strip=False,
-        help_text="It, the URL and header values may hold variables, as in <code>{{timestamp}}</code> or "
+        help_text="The body, URL and header values can contain variables such as <code>{{timestamp}}</code> and "
         "<code>{{secrets.NAME}}</code>.",
         takes_variables=True,
     )
-    timeout_seconds = seconds(label="Timeout, seconds", help_text="For the whole call, 1 to 300.")
-    tls_verify = flag("Verify the TLS certificate", "Off: the call goes to whoever answers.")
+    timeout_seconds = seconds(label="Timeout, seconds", help_text="For the whole call: 1 to 300.")
+    tls_verify = flag("Verify the TLS certificate", "Off: any server can answer the call.")
     ca_cert = area(
         rows=4,
         label="CA certificate",
-        help_text="One or more certificates in PEM form, trusted instead of the public authorities.",
+        help_text="One or more PEM certificates, trusted instead of the public authorities.",
         placeholder="-----BEGIN CERTIFICATE-----",
     )
 
     client_cert = area(
         rows=3,
         label="Client certificate",
-        help_text="For an endpoint that asks for one. The certificate and its key are secrets, in PEM form.",
+        help_text="For endpoints that require one. The certificate and its key are secrets with PEM values.",
         placeholder='{"cert": "{{secrets.CERT}}", "key": "{{secrets.KEY}}"}',
     )
 
@@ -60,18 +60,18 @@ class RequestPart(forms.Form):
         return self.cleaned_data["ca_cert"] or None
 
     def clean_client_cert(self) -> Any:
-        written = self.cleaned_data["client_cert"]
-        return json_in(written) if written.strip() else None
+        text = self.cleaned_data["client_cert"]
+        return json_in(text) if text.strip() else None
 
 
-def headers_in(written: str) -> dict[str, str]:
-    """Headers as they are typed, one a line. Raises forms.ValidationError."""
+def headers_in(text: str) -> dict[str, str]:
+    """Parse headers, one per line. Raises forms.ValidationError."""
     headers: dict[str, str] = {}
-    for line in filter(str.strip, written.splitlines()):
+    for line in filter(str.strip, text.splitlines()):
         name, colon, value = line.partition(":")
         if not colon:
-            raise forms.ValidationError(f"{line.strip()!r} should look like “Name: value”.")
-        if name.strip().lower() in (known.lower() for known in headers):
-            raise forms.ValidationError(f"{name.strip()} stands there twice.")
+            raise forms.ValidationError(f"{line.strip()!r} must have the form “Name: value”.")
+        if name.strip().lower() in (other.lower() for other in headers):
+            raise forms.ValidationError(f"{name.strip()} is given twice.")
         headers[name.strip()] = value.strip()
     return headers

@@ -1,4 +1,4 @@
-"""When a job fires: its schedule, its dates, and what becomes of occurrences that could not fire in time."""
+"""The section of the schedule: when a job fires, its misfire and overlap policies."""
 
 import json
 import zoneinfo
@@ -6,22 +6,22 @@ from typing import Any, ClassVar
 
 from django import forms
 
-from dashboard.forms.fields import api_choices, choice, instant, number, text, wall_clock
+from dashboard.forms.fields import api_choices, choice, instant, local_time_field, number, text
 from jobs.schedule import ScheduleError, parse_timezone
 
 TIMEZONES = sorted(zoneinfo.available_timezones() - {"localtime", "Factory"})
 _MISFIRE = {
     "fire_once": "Fire once, for the latest",
-    "fire_all": "Fire each of them, at most 100",
-    "skip": "Fire none",
+    "fire_all": "Fire all, at most 100",
+    "skip": "Skip all",
 }
 _OVERLAP = {
-    "allow": "Fire all the same",
+    "allow": "Run both",
     "skip": "Skip the new one",
-    "queue": "Queue the new one behind it",
-    "cancel_running": "Cancel the one that is running",
+    "queue": "Queue the new one",
+    "cancel_running": "Cancel the running one",
 }
-_DST_GAP = {"shift": "Fire as much later as the clock skips", "skip": "Do not fire"}
+_DST_GAP = {"shift": "Fire later, by as much as is skipped", "skip": "Do not fire"}
 _DST_FOLD = {"first": "Fire the first time only", "both": "Fire both times"}
 
 
@@ -39,39 +39,42 @@ class SchedulePart(forms.Form):
         "dst_gap": "dst_gap",
         "dst_fold": "dst_fold",
     }
-    #: Read on the wall clock of `timezone`: another zone makes another instant of the same text.
-    WALL_TIMES = ("starts_at", "ends_at")
+    #: Local times in `timezone`: in another zone the same text is another instant.
+    LOCAL_TIMES = ("starts_at", "ends_at")
 
     schedule = text(
         help_text="Plain words (<code>every weekday at 9am</code>, <code>every 5 minutes</code>), cron "
         "(<code>0 2 * * *</code>), <code>@hourly</code>, a datetime (<code>2026-03-15T02:00</code>), "
-        '<code>in 10 minutes</code>, <code>now</code> or <code>{"every_seconds": 90}</code>. Empty: the job runs only '
-        "when it is asked to.",
+        '<code>in 10 minutes</code>, <code>now</code> or <code>{"every_seconds": 90}</code>. Leave empty for '
+        "a manual job.",
         spellcheck="false",
         placeholder="every weekday at 9am",
     )
-    timezone = text(required=True, help_text="The wall clock that the schedule is read on.", list="timezones")
-    starts_at = wall_clock(label="Starts", help_text="No firing before this; intervals count from it.")
-    ends_at = wall_clock(label="Ends", help_text="No firing after this.")
+    timezone = text(required=True, label="Time zone", help_text="The time zone of the schedule.", list="timezones")
+    starts_at = local_time_field(label="Starts", help_text="No firing before this time; intervals count from it.")
+    ends_at = local_time_field(label="Ends", help_text="No firing after this time.")
     misfire = choice(
         api_choices("misfire", _MISFIRE),
         required=False,
-        label="Occurrences that were missed",
-        help_text="Because nothing ran that could fire them. Those that do not fire are kept as skipped, and counted.",
+        label="Missed occurrences",
+        help_text="Occurrences that were due while no beat was running. Those not fired are recorded as skipped.",
     )
     misfire_grace_seconds = number(
-        label="Grace, seconds", help_text="Missed occurrences that are older than this are only counted."
+        label="Misfire grace, seconds", help_text="Missed occurrences older than this are always skipped."
     )
-    overlap = choice(api_choices("overlap", _OVERLAP), required=False, label="When the last one has not ended yet")
+    overlap = choice(
+        api_choices("overlap", _OVERLAP),
+        required=False,
+        label="Overlap policy",
+        help_text="For an execution that is due while one is running.",
+    )
     concurrency = number(
-        label="Most executions at once",
-        help_text="Over all environments and workers; the others stay pending. Empty: no limit.",
+        label="Max concurrent executions",
+        help_text="Over all environments and workers; others stay pending. Leave empty for no limit.",
     )
-    jitter_seconds = number(label="Jitter, seconds", help_text="Spreads firings at random over this long. 0: none.")
-    dst_gap = choice(api_choices("dst_gap", _DST_GAP), required=False, label="When daylight saving time skips the hour")
-    dst_fold = choice(
-        api_choices("dst_fold", _DST_FOLD), required=False, label="When daylight saving time repeats the hour"
-    )
+    jitter_seconds = number(label="Jitter, seconds", help_text="Delays each firing at random by up to this. 0: none.")
+    dst_gap = choice(api_choices("dst_gap", _DST_GAP), required=False, label="DST: the hour is skipped")
+    dst_fold = choice(api_choices("dst_fold", _DST_FOLD), required=False, label="DST: the hour is repeated")
 
     def clean_schedule(self) -> Any:
         return schedule_in(self.cleaned_data["schedule"])
@@ -86,10 +89,10 @@ class SchedulePart(forms.Form):
         return self._instant_of("ends_at")
 
     def _instant_of(self, field: str) -> str | None:
-        written, zone = self.cleaned_data[field], self.cleaned_data.get("timezone")
-        if not written or zone is None:  # a zone that is wrong is told beside it
+        local, zone = self.cleaned_data[field], self.cleaned_data.get("timezone")
+        if not local or zone is None:  # an invalid zone has an error of its own
             return None
-        return instant(written, parse_timezone(zone))
+        return instant(local, parse_timezone(zone))
 
     def clean_misfire(self) -> str | None:
         return self.cleaned_data["misfire"] or None
@@ -104,18 +107,18 @@ class SchedulePart(forms.Form):
         return self.cleaned_data["dst_fold"] or None
 
 
-def schedule_in(written: str) -> Any:
-    """A schedule as it is typed, as the API takes it. Raises forms.ValidationError."""
-    if not written.startswith("{"):
-        return written or None
+def schedule_in(text: str) -> Any:
+    """Convert a typed schedule to the API's form. Raises forms.ValidationError."""
+    if not text.startswith("{"):
+        return text or None
     try:
-        return json.loads(written)
+        return json.loads(text)
     except ValueError as error:
-        raise forms.ValidationError('Should be like {"every_seconds": 90}.') from error
+        raise forms.ValidationError('Must be like {"every_seconds": 90}.') from error
 
 
 def known_timezone(name: str) -> str:
-    """A name that there is. Raises forms.ValidationError."""
+    """Check that a time zone exists. Raises forms.ValidationError."""
     try:
         parse_timezone(name)
     except ScheduleError as error:

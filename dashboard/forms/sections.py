@@ -1,4 +1,4 @@
-"""How the form is laid out: which fields stand together, and which only where somebody asks for them."""
+"""The layout of the form: its sections, and which of their fields are folded away."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,10 +11,7 @@ WIDE = frozenset({"description", "policy", "ca_cert", "client_cert", "except_sta
 
 @dataclass(frozen=True, slots=True)
 class FormSection:
-    """A part of the form. `key` names it in the page; `advanced` fields are folded away while they say nothing.
-
-    A pair of fields stands in one line.
-    """
+    """`key` is used in ids; `advanced` fields are folded away while they have their defaults; a pair shares a line."""
 
     key: str
     title: str
@@ -23,10 +20,10 @@ class FormSection:
 
 
 SECTIONS = (
-    FormSection("what", "What it is", ("name", "slug", "tags", "environments", "description")),
+    FormSection("what", "Job", ("name", "slug", "tags", "environments", "description")),
     FormSection(
         "when",
-        "When it fires",
+        "Schedule",
         ("schedule", "timezone"),
         (
             "starts_at", "ends_at", "misfire", "misfire_grace_seconds", "overlap", "concurrency", "dst_gap", "dst_fold",
@@ -35,14 +32,14 @@ SECTIONS = (
     ),
     FormSection(
         "call",
-        "What it calls",
+        "Request",
         (("method", "url"), "headers", "body", "timeout_seconds"),
         ("tls_verify", "ca_cert", "client_cert"),
     ),
-    FormSection("success", "What counts as success", ("success_statuses",)),
+    FormSection("success", "Success criteria", ("success_statuses",)),
     FormSection(
         "retry",
-        "When it fails",
+        "Retries",
         (
             "policy", "max_attempts", "on_statuses", "backoff", "delay_ms", "delays_ms", "max_delay_ms", "on_timeout",
             "on_connection_error",
@@ -56,13 +53,13 @@ SECTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class FormLine:
-    """Fields that stand in one line of the page's grid."""
+    """Fields that share a line of the page's grid."""
 
     fields: list[BoundField]
     wide: bool
 
 
 def lines_of(form: BaseForm, fields: Iterable[str | tuple[str, str]]) -> list[FormLine]:
-    """These fields of a form, as the page lays them out."""
+    """Lay out fields of a form in lines."""
     lines = [(field,) if isinstance(field, str) else field for field in fields]
     return [FormLine([form[name] for name in line], line[0] in WIDE) for line in lines]

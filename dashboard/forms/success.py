@@ -1,4 +1,4 @@
-"""What counts as success: statuses, and what else must hold of the answer, one row for each assertion."""
+"""The section of success criteria: statuses, and a row for each assertion on the response."""
 
 import re
 from typing import Any, ClassVar
@@ -6,34 +6,33 @@ from typing import Any, ClassVar
 from django import forms
 from unfold import widgets
 
-from dashboard.forms.fields import Area, Lines, choice, json_in, listed, text
+from dashboard.forms.fields import Area, Lines, choice, comma_separated, json_in, text
 from jobs.definition.assertions import ASSERTION_TYPES, MAX_ASSERTIONS, Shape, spelled_value
 
 PREFIX = "assertions"
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
-#: Rows to fill in where no script can add them.
+#: Empty rows for browsers without scripts.
 _SPARE_ROWS = 2
 
 
 class SuccessPart(forms.Form):
     PATHS: ClassVar[dict[str, str]] = {"success_statuses": "success.statuses"}
 
-    success_statuses = text(label="Statuses", help_text="Codes and classes, as in <code>2xx, 304</code>.")
+    success_statuses = text(label="Statuses", help_text="Codes and classes, for example <code>2xx, 304</code>.")
 
     def clean_success_statuses(self) -> list[str] | None:
-        return listed(self.cleaned_data["success_statuses"]) or None
+        return comma_separated(self.cleaned_data["success_statuses"]) or None
 
 
 class AssertionForm(forms.Form):
-    """One assertion. `written` is its object in the API, once the row is valid. A part that its type lacks is hidden
-    by the style sheet, and left out.
+    """One assertion. `assertion` is its object in the API once the row is valid.
+
+    The style sheet hides the fields that its type doesn't have.
     """
 
-    written: dict[str, Any]
+    assertion: dict[str, Any]
 
-    type = choice(
-        [("", "Choose…"), *((name, known.label) for name, known in ASSERTION_TYPES.items())], label="What holds"
-    )
+    type = choice([("", "Choose…"), *((name, each.label) for name, each in ASSERTION_TYPES.items())], label="Assertion")
     name = text(label="Header", spellcheck="false", placeholder="Content-Type")
     path = text(label="JSON path", spellcheck="false", placeholder="$.status")
     value = Lines(
@@ -49,9 +48,9 @@ class AssertionForm(forms.Form):
         if kind:
             shape = ASSERTION_TYPES[kind].shape
             subject = shape.subject
-            self.written = {"type": kind, **({subject: values[subject]} if subject else {})}
+            self.assertion = {"type": kind, **({subject: values[subject]} if subject else {})}
             try:
-                self.written |= _read(shape, values["value"])
+                self.assertion |= _read(shape, values["value"])
             except ValueError as error:
                 self.add_error("value", str(error))
         return values
@@ -75,23 +74,23 @@ AssertionRows = forms.formset_factory(
 )
 
 
-def spelled_assertion(written: dict[str, Any]) -> dict[str, Any]:
-    """An assertion of the API as its row holds it."""
-    return {**written, "value": spelled_value(written)}
+def assertion_values(assertion: dict[str, Any]) -> dict[str, Any]:
+    """An assertion of the API as the contents of its row."""
+    return {**assertion, "value": spelled_value(assertion)}
 
 
 def _read(shape: Shape, value: str) -> dict[str, Any]:
-    """The value of a row as its type wants it; nothing where it may be left out. Raises ValueError."""
+    """Convert a row's value for its type; empty if it is optional and left out. Raises ValueError."""
     match shape:
         case Shape.STATUS | Shape.MILLISECONDS:
             if not _WHOLE.fullmatch(value.strip()):
-                raise ValueError("Should be a whole number.")
+                raise ValueError("Must be a whole number.")
             return {"value": int(value)}
         case Shape.PRESENCE:
-            known = {"true": {"value": True}, "false": {"value": False}, "": {}}
-            if value.strip().lower() not in known:
-                raise ValueError("Should be true, or false if the path should lead nowhere.")
-            return known[value.strip().lower()]
+            values = {"true": {"value": True}, "false": {"value": False}, "": {}}
+            if value.strip().lower() not in values:
+                raise ValueError("Must be true, or false if the path must be absent.")
+            return values[value.strip().lower()]
         case Shape.JSON:
             return {"value": _json(value)}
     return {"value": value}
@@ -101,4 +100,4 @@ def _json(value: str) -> Any:
     try:
         return json_in(value)
     except forms.ValidationError as error:
-        raise ValueError(f'{error.messages[0]} Text stands in quotes, as in "ok".') from error
+        raise ValueError(f'{error.messages[0]} Put text in quotes, as in "ok".') from error

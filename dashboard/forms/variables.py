@@ -1,6 +1,6 @@
-"""What the form suggests for the URL, headers and body: the variables that there are, and the names of secrets."""
+"""Suggestions for the URL, headers and body: variables and the names of secrets."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from accounts.models import Secret, Workspace
@@ -8,20 +8,20 @@ from jobs.definition.templates import VARIABLES
 
 _INPUT, _SECRET = "input.PATH", "secrets.NAME"
 _MEANINGS = {
-    "timestamp": "when the execution was made",
-    "unix": "the same, in seconds since 1970",
-    "uuid": "a UUID of the execution's own",
-    "execution_id": "the execution's id",
-    "scheduled_for": "the time that it was planned for",
-    "job": "this job's slug",
-    "environment": "the environment's slug",
-    _INPUT: "what stands there in the input",
+    "timestamp": "creation time of the execution",
+    "unix": "the same in seconds since 1970",
+    "uuid": "a UUID unique to the execution",
+    "execution_id": "id of the execution",
+    "scheduled_for": "scheduled time of the execution",
+    "job": "slug of this job",
+    "environment": "slug of the environment",
+    _INPUT: "value at this path of the input",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """A text to insert, what it becomes, and the part of it that somebody has to write over."""
+    """A text to insert, its meaning, and the part of it to replace."""
 
     text: str
     meaning: str
@@ -29,7 +29,7 @@ class Suggestion:
 
 
 def suggested_variables() -> list[Suggestion]:
-    """In the order that they are documented in."""
+    """In the order of the documentation."""
     return [
         Suggestion(f"{{{{{name}}}}}", _MEANINGS[name], "PATH" if name == _INPUT else "")
         for name in VARIABLES
@@ -38,17 +38,16 @@ def suggested_variables() -> list[Suggestion]:
 
 
 def suggested_secrets(workspace: Workspace) -> list[Suggestion]:
-    """The secrets of a workspace by their names, each with where it has a value; never the value."""
-    found = Secret.objects.filter(workspace=workspace).order_by("name", "environment__slug")
-    places: dict[str, list[str | None]] = {}
-    for name, environment in found.values_list("name", "environment__slug"):
-        places.setdefault(name, []).append(environment)
-    return [Suggestion(f"{{{{secrets.{name}}}}}", _where(known)) for name, known in places.items()]
+    """The names of a workspace's secrets with the environments that have a value; never a value."""
+    secrets = Secret.objects.filter(workspace=workspace).order_by("name", "environment__slug")
+    environments: dict[str, list[str | None]] = {}
+    for name, environment in secrets.values_list("name", "environment__slug"):
+        environments.setdefault(name, []).append(environment)
+    return [Suggestion(f"{{{{secrets.{name}}}}}", _meaning(slugs)) for name, slugs in environments.items()]
 
 
-def _where(environments: Iterable[str | None]) -> str:
-    """Where a secret has a value."""
-    known = list(environments)
-    if None in known:
-        return "a secret"
-    return f"a secret, in {', '.join(slug for slug in known if slug)} only"
+def _meaning(slugs: Sequence[str | None]) -> str:
+    """None among `slugs` is a value for all environments."""
+    if None in slugs:
+        return "secret"
+    return f"secret, only in {', '.join(slug for slug in slugs if slug)}"

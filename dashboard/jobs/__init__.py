@@ -1,1 +1,1 @@
-"""The dashboard of jobs: their list, their page, their form; and the environments and secrets that they use."""
+"""Jobs in the dashboard: list, page, form and versions; retry policies, environments and secrets."""

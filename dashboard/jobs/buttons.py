@@ -1,4 +1,4 @@
-"""The buttons of a job's page that belong to jobs: pause and resume. Each calls the verb that the API calls."""
+"""Pause and resume on a job's page, by the functions that the API calls."""
 
 import uuid
 from typing import Any
@@ -10,35 +10,35 @@ from django.utils import timezone
 
 from accounts.actors import Actor
 from dashboard.jobs import page
-from dashboard.jobs.pausing import meant
-from dashboard.jobs.reach import tell
+from dashboard.jobs.lookups import report_change
+from dashboard.jobs.pausing import posted_pause
 from jobs.models import JobEnvironment
 from jobs.services.save import pause, resume
 
 
 def pause_job(job_admin: "ModelAdmin[Any]", request: HttpRequest, job_id: uuid.UUID) -> HttpResponse:
-    """What is wrong with it stands beside its field, on the page as it was."""
-    job, rows, form = meant(request, job_id)
+    """Pause the job; an invalid form is shown again, on the page, with its errors."""
+    job, job_environments, form = posted_pause(request, job_id)
     if not form.is_valid():
-        return page.show(job_admin, request, job_id, refused=form)
-    wanted = form.cleaned_data
+        return page.show(job_admin, request, job_id, invalid_pause=form)
     pause(
-        job_environments=rows,
-        until=wanted["until"],
-        note=wanted["note"],
+        job_environments=job_environments,
+        until=form.cleaned_data["until"],
+        note=form.cleaned_data["note"],
         actor=Actor.of_user(request.user),
         now=timezone.now(),
     )
-    tell(job_admin, request, job, f"Paused in {_named(rows)}.")
+    report_change(job_admin, request, job, f"Paused in {_slugs(job_environments)}.")
     return redirect("admin:jobs_job_page", job.pk)
 
 
 def resume_job(job_admin: "ModelAdmin[Any]", request: HttpRequest, job_id: uuid.UUID) -> HttpResponseRedirect:
-    job, rows, _ = meant(request, job_id)
-    resume(job_environments=rows, actor=Actor.of_user(request.user), now=timezone.now())
-    tell(job_admin, request, job, f"Resumed in {_named(rows)}. Nothing that was paused is caught up.")
+    job, job_environments, _ = posted_pause(request, job_id)
+    resume(job_environments=job_environments, actor=Actor.of_user(request.user), now=timezone.now())
+    text = f"Resumed in {_slugs(job_environments)}. Occurrences skipped during the pause stay skipped."
+    report_change(job_admin, request, job, text)
     return redirect("admin:jobs_job_page", job.pk)
 
 
-def _named(rows: list[JobEnvironment]) -> str:
-    return ", ".join(row.environment.slug for row in rows)
+def _slugs(job_environments: list[JobEnvironment]) -> str:
+    return ", ".join(job_environment.environment.slug for job_environment in job_environments)

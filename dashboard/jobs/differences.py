@@ -1,4 +1,4 @@
-"""How two definitions differ, for people to read: fields by the form's labels, values in words, long texts by lines."""
+"""The differences of two definitions: fields by the form's labels, values in words, long texts line by line."""
 
 import difflib
 import json
@@ -8,19 +8,19 @@ from typing import Any
 
 from dashboard.base.pretty import pretty_body
 from dashboard.forms.labels import choices_of, label_of
-from dashboard.jobs.telling import assertion_words, cut
+from dashboard.jobs.summary import assertion_words, cut
 
 Path = tuple[str, ...]
-#: Texts that are compared line by line, unless they are too long for that.
+#: Texts that are compared line by line, unless they are too long for it.
 _TEXTS = frozenset({("description",), ("request", "body"), ("request", "ca_cert")})
-_LONGEST_TEXT, _MOST_LINES, _AROUND = 64 * 1024, 2_000, 2
+_LONGEST_TEXT, _MOST_LINES, _CONTEXT = 64 * 1024, 2_000, 2
 _HEADERS: Path = ("request", "headers")
 _ABSENT = object()
 
 
 @dataclass(frozen=True, slots=True)
 class DiffLine:
-    """A line of a text: `mark` is + for one that is new, - for one that is gone, … where lines are left out."""
+    """A line of a text: `mark` is + for an added line, - for a removed one, … for lines left out."""
 
     mark: str
     text: str
@@ -28,17 +28,17 @@ class DiffLine:
 
 @dataclass(frozen=True, slots=True)
 class VersionChange:
-    """What one field was and is. `place` is the environment that it differs in; `lines` stand for both values."""
+    """One field before and after. `environment` is set for an override; `lines`, if any, replace the two values."""
 
     label: str
-    place: str
+    environment: str
     old: str
     new: str
     lines: tuple[DiffLine, ...] = ()
 
 
 def changes_between(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[VersionChange, ...]:
-    """The fields that differ between two definitions, as `spelled` writes them."""
+    """The fields that differ between two definitions in the API's representation."""
     old, new = dict(_leaves(before)), dict(_leaves(after))
     return tuple(
         _change(path, old.get(path, _ABSENT), new.get(path, _ABSENT))
@@ -47,8 +47,8 @@ def changes_between(before: Mapping[str, Any], after: Mapping[str, Any]) -> tupl
     )
 
 
-def told_overrides(sparse: Mapping[str, Any]) -> tuple[VersionChange, ...]:
-    """What an environment overrides: `new` is what holds there."""
+def override_changes(sparse: Mapping[str, Any]) -> tuple[VersionChange, ...]:
+    """What an environment overrides: `new` is its value."""
     return tuple(_change(path, _ABSENT, value) for path, value in _leaves(sparse))
 
 
@@ -61,38 +61,38 @@ def _leaves(value: Mapping[str, Any], path: Path = ()) -> Iterator[tuple[Path, A
 
 
 def _change(path: Path, old: Any, new: Any) -> VersionChange:
-    place = ""
+    environment = ""
     if path[0] == "environments":
-        _, place, _, *rest = path
+        _, environment, _, *rest = path
         path = tuple(rest)
     label = f"Header {path[-1]}" if path[:2] == _HEADERS else label_of(".".join(path))
-    absent = "as everywhere" if place else "nothing"
+    absent = "inherited" if environment else "none"
     lines = _lines(old, new) if path in _TEXTS and isinstance(old, str) and isinstance(new, str) else ()
-    return VersionChange(label, place, value_words(path, old, absent), value_words(path, new, absent), lines)
+    return VersionChange(label, environment, value_words(path, old, absent), value_words(path, new, absent), lines)
 
 
-def value_words(path: Path, value: Any, absent: str = "nothing") -> str:
-    """A value of a definition, as short as a line."""
+def value_words(path: Path, value: Any, absent: str = "none") -> str:
+    """A value of a definition on one line."""
     match value:
         case None:
-            return "nothing"
+            return "none"
         case bool():
             return "yes" if value else "no"
         case str():
             return cut(choices_of(".".join(path)).get(value, value)) or "empty"
         case list() if path[-1] == "assertions":
-            return "; ".join(assertion_words(one) for one in value) or "none"
+            return "; ".join(assertion_words(assertion) for assertion in value) or "none"
         case list():
-            return cut(", ".join(str(one) for one in value)) or "none"
+            return cut(", ".join(map(str, value))) or "none"
     return absent if value is _ABSENT else cut(json.dumps(value, ensure_ascii=False))
 
 
 def _lines(old: str, new: str) -> tuple[DiffLine, ...]:
-    """Two texts as one, line by line, with what stands around a change; nothing for those that are too long."""
+    """A unified diff with a few lines of context; empty for texts that are too long, or of one line."""
     if max(len(old), len(new)) > _LONGEST_TEXT:
         return ()
     before, after = (pretty_body(text, "utf-8").text.splitlines() for text in (old, new))
     if max(len(before), len(after)) > _MOST_LINES or len(before) == len(after) == 1:
         return ()
-    found = list(difflib.unified_diff(before, after, n=_AROUND, lineterm=""))[2:]
-    return tuple(DiffLine("…", "") if line.startswith("@@") else DiffLine(line[0].strip(), line[1:]) for line in found)
+    diff = list(difflib.unified_diff(before, after, n=_CONTEXT, lineterm=""))[2:]
+    return tuple(DiffLine("…", "") if line.startswith("@@") else DiffLine(line[0].strip(), line[1:]) for line in diff)

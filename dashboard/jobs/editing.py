@@ -1,4 +1,4 @@
-"""Making, changing and deleting a job by its form. The API's validator judges, the API's verbs act."""
+"""Create, edit and delete a job by its form, through the API's serializer."""
 
 import uuid
 from typing import Any
@@ -18,12 +18,12 @@ from accounts.models import Workspace
 from api.base.problems import field_errors
 from api.jobs.serializers import JobSerializer, save_validated
 from core.errors import HourhandError
-from dashboard.accounts.access import access_of
+from dashboard.base.access import access_of
 from dashboard.forms import JobForm
 from dashboard.forms.schedule import TIMEZONES
 from dashboard.forms.variables import suggested_secrets, suggested_variables
-from dashboard.jobs.previewing import FIELDS
-from dashboard.jobs.reach import base_context, writable_job
+from dashboard.jobs.lookups import base_context, get_writable_job
+from dashboard.jobs.schedule_preview import FIELDS as PREVIEW_FIELDS
 from jobs.models import Job
 
 
@@ -35,7 +35,7 @@ def add(job_admin: "ModelAdmin[Any]", request: HttpRequest) -> HttpResponse:
     form = JobForm(request.POST or None, workspace=workspace)
     job = _saved(request, form, workspace=workspace, job=None)
     if job is not None:
-        job_admin.log_addition(request, job, "Made.")
+        job_admin.log_addition(request, job, "Created.")
         messages.success(request, f"Job created: {job.name}.")
         return redirect("admin:jobs_job_page", job.pk)
     elsewhere = [row for row in access.workspaces if row != workspace and access.writes(row.pk)]
@@ -43,38 +43,38 @@ def add(job_admin: "ModelAdmin[Any]", request: HttpRequest) -> HttpResponse:
 
 
 def change(job_admin: "ModelAdmin[Any]", request: HttpRequest, job_id: uuid.UUID) -> HttpResponse:
-    job = writable_job(request, job_id)
+    job = get_writable_job(request, job_id)
     form = JobForm(request.POST or None, workspace=job.workspace, job=job)
     saved = _saved(request, form, workspace=job.workspace, job=job)
     if saved is not None:
         job_admin.log_change(request, saved, "Changed.")
-        messages.success(request, f"{saved.name} is saved.")
+        messages.success(request, f"Job saved: {saved.name}.")
         return redirect("admin:jobs_job_page", saved.pk)
     return _page(job_admin, request, form, title="Edit", original=job, workspace=job.workspace)
 
 
-def ask_to_delete(job_admin: "ModelAdmin[Any]", request: HttpRequest, job_id: uuid.UUID) -> HttpResponse:
-    """Ask first. Its button is among those of executions, which deleting a job reaches too."""
-    job = writable_job(request, job_id)
+def confirm_delete(job_admin: "ModelAdmin[Any]", request: HttpRequest, job_id: uuid.UUID) -> HttpResponse:
+    """Ask for confirmation. Its form posts to ExecutionAdmin, since deleting a job cancels executions."""
+    job = get_writable_job(request, job_id)
     context = {**base_context(job_admin, request, title="Delete"), "original": job, "job": job}
     return TemplateResponse(request, "admin/jobs/job/delete.html", context)
 
 
 def _saved(request: HttpRequest, form: JobForm, *, workspace: Workspace, job: Job | None) -> Job | None:
-    """The job that this form makes of what was sent; None, and its errors in the form, when it can't."""
+    """Save the posted form. Returns the job, or None after putting the errors in the form."""
     if request.method != "POST":
         return None
-    is_readable = form.is_valid()
+    is_valid = form.is_valid()
     context = {"workspace": workspace, "now": timezone.now()}
     serializer = JobSerializer(job, data=form.definition(), context=context)
     try:
-        # What the form can't read does not hide what the validator says of the rest.
+        # Fields that the form can't read don't hide the serializer's errors in the others.
         serializer.is_valid(raise_exception=True)
-        if not is_readable:
+        if not is_valid:
             return None
         saved = save_validated(serializer, actor=Actor.of_user(request.user))
     except ValidationError as error:
-        form.show_errors((wrong["field"] or "", wrong["detail"]) for wrong in field_errors(error.detail))
+        form.show_errors((each["field"] or "", each["detail"]) for each in field_errors(error.detail))
     except HourhandError as error:
         form.show_errors([(error.field or "", error.detail)])
     else:
@@ -88,7 +88,7 @@ def _page(job_admin: "ModelAdmin[Any]", request: HttpRequest, form: JobForm, **m
         "form": form,
         "timezones": TIMEZONES,
         "preview_url": _preview_url(more.get("original")),
-        "preview_fields": FIELDS,
+        "preview_fields": PREVIEW_FIELDS,
         "variables": suggested_variables(),
         "secrets": suggested_secrets(more["workspace"]),
         **more,

@@ -1,4 +1,4 @@
-"""Environments: made, renamed and deleted here. They stand with jobs because those decide if one can go."""
+"""Environments. This module is among those of jobs, which decide if an environment can be deleted."""
 
 from typing import Any
 
@@ -12,34 +12,34 @@ from accounts.actors import Actor
 from accounts.environments import create_environment, rename_environment
 from accounts.models import Environment
 from core.errors import HourhandError
-from dashboard.accounts.scoped import AdministeredAdmin
 from dashboard.base import chips
+from dashboard.base.scoped import AdministeredAdmin
 from jobs.services.environments import delete_environment
 
 
 class EnvironmentForm(forms.ModelForm[Environment]):
-    """A name and a slug. The verbs judge; what they refuse stands beside its field."""
+    """Creates or renames an environment; a domain error is shown beside its field."""
 
     actor: Actor
 
     class Meta:
         model = Environment
         fields = ["workspace", "name", "slug"]
-        help_texts = {"slug": "1 to 100 of a-z, 0-9 and -. It stays for good."}
+        help_texts = {"slug": "1 to 100 of a-z, 0-9 and -. It can't be changed later."}
 
     def clean(self) -> dict[str, Any] | None:
-        """Do it here, where a refusal can still be shown."""
+        """Save here rather than in save_model, where an error could no longer be shown."""
         values = super().clean()
         if self.errors:
             return values
-        wanted, now = self.cleaned_data, timezone.now()
+        now = timezone.now()
         try:
             if self.instance.slug:
                 self.instance = rename_environment(
-                    environment=self.instance, name=wanted["name"], actor=self.actor, now=now
+                    environment=self.instance, name=self.cleaned_data["name"], actor=self.actor, now=now
                 )
             else:
-                self.instance = create_environment(**wanted, actor=self.actor, now=now)
+                self.instance = create_environment(**self.cleaned_data, actor=self.actor, now=now)
         except HourhandError as error:
             self.add_error(error.field if error.field in self.fields else None, error.detail)
         return values
@@ -49,24 +49,24 @@ class EnvironmentForm(forms.ModelForm[Environment]):
 class EnvironmentAdmin(AdministeredAdmin):
     form = EnvironmentForm
     choice_paths = {"workspace": "pk"}
-    list_display = ["name", "slug", "workspace", "made"]
+    list_display = ["name", "slug", "workspace", "created"]
     list_select_related = ["workspace"]
     search_fields = ["name", "slug"]
     fields = ["workspace", "name", "slug"]
     ordering = ["workspace__name", "slug"]
 
-    @admin.display(description="Made", ordering="created_at")
-    def made(self, environment: Environment) -> SafeString:
+    @admin.display(description="Created", ordering="created_at")
+    def created(self, environment: Environment) -> SafeString:
         return chips.instant(environment.created_at)
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Environment | None = None) -> list[str]:  # noqa: ARG002
+    def get_readonly_fields(self, request: HttpRequest, obj: Environment | None = None) -> list[str]:
         return ["workspace", "slug"] if obj else []
 
     def save_model(self, request: HttpRequest, obj: Environment, form: Any, change: bool) -> None:
-        """Nothing: the form's verb has done it."""
+        """Do nothing: the form has saved it."""
 
-    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[Any, Any, set[str], Any]:  # noqa: ARG002
-        """Only itself: the verb refuses to delete one that holds anything."""
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[Any, Any, set[str], Any]:
+        """Only the environment: `delete_environment` refuses one that anything refers to."""
         return [str(row) for row in objs], {}, set(), []
 
     def delete_model(self, request: HttpRequest, obj: Environment) -> None:

@@ -1,4 +1,4 @@
-"""What the list of jobs can be narrowed by, and the jobs that a word or two suggest."""
+"""The filters of the list of jobs, and suggestions of jobs for other lists' filters."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,8 +10,8 @@ from django.template.response import TemplateResponse
 from accounts.models import Environment, Workspace
 from api.jobs.filters import JobListQuery, filtered
 from core.validation.fields import Choice
-from dashboard.accounts.access import access_of
-from dashboard.accounts.listing import FilterField, WorkspaceParameter, workspace_field
+from dashboard.base.access import access_of
+from dashboard.base.listing import FilterField, WorkspaceParameter, workspace_field
 from jobs.models import Job, JobEnvironment, ScheduleType
 from jobs.querysets import JobQuerySet
 
@@ -24,18 +24,18 @@ _MOST_TAGS = 50
 _TAGS_READ_FROM = 2_000  # the newest jobs; a list of tags need not be complete to be of use
 
 
-class JobsShown(WorkspaceParameter, JobListQuery):
-    """The API's parameters, and those of the dashboard."""
+class DashboardJobQuery(WorkspaceParameter, JobListQuery):
+    """The API's parameters and the dashboard's own."""
 
     state = Choice(choices=_STATES, required=False)
 
 
 def job_fields(request: HttpRequest) -> tuple[Sequence[FilterField], Sequence[FilterField]]:
-    places = access_of(request).narrow(Environment.objects.order_by("slug")).values_list("slug", flat=True).distinct()
+    slugs = access_of(request).narrow(Environment.objects.order_by("slug")).values_list("slug", flat=True).distinct()
     first = [
         FilterField("search", "Search", placeholder="Name, slug or URL"),
         FilterField("state", "State", "select", _STATES),
-        FilterField("environment", "Environment", "select", [(slug, slug) for slug in places]),
+        FilterField("environment", "Environment", "select", [(slug, slug) for slug in slugs]),
         FilterField("tag", "Tag", options=[(tag, tag) for tag in _tags(request)]),
         *workspace_field(request),
     ]
@@ -47,7 +47,7 @@ def job_fields(request: HttpRequest) -> tuple[Sequence[FilterField], Sequence[Fi
 
 
 def in_state(jobs: JobQuerySet, state: str, environment: str | None) -> JobQuerySet:
-    """Those in a state of the dashboard's, in the environment named or anywhere."""
+    """Filter jobs by one of _STATES, in the environment given or in any."""
     rows = JobEnvironment.objects.filter(job=OuterRef("pk"))
     if environment is not None:
         rows = rows.filter(environment__slug=environment)
@@ -61,14 +61,14 @@ def in_state(jobs: JobQuerySet, state: str, environment: str | None) -> JobQuery
     return jobs.filter(Exists(rows.filter(consecutive_failures__gt=0)))
 
 
-def suggest(job_admin: Any, request: HttpRequest) -> HttpResponse:  # noqa: ARG001 - as every view of jobs
-    """Jobs whose name or slug holds what was typed so far, as the options of a field."""
+def suggest(job_admin: Any, request: HttpRequest) -> HttpResponse:
+    """Render options: jobs whose name or slug contains the parameter `job`."""
     typed = request.GET.get("job", "").strip()
     jobs = access_of(request).narrow(Job.objects.live())
     if typed:
         jobs = jobs.filter(Q(name__icontains=typed) | Q(slug__icontains=typed))
-    found = jobs.order_by("name", "pk").values_list("slug", "name")[:_SUGGESTED]
-    return TemplateResponse(request, "hourhand/suggestions.html", {"suggestions": found})
+    suggestions = jobs.order_by("name", "pk").values_list("slug", "name")[:_SUGGESTED]
+    return TemplateResponse(request, "hourhand/suggestions.html", {"suggestions": suggestions})
 
 
 def _tags(request: HttpRequest) -> list[str]:
@@ -77,7 +77,7 @@ def _tags(request: HttpRequest) -> list[str]:
     return sorted({tag for tags in newest for tag in tags})[:_MOST_TAGS]
 
 
-def jobs_shown(query: dict[str, Any], among: Sequence[Workspace]) -> JobQuerySet:
-    """The jobs that a query (see JobsShown) means in these workspaces."""
-    jobs = filtered(Job.objects.live().filter(workspace__in=among), query)
+def matching_jobs(query: dict[str, Any], workspaces: Sequence[Workspace]) -> JobQuerySet:
+    """The jobs of these workspaces that match a validated DashboardJobQuery."""
+    jobs = filtered(Job.objects.live().filter(workspace__in=workspaces), query)
     return in_state(jobs, query["state"], query.get("environment")) if "state" in query else jobs

@@ -1,7 +1,7 @@
 """The list of jobs, and the addresses of their pages."""
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin
@@ -12,25 +12,28 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET, require_POST
+from rest_framework.exceptions import ValidationError
 
 from accounts.models import Workspace
 from api.base.pagination import Keyset
 from api.jobs.filters import sorted_by
 from core.words import Appearance
-from dashboard.accounts.listing import Doing, FilterField, FoundAdmin, FoundChangeList, tick
 from dashboard.base import chips
-from dashboard.jobs import buttons, editing, page, previewing, together, versions
-from dashboard.jobs.filters import JobsShown, job_fields, jobs_shown, suggest
-from dashboard.jobs.reach import parsed
-from dashboard.jobs.words import place_look, place_title, schedule_words
+from dashboard.base.access import access_of
+from dashboard.base.listing import FilterField, KeysetAdmin, KeysetChangeList
+from dashboard.base.lookups import parse_id
+from dashboard.jobs import bulk_actions, buttons, editing, page, schedule_preview, versions
+from dashboard.jobs.filters import DashboardJobQuery, job_fields, matching_jobs, suggest
+from dashboard.jobs.words import schedule_words, state_appearance, state_title
 from jobs.models import Job, JobEnvironment
+from jobs.querysets import JobQuerySet
 
-_PLACES = Prefetch(
+_JOB_ENVIRONMENTS = Prefetch(
     "job_environments",
     JobEnvironment.objects.select_related("environment").prefetch_related("unreadable").order_by("environment__slug"),
 )
 _UNREADABLE = Appearance("unreadable", "bad", "error")
-#: What the list needs of a definition. Not all of it: a body may hold a megabyte.
+#: What the list shows of a definition, which as a whole may hold a megabyte.
 _SHOWN = {
     "shown_schedule": F("current_version__config__schedule"),
     "shown_timezone": F("current_version__config__timezone"),
@@ -38,60 +41,66 @@ _SHOWN = {
 }
 
 
-class JobChangeList(FoundChangeList):
+class JobChangeList(KeysetChangeList):
     def url_for_result(self, result: Any) -> str:
         return reverse("admin:jobs_job_page", args=[result.pk])
 
 
 @admin.register(Job)
-class JobAdmin(FoundAdmin):
-    """Jobs that are not deleted. A row leads to the job's page; its form is one click further."""
+class JobAdmin(KeysetAdmin):
+    """Jobs that are not deleted. A row links to the job's page, which links to the form."""
 
-    list_display = ["ticked", "job", "what", "places", "next_firing", "last", "workspace_name"]
+    list_display = ["job", "definition", "environments", "next_firing", "last_status", "workspace_name"]
     list_display_links = ["job"]
-    doings_url = "admin:jobs_job_together"
-    doings_reach_all = True
-    query_class = JobsShown
+    actions: Any = bulk_actions.ACTIONS
+    selects_all_matching = True
+    query_class = DashboardJobQuery
 
-    def get_changelist(self, request: HttpRequest, **_: Any) -> type[JobChangeList]:  # noqa: ARG002
+    def get_changelist(self, request: HttpRequest, **_: Any) -> type[JobChangeList]:
         return JobChangeList
-
-    def doings(self, request: HttpRequest) -> Mapping[str, Doing]:  # noqa: ARG002
-        return together.DOINGS
 
     def filters(self, request: HttpRequest) -> tuple[Sequence[FilterField], Sequence[FilterField]]:
         return job_fields(request)
 
-    def meant(self, request: HttpRequest, query: dict[str, Any], among: Sequence[Workspace]) -> tuple[Any, Keyset]:  # noqa: ARG002
-        """The API's pages of what a query means, with what the list shows."""
-        jobs = jobs_shown(query, among).prefetch_related(_PLACES).annotate(**_SHOWN)
+    def compile_query(
+        self, request: HttpRequest, query: dict[str, Any], workspaces: Sequence[Workspace]
+    ) -> tuple[Any, Keyset]:
+        jobs = matching_jobs(query, workspaces).prefetch_related(_JOB_ENVIRONMENTS).annotate(**_SHOWN)
         return sorted_by(jobs, query["sort"])
+
+    def actionable(self, request: HttpRequest) -> JobQuerySet:
+        """The live jobs that the person may change; with `select_across`, those that match the filters."""
+        access = access_of(request)
+        writable = [workspace for workspace in access.workspaces if access.writes(workspace.pk)]
+        if request.POST.get("select_across", "0") == "0":
+            return Job.objects.live().filter(workspace__in=writable)
+        try:
+            query, workspaces, _ = self.read_query(request)
+        except ValidationError:
+            return Job.objects.none()
+        return matching_jobs(query, [workspace for workspace in workspaces if workspace in writable])
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         return super().changelist_view(request, {**(extra_context or {}), "empty_template": "hourhand/first_job.html"})
 
     def get_urls(self) -> list[URLPattern]:
-        def door(view: Any, *decorators: Any) -> Any:
-            def opened(request: HttpRequest, *args: Any, **named: Any) -> HttpResponse:
-                answer: HttpResponse = view(self, request, *args, **named)
-                return answer
+        def wrap(view: Any, decorate: Any) -> Any:
+            def wrapped(request: HttpRequest, *args: Any, **named: Any) -> HttpResponse:
+                response: HttpResponse = view(self, request, *args, **named)
+                return response
 
-            for decorate in decorators:
-                opened = decorate(opened)
-            return self.admin_site.admin_view(opened)
+            return self.admin_site.admin_view(decorate(wrapped))
 
         return [
-            path("suggest/", door(suggest, require_GET), name="jobs_job_suggest"),
-            path("together/", door(together.ask, require_POST), name="jobs_job_together"),
-            path("together/done/", door(together.do, require_POST), name="jobs_job_together_done"),
-            path("preview/", door(previewing.preview_schedule, require_GET), name="jobs_job_preview"),
-            path("<uuid:job_id>/", door(page.show, require_GET), name="jobs_job_page"),
-            path("<uuid:job_id>/pause/", door(buttons.pause_job, require_POST), name="jobs_job_pause"),
-            path("<uuid:job_id>/resume/", door(buttons.resume_job, require_POST), name="jobs_job_resume"),
-            path("<uuid:job_id>/versions/", door(versions.show_versions, require_GET), name="jobs_job_versions"),
+            path("suggest/", wrap(suggest, require_GET), name="jobs_job_suggest"),
+            path("preview/", wrap(schedule_preview.preview_schedule, require_GET), name="jobs_job_preview"),
+            path("<uuid:job_id>/", wrap(page.show, require_GET), name="jobs_job_page"),
+            path("<uuid:job_id>/pause/", wrap(buttons.pause_job, require_POST), name="jobs_job_pause"),
+            path("<uuid:job_id>/resume/", wrap(buttons.resume_job, require_POST), name="jobs_job_resume"),
+            path("<uuid:job_id>/versions/", wrap(versions.show_versions, require_GET), name="jobs_job_versions"),
             path(
                 "<uuid:job_id>/versions/<int:number>/restore/",
-                door(versions.restore, require_POST),
+                wrap(versions.restore, require_POST),
                 name="jobs_job_restore",
             ),
             *super().get_urls(),
@@ -101,58 +110,49 @@ class JobAdmin(FoundAdmin):
         self,
         request: HttpRequest,
         object_id: str | None = None,
-        form_url: str = "",  # noqa: ARG002 - Django's signature
-        extra_context: dict[str, Any] | None = None,  # noqa: ARG002
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         if object_id is None:
             return editing.add(self, request)
-        return editing.change(self, request, parsed(object_id))
+        return editing.change(self, request, parse_id(object_id))
 
     def delete_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        extra_context: dict[str, Any] | None = None,  # noqa: ARG002
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        return editing.ask_to_delete(self, request, parsed(object_id))
-
-    @admin.display(description="Select")
-    def ticked(self, job: Job) -> SafeString:
-        return tick("job", job.pk, job.name)
+        return editing.confirm_delete(self, request, parse_id(object_id))
 
     @admin.display(description="Job")
     def job(self, job: Job) -> SafeString:
         return chips.two_lines(job.name, job.slug)
 
-    @admin.display(description="What it does")
-    def what(self, job: Any) -> SafeString:
+    @admin.display(description="Schedule and request")
+    def definition(self, job: Any) -> SafeString:
         words = schedule_words(job.shown_schedule, job.shown_timezone, anchor=job.created_at)
         return chips.two_lines(words, f"{job.shown_method} {job.url}")
 
     @admin.display(description="Environments")
-    def places(self, job: Job) -> SafeString:
-        now = timezone.now()
-        found = format_html_join(
-            "",
-            "{}",
-            ((chips.chip(place_look(row, now), title=place_title(row, now)),) for row in job.job_environments.all()),
+    def environments(self, job: Job) -> SafeString:
+        now, rows = timezone.now(), job.job_environments.all()
+        states = format_html_join(
+            "", "{}", ((chips.chip(state_appearance(row, now), title=state_title(row, now)),) for row in rows)
         )
-        unreadable = {mark.error for row in job.job_environments.all() for mark in row.unreadable.all()}
-        mark = chips.chip(_UNREADABLE, title=" ".join(sorted(unreadable))) if unreadable else ""
-        return format_html('<span class="hh-chips">{}{}</span>', found, mark)
+        errors = {unreadable.error for row in rows for unreadable in row.unreadable.all()}
+        unreadable = chips.chip(_UNREADABLE, title=" ".join(sorted(errors))) if errors else ""
+        return format_html('<span class="hh-chips">{}{}</span>', states, unreadable)
 
     @admin.display(description="Next firing")
     def next_firing(self, job: Job) -> SafeString:
         return chips.distance(_soonest(job))
 
-    @admin.display(description="Last")
-    def last(self, job: Job) -> SafeString:
+    @admin.display(description="Last status")
+    def last_status(self, job: Job) -> SafeString:
         rows = list(job.job_environments.all())
         statuses = sorted({row.last_status for row in rows if row.last_status})
         failures = max((row.consecutive_failures for row in rows), default=0)
         in_a_row = format_html('<span class="hh-muted">{} in a row</span>', failures) if failures > 1 else ""
-        found = format_html_join("", "{}", ((chips.status_chip(status),) for status in statuses))
-        return format_html('<span class="hh-chips">{}{}</span>', found or chips.status_chip(""), in_a_row)
+        marks = format_html_join("", "{}", ((chips.status_chip(status),) for status in statuses))
+        return format_html('<span class="hh-chips">{}{}</span>', marks or chips.status_chip(""), in_a_row)
 
     @admin.display(description="Workspace")
     def workspace_name(self, job: Job) -> str:

@@ -1,7 +1,4 @@
-"""The page of one job: what it does, when it fires next, how it is in each environment, and its versions.
-
-Its cards of history come from template tags: `dashboard/templatetags/`.
-"""
+"""The page of one job: its definition, next firings, state in each environment, recent executions and versions."""
 
 import uuid
 from typing import Any
@@ -11,27 +8,29 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
 
-from dashboard.accounts.access import access_of
+from dashboard.base.access import access_of
+from dashboard.jobs.environments_panel import EnvironmentPanel, occurrence_previews
+from dashboard.jobs.ledger import ledger_context
+from dashboard.jobs.lookups import base_context, definition_of, get_job
 from dashboard.jobs.pausing import PauseForm, pause_everywhere, pause_forms
-from dashboard.jobs.places import EnvironmentPanel, plans_of
-from dashboard.jobs.reach import base_context, definition_of, job_in_sight
-from dashboard.jobs.telling import told
-from dashboard.jobs.versions import latest, slugs_of
+from dashboard.jobs.summary import summarize
+from dashboard.jobs.versions import environment_slugs, latest
+from dashboard.runs.recent_outcomes import RecentOutcomes
 from jobs.models import Job
 from jobs.services.unreadable import why_unreadable
 
 _VERSIONS = 5
-#: The page shows so many characters of a body; the form has all of it.
+#: Characters of a body that the page shows; the form shows all of it.
 _SHOWN_BODY = 16 * 1024
 
 
 def show(
-    job_admin: "ModelAdmin[Any]", request: HttpRequest, job_id: uuid.UUID, *, refused: PauseForm | None = None
+    job_admin: "ModelAdmin[Any]", request: HttpRequest, job_id: uuid.UUID, *, invalid_pause: PauseForm | None = None
 ) -> HttpResponse:
-    """The page; `refused` is a pause that somebody asked for in vain, to be shown with what is wrong."""
-    job, now = job_in_sight(request, job_id), timezone.now()
+    """Render the page; `invalid_pause` is shown with its errors in place of an empty form."""
+    job, now = get_job(request, job_id), timezone.now()
     config = definition_of(job)
-    places = [EnvironmentPanel.of(row, config, now) for row in _environments(job)]
+    panels = [EnvironmentPanel.of(job_environment, config, now) for job_environment in _job_environments(job)]
     body = config["request"]["body"] or ""
     context = {
         **base_context(job_admin, request, title=job.name),
@@ -39,18 +38,20 @@ def show(
         "job": job,
         "config": config,
         "unreadable": why_unreadable(job, job.current_version) if job.current_version else None,
-        "facts": told(config),
+        "facts": summarize(config),
         "body": body[:_SHOWN_BODY],
         "body_is_cut": len(body) > _SHOWN_BODY,
-        "places": pause_forms(places, refused),
-        "everywhere": pause_everywhere(places, config["timezone"], refused),
-        "plans": plans_of(job, config, places, now),
-        "versions": latest(job, slugs_of(job), count=_VERSIONS),
+        "panels": pause_forms(panels, invalid_pause),
+        "everywhere": pause_everywhere(panels, config["timezone"], invalid_pause),
+        "previews": occurrence_previews(job, config, panels, now),
+        "recent": RecentOutcomes.of(job, now),
+        "ledger": ledger_context(request, job, timezone=config["timezone"], now=now),
+        "versions": latest(job, environment_slugs(job), count=_VERSIONS),
         "now_at": now,
         "may_change": access_of(request).writes(job.workspace_id),
     }
     return TemplateResponse(request, "admin/jobs/job/page.html", context)
 
 
-def _environments(job: Job) -> Any:
+def _job_environments(job: Job) -> Any:
     return job.job_environments.select_related("environment").order_by("environment__created_at", "environment_id")

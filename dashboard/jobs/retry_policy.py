@@ -1,4 +1,4 @@
-"""Retry policies: made, changed and deleted here by the API's verbs; the API's validator judges the form."""
+"""Retry policies, validated by the API's serializer."""
 
 from typing import Any
 
@@ -8,48 +8,50 @@ from django.db.models import Count, Q
 from django.http import HttpRequest
 from django.utils import timezone
 from rest_framework.exceptions import ValidationError
+from unfold.widgets import UnfoldAdminTextInputWidget
 
 from accounts.actors import Actor
 from api.base.problems import field_errors
 from api.jobs.retry_policies import RetryPolicySerializer
-from dashboard.accounts.access import access_of
-from dashboard.accounts.scoped import ScopedAdmin
+from dashboard.base.access import access_of
+from dashboard.base.scoped import ScopedAdmin
+from dashboard.forms.retry import RetryPart
 from jobs.models import RetryPolicy
 from jobs.services.retry_policies import RULES, delete_policy, save_policy
 from jobs.validation.sections import RetryRulesSerializer
 
 
 class RetryPolicyForm(forms.ModelForm[RetryPolicy]):
-    """A policy as fields; `rules` is what it says, once it is valid."""
+    """A retry policy; `rules` are its validated rules once the form is valid."""
 
     rules: dict[str, Any]
 
     class Meta:
         model = RetryPolicy
         fields = ["workspace", "name", "slug", *RULES]
+        labels = {rule: RetryPart.base_fields[rule].label for rule in RULES}
         help_texts = {
-            "slug": "How jobs and the API name it.",
-            "max_attempts": "1: no retry. At most 20.",
-            "delay_ms": "The first wait, in milliseconds.",
-            "max_delay_ms": "The longest wait, in milliseconds; a Retry-After waits no longer either.",
-            "delays_ms": "For “list” only: the waits in milliseconds, separated by commas.",
-            "on_statuses": "Separated by commas.",
-            "except_statuses": "Never these, though they stand above.",
+            "slug": "Its name in jobs and in the API.",
+            **{rule: RetryPart.base_fields[rule].help_text for rule in RULES},
+        }
+        widgets = {
+            field: UnfoldAdminTextInputWidget(attrs={"autocomplete": "off"})
+            for field in ("delays_ms", "on_statuses", "except_statuses")
         }
 
     def clean(self) -> dict[str, Any] | None:
         values = super().clean()
         if self.errors:
             return values
-        written = {field: self.cleaned_data[field] for field in ("name", "slug", *RULES) if field in self.cleaned_data}
-        written["delays_ms"] = written["delays_ms"] or None
-        serializer = RetryPolicySerializer(data=written)
+        posted = {field: self.cleaned_data[field] for field in ("name", "slug", *RULES) if field in self.cleaned_data}
+        posted["delays_ms"] = posted["delays_ms"] or None
+        serializer = RetryPolicySerializer(data=posted)
         try:
             serializer.is_valid(raise_exception=True)
         except ValidationError as error:
-            for wrong in field_errors(error.detail):
-                field = (wrong["field"] or "").partition(".")[0]
-                self.add_error(field if field in self.fields else None, wrong["detail"])
+            for each in field_errors(error.detail):
+                field = (each["field"] or "").partition(".")[0]
+                self.add_error(field if field in self.fields else None, each["detail"])
         else:
             self.rules = {field: serializer.validated_data[field] for field in RULES}
         return values
@@ -68,7 +70,7 @@ class RetryPolicyAdmin(ScopedAdmin):
         counted = Count("jobs", filter=Q(jobs__deleted_at__isnull=True))
         return super().get_queryset(request).annotate(job_total=counted)
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:  # noqa: ARG002
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         return ["workspace", "slug"] if obj else []
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The versions of a job: what each changed, any two compared, and an older one made the current one again."""
+"""The versions of a job: the changes of each, a comparison of any two, and restoring an older one."""
 
 import uuid
 from collections.abc import Sequence
@@ -17,18 +17,19 @@ from django.utils import timezone
 from accounts.actors import Actor
 from api.jobs.versions import Slugs, restore_version, spelled
 from core.errors import HourhandError
-from dashboard.accounts.access import access_of
+from dashboard.base.access import access_of
 from dashboard.jobs.differences import VersionChange, changes_between
-from dashboard.jobs.reach import base_context, job_in_sight, tell, writable_job
+from dashboard.jobs.lookups import base_context, get_job, get_writable_job, report_change
 from jobs.models import Job, JobVersion
 
-#: A definition may hold a megabyte, and each is read: so few at once.
-_A_PAGE = 10
+#: Few a page, since a definition may hold a megabyte.
+_PAGE_SIZE = 10
+_MOST_DIGITS = 10
 
 
 @dataclass(frozen=True, slots=True)
 class ShownVersion:
-    """A version and what it changed; of the first one nothing is told."""
+    """A version and its changes; none for the first."""
 
     version: JobVersion
     changes: tuple[VersionChange, ...]
@@ -36,18 +37,18 @@ class ShownVersion:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What would have to change in the version `old` to make it `new`."""
+    """The changes that lead from the version `old` to `new`."""
 
     old: JobVersion
     new: JobVersion
     changes: tuple[VersionChange, ...]
 
 
-class ComparedForm(forms.Form):
-    """Two numbers in an address. One that is no version's is told beside its field."""
+class CompareForm(forms.Form):
+    """The numbers of two versions."""
 
     older = forms.IntegerField(min_value=1, label="Version")
-    newer = forms.IntegerField(min_value=1, label="with")
+    newer = forms.IntegerField(min_value=1, label="With")
 
     def __init__(self, *args: Any, job: Job, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -57,11 +58,11 @@ class ComparedForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         values = super().clean() or {}
-        wanted = {values[name]: name for name in self.fields if name in values}
-        found = self.job.versions.numbered().filter(number__in=wanted).select_related("created_by")
-        self.versions = {version.number: version for version in found}
-        for number in wanted.keys() - self.versions.keys():
-            self.add_error(wanted[number], f"There is no version {number}.")
+        fields = {values[name]: name for name in self.fields if name in values}
+        versions = self.job.versions.numbered().filter(number__in=fields).select_related("created_by")
+        self.versions = {version.number: version for version in versions}
+        for number in fields.keys() - self.versions.keys():
+            self.add_error(fields[number], f"Version {number} does not exist.")
         return values
 
     def comparison(self, slugs: Slugs) -> Comparison:
@@ -70,38 +71,39 @@ class ComparedForm(forms.Form):
 
 
 def latest(job: Job, slugs: Slugs, *, count: int, before: int | None = None) -> list[ShownVersion]:
-    """The latest versions, or those older than the number `before`, each with what it changed."""
+    """The latest versions, or those older than the number `before`, with their changes."""
     rows = job.versions.numbered().select_related("created_by").order_by("-number")
     rows = rows if before is None else rows.filter(number__lt=before)
-    found = list(rows[: count + 1])
-    definitions = [spelled(one, slugs) for one in found]
-    pairs = zip(found, definitions, [*definitions[1:], None], strict=True)
-    return [ShownVersion(one, changes_between(old, new) if old else ()) for one, new, old in pairs][:count]
+    versions = list(rows[: count + 1])  # one more, to compare the last one with
+    definitions = [spelled(version, slugs) for version in versions]
+    triples = zip(versions, definitions, [*definitions[1:], None], strict=True)
+    return [ShownVersion(version, changes_between(old, new) if old else ()) for version, new, old in triples][:count]
 
 
-def slugs_of(job: Job) -> dict[uuid.UUID, str]:
-    """The environments that a definition may speak of."""
-    return {one.pk: one.slug for one in job.workspace.environments.all()}
+def environment_slugs(job: Job) -> dict[uuid.UUID, str]:
+    """The slugs of the workspace's environments by id."""
+    return dict(job.workspace.environments.values_list("pk", "slug"))
 
 
 def show_versions(job_admin: "ModelAdmin[Any]", request: HttpRequest, job_id: uuid.UUID) -> HttpResponse:
-    """A page of versions, the latest first, and the two that the address asks to compare."""
-    job = job_in_sight(request, job_id)
-    current, slugs = _current(job), slugs_of(job)
-    asked = "older" in request.GET or "newer" in request.GET
-    form = ComparedForm(
-        request.GET if asked else None, job=job, initial={"older": max(current.number - 1, 1), "newer": current.number}
+    """A page of versions, the latest first, and the comparison that the query parameters ask for."""
+    job = get_job(request, job_id)
+    current, slugs = _current(job), environment_slugs(job)
+    compares = "older" in request.GET or "newer" in request.GET
+    form = CompareForm(
+        request.GET if compares else None,
+        job=job,
+        initial={"older": max(current.number - 1, 1), "newer": current.number},
     )
-    before = request.GET.get("before", "")
-    shown = latest(job, slugs, count=_A_PAGE, before=int(before) if before.isdecimal() and len(before) < 10 else None)  # noqa: PLR2004
+    versions = latest(job, slugs, count=_PAGE_SIZE, before=_number(request.GET.get("before", "")))
     context = {
         **base_context(job_admin, request, title=f"{job.name}: versions"),
         "original": job,
         "job": job,
         "form": form,
-        "comparison": form.comparison(slugs) if asked and form.is_valid() else None,
-        "versions": shown,
-        "older_than": _last_number(shown),
+        "comparison": form.comparison(slugs) if compares and form.is_valid() else None,
+        "versions": versions,
+        "older_than": _last_number(versions),
         "may_change": access_of(request).writes(job.workspace_id),
     }
     return TemplateResponse(request, "admin/jobs/job/versions.html", context)
@@ -109,7 +111,7 @@ def show_versions(job_admin: "ModelAdmin[Any]", request: HttpRequest, job_id: uu
 
 def restore(job_admin: "ModelAdmin[Any]", request: HttpRequest, job_id: uuid.UUID, number: int) -> HttpResponseRedirect:
     """Make an older version the current one again."""
-    job = writable_job(request, job_id)
+    job = get_writable_job(request, job_id)
     version = get_object_or_404(job.versions.numbered().select_related("job"), number=number)
     context = {"workspace": job.workspace, "now": timezone.now()}
     try:
@@ -119,16 +121,20 @@ def restore(job_admin: "ModelAdmin[Any]", request: HttpRequest, job_id: uuid.UUI
     except HourhandError as error:
         messages.error(request, error.detail)
     else:
-        tell(job_admin, request, job, f"Version {number} is restored.")
+        report_change(job_admin, request, job, f"Version {number} restored.")
     return redirect("admin:jobs_job_page", job.pk)
 
 
+def _number(text: str) -> int | None:
+    return int(text) if text.isdecimal() and len(text) < _MOST_DIGITS else None
+
+
 def _current(job: Job) -> JobVersion:
-    assert job.current_version is not None  # of a job in sight there is one
+    assert job.current_version is not None  # get_job looked
     return job.current_version
 
 
-def _last_number(shown: Sequence[ShownVersion]) -> int | None:
-    """The number that older versions are below; None where there are none."""
-    number = shown[-1].version.number if shown else 1
+def _last_number(versions: Sequence[ShownVersion]) -> int | None:
+    """The number that older versions are below; None if none are older."""
+    number = versions[-1].version.number if versions else 1
     return number if number > 1 else None

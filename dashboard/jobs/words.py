@@ -1,4 +1,4 @@
-"""What a job does, in words. Pure: takes `now`."""
+"""A schedule and a job's state in words. Pure: takes `now`."""
 
 import datetime
 from typing import Any
@@ -11,40 +11,42 @@ MANUAL = "Manual"
 
 
 def schedule_words(schedule: Any, timezone: str, *, anchor: datetime.datetime) -> str:
-    """A stored schedule as a sentence, with its time zone where that matters; as it is where it means nothing."""
+    """Describe a stored schedule, with its time zone where that matters; unchanged if it can't be parsed."""
     try:
-        planned = parse_schedule(schedule, timezone=timezone, now=anchor, anchor=anchor)
+        parsed = parse_schedule(schedule, timezone=timezone, now=anchor, anchor=anchor)
     except (ScheduleError, TypeError):  # TypeError: the time zone is of another type
         return str(schedule)
-    if planned is None:
+    if parsed is None:
         return MANUAL
-    return f"{planned.description} ({timezone})" if isinstance(planned, Cron) else planned.description
+    return f"{parsed.description} ({timezone})" if isinstance(parsed, Cron) else parsed.description
 
 
-def is_paused(row: JobEnvironment, now: datetime.datetime) -> bool:
-    """If a pause is in force. One that has an end is over then; nobody needs to clear it."""
-    return row.paused_at is not None and (row.paused_until is None or row.paused_until > now)
+def is_paused(job_environment: JobEnvironment, now: datetime.datetime) -> bool:
+    """True while a pause is in force. A pause with an end stays in the row after it."""
+    until = job_environment.paused_until
+    return job_environment.paused_at is not None and (until is None or until > now)
 
 
-def place_look(row: JobEnvironment, now: datetime.datetime) -> Appearance:
-    """How a job's state in one environment looks."""
-    if not row.enabled:
-        return Appearance(f"{row.environment.slug}: off", "idle", "toggle_off")
-    if is_paused(row, now):
-        return Appearance(f"{row.environment.slug}: paused", "warn", "pause_circle")
-    return Appearance(row.environment.slug, "ok", "toggle_on")
+def state_appearance(job_environment: JobEnvironment, now: datetime.datetime) -> Appearance:
+    slug = job_environment.environment.slug
+    if not job_environment.enabled:
+        return Appearance(f"{slug}: disabled", "idle", "toggle_off")
+    if is_paused(job_environment, now):
+        return Appearance(f"{slug}: paused", "warn", "pause_circle")
+    return Appearance(slug, "ok", "toggle_on")
 
 
-def place_words(row: JobEnvironment, now: datetime.datetime) -> str:
-    """What more there is to say of that state."""
-    if not row.enabled:
-        return "Disabled: never fires here"
-    if not is_paused(row, now):
+def state_words(job_environment: JobEnvironment, now: datetime.datetime) -> str:
+    if not job_environment.enabled:
+        return "Disabled"
+    if not is_paused(job_environment, now):
         return "Enabled"
-    return f"Paused until {row.paused_until:%Y-%m-%d %H:%M} UTC" if row.paused_until else "Paused until it is resumed"
+    until = job_environment.paused_until
+    return f"Paused until {until:%Y-%m-%d %H:%M} UTC" if until else "Paused until resumed"
 
 
-def place_title(row: JobEnvironment, now: datetime.datetime) -> str:
-    """The same in a list, where a pause's note has no place of its own."""
-    note = row.pause_note if is_paused(row, now) else ""
-    return f"{place_words(row, now)}: {note}" if note else place_words(row, now)
+def state_title(job_environment: JobEnvironment, now: datetime.datetime) -> str:
+    """The state with a pause's note, for lists, which show the note nowhere else."""
+    note = job_environment.pause_note if is_paused(job_environment, now) else ""
+    words = state_words(job_environment, now)
+    return f"{words}: {note}" if note else words

@@ -1,4 +1,4 @@
-"""Bulk operations: their list, their page with the button that ends one, and how selected executions become one."""
+"""Bulk operations: their list, their page, canceling one, and the admin actions that start one on executions."""
 
 import json
 import uuid
@@ -13,6 +13,8 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.safestring import SafeString
+from unfold.decorators import action
+from unfold.enums import ActionVariant
 
 from accounts.actors import Actor
 from accounts.models import Workspace
@@ -21,20 +23,13 @@ from core.errors import HourhandError
 from core.validation.fields import Choice
 from core.validation.strict import ListQuery
 from core.words import NOTHING, Appearance
-from dashboard.accounts.access import access_of
-from dashboard.accounts.listing import (
-    Doing,
-    FilterField,
-    WorkspaceParameter,
-    asked_query,
-    back_to_list,
-    workspace_field,
-)
 from dashboard.base import chips
+from dashboard.base.access import access_of
+from dashboard.base.listing import FilterField, WorkspaceParameter, workspace_field
 from dashboard.runs.buttons import require_writer
 from dashboard.runs.history import HistoryAdmin
-from runs.executions.bulk import MAX_EXECUTIONS, cancel_bulk, selected, start_selected
-from runs.models import BulkOperation, Execution
+from runs.executions.bulk import cancel_bulk, selected, start_selected
+from runs.models import BulkOperation
 from runs.querysets import ExecutionQuerySet
 from runs.states import BulkKind, BulkState
 
@@ -43,16 +38,11 @@ _STATES = {
     BulkState.COMPLETED: Appearance("Completed", "ok", "check_circle"),
     BulkState.CANCELED: Appearance("Canceled", "idle", "block"),
 }
-DOINGS = {
-    BulkKind.REPLAY.value: Doing("Replay", "replay"),
-    BulkKind.CANCEL.value: Doing("Cancel", "block", danger=True),
-}
-_EXECUTIONS = "admin:runs_execution_changelist"
-_IDS = 100
+_SHOWN_IDS = 100
 
 
-class OperationsShown(WorkspaceParameter, ListQuery):
-    """The API's parameters, and those of the dashboard."""
+class BulkOperationQuery(WorkspaceParameter, ListQuery):
+    """The API's parameters and the dashboard's own."""
 
     kind = Choice(choices=BulkKind.choices, required=False)
     state = Choice(choices=BulkState.choices, required=False)
@@ -60,25 +50,27 @@ class OperationsShown(WorkspaceParameter, ListQuery):
 
 @admin.register(BulkOperation)
 class BulkOperationAdmin(HistoryAdmin):
-    list_display = ["asked", "what", "meant_by_it", "progress", "shown_state", "workspace_name"]
-    list_display_links = ["asked"]
+    list_display = ["started", "operation", "selection", "progress", "status_chip", "workspace_name"]
+    list_display_links = ["started"]
     list_before_template = ""
-    query_class = OperationsShown
+    query_class = BulkOperationQuery
 
     def filters(self, request: HttpRequest) -> tuple[Sequence[FilterField], Sequence[FilterField]]:
         kinds = [(kind.value, kind.label) for kind in BulkKind]
         states = [(state.value, look.label) for state, look in _STATES.items()]
-        first = [FilterField("kind", "What", "select", kinds), FilterField("state", "State", "select", states)]
+        first = [FilterField("kind", "Operation", "select", kinds), FilterField("state", "State", "select", states)]
         return [*first, *workspace_field(request)], ()
 
-    def meant(self, request: HttpRequest, query: dict[str, Any], among: Sequence[Workspace]) -> tuple[Any, Keyset]:  # noqa: ARG002
-        """Without the ids of the executions, which may be ten thousand; with how many they are, as `matched`."""
+    def compile_query(
+        self, request: HttpRequest, query: dict[str, Any], workspaces: Sequence[Workspace]
+    ) -> tuple[Any, Keyset]:
+        """The rows with the number of their executions, `matched`, in place of their ids, up to ten thousand."""
         chosen = {name: query[name] for name in ("kind", "state") if name in query}
-        rows = BulkOperation.objects.filter(workspace__in=among, **chosen)
+        rows = BulkOperation.objects.filter(workspace__in=workspaces, **chosen)
         rows = rows.annotate(matched=F("execution_ids__len")).defer("execution_ids")
         return rows, Keyset(("id",), descending=True)
 
-    def whole_rows(self, request: HttpRequest) -> QuerySet[Any]:
+    def full_rows(self, request: HttpRequest) -> QuerySet[Any]:
         rows = BulkOperation.objects.select_related("workspace").annotate(matched=F("execution_ids__len"))
         return access_of(request).narrow(rows)
 
@@ -86,8 +78,8 @@ class BulkOperationAdmin(HistoryAdmin):
         return [("<uuid:operation_id>/cancel/", cancel_button, "runs_bulkoperation_cancel")]
 
     def page(self, request: HttpRequest, row_id: uuid.UUID) -> HttpResponse:
-        operation = self.in_sight(request, row_id)
-        runs = operation.state == BulkState.RUNNING
+        operation = self.get_row(request, row_id)
+        is_running = operation.state == BulkState.RUNNING
         context = {
             **self.base_context(request, original=operation),
             "operation": operation,
@@ -95,32 +87,32 @@ class BulkOperationAdmin(HistoryAdmin):
             "filter": json.dumps(operation.filter, indent=2, ensure_ascii=False),
             "skipped": operation.position - operation.done,
             "remaining": operation.matched - operation.position,
-            "ids": operation.execution_ids[:_IDS],
-            "more_ids": max(0, operation.matched - _IDS),
-            "may_cancel": runs and access_of(request).writes(operation.workspace_id),
+            "ids": operation.execution_ids[:_SHOWN_IDS],
+            "more_ids": max(0, operation.matched - _SHOWN_IDS),
+            "may_cancel": is_running and access_of(request).writes(operation.workspace_id),
         }
         return TemplateResponse(request, "admin/runs/bulkoperation/page.html", context)
 
-    @admin.display(description="Asked for, UTC")
-    def asked(self, operation: BulkOperation) -> SafeString:
+    @admin.display(description="Started, UTC")
+    def started(self, operation: BulkOperation) -> SafeString:
         return chips.instant(operation.created_at)
 
-    @admin.display(description="What")
-    def what(self, operation: BulkOperation) -> SafeString:
+    @admin.display(description="Operation")
+    def operation(self, operation: BulkOperation) -> SafeString:
         return chips.two_lines(operation.kind.capitalize(), operation.asked_by or NOTHING)
 
-    @admin.display(description="Which")
-    def meant_by_it(self, operation: BulkOperation) -> SafeString:
-        told = ", ".join(f"{name}: {_word(value)}" for name, value in operation.filter.items())
-        pace = f"{operation.rate_per_second} a second" if operation.rate_per_second else "as fast as it goes"
-        return chips.two_lines(told or "all", pace)
+    @admin.display(description="Executions")
+    def selection(self, operation: BulkOperation) -> SafeString:
+        words = ", ".join(f"{name}: {_value_words(value)}" for name, value in operation.filter.items())
+        rate = f"{operation.rate_per_second} per second" if operation.rate_per_second else "no rate limit"
+        return chips.two_lines(words or "all", rate)
 
-    @admin.display(description="Done")
+    @admin.display(description="Progress")
     def progress(self, operation: Any) -> SafeString:
         return chips.quantity(f"{operation.position:,} of {operation.matched:,}")
 
     @admin.display(description="State")
-    def shown_state(self, operation: BulkOperation) -> SafeString:
+    def status_chip(self, operation: BulkOperation) -> SafeString:
         return chips.chip(_STATES[BulkState(operation.state)])
 
     @admin.display(description="Workspace")
@@ -129,7 +121,7 @@ class BulkOperationAdmin(HistoryAdmin):
 
 
 def cancel_button(request: HttpRequest, operation_id: uuid.UUID) -> HttpResponseRedirect:
-    """Do no more of an operation."""
+    """Cancel the rest of an operation."""
     rows = BulkOperation.objects.select_related("workspace").defer("execution_ids")
     operation = access_of(request).narrow(rows).filter(pk=operation_id).first()
     if operation is None:
@@ -145,68 +137,69 @@ def cancel_button(request: HttpRequest, operation_id: uuid.UUID) -> HttpResponse
     except HourhandError as error:
         messages.error(request, error.detail)
     else:
-        messages.success(request, "No more of it is done. What it has done stays.")
+        messages.success(request, "Bulk operation canceled. What it has done stays.")
     return redirect("admin:runs_bulkoperation_change", operation.pk)
 
 
-# -- executions that were selected in their list -----------------------------------------------------------------------
+# -- admin actions of the list of executions ---------------------------------------------------------------------------
 
 
-def ask_button(request: HttpRequest) -> HttpResponse:
-    """How many of the selected executions can be replayed or canceled, and whether they should be."""
-    kind = request.POST.get("doing", "")
-    if kind not in DOINGS or not access_of(request).writes_somewhere:
-        raise PermissionDenied
-    chosen = list(_ticked(request).values_list("pk", flat=True))
-    if not chosen:
+def _admin_action(kind: BulkKind, icon: str, variant: ActionVariant) -> Any:
+    def run(execution_admin: HistoryAdmin, request: HttpRequest, executions: ExecutionQuerySet) -> HttpResponse | None:
+        return _confirm_or_start(execution_admin, request, executions, kind)
+
+    run.__name__ = f"{kind}_selected"
+    return action(run, description=kind.label, icon=icon, variant=variant, permissions=["operate"])
+
+
+ACTIONS = [
+    _admin_action(BulkKind.REPLAY, "replay", ActionVariant.DEFAULT),
+    _admin_action(BulkKind.CANCEL, "block", ActionVariant.DANGER),
+]
+
+
+def _confirm_or_start(
+    execution_admin: HistoryAdmin, request: HttpRequest, executions: ExecutionQuerySet, kind: BulkKind
+) -> HttpResponse | None:
+    """Render how many of the selected executions allow it, or start the operation once confirmed."""
+    ids = list(executions.values_list("pk", flat=True))
+    if not ids:
         messages.warning(request, "No execution is selected.")
-        return back_to_list(request, _EXECUTIONS)
+        return None
+    if request.POST.get("confirmed"):
+        return _start(request, executions, kind)
     context = {
-        **admin.site.each_context(request),
-        "title": f"{DOINGS[kind].label} executions",
-        "kind": kind,
-        "chosen": chosen,
-        "able": len(selected(Execution.objects.filter(pk__in=chosen), kind)),
-        "query": asked_query(request).urlencode(),
+        **execution_admin.admin_site.each_context(request),
+        "title": f"{kind.label} executions",
+        "kind": kind.value,
+        "ids": ids,
+        "eligible": len(selected(executions, kind)),
     }
-    request.current_app = admin.site.name
-    return TemplateResponse(request, "admin/runs/execution/selected.html", context)
+    request.current_app = execution_admin.admin_site.name
+    return TemplateResponse(request, "admin/runs/execution/confirm.html", context)
 
 
-def selected_button(request: HttpRequest, kind: str) -> HttpResponseRedirect:
-    """Take up an operation on the executions that were selected, one for each workspace."""
-    if kind not in DOINGS:
-        raise Http404
-    chosen = _ticked(request)
-    places = {one.workspace_id: one.workspace for one in chosen.select_related("workspace").light()}
-    if not all(access_of(request).writes(workspace_id) for workspace_id in places):
+def _start(request: HttpRequest, executions: ExecutionQuerySet, kind: BulkKind) -> HttpResponse | None:
+    """Start an operation on the selected executions, one for each workspace, and go to the first."""
+    rows = executions.select_related("workspace").light()
+    workspaces = {execution.workspace_id: execution.workspace for execution in rows}
+    if not all(access_of(request).writes(workspace_id) for workspace_id in workspaces):
         raise PermissionDenied
     original, actor, now = request.POST.get("config") == "original", Actor.of_user(request.user), timezone.now()
-    made = [
-        start_selected(workspace=place, executions=chosen, kind=kind, original_config=original, now=now, actor=actor)
-        for place in places.values()
-        if selected(chosen.of(place), kind)
+    operations = [
+        start_selected(
+            workspace=workspace, executions=executions, kind=kind, original_config=original, now=now, actor=actor
+        )
+        for workspace in workspaces.values()
+        if selected(executions.of(workspace), kind)
     ]
-    if not made:
-        able = "has not ended" if kind == BulkKind.CANCEL else "has ended"
-        messages.error(request, f"None of these {able}, so there is nothing to {kind}.")
-        return back_to_list(request, _EXECUTIONS)
+    if not operations:
+        required = "is unfinished" if kind == BulkKind.CANCEL else "is finished"
+        messages.error(request, f"None of these executions {required}: nothing to {kind}.")
+        return None
     messages.success(request, "Bulk operation started.")
-    return redirect("admin:runs_bulkoperation_change", made[0].pk)
+    return redirect("admin:runs_bulkoperation_change", operations[0].pk)
 
 
-def _ticked(request: HttpRequest) -> ExecutionQuerySet:
-    """The executions that the form names, as far as this person sees them."""
-    found: ExecutionQuerySet = Execution.objects.filter(pk__in=_ids(request)).in_sight()
-    return access_of(request).narrow(found)
-
-
-def _ids(request: HttpRequest) -> list[uuid.UUID]:
-    try:
-        return [uuid.UUID(text) for text in request.POST.getlist("execution")[:MAX_EXECUTIONS]]
-    except ValueError as error:
-        raise Http404 from error
-
-
-def _word(value: Any) -> str:
+def _value_words(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

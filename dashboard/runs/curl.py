@@ -1,7 +1,7 @@
-"""A recorded request as a command line. Pure.
+"""A recorded request as a curl command. Pure.
 
-What is recorded came from people and endpoints, and what is pasted into a shell is run: everything is quoted, and
-characters that a terminal would obey, or that would reorder what is read, are spelled out.
+A pasted command is executed, and recorded values are untrusted: everything is quoted, and control and bidirectional
+characters are escaped.
 """
 
 import re
@@ -12,7 +12,7 @@ from typing import Any
 
 from runs.attempts.redaction import REDACTED
 
-#: A longer body is left to a file.
+#: Characters; the command reads a longer body from a file.
 MAX_BODY = 64 * 1024
 _PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
 _SHORT_ESCAPES = {"\\": r"\\", "'": r"\'", "\n": r"\n", "\r": r"\r", "\t": r"\t"}
@@ -22,7 +22,7 @@ _LAST_BYTE, _LAST_OF_PLANE = 0x7F, 0xFFFF
 
 @dataclass(frozen=True, slots=True)
 class CurlCommand:
-    """`placeholders` are the headers whose values history does not keep: to be filled in."""
+    """`placeholders` are headers whose values are redacted in history, for the user to fill in."""
 
     text: str
     placeholders: tuple[str, ...]
@@ -32,12 +32,12 @@ class CurlCommand:
 def curl_command(
     *, method: str, url: str, headers: Mapping[str, Any], body: str | None, body_encoding: str
 ) -> CurlCommand:
-    """The command that sends such a request again. Values that were redacted stand in it as `<name>`."""
+    """Build the command that sends the request again. A redacted header's value is `<name>`."""
     placeholders = tuple(name for name, value in headers.items() if value == REDACTED)
     lines = ["curl --globoff --path-as-is" + (" --head" if method == "HEAD" else f" --request {quoted(method)}")]
     for name, value in headers.items():
         shown = f"<{name}>" if value == REDACTED else str(value)
-        # "name;" is how curl sends a header without a value.
+        # curl sends "name;" as a header without a value
         lines.append(f"--header {quoted(f'{name}: {shown}' if shown else f'{name};')}")
     before, lacks_body = "", body is not None and len(body) > MAX_BODY
     if lacks_body:
@@ -52,22 +52,22 @@ def curl_command(
 
 
 def quoted(text: str) -> str:
-    """Text as one word of a POSIX shell; of bash and its kin where it holds what no terminal should be given."""
-    if any(_is_treacherous(character) for character in text):
+    """Quote text as one word for a POSIX shell, or in bash's $'…' form if it has characters to escape."""
+    if any(_is_unsafe(character) for character in text):
         return "$'" + "".join(_escaped(character) for character in text) + "'"
     if _PLAIN.fullmatch(text):
         return text
     return "'" + text.replace("'", "'\\''") + "'"
 
 
-def _is_treacherous(character: str) -> bool:
+def _is_unsafe(character: str) -> bool:
     return character not in _HARMLESS_CONTROLS and unicodedata.category(character) in {"Cc", "Cf", "Zl", "Zp"}
 
 
 def _escaped(character: str) -> str:
     if character in _SHORT_ESCAPES:
         return _SHORT_ESCAPES[character]
-    if not _is_treacherous(character):
+    if not _is_unsafe(character):
         return character
     point = ord(character)
     if point <= _LAST_BYTE:

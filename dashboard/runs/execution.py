@@ -1,11 +1,12 @@
 """Executions: their list, and the addresses of their pages and buttons."""
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin import helpers
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
@@ -14,11 +15,13 @@ from django.utils.safestring import SafeString
 from accounts.models import Workspace
 from api.base.pagination import Keyset
 from api.runs.orders import ByDue, ByDuration, OfExecutions
-from core.words import NOTHING, SKIP_REASONS, STATUSES, TRIGGERS, duration_words, instant_words
-from dashboard.accounts.listing import Doing, FilterField, tick
+from core.words import NOTHING, SKIP_REASONS, STATUSES, TRIGGERS, duration_words
 from dashboard.base import chips
-from dashboard.runs import asking, bulk, buttons, editing, page, trying
-from dashboard.runs.filters import ExecutionsShown, execution_fields, named_execution, wanted_executions
+from dashboard.base.access import access_of
+from dashboard.base.listing import FilterField
+from dashboard.base.lookups import parse_id
+from dashboard.runs import bulk, buttons, edit_and_replay, page, run_with_input, test_call
+from dashboard.runs.filters import DashboardExecutionQuery, execution_by_id, execution_fields, execution_filters
 from dashboard.runs.history import HistoryAdmin
 from dashboard.runs.timing import ExecutionTimings
 from runs.models import Execution
@@ -26,23 +29,23 @@ from runs.querysets import ExecutionQuerySet
 from runs.states import OCCURRING_STATUSES
 
 
-class Shown(OfExecutions):
-    """With what the list shows."""
+class ListedExecutions(OfExecutions):
+    """Reads the columns that the list shows."""
 
     def listed(self, executions: ExecutionQuerySet) -> ExecutionQuerySet:
         return executions.light().select_related("job", "environment").with_max_attempts()
 
 
-class ByDueShown(Shown, ByDue):
+class ListedByDue(ListedExecutions, ByDue):
     pass
 
 
-class ByDurationShown(Shown, ByDuration):
+class ListedByDuration(ListedExecutions, ByDuration):
     pass
 
 
-class NamedShown(Shown):
-    """Of rows that somebody named, where the others take a filter."""
+class ListedQueryset(ListedExecutions):
+    """Takes a queryset, where the others take filters."""
 
     def rows(self, wanted: Any, position: list[Any] | None, *, backward: bool, first: int, count: int) -> Any:
         return super().rows(self.listed(wanted), position, backward=backward, first=first, count=count)
@@ -51,37 +54,44 @@ class NamedShown(Shown):
 @admin.register(Execution)
 class ExecutionAdmin(HistoryAdmin):
     list_display = [
-        "ticked", "due", "job_and_place", "shown_status", "trigger_and_attempts", "duration_and_lateness", "reason",
+        "due", "job_in_environment", "status_chip", "trigger_and_attempts", "duration_and_lateness", "reason",
     ]  # fmt: skip
     list_display_links = ["due"]
-    query_class = ExecutionsShown
+    query_class = DashboardExecutionQuery
     statuses = tuple((status, STATUSES[status].label) for status, _ in OCCURRING_STATUSES)
-    doings_url = "admin:runs_execution_select"
+    actions: Any = bulk.ACTIONS
 
     def filters(self, request: HttpRequest) -> tuple[Sequence[FilterField], Sequence[FilterField]]:
         return execution_fields(request)
 
-    def meant(self, request: HttpRequest, query: dict[str, Any], among: Sequence[Workspace]) -> tuple[Any, Keyset]:
-        """The API's pages of what a query means; of one execution where the search is its id, or that of its run."""
-        named = named_execution(request, query)
-        if named is not None:
-            return Execution.objects.filter(workspace__in=among, pk=named.pk), NamedShown(("id",), descending=True)
-        wanted = wanted_executions(request, query, among)
+    def compile_query(
+        self, request: HttpRequest, query: dict[str, Any], workspaces: Sequence[Workspace]
+    ) -> tuple[Any, Keyset]:
+        """The API's filters and order, or a single execution if the search is its id or that of one of its runs."""
+        execution = execution_by_id(request, query)
+        if execution is not None:
+            rows = Execution.objects.filter(workspace__in=workspaces, pk=execution.pk)
+            return rows, ListedQueryset(("id",), descending=True)
+        filters = execution_filters(request, query, workspaces)
         if query["sort"] == "duration":
-            return wanted, ByDurationShown(("took", "id"), descending=query["order"] == "desc")
-        return wanted, ByDueShown(("due_at", "id"), descending=query["order"] == "desc")
+            return filters, ListedByDuration(("took", "id"), descending=query["order"] == "desc")
+        return filters, ListedByDue(("due_at", "id"), descending=query["order"] == "desc")
 
-    def doings(self, request: HttpRequest) -> Mapping[str, Doing]:  # noqa: ARG002
-        return bulk.DOINGS
+    def actionable(self, request: HttpRequest) -> ExecutionQuerySet:
+        """The selected rows, whatever `select_across` says: the API's bulk operations take filters."""
+        ids = [parse_id(reference) for reference in request.POST.getlist(helpers.ACTION_CHECKBOX_NAME)]
+        rows: ExecutionQuerySet = Execution.objects.filter(pk__in=ids).in_sight()
+        return access_of(request).narrow(rows)
+
+    def has_operate_permission(self, request: HttpRequest) -> bool:
+        """True for a person who may replay and cancel: the permission of the admin actions."""
+        return access_of(request).writes_somewhere
 
     def buttons(self) -> list[tuple[str, Any, str]]:
         return [
             ("run-now/<uuid:job_environment_id>/", buttons.run_now_button, "runs_execution_run_now"),
-            ("test-call/<uuid:job_environment_id>/", trying.try_out_button, "runs_execution_test_call"),
+            ("test-call/<uuid:job_environment_id>/", test_call.test_call_button, "runs_execution_test_call"),
             ("delete-job/<uuid:job_id>/", buttons.delete_job_button, "runs_execution_delete_job"),
-            ("delete-jobs/", buttons.delete_jobs_button, "runs_execution_delete_jobs"),
-            ("selected/", bulk.ask_button, "runs_execution_select"),
-            ("selected/<str:kind>/", bulk.selected_button, "runs_execution_selected"),
             ("<uuid:execution_id>/replay/", buttons.replay_button, "runs_execution_replay"),
             ("<uuid:execution_id>/retry/", buttons.retry_button, "runs_execution_retry"),
             ("<uuid:execution_id>/cancel/", buttons.cancel_button, "runs_execution_cancel"),
@@ -89,28 +99,24 @@ class ExecutionAdmin(HistoryAdmin):
 
     def forms(self) -> list[tuple[str, Any, str]]:
         return [
-            ("run/<uuid:job_id>/", partial(asking.run_with, self), "runs_execution_run_with"),
+            ("run/<uuid:job_id>/", partial(run_with_input.run_with_input, self), "runs_execution_run_with"),
             ("wipe/<uuid:workspace_id>/", buttons.wipe_page, "runs_execution_wipe"),
-            ("<uuid:execution_id>/edit/", partial(editing.edit_and_replay, self), "runs_execution_edit"),
+            ("<uuid:execution_id>/edit/", partial(edit_and_replay.edit_and_replay, self), "runs_execution_edit"),
         ]
 
-    def whole_rows(self, request: HttpRequest) -> QuerySet[Any]:
-        rows = super().whole_rows(request).defer("replay_of__input", "replay_of__state", "replay_of__output")
+    def full_rows(self, request: HttpRequest) -> QuerySet[Any]:
+        rows = super().full_rows(request).defer("replay_of__input", "replay_of__state", "replay_of__output")
         return rows.select_related("job_version", "job__current_version", "replay_of", "job_environment")
 
     def page(self, request: HttpRequest, row_id: uuid.UUID) -> HttpResponse:
         return page.show(self, request, row_id)
-
-    @admin.display(description="Select")
-    def ticked(self, execution: Execution) -> SafeString:
-        return tick("execution", execution.pk, f"{execution.job.name}, {instant_words(execution.due_at)}")
 
     @admin.display(description="Due, UTC")
     def due(self, execution: Execution) -> SafeString:
         return chips.instant(execution.due_at)
 
     @admin.display(description="Status")
-    def shown_status(self, execution: Execution) -> SafeString:
+    def status_chip(self, execution: Execution) -> SafeString:
         return chips.status_chip(execution.status)
 
     @admin.display(description="Trigger")
@@ -118,7 +124,7 @@ class ExecutionAdmin(HistoryAdmin):
         attempts = f"{execution.attempts} of {execution.max_attempts} attempts"
         return chips.two_lines(TRIGGERS[execution.trigger].label, attempts)
 
-    @admin.display(description="Took")
+    @admin.display(description="Duration")
     def duration_and_lateness(self, execution: Execution) -> SafeString:
         timings = ExecutionTimings.of(execution, timezone.now())
         late = "" if timings.lateness_ms is None else f"{duration_words(timings.lateness_ms)} late"

@@ -1,4 +1,4 @@
-"""What the history can be narrowed by in the dashboard: what the API narrows it by, in the dashboard's words."""
+"""The filters of the lists of executions and runs: those of the API, and the dashboard's own."""
 
 import datetime
 from collections.abc import Sequence
@@ -16,8 +16,8 @@ from api.runs.filters import ExecutionListQuery, RunListQuery, meant, meant_runs
 from core.slugs import is_uuid
 from core.validation.fields import Choice
 from core.words import TRIGGERS
-from dashboard.accounts.access import access_of
-from dashboard.accounts.listing import FilterField, WorkspaceParameter, workspace_field
+from dashboard.base.access import access_of
+from dashboard.base.listing import FilterField, WorkspaceParameter, workspace_field
 from runs.failures import OCCURRING
 from runs.history.filters import HistoryFilter
 from runs.history.runs import RunFilter
@@ -25,38 +25,38 @@ from runs.models import Execution, Run
 from runs.states import OCCURRING_TRIGGERS
 
 SPANS = {
-    "1h": ("The last hour", datetime.timedelta(hours=1)),
-    "24h": ("The last 24 hours", datetime.timedelta(days=1)),
-    "7d": ("The last 7 days", datetime.timedelta(days=7)),
-    "30d": ("The last 30 days", datetime.timedelta(days=30)),
+    "1h": ("Last hour", datetime.timedelta(hours=1)),
+    "24h": ("Last 24 hours", datetime.timedelta(days=1)),
+    "7d": ("Last 7 days", datetime.timedelta(days=7)),
+    "30d": ("Last 30 days", datetime.timedelta(days=30)),
 }
-_ORDERS = (("duration", "The longest of the latest 10,000"),)
+_ORDERS = (("duration", "Longest of the latest 10,000"),)
 
 
 class SinceParameter(serializers.Serializer):
-    """The dashboard's word for "from so long ago"."""
+    """A span up to now, as a shorthand for `from`."""
 
     since = Choice(choices=tuple(SPANS), required=False)
 
 
-class ExecutionsShown(SinceParameter, WorkspaceParameter, ExecutionListQuery):
-    """The API's parameters, and those of the dashboard."""
+class DashboardExecutionQuery(SinceParameter, WorkspaceParameter, ExecutionListQuery):
+    """The API's parameters and the dashboard's own."""
 
 
-class RunsShown(SinceParameter, WorkspaceParameter, RunListQuery):
-    """The same for runs."""
+class DashboardRunQuery(SinceParameter, WorkspaceParameter, RunListQuery):
+    """The API's parameters and the dashboard's own."""
 
 
 def execution_fields(request: HttpRequest) -> tuple[Sequence[FilterField], Sequence[FilterField]]:
     first = [
-        FilterField("search", "Search", placeholder="Error, URL or an id"),
+        FilterField("search", "Search", placeholder="Error, URL or id"),
         _job_field(),
         FilterField("since", "Time", "select", [(name, words) for name, (words, _) in SPANS.items()]),
         *workspace_field(request),
     ]
     return first, [
         *_shared_fields(request),
-        FilterField("job_name", "Job's name has"),
+        FilterField("job_name", "Job name contains"),
         FilterField("tag", "Tag"),
         FilterField("sort", "Order", "select", _ORDERS, blank="Newest first"),
     ]
@@ -64,7 +64,7 @@ def execution_fields(request: HttpRequest) -> tuple[Sequence[FilterField], Seque
 
 def run_fields(request: HttpRequest) -> tuple[Sequence[FilterField], Sequence[FilterField]]:
     first = [
-        FilterField("execution", "Execution", placeholder="Its id"),
+        FilterField("execution", "Execution", placeholder="Id"),
         _job_field(),
         FilterField("since", "Time", "select", [(name, words) for name, (words, _) in SPANS.items()]),
         *workspace_field(request),
@@ -72,42 +72,44 @@ def run_fields(request: HttpRequest) -> tuple[Sequence[FilterField], Sequence[Fi
     return first, _shared_fields(request)
 
 
-def wanted_executions(request: HttpRequest, query: dict[str, Any], among: Sequence[Workspace]) -> list[HistoryFilter]:
-    """What a query means in each of these workspaces, by the rules of the API."""
+def execution_filters(
+    request: HttpRequest, query: dict[str, Any], workspaces: Sequence[Workspace]
+) -> list[HistoryFilter]:
+    """Compile a query for each of these workspaces, as the API does for one."""
     query = _since(query)
     reference = query.get("search", "").strip()
     if is_uuid(reference):
         query = {name: value for name, value in query.items() if name != "search"} | {"job": reference}
-    return [meant(query, _reach(request, one)) for one in among]
+    return [meant(query, _access(request, workspace)) for workspace in workspaces]
 
 
-def named_execution(request: HttpRequest, query: dict[str, Any]) -> Execution | None:
-    """The execution that a search names by its id, or by the id of one of its runs."""
+def execution_by_id(request: HttpRequest, query: dict[str, Any]) -> Execution | None:
+    """The execution whose id, or the id of one of whose runs, is searched for."""
     reference = query.get("search", "").strip()
     if not is_uuid(reference):
         return None
     rows = access_of(request).narrow(Execution.objects.light().in_sight())
-    found: Execution | None = rows.filter(pk=reference).first()
-    if found is not None:
-        return found
+    execution: Execution | None = rows.filter(pk=reference).first()
+    if execution is not None:
+        return execution
     runs = access_of(request).narrow(Run.objects.only("execution_id"))
     run = runs.filter(pk=reference).first()
     return None if run is None else rows.filter(pk=run.execution_id).first()
 
 
-def wanted_runs(request: HttpRequest, query: dict[str, Any], among: Sequence[Workspace]) -> list[RunFilter]:
+def run_filters(request: HttpRequest, query: dict[str, Any], workspaces: Sequence[Workspace]) -> list[RunFilter]:
     """The same for runs."""
     query = _since(query)
-    return [meant_runs(query, _reach(request, one)) for one in among]
+    return [meant_runs(query, _access(request, workspace)) for workspace in workspaces]
 
 
-def _reach(request: HttpRequest, workspace: Workspace) -> Access:
-    """How the API sees somebody who may read all of a workspace, as everybody in it may."""
+def _access(request: HttpRequest, workspace: Workspace) -> Access:
+    """The API's access of a person who reads all of a workspace, as every member may."""
     return Access(workspace, frozenset(), None, Actor.of_user(request.user), role=None)
 
 
 def _since(query: dict[str, Any]) -> dict[str, Any]:
-    """The same query with `since` as an instant; a `from` that is given goes before it."""
+    """Replace `since` by `from`, unless `from` is given too."""
     span = SPANS.get(query.get("since", ""))
     return query if span is None or "from" in query else {**query, "from": timezone.now() - span[1]}
 
@@ -117,9 +119,9 @@ def _job_field() -> FilterField:
 
 
 def _shared_fields(request: HttpRequest) -> list[FilterField]:
-    places = access_of(request).narrow(Environment.objects.order_by("slug")).values_list("slug", flat=True).distinct()
+    slugs = access_of(request).narrow(Environment.objects.order_by("slug")).values_list("slug", flat=True).distinct()
     return [
-        FilterField("environment", "Environment", "select", [(slug, slug) for slug in places]),
+        FilterField("environment", "Environment", "select", [(slug, slug) for slug in slugs]),
         FilterField("trigger", "Trigger", "select", [(name, TRIGGERS[name].label) for name, _ in OCCURRING_TRIGGERS]),
         FilterField(
             "failure_reason", "Failure reason", "select",

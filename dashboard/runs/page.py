@@ -1,4 +1,4 @@
-"""The page of one execution: how it ended and why, where its time went, every attempt, and what came of it."""
+"""The page of one execution: its outcome, its timeline, every attempt, and its replays."""
 
 import datetime
 import uuid
@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from accounts.models import Environment
 from core.words import STATUSES, appearance
-from dashboard.accounts.access import access_of
+from dashboard.base.access import access_of
 from dashboard.runs.curl import CurlCommand, curl_command
 from dashboard.runs.history import HistoryAdmin
 from dashboard.runs.timing import ExecutionTimings
@@ -28,12 +28,11 @@ _REPLAYS = 20
 
 @dataclass(frozen=True, slots=True)
 class ShownRun:
-    """An attempt as its card shows it."""
+    """An attempt's card. `hidden_*` count the redacted values in the request and in the response."""
 
     run: Run
     phases: tuple[Bar, ...]
     curl: CurlCommand
-    #: How many values are redacted in what was sent, and in what came back.
     hidden_sent: int
     hidden_received: int
 
@@ -56,7 +55,7 @@ class ShownRun:
 
 
 def show(execution_admin: HistoryAdmin, request: HttpRequest, row_id: uuid.UUID) -> HttpResponse:
-    execution: Execution = execution_admin.in_sight(request, row_id)
+    execution: Execution = execution_admin.get_row(request, row_id)
     definition = effective(execution.job_version.config, str(execution.environment_id))
     runs, now = list(execution.runs.order_by("step", "number")), timezone.now()
     writes = access_of(request).writes(execution.workspace_id)
@@ -68,11 +67,11 @@ def show(execution_admin: HistoryAdmin, request: HttpRequest, row_id: uuid.UUID)
         "waterfall": Waterfall.of(execution, runs, now),
         "phase_names": PHASES,
         "attempts": [ShownRun.of(run) for run in runs],
-        "why": told_of(execution, now),
+        "explanations": explanations_of(execution, now),
         "max_attempts": definition["retry"]["max_attempts"],
         "replays": Execution.objects.made_from(execution).light().select_related("environment")[:_REPLAYS],
         "is_current": execution.job_version_id == execution.job.current_version_id,
-        "places": places_to_replay(execution) if writes else (),
+        "replay_environments": replay_environments(execution) if writes else (),
         "may_replay": writes,
         "may_replay_current": writes and execution.job.deleted_at is None,
         "may_retry": writes and execution.status == ExecutionStatus.FAILED,
@@ -81,21 +80,22 @@ def show(execution_admin: HistoryAdmin, request: HttpRequest, row_id: uuid.UUID)
     return TemplateResponse(request, "admin/runs/execution/page.html", context)
 
 
-def places_to_replay(execution: Execution) -> Sequence[Environment]:
-    """Where it can be replayed: its own environment, then the others that its job is enabled in."""
-    states = execution.job.job_environments.filter(enabled=True).exclude(environment=execution.environment_id)
-    others = [state.environment for state in states.select_related("environment").order_by("environment__slug")]
+def replay_environments(execution: Execution) -> Sequence[Environment]:
+    """The environments to replay in: its own, then the others that its job is enabled in."""
+    rows = execution.job.job_environments.filter(enabled=True).exclude(environment=execution.environment_id)
+    others = [row.environment for row in rows.select_related("environment").order_by("environment__slug")]
     return [execution.environment, *others]
 
 
-def told_of(execution: Execution, now: datetime.datetime) -> list[str]:
-    """Why it was skipped, or late, in words."""
+def explanations_of(execution: Execution, now: datetime.datetime) -> list[str]:
+    """Sentences on why it was skipped or late."""
     if execution.status != ExecutionStatus.SKIPPED:
         return why_late(execution, now=now)
     if execution.trigger != Trigger.SCHEDULE or execution.scheduled_for is None:
         return []
-    found = explain(execution.job_environment, at=execution.scheduled_for, now=now)
-    return [found.detail] if found.execution is not None and found.execution.pk == execution.pk else []
+    explanation = explain(execution.job_environment, at=execution.scheduled_for, now=now)
+    explained = explanation.execution
+    return [explanation.detail] if explained is not None and explained.pk == execution.pk else []
 
 
 def _hidden(*texts: Any) -> int:

@@ -1,4 +1,4 @@
-"""The last executions of a job as its page shows them: outcomes in a row, how long they took, how late they were."""
+"""The latest executions of a job: outcomes, durations and lateness, for the card on its page."""
 
 import datetime
 import math
@@ -21,14 +21,14 @@ from jobs.models import Job
 from runs.models import Execution
 from runs.states import ExecutionStatus
 
-LOOKED_AT = 50
+MOST = 50
 _LISTED = 10
 _MILLISECOND = datetime.timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
 class RecentOutcomes:
-    """What the card of a job's page shows; `executions` are the newest, the others go back LOOKED_AT executions."""
+    """The card. It lists the newest `executions`; the strip and charts cover the latest MOST."""
 
     executions: Sequence[Execution]
     strip: SafeString
@@ -37,7 +37,7 @@ class RecentOutcomes:
 
     @classmethod
     def of(cls, job: Job, now: datetime.datetime) -> "RecentOutcomes":
-        """One read of the job's own index, however long its history is."""
+        """Read a range of the job's index, at the same cost for any length of its history."""
         newest: list[Execution] = list(latest_of(job))
         oldest_first = newest[::-1]
         ran = [execution for execution in oldest_first if execution.started_at]
@@ -47,18 +47,18 @@ class RecentOutcomes:
 
 
 def latest_of(job: Job) -> Any:
-    """The newest executions, with what the card shows of each."""
+    """The newest executions with their environments."""
     rows = job.executions.light().select_related("environment")
-    return rows.order_by("-due_at", "-pk")[:LOOKED_AT]
+    return rows.order_by("-due_at", "-pk")[:MOST]
 
 
 def _took(execution: Execution, now: datetime.datetime) -> float | None:
-    """Milliseconds from its start to its end; of one that goes on, so far."""
+    """Milliseconds from its start to its end, or to now."""
     return _milliseconds(execution.started_at, execution.finished_at or now)
 
 
 def _late(execution: Execution) -> float | None:
-    """Milliseconds from when it was meant to start; only what was meant for an instant can be late."""
+    """Milliseconds from when it should have started; None if no instant was given."""
     return _milliseconds(execution.meant_at, execution.started_at)
 
 
@@ -79,31 +79,31 @@ def _strip(oldest_first: Sequence[Execution], now: datetime.datetime) -> SafeStr
 
 
 def _words(execution: Execution, now: datetime.datetime) -> str:
-    """An outcome in a line: how it ended, when it was due, where, how long it took, and why it did not succeed."""
+    """One line: status, due time, environment, duration, and the reason if it did not succeed."""
     look, took = appearance(execution.status, STATUSES), _took(execution, now)
     why = execution.error or SKIP_REASONS.get(execution.skip_reason, execution.skip_reason)
-    told = [
+    parts = [
         f"{look.label} · {instant_words(execution.due_at)} UTC",
         execution.environment.slug,
         f"took {duration_words(took)}" if took is not None else "",
         f"{execution.occurrences} occurrences" if execution.occurrences > 1 else "",
         why,
     ]
-    return " · ".join(part for part in told if part)
+    return " · ".join(part for part in parts if part)
 
 
 def _summary(executions: Sequence[Execution]) -> str:
-    """How many of those that ended did so well."""
+    """The share of finished executions that succeeded."""
     succeeded, failed = (
         sum(execution.status == status for execution in executions)
         for status in (ExecutionStatus.SUCCEEDED, ExecutionStatus.FAILED)
     )
-    ended = succeeded + failed
-    return f"{succeeded} of {ended} succeeded ({succeeded / ended:.0%})" if ended else ""
+    finished = succeeded + failed
+    return f"{succeeded} of {finished} succeeded ({succeeded / finished:.0%})" if finished else ""
 
 
 def _columns(title: str, measured: Sequence[tuple[Execution, float | None]]) -> SafeString:
-    things = [
+    bars = [
         Column(
             f"{instant_words(execution.due_at)} UTC, {execution.environment.slug}, {execution.status}",
             value,
@@ -111,11 +111,12 @@ def _columns(title: str, measured: Sequence[tuple[Execution, float | None]]) -> 
         )
         for execution, value in measured
     ]
-    known = sorted(one.value for one in things if one.value is not None)
-    notes = [("median", duration_words(_at(known, 0.5))), ("p95", duration_words(_at(known, 0.95)))] if known else []
-    return columns(title, things, words=duration_words, notes=notes)
+    values = sorted(bar.value for bar in bars if bar.value is not None)
+    percentiles = (("p50", 0.5), ("p95", 0.95)) if values else ()
+    notes = [(name, duration_words(_percentile(values, share))) for name, share in percentiles]
+    return columns(title, bars, words=duration_words, notes=notes)
 
 
-def _at(ordered: Sequence[float], share: float) -> float:
-    """The value that so great a share of the others does not exceed (the nearest rank)."""
+def _percentile(ordered: Sequence[float], share: float) -> float:
+    """The nearest-rank percentile of values in ascending order."""
     return ordered[math.ceil(len(ordered) * share) - 1]

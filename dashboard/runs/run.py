@@ -14,9 +14,9 @@ from accounts.models import Workspace
 from api.base.pagination import Keyset
 from api.runs.orders import ByAttempt
 from core.words import NOTHING, STATUSES, duration_words
-from dashboard.accounts.listing import FilterField
 from dashboard.base import chips
-from dashboard.runs.filters import RunsShown, run_fields, wanted_runs
+from dashboard.base.listing import FilterField
+from dashboard.runs.filters import DashboardRunQuery, run_fields, run_filters
 from dashboard.runs.history import HistoryAdmin
 from dashboard.runs.page import ShownRun
 from runs.models import Run
@@ -28,8 +28,8 @@ _HEAVY = (
 )  # fmt: skip
 
 
-class ByAttemptShown(ByAttempt):
-    """With what the list shows."""
+class ListedByAttempt(ByAttempt):
+    """Reads the columns that the list shows."""
 
     def listed(self, runs: RunQuerySet) -> RunQuerySet:
         return runs.defer(*_HEAVY).select_related("job", "environment")
@@ -38,23 +38,25 @@ class ByAttemptShown(ByAttempt):
 @admin.register(Run)
 class RunAdmin(HistoryAdmin):
     list_display = [
-        "started", "job_and_place", "call", "shown_status", "answer", "number", "reason",
+        "started", "job_in_environment", "http_request", "status_chip", "http_response", "number", "reason",
     ]  # fmt: skip
     list_display_links = ["started"]
-    query_class = RunsShown
+    query_class = DashboardRunQuery
     statuses = tuple((status, STATUSES[status].label) for status, _ in OCCURRING_RUN_STATUSES)
 
     def filters(self, request: HttpRequest) -> tuple[Sequence[FilterField], Sequence[FilterField]]:
         return run_fields(request)
 
-    def meant(self, request: HttpRequest, query: dict[str, Any], among: Sequence[Workspace]) -> tuple[Any, Keyset]:
-        return wanted_runs(request, query, among), ByAttemptShown(("id",), descending=True)
+    def compile_query(
+        self, request: HttpRequest, query: dict[str, Any], workspaces: Sequence[Workspace]
+    ) -> tuple[Any, Keyset]:
+        return run_filters(request, query, workspaces), ListedByAttempt(("id",), descending=True)
 
-    def whole_rows(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().whole_rows(request).select_related("execution", "job_version")
+    def full_rows(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().full_rows(request).select_related("execution", "job_version")
 
     def page(self, request: HttpRequest, row_id: uuid.UUID) -> HttpResponse:
-        run: Run = self.in_sight(request, row_id)
+        run: Run = self.get_row(request, row_id)
         context = {**self.base_context(request, original=run), "run": run, "attempt": ShownRun.of(run)}
         return TemplateResponse(request, "admin/runs/run/page.html", context)
 
@@ -62,18 +64,18 @@ class RunAdmin(HistoryAdmin):
     def started(self, run: Run) -> SafeString:
         return chips.instant(run.started_at)
 
-    @admin.display(description="Call")
-    def call(self, run: Run) -> SafeString:
+    @admin.display(description="Request")
+    def http_request(self, run: Run) -> SafeString:
         return chips.two_lines(run.request_method, run.request_url)
 
     @admin.display(description="Status")
-    def shown_status(self, run: Run) -> SafeString:
+    def status_chip(self, run: Run) -> SafeString:
         return chips.status_chip(run.status)
 
-    @admin.display(description="Answer")
-    def answer(self, run: Run) -> SafeString:
-        took = "" if run.duration_ms is None else duration_words(run.duration_ms)
-        return chips.two_lines(NOTHING if run.response_status is None else str(run.response_status), took)
+    @admin.display(description="Response")
+    def http_response(self, run: Run) -> SafeString:
+        duration = "" if run.duration_ms is None else duration_words(run.duration_ms)
+        return chips.two_lines(NOTHING if run.response_status is None else str(run.response_status), duration)
 
     @admin.display(description="Reason")
     def reason(self, run: Run) -> str:

@@ -1,4 +1,4 @@
-"""How long an execution took and waited. Pure: takes `now`."""
+"""The durations of an execution. Pure: takes `now`."""
 
 import datetime
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ def milliseconds(start: datetime.datetime | None, end: datetime.datetime | None)
 
 @dataclass(frozen=True, slots=True)
 class ExecutionTimings:
-    """The durations of an execution, as the API has them. What goes on still is measured up to now."""
+    """Pending, run, total and lateness, as in the API; unfinished ones are measured up to now."""
 
     pending_ms: float | None
     run_ms: float | None
@@ -32,9 +32,9 @@ class ExecutionTimings:
 
 
 def ready_at(execution: Execution) -> datetime.datetime:
-    """From when on it could start: when it was meant to or was made, whichever came later."""
-    meant = execution.meant_at
-    return max(execution.created_at, meant) if meant else execution.created_at
+    """The instant from which it could start: the later of its due time and its creation."""
+    due_at = execution.meant_at
+    return max(execution.created_at, due_at) if due_at else execution.created_at
 
 
 def _not_negative(duration: float | None) -> float | None:

@@ -1,7 +1,7 @@
-"""Where the time of an execution went, as bars on one axis. Pure: takes `now`.
+"""The timeline of an execution as bars on one axis: its attempts and the waits between them. Pure: takes `now`.
 
-A wait between attempts may last hours where an attempt lasts milliseconds. So the axis is that of the attempts, and
-waits that would dwarf them are cut short and say so; the numbers beside the bars are the whole ones.
+A wait may last hours and an attempt milliseconds, so the axis is scaled to the attempts, and longer waits are cut short
+and marked. The numbers beside the bars are never cut.
 """
 
 import datetime
@@ -12,11 +12,11 @@ from dashboard.runs.timing import milliseconds, ready_at
 from runs.models import Execution, Run
 from runs.states import ExecutionStatus, RunStatus
 
-#: All waits together take at most so much of what the rest of the axis takes.
+#: Most width of all waits together, as a share of the width of all attempts.
 _WAITING_SHARE = 0.6
-_SLIVER = 0.5  # percent; a bar is never too thin to be seen
+_SLIVER = 0.5  # percent: the least width of a bar
 _WAIT = "wait"
-#: The colours of a waterfall, in the order of time.
+#: The kinds of bars and their labels, in the order of time.
 PHASES = (
     ("wait", "waited"), ("dns", "DNS"), ("connect", "connect"), ("tls", "TLS"), ("first-byte", "first byte"),
     ("body", "body"), ("no-answer", "no answer"),
@@ -25,7 +25,7 @@ PHASES = (
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A stretch of time: where it begins and how wide it is, in percent of the axis. `kind` is its colour's name."""
+    """A duration: its left edge and width in percent of the axis. `kind` names its colour."""
 
     kind: str
     name: str
@@ -42,7 +42,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class AttemptBars:
-    """A run and its place among the others; `offset_ms` counts from when the execution could start."""
+    """An attempt's row; `offset_ms` counts from the beginning of the axis."""
 
     run: Run
     bars: tuple[Bar, ...]
@@ -52,7 +52,7 @@ class AttemptBars:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Time in which nothing was sent. `is_ahead`: it is not over yet."""
+    """A row for time in which nothing was sent. `is_ahead`: it is in the future."""
 
     name: str
     bars: tuple[Bar, ...]
@@ -63,7 +63,7 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Waterfall:
-    """The attempts of an execution and the waits between them, in order."""
+    """The rows in the order of time."""
 
     rows: tuple[AttemptBars | Wait, ...]
 
@@ -88,9 +88,9 @@ class Waterfall:
 
 
 def phases(run: Run) -> tuple[Bar, ...]:
-    """The phases of an exchange, one after the other, from when it was due on; a kept connection saves some.
+    """The phases of an attempt from its due time on; a reused connection has fewer.
 
-    The first four are stored as durations, the first byte and the total as counted from the start.
+    The first four are stored as durations, first byte and total as offsets from the start.
     """
     parts = [("queue", "queued", run.queue_ms or 0), *_exchange(run)]
     placed = _laid_out([(took, kind == "queue") for kind, _, took in parts])
@@ -102,7 +102,7 @@ def phases(run: Run) -> tuple[Bar, ...]:
 
 
 def _exchange(run: Run) -> list[tuple[str, str, int]]:
-    """What happened on the wire, as (kind, name, milliseconds)."""
+    """The phases of the HTTP exchange as (kind, name, milliseconds)."""
     total = run.total_ms if run.total_ms is not None else run.duration_ms or 0
     connected = (run.dns_ms or 0) + (run.connect_ms or 0) + (run.tls_ms or 0)
     answered = run.first_byte_ms is not None
@@ -127,24 +127,23 @@ class _Span:
 
 
 def _spans(execution: Execution, runs: Sequence[Run], now: datetime.datetime) -> list[_Span]:
-    """Every stretch from when the execution could start to its end, or to its next attempt."""
+    """Attempts and waits from when the execution could start to its end, or to its next attempt."""
     spans: list[_Span] = []
     reached = ready_at(execution)
     for run in runs:
-        name = "Waited to start" if not spans else "Waited to try again"
+        name = "Waited to start" if not spans else "Waited to retry"
         spans += _wait(name, reached, run.started_at)
         end = max(run.finished_at or now, run.started_at)
         spans.append(_Span(run.started_at, milliseconds(run.started_at, end) or 0.0, run=run))
         reached = end
     if execution.status == ExecutionStatus.PENDING:
-        spans += _wait("Waits" if runs else "Waits to start", reached, now)
-        planned = execution.next_attempt_at
-        if planned is not None and planned > max(now, reached):
-            spans += _wait(
-                "Until the next attempt" if runs else "Until it is due", max(now, reached), planned, ahead=True
-            )
+        spans += _wait("Waiting to retry" if runs else "Waiting to start", reached, now)
+        next_at = execution.next_attempt_at
+        if next_at is not None and next_at > max(now, reached):
+            name = "Until the next attempt" if runs else "Until due"
+            spans += _wait(name, max(now, reached), next_at, ahead=True)
     elif execution.status == ExecutionStatus.CANCELED and not (runs and runs[-1].status == RunStatus.CANCELED):
-        spans += _wait("Waited until it was canceled", reached, execution.finished_at)
+        spans += _wait("Waited until canceled", reached, execution.finished_at)
     return spans
 
 
@@ -154,28 +153,28 @@ def _wait(name: str, start: datetime.datetime, end: datetime.datetime | None, *,
 
 
 def _within(run: Run, left: float, width: float) -> tuple[Bar, ...]:
-    """The phases of an attempt inside its bar; one bar in the colour of its status where none were measured."""
+    """An attempt's bar divided into its phases; one bar in the colour of its status if none were measured."""
     parts = [part for part in _exchange(run) if part[2]] if run.finished_at else []
-    whole = sum(took for _, _, took in parts)
-    if not whole:
+    total = sum(took for _, _, took in parts)
+    if not total:
         return (Bar(run.status, run.status, left, width, run.duration_ms or 0),)
     bars, reached = [], left
     for kind, name, took in parts:
-        share = took / whole * width
+        share = took / total * width
         bars.append(Bar(kind, name, reached, share, took))
         reached += share
     return tuple(bars)
 
 
-def _laid_out(stretches: Sequence[tuple[float, bool]]) -> list[tuple[float, float, bool]]:
-    """Where each stretch of (milliseconds, is a wait) stands, as (left, width, is cut short), in percent."""
-    busy = sum(took for took, waits in stretches if not waits)
-    waits = sum(1 for took, waits in stretches if waits and took)
+def _laid_out(spans: Sequence[tuple[float, bool]]) -> list[tuple[float, float, bool]]:
+    """Lay out each (milliseconds, is a wait) as (left, width, is cut short), in percent."""
+    busy = sum(took for took, waits in spans if not waits)
+    waits = sum(1 for took, waits in spans if waits and took)
     most = busy * _WAITING_SHARE / waits if busy and waits else float("inf")
-    shown = [min(took, most) if is_wait else took for took, is_wait in stretches]
-    whole, reached, placed = sum(shown) or 1.0, 0.0, []
-    for (took, _), length in zip(stretches, shown, strict=True):
-        left = min(reached / whole * 100, 100 - _SLIVER)
-        placed.append((left, min(max(length / whole * 100, _SLIVER), 100 - left), length < took))
+    lengths = [min(took, most) if is_wait else took for took, is_wait in spans]
+    total, reached, placed = sum(lengths) or 1.0, 0.0, []
+    for (took, _), length in zip(spans, lengths, strict=True):
+        left = min(reached / total * 100, 100 - _SLIVER)
+        placed.append((left, min(max(length / total * 100, _SLIVER), 100 - left), length < took))
         reached += length
     return placed

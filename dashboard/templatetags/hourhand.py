@@ -1,4 +1,4 @@
-"""The dashboard's words and chips, for templates."""
+"""Template filters: words, chips and bodies."""
 
 import datetime
 import json
@@ -24,25 +24,25 @@ register.filter("size", size_words)
 
 @register.filter
 def seconds(value: float) -> str:
-    """A duration that is given in seconds."""
+    """A duration in words, from seconds."""
     return duration_words(value * 1000)
 
 
 @register.filter
 def in_zone(at: datetime.datetime, zone: datetime.tzinfo) -> str:
-    """An instant on the wall clock of `zone`."""
+    """An instant as local time in `zone`."""
     return instant_words(at, zone)
 
 
 @register.filter
 def from_instant(at: datetime.datetime, now: datetime.datetime) -> str:
-    """How far `at` is from `now`, in words."""
+    """The distance of `at` from `now` in words."""
     return relative_words(at, now)
 
 
 @register.filter
 def reason_words(reason: str) -> str:
-    """What a failure reason or a reason to skip means."""
+    """The meaning of a failure reason or skip reason."""
     if reason in SKIP_REASONS:
         return SKIP_REASONS[reason]
     try:
@@ -53,17 +53,17 @@ def reason_words(reason: str) -> str:
 
 @register.filter
 def percent(share: float) -> str:
-    """A share of an axis as SVG takes it, whatever the language."""
+    """A percentage for an SVG attribute, independent of the locale."""
     return f"{share:.2f}%"
 
 
 @register.filter
 def as_json(value: Any) -> str:
-    """A JSON value, laid out."""
+    """Indented JSON."""
     return json.dumps(value, indent=2, ensure_ascii=False)
 
 
 @register.filter
 def body_of(text: str | None, encoding: str) -> PrettyBody:
-    """A recorded body, ready to be shown."""
+    """A recorded body, formatted."""
     return pretty_body(text, encoding)

@@ -29,7 +29,7 @@ def test_a_calendar_day_links_to_its_executions(visitor: Visitor) -> None:
 def test_the_keyboard_reaches_the_links_in_the_table(visitor: Visitor) -> None:
     page = visitor.page
     visitor.go("/admin/?span=7d")
-    page.locator("#part-executions").get_by_text("As a table").press("Enter")
+    page.locator("#part-executions").get_by_text("Show as table").press("Enter")
     page.keyboard.press("Tab")  # the scrollable table
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.closest('td') !== null")
@@ -40,7 +40,7 @@ def test_the_keyboard_reaches_the_links_in_the_table(visitor: Visitor) -> None:
 def test_a_workspaces_page_shows_plan_and_usage(visitor: Visitor) -> None:
     visitor.go(f"/admin/accounts/workspace/{visitor.deployment.rows(_WORKSPACE)[0][0]}/change/")
     usage = visitor.page.get_by_role("region", name="Plan and usage")
-    expect(usage).to_contain_text("This workspace has no plan, and so no limits.")
+    expect(usage).to_contain_text("No plan, so no limits.")
     expect(usage.get_by_text("Executions by day")).to_be_visible()
     visitor.check_page()
     usage.locator(".hh-key").get_by_role("link", name="Failed").click()

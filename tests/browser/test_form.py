@@ -74,5 +74,5 @@ def test_an_environment_override_is_validated_and_saved(visitor: Visitor) -> Non
     visitor.check_page()
     page.get_by_label("Timeout, seconds in staging").fill("20")
     page.get_by_role("button", name="Save").click()
-    expect(page.get_by_text(re.compile("is saved"))).to_be_visible()
+    expect(page.get_by_text(re.compile("Job saved"))).to_be_visible()
     expect(page.get_by_text("https://staging.shop.example/digests").first).to_be_visible()

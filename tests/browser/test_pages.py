@@ -118,7 +118,7 @@ class TestKeyboard:
         page = visitor.page
         visitor.go("/admin/jobs/job/")
         page.keyboard.press("Tab")
-        expect(page.get_by_role("link", name="Skip to the page")).to_be_focused()
+        expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
         page.keyboard.press("Enter")
         expect(page.locator("#content")).to_be_focused()
 

@@ -1,10 +1,12 @@
 """Users, executions and runs for the dashboard's tests."""
 
 import datetime
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import Membership, Workspace
@@ -25,6 +27,22 @@ def signed_in(user: Any, *, checks_csrf: bool = False) -> Client:
     client = Client(enforce_csrf_checks=checks_csrf)
     client.force_login(user)
     return client
+
+
+def admin_action(
+    client: Client,
+    changelist: str,
+    name: str,
+    ids: Iterable[Any],
+    *,
+    query: str = "",
+    confirmed: bool = False,
+    **fields: str,
+) -> Any:
+    """Press the button of an admin action on selected rows, or that of its confirmation."""
+    step = {"confirmed": "yes"} if confirmed else {"index": "0"}
+    posted = {"action": f"{name}_selected", "_selected_action": [str(pk) for pk in ids], **step, **fields}
+    return client.post(f"{reverse(f'admin:{changelist}_changelist')}{query}", posted)
 
 
 def execution_of(row: JobEnvironment, *, status: str = "succeeded", **changes: Any) -> Execution:

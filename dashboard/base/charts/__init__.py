@@ -1,8 +1,8 @@
-"""Charts as inline SVG: typed values in, escaped HTML out. Nothing is fetched, measured or styled inline.
+"""Charts as inline SVG: typed values in, escaped HTML out, without scripts or inline styles.
 
-A chart is drawn in per cents, so it takes the width that it is given and its letters keep their size. Its colours are
-those of the states (`hh-ok`, `hh-bad`, ...), so that dark mode is the style sheet's affair. None tells anything by
-colour alone: whatever is pointed at says its numbers, and a table below says them all.
+Coordinates are per cents, so a chart fits any width while its text keeps its size. Colours are classes of states
+(`hh-ok`, `hh-bad`, ...), defined for light and dark in the style sheet. No information is in colour alone: shapes have
+titles, and a table below has all numbers.
 """
 
 from dashboard.base.charts.calendar import Day, calendar

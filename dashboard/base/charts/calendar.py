@@ -1,4 +1,4 @@
-"""Days as a calendar: a column for each week, a row for each weekday, darker where more failed."""
+"""A calendar of outcomes: a column for each week, a row for each weekday, coloured by the share of failures."""
 
 import datetime
 from collections.abc import Callable, Sequence
@@ -6,25 +6,26 @@ from dataclasses import dataclass
 
 from django.utils.safestring import SafeString
 
-from dashboard.base.charts.markup import behind, drawn, link, table, text
+from dashboard.base.charts.markup import drawn, link, shape_link, table, text
 
 _CELL, _STEP = 20, 24
 _LEFT, _TOP = 34, 20
 _WEEK = 7
 _WEEKDAYS = ("Mon", "", "Wed", "", "Fri", "", "Sun")
-#: From which share of failures on a day looks worse, the worst first.
+#: The least share of failures of each level, the worst first.
 _LEVELS = ((0.25, "bad"), (0.05, "warn"), (0.0, "few"))
-_KEY = (("none", "Nothing ran"), ("ok", "None failed"), ("few", "Up to 5 %"), ("warn", "Up to 25 %"), ("bad", "More"))
+_KEY = (("none", "No runs"), ("ok", "No failures"), ("few", "Up to 5 %"), ("warn", "Up to 25 %"), ("bad", "More"))
 
 
-#: What a column of the table counts, as the fields of a Day; and where such a count of a day leads.
+#: The fields of a Day that the table's columns count.
 _COUNTED = ("succeeded", "failed", "others")
-Leads = Callable[[str, datetime.date], str]
+#: The address of a day's executions by one of _COUNTED, or all of them for "".
+DayUrl = Callable[[str, datetime.date], str]
 
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """How many executions of a day succeeded and failed; `others` were skipped or canceled."""
+    """The outcomes of a day; `others` were skipped or canceled."""
 
     date: datetime.date
     succeeded: int = 0
@@ -33,20 +34,18 @@ class Day:
 
     @property
     def level(self) -> str:
-        """How it looks."""
         ran = self.succeeded + self.failed
         if not ran:
             return "none"
         return next((tone for share, tone in _LEVELS if self.failed and self.failed / ran >= share), "ok")
 
     @property
-    def is_told(self) -> bool:
-        """If there is anything to tell of it."""
+    def has_executions(self) -> bool:
         return bool(self.succeeded or self.failed or self.others)
 
     @property
     def words(self) -> str:
-        told = [
+        parts = [
             f"{count:,} {name}"
             for count, name in (
                 (self.succeeded, "succeeded"),
@@ -55,11 +54,11 @@ class Day:
             )
             if count
         ]
-        return f"{self.date:%a} {self.date.day} {self.date:%b %Y}: {', '.join(told) or 'nothing'}"
+        return f"{self.date:%a} {self.date.day} {self.date:%b %Y}: {', '.join(parts) or 'no executions'}"
 
 
-def calendar(title: str, days: Sequence[Day], *, leads: Leads) -> SafeString:
-    """Consecutive days, the oldest first. `leads` says where a day leads by one of its counts, or "" for all of it."""
+def calendar(title: str, days: Sequence[Day], *, url_of: DayUrl) -> SafeString:
+    """Draw consecutive days, the oldest first."""
     first = days[0].date - datetime.timedelta(days=days[0].date.weekday())
     weeks = (days[-1].date - first).days // _WEEK + 1
     width, height = _LEFT + weeks * _STEP, _TOP + _WEEK * _STEP
@@ -69,19 +68,19 @@ def calendar(title: str, days: Sequence[Day], *, leads: Leads) -> SafeString:
     )
     return drawn(
         '<figure class="hh-chart">',
-        f'<p class="hh-unseen">{text(title)}: {failed:,} of {ran:,} executions failed</p>',
+        f'<p class="hh-visually-hidden">{text(title)}: {failed:,} of {ran:,} executions failed</p>',
         '<svg class="hh-calendar" aria-hidden="true"',
         f' viewBox="0 0 {width} {height}" width="{width}" height="{height}">',
         _names(first, weeks),
-        *(_cell(day, first, leads) for day in days),
+        *(_cell(day, first, url_of) for day in days),
         f'</svg><figcaption><ul class="hh-key">{key}</ul></figcaption>',
-        _table(days, leads),
+        _table(days, url_of),
         "</figure>",
     )
 
 
-def _cell(day: Day, first: datetime.date, leads: Leads) -> str:
-    """A day; the worst ones bear a mark, because red alone says nothing to some."""
+def _cell(day: Day, first: datetime.date, url_of: DayUrl) -> str:
+    """A day's cell; the worst have a mark, since some people don't see red."""
     week, weekday = divmod((day.date - first).days, _WEEK)
     x, y = _LEFT + week * _STEP, _TOP + weekday * _STEP
     mark = f'<path class="hh-cell-mark" d="M{x + 6} {y + _CELL // 2}h8"/>' if day.level == "bad" else ""
@@ -89,31 +88,33 @@ def _cell(day: Day, first: datetime.date, leads: Leads) -> str:
         f'<rect class="hh-cell hh-level-{day.level}" x="{x}" y="{y}" width="{_CELL}" height="{_CELL}" rx="4">'
         f"<title>{text(day.words)}</title></rect>{mark}"
     )
-    return behind(shape, leads("", day.date)) if day.is_told else shape
+    return shape_link(shape, url_of("", day.date)) if day.has_executions else shape
 
 
 def _names(first: datetime.date, weeks: int) -> str:
-    """Of every second weekday, and of the months."""
+    """The labels of every second weekday and of the months."""
     weekdays = [(0, _TOP + row * _STEP + 14, name) for row, name in enumerate(_WEEKDAYS) if name]
     months = [(_LEFT + week * _STEP, 12, name) for week, name in _months(first, weeks)]
     return "".join(f'<text x="{x}" y="{y}">{name}</text>' for x, y, name in (*weekdays, *months))
 
 
 def _months(first: datetime.date, weeks: int) -> list[tuple[int, str]]:
-    """The weeks in which a month begins, and its name; the first week's too, unless the next label would touch it."""
+    """The weeks to label with a month: the first, unless the next label would touch it, and each that begins one."""
     mondays = [first + datetime.timedelta(weeks=week) for week in range(weeks)]
     begin = [week for week in range(1, weeks) if mondays[week].month != mondays[week - 1].month]
-    shown = begin if begin and begin[0] < 2 else [0, *begin]  # noqa: PLR2004 - a name is as wide as two weeks
-    return [(week, f"{mondays[week]:%b}") for week in shown]
+    labelled = begin if begin and begin[0] < 2 else [0, *begin]  # noqa: PLR2004 - a name is as wide as two weeks
+    return [(week, f"{mondays[week]:%b}") for week in labelled]
 
 
-def _table(days: Sequence[Day], leads: Leads) -> str:
-    told = (
-        (day.date.isoformat(), [_count(day, name, leads) for name in _COUNTED]) for day in reversed(days) if day.is_told
+def _table(days: Sequence[Day], url_of: DayUrl) -> str:
+    rows = (
+        (day.date.isoformat(), [_count(day, name, url_of) for name in _COUNTED])
+        for day in reversed(days)
+        if day.has_executions
     )
-    return table(["Day, UTC", "Succeeded", "Failed", "Skipped or canceled"], told)
+    return table(["Day, UTC", "Succeeded", "Failed", "Skipped or canceled"], rows)
 
 
-def _count(day: Day, name: str, leads: Leads) -> str:
+def _count(day: Day, name: str, url_of: DayUrl) -> str:
     count: int = getattr(day, name)
-    return link(f"{count:,}", leads(name, day.date)) if count else "0"
+    return link(f"{count:,}", url_of(name, day.date)) if count else "0"

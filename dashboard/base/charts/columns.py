@@ -1,4 +1,4 @@
-"""Single things side by side, each as tall as its number: how long the last executions took, how late they were."""
+"""A bar chart of single values, such as the durations of the latest executions."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,17 +10,17 @@ from dashboard.base.charts.markup import drawn, table, text
 from dashboard.base.charts.scales import head, percent
 
 _HEIGHT = 96  # in pixels
-#: What is there can be seen, though it is one in a million.
+#: The least height of a bar, as a share.
 _LEAST = 0.02
-_NOTHING = '<p class="hh-quiet">Nothing measured.</p>'
+_NOTHING = '<p class="hh-quiet">No data.</p>'
 _GAP = 0.2  # of a column's width, between two
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One thing: its name, what it measured, None where nothing was measured, and its tone.
+    """A bar: its name, its value (None if not measured), and its tone.
 
-    `limit` is drawn as a line across it, where there is one; `label` stands below it.
+    `limit` is drawn as a line across it; `label` is printed below it.
     """
 
     name: str
@@ -32,21 +32,23 @@ class Column:
 
 def columns(
     title: str,
-    things: Sequence[Column],
+    bars: Sequence[Column],
     *,
     words: Callable[[float], str],
     notes: Sequence[tuple[str, str]] = (),
     limit: str = "Limit",
 ) -> SafeString:
-    """The first on the left. `notes` are names and values that stand beside the title; `words` spells a value, and
-    `limit` names the limits."""
+    """Draw the bars from left to right.
+
+    `notes` are (name, value) pairs beside the title, `words` formats a value, and `limit` names the limits.
+    """
     key = "".join(f"<li>{text(name)} <strong>{text(value)}</strong></li>" for name, value in notes)
-    if any(one.limit is not None for one in things):
+    if any(bar.limit is not None for bar in bars):
         key += f'<li><span class="hh-swatch hh-limit" aria-hidden="true"></span>{text(limit)}</li>'
-    plot = _ColumnPlot(title, things, notes, words, limit)
+    plot = _ColumnPlot(title, bars, notes, words, limit)
     return drawn(
         f'<figure class="hh-chart"><figcaption><h3>{text(title)}</h3><ul class="hh-key">{key}</ul></figcaption>',
-        plot.drawing() if any(one.value is not None for one in things) else _NOTHING,
+        plot.drawing() if any(bar.value is not None for bar in bars) else _NOTHING,
         "</figure>",
     )
 
@@ -54,26 +56,26 @@ def columns(
 @dataclass(frozen=True, slots=True)
 class _ColumnPlot:
     title: str
-    things: Sequence[Column]
+    bars: Sequence[Column]
     notes: Sequence[tuple[str, str]]
     words: Callable[[float], str]
     limit: str
 
     def drawing(self) -> str:
-        """Shapes stretch to the width there is, letters do not. Below, all of it in numbers, the last first."""
-        title, words, width = text(self.title), self.words, 1 / len(self.things)
-        top = head(max(number or 0 for one in self.things for number in (one.value, one.limit)))
-        shapes = "".join(_shapes(one, place * width, width, top) for place, one in enumerate(self.things))
+        """Shapes stretch to the width, text does not. The table below has the numbers, the last first."""
+        title, words, width = text(self.title), self.words, 1 / len(self.bars)
+        top = head(max(number or 0 for bar in self.bars for number in (bar.value, bar.limit)))
+        shapes = "".join(_shapes(bar, index * width, width, top) for index, bar in enumerate(self.bars))
         hits = "".join(
-            f'<rect class="hh-hit" x="{percent(place * width)}" y="0" width="{percent(width)}" height="100">'
-            f"<title>{self._told(one)}</title></rect>"
-            for place, one in enumerate(self.things)
+            f'<rect class="hh-hit" x="{percent(index * width)}" y="0" width="{percent(width)}" height="100">'
+            f"<title>{self._title(bar)}</title></rect>"
+            for index, bar in enumerate(self.bars)
         )
         labels = "".join(
-            f'<text x="{percent((place + 0.5) * width)}%" y="{_HEIGHT + 17}" text-anchor="middle">'
-            f"{text(one.label)}</text>"
-            for place, one in enumerate(self.things)
-            if one.label
+            f'<text x="{percent((index + 0.5) * width)}%" y="{_HEIGHT + 17}" text-anchor="middle">'
+            f"{text(bar.label)}</text>"
+            for index, bar in enumerate(self.bars)
+            if bar.label
         )
         summary = ", ".join(f"{name} {value}" for name, value in self.notes)
         return (
@@ -86,27 +88,27 @@ class _ColumnPlot:
         ) + self._table()
 
     def _table(self) -> str:
-        limited = any(one.limit is not None for one in self.things)
-        heads = ["Which", self.title, *([self.limit] if limited else [])]
-        rows = ((one.name, [self._spelled(one.value), *([self._spelled(one.limit)] if limited else [])])
-                for one in reversed(self.things))  # fmt: skip
+        limited = any(bar.limit is not None for bar in self.bars)
+        heads = ["Item", self.title, *([self.limit] if limited else [])]
+        rows = ((bar.name, [self._format(bar.value), *([self._format(bar.limit)] if limited else [])])
+                for bar in reversed(self.bars))  # fmt: skip
         return table(heads, rows)
 
-    def _told(self, one: Column) -> str:
-        limit = "" if one.limit is None else f", {self.limit.lower()} {self.words(one.limit)}"
-        return text(f"{one.name}: {self._spelled(one.value)}{limit}")
+    def _title(self, bar: Column) -> str:
+        limit = "" if bar.limit is None else f", {self.limit.lower()} {self.words(bar.limit)}"
+        return text(f"{bar.name}: {self._format(bar.value)}{limit}")
 
-    def _spelled(self, value: float | None) -> str:
+    def _format(self, value: float | None) -> str:
         return NOTHING if value is None else self.words(value)
 
 
-def _shapes(one: Column, x: float, width: float, top: float) -> str:
-    """A column that begins at `x`, and the line of its limit."""
+def _shapes(bar: Column, x: float, width: float, top: float) -> str:
+    """The bar that begins at `x`, and the line of its limit."""
     left, right = percent(x + width * _GAP / 2), percent(x + width * (1 - _GAP / 2))
-    found = ""
-    if one.value is not None:
-        height = percent(1 - max(one.value / top, _LEAST))
-        found += f'<path class="hh-{one.tone}" d="M{left} 100V{height}H{right}V100Z"/>'
-    if one.limit is not None:
-        found += f'<path class="hh-limit" d="M{percent(x)} {percent(1 - one.limit / top)}H{percent(x + width)}"/>'
-    return found
+    shapes = ""
+    if bar.value is not None:
+        height = percent(1 - max(bar.value / top, _LEAST))
+        shapes += f'<path class="hh-{bar.tone}" d="M{left} 100V{height}H{right}V100Z"/>'
+    if bar.limit is not None:
+        shapes += f'<path class="hh-limit" d="M{percent(x)} {percent(1 - bar.limit / top)}H{percent(x + width)}"/>'
+    return shapes

@@ -1,4 +1,4 @@
-"""How charts are written: they hold thousands of numbers, which need no escaping, and some words, which do."""
+"""The markup of charts. Numbers, of which a chart has thousands, are not escaped; text is."""
 
 from collections.abc import Iterable, Sequence
 
@@ -9,28 +9,21 @@ text = escape
 
 
 def drawn(*parts: str) -> SafeString:
-    """Markup of this package's own making, in which all words went through `text`."""
+    """Join markup of this package, in which all text went through `text`, as safe."""
     return mark_safe("".join(parts))  # noqa: S308
 
 
 def link(words: str, href: str) -> SafeString:
-    """Words that lead somewhere."""
     return drawn(f'<a class="hh-link" href="{text(href)}">{text(words)}</a>')
 
 
-def behind(shape: str, href: str) -> str:
-    """A shape of an SVG that leads somewhere when it is pressed.
-
-    Only for the mouse and the finger: what is drawn is no stop of the tabulator key, the table's links are.
-    """
+def shape_link(shape: str, href: str) -> str:
+    """Make a shape of an SVG a link, for pointers only: keyboards use the same links in the table."""
     return f'<a href="{text(href)}" tabindex="-1">{shape}</a>'
 
 
 def table(heads: Sequence[str], rows: Iterable[tuple[str, Sequence[str]]]) -> str:
-    """All that a chart shows, for whoever reads rather than looks; folded away until it is asked for.
-
-    A row is its name and its values, in the order of `heads` after the first; a value may be a `link`.
-    """
+    """All numbers of a chart as a table, folded away. A row is its name and its values, which may be links."""
     columns = "".join(f'<th scope="col">{text(head)}</th>' for head in heads)
     lines = "".join(
         f'<tr><th scope="row">{text(name)}</th>'
@@ -39,6 +32,6 @@ def table(heads: Sequence[str], rows: Iterable[tuple[str, Sequence[str]]]) -> st
         for name, values in rows
     )
     return (
-        '<details class="hh-details"><summary>As a table</summary><div class="hh-numbers" tabindex="0">'
+        '<details class="hh-details"><summary>Show as table</summary><div class="hh-numbers" tabindex="0">'
         f"<table><thead><tr>{columns}</tr></thead><tbody>{lines}</tbody></table></div></details>"
     )

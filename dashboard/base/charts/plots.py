@@ -1,4 +1,4 @@
-"""Charts over time: bars stacked by state, and lines. Each is a figure with a legend, an SVG and a table."""
+"""Charts over time: stacked bars and lines. Each is a figure with a legend, an SVG and a table."""
 
 import datetime
 import itertools
@@ -8,20 +8,20 @@ from dataclasses import dataclass
 from django.utils.safestring import SafeString
 
 from core.words import NOTHING
-from dashboard.base.charts.markup import behind, drawn, link, table, text
+from dashboard.base.charts.markup import drawn, link, shape_link, table, text
 from dashboard.base.charts.scales import anchor, head, instant_of, percent, ticks
 
-_HEIGHT = 156  # of the shapes, in pixels; the labels of time stand below
-_NOTHING = '<p class="hh-quiet">Nothing in this time.</p>'
+_HEIGHT = 156  # of the shapes, in pixels; the labels of the time axis are below
+_NOTHING = '<p class="hh-quiet">No data in this period.</p>'
 _EMPTY = (NOTHING, "0")
-#: What is there can be seen, though it is one in a million.
+#: The least height of a bar's part, as a share.
 _LEAST = 0.02
 _GAP = 0.14  # of a bucket's width, between two bars
 
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """A stretch of time, cut into `count` buckets of the same width."""
+    """A period divided into `count` buckets of the same width."""
 
     starts_at: datetime.datetime
     width: datetime.timedelta
@@ -31,14 +31,17 @@ class Axis:
     def ends_at(self) -> datetime.datetime:
         return self.starts_at + self.count * self.width
 
-    def start_of(self, place: int) -> datetime.datetime:
-        return self.starts_at + place * self.width
+    def start_of(self, bucket: int) -> datetime.datetime:
+        return self.starts_at + bucket * self.width
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One value for each bucket, None where there is none. `tone` is a state's (`ok`, `bad`, ...) or a line's (`p50`,
-    `p95`, `p99`); `note` stands beside the name: a total, or the value of the whole time."""
+    """One value for each bucket, or None.
+
+    `tone` is that of a state (`ok`, `bad`, ...) or of a line (`p50`, `p95`, `p99`); `note` is shown beside the name: a
+    total, or the value of the whole period.
+    """
 
     name: str
     tone: str
@@ -47,8 +50,8 @@ class Series:
 
 
 Words = Callable[[float], str]
-#: Where what is told of a series leads: by its place among the others, from an instant up to, but without, another.
-Leads = Callable[[int, datetime.datetime, datetime.datetime], str]
+#: The address of a series' data, by its index, from one instant up to, but without, another.
+SeriesUrl = Callable[[int, datetime.datetime, datetime.datetime], str]
 
 
 def count_words(count: float) -> str:
@@ -57,48 +60,48 @@ def count_words(count: float) -> str:
 
 
 def stacked_bars(
-    title: str, axis: Axis, series: Sequence[Series], *, words: Words = count_words, leads: Leads | None = None
+    title: str, axis: Axis, series: Sequence[Series], *, words: Words = count_words, url_of: SeriesUrl | None = None
 ) -> SafeString:
-    """A bar for each bucket, its first series at the bottom. With `leads`, each part of a bar is a link."""
-    totals = [sum(one.values[place] or 0 for one in series) for place in range(axis.count)]
+    """Draw a bar for each bucket, its first series at the bottom. With `url_of`, each part of a bar is a link."""
+    totals = [sum(each.values[bucket] or 0 for each in series) for bucket in range(axis.count)]
     top = head(max(totals, default=0))
     boxes: list[list[tuple[int, str]]] = [[] for _ in series]
-    for place in range(axis.count):
-        left, right = percent((place + _GAP / 2) / axis.count), percent((place + 1 - _GAP / 2) / axis.count)
-        for which, foot, end in _stacked([one.values[place] for one in series], top):
+    for bucket in range(axis.count):
+        left, right = percent((bucket + _GAP / 2) / axis.count), percent((bucket + 1 - _GAP / 2) / axis.count)
+        for index, foot, end in _stacked([each.values[bucket] for each in series], top):
             box = f"M{left} {percent(1 - foot)}V{percent(1 - end)}H{right}V{percent(1 - foot)}Z"
-            boxes[which].append((place, box))
-    plot = _Plot(title, axis, series, words, top, leads)
-    return plot.figure("".join(plot.boxes(which, those) for which, those in enumerate(boxes) if those))
+            boxes[index].append((bucket, box))
+    plot = _Plot(title, axis, series, words, top, url_of)
+    return plot.figure("".join(plot.parts(index, parts) for index, parts in enumerate(boxes) if parts))
 
 
 def lines(title: str, axis: Axis, series: Sequence[Series], *, words: Words = count_words) -> SafeString:
-    """A line for each series, interrupted where a bucket has no value."""
-    top = head(max((value for one in series for value in one.values if value is not None), default=0))
+    """Draw a line for each series, interrupted where a bucket has no value."""
+    top = head(max((value for each in series for value in each.values if value is not None), default=0))
     shapes = [
-        f'<path class="hh-line hh-line-{one.tone}" d="{path}"/>'
-        for one in reversed(series)
-        if (path := _path(axis, one.values, top))
+        f'<path class="hh-line hh-line-{each.tone}" d="{path}"/>'
+        for each in reversed(series)
+        if (path := _path(axis, each.values, top))
     ]
     return _Plot(title, axis, series, words, top).figure("".join(shapes))
 
 
 def _stacked(values: Sequence[float | None], top: float) -> list[tuple[int, float, float]]:
-    """Which series stand in a bar, each with where it begins and ends as a share of the height."""
-    shares = [(which, max(value / top, _LEAST)) for which, value in enumerate(values) if value]
-    # Lifting the small ones must not push the tall ones out of the picture.
+    """The parts of a bar as (series, bottom, top), in shares of the height."""
+    shares = [(index, max(value / top, _LEAST)) for index, value in enumerate(values) if value]
+    # Raising small parts to _LEAST must not push the bar beyond the top.
     too_high = max(1.0, sum(share for _, share in shares))
     ends = list(itertools.accumulate((share / too_high for _, share in shares), initial=0.0))
-    return [(which, *between) for (which, _), between in zip(shares, itertools.pairwise(ends), strict=True)]
+    return [(index, *between) for (index, _), between in zip(shares, itertools.pairwise(ends), strict=True)]
 
 
 def _path(axis: Axis, values: Sequence[float | None], top: float) -> str:
-    """A stroke for each stretch without a gap; a lonely value is a dot."""
+    """An SVG path with gaps where values are None; a single value is a dot."""
     strokes = []
     before: float | None = None
-    for place, value in enumerate(values):
+    for bucket, value in enumerate(values):
         if value is not None:
-            point = f"{percent((place + 0.5) / axis.count)} {percent(1 - value / top)}"
+            point = f"{percent((bucket + 0.5) / axis.count)} {percent(1 - value / top)}"
             strokes.append(f"M{point}h0" if before is None else f"L{point}")
         before = value
     return "".join(strokes)
@@ -106,32 +109,31 @@ def _path(axis: Axis, values: Sequence[float | None], top: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Plot:
-    """What surrounds the shapes of a chart: its name, its key, its scales and its table."""
+    """The frame of a chart: title, legend, scales and table."""
 
     title: str
     axis: Axis
     series: Sequence[Series]
     words: Words
     top: float
-    leads: Leads | None = None
+    url_of: SeriesUrl | None = None
 
-    def boxes(self, which: int, those: Sequence[tuple[int, str]]) -> str:
-        """The parts that a series has in the bars, each with the place of its bucket: one shape, unless they lead
-        somewhere."""
-        tone = self.series[which].tone
-        if self.leads is None:
-            return f'<path class="hh-{tone}" d="{"".join(box for _, box in those)}"/>'
+    def parts(self, index: int, parts: Sequence[tuple[int, str]]) -> str:
+        """A series' parts of bars, as (bucket, path): one shape, or one link each."""
+        tone = self.series[index].tone
+        if self.url_of is None:
+            return f'<path class="hh-{tone}" d="{"".join(box for _, box in parts)}"/>'
         return "".join(
-            behind(f'<path class="hh-{tone}" d="{box}"><title>{self._told(*self._bucket(place))}</title></path>',
-                   self._lead(which, place))
-            for place, box in those
+            shape_link(f'<path class="hh-{tone}" d="{box}"><title>{self._title(*self._bucket(bucket))}</title></path>',
+                   self._url(index, bucket))
+            for bucket, box in parts
         )  # fmt: skip
 
     def figure(self, shapes: str) -> SafeString:
         key = "".join(
-            f'<li><span class="hh-swatch hh-{one.tone} hh-line-{one.tone}" aria-hidden="true"></span>'
-            f"{self._named(which)} <strong>{text(one.note)}</strong></li>"
-            for which, one in enumerate(self.series)
+            f'<li><span class="hh-swatch hh-{each.tone} hh-line-{each.tone}" aria-hidden="true"></span>'
+            f"{self._legend_label(index)} <strong>{text(each.note)}</strong></li>"
+            for index, each in enumerate(self.series)
         )
         return drawn(
             f'<figure class="hh-chart"><figcaption><h3>{text(self.title)}</h3>',
@@ -141,21 +143,23 @@ class _Plot:
         )
 
     def _drawing(self, shapes: str) -> str:
-        """Shapes stretch to the width there is, letters do not. Below, all of it in numbers, newest first."""
+        """Shapes stretch to the width, text does not. The table below has the numbers, newest first."""
         axis, width = self.axis, percent(1 / self.axis.count)
-        buckets = [self._bucket(place) for place in range(axis.count)]
+        buckets = [self._bucket(bucket) for bucket in range(axis.count)]
         hits = "".join(
-            f'<rect class="hh-hit" x="{percent(place / axis.count)}" y="0" width="{width}" height="100">'
-            f"<title>{self._told(start, values)}</title></rect>"
-            for place, (start, values) in enumerate(buckets)
+            f'<rect class="hh-hit" x="{percent(bucket / axis.count)}" y="0" width="{width}" height="100">'
+            f"<title>{self._title(start, values)}</title></rect>"
+            for bucket, (start, values) in enumerate(buckets)
         )
         labels = "".join(
             f'<text x="{percent(share)}%" y="{_HEIGHT + 17}" text-anchor="{anchor(share)}">{words}</text>'
             for share, words in ticks(axis.starts_at, axis.ends_at)
         )
-        # Where parts of a picture are links it is none to a screen reader, which has the key and the table.
-        summary = ", ".join(f"{one.name} {one.note}".strip() for one in self.series)
-        picture = 'aria-hidden="true"' if self.leads else f'role="img" aria-label="{text(self.title)}: {text(summary)}"'
+        # A chart with links is hidden from screen readers, which have the legend and the table.
+        summary = ", ".join(f"{each.name} {each.note}".strip() for each in self.series)
+        picture = (
+            'aria-hidden="true"' if self.url_of else f'role="img" aria-label="{text(self.title)}: {text(summary)}"'
+        )
         return (
             f'<div class="hh-plot"><div class="hh-scale" aria-hidden="true"><span>{text(self.words(self.top))}</span>'
             f"<span>{text(self.words(self.top / 2))}</span><span>0</span></div>"
@@ -163,34 +167,36 @@ class _Plot:
             f'<svg viewBox="0 0 100 100" preserveAspectRatio="none" width="100%" height="{_HEIGHT}">'
             f'<path class="hh-grid" d="M0 0H100M0 50H100M0 100H100"/>{hits}{shapes}</svg>{labels}</svg></div>'
         ) + table(
-            ["From, UTC", *(one.name for one in self.series)],
+            ["From, UTC", *(each.name for each in self.series)],
             (
-                (start, [self._cell(which, place, value) for which, value in enumerate(values)])
-                for place, (start, values) in reversed(list(enumerate(buckets)))
-                if any(one not in _EMPTY for one in values)
+                (start, [self._cell(index, bucket, value) for index, value in enumerate(values)])
+                for bucket, (start, values) in reversed(list(enumerate(buckets)))
+                if any(value not in _EMPTY for value in values)
             ),
         )
 
-    def _lead(self, which: int, place: int) -> str:
-        assert self.leads is not None
-        return self.leads(which, self.axis.start_of(place), self.axis.start_of(place + 1))
+    def _url(self, index: int, bucket: int) -> str:
+        assert self.url_of is not None
+        return self.url_of(index, self.axis.start_of(bucket), self.axis.start_of(bucket + 1))
 
-    def _cell(self, which: int, place: int, value: str) -> str:
-        return value if self.leads is None or value in _EMPTY else link(value, self._lead(which, place))
+    def _cell(self, index: int, bucket: int, value: str) -> str:
+        return value if self.url_of is None or value in _EMPTY else link(value, self._url(index, bucket))
 
-    def _named(self, which: int) -> str:
-        """A series in the key: there it leads to all of it, from one end to the other."""
-        name = self.series[which].name
+    def _legend_label(self, index: int) -> str:
+        """A series' name in the legend, with a link to its data of the whole period."""
+        name = self.series[index].name
         return (
-            text(name) if self.leads is None else link(name, self.leads(which, self.axis.starts_at, self.axis.ends_at))
+            text(name)
+            if self.url_of is None
+            else link(name, self.url_of(index, self.axis.starts_at, self.axis.ends_at))
         )
 
-    def _bucket(self, place: int) -> tuple[str, list[str]]:
-        """When a bucket begins, and the values in it."""
-        values = (one.values[place] for one in self.series)
-        told = [NOTHING if value is None else self.words(value) if value else "0" for value in values]
-        return instant_of(self.axis.start_of(place), self.axis.width), told
+    def _bucket(self, bucket: int) -> tuple[str, list[str]]:
+        """The beginning of a bucket, and its values in words."""
+        values = (each.values[bucket] for each in self.series)
+        words = [NOTHING if value is None else self.words(value) if value else "0" for value in values]
+        return instant_of(self.axis.start_of(bucket), self.axis.width), words
 
-    def _told(self, start: str, values: Sequence[str]) -> str:
-        told = (f"{one.name} {value}" for one, value in zip(self.series, values, strict=True) if value not in _EMPTY)
-        return text(f"{start} UTC: {', '.join(told) or 'nothing'}")
+    def _title(self, start: str, values: Sequence[str]) -> str:
+        parts = (f"{each.name} {value}" for each, value in zip(self.series, values, strict=True) if value not in _EMPTY)
+        return text(f"{start} UTC: {', '.join(parts) or 'no data'}")

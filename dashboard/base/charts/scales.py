@@ -1,4 +1,4 @@
-"""Where things stand on a chart, in per cent of its width or height, and what is written along its sides. Pure."""
+"""Positions on a chart in per cent, and the labels of its axes. Pure."""
 
 import datetime
 import math
@@ -10,10 +10,10 @@ _STEPS = (
     *(_HOUR * n for n in (1, 2, 3, 4, 6, 12)),
     *(_DAY * n for n in (1, 2, 5, 7, 14, 30, 90)),
 )
-#: Labels along the axis of time: more would touch each other on a phone.
+#: Labels along the time axis: more would touch each other on a phone.
 _MOST_TICKS = 5
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-#: The heads of axes, times a power of ten: each has a half that is worth writing.
+#: Top values of an axis, times a power of ten: half of each is a round number too.
 _HEADS = (2, 4, 6, 8, 10, 20)
 _NEAR = 0.04
 
@@ -24,13 +24,13 @@ def percent(share: float) -> str:
 
 
 def head(highest: float) -> float:
-    """A round number that an axis can end with: at least `highest`, at least 2."""
+    """A round top value for an axis: at least `highest`, at least 2."""
     power = 10.0 ** math.floor(math.log10(highest)) if highest >= 1 else 1.0
-    return next(power * one for one in _HEADS if power * one >= highest)
+    return next(power * factor for factor in _HEADS if power * factor >= highest)
 
 
 def ticks(start: datetime.datetime, end: datetime.datetime) -> Iterator[tuple[float, str]]:
-    """Round instants between the two, in UTC: how far along each stands, as a share, and what is written there."""
+    """Round instants in the period, in UTC, as (share of the axis, label)."""
     span = end - start
     step = next((step for step in _STEPS if span / step <= _MOST_TICKS), _STEPS[-1])
     at = _EPOCH + -((_EPOCH - start) // step) * step
@@ -40,16 +40,16 @@ def ticks(start: datetime.datetime, end: datetime.datetime) -> Iterator[tuple[fl
 
 
 def tick_words(at: datetime.datetime, step: datetime.timedelta) -> str:
-    """The time of day, or the day where it begins."""
+    """The time of day, or the date at midnight."""
     is_midnight = (at.hour, at.minute) == (0, 0)
     return f"{at.day} {at:%b}" if step >= _DAY or is_midnight else f"{at:%H:%M}"
 
 
 def instant_of(at: datetime.datetime, width: datetime.timedelta) -> str:
-    """A bucket by its first instant, as exactly as its width asks for."""
+    """The first instant of a bucket: a date, or date and time for buckets shorter than a day."""
     return f"{at:%Y-%m-%d}" if width >= _DAY else f"{at:%Y-%m-%d %H:%M}"
 
 
 def anchor(share: float) -> str:
-    """How letters stand at their place, so that those at the ends stay inside."""
+    """The text-anchor of a label, so that those at the ends stay inside."""
     return "start" if share < _NEAR else "end" if share > 1 - _NEAR else "middle"

@@ -1,11 +1,11 @@
 "use strict";
-// Swagger UI of our own document. Changes made in the dashboard's session need its CSRF token, which is in a cookie.
+// Swagger UI. Requests that change something in the dashboard's session need its CSRF token, which is in a cookie.
 {
   const csrfToken = () => /(?:^|; )hourhand_csrf=([^;]+)/.exec(document.cookie)?.[1] ?? "";
-  const place = document.getElementById("swagger-ui");
+  const container = document.getElementById("swagger-ui");
   SwaggerUIBundle({
-    url: place.dataset.schema,
-    domNode: place,
+    url: container.dataset.schema,
+    domNode: container,
     deepLinking: true,
     presets: [SwaggerUIBundle.presets.apis],
     layout: "BaseLayout",

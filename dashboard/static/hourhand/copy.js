@@ -1,9 +1,9 @@
 "use strict";
-// Buttons that copy the text of another element. Without this they stay hidden, and the text is there to be selected.
+// Buttons that copy the text of another element. Without scripts they stay hidden, and the text can be selected.
 function offer(button) {
     if (!button.hidden) return;
     const source = document.getElementById(button.dataset.copies);
-    const told = button.parentElement.querySelector("[role=status]");
+    const status = button.parentElement.querySelector("[role=status]");
 
     const select = () => {
         const range = document.createRange();
@@ -12,7 +12,7 @@ function offer(button) {
         selection.removeAllRanges();
         selection.addRange(range);
     };
-    // The clipboard is there in secure contexts only, and a browser may refuse it.
+    // The clipboard exists in secure contexts only, and a browser may deny it.
     const copy = async () => {
         try {
             await navigator.clipboard.writeText(source.textContent);
@@ -25,11 +25,11 @@ function offer(button) {
 
     button.hidden = false;
     button.addEventListener("click", async () => {
-        told.textContent = (await copy()) ? "Copied." : "Selected: copy it with the keyboard.";
+        status.textContent = (await copy()) ? "Copied." : "Selected. Copy it with the keyboard.";
     });
 }
 
 const within = (part) => part.querySelectorAll("[data-copies]").forEach(offer);
 within(document);
-// What comes later, as the answer of a test call does.
+// Parts added later, such as the result of a test call.
 document.addEventListener("htmx:load", (event) => within(event.detail.elt));

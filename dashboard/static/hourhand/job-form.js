@@ -1,25 +1,24 @@
-// The job's form works without this. With it, rows of assertions are added where they are wanted, and texts that repeat
-// another field follow it.
+// The form works without this script. It adds rows of assertions, and updates texts that repeat another field.
 for (const button of document.querySelectorAll("[data-adds-to]")) {
     const prefix = button.dataset.addsTo;
     const rows = document.querySelector(`[data-rows="${prefix}"]`);
     const total = document.getElementById(`id_${prefix}-TOTAL_FORMS`);
     const template = button.parentElement.querySelector("template");
-    const kept = () => rows.querySelectorAll(":scope > div:not(:has([name$=-DELETE]:checked))").length;
-    const follow = () => { button.disabled = kept() >= Number(button.dataset.most); };
+    const count = () => rows.querySelectorAll(":scope > div:not(:has([name$=-DELETE]:checked))").length;
+    const update = () => { button.disabled = count() >= Number(button.dataset.most); };
 
     button.hidden = false;
     button.addEventListener("click", () => {
         rows.insertAdjacentHTML("beforeend", template.innerHTML.replaceAll("__prefix__", total.value));
         total.value = Number(total.value) + 1;
         rows.lastElementChild.querySelector("select").focus();
-        follow();
+        update();
     });
-    rows.addEventListener("change", follow);
-    follow();
+    rows.addEventListener("change", update);
+    update();
 }
 
 for (const echo of document.querySelectorAll("[data-shows]")) {
     const field = document.getElementById(echo.dataset.shows);
-    field.addEventListener("input", () => { echo.textContent = field.value || "the job's time zone"; });
+    field.addEventListener("input", () => { echo.textContent = field.value || "as above"; });
 }

@@ -1,12 +1,11 @@
 "use strict";
-// The start page works without this. With it, its parts are fetched again every few seconds and put in place of the old
-// ones: the page is not loaded anew, so it stays where it was scrolled to. A part is left alone while somebody is in it,
-// and nothing is fetched while nobody looks.
+// Refreshes the parts of the start page every few seconds, without a reload, so that the page keeps its scroll position.
+// A part in use (focus or selection) is left alone, and nothing is fetched while the page is hidden.
 const page = document.querySelector("[data-refreshes]");
 
 if (page) {
-    const told = page.querySelector("[data-refreshed]");
-    const hold = page.querySelector("[data-holds]");
+    const status = page.querySelector("[data-refreshed]");
+    const pause = page.querySelector("[data-pauses-updates]");
     let timer;
 
     const isInUse = (part) => {
@@ -16,40 +15,40 @@ if (page) {
 
     const replace = (part, fresh) => {
         const details = fresh.querySelectorAll("details");
-        part.querySelectorAll("details").forEach((old, place) => { if (details[place]) details[place].open = old.open; });
+        part.querySelectorAll("details").forEach((old, index) => { if (details[index]) details[index].open = old.open; });
         const scrolled = [...part.querySelectorAll(".hh-numbers")].map((old) => old.scrollTop);
         part.replaceWith(fresh);
-        fresh.querySelectorAll(".hh-numbers").forEach((box, place) => { box.scrollTop = scrolled[place] ?? 0; });
+        fresh.querySelectorAll(".hh-numbers").forEach((box, index) => { box.scrollTop = scrolled[index] ?? 0; });
     };
 
     const refresh = async () => {
         try {
-            const answer = await fetch(page.dataset.refreshes, { redirect: "error" });
-            if (!answer.ok) throw new Error(answer.status);
-            const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+            const response = await fetch(page.dataset.refreshes, { redirect: "error" });
+            if (!response.ok) throw new Error(response.status);
+            const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
             for (const part of page.querySelectorAll("[data-part]")) {
                 const next = fresh.getElementById(part.id);
                 if (next && !isInUse(part)) replace(part, document.adoptNode(next));
             }
-            told.textContent = `${new Date().toISOString().slice(11, 19)} UTC`;
-            told.classList.remove("hh-stale");
+            status.textContent = `${new Date().toISOString().slice(11, 19)} UTC`;
+            status.classList.remove("hh-stale");
         } catch {
-            told.classList.add("hh-stale");
-            told.title = "The page could not be refreshed. It is tried again; reload it if you were signed out.";
+            status.classList.add("hh-stale");
+            status.title = "Refreshing failed and will be retried. Reload the page if you are signed out.";
         }
         wait();
     };
 
     const wait = () => {
         clearTimeout(timer);
-        if (!document.hidden && hold.ariaPressed !== "true") timer = setTimeout(refresh, Number(page.dataset.seconds) * 1000);
+        if (!document.hidden && pause.ariaPressed !== "true") timer = setTimeout(refresh, Number(page.dataset.seconds) * 1000);
     };
 
-    hold.hidden = false;
-    hold.addEventListener("click", () => {
-        hold.ariaPressed = String(hold.ariaPressed !== "true");
+    pause.hidden = false;
+    pause.addEventListener("click", () => {
+        pause.ariaPressed = String(pause.ariaPressed !== "true");
         wait();
     });
-    document.addEventListener("visibilitychange", () => { if (document.hidden) clearTimeout(timer); else if (hold.ariaPressed !== "true") refresh(); });
+    document.addEventListener("visibilitychange", () => { if (document.hidden) clearTimeout(timer); else if (pause.ariaPressed !== "true") refresh(); });
     wait();
 }

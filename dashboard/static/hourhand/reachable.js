@@ -1,9 +1,8 @@
 "use strict";
-// The theme makes buttons of spans, which only a mouse can press, and writes icons as words, which screen readers read
-// out. Here every one of them becomes a button that the keyboard reaches, icons fall silent, and the page's own part is
-// its main landmark, a key press away.
+// Accessibility of the theme: clickable spans become buttons for keyboards, icons, which are words in the markup, are
+// hidden from screen readers, and the content gets a landmark and a skip link.
 {
-  const pressed = "[x-on\\:click]";
+  const clickable = "[x-on\\:click]";
   const icons = ".material-symbols-outlined";
   const native = "a[href], button, input, select, textarea, summary";
   const names = {
@@ -13,16 +12,16 @@
 
   const own = (element) => element.textContent.trim().replace(/\s+/g, " ");
 
-  /** What shows nothing but an icon is called by what it does. */
-  const callByName = (element) => {
+  /** Names a control that shows only an icon. */
+  const nameIcon = (element) => {
     const icon = element.matches(icons) ? element : element.querySelector(icons);
     if (icon && own(icon) === own(element) && !element.matches("[aria-label], [aria-labelledby], [title]")) {
       element.setAttribute("aria-label", names[own(icon)] ?? own(icon).replaceAll("_", " "));
     }
   };
 
-  /** Whether it is a button in all but name: it can be pressed, and holds nothing that can be pressed by itself. */
-  const isPressed = (element) => !element.matches(native) && !element.querySelector(native) && own(element) !== "";
+  /** True for a clickable element without a native control in or around it. */
+  const isFakeButton = (element) => !element.matches(native) && !element.querySelector(native) && own(element) !== "";
 
   const makeButton = (element) => {
     element.setAttribute("role", "button");
@@ -38,14 +37,14 @@
   const addSkipLink = (content) => {
     content.tabIndex = -1;
     const link = document.createElement("a");
-    Object.assign(link, { href: `#${content.id}`, className: "hh-skip", textContent: "Skip to the page" });
+    Object.assign(link, { href: `#${content.id}`, className: "hh-skip", textContent: "Skip to content" });
     link.addEventListener("click", (event) => { event.preventDefault(); content.focus(); });
     document.body.prepend(link);
   };
 
   document.addEventListener("DOMContentLoaded", () => {
-    [...document.querySelectorAll(pressed)].filter(isPressed).forEach(makeButton);
-    document.querySelectorAll("a[href], button, [role=button]").forEach(callByName);
+    [...document.querySelectorAll(clickable)].filter(isFakeButton).forEach(makeButton);
+    document.querySelectorAll("a[href], button, [role=button]").forEach(nameIcon);
     for (const icon of document.querySelectorAll(`${icons}:not([role=button])`)) {
       icon.setAttribute("aria-hidden", "true");
     }

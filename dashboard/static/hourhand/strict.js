@@ -1,4 +1,4 @@
 "use strict";
-// htmx would add a style element and evaluate attributes, which the pages' Content-Security-Policy forbids; neither is used.
+// Neither is used, and the Content-Security-Policy forbids both: htmx's style element and evaluated attributes.
 htmx.config.includeIndicatorStyles = false;
 htmx.config.allowEval = false;

@@ -1,9 +1,9 @@
-// Variables and secrets for the fields that take them: the page's list inserts one where the cursor is, and "{{" opens a
-// list below the field. Both know names only; values of secrets never reach the page.
-const shown = document.querySelector("[data-suggestions]");
+// Suggests variables and secrets in the fields that take them: a list on the page inserts at the cursor, and typing "{{"
+// opens a list below the field. Both have names only; values of secrets never reach the page.
+const panel = document.querySelector("[data-suggestions]");
 const fields = [...document.querySelectorAll("[data-takes-variables]")];
-const buttons = [...shown.querySelectorAll("[data-inserts]")];
-const known = buttons.map(({ dataset, title }) => ({ text: dataset.inserts, blank: dataset.blank, meaning: title }));
+const buttons = [...panel.querySelectorAll("[data-inserts]")];
+const suggestions = buttons.map(({ dataset, title }) => ({ text: dataset.inserts, blank: dataset.blank, meaning: title }));
 
 const insert = (field, { text, blank }, from, to) => {
     field.focus();
@@ -18,14 +18,14 @@ const insert = (field, { text, blank }, from, to) => {
 // -- the page's list --------------------------------------------------------------------------------------------------
 
 let target = document.getElementById("id_body");
-const aim = (field) => {
+const setTarget = (field) => {
     target = field;
-    shown.querySelector("[data-target]").textContent = field.labels[0].textContent.replace("*", "").trim();
+    panel.querySelector("[data-target]").textContent = field.labels[0].textContent.replace("*", "").trim();
 };
-aim(target);
-shown.querySelector("[data-scripted]").hidden = false;
-shown.addEventListener("click", (event) => {
-    const chosen = known[buttons.indexOf(event.target.closest("[data-inserts]"))];
+setTarget(target);
+panel.querySelector("[data-scripted]").hidden = false;
+panel.addEventListener("click", (event) => {
+    const chosen = suggestions[buttons.indexOf(event.target.closest("[data-inserts]"))];
     if (chosen) insert(target, chosen, target.selectionStart, target.selectionEnd);
 });
 
@@ -38,8 +38,8 @@ popup.hidden = true;
 popup.setAttribute("role", "listbox");
 popup.setAttribute("aria-label", "Variables and secrets");
 document.body.append(popup);
-let open = null; // {field, start, options, chosen} while it is there
-let dismissed = -1; // where the "{{" stands that somebody closed it at
+let open = null; // {field, start, options, chosen} while the list is open
+let dismissed = -1; // position of the "{{" whose list was closed by Escape
 
 const close = () => {
     if (!open) return;
@@ -48,14 +48,14 @@ const close = () => {
     popup.hidden = true;
     open = null;
 };
-const choose = (place) => {
-    open.chosen = (place + open.options.length) % open.options.length;
+const choose = (index) => {
+    open.chosen = (index + open.options.length) % open.options.length;
     [...popup.children].forEach((option, at) => option.setAttribute("aria-selected", String(at === open.chosen)));
     const option = popup.children[open.chosen];
     option.scrollIntoView({ block: "nearest" });
     open.field.setAttribute("aria-activedescendant", option.id);
 };
-const take = () => {
+const accept = () => {
     const { field, start, options, chosen } = open;
     const closing = /^\s*\}\}/.exec(field.value.slice(field.selectionEnd));
     close();
@@ -82,42 +82,42 @@ const show = (field, start, options) => {
     open = { field, start, options };
     choose(0);
 };
-const follow = (field) => {
+const update = (field) => {
     close();
     const caret = field.selectionStart;
-    const begun = caret === field.selectionEnd && /\{\{\s*([\w.]*)$/.exec(field.value.slice(0, caret));
-    if (!begun || begun.index === dismissed) return;
+    const opening = caret === field.selectionEnd && /\{\{\s*([\w.]*)$/.exec(field.value.slice(0, caret));
+    if (!opening || opening.index === dismissed) return;
     dismissed = -1;
-    const typed = begun[1].toLowerCase();
-    const options = known.filter(({ text }) => text.toLowerCase().includes(typed));
-    options.sort((one, other) => other.text.startsWith(`{{${begun[1]}`) - one.text.startsWith(`{{${begun[1]}`));
-    if (options.length) show(field, begun.index, options);
+    const typed = opening[1].toLowerCase();
+    const options = suggestions.filter(({ text }) => text.toLowerCase().includes(typed));
+    options.sort((one, other) => other.text.startsWith(`{{${opening[1]}`) - one.text.startsWith(`{{${opening[1]}`));
+    if (options.length) show(field, opening.index, options);
 };
 
 const keys = {
     ArrowDown: () => choose(open.chosen + 1),
     ArrowUp: () => choose(open.chosen - 1),
-    Enter: take,
+    Enter: accept,
     Escape: () => { dismissed = open.start; close(); },
 };
-popup.addEventListener("pointerdown", (event) => event.preventDefault()); // the field keeps the focus
+popup.addEventListener("pointerdown", (event) => event.preventDefault()); // keep the focus in the field
 popup.addEventListener("click", (event) => {
     const option = event.target.closest("[role=option]");
     if (!option) return;
     choose([...popup.children].indexOf(option));
-    take();
+    accept();
 });
 for (const field of fields) {
     field.setAttribute("aria-autocomplete", "list");
     field.setAttribute("aria-haspopup", "listbox");
     field.setAttribute("aria-controls", popup.id);
-    if (field.tagName === "INPUT") { // a text of several lines may not be called a combobox
+    if (field.tagName === "INPUT") { // a textarea can't have the role combobox
         field.role = "combobox";
         field.setAttribute("aria-expanded", "false");
     }
-    field.addEventListener("focus", () => aim(field));
+    field.addEventListener("focus", () => setTarget(field));
     field.addEventListener("blur", () => { dismissed = -1; close(); });
-    field.addEventListener("input", () => follow(field));
+    field.addEventListener("input", () => update(field));
     field.addEventListener("keydown", (event) => {
         if (!open || event.isComposing) return;
         if (event.key in keys) {

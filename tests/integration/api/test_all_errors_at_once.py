@@ -73,7 +73,7 @@ def test_the_form_reports_its_own_and_the_validators_errors(workspace: Workspace
     form = rejected_form(member, wrong)
     assert sorted(form.errors) == ["headers", "max_attempts", "schedule", "url"]
     assert [list(row.errors) for row in form.assertions.forms] == [["value"], ["path"]]
-    assert sorted(form.places["staging"].errors) == ["headers", "url"]
+    assert sorted(form.overrides["staging"].errors) == ["headers", "url"]
     assert len(form.errors["headers"]) == len(form.errors["max_attempts"]) == 1
 
 

@@ -13,7 +13,7 @@ from accounts.services import create_workspace
 from jobs.models import Job, JobEnvironment
 from jobs.services.save import save_job
 from runs.models import Execution, Run
-from tests.support.admin_rows import execution_of, person, run_of, signed_in
+from tests.support.admin_rows import admin_action, execution_of, person, run_of, signed_in
 from tests.support.jobs import EPOCH, MakeJob, job_config
 
 pytestmark = pytest.mark.django_db
@@ -156,19 +156,18 @@ def test_no_filter_and_no_search_finds_another_workspaces_rows(member: Client, t
 
 def test_bulk_actions_reach_no_other_workspace(member: Client, make_job: MakeJob, theirs: ForeignRows) -> None:
     mine = make_job(name="Mine", schedule="0 2 * * *")
-    ask = reverse("admin:jobs_job_together")
-    for asked in (
-        {"job": [mine.job_id, theirs.row.job_id]},
-        {"all": "on", "query": ""},
-        {"all": "on", "query": "?workspace=theirs"},
-        {"job": [theirs.row.job_id]},
+    both = [mine.job_id, theirs.row.job_id]
+    for ids, more in (
+        (both, {}),
+        ([theirs.row.job_id], {}),
+        (both, {"select_across": "1"}),
+        (both, {"select_across": "1", "query": "?workspace=theirs"}),
     ):
-        answer = member.post(ask, {"doing": "delete", **asked}, follow=True)
+        answer = admin_action(member, "jobs_job", "delete", ids, **more)
         assert "Their secret job" not in answer.content.decode()
         assert str(theirs.row.job_id) not in answer.content.decode()
-    ids = f"{mine.job_id},{theirs.row.job_id}"
-    member.post(reverse("admin:jobs_job_together_done"), {"doing": "pause", "ids": ids})
-    member.post(reverse("admin:runs_execution_delete_jobs"), {"ids": ids})
+    admin_action(member, "jobs_job", "pause", both, confirmed=True)
+    admin_action(member, "jobs_job", "delete", both, confirmed=True)
     theirs.row.refresh_from_db()
     assert theirs.row.paused_at is None
     assert [job.pk for job in Job.objects.live()] == [theirs.row.job_id]
@@ -181,11 +180,10 @@ def test_a_viewer_of_one_workspace_can_not_change_it(
     Membership.objects.create(workspace=theirs.workspace, user=mixed, role="viewer")
     client, mine = signed_in(mixed), make_job(name="Mine", schedule="0 2 * * *")
     assert "Their secret job" in client.get(reverse("admin:jobs_job_changelist")).content.decode()
-    asked = {"doing": "pause", "all": "on", "query": ""}
-    page = client.post(reverse("admin:jobs_job_together"), asked).content.decode()
+    both = [mine.job_id, theirs.row.job_id]
+    page = admin_action(client, "jobs_job", "pause", both, select_across="1").content.decode()
     assert "Pause 1 job?" in page
-    ids = f"{mine.job_id},{theirs.row.job_id}"
-    client.post(reverse("admin:jobs_job_together_done"), {"doing": "pause", "ids": ids})
+    admin_action(client, "jobs_job", "pause", both, confirmed=True)
     theirs.row.refresh_from_db()
     assert theirs.row.paused_at is None
     assert client.post(reverse("admin:runs_execution_edit", args=[theirs.execution.pk])).status_code == 403
@@ -215,7 +213,7 @@ def test_a_viewer_sees_and_changes_nothing(workspace: Workspace, make_job: MakeJ
     execution = execution_of(row, status="pending")
     for name, wanted in (("jobs_job_page", row.job_id), ("runs_execution_change", execution.pk)):
         page = viewer.get(reverse(f"admin:{name}", args=[wanted])).content.decode()
-        for button in ("Run now", "Pause…", "Replay as it was", "Edit and replay", "Cancel…", ">Edit<"):
+        for button in ("Run now", "Pause…", "Replay original", "Edit and replay", "Cancel…", ">Edit<"):
             assert button not in page
     assert viewer.get(reverse("admin:jobs_job_changelist")).status_code == 200
     refused = [
@@ -224,8 +222,8 @@ def test_a_viewer_sees_and_changes_nothing(workspace: Workspace, make_job: MakeJ
         reverse("admin:jobs_job_resume", args=[row.job_id]), reverse("admin:runs_execution_run_now", args=[row.pk]),
         reverse("admin:runs_execution_replay", args=[execution.pk]),
         reverse("admin:runs_execution_cancel", args=[execution.pk]), reverse("admin:accounts_apikey_add"),
-        reverse("admin:runs_execution_edit", args=[execution.pk]), reverse("admin:jobs_job_together"),
-        reverse("admin:jobs_job_together_done"), reverse("admin:runs_execution_delete_jobs"),
+        reverse("admin:runs_execution_edit", args=[execution.pk]), reverse("admin:jobs_job_changelist"),
+        reverse("admin:runs_execution_changelist"),
         reverse("admin:accounts_membership_add"), reverse("admin:accounts_environment_add"),
     ]  # fmt: skip
     for url in refused:
@@ -289,13 +287,12 @@ def test_anonymous_users_are_redirected_to_sign_in(client: Client, make_job: Mak
         reverse("admin:runs_execution_changelist"),
         reverse("admin:jobs_job_preview"),
         reverse("admin:jobs_job_suggest"),
-        reverse("admin:jobs_job_together"),
         reverse("admin:runs_execution_edit", args=[row.job_id]),
     ):
         answer: Any = client.get(url)
         assert answer.status_code == 302
         assert answer.headers["Location"].startswith(reverse("admin:login"))
     nobody = signed_in(person("nobody"))
-    assert "belong to no workspace" in nobody.get(reverse("admin:index")).content.decode()
+    assert "not a member of a workspace" in nobody.get(reverse("admin:index")).content.decode()
     assert nobody.get(reverse("admin:jobs_job_changelist")).status_code == 403
     assert "<option" not in nobody.get(reverse("admin:jobs_job_suggest")).content.decode()

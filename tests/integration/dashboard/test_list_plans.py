@@ -67,7 +67,7 @@ def test_replays_of_an_execution_are_found_by_index(seeded: Seeded) -> None:
     member = signed_in(person("mara", workspace=seeded.workspace))
     url = reverse("admin:runs_execution_change", args=[oldest.pk])
     with CaptureQueriesContext(connection) as queries:
-        assert "Made from it" in member.get(url).content.decode()
+        assert "Replayed as" in member.get(url).content.decode()
     for sql in _of_table(queries, "runs_execution"):
         findings = QueryCost.of(sql)
         assert "runs_execution" not in findings.scanned_whole

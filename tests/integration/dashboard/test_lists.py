@@ -19,7 +19,7 @@ from accounts.services import create_workspace
 from jobs.models import Job, JobEnvironment, JobVersion
 from jobs.services.save import save_job
 from runs.models import Execution, Run
-from tests.support.admin_rows import execution_of, person, run_of, signed_in
+from tests.support.admin_rows import admin_action, execution_of, person, run_of, signed_in
 from tests.support.jobs import EPOCH, MakeJob, job_config
 
 pytestmark = pytest.mark.django_db
@@ -238,13 +238,13 @@ def test_rows_of_several_workspaces_are_in_one_list_by_time(make_job: MakeJob, w
 def test_with_very_many_workspaces_one_must_be_chosen(
     make_job: MakeJob, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dashboard.accounts.listing.MOST_WORKSPACES", 2)
+    monkeypatch.setattr("dashboard.base.listing.MOST_WORKSPACES", 2)
     root = signed_in(person("root", workspace=workspace, superuser=True))
     for row in (make_job(), other_workspace("beta"), other_workspace("gamma")):
         execution_of(row)
     page = text_of(root, EXECUTIONS)
     assert len(shown_rows(page)) == 1
-    assert "of 3 workspaces, choose one" in page
+    assert "Choose one of your 3 workspaces" in page
     assert len(shown_rows(text_of(root, f"{EXECUTIONS}?workspace=gamma"))) == 1
 
 
@@ -289,17 +289,18 @@ def test_jobs_are_suggested_while_typing(member: Client, make_job: MakeJob) -> N
 # -- many jobs at once ------------------------------------------------------------------------------------------------
 
 
-def bulk_action(client: Client, doing: str, **asked: Any) -> Any:
-    return client.post(reverse("admin:jobs_job_together"), {"doing": doing, **asked})
+def job_action(client: Client, name: str, *job_ids: Any, **fields: Any) -> Any:
+    return admin_action(client, "jobs_job", name, job_ids, **fields)
 
 
-def confirmed(client: Client, page: Any, **said: Any) -> Any:
+def confirm(client: Client, page: Any, **fields: str) -> Any:
     """Press the button of a confirmation."""
-    text = page.content.decode()
-    target = re.findall(r'<form class="hh-card[^"]*" method="post" action="([^"]+)"', text)[0]
-    hidden = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', text))
-    hidden = {name: html.unescape(value) for name, value in hidden.items()}
-    return client.post(target, {**hidden, **said})
+    form = page.content.decode().partition('<form class="hh-card')[2].partition("</form>")[0]
+    target = html.unescape(re.findall(r'action="([^"]+)"', form)[0])
+    hidden: dict[str, list[str]] = {}
+    for field, value in re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', form):
+        hidden.setdefault(field, []).append(html.unescape(value))
+    return client.post(target, {**hidden, **fields})
 
 
 def messages_of(answer: Any) -> str:
@@ -308,20 +309,20 @@ def messages_of(answer: Any) -> str:
 
 def test_selected_jobs_are_paused_after_a_confirmation_that_lists_them(member: Client, make_job: MakeJob) -> None:
     rows = [make_job(slug=f"job-{number}", name=f"Job {number}", schedule="0 2 * * *") for number in range(3)]
-    page = bulk_action(member, "pause", job=[rows[0].job_id, rows[1].job_id], query="?state=enabled")
+    page = job_action(member, "pause", rows[0].job_id, rows[1].job_id, query="?state=enabled")
     text = page.content.decode()
     assert "Pause 2 jobs?" in text
     assert "Job 0" in text
     assert "Job 2" not in text
     assert not JobEnvironment.objects.exclude(paused_at=None).exists()
-    answer = confirmed(member, page, note="Moving", until="", environment="")
+    answer = confirm(member, page, note="Moving", until="", environment="")
     assert "Paused 2 jobs." in messages_of(answer)
     assert answer.headers["Location"] == f"{JOBS}?state=enabled"
     paused = JobEnvironment.objects.exclude(paused_at=None)
     assert {row.pk for row in paused} == {rows[0].pk, rows[1].pk}
     assert {row.pause_note for row in paused} == {"Moving"}
     assert AuditEntry.objects.filter(action="job.paused").count() == 2
-    confirmed(member, bulk_action(member, "resume", job=[rows[0].job_id]))
+    confirm(member, job_action(member, "resume", rows[0].job_id))
     assert JobEnvironment.objects.exclude(paused_at=None).get().pk == rows[1].pk
 
 
@@ -332,11 +333,11 @@ def test_jobs_are_enabled_and_disabled_in_the_chosen_environments(
     row = make_job(schedule="0 2 * * *")
     JobEnvironment.objects.create(workspace=workspace, job=row.job, environment=staging, enabled=False)
     states = JobEnvironment.objects.order_by("environment__slug").values_list("environment__slug", "enabled")
-    confirmed(member, bulk_action(member, "enable", job=[row.job_id]), environment="staging")
+    confirm(member, job_action(member, "enable", row.job_id), environment="staging")
     assert dict(states.all()) == {"production": True, "staging": True}
-    confirmed(member, bulk_action(member, "disable", job=[row.job_id]), environment="production")
+    confirm(member, job_action(member, "disable", row.job_id), environment="production")
     assert dict(states.all()) == {"production": False, "staging": True}
-    confirmed(member, bulk_action(member, "disable", job=[row.job_id]), environment="")
+    confirm(member, job_action(member, "disable", row.job_id), environment="")
     assert dict(states.all()) == {"production": False, "staging": False}
     row.refresh_from_db()
     assert row.next_fire_at is None
@@ -350,7 +351,7 @@ def test_refused_jobs_are_reported_and_the_others_changed(member: Client, make_j
     version = JobVersion.objects.get(job=bad.job)
     version.config["retry"]["policy"] = "gone"
     version.save()
-    answer = confirmed(member, bulk_action(member, "enable", job=[good.job_id, bad.job_id]))
+    answer = confirm(member, job_action(member, "enable", good.job_id, bad.job_id))
     assert "Enabled 1 job." in messages_of(answer)
     assert "Bad: There is no retry policy gone." in messages_of(answer)
     good.refresh_from_db()
@@ -361,7 +362,7 @@ def test_refused_jobs_are_reported_and_the_others_changed(member: Client, make_j
 def test_jobs_are_deleted_together_and_their_history_stays(member: Client, make_job: MakeJob) -> None:
     rows = [make_job(slug=f"job-{number}") for number in range(3)]
     execution = execution_of(rows[0], status="pending")
-    answer = confirmed(member, bulk_action(member, "delete", job=[row.job_id for row in rows[:2]]))
+    answer = confirm(member, job_action(member, "delete", *(row.job_id for row in rows[:2])))
     assert "Deleted 2 jobs." in messages_of(answer)
     assert [job.pk for job in Job.objects.live()] == [rows[2].job_id]
     execution.refresh_from_db()
@@ -372,26 +373,41 @@ def test_select_all_matching_covers_every_page(
     member: Client, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(60):
-        make_job(slug=f"job-{number}", tags=["many"])
+        row = make_job(slug=f"job-{number}", tags=["many"])
     make_job(slug="other")
-    assert "Disable 60 jobs?" in bulk_action(member, "disable", all="on", query="?tag=many").content.decode()
-    monkeypatch.setattr("dashboard.jobs.together.MOST", 10)
-    page = bulk_action(member, "disable", all="on", query="?tag=many")
-    assert "these are the first 10 by name" in page.content.decode()
-    confirmed(member, page)
+    page = job_action(member, "disable", row.job_id, select_across="1", query="?tag=many")
+    assert "Disable 60 jobs?" in page.content.decode()
+    monkeypatch.setattr("dashboard.jobs.bulk_actions.MOST", 10)
+    page = job_action(member, "disable", row.job_id, select_across="1", query="?tag=many")
+    assert "These are the first 10 by name" in page.content.decode()
+    answer = confirm(member, page)
+    assert answer.headers["Location"] == f"{JOBS}?tag=many"
     assert JobEnvironment.objects.filter(enabled=False).count() == 10
+
+
+def test_an_invalid_filter_selects_no_job(member: Client, make_job: MakeJob) -> None:
+    row = make_job()
+    answer = job_action(member, "delete", row.job_id, select_across="1", query="?state=sideways")
+    assert "No job is selected." in messages_of(answer)
+
+
+def test_the_list_has_a_box_for_each_row_and_a_button_for_each_action(member: Client, make_job: MakeJob) -> None:
+    row = make_job(name="Nightly")
+    text = text_of(member, JOBS)
+    assert re.search(rf'name="_selected_action" value="{row.job_id}"[^>]* aria-label="Select Nightly"', text)
+    actions = re.findall(r'name="action" value="(\w+)_selected"', text)
+    assert actions == ["pause", "resume", "enable", "disable", "delete"]
+    assert re.findall(r'name="index" value="(\d)"', text) == ["0", "1", "2", "3", "4"]
+    assert "Select all matching" in text
 
 
 def test_an_empty_or_invalid_selection_does_nothing(member: Client, make_job: MakeJob) -> None:
     row = make_job()
-    assert "No job is selected." in messages_of(bulk_action(member, "pause"))
-    assert bulk_action(member, "explode", job=[row.job_id]).status_code == 403
-    assert bulk_action(member, "pause", job=["no-uuid"]).status_code == 404
-    assert member.get(reverse("admin:jobs_job_together")).status_code == 405
-    assert (
-        member.post(reverse("admin:jobs_job_together_done"), {"doing": "delete", "ids": row.job_id}).status_code == 403
-    )
-    wrong = {"doing": "pause", "ids": row.job_id, "until": "2020-01-01T00:00"}
-    assert "in the future" in messages_of(member.post(reverse("admin:jobs_job_together_done"), wrong))
+    assert "Items must be selected" in messages_of(job_action(member, "pause"))
+    assert "No action selected" in messages_of(job_action(member, "explode", row.job_id))
+    assert job_action(member, "pause", "no-uuid").status_code == 404
+    wrong = job_action(member, "pause", row.job_id, confirmed=True, until="2020-01-01T00:00")
+    assert "in the future" in messages_of(wrong)
     assert Job.objects.live().exists()
+    assert not JobEnvironment.objects.exclude(paused_at=None).exists()
     assert not Run.objects.exists()

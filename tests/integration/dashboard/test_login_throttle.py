@@ -52,7 +52,7 @@ def test_after_too_many_tries_the_right_password_is_refused_too(owner: Any) -> N
     answer = tried(stranger, password=PASSWORD)
     assert answer.status_code == 429
     assert 0 < int(answer["Retry-After"]) <= WINDOW.total_seconds()
-    assert "Too many tries to log in. Try again in 15 minutes." in answer.content.decode()
+    assert "Too many login attempts. Try again in 15 minutes." in answer.content.decode()
     assert "_auth_user_id" not in stranger.session
 
 

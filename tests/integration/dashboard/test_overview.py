@@ -23,7 +23,8 @@ from tests.support.jobs import EPOCH, MakeJob, job_config
 
 pytestmark = pytest.mark.django_db
 PARTS = (
-    "headline", "tiles", "trouble", "failures", "executions", "duration", "lateness", "going-on", "house", "ahead",
+    "headline", "tiles", "problems", "failures", "executions", "duration", "lateness", "in-progress", "system",
+    "upcoming",
     "calendar",
 )  # fmt: skip
 
@@ -122,10 +123,10 @@ def test_the_figures_count_ended_executions(owner: Client, make_job: MakeJob) ->
 @pytest.mark.parametrize(
     ("house", "told"),
     [
-        ({"beats": 0}, "No beat is alive: nothing is fired."),
-        ({"workers": 0}, "No worker is alive: nothing is delivered."),
+        ({"beats": 0}, "No beat is running: nothing fires."),
+        ({"workers": 0}, "No worker is running: nothing is delivered."),
         ({"draining": True}, "All workers are draining"),
-        ({}, "All is well."),
+        ({}, "All systems normal."),
     ],
 )
 def test_the_headline_reports_the_system_first(owner: Client, house: Any, told: str) -> None:
@@ -144,19 +145,19 @@ def test_the_headline_reports_backlog_and_late_jobs(owner: Client, make_job: Mak
     alive()
     row = make_job(schedule={"every_seconds": 86_400}, now=timezone.now())
     execution_of(row, status="pending")
-    assert "has waited 2 min" in part_of(owner, "headline")
+    assert "have waited 2 min" in part_of(owner, "headline")
     assert "1</strong>" in part_of(owner, "tiles")
     JobEnvironment.objects.filter(pk=row.pk).update(next_fire_at=timezone.now() - datetime.timedelta(minutes=5))
     assert "The clock is 5 min behind." in part_of(owner, "headline")
-    assert "Late" in part_of(owner, "trouble")
-    assert "is not fired" in part_of(owner, "trouble")
+    assert "Late" in part_of(owner, "problems")
+    assert "not fired yet" in part_of(owner, "problems")
 
 
 def test_a_failing_job_links_to_its_latest_failure(owner: Client, make_job: MakeJob) -> None:
     row = make_job(name="Broken thing")
     failed = execution_of(row, status="failed", error="HTTP 503")
     JobEnvironment.objects.filter(pk=row.pk).update(consecutive_failures=4)
-    trouble = part_of(owner, "trouble")
+    trouble = part_of(owner, "problems")
     assert "4 in a row" in trouble
     assert f'href="{reverse("admin:runs_execution_change", args=[failed.pk])}"' in trouble
     assert "1 of its latest 1 executions failed" in trouble
@@ -170,24 +171,24 @@ def test_a_job_that_alternates_between_success_and_failure_is_flapping(
     owner: Client, make_job: MakeJob, pattern: str, flaps: bool
 ) -> None:
     outcomes(make_job(name="By turns"), pattern)
-    assert ("Flapping" in part_of(owner, "trouble")) is flaps
+    assert ("Flapping" in part_of(owner, "problems")) is flaps
 
 
 def test_a_paused_job_can_be_resumed_from_the_overview(owner: Client, make_job: MakeJob) -> None:
     row = make_job(name="Paused thing")
     JobEnvironment.objects.filter(pk=row.pk).update(paused_at=timezone.now(), pause_note=HOSTILE)
-    trouble = part_of(owner, "trouble")
+    trouble = part_of(owner, "problems")
     url = reverse("admin:jobs_job_resume", args=[row.job_id])
     assert f'method="post" action="{url}"' in trouble
     assert "csrfmiddlewaretoken" in trouble
     assert owner.post(url, {"environment": "production"}).status_code == 302
-    assert "Paused thing" not in part_of(owner, "trouble")
+    assert "Paused thing" not in part_of(owner, "problems")
 
 
 def test_a_viewer_sees_no_forbidden_button(workspace: Workspace, make_job: MakeJob) -> None:
     row = make_job()
     JobEnvironment.objects.filter(pk=row.pk).update(paused_at=timezone.now())
-    trouble = part_of(signed_in(person("vera", workspace=workspace, role="viewer")), "trouble")
+    trouble = part_of(signed_in(person("vera", workspace=workspace, role="viewer")), "problems")
     assert "Paused" in trouble
     assert "<form" not in trouble
 
@@ -196,7 +197,7 @@ def test_the_next_hour_has_every_firing(owner: Client, make_job: MakeJob) -> Non
     now = timezone.now()
     make_job(name="Often", slug="often", schedule="*/10 * * * *", now=now)
     make_job(name="Tomorrow", slug="tomorrow", schedule={"every_seconds": 86_400}, now=now)
-    ahead = part_of(owner, "ahead")
+    ahead = part_of(owner, "upcoming")
     assert "Firings of the next hour: 6 from" in ahead
     assert ahead.count(">Often</a>") == 6
     assert "Tomorrow" not in ahead
@@ -204,17 +205,17 @@ def test_the_next_hour_has_every_firing(owner: Client, make_job: MakeJob) -> Non
 
 def test_without_a_firing_within_the_hour_the_next_one_is_named(owner: Client, make_job: MakeJob) -> None:
     make_job(name="Tomorrow", schedule={"every_seconds": 86_400}, now=timezone.now())
-    assert ">Tomorrow</a>" in part_of(owner, "ahead")
-    assert "Firings of the next hour: 0 from" in part_of(owner, "ahead")
+    assert ">Tomorrow</a>" in part_of(owner, "upcoming")
+    assert "Firings of the next hour: 0 from" in part_of(owner, "upcoming")
 
 
 def test_only_a_superuser_sees_each_process(owner: Client, workspace: Workspace) -> None:
     alive(beats=2, workers=3, in_flight=7)
-    seen = part_of(owner, "house")
+    seen = part_of(owner, "system")
     assert "beat@host1" in seen
     assert "7 of 1000 in flight" in seen
-    other = part_of(signed_in(person("mara", workspace=workspace)), "house")
-    assert "3 alive" in other
+    other = part_of(signed_in(person("mara", workspace=workspace)), "system")
+    assert "3 running" in other
     assert "host" not in other.replace("the house", "")
     assert "in flight" not in other
 
@@ -223,10 +224,10 @@ def test_a_silent_process_is_shown_until_replaced(owner: Client) -> None:
     alive(beats=1, workers=1)
     with connection.cursor() as cursor:
         cursor.execute("UPDATE runs_heartbeat SET seen_at = now() - interval '2 minutes' WHERE kind = 'worker'")
-        assert "Silent" in part_of(owner, "house")
+        assert "No heartbeat" in part_of(owner, "system")
         news = heartbeats.Delivering(in_flight=0, waiting=0, capacity=1, draining=False)
         heartbeats.tell(cursor, heartbeats.Process("again", "worker", "worker@host0"), news)
-    assert "Silent" not in part_of(owner, "house")
+    assert "No heartbeat" not in part_of(owner, "system")
 
 
 def test_external_texts_are_escaped(owner: Client, make_job: MakeJob) -> None:
@@ -255,7 +256,7 @@ def test_a_member_sees_nothing_of_another_workspace(workspace: Workspace, make_j
             assert "My own job" in page
             assert "Their secret job" not in page
             assert "Theirs" not in page
-        assert "0 running, 0 pending" in part_of(client, "going-on")
+        assert "0 running, 0 pending" in part_of(client, "in-progress")
         assert "1 of 1 failed" in part_of(client, "tiles")
         assert "0 of 0 failed" not in part_of(client, "calendar")
         assert "1 of 1 executions failed" in part_of(client, "calendar")

@@ -4,7 +4,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from dashboard.accounts.access import DashboardAccess
+from dashboard.base.access import DashboardAccess
 from dashboard.base.figures import SPANS, Span
 from dashboard.base.overview import Overview
 from jobs.models import JobEnvironment
@@ -62,6 +62,6 @@ def _asked(access: DashboardAccess, span: Span) -> list[str]:
     with CaptureQueriesContext(connection) as queries:
         overview = Overview.of(access, span, NEWEST)
         assert overview.failures
-        assert overview.troubled
+        assert overview.problems
         assert overview.measured.total.counts["succeeded"]
     return [query["sql"] for query in queries]

@@ -166,7 +166,7 @@ def test_an_expired_pause_is_not_shown(owner: Client, make_job: MakeJob) -> None
     past = timezone.now() - datetime.timedelta(hours=1)
     JobEnvironment.objects.filter(pk=row.pk).update(paused_at=past, paused_until=past)
     assert "production: paused" not in text_of(owner, reverse("admin:jobs_job_page", args=[row.job_id]))
-    assert "None fails, flaps, is late or is paused" in text_of(owner, reverse("admin:index"))
+    assert "No job is failing, flapping, late or paused" in text_of(owner, reverse("admin:index"))
 
 
 def test_a_superuser_sees_several_workspaces_in_one_list(
@@ -203,7 +203,7 @@ class TestLedgerCard:
         fire_due(timezone.now())
         page = text_of(owner, self.page(row))
         assert "All accounted for" in page
-        assert "3 planned, 1 fired" in page or "2 planned, 1 fired" in page
+        assert "3 scheduled, 1 fired" in page or "2 scheduled, 1 fired" in page
 
     def test_shows_what_is_lost(self, owner: Client, make_job: MakeJob) -> None:
         row = make_job(schedule={"every_seconds": 60}, now=timezone.now() - datetime.timedelta(minutes=3))
@@ -220,10 +220,10 @@ class TestLedgerCard:
         assert reverse("admin:runs_execution_change", args=[execution.pk]) in fired
         assert "plans nothing for that second" in text_of(owner, f"{self.page(row)}?at=2026-03-02T12:00:01")
         assert "not there yet" in text_of(owner, f"{self.page(row)}?at=2020-01-01T00:00")
-        assert "That is no time" in text_of(owner, f"{self.page(row)}?at={HOSTILE}")
+        assert "Not a valid time" in text_of(owner, f"{self.page(row)}?at={HOSTILE}")
         assert HOSTILE not in fired
 
     def test_covers_less_time_for_a_job_that_fires_every_second(self, owner: Client, make_job: MakeJob) -> None:
         row = make_job(schedule={"every_seconds": 1}, now=timezone.now() - datetime.timedelta(days=2))
         fire_due(timezone.now())
-        assert "the last hour" in text_of(owner, self.page(row))
+        assert "Last hour" in text_of(owner, self.page(row))

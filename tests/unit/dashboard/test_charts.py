@@ -107,7 +107,7 @@ def test_a_chart_has_its_numbers_in_words_and_in_a_table() -> None:
     figure = stacked_bars("Executions", Axis(AT, FIVE, 2), series)
     assert 'aria-label="Executions: Failed 1, Succeeded 3,200"' in figure
     assert "<title>2026-03-01 23:00 UTC: Failed 1, Succeeded 3,200</title>" in figure
-    assert "<title>2026-03-01 23:05 UTC: nothing</title>" in figure
+    assert "<title>2026-03-01 23:05 UTC: no data</title>" in figure
     [row] = next(read(figure).iter("tbody"))
     assert [cell.text for cell in row] == ["2026-03-01 23:00", "1", "3,200"]
 
@@ -118,7 +118,7 @@ def test_a_linked_bar_is_linked_in_the_table_too() -> None:
     def leads(which: int, start: datetime.datetime, end: datetime.datetime) -> str:
         return f"/{series[which].name}?{start:%H:%M}&{end:%H:%M}"
 
-    tree = read(stacked_bars("Executions", Axis(AT, FIVE, 2), series, leads=leads))
+    tree = read(stacked_bars("Executions", Axis(AT, FIVE, 2), series, url_of=leads))
     whole = ["/Failed?23:00&23:10", "/Succeeded?23:00&23:10"]
     parts = ["/Failed?23:00&23:05", "/Succeeded?23:05&23:10"]
     assert [one.attrib["href"] for one in tree.iter("a") if "tabindex" in one.attrib] == parts
@@ -132,7 +132,7 @@ def test_an_empty_chart_says_so() -> None:
         stacked_bars("Executions", Axis(AT, FIVE, 2), [Series("Failed", "bad", [0, None])]),
         lines("Duration", Axis(AT, FIVE, 2), [Series("p50", "p50", [None, None])]),
     ):
-        assert "Nothing in this time." in figure
+        assert "No data in this period." in figure
         assert "<svg" not in figure
 
 
@@ -167,7 +167,7 @@ def test_a_day_is_coloured_by_its_share_of_failures(succeeded: int, failed: int,
 
 def test_a_calendar_has_a_row_for_each_weekday_and_a_column_for_each_week() -> None:
     days = [Day(AT.date() + datetime.timedelta(days=n), succeeded=n) for n in range(9)]  # from a Sunday on
-    figure = calendar("Outcomes", days, leads=lambda name, day: f"/{name}/{day}")
+    figure = calendar("Outcomes", days, url_of=lambda name, day: f"/{name}/{day}")
     cells = [(rect.attrib["x"], rect.attrib["y"]) for rect in read(figure).iter("rect")]
     assert len({x for x, _ in cells}) == 3
     assert len({y for _, y in cells}) == 7
@@ -177,7 +177,7 @@ def test_a_calendar_has_a_row_for_each_weekday_and_a_column_for_each_week() -> N
 
 def test_a_calendar_day_links_to_its_executions_and_its_counts_to_each_status() -> None:
     days = [Day(AT.date(), succeeded=2, others=1), Day(AT.date() + datetime.timedelta(days=1))]
-    figure = calendar("Outcomes", days, leads=lambda name, day: f"/{name}?{day}&")
+    figure = calendar("Outcomes", days, url_of=lambda name, day: f"/{name}?{day}&")
     shape, *counts = read(figure).iter("a")
     assert shape.attrib == {"href": "/?2026-03-01&", "tabindex": "-1"}
     assert [one.attrib["href"] for one in counts] == ["/succeeded?2026-03-01&", "/others?2026-03-01&"]
@@ -209,7 +209,7 @@ def test_columns_stay_within_the_chart_and_every_measured_one_is_visible(values:
     for box in boxes:
         assert 0 <= box.left <= box.right <= 100
         assert 0 <= box.head < box.foot == 100
-    assert ("Nothing measured." in drawn) is (not boxes)
+    assert ("No data." in drawn) is (not boxes)
 
 
 def test_a_column_has_its_number_as_a_title_and_in_a_table() -> None:
@@ -242,6 +242,6 @@ def test_nothing_is_styled_inline() -> None:
     drawn = (
         stacked_bars("A", axis, series)
         + lines("B", axis, series)
-        + calendar("C", [Day(AT.date(), 1)], leads=lambda *_: "/")
+        + calendar("C", [Day(AT.date(), 1)], url_of=lambda *_: "/")
     )
     assert "style" not in drawn

@@ -123,8 +123,8 @@ class TestWorkspacePage:
     def test_shows_usage_without_a_plan(self, owner: Client, workspace: Workspace) -> None:
         set_runs_used(workspace, 1234)
         page = shown(owner, workspace)
-        assert "This workspace has no plan, and so no limits." in page
-        assert "<strong>1,234</strong> of any number" in page
+        assert "No plan, so no limits." in page
+        assert "<strong>1,234</strong>, unlimited" in page
         assert "<progress" not in page
 
     def test_shows_the_plans_limits_and_their_usage(
@@ -139,8 +139,8 @@ class TestWorkspacePage:
         page = shown(owner, workspace)
         for told in (
             "1,234, 234 beyond the included ones for 12 cents</strong> of 1,000 included", "<strong>1</strong> of 1",
-            "1 min 30 s apart or more", "at most 1 min", "at most 500 executions and 30 days",
-            "Runs beyond the 1,000 included ones start too, and cost 50 cents a thousand.",
+            "at least 1 min 30 s", "at most 1 min", "at most 500 executions and 30 days",
+            "Runs beyond the 1,000 included ones start too, and cost 50 cents per thousand.",
         ):  # fmt: skip
             assert told in page
         assert "Stopped." not in page
@@ -150,7 +150,7 @@ class TestWorkspacePage:
         set_runs_used(workspace, 1060)
         page = shown(owner, workspace)
         assert "Stopped.</strong> The 1,000 runs that the plan includes this month, and the budget of 3 cents" in page
-        assert "The budget of 3 cents pays for 60 runs beyond the 1,000 included ones, at 50 cents a thousand." in page
+        assert "pays for 60 runs beyond the 1,000 included ones, at 50 cents per thousand." in page
 
     def test_draws_the_months_and_the_days(self, owner: Client, workspace: Workspace, make_job: MakeJob) -> None:
         give_plan(workspace, runs_included=1000)

@@ -106,7 +106,7 @@ def test_an_error_of_the_api_is_beside_its_field(member: Client, make_job: MakeJ
 @pytest.mark.parametrize(
     ("field", "typed", "expected"),
     [
-        ("starts_at", "yesterday", "Should be a date and a time"),
+        ("starts_at", "yesterday", "Must be a date and a time"),
         ("starts_at", "0001-01-01T00:00", "out of range"),
         ("ends_at", "2020-01-01T00:00", "would never fire"),
         ("misfire_grace_seconds", "-1", "greater than or equal to 0"),
@@ -165,7 +165,7 @@ def test_start_and_end_follow_a_change_of_the_time_zone(member: Client, make_job
     job = make_job(schedule="0 2 * * *", timezone="Europe/Berlin", starts_at="2026-06-30T22:00:00.000Z").job
     page = member.get(change_url(job)).content.decode()
     assert 'value="2026-07-01T00:00"' in page
-    assert "In the time of" in page
+    assert "Time zone:" in page
     save(member, job, timezone="UTC", url=CALL["url"])
     assert config_of(job)["starts_at"] == "2026-07-01T00:00:00.000Z"
 
@@ -225,8 +225,8 @@ def test_changing_an_assertions_type_drops_its_old_fields(member: Client, make_j
         ({"type": "header_equals", "name": "a b", "value": "x"}, "name", "no name of a header"),
         ({"type": "body_matches", "value": "(?=x)"}, "value", ""),
         ({"type": "body_contains", "value": ""}, "value", "blank"),
-        ({"type": "json_path_equals", "path": "$.a", "value": "ok"}, "value", 'Text stands in quotes, as in "ok"'),
-        ({"type": "json_path_equals", "path": "$.a", "value": "NaN"}, "value", "This is no JSON"),
+        ({"type": "json_path_equals", "path": "$.a", "value": "ok"}, "value", 'Put text in quotes, as in "ok"'),
+        ({"type": "json_path_equals", "path": "$.a", "value": "NaN"}, "value", "Invalid JSON"),
         ({"type": "json_path_equals", "path": "a", "value": "1"}, "path", ""),
         ({"type": "json_path_exists", "path": "$.a", "value": "maybe"}, "value", "true, or false"),
         ({"type": "", "value": "x"}, "type", "required"),
@@ -243,7 +243,7 @@ def test_errors_of_an_assertion_stand_in_its_row(
     rows = answer.context["form"].assertions.forms
     assert [list(one.errors) for one in rows] == [[], [], [field], []]
     assert expected in " ".join(rows[2].errors[field])
-    assert "nothing was saved" in answer.content.decode()
+    assert "Not saved" in answer.content.decode()
     assert JobVersion.objects.count() == 1
 
 

@@ -87,7 +87,7 @@ def test_untouched_overrides_stay_unchanged(member: Client, workspace: Workspace
     ("field", "typed", "expected"),
     [
         ("schedule", "every blue moon", ""),
-        ("schedule", '{"every_seconds"', "Should be like"),
+        ("schedule", '{"every_seconds"', "Must be like"),
         ("timezone", "Europe/Atlantis", "Europe/Atlantis"),
         ("url", "nope", ""),
         ("headers", "no colon", "Name: value"),
@@ -95,10 +95,10 @@ def test_untouched_overrides_stay_unchanged(member: Client, workspace: Workspace
         ("timeout_seconds", "301", ""),
         ("max_attempts", "21", ""),
         ("more", '{"schedule": "\\u0000"}', "NUL characters"),
-        ("more", '{"schedule": NaN}', "This is no JSON"),
+        ("more", '{"schedule": NaN}', "Invalid JSON"),
         ("more", '{"schedule": "0 1 * * *", "schedule": null}', "stands twice"),
-        ("more", "1", "Should be a JSON object"),
-        ("more", '{"request": 1}', "request: Should be a JSON object"),
+        ("more", "1", "Must be a JSON object"),
+        ("more", '{"request": 1}', "request: must be a JSON object"),
         ("more", '{"request": {"url": "nope"}}', "request.url"),
         ("more", '{"overlap": "never"}', "overlap"),
         ("more", '{"colour": "red"}', "colour"),
@@ -110,8 +110,8 @@ def test_an_override_error_is_beside_its_field(
     answer = save(member, make_job(request=CALL).job, **{f"overrides-production-{field}": typed})
     assert answer.status_code == 200
     form = answer.context["form"]
-    assert (list(form.errors), list(form.places["production"].errors)) == ([], [field])
-    assert expected in " ".join(form.places["production"].errors[field])
+    assert (list(form.errors), list(form.overrides["production"].errors)) == ([], [field])
+    assert expected in " ".join(form.overrides["production"].errors[field])
     assert f'href="#id_overrides-production-{field}"' in answer.content.decode()
 
 
@@ -120,4 +120,6 @@ def test_an_override_in_a_field_and_in_json_is_refused(member: Client, make_job:
     answer = save(
         member, make_job(request=CALL).job, **{f"overrides-production-{field}": value for field, value in both.items()}
     )
-    assert answer.context["form"].places["production"].errors == {"more": ["request.url: This stands above already."]}
+    assert answer.context["form"].overrides["production"].errors == {
+        "more": ["request.url: has a field of its own above."]
+    }

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from accounts.models import Environment, Workspace
 from accounts.secrets import create_secret
-from dashboard.runs.recent_outcomes import LOOKED_AT, latest_of
+from dashboard.runs.recent_outcomes import MOST, latest_of
 from jobs.definition.templates import VARIABLES
 from jobs.models import Job, JobEnvironment, JobVersion
 from runs.ledger import read
@@ -70,8 +70,8 @@ def test_environments_with_their_own_schedule_have_their_own_firings(member: Cli
     }  # fmt: skip
     page = words_of(text_of(member, page_of(save(workspace, "both", schedule="0 2 * * *", environments=places))))
     assert "production, testing: At 02:00 (UTC) staging: At 06:00 (UTC)" in page
-    assert "It stays silent in testing while it is paused or off there." in page
-    assert "3 things differ here Schedule 0 6 * * * URL https://api.example.com/ Timeout, seconds 5" in page
+    assert "Does not fire in testing while paused or disabled there." in page
+    assert "3 overrides Schedule 0 6 * * * URL https://api.example.com/ Timeout, seconds 5" in page
 
 
 def test_contradictory_settings_are_reported_once(member: Client, make_job: MakeJob) -> None:
@@ -81,7 +81,7 @@ def test_contradictory_settings_are_reported_once(member: Client, make_job: Make
 
 
 def test_a_manual_job_has_no_firings(member: Client, make_job: MakeJob) -> None:
-    assert "It runs when it is asked to" in text_of(member, page_of(make_job().job))
+    assert "Runs manually" in text_of(member, page_of(make_job().job))
 
 
 # -- how it stands ---------------------------------------------------------------------------------------------------
@@ -109,19 +109,19 @@ def test_a_job_of_several_environments_is_paused_everywhere_at_once(member: Clie
     assert "Pause everywhere" not in text_of(member, page_of(job))
     answer = member.post(reverse("admin:jobs_job_pause", args=[job.pk]), {"until": "soon"})
     assert answer.status_code == 200
-    assert "Should be a date and a time" not in text_of(member, page_of(job))
+    assert "Must be a date and a time" not in text_of(member, page_of(job))
     assert member.post(reverse("admin:jobs_job_pause", args=[job.pk]), {"environment": "none"}).status_code == 404
 
 
 def test_outcomes_are_a_row_of_labeled_links(member: Client, make_job: MakeJob) -> None:
     row = make_job()
-    for number in range(LOOKED_AT + 3):
+    for number in range(MOST + 3):
         at = timezone.now() - datetime.timedelta(minutes=number)
         execution_of(row, created_at=at, started_at=at, status="failed" if number == 1 else "succeeded", error=HOSTILE)
     page = text_of(member, page_of(row.job))
     strip = page.partition('<ol class="hh-marks"')[2].partition("</ol>")[0]
     links = re.findall(r'<a class="hh-(\w+)" href="([^"]+)" title="([^"]+)"', strip)
-    assert len(links) == LOOKED_AT
+    assert len(links) == MOST
     assert [tone for tone, _, _ in links][-2:] == ["failed", "succeeded"]  # the newest is the last
     assert links[-2][2].startswith("Failed · ")
     assert member.get(links[-2][1]).status_code == 200
@@ -146,7 +146,7 @@ def test_the_ledger_is_queried_in_the_jobs_time_zone(member: Client, make_job: M
     assert "2026-03-03 02:00:00 Asia/Tokyo" in page
     page = words_of(text_of(member, f"{page_of(row.job)}?at={at}&zone=UTC"))
     assert "plans nothing for that second" in page
-    assert "Nearest that it planned: 2026-03-02 17:00:00 before, 2026-03-03 17:00:00 after (UTC)." in page
+    assert "Nearest occurrences: 2026-03-02 17:00:00 before, 2026-03-03 17:00:00 after (UTC)." in page
     assert "Asia/Tokyo" in text_of(member, f"{page_of(row.job)}?at={at}&zone=Nowhere/Else")
 
 
@@ -167,7 +167,7 @@ def test_any_two_versions_are_compared_and_an_older_one_is_restored(member: Clie
     assert "Restore version 1" in page
     member.post(reverse("admin:jobs_job_restore", args=[job.pk, 1]))
     assert JobVersion.objects.get(job=job, number=3).config["schedule"] == "0 2 * * *"
-    assert "They say the same." in text_of(member, versions_of(job, "?older=1&newer=3"))
+    assert "No differences." in text_of(member, versions_of(job, "?older=1&newer=3"))
 
 
 @pytest.mark.parametrize("query", ["?older=1&newer=9", "?older=&newer=1", "?older=x&newer=-1", "?newer=1", "?before=x"])
@@ -182,12 +182,12 @@ def test_unknown_version_numbers_are_reported_beside_their_fields(
 def test_versions_are_paginated(
     member: Client, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("dashboard.jobs.versions._A_PAGE", 2)
+    monkeypatch.setattr("dashboard.jobs.versions._PAGE_SIZE", 2)
     for hour in range(4):
         job = save(workspace, "often", schedule=f"0 {hour} * * *")
     assert "?before=3" in text_of(member, versions_of(job))
     rest = text_of(member, versions_of(job, "?before=3"))
-    assert "The first one." in rest
+    assert "First version." in rest
     assert "Older ones" not in rest
 
 
@@ -227,9 +227,9 @@ def test_a_job_is_run_with_an_input_environment_and_delay(member: Client, worksp
 @pytest.mark.parametrize(
     ("field", "typed", "expected"),
     [
-        ("input", "{nope", "This is no JSON"), ("input", '{"a": 1, "a": 2}', "stands twice"),
+        ("input", "{nope", "Invalid JSON"), ("input", '{"a": 1, "a": 2}', "stands twice"),
         ("input", '"\\u0000"', "NUL characters"), ("input", "NaN", "no JSON value"),
-        ("input", "[" * 99_999, "nested too deep"),
+        ("input", "[" * 99_999, "Nested too deeply"),
         ("delay_seconds", "-1", "greater than or equal to 0"), ("delay_seconds", "99999999999", "less than or equal"),
         ("environment", "nowhere", "not one of the available choices"),
     ],
@@ -247,7 +247,7 @@ def test_an_input_error_is_beside_its_field(
 def test_a_job_disabled_everywhere_can_not_be_run(member: Client, make_job: MakeJob) -> None:
     row = make_job()
     JobEnvironment.objects.filter(pk=row.pk).update(enabled=False)
-    assert "enabled in no environment" in text_of(member, run_url(row.job))
+    assert "not enabled in any environment" in text_of(member, run_url(row.job))
     assert member.post(run_url(row.job), {"environment": "production"}).status_code == 200
     assert not Execution.objects.exists()
 
@@ -282,7 +282,7 @@ def test_only_names_of_this_workspaces_secrets_are_suggested(member: Client, wor
         create_secret(workspace=place, environment=environment, name=name, value="hidden-value", now=EPOCH)
     page = text_of(member, reverse("admin:jobs_job_add"))
     assert 'data-inserts="{{secrets.EVERYWHERE}}"' in page
-    assert "a secret, in staging only" in page
+    assert "secret, only in staging" in page
     assert "OF_OTHERS" not in page
     assert "hidden-value" not in page
     for variable in VARIABLES:
@@ -335,7 +335,7 @@ def test_no_more_of_history_is_read_than_is_shown(long_history: JobEnvironment) 
     sql, parameters = latest_of(long_history.job).query.sql_with_params()
     findings = QueryCost.of(_inlined(sql, parameters))
     assert "runs_execution" not in findings.scanned_whole
-    assert findings.read["runs_execution"] == LOOKED_AT
+    assert findings.read["runs_execution"] == MOST
     start = NEWEST - datetime.timedelta(hours=1)
     for rows, most in (
         (read.stretch_rows([long_history.pk], start=start), 3),

@@ -67,9 +67,9 @@ def test_a_preview_of_an_interval_counts_from_the_jobs_creation(member: Client, 
 @pytest.mark.parametrize(
     ("field", "typed", "label"),
     [
-        ("timezone", "", "Timezone:"), ("timezone", "Mars/Olympus", "Timezone:"), ("schedule", HOSTILE, "Schedule:"),
+        ("timezone", "", "Time zone:"), ("timezone", "Mars/Olympus", "Time zone:"), ("schedule", HOSTILE, "Schedule:"),
         ("starts_at", "soon", "Starts:"), ("ends_at", "2020-01-01T00:00", "Ends:"),
-        ("dst_gap", "leap", "skips the hour:"),
+        ("dst_gap", "leap", "the hour is skipped:"),
         ("schedule", '{"every_seconds": 0}', "Schedule:"), ("schedule", "x" * 900, "Schedule:"),
     ],
 )  # fmt: skip

@@ -83,5 +83,5 @@ def test_the_button_is_on_the_jobs_page_and_needs_a_csrf_token(workspace: Worksp
     member = signed_in(person("mara", workspace=workspace), checks_csrf=True)
     text = member.get(reverse("admin:jobs_job_page", args=[row.job_id])).content.decode()
     assert f'hx-post="{path(row)}"' in text
-    assert 'id="tried"' in text
+    assert 'id="test-call"' in text
     assert member.post(path(row)).status_code == 403

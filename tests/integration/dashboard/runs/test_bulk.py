@@ -19,7 +19,7 @@ from jobs.models import JobEnvironment
 from runs.executions.bulk import start_bulk, work_off
 from runs.history.filters import HistoryFilter
 from runs.models import BulkOperation, Execution
-from tests.support.admin_rows import HOSTILE, execution_of, person, signed_in
+from tests.support.admin_rows import HOSTILE, admin_action, execution_of, person, signed_in
 from tests.support.api_caller import NOW
 from tests.support.jobs import MakeJob
 
@@ -65,7 +65,7 @@ def test_the_list_shows_kind_actor_and_progress(member: Client, make_job: MakeJo
     operation(row)
     work_off(NOW)
     text = member.get(reverse(LIST)).content.decode()
-    for expected in ("Replay", "asker-0", "5 of 7", "Running", "1 a second", html.escape(HOSTILE)):
+    for expected in ("Replay", "asker-0", "5 of 7", "Running", "1 per second", html.escape(HOSTILE)):
         assert expected in text, expected
     assert HOSTILE not in text
 
@@ -126,37 +126,43 @@ def test_another_workspaces_operation_is_not_found(make_job: MakeJob) -> None:
     assert str(found.pk) not in stranger.get(reverse(LIST)).content.decode()
 
 
-def select(client: Client, kind: str, executions: list[Execution], query: str = "") -> Any:
-    form = {"doing": kind, "execution": [one.pk for one in executions], "query": query}
-    return client.post(reverse("admin:runs_execution_select"), form)
+def select(client: Client, kind: str, executions: list[Execution], query: str = "", **fields: Any) -> Any:
+    return admin_action(client, "runs_execution", kind, [one.pk for one in executions], query=query, **fields)
 
 
 def test_selected_executions_are_counted_before_confirmation(member: Client, make_job: MakeJob) -> None:
     row = make_job()
     executions = [execution_of(row), execution_of(row, status="failed"), execution_of(row, status="pending")]
     text = select(member, "replay", executions, "?status=failed").content.decode()
-    assert "3 executions selected; 2 have ended and can be replayed" in text
+    assert "3 executions selected; 2 finished, which can be replayed" in text
     assert f'href="{reverse(EXECUTIONS)}?status=failed"' in text
-    assert "1 has not ended and can be canceled" in select(member, "cancel", executions).content.decode()
+    assert "1 unfinished, which can be canceled" in select(member, "cancel", executions).content.decode()
     assert not BulkOperation.objects.exists()
 
 
 def test_the_list_has_checkboxes_and_a_button_per_action(member: Client, make_job: MakeJob) -> None:
     execution = execution_of(make_job())
     text = member.get(reverse(EXECUTIONS)).content.decode()
-    assert f'class="hh-tick" form="together" name="execution" value="{execution.pk}"' in text
-    assert f'action="{reverse("admin:runs_execution_select")}"' in text
-    assert re.findall(r'name="doing" value="(\w+)"', text) == ["replay", "cancel"]
-    assert 'name="all"' not in text
+    assert f'name="_selected_action" value="{execution.pk}"' in text
+    assert re.findall(r'name="action" value="(\w+)"', text) == ["replay_selected", "cancel_selected"]
+    assert "select_across" not in text
 
 
 def test_an_empty_selection_returns_to_the_same_list(member: Client, make_job: MakeJob) -> None:
     ended = execution_of(make_job())
     answer = select(member, "replay", [], "?status=failed")
-    assert "No execution is selected" in messages_of(answer)
+    assert "Items must be selected" in messages_of(answer)
     assert answer.headers["Location"] == f"{reverse(EXECUTIONS)}?status=failed"
-    assert select(member, "purge", [ended]).status_code == 403
-    assert member.get(reverse("admin:runs_execution_select")).status_code == 405
+    assert "No action selected" in messages_of(select(member, "purge", [ended]))
+    assert "No action selected" in messages_of(select(member, "delete", [ended]))
+
+
+def test_executions_beyond_the_selected_ones_are_out_of_reach(member: Client, make_job: MakeJob) -> None:
+    row = make_job()
+    selected = execution_of(row)
+    execution_of(row)
+    select(member, "replay", [selected], select_across="1", confirmed=True)
+    assert BulkOperation.objects.get().execution_ids == [selected.pk]
 
 
 @pytest.mark.parametrize(("kind", "config", "matched"), [("replay", "original", 2), ("cancel", "", 1)])
@@ -165,8 +171,7 @@ def test_a_confirmed_selection_becomes_an_operation(
 ) -> None:
     row = make_job()
     executions = [execution_of(row), execution_of(row, status="failed"), execution_of(row, status="pending")]
-    form = {"execution": [one.pk for one in executions], "config": config}
-    answer: Any = member.post(reverse("admin:runs_execution_selected", args=[kind]), form)
+    answer = select(member, kind, executions, config=config, confirmed=True)
     found = BulkOperation.objects.get()
     assert answer.headers["Location"] == reverse("admin:runs_bulkoperation_change", args=[found.pk])
     assert (found.kind, len(found.execution_ids), found.asked_by) == (kind, matched, "mara")
@@ -183,23 +188,20 @@ def test_a_confirmed_selection_becomes_an_operation(
 
 def test_a_selection_without_eligible_executions_makes_no_operation(member: Client, make_job: MakeJob) -> None:
     ended = execution_of(make_job())
-    answer = member.post(reverse("admin:runs_execution_selected", args=["cancel"]), {"execution": [ended.pk]})
-    assert "nothing to cancel" in messages_of(answer)
+    assert "nothing to cancel" in messages_of(select(member, "cancel", [ended], confirmed=True))
+    nonsense = admin_action(member, "runs_execution", "replay", ["no id"], confirmed=True)
+    assert nonsense.status_code == 404
     assert not BulkOperation.objects.exists()
-    for wrong in ("purge", "replay"):
-        path = reverse("admin:runs_execution_selected", args=[wrong])
-        assert member.post(path, {"execution": ["no id"]}).status_code == 404
 
 
 def test_a_viewer_can_not_select(viewer: Client, make_job: MakeJob) -> None:
     ended = execution_of(make_job())
     text = viewer.get(reverse(EXECUTIONS)).content.decode()
     assert str(ended.pk) in text
-    assert "hh-tick" not in text
-    assert 'name="doing"' not in text
+    assert "_selected_action" not in text
+    assert 'name="action"' not in text
     assert select(viewer, "replay", [ended]).status_code == 403
-    path = reverse("admin:runs_execution_selected", args=["replay"])
-    assert viewer.post(path, {"execution": [ended.pk]}).status_code == 403
+    assert select(viewer, "replay", [ended], confirmed=True).status_code == 403
     assert not BulkOperation.objects.exists()
 
 
@@ -207,5 +209,5 @@ def test_executions_of_other_workspaces_can_not_be_selected(make_job: MakeJob) -
     ended = execution_of(make_job())
     stranger = signed_in(person("sam", workspace=create_workspace(slug="stranger", name="Stranger"), role="owner"))
     assert "No execution is selected" in messages_of(select(stranger, "replay", [ended]))
-    stranger.post(reverse("admin:runs_execution_selected", args=["replay"]), {"execution": [ended.pk]})
+    select(stranger, "replay", [ended], confirmed=True)
     assert not BulkOperation.objects.exists()

@@ -15,7 +15,7 @@ from accounts.models import ApiKey, Environment, Workspace
 from jobs.models import Job, JobEnvironment, JobVersion
 from jobs.services.save import save_job
 from runs.models import Execution
-from tests.support.admin_rows import execution_of, person, signed_in
+from tests.support.admin_rows import admin_action, execution_of, person, signed_in
 from tests.support.job_forms import FORM, form_of
 from tests.support.jobs import EPOCH, MakeJob, job_config
 
@@ -84,7 +84,7 @@ def test_retry_creates_an_execution_for_a_failed_one_only(member: Client, make_j
 def test_cancel_ends_live_executions_only(member: Client, make_job: MakeJob) -> None:
     row = make_job()
     waiting, ended = execution_of(row, status="pending"), execution_of(row, status="succeeded")
-    assert "Canceled" in messages_of(member.post(reverse("admin:runs_execution_cancel", args=[waiting.pk])))
+    assert "Execution canceled." in messages_of(member.post(reverse("admin:runs_execution_cancel", args=[waiting.pk])))
     member.get(reverse("admin:index"))
     assert "succeeded" in messages_of(member.post(reverse("admin:runs_execution_cancel", args=[ended.pk])))
     waiting.refresh_from_db()
@@ -112,7 +112,7 @@ def test_pause_and_resume(member: Client, make_job: MakeJob) -> None:
 
 
 @pytest.mark.parametrize(
-    ("until", "expected"), [("2020-01-01T00:00", "should be in the future"), ("soon", "Should be a date and a time")]
+    ("until", "expected"), [("2020-01-01T00:00", "must be in the future"), ("soon", "Must be a date and a time")]
 )
 def test_a_pause_needs_an_end_in_the_future(member: Client, make_job: MakeJob, until: str, expected: str) -> None:
     row = make_job(schedule="0 2 * * *")
@@ -140,13 +140,13 @@ def test_buttons_refuse_get_and_a_missing_csrf_token(workspace: Workspace, make_
         reverse("admin:accounts_apikey_revoke", args=[key.pk]),
         reverse("admin:runs_execution_delete_job", args=[row.job_id]),
         reverse("admin:jobs_job_restore", args=[row.job_id, 1]),
-        reverse("admin:jobs_job_together"),
-        reverse("admin:jobs_job_together_done"),
-        reverse("admin:runs_execution_delete_jobs"),
     ]
     for url in buttons:
         assert signed_in(user).get(url).status_code == 405, url
         assert signed_in(user, checks_csrf=True).post(url).status_code == 403, url
+    for changelist in ("jobs_job", "runs_execution"):
+        action = admin_action(signed_in(user, checks_csrf=True), changelist, "cancel", [execution.pk], confirmed=True)
+        assert action.status_code == 403
     delete = reverse("admin:jobs_job_delete", args=[row.job_id])
     assert signed_in(user).get(delete).status_code == 200  # only asks
     assert signed_in(user, checks_csrf=True).post(delete).status_code == 403
@@ -177,11 +177,11 @@ def test_a_job_is_created_by_the_form(member: Client) -> None:
     ("field", "value", "expected"),
     [
         ("schedule", "every blue moon", "expected a day of the week"),
-        ("schedule", "{bad", "Should be like"),
+        ("schedule", "{bad", "Must be like"),
         ("timezone", "Mars/Olympus", "no IANA time zone"),
         ("url", "ftp://example.com/", ""),
         ("url", "http://127.0.0.1/", "may not call this"),
-        ("headers", "no colon", "should look like"),
+        ("headers", "no colon", "must have the form"),
         ("headers", "Host: x", ""),
         ("success_statuses", "9xx", "Should be a status code"),
         ("on_statuses", "many", "whole numbers"),
@@ -243,7 +243,7 @@ def test_a_duplicate_slug_is_reported_beside_its_field(member: Client, make_job:
     [
         ("0 2 * * *", "Europe/Berlin", "At 02:00"),
         ('{"every_seconds": 90}', "UTC", "Every 90 seconds"),
-        ("now", "UTC", "It counts from when the job is saved"),
+        ("now", "UTC", "Counted from the time of saving"),
         ("", "UTC", "Manual"),
         ("<b>nonsense", "UTC", "&lt;b&gt;nonsense"),
         ("{", "UTC", "{"),

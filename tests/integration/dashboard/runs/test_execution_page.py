@@ -59,12 +59,12 @@ def test_attempts_and_waits_are_on_one_axis_with_their_numbers(member: Client, m
     run_of(execution, number=2, started_at=start, finished_at=start + datetime.timedelta(milliseconds=142))
     page = page_of(member, execution)
     words = words_of(page)
-    assert "Waited to try again 142 ms" in words
+    assert "Waited to retry 142 ms" in words
     assert "1 min 9 s" in words
     for phase in ("queued", "DNS", "connect", "TLS", "first byte", "body"):
         assert phase in words
     assert 'class="hh-phase-tls" x="' in page
-    assert " style=" not in page[page.index("Where the time went") : page.index("Request</h4>")]
+    assert " style=" not in page[page.index("Timeline") : page.index("Request</h4>")]
 
 
 def test_a_pending_execution_shows_its_next_attempt(member: Client, make_job: MakeJob) -> None:
@@ -72,7 +72,7 @@ def test_a_pending_execution_shows_its_next_attempt(member: Client, make_job: Ma
     execution = execution_of(make_job(), status="pending", attempts=1, next_attempt_at=soon)
     run_of(execution, status="failed", failure_reason="timeout")
     words = words_of(page_of(member, execution))
-    assert "The next attempt, 2 of 3, comes in 9 min" in words
+    assert "Next attempt (2 of 3) in 9 min" in words
     assert "Until the next attempt" in words
 
 
@@ -107,7 +107,7 @@ def test_redaction_and_truncation_are_marked_and_curl_has_placeholders(member: C
     words = words_of(page)
     assert "1 header value hidden" in words
     assert "2 header values hidden" in words
-    assert "Only the first part is kept; the whole was at least 878.9 KiB" in words
+    assert "Truncated: the whole body is at least 878.9 KiB" in words
     assert "'authorization: <authorization>'" in words
     assert "data-copies" in page
 
@@ -133,7 +133,7 @@ def test_deleted_objects_are_marked(member: Client, make_job: MakeJob) -> None:
     source = execution_of(row)
     again = execution_of(row, trigger="replay", replay_of=source)
     Execution.objects.filter(pk=source.pk)._raw_delete("default")  # type: ignore[attr-defined]
-    assert "one that is gone" in words_of(page_of(member, again))
+    assert "a deleted execution" in words_of(page_of(member, again))
 
 
 def test_the_page_takes_the_same_queries_for_any_execution(member: Client, make_job: MakeJob) -> None:
@@ -162,7 +162,7 @@ def test_replay_elsewhere_needs_an_enabled_environment(member: Client, make_job:
     assert 'value="staging"' not in page_of(member, source)
     url = reverse("admin:runs_execution_replay", args=[source.pk])
     assert "not enabled in" in messages_of(member.post(url, {"environment": "staging"}))
-    assert "There is no environment nowhere" in messages_of(member.post(url, {"environment": "nowhere"}))
+    assert "Environment nowhere does not exist" in messages_of(member.post(url, {"environment": "nowhere"}))
     assert Execution.objects.count() == 1
 
 
@@ -215,7 +215,7 @@ def test_an_execution_of_a_deleted_job_is_replayed_in_its_version(member: Client
     source = execution_of(row)
     member.post(reverse("admin:runs_execution_delete_job", args=[row.job_id]))
     page = page_of(member, source)
-    assert "Replay as it was" in page
+    assert "Replay original" in page
     assert "Replay as…" not in page
     assert member.get(edit_url(source)).status_code == 200
 
@@ -224,7 +224,7 @@ def test_an_execution_of_a_deleted_job_is_replayed_in_its_version(member: Client
     ("field", "value", "expected"),
     [
         ("url", "ftp://example.com/", ""), ("url", "http://127.0.0.1/", "may not call this"),
-        ("headers", "no colon", "should look like"), ("headers", "Host: x", ""), ("input", "{bad", "This is no JSON"),
+        ("headers", "no colon", "must have the form"), ("headers", "Host: x", ""), ("input", "{bad", "Invalid JSON"),
         ("timeout_seconds", "0", ""), ("timeout_seconds", "", "required"), ("body", "{{nonsense}}", ""),
         ("environment", "nowhere", "Select a valid choice"), ("ca_cert", "nope", ""),
     ],

@@ -209,13 +209,13 @@ class TestDashboard:
         api.ask("POST", "/jobs/", job({"concurrency": 2}), expect=201)
         found = Job.objects.get()
         client = signed_in(person("mara", workspace=workspace, role="owner"))
-        assert "1 thing differs here" in client.get(reverse("admin:jobs_job_page", args=[found.pk])).text
+        assert "1 override" in client.get(reverse("admin:jobs_job_page", args=[found.pk])).text
         values = form_of(client, found)
         assert json.loads(values["overrides-staging-more"]) == {"concurrency": 2}
         change_url = reverse("admin:jobs_job_change", args=[found.pk])
 
         wrong = client.post(change_url, {**values, "overrides-staging-url": "ftp://x.test/"})
-        assert list(wrong.context["form"].places["staging"].errors) == ["url"]
+        assert list(wrong.context["form"].overrides["staging"].errors) == ["url"]
 
         client.post(change_url, {**values, "overrides-staging-url": STAGING_URL, "overrides-staging-more": ""})
         assert overrides_of(api.ask("GET", "/jobs/nightly-report/")) == {"request": {"url": STAGING_URL}}

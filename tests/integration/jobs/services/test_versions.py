@@ -107,7 +107,7 @@ class TestRestoring:
         job = Job.objects.get()
         client = signed_in(person("mara", workspace=workspace, role="owner"))
         page = client.get(reverse("admin:jobs_job_page", args=[job.pk])).text
-        assert "<dt>staging: Most executions at once</dt>" in page
+        assert "<dt>staging: Max concurrent executions</dt>" in page
         client.post(reverse("admin:jobs_job_restore", args=[job.pk, 1]))
         assert api.ask("GET", PATH)["schedule"] == "0 2 * * *"
         viewer = signed_in(person("vera", workspace=workspace, role="viewer"))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dashboard.accounts.changes import changes_of, in_short
+from dashboard.accounts.changes import changes_of, summarize_changes
 
 
 def marks(before: object, after: object) -> list[tuple[str, str]]:
@@ -41,9 +41,9 @@ def test_only_differing_lines_of_a_large_object_are_marked() -> None:
         ({"note": [None, "two\nlines"]}, ["note: two lines"]),
         ({"body": ["x" * 99, ""]}, ["body: " + "x" * 31 + '… → ""']),
         ({"a": [1, 2], "b": [1, 2], "c": [1, 2]}, ["a: 1 → 2", "b: 1 → 2", "and 1 more"]),
-        ({"note": ["words", None]}, ["note: words → nothing"]),
+        ({"note": ["words", None]}, ["note: words → none"]),
         ({}, []),
     ],
 )
-def test_a_list_shows_the_first_changes_in_short(changes: dict[str, list[object]], told: list[str]) -> None:
-    assert in_short(changes, most=2) == told
+def test_a_list_shows_the_first_changes_summarize_changes(changes: dict[str, list[object]], told: list[str]) -> None:
+    assert summarize_changes(changes, most=2) == told

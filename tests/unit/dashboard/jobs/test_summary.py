@@ -8,52 +8,50 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboard.forms.labels import label_of
-from dashboard.jobs.differences import changes_between, told_overrides
-from dashboard.jobs.telling import MAX_CHARACTERS, assertion_words, told
+from dashboard.jobs.differences import changes_between, override_changes
+from dashboard.jobs.summary import MAX_CHARACTERS, assertion_words, summarize
 from jobs.definition.assertions import ASSERTION_TYPES
 from jobs.definition.overrides import OVERRIDABLE
 from jobs.validation.representation import shown_definition
 from tests.support.jobs import job_config
 
 
-def sentences(about: str, **changes: Any) -> str:
-    return "\n".join(
-        sentence for fact in told(job_config(**changes)) if fact.about == about for sentence in fact.sentences
-    )
+def lines_of(label: str, **changes: Any) -> str:
+    return "\n".join(line for fact in summarize(job_config(**changes)) if fact.label == label for line in fact.lines)
 
 
 @pytest.mark.parametrize(
-    ("about", "changes", "expected"),
+    ("label", "changes", "expected"),
     [
-        ("Calls", {"request": {"method": "GET"}}, "GET http://receiver.test/ok"),
+        ("Request", {"request": {"method": "GET"}}, "GET http://receiver.test/ok"),
         ("Headers", {"request": {"headers": {"X-Token": "secret"}}}, "X-Token"),
-        ("Waits", {"request": {"timeout_seconds": 90}}, "At most 1 min 30 s for the whole call"),
-        ("Succeeds", {"success": {"statuses": ["200", "3xx"]}}, "With a status of 200, 3xx"),
-        ("Fails", {"retry": {"max_attempts": 1}}, "One attempt, no retry"),
+        ("Timeout", {"request": {"timeout_seconds": 90}}, "1 min 30 s for the whole call"),
+        ("Success", {"success": {"statuses": ["200", "3xx"]}}, "Status 200, 3xx"),
+        ("Retries", {"retry": {"max_attempts": 1}}, "None: one attempt"),
         (
-            "Fails",
+            "Retries",
             {"retry": {"jitter": False, "honor_retry_after": False, "on_statuses": [503, 504],
                        "except_statuses": [504], "on_worker_lost": False}},
             "at most 3 h\nAfter a timeout, a failed connection or a status of 503",
         ),
-        ("Fails", {"retry": {"backoff": "list", "delays_ms": [0, 5000], "jitter": False}}, "Waits 0 ms, 5 s; as long"),
-        ("Overlap", {"overlap": "queue"}, "While the last one goes on, the new one waits for it"),
+        ("Retries", {"retry": {"backoff": "list", "delays_ms": [0, 5000], "jitter": False}}, "Delays: 0 ms, 5 s; a"),
+        ("Overlap", {"overlap": "queue"}, "Queue the new execution while one is running"),
         ("Overlap", {}, ""),
-        ("Missed", {}, ""),
-        ("Missed", {"schedule": "0 2 * * *"}, "Fires once, for the latest, if that is at most 1 h late"),
-        ("Jitter", {"jitter_seconds": 90}, "Each firing starts up to 1 min 30 s later, to spread them"),
-        ("At once", {"concurrency": 2}, "At most 2 of its executions, over all environments"),
-        ("TLS", {"request": {"tls_verify": False}}, "The certificate is not verified"),
-        ("Keeps", {"retention": {"keep_days": 1}}, "Its last 100 executions, and all of the last day"),
+        ("Missed occurrences", {}, ""),
+        ("Missed occurrences", {"schedule": "0 2 * * *"}, "Fire once, for the latest, if it is at most 1 h late"),
+        ("Jitter", {"jitter_seconds": 90}, "Each firing is delayed at random by up to 1 min 30 s"),
+        ("Concurrency", {"concurrency": 2}, "At most 2 executions at once, over all environments"),
+        ("TLS", {"request": {"tls_verify": False}}, "Certificate not verified"),
+        ("Retention", {"retention": {"keep_days": 1}}, "The last 100 executions, and all of the last day"),
     ],
 )  # fmt: skip
-def test_a_definition_is_described_in_sentences(about: str, changes: dict[str, Any], expected: str) -> None:
-    found = sentences(about, **changes)
-    assert expected in found if expected else not found
+def test_a_definition_is_summarized_in_words(label: str, changes: dict[str, Any], expected: str) -> None:
+    lines = lines_of(label, **changes)
+    assert expected in lines if expected else not lines
 
 
-def test_header_values_are_not_shown() -> None:
-    assert "secret" not in str(told(job_config(request={"headers": {"X-Token": "secret"}})))
+def test_the_value_of_a_header_is_not_shown() -> None:
+    assert "secret" not in str(summarize(job_config(request={"headers": {"X-Token": "secret"}})))
 
 
 @pytest.mark.parametrize("kind", sorted(ASSERTION_TYPES))
@@ -81,20 +79,20 @@ def spelled(environments: dict[str, Any] | None = None, **changes: Any) -> dict[
     ("before", "after", "expected"),
     [
         ({"name": "Old"}, {"name": "New"}, ("Name", "", "Old", "New")),
-        ({}, {"schedule": "0 2 * * *"}, ("Schedule", "", "nothing", "0 2 * * *")),
-        ({}, {"schedule": {"every_seconds": 5}}, ("Schedule", "", "nothing", '{"every_seconds": 5}')),
-        ({}, {"overlap": "skip"}, ("When the last one has not ended yet", "", "Fire all the same", "Skip the new one")),
-        ({}, {"retry": {"jitter": False}}, ("Spread retries at random", "", "yes", "no")),
+        ({}, {"schedule": "0 2 * * *"}, ("Schedule", "", "none", "0 2 * * *")),
+        ({}, {"schedule": {"every_seconds": 5}}, ("Schedule", "", "none", '{"every_seconds": 5}')),
+        ({}, {"overlap": "skip"}, ("Overlap policy", "", "Run both", "Skip the new one")),
+        ({}, {"retry": {"jitter": False}}, ("Add random jitter to delays", "", "yes", "no")),
         ({}, {"retry": {"on_statuses": []}}, ("Retry these statuses", "", "429, 500, 502, 503, 504", "none")),
-        ({"request": {"headers": {"X.One": "1"}}}, {}, ("Header X.One", "", "1", "nothing")),
-        ({}, {"retention": {"keep_days": 7}}, ("Days to keep", "", "nothing", "7")),
+        ({"request": {"headers": {"X.One": "1"}}}, {}, ("Header X.One", "", "1", "none")),
+        ({}, {"retention": {"keep_days": 7}}, ("Days to keep", "", "none", "7")),
         (
             {}, {"success": {"assertions": [{"type": "status_equals", "value": 204}]}},
             ("Assertions", "", "none", "the status is 204"),
         ),
         (
             {}, {"environments": {"staging": {"request": {"url": "https://x.test/"}}}},
-            ("URL", "staging", "as everywhere", "https://x.test/"),
+            ("URL", "staging", "inherited", "https://x.test/"),
         ),
     ],
 )  # fmt: skip
@@ -102,7 +100,7 @@ def test_a_change_has_the_forms_label_and_words(
     before: dict[str, Any], after: dict[str, Any], expected: tuple[str, ...]
 ) -> None:
     (change,) = changes_between(spelled(**before), spelled(**after))
-    assert (change.label, change.place, change.old, change.new) == expected
+    assert (change.label, change.environment, change.old, change.new) == expected
 
 
 def test_texts_are_compared_line_by_line_json_laid_out() -> None:
@@ -142,15 +140,15 @@ def test_comparison_is_reflexive_and_symmetric_in_its_fields(one: dict[str, Any]
     one, other = spelled(**one), spelled(**other)
     assert changes_between(one, copy.deepcopy(one)) == ()
     there, back = changes_between(one, other), changes_between(other, one)
-    assert sorted((c.label, c.place, c.old, c.new) for c in there) == sorted(
-        (c.label, c.place, c.new, c.old) for c in back
+    assert sorted((c.label, c.environment, c.old, c.new) for c in there) == sorted(
+        (c.label, c.environment, c.new, c.old) for c in back
     )
     assert bool(there) == (one != other)
 
 
 def test_overrides_are_listed_by_field() -> None:
     sparse = {"schedule": "0 6 * * *", "request": {"url": "https://s.test/", "headers": {"X-A": "1"}}}
-    assert [(one.label, one.new) for one in told_overrides(sparse)] == [
+    assert [(one.label, one.new) for one in override_changes(sparse)] == [
         ("Schedule", "0 6 * * *"),
         ("URL", "https://s.test/"),
         ("Header X-A", "1"),

@@ -48,13 +48,13 @@ def test_a_long_wait_is_shortened_and_marked() -> None:
 def test_an_execution_without_attempts_waits_until_it_is_due() -> None:
     [wait] = Waterfall.of(execution("pending", next_attempt_at=later(60_000)), [], NOW).rows
     assert isinstance(wait, Wait)
-    assert (wait.name, wait.is_ahead, wait.took_ms) == ("Until it is due", True, 60_000)
+    assert (wait.name, wait.is_ahead, wait.took_ms) == ("Until due", True, 60_000)
 
 
 def test_a_pending_retry_shows_its_next_attempt() -> None:
     pending = execution("pending", next_attempt_at=later(9_000))
     names = [row.name for row in Waterfall.of(pending, [run(1, 0, 100)], later(1_000)).rows if isinstance(row, Wait)]
-    assert names == ["Waits", "Until the next attempt"]
+    assert names == ["Waiting to retry", "Until the next attempt"]
 
 
 def test_a_delayed_execution_counts_from_its_start_time() -> None:
@@ -67,7 +67,7 @@ def test_an_execution_canceled_while_waiting_shows_when() -> None:
     canceled = execution("canceled", finished_at=later(500))
     [wait] = Waterfall.of(canceled, [], later(900)).rows
     assert isinstance(wait, Wait)
-    assert (wait.name, wait.took_ms) == ("Waited until it was canceled", 500)
+    assert (wait.name, wait.took_ms) == ("Waited until canceled", 500)
 
 
 def test_the_phases_of_an_exchange_follow_each_other() -> None:
