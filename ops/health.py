@@ -1,4 +1,4 @@
-"""Health for load balancers and orchestrators: `/healthz` is this process, `/readyz` all that it needs."""
+"""Health for load balancers and orchestrators: `/healthz` of this process, `/readyz` of everything it needs."""
 
 from collections.abc import Callable
 
@@ -17,20 +17,20 @@ _BROKER_TIMEOUT_SECONDS = 2
 @require_safe
 @never_cache
 def healthz(_request: HttpRequest) -> JsonResponse:
-    """200 as long as this process answers; touches nothing else."""
+    """Answer 200 as long as this process runs."""
     return JsonResponse({"status": "ok"})
 
 
 @require_safe
 @never_cache
 def readyz(_request: HttpRequest) -> JsonResponse:
-    """200 when the database, its migrations and the broker are there, else 503; says which are not."""
+    """Answer 200 if the database, its migrations and the broker are available, else 503 with those that are not."""
     checks: dict[str, Callable[[], bool]] = {"database": _database, "migrations": _migrations, "broker": _broker}
-    found = {name: check() for name, check in checks.items()}
-    ready = all(found.values())
+    results = {name: check() for name, check in checks.items()}
+    ready = all(results.values())
     body = {
         "status": "ok" if ready else "unavailable",
-        **{name: "ok" if ok else "failed" for name, ok in found.items()},
+        **{name: "ok" if ok else "failed" for name, ok in results.items()},
     }
     return JsonResponse(body, status=200 if ready else 503)
 

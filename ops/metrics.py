@@ -1,6 +1,6 @@
-"""`/metrics`: the house's numbers for Prometheus. They are read from Postgres, so every web process tells the same.
+"""`/metrics` for Prometheus, read from PostgreSQL, so that every web process returns the same values.
 
-No names of tenants, jobs, hosts or processes are among them, and how many there are never changes.
+No label names a workspace, job, host or process, and the number of series is constant.
 """
 
 import contextlib
@@ -42,37 +42,37 @@ _INFINITY = "+Inf"
 @require_safe
 @never_cache
 def metrics(request: HttpRequest) -> HttpResponse:
-    """All numbers, in the format that the scraper asks for. 401 without the token, where one is set."""
+    """Every metric, in the format that the scraper accepts. 401 without the token if one is set."""
     if not _is_allowed(request):
-        return HttpResponse("A bearer token is needed.\n", status=401, headers={"WWW-Authenticate": "Bearer"})
+        return HttpResponse("A bearer token is required.\n", status=401, headers={"WWW-Authenticate": "Bearer"})
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(HouseCollector())
+    registry.register(SystemCollector())
     encode, content_type = choose_encoder(request.headers.get("Accept", ""))
     return HttpResponse(encode(registry), content_type=content_type)
 
 
-class HouseCollector(Collector):
-    """Asks Postgres and Redis when it is scraped. What can't be reached is said to be down, and the rest is told."""
+class SystemCollector(Collector):
+    """Queries PostgreSQL and Redis on each scrape. An unreachable one is reported as down, without its metrics."""
 
     def collect(self) -> Iterator[Metric]:
         yield InfoMetricFamily("hourhand_build", "The running version.", {"version": __version__})
-        house, queues = _house(), _queues()
-        yield _gauge("database_up", "1 if PostgreSQL answers.", house is not None)
+        state, queues = _state(), _queues()
+        yield _gauge("database_up", "1 if PostgreSQL answers.", state is not None)
         yield _gauge("broker_up", "1 if Redis answers.", queues is not None)
-        if house is not None:
-            yield from _now(house)
-            yield from _ever(house.totals)
+        if state is not None:
+            yield from _current(state)
+            yield from _totals(state.totals)
         if queues is not None:
-            yield _gauges("queue_messages", "Messages on Redis; one carries up to 500 ids.", "queue", queues)
+            yield _gauges("queue_messages", "Messages on Redis. One carries up to 500 execution ids.", "queue", queues)
 
 
 def _is_allowed(request: HttpRequest) -> bool:
-    wanted = settings.METRICS_TOKEN
+    token = settings.METRICS_TOKEN
     given = request.headers.get("Authorization", "").removeprefix("Bearer ")
-    return not wanted or secrets.compare_digest(given.encode(), wanted.encode())
+    return not token or secrets.compare_digest(given.encode(), token.encode())
 
 
-def _house() -> system.SystemState | None:
+def _state() -> system.SystemState | None:
     with contextlib.suppress(DatabaseError, InterfaceError), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(_STATEMENT_TIMEOUT_MS)])
         return system.look(cursor)
@@ -87,79 +87,85 @@ def _queues() -> dict[str, int] | None:
             return None
 
 
-def _now(house: system.SystemState) -> Iterator[Metric]:
-    yield _gauge("held", "1 while nothing fires, since the database was restored from a dump.", house.held)
+def _current(state: system.SystemState) -> Iterator[Metric]:
+    yield _gauge("held", "1 while firing is held after a restore from a dump.", state.held)
     yield _gauge(
         "unreadable_jobs",
-        "Jobs, by environment, that wait since a beat or worker can't read their version.",
-        house.unreadable,
+        "Jobs, counted per environment, that wait because a beat or worker cannot read their version.",
+        state.unreadable,
     )
-    yield _gauge("due_lag_seconds", "How long the longest due occurrence waits to be fired.", house.lags.due_seconds)
     yield _gauge(
-        "claim_lag_seconds", "How long the longest due execution waits for a worker.", house.lags.claim_seconds
+        "due_lag_seconds", "Time that the oldest due occurrence has waited to be fired.", state.lags.due_seconds
     )
-    yield _gauges("live_executions", f"Executions not ended; {system.COUNTED} at most.", "status", _live(house))
-    yield from _beats(house.beats)
-    yield from _workers(house.workers)
-    yield from _known(
+    yield _gauge(
+        "claim_lag_seconds", "Time that the oldest due execution has waited for a worker.", state.lags.claim_seconds
+    )
+    yield _gauges("live_executions", f"Unfinished executions, counted up to {system.COUNTED}.", "status", _live(state))
+    yield from _beats(state.beats)
+    yield from _workers(state.workers)
+    yield from _optional(
         "clock_skew_seconds",
-        "How far the clock of a beat or worker is from the database's, of the one that is farthest.",
-        house.clock_skew_seconds,
+        "Largest difference of a beat's or worker's clock from the database's.",
+        state.clock_skew_seconds,
     )
     yield _gauges(
         "quota_workspaces",
-        f"Workspaces that have used {usage.NEAR:.0%} of the runs that may start this month, or all of them.",
+        f"Workspaces that have used {usage.NEAR:.0%} of this month's runs, or all of them.",
         "state",
-        house.quota._asdict(),
+        state.quota._asdict(),
     )
-    yield from _retention(house.retention)
+    yield from _retention(state.retention)
 
 
-def _live(house: system.SystemState) -> dict[str, int]:
-    return {status: house.live.get(status, 0) for status in LIVE}
+def _live(state: system.SystemState) -> dict[str, int]:
+    return {status: state.live.get(status, 0) for status in LIVE}
 
 
 def _beats(beats: system.Beats) -> Iterator[Metric]:
-    yield _gauge("beats", "Beats that ticked within the last 30 seconds.", beats.alive)
-    yield _gauge("beats_lost", "Beats that fell silent within the last hour and were not replaced.", beats.lost)
-    yield from _known(
-        "last_tick_age_seconds", "Since a beat told of a tick: 5 or less when all is well.", beats.last_tick_age_seconds
+    yield _gauge("beats", "Beats that reported a tick within the last 30 seconds.", beats.alive)
+    yield _gauge("beats_lost", "Beats that stopped reporting within the last hour and were not replaced.", beats.lost)
+    yield from _optional(
+        "last_tick_age_seconds",
+        "Time since a beat last reported a tick, normally 5 or less.",
+        beats.last_tick_age_seconds,
     )
     slowest_ms = beats.slowest_tick_ms
-    yield from _known(
+    yield from _optional(
         "tick_seconds",
-        "The last tick told of, of the slowest beat.",
+        "Duration of the last reported tick of the slowest beat.",
         None if slowest_ms is None else slowest_ms / 1000,
     )
 
 
 def _workers(workers: system.Workers) -> Iterator[Metric]:
-    yield _gauge("workers", "Workers that were heard from within the last 30 seconds.", workers.alive)
-    yield _gauge("workers_lost", "Workers that fell silent within the last hour and were not replaced.", workers.lost)
-    yield from _known(
+    yield _gauge("workers", "Workers that reported within the last 30 seconds.", workers.alive)
+    yield _gauge(
+        "workers_lost", "Workers that stopped reporting within the last hour and were not replaced.", workers.lost
+    )
+    yield from _optional(
         "last_worker_heartbeat_age_seconds",
-        "Since a worker was heard from: 5 or less when all is well.",
+        "Time since a worker last reported, normally 5 or less.",
         workers.last_heartbeat_age_seconds,
     )
-    yield _gauge("workers_draining", "Of them, those that take no more work.", workers.draining)
-    yield _gauge("deliveries_in_flight", "HTTP calls under way, in all workers.", workers.in_flight)
-    yield _gauge("deliveries_waiting", "Executions that a worker holds and that wait for a place.", workers.waiting)
-    yield _gauge("delivery_capacity", "HTTP calls that all workers could have under way.", workers.capacity)
+    yield _gauge("workers_draining", "Workers that drain: they claim nothing more.", workers.draining)
+    yield _gauge("deliveries_in_flight", "HTTP calls in flight, in all workers.", workers.in_flight)
+    yield _gauge("deliveries_waiting", "Claimed executions that wait for a free slot.", workers.waiting)
+    yield _gauge("delivery_capacity", "HTTP calls that all workers together can have in flight.", workers.capacity)
 
 
-def _retention(found: system.Retention) -> Iterator[Metric]:
-    if (last := found.last) is not None:
-        yield _gauge("retention_age_seconds", "Since the last nightly retention ended.", last.age_seconds)
-        yield _gauge("retention_duration_seconds", "How long the last nightly retention took.", last.seconds)
+def _retention(retention: system.Retention) -> Iterator[Metric]:
+    if (last := retention.last) is not None:
+        yield _gauge("retention_age_seconds", "Time since the last nightly retention ended.", last.age_seconds)
+        yield _gauge("retention_duration_seconds", "Duration of the last nightly retention.", last.seconds)
         removed = {"executions": last.executions, "runs": last.runs}
-        yield _gauges("retention_rows", "What the last nightly retention removed.", "kind", removed)
-    yield _gauge("retention_under_way", "1 while retention goes on.", found.under_way)
-    yield _gauge("purged_jobs", "Purged jobs whose rows are still being removed.", found.jobs_to_remove)
+        yield _gauges("retention_rows", "Rows that the last nightly retention removed.", "kind", removed)
+    yield _gauge("retention_under_way", "1 while retention runs.", retention.under_way)
+    yield _gauge("purged_jobs", "Purged jobs whose rows are still being removed.", retention.jobs_to_remove)
 
 
-def _ever(totals: Mapping[str, int]) -> Iterator[Metric]:
-    yield _endings("hourhand_executions", "Executions that ended.", "executions", totals)
-    yield _endings("hourhand_runs", "Runs that ended: one for each attempt.", "runs", totals)
+def _totals(totals: Mapping[str, int]) -> Iterator[Metric]:
+    yield _endings("hourhand_executions", "Finished executions.", "executions", totals)
+    yield _endings("hourhand_runs", "Finished runs: one for each attempt.", "runs", totals)
     skipped = CounterMetricFamily(
         "hourhand_occurrences_skipped", "Planned occurrences that did not fire.", labels=["reason"]
     )
@@ -167,17 +173,17 @@ def _ever(totals: Mapping[str, int]) -> Iterator[Metric]:
         skipped.add_metric([reason], totals.get(f"skipped/{reason}", 0))
     yield skipped
     for name, of in (("executions", "Executions"), ("runs", "Runs")):
-        meaning = f"{of} that were removed: by retention, with a purged job, or with a wiped workspace."
+        meaning = f"{of} removed by retention, with a purged job, or with a wiped workspace."
         yield CounterMetricFamily(f"hourhand_pruned_{name}", meaning, value=totals.get(f"pruned/{name}", 0))
     yield _histogram(
         "hourhand_lateness_seconds",
-        "From the planned instant to the request on the wire, of scheduled executions' first attempts.",
-        _measured("lateness", counters.LATENESS_SECONDS, totals),
+        "From the scheduled time to the request on the wire, for first attempts of scheduled executions.",
+        _buckets_and_sum("lateness", counters.LATENESS_SECONDS, totals),
     )
     yield _histogram(
         "hourhand_run_duration_seconds",
-        "From the request to the end of its answer.",
-        _measured("duration", counters.DURATION_SECONDS, totals),
+        "From the request to the end of the response.",
+        _buckets_and_sum("duration", counters.DURATION_SECONDS, totals),
     )
 
 
@@ -185,8 +191,8 @@ def _gauge(name: str, meaning: str, value: float) -> Metric:
     return GaugeMetricFamily(f"hourhand_{name}", meaning, value=float(value))
 
 
-def _known(name: str, meaning: str, value: float | None) -> Iterator[Metric]:
-    """A gauge that is absent while nobody knows its value."""
+def _optional(name: str, meaning: str, value: float | None) -> Iterator[Metric]:
+    """A gauge that is absent while its value is unknown."""
     if value is not None:
         yield _gauge(name, meaning, value)
 
@@ -206,13 +212,15 @@ def _endings(name: str, meaning: str, family: str, totals: Mapping[str, int]) ->
     return counter
 
 
-def _measured(family: str, bounds: Sequence[float], totals: Mapping[str, int]) -> tuple[list[tuple[str, float]], float]:
-    """The buckets, each with all below it, and the sum in seconds."""
+def _buckets_and_sum(
+    family: str, bounds: Sequence[float], totals: Mapping[str, int]
+) -> tuple[list[tuple[str, float]], float]:
+    """The cumulative buckets, and the sum in seconds."""
     names = [*map(str, bounds), _INFINITY]
-    counted: Iterable[int] = itertools.accumulate(totals.get(f"{family}/le/{name}", 0) for name in names)
-    return list(zip(names, map(float, counted), strict=True)), totals.get(f"{family}/ms", 0) / 1000
+    counts: Iterable[int] = itertools.accumulate(totals.get(f"{family}/le/{name}", 0) for name in names)
+    return list(zip(names, map(float, counts), strict=True)), totals.get(f"{family}/ms", 0) / 1000
 
 
-def _histogram(name: str, meaning: str, measured: tuple[list[tuple[str, float]], float]) -> Metric:
-    buckets, seconds = measured
+def _histogram(name: str, meaning: str, observations: tuple[list[tuple[str, float]], float]) -> Metric:
+    buckets, seconds = observations
     return HistogramMetricFamily(name, meaning, buckets=buckets, sum_value=seconds)

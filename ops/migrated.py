@@ -1,4 +1,4 @@
-"""Which migrations of Hourhand a database has, compared with those that this release knows."""
+"""Migrations of Hourhand that a database has, compared with those of this release."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ _OURS = ("accounts", "jobs", "runs", "scheduler_project")
 
 
 def unknown_migrations(connection: Any) -> list[str]:
-    """Migrations of ours that the database has and this release does not know: a newer one made them."""
+    """Hourhand's migrations that the database has and this release lacks: a newer release applied them."""
     return unknown_in(MigrationLoader(connection))
 
 

@@ -1,4 +1,4 @@
-"""Hourhand's own processes, as programs to supervise: web, beat, workers."""
+"""Web, beats and workers as programs to supervise."""
 
 import os
 import signal
@@ -19,10 +19,10 @@ from ops.web_socket import ReadinessProbe, reachable_address
 
 PROJECT = Path(settings.BASE_DIR)
 PREPARE_DATABASE = (sys.executable, str(PROJECT / "manage.py"), "prepare_database")
-_WEB_STOP_SECONDS = 15  # gunicorn.conf.py gives requests 10 to end
-_WORKER_SLACK_SECONDS = 10  # past its own grace: recording what ended, giving back the rest
+_WEB_STOP_SECONDS = 15  # gunicorn.conf.py gives requests 10 seconds
+_WORKER_SLACK_SECONDS = 10  # after its grace period: recording results, returning unsent executions
 _PING_SECONDS = 0.5
-# Long enough for a beat that can't import its scheduler, or read its table, to have died.
+# A beat that cannot import its scheduler or read its table has ended by then.
 _BEAT_SETTLED_SECONDS = 3.0
 
 
@@ -83,35 +83,35 @@ def _celery(*words: str) -> tuple[str, ...]:
 
 
 def _celery_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Celery warns root to pass --uid; who runs the house was the operator's choice."""
+    """Silence Celery's warning of root: the account is the operator's choice."""
     return {"PYTHONWARNINGS": "ignore:You're running the worker with superuser privileges", **environment}
 
 
 def _celery_orphan_signal() -> signal.Signals:
-    """A supervisor that is killed takes the embedded PostgreSQL with it: nothing could be recorded any more, and a warm
-    shutdown would wait for it for ever. Leases account for what was in flight. A database elsewhere is worth the wait.
+    """SIGKILL with the embedded PostgreSQL, else SIGTERM. The embedded one ends with the supervisor: a warm shutdown
+    could record nothing and would wait forever, while expired leases recover the executions in flight.
     """
     return signal.SIGTERM if Env(os.environ).text("DATABASE_URL") else signal.SIGKILL
 
 
 def _accepted_host() -> str:
-    """A Host header that ALLOWED_HOSTS lets through, whatever the operator narrowed it to."""
+    """A Host header that ALLOWED_HOSTS accepts."""
     first = str(next(iter(settings.ALLOWED_HOSTS), "localhost"))
     return "localhost" if first == "*" else first.lstrip(".")
 
 
 def _settled() -> Callable[[int], bool]:
-    """Ready once the same process has been there for a while: beat has no door to knock at."""
-    seen: dict[int, float] = {}
+    """Ready once the process has run for a while: beat answers no requests."""
+    started_at: dict[int, float] = {}
 
     def ready(pid: int) -> bool:
-        return time.monotonic() - seen.setdefault(pid, time.monotonic()) >= _BEAT_SETTLED_SECONDS
+        return time.monotonic() - started_at.setdefault(pid, time.monotonic()) >= _BEAT_SETTLED_SECONDS
 
     return ready
 
 
 def _answers_ping(node: str) -> Callable[[int], bool]:
-    """Ready once it answers a ping through Redis, as `celery inspect ping` would ask."""
+    """Ready once it answers a ping over Redis, as of `celery inspect ping`."""
 
     def ready(_pid: int) -> bool:
         try:

@@ -1,4 +1,4 @@
-"""The chores of the house's doors, as Celery tasks; when they run is in the dashboard, under periodic tasks."""
+"""Maintenance tasks of the API and the dashboard's login. The dashboard shows their schedule, under periodic tasks."""
 
 from celery import shared_task
 from django.utils import timezone
@@ -9,7 +9,7 @@ from core.models import KEPT_FOR, KeptAnswer
 
 @shared_task(name="chores.prune_doors", ignore_result=True)
 def prune_doors() -> None:
-    """Forget answers to requests with an `Idempotency-Key`, and tries to log in, that count no more."""
+    """Delete expired responses to requests with an `Idempotency-Key`, and expired login attempts."""
     now = timezone.now()
     KeptAnswer.objects.prune(now - KEPT_FOR)
     prune_login_tries(now)

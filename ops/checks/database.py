@@ -90,7 +90,7 @@ def durability(cursor: Any) -> Iterator[CheckMessage]:
     if off:
         yield Error(
             f"{' and '.join(off)} off: recorded runs can be lost or corrupted when the machine stops.",
-            hint="Turn them on; turning them off makes Hourhand no faster.",
+            hint=f"Turn on {' and '.join(off)}. Hourhand is no faster without.",
             id="hourhand.durability",
         )
 

@@ -1,7 +1,4 @@
-"""Redis or Valkey: a wake-up call for workers. What is wrong with it costs seconds, not firings.
-
-Every look takes a client.
-"""
+"""Redis or Valkey, which wakes workers up: its failures cost seconds, not firings. Every probe takes a client."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,7 +7,7 @@ import redis
 from django.conf import settings
 
 from core.redis import redis_client
-from ops.doctor.examination import AwayError, Look, Source
+from ops.doctor.examination import Probe, Source, UnreachableError
 from ops.doctor.findings import Finding, ok, problem, warning
 
 _TIMEOUT_SECONDS = 4
@@ -20,18 +17,18 @@ _MANY_MESSAGES = 1000
 _QUEUES = ("deliveries", "chores")
 
 
-def _hold(look: Look) -> list[Finding]:
+def _run(probe: Probe) -> list[Finding]:
     with redis_client(settings.REDIS_URL, timeout_seconds=_TIMEOUT_SECONDS, decode=True) as client:
         try:
-            return list(look(client))
+            return list(probe(client))
         except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
-            raise AwayError(str(error)) from error
+            raise UnreachableError(str(error)) from error
 
 
 BROKER = Source(
     title="Redis",
-    hold=_hold,
-    advice="Start it, or put REDIS_URL right. Until then workers find their work in PostgreSQL, up to seconds later.",
+    run=_run,
+    advice="Start it, or correct REDIS_URL. Until then workers find executions in PostgreSQL, seconds later.",
 )
 
 
@@ -39,7 +36,7 @@ def answers(client: Any) -> Iterator[Finding]:
     client.ping()
     info = client.info("replication")
     if info.get("role") == "slave":
-        yield problem("broker", "It is a replica and takes no messages.", "Let REDIS_URL name the primary.")
+        yield problem("broker", "It is a replica and accepts no messages.", "Set REDIS_URL to the primary.")
     else:
         yield ok("broker", "It answers.")
 
@@ -47,30 +44,30 @@ def answers(client: Any) -> Iterator[Finding]:
 def version(client: Any) -> Iterator[Finding]:
     info = client.info("server")
     name = {"valkey": "Valkey"}.get(str(info.get("server_name")), "Redis")
-    told = str(info.get("valkey_version") or info["redis_version"])
+    number = str(info.get("valkey_version") or info["redis_version"])
     if tuple(map(int, str(info["redis_version"]).split(".")[:2])) < _OLDEST:
-        yield problem("version", f"{name} {told} is too old.", "Use Valkey 9, or Redis 6.2 or newer.")
+        yield problem("version", f"{name} {number} is too old.", "Use Valkey 9, or Redis 6.2 or newer.")
     else:
-        yield ok("version", f"{name} {told}.")
+        yield ok("version", f"{name} {number}.")
 
 
 def memory(client: Any) -> Iterator[Finding]:
     info = client.info("memory")
-    used, most = int(info["used_memory"]), int(info.get("maxmemory", 0))
+    used, limit = int(info["used_memory"]), int(info.get("maxmemory", 0))
     policy = info.get("maxmemory_policy", "noeviction")
-    told = f"{used / 2**20:,.0f} MiB of {f'{most / 2**20:,.0f} MiB' if most else 'no limit'}, {policy}"
-    if policy != "noeviction" and most:
+    usage = f"{used / 2**20:,.0f} MiB of {f'{limit / 2**20:,.0f} MiB' if limit else 'no limit'}, {policy}"
+    if policy != "noeviction" and limit:
         yield warning(
             "memory",
-            f"{told}: when it is full it drops messages, and those executions wait until a beat sends them again.",
-            "Set maxmemory-policy to noeviction, and give Hourhand a Redis of its own.",
+            f"{usage}: when full it drops messages, and their executions wait until a beat sends them again.",
+            "Set maxmemory-policy to noeviction, and use this Redis for Hourhand only.",
         )
-    elif most and used > _NEARLY_FULL * most:
+    elif limit and used > _NEARLY_FULL * limit:
         yield warning(
-            "memory", f"{told}: nearly full, and then no message is taken.", "Raise maxmemory, or start workers."
+            "memory", f"{usage}: nearly full. A full Redis accepts no messages.", "Raise maxmemory, or start workers."
         )
     else:
-        yield ok("memory", f"{told}.")
+        yield ok("memory", f"{usage}.")
 
 
 def persistence(client: Any) -> Iterator[Finding]:
@@ -79,34 +76,34 @@ def persistence(client: Any) -> Iterator[Finding]:
     if failed:
         yield problem(
             "persistence",
-            f"It can't write to its disk ({', '.join(failed)}), and may refuse messages for that.",
-            "Free its disk, and read its log.",
+            f"It cannot write to its disk ({', '.join(failed)}), and may therefore refuse messages.",
+            "Free space on its disk, and read its log.",
         )
     elif int(info.get("aof_enabled", 0)) or _saves(client):
         yield ok("persistence", "It keeps messages over a restart.")
     else:
         yield warning(
             "persistence",
-            "It forgets all messages when it restarts; a beat sends them again within a minute.",
+            "It loses all messages when it restarts; a beat sends them again within a minute.",
             "Set appendonly yes and appendfsync everysec.",
         )
 
 
 def queues(client: Any) -> Iterator[Finding]:
     waiting = {name: int(client.llen(name)) for name in _QUEUES}
-    told = ", ".join(f"{count:,} in {name}" for name, count in waiting.items())
+    counts = ", ".join(f"{count:,} in {name}" for name, count in waiting.items())
     if max(waiting.values()) > _MANY_MESSAGES:
         yield warning(
             "queues",
-            f"Messages wait: {told}.",
-            "Start more workers, with --queues deliveries,chores: a queue that nobody listens to only grows.",
+            f"Messages wait: {counts}.",
+            "Start more workers, with --queues deliveries,chores: a queue without a worker grows without end.",
         )
     else:
-        yield ok("queues", f"Messages: {told}.")
+        yield ok("queues", f"Messages: {counts}.")
 
 
 def _saves(client: Any) -> bool:
-    """Whether snapshots are made; a service that tells nobody its settings is taken by its word that it makes some."""
+    """Whether it makes snapshots. A hosted service may hide its settings: then the last snapshot's time decides."""
     try:
         return bool(client.config_get("save").get("save"))
     except redis.ResponseError:

@@ -1,4 +1,4 @@
-"""PostgreSQL: whether it is one that Hourhand can live on. Every look takes a cursor."""
+"""PostgreSQL: whether it answers, and its state. Every probe takes a cursor."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,7 +7,7 @@ from django.db import InterfaceError, OperationalError, ProgrammingError, connec
 from django.db.migrations.executor import MigrationExecutor
 from psycopg2 import errors
 
-from ops.doctor.examination import AwayError, Look, NotNowError, Source
+from ops.doctor.examination import NotApplicableError, Probe, Source, UnreachableError
 from ops.doctor.findings import Finding, ok, problem, warning
 from ops.migrated import unknown_in
 from runs import restore_guard
@@ -15,8 +15,8 @@ from runs.monitoring import system
 
 _STATEMENT_MS = 5000
 _UNMIGRATED = (errors.UndefinedTable, errors.UndefinedColumn)
-#: Connections that one process holds at most: threads of the web processes, links and tasks of a worker, of a beat.
-_OF_WEB, _OF_WORKER, _OF_BEAT = 16, 8, 3
+#: Connections at most: of both web processes together, of one worker, of one beat.
+_WEB_CONNECTIONS, _WORKER_CONNECTIONS, _BEAT_CONNECTIONS = 16, 8, 3
 _CONNECTIONS = """
     WITH held AS (SELECT * FROM pg_stat_activity WHERE backend_type = 'client backend')
     SELECT whose, most, taken FROM (
@@ -33,31 +33,31 @@ _CONNECTIONS = """
 """
 
 
-def _hold(look: Look) -> list[Finding]:
+def _run(probe: Probe) -> list[Finding]:
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT set_config('statement_timeout', %s, false)", [str(_STATEMENT_MS)])
-            return list(look(cursor))
+            return list(probe(cursor))
     except (OperationalError, InterfaceError) as error:
         if connection.connection is None or connection.connection.closed:
-            raise AwayError(str(error)) from error
+            raise UnreachableError(str(error)) from error
         raise
     except ProgrammingError as error:
         if isinstance(error.__cause__, _UNMIGRATED):
-            raise NotNowError("its table lacks migrations.") from error
+            raise NotApplicableError("migrations are missing.") from error
         raise
 
 
-def _let_go() -> None:
-    connection.close()  # of the thread that asks: each has its own
+def _close() -> None:
+    connection.close()  # Django's connections are per thread, and this runs on the probes' thread
 
 
 DATABASE = Source(
     title="PostgreSQL",
-    hold=_hold,
-    advice="See that it runs, that DATABASE_URL is right, and that this host may connect. Workers keep what has ended: "
-    "don't restart them.",
-    let_go=_let_go,
+    run=_run,
+    advice="Check that it runs, that DATABASE_URL is right, and that this host may connect. Don't restart workers: "
+    "they hold results that are not recorded yet.",
+    close=_close,
 )
 
 
@@ -73,7 +73,7 @@ def answers(cursor: Any) -> Iterator[Finding]:
         yield problem(
             "database",
             f"{where}: it is read-only, as a standby is.",
-            "Let DATABASE_URL name the primary (target_session_attrs=read-write chooses it among several hosts).",
+            "Set DATABASE_URL to the primary (target_session_attrs=read-write chooses it among several hosts).",
         )
     else:
         yield ok("database", f"{where}.")
@@ -83,31 +83,33 @@ def restored(cursor: Any) -> Iterator[Finding]:
     if restore_guard.is_copy(cursor):
         yield problem(
             "restored",
-            "It was restored from a dump, which does not know what was called since: nothing fires.",
+            "It was restored from a dump, which misses the calls made since: nothing fires.",
             restore_guard.ADVICE,
         )
     else:
-        yield ok("restored", "Nothing is held.")
+        yield ok("restored", "Firing is not held after a restore.")
 
 
 def connections(cursor: Any) -> Iterator[Finding]:
-    """Room where it is least: of the server, the database or the account; and what the living processes may come to."""
+    """The scarcest limit, of the server, database or account, against what the living processes may open."""
     cursor.execute(_CONNECTIONS)
-    whose, limit, taken = cursor.fetchone()
-    alive = [one.kind for one in system.processes(cursor) if one.is_alive]
+    scope, limit, taken = cursor.fetchone()
+    alive = [process.kind for process in system.processes(cursor) if process.is_alive]
     workers, beats = alive.count("worker"), alive.count("beat")
-    most = workers * _OF_WORKER + beats * _OF_BEAT + _OF_WEB
-    told = (
-        f"{taken} of the {limit} of {whose} are taken; {workers} workers, {beats} beats and two web processes come to "
-        f"{most} at most ({_OF_WORKER} each worker, {_OF_BEAT} each beat, {_OF_WEB // 2} each web process)"
+    most = workers * _WORKER_CONNECTIONS + beats * _BEAT_CONNECTIONS + _WEB_CONNECTIONS
+    usage = (
+        f"{taken} of the {limit} of {scope} are taken; {workers} workers, {beats} beats and two web processes open "
+        f"up to {most} ({_WORKER_CONNECTIONS} a worker, {_BEAT_CONNECTIONS} a beat, {_WEB_CONNECTIONS // 2} a web)"
     )
-    advice = "Raise max_connections of PostgreSQL, or run fewer processes: one worker makes a thousand calls at once."
-    if limit - taken < _OF_BEAT:
-        yield problem("connections", f"{told}: the next process may be refused.", advice)
-    elif limit - taken < _OF_WEB or most > limit:
-        yield warning("connections", f"{told}: room is short.", advice)
+    advice = (
+        "Raise max_connections of PostgreSQL, or run fewer processes: one worker can have a thousand calls in flight."
+    )
+    if limit - taken < _BEAT_CONNECTIONS:
+        yield problem("connections", f"{usage}: the next process may be refused.", advice)
+    elif limit - taken < _WEB_CONNECTIONS or most > limit:
+        yield warning("connections", f"{usage}: few are left.", advice)
     else:
-        yield ok("connections", f"{told}.")
+        yield ok("connections", f"{usage}.")
 
 
 def migrations(_cursor: Any) -> Iterator[Finding]:
@@ -118,14 +120,14 @@ def migrations(_cursor: Any) -> Iterator[Finding]:
     if missing:
         yield problem(
             "migrations",
-            f"{len(missing)} not applied, {missing[0][0]} the first.",
-            "Run manage.py prepare_database, then start every process anew.",
+            f"{len(missing)} not applied, starting with {missing[0][0]}.",
+            "Run manage.py prepare_database, then restart every process.",
         )
     elif unknown:
         yield problem(
             "migrations",
             f"The database is newer than this release: it has {unknown[-1]}.",
-            "Run the newer release everywhere, or go back by the steps of the upgrade guide.",
+            "Run the newer release everywhere, or follow the upgrade guide's steps to roll back.",
         )
     else:
-        yield ok("migrations", f"All {len(loader.applied_migrations)} are applied.")
+        yield ok("migrations", f"All {len(loader.applied_migrations)} applied.")

@@ -1,52 +1,52 @@
-"""Goes through all that there is to look at, and waits for none of it for long."""
+"""Runs the probes of all sections, each within a time limit."""
 
 import contextlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ops.doctor.findings import Finding, problem, skipped
-from ops.doctor.patience import Asker, NoAnswerError
+from ops.doctor.time_limit import TimeLimitedThread, TimeLimitError
 
-Look = Callable[..., Iterable[Finding]]
-
-
-class AwayError(Exception):
-    """A source can't be reached."""
+Probe = Callable[..., Iterable[Finding]]
 
 
-class NotNowError(Exception):
-    """There is nothing to look at until something else is put right."""
+class UnreachableError(Exception):
+    """A source cannot be reached."""
+
+
+class NotApplicableError(Exception):
+    """A probe makes no sense until another problem is solved. The message completes "Not examined: "."""
 
 
 def _nothing() -> None:
-    """What a source leaves open that leaves nothing open."""
+    """A source that leaves nothing open."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What is asked: `hold` gives a look what it needs of it, or raises AwayError; `let_go` ends what that left open.
+    """What probes examine: `run` passes a probe what it needs, or raises UnreachableError; `close` cleans up after it.
 
-    `advice` is what to do where it gives no answer.
+    `advice` is for a source that does not answer.
     """
 
     title: str
-    hold: Callable[[Look], list[Finding]]
+    run: Callable[[Probe], list[Finding]]
     advice: str
-    let_go: Callable[[], None] = _nothing
+    close: Callable[[], None] = _nothing
 
 
 @dataclass(frozen=True, slots=True)
 class DoctorSection:
-    """Looks that belong together, by their names, all at the same source."""
+    """Probes of one source, by name."""
 
     title: str
     source: Source
-    looks: Mapping[str, Look]
+    probes: Mapping[str, Probe]
 
 
 @dataclass(frozen=True, slots=True)
-class Examined:
-    """One finding, the section that it stands in, and the seconds that its look took."""
+class TimedFinding:
+    """A finding, its section's title, and the seconds that its probe took."""
 
     section: str
     finding: Finding
@@ -55,43 +55,43 @@ class Examined:
 
 @dataclass(slots=True)
 class Examination:
-    """Goes through sections in order. What did not answer once is not asked again."""
+    """Runs the probes of sections in order. A source that fails to answer once is not asked again."""
 
     seconds: float
-    _askers: dict[Source, Asker] = field(default_factory=dict)
-    _gone: set[Source] = field(default_factory=set)
+    _threads: dict[Source, TimeLimitedThread] = field(default_factory=dict)
+    _failed: set[Source] = field(default_factory=set)
 
-    def of(self, sections: Sequence[DoctorSection]) -> Iterator[Examined]:
+    def of(self, sections: Sequence[DoctorSection]) -> Iterator[TimedFinding]:
         for section in sections:
-            for name, look in section.looks.items():
-                findings, seconds = self._found(section.source, name, look)
+            for name, probe in section.probes.items():
+                findings, seconds = self._run(section.source, name, probe)
                 for finding in findings:
-                    yield Examined(section.title, finding, seconds)
-        for source in self._askers.keys() - self._gone:
-            with contextlib.suppress(NoAnswerError):
-                self._askers[source].ask(source.let_go, seconds=self.seconds)
+                    yield TimedFinding(section.title, finding, seconds)
+        for source in self._threads.keys() - self._failed:
+            with contextlib.suppress(TimeLimitError):
+                self._threads[source].call(source.close, seconds=self.seconds)
 
-    def _found(self, source: Source, name: str, look: Look) -> tuple[Collection[Finding], float]:
-        if source in self._gone:
-            return [skipped(name, f"Not looked at: {source.title} can't be asked.")], 0.0
-        if source not in self._askers:
-            self._askers[source] = Asker()
+    def _run(self, source: Source, name: str, probe: Probe) -> tuple[Collection[Finding], float]:
+        if source in self._failed:
+            return [skipped(name, f"Not examined: {source.title} does not answer.")], 0.0
+        if source not in self._threads:
+            self._threads[source] = TimeLimitedThread()
         try:
-            found: tuple[list[Finding], float]
-            found = self._askers[source].ask(lambda: source.hold(look), seconds=self.seconds)
-            return found
-        except NoAnswerError:
-            self._gone.add(source)
-            says = f"{source.title} gave no answer within {self.seconds:g} seconds."
+            findings: tuple[list[Finding], float]
+            findings = self._threads[source].call(lambda: source.run(probe), seconds=self.seconds)
+            return findings
+        except TimeLimitError:
+            self._failed.add(source)
+            says = f"{source.title} did not answer within {self.seconds:g} seconds."
             return [problem(name, says, source.advice)], self.seconds
-        except AwayError as error:
-            self._gone.add(source)
-            return [problem(name, f"{source.title} can't be reached: {_first_line(error)}", source.advice)], 0.0
-        except NotNowError as error:
-            return [skipped(name, f"Not looked at: {error}")], 0.0
-        except Exception as error:  # one look that fails must not end the others
-            says = f"Could not look: {type(error).__name__}: {_first_line(error)}"
-            return [problem(name, says, "If the other findings don't explain it, report it.")], 0.0
+        except UnreachableError as error:
+            self._failed.add(source)
+            return [problem(name, f"{source.title} cannot be reached: {_first_line(error)}", source.advice)], 0.0
+        except NotApplicableError as error:
+            return [skipped(name, f"Not examined: {error}")], 0.0
+        except Exception as error:  # a probe that fails must not end the others
+            says = f"The probe failed: {type(error).__name__}: {_first_line(error)}"
+            return [problem(name, says, "If no other finding explains it, report it as a bug.")], 0.0
 
 
 def _first_line(error: Exception) -> str:

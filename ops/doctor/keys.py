@@ -1,4 +1,4 @@
-"""What is kept encrypted, and whether the keys that are set read it."""
+"""Whether the encryption keys decrypt the stored secrets."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,23 +10,22 @@ from ops.doctor.findings import Finding, ok, problem, warning
 
 def kept_secrets(_cursor: Any) -> Iterator[Finding]:
     try:
-        found = read_all()
+        secrets = read_all()
     except EncryptionKeyError as error:
-        yield problem("kept_secrets", str(error), "Put the key right that was changed.")
+        yield problem("kept_secrets", str(error), "Restore the key that was changed.")
         return
-    if found.unreadable:
+    if secrets.unreadable:
         yield problem(
             "kept_secrets",
-            f"None of HOURHAND_ENCRYPTION_KEYS reads {found.unreadable:,} of {found.count:,} secrets and signing "
-            "secrets: calls that use them fail, or go out unsigned.",
-            "Put the old key back, behind the new one. Without it set the secrets and rotate the signing secrets anew.",
+            f"None of HOURHAND_ENCRYPTION_KEYS decrypts {secrets.unreadable:,} of {secrets.count:,} secrets and "
+            "signing secrets: calls that use them fail or are not signed.",
+            "Add the old key after the new one. If it is lost, set the secrets again and rotate the signing secrets.",
         )
-    elif found.older:
+    elif secrets.older:
         yield warning(
             "kept_secrets",
-            f"{found.older:,} of {found.count:,} are encrypted with a key that is not the first.",
-            "Run manage.py rotate_encryption_keys, then leave the old key out.",
+            f"{secrets.older:,} of {secrets.count:,} are encrypted with a key that is not the first.",
+            "Run manage.py rotate_encryption_keys, then remove the old key.",
         )
     else:
-        told = f"{found.count:,} of {found.count:,} secrets and signing secrets"
-        yield ok("kept_secrets", f"The first key reads {told}.")
+        yield ok("kept_secrets", f"The first key decrypts all {secrets.count:,} secrets and signing secrets.")

@@ -1,4 +1,4 @@
-"""Beats and workers, what waits for them, their clocks and this one's, and what is removed at night."""
+"""Beats and workers: whether they are alive, agree and keep up; the clocks; and nightly retention."""
 
 import socket
 import time
@@ -11,12 +11,12 @@ from runs.monitoring.system import KnownProcess
 from workers.sharing import own_agreement
 
 _DUE_LAG_SECONDS, _CLAIM_LAG_SECONDS = 10, 30
-_OFF_SECONDS, _FAR_OFF_SECONDS = 1.0, 30.0
-_FULL = 0.9
-_NAMED = 5
-_PUT_RIGHT = (
-    "Give it the values that the others have and restart it. If its values are the right ones, run manage.py "
-    "settings_changed there: then the others wait for theirs."
+_CLOCK_WARNING_SECONDS, _CLOCK_PROBLEM_SECONDS = 1.0, 30.0
+_NEARLY_FULL = 0.9
+_SHOWN_JOBS = 5
+_AGREE = (
+    "Give it the others' values and restart it. If its own values are the right ones, run manage.py settings_changed "
+    "there: then the others wait until they have them."
 )
 _UNREADABLE = """
     SELECT workspace.slug, environment.slug, job.slug, version.number, mark.seen_by, rtrim(mark.error, '.'),
@@ -37,133 +37,130 @@ def beats(cursor: Any) -> Iterator[Finding]:
 
 
 def workers(cursor: Any) -> Iterator[Finding]:
-    known = [one for one in system.processes(cursor) if one.kind == "worker"]
-    yield from _processes("worker", "workers", known, "nothing is called")
-    alive = [one for one in known if one.is_alive]
-    taken, places = (sum(getattr(one, name) or 0 for one in alive) for name in ("in_flight", "capacity"))
-    if alive and all(one.draining for one in alive):
-        yield problem(
-            "draining", "Every worker drains and takes no more work.", "Start them anew: only that ends draining."
-        )
-    if places and taken >= _FULL * places:
+    processes = [process for process in system.processes(cursor) if process.kind == "worker"]
+    yield from _processes("worker", "workers", processes, "nothing is called")
+    alive = [worker for worker in processes if worker.is_alive]
+    in_flight, capacity = (sum(getattr(worker, name) or 0 for worker in alive) for name in ("in_flight", "capacity"))
+    if alive and all(worker.draining for worker in alive):
+        yield problem("draining", "Every worker drains and claims nothing.", "Restart them: only that ends draining.")
+    if capacity and in_flight >= _NEARLY_FULL * capacity:
         yield warning(
             "in_flight",
-            f"{taken:,} of {places:,} places for calls are taken.",
-            "Start more workers or raise HOURHAND_MAX_IN_FLIGHT; slow endpoints take a place for as long as they need.",
+            f"{in_flight:,} calls in flight, of {capacity:,} at most.",
+            "Start more workers or raise HOURHAND_MAX_IN_FLIGHT. Slow endpoints occupy a slot until they answer.",
         )
 
 
-def _processes(kind: str, name: str, known: Sequence[KnownProcess], without: str) -> Iterator[Finding]:
-    own = [one for one in known if one.kind == kind]
-    alive = [one.name for one in own if one.is_alive]
-    silent = [f"{one.name} ({one.age_seconds / 60:,.0f} min)" for one in own if not one.is_alive]
+def _processes(kind: str, name: str, processes: Sequence[KnownProcess], without: str) -> Iterator[Finding]:
+    own = [process for process in processes if process.kind == kind]
+    alive = [process.name for process in own if process.is_alive]
+    silent = [f"{process.name} ({process.age_seconds / 60:,.0f} min)" for process in own if not process.is_alive]
     if not alive:
-        yield problem(
-            name, f"No {kind} was heard from lately: {without}.", f"Start a {kind}; its log says why it ended."
-        )
+        yield problem(name, f"No {kind} is alive: {without}.", f"Start a {kind}. Its log says why the last one ended.")
     elif silent:
         yield warning(
             name,
-            f"{len(alive)} alive; silent without an orderly end: {', '.join(silent)}.",
-            "Start them again, or let them be: after a day they are forgotten.",
+            f"{len(alive)} alive; silent without a shutdown: {', '.join(silent)}.",
+            "Start them again, or ignore them: they are forgotten after a day.",
         )
     else:
         yield ok(name, f"{len(alive)} alive: {', '.join(alive)}.")
 
 
 def agreement(cursor: Any) -> Iterator[Finding]:
-    """Whether all have the settings that they must share: this host, and the beats and workers that told of it."""
+    """Whether this host and all living beats and workers have the same shared settings."""
     differs = own_agreement().compare(cursor)
     if differs is None:
-        yield ok("agreement", "No beat or worker has been here yet.")
+        yield ok("agreement", "No beat or worker has stored its settings yet.")
     elif differs:
-        yield problem("agreement", f"This host differs from the house: {', '.join(differs)}.", _PUT_RIGHT)
+        yield problem("agreement", f"This host differs from the beats and workers: {', '.join(differs)}.", _AGREE)
     else:
-        yield ok("agreement", "This host has the house's settings and release.")
-    alive = [one for one in system.processes(cursor) if one.is_alive]
-    for one in alive:
-        if one.differs:
-            yield problem("agreement", f"{one.name} takes no work, for it differs: {one.differs}.", _PUT_RIGHT)
-    releases = sorted({one.release for one in alive if one.release})
+        yield ok("agreement", "This host has the beats' and workers' settings and release.")
+    alive = [process for process in system.processes(cursor) if process.is_alive]
+    for process in alive:
+        if process.differs:
+            yield problem("agreement", f"{process.name} claims nothing, because it differs: {process.differs}.", _AGREE)
+    releases = sorted({process.release for process in alive if process.release})
     if len(releases) > 1:
-        yield warning("agreement", f"Releases {' and '.join(releases)} work side by side.", "End the upgrade.")
+        yield warning("agreement", f"Releases {' and '.join(releases)} run at the same time.", "Finish the upgrade.")
 
 
 def lag(cursor: Any) -> Iterator[Finding]:
-    found = system.lags(cursor)
-    if found.due_seconds > _DUE_LAG_SECONDS:
+    lags = system.lags(cursor)
+    if lags.due_seconds > _DUE_LAG_SECONDS:
         yield problem(
             "due_lag",
-            f"What is due waits {found.due_seconds:,.0f} s to be fired.",
-            "See that a beat ticks, and look for locks and slow queries in pg_stat_activity.",
+            f"The oldest due occurrence has waited {lags.due_seconds:,.0f} s to be fired.",
+            "Check that a beat is alive, and look for locks and slow queries in pg_stat_activity.",
         )
-    if found.claim_seconds > _CLAIM_LAG_SECONDS:
+    if lags.claim_seconds > _CLAIM_LAG_SECONDS:
         yield problem(
             "claim_lag",
-            f"Due executions wait {found.claim_seconds:,.0f} s for a worker.",
-            "Start more workers, or see why those that live can't keep up.",
+            f"The oldest due execution has waited {lags.claim_seconds:,.0f} s for a worker.",
+            "Start more workers, or find out why the present ones cannot keep up.",
         )
-    if found.due_seconds <= _DUE_LAG_SECONDS and found.claim_seconds <= _CLAIM_LAG_SECONDS:
-        yield ok("lag", f"Due for {found.due_seconds:.1f} s, for a worker {found.claim_seconds:.1f} s.")
+    if lags.due_seconds <= _DUE_LAG_SECONDS and lags.claim_seconds <= _CLAIM_LAG_SECONDS:
+        yield ok("lag", f"{lags.due_seconds:.1f} s to be fired, {lags.claim_seconds:.1f} s for a worker.")
 
 
 def unreadable(cursor: Any) -> Iterator[Finding]:
-    """Jobs that wait, for beats or workers could not read their version."""
-    cursor.execute(_UNREADABLE, [_NAMED])
+    """Jobs that wait because a beat or worker cannot read their version."""
+    cursor.execute(_UNREADABLE, [_SHOWN_JOBS])
     rows = cursor.fetchall()
     if not rows:
-        yield ok("unreadable_jobs", "Every version that was due could be read.")
+        yield ok("unreadable_jobs", "Every due job's version could be read.")
         return
     count = rows[0][-1]
-    named = "; ".join(
+    jobs = "; ".join(
         f"{job} in {workspace}/{environment}, version {number}, on {host}: {error}"
         for workspace, environment, job, number, host, error, _ in rows
     )
     more = f"; and {count - len(rows):,} more" if count > len(rows) else ""
     yield problem(
         "unreadable_jobs",
-        f"{count:,} wait, for their version can't be read: {named}{more}.",
-        "End the upgrade, or update the time zones (tzdata) of that host; or save the job anew. It goes on by itself.",
+        f"{count:,} wait because their version cannot be read: {jobs}{more}.",
+        "Finish the upgrade, or update that host's time zones (tzdata), or save the job again. It then continues by "
+        "itself.",
     )
 
 
 def retention(cursor: Any) -> Iterator[Finding]:
     last = system.retention(cursor).last
     if last is None:
-        yield ok("retention", "No night has passed yet.")
+        yield ok("retention", "It has not run yet.")
     elif last.age_seconds > _RETENTION_SECONDS:
         yield warning(
             "retention",
             f"The last nightly round ended {last.age_seconds / 3600:,.0f} hours ago: history grows.",
-            "See that a worker listens to the queue chores, and in the admin that the periodic task is enabled.",
+            "Check that a worker consumes the queue chores, and that the periodic task is enabled in the dashboard.",
         )
     else:
-        took = f"took {last.seconds:,.0f} s and removed {last.executions:,} executions"
-        yield ok("retention", f"Ended {last.age_seconds / 3600:,.0f} hours ago, {took}.")
+        work = f"took {last.seconds:,.0f} s and removed {last.executions:,} executions"
+        yield ok("retention", f"Ended {last.age_seconds / 3600:,.0f} hours ago, {work}.")
 
 
 def own_clock(cursor: Any) -> Iterator[Finding]:
-    """This host's against the database's, which is the one that firing goes by."""
+    """This host's clock against the database's, which decides when jobs fire."""
     before = time.time()
     cursor.execute("SELECT extract(epoch FROM clock_timestamp())::float8")
-    ahead = (before + time.time()) / 2 - cursor.fetchone()[0]
-    yield _clock(f"{socket.gethostname()} (this host)", ahead)
+    ahead_seconds = (before + time.time()) / 2 - cursor.fetchone()[0]
+    yield _clock(f"{socket.gethostname()} (this host)", ahead_seconds)
 
 
 def other_clocks(cursor: Any) -> Iterator[Finding]:
-    """Those of beats and workers, as they told with their last heartbeat."""
-    for one in system.processes(cursor):
-        if one.is_alive and one.clock_ahead_seconds is not None:
-            found = _clock(one.name, one.clock_ahead_seconds)
-            if found.verdict is not Severity.OK:
-                yield found
+    """The clocks of living beats and workers, from their last heartbeat: those that are wrong."""
+    for process in system.processes(cursor):
+        if process.is_alive and process.clock_ahead_seconds is not None:
+            finding = _clock(process.name, process.clock_ahead_seconds)
+            if finding.verdict is not Severity.OK:
+                yield finding
 
 
-def _clock(whose: str, ahead: float) -> Finding:
-    told = f"{whose}: {abs(ahead):,.2f} s {'ahead of' if ahead > 0 else 'behind'} the database."
-    advice = "Start NTP there. Firing goes by the database's clock; signatures and measured times go by the worker's."
-    if abs(ahead) > _FAR_OFF_SECONDS:
-        return problem("clock", told, advice)
-    if abs(ahead) > _OFF_SECONDS:
-        return warning("clock", told, advice)
-    return ok("clock", told)
+def _clock(owner: str, ahead_seconds: float) -> Finding:
+    skew = f"{owner}: {abs(ahead_seconds):,.2f} s {'ahead of' if ahead_seconds > 0 else 'behind'} the database."
+    advice = "Start NTP there. Firing uses the database's clock; signatures and measured times use the worker's."
+    if abs(ahead_seconds) > _CLOCK_PROBLEM_SECONDS:
+        return problem("clock", skew, advice)
+    if abs(ahead_seconds) > _CLOCK_WARNING_SECONDS:
+        return warning("clock", skew, advice)
+    return ok("clock", skew)

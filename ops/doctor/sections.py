@@ -1,4 +1,4 @@
-"""Everything that the doctor examines, in the order of its output."""
+"""All sections of the doctor, in the order of its output."""
 
 import platform
 from collections.abc import Callable, Iterable, Sequence
@@ -12,16 +12,16 @@ from core.version import __version__
 from ops.checks import configuration, data_directory, outbound, software
 from ops.checks import database as database_checks
 from ops.doctor import broker, database, disk, keys, processes
-from ops.doctor.examination import DoctorSection, Look, Source
+from ops.doctor.examination import DoctorSection, Probe, Source
 from ops.doctor.findings import Finding
-from ops.doctor.system_checks import hinted, looks
+from ops.doctor.system_checks import hinted, probes
 
 
-def _hold(look: Callable[[], Iterable[Finding]]) -> list[Finding]:
-    return list(look())
+def _run(probe: Callable[[], Iterable[Finding]]) -> list[Finding]:
+    return list(probe())
 
 
-_HERE = Source(title="This host", hold=_hold, advice="Check the disks: one that hangs blocks its readers.")
+_HERE = Source(title="This host", run=_run, advice="Check the disks: one that hangs blocks its readers.")
 _LONGER_KEY = f"Set SECRET_KEY to the output of {configuration.MAKE_KEY}; everybody signs in again."
 
 
@@ -31,8 +31,8 @@ def _secret_key(**options: Any) -> Sequence[CheckMessage]:
 
 def sections() -> list[DoctorSection]:
     """What needs no other service comes first."""
-    here: dict[str, dict[str, Look]] = {
-        "Settings": looks(
+    here: dict[str, dict[str, Probe]] = {
+        "Settings": probes(
             {
                 "secret_key": (_secret_key, "Set, and long enough."),
                 "encryption_keys": (
@@ -50,7 +50,7 @@ def sections() -> list[DoctorSection]:
             }
         ),
         "This host": {
-            **looks(
+            **probes(
                 {
                     "python": (software.python, f"Hourhand {__version__} on Python {platform.python_version()}."),
                     "packages": (software.packages, "All packages have the tested versions."),
@@ -65,10 +65,10 @@ def sections() -> list[DoctorSection]:
             "first_run": lambda: disk.first_run(settings.DATA_DIR),
         },
     }
-    of_database: dict[str, dict[str, Look]] = {
+    of_database: dict[str, dict[str, Probe]] = {
         "PostgreSQL": {
             "database": database.answers,
-            **looks(
+            **probes(
                 {
                     "version": (database_checks.version, f"PostgreSQL {database_checks.TESTED}."),
                     "letters": (
@@ -94,7 +94,7 @@ def sections() -> list[DoctorSection]:
             "retention": processes.retention,
         },
     }
-    of_broker: dict[str, Look] = {
+    of_broker: dict[str, Probe] = {
         "broker": broker.answers,
         "version": broker.version,
         "memory": broker.memory,
@@ -102,7 +102,7 @@ def sections() -> list[DoctorSection]:
         "queues": broker.queues,
     }
     return [
-        *(DoctorSection(title, _HERE, looks) for title, looks in here.items()),
-        *(DoctorSection(title, database.DATABASE, looks) for title, looks in of_database.items()),
+        *(DoctorSection(title, _HERE, section) for title, section in here.items()),
+        *(DoctorSection(title, database.DATABASE, section) for title, section in of_database.items()),
         DoctorSection("Redis", broker.BROKER, of_broker),
     ]

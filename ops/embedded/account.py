@@ -1,7 +1,7 @@
-"""Whom the embedded services run as: the user who starts them, but never root, which PostgreSQL refuses to be.
+"""The account of the embedded services: the user who starts them, but never root, which PostgreSQL refuses.
 
-Root's project may live where no other account can go (a directory of mode 700). Nothing is opened to the world for
-that: the service's account keeps one capability, to pass directories and read files, if it can't start without.
+Root's project may be where no other account has access (in a directory of mode 700). No mode is changed for that: the
+services' account keeps one capability, to search directories and read files, if it cannot start without.
 """
 
 import os
@@ -15,7 +15,7 @@ from ops.supervisor.launch import launch_command
 from ops.supervisor.program import RunAs, StartError
 
 _CANDIDATES = ("postgres", "nobody")
-# capabilities(7). The second writes as well, but is what containers have, and what runs a file of mode 700.
+# capabilities(7). The second also allows writing, but containers have it, and it executes files of mode 700.
 _CAPABILITIES = ("dac_read_search", "dac_override")
 
 
@@ -27,14 +27,14 @@ class SystemAccount:
 
 
 def service_account(existing: Path) -> SystemAccount | None:
-    """The account for the services when this process is root, else None: the user themself.
+    """The services' account if this process is root, else None: the user of this process.
 
-    Data that exist already (`existing`) are served by their owner. Raises StartError when there is no account.
+    It is the owner of `existing` data, else a system account. Raises StartError if no account exists.
     """
     if os.geteuid() != 0:
         return None
-    if existing.exists() and (found := existing.stat()).st_uid != 0:
-        return SystemAccount(_name(found.st_uid), found.st_uid, found.st_gid)
+    if existing.exists() and (owner := existing.stat()).st_uid != 0:
+        return SystemAccount(_name(owner.st_uid), owner.st_uid, owner.st_gid)
     for name in _CANDIDATES:
         try:
             entry = pwd.getpwnam(name)
@@ -42,15 +42,15 @@ def service_account(existing: Path) -> SystemAccount | None:
             continue
         return SystemAccount(entry.pw_name, entry.pw_uid, entry.pw_gid)
     raise StartError(
-        "PostgreSQL refuses to run as root, and there is no account postgres or nobody to run it as. Add one "
+        "PostgreSQL refuses to run as root, and neither the account postgres nor nobody exists. Add one "
         "(useradd --system postgres), start Hourhand as an ordinary user, or set DATABASE_URL and REDIS_URL."
     )
 
 
 def identity(account: SystemAccount | None, *, probe: Sequence[str], reach: Sequence[Path]) -> RunAs | None:
-    """How to become the account: with no capability if `probe` runs and the directories of `reach` open without one.
+    """How to become the account: without a capability if `probe` runs and the directories of `reach` open.
 
-    Tried for real, since only that accounts for modes, ACLs, mounts and containers at once. Raises StartError.
+    It runs both, because only that covers modes, ACLs, mounts and containers. Raises StartError.
     """
     if account is None:
         return None
@@ -62,14 +62,14 @@ def identity(account: SystemAccount | None, *, probe: Sequence[str], reach: Sequ
             return run_as
         refusals.append(refusal)
     raise StartError(
-        f"The account {account.name}, which runs PostgreSQL for root, can't get to it: {refusals[0]}\n"
-        f"Put the project and HOURHAND_DATA_DIR where {account.name} may enter every directory, start Hourhand as an "
+        f"The account {account.name}, which runs PostgreSQL for root, has no access to it: {refusals[0]}\n"
+        f"Move the project and HOURHAND_DATA_DIR where {account.name} may enter every directory, start Hourhand as an "
         f"ordinary user, or set DATABASE_URL and REDIS_URL."
     )
 
 
 def _refusal(argv: Sequence[str], run_as: RunAs) -> str | None:
-    """What a command that fails under the account writes to its standard error; None if it succeeds."""
+    """The standard error of a command that fails under the account; None if it succeeds."""
     ended = subprocess.run(
         launch_command(argv, run_as=run_as), cwd="/", capture_output=True, text=True, check=False, timeout=30
     )

@@ -1,4 +1,4 @@
-"""The environment the embedded services start with: nothing of the operator's (PGOPTIONS, LC_ALL) leaks into it."""
+"""The environment of the embedded services. It inherits nothing: PGOPTIONS or LC_ALL would change them."""
 
 SERVICE_ENVIRONMENT = {
     "PATH": "/usr/local/bin:/usr/bin:/bin",

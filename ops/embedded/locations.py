@@ -1,6 +1,6 @@
-"""Where the embedded services keep data and sockets: pure arithmetic on the data directory, the same in every process.
+"""Paths of the embedded services' data and sockets, computed from the data directory. Pure.
 
-A second terminal (`manage.py shell`, `celery inspect`) finds the running services by this alone.
+So a second terminal (`manage.py shell`, `celery inspect`) finds the running services.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from urllib.parse import quote
 # sockaddr_un holds 108 bytes on Linux and 104 on macOS, one of them a NUL.
 _LONGEST_SOCKET_PATH = 103
 _POSTGRES_SOCKET = ".s.PGSQL.5432"
-# Not tempfile.gettempdir(): TMPDIR may differ between two terminals, and both must find the same sockets.
+# Not tempfile.gettempdir(): TMPDIR may differ between terminals, which must find the same sockets.
 _SHORT_ROOT = Path("/tmp")  # noqa: S108 - ownership and mode are checked before use
 
 DATABASE_NAME = "hourhand"
@@ -21,7 +21,7 @@ DATABASE_USER = "hourhand"
 
 @dataclass(frozen=True)
 class Locations:
-    """All paths of one data directory. `root` is absolute."""
+    """The paths of one data directory. `root` is absolute."""
 
     root: Path
 
@@ -39,7 +39,7 @@ class Locations:
 
     @property
     def run(self) -> Path:
-        """What holds only while it runs: the lock, the URL, the sockets."""
+        """Files that are valid only while Hourhand runs: lock, URL, sockets."""
         return self.root / "run"
 
     @property
@@ -48,7 +48,7 @@ class Locations:
 
     @property
     def sockets(self) -> Path:
-        """The directory of both sockets: `run/sockets`, or one under /tmp when that path is too long to bind."""
+        """The directory of both sockets: `run/sockets`, or one under /tmp if that path is too long to bind."""
         near = self.run / "sockets"
         if len(os.fsencode(near / _POSTGRES_SOCKET)) <= _LONGEST_SOCKET_PATH:
             return near
@@ -65,7 +65,7 @@ class Locations:
 
 
 def embedded_urls(data_dir: str | os.PathLike[str]) -> tuple[str, str]:
-    """The DATABASE_URL and REDIS_URL of the embedded services of a data directory; touches nothing."""
+    """The DATABASE_URL and REDIS_URL of a data directory's embedded services."""
     locations = Locations.of(data_dir)
     database_url = f"postgresql://{DATABASE_USER}@/{DATABASE_NAME}?host={quote(str(locations.sockets), safe='')}"
     return database_url, f"unix://{quote(str(locations.valkey_socket))}?db=0"

@@ -1,4 +1,4 @@
-"""Who answers on a unix socket, as the kernel tells it: no server can claim to be another process."""
+"""The process that listens on a unix socket, according to the kernel, which no server can deceive."""
 
 import contextlib
 import os
@@ -15,7 +15,7 @@ _ORPHAN_SECONDS = 20.0
 
 
 def listener_pid(path: Path) -> int | None:
-    """The process that listens on a unix socket; None when nobody does."""
+    """The pid of the process that listens on a unix socket, or None."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
         client.settimeout(2.0)
         try:
@@ -28,29 +28,29 @@ def listener_pid(path: Path) -> int | None:
 
 
 def answers_as(path: Path, pid: int, *, service: str) -> bool:
-    """Whether our child `pid` listens on the socket yet. Raises StartError when another process does."""
+    """Whether our child `pid` listens on the socket yet. Raises StartError if another process does."""
     listener = listener_pid(path)
     if listener is not None and listener != pid:
         raise StartError(
-            f"Another process (pid {listener}) answers on {path}, where Hourhand's own {service} (pid {pid}) should. "
+            f"Another process (pid {listener}) answers on {path}, in place of Hourhand's own {service} (pid {pid}). "
             f"Stop that process, or set HOURHAND_DATA_DIR to another directory."
         )
     return listener == pid
 
 
 def end_orphan(pid: int, *, service: str, politely: signal.Signals) -> None:
-    """Stop a server that outlived its supervisor: first politely, in the end by force. Raises StartError."""
+    """Stop a server that outlived its supervisor: first with the signal `politely`, then SIGKILL. Raises StartError."""
     for number, seconds in ((politely, _ORPHAN_SECONDS), (signal.SIGKILL, 2.0)):
         with contextlib.suppress(ProcessLookupError):
             try:
                 os.kill(pid, number)
             except PermissionError as error:
                 raise StartError(
-                    f"A {service} of another user (pid {pid}) still uses these data. Stop it first."
+                    f"A {service} of another user (pid {pid}) still uses this data directory. Stop it first."
                 ) from error
         if _is_gone_within(pid, seconds):
             return
-    raise StartError(f"An earlier {service} (pid {pid}) does not end. Stop it first.")
+    raise StartError(f"An earlier {service} (pid {pid}) does not stop. Stop it first.")
 
 
 def _is_gone_within(pid: int, seconds: float) -> bool:

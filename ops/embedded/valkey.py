@@ -1,4 +1,4 @@
-"""The embedded Valkey: on a unix socket only, every write in a log that is synced each second."""
+"""The embedded Valkey. It listens on a unix socket only, and logs every write to a file that is synced each second."""
 
 import signal
 import subprocess
@@ -13,9 +13,9 @@ from ops.embedded.peers import answers_as, end_orphan, listener_pid
 from ops.supervisor.launch import launch_command
 from ops.supervisor.program import Program, RunAs, StartError
 
-#: The server's binary mends its log, too, when it is called by this name.
+#: The server's binary repairs its log if it is called by this name.
 _CHECKER = "valkey-check-aof"
-_MENDING_SECONDS = 300
+_REPAIR_SECONDS = 300
 
 
 def valkey_binary() -> str:
@@ -23,7 +23,7 @@ def valkey_binary() -> str:
 
 
 def valkey_program(locations: Locations, run_as: RunAs | None) -> Program:
-    """Valkey for a data directory."""
+    """The program Valkey for a data directory."""
     socket = locations.valkey_socket
 
     def prepare() -> None:
@@ -64,29 +64,29 @@ def _prepare(directory: Path, socket: Path, run_as: RunAs | None) -> None:
         end_orphan(orphan, service="Valkey", politely=signal.SIGTERM)
     socket.unlink(missing_ok=True)
     for log in sorted(directory.glob("appendonlydir/*.incr.aof")):
-        mend_log(log, directory / _CHECKER, run_as)
+        repair_log(log, directory / _CHECKER, run_as)
 
 
-def mend_log(log: Path, checker: Path, run_as: RunAs | None) -> None:
-    """Cut a log to what was written whole. Raises StartError.
+def repair_log(log: Path, checker: Path, run_as: RunAs | None) -> None:
+    """Truncate a log after its last complete entry. Raises StartError.
 
-    A machine that loses its power may leave zeros or rubbish at the end. Valkey only forgives a log that is too short:
-    it would end at each start. Messages may be lost with the rest; rows are the truth.
+    A power cut can leave zeros or garbage at the end, with which Valkey refuses to start: it accepts only a log that is
+    too short. Losing messages is harmless, because PostgreSQL holds the state.
     """
     checker.unlink(missing_ok=True)
     checker.symlink_to(valkey_binary())
-    mended = subprocess.run(
+    repair = subprocess.run(
         launch_command((str(checker), "--fix", str(log)), run_as=run_as),
         env=SERVICE_ENVIRONMENT,
         cwd="/",
-        input="y\n",  # it asks before it cuts
+        input="y\n",  # confirms the truncation
         capture_output=True,
         text=True,
         check=False,
-        timeout=_MENDING_SECONDS,
+        timeout=_REPAIR_SECONDS,
     )
-    if mended.returncode != 0:
+    if repair.returncode != 0:
         raise StartError(
-            f"Valkey's log {log} can't be read, and not be mended:\n{mended.stdout}{mended.stderr}"
-            f"Move {log.parent} away and start again: it holds messages only, and what they announce is in PostgreSQL."
+            f"Valkey's log {log} is damaged and cannot be repaired:\n{repair.stdout}{repair.stderr}"
+            f"Move {log.parent} away and start again: it holds only messages about rows of PostgreSQL."
         )

@@ -1,4 +1,4 @@
-"""One running process: not reaped too early, ended with its whole group."""
+"""One running process, which leads a session and ends with its process group."""
 
 import contextlib
 import os
@@ -13,7 +13,7 @@ _CHUNK = 64 * 1024
 
 
 class Child:
-    """A started program; leads a session of its own, so that a terminal's Ctrl-C reaches only the supervisor."""
+    """A started program. It leads its own session, so that Ctrl-C in a terminal reaches only the supervisor."""
 
     def __init__(self, program: Program) -> None:
         self.program = program
@@ -34,21 +34,21 @@ class Child:
         os.set_blocking(self.output_fd, False)
 
     def has_exited(self) -> bool:
-        """Whether it ended; it is not reaped yet, so its process group's number can't be taken by another."""
+        """Whether it ended. It is not reaped yet, so that its process group's number cannot be reused."""
         if self._process.returncode is not None:
             return True
         ended = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         return ended is not None
 
     def reap(self) -> str:
-        """Collect an exited process, end what is left of its group, and say how it ended."""
+        """Reap an exited process, kill the rest of its group, and return how it ended."""
         if self._process.returncode is None:
             self.send_to_group(signal.SIGKILL)
         code = self._process.wait()
         return f"exited with status {code}" if code >= 0 else f"was killed by {signal.Signals(-code).name}"
 
     def read(self) -> bytes | None:
-        """What it wrote since the last time: None when nothing yet, empty once all its writers are gone."""
+        """Its new output: None if there is none now, empty once all writers are gone."""
         try:
             return os.read(self.output_fd, _CHUNK)
         except BlockingIOError:

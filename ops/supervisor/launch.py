@@ -1,4 +1,4 @@
-"""The command that starts a program which dies with its parent, under another account if asked."""
+"""The command line that starts a program which ends with its parent, if necessary under another account."""
 
 import os
 import shutil

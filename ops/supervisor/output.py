@@ -1,4 +1,4 @@
-"""Where children's lines go: a log file each, bounded in size, and the terminal, each line under its program's name."""
+"""Output of the supervised programs: to a log file each, of bounded size, and to the terminal."""
 
 import contextlib
 import os
@@ -6,14 +6,14 @@ from collections import deque
 from pathlib import Path
 from typing import BinaryIO
 
-_LOG_BYTES = 10 * 1024 * 1024  # then it becomes NAME.log.1, replacing the one before
+_LOG_BYTES = 10 * 1024 * 1024  # a full log becomes NAME.log.1, replacing the previous one
 _LONGEST_LINE = 64 * 1024
 _NAME_WIDTH = 9
 _TAIL_LINES = 20
 
 
 class Terminal:
-    """A stream for people, until it is gone: a closed pipe must not take the house down. None is silent."""
+    """A stream for people. A closed pipe ends the output, not Hourhand. None: no output."""
 
     def __init__(self, stream: BinaryIO | None) -> None:
         self._stream = stream
@@ -28,48 +28,48 @@ class Terminal:
             self._stream = None
 
     def say(self, text: str) -> None:
-        """A line of the supervisor's own."""
+        """Write a line of the supervisor."""
         self.write(text.encode(errors="replace") + b"\n")
 
 
 class Log:
-    """The log file of one program, which outlives its restarts, and its last lines for an error message."""
+    """The log file of one program over all its restarts, and its last lines for error messages."""
 
     def __init__(self, name: str, directory: Path, terminal: Terminal | None) -> None:
         self._path = directory / f"{name}.log"
         self._file = self._open()
         self._terminal = terminal
         self._prefix = f"{name:<{_NAME_WIDTH}}| ".encode()
-        self._rest = b""
+        self._unfinished = b""
         self._tail: deque[bytes] = deque(maxlen=_TAIL_LINES)
 
     def _open(self) -> BinaryIO:
-        # Unbuffered, and private: what a program says may hold what its users sent.
+        # Private: a program's output may hold what users sent.
         descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         return os.fdopen(descriptor, "ab", buffering=0)
 
     def feed(self, chunk: bytes) -> None:
-        """Take some bytes of output; whole lines are written, a started one waits for its end."""
-        text = self._rest + chunk
+        """Add output. Whole lines are written; an unfinished one waits for its end."""
+        text = self._unfinished + chunk
         end = text.rfind(b"\n") + 1
         if len(text) - end > _LONGEST_LINE:
             text += b"\n"
             end = len(text)
-        self._rest = text[end:]
+        self._unfinished = text[end:]
         if end:
             self._write(text[:end])
 
     def end(self) -> None:
-        """The program ended: a last line without its newline is written too."""
-        if self._rest:
-            self._write(self._rest + b"\n")
-            self._rest = b""
+        """Write a last line that has no newline, after the program ended."""
+        if self._unfinished:
+            self._write(self._unfinished + b"\n")
+            self._unfinished = b""
 
     def tail(self) -> str:
         return "\n".join("    " + line.decode(errors="replace") for line in self._tail)
 
     def forget_tail(self) -> None:
-        """A new start: earlier lines explain nothing about it."""
+        """Drop the last lines, before a restart that they do not explain."""
         self._tail.clear()
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""What to run: a program, whom it runs as, how it is stopped, and when it counts as ready."""
+"""A program to supervise: its account, how it stops, and when it counts as ready."""
 
 import signal
 from collections.abc import Callable, Mapping
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 class StartError(Exception):
-    """A program can't be started, or is not what it should be. The message says what to do about it."""
+    """A program cannot be started. The message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class RunAs:
 
 
 def no_preparation() -> None:
-    """Nothing to do before a start."""
+    """Do nothing before a start."""
 
 
 @dataclass(frozen=True)
@@ -30,18 +30,18 @@ class Program:
     name: str
     argv: tuple[str, ...]
     environment: Mapping[str, str]
-    directory: Path = Path("/")  # its working directory: one that every account can enter
+    directory: Path = Path("/")  # the working directory; every account can enter this one
     run_as: RunAs | None = None
-    # Asked for on an orderly stop; SIGKILL to the whole process group follows after `stop_seconds`.
+    # Sent to stop it; SIGKILL to its process group follows after `stop_seconds`.
     stop_signal: signal.Signals = signal.SIGTERM
     stop_seconds: float = 10.0
-    hastened_seconds: float = 0.0  # the same, once the operator asked a second time
-    # What the kernel sends when the supervisor itself is killed: nobody is left to follow up on it.
+    hastened_seconds: float = 0.0  # the same after a second stop request
+    # Sent by the kernel when the supervisor is killed; no SIGKILL follows.
     orphan_signal: signal.Signals = signal.SIGTERM
     inherited_fds: tuple[int, ...] = ()
-    # False: its output goes to its log file only.
+    # False: output goes to the log file only.
     on_terminal: bool = True
     prepare: Callable[[], None] = field(default=no_preparation)
-    # Called with the process id about every 50 ms until it says True; must not block for long.
+    # Called with the process id about every 50 ms until it returns True. Must not block.
     ready: Callable[[int], bool] = field(default=lambda _pid: True)
     ready_seconds: float = 60.0

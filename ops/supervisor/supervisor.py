@@ -1,4 +1,4 @@
-"""The supervisor: starts stages in order, restarts what dies, stops the stages in reverse order.
+"""The supervisor: starts stages in order, restarts programs that end, stops the stages in reverse order.
 
 One thread, one selector.
 """
@@ -23,7 +23,7 @@ _LONGEST_WAIT_SECONDS = 1.0
 
 
 class Supervisor:
-    """Watches over programs from the main thread. Use as a context manager: leaving it stops all that was started."""
+    """Supervises programs from the main thread. A context manager that stops all programs on exit."""
 
     def __init__(self, *, logs: Path, terminal: Terminal) -> None:
         self._logs = logs
@@ -43,7 +43,7 @@ class Supervisor:
     # -- starting ------------------------------------------------------------------------------------------------------
 
     def start(self, *programs: Program) -> None:
-        """Start programs together, as one stage; they are stopped together too. Raises StartError, StopRequested."""
+        """Start programs as one stage, which also stops together. Raises StartError and StopRequested."""
         stage: list[Watched] = []
         self._stages.append(stage)
         for program in programs:
@@ -53,35 +53,35 @@ class Supervisor:
             self._launch(watched)
 
     def await_ready(self) -> None:
-        """Wait until all that was started is ready. Raises StartError, with the last lines said, and StopRequested."""
+        """Wait until every started program is ready. Raises StartError, with its last output, and StopRequested."""
         while waiting := [watched for watched in self._all() if not watched.check_ready()]:
             self.raise_if_stopping()
             for watched in waiting:
                 ending = self._collect(watched)
                 if ending is not None:
                     watched.forget_child()
-                    raise StartError(f"{watched.program.name} {ending} while it started:\n{watched.log.tail()}")
+                    raise StartError(f"{watched.program.name} {ending} during its start:\n{watched.log.tail()}")
                 self._raise_if_overdue(watched)
             self._pump(_READY_POLL_SECONDS)
 
     def run_attached(self, argv: Sequence[str], environment: Mapping[str, str], directory: Path) -> int:
-        """Run a command on this terminal to its end and answer its exit status as a shell would.
+        """Run a command on this terminal to its end. Returns its exit status as a shell would.
 
-        It stays in this process group: Ctrl-C reaches it by itself. SIGTERM and SIGHUP are passed on.
+        It stays in this process group, so Ctrl-C reaches it. SIGTERM and SIGHUP are forwarded.
         """
         with subprocess.Popen(launch_command(argv), env=dict(environment), cwd=directory) as process:
-            passed_on = 0
+            forwarded = 0
             while process.poll() is None:
-                if self._stops.count > passed_on and self._stops.last != signal.SIGINT:
+                if self._stops.count > forwarded and self._stops.last != signal.SIGINT:
                     process.terminate()
-                passed_on = self._stops.count
+                forwarded = self._stops.count
                 self._restart_and_pump()
         return process.returncode if process.returncode >= 0 else 128 - process.returncode
 
     # -- watching ------------------------------------------------------------------------------------------------------
 
     def watch(self) -> None:
-        """Restart what dies, until a stop is asked for."""
+        """Restart programs that end, until a stop is requested."""
         while not self._stops.count:
             self._restart_and_pump()
 
@@ -89,27 +89,27 @@ class Supervisor:
         for watched in self._all():
             ending = self._collect(watched)
             if ending is not None:
-                self._plan_restart(watched, ending)
+                self._schedule_restart(watched, ending)
             elif watched.restart_at is not None and time.monotonic() >= watched.restart_at:
                 self._restart(watched)
             elif watched.child is not None and not watched.is_ready:
                 self._check_restarted(watched)
         self._pump(self._seconds_to_next_turn())
 
-    def _plan_restart(self, watched: Watched, ending: str) -> None:
+    def _schedule_restart(self, watched: Watched, ending: str) -> None:
         delay = watched.schedule_restart()
-        self._terminal.say(f"{watched.program.name} {ending}; starting it again in {delay:g} s")
+        self._terminal.say(f"{watched.program.name} {ending}; restarting it in {delay:g} s")
 
     def _restart(self, watched: Watched) -> None:
         try:
             self._launch(watched)
         except StartError as error:
-            self._plan_restart(watched, f"did not start ({error})")
+            self._schedule_restart(watched, f"did not start ({error})")
 
     def _check_restarted(self, watched: Watched) -> None:
         try:
             if watched.check_ready():
-                self._terminal.say(f"{watched.program.name} is back")
+                self._terminal.say(f"{watched.program.name} is ready again")
         except StartError as error:
             self._terminal.say(str(error))
             watched.kill()
@@ -127,7 +127,7 @@ class Supervisor:
     # -- stopping ------------------------------------------------------------------------------------------------------
 
     def stop(self) -> None:
-        """Stop the stages in reverse order, each program within its own time. Another stop request hastens it."""
+        """Stop the stages in reverse order, each program within its own time. Another stop request shortens it."""
         requests_before = self._stops.count
         while self._stages:
             stage = self._stages.pop()
@@ -147,7 +147,7 @@ class Supervisor:
             for watched in live:
                 patience = watched.program.stop_seconds if not hastened() else watched.program.hastened_seconds
                 if time.monotonic() - begun > patience and watched not in killed:
-                    self._terminal.say(f"{watched.program.name} did not stop within {patience:g} s: killing it")
+                    self._terminal.say(f"{watched.program.name} did not stop within {patience:g} s; killing it")
                     watched.kill()
                     killed.add(watched)
             self._pump(_READY_POLL_SECONDS)
@@ -156,7 +156,7 @@ class Supervisor:
                     watched.forget_child()
             live = [watched for watched in live if watched.child is not None]
 
-    # -- the one loop --------------------------------------------------------------------------------------------------
+    # -- the loop ------------------------------------------------------------------------------------------------------
 
     def _all(self) -> list[Watched]:
         return [watched for stage in self._stages for watched in stage]
@@ -177,7 +177,7 @@ class Supervisor:
         return ending
 
     def _pump(self, timeout: float) -> None:
-        """Wait for output, a signal or a death for at most `timeout` seconds, and move the output on."""
+        """Wait for output, a signal or the end of a child for at most `timeout` seconds, and log the output."""
         for key, _ in self._selector.select(timeout):
             if key.data is None:
                 self._stops.drain()
@@ -185,7 +185,7 @@ class Supervisor:
                 self._selector.unregister(key.fd)
 
     def raise_if_stopping(self) -> None:
-        """Raises StopRequested once a stop was asked for."""
+        """Raises StopRequested if a stop was requested."""
         if self._stops.count:
             raise StopRequested
 

@@ -1,4 +1,4 @@
-"""A program under watch: its current process if it has one, its log, and when to try again."""
+"""A supervised program: its current process if any, its log, and the time of its next restart."""
 
 import signal
 import time
@@ -10,7 +10,7 @@ from ops.supervisor.program import Program, StartError
 
 
 class Watched:
-    """One program through all its restarts."""
+    """One program over all its restarts."""
 
     def __init__(self, program: Program, log: Log) -> None:
         self.program = program
@@ -29,24 +29,24 @@ class Watched:
             self.program.prepare()
             self.child = Child(self.program)
         except OSError as error:
-            raise StartError(f"{self.program.name} can't be started: {error}") from error
+            raise StartError(f"{self.program.name} cannot be started: {error}") from error
         return self.child
 
     def check_ready(self) -> bool:
-        """Ask the program's own check, until it said yes once. Raises StartError when something else answers."""
+        """Whether the program has become ready. Raises StartError if another process answers in its place."""
         if not self.is_ready and self.child is not None:
             self.is_ready = self.program.ready(self.child.pid)
         return self.is_ready
 
     def read_output(self) -> bytes | None:
-        """Move what the child wrote into its log; None when there was nothing, empty once there will be no more."""
+        """Move the child's output into its log. None: no output now; empty: no more output will come."""
         chunk = self.child.read() if self.child is not None else b""
         if chunk:
             self.log.feed(chunk)
         return chunk
 
     def collect(self) -> str | None:
-        """How the child ended, if it did; what it last wrote is in the log by then."""
+        """How the child ended, None while it runs. Its last output is then in the log."""
         if self.child is None or not self.child.has_exited():
             return None
         ending = self.child.reap()
@@ -56,7 +56,7 @@ class Watched:
         return ending
 
     def schedule_restart(self) -> float:
-        """Forget the ended child and plan the next one; answers the delay in seconds."""
+        """Drop the ended child and schedule a restart. Returns the delay in seconds."""
         uptime = time.monotonic() - self.child.started_at if self.child is not None else 0.0
         self.forget_child()
         delay = self._backoff.after(uptime)
@@ -68,7 +68,7 @@ class Watched:
             self.child.send(number)
 
     def kill(self) -> None:
-        """End it and its whole process group at once."""
+        """Kill it and its process group."""
         if self.child is not None:
             self.child.send_to_group(signal.SIGKILL)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from ops.doctor.examination import Examination, Examined
+from ops.doctor.examination import Examination, TimedFinding
 from ops.doctor.findings import Finding, Severity, worst
 from ops.doctor.sections import sections
 
@@ -18,49 +18,52 @@ _WIDTH, _INDENT = 110, " " * 28
 
 
 class Command(BaseCommand):
-    help = "Look at settings, host, database, broker, beats and workers; say what to do. Exits with 1 on a problem."
-    requires_system_checks = []
+    help = (
+        "Examine settings, host, PostgreSQL, Redis, beats and workers, and say what to do. The exit status is 1 if "
+        "there is a problem."
+    )
+    requires_system_checks = []  # it runs them itself, each within a time limit
     requires_migrations_checks = False
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--json", action="store_true", help="one JSON object instead of text")
+        parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
         parser.add_argument(
-            "--patience", type=float, default=_PATIENCE_SECONDS, metavar="SECONDS", help="to wait for each answer (8)"
+            "--patience", type=float, default=_PATIENCE_SECONDS, metavar="SECONDS", help="time limit of each probe (8)"
         )
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        examined = Examination(options["patience"]).of(sections())
-        verdict = self._tell_json(examined) if options["json"] else self._tell(examined)
+        findings = Examination(options["patience"]).of(sections())
+        verdict = self._write_json(findings) if options["json"] else self._write_text(findings)
         if verdict is Severity.PROBLEM:
             sys.exit(1)
 
-    def _tell(self, examined: Iterable[Examined]) -> Severity:
-        """Each finding as it comes, so that who waits sees for what."""
+    def _write_text(self, findings: Iterable[TimedFinding]) -> Severity:
+        """Write each finding as it arrives, which shows what a slow examination is at."""
         verdicts: list[Severity] = []
-        for section, found in groupby(examined, key=lambda one: one.section):
+        for section, group in groupby(findings, key=lambda timed: timed.section):
             self.stdout.write(self.style.MIGRATE_HEADING(section))
-            for one in found:
-                verdicts.append(one.finding.verdict)
-                self.stdout.write(self._lines(one.finding))
+            for timed in group:
+                verdicts.append(timed.finding.verdict)
+                self.stdout.write(self._lines(timed.finding))
         counts = {verdict: verdicts.count(verdict) for verdict in Severity}
         self.stdout.write(f"\n{', '.join(f'{count} {verdict}' for verdict, count in counts.items() if count)}")
         return worst(verdicts)
 
-    def _tell_json(self, examined: Iterable[Examined]) -> Severity:
-        all_of_it = list(examined)
-        verdict = worst(one.finding.verdict for one in all_of_it)
-        told = [
+    def _write_json(self, findings: Iterable[TimedFinding]) -> Severity:
+        timed_findings = list(findings)
+        verdict = worst(timed.finding.verdict for timed in timed_findings)
+        rows = [
             {
-                "section": one.section,
-                "name": one.finding.name,
-                "verdict": one.finding.verdict,
-                "says": one.finding.says,
-                "advice": one.finding.advice,
-                "seconds": round(one.seconds, 3),
+                "section": timed.section,
+                "name": timed.finding.name,
+                "verdict": timed.finding.verdict,
+                "says": timed.finding.says,
+                "advice": timed.finding.advice,
+                "seconds": round(timed.seconds, 3),
             }
-            for one in all_of_it
+            for timed in timed_findings
         ]
-        self.stdout.write(json.dumps({"verdict": verdict, "findings": told}, indent=2))
+        self.stdout.write(json.dumps({"verdict": verdict, "findings": rows}, indent=2))
         return verdict
 
     def _lines(self, finding: Finding) -> str:

@@ -1,4 +1,4 @@
-"""Make the first workspace, administrator and API key; print them once and keep them in the data directory."""
+"""`manage.py first_run`: create the first workspace, administrator and API key, print them and store them."""
 
 import dataclasses
 import json
@@ -15,25 +15,25 @@ from accounts.services import set_up_first_run
 
 
 class Command(BaseCommand):
-    help = "Make the first workspace, administrator and API key, unless a workspace exists."
+    help = "Create the first workspace, administrator and API key, unless a workspace exists."
 
     def handle(self, *_args: Any, **_options: Any) -> None:
         path = settings.DATA_DIR / "first-run.json"
         with transaction.atomic():
-            made = set_up_first_run(admin_password=secrets.token_urlsafe(15))
-            if made is None:
+            credentials = set_up_first_run(admin_password=secrets.token_urlsafe(15))
+            if credentials is None:
                 return
-            # Written before the commit: an account that nobody was told of would lock its owner out.
-            _write_private(path, {"url": settings.PUBLIC_URL, **dataclasses.asdict(made)})
+            # Written before the commit: without the file, nobody could sign in to the new account.
+            _write_private(path, {"url": settings.PUBLIC_URL, **dataclasses.asdict(credentials)})
         self.stdout.write(
-            f"First start. Sign in at {settings.PUBLIC_URL}/admin/ as {made.admin_username} "
-            f"with the password {made.admin_password}\nAPI key: {made.api_key}\n"
-            f"Both are kept in {path}: delete it once you have them."
+            f"First start. Sign in at {settings.PUBLIC_URL}/admin/ as {credentials.admin_username} "
+            f"with the password {credentials.admin_password}\nAPI key: {credentials.api_key}\n"
+            f"Both are in {path}: delete it once you have saved them."
         )
 
 
 def _write_private(path: Path, content: dict[str, str]) -> None:
-    """Write JSON that only its owner can read, whole or not at all."""
+    """Write JSON that only its owner can read, atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(".tmp")
     draft.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""manage.py forget_login_tries: lets everybody try to log in again at once."""
+"""`manage.py forget_login_tries`: ends login throttling for everybody."""
 
 from typing import Any
 
@@ -8,8 +8,8 @@ from core.models import LoginTries
 
 
 class Command(BaseCommand):
-    help = "Forget every failed try to log in, so that nobody has to wait."
+    help = "Forget all failed login attempts, so that everybody may try again at once."
 
     def handle(self, *_args: Any, **_options: Any) -> None:
         LoginTries.objects.all().delete()
-        self.stdout.write("Everybody may try to log in again.")
+        self.stdout.write("Everybody may try to sign in again.")

@@ -1,4 +1,4 @@
-"""`manage.py restored`: what to do with a database that came out of a backup, before it fires again."""
+"""`manage.py restored`: show what a database restored from a dump holds, and let it fire again."""
 
 from typing import Any
 
@@ -7,68 +7,70 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from runs.restore import release as restoring
 from runs.restore.release import Restored
 
-_HELD = "This database was restored from a dump. Until you say what to do, nothing fires and nothing is delivered."
-_NOT_HELD = "This database does not look like one restored from a dump, so nothing holds its clock."
+_HELD = "This database was restored from a dump. Nothing fires and nothing is delivered until you choose what to do."
+_NOT_HELD = "This database does not look restored from a dump, so firing is not held."
 _SEE = """
-Nothing was changed. Look over what came back with the backup: jobs that were paused, edited or deleted since, API keys
-that were revoked, members who had left. Then say one of these:
-  manage.py restored --release              count what was due as missed, cancel what had not ended, log everybody out
-  manage.py restored --release --keep-live  the same, but deliver what had not ended: it may be delivered twice
-  manage.py restored --moved                nothing ran since the dump, as when Hourhand was stopped to move: go on"""
+Nothing was changed. Review what the backup brought back: jobs that were paused, edited or deleted since, API keys that
+were revoked, members who had left. Then run one of these:
+  manage.py restored --release              count due occurrences as missed, cancel unfinished executions, end sessions
+  manage.py restored --release --keep-live  the same, but deliver unfinished executions, possibly a second time
+  manage.py restored --moved                continue, if nothing ran since the dump, as after a move to another host"""
 
 
 class Command(BaseCommand):
-    help = "Say what a database restored from a backup holds, and let its clock go on without firing what is old."
+    help = "Show what a database restored from a dump holds, and let it fire again without firing what is old."
 
     def add_arguments(self, parser: CommandParser) -> None:
         what = parser.add_mutually_exclusive_group()
-        what.add_argument("--release", action="store_true", help="fire nothing old, cancel what had not ended, go on")
-        what.add_argument("--moved", action="store_true", help="nothing ran since the dump: go on where it stopped")
-        parser.add_argument("--keep-live", action="store_true", help="with --release: deliver what had not ended")
+        what.add_argument(
+            "--release", action="store_true", help="fire nothing old, cancel unfinished executions, continue"
+        )
+        what.add_argument("--moved", action="store_true", help="continue, if nothing ran since the dump")
+        parser.add_argument("--keep-live", action="store_true", help="with --release: deliver unfinished executions")
 
     def handle(self, *_args: Any, **options: Any) -> None:
         if options["keep_live"] and not options["release"]:
-            raise CommandError("--keep-live goes with --release.")
+            raise CommandError("--keep-live requires --release.")
         held, now = restoring.is_copy(), restoring.database_now()
         self.stdout.write(_HELD if held else _NOT_HELD)
         if options["moved"]:
             restoring.go_on()
-            self.stdout.write("The clock and the workers go on; what was due since follows each job's misfire rule.")
+            self.stdout.write("Beats and workers continue. What was due since then follows each job's misfire policy.")
             return
         if not options["release"]:
-            self._tell(restoring.look(now))
+            self._write_contents(restoring.look(now))
             self.stdout.write(_SEE)
             return
         if not held:
             _refuse_while_it_runs()
-        self._tell_done(restoring.bring_back(now, keep_live=options["keep_live"]), kept=options["keep_live"])
+        self._write_result(restoring.bring_back(now, keep_live=options["keep_live"]), kept=options["keep_live"])
 
-    def _tell(self, found: Restored) -> None:
-        latest = f"{found.latest_run_at:%Y-%m-%d %H:%M:%S} UTC" if found.latest_run_at else "none"
-        for words, count in (
-            ("latest run in it began at", latest),
-            ("jobs with something due since", found.due_jobs),
-            ("executions that had not ended", found.live),
-            ("executions planned for later, which stay", found.planned),
-            ("bulk operations under way", found.bulk_operations),
-            ("sessions", found.sessions),
+    def _write_contents(self, contents: Restored) -> None:
+        latest = f"{contents.latest_run_at:%Y-%m-%d %H:%M:%S} UTC" if contents.latest_run_at else "none"
+        for label, value in (
+            ("start of its latest run", latest),
+            ("jobs with occurrences due since", contents.due_jobs),
+            ("unfinished executions", contents.live),
+            ("executions scheduled for later, which stay", contents.planned),
+            ("bulk operations in progress", contents.bulk_operations),
+            ("sessions", contents.sessions),
         ):
-            self.stdout.write(f"  {words}: {count}")
+            self.stdout.write(f"  {label}: {value}")
 
-    def _tell_done(self, done: Restored, *, kept: bool) -> None:
+    def _write_result(self, result: Restored, *, kept: bool) -> None:
         self.stdout.write(
-            f"  occurrences counted as missed, none fired: {done.missed}, of {done.due_jobs} jobs\n"
-            f"  executions that had not ended, {'which go on' if kept else 'canceled'}: {done.live}\n"
-            f"  bulk operations, {'which go on' if kept else 'canceled'}: {done.bulk_operations}\n"
-            f"  sessions ended: {done.sessions}\n"
-            "The clock and the workers go on."
+            f"  occurrences counted as missed, none of them fired: {result.missed}, of {result.due_jobs} jobs\n"
+            f"  unfinished executions, {'which continue' if kept else 'canceled'}: {result.live}\n"
+            f"  bulk operations, {'which continue' if kept else 'canceled'}: {result.bulk_operations}\n"
+            f"  sessions ended: {result.sessions}\n"
+            "Beats and workers continue."
         )
 
 
 def _refuse_while_it_runs() -> None:
-    """Where nothing holds them, beats and workers would fire and deliver beside us. Raises CommandError."""
+    """Raise CommandError if beats or workers are alive: where firing is not held, they would fire meanwhile."""
     if names := restoring.living():
         raise CommandError(
-            f"{', '.join(names)} runs on this database, and nothing holds it. Stop every beat and worker, wait half a "
-            "minute, and ask again."
+            f"{', '.join(names)} runs on this database, and firing is not held. Stop every beat and worker, wait half "
+            "a minute, and try again."
         )

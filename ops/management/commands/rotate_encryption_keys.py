@@ -9,11 +9,11 @@ from accounts.key_rotation import rotate_all
 
 
 class Command(BaseCommand):
-    help = "Encrypt every secret with the first of HOURHAND_ENCRYPTION_KEYS; afterwards the other keys can go."
+    help = "Encrypt every secret with the first of HOURHAND_ENCRYPTION_KEYS. Then you can remove the other keys."
 
     def handle(self, *_args: Any, **_options: Any) -> None:
         try:
             count = rotate_all()
         except EncryptionKeyError as error:
             raise CommandError(str(error)) from error
-        self.stdout.write(f"{count} secrets are encrypted with the first key.")
+        self.stdout.write(f"Encrypted {count} secrets with the first key.")

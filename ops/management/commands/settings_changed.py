@@ -1,4 +1,4 @@
-"""`manage.py settings_changed`: this host's settings are the house's from now on."""
+"""`manage.py settings_changed`: make this host's shared settings the valid ones."""
 
 from typing import Any
 
@@ -10,15 +10,15 @@ from workers.sharing import own_agreement
 
 class Command(BaseCommand):
     help = (
-        "Say that the encryption keys, outbound rules, secret key and release of this host are the right ones: beats "
-        "and workers with others take no work from now on. Not needed where all are replaced: the last one that goes "
-        "makes way for the new settings by itself."
+        "Make this host's encryption keys, outbound rules, secret key and release the valid ones: beats and workers "
+        "that differ claim nothing from now on. Unnecessary if you restart every process with the new settings: they "
+        "take effect when the last process with the old ones has gone."
     )
 
     def handle(self, *_args: Any, **_options: Any) -> None:
         with transaction.atomic(), connection.cursor() as cursor:
-            before = own_agreement().declare(cursor)
-        if before:
-            self.stdout.write(f"Changed: {', '.join(before)}. Beats and workers that differ wait from now on.")
+            changed = own_agreement().declare(cursor)
+        if changed:
+            self.stdout.write(f"Changed: {', '.join(changed)}. Beats and workers that differ wait from now on.")
         else:
-            self.stdout.write("This host has the house's settings already; nothing was changed.")
+            self.stdout.write("This host's settings are already the valid ones; nothing changed.")

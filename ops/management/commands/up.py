@@ -1,4 +1,4 @@
-"""`manage.py up`: the whole house in one terminal, with embedded PostgreSQL and Valkey where none are configured."""
+"""`manage.py up`: all of Hourhand in one terminal, with embedded PostgreSQL and Valkey unless others are configured."""
 
 import contextlib
 import os
@@ -30,13 +30,13 @@ from ops.supervisor.supervisor import Supervisor
 from ops.web_socket import base_url, listening_socket
 
 _LOOPBACK = "127.0.0.1"
-_MOST_BEATS = 16
-_MOST_WORKERS = 256
+_MAX_BEATS = 16
+_MAX_WORKERS = 256
 
 
 @dataclass(frozen=True)
-class Choices:
-    """What the operator chose by environment variables, read before anything is started."""
+class StartOptions:
+    """The operator's environment variables, read before anything starts."""
 
     postgres: bool
     valkey: bool
@@ -46,19 +46,19 @@ class Choices:
     workers: int
 
     @classmethod
-    def read(cls, env: Env) -> "Choices":
+    def read(cls, env: Env) -> "StartOptions":
         return cls(
             postgres=not env.text("DATABASE_URL"),
             valkey=not env.text("REDIS_URL"),
             host=env.text("HOURHAND_HOST", _LOOPBACK),
             port=settings.PORT,
-            beats=env.integer("HOURHAND_BEATS", 1, minimum=1, maximum=_MOST_BEATS),
-            workers=env.integer("HOURHAND_WORKERS", os.cpu_count() or 1, minimum=1, maximum=_MOST_WORKERS),
+            beats=env.integer("HOURHAND_BEATS", 1, minimum=1, maximum=_MAX_BEATS),
+            workers=env.integer("HOURHAND_WORKERS", os.cpu_count() or 1, minimum=1, maximum=_MAX_WORKERS),
         )
 
 
 class Command(BaseCommand):
-    help = "Start Hourhand: PostgreSQL, Valkey, web, beat and workers; restart what dies; stop all on Ctrl-C."
+    help = "Start Hourhand: PostgreSQL, Valkey, web, beat and workers. Restart those that end; stop all on Ctrl-C."
     requires_system_checks = []
     requires_migrations_checks = False
 
@@ -66,7 +66,7 @@ class Command(BaseCommand):
         os.umask(0o077)
         terminal = Terminal(sys.stdout.buffer)
         try:
-            _up(Locations.of(settings.DATA_DIR), Choices.read(Env(os.environ)), terminal)
+            _up(Locations.of(settings.DATA_DIR), StartOptions.read(Env(os.environ)), terminal)
         except (StartError, ImproperlyConfigured) as error:
             raise CommandError(str(error)) from error
         except OSError as error:
@@ -76,11 +76,11 @@ class Command(BaseCommand):
         terminal.say("stopped")
 
 
-def _up(locations: Locations, choices: Choices, terminal: Terminal) -> None:
-    """From nothing to the end: raises StartError when it can't start; a stop request is an ordinary return."""
-    account = prepare_directories(locations, embedded=choices.postgres or choices.valkey)
-    with locked(locations), listening_socket(choices.host, choices.port) as listener:
-        services = embedded_programs(locations, account, postgres=choices.postgres, valkey=choices.valkey)
+def _up(locations: Locations, options: StartOptions, terminal: Terminal) -> None:
+    """Start everything and supervise it until a stop request. Raises StartError if it cannot start."""
+    account = prepare_directories(locations, embedded=options.postgres or options.valkey)
+    with locked(locations), listening_socket(options.host, options.port) as listener:
+        services = embedded_programs(locations, account, postgres=options.postgres, valkey=options.valkey)
         environment = _environment(locations, listener)
         with Supervisor(logs=locations.logs, terminal=terminal) as supervisor, contextlib.suppress(StopRequested):
             for service in services:
@@ -88,9 +88,9 @@ def _up(locations: Locations, choices: Choices, terminal: Terminal) -> None:
                 supervisor.start(service)
                 supervisor.await_ready()
             _prepare_database(supervisor, environment, terminal)
-            terminal.say(f"starting web, {_several(choices.beats, 'beat')} and {_several(choices.workers, 'worker')}")
-            supervisor.start(*processes.workers(environment, choices.workers))
-            supervisor.start(processes.web(environment, listener), *processes.beats(environment, choices.beats))
+            terminal.say(f"starting web, {_plural(options.beats, 'beat')} and {_plural(options.workers, 'worker')}")
+            supervisor.start(*processes.workers(environment, options.workers))
+            supervisor.start(processes.web(environment, listener), *processes.beats(environment, options.beats))
             supervisor.await_ready()
             with _announced(locations, base_url(listener), terminal):
                 supervisor.watch()
@@ -98,16 +98,16 @@ def _up(locations: Locations, choices: Choices, terminal: Terminal) -> None:
 
 
 def _prepare_database(supervisor: Supervisor, environment: dict[str, str], terminal: Terminal) -> None:
-    """On this terminal and in no log: it prints the first credentials."""
+    """Run on this terminal, not to a log file: it prints the first credentials."""
     terminal.say("preparing the database")
     if supervisor.run_attached(processes.PREPARE_DATABASE, environment, processes.PROJECT) != 0:
         supervisor.raise_if_stopping()
-        raise StartError("The database could not be prepared; the reason is above.")
+        raise StartError("Preparing the database failed; the reason is above.")
 
 
 @contextlib.contextmanager
 def _announced(locations: Locations, url: str, terminal: Terminal) -> Iterator[None]:
-    """The URL is in `run/url` for as long as it answers."""
+    """Keep the URL in `run/url` while it answers."""
     address = locations.run / "url"
     write_private(address, f"{url}\n")
     terminal.say(_welcome(locations, url))
@@ -118,7 +118,7 @@ def _announced(locations: Locations, url: str, terminal: Terminal) -> Iterator[N
 
 
 def _environment(locations: Locations, listener: socket.socket) -> dict[str, str]:
-    """What the children get: all that was chosen here, spelled out."""
+    """The children's environment, with every default filled in."""
     database_url, redis_url = embedded_urls(locations.root)
     env = Env(os.environ)
     return {
@@ -133,7 +133,7 @@ def _environment(locations: Locations, listener: socket.socket) -> dict[str, str
     }
 
 
-def _several(count: int, noun: str) -> str:
+def _plural(count: int, noun: str) -> str:
     return noun if count == 1 else f"{count} {noun}s"
 
 

@@ -1,4 +1,4 @@
-"""`manage.py with_services -- COMMAND ...`: a command on PostgreSQL and Valkey of its own, gone when it ends."""
+"""`manage.py with_services -- COMMAND ...`: a command with its own temporary PostgreSQL and Valkey."""
 
 import contextlib
 import os
@@ -26,12 +26,12 @@ _PREFIX = "hourhand-services-"
 
 
 class Command(BaseCommand):
-    help = "Run a command on PostgreSQL and Valkey of its own, in a temporary directory that is removed afterwards."
+    help = "Run a command with its own PostgreSQL and Valkey, in a temporary directory that is then removed."
     requires_system_checks = []
     requires_migrations_checks = False
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--no-fsync", action="store_true", help="spare the disk: for tests, not for benchmarks")
+        parser.add_argument("--no-fsync", action="store_true", help="turn off fsync: for tests, not for benchmarks")
         parser.add_argument("command", nargs=REMAINDER, help="the command, after --")
 
     def handle(self, *_args: Any, **options: Any) -> None:
@@ -80,11 +80,11 @@ def _run_among(programs: list[Program], locations: Locations, command: list[str]
 
 
 def _remove_leftovers() -> None:
-    """Directories of earlier runs that were killed before they could: ours, and nobody holds their lock."""
+    """Remove directories of earlier runs that were killed: those of this user that no process locks."""
     for root in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         locations = Locations(root)
         with contextlib.suppress(OSError, StartError):
-            # One without a lock may have been made this very moment.
+            # One without a lock file may just have been created by another process.
             if root.lstat().st_uid == os.geteuid() and (locations.run / "lock").exists():
                 with locked(locations):
                     remove_directories(locations)

@@ -109,6 +109,6 @@ def _supervision(storm: Storm, house: House) -> Iterator[str]:
     yield f"slowest  {slowest} s until on time again"
     yield f"leases   {house.longest_overdue_seconds:.1f} s past their end at most, faults in the way included"
     yield (
-        f"restarts {told.count('starting it again')} by the supervisor of web, beats and workers, 0 by hand; "
+        f"restarts {told.count('restarting it')} by the supervisor of web, beats and workers, 0 by hand; "
         f"{house.deploys} deploys"
     )

@@ -188,7 +188,7 @@ def test_hanging_services_time_out_and_do_not_block_exit(deaf: int) -> None:
     ended = subprocess.run(asked, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert ended.returncode == 1
     found = by_name(ended.stdout)
-    assert found["PostgreSQL/database"]["says"] == "PostgreSQL gave no answer within 1 seconds."
+    assert found["PostgreSQL/database"]["says"] == "PostgreSQL did not answer within 1 seconds."
     assert verdicts(found, "PostgreSQL/database", "Redis/broker") == ["problem", "problem"]
 
 
@@ -288,8 +288,8 @@ def test_a_broker_without_persistence_or_memory_is_warned_of(
 def test_the_documentation_lists_exactly_the_checks() -> None:
     source = "".join(path.read_text() for path in (ROOT / "ops/doctor").glob("*.py"))
     named = re.findall(r'(?:\b(?:ok|warning|problem)\(\s*|\bname(?:, \w+)* = )"(\w+)"', source)
-    looks = {name for section in sections() for name in section.looks}
+    probes = {name for section in sections() for name in section.probes}
     checks = "".join(path.read_text() for path in (ROOT / "ops/checks").glob("*.py"))
-    assert set(re.findall(r'id="hourhand\.(\w+)"', checks)) <= looks
+    assert set(re.findall(r'id="hourhand\.(\w+)"', checks)) <= probes
     rows = re.findall(r"^\|[^|]*\|([^|]*)\|", (ROOT / "docs/doctor.md").read_text(), re.MULTILINE)
-    assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == looks | set(named)
+    assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == probes | set(named)

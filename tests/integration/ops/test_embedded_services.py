@@ -146,7 +146,7 @@ def test_data_of_another_major_version_are_refused(locations: Locations, postgre
     kept = version.read_text()
     version.write_text("17\n")
     try:
-        with pytest.raises(StartError, match=r"made by PostgreSQL 17, and this is PostgreSQL 18"):
+        with pytest.raises(StartError, match=r"created by PostgreSQL 17, and this is PostgreSQL 18"):
             postgres.prepare()
     finally:
         version.write_text(kept)

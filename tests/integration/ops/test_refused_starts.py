@@ -89,7 +89,7 @@ def test_a_recovering_postgresql_is_awaited(
     call_command("prepare_database")
     assert migrated == ["migrate", "first_run"]
     told = capsys.readouterr().err
-    assert told.count("DATABASE_URL: PostgreSQL can't be reached: FATAL:  the database system is starting up\n") == 1
+    assert told.count("DATABASE_URL: PostgreSQL cannot be reached: FATAL:  the database system is starting up\n") == 1
 
 
 def test_an_unreachable_postgresql_is_reported_in_one_line(
@@ -97,7 +97,7 @@ def test_an_unreachable_postgresql_is_reported_in_one_line(
 ) -> None:
     monkeypatch.setattr(prepare_database, "connection", Recovering(math.inf))
     monkeypatch.setattr(prepare_database, "PATIENCE_SECONDS", 0.0)
-    with pytest.raises(CommandError, match=r"\ADATABASE_URL: PostgreSQL can't be reached: [^\n]+\Z"):
+    with pytest.raises(CommandError, match=r"\ADATABASE_URL: PostgreSQL cannot be reached: [^\n]+\Z"):
         call_command("prepare_database")
     assert migrated == []
 
@@ -114,7 +114,7 @@ def test_a_lost_key_of_an_existing_database_is_not_regenerated(tmp_path: Path, m
         make_key(locations)
     told = str(error.value)
     assert str(tmp_path / name) in told
-    assert "Put it back" in told
+    assert "Restore it" in told
     # The suggested command prints a valid key.
     command = f"python -c {told.partition(': python -c ')[2]}"
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
@@ -132,7 +132,7 @@ def test_a_first_start_generates_its_keys(tmp_path: Path) -> None:
     ("number", "cure"),
     [
         (errno.EROFS, "read-only"),
-        (errno.ENOSPC, "Make room"),
+        (errno.ENOSPC, "Free space"),
         (errno.EACCES, "chown"),
         (errno.EPERM, "chown"),
         (errno.EISDIR, "Move it away"),

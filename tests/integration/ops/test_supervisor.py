@@ -162,7 +162,7 @@ def test_a_killed_process_is_restarted(installation: Installation, name: str) ->
         return child(installation.pid, PROGRAMS[name]) not in {0, killed}
 
     assert eventually(replaced, seconds=10), installation.said()
-    assert eventually(lambda: f"{name} is back" in installation.said(), seconds=30), installation.said()
+    assert eventually(lambda: f"{name} is ready again" in installation.said(), seconds=30), installation.said()
     assert eventually(installation.answers, seconds=15), installation.said()
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ops.doctor import disk
-from ops.doctor.examination import AwayError, DoctorSection, Examination, Look, NotNowError, Source
+from ops.doctor.examination import DoctorSection, Examination, NotApplicableError, Probe, Source, UnreachableError
 from ops.doctor.findings import Finding, Severity, ok, worst
 
 MIB = 2**20
@@ -27,8 +27,8 @@ def worst_verdict(findings: Iterable[Finding]) -> Severity:
 # -- going through it --------------------------------------------------------------------------------------------------
 
 
-def source(title: str, *, let_go: Any = None) -> Source:
-    return Source(title, lambda look: list(look()), "Start it.", let_go or (lambda: None))
+def source(title: str, *, close: Any = None) -> Source:
+    return Source(title, lambda probe: list(probe()), "Start it.", close or (lambda: None))
 
 
 def outcome(*sections: DoctorSection, seconds: float = 5.0) -> list[tuple[str, str]]:
@@ -39,18 +39,18 @@ def healthy() -> Iterator[Finding]:
     yield ok("well", "It is.")
 
 
-def raising(error: Exception) -> Look:
-    def look() -> Iterator[Finding]:
+def raising(error: Exception) -> Probe:
+    def probe() -> Iterator[Finding]:
         raise error
-        yield  # a check is a generator
+        yield  # a probe is a generator
 
-    return look
+    return probe
 
 
 def test_an_unreachable_source_is_asked_once_and_others_are_still_checked() -> None:
     far = source("far")
     found = outcome(
-        DoctorSection("A", far, {"first": raising(AwayError("gone")), "second": healthy}),
+        DoctorSection("A", far, {"first": raising(UnreachableError("gone")), "second": healthy}),
         DoctorSection("B", source("near"), {"third": healthy}),
         DoctorSection("C", far, {"fourth": healthy}),
     )
@@ -72,12 +72,12 @@ def test_a_source_that_never_answers_times_out() -> None:
 
 
 def test_a_failing_check_is_a_problem_and_the_next_one_runs() -> None:
-    looks = {
+    probes = {
         "broken": raising(ValueError("odd\nvery")),
-        "later": raising(NotNowError("first things first.")),
+        "later": raising(NotApplicableError("first things first.")),
         "last": healthy,
     }
-    assert outcome(DoctorSection("A", source("here"), looks)) == [
+    assert outcome(DoctorSection("A", source("here"), probes)) == [
         ("broken", "problem"),
         ("later", "skipped"),
         ("well", "ok"),
@@ -86,13 +86,13 @@ def test_a_failing_check_is_a_problem_and_the_next_one_runs() -> None:
 
 def test_a_source_is_released_by_the_thread_that_acquired_it() -> None:
     threads: list[threading.Thread] = []
-    held = source("here", let_go=lambda: threads.append(threading.current_thread()))
+    held = source("here", close=lambda: threads.append(threading.current_thread()))
 
-    def look() -> Iterator[Finding]:
+    def probe() -> Iterator[Finding]:
         threads.append(threading.current_thread())
-        yield ok("look", "So.")
+        yield ok("probe", "It is.")
 
-    outcome(DoctorSection("A", held, {"look": look}), DoctorSection("B", held, {"look": look}))
+    outcome(DoctorSection("A", held, {"probe": probe}), DoctorSection("B", held, {"probe": probe}))
     assert len(threads) == 3
     assert len(set(threads)) == 1
     assert threads[0] is not threading.current_thread()

@@ -27,7 +27,7 @@ def test_an_existing_directory_keeps_its_mode(tmp_path: Path) -> None:
 def test_a_symbolic_link_is_refused(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path)
 
-    with pytest.raises(StartError, match="not a link"):
+    with pytest.raises(StartError, match="a link"):
         private_directory(tmp_path / "link")
 
 

@@ -128,7 +128,7 @@ def test_the_command_makes_this_hosts_settings_effective(right: heartbeats.Proce
     assert ENCRYPTION_KEYS in capsys.readouterr().out
     assert ask(SettingsAgreement(own_settings(), process_id="mine")) == ()
     call_command("settings_changed")
-    assert "nothing was changed" in capsys.readouterr().out
+    assert "nothing changed" in capsys.readouterr().out
 
 
 def test_a_fingerprint_is_salted_and_reveals_no_value(right: heartbeats.Process) -> None:

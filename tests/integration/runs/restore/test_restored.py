@@ -102,7 +102,7 @@ class TestHeld:
         make_job(schedule={"every_seconds": 60})
         said = asked()
         assert "restored from a dump" in said
-        assert "jobs with something due since: 1" in said
+        assert "jobs with occurrences due since: 1" in said
         assert release.is_copy()
 
     def test_doctor_and_metrics_say_so(self, client: Client, capsys: pytest.CaptureFixture[str]):
@@ -187,7 +187,7 @@ class TestRelease:
 
     def test_live_executions_continue_with_keep_live(self, make_job: MakeJob):
         execution = services.run_now(job_environment=make_job(), now=release.database_now())
-        assert asked("--release", "--keep-live").count("which go on") == 2
+        assert asked("--release", "--keep-live").count("which continue") == 2
         assert claimed() == [str(execution.pk)]
 
     def test_bulk_operations_are_canceled_and_sessions_end(self, make_job: MakeJob):
