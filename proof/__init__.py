@@ -1,1 +1,1 @@
-"""The delivery protocol, proven: as a model that is searched whole, and as a log of real rows held against it."""
+"""Proves the delivery protocol: a model that is searched exhaustively, and real rows compared with it."""

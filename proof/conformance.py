@@ -1,7 +1,7 @@
-"""Whether what happened to real rows could have happened in the model: so that code and model can't drift apart.
+"""Checks that transitions of real rows are possible in the model, so that code and model can't drift apart.
 
-What a row may do is not written down here. It is read off the model: every step of a search, with no more of it left
-than rows and their log show. Pure; `proof.transition_log` reads the log.
+The permitted moves are not listed here. They are derived from the steps of a search, reduced to what the log of a row
+shows. Pure; `proof.transition_log` reads the log.
 """
 
 import datetime
@@ -12,14 +12,14 @@ from typing import NamedTuple
 
 from proof.model.guards import Guards
 from proof.model.search import Search
-from proof.model.state import DUE, NO_LEASE, PENDING, QUEUED, Bounds, Row, births
+from proof.model.state import DUE, NO_LEASE, PENDING, QUEUED, Bounds, Row, initial_states
 
-#: Enough for every step that a row can take; a test compares it with larger ones.
-_BOUNDS = Bounds(workers=2, max_attempts=2, troubles=2)
+#: Enough for every move of a row; a test compares it with larger bounds.
+_BOUNDS = Bounds(workers=2, max_attempts=2, faults=2)
 
 
 class Seen(NamedTuple):
-    """What a row shows at one moment. `due`: it is pending and its instant has come."""
+    """The visible part of a row. `due`: it is pending and its instant has come."""
 
     status: str
     attempts: int
@@ -31,7 +31,7 @@ class Seen(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """One change of one execution, or its birth, where there is nothing `before`."""
+    """A change of an execution, or its insertion, if `before` is None."""
 
     execution_id: str
     at: datetime.datetime
@@ -40,9 +40,9 @@ class Transition:
 
 
 class Move(NamedTuple):
-    """A transition without its names and numbers: what the model says of all of them alike.
+    """A transition without names and numbers, as the model knows it.
 
-    `tried` tells if there was an attempt before, `more` how many more there are now, `owner` what became of the owner.
+    `tried`: there was an attempt before; `more`: the change of their number; `owner`: the change of the owner.
     """
 
     before: str
@@ -54,68 +54,71 @@ class Move(NamedTuple):
 
 
 def violations(transitions: Iterable[Transition]) -> list[str]:
-    """What no execution of the model could have done, a sentence for each. In the order of the log.
+    """Describe each transition that is impossible in the model, in the order of the log.
 
-    The transitions of one execution must be in their order, and all of them there from the first on.
+    The transitions of an execution must be complete, from its insertion on, and in order.
     """
     return list(_violations(transitions))
 
 
 def _violations(transitions: Iterable[Transition]) -> Iterator[str]:
-    last: dict[str, Seen] = {}
-    for one in transitions:
-        known = last.get(one.execution_id)
-        last[one.execution_id] = one.after
-        if known is not None and one.before is not None and not _same(known, one.before):
-            yield f"{_named(one)}: it was {_told(known)} when this was last seen: something moved it without a trace"
-        if known is not None and one.before is None:
-            yield f"{_named(one)}: it was born before, as {_told(known)}"
-        elif one.before is None:
-            if _place(one.after) not in _births() or one.after.attempts or one.after.owner or one.after.leased:
-                yield f"{_named(one)}: no execution is born so"
-        elif (made := move(one.before, one.after)) not in allowed():
-            yield f"{_named(one)}: no step of the model{_hint(made)}"
+    seen_by_execution: dict[str, Seen] = {}
+    for transition in transitions:
+        before, after, step = transition.before, transition.after, _describe_transition(transition)
+        last_seen = seen_by_execution.get(transition.execution_id)
+        seen_by_execution[transition.execution_id] = after
+        if last_seen is not None and before is not None and not _same(last_seen, before):
+            yield f"{step}: it was {_describe(last_seen)} when last seen: a change was not logged"
+        if last_seen is not None and before is None:
+            yield f"{step}: it was already inserted, as {_describe(last_seen)}"
+        elif before is None:
+            if _status(after) not in _initial_statuses() or after.attempts or after.owner or after.leased:
+                yield f"{step}: no execution is inserted like this"
+        elif (changed := move(before, after)) not in allowed():
+            yield f"{step}: no step of the model{_hint(changed)}"
 
 
-def _named(one: Transition) -> str:
-    before = "nothing" if one.before is None else _told(one.before)
-    return f"execution {one.execution_id} at {one.at.isoformat()}: {before} -> {_told(one.after)}"
+def _describe_transition(transition: Transition) -> str:
+    before = "nothing" if transition.before is None else _describe(transition.before)
+    return (
+        f"execution {transition.execution_id} at {transition.at.isoformat()}: {before} -> {_describe(transition.after)}"
+    )
 
 
-def _told(seen: Seen) -> str:
+def _describe(seen: Seen) -> str:
     owner = f" by {seen.owner}" if seen.owner else ""
     lease = "" if seen.leased == (seen.owner is not None) else ", with a lease" if seen.leased else ", without a lease"
-    return f"{_place(seen)}, attempts {seen.attempts}{owner}{lease}"
+    return f"{_status(seen)}, attempts {seen.attempts}{owner}{lease}"
 
 
-def _hint(made: Move) -> str:
-    """What the model knows of going from the one status to the other."""
-    alike = [one for one in allowed() if (one.before, one.after) == (made.before, made.after)]
+def _hint(changed: Move) -> str:
+    """How the model moves between these two statuses."""
+    alike = [move for move in allowed() if (move.before, move.after) == (changed.before, changed.after)]
     if not alike:
-        return f", which never goes from {made.before} to {made.after}"
-    ways = sorted({f"{one.more:+d} attempts, where the owner {one.owner}" for one in alike})
-    return f", which goes there with {' or '.join(ways)}"
+        return f", which never moves from {changed.before} to {changed.after}"
+    ways = sorted({f"{move.more:+d} attempts, and the owner {move.owner}" for move in alike})
+    return f", which moves there with {' or '.join(ways)}"
 
 
-def _same(one: Seen, other: Seen) -> bool:
-    """Time alone makes a pending row due."""
-    return one._replace(due=False) == other._replace(due=False)
+def _same(seen: Seen, other: Seen) -> bool:
+    """Whether two rows are equal but for `due`, which time alone changes."""
+    return seen._replace(due=False) == other._replace(due=False)
 
 
-def _place(seen: Seen) -> str:
-    """A status; of a pending row also whether it may start."""
+def _status(seen: Seen) -> str:
+    """The status, and of a pending row whether it may start."""
     if seen.status != PENDING:
         return seen.status
     return f"{PENDING} ({QUEUED if seen.queued else 'due' if seen.due else 'later'})"
 
 
 def move(before: Seen, after: Seen) -> Move:
-    """A transition as the model knows it."""
-    # Whether it is due once it has moved is for the clock to say: the model leaves both open.
+    """Reduce a transition to a move."""
+    # The clock decides whether it is due afterwards: the model allows both.
     later = after._replace(due=False)
     return Move(
-        _place(before),
-        _place(later),
+        _status(before),
+        _status(later),
         before.attempts > 0,
         after.attempts - before.attempts,
         _owners(before.owner, after.owner),
@@ -133,12 +136,12 @@ def _owners(before: str | None, after: str | None) -> str:
 
 @cache
 def allowed() -> frozenset[Move]:
-    """Every move of a row in the model."""
+    """Every move in the model."""
     return moves(_BOUNDS)
 
 
 def moves(bounds: Bounds) -> frozenset[Move]:
-    """Every move of a row in a search of this size: of each step, what the log would show of it."""
+    """Every move in a search with these bounds: each step as the log would show it."""
     search = Search(bounds, Guards())
     search.run()
     pairs = {(before.row, after.row) for before, after in search.edges()}
@@ -146,12 +149,12 @@ def moves(bounds: Bounds) -> frozenset[Move]:
 
 
 @cache
-def _births() -> frozenset[str]:
-    return frozenset(_place(_seen(state.row)) for state in births(_BOUNDS))
+def _initial_statuses() -> frozenset[str]:
+    return frozenset(_status(_seen(state.row)) for state in initial_states(_BOUNDS))
 
 
 def _logged(row: Row) -> Seen:
-    """What of a row is logged when it changes: neither that its lease is renewed or expires, nor that it comes due."""
+    """The part of a row whose changes are logged: not the renewal or expiry of its lease, nor that it becomes due."""
     return _seen(row)._replace(due=False)
 
 

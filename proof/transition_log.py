@@ -1,6 +1,6 @@
-"""A log of what happens to executions, written by a trigger: for tests, and never part of the product's schema.
+"""Logs every transition of executions with a trigger, for tests; never part of the product's schema.
 
-`install` it in a database that is thrown away; `read` it; ask `proof.conformance.violations`.
+`install` it in a throw-away database, `read` it, and check it with `proof.conformance.violations`.
 """
 
 from typing import Any
@@ -57,15 +57,15 @@ _REMOVE = f"""
 
 
 def install(cursor: Any) -> None:
-    """Log from now on every birth of an execution, and every change of its status, attempts, owner, lease or queue.
+    """Log every new execution, and every change of its status, attempts, owner, lease or queue.
 
-    The log is written in the transaction that makes the change, and goes with it if that is rolled back.
+    An entry belongs to the transaction of its change, and is rolled back with it.
     """
     cursor.execute(_INSTALL)
 
 
 def read(cursor: Any) -> list[Transition]:
-    """All that was logged. Of one execution it is in the order in which it happened: its row's lock sees to that."""
+    """All transitions. Those of one execution are in order, since each holds the row's lock."""
     cursor.execute(_READ)
     return [
         Transition(execution_id, at, None if was[0] is None else Seen(*was), Seen(*now))
@@ -75,5 +75,5 @@ def read(cursor: Any) -> list[Transition]:
 
 
 def remove(cursor: Any) -> None:
-    """Log no more, and forget what was logged."""
+    """Remove the trigger and the log."""
     cursor.execute(_REMOVE)

@@ -1,4 +1,4 @@
-"""Long-lived Postgres connections for the delivery path, outside Django's per-task care."""
+"""Long-lived PostgreSQL connections for the delivery path, independent of Django's."""
 
 import contextlib
 from collections.abc import Iterator
@@ -11,27 +11,26 @@ from core.sqlstates import ends_connection, is_about_data
 
 
 class DatabaseAwayError(Exception):
-    """Postgres can't be reached, or refuses for reasons of its own. Try again.
+    """PostgreSQL can't be reached, or refuses for reasons of its own. Try again.
 
-    Nothing was done, unless it was the answer to a commit that was lost: then nobody knows, so what is tried again must
-    be harmless when it comes twice.
+    Nothing was done, unless the answer to a commit was lost: so what is tried again must be idempotent.
     """
 
 
 class Link:
-    """One connection, made when it is first needed and made again when it was lost. For one thread at a time."""
+    """A connection that opens on first use, and again after a loss. For one thread at a time."""
 
     def __init__(self, purpose: str, *, lock_timeout_seconds: float = 30.0) -> None:
-        """`purpose` is what `pg_stat_activity` shows. A statement waits this long for a lock; then Postgres is away."""
+        """`pg_stat_activity` shows `purpose`. A statement that waits longer for a lock raises DatabaseAwayError."""
         self._purpose = purpose
         self._lock_timeout_ms = round(lock_timeout_seconds * 1000)
         self._connection: Any = None
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Any]:
-        """A cursor in a transaction that commits as the block ends.
+        """A cursor in a transaction that commits at the end of the block.
 
-        Raises DatabaseAwayError for whatever Postgres refuses, and psycopg2's own error for data that can't be stored.
+        Raises psycopg2's own error for data that can't be stored, and DatabaseAwayError for all others.
         """
         try:
             if self._connection is None:
@@ -53,15 +52,12 @@ class Link:
 
     @property
     def _is_closed(self) -> bool:
-        """A server that dies in the middle of a statement is reported as a bare DatabaseError; the connection knows."""
+        """If a server dies during a statement, psycopg2 raises a bare DatabaseError; only the connection knows."""
         return self._connection is None or bool(self._connection.closed)
 
 
 def connect(purpose: str, *, lock_timeout_ms: int = 30_000) -> Any:
-    """A psycopg2 connection to the default database.
-
-    Keepalives notice a dead server within half a minute.
-    """
+    """Open a psycopg2 connection to the default database. Keepalives detect a dead server within half a minute."""
     parameters = dict(connections["default"].get_connection_params())
     for name in ("cursor_factory", "context", "client_encoding"):
         parameters.pop(name, None)

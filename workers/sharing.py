@@ -1,4 +1,4 @@
-"""What this process's settings come to, for `runs.monitoring.agreement` to compare with the house's."""
+"""This process's shared settings, for `runs.monitoring.agreement` to compare with those of all processes."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ def own_settings() -> Shared:
         outbound=repr((sorted(map(str, policy.networks)), sorted(policy.hosts), ports)),
         secret_key=_secret_key(),
         release=__version__,
-        reads=_reads_what_is_kept,
+        reads=_reads_stored_secrets,
     )
 
 
@@ -38,20 +38,20 @@ def _secret_key() -> str:
         return ""
 
 
-def _reads_what_is_kept() -> bool:
+def _reads_stored_secrets() -> bool:
     try:
-        kept = read_all()
+        stored = read_all()
     except (EncryptionKeyError, DatabaseError):
         return False
-    return not kept.count or kept.unreadable < kept.count
+    return not stored.count or stored.unreadable < stored.count
 
 
 def ask(agreement: SettingsAgreement, cursor: Any) -> str:
-    """Ask once, and log what has changed. Returns what differs, as a heartbeat tells it."""
+    """Compare once, and log a change. Returns the names of the settings that differ, as heartbeats store them."""
     before = agreement.differs
-    found = agreement.ask(cursor)
-    if found and found != before:
-        log.error("settings_differ", differs=list(found), see="manage.py settings_changed")
-    elif before and not found:
+    differs = agreement.ask(cursor)
+    if differs and differs != before:
+        log.error("settings_differ", differs=list(differs), see="manage.py settings_changed")
+    elif before and not differs:
         log.info("settings_agree")
-    return ", ".join(found)
+    return ", ".join(differs)

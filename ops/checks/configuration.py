@@ -114,9 +114,9 @@ def proxies(**_: Any) -> list[CheckMessage]:
 
 @register(TAG, deploy=True)
 def open_files(**_: Any) -> list[CheckMessage]:
-    from workers.worker.process import files_wanted  # not at start: a web process needs no delivery engine
+    from workers.worker.process import files_needed  # not at start: a web process needs no delivery engine
 
-    needed = files_wanted(settings.MAX_IN_FLIGHT)
+    needed = files_needed(settings.MAX_IN_FLIGHT)
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     if hard == resource.RLIM_INFINITY or hard >= needed:
         return []

@@ -1,4 +1,4 @@
-"""What the database does: each verb is one transaction on the row and its runs, with the guards of its SQL."""
+"""The database's operations: each is one transaction on the row and its runs, with the guards of its SQL."""
 
 from collections.abc import Collection
 from typing import NamedTuple
@@ -36,7 +36,7 @@ _LEADS_TO = {OK: SUCCEEDED, BAD: FAILED}
 
 
 class UniqueError(Exception):
-    """A second run of an attempt: the transaction is refused."""
+    """An attempt would get a second run: the transaction is refused."""
 
 
 class Database(NamedTuple):
@@ -53,7 +53,7 @@ def of(state: State) -> Database:
 
 
 def claim(database: Database, worker: int, guards: Guards) -> Database | None:
-    """pending -> running, one attempt more. None where the row is not to be had."""
+    """pending -> running, with the next attempt. None if the row can't be claimed."""
     row = database.row
     if guards.claim_pending and row.status != PENDING:
         return None
@@ -63,7 +63,7 @@ def claim(database: Database, worker: int, guards: Guards) -> Database | None:
 
 
 def is_held(row: Row, worker: int, attempt: int, *, status: bool, owner: bool, number: bool) -> bool:
-    """The fence: whether the row is running with this owner and this attempt, as far as each is looked at."""
+    """The fence: whether the row is running, has this owner and this attempt, as far as each is checked."""
     return (
         (not status or row.status == RUNNING)
         and (not owner or row.owner == worker)
@@ -72,7 +72,7 @@ def is_held(row: Row, worker: int, attempt: int, *, status: bool, owner: bool, n
 
 
 def extend(row: Row, worker: int, attempt: int, guards: Guards) -> Row | None:
-    """Renew a lease. None where the attempt is not this worker's any more."""
+    """Renew a lease. None if the attempt is no longer this worker's."""
     if not is_held(
         row, worker, attempt, status=guards.extend_status, owner=guards.extend_owner, number=guards.extend_attempt
     ):
@@ -81,8 +81,8 @@ def extend(row: Row, worker: int, attempt: int, guards: Guards) -> Row | None:
 
 
 def give_back(row: Row, worker: int, attempt: int, guards: Guards) -> Row | None:
-    """running -> pending, as if it had not been claimed. None where the attempt is not this worker's any more."""
-    held = is_held(
+    """running -> pending, as if never claimed. None if the attempt is no longer this worker's."""
+    passes = is_held(
         row,
         worker,
         attempt,
@@ -90,7 +90,7 @@ def give_back(row: Row, worker: int, attempt: int, guards: Guards) -> Row | None
         owner=guards.give_back_owner,
         number=guards.give_back_attempt,
     )
-    return Row(PENDING, max(0, row.attempts - 1), None, NO_LEASE, LATER) if held else None
+    return Row(PENDING, max(0, row.attempts - 1), None, NO_LEASE, LATER) if passes else None
 
 
 def record(
@@ -100,7 +100,7 @@ def record(
     row, ended = database.row, database.ended
     moved: set[int] = set()
     for result in sorted(batch):
-        held = is_held(
+        passes = is_held(
             row,
             worker,
             result.claim,
@@ -108,7 +108,7 @@ def record(
             owner=guards.record_owner,
             number=guards.record_attempt,
         )
-        if held and not moved:
+        if passes and not moved:
             row = _after(row, result, max_attempts, guards)
             ended += row.status in TERMINAL
             moved.add(result.claim)
@@ -120,7 +120,7 @@ def record(
         counted += _after(row, result, max_attempts, guards).status in TERMINAL
     for result in batch:
         if result.claim not in moved and (result.outcome == ABORTED_UNSENT or not guards.unsent_known):
-            runs = _put_right(runs, result.claim, worker, guards)
+            runs = _correct_canceled(runs, result.claim, worker, guards)
     return Database(row, runs, ended, counted), bool(moved)
 
 
@@ -134,11 +134,11 @@ def _after(row: Row, result: Result, max_attempts: int, guards: Guards) -> Row:
     status = _LEADS_TO.get(result.outcome, CANCELED)
     if result.outcome == BAD and (result.claim < max_attempts or not guards.retries_end):
         status = PENDING
-    return _left(row, status, guards)
+    return _leave_running(row, status, guards)
 
 
-def _left(row: Row, status: str, guards: Guards) -> Row:
-    """The row as it leaves running."""
+def _leave_running(row: Row, status: str, guards: Guards) -> Row:
+    """Move the row out of running."""
     wait = LATER if status == PENDING else None
     if guards.lease_cleared:
         return Row(status, row.attempts, None, NO_LEASE, wait)
@@ -153,8 +153,10 @@ def _insert(runs: tuple[Run | None, ...], attempt: int, run: Run, guards: Guards
     return (*runs[: attempt - 1], run, *runs[attempt:])
 
 
-def _put_right(runs: tuple[Run | None, ...], attempt: int, worker: int, guards: Guards) -> tuple[Run | None, ...]:
-    """A canceled run was written by whoever canceled it, who could not know if the request had been sent."""
+def _correct_canceled(
+    runs: tuple[Run | None, ...], attempt: int, worker: int, guards: Guards
+) -> tuple[Run | None, ...]:
+    """Correct a canceled run: its writer, the cancel, could not know whether the request had been sent."""
     return tuple(
         run._replace(says=NEVER_SENT)
         if run is not None
@@ -167,7 +169,7 @@ def _put_right(runs: tuple[Run | None, ...], attempt: int, worker: int, guards: 
 
 
 def reap(database: Database, max_attempts: int, guards: Guards) -> Database | None:
-    """End an attempt whose lease has expired. None where there is nothing to reap. Raises UniqueError."""
+    """End an attempt whose lease has expired. None if there is nothing to reap. Raises UniqueError."""
     row = database.row
     if (guards.reap_running and row.status != RUNNING) or (guards.reap_expired and row.lease not in LAPSED):
         return None
@@ -176,15 +178,15 @@ def reap(database: Database, max_attempts: int, guards: Guards) -> Database | No
     says = WORKER_LOST_UNEXCUSED if row.lease in (EXPIRED_UNEXCUSED, FRESH) else WORKER_LOST
     runs = _insert(database.runs, row.attempts, Run(says, row.owner, 0), guards)
     last = row.attempts >= max_attempts and guards.retries_end
-    after = _left(row, FAILED if last else PENDING, guards)
+    after = _leave_running(row, FAILED if last else PENDING, guards)
     return Database(after, runs, database.ended + last, database.counted + last)
 
 
 def cancel(database: Database, guards: Guards) -> Database | None:
-    """End an execution because somebody asked. None where it has ended already. Raises UniqueError."""
+    """End an execution by request. None if it has already ended. Raises UniqueError."""
     row, runs = database.row, database.runs
     if row.status in TERMINAL and guards.cancel_live:
         return None
     if row.status == RUNNING and row.owner is not None:
         runs = _insert(runs, row.attempts, Run(MAY_HAVE_ARRIVED, row.owner, 0), guards)
-    return Database(_left(row, CANCELED, guards), runs, database.ended + 1, database.counted + 1)
+    return Database(_leave_running(row, CANCELED, guards), runs, database.ended + 1, database.counted + 1)

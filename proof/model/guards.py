@@ -1,31 +1,35 @@
-"""The guards of the protocol, each a switch: what the SQL asks of a row, and what a worker asks of its memory."""
+"""The guards of the protocol, each a switch: conditions of the SQL on a row, and of a worker on its memory."""
 
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 
-def _guard(says: str, place: str) -> Any:
-    return field(default=True, metadata={"says": says, "place": place})
+def _guard(says: str, location: str) -> Any:
+    return field(default=True, metadata={"says": says, "location": location})
 
 
 @dataclass(frozen=True, slots=True)
 class Guards:
-    """All on is the protocol. `place` names the code that has the guard; a name ends in what it looks at."""
+    """The protocol has all of them on. `location` is the file with the guard; a name ends in what it checks."""
 
     claim_pending: bool = _guard("a claim takes a pending row only", "workers/worker/claim.py")
     claim_due: bool = _guard("a claim takes a row that is due only", "workers/worker/claim.py")
     record_status: bool = _guard("recording moves a running row only", "runs/attempts/recording.py")
     record_owner: bool = _guard("recording moves its owner's row only", "runs/attempts/recording.py")
     record_attempt: bool = _guard("recording moves the row of this attempt only", "runs/attempts/recording.py")
-    record_moved_only: bool = _guard("only what moved is written as a run and counted", "runs/attempts/recording.py")
-    record_moved_by_attempt: bool = _guard("what moved is known by execution and attempt", "runs/attempts/recording.py")
+    record_moved_only: bool = _guard(
+        "only an attempt that moved is written as a run and counted", "runs/attempts/recording.py"
+    )
+    record_moved_by_attempt: bool = _guard(
+        "moved attempts are identified by execution and attempt", "runs/attempts/recording.py"
+    )
     run_unique: bool = _guard("an attempt has one run: a unique key", "runs/models/history.py")
-    lease_cleared: bool = _guard("what leaves running loses owner and lease", "runs/attempts/recording.py")
+    lease_cleared: bool = _guard("a row that leaves running loses owner and lease", "runs/attempts/recording.py")
     retries_end: bool = _guard("the last attempt is not followed by another", "runs/attempts/retry.py")
-    unsent_number: bool = _guard("a canceled run is put right by its own attempt only", "runs/attempts/recording.py")
-    unsent_worker: bool = _guard("a canceled run is put right by its own worker only", "runs/attempts/recording.py")
-    unsent_canceled: bool = _guard("only a canceled run is put right", "runs/attempts/recording.py")
-    unsent_known: bool = _guard("only an attempt that was never sent puts its run right", "runs/attempts/recording.py")
+    unsent_number: bool = _guard("only its own attempt corrects a canceled run", "runs/attempts/recording.py")
+    unsent_worker: bool = _guard("only its own worker corrects a canceled run", "runs/attempts/recording.py")
+    unsent_canceled: bool = _guard("only a canceled run is corrected", "runs/attempts/recording.py")
+    unsent_known: bool = _guard("only an attempt that was never sent corrects its run", "runs/attempts/recording.py")
     reap_running: bool = _guard("the reaper takes a running row only", "runs/attempts/reaping.py")
     reap_expired: bool = _guard("the reaper takes an expired lease only", "runs/attempts/reaping.py")
     reap_after_outage: bool = _guard(
@@ -38,11 +42,11 @@ class Guards:
     give_back_status: bool = _guard("giving back takes a running row only", "workers/worker/claim.py")
     give_back_owner: bool = _guard("giving back takes its owner's row only", "workers/worker/claim.py")
     give_back_attempt: bool = _guard("giving back takes the row of this attempt only", "workers/worker/claim.py")
-    give_back_unsent: bool = _guard("only what was never sent is given back", "workers/worker/service.py")
+    give_back_unsent: bool = _guard("only an attempt that was never sent is given back", "workers/worker/service.py")
     sent_in_lease: bool = _guard("nothing is sent once the lease may have expired", "workers/worker/held.py")
     claim_drops_older: bool = _guard("a claim drops an older attempt that is still held", "workers/worker/service.py")
     result_by_attempt: bool = _guard("an engine's result belongs to the claim that made it", "workers/worker/held.py")
-    forget_by_attempt: bool = _guard("what is recorded is forgotten by its attempt", "workers/worker/held.py")
+    forget_by_attempt: bool = _guard("a recorded attempt is forgotten by its number", "workers/worker/held.py")
     abort_by_attempt: bool = _guard("a lost lease aborts its own attempt only", "workers/delivery/engine.py")
     lost_aborted: bool = _guard("an attempt that was lost is aborted", "workers/worker/service.py")
     doubt_unrecorded: bool = _guard(
@@ -61,10 +65,10 @@ def says(name: str) -> str:
     return str(Guards.__dataclass_fields__[name].metadata["says"])
 
 
-def place(name: str) -> str:
-    return str(Guards.__dataclass_fields__[name].metadata["place"])
+def location(name: str) -> str:
+    return str(Guards.__dataclass_fields__[name].metadata["location"])
 
 
 def without(*names: str) -> Guards:
-    """The protocol with these guards switched off. Raises TypeError for a name that is none."""
+    """The protocol with these guards switched off. Raises TypeError for an unknown name."""
     return Guards(**dict.fromkeys(names, False))

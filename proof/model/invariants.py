@@ -1,4 +1,4 @@
-"""What must hold: of every state, of every step, and of all states together. Each has a name and a sentence."""
+"""The invariants: of every state, of every step, and of all states together. Each has a name and a sentence."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -27,9 +27,9 @@ _LOST = frozenset({WORKER_LOST, WORKER_LOST_UNEXCUSED})
 
 
 class Invariant(NamedTuple):
-    """`of_state` and `of_step` say whether it holds; one of them is given, or neither for what all states decide.
+    """`of_state` or `of_step` checks it; neither does if all states together decide.
 
-    `kinds` are the actions that can break it; none: any.
+    `kinds` are the actions that can break it; empty: any.
     """
 
     name: str
@@ -52,7 +52,7 @@ def _own_exchange(state: State, _: Bounds) -> bool:
 
 
 def _exchange_recorded(state: State, _: Bounds) -> bool:
-    """An attempt is over once its row does not run it any more."""
+    """An attempt is over once its row no longer runs it."""
     row = state.row
     return all(
         not sends or run is not None or (row.status == RUNNING and row.attempts == number)
@@ -62,12 +62,12 @@ def _exchange_recorded(state: State, _: Bounds) -> bool:
 
 def _written_once(before: State, action: Action, after: State) -> bool:
     return before.runs is after.runs or all(
-        one is None
-        or one == other
+        run is None
+        or run == other
         or other is None
         or other.says == TWICE
-        or (one.says, other.says, one.worker) == (MAY_HAVE_ARRIVED, NEVER_SENT, action.worker)
-        for one, other in zip(before.runs, after.runs, strict=True)
+        or (run.says, other.says, run.worker) == (MAY_HAVE_ARRIVED, NEVER_SENT, action.worker)
+        for run, other in zip(before.runs, after.runs, strict=True)
     )
 
 
@@ -78,7 +78,7 @@ def _unsent_is_true(state: State, _: Bounds) -> bool:
 
 
 def _canceled_was_asked(state: State, _: Bounds) -> bool:
-    return state.asked or state.row.status != CANCELED
+    return state.cancel_requested or state.row.status != CANCELED
 
 
 def _ends_once(state: State, _: Bounds) -> bool:
@@ -102,7 +102,7 @@ def _attempts_bounded(state: State, bounds: Bounds) -> bool:
 
 
 def _repetition_excused(before: State, action: Action, _: State) -> bool:
-    """Of the attempts before the one that is claimed, each failed, or was its worker's loss, or was never sent."""
+    """Each earlier attempt failed, or was lost with its worker, or was never sent."""
     return all(
         not sends or (run is not None and run.says in (BAD, WORKER_LOST))
         for run, sends in zip(before.runs[: action.attempt - 1], before.sends, strict=False)
@@ -110,17 +110,17 @@ def _repetition_excused(before: State, action: Action, _: State) -> bool:
 
 
 def _success_kept(before: State, action: Action, after: State) -> bool:
-    """A success of the attempt that the row runs, at a living worker, is handed to the recorder and not dropped."""
+    """A success of the running attempt at a living worker reaches the recorder and is not dropped."""
     row = before.row
     if action.worker is None or row.status != RUNNING or row.owner != action.worker or row.lease in LAPSED:
         return True
     worker, later = before.workers[action.worker], after.workers[action.worker]
     if action.kind == "answer":
-        mine = action.detail == OK and action.attempt == row.attempts
-        return not mine or any(result.exchange == row.attempts for result in later.results)
+        is_own = action.detail == OK and action.attempt == row.attempts
+        return not is_own or any(result.exchange == row.attempts for result in later.results)
     if action.kind == "abort":
         return row.attempts in worker.aborts or not any(
-            one.attempt == row.attempts for one in worker.requests - later.requests
+            request.attempt == row.attempts for request in worker.requests - later.requests
         )
     dropped = worker.results - later.results
     return after.row != row or all(result.outcome != OK or result.claim != row.attempts for result in dropped)
@@ -152,39 +152,39 @@ def _running_once(before: State, _: Action, __: State) -> bool:
 
 ONE_REQUEST = Invariant("one request", "No two requests go out under one attempt number.", _one_request)
 ONE_RUN = Invariant("one run", "An attempt has one run.", _one_run)
-OWN_EXCHANGE = Invariant("own exchange", "A run tells its own attempt's exchange, no other's.", _own_exchange)
+OWN_EXCHANGE = Invariant("own exchange", "A run has the exchange of its own attempt.", _own_exchange)
 EXCHANGE_RECORDED = Invariant(
     "exchange recorded", "Every exchange whose attempt is over has a run.", _exchange_recorded
 )
 WRITTEN_ONCE = Invariant(
     "written once",
-    "A run does not change, but its own worker may add that what was canceled was never sent.",
+    "A run does not change, except that its own worker may add that a canceled call was never sent.",
     of_step=_written_once,
 )
-UNSENT_IS_TRUE = Invariant("unsent is true", "A run that says it was never sent was never sent.", _unsent_is_true)
+UNSENT_IS_TRUE = Invariant("unsent is true", "A run marked as never sent was never sent.", _unsent_is_true)
 CANCELED_WAS_ASKED = Invariant("canceled was asked", "Only what somebody canceled is canceled.", _canceled_was_asked)
 ENDS_ONCE = Invariant("ends once", "An execution ends once.", _ends_once)
 TERMINAL_IS_COUNTED = Invariant(
     "terminal is counted", "An execution is counted as ended once, when it ends.", _terminal_is_counted
 )
 LEASE_WHILE_RUNNING = Invariant(
-    "lease while running", "What runs has an owner and a lease; nothing else has.", _lease_while_running
+    "lease while running", "A running execution has an owner and a lease; no other has.", _lease_while_running
 )
 ATTEMPTS_BOUNDED = Invariant(
     "attempts bounded", "Attempts are at least the runs and at most what the policy allows.", _attempts_bounded
 )
 RUNNING_ONCE = Invariant(
-    "running once", "Nobody claims what runs or has ended.", of_step=_running_once, kinds=frozenset({"claim"})
+    "running once", "Running or ended executions are not claimed.", of_step=_running_once, kinds=frozenset({"claim"})
 )
 REPETITION_EXCUSED = Invariant(
     "repetition excused",
-    "A call is repeated only if it failed, or its worker was dead or stood still past its lease.",
+    "A call is repeated only if it failed, or its worker was dead or paused past its lease.",
     of_step=_repetition_excused,
     kinds=frozenset({"claim"}),
 )
 SUCCESS_KEPT = Invariant(
     "success kept",
-    "A success that a living worker could record is not thrown away.",
+    "A success that a living worker could record is not discarded.",
     of_step=_success_kept,
     kinds=frozenset({"answer", "record", "abort"}),
 )
@@ -207,7 +207,7 @@ RENEWED_BY_ITS_HOLDER = Invariant(
     kinds=frozenset({"renew"}),
 )
 LOST_IS_ABORTED = Invariant(
-    "what is lost is aborted", "A worker aborts what it knows is not its own any more.", _what_is_lost_is_aborted
+    "what is lost is aborted", "A worker aborts an attempt once it knows it lost it.", _what_is_lost_is_aborted
 )
 #: Decided by all states together: `proof.model.search`.
 CAN_END = Invariant("can end", "From every state an end can be reached.")

@@ -1,7 +1,7 @@
-"""Why each guard is there: the invariant that breaks without it. Tests search for every one of them.
+"""Why each guard is needed: the invariant that breaks without it. Tests search for each violation.
 
-A guard of the `CORE` is missed even where nothing else is. A second line only repeats what guards of the core say: the
-model holds without all of them together. What each adds is seen where the guards before it (`behind`) are away.
+A guard of the `CORE` is needed even if all others are on. Second lines only repeat core guards: the model holds without
+all of them together. What each adds shows when the guards that it repeats (`behind`) are off.
 """
 
 from dataclasses import dataclass
@@ -29,17 +29,17 @@ from proof.model.invariants import (
     WRITTEN_ONCE,
     Invariant,
 )
-from proof.model.search import Found, search
+from proof.model.search import SearchResult, search
 from proof.model.state import Bounds
 
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """`troubles`: how many faults it takes to see it."""
+    """`faults`: how many faults it takes to break the invariant."""
 
     guard: str
     invariant: Invariant
-    troubles: int = 1
+    faults: int = 1
     behind: tuple[str, ...] = ()
 
 
@@ -48,9 +48,9 @@ SECOND_LINES = (
     Reason("record_status", ONE_RUN, behind=("record_owner", "run_unique")),
     Reason("extend_status", LEASE_WHILE_RUNNING, behind=("extend_owner",)),
     Reason("give_back_status", TERMINAL_IS_COUNTED, behind=("give_back_owner",)),
-    Reason("give_back_attempt", ONE_REQUEST, troubles=2, behind=("claim_drops_older",)),
+    Reason("give_back_attempt", ONE_REQUEST, faults=2, behind=("claim_drops_older",)),
     Reason("reap_running", ENDS_ONCE, behind=("lease_cleared", "run_unique")),
-    Reason("unsent_worker", WRITTEN_ONCE, troubles=3, behind=("doubt_unrecorded",)),
+    Reason("unsent_worker", WRITTEN_ONCE, faults=3, behind=("doubt_unrecorded",)),
 )
 CORE = (
     Reason("claim_pending", RUNNING_ONCE),
@@ -61,7 +61,7 @@ CORE = (
     Reason("record_moved_by_attempt", ONE_RUN),
     Reason("lease_cleared", LEASE_WHILE_RUNNING),
     Reason("retries_end", ATTEMPTS_BOUNDED),
-    Reason("unsent_number", WRITTEN_ONCE, troubles=2),
+    Reason("unsent_number", WRITTEN_ONCE, faults=2),
     Reason("unsent_canceled", WRITTEN_ONCE),
     Reason("unsent_known", UNSENT_IS_TRUE),
     Reason("reap_expired", NOTHING_SENT_AFTER_LOSS),
@@ -77,28 +77,28 @@ CORE = (
     Reason("forget_by_attempt", SUCCESS_KEPT),
     Reason("abort_by_attempt", SUCCESS_KEPT),
     Reason("lost_aborted", LOST_IS_ABORTED),
-    Reason("doubt_unrecorded", CANCELED_WAS_ASKED, troubles=2),
-    Reason("doubt_settled", CANCELED_WAS_ASKED, troubles=2),
+    Reason("doubt_unrecorded", CANCELED_WAS_ASKED, faults=2),
+    Reason("doubt_settled", CANCELED_WAS_ASKED, faults=2),
 )
 REPEATED = tuple(reason.guard for reason in SECOND_LINES)
 
 
 def bounds(reason: Reason) -> Bounds:
-    return Bounds(troubles=reason.troubles)
+    return Bounds(faults=reason.faults)
 
 
 def core_without(guard: str = "") -> Guards:
-    """The core without one of its guards, and without any second line."""
+    """The guards without the second lines, and without `guard`."""
     return without(*REPEATED, *([guard] if guard else []))
 
 
-def missed(reason: Reason) -> Found:
-    """What a search finds without this guard: for one of the core, whatever breaks first."""
+def missed(reason: Reason) -> SearchResult:
+    """Search without this guard. For a core guard, all invariants are checked."""
     if reason.behind:
         return search(bounds(reason), without(reason.guard, *reason.behind), [reason.invariant])
     return search(bounds(reason), core_without(reason.guard), INVARIANTS)
 
 
-def still_held(reason: Reason) -> Found:
-    """What a search finds where a second line is all that is left of its kind."""
+def still_held(reason: Reason) -> SearchResult:
+    """Search with a second line on, and the guards that it repeats off."""
     return search(bounds(reason), without(*reason.behind), [reason.invariant])

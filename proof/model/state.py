@@ -1,7 +1,7 @@
 """The states of the model: one execution's row, its runs, and what each worker process holds in memory.
 
-All values are immutable and hashable. Attempts are numbered from 1, as `runs_execution.attempts` is; the tuples `runs`
-and `sends` have one place for each. Fields that say "ghost" exist in no process: only invariants read them.
+All values are immutable and hashable. Attempts are numbered from 1, like `runs_execution.attempts`; the tuples `runs`
+and `sends` have one item for each. Fields marked "ghost" exist in no process: only invariants read them.
 """
 
 from typing import NamedTuple
@@ -16,19 +16,19 @@ PENDING, RUNNING, SUCCEEDED, FAILED, CANCELED, SKIPPED = (
 )
 TERMINAL = frozenset({SUCCEEDED, FAILED, CANCELED, SKIPPED})
 
-#: When a pending execution may start: now, later (a retry's wait, a delay), or after the one it queues behind.
+#: When a pending execution may start: now, later (a retry's wait, a delay), or after the execution ahead of it.
 DUE, LATER, QUEUED = "due", "later", "queued"
 
-#: A lease: none, running, or expired. Of an expired one the ghost says whether its worker had an excuse.
+#: A lease: none, valid, or expired. A ghost of an expired one says whether its worker had an excuse.
 NO_LEASE, FRESH, EXPIRED, EXPIRED_UNEXCUSED = "none", "fresh", "expired", "expired, unexcused"
 LAPSED = frozenset({EXPIRED, EXPIRED_UNEXCUSED})
 
-#: A request in a worker's hands. In the engine: unsent, or on the wire. Sent away by it unsent: to be given back, or
-#: the database was asked to take it back and its answer got lost.
+#: A request of a worker. In the engine: unsent, or on the wire. Out of it, unsent: to be given back, or given back
+#: with the database's answer lost.
 WAITS, WIRE, RETURNING, IN_DOUBT = "waits", "wire", "returning", "in doubt"
 AWAY_FROM_ENGINE = frozenset({RETURNING, IN_DOUBT})
 
-#: How an exchange ended for its worker.
+#: How an exchange ended.
 OK, BAD, ABORTED_SENT, ABORTED_UNSENT = "succeeded", "failed", "aborted in flight", "aborted unsent"
 
 #: What a run's row says, besides OK and BAD.
@@ -38,7 +38,7 @@ TWICE = "two rows"
 
 
 class Row(NamedTuple):
-    """What `runs_execution` holds of one execution. `owner` is the index of a worker."""
+    """The execution's row. `owner` is the index of a worker."""
 
     status: str
     attempts: int
@@ -48,7 +48,7 @@ class Row(NamedTuple):
 
 
 class Run(NamedTuple):
-    """What `runs_run` holds of one attempt. `exchange` (ghost) is the attempt whose exchange it tells; 0: none."""
+    """A row of `runs_run`. `exchange` (ghost) is the attempt whose exchange it describes; 0: none."""
 
     says: str
     worker: int
@@ -56,14 +56,14 @@ class Run(NamedTuple):
 
 
 class Request(NamedTuple):
-    """A request in the engine, or sent away by it unsent."""
+    """A request in the engine, or returned by it unsent."""
 
     attempt: int
     phase: str
 
 
 class Result(NamedTuple):
-    """What waits for the recorder: the claim that it is recorded for, and the attempt whose exchange it tells."""
+    """A result to record: the claim that it is recorded for, and the attempt whose exchange it describes."""
 
     claim: int
     exchange: int
@@ -71,12 +71,12 @@ class Result(NamedTuple):
 
 
 class Worker(NamedTuple):
-    """One worker process, which has one lease owner for life.
+    """A worker process, with one lease owner for its lifetime.
 
-    `taken` is the attempt whose claim is committed and not in the worker's table yet, `held` the one in its table; 0:
-    none. `late` and `taken_late`: by the worker's own clock the lease of the one or the other may have expired.
-    `aborts` is what its engine was asked to abort and has not yet. `over` (ghost) is what its engine has though the
-    worker knows that it is not its own.
+    `taken` is the attempt whose claim is committed and not yet in the worker's table, `held` the one in its table; 0:
+    none. `late` and `taken_late`: by the worker's own clock, the lease of `held` or `taken` may have expired. `aborts`
+    are the attempts that its engine is still to abort. `over` (ghost) are those that its engine has although the worker
+    knows that they are not its own.
     """
 
     dead: bool = False
@@ -90,7 +90,7 @@ class Worker(NamedTuple):
     over: frozenset[int] = frozenset()
 
     def works_on(self, attempt: int) -> bool:
-        """Whether it delivers or records this attempt. A claim whose answer it waits for is not yet worked on."""
+        """Whether it delivers or records this attempt; not yet while it waits for the claim's answer."""
         return (
             self.held == attempt
             or any(request.attempt == attempt for request in self.requests)
@@ -102,10 +102,10 @@ IDLE = Worker()
 
 
 class State(NamedTuple):
-    """One moment. `troubles` are how many faults may still happen; `just_back`: the database was away until just now.
+    """A state of the model. `faults` is how many may still happen; `just_back`: the database was away until now.
 
-    Ghosts: `sends` counts the requests that the target saw, by attempt; `asked`: somebody canceled; `ended` and
-    `counted`: how often the execution became terminal, and was counted as such.
+    Ghosts: `sends` counts the requests that the target saw, by attempt; `cancel_requested`: somebody canceled; `ended`
+    and `counted`: how often the execution became terminal, and was counted as such.
     """
 
     row: Row
@@ -113,38 +113,38 @@ class State(NamedTuple):
     runs: tuple[Run | None, ...]
     sends: tuple[int, ...]
     just_back: bool
-    asked: bool
+    cancel_requested: bool
     ended: int
     counted: int
-    troubles: int
+    faults: int
 
 
 class Bounds(NamedTuple):
-    """How much of everything there is. `troubles` bounds kills, stops, lost replies, outages and cancels together."""
+    """The size of a search. `faults` bounds kills, pauses, lost replies, outages and cancels together."""
 
     workers: int = 2
     max_attempts: int = 2
-    troubles: int = 3
+    faults: int = 3
 
 
-def births(bounds: Bounds) -> list[State]:
-    """The rows that executions are born as: due, for later, queued, skipped, and canceled by the next occurrence."""
+def initial_states(bounds: Bounds) -> list[State]:
+    """The states in which executions are created: due, for later, queued, skipped, and canceled by the next one."""
     rows = [Row(PENDING, 0, None, NO_LEASE, wait) for wait in (DUE, LATER, QUEUED)]
     rows += [Row(status, 0, None, NO_LEASE, None) for status in (SKIPPED, CANCELED)]
-    return [_born(row, bounds) for row in rows]
+    return [_initial_state(row, bounds) for row in rows]
 
 
-def _born(row: Row, bounds: Bounds) -> State:
+def _initial_state(row: Row, bounds: Bounds) -> State:
     ended = int(row.status in TERMINAL)
-    places = bounds.max_attempts + 1  # one more than may be used, to see it if it is
+    numbers = bounds.max_attempts + 1  # one more than allowed, to detect its use
     return State(
         row=row,
         workers=(IDLE,) * bounds.workers,
-        runs=(None,) * places,
-        sends=(0,) * places,
+        runs=(None,) * numbers,
+        sends=(0,) * numbers,
         just_back=False,
-        asked=row.status == CANCELED,
+        cancel_requested=row.status == CANCELED,
         ended=ended,
         counted=ended,
-        troubles=bounds.troubles,
+        faults=bounds.faults,
     )

@@ -1,7 +1,6 @@
-"""All that can happen next. Each step is one transaction, one event at a worker, one fault, or time that passes.
+"""The possible next steps. Each is one transaction, one event at a worker, one fault, or the passing of time.
 
-Messages are not among them: an idle worker asks the database itself, so a claim may be tried by any worker at any
-time, which is all that a message, doubled, late or lost, can bring about.
+Messages are not modeled: any worker may try a claim at any time, which covers messages lost, late or doubled.
 """
 
 from collections.abc import Iterator
@@ -37,7 +36,7 @@ from proof.model.state import (
 
 
 class Action(NamedTuple):
-    """What happened. `worker` is an index, `attempt` a number; `detail` says how, where there are several ways."""
+    """A step. `worker` is an index, `attempt` a number; `detail` distinguishes variants."""
 
     kind: str
     worker: int | None = None
@@ -49,7 +48,7 @@ Step = tuple[Action, State]
 
 
 def following(state: State, bounds: Bounds, guards: Guards) -> Iterator[Step]:
-    """Every step from here."""
+    """Every step from this state."""
     yield from _time(state)
     yield from _others(state, bounds, guards)
     for index, worker in enumerate(state.workers):
@@ -76,14 +75,13 @@ def _time(state: State) -> Iterator[Step]:
         return
     index, owner = row.owner, state.workers[row.owner]
     if row.attempts in (owner.held, owner.taken):
-        # A living worker renews three times as often as that, and of a claim it knows how long that took. A worker that
-        # stands still is one step: when it goes on is when it next does anything. So is an outage, since what the
-        # worker does meanwhile needs no database.
-        if state.troubles and row.status == RUNNING:
-            yield Action("stand still", index, row.attempts), _trouble(_expired(state, index, EXPIRED))
+        # A living worker renews three times per lease, and knows how long a claim took. A pause is one step: it ends
+        # when the worker next does anything. So is an outage: what the worker does meanwhile needs no database.
+        if state.faults and row.status == RUNNING:
+            yield Action("pause", index, row.attempts), _with_fault(_expired(state, index, EXPIRED))
             if owner.held == row.attempts:
                 back = _expired(state, index, EXPIRED_UNEXCUSED)._replace(just_back=True)
-                yield Action("outage", index, row.attempts), _trouble(back)
+                yield Action("outage", index, row.attempts), _with_fault(back)
     else:
         excused = owner.dead or not owner.works_on(row.attempts)
         lease = EXPIRED if excused else EXPIRED_UNEXCUSED
@@ -107,31 +105,31 @@ def _renews_first(state: State) -> bool:
 
 
 def _others(state: State, bounds: Bounds, guards: Guards) -> Iterator[Step]:
-    """The reaper, whoever cancels, and whatever kills."""
+    """The reaper, cancels, and kills."""
     before, row = db.of(state), state.row
-    if row.owner is not None and state.troubles and _survived(state, row.owner):
-        # Of a worker that holds no lease no kill is needed: one that never does anything again is among the rest.
+    if row.owner is not None and state.faults and _survived(state, row.owner):
+        # Only the lease's owner is killed: a worker that does nothing more is among the other paths.
         lease = EXPIRED if row.lease == EXPIRED_UNEXCUSED else row.lease
         killed = _worker(state, row.owner, Worker(dead=True))
-        yield Action("kill", row.owner), _trouble(killed._replace(row=row._replace(lease=lease)))
+        yield Action("kill", row.owner), _with_fault(killed._replace(row=row._replace(lease=lease)))
     try:
         if (not state.just_back or not guards.reap_after_outage) and (
             reaped := db.reap(before, bounds.max_attempts, guards)
         ):
             yield Action("reap", row.owner, row.attempts), _with(state, reaped)
-        if state.troubles and (canceled := db.cancel(before, guards)):
-            after = _with(state, canceled)._replace(asked=True, troubles=state.troubles - 1)
+        if state.faults and (canceled := db.cancel(before, guards)):
+            after = _with(state, canceled)._replace(cancel_requested=True, faults=state.faults - 1)
             yield Action("cancel", detail=row.status), after
     except UniqueError:
         return
 
 
 def _survived(state: State, index: int) -> bool:
-    """Whether this worker lives and another one does too."""
+    """Whether this worker and another one live."""
     return not state.workers[index].dead and sum(not worker.dead for worker in state.workers) > 1
 
 
-# -- the claimer's thread: it does one thing after the other -----------------------------------------------------------
+# -- the claimer's thread: its steps are sequential --------------------------------------------------------------------
 
 
 def _claiming(state: State, index: int, worker: Worker, bounds: Bounds, guards: Guards) -> Iterator[Step]:
@@ -139,15 +137,15 @@ def _claiming(state: State, index: int, worker: Worker, bounds: Bounds, guards: 
         yield Action("hand over", index, worker.taken), _worker(state, index, memory.hand_over(worker, guards))
         return
     if worker == IDLE and IDLE in state.workers[:index]:
-        return  # Idle workers are the same: the first of them stands for all.
-    if state.row.attempts > bounds.max_attempts or any(one.phase == IN_DOUBT for one in worker.requests):
+        return  # Idle workers are equal: only the first is tried.
+    if state.row.attempts > bounds.max_attempts or any(request.phase == IN_DOUBT for request in worker.requests):
         return
     claimed = db.claim(db.of(state), index, guards)
     if claimed is None:
         return
     number = claimed.row.attempts
-    if state.troubles:
-        yield Action("claim", index, number, "reply lost"), _trouble(_with(state, claimed))
+    if state.faults:
+        yield Action("claim", index, number, "reply lost"), _with_fault(_with(state, claimed))
     yield Action("claim", index, number), _worker(_with(state, claimed), index, worker._replace(taken=number))
 
 
@@ -165,12 +163,12 @@ def _giving_back(state: State, index: int, worker: Worker, guards: Guards) -> It
             after = state._replace(row=row)
             sent = request.phase == WIRE
             yield action, _worker(after, index, worker._replace(held=back.held) if sent else back)
-            if state.troubles and request.phase == RETURNING:
+            if state.faults and request.phase == RETURNING:
                 in_doubt = memory.moved(worker, request, IN_DOUBT)
-                yield action._replace(detail="reply lost"), _trouble(_worker(after, index, in_doubt))
-        elif request.phase == IN_DOUBT:  # Any other was reaped or canceled: its number does not come back.
-            gone = back if guards.doubt_settled else memory.moved(worker, request, RETURNING)
-            yield action._replace(detail="refused"), _worker(state, index, gone)
+                yield action._replace(detail="reply lost"), _with_fault(_worker(after, index, in_doubt))
+        elif request.phase == IN_DOUBT:  # Others were reaped or canceled: their number is not reused.
+            forgotten = back if guards.doubt_settled else memory.moved(worker, request, RETURNING)
+            yield action._replace(detail="refused"), _worker(state, index, forgotten)
 
 
 # -- the engine's thread -----------------------------------------------------------------------------------------------
@@ -181,13 +179,16 @@ def _delivering(state: State, index: int, worker: Worker, guards: Guards) -> Ite
         attempt = request.attempt
         if request.phase == WAITS and attempt not in worker.aborts:
             if memory.may_send(worker, attempt, guards):
-                sends = _bumped(state.sends, attempt)
-                on_its_way = _worker(state, index, memory.moved(worker, request, WIRE))
-                yield Action("send", index, attempt), on_its_way._replace(sends=sends)
-                if state.troubles:
-                    yield Action("crowded", index, attempt), _trouble(_worker(state, index, _away(worker, request)))
+                sends = _incremented(state.sends, attempt)
+                sending = _worker(state, index, memory.moved(worker, request, WIRE))
+                yield Action("send", index, attempt), sending._replace(sends=sends)
+                if state.faults:
+                    yield (
+                        Action("crowded", index, attempt),
+                        _with_fault(_worker(state, index, _return_unsent(worker, request))),
+                    )
             else:
-                yield Action("too late to send", index, attempt), _worker(state, index, _away(worker, request))
+                yield Action("too late to send", index, attempt), _worker(state, index, _return_unsent(worker, request))
         if request.phase == WIRE:
             for outcome in (OK, BAD):
                 answered = memory.finished(worker, request, outcome, guards)
@@ -195,18 +196,18 @@ def _delivering(state: State, index: int, worker: Worker, guards: Guards) -> Ite
     if worker.aborts:
         yield Action("abort", index, min(worker.aborts)), _worker(state, index, memory.engine_aborts(worker, guards))
     if state.row.status == CANCELED and worker.held:
-        told = memory.aborted(worker, frozenset({worker.held}), guards)
-        if told != worker:
-            yield Action("told to cancel", index, worker.held), _worker(state, index, told)
-    if state.troubles and state.row.status in (RUNNING, PENDING) and worker.held:
-        told = memory.aborted(worker, frozenset({worker.held}), guards)
-        if told != worker:
-            after = _trouble(_worker(state, index, told))._replace(asked=True)
+        aborted = memory.aborted(worker, frozenset({worker.held}), guards)
+        if aborted != worker:
+            yield Action("cancel received", index, worker.held), _worker(state, index, aborted)
+    if state.faults and state.row.status in (RUNNING, PENDING) and worker.held:
+        aborted = memory.aborted(worker, frozenset({worker.held}), guards)
+        if aborted != worker:
+            after = _with_fault(_worker(state, index, aborted))._replace(cancel_requested=True)
             yield Action("operator aborts", index, worker.held), after
 
 
-def _away(worker: Worker, request: Request) -> Worker:
-    """The engine sends a request away, which is to be given back if it is held, and else forgotten."""
+def _return_unsent(worker: Worker, request: Request) -> Worker:
+    """The engine returns a request unsent: to be given back if it is held, else forgotten."""
     if worker.held == request.attempt:
         return memory.moved(worker, request, RETURNING)
     return memory.without(worker, [request])
@@ -221,19 +222,19 @@ def _recording(state: State, index: int, worker: Worker, bounds: Bounds, guards:
         batches.append(worker.results)
     for batch in batches:
         first = min(batch)
-        several = "together" if len(batch) > 1 else first.outcome
-        action = Action("record", index, first.claim, several)
+        detail = "together" if len(batch) > 1 else first.outcome
+        action = Action("record", index, first.claim, detail)
         forgotten = memory.recorded(worker, batch, guards)
         try:
             written, moved = db.record(db.of(state), index, batch, bounds.max_attempts, guards)
         except UniqueError:
-            if len(batch) == 1:  # Of more, the halves are tried: each of them is a step of its own.
+            if len(batch) == 1:  # A larger batch is halved: each half is a step of its own.
                 yield action._replace(detail="not storable"), _worker(state, index, forgotten)
             continue
         after = _with(state, written)
-        if state.troubles and moved:
-            yield action._replace(detail=f"{several}, reply lost"), _trouble(after)
-        yield action._replace(detail=several if moved else "refused"), _worker(after, index, forgotten)
+        if state.faults and moved:
+            yield action._replace(detail=f"{detail}, reply lost"), _with_fault(after)
+        yield action._replace(detail=detail if moved else "refused"), _worker(after, index, forgotten)
 
 
 def _renewing(state: State, index: int, worker: Worker, guards: Guards) -> Iterator[Step]:
@@ -267,9 +268,9 @@ def _with(state: State, database: Database) -> State:
     return state._replace(row=row, runs=runs, ended=ended, counted=counted)
 
 
-def _trouble(state: State) -> State:
-    return state._replace(troubles=state.troubles - 1)
+def _with_fault(state: State) -> State:
+    return state._replace(faults=state.faults - 1)
 
 
-def _bumped(sends: tuple[int, ...], attempt: int) -> tuple[int, ...]:
+def _incremented(sends: tuple[int, ...], attempt: int) -> tuple[int, ...]:
     return (*sends[: attempt - 1], sends[attempt - 1] + 1, *sends[attempt:])

@@ -1,4 +1,4 @@
-"""What a worker process does with its memory: the table of claims, the engine, and the recorder's queue."""
+"""A worker's operations on its memory: the table of claims, the engine, and the recorder's queue."""
 
 from collections.abc import Iterable
 
@@ -18,12 +18,12 @@ from proof.model.state import (
 
 
 def hand_over(worker: Worker, guards: Guards) -> Worker:
-    """Hold what was claimed, and give its request to the engine. What was held of the execution is held no longer."""
+    """Hold the claim instead of an older one of the execution, and give its request to the engine."""
     attempt = worker.taken
-    older = frozenset(one.attempt for one in worker.requests if one.phase in (WAITS, WIRE))
+    older = frozenset(request.attempt for request in worker.requests if request.phase in (WAITS, WIRE))
     requests, aborts = worker.requests, worker.aborts
     if guards.claim_drops_older:
-        requests = frozenset(one for one in requests if one.phase not in AWAY_FROM_ENGINE)
+        requests = frozenset(request for request in requests if request.phase not in AWAY_FROM_ENGINE)
         aborts |= older
     return worker._replace(
         taken=0,
@@ -37,31 +37,31 @@ def hand_over(worker: Worker, guards: Guards) -> Worker:
 
 
 def may_send(worker: Worker, attempt: int, guards: Guards) -> bool:
-    """Asked by the engine at the last moment."""
+    """The engine's last check before sending."""
     return not guards.sent_in_lease or (worker.held == attempt and not worker.late)
 
 
 def moved(worker: Worker, request: Request, phase: str) -> Worker:
-    """With the request in another phase."""
+    """Move the request to another phase."""
     return worker._replace(requests=worker.requests - {request} | {request._replace(phase=phase)})
 
 
 def without(worker: Worker, requests: Iterable[Request]) -> Worker:
-    """With nothing left of these requests in the engine."""
-    left = worker.requests - frozenset(requests)
-    attempts = frozenset(one.attempt for one in left)
-    return worker._replace(requests=left, aborts=worker.aborts & attempts, over=worker.over & attempts)
+    """Remove these requests from the engine."""
+    remaining = worker.requests - frozenset(requests)
+    attempts = frozenset(request.attempt for request in remaining)
+    return worker._replace(requests=remaining, aborts=worker.aborts & attempts, over=worker.over & attempts)
 
 
 def finished(worker: Worker, request: Request, outcome: str, guards: Guards) -> Worker:
-    """The engine's report of one exchange. It is dropped where its claim is not held."""
+    """Report the end of an exchange. The result is dropped if its claim is not held."""
     claim = worker.held if worker.held and (worker.held == request.attempt or not guards.result_by_attempt) else 0
     worker = without(worker, [request])
     return worker._replace(results=worker.results | {Result(claim, request.attempt, outcome)}) if claim else worker
 
 
 def aborted(worker: Worker, attempts: frozenset[int], guards: Guards) -> Worker:
-    """With these attempts' exchanges ended, wherever they are."""
+    """End these attempts' exchanges, wherever they are."""
     for request in worker.requests:
         if request.attempt not in attempts or (request.phase == IN_DOUBT and guards.doubt_unrecorded):
             continue
@@ -71,26 +71,26 @@ def aborted(worker: Worker, attempts: frozenset[int], guards: Guards) -> Worker:
 
 
 def lost(worker: Worker, guards: Guards) -> Worker:
-    """The lease of what is held could not be renewed: it is not this worker's any more."""
+    """React to a lease that could not be renewed: the held attempt is no longer this worker's."""
     attempt = frozenset({worker.held})
     if Request(worker.held, IN_DOUBT) in worker.requests and guards.doubt_unrecorded:
         return without(worker, [Request(worker.held, IN_DOUBT)])._replace(held=0)
     if Request(worker.held, RETURNING) in worker.requests or Request(worker.held, IN_DOUBT) in worker.requests:
         return aborted(worker, attempt, guards)
-    in_engine = attempt & {one.attempt for one in worker.requests}
+    in_engine = attempt & {request.attempt for request in worker.requests}
     aborts = worker.aborts | in_engine if guards.lost_aborted else worker.aborts
     return worker._replace(aborts=aborts, over=worker.over | in_engine)
 
 
 def engine_aborts(worker: Worker, guards: Guards) -> Worker:
-    """The engine does what it was asked: by attempt, or (a broken one) to all of the execution that it has."""
-    wanted = worker.aborts if guards.abort_by_attempt else frozenset(one.attempt for one in worker.requests)
-    worker = aborted(worker, wanted, guards)
+    """Carry out the aborts: by attempt, or without that guard all of the execution's requests."""
+    attempts = worker.aborts if guards.abort_by_attempt else frozenset(request.attempt for request in worker.requests)
+    worker = aborted(worker, attempts, guards)
     return worker._replace(aborts=frozenset())
 
 
 def recorded(worker: Worker, batch: Iterable[Result], guards: Guards) -> Worker:
-    """Forget what the database has."""
+    """Forget recorded results."""
     batch = frozenset(batch)
     forgotten = not guards.forget_by_attempt or any(result.claim == worker.held for result in batch)
     return worker._replace(results=worker.results - batch, held=0 if forgotten else worker.held)

@@ -9,7 +9,7 @@ import time
 import django
 
 _MINUTE = 60
-_TELL_EVERY_SECONDS = 10
+_REPORT_SECONDS = 10
 _SEEDS = 1_000_000
 
 
@@ -20,40 +20,40 @@ def main() -> int:
 
     from proof.turnstile.scenarios import CATALOGUE
     from proof.turnstile.search import Turnstile, turnstile
-    from proof.turnstile.story import told
+    from proof.turnstile.story import describe
 
     parser = argparse.ArgumentParser(prog="bin/proof", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=1, help="how long to search; 1 if left out")
-    parser.add_argument("--seed", type=int, help="play the one interleaving of this seed, and tell its story")
-    parser.add_argument("--only", choices=CATALOGUE, help="this scenario only")
-    parser.add_argument("--all", action="store_true", help="go on after one that fails")
+    parser.add_argument("--minutes", type=float, default=1, help="how long to search; 1 by default")
+    parser.add_argument("--seed", type=int, help="play the interleaving of this seed only, and tell its story")
+    parser.add_argument("--only", choices=CATALOGUE, help="play this scenario only")
+    parser.add_argument("--all", action="store_true", help="continue after a failure")
     options = parser.parse_args()
     call_command("migrate", verbosity=0)
 
     def search(gate: Turnstile, first: int) -> int:
-        """Returns how many failed. Seeds are taken one after the other, from a random one on."""
-        began = told_at = time.monotonic()
+        """Play consecutive seeds. Returns how many interleavings failed."""
+        started = reported_at = time.monotonic()
         played = failed = 0
-        while (now := time.monotonic()) < began + options.minutes * _MINUTE:
-            one = gate.play(first + played, only=options.only)
+        while (now := time.monotonic()) < started + options.minutes * _MINUTE:
+            interleaving = gate.play(first + played, only=options.only)
             played += 1
-            if one.findings:
+            if interleaving.findings:
                 failed += 1
-                print(f"{told(one)}\n", flush=True)
+                print(f"{describe(interleaving)}\n", flush=True)
             if failed and not options.all:
                 break
-            if now > told_at + _TELL_EVERY_SECONDS:
-                told_at = now
-                print(f"{played} interleavings, {played / (now - began) * _MINUTE:.0f} a minute", flush=True)
-        print(f"{played} interleavings in {time.monotonic() - began:.0f} s, seeds from {first} on; {failed} failed.")
+            if now > reported_at + _REPORT_SECONDS:
+                reported_at = now
+                print(f"{played} interleavings, {played / (now - started) * _MINUTE:.0f} a minute", flush=True)
+        print(f"{played} interleavings in {time.monotonic() - started:.0f} s, seeds from {first} on; {failed} failed.")
         return failed
 
     with turnstile() as gate:
         if options.seed is None:
             return 1 if search(gate, random.randrange(_SEEDS)) else 0
-        one = gate.play(options.seed, only=options.only)
-    print(told(one))
-    return 1 if one.findings else 0
+        interleaving = gate.play(options.seed, only=options.only)
+    print(describe(interleaving))
+    return 1 if interleaving.findings else 0
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Threads that act, one after the other in many interleavings: their connections are made once."""
+"""A pool of threads for actors, which keep their connections over many interleavings."""
 
 import queue
 import threading
@@ -16,7 +16,7 @@ _JOIN_SECONDS = 10
 
 
 class _Member:
-    """One thread with a link, and Django's connection of this thread."""
+    """A thread with a link and a Django connection of its own."""
 
     def __init__(self) -> None:
         self._parts: queue.SimpleQueue[tuple[Gate, Actor, Act] | None] = queue.SimpleQueue()
@@ -51,7 +51,7 @@ class _Member:
 
 
 class Crew:
-    """As many threads as the largest cast needs."""
+    """A pool that grows to the largest cast."""
 
     def __init__(self) -> None:
         self._members: list[_Member] = []

@@ -1,7 +1,7 @@
-"""Where an actor stops before each of its statements until the scheduler lets it go on. One goes on at a time.
+"""The gate where actors stop before each statement until the scheduler lets one proceed.
 
-An actor is a thread with database connections of its own. Its cursors ask the gate, so the product's functions run as
-they are.
+An actor is a thread with database connections of its own. Its cursors stop at the gate, so the product's functions run
+unchanged.
 """
 
 import contextlib
@@ -13,21 +13,21 @@ from dataclasses import dataclass, field
 
 
 class State(enum.Enum):
-    """`STOPPED` waits for the scheduler, `BLOCKED` for a lock of another's transaction."""
+    """`STOPPED` waits for the scheduler, `BLOCKED` for a lock of another transaction."""
 
     STOPPED = "stopped"
-    GOING = "going"
+    PROCEEDING = "proceeding"
     BLOCKED = "blocked"
     ENDED = "ended"
 
 
 class AbandonedError(Exception):
-    """The interleaving is over before its actor is."""
+    """The interleaving has ended before its actor."""
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """A step of the story: who did what, and what came of it."""
+class StoryLine:
+    """A step of the story: who did what, with what result."""
 
     actor: str
     text: str
@@ -35,15 +35,15 @@ class Line:
 
 @dataclass(eq=False, slots=True)
 class Actor:
-    """One who acts. `pids` are the server processes of its connections.
+    """A thread of the interleaving. `pids` are the server processes of its connections.
 
-    `ready` says if it may go on at all; `came`, whether that came true or will not come true any more.
+    It may proceed once `ready` returns True; `became_ready`: whether that happened, or never will.
     """
 
     name: str
-    state: State = State.GOING
+    state: State = State.PROCEEDING
     ready: Callable[[], bool] | None = None
-    came: bool = True
+    became_ready: bool = True
     verb: str = ""
     pids: set[int] = field(default_factory=set)
     error: BaseException | None = None
@@ -51,25 +51,25 @@ class Actor:
 
 
 class Gate:
-    """All that the actors of one interleaving and its scheduler share."""
+    """The state that the actors of an interleaving share with its scheduler."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.arrivals: queue.SimpleQueue[Actor] = queue.SimpleQueue()
-        self.story: list[Line] = []
-        #: Whether locks may have been released since the scheduler last looked.
+        self.story: list[StoryLine] = []
+        #: Whether locks may have been released since the scheduler last checked.
         self.released = True
         self.over = False
 
     def stop(self, actor: Actor, *, ready: Callable[[], bool] | None = None) -> bool:
-        """Wait to be let go on. Returns whether `ready` came true; False: it never will, for nobody else can act."""
+        """Wait for the scheduler. Returns whether `ready` came true; False if no other actor can make it so."""
         with self.lock:
             actor.state, actor.ready = State.STOPPED, ready
         self._wait(actor)
-        return actor.came
+        return actor.became_ready
 
     def returned(self, actor: Actor) -> None:
-        """A statement has come back. One that waited for a lock stops again, so that still only one goes on."""
+        """Note the end of a statement. One that waited for a lock stops again, so that only one actor proceeds."""
         with self.lock:
             was_blocked = actor.state is State.BLOCKED
             if was_blocked:
@@ -83,8 +83,8 @@ class Gate:
             actor.state, self.released = State.ENDED, True
         self.arrivals.put(actor)
 
-    def tell(self, actor: str, text: str) -> None:
-        self.story.append(Line(actor, text))
+    def log(self, actor: str, text: str) -> None:
+        self.story.append(StoryLine(actor, text))
 
     def _wait(self, actor: Actor) -> None:
         self.arrivals.put(actor)
@@ -93,8 +93,8 @@ class Gate:
             raise AbandonedError
 
 
-class _Here(threading.local):
-    """Of the present thread: its gate and actor while it acts, and the server processes of its connections."""
+class _Current(threading.local):
+    """Of the current thread: its gate and actor while it acts, and the server processes of its connections."""
 
     def __init__(self) -> None:
         self.gate: Gate | None = None
@@ -102,38 +102,38 @@ class _Here(threading.local):
         self.pids: set[int] = set()
 
 
-here = _Here()
+current = _Current()
 
 
 @contextlib.contextmanager
 def acting(gate: Gate, actor: Actor) -> Iterator[None]:
-    """What this thread does meanwhile, the actor does."""
-    here.gate, here.actor, actor.pids = gate, actor, here.pids
+    """Let this thread act for `actor`."""
+    current.gate, current.actor, actor.pids = gate, actor, current.pids
     try:
         yield
     finally:
-        here.gate = here.actor = None
+        current.gate = current.actor = None
 
 
 @contextlib.contextmanager
-def unseen() -> Iterator[None]:
-    """What this thread asks meanwhile is no step of the actor: a look of ours."""
-    gate, here.gate = here.gate, None
+def unobserved() -> Iterator[None]:
+    """Statements within are not steps of the actor."""
+    gate, current.gate = current.gate, None
     try:
         yield
     finally:
-        here.gate = gate
+        current.gate = gate
 
 
 def pause(what: str, *, ready: Callable[[], bool] | None = None) -> bool:
-    """A step without a statement, as sending is. Waits until `ready`; False if it never will be.
+    """A step without a statement, such as sending. Waits until `ready`; returns False if it never will be.
 
-    On a thread that does not act it waits for nothing.
+    Does not wait on a thread that does not act.
     """
-    gate, actor = here.gate, here.actor
+    gate, actor = current.gate, current.actor
     if gate is None or actor is None:
         return ready is None or ready()
-    came = gate.stop(actor, ready=ready)
-    if came and what:
-        gate.tell(actor.name, what)
-    return came
+    became_ready = gate.stop(actor, ready=ready)
+    if became_ready and what:
+        gate.log(actor.name, what)
+    return became_ready

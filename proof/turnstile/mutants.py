@@ -1,6 +1,6 @@
-"""Old faults, put back as other text of the product's own statements: what shows that the turnstile can see.
+"""Mutations of the product's statements, each of which the turnstile must detect.
 
-Each takes away one guard. One that fits no statement any more says so, rather than passing for found.
+Each removes one guard. Tests also require that it matches a statement.
 """
 
 import re
@@ -11,25 +11,25 @@ _ATTEMPTS = r"AND \w+\.attempts = \w+\.attempts"
 
 @dataclass(slots=True)
 class Mutant:
-    """`mark` is a piece of the statement that is changed; `fitted` counts how often it was. `scenario` shows it."""
+    """`mark` identifies the statement to change; `matches` counts its uses. `scenario` detects the mutant."""
 
     name: str
     mark: str
     pattern: str
-    instead: str
+    replacement: str
     scenario: str
-    fitted: int = field(default=0, init=False)
+    matches: int = field(default=0, init=False)
 
     def __call__(self, statement: str) -> str:
         if self.mark not in statement:
             return statement
-        changed, count = re.subn(self.pattern, self.instead, statement, flags=re.DOTALL)
-        self.fitted += count
+        changed, count = re.subn(self.pattern, self.replacement, statement, flags=re.DOTALL)
+        self.matches += count
         return changed
 
 
 def mutants() -> list[Mutant]:
-    """Fresh ones, that have fitted nothing yet."""
+    """New mutants, without any match."""
     return [
         Mutant(
             "a give back that names no attempt",

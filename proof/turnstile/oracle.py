@@ -1,4 +1,4 @@
-"""Holds the rows to account when all actors have ended: what must be true whatever the order of their steps was."""
+"""Checks the rows after all actors have ended: the rules that hold for any order of their steps."""
 
 import collections
 import datetime
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from django.db import connection
 
-from proof.turnstile.house import EVERY
+from proof.turnstile.fixture import EVERY
 from proof.turnstile.stage import Call, Pair, Stage
 from proof.turnstile.trace import Change
 from runs import counters
@@ -23,7 +23,7 @@ _SLIPS = """
            AS ended (outcome, occurrences)
      GROUP BY 1
 """
-_FORGOTTEN = """
+_QUEUED_BEHIND_NONE = """
     SELECT id::text FROM runs_execution AS waiting
      WHERE finished_at IS NULL AND queued AND NOT EXISTS (
          SELECT FROM runs_execution AS live
@@ -66,19 +66,19 @@ class _Run(NamedTuple):
     response_status: int | None
 
 
-def forgotten(stage: Stage) -> Iterator[str]:
-    """Executions that wait for others though none lives, before anybody looks for such."""
+def queued_behind_none(stage: Stage) -> Iterator[str]:
+    """Executions queued behind none, before the sweep looks for such."""
     with connection.cursor() as cursor:
-        cursor.execute(_FORGOTTEN)
+        cursor.execute(_QUEUED_BEHIND_NONE)
         for (key,) in cursor.fetchall():
             yield f"{stage.label(key)} is queued behind nothing"
 
 
 def findings(stage: Stage, changes: Sequence[Change]) -> Iterator[str]:
-    """What is wrong, once nothing lives any more."""
+    """Every violation, once no execution is live."""
     yield from _transitions(stage, changes)
     yield from _answers(stage, changes)
-    yield from _together(stage, changes)
+    yield from _limits(stage, changes)
     executions = [_Execution(*row) for row in _fetched(_EXECUTIONS)]
     runs = [_Run(*row) for row in _fetched(_RUNS)]
     yield from _exchanges(stage, runs)
@@ -88,7 +88,7 @@ def findings(stage: Stage, changes: Sequence[Change]) -> Iterator[str]:
 
 
 def _transitions(stage: Stage, changes: Sequence[Change]) -> Iterator[str]:
-    """Each names its from-state, and a worker's names the attempt."""
+    """Each transition is legal, and a worker moves only attempts that it named."""
     for change in changes:
         before, after = change.before, change.after
         if before is None:
@@ -98,13 +98,13 @@ def _transitions(stage: Stage, changes: Sequence[Change]) -> Iterator[str]:
         by = f"{what}, by one who {call.verb if call else 'is unknown'}"
         allowed = TRANSITIONS[ExecutionStatus(before.status)]
         if before.status != after.status and ExecutionStatus(after.status) not in allowed:
-            yield f"{by}: that is no transition"
+            yield f"{by}: an illegal transition"
         if before.status == after.status == ExecutionStatus.RUNNING and before[1:3] != after[1:3]:
             yield f"{by}: taken from {before.owner} who runs it"
         if call is None:
             continue
-        if call.verb == "reaps" and before.status == "running" and not _lapsed(change):
-            yield f"{by}, though its lease has not lapsed"
+        if call.verb == "reaps" and before.status == "running" and not _expired(change):
+            yield f"{by}, though its lease has not expired"
         if call.owner is not None and before.status == ExecutionStatus.RUNNING:
             pair = (change.execution_id, before.attempts)
             if pair not in call.named or before.owner != call.owner:
@@ -113,36 +113,42 @@ def _transitions(stage: Stage, changes: Sequence[Change]) -> Iterator[str]:
 
 
 def _answers(stage: Stage, changes: Sequence[Change]) -> Iterator[str]:
-    """A worker is told what was done: it must be what was."""
+    """A worker learns exactly the changes that were made."""
     for call in stage.calls:
         if call.answered is None:
             continue
-        own = [change for change in changes if change.before is not None and _call_of(stage, change) is call]
+        changes_of_call = [
+            change for change in changes if change.before is not None and _call_of(stage, change) is call
+        ]
         if call.verb.startswith("claims"):
-            done = {(change.execution_id, change.after.attempts) for change in own}
+            done = {(change.execution_id, change.after.attempts) for change in changes_of_call}
         else:
             done = {
                 (change.execution_id, change.before.attempts)
-                for change in own
+                for change in changes_of_call
                 if change.before is not None and change.before.status == ExecutionStatus.RUNNING
             }
         if done != call.answered:
-            told, really = (", ".join(map(stage.named, sorted(pairs))) or "nothing" for pairs in (call.answered, done))
-            yield f"{call.owner} {call.verb}: told of {told}, done was {really}"
+            answered, changed = (
+                ", ".join(map(stage.named, sorted(pairs))) or "nothing" for pairs in (call.answered, done)
+            )
+            yield f"{call.owner} {call.verb}: answered {answered}, changed {changed}"
 
 
-def _together(stage: Stage, changes: Sequence[Change]) -> Iterator[str]:
-    """How many run, and how many live, at any moment: by the order in which they were changed."""
+def _limits(stage: Stage, changes: Sequence[Change]) -> Iterator[str]:
+    """The limits of running and of live executions hold after each change."""
     running: dict[str, set[str]] = collections.defaultdict(set)
     live: dict[str, set[str]] = collections.defaultdict(set)
     for change in changes:
         key = change.execution_id
-        _keep(running[change.job_id], key, on=change.after.status == ExecutionStatus.RUNNING)
-        most = change.concurrency
-        if most is not None and len(running[change.job_id]) > most:
-            yield f"{', '.join(sorted(map(stage.label, running[change.job_id])))} run at once, of {most}"
+        _set_member(running[change.job_id], key, on=change.after.status == ExecutionStatus.RUNNING)
+        limit = change.concurrency
+        if limit is not None and len(running[change.job_id]) > limit:
+            yield f"{', '.join(sorted(map(stage.label, running[change.job_id])))} run at once, of {limit}"
         if change.overlap and change.trigger == "schedule":
-            _keep(live[change.job_environment_id], key, on=not change.after.finished_at and not change.after.queued)
+            _set_member(
+                live[change.job_environment_id], key, on=not change.after.finished_at and not change.after.queued
+            )
             if len(live[change.job_environment_id]) > 1:
                 labels = sorted(map(stage.label, live[change.job_environment_id]))
                 yield f"{' and '.join(labels)} live at once, with overlap {change.overlap}"
@@ -165,7 +171,7 @@ def _exchanges(stage: Stage, runs: Sequence[_Run]) -> Iterator[str]:
     sent = {sending.pair for sending in stage.sent}
     for pair, run in rows.items():
         if run.response_status is not None and pair not in sent:
-            yield f"{stage.named(pair)} was answered and never sent"
+            yield f"{stage.named(pair)} was answered but never sent"
     recorded = {pair for call in stage.calls if call.verb == "records" for pair in call.answered or ()}
     for pair in recorded & sent:
         if pair in rows and rows[pair].response_status is None:
@@ -177,62 +183,66 @@ def _rows(stage: Stage, executions: Sequence[_Execution], runs: Sequence[_Run]) 
     for run in runs:
         numbers[run.execution_id].append(run)
     for execution in executions:
-        own = numbers[execution.key]
+        own_runs = numbers[execution.key]
         label = f"{stage.label(execution.key)} ({execution.status})"
         if execution.status not in TERMINAL:
-            yield f"{label} has come to no end"
+            yield f"{label} has not ended"
         if execution.owner is not None:
             yield f"{label} still has a lease"
-        if [run.number for run in own] != list(range(1, execution.attempts + 1)):
-            yield f"{label} says {execution.attempts} attempts; its runs are {[run.number for run in own]}"
-        yield from _verdict(label, execution.status, own)
+        if [run.number for run in own_runs] != list(range(1, execution.attempts + 1)):
+            yield f"{label} has {execution.attempts} attempts; its runs are {[run.number for run in own_runs]}"
+        yield from _verdict(label, execution.status, own_runs)
 
 
-def _verdict(label: str, status: str, own: Sequence[_Run]) -> Iterator[str]:
-    if any(run.status != RunStatus.FAILED for run in own[:-1]):
-        yield f"{label} went on after {[run.status for run in own]}"
-    if status in (ExecutionStatus.SUCCEEDED, ExecutionStatus.FAILED) and (not own or own[-1].status != status):
-        yield f"{label} ended with {[run.status for run in own]}"
+def _verdict(label: str, status: str, own_runs: Sequence[_Run]) -> Iterator[str]:
+    if any(run.status != RunStatus.FAILED for run in own_runs[:-1]):
+        yield f"{label} went on after {[run.status for run in own_runs]}"
+    if status in (ExecutionStatus.SUCCEEDED, ExecutionStatus.FAILED) and (
+        not own_runs or own_runs[-1].status != status
+    ):
+        yield f"{label} ended with {[run.status for run in own_runs]}"
 
 
 def _counters(executions: Sequence[_Execution], runs: Sequence[_Run]) -> Iterator[str]:
-    """Usage, tallies and the slips of statistics, against the rows."""
+    """Usage, counters and statistics agree with the rows."""
     with connection.cursor() as cursor:
         cursor.execute(_USED)
         used = int(cursor.fetchone()[0])
-        told = {key: count for key, count in counters.totals(cursor).items() if key.split("/")[0] in _COUNTED}
+        counted = {key: count for key, count in counters.totals(cursor).items() if key.split("/")[0] in _COUNTED}
         cursor.execute(_SLIPS)
         slips = {OUTCOMES[outcome].value: count for outcome, count in cursor.fetchall() if count}
     if used != len(runs):
         yield f"usage counts {used} runs; there are {len(runs)}"
-    really, ended = collections.Counter[str](), collections.Counter[str]()
+    actual, ended = collections.Counter[str](), collections.Counter[str]()
     for run in runs:
-        really[f"runs/{run.status}/{run.failure_reason}"] += 1
-    for one in executions:
-        ended[one.status] += one.occurrences
-        skipped = f"skipped/{one.skip_reason}"
-        really[skipped if one.skip_reason else f"executions/{one.status}/{one.failure_reason}"] += one.occurrences
-    if told != really:
-        yield f"tallies say {json.dumps(told, sort_keys=True)}; rows {json.dumps(really, sort_keys=True)}"
+        actual[f"runs/{run.status}/{run.failure_reason}"] += 1
+    for execution in executions:
+        ended[execution.status] += execution.occurrences
+        skipped = f"skipped/{execution.skip_reason}"
+        actual[skipped if execution.skip_reason else f"executions/{execution.status}/{execution.failure_reason}"] += (
+            execution.occurrences
+        )
+    if counted != actual:
+        yield f"counters say {json.dumps(counted, sort_keys=True)}; rows {json.dumps(actual, sort_keys=True)}"
     if slips != ended:
         yield f"statistics say {json.dumps(slips, sort_keys=True)}; rows {json.dumps(ended, sort_keys=True)}"
 
 
 def _ledger(stage: Stage, executions: Sequence[_Execution]) -> Iterator[str]:
-    """Each occurrence that was due is recorded once, or still due."""
+    """Each due occurrence is recorded once, or still due."""
     until = stage.fired_until
     if until is None:
         return
     for name in stage.scheduled:
-        key = str(stage.house.places[name].row.pk)
+        key = str(stage.fixture.jobs_by_name[name].job_environment.pk)
         with connection.cursor() as cursor:
             cursor.execute(_NEXT, [key])
             (next_fire_at,) = cursor.fetchone()
         accounted = collections.Counter[datetime.datetime]()
-        for one in executions:
-            if one.job_environment_id == key and one.scheduled_for is not None:
-                accounted.update(one.scheduled_for + EVERY * place for place in range(one.occurrences))
-        planned = [at for place in range(1, 10) if (at := stage.house.began + EVERY * place) <= until]
+        for execution in executions:
+            if execution.job_environment_id == key and execution.scheduled_for is not None:
+                accounted.update(execution.scheduled_for + EVERY * index for index in range(execution.occurrences))
+        planned = [at for index in range(1, 10) if (at := stage.fixture.began + EVERY * index) <= until]
         accounted.update(at for at in planned if at >= next_fire_at)
         for at in sorted({*planned, *accounted}):
             if accounted[at] != 1 or at not in planned:
@@ -253,12 +263,12 @@ def _call_of(stage: Stage, change: Change) -> Call | None:
     return None
 
 
-def _lapsed(change: Change) -> bool:
+def _expired(change: Change) -> bool:
     assert change.before is not None
     return change.before.lease_expires_at is not None and change.before.lease_expires_at < change.at.isoformat()
 
 
-def _keep(keys: set[str], key: str, *, on: bool) -> None:
+def _set_member(keys: set[str], key: str, *, on: bool) -> None:
     if on:
         keys.add(key)
     else:

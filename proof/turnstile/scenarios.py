@@ -1,4 +1,4 @@
-"""Who meets whom: a catalogue from which a seed draws, each entry with a cast drawn by the seed too."""
+"""The catalogue of scenarios. A seed draws a scenario and the details of its cast."""
 
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +12,7 @@ from proof.turnstile.stage import Stage
 from proof.turnstile.workers import FATES, Worker, claims, claims_of_job, gives_back, records
 from workers.connections import Link
 
-#: What an actor does, on a link of its own.
+#: What an actor does, with a link of its own.
 Act = Callable[[Link], None]
 Cast = Sequence[tuple[str, Act]]
 _POLICIES = ("skip", "queue", "cancel_running")
@@ -22,7 +22,7 @@ _OFTEN = 0.7
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """`jobs` has the job of each execution that is there from the start, `scheduled` what beats may fire."""
+    """`jobs` names the job of each initial execution, `scheduled` the jobs that beats may fire."""
 
     name: str
     jobs: tuple[str, ...]
@@ -30,14 +30,14 @@ class Scenario:
     cast: Callable[[Stage], Cast]
 
 
-def drawn(rng: random.Random, only: str | None = None) -> Scenario:
-    """One of the catalogue, with what it needs."""
+def draw(rng: random.Random, only: str | None = None) -> Scenario:
+    """Draw a scenario of the catalogue."""
     name = only or rng.choice(tuple(CATALOGUE))
     return CATALOGUE[name](rng)
 
 
 def _same_worker_again(_rng: random.Random) -> Scenario:
-    """A worker loses its attempt, claims the next one itself, and then gets to what it had to do for the first."""
+    """A worker loses an attempt, claims the next one itself, and then acts on the first."""
 
     def cast(stage: Stage) -> Cast:
         worker = _worker(stage, "A")
@@ -50,9 +50,9 @@ def _same_worker_again(_rng: random.Random) -> Scenario:
             claims(worker, link, stage.ids, limit=3)
             gives_back(worker, link)
 
-        def waits(wanted: bool) -> None:
-            if wanted:
-                pause("", ready=lambda: worker.taken > 1)
+        def waits(is_patient: bool) -> None:
+            if is_patient:
+                pause("", ready=lambda: worker.claim_count > 1)
 
         def records_late(link: Link) -> None:
             waits(patient[1])
@@ -67,14 +67,14 @@ def _same_worker_again(_rng: random.Random) -> Scenario:
             ("A recorder", records_late),
             ("A stopping", stops_late),
             ("time", _plain(others.time_passes, stage, times=1)),
-            ("beat", _plain(others.reaps, stage, times=1, once_lapsed=True)),
+            ("beat", _plain(others.reaps, stage, times=1, once_expired=True)),
         ]
 
     return Scenario("the same worker again", ("plain",), (), cast)
 
 
 def _two_workers(rng: random.Random) -> Scenario:
-    """Two workers, each told the same ids."""
+    """Two workers get the same ids."""
 
     def cast(stage: Stage) -> Cast:
         first, second = _worker(stage, "A"), _worker(stage, "B")
@@ -83,21 +83,21 @@ def _two_workers(rng: random.Random) -> Scenario:
             *_acts(second, stage.ids, rounds=1),
             ("time", _plain(others.time_passes, stage, times=2)),
             ("beat", _plain(others.reaps, stage, times=2)),
-            *_some(stage, {"requeue": others.sends_again, "person": others.cancels}),
+            *_some(stage, {"requeue": others.requeues, "person": others.cancels}),
         ]
 
     return Scenario("two workers", ("plain",) * rng.randint(1, 3), (), cast)
 
 
 def _canceled(rng: random.Random) -> Scenario:
-    """Somebody cancels, one by one or in bulk, what is claimed, recorded, given back and reaped."""
+    """A user cancels executions, singly or in bulk, while they are claimed, recorded, given back and reaped."""
 
     def cast(stage: Stage) -> Cast:
         worker = _worker(stage, "A", fates=("succeeded", "failed", "unsent", "aborted"))
         acts: list[tuple[str, Act]] = [
             *_acts(worker, stage.ids, rounds=2),
             ("person", _plain(others.cancels, stage)),
-            ("bulk", _plain(stage.rng.choice((others.cancels_all, others.makes_an_end)), stage)),
+            ("bulk", _plain(stage.rng.choice((others.cancels_all, others.cancels_live)), stage)),
         ]
         if stage.rng.random() < 0.5:
             acts += [
@@ -110,19 +110,19 @@ def _canceled(rng: random.Random) -> Scenario:
 
 
 def _limited(rng: random.Random) -> Scenario:
-    """Three workers claim of a job of which only one or two may run at once."""
+    """Three workers claim executions of a job with a concurrency of one or two."""
     name = rng.choice(("one", "two"))
 
     def cast(stage: Stage) -> Cast:
         acts: list[tuple[str, Act]] = []
         for owner in ("A", "B", "C"):
             worker = _worker(stage, owner, fates=FATES[:3])
-            job_id = str(stage.house.places[name].row.job_id)
+            job_id = str(stage.fixture.jobs_by_name[name].job_environment.job_id)
             acts += [
                 (owner, partial(_claims_limited, worker, job_id)),
                 (f"{owner} recorder", partial(_records, worker)),
             ]
-        acts += _some(stage, {"person": others.cancels, "bulk": others.makes_an_end})
+        acts += _some(stage, {"person": others.cancels, "bulk": others.cancels_live})
         if stage.rng.random() < 0.5:
             acts += [
                 ("time", _plain(others.time_passes, stage, times=1)),
@@ -134,7 +134,7 @@ def _limited(rng: random.Random) -> Scenario:
 
 
 def _overlapping(policy: str, rng: random.Random) -> Scenario:
-    """Beats fire a job that must not overlap with itself, while workers are at it and people cancel."""
+    """Beats fire a job that must not overlap with itself, while a worker delivers it and users cancel."""
 
     def cast(stage: Stage) -> Cast:
         worker = _worker(stage, "A", fates=("succeeded", "failed", "unsent", "lost"))
@@ -152,7 +152,7 @@ def _overlapping(policy: str, rng: random.Random) -> Scenario:
                     "person": others.cancels,
                     "bulk": others.cancels_all,
                     "net": others.releases_forgotten,
-                    "other": partial(others.asks, name=policy),
+                    "other": partial(others.runs_by_hand, name=policy),
                 },
             ),
         ]
@@ -161,7 +161,7 @@ def _overlapping(policy: str, rng: random.Random) -> Scenario:
 
 
 def _anything(rng: random.Random) -> Scenario:
-    """Whatever the others have, at random."""
+    """The actors of all other scenarios, at random."""
     jobs = tuple(rng.choice(("plain", "plain", *_POLICIES)) for _ in range(rng.randint(1, 3)))
     scheduled = tuple(sorted({rng.choice(_POLICIES) for _ in range(2)}))
 
@@ -171,10 +171,10 @@ def _anything(rng: random.Random) -> Scenario:
             "beat 1": partial(others.fires, occurrence=1),
             "beat 2": partial(others.fires, occurrence=2),
             "reaper 2": partial(others.reaps, times=1),
-            "requeue": others.sends_again,
+            "requeue": others.requeues,
             "person": others.cancels,
             "bulk": others.cancels_all,
-            "end": others.makes_an_end,
+            "end": others.cancels_live,
             "net": others.releases_forgotten,
         }
         return [
@@ -189,7 +189,7 @@ def _anything(rng: random.Random) -> Scenario:
 
 
 def _lost_answer(_rng: random.Random) -> Scenario:
-    """PostgreSQL goes away after it committed a give back; the worker asks again, and claims the same number anew."""
+    """PostgreSQL goes away after the commit of a give-back; the worker repeats it, and claims the same number again."""
 
     def cast(stage: Stage) -> Cast:
         worker = _worker(stage, "A", fates=("succeeded", "unsent"))
@@ -217,14 +217,11 @@ CATALOGUE: Mapping[str, Callable[[random.Random], Scenario]] = {
 
 
 def _worker(stage: Stage, owner: str, fates: Sequence[str] = FATES) -> Worker:
-    return Worker(stage, owner, stage.house.claimer(owner), fates=fates)
+    return Worker(stage, owner, stage.fixture.claimer(owner), fates=fates)
 
 
 def _acts(worker: Worker, ids: Sequence[str] | None, *, rounds: int) -> Cast:
-    """A worker's threads: the one that claims, sends and gives back, and the one that records and renews.
-
-    While it stops, a third gives back.
-    """
+    """A worker's threads: one claims, sends and gives back, one records and renews, one gives back at shutdown."""
 
     def claims_again(link: Link) -> None:
         for _ in range(rounds):
@@ -233,7 +230,7 @@ def _acts(worker: Worker, ids: Sequence[str] | None, *, rounds: int) -> Cast:
                 gives_back(worker, link)
 
     def stops(link: Link) -> None:
-        if pause("", ready=lambda: any(held.fate == "unsent" for held in worker.ready)):
+        if pause("", ready=lambda: any(attempt.fate == "unsent" for attempt in worker.ready)):
             gives_back(worker, link)
 
     return [
@@ -254,10 +251,10 @@ def _records(worker: Worker, link: Link) -> None:
 
 
 def _some(stage: Stage, acts: Mapping[str, Callable[[Stage], None]]) -> Cast:
-    """Each of them or not."""
+    """Each of these acts with a probability of one half."""
     return [(name, _plain(act, stage)) for name, act in acts.items() if stage.rng.random() < 0.5]
 
 
 def _plain(act: Callable[..., None], *args: Any, **kwargs: Any) -> Act:
-    """An act on Django's connection."""
+    """Make an act that uses Django's connection."""
     return lambda _link: act(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""One interleaving as it happens: who did what with which attempts, for the oracle to compare with the rows."""
+"""The log of an interleaving: who did what with which attempts, for the oracle to compare with the rows."""
 
 import contextlib
 import datetime
@@ -9,15 +9,15 @@ from typing import NamedTuple
 
 from django.utils import timezone
 
-from proof.turnstile.gate import Gate, here
-from proof.turnstile.house import House
+from proof.turnstile.fixture import Fixture
+from proof.turnstile.gate import Gate, current
 
-#: An execution and the number of an attempt: what everything that a worker does must name.
+#: An execution and an attempt number, which every action of a worker must name.
 Pair = tuple[str, int]
 
 
 class Sending(NamedTuple):
-    """A request that went out."""
+    """A request that was sent."""
 
     pair: Pair
     run_id: str
@@ -26,9 +26,9 @@ class Sending(NamedTuple):
 
 @dataclass(slots=True)
 class Call:
-    """One call of a product's function. `owner` is the worker's, and `named` what it called it for; None: no worker.
+    """A call of one of the product's functions. `owner` is the worker (None: none), `named` the attempts it named.
 
-    `answered` is what it said that it did.
+    `answered` are the attempts that the function returned.
     """
 
     verb: str
@@ -42,9 +42,9 @@ class Call:
 
 @dataclass(slots=True)
 class Stage:
-    """`rng` draws what actors do, and nothing else, so that the order of their steps leaves it alone."""
+    """`rng` draws only what actors do, so that the order of their steps does not affect it."""
 
-    house: House
+    fixture: Fixture
     gate: Gate
     rng: random.Random
     ids: list[str]
@@ -53,28 +53,28 @@ class Stage:
     sent: list[Sending] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     labels: dict[str, str] = field(default_factory=dict)
-    #: Whether anything was claimed yet, lapsed yet, was reaped yet.
+    #: Whether any attempt has been claimed, has expired, has been reaped.
     claimed: bool = False
-    lapsed: bool = False
+    expired: bool = False
     reaped: bool = False
     #: Up to when beats have fired.
     fired_until: datetime.datetime | None = None
 
     @contextlib.contextmanager
     def call(self, verb: str, *, owner: str | None = None, named: frozenset[Pair] = frozenset()) -> Iterator[Call]:
-        actor = here.actor
-        made = Call(verb, frozenset(here.pids), owner, named, timezone.now())
-        self.calls.append(made)
+        actor = current.actor
+        call = Call(verb, frozenset(current.pids), owner, named, timezone.now())
+        self.calls.append(call)
         if actor is not None:
             actor.verb = f"{verb} {', '.join(map(self.named, sorted(named)))}".strip()
-            self.gate.tell(actor.name, f"* {actor.verb}")
-        yield made
-        made.ended, made.pids = timezone.now(), frozenset(here.pids)
-        if actor is not None and made.answered is not None and made.answered != named:
-            self.gate.tell(actor.name, f"  got {', '.join(map(self.named, sorted(made.answered))) or 'nothing'}")
+            self.gate.log(actor.name, f"* {actor.verb}")
+        yield call
+        call.ended, call.pids = timezone.now(), frozenset(current.pids)
+        if actor is not None and call.answered is not None and call.answered != named:
+            self.gate.log(actor.name, f"  got {', '.join(map(self.named, sorted(call.answered))) or 'nothing'}")
 
     def label(self, execution_id: str) -> str:
-        """E1, E2, ... in the order in which they are first seen."""
+        """E1, E2, ... in the order of first use."""
         return self.labels.setdefault(execution_id, f"E{len(self.labels) + 1}")
 
     def named(self, pair: Pair) -> str:

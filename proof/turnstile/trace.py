@@ -1,6 +1,6 @@
-"""Every committed change of an execution, in the order in which it was made: a trigger keeps it, for the oracle.
+"""Logs every committed change of an execution with a trigger, for the oracle.
 
-Of one execution the order is exact, since whoever changes it holds its row.
+The changes of one execution are in order, since each holds its row's lock.
 """
 
 import datetime
@@ -54,7 +54,7 @@ class Row(NamedTuple):
 
 
 class Change(NamedTuple):
-    """What one server process did to one execution. `before` is None where it was made."""
+    """A change of an execution by a server process. `before` is None for its insertion."""
 
     pid: int
     at: datetime.datetime

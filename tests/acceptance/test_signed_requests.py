@@ -8,7 +8,7 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from tests.support.deployment import Deployment
 from tests.support.recording_receiver import Receiver
 from tests.support.waiting import wait_for
-from workers.worker.keyring import REMEMBER_SECONDS
+from workers.worker.keyring import TTL_SECONDS
 
 
 def test_a_receiver_verifies_requests_during_a_rotation(deployment: Deployment, receiver: Receiver) -> None:
@@ -25,7 +25,7 @@ def test_a_receiver_verifies_requests_during_a_rotation(deployment: Deployment, 
     second = deployment.call("POST", "/signing-secrets/rotate/", json={"overlap_seconds": 3600})["secret"]
     third = deployment.call("POST", "/signing-secrets/rotate/", json={"overlap_seconds": 3600})["secret"]
     # Workers reload the secrets after a few seconds.
-    deployment.call("POST", "/jobs/signed/run/", json={"delay_seconds": math.ceil(REMEMBER_SECONDS) + 1})
+    deployment.call("POST", "/jobs/signed/run/", json={"delay_seconds": math.ceil(TTL_SECONDS) + 1})
     wait_for(lambda: len(receiver.seen) == 2, "the second request")
     later = receiver.seen[1]
     assert [Webhook(secret).verify(later["body"], later["headers"]) for secret in (second, third)] == [{"n": 1}] * 2

@@ -21,7 +21,7 @@ from workers.connections import Link
 from workers.delivery.transfer import unanswered
 from workers.worker.claim import Claimer
 from workers.worker.claimed import Claimed
-from workers.worker.evaluate import judge
+from workers.worker.evaluate import evaluate
 
 
 def give_plan(workspace: Workspace, *, policy: str = "hard_stop", budget: int | None = None, **values: Any) -> Plan:
@@ -82,7 +82,7 @@ def deliver(link: Link, claimed: Sequence[Claimed]) -> int:
     calls = [finished(item) for item in claimed if item.refusal is None]
     rng = random.Random(1)
     refused = [
-        judge(item, unanswered(item.request, *item.refusal), worker="worker", rng=rng)
+        evaluate(item, unanswered(item.request, *item.refusal), worker="worker", rng=rng)
         for item in claimed
         if item.refusal is not None
     ]

@@ -1,7 +1,7 @@
-"""What goes into the delivery engine and what comes out: immutable, free of Django, Celery and libcurl.
+"""The delivery engine's input and output: immutable, without Django, Celery or libcurl.
 
-Named tuples, because several are made for each run, and a frozen dataclass of ten fields costs five times as much. Ids
-are text, as Postgres gives and takes them: nothing here computes with them.
+Named tuples, since each run makes several, and a frozen dataclass of ten fields costs five times as much. Ids are text,
+as PostgreSQL sends them: nothing here computes with them.
 """
 
 from typing import NamedTuple
@@ -12,8 +12,8 @@ from workers.delivery.signing import Signature
 
 
 class TlsOptions(NamedTuple):
-    """How far an https endpoint must prove who it is, and how this side does. `ca_cert` (PEM) replaces the public
-    authorities; it isn't added. `client_cert` and `client_key` (PEM) are shown where the endpoint asks for them.
+    """How to verify an https endpoint, and the client's own identity. `ca_cert` (PEM) replaces the public
+    authorities. `client_cert` and `client_key` (PEM) are presented if the endpoint asks for them.
     """
 
     verify: bool = True
@@ -31,11 +31,9 @@ DEFAULT_TLS = TlsOptions()
 class DeliveryRequest(NamedTuple):
     """One attempt to make one HTTP exchange, rendered and signed.
 
-    `headers` is all that is sent besides Host, Content-Length, Accept-Encoding and (unless given) User-Agent, which are
-    the engine's. `attempt` counts from 1. `timeout_seconds` is one deadline from the first step, resolving the name, to
-    the last byte of the answer. `success_statuses` holds codes ("204") and classes ("2xx"). The headers of `signature`
-    stand among `headers`.
-    What may hold a secret is in no repr.
+    The engine adds Host, Content-Length, Accept-Encoding and, unless given, User-Agent to `headers`. `attempt` counts
+    from 1. `timeout_seconds` is one deadline from resolving the name to the last byte of the answer. `success_statuses`
+    holds codes ("204") and classes ("2xx"). `headers` include those of `signature`. No repr shows what may be secret.
     """
 
     run_id: str
@@ -53,11 +51,11 @@ class DeliveryRequest(NamedTuple):
 
     @property
     def key(self) -> AttemptKey:
-        """Which attempt this is."""
+        """The execution and attempt number."""
         return self.execution_id, self.attempt
 
     def signed_for(self, monotonic: float) -> "DeliveryRequest":
-        """The request as it goes out at `monotonic`: signed again if it had to wait."""
+        """The request to send at `monotonic`: signed again if it had to wait."""
         if self.signature is None:
             return self
         renewed = self.signature.renewed(self.body, monotonic=monotonic)
@@ -71,12 +69,12 @@ class DeliveryRequest(NamedTuple):
 
 
 class DeliveryResult(NamedTuple):
-    """How one attempt ended; every submitted request yields exactly one, or comes back from `DeliveryEngine.stop`.
+    """The end of one attempt. Each submitted request yields exactly one, or is returned by `DeliveryEngine.stop`.
 
-    `error` is short text for people. `response` is None when no status line came. `started_monotonic` is when the
-    request took its place among those under way, by `time.monotonic()`. `sent`: it was handed to libcurl, so that the
-    endpoint may have seen it; one whose name did not resolve was not. An aborted one (`aborted`) was canceled by
-    `DeliveryEngine.abort`, sent or not; it carries the reason `unknown`, so that it never passes for a success.
+    `error` is short text for people. `response` is None without a status line. `started_monotonic` is when the request
+    took its slot, by `time.monotonic()`. `sent`: libcurl got the request, so that the endpoint may have seen it; not if
+    its name did not resolve. `aborted`: `DeliveryEngine.abort` canceled it, sent or not; its reason is `unknown`, so
+    that it never passes for a success.
     """
 
     request: DeliveryRequest
@@ -95,12 +93,12 @@ class DeliveryResult(NamedTuple):
 
     @property
     def succeeded(self) -> bool:
-        """If the endpoint answered in time with a status that counts as success."""
+        """Whether the endpoint answered in time with a success status."""
         return self.failure_reason is None
 
 
 class InFlight(NamedTuple):
-    """A transfer that is under way, for `celery inspect deliveries`."""
+    """A transfer in flight, for `celery inspect deliveries`."""
 
     execution_id: str
     attempt: int
@@ -109,9 +107,9 @@ class InFlight(NamedTuple):
 
 
 class Crowded(NamedTuple):
-    """A request that was not sent: its host or workspace is full here, so try again in `wait_seconds`.
+    """A request that was not sent: its host or workspace is full in this worker, so try again in `wait_seconds`.
 
-    With 0 seconds it was late: when it was about to be sent, it might have been another worker's already.
+    With 0 seconds its lease may have expired right before it was sent.
     """
 
     request: DeliveryRequest

@@ -1,1 +1,1 @@
-"""The worker process: claims executions, prepares and delivers their requests, and records what came of them."""
+"""The worker process: claims executions, prepares and delivers their requests, and records their results."""

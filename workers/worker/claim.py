@@ -1,4 +1,4 @@
-"""Makes pending executions this worker's own: one UPDATE for a batch, its leases, and giving back."""
+"""Claims pending executions for this worker, one UPDATE for a batch; renews their leases and gives them back."""
 
 import datetime
 import time
@@ -16,7 +16,7 @@ from workers.connections import Link
 from workers.worker.claimed import Claimed, ClaimedRow
 from workers.worker.held_bodies import HeldBodies
 from workers.worker.prepare import Preparation, Preparer
-from workers.worker.unread import leave_unread
+from workers.worker.unreadable import return_unreadable
 
 _RETURNED = """
     execution.id::text, execution.workspace_id::text, execution.job_id::text, execution.environment_id::text,
@@ -37,7 +37,7 @@ _CLAIM = f"""
  RETURNING """  # noqa: S608 - our own text
 _CLAIM_IDS = _CLAIM.format(wanted="id = ANY(%(ids)s::uuid[]) AND concurrency IS NULL", order="id") + _RETURNED
 _CLAIM_ANY = _CLAIM.format(wanted="finished_at IS NULL AND concurrency IS NULL", order="next_attempt_at") + _RETURNED
-# The executions of a job with a limit are claimed apart, one job at a time, and wait as they are until then.
+# The executions of jobs with a concurrency limit are claimed separately, one job at a time.
 _LIMITED_JOBS = """
     SELECT DISTINCT job_id::text FROM runs_execution
      WHERE concurrency IS NOT NULL AND finished_at IS NULL AND status = 'pending'
@@ -49,7 +49,7 @@ _RUNNING_OF_JOB = """
     SELECT count(*) FILTER (WHERE status = 'running') FROM runs_execution
      WHERE job_id = %s AND concurrency IS NOT NULL AND finished_at IS NULL
 """
-# One by one in order: each may start while fewer run than its own version allows.
+# In order: each execution may start while fewer run than its own version allows.
 _CLAIM_LIMITED = (
     _CLAIM.format(
         wanted="""id IN (
@@ -64,8 +64,8 @@ _CLAIM_LIMITED = (
     )
     + _RETURNED
 )
-# An attempt is this worker's while its execution is running with this owner and this number. It is one expression over
-# both sides, so that PostgreSQL looks the executions up by their ids (see `runs.attempts.recording`).
+# An attempt is this worker's while its execution is running with this owner and this number. A single expression over
+# both sides makes PostgreSQL look the executions up by their ids (see `runs.attempts.recording`).
 _IS_OURS = """
     CASE WHEN execution.status = 'running'
          THEN execution.lease_owner = %(owner)s AND execution.attempts = held.attempts END
@@ -74,7 +74,7 @@ _HELD = """
     runs_execution AS execution
       JOIN unnest(%(ids)s::uuid[], %(attempts)s::smallint[]) AS held (id, attempts) ON execution.id = held.id
 """
-# Renewing and giving back never wait for a lock: one row that somebody else holds would hold up the leases of all.
+# Renewing and giving back never wait for a lock: one locked row would delay the leases of all others.
 _EXTEND = f"""
     UPDATE runs_execution AS execution SET lease_expires_at = clock_timestamp() + %(lease)s * interval '1 second'
       FROM (SELECT execution.id FROM {_HELD} WHERE {_IS_OURS} FOR NO KEY UPDATE OF execution SKIP LOCKED) AS ours
@@ -98,72 +98,72 @@ _RELEASE = "UPDATE runs_execution SET enqueued_at = NULL WHERE id = ANY(%s::uuid
 
 
 class Claimer:
-    """Claims for one worker, named by `owner`, on the caller's link. Every verb may raise DatabaseAwayError."""
+    """Claims for one worker, `owner`, on the caller's link. Every method may raise DatabaseAwayError."""
 
     def __init__(
         self, *, owner: str, lease_seconds: int, user_agent: str, held_bodies: HeldBodies | None = None
     ) -> None:
-        """What would take more memory than `held_bodies` leaves is claimed without its body, as `is_too_heavy`."""
+        """A body that exceeds the memory left by `held_bodies` is left out, and the attempt marked `is_too_heavy`."""
         self._owner = owner
         self._lease_seconds = lease_seconds
         self._preparer = Preparer(owner=owner, user_agent=user_agent, held_bodies=held_bodies)
 
     def claim(self, link: Link, ids: Sequence[str], *, limit: int) -> list[Claimed]:
-        """Claim those of `ids` that are pending and due. An id that is neither is somebody else's: no error."""
+        """Claim those of `ids` that are pending and due. The others are skipped: another worker may have them."""
         return self._claim(link, _CLAIM_IDS, limit=limit, ids=array(ids))
 
     def claim_any(self, link: Link, *, limit: int) -> list[Claimed]:
-        """Claim whatever is due, the longest due first: for an idle worker whose messages may be lost."""
+        """Claim due executions, the longest due first: for an idle worker, since messages may be lost."""
         return self._claim(link, _CLAIM_ANY, limit=limit)
 
     def limited_jobs(self, link: Link, ids: Sequence[str] | None = None) -> list[str]:
-        """Jobs with a `concurrency` of which something is due: all, or those that `ids` belong to."""
+        """Jobs with a `concurrency` limit and due executions: all, or those that `ids` belong to."""
         with link.transaction() as cursor:
             cursor.execute(_LIMITED_JOBS, {"ids": None if ids is None else list(ids)})
             return [row[0] for row in cursor.fetchall()]
 
     def claim_of_job(self, link: Link, job_id: str, *, limit: int) -> list[Claimed]:
-        """Claim what is due of a job with a `concurrency`, the longest due first, as far as it leaves places.
+        """Claim the due executions of a job within its `concurrency` limit, the longest due first.
 
-        The job's lock is held from counting what runs until the claim is committed, so that any number of workers
-        together keep to the limit.
+        The job's advisory lock is held from the count of running executions until the claim's commit, so that all
+        workers together keep the limit.
         """
         with link.transaction() as cursor:
             cursor.execute(_LOCK_JOB, [job_id])
             cursor.execute(_RUNNING_OF_JOB, [job_id])
-            wanted = {"job": job_id, "running": cursor.fetchone()[0], "limit": limit}
-            taken = self._taken_by(cursor, _CLAIM_LIMITED, wanted)
-        return self._made(taken)
+            parameters = {"job": job_id, "running": cursor.fetchone()[0], "limit": limit}
+            claim = self._claim_with(cursor, _CLAIM_LIMITED, parameters)
+        return self._prepared(claim)
 
     def extend(self, link: Link, attempts: Sequence[AttemptKey]) -> set[AttemptKey]:
         """Renew the leases of attempts that this worker holds. Returns those that were renewed.
 
-        Another is locked by somebody just now, or not this worker's any more: `lost` tells which.
+        The others are locked at the moment, or no longer this worker's: see `lost`.
         """
         with link.transaction() as cursor:
             cursor.execute(_EXTEND, {**self._held(attempts), "lease": self._lease_seconds})
             return set(cursor.fetchall())
 
     def lost(self, link: Link, attempts: Sequence[AttemptKey]) -> set[AttemptKey]:
-        """Those of these attempts that are not this worker's any more: reaped, canceled or claimed again."""
+        """The attempts that are no longer this worker's: reaped, canceled or claimed again."""
         with link.transaction() as cursor:
             cursor.execute(_STILL_OURS, self._held(attempts))
             return set(attempts) - set(cursor.fetchall())
 
     def give_back(
-        self, link: Link, given: Sequence[Claimed], *, wait_ms: Mapping[str, int] | None = None
+        self, link: Link, claimed: Sequence[Claimed], *, wait_ms: Mapping[str, int] | None = None
     ) -> set[AttemptKey]:
-        """running -> pending for attempts whose request was never sent, as if they had not been claimed, or counted.
+        """Move attempts that were never sent from running back to pending, as if neither claimed nor counted.
 
-        `wait_ms` says by execution how long it should stay; 0, or left out, leaves its instant as it is. Returns the
-        attempts that moved.
+        `wait_ms` says by execution how long to stay pending; 0 or none keeps its due instant. Returns the attempts that
+        moved.
         """
-        attempts = [item.attempt.key for item in given]
+        attempts = [item.attempt.key for item in claimed]
         waits = [(wait_ms or {}).get(execution_id, 0) for execution_id, _ in attempts]
         with link.transaction() as cursor:
             cursor.execute(_GIVE_BACK, {**self._held(attempts), "waits": array(waits)})
             moved = set(cursor.fetchall())
-            back = [item for item in given if item.attempt.key in moved]
+            back = [item for item in claimed if item.attempt.key in moved]
             uncount(cursor, Counter((item.attempt.workspace_id, item.counted_in) for item in back if item.counted_in))
             return moved
 
@@ -172,39 +172,42 @@ class Claimer:
         return {"ids": array(ids), "attempts": array(numbers), "owner": self._owner}
 
     def release(self, link: Link, execution_ids: Sequence[str]) -> None:
-        """Tell the clock that these ids are not on their way any more, so that it sends those still pending at once."""
+        """Mark these ids as not enqueued, so that the clock enqueues those still pending at once."""
         with link.transaction() as cursor:
             cursor.execute(_RELEASE, [list(execution_ids)])
 
     def _claim(self, link: Link, statement: str, *, limit: int, ids: str | None = None) -> list[Claimed]:
         with link.transaction() as cursor:
-            taken = self._taken_by(cursor, statement, {"ids": ids, "limit": limit})
-        return self._made(taken)
+            claim = self._claim_with(cursor, statement, {"ids": ids, "limit": limit})
+        return self._prepared(claim)
 
-    def _taken_by(self, cursor: Any, statement: str, wanted: dict[str, Any]) -> Preparation:
-        """Take executions and read what belongs to them; last of all count them, since that holds up other claims."""
+    def _claim_with(self, cursor: Any, statement: str, parameters: dict[str, Any]) -> Preparation:
+        """Claim executions and read all that their requests need. Counting comes last: it blocks other claims."""
         asked = time.monotonic()
-        cursor.execute(statement, {**wanted, "owner": self._owner, "lease": self._lease_seconds})
+        cursor.execute(statement, {**parameters, "owner": self._owner, "lease": self._lease_seconds})
         monotonic = time.monotonic()
         rows: Sequence[ClaimedRow] = list(map(ClaimedRow._make, cursor.fetchall()))
         versions = self._preparer.versions(cursor, rows)
-        rows = leave_unread(cursor, rows, versions, owner=self._owner)
+        rows = return_unreadable(cursor, rows, versions, owner=self._owner)
+        workspace_ids = {row.workspace_id for row in rows}
+        signing_keys = self._preparer.signing_keys(cursor, workspace_ids)
+        allowed_headers = self._preparer.allowed_headers(cursor, workspace_ids)
         renderings = self._preparer.renderings(cursor, rows, versions)
         month = month_of(rows[0].claimed_at) if rows else None
         if rows:
             failpoint("claim.taken")
         refused = _refused(cursor, rows, month) if month else {}
-        return Preparation(rows, asked, monotonic, versions, renderings, month, refused)
+        return Preparation(rows, asked, monotonic, versions, renderings, signing_keys, allowed_headers, month, refused)
 
-    def _made(self, taken: Preparation) -> list[Claimed]:
-        if not taken.rows:
+    def _prepared(self, claim: Preparation) -> list[Claimed]:
+        if not claim.rows:
             return []
         failpoint("claim.committed")
-        return self._preparer.requests(taken)
+        return self._preparer.requests(claim)
 
 
 def _refused(cursor: Any, rows: Sequence[ClaimedRow], month: datetime.date) -> dict[str, str]:
-    """Count what was claimed; by id, why those may not run that their plan does not allow: the ones due last."""
+    """Count the claimed executions. Returns by id why its plan does not allow it; those due last are refused first."""
     counts = Counter([row.workspace_id for row in rows])
     refused: dict[str, str] = {}
     for workspace_id, excess in count_started(cursor, counts, month=month).items():

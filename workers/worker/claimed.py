@@ -1,4 +1,4 @@
-"""What a claim hands over: the row that it took, and the attempt with the request that it sends."""
+"""The result of a claim: the claimed row, and the attempt with its request."""
 
 import datetime
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from workers.delivery.contract import DeliveryRequest
 
 
 class ClaimedRow(NamedTuple):
-    """A row of executions as a claim's statement returns it. Ids are text; `claimed_at` is the database's clock."""
+    """An execution as a claim's statement returns it. Ids are text; `claimed_at` is the database's clock."""
 
     execution_id: str
     workspace_id: str
@@ -26,20 +26,20 @@ class ClaimedRow(NamedTuple):
 
 
 class AttemptRefusal(NamedTuple):
-    """Why a claimed attempt sends nothing and fails."""
+    """Why a claimed attempt fails without being sent."""
 
     reason: FailureReason
     error: str
 
 
 class Claimed(NamedTuple):
-    """An attempt that this worker holds, and the request that it sends, unless there is a `refusal`.
+    """An attempt that this worker holds, and its request, which is sent unless there is a `refusal`.
 
-    `claimed_at` is the database's clock at `claimed_monotonic`, so that every later instant is told on that clock.
-    `asked_monotonic` is from before the claim was sent: the lease ends no earlier than its seconds after that.
+    `claimed_at` is the database's clock at `claimed_monotonic`; all later instants are computed from it.
+    `asked_monotonic` is from before the claim was sent: the lease ends no earlier than its duration after that.
     `queue_ms` is how long the execution had been due. `secrets` holds the values that its run must not show.
-    `counted_in` is the month in whose usage it is counted; None: its workspace's plan does not allow it.
-    `is_too_heavy`: this worker has no memory for its body, which was left out; the attempt is to be given back.
+    `counted_in` is the month whose usage includes it; None if its workspace's plan does not allow it.
+    `is_too_heavy`: there was no memory for its body, which was left out; the attempt is to be given back.
     """
 
     attempt: Attempt
@@ -57,7 +57,7 @@ class Claimed(NamedTuple):
 
     @property
     def bodies(self) -> tuple[bytes | None, bytes | None]:
-        """What it sends, and what history keeps of that: the same, but for secrets."""
+        """The body as sent, and as history stores it: they differ only in secrets."""
         return self.request.body, self.sent.body
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""What a delivered attempt is recorded as: the engine's result, on the database's clock, with its verdict. Pure."""
+"""Evaluates a delivered attempt: the engine's result, on the database's clock, with its verdict. Pure."""
 
 import datetime
 import json
@@ -16,8 +16,8 @@ from workers.delivery.contract import DeliveryResult
 from workers.worker.claimed import Claimed
 
 
-def judge(claimed: Claimed, result: DeliveryResult, *, worker: str, rng: random.Random) -> FinishedAttempt:
-    """All that is recorded of an attempt that `worker` claimed and the engine ended."""
+def evaluate(claimed: Claimed, result: DeliveryResult, *, worker: str, rng: random.Random) -> FinishedAttempt:
+    """Make the record of an attempt that `worker` claimed and the engine ended."""
     started_seconds = result.started_monotonic - claimed.claimed_monotonic
     took_seconds = max(0.0, result.finished_monotonic - result.started_monotonic)
     started_at = claimed.claimed_at + datetime.timedelta(seconds=started_seconds)
@@ -25,7 +25,7 @@ def judge(claimed: Claimed, result: DeliveryResult, *, worker: str, rng: random.
     queue_ms = max(0, claimed.queue_ms + round(started_seconds * 1000))
     received, reading = _read(result.response)
     reason, error = _outcome(claimed, result, received, reading)
-    # By position: by name, a named tuple takes twice the time, and these are made for every run.
+    # By position: keyword arguments take a named tuple twice the time, for every run.
     ending = Ending(_verdict(claimed, result, reason, finished_at, rng), reason, error, started_at, finished_at)
     sent = _sent(claimed, result)
     finished = FinishedAttempt(
@@ -35,12 +35,12 @@ def judge(claimed: Claimed, result: DeliveryResult, *, worker: str, rng: random.
 
 
 def _sent(claimed: Claimed, result: DeliveryResult) -> Sent:
-    """The request as history keeps it, with the signature that went out."""
+    """The request as history stores it, with the signature that was sent."""
     signature = result.request.signature
     if signature is None or signature is claimed.request.signature:
         return claimed.sent
-    shown = {**json.loads(claimed.sent.headers), **redact_headers(signature.headers)}
-    return claimed.sent._replace(headers=as_json(shown))
+    headers = {**json.loads(claimed.sent.headers), **redact_headers(signature.headers)}
+    return claimed.sent._replace(headers=as_json(headers))
 
 
 def _verdict(
@@ -66,7 +66,7 @@ def _verdict(
 
 
 def _read(received: Received | None) -> tuple[Received | None, Reading | None]:
-    """An answer with its body as UTF-8, where it declares another charset; and how it reads, unless that is plain."""
+    """Convert the body of a response to UTF-8 if it declares another charset. The reading is None if it is plain."""
     if received is None:
         return None, None
     reading = reading_of(received.headers, received.body, truncated=received.body_truncated)
@@ -78,7 +78,7 @@ def _read(received: Received | None) -> tuple[Received | None, Reading | None]:
 def _outcome(
     claimed: Claimed, result: DeliveryResult, response: Received | None, reading: Reading | None
 ) -> tuple[FailureReason | None, str]:
-    """Why the attempt failed, if it did. What the job asserts is asked only of an answer whose status is a success."""
+    """Why the attempt failed, if it did. Assertions apply only to responses with a success status."""
     if result.aborted:
         return None, IN_FLIGHT_CANCELED if result.sent else UNSENT_CANCELED
     assertions = claimed.definition.assertions

@@ -1,4 +1,4 @@
-"""A worker's heartbeat: what it is doing, told every few seconds from a thread and a connection of its own."""
+"""A worker's heartbeat: writes its status every few seconds, from a thread and a connection of its own."""
 
 import threading
 from collections.abc import Callable
@@ -18,8 +18,8 @@ log = structlog.get_logger(__name__)
 _FIRST_SECONDS = 5.0
 
 
-class WorkerPulse:
-    """Tells of one delivery service until it is stopped. Without a database it tries again at its next beat."""
+class WorkerHeartbeat:
+    """Reports one delivery service until it is stopped. Without a database it tries again at the next heartbeat."""
 
     def __init__(
         self,
@@ -30,7 +30,7 @@ class WorkerPulse:
         agreement: SettingsAgreement,
         on_change: Callable[[bool], None],
     ) -> None:
-        """`on_change` hears whether the worker may take work, whenever that becomes another."""
+        """`on_change` is called with whether the worker may take work, each time that changes."""
         self._service = service
         self._agreement = agreement
         self._on_change = on_change
@@ -38,27 +38,27 @@ class WorkerPulse:
         self._capacity = capacity
         self._process = process
         self._stopping = threading.Event()
-        self._told = threading.Event()
+        self._first_written = threading.Event()
         self._thread = threading.Thread(target=self._work, name="pulse", daemon=True)
 
     def start(self) -> None:
-        """Returns once the database was asked whether this worker may take work, or did not answer for a while.
+        """Start, and wait until the database says whether this worker may take work, up to _FIRST_SECONDS.
 
-        Until then the worker refuses what is asked of it by remote control, which is asked once.
+        Until then the worker refuses remote control commands, which are not repeated.
         """
         self._thread.start()
-        self._told.wait(_FIRST_SECONDS)
+        self._first_written.wait(_FIRST_SECONDS)
 
     def stop(self) -> None:
-        """Take the row away. Waits for a moment at most: a heartbeat is not worth a slow end."""
+        """Delete the heartbeat's row. Waits two seconds at most, so that it does not delay the shutdown."""
         self._stopping.set()
         self._thread.join(2)
 
     def _work(self) -> None:
         link = Link("pulse")
         while not self._stopping.is_set():
-            self._tell(link)
-            self._told.set()
+            self._write(link)
+            self._first_written.set()
             self._stopping.wait(heartbeats.PULSE_SECONDS)
         try:
             with link.transaction() as cursor:
@@ -67,8 +67,8 @@ class WorkerPulse:
             log.info("heartbeat_left_behind")
         link.close()
 
-    def _tell(self, link: Link) -> None:
-        news = heartbeats.Delivering(
+    def _write(self, link: Link) -> None:
+        status = heartbeats.Delivering(
             in_flight=self._service.in_flight_count,
             waiting=self._service.waiting_count,
             capacity=self._capacity,
@@ -78,7 +78,7 @@ class WorkerPulse:
             before = self._agreement.allowed
             with link.transaction() as cursor:
                 differs = ask(self._agreement, cursor)
-                heartbeats.tell(cursor, self._process, news, differs=differs, release=__version__)
+                heartbeats.tell(cursor, self._process, status, differs=differs, release=__version__)
                 twins = heartbeats.twins(cursor, self._process)
             if twins and not self._has_twins:
                 log.error("node_name_taken", name=self._process.name, others=twins, see="--hostname NAME@%h")
@@ -88,4 +88,4 @@ class WorkerPulse:
         except DatabaseAwayError as error:
             log.warning("heartbeat_database_away", error=str(error))
         finally:
-            connection.close()  # Django's, of this thread: only asking whether keys read what is kept opens it
+            connection.close()  # Django's connection of this thread: only the check of encryption keys opens it

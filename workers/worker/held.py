@@ -1,7 +1,7 @@
-"""The attempts that this worker holds, and until when it knows their leases to be its own.
+"""The attempts that this worker holds, and until when their leases are certainly its own.
 
-One attempt of an execution is held at a time. Whoever asks names the attempt: a worker that stood still past its lease
-may claim the next attempt of an execution while a call of the one before is still under way.
+It holds one attempt of an execution at a time. All look-ups name the attempt: a worker that was suspended past its
+lease may claim an execution's next attempt while the call of the previous one is still in flight.
 """
 
 import threading
@@ -18,11 +18,11 @@ from workers.worker.held_bodies import HeldBodies
 class _Held:
     claimed: Claimed
     run_id: str
-    leased_until: float  # by time.monotonic(), never later than the database's instant
+    leased_until: float  # by time.monotonic(), never later than in the database
 
 
 class HeldAttempts:
-    """For any thread. Its lock is held for a lookup or a change, never while something else is waited for."""
+    """Thread-safe. Never waits for anything while it holds its lock."""
 
     def __init__(self, lease_seconds: float) -> None:
         self._lease_seconds = lease_seconds
@@ -31,7 +31,7 @@ class HeldAttempts:
         self._lock = threading.Lock()
 
     def hold(self, claimed: Iterable[Claimed]) -> list[Claimed]:
-        """Hold what was just claimed. Returns older attempts of the same executions, which are held no longer."""
+        """Hold new claims. Returns older attempts of the same executions, which are no longer held."""
         older = []
         with self._lock:
             for item in claimed:
@@ -45,30 +45,30 @@ class HeldAttempts:
         return older
 
     def of(self, request: DeliveryRequest) -> Claimed | None:
-        """The claim that made this request, if it is still held."""
+        """The claim of this request, if it is still held."""
         held = self._by_execution.get(request.execution_id)
         return held.claimed if held is not None and held.run_id == request.run_id else None
 
     def of_execution(self, execution_id: str) -> Claimed | None:
-        """The attempt of this execution that is held, whichever it is."""
+        """The held attempt of this execution, whatever its number."""
         held = self._by_execution.get(execution_id)
         return held.claimed if held is not None else None
 
     def may_send(self, request: DeliveryRequest, now: float) -> bool:
-        """Whether the request may still go out: it is held, and its lease can't have expired yet.
+        """Whether the request may still be sent: it is held, and its lease can't have expired.
 
-        False for what nobody renewed while this process stood still: the execution may be another worker's by now.
+        After a suspension of this process the execution may be another worker's.
         """
         held = self._by_execution.get(request.execution_id)
         return held is not None and held.run_id == request.run_id and now < held.leased_until
 
     def all(self) -> dict[AttemptKey, Claimed]:
-        """Every attempt that is held, with its claim."""
+        """All held attempts, with their claims."""
         with self._lock:
-            return {one.claimed.attempt.key: one.claimed for one in self._by_execution.values()}
+            return {held.claimed.attempt.key: held.claimed for held in self._by_execution.values()}
 
     def renewed(self, keys: Iterable[AttemptKey], *, asked_monotonic: float) -> None:
-        """Their leases were renewed by a statement that was sent at `asked_monotonic`."""
+        """Note that a statement sent at `asked_monotonic` renewed these leases."""
         leased_until = asked_monotonic + self._lease_seconds
         with self._lock:
             for execution_id, number in keys:
@@ -77,7 +77,7 @@ class HeldAttempts:
                     held.leased_until = max(held.leased_until, leased_until)
 
     def forget(self, claimed: Iterable[Claimed]) -> None:
-        """Hold these no longer. A later attempt of the same execution stays."""
+        """Stop holding these attempts. A later attempt of the same execution stays."""
         with self._lock:
             for item in claimed:
                 self._pop(item)

@@ -1,15 +1,15 @@
-"""How much memory the bodies of the requests take that a worker holds."""
+"""Counts the memory that the bodies of a worker's requests take."""
 
 from collections import Counter
 
-#: Of bodies in a worker's memory: those to send, and those of answers to record. Beyond, it claims nothing.
+#: The most memory for bodies to send and of responses to record. Beyond it a worker claims nothing.
 MAX_BODIES_BYTES = 48 * 1024 * 1024
-#: Of bodies to send of one workspace, so that its slow calls with large bodies leave room for the others'.
+#: The most for one workspace's bodies to send, so that its slow calls with large bodies leave room for others.
 MAX_BODIES_BYTES_OF_WORKSPACE = MAX_BODIES_BYTES // 2
 
 
 class HeldBodies:
-    """Bodies to send, each counted once however many requests share it. Its owner keeps threads apart."""
+    """Bodies to send, each counted once however many requests share it. Not thread-safe."""
 
     def __init__(self) -> None:
         self._users: Counter[int] = Counter()
@@ -17,11 +17,11 @@ class HeldBodies:
         self.total = 0
 
     def of(self, workspace_id: str) -> int:
-        """Bytes that the bodies of this workspace take."""
+        """The bytes of this workspace's bodies."""
         return self._by_workspace[workspace_id]
 
     def add(self, workspace_id: str, *bodies: bytes | None) -> None:
-        """Count what one attempt holds. Whoever adds it keeps it alive until it is removed."""
+        """Count the bodies of an attempt. The caller keeps them alive until `remove`."""
         for body in bodies:
             if body:
                 self._users[id(body)] += 1
@@ -29,7 +29,7 @@ class HeldBodies:
                     self._count(workspace_id, len(body))
 
     def remove(self, workspace_id: str, *bodies: bytes | None) -> None:
-        """Take back what `add` counted."""
+        """Undo `add`."""
         for body in bodies:
             if body:
                 self._users[id(body)] -= 1
@@ -44,7 +44,7 @@ class HeldBodies:
             del self._by_workspace[workspace_id]
 
     def leave_room(self, other: "HeldBodies", workspace_id: str) -> bool:
-        """Whether these and the others' stay within the limits, the workspace's among them."""
+        """Whether both together stay within the limits, the workspace's included."""
         return (
             self.total + other.total <= MAX_BODIES_BYTES
             and self.of(workspace_id) + other.of(workspace_id) <= MAX_BODIES_BYTES_OF_WORKSPACE

@@ -1,8 +1,8 @@
-"""From a claimed row to the request that it sends: its version, its variables, its headers, its signature."""
+"""Turns claimed rows into requests: version, variables, headers, signature."""
 
 import datetime
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from django.conf import settings
@@ -21,19 +21,23 @@ from runs.states import Trigger
 from runs.testcalls.calls import WantedCall
 from workers.connections import Link
 from workers.delivery.contract import DEFAULT_TLS, DeliveryRequest, TlsOptions
+from workers.delivery.signing import Signature, SigningKey, message_id_of
 from workers.worker.claimed import AttemptRefusal, Claimed, ClaimedRow
 from workers.worker.held_bodies import HeldBodies
 from workers.worker.keyring import Keyring
 from workers.worker.rendering import Renderer, Rendering
 from workers.worker.versions import Version, Versions
-from workers.worker.visible_headers import Disclosure
+from workers.worker.visible_headers import VisibleHeaders
+
+_NO_HEADERS: frozenset[str] = frozenset()
 
 
 class Preparation(NamedTuple):
-    """What a claim's transaction took and read: all that requests are made of once it has ended.
+    """The rows that a claim's transaction took, and all that it read to make their requests after it has ended.
 
-    `asked_monotonic` is from before the claim was sent, `claimed_monotonic` from when it was answered. `refused` says
-    by execution why its workspace's plan does not allow it.
+    `asked_monotonic` is from before the claim was sent, `claimed_monotonic` from when it was answered. By workspace:
+    `signing_keys`, and `allowed_headers` that history shows. By execution: `renderings`, and in `refused` why its
+    workspace's plan does not allow it.
     """
 
     rows: Sequence[ClaimedRow]
@@ -41,46 +45,53 @@ class Preparation(NamedTuple):
     claimed_monotonic: float
     versions: Mapping[str, PerEnvironment[Version]]
     renderings: Mapping[str, Rendering]
+    signing_keys: Mapping[str, tuple[SigningKey, ...]]
+    allowed_headers: Mapping[str, frozenset[str]]
     month: datetime.date | None
     refused: Mapping[str, str]
 
 
 class Preparer:
-    """Prepares requests for one worker, named by `owner`."""
+    """Prepares the requests of one worker, `owner`."""
 
     def __init__(self, *, owner: str, user_agent: str, held_bodies: HeldBodies | None = None) -> None:
-        """What would take more memory than `held_bodies` leaves is prepared without its body, as `is_too_heavy`."""
+        """A body that exceeds the memory left by `held_bodies` is left out, and the attempt marked `is_too_heavy`."""
         self._owner = owner
         self._user_agent = user_agent
         self._held_bodies = held_bodies
         self._versions = Versions(user_agent)
         self._keyring = Keyring(settings.ENCRYPTION_KEYS)
-        self._disclosure = Disclosure()
+        self._visible_headers = VisibleHeaders()
         self._renderer = Renderer()
 
     def versions(self, cursor: Any, rows: Sequence[ClaimedRow]) -> Mapping[str, PerEnvironment[Version]]:
-        """The versions of these rows, read in the claim's transaction. One that can't be read is an `Unread`."""
+        """The versions of these rows, in the claim's transaction. One that can't be read is an `UnreadableReason`."""
         return self._versions.read(cursor, {row.job_version_id for row in rows})
+
+    def signing_keys(self, cursor: Any, workspace_ids: Collection[str]) -> dict[str, tuple[SigningKey, ...]]:
+        """The keys that sign these workspaces' requests, in the claim's transaction."""
+        return self._keyring.keys_of(cursor, workspace_ids)
+
+    def allowed_headers(self, cursor: Any, workspace_ids: Collection[str]) -> dict[str, frozenset[str]]:
+        """The headers that these workspaces' history may show, in the claim's transaction."""
+        return self._visible_headers.allowed(cursor, workspace_ids)
 
     def renderings(
         self, cursor: Any, rows: Sequence[ClaimedRow], versions: Mapping[str, PerEnvironment[Version]]
     ) -> dict[str, Rendering]:
-        """Read what these rows are signed with, disclose and are rendered from; the last by execution."""
-        workspaces = {row.workspace_id for row in rows}
-        self._keyring.refresh(cursor, workspaces)
-        self._disclosure.refresh(cursor, workspaces)
+        """The renderings, by execution, of those rows whose version has variables, in the claim's transaction."""
         templates = ((row, versions[row.job_version_id].of(row.environment_id).template) for row in rows)
         templated = [(row, template) for row, template in templates if template]
         return self._renderer.renderings(cursor, templated) if templated else {}
 
     def requests(self, read: Preparation) -> list[Claimed]:
-        """The attempts with their requests."""
+        """Make the attempts with their requests."""
         run_ids = uuid7_texts_at(read.rows[0].claimed_at, len(read.rows))
         claimed = (self._claimed(row, run_id, read) for row, run_id in zip(read.rows, run_ids, strict=True))
         return list(claimed if self._held_bodies is None else _within(self._held_bodies, claimed))
 
     def test_call(self, link: Link, wanted: WantedCall) -> Claimed:
-        """What a test call sends, as the first attempt of an execution would; it has no lease and is not recorded.
+        """Prepare a test call like the first attempt of an execution; it has no lease and is not recorded.
 
         Raises DatabaseAwayError.
         """
@@ -89,8 +100,8 @@ class Preparer:
             cursor.execute("SELECT clock_timestamp()")
             monotonic, (at,) = time.monotonic(), cursor.fetchone()
             version = self._versions.of(wanted.slug, wanted.config)
-            self._keyring.refresh(cursor, [wanted.workspace_id])
-            self._disclosure.refresh(cursor, [wanted.workspace_id])
+            signing_keys = self.signing_keys(cursor, [wanted.workspace_id])
+            allowed_headers = self.allowed_headers(cursor, [wanted.workspace_id])
             ids = (wanted.workspace_id, wanted.job_id, wanted.environment_id, wanted.job_environment_id)
             row = ClaimedRow(wanted.call_id, *ids, wanted.job_version_id, Trigger.MANUAL.value, 1, None, at, at)
             renderings = {}
@@ -98,7 +109,10 @@ class Preparer:
                 facts = (wanted.call_id, at, None, wanted.slug, wanted.environment, exact_json.compact(wanted.input))
                 renderings[wanted.call_id] = self._renderer.of_facts(cursor, row, version.template, facts)
         versions = {wanted.job_version_id: PerEnvironment(version, {})}
-        (claimed,) = self.requests(Preparation([row], asked, monotonic, versions, renderings, month=None, refused={}))
+        preparation = Preparation(
+            [row], asked, monotonic, versions, renderings, signing_keys, allowed_headers, month=None, refused={}
+        )
+        (claimed,) = self.requests(preparation)
         return claimed
 
     def _claimed(self, row: ClaimedRow, run_id: str, read: Preparation) -> Claimed:
@@ -109,15 +123,15 @@ class Preparer:
         if rendering is not None:
             try:
                 call = rendering.request(call)
-            except RenderingError as unrenderable:  # an attempt that fails, and sends nothing
+            except RenderingError as unrenderable:  # the attempt fails, and sends nothing
                 error = str(unrenderable)
-        allowed = self._disclosure.allowed(attempt.workspace_id)
+        allowed = read.allowed_headers.get(attempt.workspace_id, _NO_HEADERS)
         if rendering or allowed:
             prepared = PreparedRequest.of(call, user_agent=self._user_agent, allowed=allowed)
         firing = Firing(attempt.execution_id, version.slug, attempt.number, row.scheduled_for)
-        signature = self._keyring.sign(
-            attempt.workspace_id,
-            execution_id=attempt.execution_id,
+        signature = Signature.create(
+            read.signing_keys.get(attempt.workspace_id, ()),
+            message_id=message_id_of(attempt.execution_id),
             body=call.body,
             at=row.claimed_at,
             monotonic=read.claimed_monotonic,
@@ -154,7 +168,7 @@ class Preparer:
 
 
 def _within(held: HeldBodies, claimed: Iterable[Claimed]) -> Iterator[Claimed]:
-    """These, each without its body if there is no memory for it: one is rendered at a time, and let go at once."""
+    """Leave out each body that there is no memory for. Lazy, so that only one such body is in memory at a time."""
     batch = HeldBodies()
     for item in claimed:
         batch.add(item.attempt.workspace_id, *item.bodies)
@@ -169,10 +183,10 @@ def _within(held: HeldBodies, claimed: Iterable[Claimed]) -> Iterator[Claimed]:
 def _tls(call: RequestDefinition) -> TlsOptions:
     if call.tls_verify and call.ca_cert is None and call.client_cert is None:
         return DEFAULT_TLS
-    shown = call.client_cert
-    if shown is None:
+    identity = call.client_cert
+    if identity is None:
         return TlsOptions(call.tls_verify, call.ca_cert)
-    return TlsOptions(call.tls_verify, call.ca_cert, shown.cert, shown.key)
+    return TlsOptions(call.tls_verify, call.ca_cert, identity.cert, identity.key)
 
 
 def _refusal(over_quota: str | None, template_error: str | None) -> AttemptRefusal | None:

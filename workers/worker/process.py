@@ -1,4 +1,4 @@
-"""One delivery service per worker process, started and stopped with Celery's own steps."""
+"""The delivery service of a worker process, started and stopped by a Celery bootstep."""
 
 import gc
 import os
@@ -17,7 +17,7 @@ from core.version import USER_AGENT
 from runs.monitoring import heartbeats
 from runs.queue import DELIVERIES_QUEUE
 from workers.sharing import own_agreement
-from workers.worker.heartbeat import WorkerPulse
+from workers.worker.heartbeat import WorkerHeartbeat
 from workers.worker.service import DeliveryService
 
 _FILES_BESIDES_SOCKETS = 256
@@ -37,7 +37,7 @@ def delivery_service() -> DeliveryService:
 
 
 class DeliveryStep(bootsteps.StartStopStep):
-    """Runs the delivery service for as long as the Celery worker runs."""
+    """Runs the delivery service while the Celery worker runs."""
 
     requires = ("celery.worker.components:Timer",)
 
@@ -46,7 +46,7 @@ class DeliveryStep(bootsteps.StartStopStep):
 
     def start(self, parent: Any) -> None:
         global _service  # noqa: PLW0603 - one per process, as the engine is
-        _make_room(settings.MAX_IN_FLIGHT)
+        _tune_process(settings.MAX_IN_FLIGHT)
         process = heartbeats.Process.worker(parent.hostname)
         agreement = own_agreement(process_id=process.id)
         _service = DeliveryService(
@@ -61,51 +61,51 @@ class DeliveryStep(bootsteps.StartStopStep):
             permission=lambda: agreement.allowed,
         )
         _service.start()
-        self._pulse = WorkerPulse(
+        self._heartbeat = WorkerHeartbeat(
             _service,
             process=process,
             capacity=settings.MAX_IN_FLIGHT,
             agreement=agreement,
             on_change=partial(_consume_deliveries, parent),
         )
-        self._pulse.start()
+        self._heartbeat.start()
         parent.deliveries = _service  # for remote control
 
     def stop(self, parent: Any) -> None:  # noqa: ARG002 - Celery's signature
         if _service is not None:
             _service.stop(grace_seconds=settings.SHUTDOWN_GRACE_SECONDS)
-            self._pulse.stop()
+            self._heartbeat.stop()
 
     def terminate(self, parent: Any) -> None:
         self.stop(parent)
 
 
-def _consume_deliveries(worker: Any, wanted: bool) -> None:
-    """Leave the messages to others while this worker takes no work, and take them again after."""
+def _consume_deliveries(worker: Any, consume: bool) -> None:
+    """Consume deliveries only while this worker takes work."""
     consumer = getattr(worker, "consumer", None)
     if consumer is None or getattr(consumer, "task_consumer", None) is None:
-        return  # It is still starting: what comes meanwhile is refused one by one, and found by others.
-    change = consumer.add_task_queue if wanted else consumer.cancel_task_queue
+        return  # It is still starting: messages until then are refused one by one, and other workers find the rows.
+    change = consumer.add_task_queue if consume else consumer.cancel_task_queue
     consumer.call_soon(change, DELIVERIES_QUEUE)
 
 
-def files_wanted(max_in_flight: int) -> int:
-    """How many files a worker may have open: sockets of all calls under way and of as many kept connections."""
+def files_needed(max_in_flight: int) -> int:
+    """The files that a worker needs: sockets of all calls in flight and of as many idle connections."""
     return _FILES_BESIDES_SOCKETS + 2 * max_in_flight
 
 
-def _make_room(max_in_flight: int) -> None:
-    """Prepare the process: sockets for all calls under way and all kept connections, quick turns of its threads."""
-    wanted = files_wanted(max_in_flight)
+def _tune_process(max_in_flight: int) -> None:
+    """Raise the process's file limit, and tune thread switches and garbage collection for the engine."""
+    needed = files_needed(max_in_flight)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-        if most < wanted:
-            log.warning("files_limited", allowed=most, wanted=wanted)
-    # The engine's thread works in short turns; by default it would wait 5 ms for each of them beside a busy thread.
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        limit = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+        if limit < needed:
+            log.warning("files_limited", allowed=limit, wanted=needed)
+    # The engine's thread runs in short turns; by default it would wait 5 ms for each beside a busy thread.
     sys.setswitchinterval(_SWITCH_SECONDS)
-    # What a run needs is freed by counting. Cycles are rare: looking for them after every few runs costs a twelfth.
+    # Reference counting frees what a run needs. Cycles are rare; looking for them often costs a twelfth of the time.
     gc.freeze()
     gc.set_threshold(_NEW_OBJECTS)
 

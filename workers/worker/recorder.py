@@ -1,7 +1,7 @@
-"""Writes what the engine delivered: collects results for a moment, then records them in one transaction.
+"""Records what the engine delivered: collects results for a moment, then writes them in one transaction.
 
-Postgres may be away for a while: results are kept and tried again until they are in. Leases are renewed from this
-thread too, so that the two statements that touch this worker's executions can never deadlock.
+While PostgreSQL is away, results wait and are tried again. The same thread renews leases, so that the two statements
+that touch this worker's executions can't deadlock.
 """
 
 import collections
@@ -23,25 +23,25 @@ from workers.connections import DatabaseAwayError, Link
 from workers.delivery.contract import DeliveryResult
 from workers.worker.claim import Claimer
 from workers.worker.claimed import Claimed
-from workers.worker.evaluate import judge
+from workers.worker.evaluate import evaluate
 from workers.worker.held import HeldAttempts
 from workers.worker.short_waits import Retry
 
 log = structlog.get_logger(__name__)
 
 BATCH = 500
-#: Of bodies in one transaction.
+#: The most bytes of bodies in one transaction.
 BATCH_BYTES = 4 * 1024 * 1024
 WINDOW_SECONDS = 0.020
 _RETRY_SECONDS = 2.0
-_JUDGING_SECONDS = 1.0
+_EVALUATION_SECONDS = 1.0
 
 
 class Recorder:
-    """One thread with one connection. It renews the leases of what is `held`, and hands what it wrote to `on_recorded`.
+    """One thread with one connection. Renews the leases of `held` attempts, and passes what it wrote to `on_recorded`.
 
-    `on_lost` gets the claims whose lease could not be renewed because they are not this worker's any more: reaped,
-    canceled, or claimed again.
+    `on_lost` gets the claims whose lease could not be renewed since they are no longer this worker's: reaped, canceled,
+    or claimed again.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Recorder:
         self._claimer = claimer
         self._renew_every = lease_seconds / 3
         self._renew_at = 0.0
-        # After an outage leases are renewed well within the time that the reaper waits: a third of a lease.
+        # After an outage leases are renewed well before the reaper starts again: it waits a third of a lease.
         self._retry_seconds = min(_RETRY_SECONDS, lease_seconds / 12)
         self._held = held
         self._on_recorded = on_recorded
@@ -70,7 +70,7 @@ class Recorder:
         self._arrived = threading.Event()
         self._stopping = threading.Event()
         self._give_up_at = float("inf")
-        # Leases are renewed between batches: a batch that waits for a lock must not keep them from it.
+        # Leases are renewed between batches, so no batch may wait for a lock for long.
         self._link = Link("recorder", lock_timeout_seconds=min(30.0, lease_seconds / 4))
         self._thread = threading.Thread(target=self._work, name="recorder", daemon=True)
 
@@ -78,23 +78,23 @@ class Recorder:
         self._thread.start()
 
     def put(self, claimed: Claimed, result: DeliveryResult) -> None:
-        """Hand over what became of an attempt. Never blocks."""
+        """Hand over the result of an attempt. Never blocks."""
         self._waiting.append((claimed, result))
         if not self._arrived.is_set():
             self._arrived.set()
 
     @property
     def backlog(self) -> int:
-        """Attempts handed over and not yet recorded."""
+        """The attempts not yet recorded."""
         return len(self._waiting)
 
     @property
     def backlog_bytes(self) -> int:
-        """What the bodies of their answers take in memory; those of their requests are held until they are recorded."""
+        """The bytes of the backlog's response bodies; `HeldBodies` counts those of the requests."""
         return sum(body_bytes(None, result.response) for _, result in list(self._waiting))
 
     def stop(self, *, timeout_seconds: float) -> int:
-        """Record what is left, for at most this long. Returns how many attempts could not be recorded."""
+        """Record the backlog within `timeout_seconds`. Returns how many attempts could not be recorded."""
         self._give_up_at = time.monotonic() + timeout_seconds
         self._stopping.set()
         self._arrived.set()
@@ -106,7 +106,7 @@ class Recorder:
         while not (self._stopping.is_set() and not self._waiting) and time.monotonic() < self._give_up_at:
             try:
                 self._turn()
-            except Exception:  # A fault of ours must not end the recording of everything else.
+            except Exception:  # A bug must not end the recording of all others.
                 log.exception("recorder_turn_failed", waiting=len(self._waiting))
                 time.sleep(1.0)
         self._link.close()
@@ -120,14 +120,14 @@ class Recorder:
             self._renew_at = time.monotonic() + wait_seconds
 
     def _collect(self) -> None:
-        """Let a batch grow for a moment; then wait no longer than it takes to be full."""
+        """Let a batch grow for WINDOW_SECONDS, or until it is full."""
         until = time.monotonic() + WINDOW_SECONDS
         while len(self._waiting) < BATCH and time.monotonic() < until and not self._stopping.is_set():
             time.sleep(0.004)
 
     def _record_batch(self) -> None:
         self._arrived.clear()
-        batch = self._judged()
+        batch = self._evaluated_batch()
         if not batch:
             return
         if not self._persist(batch):
@@ -145,16 +145,16 @@ class Recorder:
         if retries and self._on_retries is not None:
             self._on_retries(retries)
 
-    def _judged(self) -> list[FinishedAttempt]:
-        """The next batch. It ends early when judging takes long: leases are renewed from this thread too.
+    def _evaluated_batch(self) -> list[FinishedAttempt]:
+        """Evaluate the next batch. It ends early if that takes long, since this thread also renews leases.
 
-        And when its bodies are large: what is written takes several times their size in memory.
+        It also ends early at BATCH_BYTES: writing takes several times the bodies' size in memory.
         """
-        until = time.monotonic() + _JUDGING_SECONDS
+        until = time.monotonic() + _EVALUATION_SECONDS
         left_bytes = BATCH_BYTES
         batch: list[FinishedAttempt] = []
         for index in range(min(BATCH, len(self._waiting))):
-            item = judge(*self._waiting[index], worker=self._worker, rng=self._rng)
+            item = evaluate(*self._waiting[index], worker=self._worker, rng=self._rng)
             batch.append(item)
             left_bytes -= body_bytes(item.sent.body, item.received)
             if left_bytes < 0 or time.monotonic() > until:
@@ -162,7 +162,7 @@ class Recorder:
         return batch
 
     def _persist(self, batch: Sequence[FinishedAttempt]) -> bool:
-        """Record a batch, once or in halves. False when the database is away: nothing is lost, try again."""
+        """Record a batch, whole or in halves. False if the database is away: nothing is lost, try again."""
         try:
             moved = self._transaction(batch)
             failpoint("record.committed")
@@ -170,7 +170,7 @@ class Recorder:
             log.warning("recorder_database_away", error=str(error), waiting=len(self._waiting))
             self._stopping.wait(self._rng.uniform(0.1, 1.0) * self._retry_seconds)
             return False
-        except (psycopg2.Error, ValueError) as error:  # data that can't be stored: see Link.transaction
+        except (psycopg2.Error, ValueError) as error:  # unstorable data: see Link.transaction
             return self._persist_halves(batch, error)
         tell((item.attempt.workspace_id, item.attempt.execution_id) for item in batch)
         for item in batch:
@@ -185,7 +185,7 @@ class Recorder:
         return True
 
     def _persist_halves(self, batch: Sequence[FinishedAttempt], error: Exception) -> bool:
-        """One attempt that can't be stored must not hold up the others; it is recorded without its exchange."""
+        """Split off the attempt that can't be stored, for the others' sake, and record it without its exchange."""
         if len(batch) > 1:
             middle = len(batch) // 2
             return self._persist(batch[:middle]) and self._persist(batch[middle:])
@@ -198,7 +198,7 @@ class Recorder:
             error=str(error).partition("\n")[0],  # further lines quote the row
         )
         if item.received is None and item.ending.failure_reason is FailureReason.UNKNOWN:
-            return True  # Not even its bare ending can be stored; its lease will expire and it is reaped.
+            return True  # Not even its bare ending can be stored: its lease will expire, and it is reaped.
         return self._persist([_bare(item)])
 
     def _transaction(self, batch: Sequence[FinishedAttempt]) -> set[AttemptKey]:
@@ -208,7 +208,7 @@ class Recorder:
             return moved
 
     def _renew_leases(self) -> bool:
-        """Renew the leases of all that is held. False when the database is away."""
+        """Renew the leases of all held attempts. False if the database is away."""
         held = self._held.all()
         if not held:
             return True
@@ -216,8 +216,8 @@ class Recorder:
         try:
             renewed = self._claimer.extend(self._link, sorted(held))
             self._held.renewed(renewed, asked_monotonic=asked)
-            left = [attempt for attempt in held if attempt not in renewed]
-            lost = self._claimer.lost(self._link, left) if left else ()
+            unrenewed = [attempt for attempt in held if attempt not in renewed]
+            lost = self._claimer.lost(self._link, unrenewed) if unrenewed else ()
         except DatabaseAwayError as error:
             log.warning("leases_not_renewed", error=str(error), held=len(held))
             return False

@@ -1,11 +1,8 @@
-"""Renders what was claimed: the facts of each execution whose version has variables, and the secrets that they name.
+"""Renders requests whose job version has variables: from facts about the execution, and from secrets."""
 
-Only the claimer comes here, on its own link, and only for versions with variables.
-"""
-
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import structlog
@@ -13,14 +10,16 @@ from django.conf import settings
 
 from accounts.encryption import Cipher, EncryptionKeyError
 from core import exact_json
+from core.cache import TtlCache
 from jobs.definition.contract import RequestDefinition
 from jobs.definition.templates import BrokenTemplate, Facts, RenderingError, RequestTemplate
 from workers.worker.claimed import ClaimedRow
 
 log = structlog.get_logger(__name__)
 
-#: How long a changed secret may still be sent with its old value.
-SECRETS_SECONDS = 3.0
+#: How long requests may still be sent with the old value of a changed secret.
+TTL_SECONDS = 3.0
+_MAX_WORKSPACES = 10_000
 _FACTS = """
     SELECT execution.id::text, execution.created_at, execution.scheduled_for, job.slug, environment.slug,
            execution.input::text
@@ -34,13 +33,14 @@ _SECRETS = """
       FROM accounts_secret WHERE workspace_id = ANY(%s::uuid[])
 """
 
-
 Template = RequestTemplate | BrokenTemplate
+#: The secrets of a workspace by environment (None: of all) and name; None for a value that can't be decrypted.
+Secrets = dict[tuple[str | None, str], str | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Rendering:
-    """A template with what one execution is rendered from, as it was read: its row of facts, and its secrets by name.
+    """A template, and what it is rendered from for one execution: its row of facts, and its secrets by name.
 
     History must not show the values of `secrets`.
     """
@@ -50,63 +50,60 @@ class Rendering:
     secrets: dict[str, str] = field(repr=False)
 
     def request(self, definition: RequestDefinition) -> RequestDefinition:
-        """What the execution sends. Raises RenderingError."""
+        """Render the request. Raises RenderingError."""
         return self.template.render(definition, _facts(self.facts, self.secrets))
 
 
 class Renderer:
-    """Reads what templates need. Keeps decrypted secrets for seconds, and no longer than the next reading."""
+    """Reads the facts and secrets that templates need. Decrypted secrets stay in memory for TTL_SECONDS."""
 
     def __init__(self) -> None:
-        self._secrets: dict[str, dict[tuple[str | None, str], str | None]] = {}
-        self._forget_at = 0.0
+        self._secrets: TtlCache[str, Secrets] = TtlCache(TTL_SECONDS, max_entries=_MAX_WORKSPACES)
 
     def renderings(self, cursor: Any, templated: Sequence[tuple[ClaimedRow, Template]]) -> dict[str, Rendering]:
-        """By execution, what each is rendered from. In the caller's transaction; two queries at most."""
+        """Read the renderings by execution, with two queries at most."""
         cursor.execute(_FACTS, [[row.execution_id for row, _ in templated]])
         facts = {row[0]: row for row in cursor.fetchall()}
-        self._read_secrets(cursor, {row.workspace_id for row, template in templated if template.secrets})
+        with_secrets = {row.workspace_id for row, template in templated if template.secrets}
+        secrets = self._secrets.get_many(with_secrets, partial(_load_secrets, cursor))
         return {
-            row.execution_id: Rendering(template, facts.get(row.execution_id), self._secrets_for(row, template))
+            row.execution_id: Rendering(template, facts.get(row.execution_id), _chosen(row, template, secrets))
             for row, template in templated
         }
 
     def of_facts(self, cursor: Any, row: ClaimedRow, template: Template, facts: tuple[Any, ...]) -> Rendering:
-        """What a call without an execution is rendered from: `facts` are in the order of an execution's."""
-        self._read_secrets(cursor, {row.workspace_id} if template.secrets else set())
-        return Rendering(template, facts, self._secrets_for(row, template))
+        """The rendering of a call without an execution; `facts` are in the order of an execution's."""
+        with_secrets = {row.workspace_id} if template.secrets else set()
+        secrets = self._secrets.get_many(with_secrets, partial(_load_secrets, cursor))
+        return Rendering(template, facts, _chosen(row, template, secrets))
 
-    def _read_secrets(self, cursor: Any, workspace_ids: set[str]) -> None:
-        if time.monotonic() >= self._forget_at:
-            self._secrets.clear()
-            self._forget_at = time.monotonic() + SECRETS_SECONDS
-        missing = workspace_ids - self._secrets.keys()
-        if not missing:
-            return
-        read: dict[str, dict[tuple[str | None, str], str | None]] = {workspace_id: {} for workspace_id in missing}
-        cursor.execute(_SECRETS, [list(missing)])
-        cipher = _cipher()
-        for workspace_id, environment_id, name, encrypted in cursor.fetchall():
-            try:
-                read[workspace_id][environment_id, name] = cipher.decrypt(bytes(encrypted))
-            except EncryptionKeyError as error:
-                # Not left out: then another environment's value would be sent in its place.
-                read[workspace_id][environment_id, name] = None
-                log.error("secret_not_decrypted", workspace_id=workspace_id, name=name, error=str(error))
-        self._secrets.update(read)
 
-    def _secrets_for(self, row: ClaimedRow, template: Template) -> dict[str, str]:
-        """The values for this execution; one of its environment goes before one of none."""
-        own, secrets = row.environment_id, self._secrets.get(row.workspace_id, {})
-        values = {name: secrets.get((own, name), secrets.get((None, name))) for name in template.secrets}
-        return {name: value for name, value in values.items() if value is not None}
+def _load_secrets(cursor: Any, workspace_ids: set[str]) -> dict[str, Secrets]:
+    secrets: dict[str, Secrets] = {workspace_id: {} for workspace_id in workspace_ids}
+    cursor.execute(_SECRETS, [list(workspace_ids)])
+    cipher = _cipher()
+    for workspace_id, environment_id, name, encrypted in cursor.fetchall():
+        try:
+            secrets[workspace_id][environment_id, name] = cipher.decrypt(bytes(encrypted))
+        except EncryptionKeyError as error:
+            # Not left out: else the value for all environments would be sent in its place.
+            secrets[workspace_id][environment_id, name] = None
+            log.error("secret_not_decrypted", workspace_id=workspace_id, name=name, error=str(error))
+    return secrets
+
+
+def _chosen(row: ClaimedRow, template: Template, secrets_by_workspace: Mapping[str, Secrets]) -> dict[str, str]:
+    """The values that the template names; one of the execution's environment wins over one for all environments."""
+    own, secrets = row.environment_id, secrets_by_workspace.get(row.workspace_id, {})
+    values = {name: secrets.get((own, name), secrets.get((None, name))) for name in template.secrets}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _cipher() -> Cipher:
     try:
         return Cipher(settings.ENCRYPTION_KEYS)
     except EncryptionKeyError:
-        return Cipher([])  # malformed keys decrypt nothing; each secret then says so
+        return Cipher([])  # malformed keys decrypt nothing, which is logged for each secret
 
 
 def _facts(row: tuple[Any, ...] | None, secrets: dict[str, str]) -> Facts:

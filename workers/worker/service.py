@@ -1,7 +1,7 @@
-"""A worker process's delivery service: ids come in, executions are claimed, delivered by the engine, and recorded.
+"""A worker process's delivery service: claims executions by their ids, delivers them with the engine, and records them.
 
-Celery's threads only hand ids over and are held back while the service is full. One thread claims, one drives the
-network, one records; none of them waits for a remote server.
+Celery's threads only hand ids over, and block while the service is full. One thread claims, one drives the network, one
+records; none of them waits for a remote server.
 """
 
 import collections
@@ -28,33 +28,33 @@ from workers.worker.held_bodies import MAX_BODIES_BYTES
 from workers.worker.prepare import Preparer
 from workers.worker.recorder import Recorder
 from workers.worker.short_waits import Retry, ShortWaits
-from workers.worker.testcalls import CallMaker
+from workers.worker.testcalls import CallRunner
 from workers.worker.unsent import Unsent, UnsentAttempts
 
 log = structlog.get_logger(__name__)
 
-#: An idle worker asks Postgres itself this often: messages may be lost, rows are not.
+#: How often an idle worker looks for due rows in PostgreSQL: messages may be lost, rows are not.
 IDLE_POLL_SECONDS = 2.0
-_WEIGHING_SECONDS = 0.25
+_MEASURE_SECONDS = 0.25
 _CLAIM_BATCH = 500
 _SUBMIT_POLL_SECONDS = 0.5
-#: While nearly every place is taken and more is wanted, a claim waits this long for more places: claiming 100 costs
-#: little more than claiming 2.
+#: While few slots are free and more ids wait, a claim waits this long for more slots: claiming 100 costs little more
+#: than claiming 2.
 _LINGER_SECONDS = 0.01
-_FEW = 1 / 8  # of all places
+_FEW_SLOTS = 1 / 8  # of all slots
 _LOCKED_SECONDS = 0.1
-#: What there is no memory for stays about this long before it is claimed again, by whichever worker has room.
+#: How long an execution that there is no memory for stays pending before a worker with room claims it.
 _HEAVY_WAIT_SECONDS = 2.0
-_TELLING_SECONDS = 1.0
-_NAMED = 20  # of the executions that a line of the log is about
+_PUBLISH_SECONDS = 1.0
+_MAX_LISTED = 20  # the most executions that a log line lists
 
 
 class DrainingError(RuntimeError):
-    """The service takes no more work; whoever asked should leave it to another worker."""
+    """The service takes no more work: leave it to another worker."""
 
 
 class DeliveryService:
-    """Claims, delivers and records for one worker process. `name` is what history shows; `owner` fences its leases."""
+    """Claims, delivers and records for one worker process. History shows `name`; `owner` fences its leases."""
 
     def __init__(
         self,
@@ -69,10 +69,10 @@ class DeliveryService:
         user_agent: str,
         permission: Callable[[], bool] = lambda: True,
     ) -> None:
-        """While `permission` says no, nothing more is taken; what is held already ends as always."""
+        """While `permission` returns False, the service takes nothing more; attempts that it holds end as usual."""
         self._permission = permission
         self._capacity = max_in_flight
-        self._few = max_in_flight * _FEW
+        self._few = max_in_flight * _FEW_SLOTS
         self._held = HeldAttempts(lease_seconds)
         self._claimer = Claimer(
             owner=owner, lease_seconds=lease_seconds, user_agent=user_agent, held_bodies=self._held.bodies
@@ -93,19 +93,19 @@ class DeliveryService:
             held=self._held,
             on_recorded=self._recorded,
             on_lost=self._abort_lost,
-            on_retries=self._retries_ahead,
+            on_retries=self._add_retries,
         )
-        self._calls = CallMaker(
+        self._calls = CallRunner(
             worker=name,
             preparer=Preparer(owner=owner, user_agent=user_agent),
             engine=self._engine,
         )
         self._rng = random.Random()  # noqa: S311 - jitter
-        self._wanted: collections.deque[str] = collections.deque()
+        self._ids: collections.deque[str] = collections.deque()
         self._unsent = UnsentAttempts()
         self._freed_jobs: set[str] = set()
         self._short_waits = ShortWaits(capacity=max_in_flight)
-        self._weigh_at = 0.0
+        self._measure_at = 0.0
         self._too_heavy = False
         self._starved = False
         self._changed = threading.Condition()
@@ -122,56 +122,56 @@ class DeliveryService:
     # -- from Celery's threads -----------------------------------------------------------------------------------------
 
     def submit(self, execution_ids: Iterable[str]) -> None:
-        """Take ids to deliver. Blocks while the service is full; raises DrainingError once it takes no more."""
+        """Take ids to deliver. Blocks while the service is full. Raises DrainingError if it takes no more work."""
         ids = list(execution_ids)
         if not self._permission():
             raise DrainingError
         with self._changed:
-            while len(self._wanted) >= self._capacity and not self._draining.is_set():
+            while len(self._ids) >= self._capacity and not self._draining.is_set():
                 self._changed.wait(_SUBMIT_POLL_SECONDS)
             if self._draining.is_set():
                 raise DrainingError
-            self._wanted.extend(ids)
+            self._ids.extend(ids)
             self._changed.notify_all()
 
     def drain(self) -> None:
-        """Take no more work. Safe in a signal's path: sets a flag and nothing else."""
+        """Take no more work. Safe in a signal handler: only sets a flag."""
         self._draining.set()
 
     @property
     def draining(self) -> bool:
-        """If the service takes no more work."""
+        """Whether the service takes no more work."""
         return self._draining.is_set()
 
     @property
     def waiting_count(self) -> int:
-        """Executions that this worker holds and that wait for a place."""
+        """Executions that this worker holds and that wait for a slot."""
         return self._engine.queued_count
 
     @property
     def in_flight_count(self) -> int:
-        """Transfers under way."""
+        """Transfers in flight."""
         return self._engine.in_flight_count
 
     def in_flight(self) -> list[InFlight]:
-        """A snapshot of the transfers that are under way."""
+        """A snapshot of the transfers in flight."""
         return self._engine.in_flight()
 
     def make_call(self, call_id: str) -> bool:
-        """Take a test call, if no other worker does. False where this one takes no more work. Never blocks."""
+        """Try to take a test call before another worker does. False if this one takes no work. Never blocks."""
         if self._draining.is_set() or not self._permission():
             return False
-        self._calls.hear(call_id)
+        self._calls.put(call_id)
         return True
 
     def abort(self, execution_id: str) -> bool:
-        """Abort this execution's transfer; it is recorded as canceled. False where this worker has none."""
+        """Abort this execution's transfer, which is recorded as canceled. False if this worker has none."""
         with self._changed:
             claimed = self._held.of_execution(execution_id)
             return claimed is not None and self._abort(claimed)
 
     def _abort(self, claimed: Claimed) -> bool:
-        """End an attempt that is held, sent or not. False where its result is being recorded already."""
+        """End a held attempt, sent or not. False if its result is already being recorded."""
         if claimed.attempt.key not in self._unsent:
             return self._engine.abort(claimed.attempt.key)
         if self._unsent.cancel(claimed.attempt.key):
@@ -179,20 +179,21 @@ class DeliveryService:
         return True
 
     def _record_canceled(self, claimed: Claimed) -> None:
-        """An attempt that was canceled before it was sent."""
+        """Record an attempt that was canceled before it was sent."""
         self._recorder.put(claimed, unanswered(claimed.request, FailureReason.UNKNOWN, "canceled", aborted=True))
 
     def stop(self, *, grace_seconds: float) -> None:
-        """Let transfers end for a grace time, record them, and give back what was never sent."""
+        """Give transfers `grace_seconds` to end, record them, and give back the attempts that were never sent."""
         started = time.monotonic()
         self._draining.set()
         self._stopping.set()
         self._thread.join(grace_seconds + 5)
-        unsent = [held for one in self._engine.stop(grace_seconds=grace_seconds) if (held := self._held.of(one))]
+        returned = self._engine.stop(grace_seconds=grace_seconds)
+        unsent = [claimed for request in returned if (claimed := self._held.of(request))]
         self._give_back(unsent + self._unsent.all())
         left = self._recorder.stop(timeout_seconds=max(5.0, grace_seconds))
         self._calls.stop()
-        finish_telling(_TELLING_SECONDS)
+        finish_telling(_PUBLISH_SECONDS)
         log.info(
             "delivery_service_stopped",
             given_back=len(unsent) + len(self._unsent),
@@ -207,10 +208,10 @@ class DeliveryService:
         while not self._draining.is_set():
             try:
                 self._claim_batch(link)
-            except Exception:  # A fault of ours must not leave a worker that looks alive and claims nothing.
+            except Exception:  # A bug must not leave a worker that looks alive and claims nothing.
                 log.exception("claimer_turn_failed")
                 self._draining.wait(1.0)
-        self._release_wanted(link)
+        self._release_ids(link)
         while not self._stopping.wait(_SUBMIT_POLL_SECONDS):
             with contextlib.suppress(DatabaseAwayError):
                 self._return_unsent(link)
@@ -225,11 +226,11 @@ class DeliveryService:
                 self._claim(link, ids, limit=limit)
         except DatabaseAwayError as error:
             log.warning("claimer_database_away", error=str(error), ids=len(ids))
-            self._wanted.extendleft(reversed(ids))
+            self._ids.extendleft(reversed(ids))
             self._draining.wait(self._rng.uniform(0.1, 1.0))
 
     def _claim(self, link: Link, ids: list[str], *, limit: int) -> None:
-        """Claim these, or (none given) whatever is due. What a plain claim leaves may belong to jobs with a limit."""
+        """Claim `ids`, or without any whatever is due; then the executions of jobs with a concurrency limit."""
         claimed = self._claimer.claim(link, ids, limit=limit) if ids else self._claimer.claim_any(link, limit=limit)
         self._deliver(claimed)
         if len(claimed) < (len(ids) or limit):
@@ -243,7 +244,7 @@ class DeliveryService:
     def _next_batch(self) -> tuple[list[str], int]:
         """Wait for room and ids, at most an idle poll. Returns the ids to claim (none: anything due), and how many.
 
-        Returns at once, with room for none, when something is to be given back or a place of a limited job is free.
+        Returns at once, with a limit of 0, if attempts are to be given back or a limited job has a free slot.
         """
         idle_seconds = _LOCKED_SECONDS if self._unsent else IDLE_POLL_SECONDS
         idle_until = time.monotonic() + self._rng.uniform(0.75, 1.25) * idle_seconds
@@ -251,15 +252,15 @@ class DeliveryService:
         with self._changed:
             while not self._draining.is_set() and not self._unsent.untried and not self._freed_jobs:
                 now = time.monotonic()
-                self._wanted.extend(self._short_waits.due(now))
+                self._ids.extend(self._short_waits.due(now))
                 room = self._room()
-                if 0 < room < min(len(self._wanted), self._few) and not lingered:
+                if 0 < room < min(len(self._ids), self._few) and not lingered:
                     lingered = True
                     self._changed.wait(_LINGER_SECONDS)
                     continue
-                if room > 0 and self._wanted:
+                if room > 0 and self._ids:
                     limit = min(room, _CLAIM_BATCH)
-                    ids = [self._wanted.popleft() for _ in range(min(limit, len(self._wanted)))]
+                    ids = [self._ids.popleft() for _ in range(min(limit, len(self._ids)))]
                     self._changed.notify_all()
                     return ids, limit
                 wait = idle_until - now
@@ -271,32 +272,33 @@ class DeliveryService:
         return [], 0
 
     def _room(self) -> int:
-        """How many executions may be claimed now. A recorder that can't keep up, or has no database, leaves none.
+        """How many executions may be claimed now.
 
-        Neither is there room while the bodies that are held take too much memory, or this worker may take no work.
+        None while the recorder can't keep up or has no database, bodies take too much memory, or this worker may take
+        no work.
         """
         if self._recorder.backlog > self._capacity or self._is_too_heavy() or not self._permission():
             return 0
         return self._engine.free
 
     def _is_too_heavy(self) -> bool:
-        """Whether bodies take too much memory, those to send and those to record. A call under way adds some 100 KiB.
+        """Whether the bodies to send and to record take too much memory. A call in flight adds some 100 KiB.
 
-        They are weighed four times a second: of answers, each has to be looked at.
+        Measured four times a second: it visits each waiting response.
         """
         now = time.monotonic()
-        if now >= self._weigh_at:
-            self._weigh_at = now + _WEIGHING_SECONDS
+        if now >= self._measure_at:
+            self._measure_at = now + _MEASURE_SECONDS
             self._too_heavy = self._held.bodies.total + self._recorder.backlog_bytes > MAX_BODIES_BYTES
         return self._too_heavy
 
     def _deliver(self, claimed: Sequence[Claimed]) -> None:
         if not claimed:
             return
-        _tell(claimed)
+        _publish(claimed)
         heavy = [item for item in claimed if item.is_too_heavy]
         try:
-            with self._changed:  # Who aborts one of them finds it with the engine, or not at all.
+            with self._changed:  # Atomic, so that `abort` finds an attempt with the engine or not at all.
                 self._drop(self._held.hold(claimed))
                 sent = (item for item in claimed if item.refusal is None and not item.is_too_heavy)
                 self._engine.submit([item.request for item in sent])
@@ -311,17 +313,17 @@ class DeliveryService:
                 self._recorder.put(item, unanswered(item.request, *item.refusal))
 
     def _drop(self, older: Sequence[Claimed]) -> None:
-        """Have done with attempts that the database gave up, since it handed out the next: this worker stood still."""
+        """Drop older attempts of executions that this worker claimed again after a suspension past their leases."""
         for item in older:
             self._unsent.drop(item.attempt.key)
             self._engine.abort(item.attempt.key)
         if older:
-            log.info("leases_lost", count=len(older), execution_ids=_named(older))
+            log.info("leases_lost", count=len(older), execution_ids=_listed(older))
 
-    def _release_wanted(self, link: Link) -> None:
-        """Let the clock send the ids that were handed over and not claimed, at once rather than as lost ones."""
-        ids = list(self._wanted)
-        self._wanted.clear()
+    def _release_ids(self, link: Link) -> None:
+        """Let the clock enqueue the ids that were not claimed at once, rather than as lost messages."""
+        ids = list(self._ids)
+        self._ids.clear()
         try:
             if ids:
                 self._claimer.release(link, ids)
@@ -335,38 +337,39 @@ class DeliveryService:
         link = Link("claimer")
         try:
             self._claimer.give_back(link, claimed)
-            _tell(claimed)
+            _publish(claimed)
         except DatabaseAwayError as error:
-            log.warning("claims_not_given_back", error=str(error), count=len(claimed), execution_ids=_named(claimed))
+            log.warning("claims_not_given_back", error=str(error), count=len(claimed), execution_ids=_listed(claimed))
         finally:
             link.close()
 
     def _return_unsent(self, link: Link) -> None:
-        """Give back what the engine sent away. What can't be moved now stays held, and is tried again."""
-        given = self._unsent.begin(_CLAIM_BATCH)
-        if not given:
+        """Give unsent attempts back to the database. Those that it does not take stay held, and are tried again."""
+        batch = self._unsent.begin(_CLAIM_BATCH)
+        if not batch:
             return
-        claimed = [one.claimed for one in given]
-        waits = {one.claimed.attempt.execution_id: self._spread_ms(one.wait_seconds) for one in given}
+        claimed = [unsent.claimed for unsent in batch]
+        waits = {unsent.claimed.attempt.execution_id: self._spread_ms(unsent.wait_seconds) for unsent in batch}
         moved = self._claimer.give_back(link, claimed, wait_ms=waits)
-        self._drop_taken_back(link, [one for one in given if one.unanswered and one.claimed.attempt.key not in moved])
-        for item in self._unsent.settle(given, moved):
+        refused = [unsent for unsent in batch if unsent.claimed.attempt.key not in moved]
+        self._drop_returned(link, [unsent for unsent in refused if unsent.unanswered])
+        for item in self._unsent.settle(batch, moved):
             self._record_canceled(item)
         back = [item for item in claimed if item.attempt.key in moved]
         self._forget(back)
-        _tell(back)
+        _publish(back)
         if back:
-            log.info("executions_sent_away", count=len(back), execution_ids=_named(back))
+            log.info("executions_sent_away", count=len(back), execution_ids=_listed(back))
 
-    def _drop_taken_back(self, link: Link, doubted: Sequence[Unsent]) -> None:
-        """Forget what the database took back without the answer coming through, before its number is in use again."""
-        if not doubted:
+    def _drop_returned(self, link: Link, in_doubt: Sequence[Unsent]) -> None:
+        """Forget attempts that the database took back although its answer was lost: their number may be reused."""
+        if not in_doubt:
             return
-        lost = self._claimer.lost(link, [one.claimed.attempt.key for one in doubted])
-        for one in doubted:
-            if one.claimed.attempt.key in lost:
-                self._unsent.drop(one.claimed.attempt.key)
-                self._forget([one.claimed])
+        lost = self._claimer.lost(link, [unsent.claimed.attempt.key for unsent in in_doubt])
+        for unsent in in_doubt:
+            if unsent.claimed.attempt.key in lost:
+                self._unsent.drop(unsent.claimed.attempt.key)
+                self._forget([unsent.claimed])
 
     def _spread_ms(self, seconds: float) -> int:
         return round(seconds * 1000 * self._rng.uniform(0.75, 1.25))
@@ -374,50 +377,50 @@ class DeliveryService:
     # -- from the engine's thread and the recorder's -------------------------------------------------------------------
 
     def _finished(self, result: DeliveryResult) -> None:
-        """The engine's report of one transfer. On the engine's thread, so it does no more than hand it on."""
-        held = self._held.of(result.request)
-        if held is None:
-            self._calls.hear(result)
+        """Pass a transfer's result on. Runs on the engine's thread."""
+        claimed = self._held.of(result.request)
+        if claimed is None:
+            self._calls.put(result)
             return
-        self._recorder.put(held, result)
+        self._recorder.put(claimed, result)
         if self._starved:
             self._starved = False
             with self._changed:
                 self._changed.notify_all()
 
     def _sent_away(self, crowded: list[Crowded]) -> None:
-        """The engine keeps no more for a host or workspace that is full, or was late. On the engine's thread."""
+        """Note requests that the engine did not send: host or workspace full, or late. Runs on the engine's thread."""
         late = []
         with self._changed:
-            for one in crowded:
-                claimed = self._held.of(one.request)
+            for unsent in crowded:
+                claimed = self._held.of(unsent.request)
                 if claimed is None:
-                    self._calls.hear(one)
+                    self._calls.put(unsent)
                     continue
-                self._unsent.add(claimed, one.wait_seconds)
-                if not one.wait_seconds:
+                self._unsent.add(claimed, unsent.wait_seconds)
+                if not unsent.wait_seconds:
                     late.append(claimed)
             self._changed.notify_all()
         if late:
-            log.warning("claims_stale", count=len(late), execution_ids=_named(late))
+            log.warning("claims_stale", count=len(late), execution_ids=_listed(late))
 
     def _may_send(self, request: DeliveryRequest, now: float) -> bool:
-        """Whether a request may still go out: an execution's lease is this worker's; a test call has none."""
-        return self._held.may_send(request, now) or self._calls.is_under_way(request)
+        """Whether a request may still be sent: this worker holds its lease, or it is a test call."""
+        return self._held.may_send(request, now) or self._calls.is_in_progress(request)
 
-    def _retries_ahead(self, retries: Sequence[Retry]) -> None:
+    def _add_retries(self, retries: Sequence[Retry]) -> None:
         with self._changed:
             self._short_waits.add(retries, now=time.monotonic())
             self._changed.notify_all()
 
     def _recorded(self, recorded: Sequence[Claimed]) -> None:
-        self._freed_jobs.update(one.attempt.job_id for one in recorded if one.definition.concurrency is not None)
+        self._freed_jobs.update(item.attempt.job_id for item in recorded if item.definition.concurrency is not None)
         self._forget(recorded)
 
     def _abort_lost(self, lost: Sequence[Claimed]) -> None:
-        """Claims that are not this worker's any more: reaped, or canceled. What comes of them moves nothing.
+        """End attempts that are no longer this worker's: reaped, or canceled. Their results are fenced off.
 
-        By now one may have been given back and claimed again under the same number, so each is looked up as it was.
+        One may have been given back and claimed again under the same number, so each is looked up by its run.
         """
         with self._changed:
             for claimed in lost:
@@ -428,7 +431,7 @@ class DeliveryService:
                     self._held.forget([claimed])
                 else:
                     self._abort(claimed)
-        log.info("leases_lost", count=len(lost), execution_ids=_named(lost))
+        log.info("leases_lost", count=len(lost), execution_ids=_listed(lost))
 
     def _forget(self, claimed: Iterable[Claimed]) -> None:
         self._held.forget(claimed)
@@ -436,10 +439,10 @@ class DeliveryService:
             self._changed.notify_all()
 
 
-def _tell(claimed: Iterable[Claimed]) -> None:
-    """Let listeners know that these executions have changed."""
+def _publish(claimed: Iterable[Claimed]) -> None:
+    """Publish to the live tail that these executions have changed."""
     tell((item.attempt.workspace_id, item.attempt.execution_id) for item in claimed)
 
 
-def _named(claimed: Sequence[Claimed]) -> list[str]:
-    return [item.attempt.execution_id for item in claimed[:_NAMED]]
+def _listed(claimed: Sequence[Claimed]) -> list[str]:
+    return [item.attempt.execution_id for item in claimed[:_MAX_LISTED]]

@@ -1,7 +1,7 @@
-"""A worker's part in test calls: takes one from the mailbox, has the engine make it, answers with its run.
+"""A worker's part in test calls: takes one from the mailbox, delivers it with the engine, and answers with its run.
 
-On a thread of its own: a slow Redis or a long judgement holds up test calls, never deliveries. The engine is the one
-that makes all calls, so its guard, limits and fairness hold for these as well.
+A thread of its own keeps a slow Redis or a long evaluation away from deliveries. The engine is the one for all calls,
+so its guard, limits and fairness apply here too.
 """
 
 import json
@@ -22,18 +22,18 @@ from workers.delivery.contract import Crowded, DeliveryRequest, DeliveryResult
 from workers.delivery.engine import DeliveryEngine, EngineStopped
 from workers.delivery.transfer import unanswered
 from workers.worker.claimed import Claimed
-from workers.worker.evaluate import judge
+from workers.worker.evaluate import evaluate
 from workers.worker.prepare import Preparer
 
 log = structlog.get_logger(__name__)
 
-#: A call that finds no place for so long, because its host or workspace is busy, is not made.
+#: A call that waits longer for a slot, since its host or workspace is busy, is not made.
 PATIENCE_SECONDS = 5.0
 _STOP_SECONDS = 5.0
 
 
-class CallMaker:
-    """Makes test calls on a thread of its own, with a `preparer` of its own. Its owner tells it of their results."""
+class CallRunner:
+    """Makes test calls on a thread of its own, with its own `preparer`. The owner passes it their results."""
 
     def __init__(self, *, worker: str, preparer: Preparer, engine: DeliveryEngine) -> None:
         self._worker = worker
@@ -41,7 +41,7 @@ class CallMaker:
         self._engine = engine
         self._rng = random.Random()  # noqa: S311 - of a verdict that nobody asks for
         self._inbox: queue.SimpleQueue[str | DeliveryResult | Crowded | None] = queue.SimpleQueue()
-        self._under_way: dict[str, Claimed] = {}
+        self._in_progress: dict[str, Claimed] = {}
         self._hold_at = 0.0
         self._link = Link("test calls")
         self._thread = threading.Thread(target=self._work, name="test-calls", daemon=True)
@@ -49,17 +49,17 @@ class CallMaker:
     def start(self) -> None:
         self._thread.start()
 
-    def hear(self, news: str | DeliveryResult | Crowded) -> None:
-        """Of a call that waits, by its id, or what the engine made of one. From any thread; never blocks."""
-        self._inbox.put(news)
+    def put(self, event: str | DeliveryResult | Crowded) -> None:
+        """Queue the id of a waiting call, or the engine's result of one. Thread-safe; never blocks."""
+        self._inbox.put(event)
 
-    def is_under_way(self, request: DeliveryRequest) -> bool:
-        """Whether this is the request of a test call that was taken and not answered yet. From any thread."""
-        claimed = self._under_way.get(request.execution_id)
+    def is_in_progress(self, request: DeliveryRequest) -> bool:
+        """Whether this is the request of a test call in progress. Thread-safe."""
+        claimed = self._in_progress.get(request.execution_id)
         return claimed is not None and claimed.request.run_id == request.run_id
 
     def stop(self) -> None:
-        """Answer what is still under way, once the engine has stopped."""
+        """Answer the calls in progress, after the engine has stopped."""
         self._inbox.put(None)
         self._thread.join(_STOP_SECONDS)
 
@@ -68,41 +68,41 @@ class CallMaker:
     def _work(self) -> None:
         while True:
             try:
-                news = self._inbox.get(timeout=HOLD_SECONDS if self._under_way else None)
+                event = self._inbox.get(timeout=HOLD_SECONDS if self._in_progress else None)
             except queue.Empty:
-                news = ""
+                event = ""
             try:
-                self._heed(news)
+                self._handle(event)
             except REDIS_ERRORS as error:
                 log.warning("test_call_redis_away", error=str(error))
-            except Exception:  # A fault of ours must not end all test calls.
+            except Exception:  # A bug must not end all test calls.
                 log.exception("test_call_failed")
-            if news is None:
+            if event is None:
                 break
         self._link.close()
 
-    def _heed(self, news: str | DeliveryResult | Crowded | None) -> None:
+    def _handle(self, event: str | DeliveryResult | Crowded | None) -> None:
         box = mailbox()
-        match news:
+        match event:
             case None:
-                for call_id in list(self._under_way):
+                for call_id in list(self._in_progress):
                     self._answer(box, call_id, fault="The worker stopped before the call was sent.")
             case DeliveryResult():
-                self._judge(box, news)
+                self._evaluate(box, event)
             case Crowded():
-                self._answer(box, news.request.execution_id, crowded_seconds=news.wait_seconds)
+                self._answer(box, event.request.execution_id, crowded_seconds=event.wait_seconds)
             case call_id if call_id:
                 self._take(box, call_id)
-        if self._under_way and time.monotonic() >= self._hold_at:
+        if self._in_progress and time.monotonic() >= self._hold_at:
             self._hold_at = time.monotonic() + HOLD_SECONDS
-            box.hold(self._under_way)
-            self._leave_waiting()
+            box.hold(self._in_progress)
+            self._abort_waiting()
 
-    def _leave_waiting(self) -> None:
-        """Have done with calls that found no place: whoever asked will not wait much longer."""
-        begun = {one.execution_id for one in self._engine.in_flight()}
+    def _abort_waiting(self) -> None:
+        """Abort calls that have waited too long for a slot: their caller will not wait much longer."""
+        begun = {transfer.execution_id for transfer in self._engine.in_flight()}
         before = time.monotonic() - PATIENCE_SECONDS
-        for call_id, claimed in self._under_way.items():
+        for call_id, claimed in self._in_progress.items():
             if call_id not in begun and claimed.claimed_monotonic < before:
                 self._engine.abort(claimed.request.key)
 
@@ -112,9 +112,9 @@ class CallMaker:
             if text is None:
                 return  # another worker has it
             claimed = self._preparer.test_call(self._link, WantedCall.from_json(text))
-            self._under_way[call_id] = claimed
+            self._in_progress[call_id] = claimed
             if claimed.refusal is not None:
-                self._judge(box, unanswered(claimed.request, *claimed.refusal))
+                self._evaluate(box, unanswered(claimed.request, *claimed.refusal))
             else:
                 self._engine.submit([claimed.request])
         except EncryptionKeyError:
@@ -131,17 +131,17 @@ class CallMaker:
             log.exception("test_call_not_made")
             self._answer(box, call_id, fault="The worker could not make the call; its log says why.")
 
-    def _judge(self, box: Mailbox, result: DeliveryResult) -> None:
+    def _evaluate(self, box: Mailbox, result: DeliveryResult) -> None:
         call_id = result.request.execution_id
-        claimed = self._under_way.get(call_id)
+        claimed = self._in_progress.get(call_id)
         if claimed is None:
             return
         if result.aborted and not result.sent:
             self._answer(box, call_id, crowded_seconds=PATIENCE_SECONDS)
             return
-        finished = judge(claimed, result, worker=self._worker, rng=self._rng)
+        finished = evaluate(claimed, result, worker=self._worker, rng=self._rng)
         self._answer(box, call_id, run=run_columns(finished))
 
-    def _answer(self, box: Mailbox, call_id: str, **told: Any) -> None:
-        self._under_way.pop(call_id, None)
-        box.give(call_id, json.dumps(told))
+    def _answer(self, box: Mailbox, call_id: str, **answer: Any) -> None:
+        self._in_progress.pop(call_id, None)
+        box.give(call_id, json.dumps(answer))

@@ -1,4 +1,4 @@
-"""Attempts that the engine sent away: claimed, never sent, to be given back to the database."""
+"""Claimed attempts that the engine did not send, to be given back to the database."""
 
 import itertools
 import threading
@@ -13,9 +13,9 @@ from workers.worker.claimed import Claimed
 class Unsent:
     """An attempt to be given back, and to be due again in `wait_seconds`.
 
-    `in_doubt`: the database was asked to take it back and has not answered. It may have; then the attempt's number may
-    be in use again, so nothing may be recorded of it. `unanswered`: an earlier request to take it back never was
-    answered. `canceled`: somebody asked for that meanwhile.
+    `in_doubt`: the database was asked to take it back and has not answered. It may have done so, and the attempt's
+    number may be in use again, so nothing may be recorded of it. `unanswered`: an earlier request to take it back got
+    no answer. `canceled`: it was canceled meanwhile.
     """
 
     claimed: Claimed
@@ -26,7 +26,7 @@ class Unsent:
 
 
 class UnsentAttempts:
-    """For any thread: the engine's adds, the claimer's gives back, others cancel and drop."""
+    """Thread-safe: the engine's thread adds, the claimer's gives back, others cancel and drop."""
 
     def __init__(self) -> None:
         self._waiting: dict[AttemptKey, Unsent] = {}
@@ -41,7 +41,7 @@ class UnsentAttempts:
 
     @property
     def untried(self) -> bool:
-        """Whether there are some that nobody tried to give back yet."""
+        """Whether some have not been tried yet."""
         return self._untried
 
     def add(self, claimed: Claimed, wait_seconds: float) -> None:
@@ -50,60 +50,60 @@ class UnsentAttempts:
             self._untried = True
 
     def begin(self, limit: int) -> list[Unsent]:
-        """At most `limit` that the database is now asked to take back; `settle` says what it answered."""
+        """Mark at most `limit` attempts as in doubt, for the caller to give back, and then to `settle`."""
         with self._lock:
-            given = list(itertools.islice(self._waiting.values(), limit))
-            for one in given:
-                one.unanswered = one.in_doubt
-                one.in_doubt = True
-            self._untried = len(given) < len(self._waiting)
-            return given
+            batch = list(itertools.islice(self._waiting.values(), limit))
+            for unsent in batch:
+                unsent.unanswered = unsent.in_doubt
+                unsent.in_doubt = True
+            self._untried = len(batch) < len(self._waiting)
+            return batch
 
-    def settle(self, given: Iterable[Unsent], moved: Collection[AttemptKey]) -> list[Claimed]:
-        """The database has answered. Returns those that were canceled meanwhile: they are the caller's to record.
+    def settle(self, batch: Iterable[Unsent], moved: Collection[AttemptKey]) -> list[Claimed]:
+        """Apply the database's answer. Returns those canceled meanwhile, for the caller to record.
 
-        What did not move is locked by somebody, or not this worker's any more; it goes to the end of the line.
+        An attempt that did not move is locked, or no longer this worker's; it goes to the end of the queue.
         """
         canceled = []
         with self._lock:
-            for one in given:
-                attempt = one.claimed.attempt.key
-                if self._waiting.get(attempt) is not one:
+            for unsent in batch:
+                attempt = unsent.claimed.attempt.key
+                if self._waiting.get(attempt) is not unsent:
                     continue
                 del self._waiting[attempt]
-                one.in_doubt = False
+                unsent.in_doubt = False
                 if attempt in moved:
                     continue
-                if one.canceled:
-                    canceled.append(one.claimed)
+                if unsent.canceled:
+                    canceled.append(unsent.claimed)
                 else:
-                    self._waiting[attempt] = one
+                    self._waiting[attempt] = unsent
         return canceled
 
     def cancel(self, attempt: AttemptKey) -> bool:
-        """True: it is the caller's to record as canceled. False: `settle` returns it, unless the database took it."""
+        """Cancel an attempt. True: the caller records it. False: `settle` returns it unless the database took it."""
         with self._lock:
-            one = self._waiting.get(attempt)
-            if one is None:
+            unsent = self._waiting.get(attempt)
+            if unsent is None:
                 return False
-            if one.in_doubt:
-                one.canceled = True
+            if unsent.in_doubt:
+                unsent.canceled = True
                 return False
             del self._waiting[attempt]
             return True
 
     def is_in_doubt(self, attempt: AttemptKey) -> bool:
-        """Whether the database may have taken it back, so that nothing may be recorded of it."""
+        """Whether the database may have taken it back: then nothing may be recorded of it."""
         with self._lock:
-            one = self._waiting.get(attempt)
-            return one is not None and one.in_doubt
+            unsent = self._waiting.get(attempt)
+            return unsent is not None and unsent.in_doubt
 
     def drop(self, attempt: AttemptKey) -> None:
-        """Give it back no more."""
+        """Forget an attempt without giving it back."""
         with self._lock:
             self._waiting.pop(attempt, None)
 
     def all(self) -> list[Claimed]:
-        """Every one of them."""
+        """All unsent attempts."""
         with self._lock:
-            return [one.claimed for one in self._waiting.values()]
+            return [unsent.claimed for unsent in self._waiting.values()]

@@ -1,4 +1,4 @@
-"""Versions of jobs that this worker has read lately, each with what is the same for all its executions."""
+"""A cache of job versions, each with what all its executions share."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from jobs.definition.overrides import PerEnvironment
 from jobs.definition.reading import per_environment, whole_definition_of
 from jobs.definition.templates import BrokenTemplate, RequestTemplate
 from runs.attempts.requests import PreparedRequest
-from workers.worker.unread import Unread
+from workers.worker.unreadable import UnreadableReason
 
-_MOST = 10_000
-_MOST_BYTES = 32 * 1024 * 1024  # of request bodies, which may be 1 MiB each
+_MAX_VERSIONS = 10_000
+_MAX_BYTES = 32 * 1024 * 1024  # of request bodies, up to 1 MiB each
 _VERSIONS = """
     SELECT version.id::text, job.slug, version.config
       FROM jobs_jobversion AS version JOIN jobs_job AS job ON job.id = version.job_id
@@ -23,7 +23,7 @@ _VERSIONS = """
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """What is the same for every execution of a version in an environment."""
+    """What all executions of a version in an environment share."""
 
     slug: str
     definition: JobDefinition
@@ -39,36 +39,36 @@ class Version:
 
 
 class Versions:
-    """Remembers what it has read, within limits of their number and of their bodies' size; the oldest go first."""
+    """Caches versions, which never change, up to limits of their number and of their bodies' size."""
 
     def __init__(self, user_agent: str) -> None:
         self._user_agent = user_agent
-        self._known: dict[str, PerEnvironment[Version]] = {}
+        self._cached: dict[str, PerEnvironment[Version]] = {}
         self._bytes = 0
 
     def read(self, cursor: Any, ids: set[str]) -> Mapping[str, PerEnvironment[Version]]:
-        """Those with these ids. What can't be read is an `Unread`, and is read anew each time."""
-        found = {key: self._known[key] for key in ids if key in self._known}
-        missing = ids - found.keys()
+        """The versions by id. One that can't be read is an `UnreadableReason`, and is not cached."""
+        versions = {key: self._cached[key] for key in ids if key in self._cached}
+        missing = ids - versions.keys()
         if missing:
             cursor.execute(_VERSIONS, [list(missing)])
             for key, slug, config in cursor.fetchall():
-                found[key] = per_environment(config, partial(self.of, slug), Unread)
-                self._remember(key, found[key])
-        return found
+                versions[key] = per_environment(config, partial(self.of, slug), UnreadableReason)
+                self._cache(key, versions[key])
+        return versions
 
     def of(self, slug: str, config: dict[str, Any]) -> Version:
-        """What a definition comes to."""
+        """Make a version of a definition."""
         return Version.of(slug, config, self._user_agent)
 
-    def _remember(self, key: str, version: PerEnvironment[Version]) -> None:
-        if any(isinstance(made, Unread) for made in version.all):
+    def _cache(self, key: str, versions: PerEnvironment[Version]) -> None:
+        if any(isinstance(version, UnreadableReason) for version in versions.all):
             return
-        self._known[key] = version
-        self._bytes += _size_of(version)
-        while len(self._known) > _MOST or self._bytes > _MOST_BYTES:
-            self._bytes -= _size_of(self._known.pop(next(iter(self._known))))
+        self._cached[key] = versions
+        self._bytes += _size_of(versions)
+        while len(self._cached) > _MAX_VERSIONS or self._bytes > _MAX_BYTES:
+            self._bytes -= _size_of(self._cached.pop(next(iter(self._cached))))
 
 
-def _size_of(version: PerEnvironment[Version]) -> int:
-    return sum(len(made.definition.request.body or b"") for made in version.all)
+def _size_of(versions: PerEnvironment[Version]) -> int:
+    return sum(len(version.definition.request.body or b"") for version in versions.all)

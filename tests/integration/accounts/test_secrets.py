@@ -47,6 +47,12 @@ def link():
 
 
 @pytest.fixture
+def uncached_headers(monkeypatch):
+    """A new service reads the allowed headers again for every batch."""
+    monkeypatch.setattr(visible_headers, "TTL_SECONDS", 0.0)
+
+
+@pytest.fixture
 def service():
     made = DeliveryService(
         name="worker@test",
@@ -150,7 +156,7 @@ def test_a_retry_sends_the_same_text(workspace: Workspace, make_job: MakeJob, li
 
 
 def test_an_environments_secret_overrides_the_workspaces(workspace: Workspace, make_job: MakeJob, link, monkeypatch):
-    monkeypatch.setattr(rendering, "SECRETS_SECONDS", 0.0)
+    monkeypatch.setattr(rendering, "TTL_SECONDS", 0.0)
     other = create_workspace(slug="other", name="Other")
     secret(other, "of-another-workspace")
     secret(workspace, "of-all")
@@ -216,9 +222,8 @@ def test_a_reaped_run_shows_the_template(workspace: Workspace, make_job: MakeJob
 
 
 def test_allowed_headers_are_shown_with_their_secrets_redacted(
-    workspace: Workspace, make_job: MakeJob, service, monkeypatch
+    workspace: Workspace, make_job: MakeJob, uncached_headers, service
 ):
-    monkeypatch.setattr(visible_headers, "REMEMBER_SECONDS", 0.0)
     receiver = Receiver(lambda exchange: exchange.answer("200 OK"))
     secret(workspace)
     url = f"http://127.0.0.1:{receiver.port}/"

@@ -25,10 +25,11 @@ from tests.support.engine import Running
 from tests.support.jobs import MakeJob
 from tests.support.receiver import receiving
 from workers.connections import Link
+from workers.delivery.signing import Signature
 from workers.worker import keyring
 from workers.worker.claim import Claimer
 from workers.worker.claimed import Claimed
-from workers.worker.evaluate import judge
+from workers.worker.evaluate import evaluate
 
 HOUR = datetime.timedelta(hours=1)
 
@@ -47,7 +48,7 @@ def link() -> Iterator[Link]:
 @pytest.fixture
 def no_key_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read the keys again for every batch."""
-    monkeypatch.setattr(keyring, "REMEMBER_SECONDS", 0.0)
+    monkeypatch.setattr(keyring, "TTL_SECONDS", 0.0)
 
 
 def new_claimer() -> Claimer:
@@ -194,7 +195,7 @@ class TestSending:
         assert 395 < sent_at - int(claimed.claimed_at.timestamp()) < 500
         at = datetime.datetime.fromtimestamp(sent_at, datetime.UTC)
         assert Webhook(secret).sign(headers["webhook-id"], at, '{"a":1}') in headers["webhook-signature"].split(" ")
-        shown = json.loads(judge(claimed, result, worker="w", rng=random.Random(1)).sent.headers)
+        shown = json.loads(evaluate(claimed, result, worker="w", rng=random.Random(1)).sent.headers)
         assert (shown["webhook-timestamp"], shown["webhook-signature"]) == (str(sent_at), "[redacted]")
         assert json.loads(claimed.sent.headers)["webhook-timestamp"] != str(sent_at)
 
@@ -217,17 +218,17 @@ class TestCache:
     def test_one_query_serves_a_batch_and_the_next_few_seconds(self) -> None:
         cursor, keys = Rows(), keyring.Keyring([new_encryption_key()])
         for _ in range(3):
-            keys.refresh(cursor, {"one", "two"})
-        keys.refresh(cursor, {"one", "four"})
+            keys.keys_of(cursor, {"one", "two"})
+        keys.keys_of(cursor, {"one", "four"})
         assert cursor.asked == [["one", "two"], ["four"]]
 
     def test_a_cached_secret_does_not_outlive_its_expiry(self) -> None:
         encryption_key, at = new_encryption_key(), now()
         value = Cipher([encryption_key]).encrypt(new_signing_secret())
-        keys = keyring.Keyring([encryption_key])
-        keys.refresh(Rows(("one", value, None), ("one", value, at + HOUR)), {"one"})
+        cursor = Rows(("one", value, None), ("one", value, at + HOUR))
+        keys = keyring.Keyring([encryption_key]).keys_of(cursor, {"one"})["one"]
         for instant, count in ((at, 2), (at + HOUR, 1)):
-            headers = dict(keys.sign("one", execution_id="1", body=None, at=instant, monotonic=0.0).headers)
+            headers = dict(Signature.create(keys, message_id="1", body=None, at=instant, monotonic=0.0).headers)
             assert len(headers["webhook-signature"].split(" ")) == count
 
 

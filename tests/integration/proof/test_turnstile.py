@@ -8,8 +8,8 @@ import pytest
 from proof.turnstile.connections import mutated
 from proof.turnstile.mutants import Mutant, mutants
 from proof.turnstile.scenarios import CATALOGUE
-from proof.turnstile.search import Played, Turnstile, turnstile
-from proof.turnstile.story import told
+from proof.turnstile.search import Interleaving, Turnstile, turnstile
+from proof.turnstile.story import describe
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -30,8 +30,8 @@ def test_every_interleaving_keeps_the_rules(gate: Turnstile, scenario: str, full
     until, least = time.monotonic() + SECONDS, LEAST_FULL if full else LEAST
     seed = 0
     while seed < least or time.monotonic() < until:
-        played = gate.play(seed, only=scenario)
-        assert not played.findings, told(played)
+        interleaving = gate.play(seed, only=scenario)
+        assert not interleaving.findings, describe(interleaving)
         seed += 1
 
 
@@ -39,7 +39,7 @@ def test_every_interleaving_keeps_the_rules(gate: Turnstile, scenario: str, full
 def test_every_mutant_is_found(gate: Turnstile, mutant: Mutant) -> None:
     with mutated(mutant):
         seen = next((one for seed in range(WITHIN) if (one := gate.play(seed, only=mutant.scenario)).findings), None)
-    assert mutant.fitted, "no statement has this guard any more: the mutant must be written anew"
+    assert mutant.matches, "no statement has this guard any more: the mutant must be written anew"
     assert seen is not None
 
 
@@ -54,12 +54,12 @@ def test_a_seed_reproduces_its_story(gate: Turnstile, scenario: str, seed: int) 
 def test_a_story_names_the_violation_the_actor_and_the_seed(gate: Turnstile) -> None:
     (forgetful,) = [mutant for mutant in mutants() if mutant.name == "a give back that names no attempt"]
     with mutated(forgetful):
-        played = _first_that_fails(gate, forgetful.scenario)
-    text = told(played)
+        interleaving = _first_that_fails(gate, forgetful.scenario)
+    text = describe(interleaving)
     assert "for A who named E1#1" in text
     assert "gives back E1#1" in text
-    assert f'bin/proof --seed {played.seed} --only "the same worker again"' in text
+    assert f'bin/proof --seed {interleaving.seed} --only "the same worker again"' in text
 
 
-def _first_that_fails(gate: Turnstile, scenario: str) -> Played:
-    return next(played for seed in range(WITHIN) if (played := gate.play(seed, only=scenario)).findings)
+def _first_that_fails(gate: Turnstile, scenario: str) -> Interleaving:
+    return next(interleaving for seed in range(WITHIN) if (interleaving := gate.play(seed, only=scenario)).findings)

@@ -3,7 +3,7 @@
 import pytest
 
 from proof.__main__ import STANDARD, main
-from proof.model.guards import NAMES, Guards, place, says, without
+from proof.model.guards import NAMES, Guards, location, says, without
 from proof.model.invariants import CAN_END, INVARIANTS, SUCCESS_KEPT
 from proof.model.reasons import CORE, REPEATED, SECOND_LINES, Reason, core_without, missed, still_held
 from proof.model.search import Search, search
@@ -62,12 +62,12 @@ def test_every_guard_has_one_reason_and_every_invariant_needs_a_guard() -> None:
 @pytest.mark.parametrize("guard", NAMES)
 def test_a_guard_has_a_description_and_a_file(guard: str) -> None:
     assert says(guard)
-    assert place(guard).endswith(".py")
+    assert location(guard).endswith(".py")
 
 
 def test_attempts_held_by_execution_are_found_to_be_wrong() -> None:
     """A worker holding by execution forgets the attempt in flight when it records the previous one: a 200 is lost."""
-    bounds = Bounds(troubles=1)
+    bounds = Bounds(faults=1)
     found = search(bounds, without("forget_by_attempt"))
     assert found.violation is not None
     assert found.violation.invariant is SUCCESS_KEPT
@@ -78,7 +78,7 @@ def test_attempts_held_by_execution_are_found_to_be_wrong() -> None:
 
 def test_a_state_without_an_end_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("proof.model.transitions.db.reap", lambda *_: None)
-    found = search(Bounds(troubles=1), Guards())
+    found = search(Bounds(faults=1), Guards())
     assert found.violation is not None
     assert found.violation.invariant is CAN_END
     with_reaper_only = {action.kind for action, _ in found.violation.steps}
@@ -86,7 +86,7 @@ def test_a_state_without_an_end_is_found(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_violation_has_a_shortest_counterexample() -> None:
-    found = search(Bounds(troubles=1), without("give_back_unsent"))
+    found = search(Bounds(faults=1), without("give_back_unsent"))
     assert found.violation is not None
     assert list(story(found.violation)) == [
         "Worker A claims attempt 1.",
@@ -99,7 +99,7 @@ def test_a_violation_has_a_shortest_counterexample() -> None:
 
 def test_every_step_has_a_description() -> None:
     seen: set[Action] = set()
-    bounds = Bounds(troubles=2)
+    bounds = Bounds(faults=2)
     for guards in (Guards(), core_without("doubt_settled"), without("record_attempt", "sent_in_lease")):
         run = Search(bounds, guards, [])
         run.run()
@@ -120,10 +120,10 @@ def test_an_unknown_switch_is_refused(unknown: str) -> None:
 def test_the_command_prints_the_number_of_states_and_the_reason_of_each_guard(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert main(["--troubles", "1", "--stories"]) == 0
+    assert main(["--faults", "1", "--stories"]) == 0
     printed = capsys.readouterr().out
     assert "every invariant holds" in printed
-    assert "all as it should be" in printed
+    assert "all as expected" in printed
     for name in NAMES:
         assert f"\n{name}" in printed
 
@@ -134,5 +134,5 @@ def test_the_command_fails_if_a_guard_is_unnecessary(
     wrong = Reason("claim_due", SUCCESS_KEPT)
     monkeypatch.setattr("proof.__main__.CORE", (wrong,))
     monkeypatch.setattr("proof.__main__.SECOND_LINES", ())
-    assert main(["--troubles", "1"]) == 1
+    assert main(["--faults", "1"]) == 1
     assert "NOT AS LISTED" in capsys.readouterr().out

@@ -23,7 +23,7 @@ from workers.delivery.contract import Crowded
 from workers.delivery.transfer import unanswered
 from workers.worker.claim import Claimer
 from workers.worker.claimed import Claimed
-from workers.worker.evaluate import judge
+from workers.worker.evaluate import evaluate
 from workers.worker.held import HeldAttempts
 from workers.worker.service import DeliveryService
 from workers.worker.unsent import UnsentAttempts
@@ -93,7 +93,7 @@ def test_a_lost_attempt_is_not_given_back_by_the_holder_of_the_next(worker, link
 
 
 def test_of_two_attempts_in_a_batch_only_the_held_one_is_recorded(link, execution, two) -> None:
-    batch = [judge(one, _answer(one), worker="worker", rng=random.Random(1)) for one in two]
+    batch = [evaluate(one, _answer(one), worker="worker", rng=random.Random(1)) for one in two]
     with link.transaction() as cursor:
         assert record(cursor, batch) == {two[1].attempt.key}
     lost, kept = Run.objects.order_by("number")

@@ -20,7 +20,7 @@ from workers.connections import Link
 from workers.delivery.transfer import unanswered
 from workers.worker.claim import Claimer
 from workers.worker.claimed import Claimed
-from workers.worker.evaluate import judge
+from workers.worker.evaluate import evaluate
 from workers.worker.service import DeliveryService
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -58,7 +58,7 @@ def aborted(claimed: Claimed, link: Link, *, sent: bool) -> set[str]:
     """Record that the worker aborted this attempt. Returns what moved."""
     result = unanswered(claimed.request, FailureReason.UNKNOWN, "canceled", aborted=True, sent=sent)
     with link.transaction() as cursor:
-        return record(cursor, [judge(claimed, result, worker="w", rng=random.Random(1))])
+        return record(cursor, [evaluate(claimed, result, worker="w", rng=random.Random(1))])
 
 
 @pytest.mark.parametrize(("sent", "told"), [(False, UNSENT), (True, MAYBE)])

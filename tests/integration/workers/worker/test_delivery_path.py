@@ -24,7 +24,7 @@ from tests.support.jobs import MakeJob
 from workers.connections import DatabaseAwayError, Link
 from workers.delivery.contract import DeliveryResult
 from workers.worker.claim import Claimer
-from workers.worker.evaluate import judge
+from workers.worker.evaluate import evaluate
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -284,7 +284,7 @@ def test_an_aborted_call_is_canceled_and_counts_in_no_streak(execution, first):
     aborted = DeliveryResult(
         claimed.request, FailureReason.UNKNOWN, "canceled", None, None, nothing, at, at + 1, aborted=True
     )
-    record_on(first, judge(claimed, aborted, worker="w", rng=random.Random(1)))
+    record_on(first, evaluate(claimed, aborted, worker="w", rng=random.Random(1)))
     execution.refresh_from_db()
     run, job = Run.objects.get(), JobEnvironment.objects.get()
     assert (execution.status, run.status, run.failure_reason, run.duration_ms) == ("canceled", "canceled", "", 1000)

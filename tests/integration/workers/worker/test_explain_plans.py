@@ -20,7 +20,7 @@ from tests.support.explain_plans import ExplainingCursor
 from tests.support.seeded_history import seed_executions, seed_jobs
 from workers.delivery.contract import DeliveryResult
 from workers.worker.claim import Claimer
-from workers.worker.evaluate import judge
+from workers.worker.evaluate import evaluate
 
 COUNT, BATCH = 5_000, 300
 
@@ -56,7 +56,7 @@ def test_a_batch_is_claimed_and_recorded_by_its_ids(ids: list[str]) -> None:
 
     at, timings = time.monotonic(), Timings(None, None, None, None, 0)
     results = [DeliveryResult(one.request, None, None, None, None, timings, at, at) for one in claimed]
-    attempts = [judge(*pair, worker="w", rng=random.Random(1)) for pair in zip(claimed, results, strict=True)]
+    attempts = [evaluate(*pair, worker="w", rng=random.Random(1)) for pair in zip(claimed, results, strict=True)]
     with link.transaction() as cursor:
         assert record(cursor, attempts) == {(key, 1) for key in ids}
     _assert_cheap(link.asked)

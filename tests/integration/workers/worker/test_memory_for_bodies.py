@@ -109,12 +109,12 @@ def test_a_body_shared_by_executions_of_a_version_is_held_once(make_job: MakeJob
 
 
 def test_the_version_cache_is_bounded_by_size(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(versions, "_MOST_BYTES", ROOM_FOR * MEGABYTE)
+    monkeypatch.setattr(versions, "_MAX_BYTES", ROOM_FOR * MEGABYTE)
     known = versions.Versions("Hourhand/test")
     ids = [str(make_job(request={"body": "x" * MEGABYTE}).job.current_version_id) for _ in range(GREEDY)]
     with Link("test").transaction() as cursor:
         found = known.read(cursor, set(ids))
         assert set(found) == set(ids)
-        assert len(known._known) == ROOM_FOR
+        assert len(known._cached) == ROOM_FOR
         again = known.read(cursor, set(ids))
     assert [len(again[key].common.definition.request.body) for key in ids] == [MEGABYTE] * GREEDY

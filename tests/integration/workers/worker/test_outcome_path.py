@@ -15,7 +15,7 @@ from workers.connections import Link
 from workers.delivery.contract import DeliveryResult
 from workers.delivery.outcome import by_status
 from workers.worker.claim import Claimer
-from workers.worker.evaluate import judge
+from workers.worker.evaluate import evaluate
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -46,7 +46,7 @@ def answered(link, job, *, status=200, body=b'{"status": "down"}', **headers) ->
         finished_monotonic=started + 0.009,
     )
     with link.transaction() as cursor:
-        record(cursor, [judge(claimed, result, worker="worker-1@test", rng=random.Random(1))])
+        record(cursor, [evaluate(claimed, result, worker="worker-1@test", rng=random.Random(1))])
     return Execution.objects.get(pk=made.pk), Run.objects.get(execution=made)
 
 

@@ -55,7 +55,7 @@ def test_a_worker_that_can_not_deliver_refuses_the_deliveries_queue() -> None:
     draining = Service()
     draining.draining = True  # type: ignore[misc]
     for service in (None, draining):
-        assert "start a worker anew" in control.Panel.data["add_consumer"](state(service), queue="deliveries")["error"]
+        assert "start a new worker" in control.Panel.data["add_consumer"](state(service), queue="deliveries")["error"]
 
 
 def test_other_queues_are_left_to_celery() -> None:

@@ -21,11 +21,11 @@ def waiting() -> Recorder:
         on_lost=lambda ids: None,
     )
     for number in range(BATCH + 1):
-        made.put(judged(number), number)  # type: ignore[arg-type]
+        made.put(attempt(number), number)  # type: ignore[arg-type]
     return made
 
 
-def judged(number: int, *, sent_bytes: int = 0, received_bytes: int = 0) -> SimpleNamespace:
+def attempt(number: int, *, sent_bytes: int = 0, received_bytes: int = 0) -> SimpleNamespace:
     """A fake attempt, evaluated or not."""
     body, response = bytes(sent_bytes), SimpleNamespace(body=bytes(received_bytes))
     return SimpleNamespace(number=number, sent=SimpleNamespace(body=body), received=response)
@@ -36,16 +36,16 @@ def numbers(batch) -> list[int]:
 
 
 def test_a_batch_is_bounded(waiting, monkeypatch):
-    monkeypatch.setattr(recorder, "judge", lambda claimed, result, **_: claimed)
-    assert numbers(waiting._judged()) == list(range(BATCH))
+    monkeypatch.setattr(recorder, "evaluate", lambda claimed, result, **_: claimed)
+    assert numbers(waiting._evaluated_batch()) == list(range(BATCH))
 
 
 def test_a_batch_that_is_slow_to_evaluate_ends_early_but_is_never_empty(waiting, monkeypatch):
-    monkeypatch.setattr(recorder, "_JUDGING_SECONDS", 0.02)
-    monkeypatch.setattr(recorder, "judge", lambda claimed, result, **_: time.sleep(0.015) or claimed)
-    assert numbers(waiting._judged()) == [0, 1]
-    monkeypatch.setattr(recorder, "_JUDGING_SECONDS", -1.0)
-    assert numbers(waiting._judged()) == [0]
+    monkeypatch.setattr(recorder, "_EVALUATION_SECONDS", 0.02)
+    monkeypatch.setattr(recorder, "evaluate", lambda claimed, result, **_: time.sleep(0.015) or claimed)
+    assert numbers(waiting._evaluated_batch()) == [0, 1]
+    monkeypatch.setattr(recorder, "_EVALUATION_SECONDS", -1.0)
+    assert numbers(waiting._evaluated_batch()) == [0]
 
 
 @pytest.mark.parametrize(
@@ -55,8 +55,8 @@ def test_a_batch_that_is_slow_to_evaluate_ends_early_but_is_never_empty(waiting,
 def test_a_batch_of_large_bodies_ends_early_but_is_never_empty(
     waiting, monkeypatch, sent_bytes: int, received_bytes: int, most: int
 ):
-    large = judged(0, sent_bytes=sent_bytes, received_bytes=received_bytes)
-    monkeypatch.setattr(recorder, "judge", lambda claimed, result, **_: large)
-    assert len(waiting._judged()) == most
+    large = attempt(0, sent_bytes=sent_bytes, received_bytes=received_bytes)
+    monkeypatch.setattr(recorder, "evaluate", lambda claimed, result, **_: large)
+    assert len(waiting._evaluated_batch()) == most
     monkeypatch.setattr(recorder, "BATCH_BYTES", 0)
-    assert len(waiting._judged()) == 1
+    assert len(waiting._evaluated_batch()) == 1

@@ -1,4 +1,4 @@
-"""The rows that interleavings are about: a workspace, a job for each rule, and how all of it is made new each time."""
+"""The rows that interleavings act on: a workspace and a job for each rule, reset before each interleaving."""
 
 import datetime
 import json
@@ -18,24 +18,24 @@ from workers.worker.claim import Claimer
 
 LEASE_SECONDS = 60
 USER_AGENT = "Hourhand/turnstile"
-#: The occurrences of jobs with a schedule are so far apart; the first comes so long after the jobs were made.
+#: The interval of jobs with a schedule; their first occurrence is one interval after their creation.
 EVERY = datetime.timedelta(seconds=60)
 _AGE = datetime.timedelta(minutes=30)
 _LIMITS = {"plain": {}, "one": {"concurrency": 1}, "two": {"concurrency": 2}}
 _OVERLAPS = ("skip", "queue", "cancel_running")
-#: Dead rows slow everything down, so tables are emptied for good after so many interleavings.
+#: Dead rows slow everything down, so tables are truncated after this many interleavings.
 _TRUNCATE_AFTER = 150
 _COUNTED = ("runs_run", "runs_execution", "runs_tallyslip", "runs_tally", "runs_endedslip", "runs_digest")
 _TABLES = (*_COUNTED, "accounts_usage", "accounts_auditentry", "runs_bulkoperation", "proof_change")
 _EMPTY = "".join(f"DELETE FROM {table};" for table in _TABLES)
 _TRUNCATE = f"TRUNCATE {', '.join(_TABLES)} CASCADE"
-_PLAN = """
+_SCHEDULE_JOBS = """
     UPDATE jobs_jobenvironment
        SET next_fire_at = CASE WHEN id = ANY(%s::uuid[]) THEN %s::timestamptz END, accounted_until = %s, enabled = true,
            last_fired_at = NULL, last_status = '', consecutive_failures = 0
      WHERE workspace_id = %s
 """
-_MAKE = """
+_INSERT_EXECUTIONS = """
     INSERT INTO runs_execution (id, workspace_id, job_id, environment_id, job_environment_id, job_version_id, trigger,
                                 status, occurrences, skip_reason, created_at, enqueued_at, next_attempt_at, attempts,
                                 concurrency, overlap, failure_reason, error)
@@ -47,81 +47,81 @@ _MAKE = """
 """
 
 
-class Place(NamedTuple):
-    """A job in its environment, as executions are made there."""
+class FixtureJob(NamedTuple):
+    """A job in its environment, with what its executions copy."""
 
-    row: JobEnvironment
+    job_environment: JobEnvironment
     concurrency: int | None
     overlap: str
 
 
 @dataclass(slots=True)
-class House:
-    """Made once for a search. `began` is when its jobs were made."""
+class Fixture:
+    """Created once for a search. `began` is when its jobs were created."""
 
     workspace: Workspace
-    places: dict[str, Place]
+    jobs_by_name: dict[str, FixtureJob]
     began: datetime.datetime
     _claimers: dict[str, Claimer] = field(default_factory=dict)
     _resets: int = 0
 
     def claimer(self, owner: str) -> Claimer:
-        """A worker's; kept, since it knows the versions then."""
+        """The claimer of a worker; kept, so that it has the versions cached."""
         if owner not in self._claimers:
             self._claimers[owner] = Claimer(owner=owner, lease_seconds=LEASE_SECONDS, user_agent=USER_AGENT)
         return self._claimers[owner]
 
     def reset(self, jobs: Sequence[str], scheduled: Sequence[str]) -> list[str]:
-        """Empty the tables, and make a pending, due execution of each of `jobs`; those of `scheduled` are due.
+        """Empty the tables, create a pending, due execution of each of `jobs`, and make `scheduled` jobs due.
 
-        Returns the executions' ids, which are the same each time.
+        Returns the executions' ids, the same each time.
         """
         self._resets += 1
         ids = [str(uuid.UUID(int=0x7000_8000_0000_0000_0000 + number)) for number in range(1, len(jobs) + 1)]
-        due = [str(self.places[name].row.pk) for name in scheduled]
+        due = [str(self.jobs_by_name[name].job_environment.pk) for name in scheduled]
         with connection.cursor() as cursor:
             cursor.execute(_TRUNCATE if self._resets % _TRUNCATE_AFTER == 0 else _EMPTY)
-            cursor.execute(_PLAN, [due, self.began + EVERY, self.began, self.workspace.pk])
+            cursor.execute(_SCHEDULE_JOBS, [due, self.began + EVERY, self.began, self.workspace.pk])
             if jobs:
-                places = [self.places[name] for name in jobs]
+                fixture_jobs = [self.jobs_by_name[name] for name in jobs]
                 at = [self.began + datetime.timedelta(seconds=number) for number in range(len(jobs))]
-                rows = [place.row for place in places]
+                job_environments = [fixture_job.job_environment for fixture_job in fixture_jobs]
                 columns: list[Any] = [
                     ids,
-                    [str(row.job_id) for row in rows],
-                    [str(row.environment_id) for row in rows],
-                    [str(row.pk) for row in rows],
-                    [str(row.job.current_version_id) for row in rows],
+                    [str(job_environment.job_id) for job_environment in job_environments],
+                    [str(job_environment.environment_id) for job_environment in job_environments],
+                    [str(job_environment.pk) for job_environment in job_environments],
+                    [str(job_environment.job.current_version_id) for job_environment in job_environments],
                     at,
-                    [place.concurrency for place in places],
-                    [place.overlap for place in places],
+                    [fixture_job.concurrency for fixture_job in fixture_jobs],
+                    [fixture_job.overlap for fixture_job in fixture_jobs],
                 ]
-                cursor.execute(_MAKE, [self.workspace.pk, *columns])
+                cursor.execute(_INSERT_EXECUTIONS, [self.workspace.pk, *columns])
         return ids
 
 
-def make_house(now: datetime.datetime) -> House:
-    """Make the rows, and the trigger that keeps what changes."""
+def make_fixture(now: datetime.datetime) -> Fixture:
+    """Create the rows, and the trigger that logs changes."""
     trace.install()
     began = now - _AGE
     workspace = create_workspace(slug="turnstile", name="Turnstile")
-    places = {name: _place(workspace, name, began, **changes) for name, changes in _LIMITS.items()}
+    jobs_by_name = {name: _make_job(workspace, name, began, **changes) for name, changes in _LIMITS.items()}
     schedule = {"every_seconds": int(EVERY.total_seconds())}
     for policy in _OVERLAPS:
-        places[policy] = _place(workspace, policy.replace("_", "-"), began, overlap=policy, schedule=schedule)
-    return House(workspace, places, began)
+        jobs_by_name[policy] = _make_job(workspace, policy.replace("_", "-"), began, overlap=policy, schedule=schedule)
+    return Fixture(workspace, jobs_by_name, began)
 
 
-def _place(workspace: Workspace, slug: str, now: datetime.datetime, **changes: Any) -> Place:
+def _make_job(workspace: Workspace, slug: str, now: datetime.datetime, **changes: Any) -> FixtureJob:
     config = _config(name=slug, **changes)
     job = save_job(workspace=workspace, job=None, slug=slug, config=config, environments=None, now=now)
-    row = JobEnvironment.objects.select_related("job__current_version", "environment").get(job=job)
+    job_environment = JobEnvironment.objects.select_related("job__current_version", "environment").get(job=job)
     overlap = config["overlap"]
-    return Place(row, config["concurrency"], "" if overlap == "allow" else overlap)
+    return FixtureJob(job_environment, config["concurrency"], "" if overlap == "allow" else overlap)
 
 
 def _config(**changes: Any) -> dict[str, Any]:
-    """A definition whose failed attempts are tried again at once, twice."""
+    """A definition that retries a failed attempt at once, twice."""
     return {**json.loads(_DEFINITION), **changes}
 
 
