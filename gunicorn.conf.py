@@ -1,4 +1,4 @@
-"""What gunicorn reads wherever it is started in this folder; the command line may say otherwise."""
+"""Gunicorn's settings. Its command line overrides them."""
 
 import os
 
@@ -6,7 +6,7 @@ from django.conf import settings
 
 from scheduler_project.starting import refuse_wrong_settings
 
-# Here, before anything is started: each web process would tell of a wrong setting by a traceback, again and again.
+# Before the web processes start: each would print a traceback about a wrong setting, and be restarted.
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "scheduler_project.settings")
 refuse_wrong_settings()
 
@@ -16,7 +16,7 @@ threads = 8
 keepalive = settings.KEEP_ALIVE_SECONDS
 graceful_timeout = 10
 timeout = 60
-http_parser = "python"  # the one whose state scheduler_project.web.connection knows
+http_parser = "python"  # scheduler_project.web.connection reads this parser's state
 asgi_loop = "asyncio"
 limit_request_line = 4094
 limit_request_fields = 100

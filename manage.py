@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Hourhand's command line for its own house: migrations, `up`, first run, shell."""
+"""The command line of an installation: `up`, `doctor`, migrations, shell."""
 
 import os
 import sys
