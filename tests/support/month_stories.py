@@ -6,7 +6,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Failing:
+class CallFailure:
     """How a call fails. A `status` of None means no response."""
 
     reason: str
@@ -17,20 +17,20 @@ class Failing:
     took_ms: int = 0
 
 
-DOWN = Failing(
+DOWN = CallFailure(
     "http_server_error", "HTTP 503", 503,
     '{"error":{"code":"upstream_unavailable","message":"The ledger does not answer. Try again in a minute.",'
     '"retryable":true},"request_id":"req_7f3c2a91"}',
 )  # fmt: skip
-BROKEN = Failing(
+BROKEN = CallFailure(
     "http_server_error", "HTTP 500", 500, '{"error":{"code":"internal","message":"NoneType has no attribute total"}}'
 )
-SLOW = Failing("timeout", "timed out after 30 s", took_ms=30_000)
-REFUSED = Failing(
+SLOW = CallFailure("timeout", "timed out after 30 s", took_ms=30_000)
+REFUSED = CallFailure(
     "connection_error", "could not connect to search.shop.example port 443: Connection refused", took_ms=3
 )
-EXPIRED = Failing("ssl_error", "SSL certificate problem: certificate has expired", took_ms=41)
-INCOMPLETE = Failing(
+EXPIRED = CallFailure("ssl_error", "SSL certificate problem: certificate has expired", took_ms=41)
+INCOMPLETE = CallFailure(
     "assertion_failed", "json_path_equals: $.complete is false, not true", 200, '{"complete":false,"rates":31}'
 )
 
@@ -41,7 +41,7 @@ class Breakdown:
 
     since: float
     until: float
-    failing: Failing
+    failing: CallFailure
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Story:
     body: str | None = None
     took_ms: int = 180
     flaky: float = 0.002
-    places: tuple[str, ...] = ("production",)
+    environments: tuple[str, ...] = ("production",)
     breakdowns: tuple[Breakdown, ...] = ()
     #: Other fields of the job definition.
     definition: Mapping[str, Any] = field(default_factory=dict)
@@ -77,7 +77,7 @@ STORIES = (
     Story(
         "sync-orders", "Sync orders", "*/5 * * * *", "https://api.shop.example/orders/sync", '{"ok":true,"synced":128}',
         "New and changed orders, from the shop to the warehouse.", ("orders", "critical"), body=_REQUEST_BODY,
-        places=("production", "staging"), flaky=0.012, breakdowns=(Breakdown(9.42, 9.29, DOWN),),
+        environments=("production", "staging"), flaky=0.012, breakdowns=(Breakdown(9.42, 9.29, DOWN),),
     ),
     Story(
         "export-invoices", "Export invoices", "20 * * * *", "https://billing.shop.example/exports",
@@ -131,5 +131,5 @@ STORIES = (
     ),
 )  # fmt: skip
 #: Periods without a beat, and with an overloaded machine; in days before now.
-CLOCK_AWAY = (11.31, 11.27)
+BEAT_DOWN = (11.31, 11.27)
 BUSY = (4.22, 4.15)

@@ -1,9 +1,9 @@
-"""A believable month of history in an installation's own database: for pictures of the dashboard and for its tests.
+"""A realistic month of history in a deployment's database, for screenshots and tests of the dashboard.
 
     DATABASE_URL=... python -m tests.support.seeded_month [--days 30] [--seed 7]
 
-The jobs are made and paused by the verbs that everybody uses, as of then; their executions and runs are inserted. The
-same seed tells the same story, up to now. Nothing is called: whoever starts a clock or a worker there calls for real.
+The jobs are created and paused with the product's services, in the past; their executions and runs are inserted. The
+same seed gives the same history, up to now. No endpoint is called, but a beat and a worker started there would.
 """
 
 import argparse
@@ -35,7 +35,7 @@ from jobs.services.save import EnvironmentChange, pause, save_job
 from runs.models import Execution, Run
 from runs.monitoring import heartbeats
 from tests.support.jobs import job_config
-from tests.support.month_stories import BUSY, CLOCK_AWAY, DOWN, STORIES, Failing, Story
+from tests.support.month_stories import BEAT_DOWN, BUSY, DOWN, STORIES, CallFailure, Story
 
 DAY = datetime.timedelta(days=1)
 _BATCH = 2_000
@@ -45,136 +45,143 @@ _HEADERS = {"content-type": "application/json", "user-agent": "Hourhand/0.1.0", 
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A job in one environment, as the seeded month goes on there."""
+class JobHistory:
+    """A job in one environment whose history is generated."""
 
     story: Story
-    row: JobEnvironment
+    job_environment: JobEnvironment
     version: JobVersion
 
 
 class Month:
-    """All that happens between `start` and `now`, by chance that a seed decides."""
+    """The executions and runs between `start` and `now`, generated from a seed."""
 
     def __init__(self, *, now: datetime.datetime, days: float, seed: int) -> None:
         self.now, self.start = now, now - days * DAY
-        self.chance = random.Random(seed)
+        self.rng = random.Random(seed)
         self.executions: list[Execution] = []
         self.runs: list[Run] = []
 
-    def live_through(self, place: Place) -> None:
-        """Everything that a job's schedule planned, as it fired or did not, and where that leaves the job."""
-        definition = place.version.config
-        schedule = planned_by(definition, anchor=place.row.job.created_at)
+    def simulate(self, history: JobHistory) -> None:
+        """Generate the executions of a job's schedule, and update its state."""
+        definition = history.version.config
+        schedule = planned_by(definition, anchor=history.job_environment.job.created_at)
         assert schedule is not None
-        until = self.now - place.story.paused[0] * DAY if place.story.paused else self.now
+        until = self.now - history.story.paused[0] * DAY if history.story.paused else self.now
         due = schedule.next_firing_after(self.start)
         missed: list[datetime.datetime] = []
         last: Execution | None = None
         failures = 0
         while due is not None and due <= until - datetime.timedelta(minutes=1):
             following = schedule.next_firing_after(due)
-            if self._within(due, CLOCK_AWAY):
+            if self._within(due, BEAT_DOWN):
                 missed.append(due)
             else:
                 if missed:
-                    self._catch_up(place, missed)
+                    self._catch_up(history, missed)
                     missed = []
-                if self.chance.random() < place.story.overlapping:
-                    self._skip(place, [due], "overlap", at=due)
+                if self.rng.random() < history.story.overlapping:
+                    self._skip(history, [due], "overlap", at=due)
                 else:
-                    last = self._fire(place, due, at=due)
+                    last = self._fire(history, due, at=due)
                     failures = failures + 1 if last.status == "failed" else 0
             due = following
-        self._leave(place, last, failures, due)
+        self._leave(history, last, failures, due)
 
-    def _leave(self, place: Place, last: Execution | None, failures: int, due: datetime.datetime | None) -> None:
-        if place.story.running:
-            self._start(place)
-        JobEnvironment.objects.filter(pk=place.row.pk).update(
+    def _leave(self, history: JobHistory, last: Execution | None, failures: int, due: datetime.datetime | None) -> None:
+        if history.story.running:
+            self._start(history)
+        JobEnvironment.objects.filter(pk=history.job_environment.pk).update(
             last_fired_at=last.scheduled_for if last else None,
             last_status=last.status if last else "",
             consecutive_failures=failures,
-            next_fire_at=None if place.story.paused else due,
+            next_fire_at=None if history.story.paused else due,
             accounted_until=self.now,
         )
 
     def _within(self, at: datetime.datetime, days: tuple[float, float]) -> bool:
         return self.now - days[0] * DAY <= at < self.now - days[1] * DAY
 
-    def _catch_up(self, place: Place, missed: Sequence[datetime.datetime]) -> None:
-        """What the policy `fire_once` makes of a stretch: the last one late, the others counted."""
-        back = self.now - CLOCK_AWAY[1] * DAY
+    def _catch_up(self, history: JobHistory, missed: Sequence[datetime.datetime]) -> None:
+        """Apply `fire_once` to missed occurrences: fire the last one late, count the others."""
+        back = self.now - BEAT_DOWN[1] * DAY
         if missed[:-1]:
-            self._skip(place, missed[:-1], "missed", at=back)
-        self._fire(place, missed[-1], at=back)
+            self._skip(history, missed[:-1], "missed", at=back)
+        self._fire(history, missed[-1], at=back)
 
-    def _skip(self, place: Place, planned: Sequence[datetime.datetime], reason: str, *, at: datetime.datetime) -> None:
+    def _skip(
+        self, history: JobHistory, planned: Sequence[datetime.datetime], reason: str, *, at: datetime.datetime
+    ) -> None:
         self.executions.append(
             self._execution(
-                place, status="skipped", skip_reason=reason, scheduled_for=planned[0], created_at=at, finished_at=at,
+                history, status="skipped", skip_reason=reason, scheduled_for=planned[0], created_at=at, finished_at=at,
                 scheduled_until=planned[-1] if len(planned) > 1 else None, occurrences=len(planned),
             )
         )  # fmt: skip
 
-    def _start(self, place: Place) -> None:
-        """One execution that goes on now."""
+    def _start(self, history: JobHistory) -> None:
+        """Add a running execution."""
         at = self.now - datetime.timedelta(seconds=48)
         execution = self._execution(
-            place, status="running", trigger="manual", created_at=at, started_at=at, attempts=1, next_attempt_at=at,
+            history, status="running", trigger="manual", created_at=at, started_at=at, attempts=1, next_attempt_at=at,
             lease_owner=_WORKER, lease_expires_at=self.now + DAY,
         )  # fmt: skip
         self.executions.append(execution)
 
-    def _fire(self, place: Place, due: datetime.datetime, *, at: datetime.datetime) -> Execution:
-        """An execution that was due then and made `at`, with its attempts."""
-        created = at + self._chance_ms(6)
-        began = created + self._chance_ms(1_900 if self._within(due, BUSY) else 9)
+    def _fire(self, history: JobHistory, due: datetime.datetime, *, at: datetime.datetime) -> Execution:
+        """Add an execution that was due at `due` and created at `at`, with its attempts."""
+        created = at + self._random_ms(6)
+        began = created + self._random_ms(1_900 if self._within(due, BUSY) else 9)
         execution = self._execution(
-            place, status="pending", scheduled_for=due, created_at=created, enqueued_at=created, started_at=began
+            history, status="pending", scheduled_for=due, created_at=created, enqueued_at=created, started_at=began
         )
-        retry = place.version.config["retry"]
-        failing = self._breakdown(place, due)
+        retry = history.version.config["retry"]
+        failing = self._breakdown(history, due)
         for number in range(1, retry["max_attempts"] + 1):
-            by_chance = DOWN if self.chance.random() < place.story.flaky else None
-            run = self._run(place, execution, number, began, failing or by_chance)
+            random_failure = DOWN if self.rng.random() < history.story.flaky else None
+            run = self._run(history, execution, number, began, failing or random_failure)
             self.runs.append(run)
             assert run.finished_at is not None
             execution.attempts, execution.status, execution.finished_at = number, run.status, run.finished_at
             execution.failure_reason, execution.error = run.failure_reason, run.error
             if run.status == "succeeded" or run.failure_reason in {"ssl_error", "assertion_failed"}:
                 break
-            began = run.finished_at + self._chance_ms(retry["delay_ms"] * (2**number - 1))
+            began = run.finished_at + self._random_ms(retry["delay_ms"] * (2**number - 1))
         self.executions.append(execution)
         return execution
 
-    def _execution(self, place: Place, **columns: Any) -> Execution:
-        row = place.row
-        given = {"trigger": "schedule", "skip_reason": "", "overlap": place.version.config["overlap"], **columns}
+    def _execution(self, history: JobHistory, **columns: Any) -> Execution:
+        row = history.job_environment
+        given = {"trigger": "schedule", "skip_reason": "", "overlap": history.version.config["overlap"], **columns}
         given["overlap"] = "" if given["overlap"] == "allow" else given["overlap"]
         return Execution(
             id=self._id(given["created_at"]), workspace_id=row.workspace_id, job_id=row.job_id,
-            environment_id=row.environment_id, job_environment_id=row.pk, job_version_id=place.version.pk, **given,
+            environment_id=row.environment_id, job_environment_id=row.pk, job_version_id=history.version.pk, **given,
         )  # fmt: skip
 
-    def _breakdown(self, place: Place, due: datetime.datetime) -> Failing | None:
-        found = (one for one in place.story.breakdowns if self._within(due, (one.since, one.until)))
-        broken = next(found, None) if place.row.environment.slug == "production" else None
+    def _breakdown(self, history: JobHistory, due: datetime.datetime) -> CallFailure | None:
+        found = (one for one in history.story.breakdowns if self._within(due, (one.since, one.until)))
+        broken = next(found, None) if history.job_environment.environment.slug == "production" else None
         return broken.failing if broken else None
 
     def _run(
-        self, place: Place, execution: Execution, number: int, began: datetime.datetime, failing: Failing | None
+        self,
+        history: JobHistory,
+        execution: Execution,
+        number: int,
+        began: datetime.datetime,
+        failing: CallFailure | None,
     ) -> Run:
-        story, request = place.story, place.version.config["request"]
+        story, request = history.story, history.version.config["request"]
         took = round(failing.took_ms if failing and failing.took_ms else self._spread(story.took_ms))
         answered = failing is None or failing.status is not None
         body = (failing.body if failing else story.answer) if answered else None
-        kept = self.chance.random() < 0.6  # a connection that was kept from the call before
-        dns, connect, tls = (0, 0, 0) if kept or not answered else (1, self.chance.randint(4, 9), self._ms(11, 24))
+        kept = self.rng.random() < 0.6  # a reused connection
+        dns, connect, tls = (0, 0, 0) if kept or not answered else (1, self.rng.randint(4, 9), self._ms(11, 24))
         rendered = execution.created_at.isoformat(timespec="seconds").replace("+00:00", "Z")
         sent = request["body"] and request["body"].replace("{{timestamp}}", rendered).replace(
             "{{scheduled_for}}", rendered
-        ).replace("{{environment}}", place.row.environment.slug)
+        ).replace("{{environment}}", history.job_environment.environment.slug)
         own = {"x-hourhand-job": story.slug, "x-hourhand-attempt": str(number), "idempotency-key": str(execution.pk)}
         return Run(
             id=self._id(began), workspace_id=execution.workspace_id, job_id=execution.job_id,
@@ -193,29 +200,29 @@ class Month:
         )  # fmt: skip
 
     def _id(self, at: datetime.datetime) -> uuid.UUID:
-        """A UUIDv7 of that instant (RFC 9562, section 5.7), by chance that the seed decides."""
-        random_bits = self.chance.getrandbits(74)
+        """A UUIDv7 of that instant (RFC 9562, section 5.7) from the seeded generator."""
+        random_bits = self.rng.getrandbits(74)
         high, low = random_bits >> 62, random_bits & (1 << 62) - 1
         return uuid.UUID(int=int(at.timestamp() * 1000) << 80 | 0x7 << 76 | high << 64 | 0b10 << 62 | low)
 
     def _ms(self, low: int, high: int) -> int:
-        return self.chance.randint(low, high)
+        return self.rng.randint(low, high)
 
     def _spread(self, median: float) -> float:
-        """Most take about as long, few take very long."""
-        return self.chance.lognormvariate(math.log(median), 0.35)
+        """Return a random duration with this median and a long tail."""
+        return self.rng.lognormvariate(math.log(median), 0.35)
 
-    def _chance_ms(self, median: float) -> datetime.timedelta:
+    def _random_ms(self, median: float) -> datetime.timedelta:
         return datetime.timedelta(milliseconds=self._spread(median))
 
 
 @transaction.atomic
 def seed(workspace: Workspace, *, now: datetime.datetime, days: float = 30, seed: int = 7) -> None:
-    """Fill a workspace, which should be empty, with such a month."""
+    """Fill an empty workspace with such a month."""
     month = Month(now=now, days=days, seed=seed)
-    for place in _places(workspace, month):
-        month.live_through(place)
-    # Ids of the same millisecond are in no order: history is inserted as it was created.
+    for history in _histories(workspace, month):
+        month.simulate(history)
+    # Ids of the same millisecond are unordered, so history is inserted in the order of creation.
     Execution.objects.bulk_create(sorted(month.executions, key=lambda one: one.created_at), batch_size=_BATCH)
     Run.objects.bulk_create(sorted(month.runs, key=lambda one: one.started_at), batch_size=_BATCH)
     with connection.cursor() as cursor:
@@ -225,18 +232,18 @@ def seed(workspace: Workspace, *, now: datetime.datetime, days: float = 30, seed
             heartbeats.tell(cursor, worker, heartbeats.Delivering(2 - number, 0, 1000, False))
 
 
-def _places(workspace: Workspace, month: Month) -> Iterator[Place]:
-    """The jobs, made when the month began, in each of their environments."""
+def _histories(workspace: Workspace, month: Month) -> Iterator[JobHistory]:
+    """Create the jobs at the start of the month, and yield them in each of their environments."""
     admin = get_user_model().objects.filter(is_superuser=True).first()
     actor = Actor.of_user(admin) if admin else SYSTEM
     if not workspace.environments.filter(slug="staging").exists():
-        # Younger than the workspace's first, which new jobs are enabled in.
+        # Younger than the first environment, in which new jobs are enabled.
         create_environment(workspace=workspace, name="Staging", slug="staging", actor=actor, now=month.now)
     environments = {environment.slug: environment for environment in workspace.environments.all()}
     for story in STORIES:
         job = save_job(
             workspace=workspace, job=None, slug=story.slug, config=_definition(story), actor=actor, now=month.start,
-            environments=[EnvironmentChange(environments[slug], enabled=True) for slug in story.places],
+            environments=[EnvironmentChange(environments[slug], enabled=True) for slug in story.environments],
         )  # fmt: skip
         rows = list(job.job_environments.select_related("environment", "job").order_by("environment__slug"))
         if story.paused:
@@ -244,7 +251,7 @@ def _places(workspace: Workspace, month: Month) -> Iterator[Place]:
             pause(job_environments=rows, until=None, note=note, actor=actor, now=month.now - days_ago * DAY)
         assert job.current_version is not None
         for row in rows:
-            yield Place(story, row, job.current_version)
+            yield JobHistory(story, row, job.current_version)
 
 
 def _definition(story: Story) -> dict[str, Any]:

@@ -90,7 +90,7 @@ class Spec:
 
 
 def some_spec(
-    chance: random.Random,
+    rng: random.Random,
     zones: list[str],
     *,
     made_at: datetime.datetime,
@@ -99,22 +99,22 @@ def some_spec(
 ) -> Spec:
     """Return a random schedule that fires after `now`. Intervals count from `made_at`, the job's creation."""
     year = (now - 3 * DAY, end)
-    zone, gap, fold = chance.choice(zones), chance.choice(["shift", "skip"]), chance.choice(["first", "both"])
+    zone, gap, fold = rng.choice(zones), rng.choice(["shift", "skip"]), rng.choice(["first", "both"])
     timing: dict[str, Any] = {
         "timezone": zone, "dst_gap": gap, "dst_fold": fold, "starts_at": None, "ends_at": None,
     }  # fmt: skip
-    minute, hours = chance.randrange(60), sorted(chance.sample([0, 1, 2, 2, 3, 4, 12, 23], 2))
-    kind = chance.choice(["daily", "daily", "weekly", "monthly", "hourly", "interval", "once"])
+    minute, hours = rng.randrange(60), sorted(rng.sample([0, 1, 2, 2, 3, 4, 12, 23], 2))
+    kind = rng.choice(["daily", "daily", "weekly", "monthly", "hourly", "interval", "once"])
     if kind == "once":
-        at = (now + chance.uniform(0.01, 60) * DAY).replace(microsecond=0)
+        at = (now + rng.uniform(0.01, 60) * DAY).replace(microsecond=0)
         return Spec({**timing, "schedule": at.isoformat()}, Occurrences([at]))
     if kind == "interval":
-        seconds = chance.randrange(12 * 3600, 90 * 3600)
+        seconds = rng.randrange(12 * 3600, 90 * 3600)
         spec = {**timing, "schedule": {"every_seconds": seconds}}
         return Spec(spec, each_interval(made_at.replace(microsecond=0), seconds, first=1, until=end))
     if kind == "hourly":
-        starts_at = (now + chance.uniform(0.1, 5) * DAY).replace(microsecond=0)
-        ends_at = (starts_at + chance.uniform(3, 12) * DAY).replace(microsecond=0)
+        starts_at = (now + rng.uniform(0.1, 5) * DAY).replace(microsecond=0)
+        ends_at = (starts_at + rng.uniform(3, 12) * DAY).replace(microsecond=0)
         found = each_hour(zone, minute, year=(starts_at - DAY, ends_at + DAY))
         spec = {
             **timing,
@@ -125,7 +125,7 @@ def some_spec(
         return Spec(
             spec, Occurrences([at for at in found.instants if starts_at <= at <= ends_at.replace(microsecond=0)])
         )
-    weekday, day = chance.randrange(7), chance.randrange(1, 32)
+    weekday, day = rng.randrange(7), rng.randrange(1, 32)
     fields, days = {
         "daily": ("* * *", lambda date: True),
         "weekly": (f"* * {weekday}", lambda date: date.isoweekday() % 7 == weekday),

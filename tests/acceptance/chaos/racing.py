@@ -43,16 +43,16 @@ def change(house: House, slug: str, wanted: str, method: str, path: str = "", **
     return confirmed
 
 
-def race_the_tick(house: House, chance: random.Random, *, rounds: int) -> None:
+def race_the_tick(house: House, rng: random.Random, *, rounds: int) -> None:
     """Create jobs due every second or two; pause, resume and edit them when due, and delete them at the end."""
     house.races += 1
     slugs = [f"race-{house.races}-{number}" for number in range(_AT_ONCE)]
-    seeds = [chance.random() for _ in slugs]
+    seeds = [rng.random() for _ in slugs]
     with ThreadPoolExecutor(_AT_ONCE) as people:
         list(people.map(lambda slug, seed: _race(house, slug, random.Random(seed), rounds), slugs, seeds))
 
 
-def _race(house: House, slug: str, chance: random.Random, rounds: int) -> None:
+def _race(house: House, slug: str, rng: random.Random, rounds: int) -> None:
     def edit(every_seconds: int) -> None:
         fields = definition(house, "default", slug, "quick", schedule={"every_seconds": every_seconds})
         change(house, slug, "", "PUT", **fields)
@@ -60,9 +60,9 @@ def _race(house: House, slug: str, chance: random.Random, rounds: int) -> None:
     state = "active"
     edit(1)
     for number in range(rounds):
-        time.sleep(max(0.0, 1 - time.time() % 1 + chance.uniform(-_AROUND_SECONDS, _AROUND_SECONDS)))
-        if number >= 2 and chance.random() < 0.4:
-            edit(chance.choice((1, 2)))
+        time.sleep(max(0.0, 1 - time.time() % 1 + rng.uniform(-_AROUND_SECONDS, _AROUND_SECONDS)))
+        if number >= 2 and rng.random() < 0.4:
+            edit(rng.choice((1, 2)))
         elif state == "active":
             state = "paused"
             change(house, slug, state, "POST", "pause/", note="chaos")

@@ -29,14 +29,14 @@ def main() -> int:
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
     directory = Path(tempfile.mkdtemp(prefix="hourhand-chaos-"))
-    chance = random.Random(options.seed)
+    rng = random.Random(options.seed)
     for text in options.only:
         if not any(text in fault.name for fault in catalogue()):
             parser.error(f"--only: no fault's name holds '{text}'; docs/chaos.md lists them")
     faults = [fault for fault in catalogue(options.workers) if any(text in fault.name for text in options.only or [""])]
-    planned = blows(chance, faults, together=not options.only)
+    planned = blows(rng, faults, together=not options.only)
     with standing(deployment_template(), directory, workers=options.workers) as house:
-        storm = rage(house, planned, seconds=options.minutes * _MINUTE, chance=chance, tell=_tell)
+        storm = rage(house, planned, seconds=options.minutes * _MINUTE, rng=rng, tell=_tell)
         found = verdicts(storm, house)
         text = report(storm, house, found, seed=options.seed)
     print(f"\n{text}", flush=True)

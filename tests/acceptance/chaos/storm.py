@@ -53,17 +53,17 @@ class Storm:
     came_to_rest: bool
 
 
-def blows(chance: random.Random, catalogue: Sequence[Fault], *, together: bool = True) -> Iterator[Blow]:
+def blows(rng: random.Random, catalogue: Sequence[Fault], *, together: bool = True) -> Iterator[Blow]:
     """Yield each fault alone in random order, then forever several at once if `together`."""
-    for fault in chance.sample(catalogue, len(catalogue)):
-        yield _blow(chance, [fault])
+    for fault in rng.sample(catalogue, len(catalogue)):
+        yield _blow(rng, [fault])
     sociable = [fault for fault in catalogue if not fault.alone]
     while together:
-        yield _blow(chance, chance.sample(sociable, chance.randint(1, min(_MOST_TOGETHER, len(sociable)))))
+        yield _blow(rng, rng.sample(sociable, rng.randint(1, min(_MOST_TOGETHER, len(sociable)))))
 
 
-def _blow(chance: random.Random, faults: Sequence[Fault]) -> Blow:
-    return Blow(faults, [round(chance.uniform(*fault.lasts), 1) for fault in faults])
+def _blow(rng: random.Random, faults: Sequence[Fault]) -> Blow:
+    return Blow(faults, [round(rng.uniform(*fault.lasts), 1) for fault in faults])
 
 
 def rage(
@@ -71,7 +71,7 @@ def rage(
     planned: Iterator[Blow],
     *,
     seconds: float,
-    chance: random.Random,
+    rng: random.Random,
     tell: Callable[[str], None] = print,
     lasting: bool = True,
 ) -> Storm:
@@ -91,7 +91,7 @@ def rage(
             break
         tell(f"+{time.time() - began_at:5.0f} s  {blow.name}")
         fallen.append(_strike(house, blow))
-        time.sleep(chance.uniform(*_CALM_SECONDS))
+        time.sleep(rng.uniform(*_CALM_SECONDS))
     ended_at = time.time()
     by_hand.stop()
     tell(f"+{ended_at - began_at:5.0f} s  the end: everything is paused, and may end")

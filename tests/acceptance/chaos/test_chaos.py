@@ -22,23 +22,23 @@ _FULL_SECONDS = 300.0
 
 def test_a_seeded_storm_loses_and_doubles_nothing(template: Template, tmp_path: Path, full: bool):
     seed = random.randrange(1_000_000)
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     # A single worker claims again what it lost itself, so fences must name the attempt, not only the process.
-    workers = chance.choice((1, WORKERS))
-    planned = blows(chance, catalogue(workers)) if full else _short(chance)
+    workers = rng.choice((1, WORKERS))
+    planned = blows(rng, catalogue(workers)) if full else _short(rng)
     with standing(template, tmp_path, workers=workers) as house:
-        storm = rage(house, planned, seconds=_FULL_SECONDS, chance=chance, lasting=full)
+        storm = rage(house, planned, seconds=_FULL_SECONDS, rng=rng, lasting=full)
         found = verdicts(storm, house)
         print(report(storm, house, found, seed=seed))
     assert [verdict for verdict in found if verdict.against] == []
     assert not [what for struck, _ in storm.blows for what in struck.missed]
 
 
-def _short(chance: random.Random) -> Iterator[Blow]:
+def _short(rng: random.Random) -> Iterator[Blow]:
     """A beat and a worker die at steps of theirs, then both services fail together. Each step of its own, and quickly:
     tests/integration/runs/clock/test_failpoints.py.
     """
     of_beats, of_workers = ("fire", "enqueue", "requeue"), ("claim", "send", "record")
-    steps = [dies_at(chance.choice(STEPS[chance.choice(step)])) for step in (of_beats, of_workers)]
+    steps = [dies_at(rng.choice(STEPS[rng.choice(step)])) for step in (of_beats, of_workers)]
     yield Blow(steps, [0.0, 0.0])
     yield Blow([redis_hangs(), postgres_ends(signal.SIGQUIT)], [2.0, 0.0])

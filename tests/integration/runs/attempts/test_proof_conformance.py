@@ -159,17 +159,17 @@ def test_in_any_order_the_product_makes_only_transitions_of_the_model(
     make_job: MakeJob, link: Link, logged: None, seed: int
 ) -> None:
     """Two workers that remember all their claims, as if each had been paused, and act on them at any time."""
-    product, chance = Product(make_job, link), random.Random(seed)
+    product, rng = Product(make_job, link), random.Random(seed)
     executions = [product.run(), product.run(), product.run(later=True)]
     remembered: list[Claimed] = []
     for _ in range(80):
-        execution = chance.choice(executions)
-        old = chance.choice(remembered) if remembered else None
-        match chance.choice(
+        execution = rng.choice(executions)
+        old = rng.choice(remembered) if remembered else None
+        match rng.choice(
             ["claim", "claim", "claim", "due", "due", "expire", "reap", "requeue", "old", "old", "cancel"]
         ):
             case "claim":
-                claimed = product.claim(execution, chance.choice(["first", "second"]))
+                claimed = product.claim(execution, rng.choice(["first", "second"]))
                 remembered += [claimed] if claimed else []
             case "due":
                 product.come_due(execution)
@@ -181,19 +181,19 @@ def test_in_any_order_the_product_makes_only_transitions_of_the_model(
                 requeue_due(now())
                 requeue_lost(now() + MINUTE)
             case "cancel":
-                if chance.random() < 0.2 and not Execution.objects.get(pk=execution.pk).is_terminal:
+                if rng.random() < 0.2 and not Execution.objects.get(pk=execution.pk).is_terminal:
                     product.cancel(execution)
             case "old" if old is not None:
-                bring(product, old, chance)
+                bring(product, old, rng)
     log = seen()
     assert violations(log) == []
     assert len({move(one.before, one.after) for one in log if one.before is not None}) >= 4
 
 
-def bring(product: Product, claimed: Claimed, chance: random.Random) -> None:
+def bring(product: Product, claimed: Claimed, rng: random.Random) -> None:
     """A worker's possible actions on an attempt that it holds, or believes to hold."""
     last = claimed.attempt.number >= 3
-    match chance.choice(["succeed", "fail", "fail", "abort", "give back", "give back"]):
+    match rng.choice(["succeed", "fail", "fail", "abort", "give back", "give back"]):
         case "succeed":
             product.succeed(claimed)
         case "fail":
@@ -201,7 +201,7 @@ def bring(product: Product, claimed: Claimed, chance: random.Random) -> None:
         case "abort":
             product.record(finished(claimed, Canceled(sent=False)))
         case "give back":
-            product.give_back(claimed, wait_ms=chance.choice([0, 60_000]))
+            product.give_back(claimed, wait_ms=rng.choice([0, 60_000]))
 
 
 RUN = "status = 'running', lease_owner = 'third', lease_expires_at = now() + interval '1 minute'"

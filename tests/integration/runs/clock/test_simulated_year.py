@@ -54,7 +54,7 @@ class Life:
 class Year:
     """Drive the product's clock and the model through the same instants."""
 
-    chance: random.Random
+    rng: random.Random
     zones: list[str]
     lives: list[Life] = field(default_factory=list)
     now: Instant = BEGIN
@@ -62,21 +62,21 @@ class Year:
     done: collections.Counter[str] = field(default_factory=collections.Counter)
 
     def add(self, make_job: MakeJob, number: int) -> None:
-        spec = some_spec(self.chance, self.zones, made_at=BEGIN, now=BEGIN, end=END)
-        policy = {**self.some_policy(), "overlap": self.chance.choice(["allow", "skip", "queue", "cancel_running"])}
+        spec = some_spec(self.rng, self.zones, made_at=BEGIN, now=BEGIN, end=END)
+        policy = {**self.some_policy(), "overlap": self.rng.choice(["allow", "skip", "queue", "cancel_running"])}
         row = make_job(slug=f"job-{number}", now=BEGIN, **spec.timing, **policy)
-        self.lives.append(Life(row, Model(spec, policy, BEGIN), self.chance.uniform(0.01, 1.5) * DAY))
+        self.lives.append(Life(row, Model(spec, policy, BEGIN), self.rng.uniform(0.01, 1.5) * DAY))
 
     def some_policy(self) -> dict[str, Any]:
         return {
-            "misfire": self.chance.choice(["fire_once", "fire_all", "skip"]),
-            "misfire_grace_seconds": self.chance.choice([0, 10, 3600, 86_400, 30 * 86_400]),
-            "jitter_seconds": self.chance.choice([0, 0, 60]),
+            "misfire": self.rng.choice(["fire_once", "fire_all", "skip"]),
+            "misfire_grace_seconds": self.rng.choice([0, 10, 3600, 86_400, 30 * 86_400]),
+            "jitter_seconds": self.rng.choice([0, 0, 60]),
         }
 
     def run(self, changes: int, outages: int) -> None:
         moments = sorted(self.moment() for _ in range(changes))
-        away = sorted((self.moment(), self.chance.choice([5 / 1440, 0.2, 3, 12])) for _ in range(outages))
+        away = sorted((self.moment(), self.rng.choice([5 / 1440, 0.2, 3, 12])) for _ in range(outages))
         while True:
             tick = self.next_tick(away)
             end = min((at for at, _ in self.ends.values()), default=END)
@@ -86,7 +86,7 @@ class Year:
             if self.now == end:
                 self.end_executions()
             elif moments and self.now == moments[0]:
-                self.change_something(self.chance.choice(self.lives))
+                self.change_something(self.rng.choice(self.lives))
                 moments.pop(0)
             else:
                 self.tick()
@@ -94,7 +94,7 @@ class Year:
         self.tick()
 
     def moment(self) -> Instant:
-        return BEGIN + self.chance.uniform(1, 364) * DAY
+        return BEGIN + self.rng.uniform(1, 364) * DAY
 
     def next_tick(self, away: list[tuple[Instant, float]]) -> Instant:
         """Return a moment after something is due, or the end of an outage."""
@@ -103,10 +103,10 @@ class Year:
             due = cursor.fetchone()[0]
         if due is None:
             return END
-        at = max(self.now, due) + self.chance.uniform(0, 0.9) * SECOND
+        at = max(self.now, due) + self.rng.uniform(0, 0.9) * SECOND
         for begin, days in away:
             if begin <= at < begin + days * DAY:
-                return begin + days * DAY + self.chance.uniform(0, 20) * SECOND
+                return begin + days * DAY + self.rng.uniform(0, 20) * SECOND
         return at
 
     def tick(self) -> None:
@@ -146,9 +146,9 @@ class Year:
             "paused": ["resume", "resume", "edit", "pause until"],
             "disabled": ["enable", "enable", "edit"],
         }[model.state]
-        change = self.chance.choice(can)
+        change = self.rng.choice(can)
         if change in {"disable", "delete"} and not (
-            model.spec.occurrences.between(now, END) and self.chance.random() < 0.5
+            model.spec.occurrences.between(now, END) and self.rng.random() < 0.5
         ):
             change = "edit"
         self.done[change] += 1
@@ -159,7 +159,7 @@ class Year:
         model.change(now, state="paused", spec=model.spec)
 
     def pause_until(self, life: Life, model: Model, now: Instant) -> None:
-        until = now + self.chance.uniform(0.01, 20) * DAY
+        until = now + self.rng.uniform(0.01, 20) * DAY
         pause(job_environments=[life.row], until=until, note="", now=now)
         model.change(now, state="paused", spec=model.spec, until=until)
 
@@ -168,7 +168,7 @@ class Year:
         model.change(now, state="active", spec=model.spec)
 
     def edit(self, life: Life, model: Model, now: Instant) -> None:
-        spec = some_spec(self.chance, self.zones, made_at=BEGIN, now=now, end=END)
+        spec = some_spec(self.rng, self.zones, made_at=BEGIN, now=now, end=END)
         life.save(now, spec=spec, enabled=False)
         model.change(now, state=model.state, spec=spec, until=model.paused_until)
 
@@ -240,10 +240,10 @@ def changes_its_clock(name: str) -> bool:
 
 
 def a_year(make_job: MakeJob, seed: int, *, jobs: int, changes: int, outages: int) -> collections.Counter[str]:
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     zones = sorted(zoneinfo.available_timezones() - {"localtime", "Factory"})
     changing = [name for name in zones if changes_its_clock(name)]
-    year = Year(chance, [*chance.sample(zones, 4), *chance.sample(changing, 12), "Australia/Lord_Howe"])
+    year = Year(rng, [*rng.sample(zones, 4), *rng.sample(changing, 12), "Australia/Lord_Howe"])
     for number in range(jobs):
         year.add(make_job, number)
     year.run(changes, outages)

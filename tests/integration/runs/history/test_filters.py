@@ -36,7 +36,7 @@ _CHOICES: dict[str, list[str]] = {
 @pytest.fixture
 def history(workspace: Workspace, make_job: MakeJob) -> list[Execution]:
     """200 executions of a few jobs, in random order, many at the same instant."""
-    chance = random.Random(5)
+    rng = random.Random(5)
     staging = Environment.objects.create(workspace=workspace, slug="staging", name="Staging")
     states = []
     for number in range(6):
@@ -47,21 +47,21 @@ def history(workspace: Workspace, make_job: MakeJob) -> list[Execution]:
         states.append(state)
         if number < 3:
             states.append(JobEnvironment.objects.create(workspace=workspace, job=state.job, environment=staging))
-    return [_some_execution(chance.choice(states), chance) for _ in range(200)]
+    return [_some_execution(rng.choice(states), rng) for _ in range(200)]
 
 
-def _some_execution(state: JobEnvironment, chance: random.Random) -> Execution:
-    status = chance.choice([*_TERMINAL, "succeeded", "succeeded", "pending", "running"])
-    at = NOW + datetime.timedelta(seconds=chance.randrange(120))
+def _some_execution(state: JobEnvironment, rng: random.Random) -> Execution:
+    status = rng.choice([*_TERMINAL, "succeeded", "succeeded", "pending", "running"])
+    at = NOW + datetime.timedelta(seconds=rng.randrange(120))
     live = status not in _TERMINAL
-    reason = chance.choice(["timeout", "timeout", "ssl_error"]) if status == "failed" else ""
+    reason = rng.choice(["timeout", "timeout", "ssl_error"]) if status == "failed" else ""
     return make_execution(
         state,
         status=status,
-        trigger=chance.choice(["manual", "replay", "retry"]),
+        trigger=rng.choice(["manual", "replay", "retry"]),
         created_at=at,
         started_at=None if status in ("skipped", "pending") else at,
-        finished_at=None if live else at + datetime.timedelta(milliseconds=chance.randrange(50)),
+        finished_at=None if live else at + datetime.timedelta(milliseconds=rng.randrange(50)),
         skip_reason="missed" if status == "skipped" else "",
         failure_reason=reason,
         error={"timeout": "timed out after 30 s", "ssl_error": "100% expired"}.get(reason, ""),
@@ -130,12 +130,12 @@ def _queries(count: int) -> Iterable[dict[str, str]]:
     yield {}
     for name, values in _CHOICES.items():
         yield from ({name: value} for value in values)
-    chance = random.Random(7)
+    rng = random.Random(7)
     for _ in range(count):
-        names = chance.sample(sorted(_CHOICES), chance.randrange(1, 4))
-        query = {name: chance.choice(_CHOICES[name]) for name in names}
-        sort = chance.choice(["scheduled_for", "created_at", "duration"])
-        yield {**query, "sort": sort, "order": chance.choice(["asc", "desc"])}
+        names = rng.sample(sorted(_CHOICES), rng.randrange(1, 4))
+        query = {name: rng.choice(_CHOICES[name]) for name in names}
+        sort = rng.choice(["scheduled_for", "created_at", "duration"])
+        yield {**query, "sort": sort, "order": rng.choice(["asc", "desc"])}
 
 
 @pytest.mark.usefixtures("history")

@@ -58,20 +58,18 @@ def brute_force(rows: list[Execution], *, keep_last: int, keep_days: int | None)
     return found | (replayed & {row.pk for row in rows})
 
 
-def some_history(chance: random.Random, job: JobEnvironment, count: int) -> list[Execution]:
+def some_history(rng: random.Random, job: JobEnvironment, count: int) -> list[Execution]:
     rows: list[Execution] = []
     for number in range(count):
-        at = NOW - chance.randrange(12 * 24) * 10 * MINUTE - number * datetime.timedelta(seconds=1)
-        status = chance.choice(["succeeded", "succeeded", "failed", "canceled", "skipped", "pending"])
-        columns: dict[str, Any] = {"trigger": chance.choice(["schedule", "schedule", "manual"]), "created_at": at}
+        at = NOW - rng.randrange(12 * 24) * 10 * MINUTE - number * datetime.timedelta(seconds=1)
+        status = rng.choice(["succeeded", "succeeded", "failed", "canceled", "skipped", "pending"])
+        columns: dict[str, Any] = {"trigger": rng.choice(["schedule", "schedule", "manual"]), "created_at": at}
         if status == "failed":
             columns["failure_reason"] = "timeout"
         elif status == "skipped":
             columns.update(trigger="schedule", skip_reason="missed")
         elif status == "pending":
-            columns.update(
-                trigger="replay", finished_at=None, next_attempt_at=at, replay_of=chance.choice(rows or [None])
-            )
+            columns.update(trigger="replay", finished_at=None, next_attempt_at=at, replay_of=rng.choice(rows or [None]))
         rows.append(make_execution(job, status=status, **columns))
     return rows
 
@@ -79,10 +77,10 @@ def some_history(chance: random.Random, job: JobEnvironment, count: int) -> list
 class TestRetention:
     @pytest.mark.parametrize("seed", range(12))
     def test_removes_exactly_what_the_documentation_says(self, make_job: MakeJob, seed: int) -> None:
-        chance = random.Random(seed)
-        keep_last, keep_days = chance.choice([1, 2, 5, 20]), chance.choice([None, None, 1, 7])
+        rng = random.Random(seed)
+        keep_last, keep_days = rng.choice([1, 2, 5, 20]), rng.choice([None, None, 1, 7])
         job = make_job(retention={"keep_last": keep_last, "keep_days": keep_days})
-        some_history(chance, job, chance.choice([1, 10, 60]))
+        some_history(rng, job, rng.choice([1, 10, 60]))
         rows = list(Execution.objects.all())
         expected = brute_force(rows, keep_last=keep_last, keep_days=keep_days)
         done = prune()

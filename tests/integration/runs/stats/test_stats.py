@@ -153,7 +153,7 @@ def test_statistics_agree_with_counting_rows_in_every_bucket_and_subject(
     staging = Environment.objects.create(workspace=workspace, slug="staging", name="Staging")
     report, other = make_job(slug="report"), make_job(slug="other")
     elsewhere = JobEnvironment.objects.create(workspace=workspace, job=report.job, environment=staging)
-    chance = RandomExecutions([report, other, elsewhere], seed)
+    rng = RandomExecutions([report, other, elsewhere], seed)
     subjects = {
         Subject.of(workspace, None): {report.pk, other.pk, elsewhere.pk},
         Subject.of(workspace, [staging.pk]): {elsewhere.pk},
@@ -164,12 +164,12 @@ def test_statistics_agree_with_counting_rows_in_every_bucket_and_subject(
     }
     for turn in range(2):
         for _ in range(40):
-            chance.make()
-        chance.end_some()
+            rng.make()
+        rng.end_some()
         if not turn:
-            rollups.fold(limit=chance.pick.randrange(1, 60))
+            rollups.fold(limit=rng.pick.randrange(1, 60))
         rows = list(Execution.objects.all())
-        bucket = chance.pick.choice(["1m", "5m", "15m"])
+        bucket = rng.pick.choice(["1m", "5m", "15m"])
         for subject, states in subjects.items():
             own = [row for row in rows if row.job_environment_id in states]
             for wanted in (

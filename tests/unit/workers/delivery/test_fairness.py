@@ -109,7 +109,7 @@ def test_a_removed_request_never_starts() -> None:
 
 @given(st.integers(1, 4), st.integers(1, 4), st.integers(0, 2**32))
 def test_in_any_order_shares_hold_and_no_slot_stays_free(per_host: int, per_workspace: int, seed: int) -> None:
-    chance, lanes = random.Random(seed), Lanes(per_host=per_host, per_workspace=per_workspace)
+    rng, lanes = random.Random(seed), Lanes(per_host=per_host, per_workspace=per_workspace)
     under_way: list[Lane] = []
     waiting = 0
 
@@ -123,10 +123,10 @@ def test_in_any_order_shares_hold_and_no_slot_stays_free(per_host: int, per_work
             assert full or not lane.waiting, "it could have started"
 
     for _ in range(60):
-        if chance.random() < 0.5 and under_way:
-            lanes.leave(under_way.pop(chance.randrange(len(under_way))))
+        if rng.random() < 0.5 and under_way:
+            lanes.leave(under_way.pop(rng.randrange(len(under_way))))
         else:
-            put(lanes, chance.choice("abc"), chance.randrange(3))
+            put(lanes, rng.choice("abc"), rng.randrange(3))
             waiting += 1
         taken = started(lanes)
         waiting -= len(taken)
