@@ -35,7 +35,7 @@ def test_an_invitation_is_accepted_with_a_new_account(
         visitor = Visitor(deployment, context.new_page())
         page = visitor.page
         visitor.go(invite(deployment, f"nina{width}"))
-        expect(page.get_by_text("You are invite to")).to_be_visible()
+        expect(page.get_by_text("You are invited to")).to_be_visible()
         assert page.url.endswith("/accept/"), "the URL still has the token"
         visitor.check_page()
         is_styled = page.get_by_role("button", name="Create account and join").evaluate(
