@@ -42,7 +42,7 @@ def test_a_user_creates_a_job_sees_it_fail_pauses_replays_and_fixes_it(
         page.get_by_role("link", name=re.compile("^(Add|New) job")).first.click()
         page.get_by_label("Name", exact=False).first.fill(name)
         page.get_by_label("URL").first.fill(f"{receiver.url}/status/503")
-        page.get_by_label("Schedule").first.fill("every 2 seconds")
+        page.get_by_role("textbox", name="Schedule").first.fill("every 2 seconds")
         expect(page.get_by_text(re.compile("Every 2 seconds", re.IGNORECASE)).first).to_be_visible()
         visitor.check_fits()
         page.get_by_role("button", name="Create job").click()
