@@ -29,8 +29,7 @@ class TtlCache(Generic[K, V]):
         with self._lock:
             self._evict(now)
             values = {key: entry[1] for key in keys if (entry := self._entries.get(key)) and entry[0] > now}
-        missing = set(keys) - values.keys()
-        if missing:
+        if len(values) < len(keys) and (missing := set(keys) - values.keys()):
             loaded = load(missing)
             with self._lock:
                 self._entries |= {key: (now + self._ttl_seconds, value) for key, value in loaded.items()}

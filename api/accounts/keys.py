@@ -14,7 +14,7 @@ from accounts.api_keys import change_key, issue_key, revoke_key
 from accounts.models import ApiKey, Environment, Scope
 from api.accounts.access import Access
 from api.base.views import ApiViewSet
-from core.validation.fields import Choice, Instant, Several, Text
+from core.validation.fields import BoundedList, Choice, Instant, Text
 from core.validation.strict import ListQuery, StrictSerializer
 
 MAX_NAMED = 100
@@ -34,7 +34,7 @@ _WANTED = {key: _SHOWN[key] for key in ("name", "scopes", "environments", "expir
 _KEY = "hh_Zk3v9QxTn5Yw2LrB8sDf0aHc7JmPe4Ug1VoK6iXq3"
 
 
-class Environments(Several):
+class Environments(BoundedList):
     """Slugs, or null for the whole workspace."""
 
     def __init__(self, **options: Any) -> None:
@@ -48,7 +48,7 @@ class Environments(Several):
         )
 
 
-class Scopes(Several):
+class Scopes(BoundedList):
     def __init__(self, **options: Any) -> None:
         super().__init__(
             child=Choice(choices=Scope.choices),

@@ -12,7 +12,7 @@ from accounts.quota import OveragePolicy
 from accounts.services import MAX_SHOWN_HEADERS, change_settings, settings_of
 from api.accounts.permissions import HasScope, WholeWorkspaceToChange
 from api.base.views import ApiViewSet
-from core.validation.fields import Choice, Several, Text, Whole
+from core.validation.fields import BoundedList, Choice, Text, Whole
 from core.validation.strict import StrictSerializer
 
 #: What a column of the database holds.
@@ -40,7 +40,7 @@ class SettingsSerializer(StrictSerializer):
 
     workspace = Text(read_only=True, help_text="Its slug.")
     name = Text(max_length=200, required=False, help_text="What people call the workspace.")
-    redact_allow_headers = Several(
+    redact_allow_headers = BoundedList(
         child=Text(max_length=100),
         max_length=MAX_SHOWN_HEADERS,
         required=False,

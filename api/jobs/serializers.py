@@ -14,7 +14,7 @@ from accounts.actors import Actor
 from accounts.models import Environment
 from api.jobs import examples
 from core.errors import NotFoundError
-from core.validation.fields import ByName, Flag, Instant, Text, Whole
+from core.validation.fields import BoundedDict, Flag, Instant, Text, Whole
 from core.validation.strict import StrictSerializer, by_field
 from jobs.definition.overrides import OVERRIDES, effective, shared, with_overrides
 from jobs.definition.reading import UNREADABLE
@@ -83,7 +83,7 @@ class JobSerializer(DefinitionSerializer):
     )
     schedule_type = ScheduleTypeField(read_only=True)
     webhook = WebhookSerializer(required=False, help_text="The inbound trigger. Off so far.")
-    environments = ByName(
+    environments = BoundedDict(
         child=EnvironmentStateSerializer(),
         max_length=MAX_ENVIRONMENTS,
         required=False,

@@ -95,7 +95,7 @@ class Instant(serializers.DateTimeField):
         return instant_text(value)
 
 
-class Several(serializers.ListField):
+class BoundedList(serializers.ListField):
     """A list. One that is too long is refused before its items, possibly millions, are validated."""
 
     def to_internal_value(self, data: Any) -> list[Any]:
@@ -105,7 +105,7 @@ class Several(serializers.ListField):
         return values
 
 
-class ByName(serializers.DictField):
+class BoundedDict(serializers.DictField):
     """At most `max_length` values by name; too many are refused before any is validated."""
 
     default_error_messages = {"max_length": "Should name at most {max_length}."}

@@ -7,7 +7,7 @@ from typing import Any
 from rest_framework.exceptions import ValidationError
 from rest_framework.fields import empty
 
-from core.validation.fields import Choice, Several, Text, Whole, instant_text
+from core.validation.fields import BoundedList, Choice, Text, Whole, instant_text
 from core.validation.strict import StrictSerializer, by_field
 from jobs.definition.contract import Overlap
 from jobs.schedule import settled_schedule
@@ -45,7 +45,7 @@ class DefinitionSerializer(StrictSerializer):
     description = Text(
         default="", allow_blank=True, max_length=10_000, help_text="For people; nothing follows from it."
     )
-    tags = Several(
+    tags = BoundedList(
         child=Text(max_length=100),
         default=list,
         max_length=20,

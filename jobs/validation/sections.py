@@ -12,7 +12,7 @@ from rest_framework.exceptions import ErrorDetail, ValidationError
 
 from accounts.names import SECRET_NAME_FORM
 from accounts.plans import retention_caps
-from core.validation.fields import Choice, Flag, Number, Several, Text, Whole
+from core.validation.fields import BoundedList, Choice, Flag, Number, Text, Whole
 from core.validation.strict import StrictSerializer
 from jobs.definition.assertions import MAX_ASSERTIONS
 from jobs.definition.templates import OPENING
@@ -141,14 +141,14 @@ class StatusOrClass(Text):
 class SuccessSerializer(StrictSerializer):
     """What counts as success."""
 
-    statuses = Several(
+    statuses = BoundedList(
         child=StatusOrClass(),
         min_length=1,
         max_length=50,
         default=lambda: ["2xx"],
         help_text="Codes and classes, as `204` and `2xx`.",
     )
-    assertions = Several(
+    assertions = BoundedList(
         child=AssertionField(), default=list, max_length=MAX_ASSERTIONS, help_text="What else must hold of the answer."
     )
 
@@ -185,7 +185,7 @@ class RetryRulesSerializer(StrictSerializer):
     max_delay_ms = DelayMs(
         default=10_800_000, help_text="No wait is longer, in milliseconds, whatever `backoff` and `Retry-After` say."
     )
-    delays_ms = Several(
+    delays_ms = BoundedList(
         child=DelayMs(),
         allow_null=True,
         default=None,
@@ -194,13 +194,13 @@ class RetryRulesSerializer(StrictSerializer):
         help_text="Milliseconds to wait after each attempt, the last as often as needed: for `list`, else null.",
     )
     jitter = Flag(default=True, help_text="Whether each wait is drawn from half of it to all of it.")
-    on_statuses = Several(
+    on_statuses = BoundedList(
         child=StatusCode(),
         default=lambda: [429, 500, 502, 503, 504],
         max_length=100,
         help_text="Statuses that are tried again, of those that do not count as success.",
     )
-    except_statuses = Several(
+    except_statuses = BoundedList(
         child=StatusCode(),
         default=list,
         max_length=100,

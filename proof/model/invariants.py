@@ -162,7 +162,7 @@ WRITTEN_ONCE = Invariant(
     of_step=_written_once,
 )
 UNSENT_IS_TRUE = Invariant("unsent is true", "A run marked as never sent was never sent.", _unsent_is_true)
-CANCELED_WAS_ASKED = Invariant("canceled was asked", "Only what somebody canceled is canceled.", _canceled_was_asked)
+CANCELED_WAS_ASKED = Invariant("canceled was asked", "An execution is canceled only on request.", _canceled_was_asked)
 ENDS_ONCE = Invariant("ends once", "An execution ends once.", _ends_once)
 TERMINAL_IS_COUNTED = Invariant(
     "terminal is counted", "An execution is counted as ended once, when it ends.", _terminal_is_counted

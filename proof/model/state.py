@@ -104,7 +104,7 @@ IDLE = Worker()
 class State(NamedTuple):
     """A state of the model. `faults` is how many may still happen; `just_back`: the database was away until now.
 
-    Ghosts: `sends` counts the requests that the target saw, by attempt; `cancel_requested`: somebody canceled; `ended`
+    Ghosts: `sends` counts the requests that the target saw, by attempt; `cancel_requested`: a user canceled; `ended`
     and `counted`: how often the execution became terminal, and was counted as such.
     """
 

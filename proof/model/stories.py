@@ -13,7 +13,7 @@ _WORDS = {
     "outage": "PostgreSQL is away for longer than the lease of worker {w}'s attempt {n}, and comes back.",
     "lease expires": "The lease of worker {w}'s attempt {n} expires.",
     "reap": "The reaper takes attempt {n} from worker {w}.",
-    "cancel": "Somebody cancels the {detail} execution.",
+    "cancel": "A user cancels the {detail} execution.",
     "kill": "Worker {w} is killed.",
     "pause": "Worker {w} is paused past the lease of attempt {n}.",
     "claim": "Worker {w} claims attempt {n}.",

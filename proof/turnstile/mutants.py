@@ -32,7 +32,7 @@ def mutants() -> list[Mutant]:
     """New mutants, without any match."""
     return [
         Mutant(
-            "a give back that names no attempt",
+            "a give-back that names no attempt",
             "attempts = attempts - 1",
             _ATTEMPTS,
             "",
@@ -53,7 +53,7 @@ def mutants() -> list[Mutant]:
             "the same worker again",
         ),
         Mutant(
-            "a claim of what runs",
+            "a claim of running executions",
             "attempts = execution.attempts + 1",
             r"AND status = 'pending' ",
             "",
@@ -67,7 +67,7 @@ def mutants() -> list[Mutant]:
             "two workers",
         ),
         Mutant(
-            "a reaper that takes what lives",
+            "a reaper that takes unexpired leases",
             "FOR NO KEY UPDATE OF execution SKIP LOCKED",
             r"AND execution\.lease_expires_at < clock_timestamp\(\)",
             "",
@@ -81,7 +81,7 @@ def mutants() -> list[Mutant]:
             "limited",
         ),
         Mutant(
-            "usage that is never taken back",
+            "usage that is never uncounted",
             "UPDATE accounts_usage AS usage SET runs_used",
             r"usage\.runs_used - held\.runs",
             "usage.runs_used",
@@ -109,7 +109,7 @@ def mutants() -> list[Mutant]:
             "overlap cancel_running",
         ),
         Mutant(
-            "beats that fire the same",
+            "beats that fire the same occurrence",
             "next_fire_at <= %s",
             r"FOR NO KEY UPDATE SKIP LOCKED",
             "",

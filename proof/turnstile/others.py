@@ -109,7 +109,7 @@ def cancels_all(stage: Stage) -> None:
 def cancels_live(stage: Stage) -> None:
     """Cancel all live executions, as before a job is deleted."""
     waits = stage.rng.random() < 0.5
-    with stage.call(f"cancels all that lives{', waiting for it' if waits else ''}"):
+    with stage.call(f"cancels all live executions{', waiting for locks' if waits else ''}"):
         rows = Execution.objects.filter(workspace=stage.fixture.workspace)
         cancel_live(rows, now=timezone.now(), error="Canceled.", skip_locked=not waits)
 

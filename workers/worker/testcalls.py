@@ -39,7 +39,7 @@ class CallRunner:
         self._worker = worker
         self._preparer = preparer
         self._engine = engine
-        self._rng = random.Random()  # noqa: S311 - of a verdict that nobody asks for
+        self._rng = random.Random()  # noqa: S311 - of a verdict that is not used
         self._inbox: queue.SimpleQueue[str | DeliveryResult | Crowded | None] = queue.SimpleQueue()
         self._in_progress: dict[str, Claimed] = {}
         self._hold_at = 0.0

@@ -52,7 +52,7 @@ def test_a_seed_reproduces_its_story(gate: Turnstile, scenario: str, seed: int) 
 
 
 def test_a_story_names_the_violation_the_actor_and_the_seed(gate: Turnstile) -> None:
-    (forgetful,) = [mutant for mutant in mutants() if mutant.name == "a give back that names no attempt"]
+    (forgetful,) = [mutant for mutant in mutants() if mutant.name == "a give-back that names no attempt"]
     with mutated(forgetful):
         interleaving = _first_that_fails(gate, forgetful.scenario)
     text = describe(interleaving)
