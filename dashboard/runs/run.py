@@ -38,7 +38,7 @@ class ListedByAttempt(ByAttempt):
 @admin.register(Run)
 class RunAdmin(HistoryAdmin):
     list_display = [
-        "started", "job_in_environment", "http_request", "status_chip", "http_response", "number", "reason",
+        "started", "job_in_environment", "http_request", "status_chip", "http_response", "attempt", "reason",
     ]  # fmt: skip
     list_display_links = ["started"]
     query_class = DashboardRunQuery
@@ -76,6 +76,10 @@ class RunAdmin(HistoryAdmin):
     def http_response(self, run: Run) -> SafeString:
         duration = "" if run.duration_ms is None else duration_words(run.duration_ms)
         return chips.two_lines(NOTHING if run.response_status is None else str(run.response_status), duration)
+
+    @admin.display(description="Attempt")
+    def attempt(self, run: Run) -> int:
+        return run.number
 
     @admin.display(description="Reason")
     def reason(self, run: Run) -> str:
