@@ -8,7 +8,7 @@ from typing import Any
 from django.db import transaction
 
 from accounts import audit
-from accounts.actors import SYSTEM, Actor
+from accounts.actors import Actor
 from accounts.grants import Grant
 from accounts.keys import new_key
 from accounts.models import ApiKey, Environment, Workspace
@@ -51,7 +51,7 @@ def issue_key(
     scopes: Iterable[str],
     environments: Iterable[Environment] | None = None,
     expires_at: datetime.datetime | None = None,
-    actor: Actor = SYSTEM,
+    actor: Actor,
     limit: Grant | None = None,
 ) -> IssuedKey:
     """Make an API key, bound to `environments`, or good for all of the workspace when they are None.
@@ -88,7 +88,7 @@ def change_key(
     scopes: Any = ...,
     environments: Any = ...,
     expires_at: Any = ...,
-    actor: Actor = SYSTEM,
+    actor: Actor,
     limit: Grant | None = None,
     now: datetime.datetime,
 ) -> ApiKey:
@@ -128,7 +128,7 @@ def change_key(
 
 
 @transaction.atomic
-def revoke_key(*, key: ApiKey, actor: Actor = SYSTEM, now: datetime.datetime) -> None:
+def revoke_key(*, key: ApiKey, actor: Actor, now: datetime.datetime) -> None:
     """End a key for good. The instant of the first revocation stays."""
     if ApiKey.objects.filter(pk=key.pk, revoked_at__isnull=True).update(revoked_at=now):
         audit.record("key.revoked", key, workspace_id=key.workspace_id, actor=actor, label=str(key), now=now)

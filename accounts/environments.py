@@ -5,7 +5,7 @@ import datetime
 from django.db import IntegrityError, transaction
 
 from accounts import audit
-from accounts.actors import SYSTEM, Actor
+from accounts.actors import Actor
 from accounts.models import Environment, Workspace
 from core.differences import difference
 from core.errors import ConflictError, HourhandError
@@ -25,7 +25,7 @@ class EnvironmentSlugTakenError(ConflictError):
 
 @transaction.atomic
 def create_environment(
-    *, workspace: Workspace, slug: str, name: str, actor: Actor = SYSTEM, now: datetime.datetime
+    *, workspace: Workspace, slug: str, name: str, actor: Actor, now: datetime.datetime
 ) -> Environment:
     """Make an environment. Its slug is for good: definitions, versions and keys name it so.
 
@@ -46,9 +46,7 @@ def create_environment(
 
 
 @transaction.atomic
-def rename_environment(
-    *, environment: Environment, name: str, actor: Actor = SYSTEM, now: datetime.datetime
-) -> Environment:
+def rename_environment(*, environment: Environment, name: str, actor: Actor, now: datetime.datetime) -> Environment:
     """Give an environment another name for people."""
     locked = Environment.objects.select_for_update(no_key=True).get(pk=environment.pk)
     changes = difference({"name": locked.name}, {"name": name})

@@ -13,7 +13,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from accounts import audit
-from accounts.actors import SYSTEM, Actor
+from accounts.actors import Actor
 from accounts.grants import Grant
 from accounts.invitations import Invitation, invite
 from accounts.models import Membership, Role, Workspace
@@ -66,7 +66,7 @@ def add_member(
     username: str,
     email: str,
     role: str,
-    actor: Actor = SYSTEM,
+    actor: Actor,
     limit: Grant | None = None,
     now: datetime.datetime,
 ) -> AddedMember:
@@ -88,7 +88,7 @@ def add_member(
 
 @transaction.atomic
 def change_role(
-    *, membership: Membership, role: str, actor: Actor = SYSTEM, limit: Grant | None = None, now: datetime.datetime
+    *, membership: Membership, role: str, actor: Actor, limit: Grant | None = None, now: datetime.datetime
 ) -> Membership:
     """Give a member another role. Raises BroaderRoleError for what reaches beyond `limit`, and LastOwnerError."""
     locked = _locked(membership)
@@ -105,9 +105,7 @@ def change_role(
 
 
 @transaction.atomic
-def remove_member(
-    *, membership: Membership, actor: Actor = SYSTEM, limit: Grant | None = None, now: datetime.datetime
-) -> None:
+def remove_member(*, membership: Membership, actor: Actor, limit: Grant | None = None, now: datetime.datetime) -> None:
     """End a membership, or withdraw an invitation; the account stays. Raises BroaderRoleError and LastOwnerError."""
     locked = _locked(membership)
     _refuse_broader(locked.role, limit)
@@ -119,7 +117,7 @@ def remove_member(
 
 @transaction.atomic
 def invite_again(
-    *, membership: Membership, actor: Actor = SYSTEM, limit: Grant | None = None, now: datetime.datetime
+    *, membership: Membership, actor: Actor, limit: Grant | None = None, now: datetime.datetime
 ) -> Invitation:
     """A new link for somebody who has not accepted yet; the one before stops working.
 

@@ -7,7 +7,7 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from accounts import audit
-from accounts.actors import SYSTEM, Actor
+from accounts.actors import Actor
 from accounts.encryption import Cipher, EncryptionKeyError
 from accounts.models import Environment, Secret, Workspace
 from accounts.names import SECRET_NAME_FORM
@@ -42,7 +42,7 @@ def create_secret(
     environment: Environment | None,
     name: str,
     value: str,
-    actor: Actor = SYSTEM,
+    actor: Actor,
     now: datetime.datetime,
 ) -> Secret:
     """Keep a secret for a workspace, or for one of its environments only.
@@ -71,7 +71,7 @@ def create_secret(
 
 
 @transaction.atomic
-def change_secret(*, secret: Secret, value: str, actor: Actor = SYSTEM, now: datetime.datetime) -> None:
+def change_secret(*, secret: Secret, value: str, actor: Actor, now: datetime.datetime) -> None:
     """Give a secret another value; requests use it within seconds. Raises as `create_secret` does."""
     Secret.objects.filter(pk=secret.pk).update(encrypted=_encrypted(value), updated_at=now)
     secret.updated_at = now

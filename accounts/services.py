@@ -10,7 +10,7 @@ from django.contrib.auth import get_user_model
 from django.db import transaction
 
 from accounts import audit
-from accounts.actors import SYSTEM, Actor
+from accounts.actors import Actor
 from accounts.api_keys import issue_key
 from accounts.models import Environment, Membership, Role, Scope, Workspace
 from accounts.names import ALWAYS_REDACTED, is_header_name
@@ -49,7 +49,7 @@ def settings_of(workspace: Workspace) -> dict[str, Any]:
 
 @transaction.atomic
 def change_settings(
-    *, workspace: Workspace, changes: Mapping[str, Any], actor: Actor = SYSTEM, now: datetime.datetime
+    *, workspace: Workspace, changes: Mapping[str, Any], actor: Actor, now: datetime.datetime
 ) -> Workspace:
     """Change those of SETTINGS that are given; the others stay. Raises InvalidSettingError.
 

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db import transaction
 
 from accounts import audit
-from accounts.actors import SYSTEM, Actor
+from accounts.actors import Actor
 from accounts.encryption import Cipher, EncryptionKeyError
 from accounts.models import SigningSecret, Workspace
 from core.differences import difference
@@ -51,7 +51,7 @@ def rotate_signing_secret(
     *,
     workspace: Workspace,
     overlap_seconds: int = DEFAULT_OVERLAP_SECONDS,
-    actor: Actor = SYSTEM,
+    actor: Actor,
     now: datetime.datetime,
 ) -> RotatedSecret:
     """Make a workspace's next signing secret, or its first; the newest until now signs on for `overlap_seconds`.

@@ -32,6 +32,8 @@ from zoneinfo import ZoneInfo
 
 import django
 
+from accounts.actors import SYSTEM
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "scheduler_project.settings")
 django.setup()
 
@@ -328,7 +330,7 @@ def added() -> list[float]:
             started = time.monotonic()
             save_job(
                 workspace=workspace, job=None, slug=f"added-{number}", config=config, environments=None,
-                now=timezone.now(),
+                now=timezone.now(), actor=SYSTEM,
             )  # fmt: skip
             while _made() == before:
                 time.sleep(0.005)

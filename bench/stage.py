@@ -19,6 +19,7 @@ from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
 
+from accounts.actors import SYSTEM
 from accounts.models import Workspace
 from accounts.services import create_workspace
 from jobs.models import Job, JobEnvironment
@@ -114,7 +115,7 @@ def job(*, url: str, slug: str = "bench", **changes: object) -> JobEnvironment:
     workspace = Workspace.objects.first() or create_workspace(slug="bench", name="Bench")
     made = save_job(
         workspace=workspace, job=None, slug=slug, config=job_config(request={"url": url, "method": "GET"}, **changes),
-        environments=None, now=timezone.now(),
+        environments=None, now=timezone.now(), actor=SYSTEM,
     )  # fmt: skip
     return JobEnvironment.objects.select_related("job").get(job=made)
 

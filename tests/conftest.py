@@ -8,6 +8,7 @@ from django.db import connection
 from hypothesis import HealthCheck
 from hypothesis import settings as examples
 
+from accounts.actors import SYSTEM
 from accounts.models import Workspace
 from accounts.services import create_workspace
 from jobs.models import Job, JobEnvironment
@@ -58,6 +59,7 @@ def make_job(workspace: Workspace) -> MakeJob:
             config=job_config(**changes),
             environments=None,
             now=now,
+            actor=SYSTEM,
         )
         return JobEnvironment.objects.select_related("job__current_version", "environment").get(job=job)
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from accounts.actors import SYSTEM, Actor
+from accounts.actors import Actor
 from accounts.models import Workspace
 from accounts.usage import refuse_when_stopped
 from jobs.errors import UnknownRetryPolicyError
@@ -26,9 +26,7 @@ class Draft:
     environments: Sequence[EnvironmentChange]
 
 
-def create_jobs(
-    *, workspace: Workspace, drafts: Sequence[Draft], actor: Actor = SYSTEM, now: datetime.datetime
-) -> None:
+def create_jobs(*, workspace: Workspace, drafts: Sequence[Draft], actor: Actor, now: datetime.datetime) -> None:
     """Make these jobs in the caller's transaction. Raises IntegrityError where a slug was taken meanwhile.
 
     The retry policies that they name are locked, as by whoever saves one job. Raises UnknownRetryPolicyError,

@@ -7,7 +7,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import Q
 
 from accounts import audit
-from accounts.actors import SYSTEM, Actor
+from accounts.actors import Actor
 from accounts.models import ApiKey, Environment, Secret, Workspace
 from core.errors import ConflictError
 from jobs.models import JobEnvironment, SchedulePeriod
@@ -34,7 +34,7 @@ class LastEnvironmentError(ConflictError):
 
 
 @transaction.atomic
-def delete_environment(*, environment: Environment, actor: Actor = SYSTEM, now: datetime.datetime) -> None:
+def delete_environment(*, environment: Environment, actor: Actor, now: datetime.datetime) -> None:
     """Delete an environment that no job is enabled, was overridden or ever ran in; its own secrets go with it.
 
     Keys bound to it lose it, and reach no other for that. Raises LastEnvironmentError and EnvironmentInUseError.

@@ -12,7 +12,7 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 
-from accounts.actors import SYSTEM, Actor
+from accounts.actors import Actor
 from accounts.models import Workspace
 from core.differences import difference
 from core.slugs import slug_base, slug_of
@@ -69,7 +69,7 @@ def save_policy(
     slug: str | None,
     name: str,
     rules: dict[str, Any],
-    actor: Actor = SYSTEM,
+    actor: Actor,
     now: datetime.datetime,
 ) -> RetryPolicy:
     """Make a policy (`policy` is None) or change it. `rules` are all of RULES, validated.
@@ -95,7 +95,7 @@ def save_policy(
     return locked
 
 
-def delete_policy(*, policy: RetryPolicy, actor: Actor = SYSTEM, now: datetime.datetime) -> None:
+def delete_policy(*, policy: RetryPolicy, actor: Actor, now: datetime.datetime) -> None:
     """Raises RetryPolicyInUseError while live jobs use it."""
     with transaction.atomic():
         RetryPolicy.objects.select_for_update().filter(pk=policy.pk).first()

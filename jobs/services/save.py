@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 
-from accounts.actors import SYSTEM, Actor
+from accounts.actors import Actor
 from accounts.models import Environment, Workspace
 from accounts.usage import refuse_when_stopped
 from jobs.definition.contract import Timetable
@@ -43,7 +43,7 @@ def save_job(
     config: dict[str, Any],
     environments: list[EnvironmentChange] | None,
     restored: int | None = None,
-    actor: Actor = SYSTEM,
+    actor: Actor,
     now: datetime.datetime,
 ) -> Job:
     """Make a job (`job` is None) or its next version. `config` is a complete, validated definition.
@@ -176,7 +176,7 @@ def _retimed(before: JobVersion, version: JobVersion) -> PerEnvironment[bool]:
 
 
 @transaction.atomic
-def delete_job(*, job: Job, actor: Actor = SYSTEM, now: datetime.datetime) -> None:
+def delete_job(*, job: Job, actor: Actor, now: datetime.datetime) -> None:
     """Delete a job softly: it never fires again and its slug is free, its history stays."""
     live = Job.objects.live().select_for_update(no_key=True, of=("self",)).select_related("current_version")
     locked = live.filter(pk=job.pk).first()
@@ -196,7 +196,7 @@ def pause(
     job_environments: list[JobEnvironment],
     until: datetime.datetime | None,
     note: str,
-    actor: Actor = SYSTEM,
+    actor: Actor,
     now: datetime.datetime,
 ) -> None:
     """Pause a job in these environments, until an instant or until somebody resumes it."""
@@ -209,7 +209,7 @@ def pause(
 
 
 @transaction.atomic
-def resume(*, job_environments: list[JobEnvironment], actor: Actor = SYSTEM, now: datetime.datetime) -> None:
+def resume(*, job_environments: list[JobEnvironment], actor: Actor, now: datetime.datetime) -> None:
     """End a pause. Never fires at once and never catches up; a job that has nothing left to fire completes."""
     rows = _relocked(job_environments)
     before = pause_facts(rows)

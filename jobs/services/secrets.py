@@ -7,7 +7,7 @@ from django.db import transaction
 from django.db.models import TextField
 from django.db.models.functions import Cast
 
-from accounts.actors import SYSTEM, Actor
+from accounts.actors import Actor
 from accounts.models import Secret
 from accounts.secrets import record_secret
 from core.errors import ConflictError
@@ -53,7 +53,7 @@ def _template(config: dict[str, Any]) -> RequestTemplate | BrokenTemplate | None
 
 
 @transaction.atomic
-def delete_secret(*, secret: Secret, actor: Actor = SYSTEM, now: datetime.datetime) -> None:
+def delete_secret(*, secret: Secret, actor: Actor, now: datetime.datetime) -> None:
     """Delete a secret. Raises SecretInUseError, naming them, where live jobs would be left without one of its name."""
     others = Secret.objects.filter(workspace_id=secret.workspace_id, name=secret.name, environment__isnull=True)
     falls_back = secret.environment_id is not None and others.exists()

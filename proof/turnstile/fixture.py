@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from django.db import connection
 
+from accounts.actors import SYSTEM
 from accounts.models import Workspace
 from accounts.services import create_workspace
 from jobs.models import JobEnvironment
@@ -114,7 +115,7 @@ def make_fixture(now: datetime.datetime) -> Fixture:
 
 def _make_job(workspace: Workspace, slug: str, now: datetime.datetime, **changes: Any) -> FixtureJob:
     config = _config(name=slug, **changes)
-    job = save_job(workspace=workspace, job=None, slug=slug, config=config, environments=None, now=now)
+    job = save_job(workspace=workspace, job=None, slug=slug, config=config, environments=None, now=now, actor=SYSTEM)
     job_environment = JobEnvironment.objects.select_related("job__current_version", "environment").get(job=job)
     overlap = config["overlap"]
     return FixtureJob(job_environment, config["concurrency"], "" if overlap == "allow" else overlap)

@@ -8,6 +8,7 @@ import uuid
 from django.db import connection
 from django.utils import timezone
 
+from accounts.actors import SYSTEM
 from proof.turnstile.fixture import EVERY, USER_AGENT
 from proof.turnstile.gate import pause, unobserved
 from proof.turnstile.stage import Stage
@@ -75,7 +76,9 @@ def releases_forgotten(stage: Stage) -> None:
 def runs_by_hand(stage: Stage, name: str) -> None:
     """A user runs a job by hand."""
     with stage.call(f"runs {name} by hand"):
-        services.run_now(job_environment=stage.fixture.jobs_by_name[name].job_environment, now=timezone.now())
+        services.run_now(
+            job_environment=stage.fixture.jobs_by_name[name].job_environment, now=timezone.now(), actor=SYSTEM
+        )
 
 
 def cancels(stage: Stage) -> None:
@@ -85,7 +88,9 @@ def cancels(stage: Stage) -> None:
         return
     execution_id = stage.rng.choice(live_ids)
     with stage.call(f"cancels {stage.label(execution_id)}"), contextlib.suppress(ExecutionNotCancelableError):
-        services.cancel(workspace=stage.fixture.workspace, execution_id=uuid.UUID(execution_id), now=timezone.now())
+        services.cancel(
+            workspace=stage.fixture.workspace, execution_id=uuid.UUID(execution_id), now=timezone.now(), actor=SYSTEM
+        )
 
 
 def cancels_all(stage: Stage) -> None:

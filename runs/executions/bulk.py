@@ -13,7 +13,7 @@ from typing import Any
 from django.db import connection, transaction
 
 from accounts import audit
-from accounts.actors import SYSTEM, Actor
+from accounts.actors import Actor
 from accounts.models import Workspace
 from accounts.usage import refuse_when_stopped, stopped
 from core.differences import Changes, difference
@@ -67,7 +67,7 @@ def start_bulk(
     rate_per_second: int | None,
     original_config: bool = False,
     now: datetime.datetime,
-    actor: Actor = SYSTEM,
+    actor: Actor,
 ) -> BulkOperation:
     """Take up an operation on what is wanted. `asked` is how the caller spelled that; without a rate it has no pace.
 
@@ -100,7 +100,7 @@ def start_selected(
     kind: str,
     original_config: bool = False,
     now: datetime.datetime,
-    actor: Actor = SYSTEM,
+    actor: Actor,
 ) -> BulkOperation:
     """Take up an operation on executions of a workspace that somebody chose one by one. Raises as `start_bulk`."""
     ids = selected(executions.of(workspace), kind)
@@ -139,9 +139,7 @@ def _begun(matched: Matched, *, now: datetime.datetime, actor: Actor, **columns:
 
 
 @transaction.atomic
-def cancel_bulk(
-    *, workspace: Workspace, operation_id: uuid.UUID, now: datetime.datetime, actor: Actor = SYSTEM
-) -> None:
+def cancel_bulk(*, workspace: Workspace, operation_id: uuid.UUID, now: datetime.datetime, actor: Actor) -> None:
     """Do no more of an operation; what it has done stays. Raises BulkOperationEndedError where it has ended already."""
     operations = BulkOperation.objects.filter(workspace=workspace, pk=operation_id)
     operation = operations.select_for_update(no_key=True).get()

@@ -7,7 +7,7 @@ import datetime
 
 from django.db import transaction
 
-from accounts.actors import SYSTEM, Actor
+from accounts.actors import Actor
 from jobs.models import Job
 from jobs.services.audit import record_purged
 from jobs.services.purging import purge_jobs
@@ -20,7 +20,7 @@ JOB_DELETED = "Canceled: the job was deleted."
 
 
 @transaction.atomic
-def delete_with_executions(*, job: Job, actor: Actor = SYSTEM, now: datetime.datetime) -> None:
+def delete_with_executions(*, job: Job, actor: Actor, now: datetime.datetime) -> None:
     """Delete a job softly, and cancel what has not ended of it. A request in flight is aborted; it may have arrived."""
     executions = Execution.objects.filter(job=job)
     cancel_live(executions, now=now, error=JOB_DELETED)
@@ -30,7 +30,7 @@ def delete_with_executions(*, job: Job, actor: Actor = SYSTEM, now: datetime.dat
 
 
 @transaction.atomic
-def purge(*, job: Job, actor: Actor = SYSTEM, now: datetime.datetime) -> None:
+def purge(*, job: Job, actor: Actor, now: datetime.datetime) -> None:
     """Delete a job with its versions and its whole history. For every reader it is gone at once.
 
     A worker removes the rows, however many there are: `runs.retention.purge`.

@@ -10,7 +10,7 @@ from typing import Any
 from django.db import connection, transaction
 
 from accounts import audit
-from accounts.actors import SYSTEM, Actor
+from accounts.actors import Actor
 from accounts.models import Environment, Workspace
 from accounts.usage import refuse_when_stopped
 from core.differences import difference
@@ -36,7 +36,7 @@ def run_now(
     now: datetime.datetime,
     input: Any = None,  # noqa: A002 - the product's word
     delay_seconds: int = 0,
-    actor: Actor = SYSTEM,
+    actor: Actor,
 ) -> Execution:
     """Ask for one execution of a job by hand, now or after a delay. The schedule is untouched.
 
@@ -76,7 +76,7 @@ def replay(
     environment: Environment | None = None,
     input: Any = ...,  # noqa: A002
     request: dict[str, Any] | None = None,
-    actor: Actor = SYSTEM,
+    actor: Actor,
 ) -> Execution:
     """Make a NEW execution of the same job, in what `configuration_of` tells; the old one stays untouched.
 
@@ -102,7 +102,7 @@ def replay(
 
 
 @transaction.atomic
-def retry(*, execution: Execution, now: datetime.datetime, actor: Actor = SYSTEM) -> Execution:
+def retry(*, execution: Execution, now: datetime.datetime, actor: Actor) -> Execution:
     """Make a NEW execution like one that failed: its configuration, environment and input, attempts from the start.
 
     Raises ExecutionNotRetryableError for any other.
@@ -122,9 +122,7 @@ def retry(*, execution: Execution, now: datetime.datetime, actor: Actor = SYSTEM
 
 
 @transaction.atomic
-def cancel(
-    *, workspace: Workspace, execution_id: uuid.UUID, now: datetime.datetime, actor: Actor = SYSTEM
-) -> Execution:
+def cancel(*, workspace: Workspace, execution_id: uuid.UUID, now: datetime.datetime, actor: Actor) -> Execution:
     """Cancel an execution that has not ended, its retries included.
 
     A request in flight is aborted; it may have arrived. Raises ExecutionNotCancelableError where the execution has

@@ -12,6 +12,7 @@ from django.contrib.sessions.models import Session
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
+from accounts.actors import SYSTEM
 from jobs.models import JobEnvironment, SchedulePeriod
 from runs import restore_guard
 from runs.clock.fire import fire_due
@@ -75,7 +76,7 @@ def bring_back(now: datetime.datetime, *, keep_live: bool) -> Restored:
     found = look(now)
     if not keep_live:
         for operation in _bulk_operations():
-            cancel_bulk(workspace=operation.workspace, operation_id=operation.pk, now=now)
+            cancel_bulk(workspace=operation.workspace, operation_id=operation.pk, now=now, actor=SYSTEM)
         while cancel_live(_doubtful(now), now=now, error=UNKNOWN, error_in_flight=UNKNOWN, limit=_BATCH):
             pass
     missed = _count_as_missed(now)

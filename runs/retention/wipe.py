@@ -9,7 +9,7 @@ import uuid
 from django.db import transaction
 
 from accounts import audit
-from accounts.actors import SYSTEM, Actor
+from accounts.actors import Actor
 from accounts.models import Secret, Workspace
 from accounts.ownership import require_owner
 from core.differences import difference
@@ -35,7 +35,7 @@ class UnconfirmedError(HourhandError):
         super().__init__(f"Should be {slug}, the slug of the workspace that is to be wiped.", field="confirm")
 
 
-def wipe(*, workspace: Workspace, confirm: str, actor: Actor = SYSTEM, now: datetime.datetime) -> None:
+def wipe(*, workspace: Workspace, confirm: str, actor: Actor, now: datetime.datetime) -> None:
     """Empty a workspace. For every reader all is gone at once; a worker removes the rows, however many there are.
 
     What has not ended is canceled; a request in flight is aborted, and may have arrived. Raises OwnerOnlyError, and

@@ -17,7 +17,7 @@ from typing import Any
 from django.db import transaction
 
 from accounts import audit
-from accounts.actors import SYSTEM, Actor
+from accounts.actors import Actor
 from accounts.encryption import EncryptionKeyError
 from accounts.secrets import SecretsLockedError
 from accounts.usage import refuse_when_stopped
@@ -87,7 +87,7 @@ def call_once(
     config: dict[str, Any] | None = None,
     unsaved: Collection[str] = (),
     input: Any = None,  # noqa: A002 - the product's word
-    actor: Actor = SYSTEM,
+    actor: Actor,
 ) -> Run:
     """Make one call of a job in an environment and answer with its run, which is in no history and has no execution.
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from rest_framework.test import APIClient
 
+from accounts.actors import SYSTEM
 from accounts.api_keys import issue_key
 from accounts.models import Environment, Scope, Workspace
 from core.ids import uuid7, uuid7_text_at
@@ -55,7 +56,7 @@ def caller(
 ) -> Caller:
     """Return a client with a new key."""
     issued = issue_key(
-        workspace=workspace, name="test", scopes=scopes, environments=environments, expires_at=expires_at
+        workspace=workspace, name="test", scopes=scopes, environments=environments, expires_at=expires_at, actor=SYSTEM
     )
     return Caller(issued.key)
 

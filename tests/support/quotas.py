@@ -30,7 +30,7 @@ def give_plan(workspace: Workspace, *, policy: str = "hard_stop", budget: int | 
     plan = save_plan(plan=None, values={"name": f"Plan {random.getrandbits(40)}", **values}, actor=SYSTEM, now=now)
     assign_plan(workspace=workspace, plan=plan, actor=SYSTEM, now=now)
     budgeted = {} if budget is None else {"overage_budget_cents": budget}
-    change_settings(workspace=workspace, changes={"overage_policy": policy, **budgeted}, now=now)
+    change_settings(workspace=workspace, changes={"overage_policy": policy, **budgeted}, now=now, actor=SYSTEM)
     workspace.refresh_from_db()
     return plan
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from accounts.actors import SYSTEM
 from accounts.models import Environment, Workspace
 from accounts.plans import RetentionCaps, retention_caps
 from jobs.errors import SlugTakenError
@@ -242,7 +243,15 @@ def test_of_two_concurrent_requests_for_the_last_job_one_succeeds(workspace: Wor
     def make(slug: str) -> str:
         own = Workspace.objects.get(pk=workspace.pk)
         try:
-            save_job(workspace=own, job=None, slug=slug, config=job_config(), environments=None, now=timezone.now())
+            save_job(
+                workspace=own,
+                job=None,
+                slug=slug,
+                config=job_config(),
+                environments=None,
+                now=timezone.now(),
+                actor=SYSTEM,
+            )
         except (TooManyActiveJobsError, SlugTakenError) as error:
             return error.code
         return "made"
@@ -265,5 +274,6 @@ def test_the_service_function_enforces_the_limit_too(workspace: Workspace, make_
         config=job_config(),
         environments=[EnvironmentChange(row.environment, enabled=False)],
         now=timezone.now(),
+        actor=SYSTEM,
     )
     make_job(slug="two")

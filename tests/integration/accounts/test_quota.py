@@ -53,7 +53,9 @@ def ended() -> Counter[tuple[str, str]]:
 def test_fifty_threads_start_exactly_the_included_runs(workspace: Workspace, make_job: MakeJob) -> None:
     give_plan(workspace, runs_included=ALLOTMENT)
     elsewhere = create_workspace(slug="elsewhere", name="Elsewhere")
-    job = save_job(workspace=elsewhere, job=None, slug=None, config=job_config(), environments=None, now=EPOCH)
+    job = save_job(
+        workspace=elsewhere, job=None, slug=None, config=job_config(), environments=None, now=EPOCH, actor=SYSTEM
+    )
     make_pending(make_job(slug="one"), DUE - 300)
     make_pending(make_job(slug="limited", concurrency=10_000), 300)
     make_pending(JobEnvironment.objects.select_related("job").get(job=job), 100)
@@ -88,7 +90,7 @@ def test_attempts_beyond_the_quota_fail_at_once_without_a_retry(
 ) -> None:
     give_plan(workspace, runs_included=2)
     row = make_job(retry={"max_attempts": 5, "on_worker_lost": True})
-    executions = [services.run_now(job_environment=row, now=timezone.now()) for _ in range(2)]
+    executions = [services.run_now(job_environment=row, now=timezone.now(), actor=SYSTEM) for _ in range(2)]
     make_pending(row, 1)
     last = Execution.objects.exclude(pk__in=[one.pk for one in executions]).get()
     claimed = claimer().claim_any(link, limit=10)
@@ -129,18 +131,18 @@ def test_a_plans_hard_stop_overrides_the_workspaces_policy(
     assert ended() == {("succeeded", ""): 2, ("failed", "quota_exceeded"): 3}
     assert runs_used(workspace) == 2
     with pytest.raises(QuotaExceededError, match="2 runs"):
-        services.run_now(job_environment=row, now=timezone.now())
+        services.run_now(job_environment=row, now=timezone.now(), actor=SYSTEM)
     with connection.cursor() as cursor:
         assert pressed(cursor, at=timezone.now()) == (0, 1)
     save_plan(plan=plan, values={"stops_at_limit": False}, actor=SYSTEM, now=timezone.now())
     if policy != "hard_stop":
-        services.run_now(job_environment=row, now=timezone.now())
+        services.run_now(job_environment=row, now=timezone.now(), actor=SYSTEM)
 
 
 def test_a_workspace_without_a_plan_has_no_limit_and_is_counted(
     workspace: Workspace, make_job: MakeJob, link: Link
 ) -> None:
-    change_settings(workspace=workspace, changes={"overage_policy": "hard_stop"}, now=timezone.now())
+    change_settings(workspace=workspace, changes={"overage_policy": "hard_stop"}, now=timezone.now(), actor=SYSTEM)
     make_pending(make_job(), 5)
     assert deliver(link, claimer().claim_any(link, limit=10)) == 5
     assert runs_used(workspace) == 5
@@ -161,7 +163,7 @@ def month_start() -> datetime.datetime:
 
 def test_every_attempt_counts(workspace: Workspace, make_job: MakeJob, link: Link) -> None:
     give_plan(workspace, runs_included=2)
-    services.run_now(job_environment=make_job(retry={"max_attempts": 5}), now=timezone.now())
+    services.run_now(job_environment=make_job(retry={"max_attempts": 5}), now=timezone.now(), actor=SYSTEM)
     for attempt in (1, 2):
         (claimed,) = claimer().claim_any(link, limit=1)
         assert (claimed.attempt.number, claimed.refusal) == (attempt, None)
@@ -177,12 +179,12 @@ def test_canceling_a_pending_execution_is_free_and_a_running_one_counts(
     workspace: Workspace, make_job: MakeJob, link: Link
 ) -> None:
     row = make_job()
-    waiting = services.run_now(job_environment=row, now=timezone.now(), delay_seconds=60)
-    services.cancel(workspace=workspace, execution_id=waiting.pk, now=timezone.now())
+    waiting = services.run_now(job_environment=row, now=timezone.now(), delay_seconds=60, actor=SYSTEM)
+    services.cancel(workspace=workspace, execution_id=waiting.pk, now=timezone.now(), actor=SYSTEM)
     assert runs_used(workspace) == 0
-    going = services.run_now(job_environment=row, now=timezone.now())
+    going = services.run_now(job_environment=row, now=timezone.now(), actor=SYSTEM)
     claimer().claim_any(link, limit=1)
-    services.cancel(workspace=workspace, execution_id=going.pk, now=timezone.now())
+    services.cancel(workspace=workspace, execution_id=going.pk, now=timezone.now(), actor=SYSTEM)
     assert runs_used(workspace) == 1
 
 
@@ -262,7 +264,7 @@ class TestClock:
         make_job(schedule={"every_seconds": 60})
         elsewhere = create_workspace(slug="elsewhere", name="Elsewhere")
         config = job_config(schedule={"every_seconds": 60})
-        save_job(workspace=elsewhere, job=None, slug=None, config=config, environments=None, now=EPOCH)
+        save_job(workspace=elsewhere, job=None, slug=None, config=config, environments=None, now=EPOCH, actor=SYSTEM)
         give_plan(workspace, runs_included=0)
         fired = fire_due(EPOCH + MINUTE)
         assert (len(fired.execution_ids), fired.skipped) == (1, {"quota": 1})
@@ -294,7 +296,13 @@ class TestClock:
         row = make_job(schedule={"every_seconds": 60})
         config = job_config(schedule={"every_seconds": 45})
         save_job(
-            workspace=workspace, job=row.job, slug=None, config=config, environments=None, now=EPOCH + MINUTE + SECOND
+            workspace=workspace,
+            job=row.job,
+            slug=None,
+            config=config,
+            environments=None,
+            now=EPOCH + MINUTE + SECOND,
+            actor=SYSTEM,
         )
         give_plan(workspace, runs_included=0)
         assert settle_due(EPOCH + MINUTE + 2 * SECOND).skipped == {"quota": 1}
@@ -304,7 +312,13 @@ class TestBulkReplays:
     def operation(self, workspace: Workspace) -> BulkOperation:
         wanted = HistoryFilter(workspace=workspace)
         return start_bulk(
-            wanted=wanted, kind=BulkKind.REPLAY, asked={}, limit=100, rate_per_second=None, now=timezone.now()
+            wanted=wanted,
+            kind=BulkKind.REPLAY,
+            asked={},
+            limit=100,
+            rate_per_second=None,
+            now=timezone.now(),
+            actor=SYSTEM,
         )
 
     def test_create_no_execution_in_a_stopped_workspace(
@@ -323,7 +337,15 @@ class TestBulkReplays:
 def test_a_stopped_workspace_may_disable_and_save_jobs(workspace: Workspace, make_job: MakeJob) -> None:
     row = make_job()
     stop_workspace(workspace)
-    save_job(workspace=workspace, job=row.job, slug=None, config=job_config(), environments=None, now=timezone.now())
+    save_job(
+        workspace=workspace,
+        job=row.job,
+        slug=None,
+        config=job_config(),
+        environments=None,
+        now=timezone.now(),
+        actor=SYSTEM,
+    )
     save_job(
         workspace=workspace,
         job=row.job,
@@ -331,13 +353,14 @@ def test_a_stopped_workspace_may_disable_and_save_jobs(workspace: Workspace, mak
         config=job_config(),
         environments=[EnvironmentChange(row.environment, enabled=False)],
         now=timezone.now(),
+        actor=SYSTEM,
     )
     row.refresh_from_db()
     assert not row.enabled
 
 
 def test_retries_due_while_stopped_end(workspace: Workspace, make_job: MakeJob, link: Link) -> None:
-    services.run_now(job_environment=make_job(), now=timezone.now())
+    services.run_now(job_environment=make_job(), now=timezone.now(), actor=SYSTEM)
     (claimed,) = claimer().claim_any(link, limit=1)
     record_on(link, finished(claimed, RetryIn(0), FailureReason.TIMEOUT, "timed out"))
     stop_workspace(workspace)

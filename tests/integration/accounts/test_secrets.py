@@ -10,6 +10,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.urls import reverse
 
+from accounts.actors import SYSTEM
 from accounts.encryption import Cipher, new_encryption_key
 from accounts.models import Environment, Secret, SigningSecret, Workspace
 from accounts.secrets import change_secret, create_secret
@@ -70,11 +71,11 @@ def service():
 
 
 def secret(workspace: Workspace, value: str = CANARY, *, name: str = "CANARY", environment=None) -> Secret:
-    return create_secret(workspace=workspace, environment=environment, name=name, value=value, now=NOW)
+    return create_secret(workspace=workspace, environment=environment, name=name, value=value, now=NOW, actor=SYSTEM)
 
 
 def run(row, **options) -> Execution:
-    return services.run_now(job_environment=row, now=datetime.datetime.now(datetime.UTC), **options)
+    return services.run_now(job_environment=row, now=datetime.datetime.now(datetime.UTC), actor=SYSTEM, **options)
 
 
 def delivered(service: DeliveryService, execution: Execution) -> Run:
@@ -171,7 +172,7 @@ def test_an_environments_secret_overrides_the_workspaces(workspace: Workspace, m
     assert sent() == b"of-all"
     own = secret(workspace, "of-production", environment=row.environment)
     assert sent() == b"of-production"
-    change_secret(secret=own, value="of-production-2", now=NOW)
+    change_secret(secret=own, value="of-production-2", now=NOW, actor=SYSTEM)
     assert sent() == b"of-production-2"
 
 
@@ -230,7 +231,9 @@ def test_allowed_headers_are_shown_with_their_secrets_redacted(
     headers = {"X-Request-Id": "42", "X-Token": "a {{secrets.CANARY}}", "Cookie": "c", "X-Other": "o"}
     row = make_job(request={"url": url, "headers": headers})
     before = delivered(service, run(row))
-    change_settings(workspace=workspace, changes={"redact_allow_headers": ["X-Request-ID", "x-token"]}, now=NOW)
+    change_settings(
+        workspace=workspace, changes={"redact_allow_headers": ["X-Request-ID", "x-token"]}, now=NOW, actor=SYSTEM
+    )
     after = delivered(service, run(row))
     plain = make_job(slug="plain", request={"url": url, "headers": {"X-Request-Id": "43", "X-Other": "o"}})
     hidden = {"x-request-id": "[redacted]", "x-token": "[redacted]", "cookie": "[redacted]", "x-other": "[redacted]"}
@@ -241,7 +244,7 @@ def test_allowed_headers_are_shown_with_their_secrets_redacted(
 
 
 def test_a_reaped_run_shows_the_headers_that_its_workspace_allows(workspace: Workspace, make_job: MakeJob, link):
-    change_settings(workspace=workspace, changes={"redact_allow_headers": ["X-Request-Id"]}, now=NOW)
+    change_settings(workspace=workspace, changes={"redact_allow_headers": ["X-Request-Id"]}, now=NOW, actor=SYSTEM)
     execution = run(make_job(request={"headers": {"X-Request-Id": "42", "X-Other": "o"}}))
     Claimer(owner="dead", lease_seconds=60, user_agent="Hourhand/test").claim(link, [str(execution.pk)], limit=1)
     Execution.objects.update(lease_expires_at=NOW - datetime.timedelta(days=1))

@@ -12,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
+from accounts.actors import SYSTEM
 from accounts.encryption import Cipher, new_encryption_key
 from accounts.models import Environment, Scope, SigningSecret, Workspace
 from accounts.services import create_workspace
@@ -56,7 +57,7 @@ def new_claimer() -> Claimer:
 
 
 def claimed_of(state: Any, link: Link, claimer: Claimer | None = None) -> Claimed:
-    execution = services.run_now(job_environment=state, now=now())
+    execution = services.run_now(job_environment=state, now=now(), actor=SYSTEM)
     (claimed,) = (claimer or new_claimer()).claim(link, [str(execution.pk)], limit=1)
     return claimed
 
@@ -70,7 +71,7 @@ def verifies(secret: str, claimed: Claimed) -> bool:
 
 
 def rotated(workspace: Workspace, **options: Any) -> str:
-    return rotate_signing_secret(workspace=workspace, now=now(), **options).secret
+    return rotate_signing_secret(workspace=workspace, now=now(), actor=SYSTEM, **options).secret
 
 
 @pytest.mark.django_db(transaction=True)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from django.contrib.auth import get_user_model
 
+from accounts.actors import SYSTEM
 from accounts.models import ApiKey, Environment, Membership, Role, Workspace
 from accounts.services import create_workspace
 from jobs.models import Job, JobEnvironment
@@ -56,7 +57,13 @@ class TestKeysBoundToAnEnvironment:
         """A job that is enabled in production and staging."""
         changes = [EnvironmentChange(environment, enabled=True) for environment in workspace.environments.all()]
         return save_job(
-            workspace=workspace, job=None, slug="shared", config=job_config(), environments=changes, now=NOW
+            workspace=workspace,
+            job=None,
+            slug="shared",
+            config=job_config(),
+            environments=changes,
+            now=NOW,
+            actor=SYSTEM,
         )
 
     def test_sees_only_jobs_of_its_environments(self, bound: Caller, make_job: MakeJob, shared: Job) -> None:

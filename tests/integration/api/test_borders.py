@@ -14,6 +14,7 @@ from django.apps import apps
 from django.contrib.auth import get_user_model
 from drf_spectacular.generators import SchemaGenerator
 
+from accounts.actors import SYSTEM
 from accounts.models import ApiKey, Environment, Membership, Scope, Workspace
 from accounts.secrets import create_secret
 from accounts.services import create_workspace
@@ -59,7 +60,7 @@ class WorkspaceObjects:
         production = self.workspace.environments.get(slug="production")
         policy = RetryPolicy.objects.create(workspace=self.workspace, slug="patient", name="Patient", **RULES)
         secret = create_secret(
-            workspace=self.workspace, environment=production, name="TOKEN", value="a long value", now=NOW
+            workspace=self.workspace, environment=production, name="TOKEN", value="a long value", now=NOW, actor=SYSTEM
         )
         operation = BulkOperation.objects.create(
             workspace=self.workspace, kind="cancel", filter={}, execution_ids=[execution.pk]
@@ -102,12 +103,7 @@ RULES = {field: job_config()["retry"][field] for field in job_config()["retry"] 
 def objects_in(slug: str) -> WorkspaceObjects:
     workspace = create_workspace(slug=slug, name=slug.title())
     job = save_job(
-        workspace=workspace,
-        job=None,
-        slug=f"{slug}-job",
-        config=job_config(),
-        environments=None,
-        now=NOW,
+        workspace=workspace, job=None, slug=f"{slug}-job", config=job_config(), environments=None, now=NOW, actor=SYSTEM
     )
     state = JobEnvironment.objects.select_related("job__current_version", "environment").get(job=job)
     return WorkspaceObjects(workspace, state)

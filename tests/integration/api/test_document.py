@@ -13,6 +13,7 @@ import yaml
 from django.test import Client
 from drf_spectacular.generators import SchemaGenerator
 
+from accounts.actors import SYSTEM
 from accounts.models import Scope, Workspace
 from accounts.services import issue_key
 from tests.support.api_caller import caller
@@ -44,7 +45,7 @@ def document(db: None) -> dict[str, Any]:
 @pytest.mark.django_db(transaction=True)
 def test_every_answer_is_in_the_document(live_server: Any, workspace: Workspace, full: bool, tmp_path: Path) -> None:
     key = issue_key(
-        workspace=workspace, name="schemathesis", scopes=list(Scope), environments=None, expires_at=None
+        workspace=workspace, name="schemathesis", scopes=list(Scope), environments=None, expires_at=None, actor=SYSTEM
     ).key
     examples = EXAMPLES * 20 if full else EXAMPLES
     # The phase that covers the limits of every schema takes minutes.
@@ -119,7 +120,7 @@ def test_answers_require_their_fields_and_patches_do_not(document: dict[str, Any
 
 def test_the_document_is_rendered_once(db: None, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     served = [Client().get(f"/api/schema/?format={form}") for form in ("json", "yaml")]
-    key = issue_key(workspace=workspace, name="any", scopes=[], environments=None, expires_at=None).key
+    key = issue_key(workspace=workspace, name="any", scopes=[], environments=None, expires_at=None, actor=SYSTEM).key
     monkeypatch.setattr(SchemaGenerator, "get_schema", lambda *_, **__: pytest.fail("made again"))
     for form, first in zip(("json", "yaml"), served, strict=True):
         again = Client().get(f"/api/schema/?format={form}&version=7", headers={"Authorization": f"Bearer {key}"})

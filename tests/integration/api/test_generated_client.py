@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from accounts.actors import SYSTEM
 from accounts.models import Scope, Workspace
 from accounts.services import issue_key
 from jobs.egress import EgressPolicy
@@ -52,7 +53,9 @@ def test_a_generated_client_works(
     live_server: Any, workspace: Workspace, generated: Path, full: bool, settings: Any
 ) -> None:
     settings.OUTBOUND_POLICY = EgressPolicy.parse("", "*")
-    key = issue_key(workspace=workspace, name="client", scopes=list(Scope), environments=None, expires_at=None).key
+    key = issue_key(
+        workspace=workspace, name="client", scopes=list(Scope), environments=None, expires_at=None, actor=SYSTEM
+    ).key
     run(sys.executable, SESSION, live_server.url, key, cwd=generated, PYTHONPATH=str(generated))
     # Type-check strictly what the session uses; with --full the whole client.
     checked = [SESSION, *([generated / PACKAGE] if full else [])]

@@ -7,6 +7,7 @@ import pytest
 from django.test import Client
 from django.urls import NoReverseMatch, reverse
 
+from accounts.actors import SYSTEM
 from accounts.api_keys import issue_key
 from accounts.models import ApiKey, Environment, Membership, Secret, Workspace
 from accounts.services import create_workspace
@@ -37,7 +38,7 @@ class ForeignRows:
 def theirs() -> ForeignRows:
     workspace = create_workspace(slug="theirs", name="Theirs")
     config = job_config(name="Their secret job", tags=["their-tag"], schedule="0 2 * * *")
-    job = save_job(workspace=workspace, job=None, slug=None, config=config, environments=None, now=EPOCH)
+    job = save_job(workspace=workspace, job=None, slug=None, config=config, environments=None, now=EPOCH, actor=SYSTEM)
     row = JobEnvironment.objects.select_related("job__current_version", "environment").get(job=job)
     execution = execution_of(row, status="pending")
     someone = person("theodora", workspace=workspace, role="owner")
@@ -46,7 +47,7 @@ def theirs() -> ForeignRows:
         row,
         execution,
         run_of(execution),
-        issue_key(workspace=workspace, name="Their key", scopes=["jobs:read"]).row,
+        issue_key(workspace=workspace, name="Their key", scopes=["jobs:read"], actor=SYSTEM).row,
         Environment.objects.create(workspace=workspace, slug="their-place", name="Their place"),
         Membership.objects.get(user=someone),
         Secret.objects.create(workspace=workspace, name="THEIR_SECRET", encrypted=b""),

@@ -11,6 +11,7 @@ from django.db import IntegrityError, models, transaction
 from django.test import Client
 from django.urls import NoReverseMatch, reverse
 
+from accounts.actors import SYSTEM
 from accounts.models import Environment, Workspace
 from accounts.secrets import create_secret
 from accounts.services import issue_key
@@ -62,8 +63,8 @@ def everything(workspace: Workspace, make_job: MakeJob) -> Workspace:
     wanted["success"]["assertions"] = [{"type": "body_contains", "value": HOSTILE}]
     JobVersion.objects.update(config=wanted)
     RetryPolicy.objects.create(workspace=workspace, slug="patient", name=HOSTILE, **_rules())
-    create_secret(workspace=workspace, environment=None, name="TOKEN", value="a long value", now=NOW)
-    issue_key(workspace=workspace, name=HOSTILE, scopes=["jobs:read"], environments=None, expires_at=None)
+    create_secret(workspace=workspace, environment=None, name="TOKEN", value="a long value", now=NOW, actor=SYSTEM)
+    issue_key(workspace=workspace, name=HOSTILE, scopes=["jobs:read"], environments=None, expires_at=None, actor=SYSTEM)
     person("guest", workspace=workspace)
     for status in ("failed", "running", "skipped"):
         execution = execution_of(state, status=status)

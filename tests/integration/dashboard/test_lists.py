@@ -14,6 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from accounts.actors import SYSTEM
 from accounts.models import AuditEntry, Environment, Workspace
 from accounts.services import create_workspace
 from jobs.models import Job, JobEnvironment, JobVersion
@@ -203,7 +204,7 @@ def test_rows_of_a_purged_job_are_hidden(member: Client, make_job: MakeJob) -> N
 def other_workspace(slug: str) -> JobEnvironment:
     workspace = create_workspace(slug=slug, name=slug.title())
     config = job_config(name=f"Job of {slug}")
-    job = save_job(workspace=workspace, job=None, slug=None, config=config, environments=None, now=EPOCH)
+    job = save_job(workspace=workspace, job=None, slug=None, config=config, environments=None, now=EPOCH, actor=SYSTEM)
     return JobEnvironment.objects.select_related("job__current_version", "environment").get(job=job)
 
 

@@ -12,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from accounts.actors import SYSTEM
 from accounts.models import Workspace
 from accounts.services import create_workspace
 from jobs.models import JobEnvironment
@@ -268,7 +269,7 @@ def test_a_member_sees_nothing_of_another_workspace(workspace: Workspace, make_j
 def _their_job() -> JobEnvironment:
     workspace = create_workspace(slug="theirs", name="Theirs")
     config = job_config(name="Their secret job", schedule="* * * * *")
-    job = save_job(workspace=workspace, job=None, slug=None, config=config, environments=None, now=EPOCH)
+    job = save_job(workspace=workspace, job=None, slug=None, config=config, environments=None, now=EPOCH, actor=SYSTEM)
     return JobEnvironment.objects.select_related("job__current_version", "environment").get(job=job)
 
 

@@ -18,6 +18,7 @@ import redis
 from django.core.management import call_command
 from django.db import connection, connections, transaction
 
+from accounts.actors import SYSTEM
 from accounts.encryption import new_encryption_key
 from accounts.secrets import create_secret
 from accounts.services import create_workspace
@@ -121,7 +122,7 @@ def test_a_lost_key_is_noticed_by_its_secrets(capsys: pytest.CaptureFixture[str]
     first, second = new_encryption_key(), new_encryption_key()
     settings.ENCRYPTION_KEYS = [first]
     workspace = create_workspace(slug="acme", name="Acme")
-    create_secret(workspace=workspace, environment=None, name="TOKEN", value="value", now=EPOCH)
+    create_secret(workspace=workspace, environment=None, name="TOKEN", value="value", now=EPOCH, actor=SYSTEM)
     settings.ENCRYPTION_KEYS = [second, first]
     assert "manage.py rotate_encryption_keys" in examined(capsys)["Keys/kept_secrets"]["advice"]
     settings.ENCRYPTION_KEYS = [second]

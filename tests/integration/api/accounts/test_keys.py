@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from accounts.actors import SYSTEM
 from accounts.api_keys import issue_key
 from accounts.models import ApiKey, AuditEntry, Environment, Workspace
 from accounts.services import create_workspace
@@ -114,7 +115,9 @@ def every_limit(staging: Environment) -> list[dict[str, Any]]:
 def test_no_key_creates_or_becomes_a_broader_one(workspace: Workspace, staging: Environment) -> None:
     """For every grant and request: a request within the grant succeeds, any other changes nothing."""
     wishes = list(itertools.product((["admin"], SCOPES), (None, ["staging"], ["production"]), (None, SOON, LATER)))
-    victim = issue_key(workspace=workspace, name="v", scopes=["agents"], environments=[staging], expires_at=SOON).row
+    victim = issue_key(
+        workspace=workspace, name="v", scopes=["agents"], environments=[staging], expires_at=SOON, actor=SYSTEM
+    ).row
     for limit, (scopes, places, expires_at) in itertools.product(every_limit(staging), wishes):
         api = caller(workspace, **limit)
         allowed = (
@@ -138,7 +141,7 @@ def test_no_key_creates_or_becomes_a_broader_one(workspace: Workspace, staging: 
 
 
 def test_a_broader_key_may_be_narrowed_but_not_moved(workspace: Workspace, staging: Environment) -> None:
-    broad = issue_key(workspace=workspace, name="broad", scopes=["jobs:read", "jobs:write"]).row
+    broad = issue_key(workspace=workspace, name="broad", scopes=["jobs:read", "jobs:write"], actor=SYSTEM).row
     api = caller(workspace, scopes=["admin"])
     path = f"/keys/{broad.pk}/"
     assert api.ask("PATCH", path, {"environments": ["staging"]}, expect=200)["environments"] == ["staging"]
@@ -150,7 +153,7 @@ def test_a_broader_key_may_be_narrowed_but_not_moved(workspace: Workspace, stagi
 def test_a_bound_key_sees_only_keys_within_its_environments(workspace: Workspace, staging: Environment) -> None:
     production = workspace.environments.get(slug="production")
     for name, places in (("all", None), ("both", [production, staging]), ("staging", [staging])):
-        issue_key(workspace=workspace, name=name, scopes=["jobs:read"], environments=places)
+        issue_key(workspace=workspace, name=name, scopes=["jobs:read"], environments=places, actor=SYSTEM)
     api = caller(workspace, environments=[staging])
     assert {row["name"] for row in api.ask("GET", "/keys/")["results"]} == {"staging", "test"}
     for row in ApiKey.objects.filter(name__in=["all", "both"]):
@@ -161,7 +164,7 @@ class TestKeyOfDeletedEnvironments:
     @pytest.fixture
     def key_without_environments(self, workspace: Workspace, staging: Environment) -> Caller:
         found = caller(workspace, environments=[staging])
-        delete_environment(environment=staging, now=SOON)
+        delete_environment(environment=staging, now=SOON, actor=SYSTEM)
         return found
 
     def test_has_no_access(self, key_without_environments: Caller, make_job: MakeJob) -> None:

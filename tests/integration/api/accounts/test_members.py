@@ -10,6 +10,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from accounts.actors import SYSTEM
 from accounts.invitations import MAX_TRIES
 from accounts.members import change_role, remove_member
 from accounts.models import AuditEntry, Membership, Workspace
@@ -304,7 +305,7 @@ def test_two_owners_leaving_at_once_leave_one(workspace: Workspace) -> None:
 
     def leave(membership: Membership) -> None:
         try:
-            remove_member(membership=membership, now=NOW)
+            remove_member(membership=membership, now=NOW, actor=SYSTEM)
         except HourhandError as error:
             refused.append(error.code)
         finally:
@@ -322,9 +323,9 @@ def test_two_owners_leaving_at_once_leave_one(workspace: Workspace) -> None:
 def test_every_change_of_a_member_is_in_the_log(api: Caller, workspace: Workspace) -> None:
     added = add(api, username="nina", role="viewer")
     membership = Membership.objects.get(pk=added["id"])
-    change_role(membership=membership, role="member", now=NOW)
-    change_role(membership=membership, role="member", now=NOW)
-    remove_member(membership=membership, now=NOW)
+    change_role(membership=membership, role="member", now=NOW, actor=SYSTEM)
+    change_role(membership=membership, role="member", now=NOW, actor=SYSTEM)
+    remove_member(membership=membership, now=NOW, actor=SYSTEM)
     told = list(AuditEntry.objects.filter(target_kind="member").order_by("id").values_list("action", "changes"))
     assert told == [
         ("member.added", {"role": [None, "viewer"]}),

@@ -10,6 +10,7 @@ from django.db import transaction
 from django.test import Client
 from django.utils import timezone
 
+from accounts.actors import SYSTEM
 from accounts.api_keys import issue_key
 from accounts.models import ApiKey, Environment, Scope, Workspace
 from accounts.services import create_workspace
@@ -57,11 +58,11 @@ def listen(live_server: Any, workspace: Workspace) -> Iterator[Listen]:
         one.__exit__()
 
 
-NO_LIMITS: dict[str, Any] = {"environments": None, "expires_at": None}
+NO_LIMITS: dict[str, Any] = {"actor": SYSTEM, "environments": None, "expires_at": None}
 
 
 def run(state: JobEnvironment) -> Any:
-    return run_now(job_environment=state, now=timezone.now())
+    return run_now(job_environment=state, now=timezone.now(), actor=SYSTEM)
 
 
 # -- what is heard -----------------------------------------------------------------------------------------------------
@@ -75,7 +76,7 @@ def test_each_change_of_an_execution_is_sent_as_lists_show_it(
     name, shown = tail_of.next()
     assert (name, shown["status"]) == ("execution", "pending")
     assert shown == caller(workspace).ask("GET", "/executions/", expect=200)["results"][0]
-    cancel(workspace=workspace, execution_id=made.pk, now=timezone.now())
+    cancel(workspace=workspace, execution_id=made.pk, now=timezone.now(), actor=SYSTEM)
     assert tail_of.until("canceled")["id"] == str(made.pk)
     assert tail_of.answer.headers["Content-Type"] == "text/event-stream"
     assert tail_of.answer.headers["Cache-Control"] == "no-store"

@@ -8,6 +8,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from accounts.actors import SYSTEM
 from accounts.models import Environment, Workspace
 from api.runs.serializers import ExecutionSerializer, ListedExecutionSerializer, RunSerializer
 from jobs.models import Job, JobEnvironment
@@ -183,7 +184,7 @@ class TestListing:
 
     def test_history_of_a_deleted_job_stays(self, api: Caller, history: dict[str, Execution]) -> None:
         job = Job.objects.get(slug="report")
-        delete_job(job=job, now=NOW)
+        delete_job(job=job, now=NOW, actor=SYSTEM)
         for path in (f"/jobs/{job.pk}/executions/", "/jobs/report/executions/", f"/executions/?job={job.pk}"):
             assert len(ids(api.ask("GET", path, expect=200))) == 3
 

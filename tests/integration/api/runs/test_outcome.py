@@ -221,7 +221,7 @@ def test_scopes_and_bound_keys(workspace, patient):
 @pytest.mark.django_db(transaction=True)
 def test_a_job_that_adopts_a_policy_waits_for_a_concurrent_change(workspace, make_job):
     """The job is saved with the concurrent change, and the change sees the job."""
-    made = {"workspace": workspace, "slug": None, "now": EPOCH}
+    made = {"workspace": workspace, "slug": None, "actor": SYSTEM, "now": EPOCH}
     policy = save_policy(policy=None, name="Patient", rules=RULES_OF_EPOCH, **made)
     adopting, row = job_config(retry={"policy": "patient"}), make_job()
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from accounts.actors import SYSTEM
 from accounts.models import Environment, Workspace
 from accounts.services import create_workspace
 from jobs.models import JobEnvironment
@@ -79,7 +80,7 @@ def test_the_default_is_the_last_day_of_all_jobs(api: Caller, make_job: MakeJob,
 def test_a_deleted_job_keeps_its_statistics(api: Caller, make_job: MakeJob, this_hour: datetime.datetime) -> None:
     state = make_job(slug="report")
     ended(state, this_hour)
-    delete_job(job=state.job, now=timezone.now())
+    delete_job(job=state.job, now=timezone.now(), actor=SYSTEM)
     for path in ("/jobs/report/stats/", "/stats/?job=report", f"/jobs/{state.job_id}/stats/"):
         assert api.ask("GET", path, expect=200)["counts"]["succeeded"] == 1
 

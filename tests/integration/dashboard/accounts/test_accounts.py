@@ -6,6 +6,7 @@ import pytest
 from django.test import Client
 from django.urls import NoReverseMatch, reverse
 
+from accounts.actors import SYSTEM
 from accounts.api_keys import issue_key
 from accounts.environments import create_environment
 from accounts.models import ApiKey, AuditEntry, Environment, Membership, Workspace
@@ -24,7 +25,7 @@ def owner(workspace: Workspace) -> Client:
 
 @pytest.fixture
 def staging(workspace: Workspace) -> Environment:
-    return create_environment(workspace=workspace, slug="staging", name="Staging", now=EPOCH)
+    return create_environment(workspace=workspace, slug="staging", name="Staging", now=EPOCH, actor=SYSTEM)
 
 
 def said(answer: Any) -> str:
@@ -57,7 +58,9 @@ class TestKeys:
     def test_a_key_is_changed_and_a_revoked_one_is_not(
         self, owner: Client, workspace: Workspace, staging: Environment
     ) -> None:
-        key = issue_key(workspace=workspace, name="Deploys", scopes=["jobs:read"], environments=[staging]).row
+        key = issue_key(
+            workspace=workspace, name="Deploys", scopes=["jobs:read"], environments=[staging], actor=SYSTEM
+        ).row
         change = reverse("admin:accounts_apikey_change", args=[key.pk])
         assert owner.get(change).status_code == 200
         kept = {"scopes": ["jobs:read"], "only_some": "on", "environments": [staging.pk]}
@@ -75,7 +78,9 @@ class TestKeys:
     def test_renaming_a_key_of_deleted_environments_restores_no_access(
         self, owner: Client, workspace: Workspace, staging: Environment
     ) -> None:
-        key = issue_key(workspace=workspace, name="Deploys", scopes=["jobs:read"], environments=[staging]).row
+        key = issue_key(
+            workspace=workspace, name="Deploys", scopes=["jobs:read"], environments=[staging], actor=SYSTEM
+        ).row
         owner.post(reverse("admin:accounts_environment_delete", args=[staging.pk]), {"post": "yes"})
         assert "None: deleted" in said(owner.get(reverse("admin:accounts_apikey_changelist")))
         change = reverse("admin:accounts_apikey_change", args=[key.pk])
@@ -149,7 +154,7 @@ class TestEnvironments:
 @pytest.mark.parametrize("name", ["apikey", "membership", "secret", "signingsecret", "auditentry"])
 def test_pages_of_the_admin_scope_are_for_administrators(workspace: Workspace, name: str) -> None:
     url = reverse(f"admin:accounts_{name}_changelist")
-    issue_key(workspace=workspace, name="Deploys", scopes=["admin"])
+    issue_key(workspace=workspace, name="Deploys", scopes=["admin"], actor=SYSTEM)
     for role, code in (("viewer", 403), ("member", 403), ("admin", 200), ("owner", 200)):
         client = signed_in(person(role, workspace=workspace, role=role))
         assert client.get(url).status_code == code, role

@@ -12,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from accounts.actors import SYSTEM
 from accounts.models import Environment, Workspace
 from accounts.secrets import create_secret
 from dashboard.runs.recent_outcomes import MOST, latest_of
@@ -279,7 +280,9 @@ def test_only_names_of_this_workspaces_secrets_are_suggested(member: Client, wor
     for place, environment, name in (
         (workspace, None, "EVERYWHERE"), (workspace, staging, "ONLY_STAGING"), (other, None, "OF_OTHERS"),
     ):  # fmt: skip
-        create_secret(workspace=place, environment=environment, name=name, value="hidden-value", now=EPOCH)
+        create_secret(
+            workspace=place, environment=environment, name=name, value="hidden-value", now=EPOCH, actor=SYSTEM
+        )
     page = text_of(member, reverse("admin:jobs_job_add"))
     assert 'data-inserts="{{secrets.EVERYWHERE}}"' in page
     assert "secret, only in staging" in page
@@ -302,7 +305,9 @@ def test_the_pages_take_the_same_queries_for_any_history(member: Client, workspa
     few = [queries_of(member, url) for url in urls]
     for number in range(3):
         environment = Environment.objects.create(workspace=workspace, slug=f"place-{number}", name="Place")
-        create_secret(workspace=workspace, environment=environment, name=f"S_{number}", value="hidden", now=EPOCH)
+        create_secret(
+            workspace=workspace, environment=environment, name=f"S_{number}", value="hidden", now=EPOCH, actor=SYSTEM
+        )
     slugs = workspace.environments.values_list("slug", flat=True)
     for hour in range(6):
         overrides = {slug: {"overrides": {"schedule": f"{hour} * * * *"} if "place" in slug else {}} for slug in slugs}

@@ -10,6 +10,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from accounts.actors import SYSTEM
 from accounts.keys import digest_of
 from accounts.models import ApiKey, Environment, Workspace
 from jobs.models import Job, JobEnvironment, JobVersion
@@ -55,7 +56,7 @@ def test_replay_creates_a_new_execution(
     old = execution_of(row, status="failed")
     save_job(
         workspace=workspace, job=row.job, slug=None, config=job_config(name="Newer"), environments=None,
-        now=EPOCH,
+        now=EPOCH, actor=SYSTEM,
     )  # fmt: skip
     member.post(reverse("admin:runs_execution_replay", args=[old.pk]), {"config": config})
     made = Execution.objects.get(trigger="replay")

@@ -11,6 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from accounts.actors import SYSTEM
 from accounts.models import Environment, Workspace
 from jobs.models import JobEnvironment
 from jobs.services.save import pause, save_job
@@ -91,7 +92,9 @@ def test_it_explains_lateness(member: Client, make_job: MakeJob) -> None:
 
 def test_it_explains_a_skip(member: Client, make_job: MakeJob) -> None:
     row = make_job(schedule="0 12 * * *")
-    pause(job_environments=[row], until=None, note="Moving house", now=EPOCH + datetime.timedelta(hours=1))
+    pause(
+        job_environments=[row], until=None, note="Moving house", now=EPOCH + datetime.timedelta(hours=1), actor=SYSTEM
+    )
     fire_due(EPOCH + datetime.timedelta(days=1, hours=1))
     at = EPOCH + datetime.timedelta(days=3)
     execution = execution_of(
@@ -201,7 +204,7 @@ def test_the_form_starts_from_the_current_or_original_version(
     row = make_job(request={"url": "https://old.example.com/"})
     source = execution_of(row)
     config = job_config(request={"url": "https://new.example.com/"})
-    save_job(workspace=workspace, job=row.job, slug=None, config=config, environments=None, now=EPOCH)
+    save_job(workspace=workspace, job=row.job, slug=None, config=config, environments=None, now=EPOCH, actor=SYSTEM)
     assert filled(member, source)["url"] == "https://new.example.com/"
     old = filled(member, source, "?config=original")
     assert old["url"] == "https://old.example.com/"

@@ -4,6 +4,7 @@ import datetime
 
 import pytest
 
+from accounts.actors import SYSTEM
 from accounts.models import Environment
 from jobs.errors import SlugTakenError
 from jobs.models import Job, JobEnvironment, JobVersion
@@ -23,6 +24,7 @@ def edit(row: JobEnvironment, *, now: datetime.datetime = LATER, environments=No
         config=job_config(**changes),
         environments=environments,
         now=now,
+        actor=SYSTEM,
     )
     return JobEnvironment.objects.select_related("job__current_version", "environment").get(pk=row.pk)
 
@@ -56,17 +58,17 @@ def test_neither_an_edit_nor_enabling_nor_resuming_fires_at_once_or_catches_up(m
         environments=[EnvironmentChange(row.environment, enabled=True)],
     )
     assert on.next_fire_at == EPOCH + 210 * MINUTE
-    pause(job_environments=[on], until=None, note="audit", now=EPOCH + 205 * MINUTE)
+    pause(job_environments=[on], until=None, note="audit", now=EPOCH + 205 * MINUTE, actor=SYSTEM)
     on.refresh_from_db()
     assert (on.next_fire_at, on.pause_note) == (None, "audit")
-    resume(job_environments=[on], now=EPOCH + 400 * MINUTE)
+    resume(job_environments=[on], now=EPOCH + 400 * MINUTE, actor=SYSTEM)
     on.refresh_from_db()
     assert (on.next_fire_at, on.paused_at, on.pause_note) == (EPOCH + 420 * MINUTE, None, "")
 
 
 def test_a_pause_until_a_date_ends_by_itself(make_job: MakeJob):
     row = make_job(schedule={"every_seconds": 3600})
-    pause(job_environments=[row], until=EPOCH + 150 * MINUTE, note="", now=EPOCH)
+    pause(job_environments=[row], until=EPOCH + 150 * MINUTE, note="", now=EPOCH, actor=SYSTEM)
     row.refresh_from_db()
     assert row.next_fire_at == EPOCH + 180 * MINUTE
     fire_due(EPOCH + 180 * MINUTE)
@@ -99,13 +101,13 @@ def test_a_slug_is_made_from_the_name_and_unique_among_live_jobs(make_job: MakeJ
     assert (first.job.slug, second.job.slug) == ("nachtlicher-report", "nachtlicher-report-2")
     with pytest.raises(SlugTakenError):
         make_job(slug="nachtlicher-report")
-    delete_job(job=first.job, now=LATER)
+    delete_job(job=first.job, now=LATER, actor=SYSTEM)
     assert make_job(slug="nachtlicher-report").job.pk != first.job.pk
 
 
 def test_a_deleted_job_never_fires_again(make_job: MakeJob):
     row = make_job(schedule={"every_seconds": 60})
-    delete_job(job=row.job, now=EPOCH)
+    delete_job(job=row.job, now=EPOCH, actor=SYSTEM)
     assert fire_due(LATER).due == 0
     assert not Job.objects.live().exists()
 

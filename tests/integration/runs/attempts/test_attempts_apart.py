@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 from django.db import transaction
 
+from accounts.actors import SYSTEM
 from jobs.models import JobEnvironment
 from runs.attempts.reaping import reap_expired
 from runs.attempts.recording import record
@@ -51,7 +52,7 @@ def worker() -> Claimer:
 
 @pytest.fixture
 def execution(make_job: MakeJob) -> Execution:
-    return services.run_now(job_environment=make_job(retry={"max_attempts": 5}), now=now())
+    return services.run_now(job_environment=make_job(retry={"max_attempts": 5}), now=now(), actor=SYSTEM)
 
 
 def claim(worker: Claimer, link: Link, execution: Execution) -> Claimed:
@@ -106,7 +107,7 @@ def _answer(claimed: Claimed):
 
 def test_a_locked_execution_is_not_lost_and_blocks_no_other_lease(worker, link, make_job: MakeJob) -> None:
     row = make_job()
-    claimed = [claim(worker, link, services.run_now(job_environment=row, now=now())) for _ in range(3)]
+    claimed = [claim(worker, link, services.run_now(job_environment=row, now=now(), actor=SYSTEM)) for _ in range(3)]
     keys = [one.attempt.key for one in claimed]
     with transaction.atomic():
         Execution.objects.select_for_update().get(pk=keys[1][0])
@@ -232,7 +233,7 @@ def test_each_exchange_is_in_its_own_run(
     make_job: MakeJob, service: DeliveryService, target: Target, order: tuple[str, str]
 ) -> None:
     row: JobEnvironment = make_job(request={"url": target.receiver.url("/")}, retry={"max_attempts": 5})
-    execution = services.run_now(job_environment=row, now=now())
+    execution = services.run_now(job_environment=row, now=now(), actor=SYSTEM)
     service.submit([str(execution.pk)])
     eventually(lambda: target.calls == 1)
     lose(execution)
@@ -253,7 +254,9 @@ def test_a_lost_claim_is_distinct_from_the_next_with_the_same_number(
     make_job: MakeJob, service: DeliveryService, target: Target
 ) -> None:
     """A renewal reports an attempt lost that was given back, after its number is in use again."""
-    execution = services.run_now(job_environment=make_job(request={"url": target.receiver.url("/")}), now=now())
+    execution = services.run_now(
+        job_environment=make_job(request={"url": target.receiver.url("/")}), now=now(), actor=SYSTEM
+    )
     service.submit([str(execution.pk)])
     eventually(lambda: target.calls == 1)
     claimed = service._held.of_execution(str(execution.pk))
@@ -288,7 +291,9 @@ def test_a_lost_answer_to_a_give_back_is_harmless(
 
     monkeypatch.setattr(Claimer, "give_back", lost_answer)
     monkeypatch.setattr(HeldAttempts, "may_send", late_once)
-    execution = services.run_now(job_environment=make_job(request={"url": target.receiver.url("/")}), now=now())
+    execution = services.run_now(
+        job_environment=make_job(request={"url": target.receiver.url("/")}), now=now(), actor=SYSTEM
+    )
     service.submit([str(execution.pk)])
     eventually(lambda: len(answers) >= 1)
     target.release()

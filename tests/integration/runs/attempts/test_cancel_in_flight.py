@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from django.db import transaction
 
+from accounts.actors import SYSTEM
 from jobs.models import JobEnvironment
 from runs.attempts.recording import record
 from runs.executions import services
@@ -34,11 +35,11 @@ def now() -> datetime.datetime:
 
 
 def asked(row: JobEnvironment) -> Execution:
-    return services.run_now(job_environment=row, now=now())
+    return services.run_now(job_environment=row, now=now(), actor=SYSTEM)
 
 
 def cancel(execution: Execution) -> None:
-    services.cancel(workspace=execution.workspace, execution_id=execution.pk, now=now())
+    services.cancel(workspace=execution.workspace, execution_id=execution.pk, now=now(), actor=SYSTEM)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
+from accounts.actors import SYSTEM
 from proof import transition_log
 from proof.conformance import Transition, allowed, move, violations
 from runs.attempts.contract import FinishedAttempt
@@ -65,7 +66,7 @@ class Product:
         self.job = make_job(retry={"max_attempts": 3})
 
     def run(self, *, later: bool = False) -> Execution:
-        return services.run_now(job_environment=self.job, now=now(), delay_seconds=3600 if later else 0)
+        return services.run_now(job_environment=self.job, now=now(), delay_seconds=3600 if later else 0, actor=SYSTEM)
 
     def claim(self, execution: Execution, worker: str = "first") -> Claimed | None:
         claimer = Claimer(owner=worker, lease_seconds=60, user_agent="test")
@@ -102,7 +103,7 @@ class Product:
         Execution.objects.filter(pk=execution.pk, status="pending", queued=False).update(next_attempt_at=now() - MINUTE)
 
     def cancel(self, execution: Execution) -> None:
-        services.cancel(workspace=execution.workspace, execution_id=execution.pk, now=now())
+        services.cancel(workspace=execution.workspace, execution_id=execution.pk, now=now(), actor=SYSTEM)
 
     def at(self, minute: int) -> Execution:
         return Execution.objects.get(scheduled_for=EPOCH + minute * MINUTE)
@@ -137,7 +138,7 @@ def live_every_life(product: Product) -> None:
         fire_due(EPOCH + minute * MINUTE)
     product.cancel(product.at(1))
     product.cancel(product.at(2))
-    services.run_now(job_environment=queue, now=now())
+    services.run_now(job_environment=queue, now=now(), actor=SYSTEM)
     fire_due(EPOCH + 4 * MINUTE)
     fire_due(EPOCH + 5 * MINUTE)
     product.cancel(Execution.objects.get(queued=True))
@@ -243,7 +244,9 @@ def test_a_forged_transition_is_found(make_job: MakeJob, link: Link, logged: Non
 
 def execution_in(product: Product, state: str) -> Execution:
     if state == "queued":
-        services.run_now(job_environment=product.make_job(schedule=EVERY_MINUTE, overlap="queue"), now=now())
+        services.run_now(
+            job_environment=product.make_job(schedule=EVERY_MINUTE, overlap="queue"), now=now(), actor=SYSTEM
+        )
         fire_due(EPOCH + MINUTE)
         return product.at(1)
     execution = product.run(later=state == "later")

@@ -11,6 +11,7 @@ from django.contrib.auth import get_user_model
 from django.db import connection
 from django.test import Client
 
+from accounts.actors import SYSTEM
 from accounts.audit import AuditEntry
 from accounts.models import Workspace
 from jobs.models import JobEnvironment, UnreadableVersion
@@ -204,7 +205,7 @@ def test_api_lists_and_actions_still_answer(
     some: dict[str, JobEnvironment], make_job: MakeJob, workspace: Workspace
 ) -> None:
     make_job(slug="well")
-    executions = {name: services.run_now(job_environment=job, now=EPOCH).pk for name, job in some.items()}
+    executions = {name: services.run_now(job_environment=job, now=EPOCH, actor=SYSTEM).pk for name, job in some.items()}
     break_all(some)
     api = caller(workspace)
     listed = {one["slug"]: one for one in api.ask("GET", "/jobs/?limit=100", expect=200)["results"]}
@@ -247,7 +248,7 @@ def test_saving_or_deleting_the_job_resolves_it(some: dict[str, JobEnvironment],
 
 
 def test_the_dashboard_shows_them(some: dict[str, JobEnvironment]) -> None:
-    executions = [services.run_now(job_environment=job, now=EPOCH).pk for job in some.values()]
+    executions = [services.run_now(job_environment=job, now=EPOCH, actor=SYSTEM).pk for job in some.values()]
     break_all(some)
     fire_due(EPOCH + 60 * SECOND)
     claim_all()
@@ -276,8 +277,8 @@ def test_the_dashboard_shows_them(some: dict[str, JobEnvironment]) -> None:
 def test_unreadable_claims_are_given_back_and_the_batch_continues(
     broken: dict[str, JobEnvironment], make_job: MakeJob
 ) -> None:
-    ids = {name: services.run_now(job_environment=job, now=EPOCH).pk for name, job in broken.items()}
-    well = services.run_now(job_environment=make_job(slug="well"), now=EPOCH)
+    ids = {name: services.run_now(job_environment=job, now=EPOCH, actor=SYSTEM).pk for name, job in broken.items()}
+    well = services.run_now(job_environment=make_job(slug="well"), now=EPOCH, actor=SYSTEM)
     break_all(broken)
     assert [one.attempt.execution_id for one in claim_all()] == [str(well.pk)]
     for name, key in ids.items():
@@ -290,7 +291,7 @@ def test_unreadable_claims_are_given_back_and_the_batch_continues(
 def test_the_reaper_skips_unreadable_jobs_and_reaps_others(make_job: MakeJob) -> None:
     broken, well = make_job(slug="broken"), make_job(slug="well")
     for job in (broken, well):
-        services.run_now(job_environment=job, now=EPOCH)
+        services.run_now(job_environment=job, now=EPOCH, actor=SYSTEM)
     assert len(claim_all()) == 2
     store(broken, foreign({"retry": {"backoff": "fibonacci"}}))
     Execution.objects.update(lease_expires_at=EPOCH)

@@ -17,6 +17,7 @@ import redis
 from django.conf import settings
 from django.db import connection
 
+from accounts.actors import SYSTEM
 from core import failpoints
 from jobs.models import JobEnvironment
 from jobs.services.save import pause, resume
@@ -56,15 +57,15 @@ def everything_due(make_job: MakeJob, receiver: Receiver) -> Iterator[JobEnviron
     request = {"url": receiver.url(), "method": "POST"}
     past = database_now() - MINUTE
     row = make_job(schedule={"every_seconds": 7}, request=request, retry=AT_ONCE, misfire="fire_all", now=past)
-    pause(job_environments=[row], until=None, note="", now=past + 20 * SECOND)
-    resume(job_environments=[row], now=past + 40 * SECOND)
+    pause(job_environments=[row], until=None, note="", now=past + 20 * SECOND, actor=SYSTEM)
+    resume(job_environments=[row], now=past + 40 * SECOND, actor=SYSTEM)
     by_hand = make_job(slug="by-hand", request=request, retry=AT_ONCE)
-    services.run_now(job_environment=by_hand, now=past)
+    services.run_now(job_environment=by_hand, now=past, actor=SYSTEM)
     link = Link("test")
     Claimer(owner=DEAD, lease_seconds=60, user_agent="test").claim_any(link, limit=1)
     link.close()
     expire(DEAD)
-    unsent = services.run_now(job_environment=by_hand, now=past)
+    unsent = services.run_now(job_environment=by_hand, now=past, actor=SYSTEM)
     Execution.objects.filter(pk=unsent.pk).update(enqueued_at=None)
     yield row
     redis.Redis.from_url(settings.REDIS_URL).delete(DELIVERIES_QUEUE)

@@ -6,6 +6,7 @@ import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
+from accounts.actors import SYSTEM
 from jobs.models import JobEnvironment, JobVersion
 from runs.clock.due_state import read_due_state
 from runs.clock.fire import fire_due
@@ -109,21 +110,21 @@ def test_the_clock_sees_the_next_firing_and_the_next_retry(make_job: MakeJob):
     seen = read_due_state()
     assert (seen.next_fire_at, seen.next_retry_at) == (EPOCH + 60 * SECOND, None)
     assert seen.firing_due
-    delayed = services.run_now(job_environment=job, now=seen.now, delay_seconds=30)
+    delayed = services.run_now(job_environment=job, now=seen.now, delay_seconds=30, actor=SYSTEM)
     seen = read_due_state()
     assert seen.next_retry_at == delayed.next_attempt_at
     assert not seen.retry_due
 
 
 def test_a_delayed_execution_is_sent_when_it_is_due_and_only_once(make_job: MakeJob):
-    delayed = services.run_now(job_environment=make_job(), now=EPOCH, delay_seconds=30)
+    delayed = services.run_now(job_environment=make_job(), now=EPOCH, delay_seconds=30, actor=SYSTEM)
     assert requeue_due(EPOCH + 29 * SECOND) == []
     assert requeue_due(EPOCH + 30 * SECOND) == [delayed.pk]
     assert requeue_due(EPOCH + 30 * SECOND) == []
 
 
 def test_an_unclaimed_id_is_sent_again_after_a_while(make_job: MakeJob):
-    execution = services.run_now(job_environment=make_job(), now=EPOCH)
+    execution = services.run_now(job_environment=make_job(), now=EPOCH, actor=SYSTEM)
     assert requeue_lost(EPOCH + RESEND_AFTER) == []
     late = EPOCH + RESEND_AFTER + SECOND
     assert requeue_lost(late) == [execution.pk]

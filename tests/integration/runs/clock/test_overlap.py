@@ -9,6 +9,7 @@ import pytest
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from accounts.actors import SYSTEM
 from jobs.models import JobEnvironment
 from runs.attempts.reaping import reap_expired
 from runs.clock.fire import fire_due
@@ -41,7 +42,7 @@ def begin(execution: Execution) -> None:
 
 def end(execution: Execution) -> None:
     """Cancel it from any state."""
-    services.cancel(workspace=execution.workspace, execution_id=execution.pk, now=execution.created_at)
+    services.cancel(workspace=execution.workspace, execution_id=execution.pk, now=execution.created_at, actor=SYSTEM)
 
 
 def of(minute: float) -> Execution:
@@ -61,11 +62,11 @@ class TestSkip:
 
     def test_a_manual_execution_counts_and_always_runs(self, make_job: MakeJob):
         row = make_job(schedule=EVERY_MINUTE, overlap="skip")
-        services.run_now(job_environment=row, now=EPOCH)
+        services.run_now(job_environment=row, now=EPOCH, actor=SYSTEM)
         fire_due(at(1))
         assert of(1).skip_reason == "overlap"
         fire_due(at(2))
-        services.run_now(job_environment=row, now=at(2))
+        services.run_now(job_environment=row, now=at(2), actor=SYSTEM)
         assert Execution.objects.filter(trigger="manual", status="pending").count() == 2
 
     def test_of_several_due_at_once_the_first_starts(self, make_job: MakeJob):
@@ -132,7 +133,7 @@ class TestQueue:
 
     def test_it_waits_for_a_manual_execution_too(self, make_job: MakeJob):
         row = make_job(schedule=EVERY_MINUTE, overlap="queue")
-        manual = services.run_now(job_environment=row, now=EPOCH)
+        manual = services.run_now(job_environment=row, now=EPOCH, actor=SYSTEM)
         fire_due(at(1))
         assert self.queued() == [at(1)]
         end(manual)
@@ -189,7 +190,7 @@ class TestCancelRunning:
 
     def test_manual_executions_continue(self, make_job: MakeJob):
         row = make_job(schedule=EVERY_MINUTE, overlap="cancel_running")
-        manual = services.run_now(job_environment=row, now=EPOCH)
+        manual = services.run_now(job_environment=row, now=EPOCH, actor=SYSTEM)
         fire_due(at(1))
         manual.refresh_from_db()
         assert (manual.status, of(1).status) == ("pending", "pending")

@@ -10,6 +10,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
+from accounts.actors import SYSTEM
 from jobs.models import JobEnvironment
 from jobs.services.save import pause, resume
 from runs.clock.fire import fire_due
@@ -79,15 +80,15 @@ def cancel_something() -> None:
     execution = Execution.objects.filter(finished_at__isnull=True).order_by("?").select_related("workspace").first()
     if execution is not None:
         with contextlib.suppress(ExecutionNotCancelableError):
-            services.cancel(workspace=execution.workspace, execution_id=execution.pk, now=timezone.now())
+            services.cancel(workspace=execution.workspace, execution_id=execution.pk, now=timezone.now(), actor=SYSTEM)
     time.sleep(0.02)
 
 
 def pause_something() -> None:
     row = JobEnvironment.objects.order_by("?").first()
-    pause(job_environments=[row], until=None, note="", now=timezone.now())
+    pause(job_environments=[row], until=None, note="", now=timezone.now(), actor=SYSTEM)
     time.sleep(0.05)
-    resume(job_environments=[row], now=timezone.now())
+    resume(job_environments=[row], now=timezone.now(), actor=SYSTEM)
 
 
 @pytest.mark.django_db(transaction=True)

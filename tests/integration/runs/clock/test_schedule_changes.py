@@ -7,6 +7,7 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
+from accounts.actors import SYSTEM
 from jobs.models import JobEnvironment, SchedulePeriod
 from jobs.services.save import EnvironmentChange, delete_job, pause, resume, save_job
 from runs.clock.due_state import read_due_state
@@ -30,7 +31,7 @@ def edit(row: JobEnvironment, *, now: datetime.datetime, enabled: bool | None = 
     environments = None if enabled is None else [EnvironmentChange(row.environment, enabled=enabled)]
     save_job(
         workspace=row.job.workspace, job=row.job, slug=None, config=job_config(**changes), environments=environments,
-        now=now,
+        now=now, actor=SYSTEM,
     )  # fmt: skip
 
 
@@ -81,10 +82,10 @@ class TestWithSomethingDue:
 
     def test_a_pause_records_it_as_paused(self, make_job: MakeJob):
         row = make_job(schedule=EVERY_MINUTE)
-        pause(job_environments=[row], until=None, note="", now=self.now)
+        pause(job_environments=[row], until=None, note="", now=self.now, actor=SYSTEM)
         tick(at(4))
         assert recorded() == [("paused", at(1), None, 1)]
-        resume(job_environments=[row], now=at(4.5))
+        resume(job_environments=[row], now=at(4.5), actor=SYSTEM)
         tick(at(4.5))
         assert recorded() == [("paused", at(1), at(4), 4)]
 
@@ -94,7 +95,7 @@ class TestWithSomethingDue:
         if how == "disable":
             edit(row, now=self.now, schedule=EVERY_MINUTE, enabled=False)
         else:
-            delete_job(job=row.job, now=self.now)
+            delete_job(job=row.job, now=self.now, actor=SYSTEM)
         tick(at(5))
         assert recorded() == [("ended", at(1), None, 1)]
 
@@ -106,7 +107,7 @@ class TestWithSomethingDue:
 
     def test_the_clock_learns_of_unsettled_occurrences(self, make_job: MakeJob):
         row = make_job(schedule=EVERY_MINUTE)
-        pause(job_environments=[row], until=None, note="", now=self.now)
+        pause(job_environments=[row], until=None, note="", now=self.now, actor=SYSTEM)
         assert read_due_state().settling_due
         tick(at(2))
         assert read_due_state().next_settling_at is None
@@ -126,8 +127,8 @@ class TestWithNothingDue:
                 lambda now: edit(row, now=now, schedule={"every_seconds": 120}),
                 lambda now: edit(row, now=now, schedule={"every_seconds": 120}, enabled=False),
                 lambda now: edit(row, now=now, schedule={"every_seconds": 120}, enabled=True),
-                lambda now: pause(job_environments=[row], until=None, note="", now=now),
-                lambda now: resume(job_environments=[row], now=now),
+                lambda now: pause(job_environments=[row], until=None, note="", now=now, actor=SYSTEM),
+                lambda now: resume(job_environments=[row], now=now, actor=SYSTEM),
             ]
         ):
             now = at(0.1 + 10 * number)
@@ -141,8 +142,8 @@ class TestWithNothingDue:
 
     def test_two_changes_at_one_instant_leave_one_period(self, make_job: MakeJob):
         row = make_job(schedule=EVERY_MINUTE)
-        pause(job_environments=[row], until=None, note="", now=at(0.5))
-        resume(job_environments=[row], now=at(0.5))
+        pause(job_environments=[row], until=None, note="", now=at(0.5), actor=SYSTEM)
+        resume(job_environments=[row], now=at(0.5), actor=SYSTEM)
         assert periods(row) == [("active", EPOCH, at(0.5)), ("active", at(0.5), None)]
 
     def test_a_change_by_a_slow_clock_does_not_reach_back(self, make_job: MakeJob):
@@ -168,7 +169,7 @@ class TestWithNothingDue:
 class TestPause:
     def test_until_an_instant_ends_by_itself_and_records_its_occurrences(self, make_job: MakeJob):
         row = make_job(schedule=EVERY_MINUTE)
-        pause(job_environments=[row], until=at(5), note="audit", now=at(0.5))
+        pause(job_environments=[row], until=at(5), note="audit", now=at(0.5), actor=SYSTEM)
         for minute in range(1, 8):
             tick(at(minute))
         assert recorded() == [("paused", at(1), at(5), 5), ("pending", at(6), None, 1), ("pending", at(7), None, 1)]
@@ -177,8 +178,8 @@ class TestPause:
 
     def test_resumed_early_covers_only_its_duration(self, make_job: MakeJob):
         row = make_job(schedule=EVERY_MINUTE)
-        pause(job_environments=[row], until=at(5), note="", now=at(0.5))
-        resume(job_environments=[row], now=at(2.5))
+        pause(job_environments=[row], until=at(5), note="", now=at(0.5), actor=SYSTEM)
+        resume(job_environments=[row], now=at(2.5), actor=SYSTEM)
         for minute in (3, 4):
             tick(at(minute))
         assert recorded() == [("paused", at(1), at(2), 2), ("pending", at(3), None, 1), ("pending", at(4), None, 1)]
@@ -186,7 +187,7 @@ class TestPause:
 
     def test_survives_an_edit(self, make_job: MakeJob):
         row = make_job(schedule=EVERY_MINUTE)
-        pause(job_environments=[row], until=at(5), note="audit", now=at(0.5))
+        pause(job_environments=[row], until=at(5), note="audit", now=at(0.5), actor=SYSTEM)
         edit(row, now=at(2.5), schedule={"every_seconds": 120})
         tick(at(6))
         assert recorded() == [("paused", at(1), at(2), 2), ("paused", at(4), None, 1), ("pending", at(6), None, 1)]
@@ -194,7 +195,7 @@ class TestPause:
 
     def test_of_a_one_off_past_its_time_completes_it(self, make_job: MakeJob):
         row = make_job(schedule=at(2).isoformat())
-        pause(job_environments=[row], until=at(5), note="", now=at(1))
+        pause(job_environments=[row], until=at(5), note="", now=at(1), actor=SYSTEM)
         tick(at(5))
         row.refresh_from_db()
         assert (row.enabled, row.next_fire_at) == (False, None)
@@ -202,8 +203,8 @@ class TestPause:
 
     def test_resumed_after_the_only_time_of_a_one_off_completes_it(self, make_job: MakeJob):
         row = make_job(schedule=at(2).isoformat())
-        pause(job_environments=[row], until=None, note="", now=at(1))
-        resume(job_environments=[row], now=at(3))
+        pause(job_environments=[row], until=None, note="", now=at(1), actor=SYSTEM)
+        resume(job_environments=[row], now=at(3), actor=SYSTEM)
         tick(at(3))
         row.refresh_from_db()
         assert not row.enabled
@@ -211,8 +212,8 @@ class TestPause:
 
     def test_of_years_is_recorded_in_parts_as_one_row(self, make_job: MakeJob):
         row = make_job(schedule={"every_seconds": 3600})
-        pause(job_environments=[row], until=None, note="", now=EPOCH)
-        resume(job_environments=[row], now=EPOCH + datetime.timedelta(days=100, minutes=1))
+        pause(job_environments=[row], until=None, note="", now=EPOCH, actor=SYSTEM)
+        resume(job_environments=[row], now=EPOCH + datetime.timedelta(days=100, minutes=1), actor=SYSTEM)
         tick(EPOCH + datetime.timedelta(days=100, minutes=1))
         assert recorded() == [("paused", at(60), EPOCH + datetime.timedelta(days=100), 2400)]
 
@@ -235,13 +236,15 @@ class TestClockLock:
 
     def test_a_pause_keeps_the_fired_occurrence(self, make_job: MakeJob):
         row = make_job(schedule=EVERY_MINUTE)
-        self.changed_during_a_firing(row, lambda: pause(job_environments=[row], until=None, note="", now=at(1)))
+        self.changed_during_a_firing(
+            row, lambda: pause(job_environments=[row], until=None, note="", now=at(1), actor=SYSTEM)
+        )
         assert recorded() == [("pending", at(1), None, 1)]
         assert not SchedulePeriod.objects.filter(unsettled_from__isnull=False).exists()
 
     def test_a_delete_keeps_the_fired_occurrence(self, make_job: MakeJob):
         row = make_job(schedule=EVERY_MINUTE)
-        self.changed_during_a_firing(row, lambda: delete_job(job=row.job, now=at(1)))
+        self.changed_during_a_firing(row, lambda: delete_job(job=row.job, now=at(1), actor=SYSTEM))
         assert recorded() == [("pending", at(1), None, 1)]
 
     def test_the_clock_skips_a_job_being_changed_and_settles_it_later(self, make_job: MakeJob):
@@ -255,7 +258,7 @@ class TestClockLock:
 
     def test_two_clocks_settle_once(self, make_job: MakeJob):
         row = make_job(schedule=EVERY_MINUTE)
-        pause(job_environments=[row], until=None, note="", now=at(3))
+        pause(job_environments=[row], until=None, note="", now=at(3), actor=SYSTEM)
         with transaction.atomic():
             assert settle_due(at(3)).due == 1
             assert run_in_thread(lambda: settle_due(at(3))).due == 0
@@ -265,8 +268,8 @@ class TestClockLock:
 def test_the_migration_gives_existing_jobs_their_current_period(make_job: MakeJob):
     active, paused, until, disabled, late = (make_job(schedule=EVERY_MINUTE) for _ in range(5))
     now = timezone.now()
-    pause(job_environments=[paused], until=None, note="audit", now=now)
-    pause(job_environments=[until], until=now + 60 * MINUTE, note="", now=now)
+    pause(job_environments=[paused], until=None, note="audit", now=now, actor=SYSTEM)
+    pause(job_environments=[until], until=now + 60 * MINUTE, note="", now=now, actor=SYSTEM)
     edit(disabled, now=now, schedule=EVERY_MINUTE, enabled=False)
     for row in (active, paused, until, disabled):
         JobEnvironment.objects.filter(pk=row.pk, next_fire_at__lt=now).update(next_fire_at=now + MINUTE)

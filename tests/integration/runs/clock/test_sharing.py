@@ -11,6 +11,7 @@ import pytest
 from django.core.management import call_command
 from django.db import connection
 
+from accounts.actors import SYSTEM
 from accounts.encryption import new_encryption_key
 from core.version import __version__
 from dashboard.base.headline import headline
@@ -168,7 +169,7 @@ def test_a_worker_that_differs_claims_nothing_and_continues_once_it_agrees(make_
         lease_seconds=60, user_agent="test", permission=allowed.is_set,
     )  # fmt: skip
     job = make_job(request={"url": "http://127.0.0.1:9/", "timeout_seconds": 1}, retry={"max_attempts": 1})
-    made = services.run_now(job_environment=job, now=datetime.datetime.now(datetime.UTC))
+    made = services.run_now(job_environment=job, now=datetime.datetime.now(datetime.UTC), actor=SYSTEM)
     service.start()
     try:
         with pytest.raises(DrainingError):

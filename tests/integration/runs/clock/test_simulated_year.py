@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
+from accounts.actors import SYSTEM
 from jobs.models import JobEnvironment, SchedulePeriod
 from jobs.services.save import EnvironmentChange, delete_job, pause, resume, save_job
 from runs.clock.fire import fire_due
@@ -46,7 +47,7 @@ class Life:
             environments = None
         save_job(
             workspace=self.row.job.workspace, job=self.row.job, slug=None, config=config, environments=environments,
-            now=now,
+            now=now, actor=SYSTEM,
         )  # fmt: skip
 
 
@@ -131,7 +132,9 @@ class Year:
     def end_executions(self) -> None:
         for key, (at, life) in list(self.ends.items()):
             if at == self.now:
-                execution = services.cancel(workspace=life.row.job.workspace, execution_id=key, now=self.now)
+                execution = services.cancel(
+                    workspace=life.row.job.workspace, execution_id=key, now=self.now, actor=SYSTEM
+                )
                 assert execution.scheduled_for == life.model.live
                 life.model.end()
         self.watch()
@@ -155,16 +158,16 @@ class Year:
         getattr(self, change.replace(" ", "_"))(life, model, now)
 
     def pause(self, life: Life, model: Model, now: Instant) -> None:
-        pause(job_environments=[life.row], until=None, note="", now=now)
+        pause(job_environments=[life.row], until=None, note="", now=now, actor=SYSTEM)
         model.change(now, state="paused", spec=model.spec)
 
     def pause_until(self, life: Life, model: Model, now: Instant) -> None:
         until = now + self.rng.uniform(0.01, 20) * DAY
-        pause(job_environments=[life.row], until=until, note="", now=now)
+        pause(job_environments=[life.row], until=until, note="", now=now, actor=SYSTEM)
         model.change(now, state="paused", spec=model.spec, until=until)
 
     def resume(self, life: Life, model: Model, now: Instant) -> None:
-        resume(job_environments=[life.row], now=now)
+        resume(job_environments=[life.row], now=now, actor=SYSTEM)
         model.change(now, state="active", spec=model.spec)
 
     def edit(self, life: Life, model: Model, now: Instant) -> None:
@@ -184,12 +187,12 @@ class Year:
         config = job_config(**model.spec.timing, **model.policy)
         save_job(
             workspace=life.row.job.workspace, job=life.row.job, slug=None, config=config,
-            environments=[EnvironmentChange(life.row.environment, enabled=False)], now=now,
+            environments=[EnvironmentChange(life.row.environment, enabled=False)], now=now, actor=SYSTEM,
         )  # fmt: skip
         model.change(now, state="disabled", spec=model.spec)
 
     def delete(self, life: Life, model: Model, now: Instant) -> None:
-        delete_job(job=life.row.job, now=now)
+        delete_job(job=life.row.job, now=now, actor=SYSTEM)
         life.deleted = True
         model.change(now, state="disabled", spec=model.spec)
 

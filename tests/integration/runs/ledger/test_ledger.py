@@ -5,6 +5,7 @@ import datetime
 import pytest
 from django.db import connection
 
+from accounts.actors import SYSTEM
 from accounts.models import Environment
 from jobs.models import JobEnvironment, JobVersion
 from jobs.services.save import EnvironmentChange, delete_job, pause, resume, save_job
@@ -45,8 +46,8 @@ def row(make_job: MakeJob) -> JobEnvironment:
     row = make_job(schedule=EVERY_MINUTE, slug="eventful")
     for minute in (1, 2):
         fire_due(at(minute))
-    pause(job_environments=[row], until=None, note="audit", now=at(2.5))
-    resume(job_environments=[row], now=at(5.5))
+    pause(job_environments=[row], until=None, note="audit", now=at(2.5), actor=SYSTEM)
+    resume(job_environments=[row], now=at(5.5), actor=SYSTEM)
     settle_due(at(5.5))
     fire_due(at(8.5))
     save(row, at(9.5), schedule={"every_seconds": 120})
@@ -59,7 +60,7 @@ def row(make_job: MakeJob) -> JobEnvironment:
 def save(row: JobEnvironment, now: datetime.datetime, *, enabled: bool = True, **changes) -> None:
     save_job(
         workspace=row.job.workspace, job=row.job, slug=None, config=job_config(**changes),
-        environments=[EnvironmentChange(row.environment, enabled=enabled)], now=now,
+        environments=[EnvironmentChange(row.environment, enabled=enabled)], now=now, actor=SYSTEM,
     )  # fmt: skip
 
 
@@ -143,12 +144,12 @@ class TestLedger:
     def test_leaves_manual_and_delayed_executions_out(self, api: Caller, make_job: MakeJob):
         job = make_job(schedule=EVERY_MINUTE, slug="fresh")
         fire_due(at(1))
-        run_now(job_environment=job, now=at(1), delay_seconds=7)
+        run_now(job_environment=job, now=at(1), delay_seconds=7, actor=SYSTEM)
         found = api.ask("GET", f"/jobs/fresh/ledger/?from={wire_time(0)}&to={wire_time(1.5)}", expect=200)
         assert (found["planned"], found["fired"], found["differences"]) == (1, 1, [])
 
     def test_remains_for_a_deleted_job(self, api: Caller, row):
-        delete_job(job=row.job, now=at(20))
+        delete_job(job=row.job, now=at(20), actor=SYSTEM)
         found = api.ask("GET", f"/jobs/eventful/ledger/?from={wire_time(0)}&to={wire_time(60)}", expect=200)
         assert (found["planned"], found["periods"][-1]["state"]) == (10, "ended")
 
@@ -172,7 +173,7 @@ class TestLedger:
         both = [EnvironmentChange(job.environment, enabled=True), EnvironmentChange(staging, enabled=True)]
         save_job(
             workspace=workspace, job=job.job, slug=None, config=job.job.current_version.config, environments=both,
-            now=at(1),
+            now=at(1), actor=SYSTEM,
         )  # fmt: skip
         assert api.refused("GET", "/jobs/fresh/ledger/", expect=409) == {"environment": "environment_ambiguous"}
         assert api.ask("GET", "/jobs/fresh/ledger/?environment=staging", expect=200)["environment"] == "staging"
@@ -209,7 +210,7 @@ class TestExplanation:
 
     def test_explains_a_current_pause(self, make_job: MakeJob):
         row = make_job(schedule=EVERY_MINUTE)
-        pause(job_environments=[row], until=None, note="audit", now=at(0.5))
+        pause(job_environments=[row], until=None, note="audit", now=at(0.5), actor=SYSTEM)
         found = explain(row, at=at(3), now=at(5))
         assert (found.verdict, "(audit)" in found.detail, found.execution) == ("skipped", True, None)
 
@@ -227,7 +228,7 @@ class TestExplanation:
         fire_due(at(1))
         assert explain(once, at=at(1), now=at(5)).verdict == "fired"
         assert explain(once, at=at(3), now=at(5)).verdict == "ended"
-        delete_job(job=once.job, now=at(4))
+        delete_job(job=once.job, now=at(4), actor=SYSTEM)
         once = JobEnvironment.objects.select_related("job").get(pk=once.pk)
         assert explain(once, at=at(5), now=at(5)).verdict == "deleted"
 

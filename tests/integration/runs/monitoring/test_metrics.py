@@ -9,6 +9,7 @@ from django.db import connection, transaction
 from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 
+from accounts.actors import SYSTEM
 from accounts.models import Plan, Usage, Workspace
 from accounts.quota import month_of
 from accounts.services import create_workspace
@@ -75,7 +76,7 @@ def scraped(client: Client, **headers: str) -> dict[tuple[str, ...], float]:
 def test_every_end_is_counted_once_and_a_fenced_one_never(make_job: MakeJob, link: Link):
     job = make_job()
     for _ in range(4):
-        services.run_now(job_environment=job, now=EPOCH)
+        services.run_now(job_environment=job, now=EPOCH, actor=SYSTEM)
     good, bad, again, fenced = claim(link, 4)
     record_on(
         link,
@@ -117,9 +118,9 @@ def test_missed_occurrences_are_counted_by_reason(make_job: MakeJob):
 
 def test_idle_cancels_and_reaped_executions_are_counted(make_job: MakeJob, workspace, link: Link):
     job = make_job(retry={"max_attempts": 1})
-    waiting = services.run_now(job_environment=job, now=EPOCH)
-    services.cancel(workspace=workspace, execution_id=waiting.pk, now=EPOCH)
-    services.run_now(job_environment=job, now=EPOCH)
+    waiting = services.run_now(job_environment=job, now=EPOCH, actor=SYSTEM)
+    services.cancel(workspace=workspace, execution_id=waiting.pk, now=EPOCH, actor=SYSTEM)
+    services.run_now(job_environment=job, now=EPOCH, actor=SYSTEM)
     claim(link)
     Execution.objects.filter(status="running").update(lease_expires_at=EPOCH)
     assert reap_expired(user_agent="test", rng=random.Random(1)) == 1
@@ -163,10 +164,10 @@ def test_a_scrape_has_counters_histograms_and_lags(make_job: MakeJob, link: Link
     make_job(slug="due", schedule={"every_seconds": 60})  # due since EPOCH
     manual = make_job(slug="manual")
     now = datetime.datetime.now(datetime.UTC)
-    services.run_now(job_environment=manual, now=now)
+    services.run_now(job_environment=manual, now=now, actor=SYSTEM)
     (claimed,) = claim(link)
     record_on(link, ended(claimed, ms=40))
-    services.run_now(job_environment=manual, now=now - datetime.timedelta(seconds=90))
+    services.run_now(job_environment=manual, now=now - datetime.timedelta(seconds=90), actor=SYSTEM)
     found = scraped(client)
     assert found["hourhand_executions_total", "succeeded"] == 1
     assert found["hourhand_executions_total", "failed", "timeout"] == 0
@@ -185,7 +186,7 @@ def test_a_scrape_has_counters_histograms_and_lags(make_job: MakeJob, link: Link
 
 
 def test_an_execution_waiting_for_its_jobs_limit_is_no_lag(make_job: MakeJob, client: Client):
-    services.run_now(job_environment=make_job(concurrency=1), now=EPOCH)
+    services.run_now(job_environment=make_job(concurrency=1), now=EPOCH, actor=SYSTEM)
     assert scraped(client)["hourhand_claim_lag_seconds",] == 0
 
 

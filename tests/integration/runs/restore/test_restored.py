@@ -17,6 +17,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
 
+from accounts.actors import SYSTEM
 from jobs.services.save import pause, save_job
 from ops.embedded.postgres import postgres_binary
 from ops.management.commands import restored
@@ -86,7 +87,7 @@ class TestHeld:
     @pytest.mark.parametrize("limits", [{}, {"concurrency": 1}])
     def test_workers_claim_nothing_until_it_is_released(self, make_job: MakeJob, limits: dict[str, Any]):
         place = make_job(**limits)
-        key = str(services.run_now(job_environment=place, now=release.database_now()).pk)
+        key = str(services.run_now(job_environment=place, now=release.database_now(), actor=SYSTEM).pk)
         claimer, link = Claimer(owner="w", lease_seconds=60, user_agent="Hourhand/test"), Link("test")
         claims = [
             lambda: claimer.claim(link, [key], limit=1),
@@ -148,7 +149,7 @@ class TestRelease:
 
     def test_a_paused_job_stays_paused(self, make_job: MakeJob):
         place = make_job(schedule={"every_seconds": 3600})
-        pause(job_environments=[place], until=EPOCH + 90 * MINUTE, note="", now=EPOCH)
+        pause(job_environments=[place], until=EPOCH + 90 * MINUTE, note="", now=EPOCH, actor=SYSTEM)
         release.bring_back(EPOCH + 150 * MINUTE, keep_live=False)
         assert recorded() == [("paused", 1), ("missed", 1)]
 
@@ -157,7 +158,7 @@ class TestRelease:
         config = job_config(schedule={"every_seconds": 3600}, misfire="fire_all")
         save_job(
             workspace=place.workspace, job=place.job, slug=None, config=config, environments=None,
-            now=EPOCH + 1.5 * MINUTE,
+            now=EPOCH + 1.5 * MINUTE, actor=SYSTEM,
         )  # fmt: skip
         release.bring_back(EPOCH + 2 * MINUTE, keep_live=False)
         assert recorded() == [("missed", 1)]
@@ -172,10 +173,10 @@ class TestRelease:
     def test_live_executions_are_canceled_with_a_reason(self, make_job: MakeJob):
         place = make_job()
         now = release.database_now()
-        running = services.run_now(job_environment=place, now=now)
+        running = services.run_now(job_environment=place, now=now, actor=SYSTEM)
         assert claimed() == [str(running.pk)]
-        pending = services.run_now(job_environment=place, now=now)
-        later = services.run_now(job_environment=place, now=now, delay_seconds=3600)
+        pending = services.run_now(job_environment=place, now=now, actor=SYSTEM)
+        later = services.run_now(job_environment=place, now=now, delay_seconds=3600, actor=SYSTEM)
         done = release.bring_back(release.database_now(), keep_live=False)
         assert (done.live, done.planned) == (2, 1)
         for execution in (running, pending):
@@ -186,15 +187,17 @@ class TestRelease:
         assert later.status == "pending"
 
     def test_live_executions_continue_with_keep_live(self, make_job: MakeJob):
-        execution = services.run_now(job_environment=make_job(), now=release.database_now())
+        execution = services.run_now(job_environment=make_job(), now=release.database_now(), actor=SYSTEM)
         assert asked("--release", "--keep-live").count("which continue") == 2
         assert claimed() == [str(execution.pk)]
 
     def test_bulk_operations_are_canceled_and_sessions_end(self, make_job: MakeJob):
         place = make_job()
-        execution = services.run_now(job_environment=place, now=EPOCH)
-        services.cancel(workspace=place.workspace, execution_id=execution.pk, now=EPOCH)
-        start_selected(workspace=place.workspace, executions=Execution.objects.all(), kind=BulkKind.REPLAY, now=EPOCH)
+        execution = services.run_now(job_environment=place, now=EPOCH, actor=SYSTEM)
+        services.cancel(workspace=place.workspace, execution_id=execution.pk, now=EPOCH, actor=SYSTEM)
+        start_selected(
+            workspace=place.workspace, executions=Execution.objects.all(), kind=BulkKind.REPLAY, now=EPOCH, actor=SYSTEM
+        )
         Session.objects.create(session_key="k", session_data="", expire_date=NOW)
         done = release.bring_back(NOW, keep_live=False)
         assert (done.bulk_operations, done.sessions) == (1, 1)

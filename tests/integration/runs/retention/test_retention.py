@@ -8,6 +8,7 @@ import pytest
 from django.db import connection, transaction
 from django.test import Client
 
+from accounts.actors import SYSTEM
 from accounts.models import AuditEntry, Environment
 from jobs.models import JobEnvironment, JobVersion
 from runs.executions import services
@@ -198,7 +199,7 @@ class TestRemoval:
     def test_unused_edited_versions_are_removed(self, job: JobEnvironment) -> None:
         source = make_execution(job, trigger="manual", created_at=NOW - DAY)
         edited = {**job.job.current_version.config["request"], "body": "another"}
-        made = services.replay(execution=source, now=NOW - DAY, original_config=False, request=edited)
+        made = services.replay(execution=source, now=NOW - DAY, original_config=False, request=edited, actor=SYSTEM)
         Execution.objects.filter(pk=made.pk).update(status="succeeded", finished_at=NOW, next_attempt_at=None)
         history(job, 10)
         prune()
@@ -229,7 +230,7 @@ class TestConcurrency:
     def test_a_batch_neither_blocks_nor_waits(self, make_job: MakeJob) -> None:
         job = make_job(retention={"keep_last": 1})
         rows = history(job, 5)
-        live = services.run_now(job_environment=job, now=NOW)
+        live = services.run_now(job_environment=job, now=NOW, actor=SYSTEM)
         [rule] = rules_after(None)
         history_of = Prunable(rule, cuts([rule])[rule.job_id], NOW)
 

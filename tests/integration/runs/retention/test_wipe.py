@@ -8,6 +8,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from accounts.actors import SYSTEM
 from accounts.api_keys import issue_key
 from accounts.models import ApiKey, AuditEntry, Environment, Membership, Scope, Secret, SigningSecret, Workspace
 from accounts.secrets import create_secret
@@ -34,7 +35,7 @@ CONFIRMED = {"confirm": "acme"}
 def owned(workspace: Workspace, role: str = "owner", **options: Any) -> Caller:
     """A caller with a key that a member of this role created in person."""
     member = person(f"{role}-of-{workspace.slug}", workspace=workspace, role=role)
-    key = issue_key(workspace=workspace, name="test", scopes=tuple(Scope), **options).key
+    key = issue_key(workspace=workspace, name="test", scopes=tuple(Scope), actor=SYSTEM, **options).key
     ApiKey.objects.filter(workspace=workspace).update(created_by=member)
     return Caller(key)
 
@@ -57,8 +58,8 @@ def full(workspace: Workspace, make_job: MakeJob) -> JobEnvironment:
     for status in ("succeeded", "failed", "canceled"):
         reason = "timeout" if status == "failed" else ""
         make_run(make_execution(job, trigger="manual", status=status, failure_reason=reason))
-    services.run_now(job_environment=job, now=NOW)
-    create_secret(workspace=workspace, environment=None, name="TOKEN", value="a long value", now=NOW)
+    services.run_now(job_environment=job, now=NOW, actor=SYSTEM)
+    create_secret(workspace=workspace, environment=None, name="TOKEN", value="a long value", now=NOW, actor=SYSTEM)
     RetryPolicy.objects.create(
         workspace=workspace, slug="patient", name="Patient",
         **{field: value for field, value in job_config()["retry"].items() if field != "policy"},
@@ -119,7 +120,13 @@ class TestWiping:
     def test_another_workspace_is_unaffected(self, api: Caller, full: JobEnvironment) -> None:
         other = create_workspace(slug="other", name="Other")
         job = save_job(
-            workspace=other, job=None, slug="report", config=job_config(schedule="@daily"), environments=None, now=NOW
+            workspace=other,
+            job=None,
+            slug="report",
+            config=job_config(schedule="@daily"),
+            environments=None,
+            now=NOW,
+            actor=SYSTEM,
         )
         run = make_run(make_execution(JobEnvironment.objects.select_related("job").get(job=job)))
         api.ask("POST", "/wipe/", CONFIRMED, expect=204)

@@ -12,6 +12,7 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from accounts.actors import SYSTEM
 from accounts.models import Environment, Workspace
 from accounts.services import create_workspace
 from jobs.models import Job, JobEnvironment
@@ -209,11 +210,11 @@ def whole(workspace: Workspace) -> Figures:
 
 def test_every_way_to_end_an_execution_counts_it_at_once(make_job: MakeJob, workspace: Workspace) -> None:
     state = make_job()
-    waiting = services.run_now(job_environment=state, now=NOW, delay_seconds=60)
+    waiting = services.run_now(job_environment=state, now=NOW, delay_seconds=60, actor=SYSTEM)
     assert whole(workspace).counts["pending"] == 1
-    services.cancel(workspace=workspace, execution_id=waiting.pk, now=NOW)
+    services.cancel(workspace=workspace, execution_id=waiting.pk, now=NOW, actor=SYSTEM)
     assert whole(workspace).counts["canceled"] == 1
-    held = services.run_now(job_environment=state, now=NOW)
+    held = services.run_now(job_environment=state, now=NOW, actor=SYSTEM)
     lease = {
         "status": "running",
         "lease_owner": "me",
@@ -223,7 +224,7 @@ def test_every_way_to_end_an_execution_counts_it_at_once(make_job: MakeJob, work
     }
     Execution.objects.filter(pk=held.pk).update(**lease)
     assert whole(workspace).counts["running"] == 1
-    services.cancel(workspace=workspace, execution_id=held.pk, now=NOW)
+    services.cancel(workspace=workspace, execution_id=held.pk, now=NOW, actor=SYSTEM)
     assert whole(workspace).counts == {**dict.fromkeys(ExecutionStatus.values, 0), "canceled": 2}
 
 
@@ -236,7 +237,7 @@ def test_pruned_executions_stay_counted_and_purged_ones_do_not(make_job: MakeJob
     assert whole(workspace).counts["succeeded"] == 3
     fold_all()
     assert whole(workspace).counts["succeeded"] == 3
-    purge(job=state.job, now=NOW)
+    purge(job=state.job, now=NOW, actor=SYSTEM)
     assert not work_off(Turn(60, sleep=lambda _: None), NOW)
     assert not Digest.objects.filter(subject_id=state.pk).exists()
     assert (

@@ -12,6 +12,7 @@ from django.conf import settings
 from drf_spectacular.renderers import OpenApiJsonRenderer
 
 import workers.worker.testcalls
+from accounts.actors import SYSTEM
 from accounts.models import AuditEntry, Environment, Workspace
 from accounts.secrets import create_secret
 from accounts.signing import rotate_signing_secret
@@ -158,7 +159,7 @@ def test_secrets_are_sent_but_never_shown_or_put_on_redis(
         held.extend(bytes(client.dump(key)) for key in client.keys("hourhand:test-call:*"))
         exchange.answer(body=exchange.body + b" " + exchange.path.encode())
 
-    create_secret(workspace=workspace, environment=None, name="TOKEN", value=SECRET, now=NOW)
+    create_secret(workspace=workspace, environment=None, name="TOKEN", value=SECRET, now=NOW, actor=SYSTEM)
     with receiving(repeat) as receiver:
         job(make_job, receiver)
         changes = {
@@ -180,7 +181,7 @@ def test_secrets_are_sent_but_never_shown_or_put_on_redis(
 def test_it_is_signed_as_a_run_is(
     make_job: MakeJob, api: Caller, workspace: Workspace, worker: DeliveryService, receiver: Receiver
 ) -> None:
-    rotate_signing_secret(workspace=workspace, now=NOW)
+    rotate_signing_secret(workspace=workspace, now=NOW, actor=SYSTEM)
     job(make_job, receiver)
     run = api.ask("POST", "/jobs/report/test/", {}, expect=200)
     headers = dict(receiver.exchanges[0].headers)
@@ -208,7 +209,7 @@ def test_a_failed_rendering_or_connection_is_returned_as_a_run(
     told.workers.append(guarded)
     job(make_job, receiver)
     assert api.ask("POST", "/jobs/report/test/", {}, expect=200)["failure_reason"] == "ssrf_blocked"
-    create_secret(workspace=workspace, environment=None, name="TOKEN", value="two\nlines", now=NOW)
+    create_secret(workspace=workspace, environment=None, name="TOKEN", value="two\nlines", now=NOW, actor=SYSTEM)
     changes = {"request": {"headers": {"X-A": "{{secrets.TOKEN}}"}}}
     run = api.ask("POST", "/jobs/report/test/", changes, expect=200)
     assert run["failure_reason"] == "template_error"

@@ -9,6 +9,7 @@ import pytest
 from django.db import OperationalError, connection
 from django.utils import timezone
 
+from accounts.actors import SYSTEM
 from jobs.models import JobEnvironment
 from runs.attempts.reaping import require_renewable
 from runs.executions import services
@@ -25,7 +26,7 @@ LEASE_SECONDS = 3
 @pytest.fixture
 def expired(make_job: MakeJob) -> Execution:
     """An execution in flight whose lease expired an instant ago."""
-    execution = services.run_now(job_environment=make_job(), now=timezone.now())
+    execution = services.run_now(job_environment=make_job(), now=timezone.now(), actor=SYSTEM)
     now = timezone.now()
     Execution.objects.update(
         status="running", attempts=1, lease_owner="worker/1/a", lease_expires_at=now - datetime.timedelta(seconds=1),

@@ -9,6 +9,7 @@ import threading
 import pytest
 from django.db import connection, transaction
 
+from accounts.actors import SYSTEM
 from jobs.models import JobEnvironment
 from runs.attempts.contract import Timings
 from runs.attempts.reaping import reap_expired
@@ -50,7 +51,7 @@ def second():
 @pytest.fixture
 def execution(make_job: MakeJob) -> Execution:
     job = make_job(request={"headers": {"Authorization": "Bearer x", "Content-Type": "text/plain"}, "body": "héllo"})
-    return services.run_now(job_environment=job, now=datetime.datetime.now(datetime.UTC))
+    return services.run_now(job_environment=job, now=datetime.datetime.now(datetime.UTC), actor=SYSTEM)
 
 
 def test_of_two_workers_one_claims(execution, first, second):
@@ -78,13 +79,15 @@ def test_a_link_that_lost_its_server_raises_and_reconnects(execution, first, sec
 
 def test_a_claim_takes_no_more_than_the_free_slots(make_job: MakeJob, first):
     job, now = make_job(), datetime.datetime.now(datetime.UTC)
-    ids = [str(services.run_now(job_environment=job, now=now).pk) for _ in range(5)]
+    ids = [str(services.run_now(job_environment=job, now=now, actor=SYSTEM).pk) for _ in range(5)]
     assert len(claimer("first").claim(first, ids, limit=2)) == 2
     assert len(claimer("first").claim_any(first, limit=10)) == 3
 
 
 def test_an_execution_that_is_not_due_is_not_claimed(make_job: MakeJob, first):
-    delayed = services.run_now(job_environment=make_job(), now=datetime.datetime.now(datetime.UTC), delay_seconds=60)
+    delayed = services.run_now(
+        job_environment=make_job(), now=datetime.datetime.now(datetime.UTC), delay_seconds=60, actor=SYSTEM
+    )
     assert claimer("first").claim(first, [str(delayed.pk)], limit=1) == []
 
 
@@ -165,7 +168,7 @@ def test_a_streak_of_failures_is_counted_and_broken(make_job: MakeJob, first):
 
     def run(*outcomes: bool) -> tuple[str, int]:
         now = datetime.datetime.now(datetime.UTC)
-        ids = [str(services.run_now(job_environment=job, now=now).pk) for _ in outcomes]
+        ids = [str(services.run_now(job_environment=job, now=now, actor=SYSTEM).pk) for _ in outcomes]
         claimed = claimer("first").claim(first, ids, limit=10)
         items = []
         for index, (item, ok) in enumerate(zip(claimed, outcomes, strict=True)):
@@ -204,7 +207,7 @@ def test_an_expired_lease_is_reaped_and_the_policy_decides(execution, first, cap
 
 def test_a_reaped_execution_without_attempts_left_has_failed(make_job: MakeJob, first):
     job = make_job(retry={"max_attempts": 1})
-    execution = services.run_now(job_environment=job, now=datetime.datetime.now(datetime.UTC))
+    execution = services.run_now(job_environment=job, now=datetime.datetime.now(datetime.UTC), actor=SYSTEM)
     claimer("dead").claim(first, [str(execution.pk)], limit=1)
     Execution.objects.update(lease_expires_at=datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=1))
     reap_expired(user_agent="Hourhand/test", rng=random.Random(1))
@@ -250,7 +253,7 @@ def test_an_unsent_attempt_is_given_back_as_if_never_claimed(execution, first):
 
 def cancel(execution: Execution) -> Execution:
     now = datetime.datetime.now(datetime.UTC)
-    return services.cancel(workspace=execution.workspace, execution_id=execution.pk, now=now)
+    return services.cancel(workspace=execution.workspace, execution_id=execution.pk, now=now, actor=SYSTEM)
 
 
 def test_canceling_in_flight_ends_at_once_and_fences_the_worker(execution, first):
@@ -306,7 +309,7 @@ class TestConcurrency:
     @pytest.fixture
     def ids(self, make_job: MakeJob) -> list[str]:
         job, now = make_job(concurrency=2), datetime.datetime.now(datetime.UTC)
-        return [str(services.run_now(job_environment=job, now=now).pk) for _ in range(6)]
+        return [str(services.run_now(job_environment=job, now=now, actor=SYSTEM).pk) for _ in range(6)]
 
     def test_a_plain_claim_skips_jobs_with_a_limit(self, ids, first):
         assert claimer("first").claim(first, ids, limit=10) == []
@@ -401,11 +404,11 @@ def test_jobs_are_not_touched_by_steady_success(execution, first):
 def test_an_edited_replay_sends_its_own_request_and_leaves_the_job_unchanged(first: Link, make_job: MakeJob) -> None:
     job = make_job(request={"body": "old"}, concurrency=None)
     now = datetime.datetime.now(datetime.UTC)
-    source = services.run_now(job_environment=job, now=now)
+    source = services.run_now(job_environment=job, now=now, actor=SYSTEM)
     version = services.configuration_of(source, original=True)
     request = {**version.config["request"], "body": "new", "method": "PUT"}
-    edited = services.replay(execution=source, now=now, original_config=True, request=request)
-    plain = services.replay(execution=source, now=now, original_config=True)
+    edited = services.replay(execution=source, now=now, original_config=True, request=request, actor=SYSTEM)
+    plain = services.replay(execution=source, now=now, original_config=True, actor=SYSTEM)
     sent = {
         claimed.attempt.execution_id: (claimed.request.method, claimed.request.body)
         for claimed in claimer("worker").claim(first, [str(source.pk), str(edited.pk), str(plain.pk)], limit=10)

@@ -10,6 +10,7 @@ import psycopg2.extras
 import pytest
 from django.db import connection, transaction
 
+from accounts.actors import SYSTEM
 from jobs.models import JobEnvironment
 from runs.attempts.contract import Timings
 from runs.attempts.recording import record
@@ -45,7 +46,7 @@ def ids(fresh_tables: None) -> list[str]:
     seed_jobs(jobs=20)
     seed_executions(COUNT)
     job, now = JobEnvironment.objects.select_related("job").order_by("pk")[0], datetime.datetime.now(datetime.UTC)
-    return [str(services.run_now(job_environment=job, now=now).pk) for _ in range(BATCH)]
+    return [str(services.run_now(job_environment=job, now=now, actor=SYSTEM).pk) for _ in range(BATCH)]
 
 
 def test_a_batch_is_claimed_and_recorded_by_its_ids(ids: list[str]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from accounts.actors import SYSTEM
 from accounts.services import create_workspace
 from jobs.models import Job, JobEnvironment
 from jobs.services.save import save_job
@@ -60,7 +61,7 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[DeliveryService]:
 def other_job(url: str) -> JobEnvironment:
     job: Job = save_job(
         workspace=create_workspace(slug="modest", name="Modest"), job=None, slug="small", environments=None, now=now(),
-        config=job_config(request={"url": url, "body": "{{execution_id}}"}),
+        config=job_config(request={"url": url, "body": "{{execution_id}}"}), actor=SYSTEM,
     )  # fmt: skip
     return JobEnvironment.objects.get(job=job)
 
@@ -69,10 +70,10 @@ def test_one_workspace_with_large_bodies_leaves_room_for_the_others(make_job: Ma
     receiver, let_go = slow_endpoint
     large = make_job(request={"url": receiver.url("/slow"), "body": "{{execution_id}}" + "x" * MEGABYTE})
     for _ in range(GREEDY):
-        services.run_now(job_environment=large, now=now())
+        services.run_now(job_environment=large, now=now(), actor=SYSTEM)
     worker.submit([str(key) for key in Execution.objects.values_list("pk", flat=True)])
     eventually(lambda: len(receiver.exchanges) == ROOM_FOR)
-    modest = services.run_now(job_environment=other_job(receiver.url("/fast")), now=now())
+    modest = services.run_now(job_environment=other_job(receiver.url("/fast")), now=now(), actor=SYSTEM)
     worker.submit([str(modest.pk)])
     eventually(lambda: Run.objects.filter(execution=modest, status="succeeded").exists())
     assert Counter(one.path for one in receiver.exchanges) == {"/slow": ROOM_FOR, "/fast": 1}
@@ -91,7 +92,7 @@ def test_bodies_beyond_the_limit_are_claimed_unloaded(make_job: MakeJob, monkeyp
     monkeypatch.setattr(held_bodies, "MAX_BODIES_BYTES_OF_WORKSPACE", ROOM_FOR * MEGABYTE + 100_000)
     rendered = make_job(request={"body": "{{execution_id}}" + "x" * MEGABYTE})
     for _ in range(GREEDY):
-        services.run_now(job_environment=rendered, now=now())
+        services.run_now(job_environment=rendered, now=now(), actor=SYSTEM)
     claimer = Claimer(owner="w", lease_seconds=60, user_agent="Hourhand/test", held_bodies=HeldBodies())
     claimed = claimer.claim_any(Link("test"), limit=100)
     assert [one.is_too_heavy for one in claimed] == [False] * ROOM_FOR + [True] * (GREEDY - ROOM_FOR)
@@ -101,7 +102,7 @@ def test_bodies_beyond_the_limit_are_claimed_unloaded(make_job: MakeJob, monkeyp
 def test_a_body_shared_by_executions_of_a_version_is_held_once(make_job: MakeJob) -> None:
     shared = make_job(request={"body": "x" * MEGABYTE})
     for _ in range(GREEDY):
-        services.run_now(job_environment=shared, now=now())
+        services.run_now(job_environment=shared, now=now(), actor=SYSTEM)
     claimer = Claimer(owner="w", lease_seconds=60, user_agent="Hourhand/test", held_bodies=HeldBodies())
     claimed = claimer.claim_any(Link("test"), limit=100)
     assert len({id(one.request.body) for one in claimed}) == 1

@@ -5,6 +5,7 @@ import random
 
 import pytest
 
+from accounts.actors import SYSTEM
 from jobs.models import JobVersion
 from runs.attempts.contract import Received, Timings
 from runs.attempts.recording import record
@@ -29,7 +30,7 @@ def link():
 
 def answered(link, job, *, status=200, body=b'{"status": "down"}', **headers) -> tuple[Execution, Run]:
     """Claim one execution of `job`, answer it this way, evaluate and record it."""
-    made = services.run_now(job_environment=job, now=datetime.datetime.now(datetime.UTC))
+    made = services.run_now(job_environment=job, now=datetime.datetime.now(datetime.UTC), actor=SYSTEM)
     claimer = Claimer(owner="first", lease_seconds=60, user_agent="Hourhand/test")
     (claimed,) = claimer.claim(link, [str(made.pk)], limit=1)
     reason, error = by_status(status, claimed.request.success_statuses)
@@ -84,7 +85,7 @@ def test_an_unknown_saved_assertion_blocks_only_its_job(make_job, link):
     config = {**version.config, "success": {"statuses": ["2xx"], "assertions": unknown}}
     JobVersion.objects.filter(pk=version.pk).update(config=config)
     now = datetime.datetime.now(datetime.UTC)
-    waits, goes_on = (services.run_now(job_environment=row, now=now) for row in (job, other))
+    waits, goes_on = (services.run_now(job_environment=row, now=now, actor=SYSTEM) for row in (job, other))
     claimer = Claimer(owner="w", lease_seconds=60, user_agent="Hourhand/test")
     (claimed,) = claimer.claim(link, [str(waits.pk), str(goes_on.pk)], limit=2)
     assert claimed.attempt.execution_id == str(goes_on.pk)

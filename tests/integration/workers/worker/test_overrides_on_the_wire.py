@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from django.utils import timezone
 
+from accounts.actors import SYSTEM
 from accounts.models import Environment
 from jobs.definition.overrides import with_overrides
 from jobs.models import JobEnvironment, JobVersion
@@ -49,7 +50,10 @@ def places(make_job: MakeJob) -> dict[str, JobEnvironment]:
 
 def claimed_in(places: dict[str, JobEnvironment], link: Link) -> dict[str, Claimed]:
     """One execution in each environment, claimed by one worker in one batch."""
-    made = {str(services.run_now(job_environment=row, now=timezone.now()).pk): slug for slug, row in places.items()}
+    made = {
+        str(services.run_now(job_environment=row, now=timezone.now(), actor=SYSTEM).pk): slug
+        for slug, row in places.items()
+    }
     claimer = Claimer(owner="first", lease_seconds=60, user_agent="Hourhand/test")
     return {made[one.attempt.execution_id]: one for one in claimer.claim(link, list(made), limit=2)}
 
@@ -66,11 +70,11 @@ def test_each_environment_gets_its_own_request(places: dict[str, JobEnvironment]
 
 def test_an_edited_replay_sends_the_edited_request(places: dict[str, JobEnvironment], link: Link) -> None:
     now = timezone.now()
-    old = services.run_now(job_environment=places["staging"], now=now)
-    services.cancel(workspace=old.workspace, execution_id=old.pk, now=now)
+    old = services.run_now(job_environment=places["staging"], now=now, actor=SYSTEM)
+    services.cancel(workspace=old.workspace, execution_id=old.pk, now=now, actor=SYSTEM)
     edited = {**places["staging"].job.current_version.config["request"], "url": "http://edited.test/"}
-    made = services.replay(execution=old, now=timezone.now(), original_config=True, request=edited)
-    again = services.replay(execution=made, now=timezone.now(), original_config=True)
+    made = services.replay(execution=old, now=timezone.now(), original_config=True, request=edited, actor=SYSTEM)
+    again = services.replay(execution=made, now=timezone.now(), original_config=True, actor=SYSTEM)
     assert made.job_version.edited
     assert again.job_version == made.job_version
     claimer = Claimer(owner="second", lease_seconds=60, user_agent="Hourhand/test")

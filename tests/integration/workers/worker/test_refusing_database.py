@@ -10,6 +10,7 @@ import psycopg2
 import pytest
 from django.db import DatabaseError, OperationalError, connection, connections
 
+from accounts.actors import SYSTEM
 from core.sqlstates import ends_connection, is_about_data, is_passing
 from runs.attempts.reaping import require_renewable
 from runs.executions import services
@@ -105,7 +106,7 @@ def service() -> Iterator[DeliveryService]:
 
 def ask(make_job: MakeJob, target: Receiver, service: DeliveryService, count: int) -> list[str]:
     row = make_job(request={"url": target.url("/")})
-    ids = [str(services.run_now(job_environment=row, now=now()).pk) for _ in range(count)]
+    ids = [str(services.run_now(job_environment=row, now=now(), actor=SYSTEM).pk) for _ in range(count)]
     service.submit(ids)
     return ids
 
@@ -127,7 +128,7 @@ def test_results_wait_for_a_refusing_database(make_job, refuse, target, service,
 @pytest.mark.parametrize("state", UNSTORABLE.values(), ids=UNSTORABLE)
 def test_only_an_unstorable_row_loses_its_exchange(make_job, refuse, target, service, state) -> None:
     row = make_job(request={"url": target.url("/")})
-    ids = [str(services.run_now(job_environment=row, now=now()).pk) for _ in range(5)]
+    ids = [str(services.run_now(job_environment=row, now=now(), actor=SYSTEM).pk) for _ in range(5)]
     refuse(state, f"NEW.execution_id = '{ids[2]}' AND NEW.response_status IS NOT NULL")
     service.submit(ids)
     eventually(lambda: Run.objects.count() == 5, seconds=15)
@@ -275,7 +276,7 @@ def test_a_read_only_database_blocks_the_reaper() -> None:
 def test_after_a_long_lock_workers_have_time_to_renew(make_job, locked) -> None:
     """The reaper sees the expired lease as soon as the worker can renew it again, and waits."""
     row = make_job(request={"url": "http://127.0.0.1:9/"})
-    execution = services.run_now(job_environment=row, now=now())
+    execution = services.run_now(job_environment=row, now=now(), actor=SYSTEM)
     Execution.objects.filter(pk=execution.pk).update(
         status="running",
         lease_owner="w",

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from accounts.actors import SYSTEM
 from runs.executions import services
 from runs.models import Execution, Run
 from tests.support.engine import eventually
@@ -32,7 +33,7 @@ def test_short_waits_end_on_time(make_job: MakeJob, monkeypatch, retry: dict, wa
     try:
         with receiving(lambda exchange: exchange.answer("503 Busy")) as receiver:
             job = make_job(request={"url": receiver.url()}, retry={"max_attempts": 3, "jitter": False, **retry})
-            made = services.run_now(job_environment=job, now=datetime.datetime.now(datetime.UTC))
+            made = services.run_now(job_environment=job, now=datetime.datetime.now(datetime.UTC), actor=SYSTEM)
             started = time.monotonic()
             worker.submit([str(made.pk)])
             eventually(Execution.objects.filter(pk=made.pk, status="failed").exists, seconds=30)
@@ -54,7 +55,7 @@ def test_a_wait_ends_though_its_worker_died(make_job: MakeJob):
     with receiving(lambda exchange: exchange.answer("503 Busy")) as receiver:
         retry = {"max_attempts": 2, "backoff": "fixed", "delay_ms": 300, "jitter": False}
         job = make_job(request={"url": receiver.url()}, retry=retry)
-        made = services.run_now(job_environment=job, now=datetime.datetime.now(datetime.UTC))
+        made = services.run_now(job_environment=job, now=datetime.datetime.now(datetime.UTC), actor=SYSTEM)
         first.submit([str(made.pk)])
         eventually(Run.objects.filter(execution=made).exists, seconds=30)
         first.stop(grace_seconds=0)
