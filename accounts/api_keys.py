@@ -74,9 +74,7 @@ def issue_key(
     )
     row.environments.set(places or [])
     changes = difference({}, _facts(row))
-    audit.record(
-        "key.created", row, workspace_id=workspace.pk, actor=actor, label=str(row), now=row.created_at, changes=changes
-    )
+    audit.record("key.created", row, actor=actor, now=row.created_at, changes=changes)
     return IssuedKey(row, key)
 
 
@@ -115,15 +113,7 @@ def change_key(
         _refuse_broader(after, limit)
     locked.save(update_fields=["name", "scopes", "is_bound", "expires_at"])
     if changes := difference(facts, _facts(locked)):
-        audit.record(
-            "key.updated",
-            locked,
-            workspace_id=locked.workspace_id,
-            actor=actor,
-            label=str(locked),
-            now=now,
-            changes=changes,
-        )
+        audit.record("key.updated", locked, actor=actor, now=now, changes=changes)
     return locked
 
 
@@ -131,7 +121,7 @@ def change_key(
 def revoke_key(*, key: ApiKey, actor: Actor, now: datetime.datetime) -> None:
     """End a key for good. The instant of the first revocation stays."""
     if ApiKey.objects.filter(pk=key.pk, revoked_at__isnull=True).update(revoked_at=now):
-        audit.record("key.revoked", key, workspace_id=key.workspace_id, actor=actor, label=str(key), now=now)
+        audit.record("key.revoked", key, actor=actor, now=now)
 
 
 def grant_of(key: ApiKey) -> Grant:

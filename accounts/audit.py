@@ -1,4 +1,4 @@
-"""The audit log: who changed what. Written by the verbs themselves, in the transaction of the change."""
+"""The audit log: who changed what. The verbs write it themselves, in the transaction of the change."""
 
 import datetime
 import uuid
@@ -14,16 +14,18 @@ def entry(
     action: str,
     target: Any,
     *,
-    workspace_id: uuid.UUID,
     actor: Actor,
-    label: str,
     now: datetime.datetime,
     changes: Changes | None = None,
+    workspace_id: uuid.UUID | None = None,
 ) -> AuditEntry:
-    """That `actor` did `action`, named as in `key.created`, to `target`, which people know as `label`. Not saved.
+    """Build the entry that `actor` did `action`, such as `key.created`, to `target`, a row with an `audit_label`.
 
-    `changes` is what `core.differences` answers. Never give it a secret's value, nor a key: it is shown and kept.
+    `changes` is the result of `core.differences.difference`, and stays readable: it must hold neither a secret's value
+    nor a key. `workspace_id` defaults to the target's own. Nothing is saved.
     """
+    if workspace_id is None:
+        workspace_id = target.pk if isinstance(target, Workspace) else target.workspace_id
     return AuditEntry(
         workspace_id=workspace_id,
         at=now,
@@ -33,34 +35,23 @@ def entry(
         action=action,
         target_kind=action.partition(".")[0],
         target_id=str(target.pk),
-        target_label=label,
+        target_label=target.audit_label,
         changes=changes or {},
     )
 
 
-def record(
-    action: str,
-    target: Any,
-    *,
-    workspace_id: uuid.UUID,
-    actor: Actor,
-    label: str,
-    now: datetime.datetime,
-    changes: Changes | None = None,
-) -> None:
-    """Remember it: one `entry` by itself."""
-    entry(action, target, workspace_id=workspace_id, actor=actor, label=label, now=now, changes=changes).save(
-        force_insert=True
-    )
+def record(action: str, target: Any, *, actor: Actor, now: datetime.datetime, changes: Changes | None = None) -> None:
+    """Build an `entry` and save it."""
+    entry(action, target, actor=actor, now=now, changes=changes).save(force_insert=True)
 
 
 def record_all(entries: Sequence[AuditEntry]) -> None:
-    """Remember what was done to many at once."""
+    """Save many entries in one statement."""
     AuditEntry.objects.bulk_create(entries)
 
 
 def prune_log(workspace: Workspace, until: datetime.datetime, limit: int) -> int:
-    """Forget the oldest entries from before an instant, at most so many. Returns how many there were."""
+    """Delete the oldest entries from before `until`, at most `limit`. Returns how many were deleted."""
     old = AuditEntry.objects.filter(workspace=workspace, at__lt=until).order_by("at", "id")
     ids = list(old.values_list("pk", flat=True)[:limit])
     return AuditEntry.objects.filter(pk__in=ids)._raw_delete("default") if ids else 0

@@ -39,9 +39,7 @@ def create_environment(
     except IntegrityError as error:
         raise EnvironmentSlugTakenError(slug) from error
     changes = difference({}, {"name": name})
-    audit.record(
-        "environment.created", made, workspace_id=workspace.pk, actor=actor, label=slug, now=now, changes=changes
-    )
+    audit.record("environment.created", made, actor=actor, now=now, changes=changes)
     return made
 
 
@@ -53,13 +51,5 @@ def rename_environment(*, environment: Environment, name: str, actor: Actor, now
     locked.name = name
     locked.save(update_fields=["name"])
     if changes:
-        audit.record(
-            "environment.updated",
-            locked,
-            workspace_id=locked.workspace_id,
-            actor=actor,
-            label=locked.slug,
-            now=now,
-            changes=changes,
-        )
+        audit.record("environment.updated", locked, actor=actor, now=now, changes=changes)
     return locked

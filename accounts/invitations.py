@@ -89,9 +89,7 @@ def accept(*, membership_id: uuid.UUID, token: str, user: Any, now: datetime.dat
     audit.record(
         "member.accepted",
         membership,
-        workspace_id=membership.workspace_id,
         actor=Actor.of_user(user),
-        label=membership.username,
         now=now,
         changes=difference({"state": "invited"}, {"state": "active"}),
     )

@@ -82,7 +82,7 @@ def add_member(
     membership = Membership.objects.create(
         workspace=workspace, role=role, invited_username=username, invited_email=email, created_at=now
     )
-    _record("member.added", membership, actor=actor, now=now, changes=difference({}, {"role": role}))
+    audit.record("member.added", membership, actor=actor, now=now, changes=difference({}, {"role": role}))
     return AddedMember(membership, invite(membership, now=now))
 
 
@@ -100,7 +100,9 @@ def change_role(
             _refuse_last_owner(locked)
         locked.role = role
         locked.save(update_fields=["role"])
-        _record("member.updated", locked, actor=actor, now=now, changes=difference({"role": before}, {"role": role}))
+        audit.record(
+            "member.updated", locked, actor=actor, now=now, changes=difference({"role": before}, {"role": role})
+        )
     return locked
 
 
@@ -111,7 +113,7 @@ def remove_member(*, membership: Membership, actor: Actor, limit: Grant | None =
     _refuse_broader(locked.role, limit)
     if locked.role == Role.OWNER:
         _refuse_last_owner(locked)
-    _record("member.removed", locked, actor=actor, now=now, changes=difference({"role": locked.role}, {}))
+    audit.record("member.removed", locked, actor=actor, now=now, changes=difference({"role": locked.role}, {}))
     locked.delete()
 
 
@@ -127,7 +129,7 @@ def invite_again(
     _refuse_broader(locked.role, limit)
     if locked.user is not None:
         raise NotInvitedError(f"{locked.username} has accepted already.")
-    _record("member.invited", locked, actor=actor, now=now, changes={})
+    audit.record("member.invited", locked, actor=actor, now=now)
     return invite(locked, now=now)
 
 
@@ -181,17 +183,3 @@ def _refuse_last_owner(membership: Membership) -> None:
     owners = Membership.objects.filter(workspace_id=membership.workspace_id, role=Role.OWNER, user__isnull=False)
     if membership.user is not None and not owners.exclude(pk=membership.pk).exists():
         raise LastOwnerError
-
-
-def _record(
-    action: str, membership: Membership, *, actor: Actor, now: datetime.datetime, changes: dict[str, list[Any]]
-) -> None:
-    audit.record(
-        action,
-        membership,
-        workspace_id=membership.workspace_id,
-        actor=actor,
-        label=membership.username,
-        now=now,
-        changes=changes,
-    )

@@ -32,6 +32,10 @@ class Plan(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def audit_label(self) -> str:
+        return self.name
+
 
 class Workspace(models.Model):
     """The tenant. Nothing crosses it. Without a `plan` it has no limits; only a `capped` one has a budget."""
@@ -64,6 +68,10 @@ class Workspace(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def audit_label(self) -> str:
+        return self.slug
 
 
 class Usage(models.Model):
@@ -109,6 +117,10 @@ class Environment(models.Model):
     def __str__(self) -> str:
         return self.slug
 
+    @property
+    def audit_label(self) -> str:
+        return self.slug
+
 
 class Role(models.TextChoices):
     OWNER = "owner"
@@ -147,6 +159,10 @@ class Membership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.username} in {self.workspace}"
+
+    @property
+    def audit_label(self) -> str:
+        return self.username
 
     @property
     def username(self) -> str:
@@ -206,6 +222,10 @@ class ApiKey(models.Model):
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"
 
+    @property
+    def audit_label(self) -> str:
+        return str(self)
+
 
 class SigningSecret(models.Model):
     """What a workspace's requests are signed with, encrypted. The schema allows two: the newest, and a retiring one.
@@ -235,6 +255,10 @@ class SigningSecret(models.Model):
 
     def __str__(self) -> str:
         return f"{self.prefix}…"
+
+    @property
+    def audit_label(self) -> str:
+        return str(self)
 
 
 class Secret(models.Model):
@@ -266,6 +290,10 @@ class Secret(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def audit_label(self) -> str:
+        return f"{self.name} ({self.environment.slug})" if self.environment else self.name
 
 
 class InstallationSecret(models.Model):

@@ -40,9 +40,7 @@ def save_plan(*, plan: Plan | None, values: Mapping[str, Any], actor: Actor, now
         having = locked.workspaces.order_by("pk").values_list("pk", flat=True)
         audit.record_all(
             [
-                audit.entry(
-                    "plan.updated", locked, workspace_id=key, actor=actor, label=locked.name, now=now, changes=changes
-                )
+                audit.entry("plan.updated", locked, workspace_id=key, actor=actor, now=now, changes=changes)
                 for key in having
             ]
         )
@@ -58,15 +56,7 @@ def assign_plan(*, workspace: Workspace, plan: Plan | None, actor: Actor, now: d
         return
     locked.plan = plan
     locked.save(update_fields=["plan"])
-    audit.record(
-        "workspace.plan_assigned",
-        locked,
-        workspace_id=locked.pk,
-        actor=actor,
-        label=locked.slug,
-        now=now,
-        changes=changes,
-    )
+    audit.record("workspace.plan_assigned", locked, actor=actor, now=now, changes=changes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,7 @@ def create_secret(
             )
     except IntegrityError as error:
         raise SecretExistsError(name) from error
-    record_secret("secret.created", made, actor=actor, now=now)
+    audit.record("secret.created", made, actor=actor, now=now)
     return made
 
 
@@ -75,13 +75,7 @@ def change_secret(*, secret: Secret, value: str, actor: Actor, now: datetime.dat
     """Give a secret another value; requests use it within seconds. Raises as `create_secret` does."""
     Secret.objects.filter(pk=secret.pk).update(encrypted=_encrypted(value), updated_at=now)
     secret.updated_at = now
-    record_secret("secret.updated", secret, actor=actor, now=now)
-
-
-def record_secret(action: str, secret: Secret, *, actor: Actor, now: datetime.datetime) -> None:
-    """Put a change of a secret into the audit log: its name and its place, of its value nothing at all."""
-    place = f" ({secret.environment.slug})" if secret.environment else ""
-    audit.record(action, secret, workspace_id=secret.workspace_id, actor=actor, label=f"{secret.name}{place}", now=now)
+    audit.record("secret.updated", secret, actor=actor, now=now)
 
 
 def check_value(value: str) -> None:

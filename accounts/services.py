@@ -67,9 +67,7 @@ def change_settings(
         setattr(locked, field, wanted[field])
     locked.save(update_fields=SETTINGS)
     if changed := difference(before, settings_of(locked)):
-        audit.record(
-            "settings.updated", locked, workspace_id=locked.pk, actor=actor, label=locked.slug, now=now, changes=changed
-        )
+        audit.record("settings.updated", locked, actor=actor, now=now, changes=changed)
     return locked
 
 

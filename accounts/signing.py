@@ -77,9 +77,7 @@ def _rotate(workspace: Workspace, overlap_seconds: int, *, actor: Actor, now: da
     audit.record(
         "signing_secret.rotated",
         row,
-        workspace_id=workspace.pk,
         actor=actor,
-        label=str(row),
         now=now,
         changes=difference({}, {"overlap_seconds": overlap_seconds}),
     )

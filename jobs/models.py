@@ -75,6 +75,10 @@ class RetryPolicy(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def audit_label(self) -> str:
+        return self.slug
+
 
 class Job(models.Model):
     """What to do and when. Its configuration is its current version; these columns are what lists search and sort."""
@@ -134,6 +138,10 @@ class Job(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def audit_label(self) -> str:
+        return self.slug
 
 
 class DefinitionField(models.JSONField):

@@ -38,15 +38,7 @@ def record_created(made: Iterable[tuple[Job, dict[str, bool]]], *, actor: Actor,
     """Put new jobs into the log, each with where it is enabled by the environment's slug."""
     audit.record_all(
         [
-            audit.entry(
-                "job.created",
-                job,
-                workspace_id=job.workspace_id,
-                actor=actor,
-                label=job.slug,
-                now=now,
-                changes=_introduction(job, enabled),
-            )
+            audit.entry("job.created", job, actor=actor, now=now, changes=_introduction(job, enabled))
             for job, enabled in made
         ]
     )
@@ -70,19 +62,10 @@ def record_saved(
     if before is None:
         record_created([(job, after["enabled"])], actor=actor, now=now)
     elif changes := redacted(difference(before, after)):
-        if restored is None:
-            _record("job.updated", job, changes, actor=actor, now=now)
-        else:
-            _record("job.restored", job, {**difference({}, {"restored": restored}), **changes}, actor=actor, now=now)
-
-
-def record_deleted(job: Job, *, actor: Actor, now: datetime.datetime) -> None:
-    _record("job.deleted", job, {}, actor=actor, now=now)
-
-
-def record_purged(job: Job, *, actor: Actor, now: datetime.datetime) -> None:
-    """Put into the log that a job is gone for good, with its versions and its history."""
-    _record("job.purged", job, {}, actor=actor, now=now)
+        action = "job.updated"
+        if restored is not None:
+            action, changes = "job.restored", {**difference({}, {"restored": restored}), **changes}
+        audit.record(action, job, actor=actor, now=now, changes=changes)
 
 
 def pause_facts(rows: Iterable[JobEnvironment]) -> dict[Any, dict[str, Any]]:
@@ -112,17 +95,11 @@ def record_pauses(
     jobs, after = {row.job_id: row.job for row in rows}, pause_facts(rows)
     for job_id, job in jobs.items():
         if changes := difference(before[job_id], after[job_id]):
-            _record(action, job, changes, actor=actor, now=now)
+            audit.record(action, job, actor=actor, now=now, changes=changes)
 
 
 def policy_facts(policy: RetryPolicy, rules: Iterable[str]) -> dict[str, Any]:
     return {field: getattr(policy, field) for field in ("slug", "name", *rules)}
-
-
-def record_policy(action: str, policy: RetryPolicy, changes: Changes, *, actor: Actor, now: datetime.datetime) -> None:
-    audit.record(
-        action, policy, workspace_id=policy.workspace_id, actor=actor, label=policy.slug, now=now, changes=changes
-    )
 
 
 def redacted(changes: Changes) -> Changes:
@@ -138,7 +115,3 @@ def _without_headers(value: Any, path: list[str]) -> Any:
     if isinstance(value, list):
         return [_without_headers(inner, path) for inner in value]
     return value
-
-
-def _record(action: str, job: Job, changes: Changes, *, actor: Actor, now: datetime.datetime) -> None:
-    audit.record(action, job, workspace_id=job.workspace_id, actor=actor, label=job.slug, now=now, changes=changes)

@@ -53,15 +53,7 @@ def delete_environment(*, environment: Environment, actor: Actor, now: datetime.
         raise EnvironmentInUseError(locked.slug, sorted({job.slug for job in used if job.purged_at is None}))
     changes = _lost_with(locked)
     _delete(locked)
-    audit.record(
-        "environment.deleted",
-        locked,
-        workspace_id=workspace.pk,
-        actor=actor,
-        label=locked.slug,
-        now=now,
-        changes=changes,
-    )
+    audit.record("environment.deleted", locked, actor=actor, now=now, changes=changes)
 
 
 def _is_used(row: Any) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 
+from accounts import audit
 from accounts.actors import Actor
 from accounts.models import Workspace
 from core.differences import difference
@@ -19,7 +20,7 @@ from core.slugs import slug_base, slug_of
 from jobs.definition.reading import UNREADABLE
 from jobs.errors import RetryPolicyInUseError, RetryPolicySlugTakenError, UnknownRetryPolicyError
 from jobs.models import Job, JobVersion, RetryPolicy
-from jobs.services.audit import policy_facts, record_policy
+from jobs.services.audit import policy_facts
 
 #: The fields of a job's `retry` that a policy stands for.
 RULES = (
@@ -81,7 +82,7 @@ def save_policy(
         made = RetryPolicy(workspace=workspace, slug=slug, name=name, created_at=now, updated_at=now, **rules)
         _write(made, force_insert=True)
         changes = difference({}, policy_facts(made, RULES))
-        record_policy("retry_policy.created", made, changes, actor=actor, now=now)
+        audit.record("retry_policy.created", made, actor=actor, now=now, changes=changes)
         return made
     locked = RetryPolicy.objects.select_for_update(no_key=True).get(pk=policy.pk)
     before, known = resolved({}, locked), policy_facts(locked, RULES)
@@ -91,7 +92,7 @@ def save_policy(
     if resolved({}, locked) != before:
         _make_versions(locked, actor=actor, now=now)
     if changes := difference(known, policy_facts(locked, RULES)):
-        record_policy("retry_policy.updated", locked, changes, actor=actor, now=now)
+        audit.record("retry_policy.updated", locked, actor=actor, now=now, changes=changes)
     return locked
 
 
@@ -104,7 +105,7 @@ def delete_policy(*, policy: RetryPolicy, actor: Actor, now: datetime.datetime) 
             raise RetryPolicyInUseError(policy.slug, jobs)
         deleted, _ = RetryPolicy.objects.filter(pk=policy.pk).delete()
         if deleted:
-            record_policy("retry_policy.deleted", policy, {}, actor=actor, now=now)
+            audit.record("retry_policy.deleted", policy, actor=actor, now=now)
 
 
 def _write(policy: RetryPolicy, **how: Any) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 
+from accounts import audit
 from accounts.actors import Actor
 from accounts.models import Environment, Workspace
 from accounts.usage import refuse_when_stopped
@@ -16,7 +17,7 @@ from jobs.definition.contract import Timetable
 from jobs.definition.overrides import OVERRIDES, PerEnvironment, effective
 from jobs.errors import AmbiguousEnvironmentError, SlugTakenError
 from jobs.models import Job, JobEnvironment, JobVersion, ScheduleType
-from jobs.services.audit import job_facts, pause_facts, record_deleted, record_pauses, record_saved
+from jobs.services.audit import job_facts, pause_facts, record_pauses, record_saved
 from jobs.services.limits import hold_active_jobs, refuse_too_many_active
 from jobs.services.periods import begin_plan, change_plan, has_ended
 from jobs.services.retry_policies import adopted_policy, resolved
@@ -187,7 +188,7 @@ def delete_job(*, job: Job, actor: Actor, now: datetime.datetime) -> None:
     for row in _locked_environments(locked):
         row.job, row.enabled = locked, False
         _change(row, now=now)
-    record_deleted(locked, actor=actor, now=now)
+    audit.record("job.deleted", locked, actor=actor, now=now)
 
 
 @transaction.atomic

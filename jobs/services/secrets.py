@@ -7,9 +7,9 @@ from django.db import transaction
 from django.db.models import TextField
 from django.db.models.functions import Cast
 
+from accounts import audit
 from accounts.actors import Actor
 from accounts.models import Secret
-from accounts.secrets import record_secret
 from core.errors import ConflictError
 from jobs.definition.reading import definition_of, per_environment
 from jobs.definition.templates import BrokenTemplate, RequestTemplate
@@ -59,5 +59,5 @@ def delete_secret(*, secret: Secret, actor: Actor, now: datetime.datetime) -> No
     falls_back = secret.environment_id is not None and others.exists()
     if not falls_back and (slugs := jobs_using(secret)):
         raise SecretInUseError(secret.name, slugs)
-    record_secret("secret.deleted", secret, actor=actor, now=now)
+    audit.record("secret.deleted", secret, actor=actor, now=now)
     secret.delete()

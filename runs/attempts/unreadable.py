@@ -121,31 +121,20 @@ def _readable_again(row: UnreadableVersion) -> bool:
     """Judge one mark; whoever reads the log learns when it began and when it was over."""
     job, version = row.job_environment.job, row.job_version
     environment_id = str(row.job_environment.environment_id)
+    details: dict[str, Any] = {"version": version.number, "environment": row.job_environment.environment.slug}
     error = problem_of(version.config, environment_id=environment_id, anchor=job.created_at)
     if error is not None:
         if not row.audited:
-            _record("job.unreadable", row, {"version": version.number, "error": error})
+            changes = difference({}, {**details, "error": error})
+            audit.record("job.unreadable", job, actor=SYSTEM, now=timezone.now(), changes=changes)
         return False
     if row.audited:
-        _record("job.readable", row, {"version": version.number})
+        audit.record("job.readable", job, actor=SYSTEM, now=timezone.now(), changes=difference({}, details))
     log.info("version_readable", job_version_id=str(version.pk), job_environment_id=str(row.job_environment_id))
     row.delete()
     for aside in (firing, settling):
         aside.take([str(row.job_environment_id)])
     return True
-
-
-def _record(action: str, row: UnreadableVersion, facts: dict[str, Any]) -> None:
-    job, environment = row.job_environment.job, row.job_environment.environment
-    audit.record(
-        action,
-        job,
-        workspace_id=job.workspace_id,
-        actor=SYSTEM,
-        label=job.slug,
-        now=timezone.now(),
-        changes=difference({}, {**facts, "environment": environment.slug}),
-    )
 
 
 def marked_count() -> tuple[int, datetime.datetime | None]:

@@ -16,7 +16,7 @@ from accounts import audit
 from accounts.actors import Actor
 from accounts.models import Workspace
 from accounts.usage import refuse_when_stopped, stopped
-from core.differences import Changes, difference
+from core.differences import difference
 from jobs.definition.contract import Overlap
 from runs.errors import BulkOperationEndedError
 from runs.executions.cancel import cancel_live
@@ -134,7 +134,7 @@ def _begun(matched: Matched, *, now: datetime.datetime, actor: Actor, **columns:
     if matched.ids:
         wake_on_commit(BULK_TASK)
     told = {name: columns[name] for name in ("kind", "filter", "rate_per_second")} | {"matched": len(matched.ids)}
-    _record("bulk_operation.created", operation, difference({}, told), actor=actor, now=now)
+    audit.record("bulk_operation.created", operation, actor=actor, now=now, changes=difference({}, told))
     return operation
 
 
@@ -146,19 +146,7 @@ def cancel_bulk(*, workspace: Workspace, operation_id: uuid.UUID, now: datetime.
     if operation.state != BulkState.RUNNING:
         raise BulkOperationEndedError(operation.state)
     operations.update(state=BulkState.CANCELED, finished_at=now)
-    _record("bulk_operation.canceled", operation, {}, actor=actor, now=now)
-
-
-def _record(action: str, operation: BulkOperation, changes: Changes, *, actor: Actor, now: datetime.datetime) -> None:
-    audit.record(
-        action,
-        operation,
-        workspace_id=operation.workspace_id,
-        actor=actor,
-        label=str(operation),
-        now=now,
-        changes=changes,
-    )
+    audit.record("bulk_operation.canceled", operation, actor=actor, now=now)
 
 
 @transaction.atomic

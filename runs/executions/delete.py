@@ -7,9 +7,9 @@ import datetime
 
 from django.db import transaction
 
+from accounts import audit
 from accounts.actors import Actor
 from jobs.models import Job
-from jobs.services.audit import record_purged
 from jobs.services.purging import purge_jobs
 from jobs.services.save import delete_job
 from runs.executions.cancel import cancel_live
@@ -37,5 +37,5 @@ def purge(*, job: Job, actor: Actor, now: datetime.datetime) -> None:
     """
     delete_with_executions(job=job, actor=actor, now=now)
     if purge_jobs([job.pk], now=now):
-        record_purged(job, actor=actor, now=now)
+        audit.record("job.purged", job, actor=actor, now=now)
         wake_on_commit(PRUNING_TASK)

@@ -1,5 +1,6 @@
 """Use cases of executions: run now, replay, retry, cancel. Views, admin buttons and commands call the same ones.
 
+The audit log gets what was asked for by hand, but nothing of the input.
 Where the workspace's plan lets no more runs start, those that make an execution raise QuotaExceededError.
 """
 
@@ -53,9 +54,9 @@ def run_now(
         scheduled_for=scheduled_for,
         input=input,
     )
-    asked: dict[str, Any] = {"execution": str(made.pk), "environment": job_environment.environment.slug}
-    asked |= {"delay_seconds": delay_seconds} if delay_seconds else {}
-    _record("job.run", job_environment.job, job_environment.job, asked, actor=actor, now=now)
+    details: dict[str, Any] = {"execution": str(made.pk), "environment": job_environment.environment.slug}
+    details |= {"delay_seconds": delay_seconds} if delay_seconds else {}
+    audit.record("job.run", job_environment.job, actor=actor, now=now, changes=difference({}, details))
     return made
 
 
@@ -94,10 +95,10 @@ def replay(
         input=execution.input if input is ... else input,
         replay_of=execution,
     )
-    asked: dict[str, Any] = {"execution": str(made.pk), "config": "original" if original_config else "current"}
-    asked |= {"environment": environment.slug} if environment else {}
-    asked |= {"edited": True} if edited else {}
-    _record("execution.replayed", execution, execution.job, asked, actor=actor, now=now)
+    details: dict[str, Any] = {"execution": str(made.pk), "config": "original" if original_config else "current"}
+    details |= {"environment": environment.slug} if environment else {}
+    details |= {"edited": True} if edited else {}
+    audit.record("execution.replayed", execution, actor=actor, now=now, changes=difference({}, details))
     return made
 
 
@@ -117,7 +118,8 @@ def retry(*, execution: Execution, now: datetime.datetime, actor: Actor) -> Exec
         input=execution.input,
         replay_of=execution,
     )
-    _record("execution.retried", execution, execution.job, {"execution": str(made.pk)}, actor=actor, now=now)
+    changes = difference({}, {"execution": str(made.pk)})
+    audit.record("execution.retried", execution, actor=actor, now=now, changes=changes)
     return made
 
 
@@ -133,23 +135,8 @@ def cancel(*, workspace: Workspace, execution_id: uuid.UUID, now: datetime.datet
     execution: Execution = executions.get(pk=execution_id)
     if not canceled:
         raise ExecutionNotCancelableError(execution.status)
-    _record("execution.canceled", execution, execution.job, {}, actor=actor, now=now)
+    audit.record("execution.canceled", execution, actor=actor, now=now)
     return execution
-
-
-def _record(
-    action: str, target: Job | Execution, job: Job, asked: dict[str, Any], *, actor: Actor, now: datetime.datetime
-) -> None:
-    """Put what was asked for by hand into the audit log: what of which job, but nothing of the input."""
-    audit.record(
-        action,
-        target,
-        workspace_id=job.workspace_id,
-        actor=actor,
-        label=job.slug,
-        now=now,
-        changes=difference({}, asked),
-    )
 
 
 def _current_version(job: Job) -> JobVersion:

@@ -213,6 +213,10 @@ class Execution(models.Model):
         return str(self.id)
 
     @property
+    def audit_label(self) -> str:
+        return self.job.slug
+
+    @property
     def meant_at(self) -> datetime.datetime | None:
         """When it was meant to start: its occurrence, and the jitter after it."""
         jitter = datetime.timedelta(milliseconds=self.jitter_ms)
@@ -362,6 +366,10 @@ class BulkOperation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} of {len(self.execution_ids)}"
+
+    @property
+    def audit_label(self) -> str:
+        return str(self)
 
 
 class PruningRound(models.Model):

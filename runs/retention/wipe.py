@@ -66,9 +66,7 @@ def _hide(workspace: Workspace, actor: Actor, now: datetime.datetime) -> None:
     # They tell of what is gone, and a request that is sent again is to be done again.
     KeptAnswer.objects.filter(workspace=locked)._raw_delete("default")
     changes = difference({"jobs": len(ids), "secrets": secrets}, {"jobs": 0, "secrets": 0})
-    audit.record(
-        "workspace.wiped", locked, workspace_id=locked.pk, actor=actor, label=locked.slug, now=now, changes=changes
-    )
+    audit.record("workspace.wiped", locked, actor=actor, now=now, changes=changes)
     wake_on_commit(PRUNING_TASK)
 
 

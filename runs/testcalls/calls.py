@@ -14,8 +14,6 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from django.db import transaction
-
 from accounts import audit
 from accounts.actors import Actor
 from accounts.encryption import EncryptionKeyError
@@ -98,12 +96,16 @@ def call_once(
     """
     refuse_when_stopped(job_environment.workspace_id, now=now)
     wanted = _wanted(job_environment, config, input)
+    details: dict[str, Any] = {"environment": job_environment.environment.slug}
+    details |= {"unsaved": sorted(unsaved)} if unsaved else {}
+    changes = difference({}, details)
     try:
         columns = _answered(wanted, job_environment.workspace_id)
     except CallLostError:
-        _record(job_environment, unsaved, actor=actor, now=now)
+        # The request may have carried a secret somewhere, and no execution would show it.
+        audit.record("job.tested", job_environment.job, actor=actor, now=now, changes=changes)
         raise
-    _record(job_environment, unsaved, actor=actor, now=now)
+    audit.record("job.tested", job_environment.job, actor=actor, now=now, changes=changes)
     return _run(columns, job_environment, saved=not unsaved)
 
 
@@ -198,23 +200,6 @@ def _place(box: Mailbox, workspace_id: uuid.UUID, call_id: str, *, seconds: int)
             box.release(workspace_id, call_id, places=PER_WORKSPACE)
     finally:
         _process.release()
-
-
-@transaction.atomic
-def _record(job_environment: JobEnvironment, unsaved: Collection[str], *, actor: Actor, now: datetime.datetime) -> None:
-    """Put it into the audit log: no execution tells of it, and it may have sent a secret somewhere else."""
-    job = job_environment.job
-    asked: dict[str, Any] = {"environment": job_environment.environment.slug}
-    asked |= {"unsaved": sorted(unsaved)} if unsaved else {}
-    audit.record(
-        "job.tested",
-        job,
-        workspace_id=job.workspace_id,
-        actor=actor,
-        label=job.slug,
-        now=now,
-        changes=difference({}, asked),
-    )
 
 
 # -- its run, from the worker to a row that is never saved -------------------------------------------------------------

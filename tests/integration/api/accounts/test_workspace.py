@@ -145,9 +145,7 @@ def entries(workspace: Workspace, count: int) -> None:
         audit.record(
             ("environment.updated", "settings.updated")[number % 2],
             targets[number % 2],
-            workspace_id=workspace.pk,
             actor=actors[number % 3],
-            label=("production", "acme")[number % 2],
             now=NOW + datetime.timedelta(minutes=number // 2),
             changes={"name": ["a", "b"]},
         )

@@ -5,6 +5,7 @@ import threading
 import pytest
 from django.db import connection, transaction
 
+from accounts.actors import SYSTEM
 from accounts.models import Environment, Scope
 from accounts.services import create_workspace
 from jobs.models import Job, JobVersion, RetryPolicy
