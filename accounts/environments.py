@@ -7,9 +7,9 @@ from django.db import IntegrityError, transaction
 from accounts import audit
 from accounts.actors import Actor
 from accounts.models import Environment, Workspace
+from accounts.names import ENVIRONMENT_SLUGS
 from core.differences import difference
 from core.errors import ConflictError, HourhandError
-from core.slugs import is_slug
 
 
 class InvalidEnvironmentError(HourhandError):
@@ -25,14 +25,16 @@ class EnvironmentSlugTakenError(ConflictError):
 
 @transaction.atomic
 def create_environment(
-    *, workspace: Workspace, slug: str, name: str, actor: Actor, now: datetime.datetime
+    *, workspace: Workspace, slug: str | None, name: str, actor: Actor, now: datetime.datetime
 ) -> Environment:
-    """Make an environment. Its slug is for good: definitions, versions and keys name it so.
+    """Create an environment. Its slug never changes: definitions and versions use it. None makes one from the name.
 
     Raises InvalidEnvironmentError and EnvironmentSlugTakenError.
     """
-    if not is_slug(slug):
-        raise InvalidEnvironmentError("Should be 1 to 100 of a-z, 0-9 and -, and no UUID.", field="slug")
+    if slug is None:
+        slug = ENVIRONMENT_SLUGS.free(name, workspace.environments)
+    if not ENVIRONMENT_SLUGS.accepts(slug):
+        raise InvalidEnvironmentError(ENVIRONMENT_SLUGS.error, field="slug")
     try:
         with transaction.atomic():
             made = Environment.objects.create(workspace=workspace, slug=slug, name=name, created_at=now)

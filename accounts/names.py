@@ -1,7 +1,10 @@
-"""How things are called. Pure."""
+"""What names of things look like. Pure."""
 
 import re
 
+from core.slugs import SlugRule
+
+WORKSPACE_SLUGS, ENVIRONMENT_SLUGS = SlugRule("workspace"), SlugRule("environment")
 #: A regular expression for the name of a secret.
 SECRET_NAME_FORM = "[A-Z][A-Z0-9_]{0,63}"  # noqa: S105 - a form, not a secret
 #: Request headers that history never shows, whatever a workspace allows: they hold nothing but credentials.

@@ -1,22 +1,23 @@
-"""Slugs: the names of objects in paths and definitions. Pure."""
+"""Slugs: the names of objects in paths and definitions. Pure; only `SlugRule.free` reads rows."""
 
 import re
 import unicodedata
 import uuid
 from collections.abc import Set
+from dataclasses import dataclass
+from typing import Any
 
 from anyascii import anyascii
 
 MAX_SLUG = 100
-#: A slug derived from a name leaves room for a number.
-_MAX_MADE = 90
+#: The most of a name's own characters, so that a number fits after them.
+_MAX_BASE = 90
 _MAX_NAME = 200
 _SLUG = re.compile(rf"[a-z0-9-]{{1,{MAX_SLUG}}}")
-_NOBODY: frozenset[str] = frozenset()
 
 
 def is_uuid(text: str) -> bool:
-    """Whether a path segment is an id, in any spelling of a UUID."""
+    """Return whether a path segment is an id, in any spelling of a UUID."""
     try:
         uuid.UUID(text)
     except ValueError:
@@ -24,23 +25,39 @@ def is_uuid(text: str) -> bool:
     return True
 
 
-def is_slug(text: str, *, reserved: Set[str] = _NOBODY) -> bool:
-    """Whether `text` may be a slug. One that reads as a UUID could be another object's id."""
-    return _SLUG.fullmatch(text) is not None and text not in reserved and not is_uuid(text)
+@dataclass(frozen=True, slots=True)
+class SlugRule:
+    """The slugs of one kind of thing. `fallback` replaces a name without letters and digits."""
 
+    fallback: str
+    reserved: frozenset[str] = frozenset()
 
-def slug_base(name: str, *, otherwise: str) -> str:
-    """Derive a slug from a name: its letters and digits in ASCII, or `otherwise` if none are left."""
-    # NFKC joins letters and accents that come apart. Characters without a transliteration are left out.
-    ascii_name = anyascii(unicodedata.normalize("NFKC", name[:_MAX_NAME]))
-    return re.sub(r"[^a-z0-9]+", "-", ascii_name.lower()).strip("-")[:_MAX_MADE].rstrip("-") or otherwise
+    @property
+    def error(self) -> str:
+        """The sentence for a text that is not a slug."""
+        words = " or reserved word" if self.reserved else ""
+        return f"Should be 1 to {MAX_SLUG} of a-z, 0-9 and -, and no UUID{words}."
 
+    def accepts(self, text: str) -> bool:
+        """Return whether a thing can have this slug. One that reads as a UUID could be another thing's id."""
+        return _SLUG.fullmatch(text) is not None and text not in self.reserved and not is_uuid(text)
 
-def slug_of(name: str, *, otherwise: str, taken: Set[str] = _NOBODY, reserved: Set[str] = _NOBODY) -> str:
-    """Derive a slug that is free: numbered if it is in `taken`, is a `reserved` word or reads as a UUID."""
-    base = slug_base(name, otherwise=otherwise)
-    number, slug = 1, base
-    while slug in taken or not is_slug(slug, reserved=reserved):
-        number += 1
-        slug = f"{base}-{number}"
-    return slug
+    def base(self, name: str) -> str:
+        """Return what the slugs made from a name begin with: its letters and digits, in ASCII."""
+        # A letter and its accent may be two characters. What has no ASCII form, such as a private-use letter, goes.
+        ascii_name = anyascii(unicodedata.normalize("NFKC", name[:_MAX_NAME]))
+        return re.sub(r"[^a-z0-9]+", "-", ascii_name.lower()).strip("-")[:_MAX_BASE].rstrip("-") or self.fallback
+
+    def make(self, name: str, *, taken: Set[str]) -> str:
+        """Make a slug from a name, with a number where it is taken, reserved or reads as a UUID."""
+        base = self.base(name)
+        number, slug = 1, base
+        while slug in taken or not self.accepts(slug):
+            number += 1
+            slug = f"{base}-{number}"
+        return slug
+
+    def free(self, name: str, rows: Any) -> str:
+        """Make a slug from a name that none of `rows`, a query set, has."""
+        alike = rows.filter(slug__startswith=self.base(name))
+        return self.make(name, taken=set(alike.values_list("slug", flat=True)))

@@ -12,10 +12,10 @@ from rest_framework.serializers import BaseSerializer
 
 from accounts.environments import create_environment, rename_environment
 from accounts.models import Environment, Scope
+from accounts.names import ENVIRONMENT_SLUGS
 from api.accounts.permissions import HasScope, WholeWorkspaceToChange
 from api.base.views import ApiViewSet, CreateMixin
-from core.slugs import is_slug, slug_of
-from core.validation.fields import Instant, Text
+from core.validation.fields import Instant, Slug, Text
 from core.validation.strict import StrictSerializer
 from jobs.services.environments import delete_environment
 
@@ -37,7 +37,8 @@ class EnvironmentSerializer(StrictSerializer):
     """A named place that jobs run in."""
 
     id = serializers.UUIDField(read_only=True, help_text="Names it in paths, as its slug does.")
-    slug = Text(
+    slug = Slug(
+        ENVIRONMENT_SLUGS,
         max_length=100,
         required=False,
         help_text="1 to 100 of a-z, 0-9 and -; made from the name when left out. It stays for good.",
@@ -46,11 +47,6 @@ class EnvironmentSerializer(StrictSerializer):
     created_at = Instant(
         read_only=True, help_text="When it was made. In the oldest, new jobs that name none are enabled."
     )
-
-    def validate_slug(self, value: str) -> str:
-        if not is_slug(value):
-            raise ValidationError("Should be 1 to 100 of a-z, 0-9 and -, and no UUID.", code="invalid")
-        return value
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if not attrs:
@@ -110,15 +106,11 @@ class EnvironmentViewSet(ListModelMixin, CreateMixin, RetrieveModelMixin, Destro
         valid = serializer.validated_data
         serializer.instance = create_environment(
             workspace=self.access.workspace,
-            slug=valid.get("slug") or self._free_slug(valid["name"]),
+            slug=valid.get("slug"),
             name=valid.get("name") or valid["slug"],
             actor=self.access.actor,
             now=self.now,
         )
-
-    def _free_slug(self, name: str) -> str:
-        taken = self.access.workspace.environments.values_list("slug", flat=True)
-        return slug_of(name, otherwise="environment", taken=set(taken))
 
     def partial_update(self, request: Request, **_path: Any) -> Response:
         environment = self.get_object()

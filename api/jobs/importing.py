@@ -33,7 +33,7 @@ from jobs.schedule import ScheduleError, parse_timezone
 from jobs.services.create import Draft, create_jobs
 from jobs.services.limits import TooManyActiveJobsError, active_jobs, active_jobs_limit, hold_active_jobs
 from jobs.services.save import EnvironmentChange
-from jobs.slugs import is_slug, slug_of
+from jobs.slugs import JOB_SLUGS
 
 MAX_JOBS = 1000
 CREATED, UPDATED, UNCHANGED, FAILED = RESULTS = ("created", "updated", "unchanged", "failed")
@@ -202,7 +202,7 @@ class JobImport(ApiView):
             used = set(Job.objects.of(self.access.workspace).live().values_list("slug", flat=True))
             used.update(slug for slug in found if slug)
             for index in clashing:
-                found[index] = slug_of(_given(items[index], "name") or "", taken=used)
+                found[index] = JOB_SLUGS.make(_given(items[index], "name") or "", taken=used)
                 used.add(found[index] or "")
         return found
 
@@ -322,9 +322,9 @@ def _slugs(items: Iterable[Item]) -> list[str | None]:
     for item in items:
         slug, name = _given(item, "slug"), _given(item, "name")
         if slug is None and name is not None:
-            slug = slug_of(name, taken=used)
+            slug = JOB_SLUGS.make(name, taken=used)
             used.add(slug)
-        found.append(slug if slug and is_slug(slug) else None)
+        found.append(slug if slug and JOB_SLUGS.accepts(slug) else None)
     return found
 
 

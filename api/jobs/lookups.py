@@ -9,7 +9,7 @@ from core.errors import NotFoundError
 from core.slugs import is_uuid
 from jobs.models import Job, JobEnvironment
 from jobs.querysets import JobQuerySet
-from jobs.slugs import is_slug
+from jobs.slugs import JOB_SLUGS
 
 
 def reachable_jobs(access: Access) -> JobQuerySet:
@@ -40,7 +40,7 @@ def _within_reach(access: Access, jobs: JobQuerySet) -> JobQuerySet:
 
 
 def _named(jobs: JobQuerySet, reference: str) -> Job:
-    job = jobs.named(reference).first() if is_slug(reference) or is_uuid(reference) else None
+    job = jobs.named(reference).first() if JOB_SLUGS.accepts(reference) or is_uuid(reference) else None
     if job is None:
         raise NotFound(f"There is no job {reference}.")
     return job
@@ -48,7 +48,7 @@ def _named(jobs: JobQuerySet, reference: str) -> Job:
 
 def past_job(access: Access, reference: str) -> Job | None:
     """The job of this slug or UUID, deleted ones included: the live one first, then the one deleted last."""
-    if not (is_slug(reference) or is_uuid(reference)):
+    if not (JOB_SLUGS.accepts(reference) or is_uuid(reference)):
         return None
     named = Job.objects.of(access.workspace).kept().named(reference)
     return named.order_by(F("deleted_at").desc(nulls_first=True)).first()

@@ -6,7 +6,6 @@ from typing import Any
 from django.db import transaction
 from drf_spectacular.utils import extend_schema, extend_schema_serializer, extend_schema_view
 from rest_framework import serializers
-from rest_framework.exceptions import ValidationError
 from rest_framework.mixins import DestroyModelMixin, ListModelMixin, RetrieveModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -17,10 +16,10 @@ from accounts.models import Scope, Workspace
 from api.accounts.permissions import HasScope, WholeWorkspaceToChange
 from api.base.views import ApiViewSet, CreateMixin
 from api.jobs import examples
-from core.slugs import is_slug
 from core.validation.fields import Instant, Text
 from jobs.models import RetryPolicy
 from jobs.services.retry_policies import RULES, delete_policy, save_policy
+from jobs.slugs import RETRY_POLICY_SLUGS
 from jobs.validation.sections import RetryRulesSerializer
 
 _WRITTEN = ("slug", "name", *RULES)
@@ -31,7 +30,7 @@ class RetryPolicySerializer(RetryRulesSerializer):
     """When to try again, by a name that jobs use as `retry.policy`. An edit merges into what is stored."""
 
     id = serializers.UUIDField(read_only=True, help_text="Names it in paths, as its slug does; jobs name the slug.")
-    slug = Text(required=False, help_text="Made from the name when left out.")
+    slug = Slug(RETRY_POLICY_SLUGS, required=False, help_text="Made from the name when left out.")
     name = Text(max_length=200, help_text="What people call it.")
     created_at = Instant(read_only=True, help_text="When it was made.")
     updated_at = Instant(read_only=True, help_text="When it was last saved.")
@@ -44,11 +43,6 @@ class RetryPolicySerializer(RetryRulesSerializer):
         if isinstance(data, Mapping) and isinstance(self.instance, RetryPolicy):
             data = {**{field: getattr(self.instance, field) for field in _WRITTEN}, **data}
         return super().to_internal_value(data)
-
-    def validate_slug(self, value: str) -> str:
-        if not is_slug(value):
-            raise ValidationError("Should be 1 to 100 of a-z, 0-9 and -, and no UUID.", code="invalid")
-        return value
 
 
 def save_validated_policy(

@@ -14,14 +14,14 @@ from accounts.actors import Actor
 from accounts.models import Environment
 from api.jobs import examples
 from core.errors import NotFoundError
-from core.validation.fields import BoundedDict, Flag, Instant, Text, Whole
+from core.validation.fields import BoundedDict, Flag, Instant, Slug, Text, Whole
 from core.validation.strict import StrictSerializer, by_field
 from jobs.definition.overrides import OVERRIDES, effective, shared, with_overrides
 from jobs.definition.reading import UNREADABLE
 from jobs.errors import VersionUnreadableError
 from jobs.models import Job, JobEnvironment
 from jobs.services.save import TIMING, EnvironmentChange, save_job
-from jobs.slugs import is_slug
+from jobs.slugs import JOB_SLUGS
 from jobs.validation.definition import DefinitionSerializer, definition_in
 from jobs.validation.overrides import Overrides, checked_overrides, wrong_overrides
 from jobs.validation.representation import JOB_FIELDS, shown_job, shown_state
@@ -74,7 +74,7 @@ class JobSerializer(DefinitionSerializer):
     merged_sections = _MERGED
 
     id = serializers.UUIDField(read_only=True, help_text="Names the job in paths, as its slug does, and never changes.")
-    slug = Text(required=False, help_text="Made from the name when left out; unique among live jobs.")
+    slug = Slug(JOB_SLUGS, required=False, help_text="Made from the name when left out; unique among live jobs.")
     schedule_normalized = NormalSchedule(
         read_only=True, help_text="An equal schedule in normal form; null for a manual job."
     )
@@ -170,11 +170,6 @@ class JobSerializer(DefinitionSerializer):
     @property
     def anchor(self) -> datetime.datetime:
         return self.instance.created_at if isinstance(self.instance, Job) else self.context["now"]
-
-    def validate_slug(self, value: str) -> str:
-        if not is_slug(value):
-            raise ValidationError("Should be 1 to 100 of a-z, 0-9 and -, and no UUID or reserved word.", code="invalid")
-        return value
 
     def validate_environments(self, value: dict[str, Any]) -> dict[str, Any]:
         rows = self._rows

@@ -26,7 +26,7 @@ from api.jobs.serializers import JobSerializer, save_validated
 from core.slugs import is_uuid
 from jobs.models import Job
 from jobs.services.save import pause, resume
-from jobs.slugs import is_slug
+from jobs.slugs import JOB_SLUGS
 from runs.executions.delete import delete_with_executions, purge
 
 
@@ -168,7 +168,7 @@ class JobViewSet(ListModelMixin, CreateMixin, RetrieveModelMixin, DestroyModelMi
     def _refuse_as_slug(self, reference: str) -> None:
         if is_uuid(reference):
             raise NotFound(f"There is no job {reference}.")
-        if not is_slug(reference):
+        if not JOB_SLUGS.accepts(reference):
             detail = ErrorDetail("The path names no slug: 1 to 100 of a-z, 0-9 and -, and no reserved word.", "invalid")
             raise ValidationError({"slug": [detail]})
 

@@ -6,8 +6,10 @@ from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
+from rest_framework.fields import empty
 
 from core.instants import EARLIEST, LATEST, InvalidInstantError, instant_text, read_instant
+from core.slugs import SlugRule
 
 #: The most values in one query parameter.
 MAX_NAMED = 1000
@@ -19,6 +21,20 @@ class Text(serializers.CharField):
         if not isinstance(data, str):
             self.fail("invalid")
         return super().to_internal_value(data)
+
+
+class Slug(Text):
+    """Text that a rule accepts as a slug."""
+
+    def __init__(self, rule: SlugRule, **options: Any) -> None:
+        self.rule = rule
+        super().__init__(**options)
+
+    def run_validation(self, data: Any = empty) -> str:
+        slug: str = super().run_validation(data)
+        if not self.rule.accepts(slug):
+            raise serializers.ValidationError(self.rule.error, code="invalid")
+        return slug
 
 
 class Whole(serializers.IntegerField):

@@ -13,10 +13,10 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 
 from accounts.actors import Actor
 from accounts.models import Workspace
+from accounts.names import WORKSPACE_SLUGS
 from accounts.plans import assign_plan
 from accounts.services import SETTINGS, change_settings, create_workspace, settings_of
 from core.errors import HourhandError
-from core.slugs import is_slug
 from dashboard.accounts.usage import PlanAndUsage
 from dashboard.base import chips
 from dashboard.base.access import access_of
@@ -48,8 +48,8 @@ class WorkspaceForm(forms.ModelForm[Workspace]):
 
     def clean_slug(self) -> str:
         slug: str = self.cleaned_data["slug"]
-        if not is_slug(slug):
-            raise forms.ValidationError("Must be 1 to 100 of a-z, 0-9 and -, and not a UUID.")
+        if not WORKSPACE_SLUGS.accepts(slug):
+            raise forms.ValidationError(WORKSPACE_SLUGS.error)
         return slug
 
     def clean(self) -> dict[str, Any] | None:

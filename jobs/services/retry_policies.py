@@ -16,11 +16,11 @@ from accounts import audit
 from accounts.actors import Actor
 from accounts.models import Workspace
 from core.differences import difference
-from core.slugs import slug_base, slug_of
 from jobs.definition.reading import UNREADABLE
 from jobs.errors import RetryPolicyInUseError, RetryPolicySlugTakenError, UnknownRetryPolicyError
 from jobs.models import Job, JobVersion, RetryPolicy
 from jobs.services.audit import policy_facts
+from jobs.slugs import RETRY_POLICY_SLUGS
 
 #: The fields of a job's `retry` that a policy stands for.
 RULES = (
@@ -28,7 +28,6 @@ RULES = (
     "on_timeout", "on_connection_error", "on_assertion", "on_worker_lost", "honor_retry_after",
 )  # fmt: skip
 _CHUNK = 500
-_OTHERWISE = "policy"
 
 
 def resolved(retry: dict[str, Any], policy: RetryPolicy) -> dict[str, Any]:
@@ -77,7 +76,7 @@ def save_policy(
 
     A change makes a new version of each live job that uses the policy. Raises RetryPolicySlugTakenError.
     """
-    slug = slug or (policy.slug if policy else _free_slug(workspace, name))
+    slug = slug or (policy.slug if policy else RETRY_POLICY_SLUGS.free(name, workspace.retry_policies))
     if policy is None:
         made = RetryPolicy(workspace=workspace, slug=slug, name=name, created_at=now, updated_at=now, **rules)
         _write(made, force_insert=True)
@@ -137,9 +136,3 @@ def _make_versions(policy: RetryPolicy, *, actor: Actor, now: datetime.datetime)
                 changed.append(job)
         JobVersion.objects.bulk_create([job.current_version for job in changed if job.current_version])
         Job.objects.bulk_update(changed, ["current_version", "updated_at"])
-
-
-def _free_slug(workspace: Workspace, name: str) -> str:
-    """A slug made from a name, numbered when another policy has it."""
-    alike = RetryPolicy.objects.filter(workspace=workspace, slug__startswith=slug_base(name, otherwise=_OTHERWISE))
-    return slug_of(name, otherwise=_OTHERWISE, taken=set(alike.values_list("slug", flat=True)))

@@ -21,7 +21,7 @@ from jobs.services.audit import job_facts, pause_facts, record_pauses, record_sa
 from jobs.services.limits import hold_active_jobs, refuse_too_many_active
 from jobs.services.periods import begin_plan, change_plan, has_ended
 from jobs.services.retry_policies import adopted_policy, resolved
-from jobs.slugs import slug_base, slug_of
+from jobs.slugs import JOB_SLUGS
 
 #: The parts of a definition that decide which occurrences are planned. A change of another part leaves the plan alone.
 TIMING = ("schedule", "timezone", "starts_at", "ends_at", "dst_gap", "dst_fold")
@@ -65,7 +65,8 @@ def save_job(
         config = {**config, "retry": resolved(config["retry"], policy)}
     known = job_facts(job) if job is not None and job.current_version else None
     if job is None:
-        job = _create(workspace=workspace, slug=slug or free_slug(workspace, config["name"]), config=config, now=now)
+        new_slug = slug or JOB_SLUGS.free(config["name"], Job.objects.of(workspace).live())
+        job = _create(workspace=workspace, slug=new_slug, config=config, now=now)
     before = job.current_version
     changed = before is None or before.config != config or bool(slug and slug != job.slug)
     if changed:
@@ -126,12 +127,6 @@ def listed_columns(config: dict[str, Any]) -> dict[str, Any]:
         "url": config["request"]["url"],
         "schedule_type": schedule_type,
     }
-
-
-def free_slug(workspace: Workspace, name: str) -> str:
-    """A slug made from a name, numbered when it is taken."""
-    live = Job.objects.of(workspace).live().filter(slug__startswith=slug_base(name))
-    return slug_of(name, taken=set(live.values_list("slug", flat=True)))
 
 
 def _apply(*, job: Job, before: JobVersion | None, changes: list[EnvironmentChange], now: datetime.datetime) -> bool:

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.slugs import MAX_SLUG, is_slug, is_uuid, slug_base, slug_of
-from jobs import slugs as job_slugs
+from core.slugs import MAX_SLUG, SlugRule, is_uuid
+from jobs.slugs import JOB_SLUGS
 
 ID = "6f1d7a0e-5a0b-5c38-9d0c-8a4f4f1c2b7e"
+RULE = SlugRule("otherwise")
 HEX = ID.replace("-", "")
 #: Spellings of the same id, each of which identifies an object.
 SPELLINGS = (ID, ID.upper(), HEX, HEX.upper(), f"{{{ID}}}", f"urn:uuid:{ID}", f"6f1d7a0e5a0b-{HEX[12:]}", "-".join(HEX))
@@ -41,13 +42,13 @@ hexes = st.text("0123456789abcdef- ", min_size=28, max_size=45)
     ],
 )
 def test_a_slug_keeps_the_letters_of_a_name(name: str, slug: str) -> None:
-    assert slug_of(name, otherwise="otherwise") == slug
+    assert RULE.make(name, taken=set()) == slug
 
 
 @pytest.mark.parametrize("name", ["日本語のジョブ", "한국어 작업", "مهمة يومية", "משימה", "งานประจำวัน", "காலை"])
 def test_names_in_other_scripts_have_distinct_slugs(name: str) -> None:
-    slug = slug_of(name, otherwise="otherwise")
-    assert is_slug(slug)
+    slug = RULE.make(name, taken=set())
+    assert RULE.accepts(slug)
     assert slug != "otherwise"
 
 
@@ -55,8 +56,8 @@ def test_names_in_other_scripts_have_distinct_slugs(name: str) -> None:
 def test_a_name_like_an_id_makes_a_slug_unlike_an_id(name: str) -> None:
     taken: set[str] = set()
     for _ in range(12):
-        slug = slug_of(name, otherwise="x", taken=taken)
-        assert is_slug(slug)
+        slug = RULE.make(name, taken=taken)
+        assert RULE.accepts(slug)
         assert not is_uuid(slug)
         taken.add(slug)
     assert len(taken) == 12
@@ -65,20 +66,20 @@ def test_a_name_like_an_id_makes_a_slug_unlike_an_id(name: str) -> None:
 @pytest.mark.parametrize("text", SPELLINGS)
 def test_an_id_is_not_a_slug(text: str) -> None:
     assert is_uuid(text)
-    assert not is_slug(text)
-    assert not is_slug(text.lower())
-    assert not job_slugs.is_slug(text)
+    assert not RULE.accepts(text)
+    assert not RULE.accepts(text.lower())
+    assert not JOB_SLUGS.accepts(text)
 
 
 @given(names | hexes, st.integers(0, 12))
 def test_every_generated_slug_is_valid_and_free(name: str, again: int) -> None:
     taken: set[str] = set()
     for _ in range(again + 1):
-        slug = slug_of(name, otherwise="job", taken=taken)
-        assert is_slug(slug)
+        slug = RULE.make(name, taken=taken)
+        assert RULE.accepts(slug)
         assert slug not in taken
         assert len(slug) <= MAX_SLUG
-        assert slug.startswith(slug_base(name, otherwise="job"))
+        assert slug.startswith(RULE.base(name))
         with pytest.raises(ValueError, match=r".*"):
             uuid.UUID(slug)
         taken.add(slug)
@@ -86,9 +87,9 @@ def test_every_generated_slug_is_valid_and_free(name: str, again: int) -> None:
 
 @pytest.mark.parametrize("name", ["Import", "export", "\uff25\uff38\uff30\uff2f\uff32\uff34"])
 def test_a_reserved_path_segment_is_not_a_job_slug(name: str) -> None:
-    assert job_slugs.slug_of(name, taken=set()) in {"import-2", "export-2"}
+    assert JOB_SLUGS.make(name, taken=set()) in {"import-2", "export-2"}
 
 
 @pytest.mark.parametrize("text", ["", "A", "a_b", "a b", "a/b", "ü", "a" * 101, "a\n", "..", "a.b"])
 def test_other_texts_are_not_slugs(text: str) -> None:
-    assert not is_slug(text)
+    assert not RULE.accepts(text)
