@@ -1,4 +1,4 @@
-"""Who did something: a person, an API key, or Hourhand itself."""
+"""Who makes a change: a person, an API key, or Hourhand itself."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ class ActorKind(models.TextChoices):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """`label` is how people know it, and outlives it. `user` is the person's account; None for keys and Hourhand."""
+    """`label` is its name at the time of the change. `user` is the person's account; None for keys and Hourhand."""
 
     kind: ActorKind
     id: str
@@ -27,9 +27,9 @@ class Actor:
 
     @classmethod
     def of_key(cls, key: Any) -> "Actor":
-        """A key acts for itself: what it changes is not put down to the person who made it."""
+        """A key acts for itself: its changes are not attributed to the person who created it."""
         return cls(ActorKind.KEY, str(key.pk), str(key))
 
 
-#: Hourhand itself: its chores, its commands, its first start.
+#: Hourhand itself: maintenance tasks, management commands, the first start.
 SYSTEM = Actor(ActorKind.SYSTEM, "", "Hourhand")

@@ -1,4 +1,4 @@
-"""Use cases of API keys: issued, changed, revoked. Nobody makes a key that reaches further than they do."""
+"""Issue, change and revoke API keys. No caller issues a key with more access than their own."""
 
 import datetime
 from collections.abc import Iterable
@@ -18,13 +18,13 @@ from core.instants import instant_text
 
 
 class BroaderKeyError(HourhandError):
-    """A key would reach further than whoever makes it."""
+    """The key would have more access than its caller."""
 
     code = "broader_than_caller"
     status = 403
 
     def __init__(self, beyond: tuple[str, ...]) -> None:
-        super().__init__(f"The key would reach further than you do: {'; '.join(beyond)}.")
+        super().__init__(f"The key would have more access than you: {'; '.join(beyond)}.")
 
 
 class InvalidKeyError(HourhandError):
@@ -37,7 +37,7 @@ class KeyRevokedError(ConflictError):
 
 @dataclass(frozen=True, slots=True)
 class IssuedKey:
-    """A key just made: `key` is the only time it is readable."""
+    """A new key. `key` is readable here only; the database keeps its digest."""
 
     row: ApiKey
     key: str
@@ -54,13 +54,13 @@ def issue_key(
     actor: Actor,
     limit: Grant | None = None,
 ) -> IssuedKey:
-    """Make an API key, bound to `environments`, or good for all of the workspace when they are None.
+    """Create an API key, bound to `environments`; None: valid in the whole workspace.
 
-    `limit` is how far its maker reaches; None, for Hourhand itself, sets none. Raises InvalidKeyError and
+    `limit` is the caller's own access; None, for Hourhand itself, is no limit. Raises InvalidKeyError and
     BroaderKeyError.
     """
-    places = _checked_places(workspace, environments)
-    _refuse_broader(Grant(frozenset(scopes), _ids(places), expires_at), limit)
+    bound = _bound_environments(workspace, environments)
+    _refuse_broader(Grant(frozenset(scopes), _ids(bound), expires_at), limit)
     key, prefix, digest = new_key()
     row = ApiKey.objects.create(
         workspace=workspace,
@@ -68,11 +68,11 @@ def issue_key(
         prefix=prefix,
         digest=digest,
         scopes=sorted(set(scopes)),
-        is_bound=places is not None,
+        is_bound=bound is not None,
         expires_at=expires_at,
         created_by=actor.user,
     )
-    row.environments.set(places or [])
+    row.environments.set(bound or [])
     changes = difference({}, _facts(row))
     audit.record("key.created", row, actor=actor, now=row.created_at, changes=changes)
     return IssuedKey(row, key)
@@ -90,9 +90,9 @@ def change_key(
     limit: Grant | None = None,
     now: datetime.datetime,
 ) -> ApiKey:
-    """Change what is given, as `issue_key` takes it; the key goes on under the same secret.
+    """Change the given fields, as `issue_key` takes them; the key itself stays the same.
 
-    A key that already reaches further than `limit` may be narrowed, but neither widened nor shifted. Raises
+    A key that has more access than `limit` already may be narrowed, but neither widened nor moved elsewhere. Raises
     KeyRevokedError, InvalidKeyError and BroaderKeyError.
     """
     locked = ApiKey.objects.select_for_update(no_key=True, of=("self",)).select_related("workspace").get(pk=key.pk)
@@ -105,9 +105,9 @@ def change_key(
     if scopes is not ...:
         locked.scopes = sorted(set(scopes))
     if environments is not ...:
-        places = _checked_places(locked.workspace, environments)
-        locked.is_bound = places is not None
-        locked.environments.set(places or [])
+        bound = _bound_environments(locked.workspace, environments)
+        locked.is_bound = bound is not None
+        locked.environments.set(bound or [])
     after = grant_of(locked)
     if after.beyond(before):
         _refuse_broader(after, limit)
@@ -119,43 +119,44 @@ def change_key(
 
 @transaction.atomic
 def revoke_key(*, key: ApiKey, actor: Actor, now: datetime.datetime) -> None:
-    """End a key for good. The instant of the first revocation stays."""
+    """Revoke a key for good. A second revocation does not move `revoked_at`."""
     if ApiKey.objects.filter(pk=key.pk, revoked_at__isnull=True).update(revoked_at=now):
         audit.record("key.revoked", key, actor=actor, now=now)
 
 
 def grant_of(key: ApiKey) -> Grant:
-    """How far a key reaches."""
-    places = frozenset(key.environments.values_list("pk", flat=True)) if key.is_bound else None
-    return Grant(frozenset(key.scopes), places, key.expires_at)
+    """Return the access of a key."""
+    environment_ids = frozenset(key.environments.values_list("pk", flat=True)) if key.is_bound else None
+    return Grant(frozenset(key.scopes), environment_ids, key.expires_at)
 
 
-def _checked_places(workspace: Workspace, environments: Iterable[Environment] | None) -> list[Environment] | None:
+def _bound_environments(workspace: Workspace, environments: Iterable[Environment] | None) -> list[Environment] | None:
+    """Raises InvalidKeyError for an empty list, and for an environment of another workspace."""
     if environments is None:
         return None
-    places = list(environments)
-    if not places:
-        raise InvalidKeyError("Name at least one environment, or leave them out for all.", field="environments")
-    if any(place.workspace_id != workspace.pk for place in places):
+    bound = list(environments)
+    if not bound:
+        raise InvalidKeyError("Name at least one environment, or leave the field out for all.", field="environments")
+    if any(environment.workspace_id != workspace.pk for environment in bound):
         raise InvalidKeyError("There is no such environment.", field="environments")
-    return places
+    return bound
 
 
-def _ids(places: list[Environment] | None) -> frozenset[Any] | None:
-    return None if places is None else frozenset(place.pk for place in places)
+def _ids(environments: list[Environment] | None) -> frozenset[Any] | None:
+    return None if environments is None else frozenset(environment.pk for environment in environments)
 
 
-def _refuse_broader(wanted: Grant, limit: Grant | None) -> None:
-    if limit is not None and (beyond := wanted.beyond(limit)):
+def _refuse_broader(grant: Grant, limit: Grant | None) -> None:
+    if limit is not None and (beyond := grant.beyond(limit)):
         raise BroaderKeyError(beyond)
 
 
 def _facts(key: ApiKey) -> dict[str, Any]:
-    """What the audit log compares."""
-    places = sorted(key.environments.values_list("slug", flat=True)) if key.is_bound else None
+    """Return what the audit log compares."""
+    slugs = sorted(key.environments.values_list("slug", flat=True)) if key.is_bound else None
     return {
         "name": key.name,
         "scopes": key.scopes,
-        "environments": places,
+        "environments": slugs,
         "expires_at": key.expires_at and instant_text(key.expires_at),
     }

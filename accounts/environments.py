@@ -1,4 +1,4 @@
-"""Use cases of environments: made and renamed. Whether one can go is for jobs to say: `jobs.services.environments`."""
+"""Create and rename environments. Deleting depends on their jobs: `jobs.services.environments`."""
 
 import datetime
 
@@ -37,17 +37,17 @@ def create_environment(
         raise InvalidEnvironmentError(ENVIRONMENT_SLUGS.error, field="slug")
     try:
         with transaction.atomic():
-            made = Environment.objects.create(workspace=workspace, slug=slug, name=name, created_at=now)
+            environment = Environment.objects.create(workspace=workspace, slug=slug, name=name, created_at=now)
     except IntegrityError as error:
         raise EnvironmentSlugTakenError(slug) from error
     changes = difference({}, {"name": name})
-    audit.record("environment.created", made, actor=actor, now=now, changes=changes)
-    return made
+    audit.record("environment.created", environment, actor=actor, now=now, changes=changes)
+    return environment
 
 
 @transaction.atomic
 def rename_environment(*, environment: Environment, name: str, actor: Actor, now: datetime.datetime) -> Environment:
-    """Give an environment another name for people."""
+    """Change an environment's display name."""
     locked = Environment.objects.select_for_update(no_key=True).get(pk=environment.pk)
     changes = difference({"name": locked.name}, {"name": name})
     locked.name = name

@@ -1,4 +1,4 @@
-"""How far somebody reaches, so that nobody gives away more than they have. Pure."""
+"""The access of keys and members, compared so that nobody grants more than they have. Pure."""
 
 import datetime
 import uuid
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a key or a member may do in one workspace: these scopes, in these environments, until then.
+    """The access of a key or a member in one workspace.
 
-    `environment_ids` None is the whole workspace, environments yet to come included; an empty set reaches no
-    environment. `expires_at` None is for good. `is_owner` may make and unmake owners.
+    `environment_ids` None is the whole workspace, future environments included; an empty set is no environment.
+    `expires_at` None is never. `is_owner` may add and remove owners.
     """
 
     scopes: frozenset[str]
@@ -20,7 +20,7 @@ class Grant:
     is_owner: bool = False
 
     def beyond(self, other: "Grant") -> tuple[str, ...]:
-        """In which respects this reaches further than `other`, in words; none when it stays within it."""
+        """Describe what this grants beyond `other`; empty if nothing."""
         return tuple(self._beyond(other))
 
     def _beyond(self, other: "Grant") -> Iterator[str]:

@@ -1,9 +1,9 @@
-"""Open invitations: memberships that nobody has accepted yet, and the links by which somebody does.
+"""Invitations: memberships without an account yet, and the links that accept them.
 
-Hourhand sends no mail of its own: whoever adds a member hands the link over. The link is all the proof there is, and it
-proves something in its own workspace only: a membership becomes that of the account that accepts it, whatever name or
-address it was made for. So no workspace learns who has an account in the house, and none can make one for another.
-A link is shown once, works once and for PASSWORD_RESET_TIMEOUT seconds.
+Hourhand sends no mail: the person who adds a member passes the link on. The link is the only proof, and is valid in its
+own workspace only: the membership goes to the account that accepts it, whatever name or address it was created for. So
+no workspace learns who has an account on this server, and none can create an account for somebody else. A link is shown
+once, works once, and expires after PASSWORD_RESET_TIMEOUT seconds.
 """
 
 import datetime
@@ -26,42 +26,42 @@ from accounts.models import Membership
 from core.differences import difference
 from core.errors import ConflictError, HourhandError
 
-#: Names that were taken, after which a link works no more: it can't be used to ask who has an account.
+#: A link stops working after so many usernames that were taken, so that it cannot reveal who has an account.
 MAX_TRIES = 10
 
 
 class InvitationOverError(ConflictError):
-    """The link was used, replaced, withdrawn or is too old."""
+    """The link was used, replaced or withdrawn, or has expired."""
 
     code = "invitation_over"
 
     def __init__(self) -> None:
-        super().__init__("This invitation does not work any more.")
+        super().__init__("This invitation link is no longer valid. Ask for a new one.")
 
 
 class AlreadyMemberError(ConflictError):
     code = "member_exists"
 
     def __init__(self) -> None:
-        super().__init__("You are a member of this workspace already.")
+        super().__init__("You are already a member of this workspace.")
 
 
 class NewAccountError(HourhandError):
-    """The account can't be made like this; `field` is `username` or `password`."""
+    """The account can't be created; `field` is `username` or `password`."""
 
     code = "invalid"
 
 
 @dataclass(frozen=True, slots=True)
 class Invitation:
-    """A link to hand over, and until when it works."""
+    """A link to pass on, and when it expires."""
 
     url: str
     expires_at: datetime.datetime
 
 
 def invite(membership: Membership, *, now: datetime.datetime) -> Invitation:
-    """A new link for an open invitation; the one before stops working."""
+    """Create a link for an open invitation; the previous one stops working."""
     token = secrets.token_urlsafe(32)
     membership.invitation_digest = _digest(token)
     membership.invitation_expires_at = now + datetime.timedelta(seconds=settings.PASSWORD_RESET_TIMEOUT)
@@ -71,15 +71,15 @@ def invite(membership: Membership, *, now: datetime.datetime) -> Invitation:
     return Invitation(settings.PUBLIC_URL + path, membership.invitation_expires_at)
 
 
-def invited(membership_id: uuid.UUID, token: str, *, now: datetime.datetime) -> Membership | None:
-    """The open invitation that this link leads to, if it still works."""
-    found = Membership.objects.select_related("workspace").filter(pk=membership_id, user=None).first()
-    return found if found is not None and _works(found, token, now) else None
+def open_invitation(membership_id: uuid.UUID, token: str, *, now: datetime.datetime) -> Membership | None:
+    """Return the open invitation of a link; None if the link is not valid."""
+    membership = Membership.objects.select_related("workspace").filter(pk=membership_id, user=None).first()
+    return membership if membership is not None and _is_valid(membership, token, now) else None
 
 
 @transaction.atomic
 def accept(*, membership_id: uuid.UUID, token: str, user: Any, now: datetime.datetime) -> Membership:
-    """Make the membership that of this account. Raises InvitationOverError and AlreadyMemberError."""
+    """Give the membership to this account. Raises InvitationOverError and AlreadyMemberError."""
     membership = _locked(membership_id, token, now)
     if Membership.objects.filter(workspace_id=membership.workspace_id, user=user).exists():
         raise AlreadyMemberError
@@ -99,9 +99,9 @@ def accept(*, membership_id: uuid.UUID, token: str, user: Any, now: datetime.dat
 def accept_with_new_account(
     *, membership_id: uuid.UUID, token: str, username: str, password: str, now: datetime.datetime
 ) -> Membership:
-    """Make an account that may sign in to the dashboard, and the membership its own.
+    """Create an account that may sign in to the dashboard, and give it the membership.
 
-    Raises InvitationOverError, and NewAccountError for a name that is taken and for a weak password.
+    Raises InvitationOverError, and NewAccountError for a taken username and for a weak password.
     """
     try:
         with transaction.atomic():
@@ -126,7 +126,7 @@ def _new_account(username: str, email: str, password: str) -> Any:
         account.clean_fields()
     except ValidationError as error:
         raise NewAccountError(" ".join(error.messages), field="username") from error
-    # Names that differ by case only would be told apart by nobody.
+    # People cannot tell usernames apart that differ only in case.
     if model._default_manager.filter(username__iexact=account.username).exists():
         taken = NewAccountError("This username is taken. Choose another, or sign in if it is yours.", field="username")
         taken.code = "username_taken"
@@ -136,15 +136,15 @@ def _new_account(username: str, email: str, password: str) -> Any:
 
 
 def _locked(membership_id: uuid.UUID, token: str, now: datetime.datetime) -> Membership:
-    """The open invitation, which nobody else accepts meanwhile. Raises InvitationOverError."""
-    open_ones = Membership.objects.select_for_update(of=("self",)).select_related("workspace")
-    membership = open_ones.filter(pk=membership_id, user=None).first()
-    if membership is None or not _works(membership, token, now):
+    """Lock the open invitation, so that nobody else accepts it. Raises InvitationOverError."""
+    memberships = Membership.objects.select_for_update(of=("self",)).select_related("workspace")
+    membership = memberships.filter(pk=membership_id, user=None).first()
+    if membership is None or not _is_valid(membership, token, now):
         raise InvitationOverError
     return membership
 
 
-def _works(membership: Membership, token: str, now: datetime.datetime) -> bool:
+def _is_valid(membership: Membership, token: str, now: datetime.datetime) -> bool:
     expires_at = membership.invitation_expires_at
     return (
         expires_at is not None

@@ -1,4 +1,4 @@
-"""Encrypts everything that is kept encrypted with the first of HOURHAND_ENCRYPTION_KEYS, so that the others can go."""
+"""Re-encrypt every stored value with the first of HOURHAND_ENCRYPTION_KEYS, so that the others can be removed."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -16,33 +16,31 @@ _ENCRYPTED: tuple[tuple[type[models.Model], str], ...] = (
     (SigningSecret, "value"),
     (InstallationSecret, "encrypted"),
 )
-_AT_ONCE = 500
-_MOST_READ = 5_000
+_BATCH = 500
+_MAX_TRIED = 5_000
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """How many values were looked at, how many no key reads, and how many only another key than the first does."""
+class KeyCheck:
+    """How many values were tried, how many no key decrypts, and how many need an `older` key than the first."""
 
     count: int
     unreadable: int
     older: int
 
 
-def read_all() -> Kept:
-    """Try the keys on what is kept, the newest of each kind if there is very much. Raises EncryptionKeyError for a
-    malformed key.
-    """
+def check_keys() -> KeyCheck:
+    """Try the keys on the newest stored values of each kind. Raises EncryptionKeyError for a malformed key."""
     keys = settings.ENCRYPTION_KEYS
     first, every = Cipher(keys[:1]), Cipher(keys)
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for model, column in _ENCRYPTED:
         values = model._default_manager.order_by("-pk").values_list(column, flat=True)
-        found.update(_read_by(bytes(value), first, every) for value in values[:_MOST_READ])
-    return Kept(found.total(), found["none"], found["older"])
+        counts.update(_decrypted_by(bytes(value), first, every) for value in values[:_MAX_TRIED])
+    return KeyCheck(counts.total(), counts["none"], counts["older"])
 
 
-def _read_by(value: bytes, first: Cipher, every: Cipher) -> str:
+def _decrypted_by(value: bytes, first: Cipher, every: Cipher) -> str:
     for name, cipher in (("first", first), ("older", every)):
         try:
             cipher.decrypt(value)
@@ -53,18 +51,21 @@ def _read_by(value: bytes, first: Cipher, every: Cipher) -> str:
 
 
 def rotate_all() -> int:
-    """Encrypt every kept value with the first key; how many there are. Raises EncryptionKeyError; run it again then."""
+    """Re-encrypt every stored value with the first key. Returns how many.
+
+    Raises EncryptionKeyError for a value that no key decrypts; a second call goes over all of them again.
+    """
     cipher = Cipher(settings.ENCRYPTION_KEYS)
     return sum(_rotate(model, column, cipher) for model, column in _ENCRYPTED)
 
 
 def _rotate(model: Any, column: str, cipher: Cipher) -> int:
-    """In small transactions by id, so that a worker never waits long."""
+    """Re-encrypt in small transactions, by id, so that no worker waits long."""
     rotated, last = 0, None
     while True:
         with transaction.atomic():
             rows = model.objects.select_for_update(no_key=True, of=("self",)).order_by("pk")
-            batch = list((rows.filter(pk__gt=last) if last else rows)[:_AT_ONCE])
+            batch = list((rows.filter(pk__gt=last) if last else rows)[:_BATCH])
             for row in batch:
                 setattr(row, column, cipher.rotate(bytes(getattr(row, column))))
             model.objects.bulk_update(batch, [column])

@@ -1,4 +1,4 @@
-"""The shape of API keys: made once, shown once, kept as a digest."""
+"""The format of API keys. A key is shown once and stored as a digest."""
 
 import hashlib
 import secrets
@@ -7,11 +7,11 @@ _PREFIX_LENGTH = 11  # "hh_" and eight characters: enough to tell keys apart, us
 
 
 def new_key() -> tuple[str, str, str]:
-    """A new key as (the key itself, its prefix for display, its digest)."""
+    """Return a new key, its prefix for display, and its digest."""
     key = f"hh_{secrets.token_urlsafe(32)}"
     return key, key[:_PREFIX_LENGTH], digest_of(key)
 
 
 def digest_of(key: str) -> str:
-    """SHA-256 of a key, in hex."""
+    """Return the SHA-256 of a key, in hex."""
     return hashlib.sha256(key.encode()).hexdigest()

@@ -1,6 +1,6 @@
-"""Use cases of members: invited, given another role, removed. One owner stays; nobody gives more than they have.
+"""Invite members, change their roles, remove them. One owner always stays, and nobody grants more than they have.
 
-Nothing here looks at accounts of the house beyond those of the workspace: what is answered tells of no others.
+Only accounts of the workspace are looked up, so that no answer reveals who else has an account.
 """
 
 import datetime
@@ -23,20 +23,20 @@ from core.errors import ConflictError, HourhandError, NotFoundError
 
 
 class BroaderRoleError(HourhandError):
-    """A role, given or taken away, reaches further than whoever does it."""
+    """The role, granted or taken away, has more access than the caller."""
 
     code = "broader_than_caller"
     status = 403
 
     def __init__(self, role: str, beyond: tuple[str, ...]) -> None:
-        super().__init__(f"The role {role} reaches further than you do: {'; '.join(beyond)}.", field="role")
+        super().__init__(f"The role {role} has more access than you: {'; '.join(beyond)}.", field="role")
 
 
 class LastOwnerError(ConflictError):
     code = "last_owner"
 
     def __init__(self) -> None:
-        super().__init__("A workspace keeps at least one owner; make somebody else an owner first.")
+        super().__init__("A workspace needs at least one owner. Make somebody else an owner first.")
 
 
 class InvalidMemberError(HourhandError):
@@ -53,7 +53,7 @@ class NotInvitedError(ConflictError):
 
 @dataclass(frozen=True, slots=True)
 class AddedMember:
-    """A membership that waits for somebody, and the link by which they accept it."""
+    """A membership without an account yet, and the link that accepts it."""
 
     membership: Membership
     invitation: Invitation
@@ -70,15 +70,15 @@ def add_member(
     limit: Grant | None = None,
     now: datetime.datetime,
 ) -> AddedMember:
-    """Invite somebody, who joins with the account that they accept the invitation with: theirs, or a new one.
+    """Invite a person, who accepts the invitation with an existing account or a new one.
 
-    One of the two may be empty; a new account is named by its address then. `limit` is how far the caller reaches, None
-    for Hourhand itself. Raises InvalidMemberError, BroaderRoleError and MemberExistsError.
+    `username` or `email` may be empty; without a username the address is suggested. `limit` is the caller's own access;
+    None, for Hourhand itself, is no limit. Raises InvalidMemberError, BroaderRoleError and MemberExistsError.
     """
     _refuse_broader(role, limit)
     username = _valid_name(username, email)
-    _take_turns(workspace.pk)
-    _refuse_double(workspace, username, email)
+    _lock_members(workspace.pk)
+    _refuse_duplicate(workspace, username, email)
     membership = Membership.objects.create(
         workspace=workspace, role=role, invited_username=username, invited_email=email, created_at=now
     )
@@ -90,7 +90,7 @@ def add_member(
 def change_role(
     *, membership: Membership, role: str, actor: Actor, limit: Grant | None = None, now: datetime.datetime
 ) -> Membership:
-    """Give a member another role. Raises BroaderRoleError for what reaches beyond `limit`, and LastOwnerError."""
+    """Change a member's role. Raises BroaderRoleError for more access than `limit`, and LastOwnerError."""
     locked = _locked(membership)
     before = locked.role
     _refuse_broader(before, limit)
@@ -108,7 +108,7 @@ def change_role(
 
 @transaction.atomic
 def remove_member(*, membership: Membership, actor: Actor, limit: Grant | None = None, now: datetime.datetime) -> None:
-    """End a membership, or withdraw an invitation; the account stays. Raises BroaderRoleError and LastOwnerError."""
+    """End a membership or withdraw an invitation; the account stays. Raises BroaderRoleError and LastOwnerError."""
     locked = _locked(membership)
     _refuse_broader(locked.role, limit)
     if locked.role == Role.OWNER:
@@ -121,22 +121,22 @@ def remove_member(*, membership: Membership, actor: Actor, limit: Grant | None =
 def invite_again(
     *, membership: Membership, actor: Actor, limit: Grant | None = None, now: datetime.datetime
 ) -> Invitation:
-    """A new link for somebody who has not accepted yet; the one before stops working.
+    """Create a new link for an open invitation; the previous one stops working.
 
-    Raises BroaderRoleError, and NotInvitedError for somebody who is a member already.
+    Raises BroaderRoleError, and NotInvitedError for a member who has accepted.
     """
     locked = _locked(membership)
     _refuse_broader(locked.role, limit)
     if locked.user is not None:
-        raise NotInvitedError(f"{locked.username} has accepted already.")
+        raise NotInvitedError(f"{locked.username} has already accepted the invitation.")
     audit.record("member.invited", locked, actor=actor, now=now)
     return invite(locked, now=now)
 
 
 def _valid_name(username: str, email: str) -> str:
-    """The name of a new account, as it would be made: the address where none is given. Raises InvalidMemberError."""
+    """Return the username of a new account: the address where none is given. Raises InvalidMemberError."""
     if not username and not email:
-        raise InvalidMemberError("Give a username or an email address.", field="username")
+        raise InvalidMemberError("Enter a username or an email address.", field="username")
     model = get_user_model()
     account = model(username=model.normalize_username(username or email), email=email)
     account.set_unusable_password()
@@ -148,29 +148,29 @@ def _valid_name(username: str, email: str) -> str:
     return str(account.get_username())
 
 
-def _refuse_double(workspace: Workspace, username: str, email: str) -> None:
-    """Raises MemberExistsError for whom the workspace has, or has invited, by this name or address."""
+def _refuse_duplicate(workspace: Workspace, username: str, email: str) -> None:
+    """Raises MemberExistsError if the workspace has, or has invited, this name or address."""
     same = Q(user=None, invited_username__iexact=username) | Q(user__username__iexact=username)
     if email:
         same |= Q(invited_email__iexact=email) | Q(invited_username="", user__email__iexact=email)
-    found = Membership.objects.select_related("user").filter(same, workspace=workspace).first()
-    if found is not None:
-        what = "is invited already; a new link can be made" if found.user is None else "is a member already"
-        raise MemberExistsError(f"{found.username} {what}.")
+    existing = Membership.objects.select_related("user").filter(same, workspace=workspace).first()
+    if existing is not None:
+        state = "has already been invited; create a new link" if existing.user is None else "is already a member"
+        raise MemberExistsError(f"{existing.username} {state}.")
 
 
-def _take_turns(workspace_id: Any) -> None:
-    """Changes of one workspace's members take turns, so that owners and names can be counted."""
+def _lock_members(workspace_id: Any) -> None:
+    """Let one transaction at a time change a workspace's members: owners are counted, and names compared."""
     Workspace.objects.select_for_update(no_key=True).get(pk=workspace_id)
 
 
 def _locked(membership: Membership) -> Membership:
-    """The membership as it is now, until the transaction ends."""
-    _take_turns(membership.workspace_id)
-    found = Membership.objects.select_related("workspace", "user").filter(pk=membership.pk).first()
-    if found is None:
+    """Return the membership as it is now, unchanged until the transaction ends."""
+    _lock_members(membership.workspace_id)
+    current = Membership.objects.select_related("workspace", "user").filter(pk=membership.pk).first()
+    if current is None:
         raise NotFoundError("There is no such member.")
-    return found
+    return current
 
 
 def _refuse_broader(role: str, limit: Grant | None) -> None:
@@ -179,7 +179,7 @@ def _refuse_broader(role: str, limit: Grant | None) -> None:
 
 
 def _refuse_last_owner(membership: Membership) -> None:
-    """Raises LastOwnerError. Somebody who has only been invited owns nothing yet."""
+    """Raises LastOwnerError. An open invitation is not an owner yet."""
     owners = Membership.objects.filter(workspace_id=membership.workspace_id, role=Role.OWNER, user__isnull=False)
     if membership.user is not None and not owners.exclude(pk=membership.pk).exists():
         raise LastOwnerError

@@ -1,4 +1,4 @@
-"""Who: workspaces with their plans and usage, environments, members, keys and secrets; the log of what they changed."""
+"""Workspaces with their plans and usage, environments, members, keys, secrets, and the audit log."""
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
@@ -7,20 +7,20 @@ from django.db import models
 from django.utils import timezone
 
 from accounts.actors import ActorKind
-from accounts.names import SECRET_NAME_FORM
+from accounts.names import SECRET_NAME_PATTERN
 from accounts.querysets import ApiKeyQuerySet, SecretQuerySet, SigningSecretQuerySet, WorkspaceQuerySet
 from accounts.quota import OveragePolicy
 from core.ids import uuid7
 
 
 class Plan(models.Model):
-    """What the operator lets a workspace do. Null is no limit; `accounts.quota` says what it comes to in a month."""
+    """The limits that the operator sets for workspaces; null is no limit. `accounts.quota` computes a month of it."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     name = models.CharField(max_length=200, unique=True)
     runs_included = models.PositiveIntegerField(null=True, blank=True)
     overage_cents_per_thousand = models.PositiveIntegerField(default=0)
-    # Then no run beyond the included ones starts, whatever the workspace's own policy says.
+    # If set, no run beyond the included ones starts, whatever the workspace's own policy.
     stops_at_limit = models.BooleanField(default=False, db_default=False)
     min_interval_seconds = models.PositiveIntegerField(null=True, blank=True, validators=[MinValueValidator(1)])
     max_timeout_seconds = models.PositiveIntegerField(null=True, blank=True, validators=[MinValueValidator(1)])
@@ -38,7 +38,7 @@ class Plan(models.Model):
 
 
 class Workspace(models.Model):
-    """The tenant. Nothing crosses it. Without a `plan` it has no limits; only a `capped` one has a budget."""
+    """The tenant: nothing crosses it. Without a `plan` it has no limits; only the policy `capped` has a budget."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     slug = models.SlugField(max_length=100, unique=True)
@@ -51,7 +51,7 @@ class Workspace(models.Model):
         db_default=OveragePolicy.ALLOW.value,
     )
     overage_budget_cents = models.PositiveIntegerField(null=True, blank=True)
-    # Request headers, in lower case, whose values the history shows besides those that it always shows.
+    # Request headers, in lower case, whose values history shows besides the harmless ones.
     redact_allow_headers = ArrayField(models.CharField(max_length=100), default=list, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
@@ -75,9 +75,9 @@ class Workspace(models.Model):
 
 
 class Usage(models.Model):
-    """How many runs of a workspace started in a month of UTC, which `month` is the first day of: `accounts.usage`.
+    """How many runs of a workspace started in a month of UTC; `month` is its first day. See `accounts.usage`.
 
-    The plan's terms are those of the month's last run, so that a later change of plan leaves the report as it was.
+    The plan's terms are those of the month's last run, so that a later change of plan does not change the report.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -130,7 +130,7 @@ class Role(models.TextChoices):
 
 
 class Membership(models.Model):
-    """A person's place in a workspace; without a `user` an invitation to it, which nobody has accepted yet."""
+    """A person's membership of a workspace; without a `user`, an invitation that is not accepted yet."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="memberships", db_index=False)
@@ -138,10 +138,10 @@ class Membership(models.Model):
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.CASCADE, related_name="memberships"
     )
     role = models.CharField(max_length=20, choices=Role.choices, default=Role.MEMBER)
-    # Whom the workspace invited, in its own words: they say nothing of any account.
+    # As the workspace entered them: they prove nothing about any account.
     invited_username = models.CharField(max_length=150, blank=True, default="", db_default="")
     invited_email = models.CharField(max_length=254, blank=True, default="", db_default="")
-    # The SHA-256 of the link's token, as of API keys.
+    # The SHA-256 of the link's token, as for API keys.
     invitation_digest = models.CharField(max_length=64, blank=True, default="", db_default="", editable=False)
     invitation_expires_at = models.DateTimeField(null=True, blank=True, editable=False)
     invitation_tries = models.PositiveSmallIntegerField(default=0, db_default=0, editable=False)
@@ -166,17 +166,17 @@ class Membership(models.Model):
 
     @property
     def username(self) -> str:
-        """The account's, or that of the invitation: an address where no name was given."""
+        """The account's username; of an open invitation the suggested one, or the address."""
         return self.user.get_username() if self.user is not None else self.invited_username
 
     @property
     def email(self) -> str:
-        """The address that the workspace invited; the account's for a member who joined without an invitation."""
+        """The invited address; of a member who joined without an invitation, the account's."""
         return self.invited_email if self.user is None or self.invited_username else self.user.email
 
     @property
     def state(self) -> str:
-        """`invited`, `active`, or `disabled` where the account may not sign in to the dashboard."""
+        """`invited`, `active`, or `disabled` if the account may not sign in to the dashboard."""
         if self.user is None:
             return "invited"
         return "active" if self.user.is_active and self.user.is_staff else "disabled"
@@ -194,7 +194,7 @@ class Scope(models.TextChoices):
 
 
 class ApiKey(models.Model):
-    """A key of the REST API, kept as its SHA-256 digest: it has 256 random bits, so a slow hash would add nothing."""
+    """A key of the REST API, stored as its SHA-256: a slow hash would add nothing to 256 random bits."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="api_keys")
@@ -202,7 +202,7 @@ class ApiKey(models.Model):
     prefix = models.CharField(max_length=16, editable=False)
     digest = models.CharField(max_length=64, unique=True, editable=False)
     scopes = ArrayField(models.CharField(max_length=32, choices=Scope.choices))
-    # A bound key reaches `environments` only, and nothing at all once they are gone.
+    # A bound key has access to `environments` only, and to nothing once they are deleted.
     is_bound = models.BooleanField(default=False)
     environments = models.ManyToManyField(Environment, blank=True, related_name="api_keys")
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL)
@@ -228,13 +228,13 @@ class ApiKey(models.Model):
 
 
 class SigningSecret(models.Model):
-    """What a workspace's requests are signed with, encrypted. The schema allows two: the newest, and a retiring one.
+    """A secret that signs a workspace's requests, encrypted. The schema allows two: the newest and a retiring one.
 
-    The retiring one signs beside the newest until `retires_at`; its row goes with the next rotation.
+    The retiring one signs beside the newest until `retires_at`; the next rotation deletes its row.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    # Its index serves "the live secrets of these workspaces", which every worker asks every few seconds.
+    # Its index serves "the live secrets of these workspaces", which each worker reads every few seconds.
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="signing_secrets")
     prefix = models.CharField(max_length=16, editable=False)
     value = models.BinaryField()
@@ -262,7 +262,7 @@ class SigningSecret(models.Model):
 
 
 class Secret(models.Model):
-    """A value that requests use by its name and nobody reads again. One of an environment goes before one of none."""
+    """A write-only value that requests use by name. One of an environment takes precedence over the workspace's."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="secrets", db_index=False)
@@ -285,7 +285,7 @@ class Secret(models.Model):
             ),
             # Also serves "the secrets of this workspace", as the workers read them.
             models.UniqueConstraint(fields=["workspace", "environment", "name"], name="secret_unique_in_environment"),
-            models.CheckConstraint(condition=models.Q(name__regex=f"^{SECRET_NAME_FORM}$"), name="secret_name_form"),
+            models.CheckConstraint(condition=models.Q(name__regex=f"^{SECRET_NAME_PATTERN}$"), name="secret_name_form"),
         ]
 
     def __str__(self) -> str:
@@ -308,7 +308,7 @@ class InstallationSecret(models.Model):
 
 
 class AuditEntry(models.Model):
-    """One change: who made it, to what, and what is different. Labels outlive what they name."""
+    """One change: its actor, its target and the difference. Labels are those at the time of the change."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="audit_entries", db_index=False)
@@ -328,13 +328,13 @@ class AuditEntry(models.Model):
             models.CheckConstraint(condition=models.Q(actor_kind__in=ActorKind.values), name="audit_actor_kind_known"),
         ]
         indexes = [
-            # The log of a workspace, newest first, between two instants if asked.
+            # The log of a workspace, newest first, optionally between two instants.
             models.Index(fields=["workspace", "-at", "-id"], name="audit_log"),
-            # What one person or key did.
+            # The changes of one person or key.
             models.Index(fields=["workspace", "actor_id", "-at", "-id"], name="audit_of_actor"),
             # One kind of change.
             models.Index(fields=["workspace", "action", "-at", "-id"], name="audit_of_action"),
-            # What happened to one thing, by its id or by its name.
+            # The changes of one target, by id or by label.
             models.Index(fields=["workspace", "target_id", "-at", "-id"], name="audit_of_target"),
             models.Index(fields=["workspace", "target_label", "-at", "-id"], name="audit_of_label"),
         ]

@@ -1,4 +1,4 @@
-"""Who speaks for the owners of a workspace, for what nobody else may do."""
+"""Whether an actor has the rights of a workspace's owner."""
 
 from typing import Any
 
@@ -16,20 +16,22 @@ class OwnerOnlyError(HourhandError):
 
 
 def require_owner(actor: Actor, workspace: Workspace) -> None:
-    """Raises OwnerOnlyError unless this is an owner of the workspace, a superuser, or a key of theirs.
+    """Raises OwnerOnlyError unless the actor is an owner of the workspace, a superuser, or a key that one created.
 
-    A key speaks for an owner while the person who made it is one: an administrator can't make one that does. A key that
-    another key made was made by nobody in person, and speaks for none.
+    A key has an owner's rights while its creator is an owner: an administrator can't create such a key. A key created
+    by another key has no person as its creator, and never has them.
     """
     if actor.kind == ActorKind.USER and not _owns(actor.user, workspace):
         raise OwnerOnlyError("Only an owner of the workspace can do this.")
     if actor.kind == ActorKind.KEY:
-        maker = ApiKey.objects.select_related("created_by").get(pk=actor.id).created_by
-        if maker is None or not _owns(maker, workspace):
-            raise OwnerOnlyError("Only an owner of the workspace can do this, or a key that an owner made in person.")
+        creator = ApiKey.objects.select_related("created_by").get(pk=actor.id).created_by
+        if creator is None or not _owns(creator, workspace):
+            raise OwnerOnlyError(
+                "Only an owner of the workspace can do this, or a key that an owner created in person."
+            )
 
 
 def _owns(user: Any, workspace: Workspace) -> bool:
-    """Whether a person is an owner now; superusers own all workspaces."""
+    """Return whether a person is an owner now; superusers own every workspace."""
     owners = Membership.objects.filter(workspace=workspace, role=Role.OWNER)
     return user.is_active and (user.is_superuser or owners.filter(user=user).exists())

@@ -1,6 +1,6 @@
-"""Use cases of plans, which only the operator has: made, changed, and given to a workspace.
+"""Create, change and assign plans, which only the operator can do.
 
-A change holds from the next run, save and firing on. Jobs that go beyond a new plan go on as they are.
+A change takes effect at the next run, save and firing. Jobs that exceed a new plan keep running.
 """
 
 import datetime
@@ -16,7 +16,7 @@ from accounts.models import Plan, Workspace
 from accounts.quota import OveragePolicy
 from core.differences import difference
 
-#: What a plan says, besides its name.
+#: The fields of a plan, besides its name.
 RULES = (
     "runs_included", "overage_cents_per_thousand", "stops_at_limit", "min_interval_seconds", "max_timeout_seconds",
     "max_active_jobs", "keep_last", "keep_days",
@@ -25,9 +25,9 @@ RULES = (
 
 @transaction.atomic
 def save_plan(*, plan: Plan | None, values: Mapping[str, Any], actor: Actor, now: datetime.datetime) -> Plan:
-    """Make a plan (`plan` is None) or change one, for all workspaces that have it; each of them is told in its log.
+    """Create a plan (`plan` is None), or change one and log it in each workspace that has it.
 
-    `values` are valid: a name and RULES. What they leave out stays as it is.
+    `values` are validated: the name and RULES. A missing one stays unchanged.
     """
     if plan is None:
         return Plan.objects.create(created_at=now, **values)
@@ -37,11 +37,11 @@ def save_plan(*, plan: Plan | None, values: Mapping[str, Any], actor: Actor, now
         setattr(locked, field, value)
     locked.save(update_fields=["name", *RULES])
     if changes := difference(before, _facts(locked)):
-        having = locked.workspaces.order_by("pk").values_list("pk", flat=True)
+        workspace_ids = locked.workspaces.order_by("pk").values_list("pk", flat=True)
         audit.record_all(
             [
                 audit.entry("plan.updated", locked, workspace_id=key, actor=actor, now=now, changes=changes)
-                for key in having
+                for key in workspace_ids
             ]
         )
     return locked
@@ -49,7 +49,7 @@ def save_plan(*, plan: Plan | None, values: Mapping[str, Any], actor: Actor, now
 
 @transaction.atomic
 def assign_plan(*, workspace: Workspace, plan: Plan | None, actor: Actor, now: datetime.datetime) -> None:
-    """Give a workspace this plan instead of the one it has; None: no plan, and so no limits."""
+    """Assign a plan to a workspace; None: no plan, and so no limits."""
     locked = Workspace.objects.select_for_update(no_key=True, of=("self",)).select_related("plan").get(pk=workspace.pk)
     changes = difference({"plan": locked.plan and locked.plan.name}, {"plan": plan and plan.name})
     if locked.plan == plan:
@@ -61,14 +61,14 @@ def assign_plan(*, workspace: Workspace, plan: Plan | None, actor: Actor, now: d
 
 @dataclass(frozen=True, slots=True)
 class Overage:
-    """What becomes of runs beyond the included ones: `budget_cents` is there where `policy` is `capped`."""
+    """What happens to runs beyond the included ones. `budget_cents` is set if `policy` is `capped`."""
 
     policy: str
     budget_cents: int | None
 
 
 def overage_of(workspace: Workspace) -> Overage:
-    """What holds: what the workspace chose, unless its plan stops. A workspace can only be stricter than its plan."""
+    """Return the policy in force: a workspace can only be stricter than its plan."""
     if plan_stops(workspace.plan):
         return Overage(OveragePolicy.HARD_STOP, None)
     return Overage(workspace.overage_policy, workspace.overage_budget_cents)
@@ -86,7 +86,7 @@ def _facts(plan: Plan) -> dict[str, Any]:
 class RetentionCaps:
     """The most history that a plan lets a workspace keep of each job; None is no limit.
 
-    What a job says of itself holds within that: of its `keep_last` and `keep_days`, the smaller one each.
+    A job's own `keep_last` and `keep_days` apply where they are smaller.
     """
 
     keep_last: int | None = None
@@ -94,6 +94,6 @@ class RetentionCaps:
 
 
 def retention_caps(workspace: Workspace) -> RetentionCaps:
-    """What the workspace's plan lets it keep."""
+    """Return the caps of the workspace's plan."""
     plan = workspace.plan
     return RetentionCaps(plan.keep_last, plan.keep_days) if plan else RetentionCaps()

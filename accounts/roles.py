@@ -1,4 +1,4 @@
-"""What each role of a member may do, in the words of the scopes of keys: the API and the dashboard know one truth."""
+"""The scopes of each role, which the API and the dashboard share."""
 
 from accounts.grants import Grant
 from accounts.models import Role, Scope
@@ -14,5 +14,5 @@ SCOPES_OF_ROLES: dict[str, frozenset[Scope]] = {
 
 
 def grant_of_role(role: str) -> Grant:
-    """How far a member with this role reaches."""
+    """Return the access of a member with this role."""
     return Grant(frozenset(SCOPES_OF_ROLES[role]), is_owner=role == Role.OWNER)

@@ -1,4 +1,4 @@
-"""Use cases of secrets: kept encrypted, changed, re-encrypted. Nothing here answers with a value."""
+"""Create and change secrets, stored encrypted. Nothing here returns a value."""
 
 import datetime
 import re
@@ -10,10 +10,10 @@ from accounts import audit
 from accounts.actors import Actor
 from accounts.encryption import Cipher, EncryptionKeyError
 from accounts.models import Environment, Secret, Workspace
-from accounts.names import SECRET_NAME_FORM
+from accounts.names import SECRET_NAME_PATTERN
 from core.errors import ConflictError, HourhandError
 
-#: Shorter values would be found, and redacted, all over the history; longer ones fit no header.
+#: A shorter value would match, and be redacted, all over the history; a longer one fits no header.
 MIN_CHARACTERS = 4
 MAX_CHARACTERS = 4096
 
@@ -26,11 +26,11 @@ class SecretExistsError(ConflictError):
     code = "secret_exists"
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"There is a secret {name} in this place already; change its value.", field="name")
+        super().__init__(f"The secret {name} already exists here; change its value instead.", field="name")
 
 
 class SecretsLockedError(ConflictError):
-    """No key to encrypt with, or none that works."""
+    """There is no working encryption key."""
 
     code = "no_encryption_key"
 
@@ -45,18 +45,18 @@ def create_secret(
     actor: Actor,
     now: datetime.datetime,
 ) -> Secret:
-    """Keep a secret for a workspace, or for one of its environments only.
+    """Store a secret for a workspace, or for one of its environments.
 
-    Raises InvalidSecretError, SecretExistsError, and SecretsLockedError where there is no encryption key.
+    Raises InvalidSecretError, SecretExistsError, and SecretsLockedError without an encryption key.
     """
-    if not re.fullmatch(SECRET_NAME_FORM, name):
-        raise InvalidSecretError("Should be 1 to 64 of A-Z, 0-9 and _, beginning with a letter.", field="name")
+    if not re.fullmatch(SECRET_NAME_PATTERN, name):
+        raise InvalidSecretError("Should be 1 to 64 of A-Z, 0-9 and _, starting with a letter.", field="name")
     if environment is not None and environment.workspace_id != workspace.pk:
         raise InvalidSecretError("There is no such environment.", field="environment")
     encrypted = _encrypted(value)
     try:
         with transaction.atomic():
-            made = Secret.objects.create(
+            secret = Secret.objects.create(
                 workspace=workspace,
                 environment=environment,
                 name=name,
@@ -66,22 +66,27 @@ def create_secret(
             )
     except IntegrityError as error:
         raise SecretExistsError(name) from error
-    audit.record("secret.created", made, actor=actor, now=now)
-    return made
+    audit.record("secret.created", secret, actor=actor, now=now)
+    return secret
 
 
 @transaction.atomic
 def change_secret(*, secret: Secret, value: str, actor: Actor, now: datetime.datetime) -> None:
-    """Give a secret another value; requests use it within seconds. Raises as `create_secret` does."""
+    """Change a secret's value; requests use it within seconds.
+
+    Raises InvalidSecretError and SecretsLockedError.
+    """
     Secret.objects.filter(pk=secret.pk).update(encrypted=_encrypted(value), updated_at=now)
     secret.updated_at = now
     audit.record("secret.updated", secret, actor=actor, now=now)
 
 
 def check_value(value: str) -> None:
-    """Raises InvalidSecretError for a value that can't be kept, or not be told from other text in the history."""
+    """Raises InvalidSecretError for a value too long to store, or too short to redact from history."""
     if len(value.strip()) < MIN_CHARACTERS:
-        raise InvalidSecretError(f"Should have at least {MIN_CHARACTERS} characters besides blanks.", field="value")
+        raise InvalidSecretError(
+            f"Should have at least {MIN_CHARACTERS} characters without spaces around it.", field="value"
+        )
     if len(value) > MAX_CHARACTERS:
         raise InvalidSecretError(f"Should have at most {MAX_CHARACTERS:,} characters.", field="value")
 

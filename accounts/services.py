@@ -1,4 +1,4 @@
-"""Use cases of workspaces."""
+"""Create workspaces and change their settings."""
 
 import datetime
 from collections.abc import Iterable, Mapping
@@ -29,7 +29,7 @@ class InvalidSettingError(HourhandError):
 
 @transaction.atomic
 def create_workspace(*, slug: str, name: str) -> Workspace:
-    """Make a workspace with its `production` environment and, where secrets can be kept, its first signing secret."""
+    """Create a workspace with its `production` environment and, if encryption is set up, its first signing secret."""
     workspace = Workspace.objects.create(slug=slug, name=name)
     Environment.objects.create(workspace=workspace, slug=FIRST_ENVIRONMENT, name="Production")
     if settings.ENCRYPTION_KEYS:
@@ -38,12 +38,12 @@ def create_workspace(*, slug: str, name: str) -> Workspace:
 
 
 MAX_SHOWN_HEADERS = 50
-#: The columns of a workspace that its administrators set.
+#: The columns of a workspace that its administrators change.
 SETTINGS = ("name", "redact_allow_headers", "overage_policy", "overage_budget_cents")
 
 
 def settings_of(workspace: Workspace) -> dict[str, Any]:
-    """What holds for a whole workspace, as the API shows it and the audit log compares it."""
+    """Return a workspace's settings, as the API shows them and the audit log compares them."""
     return {field: getattr(workspace, field) for field in SETTINGS}
 
 
@@ -51,20 +51,20 @@ def settings_of(workspace: Workspace) -> dict[str, Any]:
 def change_settings(
     *, workspace: Workspace, changes: Mapping[str, Any], actor: Actor, now: datetime.datetime
 ) -> Workspace:
-    """Change those of SETTINGS that are given; the others stay. Raises InvalidSettingError.
+    """Change the given ones of SETTINGS. Raises InvalidSettingError.
 
-    A policy other than `capped` has no budget: the one there was goes with it.
+    A policy other than `capped` clears the budget.
     """
     if "redact_allow_headers" in changes:
-        changes = {**changes, "redact_allow_headers": _shown_headers(changes["redact_allow_headers"])}
+        changes = {**changes, "redact_allow_headers": _valid_headers(changes["redact_allow_headers"])}
     locked = Workspace.objects.select_for_update(no_key=True, of=("self",)).select_related("plan").get(pk=workspace.pk)
     if plan_stops(locked.plan):
         _refuse_looser(changes)
     before = settings_of(locked)
-    wanted = {**before, **changes}
-    wanted["overage_budget_cents"] = _budget(wanted, given=changes.get("overage_budget_cents"))
+    after = {**before, **changes}
+    after["overage_budget_cents"] = _budget(after, given=changes.get("overage_budget_cents"))
     for field in SETTINGS:
-        setattr(locked, field, wanted[field])
+        setattr(locked, field, after[field])
     locked.save(update_fields=SETTINGS)
     if changed := difference(before, settings_of(locked)):
         audit.record("settings.updated", locked, actor=actor, now=now, changes=changed)
@@ -72,41 +72,43 @@ def change_settings(
 
 
 def _refuse_looser(changes: Mapping[str, Any]) -> None:
-    """Refuse what would let more runs start than a plan that stops."""
+    """Raises InvalidSettingError for a change that would let more runs start than a plan that stops."""
     for field, stricter in (("overage_policy", OveragePolicy.HARD_STOP), ("overage_budget_cents", None)):
         if field in changes and changes[field] != stricter:
             raise InvalidSettingError(
-                "The workspace's plan stops at the runs that it includes: only hard_stop is possible.", field=field
+                "The workspace's plan stops at its included runs: only hard_stop, without a budget, is possible.",
+                field=field,
             )
 
 
-def _budget(wanted: Mapping[str, Any], *, given: int | None) -> int | None:
-    """The budget that stands beside the wanted policy. `given` is the one that this change names, if it does."""
-    if wanted["overage_policy"] == OveragePolicy.CAPPED:
-        if wanted["overage_budget_cents"] is None:
-            raise InvalidSettingError('Needed for the policy "capped".', field="overage_budget_cents")
-        budget: int = wanted["overage_budget_cents"]
+def _budget(settings: Mapping[str, Any], *, given: int | None) -> int | None:
+    """Return the budget that goes with the policy. `given` is the change's own, if any. Raises InvalidSettingError."""
+    if settings["overage_policy"] == OveragePolicy.CAPPED:
+        if settings["overage_budget_cents"] is None:
+            raise InvalidSettingError('Required for the policy "capped".', field="overage_budget_cents")
+        budget: int = settings["overage_budget_cents"]
         return budget
     if given is not None:
-        raise InvalidSettingError('Only for the policy "capped"; else null.', field="overage_budget_cents")
+        raise InvalidSettingError('Should be null unless the policy is "capped".', field="overage_budget_cents")
     return None
 
 
-def _shown_headers(names: Iterable[str]) -> list[str]:
-    found = sorted({name.lower() for name in names})
-    for name in found:
-        if not is_header_name(name):
-            raise InvalidSettingError(f"{name[:100]!r} is no valid header name.", field="redact_allow_headers")
-        if name in ALWAYS_REDACTED:
-            raise InvalidSettingError(f"The values of {name} are never shown.", field="redact_allow_headers")
-    if len(found) > MAX_SHOWN_HEADERS:
-        raise InvalidSettingError(f"At most {MAX_SHOWN_HEADERS} headers.", field="redact_allow_headers")
-    return found
+def _valid_headers(names: Iterable[str]) -> list[str]:
+    """Return header names in lower case, sorted. Raises InvalidSettingError."""
+    headers = sorted({name.lower() for name in names})
+    for header in headers:
+        if not is_header_name(header):
+            raise InvalidSettingError(f"{header[:100]!r} is not a valid header name.", field="redact_allow_headers")
+        if header in ALWAYS_REDACTED:
+            raise InvalidSettingError(f"The values of {header} are never shown.", field="redact_allow_headers")
+    if len(headers) > MAX_SHOWN_HEADERS:
+        raise InvalidSettingError(f"Should have at most {MAX_SHOWN_HEADERS} headers.", field="redact_allow_headers")
+    return headers
 
 
 @dataclass(frozen=True, slots=True)
 class FirstRun:
-    """What the first start made, shown once."""
+    """What the first start creates; shown once."""
 
     workspace: str
     admin_username: str
@@ -116,7 +118,7 @@ class FirstRun:
 
 @transaction.atomic
 def set_up_first_run(*, admin_password: str) -> FirstRun | None:
-    """Make the first workspace, administrator and API key. None, and nothing made, when a workspace exists already."""
+    """Create the first workspace, administrator and API key. Returns None if a workspace exists already."""
     if Workspace.objects.exists():
         return None
     workspace = create_workspace(slug="default", name="Default")

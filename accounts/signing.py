@@ -1,6 +1,6 @@
-"""Signing secrets: made, kept encrypted, shown once, and rotated with an overlap.
+"""Signing secrets: shown once, stored encrypted, and rotated with an overlap.
 
-A secret is `whsec_` and base64, as the Standard Webhooks specification writes it.
+A secret is `whsec_` and base64, in the format of the Standard Webhooks specification.
 """
 
 import base64
@@ -28,19 +28,19 @@ log = structlog.get_logger(__name__)
 
 
 def new_signing_secret() -> str:
-    """A new random secret, as receivers take it."""
+    """Return a new random secret."""
     return f"whsec_{base64.b64encode(secrets.token_bytes(_KEY_BYTES)).decode()}"
 
 
-class SigningSecretNotKeptError(ConflictError):
-    """There is no key to encrypt a signing secret with, or a malformed one."""
+class SigningSecretEncryptionError(ConflictError):
+    """The encryption key is missing or malformed."""
 
     code = "encryption_key_missing"
 
 
 @dataclass(frozen=True, slots=True)
 class RotatedSecret:
-    """A signing secret just made: `secret` is the only time it is readable. `previous` signs beside it for a while."""
+    """A new signing secret, readable here only. `previous` signs beside it until it retires."""
 
     row: SigningSecret
     secret: str
@@ -54,25 +54,25 @@ def rotate_signing_secret(
     actor: Actor,
     now: datetime.datetime,
 ) -> RotatedSecret:
-    """Make a workspace's next signing secret, or its first; the newest until now signs on for `overlap_seconds`.
+    """Create a workspace's next signing secret; the previous one signs beside it for `overlap_seconds`.
 
-    One that was retiring already is gone at once. Raises SigningSecretNotKeptError.
+    One that was retiring already is deleted at once. Raises SigningSecretEncryptionError.
     """
     try:
         rotated = _rotate(workspace, overlap_seconds, actor=actor, now=now)
     except EncryptionKeyError as error:
-        raise SigningSecretNotKeptError(str(error)) from error
+        raise SigningSecretEncryptionError(str(error)) from error
     log.info("signing_secret_rotated", workspace=workspace.slug, overlap_seconds=overlap_seconds)
     return rotated
 
 
 @transaction.atomic
 def _rotate(workspace: Workspace, overlap_seconds: int, *, actor: Actor, now: datetime.datetime) -> RotatedSecret:
-    # Rotations of one workspace take turns; inserts that point to it don't wait.
+    # Serializes rotations of one workspace; `no_key` leaves inserts that reference it alone.
     Workspace.objects.select_for_update(no_key=True).get(pk=workspace.pk)
-    kept = SigningSecret.objects.filter(workspace=workspace)
-    kept.filter(retires_at__isnull=False).delete()
-    kept.retire_newest(now + datetime.timedelta(seconds=overlap_seconds))
+    signing_secrets = SigningSecret.objects.filter(workspace=workspace)
+    signing_secrets.filter(retires_at__isnull=False).delete()
+    signing_secrets.retire_newest(now + datetime.timedelta(seconds=overlap_seconds))
     row, secret = make_signing_secret(workspace, now=now)
     audit.record(
         "signing_secret.rotated",
@@ -81,11 +81,11 @@ def _rotate(workspace: Workspace, overlap_seconds: int, *, actor: Actor, now: da
         now=now,
         changes=difference({}, {"overlap_seconds": overlap_seconds}),
     )
-    return RotatedSecret(row, secret, kept.exclude(pk=row.pk).live(now).first())
+    return RotatedSecret(row, secret, signing_secrets.exclude(pk=row.pk).live(now).first())
 
 
 def make_signing_secret(workspace: Workspace, *, now: datetime.datetime) -> tuple[SigningSecret, str]:
-    """A new row and the secret that it keeps. Raises EncryptionKeyError."""
+    """Create a row, and return it with its secret. Raises EncryptionKeyError."""
     secret = new_signing_secret()
     value = Cipher(settings.ENCRYPTION_KEYS).encrypt(secret)
     row = SigningSecret.objects.create(workspace=workspace, prefix=secret[:_PREFIX_LENGTH], value=value, created_at=now)

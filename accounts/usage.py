@@ -1,7 +1,7 @@
-"""Counts the runs that start, one row for each workspace and month, and says who may start no more.
+"""Count the runs that start, in one row per workspace and month, and say which workspaces may start no more.
 
-Whoever counts holds that row until the end of the transaction, so that any number of workers together stay exact. It is
-the last thing that a claim does; rows are taken in the order of workspaces, so that no two claims wait in a circle.
+A count locks its row until the transaction ends, so that any number of workers stay exact. It is the last step of a
+claim, and locks rows in the order of workspaces, so that claims cannot deadlock.
 """
 
 import datetime
@@ -30,12 +30,12 @@ _COUNT = """
            overage_cents_per_thousand = excluded.overage_cents_per_thousand
  RETURNING usage.workspace_id::text, usage.runs_used, usage.runs_included, usage.overage_cents_per_thousand
 """
-# What `accounts.plans.overage_of` says of one workspace.
+# `accounts.plans.overage_of` in SQL.
 _OVERAGE = """
     CASE WHEN plan.stops_at_limit THEN 'hard_stop' ELSE workspace.overage_policy END,
     CASE WHEN plan.stops_at_limit THEN NULL ELSE workspace.overage_budget_cents END
 """
-# Asked only where more runs started than are included: the others cost one statement.
+# Only for workspaces beyond their included runs: the others need one statement.
 _POLICIES = f"""
     SELECT workspace.id::text, {_OVERAGE}
       FROM accounts_workspace AS workspace LEFT JOIN accounts_plan AS plan ON plan.id = workspace.plan_id
@@ -51,7 +51,7 @@ _UNCOUNT = """
     )
     UPDATE accounts_usage AS usage SET runs_used = usage.runs_used - held.runs FROM held WHERE usage.id = held.id
 """
-# Workspaces without a plan, and those that nothing stops, are left out before their usage is looked for.
+# Leaves out workspaces without a plan, and those that nothing stops, before it reads any usage.
 _LIMITED = f"""
     SELECT workspace.id::text, coalesce(usage.runs_used, 0), plan.runs_included, plan.overage_cents_per_thousand,
            {_OVERAGE}
@@ -59,8 +59,8 @@ _LIMITED = f"""
       LEFT JOIN accounts_usage AS usage ON usage.workspace_id = workspace.id AND usage.month = %s
      WHERE workspace.id = ANY(%s::uuid[]) AND (plan.stops_at_limit OR workspace.overage_policy <> 'allow')
 """  # noqa: S608 - of constants
-# The same of all workspaces, as far as they are looked at for monitoring.
-_PRESSED = f"""
+# The same of all workspaces, for monitoring; of very many, some.
+_PRESSURE = f"""
     SELECT coalesce(usage.runs_used, 0), plan.runs_included, plan.overage_cents_per_thousand,
            {_OVERAGE}
       FROM accounts_workspace AS workspace JOIN accounts_plan AS plan ON plan.id = workspace.plan_id
@@ -68,15 +68,15 @@ _PRESSED = f"""
      WHERE plan.stops_at_limit OR workspace.overage_policy <> 'allow'
      LIMIT %s
 """  # noqa: S608 - of constants
-_LOOKED_AT = 10_000
-#: A workspace that has used this share of the runs that may start in a month is near its end.
+_MAX_WORKSPACES = 10_000
+#: The share of a month's runs from which on a workspace is near its limit.
 NEAR = 0.9
-#: A workspace, by its id, and a month.
-Place = tuple[str, datetime.date]
+#: A workspace's id, and a month.
+WorkspaceMonth = tuple[str, datetime.date]
 
 
-class Pressed(NamedTuple):
-    """How many workspaces are near the end of the runs that may start this month, and how many are at it."""
+class QuotaPressure(NamedTuple):
+    """How many workspaces are near their limit of runs this month, and how many have reached it."""
 
     near: int
     stopped: int
@@ -90,7 +90,7 @@ class Excess(NamedTuple):
 
 
 class QuotaExceededError(HourhandError):
-    """The workspace is stopped: its plan lets no more runs start this month."""
+    """The workspace's plan lets no more runs start this month."""
 
     code = "quota_exceeded"
     status = 402
@@ -100,57 +100,57 @@ class QuotaExceededError(HourhandError):
 
 
 def count_started(cursor: Any, runs: Mapping[str, int], *, month: datetime.date) -> dict[str, Excess]:
-    """Count runs that start, by workspace, in the caller's transaction. Returns by workspace what may not start.
+    """Count the runs that start, by workspace, in the caller's transaction. Returns those that may not, uncounted.
 
-    That is not counted either. The rows are held from here on, so let the transaction end soon.
+    The rows stay locked until the transaction ends, so it should end soon.
     """
     cursor.execute(_COUNT, {"month": month, "workspaces": list(runs), "runs": list(runs.values())})
     counted = {workspace_id: (used, Terms(*rest)) for workspace_id, used, *rest in cursor.fetchall()}
     beyond = [workspace_id for workspace_id, (used, terms) in counted.items() if terms.overage_runs(used)]
-    found = _excess(cursor, beyond, counted, runs) if beyond else {}
-    uncount(cursor, {(workspace_id, month): excess.runs for workspace_id, excess in found.items()})
-    return found
+    excesses = _excesses(cursor, beyond, counted, runs) if beyond else {}
+    uncount(cursor, {(workspace_id, month): excess.runs for workspace_id, excess in excesses.items()})
+    return excesses
 
 
-def _excess(
+def _excesses(
     cursor: Any, beyond: Sequence[str], counted: Mapping[str, tuple[int, Terms]], runs: Mapping[str, int]
 ) -> dict[str, Excess]:
-    """By workspace, of the runs just counted, those that its overage policy does not let start."""
+    """Return, by workspace, the runs just counted that its overage policy does not let start."""
     cursor.execute(_POLICIES, [beyond])
-    found = {}
+    excesses = {}
     for workspace_id, policy, budget_cents in cursor.fetchall():
         used, terms = counted[workspace_id]
         terms = replace(terms, policy=policy, budget_cents=budget_cents)
         if excess := terms.excess(used, runs[workspace_id]):
-            found[workspace_id] = Excess(excess, terms.why_stopped)
-    return found
+            excesses[workspace_id] = Excess(excess, terms.why_stopped)
+    return excesses
 
 
-def uncount(cursor: Any, runs: Mapping[Place, int]) -> None:
-    """Take back runs that were counted and did not start after all, in the caller's transaction."""
+def uncount(cursor: Any, runs: Mapping[WorkspaceMonth, int]) -> None:
+    """Subtract counted runs that did not start after all, in the caller's transaction."""
     if runs:
-        places = zip(*runs, strict=True)
-        cursor.execute(_UNCOUNT, [*map(list, places), list(runs.values())])
+        workspace_ids, months = zip(*runs, strict=True)
+        cursor.execute(_UNCOUNT, [list(workspace_ids), list(months), list(runs.values())])
 
 
 def stopped(cursor: Any, workspace_ids: Iterable[str], *, at: datetime.datetime) -> dict[str, str]:
-    """Those of these workspaces in which no run may start at this instant, and why."""
+    """Return why no run may start at this instant, for those of the workspaces where that is so."""
     cursor.execute(_LIMITED, [month_of(at), list(workspace_ids)])
     limited = ((workspace_id, used, Terms(*rest)) for workspace_id, used, *rest in cursor.fetchall())
     return {workspace_id: terms.why_stopped for workspace_id, used, terms in limited if terms.stops(used)}
 
 
-def pressed(cursor: Any, *, at: datetime.datetime) -> Pressed:
-    """The workspaces near and at their limit in the month of this instant; of very many, those looked at."""
-    cursor.execute(_PRESSED, [month_of(at), _LOOKED_AT])
+def quota_pressure(cursor: Any, *, at: datetime.datetime) -> QuotaPressure:
+    """Count the workspaces near and at their limit in the month of an instant, among at most 10,000."""
+    cursor.execute(_PRESSURE, [month_of(at), _MAX_WORKSPACES])
     limited = [(used, Terms(*rest)) for used, *rest in cursor.fetchall()]
     stopped_count = sum(terms.stops(used) for used, terms in limited)
     near = sum(terms.runs_allowed is not None and used >= NEAR * terms.runs_allowed for used, terms in limited)
-    return Pressed(near - stopped_count, stopped_count)
+    return QuotaPressure(near - stopped_count, stopped_count)
 
 
 def refuse_when_stopped(workspace_id: Any, *, now: datetime.datetime) -> None:
-    """For whoever asks for calls, or for a job that makes some. Raises QuotaExceededError where no run may start."""
+    """Raises QuotaExceededError if no run of this workspace may start."""
     with connection.cursor() as cursor:
         reason = stopped(cursor, [str(workspace_id)], at=now).get(str(workspace_id))
     if reason is not None:
@@ -158,7 +158,7 @@ def refuse_when_stopped(workspace_id: Any, *, now: datetime.datetime) -> None:
 
 
 class MonthlyUsage(NamedTuple):
-    """What a workspace used in a month, and on which terms."""
+    """The usage of a workspace in a month, and its terms."""
 
     month: datetime.date
     runs_used: int
@@ -166,22 +166,24 @@ class MonthlyUsage(NamedTuple):
 
 
 def usage_of(workspace: Workspace, month: datetime.date, *, now: datetime.datetime) -> MonthlyUsage:
-    """A past month has the terms of its last run; the present one, and one without any run, those of today."""
+    """Return the usage of a month: a past one on the terms of its last run, others on the present terms."""
     row = Usage.objects.filter(workspace=workspace, month=month).first()
-    return _told(workspace, month, row, now)
+    return _monthly_usage(workspace, month, row, now)
 
 
 def usage_by_month(workspace: Workspace, *, months: int, now: datetime.datetime) -> list[MonthlyUsage]:
-    """The same of the latest months, the present one last; of none that was over before the workspace was made."""
-    made, month = month_of(workspace.created_at), month_of(now)
-    asked = [month]
-    while len(asked) < months and asked[-1] > made:
-        asked.append(month_before(asked[-1]))
-    rows = {row.month: row for row in Usage.objects.filter(workspace=workspace, month__in=asked)}
-    return [_told(workspace, month, rows.get(month), now) for month in reversed(asked)]
+    """Return the usage of the latest months since the workspace was created, the present one last."""
+    first = month_of(workspace.created_at)
+    latest = [month_of(now)]
+    while len(latest) < months and latest[-1] > first:
+        latest.append(month_before(latest[-1]))
+    rows = {row.month: row for row in Usage.objects.filter(workspace=workspace, month__in=latest)}
+    return [_monthly_usage(workspace, month, rows.get(month), now) for month in reversed(latest)]
 
 
-def _told(workspace: Workspace, month: datetime.date, row: Usage | None, now: datetime.datetime) -> MonthlyUsage:
+def _monthly_usage(
+    workspace: Workspace, month: datetime.date, row: Usage | None, now: datetime.datetime
+) -> MonthlyUsage:
     runs_used = row.runs_used if row else 0
     if row is not None and month < month_of(now):
         return MonthlyUsage(month, runs_used, Terms(row.runs_included, row.overage_cents_per_thousand))

@@ -8,7 +8,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError
 
 from accounts.encryption import EncryptionKeyError
-from accounts.key_rotation import read_all
+from accounts.key_rotation import check_keys
 from core.version import __version__
 from runs.monitoring.agreement import SettingsAgreement, Shared
 
@@ -40,7 +40,7 @@ def _secret_key() -> str:
 
 def _reads_stored_secrets() -> bool:
     try:
-        stored = read_all()
+        stored = check_keys()
     except (EncryptionKeyError, DatabaseError):
         return False
     return not stored.count or stored.unreadable < stored.count

@@ -11,7 +11,7 @@ from rest_framework.response import Response
 
 from accounts.models import Scope
 from accounts.plans import overage_of
-from accounts.quota import OveragePolicy, month_named, month_of
+from accounts.quota import OveragePolicy, month_of, parse_month
 from accounts.usage import usage_of
 from api.accounts.permissions import HasScope, WholeWorkspace
 from api.base.views import ApiView
@@ -49,7 +49,7 @@ class PeriodField(Text):
 
     def to_internal_value(self, data: Any) -> Any:
         text = super().to_internal_value(data)
-        month = month_named(text)
+        month = parse_month(text)
         if month is None and text != CURRENT:
             raise ValidationError([ErrorDetail("Should be `current`, or a month such as 2026-03.", code="invalid")])
         return month

@@ -16,7 +16,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
 
-from accounts.invitations import InvitationOverError, accept, accept_with_new_account, invited
+from accounts.invitations import InvitationOverError, accept, accept_with_new_account, open_invitation
 from accounts.models import Membership
 from core.errors import HourhandError
 
@@ -60,7 +60,7 @@ class AcceptInvitation(View):
         token: str = path["token"]
         tokens = request.session.get(_SESSION_KEY, {}) if token == ACCEPT else {str(reference): token}
         self.token = tokens.get(str(reference), "")
-        membership = invited(reference, self.token, now=timezone.now())
+        membership = open_invitation(reference, self.token, now=timezone.now())
         if membership is None:
             return self._page(request, is_over=True)
         if token != ACCEPT:

@@ -16,7 +16,7 @@ from accounts.models import SigningSecret, Workspace
 from accounts.signing import (
     DEFAULT_OVERLAP_SECONDS,
     MAX_OVERLAP_SECONDS,
-    SigningSecretNotKeptError,
+    SigningSecretEncryptionError,
     rotate_signing_secret,
 )
 from dashboard.accounts.shown_once import COPYING, shown_once
@@ -97,7 +97,7 @@ class SigningSecretAdmin(ConfidentialAdmin):
                 actor=Actor.of_user(request.user),
                 now=timezone.now(),
             )
-        except SigningSecretNotKeptError as error:
+        except SigningSecretEncryptionError as error:
             messages.error(request, error.detail)
             return redirect(_LIST)
         self.log_addition(request, rotated.row, "Rotated.")

@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import quote
 
-from accounts.names import SECRET_NAME_FORM
+from accounts.names import SECRET_NAME_PATTERN
 from core import exact_json
 from jobs.definition.contract import ClientCert, RequestDefinition
 from jobs.definition.headers import MAX_HEADER_BYTES, NOT_IN_A_VALUE
@@ -33,7 +33,7 @@ VARIABLES = (
 _PLACE = re.compile(rf"\{{\{{(\s*{re.escape(_BRACES)}\s*|[^{{}}]*)\}}\}}")
 _VARIABLE = re.compile(
     r"timestamp|unix|uuid|execution_id|scheduled_for|job|environment|input(?:\.[A-Za-z0-9_-]{1,100})*"
-    rf"|secrets\.{SECRET_NAME_FORM}"
+    rf"|secrets\.{SECRET_NAME_PATTERN}"
 )
 _DEFAULTED = re.compile(r"(?P<name>[^|]*)\|\s*default\s*\((?P<value>.*)\)\s*", re.DOTALL)
 _SINGLE_QUOTED = re.compile(r"'[^']*'")

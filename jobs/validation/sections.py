@@ -10,7 +10,7 @@ from cryptography import x509
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
-from accounts.names import SECRET_NAME_FORM
+from accounts.names import SECRET_NAME_PATTERN
 from accounts.plans import retention_caps
 from core.validation.fields import BoundedList, Choice, Flag, Number, Text, Whole
 from core.validation.strict import StrictSerializer
@@ -30,7 +30,7 @@ MAX_ATTEMPTS = 20
 MAX_DELAY_MS = 7 * 24 * 3600 * 1000
 MAX_CERT_CHARACTERS = 64 * 1024
 DEFAULT_KEEP_LAST = 100
-_SECRET = re.compile(rf"\{{\{{\s*secrets\.{SECRET_NAME_FORM}\s*\}}\}}")
+_SECRET = re.compile(rf"\{{\{{\s*secrets\.{SECRET_NAME_PATTERN}\s*\}}\}}")
 _STATUS = re.compile(r"[1-5][0-9]{2}|[1-5]xx")
 _CONTENT_TYPE = "content-type"
 

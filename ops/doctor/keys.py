@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from accounts.encryption import EncryptionKeyError
-from accounts.key_rotation import read_all
+from accounts.key_rotation import check_keys
 from ops.doctor.findings import Finding, ok, problem, warning
 
 
 def kept_secrets(_cursor: Any) -> Iterator[Finding]:
     try:
-        secrets = read_all()
+        secrets = check_keys()
     except EncryptionKeyError as error:
         yield problem("kept_secrets", str(error), "Restore the key that was changed.")
         return

@@ -145,7 +145,7 @@ class SystemState:
     beats: Beats
     workers: Workers
     clock_skew_seconds: float | None
-    quota: usage.Pressed
+    quota: usage.QuotaPressure
     retention: Retention
     totals: dict[str, int]
 
@@ -210,7 +210,7 @@ def look(cursor: Any) -> SystemState:
         beats=Beats(*_row(cursor, _BEATS, beat)),
         workers=Workers(*_row(cursor, _WORKERS, worker)),
         clock_skew_seconds=_row(cursor, _CLOCKS, beat)[0],
-        quota=usage.pressed(cursor, at=_row(cursor, "SELECT clock_timestamp()", [])[0]),
+        quota=usage.quota_pressure(cursor, at=_row(cursor, "SELECT clock_timestamp()", [])[0]),
         retention=retention(cursor),
         totals=counters.totals(cursor),
     )

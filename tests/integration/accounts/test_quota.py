@@ -15,7 +15,7 @@ from accounts.models import Usage, Workspace
 from accounts.plans import save_plan
 from accounts.quota import month_of
 from accounts.services import change_settings, create_workspace
-from accounts.usage import QuotaExceededError, pressed
+from accounts.usage import QuotaExceededError, quota_pressure
 from jobs.models import JobEnvironment
 from jobs.services.save import EnvironmentChange, save_job
 from runs.attempts.retry import RetryIn
@@ -133,7 +133,7 @@ def test_a_plans_hard_stop_overrides_the_workspaces_policy(
     with pytest.raises(QuotaExceededError, match="2 runs"):
         services.run_now(job_environment=row, now=timezone.now(), actor=SYSTEM)
     with connection.cursor() as cursor:
-        assert pressed(cursor, at=timezone.now()) == (0, 1)
+        assert quota_pressure(cursor, at=timezone.now()) == (0, 1)
     save_plan(plan=plan, values={"stops_at_limit": False}, actor=SYSTEM, now=timezone.now())
     if policy != "hard_stop":
         services.run_now(job_environment=row, now=timezone.now(), actor=SYSTEM)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accounts.models import Workspace
-from accounts.quota import month_named
+from accounts.quota import parse_month
 from api.base.document import document
 from core.instants import EARLIEST, LATEST, InvalidInstantError, instant_text, read_instant
 from tests.support.admin_rows import person, signed_in
@@ -163,7 +163,7 @@ def test_dashboard_pages_accept_any_time(workspace: Workspace, make_job: MakeJob
 )
 def test_a_month_at_the_ends_of_the_calendar_is_accepted_or_refused(api: Caller, period: str) -> None:
     answer = api.get("/api/v1/usage/", {"period": period})
-    month = month_named(period)
+    month = parse_month(period)
     assert answer.status_code == (400 if month is None else 200), answer.content
     if month is not None:
         assert answer.json()["period"] == period

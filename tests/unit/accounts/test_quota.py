@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from accounts.quota import OveragePolicy, Terms, month_after, month_before, month_named, month_of
+from accounts.quota import OveragePolicy, Terms, month_after, month_before, month_of, parse_month
 from core.instants import EARLIEST, LATEST
 
 COUNTS = some.integers(0, 10**9)
@@ -92,11 +92,11 @@ def test_months_are_in_utc() -> None:
 @given(some.dates(min_value=datetime.date(EARLIEST.year, 1, 1), max_value=datetime.date(LATEST.year, 12, 31)))
 def test_a_month_is_named_by_its_year_and_number(day: datetime.date) -> None:
     month = day.replace(day=1)
-    assert month_named(f"{day.year:04}-{day.month:02}") == month
+    assert parse_month(f"{day.year:04}-{day.month:02}") == month
     assert month_after(month) == (month.replace(day=28) + datetime.timedelta(days=4)).replace(day=1)
     assert month_before(month_after(month)) == month
 
 
 @pytest.mark.parametrize("period", ["", "2026", "2026-3", "2026-13", "2026-00", "0000-01", "2026-03-01", "٢٠٢٦-٠٣"])
 def test_other_texts_are_not_months(period: str) -> None:
-    assert month_named(period) is None
+    assert parse_month(period) is None
