@@ -1,6 +1,8 @@
-"""What can't be done with jobs, and why."""
+"""Errors of jobs."""
 
 from core.errors import ConflictError, HourhandError
+
+_MAX_NAMED = 5
 
 
 class SlugTakenError(ConflictError):
@@ -14,8 +16,8 @@ class AmbiguousEnvironmentError(ConflictError):
     code = "environment_ambiguous"
 
     def __init__(self, slugs: list[str]) -> None:
-        which = f"enabled in {', '.join(slugs)}" if slugs else "enabled in none"
-        super().__init__(f"Name an environment: the job is {which}.", field="environment")
+        where = f"enabled in {', '.join(slugs)}" if slugs else "not enabled in any"
+        super().__init__(f"Name an environment: the job is {where}.", field="environment")
 
 
 class UnknownRetryPolicyError(HourhandError):
@@ -33,25 +35,23 @@ class RetryPolicySlugTakenError(ConflictError):
 
 
 class RetryPolicyInUseError(ConflictError):
-    """`jobs` are the slugs of the jobs that use it, in order, told as the problem's member of that name."""
+    """`jobs`, a member of the problem, are the sorted slugs of the jobs that use the policy."""
 
     code = "policy_in_use"
 
     def __init__(self, slug: str, jobs: list[str]) -> None:
-        named = ", ".join(jobs[:_NAMED]) + (f" and {len(jobs) - _NAMED} more" if len(jobs) > _NAMED else "")
+        more = f" and {len(jobs) - _MAX_NAMED} more" if len(jobs) > _MAX_NAMED else ""
+        named = f"{', '.join(jobs[:_MAX_NAMED])}{more}"
         super().__init__(f"The retry policy {slug} is used by the jobs {named}.", members={"jobs": jobs})
 
 
-_NAMED = 5
-
-
 class VersionUnreadableError(ConflictError):
-    """What was stored can't be acted upon by this release: `error` says which part of it."""
+    """This release can't read the stored version; `error` says which part."""
 
     code = "version_unreadable"
 
     def __init__(self, slug: str, number: int, error: str) -> None:
         super().__init__(
-            f"Version {number} of the job {slug} can't be read by this release of Hourhand: {error} Save the job anew, "
-            "or start the release that wrote it."
+            f"This release of Hourhand can't read version {number} of the job {slug}: {error} Save the job again, "
+            "or run the release that wrote it."
         )

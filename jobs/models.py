@@ -1,4 +1,4 @@
-"""What to do and when: jobs, the snapshots of their configuration, and their state in each environment."""
+"""Jobs, the versions of their configuration, their state in each environment, and retry policies."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ class ScheduleType(models.TextChoices):
 
 
 class PeriodState(models.TextChoices):
-    """What a job does in an environment for a while. Only `active` and `paused` plan occurrences."""
+    """The state of a job in an environment during a period. Only `active` and `paused` have occurrences."""
 
     ACTIVE = "active"
     PAUSED = "paused"
@@ -42,7 +42,7 @@ class PeriodState(models.TextChoices):
 
 
 class RetryPolicy(models.Model):
-    """When to try again, by a name that many jobs can use. Their versions keep what it said when they were made."""
+    """Named retry rules that many jobs can use. A job's version keeps the rules as of its creation."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="retry_policies", db_index=False)
@@ -81,7 +81,7 @@ class RetryPolicy(models.Model):
 
 
 class Job(models.Model):
-    """What to do and when. Its configuration is its current version; these columns are what lists search and sort."""
+    """A job. Its configuration is its current version; the columns here are those that lists search and sort by."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="jobs", db_index=False)
@@ -94,21 +94,21 @@ class Job(models.Model):
     current_version = models.ForeignKey(
         "JobVersion", null=True, editable=False, on_delete=models.SET_NULL, related_name="+", db_index=False
     )
-    # Only while the job is live: a deleted one keeps no policy from being deleted.
+    # Null once the job is deleted, so that the policy can be deleted.
     retry_policy = models.ForeignKey(
         RetryPolicy, null=True, editable=False, on_delete=models.PROTECT, related_name="jobs", db_index=False
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(default=timezone.now, editable=False)
     deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
-    #: From then on it is gone for every reader, with its whole history, and its rows are being removed.
+    #: From then on the job and its history are hidden from every reader, and their rows are being removed.
     purged_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     objects = JobQuerySet.as_manager()
 
     class Meta:
         constraints = [
-            # Also serves "the job with this slug", the way every path names a job.
+            # Also serves "the job with this slug".
             models.UniqueConstraint(
                 fields=["workspace", "slug"], condition=Q(deleted_at__isnull=True), name="job_slug_unique"
             ),
@@ -119,7 +119,7 @@ class Job(models.Model):
             ),
         ]
         indexes = [
-            # The list of jobs by when they were made, and by name, either way round.
+            # The API's list of jobs by creation and by name, in both directions.
             models.Index(
                 fields=["workspace", "created_at", "id"], condition=Q(deleted_at__isnull=True), name="job_list_created"
             ),
@@ -130,9 +130,9 @@ class Job(models.Model):
             models.Index(fields=["workspace", "-id"], condition=Q(deleted_at__isnull=True), name="job_list"),
             # The jobs that use a retry policy.
             models.Index(fields=["retry_policy"], condition=Q(retry_policy__isnull=False), name="job_retry_policy"),
-            # What is to be removed, and what readers leave out meanwhile. Nearly always empty.
+            # Jobs to remove, which readers leave out. Nearly always empty.
             models.Index(fields=["workspace", "purged_at"], condition=Q(purged_at__isnull=False), name="job_purged"),
-            # Postgres itself, before a version goes: whether it is the current one of a job.
+            # The foreign key's check when a version is deleted.
             models.Index(fields=["current_version"], name="job_current_version"),
         ]
 
@@ -145,17 +145,17 @@ class Job(models.Model):
 
 
 class DefinitionField(models.JSONField):
-    """The JSON of a definition. One of another shape than this release knows is read with blanks, and says so.
+    """The JSON of a definition, made presentable when it is read: unknown shapes become blanks, marked as such.
 
-    So no page and no list stumbles over a single stored version; the clock and the workers read the column itself.
+    So no list or page fails because of a single stored version. The clock and the workers read the column itself.
     """
 
     def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:
-        found = super().from_db_value(value, expression, connection)
-        return found if isinstance(expression, KeyTransform) else presentable(found)
+        config = super().from_db_value(value, expression, connection)
+        return config if isinstance(expression, KeyTransform) else presentable(config)
 
     def deconstruct(self) -> Any:
-        """To migrations it is what it is to the database."""
+        """A plain JSONField to migrations, as to the database."""
         name, _, arguments, options = super().deconstruct()
         return name, "django.db.models.JSONField", arguments, options
 
@@ -163,7 +163,8 @@ class DefinitionField(models.JSONField):
 class JobVersion(models.Model):
     """The immutable snapshot of a job's configuration: `config` is the whole definition, overrides included.
 
-    An `edited` one is no version of the job: it is the version of its number with another request, for one replay.
+    An `edited` one is not in the job's list of versions: it is the version of its number with another request, for one
+    replay.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -187,7 +188,7 @@ class JobVersion(models.Model):
             ),
         ]
         indexes = [
-            # All versions of a job, edited ones too: those that retention looks through, and those that go with a job.
+            # All versions of a job, edited ones included: for retention, and for deleting a job.
             models.Index(fields=["job"], name="job_version_job"),
         ]
 
@@ -196,7 +197,7 @@ class JobVersion(models.Model):
 
 
 class JobEnvironment(models.Model):
-    """A job in one environment: whether and when it fires there next. The clock reads this table only."""
+    """A job in one environment: whether and when it fires there next. The clock's due query reads this table only."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     workspace = models.ForeignKey(
@@ -211,9 +212,9 @@ class JobEnvironment(models.Model):
     paused_until = models.DateTimeField(null=True, blank=True)
     pause_note = models.CharField(max_length=500, blank=True)
     next_fire_at = models.DateTimeField(null=True, blank=True, editable=False)
-    #: All that was planned up to this instant is fired, counted, or left to a closed period. Never moves back.
+    #: Every occurrence up to this instant has fired, is counted, or belongs to a closed period. Never moves back.
     accounted_until = models.DateTimeField(null=True, editable=False)
-    #: Of what was planned before this instant, records may be pruned: the ledger begins here. Never moves back.
+    #: The ledger begins here: records of earlier occurrences may be pruned. Never moves back.
     history_from = models.DateTimeField(null=True, editable=False)
     last_fired_at = models.DateTimeField(null=True, blank=True, editable=False)
     last_status = models.CharField(max_length=20, blank=True, editable=False)
@@ -234,25 +235,25 @@ class JobEnvironment(models.Model):
             ),
         ]
         indexes = [
-            # The clock: what is due, and when the next thing is.
+            # The clock: due rows, and the next one to become due.
             models.Index(
                 fields=["next_fire_at"],
                 condition=Q(enabled=True, next_fire_at__isnull=False),
                 name="job_environment_due",
             ),
-            # The dashboard: what fails again and again, the worst first. What goes well is not in it.
+            # The dashboard: failing jobs, the most consecutive failures first.
             models.Index(
                 fields=["workspace", "-consecutive_failures"],
                 condition=Q(consecutive_failures__gt=0),
                 name="job_environment_failing",
             ),
-            # The dashboard: what is paused, the latest first.
+            # The dashboard: paused jobs, the latest first.
             models.Index(
                 fields=["workspace", "-paused_at"],
                 condition=Q(paused_at__isnull=False),
                 name="job_environment_paused",
             ),
-            # What an environment fires next; also serves "the jobs of this environment".
+            # The next firings in an environment; also serves "the jobs of this environment".
             models.Index(fields=["environment", "next_fire_at"], name="job_environment_next"),
         ]
 
@@ -261,12 +262,12 @@ class JobEnvironment(models.Model):
 
 
 class SchedulePeriod(models.Model):
-    """Which plan was in force when, in one environment: the ledger's other half, beside the executions.
+    """A period in which one schedule and state were in force in one environment. Executions and periods are the ledger.
 
-    A period owns the instants later than `from_at` and no later than `until_at` (null: still in force), so that each
-    instant is one period's. In force, `job_version` is the one that opened it; closed, the last one of it: they differ
-    in nothing that plans occurrences. `unsettled_from` says that the occurrences planned later than that are still to
-    be accounted for, once the period is over; `followed_by` says what came next, which decides as what.
+    A period covers the instants later than `from_at` and no later than `until_at` (null: in force), so each instant is in
+    one period. `job_version` is the version that opened it or, once it is closed, its last one: both have the same
+    occurrences. Occurrences of a closed period later than `unsettled_from` are not accounted for yet; `followed_by` is
+    the state of the next period, which decides their skip reason.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -285,7 +286,7 @@ class SchedulePeriod(models.Model):
         constraints = [
             # Also serves "the periods of this job in this environment, in order".
             models.UniqueConstraint(fields=["job_environment", "from_at"], name="period_start_unique"),
-            # One plan is in force. Also serves "the period in force".
+            # One period is in force. Also serves "the period in force".
             models.UniqueConstraint(
                 fields=["job_environment"], condition=Q(until_at__isnull=True), name="period_in_force_unique"
             ),
@@ -300,9 +301,9 @@ class SchedulePeriod(models.Model):
             ),
         ]
         indexes = [
-            # The clock: closed periods of which something is still to be accounted for. Nearly always empty.
+            # The clock: closed periods to settle. Nearly always empty.
             models.Index(fields=["until_at"], condition=Q(unsettled_from__isnull=False), name="period_unsettled"),
-            # Postgres itself, before a version goes: whether a period is of it.
+            # The foreign key's check when a version is deleted.
             models.Index(fields=["job_version"], name="period_version"),
         ]
 
@@ -311,10 +312,9 @@ class SchedulePeriod(models.Model):
 
 
 class UnreadableVersion(models.Model):
-    """A version that a process of this house could not read: its job waits in that environment until one can.
+    """A version that a process could not read: its job waits in that environment until a process can.
 
-    No constraint keeps the rows that it names: whoever reviews a mark drops it when they are gone. `audited`: the
-    audit log says it.
+    Without foreign key constraints: a review deletes a mark whose rows are gone. `audited`: it is in the audit log.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -333,7 +333,7 @@ class UnreadableVersion(models.Model):
 
     class Meta:
         constraints = [
-            # One mark for each, however many processes can't read it. Also serves "why this job waits here".
+            # One mark, however many processes can't read the version. Also serves "why this job waits here".
             models.UniqueConstraint(fields=["job_environment", "job_version"], name="unreadable_version_unique"),
         ]
 

@@ -80,8 +80,8 @@ def assertion_words(assertion: Config) -> str:
     kind = str(assertion.get("type", "?"))
     assertion_type = ASSERTION_TYPES.get(kind)
     words = assertion_type.words if assertion_type else f"{cut(kind)} {{value}}".replace("{", "{{").replace("}", "}}")
-    if assertion_type and assertion_type.denied and assertion.get("value") is False:
-        words = assertion_type.denied
+    if assertion_type and assertion_type.negated and assertion.get("value") is False:
+        words = assertion_type.negated
     parts = {name: cut(str(assertion.get(name, ""))) for name in ("name", "path")}
     return words.format(value=cut(spelled_value(assertion)), **parts)
 

@@ -1,1 +1,1 @@
-"""What a version of a job says: its request, templates, assertions, overrides, and how a stored one is read."""
+"""The content of a job's version: request, templates, assertions, overrides, and reading a stored one."""

@@ -1,1 +1,1 @@
-"""What people do with jobs, environments, secrets and retry policies: each verb in one transaction, with its audit."""
+"""The verbs of jobs, environments, secrets and retry policies: each in one transaction, with its audit entry."""

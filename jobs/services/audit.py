@@ -1,4 +1,4 @@
-"""What the audit log says of jobs and retry policies: which parts of a definition differ, header values left out."""
+"""The audit log of jobs and retry policies: which parts of a definition differ, without header values."""
 
 import datetime
 from collections.abc import Iterable
@@ -14,12 +14,12 @@ from jobs.models import Job, JobEnvironment, RetryPolicy
 
 _REDACTED = "[redacted]"  # as the history of runs writes it
 _HEADERS = "headers"
-#: What a new job is known by; the rest is in its first version.
-_INTRODUCED = ("name", "kind", "schedule", "timezone", "tags")
+#: The fields logged of a new job; the others are in its first version.
+_CREATED = ("name", "kind", "schedule", "timezone", "tags")
 
 
 def job_facts(job: Job) -> dict[str, Any]:
-    """A job as the log compares it: its slug, its version and definition, and where it is enabled."""
+    """Return what the log compares: a job's slug, version, definition, and where it is enabled."""
     version = job.current_version
     assert version is not None
     states = job.job_environments.order_by("environment__slug").values_list("environment__slug", "enabled")
@@ -34,29 +34,29 @@ def job_facts(job: Job) -> dict[str, Any]:
     }
 
 
-def record_created(made: Iterable[tuple[Job, dict[str, bool]]], *, actor: Actor, now: datetime.datetime) -> None:
-    """Put new jobs into the log, each with where it is enabled by the environment's slug."""
+def record_created(jobs: Iterable[tuple[Job, dict[str, bool]]], *, actor: Actor, now: datetime.datetime) -> None:
+    """Log new jobs, each with whether it is enabled, by the environment's slug."""
     audit.record_all(
         [
-            audit.entry("job.created", job, actor=actor, now=now, changes=_introduction(job, enabled))
-            for job, enabled in made
+            audit.entry("job.created", job, actor=actor, now=now, changes=_creation(job, enabled))
+            for job, enabled in jobs
         ]
     )
 
 
-def _introduction(job: Job, enabled: dict[str, bool]) -> Changes:
+def _creation(job: Job, enabled: dict[str, bool]) -> Changes:
     config = job.current_version.config if job.current_version else {}
     request = {field: config["request"][field] for field in ("method", "url")} if config["request"] else {}
-    introduced = {field: config[field] for field in _INTRODUCED}
-    return difference({"request": {}}, {**introduced, "enabled": enabled, "request": request})
+    fields = {field: config[field] for field in _CREATED}
+    return difference({"request": {}}, {**fields, "enabled": enabled, "request": request})
 
 
 def record_saved(
     job: Job, *, before: dict[str, Any] | None, restored: int | None = None, actor: Actor, now: datetime.datetime
 ) -> None:
-    """Put a save into the log, if it changed anything. `before` is None for a new job.
+    """Log a save that changed something.
 
-    `restored` is the number of the version that it made the current one again.
+    `before` is None for a new job; `restored` is the number of the version that was restored.
     """
     after = job_facts(job)
     if before is None:
@@ -68,31 +68,38 @@ def record_saved(
         audit.record(action, job, actor=actor, now=now, changes=changes)
 
 
-def pause_facts(rows: Iterable[JobEnvironment]) -> dict[Any, dict[str, Any]]:
-    """How these rows are paused, by job and environment."""
-    rows = list(rows)
-    slugs = dict(Environment.objects.filter(pk__in={row.environment_id for row in rows}).values_list("pk", "slug"))
+def pause_facts(job_environments: Iterable[JobEnvironment]) -> dict[Any, dict[str, Any]]:
+    """Return how these job_environments are paused, by job and environment."""
+    job_environments = list(job_environments)
+    slugs = dict(
+        Environment.objects.filter(
+            pk__in={job_environment.environment_id for job_environment in job_environments}
+        ).values_list("pk", "slug")
+    )
     facts: dict[Any, dict[str, Any]] = {}
-    for row in rows:
-        facts.setdefault(row.job_id, {})[slugs[row.environment_id]] = {
-            "paused": row.paused_at is not None,
-            "paused_until": row.paused_until and instant_text(row.paused_until),
-            "pause_note": row.pause_note,
+    for job_environment in job_environments:
+        facts.setdefault(job_environment.job_id, {})[slugs[job_environment.environment_id]] = {
+            "paused": job_environment.paused_at is not None,
+            "paused_until": job_environment.paused_until and instant_text(job_environment.paused_until),
+            "pause_note": job_environment.pause_note,
         }
     return facts
 
 
 def record_pauses(
     action: str,
-    rows: Iterable[JobEnvironment],
+    job_environments: Iterable[JobEnvironment],
     *,
     before: dict[Any, dict[str, Any]],
     actor: Actor,
     now: datetime.datetime,
 ) -> None:
-    """Put a pause or a resumption into the log, once for each job whose rows it changed."""
-    rows = list(rows)
-    jobs, after = {row.job_id: row.job for row in rows}, pause_facts(rows)
+    """Log a pause or a resumption, once for each job that it changed."""
+    job_environments = list(job_environments)
+    jobs, after = (
+        {job_environment.job_id: job_environment.job for job_environment in job_environments},
+        pause_facts(job_environments),
+    )
     for job_id, job in jobs.items():
         if changes := difference(before[job_id], after[job_id]):
             audit.record(action, job, actor=actor, now=now, changes=changes)
@@ -103,7 +110,7 @@ def policy_facts(policy: RetryPolicy, rules: Iterable[str]) -> dict[str, Any]:
 
 
 def redacted(changes: Changes) -> Changes:
-    """These changes without the values of headers: one may hold a token, and the log is read by more people."""
+    """Replace the values of headers: one may hold a token, and more people read the log."""
     return {path: [_without_headers(value, path.split(".")) for value in pair] for path, pair in changes.items()}
 
 

@@ -1,4 +1,4 @@
-"""Makes many jobs at once, in a few statements however many they are."""
+"""Create many jobs at once, in a fixed number of statements."""
 
 import datetime
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from jobs.services.save import EnvironmentChange, listed_columns
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A job to be made: `config` is a complete, validated definition."""
+    """A job to create: `config` is a complete, validated definition."""
 
     slug: str
     config: dict[str, Any]
@@ -27,10 +27,10 @@ class Draft:
 
 
 def create_jobs(*, workspace: Workspace, drafts: Sequence[Draft], actor: Actor, now: datetime.datetime) -> None:
-    """Make these jobs in the caller's transaction. Raises IntegrityError where a slug was taken meanwhile.
+    """Create these jobs in the caller's transaction.
 
-    The retry policies that they name are locked, as by whoever saves one job. Raises UnknownRetryPolicyError,
-    TooManyActiveJobsError and QuotaExceededError.
+    Locks the retry policies that they name, as `save_job` does. Raises UnknownRetryPolicyError, TooManyActiveJobsError,
+    QuotaExceededError, and IntegrityError for a slug that was taken meanwhile.
     """
     if drafts:
         refuse_when_stopped(workspace.pk, now=now)
@@ -38,7 +38,7 @@ def create_jobs(*, workspace: Workspace, drafts: Sequence[Draft], actor: Actor, 
     policies = _locked_policies(workspace, drafts)
     jobs: list[Job] = []
     versions: list[JobVersion] = []
-    rows: list[JobEnvironment] = []
+    job_environments: list[JobEnvironment] = []
     periods: list[SchedulePeriod] = []
     for draft in drafts:
         config, policy = draft.config, policies.get(draft.config["retry"]["policy"])
@@ -53,29 +53,31 @@ def create_jobs(*, workspace: Workspace, drafts: Sequence[Draft], actor: Actor, 
             **listed_columns(config),
         )
         version = JobVersion(job=job, number=1, config=config, created_at=now, created_by=actor.user)
-        job.current_version = version  # The database looks at it once the transaction ends.
+        job.current_version = version  # Its constraint is deferred until the transaction ends.
         jobs.append(job)
         versions.append(version)
         for change in draft.environments:
-            row = JobEnvironment(workspace=workspace, job=job, environment=change.environment, enabled=change.enabled)
-            periods.extend(first_periods(row, version=version, now=now))
-            rows.append(row)
+            job_environment = JobEnvironment(
+                workspace=workspace, job=job, environment=change.environment, enabled=change.enabled
+            )
+            periods.extend(first_periods(job_environment, version=version, now=now))
+            job_environments.append(job_environment)
     Job.objects.bulk_create(jobs)
     JobVersion.objects.bulk_create(versions)
-    JobEnvironment.objects.bulk_create(rows)
+    JobEnvironment.objects.bulk_create(job_environments)
     SchedulePeriod.objects.bulk_create(periods)
-    if any(row.enabled for row in rows):
+    if any(job_environment.enabled for job_environment in job_environments):
         refuse_too_many_active(workspace)
     states = [{change.environment.slug: change.enabled for change in draft.environments} for draft in drafts]
     record_created(zip(jobs, states, strict=True), actor=actor, now=now)
 
 
 def _locked_policies(workspace: Workspace, drafts: Sequence[Draft]) -> dict[str | None, RetryPolicy]:
-    wanted = {slug for draft in drafts if (slug := draft.config["retry"]["policy"])}
-    if not wanted:
+    slugs = {slug for draft in drafts if (slug := draft.config["retry"]["policy"])}
+    if not slugs:
         return {}
-    named = RetryPolicy.objects.filter(workspace=workspace, slug__in=wanted).order_by("pk")
-    found: dict[str | None, RetryPolicy] = {policy.slug: policy for policy in named.select_for_update(no_key=True)}
-    for slug in sorted(wanted - found.keys()):
+    rows = RetryPolicy.objects.filter(workspace=workspace, slug__in=slugs).order_by("pk")
+    policies: dict[str | None, RetryPolicy] = {policy.slug: policy for policy in rows.select_for_update(no_key=True)}
+    for slug in sorted(slugs - policies.keys()):
         raise UnknownRetryPolicyError(slug)
-    return found
+    return policies

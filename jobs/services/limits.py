@@ -1,5 +1,4 @@
-"""What a workspace's plan allows its jobs. A job is active while it is enabled somewhere, paused or not: a pause may
-end by itself."""
+"""The plan's limit of active jobs. A job is active while it is enabled anywhere, paused or not: a pause may expire."""
 
 from typing import Any
 
@@ -23,30 +22,30 @@ class TooManyActiveJobsError(PlanLimitError):
     def __init__(self, limit: int) -> None:
         jobs = "1 active job" if limit == 1 else f"{limit:,} active jobs"
         super().__init__(
-            f"The workspace's plan allows {jobs}. Disable or delete others first; a paused one is active still.",
+            f"The workspace's plan allows {jobs}. Disable or delete others first; a paused job is still active.",
             field="environments",
         )
 
 
 def active_jobs(workspace: Workspace) -> int:
-    """How many jobs are active."""
+    """Count the active jobs."""
     return int(Job.objects.of(workspace).live().filter(Exists(enabled_rows())).count())
 
 
 def enabled_rows() -> Any:
-    """Where the job of an outer query is enabled."""
+    """Return the rows in which the job of an outer query is enabled."""
     return JobEnvironment.objects.filter(job=OuterRef("pk"), enabled=True)
 
 
 def active_jobs_limit(workspace: Workspace) -> int | None:
-    """How many may be; None: any number."""
+    """Return the most active jobs that the plan allows; None: no limit."""
     return workspace.plan.max_active_jobs if workspace.plan else None
 
 
 def hold_active_jobs(workspace: Workspace) -> None:
-    """Let nobody else make a job of a limited workspace active until the end of the caller's transaction.
+    """Block other transactions from activating jobs of a limited workspace until the caller's transaction ends.
 
-    Comes after the locks of jobs that are there already, and before all others that saving a job takes.
+    Lock order: after the locks of existing jobs, before all others that saving a job takes.
     """
     if active_jobs_limit(workspace) is not None:
         with connection.cursor() as cursor:
@@ -54,7 +53,7 @@ def hold_active_jobs(workspace: Workspace) -> None:
 
 
 def refuse_too_many_active(workspace: Workspace) -> None:
-    """For whoever holds them and has made another active. Raises TooManyActiveJobsError."""
+    """Raises TooManyActiveJobsError. The caller holds the lock and has activated another job."""
     limit = active_jobs_limit(workspace)
     if limit is not None and active_jobs(workspace) > limit:
         raise TooManyActiveJobsError(limit)

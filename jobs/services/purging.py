@@ -1,4 +1,4 @@
-"""Jobs that go with all that is stored of them: out of every reader's sight at once, removed by the workers."""
+"""Purge jobs with their history: hidden from every reader at once, then removed by the workers."""
 
 import datetime
 import uuid
@@ -8,9 +8,9 @@ from jobs.models import Job, SchedulePeriod
 
 
 def purge_jobs(job_ids: Collection[uuid.UUID], *, now: datetime.datetime) -> int:
-    """Mark deleted jobs as purged, in the caller's transaction. Returns how many were not so before.
+    """Mark deleted jobs as purged, in the caller's transaction. Returns how many were not yet.
 
-    The clock has nothing more to account for: nobody will ask their ledgers.
+    Their closed periods need no settling any more: nobody can read their ledgers.
     """
     SchedulePeriod.objects.filter(unsettled_from__isnull=False, job_environment__job__in=job_ids).update(
         unsettled_from=None

@@ -1,10 +1,10 @@
-"""Use cases of retry policies: save, delete, and what a job that names one gets.
+"""Save and delete retry policies, and resolve them for jobs.
 
-A version of a job keeps what its policy said when the version was made, so a change of the policy makes the next
-version of each live job that uses it: attempts of the past stay explained by what held then.
+A job's version keeps the policy's rules as of its creation, so a change of the policy creates the next version of each
+live job that uses it, and past attempts stay explained.
 
-Locks are taken job first, then policy. A job that starts to use a policy waits for a change of it under way, and a
-change waits for whoever saves a job that uses it already; so neither misses the other.
+Locks: the job first, then the policy. A job that starts to use a policy waits for a change in progress, and a change
+waits for a save of a job that uses the policy already, so neither misses the other.
 """
 
 import datetime
@@ -22,7 +22,7 @@ from jobs.models import Job, JobVersion, RetryPolicy
 from jobs.services.audit import policy_facts
 from jobs.slugs import RETRY_POLICY_SLUGS
 
-#: The fields of a job's `retry` that a policy stands for.
+#: The fields of a job's `retry` that a policy replaces.
 RULES = (
     "max_attempts", "backoff", "delay_ms", "max_delay_ms", "delays_ms", "jitter", "on_statuses", "except_statuses",
     "on_timeout", "on_connection_error", "on_assertion", "on_worker_lost", "honor_retry_after",
@@ -31,30 +31,30 @@ _CHUNK = 500
 
 
 def resolved(retry: dict[str, Any], policy: RetryPolicy) -> dict[str, Any]:
-    """A job's `retry` with this policy: its slug and its rules, instead of the job's own."""
+    """Return a job's `retry` with the slug and rules of this policy."""
     return {**retry, "policy": policy.slug, **{field: getattr(policy, field) for field in RULES}}
 
 
 def find_policy(workspace: Workspace, slug: str) -> RetryPolicy:
     """Raises UnknownRetryPolicyError."""
-    found = RetryPolicy.objects.filter(workspace=workspace, slug=slug).first()
-    if found is None:
+    policy = RetryPolicy.objects.filter(workspace=workspace, slug=slug).first()
+    if policy is None:
         raise UnknownRetryPolicyError(slug)
-    return found
+    return policy
 
 
 def adopted_policy(job: Job | None, *, workspace: Workspace, slug: str | None) -> RetryPolicy | None:
-    """The policy that a save gives a job (None: a new one), in the caller's transaction, which has locked the job.
+    """Return the policy that a save gives a job (None: a new job), in the caller's transaction, which locked the job.
 
-    A policy that is new to the job is locked, so that it can be neither changed nor deleted before the job is saved.
+    Locks a policy that the job did not use before, so that it is neither changed nor deleted before the job is saved.
     Raises UnknownRetryPolicyError.
     """
     if slug is None:
         return None
-    found = find_policy(workspace, slug)
-    if job is not None and job.retry_policy_id == found.pk:
-        return found
-    # Looked up again by its slug: it may have been changed, renamed or deleted while this waited.
+    policy = find_policy(workspace, slug)
+    if job is not None and job.retry_policy_id == policy.pk:
+        return policy
+    # Read again by slug: it may have been changed, renamed or deleted while this waited for the lock.
     locked = RetryPolicy.objects.select_for_update(no_key=True).filter(workspace=workspace, slug=slug).first()
     if locked is None:
         raise UnknownRetryPolicyError(slug)
@@ -72,31 +72,31 @@ def save_policy(
     actor: Actor,
     now: datetime.datetime,
 ) -> RetryPolicy:
-    """Make a policy (`policy` is None) or change it. `rules` are all of RULES, validated.
+    """Create a policy (`policy` is None) or change it. `rules` are all of RULES, validated.
 
-    A change makes a new version of each live job that uses the policy. Raises RetryPolicySlugTakenError.
+    A change creates a version of each live job that uses the policy. Raises RetryPolicySlugTakenError.
     """
     slug = slug or (policy.slug if policy else RETRY_POLICY_SLUGS.free(name, workspace.retry_policies))
     if policy is None:
-        made = RetryPolicy(workspace=workspace, slug=slug, name=name, created_at=now, updated_at=now, **rules)
-        _write(made, force_insert=True)
-        changes = difference({}, policy_facts(made, RULES))
-        audit.record("retry_policy.created", made, actor=actor, now=now, changes=changes)
-        return made
+        created = RetryPolicy(workspace=workspace, slug=slug, name=name, created_at=now, updated_at=now, **rules)
+        _write(created, force_insert=True)
+        changes = difference({}, policy_facts(created, RULES))
+        audit.record("retry_policy.created", created, actor=actor, now=now, changes=changes)
+        return created
     locked = RetryPolicy.objects.select_for_update(no_key=True).get(pk=policy.pk)
-    before, known = resolved({}, locked), policy_facts(locked, RULES)
+    rules_before, facts_before = resolved({}, locked), policy_facts(locked, RULES)
     for field, value in {"slug": slug, "name": name, "updated_at": now, **rules}.items():
         setattr(locked, field, value)
     _write(locked, update_fields=["slug", "name", "updated_at", *RULES])
-    if resolved({}, locked) != before:
-        _make_versions(locked, actor=actor, now=now)
-    if changes := difference(known, policy_facts(locked, RULES)):
+    if resolved({}, locked) != rules_before:
+        _add_versions(locked, actor=actor, now=now)
+    if changes := difference(facts_before, policy_facts(locked, RULES)):
         audit.record("retry_policy.updated", locked, actor=actor, now=now, changes=changes)
     return locked
 
 
 def delete_policy(*, policy: RetryPolicy, actor: Actor, now: datetime.datetime) -> None:
-    """Raises RetryPolicyInUseError while live jobs use it."""
+    """Delete a policy. Raises RetryPolicyInUseError while live jobs use it."""
     with transaction.atomic():
         RetryPolicy.objects.select_for_update().filter(pk=policy.pk).first()
         jobs = list(Job.objects.live().filter(retry_policy=policy).order_by("slug").values_list("slug", flat=True))
@@ -107,16 +107,16 @@ def delete_policy(*, policy: RetryPolicy, actor: Actor, now: datetime.datetime) 
             audit.record("retry_policy.deleted", policy, actor=actor, now=now)
 
 
-def _write(policy: RetryPolicy, **how: Any) -> None:
+def _write(policy: RetryPolicy, **options: Any) -> None:
     try:
         with transaction.atomic():
-            policy.save(**how)
+            policy.save(**options)
     except IntegrityError as error:
         raise RetryPolicySlugTakenError(policy.slug) from error
 
 
-def _make_versions(policy: RetryPolicy, *, actor: Actor, now: datetime.datetime) -> None:
-    """The next version of each live job that uses this policy: as the last one, but for what the policy says."""
+def _add_versions(policy: RetryPolicy, *, actor: Actor, now: datetime.datetime) -> None:
+    """Add the next version of each live job that uses this policy, with the policy's new rules."""
     using = Job.objects.live().filter(retry_policy=policy).order_by("pk")
     ids = list(using.select_for_update(no_key=True).values_list("pk", flat=True))
     for start in range(0, len(ids), _CHUNK):
@@ -126,7 +126,7 @@ def _make_versions(policy: RetryPolicy, *, actor: Actor, now: datetime.datetime)
             last = job.current_version
             assert last is not None
             if UNREADABLE in last.config:
-                continue  # Its shape is unknown: what is made of it would be something else.
+                continue  # This release doesn't know its shape, and would write a different definition.
             config = {**last.config, "retry": resolved(last.config["retry"], policy)}
             if config != last.config:
                 job.current_version = JobVersion(

@@ -1,6 +1,6 @@
-"""Use cases of jobs: save (every change is a version), delete, pause, resume.
+"""Save jobs (each change is a version), delete, pause and resume them.
 
-Locks are taken job first, then its job-environments by id; how a plan changes is in `jobs.services.periods`.
+Locks: the job first, then its job-environments by id. `jobs.services.periods` opens and closes schedule periods.
 """
 
 import datetime
@@ -19,17 +19,17 @@ from jobs.errors import AmbiguousEnvironmentError, SlugTakenError
 from jobs.models import Job, JobEnvironment, JobVersion, ScheduleType
 from jobs.services.audit import job_facts, pause_facts, record_pauses, record_saved
 from jobs.services.limits import hold_active_jobs, refuse_too_many_active
-from jobs.services.periods import begin_plan, change_plan, has_ended
+from jobs.services.periods import add_job_environment, change_periods, has_completed
 from jobs.services.retry_policies import adopted_policy, resolved
 from jobs.slugs import JOB_SLUGS
 
-#: The parts of a definition that decide which occurrences are planned. A change of another part leaves the plan alone.
+#: The fields of a definition that decide its occurrences. A change of another field opens no new period.
 TIMING = ("schedule", "timezone", "starts_at", "ends_at", "dst_gap", "dst_fold")
 
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentChange:
-    """What a save says about one environment."""
+    """Whether a save enables the job in an environment."""
 
     environment: Environment
     enabled: bool
@@ -47,13 +47,13 @@ def save_job(
     actor: Actor,
     now: datetime.datetime,
 ) -> Job:
-    """Make a job (`job` is None) or its next version. `config` is a complete, validated definition.
+    """Create a job (`job` is None) or its next version. `config` is a complete, validated definition.
 
-    A new job is enabled in the environments given, else in the workspace's first. A save that changes nothing makes no
-    version. Neither making nor editing a job fires it, but for the schedule "now". A retry policy that `config` names
-    replaces its retry rules. `restored` is the number of the older version whose definition `config` is, for the audit
-    log. Raises SlugTakenError, UnknownRetryPolicyError, TooManyActiveJobsError, and QuotaExceededError for whatever
-    would be called more, or otherwise, while the workspace's plan lets no more runs start.
+    A new job is enabled in the given environments, else in the workspace's first. A save that changes nothing creates
+    no version. No save fires the job, except for the schedule "now". A retry policy in `config` replaces its retry
+    rules. `restored` is the number of the older version that `config` comes from, for the audit log. Raises
+    SlugTakenError, UnknownRetryPolicyError, TooManyActiveJobsError, and QuotaExceededError for a change or an enabling
+    while the workspace's plan lets no more runs start.
     """
     if job is not None:
         job = Job.objects.select_for_update(no_key=True, of=("self",)).select_related("current_version").get(pk=job.pk)
@@ -63,7 +63,7 @@ def save_job(
     policy = adopted_policy(job, workspace=workspace, slug=config["retry"]["policy"])
     if policy is not None:
         config = {**config, "retry": resolved(config["retry"], policy)}
-    known = job_facts(job) if job is not None and job.current_version else None
+    facts_before = job_facts(job) if job is not None and job.current_version else None
     if job is None:
         new_slug = slug or JOB_SLUGS.free(config["name"], Job.objects.of(workspace).live())
         job = _create(workspace=workspace, slug=new_slug, config=config, now=now)
@@ -80,7 +80,7 @@ def save_job(
         refuse_when_stopped(workspace.pk, now=now)
     if enabled and not was_active:
         refuse_too_many_active(workspace)
-    record_saved(job, before=known, restored=restored, actor=actor, now=now)
+    record_saved(job, before=facts_before, restored=restored, actor=actor, now=now)
     return job
 
 
@@ -112,14 +112,15 @@ def _add_version(*, job: Job, slug: str | None, config: dict[str, Any], actor: A
 
 
 def listed_columns(config: dict[str, Any]) -> dict[str, Any]:
-    """The columns that lists search and sort by, as `config` has them."""
+    """Return the columns that lists search and sort by."""
     schedule = config["schedule"]
     if schedule is None:
         schedule_type = ScheduleType.MANUAL
     else:
         epoch = datetime.datetime.fromtimestamp(0, tz=datetime.UTC)
-        planned = Timetable.of(config, anchor=epoch).schedule
-        schedule_type = ScheduleType.ONE_OFF if planned and planned.type == "one_off" else ScheduleType.RECURRING
+        schedule_object = Timetable.of(config, anchor=epoch).schedule
+        is_one_off = schedule_object is not None and schedule_object.type == "one_off"
+        schedule_type = ScheduleType.ONE_OFF if is_one_off else ScheduleType.RECURRING
     return {
         "name": config["name"],
         "kind": config["kind"],
@@ -130,36 +131,37 @@ def listed_columns(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _apply(*, job: Job, before: JobVersion | None, changes: list[EnvironmentChange], now: datetime.datetime) -> bool:
-    """Enable, disable, and follow a new timing. A job that has completed is enabled again by new timing.
+    """Enable, disable, and open periods for new timing. Returns whether the job is newly enabled anywhere.
 
-    Unless this very save disables it. Only environments whose plan changes are touched. Returns whether it was enabled
-    anywhere where it was not.
+    New timing enables a completed job again, unless this very save disables it. Other environments are not written.
     """
     version = job.current_version
     assert version is not None
     retimed = _retimed(before, version) if before else PerEnvironment(False, {})
-    wanted = {change.environment.pk: change for change in changes}
-    anew = False
-    rows = _locked_environments(job) if any(retimed.all) or (before and wanted) else []
-    for row in rows:
-        change = wanted.pop(row.environment_id, None)
-        new_timing = retimed.of(str(row.environment_id))
-        enabled = change.enabled if change else row.enabled or (new_timing and has_ended(row))
-        if enabled != row.enabled or (enabled and new_timing):
-            anew |= enabled and not row.enabled
-            row.job, row.enabled = job, enabled
-            change_plan(row, before=before or version, version=version, now=now)
-    for change in wanted.values():
-        row = JobEnvironment(
+    unapplied = {change.environment.pk: change for change in changes}
+    newly_enabled = False
+    locked = _locked_environments(job) if any(retimed.all) or (before and unapplied) else []
+    for job_environment in locked:
+        change = unapplied.pop(job_environment.environment_id, None)
+        new_timing = retimed.of(str(job_environment.environment_id))
+        enabled = (
+            change.enabled if change else job_environment.enabled or (new_timing and has_completed(job_environment))
+        )
+        if enabled != job_environment.enabled or (enabled and new_timing):
+            newly_enabled |= enabled and not job_environment.enabled
+            job_environment.job, job_environment.enabled = job, enabled
+            change_periods(job_environment, before=before or version, version=version, now=now)
+    for change in unapplied.values():
+        job_environment = JobEnvironment(
             workspace_id=job.workspace_id, job=job, environment=change.environment, enabled=change.enabled
         )
-        begin_plan(row, version=version, now=now)
-        anew |= change.enabled
-    return anew
+        add_job_environment(job_environment, version=version, now=now)
+        newly_enabled |= change.enabled
+    return newly_enabled
 
 
 def _retimed(before: JobVersion, version: JobVersion) -> PerEnvironment[bool]:
-    """Whether this version plans other occurrences than the one before."""
+    """Return whether the timing differs between two versions, per environment."""
     overridden = before.config.get(OVERRIDES, {}).keys() | version.config.get(OVERRIDES, {}).keys()
 
     def differs(old: dict[str, Any], new: dict[str, Any]) -> bool:
@@ -173,16 +175,16 @@ def _retimed(before: JobVersion, version: JobVersion) -> PerEnvironment[bool]:
 
 @transaction.atomic
 def delete_job(*, job: Job, actor: Actor, now: datetime.datetime) -> None:
-    """Delete a job softly: it never fires again and its slug is free, its history stays."""
+    """Delete a job softly: it never fires again, its slug becomes free, its history stays."""
     live = Job.objects.live().select_for_update(no_key=True, of=("self",)).select_related("current_version")
     locked = live.filter(pk=job.pk).first()
     if locked is None:
         return
     locked.deleted_at, locked.updated_at, locked.retry_policy = now, now, None
     locked.save(update_fields=["deleted_at", "updated_at", "retry_policy"])
-    for row in _locked_environments(locked):
-        row.job, row.enabled = locked, False
-        _change(row, now=now)
+    for job_environment in _locked_environments(locked):
+        job_environment.job, job_environment.enabled = locked, False
+        _change(job_environment, now=now)
     audit.record("job.deleted", locked, actor=actor, now=now)
 
 
@@ -195,35 +197,35 @@ def pause(
     actor: Actor,
     now: datetime.datetime,
 ) -> None:
-    """Pause a job in these environments, until an instant or until somebody resumes it."""
-    rows = _relocked(job_environments)
-    before = pause_facts(rows)
-    for row in rows:
-        row.paused_at, row.paused_until, row.pause_note = now, until, note
-        _change(row, now=now)
-    record_pauses("job.paused", rows, before=before, actor=actor, now=now)
+    """Pause a job in these environments, until an instant or until it is resumed."""
+    locked = _relocked(job_environments)
+    before = pause_facts(locked)
+    for job_environment in locked:
+        job_environment.paused_at, job_environment.paused_until, job_environment.pause_note = now, until, note
+        _change(job_environment, now=now)
+    record_pauses("job.paused", locked, before=before, actor=actor, now=now)
 
 
 @transaction.atomic
 def resume(*, job_environments: list[JobEnvironment], actor: Actor, now: datetime.datetime) -> None:
-    """End a pause. Never fires at once and never catches up; a job that has nothing left to fire completes."""
-    rows = _relocked(job_environments)
-    before = pause_facts(rows)
-    for row in rows:
-        if row.paused_at is not None:
-            row.paused_at, row.paused_until, row.pause_note = None, None, ""
-            _change(row, now=now, completes=True)
-    record_pauses("job.resumed", rows, before=before, actor=actor, now=now)
+    """End a pause. Fires nothing at once and catches up nothing; a job without further occurrences completes."""
+    locked = _relocked(job_environments)
+    before = pause_facts(locked)
+    for job_environment in locked:
+        if job_environment.paused_at is not None:
+            job_environment.paused_at, job_environment.paused_until, job_environment.pause_note = None, None, ""
+            _change(job_environment, now=now, completes=True)
+    record_pauses("job.resumed", locked, before=before, actor=actor, now=now)
 
 
-def _change(row: JobEnvironment, *, now: datetime.datetime, completes: bool = False) -> None:
-    """Change the plan of a locked row, but not its version. Where it is disabled, a pause changes nothing yet."""
-    version = row.job.current_version
+def _change(job_environment: JobEnvironment, *, now: datetime.datetime, completes: bool = False) -> None:
+    """Open the periods of a locked row, in the same version. A pause of a disabled one is only saved."""
+    version = job_environment.job.current_version
     assert version is not None
-    if not row.enabled and row.job.deleted_at is None:
-        row.save(update_fields=["paused_at", "paused_until", "pause_note"])
+    if not job_environment.enabled and job_environment.job.deleted_at is None:
+        job_environment.save(update_fields=["paused_at", "paused_until", "pause_note"])
         return
-    change_plan(row, before=version, version=version, now=now, completes=completes)
+    change_periods(job_environment, before=version, version=version, now=now, completes=completes)
 
 
 def _locked_environments(job: Job) -> list[JobEnvironment]:
@@ -231,24 +233,24 @@ def _locked_environments(job: Job) -> list[JobEnvironment]:
 
 
 def _relocked(job_environments: list[JobEnvironment]) -> list[JobEnvironment]:
-    """These rows, locked, with their jobs as they are then: a save of the job may have come first."""
-    ids = [row.pk for row in job_environments]
-    rows = list(JobEnvironment.objects.select_for_update(no_key=True).filter(pk__in=ids).order_by("id"))
-    jobs = Job.objects.select_related("current_version").in_bulk({row.job_id for row in rows})
-    for row in rows:
-        row.job = jobs[row.job_id]
-    return rows
+    """Lock these rows and read their jobs afterwards: a save of the job may have come first."""
+    ids = [job_environment.pk for job_environment in job_environments]
+    locked = list(JobEnvironment.objects.select_for_update(no_key=True).filter(pk__in=ids).order_by("id"))
+    jobs = Job.objects.select_related("current_version").in_bulk({job_environment.job_id for job_environment in locked})
+    for job_environment in locked:
+        job_environment.job = jobs[job_environment.job_id]
+    return locked
 
 
 def only_environment(job: Job, *, allowed: list[Environment] | None = None) -> JobEnvironment:
-    """The job-environment meant when none is named: the only enabled one (among `allowed`).
+    """Return the only enabled job-environment (among `allowed`), for a call that names none.
 
-    Raises AmbiguousEnvironmentError when there is none or more than one.
+    Raises AmbiguousEnvironmentError if there are none or several.
     """
-    rows = list(job.job_environments.select_related("environment", "job__current_version").filter(enabled=True))
+    enabled = list(job.job_environments.select_related("environment", "job__current_version").filter(enabled=True))
     if allowed is not None:
         ids = {environment.pk for environment in allowed}
-        rows = [row for row in rows if row.environment_id in ids]
-    if len(rows) != 1:
-        raise AmbiguousEnvironmentError(sorted(row.environment.slug for row in rows))
-    return rows[0]
+        enabled = [job_environment for job_environment in enabled if job_environment.environment_id in ids]
+    if len(enabled) != 1:
+        raise AmbiguousEnvironmentError(sorted(job_environment.environment.slug for job_environment in enabled))
+    return enabled[0]

@@ -1,4 +1,4 @@
-"""What jobs have to do with secrets: who uses one, and so whether it can go."""
+"""Delete secrets. This needs jobs, which know whether a secret is in use."""
 
 import datetime
 from typing import Any
@@ -16,24 +16,24 @@ from jobs.definition.templates import BrokenTemplate, RequestTemplate
 from jobs.models import Job
 from jobs.services.unreadable import why_unreadable
 
-_TOLD = 10
+_MAX_NAMED = 10
 
 
 class SecretInUseError(ConflictError):
     code = "secret_in_use"
 
     def __init__(self, name: str, slugs: list[str]) -> None:
-        more = f" and {len(slugs) - _TOLD} more" if len(slugs) > _TOLD else ""
-        super().__init__(f"{name} is used by the jobs {', '.join(slugs[:_TOLD])}{more}.")
+        more = f" and {len(slugs) - _MAX_NAMED} more" if len(slugs) > _MAX_NAMED else ""
+        super().__init__(f"The secret {name} is used by the jobs {', '.join(slugs[:_MAX_NAMED])}{more}.")
 
 
 def jobs_using(secret: Secret) -> list[str]:
-    """The slugs of the live jobs whose current version names this secret."""
+    """Return the sorted slugs of the live jobs whose current version names this secret."""
     jobs = Job.objects.live().filter(workspace_id=secret.workspace_id).select_related("current_version")
-    candidates = jobs.annotate(written=Cast("current_version__config", TextField())).filter(
-        written__contains=f"secrets.{secret.name}"
+    candidates = jobs.annotate(config_text=Cast("current_version__config", TextField())).filter(
+        config_text__contains=f"secrets.{secret.name}"
     )
-    # What can't be read may use it: nobody knows better than its text.
+    # A definition that can't be read may use the secret: its text is all there is to go by.
     return sorted(job.slug for job in candidates if secret.name in _secrets_of(job) or _is_unreadable(job))
 
 
@@ -54,7 +54,7 @@ def _template(config: dict[str, Any]) -> RequestTemplate | BrokenTemplate | None
 
 @transaction.atomic
 def delete_secret(*, secret: Secret, actor: Actor, now: datetime.datetime) -> None:
-    """Delete a secret. Raises SecretInUseError, naming them, where live jobs would be left without one of its name."""
+    """Delete a secret. Raises SecretInUseError if live jobs would be left without a secret of this name."""
     others = Secret.objects.filter(workspace_id=secret.workspace_id, name=secret.name, environment__isnull=True)
     falls_back = secret.environment_id is not None and others.exists()
     if not falls_back and (slugs := jobs_using(secret)):

@@ -1,4 +1,4 @@
-"""Whether the stored version of a job can be read, for whoever shows it or is asked to run it."""
+"""Whether this release can read a job's stored version."""
 
 from jobs.definition.overrides import OVERRIDES
 from jobs.definition.reading import problem_of
@@ -7,7 +7,7 @@ from jobs.models import Job, JobVersion
 
 
 def why_unreadable(job: Job, version: JobVersion, environment_id: object = None) -> str | None:
-    """Why this release can't read a version in an environment; None: it can. Without one, in any of them."""
+    """Return why this release can't read a version in an environment, or without one in any; None if it can."""
     if environment_id is not None:
         return problem_of(version.config, environment_id=str(environment_id), anchor=job.created_at)
     for key in (None, *version.config.get(OVERRIDES, {})):
@@ -17,6 +17,6 @@ def why_unreadable(job: Job, version: JobVersion, environment_id: object = None)
 
 
 def refuse_unreadable(job: Job, version: JobVersion, environment_id: object) -> None:
-    """Raises VersionUnreadableError for a version that this release can't read in this environment."""
+    """Raises VersionUnreadableError if this release can't read a version in this environment."""
     if error := why_unreadable(job, version, environment_id):
         raise VersionUnreadableError(job.slug, version.number, error)

@@ -1,7 +1,6 @@
-"""What a job asserts of an answer beyond its status. Pure; no answer makes it raise, or take long.
+"""Assertions on a response. Pure; no response makes them raise or take long.
 
-Written form: the objects of `success.assertions`. Each is compiled once for each version of a job. `types.py` holds a
-class for each type with all that the house needs to know of it.
+Their JSON is `success.assertions`. Each is compiled once per version of a job. `types.py` has one class per type.
 """
 
 from jobs.definition.assertions.contract import (
@@ -13,7 +12,12 @@ from jobs.definition.assertions.contract import (
     Shape,
     spelled_value,
 )
-from jobs.definition.assertions.judging import MAX_ASSERTIONS, compile_assertion, compile_assertions, failed_assertion
+from jobs.definition.assertions.evaluation import (
+    MAX_ASSERTIONS,
+    compile_assertion,
+    compile_assertions,
+    failed_assertion,
+)
 
 __all__ = [
     "ASSERTION_TYPES",

@@ -1,4 +1,4 @@
-"""What a type of assertion is: how it is written, what it is called, and how it judges an answer."""
+"""What defines a type of assertion: its JSON, its labels, and its check of a response."""
 
 import functools
 import json
@@ -11,7 +11,7 @@ MAX_TEXT_CHARACTERS = 1000
 
 
 class InvalidAssertionError(ValueError):
-    """An assertion that can't be compiled. `field` is the part of it that is wrong; its text says why."""
+    """An assertion that can't be compiled: `field` is the wrong part, the text says why."""
 
     def __init__(self, field: str, detail: str) -> None:
         super().__init__(detail)
@@ -19,16 +19,16 @@ class InvalidAssertionError(ValueError):
 
 
 class Document(NamedTuple):
-    """A body as JSON, or why it is none."""
+    """A body as JSON, or why it is not JSON."""
 
     value: Any
     problem: str | None
 
 
-class Answer:
-    """What assertions look at. `headers` has lower-case names; `body` is what was kept; `total_ms` may be unknown.
+class CheckedResponse:
+    """The response that assertions check. `headers` has lower-case names; `body` is the recorded part.
 
-    `unreadable` says why the body is no text that can be read; `opaque`: its ASCII can't be either.
+    `unreadable` says why the body can't be decoded as text; `opaque`: not even its ASCII characters can be searched.
     """
 
     def __init__(
@@ -51,37 +51,37 @@ class Answer:
         self._opaque = opaque
 
     def hides(self, text: str) -> str | None:
-        """Why nobody can tell if a text is in the body, if so: in bytes of an unknown charset only ASCII is found."""
+        """Return why the body can't be searched for a text, if so: in an unknown charset only ASCII can be."""
         return self._unreadable if self._unreadable and (self._opaque or not text.isascii()) else None
 
     @functools.cached_property
     def document(self) -> Document:
-        """The body as JSON, read once however many assertions ask."""
+        """The body as JSON, parsed once for all assertions."""
         if self.body_truncated:
-            return Document(None, "the body was not kept whole")
+            return Document(None, "the body was truncated")
         try:
             return Document(json.loads(self.body, parse_constant=_no_constant), None)
         except (ValueError, RecursionError):
             return Document(None, "the body is not JSON")
 
     @property
-    def kept(self) -> str:
-        """What to call the body in a sentence."""
-        return "part of the body that was kept" if self.body_truncated else "body"
+    def body_words(self) -> str:
+        """What an error calls the body."""
+        return "recorded part of the body" if self.body_truncated else "body"
 
 
 class Assertion(Protocol):
-    """One thing that must hold."""
+    """A condition on a response."""
 
-    def problem(self, answer: Answer) -> str | None:
-        """A short sentence if it does not hold. It never quotes the answer."""
+    def problem(self, response: CheckedResponse) -> str | None:
+        """Return why it does not hold, or None if it does. Never quotes the response."""
 
 
 class Shape(Enum):
-    """How assertions are written beside their type: a value, of some sort, and what it is about.
+    """The fields of an assertion besides `type`: a value of some JSON type, and perhaps a header name or a path.
 
-    The API has a serializer for each shape and the form a way to read its value. Types about a header or a path are
-    named after them (`header_...`, `json_path_...`): the form shows the field that the name asks for.
+    The API has a serializer for each shape, and the form parses its value. The names of types with a header or a path
+    begin with `header_` and `json_path_`; the form chooses its fields by that.
     """
 
     STATUS = auto()
@@ -90,24 +90,31 @@ class Shape(Enum):
     HEADER = auto()
     #: A path, and any JSON value.
     JSON = auto()
-    #: A path, and whether there is something: there is, where no value is given.
+    #: A path, and whether something is there; true by default.
     PRESENCE = auto()
 
     @property
     def subject(self) -> str | None:
-        """The field that it has beside its value."""
+        """The field besides `value`: `name`, `path` or None."""
         return _SUBJECTS.get(self)
 
     def parts(self, written: Mapping[str, Any]) -> dict[str, Any]:
-        """The parts of a written assertion. Raises InvalidAssertionError; KeyError where it lacks its subject."""
+        """Return the fields of an assertion's JSON. Raises InvalidAssertionError, and KeyError for a missing field."""
         value = written.get("value", True if self is Shape.PRESENCE else None)
-        if type(value) is not _SORTS.get(self, type(value)):
-            raise InvalidAssertionError("value", "Is not of the type that this assertion compares with.")
+        if type(value) is not _TYPES.get(self, type(value)):
+            raise InvalidAssertionError("value", f"Should be {_NAMES[self]}.")
         return {"value": value, **({self.subject: written[self.subject]} if self.subject else {})}
 
 
+_NAMES = {
+    Shape.STATUS: "a whole number",
+    Shape.MILLISECONDS: "a whole number",
+    Shape.TEXT: "text",
+    Shape.HEADER: "text",
+    Shape.PRESENCE: "true or false",
+}
 _SUBJECTS = {Shape.HEADER: "name", Shape.JSON: "path", Shape.PRESENCE: "path"}
-_SORTS: dict[Shape, type] = {
+_TYPES: dict[Shape, type] = {
     Shape.STATUS: int,
     Shape.MILLISECONDS: int,
     Shape.TEXT: str,
@@ -118,32 +125,34 @@ _SORTS: dict[Shape, type] = {
 
 @dataclass(frozen=True, slots=True)
 class AssertionType:
-    """A type: its `name` on the wire, its `label` in the form, and its `words` on the job's page, which complete "and
-    if ..."; `denied` are those where its value is false."""
+    """A type: its `name` in JSON, its `label` in the form, and its `words` on the job's page, which complete "and if".
+
+    `negated` are its words if the value is false; `compile_parts` makes an assertion of the parts of its shape.
+    """
 
     name: str
     shape: Shape
     label: str
     words: str
-    denied: str
-    made: Callable[..., Assertion]
+    negated: str
+    compile_parts: Callable[..., Assertion]
 
     def compiled(self, written: Mapping[str, Any]) -> Assertion:
-        """Raises InvalidAssertionError; KeyError as `Shape.parts`."""
-        return self.made(**self.shape.parts(written))
+        """Compile an assertion's JSON. Raises InvalidAssertionError, and KeyError for a missing field."""
+        return self.compile_parts(**self.shape.parts(written))
 
 
-#: By name, in the order in which people choose from them.
+#: By name, in the order of the form.
 ASSERTION_TYPES: dict[str, AssertionType] = {}
 _Class = TypeVar("_Class", bound=type[Assertion])
 
 
-def assertion_type(name: str, shape: Shape, *, label: str, words: str, denied: str = "") -> Callable[[_Class], _Class]:
-    """Make a class a type of assertion: it is made of the parts of its shape, by `compiled` where it has that."""
+def assertion_type(name: str, shape: Shape, *, label: str, words: str, negated: str = "") -> Callable[[_Class], _Class]:
+    """Register a class as a type of assertion. Its `compiled`, else the class itself, takes the parts of its shape."""
 
     def register(assertion: _Class) -> _Class:
         ASSERTION_TYPES[name] = AssertionType(
-            name, shape, label, words, denied, getattr(assertion, "compiled", assertion)
+            name, shape, label, words, negated, getattr(assertion, "compiled", assertion)
         )
         return assertion
 
@@ -151,10 +160,10 @@ def assertion_type(name: str, shape: Shape, *, label: str, words: str, denied: s
 
 
 def spelled_value(written: Mapping[str, Any]) -> str:
-    """The value of a written assertion as people write it: text as it is, anything else as JSON."""
+    """Return an assertion's value as the form spells it: text as it is, anything else as JSON."""
     value = written.get("value")
-    known = ASSERTION_TYPES.get(str(written.get("type")))
-    if isinstance(value, str) and (known is None or known.shape is not Shape.JSON):
+    kind = ASSERTION_TYPES.get(str(written.get("type")))
+    if isinstance(value, str) and (kind is None or kind.shape is not Shape.JSON):
         return value
     return json.dumps(value, ensure_ascii=False)
 

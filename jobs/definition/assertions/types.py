@@ -1,9 +1,9 @@
-"""The types of assertions, a class for each: how it is written and called, and what it says of an answer."""
+"""The types of assertions, one class each."""
 
 from dataclasses import dataclass
 from typing import Any, Self
 
-from jobs.definition.assertions.contract import Answer, Shape, assertion_type
+from jobs.definition.assertions.contract import CheckedResponse, Shape, assertion_type
 from jobs.definition.assertions.values import (
     encoded,
     json_path,
@@ -19,13 +19,13 @@ from jobs.definition.json_paths import CompiledPath
 
 @dataclass(frozen=True, slots=True)
 class _OfHeader:
-    """What all types about a header have; a header's name stands in any case."""
+    """A header's name, in any case, and a value."""
 
     name: str
     value: str
 
-    def found(self, answer: Answer) -> str | None:
-        return answer.headers.get(self.name.lower())
+    def header(self, response: CheckedResponse) -> str | None:
+        return response.headers.get(self.name.lower())
 
     @property
     def missing(self) -> str:
@@ -34,7 +34,7 @@ class _OfHeader:
 
 @dataclass(frozen=True, slots=True)
 class _OfBodyText:
-    """What all types about a text in the body have."""
+    """A text to search the body for."""
 
     value: str
     encoded: bytes
@@ -43,9 +43,9 @@ class _OfBodyText:
     def compiled(cls, value: str) -> Self:
         return cls(value, encoded(value))
 
-    def hidden(self, answer: Answer) -> str | None:
-        """The problem of a body that can't be read: it neither contains this text nor lacks it."""
-        why = answer.hides(self.value)
+    def hidden(self, response: CheckedResponse) -> str | None:
+        """Return the problem of a body that can't be searched for this text."""
+        why = response.hides(self.value)
         return why and f"the body can't be searched for {shown(self.value)}: {why}"
 
 
@@ -54,37 +54,39 @@ class _OfBodyText:
 class StatusEquals:
     value: int
 
-    def problem(self, answer: Answer) -> str | None:
-        return None if answer.status == self.value else f"the status is {answer.status}, not {self.value}"
+    def problem(self, response: CheckedResponse) -> str | None:
+        return None if response.status == self.value else f"the status is {response.status}, not {self.value}"
 
 
 @assertion_type("header_equals", Shape.HEADER, label="Header is", words="the header {name} is “{value}”")
 @dataclass(frozen=True, slots=True)
 class HeaderEquals(_OfHeader):
-    def problem(self, answer: Answer) -> str | None:
-        found = self.found(answer)
-        if found is None:
+    def problem(self, response: CheckedResponse) -> str | None:
+        value = self.header(response)
+        if value is None:
             return self.missing
-        return None if found == self.value else f"the header {self.name} is not {shown(self.value)}"
+        return None if value == self.value else f"the header {self.name} is not {shown(self.value)}"
 
 
 @assertion_type("header_contains", Shape.HEADER, label="Header contains", words="the header {name} contains “{value}”")
 @dataclass(frozen=True, slots=True)
 class HeaderContains(_OfHeader):
-    def problem(self, answer: Answer) -> str | None:
-        found = self.found(answer)
-        if found is None:
+    def problem(self, response: CheckedResponse) -> str | None:
+        value = self.header(response)
+        if value is None:
             return self.missing
-        return None if self.value in found else f"the header {self.name} does not contain {shown(self.value)}"
+        return None if self.value in value else f"the header {self.name} does not contain {shown(self.value)}"
 
 
 @assertion_type("body_contains", Shape.TEXT, label="Body contains", words="the body contains “{value}”")
 @dataclass(frozen=True, slots=True)
 class BodyContains(_OfBodyText):
-    def problem(self, answer: Answer) -> str | None:
-        if hidden := self.hidden(answer):
+    def problem(self, response: CheckedResponse) -> str | None:
+        if hidden := self.hidden(response):
             return hidden
-        return None if self.encoded in answer.body else f"the {answer.kept} does not contain {shown(self.value)}"
+        return (
+            None if self.encoded in response.body else f"the {response.body_words} does not contain {shown(self.value)}"
+        )
 
 
 @assertion_type(
@@ -92,15 +94,15 @@ class BodyContains(_OfBodyText):
 )
 @dataclass(frozen=True, slots=True)
 class BodyNotContains(_OfBodyText):
-    """Does not hold for a body that was not kept whole, or can't be read: nobody knows what it contains."""
+    """Does not hold for a body that was truncated or can't be searched: its content is unknown."""
 
-    def problem(self, answer: Answer) -> str | None:
-        if hidden := self.hidden(answer):
+    def problem(self, response: CheckedResponse) -> str | None:
+        if hidden := self.hidden(response):
             return hidden
-        if self.encoded in answer.body:
+        if self.encoded in response.body:
             return f"the body contains {shown(self.value)}"
-        if answer.body_truncated:
-            return f"the body was not kept whole, so it may contain {shown(self.value)}"
+        if response.body_truncated:
+            return f"the body was truncated, so it may contain {shown(self.value)}"
         return None
 
 
@@ -114,18 +116,18 @@ class BodyMatches:
     def compiled(cls, value: str) -> Self:
         return cls(value, pattern(value))
 
-    def problem(self, answer: Answer) -> str | None:
-        if why := answer.hides(self.value):
+    def problem(self, response: CheckedResponse) -> str | None:
+        if why := response.hides(self.value):
             return f"the body can't be matched with {shown(self.value)}: {why}"
-        if self.pattern.search(answer.body) is not None:
+        if self.pattern.search(response.body) is not None:
             return None
-        return f"the {answer.kept} does not match {shown(self.value)}"
+        return f"the {response.body_words} does not match {shown(self.value)}"
 
 
 @assertion_type("json_path_equals", Shape.JSON, label="JSON path has the value", words="{path} in the JSON is {value}")
 @dataclass(frozen=True, slots=True)
 class JsonPathEquals:
-    """Holds if the path leads somewhere, and everything that it leads to is this value."""
+    """Holds if the path selects something, and all selected values are equal to this value."""
 
     path: CompiledPath
     value: Any
@@ -134,13 +136,13 @@ class JsonPathEquals:
     def compiled(cls, path: str, value: Any) -> Self:
         return cls(json_path(path), json_value(value))
 
-    def problem(self, answer: Answer) -> str | None:
-        found, problem = values_at(self.path, answer)
+    def problem(self, response: CheckedResponse) -> str | None:
+        values, problem = values_at(self.path, response)
         if problem is not None:
             return problem
-        if not found:
+        if not values:
             return f"there is nothing at {shown_text(self.path.text)}"
-        if all(same(value, self.value) for value in found):
+        if all(same(value, self.value) for value in values):
             return None
         return f"the value at {shown_text(self.path.text)} is not {shown(self.value)}"
 
@@ -150,11 +152,11 @@ class JsonPathEquals:
     Shape.PRESENCE,
     label="JSON path exists",
     words="{path} is in the JSON",
-    denied="{path} is not in the JSON",
+    negated="{path} is not in the JSON",
 )
 @dataclass(frozen=True, slots=True)
 class JsonPathExists:
-    """Holds if the path leads somewhere; with a `value` of False, if it leads nowhere."""
+    """Holds if the path selects something; with a `value` of False, if it selects nothing."""
 
     path: CompiledPath
     value: bool
@@ -163,9 +165,9 @@ class JsonPathExists:
     def compiled(cls, path: str, value: bool) -> Self:
         return cls(json_path(path), value)
 
-    def problem(self, answer: Answer) -> str | None:
-        found, problem = values_at(self.path, answer)
-        if problem is not None or bool(found) == self.value:
+    def problem(self, response: CheckedResponse) -> str | None:
+        values, problem = values_at(self.path, response)
+        if problem is not None or bool(values) == self.value:
             return problem
         return f"there is {'nothing' if self.value else 'something'} at {shown_text(self.path.text)}"
 
@@ -177,8 +179,8 @@ class JsonPathExists:
 class ResponseTimeUnder:
     value: int
 
-    def problem(self, answer: Answer) -> str | None:
-        if answer.total_ms is not None and answer.total_ms < self.value:
+    def problem(self, response: CheckedResponse) -> str | None:
+        if response.total_ms is not None and response.total_ms < self.value:
             return None
-        took = "an unknown time" if answer.total_ms is None else f"{answer.total_ms} ms"
-        return f"the answer took {took}, not under {self.value} ms"
+        took = "an unknown time" if response.total_ms is None else f"{response.total_ms} ms"
+        return f"the response took {took}, not under {self.value} ms"

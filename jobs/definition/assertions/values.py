@@ -1,22 +1,22 @@
-"""What assertions compare with: texts, patterns and values in JSON, and how sentences show them."""
+"""The values that assertions compare with: texts, patterns and JSON, and how errors quote them."""
 
 import json
 from typing import Any
 
 import re2
 
-from jobs.definition.assertions.contract import Answer, InvalidAssertionError
+from jobs.definition.assertions.contract import CheckedResponse, InvalidAssertionError
 from jobs.definition.json_paths import CompiledPath, InvalidJsonPathError, TooManyStepsError
 
 MAX_VALUE_DEPTH = 20
 _SHOWN_CHARACTERS = 80
-#: RE2's time is the length of the answer times, at worst, the size of the program: with these, some milliseconds.
+#: RE2 takes at most the length of the body times the size of the program: with this limit, some milliseconds.
 MAX_PROGRAM_SIZE = 500
 _PATTERN_MEMORY_BYTES = 1024 * 1024
 
 
 def encoded(text: str) -> bytes:
-    """Raises InvalidAssertionError."""
+    """Encode as UTF-8. Raises InvalidAssertionError."""
     try:
         return text.encode()
     except UnicodeEncodeError as error:
@@ -24,7 +24,7 @@ def encoded(text: str) -> bytes:
 
 
 def pattern(text: str) -> Any:
-    """A compiled pattern of RE2's that is not too large. Raises InvalidAssertionError."""
+    """Compile a pattern in RE2's syntax. Raises InvalidAssertionError, also for one that is too large."""
     options = re2.Options()
     options.max_mem = _PATTERN_MEMORY_BYTES
     options.log_errors = False
@@ -33,14 +33,16 @@ def pattern(text: str) -> Any:
         compiled = re2.compile(encoded(text), options)
     except re2.error as error:
         why = error.args[0].decode(errors="replace") if error.args and isinstance(error.args[0], bytes) else error
-        raise InvalidAssertionError("value", f"Is no regular expression of RE2's syntax: {why}.") from error
+        raise InvalidAssertionError("value", f"Should be a regular expression in RE2's syntax: {why}.") from error
     if max(compiled.programsize, compiled.reverseprogramsize) > MAX_PROGRAM_SIZE:
-        raise InvalidAssertionError("value", "Is too large a pattern once its repetitions are written out.")
+        raise InvalidAssertionError(
+            "value", "Should be a smaller pattern: its repetitions count as if they were written out."
+        )
     return compiled
 
 
 def json_path(text: str) -> CompiledPath:
-    """Raises InvalidAssertionError."""
+    """Compile a JSON path. Raises InvalidAssertionError."""
     try:
         return CompiledPath.of(text)
     except InvalidJsonPathError as error:
@@ -48,47 +50,47 @@ def json_path(text: str) -> CompiledPath:
 
 
 def json_value(value: Any) -> Any:
-    """A value that can be compared with. Raises InvalidAssertionError."""
+    """Return a value to compare with. Raises InvalidAssertionError if it is nested too deep."""
     if _is_deeper(value, MAX_VALUE_DEPTH):
-        raise InvalidAssertionError("value", f"Can be nested {MAX_VALUE_DEPTH} levels deep at most.")
+        raise InvalidAssertionError("value", f"Should be nested at most {MAX_VALUE_DEPTH} levels deep.")
     return value
 
 
-def values_at(path: CompiledPath, answer: Answer) -> tuple[list[Any], str | None]:
-    """What a path leads to in the body, and why that can't be told."""
-    document = answer.document
+def values_at(path: CompiledPath, response: CheckedResponse) -> tuple[list[Any], str | None]:
+    """Return the values that a path selects in the body, or the problem."""
+    document = response.document
     if document.problem is not None:
         return [], document.problem
     try:
         return path.values(document.value), None
     except TooManyStepsError:
-        return [], f"{shown_text(path.text)} leads through too much of the body"
-    except Exception:  # An answer must never make its recording fail, whatever a library does with it.
-        return [], f"{shown_text(path.text)} can't be followed in this body"
+        return [], f"{shown_text(path.text)} visits too many values of the body"
+    except Exception:  # No response may make its recording fail, whatever the library raises.
+        return [], f"{shown_text(path.text)} can't be evaluated on this body"
 
 
-def same(found: Any, wanted: Any) -> bool:
-    """Equality of JSON values: 1 is 1.0 but not true. Goes no deeper than `wanted` does."""
-    match wanted:
+def same(actual: Any, expected: Any) -> bool:
+    """Compare JSON values: 1 equals 1.0 but not true. Recurses no deeper than `expected`."""
+    match expected:
         case dict():
-            if not isinstance(found, dict) or found.keys() != wanted.keys():
+            if not isinstance(actual, dict) or actual.keys() != expected.keys():
                 return False
-            return all(same(found[name], value) for name, value in wanted.items())
+            return all(same(actual[name], value) for name, value in expected.items())
         case list():
-            if not isinstance(found, list) or len(found) != len(wanted):
+            if not isinstance(actual, list) or len(actual) != len(expected):
                 return False
-            return all(map(same, found, wanted))
-    if isinstance(found, (dict, list)) or isinstance(found, bool) != isinstance(wanted, bool):
+            return all(map(same, actual, expected))
+    if isinstance(actual, (dict, list)) or isinstance(actual, bool) != isinstance(expected, bool):
         return False
-    return bool(found == wanted)
+    return bool(actual == expected)
 
 
 def shown(value: Any) -> str:
-    """A value of the assertion as a sentence holds it."""
+    """Quote an assertion's value in an error."""
     try:
         return shown_text(json.dumps(value, ensure_ascii=False))
     except (ValueError, RecursionError):
-        return "what was asserted"
+        return "the asserted value"
 
 
 def shown_text(text: str) -> str:
