@@ -264,8 +264,8 @@ class JobEnvironment(models.Model):
 class SchedulePeriod(models.Model):
     """A period in which one schedule and state were in force in one environment. Executions and periods are the ledger.
 
-    A period covers the instants later than `from_at` and no later than `until_at` (null: in force), so each instant is in
-    one period. `job_version` is the version that opened it or, once it is closed, its last one: both have the same
+    A period covers the instants later than `from_at` and no later than `until_at` (null: in force): each instant is
+    in one period. `job_version` is the version that opened it or, once it is closed, its last one: both have the same
     occurrences. Occurrences of a closed period later than `unsettled_from` are not accounted for yet; `followed_by` is
     the state of the next period, which decides their skip reason.
     """

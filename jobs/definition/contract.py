@@ -1,6 +1,6 @@
-"""A job's definition as the firing path reads it: frozen, typed, made from a JobVersion's `config`. Pure.
+"""A job's definition as the clock and the workers use it: frozen and typed, from a JobVersion's `config`. Pure.
 
-`config` is the API's job object as it was validated: every field present, defaults filled in.
+`config` is the validated job object of the API, with every field present.
 """
 
 import datetime
@@ -12,11 +12,11 @@ from jobs.definition.assertions import Assertion, compile_assertions
 from jobs.schedule import Bounded, Schedule, ScheduleError, parse_schedule
 from jobs.schedule.misfire import Misfire
 
-_MAX_TOLD = 40
+_MAX_QUOTED = 40
 
 
 class Overlap(enum.StrEnum):
-    """What becomes of an occurrence that is due while an execution of the same job is still going."""
+    """What to do with an occurrence that is due while an execution of the same job is in progress."""
 
     ALLOW = "allow"
     SKIP = "skip"
@@ -26,7 +26,7 @@ class Overlap(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RequestDefinition:
-    """The call to make. `timeout_seconds` is the whole call, 1 to 300. What may hold a secret is in no repr."""
+    """The call to make. `timeout_seconds` is for the whole call, 1 to 300. No repr shows what may hold a secret."""
 
     url: str = field(repr=False)
     method: str
@@ -40,7 +40,7 @@ class RequestDefinition:
 
 @dataclass(frozen=True, slots=True)
 class ClientCert:
-    """The certificate that a call shows to its endpoint, and its key, both PEM, or templates of such."""
+    """The client certificate of a call and its key, in PEM or as templates."""
 
     cert: str = field(repr=False)
     key: str = field(repr=False)
@@ -48,7 +48,7 @@ class ClientCert:
 
 @dataclass(frozen=True, slots=True)
 class RetryDefinition:
-    """When to try again, and after how long. `except_statuses` wins over `on_statuses`."""
+    """When to retry, and after how long. `except_statuses` wins over `on_statuses`."""
 
     max_attempts: int
     backoff: str
@@ -67,7 +67,7 @@ class RetryDefinition:
 
 @dataclass(frozen=True, slots=True)
 class JobDefinition:
-    """What a worker needs to know of a job. `concurrency` is how many of its executions may be in flight at once."""
+    """What a worker needs of a job. `concurrency` is the most executions in flight at once."""
 
     name: str
     request: RequestDefinition
@@ -114,9 +114,9 @@ class JobDefinition:
 
 @dataclass(frozen=True, slots=True)
 class Timetable:
-    """What the clock needs to know of a job. `schedule` is None for a manual job.
+    """What the clock needs of a job. `schedule` is None for a manual job.
 
-    `unreadable` says why this release can't read the stored one; it plans nothing, and nobody may conclude from that.
+    `unreadable` says why this release can't read the stored timetable; `schedule` then means nothing.
     """
 
     schedule: Schedule | None
@@ -129,20 +129,17 @@ class Timetable:
 
     @classmethod
     def unread(cls, error: str) -> "Timetable":
-        """In place of one that can't be read."""
+        """Return the placeholder for a timetable that can't be read."""
         return cls(None, Misfire.FIRE_ONCE, datetime.timedelta(0), Overlap.ALLOW, 0, None, error)
 
     @classmethod
     def of(cls, config: dict[str, Any], *, anchor: datetime.datetime) -> "Timetable":
-        """`anchor` (the job's creation) is where intervals count from when the job has no start date.
-
-        Raises ScheduleError.
-        """
-        return cls.with_schedule(planned_by(config, anchor=anchor), config)
+        """`anchor`, the job's creation, is where intervals count from without a start date. Raises ScheduleError."""
+        return cls.with_schedule(schedule_of(config, anchor=anchor), config)
 
     @classmethod
     def with_schedule(cls, schedule: Schedule | None, config: dict[str, Any]) -> "Timetable":
-        """A definition's policies around this schedule."""
+        """Combine a schedule with a definition's policies."""
         return cls(
             schedule=schedule,
             misfire=Misfire(config["misfire"]),
@@ -153,10 +150,10 @@ class Timetable:
         )
 
 
-def planned_by(config: dict[str, Any], *, anchor: datetime.datetime) -> Schedule | None:
-    """The schedule that a definition's timing fields make together; None for a manual job.
+def schedule_of(config: dict[str, Any], *, anchor: datetime.datetime) -> Schedule | None:
+    """Build the schedule of a definition's timing fields; None for a manual job.
 
-    `anchor` is where intervals count from when there is no start date. Raises ScheduleError.
+    `anchor` is where intervals count from without a start date. Raises ScheduleError.
     """
     starts_at, ends_at = _instant(config["starts_at"]), _instant(config["ends_at"])
     schedule = parse_schedule(
@@ -170,8 +167,8 @@ def planned_by(config: dict[str, Any], *, anchor: datetime.datetime) -> Schedule
     return Bounded(schedule, starts_at, ends_at) if schedule and (starts_at or ends_at) else schedule
 
 
-def _client_cert(written: dict[str, str] | None) -> ClientCert | None:
-    return None if written is None else ClientCert(written["cert"], written["key"])
+def _client_cert(config: dict[str, str] | None) -> ClientCert | None:
+    return None if config is None else ClientCert(config["cert"], config["key"])
 
 
 def _instant(text: str | None) -> datetime.datetime | None:
@@ -180,4 +177,4 @@ def _instant(text: str | None) -> datetime.datetime | None:
     try:
         return datetime.datetime.fromisoformat(text).astimezone(datetime.UTC)
     except (ValueError, OverflowError) as error:
-        raise ScheduleError(f"{text[:_MAX_TOLD]!r} is no ISO 8601 datetime.") from error
+        raise ScheduleError(f"{text[:_MAX_QUOTED]!r} is not an ISO 8601 datetime.") from error

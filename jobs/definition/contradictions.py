@@ -1,4 +1,4 @@
-"""Settings of a job that work against each other: allowed, and worth a warning before it is saved. Pure."""
+"""Warnings about settings of a job that work against each other. Pure."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from jobs.definition.contract import Overlap
 from jobs.schedule import Schedule
 from jobs.schedule.misfire import FIRE_ALL_MOST, ON_TIME, Misfire
 
-#: The fields, beside those of the timing itself, that are looked at; what is left out of them is the default.
+#: The fields that are checked, besides the timing.
 FIELDS = ("jitter_seconds", "overlap", "misfire", "misfire_grace_seconds", "concurrency")
 _CAUGHT_UP = {
     Overlap.SKIP: "overlap skip lets one of them run and skips the others",
@@ -17,7 +17,7 @@ _CAUGHT_UP = {
 
 
 def contradictions(schedule: Schedule | None, policies: Mapping[str, Any]) -> tuple[str, ...]:
-    """A sentence for each; `policies` holds FIELDS."""
+    """Return a sentence for each contradiction. `policies` holds FIELDS."""
     if schedule is None or schedule.type == "one_off":
         return ()
     return (*_about_jitter(schedule, policies), *_about_misfire(schedule, policies), *_about_concurrency(policies))
@@ -27,7 +27,7 @@ def _about_jitter(schedule: Schedule, policies: Mapping[str, Any]) -> Iterator[s
     jitter = policies["jitter_seconds"]
     if jitter and schedule.closer_than(jitter + 1):
         yield (
-            f"jitter_seconds {jitter} is no shorter than the time between two firings: they can start in another "
+            f"jitter_seconds {jitter} is not shorter than the time between two firings: they can start in another "
             "order, or several at once. Keep it below that time."
         )
 
@@ -37,25 +37,25 @@ def _about_misfire(schedule: Schedule, policies: Mapping[str, Any]) -> Iterator[
     grace = policies["misfire_grace_seconds"]
     if misfire is Misfire.FIRE_ALL and overlap in _CAUGHT_UP:
         yield (
-            f"misfire fire_all starts all that were missed at once, and {_CAUGHT_UP[overlap]}. Choose misfire "
+            f"misfire fire_all starts all missed occurrences at once, and {_CAUGHT_UP[overlap]}. Choose misfire "
             "fire_once, or overlap allow."
         )
     if misfire is Misfire.FIRE_ALL and schedule.closer_than(max(grace // FIRE_ALL_MOST, 1)):
         yield (
-            f"misfire fire_all fires the newest {FIRE_ALL_MOST} at most: more than that can be due within the grace of "
-            f"{grace} s, and the others are counted as missed."
+            f"misfire fire_all fires at most the latest {FIRE_ALL_MOST}: more occurrences can be due within the grace "
+            f"of {grace} s, and the others are counted as missed."
         )
     if misfire is not Misfire.SKIP and grace < ON_TIME.total_seconds():
         yield (
-            f"With misfire_grace_seconds {grace}, a clock that is restarted fires nothing of what was due meanwhile, "
-            f"though misfire is {misfire.value}."
+            f"With misfire_grace_seconds {grace}, occurrences that are due during a restart of the clock do not fire, "
+            f"although misfire is {misfire.value}."
         )
 
 
 def _about_concurrency(policies: Mapping[str, Any]) -> Iterator[str]:
-    most, overlap = policies["concurrency"], Overlap(policies["overlap"])
-    if most is not None and most > 1 and overlap is not Overlap.ALLOW:
+    concurrency, overlap = policies["concurrency"], Overlap(policies["overlap"])
+    if concurrency is not None and concurrency > 1 and overlap is not Overlap.ALLOW:
         yield (
-            f"With overlap {overlap.value} at most one execution that the schedule starts runs in an environment: "
-            f"concurrency {most} matters only across environments and to what is started by hand."
+            f"With overlap {overlap.value} at most one scheduled execution runs in an environment: concurrency "
+            f"{concurrency} only matters across environments and for manual executions."
         )

@@ -5,8 +5,8 @@ import re
 MAX_HEADERS = 64
 MAX_HEADER_BYTES = 16 * 1024
 
-#: Header names, lower case, that a job can't set: hop-by-hop (RFC 9110, section 7.6.1), framing, what the engine
-#: decides, and Hourhand's own.
+#: Headers, in lower case, that a job can't set: hop-by-hop (RFC 9110, section 7.6.1), framing, the engine's own, and
+#: Hourhand's own.
 PROTECTED_HEADERS = frozenset(
     {
         "accept-encoding", "connection", "content-length", "expect", "host", "http2-settings", "keep-alive",
@@ -16,38 +16,38 @@ PROTECTED_HEADERS = frozenset(
 )  # fmt: skip
 PROTECTED_HEADER_PREFIX = "x-hourhand-"
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
-NOT_IN_A_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # control characters but the tab
+NOT_IN_A_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # control characters except the tab
 
 
-def wrong_headers(headers: dict[str, str]) -> dict[str, str]:
-    """What is wrong with each header that can't be sent, by its name."""
-    wrong = {}
+def header_problems(headers: dict[str, str]) -> dict[str, str]:
+    """Return why each header that can't be sent is invalid, by its name."""
+    problems = {}
     seen: set[str] = set()
     for name, value in headers.items():
-        if problem := _what_is_wrong(name, value, seen):
-            wrong[name] = problem
+        if problem := _problem(name, value, seen):
+            problems[name] = problem
         seen.add(name.lower())
-    return wrong
+    return problems
 
 
 def is_name(text: str) -> bool:
-    """Whether a header can be called so, a job's or an answer's."""
+    """Return whether a text is a valid header name, of a request or a response."""
     return _TOKEN.fullmatch(text) is not None
 
 
 def size_of(headers: dict[str, str]) -> int:
-    """Bytes of all names and values together."""
+    """Return the size of all names and values, in bytes."""
     return sum(len(name.encode()) + len(value.encode()) for name, value in headers.items())
 
 
-def _what_is_wrong(name: str, value: str, seen: set[str]) -> str | None:
+def _problem(name: str, value: str, seen: set[str]) -> str | None:
     lower = name.lower()
     if not is_name(name):
-        return "This is no valid header name."
+        return "Should be a valid header name: letters, digits and !#$%&'*+.^_`|~- only."
     if lower in PROTECTED_HEADERS or lower.startswith(PROTECTED_HEADER_PREFIX):
         return "Hourhand sets this header itself."
     if lower in seen:
-        return "This header stands twice; names know no upper and lower case."
+        return "This header is given twice; names are case-insensitive."
     if NOT_IN_A_VALUE.search(value):
-        return "A header value holds no line breaks or control characters."
+        return "Should have no line breaks or control characters."
     return None

@@ -1,8 +1,8 @@
-"""JSON paths (RFC 9535) that are safe to evaluate on whatever an endpoint answers. Pure.
+"""JSON paths (RFC 9535) that are safe to evaluate on any response. Pure.
 
-The path is somebody's and the document is somebody else's, so the part of the standard that is taken is the part whose
-work grows no faster than the document: no functions but `length`, `..` once, comma lists of names only, filters that
-compare with literals. No node is then visited twice by one step of a path, and a count of steps bounds the rest.
+Neither the path nor the document is trusted, so only the part of the standard is supported whose work is linear in the
+document: the only function is `length`, `..` is allowed once, lists in brackets hold names only, and filters compare
+with literals. No segment then visits a node twice, and a limit on steps bounds the rest.
 """
 
 from collections.abc import Iterable
@@ -24,20 +24,20 @@ from jsonpath.segments import JSONPathRecursiveDescentSegment
 from jsonpath.selectors import Filter, NameSelector
 
 MAX_PATH_CHARACTERS = 300
-#: How many values an evaluation may look at; one of 64 KiB that somebody wrote by hand has some thousand.
+#: The most values that an evaluation visits; a typical document of 64 KiB has a few thousand.
 MAX_STEPS = 20_000
 
 
 class InvalidJsonPathError(ValueError):
-    """A path that is no JSON path, or not one of those that are taken. Says why, for people."""
+    """Not a JSON path, or not one of the supported part. The text says why."""
 
 
 class TooManyStepsError(RuntimeError):
-    """The path leads through more of the document than an evaluation may look at."""
+    """The evaluation visited more than MAX_STEPS values."""
 
 
 class _Environment(JSONPathEnvironment):
-    """The standard, strictly, without functions that match regular expressions or take lists of nodes."""
+    """The strict standard, without functions that match regular expressions or take lists of nodes."""
 
     def setup_function_extensions(self) -> None:
         self.function_extensions["length"] = Length()
@@ -47,7 +47,7 @@ _ENVIRONMENT = _Environment(strict=True, filter_caching=False)
 
 
 class _Steps:
-    """What is left of an evaluation's steps."""
+    """The remaining steps of an evaluation."""
 
     __slots__ = ("left",)
 
@@ -61,7 +61,7 @@ class _Steps:
 
 
 class _Node(JSONPathMatch):
-    """A value on the way. Counts steps, and leaves out the text of its own path, which could grow as the square."""
+    """A visited value. Counts steps, and omits the text of its own path, whose size could grow quadratically."""
 
     __slots__ = ("steps",)
 
@@ -74,17 +74,17 @@ class _Node(JSONPathMatch):
         return _Node(obj, self, self.root, self.steps)
 
     def add_child(self, *children: JSONPathMatch) -> None:
-        """Nothing: nobody asks a node for its children, so they need not stay in memory."""
+        """Keep no children in memory: nothing reads them."""
 
     def filter_context(self) -> Any:
-        """Asked for once for each value that a filter judges."""
+        """Count a step: the library calls this once for each value that a filter tests."""
         self.steps.take()
         return {}
 
 
 @dataclass(frozen=True, slots=True)
 class CompiledPath:
-    """A path ready to be evaluated. `cost` is how many times a filter in it looks at each value."""
+    """A compiled path. `cost` is how many times its filters visit each value."""
 
     text: str
     path: JSONPath
@@ -92,19 +92,19 @@ class CompiledPath:
 
     @classmethod
     def of(cls, text: str) -> "CompiledPath":
-        """Raises InvalidJsonPathError."""
+        """Compile a path. Raises InvalidJsonPathError."""
         if len(text) > MAX_PATH_CHARACTERS:
-            raise InvalidJsonPathError(f"A JSON path is at most {MAX_PATH_CHARACTERS} characters.")
+            raise InvalidJsonPathError(f"Should have at most {MAX_PATH_CHARACTERS} characters.")
         try:
             path = _ENVIRONMENT.compile(text)
-        except Exception as error:  # Whatever a parser of somebody's text comes up with: it is no path that we take.
-            raise InvalidJsonPathError(f"Is no JSON path: {_first_line(error)}.") from error
+        except Exception as error:  # The library's parser can raise anything on untrusted text.
+            raise InvalidJsonPathError(f"Should be a JSON path, as in $.status: {_first_line(error)}.") from error
         if not isinstance(path, JSONPath):
-            raise InvalidJsonPathError("Should be one JSON path.")
+            raise InvalidJsonPathError("Should be a single JSON path.")
         return cls(text, path, _cost(path))
 
     def values(self, document: Any) -> list[Any]:
-        """What the path leads to, none if to nothing. Raises TooManyStepsError, and RecursionError when too deep."""
+        """Return the values that the path selects. Raises TooManyStepsError, and RecursionError if nested too deep."""
         steps = _Steps(MAX_STEPS // self.cost)
         nodes: Iterable[JSONPathMatch] = [_Node(document, None, document, steps)]
         for segment in self.path.segments:
@@ -113,32 +113,32 @@ class CompiledPath:
 
 
 def _first_line(error: Exception) -> str:
-    """The text that the error was made with; the library's own `str` of it can fail."""
+    """Return the error's first argument; the library's own `__str__` can raise."""
     first = error.args[0] if error.args and isinstance(error.args[0], str) else ""
     return (first.splitlines() or [""])[0].rstrip(". ")[:200] or "it can't be read"
 
 
 def _cost(path: JSONPath) -> int:
-    """How much work one step can be. Raises InvalidJsonPathError for a path that could multiply it."""
+    """Return the work per step. Raises InvalidJsonPathError for a path whose work is not linear."""
     if sum(isinstance(segment, JSONPathRecursiveDescentSegment) for segment in path.segments) > 1:
-        raise InvalidJsonPathError('Can hold ".." once at most.')
+        raise InvalidJsonPathError('Should have ".." at most once.')
     cost = 1
     for segment in path.segments:
         names = {selector.name for selector in segment.selectors if isinstance(selector, NameSelector)}
         if len(segment.selectors) > 1 and len(names) != len(segment.selectors):
-            raise InvalidJsonPathError("A list in brackets can hold different names only.")
+            raise InvalidJsonPathError("A list in brackets should hold names only, each once.")
         for selector in segment.selectors:
             if isinstance(selector, Filter):
-                cost += sum(_looks(expression) for expression in walk(selector.expression))
+                cost += sum(_visits(expression) for expression in walk(selector.expression))
     return cost
 
 
-def _looks(expression: BaseExpression) -> int:
+def _visits(expression: BaseExpression) -> int:
     match expression:
         case FilterQuery() if not expression.path.singular_query():
-            _refuse("A filter can look at single values only, such as @.name or @.tags[0].")
+            _refuse("A filter should read single values, such as @.name or @.tags[0].")
         case InfixExpression() if not expression.logical and not _has_literal(expression):
-            _refuse("A filter can compare with a literal only, such as 'ok', 3, true or null.")
+            _refuse("A filter should compare with a literal, such as 'ok', 3, true or null.")
         case FunctionExtension() | FilterQuery() | InfixExpression():
             return 1
     return 0
@@ -148,5 +148,5 @@ def _has_literal(comparison: InfixExpression) -> bool:
     return any(isinstance(side, (FilterExpressionLiteral, Nil)) for side in (comparison.left, comparison.right))
 
 
-def _refuse(why: str) -> NoReturn:
-    raise InvalidJsonPathError(why)
+def _refuse(reason: str) -> NoReturn:
+    raise InvalidJsonPathError(reason)

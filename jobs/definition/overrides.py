@@ -1,7 +1,7 @@
-"""What a job does otherwise in one environment: a sparse definition laid over that of the job. Pure.
+"""Environment overrides: a sparse definition merged into the job's. Pure.
 
-A version's `config` keeps them as `overrides`, by the id of the environment, which a new name doesn't change; there is
-no such key where nothing is overridden. Sections are merged field by field; headers and lists replace those of the job.
+A version's `config` has them as `overrides`, by the id of the environment, which a rename doesn't change; without any,
+the key is absent. Sections are merged field by field; headers and lists replace those of the job.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,9 +11,9 @@ from typing import Any, Generic, TypeVar
 T = TypeVar("T")
 Config = dict[str, Any]
 OVERRIDES = "overrides"
-#: The sections of a definition that an environment may override in part.
+#: Sections that an environment may override in part.
 SECTIONS = ("request", "success", "retry")
-#: The parts that an environment may override.
+#: Fields that an environment may override.
 OVERRIDABLE = (
     "schedule", "timezone", "starts_at", "ends_at", "jitter_seconds", "dst_gap", "dst_fold", "overlap", "misfire",
     "misfire_grace_seconds", "concurrency", *SECTIONS,
@@ -21,19 +21,19 @@ OVERRIDABLE = (
 
 
 def effective(config: Config, environment_id: str) -> Config:
-    """The definition that holds in an environment: the very same object where nothing is overridden there."""
+    """Return the definition in an environment: the same object if nothing is overridden there."""
     sparse = overrides_in(config, environment_id)
     return merged(config, sparse) if sparse else config
 
 
 def overrides_in(config: Config, environment_id: str) -> Config:
-    """What is overridden in an environment, sparse."""
-    found: Config = config.get(OVERRIDES, {}).get(environment_id, {})
-    return found
+    """Return the sparse overrides of an environment."""
+    sparse: Config = config.get(OVERRIDES, {}).get(environment_id, {})
+    return sparse
 
 
 def merged(config: Config, sparse: Config) -> Config:
-    """A definition with a sparse one laid over it."""
+    """Merge a sparse definition into a definition."""
     return {
         **config,
         **{field: {**config[field], **sparse[field]} if field in SECTIONS else sparse[field] for field in sparse},
@@ -41,18 +41,18 @@ def merged(config: Config, sparse: Config) -> Config:
 
 
 def shared(config: Config) -> Config:
-    """The part of a definition that all environments share."""
+    """Return a definition without its overrides."""
     return {field: value for field, value in config.items() if field != OVERRIDES}
 
 
 def with_overrides(config: Config, overrides: Mapping[str, Config]) -> Config:
-    """A definition with these overrides by environment instead of its own; empty ones are left out."""
-    kept = {environment_id: sparse for environment_id, sparse in overrides.items() if sparse}
-    return {**shared(config), **({OVERRIDES: kept} if kept else {})}
+    """Replace a definition's overrides, by environment; empty ones are left out."""
+    filled = {environment_id: sparse for environment_id, sparse in overrides.items() if sparse}
+    return {**shared(config), **({OVERRIDES: filled} if filled else {})}
 
 
 def with_request(config: Config, request: Config) -> Config:
-    """A definition with this request in every environment, whatever they override of it."""
+    """Replace a definition's request in every environment, overrides of it included."""
     own = {key: {**sparse} for key, sparse in config.get(OVERRIDES, {}).items()}
     for sparse in own.values():
         sparse.pop("request", None)
@@ -61,19 +61,19 @@ def with_request(config: Config, request: Config) -> Config:
 
 @dataclass(frozen=True, slots=True)
 class PerEnvironment(Generic[T]):
-    """What a definition comes to: one thing for all environments, but for those that override something."""
+    """A value derived from a definition: `common`, and one for each environment with overrides."""
 
     common: T
-    otherwise: Mapping[str, T]
+    overridden: Mapping[str, T]
 
     @classmethod
-    def made(cls, config: Config, make: Callable[[Config], T]) -> "PerEnvironment[T]":
-        overridden = config.get(OVERRIDES, {})
-        return cls(make(config), {key: make(merged(config, sparse)) for key, sparse in overridden.items()})
+    def derive(cls, config: Config, make: Callable[[Config], T]) -> "PerEnvironment[T]":
+        overrides = config.get(OVERRIDES, {})
+        return cls(make(config), {key: make(merged(config, sparse)) for key, sparse in overrides.items()})
 
     def of(self, environment_id: str) -> T:
-        return self.otherwise.get(environment_id, self.common)
+        return self.overridden.get(environment_id, self.common)
 
     @property
     def all(self) -> tuple[T, ...]:
-        return (self.common, *self.otherwise.values())
+        return (self.common, *self.overridden.values())

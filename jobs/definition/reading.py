@@ -1,7 +1,7 @@
-"""Whether this release can read a stored definition, and what to show of one that it can't. Pure.
+"""Read stored definitions, tell which ones this release can't read, and fill those in for display. Pure.
 
-A version that was validated when it was saved may still be unreadable: written by a newer release during a rolling
-upgrade, with a time zone that this host's database lacks, or changed by SQL. Such a job waits; nothing else does.
+A version that was valid when it was saved may be unreadable now: a newer release saved it during a rolling upgrade,
+this host lacks its time zone, or SQL changed it. Only that job then waits.
 """
 
 import datetime
@@ -17,28 +17,28 @@ from jobs.schedule.misfire import Misfire
 
 T = TypeVar("T")
 Config = dict[str, Any]
-#: The key under which `presentable` says that it had to fill in. No release knows it, so none fires what it made.
+#: The key with which `presentable` marks a filled-in definition. No release accepts it, so none fires such a one.
 UNREADABLE = "unreadable"
 _MAX_ERROR_CHARACTERS = 300
 _MAX_QUOTED_CHARACTERS = 60
-#: Whether a schedule can be read does not depend on where its intervals count from.
-_ANY = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
+#: Any instant does: readability does not depend on where intervals count from.
+_ANCHOR = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
 _BACKOFFS = ("exponential", "linear", "fixed", "list")
 _KINDS = ("http",)
 
 
 class UnreadableError(ValueError):
-    """This release cannot read a stored definition. The text names the part, and quotes nothing that may be secret."""
+    """This release can't read a stored definition. The text names the part, and quotes nothing that may be secret."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """One field of a definition: what it may hold, and what stands in its place where it holds something else.
+    """One field of a definition: `accepts` tests its value, `blank` replaces one of another shape for display.
 
-    `quoted`: an error may repeat its value. `optional`: versions of older releases lack it.
+    `quoted`: an error may quote its value. `optional`: versions of older releases lack it.
     """
 
-    holds: Callable[[Any], bool]
+    accepts: Callable[[Any], bool]
     blank: Any
     quoted: bool = False
     optional: bool = False
@@ -76,14 +76,14 @@ def _texts_by_name(value: Any) -> bool:
 
 
 _NONE = type(None)
-_FLAG = _Part(_of(bool), blank=False)
+_BOOLEAN = _Part(_of(bool), blank=False)
 _MOST_SECONDS = 366 * 24 * 3600
 _MOST_MS = 2**31 - 1
 _MOST_SMALL = 2**15 - 1
 _DURATION = _Part(_between(0, _MOST_MS), blank=0)
 _INSTANT = _Part(_of(str, _NONE), blank=None)
 _UNUSED = _Part(_nothing, blank=None)
-#: Each field of a definition; those of a section by its name. A test compares them with the fields of the API.
+#: Each field of a definition, those of sections nested. A test compares them with the fields of the API.
 PARTS: Mapping[str, _Part | Mapping[str, _Part]] = {
     "name": _Part(_of(str), blank=""),
     "description": _Part(_of(str), blank=""),
@@ -120,14 +120,14 @@ PARTS: Mapping[str, _Part | Mapping[str, _Part]] = {
         "delay_ms": _DURATION,
         "max_delay_ms": _DURATION,
         "delays_ms": _Part(lambda value: value is None or _list_of(int)(value), blank=None),
-        "jitter": _FLAG,
+        "jitter": _BOOLEAN,
         "on_statuses": _Part(_list_of(int), blank=[]),
         "except_statuses": _Part(_list_of(int), blank=[]),
-        "on_timeout": _FLAG,
-        "on_connection_error": _FLAG,
-        "on_assertion": _FLAG,
-        "on_worker_lost": _FLAG,
-        "honor_retry_after": _FLAG,
+        "on_timeout": _BOOLEAN,
+        "on_connection_error": _BOOLEAN,
+        "on_assertion": _BOOLEAN,
+        "on_worker_lost": _BOOLEAN,
+        "honor_retry_after": _BOOLEAN,
     },
     "callback_url": _UNUSED,
     "concurrency": _Part(lambda value: value is None or _between(1, _MOST_SMALL)(value), blank=None),
@@ -141,7 +141,7 @@ PARTS: Mapping[str, _Part | Mapping[str, _Part]] = {
 
 
 def problem_of(config: Any, *, environment_id: str | None = None, anchor: datetime.datetime) -> str | None:
-    """Why this release can't read a definition, as it holds in an environment (None: in none); None: it can."""
+    """Return why this release can't read a definition in an environment (None: without overrides); None if it can."""
     try:
         definition = _effective(config, environment_id)
         for error in _wrong_parts(definition):
@@ -154,7 +154,7 @@ def problem_of(config: Any, *, environment_id: str | None = None, anchor: dateti
 
 
 def timetable_of(config: Any, *, anchor: datetime.datetime) -> Timetable:
-    """The timetable of an effective definition. Raises UnreadableError, whatever is wrong with it."""
+    """Read the timetable of an effective definition. Raises UnreadableError and nothing else."""
     for error in _wrong_parts(config, leave_out=(*SECTIONS, "retention")):
         raise UnreadableError(error)
     try:
@@ -166,37 +166,37 @@ def timetable_of(config: Any, *, anchor: datetime.datetime) -> Timetable:
 
 
 def definition_of(config: Any) -> JobDefinition:
-    """What a worker needs of an effective definition. Raises UnreadableError, whatever is wrong with it."""
+    """Read an effective definition for a worker. Raises UnreadableError and nothing else."""
     for error in _wrong_parts(config):
         raise UnreadableError(error)
     try:
-        for written in config["success"]["assertions"]:
-            compile_assertion(written)
+        for assertion in config["success"]["assertions"]:
+            compile_assertion(assertion)
         return JobDefinition.of(config)
     except (InvalidAssertionError, KeyError) as error:
-        raise UnreadableError("success.assertions has one that this release does not know.") from error
+        raise UnreadableError("success.assertions has one that this release does not support.") from error
     except Exception as error:
         raise UnreadableError(f"its request can't be read ({type(error).__name__}).") from error
 
 
 def whole_definition_of(config: Any) -> JobDefinition:
-    """The same, of one that can be read as a whole, its timing too. Raises UnreadableError."""
-    timetable_of(config, anchor=_ANY)
+    """Read an effective definition for a worker, and check its timing too. Raises UnreadableError."""
+    timetable_of(config, anchor=_ANCHOR)
     return definition_of(config)
 
 
 def definition_in(config: Any, environment_id: str) -> JobDefinition:
-    """What a worker needs of a stored definition, as it holds in an environment. Raises UnreadableError."""
+    """Read a stored definition in an environment for a worker. Raises UnreadableError."""
     return definition_of(_effective(config, environment_id))
 
 
 def per_environment(config: Any, read: Callable[[Config], T], unread: Callable[[str], Any]) -> PerEnvironment[T]:
-    """What `read` makes of a stored definition, in each environment that overrides some of it, and in all others.
+    """Apply `read` to a stored definition without overrides, and in each environment that has some.
 
-    Where it raises UnreadableError, `unread` makes it of the reason: one environment's overrides hold up no other.
+    Where it raises UnreadableError, `unread` makes the value from the reason: one environment does not block another.
     """
 
-    def made(environment_id: str | None) -> T:
+    def derive(environment_id: str | None) -> T:
         try:
             return read(_effective(config, environment_id))
         except UnreadableError as error:
@@ -204,13 +204,13 @@ def per_environment(config: Any, read: Callable[[Config], T], unread: Callable[[
 
     overrides = config.get(OVERRIDES) if isinstance(config, dict) else None
     own = overrides if isinstance(overrides, dict) else {}
-    return PerEnvironment(made(None), {key: made(key) for key in own})
+    return PerEnvironment(derive(None), {key: derive(key) for key in own})
 
 
 def presentable(config: Any) -> Config:
-    """A definition that can be shown and compared whatever is stored: the very same object where its shape is right.
+    """Return a definition that can be shown and compared, whatever is stored: the same object if its shape is right.
 
-    Otherwise every field that is missing or of another type is blank, and UNREADABLE says so.
+    Otherwise each field that is missing or of another type is blank, and UNREADABLE has the first problem.
     """
     given = config if isinstance(config, dict) else {}
     error = next(_misshapen(given), None)
@@ -223,9 +223,9 @@ def presentable(config: Any) -> Config:
 
 
 def _effective(config: Any, environment_id: str | None) -> Any:
-    """A definition with an environment's overrides over it. Raises UnreadableError where their shape is unknown."""
+    """Merge an environment's overrides into a definition. Raises UnreadableError for an unknown shape."""
     if not isinstance(config, dict):
-        raise UnreadableError("it is no JSON object.")
+        raise UnreadableError("it is not a JSON object.")
     overrides = config.get(OVERRIDES, {})
     shared = {name: value for name, value in config.items() if name != OVERRIDES}
     if not isinstance(overrides, dict):
@@ -240,9 +240,9 @@ def _effective(config: Any, environment_id: str | None) -> Any:
 
 
 def _wrong_parts(config: Any, *, leave_out: tuple[str, ...] = ()) -> Iterator[str]:
-    """What this release does not know or understand of an effective definition, a sentence each."""
+    """Yield a sentence for each part of an effective definition that this release can't read."""
     if not isinstance(config, Mapping):
-        yield "it is no JSON object."
+        yield "it is not a JSON object."
         return
     if UNREADABLE in config:
         yield str(config[UNREADABLE])
@@ -263,22 +263,22 @@ def _wrong_in(
                 yield from _wrong_in(values[name], part, f"{where}.")
             else:
                 yield f"{where} is of an unknown shape."
-        elif not part.holds(values[name]):
+        elif not part.accepts(values[name]):
             yield _unknown(where, part, values[name])
     for name, value in values.items():
-        # What a newer release added changes nothing as long as it says nothing.
+        # A newer release's field has no effect while it is empty.
         if name not in parts and name not in also_known and value not in (None, False, "", [], {}):
             yield f"{path}{name} is not known to this release."
 
 
 def _unknown(where: str, part: _Part, value: Any) -> str:
     if part.quoted and isinstance(value, str):
-        return f'{where} is "{value[:_MAX_QUOTED_CHARACTERS]}", which this release does not know.'
+        return f'{where} is "{value[:_MAX_QUOTED_CHARACTERS]}", which this release does not support.'
     return f"{where} is of an unknown shape."
 
 
 def _misshapen(config: Any) -> Iterator[str]:
-    """Fields that code which shows or compares definitions would stumble over: missing, or of another type."""
+    """Yield a sentence for each field that is missing or of another type, which display and comparison can't handle."""
     for name, part in PARTS.items():
         value = config.get(name, ...)
         if isinstance(part, _Part):
@@ -293,10 +293,10 @@ def _misshapen(config: Any) -> Iterator[str]:
 
 
 def _fits(part: _Part, value: Any) -> bool:
-    """Whether a value is of the type that the field has, be it an unknown word."""
+    """Return whether a value has the field's type, even if it is an unknown word."""
     if value is ...:
         return part.optional
-    return isinstance(value, str) if part.quoted else part.holds(value)
+    return isinstance(value, str) if part.quoted else part.accepts(value)
 
 
 def _filled(part: Any, value: Any) -> Any:
@@ -311,7 +311,7 @@ def _overrides_fit(overrides: Any) -> bool:
 
 
 def _fitting(overrides: Any) -> Config:
-    """The overrides whose shape is right, field by field."""
+    """Return the overrides whose shape is right, field by field."""
     given = overrides if isinstance(overrides, dict) else {}
     return {
         key: {name: _sparse(name, value) for name, value in sparse.items() if _overrides_part(name, value)}
@@ -329,4 +329,4 @@ def _sparse(name: str, value: Any) -> Any:
     part = PARTS.get(name)
     if part is None or isinstance(part, _Part):
         return value
-    return {inner: found for inner, found in value.items() if inner not in part or _fits(part[inner], found)}
+    return {inner: item for inner, item in value.items() if inner not in part or _fits(part[inner], item)}

@@ -92,7 +92,7 @@ class Headers(serializers.DictField):
             raise ValidationError(f"At most {header_rules.MAX_HEADERS} headers are allowed.", code="too_many")
         headers: dict[str, str] = super().to_internal_value(data)
         headers = {name: value.strip(" \t") for name, value in headers.items()}
-        wrong = header_rules.wrong_headers(headers)
+        wrong = header_rules.header_problems(headers)
         if wrong:
             raise ValidationError({name: [ErrorDetail(text, "invalid_header")] for name, text in wrong.items()})
         if header_rules.size_of(headers) > header_rules.MAX_HEADER_BYTES:

@@ -8,7 +8,7 @@ from rest_framework.exceptions import ErrorDetail
 
 from accounts.models import Plan
 from core.words import duration_words
-from jobs.definition.contract import planned_by
+from jobs.definition.contract import schedule_of
 from jobs.services.limits import PlanLimitError
 from jobs.services.save import TIMING
 
@@ -50,7 +50,7 @@ def _beyond(
     """The section, the field within it, and what is wrong."""
     retimed = before is None or any(before[field] != config[field] for field in TIMING)
     if retimed and plan.min_interval_seconds is not None and anchor is not None:
-        schedule = planned_by(config, anchor=anchor)
+        schedule = schedule_of(config, anchor=anchor)
         if schedule is not None and schedule.closer_than(plan.min_interval_seconds):
             least = duration_words(plan.min_interval_seconds * 1000)
             yield (

@@ -9,7 +9,7 @@ from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
 from core.validation.fields import Choice, Instant, instant_text
-from jobs.definition.contract import planned_by
+from jobs.definition.contract import schedule_of
 from jobs.models import ScheduleType
 from jobs.schedule import (
     Fold,
@@ -127,7 +127,7 @@ def checked_schedule(timing: dict[str, Any], *, anchor: datetime.datetime) -> Sc
     if timing["starts_at"] and timing["ends_at"] and timing["starts_at"] >= timing["ends_at"]:
         errors |= _told("ends_at", "Should be later than starts_at.")
     try:
-        schedule = planned_by(timing, anchor=anchor)
+        schedule = schedule_of(timing, anchor=anchor)
     except ScheduleError as error:
         errors |= _told("schedule", str(error))
     if errors:

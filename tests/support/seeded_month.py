@@ -29,7 +29,7 @@ from django.utils import timezone
 from accounts.actors import SYSTEM, Actor
 from accounts.environments import create_environment
 from accounts.models import Workspace
-from jobs.definition.contract import planned_by
+from jobs.definition.contract import schedule_of
 from jobs.models import JobEnvironment, JobVersion
 from jobs.services.save import EnvironmentChange, pause, save_job
 from runs.models import Execution, Run
@@ -65,7 +65,7 @@ class Month:
     def simulate(self, history: JobHistory) -> None:
         """Generate the executions of a job's schedule, and update its state."""
         definition = history.version.config
-        schedule = planned_by(definition, anchor=history.job_environment.job.created_at)
+        schedule = schedule_of(definition, anchor=history.job_environment.job.created_at)
         assert schedule is not None
         until = self.now - history.story.paused[0] * DAY if history.story.paused else self.now
         due = schedule.next_firing_after(self.start)

@@ -39,10 +39,12 @@ REAP_SECONDS = 5.0 + 2 * HEARTBEAT_SECONDS + 5.0
 BACK_SECONDS = 120.0
 WORKERS = 2
 _OTHER_WORKSPACE = """
+from accounts.actors import SYSTEM
 from accounts.api_keys import issue_key
 from accounts.models import Scope
 from accounts.services import create_workspace
-print(issue_key(workspace=create_workspace(slug="other", name="Other"), name="k", scopes=Scope.values).key)
+workspace = create_workspace(slug="other", name="Other")
+print(issue_key(workspace=workspace, name="k", scopes=Scope.values, actor=SYSTEM).key)
 """
 
 

@@ -53,7 +53,7 @@ def test_no_overrides_leave_no_trace() -> None:
 
 
 def test_environments_without_overrides_share_one_compiled_definition() -> None:
-    made = PerEnvironment.made(with_overrides(CONFIG, {"staging": SPARSE}), lambda config: [config["request"]["url"]])
+    made = PerEnvironment.derive(with_overrides(CONFIG, {"staging": SPARSE}), lambda config: [config["request"]["url"]])
     assert made.of("production") is made.of("anywhere")
     assert made.of("staging") == ["https://b.test/"]
     assert made.all == (["https://a.test/"], ["https://b.test/"])
