@@ -89,7 +89,7 @@ def _budget(settings: Mapping[str, Any], *, given: int | None) -> int | None:
         budget: int = settings["overage_budget_cents"]
         return budget
     if given is not None:
-        raise InvalidSettingError('Should be null unless the policy is "capped".', field="overage_budget_cents")
+        raise InvalidSettingError('Only allowed for the policy "capped".', field="overage_budget_cents")
     return None
 
 

@@ -197,7 +197,7 @@ class TestWorkspaceIsolation:
         browser.force_login(olga)
         page = browser.get(add(api, username="second")["invitation"]["url"], follow=True)
         again = browser.post(page.redirect_chain[-1][0])
-        assert b"a member of this workspace already" in again.content
+        assert b"already a member of this workspace" in again.content
         assert Membership.objects.filter(user=olga).count() == 1
 
     def test_a_taken_username_is_refused_and_guessing_is_limited(self, api: Caller) -> None:

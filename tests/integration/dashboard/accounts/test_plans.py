@@ -104,8 +104,8 @@ class TestSettings:
     @pytest.mark.parametrize(
         ("wanted", "told"),
         [
-            ({"overage_policy": "capped"}, "Needed for the policy"),
-            ({"overage_budget_cents": 5}, "Only for the policy"),
+            ({"overage_policy": "capped"}, "Required for the policy"),
+            ({"overage_budget_cents": 5}, "Only allowed for the policy"),
             ({"overage_policy": "never"}, "Select a valid choice"),
         ],
     )

@@ -77,7 +77,7 @@ def test_environments_with_their_own_schedule_have_their_own_firings(member: Cli
 
 def test_contradictory_settings_are_reported_once(member: Client, make_job: MakeJob) -> None:
     sound, odd = make_job(schedule="* * * * *"), make_job(schedule="* * * * *", jitter_seconds=3600)
-    told = "is no shorter than the time between two firings"
+    told = "is not shorter than the time between two firings"
     assert [words_of(text_of(member, page_of(row.job))).count(told) for row in (sound, odd)] == [0, 1]
 
 
