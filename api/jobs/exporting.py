@@ -16,7 +16,7 @@ from core.validation.strict import Query
 from jobs.imports import yaml_text
 from jobs.models import Job
 from jobs.validation.definition import DefinitionSerializer
-from jobs.validation.representation import shown_definition, shown_overrides
+from jobs.validation.representation import represent_definition, represent_overrides
 
 _FIELDS = DefinitionSerializer().fields
 _SECTIONS = ("request", "success", "retry", "retention")
@@ -53,7 +53,7 @@ class JobExport(ApiView):
 def exported(job: Job) -> dict[str, Any]:
     """A job as an import takes it: what is not the default, and where it is enabled."""
     config = job.current_version.config if job.current_version else {}
-    definition = shown_definition(config)
+    definition = represent_definition(config)
     if definition["retry"]["policy"] is not None:
         definition["retry"] = {"policy": definition["retry"]["policy"]}
     sparse = {
@@ -68,7 +68,7 @@ def exported(job: Job) -> dict[str, Any]:
         "environments": {
             row.environment.slug: {
                 "enabled": row.enabled,
-                **({"overrides": found} if (found := shown_overrides(config, row.environment_id)) else {}),
+                **({"overrides": found} if (found := represent_overrides(config, row.environment_id)) else {}),
             }
             for row in places
         },

@@ -25,10 +25,10 @@ from jobs.validation.timing import (
     DstGap,
     EndsAt,
     NormalSchedule,
-    Previewed,
     ScheduleTypeField,
     StartsAt,
-    previewed,
+    TimingPreview,
+    preview_timing,
 )
 
 _DEFAULT_COUNT = 10
@@ -105,11 +105,11 @@ class SchedulePreview(ApiView):
     def post(self, request: Request) -> Response:
         timing = self.read_body(request, ScheduleSerializer)
         since, count = timing.pop("from", self.now), timing.pop("count")
-        found = previewed(timing, since=since, count=count)
+        found = preview_timing(timing, since=since, count=count)
         return Response(_shown(found, contradictions(found.schedule, timing)))
 
 
-def _shown(found: Previewed, contrary: tuple[str, ...]) -> dict[str, Any]:
+def _shown(found: TimingPreview, contrary: tuple[str, ...]) -> dict[str, Any]:
     schedule = found.schedule
     return {
         "normalized": schedule and schedule.normalized,

@@ -22,9 +22,9 @@ from jobs.errors import VersionUnreadableError
 from jobs.models import Job, JobEnvironment
 from jobs.services.save import TIMING, EnvironmentChange, save_job
 from jobs.slugs import JOB_SLUGS
-from jobs.validation.definition import DefinitionSerializer, definition_in
-from jobs.validation.overrides import Overrides, checked_overrides, wrong_overrides
-from jobs.validation.representation import JOB_FIELDS, shown_job, shown_state
+from jobs.validation.definition import DefinitionSerializer, definition_fields
+from jobs.validation.overrides import Overrides, checked_overrides, override_errors
+from jobs.validation.representation import JOB_FIELDS, represent_job, represent_state
 from jobs.validation.sections import WebhookSerializer
 from jobs.validation.timing import NormalSchedule, ScheduleTypeField
 
@@ -141,7 +141,7 @@ class JobSerializer(DefinitionSerializer):
         whole = self._merged(data) if self._merges else data
         context = {**self.context, "fires": False}
         found = {
-            slug: wrong_overrides(state["overrides"], whole, context=context)
+            slug: override_errors(state["overrides"], whole, context=context)
             for slug, state in environments.items()
             if isinstance(state, Mapping) and state.get("overrides")
         }
@@ -258,7 +258,7 @@ class JobSerializer(DefinitionSerializer):
         return ErrorDetail("There is no such environment.", code="environment_unknown")
 
     def _changed_pause(self, slug: str, row: JobEnvironment | None) -> dict[str, list[ErrorDetail]]:
-        shown = shown_state(row or JobEnvironment(), self.context["now"])
+        shown = represent_state(row or JobEnvironment(), self.context["now"])
         given = self.initial_data["environments"][slug]
         detail = ErrorDetail("Change this with the routes pause/ and resume/.", code="read_only")
         return {field: [detail] for field in _PAUSE_FIELDS if field in given and given[field] != shown[field]}
@@ -272,7 +272,7 @@ class JobSerializer(DefinitionSerializer):
         attrs = super().validate(attrs)
         if changes is not None:
             attrs["environments"] = changes
-        attrs[OVERRIDES] = self._checked_overrides(given or {}, definition_in(attrs))
+        attrs[OVERRIDES] = self._checked_overrides(given or {}, definition_fields(attrs))
         return attrs
 
     @property
@@ -319,7 +319,7 @@ class JobSerializer(DefinitionSerializer):
         return renamed or self.before is None or shared(self.before) != self.definition
 
     def to_representation(self, instance: Job) -> dict[str, Any]:
-        shown = shown_job(instance, now=self.context["now"])
+        shown = represent_job(instance, now=self.context["now"])
         return {field: shown[field] for field in JOB_FIELDS}
 
 

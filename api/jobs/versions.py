@@ -25,7 +25,7 @@ from core.errors import ConflictError
 from core.validation.fields import Instant, Text, Whole
 from jobs.definition.overrides import OVERRIDES
 from jobs.models import Job, JobVersion, RetryPolicy
-from jobs.validation.representation import shown_definition, shown_overrides
+from jobs.validation.representation import represent_definition, represent_overrides
 
 #: The slugs of the environments that a caller sees, by their ids.
 Slugs = Mapping[uuid.UUID, str]
@@ -40,9 +40,9 @@ def spelled(version: JobVersion, slugs: Slugs) -> dict[str, Any]:
     overridden = {
         slug: {"overrides": found}
         for key, slug in sorted(slugs.items(), key=lambda item: item[1])
-        if (found := shown_overrides(version.config, key))
+        if (found := represent_overrides(version.config, key))
     }
-    definition = shown_definition(version.config)
+    definition = represent_definition(version.config)
     return {**definition, **({"environments": overridden} if overridden else {})}
 
 

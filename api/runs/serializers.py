@@ -16,7 +16,7 @@ from jobs.definition.overrides import effective
 from jobs.models import JobVersion
 from jobs.services.limits import PlanLimitError
 from jobs.validation.limits import timeout_beyond_plan
-from jobs.validation.sections import RequestSerializer, wrong_for_head
+from jobs.validation.sections import RequestSerializer, body_assertion_errors
 from runs.executions.services import MAX_DELAY_SECONDS
 from runs.failures import OCCURRING
 from runs.models import Execution, Run
@@ -278,7 +278,7 @@ def edited_request(
     request = RequestSerializer(data={**before, **edit}, context={"workspace": workspace})
     if not request.is_valid():
         raise ValidationError({"edit": request.errors})
-    if wrong_for_head(request.validated_data, whole["success"]):
+    if body_assertion_errors(request.validated_data, whole["success"]):
         bodiless = "The answer to a HEAD request has no body, and the job asserts something of it."
         raise ValidationError({"edit": {"method": [ErrorDetail(bodiless, code="conflicting")]}})
     if told := timeout_beyond_plan(request.validated_data, workspace.plan, before=before):

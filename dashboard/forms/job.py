@@ -21,7 +21,7 @@ from jobs.definition.overrides import shared
 from jobs.models import Job
 from jobs.schedule import zone_to_show
 from jobs.services.retry_policies import RULES
-from jobs.validation.representation import shown_overrides
+from jobs.validation.representation import represent_overrides
 
 
 class IdentityPart(forms.Form):
@@ -78,7 +78,7 @@ class JobForm(IdentityPart, SchedulePart, RequestPart, SuccessPart, RetryPart, R
         self.slugs = list(workspace.environments.order_by("created_at", "id").values_list("slug", "name"))
         rows = job.job_environments.select_related("environment") if job else []
         self.enabled_before = {row.environment.slug: row.enabled for row in rows}
-        overrides_before = {row.environment.slug: shown_overrides(config, row.environment_id) for row in rows}
+        overrides_before = {row.environment.slug: represent_overrides(config, row.environment_id) for row in rows}
         options.setdefault("initial", self._initial(job))
         super().__init__(*args, **options)
         policies = workspace.retry_policies.order_by("name").values_list("slug", "name")

@@ -21,8 +21,8 @@ from jobs.definition.reading import problem_of
 from jobs.models import Job, JobEnvironment
 from jobs.schedule import parse_timezone
 from jobs.services.save import TIMING
-from jobs.validation.representation import shown_overrides
-from jobs.validation.timing import Previewed, previewed
+from jobs.validation.representation import represent_overrides
+from jobs.validation.timing import TimingPreview, preview_timing
 
 _FIRINGS = 10
 
@@ -45,7 +45,7 @@ class EnvironmentPanel:
             chips.chip(state_appearance(job_environment, now)),
             state_words(job_environment, now),
             is_paused(job_environment, now),
-            override_changes(shown_overrides(config, job_environment.environment_id)),
+            override_changes(represent_overrides(config, job_environment.environment_id)),
             effective(config, str(job_environment.environment_id))["timezone"],
         )
 
@@ -95,9 +95,9 @@ def _preview(
     job: Job, config: dict[str, Any], timing: dict[str, Any], panels: Sequence[EnvironmentPanel], now: datetime.datetime
 ) -> OccurrencePreview:
     try:
-        preview, zone = previewed(timing, since=now, count=_FIRINGS, anchor=job.created_at), timing["timezone"]
+        preview, zone = preview_timing(timing, since=now, count=_FIRINGS, anchor=job.created_at), timing["timezone"]
     except ValidationError as error:  # valid for another release of Hourhand, or of the time zone database
-        preview, zone = Previewed(None, warnings=tuple(each["detail"] for each in field_errors(error.detail))), "UTC"
+        preview, zone = TimingPreview(None, warnings=tuple(each["detail"] for each in field_errors(error.detail))), "UTC"
     warnings = preview.warnings if preview.firings or preview.schedule is None else ()
     configs = [panel.effective(config) for panel in panels]
     # The page has an alert of its own for a version that can't be read.

@@ -18,7 +18,7 @@ from dashboard.jobs.lookups import get_job
 from dashboard.jobs.words import MANUAL
 from jobs.definition.contradictions import contradictions
 from jobs.schedule import parse_timezone, settled_schedule
-from jobs.validation.timing import previewed
+from jobs.validation.timing import preview_timing
 
 _FIRINGS = 5
 #: The form's fields that decide when a job fires; the page sends them by these names.
@@ -52,7 +52,7 @@ def _preview(part: SchedulePart, anchor: Any) -> dict[str, Any]:
     serializer = ScheduleSerializer(data={"schedule": None, **values})
     try:
         serializer.is_valid(raise_exception=True)
-        preview = previewed(serializer.validated_data, since=now, count=_FIRINGS, anchor=anchor)
+        preview = preview_timing(serializer.validated_data, since=now, count=_FIRINGS, anchor=anchor)
     except ValidationError as error:
         errors = field_errors(error.detail)
         return {"errors": [_FieldError(_label(part, each["field"]), each["detail"]) for each in errors]}

@@ -1,7 +1,7 @@
 """Template variables in a job's request: `{{name}}` in its URL, header values and body. Pure.
 
-One pass of one regular expression finds them when a version is read; rendering joins the pieces. No engine sees users'
-text, what was rendered is never rendered again, and each value is escaped for the place where it stands.
+One pass of a regular expression finds them when a version is read; rendering joins the pieces. No template engine sees
+users' text, rendered text is never rendered again, and each value is escaped for its context.
 """
 
 import datetime
@@ -23,14 +23,14 @@ from jobs.egress.target import MAX_URL_LENGTH
 
 MAX_BODY_BYTES = 1024 * 1024
 OPENING = "{{"
-#: What stands between braces for the braces themselves. No quote or backslash of JSON, so it is the same in any text.
+#: The literal for two braces. It has no double quote or backslash, so it is the same in JSON and other text.
 _BRACES = "'{{'"
-#: As they are told to whoever misspelled one.
+#: As error messages list them.
 VARIABLES = (
     "timestamp", "unix", "uuid", "execution_id", "scheduled_for", "job", "environment", "input.PATH", "secrets.NAME",
 )  # fmt: skip
 
-_PLACE = re.compile(rf"\{{\{{(\s*{re.escape(_BRACES)}\s*|[^{{}}]*)\}}\}}")
+_PLACEHOLDER = re.compile(rf"\{{\{{(\s*{re.escape(_BRACES)}\s*|[^{{}}]*)\}}\}}")
 _VARIABLE = re.compile(
     r"timestamp|unix|uuid|execution_id|scheduled_for|job|environment|input(?:\.[A-Za-z0-9_-]{1,100})*"
     rf"|secrets\.{SECRET_NAME_PATTERN}"
@@ -41,15 +41,15 @@ _JSON_QUOTE = re.compile(r'\\.|"', re.DOTALL)
 _ORIGIN = re.compile(r"[^:/?#]*://[^/?#]*[/?#]")
 _DOT_SEGMENT = re.compile(r"/(?:\.|%2e){1,2}(?=[/?#]|$)", re.IGNORECASE)
 _SECRETS = "secrets."
-_HOW_TO_SAY_BRACES = "{{'{{'}} stands for {{ itself."
+_BRACES_HINT = "Write {{'{{'}} for {{ itself."
 _DEFAULT_EXAMPLE = '{{input.a|default("x")}}'
 _UUID_NAMESPACE = uuid.UUID("6f1d7a0e-5a0b-5c38-9d0c-8a4f4f1c2b7e")
-#: What a variable stands for that has no value.
+#: The value of a variable without one.
 MISSING: Any = object()
 
 
 class TemplateError(ValueError):
-    """The template can't be saved; the text says why. `code` is stable."""
+    """The template is invalid; the text says why. `code` is stable."""
 
     def __init__(self, text: str, code: str = "invalid_template") -> None:
         super().__init__(text)
@@ -57,11 +57,11 @@ class TemplateError(ValueError):
 
 
 class RenderingError(ValueError):
-    """This execution's values make no request of the template; the text says why, and tells no value."""
+    """The template can't be rendered for an execution; the text says why, without values."""
 
 
-class Where(enum.Enum):
-    """Where a template stands, which is what its values are escaped for."""
+class TemplateContext(enum.Enum):
+    """The part of a request that a template is in, for which its values are escaped."""
 
     URL = "url"
     HEADER = "header"
@@ -71,13 +71,13 @@ class Where(enum.Enum):
 
     @property
     def limit(self) -> int:
-        """How many characters a rendered text may have."""
-        return {Where.URL: MAX_URL_LENGTH, Where.HEADER: MAX_HEADER_BYTES}.get(self, MAX_BODY_BYTES)
+        """The most characters of a rendered text."""
+        return {TemplateContext.URL: MAX_URL_LENGTH, TemplateContext.HEADER: MAX_HEADER_BYTES}.get(self, MAX_BODY_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What one execution says of itself: the same for all its attempts. `secrets` holds those that it may use."""
+    """The values of one execution, the same for all its attempts. `secrets` are those of its environment."""
 
     execution_id: str
     created_at: datetime.datetime
@@ -88,7 +88,7 @@ class Facts:
     secrets: Mapping[str, str] = field(repr=False)
 
     def value(self, variable: str) -> Any:
-        """What a variable stands for; `MISSING` where there is nothing."""
+        """Return a variable's value, or `MISSING`."""
         if variable == _BRACES:
             return OPENING
         match variable:
@@ -109,60 +109,60 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class TemplateVariable:
-    """One variable in a template. `quoted`: inside a string of a JSON body. `default` stands in for a missing value."""
+    """A variable in a template. `quoted`: inside a string of a JSON body. `default` replaces a missing value."""
 
     variable: str
     quoted: bool
     default: Any = MISSING
 
-    def rendered(self, facts: Facts, where: Where) -> str:
-        """Its text. Raises RenderingError where it has neither a value nor a default: nothing is guessed."""
-        is_json = where is Where.JSON_BODY and not self.quoted
+    def rendered(self, facts: Facts, context: TemplateContext) -> str:
+        """Return its escaped text. Raises RenderingError if it has neither a value nor a default."""
+        is_json = context is TemplateContext.JSON_BODY and not self.quoted
         value = facts.value(self.variable)
-        if value is MISSING or (value is None and not is_json):  # no text says null
+        if value is MISSING or (value is None and not is_json):  # only JSON has a null
             value = self.default
         if value is MISSING:
             raise RenderingError(_without_value(self.variable))
         if is_json:
             return _compact(value)
         text = value if isinstance(value, str) else _compact(value)
-        match where:
-            case Where.JSON_BODY:
+        match context:
+            case TemplateContext.JSON_BODY:
                 return _compact(text)[1:-1]
-            case Where.URL | Where.FORM_BODY:
+            case TemplateContext.URL | TemplateContext.FORM_BODY:
                 return quote(text, safe="", errors="replace")
-            case Where.HEADER if NOT_IN_A_VALUE.search(text):
-                raise RenderingError(f"{{{{{self.variable}}}}} holds a line break or control character")
+            case TemplateContext.HEADER if NOT_IN_A_VALUE.search(text):
+                raise RenderingError(f"{{{{{self.variable}}}}} has a line break or control character")
         return text
 
 
 @dataclass(frozen=True)
 class Template:
-    """A text with its variables found: literal pieces and places, in order."""
+    """A parsed text: literal pieces and variables, in order."""
 
     parts: tuple[str | TemplateVariable, ...]
-    where: Where
+    context: TemplateContext
 
     @cached_property
     def variables(self) -> frozenset[str]:
         return frozenset(part.variable for part in self.parts if isinstance(part, TemplateVariable))
 
     def render(self, facts: Facts) -> str:
-        """The text for one execution. Raises RenderingError."""
-        pieces, length, limit = [], 0, self.where.limit
+        """Render the text for one execution. Raises RenderingError."""
+        pieces, length, limit = [], 0, self.context.limit
         for part in self.parts:
-            piece = part if isinstance(part, str) else part.rendered(facts, self.where)
+            piece = part if isinstance(part, str) else part.rendered(facts, self.context)
             length += len(piece)
             if length > limit:
                 raise RenderingError(f"it would be longer than {limit:,} characters")
             pieces.append(piece)
         text = "".join(pieces)
-        if self.where is Where.URL and self.variables and _has_dot_segment(text):
-            raise RenderingError("its path would hold . or .. as a segment")
+        if self.context is TemplateContext.URL and self.variables and _has_dot_segment(text):
+            raise RenderingError("its path would have . or .. as a segment")
         return text
 
     def value(self, facts: Facts) -> Any:
-        """The JSON value of a template that is one variable, else the text; MISSING where a variable has no value."""
+        """Return the JSON value of a template that is a single variable, else its text; MISSING if a variable has none."""
         variables = [part for part in self.parts if part]
         if len(variables) == 1 and isinstance(variables[0], TemplateVariable):
             value = facts.value(variables[0].variable)
@@ -174,99 +174,104 @@ class Template:
 
     @property
     def sample(self) -> str:
-        """The text with a harmless value in each place."""
+        """The text with a harmless value for each variable."""
         return "".join(
-            part if isinstance(part, str) else "x" if part.quoted or self.where is not Where.JSON_BODY else "null"
+            part
+            if isinstance(part, str)
+            else "x"
+            if part.quoted or self.context is not TemplateContext.JSON_BODY
+            else "null"
             for part in self.parts
         )
 
 
-def parse(text: str, where: Where) -> Template:
-    """Find the variables of `text`. Raises TemplateError for an unknown one, or where none may stand."""
-    template = Template(tuple(_parts(text, where)), where)
+def parse(text: str, context: TemplateContext) -> Template:
+    """Parse a text. Raises TemplateError for an unknown variable, or a variable where none is allowed."""
+    template = Template(tuple(_parts(text, context)), context)
     if not template.variables:
         return template
-    if where is Where.URL:
+    if context is TemplateContext.URL:
         _check_url(text, template)
-    elif where is Where.JSON_BODY and not _is_json(template.sample):
-        raise TemplateError("This is no JSON once its variables have values; put quotes around those that are text.")
+    elif context is TemplateContext.JSON_BODY and not _is_json(template.sample):
+        raise TemplateError("Should be JSON once its variables have values; put quotes around those that are text.")
     return template
 
 
-def _parts(text: str, where: Where) -> Iterator[str | TemplateVariable]:
+def _parts(text: str, context: TemplateContext) -> Iterator[str | TemplateVariable]:
     position, quoted = 0, False
-    for found in _PLACE.finditer(text):
-        literal = text[position : found.start()]
-        quoted ^= _turns(literal) if where is Where.JSON_BODY else False
+    for match in _PLACEHOLDER.finditer(text):
+        literal = text[position : match.start()]
+        quoted ^= _toggles_string(literal) if context is TemplateContext.JSON_BODY else False
         yield _literal(literal)
-        yield _place(found[1].strip(), where, quoted=quoted)
-        position = found.end()
+        yield _placeholder(match[1].strip(), context, quoted=quoted)
+        position = match.end()
     yield _literal(text[position:])
 
 
 def _literal(text: str) -> str:
     if OPENING in text:
-        raise TemplateError(f"A variable that begins with {{{{ should end with }}}}. {_HOW_TO_SAY_BRACES}")
+        raise TemplateError(f"A variable that starts with {{{{ should end with }}}}. {_BRACES_HINT}")
     return text
 
 
-def _place(written: str, where: Where, *, quoted: bool) -> TemplateVariable:
-    """What stands between braces: a variable, perhaps with a default."""
-    found = _DEFAULTED.fullmatch(written) if "|" in written else None
-    if found is None:
-        return TemplateVariable(_variable(written), quoted)
-    default = _default(found["value"].strip(), where)
-    if default is None and (where is not Where.JSON_BODY or quoted):
+def _placeholder(text: str, context: TemplateContext, *, quoted: bool) -> TemplateVariable:
+    """Parse the text between braces: a variable, perhaps with a default."""
+    match = _DEFAULTED.fullmatch(text) if "|" in text else None
+    if match is None:
+        return TemplateVariable(_variable(text), quoted)
+    default = _default(match["value"].strip(), context)
+    if default is None and (context is not TemplateContext.JSON_BODY or quoted):
         raise TemplateError(
-            f'No text says null: write {{{{{found["name"].strip()[:80]}|default("")}}}} for an empty one.'
+            f'The default null needs an unquoted place in JSON: write {{{{{match["name"].strip()[:80]}|default("")}}}} '
+            "for empty text."
         )
-    return TemplateVariable(_variable(found["name"].strip()), quoted, default)
+    return TemplateVariable(_variable(match["name"].strip()), quoted, default)
 
 
-def _default(written: str, where: Where) -> Any:
-    """A default's value: JSON, or text in single quotes. Where a body was serialised, its quotes are escaped."""
-    if where is Where.JSON_BODY and '\\"' in written:
-        written = written.replace("\\\\", "\0").replace('\\"', '"').replace("\0", "\\")
-    if _SINGLE_QUOTED.fullmatch(written):
-        return written[1:-1]
+def _default(text: str, context: TemplateContext) -> Any:
+    """Parse a default: JSON, or text in single quotes. In a serialised body its quotes are escaped."""
+    if context is TemplateContext.JSON_BODY and '\\"' in text:
+        text = text.replace("\\\\", "\0").replace('\\"', '"').replace("\0", "\\")
+    if _SINGLE_QUOTED.fullmatch(text):
+        return text[1:-1]
     try:
-        return exact_json.loads(written)
+        return exact_json.loads(text)
     except (ValueError, RecursionError) as error:
-        told = f"The default {written[:80]} should be text in quotes or another JSON value, as in {_DEFAULT_EXAMPLE}."
-        raise TemplateError(told) from error
+        problem = f"The default {text[:80]} should be text in quotes or another JSON value, as in {_DEFAULT_EXAMPLE}."
+        raise TemplateError(problem) from error
 
 
 def _without_value(variable: str) -> str:
     name = f"{{{{{variable}}}}}"
     if variable.startswith(_SECRETS):
         secret = variable.removeprefix(_SECRETS)
-        return f"{name} has no value: the secret {secret} is missing in this environment, or its key is"
-    lacks = (
-        "this execution was planned for no time" if variable == "scheduled_for" else "the execution's input lacks it"
-    )
-    return f'{name} has no value: {lacks}. Where that may be, write {{{{{variable}|default("")}}}}'
+        return f"{name} has no value: the secret {secret} is missing in this environment, or can't be decrypted"
+    reason = "this execution has no scheduled time" if variable == "scheduled_for" else "the execution's input lacks it"
+    return f'{name} has no value: {reason}. If that is expected, write {{{{{variable}|default("")}}}}'
 
 
 def _variable(name: str) -> str:
     if name != _BRACES and not _VARIABLE.fullmatch(name):
-        told = f"Unknown variable {{{{{name[:80]}}}}}. There are: {', '.join(VARIABLES)}. {_HOW_TO_SAY_BRACES}"
+        problem = f"Unknown variable {{{{{name[:80]}}}}}. The variables are {', '.join(VARIABLES)}. {_BRACES_HINT}"
         if "|" in name:
-            told = f"After a variable only a default may stand, as in {_DEFAULT_EXAMPLE}. {told}"
-        raise TemplateError(told, "unknown_variable")
+            problem = f"Only a default may follow a variable, as in {_DEFAULT_EXAMPLE}. {problem}"
+        raise TemplateError(problem, "unknown_variable")
     return name
 
 
-def _turns(json_text: str) -> bool:
-    """If a string begins in this piece of JSON that does not end there, or the other way round."""
-    return sum(found[0] == '"' for found in _JSON_QUOTE.finditer(json_text)) % 2 == 1
+def _toggles_string(json_text: str) -> bool:
+    """Return whether this piece of JSON starts a string without ending it, or ends one without starting it."""
+    return sum(match[0] == '"' for match in _JSON_QUOTE.finditer(json_text)) % 2 == 1
 
 
 def _check_url(text: str, template: Template) -> None:
     origin = _ORIGIN.match(text)
     if origin is None or OPENING in origin[0]:
-        raise TemplateError("The scheme, host and port hold no variables: only path and query do.", "template_in_host")
+        raise TemplateError(
+            "Variables are allowed in the path and query only, not in the scheme, host or port.", "template_in_host"
+        )
     if _has_dot_segment(template.sample):
-        raise TemplateError("A path with variables holds no . or .. as a segment.")
+        raise TemplateError("A path with variables should have no . or .. as a segment.")
 
 
 def _has_dot_segment(url: str) -> bool:
@@ -281,27 +286,27 @@ def _is_json(text: str) -> bool:
     return True
 
 
-def body_place(body: str, headers: Mapping[str, str]) -> Where:
-    """How a body is escaped: as its content type says; one without is JSON where it reads as an object or array."""
+def body_context(body: str, headers: Mapping[str, str]) -> TemplateContext:
+    """Return how to escape values in a body: by its content type; without one, as JSON if it is an object or array."""
     content_type = next((value for name, value in headers.items() if name.lower() == "content-type"), None)
     if content_type is None:
-        return Where.JSON_BODY if _reads_as_json(body) else Where.TEXT_BODY
+        return TemplateContext.JSON_BODY if _reads_as_json(body) else TemplateContext.TEXT_BODY
     media = content_type.partition(";")[0].strip().lower()
     if media in ("application/json", "text/json") or media.endswith("+json"):
-        return Where.JSON_BODY
-    return Where.FORM_BODY if media == "application/x-www-form-urlencoded" else Where.TEXT_BODY
+        return TemplateContext.JSON_BODY
+    return TemplateContext.FORM_BODY if media == "application/x-www-form-urlencoded" else TemplateContext.TEXT_BODY
 
 
 def _reads_as_json(body: str) -> bool:
     try:
-        return parse(body, Where.JSON_BODY).sample.lstrip()[:1] in ("{", "[")
+        return parse(body, TemplateContext.JSON_BODY).sample.lstrip()[:1] in ("{", "[")
     except TemplateError:
         return False
 
 
 @dataclass(frozen=True, slots=True)
 class RequestTemplate:
-    """The templates of a request, compiled once per version, and the names of the secrets in them."""
+    """The parsed templates of a request, once per version, and the names of their secrets."""
 
     url: Template
     headers: tuple[tuple[str, Template], ...]
@@ -311,14 +316,14 @@ class RequestTemplate:
 
     @classmethod
     def of(cls, request: RequestDefinition) -> "RequestTemplate | BrokenTemplate | None":
-        """None for a request without variables."""
+        """Parse a request; None if it has no variables."""
         body = None if request.body is None else request.body.decode()
-        shown = request.client_cert
+        pair = request.client_cert
         texts = (
             request.url,
             body or "",
             *(value for _, value in request.headers),
-            *((shown.key, shown.cert) if shown else ()),
+            *((pair.key, pair.cert) if pair else ()),
         )
         if not any(OPENING in text for text in texts):
             return None
@@ -329,16 +334,18 @@ class RequestTemplate:
 
     @classmethod
     def _parsed(cls, request: RequestDefinition, body: str | None) -> "RequestTemplate":
-        url = parse(request.url, Where.URL)
-        headers = tuple((name, parse(value, Where.HEADER)) for name, value in request.headers)
-        content = None if body is None else parse(body, body_place(body, dict(request.headers)))
-        shown = request.client_cert
-        pair = (parse(shown.cert, Where.TEXT_BODY), parse(shown.key, Where.TEXT_BODY)) if shown else None
+        url = parse(request.url, TemplateContext.URL)
+        headers = tuple((name, parse(value, TemplateContext.HEADER)) for name, value in request.headers)
+        content = None if body is None else parse(body, body_context(body, dict(request.headers)))
+        cert = request.client_cert
+        pair = (
+            (parse(cert.cert, TemplateContext.TEXT_BODY), parse(cert.key, TemplateContext.TEXT_BODY)) if cert else None
+        )
         templates = [url, *(template for _, template in headers), *([content] if content else []), *(pair or ())]
         return cls(url, headers, content, frozenset().union(*map(secrets_in, templates)), pair)
 
     def render(self, request: RequestDefinition, facts: Facts) -> RequestDefinition:
-        """`request` as one execution sends it. Raises RenderingError, naming the part."""
+        """Render the request for one execution. Raises RenderingError, naming the part."""
         url = _rendered(self.url, facts, "URL")
         headers = tuple((name, _rendered(template, facts, f"header {name}")) for name, template in self.headers)
         if sum(len(name.encode()) + len(value.encode()) for name, value in headers) > MAX_HEADER_BYTES:
@@ -357,17 +364,17 @@ class RequestTemplate:
 
 @dataclass(frozen=True, slots=True)
 class BrokenTemplate:
-    """What stands in for a stored template that this release can't read: it is refused, never sent as it is."""
+    """A stored template that this release can't parse. Rendering fails: the text is never sent as it is."""
 
-    fault: str
+    problem: str
     secrets: frozenset[str] = frozenset()
 
-    def render(self, request: RequestDefinition, facts: Facts) -> RequestDefinition:  # noqa: ARG002 - as a RequestTemplate
-        raise RenderingError(f"The request can't be rendered: {self.fault}")
+    def render(self, request: RequestDefinition, facts: Facts) -> RequestDefinition:  # noqa: ARG002 - the signature of RequestTemplate
+        raise RenderingError(f"The request can't be rendered: {self.problem}")
 
 
 def secrets_in(template: Template) -> frozenset[str]:
-    """The names of the secrets that a template uses."""
+    """Return the names of the secrets in a template."""
     return frozenset(name.removeprefix(_SECRETS) for name in template.variables if name.startswith(_SECRETS))
 
 
@@ -379,7 +386,7 @@ def _rendered(template: Template, facts: Facts, part: str) -> str:
 
 
 def _inside(value: Any, path: list[str]) -> Any:
-    """What stands at `path` in a JSON value; a number in it counts a list's items from 0."""
+    """Return the value at `path` in a JSON value; a number indexes a list from 0."""
     for step in path:
         if isinstance(value, dict) and step in value:
             value = value[step]
@@ -395,5 +402,5 @@ def _compact(value: Any) -> str:
 
 
 def _instant(value: datetime.datetime) -> str:
-    """ISO 8601 in UTC with milliseconds and Z."""
+    """Format as ISO 8601 in UTC with milliseconds and Z."""
     return value.astimezone(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

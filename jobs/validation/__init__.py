@@ -1,1 +1,1 @@
-"""The one validator of job definitions: for the API, the forms and imports, with how a job is represented."""
+"""Validation and representation of job definitions, for the API, the forms and imports."""

@@ -1,4 +1,4 @@
-"""Assertions on the wire: one shape for each type, and what can't be compiled is refused when the job is saved."""
+"""Serializers of assertions, one for each shape. An assertion that can't be compiled is refused."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,11 +23,11 @@ MAX_VALUE_BYTES = 16 * 1024
 MAX_RESPONSE_TIME_MS = 3_600_000
 
 
-def _named(shape: Shape) -> Choice:
-    """The field that holds one of the types of a shape."""
+def _type_field(shape: Shape) -> Choice:
+    """Return the field of the types with this shape."""
     return Choice(
-        choices=tuple(name for name, known in ASSERTION_TYPES.items() if known.shape is shape),
-        help_text="What of the answer is looked at, and how it is compared.",
+        choices=tuple(name for name, kind in ASSERTION_TYPES.items() if kind.shape is shape),
+        help_text="What part of the response is checked, and how.",
     )
 
 
@@ -36,12 +36,12 @@ class JsonPath(Text):
         super().__init__(
             max_length=MAX_PATH_CHARACTERS,
             trim_whitespace=False,
-            help_text="Of a JSON path: one of RFC 9535 into the body, as `$.status`.",
+            help_text="A JSON path (RFC 9535) into the body, such as `$.status`.",
         )
 
 
 class _AssertionSerializer(StrictSerializer):
-    """What all types share: whatever can't be compiled is told by the field that is wrong."""
+    """An assertion that is compiled to validate it; the error names the wrong field."""
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         try:
@@ -52,73 +52,71 @@ class _AssertionSerializer(StrictSerializer):
 
 
 class StatusAssertionSerializer(_AssertionSerializer):
-    """The status is exactly this one."""
+    """The status is this code."""
 
-    type = _named(Shape.STATUS)
-    value = Whole(min_value=100, max_value=599, help_text="Of a status: the only one that holds.")
+    type = _type_field(Shape.STATUS)
+    value = Whole(min_value=100, max_value=599, help_text="The expected status code.")
 
 
 class HeaderAssertionSerializer(_AssertionSerializer):
-    """A header is, or contains, this text. Names in any case; a repeated header is joined with a comma."""
+    """A header equals, or contains, this text. Repeated headers are joined with a comma."""
 
-    type = _named(Shape.HEADER)
-    name = Text(max_length=200, help_text="Of a header: which one, in any case.")
+    type = _type_field(Shape.HEADER)
+    name = Text(max_length=200, help_text="The header's name, case-insensitive.")
     value = Text(
         max_length=MAX_TEXT_CHARACTERS,
         trim_whitespace=False,
         allow_blank=True,
-        help_text="Of a header: what it is, or contains, in this case.",
+        help_text="Text that the header equals or contains, case-sensitive.",
     )
 
     def validate_name(self, name: str) -> str:
         if not is_name(name):
-            raise ValidationError("Is no name of a header.", code="invalid")
+            raise ValidationError("Should be a valid header name.", code="invalid")
         return name
 
 
 class BodyAssertionSerializer(_AssertionSerializer):
-    """The body contains this text, or doesn't, or matches this pattern of RE2's syntax somewhere."""
+    """The body contains this text, does not contain it, or has a match of this pattern (RE2 syntax)."""
 
-    type = _named(Shape.TEXT)
+    type = _type_field(Shape.TEXT)
     value = Text(
         max_length=MAX_TEXT_CHARACTERS,
         trim_whitespace=False,
-        help_text="Of a body: text to look for in it, or the pattern.",
+        help_text="Text to search the body for, or the pattern.",
     )
 
 
 @extend_schema_field({"description": "Any JSON value.", "nullable": True})
 class AnyJson(serializers.JSONField):
     def to_internal_value(self, value: Any) -> Any:
-        found = super().to_internal_value(value)
-        if len(str(found)) > MAX_VALUE_BYTES:
-            raise ValidationError("Is at most 16 KiB.", code="too_large")
-        return found
+        json_value = super().to_internal_value(value)
+        if len(str(json_value)) > MAX_VALUE_BYTES:
+            raise ValidationError("Should be at most 16 KiB.", code="too_large")
+        return json_value
 
 
 class JsonPathEqualsSerializer(_AssertionSerializer):
-    """Everything that the JSON path leads to is this value, and it leads somewhere."""
+    """The JSON path selects at least one value, and all selected values equal this one."""
 
-    type = _named(Shape.JSON)
+    type = _type_field(Shape.JSON)
     path = JsonPath()
-    value = AnyJson(allow_null=True, help_text="Of `json_path_equals`: any JSON that all it leads to is equal to.")
+    value = AnyJson(allow_null=True, help_text="The expected value: any JSON.")
 
 
 class JsonPathExistsSerializer(_AssertionSerializer):
-    """The JSON path leads somewhere; or, with a `value` of false, nowhere."""
+    """The JSON path selects something; with a `value` of false, nothing."""
 
-    type = _named(Shape.PRESENCE)
+    type = _type_field(Shape.PRESENCE)
     path = JsonPath()
-    value = Flag(default=True, help_text="Of `json_path_exists`: whether it leads somewhere.")
+    value = Flag(default=True, help_text="Whether the path must select something.")
 
 
 class ResponseTimeAssertionSerializer(_AssertionSerializer):
     """The whole call took less than this many milliseconds."""
 
-    type = _named(Shape.MILLISECONDS)
-    value = Whole(
-        min_value=1, max_value=MAX_RESPONSE_TIME_MS, help_text="Of a response time: milliseconds that it stays under."
-    )
+    type = _type_field(Shape.MILLISECONDS)
+    value = Whole(min_value=1, max_value=MAX_RESPONSE_TIME_MS, help_text="Milliseconds; the call must take less.")
 
 
 _SHAPES: dict[Shape, type[_AssertionSerializer]] = {
@@ -129,7 +127,7 @@ _SHAPES: dict[Shape, type[_AssertionSerializer]] = {
     Shape.PRESENCE: JsonPathExistsSerializer,
     Shape.MILLISECONDS: ResponseTimeAssertionSerializer,
 }
-_SERIALIZERS = {name: _SHAPES[known.shape] for name, known in ASSERTION_TYPES.items()}
+_SERIALIZERS = {name: _SHAPES[kind.shape] for name, kind in ASSERTION_TYPES.items()}
 
 
 @extend_schema_field(
@@ -138,7 +136,7 @@ _SERIALIZERS = {name: _SHAPES[known.shape] for name, known in ASSERTION_TYPES.it
     )
 )
 class AssertionField(serializers.Field):
-    """One assertion, as its type wants it."""
+    """One assertion, in the shape of its type."""
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         if not isinstance(data, Mapping):
@@ -147,8 +145,8 @@ class AssertionField(serializers.Field):
         if not isinstance(kind, str) or kind not in _SERIALIZERS:
             detail = ErrorDetail(f"Should be one of {', '.join(_SERIALIZERS)}.", code="invalid_choice")
             raise ValidationError({"type": [detail]})
-        read: dict[str, Any] = dict(_SERIALIZERS[kind]().run_validation(data))
-        return read
+        assertion: dict[str, Any] = dict(_SERIALIZERS[kind]().run_validation(data))
+        return assertion
 
     def to_representation(self, value: Any) -> Any:
         return value

@@ -1,4 +1,4 @@
-"""The whole definition of a job: the validator of what a version keeps, and of what holds in one environment."""
+"""The validator of a complete definition: of a job, or of a job in one environment."""
 
 import datetime
 from collections.abc import Mapping
@@ -22,78 +22,76 @@ from jobs.validation.sections import (
     RetentionSerializer,
     RetrySerializer,
     SuccessSerializer,
-    wrong_for_head,
+    body_assertion_errors,
 )
 from jobs.validation.timing import DstFold, DstGap, EndsAt, StartsAt, check_timing, checked_schedule
 
-#: More kinds come with later releases.
 KINDS = ("http",)
 MAX_CONCURRENCY = 10_000
 MAX_GRACE_SECONDS = 366 * 24 * 3600
-#: Objects whose absence means their defaults.
+#: Sections that may be left out for their defaults.
 SECTIONS = ("success", "retry", "retention")
 
 
 class DefinitionSerializer(StrictSerializer):
     """A complete definition.
 
-    The context holds `workspace` and `now`, and for a job that is there already `before`, the definition that held so
-    far, and `anchor`, when it was made.
+    The context has `workspace` and `now`, and for an existing job `before`, its definition so far, and `anchor`, its
+    creation.
     """
 
-    name = Text(max_length=200, help_text="What people call the job; several may have the same.")
-    description = Text(
-        default="", allow_blank=True, max_length=10_000, help_text="For people; nothing follows from it."
-    )
+    name = Text(max_length=200, help_text="The display name; it need not be unique.")
+    description = Text(default="", allow_blank=True, max_length=10_000, help_text="Free text for people.")
     tags = BoundedList(
         child=Text(max_length=100),
         default=list,
         max_length=20,
-        help_text="Words of your own, which lists of jobs and executions can be filtered by.",
+        help_text="Labels of your own, by which lists of jobs and executions can be filtered.",
     )
-    kind = Choice(choices=KINDS, default="http", help_text="What the job does. Only `http` so far.")
+    kind = Choice(choices=KINDS, default="http", help_text="What the job does. Only `http` is supported so far.")
     schedule = ScheduleSpelling(allow_null=True, default=None)
-    timezone = Text(default="UTC", max_length=64, help_text="An IANA name.")
+    timezone = Text(default="UTC", max_length=64, help_text="The IANA name of the time zone.")
     starts_at = StartsAt()
     ends_at = EndsAt()
     jitter_seconds = Whole(
         default=0,
         min_value=0,
         max_value=MAX_JITTER_SECONDS,
-        help_text="Each occurrence starts up to so many seconds later, always the same for one occurrence.",
+        help_text="Delay each occurrence by up to this many seconds, always the same for one occurrence.",
     )
     dst_gap = DstGap()
     dst_fold = DstFold()
     overlap = Choice(
         choices=[policy.value for policy in Overlap],
         default=Overlap.ALLOW.value,
-        help_text="What becomes of one that is due while another of this job still goes on in that environment: "
-        "`allow` starts it beside that, `queue` after it, `cancel_running` in its place, `skip` not at all.",
+        help_text="What to do with an occurrence that is due while an execution of this job is in progress in the "
+        "same environment: `allow` starts it at once, `queue` after the other, `cancel_running` instead of the other, "
+        "`skip` not at all.",
     )
     misfire = Choice(
         choices=[policy.value for policy in Misfire],
         default=Misfire.FIRE_ONCE.value,
-        help_text="What becomes of occurrences that could not be fired on time: of those within the grace, `fire_once` "
-        "fires the latest, `fire_all` the latest 100, `skip` none. The others are counted as missed.",
+        help_text="What to do with occurrences that did not fire on time: of those within the grace, `fire_once` fires "
+        "the latest, `fire_all` the latest 100, `skip` none. The others are counted as missed.",
     )
     misfire_grace_seconds = Whole(
-        default=3600, min_value=0, max_value=MAX_GRACE_SECONDS, help_text="How late one may still be fired."
+        default=3600, min_value=0, max_value=MAX_GRACE_SECONDS, help_text="How late an occurrence may still fire."
     )
     request = RequestSerializer(help_text="The HTTP call to make.")
-    success = SuccessSerializer(required=False, help_text="What answers count as success.")
-    retry = RetrySerializer(required=False, help_text="Whether and when to try again after a failure.")
+    success = SuccessSerializer(required=False, help_text="Which responses count as success.")
+    retry = RetrySerializer(required=False, help_text="Whether and when to retry after a failure.")
     callback_url = NullOnly(help_text="Only null so far.")
     concurrency = Whole(
         allow_null=True,
         default=None,
         min_value=1,
         max_value=MAX_CONCURRENCY,
-        help_text="Most executions of this job in flight; null: no limit.",
+        help_text="The most executions of this job in flight; null: no limit.",
     )
     command = NullOnly(help_text="Only null so far.")
     workflow = NullOnly(help_text="Only null so far.")
     retention = RetentionSerializer(
-        required=False, help_text="How much history to keep; an execution stays while any of its rules keeps it."
+        required=False, help_text="How much history to keep. An execution stays while either rule keeps it."
     )
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
@@ -102,10 +100,10 @@ class DefinitionSerializer(StrictSerializer):
         try:
             return super().to_internal_value(data)
         except ValidationError as error:
-            raise ValidationError({**self._wrong_timing(data), **by_field(error)}) from error
+            raise ValidationError({**self._timing_errors(data), **by_field(error)}) from error
 
-    def _wrong_timing(self, data: Any) -> dict[str, Any]:
-        """What is wrong with when it fires, beside fields that are wrong by themselves: neither hides the other."""
+    def _timing_errors(self, data: Any) -> dict[str, Any]:
+        """Return the errors of the timing as a whole, which are reported beside those of single fields."""
         timing = {}
         for name in TIMING:
             field = self.fields[name]
@@ -120,7 +118,7 @@ class DefinitionSerializer(StrictSerializer):
         return {}
 
     def _settled(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """With dates as text, and a schedule that counts from now as the instant that it means."""
+        """Replace dates by text, and a schedule relative to now by its instant."""
         dates = {field: attrs[field] and instant_text(attrs[field]) for field in ("starts_at", "ends_at")}
         return {**attrs, **dates, "schedule": settled_schedule(attrs["schedule"], self.context["now"])}
 
@@ -136,45 +134,45 @@ class DefinitionSerializer(StrictSerializer):
         except ValidationError as error:
             errors = by_field(error)
         errors |= beyond_plan(attrs, plan=plan, before=before, anchor=self.anchor, timed=not errors)
-        if wrong := wrong_for_head(attrs["request"], attrs["success"]):
-            errors["success"] = {"assertions": wrong}
+        if assertion_errors := body_assertion_errors(attrs["request"], attrs["success"]):
+            errors["success"] = {"assertions": assertion_errors}
         if errors:
             raise ValidationError(errors)
         return attrs
 
     @property
     def before(self) -> dict[str, Any] | None:
-        found: dict[str, Any] | None = self.context.get("before")
-        return found
+        before: dict[str, Any] | None = self.context.get("before")
+        return before
 
     @property
     def anchor(self) -> datetime.datetime:
-        found: datetime.datetime = self.context.get("anchor") or self.context["now"]
-        return found
+        anchor: datetime.datetime = self.context.get("anchor") or self.context["now"]
+        return anchor
 
     @property
     def fires(self) -> bool:
-        """Whether it is enabled where it holds; if not, its schedule may be over."""
-        found: bool = self.context.get("fires", True)
-        return found
+        """Whether the job is enabled where this applies; if not, its schedule may have no further occurrences."""
+        fires: bool = self.context.get("fires", True)
+        return fires
 
     @property
     def enables(self) -> bool:
-        """Whether it is enabled anew: then all of it is judged, as of a new job, and not only what is different."""
-        found: bool = self.context.get("enables", False)
-        return found
+        """Whether this enables the job: then every field is checked, as of a new job, not only changed ones."""
+        enables: bool = self.context.get("enables", False)
+        return enables
 
     @property
     def starts_timing(self) -> bool:
-        """Whether its timing holds anew somewhere: then something has to be left of it to fire."""
+        """Whether the timing takes effect in a new place: then it needs a further occurrence."""
         return self.enables
 
     @property
     def definition(self) -> dict[str, Any]:
         """The complete definition, once valid."""
-        return definition_in(self.validated_data)
+        return definition_fields(self.validated_data)
 
 
-def definition_in(attrs: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of validated attributes that is the definition."""
+def definition_fields(attrs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the validated attributes that are part of the definition."""
     return {field: attrs[field] for field in CONFIG_FIELDS}

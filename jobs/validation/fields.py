@@ -1,4 +1,4 @@
-"""Fields of the job object with rules of their own, and those that take one value only until their feature comes."""
+"""Fields of the job object with rules of their own, and those that accept a single value in this release."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -12,26 +12,26 @@ from rest_framework.exceptions import ErrorDetail, ValidationError
 from core import exact_json
 from core.validation.fields import Flag, Text
 from jobs.definition import headers as header_rules
-from jobs.definition.templates import MAX_BODY_BYTES, Template, TemplateError, Where, parse
+from jobs.definition.templates import MAX_BODY_BYTES, Template, TemplateContext, TemplateError, parse
 from jobs.egress import InvalidUrl, parse_target
 from jobs.schedule import MAX_INTERVAL_SECONDS, MAX_TEXT, MIN_INTERVAL_SECONDS
 
 
 def only(*supported: Any) -> Callable[[Any], None]:
-    """A validator for a field whose other values come with a later release."""
-    told = " or ".join(json.dumps(value) for value in supported)
+    """Return a validator for a field of which this release supports these values only."""
+    values = " or ".join(json.dumps(value) for value in supported)
 
     def validate(value: Any) -> None:
         if value not in supported:
-            raise ValidationError(f"Only {told} is supported so far.", code="unsupported")
+            raise ValidationError(f"Only {values} is supported so far.", code="unsupported")
 
     return validate
 
 
-def template(text: str, where: Where) -> Template:
-    """A text with its template variables found. Raises ValidationError, naming one that does not exist."""
+def template(text: str, context: TemplateContext) -> Template:
+    """Parse a text with template variables. Raises ValidationError."""
     try:
-        return parse(text, where)
+        return parse(text, context)
     except TemplateError as error:
         raise ValidationError(str(error), code=error.code) from error
 
@@ -39,7 +39,7 @@ def template(text: str, where: Where) -> Template:
 # A single choice within `oneOf` gets no name of its own in the document.
 @extend_schema_field({"oneOf": [{"enum": [None]}], "nullable": True})
 class NullOnly(serializers.Field):
-    """Null, until its feature comes."""
+    """A field that only accepts null in this release."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(allow_null=True, default=None, **options)
@@ -53,7 +53,7 @@ class NullOnly(serializers.Field):
 
 @extend_schema_field({"oneOf": [{"type": "boolean", "enum": [False]}]})
 class FalseOnly(Flag):
-    """False, until its feature comes."""
+    """A field that only accepts false in this release."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(default=False, validators=[only(False)], **options)
@@ -63,46 +63,45 @@ class FalseOnly(Flag):
     {
         "type": "string",
         "maxLength": 2048,
-        "description": "An http or https URL. Its path and query may hold template variables.",
+        "description": "An http or https URL. Its path and query may contain template variables.",
         "example": "https://api.example.com/report?day={{timestamp}}",
     }
 )
 class TargetUrl(Text):
-    """A URL that Hourhand may call: strictly parsed, and allowed by the operator's policy as far as it is written."""
+    """A URL that Hourhand may call: parsed strictly, and checked against the operator's policy."""
 
     def to_internal_value(self, data: Any) -> str:
         url = super().to_internal_value(data)
         try:
-            target = parse_target(template(url, Where.URL).sample)
+            target = parse_target(template(url, TemplateContext.URL).sample)
         except InvalidUrl as error:
             raise ValidationError(str(error), code="invalid_url") from error
         refusal = settings.OUTBOUND_POLICY.check_target(target)
         if refusal is not None:
-            raise ValidationError(f"Hourhand may not call this: it is {refusal.description}.", code="ssrf_blocked")
+            raise ValidationError(f"Hourhand may not call this URL: it is {refusal.description}.", code="ssrf_blocked")
         return url
 
 
 class Headers(serializers.DictField):
-    """Header names and values; wrong ones are told by name."""
+    """Header names and values; errors are by name."""
 
     child = Text(allow_blank=True, trim_whitespace=False)
 
     def to_internal_value(self, data: Any) -> dict[str, str]:
         if isinstance(data, Mapping) and len(data) > header_rules.MAX_HEADERS:
-            raise ValidationError(f"At most {header_rules.MAX_HEADERS} headers are allowed.", code="too_many")
+            raise ValidationError(f"Should have at most {header_rules.MAX_HEADERS} headers.", code="too_many")
         headers: dict[str, str] = super().to_internal_value(data)
         headers = {name: value.strip(" \t") for name, value in headers.items()}
-        wrong = header_rules.header_problems(headers)
-        if wrong:
-            raise ValidationError({name: [ErrorDetail(text, "invalid_header")] for name, text in wrong.items()})
+        if problems := header_rules.header_problems(headers):
+            raise ValidationError({name: [ErrorDetail(text, "invalid_header")] for name, text in problems.items()})
         if header_rules.size_of(headers) > header_rules.MAX_HEADER_BYTES:
-            raise ValidationError("All headers together are at most 16 KiB.", code="too_large")
+            raise ValidationError("Should be at most 16 KiB, all headers together.", code="too_large")
         return headers
 
 
 @extend_schema_field(
     {
-        "description": "Text, or any JSON value, which is then sent as compact JSON with its content type.",
+        "description": "Text, or any other JSON value, which is sent as compact JSON with its content type.",
         "oneOf": [
             {"type": "string"},
             {"type": "object", "additionalProperties": {}},
@@ -114,13 +113,13 @@ class Headers(serializers.DictField):
     }
 )
 class Body(serializers.Field):
-    """The request's body: `(text, was it JSON)`."""
+    """The request's body, as its text and whether it was given as JSON."""
 
     def to_internal_value(self, data: Any) -> tuple[str, bool]:
         is_json = not isinstance(data, str)
         text = exact_json.compact(data) if is_json else data
         if len(text.encode(errors="surrogatepass")) > MAX_BODY_BYTES:
-            raise ValidationError("The body is at most 1 MiB.", code="too_large")
+            raise ValidationError("Should be at most 1 MiB.", code="too_large")
         return text, is_json
 
     def to_representation(self, value: Any) -> Any:
@@ -141,8 +140,8 @@ class Body(serializers.Field):
                         "type": "integer",
                         "minimum": MIN_INTERVAL_SECONDS,
                         "maximum": MAX_INTERVAL_SECONDS,
-                        "description": "From one firing to the next; counted from `starts_at`, else from the job's "
-                        "making.",
+                        "description": "From one firing to the next, counted from `starts_at`, else from the job's "
+                        "creation.",
                     }
                 },
                 "required": ["every_seconds"],
@@ -153,7 +152,7 @@ class Body(serializers.Field):
     }
 )
 class ScheduleSpelling(serializers.Field):
-    """A schedule as its author spells it; what it means is checked with the time zone."""
+    """A schedule as it was written; it is parsed together with the time zone."""
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, Mapping):

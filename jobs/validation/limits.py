@@ -1,4 +1,4 @@
-"""Judges definitions by the plan of their workspace, and names each field that goes beyond it."""
+"""Check definitions against their workspace's plan."""
 
 import datetime
 from collections.abc import Iterator
@@ -18,16 +18,16 @@ Config = dict[str, Any]
 def beyond_plan(
     config: Config, *, plan: Plan | None, before: Config | None, anchor: datetime.datetime, timed: bool = True
 ) -> dict[str, Any]:
-    """What a definition says that its workspace's plan does not allow, as the detail of a ValidationError.
+    """Return what the workspace's plan does not allow, as the detail of a ValidationError.
 
-    `before` is the definition so far, of a job that goes on: what it said already is not judged again, so that a job
-    made under another plan can be changed in its other parts. A schedule that is wrong (not `timed`) is not judged.
+    `before` is the definition so far, of a job that is enabled already: unchanged values are not checked again, so that
+    a job created under another plan can be changed elsewhere. An invalid schedule (not `timed`) is not checked.
     """
     errors: dict[str, Any] = {}
     if plan is None:
         return errors
-    for section, field, told in _beyond(config, plan, before, anchor if timed else None):
-        detail = [ErrorDetail(told, code=PlanLimitError.code)]
+    for section, field, problem in _beyond(config, plan, before, anchor if timed else None):
+        detail = [ErrorDetail(problem, code=PlanLimitError.code)]
         if field is None:
             errors[section] = detail
         else:
@@ -36,10 +36,10 @@ def beyond_plan(
 
 
 def timeout_beyond_plan(request: Config, plan: Plan | None, *, before: Config | None) -> str | None:
-    """What is wrong with the timeout of a request, `before` being the one so far."""
+    """Return the problem of a request's timeout, if it changed; `before` is the request so far."""
     most = plan.max_timeout_seconds if plan else None
-    wanted = request["timeout_seconds"]
-    if most is None or wanted <= most or (before is not None and before["timeout_seconds"] == wanted):
+    timeout_seconds = request["timeout_seconds"]
+    if most is None or timeout_seconds <= most or (before and before["timeout_seconds"] == timeout_seconds):
         return None
     return f"The workspace's plan allows at most {most} seconds."
 
@@ -47,7 +47,7 @@ def timeout_beyond_plan(request: Config, plan: Plan | None, *, before: Config | 
 def _beyond(
     config: Config, plan: Plan, before: Config | None, anchor: datetime.datetime | None
 ) -> Iterator[tuple[str, str | None, str]]:
-    """The section, the field within it, and what is wrong."""
+    """Yield the section, the field within it, and the problem."""
     retimed = before is None or any(before[field] != config[field] for field in TIMING)
     if retimed and plan.min_interval_seconds is not None and anchor is not None:
         schedule = schedule_of(config, anchor=anchor)
@@ -56,13 +56,13 @@ def _beyond(
             yield (
                 "schedule",
                 None,
-                f"The workspace's plan allows one firing every {least}; this comes more often.",
+                f"The workspace's plan allows one firing every {least}; this schedule fires more often.",
             )
-    if told := timeout_beyond_plan(config["request"], plan, before=before["request"] if before else None):
-        yield "request", "timeout_seconds", told
-    kept, kept_before = config["retention"], before["retention"] if before else {}
+    if problem := timeout_beyond_plan(config["request"], plan, before=before["request"] if before else None):
+        yield "request", "timeout_seconds", problem
+    retention, retention_before = config["retention"], before["retention"] if before else {}
     for field in ("keep_last", "keep_days"):
-        most, wanted = getattr(plan, field), kept[field]
-        if most is not None and wanted is not None and wanted > most and wanted != kept_before.get(field):
-            what = "executions" if field == "keep_last" else "days"
-            yield "retention", field, f"The workspace's plan keeps at most {most:,} {what}."
+        most, value = getattr(plan, field), retention[field]
+        if most is not None and value is not None and value > most and value != retention_before.get(field):
+            unit = "executions" if field == "keep_last" else "days"
+            yield "retention", field, f"The workspace's plan keeps at most {most:,} {unit}."

@@ -1,4 +1,4 @@
-"""The nested parts of a job's definition: what to send, what counts as success, when to try again, what to keep."""
+"""The sections of a job's definition: request, success, retry and retention."""
 
 import json
 import re
@@ -24,7 +24,7 @@ from jobs.validation.fields import Body, FalseOnly, Headers, NullOnly, TargetUrl
 from jobs.validation.templates import check_templates
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-#: It carries no body, and neither does its answer.
+#: Neither the request nor the response has a body.
 BODILESS = "HEAD"
 MAX_ATTEMPTS = 20
 MAX_DELAY_MS = 7 * 24 * 3600 * 1000
@@ -36,18 +36,18 @@ _CONTENT_TYPE = "content-type"
 
 
 class ClientCertSerializer(StrictSerializer):
-    """The certificate that a call shows where its endpoint asks for one."""
+    """The client certificate of a call, for endpoints that ask for one."""
 
     cert = Text(
         max_length=MAX_CERT_CHARACTERS,
-        help_text="PEM: the certificate, and those between it and its authority; or a secret, as `{{secrets.CERT}}`.",
+        help_text="PEM: the certificate and its intermediate certificates; or a secret, as in `{{secrets.CERT}}`.",
     )
-    key = Text(max_length=MAX_CERT_CHARACTERS, help_text="A secret that holds its key in PEM: `{{secrets.KEY}}`.")
+    key = Text(max_length=MAX_CERT_CHARACTERS, help_text="A secret with its key in PEM, as in `{{secrets.KEY}}`.")
 
     def validate_cert(self, value: str) -> str:
         if OPENING in value:
             if not _SECRET.fullmatch(value):
-                raise ValidationError("Should be PEM, or one secret, as in {{secrets.CERT}}.", code="invalid")
+                raise ValidationError("Should be PEM, or a secret, as in {{secrets.CERT}}.", code="invalid")
             return value
         try:
             x509.load_pem_x509_certificates(value.encode())
@@ -57,8 +57,8 @@ class ClientCertSerializer(StrictSerializer):
 
     def validate_key(self, value: str) -> str:
         if not _SECRET.fullmatch(value):
-            told = "A key is never kept in a job: keep it as a secret, and write {{secrets.NAME}}."
-            raise ValidationError(told, code="not_a_secret")
+            problem = "Should be a secret, as in {{secrets.NAME}}: jobs never store a key."
+            raise ValidationError(problem, code="not_a_secret")
         return value
 
 
@@ -66,29 +66,29 @@ class RequestSerializer(StrictSerializer):
     """The HTTP call to make."""
 
     url = TargetUrl(max_length=2048)
-    method = Choice(choices=METHODS, default="POST", help_text="The HTTP method. Redirects are followed with none.")
+    method = Choice(choices=METHODS, default="POST", help_text="The HTTP method. Redirects are never followed.")
     headers = Headers(
         default=dict,
-        help_text="By name, at most 64, and 16 KiB together; values may hold template variables.",
+        help_text="By name: at most 64, and 16 KiB in total. Values may contain template variables.",
     )
     body = Body(allow_null=True, default=None)
     timeout_seconds = Number(
         default=30,
         min_value=1,
         max_value=300,
-        help_text="How long the whole call may take, from resolving the name to the last byte of the answer.",
+        help_text="The timeout of the whole call, from resolving the name to the last byte of the response.",
     )
-    tls_verify = Flag(default=True, help_text="Whether the endpoint's certificate has to be trusted.")
+    tls_verify = Flag(default=True, help_text="Whether to verify the endpoint's certificate.")
     ca_cert = Text(
         allow_null=True,
         default=None,
         max_length=MAX_CERT_CHARACTERS,
-        help_text="PEM certificates to trust instead of the usual ones; null: those.",
+        help_text="PEM certificates to trust instead of the usual authorities; null: the usual ones.",
     )
     client_cert = ClientCertSerializer(
         allow_null=True,
         default=None,
-        help_text="What to show an endpoint that asks for a client certificate; null: nothing.",
+        help_text="The client certificate for an endpoint that asks for one; null: none.",
     )
 
     def validate_ca_cert(self, value: str | None) -> str | None:
@@ -96,12 +96,12 @@ class RequestSerializer(StrictSerializer):
             return None
         try:
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=value)
-        except (ssl.SSLError, ValueError, TypeError) as error:  # TypeError: it holds more than ASCII
+        except (ssl.SSLError, ValueError, TypeError) as error:  # TypeError: not ASCII
             raise ValidationError("Should be one or more certificates in PEM form.", code="invalid") from error
         return value
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """Keep a JSON body as its text, with its content type unless the caller gave one."""
+        """Replace a JSON body by its text, and add its content type unless one is given."""
         body = attrs["body"]
         if body is not None:
             text, is_json = body
@@ -110,26 +110,26 @@ class RequestSerializer(StrictSerializer):
                 headers = {**headers, "Content-Type": "application/json"}
             attrs = {**attrs, "body": text, "headers": headers}
             if text and attrs["method"] == BODILESS:
-                told = "A HEAD request carries no body: leave it out, or choose another method."
-                raise ValidationError({"body": [ErrorDetail(told, code="conflicting")]})
+                problem = "A HEAD request has no body: leave it out, or choose another method."
+                raise ValidationError({"body": [ErrorDetail(problem, code="conflicting")]})
         check_templates(attrs, self.context["workspace"])
         return attrs
 
 
-def wrong_for_head(request: Mapping[str, Any], success: Mapping[str, Any]) -> dict[int, Any]:
-    """What is wrong, by their places, with assertions about the body of an answer that has none."""
+def body_assertion_errors(request: Mapping[str, Any], success: Mapping[str, Any]) -> dict[int, Any]:
+    """Return errors, by index, for assertions about the body of a response to HEAD, which has none."""
     if request["method"] != BODILESS:
         return {}
-    told = "The answer to a HEAD request has no body: nothing can be asserted of it."
+    problem = "The response to a HEAD request has no body to check: remove this assertion, or choose another method."
     return {
-        place: {"type": [ErrorDetail(told, code="conflicting")]}
-        for place, assertion in enumerate(success["assertions"])
+        index: {"type": [ErrorDetail(problem, code="conflicting")]}
+        for index, assertion in enumerate(success["assertions"])
         if assertion["type"].startswith(("body_", "json_path_"))
     }
 
 
 class StatusOrClass(Text):
-    """A status code or a class of them: 204, "204" or "2xx". Kept as text."""
+    """A status code or a class of codes: 204, "204" or "2xx". Stored as text."""
 
     def to_internal_value(self, data: Any) -> str:
         text = str(data) if isinstance(data, int) and not isinstance(data, bool) else super().to_internal_value(data)
@@ -139,17 +139,17 @@ class StatusOrClass(Text):
 
 
 class SuccessSerializer(StrictSerializer):
-    """What counts as success."""
+    """Which responses count as success."""
 
     statuses = BoundedList(
         child=StatusOrClass(),
         min_length=1,
         max_length=50,
         default=lambda: ["2xx"],
-        help_text="Codes and classes, as `204` and `2xx`.",
+        help_text="Codes and classes, such as `204` and `2xx`.",
     )
     assertions = BoundedList(
-        child=AssertionField(), default=list, max_length=MAX_ASSERTIONS, help_text="What else must hold of the answer."
+        child=AssertionField(), default=list, max_length=MAX_ASSERTIONS, help_text="Further conditions on the response."
     )
 
 
@@ -164,26 +164,26 @@ class DelayMs(Whole):
 
 
 class RetryRulesSerializer(StrictSerializer):
-    """When to try again, and after how long."""
+    """When to retry, and after how long."""
 
     max_attempts = Whole(
         default=3,
         min_value=1,
         max_value=MAX_ATTEMPTS,
-        help_text="How many attempts an execution has, the first included; 1: it is never tried again.",
+        help_text="The most attempts of an execution, the first included; 1: no retry.",
     )
     backoff = Choice(
         choices=Backoff.values,
         default="exponential",
-        help_text="The waits after attempts 1, 2, 3: `delay_ms` times 1, 2, 4 (`exponential`), times 1, 2, 3 "
-        "(`linear`), as it is (`fixed`), or those of `delays_ms` (`list`).",
+        help_text="The delays after attempts 1, 2, 3: `delay_ms` times 1, 2, 4 (`exponential`), times 1, 2, 3 "
+        "(`linear`), times 1 (`fixed`), or those of `delays_ms` (`list`).",
     )
     delay_ms = DelayMs(
         default=250,
-        help_text="Milliseconds before the second attempt, which `backoff` multiplies; without effect for `list`.",
+        help_text="Milliseconds before the second attempt, multiplied by `backoff`; unused by `list`.",
     )
     max_delay_ms = DelayMs(
-        default=10_800_000, help_text="No wait is longer, in milliseconds, whatever `backoff` and `Retry-After` say."
+        default=10_800_000, help_text="The longest delay, in milliseconds, whatever `backoff` and `Retry-After` say."
     )
     delays_ms = BoundedList(
         child=DelayMs(),
@@ -191,51 +191,49 @@ class RetryRulesSerializer(StrictSerializer):
         default=None,
         min_length=1,
         max_length=MAX_ATTEMPTS,
-        help_text="Milliseconds to wait after each attempt, the last as often as needed: for `list`, else null.",
+        help_text="Milliseconds to wait after each attempt, for `list`, else null. The last one repeats.",
     )
-    jitter = Flag(default=True, help_text="Whether each wait is drawn from half of it to all of it.")
+    jitter = Flag(default=True, help_text="Whether each delay is random, between half of it and all of it.")
     on_statuses = BoundedList(
         child=StatusCode(),
         default=lambda: [429, 500, 502, 503, 504],
         max_length=100,
-        help_text="Statuses that are tried again, of those that do not count as success.",
+        help_text="Statuses to retry, among those that do not count as success.",
     )
     except_statuses = BoundedList(
         child=StatusCode(),
         default=list,
         max_length=100,
-        help_text="Statuses that are not tried again, though they are in `on_statuses`.",
+        help_text="Statuses not to retry, even if they are in `on_statuses`.",
     )
-    on_timeout = Flag(default=True, help_text="Whether to try again after `timeout`.")
-    on_connection_error = Flag(default=True, help_text="Whether to try again after `connection_error`, `dns_error`.")
-    on_assertion = Flag(default=False, help_text="Whether to try again after `assertion_failed`.")
-    on_worker_lost = Flag(
-        default=True, help_text="Whether to try again after `worker_lost`: the request may have arrived."
-    )
+    on_timeout = Flag(default=True, help_text="Whether to retry after `timeout`.")
+    on_connection_error = Flag(default=True, help_text="Whether to retry after `connection_error` and `dns_error`.")
+    on_assertion = Flag(default=False, help_text="Whether to retry after `assertion_failed`.")
+    on_worker_lost = Flag(default=True, help_text="Whether to retry after `worker_lost`: the request may have arrived.")
     honor_retry_after = Flag(
         default=True,
-        help_text="Whether `Retry-After` lengthens the wait, of an answer whose status is tried again.",
+        help_text="Whether the `Retry-After` of a response that is retried lengthens the delay.",
     )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         is_list = attrs["backoff"] == "list"
         if is_list and attrs["delays_ms"] is None:
-            raise ValidationError({"delays_ms": [ErrorDetail('Needed for the backoff "list".', code="required")]})
+            raise ValidationError({"delays_ms": [ErrorDetail('Required for the backoff "list".', code="required")]})
         if not is_list and attrs["delays_ms"] is not None:
-            detail = ErrorDetail('Only for the backoff "list"; else null.', code="conflicting")
+            detail = ErrorDetail('Only allowed for the backoff "list".', code="conflicting")
             raise ValidationError({"delays_ms": [detail]})
         return attrs
 
 
 class RetrySerializer(RetryRulesSerializer):
-    """When to try again, and after how long: the rules of a retry policy, or of the job's own."""
+    """When to retry, and after how long: the job's own rules, or those of a retry policy."""
 
     policy = Text(
         allow_null=True,
         default=None,
         max_length=100,
-        help_text="The slug of a retry policy, whose rules then stand in the fields below. What is sent in those has "
-        "to agree.",
+        help_text="The slug of a retry policy, whose rules then fill the fields below. A field that is sent must have "
+        "the policy's value.",
     )
 
     def get_fields(self) -> dict[str, serializers.Field]:
@@ -244,23 +242,23 @@ class RetrySerializer(RetryRulesSerializer):
 
     def to_internal_value(self, data: Any) -> Any:
         attrs: dict[str, Any] = super().to_internal_value(data)
-        return attrs if attrs["policy"] is None else self._of_policy(attrs, given=data)
+        return attrs if attrs["policy"] is None else self._resolve_policy(attrs, given=data)
 
-    def _of_policy(self, attrs: dict[str, Any], *, given: Mapping[str, Any]) -> dict[str, Any]:
-        """The policy's rules. A `given` one that says otherwise would change nothing, so it is refused."""
+    def _resolve_policy(self, attrs: dict[str, Any], *, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Fill in the policy's rules. Refuses a `given` rule that differs, since it would have no effect."""
         try:
-            found = resolved(attrs, find_policy(self.context["workspace"], attrs["policy"]))
+            rules = resolved(attrs, find_policy(self.context["workspace"], attrs["policy"]))
         except UnknownRetryPolicyError as error:
             raise ValidationError({"policy": [ErrorDetail(error.detail, code=error.code)]}) from error
-        vain = [rule for rule in RULES if rule in given and attrs[rule] != found[rule]]
-        if vain:
-            raise ValidationError({rule: [_overruled(found["policy"], found[rule])] for rule in vain})
-        return found
+        conflicting = [rule for rule in RULES if rule in given and attrs[rule] != rules[rule]]
+        if conflicting:
+            raise ValidationError({rule: [_policy_conflict(rules["policy"], rules[rule])] for rule in conflicting})
+        return rules
 
 
-def _overruled(policy: str, value: Any) -> ErrorDetail:
-    told = f"The retry policy {policy} says {json.dumps(value)} here. Change the policy, or set retry.policy to null."
-    return ErrorDetail(told, code="conflicting")
+def _policy_conflict(policy: str, value: Any) -> ErrorDetail:
+    problem = f"The retry policy {policy} has {json.dumps(value)} here. Change the policy, or set retry.policy to null."
+    return ErrorDetail(problem, code="conflicting")
 
 
 class RetentionSerializer(StrictSerializer):
@@ -270,18 +268,18 @@ class RetentionSerializer(StrictSerializer):
         default=DEFAULT_KEEP_LAST,
         min_value=1,
         max_value=100_000,
-        help_text="Keep so many ended executions, the newest of all environments, and so many failed ones.",
+        help_text="How many ended executions to keep, the newest in all environments, and how many failed ones.",
     )
     keep_days = Whole(
         allow_null=True,
         default=None,
         min_value=1,
         max_value=3650,
-        help_text="Keep those that were due within so many days as well; null: none for its age.",
+        help_text="Also keep executions that were due within this many days; null: none by age.",
     )
 
     def to_internal_value(self, data: Any) -> Any:
-        """What is left out is within what the workspace's plan keeps."""
+        """Default `keep_last` to what the workspace's plan keeps, if that is less."""
         if isinstance(data, Mapping) and "keep_last" not in data:
             most = retention_caps(self.context["workspace"]).keep_last
             data = {**data, "keep_last": DEFAULT_KEEP_LAST if most is None else min(most, DEFAULT_KEEP_LAST)}
@@ -289,7 +287,7 @@ class RetentionSerializer(StrictSerializer):
 
 
 class WebhookSerializer(StrictSerializer):
-    """The inbound trigger; off until it comes."""
+    """The inbound trigger, which this release does not support."""
 
     enabled = FalseOnly(help_text="Only false so far.")
     url = NullOnly(help_text="Only null so far.")

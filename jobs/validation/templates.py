@@ -1,4 +1,4 @@
-"""Template variables as a job is saved: each must exist, and so must the secrets that are named."""
+"""Validate template variables: each must exist, and so must the secrets that they name."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,41 +6,40 @@ from typing import Any
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
 from accounts.models import Secret, Workspace
-from jobs.definition.templates import OPENING, Template, Where, body_place, secrets_in
+from jobs.definition.templates import OPENING, Template, TemplateContext, body_context, secrets_in
 from jobs.validation.fields import template
 
 
 def check_templates(request: dict[str, Any], workspace: Workspace) -> None:
-    """Raise ValidationError for each part of a request whose template can't be saved in this workspace."""
+    """Raises ValidationError with each part of a request that has an invalid template or an unknown secret."""
     errors: dict[str, Any] = {}
-    found: dict[tuple[str, ...], Template] = {}
-    for path, text, where in _texts(request):
+    templates: dict[tuple[str, ...], Template] = {}
+    for path, text, context in _texts(request):
         if OPENING not in text:
             continue
         try:
-            found[path] = template(text, where)
+            templates[path] = template(text, context)
         except ValidationError as error:
             _put(errors, path, error.detail)
-    named = frozenset[str]().union(*(secrets_in(part) for part in found.values()))
-    missing = named - Secret.objects.names_in(workspace) if named else frozenset()
-    for path, part in found.items():
+    names = frozenset[str]().union(*(secrets_in(part) for part in templates.values()))
+    missing = names - Secret.objects.names_in(workspace) if names else frozenset()
+    for path, part in templates.items():
         if unknown := sorted(secrets_in(part) & missing):
-            detail = f"There is no secret {', '.join(unknown)} in this workspace."
+            detail = f"This workspace has no secret {', '.join(unknown)}."
             _put(errors, path, [ErrorDetail(detail, code="unknown_secret")])
     if errors:
         raise ValidationError(errors)
 
 
-def _texts(request: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], str, Where]]:
-    yield ("url",), request["url"], Where.URL
+def _texts(request: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], str, TemplateContext]]:
+    yield ("url",), request["url"], TemplateContext.URL
     for name, value in request["headers"].items():
-        yield ("headers", name), value, Where.HEADER
-    shown = request.get("client_cert")
-    for name, text in (shown or {}).items():
-        yield ("client_cert", name), text, Where.TEXT_BODY
+        yield ("headers", name), value, TemplateContext.HEADER
+    for name, text in (request.get("client_cert") or {}).items():
+        yield ("client_cert", name), text, TemplateContext.TEXT_BODY
     body = request["body"]
     if body is not None and OPENING in body:
-        yield ("body",), body, body_place(body, request["headers"])
+        yield ("body",), body, body_context(body, request["headers"])
 
 
 def _put(errors: dict[str, Any], path: tuple[str, ...], detail: Any) -> None:

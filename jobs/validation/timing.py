@@ -1,4 +1,4 @@
-"""Checks when a job would fire, and says which field is wrong."""
+"""Validate and preview the timing of a job."""
 
 import datetime
 from dataclasses import dataclass
@@ -26,24 +26,24 @@ from jobs.services.save import TIMING
 
 
 class DstGap(Choice):
-    """What becomes of a time that the clock skips."""
+    """What to do with a local time that a clock change skips."""
 
     def __init__(self) -> None:
         super().__init__(
             choices=get_args(Gap),
             default="shift",
-            help_text="Jobs on fixed times, on a day when the clock skips their time: fire right after, or not at all.",
+            help_text="For fixed times that a clock change skips: fire right after the change, or not at all.",
         )
 
 
 class DstFold(Choice):
-    """What becomes of a time that the clock repeats."""
+    """What to do with a local time that a clock change repeats."""
 
     def __init__(self) -> None:
         super().__init__(
             choices=get_args(Fold),
             default="first",
-            help_text="Jobs on fixed times, on a day when the clock repeats their time: fire once, or both times.",
+            help_text="For fixed times that a clock change repeats: fire the first time, or both times.",
         )
 
 
@@ -53,35 +53,35 @@ class NormalSchedule(serializers.JSONField):
 
 
 class ScheduleTypeField(serializers.ChoiceField):
-    """What kind of schedule a schedule is."""
+    """The type of a schedule."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(
             choices=ScheduleType.choices,
-            help_text="`one_off` fires once; `manual` has no schedule and runs only when asked.",
+            help_text="`one_off` fires once; `manual` has no schedule and only runs on request.",
             **options,
         )
 
 
 class StartsAt(Instant):
-    """The first instant that a schedule may plan."""
+    """The earliest occurrence."""
 
     def __init__(self) -> None:
         super().__init__(
             allow_null=True,
             default=None,
-            help_text="Nothing is planned before. An interval counts from it. Null: no such bound.",
+            help_text="The job does not fire before. Intervals count from it. Null: no limit.",
         )
 
 
 class EndsAt(Instant):
-    """The last instant that a schedule may plan."""
+    """The latest occurrence."""
 
     def __init__(self) -> None:
         super().__init__(
             allow_null=True,
             default=None,
-            help_text="Nothing is planned after; then the job disables itself. Null: no such bound.",
+            help_text="The job does not fire after, and then disables itself. Null: no limit.",
         )
 
 
@@ -93,10 +93,10 @@ def check_timing(
     now: datetime.datetime,
     fires: bool = True,
 ) -> None:
-    """Refuse a time zone, schedule or dates that mean nothing, or, where they are new, that would never fire.
+    """Raises ValidationError for an invalid time zone, schedule or date, and for new timing that would never fire.
 
-    `before` is the definition so far, of a job that is not enabled anew: a one-off that has fired may be saved again as
-    it is, and so may one that is enabled nowhere (not `fires`). Raises ValidationError.
+    `before` is the definition so far, unless the job is being enabled: a one-off that has fired may be saved unchanged,
+    and so may one that is enabled nowhere (not `fires`).
     """
     schedule = checked_schedule(config, anchor=anchor)
     if (
@@ -107,61 +107,61 @@ def check_timing(
         return
     if _next(schedule, now) is None:
         if schedule.type == "one_off":
-            raise ValidationError(_told("schedule", "This time is past, or outside starts_at and ends_at."))
+            raise ValidationError(_error("schedule", "Should be in the future, and between starts_at and ends_at."))
         field = "ends_at" if config["ends_at"] else "schedule"
-        raise ValidationError(_told(field, "With these dates the job would never fire."))
+        raise ValidationError(_error(field, "The job would never fire with this schedule and these dates."))
 
 
 def checked_schedule(timing: dict[str, Any], *, anchor: datetime.datetime) -> Schedule | None:
-    """The schedule that the timing fields of a definition make, even one that won't fire any more.
+    """Return the schedule of a definition's timing fields, even one without further occurrences.
 
-    Raises ValidationError, naming each field that is wrong.
+    Raises ValidationError with each wrong field.
     """
     errors: dict[str, Any] = {}
     schedule = None
     try:
         parse_timezone(timing["timezone"])
     except ScheduleError as error:
-        errors |= _told("timezone", str(error))
+        errors |= _error("timezone", str(error))
         timing = {**timing, "timezone": "UTC"}
     if timing["starts_at"] and timing["ends_at"] and timing["starts_at"] >= timing["ends_at"]:
-        errors |= _told("ends_at", "Should be later than starts_at.")
+        errors |= _error("ends_at", "Should be later than starts_at.")
     try:
         schedule = schedule_of(timing, anchor=anchor)
     except ScheduleError as error:
-        errors |= _told("schedule", str(error))
+        errors |= _error("schedule", str(error))
     if errors:
         raise ValidationError(errors)
     return schedule
 
 
 @dataclass(frozen=True, slots=True)
-class Previewed:
-    """What the timing of a definition means. `schedule` is None for a manual job; `warnings` are sentences."""
+class TimingPreview:
+    """A preview of a definition's timing. `schedule` is None for a manual job; `warnings` are sentences."""
 
     schedule: Schedule | None
     firings: tuple[datetime.datetime, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
-def previewed(
+def preview_timing(
     timing: dict[str, Any], *, since: datetime.datetime, count: int, anchor: datetime.datetime | None = None
-) -> Previewed:
-    """What would fire later than `since`, and the days to know of: for the API and the dashboard alike.
+) -> TimingPreview:
+    """Preview the next firings later than `since`, with warnings about clock changes.
 
-    `anchor` is when the job was made; `since`, where it is yet to be. Raises ValidationError, naming the field.
+    `anchor` is the job's creation; `since` for a new job. Raises ValidationError with each wrong field.
     """
-    spelled = timing["schedule"]
-    schedule = checked_schedule({**timing, "schedule": settled_schedule(spelled, since)}, anchor=anchor or since)
+    text = timing["schedule"]
+    schedule = checked_schedule({**timing, "schedule": settled_schedule(text, since)}, anchor=anchor or since)
     if schedule is None:
-        return Previewed(None)
+        return TimingPreview(None)
     at_once = isinstance(schedule, Once) and schedule.at == since
     firings = (since,) if at_once else next_firings(schedule, since, count)
     until = firings[-1] if firings else since
     zone = parse_timezone(timing["timezone"])
-    warnings = warnings_ahead(schedule, spelled, zone, after=since, until=until)
-    never_again = () if firings else (f"It does not fire after {instant_text(since)}.",)
-    return Previewed(schedule, firings, (*warnings, *never_again))
+    warnings = warnings_ahead(schedule, text, zone, after=since, until=until)
+    no_firing = () if firings else (f"It does not fire after {instant_text(since)}.",)
+    return TimingPreview(schedule, firings, (*warnings, *no_firing))
 
 
 def _next(schedule: Schedule, now: datetime.datetime) -> datetime.datetime | None:
@@ -170,5 +170,5 @@ def _next(schedule: Schedule, now: datetime.datetime) -> datetime.datetime | Non
     return schedule.next_firing_after(now)
 
 
-def _told(field: str, text: str) -> dict[str, list[ErrorDetail]]:
+def _error(field: str, text: str) -> dict[str, list[ErrorDetail]]:
     return {field: [ErrorDetail(text, code="invalid")]}

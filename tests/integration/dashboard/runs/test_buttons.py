@@ -189,7 +189,7 @@ def test_a_job_is_created_by_the_form(member: Client) -> None:
         ("max_attempts", "21", ""),
         ("timeout_seconds", "0", ""),
         ("slug", "Not A Slug", ""),
-        ("delays_ms", "1,2", "Only for the backoff"),
+        ("delays_ms", "1,2", "Only allowed for the backoff"),
     ],
 )
 def test_the_form_shows_errors_beside_their_fields(member: Client, field: str, value: str, expected: str) -> None:

@@ -12,7 +12,7 @@ from dashboard.jobs.differences import changes_between, override_changes
 from dashboard.jobs.summary import MAX_CHARACTERS, assertion_words, summarize
 from jobs.definition.assertions import ASSERTION_TYPES
 from jobs.definition.overrides import OVERRIDABLE
-from jobs.validation.representation import shown_definition
+from jobs.validation.representation import represent_definition
 from tests.support.jobs import job_config
 
 
@@ -70,7 +70,7 @@ def test_an_assertion_that_a_path_is_absent_is_described() -> None:
 
 
 def spelled(environments: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
-    definition = shown_definition(job_config(**changes))
+    definition = represent_definition(job_config(**changes))
     own = {slug: {"overrides": sparse} for slug, sparse in (environments or {}).items()}
     return {**definition, **({"environments": own} if own else {})}
 

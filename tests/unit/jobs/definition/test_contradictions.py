@@ -50,7 +50,7 @@ def test_fire_all_with_limited_concurrency_is_warned_of(overlap: str) -> None:
 @pytest.mark.parametrize(
     ("policies", "word"),
     [
-        ({"misfire": "fire_all", "misfire_grace_seconds": 86_400}, "newest 100"),
+        ({"misfire": "fire_all", "misfire_grace_seconds": 86_400}, "latest 100"),
         ({"misfire_grace_seconds": 0}, "misfire_grace_seconds 0"),
         ({"misfire": "fire_all", "misfire_grace_seconds": 5}, "misfire_grace_seconds 5"),
         ({"overlap": "skip", "concurrency": 5}, "concurrency 5"),

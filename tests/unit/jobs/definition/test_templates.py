@@ -18,9 +18,9 @@ from jobs.definition.templates import (
     Facts,
     RenderingError,
     RequestTemplate,
+    TemplateContext,
     TemplateError,
-    Where,
-    body_place,
+    body_context,
     parse,
 )
 from jobs.egress import parse_target
@@ -33,7 +33,7 @@ def facts(*, given=None, secrets=None, scheduled_for=None) -> Facts:
     return Facts(ID, CREATED, scheduled_for, "nightly-report", "production", given, secrets or {})
 
 
-def rendered(text: str, where: Where = Where.TEXT_BODY, **values) -> str:
+def rendered(text: str, where: TemplateContext = TemplateContext.TEXT_BODY, **values) -> str:
     return parse(text, where).render(facts(**values))
 
 
@@ -74,15 +74,15 @@ def test_every_attempt_renders_the_same_uuid():
 @pytest.mark.parametrize("name", ["now", "secrets.lower", "secrets", "input.", "input.a b", "", "unix.x", "7*7"])
 def test_an_unknown_variable_is_named_with_those_that_exist(name: str):
     with pytest.raises(TemplateError, match="timestamp, unix") as refused:
-        parse(f"x {{{{{name}}}}}", Where.HEADER)
+        parse(f"x {{{{{name}}}}}", TemplateContext.HEADER)
     assert refused.value.code == "unknown_variable"
     assert f"{{{{{name}}}}}" in str(refused.value)
 
 
 @pytest.mark.parametrize("text", ["{{unix", "{{ {unix}", "{{unix}} {{", "{{'{{", "{{'{{'}", "{{'{{'}}{{"])
 def test_an_unclosed_variable_is_refused(text: str):
-    with pytest.raises(TemplateError, match=r"stands for \{\{ itself"):
-        parse(text, Where.TEXT_BODY)
+    with pytest.raises(TemplateError, match=r"for \{\{ itself"):
+        parse(text, TemplateContext.TEXT_BODY)
 
 
 braced = st.lists(st.sampled_from(["{", "}", "'", "{{", "}}", "{{unix}}", "\\", '"', " "]) | st.text(max_size=5)).map(
@@ -100,22 +100,22 @@ def test_a_text_without_variables_renders_to_itself_and_braces_can_be_written(te
     if "{{" not in text:
         assert rendered(text) == text
     assert rendered(written(text)) == text
-    assert rendered(written(text), Where.HEADER) == text
+    assert rendered(written(text), TemplateContext.HEADER) == text
 
 
 @given(text=braced)
 def test_braces_can_be_escaped_in_json_by_any_serialiser(text: str):
     for ascii_only in (True, False):
         body = json.dumps({"a": written(text), "{{'{{'}}": 1}, ensure_ascii=ascii_only)
-        assert json.loads(rendered(body, Where.JSON_BODY)) == {"a": text, "{{": 1}
-    assert json.loads(rendered("[{{'{{'}}]", Where.JSON_BODY)) == ["{{"]
+        assert json.loads(rendered(body, TemplateContext.JSON_BODY)) == {"a": text, "{{": 1}
+    assert json.loads(rendered("[{{'{{'}}]", TemplateContext.JSON_BODY)) == ["{{"]
 
 
 def test_braces_are_escaped_where_they_are_not_allowed():
-    assert rendered("https://a.test/x?q={{'{{'}}a}}", Where.URL) == "https://a.test/x?q=%7B%7Ba}}"
-    assert rendered("q={{'{{'}}", Where.FORM_BODY) == "q=%7B%7B"
+    assert rendered("https://a.test/x?q={{'{{'}}a}}", TemplateContext.URL) == "https://a.test/x?q=%7B%7Ba}}"
+    assert rendered("q={{'{{'}}", TemplateContext.FORM_BODY) == "q=%7B%7B"
     with pytest.raises(TemplateError):
-        parse("https://a{{'{{'}}.test/", Where.URL)
+        parse("https://a{{'{{'}}.test/", TemplateContext.URL)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_braces_are_escaped_where_they_are_not_allowed():
 )
 def test_the_origin_can_not_contain_a_variable(url: str):
     with pytest.raises(TemplateError) as refused:
-        parse(url, Where.URL)
+        parse(url, TemplateContext.URL)
     assert refused.value.code == "template_in_host"
 
 
@@ -141,7 +141,7 @@ def test_the_origin_can_not_contain_a_variable(url: str):
 )
 def test_a_variable_that_could_break_the_json_is_refused(body: str):
     with pytest.raises(TemplateError, match="JSON"):
-        parse(body, Where.JSON_BODY)
+        parse(body, TemplateContext.JSON_BODY)
 
 
 json_values = st.recursive(
@@ -155,14 +155,14 @@ json_values = st.recursive(
 def test_no_value_escapes_its_json_string(value: str, whole):
     missing = '"missing":{{input.x|default(null)}}'
     body = '{"text":"<{{input.value}}>","whole":{{input.whole}},' + missing + ',"last":"\\"{{secrets.S}}"}'
-    made = rendered(body, Where.JSON_BODY, given={"value": value, "whole": whole}, secrets={"S": value})
+    made = rendered(body, TemplateContext.JSON_BODY, given={"value": value, "whole": whole}, secrets={"S": value})
     assert json.loads(made) == {"text": f"<{value}>", "whole": whole, "missing": None, "last": f'"{value}'}
 
 
 @given(value=st.text(min_size=1, max_size=60))
 def test_no_value_changes_the_host_path_or_query_of_a_url(value: str):
     url = "https://api.test:443/users/id-{{input.v}}/x?first={{input.v}}&last=1#part-{{secrets.S}}"
-    made = urlsplit(rendered(url, Where.URL, given={"v": value}, secrets={"S": value}))
+    made = urlsplit(rendered(url, TemplateContext.URL, given={"v": value}, secrets={"S": value}))
     assert (made.scheme, made.netloc) == ("https", "api.test:443")
     assert parse_target(made.geturl()).origin == "https://api.test:443"
     assert made.path.count("/") == 3
@@ -173,32 +173,32 @@ def test_no_value_changes_the_host_path_or_query_of_a_url(value: str):
 @pytest.mark.parametrize("value", [".", ".."])
 def test_no_value_leaves_its_path(value: str):
     with pytest.raises(RenderingError, match="segment"):
-        rendered("https://a.test/users/{{input.v}}/delete", Where.URL, given={"v": value})
+        rendered("https://a.test/users/{{input.v}}/delete", TemplateContext.URL, given={"v": value})
 
 
 @given(value=st.text())
 def test_no_value_adds_a_header(value: str):
     if set("\r\n\0") & set(value):
         with pytest.raises(RenderingError, match="control character"):
-            rendered("Bearer {{input.v}}", Where.HEADER, given={"v": value})
+            rendered("Bearer {{input.v}}", TemplateContext.HEADER, given={"v": value})
     elif value.isprintable():
-        assert rendered("Bearer {{input.v}}", Where.HEADER, given={"v": value}) == f"Bearer {value}"
+        assert rendered("Bearer {{input.v}}", TemplateContext.HEADER, given={"v": value}) == f"Bearer {value}"
 
 
 @given(value=st.text())
 def test_no_value_adds_a_field_to_a_form(value: str):
-    made = rendered("a={{input.v}}&b=1", Where.FORM_BODY, given={"v": value})
+    made = rendered("a={{input.v}}&b=1", TemplateContext.FORM_BODY, given={"v": value})
     assert parse_qsl(made, keep_blank_values=True, errors="surrogatepass") == [("a", value), ("b", "1")]
 
 
 def test_a_body_is_escaped_as_its_content_type_says():
-    assert body_place("x", {"content-type": "application/json; charset=utf-8"}) is Where.JSON_BODY
-    assert body_place("x", {"Content-Type": "application/vnd.api+json"}) is Where.JSON_BODY
-    assert body_place("x", {"Content-Type": "application/x-www-form-urlencoded"}) is Where.FORM_BODY
-    assert body_place('{"a":1}', {"Content-Type": "text/plain"}) is Where.TEXT_BODY
-    assert body_place(' {"a":{{unix}}}', {}) is Where.JSON_BODY
-    assert body_place("{ {{unix}} }", {}) is Where.TEXT_BODY
-    assert body_place("{{unix}}", {}) is Where.TEXT_BODY
+    assert body_context("x", {"content-type": "application/json; charset=utf-8"}) is TemplateContext.JSON_BODY
+    assert body_context("x", {"Content-Type": "application/vnd.api+json"}) is TemplateContext.JSON_BODY
+    assert body_context("x", {"Content-Type": "application/x-www-form-urlencoded"}) is TemplateContext.FORM_BODY
+    assert body_context('{"a":1}', {"Content-Type": "text/plain"}) is TemplateContext.TEXT_BODY
+    assert body_context(' {"a":{{unix}}}', {}) is TemplateContext.JSON_BODY
+    assert body_context("{ {{unix}} }", {}) is TemplateContext.TEXT_BODY
+    assert body_context("{{unix}}", {}) is TemplateContext.TEXT_BODY
 
 
 def test_rendered_text_is_bounded():
@@ -214,27 +214,27 @@ def request(**changes) -> RequestDefinition:
 @pytest.mark.parametrize(
     ("written", "where", "text"),
     [
-        ('{{input.a|default("x")}}', Where.TEXT_BODY, "x"),
-        ("{{input.a|default('x')}}", Where.TEXT_BODY, "x"),
-        ('{{ input.a | default ( "x y" ) }}', Where.HEADER, "x y"),
-        ('https://a.test/{{input.a|default("a/b")}}', Where.URL, "https://a.test/a%2Fb"),
-        ('https://a.test/c/{{input.a|default("")}}', Where.URL, "https://a.test/c/"),
-        ("q={{input.a|default('&')}}", Where.FORM_BODY, "q=%26"),
-        ("{{input.a|default(0)}}", Where.TEXT_BODY, "0"),
-        ('{"a": {{input.a|default(1.10)}}}', Where.JSON_BODY, '{"a": 1.10}'),
-        ('{"a": {{input.a|default(null)}}}', Where.JSON_BODY, '{"a": null}'),
-        ('{"a": {{input.a|default([1, "b"])}}}', Where.JSON_BODY, '{"a": [1,"b"]}'),
-        ('{"a": {{input.a|default("x")}}}', Where.JSON_BODY, '{"a": "x"}'),
-        ('{"a": "<{{input.a|default("x")}}>"}', Where.JSON_BODY, '{"a": "<x>"}'),
-        (json.dumps({"a": '{{input.a|default("x")}}'}), Where.JSON_BODY, '{"a": "x"}'),
-        (json.dumps({"a": '{{input.a|default("q\\"\\\\")}}'}), Where.JSON_BODY, json.dumps({"a": 'q"\\'})),
-        ('{{secrets.S|default("none")}}', Where.HEADER, "none"),
-        ('{{scheduled_for|default("never")}}', Where.HEADER, "never"),
-        ('{{input|default("all")}}', Where.TEXT_BODY, "all"),
-        ('{{input.a|default("a|b)")}}', Where.TEXT_BODY, "a|b)"),
+        ('{{input.a|default("x")}}', TemplateContext.TEXT_BODY, "x"),
+        ("{{input.a|default('x')}}", TemplateContext.TEXT_BODY, "x"),
+        ('{{ input.a | default ( "x y" ) }}', TemplateContext.HEADER, "x y"),
+        ('https://a.test/{{input.a|default("a/b")}}', TemplateContext.URL, "https://a.test/a%2Fb"),
+        ('https://a.test/c/{{input.a|default("")}}', TemplateContext.URL, "https://a.test/c/"),
+        ("q={{input.a|default('&')}}", TemplateContext.FORM_BODY, "q=%26"),
+        ("{{input.a|default(0)}}", TemplateContext.TEXT_BODY, "0"),
+        ('{"a": {{input.a|default(1.10)}}}', TemplateContext.JSON_BODY, '{"a": 1.10}'),
+        ('{"a": {{input.a|default(null)}}}', TemplateContext.JSON_BODY, '{"a": null}'),
+        ('{"a": {{input.a|default([1, "b"])}}}', TemplateContext.JSON_BODY, '{"a": [1,"b"]}'),
+        ('{"a": {{input.a|default("x")}}}', TemplateContext.JSON_BODY, '{"a": "x"}'),
+        ('{"a": "<{{input.a|default("x")}}>"}', TemplateContext.JSON_BODY, '{"a": "<x>"}'),
+        (json.dumps({"a": '{{input.a|default("x")}}'}), TemplateContext.JSON_BODY, '{"a": "x"}'),
+        (json.dumps({"a": '{{input.a|default("q\\"\\\\")}}'}), TemplateContext.JSON_BODY, json.dumps({"a": 'q"\\'})),
+        ('{{secrets.S|default("none")}}', TemplateContext.HEADER, "none"),
+        ('{{scheduled_for|default("never")}}', TemplateContext.HEADER, "never"),
+        ('{{input|default("all")}}', TemplateContext.TEXT_BODY, "all"),
+        ('{{input.a|default("a|b)")}}', TemplateContext.TEXT_BODY, "a|b)"),
     ],
 )
-def test_a_default_replaces_a_missing_value(written: str, where: Where, text: str):
+def test_a_default_replaces_a_missing_value(written: str, where: TemplateContext, text: str):
     assert rendered(written, where) == text
 
 
@@ -247,15 +247,15 @@ def test_an_empty_value_overrides_its_default(given):
 @pytest.mark.parametrize(
     ("written", "where"),
     [
-        ("https://a.test/customers/{{input.a}}", Where.URL),
-        ("https://a.test/?q={{input.a}}", Where.URL),
-        ("{{input.a}}", Where.HEADER),
-        ("{{input.a}}", Where.TEXT_BODY),
-        ("a={{input.a}}", Where.FORM_BODY),
-        ('{"a": "{{input.a}}"}', Where.JSON_BODY),
+        ("https://a.test/customers/{{input.a}}", TemplateContext.URL),
+        ("https://a.test/?q={{input.a}}", TemplateContext.URL),
+        ("{{input.a}}", TemplateContext.HEADER),
+        ("{{input.a}}", TemplateContext.TEXT_BODY),
+        ("a={{input.a}}", TemplateContext.FORM_BODY),
+        ('{"a": "{{input.a}}"}', TemplateContext.JSON_BODY),
     ],
 )
-def test_a_variable_without_a_value_fails_by_name(written: str, where: Where, given):
+def test_a_variable_without_a_value_fails_by_name(written: str, where: TemplateContext, given):
     with pytest.raises(RenderingError, match=r"\{\{input\.a\}\} has no value.*default") as refused:
         rendered(written, where, given=given)
     assert len(str(refused.value)) < 250
@@ -266,8 +266,8 @@ def test_a_variable_without_a_value_fails_by_name(written: str, where: Where, gi
 )
 def test_a_json_variable_without_a_value_fails_too(variable: str, given):
     with pytest.raises(RenderingError, match="has no value"):
-        rendered(f'{{"a": {{{{{variable}}}}}}}', Where.JSON_BODY, given=given)
-    assert rendered('{"a": {{input.a}}}', Where.JSON_BODY, given={"a": None}) == '{"a": null}'
+        rendered(f'{{"a": {{{{{variable}}}}}}}', TemplateContext.JSON_BODY, given=given)
+    assert rendered('{"a": {{input.a}}}', TemplateContext.JSON_BODY, given={"a": None}) == '{"a": null}'
 
 
 @pytest.mark.parametrize(
@@ -289,7 +289,7 @@ def test_a_json_variable_without_a_value_fails_too(variable: str, given):
 )
 def test_a_malformed_default_is_refused_when_saved(written: str):
     with pytest.raises(TemplateError):
-        parse(written, Where.TEXT_BODY)
+        parse(written, TemplateContext.TEXT_BODY)
 
 
 @pytest.mark.parametrize(
@@ -297,9 +297,9 @@ def test_a_malformed_default_is_refused_when_saved(written: str):
 )
 def test_numbers_keep_their_digits(digits: str):
     given = exact_json.loads(f'{{"n": {digits}, "l": [{{"n": {digits}}}]}}')
-    assert rendered('{"n": {{input.n}}}', Where.JSON_BODY, given=given) == f'{{"n": {digits}}}'
-    assert rendered("{{input.l}}", Where.TEXT_BODY, given=given) == f'[{{"n":{digits}}}]'
-    assert rendered("https://a.test/{{input.n}}", Where.URL, given=given) == f"https://a.test/{digits}"
+    assert rendered('{"n": {{input.n}}}', TemplateContext.JSON_BODY, given=given) == f'{{"n": {digits}}}'
+    assert rendered("{{input.l}}", TemplateContext.TEXT_BODY, given=given) == f'[{{"n":{digits}}}]'
+    assert rendered("https://a.test/{{input.n}}", TemplateContext.URL, given=given) == f"https://a.test/{digits}"
     for clone in (copy.deepcopy(given), pickle.loads(pickle.dumps(given))):  # noqa: S301 - made here
         assert exact_json.compact(clone) == exact_json.compact(given)
     assert json.dumps(given, cls=exact_json.ExactEncoder).replace(" ", "") == exact_json.compact(given)
