@@ -19,7 +19,7 @@ from dashboard.forms.sections import SECTIONS, FormLine, FormSection, lines_of
 from dashboard.forms.success import PREFIX, AssertionRows, SuccessPart, assertion_values
 from jobs.definition.overrides import shared
 from jobs.models import Job
-from jobs.schedule import zone_to_show
+from jobs.schedule import display_zone
 from jobs.services.retry_policies import RULES
 from jobs.validation.representation import represent_overrides
 
@@ -101,7 +101,7 @@ class JobForm(IdentityPart, SchedulePart, RequestPart, SuccessPart, RetryPart, R
         if job is None:
             return {**DEFAULTS, "method": "GET", "environments": [slug for slug, _ in self.slugs[:1]]}
         flat = {field: to_text(field, value_at(self.base, path)) for field, path in self.PATHS.items()}
-        zone = zone_to_show(self.base["timezone"])
+        zone = display_zone(self.base["timezone"])
         times = {field: flat[field] and local_time(flat[field], zone) for field in self.LOCAL_TIMES}
         enabled = [slug for slug, enabled in self.enabled_before.items() if enabled]
         return {**flat, **times, "slug": job.slug, "environments": enabled}

@@ -12,7 +12,7 @@ from core.instants import InvalidInstantError, read_instant
 from core.words import SKIP_REASONS, Appearance
 from dashboard.base import chips
 from jobs.models import Job, JobEnvironment
-from jobs.schedule import zone_to_show
+from jobs.schedule import display_zone
 from runs.ledger.comparison import Ledger
 from runs.ledger.explain import Explanation, LedgerVerdict, explain
 from runs.ledger.read import LedgerAccount, accounts_of
@@ -75,14 +75,14 @@ def ledger_context(request: HttpRequest, job: Job, *, timezone: str, now: dateti
     zone = parameters["zone"] if parameters.get("zone") in zones else zones[0]
     text = parameters.get("at", "")
     at, job_environment = (
-        _instant(text, zone_to_show(zone)),
+        _instant(text, display_zone(zone)),
         _chosen(job_environments, parameters.get("environment", "")),
     )
     return {
         "summaries": _summaries(job_environments, now),
         "environments": [job_environment.environment.slug for job_environment in job_environments],
         "zones": zones,
-        "zone": zone_to_show(zone),
+        "zone": display_zone(zone),
         "at_text": text,
         "environment": job_environment.environment.slug if job_environment else "",
         "zone_name": zone,

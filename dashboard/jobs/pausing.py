@@ -14,7 +14,7 @@ from dashboard.jobs.environments_panel import EnvironmentPanel
 from dashboard.jobs.lookups import definition_of, get_writable_job
 from jobs.definition.overrides import effective
 from jobs.models import Job, JobEnvironment
-from jobs.schedule import zone_to_show
+from jobs.schedule import display_zone
 
 _NOTE_LENGTH = 500
 _INPUT = {"class": "hh-input", "autocomplete": "off"}
@@ -46,7 +46,7 @@ class PauseForm(forms.Form):
         text = self.cleaned_data["until"]
         if not text:
             return None
-        until = datetime.datetime.fromisoformat(instant(text, zone_to_show(self.zone)))
+        until = datetime.datetime.fromisoformat(instant(text, display_zone(self.zone)))
         if until <= timezone.now():
             raise forms.ValidationError("The end of a pause must be in the future.")
         return until

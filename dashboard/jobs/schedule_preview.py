@@ -17,7 +17,7 @@ from dashboard.forms.schedule import SchedulePart
 from dashboard.jobs.lookups import get_job
 from dashboard.jobs.words import MANUAL
 from jobs.definition.contradictions import contradictions
-from jobs.schedule import parse_timezone, settled_schedule
+from jobs.schedule import parse_timezone, resolve_relative
 from jobs.validation.timing import preview_timing
 
 _FIRINGS = 5
@@ -63,7 +63,7 @@ def _preview(part: SchedulePart, anchor: Any) -> dict[str, Any]:
         "warnings": (*preview.warnings, *contradictions(preview.schedule, serializer.validated_data)),
         "zone": parse_timezone(part.cleaned_data["timezone"]),
         "now_at": now,
-        "is_settled_later": settled_schedule(schedule, now) != schedule,
+        "is_settled_later": resolve_relative(schedule, now) != schedule,
     }
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from jobs.definition.contract import Overlap
 from jobs.schedule import Schedule
-from jobs.schedule.misfire import FIRE_ALL_MOST, ON_TIME, Misfire
+from jobs.schedule.misfire import FIRE_ALL_LIMIT, ON_TIME, Misfire
 
 #: The fields that are checked, besides the timing.
 FIELDS = ("jitter_seconds", "overlap", "misfire", "misfire_grace_seconds", "concurrency")
@@ -40,9 +40,9 @@ def _about_misfire(schedule: Schedule, policies: Mapping[str, Any]) -> Iterator[
             f"misfire fire_all starts all missed occurrences at once, and {_CAUGHT_UP[overlap]}. Choose misfire "
             "fire_once, or overlap allow."
         )
-    if misfire is Misfire.FIRE_ALL and schedule.closer_than(max(grace // FIRE_ALL_MOST, 1)):
+    if misfire is Misfire.FIRE_ALL and schedule.closer_than(max(grace // FIRE_ALL_LIMIT, 1)):
         yield (
-            f"misfire fire_all fires at most the latest {FIRE_ALL_MOST}: more occurrences can be due within the grace "
+            f"misfire fire_all fires at most the latest {FIRE_ALL_LIMIT}: more occurrences can be due within the grace "
             f"of {grace} s, and the others are counted as missed."
         )
     if misfire is not Misfire.SKIP and grace < ON_TIME.total_seconds():

@@ -6,7 +6,7 @@ from typing import Any
 
 from jobs.schedule.contract import OccurrenceRange, Schedule
 
-_MOMENT = datetime.timedelta(microseconds=1)
+_MICROSECOND = datetime.timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +32,10 @@ class Bounded:
     def next_after(self, instant: datetime.datetime) -> datetime.datetime | None:
         return self._unless_ended(self.inner.next_after(self._not_before_start(instant)))
 
-    def stretch(self, after: datetime.datetime, until: datetime.datetime) -> OccurrenceRange | None:
+    def occurrences_between(self, after: datetime.datetime, until: datetime.datetime) -> OccurrenceRange | None:
         if self.ends_at is not None:
             until = min(until, self.ends_at)
-        return self.inner.stretch(self._not_before_start(after), until)
+        return self.inner.occurrences_between(self._not_before_start(after), until)
 
     def drops(self, occurrence: datetime.datetime) -> bool:
         return self.inner.drops(occurrence)
@@ -47,8 +47,8 @@ class Bounded:
         return self.inner.closer_than(seconds)
 
     def _not_before_start(self, instant: datetime.datetime) -> datetime.datetime:
-        """`instant`, or the last moment before the start if that is later."""
-        return instant if self.starts_at is None or instant >= self.starts_at else self.starts_at - _MOMENT
+        """Return `instant`, or just before the start if that is later."""
+        return instant if self.starts_at is None or instant >= self.starts_at else self.starts_at - _MICROSECOND
 
-    def _unless_ended(self, found: datetime.datetime | None) -> datetime.datetime | None:
-        return None if found is not None and self.ends_at is not None and found > self.ends_at else found
+    def _unless_ended(self, at: datetime.datetime | None) -> datetime.datetime | None:
+        return None if at is not None and self.ends_at is not None and at > self.ends_at else at

@@ -1,4 +1,4 @@
-"""What every schedule can say, whatever its kind."""
+"""The interface of schedules."""
 
 import datetime
 from dataclasses import dataclass
@@ -6,12 +6,12 @@ from typing import Any, Protocol
 
 
 class ScheduleError(ValueError):
-    """A schedule that can't be understood. The text says what would be right."""
+    """An invalid schedule. The text says what would be right."""
 
 
 @dataclass(frozen=True, slots=True)
 class OccurrenceRange:
-    """A run of consecutive occurrences, as one value."""
+    """Consecutive occurrences."""
 
     first: datetime.datetime
     last: datetime.datetime
@@ -19,7 +19,7 @@ class OccurrenceRange:
 
 
 class Schedule(Protocol):
-    """One way of planning occurrences. `normalized` parses back to an equal schedule. All instants are in UTC."""
+    """A source of occurrences. `normalized` parses back to an equal schedule. All instants are in UTC."""
 
     @property
     def type(self) -> str:
@@ -32,33 +32,33 @@ class Schedule(Protocol):
     def description(self) -> str: ...
 
     def next_after(self, instant: datetime.datetime) -> datetime.datetime | None:
-        """The first planned occurrence later than `instant`; None when there is none."""
+        """Return the first occurrence later than `instant`, or None."""
 
-    def stretch(self, after: datetime.datetime, until: datetime.datetime) -> OccurrenceRange | None:
-        """The planned occurrences later than `after` and no later than `until`, counted; None when there are none."""
+    def occurrences_between(self, after: datetime.datetime, until: datetime.datetime) -> OccurrenceRange | None:
+        """Count the occurrences later than `after` and no later than `until`; None if there are none."""
 
     def drops(self, occurrence: datetime.datetime) -> bool:
-        """Whether this planned occurrence does not fire: its time on the wall clock was skipped, and so is it."""
+        """Return whether this occurrence does not fire because a clock change skipped its local time."""
 
     def next_firing_after(self, instant: datetime.datetime) -> datetime.datetime | None:
-        """The first planned occurrence later than `instant` that is not dropped; None when there is none."""
+        """Return the first occurrence later than `instant` that is not dropped, or None."""
 
     def closer_than(self, seconds: int) -> bool:
-        """Whether two planned occurrences can ever be less than so many seconds apart.
+        """Return whether two occurrences can be less than this many seconds apart.
 
-        Of a pattern that is judged on its wall clock: what the days do on which that is set makes no difference.
+        Patterns are compared in local time, regardless of clock changes.
         """
 
 
-class NothingDropped:
-    """What schedules say whose every planned occurrence fires."""
+class NeverDrops:
+    """Mixin of schedules whose every occurrence fires."""
 
     __slots__ = ()
 
     def next_after(self, instant: datetime.datetime) -> datetime.datetime | None:
         raise NotImplementedError
 
-    def drops(self, occurrence: datetime.datetime) -> bool:  # noqa: ARG002 - the signature is the contract's
+    def drops(self, occurrence: datetime.datetime) -> bool:  # noqa: ARG002 - the protocol's signature
         return False
 
     def next_firing_after(self, instant: datetime.datetime) -> datetime.datetime | None:

@@ -1,13 +1,13 @@
-"""Patterns in a time zone: which instants they are, and what happens when the zone's clock is set.
+"""Patterns in a time zone: their instants, and what happens when the zone's offset changes.
 
-Patterns are read on the wall clock, then wall times become instants here, by rules of our own. Jobs on fixed times:
+Patterns are evaluated in local time ("wall times"), and this module converts wall times to instants. Fixed times:
 
-- A wall time that a jump forward skips is planned at the instant of the jump. Several of them are one occurrence, and
-  one with what is planned there anyway. With the gap `skip` it is planned there too, but dropped.
-- A wall time that a jump back repeats is planned the first time, with the fold `both` each time.
+- A wall time that a clock change skips occurs at the instant of the change. Several skipped times are one occurrence,
+  also together with a time that is due at that instant anyway. With the gap `skip` the occurrence is dropped.
+- A wall time that a clock change repeats occurs the first time; with the fold `both`, each time.
 
-Jobs with a wildcard in the hour or minute field follow real time: nothing is made up for what the clock skips, and
-what it repeats happens again.
+Patterns with a wildcard in the hour or minute field follow real time: skipped times do not occur, and repeated ones
+occur again.
 """
 
 import datetime
@@ -18,17 +18,17 @@ from zoneinfo import ZoneInfo
 from jobs.schedule.contract import OccurrenceRange
 from jobs.schedule.pattern import Pattern
 from jobs.schedule.seconds import DAY, END, instant_of, seconds_of
-from jobs.schedule.zones import Spell, spell_at
+from jobs.schedule.zones import OffsetPeriod, offset_period_at
 
 Gap = Literal["shift", "skip"]
 Fold = Literal["first", "both"]
-#: About one occurrence a year can be dropped, so this many in a row mean that the schedule has no others.
-_MOST_DROPPED = 60
+#: At most about one occurrence a year is dropped, so this many in a row mean that all are.
+_MAX_DROPPED = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Cron:
-    """A pattern on the wall clock of `zone`."""
+    """A pattern in the local time of `zone`."""
 
     pattern: Pattern
     zone: ZoneInfo
@@ -45,10 +45,10 @@ class Cron:
         return self.pattern.description
 
     def next_after(self, instant: datetime.datetime) -> datetime.datetime | None:
-        found = self._first_from(max(seconds_of(instant) + 1, 0))
-        return None if found is None else instant_of(found)
+        second = self._first_from(max(seconds_of(instant) + 1, 0))
+        return None if second is None else instant_of(second)
 
-    def stretch(self, after: datetime.datetime, until: datetime.datetime) -> OccurrenceRange | None:
+    def occurrences_between(self, after: datetime.datetime, until: datetime.datetime) -> OccurrenceRange | None:
         first = self.next_after(after)
         if first is None or first > until:
             return None
@@ -56,16 +56,16 @@ class Cron:
         end = min(seconds_of(until) + 1, END)
         count = 0
         while second < end:
-            spell = spell_at(self.zone, second)
-            low, high = self._walls(spell, second), min(spell.end, end) + spell.offset
-            taken = self.pattern.count(low, high)
-            if second == spell.start and self._swallowed(spell):
+            period = offset_period_at(self.zone, second)
+            low, high = self._first_wall(period, second), min(period.end, end) + period.offset
+            wall_times = self.pattern.count(low, high)
+            if second == period.start and self._skips_fixed_time(period):
                 last = second
                 count += not self.pattern.includes(low)
-            if taken:
-                count += taken
-                last = (self.pattern.last_before(high) or 0) - spell.offset
-            second = spell.end
+            if wall_times:
+                count += wall_times
+                last = (self.pattern.last_before(high) or 0) - period.offset
+            second = period.end
         return OccurrenceRange(first, instant_of(last), count)
 
     def drops(self, occurrence: datetime.datetime) -> bool:
@@ -74,45 +74,49 @@ class Cron:
         second = seconds_of(occurrence)
         if not 0 <= second < END:
             return False
-        spell = spell_at(self.zone, second)
-        return second == spell.start and self._swallowed(spell) and not self.pattern.includes(second + spell.offset)
+        period = offset_period_at(self.zone, second)
+        return (
+            second == period.start
+            and self._skips_fixed_time(period)
+            and not self.pattern.includes(second + period.offset)
+        )
 
     def next_firing_after(self, instant: datetime.datetime) -> datetime.datetime | None:
-        found = self.next_after(instant)
-        for _ in range(_MOST_DROPPED):
-            if found is None or not self.drops(found):
-                return found
-            found = self.next_after(found)
+        at = self.next_after(instant)
+        for _ in range(_MAX_DROPPED):
+            if at is None or not self.drops(at):
+                return at
+            at = self.next_after(at)
         return None
 
     def closer_than(self, seconds: int) -> bool:
         return self.pattern.closer_than(seconds)
 
     def _first_from(self, second: int) -> int | None:
-        """The first planned second from this one on."""
+        """Return the first second with an occurrence, from this one on."""
         while second < END:
-            spell = spell_at(self.zone, second)
-            if second == spell.start and self._swallowed(spell):
+            period = offset_period_at(self.zone, second)
+            if second == period.start and self._skips_fixed_time(period):
                 return second
-            wall = self.pattern.first_from(self._walls(spell, second))
+            wall = self.pattern.first_from(self._first_wall(period, second))
             if wall >= END:
                 return None
-            if wall < spell.end + spell.offset:
-                return wall - spell.offset
-            # What is far ahead needs no walk to it, unless the end of this spell may repeat what was before `second`.
-            near = spell.end - second < 2 * DAY
-            second = spell.end if near else max(spell.end, wall - 2 * DAY)
+            if wall < period.end + period.offset:
+                return wall - period.offset
+            # Skip ahead to a distant occurrence, unless the end of this period may repeat times before `second`.
+            near = period.end - second < 2 * DAY
+            second = period.end if near else max(period.end, wall - 2 * DAY)
         return None
 
-    def _walls(self, spell: Spell, second: int) -> int:
-        """From which wall time on the wall times of a spell, seen from `second`, are its own."""
-        wall = second + spell.offset
+    def _first_wall(self, period: OffsetPeriod, second: int) -> int:
+        """Return the first wall time of a period, at or after `second`, that did not occur before it."""
+        wall = second + period.offset
         if self.pattern.fixed and self.fold == "first":
-            return max(wall, spell.start + spell.before)
+            return max(wall, period.start + period.before)
         return wall
 
-    def _swallowed(self, spell: Spell) -> bool:
-        """Whether the jump at the start of this spell skipped a wall time of a job on fixed times."""
-        if spell.before >= spell.offset or not self.pattern.fixed:
+    def _skips_fixed_time(self, period: OffsetPeriod) -> bool:
+        """Return whether the clock change at the start of this period skipped a fixed time."""
+        if period.before >= period.offset or not self.pattern.fixed:
             return False
-        return self.pattern.first_from(spell.start + spell.before) < spell.start + spell.offset
+        return self.pattern.first_from(period.start + period.before) < period.start + period.offset

@@ -1,4 +1,4 @@
-"""Days: which days of the calendar a pattern takes. A day is a number, counted from 1970-01-01."""
+"""The days of a pattern. A day is a number, counted from 1970-01-01."""
 
 import calendar
 import datetime
@@ -7,21 +7,21 @@ from bisect import bisect_left
 from jobs.schedule.fields import BEFORE_LAST, LAST, LAST_DAY, LAST_WEEKDAY, NEAREST, CronField
 from jobs.schedule.seconds import EPOCH_ORDINAL, LAST_YEAR
 
-#: The lengths that each month has, by its number.
+#: The possible lengths of each month, by its number.
 _LENGTHS: tuple[tuple[int, ...], ...] = (
     (), (31,), (28, 29), (31,), (30,), (31,), (30,), (31,), (31,), (30,), (31,), (30,), (31,),
 )  # fmt: skip
-#: 28 years have every kind of year there is, each after every kind that it can follow.
+#: 28 years have every kind of year, after every kind that it can follow.
 _CYCLE_START, _CYCLE_END = (datetime.date(year, 1, 1).toordinal() - EPOCH_ORDINAL for year in (2000, 2028))
 _DECEMBER = 12
 _WEEK = 7
 
 
 class Days:
-    """What the fields day of month, month and day of week say together.
+    """The days of the fields day of month, month and day of week.
 
-    Where a day field starts with `*`, a day has to match both day fields; else one of them is enough. That is what
-    Vixie's and Debian's cron do, and what makes `0 0 */2 * 1` mean Mondays with an odd date.
+    If a day field starts with `*`, a day must match both day fields; otherwise either is enough. Vixie's and Debian's
+    cron do the same, so `0 0 */2 * 1` means Mondays with an odd date.
     """
 
     __slots__ = ("_both", "_months", "_of_month", "_shapes", "_weekdays", "every")
@@ -29,7 +29,7 @@ class Days:
     def __init__(self, of_month: CronField, months: CronField, weekdays: CronField) -> None:
         self._of_month, self._months, self._weekdays = of_month, months.values, weekdays
         self._both = of_month.starred or weekdays.starred
-        #: Days of a month by its length and the weekday that it starts on: 28 shapes of months, filled when needed.
+        #: Days of a month by its length and first weekday: 28 shapes, computed on demand.
         self._shapes: dict[tuple[int, int], tuple[int, ...]] = {}
         whole_week = len(weekdays.values) == _WEEK
         every_date = of_month.values == tuple(range(1, 32))
@@ -37,12 +37,12 @@ class Days:
         self.every = matching and len(months.values) == _DECEMBER
 
     def any(self) -> bool:
-        """Whether there is such a day at all. Every month that the calendar can have is looked at, none is walked."""
+        """Return whether any day matches, by trying each shape of month."""
         shapes = ((length, start) for month in self._months for length in _LENGTHS[month] for start in range(_WEEK))
         return any(self._of_shape(*shape) for shape in shapes)
 
     def within(self, most: int) -> bool:
-        """Whether two such days are ever at most so many days apart. Costs at most a step for each of them."""
+        """Return whether two matching days are ever at most `most` days apart. At most one step per matching day."""
         if self.every:
             return True
         previous = self.first_from(_CYCLE_START)
@@ -60,7 +60,7 @@ class Days:
         return date.month in self._months and date.day in self._in_month(date.year, date.month)
 
     def first_from(self, day: int) -> int | None:
-        """The first such day that is `day` or later; None when there is none any more."""
+        """Return the first matching day that is `day` or later, or None."""
         if self.every:
             return day
         date = datetime.date.fromordinal(day + EPOCH_ORDINAL)
@@ -75,12 +75,12 @@ class Days:
         return None
 
     def last_before(self, day: int) -> int | None:
-        """The last such day that is earlier than `day`; None when there is none since 1970."""
+        """Return the last matching day earlier than `day`; None if there is none since 1970."""
         if self.every:
             return day - 1
         date = datetime.date.fromordinal(day + EPOCH_ORDINAL)
         year, month, limit = date.year, date.month, date.day
-        while year >= 1970:  # noqa: PLR2004 - where days are counted from
+        while year >= 1970:  # noqa: PLR2004 - day 0
             if month in self._months:
                 days = self._in_month(year, month)
                 at = bisect_left(days, limit)
@@ -90,7 +90,7 @@ class Days:
         return None
 
     def count(self, low: int, high: int) -> int:
-        """How many such days are from `low` to before `high`. Costs a step a month."""
+        """Count the matching days from `low` to before `high`. One step per month."""
         if self.every:
             return high - low
         start = datetime.date.fromordinal(low + EPOCH_ORDINAL)
@@ -104,7 +104,7 @@ class Days:
         return len(self._in_month(year, month)) if month in self._months else 0
 
     def _before(self, date: datetime.date) -> int:
-        """How many such days are in this date's month before it."""
+        """Count the matching days earlier in this date's month."""
         return bisect_left(self._in_month(date.year, date.month), date.day) if date.month in self._months else 0
 
     def _in_month(self, year: int, month: int) -> tuple[int, ...]:
@@ -112,11 +112,11 @@ class Days:
         length = _LENGTHS[month][-1]
         if month == 2 and not calendar.isleap(year):  # noqa: PLR2004
             length = 28
-        found = self._shapes.get((length, start))
-        return self._of_shape(length, start) if found is None else found
+        days = self._shapes.get((length, start))
+        return self._of_shape(length, start) if days is None else days
 
     def _of_shape(self, length: int, start: int) -> tuple[int, ...]:
-        """The days taken of a month that is `length` days long and starts on the weekday `start` (Sunday is 0)."""
+        """Return the matching days of a month of `length` days that starts on the weekday `start` (Sunday is 0)."""
         by_date = {day for day in self._of_month.values if day <= length}
         if LAST_DAY in self._of_month.special:
             by_date.add(length)
@@ -125,9 +125,9 @@ class Days:
             by_date.add(length - {0: 2, 6: 1}.get(last, 0))
         by_date |= {day for special in self._of_month.special if (day := _special_day(special, length, start))}
         by_weekday = {day for day in range(1, length + 1) if self._matches_weekday(day, (start + day - 1) % 7, length)}
-        found = tuple(sorted(by_date & by_weekday if self._both else by_date | by_weekday))
-        self._shapes[length, start] = found
-        return found
+        days = tuple(sorted(by_date & by_weekday if self._both else by_date | by_weekday))
+        self._shapes[length, start] = days
+        return days
 
     def _matches_weekday(self, day: int, weekday: int, length: int) -> bool:
         if weekday in self._weekdays.values:
@@ -137,12 +137,12 @@ class Days:
 
 
 def _special_day(special: object, length: int, start: int) -> int | None:
-    """The day of a month that `L-3` or `15W` means; None where that month has none, and for anything else."""
-    if found := BEFORE_LAST.fullmatch(str(special)):
-        day = length - int(found["before"])
+    """Return the day of a month for `L-3` or `15W`; None if the month has none, and for anything else."""
+    if match := BEFORE_LAST.fullmatch(str(special)):
+        day = length - int(match["before"])
         return day if day >= 1 else None
-    if found := NEAREST.fullmatch(str(special)):
-        day = int(found["day"])
+    if match := NEAREST.fullmatch(str(special)):
+        day = int(match["day"])
         if day > length:
             return None
         match (start + day - 1) % _WEEK:

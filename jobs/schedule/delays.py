@@ -1,4 +1,4 @@
-"""Delays: "in 10 minutes" is a one-off, that long after it is said."""
+"""Delays: "in 10 minutes" is a one-off, relative to when it is saved."""
 
 import datetime
 import re
@@ -8,12 +8,12 @@ from jobs.schedule.tokens import Tokens
 
 FIRST_WORD = "in"
 _UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400, "week": 7 * 86_400}
-_LONGEST_SECONDS = 10 * 366 * 86_400
+_MAX_SECONDS = 10 * 366 * 86_400
 _EXAMPLE = "in 10 minutes"
 
 
 def read_delay(text: str) -> datetime.timedelta:
-    """How long to wait. A day is 24 hours here. Raises ScheduleError."""
+    """Read a delay; a day is 24 hours. Raises ScheduleError."""
     tokens = Tokens(text)
     tokens.needs(FIRST_WORD, _EXAMPLE)
     if not re.fullmatch(r"[0-9]{1,9}", tokens.next):
@@ -25,6 +25,6 @@ def read_delay(text: str) -> datetime.timedelta:
     tokens.take()
     tokens.ended(_EXAMPLE)
     seconds = count * _UNITS[unit]
-    if not 1 <= seconds <= _LONGEST_SECONDS:
+    if not 1 <= seconds <= _MAX_SECONDS:
         raise ScheduleError("should be from 1 second to ten years.")
     return datetime.timedelta(seconds=seconds)

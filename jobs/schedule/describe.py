@@ -1,4 +1,4 @@
-"""Descriptions in words. They are made from what an expression means, not from how it is spelled, so they are true."""
+"""Descriptions of schedules in words, derived from the parsed fields, not from their text."""
 
 from collections.abc import Iterable, Sequence
 
@@ -10,34 +10,34 @@ MONTHS = (
     "December",
 )  # fmt: skip
 NTH = {1: "first", 2: "second", 3: "third", 4: "fourth", 5: "fifth", LAST: "last"}
-#: More times of day than these are described by their fields.
-_MOST_TIMES = 6
-#: So many numbers in a row are told as a range.
-_SHORTEST_RUN = 3
+#: More times of day are described by their fields.
+_MAX_TIMES = 6
+#: So many consecutive numbers are written as a range.
+_MIN_RUN = 3
 _MINUTES = range(60)
 _HOURS = range(24)
 _ALL_DAYS, _ALL_MONTHS, _ALL_WEEKDAYS = tuple(range(1, 32)), tuple(range(1, 13)), tuple(range(7))
 
 
 def joined(parts: Sequence[str], last: str = "and") -> str:
-    """One, two and three."""
+    """Join as in "one, two and three"."""
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} {last} {parts[-1]}"
 
 
-def spelled_time(time: int) -> str:
-    """Seconds since midnight as 09:30, or 09:30:15."""
+def format_time(time: int) -> str:
+    """Format seconds since midnight as 09:30, or 09:30:15."""
     minute, second = divmod(time, 60)
     clock = f"{minute // 60:02}:{minute % 60:02}"
     return f"{clock}:{second:02}" if second else clock
 
 
 def describe_times(times: Iterable[int]) -> str:
-    """At these times of day, in seconds since midnight."""
-    return f"At {joined([spelled_time(time) for time in times])}"
+    """Describe times of day, in seconds since midnight."""
+    return f"At {joined([format_time(time) for time in times])}"
 
 
 def describe_cron(fields: Sequence[CronField]) -> str:
-    """What the six fields, seconds first, mean together: a sentence without its full stop."""
+    """Describe six fields, seconds first, as a sentence without its full stop."""
     second, minute, hour, *rest = fields
     days = describe_days(*rest)
     times = _describe_clock(second.values, minute.values, hour.values)
@@ -45,7 +45,7 @@ def describe_cron(fields: Sequence[CronField]) -> str:
 
 
 def _describe_clock(seconds: tuple[int, ...], minutes: tuple[int, ...], hours: tuple[int, ...]) -> str:
-    if len(seconds) * len(minutes) * len(hours) <= _MOST_TIMES:
+    if len(seconds) * len(minutes) * len(hours) <= _MAX_TIMES:
         times = [h * 3600 + m * 60 + s for h in hours for m in minutes for s in seconds]
         return describe_times(times)
     if seconds == (0,):
@@ -60,10 +60,10 @@ def _describe_clock(seconds: tuple[int, ...], minutes: tuple[int, ...], hours: t
 
 
 def _describe_minutes(minutes: tuple[int, ...], hours: tuple[int, ...]) -> str:
-    """More times than can be listed, all of them on whole minutes."""
+    """Describe more times than can be listed, all on whole minutes."""
     every = _step(minutes, _MINUTES)
     runs_on = hours == tuple(range(hours[0], hours[-1] + 1))
-    span = f"from {spelled_time(_seconds(hours[0], minutes[0]))} to {spelled_time(_seconds(hours[-1], minutes[-1]))}"
+    span = f"from {format_time(_seconds(hours[0], minutes[0]))} to {format_time(_seconds(hours[-1], minutes[-1]))}"
     if hours == tuple(_HOURS):
         if every:
             return _every(every, "minute")
@@ -79,7 +79,7 @@ def _describe_minutes(minutes: tuple[int, ...], hours: tuple[int, ...]) -> str:
 
 
 def describe_days(of_month: CronField, month: CronField, weekday: CronField) -> str:
-    """Which days; nothing for every day."""
+    """Describe the days; empty for every day."""
     every_date, every_weekday = of_month.values == _ALL_DAYS, weekday.values == _ALL_WEEKDAYS
     both = of_month.starred or weekday.starred
     dates, weekdays = f"{_dates(of_month)} of the month", _weekdays(weekday)
@@ -105,13 +105,13 @@ def _dates(field: CronField, last: str = "and") -> str:
         parts.append(_numbers("day", field.values, last))
     special = sorted(map(str, field.special))
     parts += [
-        f"the weekday (Monday to Friday) nearest to day {found['day']}"
+        f"the weekday (Monday to Friday) nearest to day {match['day']}"
         for text in sorted(special, key=_first_number)
-        if (found := NEAREST.fullmatch(text))
+        if (match := NEAREST.fullmatch(text))
     ]
     for text in sorted(special, key=_first_number, reverse=True):
-        if found := BEFORE_LAST.fullmatch(text):
-            days = int(found["before"])
+        if match := BEFORE_LAST.fullmatch(text):
+            days = int(match["before"])
             parts.append(f"the day that is {days} {'day' if days == 1 else 'days'} before the last")
     if LAST_DAY in field.special:
         parts.append("the last day")
@@ -125,7 +125,7 @@ def _first_number(text: str) -> int:
 
 
 def _weekdays(field: CronField) -> str:
-    # A week is told from Monday to Sunday.
+    # Weeks are listed from Monday to Sunday.
     plain = _runs(tuple(sorted(day or 7 for day in field.values)), WEEKDAYS)
     nth = sorted((which if which > 0 else 6, day or 7) for day, which in (_pair(item) for item in field.special))
     if not nth:
@@ -144,7 +144,7 @@ def _seconds(hour: int, minute: int) -> int:
 
 
 def _step(values: tuple[int, ...], whole: range) -> int | None:
-    """By how much these numbers go up, where that fills the whole range evenly from its start."""
+    """Return the step of these numbers if they fill the whole range evenly from its start."""
     step = values[1] - values[0] if len(values) > 1 else 0
     even = step and len(whole) % step == 0 and values == tuple(whole[::step])
     return step if even else None
@@ -155,22 +155,22 @@ def _every(step: int, unit: str) -> str:
 
 
 def _numbers(unit: str, values: tuple[int, ...], last: str = "and") -> str:
-    """minute 5; minutes 5, 7 and 10 to 20."""
+    """Write as in "minute 5" or "minutes 5, 7 and 10 to 20"."""
     parts = _runs(values, None)
     plural = "s" if len(values) > 1 and last == "and" else ""
     return f"{unit}{plural} {joined(parts, last)}"
 
 
 def _runs(values: tuple[int, ...], names: Sequence[str] | None) -> list[str]:
-    """Numbers, or what they are named, with three or more in a row as a range."""
+    """Write numbers, or their names, with three or more in a row as a range."""
     runs: list[list[int]] = []
     for value in values:
         if runs and value == runs[-1][-1] + 1:
             runs[-1].append(value)
         else:
             runs.append([value])
-    told: list[str] = []
+    parts: list[str] = []
     for run in runs:
-        named = [names[value] if names else str(value) for value in run]
-        told.extend([f"{named[0]} to {named[-1]}"] if len(run) >= _SHORTEST_RUN else named)
-    return told
+        words = [names[value] if names else str(value) for value in run]
+        parts.extend([f"{words[0]} to {words[-1]}"] if len(run) >= _MIN_RUN else words)
+    return parts

@@ -1,14 +1,14 @@
-"""Schedules as other schedulers write them: the same here where it is certain, else an error that says what to write.
+"""Schedules in the syntax of other schedulers: translated where the meaning is certain, else refused with a suggestion.
 
-What differs silently is the danger: Quartz and EventBridge count Sunday as 1, so `2-6` is Monday to Friday there and
-Tuesday to Saturday here. Nothing is taken whose days depend on who reads it.
+Quartz and EventBridge count Sunday as 1, so `2-6` is Monday to Friday there and Tuesday to Saturday here. Weekdays by
+number are therefore refused.
 """
 
 import re
 
 from jobs.schedule.contract import ScheduleError
 from jobs.schedule.interval import MAX_INTERVAL_SECONDS
-from jobs.schedule.tokens import told
+from jobs.schedule.tokens import quoted
 
 _WEEKDAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 _CRON, _WITH_SECONDS, _WITH_YEAR = 5, 6, 7
@@ -31,17 +31,17 @@ _LOOKS_LIKE_SYSTEMD = re.compile(r"\.\.|\*-|-\*|\*:|^[a-z]{3,9}(,[a-z]{3,9})*\s+
 _NAMED_WEEK = {name: number for number, name in enumerate(_WEEKDAYS)}
 
 
-def translated(text: str) -> str | int:
-    """A schedule in our own words, or the seconds of an interval; the text itself where nobody else's is recognized.
+def translate(text: str) -> str | int:
+    """Translate to our syntax, or to the seconds of an interval; return any other text unchanged.
 
-    Raises ScheduleError for what is somebody else's and can't be taken as it is.
+    Raises ScheduleError for another scheduler's syntax that can't be translated.
     """
-    if found := _ZONE.fullmatch(text):
-        raise _zone_apart(found["zone"], found["rest"])
-    if found := _EVERY.fullmatch(text):
-        return _go_duration(found["duration"].strip())
-    if found := _AMAZON.fullmatch(text):
-        return _amazon(found["kind"].lower(), found["inside"].strip())
+    if match := _ZONE.fullmatch(text):
+        raise _separate_zone(match["zone"], match["rest"])
+    if match := _EVERY.fullmatch(text):
+        return _go_duration(match["duration"].strip())
+    if match := _AMAZON.fullmatch(text):
+        return _amazon(match["kind"].lower(), match["inside"].strip())
     fields = text.split()
     if not text.lower().startswith(("every ", "in ")):
         if any(_JENKINS.fullmatch(term) for field in fields for term in field.split(",")):
@@ -51,33 +51,33 @@ def translated(text: str) -> str | int:
         if _LOOKS_LIKE_SYSTEMD.search(text) and not text[:4].isdigit():
             raise _systemd(text)
     if _is_quartz(fields):
-        return _from_quartz(fields, who="Quartz")
+        return _from_quartz(fields, scheduler="Quartz")
     return text
 
 
-def _zone_apart(zone: str, rest: str) -> ScheduleError:
-    example = f'and the schedule to "{rest}"' if rest else "and write the schedule without it"
-    return ScheduleError(f'the time zone is a field of its own: set timezone to "{zone}", {example}.')
+def _separate_zone(zone: str, rest: str) -> ScheduleError:
+    schedule = f'and the schedule to "{rest}"' if rest else "and write the schedule without it"
+    return ScheduleError(f'the time zone is a separate field: set timezone to "{zone}", {schedule}.')
 
 
 def _go_duration(text: str) -> int:
-    """`1h30m` as robfig/cron has it, in seconds."""
-    parts = [(found["number"], found["unit"]) for found in _DURATION.finditer(text)]
+    """Read a duration such as `1h30m`, as in robfig/cron, in seconds."""
+    parts = [(match["number"], match["unit"]) for match in _DURATION.finditer(text)]
     if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise ScheduleError(f"{told(text)} should be a duration such as 5m, 90s or 1h30m.")
+        raise ScheduleError(f"{quoted(text)} should be a duration such as 5m, 90s or 1h30m.")
     if any(unit not in _MILLISECONDS for _, unit in parts):
-        raise ScheduleError("should be whole seconds: no schedule here is finer.")
+        raise ScheduleError("should be whole seconds.")
     milliseconds = sum(_thousandths(number) * _MILLISECONDS[unit] for number, unit in parts)
     seconds, rest = divmod(milliseconds, 1_000_000)
     if rest:
-        raise ScheduleError("should be whole seconds: no schedule here is finer.")
+        raise ScheduleError("should be whole seconds.")
     return _interval(seconds)
 
 
 def _thousandths(number: str) -> int:
     whole, _, part = number.partition(".")
-    if len(whole) > 9 or len(part) > 3:  # noqa: PLR2004 - beyond any interval, and finer than a millisecond of an hour
-        raise ScheduleError(f"{told(number)} is out of range.")
+    if len(whole) > 9 or len(part) > 3:  # noqa: PLR2004 - longer than any interval, or finer than milliseconds of an hour
+        raise ScheduleError(f"{quoted(number)} is out of range.")
     return int(whole) * 1000 + int(part.ljust(3, "0") or "0")
 
 
@@ -88,65 +88,67 @@ def _interval(seconds: int) -> int:
 
 
 def _amazon(kind: str, inside: str) -> str | int:
-    """EventBridge's `cron(...)`, `rate(...)` and `at(...)`."""
+    """Translate EventBridge's `cron(...)`, `rate(...)` and `at(...)`."""
     if kind == "at":
         return inside
     if kind == "rate":
-        found = _RATE.fullmatch(inside)
-        if found is None:
+        match = _RATE.fullmatch(inside)
+        if match is None:
             raise ScheduleError("a rate should look like rate(5 minutes), with minutes, hours or days.")
-        return _interval(int(found["count"]) * _RATES[found["unit"].lower()])
+        return _interval(int(match["count"]) * _RATES[match["unit"].lower()])
     fields = inside.split()
     if len(fields) != _WITH_SECONDS:
         raise ScheduleError(
             "EventBridge's cron(...) should have six fields: minutes, hours, day of month, month, day of week, year."
         )
-    return _from_quartz(["0", *fields], who="EventBridge")
+    return _from_quartz(["0", *fields], scheduler="EventBridge")
 
 
 def _is_quartz(fields: list[str]) -> bool:
-    return len(fields) == _WITH_YEAR or (len(fields) in (_CRON, _WITH_SECONDS) and any("?" in one for one in fields))
+    return len(fields) == _WITH_YEAR or (
+        len(fields) in (_CRON, _WITH_SECONDS) and any("?" in field for field in fields)
+    )
 
 
-def _from_quartz(fields: list[str], *, who: str) -> str:
-    """Our own expression for one of Quartz's, whose weekdays are names. Raises ScheduleError for any other."""
+def _from_quartz(fields: list[str], *, scheduler: str) -> str:
+    """Translate a Quartz expression with weekdays by name. Raises ScheduleError for others."""
     if len(fields) == _CRON:
         fields = ["0", *fields]
     for number, field in enumerate(fields):
         if "?" in field and (field != "?" or number not in (_DAY, _WEEKDAY)):
-            raise ScheduleError('"?" stands only for a whole day field; write * elsewhere.')
-    own = ["*" if field == "?" else field for field in fields[:_YEAR]]
-    if own[0] == "0":
-        own = own[1:]
-    expression = " ".join([*own[:-1], "{}"])
+            raise ScheduleError('"?" should be a whole day field; write * elsewhere.')
+    translated = ["*" if field == "?" else field for field in fields[:_YEAR]]
+    if translated[0] == "0":
+        translated = translated[1:]
+    expression = " ".join([*translated[:-1], "{}"])
     weekday = fields[_WEEKDAY]
     if any(character.isdigit() for character in weekday.split("/")[0].split("#")[0]):
-        named = _named_as_quartz_counts(weekday)
-        if named is None:
-            raise ScheduleError(f"{who} counts Sunday as 1, and here it is 0 or 7: name the days, as MON-FRI.")
+        names = _quartz_weekday_names(weekday)
+        if names is None:
+            raise ScheduleError(f"{scheduler} counts Sunday as 1, and here it is 0 or 7: name the days, as in MON-FRI.")
         raise ScheduleError(
-            f"{who} counts Sunday as 1, so {weekday} is {named} there, and other days here: write the names, as in "
-            f'"{expression.format(named)}".'
+            f"{scheduler} counts Sunday as 1, so {weekday} is {names} there and other days here: write names, as in "
+            f'"{expression.format(names)}".'
         )
     if re.search(r"(?:^|,)[a-z]{3}/", weekday, re.IGNORECASE):
-        raise ScheduleError(f"{who} ends its week on Saturday: name the days one by one, as MON,WED,FRI.")
+        raise ScheduleError(f"{scheduler} ends its week on Saturday: name each day, as in MON,WED,FRI.")
     if weekday.upper() == "L":
-        raise ScheduleError(f'{who} means Saturday by L: write "{expression.format("SAT")}".')
+        raise ScheduleError(f'{scheduler} means Saturday by L: write "{expression.format("SAT")}".')
     if len(fields) > _YEAR and fields[_YEAR] != "*":
         year = fields[_YEAR]
         first, last = re.split(r"[-/,]", year)[0], re.split(r"[-,]", year)[-1]
         raise ScheduleError(
-            f'there is no field for years: write "{expression.format(own[-1])}", and set starts_at to '
+            f'there is no year field: write "{expression.format(translated[-1])}", and set starts_at to '
             f'"{first}-01-01T00:00:00" and ends_at to "{last}-12-31T23:59:59", with the offset of its time zone.'
         )
-    return expression.format(own[-1])
+    return expression.format(translated[-1])
 
 
-def _named_as_quartz_counts(field: str) -> str | None:
-    """A day of week with Sunday as 1, by names; None where it is not understood."""
+def _quartz_weekday_names(field: str) -> str | None:
+    """Replace weekday numbers, with Sunday as 1, by names; None for an unknown syntax."""
 
-    def name(found: re.Match[str]) -> str:
-        return _WEEKDAYS[int(found[0]) - 1]
+    def name(match: re.Match[str]) -> str:
+        return _WEEKDAYS[int(match[0]) - 1]
 
     field, slash, step = field.upper().partition("/")
     terms = []
@@ -162,25 +164,25 @@ def _jenkins(fields: list[str]) -> ScheduleError:
     plain = [",".join(_without_hash(term) for term in field.split(",")) for field in fields]
     example = " ".join(plain) if len(plain) in (_CRON, _WITH_SECONDS) else "0 * * * *"
     return ScheduleError(
-        f'Jenkins draws a number for H; write your own, as in "{example}", and set jitter_seconds to spread jobs '
-        "of the same schedule."
+        f'H is a random number in Jenkins; write a number, as in "{example}", and set jitter_seconds to spread jobs '
+        "with the same schedule."
     )
 
 
 def _without_hash(term: str) -> str:
-    found = re.fullmatch(r"H(?:\((?P<low>[0-9]+)-(?P<high>[0-9]+)\))?(?P<step>/[0-9]+)?", term, re.IGNORECASE)
-    if found is None:
+    match = re.fullmatch(r"H(?:\((?P<low>[0-9]+)-(?P<high>[0-9]+)\))?(?P<step>/[0-9]+)?", term, re.IGNORECASE)
+    if match is None:
         return term
-    if found["step"]:
-        return f"{found['low']}-{found['high']}{found['step']}" if found["low"] else f"*{found['step']}"
-    return found["low"] or "0"
+    if match["step"]:
+        return f"{match['low']}-{match['high']}{match['step']}" if match["low"] else f"*{match['step']}"
+    return match["low"] or "0"
 
 
 def _random(fields: list[str]) -> ScheduleError:
-    plain = [re.sub(r"(?P<low>[0-9]*)~[0-9]*", lambda found: found["low"] or "0", field) for field in fields]
+    plain = [re.sub(r"(?P<low>[0-9]*)~[0-9]*", lambda match: match["low"] or "0", field) for field in fields]
     return ScheduleError(
-        f'"~" draws a number; write your own, as in "{" ".join(plain)}", and set jitter_seconds to spread jobs of '
-        "the same schedule."
+        f'"~" is a random number; write a number, as in "{" ".join(plain)}", and set jitter_seconds to spread jobs '
+        "with the same schedule."
     )
 
 
@@ -191,18 +193,18 @@ def _systemd(text: str) -> ScheduleError:
 
 
 def _cron_of_systemd(text: str) -> str | None:
-    """The cron expression of an OnCalendar that is plain enough; None for any other."""
-    found = _SYSTEMD.fullmatch(text.strip())
-    if found is None or (found["year"] or "*") != "*":
+    """Translate a simple OnCalendar to cron; None for others."""
+    match = _SYSTEMD.fullmatch(text.strip())
+    if match is None or (match["year"] or "*") != "*":
         return None
     weekday = "*"
-    if found["days"]:
-        names = [name[:3].upper() for name in re.split(r"\.\.|,", found["days"])]
+    if match["days"]:
+        names = [name[:3].upper() for name in re.split(r"\.\.|,", match["days"])]
         if any(name not in _NAMED_WEEK for name in names):
             return None
-        weekday = re.sub(r"[a-z]{3,9}", lambda one: one[0][:3].upper(), found["days"].lower()).replace("..", "-")
-    hour, minute = found["hour"] or "0", found["minute"] or "0"
+        weekday = re.sub(r"[a-z]{3,9}", lambda name: name[0][:3].upper(), match["days"].lower()).replace("..", "-")
+    hour, minute = match["hour"] or "0", match["minute"] or "0"
     minute = re.sub(r"^0?0/", "*/", minute)
-    numbers = [re.sub(r"^0(?=[0-9])", "", part or "*") for part in (minute, hour, found["day"], found["month"])]
-    second = (found["second"] or "0").lstrip("0")
+    numbers = [re.sub(r"^0(?=[0-9])", "", part or "*") for part in (minute, hour, match["day"], match["month"])]
+    second = (match["second"] or "0").lstrip("0")
     return " ".join([*([second] if second else []), *numbers, weekday])

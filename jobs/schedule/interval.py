@@ -1,10 +1,10 @@
-"""Intervals: every so many seconds, whatever any clock on a wall shows."""
+"""Intervals: a fixed number of seconds, regardless of time zones."""
 
 import datetime
 from dataclasses import dataclass
 from typing import ClassVar
 
-from jobs.schedule.contract import NothingDropped, OccurrenceRange, ScheduleError
+from jobs.schedule.contract import NeverDrops, OccurrenceRange, ScheduleError
 from jobs.schedule.seconds import DAY
 
 MIN_INTERVAL_SECONDS = 1
@@ -12,8 +12,8 @@ MAX_INTERVAL_SECONDS = 366 * DAY
 
 
 @dataclass(frozen=True, slots=True)
-class Interval(NothingDropped):
-    """Every `seconds`, the first at `anchor`, so that neither a restart nor an edit makes it drift."""
+class Interval(NeverDrops):
+    """Every `seconds`, counted from `anchor`, so that neither restarts nor edits make it drift."""
 
     seconds: int
     anchor: datetime.datetime
@@ -39,7 +39,7 @@ class Interval(NothingDropped):
         except OverflowError:
             return None
 
-    def stretch(self, after: datetime.datetime, until: datetime.datetime) -> OccurrenceRange | None:
+    def occurrences_between(self, after: datetime.datetime, until: datetime.datetime) -> OccurrenceRange | None:
         step = datetime.timedelta(seconds=self.seconds)
         first = max((after - self.anchor) // step + 1, 0)
         last = (until - self.anchor) // step
@@ -52,7 +52,7 @@ class Interval(NothingDropped):
 
 
 def parse_interval(seconds: object, anchor: datetime.datetime) -> Interval:
-    """Raises ScheduleError."""
+    """Check the seconds of an interval. Raises ScheduleError."""
     if isinstance(seconds, bool) or not isinstance(seconds, int):
         raise ScheduleError("every_seconds should be a whole number of seconds.")
     if not MIN_INTERVAL_SECONDS <= seconds <= MAX_INTERVAL_SECONDS:

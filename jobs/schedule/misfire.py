@@ -1,4 +1,4 @@
-"""What to do with occurrences that are due, some of them perhaps long ago. Pure."""
+"""Misfire policies: which due occurrences fire, and which are missed. Pure."""
 
 import collections
 import datetime
@@ -7,17 +7,17 @@ from dataclasses import dataclass
 
 from jobs.schedule import OccurrenceRange, Schedule
 
-#: An occurrence that is fired this late is on time: no clock is punctual to the microsecond.
+#: An occurrence up to this late is on time.
 ON_TIME = datetime.timedelta(seconds=15)
-#: However short a grace is, an occurrence this late is not late.
-LEAST_GRACE = datetime.timedelta(seconds=1)
+#: The shortest grace: an occurrence this late always fires.
+MIN_GRACE = datetime.timedelta(seconds=1)
 #: The most occurrences of one job that `fire_all` fires at once.
-FIRE_ALL_MOST = 100
+FIRE_ALL_LIMIT = 100
 _JUST_BEFORE = datetime.timedelta(microseconds=1)
 
 
 class Misfire(enum.StrEnum):
-    """What becomes of occurrences that could not be fired on time."""
+    """What to do with occurrences that did not fire on time."""
 
     FIRE_ONCE = "fire_once"
     FIRE_ALL = "fire_all"
@@ -25,11 +25,11 @@ class Misfire(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class FiringPlan:
-    """What becomes of what is due: every occurrence is in exactly one of these.
+class DueOccurrences:
+    """The due occurrences, each in exactly one group.
 
-    `fires` are to be fired, oldest first; `missed` came too late and is only counted; `dropped` did not exist on the
-    wall clock. `next_fire_at` is the next occurrence after all of them; None: there is none.
+    `fires` are to fire, oldest first; `missed` are too late and only counted; `dropped` were skipped by a clock change.
+    `next_fire_at` is the first occurrence that is not due yet, or None.
     """
 
     fires: tuple[datetime.datetime, ...]
@@ -38,7 +38,7 @@ class FiringPlan:
     next_fire_at: datetime.datetime | None
 
 
-def plan_firing(
+def apply_misfire_policy(
     schedule: Schedule,
     *,
     due_at: datetime.datetime,
@@ -46,61 +46,61 @@ def plan_firing(
     misfire: Misfire,
     grace: datetime.timedelta,
     until: datetime.datetime | None = None,
-) -> FiringPlan:
-    """What becomes of the occurrences from `due_at` to `now`, or to `until` where their plan ended before.
+) -> DueOccurrences:
+    """Sort the occurrences from `due_at` to `now`, or to `until` if their schedule period ended before.
 
-    `fire_once` fires the latest one that is at most `grace` late, `fire_all` all of those, at most the newest 100, and
-    `skip` the latest one that is on time. The others are missed. `due_at` always counts as an occurrence: it was
-    planned when it was stored.
+    `fire_once` fires the latest one that is at most `grace` late, `fire_all` all of those, at most the latest 100, and
+    `skip` the latest one that is on time. The others are missed. `due_at` always counts as an occurrence: it was one
+    when it was stored.
     """
     horizon = now if until is None else min(now, until)
     oldest = now - _window(misfire, grace)
     following = schedule.next_after(due_at)
     if following is None or following > horizon:
-        return _plan_of_one(schedule, due_at, in_time=due_at >= oldest, following=following)
-    most = FIRE_ALL_MOST if misfire is Misfire.FIRE_ALL else 1
+        return _sort_one(schedule, due_at, in_time=due_at >= oldest, following=following)
+    most = FIRE_ALL_LIMIT if misfire is Misfire.FIRE_ALL else 1
     fires, dropped = _newest(schedule, due_at, max(due_at, oldest), horizon, most)
     missed_until = min((*fires, *dropped), default=horizon + _JUST_BEFORE) - _JUST_BEFORE
-    missed = _stretch_from(schedule, due_at, missed_until)
-    return FiringPlan(fires, missed, dropped, schedule.next_after(horizon))
+    missed = _range_from(schedule, due_at, missed_until)
+    return DueOccurrences(fires, missed, dropped, schedule.next_after(horizon))
 
 
-def plan_without_firing(
+def count_all_missed(
     schedule: Schedule, *, due_at: datetime.datetime, now: datetime.datetime, until: datetime.datetime | None = None
-) -> FiringPlan:
-    """The same where nobody knows whether what is due was fired already: all of it is missed, however late it is."""
+) -> DueOccurrences:
+    """Count every due occurrence as missed, for when it is unknown which ones have fired already."""
     horizon = now if until is None else min(now, until)
-    return FiringPlan((), _stretch_from(schedule, due_at, horizon), (), schedule.next_after(horizon))
+    return DueOccurrences((), _range_from(schedule, due_at, horizon), (), schedule.next_after(horizon))
 
 
 def _window(misfire: Misfire, grace: datetime.timedelta) -> datetime.timedelta:
-    """How late an occurrence may still be fired."""
-    grace = max(grace, LEAST_GRACE)
+    """Return how late an occurrence may still fire."""
+    grace = max(grace, MIN_GRACE)
     return min(grace, ON_TIME) if misfire is Misfire.SKIP else grace
 
 
-def _plan_of_one(
+def _sort_one(
     schedule: Schedule, due_at: datetime.datetime, *, in_time: bool, following: datetime.datetime | None
-) -> FiringPlan:
+) -> DueOccurrences:
     if schedule.drops(due_at):
-        return FiringPlan((), None, (due_at,), following)
+        return DueOccurrences((), None, (due_at,), following)
     if in_time:
-        return FiringPlan((due_at,), None, (), following)
-    return FiringPlan((), OccurrenceRange(due_at, due_at, 1), (), following)
+        return DueOccurrences((due_at,), None, (), following)
+    return DueOccurrences((), OccurrenceRange(due_at, due_at, 1), (), following)
 
 
-def _stretch_from(schedule: Schedule, first: datetime.datetime, until: datetime.datetime) -> OccurrenceRange | None:
-    """The occurrences from `first`, which is one, to `until`."""
+def _range_from(schedule: Schedule, first: datetime.datetime, until: datetime.datetime) -> OccurrenceRange | None:
+    """Count the occurrences from `first`, itself one, to `until`."""
     if until < first:
         return None
-    later = schedule.stretch(first, until)
+    later = schedule.occurrences_between(first, until)
     return OccurrenceRange(first, later.last, 1 + later.count) if later else OccurrenceRange(first, first, 1)
 
 
 def _newest(
     schedule: Schedule, due_at: datetime.datetime, start: datetime.datetime, horizon: datetime.datetime, most: int
 ) -> tuple[tuple[datetime.datetime, ...], tuple[datetime.datetime, ...]]:
-    """Of the occurrences from `start` to `horizon` the newest `most` that exist, and those dropped among them."""
+    """Return the latest `most` occurrences from `start` to `horizon` that fire, and those dropped among them."""
     kept: collections.deque[datetime.datetime] = collections.deque()
     dropped: collections.deque[datetime.datetime] = collections.deque()
     begin = _skipped_ahead(schedule, start, horizon, most)
@@ -118,10 +118,10 @@ def _newest(
 def _skipped_ahead(
     schedule: Schedule, start: datetime.datetime, horizon: datetime.datetime, most: int
 ) -> datetime.datetime:
-    """A later start that leaves enough occurrences, so that few of a long outage are walked one by one."""
+    """Move the start closer while enough occurrences are left, so that a long outage is not walked one by one."""
     while True:
         middle = start + (horizon - start) / 2
-        half = schedule.stretch(middle - _JUST_BEFORE, horizon)
+        half = schedule.occurrences_between(middle - _JUST_BEFORE, horizon)
         if half is None or half.count <= 2 * most:
             return start
         start = middle

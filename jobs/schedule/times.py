@@ -1,4 +1,4 @@
-"""Times of day: which seconds of a day a pattern takes. Both kinds number them, so that counting costs no walk."""
+"""The times of day of a pattern, numbered, so that counting needs no walk."""
 
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -9,23 +9,23 @@ from jobs.schedule.seconds import DAY
 
 
 class Times(Protocol):
-    """Times of day in their order, at least one. A time is in seconds since midnight on the wall clock."""
+    """Sorted times of day, at least one, in seconds since midnight, local time."""
 
     @property
     def per_day(self) -> int: ...
 
     def rank(self, time: int) -> int:
-        """How many of them are before `time`."""
+        """Count the times before `time`."""
 
     def at(self, rank: int) -> int:
-        """The one before which there are `rank` others."""
+        """Return the time with this many before it."""
 
     def closest(self) -> int:
-        """The fewest seconds between two of them; a whole day where there is one only."""
+        """Return the fewest seconds between two times; a whole day for a single one."""
 
 
-class EachOf:
-    """Every combination of these hours, minutes and seconds, as cron fields mean them. The tuples are sorted."""
+class FieldTimes:
+    """Every combination of these hours, minutes and seconds. The tuples are sorted."""
 
     __slots__ = ("_hours", "_minutes", "_per_hour", "_per_minute", "_seconds", "per_day")
 
@@ -58,15 +58,15 @@ class EachOf:
         over_minute = self._seconds[0] - self._seconds[-1]
         over_hour = (self._minutes[0] - self._minutes[-1]) * 60 + over_minute
         apart = (
-            _least_step(self._seconds),
-            _least_step(self._minutes) * 60 + over_minute,
-            _least_step(self._hours) * 3600 + over_hour,
+            _min_step(self._seconds),
+            _min_step(self._minutes) * 60 + over_minute,
+            _min_step(self._hours) * 3600 + over_hour,
         )
         return min(DAY, *apart)
 
 
-class Listed:
-    """These times and no others. The tuple is sorted."""
+class ListedTimes:
+    """A sorted list of times."""
 
     __slots__ = ("per_day", "times")
 
@@ -81,9 +81,9 @@ class Listed:
         return self.times[rank]
 
     def closest(self) -> int:
-        return min(DAY, _least_step(self.times))
+        return min(DAY, _min_step(self.times))
 
 
-def _least_step(numbers: Sequence[int]) -> int:
-    """Between neighbours of a sorted sequence; more than any two times are apart where it has one number only."""
+def _min_step(numbers: Sequence[int]) -> int:
+    """Return the smallest difference in a sorted sequence; two days for a single number."""
     return min((after - before for before, after in pairwise(numbers)), default=2 * DAY)

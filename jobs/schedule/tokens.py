@@ -1,4 +1,4 @@
-"""Reading words one by one, with errors that say what was expected."""
+"""A tokenizer for schedules in words, with errors that say what was expected."""
 
 import re
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import TypeVar
 from jobs.schedule.contract import ScheduleError
 
 Item = TypeVar("Item")
-_TOLD = 40
+_MAX_QUOTED = 40
 
 
 class Tokens:
@@ -19,12 +19,12 @@ class Tokens:
 
     @property
     def next(self) -> str:
-        """The next word; empty at the end."""
+        """The next word, or empty."""
         return self._tokens[self._at] if self._at < len(self._tokens) else ""
 
     @property
     def after(self) -> str:
-        """The word after the next; empty where there is none."""
+        """The word after the next, or empty."""
         return self._tokens[self._at + 1] if self._at + 1 < len(self._tokens) else ""
 
     def take(self) -> str:
@@ -33,7 +33,7 @@ class Tokens:
         return token
 
     def took(self, *words: str) -> bool:
-        """Step over the next word if it is one of these."""
+        """Take the next word if it is one of these."""
         if self.next in words:
             self._at += 1
             return True
@@ -44,12 +44,12 @@ class Tokens:
             raise self.unexpected(f'write it like "{example}"')
 
     def ended(self, example: str) -> None:
-        """Raises ScheduleError if there is something left."""
+        """Raises ScheduleError if words are left."""
         if self.next:
             raise self.unexpected(f'a schedule like "{example}" ends before it')
 
     def listed(self, read: Callable[["Tokens"], Item]) -> list[Item]:
-        """One or more, as in: a, b and c."""
+        """Read one or more items, as in "a, b and c"."""
         items = [read(self)]
         while self.next in {",", "and"}:
             if self.took(","):
@@ -62,9 +62,9 @@ class Tokens:
     def unexpected(self, hint: str) -> ScheduleError:
         if not self.next:
             return ScheduleError(f"something is missing at the end; {hint}.")
-        return ScheduleError(f"{told(self.next)} is not understood there; {hint}.")
+        return ScheduleError(f"{quoted(self.next)} is not understood there; {hint}.")
 
 
-def told(text: str) -> str:
-    """Somebody's text as an error message repeats it."""
-    return repr(text if len(text) <= _TOLD else f"{text[:_TOLD]}...")
+def quoted(text: str) -> str:
+    """Quote a text in an error message."""
+    return repr(text if len(text) <= _MAX_QUOTED else f"{text[:_MAX_QUOTED]}...")

@@ -1,16 +1,16 @@
-"""Days of every so many weeks: which weekdays, how many weeks apart, and which weeks. A day counts from 1970-01-01."""
+"""Days every few weeks. A day is a number, counted from 1970-01-01."""
 
 import itertools
 
 from jobs.schedule.seconds import DAY, END
 
 _WEEK = 7
-#: 1970-01-01 was a Thursday; weeks begin on Monday, and the first has only its last four days.
+#: 1970-01-01 was a Thursday, and weeks begin on Monday, so the first week has four days.
 _THURSDAY = 3
 
 
 class WeeksApart:
-    """These weekdays (Sunday is 0) of the weeks whose number leaves `phase` when it is divided by `weeks`."""
+    """These weekdays (Sunday is 0) of the weeks whose number modulo `weeks` is `phase`."""
 
     __slots__ = ("_days", "_phase", "_weeks", "every")
 
@@ -25,7 +25,7 @@ class WeeksApart:
         return True
 
     def within(self, most: int) -> bool:
-        """Whether two such days are ever at most so many days apart."""
+        """Return whether two matching days are ever at most `most` days apart."""
         days = self._days
         between = (later - earlier for earlier, later in itertools.pairwise(days))
         return min((*between, self._weeks * _WEEK + days[0] - days[-1])) <= most
@@ -35,39 +35,39 @@ class WeeksApart:
         return week % self._weeks == self._phase and weekday in self._days
 
     def first_from(self, day: int) -> int | None:
-        """The first such day that is `day` or later; None when there is none any more."""
+        """Return the first matching day that is `day` or later, or None."""
         week, weekday = divmod(day + _THURSDAY, _WEEK)
-        later = [one for one in self._days if one >= weekday]
+        later = [other for other in self._days if other >= weekday]
         wait = (self._phase - week) % self._weeks
         if wait == 0 and not later:
             wait = self._weeks
         first = later[0] if wait == 0 else self._days[0]
-        found = (week + wait) * _WEEK + first - _THURSDAY
-        return found if found * DAY < END else None
+        number = (week + wait) * _WEEK + first - _THURSDAY
+        return number if number * DAY < END else None
 
     def last_before(self, day: int) -> int | None:
-        """The last such day that is earlier than `day`; None when there is none since 1970."""
+        """Return the last matching day earlier than `day`; None if there is none since 1970."""
         week, weekday = divmod(day + _THURSDAY, _WEEK)
-        earlier = [one for one in self._days if one < weekday]
+        earlier = [other for other in self._days if other < weekday]
         back = (week - self._phase) % self._weeks
         if back == 0 and not earlier:
             back = self._weeks
         last = earlier[-1] if back == 0 else self._days[-1]
-        found = (week - back) * _WEEK + last - _THURSDAY
-        return found if found >= 0 else None
+        number = (week - back) * _WEEK + last - _THURSDAY
+        return number if number >= 0 else None
 
     def count(self, low: int, high: int) -> int:
-        """How many such days are from `low` to before `high`. Costs the same however far they are apart."""
+        """Count the matching days from `low` to before `high`, in constant time."""
         return self._until(high) - self._until(low)
 
     def _until(self, day: int) -> int:
-        """How many such days are before `day`, counted from the Monday of the week of 1970-01-01."""
+        """Count the matching days before `day`, from the Monday of the week of 1970-01-01."""
         week, weekday = divmod(day + _THURSDAY, _WEEK)
         whole = max(0, (week - self._phase + self._weeks - 1) // self._weeks)
-        partly = sum(one < weekday for one in self._days) if week % self._weeks == self._phase else 0
+        partly = sum(other < weekday for other in self._days) if week % self._weeks == self._phase else 0
         return whole * len(self._days) + partly
 
 
 def phase_of(day: int, weeks: int) -> int:
-    """The phase with which the week of this day is among those taken."""
+    """Return the phase that includes the week of this day."""
     return (day + _THURSDAY) // _WEEK % weeks

@@ -10,7 +10,7 @@ from rest_framework.fields import empty
 from core.validation.fields import BoundedList, Choice, Text, Whole, instant_text
 from core.validation.strict import StrictSerializer, by_field
 from jobs.definition.contract import Overlap
-from jobs.schedule import settled_schedule
+from jobs.schedule import resolve_relative
 from jobs.schedule.jitter import MAX_JITTER_SECONDS
 from jobs.schedule.misfire import Misfire
 from jobs.services.save import TIMING
@@ -120,7 +120,7 @@ class DefinitionSerializer(StrictSerializer):
     def _settled(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Replace dates by text, and a schedule relative to now by its instant."""
         dates = {field: attrs[field] and instant_text(attrs[field]) for field in ("starts_at", "ends_at")}
-        return {**attrs, **dates, "schedule": settled_schedule(attrs["schedule"], self.context["now"])}
+        return {**attrs, **dates, "schedule": resolve_relative(attrs["schedule"], self.context["now"])}
 
     def validate_tags(self, value: list[str]) -> list[str]:
         return list(dict.fromkeys(value))

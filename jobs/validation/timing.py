@@ -17,10 +17,10 @@ from jobs.schedule import (
     Once,
     Schedule,
     ScheduleError,
+    clock_change_warnings,
     next_firings,
     parse_timezone,
-    settled_schedule,
-    warnings_ahead,
+    resolve_relative,
 )
 from jobs.services.save import TIMING
 
@@ -152,14 +152,14 @@ def preview_timing(
     `anchor` is the job's creation; `since` for a new job. Raises ValidationError with each wrong field.
     """
     text = timing["schedule"]
-    schedule = checked_schedule({**timing, "schedule": settled_schedule(text, since)}, anchor=anchor or since)
+    schedule = checked_schedule({**timing, "schedule": resolve_relative(text, since)}, anchor=anchor or since)
     if schedule is None:
         return TimingPreview(None)
     at_once = isinstance(schedule, Once) and schedule.at == since
     firings = (since,) if at_once else next_firings(schedule, since, count)
     until = firings[-1] if firings else since
     zone = parse_timezone(timing["timezone"])
-    warnings = warnings_ahead(schedule, text, zone, after=since, until=until)
+    warnings = clock_change_warnings(schedule, text, zone, after=since, until=until)
     no_firing = () if firings else (f"It does not fire after {instant_text(since)}.",)
     return TimingPreview(schedule, firings, (*warnings, *no_firing))
 

@@ -18,7 +18,7 @@ from core.failpoints import failpoint
 from jobs.definition.contract import Timetable
 from jobs.definition.reading import UnreadableError
 from jobs.schedule import OccurrenceRange
-from jobs.schedule.misfire import FiringPlan, plan_firing, plan_without_firing
+from jobs.schedule.misfire import DueOccurrences, apply_misfire_policy, count_all_missed
 from runs.attempts import unreadable
 from runs.attempts.unreadable import UnreadableVersionFound
 from runs.clock.materialize import DueJobEnvironment, Materialized, ScheduledJobEnvironment, Skip, materialize
@@ -102,7 +102,7 @@ def fired_by(written: Materialized, due: int) -> Fired:
     return Fired(written.execution_ids, written.aborted, written.skipped, due)
 
 
-def skips_of(due: FiringPlan) -> tuple[Skip, ...]:
+def skips_of(due: DueOccurrences) -> tuple[Skip, ...]:
     """The occurrences that are only counted."""
     dropped = tuple(Skip(OccurrenceRange(at, at, 1), SkipReason.DST_GAP) for at in due.dropped)
     return (Skip(due.missed, SkipReason.MISSED), *dropped) if due.missed else dropped
@@ -166,13 +166,13 @@ def due_occurrences(
     now: datetime.datetime,
     until: datetime.datetime | None = None,
     only_count: bool,
-) -> FiringPlan:
+) -> DueOccurrences:
     """What is due by a timetable that has a schedule, sorted by its misfire policy."""
     assert timetable.schedule is not None
     if only_count:
-        return plan_without_firing(timetable.schedule, due_at=due_at, now=now, until=until)
+        return count_all_missed(timetable.schedule, due_at=due_at, now=now, until=until)
     misfire, grace = timetable.misfire, timetable.misfire_grace
-    return plan_firing(timetable.schedule, due_at=due_at, now=now, misfire=misfire, grace=grace, until=until)
+    return apply_misfire_policy(timetable.schedule, due_at=due_at, now=now, misfire=misfire, grace=grace, until=until)
 
 
 def _advance(cursor: Any, due: Sequence[_DueRow], stopped: Collection[str], now: datetime.datetime) -> None:

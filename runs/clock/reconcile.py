@@ -130,7 +130,7 @@ def _closed_period(
         return _ClosedPeriod(period, _to_fire(job_environment, since, until, now, only_count=only_count), None)
     reason = SkipReason.PAUSED if PeriodState.PAUSED in (period.state, period.followed_by) else SkipReason.ENDED
     part_until = min(until, since + PART)
-    counted = schedule.stretch(since, part_until)
+    counted = schedule.occurrences_between(since, part_until)
     due = DueJobEnvironment(job_environment, (), (Skip(counted, reason),) if counted else ())
     return _ClosedPeriod(period, due, part_until if part_until < until else None)
 

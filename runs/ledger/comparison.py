@@ -44,7 +44,7 @@ class PlannedSchedule:
     def count(self, after: datetime.datetime, until: datetime.datetime) -> int:
         """How many occurrences of this plan are later than `after` and no later than `until`."""
         after, until = max(after, self.since), until if self.until is None else min(until, self.until)
-        found = self.schedule.stretch(after, until) if self.schedule and after < until else None
+        found = self.schedule.occurrences_between(after, until) if self.schedule and after < until else None
         return found.count if found else 0
 
     def hides(self, entry: "Entry") -> bool:

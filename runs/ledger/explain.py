@@ -8,7 +8,7 @@ from core.words import SKIP_REASONS, duration_words, instant_words
 from jobs.definition.contract import Overlap
 from jobs.definition.overrides import effective
 from jobs.models import JobEnvironment, PeriodState
-from jobs.schedule.misfire import FIRE_ALL_MOST, Misfire
+from jobs.schedule.misfire import FIRE_ALL_LIMIT, Misfire
 from runs.ledger.comparison import PlannedSchedule
 from runs.ledger.read import PlannedPeriod, entries_of, history_begins, periods_of
 from runs.models import Execution
@@ -153,8 +153,8 @@ def _why_missed(execution: Execution) -> str:
     match config["misfire"]:
         case Misfire.FIRE_ONCE if count:
             return f"missed; only the latest of {execution.occurrences + count:,} is fired ({at})"
-        case Misfire.FIRE_ALL if count >= FIRE_ALL_MOST:
-            return f"missed; only the latest {FIRE_ALL_MOST} of {execution.occurrences + count:,} are fired ({at})"
+        case Misfire.FIRE_ALL if count >= FIRE_ALL_LIMIT:
+            return f"missed; only the latest {FIRE_ALL_LIMIT} of {execution.occurrences + count:,} are fired ({at})"
         case Misfire.SKIP:
             return f"missed; the job fires nothing that is late, by its misfire rule ({at})"
     grace = duration_words(config["misfire_grace_seconds"] * 1000)
@@ -232,7 +232,7 @@ def _before_all(row: JobEnvironment) -> Explanation:
 def _last_before(plan: PlannedSchedule, instant: datetime.datetime) -> datetime.datetime | None:
     for span in _LOOK_BACK:
         after = max(instant - span, plan.since)
-        found = plan.schedule.stretch(after, instant - _JUST_BEFORE) if plan.schedule else None
+        found = plan.schedule.occurrences_between(after, instant - _JUST_BEFORE) if plan.schedule else None
         if found is not None:
             return found.last
         if after == plan.since:

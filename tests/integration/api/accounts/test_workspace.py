@@ -116,7 +116,8 @@ class TestSettings:
         assert entry.changes == {"name": ["Acme", "Acme Inc."]}
 
     @pytest.mark.parametrize(
-        ("names", "wrong"), [(["a b"], "not a valid"), (["Authorization"], "never shown"), (["x-\u00e4"], "not a valid")]
+        ("names", "wrong"),
+        [(["a b"], "not a valid"), (["Authorization"], "never shown"), (["x-\u00e4"], "not a valid")],
     )
     def test_headers_that_are_never_shown_are_refused(self, api: Caller, names: list[str], wrong: str) -> None:
         problem = api.ask("PUT", "/settings/", {"redact_allow_headers": names}, expect=400)

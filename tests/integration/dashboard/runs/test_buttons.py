@@ -179,7 +179,7 @@ def test_a_job_is_created_by_the_form(member: Client) -> None:
     [
         ("schedule", "every blue moon", "expected a day of the week"),
         ("schedule", "{bad", "Must be like"),
-        ("timezone", "Mars/Olympus", "no IANA time zone"),
+        ("timezone", "Mars/Olympus", "not an IANA time zone"),
         ("url", "ftp://example.com/", ""),
         ("url", "http://127.0.0.1/", "may not call this"),
         ("headers", "no colon", "must have the form"),
@@ -249,7 +249,7 @@ def test_a_duplicate_slug_is_reported_beside_its_field(member: Client, make_job:
         ("<b>nonsense", "UTC", "&lt;b&gt;nonsense"),
         ("{", "UTC", "{"),
         ("9999-12-31T23:59:59-14:00", "UTC", ""),
-        ("0 2 * * *", "Nowhere", "no IANA time zone"),
+        ("0 2 * * *", "Nowhere", "not an IANA time zone"),
     ],
 )
 def test_the_form_previews_a_schedule(member: Client, schedule: str, zone: str, expected: str) -> None:

@@ -66,7 +66,7 @@ def test_unambiguous_dialects_are_accepted(foreign: str, own: object) -> None:
         ("0 0 9 ? * 6L", ['"0 9 * * FRIL"']),
         ("0 0 9 ? * 2#1", ['"0 9 * * MON#1"']),
         ("0 0 9 ? * 2/2", ["Sunday as 1", "name the days"]),
-        ("0 0 9 ? * MON/2", ["name the days one by one"]),
+        ("0 0 9 ? * MON/2", ["name each day"]),
         ("0 0 9 ? * L", ['"0 9 * * SAT"']),
         ("0 9 ? * 2-6", ["MON-FRI"]),
         ("0 0 9 * * 2 *", ["MON"]),

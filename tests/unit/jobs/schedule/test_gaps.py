@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from jobs.schedule import parse_schedule
-from jobs.schedule.times import EachOf, Listed
+from jobs.schedule.times import FieldTimes, ListedTimes
 
 DAY = 24 * 3600
 NOW = datetime.datetime(2026, 3, 1, tzinfo=datetime.UTC)
@@ -71,9 +71,9 @@ def some_of(limit: int) -> some.SearchStrategy[tuple[int, ...]]:
 def test_times_of_day_have_their_smallest_gap(
     hours: tuple[int, ...], minutes: tuple[int, ...], seconds: tuple[int, ...]
 ) -> None:
-    times = EachOf(hours, minutes, seconds)
+    times = FieldTimes(hours, minutes, seconds)
     each = [times.at(rank) for rank in range(times.per_day)]
-    assert times.closest() == Listed(tuple(each)).closest() == min((b - a for a, b in pairwise(each)), default=DAY)
+    assert times.closest() == ListedTimes(tuple(each)).closest() == min((b - a for a, b in pairwise(each)), default=DAY)
 
 
 @given(minute=field(0, 59), hour=field(0, 23), day=field(1, 31), weekday=field(0, 6), seconds=some.integers(1, 3 * DAY))

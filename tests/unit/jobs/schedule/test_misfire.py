@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.schedule import Interval, OccurrenceRange
-from jobs.schedule.misfire import FIRE_ALL_MOST, Misfire, plan_firing, plan_without_firing
+from jobs.schedule.misfire import FIRE_ALL_LIMIT, Misfire, apply_misfire_policy, count_all_missed
 
 DUE = datetime.datetime(2026, 3, 1, 12, 0, tzinfo=datetime.UTC)
 SECOND = datetime.timedelta(seconds=1)
@@ -17,7 +17,7 @@ EVERY_MINUTE = Interval(60, DUE - 60 * MINUTE)
 
 
 @dataclass(frozen=True)
-class Listed:
+class ListedTimes:
     """A schedule given by its occurrences, some of which fall into a DST gap."""
 
     occurrences: list[datetime.datetime]
@@ -29,13 +29,13 @@ class Listed:
     def drops(self, occurrence):
         return occurrence in self.swallowed
 
-    def stretch(self, after, until):
+    def occurrences_between(self, after, until):
         found = [at for at in self.occurrences if after < at <= until]
         return OccurrenceRange(found[0], found[-1], len(found)) if found else None
 
 
 def plan(schedule, late, *, misfire="fire_once", grace=60 * MINUTE, until=None):
-    return plan_firing(
+    return apply_misfire_policy(
         schedule, due_at=DUE, now=DUE + late, misfire=Misfire(misfire), grace=grace, until=until and DUE + until
     )
 
@@ -93,7 +93,7 @@ def test_the_grace_is_inclusive_and_one_second_is_never_late(misfire, grace, lat
 
 
 def test_a_one_off_is_fired_late_and_has_no_next():
-    found = plan(Listed([DUE]), 5 * MINUTE)
+    found = plan(ListedTimes([DUE]), 5 * MINUTE)
     assert (found.fires, found.missed, found.next_fire_at) == ((DUE,), None, None)
 
 
@@ -102,19 +102,19 @@ def test_a_stored_occurrence_counts_though_the_schedule_no_longer_has_it():
 
 
 def test_a_dropped_occurrence_is_neither_fired_nor_missed():
-    swallowed = Listed(list(minutes(0, 5)), {DUE})
+    swallowed = ListedTimes(list(minutes(0, 5)), {DUE})
     found = plan(swallowed, SECOND)
     assert (found.fires, found.missed, found.dropped, found.next_fire_at) == ((), None, (DUE,), DUE + 5 * MINUTE)
 
 
 def test_a_dropped_latest_occurrence_gives_way_to_the_one_before():
-    found = plan(Listed(list(minutes(0, 5, 6)), set(minutes(6))), 7 * MINUTE)
+    found = plan(ListedTimes(list(minutes(0, 5, 6)), set(minutes(6))), 7 * MINUTE)
     assert (found.fires, found.missed, found.dropped) == (minutes(5), OccurrenceRange(DUE, DUE, 1), minutes(6))
 
 
 @given(late=st.integers(0, 10_000))
 def test_when_firing_is_not_allowed_even_punctual_occurrences_are_missed(late):
-    found = plan_without_firing(EVERY_MINUTE, due_at=DUE, now=DUE + late * SECOND)
+    found = count_all_missed(EVERY_MINUTE, due_at=DUE, now=DUE + late * SECOND)
     assert (found.fires, found.dropped) == ((), ())
     assert found.missed == OccurrenceRange(DUE, DUE + late // 60 * MINUTE, 1 + late // 60)
     assert found.next_fire_at == DUE + (late // 60 + 1) * MINUTE
@@ -137,7 +137,7 @@ def test_every_occurrence_is_accounted_for_exactly_once(gaps, swallowed, late, g
     for gap in gaps:
         occurrences.append(occurrences[-1] + gap * SECOND)
     dropped = {occurrences[index] for index in swallowed if index < len(occurrences)}
-    found = plan(Listed(occurrences, dropped), late * SECOND, misfire=misfire, grace=grace * SECOND)
+    found = plan(ListedTimes(occurrences, dropped), late * SECOND, misfire=misfire, grace=grace * SECOND)
     now = DUE + late * SECOND
     due = [at for at in occurrences if at <= now]
     counted = [at for at in due if found.missed and found.missed.first <= at <= found.missed.last]
@@ -147,5 +147,5 @@ def test_every_occurrence_is_accounted_for_exactly_once(gaps, swallowed, late, g
     assert not set(found.fires) & dropped
     window = max(grace, 1) if misfire != "skip" else min(max(grace, 1), 15)
     in_time = [at for at in due if at not in dropped and (now - at) <= window * SECOND]
-    assert list(found.fires) == in_time[-(FIRE_ALL_MOST if misfire == "fire_all" else 1) :]
+    assert list(found.fires) == in_time[-(FIRE_ALL_LIMIT if misfire == "fire_all" else 1) :]
     assert found.next_fire_at == next((at for at in occurrences if at > now), None)

@@ -4,7 +4,7 @@ import datetime
 
 import pytest
 
-from jobs.schedule import Bounded, Schedule, next_firings, parse_schedule, parse_timezone, warnings_ahead
+from jobs.schedule import Bounded, Schedule, clock_change_warnings, next_firings, parse_schedule, parse_timezone
 
 NOW = datetime.datetime(2026, 11, 22, 12, 0, tzinfo=datetime.UTC)
 BERLIN = "Europe/Berlin"
@@ -18,7 +18,7 @@ def understood(spelled: object, timezone: str, **choices: str) -> Schedule:
 
 def warned(spelled: object, timezone: str, *, until: datetime.datetime = NOW, **choices: str) -> list[str]:
     schedule = understood(spelled, timezone, **choices)
-    return list(warnings_ahead(schedule, spelled, parse_timezone(timezone), after=NOW, until=until))
+    return list(clock_change_warnings(schedule, spelled, parse_timezone(timezone), after=NOW, until=until))
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def warned(spelled: object, timezone: str, *, until: datetime.datetime = NOW, **
         ("in 5 minutes", {}, []),
         ("2027-03-28T02:30", {}, ["2027-03-28 02:30 does not exist in Europe/Berlin: it fires at 03:00 instead."]),
         ("2027-10-31 02:30:15", {}, [
-            "2027-10-31 02:30:15 happens twice in Europe/Berlin: it fires the first time; an offset would say which.",
+            "2027-10-31 02:30:15 happens twice in Europe/Berlin: it fires the first time; add an offset to choose.",
         ]),
         ("2027-10-31T02:30+01:00", {}, []),
         ("2027-07-01T02:30", {}, []),
@@ -80,14 +80,16 @@ def test_a_preview_may_start_at_any_instant(year: int) -> None:
         schedule = understood(spelled, BERLIN)
         firings = next_firings(schedule, at, 3)
         assert list(firings) == sorted(firings)
-        warnings_ahead(schedule, spelled, parse_timezone(BERLIN), after=at, until=at)
+        clock_change_warnings(schedule, spelled, parse_timezone(BERLIN), after=at, until=at)
 
 
 def test_only_dst_changes_between_start_and_end_are_warned_of() -> None:
     inner = understood("30 2 * * *", BERLIN)
     summer = datetime.datetime(2027, 6, 1, tzinfo=datetime.UTC)
     for bounds, days in [((summer, None), ["2027-10-31"]), ((None, summer), ["2027-03-28"]), ((NOW, NOW), [])]:
-        told = warnings_ahead(Bounded(inner, *bounds), "30 2 * * *", parse_timezone(BERLIN), after=NOW, until=NOW)
+        told = clock_change_warnings(
+            Bounded(inner, *bounds), "30 2 * * *", parse_timezone(BERLIN), after=NOW, until=NOW
+        )
         assert [sentence.split(" ")[1] for sentence in told] == days
 
 
@@ -130,7 +132,7 @@ def test_dropped_occurrences_are_not_previewed() -> None:
 )  # fmt: skip
 def test_a_gap_over_midnight_names_the_following_day_once(zone: str, spelled: str, since: str, told: list[str]) -> None:
     after = datetime.datetime.fromisoformat(since).replace(tzinfo=datetime.UTC)
-    found = warnings_ahead(understood(spelled, zone), spelled, parse_timezone(zone), after=after, until=after)
+    found = clock_change_warnings(understood(spelled, zone), spelled, parse_timezone(zone), after=after, until=after)
     assert [sentence for sentence in found if "Beirut" not in sentence or "twice" not in sentence] == told
 
 
@@ -140,5 +142,7 @@ def test_no_dst_change_is_listed_twice(zone: str, year: int) -> None:
     after = datetime.datetime(year, 6, 1, tzinfo=datetime.UTC)
     until = after.replace(year=year + 9)
     for spelled in ("5 0 * * *", "30 23 * * *", "*/7 0,1,2,3,23 * * *"):
-        found = warnings_ahead(understood(spelled, zone), spelled, parse_timezone(zone), after=after, until=until)
+        found = clock_change_warnings(
+            understood(spelled, zone), spelled, parse_timezone(zone), after=after, until=until
+        )
         assert len(set(found)) == len(found)

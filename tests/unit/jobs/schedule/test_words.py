@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.schedule import Interval, Once, Schedule, ScheduleError, next_firings, parse_schedule, settled_schedule
+from jobs.schedule import Interval, Once, Schedule, ScheduleError, next_firings, parse_schedule, resolve_relative
 
 NOW = datetime.datetime(2026, 3, 1, 12, 0, tzinfo=datetime.UTC)
 ANCHOR = datetime.datetime(2026, 2, 1, 9, 30, tzinfo=datetime.UTC)
@@ -123,7 +123,7 @@ def test_the_normal_form_reads_back_as_the_same_schedule(days: str, at: list[tup
     names = days.split(" and ")
     if set(names) <= set(WEEK):
         assert {WEEK[firing.weekday()] for firing in firings} <= set(names)
-    assert schedule.stretch(NOW, firings[-1]).count == len(at)
+    assert schedule.occurrences_between(NOW, firings[-1]).count == len(at)
 
 
 @pytest.mark.parametrize(
@@ -135,14 +135,14 @@ def test_the_normal_form_reads_back_as_the_same_schedule(days: str, at: list[tup
         ("every 2 weeks", 'as in "every 336 hours"'),
         ("every 3 months", "name the days"),
         ("every 1 day", "leave out the 1"),
-        ("every week", "say which day"),
+        ("every week", "write which day"),
         ("every month", 'like "every month on the 1st"'),
         ("every year", 'like "every year on march 15"'),
         ("every monday at 9", "morning or evening"),
-        ("every monday at 25:00", "no time of day"),
-        ("every monday at 13pm", "no time of day"),
-        ("every monday at 0am", "no time of day"),
-        ("every monday at 9:60", "no time of day"),
+        ("every monday at 25:00", "not a time of day"),
+        ("every monday at 13pm", "not a time of day"),
+        ("every monday at 0am", "not a time of day"),
+        ("every monday at 9:60", "not a time of day"),
         ("every monday at 9.30", "'9.30' is not understood"),
         ("every monday at", "expected a time of day"),
         ("every monday at 9:00 and", "expected a time of day"),
@@ -161,9 +161,9 @@ def test_the_normal_form_reads_back_as_the_same_schedule(days: str, at: list[tup
         ("every month on the 31st", "not every month has a day 31.*0 0 31 \\* \\*"),
         ("every month on the fifth friday", "not every month has a 5th friday.*5#5"),
         ("every month on the 7th friday", "not every month has a 7th friday"),
-        ("every month on the last", "the last what"),
+        ("every month on the last", "the last of what"),
         ("every month on the 2st", "'2st' is not understood"),
-        ("every month on the first weekday", "only"),
+        ("every month on the first weekday", "not supported"),
         ("every month on the 1st or 2nd", "'or' is not understood"),
         ("every year on february 29", "0 0 29 2 \\*"),
         ("every year on february 30", "there is no february 30"),
@@ -247,4 +247,4 @@ def test_a_delay_counts_from_now() -> None:
     ],
 )
 def test_only_relative_times_are_fixed_when_saved(spelled: object, kept: object) -> None:
-    assert settled_schedule(spelled, NOW) == kept
+    assert resolve_relative(spelled, NOW) == kept

@@ -15,7 +15,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from jobs.schedule import Bounded, Cron, OccurrenceRange, Schedule, ScheduleError, parse_schedule
-from jobs.schedule.zones import spell_at
+from jobs.schedule.zones import offset_period_at
 
 MINUTE = datetime.timedelta(minutes=1)
 SECOND = datetime.timedelta(seconds=1)
@@ -172,7 +172,7 @@ def test_occurrences_around_a_dst_change_agree_with_stepping(job_and_start: tupl
     firing = schedule.next_firing_after(after)
     assert ([firing] if firing and firing <= until else []) == [at for at, dropped in expected if not dropped][:1]
     whole = OccurrenceRange(planned[0], planned[-1], len(planned)) if planned else None
-    assert schedule.stretch(after, until) == whole
+    assert schedule.occurrences_between(after, until) == whole
     bounds = (after + DAY / 2, after + DAY * 1.5)
     inside = [at for at in planned if bounds[0] <= at <= bounds[1]]
     assert found_by(Bounded(schedule, *bounds), after, until) == inside
@@ -187,8 +187,8 @@ def test_counts_of_ranges_add_up(job_and_start: tuple[Timing, datetime.datetime]
     except ScheduleError:
         assume(False)
     low, middle, high = (start + day * DAY for day in sorted(days))
-    parts = [schedule.stretch(low, middle), schedule.stretch(middle, high)]
-    whole = schedule.stretch(low, high)
+    parts = [schedule.occurrences_between(low, middle), schedule.occurrences_between(middle, high)]
+    whole = schedule.occurrences_between(low, high)
     assert sum(part.count for part in parts if part) == (whole.count if whole else 0)
     ends = [end for part in parts if part for end in (part.first, part.last)]
     assert (ends[0], ends[-1]) == (whole.first, whole.last) if whole else not ends
@@ -228,7 +228,7 @@ def test_the_offset_intervals_of_a_zone_agree_with_zoneinfo(zone: str, year: int
     start = int(datetime.datetime(year, 1, 1, tzinfo=datetime.UTC).timestamp())
     for second in range(start, start + 366 * 86_400, 3600 * 3):
         offset = datetime.datetime.fromtimestamp(second, datetime.UTC).astimezone(known).utcoffset()
-        spell = spell_at(known, second)
+        spell = offset_period_at(known, second)
         assert spell.start <= second < spell.end
         assert datetime.timedelta(seconds=spell.offset) == offset
 
@@ -260,7 +260,7 @@ def test_a_range_counts_the_firing_after_a_gap_once() -> None:
     low, high = (datetime.datetime(2027, 3, day, 12, tzinfo=datetime.UTC) for day in (27, 28))
     schedule = parse_schedule("0,30 2,3 * * *", timezone="Europe/Berlin", now=low, anchor=low)
     jump = datetime.datetime(2027, 3, 28, 1, tzinfo=datetime.UTC)
-    assert schedule.stretch(low, high) == OccurrenceRange(jump, jump + 30 * MINUTE, 2)
+    assert schedule.occurrences_between(low, high) == OccurrenceRange(jump, jump + 30 * MINUTE, 2)
 
 
 def test_a_repeated_time_is_found_though_its_next_date_is_a_year_ahead() -> None:
@@ -314,6 +314,6 @@ def test_instants_at_the_ends_of_the_calendar_are_handled(year: int) -> None:
             schedule = parse_schedule(expression, timezone=zone, now=at, anchor=at, dst_gap="skip")
             found = schedule.next_firing_after(at)
             assert found is None or found > at
-            assert schedule.stretch(at, at) is None
+            assert schedule.occurrences_between(at, at) is None
             assert schedule.drops(at) is False
             assert (found is None) == (year == 9999 or (year == 9998 and expression == "0 0 29 2 *"))
