@@ -208,7 +208,7 @@ class JobImport(ApiView):
 
     def _judge_one(self, one: _Judged, job: Job | None, places: Sequence[Environment], like: JobSerializer) -> None:
         if one.item.definition is None:
-            raise ValidationError([ErrorDetail(one.item.wrong or "", code="unreadable")])
+            raise ValidationError([ErrorDetail(one.item.problem or "", code="unreadable")])
         refuse_unstorable(dict(one.item.definition))
         data = {**one.item.definition, **({} if one.slug is None else {"slug": one.slug})}
         if job is None and "environments" not in data:

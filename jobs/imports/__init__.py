@@ -1,4 +1,4 @@
-"""Job objects from files that people have: crontabs, JSON and YAML, and those of other schedulers. Pure."""
+"""Read job objects from crontabs, JSON, YAML, and files of other schedulers. Pure."""
 
 from jobs.imports.crontab import read_crontab
 from jobs.imports.formats import FORMATS, Options

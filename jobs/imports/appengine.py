@@ -1,4 +1,4 @@
-"""Reads App Engine's cron.yaml: GET requests to paths, by schedules in its own words."""
+"""Read App Engine's cron.yaml: GET requests to paths, with schedules in its own syntax."""
 
 import re
 from typing import Any
@@ -28,11 +28,11 @@ _INTERVAL = re.compile(r"every (?P<number>[0-9]{1,4}) (?P<unit>hours?|minutes?|m
 _MONTHLY = re.compile(
     r"(?P<days>\S+)(?: (?P<weekdays>\S+))?(?: of (?P<months>\S+))? (?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2})"
 )
-_HINT = "write it as cron fields in a job of its own."
+_HINT = "create the job yourself, with a cron expression."
 
 
 def read_app_engine(documents: list[Any], *, base_url: str | None, timezone: str) -> list[Item]:
-    """An item for each entry of `cron`. Raises ReadError for a file without."""
+    """Return an item for each entry of `cron`. Raises ReadError for another file."""
     crons = single(documents, "a cron.yaml").get("cron")
     if not isinstance(crons, list):
         raise ReadError("Should be a cron.yaml with cron: [{url: ..., schedule: ...}].")
@@ -41,12 +41,14 @@ def read_app_engine(documents: list[Any], *, base_url: str | None, timezone: str
         entry = mapping(cron, "An entry")
         refuse_others(entry, _ENTRY, "An entry")
         if entry.get("target") is not None:
-            raise ReadError("target is another service: import its entries without target, with its own base_url.")
+            raise ReadError(
+                "target names another service: import its entries separately, without target and with its base_url."
+            )
         request = request_to(address(base_url, text(entry.get("url"), "url")))
         schedule, more, notes = _schedule(text(entry.get("schedule"), "schedule"))
-        named = name_in_comment(str(entry.get("description") or "")) or name_of_url(request["url"])
+        name = name_in_comment(str(entry.get("description") or "")) or name_of_url(request["url"])
         zone = entry.get("timezone") or timezone
-        job = {"name": named, "schedule": schedule, "timezone": zone, "request": request}
+        job = {"name": name, "schedule": schedule, "timezone": zone, "request": request}
         return Item({**job, **more, **_retry(entry.get("retry_parameters"))}, notes=notes)
 
     return items_of(crons, read)
@@ -64,32 +66,32 @@ def _retry(value: Any) -> dict[str, Any]:
 
 
 def _schedule(written: str) -> tuple[Any, dict[str, Any], tuple[str, ...]]:
-    """A schedule as ours, and what goes with it."""
+    """Translate a schedule, and return it with further fields of the job and notes."""
     plain = " ".join(re.sub(r"\s*,\s*", ",", written.lower()).split())
-    if found := _INTERVAL.fullmatch(plain):
-        number, hours = int(found["number"]), found["unit"].startswith("h")
+    if match := _INTERVAL.fullmatch(plain):
+        number, hours = int(match["number"]), match["unit"].startswith("h")
         if not number:
-            raise ReadError(f"{written[:80]!r} is no interval.")
-        if found["synchronized"]:
+            raise ReadError(f"{written[:80]!r} should be an interval of 1 or more.")
+        if match["synchronized"]:
             return _synchronized(number, hours=hours), {}, ()
-        note = "App Engine counts from the end of a call, Hourhand from its start; one that still runs is not doubled."
+        note = "App Engine counts from the end of a call, Hourhand from its start; overlap is skip."
         return {"every_seconds": number * (3600 if hours else 60)}, {"overlap": "skip"}, (note,)
     return _cron(plain, written), {}, ()
 
 
 def _synchronized(number: int, *, hours: bool) -> str:
     if (24 if hours else 60) % number:
-        raise ReadError(f"An interval that does not divide a day or an hour can't be synchronized here: {_HINT}")
+        raise ReadError(f"A synchronized interval should divide a day or an hour evenly: {_HINT}")
     return f"0 */{number} * * *" if hours else f"*/{number} * * * *"
 
 
 def _cron(plain: str, written: str) -> str:
-    """The fields of a schedule that names days and a time."""
-    found = _MONTHLY.fullmatch(plain)
-    if found is None:
-        raise ReadError(f"{written[:80]!r} can't be carried over: {_HINT}")
-    days, weekdays, months = found["days"], found["weekdays"], found["months"]
-    time = f"{int(found['minute'])} {int(found['hour'])}"
+    """Translate a schedule with days and a time to cron."""
+    match = _MONTHLY.fullmatch(plain)
+    if match is None:
+        raise ReadError(f"{written[:80]!r} can't be imported: {_HINT}")
+    days, weekdays, months = match["days"], match["weekdays"], match["months"]
+    time = f"{int(match['minute'])} {int(match['hour'])}"
     month = "*" if months in (None, "month") else _listed(months, _MONTH_NAME, _MONTHS, first=1, written=written)
     if days == "every" and weekdays == "day":
         return f"{time} * {month} *"
@@ -103,11 +105,11 @@ def _cron(plain: str, written: str) -> str:
         )
         pairs = [f"{day}#{_ORDINALS[which]}" for day in of_week.split(",") for which in days.split(",")]
         return f"{time} * {month} {','.join(pairs)}"
-    raise ReadError(f"{written[:80]!r} can't be carried over: {_HINT}")
+    raise ReadError(f"{written[:80]!r} can't be imported: {_HINT}")
 
 
 def _listed(text_: str, form: re.Pattern[str], names: tuple[str, ...], *, first: int, written: str) -> str:
     matches = [form.fullmatch(part) for part in text_.split(",")]
     if not all(matches):
-        raise ReadError(f"{written[:80]!r} can't be carried over: {_HINT}")
+        raise ReadError(f"{written[:80]!r} can't be imported: {_HINT}")
     return ",".join(str(names.index(match[1]) + first) for match in matches if match)

@@ -1,4 +1,4 @@
-"""The HTTP call that a command makes, as it is read option by option. What Hourhand would do otherwise is refused."""
+"""The HTTP call of a command, built option by option. What Hourhand would do differently is refused."""
 
 import re
 from dataclasses import dataclass, field
@@ -14,8 +14,8 @@ _WITHOUT_SCHEME = re.compile(
     r"(?!https?[:/])(?P<host>[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?(?:[/?].*)?", re.IGNORECASE | re.DOTALL
 )
 _OTHER_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
-#: curl takes these for the protocol that they are called after.
-_NAMED_AFTER_A_PROTOCOL = ("ftp.", "dict.", "ldap.", "imap.", "smtp.", "pop3.")
+#: curl guesses the protocol from these prefixes.
+_PROTOCOL_PREFIXES = ("ftp.", "dict.", "ldap.", "imap.", "smtp.", "pop3.")
 _DOT_SEGMENT = re.compile(r"/(?:\.|%2e){1,2}(?=[/?#]|$)", re.IGNORECASE)
 _UNSAFE = re.compile(r"[^!-\[\]-~]")
 _IN_GLOB = re.compile(r"[\[\]{}]")
@@ -28,7 +28,7 @@ _CREDENTIALS = frozenset({"authorization", "proxy-authorization", "cookie"})
 
 @dataclass(slots=True)
 class Call:
-    """What a command has said so far. `printed`: options that only shape what it prints or keeps."""
+    """A call under construction. `output_options` only affect what the command prints or saves."""
 
     url: str | None = None
     method: str | None = None
@@ -40,9 +40,9 @@ class Call:
     overlap: str | None = None
     lock: str | None = None
     delay_seconds: int = 0
-    printed: list[str] = field(default_factory=list)
+    output_options: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    #: What the command would read, and whether it did.
+    #: The command's standard input, and whether an option reads it.
     stdin: str | None = None
     stdin_read: bool = False
     null_input: bool = False
@@ -52,25 +52,25 @@ class Call:
             self.notes.append(text)
 
     def set_url(self, written: str) -> None:
-        """Raises ReadError for a second one, and for one that is read otherwise than it is written."""
+        """Set the URL. Raises ReadError for a second one, and for one that a client would change."""
         if self.url is not None:
-            raise ReadError("One URL per line: this one has a second.")
+            raise ReadError("The command has two URLs: write one command per URL.")
         if not _SCHEME.match(written):
             host = _WITHOUT_SCHEME.fullmatch(written)
-            if host is None or _OTHER_SCHEME.match(written) or host["host"].lower().startswith(_NAMED_AFTER_A_PROTOCOL):
-                raise ReadError("The URL should begin with http:// or https://.")
+            if host is None or _OTHER_SCHEME.match(written) or host["host"].lower().startswith(_PROTOCOL_PREFIXES):
+                raise ReadError("The URL should start with http:// or https://.")
             written = f"http://{written}"
         if _UNSAFE.search(written):
-            raise ReadError("The URL holds a space, a backslash or what is no ASCII: percent-encode it.")
+            raise ReadError("The URL has a space, a backslash or a non-ASCII character: percent-encode it.")
         if _DOT_SEGMENT.search(re.split(r"[?#]", written, maxsplit=1)[0]):
-            raise ReadError("Write the URL's path without . and .. as segments, as it is called.")
+            raise ReadError("The URL's path should have no . or .. as a segment.")
         self.url = written
 
     def add_header(self, name: str, value: str) -> None:
         if not is_name(name):
-            raise ReadError(f"{name[:80]!r} is no name of a header.")
+            raise ReadError(f"{name[:80]!r} is not a valid header name.")
         if any(name.lower() == given.lower() for given in self.headers):
-            raise ReadError(f"The header {name[:80]} stands twice: Hourhand sends one header of a name.")
+            raise ReadError(f"The header {name[:80]} is given twice: Hourhand sends each header once.")
         self.headers[name] = value
 
     def header(self, name: str) -> str | None:
@@ -81,7 +81,7 @@ class Call:
             self.headers[name] = value
 
     def limit(self, seconds: float) -> None:
-        """The shortest of what limits the call holds."""
+        """Lower the timeout to `seconds`."""
         shortest = seconds if self.timeout_seconds is None else min(seconds, self.timeout_seconds)
         self.timeout_seconds = int(shortest) if float(shortest).is_integer() else shortest
 
@@ -89,16 +89,16 @@ class Call:
         if self.null_input:
             return ""
         if self.stdin is None:
-            raise ReadError(f"There is no input that {option} could read: write the data itself.")
+            raise ReadError(f"{option} has no input to read: write the data itself.")
         self.stdin_read = True
         return self.stdin
 
     def definition(self) -> dict[str, Any]:
-        """The parts of a job object that say what to call. Raises ReadError."""
+        """Return the fields of a job object for this call. Raises ReadError."""
         if self.url is None:
-            raise ReadError("The command names no URL.")
+            raise ReadError("The command has no URL.")
         if self.stdin is not None and not self.stdin_read:
-            raise ReadError("What follows % is the command's input, which only curl -d @- reads.")
+            raise ReadError("The text after % is the command's input, which only curl -d @- reads.")
         request: dict[str, Any] = {"url": self.url, "method": self.method or ("GET" if self.body is None else "POST")}
         if self.headers:
             request["headers"] = self.headers
@@ -109,36 +109,36 @@ class Call:
         if not self.tls_verify:
             request["tls_verify"] = False
         self._refuse_variables()
-        found: dict[str, Any] = {"request": request}
+        fields: dict[str, Any] = {"request": request}
         if self.overlap:
-            found["overlap"] = self.overlap
+            fields["overlap"] = self.overlap
         if self.retry:
-            found["retry"] = self.retry
-        return found
+            fields["retry"] = self.retry
+        return fields
 
     def _refuse_variables(self) -> None:
-        """Refuse {{ where Hourhand would see a variable and the command sends braces; secrets can only be ours."""
+        """Refuse {{, which the command sends as it is and Hourhand reads as a variable; except for secrets."""
         for text in (self.url or "", self.body or "", *self.headers.values()):
             if "{{" in _SECRET.sub("", text):
                 raise ReadError(
-                    "{{ begins a variable here, and the command sends it as it is: only {{secrets.NAME}} may."
+                    "{{ starts a variable in Hourhand, but the command sends it as text: only use {{secrets.NAME}}."
                 )
 
     def all_notes(self) -> tuple[str, ...]:
         notes = list(self.notes)
-        if self.printed:
-            names = ", ".join(dict.fromkeys(self.printed))
-            notes.append(f"Left out, as it shapes only what is printed or kept in files: {names}. See the history.")
+        if self.output_options:
+            names = ", ".join(dict.fromkeys(self.output_options))
+            notes.append(f"Left out, since it only affects what is printed or saved: {names}. See the history instead.")
         if plain := [name for name in self.headers if name.lower() in _CREDENTIALS and "{{" not in self.headers[name]]:
-            notes.append(f"{', '.join(plain)} is kept in the job as it is: a secret, {{{{secrets.NAME}}}}, is safer.")
+            notes.append(f"{', '.join(plain)} is stored in the job as plain text: use a secret, {{{{secrets.NAME}}}}.")
         return tuple(notes)
 
 
 def refuse_globbing(url: str) -> None:
-    """Refuse a URL of which curl makes several."""
+    """Refuse a URL that curl expands to several."""
     if _IN_GLOB.search(_IPV6_HOST.sub("", url)):
         raise ReadError(
-            "curl makes several calls of [1-3] and {a,b} in a URL: one call per line, or -g if it is meant so."
+            "curl expands [1-3] and {a,b} in a URL to several calls: write one command per call, or add -g."
         )
 
 
@@ -147,7 +147,7 @@ def is_url(word: str) -> bool:
 
 
 def decimal(written: str, option: str) -> float:
-    """A number as curl and wget read it. Raises ReadError."""
+    """Read a number as curl and wget do. Raises ReadError."""
     if not _DECIMAL.fullmatch(written):
         raise ReadError(f"{option} should be followed by a number, such as 30.")
     return float(written) if "." in written else int(written)
@@ -160,7 +160,7 @@ def integer(written: str, option: str) -> int:
 
 
 def with_query(url: str, more: str) -> str:
-    """The URL with more in its query. Raises ReadError where that is not plain."""
+    """Add to a URL's query. Raises ReadError for ambiguous cases."""
     if not more or "#" in url or re.search(r"[^!-~]|[#\"<>\\^`{|}\[\]]", more):
         raise ReadError("Write the whole URL, with its query percent-encoded, instead of -G.")
     query = urlsplit(url).query

@@ -1,4 +1,4 @@
-"""Reads the HTTP call that curl makes: each option is carried over, shapes only what is printed, or is refused."""
+"""Read the HTTP call of curl: each option is imported, ignored because it only affects output, or refused."""
 
 import re
 from collections.abc import Iterator
@@ -19,56 +19,56 @@ _LONG_OF_SHORT = {
     "p": "proxytunnel", "Q": "quote", "Y": "speed-limit", "y": "speed-time", "t": "telnet-option", "P": "ftp-port",
     "l": "list-only", "j": "junk-session-cookies", "h": "help", "V": "version", "M": "manual", ":": "next",
 }  # fmt: skip
-_CARRIED = frozenset(
+_IMPORTED = frozenset(
     {
         "request", "header", "data", "data-ascii", "data-binary", "data-raw", "data-urlencode", "json", "max-time",
         "connect-timeout", "user-agent", "referer", "cookie", "retry", "retry-delay", "url",
     }
 )  # fmt: skip
-_CARRIED_FLAGS = frozenset({"head", "insecure", "get", "globoff", "retry-connrefused"})
-#: What changes nothing of the call, and nothing that anybody would miss.
-_SILENT = frozenset({"silent", "show-error", "fail", "fail-with-body", "disable", "fail-early", "no-progress-meter"})
-_PRINTED = frozenset(
+_IMPORTED_FLAGS = frozenset({"head", "insecure", "get", "globoff", "retry-connrefused"})
+#: Options without effect on the call that need no note.
+_IGNORED = frozenset({"silent", "show-error", "fail", "fail-with-body", "disable", "fail-early", "no-progress-meter"})
+_OUTPUT = frozenset(
     {
         "verbose", "include", "remote-name", "remote-header-name", "remote-time", "no-buffer", "progress-bar",
         "compressed", "parallel", "create-dirs", "remove-on-error", "no-clobber", "remote-name-all", "xattr",
         "styled-output", "no-styled-output", "trace-time", "trace-ids", "show-headers",
     }
 )  # fmt: skip
-_PRINTED_WITH_VALUE = frozenset(
+_OUTPUT_WITH_VALUE = frozenset(
     {
         "output", "output-dir", "write-out", "dump-header", "cookie-jar", "stderr", "trace", "trace-ascii", "libcurl",
         "etag-save",
     }
 )  # fmt: skip
-_TAKES_A_VALUE = _CARRIED | _PRINTED_WITH_VALUE
+_TAKES_A_VALUE = _IMPORTED | _OUTPUT_WITH_VALUE
 _CREDENTIALS = "Keep the credentials as a secret, and send -H 'Authorization: {} {{{{secrets.NAME}}}}' instead of {}."
 _REFUSED = {
-    "location": "Hourhand follows no redirects: call the address that they lead to, without -L.",
-    "location-trusted": "Hourhand follows no redirects: call the address that they lead to.",
+    "location": "Hourhand follows no redirects: call their final URL, without -L.",
+    "location-trusted": "Hourhand follows no redirects: call their final URL.",
     "user": _CREDENTIALS.format("Basic", "-u"),
     "oauth2-bearer": _CREDENTIALS.format("Bearer", "--oauth2-bearer"),
     "netrc": _CREDENTIALS.format("Basic", "-n"),
-    "upload-file": "There is no file here for -T: write the data itself after -d, with -X PUT.",
-    "form": "Forms in several parts are not sent: write fields after -d or --data-urlencode instead of -F.",
-    "proxy": "Hourhand calls the address itself, without the proxy of -x.",
-    "cacert": "There is no file here for --cacert: create the job with request.ca_cert.",
-    "next": "One call per line: --next begins another.",
-    "config": "There is no file here for -K: write the options themselves.",
+    "upload-file": "Files can't be read for -T: write the data itself after -d, with -X PUT.",
+    "form": "Multipart forms are not supported: write fields after -d or --data-urlencode instead of -F.",
+    "proxy": "Proxies are not supported: remove -x.",
+    "cacert": "Files can't be read for --cacert: set request.ca_cert of the job.",
+    "next": "--next starts another call: write one command per call.",
+    "config": "Files can't be read for -K: write the options themselves.",
 }
 _ALWAYS_SENT = frozenset({"host", "user-agent", "content-length", "transfer-encoding", "accept-encoding", "connection"})
 
 
 def read_curl(words: list[Word], call: Call) -> None:
-    """Take over what the words after `curl` say. Raises ReadError."""
-    said = _Said(call)
-    for option, value in _options(words):
-        said.apply(option, value)
-    said.end()
+    """Apply the words after `curl` to the call. Raises ReadError."""
+    options = _Options(call)
+    for option, value in _parse(words):
+        options.apply(option, value)
+    options.finish()
 
 
-def _options(words: list[Word]) -> Iterator[tuple[str, str]]:
-    """Each option by its long name, and its value; `url` for what is none."""
+def _parse(words: list[Word]) -> Iterator[tuple[str, str]]:
+    """Yield each option by its long name, with its value; arguments are `url`."""
     rest = iter(words)
     for word in rest:
         text = word.value
@@ -88,11 +88,11 @@ def _long(name: str, rest: Iterator[Word]) -> tuple[str, str]:
 
 
 def _short(text: str, rest: Iterator[Word]) -> Iterator[tuple[str, str]]:
-    for place, letter in enumerate(text[1:], start=2):
+    for position, letter in enumerate(text[1:], start=2):
         name = _LONG_OF_SHORT.get(letter, letter)
         _refuse(name, f"-{letter}")
         if name in _TAKES_A_VALUE:
-            yield name, text[place:] or _value(rest, name, f"-{letter}")
+            yield name, text[position:] or _value(rest, name, f"-{letter}")
             return
         yield name, ""
 
@@ -100,23 +100,23 @@ def _short(text: str, rest: Iterator[Word]) -> Iterator[tuple[str, str]]:
 def _refuse(name: str, written: str) -> None:
     if name in _REFUSED:
         raise ReadError(_REFUSED[name])
-    if name not in _TAKES_A_VALUE | _CARRIED_FLAGS | _SILENT | _PRINTED:
-        raise ReadError(f"curl's {written[:40]} is not understood here: what it does can't be carried over.")
+    if name not in _TAKES_A_VALUE | _IMPORTED_FLAGS | _IGNORED | _OUTPUT:
+        raise ReadError(f"curl's {written[:40]} is not supported: remove it, or create the job yourself.")
 
 
 def _value(rest: Iterator[Word], name: str, written: str) -> str:
     word = next(rest, None)
     if word is None:
         raise ReadError(f"curl's {written} needs a value.")
-    return word.text if name in _PRINTED_WITH_VALUE and word.one else word.value
+    return word.text if name in _OUTPUT_WITH_VALUE and word.one else word.value
 
 
-class _Said:
-    """What the options say together, which is known at the end."""
+class _Options:
+    """The options so far. `finish` applies those that depend on others."""
 
     def __init__(self, call: Call) -> None:
         self._call = call
-        self._data: list[tuple[bool, str]] = []  # whether it is set off by & from what is before, and the text
+        self._data: list[tuple[bool, str]] = []  # whether an & separates it from the previous text, and the text
         self._json = self._get = self._head = self._literal = False
         self._agent: str | None = None
         self._referer: str | None = None
@@ -131,22 +131,22 @@ class _Said:
                 call.set_url(value)
             case "request":
                 call.method = _method(value)
-            case _ if option in _CARRIED_FLAGS:
+            case _ if option in _IMPORTED_FLAGS:
                 self._apply_flag(option)
             case "max-time" | "connect-timeout" | "retry" | "retry-delay":
                 self._apply_policy(option, value)
             case "header":
                 self._add_header(value)
             case "user-agent":
-                self._agent = _given(value, "-A")
+                self._agent = _checked(value, "-A")
             case "referer":
-                self._referer = _given(value, "-e")
+                self._referer = _checked(value, "-e")
             case "cookie":
                 self._set_cookie(value)
-            case _ if option in _CARRIED:
+            case _ if option in _IMPORTED:
                 self._add_data(option, value)
-            case _ if option not in _SILENT:
-                call.printed.append(f"--{option}")
+            case _ if option not in _IGNORED:
+                call.output_options.append(f"--{option}")
 
     def _apply_flag(self, option: str) -> None:
         match option:
@@ -167,10 +167,10 @@ class _Said:
             case "max-time":
                 self._max_time = decimal(value, "-m")
                 if not self._max_time:
-                    raise ReadError("-m 0 is no limit: Hourhand waits at most 300 seconds, as -m 300 does.")
+                    raise ReadError("-m 0 means no timeout: Hourhand waits at most 300 seconds, so write -m 300.")
             case "connect-timeout":
                 decimal(value, "--connect-timeout")
-                call.note("--connect-timeout is not kept: request.timeout_seconds limits the whole call.")
+                call.note("--connect-timeout is left out: request.timeout_seconds is for the whole call.")
             case "retry":
                 call.retry["max_attempts"] = integer(value, "--retry") + 1
             case "retry-delay" if seconds := integer(value, "--retry-delay"):
@@ -180,21 +180,21 @@ class _Said:
         name, colon, value = written.partition(":")
         value = value.strip(" \t")
         if written.startswith("@"):
-            raise ReadError("There is no file here for -H @: write the headers themselves.")
+            raise ReadError("Files can't be read for -H @: write the headers themselves.")
         if not colon and written.endswith(";") and ";" not in written[:-1]:
             self._call.add_header(written[:-1], "")
         elif not colon:
-            raise ReadError("-H should be like 'Name: value'.")
+            raise ReadError("-H should look like 'Name: value'.")
         elif value:
             self._call.add_header(name, value)
         elif name.lower() in _ALWAYS_SENT:
-            raise ReadError(f"The header {name} is always sent: leave out -H '{name}:'.")
+            raise ReadError(f"The header {name} is always sent: remove -H '{name}:'.")
         else:
             self._removed.add(name.lower())
 
     def _set_cookie(self, value: str) -> None:
         if "=" not in value:
-            raise ReadError("There is no file here for -b: write the cookies themselves, as in -b 'name=value'.")
+            raise ReadError("Files can't be read for -b: write the cookies themselves, as in -b 'name=value'.")
         if self._cookie is not None:
             raise ReadError("Write all cookies after one -b, as in -b 'a=1; b=2'.")
         self._cookie = value
@@ -210,7 +210,7 @@ class _Said:
 
     def _read(self, option: str, file: str) -> str:
         if file != "-":
-            raise ReadError("There is no file here for @: write the data itself after -d.")
+            raise ReadError("Files can't be read for @: write the data itself after -d.")
         text = self._call.read_stdin(f"--{option}")
         # "Carriage returns and newlines will be stripped out" (curl's manual, -d)
         return re.sub(r"[\r\n]", "", text) if option in ("data", "data-ascii") else text
@@ -223,26 +223,25 @@ class _Said:
         encoded = quote(content, safe="-._~").replace("%20", "+")
         return f"{name}={encoded}" if name else encoded
 
-    def end(self) -> None:
-        """Bring together what depends on other options."""
+    def finish(self) -> None:
         call = self._call
         if call.url is not None and not self._literal:
             refuse_globbing(call.url)
         if "max_attempts" not in call.retry:
-            call.retry = {}  # as the others mean nothing alone
+            call.retry = {}  # The other options have no effect without --retry.
         if self._max_time is not None:
             call.limit(self._max_time)
-        self._end_data()
+        self._finish_data()
         if self._head:
             call.method = call.method or "HEAD"
-        self._end_headers()
+        self._finish_headers()
 
-    def _end_data(self) -> None:
+    def _finish_data(self) -> None:
         if not self._data:
             return
         if any(not text for _, text in self._data[:-1]):
-            raise ReadError("Write all data after one -d: curls differ on one that is empty before others.")
-        data = "".join(("&" if place and set_off else "") + text for place, (set_off, text) in enumerate(self._data))
+            raise ReadError("Write all data after one -d: versions of curl disagree on an empty one before others.")
+        data = "".join(("&" if index and separate else "") + text for index, (separate, text) in enumerate(self._data))
         if self._json:
             self._default("Content-Type", "application/json")
             self._default("Accept", "application/json")
@@ -251,11 +250,11 @@ class _Said:
                 self._call.url = with_query(self._call.url, data)
             return
         if self._head or self._call.method == "HEAD":
-            raise ReadError("HEAD carries no body: leave out -d, or -I and -X HEAD.")
+            raise ReadError("A HEAD request has no body: remove -d, or -I and -X HEAD.")
         self._call.body = data
         self._default("Content-Type", FORM)
 
-    def _end_headers(self) -> None:
+    def _finish_headers(self) -> None:
         if self._agent is not None:
             self._default("User-Agent", self._agent)
         if self._referer is not None:
@@ -272,13 +271,11 @@ class _Said:
 
 def _method(value: str) -> str:
     if value != value.upper():
-        raise ReadError(f"curl sends a method as it is written: write -X {value.upper()[:20]}.")
+        raise ReadError(f"HTTP methods are case-sensitive: write -X {value.upper()[:20]}.")
     return value
 
 
-def _given(value: str, option: str) -> str:
+def _checked(value: str, option: str) -> str:
     if not value.strip(" \t") or value.endswith(";auto"):
-        raise ReadError(
-            f"curl's {option} {value[:40]!r} can't be carried over: write the header itself, or leave it out."
-        )
+        raise ReadError(f"curl's {option} {value[:40]!r} can't be imported: write the header itself, or remove it.")
     return value.strip(" \t")

@@ -1,4 +1,4 @@
-"""Reads dkron's jobs: those of its http executor, and of its shell executor where that runs curl or wget."""
+"""Read dkron's jobs: those of its http executor, and of its shell executor with curl or wget."""
 
 import json
 import re
@@ -10,8 +10,8 @@ from jobs.imports.commands import read_command
 from jobs.imports.foreign import go_schedule, items_of, mapping, refuse_others, text
 from jobs.imports.items import Item, ReadError
 
-_CARRIED = ("name", "schedule", "timezone", "disabled", "retries", "concurrency", "executor", "executor_config")
-#: What says where it runs, who owns it, or how it went: nothing of it changes the call.
+_IMPORTED = ("name", "schedule", "timezone", "disabled", "retries", "concurrency", "executor", "executor_config")
+#: Where it runs, its owner and its results: no effect on the call.
 _LEFT_OUT = (
     "displayname", "owner", "owner_email", "tags", "metadata", "processors", "status", "success_count", "error_count",
     "last_success", "last_error", "next", "id", "ephemeral", "expires_at", "dependent_jobs", "parent_job", "starts_at",
@@ -22,22 +22,22 @@ _PRESETS = {"@minutely": "* * * * *", "@manually": None}
 
 
 def read_dkron(value: Any, *, timezone: str) -> list[Item]:
-    """An item for each job of a list, as dkron's API answers, or for one job. Raises ReadError for anything else."""
+    """Return an item for each job of a list, as in dkron's API, or for a single job. Raises ReadError."""
     jobs = value if isinstance(value, list) else [value]
     if not all(isinstance(job, Mapping) for job in jobs):
-        raise ReadError("Should be a job of dkron, or a list of them.")
+        raise ReadError("Should be a dkron job, or a list of dkron jobs.")
     return items_of(jobs, lambda job: _item(job, timezone=timezone))
 
 
 def _item(value: Any, *, timezone: str) -> Item:
     job = mapping(value, "A job")
-    refuse_others(job, _CARRIED + _LEFT_OUT, "A job")
+    refuse_others(job, _IMPORTED + _LEFT_OUT, "A job")
     if lost := [name for name in _LOST_IF_SET if job.get(name) not in _EMPTY]:
-        raise ReadError(f"{', '.join(lost)} can't be carried over.")
+        raise ReadError(f"{', '.join(lost)} can't be imported: remove it.")
     config = mapping(job.get("executor_config") or {}, "executor_config")
     call, success = _call(job.get("executor"), config)
     if call.delay_seconds:
-        raise ReadError("Leave out sleep, and write the time itself.")
+        raise ReadError("Remove sleep, and change the schedule instead.")
     schedule, zone = _schedule(text(job.get("schedule"), "schedule"))
     retries, concurrency = job.get("retries") or 0, job.get("concurrency") or "allow"
     if isinstance(retries, bool) or not isinstance(retries, int) or concurrency not in {"allow", "forbid"}:
@@ -68,11 +68,13 @@ def _call(executor: Any, config: Mapping[str, Any]) -> tuple[Call, dict[str, Any
     if executor == "http":
         return _http(config)
     if executor != "shell":
-        raise ReadError(f"The executor {str(executor)[:40]!r} makes no HTTP call: give what it does an endpoint.")
+        raise ReadError(
+            f"The executor {str(executor)[:40]!r} makes no HTTP call: create an endpoint for its work, and call that."
+        )
     refuse_others(config, ("command", "shell", "timeout", "cwd"), "executor_config")
     call = read_command(text(config.get("command"), "executor_config.command"))
-    if found := re.fullmatch(r"([0-9]{1,6})s", str(config.get("timeout") or "")):
-        call.limit(int(found[1]))
+    if match := re.fullmatch(r"([0-9]{1,6})s", str(config.get("timeout") or "")):
+        call.limit(int(match[1]))
     elif config.get("timeout"):
         raise ReadError("executor_config.timeout should be in seconds, as in 30s.")
     return call, {}
@@ -86,7 +88,7 @@ def _http(config: Mapping[str, Any]) -> tuple[Call, dict[str, Any]]:
     for header in _headers(config.get("headers")):
         name, colon, value = text(header, "A header").partition(":")
         if not colon:
-            raise ReadError("Headers should be like 'Name: value'.")
+            raise ReadError("Headers should look like 'Name: value'.")
         call.add_header(name, value.strip(" \t"))
     call.body = config.get("body") or None
     call.limit(decimal(str(config.get("timeout") or "30"), "timeout"))
@@ -96,13 +98,13 @@ def _http(config: Mapping[str, Any]) -> tuple[Call, dict[str, Any]]:
         success["statuses"] = codes
     if body := config.get("expectBody"):
         if re.search(r"[\\.^$*+?()\[\]{}|]", str(body)):
-            raise ReadError("expectBody is a pattern: write an assertion body_contains in a job of its own.")
+            raise ReadError("expectBody is a pattern: create the job yourself, with an assertion body_matches.")
         success["assertions"] = [{"type": "body_contains", "value": body}]
     return call, success
 
 
 def _headers(written: Any) -> list[Any]:
-    """dkron keeps them as the text of a JSON list."""
+    """Parse the headers, which dkron stores as the text of a JSON list."""
     if written in _EMPTY:
         return []
     try:

@@ -1,4 +1,4 @@
-"""What the readers of other programs' files share: objects with known fields, one item for each, addresses."""
+"""Shared by the readers of other programs' files."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -12,7 +12,7 @@ _UNITS = {"h": 3600, "m": 60, "s": 1}
 
 
 def items_of(values: Iterable[Any], read: Callable[[Any], Item]) -> list[Item]:
-    """An item for each value, refused where `read` raises ReadError."""
+    """Return an item for each value, with the problem where `read` raises ReadError."""
     items = []
     for value in values:
         try:
@@ -30,50 +30,50 @@ def mapping(value: Any, what: str) -> Mapping[str, Any]:
 
 def text(value: Any, what: str) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise ReadError(f"{what} should be a text.")
+        raise ReadError(f"{what} should be text.")
     return value.strip()
 
 
 def single(documents: list[Any], what: str) -> Mapping[str, Any]:
-    """The one document of a file."""
+    """Return the only document of a file."""
     if len(documents) != 1:
-        raise ReadError(f"Should be one document, {what}.")
+        raise ReadError(f"Should have one document: {what}.")
     return mapping(documents[0], "The file")
 
 
 def refuse_others(value: Mapping[str, Any], known: Iterable[str], what: str) -> None:
-    """Refuse fields whose meaning would be lost."""
+    """Raises ReadError for fields that can't be imported."""
     if others := sorted(set(value) - set(known)):
-        raise ReadError(f"{what}: {', '.join(map(str, others))[:200]} can't be carried over.")
+        raise ReadError(f"{what}: {', '.join(map(str, others))[:200]} can't be imported.")
 
 
 def address(base_url: str | None, path: str) -> str:
-    """Where a path leads. Raises ReadError without a base."""
+    """Return the URL of a path. Raises ReadError without a base URL."""
     if base_url is None:
-        raise ReadError(f"The file holds paths only: send base_url, such as https://example.com, for {path[:80]}.")
+        raise ReadError(f"The file has paths only: send base_url, such as https://example.com, for {path[:80]}.")
     if not path.startswith("/"):
-        raise ReadError(f"{path[:80]!r} should begin with /.")
+        raise ReadError(f"{path[:80]!r} should start with /.")
     return base_url.rstrip("/") + path
 
 
 def request_to(url: str, method: str = "GET") -> dict[str, Any]:
-    """The request of a plain call, held to what a URL may be."""
+    """Return the request of a plain call. Raises ReadError for an invalid URL."""
     call = Call(method=method)
     call.set_url(url)
-    found: dict[str, Any] = call.definition()["request"]
-    return found
+    request: dict[str, Any] = call.definition()["request"]
+    return request
 
 
 def go_schedule(written: str) -> tuple[Any, str | None]:
-    """A schedule of robfig/cron (Kubernetes, dkron) as ours, and the time zone that it begins with, if any.
+    """Translate a schedule of robfig/cron (Kubernetes, dkron), and return it with its time zone, if it has one.
 
-    There a day field with a step does not count as *, so that either day field is enough.
+    In robfig/cron a day field with a step does not count as *, so that either day field is enough.
     """
     zone = None
-    if found := re.fullmatch(r"(?:CRON_TZ|TZ)=(\S+)\s+(.+)", written):
-        zone, written = found[1], found[2]
-    if found := _EVERY.fullmatch(written):
-        parts = re.findall(r"([0-9]+)([hms])", found[1])
+    if match := re.fullmatch(r"(?:CRON_TZ|TZ)=(\S+)\s+(.+)", written):
+        zone, written = match[1], match[2]
+    if match := _EVERY.fullmatch(written):
+        parts = re.findall(r"([0-9]+)([hms])", match[1])
         return {"every_seconds": sum(int(number) * _UNITS[unit] for number, unit in parts)}, zone
     fields = written.split()
     if len(fields) in (5, 6):

@@ -1,4 +1,4 @@
-"""The formats of files that jobs are read from, and what a caller can say of each. Pure."""
+"""The formats of import files, and their options. Pure."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from jobs.imports.yaml import read_foreign_yaml, read_yaml
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a caller says of a file. None: nothing."""
+    """A caller's options. None: not given."""
 
     timezone: str | None = None
     base_url: str | None = None
@@ -30,7 +30,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """How a file is read: `parse` makes a value of its text (None: it is JSON), `read` items of that."""
+    """How to read a file: `parse` turns its text into a value (None: JSON), `read` turns that into items."""
 
     read: Callable[[Any, Options], list[Item]]
     parse: Callable[[str], Any] | None
@@ -38,7 +38,7 @@ class Format:
 
 
 def _with_timezone(value: Any, options: Options) -> list[Item]:
-    """Jobs in our own words; those that name no time zone have the caller's."""
+    """Read job objects, with the caller's time zone as their default."""
     items = objects_in(value)
     if options.timezone is None:
         return items
@@ -51,22 +51,22 @@ def _with_timezone(value: Any, options: Options) -> list[Item]:
 _ZONE, _BASE = frozenset({"timezone"}), frozenset({"base_url"})
 FORMATS: dict[str, Format] = {
     "crontab": Format(
-        lambda text, said: read_crontab(text, timezone=said.zone, user_column=said.user_column),
+        lambda text, options: read_crontab(text, timezone=options.zone, user_column=options.user_column),
         str,
         _ZONE | {"user_column"},
     ),
     "json": Format(_with_timezone, None, _ZONE),
     "yaml": Format(_with_timezone, read_yaml, _ZONE),
-    "vercel": Format(lambda value, said: read_vercel(value, base_url=said.base_url), None, _BASE),
+    "vercel": Format(lambda value, options: read_vercel(value, base_url=options.base_url), None, _BASE),
     "github": Format(lambda documents, _: read_github(documents), read_foreign_yaml),
     "kubernetes": Format(
-        lambda documents, said: read_kubernetes(documents, timezone=said.zone), read_foreign_yaml, _ZONE
+        lambda documents, options: read_kubernetes(documents, timezone=options.zone), read_foreign_yaml, _ZONE
     ),
     "app_engine": Format(
-        lambda documents, said: read_app_engine(documents, base_url=said.base_url, timezone=said.zone),
+        lambda documents, options: read_app_engine(documents, base_url=options.base_url, timezone=options.zone),
         read_foreign_yaml,
         _ZONE | _BASE,
     ),
     "sidekiq": Format(lambda documents, _: read_sidekiq(documents), read_foreign_yaml),
-    "dkron": Format(lambda value, said: read_dkron(value, timezone=said.zone), None, _ZONE),
+    "dkron": Format(lambda value, options: read_dkron(value, timezone=options.zone), None, _ZONE),
 }

@@ -1,4 +1,4 @@
-"""Reads GitHub Actions workflows that run on a schedule, where all they do is one HTTP call."""
+"""Read scheduled GitHub Actions workflows that only make one HTTP call."""
 
 import re
 from typing import Any
@@ -9,12 +9,12 @@ from jobs.imports.items import Item, ReadError
 from jobs.imports.names import name_in_comment, name_of_url
 
 _SECRET = re.compile(r"\$\{\{\s*(secrets\.[A-Z][A-Z0-9_]{0,63})\s*\}\}")
-_STEPS = "Only a workflow of one job with one step, run: curl ..., is an HTTP call: give what it does an endpoint."
+_STEPS = "Only a workflow of one job with one step, run: curl ..., can be imported: create an endpoint for its work."
 _SHELLS = (None, "bash", "sh")
 
 
 def read_github(documents: list[Any]) -> list[Item]:
-    """An item for each cron of the workflow. Raises ReadError for a file that is none."""
+    """Return an item for each cron of the workflow. Raises ReadError for another file."""
     workflow = single(documents, "a workflow with on: schedule")
     events = workflow.get("on")
     crons = events.get("schedule") if isinstance(events, dict) else None
@@ -28,7 +28,7 @@ def read_github(documents: list[Any]) -> list[Item]:
         name = name_in_comment(str(workflow.get("name") or "")) or name_of_url(call.url or "")
         job = {"name": name, "schedule": text(entry.get("cron"), "cron"), "timezone": entry.get("timezone", "UTC")}
         if call.delay_seconds:
-            raise ReadError("Leave out sleep, and write the time itself.")
+            raise ReadError("Remove sleep, and change the schedule instead.")
         return Item({**job, **call.definition()}, notes=call.all_notes())
 
     return items_of(crons, read)
@@ -48,8 +48,8 @@ def _command(workflow: Any) -> str:
         raise ReadError(_STEPS)
     refuse_others(step, ("name", "id", "run", "shell", "timeout-minutes"), "The step")
     if "env" in workflow or "defaults" in workflow:
-        raise ReadError("env and defaults of the workflow can't be carried over: write values into the command.")
+        raise ReadError("env and defaults of the workflow can't be imported: write their values into the command.")
     command = text(step["run"], "run")
     if "${{" in _SECRET.sub("", command):
-        raise ReadError("Of ${{ ... }} only secrets are carried over, as {{secrets.NAME}}: write other values out.")
+        raise ReadError("Of ${{ ... }} only secrets can be imported, as {{secrets.NAME}}: write out other values.")
     return command

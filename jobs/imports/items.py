@@ -1,4 +1,4 @@
-"""What a file holds: one item for each job in it, readable or not."""
+"""The result of reading a file: one item for each job in it, valid or not."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,19 +6,19 @@ from typing import Any
 
 
 class ReadError(ValueError):
-    """A file, or a line of it, that can't be read. The message says what would be right."""
+    """A file or line that can't be imported. The message says what would be right."""
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """The job object that was read (None: what was wrong with it), and from which line, if lines mean something.
+    """A job object (None: see `problem`), and its line in a file of lines.
 
-    `notes` say what of the original is not carried over though the job calls the same. `enabled`: False where the
-    file says that it is off. `whole` jobs say all of their definition; others only when to call what.
+    `notes` describe what was left out without effect on the call. `enabled`: False if the job is off in the file.
+    `whole` items have a complete definition; others only a request and a schedule.
     """
 
     definition: Mapping[str, Any] | None
-    wrong: str | None = None
+    problem: str | None = None
     line: int | None = None
     notes: tuple[str, ...] = ()
     enabled: bool = True
@@ -26,7 +26,7 @@ class Item:
 
 
 def objects_in(value: Any) -> list[Item]:
-    """The items of `{"jobs": [...]}`. Raises ReadError for anything else."""
+    """Return the items of `{"jobs": [...]}`. Raises ReadError for anything else."""
     if not isinstance(value, Mapping) or set(value) != {"jobs"} or not isinstance(value["jobs"], list):
         raise ReadError('Should be an object with one list, {"jobs": [...]}.')
     return [

@@ -1,4 +1,4 @@
-"""Reads Kubernetes CronJobs whose one container makes one HTTP call."""
+"""Read Kubernetes CronJobs with one container that makes one HTTP call."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,11 +16,11 @@ _MAX_GRACE = 366 * 24 * 3600
 
 
 def read_kubernetes(documents: list[Any], *, timezone: str) -> list[Item]:
-    """An item for each CronJob; other objects are passed over. Raises ReadError where there is none."""
-    objects = [one for document in documents for one in _objects(document)]
-    crons = [one for one in objects if one.get("kind") == "CronJob"]
+    """Return an item for each CronJob, and skip other objects. Raises ReadError without any."""
+    objects = [item for document in documents for item in _objects(document)]
+    crons = [item for item in objects if item.get("kind") == "CronJob"]
     if not crons:
-        raise ReadError("There is no object of the kind CronJob in it.")
+        raise ReadError("Should have an object of the kind CronJob.")
     return items_of(crons, lambda cron: _item(cron, timezone=timezone))
 
 
@@ -28,7 +28,7 @@ def _objects(document: Any) -> list[Mapping[str, Any]]:
     if not isinstance(document, Mapping):
         return []
     if document.get("kind") in {"List", "CronJobList"} and isinstance(document.get("items"), list):
-        return [one for one in document["items"] if isinstance(one, Mapping)]
+        return [item for item in document["items"] if isinstance(item, Mapping)]
     return [document]
 
 
@@ -36,14 +36,14 @@ def _item(cron: Mapping[str, Any], *, timezone: str) -> Item:
     spec = mapping(cron.get("spec"), "spec")
     schedule, zone = go_schedule(text(spec.get("schedule"), "spec.schedule"))
     if zone and spec.get("timeZone"):
-        raise ReadError("The time zone stands in spec.schedule and in spec.timeZone: leave out one of them.")
+        raise ReadError("The time zone is in both spec.schedule and spec.timeZone: remove one.")
     job_spec = mapping(mapping(spec.get("jobTemplate"), "spec.jobTemplate").get("spec"), "spec.jobTemplate.spec")
     call = _call(job_spec)
     policy = spec.get("concurrencyPolicy", "Allow")
     if policy not in _OVERLAP:
         raise ReadError("spec.concurrencyPolicy should be Allow, Forbid or Replace.")
     if call.delay_seconds and not isinstance(schedule, str):
-        raise ReadError("Leave out sleep, and write the time itself.")
+        raise ReadError("Remove sleep, and change the schedule instead.")
     job: dict[str, Any] = {
         "name": text(mapping(cron.get("metadata"), "metadata").get("name"), "metadata.name"),
         "schedule": delayed(schedule, call.delay_seconds) if isinstance(schedule, str) else schedule,
@@ -63,26 +63,26 @@ def _item(cron: Mapping[str, Any], *, timezone: str) -> Item:
 def _call(job_spec: Mapping[str, Any]) -> Call:
     for name in ("parallelism", "completions"):
         if job_spec.get(name, 1) != 1:
-            raise ReadError(f"{name} makes several calls: it should be 1.")
+            raise ReadError(f"{name} should be 1: more makes several calls.")
     pod = mapping(mapping(job_spec.get("template"), "template").get("spec"), "template.spec")
     containers = pod.get("containers")
     if pod.get("initContainers") or not isinstance(containers, list) or len(containers) != 1:
-        raise ReadError("Only a CronJob with one container is an HTTP call: give what it does an endpoint.")
+        raise ReadError("Only a CronJob with one container can be imported: create an endpoint for its work.")
     container = mapping(containers[0], "The container")
     for variable in container.get("env") or ():
         refuse_rerouting(str(mapping(variable, "env").get("name")), str(variable.get("value", "-")))
     if container.get("envFrom"):
-        raise ReadError("envFrom may change what is called: leave it out, or write values into the command.")
+        raise ReadError("envFrom may change what is called: remove it, or write its values into the command.")
     words = [_word(word) for name in ("command", "args") for word in _list(container.get(name), name)]
     image = str(container.get("image", "")).partition("@")[0].rpartition("/")[2].partition(":")[0]
     if not container.get("command") and image == "curl" and words[:1] != ["curl"]:
-        words = ["curl", *words]  # what that image starts
+        words = ["curl", *words]  # that image's entry point
     call = read_words(words)
     deadline = job_spec.get("activeDeadlineSeconds")
     if deadline is not None and _whole(deadline, "activeDeadlineSeconds") <= _MAX_TIMEOUT:
         call.limit(deadline)
     elif deadline is not None:
-        call.note(f"activeDeadlineSeconds is left out: a call takes at most {_MAX_TIMEOUT} seconds here.")
+        call.note(f"activeDeadlineSeconds is left out: a call may take at most {_MAX_TIMEOUT} seconds.")
     return call
 
 
@@ -98,7 +98,7 @@ def _word(word: Any) -> str:
     if not isinstance(word, str):
         raise ReadError("The words of command and args should be text: put numbers in quotes.")
     if "$(" in word or "$$" in word:
-        raise ReadError("Variables, $(NAME), can't be carried over: write values out.")
+        raise ReadError("Variables, $(NAME), can't be imported: write out their values.")
     return word
 
 

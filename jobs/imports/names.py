@@ -1,4 +1,4 @@
-"""What a job is called whose file does not say: by the comment above it, else by its URL, and never by a credential."""
+"""Name imported jobs: by the comment above, else by the URL, without credentials."""
 
 import re
 from itertools import pairwise
@@ -16,7 +16,7 @@ _COLUMNS = (
     {"mon", "month", "months"}, {"dow", "weekday", "wday", "day-of-week"}, {"command", "cmd"},
     {"user", "username", "user-name", "who"},
 )  # fmt: skip
-_FEWEST_COLUMNS = 3
+_MIN_COLUMNS = 3
 _BOILERPLATE = re.compile(
     r"do not edit|edit this file|installed (?:on|from)|cron version|^vim?:|-\*-|shellcheck|crontab\(|^(?:eof|end)\b",
     re.IGNORECASE,
@@ -31,7 +31,7 @@ _KNOWN_TOKEN = re.compile(
 )
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
 _RUN = re.compile(r"[A-Za-z0-9+]+")
-_SHORTEST_RUN, _LONG_MIXED, _LONG_WORD, _LONG_NUMBER = 6, 12, 24, 9
+_MIN_RUN, _LONG_MIXED, _LONG_WORD, _LONG_NUMBER = 6, 12, 24, 9
 _SWITCHES, _CASE_SHARE = 3, 0.25
 _BEFORE_A_TOKEN = frozenset(
     {"token", "tokens", "key", "keys", "secret", "secrets", "auth", "hook", "hooks", "webhook", "webhooks", "services"}
@@ -39,7 +39,7 @@ _BEFORE_A_TOKEN = frozenset(
 
 
 def name_in_comment(comment: str) -> str | None:
-    """The name that a comment gives; None for one that is a job put out of use, a header, a divider or a secret."""
+    """Return the name in a comment; None for a commented-out job, a header, a divider or a credential."""
     raw = comment.lstrip("#").strip()
     if comment.startswith("#!") or _SCHEDULE.search(raw) or _is_header(raw):
         return None
@@ -54,22 +54,22 @@ def name_in_comment(comment: str) -> str | None:
 
 
 def name_of_url(url: str) -> str:
-    """The host and path of a URL, up to what looks like a credential."""
-    found = re.match(r"[a-z]+://(?P<place>[^/?#]*)(?P<path>[^?#]*)", url, re.IGNORECASE)
-    if found is None:
+    """Return the host and path of a URL, up to what looks like a credential."""
+    match = re.match(r"[a-z]+://(?P<authority>[^/?#]*)(?P<path>[^?#]*)", url, re.IGNORECASE)
+    if match is None:
         return "job"
-    labels = found["place"].rpartition("@")[2].split(".")
+    labels = match["authority"].rpartition("@")[2].split(".")
     host = ".".join(label for at, label in enumerate(labels) if at >= len(labels) - 2 or not holds_credential(label))
-    kept = [host]
-    for segment in found["path"].split("/")[1:]:
-        if kept[-1].lower() in _BEFORE_A_TOKEN or re.search(r"[=:;@%{]", segment) or holds_credential(segment):
+    segments = [host]
+    for segment in match["path"].split("/")[1:]:
+        if segments[-1].lower() in _BEFORE_A_TOKEN or re.search(r"[=:;@%{]", segment) or holds_credential(segment):
             break
-        kept.append(segment)
-    return "/".join(kept).strip("/")[:_NAME_LENGTH] or "job"
+        segments.append(segment)
+    return "/".join(segments).strip("/")[:_NAME_LENGTH] or "job"
 
 
 def holds_credential(text: str) -> bool:
-    """Whether something in a text looks like a password, a token or a key. Rather yes than no."""
+    """Return whether a text may hold a password, token or key; false positives are fine."""
     return bool(
         _LABELLED.search(text)
         or _KNOWN_TOKEN.search(text)
@@ -79,21 +79,21 @@ def holds_credential(text: str) -> bool:
 
 
 def _looks_random(run: str) -> bool:
-    """Whether letters and digits without a gap are no word and no number that people write."""
-    if len(run) < _SHORTEST_RUN:
+    """Return whether letters and digits without a gap look random, unlike words and numbers."""
+    if len(run) < _MIN_RUN:
         return False
     digits = sum(character.isdigit() for character in run)
     if digits == len(run):
         return len(run) > _LONG_NUMBER
     if digits:
-        switches = sum(one.isdigit() != other.isdigit() for one, other in pairwise(run))
+        switches = sum(left.isdigit() != right.isdigit() for left, right in pairwise(run))
         mixed_case = run != run.lower() and run != run.upper()
         return switches >= _SWITCHES or mixed_case or len(run) >= _LONG_MIXED
-    rises = sum(one.islower() and other.isupper() for one, other in pairwise(run))
+    rises = sum(left.islower() and right.isupper() for left, right in pairwise(run))
     return len(run) > _LONG_WORD or (rises >= _SWITCHES and rises / len(run) > _CASE_SHARE)
 
 
 def _is_header(text: str) -> bool:
-    """Whether a comment is the header of a crontab's columns."""
+    """Return whether a comment is the header of a crontab's columns."""
     words = set(re.split(r"[^\w-]+", text.lower()))
-    return sum(bool(words & column) for column in _COLUMNS) >= _FEWEST_COLUMNS or "day of week" in text.lower()
+    return sum(bool(words & column) for column in _COLUMNS) >= _MIN_COLUMNS or "day of week" in text.lower()

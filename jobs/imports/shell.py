@@ -1,4 +1,4 @@
-"""Splits a command as a POSIX shell does, without being one: what only a shell can do is found, never guessed."""
+"""Split a command as a POSIX shell does. What only a running shell can expand is marked, never guessed."""
 
 import re
 from collections.abc import Iterator
@@ -18,14 +18,14 @@ _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 _EXPANDING = re.compile(r"[A-Za-z0-9_({@*#?$!-]")
 _ORDINARY = re.compile(r"[^ \t\n'\"\\$`*?\[;&|()<>#]+")
 _ORDINARY_IN_QUOTES = re.compile(r"[^\"\\$`]+")
-_NO_SHELL = "There is no shell here: write values instead of $NAME, $(...) and `...`."
+_NO_SHELL = "Commands run without a shell: write values instead of $NAME, $(...) and `...`."
 
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word without its quotes. `problem`: what a shell would put in its place can't be known here.
+    """A word without its quotes. `problem`: why its expansion is unknown.
 
-    `one`: whatever that is, it is one word. `assigns`: before a command it sets a variable.
+    `one`: it expands to a single word. `assigns`: before a command it sets a variable.
     """
 
     text: str
@@ -35,18 +35,18 @@ class Word:
 
     @property
     def value(self) -> str:
-        """The text. Raises ReadError where only a shell knows it."""
+        """The text. Raises ReadError if its expansion is unknown."""
         if self.problem is not None:
             raise ReadError(self.problem)
         return self.text
 
 
 class _Draft:
-    """A word as it is read, piece by piece."""
+    """A word under construction."""
 
     def __init__(self) -> None:
         self._pieces: list[str] = []
-        self._bare: list[str] = []  # with a filler for what was in quotes
+        self._bare: list[str] = []  # quoted characters replaced by a filler
         self._problem: str | None = None
         self._one = True
         self._is_url = False
@@ -60,32 +60,32 @@ class _Draft:
         self._one = self._one and one
 
     def glob(self, character: str) -> None:
-        """Take in a character that may stand for names of files; no folder is called as a URL begins."""
+        """Add a glob character. After :// it can't match: no directory is named like the start of a URL."""
         if self._problem is None and not self._is_url:
             self._is_url = "://" in "".join(self._pieces)
         if not self._is_url:
-            self.expand(f"A shell may put names of files in place of {character}: put the word in quotes.", one=False)
+            self.expand(f"A shell may expand {character} to file names: quote the word.", one=False)
         self.add(character, bare=True)
 
     @property
     def is_number(self) -> bool:
-        """Whether it is digits without quotes, which belong to a redirection right after them."""
+        """Whether it is unquoted digits, which belong to a redirection directly after them."""
         bare = "".join(self._bare)
         return bare.isdecimal() and bare.isascii()
 
-    def ended(self) -> Word:
+    def finish(self) -> Word:
         text, bare = "".join(self._pieces), "".join(self._bare)
         if bare.startswith("~"):
             self.expand(_NO_SHELL, one=True)
         opening, closing = bare.find("{"), bare.rfind("}")
         if 0 <= opening < closing and any(mark in bare[opening:closing] for mark in (",", "..")):
-            self.expand(f"A shell may make several words of {{...}}: put '{text[:80]}' in quotes.", one=False)
+            self.expand(f"A shell may expand {{...}} to several words: quote '{text[:80]}'.", one=False)
         return Word(text, self._problem, self._one, _ASSIGNMENT.match(bare) is not None)
 
 
 @dataclass(slots=True)
 class Command:
-    """The words of one command, its redirections as (operator, target), and the operator after it, if any."""
+    """A command: its words, its redirections as (operator, target), and the operator after it."""
 
     words: list[Word] = field(default_factory=list)
     redirections: list[tuple[str, Word]] = field(default_factory=list)
@@ -93,9 +93,9 @@ class Command:
 
 
 def commands_in(text: str) -> list[Command]:
-    """The commands of a line of shell. Raises ReadError for quotes that don't match, and syntax beyond lists."""
-    if found := _CONTROL.search(text):
-        raise ReadError(f"The command holds the control character {found[0]!r}.")
+    """Split a line into commands. Raises ReadError for unmatched quotes, and syntax beyond lists of commands."""
+    if match := _CONTROL.search(text):
+        raise ReadError(f"The command has the control character {match[0]!r}.")
     commands, command = [], Command()
     pieces = iter(_Lexer(text))
     for piece in pieces:
@@ -104,23 +104,25 @@ def commands_in(text: str) -> list[Command]:
         elif piece in _REDIRECTING:
             target = next(pieces, None)
             if not isinstance(target, Word):
-                raise ReadError(f"There is no shell here for {piece}{target or ''}: one curl per line.")
+                raise ReadError(
+                    f"Commands run without a shell, so {piece}{target or ''} is not supported: one curl per line."
+                )
             command.redirections.append((piece, target))
         elif piece in "()":
-            raise ReadError(f"There is no shell here for {piece}: one curl per line.")
+            raise ReadError(f"Commands run without a shell, so {piece} is not supported: one curl per line.")
         elif command.words or command.redirections:
             command.then = ";" if piece == "\n" else piece
             commands.append(command)
             command = Command()
         elif piece != "\n":
-            raise ReadError(f"There is no shell here for {piece}: one curl per line.")
+            raise ReadError(f"Commands run without a shell, so {piece} is not supported: one curl per line.")
     if command.words or command.redirections:
         commands.append(command)
     return commands
 
 
 class _Lexer:
-    """The words and operators of a text."""
+    """Iterate over the words and operators of a text."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -134,13 +136,13 @@ class _Lexer:
                 self._piece()
                 continue
             if self._word is not None and not (operator and operator[0] in "<>" and self._word.is_number):
-                yield self._word.ended()
+                yield self._word.finish()
             self._word = None
             self._at += len(operator or self._next)
             if operator:
                 yield operator
         if self._word is not None:
-            yield self._word.ended()
+            yield self._word.finish()
 
     @property
     def _next(self) -> str:
@@ -149,10 +151,10 @@ class _Lexer:
     def _operator(self) -> str | None:
         if self._next not in ";&|()<>\n":
             return None
-        return next(one for one in _OPERATORS if self._text.startswith(one, self._at))
+        return next(operator for operator in _OPERATORS if self._text.startswith(operator, self._at))
 
     def _piece(self) -> None:
-        """Take a quoted text or a character into the word; a comment to its end."""
+        """Add quoted text or a character to the word, or skip a comment."""
         character = self._next
         if self._word is None and character == "#":
             end = self._text.find("\n", self._at)
@@ -170,7 +172,7 @@ class _Lexer:
                 self._double_quoted(word)
             case "\\":
                 if self._at == len(self._text):
-                    raise ReadError("The command ends in a backslash: a line goes on in no other.")
+                    raise ReadError("The command ends with a backslash: write it on one line.")
                 word.add(self._next)
                 self._at += 1
             case "$" | "`":
@@ -203,21 +205,21 @@ class _Lexer:
         if _EXPANDING.match(after):
             word.expand(_NO_SHELL, one=quoted)
         elif after and after in "'\"" and not quoted:
-            raise ReadError(f"There is no shell here for ${after}: write it in plain quotes.")
+            raise ReadError(f"Commands run without a shell, so ${after} is not supported: use plain quotes.")
         word.add(character)
 
     def _run(self, ordinary: re.Pattern[str]) -> str:
-        """The ordinary characters that follow."""
-        found = ordinary.match(self._text, self._at)
-        if found is None:
+        """Take the ordinary characters that follow."""
+        match = ordinary.match(self._text, self._at)
+        if match is None:
             return ""
-        self._at = found.end()
-        return found[0]
+        self._at = match.end()
+        return match[0]
 
     def _until(self, quote: str) -> str:
         end = self._text.find(quote, self._at)
         if end < 0:
             raise ReadError("The command's quotes don't match.")
-        found = self._text[self._at : end]
+        quoted = self._text[self._at : end]
         self._at = end + 1
-        return found
+        return quoted

@@ -1,4 +1,4 @@
-"""The user column of a system's crontab, such as /etc/crontab: where a file has one, and how it is taken off."""
+"""Detect and remove the user column of a system crontab, such as /etc/crontab."""
 
 import re
 from collections.abc import Sequence
@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from jobs.imports.items import ReadError
 
 _USER = re.compile(r"[A-Za-z_][A-Za-z0-9._-]*\$?")
-#: Accounts that are no programs: one of them in the sixth column shows that it holds users.
+#: Accounts that are not programs: one of them in the sixth column shows that it is the user column.
 _ACCOUNTS = frozenset(
     {"root", "www-data", "nobody", "daemon", "ubuntu", "debian", "centos", "fedora", "ec2-user", "nginx", "apache"}
 )
-#: Words that begin a command, and are never taken for a user.
+#: Programs, never taken for users.
 _PROGRAMS = frozenset(
     {
         "curl", "wget", "echo", "printf", "cd", "test", "true", "false", "env", "nice", "ionice", "timeout", "flock",
@@ -22,7 +22,7 @@ _PROGRAMS = frozenset(
         "export", "source", "watch", "notify-send", "tee", "ts",
     }
 )  # fmt: skip
-#: Names that stand in a crontab's fields.
+#: Names in a crontab's fields.
 FIELD_NAMES = frozenset(
     {
         "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec", "sun", "mon", "tue", "wed",
@@ -33,7 +33,7 @@ _HEADER = re.compile(r"\buser(?:-?name)?\b.*\b(?:command|cmd)\b", re.IGNORECASE)
 
 
 def has_user_column(commands: Sequence[str], comments: Sequence[str]) -> bool:
-    """Whether a user stands before each of these commands: all could be one, and an account or a header shows it."""
+    """Return whether each command follows a user: each first word could be one, and an account or header shows it."""
     users = [_split(command)[0] for command in commands]
     if not users or not all(map(_could_be_user, users)):
         return False
@@ -41,18 +41,16 @@ def has_user_column(commands: Sequence[str], comments: Sequence[str]) -> bool:
 
 
 def without_user(command: str, *, user_column: bool) -> str:
-    """The command itself. Raises ReadError where the file has users and this line has none, or the other way."""
+    """Return the command without its user. Raises ReadError for a missing or an unexpected user."""
     user, rest = _split(command)
     if user_column:
         if not _could_be_user(user) or not rest:
-            raise ReadError(
-                "This line has no user before its command, as others have: the file should have one in each."
-            )
+            raise ReadError("Should have a user before the command, as the other lines of this file have.")
         return rest
     if _could_be_user(user) and re.match(r"(?:\S*/)?(?:curl|wget)\b|https?://|[\"']", rest):
         raise ReadError(
-            f"{user[:40]} is no HTTP call. If it is the user that the line runs as, send user_column: true; then each "
-            "line should have one."
+            f"{user[:40]} is not an HTTP call. If it is the user that runs the command, send user_column: true; then "
+            "each line should have a user."
         )
     return command
 

@@ -1,4 +1,4 @@
-"""Reads the crons of a vercel.json: GET requests to paths, by schedules in UTC."""
+"""Read the crons of a vercel.json: GET requests to paths, with schedules in UTC."""
 
 from typing import Any
 
@@ -6,11 +6,11 @@ from jobs.imports.foreign import address, items_of, mapping, refuse_others, requ
 from jobs.imports.items import Item, ReadError
 from jobs.imports.names import name_of_url
 
-_SECRET = "Vercel sends CRON_SECRET as a bearer token where it is set: add the header, with {{secrets.CRON_SECRET}}."  # noqa: S105 - words
+_SECRET = "Vercel sends CRON_SECRET, if it is set, as a bearer token: add the header, with {{secrets.CRON_SECRET}}."  # noqa: S105 - not a secret
 
 
 def read_vercel(value: Any, *, base_url: str | None) -> list[Item]:
-    """An item for each of `crons`. Raises ReadError for a file without."""
+    """Return an item for each of `crons`. Raises ReadError for another file."""
     crons = mapping(value, "The file").get("crons")
     if not isinstance(crons, list):
         raise ReadError('Should be a vercel.json with "crons": [{"path": ..., "schedule": ...}].')

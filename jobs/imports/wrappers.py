@@ -1,4 +1,4 @@
-"""The programs that people put before curl in a crontab, and what each means for the call."""
+"""Programs that wrap curl in a crontab, and their effect on the call."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ from jobs.imports.shell import Word
 SHELLS = frozenset({"sh", "bash", "dash", "ash", "ksh", "mksh"})
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([smhd]?)")
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
-#: Variables by which curl and wget call otherwise. Lower case.
+#: Variables, in lower case, that change what curl and wget call.
 _REROUTING = frozenset(
     {
         "http_proxy", "https_proxy", "all_proxy", "curl_home", "curl_ca_bundle", "ssl_cert_file", "ssl_cert_dir",
@@ -19,37 +19,37 @@ _REROUTING = frozenset(
 )  # fmt: skip
 
 
-def named(word: Word) -> str:
-    """What a program is called, without its folder."""
+def program_name(word: Word) -> str:
+    """Return a program's name without its directory."""
     return word.value.rpartition("/")[2]
 
 
 def refuse_rerouting(name: str, value: str) -> None:
-    """Refuse a variable that makes a call another one."""
+    """Raises ReadError for a variable that changes what is called."""
     if name.lower() in _REROUTING and value:
-        raise ReadError(f"The variable {name} changes what is called: Hourhand calls the address itself, without it.")
+        raise ReadError(f"The variable {name} changes what is called, and Hourhand does not support it: remove it.")
 
 
 def unwrap(words: list[Word], call: Call) -> list[Word]:
-    """The command that is started in the end. What was around it is noted in `call`. Raises ReadError."""
+    """Return the innermost command, and apply its wrappers to `call`. Raises ReadError."""
     while words and words[0].assigns:
         _leave_out(words[0], call)
         words = words[1:]
-    while words and (start := _STARTERS.get(named(words[0]))):
-        words = start(words[1:], call)
+    while words and (unwrap_one := _WRAPPERS.get(program_name(words[0]))):
+        words = unwrap_one(words[1:], call)
     return words
 
 
 def _leave_out(assignment: Word, call: Call) -> None:
     name, _, value = assignment.text.partition("=")
     refuse_rerouting(name, value)
-    call.note(f"The variable {name} is left out: a call has none.")
+    call.note(f"The variable {name} is left out: a call has no environment.")
 
 
-def _take(words: list[Word], program: str, flags: str, valued: str) -> tuple[dict[str, str], list[Word]]:
-    """The options before a program's first argument, which it has in `flags`, or in `valued` with a value; the rest."""
+def _parse_options(words: list[Word], program: str, flags: str, valued: str) -> tuple[dict[str, str], list[Word]]:
+    """Parse the options before a program's first argument, without values (`flags`) and with (`valued`)."""
     known_flags, known_valued = flags.split(), valued.split()
-    said: dict[str, str] = {}
+    options: dict[str, str] = {}
     rest = list(words)
     while rest and rest[0].text.startswith("-") and rest[0].text != "-":
         text = rest.pop(0).value
@@ -57,50 +57,50 @@ def _take(words: list[Word], program: str, flags: str, valued: str) -> tuple[dic
             break
         for name, value in _each(text, known_valued):
             if name in known_flags and value is None:
-                said[name] = ""
+                options[name] = ""
             elif name in known_valued:
                 if value is None and not rest:
                     raise ReadError(f"{program}'s {name} needs a value.")
-                said[name] = rest.pop(0).value if value is None else value
+                options[name] = rest.pop(0).value if value is None else value
             else:
-                raise ReadError(f"{program}'s {name[:40]} is not understood here: leave it out.")
-    return said, rest
+                raise ReadError(f"{program}'s {name[:40]} is not supported: leave it out.")
+    return options, rest
 
 
 def _each(text: str, valued: list[str]) -> Iterator[tuple[str, str | None]]:
-    """The options of a word as (name, attached value), as getopt_long has them."""
+    """Split a word into (option, attached value), as getopt_long does."""
     if text.startswith("--"):
         name, equals, value = text.partition("=")
         yield name, value if equals else None
         return
-    for place, letter in enumerate(text[1:], start=2):
+    for position, letter in enumerate(text[1:], start=2):
         if f"-{letter}" in valued:
-            yield f"-{letter}", text[place:] or None
+            yield f"-{letter}", text[position:] or None
             return
         yield f"-{letter}", None
 
 
 def _timeout(words: list[Word], call: Call) -> list[Word]:
     flags = "-f --foreground -p --preserve-status -v --verbose"
-    _, rest = _take(words, "timeout", flags, "-k --kill-after -s --signal")
-    found = _DURATION.fullmatch(rest[0].value) if rest else None
-    if found is None:
+    _, rest = _parse_options(words, "timeout", flags, "-k --kill-after -s --signal")
+    match = _DURATION.fullmatch(rest[0].value) if rest else None
+    if match is None:
         raise ReadError("timeout should be followed by a duration, as in timeout 30 curl ...")
-    if seconds := float(found[1]) * _UNITS[found[2]]:
+    if seconds := float(match[1]) * _UNITS[match[2]]:
         call.limit(seconds)
     return rest[1:]
 
 
 def _flock(words: list[Word], call: Call) -> list[Word]:
     flags = "-n --nb --nonblock -x -e --exclusive -o --close -F --no-fork -v --verbose"
-    said, rest = _take(words, "flock", flags, "-E --conflict-exit-code")
+    options, rest = _parse_options(words, "flock", flags, "-E --conflict-exit-code")
     if len(rest) < 2:  # noqa: PLR2004
         raise ReadError("flock should be followed by a file and a command, as in flock -n /tmp/lock curl ...")
-    policy = "skip" if said.keys() & {"-n", "--nb", "--nonblock"} else "queue"
+    policy = "skip" if options.keys() & {"-n", "--nb", "--nonblock"} else "queue"
     if call.lock is not None:
-        raise ReadError("One flock per line: this one has two.")
+        raise ReadError("The command has two flocks: keep one.")
     call.lock, call.overlap = rest[0].value, policy
-    call.note(f"flock is the job's overlap policy here: {policy}.")
+    call.note(f"flock becomes the job's overlap policy: {policy}.")
     command = rest[1:]
     return _in_shell(command[1:]) if command[0].value in {"-c", "--command"} else command
 
@@ -114,11 +114,11 @@ def _in_shell(words: list[Word]) -> list[Word]:
 def _nice(words: list[Word], call: Call) -> list[Word]:  # noqa: ARG001
     if words and re.fullmatch(r"--?[0-9]+", words[0].text):
         return words[1:]
-    return _take(words, "nice", "", "-n --adjustment")[1]
+    return _parse_options(words, "nice", "", "-n --adjustment")[1]
 
 
 def _env(words: list[Word], call: Call) -> list[Word]:
-    _, rest = _take(words, "env", "-i --ignore-environment -v --debug", "-u --unset -C --chdir")
+    _, rest = _parse_options(words, "env", "-i --ignore-environment -v --debug", "-u --unset -C --chdir")
     rest = rest[1:] if rest and rest[0].text == "-" else rest
     while rest and "=" in rest[0].text:
         _leave_out(rest[0], call)
@@ -127,40 +127,42 @@ def _env(words: list[Word], call: Call) -> list[Word]:
 
 
 def _time(words: list[Word], call: Call) -> list[Word]:  # noqa: ARG001
-    return _take(words, "time", "-p --portability -v --verbose -a --append -q --quiet", "-f --format -o --output")[1]
+    return _parse_options(
+        words, "time", "-p --portability -v --verbose -a --append -q --quiet", "-f --format -o --output"
+    )[1]
 
 
 def _cronitor(words: list[Word], call: Call) -> list[Word]:
-    _, rest = _take(words, "cronitor", "", "--env")
+    _, rest = _parse_options(words, "cronitor", "", "--env")
     if len(rest) < 3 or rest[0].value != "exec":  # noqa: PLR2004
-        raise ReadError("Of cronitor only exec is carried over, as in cronitor exec KEY curl ...")
-    call.note("cronitor is left out: it hears of these calls no more.")
+        raise ReadError("Only cronitor exec is supported, as in cronitor exec KEY curl ...")
+    call.note("cronitor is left out: it no longer monitors these calls.")
     command = rest[2:]
     return _in_shell(command) if len(command) == 1 and " " in command[0].text else command
 
 
-def _starter(program: str, flags: str = "", valued: str = "") -> Callable[[list[Word], Call], list[Word]]:
-    """A program that changes nothing of a call."""
+def _transparent(program: str, flags: str = "", valued: str = "") -> Callable[[list[Word], Call], list[Word]]:
+    """Return the unwrapper of a program without effect on the call."""
 
-    def start(words: list[Word], call: Call) -> list[Word]:  # noqa: ARG001
-        return _take(words, program, flags, valued)[1]
+    def unwrap_one(words: list[Word], call: Call) -> list[Word]:  # noqa: ARG001
+        return _parse_options(words, program, flags, valued)[1]
 
-    return start
+    return unwrap_one
 
 
-_STARTERS: dict[str, Callable[[list[Word], Call], list[Word]]] = {
+_WRAPPERS: dict[str, Callable[[list[Word], Call], list[Word]]] = {
     "timeout": _timeout,
     "flock": _flock,
     "nice": _nice,
     "env": _env,
     "time": _time,
     "cronitor": _cronitor,
-    "ionice": _starter("ionice", "-t --ignore", "-c --class -n --classdata"),
-    "chronic": _starter("chronic", "-v -e"),
-    "cronic": _starter("cronic"),
-    "nohup": _starter("nohup"),
-    "setsid": _starter("setsid", "-f --fork -w --wait -c --ctty"),
-    "stdbuf": _starter("stdbuf", "", "-i --input -o --output -e --error"),
-    "exec": _starter("exec"),
-    "command": _starter("command", "-p"),
+    "ionice": _transparent("ionice", "-t --ignore", "-c --class -n --classdata"),
+    "chronic": _transparent("chronic", "-v -e"),
+    "cronic": _transparent("cronic"),
+    "nohup": _transparent("nohup"),
+    "setsid": _transparent("setsid", "-f --fork -w --wait -c --ctty"),
+    "stdbuf": _transparent("stdbuf", "", "-i --input -o --output -e --error"),
+    "exec": _transparent("exec"),
+    "command": _transparent("command", "-p"),
 }

@@ -1,7 +1,7 @@
-"""YAML that means what JSON can say, and that no two readers of YAML take for different values.
+"""The subset of YAML that is equivalent to JSON, and that all YAML parsers agree on.
 
-Values are built from the parser's events, without PyYAML's constructors: those make numbers of `010` and `1:30`, dates
-of digits, and objects of tags.
+Values are built from the parser's events, not by PyYAML's constructors, which read `010` and `1:30` as numbers, digits
+as dates, and tags as objects.
 """
 
 import math
@@ -25,8 +25,8 @@ _CONSTANTS = {
 }
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
 _FRACTION = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
-#: What YAML 1.1 or 1.2 takes for a boolean, a number or (`=`) nothing that it can make, and JSON spells otherwise.
-_DISPUTED = re.compile(
+#: Text that YAML 1.1 or 1.2 reads as a boolean, a number or (`=`) a special value, and JSON does not.
+_AMBIGUOUS = re.compile(
     r"""=|yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF
     |[-+]?0[0-7_]+ | [-+]?[0-9][0-9_]* | [-+]?0o[0-7_]+ | [-+]?0x[0-9a-fA-F_]+ | [-+]?0b[01_]+
     |[-+]?(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?
@@ -35,11 +35,11 @@ _DISPUTED = re.compile(
     re.VERBOSE,
 )
 _MERGE = "<<"
-_SHOWN = 40
+_MAX_QUOTED = 40
 
 
 class _Dumper(_BaseDumper):  # type: ignore[misc,valid-type]
-    """Writes everything where it stands, and quotes a text that would be read as anything else."""
+    """A dumper without aliases that quotes text which could be read as another type."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
         return True
@@ -47,7 +47,7 @@ class _Dumper(_BaseDumper):  # type: ignore[misc,valid-type]
 
 def _quoted_where_needed(dumper: Any, text: str) -> Any:
     plain = (
-        text not in _CONSTANTS and text != _MERGE and not _FRACTION.fullmatch(text) and not _DISPUTED.fullmatch(text)
+        text not in _CONSTANTS and text != _MERGE and not _FRACTION.fullmatch(text) and not _AMBIGUOUS.fullmatch(text)
     )
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if plain else "'")
 
@@ -56,33 +56,33 @@ _Dumper.add_representer(str, _quoted_where_needed)
 
 
 def read_yaml(text: str) -> Any:
-    """The value of one YAML document. Raises ReadError, naming the line."""
-    documents = _Documents(text, disputed_as_text=False)
+    """Read a single YAML document. Raises ReadError, naming the line."""
+    documents = _Documents(text, ambiguous_as_text=False)
     value = next(documents, None)
     if next(documents, documents) is not documents:
-        raise ReadError(f"Line {documents.line}: another document begins; a file holds one.")
+        raise ReadError(f"Line {documents.line}: should have one document, and another starts here.")
     return value
 
 
 def read_foreign_yaml(text: str) -> list[Any]:
-    """The values of all documents of a file that was written for another program. Raises ReadError, naming the line.
+    """Read all documents of a file for another program. Raises ReadError, naming the line.
 
-    Words and numbers that readers of YAML dispute, as `on` and `010`, are the text that they are written in.
+    Words and numbers that YAML parsers disagree on, such as `on` and `010`, are text.
     """
-    return list(_Documents(text, disputed_as_text=True))
+    return list(_Documents(text, ambiguous_as_text=True))
 
 
 def yaml_text(value: Any) -> str:
-    """YAML as people write it: in the order given, block style, no aliases."""
+    """Write YAML in block style, in the given order, without aliases."""
     text: str = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False)
     return text
 
 
 class _Documents(Iterator[Any]):
-    """The documents of a text, one by one. `line` is where the latest one begins."""
+    """Iterate over the documents of a text. `line` is where the current one starts."""
 
-    def __init__(self, text: str, *, disputed_as_text: bool) -> None:
-        self._disputed_as_text = disputed_as_text
+    def __init__(self, text: str, *, ambiguous_as_text: bool) -> None:
+        self._ambiguous_as_text = ambiguous_as_text
         self._events = self._parsed(text)
         self.line = 1
 
@@ -92,9 +92,9 @@ class _Documents(Iterator[Any]):
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             where = f"Line {mark.line + 1}: " if mark else ""
-            raise ReadError(f"{where}{getattr(error, 'problem', None) or 'This is no YAML'}.") from error
-        except ValueError as error:  # a text that is no Unicode
-            raise ReadError(f"This is no YAML: {error}.") from error
+            raise ReadError(f"{where}{getattr(error, 'problem', None) or 'Should be YAML'}.") from error
+        except ValueError as error:  # not Unicode
+            raise ReadError(f"Should be YAML: {error}.") from error
 
     def __next__(self) -> Any:
         for event in self._events:
@@ -106,14 +106,14 @@ class _Documents(Iterator[Any]):
 
     def _value(self, event: Any, *, depth: int) -> Any:
         if isinstance(event, yaml.AliasEvent) or event.anchor:
-            raise _at(event, "anchors and aliases are not supported.")
+            raise _at(event, "anchors and aliases are not supported: write the values out.")
         if event.tag is not None:
-            tag = event.tag.replace("tag:yaml.org,2002:", "!!")[:_SHOWN]
-            raise _at(event, f"tags are not supported: leave out {tag}.")
+            tag = event.tag.replace("tag:yaml.org,2002:", "!!")[:_MAX_QUOTED]
+            raise _at(event, f"tags are not supported: remove {tag}.")
         if isinstance(event, yaml.ScalarEvent):
             return self._scalar(event) if event.implicit[0] else event.value
         if depth == MAX_DEPTH:
-            raise _at(event, f"nested deeper than {MAX_DEPTH} levels.")
+            raise _at(event, f"should be nested at most {MAX_DEPTH} levels deep.")
         read = self._mapping if isinstance(event, yaml.MappingStartEvent) else self._sequence
         return read(depth + 1)
 
@@ -127,47 +127,47 @@ class _Documents(Iterator[Any]):
         values: dict[str, Any] = {}
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):
             if isinstance(event, yaml.ScalarEvent) and event.implicit[0] and event.value == _MERGE:
-                raise _at(event, "merges are not supported.")
+                raise _at(event, "merge keys (<<) are not supported: write the values out.")
             key = self._value(event, depth=depth)
             if not isinstance(key, str):
                 raise _at(event, "keys should be text.")
             if key in values:
-                raise _at(event, f"the key {_shortened(key)} stands twice in one object.")
+                raise _at(event, f"the key {_shortened(key)} is given twice in one object.")
             values[key] = self._value(next(self._events), depth=depth)
         return values
 
     def _scalar(self, event: Any) -> Any:
-        """What a text without quotes says."""
+        """Read unquoted text."""
         text = event.value
         if text in _CONSTANTS:
             return _CONSTANTS[text]
         if _FRACTION.fullmatch(text):
             return _number(event)
-        if not self._disputed_as_text and _DISPUTED.fullmatch(text):
-            what = "true or false" if text.isalpha() else "the number as JSON does"
-            raise _at(event, f"readers of YAML differ on {_shortened(text)}: write {what}, or put it in quotes.")
+        if not self._ambiguous_as_text and _AMBIGUOUS.fullmatch(text):
+            instead = "true or false" if text.isalpha() else "the number as in JSON"
+            raise _at(event, f"YAML parsers disagree on {_shortened(text)}: write {instead}, or quote it.")
         return text
 
 
 def _number(event: Any) -> int | float:
-    """A number in JSON's spelling, which it keeps: `1.10` stays `1.10`. One that would lose digits is refused."""
+    """Read a number in JSON's syntax, and keep its digits: `1.10` stays `1.10`. Refuses one that would lose digits."""
     text = event.value
     try:
         if _INTEGER.fullmatch(text):
             return parse_int(text)
         value = parse_float(text)
-    except ValueError:  # more digits than Python reads
+    except ValueError:  # too many digits for Python
         raise _at(event, f"the number {_shortened(text)} is too long.") from None
     if not math.isfinite(value):
         raise _at(event, f"the number {_shortened(text)} is out of range.")
     if Decimal(text) != Decimal(repr(float(value))):
-        raise _at(event, f"the number {_shortened(text)} has more digits than can be kept: put it in quotes.")
+        raise _at(event, f"the number {_shortened(text)} has more digits than a number can store: quote it.")
     return value
 
 
-def _at(event: Any, told: str) -> ReadError:
-    return ReadError(f"Line {event.start_mark.line + 1}: {told}")
+def _at(event: Any, problem: str) -> ReadError:
+    return ReadError(f"Line {event.start_mark.line + 1}: {problem}")
 
 
 def _shortened(text: str) -> str:
-    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}...")
+    return repr(text if len(text) <= _MAX_QUOTED else f"{text[:_MAX_QUOTED]}...")

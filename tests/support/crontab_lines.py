@@ -14,7 +14,7 @@ def item_of(line: str, **more: Any) -> Item:
 
 def job_of(line: str, **more: Any) -> dict[str, Any]:
     item = item_of(line, **more)
-    assert item.definition is not None, item.wrong
+    assert item.definition is not None, item.problem
     return dict(item.definition)
 
 
@@ -22,4 +22,4 @@ def error_of(line: str, **more: Any) -> str:
     item = item_of(line, **more)
     assert item.definition is None, item
     assert item.line
-    return item.wrong or ""
+    return item.problem or ""

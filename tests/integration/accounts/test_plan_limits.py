@@ -59,7 +59,7 @@ class TestMinimumInterval:
     def test_the_refusal_names_the_limit(self, api: Caller, workspace: Workspace) -> None:
         give_plan(workspace, min_interval_seconds=300)
         told = api.ask("POST", "/jobs/", {**JOB, "schedule": "* * * * *"}, expect=400)["errors"][0]["detail"]
-        assert told == "The workspace's plan allows one firing every 5 min; this comes more often."
+        assert told == "The workspace's plan allows one firing every 5 min; this schedule fires more often."
 
     def test_an_overridden_schedule_below_it_is_refused_too(self, api: Caller, workspace: Workspace) -> None:
         give_plan(workspace, min_interval_seconds=300)

@@ -202,7 +202,7 @@ def test_a_failed_rendering_is_a_failed_unsent_run(make_job: MakeJob, service):
     execution.refresh_from_db()
     assert (execution.status, execution.failure_reason, execution.attempts) == ("failed", "template_error", 1)
     assert ran.error == execution.error
-    assert ran.error.startswith("The header X-Token can't be rendered: {{input.token}} holds a line break")
+    assert ran.error.startswith("The header X-Token can't be rendered: {{input.token}} has a line break")
     assert receiver.exchanges == []
 
 

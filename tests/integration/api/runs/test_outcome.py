@@ -146,7 +146,7 @@ def test_a_rule_that_contradicts_the_policy_is_refused(api, patient):
     (error,) = problem["errors"]
     assert error["field"] == "retry.max_attempts"
     assert error["detail"] == (
-        "The retry policy patient says 8 here. Change the policy, or set retry.policy to null."
+        "The retry policy patient has 8 here. Change the policy, or set retry.policy to null."
     )  # fmt: skip
     assert api.ask("PATCH", "/jobs/a/", {"retry": {"max_attempts": 8}}, expect=200)["version"] == adopted["version"]
     assert api.ask("PUT", "/jobs/a/", adopted, expect=200)["version"] == adopted["version"]

@@ -122,7 +122,7 @@ def test_each_line_becomes_an_equivalent_job_or_is_refused(file: tuple[str, list
     assert [item.line for item in items] == [number for number, *_ in expected]
     for item, (_, meant, zone, line) in zip(items, expected, strict=True):
         if item.definition is None:
-            assert item.wrong
+            assert item.problem
             # Nothing else of what is generated is refused: braces that would be a variable, a backslash before a percent.  # noqa: E501
             assert meant is None or "{{" in line.replace("\\", "") or re.search(r"\\[^%]*\\%", line), (item, meant)
             continue
@@ -134,4 +134,4 @@ def test_each_line_becomes_an_equivalent_job_or_is_refused(file: tuple[str, list
 @given(st.text())
 def test_any_crontab_is_parsed_without_an_error(text: str) -> None:
     for item in read_crontab(text):
-        assert (item.definition is None) == (item.wrong is not None)
+        assert (item.definition is None) == (item.problem is not None)

@@ -41,8 +41,8 @@ def test_a_crontab_is_read_line_by_line() -> None:
     ]
     assert found[2]["request"]["body"] == "onetwo % three"  # curl -d strips the line breaks of what it reads
     assert found[4]["request"]["url"] == "https://a.test/?p=10%"
-    assert "@daily" in (items[3].wrong or "")
-    assert "five fields, then a command" in (items[5].wrong or "")
+    assert "@daily" in (items[3].problem or "")
+    assert "five fields and a command" in (items[5].problem or "")
     assert any("SHELL, MAILTO" in note for note in items[0].notes)
 
 
@@ -117,7 +117,7 @@ class TestUserColumn:
     @pytest.mark.parametrize("user", ["deploy.user", "root", "_www", "svc-1", "MACHINE$"])
     def test_a_parameter_declares_the_user_column(self, user: str) -> None:
         assert job_of(f"0 2 * * * {user} {CALL}", user_column=True)["request"] == REQUEST
-        assert "no HTTP call" in error_of(f"0 2 * * * {user} {CALL}", user_column=False)
+        assert "not an HTTP call" in error_of(f"0 2 * * * {user} {CALL}", user_column=False)
 
     @pytest.mark.parametrize(
         "line",
@@ -162,7 +162,7 @@ CRON_TZ=""
         items = read_crontab(text, timezone="Europe/Berlin")
         zones = ["Europe/Berlin", "Asia/Tokyo", "America/New_York", "Europe/Berlin", "Europe/Berlin"]
         assert [(item.definition or {})["timezone"] for item in items] == zones
-        assert [any("TZ is the command's" in note for note in item.notes) for item in items] == [False] + [True] * 4
+        assert [any("TZ only affects the command" in note for note in item.notes) for item in items] == [False] + [True] * 4
 
     @pytest.mark.parametrize("setting", ["http_proxy=http://p", "HTTPS_PROXY = p", "ALL_PROXY=x", "CURL_HOME=/x"])
     def test_variables_that_would_change_the_call_are_refused(self, setting: str) -> None:
@@ -170,7 +170,7 @@ CRON_TZ=""
 
     @pytest.mark.parametrize("shell", ["/usr/bin/fish", "/bin/csh", "/usr/bin/python3"])
     def test_commands_for_another_shell_are_refused(self, shell: str) -> None:
-        assert "as sh reads them" in error_of(f"SHELL={shell}\n0 2 * * * {CALL}")
+        assert "only sh syntax" in error_of(f"SHELL={shell}\n0 2 * * * {CALL}")
         assert job_of(f"SHELL=/bin/bash\n0 2 * * * {CALL}")["request"] == REQUEST
 
     def test_a_random_delay_is_jitter(self) -> None:

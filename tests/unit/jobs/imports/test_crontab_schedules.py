@@ -46,7 +46,7 @@ class TestSchedules:
         fields = [data.draw(cron_field(low, high)) for low, high in ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))]
         line = " ".join(text for text, _ in fields)
         item = item_of(f"{line} {CALL}")
-        assert item.definition is not None, item.wrong
+        assert item.definition is not None, item.problem
         start = datetime.datetime(2027, 1, 1, tzinfo=datetime.UTC)
         try:
             schedule = parse_schedule(item.definition["schedule"], timezone="UTC", now=start, anchor=start)

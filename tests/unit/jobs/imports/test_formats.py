@@ -21,7 +21,7 @@ def read(kind: str, value: Any, **said: Any) -> list[Item]:
 
 def jobs(items: list[Item]) -> list[dict[str, Any]]:
     """Return their jobs, whose schedules must parse."""
-    found = [dict(item.definition or {"wrong": item.wrong}) for item in items]
+    found = [dict(item.definition or {"wrong": item.problem}) for item in items]
     for job in found:
         if "schedule" in job:
             parse_schedule(job["schedule"], timezone=job["timezone"], now=NOW, anchor=NOW)
@@ -30,7 +30,7 @@ def jobs(items: list[Item]) -> list[dict[str, Any]]:
 
 def errors_of(items: list[Item]) -> list[str]:
     assert all(item.definition is None for item in items), items
-    return [item.wrong or "" for item in items]
+    return [item.problem or "" for item in items]
 
 
 class TestVercel:
@@ -47,10 +47,10 @@ class TestVercel:
     @pytest.mark.parametrize(
         ("cron", "told"),
         [
-            ({"path": "x", "schedule": "0 5 * * *"}, "begin with /"),
-            ({"path": "/a/../b", "schedule": "0 5 * * *"}, "without . and .."),
-            ({"path": "/x"}, "schedule should be a text"),
-            ({"path": "/x", "schedule": "0 5 * * *", "region": "fra1"}, "region can't be carried over"),
+            ({"path": "x", "schedule": "0 5 * * *"}, "start with /"),
+            ({"path": "/a/../b", "schedule": "0 5 * * *"}, "no . or .."),
+            ({"path": "/x"}, "schedule should be text"),
+            ({"path": "/x", "schedule": "0 5 * * *", "region": "fra1"}, "region can't be imported"),
             ("x", "should be an object"),
         ],
     )
@@ -221,7 +221,7 @@ class TestKubernetes:
             assert told in errors_of(read("kubernetes", text))[0]
         else:
             text = text.replace('"0 2', '"TZ=UTC 0 2')
-            assert "leave out one" in errors_of(read("kubernetes", text))[0]
+            assert "remove one" in errors_of(read("kubernetes", text))[0]
 
 
 class TestAppEngine:
