@@ -12,7 +12,7 @@ from typing import Any
 
 from jobs.definition.assertions.contract import InvalidAssertionError
 from jobs.definition.assertions.values import MAX_VALUE_DEPTH, json_value, pattern, same, shown
-from jobs.definition.templates import MISSING, OPENING, Facts, Template, TemplateError, Where, parse
+from jobs.definition.templates import MISSING, OPENING, Facts, Template, TemplateContext, TemplateError, parse
 
 MAX_CONDITIONS = 10
 MAX_OPTIONS = 100
@@ -64,7 +64,7 @@ class Operand:
     def of(cls, written: Any) -> "Operand":
         """Raises TemplateError."""
         if isinstance(written, str) and OPENING in written:
-            return cls(template=parse(written, Where.TEXT_BODY))
+            return cls(template=parse(written, TemplateContext.TEXT_BODY))
         return cls(constant=written)
 
     @property

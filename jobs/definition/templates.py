@@ -162,7 +162,7 @@ class Template:
         return text
 
     def value(self, facts: Facts) -> Any:
-        """Return the JSON value of a template that is a single variable, else its text; MISSING if a variable has none."""
+        """Return the JSON value of a single variable, else the text; MISSING if a variable has no value."""
         variables = [part for part in self.parts if part]
         if len(variables) == 1 and isinstance(variables[0], TemplateVariable):
             value = facts.value(variables[0].variable)
