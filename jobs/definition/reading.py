@@ -145,11 +145,11 @@ def problem_of(config: Any, *, environment_id: str | None = None, anchor: dateti
     try:
         definition = _effective(config, environment_id)
         for error in _wrong_parts(definition):
-            return error[:_MAX_ERROR_CHARACTERS]
+            return _cut(error)
         timetable_of(definition, anchor=anchor)
         definition_of(definition)
     except UnreadableError as error:
-        return str(error)[:_MAX_ERROR_CHARACTERS]
+        return _cut(str(error))
     return None
 
 
@@ -200,7 +200,7 @@ def per_environment(config: Any, read: Callable[[Config], T], unread: Callable[[
         try:
             return read(_effective(config, environment_id))
         except UnreadableError as error:
-            return unread(str(error)[:_MAX_ERROR_CHARACTERS])
+            return unread(_cut(str(error)))
 
     overrides = config.get(OVERRIDES) if isinstance(config, dict) else None
     own = overrides if isinstance(overrides, dict) else {}
@@ -220,6 +220,10 @@ def presentable(config: Any) -> Config:
     if OVERRIDES in given:
         filled[OVERRIDES] = _fitting(given[OVERRIDES])
     return {**filled, UNREADABLE: error or "overrides is of an unknown shape."}
+
+
+def _cut(error: str) -> str:
+    return error if len(error) <= _MAX_ERROR_CHARACTERS else f"{error[: _MAX_ERROR_CHARACTERS - 3]}..."
 
 
 def _effective(config: Any, environment_id: str | None) -> Any:
