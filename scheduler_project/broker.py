@@ -1,4 +1,4 @@
-"""Turns REDIS_URL, in redis-py's spelling, into the URL that Celery's transport understands."""
+"""Convert REDIS_URL, in redis-py's syntax, to the URL of Celery's transport."""
 
 from urllib.parse import parse_qs, urlsplit
 
@@ -10,7 +10,7 @@ def celery_broker_url(redis_url: str) -> str:
     try:
         parts = urlsplit(redis_url)
         port = parts.port
-    except ValueError as error:  # a port that is no number, an unclosed bracket
+    except ValueError as error:  # an invalid port or an unclosed bracket
         raise ImproperlyConfigured("REDIS_URL: its host and port should look like redis:6379.") from error
     number = (parse_qs(parts.query).get("db") or [parts.path.strip("/") if parts.scheme != "unix" else ""])[0]
     if number and not (number.isascii() and number.isdigit()):

@@ -11,14 +11,14 @@ from scheduler_project.logs import follow_command_line
 from scheduler_project.starting import is_celery, refuse_wrong_settings
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "scheduler_project.settings")
-# Django's checks would read the URLs, and with them the admin and the API: a second and 20 MB for beats and workers.
+# Django's checks import the URLs, and with them the admin and the API: a second and 20 MB for beats and workers.
 os.environ.setdefault("CELERY_SKIP_CHECKS", "1")
 
 if is_celery():
     refuse_wrong_settings()
 app = Celery("hourhand")
 app.config_from_object("django.conf:settings", namespace="CELERY")
-# A message is acknowledged as its task starts. Until then it counts as prefetched, which holds back a full worker.
+# A message is acknowledged when its task starts. Until then it counts as prefetched, so a full worker takes no more.
 app.conf.task_queues = [
     Queue("deliveries", Exchange("deliveries"), routing_key="deliveries"),
     Queue("chores", Exchange("chores"), routing_key="chores"),
@@ -26,14 +26,14 @@ app.conf.task_queues = [
 app.autodiscover_tasks(["workers", "ops"])
 # Named, not imported: it needs Django, which is set up when the worker starts.
 app.steps["worker"].add("workers.worker.process:DeliveryStep")
-# By name too, so that nothing here depends on the workers: `celery inspect` asks the app which commands there are.
+# By name too, so that this module does not import the workers: `celery inspect` asks the app for its commands.
 app.loader.import_task_module("workers.worker.control")
 
 
 @setup_logging.connect
 def _keep_django_logging(logfile: str | None = None, **_: object) -> None:
-    """Celery leaves logging alone when this signal has a receiver: settings.LOGGING already configured it.
+    """Keep settings.LOGGING: Celery does not configure logging if this signal has a receiver.
 
-    But for what is said on its command line, which names a level even where nobody did.
+    Only its command-line options apply.
     """
     follow_command_line(sys.argv, logfile=logfile)

@@ -1,4 +1,4 @@
-"""Turns DATABASE_URL into Django's DATABASES entry, read by libpq itself so that every spelling it knows works."""
+"""Convert DATABASE_URL to Django's DATABASES entry; libpq parses it, so its whole syntax works."""
 
 from typing import Any
 
@@ -19,9 +19,9 @@ def database_from_url(url: str) -> dict[str, Any]:
     try:
         dsn = parse_dsn(url)
     except psycopg2.ProgrammingError as error:
-        raise ImproperlyConfigured("DATABASE_URL: libpq can't read it; is a character not percent-encoded?") from error
+        raise ImproperlyConfigured("DATABASE_URL: libpq can't parse it; percent-encode special characters.") from error
     if not dsn.get("dbname"):
-        raise ImproperlyConfigured("DATABASE_URL: names no database; add it as the path, as in ...:5432/hourhand.")
+        raise ImproperlyConfigured("DATABASE_URL: has no database name; add it as the path, as in ...:5432/hourhand.")
     if any(not _is_port(port) for port in dsn.get("port", "").split(",") if port):
         raise ImproperlyConfigured("DATABASE_URL: its port should be a number from 1 to 65535.")
     return {

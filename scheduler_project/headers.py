@@ -1,4 +1,4 @@
-"""The headers that tell browsers what an answer of the house may do: next to nothing, unless it is a page."""
+"""Security headers: what browsers may do with a response."""
 
 from collections.abc import Callable
 
@@ -6,16 +6,16 @@ from django.http import HttpRequest, HttpResponse
 
 
 def _policy(**directives: str) -> str:
-    told = {"default-src": "'none'", "base-uri": "'none'", "form-action": "'none'", "frame-ancestors": "'none'"}
-    told |= {name.replace("_", "-"): sources for name, sources in directives.items()}
-    return "; ".join(f"{name} {sources}" for name, sources in told.items())
+    policy = {"default-src": "'none'", "base-uri": "'none'", "form-action": "'none'", "frame-ancestors": "'none'"}
+    policy |= {name.replace("_", "-"): sources for name, sources in directives.items()}
+    return "; ".join(f"{name} {sources}" for name, sources in policy.items())
 
 
-#: For whatever is no page: JSON, the schema, redirects, static files.
+#: For everything except pages: JSON, the schema, redirects, static files.
 _NOTHING = _policy()
 _OWN = {"img_src": "'self' data:", "font_src": "'self'", "connect_src": "'self'", "style_src": "'self'"}
-# The theme's Alpine.js evaluates what its attributes say, which is `unsafe-eval`; no script stands in a page, so
-# inline ones stay forbidden. Bars and widths are style attributes, which can't fetch or run anything here.
+# The theme's Alpine.js evaluates expressions in attributes, which needs `unsafe-eval`. No page has inline scripts, so
+# those stay forbidden. Bars and widths are style attributes, which can't load or run anything under this policy.
 _THEMED = _policy(script_src="'self' 'unsafe-eval'", **_OWN, style_src_attr="'unsafe-inline'", form_action="'self'")
 _PAGES = {
     "/admin/": _THEMED,
@@ -26,7 +26,7 @@ _PERMISSIONS = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
 
 
 class SecurityHeadersMiddleware:
-    """Stands before all other middleware, so that their own answers have the headers too."""
+    """Add the headers. It comes before all other middleware, so that their responses have them too."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self._get_response = get_response

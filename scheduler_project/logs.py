@@ -1,6 +1,6 @@
-"""Structured logs: one line per event, key=value on a terminal's stderr, JSON when HOURHAND_LOG_FORMAT is json.
+"""Structured logs on stderr: one line per event, as key=value, or JSON with HOURHAND_LOG_FORMAT=json.
 
-Every process logs so, with what Celery, Django and gunicorn say in the same form. docs/logs.md lists our own events.
+Every process logs this way, Celery, Django and gunicorn included. docs/logs.md lists Hourhand's own events.
 """
 
 import itertools
@@ -16,21 +16,20 @@ from django.core.exceptions import ImproperlyConfigured
 
 from core.env import Env
 
-#: They tell of every message and chore that comes and goes, some every few seconds: that is for those who debug. What
-#: fails is told all the same.
-_BUSY = ("celery.worker.strategy", "celery.app.trace", "celery.beat")
+#: Loggers with a record for every message and maintenance task. Below DEBUG, only their warnings are logged.
+_NOISY = ("celery.worker.strategy", "celery.app.trace", "celery.beat")
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
-# Where a path goes on with what only one person may know.
+# Paths whose next segment is a secret.
 _SECRET_PATH = re.compile(r"(/invitations/[^/\s]+/|/hooks/(?:resume/)?)[^/\s]+")
 
 
-def chosen_logging(env: Env) -> dict[str, Any]:
-    """What the operator chose by HOURHAND_LOG_LEVEL and HOURHAND_LOG_FORMAT."""
+def logging_from_env(env: Env) -> dict[str, Any]:
+    """Return the LOGGING setting of HOURHAND_LOG_LEVEL and HOURHAND_LOG_FORMAT."""
     return logging_config(level=env.text("HOURHAND_LOG_LEVEL", "INFO"), style=env.text("HOURHAND_LOG_FORMAT", "text"))
 
 
 def logging_config(*, level: str, style: str = "text") -> dict[str, Any]:
-    """The LOGGING setting: structlog renders both its own events and the records of every library."""
+    """Build the LOGGING setting: structlog renders its own events and the records of every library."""
     if level.upper() not in _LEVELS:
         raise ImproperlyConfigured(f"HOURHAND_LOG_LEVEL: {level!r} should be one of {', '.join(_LEVELS)}.")
     if style not in {"text", "json"}:
@@ -43,7 +42,7 @@ def logging_config(*, level: str, style: str = "text") -> dict[str, Any]:
         _without_request,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    logging.captureWarnings(capture=True)  # Python's own would be plain text in between
+    logging.captureWarnings(capture=True)  # else Python prints them as plain text
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -71,43 +70,43 @@ def logging_config(*, level: str, style: str = "text") -> dict[str, Any]:
         },
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},
         "root": {"handlers": ["stderr"], "level": level.upper()},
-        "loggers": {name: {"level": "DEBUG" if level.upper() == "DEBUG" else "WARNING"} for name in _BUSY},
+        "loggers": {name: {"level": "DEBUG" if level.upper() == "DEBUG" else "WARNING"} for name in _NOISY},
     }
 
 
 def follow_command_line(words: Sequence[str], *, logfile: str | None) -> None:
-    """Log at the level that `--loglevel` says, if it is there, and into `logfile`: both go before the settings.
+    """Apply Celery's `--loglevel` and `logfile`, which override the settings.
 
-    Ends the process where the file can't be written.
+    Exits the process if the file can't be written.
     """
     logger = logging.getLogger()
-    level = _said_level(words)
+    level = _option_level(words)
     if level is not None:
         logger.setLevel(level)
-        for name in _BUSY:
+        for name in _NOISY:
             logging.getLogger(name).setLevel("DEBUG" if level == "DEBUG" else "WARNING")
     if logfile:
         try:
             handler = logging.handlers.WatchedFileHandler(logfile)
         except OSError as error:
             sys.exit(f"--logfile: {logfile} can't be written: {error.strerror}.")
-        handler.setFormatter(next((one.formatter for one in logger.handlers if one.formatter), None))
+        handler.setFormatter(next((other.formatter for other in logger.handlers if other.formatter), None))
         logger.handlers = [handler]
 
 
-def _said_level(words: Sequence[str]) -> str | None:
+def _option_level(words: Sequence[str]) -> str | None:
     for word, following in itertools.zip_longest(words, words[1:], fillvalue=""):
         if word in ("-l", "--loglevel"):
             return following.upper()
-        if found := re.fullmatch(r"(?:--loglevel=|-l=?)([A-Za-z]+)", word):
-            return found[1].upper()
+        if match := re.fullmatch(r"(?:--loglevel=|-l=?)([A-Za-z]+)", word):
+            return match[1].upper()
     return None
 
 
 def _without_request(
     _logger: logging.Logger, _method: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
-    """Of a request that Django tells of, its method: its text has the query too. Of its path no token."""
+    """Replace a request by its method, since its text has the query; redact secrets in its path."""
     request = event.pop("request", None)
     if request is not None:
         event["method"] = getattr(request, "method", None)

@@ -1,4 +1,4 @@
-"""What the operator lets jobs call, from the two settings that say it."""
+"""The egress policy of the operator's settings."""
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -6,10 +6,10 @@ from jobs.egress import EgressPolicy
 
 
 def outbound_policy(*, allow: str, ports: str) -> EgressPolicy:
-    """Raises ImproperlyConfigured, naming the setting that is wrong."""
-    for name, given in (("HOURHAND_OUTBOUND_PORTS", ("", ports)), ("HOURHAND_OUTBOUND_ALLOW", (allow, ports))):
+    """Parse both settings. Raises ImproperlyConfigured, naming the wrong one."""
+    for name, values in (("HOURHAND_OUTBOUND_PORTS", ("", ports)), ("HOURHAND_OUTBOUND_ALLOW", (allow, ports))):
         try:
-            policy = EgressPolicy.parse(*given)
+            policy = EgressPolicy.parse(*values)
         except ValueError as error:
             raise ImproperlyConfigured(f"{name}: {error}") from error
     return policy

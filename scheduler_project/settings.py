@@ -1,4 +1,4 @@
-"""Hourhand's settings. Everything an operator may change comes from the environment, through `Env`."""
+"""Hourhand's settings. Operators change them through the environment, which `Env` reads."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ from core.env import Env, kept_text
 from ops.embedded.locations import embedded_urls
 from scheduler_project.broker import celery_broker_url
 from scheduler_project.database import database_from_url
-from scheduler_project.logs import chosen_logging
+from scheduler_project.logs import logging_from_env
 from scheduler_project.outbound import outbound_policy
 
 django_stubs_ext.monkeypatch()  # lets Django's generic classes be subscripted at run time, as their types are
@@ -18,7 +18,7 @@ django_stubs_ext.monkeypatch()  # lets Django's generic classes be subscripted a
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = Env(os.environ)
 
-# -- where things live -------------------------------------------------------------------------------------------------
+# -- data and services ------------------------------------------------------------------------------------------------
 
 DATA_DIR = env.directory("HOURHAND_DATA_DIR", BASE_DIR / "var", relative_to=BASE_DIR)
 _embedded_database_url, _embedded_redis_url = embedded_urls(DATA_DIR)
@@ -26,14 +26,14 @@ DATABASES = {"default": database_from_url(env.text("DATABASE_URL", _embedded_dat
 REDIS_URL = env.text("REDIS_URL", _embedded_redis_url)
 
 
-# SECRET_KEY, else the one that `bin/up` made; empty when there is neither, which Django refuses on use.
+# Without SECRET_KEY, the key that `bin/up` generated; Django refuses an empty one on use.
 SECRET_KEY = env.text("SECRET_KEY") or kept_text(DATA_DIR / "secret-key")
-# The same of the keys; none when there is neither: then no secret is kept.
-_KEPT_KEY = DATA_DIR / "encryption-key"
+# Likewise; without keys no secret can be stored.
+_ENCRYPTION_KEY_FILE = DATA_DIR / "encryption-key"
 ENCRYPTION_KEYS = env.encryption_keys(
     "HOURHAND_ENCRYPTION_KEYS",
-    [] if env.names("HOURHAND_ENCRYPTION_KEYS") else kept_text(_KEPT_KEY).split(),
-    file=_KEPT_KEY,
+    [] if env.names("HOURHAND_ENCRYPTION_KEYS") else kept_text(_ENCRYPTION_KEY_FILE).split(),
+    file=_ENCRYPTION_KEY_FILE,
 )
 DEBUG = False
 ACCEPT_NEWER_DATABASE = env.flag("HOURHAND_ACCEPT_NEWER_DATABASE", default=False)
@@ -45,7 +45,7 @@ CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 API_RATE = env.rate("HOURHAND_API_RATE", "600/min")
 TRUSTED_PROXIES = env.integer("HOURHAND_TRUSTED_PROXIES", 0, minimum=0, maximum=10)
 
-# Of one workspace in each web process. Each holds a socket and about 100 KiB.
+# Per workspace in each web process. Each takes a socket and about 100 KiB.
 EVENT_STREAMS = env.integer("HOURHAND_EVENT_STREAMS", 500, minimum=0, maximum=5000)
 
 METRICS_TOKEN = env.token("HOURHAND_METRICS_TOKEN")
@@ -57,24 +57,24 @@ OUTBOUND_POLICY = outbound_policy(
     allow=env.text("HOURHAND_OUTBOUND_ALLOW"), ports=env.text("HOURHAND_OUTBOUND_PORTS", "80,443")
 )
 MAX_IN_FLIGHT = env.integer("HOURHAND_MAX_IN_FLIGHT", 1000, minimum=1, maximum=10_000)
-# One slow host leaves a quarter of the places to others, one workspace a tenth: fast ones don't need more than that.
+# One slow host leaves a quarter of the capacity to others, one workspace a tenth: fast ones need no more.
 MAX_PER_HOST = env.integer("HOURHAND_MAX_PER_HOST", max(1, MAX_IN_FLIGHT * 3 // 4), minimum=1, maximum=10_000)
 MAX_PER_WORKSPACE = env.integer(
     "HOURHAND_MAX_PER_WORKSPACE", max(1, MAX_IN_FLIGHT * 9 // 10), minimum=1, maximum=10_000
 )
 LEASE_SECONDS = env.integer("HOURHAND_LEASE_SECONDS", 60, minimum=3, maximum=3600)
-# For how long a connection may be idle. Longer than load balancers keep theirs (AWS 60 s, nginx 60 s): whoever closes
-# first may do so just as the other sends a request. Google's keeps them for 600 s.
+# How long a connection may be idle. Longer than most load balancers' timeouts (AWS and nginx 60 s, but Google 600 s):
+# the side that closes first may do so just as the other sends a request.
 KEEP_ALIVE_SECONDS = env.integer("HOURHAND_KEEP_ALIVE_SECONDS", 90, minimum=1, maximum=3600)
 SHUTDOWN_GRACE_SECONDS = env.integer("HOURHAND_SHUTDOWN_GRACE_SECONDS", 20, minimum=0, maximum=600)
 
 # -- Django ------------------------------------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
-    "dashboard",  # before the theme, some of whose templates it replaces
+    "dashboard",  # before the theme, to override some of its templates
     "core",
     "unfold",
-    "django.contrib.admin.apps.SimpleAdminConfig",  # its pages are read with the URLs: beats and workers have none
+    "django.contrib.admin.apps.SimpleAdminConfig",  # loaded with the URLs, so not in beats and workers
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -130,26 +130,25 @@ LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "/static/"
-WHITENOISE_USE_FINDERS = True  # static files straight from the packages: no collect step to forget
+WHITENOISE_USE_FINDERS = True  # static files directly from the packages, without collectstatic
 WHITENOISE_AUTOREFRESH = False
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
-DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024  # a job's body may hold 1 MiB, and JSON escapes it
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024  # a job's body may have 1 MiB, and JSON escapes it
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_NAME = "hourhand_session"
 CSRF_COOKIE_NAME = "hourhand_csrf"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
-# Over https a browser is told to stay there, for this very host: whether its subdomains can too, and whether it should
-# be on the browsers' lists, is not ours to say.
+# HSTS for this host only: whether its subdomains support https, and whether to preload it, is the operator's decision.
 SECURE_HSTS_SECONDS = env.integer("HOURHAND_HSTS_SECONDS", 31_536_000 if HTTPS else 0, minimum=0, maximum=63_072_000)
 SECURE_SSL_REDIRECT = env.flag("HOURHAND_HTTPS_REDIRECT", default=HTTPS)
-SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]  # asked for by those who stand behind the proxy
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]  # probes come from behind the proxy
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
 X_FRAME_OPTIONS = "DENY"
-LOGGING = chosen_logging(env)
+LOGGING = logging_from_env(env)
 
 # -- Celery: messages are wake-up calls that carry ids; Postgres holds the truth ---------------------------------------
 
@@ -157,11 +156,11 @@ CELERY_BROKER_URL = celery_broker_url(REDIS_URL)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
 CELERY_BROKER_TRANSPORT_OPTIONS = {
-    # How long a request that enqueues, or a tick, waits for a Redis that hangs. Reads block for a second at most.
+    # How long enqueuing and the clock wait for a hanging Redis. Reads block for at most a second.
     "socket_timeout": 3,
     "socket_connect_timeout": 3,
     "socket_keepalive": True,
-    # Publishing gives up at once: a row that could not be enqueued stays pending and is requeued.
+    # Publishing does not retry: a row that could not be enqueued stays pending, and the clock requeues it.
     "max_retries": 0,
     "interval_start": 0,
     "interval_step": 0,
@@ -241,6 +240,6 @@ UNFOLD = {
         lambda _request: static("hourhand/strict.js"),
         lambda _request: static("hourhand/reachable.js"),
     ],
-    "COLORS": lambda _request: {},  # in hourhand/colors.css: the theme would put them into every page
+    "COLORS": lambda _request: {},  # in hourhand/colors.css instead, since the theme would repeat them in every page
     "SIDEBAR": {"navigation": "dashboard.base.navigation.sidebar"},
 }

@@ -1,4 +1,4 @@
-"""What processes of the house do first: they read their settings, and end with one line where one is wrong."""
+"""Read the settings at start, and exit with one line if one is wrong."""
 
 import sys
 from pathlib import Path
@@ -8,13 +8,13 @@ from django.core.exceptions import ImproperlyConfigured
 
 
 def is_celery() -> bool:
-    """If this process is a command of Celery: `celery`, or `python -m celery`."""
+    """Return whether this process is `celery` or `python -m celery`."""
     return "celery" in Path(sys.argv[0]).parts[-2:]
 
 
 def refuse_wrong_settings() -> None:
-    """Read the settings, and end this process where one is wrong. `manage.py` does so by itself."""
+    """Read the settings, and exit if one is wrong, as `manage.py` does."""
     try:
-        settings.INSTALLED_APPS  # noqa: B018 - any of them reads all
+        settings.INSTALLED_APPS  # noqa: B018 - reading any loads them all
     except ImproperlyConfigured as error:
         sys.exit(f"hourhand: {error}")

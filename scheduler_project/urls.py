@@ -1,4 +1,4 @@
-"""All of the house's doors: the dashboard, the REST API and its schema, health checks, metrics."""
+"""All URLs: the dashboard, the REST API and its schema, health checks, metrics."""
 
 from django.contrib import admin
 from django.urls import include, path, re_path

@@ -1,4 +1,4 @@
-"""Gunicorn's own lines, in the form that all others have. `gunicorn.conf.py` names it."""
+"""Gunicorn's log lines in the common format. `gunicorn.conf.py` names this class."""
 
 import logging.config
 import os
@@ -7,15 +7,15 @@ from typing import Any
 from gunicorn.glogging import Logger
 
 from core.env import Env
-from scheduler_project.logs import chosen_logging
+from scheduler_project.logs import logging_from_env
 
 
 class WebLog(Logger):
-    """Leaves alone what the operator sends to files of their own."""
+    """Log to stderr like everything else, except for logs that the operator sends to files."""
 
     def setup(self, cfg: Any) -> None:
         super().setup(cfg)
-        logging.config.dictConfig(chosen_logging(Env(os.environ)))
+        logging.config.dictConfig(logging_from_env(Env(os.environ)))
         for log, target in ((self.error_log, cfg.errorlog), (self.access_log, cfg.accesslog)):
             if target == "-":
                 for handler in list(log.handlers):

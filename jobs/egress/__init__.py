@@ -1,4 +1,4 @@
-"""Where outbound calls may go: the strict URL parse, the address table, and the operator's policy over both. Pure."""
+"""Allowed targets of outbound calls: the strict URL parser, the address table and the operator's policy. Pure."""
 
 from jobs.egress.addresses import AddressRefusal, classify
 from jobs.egress.policy import EgressPolicy

@@ -1,9 +1,9 @@
-"""Which IP addresses are not public, and why: a table of our own. Pure.
+"""The table of IP addresses that are not public, with reasons. Pure.
 
 `ipaddress.is_private` and `is_global` are both wrong for this: Python 3.11's `is_global` lets multicast, 192.0.0.192,
-NAT64, 6to4, fec0::/10 and 3fff::/20 through. So the table is spelled out. Sources: the IANA IPv4 and IPv6
-Special-Purpose Address Registries (RFC 6890 and its successors), the IPv6 Global Unicast Address Assignments, and the
-multicast registries. Addresses that carry an IPv4 address inside are refused whatever that address is.
+NAT64, 6to4, fec0::/10 and 3fff::/20 through. Sources: the IANA IPv4 and IPv6 Special-Purpose Address Registries (RFC
+6890 and its successors), the IPv6 Global Unicast Address Assignments, and the multicast registries. IPv6 addresses with
+an embedded IPv4 address are refused, whatever that address is.
 """
 
 import enum
@@ -14,7 +14,7 @@ Address = IPv4Address | IPv6Address
 
 
 class AddressRefusal(enum.StrEnum):
-    """Why Hourhand will not connect somewhere. The value is stable, for logs and metrics."""
+    """Why a connection is refused. The values are stable, for logs and metrics."""
 
     UNSPECIFIED = "unspecified"
     THIS_NETWORK = "this_network"
@@ -37,7 +37,7 @@ class AddressRefusal(enum.StrEnum):
 
     @property
     def description(self) -> str:
-        """A noun phrase for people that completes "it is ..."."""
+        """A noun phrase that completes "it is ..."."""
         return _DESCRIPTIONS[self]
 
 
@@ -58,11 +58,11 @@ _DESCRIPTIONS = {
     AddressRefusal.DISCARD: "a discard-only address",
     AddressRefusal.CLOUD_PLATFORM: "a cloud platform's internal address",
     AddressRefusal.EMBEDDED_IPV4: "an IPv6 address with an IPv4 address inside",
-    AddressRefusal.NOT_AN_ADDRESS: "no IP address",
+    AddressRefusal.NOT_AN_ADDRESS: "not an IP address",
     AddressRefusal.PORT: "a port that is not allowed",
 }
 
-#: Every IPv4 range that is not an ordinary public destination. A later line lies inside none or refines an earlier one.
+#: Every IPv4 range that is not an ordinary public destination. The narrowest range wins.
 IPV4_RANGES: tuple[tuple[str, AddressRefusal], ...] = (
     ("0.0.0.0/8", AddressRefusal.THIS_NETWORK),  # RFC 791
     ("0.0.0.0/32", AddressRefusal.UNSPECIFIED),  # RFC 1122
@@ -92,7 +92,7 @@ IPV4_RANGES: tuple[tuple[str, AddressRefusal], ...] = (
 
 #: Every IPv6 range that is not an ordinary public destination: all outside 2000::/3, and the exceptions inside it.
 IPV6_RANGES: tuple[tuple[str, AddressRefusal], ...] = (
-    ("::/3", AddressRefusal.RESERVED),  # RFC 4291: what no later line names
+    ("::/3", AddressRefusal.RESERVED),  # RFC 4291: except the narrower ranges below
     ("::/96", AddressRefusal.EMBEDDED_IPV4),  # IPv4-compatible, RFC 4291
     ("::/128", AddressRefusal.UNSPECIFIED),  # RFC 4291
     ("::1/128", AddressRefusal.LOOPBACK),  # RFC 4291
@@ -114,7 +114,7 @@ IPV6_RANGES: tuple[tuple[str, AddressRefusal], ...] = (
     ("3ffe::/16", AddressRefusal.RESERVED),  # the 6bone, returned: RFC 3701
     ("3fff::/20", AddressRefusal.DOCUMENTATION),  # RFC 9637
     ("4000::/2", AddressRefusal.RESERVED),  # RFC 4291, with SRv6 segment identifiers (5f00::/16, RFC 9602) inside
-    ("8000::/1", AddressRefusal.RESERVED),  # RFC 4291: what no later line names
+    ("8000::/1", AddressRefusal.RESERVED),  # RFC 4291: except the narrower ranges below
     ("fc00::/7", AddressRefusal.PRIVATE),  # unique local, RFC 4193; fd00:ec2::254 is a metadata service
     ("fe80::/10", AddressRefusal.LINK_LOCAL),  # RFC 4291
     ("fec0::/10", AddressRefusal.SITE_LOCAL),  # RFC 3879
@@ -123,7 +123,7 @@ IPV6_RANGES: tuple[tuple[str, AddressRefusal], ...] = (
 
 
 class _Table:
-    """The ranges of one IP version laid out as disjoint pieces, so that a lookup is one bisection."""
+    """The ranges of one IP version as disjoint pieces, so that a lookup is one bisection."""
 
     def __init__(self, ranges: tuple[tuple[str, AddressRefusal], ...]) -> None:
         networks = [(ip_network(cidr), refusal) for cidr, refusal in ranges]
@@ -151,7 +151,7 @@ _IPV6 = _Table(IPV6_RANGES)
 
 
 def classify(ip: str | Address) -> AddressRefusal | None:
-    """Why `ip` is not a public address, or None when it is one. Text that is no address, and zone ids, are refused."""
+    """Return why `ip` is not a public address, or None. Text that is not an address, and zone ids, are refused."""
     if isinstance(ip, str):
         try:
             ip = ip_address(ip)

@@ -1,4 +1,4 @@
-"""What the operator allows: public addresses always, others only where a setting names them. Pure."""
+"""The operator's policy: public addresses, and exceptions by setting. Pure."""
 
 import re
 from dataclasses import dataclass, field
@@ -24,9 +24,7 @@ class EgressPolicy:
 
     @classmethod
     def parse(cls, allow: str, ports: str) -> "EgressPolicy":
-        """The policy that HOURHAND_OUTBOUND_ALLOW and HOURHAND_OUTBOUND_PORTS spell. Raises ValueError with what is
-        right.
-        """
+        """Parse HOURHAND_OUTBOUND_ALLOW and HOURHAND_OUTBOUND_PORTS. Raises ValueError that says what is right."""
         networks: list[Network] = []
         hosts: set[str] = set()
         for entry in _entries(allow):
@@ -38,7 +36,7 @@ class EgressPolicy:
         return cls(tuple(networks), frozenset(hosts), _ports(ports))
 
     def check_target(self, target: Target) -> AddressRefusal | None:
-        """Why `target` is refused before any name is resolved: its port, or the literal address in its URL."""
+        """Return why `target` is refused before its name is resolved: its port, or the literal address in its URL."""
         if self.ports is not None and target.port not in self.ports:
             return AddressRefusal.PORT
         if target.address is not None:
@@ -46,7 +44,7 @@ class EgressPolicy:
         return None
 
     def refusal(self, ip: str | Address, host: str) -> AddressRefusal | None:
-        """Why a connection to `ip`, to which `host` resolved, is refused; asked for each address as it is dialled."""
+        """Return why a connection to `ip`, an address of `host`, is refused. Called at connect time."""
         if host in self.hosts:
             return None
         refusal = classify(ip)
@@ -63,7 +61,7 @@ def _entries(text: str) -> list[str]:
 
 
 def _network(entry: str) -> Network | None:
-    """The network that `entry` spells; None where it looks like a host name instead."""
+    """Parse a network; None if the entry looks like a host name instead."""
     try:
         return ip_network(entry)
     except ValueError:
@@ -106,6 +104,6 @@ def _ports(text: str) -> frozenset[int] | None:
         return None
     wrong = [entry for entry in entries if not (entry.isascii() and entry.isdigit() and 0 < int(entry) <= MAX_PORT)]
     if wrong or not entries:
-        what = repr(wrong[0]) if wrong else "an empty list"
-        raise ValueError(f"{what} is not right; write ports from 1 to {MAX_PORT} such as 80,443, or * for all.")
+        entry = repr(wrong[0]) if wrong else "an empty list"
+        raise ValueError(f"{entry} is not valid; write ports from 1 to {MAX_PORT} such as 80,443, or * for all.")
     return frozenset(map(int, entries))

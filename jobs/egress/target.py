@@ -1,9 +1,8 @@
-"""The strict parse of a URL that Hourhand may call. Pure.
+"""The strict parser of URLs that Hourhand may call. Pure.
 
-Two parsers that disagree are how a guard is walked around, so whatever another parser (libcurl's, a browser's,
-Python's) might read otherwise is refused here instead of repaired: RFC 3986 without user information, backslashes,
-spaces, control characters, percent-encoded or non-ASCII hosts, zone ids, or numbers that some resolvers take for an
-IPv4 address.
+Attackers bypass SSRF guards by URLs that two parsers read differently, so whatever another parser (libcurl's, a
+browser's, Python's) might read differently is refused: RFC 3986 without user information, backslashes, spaces, control
+characters, percent-encoded or non-ASCII hosts, zone ids, or numbers that some resolvers read as an IPv4 address.
 """
 
 import re
@@ -22,20 +21,21 @@ _SPLIT = re.compile(
         (?P<rest>[/?\#].*)?""",
     re.VERBOSE | re.IGNORECASE,
 )
-_UNSAFE = re.compile(r"[^\x21-\x5b\x5d-\x7e]")  # all but printable ASCII without the backslash
+_UNSAFE = re.compile(r"[^\x21-\x5b\x5d-\x7e]")  # everything except printable ASCII, and the backslash
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _IPV6_TEXT = re.compile(r"[0-9a-f:.]+")
 _NUMERIC_LABEL = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 
-class InvalidUrl(ValueError):  # noqa: N818 - it names what is wrong, as the failure reason does
-    """The URL is not one that Hourhand calls; the text is a sentence for whoever wrote it."""
+class InvalidUrl(ValueError):  # noqa: N818 - the name of the failure reason
+    """Hourhand can't call this URL; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a URL leads. `host` is lower case without a trailing dot or brackets; `address` is set where it is a
-    literal. `rooted`: the URL has that dot, which keeps a resolver from trying search domains.
+    """A parsed URL. `host` is in lower case, without a trailing dot or brackets; `address` is set if it is a literal.
+
+    `rooted`: the URL has the trailing dot, which stops resolvers from trying search domains.
     """
 
     scheme: str
@@ -46,7 +46,7 @@ class Target:
 
     @property
     def name(self) -> str:
-        """The host as it is asked of a resolver."""
+        """The host to resolve."""
         return f"{self.host}." if self.rooted else self.host
 
     @property
@@ -57,11 +57,11 @@ class Target:
 
 
 def parse_target(url: str) -> Target:
-    """Where `url` leads. Raises InvalidUrl, saying what is wrong, for anything that is not plainly an http(s) URL."""
+    """Parse an http or https URL. Raises InvalidUrl, saying what is wrong."""
     _refuse_characters(url)
     split = _SPLIT.fullmatch(url)
     if split is None:
-        raise InvalidUrl(_what_is_wrong(url))
+        raise InvalidUrl(_problem(url))
     scheme = split["scheme"].lower()
     port = int(split["port"]) if split["port"] else DEFAULT_PORTS[scheme]
     if port > MAX_PORT:
@@ -69,12 +69,12 @@ def parse_target(url: str) -> Target:
     if split["ipv6"] is not None:
         address = _ipv6(split["ipv6"])
         return Target(scheme, str(address), port, address)
-    return _named(scheme, split["name"].lower(), port)
+    return _target(scheme, split["name"].lower(), port)
 
 
 def parse_host(text: str) -> str:
-    """The host name `text` in the form that `Target.host` has. Raises InvalidUrl; a literal address is no host name."""
-    target = _named("http", text.lower(), 80)
+    """Normalize a host name as in `Target.host`. Raises InvalidUrl, also for a literal address."""
+    target = _target("http", text.lower(), 80)
     if target.address is not None:
         raise InvalidUrl(f"{text!r} is an address, not a host name.")
     return target.host
@@ -90,26 +90,26 @@ def _refuse_characters(url: str) -> None:
         return
     character = unsafe[0]
     if character == "\\":
-        raise InvalidUrl("The URL holds a backslash.")
+        raise InvalidUrl("The URL has a backslash.")
     if not character.isascii():
         raise InvalidUrl(
-            f"The URL holds {character!r}: write a host name in its xn-- form and percent-encode all else beyond ASCII."
+            f"The URL has {character!r}: write a host name in its xn-- form, and percent-encode others."
         )
-    raise InvalidUrl(f"The URL holds a space or control character ({character!r}); percent-encode it.")
+    raise InvalidUrl(f"The URL has a space or control character ({character!r}); percent-encode it.")
 
 
-def _what_is_wrong(url: str) -> str:
-    """The sentence for a URL that does not split into scheme, host, port and path."""
+def _problem(url: str) -> str:
+    """Say why a URL does not split into scheme, host, port and path."""
     scheme, separator, rest = url.partition("://")
     if not separator:
         return "The URL must start with http:// or https://."
     if scheme.lower() not in DEFAULT_PORTS:
-        return f"The scheme {scheme[:20]!r} is not supported: only http and https are."
+        return f"The scheme {scheme[:20]!r} is not supported; use http or https."
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
     if not authority:
-        return "The URL names no host."
+        return "The URL has no host."
     if "@" in authority:
-        return "The URL holds a user name or password; send an Authorization header instead."
+        return "The URL has a user name or password; send an Authorization header instead."
     if authority.startswith("[") or authority.count(":") > 1:
         return "The URL's host is not a valid IPv6 address in brackets."
     if ":" in authority:
@@ -128,8 +128,8 @@ def _ipv6(text: str) -> IPv6Address:
         raise InvalidUrl("The URL's host is not a valid IPv6 address in brackets.") from None
 
 
-def _named(scheme: str, name: str, port: int) -> Target:
-    """The target for a host that is a name or a dotted quad."""
+def _target(scheme: str, name: str, port: int) -> Target:
+    """Return the target of a host name or dotted quad."""
     host = name.removesuffix(".")
     labels = host.split(".")
     if len(host) > MAX_HOST_LENGTH or not all(map(_LABEL.fullmatch, labels)):

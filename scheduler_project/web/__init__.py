@@ -1,5 +1,5 @@
-"""The web server: gunicorn's event loop reads requests and writes answers, within deadlines; threads run Django.
+"""The web server: gunicorn's event loop reads requests and writes responses, with deadlines; threads run Django.
 
-A thread is taken once a request is there as a whole, and is free again before its answer is written. So a client that
-is slow, or says nothing, costs a socket and some memory, and nobody else waits for it.
+A thread takes a request once it is complete, and is free before the response is written. So a slow or silent client
+costs a socket and some memory, and blocks no other client.
 """

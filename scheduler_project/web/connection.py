@@ -1,4 +1,4 @@
-"""One connection of a client: gunicorn's HTTP/1.1, with deadlines, bounded closing and errors in our form."""
+"""A client's connection: gunicorn's HTTP/1.1 with deadlines, bounded closing and problem+json errors."""
 
 import asyncio
 import http
@@ -10,14 +10,14 @@ from gunicorn.asgi.protocol import ASGIProtocol
 from scheduler_project.web.deadlines import DRAINED_BYTES, HEAD_SECONDS, KERNEL_BYTES, LINGER_SECONDS
 from scheduler_project.web.problems import server_problem
 
-#: Under this name the front finds the connection in a request's scope.
+#: The key of the connection in a request's scope.
 CONNECTION = "hourhand.connection"
 
 
 class Connection(ASGIProtocol):
-    """Waits for a head no longer than HEAD_SECONDS from its first byte, and for a first byte no longer than keep-alive.
+    """Wait for a request's head at most HEAD_SECONDS from its first byte, and for a first byte at most the keep-alive.
 
-    Bodies and answers have their deadlines in `front`, which reads and writes them.
+    `front` has the deadlines of bodies and responses.
     """
 
     transport: Any
@@ -28,14 +28,14 @@ class Connection(ASGIProtocol):
         self._lingering = False
         self._discarded = 0
         self._client_ended = False
-        #: Set while an answer goes on for minutes: a client that ends its side then is gone.
+        #: Set during a live response: a client that closes its side then is gone.
         self.is_live = False
 
-    # -- what the event loop calls -------------------------------------------------------------------------------------
+    # -- called by the event loop ------------------------------------------------------------------------------------
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        # So that `drain` means that the kernel has all of it: an answer that nobody reads is noticed.
+        # So that `drain` waits until the kernel has everything, and an unread response is noticed.
         transport.set_write_buffer_limits(high=0)
         sock = transport.get_extra_info("socket")
         if sock is not None:
@@ -57,7 +57,7 @@ class Connection(ASGIProtocol):
         super().data_received(data)
 
     def eof_received(self) -> bool:
-        """Stay open for a client that has ended its side and still reads the answer to a request that is complete."""
+        """Stay open for a client that has closed its side and still reads the response to a complete request."""
         self._client_ended = True
         receiver = self._body_receiver
         return self._is_answering and not self.is_live and receiver is not None and bool(receiver._complete)
@@ -68,10 +68,10 @@ class Connection(ASGIProtocol):
         self.worker.idle.pop(self, None)
         super().connection_lost(exc)
 
-    # -- what the worker and the front ask -----------------------------------------------------------------------------
+    # -- called by the worker and the front ----------------------------------------------------------------------------
 
     def abort(self) -> None:
-        """End the connection at once; what was not sent yet is lost."""
+        """Close the connection at once; unsent data is lost."""
         self._closed = True
         if self.transport is not None:
             self.transport.abort()
@@ -81,11 +81,11 @@ class Connection(ASGIProtocol):
         return bool(self._conn_lost_handled)
 
     def close_if_idle(self) -> None:
-        """Close it, unless a request is being answered: the server stops, or needs room."""
+        """Close the connection unless a request is in progress."""
         if not self._is_answering:
             self._close_transport()
 
-    # -- what gunicorn asks itself -------------------------------------------------------------------------------------
+    # -- overrides of gunicorn's own -----------------------------------------------------------------------------------
 
     @property
     def _is_answering(self) -> bool:
@@ -97,7 +97,7 @@ class Connection(ASGIProtocol):
         return super()._on_headers_complete()
 
     def _arm_keepalive_timer(self) -> None:
-        """Between two requests, and before the first."""
+        """Called before the first request and between two."""
         if self._has_partial_head:
             self._await_head()
             return
@@ -115,16 +115,16 @@ class Connection(ASGIProtocol):
         return scope
 
     def _is_websocket_upgrade(self, request: Any) -> bool:  # noqa: ARG002 - gunicorn's signature
-        """There are none here: such a request is answered as any other (RFC 9110, 7.8)."""
+        """Ignore the upgrade and handle the request like any other (RFC 9110, 7.8)."""
         return False
 
     def _will_close(self, request: Any, response_requires_close: bool) -> bool:
-        """Announce what gunicorn does: a connection whose body has not ended is not used again."""
+        """Announce what gunicorn does: it does not reuse a connection with an unread body."""
         unread = self._body_receiver is not None and not self._body_receiver._complete
         return unread or self._client_ended or bool(super()._will_close(request, response_requires_close))
 
     def _send_error_response(self, status: int, message: str, extra_headers: Any = ()) -> None:
-        """What is wrong with the request, in our words: gunicorn's quote it."""
+        """Send a problem with a message of our own: gunicorn's quotes the request."""
         del message
         headers, body = server_problem(
             status,
@@ -137,7 +137,7 @@ class Connection(ASGIProtocol):
         self._safe_write("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
 
     def _close_transport(self) -> None:
-        """Close, within LINGER_SECONDS. What a client still sends is read meanwhile, else it would lose the answer."""
+        """Close within LINGER_SECONDS. Read what the client still sends, or it would lose the response."""
         if self.transport is None or self._closed:
             return
         is_quiet = self._is_quiet
@@ -158,7 +158,7 @@ class Connection(ASGIProtocol):
 
     @property
     def _is_quiet(self) -> bool:
-        """Whether nothing of a request is on its way to us, as far as we know."""
+        """Whether no part of a request is known to be in transit."""
         if self._current_request is None:
             return self._head_timer is None and not self._has_partial_head
         return self._client_ended or self._body_receiver is None or bool(self._body_receiver._complete)
@@ -171,7 +171,7 @@ class Connection(ASGIProtocol):
         )
 
     def _head_is_late(self) -> None:
-        """408 for a head that began; what came of it may still come."""
+        """Send 408 for an incomplete head. Its rest may still arrive."""
         self._send_error_response(http.HTTPStatus.REQUEST_TIMEOUT, "")
         self._close_transport()
         self._request_ready.set()  # ends the task that waits for it

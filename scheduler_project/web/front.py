@@ -1,7 +1,7 @@
-"""From a request on a socket to Django and back: the body is read, then a thread is taken, then the answer is sent.
+"""The ASGI application: read a request's body, run Django in a thread, send the response.
 
-An ASGI application for `connection.Connection`. Django runs as it does under WSGI, in a few threads that stay, since
-each has a connection to the database of its own.
+It works with `connection.Connection`. Django runs as under WSGI, in a few long-lived threads, since each has its own
+database connection.
 """
 
 import asyncio
@@ -24,6 +24,7 @@ from django.urls import set_script_prefix
 from django.utils.encoding import repercent_broken_unicode
 
 from core.streams import Live, LiveResponse, call_in
+from scheduler_project.web.buffers import BufferBudget
 from scheduler_project.web.connection import CONNECTION, Connection
 from scheduler_project.web.deadlines import (
     ANSWER_SECONDS,
@@ -33,7 +34,6 @@ from scheduler_project.web.deadlines import (
     PIECE_SECONDS,
     WAITING_REQUESTS,
 )
-from scheduler_project.web.held import Held
 from scheduler_project.web.problems import server_problem
 
 log = structlog.get_logger(__name__)
@@ -49,7 +49,7 @@ _ALL_ASCII = "".join(map(chr, range(128)))
 
 
 class ClientGoneError(Exception):
-    """Nobody is there to answer."""
+    """The client has closed the connection, or counts as gone."""
 
 
 class TooLateError(Exception):
@@ -57,7 +57,7 @@ class TooLateError(Exception):
 
 
 class TooLargeBody(io.BytesIO):
-    """A body that was not kept: whoever reads it learns why. Who refuses the request for another reason does not."""
+    """A body that was discarded. Reading it raises; a request refused for another reason never reads it."""
 
     def read(self, *_: Any) -> bytes:
         raise RequestDataTooBig("The request body is too large.")
@@ -66,8 +66,8 @@ class TooLargeBody(io.BytesIO):
 
 
 @dataclass(frozen=True, slots=True)
-class WebAnswer:
-    """What Django answered, whole; or what is told as it happens."""
+class WebResponse:
+    """Django's response: complete, or live."""
 
     status: int
     headers: Headers
@@ -77,22 +77,22 @@ class WebAnswer:
 
 
 class Front:
-    """One for each process. `handler` is what `scheduler_project.wsgi` makes."""
+    """The application of a process. `handler` is that of `scheduler_project.wsgi`."""
 
     def __init__(self, handler: BaseHandler, *, threads: int) -> None:
         self._handler = handler
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="web")
         self._live_threads = ThreadPoolExecutor(_LIVE_THREADS, thread_name_prefix="live")
         self._call = call_in(self._live_threads)
-        self._held = Held(HELD_BYTES)
+        self._buffers = BufferBudget(HELD_BYTES)
         self._requests = 0
-        self._most_requests = threads + WAITING_REQUESTS
+        self._max_requests = threads + WAITING_REQUESTS
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         connection: Connection = scope[CONNECTION]
         try:
             body = await self._body(scope, receive, connection)
-            if self._requests >= self._most_requests:
+            if self._requests >= self._max_requests:
                 await _send(send, connection, *_problem(http.HTTPStatus.SERVICE_UNAVAILABLE))
                 return
             answer = await self._answer(scope, body)
@@ -102,12 +102,12 @@ class Front:
         except ClientGoneError:
             connection.abort()
         finally:
-            self._held.drop(connection)
+            self._buffers.drop(connection)
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
     async def _body(self, scope: dict[str, Any], receive: Receive, connection: Connection) -> io.BytesIO:
-        """All of the body, or, of one that is too large, nothing: it is read to its end as far as that is bounded."""
+        """Read the body. One that is too large is read up to DRAINED_BYTES and discarded."""
         headers = dict(scope["headers"])
         length = int(headers.get(b"content-length", b"0") or b"0")
         limit: int = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
@@ -120,7 +120,7 @@ class Front:
             raise TooLateError from error
 
     async def _read(self, receive: Receive, connection: Connection, limit: int) -> io.BytesIO:
-        kept = bytearray()
+        content = bytearray()
         size, more = 0, True
         while more and size <= DRAINED_BYTES:
             message = await receive()
@@ -129,17 +129,17 @@ class Front:
             size += len(message["body"])
             more = message["more_body"]
             if size <= limit:
-                kept += message["body"]
+                content += message["body"]
             else:
-                kept.clear()
+                content.clear()
             if more:
-                self._held.keep(connection, len(kept))
-        self._held.drop(connection)
-        return TooLargeBody() if size > limit else io.BytesIO(bytes(kept))
+                self._buffers.keep(connection, len(content))
+        self._buffers.drop(connection)
+        return TooLargeBody() if size > limit else io.BytesIO(bytes(content))
 
     # -- answering -----------------------------------------------------------------------------------------------------
 
-    async def _answer(self, scope: dict[str, Any], body: io.BytesIO) -> WebAnswer:
+    async def _answer(self, scope: dict[str, Any], body: io.BytesIO) -> WebResponse:
         loop = asyncio.get_running_loop()
         self._requests += 1
         work = loop.run_in_executor(self._threads, self._respond, scope, body)
@@ -147,19 +147,19 @@ class Front:
         try:
             return await asyncio.shield(work)
         except asyncio.CancelledError:
-            # The client is gone. What a thread is at goes on, and what it made is closed.
+            # The client is gone. The thread finishes, and its response is closed.
             work.add_done_callback(self._close_unread)
             raise
 
     def _request_ended(self, _work: Any) -> None:
         self._requests -= 1
 
-    def _close_unread(self, work: "asyncio.Future[WebAnswer]") -> None:
+    def _close_unread(self, work: "asyncio.Future[WebResponse]") -> None:
         if not work.cancelled() and work.exception() is None:
             self._live_threads.submit(work.result().close)
 
-    def _respond(self, scope: dict[str, Any], body: io.BytesIO) -> WebAnswer:
-        """Ask Django. In a thread."""
+    def _respond(self, scope: dict[str, Any], body: io.BytesIO) -> WebResponse:
+        """Run Django, in a thread."""
         set_script_prefix("")
         signals.request_started.send(sender=type(self._handler), scope=scope)
         request = _request(scope, body)
@@ -167,27 +167,27 @@ class Front:
         headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.items()]
         headers += [(b"Set-Cookie", c.output(header="").strip().encode("latin-1")) for c in response.cookies.values()]
         if isinstance(response, LiveResponse):
-            return WebAnswer(response.status_code, headers, b"", response.live, response.close)
+            return WebResponse(response.status_code, headers, b"", response.live, response.close)
         try:
             content = _content(response)
         finally:
             response.close()
         if not response.has_header("Content-Length") and request.method != "HEAD" and response.status_code not in _BARE:
             headers.append((b"Content-Length", b"%d" % len(content)))
-        return WebAnswer(response.status_code, headers, content)
+        return WebResponse(response.status_code, headers, content)
 
     # -- sending -------------------------------------------------------------------------------------------------------
 
-    async def _deliver(self, answer: WebAnswer, send: Send, connection: Connection) -> None:
+    async def _deliver(self, answer: WebResponse, send: Send, connection: Connection) -> None:
         if answer.live is not None:
-            await self._tell(answer, answer.live, send, connection)
+            await self._send_live(answer, answer.live, send, connection)
             return
         if len(answer.body) > _PIECE_BYTES:
-            self._held.keep(connection, len(answer.body))
+            self._buffers.keep(connection, len(answer.body))
         await _send(send, connection, answer.status, answer.headers, answer.body)
 
-    async def _tell(self, answer: WebAnswer, live: Live, send: Send, connection: Connection) -> None:
-        """Send pieces as they come. A client that leaves one unread for PIECE_SECONDS counts as gone."""
+    async def _send_live(self, answer: WebResponse, live: Live, send: Send, connection: Connection) -> None:
+        """Send pieces as they arrive. A client that leaves one unread for PIECE_SECONDS counts as gone."""
         live.call = self._call
         pieces: Any = live.pieces()
         try:
@@ -205,14 +205,14 @@ class Front:
 
 
 def _request(scope: dict[str, Any], body: io.BytesIO) -> ASGIRequest:
-    """Django's request, with paths and queries read as its WSGI handler reads them, whatever bytes they hold."""
+    """Build Django's request. Paths and queries of any bytes are decoded as its WSGI handler does."""
     path = repercent_broken_unicode(unquote_to_bytes(_path_of(scope["raw_path"]))).decode()
     query = quote_from_bytes(scope["query_string"], safe=_ALL_ASCII)
     return ASGIRequest({**scope, "path": path, "query_string": query.encode()}, body)
 
 
 def _path_of(target: bytes) -> bytes:
-    """The path of a request target, whether or not it names the host too; `/` where it has none, as in `OPTIONS *`."""
+    """Return the path of a request target, with or without a host; `/` if it has none, as in `OPTIONS *`."""
     path = target.partition(b"?")[0]
     if not path.startswith(b"/"):
         path = b"/" + path.partition(b"://")[2].partition(b"/")[2]
@@ -229,14 +229,14 @@ def _problem(status: int) -> tuple[int, Headers, bytes]:
 
 
 async def _send(send: Send, connection: Connection, status: int, headers: Headers, body: bytes) -> None:
-    async def all_of_it() -> None:
+    async def send_response() -> None:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         for first in range(0, len(body), _PIECE_BYTES):
             await send(_part(body[first : first + _PIECE_BYTES], more=first + _PIECE_BYTES < len(body)))
         if not body:
             await send(_part(b"", more=False))
 
-    await _within(ANSWER_SECONDS, connection, all_of_it())
+    await _within(ANSWER_SECONDS, connection, send_response())
 
 
 def _part(body: bytes, *, more: bool) -> dict[str, Any]:
@@ -244,7 +244,7 @@ def _part(body: bytes, *, more: bool) -> dict[str, Any]:
 
 
 async def _within(seconds: float, connection: Connection, sending: Awaitable[None]) -> None:
-    """Raises ClientGoneError when the client has not read it by then, or is gone."""
+    """Raises ClientGoneError if the client has not read it in time, or is gone."""
     try:
         async with asyncio.timeout(seconds):
             await sending

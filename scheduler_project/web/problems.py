@@ -1,26 +1,26 @@
-"""Answers of the web server itself, before or instead of Django's: problem+json, as all of the API's errors."""
+"""Responses of the web server itself, as problem+json like all of the API's errors."""
 
 import json
 
 from api.base.problems import CONTENT_TYPE, problem
 
-_WORDS = {
+_MESSAGES = {
     400: ("bad_request", "The request is not valid HTTP."),
     408: ("request_timeout", "The request did not arrive in time."),
     414: ("uri_too_long", "The request line is longer than {line} bytes."),
     431: ("headers_too_large", "A header is longer than {field} bytes, or there are more than {fields} headers."),
-    500: ("internal_error", "Something went wrong on our side; the server's log says what."),
+    500: ("internal_error", "Internal error; see the server's log."),
     501: ("not_implemented", "The transfer coding of the request is not supported."),
-    503: ("overloaded", "More requests wait than can be answered; try again in a moment."),
+    503: ("overloaded", "Too many requests are waiting; try again in a moment."),
 }
 
 
 def server_problem(
     status: int, *, line: int = 0, field: int = 0, fields: int = 0
 ) -> tuple[list[tuple[str, str]], bytes]:
-    """Headers and body of the answer that says why the server itself refuses a request."""
-    code, words = _WORDS.get(status, _WORDS[400])
-    body = json.dumps(problem(status, code, words.format(line=line, field=field, fields=fields))).encode()
+    """Return headers and body of the web server's own error response."""
+    code, message = _MESSAGES.get(status, _MESSAGES[400])
+    body = json.dumps(problem(status, code, message.format(line=line, field=field, fields=fields))).encode()
     headers = [
         ("Content-Type", CONTENT_TYPE),
         ("Content-Length", str(len(body))),

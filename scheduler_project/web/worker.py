@@ -1,4 +1,4 @@
-"""The worker that gunicorn starts: an event loop for sockets, threads for Django."""
+"""The gunicorn worker: an event loop for sockets, threads for Django."""
 
 import asyncio
 import os
@@ -15,32 +15,32 @@ _FILES_BESIDES_CONNECTIONS = 200
 
 
 class WebWorker(ASGIWorker):
-    """Serves what `scheduler_project.wsgi` makes. `--threads` says how many requests Django answers at once."""
+    """Serve `scheduler_project.wsgi`. `--threads` is how many requests Django handles at once."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.connections: dict[Any, None] = {}
-        #: Those that wait for a request, the longest first.
+        #: Connections waiting for a request, the longest first.
         self.idle: dict[Any, None] = {}
-        self._most_connections = CONNECTIONS
+        self._max_connections = CONNECTIONS
 
     @classmethod
     def check_config(cls, cfg: Any, log: Any) -> None:
-        """Nothing to say of threads: here they are used."""
+        """Skip gunicorn's warning that threads are unused: this worker uses them."""
 
     def init_process(self) -> None:
-        self._most_connections = min(CONNECTIONS, _raised_file_limit() - _FILES_BESIDES_CONNECTIONS)
+        self._max_connections = min(CONNECTIONS, _raised_file_limit() - _FILES_BESIDES_CONNECTIONS)
         super().init_process()
 
     def load_wsgi(self) -> None:
         handler = self.app.wsgi()
-        # Here and not above: gunicorn's master reads this file too, answers nothing, and stays small without Django.
+        # Imported here: gunicorn's master imports this module too, and stays small without Django.
         self._connection_class = import_module("scheduler_project.web.connection").Connection
         self.asgi = import_module("scheduler_project.web.front").Front(handler, threads=self.cfg.threads)
 
     def make_room(self) -> None:
-        """Close what has been idle for longest, where there are too many connections; the newest if none is idle."""
-        if len(self.connections) <= self._most_connections:
+        """Close the connection that has been idle longest if there are too many; the newest if none is idle."""
+        if len(self.connections) <= self._max_connections:
             return
         longest = next(iter(self.idle), None) or next(reversed(self.connections))
         longest.abort()
@@ -66,7 +66,7 @@ class WebWorker(ASGIWorker):
         await self._shutdown()
 
     async def _shutdown(self) -> None:
-        """Requests end, within gunicorn's graceful timeout. Idle connections would never end by themselves."""
+        """Wait for requests within gunicorn's graceful timeout. Idle connections are closed: they would never end."""
         for server in self.servers:
             server.close()
         for connection in list(self.connections):
@@ -78,11 +78,11 @@ class WebWorker(ASGIWorker):
 
 
 def _raised_file_limit() -> int:
-    """As many open files as this process may have: each connection is one, and the usual default is 1,024."""
+    """Raise the limit of open files, of which each connection is one, and return it. The usual default is 1,024."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = CONNECTIONS + _FILES_BESIDES_CONNECTIONS
-    if soft == resource.RLIM_INFINITY or soft >= wanted:
-        return wanted
-    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    needed = CONNECTIONS + _FILES_BESIDES_CONNECTIONS
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return needed
+    allowed = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
     return allowed
