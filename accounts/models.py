@@ -99,7 +99,7 @@ class Usage(models.Model):
 
 
 class Environment(models.Model):
-    """A named place a job runs in."""
+    """Where a job runs, such as `production`: each has its own overrides, secrets and history."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="environments", db_index=False)

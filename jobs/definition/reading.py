@@ -53,8 +53,8 @@ def _between(least: int, most: int) -> Callable[[Any], bool]:
 
 
 def _one_of(values: Any) -> Callable[[Any], bool]:
-    known = frozenset(str(value) for value in values)
-    return lambda value: isinstance(value, str) and value in known
+    words = frozenset(str(value) for value in values)
+    return lambda value: isinstance(value, str) and value in words
 
 
 def _is_client_cert(value: Any) -> bool:

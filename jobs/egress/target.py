@@ -92,9 +92,7 @@ def _refuse_characters(url: str) -> None:
     if character == "\\":
         raise InvalidUrl("The URL has a backslash.")
     if not character.isascii():
-        raise InvalidUrl(
-            f"The URL has {character!r}: write a host name in its xn-- form, and percent-encode others."
-        )
+        raise InvalidUrl(f"The URL has {character!r}: write a host name in its xn-- form, and percent-encode others.")
     raise InvalidUrl(f"The URL has a space or control character ({character!r}); percent-encode it.")
 
 

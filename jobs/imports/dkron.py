@@ -81,8 +81,8 @@ def _call(executor: Any, config: Mapping[str, Any]) -> tuple[Call, dict[str, Any
 
 
 def _http(config: Mapping[str, Any]) -> tuple[Call, dict[str, Any]]:
-    known = ("method", "url", "headers", "body", "timeout", "expectCode", "expectBody", "debug", "tlsNoVerifyPeer")
-    refuse_others({name: value for name, value in config.items() if value not in _EMPTY}, known, "executor_config")
+    allowed = ("method", "url", "headers", "body", "timeout", "expectCode", "expectBody", "debug", "tlsNoVerifyPeer")
+    refuse_others({name: value for name, value in config.items() if value not in _EMPTY}, allowed, "executor_config")
     call = Call(method=text(config.get("method"), "executor_config.method"))
     call.set_url(text(config.get("url"), "executor_config.url"))
     for header in _headers(config.get("headers")):

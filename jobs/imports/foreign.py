@@ -41,9 +41,9 @@ def single(documents: list[Any], what: str) -> Mapping[str, Any]:
     return mapping(documents[0], "The file")
 
 
-def refuse_others(value: Mapping[str, Any], known: Iterable[str], what: str) -> None:
+def refuse_others(value: Mapping[str, Any], allowed: Iterable[str], what: str) -> None:
     """Raises ReadError for fields that can't be imported."""
-    if others := sorted(set(value) - set(known)):
+    if others := sorted(set(value) - set(allowed)):
         raise ReadError(f"{what}: {', '.join(map(str, others))[:200]} can't be imported.")
 
 

@@ -101,18 +101,18 @@ def _newest(
     schedule: Schedule, due_at: datetime.datetime, start: datetime.datetime, horizon: datetime.datetime, most: int
 ) -> tuple[tuple[datetime.datetime, ...], tuple[datetime.datetime, ...]]:
     """Return the latest `most` occurrences from `start` to `horizon` that fire, and those dropped among them."""
-    kept: collections.deque[datetime.datetime] = collections.deque()
+    fires: collections.deque[datetime.datetime] = collections.deque()
     dropped: collections.deque[datetime.datetime] = collections.deque()
     begin = _skipped_ahead(schedule, start, horizon, most)
     at = due_at if due_at >= begin else schedule.next_after(begin - _JUST_BEFORE)
     while at is not None and at <= horizon:
-        (dropped if schedule.drops(at) else kept).append(at)
-        if len(kept) > most:
-            kept.popleft()
-        while dropped and len(kept) == most and dropped[0] < kept[0]:
+        (dropped if schedule.drops(at) else fires).append(at)
+        if len(fires) > most:
+            fires.popleft()
+        while dropped and len(fires) == most and dropped[0] < fires[0]:
             dropped.popleft()
         at = schedule.next_after(at)
-    return tuple(kept), tuple(dropped)
+    return tuple(fires), tuple(dropped)
 
 
 def _skipped_ahead(
