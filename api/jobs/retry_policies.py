@@ -16,7 +16,7 @@ from accounts.models import Scope, Workspace
 from api.accounts.permissions import HasScope, WholeWorkspaceToChange
 from api.base.views import ApiViewSet, CreateMixin
 from api.jobs import examples
-from core.validation.fields import Instant, Text
+from core.validation.fields import Instant, Slug, Text
 from jobs.models import RetryPolicy
 from jobs.services.retry_policies import RULES, delete_policy, save_policy
 from jobs.slugs import RETRY_POLICY_SLUGS
