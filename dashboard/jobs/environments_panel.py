@@ -97,7 +97,10 @@ def _preview(
     try:
         preview, zone = preview_timing(timing, since=now, count=_FIRINGS, anchor=job.created_at), timing["timezone"]
     except ValidationError as error:  # valid for another release of Hourhand, or of the time zone database
-        preview, zone = TimingPreview(None, warnings=tuple(each["detail"] for each in field_errors(error.detail))), "UTC"
+        preview, zone = (
+            TimingPreview(None, warnings=tuple(each["detail"] for each in field_errors(error.detail))),
+            "UTC",
+        )
     warnings = preview.warnings if preview.firings or preview.schedule is None else ()
     configs = [panel.effective(config) for panel in panels]
     # The page has an alert of its own for a version that can't be read.
