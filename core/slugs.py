@@ -36,7 +36,7 @@ class SlugRule:
     def error(self) -> str:
         """The sentence for a text that is not a slug."""
         words = " or reserved word" if self.reserved else ""
-        return f"Should be 1 to {MAX_SLUG} of a-z, 0-9 and -, and no UUID{words}."
+        return f"Should be 1 to {MAX_SLUG} of a-z, 0-9 and -, and not a UUID{words}."
 
     def accepts(self, text: str) -> bool:
         """Return whether a thing can have this slug. One that reads as a UUID could be another thing's id."""
