@@ -38,7 +38,7 @@ from core.stopping import is_stopping
 from core.streams import LiveResponse
 from runs.history.filters import HistoryFilter
 from runs.live_tail.listen import batches
-from runs.live_tail.publish import News, TailAwayError, is_position, start_listening
+from runs.live_tail.publish import ChangeBatch, TailAwayError, is_position, start_listening
 
 log = structlog.get_logger(__name__)
 
@@ -161,7 +161,7 @@ class EventStream:
         async with contextlib.aclosing(arriving):
             async for batch in arriving:
                 if batch is not None:
-                    for text in await batch.shown(self._wanted, functools.partial(self._told, batch.news)):
+                    for text in await batch.rendered(self._wanted, functools.partial(self._told, batch.changes)):
                         yield text
                 if time.monotonic() >= until or is_stopping():
                     return
@@ -171,16 +171,16 @@ class EventStream:
                     yield ":\n\n"
                     beat_at = time.monotonic() + BEAT_SECONDS
 
-    async def _told(self, news: News) -> list[str]:
+    async def _told(self, changes: ChangeBatch) -> list[str]:
         """Of what has changed, what is wanted. The position comes last: whoever breaks off before hears it again."""
-        ids = news.ids[-MOST_AT_ONCE:]
-        told = ["event: gap\ndata: {}\n\n"] if news.gap or len(ids) < len(news.ids) else []
+        ids = changes.ids[-MOST_AT_ONCE:]
+        told = ["event: gap\ndata: {}\n\n"] if changes.gap or len(ids) < len(changes.ids) else []
         for first in range(0, len(ids), PART):
             if first:
                 await asyncio.sleep(_PART_PAUSE_SECONDS)
             shown = await self.call(functools.partial(self._shown, ids[first : first + PART]))
             told.append("".join(map(_event, shown)))
-        return [*filter(None, told), f"id: {news.position}\n\n"]
+        return [*filter(None, told), f"id: {changes.position}\n\n"]
 
     def _shown(self, ids: tuple[str, ...]) -> list[dict[str, Any]]:
         rows = listed_executions(self._wanted.executions().filter(pk__in=ids)).order_by("id")

@@ -132,7 +132,7 @@ def _upcoming_firings(subject: Subject, now: datetime.datetime) -> UpcomingFirin
     soonest = upcoming(subject, count=_SOONEST)
     firings = firings_until(max(end, soonest[0].scheduled_for) if soonest else end, soonest, most=_DRAWN)
     moments = [
-        Moment(firing.at, f"{firing.at:%H:%M:%S} {firing.place.job.name}")
+        Moment(firing.at, f"{firing.at:%H:%M:%S} {firing.job_environment.job.name}")
         for firing in firings
         if now <= firing.at <= end
     ]

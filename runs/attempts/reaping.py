@@ -25,7 +25,7 @@ from runs.attempts.requests import Firing, PreparedRequest
 from runs.attempts.retry import Canceled, verdict
 from runs.attempts.unreadable import UnreadableVersionFound
 from runs.failures import FailureReason
-from runs.live_tail.publish import tell_on_commit
+from runs.live_tail.publish import publish_on_commit
 from runs.postgres_text import array
 
 log = structlog.get_logger(__name__)
@@ -134,7 +134,7 @@ def _record(cursor: Any, finished: list[FinishedAttempt]) -> set[AttemptKey]:
     """Record attempts, and let listeners know."""
     moved = record(cursor, finished)
     attempts = (item.attempt for item in finished)
-    tell_on_commit((one.workspace_id, one.execution_id) for one in attempts if one.key in moved)
+    publish_on_commit((one.workspace_id, one.execution_id) for one in attempts if one.key in moved)
     return moved
 
 

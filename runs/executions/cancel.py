@@ -13,7 +13,7 @@ from jobs.definition.contract import Overlap
 from runs import counters
 from runs.attempts.contract import IN_FLIGHT_CANCELED
 from runs.attempts.reaping import end_canceled
-from runs.live_tail.publish import tell_on_commit
+from runs.live_tail.publish import publish_on_commit
 from runs.models import Execution
 from runs.overlap import lock_environments, release_queued
 from runs.querysets import ExecutionQuerySet
@@ -68,7 +68,7 @@ def cancel_live(
             queued=False,
             error=error,
         )
-        tell_on_commit((str(row.workspace_id), str(row.pk)) for row in idle)
+        publish_on_commit((str(row.workspace_id), str(row.pk)) for row in idle)
         with connection.cursor() as cursor:
             counters.add(cursor, counters.of_canceled(len(idle)))
     if in_flight:

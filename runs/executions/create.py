@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from core.ids import uuid7
-from runs.live_tail.publish import tell_on_commit
+from runs.live_tail.publish import publish_on_commit
 from runs.models import Execution
 from runs.postgres_text import sparse_array
 from runs.queue import enqueue_on_commit
@@ -134,7 +134,7 @@ def insert_scheduled(cursor: Any, new: Sequence[NewExecution], *, now: datetime.
     columns = zip(*(one.scheduled_row() for one in new), strict=True)
     cursor.execute(_INSERT_SCHEDULED, [now, *(sparse_array(column) for column in columns)])
     inserted = {row[0] for row in cursor.fetchall()}
-    tell_on_commit((one.job_environment.workspace_id, str(one.id)) for one in new if str(one.id) in inserted)
+    publish_on_commit((one.job_environment.workspace_id, str(one.id)) for one in new if str(one.id) in inserted)
     return inserted
 
 
@@ -142,5 +142,5 @@ def insert_and_enqueue(new: Sequence[NewExecution]) -> list[Execution]:
     """Insert what people ask for. The ids of those that are due now are sent after the commit."""
     executions = Execution.objects.bulk_create([one.model() for one in new])
     enqueue_on_commit([execution.pk for execution in executions if execution.enqueued_at])
-    tell_on_commit((str(execution.workspace_id), str(execution.pk)) for execution in executions)
+    publish_on_commit((str(execution.workspace_id), str(execution.pk)) for execution in executions)
     return executions

@@ -1,6 +1,6 @@
-"""Many listeners of one workspace: its changes are read from Redis once, and shown once for all who want the same.
+"""Distributes a workspace's changes: read from Redis once, and rendered once for each kind of listener.
 
-All of it happens in one event loop, so nothing is locked. A listener that can't keep up is told of a `gap`.
+All of it happens in one event loop, so nothing is locked. A listener that can't keep up gets a `gap`.
 """
 
 import asyncio
@@ -9,46 +9,46 @@ import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Hashable
 from typing import Any
 
-from runs.live_tail.publish import News, Reader, TailAwayError, is_after
+from runs.live_tail.publish import ChangeBatch, Reader, TailAwayError, is_after
 
-#: Batches of changes that wait for a listener; beyond them the oldest are dropped.
-_MOST_WAITING = 100
-_STAY_SECONDS = 5.0
+#: Batches that wait for a listener; beyond them the oldest are dropped.
+_MAX_WAITING = 100
+_KEEP_ALIVE_SECONDS = 5.0
 
 
-class Batch:
-    """Some changes, and how they look to each kind of listener."""
+class RenderedBatch:
+    """A batch of changes, and how each kind of listener sees it."""
 
-    def __init__(self, news: News) -> None:
-        self.news = news
-        self._shown: dict[Hashable, asyncio.Future[Any]] = {}
+    def __init__(self, changes: ChangeBatch) -> None:
+        self.changes = changes
+        self._rendered: dict[Hashable, asyncio.Future[Any]] = {}
 
-    async def shown(self, kind: Hashable, show: Callable[[], Awaitable[Any]]) -> Any:
-        """What `show` answers, asked once for all listeners of this kind."""
-        if kind not in self._shown:
-            self._shown[kind] = asyncio.ensure_future(show())
-        return await asyncio.shield(self._shown[kind])
+    async def rendered(self, kind: Hashable, render: Callable[[], Awaitable[Any]]) -> Any:
+        """The result of `render`, which runs once for all listeners of this kind."""
+        if kind not in self._rendered:
+            self._rendered[kind] = asyncio.ensure_future(render())
+        return await asyncio.shield(self._rendered[kind])
 
 
 class _Mailbox:
-    """What one listener has not taken yet."""
+    """The batches that one listener has not taken yet."""
 
     def __init__(self, position: str) -> None:
         self.position = position
-        self.batches: collections.deque[Batch] = collections.deque()
+        self.batches: collections.deque[RenderedBatch] = collections.deque()
         self.has_lost = False
         self.failure: TailAwayError | None = None
         self.arrived = asyncio.Event()
 
-    def put(self, batch: Batch) -> None:
-        if len(self.batches) >= _MOST_WAITING:
+    def put(self, batch: RenderedBatch) -> None:
+        if len(self.batches) >= _MAX_WAITING:
             self.batches.popleft()
             self.has_lost = True
         self.batches.append(batch)
         self.arrived.set()
 
-    async def take(self, seconds: float) -> Batch | None:
-        """The next batch after the listener's position; None when there is none for a while."""
+    async def take(self, seconds: float) -> RenderedBatch | None:
+        """The next batch after the listener's position. None if none comes for this long."""
         if not self.batches and self.failure is None:
             self.arrived.clear()
             try:
@@ -58,11 +58,11 @@ class _Mailbox:
                 return None
         while self.batches:
             batch = self.batches.popleft()
-            if is_after(batch.news.position, self.position):
-                self.position = batch.news.position
+            if is_after(batch.changes.position, self.position):
+                self.position = batch.changes.position
                 if self.has_lost:
                     self.has_lost = False
-                    return Batch(News(batch.news.ids, gap=True, position=batch.news.position))
+                    return RenderedBatch(ChangeBatch(batch.changes.ids, gap=True, position=batch.changes.position))
                 return batch
         if self.failure is not None:
             raise self.failure
@@ -70,7 +70,7 @@ class _Mailbox:
 
 
 class Feed:
-    """One workspace's changes, for all who listen in one event loop."""
+    """One workspace's changes, for all its listeners in one event loop."""
 
     def __init__(self, workspace_id: Any, position: str) -> None:
         self._reader = Reader(workspace_id, position)
@@ -99,20 +99,18 @@ class Feed:
 
     async def _distribute(self) -> None:
         loop = asyncio.get_running_loop()
-        stay_at = loop.time() + _STAY_SECONDS
+        keep_alive_at = loop.time() + _KEEP_ALIVE_SECONDS
         try:
             while True:
-                news = await self._reader.news(seconds=1.0)
-                if news is not None:
-                    batch = Batch(news)
+                changes = await self._reader.next_batch(seconds=1.0)
+                if changes is not None:
+                    batch = RenderedBatch(changes)
                     for mailbox in self._mailboxes:
                         mailbox.put(batch)
-                if loop.time() >= stay_at:
-                    await self._reader.stay()
-                    stay_at = loop.time() + _STAY_SECONDS
-        except (
-            Exception
-        ) as error:  # A fault of ours too must end the streams, which tell of it: they would wait for ever.
+                if loop.time() >= keep_alive_at:
+                    await self._reader.keep_alive()
+                    keep_alive_at = loop.time() + _KEEP_ALIVE_SECONDS
+        except Exception as error:  # Listeners would wait for ever: a fault of ours must end their streams too.
             self._fail(TailAwayError(f"{type(error).__name__}: {error}"))
         finally:
             await self._reader.close()
@@ -126,8 +124,8 @@ class Feed:
 _feeds: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Any, Feed]]" = weakref.WeakKeyDictionary()
 
 
-async def batches(workspace_id: Any, position: str, *, seconds: float) -> AsyncGenerator[Batch | None, None]:
-    """Changes after a position, as they come; None whenever nothing came for so many seconds. Raises TailAwayError."""
+async def batches(workspace_id: Any, position: str, *, seconds: float) -> AsyncGenerator[RenderedBatch | None, None]:
+    """Yield changes after a position as they come, and None after each `seconds` without any. Raises TailAwayError."""
     feeds = _feeds.setdefault(asyncio.get_running_loop(), {})
     feed = feeds.get(workspace_id)
     if feed is None or feed.is_over:
@@ -146,15 +144,15 @@ async def batches(workspace_id: Any, position: str, *, seconds: float) -> AsyncG
             del feeds[workspace_id]
 
 
-async def _missed(workspace_id: Any, mailbox: _Mailbox, until: str) -> AsyncIterator[Batch]:
-    """What came between a listener's position and that of the feed it joins: read for it alone."""
+async def _missed(workspace_id: Any, mailbox: _Mailbox, until: str) -> AsyncIterator[RenderedBatch]:
+    """Read for one listener alone what came between its position and that of the feed it joins."""
     reader = Reader(workspace_id, mailbox.position)
     try:
         while is_after(until, reader.position):
-            news = await reader.news(seconds=0.1)
-            if news is None:
+            changes = await reader.next_batch(seconds=0.1)
+            if changes is None:
                 return
-            mailbox.position = news.position
-            yield Batch(news)
+            mailbox.position = changes.position
+            yield RenderedBatch(changes)
     finally:
         await reader.close()

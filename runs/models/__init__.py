@@ -1,19 +1,28 @@
-"""What happened and what must happen next, and what was counted of it."""
+"""Executions, runs, bulk operations, and what is counted of them."""
 
-from runs.models.counting import Agreement, DatabaseMark, Digest, EndedSlip, Heartbeat, ProcessKind, Tally, TallySlip
+from runs.models.counting import (
+    Agreement,
+    CounterDelta,
+    CounterTotal,
+    DatabaseMark,
+    Heartbeat,
+    ProcessKind,
+    Rollup,
+    RollupDelta,
+)
 from runs.models.history import BulkOperation, Execution, PruningRound, Run
 
 __all__ = [
     "Agreement",
     "BulkOperation",
+    "CounterDelta",
+    "CounterTotal",
     "DatabaseMark",
-    "Digest",
-    "EndedSlip",
     "Execution",
     "Heartbeat",
     "ProcessKind",
     "PruningRound",
+    "Rollup",
+    "RollupDelta",
     "Run",
-    "Tally",
-    "TallySlip",
 ]

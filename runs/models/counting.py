@@ -1,4 +1,4 @@
-"""What was counted of what happened, and who is there to do it: kept beside the history, and outliving it."""
+"""Counters and statistics, which outlive the history that they count, and the processes that do the work."""
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -7,23 +7,26 @@ from django.db.models import Q
 from accounts.models import Environment
 
 
-class TallySlip(models.Model):
-    """What one transaction counted, by key, until the clock adds it to the tallies: `runs.counters`."""
+class CounterDelta(models.Model):
+    """What one transaction counted, by key, until the clock adds it to the totals: `runs.counters`."""
 
     counts = models.JSONField()
 
+    class Meta:
+        db_table = "runs_tallyslip"
+
     def __str__(self) -> str:
-        return f"slip {self.pk}"
+        return f"delta {self.pk}"
 
 
-class Tally(models.Model):
-    """How often something happened since the start. It never goes back."""
+class CounterTotal(models.Model):
+    """How often something has happened since this installation began. Monotonic."""
 
     key = models.CharField(primary_key=True, max_length=100)
     amount = models.BigIntegerField()
 
     class Meta:
-        verbose_name_plural = "tallies"
+        db_table = "runs_tally"
 
     def __str__(self) -> str:
         return self.key
@@ -35,24 +38,24 @@ class ProcessKind(models.TextChoices):
 
 
 class Heartbeat(models.Model):
-    """What a beat or a worker last told of itself: `runs.monitoring.heartbeats`. Instants are the database's."""
+    """What a beat or a worker last reported: `runs.monitoring.heartbeats`. Instants are the database's."""
 
     id = models.CharField(primary_key=True, max_length=200)
     kind = models.CharField(max_length=10, choices=ProcessKind.choices)
     name = models.CharField(max_length=200)
     started_at = models.DateTimeField()
     seen_at = models.DateTimeField()
-    # Its own clock minus the database's, less what the word took to come here.
+    # The process's clock minus the database's, less the time of transmission.
     clock_ahead_seconds = models.FloatField(null=True)
-    # Of a beat.
+    # Beats only.
     tick_ms = models.FloatField(null=True)
     sends_chores = models.BooleanField(null=True)
-    # Of a worker.
+    # Workers only.
     in_flight = models.PositiveIntegerField(null=True)
     waiting = models.PositiveIntegerField(null=True)
     capacity = models.PositiveIntegerField(null=True)
     draining = models.BooleanField(null=True)
-    #: The settings for which it takes no work, by name: `runs.monitoring.agreement`.
+    #: The names of the settings for which the process takes no work: `runs.monitoring.agreement`.
     differs = models.CharField(max_length=300, default="", db_default="", blank=True)
     release = models.CharField(max_length=50, default="", db_default="", blank=True)
 
@@ -64,9 +67,9 @@ class Heartbeat(models.Model):
 
 
 class Agreement(models.Model):
-    """What all beats and workers must share, as fingerprints by the names of settings, and the house's release.
+    """The settings that all beats and workers must share, as fingerprints by name, and the installation's release.
 
-    The one row is made and compared by `runs.monitoring.agreement`.
+    `runs.monitoring.agreement` creates and compares the only row.
     """
 
     id = models.SmallIntegerField(primary_key=True)
@@ -83,7 +86,7 @@ class Agreement(models.Model):
 
 
 class DatabaseMark(models.Model):
-    """Where this database was made the one that fires: the row's own transaction, as `runs.restore_guard` explains."""
+    """Marks the database that fires, by the transaction that wrote this row: `runs.restore_guard` explains it."""
 
     id = models.SmallIntegerField(primary_key=True)
     transaction = models.CharField(max_length=20)
@@ -95,11 +98,11 @@ class DatabaseMark(models.Model):
         return self.transaction
 
 
-class EndedSlip(models.Model):
-    """What one statement ended of an environment's executions that were due within an hour: `runs.stats.rollups`.
+class RollupDelta(models.Model):
+    """The executions of an environment, due within an hour, that one statement ended: `runs.stats.rollups`.
 
-    A trigger writes it with the executions, so that none ends uncounted, whoever ends it. Each column after the hour
-    has an entry for each of them: its job in that environment, the minute of the hour, how it ended
+    A trigger writes it with the executions, so that every end is counted, whatever statement makes it. Each column
+    after the hour has an entry for each execution: its job-environment, the minute of the hour, how it ended
     (`runs.outcome_codes`), the occurrences that it counts for, and the bins of its duration and lateness
     (`runs.stats.histograms`), null where it has none.
     """
@@ -115,16 +118,19 @@ class EndedSlip(models.Model):
     durations = ArrayField(models.SmallIntegerField(null=True))
     lateness = ArrayField(models.SmallIntegerField(null=True))
 
+    class Meta:
+        db_table = "runs_endedslip"
+
     def __str__(self) -> str:
-        return f"slip {self.pk}"
+        return f"delta {self.pk}"
 
 
-class Digest(models.Model):
-    """All that ended of a job in one environment, or of a whole environment, and was due within an hour.
+class Rollup(models.Model):
+    """The ended executions of a job-environment, or of a whole environment, that were due within an hour.
 
-    `subject_id` is the job-environment's id, or the environment's. `amounts` says how many there are of each of the
-    `codes` (`runs.stats.histograms`); a `detailed` one tells the minutes of the hour apart. It stays when executions
-    are pruned.
+    `subject_id` is the job-environment's id, or the environment's. `amounts` counts each of the `codes`
+    (`runs.stats.histograms`); in a `detailed` rollup they include the minute of the hour. It stays when executions are
+    pruned.
     """
 
     environment = models.ForeignKey(
@@ -137,12 +143,13 @@ class Digest(models.Model):
     amounts = ArrayField(models.BigIntegerField())
 
     class Meta:
+        db_table = "runs_digest"
         constraints = [
             # Also serves "the hours of these subjects", for statistics.
             models.UniqueConstraint(fields=["subject_id", "detailed", "hour"], name="digest_unique"),
         ]
         indexes = [
-            # The chore: what is kept no longer.
+            # The maintenance task: rollups past their retention.
             models.Index(fields=["detailed", "hour"], name="digest_age"),
         ]
 

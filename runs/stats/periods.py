@@ -1,4 +1,4 @@
-"""The periods that statistics are asked for, and the buckets that they are divided into. Pure."""
+"""The periods of statistics, and the buckets that they are divided into. Pure."""
 
 import datetime
 import enum
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from core.errors import HourhandError
 
 DEFAULT_SPAN = datetime.timedelta(hours=24)
-#: Statistics are kept for so long, and those that tell minutes apart for so much.
+#: How long statistics are kept, and those by the minute.
 REACH = datetime.timedelta(days=400)
 DETAILED_REACH = datetime.timedelta(days=7)
 MAX_BUCKETS = 1500
-#: Without a wish, the finest buckets are taken of which there are no more than this.
-_HANDSOME = 100
+#: The default bucket is the finest of which a period has no more than this.
+_DEFAULT_BUCKETS = 100
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 
@@ -30,7 +30,7 @@ class Bucket(enum.StrEnum):
 
     @property
     def is_detailed(self) -> bool:
-        """If minutes have to be told apart for it."""
+        """Whether it needs statistics by the minute."""
         return self.width < datetime.timedelta(hours=1)
 
 
@@ -45,14 +45,14 @@ _WIDTHS = {
 
 
 class PeriodError(HourhandError):
-    """No statistics can be had for such a period."""
+    """There are no statistics for such a period."""
 
     code = "invalid_period"
 
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """From `since` up to, but without, `until`: both are where buckets begin in UTC."""
+    """From `since` up to, but without, `until`: both at the start of a bucket in UTC."""
 
     since: datetime.datetime
     until: datetime.datetime
@@ -67,7 +67,7 @@ class Period:
         *,
         now: datetime.datetime,
     ) -> "Period":
-        """The whole buckets that hold what is asked for: by default the last 24 hours, finely but not too many.
+        """The whole buckets that cover a time: by default the last 24 hours, in the default bucket.
 
         Raises PeriodError, naming `from`, `to` or `bucket`.
         """
@@ -76,15 +76,15 @@ class Period:
         _refuse_unreachable(since, until, now)
         detailed = since >= now - DETAILED_REACH
         if bucket is None:
-            bucket = _handsome(since, until, detailed=detailed)
+            bucket = _default_bucket(since, until, detailed=detailed)
         elif bucket.is_detailed and not detailed:
-            told = f"Minutes are told apart for {DETAILED_REACH.days} days: take 1h, 6h or 1d, or a later `from`."
-            raise PeriodError(told, field="bucket")
-        found = cls._of_whole(since, until, bucket)
-        if found.count > MAX_BUCKETS:
-            told = f"That makes {found.count:,} buckets, of at most {MAX_BUCKETS:,}: take wider ones, or less time."
-            raise PeriodError(told, field="bucket")
-        return found
+            detail = f"Buckets under 1h reach back {DETAILED_REACH.days} days: use 1h, 6h or 1d, or a later `from`."
+            raise PeriodError(detail, field="bucket")
+        period = cls._of_whole(since, until, bucket)
+        if period.count > MAX_BUCKETS:
+            detail = f"Has {period.count:,} buckets, of at most {MAX_BUCKETS:,}: use wider ones, or a shorter period."
+            raise PeriodError(detail, field="bucket")
+        return period
 
     @classmethod
     def _of_whole(cls, since: datetime.datetime, until: datetime.datetime, bucket: Bucket) -> "Period":
@@ -94,12 +94,12 @@ class Period:
 
     @property
     def count(self) -> int:
-        """How many buckets it has."""
+        """The number of buckets."""
         return (self.until - self.since) // self.bucket.width
 
-    def start_of(self, place: int) -> datetime.datetime:
-        """Where one of its buckets begins."""
-        return self.since + place * self.bucket.width
+    def start_of(self, index: int) -> datetime.datetime:
+        """The start of a bucket."""
+        return self.since + index * self.bucket.width
 
 
 def _refuse_unreachable(since: datetime.datetime, until: datetime.datetime, now: datetime.datetime) -> None:
@@ -111,6 +111,6 @@ def _refuse_unreachable(since: datetime.datetime, until: datetime.datetime, now:
         raise PeriodError("Should be later than `from`.", field="to")
 
 
-def _handsome(since: datetime.datetime, until: datetime.datetime, *, detailed: bool) -> Bucket:
+def _default_bucket(since: datetime.datetime, until: datetime.datetime, *, detailed: bool) -> Bucket:
     fine = (bucket for bucket in Bucket if detailed or not bucket.is_detailed)
-    return next((bucket for bucket in fine if (until - since) / bucket.width <= _HANDSOME), Bucket.DAY)
+    return next((bucket for bucket in fine if (until - since) / bucket.width <= _DEFAULT_BUCKETS), Bucket.DAY)

@@ -1,4 +1,4 @@
-"""What fires next, with all that a job fires in the time ahead: its row knows the first of its firings only."""
+"""Upcoming firings, with all that a job fires in the time ahead: a job-environment's row has only the first of them."""
 
 import datetime
 import heapq
@@ -14,38 +14,39 @@ from runs.stats.statistics import Upcoming
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A firing to come, of a job in an environment."""
+    """An upcoming firing of a job in an environment."""
 
     at: datetime.datetime
-    place: JobEnvironment
+    job_environment: JobEnvironment
 
 
 def firings_until(end: datetime.datetime, soonest: Iterable[Upcoming], *, most: int) -> list[Planned]:
-    """The firings to come up to `end`, in order, at most `most` of them; `soonest` says the first of each place."""
-    first = {(one.job_id, one.environment): one.scheduled_for for one in soonest if one.scheduled_for <= end}
+    """The upcoming firings to `end`, in order, at most `most`. `soonest` has the first of each job-environment."""
+    first = {(firing.job_id, firing.environment): firing.scheduled_for for firing in soonest}
+    first = {key: scheduled_for for key, scheduled_for in first.items() if scheduled_for <= end}
     rows = JobEnvironment.objects.filter(job__in={job_id for job_id, _ in first})
     rows = rows.select_related("job", "environment", "workspace")
-    places = {row.pk: row for row in rows if (row.job_id, row.environment.slug) in first}
-    timetables = timetables_of({str(row.job.current_version_id): row.job.created_at for row in places.values()})
-    plans: dict[uuid.UUID, tuple[datetime.datetime, Schedule | None]] = {}
-    for key, row in places.items():
+    by_id = {row.pk: row for row in rows if (row.job_id, row.environment.slug) in first}
+    timetables = timetables_of({str(row.job.current_version_id): row.job.created_at for row in by_id.values()})
+    schedules: dict[uuid.UUID, tuple[datetime.datetime, Schedule | None]] = {}
+    for key, row in by_id.items():
         timetable = timetables[str(row.job.current_version_id)].of(str(row.environment_id))
-        plans[key] = first[row.job_id, row.environment.slug], timetable.schedule
-    return [Planned(at, places[key]) for at, key in merged(plans, end, most=most)]
+        schedules[key] = first[row.job_id, row.environment.slug], timetable.schedule
+    return [Planned(at, by_id[key]) for at, key in merged(schedules, end, most=most)]
 
 
 def merged(
-    plans: dict[uuid.UUID, tuple[datetime.datetime, Schedule | None]], end: datetime.datetime, *, most: int
+    schedules: dict[uuid.UUID, tuple[datetime.datetime, Schedule | None]], end: datetime.datetime, *, most: int
 ) -> Sequence[tuple[datetime.datetime, uuid.UUID]]:
     """The instants of several schedules in one order, up to `end`. Each is given with its first instant."""
-    queue = [(at, key) for key, (at, _) in plans.items()]
+    queue = [(at, key) for key, (at, _) in schedules.items()]
     heapq.heapify(queue)
-    found: list[tuple[datetime.datetime, uuid.UUID]] = []
-    while queue and len(found) < most:
+    instants: list[tuple[datetime.datetime, uuid.UUID]] = []
+    while queue and len(instants) < most:
         at, key = heapq.heappop(queue)
-        found.append((at, key))
-        schedule = plans[key][1]
+        instants.append((at, key))
+        schedule = schedules[key][1]
         following = schedule.next_firing_after(at) if schedule else None
         if following is not None and following <= end:
             heapq.heappush(queue, (following, key))
-    return found
+    return instants

@@ -18,7 +18,7 @@ from runs.attempts.contract import AttemptKey, FinishedAttempt, Received
 from runs.attempts.recording import record
 from runs.attempts.retry import GiveUp, RetryIn
 from runs.failures import FailureReason
-from runs.live_tail.publish import tell
+from runs.live_tail.publish import publish
 from workers.connections import DatabaseAwayError, Link
 from workers.delivery.contract import DeliveryResult
 from workers.worker.claim import Claimer
@@ -172,7 +172,7 @@ class Recorder:
             return False
         except (psycopg2.Error, ValueError) as error:  # unstorable data: see Link.transaction
             return self._persist_halves(batch, error)
-        tell((item.attempt.workspace_id, item.attempt.execution_id) for item in batch)
+        publish((item.attempt.workspace_id, item.attempt.execution_id) for item in batch)
         for item in batch:
             if len(moved) < len(batch) and item.attempt.key not in moved:
                 log.warning(

@@ -16,7 +16,7 @@ import structlog
 from core.failpoints import failpoint
 from jobs.egress import EgressPolicy
 from runs.failures import FailureReason
-from runs.live_tail.publish import finish_telling, tell
+from runs.live_tail.publish import finish_publishing, publish
 from workers.connections import DatabaseAwayError, Link
 from workers.delivery.contract import Crowded, DeliveryRequest, DeliveryResult, InFlight
 from workers.delivery.engine import DeliveryEngine, EngineStopped
@@ -193,7 +193,7 @@ class DeliveryService:
         self._give_back(unsent + self._unsent.all())
         left = self._recorder.stop(timeout_seconds=max(5.0, grace_seconds))
         self._calls.stop()
-        finish_telling(_PUBLISH_SECONDS)
+        finish_publishing(_PUBLISH_SECONDS)
         log.info(
             "delivery_service_stopped",
             given_back=len(unsent) + len(self._unsent),
@@ -441,7 +441,7 @@ class DeliveryService:
 
 def _publish(claimed: Iterable[Claimed]) -> None:
     """Publish to the live tail that these executions have changed."""
-    tell((item.attempt.workspace_id, item.attempt.execution_id) for item in claimed)
+    publish((item.attempt.workspace_id, item.attempt.execution_id) for item in claimed)
 
 
 def _listed(claimed: Sequence[Claimed]) -> list[str]:

@@ -133,15 +133,15 @@ def test_too_many_changes_are_a_gap(listen: Listen, report: JobEnvironment, monk
     monkeypatch.setattr(events, "MOST_AT_ONCE", 2)
     flooded = listen()
     ids = [str(run(report).pk) for _ in range(8)]
-    publish.tell([(str(report.workspace_id), key) for key in ids])
+    publish.publish([(str(report.workspace_id), key) for key in ids])
     # A fast listener gets some of the runs one by one before the batch.
     assert any(flooded.next()[0] == "gap" for _ in range(len(ids) + 1))
 
 
 def test_unpublished_changes_are_a_gap(listen: Listen, report: JobEnvironment) -> None:
     listening = listen()
-    teller = publish._teller()
-    teller._missed = True
+    publisher = publish._publisher()
+    publisher._has_gap = True
     run(report)
     assert listening.next() == ("gap", {})
     listening.until("pending")
@@ -227,7 +227,7 @@ def test_an_invalid_parameter_is_refused_by_name(workspace: Workspace) -> None:
 
 def test_nothing_is_stored_without_a_listener(report: JobEnvironment, workspace: Workspace) -> None:
     run(report)
-    publish.finish_telling(5)
+    publish.finish_publishing(5)
     assert not redis.Redis.from_url(configured.REDIS_URL).exists(f"hourhand:tail:{workspace.pk}")
 
 

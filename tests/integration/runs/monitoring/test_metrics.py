@@ -21,7 +21,7 @@ from runs.attempts.retry import SUCCEEDED, GiveUp, RetryIn
 from runs.clock.fire import fire_due
 from runs.executions import services
 from runs.failures import FailureReason
-from runs.models import Execution, Heartbeat, PruningRound, Tally, TallySlip
+from runs.models import CounterDelta, CounterTotal, Execution, Heartbeat, PruningRound
 from runs.monitoring import heartbeats, system
 from tests.support.jobs import EPOCH, MakeJob
 from workers.connections import Link
@@ -138,7 +138,7 @@ def test_folding_keeps_totals_and_counts_each_delta_once():
         assert [counters.fold(cursor, limit=10) for _ in range(4)] == [10, 10, 5, 0]
         counters.add(cursor, {"runs/succeeded/": 1})
     assert totals() == {**before, "runs/succeeded/": 26}
-    assert (Tally.objects.get(pk="runs/succeeded/").amount, TallySlip.objects.count()) == (25, 1)
+    assert (CounterTotal.objects.get(pk="runs/succeeded/").amount, CounterDelta.objects.count()) == (25, 1)
 
 
 def test_two_beats_folding_at_once_share_the_deltas(link: Link):

@@ -18,7 +18,7 @@ from accounts.services import create_workspace
 from jobs.models import Job, JobEnvironment
 from runs.executions import services
 from runs.executions.delete import purge
-from runs.models import Digest, EndedSlip, Execution
+from runs.models import Execution, Rollup, RollupDelta
 from runs.retention.prune import Turn
 from runs.retention.worker import work_off
 from runs.states import TERMINAL, ExecutionStatus
@@ -181,7 +181,7 @@ def test_statistics_agree_with_counting_rows_in_every_bucket_and_subject(
             ):
                 holds(subject, wanted, own)
     fold_all()
-    assert not EndedSlip.objects.exists()
+    assert not RollupDelta.objects.exists()
     holds(Subject.of(workspace, None), period("5m"), list(Execution.objects.all()))
 
 
@@ -239,7 +239,7 @@ def test_pruned_executions_stay_counted_and_purged_ones_do_not(make_job: MakeJob
     assert whole(workspace).counts["succeeded"] == 3
     purge(job=state.job, now=NOW, actor=SYSTEM)
     assert not work_off(Turn(60, sleep=lambda _: None), NOW)
-    assert not Digest.objects.filter(subject_id=state.pk).exists()
+    assert not Rollup.objects.filter(subject_id=state.pk).exists()
     assert (
         statistics(Subject.of(workspace, None, other.job), period("1h", until=NOW + HOUR)).total.counts["succeeded"]
         == 1
@@ -252,7 +252,7 @@ def test_a_rolled_back_end_is_not_counted(make_job: MakeJob, workspace: Workspac
         make_execution(state, trigger="manual")
         assert whole(workspace).counts["succeeded"] == 1
         transaction.set_rollback(True)
-    assert not EndedSlip.objects.exists()
+    assert not RollupDelta.objects.exists()
     assert whole(workspace).counts["succeeded"] == 0
 
 
@@ -294,8 +294,8 @@ def test_old_digests_are_removed_and_minutes_before_hours(make_job: MakeJob, wor
     fold_all()
     while rollups.prune(NOW, limit=3):
         pass
-    kept = {(NOW - row.hour).days: [] for row in Digest.objects.all()}
-    for row in Digest.objects.filter(subject_id=state.pk).order_by("detailed"):
+    kept = {(NOW - row.hour).days: [] for row in Rollup.objects.all()}
+    for row in Rollup.objects.filter(subject_id=state.pk).order_by("detailed"):
         kept[(NOW - row.hour).days].append(row.detailed)
     assert kept == {0: [False, True], 7: [False, True], 9: [False], 400: [False]}
 
@@ -304,7 +304,7 @@ def test_executions_older_than_the_statistics_are_counted(make_job: MakeJob, wor
     state = make_job()
     for _ in range(3):
         make_execution(state, trigger="manual")
-    EndedSlip.objects.all().delete()
+    RollupDelta.objects.all().delete()
     history = importlib.import_module("runs.migrations.0008_digests")._HISTORY
     with connection.cursor() as cursor:
         cursor.execute(history)
