@@ -1,9 +1,9 @@
-"""Counts of all that happened since the start, for monitoring: exact, never going back, and cheap where they are made.
+"""Counters for monitoring: exact, monotonic, and cheap to add to.
 
-Whoever ends something adds what it counted in the same transaction, as one slip for the whole batch: nobody waits for
-a shared counter. The clock folds the slips into totals now and then; a reader adds both up. Pure but for its cursors.
+Code that ends something adds its counts in the same transaction, as one delta for the whole batch: no transaction waits
+for a shared counter. The clock folds the deltas into totals; a reader adds up both. Pure but for its cursors.
 
-A key is a family and its labels, `runs/failed/timeout`. A family that measures keeps its buckets and its sum in
+A key is a family and its labels, `runs/failed/timeout`. A family of measurements has its buckets and its sum in
 milliseconds: `lateness/le/0.25`, `lateness/ms`.
 """
 
@@ -18,7 +18,7 @@ LATENESS_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 3
 DURATION_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
 _ADD = "INSERT INTO runs_tallyslip (counts) VALUES (%s)"
-# The order of the keys lets two beats fold at once without a deadlock; the slips that one has taken, the other skips.
+# The order of the keys lets two beats fold at once without a deadlock; each skips the deltas that the other has locked.
 _FOLD = """
     WITH taken AS (
         DELETE FROM runs_tallyslip
@@ -33,7 +33,7 @@ _FOLD = """
     )
     SELECT count(*) FROM taken
 """
-# One statement sees one moment: a slip that is just being folded is counted once.
+# One statement sees one moment: a delta that is being folded counts once.
 _TOTALS = """
     SELECT key, sum(amount)::bigint
       FROM (SELECT key, amount FROM runs_tally
@@ -44,43 +44,43 @@ _TOTALS = """
 
 
 def add(cursor: Any, counts: Mapping[str, int]) -> None:
-    """Count, in the caller's transaction: if that is rolled back, nothing was counted."""
+    """Add counts in the caller's transaction; if that is rolled back, they are gone."""
     if counts:
         cursor.execute(_ADD, [json.dumps(counts)])
 
 
 def fold(cursor: Any, *, limit: int = FOLD_BATCH) -> int:
-    """Add slips to the totals, each exactly once. Returns how many there were; a full batch means that more may be."""
+    """Add deltas to the totals, each exactly once. Returns how many; a full batch means that there may be more."""
     cursor.execute(_FOLD, [limit])
     folded: int = cursor.fetchone()[0]
     return folded
 
 
 def totals(cursor: Any) -> dict[str, int]:
-    """All that was ever counted."""
+    """All counters by key."""
     cursor.execute(_TOTALS)
     return dict(cursor.fetchall())
 
 
 def of_skipped(occurrences: Mapping[str, int]) -> dict[str, int]:
-    """What occurrences add that were only counted, by their reason."""
+    """The counts of skipped occurrences, given by their reason."""
     return {f"skipped/{reason}": count for reason, count in occurrences.items() if count}
 
 
-def of_canceled(executions: int = 1) -> dict[str, int]:
-    """What executions add that were canceled before they started."""
+def of_canceled(executions: int) -> dict[str, int]:
+    """The counts of executions that were canceled before they started."""
     return {"executions/canceled/": executions} if executions else {}
 
 
 def of_pruned(*, executions: int, runs: int) -> dict[str, int]:
-    """What is counted of removed history."""
+    """The counts of removed history."""
     return {"pruned/executions": executions, "pruned/runs": runs}
 
 
 def measure(counts: dict[str, int], family: str, seconds: Sequence[float], bounds: Sequence[float]) -> None:
-    """Add what took so many seconds to a family of `counts`, by its buckets."""
+    """Add measurements in seconds to a family of `counts`, by its buckets."""
     if not seconds:
         return
-    for place, count in collections.Counter([bisect.bisect_left(bounds, one) for one in seconds]).items():
-        counts[f"{family}/le/{bounds[place] if place < len(bounds) else '+Inf'}"] = count
+    for index, count in collections.Counter([bisect.bisect_left(bounds, value) for value in seconds]).items():
+        counts[f"{family}/le/{bounds[index] if index < len(bounds) else '+Inf'}"] = count
     counts[f"{family}/ms"] = max(0, round(sum(seconds) * 1000))

@@ -1,4 +1,4 @@
-"""What can't be done with executions, and why."""
+"""The errors of executions, runs and test calls."""
 
 from core.errors import ConflictError, HourhandError
 
@@ -32,7 +32,7 @@ class ExecutionNotRetryableError(ConflictError):
 
 
 class AmbiguousLedgerError(ConflictError):
-    """A job has a ledger in each of its environments."""
+    """A job has a ledger in each of its environments, and none was named."""
 
     code = "environment_ambiguous"
 
@@ -48,7 +48,7 @@ class BulkOperationEndedError(ConflictError):
 
 
 class UnavailableError(HourhandError):
-    """Not possible for now, through no fault of the caller's."""
+    """Not possible at the moment, through no fault of the caller."""
 
     code = "unavailable"
     status = 503
@@ -59,8 +59,8 @@ class NoWorkerError(UnavailableError):
 
     def __init__(self, seconds: float) -> None:
         super().__init__(
-            f"No worker took the call within {seconds:g} seconds, and nothing was sent. Is one running? bin/up starts "
-            "them; one that is draining or has lost Redis takes no calls."
+            f"No worker took the call within {seconds:g} seconds; nothing was sent. Check that a worker is running "
+            "(bin/up starts them): one that is draining or has lost Redis takes no calls."
         )
 
 
@@ -68,17 +68,17 @@ class BrokerAwayError(UnavailableError):
     code = "broker_away"
 
     def __init__(self) -> None:
-        super().__init__("Redis can't be reached, so no worker can be asked; nothing was sent. Try again later.")
+        super().__init__("Redis can't be reached, so no worker can take the call; nothing was sent. Try again later.")
 
 
 class CallLostError(UnavailableError):
-    """A worker took a test call, and what came of it is not known."""
+    """A worker took a test call, and its result is unknown."""
 
     code = "call_lost"
 
 
 class BusyError(HourhandError):
-    """Too much of it at a time; `wait` says in how many seconds to ask again."""
+    """Too many at a time; `wait` says after how many seconds to try again."""
 
     code = "busy"
     status = 429
@@ -96,13 +96,12 @@ class TooManyTestCallsError(BusyError):
 
 
 class CallCrowdedError(BusyError):
-    """The worker has as many calls under way to the host, or of the workspace, as it may have."""
+    """The worker is at its limit of calls to the host, or of the workspace."""
 
     code = "host_busy"
 
     def __init__(self, seconds: float) -> None:
         super().__init__(
-            "As many calls as one worker makes at a time are under way to this host or in this workspace; nothing was "
-            "sent.",
+            "The worker has reached its limit of concurrent calls to this host or in this workspace; nothing was sent.",
             wait=max(1, round(seconds)),
         )

@@ -1,10 +1,10 @@
-"""Why a run failed: the one list of reasons, and for each what decides if it is tried again. Pure."""
+"""The reasons why a run fails, and for each what decides whether it is retried. Pure."""
 
 import enum
 
 
 class RetriedBy(enum.Enum):
-    """What in a job's retry policy decides if there is another attempt."""
+    """The field of a job's retry policy that decides whether there is another attempt."""
 
     NOTHING = ""  # the same request would end the same way
     STATUSES = "on_statuses"
@@ -15,7 +15,7 @@ class RetriedBy(enum.Enum):
 
 
 class FailureReason(enum.StrEnum):
-    """The `failure_reason` of a run, as stored, shown and filtered on."""
+    """The `failure_reason` of a run, as stored, shown and filtered."""
 
     TIMEOUT = "timeout"
     CONNECTION_ERROR = "connection_error"
@@ -38,7 +38,7 @@ class FailureReason(enum.StrEnum):
 
     @property
     def retried_by(self) -> RetriedBy:
-        """What in the job's retry policy decides if there is another attempt."""
+        """The field of a job's retry policy that decides whether there is another attempt."""
         return _KINDS[self][0]
 
     @property
@@ -47,19 +47,19 @@ class FailureReason(enum.StrEnum):
         return _KINDS[self][1]
 
 
-#: Those that can occur in this release: the others are of commands and workflows.
+#: The reasons that can occur in this release: the others belong to commands and workflows.
 OCCURRING = tuple(
     reason
     for reason in FailureReason
     if reason
     not in {FailureReason.NONZERO_EXIT, FailureReason.AGENT_LOST, FailureReason.REJECTED, FailureReason.WAIT_EXPIRED}
 )
-#: Each reason once: what decides if it is tried again, and what it means.
+#: For each reason, what decides whether it is retried, and what it means.
 _KINDS: dict[FailureReason, tuple[RetriedBy, str]] = {
-    FailureReason.TIMEOUT: (RetriedBy.TIMEOUT, "no complete answer within the job's timeout"),
+    FailureReason.TIMEOUT: (RetriedBy.TIMEOUT, "no complete response within the job's timeout"),
     FailureReason.CONNECTION_ERROR: (RetriedBy.CONNECTION_ERROR, "the connection could not be made or broke off"),
     FailureReason.DNS_ERROR: (RetriedBy.CONNECTION_ERROR, "the host name could not be resolved"),
-    # A certificate does not mend itself within a backoff. A handshake cut off by the network is a connection error.
+    # A bad certificate stays bad during a backoff. A handshake that the network cuts off is a connection error.
     FailureReason.SSL_ERROR: (RetriedBy.NOTHING, "TLS failed, most often because the certificate is not trusted"),
     FailureReason.HTTP_CLIENT_ERROR: (RetriedBy.STATUSES, "the endpoint answered with a 4xx status"),
     FailureReason.HTTP_SERVER_ERROR: (RetriedBy.STATUSES, "the endpoint answered with a 5xx status"),
@@ -67,15 +67,18 @@ _KINDS: dict[FailureReason, tuple[RetriedBy, str]] = {
         RetriedBy.STATUSES,
         "the endpoint answered with a status that does not count as success",
     ),
-    FailureReason.ASSERTION_FAILED: (RetriedBy.ASSERTION, "the answer did not hold what the job asserts"),
-    FailureReason.INVALID_URL: (RetriedBy.NOTHING, "the URL is not one that can be called"),
-    FailureReason.TEMPLATE_ERROR: (RetriedBy.NOTHING, "the values of this execution make no request of the template"),
-    FailureReason.SSRF_BLOCKED: (RetriedBy.NOTHING, "the address or port is not one that this installation may call"),
+    FailureReason.ASSERTION_FAILED: (RetriedBy.ASSERTION, "the response did not fulfil the job's assertions"),
+    FailureReason.INVALID_URL: (RetriedBy.NOTHING, "the URL can't be called"),
+    FailureReason.TEMPLATE_ERROR: (
+        RetriedBy.NOTHING,
+        "the template can't be rendered with this execution's values",
+    ),
+    FailureReason.SSRF_BLOCKED: (RetriedBy.NOTHING, "this installation may not call the address or port"),
     FailureReason.QUOTA_EXCEEDED: (RetriedBy.NOTHING, "the workspace's plan does not allow another run"),
     FailureReason.WORKER_LOST: (RetriedBy.WORKER_LOST, "the worker that held the run stopped before it ended"),
     FailureReason.NONZERO_EXIT: (RetriedBy.NOTHING, "the command ended with an exit code other than 0"),
-    FailureReason.AGENT_LOST: (RetriedBy.WORKER_LOST, "the agent that ran the command was not heard from again"),
-    FailureReason.REJECTED: (RetriedBy.NOTHING, "someone rejected the approval it waited for"),
-    FailureReason.WAIT_EXPIRED: (RetriedBy.NOTHING, "what it waited for did not come in time"),
-    FailureReason.UNKNOWN: (RetriedBy.NOTHING, "a fault of Hourhand's own; its log says more"),
+    FailureReason.AGENT_LOST: (RetriedBy.WORKER_LOST, "the agent that ran the command stopped reporting"),
+    FailureReason.REJECTED: (RetriedBy.NOTHING, "the approval that it waited for was rejected"),
+    FailureReason.WAIT_EXPIRED: (RetriedBy.NOTHING, "its wait expired"),
+    FailureReason.UNKNOWN: (RetriedBy.NOTHING, "an internal error of Hourhand; see its log"),
 }

@@ -1,4 +1,4 @@
-"""What others wrote, as Postgres can hold it. Pure."""
+"""Text and arrays in the forms that PostgreSQL accepts. Pure."""
 
 import base64
 import json
@@ -10,22 +10,22 @@ _NUL = "\\u0000"
 
 
 def as_text(body: bytes | None) -> tuple[str | None, str]:
-    """A body as Postgres can hold it: its UTF-8 text, else base64; with the name of which."""
+    """A body as PostgreSQL can store it, its UTF-8 text or else base64, with the name of that encoding."""
     if body is None:
         return None, "utf-8"
     if b"\x00" not in body:
         try:
             return body.decode(), "utf-8"
         except UnicodeDecodeError as error:
-            # A cut in the middle of a character is no reason to call a text binary.
+            # A text that was cut within a character is still text.
             if error.reason == "unexpected end of data" and len(body) - error.start < _LONGEST_CHARACTER:
                 return body[: error.start].decode(), "utf-8"
     return base64.b64encode(body).decode(), "base64"
 
 
 def as_json(headers: dict[str, str]) -> str:
-    """Headers as a JSON object. It holds no line break and no tab: JSON escapes them."""
-    # An encoder would be set up for each object, at twice the cost of one with a few headers.
+    """Headers as a JSON object. It contains no line break and no tab: JSON escapes them."""
+    # json.dumps would set up an encoder for each object, at twice the cost for a few headers.
     members = [f"{_json_text(name)}: {_json_text(value)}" for name, value in headers.items()]
     text = "{" + ", ".join(members) + "}"
     if _NUL not in text:
@@ -34,7 +34,7 @@ def as_json(headers: dict[str, str]) -> str:
 
 
 def clean(text: str) -> str:
-    """NUL characters, which Postgres can't hold, are replaced."""
+    """Replace NUL characters, which PostgreSQL can't store."""
     return text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
 
 
@@ -49,15 +49,15 @@ def escaped_json(text: str) -> str:
 
 
 def array(values: Sequence[object]) -> str:
-    """Values as one Postgres array literal, each quoted, for values of Hourhand's own making: ids, numbers, states.
+    """A PostgreSQL array literal of Hourhand's own values: ids, numbers, states. Each is quoted, none escaped.
 
-    A list would be adapted element by element, at six times the cost.
+    psycopg2 would adapt a list element by element, at six times the cost.
     """
     return '{"' + '","'.join(map(str, values)) + '"}' if values else "{}"
 
 
 def sparse_array(values: Iterable[object]) -> str:
-    """The same for values some of which are None, such as instants."""
+    """The same for values that may be None, such as instants."""
     return "{" + ",".join(["NULL" if value is None else f'"{value}"' for value in values]) + "}"
 
 

@@ -1,4 +1,4 @@
-"""Puts ids on Redis. A message is a wake-up call: when it can't be sent, the row waits and the clock sends it later."""
+"""Puts ids on Redis. A message is only a wake-up call: if it can't be sent, the clock sends the row's id later."""
 
 import uuid
 from collections.abc import Callable, Iterable
@@ -21,7 +21,7 @@ PRUNING_TASK = "workers.work_off_pruning"
 CANCEL_COMMAND = "cancel_execution"
 CALL_COMMAND = "test_call"
 #: Ids per message: a burst is spread over the workers, and in a large one a message costs next to nothing per id.
-_FEWEST_IDS, _MOST_IDS = 50, 500
+_MIN_IDS, _MAX_IDS = 50, 500
 _MESSAGES_OF_A_BURST = 16
 #: After a failure nothing is tried for this long, so that a broken Redis does not slow down every request.
 PAUSE_SECONDS = 5.0
@@ -30,9 +30,9 @@ _breaker = Breaker(PAUSE_SECONDS)
 
 
 def enqueue(ids: Iterable[uuid.UUID]) -> int:
-    """Send ids to the workers, many per message. Returns how many were sent; never raises for a broken Redis."""
+    """Send ids to the workers, many per message. Returns how many were sent; a broken Redis raises nothing."""
     wanted = [str(execution_id) for execution_id in ids]
-    size = min(_MOST_IDS, max(_FEWEST_IDS, len(wanted) // _MESSAGES_OF_A_BURST))
+    size = min(_MAX_IDS, max(_MIN_IDS, len(wanted) // _MESSAGES_OF_A_BURST))
     for start in range(0, len(wanted), size):
         if not _send(wanted[start : start + size]):
             return start
@@ -41,18 +41,18 @@ def enqueue(ids: Iterable[uuid.UUID]) -> int:
 
 
 def enqueue_on_commit(ids: Iterable[uuid.UUID]) -> None:
-    """Send ids once the transaction that made their rows has been committed."""
+    """Send ids once the transaction that made their rows is committed."""
     wanted = list(ids)
     transaction.on_commit(lambda: enqueue(wanted))
 
 
 def wake(task: str) -> None:
-    """Ask a worker for a chore at once."""
+    """Have a worker run a maintenance task at once."""
     _tell(lambda: current_app.send_task(task, retry=False), ids=0)
 
 
 def wake_on_commit(task: str) -> None:
-    """Ask a worker for a chore at once, when the transaction that gave it something to do has been committed."""
+    """Have a worker run a maintenance task once the transaction that made work for it is committed."""
     transaction.on_commit(lambda: wake(task))
 
 
@@ -63,7 +63,7 @@ def abort_on_commit(ids: Iterable[uuid.UUID]) -> None:
 
 
 def abort(ids: Iterable[uuid.UUID]) -> None:
-    """Tell the workers to abort these transfers. A worker that does not hear it notices when it renews its leases."""
+    """Tell the workers to abort these transfers. One that misses the message notices when it renews its leases."""
     for execution_id in ids:
         arguments = {"execution_id": str(execution_id)}
         if not _tell(partial(current_app.control.broadcast, CANCEL_COMMAND, arguments=arguments), ids=1):
@@ -71,9 +71,9 @@ def abort(ids: Iterable[uuid.UUID]) -> None:
 
 
 def announce_call(call_id: str) -> bool:
-    """Tell the workers that a test call waits in the mailbox. False where Redis does not take the message.
+    """Tell the workers that a test call waits in the mailbox. False if Redis does not take the message.
 
-    By remote control, not by a queue: there it would wait behind all that is due, and for workers that come later.
+    By remote control: in a queue it would wait behind all that is due, and for workers that start later.
     """
     return _tell(partial(current_app.control.broadcast, CALL_COMMAND, arguments={"call_id": call_id}), ids=0)
 

@@ -48,11 +48,11 @@ class BulkState(models.TextChoices):
     CANCELED = "canceled"
 
 
-def _without(states: type[models.TextChoices], *to_come: str) -> tuple[tuple[str, str], ...]:
-    return tuple((value, str(label)) for value, label in states.choices if value not in to_come)
+def _without(states: type[models.TextChoices], *later: str) -> tuple[tuple[str, str], ...]:
+    return tuple((value, str(label)) for value, label in states.choices if value not in later)
 
 
-# What can occur in this release, as filters and menus offer it. The database knows what is to come besides.
+# What can occur in this release, for filters and menus. The database also accepts the values of later ones.
 #: Only workflows wait.
 OCCURRING_STATUSES = _without(ExecutionStatus, ExecutionStatus.WAITING)
 #: A run is written once it has ended.
@@ -69,7 +69,7 @@ TERMINAL = (
     ExecutionStatus.SKIPPED,
 )
 
-#: From each status, where an execution may go. A retry goes back to pending; skipped rows are born so.
+#: From each status, those that an execution may go to. A retry goes back to pending; skipped rows begin as such.
 TRANSITIONS: dict[ExecutionStatus, frozenset[ExecutionStatus]] = {
     ExecutionStatus.PENDING: frozenset({ExecutionStatus.RUNNING, ExecutionStatus.CANCELED}),
     ExecutionStatus.RUNNING: frozenset(

@@ -4,10 +4,9 @@ from typing import Any
 
 from api.base.pagination import Keyset
 from api.runs.rows import listed_executions, listed_runs
-from runs.history.executions import PageRange, Wanted, executions_by_duration, executions_of
+from runs.history.executions import Criteria, PageRange, executions_by_duration, executions_of
 from runs.history.filters import HistoryFilter
-from runs.history.runs import Wanted as WantedRuns
-from runs.history.runs import runs_of
+from runs.history.runs import RunCriteria, runs_of
 from runs.models import Execution
 from runs.querysets import ExecutionQuerySet, RunQuerySet
 
@@ -25,7 +24,7 @@ class OfExecutions(Keyset):
 class ByDue(OfExecutions):
     """By when they were due, else made."""
 
-    def rows(self, wanted: Wanted, position: list[Any] | None, *, backward: bool, first: int, count: int) -> Any:
+    def rows(self, wanted: Criteria, position: list[Any] | None, *, backward: bool, first: int, count: int) -> Any:
         after = None if position is None else (position[0], position[1])
         stretch = PageRange(self.descending != backward, count, first, after)
         return self.listed(executions_of(wanted, stretch))
@@ -42,7 +41,7 @@ class ByCreation(OfExecutions):
 class ByDuration(OfExecutions):
     """By how long they ran, of the latest so many that are wanted. Those that did not run come last either way."""
 
-    def rows(self, wanted: Wanted, position: list[Any] | None, *, backward: bool, first: int, count: int) -> Any:
+    def rows(self, wanted: Criteria, position: list[Any] | None, *, backward: bool, first: int, count: int) -> Any:
         rows = executions_by_duration(
             wanted,
             descending=self.descending != backward,
@@ -60,7 +59,7 @@ class ByAttempt(Keyset):
     def listed(self, runs: RunQuerySet) -> RunQuerySet:
         return listed_runs(runs)
 
-    def rows(self, wanted: WantedRuns, position: list[Any] | None, *, backward: bool, first: int, count: int) -> Any:
+    def rows(self, wanted: RunCriteria, position: list[Any] | None, *, backward: bool, first: int, count: int) -> Any:
         after = None if position is None else position[0]
         descending = self.descending != backward
         return self.listed(runs_of(wanted, descending=descending, count=count, first=first, after=after))

@@ -1,1 +1,1 @@
-"""From a claim to a recorded run: requests, redaction, retry, recording, and the attempts of lost workers."""
+"""Attempts: requests, redaction, retries, recording, and the attempts of lost workers."""

@@ -1,8 +1,8 @@
-"""Reads an answer's body as text, in the character set that it declares. Pure; linear in the body.
+"""Reads a response's body as text, in the character set that it declares. Pure; linear in the body.
 
-What servers mean by a label is what the Encoding Standard (WHATWG) says of it, so `iso-8859-1` is windows-1252. Only
-labels listed here are ever looked up: Python's other codecs (`hex`, `zip`, `unicode_escape`, `utf-7`) are no character
-sets, or ones that hide what they say.
+Labels mean what the Encoding Standard (WHATWG) defines, so `iso-8859-1` is windows-1252. Only the labels listed here
+are ever looked up: Python's other codecs (`hex`, `zip`, `unicode_escape`, `utf-7`) are no character sets, or hide the
+text.
 """
 
 import codecs
@@ -61,7 +61,7 @@ _LABELS = {
     "utf-32-be": "utf-32be utf32be",
 }
 _CODECS = {label: codec for codec, labels in _LABELS.items() for label in labels.split()}
-#: In these, octets below 128 may mean something else than ASCII.
+#: In these, bytes below 128 may not be ASCII.
 _NOT_ASCII = frozenset({"utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be", "iso2022_jp_ext"})
 #: The longer ones first: UTF-32's begins like UTF-16's.
 _MARKS = (
@@ -77,15 +77,15 @@ _IN_MARKUP = re.compile(
     rb"|^\s{0,20}<\?xml\b[^>]{0,200}?encoding\s{0,20}=\s{0,20}[\"']([A-Za-z0-9_.:-]{1,40})",
     re.IGNORECASE,
 )
-_MARKUP_BYTES = 1024  # where a page has to say it, by the HTML standard
-_MOST_CHARACTERS = 200
+_MARKUP_BYTES = 1024  # where a page has to declare it, by the HTML standard
+_MAX_CHARACTERS = 200
 _C1 = range(0x80, 0xA0)
 
 
 class Reading(NamedTuple):
-    """A body as UTF-8, or as it came where it is no text that can be read.
+    """A body as UTF-8, or as it came if it can't be read as text.
 
-    `unreadable` says why it can't; a text beyond ASCII is neither in such a body nor not. `opaque`: nor is any other.
+    `unreadable` says why: whether such a body contains a text beyond ASCII is unknown. `opaque`: so it is for any text.
     `note` is a sentence for the run.
     """
 
@@ -96,9 +96,9 @@ class Reading(NamedTuple):
 
 
 class _Type(NamedTuple):
-    """What a Content-Type says of the text. `codec` is None where the label is unknown, or there is none.
+    """A Content-Type's declaration of the text. `codec` is None for an unknown or a missing label.
 
-    `is_plain`: ASCII octets are ASCII, and all that is to know of a body that has no others.
+    `is_plain`: a body of ASCII bytes is ASCII text.
     """
 
     label: str | None
@@ -109,8 +109,8 @@ class _Type(NamedTuple):
 
 
 def reading_of(headers: Mapping[str, str], body: bytes, *, truncated: bool) -> Reading | None:
-    """How a body reads by its answer's headers (names in lower case); None: as it is, in plain ASCII."""
-    declared = _type_of(headers.get("content-type", "")[:_MOST_CHARACTERS])
+    """Read a body by its response's headers (names in lower case). None: it is plain ASCII, as it came."""
+    declared = _type_of(headers.get("content-type", "")[:_MAX_CHARACTERS])
     if not body or (body.isascii() and declared.is_plain and b"\0" not in body):
         return None
     for mark, codec in _MARKS:
@@ -124,31 +124,31 @@ def reading_of(headers: Mapping[str, str], body: bytes, *, truncated: bool) -> R
 
 
 def _read_json(body: bytes, declared: _Type, *, truncated: bool) -> Reading:
-    """JSON is UTF-8 whatever its type says (RFC 8259, section 8.1); where it is not, what was declared may help."""
-    found = _read(body, "utf-8", label="utf-8", truncated=truncated)
-    if found.unreadable is None:
-        return found
+    """JSON is UTF-8, whatever its type declares (RFC 8259, section 8.1); if not, the declared charset may help."""
+    as_utf8 = _read(body, "utf-8", label="utf-8", truncated=truncated)
+    if as_utf8.unreadable is None:
+        return as_utf8
     for codec in (json.detect_encoding(body), declared.codec):
         if codec is not None and codec != "utf-8":
             other = _read(body, codec, label=codec, truncated=truncated)
             if other.unreadable is None:
                 return other
-    return found
+    return as_utf8
 
 
 def _read_undeclared(body: bytes, declared: _Type, *, truncated: bool) -> Reading:
-    """UTF-8, if these bytes are; else what a page says of itself."""
-    found = _read(body, "utf-8", label=None, truncated=truncated)
-    if declared.label is not None and (found.unreadable is not None or body.isascii()):
+    """UTF-8 if the bytes are that; else what a page declares in its markup."""
+    as_utf8 = _read(body, "utf-8", label=None, truncated=truncated)
+    if declared.label is not None and (as_utf8.unreadable is not None or body.isascii()):
         label = declared.label[:40]
-        note = f"The body's charset {label!r} is none that Hourhand reads: these are the bytes as they came."
+        note = f"Hourhand can't read the body's charset {label!r}: these are the bytes as they came."
         return Reading(body, f"its charset {label!r} is unknown", note=None if body.isascii() else note)
-    if found.unreadable is not None and declared.is_markup:
-        said = _IN_MARKUP.search(body[:_MARKUP_BYTES])
-        codec = _CODECS.get((said[1] or said[2]).decode().lower()) if said else None
-        if codec is not None and codec not in _NOT_ASCII:  # else the page could not say it in ASCII
+    if as_utf8.unreadable is not None and declared.is_markup:
+        match = _IN_MARKUP.search(body[:_MARKUP_BYTES])
+        codec = _CODECS.get((match[1] or match[2]).decode().lower()) if match else None
+        if codec is not None and codec not in _NOT_ASCII:  # such a page could not declare it in ASCII
             return _read(body, codec, label=codec, truncated=truncated)
-    return found
+    return as_utf8
 
 
 def _read(body: bytes, codec: str, *, label: str | None, truncated: bool, skip: int = 0) -> Reading:
@@ -158,13 +158,13 @@ def _read(body: bytes, codec: str, *, label: str | None, truncated: bool, skip: 
         text = "\0"
     if "\0" not in text:
         return Reading(body if codec == "utf-8" and not skip else text.encode(errors="replace"))
-    why = f"its bytes are no text in {label or 'utf-8'}"
-    note = None if label is None else f"The body could not be read, as {why}: these are the bytes as they came."
+    why = f"its bytes are not valid {label or 'utf-8'}"
+    note = None if label is None else f"The body could not be read, since {why}: these are the bytes as they came."
     return Reading(body, why, opaque=codec in _NOT_ASCII, note=note)
 
 
 def _decoded(body: bytes, codec: str, *, truncated: bool) -> str:
-    """Raises UnicodeError. The end of a body that was cut may lack a part of its last character."""
+    """Decode a body; one that was cut may lack a part of its last character. Raises UnicodeError."""
     table = _table(codec)
     if table is not None:
         return codecs.charmap_decode(body, "strict", table)[0]
@@ -173,7 +173,7 @@ def _decoded(body: bytes, codec: str, *, truncated: bool) -> str:
 
 @lru_cache(maxsize=64)
 def _table(codec: str) -> str | None:
-    """The 256 characters of one of Microsoft's character sets, C1 controls where it has none, as WHATWG has it."""
+    """The 256 characters of one of Microsoft's character sets, with WHATWG's C1 controls where it has none."""
     if not codec.startswith("cp125"):
         return None
     return "".join(
@@ -186,8 +186,8 @@ def _table(codec: str) -> str | None:
 @lru_cache(maxsize=4096)
 def _type_of(content_type: str) -> _Type:
     media = re.split(r"[;,]", content_type, maxsplit=1)[0].strip().lower()
-    found = _CHARSET.search(content_type)
-    label = (found[1] if found[1] is not None else found[2]).strip(" '").lower() if found else None
+    match = _CHARSET.search(content_type)
+    label = (match[1] if match[1] is not None else match[2]).strip(" '").lower() if match else None
     codec = _CODECS.get(label or "")
     is_json = media.endswith(("/json", "+json"))
     is_markup = media.endswith(("html", "/xml", "+xml"))

@@ -10,13 +10,13 @@ from typing import NamedTuple
 from runs.attempts.retry import Verdict
 from runs.failures import FailureReason
 
-#: Which attempt: the id of its execution, and its number. Whatever is held, renewed, aborted, given back or recorded is
-#: named by it, never by the execution alone: a worker that stood still may hold an attempt that is lost already.
+#: The id of an execution, and the number of one of its attempts. Whatever is held, renewed, aborted, given back or
+#: recorded is identified by both: a worker that was stopped for a while may hold an attempt that is lost already.
 AttemptKey = tuple[str, int]
 
-#: What a run says that was canceled in flight.
+#: The error of a run that was canceled in flight.
 IN_FLIGHT_CANCELED = "Canceled in flight; the request may have arrived."
-#: What it says once its worker has told that there was nothing in flight yet.
+#: Its error once its worker has reported that nothing was sent yet.
 UNSENT_CANCELED = "Canceled before the request was sent."
 
 
@@ -36,7 +36,7 @@ class Attempt(NamedTuple):
 
     @property
     def key(self) -> AttemptKey:
-        """Which attempt this is, within the installation."""
+        """Identifies the attempt within the installation."""
         return self.execution_id, self.number
 
 
@@ -50,13 +50,12 @@ class Sent(NamedTuple):
 
 
 class Received(NamedTuple):
-    """What the endpoint answered, as far as it came and within the engine's limits. No repr shows it.
+    """The response, as far as it came and within the engine's limits. Its repr shows none of it.
 
-    `headers`: names in lower case; a repeated one is joined with ", ", set-cookie with a line feed; past 200 lines or
+    `headers`: names in lower case; repeated ones are joined with ", ", set-cookie with a line feed; past 200 lines or
     64 KiB the rest is left out. `body`: the first 64 KiB after content decoding. `body_bytes`: how many decoded bytes
-    came, read to at most 1 MiB (and the rest of one chunk). `body_truncated`: `body` is not the whole of what the
-    endpoint had to say, because it is longer, was cut, or broke off. `note`: a sentence for people about how the body
-    was read, where there is something to say.
+    came, read to at most 1 MiB (and the rest of one chunk). `body_truncated`: the endpoint's whole body is longer, was
+    cut, or broke off. `note`: a sentence for people on how the body was read, if there is something to say.
     """
 
     status_code: int

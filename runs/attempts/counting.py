@@ -10,16 +10,16 @@ from runs.counters import DURATION_SECONDS, LATENESS_SECONDS, measure
 _STATUS = {Succeeded: "succeeded", RetryIn: "failed", GiveUp: "failed", Canceled: "canceled"}
 
 
-def of_attempts(recorded: Sequence[FinishedAttempt], planned: Mapping[AttemptKey, float]) -> dict[str, int]:
+def of_attempts(recorded: Sequence[FinishedAttempt], scheduled: Mapping[AttemptKey, float]) -> dict[str, int]:
     """What a batch of recorded attempts adds.
 
-    `planned` has for each attempt whose execution was planned when that was to start, in seconds since the epoch.
+    `scheduled` has the planned start of each attempt that a schedule made, in seconds since the epoch.
     """
     counts: collections.Counter[str] = collections.Counter()
     endings = [item.ending for item in recorded]
-    # Every run comes by here: whole columns are counted rather than one run after the other.
-    together = collections.Counter([(ending.verdict.__class__, ending.failure_reason) for ending in endings])
-    for (verdict, reason), count in together.items():
+    # Every run passes here: counting whole columns is faster than counting run by run.
+    verdicts = collections.Counter([(ending.verdict.__class__, ending.failure_reason) for ending in endings])
+    for (verdict, reason), count in verdicts.items():
         status = _STATUS[verdict]
         counts[f"runs/{status}/{reason or ''}"] += count
         if verdict is not RetryIn:
@@ -27,9 +27,9 @@ def of_attempts(recorded: Sequence[FinishedAttempt], planned: Mapping[AttemptKey
     durations = [(ending.finished_at - ending.started_at).total_seconds() for ending in endings]
     measure(counts, "duration", durations, DURATION_SECONDS)
     lateness = [
-        item.ending.started_at.timestamp() - planned_at
+        item.ending.started_at.timestamp() - start
         for item in recorded
-        if planned and item.attempt.number == 1 and (planned_at := planned.get(item.attempt.key)) is not None
+        if scheduled and item.attempt.number == 1 and (start := scheduled.get(item.attempt.key)) is not None
     ]
     measure(counts, "lateness", lateness, LATENESS_SECONDS)
     return counts

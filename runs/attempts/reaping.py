@@ -1,7 +1,8 @@
 """Ends attempts without their worker, each with a run that says what was sent as far as rows can tell.
 
-What a dead worker held is `failed` with `worker_lost`, and the retry policy decides the rest; what somebody cancels in
-flight is `canceled`, whether its worker is there or not. The fence sees to it that the worker then moves nothing more.
+The attempt of a dead worker is `failed` with `worker_lost`, and the retry policy decides the rest. An attempt that is
+canceled in flight is `canceled`, whether its worker is alive or not. The fence keeps the worker from moving anything
+afterwards.
 """
 
 import datetime
@@ -66,17 +67,17 @@ _RUNNING = (
 
 
 def seconds_since_database_start() -> float:
-    """How long the database has been up. After an outage no lease is judged before its worker could renew it."""
+    """How long the database has been up. After an outage no lease is reaped before its worker could renew it."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT extract(epoch FROM clock_timestamp() - pg_postmaster_start_time())")
         return float(cursor.fetchone()[0])
 
 
 def require_renewable() -> None:
-    """Raise the database's error where no worker could renew a lease just now: it is read-only, or locks a table.
+    """Raise the database's error if no worker could renew a lease now: it is read-only, or a table is locked.
 
-    Takes the locks that a renewal takes, and those of recording, behind which a worker's renewals wait. Takes them at
-    once or not at all, and renews nothing.
+    This takes the locks of a renewal, and those of recording, behind which a worker's renewals wait: at once, or not at
+    all. It renews nothing.
     """
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("LOCK TABLE runs_execution, runs_run, jobs_jobenvironment IN ROW EXCLUSIVE MODE NOWAIT")
@@ -95,15 +96,19 @@ def reap_expired(*, user_agent: str, rng: random.Random, limit: int = BATCH) -> 
             failpoint("reap.written")
     if moved:
         failpoint("reap.committed")
-    for one in (item.attempt for item in lost if item.attempt.key in moved):
+    for attempt in (item.attempt for item in lost if item.attempt.key in moved):
         log.warning(
-            "worker_lost", execution_id=one.execution_id, attempt=one.number, job_id=one.job_id, worker=one.lease_owner
+            "worker_lost",
+            execution_id=attempt.execution_id,
+            attempt=attempt.number,
+            job_id=attempt.job_id,
+            worker=attempt.lease_owner,
         )
     return len(moved)
 
 
 def _readable(cursor: Any, rows: Iterable[tuple[Any, ...]], user_agent: str) -> "list[Held]":
-    """What can be ended. What follows a policy that this release can't read is left until one can."""
+    """The attempts to end. Those whose version this release can't read are set aside."""
     held, unread = [], []
     for row in rows:
         try:
@@ -112,7 +117,7 @@ def _readable(cursor: Any, rows: Iterable[tuple[Any, ...]], user_agent: str) -> 
             unread.append((row[0], UnreadableVersionFound(row[4], row[5], str(error))))
     if unread:
         unreadable.reaping.put(key for key, _ in unread)
-        unreadable.mark(cursor, [one for _, one in unread], doing="reaping")
+        unreadable.mark(cursor, [version for _, version in unread], doing="reaping")
     return held
 
 
@@ -124,17 +129,17 @@ def end_canceled(execution_ids: Collection[uuid.UUID], *, user_agent: str, error
         cursor.execute(_RUNNING, [[str(key) for key in execution_ids]])
         held = [_sent(row, user_agent) for row in cursor.fetchall()]
         ended = [
-            _unheard(attempt, sent, Ending(Canceled(), None, error, since, max(now, since)))
+            _without_response(attempt, sent, Ending(Canceled(), None, error, since, max(now, since)))
             for attempt, sent, since in held
         ]
         _record(cursor, ended)
 
 
 def _record(cursor: Any, finished: list[FinishedAttempt]) -> set[AttemptKey]:
-    """Record attempts, and let listeners know."""
+    """Record attempts, and publish their changes."""
     moved = record(cursor, finished)
     attempts = (item.attempt for item in finished)
-    publish_on_commit((one.workspace_id, one.execution_id) for one in attempts if one.key in moved)
+    publish_on_commit((attempt.workspace_id, attempt.execution_id) for attempt in attempts if attempt.key in moved)
     return moved
 
 
@@ -142,10 +147,7 @@ Held = tuple[Attempt, Sent, datetime.datetime, JobDefinition]
 
 
 def _held(row: tuple[Any, ...], user_agent: str) -> Held:
-    """An attempt that a worker holds: with what it sends, since when, and the definition it follows.
-
-    Raises UnreadableError.
-    """
+    """An attempt that a worker holds, with its request, its start, and its definition. Raises UnreadableError."""
     *ids, lease_owner, scheduled_for, started_at, slug, config, allowed = row
     definition = definition_in(json.loads(config), ids[3])
     attempt = Attempt(uuid7_text_at(started_at), lease_owner, *ids)
@@ -155,7 +157,7 @@ def _held(row: tuple[Any, ...], user_agent: str) -> Held:
 
 
 def _sent(row: tuple[Any, ...], user_agent: str) -> tuple[Attempt, Sent, datetime.datetime]:
-    """The same for whoever needs no definition: of one that can't be read, nobody knows what was sent."""
+    """The same without the definition. Of a version that can't be read, the request is unknown."""
     try:
         attempt, sent, started_at, _ = _held(row, user_agent)
     except UnreadableError:
@@ -174,11 +176,11 @@ def _lost(
     rng: random.Random,
 ) -> FinishedAttempt:
     reason = FailureReason.WORKER_LOST
-    decided = verdict(definition.retry, attempt=attempt.number, reason=reason, rng=rng)
-    return _unheard(attempt, sent, Ending(decided, reason, _ERROR, started_at, max(now, started_at)))
+    ending = verdict(definition.retry, attempt=attempt.number, reason=reason, rng=rng)
+    return _without_response(attempt, sent, Ending(ending, reason, _ERROR, started_at, max(now, started_at)))
 
 
-def _unheard(attempt: Attempt, sent: Sent, ending: Ending) -> FinishedAttempt:
+def _without_response(attempt: Attempt, sent: Sent, ending: Ending) -> FinishedAttempt:
     return FinishedAttempt(
         attempt=attempt,
         sent=sent,

@@ -32,8 +32,8 @@ _RUN_COLUMNS = (
     "body_truncated", "body_bytes", "http_version", "body_note", "remote_ip", "worker",
 )  # fmt: skip
 _COPY_RUNS = f"COPY runs_run ({', '.join(_RUN_COLUMNS)}) FROM STDIN"
-# The fence is one expression over both sides: from `status` alone PostgreSQL would conclude, while its statistics know
-# of few that run, that it is cheapest to look through the whole table for those first.
+# The fence is one expression over both sides: from `status` alone, while its statistics count few running executions,
+# PostgreSQL would choose to scan the whole table for those first.
 _MOVE_EXECUTIONS = """
     UPDATE runs_execution AS execution
        SET status = moved.status,
@@ -71,16 +71,16 @@ _MOVE_STREAKS = """
       FROM ended, changed
      WHERE row.id = ended.id AND row.id = changed.id
 """
-#: What a column of milliseconds holds, 24 days: an attempt whose worker was lost may be found later than that.
+#: The most that a column of milliseconds holds, 24 days: a lost attempt may be found later than that.
 LONGEST_MS = 2**31 - 1
 _NULL = "\\N"
 _NOTHING_RECEIVED = f"{_NULL}\t{_NULL}\t{_NULL}\tutf-8\tf\t{_NULL}\t\t{_NULL}"
 _SUCCEEDED, _FAILED, _CANCELED = RunStatus.SUCCEEDED.value, RunStatus.FAILED.value, RunStatus.CANCELED.value
-# A canceled run was written by whoever canceled it, who could not know if its worker had sent the request.
-_TELL_UNSENT = """
+# The cancel wrote the canceled run; it could not know whether the worker had sent the request.
+_MARK_UNSENT = """
     WITH unsent AS (
         SELECT * FROM unnest(%s::uuid[], %s::smallint[], %s::text[]) AS unsent (id, attempts, lease_owner)
-    ), told AS (
+    ), corrected AS (
         UPDATE runs_execution AS execution SET error = %s FROM unsent
          WHERE execution.id = unsent.id
            AND CASE WHEN execution.status = 'canceled'
@@ -93,20 +93,21 @@ _TELL_UNSENT = """
 
 
 class Moved(NamedTuple):
-    """An execution's overlap policy, and when it was to start if a schedule planned it
-    and it had to wait for no other, in seconds since the epoch."""
+    """An execution's overlap policy and its planned start, in seconds since the epoch.
+
+    The latter is None for one that no schedule made, or that may have queued.
+    """
 
     overlap: str
-    planned_at: float | None
+    scheduled_start: float | None
 
 
 def record(cursor: Any, finished: Sequence[FinishedAttempt]) -> set[AttemptKey]:
     """Record attempts in the caller's transaction. Returns those that moved their execution.
 
-    A batch may hold several attempts of one execution; at most one of them still holds it. An execution that is not
-    held any more with this owner and attempt (its lease expired and it was reaped, or it was
-    canceled) moves nothing and gets no run. But where the run that canceled it says that the request may have arrived,
-    and it never left, that is put right.
+    A batch may have several attempts of one execution, at most one of which still holds it. An attempt that has lost
+    its execution (its lease expired and it was reaped, or it was canceled) moves nothing and gets no run. But if a
+    canceled run says that the request may have arrived, and it was never sent, its error is corrected.
     """
     if not finished:
         return set()
@@ -114,17 +115,17 @@ def record(cursor: Any, finished: Sequence[FinishedAttempt]) -> set[AttemptKey]:
     held = finished if len(moved) == len(finished) else [item for item in finished if item.attempt.key in moved]
     if held:
         cursor.copy_expert(_COPY_RUNS, io.StringIO("".join(map(_copy_line, held))))
-        queues = _queues_that_may_go_on(held, moved)
+        queues = _queues_to_release(held, moved)
         if queues:
             lock_environments(cursor, {item.attempt.job_environment_id for item in held})
         _move_streaks(cursor, held)
         if queues:
             release_queued(cursor, queues)
-        planned = {key: one.planned_at for key, one in moved.items() if one.planned_at is not None}
-        counters.add(cursor, of_attempts(held, planned))
+        scheduled = {key: row.scheduled_start for key, row in moved.items() if row.scheduled_start is not None}
+        counters.add(cursor, of_attempts(held, scheduled))
     if held is not finished:
         fenced = [item for item in finished if item.attempt.key not in moved]
-        _tell_unsent(cursor, [item.attempt for item in fenced if _unsent(item)])
+        _mark_unsent(cursor, [item.attempt for item in fenced if _unsent(item)])
     return set(moved)
 
 
@@ -133,16 +134,16 @@ def _unsent(item: FinishedAttempt) -> bool:
     return isinstance(verdict, Canceled) and not verdict.sent
 
 
-def _tell_unsent(cursor: Any, attempts: Sequence[Attempt]) -> None:
+def _mark_unsent(cursor: Any, attempts: Sequence[Attempt]) -> None:
     if attempts:
-        fences = [(one.execution_id, one.number, one.lease_owner) for one in attempts]
-        told = [UNSENT_CANCELED, IN_FLIGHT_CANCELED]
-        cursor.execute(_TELL_UNSENT, [*map(array, zip(*fences, strict=True)), *told, *told])
+        fences = [(attempt.execution_id, attempt.number, attempt.lease_owner) for attempt in attempts]
+        errors = [UNSENT_CANCELED, IN_FLIGHT_CANCELED]
+        cursor.execute(_MARK_UNSENT, [*map(array, zip(*fences, strict=True)), *errors, *errors])
 
 
-def _queues_that_may_go_on(held: Iterable[FinishedAttempt], moved: Mapping[AttemptKey, Moved]) -> set[str]:
-    """The job-environments where an execution ended that another may have waited for."""
-    queued = {key for key, one in moved.items() if one.overlap == Overlap.QUEUE}
+def _queues_to_release(held: Iterable[FinishedAttempt], moved: Mapping[AttemptKey, Moved]) -> set[str]:
+    """The job-environments where an execution ended that a queued one may have waited for."""
+    queued = {key for key, row in moved.items() if row.overlap == Overlap.QUEUE}
     return {
         item.attempt.job_environment_id
         for item in held
@@ -155,7 +156,7 @@ def _move_executions(cursor: Any, finished: Sequence[FinishedAttempt]) -> dict[A
     rows = [_transition(item) for item in sorted(finished, key=lambda item: item.attempt.key)]
     *columns, errors = zip(*rows, strict=True)
     cursor.execute(_MOVE_EXECUTIONS, [*map(array, columns), text_array(errors)])
-    return {(execution_id, number): Moved(*told) for execution_id, number, *told in cursor.fetchall()}
+    return {(execution_id, number): Moved(*row) for execution_id, number, *row in cursor.fetchall()}
 
 
 def _transition(item: FinishedAttempt) -> tuple[Any, ...]:
@@ -173,14 +174,14 @@ def _transition(item: FinishedAttempt) -> tuple[Any, ...]:
 
 
 def run_status(ending: Ending) -> str:
-    """The status of a run that ended so."""
+    """The status of a run with this ending."""
     if isinstance(ending.verdict, Canceled):
         return _CANCELED
     return _FAILED if ending.failure_reason else _SUCCEEDED
 
 
 def _move_streaks(cursor: Any, held: Iterable[FinishedAttempt]) -> None:
-    """Per job-environment: its last status, and how many failures in a row it ended with. A canceled one is neither."""
+    """Update each job-environment's last status and its consecutive failures. Canceled executions change neither."""
     streaks: dict[str, tuple[str, int, bool]] = {}
     for item in sorted(held, key=lambda item: item.ending.finished_at):
         key = item.attempt.job_environment_id
@@ -195,7 +196,7 @@ def _move_streaks(cursor: Any, held: Iterable[FinishedAttempt]) -> None:
 
 
 def _copy_line(item: FinishedAttempt) -> str:
-    """One row in COPY's text format. Only text that others wrote can need escaping."""
+    """One row in COPY's text format. Only text from outside needs escaping."""
     attempt, sent, received, remote_ip, queue_ms, timings, ending, worker = item
     run_id, _, execution_id, workspace_id, job_id, environment_id, _, version_id, trigger, number = attempt
     reason, started_at, finished_at = ending.failure_reason, ending.started_at, ending.finished_at

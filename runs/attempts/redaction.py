@@ -1,4 +1,4 @@
-"""What history may show of a request and its answer: few header values, and no secret in any spelling. Pure."""
+"""Redacts what history shows of a request and its response: few header values, and no secret in any encoding. Pure."""
 
 import base64
 import html
@@ -14,7 +14,7 @@ from runs.attempts.cut_secrets import FEWEST_BASE64, cut_at
 from runs.postgres_text import as_json
 
 REDACTED = "[redacted]"
-#: Request headers whose values say nothing secret. Everything else is redacted: an unknown header may hold a token.
+#: Request headers whose values are not secret. All others are redacted: an unknown header may hold a token.
 HARMLESS_HEADERS = frozenset(
     {"accept", "accept-encoding", "accept-language", "cache-control", "content-language", "content-type",
      "idempotency-key", "user-agent", "webhook-id", "webhook-timestamp"}
@@ -23,7 +23,7 @@ _MARK = REDACTED.encode()
 
 
 def redact_headers(headers: tuple[tuple[str, str], ...], *, allowed: Collection[str] = ()) -> dict[str, str]:
-    """Sent headers as history keeps them: names in lower case, values redacted but for the harmless and `allowed`."""
+    """Sent headers as history keeps them: names in lower case, all values redacted but the harmless and `allowed`."""
     return {
         name: value if is_harmless(name) or name in allowed else REDACTED
         for name, value in ((_lower(name), value) for name, value in headers)
@@ -35,21 +35,22 @@ _lower = lru_cache(maxsize=4096)(str.lower)
 
 @lru_cache(maxsize=4096)
 def is_harmless(name: str) -> bool:
-    """Whether history shows what a request header says, whatever it says."""
+    """Whether history shows the value of a request header, whatever it is."""
     return name.lower() in HARMLESS_HEADERS or name.lower().startswith("x-hourhand-")
 
 
 def redact_sent(sent: Sent, secrets: Iterable[str]) -> Sent:
     """A request as history keeps it, without these secret values."""
     patterns = _patterns(secrets)
-    shown = json.loads(sent.headers).items()
-    headers = {name: value if value == REDACTED else _text(value, patterns) for name, value in shown}
+    headers = {
+        name: value if value == REDACTED else _text(value, patterns) for name, value in json.loads(sent.headers).items()
+    }
     body = None if sent.body is None else _bytes(sent.body, patterns)
     return Sent(sent.method, _text(sent.url, patterns), as_json(headers), body)
 
 
 def redact_attempt(finished: FinishedAttempt, secrets: Iterable[str]) -> FinishedAttempt:
-    """What is recorded of an attempt, without these secret values: an endpoint may well repeat what it was sent."""
+    """A finished attempt without these secret values: an endpoint may repeat what it was sent."""
     secrets = tuple(secrets)
     patterns = _patterns(secrets)
     return finished._replace(
@@ -68,21 +69,21 @@ def _redact_received(received: Received, secrets: Iterable[str], patterns: list[
 
 
 def _without_cut_end(body: bytes, secrets: Iterable[str]) -> bytes:
-    """A body that was cut in the middle of a secret shows none of its beginning, in any spelling."""
-    found = [cut_at(body, secret.encode(), _cores_of(secret)) for secret in secrets]
-    places = [at for at in found if at is not None]
-    return body[: min(places)] + _MARK if places else body
+    """Redact the beginning of a secret, in any encoding, at the end of a body that was cut within it."""
+    offsets = [cut_at(body, secret.encode(), _cores_of(secret)) for secret in secrets]
+    cuts = [offset for offset in offsets if offset is not None]
+    return body[: min(cuts)] + _MARK if cuts else body
 
 
 def _header(text: str, patterns: list[re.Pattern[bytes]]) -> str:
-    """A response's header was read as UTF-8, or as Latin-1 where its octets were none: they are looked at as both."""
-    shown = _text(text, patterns)
-    if shown.isascii():
-        return shown
+    """Redact both readings of a response's header: its bytes were read as UTF-8, or as Latin-1 if they are not that."""
+    redacted = _text(text, patterns)
+    if redacted.isascii():
+        return redacted
     try:
-        octets = shown.encode("latin-1")
+        octets = redacted.encode("latin-1")
     except UnicodeEncodeError:
-        return shown
+        return redacted
     return _bytes(octets, patterns).decode("latin-1")
 
 
@@ -97,20 +98,20 @@ def _bytes(text: bytes, patterns: list[re.Pattern[bytes]]) -> bytes:
 
 
 def _patterns(secrets: Iterable[str]) -> list[re.Pattern[bytes]]:
-    """The longest value first: it may hold another."""
+    """The longest value first: it may contain another."""
     return [pattern for value in sorted(set(secrets), key=len, reverse=True) for pattern in _patterns_of(value)]
 
 
 @lru_cache(maxsize=512)
 def _patterns_of(value: str) -> tuple[re.Pattern[bytes], ...]:
-    """What finds a value in any mix of spellings: as it is, in either case, percent-encoded, in JSON, HTML, base64."""
+    """Find a value in any mix of encodings: as it is, in either case, percent-encoded, in JSON, HTML, base64."""
     spelled = re.compile(b"".join(_run(character, len(list(run))) for character, run in itertools.groupby(value)))
     encoded = sorted(_base64_cores(value.encode()), key=len, reverse=True)
     return (spelled, *(re.compile(re.escape(core) + b"={0,2}") for core in encoded))
 
 
 def _run(character: str, length: int) -> bytes:
-    """A character so many times. JSON doubles a backslash: that is counted, as alternatives would be tried for ever."""
+    """A repeated character. JSON doubles a backslash: counted, since alternatives would backtrack for ever."""
     if character == "\\":
         return rb"(?:\\|%5[Cc]|\\u005[Cc]|&#92;|&#x5[Cc];)" + f"{{{length},{2 * length}}}".encode()
     return _spellings(character) * length
@@ -118,7 +119,7 @@ def _run(character: str, length: int) -> bytes:
 
 @lru_cache(maxsize=4096)
 def _spellings(character: str) -> bytes:
-    """One character as a regular expression over bytes."""
+    """One character in all its encodings, as a regular expression over bytes."""
     if character.isascii() and character.isalnum():
         both = {character.lower(), character.upper()}
         return f"[{''.join(sorted(both))}]".encode()
@@ -141,7 +142,7 @@ def _cores_of(value: str) -> frozenset[bytes]:
 
 
 def _base64_cores(value: bytes) -> set[bytes]:
-    """The characters of base64 that a value alone decides, wherever in the encoded text it begins.
+    """The base64 characters that a value alone determines, at each offset at which it may begin.
 
     The whole value's own encoding is one of them, however short.
     """

@@ -1,4 +1,4 @@
-"""The request that an execution sends: the job's own words and Hourhand's headers. Pure."""
+"""The request that an execution sends: the job's own, and Hourhand's headers. Pure."""
 
 import datetime
 from collections.abc import Collection
@@ -15,7 +15,7 @@ Headers = tuple[tuple[str, str], ...]
 
 
 class Firing(NamedTuple):
-    """What a request says about its execution. `attempt` counts from 1."""
+    """What a request's headers say about its execution. `attempt` counts from 1."""
 
     execution_id: str
     job_slug: str
@@ -24,7 +24,7 @@ class Firing(NamedTuple):
 
     @property
     def headers(self) -> Headers:
-        """Hourhand's own headers. None of them tells a secret."""
+        """Hourhand's own headers. None holds a secret."""
         own = (
             ("X-Hourhand-Execution-Id", self.execution_id),
             ("X-Hourhand-Job", self.job_slug),
@@ -39,7 +39,7 @@ class Firing(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PreparedRequest:
-    """The part of a job's request that is the same for all its executions, made once per version."""
+    """The part of a job's request that all its executions share, built once per version."""
 
     definition: RequestDefinition
     headers: Headers = field(repr=False)
@@ -48,14 +48,14 @@ class PreparedRequest:
 
     @classmethod
     def of(cls, definition: RequestDefinition, *, user_agent: str, allowed: Collection[str] = ()) -> "PreparedRequest":
-        """`user_agent` is sent unless the job names one; `allowed` headers, in lower case, are shown in history."""
+        """`user_agent` is sent unless the job sets one. History shows the `allowed` headers, given in lower case."""
         headers = definition.headers
         if not any(name.lower() == "user-agent" for name, _ in headers):
             headers = (*headers, ("User-Agent", user_agent))
         return cls(definition, headers, as_json(redact_headers(headers, allowed=allowed)).removesuffix("}"))
 
     def sent(self, own: Headers) -> Sent:
-        """The request as history keeps it, with the headers of one execution: names and values of our own making."""
+        """The request as history keeps it, with the headers that Hourhand adds, which need no escaping."""
         call, shown = self.definition, self.shown
         for name, value in own:
             opening, harmless = _member(name)
@@ -65,5 +65,5 @@ class PreparedRequest:
 
 @lru_cache(maxsize=64)
 def _member(name: str) -> tuple[str, bool]:
-    """How a header of Hourhand's own goes on in that JSON, up to its value; and whether that is shown."""
+    """The JSON of one of Hourhand's headers, up to its value, and whether history shows that value."""
     return f', "{name.lower()}": "', is_harmless(name)

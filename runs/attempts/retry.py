@@ -28,7 +28,7 @@ class GiveUp:
 
 @dataclass(frozen=True, slots=True)
 class Canceled:
-    """Somebody ended the execution. Neither a success nor a failure. `sent`: its request may have been."""
+    """The execution was canceled: neither a success nor a failure. `sent`: its request may have been sent."""
 
     sent: bool = True
 
@@ -48,8 +48,8 @@ def verdict(
 ) -> Verdict:
     """Decide what follows attempt number `attempt` (1-based), which ended with `reason` (None: it succeeded).
 
-    `retry_after_ms` is what the answer asked for. Where its status is what failed, it can lengthen the wait, up to the
-    policy's longest.
+    `retry_after_ms` is the response's own wish. If its status is what failed, it can lengthen the wait, up to the
+    policy's maximum.
     """
     if reason is None:
         return SUCCEEDED
@@ -72,7 +72,7 @@ def _worth_retrying(policy: RetryDefinition, reason: FailureReason, status_code:
 
 
 def _backoff_ms(policy: RetryDefinition, attempt: int, rng: random.Random) -> int:
-    """The wait after attempt `attempt`: capped, then spread over its upper half when jitter is on.
+    """The wait after attempt `attempt`: capped, then spread over its upper half if jitter is on.
 
     `delay_ms` is the wait after the first attempt; exponential doubles it each time, linear adds it. A list repeats its
     last entry.

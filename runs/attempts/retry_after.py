@@ -1,25 +1,25 @@
-"""What an answer's `Retry-After` asks for (RFC 9110, section 10.2.3). Pure."""
+"""The wait that a response's `Retry-After` asks for (RFC 9110, section 10.2.3). Pure."""
 
 import datetime
 import re
 from collections.abc import Iterator, Mapping
 from email.utils import parsedate_to_datetime
 
-#: Longer waits than this are not told apart; policies cap them far below.
+#: Longer waits count as this one; policies cap them far below.
 _MAX_MS = 10**12
-#: No date is longer; the parser of dates is shown nothing that is.
+#: No date is longer, so nothing longer is parsed.
 _MAX_CHARACTERS = 64
 _WEEKDAY = re.compile(r"(?:mon|tue|tues|wed|wednes|thu|thurs|fri|sat|satur|sun)(?:day)?", re.IGNORECASE)
 
 
 def retry_after_ms(headers: Mapping[str, str], *, received_at: datetime.datetime) -> int | None:
-    """The wait that an answer asks for, from now on; None if it asks for none, or not so that it can be understood.
+    """The wait that a response asks for, in milliseconds from now. None without one that can be parsed.
 
-    A date is read against the answer's own `Date`, so that a target whose clock is wrong still means the wait that it
-    means; without one, against `received_at`. A date in the past is no wait.
+    A date is compared with the response's own `Date`, so that the wait is right though the target's clock is wrong;
+    without one, with `received_at`. A date in the past is a wait of 0.
 
     The field is not a list, yet proxies repeat it, and repeated fields come joined by commas (section 5.3). Of several
-    waits the longest counts, so that no retry comes earlier than any of them asks; what can't be understood is ignored.
+    waits the longest counts, so that no retry comes earlier than any of them asks; the unparseable are ignored.
     """
     waits = [
         wait
@@ -51,11 +51,11 @@ def _wait_ms(value: str, headers: Mapping[str, str], received_at: datetime.datet
 
 
 def _http_date(text: str) -> datetime.datetime | None:
-    """An instant in any of the three forms that RFC 9110, section 5.6.7 knows; all of them are UTC."""
+    """An instant in any of the three forms of RFC 9110, section 5.6.7; all of them are UTC."""
     if len(text) > _MAX_CHARACTERS:
         return None
     try:
-        found = parsedate_to_datetime(text)
-        return (found if found.tzinfo else found.replace(tzinfo=datetime.UTC)).astimezone(datetime.UTC)
+        date = parsedate_to_datetime(text)
+        return (date if date.tzinfo else date.replace(tzinfo=datetime.UTC)).astimezone(datetime.UTC)
     except (TypeError, ValueError, IndexError, OverflowError):
         return None

@@ -1,7 +1,7 @@
-"""What becomes of jobs whose version this release can't read: put aside, marked for people, and looked at again.
+"""Jobs whose version this release can't read: set aside, marked for people, and tried again.
 
-Which these are is each process's own judgement: during a rolling upgrade another may read them, and goes on with them.
-So a process only leaves them alone for some seconds; the rows of `UnreadableVersion` tell people and the doctor.
+Each process decides this for itself: during a rolling upgrade another release may read them, and continues with them.
+So a process leaves them alone for some seconds only; the rows of `UnreadableVersion` inform people and the doctor.
 """
 
 import datetime
@@ -23,24 +23,24 @@ from runs.postgres_text import array, text_array
 
 log = structlog.get_logger(__name__)
 
-#: What can't be read is looked at again after so long, from the first wait to the longest.
+#: What can't be read is tried again after a wait that doubles from the first to the longest.
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 1.0, 10.0
-#: A job that only a worker could not read fires no more until the next review but one.
+#: A job that only a worker could not read stays set aside until the next review but one.
 _HELD_SECONDS = 15.0
-_REVIEWED_AT_ONCE = 500
+_REVIEW_BATCH = 500
 _MARK = """
     INSERT INTO jobs_unreadableversion AS mark
            (id, job_environment_id, job_version_id, error, seen_by, since, looked_at, audited)
-    SELECT gen_random_uuid(), found.job_environment_id, found.job_version_id, found.error, %s,
+    SELECT gen_random_uuid(), version.job_environment_id, version.job_version_id, version.error, %s,
            clock_timestamp(), clock_timestamp(), FALSE
-      FROM unnest(%s::uuid[], %s::uuid[], %s::text[]) AS found (job_environment_id, job_version_id, error)
+      FROM unnest(%s::uuid[], %s::uuid[], %s::text[]) AS version (job_environment_id, job_version_id, error)
         ON CONFLICT (job_environment_id, job_version_id) DO UPDATE
        SET error = excluded.error, seen_by = excluded.seen_by
 """
 
 
 class UnreadableVersionFound(NamedTuple):
-    """A version that this process can't read, where it can't, and why."""
+    """A version that this process can't read in a job-environment, and why."""
 
     job_environment_id: str
     job_version_id: str
@@ -48,13 +48,13 @@ class UnreadableVersionFound(NamedTuple):
 
 
 class Aside:
-    """Job-environments that this process leaves alone for a while, longer each time that it finds them unreadable."""
+    """What this process leaves alone for a while, longer each time that it finds it unreadable."""
 
     def __init__(self) -> None:
         self._until: dict[str, tuple[float, float]] = {}
 
     def put(self, keys: Iterable[str], *, seconds: float | None = None) -> None:
-        """Leave these alone for so long; where that is not said, for twice as long as the last time."""
+        """Leave these alone for `seconds`, by default for twice as long as the last time."""
         now = time.monotonic()
         for key in keys:
             _, last = self._until.get(key, (0.0, FIRST_WAIT_SECONDS / 2))
@@ -62,53 +62,53 @@ class Aside:
             self._until[key] = (now + wait, wait)
 
     def take(self, keys: Iterable[str]) -> None:
-        """Look at these again at once."""
+        """Try these again at once."""
         for key in keys:
             self._until.pop(key, None)
 
     def waiting(self) -> list[str]:
-        """Those that are not to be looked at now. One that nobody put back within a minute is forgotten."""
+        """Those to leave alone now. One that was not put again within a minute of its wait is forgotten."""
         if not self._until:
             return []
         now = time.monotonic()
-        self._until = {key: one for key, one in self._until.items() if one[0] > now - 60}
+        self._until = {key: (until, wait) for key, (until, wait) in self._until.items() if until > now - 60}
         return [key for key, (until, _) in self._until.items() if until > now]
 
 
-#: Of this process: what is not to be fired, what is not to be settled, and executions that are not to be reaped.
+#: This process does not fire or settle these job-environments, nor reap these executions.
 firing, settling, reaping = Aside(), Aside(), Aside()
 
 
-def mark(cursor: Any, found: Collection[UnreadableVersionFound], *, doing: str) -> None:
-    """Let people see what this process can't read. `doing` is what waits for it. In the caller's transaction."""
-    unique = {(one.job_environment_id, one.job_version_id): one for one in found}
-    for one in unique.values():
+def mark(cursor: Any, versions: Collection[UnreadableVersionFound], *, doing: str) -> None:
+    """Show people what this process can't read. `doing` is what waits for it. In the caller's transaction."""
+    unique = {(version.job_environment_id, version.job_version_id): version for version in versions}
+    for version in unique.values():
         log.error(
             "version_unreadable",
-            job_version_id=one.job_version_id,
-            job_environment_id=one.job_environment_id,
-            error=one.error,
+            job_version_id=version.job_version_id,
+            job_environment_id=version.job_environment_id,
+            error=version.error,
             waits=doing,
         )
-    places, versions, errors = zip(*(unique[key] for key in sorted(unique)), strict=True)
-    cursor.execute(_MARK, [socket.gethostname(), array(places), array(versions), text_array(errors)])
+    keys, version_ids, errors = zip(*(unique[key] for key in sorted(unique)), strict=True)
+    cursor.execute(_MARK, [socket.gethostname(), array(keys), array(version_ids), text_array(errors)])
 
 
 def review() -> int:
-    """Look at what is marked: unmark what can be read now, and keep the clock from firing more of the rest.
+    """Try what is marked: unmark what can be read now, and keep the clock from firing the rest.
 
-    Both go into the audit log. Marks that another process is looking at are left to it. Returns how many are left.
+    Both go into the audit log. Marks that another process has locked are left to it. Returns how many remain.
     """
     with transaction.atomic():
         marks = UnreadableVersion.objects.select_for_update(skip_locked=True, of=("self",)).order_by("looked_at")
-        found = list(marks[:_REVIEWED_AT_ONCE])
-        if not found:
+        locked = list(marks[:_REVIEW_BATCH])
+        if not locked:
             return 0
-        known = UnreadableVersion.objects.select_related(
+        related = UnreadableVersion.objects.select_related(
             "job_version", "job_environment__job", "job_environment__environment"
         )
-        rows = known.in_bulk([one.pk for one in found])
-        gone = [one.pk for one in found if one.pk not in rows]
+        rows = related.in_bulk([mark.pk for mark in locked])
+        gone = [mark.pk for mark in locked if mark.pk not in rows]
         left = [row for row in rows.values() if not _readable_again(row)]
         UnreadableVersion.objects.filter(pk__in=gone).delete()
         UnreadableVersion.objects.filter(pk__in=[row.pk for row in left]).update(looked_at=timezone.now(), audited=True)
@@ -118,7 +118,7 @@ def review() -> int:
 
 
 def _readable_again(row: UnreadableVersion) -> bool:
-    """Judge one mark; whoever reads the log learns when it began and when it was over."""
+    """Try one mark. The audit log says when the version became unreadable, and when readable again."""
     job, version = row.job_environment.job, row.job_version
     environment_id = str(row.job_environment.environment_id)
     details: dict[str, Any] = {"version": version.number, "environment": row.job_environment.environment.slug}
@@ -138,7 +138,7 @@ def _readable_again(row: UnreadableVersion) -> bool:
 
 
 def marked_count() -> tuple[int, datetime.datetime | None]:
-    """How many marks there are, and since when the oldest stands."""
+    """How many marks there are, and the instant of the oldest."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*), min(since) FROM jobs_unreadableversion")
         count, since = cursor.fetchone()

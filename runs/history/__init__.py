@@ -1,1 +1,1 @@
-"""Which executions and runs are meant, and pages of them read from ranges of indexes."""
+"""Pages of executions and runs by any filter, read from ranges of indexes."""

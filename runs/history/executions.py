@@ -1,7 +1,7 @@
-"""A page of history, whatever it is filtered by, from ranges of indexes: its cost does not grow with the history.
+"""A page of executions by any filter, read from ranges of indexes: its cost does not grow with the history.
 
-A filter means ranges of an index, each in the order of pages: one for each environment and facet, for each job, or for
-each failure reason. Of a range no more is read than could be on the page, and what comes first of all is the page.
+A filter selects ranges of an index, each in the order of pages: one for each environment and facet, for each job, or
+for each failure reason. Of each range no more is read than could be on the page; the first of all these rows are it.
 """
 
 import datetime
@@ -23,22 +23,22 @@ from runs.outcome_codes import facets
 from runs.querysets import ExecutionQuerySet
 from runs.states import LIVE
 
-#: How many failures of each reason a search for an error's text looks through, from where its page begins.
+#: How many failures of each reason a search for an error's text reads, from the start of its page.
 SEARCHED = 1000
 _REASONS = [reason.value for reason in FailureReason]
 _TABLE = Execution._meta.db_table
-#: Of how many executions, the latest that are wanted, the longest or shortest are looked for.
+#: Pages by duration order this many of the latest matching executions.
 MEASURED = 10_000
-#: How many jobs it takes to fill a page with as few rows of each as are looked at beforehand.
+#: Read beforehand of each job: this fraction of a page.
 _FEW = 12
 _TOOK = "coalesce((extract(epoch FROM finished_at - started_at) * 1000000)::bigint, %s)"
 
 
 @dataclass(frozen=True, slots=True)
 class PageRange:
-    """Which of the rows: `count` of them, `first` skipped, that come after a `position` (an instant and an id).
+    """The rows of a page: `count` of them, after skipping `first`, past a `position` (an instant and an id).
 
-    `columns` are what is read of each.
+    `columns` are read of each.
     """
 
     descending: bool
@@ -49,7 +49,7 @@ class PageRange:
 
     @property
     def reach(self) -> int:
-        """How many rows of each range can matter."""
+        """The most rows of one range that can be on the page."""
         return self.first + self.count
 
     @property
@@ -57,183 +57,187 @@ class PageRange:
         return "due_at DESC, id DESC" if self.descending else "due_at, id"
 
     def after(self, table: str) -> Sql:
-        """The condition for rows after the position: one row comparison, which an index can answer."""
+        """The condition for rows past the position: one row comparison, which an index can serve."""
         if self.position is None:
             return "TRUE", ()
         return f"ROW({table}.due_at, {table}.id) {'<' if self.descending else '>'} ROW(%s, %s)", self.position
 
     def head(self, rows: Any, count: int | None = None) -> Sql:
-        """The first rows of a range, as far as they can matter, or so many."""
+        """The first `count` rows of a range, by default all that can be on the page."""
         return sql_of(rows.values(*self.columns)[: count or self.reach])
 
     def of(self, rows: Any) -> Any:
-        """What comes after the position, in order."""
+        """The rows past the position, in order."""
         if self.position is not None:
             sql, params = self.after(f'"{_TABLE}"')
             rows = rows.filter(RawSQL(sql, params, output_field=BooleanField()))
         return rows.order_by(*(("-due_at", "-id") if self.descending else ("due_at", "id")))
 
 
-#: What is wanted of one workspace, or of each of several.
-Wanted = HistoryFilter | Sequence[HistoryFilter]
+#: A filter of one workspace, or one for each of several.
+Criteria = HistoryFilter | Sequence[HistoryFilter]
 
 
-def executions_of(wanted: Wanted, stretch: PageRange) -> ExecutionQuerySet:
-    """The executions of a stretch of what is wanted, by when they were due, else made."""
-    ranges = _ranges_of_each(wanted, stretch)
+def executions_of(criteria: Criteria, page_range: PageRange) -> ExecutionQuerySet:
+    """The matching executions in a page range, by when they were due, or else created."""
+    ranges = _ranges_of_each(criteria, page_range)
     if not ranges:
         return Execution.objects.none()
-    # Their ids first, also of a single range: whatever is joined to a page, no more than the page is joined.
-    ids = RawSQL(*_merged(ranges, stretch, overlapping=_searches(wanted)))
-    return PageRange(stretch.descending, stretch.count).of(Execution.objects.filter(pk__in=ids))
+    # Ids first, even of a single range: so a join reads the rows of the page only.
+    ids = RawSQL(*_merged(ranges, page_range, overlapping=_searches(criteria)))
+    return PageRange(page_range.descending, page_range.count).of(Execution.objects.filter(pk__in=ids))
 
 
 def executions_by_duration(
-    wanted: Wanted, *, descending: bool, never: int, first: int, count: int, position: tuple[int, Any] | None
+    criteria: Criteria, *, descending: bool, never: int, first: int, count: int, position: tuple[int, Any] | None
 ) -> ExecutionQuerySet:
-    """Of the latest so many executions that are wanted, those that took longest (or shortest), as `took`.
+    """The longest (or shortest) of the latest matching executions, annotated with `took`.
 
     `took` is in microseconds, and `never` for those that did not run.
     """
     latest = PageRange(descending=True, count=MEASURED, columns=("id", "due_at", "started_at", "finished_at"))
-    ranges = _ranges_of_each(wanted, latest)
+    ranges = _ranges_of_each(criteria, latest)
     if not ranges:
         return Execution.objects.none()
-    rows, params = _merged(ranges, latest, overlapping=_searches(wanted), shown="*")
+    rows, params = _merged(ranges, latest, overlapping=_searches(criteria), columns="*")
     sign, direction = ("<", "DESC") if descending else (">", "ASC")
     after, values = ("TRUE", ()) if position is None else (f"ROW(took, id) {sign} ROW(%s, %s)", position)
-    found = f"""
+    ids = f"""
         SELECT id FROM (SELECT id, {_TOOK} AS took FROM ({rows}) AS latest) AS measured
          WHERE {after} ORDER BY took {direction}, id {direction} LIMIT %s OFFSET %s
     """
-    page = Execution.objects.filter(pk__in=RawSQL(found, (never, *params, *values, count, first)))
+    page = Execution.objects.filter(pk__in=RawSQL(ids, (never, *params, *values, count, first)))
     took = RawSQL(_TOOK, (never,), output_field=BigIntegerField())
     return page.annotate(took=took).order_by(*(("-took", "-id") if descending else ("took", "id")))
 
 
-def _ranges_of_each(wanted: Wanted, stretch: PageRange) -> list[Sql]:
-    several = [wanted] if isinstance(wanted, HistoryFilter) else wanted
-    return [found for one in several for found in _ranges(one, stretch)]
+def _ranges_of_each(criteria: Criteria, page_range: PageRange) -> list[Sql]:
+    several = [criteria] if isinstance(criteria, HistoryFilter) else criteria
+    return [rows for single in several for rows in _ranges(single, page_range)]
 
 
-def _searches(wanted: Wanted) -> bool:
-    several = [wanted] if isinstance(wanted, HistoryFilter) else wanted
-    return any(one.search is not None for one in several)
+def _searches(criteria: Criteria) -> bool:
+    several = [criteria] if isinstance(criteria, HistoryFilter) else criteria
+    return any(single.search is not None for single in several)
 
 
-def _merged(ranges: list[Sql], stretch: PageRange, *, overlapping: bool, shown: str = "id") -> Sql:
-    """A stretch of what several ranges hold: the ids, or other columns. `overlapping` ones may hold the same row."""
+def _merged(ranges: list[Sql], page_range: PageRange, *, overlapping: bool, columns: str = "id") -> Sql:
+    """The page of several ranges: the ids, or other columns. `overlapping` ranges may have the same row."""
     union = (" UNION " if overlapping else " UNION ALL ").join(f"({sql})" for sql, _ in ranges)
     params = [value for _, values in ranges for value in values]
-    page = f"SELECT {shown} FROM ({union}) AS page ORDER BY {stretch.order} LIMIT %s OFFSET %s"
-    return page, (*params, stretch.count, stretch.first)
+    page = f"SELECT {columns} FROM ({union}) AS page ORDER BY {page_range.order} LIMIT %s OFFSET %s"
+    return page, (*params, page_range.count, page_range.first)
 
 
-def _ranges(wanted: HistoryFilter, stretch: PageRange) -> list[Sql]:
-    """The ranges that hold what is wanted."""
-    if wanted.environment_ids == ():
+def _ranges(criteria: HistoryFilter, page_range: PageRange) -> list[Sql]:
+    """The ranges that contain the matching executions."""
+    if criteria.environment_ids == ():
         return []
-    if wanted.last_only:
-        return [_latest(wanted, stretch)]
-    if wanted.search is not None:
-        return [*_failures(wanted, stretch), _by_job(wanted, wanted.jobs_called(), stretch)]
-    # What these conditions mean is one range of an index as they stand.
-    whole = [stretch.head(stretch.of(wanted.executions()))]
-    if wanted.job_id is not None:
+    if criteria.last_only:
+        return [_latest(criteria, page_range)]
+    if criteria.search is not None:
+        return [*_failures(criteria, page_range), _by_job(criteria, criteria.jobs_by_url(), page_range)]
+    # These conditions are one range of an index as they are.
+    whole = [page_range.head(page_range.of(criteria.executions()))]
+    if criteria.job_id is not None:
         return whole
-    if wanted.hides_jobs():
-        # Job by job there is nothing of the others to be passed over, of which there may be a million.
-        return [_by_job(wanted, wanted.jobs(), stretch)]
-    if wanted.failure_reason is not None:
+    if criteria.hides_jobs():
+        # Read job by job: a scan of the workspace would step over the purged jobs' rows, possibly a million.
+        return [_by_job(criteria, criteria.jobs(), page_range)]
+    if criteria.failure_reason is not None:
         return whole
-    may_succeed = wanted.statuses is None or "succeeded" in wanted.statuses
-    if wanted.names_jobs and may_succeed:
-        return [_by_job(wanted, wanted.jobs(), stretch)]
-    if wanted.environment_ids is wanted.statuses is wanted.triggers is None:
+    may_succeed = criteria.statuses is None or "succeeded" in criteria.statuses
+    if criteria.names_jobs and may_succeed:
+        return [_by_job(criteria, criteria.jobs(), page_range)]
+    if criteria.environment_ids is criteria.statuses is criteria.triggers is None:
         return whole
-    return [*_ended(wanted, stretch), *_live(wanted, stretch)]
+    return [*_ended(criteria, page_range), *_live(criteria, page_range)]
 
 
-def _ended(wanted: HistoryFilter, stretch: PageRange) -> list[Sql]:
+def _ended(criteria: HistoryFilter, page_range: PageRange) -> list[Sql]:
     """Ended executions: a range for each environment and facet."""
-    meant = list(facets(statuses=wanted.statuses, triggers=wanted.triggers))
-    if not meant:
+    matching_facets = list(facets(statuses=criteria.statuses, triggers=criteria.triggers))
+    if not matching_facets:
         return []
-    places = wanted.environment_ids
-    if places is None:
-        places = tuple(wanted.workspace.environments.values_list("pk", flat=True))
-    pairs = [(place, facet) for place in places for facet in meant]
+    environment_ids = criteria.environment_ids
+    if environment_ids is None:
+        environment_ids = tuple(criteria.workspace.environments.values_list("pk", flat=True))
+    pairs = [(environment_id, facet) for environment_id in environment_ids for facet in matching_facets]
     sources = "SELECT * FROM unnest(%s::uuid[], %s::smallint[]) AS pair (environment_id, facet)"
-    columns = ([place for place, _ in pairs], [facet for _, facet in pairs])
+    columns = ([environment_id for environment_id, _ in pairs], [facet for _, facet in pairs])
     rows = Execution.objects.filter(environment_id=source("environment_id"), facet=source("facet"))
-    return [each((sources, columns), stretch.head(stretch.of(wanted.of_jobs(wanted.in_sight(rows)))))]
+    return [each((sources, columns), page_range.head(page_range.of(criteria.of_jobs(criteria.in_sight(rows)))))]
 
 
-def _live(wanted: HistoryFilter, stretch: PageRange) -> list[Sql]:
-    """What has not ended: all of it is looked at, for its index is in the order of its next attempts."""
-    if wanted.statuses is not None and not set(wanted.statuses) & set(LIVE):
+def _live(criteria: HistoryFilter, page_range: PageRange) -> list[Sql]:
+    """Executions that have not ended: all of them are read, since their index is in the order of next attempts."""
+    if criteria.statuses is not None and not set(criteria.statuses) & set(LIVE):
         return []
-    rows = wanted.narrowed(Execution.objects.filter(workspace=wanted.workspace, finished_at__isnull=True))
-    sql, params = sql_of(stretch.of(wanted.of_jobs(rows)).order_by().values(*stretch.columns))
-    # OFFSET 0 keeps the planner from walking through history for them.
-    return [(f"SELECT * FROM ({sql} OFFSET 0) AS live ORDER BY {stretch.order} LIMIT %s", (*params, stretch.reach))]
+    rows = criteria.narrowed(Execution.objects.filter(workspace=criteria.workspace, finished_at__isnull=True))
+    sql, params = sql_of(page_range.of(criteria.of_jobs(rows)).order_by().values(*page_range.columns))
+    # OFFSET 0 keeps the planner from scanning history for them.
+    return [
+        (f"SELECT * FROM ({sql} OFFSET 0) AS live ORDER BY {page_range.order} LIMIT %s", (*params, page_range.reach))
+    ]
 
 
-def _by_job(wanted: HistoryFilter, jobs: JobQuerySet, stretch: PageRange) -> Sql:
-    """A range for each job. Only the jobs whose own first rows come first can have a row on the page.
+def _by_job(criteria: HistoryFilter, jobs: JobQuerySet, page_range: PageRange) -> Sql:
+    """A range for each job. Only the jobs with the first first rows can have a row on the page.
 
-    And only rows that come no later than the last of as many others: so a few of each job are looked at beforehand,
-    and then no more than about a page of all of them.
+    A few rows of each of these jobs bound the page: the last of the first `reach` of them. Then about a page of rows
+    within that bound is read of all jobs.
     """
-    rows = stretch.of(wanted.narrowed(Execution.objects.filter(job_id=source("id"))))
+    rows = page_range.of(criteria.narrowed(Execution.objects.filter(job_id=source("id"))))
     firsts, of_jobs = each(
-        sql_of(jobs.order_by().values("id")), stretch.head(rows, 1), shown="source.id, candidate.due_at"
+        sql_of(jobs.order_by().values("id")), page_range.head(rows, 1), columns="source.id, candidate.due_at"
     )
     leading: Sql = ("SELECT id FROM in_front", ())
     few, of_few = each(
-        leading, stretch.head(rows, max(1, stretch.reach // _FEW)), shown="candidate.due_at, candidate.id"
+        leading, page_range.head(rows, max(1, page_range.reach // _FEW)), columns="candidate.due_at, candidate.id"
     )
-    compare, unbounded = (">=", "-infinity") if stretch.descending else ("<=", "infinity")
+    compare, unbounded = (">=", "-infinity") if page_range.descending else ("<=", "infinity")
     last = RawSQL(
         f"due_at {compare} coalesce((SELECT due_at FROM last), %s)", (unbounded,), output_field=BooleanField()
     )
-    found, of_found = each(leading, stretch.head(rows.filter(last)))
+    bounded, of_bounded = each(leading, page_range.head(rows.filter(last)))
     sql = f"""
-        WITH in_front AS MATERIALIZED (SELECT id FROM ({firsts}) AS job ORDER BY {stretch.order} LIMIT %s),
-             last AS MATERIALIZED (SELECT due_at FROM ({few}) AS few ORDER BY {stretch.order} LIMIT 1 OFFSET %s)
-        {found}
+        WITH in_front AS MATERIALIZED (SELECT id FROM ({firsts}) AS job ORDER BY {page_range.order} LIMIT %s),
+             last AS MATERIALIZED (SELECT due_at FROM ({few}) AS few ORDER BY {page_range.order} LIMIT 1 OFFSET %s)
+        {bounded}
     """
-    return sql, (*of_jobs, stretch.reach, *of_few, stretch.reach - 1, *of_found)
+    return sql, (*of_jobs, page_range.reach, *of_few, page_range.reach - 1, *of_bounded)
 
 
-def _failures(wanted: HistoryFilter, stretch: PageRange) -> list[Sql]:
-    """Failed executions whose error holds what is searched for, among the first so many of each failure reason."""
-    if wanted.statuses is not None and "failed" not in wanted.statuses:
+def _failures(criteria: HistoryFilter, page_range: PageRange) -> list[Sql]:
+    """Failed executions whose error contains the searched text, among the first of each failure reason."""
+    if criteria.statuses is not None and "failed" not in criteria.statuses:
         return []
-    rows = Execution.objects.filter(~Q(failure_reason=""), workspace=wanted.workspace, failure_reason=source("reason"))
-    rows = stretch.of(wanted.of_jobs(wanted.narrowed(rows)))
-    sql, params = sql_of(rows.values(*stretch.columns, "error")[:SEARCHED])
-    columns = ", ".join(stretch.columns)
-    found = f"SELECT {columns} FROM ({sql}) AS failed WHERE error ILIKE %s ORDER BY {stretch.order} LIMIT %s"
-    reasons = _REASONS if wanted.failure_reason is None else [wanted.failure_reason]
-    sources = ("SELECT * FROM unnest(%s::text[]) AS one (reason)", (reasons,))
-    return [each(sources, (found, (*params, _pattern(str(wanted.search)), stretch.reach)))]
+    rows = Execution.objects.filter(
+        ~Q(failure_reason=""), workspace=criteria.workspace, failure_reason=source("reason")
+    )
+    rows = page_range.of(criteria.of_jobs(criteria.narrowed(rows)))
+    sql, params = sql_of(rows.values(*page_range.columns, "error")[:SEARCHED])
+    columns = ", ".join(page_range.columns)
+    matching = f"SELECT {columns} FROM ({sql}) AS failed WHERE error ILIKE %s ORDER BY {page_range.order} LIMIT %s"
+    reasons = _REASONS if criteria.failure_reason is None else [criteria.failure_reason]
+    sources = ("SELECT * FROM unnest(%s::text[]) AS listed (reason)", (reasons,))
+    return [each(sources, (matching, (*params, _pattern(str(criteria.search)), page_range.reach)))]
 
 
-def _latest(wanted: HistoryFilter, stretch: PageRange) -> Sql:
-    """The latest ended execution of each job in each environment, of those that are wanted."""
-    states = JobEnvironment.objects.filter(workspace=wanted.workspace, job__purged_at__isnull=True)
-    if wanted.environment_ids is not None:
-        states = states.filter(environment_id__in=wanted.environment_ids)
-    if wanted.names_jobs or wanted.job_id is not None:
-        states = states.filter(job_id__in=wanted.jobs().values("id"))
+def _latest(criteria: HistoryFilter, page_range: PageRange) -> Sql:
+    """The latest matching execution that has ended, of each job in each environment."""
+    job_environments = JobEnvironment.objects.filter(workspace=criteria.workspace, job__purged_at__isnull=True)
+    if criteria.environment_ids is not None:
+        job_environments = job_environments.filter(environment_id__in=criteria.environment_ids)
+    if criteria.names_jobs or criteria.job_id is not None:
+        job_environments = job_environments.filter(job_id__in=criteria.jobs().values("id"))
     rows = Execution.objects.filter(job_id=source("job_id"), environment_id=source("environment_id"))
-    rows = wanted.searched(wanted.narrowed(rows.filter(facet__isnull=False))).order_by("-due_at", "-id")
-    sql, params = each(sql_of(states.order_by().values("job_id", "environment_id")), stretch.head(rows, 1))
-    after, position = stretch.after("latest")
+    rows = criteria.searched(criteria.narrowed(rows.filter(facet__isnull=False))).order_by("-due_at", "-id")
+    sql, params = each(sql_of(job_environments.order_by().values("job_id", "environment_id")), page_range.head(rows, 1))
+    after, position = page_range.after("latest")
     return f"SELECT * FROM ({sql}) AS latest WHERE {after}", (*params, *position)
 
 
 def _pattern(text: str) -> str:
-    """Text as ILIKE finds it anywhere."""
+    """The pattern with which ILIKE finds a text anywhere."""
     return "%" + text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"

@@ -1,4 +1,4 @@
-"""Which executions of a workspace somebody means: what lists and bulk operations narrow the history by."""
+"""The filter of executions: what lists, bulk operations and the live tail narrow the history by."""
 
 import datetime
 import uuid
@@ -15,11 +15,11 @@ from runs.querysets import ExecutionQuerySet
 
 @dataclass(frozen=True, slots=True)
 class HistoryFilter:
-    """None means that a field narrows nothing.
+    """Conditions on executions of a workspace; a field that is None narrows nothing.
 
-    `environment_ids` are those asked for among those within the caller's reach. `since` is inclusive, `until` is not;
-    both look at when an execution was due, else made. `search` is part of the error of a failed one, or of the URL that
-    its job has now. `last_only` is the latest ended one of each job in each environment, of those that are left.
+    `environment_ids` are requested ones within the caller's reach. `since` is inclusive, `until` is not; both compare
+    when an execution was due, or else created. `search` is a part of a failed one's error, or of its job's current URL.
+    `last_only` leaves the latest ended one of each job in each environment, of those that match.
     """
 
     workspace: Workspace
@@ -36,7 +36,7 @@ class HistoryFilter:
     last_only: bool = False
 
     def hides_jobs(self) -> bool:
-        """Whether jobs of the workspace are just being removed."""
+        """Whether purged jobs of the workspace are still being removed."""
         return Job.objects.of(self.workspace).purged().exists()
 
     @property
@@ -44,7 +44,7 @@ class HistoryFilter:
         return self.job_name is not None or self.tag is not None
 
     def jobs(self) -> JobQuerySet:
-        """The jobs that are meant, deleted ones included, but for those that were purged."""
+        """The matching jobs, including deleted ones but not purged ones."""
         jobs = Job.objects.of(self.workspace).kept()
         if self.job_id is not None:
             jobs = jobs.filter(pk=self.job_id)
@@ -52,16 +52,16 @@ class HistoryFilter:
             jobs = jobs.filter(name__icontains=self.job_name)
         return jobs if self.tag is None else jobs.filter(tags__contains=[self.tag])
 
-    def jobs_called(self) -> JobQuerySet:
-        """Those of them whose URL holds what is searched for."""
+    def jobs_by_url(self) -> JobQuerySet:
+        """Those of them whose URL contains the searched text."""
         return self.jobs().filter(url__icontains=self.search)
 
     def executions(self) -> ExecutionQuerySet:
-        """All that is meant, `last_only` aside, as conditions on the whole history."""
+        """All matching executions, ignoring `last_only`, as conditions on the whole history."""
         return self.of_jobs(self.searched(self.narrowed(Execution.objects.filter(workspace=self.workspace))))
 
     def narrowed(self, rows: ExecutionQuerySet) -> ExecutionQuerySet:
-        """By columns of executions only."""
+        """Apply the conditions on columns of executions."""
         if self.environment_ids is not None:
             rows = rows.filter(environment_id__in=self.environment_ids)
         if self.statuses is not None:
@@ -76,10 +76,10 @@ class HistoryFilter:
         if self.search is None:
             return rows
         failed = Q(error__icontains=self.search) & ~Q(failure_reason="")
-        return rows.filter(failed | Q(job_id__in=self.jobs_called().values("id")))
+        return rows.filter(failed | Q(job_id__in=self.jobs_by_url().values("id")))
 
     def in_sight(self, rows: ExecutionQuerySet) -> ExecutionQuerySet:
-        """Within the time, and not of purged jobs. One that is named is none: it was looked up."""
+        """Within the time, and not of purged jobs. A job that was looked up by id is not purged."""
         if self.job_id is None:
             rows = rows.in_sight(self.workspace)
         if self.since is not None:

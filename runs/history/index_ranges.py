@@ -1,4 +1,4 @@
-"""Pages read from ranges of indexes: of each no more than could be on the page, and what comes first of all is it."""
+"""SQL for pages that are read from ranges of indexes."""
 
 from typing import Any
 
@@ -7,14 +7,14 @@ from django.db.models.expressions import RawSQL
 Sql = tuple[str, tuple[Any, ...]]
 
 
-def each(sources: Sql, first: Sql, *, shown: str = "candidate.*") -> Sql:
-    """What `first` finds for each of `sources`, whose columns it calls `source`."""
-    sql = f"SELECT {shown} FROM ({sources[0]}) AS source CROSS JOIN LATERAL ({first[0]}) AS candidate"
+def each(sources: Sql, first: Sql, *, columns: str = "candidate.*") -> Sql:
+    """The rows that `first` finds for each row of `sources`, which it calls `source`."""
+    sql = f"SELECT {columns} FROM ({sources[0]}) AS source CROSS JOIN LATERAL ({first[0]}) AS candidate"
     return sql, (*sources[1], *first[1])
 
 
 def source(column: str) -> RawSQL:
-    """A column of the source at hand."""
+    """A column of the row of `sources`."""
     return RawSQL(f"source.{column}", ())
 
 
