@@ -75,7 +75,7 @@ def _is_allowed(request: HttpRequest) -> bool:
 def _state() -> system.SystemState | None:
     with contextlib.suppress(DatabaseError, InterfaceError), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(_STATEMENT_TIMEOUT_MS)])
-        return system.look(cursor)
+        return system.read_state(cursor)
     return None
 
 

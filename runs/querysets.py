@@ -1,4 +1,4 @@
-"""Row sets of executions and runs, and their guarded transitions: each names its from-state and counts its rows."""
+"""Querysets of executions and runs."""
 
 import datetime
 import uuid
@@ -16,10 +16,10 @@ from jobs.models import Job, JobEnvironment, JobVersion
 from runs.outcome_codes import facets
 from runs.states import LIVE, TERMINAL, ExecutionStatus, Trigger
 
-#: Large columns, and those of other kinds of job, that no list shows.
+#: Large columns, and those of other kinds of jobs, that lists don't show.
 HEAVY_EXECUTION_COLUMNS = ("input", "state", "output")
-#: The triggers of executions that were made from others.
-_AGAIN = (Trigger.REPLAY, Trigger.RETRY)
+#: The triggers of executions that were created from others.
+_FROM_OTHERS = (Trigger.REPLAY, Trigger.RETRY)
 _AT, _ARRAY = "(%(expressions)s)", "ARRAY[%(expressions)s]"
 _NONE_OF, _EACH = "(%(expressions)s))", " <> ALL ("
 
@@ -27,8 +27,8 @@ _NONE_OF, _EACH = "(%(expressions)s))", " <> ALL ("
 def _effective(version_id: str, *path: str) -> Subquery:
     """One value of a version's definition in the environment of the row.
 
-    No more of the definition is read: a body in it may hold a megabyte. And it is read for the rows that are shown,
-    where a join would have the planner consider reading all versions for one page.
+    The rest of the definition is not read: its body may have a megabyte. With a join instead of a subquery, the planner
+    would consider reading all versions for one page.
     """
     names = [Value(name) for name in path]
     own = _value_at(Value(OVERRIDES), Cast(OuterRef("environment_id"), TextField()), *names)
@@ -42,7 +42,7 @@ def _value_at(*path: Value | Cast) -> Func:
 
 
 class HistoryQuerySet(models.QuerySet[Any]):
-    """What executions and runs have in common: whose they are, and that readers don't see what is being removed."""
+    """Executions or runs of a workspace, without those that are being removed."""
 
     def of(self, workspace: Workspace) -> Any:
         return self.filter(workspace=workspace).in_sight(workspace)
@@ -50,8 +50,8 @@ class HistoryQuerySet(models.QuerySet[Any]):
     def in_sight(self, workspace: Workspace | None = None) -> Any:
         """Without those of purged jobs.
 
-        Which these are is looked up once a query, and nearly always there are none. An array, for the planner takes it
-        that hardly a row is left out, as it is: of `NOT IN` it expects half of them.
+        These are looked up once per query, and nearly always there are none. As an array: so the planner expects that
+        hardly a row is excluded, which is true; with `NOT IN` it would expect half of them.
         """
         hidden = Job.objects.purged()
         ids = ArraySubquery((hidden if workspace is None else hidden.of(workspace)).values("pk"))
@@ -66,19 +66,19 @@ class ExecutionQuerySet(HistoryQuerySet):
         return self.filter(status__in=TERMINAL)
 
     def light(self) -> "ExecutionQuerySet":
-        """Without the columns that lists leave out."""
+        """Without the columns that lists don't show."""
         return self.defer(*HEAVY_EXECUTION_COLUMNS)
 
     def made_from(self, source: Any) -> "ExecutionQuerySet":
         """The replays and retries of an execution, the latest first.
 
-        Of those that have ended there is no index by `replay_of`. But its environments' replays since then are one
-        range of facets, which does not grow with the history.
+        Ended ones have no index by `replay_of`. But its environments' replays and retries since then are one range of
+        facets, which does not grow with the history.
         """
         since = self.filter(replay_of=source.pk, due_at__gte=source.created_at)
-        places = JobEnvironment.objects.filter(job=source.job_id).values_list("environment_id", flat=True)
-        again = list(facets(statuses=None, triggers=_AGAIN))
-        ended = since.filter(environment_id__in=list(places), facet__in=again)
+        environments = JobEnvironment.objects.filter(job=source.job_id).values_list("environment_id", flat=True)
+        codes = list(facets(statuses=None, triggers=_FROM_OTHERS))
+        ended = since.filter(environment_id__in=list(environments), facet__in=codes)
         live = since.filter(finished_at__isnull=True)
         ids = ended.values("pk").order_by().union(live.values("pk").order_by(), all=True)
         return self.filter(pk__in=ids).order_by("-due_at", "-pk")
@@ -88,9 +88,9 @@ class ExecutionQuerySet(HistoryQuerySet):
         return self.annotate(max_attempts=_effective("job_version_id", "retry", "max_attempts"))
 
     def with_limits(self, version_id: str) -> "ExecutionQuerySet":
-        """Those that have such a version, with what a new execution copies of it in the same environment.
+        """Those that have this version, annotated with what a new execution copies of it in the same environment.
 
-        It is annotated as `copied_version`, an id, `copied_concurrency` and `copied_overlap`.
+        The annotations are `copied_version`, an id, `copied_concurrency` and `copied_overlap`.
         """
         return self.filter(**{f"{version_id}__isnull": False}).annotate(
             copied_version=F(version_id),
@@ -105,7 +105,7 @@ class ExecutionQuerySet(HistoryQuerySet):
         ).order_by("next_attempt_at")
 
     def due_unclaimed(self, now: datetime.datetime, *, sent_before: datetime.datetime) -> "ExecutionQuerySet":
-        """Pending and due though their ids were put on Redis before `sent_before`: the message may be lost."""
+        """Pending and due, though their ids were put on Redis before `sent_before`: the message may be lost."""
         return self.filter(
             status=ExecutionStatus.PENDING,
             finished_at__isnull=True,
@@ -119,14 +119,14 @@ class ExecutionQuerySet(HistoryQuerySet):
 
 class RunQuerySet(HistoryQuerySet):
     def of_trigger(self, triggers: Collection[str]) -> "RunQuerySet":
-        """By what the API calls a run's trigger: its execution's, and `retry` from its second attempt on."""
-        wanted = Q(trigger__in=triggers, number=1)
+        """By the trigger of the API: its execution's, and `retry` from its second attempt on."""
+        condition = Q(trigger__in=triggers, number=1)
         if "retry" in triggers:
-            wanted |= Q(number__gt=1)
-        return self.filter(wanted)
+            condition |= Q(number__gt=1)
+        return self.filter(condition)
 
     def latest_of_each(self, workspace: Workspace) -> "RunQuerySet":
-        """Of these runs of a workspace, the latest one of each job in each environment."""
-        states = JobEnvironment.objects.filter(workspace=workspace)
+        """The latest of these runs of each job in each environment of a workspace."""
+        job_environments = JobEnvironment.objects.filter(workspace=workspace)
         latest = self.filter(job=OuterRef("job"), environment=OuterRef("environment")).order_by("-id").values("id")[:1]
-        return self.filter(pk__in=states.annotate(latest_run=Subquery(latest)).values("latest_run"))
+        return self.filter(pk__in=job_environments.annotate(latest_run=Subquery(latest)).values("latest_run"))

@@ -189,9 +189,9 @@ class BulkOperationViewSet(ListModelMixin, RetrieveModelMixin, ApiViewSet):
             ids = [str(key) for key in matched.ids[:IDS]]
             return Response({"dry_run": True, "matched": len(matched.ids), "more": matched.more, "ids": ids})
         operation = start_bulk(
-            wanted=executions,
+            criteria=executions,
             kind=kind,
-            asked=dict(cast(dict[str, Any], request.data)["filter"]),
+            filter_as_sent=dict(cast(dict[str, Any], request.data)["filter"]),
             limit=body["limit"],
             rate_per_second=body["rate_per_second"],
             original_config=body.get("config") == "original",

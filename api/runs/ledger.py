@@ -236,12 +236,12 @@ def shown_explanation(found: Explanation, row: JobEnvironment, at: datetime.date
 
 
 def _shown_period(period: PlannedPeriod) -> dict[str, Any]:
-    plan = period.plan
+    schedule = period.schedule
     return {
-        "state": plan.state,
-        "from": instant_text(plan.since),
-        "until": plan.until and instant_text(plan.until),
+        "state": schedule.state,
+        "from": instant_text(schedule.since),
+        "until": schedule.until and instant_text(schedule.until),
         "job_version": period.version,
         "note": period.note,
-        "unreadable": plan.unreadable or None,
+        "unreadable": schedule.unreadable or None,
     }

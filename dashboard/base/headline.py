@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from core.words import duration_words
 from runs import restore_guard
-from runs.monitoring.problem_jobs import LATE, SHOWN, ProblemKind, Troubled
+from runs.monitoring.problem_jobs import LATE, MAX_OF_KIND, ProblemJob, ProblemKind
 from runs.monitoring.system import KnownProcess
 
 _LATE_SECONDS = LATE.total_seconds()
@@ -41,7 +41,7 @@ def headline(
     is_held: bool,
     due_lag_seconds: float,
     claim_lag_seconds: float,
-    troubled: Sequence[Troubled],
+    troubled: Sequence[ProblemJob],
 ) -> Headline:
     """Choose the most urgent problem: a system that does not fire or deliver comes before any job."""
     if is_held:
@@ -65,7 +65,7 @@ def headline(
         return Headline("warn", "timer", f"Due executions have waited {lag} for a worker.", _OVERLOADED)
     problems = [each for each in troubled if each.kinds != (ProblemKind.PAUSED,)]
     if problems:
-        count = f"{len(problems)} or more" if len(problems) >= SHOWN else str(len(problems))
+        count = f"{len(problems)} or more" if len(problems) >= MAX_OF_KIND else str(len(problems))
         text = "1 job has" if len(problems) == 1 else f"{count} jobs have"
         return Headline("warn", "warning", f"{text} problems.")
     running = f"{_counted(len(beats), 'beat')} and {_counted(len(workers), 'worker')} running"

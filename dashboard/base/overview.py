@@ -28,7 +28,7 @@ from jobs.models import Job, JobEnvironment
 from runs import restore_guard
 from runs.models import Execution
 from runs.monitoring import live, problem_jobs, system
-from runs.monitoring.live import Present
+from runs.monitoring.live import LiveCounts
 from runs.stats.statistics import Subject, upcoming
 from runs.stats.upcoming import Planned, firings_until
 
@@ -54,7 +54,7 @@ class Overview:
     headline: Headline
     measured: SpanStatistics
     calendar: SafeString
-    present: Present
+    present: LiveCounts
     in_progress: Sequence[Execution]
     upcoming: UpcomingFirings
     failures: Sequence[Execution]
@@ -67,8 +67,8 @@ class Overview:
         environment_ids = tuple(access.narrow(Environment.objects.all()).values_list("pk", flat=True))
         subject = Subject(environment_ids)
         failures = problem_jobs.newest_failures(environment_ids, now=now)
-        troubled = problem_jobs.in_trouble(access.narrow(JobEnvironment.objects.all()), failures, now=now)
-        present = live.look(None if access.everything else list(access.roles))
+        troubled = problem_jobs.find_problem_jobs(access.narrow(JobEnvironment.objects.all()), failures, now=now)
+        present = live.count_live(None if access.everything else list(access.roles))
         summary = _system_summary()
         return cls(
             headline=headline(

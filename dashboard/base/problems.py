@@ -11,7 +11,7 @@ from core.words import Appearance, instant_words, relative_words
 from dashboard.base.access import DashboardAccess
 from dashboard.base.charts import Mark, strip
 from jobs.models import JobEnvironment
-from runs.monitoring.problem_jobs import ProblemKind, Troubled
+from runs.monitoring.problem_jobs import ProblemJob, ProblemKind
 from runs.states import ExecutionStatus
 
 
@@ -28,10 +28,10 @@ class ProblemRow:
     may_resume: bool
 
 
-def problem_row(troubled: Troubled, access: DashboardAccess, now: datetime.datetime) -> ProblemRow:
-    job_environment, kinds = troubled.place, troubled.kinds
+def problem_row(troubled: ProblemJob, access: DashboardAccess, now: datetime.datetime) -> ProblemRow:
+    job_environment, kinds = troubled.job_environment, troubled.kinds
     url, link = reverse("admin:jobs_job_page", args=[job_environment.job_id]), "Open job"
-    failure_id = troubled.lately.latest_failure_id
+    failure_id = troubled.recent.latest_failure_id
     if ProblemKind.LATE in kinds:
         executions = reverse("admin:runs_execution_changelist")
         url, link = f"{executions}?job={job_environment.job_id}&status=pending", "Queue"
@@ -48,8 +48,8 @@ def problem_row(troubled: Troubled, access: DashboardAccess, now: datetime.datet
     )
 
 
-def _strip(troubled: Troubled) -> SafeString:
-    outcomes = troubled.lately.outcomes
+def _strip(troubled: ProblemJob) -> SafeString:
+    outcomes = troubled.recent.outcomes
     if not outcomes:
         return SafeString("")
     failed = sum(outcome.status == ExecutionStatus.FAILED for outcome in outcomes)

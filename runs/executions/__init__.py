@@ -1,1 +1,1 @@
-"""What people ask of executions: run now, replay, retry, cancel, in bulk, and delete."""
+"""Executions: creating and canceling them, and what people ask for: run now, replay, retry, cancel, bulk, delete."""

@@ -1,7 +1,8 @@
-"""Many executions replayed or canceled at once: asked for in a request, worked off by the house's chores.
+"""Bulk operations: many executions replayed or canceled, requested at once and processed by a maintenance task.
 
-What matches is settled when it is asked for. Each batch is one transaction that also moves the operation's position, so
-that a worker which dies in the middle of one leaves nothing of it behind: none is done twice, none is left out.
+The matching executions are fixed when the operation is created. Each batch is one transaction that also moves the
+operation's position: a worker that is killed during one leaves nothing of it, so no execution is processed twice or
+left out.
 """
 
 import datetime
@@ -32,53 +33,54 @@ from runs.states import LIVE, TERMINAL, BulkKind, BulkState, Trigger
 MAX_EXECUTIONS = 10_000
 MAX_RATE = 1000
 BATCH = 500
-#: How much of a paced operation a batch holds: as long as chores come apart. Its replays start one by one within it.
+#: A batch of a paced operation covers the interval of the task; its replays start one by one within that.
 PACED_SECONDS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Matched:
-    """The executions that a bulk operation is about, the longest due first, and whether there are more."""
+    """The executions that a bulk operation will process, the longest due first, and whether more match."""
 
     ids: list[uuid.UUID]
     more: bool
 
 
-def matching(wanted: HistoryFilter, kind: str, *, limit: int) -> Matched:
-    """The latest so many of the wanted executions that can be canceled, or that have ended and can be replayed."""
+def matching(criteria: HistoryFilter, kind: str, *, limit: int) -> Matched:
+    """The latest matching executions that can be canceled, or have ended and can be replayed."""
+    statuses = criteria.statuses
     if kind == BulkKind.CANCEL:
-        wanted = replace(wanted, statuses=tuple(s for s in LIVE if wanted.statuses is None or s in wanted.statuses))
-    elif wanted.statuses is None:
-        wanted = replace(wanted, statuses=tuple(TERMINAL))
-    if not wanted.statuses:
+        statuses = tuple(status for status in LIVE if statuses is None or status in statuses)
+    elif statuses is None:
+        statuses = tuple(TERMINAL)
+    if not statuses:
         return Matched([], more=False)
-    found = executions_of(wanted, PageRange(descending=True, count=limit + 1)).values_list("pk", flat=True)
-    ids = list(found)
+    page = PageRange(descending=True, count=limit + 1)
+    ids = list(executions_of(replace(criteria, statuses=statuses), page).values_list("pk", flat=True))
     return Matched(ids[:limit][::-1], more=len(ids) > limit)
 
 
 @transaction.atomic
 def start_bulk(
     *,
-    wanted: HistoryFilter,
+    criteria: HistoryFilter,
     kind: str,
-    asked: dict[str, Any],
+    filter_as_sent: dict[str, Any],
     limit: int,
     rate_per_second: int | None,
     original_config: bool = False,
     now: datetime.datetime,
     actor: Actor,
 ) -> BulkOperation:
-    """Take up an operation on what is wanted. `asked` is how the caller spelled that; without a rate it has no pace.
+    """Start an operation on the matching executions. Without a rate it is not paced.
 
-    Raises QuotaExceededError for replays where the workspace's plan lets no more runs start.
+    Raises QuotaExceededError for replays while the workspace's plan lets no more runs start.
     """
-    return _begun(
-        matching(wanted, kind, limit=limit),
-        workspace=wanted.workspace,
+    return _create(
+        matching(criteria, kind, limit=limit),
+        workspace=criteria.workspace,
         kind=kind,
-        filter=asked,
-        environment_ids=None if wanted.environment_ids is None else list(wanted.environment_ids),
+        filter=filter_as_sent,
+        environment_ids=None if criteria.environment_ids is None else list(criteria.environment_ids),
         original_config=original_config,
         rate_per_second=rate_per_second,
         now=now,
@@ -87,9 +89,9 @@ def start_bulk(
 
 
 def selected(executions: ExecutionQuerySet, kind: str) -> list[uuid.UUID]:
-    """Those that can be canceled, or have ended and can be replayed, in the order they were due."""
-    able = executions.live() if kind == BulkKind.CANCEL else executions.terminal()
-    return list(able.order_by("due_at", "pk").values_list("pk", flat=True)[:MAX_EXECUTIONS])
+    """Those that can be canceled, or have ended and can be replayed, in the order in which they were due."""
+    possible = executions.live() if kind == BulkKind.CANCEL else executions.terminal()
+    return list(possible.order_by("due_at", "pk").values_list("pk", flat=True)[:MAX_EXECUTIONS])
 
 
 @transaction.atomic
@@ -102,9 +104,9 @@ def start_selected(
     now: datetime.datetime,
     actor: Actor,
 ) -> BulkOperation:
-    """Take up an operation on executions of a workspace that somebody chose one by one. Raises as `start_bulk`."""
+    """Start an operation on selected executions of a workspace. Raises as `start_bulk`."""
     ids = selected(executions.of(workspace), kind)
-    return _begun(
+    return _create(
         Matched(ids, more=False),
         workspace=workspace,
         kind=kind,
@@ -117,8 +119,8 @@ def start_selected(
     )
 
 
-def _begun(matched: Matched, *, now: datetime.datetime, actor: Actor, **columns: Any) -> BulkOperation:
-    """Raises QuotaExceededError for replays where the workspace's plan lets no more runs start."""
+def _create(matched: Matched, *, now: datetime.datetime, actor: Actor, **columns: Any) -> BulkOperation:
+    """Raises QuotaExceededError for replays while the workspace's plan lets no more runs start."""
     if columns["kind"] == BulkKind.REPLAY:
         refuse_when_stopped(columns["workspace"].pk, now=now)
     operation = BulkOperation.objects.create(
@@ -133,14 +135,14 @@ def _begun(matched: Matched, *, now: datetime.datetime, actor: Actor, **columns:
     )
     if matched.ids:
         wake_on_commit(BULK_TASK)
-    told = {name: columns[name] for name in ("kind", "filter", "rate_per_second")} | {"matched": len(matched.ids)}
-    audit.record("bulk_operation.created", operation, actor=actor, now=now, changes=difference({}, told))
+    facts = {name: columns[name] for name in ("kind", "filter", "rate_per_second")} | {"matched": len(matched.ids)}
+    audit.record("bulk_operation.created", operation, actor=actor, now=now, changes=difference({}, facts))
     return operation
 
 
 @transaction.atomic
 def cancel_bulk(*, workspace: Workspace, operation_id: uuid.UUID, now: datetime.datetime, actor: Actor) -> None:
-    """Do no more of an operation; what it has done stays. Raises BulkOperationEndedError where it has ended already."""
+    """Stop an operation; what it has done stays. Raises BulkOperationEndedError if it has ended."""
     operations = BulkOperation.objects.filter(workspace=workspace, pk=operation_id)
     operation = operations.select_for_update(no_key=True).get()
     if operation.state != BulkState.RUNNING:
@@ -151,7 +153,7 @@ def cancel_bulk(*, workspace: Workspace, operation_id: uuid.UUID, now: datetime.
 
 @transaction.atomic
 def work_off(now: datetime.datetime) -> bool:
-    """Do one batch of the operation that has been due longest and that no other worker is at. False: there is none."""
+    """Process one batch of the longest due operation that no other worker has locked. False if no operation is due."""
     due = BulkOperation.objects.filter(finished_at__isnull=True, next_batch_at__lte=now).order_by("next_batch_at")
     operation = due.select_for_update(no_key=True, skip_locked=True).first()
     if operation is None:
@@ -170,9 +172,9 @@ def work_off(now: datetime.datetime) -> bool:
 
 
 def _replay(operation: BulkOperation, ids: Sequence[uuid.UUID], now: datetime.datetime) -> int:
-    """New executions of these, in their own environments.
+    """Create replays of these executions, in their own environments. Returns how many.
 
-    Those whose job or row is gone are left out, and all while the workspace's plan lets no more runs start.
+    Those whose job or row is deleted are left out, and all while the workspace's plan lets no more runs start.
     """
     with connection.cursor() as cursor:
         if stopped(cursor, [str(operation.workspace_id)], at=now):
@@ -183,11 +185,11 @@ def _replay(operation: BulkOperation, ids: Sequence[uuid.UUID], now: datetime.da
     else:
         sources = executions.filter(job__deleted_at__isnull=True).with_limits("job__current_version_id").in_bulk(ids)
     with connection.cursor() as cursor:
-        held = hold_environments(cursor, {str(source.job_environment_id) for source in sources.values()})
+        existing = hold_environments(cursor, {str(source.job_environment_id) for source in sources.values()})
     sources = {
         key: source
         for key, source in sources.items()
-        if str(source.job_environment_id) in held and _is_readable(source)
+        if str(source.job_environment_id) in existing and _is_readable(source)
     }
     spacing = datetime.timedelta(seconds=1 / operation.rate_per_second if operation.rate_per_second else 0)
     new = [
@@ -198,14 +200,14 @@ def _replay(operation: BulkOperation, ids: Sequence[uuid.UUID], now: datetime.da
 
 
 def _is_readable(source: Any) -> bool:
-    """If this release knows what a new execution copies of the version; what it can't read is left out."""
-    most, overlap = source.copied_concurrency, source.copied_overlap
-    known = isinstance(overlap, str) and overlap in Overlap.__members__.values()
-    return known and (most is None or (type(most) is int and 1 <= most < 2**15))
+    """Whether this release can read what a replay copies of its version; others are left out."""
+    concurrency, overlap = source.copied_concurrency, source.copied_overlap
+    has_overlap = isinstance(overlap, str) and overlap in Overlap.__members__.values()
+    return has_overlap and (concurrency is None or (type(concurrency) is int and 1 <= concurrency < 2**15))
 
 
 def _replay_of(source: Any, *, now: datetime.datetime, starts_at: datetime.datetime) -> NewExecution:
-    """A replay of a row `with_limits`."""
+    """A replay of an execution `with_limits`."""
     return NewExecution.pending(
         JobEnvironmentKey(
             job_environment_id=str(source.job_environment_id),
@@ -225,7 +227,7 @@ def _replay_of(source: Any, *, now: datetime.datetime, starts_at: datetime.datet
 
 
 def _cancel(operation: BulkOperation, ids: Sequence[uuid.UUID], now: datetime.datetime) -> int:
-    """As canceling each by itself; those that have ended meanwhile are left as they are."""
+    """Cancel these executions; those that have ended meanwhile stay as they are. Returns how many were canceled."""
     executions = Execution.objects.filter(workspace=operation.workspace_id, pk__in=ids)
     return len(cancel_live(executions, now=now, release=True))
 

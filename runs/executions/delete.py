@@ -1,6 +1,6 @@
-"""What becomes of a job's executions when it is deleted: what has not ended is canceled, and the rest can be purged.
+"""Deletes a job: its live executions are canceled, and its history can be purged.
 
-Executions are locked before their job, and that before its environments: the order that all others keep.
+Executions are locked before their job, and the job before its environments: the order that all code keeps.
 """
 
 import datetime
@@ -21,19 +21,19 @@ JOB_DELETED = "Canceled: the job was deleted."
 
 @transaction.atomic
 def delete_with_executions(*, job: Job, actor: Actor, now: datetime.datetime) -> None:
-    """Delete a job softly, and cancel what has not ended of it. A request in flight is aborted; it may have arrived."""
+    """Mark a job as deleted, and cancel its live executions. A request in flight is aborted; it may have arrived."""
     executions = Execution.objects.filter(job=job)
     cancel_live(executions, now=now, error=JOB_DELETED)
     delete_job(job=job, actor=actor, now=now)
-    # What fired before the job was locked. Whoever holds one of these now has just claimed it.
+    # Those that fired before the job was locked. One that is locked now is being claimed.
     cancel_live(executions, now=now, error=JOB_DELETED, skip_locked=True)
 
 
 @transaction.atomic
 def purge(*, job: Job, actor: Actor, now: datetime.datetime) -> None:
-    """Delete a job with its versions and its whole history. For every reader it is gone at once.
+    """Delete a job with its versions and its whole history. Readers stop seeing it at once.
 
-    A worker removes the rows, however many there are: `runs.retention.purge`.
+    A worker removes the rows, however many: `runs.retention.purge`.
     """
     delete_with_executions(job=job, actor=actor, now=now)
     if purge_jobs([job.pk], now=now):

@@ -1,7 +1,7 @@
-"""Use cases of executions: run now, replay, retry, cancel. Views, admin buttons and commands call the same ones.
+"""What people do with executions: run now, replay, retry, cancel. The API and the dashboard call the same functions.
 
-The audit log gets what was asked for by hand, but nothing of the input.
-Where the workspace's plan lets no more runs start, those that make an execution raise QuotaExceededError.
+Those that create an execution raise QuotaExceededError while the workspace's plan lets no more runs start. The audit
+log gets what was done, without the input.
 """
 
 import datetime
@@ -26,7 +26,7 @@ from runs.overlap import hold_environments, limiting
 from runs.states import ExecutionStatus, Trigger
 
 MAX_DELAY_SECONDS = 366 * 24 * 3600
-#: What a new execution takes over from an old one: to be selected with it.
+#: The relations of an execution that a new one takes over: for select_related.
 SOURCE = ("job_version", "job__current_version", "job_environment")
 
 
@@ -39,14 +39,14 @@ def run_now(
     delay_seconds: int = 0,
     actor: Actor,
 ) -> Execution:
-    """Ask for one execution of a job by hand, now or after a delay. The schedule is untouched.
+    """Create one execution of a job by hand, due now or after a delay. The schedule is not affected.
 
-    Raises JobGoneError for a deleted job and JobNotEnabledError where the job is not enabled in this environment.
+    Raises JobGoneError if the job is deleted, and JobNotEnabledError if it is not enabled in this environment.
     """
     if not job_environment.enabled:
         raise JobNotEnabledError(job_environment.job.slug, job_environment.environment.slug)
     scheduled_for = now + datetime.timedelta(seconds=delay_seconds) if delay_seconds else None
-    made = _create(
+    execution = _create(
         job_environment=job_environment,
         job_version=_current_version(job_environment.job),
         trigger=Trigger.MANUAL,
@@ -54,16 +54,16 @@ def run_now(
         scheduled_for=scheduled_for,
         input=input,
     )
-    details: dict[str, Any] = {"execution": str(made.pk), "environment": job_environment.environment.slug}
+    details: dict[str, Any] = {"execution": str(execution.pk), "environment": job_environment.environment.slug}
     details |= {"delay_seconds": delay_seconds} if delay_seconds else {}
     audit.record("job.run", job_environment.job, actor=actor, now=now, changes=difference({}, details))
-    return made
+    return execution
 
 
 def configuration_of(execution: Execution, *, original: bool) -> JobVersion:
-    """The version that a replay runs in: the one of then, or the job's current one.
+    """The version that a replay runs in: the original one, or the job's current one.
 
-    Raises JobGoneError when the current configuration is wanted of a deleted job.
+    Raises JobGoneError for the current one of a deleted job.
     """
     return execution.job_version if original else _current_version(execution.job)
 
@@ -79,56 +79,57 @@ def replay(
     request: dict[str, Any] | None = None,
     actor: Actor,
 ) -> Execution:
-    """Make a NEW execution of the same job, in what `configuration_of` tells; the old one stays untouched.
+    """Create a new execution of the same job, in the version of `configuration_of`. The old one is not changed.
 
-    It runs in the old one's environment, whether the job is enabled there or not, or in another that it is enabled in:
-    raises JobNotEnabledError elsewhere. `input` is the old one's unless given. `request`, a complete and validated one,
-    replaces that of the version in this environment, for this execution alone.
+    It runs in the old one's environment, even if the job is not enabled there, or in another in which it is enabled;
+    otherwise JobNotEnabledError is raised. `input` is the old one's unless given. `request`, complete and validated,
+    replaces that of the version in this environment, for this execution only.
     """
-    version, place = configuration_of(execution, original=original_config), _place(execution, environment)
-    edited = request is not None and request != effective(version.config, str(place.environment_id))["request"]
-    made = _create(
-        job_environment=place,
+    version = configuration_of(execution, original=original_config)
+    job_environment = _job_environment(execution, environment)
+    current = effective(version.config, str(job_environment.environment_id))["request"]
+    edited = request is not None and request != current
+    replayed = _create(
+        job_environment=job_environment,
         job_version=_edited(version, request, now, actor) if request is not None and edited else version,
         trigger=Trigger.REPLAY,
         now=now,
         input=execution.input if input is ... else input,
         replay_of=execution,
     )
-    details: dict[str, Any] = {"execution": str(made.pk), "config": "original" if original_config else "current"}
+    details: dict[str, Any] = {"execution": str(replayed.pk), "config": "original" if original_config else "current"}
     details |= {"environment": environment.slug} if environment else {}
     details |= {"edited": True} if edited else {}
     audit.record("execution.replayed", execution, actor=actor, now=now, changes=difference({}, details))
-    return made
+    return replayed
 
 
 @transaction.atomic
 def retry(*, execution: Execution, now: datetime.datetime, actor: Actor) -> Execution:
-    """Make a NEW execution like one that failed: its configuration, environment and input, attempts from the start.
+    """Create a new execution like one that failed, with its configuration, environment and input.
 
-    Raises ExecutionNotRetryableError for any other.
+    Raises ExecutionNotRetryableError for any other status.
     """
     if execution.status != ExecutionStatus.FAILED:
         raise ExecutionNotRetryableError(execution.status)
-    made = _create(
-        job_environment=_place(execution, None),
+    retried = _create(
+        job_environment=execution.job_environment,
         job_version=execution.job_version,
         trigger=Trigger.RETRY,
         now=now,
         input=execution.input,
         replay_of=execution,
     )
-    changes = difference({}, {"execution": str(made.pk)})
+    changes = difference({}, {"execution": str(retried.pk)})
     audit.record("execution.retried", execution, actor=actor, now=now, changes=changes)
-    return made
+    return retried
 
 
 @transaction.atomic
 def cancel(*, workspace: Workspace, execution_id: uuid.UUID, now: datetime.datetime, actor: Actor) -> Execution:
-    """Cancel an execution that has not ended, its retries included.
+    """Cancel an execution that has not ended, including its retries.
 
-    A request in flight is aborted; it may have arrived. Raises ExecutionNotCancelableError where the execution has
-    ended already.
+    A request in flight is aborted; it may have arrived. Raises ExecutionNotCancelableError if the execution has ended.
     """
     executions = Execution.objects.of(workspace)
     canceled = cancel_live(executions.filter(pk=execution_id), now=now, release=True)
@@ -146,7 +147,7 @@ def _current_version(job: Job) -> JobVersion:
 
 
 def _edited(version: JobVersion, request: dict[str, Any], now: datetime.datetime, actor: Actor) -> JobVersion:
-    """A version with another request, so that claiming, retries and history need to know nothing of edits."""
+    """Create a version with another request: so claiming, retries and history need no notion of edits."""
     return JobVersion.objects.create(
         job_id=version.job_id,
         number=version.number,
@@ -157,15 +158,15 @@ def _edited(version: JobVersion, request: dict[str, Any], now: datetime.datetime
     )
 
 
-def _place(execution: Execution, environment: Environment | None) -> JobEnvironment:
-    """The job of an execution in its own environment, or in another one that it is enabled in."""
+def _job_environment(execution: Execution, environment: Environment | None) -> JobEnvironment:
+    """The execution's own job-environment, or that of its job in another environment in which it is enabled."""
     if environment is None or environment.pk == execution.environment_id:
         return execution.job_environment
-    states = JobEnvironment.objects.filter(job=execution.job_id, environment=environment, enabled=True)
-    state = states.first()
-    if state is None:
+    enabled = JobEnvironment.objects.filter(job=execution.job_id, environment=environment, enabled=True)
+    job_environment = enabled.first()
+    if job_environment is None:
         raise JobNotEnabledError(execution.job.slug, environment.slug)
-    return state
+    return job_environment
 
 
 def _create(

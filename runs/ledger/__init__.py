@@ -1,1 +1,1 @@
-"""What was planned beside what was recorded, occurrence by occurrence, with the reason of each difference."""
+"""The ledger: planned occurrences compared with recorded ones, with the reason of each difference."""

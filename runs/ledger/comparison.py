@@ -1,7 +1,7 @@
-"""The ledger: compares what was planned with what was recorded, occurrence by occurrence. Pure.
+"""Compares planned occurrences with recorded ones. Pure.
 
 Each planned occurrence must be one fired execution, or be counted in one skipped execution; or it is `due`, because the
-clock has not dealt with it yet. Whatever else is found is a difference, and there should be none.
+clock has not processed it yet. Anything else is a difference, and there should be none.
 """
 
 import collections
@@ -17,15 +17,15 @@ _JUST_BEFORE = datetime.timedelta(microseconds=1)
 
 
 class TooManyPlannedError(Exception):
-    """More occurrences are planned in the span than a ledger compares."""
+    """More occurrences are planned in a period than a ledger compares."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedSchedule:
     """A schedule in force: its occurrences later than `since` and no later than `until` (None: still in force).
 
-    `schedule` is None where nothing is planned: for a job that is disabled, has ended, or runs only when asked to.
-    `owed_after`: what is planned later than that the clock has not dealt with yet; None: it has, with all.
+    `schedule` is None while nothing is planned: the job is disabled, has ended, or is manual. The clock has not
+    processed the occurrences later than `owed_after` yet (None: it has processed all).
     """
 
     state: str
@@ -33,22 +33,22 @@ class PlannedSchedule:
     since: datetime.datetime
     until: datetime.datetime | None
     owed_after: datetime.datetime | None
-    #: Why this release can't read what was planned: nothing that is recorded then is compared. Empty: it can.
+    #: Why this release can't read the schedule, so that nothing recorded then is compared. Empty: it can.
     unreadable: str = ""
 
     def next_after(self, instant: datetime.datetime) -> datetime.datetime | None:
-        """The first occurrence of this plan later than `instant`; None where there is none any more."""
-        found = self.schedule.next_after(max(instant, self.since)) if self.schedule else None
-        return None if found is None or (self.until is not None and found > self.until) else found
+        """The first occurrence later than `instant`. None if no other follows."""
+        at = self.schedule.next_after(max(instant, self.since)) if self.schedule else None
+        return None if at is None or (self.until is not None and at > self.until) else at
 
     def count(self, after: datetime.datetime, until: datetime.datetime) -> int:
-        """How many occurrences of this plan are later than `after` and no later than `until`."""
+        """How many occurrences are later than `after` and no later than `until`."""
         after, until = max(after, self.since), until if self.until is None else min(until, self.until)
-        found = self.schedule.occurrences_between(after, until) if self.schedule and after < until else None
-        return found.count if found else 0
+        occurrences = self.schedule.occurrences_between(after, until) if self.schedule and after < until else None
+        return occurrences.count if occurrences else 0
 
     def hides(self, entry: "Entry") -> bool:
-        """If nobody can say whether this plan planned what the entry records."""
+        """Whether it is unknown if this schedule planned the entry's occurrences."""
         return bool(self.unreadable) and entry.last > self.since and (self.until is None or entry.first <= self.until)
 
     def owes(self, occurrence: datetime.datetime) -> bool:
@@ -57,7 +57,7 @@ class PlannedSchedule:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What an execution records: `count` occurrences, from `first` to `last`. `reason` is empty for one that fired."""
+    """An execution's record of `count` occurrences, from `first` to `last`. `reason` is empty if it fired."""
 
     execution_id: str
     first: datetime.datetime
@@ -77,7 +77,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """How many occurrences were planned, and what became of them. A pause that goes on still counts as one."""
+    """How many occurrences were planned, and their outcomes. Those of a pause that has not ended count as skipped."""
 
     planned: int
     fired: int
@@ -87,19 +87,19 @@ class Ledger:
 
 
 def compare(
-    plans: Sequence[PlannedSchedule], entries: Iterable[Entry], *, start: datetime.datetime, end: datetime.datetime
+    schedules: Sequence[PlannedSchedule], entries: Iterable[Entry], *, start: datetime.datetime, end: datetime.datetime
 ) -> Ledger:
-    """Compare the plans with the entries from `start` on and before `end`.
+    """Compare schedules with entries from `start` on and before `end`.
 
-    `plans` and `entries` are in order; `entries` has all that reach into the span. Raises TooManyPlannedError.
+    Both are in order; `entries` has all that reach into the period. Raises TooManyPlannedError.
     """
-    entries = [entry for entry in entries if not any(plan.hides(entry) for plan in plans)]
-    planned = list(_planned(plans, start, end))
+    entries = [entry for entry in entries if not any(schedule.hides(entry) for schedule in schedules)]
+    planned = list(_planned(schedules, start, end))
     instants = [at for at, _ in planned]
     counts: collections.Counter[str] = collections.Counter()
     skipped: collections.Counter[str] = collections.Counter()
     differences = list(_miscounted(entries, instants, start, end))
-    for (at, plan), covering in zip(planned, _covering(entries, instants), strict=True):
+    for (at, schedule), covering in zip(planned, _covering(entries, instants), strict=True):
         if len(covering) > 1:
             ids = ", ".join(entry.execution_id for entry in covering)
             differences.append(Difference(at, "doubled", f"Recorded by the executions {ids}."))
@@ -107,9 +107,9 @@ def compare(
             skipped[covering[0].reason] += 1
         elif covering:
             counts["fired"] += 1
-        elif not plan.owes(at):
+        elif not schedule.owes(at):
             differences.append(Difference(at, "lost", "Planned, but no execution records it."))
-        elif plan.state == _PAUSED:
+        elif schedule.state == _PAUSED:
             skipped[_PAUSED] += 1
         else:
             counts["due"] += 1
@@ -117,26 +117,25 @@ def compare(
     return Ledger(len(planned), counts["fired"], dict(sorted(skipped.items())), counts["due"], tuple(differences))
 
 
-def planned_count(plans: Iterable[PlannedSchedule], start: datetime.datetime, end: datetime.datetime) -> int:
-    """How many occurrences are planned from `start` on and before `end`, without going through them."""
-    return sum(plan.count(start - _JUST_BEFORE, end - _JUST_BEFORE) for plan in plans)
+def planned_count(schedules: Iterable[PlannedSchedule], start: datetime.datetime, end: datetime.datetime) -> int:
+    """How many occurrences are planned from `start` on and before `end`, without iterating over them."""
+    return sum(schedule.count(start - _JUST_BEFORE, end - _JUST_BEFORE) for schedule in schedules)
 
 
 def _planned(
-    plans: Iterable[PlannedSchedule], start: datetime.datetime, end: datetime.datetime
+    schedules: Sequence[PlannedSchedule], start: datetime.datetime, end: datetime.datetime
 ) -> Iterator[tuple[datetime.datetime, PlannedSchedule]]:
-    plans = list(plans)
-    if planned_count(plans, start, end) > MAX_PLANNED:
+    if planned_count(schedules, start, end) > MAX_PLANNED:
         raise TooManyPlannedError
-    for plan in plans:
-        at = plan.next_after(start - _JUST_BEFORE)
+    for schedule in schedules:
+        at = schedule.next_after(start - _JUST_BEFORE)
         while at is not None and at < end:
-            yield at, plan
-            at = plan.next_after(at)
+            yield at, schedule
+            at = schedule.next_after(at)
 
 
 def _covering(entries: Sequence[Entry], instants: Iterable[datetime.datetime]) -> Iterator[list[Entry]]:
-    """For each instant the entries that record it; both in order."""
+    """For each instant the entries that record it. Both are in order."""
     arriving = collections.deque(sorted(entries, key=lambda entry: entry.first))
     present: list[Entry] = []
     for at in instants:
@@ -149,18 +148,18 @@ def _covering(entries: Sequence[Entry], instants: Iterable[datetime.datetime]) -
 def _miscounted(
     entries: Iterable[Entry], instants: Sequence[datetime.datetime], start: datetime.datetime, end: datetime.datetime
 ) -> Iterator[Difference]:
-    """Entries that record more or fewer occurrences than were planned there; only those wholly within the span."""
-    places = {at: index for index, at in enumerate(instants)}
+    """Entries wholly within the period that record more or fewer occurrences than were planned."""
+    indexes = {at: index for index, at in enumerate(instants)}
     for entry in entries:
         if entry.first < start or entry.last >= end:
             continue
-        if entry.first not in places or entry.last not in places:
+        if entry.first not in indexes or entry.last not in indexes:
             yield Difference(
-                entry.first, "unplanned", f"The execution {entry.execution_id} records what was not planned."
+                entry.first, "unplanned", f"The execution {entry.execution_id} records an unplanned occurrence."
             )
             continue
-        found = places[entry.last] - places[entry.first] + 1
-        if found != entry.count:
-            kind = "unplanned" if entry.count > found else "lost"
-            told = f"The execution {entry.execution_id} counts {entry.count} occurrences where {found} were planned."
-            yield Difference(entry.first, kind, told)
+        count = indexes[entry.last] - indexes[entry.first] + 1
+        if count != entry.count:
+            kind = "unplanned" if entry.count > count else "lost"
+            detail = f"The execution {entry.execution_id} counts {entry.count} occurrences where {count} were planned."
+            yield Difference(entry.first, kind, detail)

@@ -1,7 +1,6 @@
-"""Reads what the ledger compares: the plans that were in force in an environment, and what was recorded there.
+"""Reads what the ledger compares: the schedules in force in an environment, and the executions recorded there.
 
-Plans are read before executions: what the clock does in between is then one that was owed and is recorded, never one
-that seems lost.
+Schedules are read before executions: what the clock processes in between was owed and is recorded, so never seems lost.
 """
 
 import datetime
@@ -33,18 +32,18 @@ _PLANNING = (PeriodState.ACTIVE, PeriodState.PAUSED)
 
 @dataclass(frozen=True, slots=True)
 class PlannedPeriod:
-    """A plan with what people want to know of it."""
+    """A schedule in force, with the number of its version and the note of its pause."""
 
-    plan: PlannedSchedule
+    schedule: PlannedSchedule
     version: int
     note: str
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerAccount:
-    """A ledger, its span as far as it could be looked at, and the periods in it.
+    """A ledger, the time that it covers, and the periods in that.
 
-    `history_from` is where the records begin: of what was planned before, some are pruned. None: nothing ever was.
+    Of occurrences before `history_from` some records are pruned. None: none is.
     """
 
     start: datetime.datetime
@@ -55,148 +54,152 @@ class LedgerAccount:
 
 
 def account_of(
-    row: JobEnvironment, *, start: datetime.datetime, end: datetime.datetime, now: datetime.datetime
+    job_environment: JobEnvironment, *, start: datetime.datetime, end: datetime.datetime, now: datetime.datetime
 ) -> LedgerAccount:
     """Compare what was planned with what was recorded, from `start` on and before `end`, and no later than `now`.
 
-    A span that begins before the job's ledger does, or before what is kept of its history, is shortened. Raises
-    TooManyPlannedError.
+    `start` moves to the beginning of the job's ledger, and of its history that is kept. Raises TooManyPlannedError.
     """
-    found = accounts_of([row], start=start, end=end, now=now)[row.pk]
-    if found is None:
+    account = accounts_of([job_environment], start=start, end=end, now=now)[job_environment.pk]
+    if account is None:
         raise TooManyPlannedError
-    return found
+    return account
 
 
 def accounts_of(
-    rows: Collection[JobEnvironment],
+    job_environments: Collection[JobEnvironment],
     *,
     start: datetime.datetime,
     end: datetime.datetime,
     now: datetime.datetime,
     most: int = MAX_PLANNED,
 ) -> dict[uuid.UUID, LedgerAccount | None]:
-    """The same for several environments of jobs, by the id of the row, in as many queries as for one.
+    """The same for several job-environments, by their ids, in as many queries as for one.
 
-    None where more than `most` occurrences are planned: nothing that is recorded of those is read.
+    None if more than `most` occurrences are planned: their records are not read.
     """
     end = min(end, now + _JUST_BEFORE)
-    found: dict[uuid.UUID, tuple[datetime.datetime, tuple[PlannedPeriod, ...]]] = {}
-    known = {row.pk: row.history_from for row in rows}
-    for key, periods in periods_of_each(rows, start=start, end=end).items():
-        since = max(start, periods[0].plan.since + _JUST_BEFORE) if periods else start
-        since = _kept(since, end, known[key])
-        if planned_count([period.plan for period in periods], since, end) <= most:
-            found[key] = since, periods
-    entries = entries_of_each(found, start=start, end=end)
-    begins = history_begins(found)
-    accounts: dict[uuid.UUID, LedgerAccount | None] = {row.pk: None for row in rows}
-    for key, (counted_from, periods) in found.items():
-        since = _kept(counted_from, end, begins[key])
-        plans, recorded = [period.plan for period in periods], [one for one in entries[key] if one.last >= since]
-        ledger = compare(plans, recorded, start=since, end=end)
+    counted: dict[uuid.UUID, tuple[datetime.datetime, tuple[PlannedPeriod, ...]]] = {}
+    history_from = {job_environment.pk: job_environment.history_from for job_environment in job_environments}
+    for key, periods in periods_of_each(job_environments, start=start, end=end).items():
+        since = max(start, periods[0].schedule.since + _JUST_BEFORE) if periods else start
+        since = _within_history(since, end, history_from[key])
+        if planned_count([period.schedule for period in periods], since, end) <= most:
+            counted[key] = since, periods
+    entries = entries_of_each(counted, start=start, end=end)
+    begins = history_begins(counted)
+    accounts: dict[uuid.UUID, LedgerAccount | None] = {job_environment.pk: None for job_environment in job_environments}
+    for key, (counted_from, periods) in counted.items():
+        since = _within_history(counted_from, end, begins[key])
+        schedules = [period.schedule for period in periods]
+        recorded = [entry for entry in entries[key] if entry.last >= since]
+        ledger = compare(schedules, recorded, start=since, end=end)
         accounts[key] = LedgerAccount(since, end, ledger, periods, begins[key])
     return accounts
 
 
-def history_begins(row_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, datetime.datetime | None]:
-    """From when on all that was recorded of each row is still there; None: nothing was pruned.
+def history_begins(job_environment_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, datetime.datetime | None]:
+    """The instant since which no record of each job-environment is pruned. None: none ever was.
 
-    To be read after the records: it moves on as they are pruned.
+    Read it after the records, since it moves as they are pruned.
     """
-    return dict(JobEnvironment.objects.filter(pk__in=list(row_ids)).values_list("pk", "history_from"))
+    return dict(JobEnvironment.objects.filter(pk__in=list(job_environment_ids)).values_list("pk", "history_from"))
 
 
-def _kept(
+def _within_history(
     start: datetime.datetime, end: datetime.datetime, history_from: datetime.datetime | None
 ) -> datetime.datetime:
-    """Where a span starts of which what was before `history_from` can't be told any more."""
+    """The start of a period without what was before `history_from`, whose records are incomplete."""
     return start if history_from is None else min(max(start, history_from), end)
 
 
-def periods_of(row: JobEnvironment, *, start: datetime.datetime, end: datetime.datetime) -> tuple[PlannedPeriod, ...]:
-    """The periods that reach into a span, in order. `row` and its job are read afresh: they say what is owed."""
-    return periods_of_each([row], start=start, end=end)[row.pk]
+def periods_of(
+    job_environment: JobEnvironment, *, start: datetime.datetime, end: datetime.datetime
+) -> tuple[PlannedPeriod, ...]:
+    """The periods that reach into a time, in order. The job-environment is read again, for what is owed now."""
+    return periods_of_each([job_environment], start=start, end=end)[job_environment.pk]
 
 
 def periods_of_each(
-    rows: Iterable[JobEnvironment], *, start: datetime.datetime, end: datetime.datetime
+    job_environments: Iterable[JobEnvironment], *, start: datetime.datetime, end: datetime.datetime
 ) -> dict[uuid.UUID, tuple[PlannedPeriod, ...]]:
-    """The same for several rows, by their ids."""
-    fresh = JobEnvironment.objects.select_related("job").in_bulk([row.pk for row in rows])
-    found = list(period_rows(fresh, start=start, end=end))
-    wanted = {
+    """The same for several job-environments, by their ids."""
+    fresh = JobEnvironment.objects.select_related("job").in_bulk([row.pk for row in job_environments])
+    rows = list(period_rows(fresh, start=start, end=end))
+    versions = {
         str(period.job_version_id): fresh[period.job_environment_id].job.created_at
-        for period in found
+        for period in rows
         if period.state in _PLANNING
     }
-    timetables = timetables_of(wanted)
+    timetables = timetables_of(versions)
     periods: dict[uuid.UUID, list[PlannedPeriod]] = {key: [] for key in fresh}
-    for period in found:
-        row = fresh[period.job_environment_id]
-        planned = timetables.get(str(period.job_version_id)) if period.state in _PLANNING else None
-        found_there = planned.of(str(row.environment_id)) if planned else None
-        plan = PlannedSchedule(
+    for period in rows:
+        job_environment = fresh[period.job_environment_id]
+        per_environment = timetables.get(str(period.job_version_id)) if period.state in _PLANNING else None
+        timetable = per_environment.of(str(job_environment.environment_id)) if per_environment else None
+        schedule = PlannedSchedule(
             period.state,
-            found_there.schedule if found_there else None,
+            timetable.schedule if timetable else None,
             period.from_at,
             period.until_at,
-            _owed_after(period, row),
-            found_there.unreadable if found_there else "",
+            _owed_after(period, job_environment),
+            timetable.unreadable if timetable else "",
         )
-        periods[row.pk].append(PlannedPeriod(plan, period.job_version.number, period.note))
-    return {key: tuple(found) for key, found in periods.items()}
+        periods[job_environment.pk].append(PlannedPeriod(schedule, period.job_version.number, period.note))
+    return {key: tuple(listed) for key, listed in periods.items()}
 
 
 def period_rows(
-    row_ids: Iterable[uuid.UUID], *, start: datetime.datetime, end: datetime.datetime
+    job_environment_ids: Iterable[uuid.UUID], *, start: datetime.datetime, end: datetime.datetime
 ) -> QuerySet[SchedulePeriod]:
     reaching = Q(until_at__isnull=True) | Q(until_at__gte=start)
-    periods = SchedulePeriod.objects.filter(reaching, job_environment__in=list(row_ids), from_at__lt=end)
+    periods = SchedulePeriod.objects.filter(reaching, job_environment__in=list(job_environment_ids), from_at__lt=end)
     return periods.order_by("from_at").select_related("job_version").defer("job_version__config")
 
 
-def _owed_after(period: SchedulePeriod, row: JobEnvironment) -> datetime.datetime | None:
+def _owed_after(period: SchedulePeriod, job_environment: JobEnvironment) -> datetime.datetime | None:
     if period.until_at is not None:
         return period.unsettled_from
     if period.state == PeriodState.PAUSED:
         return period.from_at
-    return row.next_fire_at and row.next_fire_at - _JUST_BEFORE
+    return job_environment.next_fire_at and job_environment.next_fire_at - _JUST_BEFORE
 
 
-def entries_of(row: JobEnvironment, *, start: datetime.datetime, end: datetime.datetime) -> list[Entry]:
-    """What is recorded of a span, in order: with the stretch that begins before it and reaches into it, if one does."""
-    return entries_of_each([row.pk], start=start, end=end)[row.pk]
+def entries_of(job_environment: JobEnvironment, *, start: datetime.datetime, end: datetime.datetime) -> list[Entry]:
+    """What is recorded in a time, in order, including a skipped execution that begins before it and reaches into it."""
+    return entries_of_each([job_environment.pk], start=start, end=end)[job_environment.pk]
 
 
 def entries_of_each(
-    row_ids: Iterable[uuid.UUID], *, start: datetime.datetime, end: datetime.datetime
+    job_environment_ids: Iterable[uuid.UUID], *, start: datetime.datetime, end: datetime.datetime
 ) -> dict[uuid.UUID, list[Entry]]:
-    """The same for several rows, by their ids."""
-    entries: dict[uuid.UUID, list[Entry]] = {key: [] for key in row_ids}
-    for rows in (stretch_rows(entries, start=start), entry_rows(entries, start=start, end=end)):
-        for row_id, key, *rest in rows:
-            entry = Entry(str(key), *rest)
+    """The same for several job-environments, by their ids."""
+    entries: dict[uuid.UUID, list[Entry]] = {key: [] for key in job_environment_ids}
+    for rows in (earlier_rows(entries, start=start), entry_rows(entries, start=start, end=end)):
+        for job_environment_id, execution_id, *columns in rows:
+            entry = Entry(str(execution_id), *columns)
             if entry.last >= start:
-                entries[row_id].append(entry)
+                entries[job_environment_id].append(entry)
     return entries
 
 
-def entry_rows(row_ids: Iterable[uuid.UUID], *, start: datetime.datetime, end: datetime.datetime) -> Any:
-    """What is recorded of a span, but for the stretches that begin before it."""
-    scheduled = Execution.objects.filter(job_environment__in=list(row_ids), trigger=Trigger.SCHEDULE)
+def entry_rows(job_environment_ids: Iterable[uuid.UUID], *, start: datetime.datetime, end: datetime.datetime) -> Any:
+    """What is recorded in a time, except executions that begin before it."""
+    scheduled = Execution.objects.filter(job_environment__in=list(job_environment_ids), trigger=Trigger.SCHEDULE)
     return _recorded(scheduled.filter(scheduled_for__gte=start, scheduled_for__lt=end))
 
 
-def stretch_rows(row_ids: Iterable[uuid.UUID], *, start: datetime.datetime) -> Any:
-    """The last that is recorded of each row before a span: it may be a stretch that reaches into it."""
+def earlier_rows(job_environment_ids: Iterable[uuid.UUID], *, start: datetime.datetime) -> Any:
+    """The last execution of each job-environment before a time: it may have skipped occurrences that reach into it."""
     scheduled = Execution.objects.filter(trigger=Trigger.SCHEDULE)
     earlier = scheduled.filter(job_environment=OuterRef("pk"), scheduled_for__lt=start).order_by("-scheduled_for")
-    places = JobEnvironment.objects.filter(pk__in=list(row_ids)).order_by()
-    return _recorded(scheduled.filter(pk__in=places.values_list(Subquery(earlier.values("pk")[:1]), flat=True)))
+    job_environments = JobEnvironment.objects.filter(pk__in=list(job_environment_ids)).order_by()
+    return _recorded(
+        scheduled.filter(pk__in=job_environments.values_list(Subquery(earlier.values("pk")[:1]), flat=True))
+    )
 
 
 def _recorded(scheduled: Any) -> Any:
-    """Scheduled executions as the ledger reads them, in order, each after the id of its row."""
+    """The columns of an entry, in order, each after the id of its job-environment."""
     reaching = scheduled.annotate(last=Coalesce("scheduled_until", F("scheduled_for"))).order_by("scheduled_for")
     return reaching.values_list("job_environment_id", "pk", "scheduled_for", "last", "occurrences", "skip_reason")

@@ -1,4 +1,4 @@
-"""What happened and what must happen next: executions (one per firing) and runs (one per attempt)."""
+"""Executions (one per firing), runs (one per attempt), bulk operations, and rounds of retention."""
 
 import datetime
 
@@ -27,12 +27,12 @@ _REASONS = [(reason.value, reason.value) for reason in FailureReason]
 class Execution(models.Model):
     """One logical firing of a job in one environment: why, for when, in which version, and how it ended.
 
-    `pending` means that it may be claimed from `next_attempt_at` on; `running` always has a lease. Its workspace, job
-    and environment follow from the job-environment: those keys are copies for lists, without a constraint each.
-    `concurrency` is a copy of its version's, for the claim: how many of its job's executions may run at once. `overlap`
-    is one too, empty where overlapping is allowed; a `queued` execution waits for the live ones of its job-environment
-    to end, and has no instant until then. A skipped one stands for the `occurrences` planned from `scheduled_for` to
-    `scheduled_until` (null: that one only). `jitter_ms` is how long after `scheduled_for` it was meant to start.
+    A `pending` one can be claimed from `next_attempt_at` on; a `running` one always has a lease. Workspace, job and
+    environment follow from the job-environment: their keys are copies for lists, without constraints. `concurrency` is
+    a copy of its version's, for the claim: how many executions of the job may run at once. So is `overlap`, empty where
+    overlap is allowed; a `queued` execution waits for the live ones of its job-environment to end, and has no
+    `next_attempt_at` until then. A skipped one records the `occurrences` planned from `scheduled_for` to
+    `scheduled_until` (null: only that one). `jitter_ms` is the planned delay of its start after `scheduled_for`.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -45,8 +45,8 @@ class Execution(models.Model):
     environment = models.ForeignKey(
         Environment, on_delete=models.CASCADE, related_name="+", db_index=False, db_constraint=False
     )
-    # Whoever makes one holds its job-environment, and whoever deletes that looks for executions when it is locked: a
-    # constraint would look through the whole history.
+    # No constraint, which would search the whole history on a delete. Code that creates an execution holds its
+    # job-environment, and code that deletes a job-environment locks it first and then looks for executions.
     job_environment = models.ForeignKey(
         JobEnvironment, on_delete=models.CASCADE, related_name="executions", db_index=False, db_constraint=False
     )
@@ -87,7 +87,7 @@ class Execution(models.Model):
 
     #: Null until it has ended, so that claiming changes no indexed column: `runs.outcome_codes`.
     facet = models.GeneratedField(
-        expression=Case(*(When(status=outcome, then=Value(place)) for place, outcome in enumerate(OUTCOMES)))
+        expression=Case(*(When(status=outcome, then=Value(index)) for index, outcome in enumerate(OUTCOMES)))
         + Case(*(When(trigger=trigger, then=Value(n * WIDTH)) for n, trigger in enumerate(TRIGGERS))),
         output_field=models.SmallIntegerField(null=True),
         db_persist=True,
@@ -104,13 +104,13 @@ class Execution(models.Model):
                 condition=Q(trigger=Trigger.SCHEDULE),
                 name="execution_occurrence_unique",
             ),
-            # Of a job that must not overlap with itself one scheduled execution lives, whoever tries to make another.
+            # A job that must not overlap with itself has at most one live scheduled execution.
             models.UniqueConstraint(
                 fields=["job_environment"],
                 condition=Q(finished_at__isnull=True, queued=False, trigger=Trigger.SCHEDULE) & ~Q(overlap=""),
                 name="execution_exclusive",
             ),
-            # One waits behind it.
+            # At most one is queued behind it.
             models.UniqueConstraint(
                 fields=["job_environment"],
                 condition=Q(finished_at__isnull=True, queued=True),
@@ -154,7 +154,7 @@ class Execution(models.Model):
             ),
         ]
         indexes = [
-            # The clock and an idle worker: everything not yet ended, by when its next attempt may start. Claiming
+            # The clock and an idle worker: live executions, by when their next attempt may start. Claiming
             # changes no indexed column, so a claim is a heap-only update.
             models.Index(fields=["next_attempt_at"], condition=Q(finished_at__isnull=True), name="execution_live"),
             # The clock: retries and delayed executions whose id is not on Redis yet.
@@ -169,7 +169,7 @@ class Execution(models.Model):
                 condition=Q(finished_at__isnull=True, concurrency__isnull=False),
                 name="execution_limited",
             ),
-            # The clock: what lives of a job that must not overlap with itself. Other jobs' rows are not in it.
+            # The clock: live executions of a job that must not overlap with itself. Other jobs' rows are not in it.
             models.Index(
                 fields=["job_environment"],
                 condition=Q(finished_at__isnull=True) & ~Q(overlap=""),
@@ -185,23 +185,23 @@ class Execution(models.Model):
                 condition=Q(facet__isnull=False),
                 name="execution_ended",
             ),
-            # History by failure reason, and search in what failed. What succeeds is not in it.
+            # History by failure reason, and search in failures. Successes are not in it.
             models.Index(
                 fields=["workspace", "failure_reason", "-due_at", "-id"],
                 condition=~Q(failure_reason=""),
                 name="execution_failures",
             ),
-            # Retention: the newest failures of a job, which are kept however many succeed after them.
+            # Retention: the newest failures of a job, which are kept however many successes follow.
             models.Index(
                 fields=["job", "-due_at", "-id"], condition=~Q(failure_reason=""), name="execution_job_failures"
             ),
-            # Retention: what is being replayed or retried stays until that has ended.
+            # Retention: the source of a live replay or retry is kept.
             models.Index(
                 fields=["replay_of"],
                 condition=Q(finished_at__isnull=True, replay_of__isnull=False),
                 name="execution_live_replays",
             ),
-            # Retention: whether anything ran in a version that was edited for a replay. Only these triggers have one.
+            # Retention: whether a version that was edited for a replay has executions. Only these triggers have one.
             models.Index(
                 fields=["job_version"],
                 condition=Q(trigger__in=[Trigger.REPLAY, Trigger.RETRY]),
@@ -218,7 +218,7 @@ class Execution(models.Model):
 
     @property
     def meant_at(self) -> datetime.datetime | None:
-        """When it was meant to start: its occurrence, and the jitter after it."""
+        """Its planned start: the occurrence plus the jitter."""
         jitter = datetime.timedelta(milliseconds=self.jitter_ms)
         return None if self.scheduled_for is None else self.scheduled_for + jitter
 
@@ -228,10 +228,10 @@ class Execution(models.Model):
 
 
 class Run(models.Model):
-    """One attempt inside an execution: exactly one HTTP exchange, with what was really sent and received.
+    """One attempt of an execution: exactly one HTTP exchange, with what was really sent and received.
 
-    Durations and phase timings are whole milliseconds. Bodies are text; `*_body_encoding` says "base64" where the
-    bytes were no UTF-8 text that Postgres can hold.
+    Durations and timings are whole milliseconds. Bodies are text; `*_body_encoding` is "base64" if the bytes are not
+    UTF-8 text that PostgreSQL can store.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -281,7 +281,7 @@ class Run(models.Model):
     worker = models.CharField(max_length=200, default="", blank=True)
     #: `runs.outcome_codes`.
     facet = models.GeneratedField(
-        expression=Case(*(When(status=status, then=Value(place)) for place, status in enumerate(RUN_STATUSES)))
+        expression=Case(*(When(status=status, then=Value(index)) for index, status in enumerate(RUN_STATUSES)))
         + Case(
             When(number__gt=1, then=Value(TRIGGERS.index(Trigger.RETRY) * WIDTH)),
             *(When(trigger=trigger, then=Value(n * WIDTH)) for n, trigger in enumerate(TRIGGERS)),
@@ -309,7 +309,7 @@ class Run(models.Model):
         indexes = [
             # The flat list of runs, by environment, status and trigger, newest first: one entry for each run.
             models.Index(fields=["workspace", "environment", "facet", "-id"], name="run_history"),
-            # Those that failed, by failure reason. What succeeds is not in it.
+            # Failures by failure reason. Successes are not in it.
             models.Index(
                 fields=["workspace", "failure_reason", "-id"], condition=~Q(failure_reason=""), name="run_failures"
             ),
@@ -322,11 +322,11 @@ class Run(models.Model):
 
 
 class BulkOperation(models.Model):
-    """Many executions replayed or canceled, worked off in batches: each batch and `position` move together.
+    """Many executions to replay or cancel, processed in batches: each batch and `position` move together.
 
-    `execution_ids` are those that matched when it was asked for, in the order they are taken; of the `position` that
-    have been, `done` did what was asked, and the others could not any more. `filter` is what the caller sent.
-    `environment_ids` are those that it was narrowed to, null where to none. `asked_by` is how people know who asked.
+    `execution_ids` are those that matched at its creation, in the order of processing. The first `position` of them are
+    processed: `done` of these were replayed or canceled, and the others could not be. `filter` is what the caller sent.
+    `environment_ids` are those that it is narrowed to (null: all). `asked_by` names for people who started it.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -360,7 +360,7 @@ class BulkOperation(models.Model):
         indexes = [
             # The operations of a workspace, newest first.
             models.Index(fields=["workspace", "-id"], name="bulk_history"),
-            # The chore: what goes on, the longest due first.
+            # The maintenance task: operations under way, the longest due first.
             models.Index(fields=["next_batch_at"], condition=Q(finished_at__isnull=True), name="bulk_due"),
         ]
 
@@ -373,9 +373,9 @@ class BulkOperation(models.Model):
 
 
 class PruningRound(models.Model):
-    """One night's retention: through all jobs in the order of their ids, of which it has come as far as `reached`.
+    """One night's retention of all jobs in the order of their ids; the job `reached` was the last one processed.
 
-    Each batch counts itself here in its own transaction. One that was cut short goes on where it was.
+    Each batch counts itself here in its own transaction. An interrupted round continues where it was.
     """
 
     started_at = models.DateTimeField()
@@ -386,7 +386,7 @@ class PruningRound(models.Model):
 
     class Meta:
         constraints = [
-            # One at a time goes on.
+            # At most one is under way.
             models.UniqueConstraint(
                 IsNull(F("finished_at"), True), condition=Q(finished_at__isnull=True), name="pruning_round_one_goes_on"
             ),

@@ -1,1 +1,1 @@
-"""What the installation looks like at this moment: processes, lags, jobs in trouble, settings that differ."""
+"""The installation at this moment: processes, lags, problem jobs, settings that differ."""

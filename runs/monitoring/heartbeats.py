@@ -1,6 +1,6 @@
-"""What beats and workers tell of themselves every few seconds, so that everybody can see whether they live.
+"""Heartbeats: what beats and workers report every few seconds, so that others can see whether they are alive.
 
-A process that ends in order takes its row away; that of one that was killed tells for a while when it was last seen.
+A process that stops in order deletes its row; the row of one that was killed shows for a while when it was last seen.
 """
 
 import secrets
@@ -9,12 +9,12 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-#: A process tells of itself this often.
+#: A process reports this often.
 PULSE_SECONDS = 5.0
-#: One that was silent for longer than this is dead, stopped, or without its database.
+#: A process that was silent for longer is dead, stopped, or without its database.
 ALIVE_SECONDS = 30.0
-_REMEMBERED_SECONDS = 24 * 3600
-_TELL = """
+_KEPT_SECONDS = 24 * 3600
+_REPORT = """
     INSERT INTO runs_heartbeat AS row (id, kind, name, started_at, seen_at, clock_ahead_seconds, tick_ms, sends_chores,
                                        in_flight, waiting, capacity, draining, differs, release)
     VALUES (%(id)s, %(kind)s, %(name)s, clock_timestamp(), clock_timestamp(),
@@ -35,7 +35,7 @@ _TWINS = """
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """Who tells: `id` is this very process, `name` what people call it."""
+    """The process that reports: `id` is unique to it, `name` is for people."""
 
     id: str
     kind: str
@@ -52,16 +52,16 @@ class Process:
 
 
 @dataclass(frozen=True, slots=True)
-class Ticking:
-    """A beat's news: how long its last tick took, and whether it is the one that sends the chores."""
+class BeatReport:
+    """How long a beat's last tick took, and whether this beat sends the maintenance tasks."""
 
     tick_ms: float
     sends_chores: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Delivering:
-    """A worker's news: executions under way, waiting for a place, and how many it can have under way."""
+class WorkerReport:
+    """A worker's executions in flight and waiting for their turn, and its limit of those in flight."""
 
     in_flight: int
     waiting: int
@@ -69,30 +69,32 @@ class Delivering:
     draining: bool
 
 
-def tell(cursor: Any, process: Process, news: Ticking | Delivering, *, differs: str = "", release: str = "") -> None:
-    """Leave a process's news, with the database's instant and how far this process's own clock is from that.
+def report(
+    cursor: Any, process: Process, state: BeatReport | WorkerReport, *, differs: str = "", release: str = ""
+) -> None:
+    """Write a process's row, with the database's instant and how far the process's clock is ahead of it.
 
     `differs` names the settings for which it takes no work: `runs.monitoring.agreement`.
     """
-    told = dict.fromkeys(("tick_ms", "sends_chores", "in_flight", "waiting", "capacity", "draining"))
-    told.update({name: getattr(news, name) for name in news.__slots__})
-    said = {"id": process.id, "kind": process.kind, "name": process.name, **told}
-    cursor.execute(_TELL, {**said, "differs": differs, "release": release, "clock": time.time()})
+    columns = dict.fromkeys(("tick_ms", "sends_chores", "in_flight", "waiting", "capacity", "draining"))
+    columns.update({name: getattr(state, name) for name in state.__slots__})
+    columns |= {"id": process.id, "kind": process.kind, "name": process.name, "differs": differs, "release": release}
+    cursor.execute(_REPORT, {**columns, "clock": time.time()})
 
 
 def twins(cursor: Any, process: Process) -> int:
-    """How many others told of themselves by this process's name since it started: remote control reaches one only."""
+    """How many others have reported under this process's name since it started: remote control reaches only one."""
     cursor.execute(_TWINS, [process.id, process.kind, process.name, 2 * PULSE_SECONDS, process.id])
     return int(cursor.fetchone()[0])
 
 
 def leave(cursor: Any, process: Process) -> None:
-    """The process ends in order."""
+    """Delete the row of a process that stops in order."""
     cursor.execute("DELETE FROM runs_heartbeat WHERE id = %s", [process.id])
 
 
 def forget_dead(cursor: Any) -> None:
-    """Drop what was not heard from for a day."""
+    """Delete the rows of processes that were silent for a day."""
     cursor.execute(
-        "DELETE FROM runs_heartbeat WHERE seen_at < clock_timestamp() - %s * interval '1 second'", [_REMEMBERED_SECONDS]
+        "DELETE FROM runs_heartbeat WHERE seen_at < clock_timestamp() - %s * interval '1 second'", [_KEPT_SECONDS]
     )

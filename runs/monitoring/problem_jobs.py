@@ -1,7 +1,7 @@
-"""Jobs in trouble: what fails again and again, what flaps, what is late, and what somebody paused.
+"""Problem jobs: those that fail again and again, that flap, that are late, and that are paused.
 
-Each is found by an index of its own, in ranges of a held size: of the newest failures in each environment, and of each
-suspected job's latest executions. So the cost is that of the trouble shown, whatever the history holds.
+Each kind is found by an index of its own, in ranges of a bounded size: the newest failures in each environment, and the
+latest executions of each suspected job. So the cost depends on the problems shown, not on the history.
 """
 
 import datetime
@@ -19,43 +19,44 @@ from jobs.models import JobEnvironment
 from runs.outcome_codes import facets
 from runs.states import ExecutionStatus
 
-#: An occurrence that was due so long ago and is not fired is late: when all is well it is fired within a second.
+#: An occurrence that is due for longer and not fired is late; normally it fires within a second.
 LATE = datetime.timedelta(seconds=15)
-#: Rows told of each kind.
-SHOWN = 8
-#: Failures looked at, the newest, and how old they may be.
-_FAILURES, _REACH = 100, datetime.timedelta(hours=24)
-#: Jobs suspected of flapping, and how many of a job's latest executions are read to find an environment's own.
-_SUSPECTS, _READ = 30, 60
-#: Outcomes that are told of a place, and how often they must have changed for it to flap.
+#: The most problem jobs of each kind.
+MAX_OF_KIND = 8
+#: How many of the newest failures are read, and how old they may be.
+_MAX_FAILURES, _MAX_AGE = 100, datetime.timedelta(hours=24)
+#: The most suspects of flapping, and how many of a job's latest executions are read to find an environment's own.
+_MAX_SUSPECTS, _MAX_READ = 30, 60
+#: The most outcomes of a job-environment, and how often they must have changed for it to flap.
 OUTCOMES, _CHANGES = 20, 5
 
 _FAILED = """
     SELECT newest.id, newest.job_environment_id, newest.job_id
-      FROM unnest(%(environments)s::uuid[]) AS place (id) CROSS JOIN unnest(%(facets)s::smallint[]) AS one (facet)
+      FROM unnest(%(environments)s::uuid[]) AS environment (id)
+     CROSS JOIN unnest(%(facets)s::smallint[]) AS listed (facet)
      CROSS JOIN LATERAL (
          SELECT id, job_environment_id, job_id, due_at FROM runs_execution
-          WHERE environment_id = place.id AND facet = one.facet AND due_at >= %(since)s AND due_at <= %(now)s
+          WHERE environment_id = environment.id AND facet = listed.facet AND due_at >= %(since)s AND due_at <= %(now)s
           ORDER BY due_at DESC, id DESC LIMIT %(count)s
      ) AS newest
      ORDER BY newest.due_at DESC, newest.id DESC LIMIT %(count)s
 """
-_LATELY = """
-    SELECT place.id, array_agg(latest.status ORDER BY latest.due_at, latest.id),
+_RECENT = """
+    SELECT job_environment.id, array_agg(latest.status ORDER BY latest.due_at, latest.id),
            array_agg(latest.due_at ORDER BY latest.due_at, latest.id),
            (array_agg(latest.id ORDER BY latest.due_at DESC, latest.id DESC) FILTER (WHERE latest.status = 'failed'))[1]
-      FROM unnest(%(places)s::uuid[], %(jobs)s::uuid[]) AS place (id, job_id)
+      FROM unnest(%(job_environments)s::uuid[], %(jobs)s::uuid[]) AS job_environment (id, job_id)
      CROSS JOIN LATERAL (
          SELECT id, job_environment_id, status, due_at FROM runs_execution
-          WHERE job_id = place.job_id ORDER BY due_at DESC, id DESC LIMIT %(read)s
+          WHERE job_id = job_environment.job_id ORDER BY due_at DESC, id DESC LIMIT %(read)s
      ) AS latest
-     WHERE latest.job_environment_id = place.id AND latest.status IN ('succeeded', 'failed')
-     GROUP BY place.id
+     WHERE latest.job_environment_id = job_environment.id AND latest.status IN ('succeeded', 'failed')
+     GROUP BY job_environment.id
 """
 
 
 class ProblemKind(enum.Enum):
-    """In which trouble, the most pressing first."""
+    """The kinds of problems, the most pressing first."""
 
     LATE = "late"
     FAILING = "failing"
@@ -73,90 +74,96 @@ class LatestOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A failed execution, and whose it is."""
+    """A failed execution, with its job-environment and job."""
 
     execution_id: uuid.UUID
-    place_id: uuid.UUID
+    job_environment_id: uuid.UUID
     job_id: uuid.UUID
 
 
 @dataclass(frozen=True, slots=True)
-class RecentTotals:
-    """How a job ended in an environment, the oldest first, and which execution was the latest to fail."""
+class LatestOutcomes:
+    """How a job's latest executions in an environment ended, the oldest first, and the latest failure."""
 
     outcomes: Sequence[LatestOutcome] = ()
     latest_failure_id: uuid.UUID | None = None
 
     @property
     def is_flapping(self) -> bool:
-        """If it goes well and fails by turns: its outcome changed at least 5 times within its latest 20."""
-        statuses = [one.status for one in self.outcomes]
-        return sum(one != other for one, other in itertools.pairwise(statuses)) >= _CHANGES
+        """Whether it succeeds and fails by turns: its outcome changed at least 5 times within its latest 20."""
+        statuses = [outcome.status for outcome in self.outcomes]
+        return sum(before != after for before, after in itertools.pairwise(statuses)) >= _CHANGES
 
 
 @dataclass(frozen=True, slots=True)
-class Troubled:
-    """A job in an environment, and what is wrong with it."""
+class ProblemJob:
+    """A job in an environment, with its problems and its recent outcomes."""
 
-    place: JobEnvironment
+    job_environment: JobEnvironment
     kinds: tuple[ProblemKind, ...]
-    lately: RecentTotals
+    recent: LatestOutcomes
 
 
 def newest_failures(environment_ids: Collection[uuid.UUID], *, now: datetime.datetime) -> list[Failure]:
     """The newest failed executions of the last day in these environments."""
-    asked: dict[str, Any] = {
+    parameters: dict[str, Any] = {
         "environments": list(environment_ids),
         "facets": list(facets(statuses=[ExecutionStatus.FAILED], triggers=None)),
-        "since": now - _REACH,
+        "since": now - _MAX_AGE,
         "now": now,
-        "count": _FAILURES,
+        "count": _MAX_FAILURES,
     }
     with connection.cursor() as cursor:
-        cursor.execute(_FAILED, asked)
+        cursor.execute(_FAILED, parameters)
         return [Failure(*row) for row in cursor.fetchall()]
 
 
-def in_trouble(places: Any, failures: Iterable[Failure], *, now: datetime.datetime) -> list[Troubled]:
-    """Those of `places`, a row set, that somebody should look at; `failures` say where to look for flapping ones."""
-    there = places.filter(enabled=True, job__deleted_at__isnull=True).select_related("job", "environment", "workspace")
+def find_problem_jobs(
+    job_environments: Any, failures: Iterable[Failure], *, now: datetime.datetime
+) -> list[ProblemJob]:
+    """The problem jobs among `job_environments`, a queryset; those of `failures` are suspected of flapping."""
+    enabled = job_environments.filter(enabled=True, job__deleted_at__isnull=True)
+    enabled = enabled.select_related("job", "environment", "workspace")
     paused = Q(paused_until__isnull=True) | Q(paused_until__gt=now)
-    found: dict[ProblemKind, list[JobEnvironment]] = {
-        ProblemKind.LATE: list(there.filter(next_fire_at__lt=now - LATE).order_by("next_fire_at")[:SHOWN]),
+    by_kind: dict[ProblemKind, list[JobEnvironment]] = {
+        ProblemKind.LATE: list(enabled.filter(next_fire_at__lt=now - LATE).order_by("next_fire_at")[:MAX_OF_KIND]),
         ProblemKind.FAILING: list(
-            there.filter(consecutive_failures__gt=0).order_by("-consecutive_failures", "pk")[:SHOWN]
+            enabled.filter(consecutive_failures__gt=0).order_by("-consecutive_failures", "pk")[:MAX_OF_KIND]
         ),
-        ProblemKind.PAUSED: list(there.filter(paused, paused_at__isnull=False).order_by("-paused_at", "pk")[:SHOWN]),
+        ProblemKind.PAUSED: list(
+            enabled.filter(paused, paused_at__isnull=False).order_by("-paused_at", "pk")[:MAX_OF_KIND]
+        ),
     }
-    known = {place.pk: place for place in itertools.chain(*found.values())}
-    suspects = {one.place_id: one.job_id for one in failures if one.place_id not in known}
-    suspects = dict(itertools.islice(suspects.items(), _SUSPECTS))
-    lately = _lately({**{place.pk: place.job_id for place in known.values()}, **suspects})
-    flapping = [place_id for place_id in (*suspects, *known) if place_id in lately and lately[place_id].is_flapping]
-    unread = [place_id for place_id in flapping if place_id not in known]
-    found[ProblemKind.FLAPPING] = [
-        *there.filter(pk__in=unread)[:SHOWN],
-        *(known[one] for one in flapping if one in known),
+    rows = {row.pk: row for row in itertools.chain(*by_kind.values())}
+    suspects = {item.job_environment_id: item.job_id for item in failures if item.job_environment_id not in rows}
+    suspects = dict(itertools.islice(suspects.items(), _MAX_SUSPECTS))
+    recent = _recent_outcomes({**{key: row.job_id for key, row in rows.items()}, **suspects})
+    flapping = [key for key in (*suspects, *rows) if key in recent and recent[key].is_flapping]
+    by_kind[ProblemKind.FLAPPING] = [
+        *enabled.filter(pk__in=[key for key in flapping if key not in rows])[:MAX_OF_KIND],
+        *(rows[key] for key in flapping if key in rows),
     ]
-    return _together(found, lately)
+    return _problem_jobs(by_kind, recent)
 
 
-def _lately(jobs: dict[uuid.UUID, uuid.UUID]) -> dict[uuid.UUID, RecentTotals]:
-    """How each of these places ended lately, given with its job; what was skipped or canceled says nothing of it."""
+def _recent_outcomes(jobs: dict[uuid.UUID, uuid.UUID]) -> dict[uuid.UUID, LatestOutcomes]:
+    """The recent outcomes of job-environments, given with their jobs. Skipped and canceled executions don't count."""
     with connection.cursor() as cursor:
-        cursor.execute(_LATELY, {"places": list(jobs), "jobs": list(jobs.values()), "read": _READ})
+        cursor.execute(_RECENT, {"job_environments": list(jobs), "jobs": list(jobs.values()), "read": _MAX_READ})
         return {
-            place_id: RecentTotals([*map(LatestOutcome, statuses, instants)][-OUTCOMES:], failure_id)
-            for place_id, statuses, instants, failure_id in cursor.fetchall()
+            key: LatestOutcomes([*map(LatestOutcome, statuses, instants)][-OUTCOMES:], failure_id)
+            for key, statuses, instants, failure_id in cursor.fetchall()
         }
 
 
-def _together(found: dict[ProblemKind, list[JobEnvironment]], lately: dict[uuid.UUID, RecentTotals]) -> list[Troubled]:
-    """Each place once, with all that is wrong with it; the most pressing first."""
+def _problem_jobs(
+    by_kind: dict[ProblemKind, list[JobEnvironment]], recent: dict[uuid.UUID, LatestOutcomes]
+) -> list[ProblemJob]:
+    """Each job-environment once, with all of its problems; the most pressing first."""
     kinds: dict[uuid.UUID, list[ProblemKind]] = {}
-    places: dict[uuid.UUID, JobEnvironment] = {}
+    rows: dict[uuid.UUID, JobEnvironment] = {}
     for kind in ProblemKind:
-        for place in found.get(kind, ()):
-            places[place.pk] = place
-            kinds.setdefault(place.pk, []).append(kind)
-    return [Troubled(place, tuple(kinds[key]), lately.get(key, RecentTotals())) for key, place in places.items()]
+        for row in by_kind.get(kind, ()):
+            rows[row.pk] = row
+            kinds.setdefault(row.pk, []).append(kind)
+    return [ProblemJob(row, tuple(kinds[key]), recent.get(key, LatestOutcomes())) for key, row in rows.items()]

@@ -1,4 +1,4 @@
-"""What the house looks like at this moment, for monitoring. Each query's cost is bounded, whatever the tables hold."""
+"""The state of the installation, for monitoring. The cost of each query is bounded, however large the tables."""
 
 import datetime
 from dataclasses import dataclass
@@ -8,18 +8,18 @@ from accounts import usage
 from runs import counters, restore_guard
 from runs.monitoring import heartbeats
 
-#: Rows of a kind are counted up to here.
+#: Rows are counted up to this number.
 COUNTED = 100_000
-_LOOKED_AT = 10_000
+_MAX_READ = 10_000
 
-# The longest due is the first entry of a partial index, but for jobs that wait to be readable: the clock is not late.
+# The longest due is the first entry of a partial index. Jobs that can't be read don't count: the clock is not late.
 _DUE = """
     SELECT coalesce(extract(epoch FROM clock_timestamp() - min(next_fire_at)), 0)::float8
       FROM jobs_jobenvironment
      WHERE enabled AND next_fire_at IS NOT NULL AND next_fire_at <= clock_timestamp() AND NOT EXISTS (
            SELECT FROM jobs_unreadableversion AS mark WHERE mark.job_environment_id = jobs_jobenvironment.id)
 """
-# Of the longest due executions: what runs is not waiting, and jobs with a limit wait on purpose.
+# Of the longest due executions: running ones don't wait, and those of jobs with a limit wait on purpose.
 _UNCLAIMED = """
     SELECT coalesce(extract(epoch FROM clock_timestamp() - min(next_attempt_at)), 0)::float8
       FROM (SELECT next_attempt_at, status, concurrency FROM runs_execution
@@ -31,39 +31,39 @@ _LIVE = """
     SELECT status, count(*) FROM (SELECT status FROM runs_execution WHERE finished_at IS NULL LIMIT %s) AS live
      GROUP BY status
 """
-# Each process with how long ago it was heard from. One that ended in order has no row.
-_TOLD = """
+# Each process with the age of its last report. One that stopped in order has no row.
+_HEARTBEATS = """
     SELECT *, extract(epoch FROM clock_timestamp() - seen_at)::float8 AS age FROM runs_heartbeat
 """
-# Lost is who fell silent within the hour, unless another of the same name has come after.
+# A process is lost if it fell silent within the hour and no other of its name has started since.
 _LOST = f"""
-    SELECT count(DISTINCT name) FROM ({_TOLD}) AS silent
+    SELECT count(DISTINCT name) FROM ({_HEARTBEATS}) AS silent
      WHERE kind = %(kind)s AND age > %(alive)s AND age <= %(lost)s AND name NOT IN (
-           SELECT name FROM ({_TOLD}) AS living WHERE kind = %(kind)s AND age <= %(alive)s)
+           SELECT name FROM ({_HEARTBEATS}) AS living WHERE kind = %(kind)s AND age <= %(alive)s)
 """  # noqa: S608 - our own text
 _BEATS = f"""
     SELECT count(*) FILTER (WHERE age <= %(alive)s), ({_LOST}), min(age),
            max(tick_ms) FILTER (WHERE age <= %(alive)s)
-      FROM ({_TOLD}) AS beat WHERE kind = %(kind)s
+      FROM ({_HEARTBEATS}) AS beat WHERE kind = %(kind)s
 """  # noqa: S608
 _WORKERS = f"""
     SELECT count(*) FILTER (WHERE alive), ({_LOST}), min(age), count(*) FILTER (WHERE alive AND draining),
            coalesce(sum(in_flight) FILTER (WHERE alive), 0), coalesce(sum(waiting) FILTER (WHERE alive), 0),
            coalesce(sum(capacity) FILTER (WHERE alive), 0)
-      FROM (SELECT *, age <= %(alive)s AS alive FROM ({_TOLD}) AS told) AS worker WHERE kind = %(kind)s
+      FROM (SELECT *, age <= %(alive)s AS alive FROM ({_HEARTBEATS}) AS heartbeat) AS worker WHERE kind = %(kind)s
 """  # noqa: S608
 _CLOCKS = f"""
-    SELECT max(abs(clock_ahead_seconds)) FROM ({_TOLD}) AS told WHERE age <= %(alive)s
+    SELECT max(abs(clock_ahead_seconds)) FROM ({_HEARTBEATS}) AS heartbeat WHERE age <= %(alive)s
 """  # noqa: S608
 _PROCESSES = """
     SELECT kind, name, extract(epoch FROM clock_timestamp() - seen_at)::float8, started_at, tick_ms, sends_chores,
            in_flight, waiting, capacity, draining, clock_ahead_seconds, differs, release
       FROM runs_heartbeat ORDER BY kind, name, seen_at DESC LIMIT %s
 """
-_MOST_PROCESSES = 500
+_MAX_PROCESSES = 500
 _LOST_SECONDS = 3600.0
 
-# There are a hundred rounds at most.
+# The table has at most a hundred rounds.
 _LAST_ROUND = """
     SELECT extract(epoch FROM clock_timestamp() - finished_at)::float8,
            extract(epoch FROM finished_at - started_at)::float8, executions, runs
@@ -73,12 +73,12 @@ _UNDER_WAY = "SELECT EXISTS (SELECT 1 FROM runs_pruninground WHERE finished_at I
 _UNREADABLE = "SELECT count(DISTINCT job_environment_id) FROM jobs_unreadableversion"
 _PURGED = "SELECT count(*) FROM jobs_job WHERE purged_at IS NOT NULL"
 
-#: The queries of tables that grow, with their parameters: each stays within a stretch of a partial index.
-BOUNDED: list[tuple[str, list[int]]] = [(_DUE, []), (_UNCLAIMED, [_LOOKED_AT]), (_LIVE, [COUNTED]), (_PURGED, [])]
+#: The queries of tables that grow, with their parameters: each reads a bounded range of a partial index.
+BOUNDED: list[tuple[str, list[int]]] = [(_DUE, []), (_UNCLAIMED, [_MAX_READ]), (_LIVE, [COUNTED]), (_PURGED, [])]
 
 
 class Lags(NamedTuple):
-    """Seconds that the longest due occurrence waits to be fired, and the longest due execution for a worker."""
+    """How long the longest due occurrence waits to be fired, and the longest due execution for a worker, in seconds."""
 
     due_seconds: float
     claim_seconds: float
@@ -86,8 +86,9 @@ class Lags(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Beats:
-    """How many are alive and how many were lost within the hour, seconds since any of them ticked, and the slowest last
-    tick. None where none is known.
+    """How many are alive, how many were lost within the hour, the age of the latest tick, and the slowest last tick.
+
+    None without any.
     """
 
     alive: int
@@ -98,7 +99,7 @@ class Beats:
 
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """Those alive and those lost within the hour, seconds since any was heard from, and what the living do together."""
+    """How many are alive, how many were lost within the hour, the age of the latest heartbeat, and their totals."""
 
     alive: int
     lost: int
@@ -111,7 +112,7 @@ class Workers:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """The last round of retention: seconds since it ended, seconds that it took, and the rows that it removed."""
+    """The last round of retention: its age and its duration in seconds, and the rows that it removed."""
 
     age_seconds: float
     seconds: float
@@ -121,7 +122,7 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """The last round, None before the first ended; whether one goes on; purged jobs not removed yet."""
+    """The last round (None before the first ends), whether one is under way, and purged jobs not yet removed."""
 
     last: Round | None
     under_way: bool
@@ -130,12 +131,11 @@ class Retention:
 
 @dataclass(frozen=True, slots=True)
 class SystemState:
-    """All that Postgres tells. `live` are executions by status; `held` says that nothing fires: `runs.restore_guard`.
+    """What PostgreSQL knows. `live` are executions by status. `held`: nothing fires (`runs.restore_guard`).
 
-    `unreadable` counts jobs, by environment, that wait since a process can't read their version:
-    `runs.attempts.unreadable`.
-
-    `clock_skew_seconds` is how far the clock of a beat or worker is from the database's, of the one that is farthest.
+    `unreadable` counts job-environments that wait because a process can't read their version
+    (`runs.attempts.unreadable`). `clock_skew_seconds` is the largest distance of a beat's or worker's clock from the
+    database's.
     """
 
     held: bool
@@ -152,7 +152,7 @@ class SystemState:
 
 @dataclass(frozen=True, slots=True)
 class KnownProcess:
-    """What one beat or worker told last, and how long ago. What the other kind tells is None."""
+    """The last report of a beat or worker, and its age. The fields of the other kind are None."""
 
     kind: str
     name: str
@@ -174,22 +174,22 @@ class KnownProcess:
 
 
 def due_lag_seconds(cursor: Any) -> float:
-    """How long the longest due occurrence waits to be fired; 0 when none does."""
-    found: float = _row(cursor, _DUE, [])[0]
-    return found
+    """How long the longest due occurrence waits to be fired. 0 without any."""
+    seconds: float = _row(cursor, _DUE, [])[0]
+    return seconds
 
 
 def processes(cursor: Any) -> list[KnownProcess]:
-    """The beats and workers that live, and the silent ones that nobody of the same name has come after."""
-    cursor.execute(_PROCESSES, [_MOST_PROCESSES])
-    told = [KnownProcess(*row) for row in cursor.fetchall()]
-    living = {(one.kind, one.name) for one in told if one.is_alive}
-    return [one for one in told if one.is_alive or (one.kind, one.name) not in living]
+    """The beats and workers that are alive, and the silent ones without a living one of the same name."""
+    cursor.execute(_PROCESSES, [_MAX_PROCESSES])
+    rows = [KnownProcess(*row) for row in cursor.fetchall()]
+    living = {(process.kind, process.name) for process in rows if process.is_alive}
+    return [process for process in rows if process.is_alive or (process.kind, process.name) not in living]
 
 
 def lags(cursor: Any) -> Lags:
-    """How long what is due waits: for the clock, and for a worker."""
-    return Lags(due_lag_seconds(cursor), _row(cursor, _UNCLAIMED, [_LOOKED_AT])[0])
+    """How long due rows wait: for the clock, and for a worker."""
+    return Lags(due_lag_seconds(cursor), _row(cursor, _UNCLAIMED, [_MAX_READ])[0])
 
 
 def lag(cursor: Any) -> float:
@@ -197,8 +197,8 @@ def lag(cursor: Any) -> float:
     return max(lags(cursor))
 
 
-def look(cursor: Any) -> SystemState:
-    """Ask Postgres."""
+def read_state(cursor: Any) -> SystemState:
+    """Read it all."""
     beat, worker = (
         {"kind": kind, "alive": heartbeats.ALIVE_SECONDS, "lost": _LOST_SECONDS} for kind in ("beat", "worker")
     )

@@ -1,1 +1,1 @@
-"""Brings back a database that was restored from a backup."""
+"""Releases a database that was restored from a backup."""

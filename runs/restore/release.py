@@ -1,7 +1,7 @@
-"""Brings back a database that was restored from a backup, without doing again what may have been done since.
+"""Releases a database that was restored from a backup, without repeating what may have been done since.
 
-The backup knows neither what fired after it was taken, nor what became of executions that had not ended then. So what
-was due since is counted as missed, and what had not ended is canceled; each says so in the history.
+The backup knows neither what fired after it was taken, nor how executions ended that were live then. So occurrences
+that were due since are counted as missed, and live executions are canceled; each says so in the history.
 """
 
 import datetime
@@ -32,10 +32,10 @@ _BATCH = 1000
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What a restored database holds that must not simply go on; after `bring_back`, what was done about it.
+    """What a restored database contains that must not simply continue; after `bring_back`, what was done about it.
 
-    `due_jobs` are job-environments with something due, `missed` their occurrences, None before they are counted.
-    `live` are executions that had not ended, other than those `planned` for a time that is still ahead.
+    `due_jobs` counts job-environments with something due, `missed` their occurrences (None before these are counted).
+    `live` counts executions that have not ended, except those `planned` for a later time.
     """
 
     now: datetime.datetime
@@ -48,17 +48,17 @@ class Restored:
     sessions: int
 
 
-def look(now: datetime.datetime) -> Restored:
-    """Count it; nothing is changed."""
+def inspect(now: datetime.datetime) -> Restored:
+    """Count it, without changing anything."""
     latest = Run.objects.order_by("-pk").values_list("started_at", flat=True).first()
     due = JobEnvironment.objects.filter(enabled=True, next_fire_at__lte=now)
     left = SchedulePeriod.objects.filter(unsettled_from__isnull=False, until_at__lte=now)
-    places = due.values("pk").union(left.values("job_environment"))
+    due_jobs = due.values("pk").union(left.values("job_environment"))
     doubtful = _doubtful(now)
     return Restored(
         now=now,
         latest_run_at=latest,
-        due_jobs=places.count(),
+        due_jobs=due_jobs.count(),
         missed=None,
         live=doubtful.count(),
         planned=Execution.objects.filter(finished_at__isnull=True).count() - doubtful.count(),
@@ -68,12 +68,12 @@ def look(now: datetime.datetime) -> Restored:
 
 
 def bring_back(now: datetime.datetime, *, keep_live: bool) -> Restored:
-    """Count what is due as missed, cancel what had not ended, end every session; then let the clock go on.
+    """Count what is due as missed, cancel live executions, end every session; then release the clock.
 
-    With `keep_live` executions that had not ended go on, at the risk that they are delivered twice: what was running
-    is `worker_lost`, and retried by policy. It may be called again after it was broken off in the middle.
+    With `keep_live` live executions continue, at the risk that they are delivered twice: running ones fail with
+    `worker_lost`, and are retried by policy. It can be called again after an interruption.
     """
-    found = look(now)
+    before = inspect(now)
     if not keep_live:
         for operation in _bulk_operations():
             cancel_bulk(workspace=operation.workspace, operation_id=operation.pk, now=now, actor=SYSTEM)
@@ -81,25 +81,25 @@ def bring_back(now: datetime.datetime, *, keep_live: bool) -> Restored:
             pass
     missed = _count_as_missed(now)
     Session.objects.all().delete()
-    go_on()
-    log.warning("database_brought_back", missed=missed, live=found.live, live_kept=keep_live)
-    return replace(found, missed=missed)
+    resume()
+    log.warning("database_brought_back", missed=missed, live=before.live, live_kept=keep_live)
+    return replace(before, missed=missed)
 
 
-def go_on() -> None:
-    """The clock and the workers go on with this database as it is."""
+def resume() -> None:
+    """Let the clock and the workers continue with this database as it is."""
     with transaction.atomic(durable=True), connection.cursor() as cursor:
         restore_guard.mark(cursor)
 
 
 def is_copy() -> bool:
-    """Whether this database was restored from a dump, and is held for that."""
+    """Whether this database was restored from a dump and not released yet."""
     with connection.cursor() as cursor:
         return restore_guard.is_copy(cursor)
 
 
-def living() -> list[str]:
-    """The beats and workers that told of themselves in the last half minute."""
+def alive_processes() -> list[str]:
+    """The names of the beats and workers that have reported within the last half minute."""
     with connection.cursor() as cursor:
         return [process.name for process in system.processes(cursor) if process.is_alive]
 
@@ -113,7 +113,7 @@ def database_now() -> datetime.datetime:
 
 
 def _doubtful(now: datetime.datetime) -> ExecutionQuerySet:
-    """Executions that had not ended, and may have since. What is planned for later can't have been delivered."""
+    """Executions that had not ended, and may have since. Those planned for later can't have been delivered."""
     executions: ExecutionQuerySet = Execution.objects.filter(finished_at__isnull=True)
     return executions.exclude(status=ExecutionStatus.PENDING, next_attempt_at__gt=now)
 
@@ -123,7 +123,7 @@ def _bulk_operations() -> QuerySet[BulkOperation]:
 
 
 def _count_as_missed(now: datetime.datetime) -> int:
-    """Account for all that is due, in the clock's order; nothing of it fires. Returns the occurrences missed."""
+    """Account for all that is due, in the clock's order, firing nothing. Returns the number of missed occurrences."""
     missed = 0
     for account_for in (settle_due, fire_due):
         while (counted := account_for(now, only_count=True)).due:

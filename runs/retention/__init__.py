@@ -1,1 +1,1 @@
-"""How much history is kept, and how the rest, purged jobs and wiped workspaces are removed."""
+"""Retention: how much history is kept, and the removal of the rest, of purged jobs and of wiped workspaces."""

@@ -1,7 +1,7 @@
-"""The nightly round of retention: audit log and bulk operations first, then job after job.
+"""The nightly round of retention: the audit log and bulk operations first, then job after job.
 
-It is worked off in turns of some seconds, so that no worker is held up by it. A turn that ends, or a worker that is
-killed, leaves the round where it is, and the next turn goes on there.
+It is done in turns of some seconds, so that it holds up no worker. A turn that ends, or a worker that is killed, leaves
+the round where it is, and the next turn continues there.
 """
 
 import datetime
@@ -22,13 +22,13 @@ from runs.retention.rules import Prunable, cuts, drop_unused_versions, rules_aft
 
 log = structlog.get_logger(__name__)
 
-#: What a bulk operation did can be looked up for so long after it has ended.
+#: A bulk operation is kept for this long after it has ended.
 OPERATIONS_KEPT = datetime.timedelta(days=90)
 _ROUNDS_KEPT = 100
 
 
 def begin_round(now: datetime.datetime) -> bool:
-    """Let a round begin, unless one goes on already. The workers are told either way."""
+    """Begin a round, and wake the workers. False: one is under way already, and they continue it."""
     ended = PruningRound.objects.filter(finished_at__isnull=False).order_by("-finished_at")
     PruningRound.objects.filter(pk__in=list(ended.values_list("pk", flat=True)[_ROUNDS_KEPT:])).delete()
     wake_on_commit(PRUNING_TASK)
@@ -40,52 +40,52 @@ def begin_round(now: datetime.datetime) -> bool:
     return True
 
 
-def go_on(turn: Turn, now: datetime.datetime) -> bool:
-    """Work on the round that goes on. Returns whether there is none any more; the caller prunes alone."""
-    found = PruningRound.objects.filter(finished_at__isnull=True).first()
-    if found is None:
+def continue_round(turn: Turn, now: datetime.datetime) -> bool:
+    """Work on the round that is under way. Returns whether it has ended. The caller holds the pruning lock."""
+    current = PruningRound.objects.filter(finished_at__isnull=True).first()
+    if current is None:
         return True
-    if found.reached is None and not _forget_the_past(turn, now):
+    if current.reached is None and not _prune_records(turn, now):
         return False
-    while rules := rules_after(found.reached):
+    while rules := rules_after(current.reached):
         if not turn.batches(partial(drop_unused_versions, rules)):
             return False
         cut = cuts(rules)
         for rule in rules:
-            if rule.job_id in cut and not turn.batches(partial(_prune, found, Prunable(rule, cut[rule.job_id], now))):
+            if rule.job_id in cut and not turn.batches(partial(_prune, current, Prunable(rule, cut[rule.job_id], now))):
                 return False
-        found.reached = rules[-1].job_id
-        found.save(update_fields=["reached"])
-    found.refresh_from_db()
-    found.finished_at = now
-    found.save(update_fields=["finished_at"])
-    took = round((now - found.started_at).total_seconds(), 1)
-    log.info("history_pruned", executions=found.executions, runs=found.runs, seconds=took)
+        current.reached = rules[-1].job_id
+        current.save(update_fields=["reached"])
+    current.refresh_from_db()
+    current.finished_at = now
+    current.save(update_fields=["finished_at"])
+    took = round((now - current.started_at).total_seconds(), 1)
+    log.info("history_pruned", executions=current.executions, runs=current.runs, seconds=took)
     return True
 
 
-def _prune(found: PruningRound, history: Prunable, limit: int) -> int:
-    """One batch of a job's history, counted in its round."""
+def _prune(current: PruningRound, history: Prunable, limit: int) -> int:
+    """Prune one batch of a job's history, and count it in the round."""
     with transaction.atomic(), connection.cursor() as cursor:
         pruned = history.prune(cursor, limit)
         if pruned.executions:
             counts: Any = {"executions": F("executions") + pruned.executions, "runs": F("runs") + pruned.runs}
-            PruningRound.objects.filter(pk=found.pk).update(**counts)
+            PruningRound.objects.filter(pk=current.pk).update(**counts)
     return pruned.executions
 
 
-def _forget_the_past(turn: Turn, now: datetime.datetime) -> bool:
-    """Old entries of the audit log, and bulk operations that ended long ago. False: the turn is over."""
+def _prune_records(turn: Turn, now: datetime.datetime) -> bool:
+    """Delete old entries of the audit log, and bulk operations that ended long ago. False: the turn is over."""
     days = settings.AUDIT_LOG_DAYS
     for workspace in Workspace.objects.order_by("pk"):
         if days and not turn.batches(partial(prune_log, workspace, now - datetime.timedelta(days=days))):
             return False
-        if not turn.batches(partial(_forget_operations, workspace, now - OPERATIONS_KEPT)):
+        if not turn.batches(partial(_prune_operations, workspace, now - OPERATIONS_KEPT)):
             return False
     return True
 
 
-def _forget_operations(workspace: Workspace, until: datetime.datetime, limit: int) -> int:
+def _prune_operations(workspace: Workspace, until: datetime.datetime, limit: int) -> int:
     over = BulkOperation.objects.filter(workspace=workspace, finished_at__lt=until).order_by("pk")
     ids = list(over.values_list("pk", flat=True)[:limit])
     return BulkOperation.objects.filter(pk__in=ids)._raw_delete("default") if ids else 0

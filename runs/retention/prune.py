@@ -1,7 +1,7 @@
-"""Removes executions with their runs, in batches that nobody has to wait for: small ones, with rests between them.
+"""Removes executions with their runs in small batches, with rests between them, so that nothing else waits for long.
 
-What lives is never touched, and what somebody else holds at the moment is left for the next time. Every batch is a
-transaction of its own that counts itself, so that whoever dies in the middle leaves nothing half done.
+Live executions are never touched, and rows that another transaction has locked are left for the next turn. Each batch
+is a transaction of its own that counts itself, so a process that is killed leaves nothing half done.
 """
 
 import contextlib
@@ -16,43 +16,43 @@ from django.db import connection
 from runs import counters
 from runs.monitoring import system
 
-#: An arbitrary number that names this lock among the advisory locks of the database.
+#: An arbitrary number that identifies this lock among the database's advisory locks.
 _LOCK = 0x686F7572_7072756E
 _RUNS = "DELETE FROM runs_run WHERE execution_id = ANY(%s::uuid[])"
 _EXECUTIONS = "DELETE FROM runs_execution WHERE id = ANY(%s::uuid[])"
 
-#: Seconds that a batch should take: so long a commit may hold up others at the worst.
+#: The target duration of a batch: its commit holds up others for this long at worst.
 BATCH_SECONDS = 0.05
-SMALLEST, LARGEST, FIRST = 25, 1000, 100
-#: The house is behind with its work, from so many seconds on.
+MIN_SIZE, MAX_SIZE, FIRST_SIZE = 25, 1000, 100
+#: From this lag on, the installation is behind with its deliveries.
 BEHIND_SECONDS = 0.25
-_SHORTEST_REST, _LONGEST_REST = 0.005, 0.5
+_MIN_REST, _MAX_REST = 0.005, 0.5
 _REST_BEHIND = 4
 
 
 @dataclass(slots=True)
 class Pace:
-    """How many rows a batch takes and how long the rest after it is, by how the ones before went. Pure."""
+    """The size of the next batch and the rest before it, adapted to how long the last ones took. Pure."""
 
-    size: int = FIRST
+    size: int = FIRST_SIZE
 
     def after(self, took: float, behind: float) -> float:
-        """Learn from a batch that took so many seconds; returns the seconds to rest.
+        """Adapt to a batch that took `took` seconds. Returns the seconds to rest.
 
-        The rest is as long as the batch, which is longer where the database is busy. While what is due waits for
-        longer than `BEHIND_SECONDS`, it is four times that.
+        The rest is as long as the batch, which takes longer on a busy database; four times as long while the lag of
+        deliveries is above `BEHIND_SECONDS`.
         """
         if took > BATCH_SECONDS * 2:
-            self.size = max(SMALLEST, self.size // 2)
+            self.size = max(MIN_SIZE, self.size // 2)
         elif took < BATCH_SECONDS / 2:
-            self.size = min(LARGEST, self.size * 2)
+            self.size = min(MAX_SIZE, self.size * 2)
         rest = took * _REST_BEHIND if behind > BEHIND_SECONDS else took
-        return min(_LONGEST_REST, max(_SHORTEST_REST, rest))
+        return min(_MAX_REST, max(_MIN_REST, rest))
 
 
 @dataclass(slots=True)
 class Turn:
-    """The time that somebody has for pruning, and the pace of it."""
+    """The time that one call has for pruning, and its pace."""
 
     seconds: float
     pace: Pace = field(default_factory=Pace)
@@ -68,25 +68,25 @@ class Turn:
         return self.clock() >= self._ends_at
 
     def batches(self, work: Callable[[int], int]) -> bool:
-        """Let `work` take one batch after another, of at most so many rows each, until it answers with fewer.
+        """Call `work` with the size of one batch after another, until it handles fewer rows than that.
 
-        Returns whether it came to that; otherwise the turn is over.
+        Returns whether it did; otherwise the turn is over.
         """
         while not self.is_over:
             size, began = self.pace.size, self.clock()
-            taken = work(size)
+            handled = work(size)
             took = self.clock() - began
-            if not taken:
+            if not handled:
                 return True
-            self.sleep(self.pace.after(took, _behind()))
-            if taken < size:
+            self.sleep(self.pace.after(took, _lag_seconds()))
+            if handled < size:
                 return True
         return False
 
 
 @contextlib.contextmanager
-def alone() -> Iterator[bool]:
-    """Whether nobody else prunes; as long as the block goes on, nobody will. Ends with the connection at the latest."""
+def pruning_lock() -> Iterator[bool]:
+    """Hold the lock of pruning within the block, if no other process does. Ends with the connection at the latest."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_lock(%s)", [_LOCK])
         taken: bool = cursor.fetchone()[0]
@@ -99,7 +99,7 @@ def alone() -> Iterator[bool]:
 
 
 def remove(cursor: Any, execution_ids: Sequence[uuid.UUID]) -> int:
-    """Delete ended executions, which the caller has locked, with their runs. Returns how many runs there were."""
+    """Delete ended executions, which the caller has locked, with their runs. Returns the number of runs."""
     ids = [str(key) for key in execution_ids]
     cursor.execute(_RUNS, [ids])
     runs: int = cursor.rowcount
@@ -108,7 +108,7 @@ def remove(cursor: Any, execution_ids: Sequence[uuid.UUID]) -> int:
     return runs
 
 
-def _behind() -> float:
-    """How long what is due waits already, in seconds: for the clock, or for a worker."""
+def _lag_seconds() -> float:
+    """How long due rows wait, for the clock or for a worker."""
     with connection.cursor() as cursor:
         return system.lag(cursor)

@@ -1,7 +1,7 @@
-"""Removes what was purged: jobs that are gone for every reader, with all that is stored of them, batch by batch.
+"""Removes purged jobs with all that is stored of them, batch by batch; readers don't see them any more.
 
-What a job's rows refer to goes after them: executions, then the job-environments, under a lock that everybody needs who
-makes an execution there, then the versions, then the job.
+A job's rows go after those that refer to them: executions first, then the job-environments, under a lock that every
+transaction needs to create an execution there, then the versions, then the job.
 """
 
 import datetime
@@ -27,21 +27,21 @@ _ENDED = """
 
 
 def remove_purged(turn: Turn, now: datetime.datetime) -> bool:
-    """Remove purged jobs. Returns whether none is left; the caller prunes alone."""
+    """Remove purged jobs. Returns whether none is left. The caller holds the pruning lock."""
     tried: list[uuid.UUID] = []
     while not turn.is_over and (job_id := _next(tried)) is not None:
         tried.append(job_id)
         cancel_live(Execution.objects.filter(job=job_id), now=now, error=JOB_DELETED, skip_locked=True)
-        if turn.batches(partial(_remove_executions, job_id)) and _remove_places(job_id):
+        if turn.batches(partial(_remove_executions, job_id)) and _remove_job_environments(job_id):
             _remove_job(turn, job_id)
     return not Job.objects.purged().exists()
 
 
 def _next(tried: list[uuid.UUID]) -> uuid.UUID | None:
-    """The next one that this turn has not come to."""
+    """The next purged job that this turn has not tried."""
     jobs = Job.objects.purged().exclude(pk__in=tried).order_by("workspace", "purged_at")
-    found: uuid.UUID | None = jobs.values_list("pk", flat=True).first()
-    return found
+    job_id: uuid.UUID | None = jobs.values_list("pk", flat=True).first()
+    return job_id
 
 
 def _remove_executions(job_id: uuid.UUID, limit: int) -> int:
@@ -53,21 +53,21 @@ def _remove_executions(job_id: uuid.UUID, limit: int) -> int:
     return len(ids)
 
 
-def _remove_places(job_id: uuid.UUID) -> bool:
-    """Where the job was, with its periods. False where somebody has just made one more execution, or holds one."""
+def _remove_job_environments(job_id: uuid.UUID) -> bool:
+    """Remove job-environments with their periods. False if an execution was created just now, or is locked."""
     with transaction.atomic():
-        places = JobEnvironment.objects.filter(job=job_id)
-        ids = list(places.select_for_update().order_by("pk").values_list("pk", flat=True))
+        rows = JobEnvironment.objects.filter(job=job_id)
+        ids = list(rows.select_for_update().order_by("pk").values_list("pk", flat=True))
         if Execution.objects.filter(job=job_id).exists():
             return False
         SchedulePeriod.objects.filter(job_environment__in=ids)._raw_delete("default")
         forget_subjects(ids)
-        places._raw_delete("default")
+        rows._raw_delete("default")
     return True
 
 
 def _remove_job(turn: Turn, job_id: uuid.UUID) -> None:
-    """Its versions, and when they are gone the job itself."""
+    """Remove the versions, and once they are gone the job."""
     Job.objects.filter(pk=job_id).update(current_version=None)
     if turn.batches(partial(_remove_versions, job_id)):
         Job.objects.filter(pk=job_id).delete()

@@ -1,11 +1,11 @@
-"""How much of a job's history is kept, and what of it may go.
+"""How much of a job's history is kept, and which executions may be pruned.
 
-An ended execution is kept if it is one of the newest `keep_last` of its job, or was due within the last `keep_days`.
-A failure is kept too if it is one of the newest `keep_last` failures of its job: so it is kept at least as long as a
-success of the same time, however many come after it. "Newest" is by when it was due, else made.
+An ended execution is kept if it is one of the newest `keep_last` of its job, or was due within the last `keep_days`. A
+failure is kept too if it is one of the newest `keep_last` failures of its job: so it is kept at least as long as a
+success of the same time, however many follow it. "Newest" is by when it was due, or else created.
 
-Besides, these are never removed: what has not ended; what a live replay or retry was made from; what a bulk operation
-is still to deal with; and the last scheduled execution in each environment, which the clock may still make longer.
+Besides, these are never pruned: live executions; the source of a live replay or retry; those that a bulk operation has
+yet to process; and the last scheduled execution in each environment, which the clock may still extend.
 """
 
 import datetime
@@ -18,23 +18,23 @@ from django.db import connection, transaction
 
 from runs.retention.prune import remove
 
-#: At most so many rows are read to find where the histories of several jobs are cut.
-_READ_AT_ONCE = 20_000
-JOBS_AT_ONCE = 200
+#: The most rows to read to find where the histories of several jobs are cut.
+_MAX_READ = 20_000
+JOBS_BATCH = 200
 _ALL = 2**31 - 1
 
 
 def _number(name: str) -> str:
-    """A whole number of a version's retention, in SQL. Of a version that can't be read it may be anything: NULL."""
-    said, days = (f"(version.config #> '{{retention,{part}}}')" for part in (name, "keep_days"))
+    """SQL for a whole number of a version's retention. NULL where the version does not have one that can be read."""
+    number, days = (f"(version.config #> '{{retention,{part}}}')" for part in (name, "keep_days"))
     return (
-        f"CASE WHEN jsonb_typeof({said}) = 'number' AND jsonb_typeof({days}) IN ('number', 'null')"
-        f" THEN least({said}::numeric, {_ALL})::int END"
+        f"CASE WHEN jsonb_typeof({number}) = 'number' AND jsonb_typeof({days}) IN ('number', 'null')"
+        f" THEN least({number}::numeric, {_ALL})::int END"
     )
 
 
-# A job whose version says nothing that can be read keeps all, but for what its workspace's plan cuts.
-# `reached` is where an earlier turn came to. What the workspace's plan keeps at most holds for jobs of before it, too.
+# A job whose version can't be read keeps all that its workspace's plan allows. Those limits also apply to jobs that are
+# older than the plan. `reached` is the last job of an earlier turn.
 _JOBS = f"""
     SELECT job.id, coalesce(least(keep.last, plan.keep_last), %(all)s), least(keep.days, plan.keep_days)
       FROM jobs_job AS job JOIN jobs_jobversion AS version ON version.id = job.current_version_id
@@ -44,7 +44,7 @@ _JOBS = f"""
      WHERE job.purged_at IS NULL AND (%(reached)s::uuid IS NULL OR job.id > %(reached)s::uuid)
      ORDER BY job.id LIMIT %(limit)s
 """  # noqa: S608 - our own text
-# The newest that goes, and the newest failure that does: each is one step beyond what is kept.
+# The newest execution and the newest failure to prune: each is the first one beyond those that are kept.
 _CUTS = """
     SELECT job.id, old.due_at, old.id, failure.due_at, failure.id
       FROM unnest(%s::uuid[], %s::int[]) AS job (id, keep_last)
@@ -59,8 +59,8 @@ _CUTS = """
           ORDER BY due_at DESC, id DESC OFFSET job.keep_last LIMIT 1
      ) AS failure ON TRUE
 """
-# Newest first: the first batch tells how far back the ledger will reach, and the others change that no more.
-_DOOMED = """
+# Newest first: the first batch decides where the ledger begins, and later ones don't change that.
+_PRUNABLE = """
     SELECT id, due_at, job_environment_id::text,
            CASE WHEN trigger = 'schedule' THEN coalesce(scheduled_until, scheduled_for) END
       FROM runs_execution AS old
@@ -81,15 +81,15 @@ _DOOMED = """
      ORDER BY old.due_at DESC, old.id DESC LIMIT %(limit)s
        FOR UPDATE OF old SKIP LOCKED
 """
-# Locked in the one order, and only if there is something to say: a recorder may want the row.
+# Locked in the one order, and only if the instant changes: a recorder may wait for the row.
 _REACH = """
-    WITH known AS (
+    WITH changed AS (
         SELECT row.id, reach.instant FROM jobs_jobenvironment AS row
           JOIN unnest(%s::uuid[], %s::timestamptz[]) AS reach (id, instant) USING (id)
          WHERE row.history_from IS NULL OR row.history_from < reach.instant
          ORDER BY row.id FOR NO KEY UPDATE OF row
     )
-    UPDATE jobs_jobenvironment AS row SET history_from = known.instant FROM known WHERE row.id = known.id
+    UPDATE jobs_jobenvironment AS row SET history_from = changed.instant FROM changed WHERE row.id = changed.id
 """
 _UNUSED_EDITED = """
     DELETE FROM jobs_jobversion WHERE id IN (
@@ -107,7 +107,7 @@ _ALWAYS = datetime.datetime.max.replace(tzinfo=datetime.UTC)
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What is kept of one job. `keep_days` None: nothing for its age."""
+    """How much history of one job is kept. `keep_days` None: none because of its age."""
 
     job_id: uuid.UUID
     keep_last: int
@@ -115,7 +115,7 @@ class Rule:
 
 
 class Cut(NamedTuple):
-    """Where a job's history is cut: at an execution, itself included, all goes that is older. So for its failures."""
+    """Where a job's history is cut: an execution and all older ones may be pruned. The same for its failures."""
 
     due_at: datetime.datetime
     id: uuid.UUID
@@ -125,26 +125,26 @@ class Cut(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """What a batch removed."""
+    """How many rows a batch removed."""
 
     executions: int = 0
     runs: int = 0
 
 
 def rules_after(reached: uuid.UUID | None) -> Sequence[Rule]:
-    """The rules of the next jobs in the order of their ids, deleted ones included; none: that was the last."""
+    """The rules of the next jobs in the order of their ids, including deleted ones. Empty after the last."""
     with connection.cursor() as cursor:
-        cursor.execute(_JOBS, {"reached": reached, "limit": JOBS_AT_ONCE, "all": _ALL})
-        found = [Rule(*row) for row in cursor.fetchall()]
+        cursor.execute(_JOBS, {"reached": reached, "limit": JOBS_BATCH, "all": _ALL})
+        rules = [Rule(*row) for row in cursor.fetchall()]
     count, read = 0, 0
-    while count < len(found) and (not count or read + found[count].keep_last <= _READ_AT_ONCE):
-        read += found[count].keep_last
+    while count < len(rules) and (not count or read + rules[count].keep_last <= _MAX_READ):
+        read += rules[count].keep_last
         count += 1
-    return found[:count]
+    return rules[:count]
 
 
 def cuts(rules: Iterable[Rule]) -> dict[uuid.UUID, Cut]:
-    """Where the histories of these jobs are cut, of those that are longer than what is kept."""
+    """The cuts of these jobs, where their histories are longer than what is kept."""
     keeps = {rule.job_id: rule.keep_last for rule in rules}
     with connection.cursor() as cursor:
         cursor.execute(_CUTS, [[str(key) for key in keeps], list(keeps.values())])
@@ -153,35 +153,35 @@ def cuts(rules: Iterable[Rule]) -> dict[uuid.UUID, Cut]:
 
 @dataclass(slots=True)
 class Prunable:
-    """What goes of one job's history. It is taken from the newest to the oldest."""
+    """The part of a job's history to prune, from the newest to the oldest."""
 
     rule: Rule
     cut: Cut
     now: datetime.datetime
 
     def prune(self, cursor: Any, limit: int) -> Pruned:
-        """Remove the next so many, in the caller's transaction; fewer: these were the last."""
+        """Remove the next `limit` executions, in the caller's transaction. Fewer: these were the last."""
         cursor.execute(
-            _DOOMED, {"job_id": self.rule.job_id, "since": self._since, "limit": limit, **self.cut._asdict()}
+            _PRUNABLE, {"job_id": self.rule.job_id, "since": self._since, "limit": limit, **self.cut._asdict()}
         )
-        doomed = cursor.fetchall()
-        if not doomed:
+        rows = cursor.fetchall()
+        if not rows:
             return Pruned()
-        runs = remove(cursor, [row[0] for row in doomed])
-        _shorten_ledgers(cursor, [(key, last) for _, _, key, last in doomed if last is not None])
-        # What is left of it is older than the last of these.
-        self.cut = self.cut._replace(due_at=doomed[-1][1], id=doomed[-1][0])
-        return Pruned(len(doomed), runs)
+        runs = remove(cursor, [row[0] for row in rows])
+        _shorten_ledgers(cursor, [(key, last) for _, _, key, last in rows if last is not None])
+        # The rest is older than the last of these.
+        self.cut = self.cut._replace(due_at=rows[-1][1], id=rows[-1][0])
+        return Pruned(len(rows), runs)
 
     @property
     def _since(self) -> datetime.datetime:
-        """What was due from then on is kept for its age."""
+        """Executions due since then are kept because of their age."""
         days = self.rule.keep_days
         return _ALWAYS if days is None else self.now - datetime.timedelta(days=days)
 
 
 def _shorten_ledgers(cursor: Any, ends: Sequence[tuple[str, datetime.datetime]]) -> None:
-    """Let the ledgers begin after what is removed: by job-environment, the last instant that each recorded."""
+    """Let ledgers begin after what is removed, given as the job-environments and instants of the last occurrences."""
     if not ends:
         return
     reach: dict[str, datetime.datetime] = {}
@@ -191,10 +191,10 @@ def _shorten_ledgers(cursor: Any, ends: Sequence[tuple[str, datetime.datetime]])
 
 
 def drop_unused_versions(rules: Iterable[Rule], limit: int) -> int:
-    """Delete versions that were edited for a replay of these jobs and that no execution is of any more.
+    """Delete versions of these jobs that were edited for a replay and that no execution has any more.
 
-    To be called before the executions of these jobs are pruned: what goes now was left by the round before, so no
-    request that is just replaying such an execution can still mean it.
+    Call it before the jobs' executions are pruned: it then deletes what the round before left, which no request that is
+    replaying such an execution can still use.
     """
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_UNUSED_EDITED, {"jobs": [str(rule.job_id) for rule in rules], "limit": limit})

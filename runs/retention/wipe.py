@@ -1,4 +1,4 @@
-"""A workspace emptied: its jobs, executions, runs and secrets go, for good.
+"""Wipes a workspace: deletes its jobs, executions, runs and secrets for good.
 
 Its members, keys, environments, retry policies, signing secrets, settings and audit log stay.
 """
@@ -27,25 +27,25 @@ _BATCH = 1000
 
 
 class UnconfirmedError(HourhandError):
-    """What is to be wiped was not named."""
+    """The workspace to wipe was not confirmed by its slug."""
 
     code = "unconfirmed"
 
     def __init__(self, slug: str) -> None:
-        super().__init__(f"Should be {slug}, the slug of the workspace that is to be wiped.", field="confirm")
+        super().__init__(f"Should be {slug}, the slug of the workspace to wipe.", field="confirm")
 
 
 def wipe(*, workspace: Workspace, confirm: str, actor: Actor, now: datetime.datetime) -> None:
-    """Empty a workspace. For every reader all is gone at once; a worker removes the rows, however many there are.
+    """Empty a workspace. All of it disappears at once; a worker removes the rows, however many.
 
-    What has not ended is canceled; a request in flight is aborted, and may have arrived. Raises OwnerOnlyError, and
+    Live executions are canceled; a request in flight is aborted, and may have arrived. Raises OwnerOnlyError, and
     UnconfirmedError unless `confirm` is the workspace's slug.
     """
     require_owner(actor, workspace)
     if confirm != workspace.slug:
         raise UnconfirmedError(workspace.slug)
     _hide(workspace, actor, now)
-    # Nothing new is made any more. What somebody holds just now ends with him, or is canceled before it is removed.
+    # No executions are created any more. A locked one ends with its transaction, or is canceled before its removal.
     executions = Execution.objects.filter(workspace=workspace)
     while len(cancel_live(executions, now=now, error=WIPED, skip_locked=True, limit=_BATCH)) == _BATCH:
         pass
@@ -54,7 +54,7 @@ def wipe(*, workspace: Workspace, confirm: str, actor: Actor, now: datetime.date
 
 @transaction.atomic
 def _hide(workspace: Workspace, actor: Actor, now: datetime.datetime) -> None:
-    """Take all out of sight, and out of the clock's. The order of locks is that of everybody: jobs, then places."""
+    """Hide all from readers and from the clock. Locks are taken in the one order: jobs, then job-environments."""
     locked = Workspace.objects.select_for_update(no_key=True).get(pk=workspace.pk)
     jobs = Job.objects.of(locked).kept().select_for_update(no_key=True).order_by("pk")
     ids = list(jobs.values_list("pk", flat=True))
@@ -63,7 +63,7 @@ def _hide(workspace: Workspace, actor: Actor, now: datetime.datetime) -> None:
     purge_jobs(ids, now=now)
     secrets, _ = Secret.objects.filter(workspace=locked).delete()
     BulkOperation.objects.filter(workspace=locked)._raw_delete("default")
-    # They tell of what is gone, and a request that is sent again is to be done again.
+    # These answers are about deleted rows: a request that is sent again must be done again.
     KeptAnswer.objects.filter(workspace=locked)._raw_delete("default")
     changes = difference({"jobs": len(ids), "secrets": secrets}, {"jobs": 0, "secrets": 0})
     audit.record("workspace.wiped", locked, actor=actor, now=now, changes=changes)
@@ -71,9 +71,9 @@ def _hide(workspace: Workspace, actor: Actor, now: datetime.datetime) -> None:
 
 
 def _stop(job_ids: list[uuid.UUID]) -> None:
-    """Let these jobs fire no more."""
-    places = JobEnvironment.objects.filter(job__in=job_ids)
-    ids = list(places.select_for_update(no_key=True).order_by("pk").values_list("pk", flat=True))
+    """Stop these jobs from firing."""
+    rows = JobEnvironment.objects.filter(job__in=job_ids)
+    ids = list(rows.select_for_update(no_key=True).order_by("pk").values_list("pk", flat=True))
     JobEnvironment.objects.filter(pk__in=ids).update(
         enabled=False, next_fire_at=None, paused_at=None, paused_until=None, pause_note=""
     )

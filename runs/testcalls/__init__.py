@@ -1,1 +1,1 @@
-"""A job's request sent once by a worker and answered to whoever asked; history keeps nothing of it."""
+"""Test calls: a job's request, sent once by a worker and answered to the caller; history keeps nothing of it."""

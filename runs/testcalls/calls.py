@@ -1,7 +1,7 @@
-"""Test calls: a job's request sent once, now, by a worker, and answered to whoever waits. Nothing of it is kept.
+"""Test calls: a job's request, sent once by a worker and answered to the caller. Nothing of it is kept.
 
-This process makes no calls. It leaves the call in the mailbox, tells the workers by a message that carries its id, and
-waits: for a worker to take it, then for as long as the call may take, while that worker lives.
+This process makes no calls. It leaves the call in the mailbox, sends the workers a message with its id, and waits: for
+a worker to take it, then for as long as the call may take, while that worker lives.
 """
 
 import datetime
@@ -42,19 +42,19 @@ from runs.postgres_text import as_text, clean
 from runs.queue import announce_call
 from runs.testcalls.transport import Mailbox, mailbox
 
-#: A worker that has room takes a call within milliseconds.
+#: A worker with room takes a call within milliseconds.
 TAKEN_SECONDS = 5.0
-#: Beyond the call's own time: to be prepared, judged and answered, or to wait for its host.
+#: Beyond the call's timeout: to prepare, evaluate and answer it, or to wait for its host.
 MARGIN_SECONDS = 10.0
-#: At a time, in a workspace and in this process: each holds one of its threads, and others are to be left.
+#: The most concurrent calls of a workspace and of this process: each blocks one of its threads.
 PER_WORKSPACE, PER_PROCESS = 3, 4
 _LOOK_SECONDS = 1.0
 _process = threading.BoundedSemaphore(PER_PROCESS)
 
 
 @dataclass(frozen=True, slots=True)
-class WantedCall:
-    """What a worker needs to make a call. `config` is the definition as it holds in the environment.
+class CallRequest:
+    """What a worker needs to make a call. `config` is the definition in force in the environment.
 
     Secrets are not in it: the worker reads those that its templates name.
     """
@@ -74,7 +74,7 @@ class WantedCall:
         return exact_json.compact(asdict(self))
 
     @classmethod
-    def from_json(cls, text: str) -> "WantedCall":
+    def from_json(cls, text: str) -> "CallRequest":
         return cls(**exact_json.loads(text))
 
 
@@ -87,20 +87,20 @@ def call_once(
     input: Any = None,  # noqa: A002 - the product's word
     actor: Actor,
 ) -> Run:
-    """Make one call of a job in an environment and answer with its run, which is in no history and has no execution.
+    """Make one call of a job in an environment, and return its run, which is not stored and has no execution.
 
-    `config` is a complete, validated definition in place of the saved one; `unsaved` names what differs in it, for the
-    audit log, and leaves the run without a version. Blocks for as long as the call takes. It counts for no quota, but
-    is not made where that is used up. Raises QuotaExceededError, JobGoneError, JobNotEnabledError and what `_answered`
-    raises.
+    `config` is a complete, validated definition instead of the saved one; `unsaved` names what differs in it, for the
+    audit log, and leaves the run without a version. Blocks for as long as the call takes. It does not count towards the
+    quota, but is refused when that is used up. Raises QuotaExceededError, JobGoneError, JobNotEnabledError, and what
+    `_answered` raises.
     """
     refuse_when_stopped(job_environment.workspace_id, now=now)
-    wanted = _wanted(job_environment, config, input)
+    call = _request(job_environment, config, input)
     details: dict[str, Any] = {"environment": job_environment.environment.slug}
     details |= {"unsaved": sorted(unsaved)} if unsaved else {}
     changes = difference({}, details)
     try:
-        columns = _answered(wanted, job_environment.workspace_id)
+        columns = _answered(call, job_environment.workspace_id)
     except CallLostError:
         # The request may have carried a secret somewhere, and no execution would show it.
         audit.record("job.tested", job_environment.job, actor=actor, now=now, changes=changes)
@@ -109,7 +109,7 @@ def call_once(
     return _run(columns, job_environment, saved=not unsaved)
 
 
-def _wanted(job_environment: JobEnvironment, config: dict[str, Any] | None, input: Any) -> WantedCall:  # noqa: A002
+def _request(job_environment: JobEnvironment, config: dict[str, Any] | None, input: Any) -> CallRequest:  # noqa: A002
     job, environment = job_environment.job, job_environment.environment
     version = job.current_version
     if job.deleted_at is not None or version is None:
@@ -118,7 +118,7 @@ def _wanted(job_environment: JobEnvironment, config: dict[str, Any] | None, inpu
         raise JobNotEnabledError(job.slug, environment.slug)
     if config is None:
         refuse_unreadable(job, version, environment.pk)
-    return WantedCall(
+    return CallRequest(
         call_id=uuid7_text(),
         workspace_id=str(job_environment.workspace_id),
         job_id=str(job.pk),
@@ -132,23 +132,23 @@ def _wanted(job_environment: JobEnvironment, config: dict[str, Any] | None, inpu
     )
 
 
-def _answered(wanted: WantedCall, workspace_id: uuid.UUID) -> dict[str, Any]:
+def _answered(call: CallRequest, workspace_id: uuid.UUID) -> dict[str, Any]:
     """The columns of the run that a worker answers with.
 
-    Raises CallLostError where the request may have been sent. Nothing was where it raises TooManyTestCallsError,
+    Raises CallLostError if the request may have been sent. Nothing was sent if it raises TooManyTestCallsError,
     NoWorkerError, CallCrowdedError, BrokerAwayError, or, without an encryption key, SecretsLockedError.
     """
-    seconds = wanted.config["request"]["timeout_seconds"]
+    seconds = call.config["request"]["timeout_seconds"]
     sent = False
     try:
         box = mailbox()
-        with _place(box, workspace_id, wanted.call_id, seconds=round(seconds + TAKEN_SECONDS + MARGIN_SECONDS) + 1):
-            box.leave(wanted.call_id, wanted.to_json())
-            if not announce_call(wanted.call_id):
-                box.withdraw(wanted.call_id)
+        with _slot(box, workspace_id, call.call_id, seconds=round(seconds + TAKEN_SECONDS + MARGIN_SECONDS) + 1):
+            box.leave(call.call_id, call.to_json())
+            if not announce_call(call.call_id):
+                box.withdraw(call.call_id)
                 raise BrokerAwayError
             sent = True
-            return _read(_awaited(box, wanted.call_id, seconds=seconds))
+            return _read(_awaited(box, call.call_id, seconds=seconds))
     except REDIS_ERRORS as error:
         if sent:
             raise CallLostError("Redis went away while the call was made; the request may have arrived.") from error
@@ -160,17 +160,17 @@ def _answered(wanted: WantedCall, workspace_id: uuid.UUID) -> dict[str, Any]:
 
 
 def _read(answer: str) -> dict[str, Any]:
-    told: dict[str, Any] = json.loads(answer)
-    if "crowded_seconds" in told:
-        raise CallCrowdedError(told["crowded_seconds"])
-    if "fault" in told:
-        raise CallLostError(told["fault"])
-    columns: dict[str, Any] = told["run"]
+    content: dict[str, Any] = json.loads(answer)
+    if "crowded_seconds" in content:
+        raise CallCrowdedError(content["crowded_seconds"])
+    if "fault" in content:
+        raise CallLostError(content["fault"])
+    columns: dict[str, Any] = content["run"]
     return columns
 
 
 def _awaited(box: Mailbox, call_id: str, *, seconds: float) -> str:
-    """The answer to a call that workers were told of."""
+    """Wait for the answer to a call that was announced to the workers."""
     taken_by = time.monotonic() + TAKEN_SECONDS
     while (now := time.monotonic()) < taken_by:
         if (answer := box.answer(call_id, wait_seconds=min(_LOOK_SECONDS, taken_by - now))) is not None:
@@ -187,17 +187,17 @@ def _awaited(box: Mailbox, call_id: str, *, seconds: float) -> str:
 
 
 @contextmanager
-def _place(box: Mailbox, workspace_id: uuid.UUID, call_id: str, *, seconds: int) -> Iterator[None]:
-    """Hold one of this process's places and one of the workspace's. Raises TooManyTestCallsError."""
+def _slot(box: Mailbox, workspace_id: uuid.UUID, call_id: str, *, seconds: int) -> Iterator[None]:
+    """Hold one of this process's slots and one of the workspace's. Raises TooManyTestCallsError."""
     if not _process.acquire(blocking=False):
-        raise TooManyTestCallsError("This server waits for as many test calls as it can; try again in a moment.")
+        raise TooManyTestCallsError("This server is at its limit of concurrent test calls; try again in a moment.")
     try:
-        if not box.reserve(workspace_id, call_id, places=PER_WORKSPACE, seconds=seconds):
-            raise TooManyTestCallsError(f"At most {PER_WORKSPACE} test calls go on at a time in a workspace.")
+        if not box.reserve(workspace_id, call_id, slots=PER_WORKSPACE, seconds=seconds):
+            raise TooManyTestCallsError(f"A workspace can have at most {PER_WORKSPACE} concurrent test calls.")
         try:
             yield
         finally:
-            box.release(workspace_id, call_id, places=PER_WORKSPACE)
+            box.release(workspace_id, call_id, slots=PER_WORKSPACE)
     finally:
         _process.release()
 
@@ -206,7 +206,7 @@ def _place(box: Mailbox, workspace_id: uuid.UUID, call_id: str, *, seconds: int)
 
 
 def run_columns(finished: FinishedAttempt) -> dict[str, Any]:
-    """What is told of a judged attempt, redacted as it is: columns of a run, as JSON can hold them."""
+    """The columns of a finished attempt's run in JSON, redacted as the attempt is."""
     attempt, sent, received, remote_ip, queue_ms, timings, ending, worker = finished
     request_body, request_encoding = as_text(sent.body)
     columns: dict[str, Any] = {
@@ -253,5 +253,5 @@ def _run(columns: dict[str, Any], job_environment: JobEnvironment, *, saved: boo
         environment=job_environment.environment,
         job_version=job_environment.job.current_version if saved else None,
     )
-    run.first_run_id = None  # type: ignore[attr-defined] # as rows that were read say it: it is the first
+    run.first_run_id = None  # type: ignore[attr-defined] # as rows that were read have it: it is the first
     return run

@@ -226,10 +226,10 @@ def seed(workspace: Workspace, *, now: datetime.datetime, days: float = 30, seed
     Execution.objects.bulk_create(sorted(month.executions, key=lambda one: one.created_at), batch_size=_BATCH)
     Run.objects.bulk_create(sorted(month.runs, key=lambda one: one.started_at), batch_size=_BATCH)
     with connection.cursor() as cursor:
-        heartbeats.tell(cursor, heartbeats.Process("beat/1", "beat", "beat@atlas"), heartbeats.Ticking(2.1, True))
+        heartbeats.report(cursor, heartbeats.Process("beat/1", "beat", "beat@atlas"), heartbeats.BeatReport(2.1, True))
         for number in (1, 2):
             worker = heartbeats.Process(f"worker/{number}", "worker", f"worker-{number}@atlas")
-            heartbeats.tell(cursor, worker, heartbeats.Delivering(2 - number, 0, 1000, False))
+            heartbeats.report(cursor, worker, heartbeats.WorkerReport(2 - number, 0, 1000, False))
 
 
 def _histories(workspace: Workspace, month: Month) -> Iterator[JobHistory]:

@@ -86,7 +86,7 @@ class FiringScheduler(DatabaseScheduler):
         if time.monotonic() < self._heartbeat_at:
             return
         self._heartbeat_at = time.monotonic() + heartbeats.PULSE_SECONDS
-        status = heartbeats.Ticking(tick_ms=round(tick_seconds * 1000, 3), sends_chores=self._maintenance.elected)
+        status = heartbeats.BeatReport(tick_ms=round(tick_seconds * 1000, 3), sends_chores=self._maintenance.elected)
         with connection.cursor() as cursor:
             differs = ask(self._agreement, cursor)
-            heartbeats.tell(cursor, self._process, status, differs=differs, release=__version__)
+            heartbeats.report(cursor, self._process, status, differs=differs, release=__version__)

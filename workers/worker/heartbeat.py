@@ -68,7 +68,7 @@ class WorkerHeartbeat:
         link.close()
 
     def _write(self, link: Link) -> None:
-        status = heartbeats.Delivering(
+        status = heartbeats.WorkerReport(
             in_flight=self._service.in_flight_count,
             waiting=self._service.waiting_count,
             capacity=self._capacity,
@@ -78,7 +78,7 @@ class WorkerHeartbeat:
             before = self._agreement.allowed
             with link.transaction() as cursor:
                 differs = ask(self._agreement, cursor)
-                heartbeats.tell(cursor, self._process, status, differs=differs, release=__version__)
+                heartbeats.report(cursor, self._process, status, differs=differs, release=__version__)
                 twins = heartbeats.twins(cursor, self._process)
             if twins and not self._has_twins:
                 log.error("node_name_taken", name=self._process.name, others=twins, see="--hostname NAME@%h")

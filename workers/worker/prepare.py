@@ -18,7 +18,7 @@ from runs.attempts.redaction import redact_sent
 from runs.attempts.requests import Firing, PreparedRequest
 from runs.failures import FailureReason
 from runs.states import Trigger
-from runs.testcalls.calls import WantedCall
+from runs.testcalls.calls import CallRequest
 from workers.connections import Link
 from workers.delivery.contract import DEFAULT_TLS, DeliveryRequest, TlsOptions
 from workers.delivery.signing import Signature, SigningKey, message_id_of
@@ -90,7 +90,7 @@ class Preparer:
         claimed = (self._claimed(row, run_id, read) for row, run_id in zip(read.rows, run_ids, strict=True))
         return list(claimed if self._held_bodies is None else _within(self._held_bodies, claimed))
 
-    def test_call(self, link: Link, wanted: WantedCall) -> Claimed:
+    def test_call(self, link: Link, wanted: CallRequest) -> Claimed:
         """Prepare a test call like the first attempt of an execution; it has no lease and is not recorded.
 
         Raises DatabaseAwayError.

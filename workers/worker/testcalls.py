@@ -15,7 +15,7 @@ import structlog
 
 from accounts.encryption import EncryptionKeyError
 from core.redis import REDIS_ERRORS
-from runs.testcalls.calls import WantedCall, run_columns
+from runs.testcalls.calls import CallRequest, run_columns
 from runs.testcalls.transport import HOLD_SECONDS, Mailbox, mailbox
 from workers.connections import DatabaseAwayError, Link
 from workers.delivery.contract import Crowded, DeliveryRequest, DeliveryResult
@@ -111,7 +111,7 @@ class CallRunner:
             text = box.take(call_id)
             if text is None:
                 return  # another worker has it
-            claimed = self._preparer.test_call(self._link, WantedCall.from_json(text))
+            claimed = self._preparer.test_call(self._link, CallRequest.from_json(text))
             self._in_progress[call_id] = claimed
             if claimed.refusal is not None:
                 self._evaluate(box, unanswered(claimed.request, *claimed.refusal))

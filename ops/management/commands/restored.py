@@ -34,11 +34,11 @@ class Command(BaseCommand):
         held, now = restoring.is_copy(), restoring.database_now()
         self.stdout.write(_HELD if held else _NOT_HELD)
         if options["moved"]:
-            restoring.go_on()
+            restoring.resume()
             self.stdout.write("Beats and workers continue. What was due since then follows each job's misfire policy.")
             return
         if not options["release"]:
-            self._write_contents(restoring.look(now))
+            self._write_contents(restoring.inspect(now))
             self.stdout.write(_SEE)
             return
         if not held:
@@ -69,7 +69,7 @@ class Command(BaseCommand):
 
 def _refuse_while_it_runs() -> None:
     """Raise CommandError if beats or workers are alive: where firing is not held, they would fire meanwhile."""
-    if names := restoring.living():
+    if names := restoring.alive_processes():
         raise CommandError(
             f"{', '.join(names)} runs on this database, and firing is not held. Stop every beat and worker, wait half "
             "a minute, and try again."

@@ -312,9 +312,9 @@ class TestBulkReplays:
     def operation(self, workspace: Workspace) -> BulkOperation:
         wanted = HistoryFilter(workspace=workspace)
         return start_bulk(
-            wanted=wanted,
+            criteria=wanted,
             kind=BulkKind.REPLAY,
-            asked={},
+            filter_as_sent={},
             limit=100,
             rate_per_second=None,
             now=timezone.now(),

@@ -49,11 +49,11 @@ def part_of(client: Client, name: str, query: str = "") -> str:
 def alive(*, beats: int = 1, workers: int = 1, in_flight: int = 3, draining: bool = False) -> None:
     with connection.cursor() as cursor:
         for n in range(beats):
-            news = heartbeats.Ticking(tick_ms=2.5, sends_chores=n == 0)
-            heartbeats.tell(cursor, heartbeats.Process(f"b{n}", "beat", f"beat@host{n}"), news)
+            news = heartbeats.BeatReport(tick_ms=2.5, sends_chores=n == 0)
+            heartbeats.report(cursor, heartbeats.Process(f"b{n}", "beat", f"beat@host{n}"), news)
         for n in range(workers):
-            busy = heartbeats.Delivering(in_flight=in_flight, waiting=0, capacity=1000, draining=draining)
-            heartbeats.tell(cursor, heartbeats.Process(f"w{n}", "worker", f"worker@host{n}"), busy)
+            busy = heartbeats.WorkerReport(in_flight=in_flight, waiting=0, capacity=1000, draining=draining)
+            heartbeats.report(cursor, heartbeats.Process(f"w{n}", "worker", f"worker@host{n}"), busy)
 
 
 def outcomes(row: JobEnvironment, pattern: str) -> None:
@@ -226,8 +226,8 @@ def test_a_silent_process_is_shown_until_replaced(owner: Client) -> None:
     with connection.cursor() as cursor:
         cursor.execute("UPDATE runs_heartbeat SET seen_at = now() - interval '2 minutes' WHERE kind = 'worker'")
         assert "No heartbeat" in part_of(owner, "system")
-        news = heartbeats.Delivering(in_flight=0, waiting=0, capacity=1, draining=False)
-        heartbeats.tell(cursor, heartbeats.Process("again", "worker", "worker@host0"), news)
+        news = heartbeats.WorkerReport(in_flight=0, waiting=0, capacity=1, draining=False)
+        heartbeats.report(cursor, heartbeats.Process("again", "worker", "worker@host0"), news)
     assert "No heartbeat" not in part_of(owner, "system")
 
 

@@ -9,7 +9,7 @@ from dashboard.base.figures import SPANS, Span
 from dashboard.base.overview import Overview
 from jobs.models import JobEnvironment
 from runs.models import Execution
-from runs.monitoring.problem_jobs import in_trouble, newest_failures
+from runs.monitoring.problem_jobs import find_problem_jobs, newest_failures
 from runs.stats import rollups
 from tests.support.admin_rows import person
 from tests.support.explain_plans import QueryCost
@@ -50,7 +50,7 @@ def _trouble(access: DashboardAccess, seeded: Seeded) -> None:
     """Failing and paused jobs are found without reading the other jobs."""
     places = access.narrow(JobEnvironment.objects.all())
     with CaptureQueriesContext(connection) as queries:
-        found = in_trouble(places, newest_failures([seeded.quiet.pk], now=NEWEST), now=NEWEST)
+        found = find_problem_jobs(places, newest_failures([seeded.quiet.pk], now=NEWEST), now=NEWEST)
     assert len(found) >= 8
     for query in queries:
         findings = QueryCost.of(query["sql"])

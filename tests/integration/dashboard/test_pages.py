@@ -218,7 +218,7 @@ class TestLedgerCard:
         execution = row.executions.get()
         assert "It fired, and waits for a worker." in fired
         assert reverse("admin:runs_execution_change", args=[execution.pk]) in fired
-        assert "plans nothing for that second" in text_of(owner, f"{self.page(row)}?at=2026-03-02T12:00:01")
+        assert "has no occurrence in that second" in text_of(owner, f"{self.page(row)}?at=2026-03-02T12:00:01")
         assert "not there yet" in text_of(owner, f"{self.page(row)}?at=2020-01-01T00:00")
         assert "Not a valid time" in text_of(owner, f"{self.page(row)}?at={HOSTILE}")
         assert HOSTILE not in fired

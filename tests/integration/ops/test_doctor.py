@@ -59,14 +59,14 @@ def verdicts(found: Found, *names: str) -> list[str]:
 def alive(transactional_db: None, settings: Any) -> None:
     settings.SECRET_KEY = secrets.token_urlsafe(50)
     with connection.cursor() as cursor:
-        heartbeats.tell(cursor, heartbeats.Process.beat(), heartbeats.Ticking(tick_ms=1.0, sends_chores=True))
+        heartbeats.report(cursor, heartbeats.Process.beat(), heartbeats.BeatReport(tick_ms=1.0, sends_chores=True))
         tell_worker("worker@here")
 
 
 def tell_worker(name: str, *, draining: bool = False, in_flight: int = 0) -> None:
-    news = heartbeats.Delivering(in_flight=in_flight, waiting=0, capacity=100, draining=draining)
+    news = heartbeats.WorkerReport(in_flight=in_flight, waiting=0, capacity=100, draining=draining)
     with connection.cursor() as cursor:
-        heartbeats.tell(cursor, heartbeats.Process.worker(name), news)
+        heartbeats.report(cursor, heartbeats.Process.worker(name), news)
 
 
 @pytest.mark.usefixtures("alive")

@@ -29,9 +29,9 @@ def told(transactional_db: None, client: Client) -> Told:
     now = timezone.now()
     PruningRound.objects.create(started_at=now, finished_at=now)
     with connection.cursor() as cursor:
-        heartbeats.tell(cursor, heartbeats.Process.beat(), heartbeats.Ticking(tick_ms=1.0, sends_chores=True))
-        news = heartbeats.Delivering(in_flight=0, waiting=0, capacity=1, draining=False)
-        heartbeats.tell(cursor, heartbeats.Process.worker("worker@here"), news)
+        heartbeats.report(cursor, heartbeats.Process.beat(), heartbeats.BeatReport(tick_ms=1.0, sends_chores=True))
+        news = heartbeats.WorkerReport(in_flight=0, waiting=0, capacity=1, draining=False)
+        heartbeats.report(cursor, heartbeats.Process.worker("worker@here"), news)
     found: Told = {}
     for family in text_string_to_metric_families(client.get("/metrics").content.decode()):
         for sample in family.samples:

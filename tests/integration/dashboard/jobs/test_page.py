@@ -146,7 +146,7 @@ def test_the_ledger_is_queried_in_the_jobs_time_zone(member: Client, make_job: M
     page = words_of(text_of(member, f"{page_of(row.job)}?at={at}&environment=production"))
     assert "2026-03-03 02:00:00 Asia/Tokyo" in page
     page = words_of(text_of(member, f"{page_of(row.job)}?at={at}&zone=UTC"))
-    assert "plans nothing for that second" in page
+    assert "has no occurrence in that second" in page
     assert "Nearest occurrences: 2026-03-02 17:00:00 before, 2026-03-03 17:00:00 after (UTC)." in page
     assert "Asia/Tokyo" in text_of(member, f"{page_of(row.job)}?at={at}&zone=Nowhere/Else")
 
@@ -343,7 +343,7 @@ def test_no_more_of_history_is_read_than_is_shown(long_history: JobEnvironment) 
     assert findings.read["runs_execution"] == MOST
     start = NEWEST - datetime.timedelta(hours=1)
     for rows, most in (
-        (read.stretch_rows([long_history.pk], start=start), 3),
+        (read.earlier_rows([long_history.pk], start=start), 3),
         (read.entry_rows([long_history.pk], start=start, end=NEWEST), 70),
     ):
         findings = QueryCost.of(_inlined(*rows.query.sql_with_params()))

@@ -42,9 +42,9 @@ def operation(row: JobEnvironment, **changes: Any) -> BulkOperation:
     user = person(f"asker-{BulkOperation.objects.count()}")
     return start_bulk(
         **{
-            "wanted": HistoryFilter(workspace=row.workspace),
+            "criteria": HistoryFilter(workspace=row.workspace),
             "kind": "replay",
-            "asked": {"search": HOSTILE, "status": ["failed"]},
+            "filter_as_sent": {"search": HOSTILE, "status": ["failed"]},
             "limit": 100,
             "rate_per_second": 1,
             "now": NOW,

@@ -84,7 +84,7 @@ def test_it_explains_lateness(member: Client, make_job: MakeJob) -> None:
         started_at=at + datetime.timedelta(seconds=95), finished_at=at + datetime.timedelta(seconds=96),
     )  # fmt: skip
     words = words_of(page_of(member, execution))
-    assert "The clock dealt with it 30 s after its time" in words
+    assert "The clock processed it 30 s after its time" in words
     assert "It waited 1 min 5 s for a worker" in words
     Execution.objects.filter(pk=execution.pk).update(concurrency=2)
     assert "at most 2 of this job's executions run at once" in words_of(page_of(member, execution))

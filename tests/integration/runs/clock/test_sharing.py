@@ -44,9 +44,9 @@ def ask(one: SettingsAgreement) -> tuple[str, ...]:
 
 def alive(name: str, *, differs: str = "") -> heartbeats.Process:
     process = heartbeats.Process.worker(name)
-    news = heartbeats.Delivering(in_flight=0, waiting=0, capacity=10, draining=False)
+    news = heartbeats.WorkerReport(in_flight=0, waiting=0, capacity=10, draining=False)
     with connection.cursor() as cursor:
-        heartbeats.tell(cursor, process, news, differs=differs, release="1.4.2")
+        heartbeats.report(cursor, process, news, differs=differs, release="1.4.2")
     return process
 
 
@@ -155,7 +155,7 @@ def test_doctor_and_start_page_name_waiting_processes(right: heartbeats.Process,
     assert settings.ENCRYPTION_KEYS[0] not in str(told)
     beat = heartbeats.Process.beat()
     with connection.cursor() as cursor:
-        heartbeats.tell(cursor, beat, heartbeats.Ticking(tick_ms=1, sends_chores=True), release=__version__)
+        heartbeats.report(cursor, beat, heartbeats.BeatReport(tick_ms=1, sends_chores=True), release=__version__)
         known = processes(cursor)
     head = headline(known, is_held=False, due_lag_seconds=0, claim_lag_seconds=0, troubled=[])
     assert "wrong@two takes no work" in head.text

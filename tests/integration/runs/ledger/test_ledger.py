@@ -18,7 +18,7 @@ from runs.ledger import read
 from runs.ledger.explain import explain
 from runs.ledger.read import account_of
 from runs.models import Execution
-from runs.retention.nightly import begin_round, go_on
+from runs.retention.nightly import begin_round, continue_round
 from runs.retention.prune import Turn
 from tests.support.api_caller import Caller, caller
 from tests.support.jobs import EPOCH, MakeJob, job_config
@@ -70,7 +70,7 @@ def pruned(row: JobEnvironment, *, keep_last: int) -> None:
     version.config["retention"] = {"keep_last": keep_last, "keep_days": None}
     version.save()
     begin_round(at(60))
-    assert go_on(Turn(60, sleep=lambda _: None), at(60))
+    assert continue_round(Turn(60, sleep=lambda _: None), at(60))
 
 
 class TestLedger:
@@ -282,7 +282,7 @@ def test_the_clocks_statements_use_their_indexes(make_job: MakeJob, statement, p
             "execution_occurrence_unique",
         ),
         (
-            lambda row: read.stretch_rows([row.pk], start=EPOCH),
+            lambda row: read.earlier_rows([row.pk], start=EPOCH),
             "execution_occurrence_unique",
         ),
     ],

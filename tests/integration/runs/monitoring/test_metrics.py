@@ -193,11 +193,13 @@ def test_an_execution_waiting_for_its_jobs_limit_is_no_lag(make_job: MakeJob, cl
 def test_beats_and_workers_are_counted_until_they_stop(client: Client):
     beat, worker, gone = heartbeats.Process.beat(), *map(heartbeats.Process.worker, ("w1@here", "w2@here"))
     with connection.cursor() as cursor:
-        heartbeats.tell(cursor, beat, heartbeats.Ticking(tick_ms=3.0, sends_chores=True))
-        heartbeats.tell(cursor, beat, heartbeats.Ticking(tick_ms=1.5, sends_chores=True))
+        heartbeats.report(cursor, beat, heartbeats.BeatReport(tick_ms=3.0, sends_chores=True))
+        heartbeats.report(cursor, beat, heartbeats.BeatReport(tick_ms=1.5, sends_chores=True))
         for process in (worker, gone):
-            heartbeats.tell(
-                cursor, process, heartbeats.Delivering(in_flight=7, waiting=2, capacity=100, draining=process == worker)
+            heartbeats.report(
+                cursor,
+                process,
+                heartbeats.WorkerReport(in_flight=7, waiting=2, capacity=100, draining=process == worker),
             )
         cursor.execute(
             "UPDATE runs_heartbeat SET seen_at = seen_at - interval '40 seconds' WHERE name = %s", ["w2@here"]
@@ -215,10 +217,10 @@ def test_beats_and_workers_are_counted_until_they_stop(client: Client):
 
 
 def test_a_silent_worker_is_lost_until_replaced_or_for_an_hour(client: Client):
-    news = heartbeats.Delivering(in_flight=0, waiting=0, capacity=100, draining=False)
+    news = heartbeats.WorkerReport(in_flight=0, waiting=0, capacity=100, draining=False)
     with connection.cursor() as cursor:
         for name in ("w1@here", "w2@here", "w3@here"):
-            heartbeats.tell(cursor, heartbeats.Process.worker(name), news)
+            heartbeats.report(cursor, heartbeats.Process.worker(name), news)
         for seconds, name in ((60, "w2@here"), (7200, "w3@here")):
             cursor.execute(
                 "UPDATE runs_heartbeat SET seen_at = seen_at - %s * interval '1 second' WHERE name = %s",
@@ -227,7 +229,7 @@ def test_a_silent_worker_is_lost_until_replaced_or_for_an_hour(client: Client):
         found = scraped(client)
         assert (found["hourhand_workers",], found["hourhand_workers_lost",], found["hourhand_beats_lost",]) == (1, 1, 0)
         assert found["hourhand_last_worker_heartbeat_age_seconds",] < 5
-        heartbeats.tell(cursor, heartbeats.Process.worker("w2@here"), news)
+        heartbeats.report(cursor, heartbeats.Process.worker("w2@here"), news)
     found = scraped(client)
     assert (found["hourhand_workers",], found["hourhand_workers_lost",]) == (2, 0)
 
@@ -236,10 +238,10 @@ def test_the_largest_clock_skew_is_reported(client: Client):
     assert ("hourhand_clock_skew_seconds",) not in scraped(client)
     with connection.cursor() as cursor:
         for name in ("beat@here", "beat@there"):
-            heartbeats.tell(cursor, heartbeats.Process(name, "beat", name), heartbeats.Ticking(1.0, False))
+            heartbeats.report(cursor, heartbeats.Process(name, "beat", name), heartbeats.BeatReport(1.0, False))
         assert scraped(client)["hourhand_clock_skew_seconds",] < 1
         with time_machine.travel(datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=1)):
-            heartbeats.tell(cursor, heartbeats.Process("slow", "beat", "slow"), heartbeats.Ticking(1.0, False))
+            heartbeats.report(cursor, heartbeats.Process("slow", "beat", "slow"), heartbeats.BeatReport(1.0, False))
     assert scraped(client)["hourhand_clock_skew_seconds",] == pytest.approx(3600, abs=5)
 
 

@@ -95,7 +95,7 @@ class TestHeld:
             lambda: claimer.claim_of_job(link, str(place.job_id), limit=1),
         ]
         assert [claim() for claim in claims] == [[], [], []]
-        release.go_on()
+        release.resume()
         assert [one.attempt.execution_id for claim in claims for one in claim()] == [key]
         link.close()
 
@@ -109,7 +109,7 @@ class TestHeld:
     def test_doctor_and_metrics_say_so(self, client: Client, capsys: pytest.CaptureFixture[str]):
         assert "\nhourhand_held 1.0\n" in client.get("/metrics").content.decode()
         assert doctors_finding(capsys)["verdict"] == "problem"
-        release.go_on()
+        release.resume()
         assert "\nhourhand_held 0.0\n" in client.get("/metrics").content.decode()
         assert doctors_finding(capsys)["verdict"] == "ok"
 
@@ -205,11 +205,11 @@ class TestRelease:
         assert not Session.objects.exists()
 
     def test_release_is_refused_for_a_running_installation_that_is_not_held(self, make_job: MakeJob):
-        release.go_on()
+        release.resume()
         make_job(schedule={"every_seconds": 60})
         with connection.cursor() as cursor:
             beat = heartbeats.Process.beat()
-            heartbeats.tell(cursor, beat, heartbeats.Ticking(tick_ms=1, sends_chores=True))
+            heartbeats.report(cursor, beat, heartbeats.BeatReport(tick_ms=1, sends_chores=True))
         with pytest.raises(CommandError, match=beat.name):
             asked("--release")
         assert recorded() == []
@@ -221,7 +221,7 @@ class TestDatabaseMark:
     @pytest.fixture
     def copied(self, transactional_db: None) -> Iterator[str]:
         """An empty database beside the tests' own."""
-        release.go_on()
+        release.resume()
         name = f"{connection.settings_dict['NAME']}_copied"
         with connection.cursor() as cursor:
             cursor.execute(f"DROP DATABASE IF EXISTS {name}")
@@ -247,7 +247,7 @@ class TestDatabaseMark:
         assert not release.is_copy()
 
     def test_vacuum_does_not_hold_a_database(self, transactional_db: None):
-        release.go_on()
+        release.resume()
         with connection.cursor() as cursor:
             cursor.execute("VACUUM (FREEZE, FULL) runs_databasemark")
             assert not restore_guard.is_copy(cursor)

@@ -13,8 +13,8 @@ from accounts.models import AuditEntry, Environment
 from jobs.models import JobEnvironment, JobVersion
 from runs.executions import services
 from runs.models import BulkOperation, Execution, PruningRound, Run
-from runs.retention.nightly import OPERATIONS_KEPT, begin_round, go_on
-from runs.retention.prune import Pace, Turn, alone
+from runs.retention.nightly import OPERATIONS_KEPT, begin_round, continue_round
+from runs.retention.prune import Pace, Turn, pruning_lock
 from runs.retention.rules import Prunable, cuts, rules_after
 from runs.retention.worker import work_off
 from tests.support.api_caller import make_execution, make_run
@@ -30,7 +30,7 @@ DAY = datetime.timedelta(days=1)
 def prune(now: datetime.datetime = NOW) -> PruningRound:
     """Run one whole round, without pauses."""
     begin_round(now)
-    assert go_on(Turn(60, sleep=lambda _: None), now)
+    assert continue_round(Turn(60, sleep=lambda _: None), now)
     return PruningRound.objects.latest("pk")
 
 
@@ -257,10 +257,10 @@ class TestConcurrency:
 
     def test_two_workers_never_prune_at_once(self) -> None:
         def somebody_else() -> bool:
-            with alone() as is_ours:
+            with pruning_lock() as is_ours:
                 return is_ours
 
-        with alone() as is_ours:
+        with pruning_lock() as is_ours:
             assert is_ours
             assert not run_in_thread(somebody_else)
         assert run_in_thread(somebody_else)

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runs.retention.prune import BATCH_SECONDS, BEHIND_SECONDS, FIRST, LARGEST, SMALLEST, Pace
+from runs.retention.prune import BATCH_SECONDS, BEHIND_SECONDS, FIRST_SIZE, MAX_SIZE, MIN_SIZE, Pace
 
 
 @given(st.lists(st.tuples(st.floats(0, 60), st.floats(0, 600))))
@@ -11,18 +11,18 @@ def test_batches_and_pauses_stay_within_their_limits(batches: list[tuple[float, 
     pace = Pace()
     for took, behind in batches:
         rest = pace.after(took, behind)
-        assert SMALLEST <= pace.size <= LARGEST
+        assert MIN_SIZE <= pace.size <= MAX_SIZE
         assert 0 < rest <= 0.5
 
 
 def test_batches_grow_while_fast_and_shrink_when_slow() -> None:
     pace = Pace()
     pace.after(BATCH_SECONDS / 10, 0)
-    assert pace.size == FIRST * 2
+    assert pace.size == FIRST_SIZE * 2
     pace.after(BATCH_SECONDS, 0)
-    assert pace.size == FIRST * 2
+    assert pace.size == FIRST_SIZE * 2
     pace.after(BATCH_SECONDS * 3, 0)
-    assert pace.size == FIRST
+    assert pace.size == FIRST_SIZE
 
 
 def test_the_pause_is_as_long_as_the_batch_and_longer_under_lag() -> None:
