@@ -31,24 +31,24 @@ _breaker = Breaker(PAUSE_SECONDS)
 
 def enqueue(ids: Iterable[uuid.UUID]) -> int:
     """Send ids to the workers, many per message. Returns how many were sent; a broken Redis raises nothing."""
-    wanted = [str(execution_id) for execution_id in ids]
-    size = min(_MAX_IDS, max(_MIN_IDS, len(wanted) // _MESSAGES_OF_A_BURST))
-    for start in range(0, len(wanted), size):
-        if not _send(wanted[start : start + size]):
+    texts = [str(execution_id) for execution_id in ids]
+    size = min(_MAX_IDS, max(_MIN_IDS, len(texts) // _MESSAGES_OF_A_BURST))
+    for start in range(0, len(texts), size):
+        if not _send(texts[start : start + size]):
             return start
         failpoint("enqueue.sent")
-    return len(wanted)
+    return len(texts)
 
 
 def enqueue_on_commit(ids: Iterable[uuid.UUID]) -> None:
     """Send ids once the transaction that made their rows is committed."""
-    wanted = list(ids)
-    transaction.on_commit(lambda: enqueue(wanted))
+    listed = list(ids)
+    transaction.on_commit(lambda: enqueue(listed))
 
 
 def wake(task: str) -> None:
     """Have a worker run a maintenance task at once."""
-    _tell(lambda: current_app.send_task(task, retry=False), ids=0)
+    _try(lambda: current_app.send_task(task, retry=False), ids=0)
 
 
 def wake_on_commit(task: str) -> None:
@@ -58,15 +58,15 @@ def wake_on_commit(task: str) -> None:
 
 def abort_on_commit(ids: Iterable[uuid.UUID]) -> None:
     """Tell the workers to abort these executions' transfers once the transaction that ended them is committed."""
-    wanted = list(ids)
-    transaction.on_commit(lambda: abort(wanted))
+    listed = list(ids)
+    transaction.on_commit(lambda: abort(listed))
 
 
 def abort(ids: Iterable[uuid.UUID]) -> None:
     """Tell the workers to abort these transfers. One that misses the message notices when it renews its leases."""
     for execution_id in ids:
         arguments = {"execution_id": str(execution_id)}
-        if not _tell(partial(current_app.control.broadcast, CANCEL_COMMAND, arguments=arguments), ids=1):
+        if not _try(partial(current_app.control.broadcast, CANCEL_COMMAND, arguments=arguments), ids=1):
             break
 
 
@@ -75,14 +75,14 @@ def announce_call(call_id: str) -> bool:
 
     By remote control: in a queue it would wait behind all that is due, and for workers that start later.
     """
-    return _tell(partial(current_app.control.broadcast, CALL_COMMAND, arguments={"call_id": call_id}), ids=0)
+    return _try(partial(current_app.control.broadcast, CALL_COMMAND, arguments={"call_id": call_id}), ids=0)
 
 
 def _send(chunk: list[str]) -> bool:
-    return _tell(lambda: current_app.send_task(DELIVER_TASK, args=(chunk,), retry=False), ids=len(chunk))
+    return _try(lambda: current_app.send_task(DELIVER_TASK, args=(chunk,), retry=False), ids=len(chunk))
 
 
-def _tell(send: Callable[[], object], *, ids: int) -> bool:
+def _try(send: Callable[[], object], *, ids: int) -> bool:
     """Whether Redis took a message. While it is broken, it is not even tried for a moment."""
     if _breaker.is_open:
         return False

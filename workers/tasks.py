@@ -37,7 +37,7 @@ def work_off_bulk_operations() -> None:
 
 
 @shared_task(name="workers.fold_digests", ignore_result=True, acks_late=False)
-def fold_digests() -> None:
+def fold_rollups() -> None:
     """Fold ended executions into the roll-ups that statistics are read from."""
     for _ in range(_MAX_BATCHES):
         if rollups.fold() < rollups.FOLD_BATCH:
@@ -45,7 +45,7 @@ def fold_digests() -> None:
 
 
 @shared_task(name="workers.prune_digests", ignore_result=True, acks_late=False)
-def prune_digests() -> None:
+def prune_rollups() -> None:
     """Delete roll-ups past their retention."""
     for _ in range(_MAX_BATCHES):
         if rollups.prune(timezone.now()) < rollups.PRUNE_BATCH:

@@ -74,7 +74,7 @@ def shown_execution_whole(execution: Execution) -> dict[str, Any]:
 
 def _durations(execution: Execution) -> dict[str, int | None]:
     """Waiting counts from when it was meant to start or was made, whichever is later; lateness from the former."""
-    started, finished, due = execution.started_at, execution.finished_at, execution.meant_at
+    started, finished, due = execution.started_at, execution.finished_at, execution.planned_start
     ready = max(execution.created_at, due) if due else execution.created_at
     return {
         "pending_duration_ms": _milliseconds(ready, started),

@@ -42,7 +42,7 @@ class RecentOutcomes:
         oldest_first = newest[::-1]
         ran = [execution for execution in oldest_first if execution.started_at]
         took = _columns("Duration", [(execution, _took(execution, now)) for execution in ran])
-        late = _columns("Lateness", [(execution, _late(execution)) for execution in ran if execution.meant_at])
+        late = _columns("Lateness", [(execution, _late(execution)) for execution in ran if execution.planned_start])
         return cls(newest[:_LISTED], _strip(oldest_first, now), _summary(newest), (took, late) if ran else ())
 
 
@@ -59,7 +59,7 @@ def _took(execution: Execution, now: datetime.datetime) -> float | None:
 
 def _late(execution: Execution) -> float | None:
     """Milliseconds from when it should have started; None if no instant was given."""
-    return _milliseconds(execution.meant_at, execution.started_at)
+    return _milliseconds(execution.planned_start, execution.started_at)
 
 
 def _milliseconds(start: datetime.datetime | None, end: datetime.datetime | None) -> float | None:

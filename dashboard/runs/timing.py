@@ -27,13 +27,13 @@ class ExecutionTimings:
             pending_ms=_not_negative(milliseconds(ready, execution.started_at or (None if skipped else end))),
             run_ms=milliseconds(execution.started_at, end),
             total_ms=None if skipped else _not_negative(milliseconds(ready, end)),
-            lateness_ms=_not_negative(milliseconds(execution.meant_at, execution.started_at)),
+            lateness_ms=_not_negative(milliseconds(execution.planned_start, execution.started_at)),
         )
 
 
 def ready_at(execution: Execution) -> datetime.datetime:
     """The instant from which it could start: the later of its due time and its creation."""
-    due_at = execution.meant_at
+    due_at = execution.planned_start
     return max(execution.created_at, due_at) if due_at else execution.created_at
 
 

@@ -1,4 +1,4 @@
-"""One attempt as values: what was claimed, what went over the wire, and what it meant. Pure.
+"""One attempt as values: what was claimed, what was sent and received, and how it ended. Pure.
 
 Ids are text here, as Postgres gives and takes them: the firing path never computes with them. Every run makes all of
 these, so they are named tuples: a third of the time of a frozen dataclass.

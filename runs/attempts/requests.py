@@ -44,7 +44,7 @@ class PreparedRequest:
     definition: RequestDefinition
     headers: Headers = field(repr=False)
     #: The headers as history keeps them: a JSON object, open at its end for those of an execution.
-    shown: str
+    redacted: str
 
     @classmethod
     def of(cls, definition: RequestDefinition, *, user_agent: str, allowed: Collection[str] = ()) -> "PreparedRequest":
@@ -56,11 +56,11 @@ class PreparedRequest:
 
     def sent(self, own: Headers) -> Sent:
         """The request as history keeps it, with the headers that Hourhand adds, which need no escaping."""
-        call, shown = self.definition, self.shown
+        call, redacted = self.definition, self.redacted
         for name, value in own:
             opening, harmless = _member(name)
-            shown += f'{opening}{value if harmless else REDACTED}"'
-        return Sent(call.method, call.url, shown + "}", call.body)
+            redacted += f'{opening}{value if harmless else REDACTED}"'
+        return Sent(call.method, call.url, redacted + "}", call.body)
 
 
 @lru_cache(maxsize=64)

@@ -104,11 +104,11 @@ def materialize(cursor: Any, due: Sequence[DueJobEnvironment], *, now: datetime.
     new.extend(_skipped_executions(cursor, skips, now))
     written.skipped.update(_counted(skip for _, skip in skips))
     inserted = insert_scheduled(cursor, new, now=now)
-    _count_conflicts(cursor, [one for one in new if str(one.id) not in inserted], now, written)
-    new = [one for one in new if str(one.id) in inserted]
-    canceled = sum(one.status == ExecutionStatus.CANCELED for one in new)
+    _count_conflicts(cursor, [execution for execution in new if str(execution.id) not in inserted], now, written)
+    new = [execution for execution in new if str(execution.id) in inserted]
+    canceled = sum(execution.status == ExecutionStatus.CANCELED for execution in new)
     counters.add(cursor, {**counters.of_skipped(written.skipped), **counters.of_canceled(canceled)})
-    written.execution_ids = [one.id for one in new if one.enqueued_at is not None]
+    written.execution_ids = [execution.id for execution in new if execution.enqueued_at is not None]
     return written
 
 
@@ -257,9 +257,12 @@ def _count_conflicts(
 ) -> None:
     """Count occurrences that a unique key forbade to fire as overlapping; one that is recorded already stays so."""
     skips = [
-        (one.job_environment, Skip(OccurrenceRange(one.scheduled_for, one.scheduled_for, 1), SkipReason.OVERLAP))
-        for one in refused
-        if one.status == ExecutionStatus.PENDING and one.job_environment.overlap and one.scheduled_for
+        (
+            execution.job_environment,
+            Skip(OccurrenceRange(execution.scheduled_for, execution.scheduled_for, 1), SkipReason.OVERLAP),
+        )
+        for execution in refused
+        if execution.status == ExecutionStatus.PENDING and execution.job_environment.overlap and execution.scheduled_for
     ]
     if skips:
         insert_scheduled(cursor, [_skipped(job_environment, skip, now) for job_environment, skip in skips], now=now)

@@ -1,4 +1,4 @@
-"""Makes executions: the one place that knows what a new one's row holds, in bulk. A single one is a batch of one."""
+"""Creates executions: the one place that sets the columns of a new one, in bulk. A single one is a batch of one."""
 
 import datetime
 import uuid
@@ -32,7 +32,7 @@ _INSERT_SCHEDULED = f"""
 # Neither this nor NewExecution is frozen: the clock makes thousands at a time, at twice the cost.
 @dataclass(slots=True)
 class JobEnvironmentKey:
-    """Where and in which version an execution is made, with the limits that it copies of that version.
+    """The job-environment and version of a new execution, with the limits that it copies of that version.
 
     Ids are text, as Postgres gives and takes them. `overlap` is empty where it limits nothing.
     """
@@ -117,30 +117,37 @@ class NewExecution:
             trigger=self.trigger,
             status=self.status,
             scheduled_for=self.scheduled_for,
+            scheduled_until=self.scheduled_until,
+            jitter_ms=self.jitter_ms,
+            occurrences=self.occurrences,
+            skip_reason=self.skip_reason,
             created_at=self.created_at,
             enqueued_at=self.enqueued_at,
+            finished_at=self.finished_at,
             next_attempt_at=self.next_attempt_at,
             concurrency=key.concurrency,
             overlap=key.overlap,
+            queued=self.queued,
+            error=self.error,
             input=self.input,
             replay_of_id=self.replay_of_id,
         )
 
 
 def insert_scheduled(cursor: Any, new: Sequence[NewExecution], *, now: datetime.datetime) -> set[str]:
-    """Insert what the clock makes. Returns the ids, as text, of those that no unique key forbids."""
+    """Insert executions of the clock. Returns the ids, as text, of those that no unique key forbids."""
     if not new:
         return set()
-    columns = zip(*(one.scheduled_row() for one in new), strict=True)
+    columns = zip(*(row.scheduled_row() for row in new), strict=True)
     cursor.execute(_INSERT_SCHEDULED, [now, *(sparse_array(column) for column in columns)])
-    inserted = {row[0] for row in cursor.fetchall()}
-    publish_on_commit((one.job_environment.workspace_id, str(one.id)) for one in new if str(one.id) in inserted)
+    inserted = {execution_id for (execution_id,) in cursor.fetchall()}
+    publish_on_commit((row.job_environment.workspace_id, str(row.id)) for row in new if str(row.id) in inserted)
     return inserted
 
 
 def insert_and_enqueue(new: Sequence[NewExecution]) -> list[Execution]:
-    """Insert what people ask for. The ids of those that are due now are sent after the commit."""
-    executions = Execution.objects.bulk_create([one.model() for one in new])
+    """Insert executions that people ask for. The ids of those that are due now are sent after the commit."""
+    executions = Execution.objects.bulk_create([row.model() for row in new])
     enqueue_on_commit([execution.pk for execution in executions if execution.enqueued_at])
     publish_on_commit((str(execution.workspace_id), str(execution.pk)) for execution in executions)
     return executions

@@ -77,7 +77,7 @@ def why_late(execution: Execution, *, now: datetime.datetime) -> list[str]:
     if due and _milliseconds(execution.created_at - due) >= _MIN_WAIT_MS:
         late = duration_words(_milliseconds(execution.created_at - due))
         reasons.append(f"The clock processed it {late} after its time: it was stopped, or catching up.")
-    ready = max(execution.created_at, execution.meant_at or execution.created_at)
+    ready = max(execution.created_at, execution.planned_start or execution.created_at)
     if _milliseconds(started - ready) >= _MIN_WAIT_MS:
         reasons.append(_wait_reason(execution, duration_words(_milliseconds(started - ready))))
     return reasons
@@ -128,8 +128,8 @@ def _of_recorded(execution: Execution, period: PlannedPeriod, occurrence: dateti
         return Explanation(
             LedgerVerdict.SKIPPED, f"It was skipped{among}: {why}.", occurrence, execution, period=period
         )
-    started, meant = execution.started_at, execution.meant_at
-    lateness = _milliseconds(started - meant) if started and meant else None
+    started, planned = execution.started_at, execution.planned_start
+    lateness = _milliseconds(started - planned) if started and planned else None
     detail = f"It fired{_how_late(lateness)}, and {_status_words(execution)}."
     return Explanation(LedgerVerdict.FIRED, detail, occurrence, execution, lateness, period=period)
 

@@ -1,1 +1,1 @@
-"""Which executions have changed, published through Redis for whoever listens."""
+"""The live tail: executions that have changed, published to listeners through Redis."""

@@ -217,7 +217,7 @@ class Execution(models.Model):
         return self.job.slug
 
     @property
-    def meant_at(self) -> datetime.datetime | None:
+    def planned_start(self) -> datetime.datetime | None:
         """Its planned start: the occurrence plus the jitter."""
         jitter = datetime.timedelta(milliseconds=self.jitter_ms)
         return None if self.scheduled_for is None else self.scheduled_for + jitter

@@ -36,12 +36,12 @@ _FOLD = f"""
     WITH slip AS (
         DELETE FROM runs_endedslip WHERE id IN (SELECT id FROM runs_endedslip ORDER BY id LIMIT %s) RETURNING *
     ), fresh AS (
-        SELECT slip.environment_id, subject.id AS subject_id, slip.hour, shown.detailed, shown.code,
+        SELECT slip.environment_id, subject.id AS subject_id, slip.hour, level.detailed, level.code,
                sum(counted.amount) AS amount
           FROM slip CROSS JOIN {DELTA_ENTRIES}
          CROSS JOIN LATERAL (VALUES (slip.environment_id), (ended.job_environment_id)) AS subject (id)
          CROSS JOIN LATERAL (VALUES (false, counted.code), (true, counted.code + ended.minute * {MINUTE}))
-               AS shown (detailed, code)
+               AS level (detailed, code)
          WHERE counted.code IS NOT NULL
          GROUP BY 1, 2, 3, 4, 5
     ), touched AS (

@@ -219,7 +219,7 @@ class TestLedgerCard:
         assert "It fired, and waits for a worker." in fired
         assert reverse("admin:runs_execution_change", args=[execution.pk]) in fired
         assert "has no occurrence in that second" in text_of(owner, f"{self.page(row)}?at=2026-03-02T12:00:01")
-        assert "not there yet" in text_of(owner, f"{self.page(row)}?at=2020-01-01T00:00")
+        assert "did not exist yet" in text_of(owner, f"{self.page(row)}?at=2020-01-01T00:00")
         assert "Not a valid time" in text_of(owner, f"{self.page(row)}?at={HOSTILE}")
         assert HOSTILE not in fired
 

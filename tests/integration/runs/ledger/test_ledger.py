@@ -183,8 +183,8 @@ class TestExplanation:
     @pytest.mark.parametrize(
         ("minute", "verdict", "words"),
         [
-            (-5, "not_yet", "not there yet"),
-            (0.5, "not_planned", "plans nothing"),
+            (-5, "not_yet", "did not exist yet"),
+            (0.5, "not_planned", "no occurrence in that second"),
             (1, "fired", "waits for a worker"),
             (4, "skipped", "paused at 2026-03-01 12:02:30 UTC (audit)"),
             (6, "skipped", "one of 2 in a row"),

@@ -70,7 +70,7 @@ def durations(rows: list[Execution]) -> list[int]:
 
 def lateness(rows: list[Execution]) -> list[int]:
     late = [row for row in rows if row.status in TERMINAL and row.started_at and row.scheduled_for]
-    return sorted(max(0, round((row.started_at - row.meant_at) / MS)) for row in late)
+    return sorted(max(0, round((row.started_at - row.planned_start) / MS)) for row in late)
 
 
 def agrees(found: int | None, values: list[int], percent: int) -> bool:
