@@ -15,7 +15,7 @@ class OwnerOnlyError(HourhandError):
         super().__init__(detail)
 
 
-def require_owner(actor: Actor, workspace: Workspace) -> None:
+def require_owner(*, actor: Actor, workspace: Workspace) -> None:
     """Raises OwnerOnlyError unless the actor is an owner of the workspace, a superuser, or a key that one created.
 
     A key has an owner's rights while its creator is an owner: an administrator can't create such a key. A key created

@@ -41,7 +41,7 @@ def wipe(*, workspace: Workspace, confirm: str, actor: Actor, now: datetime.date
     Live executions are canceled; a request in flight is aborted, and may have arrived. Raises OwnerOnlyError, and
     UnconfirmedError unless `confirm` is the workspace's slug.
     """
-    require_owner(actor, workspace)
+    require_owner(actor=actor, workspace=workspace)
     if confirm != workspace.slug:
         raise UnconfirmedError(workspace.slug)
     _hide(workspace, actor, now)
