@@ -1,10 +1,10 @@
-"""The limit: a bare pipelined pycurl multi loop and a writer thread with COPY, that does nothing else.
+"""The upper limit: a bare pipelined pycurl multi loop and a writer thread with COPY.
 
     DATABASE_URL=postgresql://... python -m bench.bare_curl [--runs 20000] [--in-flight 200] [--url URL]
 
-No guard, no claim, no retries, no limits, no state: what libcurl, this interpreter and Postgres can do at best when
-every call's request and response is kept. Prints runs per second. `exchange` alone, without recording, is what
-`bench.engine` compares the delivery engine with.
+It has no address guard, claims, retries, limits or state: the best that libcurl, this interpreter and PostgreSQL can do
+if every call's request and response is stored. Prints runs per second. `bench.engine` compares the delivery engine with
+`exchange` alone, without recording.
 """
 
 import argparse
@@ -41,7 +41,7 @@ _TABLE = """CREATE TABLE bench_bare_run (id uuid PRIMARY KEY, started_at float8,
 
 
 class Slot:
-    """An easy handle and what it has received."""
+    """An easy handle and the response it received."""
 
     def __init__(self, url: str) -> None:
         self.head: list[bytes] = []
@@ -58,7 +58,7 @@ class Slot:
             self.curl.setopt(option, value)
 
     def prepare(self) -> None:
-        """Set what differs from call to call."""
+        """Set the options of one call."""
         self.head.clear()
         self.body.clear()
         self.curl.setopt(pycurl.HTTPHEADER, HEADERS)
@@ -94,7 +94,7 @@ class Loop:
         self.timeout_ms = milliseconds
 
     def exchange(self, count: int, on_done: Callable[[Slot], None]) -> None:
-        """Make `count` calls, as many at once as there are slots."""
+        """Make `count` calls, with as many in flight as there are slots."""
         left, ended = count, 0
         while ended < count:
             started = min(left, len(self.free))
@@ -105,10 +105,10 @@ class Loop:
             left -= started
             if started:
                 self.multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
-            happened = self.epoll.poll(self.timeout_ms / 1000 if self.timeout_ms >= 0 else 1)
-            for fd, bits in happened:
+            events = self.epoll.poll(self.timeout_ms / 1000 if self.timeout_ms >= 0 else 1)
+            for fd, bits in events:
                 self.multi.socket_action(fd, pycurl.CSELECT_IN if bits & 1 else pycurl.CSELECT_OUT)
-            if not happened:
+            if not events:
                 self.multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
             ended += self.collect(on_done)
 
@@ -143,7 +143,7 @@ def row(slot: Slot) -> str:
 
 
 def write(database_url: str, rows: "queue.SimpleQueue[str | None]") -> None:
-    """COPY rows in chunks, a transaction each, until None comes."""
+    """COPY rows in chunks, one transaction each, until None arrives."""
     connection = psycopg2.connect(database_url)
     line: str | None = ""
     while line is not None:
@@ -156,7 +156,7 @@ def write(database_url: str, rows: "queue.SimpleQueue[str | None]") -> None:
 
 
 def recorded(database_url: str, url: str, count: int, in_flight: int) -> float:
-    """Runs per second, every call recorded."""
+    """Runs per second, with every call recorded."""
     rows: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     writer = threading.Thread(target=write, args=(database_url, rows))
     loop = Loop(url, in_flight)
@@ -172,7 +172,7 @@ def recorded(database_url: str, url: str, count: int, in_flight: int) -> float:
 
 @contextlib.contextmanager
 def target() -> Iterator[str]:
-    """A target process of our own; yields its URL."""
+    """Start a target process; yields its URL."""
     command = [sys.executable, "-m", "bench.target", "--port", "0"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -187,8 +187,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("--runs", type=int, default=20_000)
     parser.add_argument("--in-flight", type=int, default=200)
-    parser.add_argument("--url", help="a target that runs already; else one is started")
-    given = parser.parse_args()
+    parser.add_argument("--url", help="a running target; by default one is started")
+    options = parser.parse_args()
     database_url = os.environ["DATABASE_URL"]
     connection = psycopg2.connect(database_url)
     connection.autocommit = True
@@ -196,10 +196,10 @@ def main() -> None:
     cursor.execute("DROP TABLE IF EXISTS bench_bare_run")
     cursor.execute(_TABLE)
     try:
-        with contextlib.nullcontext(given.url) if given.url else target() as url:
-            rate = recorded(database_url, url, given.runs, given.in_flight)
+        with contextlib.nullcontext(options.url) if options.url else target() as url:
+            rate = recorded(database_url, url, options.runs, options.in_flight)
         cursor.execute("SELECT count(*) FROM bench_bare_run WHERE status = 200")
-        assert cursor.fetchone() == (given.runs,)
+        assert cursor.fetchone() == (options.runs,)
     finally:
         cursor.execute("DROP TABLE bench_bare_run")
     print(f"bare pycurl loop with COPY: {rate:,.0f} runs/s")

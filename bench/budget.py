@@ -1,6 +1,6 @@
-"""The performance budget: what must be reached, what was, and how both are told. Pure.
+"""The performance budget: demands, measured values, and tables of both. Pure.
 
-A line's verdict is "ok" or "missed"; a line that could not be measured says why instead of a number.
+A line's verdict is "ok", "missed" or "not measured"; the last has a reason in place of a number.
 """
 
 import statistics
@@ -12,7 +12,7 @@ Sense = Literal["at least", "at most"]
 Verdict = Literal["ok", "missed", "not measured"]
 _COLUMNS = ("what", "must reach", "reached", "", "beside")
 _GAP = "  "
-#: From here on a number is written without decimals.
+#: Numbers from here on are written without decimals.
 _WHOLE = 100
 
 
@@ -33,8 +33,8 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One demand of the budget and how it was met. `beside` names the peer and its number; `note` says what else is
-    worth knowing, or why nothing was measured."""
+    """One demand of the budget and its measured value. `beside` is the peer and its number; `note` is a remark, or the
+    reason why nothing was measured."""
 
     what: str
     limit: Limit
@@ -51,9 +51,9 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Runs per second of somebody else's way to do the same, and of Hourhand in the same rounds; or why there are none.
+    """Runs per second of another implementation, and Hourhand's ratio to it in the same rounds. None: see `note`.
 
-    `ratio` is the median of the rounds' ratios, not the ratio of the medians: what slows a round slows both.
+    `ratio` is the median of the rounds' ratios, not the ratio of medians, because a slow machine slows a whole round.
     """
 
     name: str
@@ -63,17 +63,17 @@ class Peer:
 
 
 def median_ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
-    """The median of what each round says, ours by theirs. Raises ValueError where there are not as many of both."""
-    return statistics.median(one / other for one, other in zip(ours, theirs, strict=True))
+    """The median of each round's ratio of ours to theirs. Raises ValueError if their lengths differ."""
+    return statistics.median(our / their for our, their in zip(ours, theirs, strict=True))
 
 
 def spread(values: Sequence[float]) -> str:
-    """How far rounds lie apart: "2.4 to 2.6"; nothing for a single one."""
+    """The range of rounds, as "2.4 to 2.6". Empty for a single round."""
     return f"{number(min(values))} to {number(max(values))}" if len(values) > 1 else ""
 
 
 def number(value: float) -> str:
-    """1234.5 is "1,234", 12.34 is "12.3", 1.234 is "1.23" and 0.01234 is "0.012": what a reader can use."""
+    """Format with three digits at most: 1234.5 is "1,234", 12.34 is "12.3", 1.234 is "1.23", 0.01234 is "0.012"."""
     if value and abs(value) < 0.1:
         return f"{value:.2g}"
     return f"{value:,.0f}" if abs(value) >= _WHOLE else f"{value:.3g}"
@@ -84,16 +84,16 @@ def in_unit(value: float, unit: str) -> str:
 
 
 def table(lines: Sequence[Line]) -> str:
-    """The budget, a row for each line, its note below it."""
+    """The budget as a table. Notes follow below their rows."""
     rows = [_COLUMNS, *(_row(line) for line in lines)]
-    texts = [""] + [line.note for line in lines]
+    notes = [""] + [line.note for line in lines]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    written = []
-    for row, note in zip(rows, texts, strict=True):
-        written.append(_GAP.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    printed = []
+    for row, note in zip(rows, notes, strict=True):
+        printed.append(_GAP.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
         if note:
-            written.append(f"    {note}")
-    return "\n".join(written)
+            printed.append(f"    {note}")
+    return "\n".join(printed)
 
 
 def _row(line: Line) -> tuple[str, ...]:
@@ -102,7 +102,7 @@ def _row(line: Line) -> tuple[str, ...]:
 
 
 def peers_table(ours: float, peers: Sequence[Peer]) -> str:
-    """All who did the same work in the same rounds."""
+    """Hourhand and its peers, which did the same work in the same rounds."""
     width = max(len("Hourhand, one worker process"), *(len(peer.name) for peer in peers), 0)
     written = [f"{'':{width}}  {'runs/s':>8}  Hourhand is", f"{'Hourhand, one worker process':{width}}  {ours:8,.0f}"]
     for peer in peers:
@@ -116,7 +116,7 @@ def peers_table(ours: float, peers: Sequence[Peer]) -> str:
 def as_json(
     lines: Sequence[Line], ours: float | None, peers: Sequence[Peer], about: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """All of it as plain data; `ours` are Hourhand's runs per second beside the peers, `about` tells of the machine."""
+    """Everything as plain data. `ours` is Hourhand's rate beside the peers, `about` describes the machine."""
     return {
         **about,
         "budget": [{**asdict(line), "verdict": line.verdict} for line in lines],

@@ -1,15 +1,14 @@
-"""The clock under load: thousands of jobs due in the same second, and a million of which none is.
+"""The beat's clock under load: thousands of jobs due at the same second, and a million schedules with none due.
 
     manage.py with_services -- python -m bench.clock [--due 10000] [--idle 1000000] [--rounds 3] [--without-peer]
 
-1. Jobs of a few dozen cron expressions and time zones, each with its own version, come due in the same second, and a
-   real beat fires them. Told from that second on: when the last execution was made and the last id was on Redis, with
-   nothing else running; then the same beside real workers (one a core) that call a local target at the same time, and
-   when the last request was on the wire.
-2. The peer: django-celery-beat's own scheduler with as many PeriodicTasks, one crontab for all, up to the last message
-   on Redis, with nothing else running either. It is given up after two minutes: then its rate is what counts.
-3. Schedules of which none is due: the cost of a tick, on this process's and on its Postgres backend's clock; then what
-   a real beat takes to fire a job that is added.
+1. A real beat fires jobs that are due at the same second, with a few dozen cron expressions and time zones and a
+   version each. Measures the time from that second to the last execution and to the last id on Redis, with nothing
+   else running; then with one real worker per core that calls a local target, also to the last request on the wire.
+2. The peer: django-celery-beat's own scheduler with as many PeriodicTasks of one crontab, up to the last message on
+   Redis, with nothing else running. After two minutes it is stopped, and the time is extrapolated from its rate.
+3. Schedules of which none is due: the CPU time of a tick, of this process and of its PostgreSQL backend; then the
+   time that a real beat takes to fire an added job.
 """
 
 import argparse
@@ -64,31 +63,31 @@ _ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Tokyo", "Australia/S
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
-    parser.add_argument("--due", type=int, default=10_000, help="jobs due in the same second; 0 leaves this part out")
-    parser.add_argument("--idle", type=int, default=1_000_000, help="schedules none of which is due; 0 leaves it out")
+    parser.add_argument("--due", type=int, default=10_000, help="jobs due at the same second; 0 skips this part")
+    parser.add_argument("--idle", type=int, default=1_000_000, help="schedules that are not due; 0 skips this part")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--without-peer", action="store_true")
-    given = parser.parse_args()
+    options = parser.parse_args()
     stage.set_up()
-    if given.due:
-        print(due_at_once(given.due, rounds=given.rounds, with_peer=not given.without_peer))
-    if given.idle:
-        print(none_due(given.idle))
+    if options.due:
+        print(due_at_once(options.due, rounds=options.rounds, with_peer=not options.without_peer))
+    if options.idle:
+        print(none_due(options.idle))
 
 
-# -- many due in the same second ---------------------------------------------------------------------------------------
+# -- many due at the same second ---------------------------------------------------------------------------------------
 
 
 class Burst(NamedTuple):
-    """Seconds from the due instant to the last execution made, the last id on Redis, the last request on the wire."""
+    """Seconds from the due time to the last execution, the last id on Redis, and the last request on the wire."""
 
-    made: float
+    fired: float
     sent: float
     wire: float
 
     def __str__(self) -> str:
         wire = f", on the wire {self.wire:.2f} s" if self.wire else ""
-        return f"made {self.made:.2f} s, on Redis {self.sent:.2f} s{wire}"
+        return f"fired {self.fired:.2f} s, on Redis {self.sent:.2f} s{wire}"
 
     @classmethod
     def median(cls, bursts: Sequence["Burst"]) -> "Burst":
@@ -97,7 +96,7 @@ class Burst(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Bursts:
-    """The rounds of a burst of `count` jobs. `theirs` is when the peer, at its rate, would have sent the last."""
+    """The rounds of a burst of `count` jobs. `theirs` are the peer's seconds, extrapolated from its rate."""
 
     count: int
     alone: list[Burst]
@@ -106,37 +105,37 @@ class Bursts:
 
     @property
     def peer_ratio(self) -> float:
-        """How many times as long the peer takes."""
+        """How many times longer the peer takes."""
         return median_ratio(self.theirs, [burst.sent for burst in self.alone])
 
     def __str__(self) -> str:
-        told = [f"{self.count:,} jobs due in the same second, medians of {len(self.alone)} rounds"]
+        lines = [f"{self.count:,} jobs due at the same second, medians of {len(self.alone)} rounds"]
         for name, bursts in (("a beat alone", self.alone), ("with workers", self.together)):
-            told.append(f"  hourhand, {name}: {Burst.median(bursts)}")
+            lines.append(f"  hourhand, {name}: {Burst.median(bursts)}")
         if self.theirs:
             theirs = statistics.median(self.theirs)
-            told.append(f"  django-celery-beat, at its rate: on Redis {theirs:.2f} s, {self.peer_ratio:.0f} x as long")
-        return "\n".join(told)
+            lines.append(f"  django-celery-beat, at its rate: on Redis {theirs:.2f} s, {self.peer_ratio:.0f} x as long")
+        return "\n".join(lines)
 
 
 def due_at_once(count: int, *, rounds: int, with_peer: bool) -> Bursts:
     bursts = Bursts(count, [], [], [])
     with stage.target() as port:
         for number in range(1, rounds + 1):
-            for name, taken, workers in (
+            for name, rounds_of, workers in (
                 ("a beat alone", bursts.alone, 0),
                 ("with workers", bursts.together, os.cpu_count() or 1),
             ):
-                taken.append(one_round(count, f"http://127.0.0.1:{port}/", workers=workers))
-                stage.tell(f"round {number}  hourhand, {name}: {taken[-1]}")
+                rounds_of.append(one_round(count, f"http://127.0.0.1:{port}/", workers=workers))
+                stage.report(f"round {number}  hourhand, {name}: {rounds_of[-1]}")
             if with_peer:
                 bursts.theirs.append(peer_round(count))
-                stage.tell(f"round {number}  django-celery-beat, at its rate: on Redis {bursts.theirs[-1]:.2f} s")
+                stage.report(f"round {number}  django-celery-beat, at its rate: on Redis {bursts.theirs[-1]:.2f} s")
     return bursts
 
 
 def one_round(count: int, url: str, *, workers: int) -> Burst:
-    """Fire a burst, and deliver it where there are workers; else the last request was at 0."""
+    """Fire a burst, and deliver it if there are workers; without them `wire` is 0."""
     stage.empty()
     broker = redis.Redis.from_url(settings.REDIS_URL)
     with contextlib.ExitStack() as stack:
@@ -146,23 +145,23 @@ def one_round(count: int, url: str, *, workers: int) -> Burst:
         due_at = _next_minute(at_least_seconds=10 + count / 1000)
         make_due(count, url, due_at)
         _sleep_until(due_at - datetime.timedelta(seconds=0.5))
-        messages, made_at, sent_at = _pushed(broker), due_at, due_at
+        messages, fired_at, sent_at = _pushed(broker), due_at, due_at
         while (now := timezone.now()) < due_at + _MINUTE:
             if _pushed(broker) > messages:
                 messages, sent_at = _pushed(broker), now
-            if made_at == due_at and _made() == count:
-                made_at = now
-            quiet = made_at > due_at and (now - sent_at).total_seconds() > 1
+            if fired_at == due_at and _fired() == count:
+                fired_at = now
+            quiet = fired_at > due_at and (now - sent_at).total_seconds() > 1
             if quiet and (not workers or _ended() == count):
                 break
             time.sleep(_POLL_SECONDS)
-        assert made_at > due_at, "not all were made"
-    made, sent = ((instant - due_at).total_seconds() for instant in (made_at, sent_at))
-    return Burst(made, sent, (_last_request() - due_at).total_seconds() if workers else 0.0)
+        assert fired_at > due_at, "not all jobs fired"
+    fired, sent = ((instant - due_at).total_seconds() for instant in (fired_at, sent_at))
+    return Burst(fired, sent, (_last_request() - due_at).total_seconds() if workers else 0.0)
 
 
 def make_due(count: int, url: str, due_at: datetime.datetime) -> None:
-    """Jobs alike, each with its own version, that fire daily at this minute."""
+    """Create jobs that fire daily at this minute, each with its own version."""
     original = stage.job(url=url, slug="due", schedule=f"{due_at.minute} {due_at.hour} * * *")
     stage.copy_jobs(
         original, count, kinds="abc", config=_varied(due_at),
@@ -171,7 +170,7 @@ def make_due(count: int, url: str, due_at: datetime.datetime) -> None:
 
 
 def _varied(due_at: datetime.datetime) -> str:
-    """The SQL of a version's configuration: one of all expressions and zones in which `due_at` is due."""
+    """SQL of a version's configuration: one of many expressions and time zones that are due at `due_at`."""
     changes = []
     for days, zone in itertools.product(_DAYS, _ZONES):
         local = due_at.astimezone(ZoneInfo(zone))
@@ -181,11 +180,11 @@ def _varied(due_at: datetime.datetime) -> str:
 
 
 def _pushed(broker: "redis.Redis") -> int:
-    """Messages ever put on Redis."""
+    """The number of messages sent to Redis so far."""
     return int(broker.info("commandstats").get("cmdstat_lpush", {}).get("calls", 0))  # type: ignore[union-attr]
 
 
-def _made() -> int:
+def _fired() -> int:
     return _count("SELECT count(*) FROM runs_execution WHERE trigger = 'schedule'")
 
 
@@ -210,10 +209,11 @@ def _last_request() -> datetime.datetime:
 
 
 def peer_round(count: int) -> float:
-    """Seconds from the due minute until all messages are on Redis; at its rate, where that takes too long. Infinite
-    where there were none by then."""
+    """Seconds from the due minute to the last message on Redis, extrapolated after PEER_SECONDS; infinite without any
+    message by then.
+    """
     stage.empty()
-    due_at = _next_minute(at_least_seconds=20 + count / 200)  # it reads each task's crontab by a query of its own
+    due_at = _next_minute(at_least_seconds=20 + count / 200)  # it makes one query for each task's crontab
     crontab, _ = CrontabSchedule.objects.get_or_create(minute=due_at.minute, timezone="UTC")
     PeriodicTask.objects.bulk_create(
         PeriodicTask(name=f"due-{number}", task="peer.deliver", args=f'["{number}"]', crontab=crontab)
@@ -244,7 +244,7 @@ def _peer_beat() -> Iterator[None]:
     try:
         yield
     finally:
-        process.send_signal(signal.SIGKILL)  # asked to stop it would save all tasks, one by one
+        process.send_signal(signal.SIGKILL)  # SIGTERM would save every task, one by one
         process.wait()
 
 
@@ -252,7 +252,7 @@ def _peer_beat() -> Iterator[None]:
 
 
 class Tick(NamedTuple):
-    """Milliseconds of an idle tick: elapsed, of this process's CPU, of its Postgres backend's CPU."""
+    """Milliseconds of an idle tick: elapsed, CPU of this process, CPU of its PostgreSQL backend."""
 
     elapsed: float
     own: float
@@ -264,7 +264,7 @@ class Tick(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Idle:
-    """An idle tick beside 100 schedules and beside `count`, and the seconds until jobs that are added there fire."""
+    """An idle tick with 100 schedules and with `count`, and the seconds until jobs added to the latter fire."""
 
     count: int
     few: Tick
@@ -275,7 +275,7 @@ class Idle:
         return (
             f"an idle tick, median of {_TICKS}: milliseconds elapsed / CPU of the beat / CPU of Postgres\n"
             f"  {FEW:9,} schedules   {self.few}\n  {self.count:9,} schedules   {self.many}\n"
-            f"a job added beside {self.count:,}: fired after {statistics.median(self.added):.3f} s,"
+            f"a job added to {self.count:,}: fired after {statistics.median(self.added):.3f} s,"
             f" the slowest {max(self.added):.3f} s"
         )
 
@@ -285,7 +285,7 @@ def none_due(count: int) -> Idle:
 
 
 def idle(count: int) -> Tick:
-    """The median tick beside so many schedules, of which none is due; they are left there."""
+    """The median tick with `count` schedules, none of them due. The schedules remain."""
     add_idle(count)
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
@@ -304,7 +304,7 @@ def idle(count: int) -> Tick:
 
 
 def add_idle(count: int) -> None:
-    """So many schedules instead of all that there were, none of which is due in the next two hours."""
+    """Replace all schedules by `count` that are not due within two hours."""
     stage.empty()
     original = stage.job(url="http://127.0.0.1:9/", slug="idle-0", schedule="0 9 * * *")
     later = timezone.now() + datetime.timedelta(hours=2)
@@ -319,27 +319,27 @@ def add_idle(count: int) -> None:
 
 
 def added() -> list[float]:
-    """Seconds from saving a job that is to run now until its execution is there, with a real beat."""
+    """Seconds from saving a job with the schedule `now` to its execution, with a real beat."""
     workspace = Workspace.objects.get()
     waits = []
     with stage.beat():
         for number in range(_ADDED):
-            time.sleep(0.7 + 0.13 * number)  # at different moments of its sleep
-            before = _made()
+            time.sleep(0.7 + 0.13 * number)  # at different times of the beat's sleep
+            before = _fired()
             config = job_config(schedule="now", request={"url": "http://127.0.0.1:9/", "method": "GET"})
             started = time.monotonic()
             save_job(
                 workspace=workspace, job=None, slug=f"added-{number}", config=config, environments=None,
                 now=timezone.now(), actor=SYSTEM,
             )  # fmt: skip
-            while _made() == before:
+            while _fired() == before:
                 time.sleep(0.005)
                 assert time.monotonic() - started < 10, "the added job did not fire"
             waits.append(time.monotonic() - started)
     return waits
 
 
-# -- what both need ----------------------------------------------------------------------------------------------------
+# -- shared -----------------------------------------------------------------------------------------------------------
 
 
 def _next_minute(*, at_least_seconds: float) -> datetime.datetime:

@@ -1,10 +1,10 @@
-"""How cost grows: plots against the number of schedules, rows of history, transfers in flight, and jobs due at once.
+"""Plots of cost against the number of schedules, rows of history, transfers in flight, and jobs due at once.
 
     manage.py with_services -- python -m bench.curves [--quick] [--only CURVE ...] [--rounds N] [--to docs/curves]
 
-Writes a drawing for each plot, and all numbers with the machine and the versions to `curves.json` beside them; what an
-earlier run measured of other plots stays there. `--quick` goes a few steps only, and writes to a temporary directory
-unless told where.
+Writes an SVG for each plot, and all numbers with the machine and versions to `curves.json` beside them, which keeps
+other plots' numbers of earlier runs. `--quick` measures few steps, and writes to a temporary directory unless `--to`
+is given.
 """
 
 import argparse
@@ -31,7 +31,7 @@ HOME = Path(__file__).parent.parent / "docs" / "curves"
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """Where along each axis it is measured, and how long."""
+    """The measured points of each axis, and the durations."""
 
     schedules: tuple[int, ...] = (100, 1000, 10_000, 100_000, 1_000_000)
     rows: tuple[int, ...] = (10_000, 100_000, 1_000_000)
@@ -46,20 +46,20 @@ QUICK = Steps(schedules=(100, 1000), rows=(100, 1000), in_flight=(10, 100), due=
 
 
 def by_turns(steps: Iterable[int], rounds: int, measure: Callable[[int], Sequence[float]]) -> list[Rounds]:
-    """Measure every step once a round; for each of the numbers that come of it, the rounds of all steps."""
-    found: dict[int, list[Sequence[float]]] = {step: [] for step in steps}
+    """Measure every step once per round. Returns the rounds of all steps, for each measured number."""
+    samples: dict[int, list[Sequence[float]]] = {step: [] for step in steps}
     for number in range(rounds):
-        for step, taken in found.items():
-            taken.append(measure(step))
-            told = ", ".join(f"{value:,.3g}" for value in taken[-1])
-            stage.tell(f"round {number + 1}  {step:9,}: {told}")
-    columns = {step: list(zip(*taken, strict=True)) for step, taken in found.items()}
+        for step, rounds_of in samples.items():
+            rounds_of.append(measure(step))
+            values = ", ".join(f"{value:,.3g}" for value in rounds_of[-1])
+            stage.report(f"round {number + 1}  {step:9,}: {values}")
+    columns = {step: list(zip(*rounds_of, strict=True)) for step, rounds_of in samples.items()}
     count = len(next(iter(columns.values())))
-    return [{step: column[place] for step, column in columns.items()} for place in range(count)]
+    return [{step: column[index] for step, column in columns.items()} for index in range(count)]
 
 
 def schedules(steps: Steps, rounds: int) -> dict[str, Plot]:
-    """An idle tick, and how late a stream of firings is, beside so many schedules of which none is due."""
+    """An idle tick, and the lateness of a stream of firings, by the number of schedules that are not due."""
     with stage.target() as port:
 
         def measure(count: int) -> tuple[float, ...]:
@@ -72,7 +72,7 @@ def schedules(steps: Steps, rounds: int) -> dict[str, Plot]:
     return {
         "schedules-tick": Plot(
             "A tick with nothing due",
-            "one beat; the median of 300 ticks, and the processor time of its PostgreSQL backend",
+            "one beat; median of 300 ticks, and CPU time of its PostgreSQL backend",
             across,
             Axis("a tick", "ms"),
             [Series("elapsed", points(elapsed)), Series("CPU of PostgreSQL", points(backend))],
@@ -88,14 +88,14 @@ def schedules(steps: Steps, rounds: int) -> dict[str, Plot]:
 
 
 def rows(steps: Steps, rounds: int) -> dict[str, Plot]:
-    """Pages of executions in histories of different lengths."""
+    """A page of executions, by the length of the history."""
     names = {f"curve_{count}": count for count in steps.rows}
-    pages = {"": "newest first", "status=failed": "failed ones", "search=receiver.test/1": "search of a URL"}
+    pages = {"": "newest first", "status=failed": "failed", "search=receiver.test/1": "search of a URL"}
     taken: dict[str, dict[int, list[float]]] = {query: {count: [] for count in steps.rows} for query in pages}
-    with history.databases(names) as places:
+    with history.databases(names) as databases:
         for _ in range(rounds):
-            for name, found in history.measured(places, list(pages), steps.pages).items():
-                for query, (milliseconds, _shown) in found.items():
+            for name, by_query in history.measured(databases, list(pages), steps.pages).items():
+                for query, (milliseconds, _shown) in by_query.items():
                     taken[query][names[name]].append(milliseconds)
     return {
         "history-page": Plot(
@@ -109,15 +109,15 @@ def rows(steps: Steps, rounds: int) -> dict[str, Plot]:
 
 
 def transfers(steps: Steps, rounds: int) -> dict[str, Plot]:
-    """Runs per second and memory by how many transfers may be in flight."""
-    held = in_flight.measured(steps.in_flight, seconds=steps.seconds, rounds=rounds)
-    rates = {count: [one.rate for one in rounds_of] for count, rounds_of in held.items()}
-    sizes = {count: [one.bytes / 1e6 for one in rounds_of] for count, rounds_of in held.items()}
+    """Runs per second and memory, by the limit of transfers in flight."""
+    loads = in_flight.measured(steps.in_flight, seconds=steps.seconds, rounds=rounds)
+    rates = {count: [load.rate for load in rounds_of] for count, rounds_of in loads.items()}
+    sizes = {count: [load.bytes / 1e6 for load in rounds_of] for count, rounds_of in loads.items()}
     note = f"one worker process, each answer after {in_flight.ANSWER_MS} ms, every run recorded"
     across = Axis("transfers in flight at most", scale="log")
     return {
         "in-flight-rate": Plot(
-            "Runs a second by transfers in flight", note, across, Axis("delivered and recorded", "runs/s", "log"),
+            "Runs per second by transfers in flight", note, across, Axis("delivered and recorded", "runs/s", "log"),
             [Series("runs/s", points(rates))],
         ),
         "in-flight-memory": Plot(
@@ -128,19 +128,19 @@ def transfers(steps: Steps, rounds: int) -> dict[str, Plot]:
 
 
 def due(steps: Steps, rounds: int) -> dict[str, Plot]:
-    """Jobs due in the same second: until all executions are made, and until all are on the wire."""
+    """Jobs due at the same second: time until all have fired, and until all requests are on the wire."""
     workers = os.cpu_count() or 1
     with stage.target() as port:
-        made, _, wire = by_turns(
+        fired, _, wire = by_turns(
             steps.due, rounds, lambda count: clock.one_round(count, f"http://127.0.0.1:{port}/", workers=workers)
         )
     return {
         "due-at-once": Plot(
-            "Jobs due in the same second",
+            "Jobs due at the same second",
             f"a beat, {workers} workers, the target and PostgreSQL on {workers} cores",
             Axis("jobs", scale="log"),
             Axis("after that second began", "s", "log"),
-            [Series("all on the wire", points(wire)), Series("all executions made", points(made))],
+            [Series("all on the wire", points(wire)), Series("all fired", points(fired))],
         )
     }
 
@@ -154,14 +154,14 @@ CURVES: dict[str, Callable[[Steps, int], dict[str, Plot]]] = {
 
 
 def write(plots: Mapping[str, Plot], about: Mapping[str, Any], to: Path) -> None:
-    """The drawings, and their numbers beside those that are there already."""
+    """Write the plots, and add their numbers to `curves.json`."""
     to.mkdir(parents=True, exist_ok=True)
     numbers = to / "curves.json"
-    kept: dict[str, Any] = json.loads(numbers.read_text()) if numbers.exists() else {}
+    stored: dict[str, Any] = json.loads(numbers.read_text()) if numbers.exists() else {}
     for name, plot in plots.items():
         (to / f"{name}.svg").write_text(svg(plot))
-        kept[name] = {**about, **asdict(plot)}
-    numbers.write_text(json.dumps(dict(sorted(kept.items())), indent=1) + "\n")
+        stored[name] = {**about, **asdict(plot)}
+    numbers.write_text(json.dumps(dict(sorted(stored.items())), indent=1) + "\n")
 
 
 def main() -> None:
@@ -170,11 +170,11 @@ def main() -> None:
     parser.add_argument(
         "--only", nargs="+", choices=CURVES, default=tuple(CURVES), metavar="CURVE", help=", ".join(CURVES)
     )
-    parser.add_argument("--rounds", type=int, help="three unless told, one with --quick")
-    parser.add_argument("--to", type=Path, help="where to write; docs/curves unless told")
-    given = parser.parse_args()
-    steps, rounds = (QUICK, given.rounds or 1) if given.quick else (FULL, given.rounds or 3)
-    to = given.to or (Path(tempfile.mkdtemp(prefix="hourhand-curves-")) if given.quick else HOME)
+    parser.add_argument("--rounds", type=int, help="default: 3, or 1 with --quick")
+    parser.add_argument("--to", type=Path, help="directory to write to (docs/curves)")
+    options = parser.parse_args()
+    steps, rounds = (QUICK, options.rounds or 1) if options.quick else (FULL, options.rounds or 3)
+    to = options.to or (Path(tempfile.mkdtemp(prefix="hourhand-curves-")) if options.quick else HOME)
     stage.set_up()
     about = {
         "measured_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -182,8 +182,8 @@ def main() -> None:
         "versions": machine.versions(),
         "rounds": rounds,
     }
-    for name in given.only:
-        stage.tell(f"\n== {name}")
+    for name in options.only:
+        stage.report(f"\n== {name}")
         stage.empty()
         write(CURVES[name](steps, rounds), about, to)
         print(f"{name}: written to {to}", flush=True)

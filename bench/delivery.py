@@ -1,9 +1,9 @@
-"""Runs per second, delivered and recorded, beside one Celery task per call, asyncio + asyncpg, and graphile-worker.
+"""Runs per second, delivered and recorded, against one Celery task per call, asyncio + asyncpg, and graphile-worker.
 
     manage.py with_services -- python -m bench.delivery [--rounds 3] [--runs 20000] [--processes 1]
 
-Every contender calls the same target and writes the same rows to the same PostgreSQL, in turn. The slow ones get fewer
-runs. Prints the median rate of each, and the median of the round-by-round ratios.
+Contenders alternate, call the same target, and write the same rows to the same PostgreSQL. Slow ones get fewer runs.
+Prints each median rate, and the median of the rounds' ratios.
 """
 
 import argparse
@@ -75,7 +75,7 @@ def celery_peer(pool: str, concurrency: int, *, keep: bool) -> Callable[[int, st
             from bench.peers.celery_app import deliver
 
             deliver.delay(str(ids[0]))
-            stage.await_finished(1, seconds=60)  # the worker is up once the first is through
+            stage.await_finished(1, seconds=60)  # the worker has started once the first run is recorded
             started = time.monotonic()
             for execution_id in ids[1:]:
                 deliver.delay(str(execution_id))
@@ -103,9 +103,9 @@ def _celery_worker(pool: str, concurrency: int, *, keep: bool) -> Iterator[None]
             process.wait()
 
 
-def _prepared(runs: int, url: str, made: Callable[..., list[str]] = stage.pending) -> list[str]:
+def _prepared(runs: int, url: str, create: Callable[..., list[str]] = stage.pending) -> list[str]:
     stage.clear()
-    return made(stage.job(url=url, slug=f"bench-{time.monotonic_ns()}"), runs)
+    return create(stage.job(url=url, slug=f"bench-{time.monotonic_ns()}"), runs)
 
 
 def graphile_peer(runs: int, url: str) -> float:
@@ -117,7 +117,7 @@ def graphile_peer(runs: int, url: str) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """Who does the work, and how to tell why they can't: None where they can."""
+    """An implementation of the work. `missing` returns why it cannot run, or None."""
 
     name: str
     one_round: Callable[[int, str], float]
@@ -126,7 +126,7 @@ class Contender:
 
 @dataclass(frozen=True, slots=True)
 class Contest:
-    """Runs per second by contender, a number for each round, and why others took no part."""
+    """Runs per second by contender and round, and the reasons of contenders that did not run."""
 
     rates: dict[str, list[float]]
     missing: dict[str, str]
@@ -136,76 +136,76 @@ class Contest:
         return statistics.median(self.rates[HOURHAND])
 
     def ratio(self, name: str) -> float:
-        """How many times as fast Hourhand is: the median of the rounds' ratios."""
+        """How many times faster Hourhand is: the median of the rounds' ratios."""
         return median_ratio(self.rates[HOURHAND], self.rates[name])
 
-    def told(self, name: str) -> str:
-        """Its last round, or why it is out."""
+    def last_round(self, name: str) -> str:
+        """The rate of its last round, or why it did not run."""
         return self.missing.get(name) or f"{self.rates[name][-1]:,.0f} runs/s"
 
     def peers(self) -> list[Peer]:
-        raced = [
+        ran = [
             Peer(name, statistics.median(rates), self.ratio(name))
             for name, rates in self.rates.items()
             if name != HOURHAND
         ]
-        return raced + [Peer(name, None, None, why) for name, why in self.missing.items()]
+        return ran + [Peer(name, None, None, reason) for name, reason in self.missing.items()]
 
 
-def contenders(processes: int) -> list[Contender]:
-    found = [
+def all_contenders(processes: int) -> list[Contender]:
+    contenders = [
         Contender(HOURHAND, hourhand(processes)),
         Contender(ASYNCIO, asyncio_peer(processes), _without("aiohttp", "asyncpg")),
     ]
     if processes == 1:
-        found += [Contender(BARE, bare_round), Contender(GRAPHILE, graphile_peer, graphile.missing)]
+        contenders += [Contender(BARE, bare_round), Contender(GRAPHILE, graphile_peer, graphile.missing)]
         for pool, concurrency, needed in (
             ("prefork", 4, ()),
             ("threads", 16, ()),
             ("gevent", 50, ("gevent", "psycogreen")),
         ):
             one_round = celery_peer(pool, concurrency, keep=False)
-            found.append(Contender(f"{CELERY}, {pool}", one_round, _without(*needed)))
-        found.append(Contender(CELERY_KEPT, celery_peer("threads", 16, keep=True)))
-    return found
+            contenders.append(Contender(f"{CELERY}, {pool}", one_round, _without(*needed)))
+        contenders.append(Contender(CELERY_KEPT, celery_peer("threads", 16, keep=True)))
+    return contenders
 
 
 def _without(*modules: str) -> Callable[[], str | None]:
-    """What to say where one of these modules is not installed."""
+    """A function that returns why the modules are missing, or None."""
 
     def missing() -> str | None:
-        gone = [module for module in modules if importlib.util.find_spec(module) is None]
-        return f"{', '.join(gone)} not installed: pip install -r requirements-bench.txt" if gone else None
+        absent = [module for module in modules if importlib.util.find_spec(module) is None]
+        return f"{', '.join(absent)} not installed: pip install -r requirements-bench.txt" if absent else None
 
     return missing
 
 
-def contest(port: int, *, runs: int, rounds: int, processes: int = 1, only: str = "") -> Contest:
-    """Rounds by turns, all against the target on that port; `only` those peers with this in their name."""
-    found = Contest({}, {})
-    for contender in contenders(processes):
+def hold_contest(port: int, *, runs: int, rounds: int, processes: int = 1, only: str = "") -> Contest:
+    """Alternate the contenders for some rounds. `only` limits the peers to names that contain it."""
+    contest = Contest({}, {})
+    for contender in all_contenders(processes):
         if contender.name == HOURHAND or only in contender.name:
-            if why := contender.missing():
-                found.missing[contender.name] = why
+            if reason := contender.missing():
+                contest.missing[contender.name] = reason
             else:
-                found.rates[contender.name] = []
+                contest.rates[contender.name] = []
     for number in range(rounds):
-        for contender in contenders(processes):
-            if contender.name in found.rates:
-                _race(contender, found, runs, f"http://127.0.0.1:{port}/")
-                stage.tell(f"round {number + 1}  {contender.name}: {found.told(contender.name)}")
-    return found
+        for contender in all_contenders(processes):
+            if contender.name in contest.rates:
+                _run_round(contender, contest, runs, f"http://127.0.0.1:{port}/")
+                stage.report(f"round {number + 1}  {contender.name}: {contest.last_round(contender.name)}")
+    return contest
 
 
-def _race(contender: Contender, found: Contest, runs: int, url: str) -> None:
-    """One round of one contender. A peer that fails is out of it, its earlier rounds too."""
+def _run_round(contender: Contender, contest: Contest, runs: int, url: str) -> None:
+    """One round of one contender. A peer that fails is removed, with its earlier rounds."""
     try:
-        found.rates[contender.name].append(contender.one_round(runs, url))
+        contest.rates[contender.name].append(contender.one_round(runs, url))
     except Exception as error:
         if contender.name == HOURHAND:
             raise
-        del found.rates[contender.name]
-        found.missing[contender.name] = f"it failed: {error}"
+        del contest.rates[contender.name]
+        contest.missing[contender.name] = f"it failed: {error}"
 
 
 def main() -> None:
@@ -213,12 +213,14 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--processes", type=int, default=1)
-    parser.add_argument("--only", default="", help="only the contenders with this in their name, besides hourhand")
-    given = parser.parse_args()
+    parser.add_argument("--only", default="", help="besides hourhand, only contenders whose name contains this")
+    options = parser.parse_args()
     stage.set_up()
     with stage.target() as port:
-        measured = contest(port, runs=given.runs, rounds=given.rounds, processes=given.processes, only=given.only)
-    print(peers_table(measured.hourhand, measured.peers()))
+        contest = hold_contest(
+            port, runs=options.runs, rounds=options.rounds, processes=options.processes, only=options.only
+        )
+    print(peers_table(contest.hourhand, contest.peers()))
 
 
 if __name__ == "__main__":

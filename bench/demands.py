@@ -1,4 +1,4 @@
-"""The demands of the budget, in the order in which they are told, and how much is done to measure each. Pure."""
+"""The demands of the budget, in the order of the table, and the sizes of their measures. Pure."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -8,7 +8,7 @@ from bench.budget import Limit
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How much is measured. `rounds` are those of each measure; where a round takes minutes, there are fewer."""
+    """Sizes of the measures, and rounds of each."""
 
     rounds: int = 3
     runs: int = 20_000
@@ -29,14 +29,14 @@ QUICK = Sizes(
 
 
 class Demand(NamedTuple):
-    """What must hold, and the measure that tells. `what` names sizes, as `Sizes` does."""
+    """A limit and the measure that checks it. `what` may contain fields of `sizes`."""
 
     name: str
     measure: str
     what: str
     limit: Limit
 
-    def told(self, sizes: Sizes) -> str:
+    def text(self, sizes: Sizes) -> str:
         return self.what.format(sizes=sizes)
 
 
@@ -47,26 +47,26 @@ DEMANDS = (
         "runs/s, one worker process, against one Celery task per call",
         Limit("at least", 25, "x"),
     ),
-    Demand("celery_kept", "delivery", "the same where that keeps its connections", Limit("at least", 15, "x")),
+    Demand("celery_kept", "delivery", "the same, with kept database connections", Limit("at least", 15, "x")),
     Demand("asyncio", "delivery", "the same against hand-written asyncio", Limit("at least", 2, "x")),
-    Demand("bare", "delivery", "the same against a bare loop that only calls and records", Limit("at least", 0.5, "x")),
+    Demand("bare", "delivery", "the same against a bare loop of calls and records", Limit("at least", 0.5, "x")),
     Demand("asyncio_two", "processes", "two worker processes against two of asyncio", Limit("at least", 2.5, "x")),
-    Demand("mixed", "mixed", "p99 of the fast, 5 % of {sizes.mixed:,} take 10 s", Limit("at most", 1.5, "x")),
-    Demand("sent", "due", "{sizes.due:,} due in one second: the last id on Redis after", Limit("at most", 2.5, "s")),
-    Demand("wire", "due", "{sizes.due:,} due in one second: all on the wire after", Limit("at most", 6, "s")),
+    Demand("mixed", "mixed", "p99 of fast calls if 5 % of {sizes.mixed:,} take 10 s", Limit("at most", 1.5, "x")),
+    Demand("sent", "due", "{sizes.due:,} due at the same second: last id on Redis", Limit("at most", 2.5, "s")),
+    Demand("wire", "due", "{sizes.due:,} due at the same second: last on the wire", Limit("at most", 6, "s")),
     Demand("p50", "lateness", "lateness, {sizes.per_second} firings a second: p50", Limit("at most", 20, "ms")),
     Demand("p99", "lateness", "lateness, {sizes.per_second} firings a second: p99", Limit("at most", 250, "ms")),
-    Demand("fire_due", "firing", "executions that fire_due makes", Limit("at least", 5000, "/s")),
-    Demand("idle", "idle", "an idle tick beside {sizes.idle:,} schedules", Limit("at most", 5, "ms")),
-    Demand("beside", "beside", "p99 of the fast, beside 500 in flight that take 20 s", Limit("at most", 2, "x")),
+    Demand("fire_due", "firing", "executions inserted by fire_due", Limit("at least", 5000, "/s")),
+    Demand("idle", "idle", "an idle tick with {sizes.idle:,} schedules", Limit("at most", 5, "ms")),
+    Demand("beside", "beside", "p99 of fast calls beside 500 that take 20 s", Limit("at most", 2, "x")),
     Demand("memory", "memory", "memory of a worker with 1,000 in flight", Limit("at most", 250, "MB")),
     Demand(
         "page",
         "history",
-        "list of executions, {sizes.long:,} against {sizes.short:,}",
+        "a page of {sizes.long:,} executions against {sizes.short:,}",
         Limit("at most", 1.5, "x"),
     ),
-    Demand("scans", "history", "filters of that list that scan all of it", Limit("at most", 0, "filters")),
+    Demand("scans", "history", "filters of that list that scan the whole table", Limit("at most", 0, "filters")),
 )
 
 MEASURES = tuple(dict.fromkeys(demand.measure for demand in DEMANDS))

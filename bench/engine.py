@@ -1,9 +1,9 @@
-"""What the delivery engine costs on top of libcurl: transfers per second and CPU per transfer, against the bare loop.
+"""Overhead of the delivery engine on libcurl: transfers per second and CPU per transfer, against the bare loop.
 
     python -m bench.engine [--runs 20000] [--in-flight 200] [--rounds 5]
 
 Both make the same calls to the same target in this process, in alternating rounds, without recording: the engine with
-its guard, limits, capture and results, the bare loop (`bench.bare_curl`) with none. Prints medians and their ratio.
+its guard, limits, capture and results, the bare loop (`bench.bare_curl`) without. Prints medians and their ratio.
 """
 
 import argparse
@@ -30,7 +30,7 @@ def bare(url: str, count: int, in_flight: int) -> tuple[float, float]:
 
 
 def engine(url: str, count: int, in_flight: int) -> tuple[float, float]:
-    """The same of the delivery engine, every result looked at."""
+    """The same for the delivery engine, checking every result."""
     done = threading.Event()
     results: list[DeliveryResult] = []
 
@@ -61,15 +61,15 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=20_000)
     parser.add_argument("--in-flight", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=5)
-    given = parser.parse_args()
+    options = parser.parse_args()
     rounds = []
     with target() as url:
-        bare(url, 2000, given.in_flight)
-        for _ in range(given.rounds):
+        bare(url, 2000, options.in_flight)
+        for _ in range(options.rounds):
             pair = []
             for measure in (bare, engine):
                 gc.collect()
-                pair.append(measure(url, given.runs, given.in_flight))
+                pair.append(measure(url, options.runs, options.in_flight))
             rounds.append(pair)
             print("bare {:,.0f}/s {:.0f} us | engine {:,.0f}/s {:.0f} us".format(*pair[0], *pair[1]), flush=True)
     for name, index in (("bare loop", 0), ("engine", 1)):
@@ -77,7 +77,7 @@ def main() -> None:
         cpu = statistics.median(pair[index][1] for pair in rounds)
         print(f"{name}: {rate:,.0f} transfers/s, {cpu:.0f} us of CPU per transfer")
     ratio = statistics.median(pair[1][0] / pair[0][0] for pair in rounds)
-    print(f"engine / bare loop: {ratio:.2f} (median of {given.rounds} rounds)")
+    print(f"engine / bare loop: {ratio:.2f} (median of {options.rounds} rounds)")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""What a page of executions costs in a long history, beside a short one: by the filter, and by what EXPLAIN says.
+"""The cost of a page of executions in a long history against a short one, by filter and by EXPLAIN.
 
     manage.py with_services -- python -m bench.history [--short 10000] [--long 1000000] [--rounds 15] [--only job_name]
 
-Each has a database of its own, with two workspaces that share 2,000 jobs, and both are asked by turns, in one process,
-through the API itself: a page's cost is the median of its rounds, with the queries, the serialisation and the client.
-Where a filter shows more rows of the long history, the ratio is that of unlike pages.
+Each history has its own database, with two workspaces that share 2,000 jobs. Both are queried alternately, in one
+process, through the API: a page's cost is the median of its rounds, including queries, serialization and the test
+client. If a filter shows more rows of the long history, the pages are not comparable.
 """
 
 import argparse
@@ -40,23 +40,25 @@ QUERIES = (
 )  # fmt: skip
 
 
-def measured(places: dict[str, Seeded], queries: Sequence[str], rounds: int) -> dict[str, dict[str, tuple[float, int]]]:
-    """By database and filter: the milliseconds of a page, and how many rows it shows. The databases take turns."""
-    taken: dict[str, dict[str, list[float]]] = {name: {query: [] for query in queries} for name in places}
-    shown: dict[str, dict[str, int]] = {name: {} for name in places}
-    keys = {name: asker(name, place) for name, place in places.items()}
+def measured(
+    databases: dict[str, Seeded], queries: Sequence[str], rounds: int
+) -> dict[str, dict[str, tuple[float, int]]]:
+    """By database and filter: the milliseconds of a page and its rows. The databases alternate."""
+    taken: dict[str, dict[str, list[float]]] = {name: {query: [] for query in queries} for name in databases}
+    shown: dict[str, dict[str, int]] = {name: {} for name in databases}
+    clients = {name: client(name, database) for name, database in databases.items()}
     for _ in range(rounds):
-        for name, api in keys.items():
+        for name, api in clients.items():
             use(name)
             api.ask("GET", "/executions/", expect=200)
             for query in queries:
                 started = time.perf_counter()
-                answer = api.ask("GET", f"/executions/?{query}", expect=200)
+                response = api.ask("GET", f"/executions/?{query}", expect=200)
                 taken[name][query].append((time.perf_counter() - started) * 1000)
-                shown[name][query] = len(answer["results"])
+                shown[name][query] = len(response["results"])
     return {
-        name: {query: (statistics.median(times), shown[name][query]) for query, times in found.items()}
-        for name, found in taken.items()
+        name: {query: (statistics.median(times), shown[name][query]) for query, times in by_query.items()}
+        for name, by_query in taken.items()
     }
 
 
@@ -66,15 +68,15 @@ def use(name: str) -> None:
     connection.settings_dict["NAME"] = name
 
 
-def asker(name: str, place: Seeded) -> Caller:
+def client(name: str, database: Seeded) -> Caller:
     use(name)
-    api = caller(place.workspace)
+    api = caller(database.workspace)
     api.defaults["SERVER_NAME"] = "localhost"
     return api
 
 
 def findings(api: Caller, query: str) -> QueryCost:
-    """What EXPLAIN ANALYZE tells of a page's own query: the longest of those that are asked."""
+    """EXPLAIN ANALYZE of a page's main query, which is its longest."""
     with CaptureQueriesContext(connection) as queries:
         api.ask("GET", f"/executions/?{query}", expect=200)
     pages = [query["sql"] for query in queries if 'FROM "runs_execution"' in query["sql"]]
@@ -82,30 +84,30 @@ def findings(api: Caller, query: str) -> QueryCost:
 
 
 def seeded(name: str, count: int, *, newest: datetime.datetime = NEWEST) -> Seeded:
-    """A database of that name with so many executions, the last of them due at `newest`."""
+    """Create a database with `count` executions, the last of them due at `newest`."""
     with connection.cursor() as cursor:
         cursor.execute(f"CREATE DATABASE {name}")
     use(name)
     call_command("migrate", verbosity=0)
     started = time.monotonic()
-    place = seed_jobs(jobs=JOBS)
+    database = seed_jobs(jobs=JOBS)
     seed_executions(count, newest=newest)
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE")
-    stage.tell(f"{count:,} executions made in {time.monotonic() - started:.0f} s")
-    return place
+    stage.report(f"{count:,} executions created in {time.monotonic() - started:.0f} s")
+    return database
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page of the short history and of the long one: milliseconds and rows shown. EXPLAIN tells of the latter."""
+    """A page of the short and the long history: milliseconds and rows. `cost` is EXPLAIN's of the latter."""
 
     query: str
     before: float
     few: int
     after: float
     many: int
-    found: QueryCost
+    cost: QueryCost
 
     @property
     def ratio(self) -> float:
@@ -113,12 +115,12 @@ class Page:
 
     @property
     def scanned(self) -> str:
-        return ", ".join(sorted(self.found.scanned_whole)) or "none"
+        return ", ".join(sorted(self.cost.scanned_whole)) or "none"
 
 
 @contextlib.contextmanager
 def databases(sizes: Mapping[str, int]) -> Iterator[dict[str, Seeded]]:
-    """Databases of those names, each with so many executions; gone afterwards, and the first one used again."""
+    """Create databases with the given numbers of executions; drop them afterwards."""
     first = connection.settings_dict["NAME"]
     try:
         yield {name: seeded(name, count) for name, count in sizes.items()}
@@ -130,10 +132,10 @@ def databases(sizes: Mapping[str, int]) -> Iterator[dict[str, Seeded]]:
 
 
 def compared(short: int, long: int, *, rounds: int, queries: Sequence[str] = QUERIES) -> list[Page]:
-    """Each of these pages of both histories, by turns."""
-    with databases({"short_history": short, "long_history": long}) as places:
-        before, after = measured(places, queries, rounds).values()
-        api = asker("long_history", places["long_history"])
+    """Each page of both histories, alternately."""
+    with databases({"short_history": short, "long_history": long}) as histories:
+        before, after = measured(histories, queries, rounds).values()
+        api = client("long_history", histories["long_history"])
         return [Page(query, *before[query], *after[query], findings(api, query)) for query in queries]
 
 
@@ -142,15 +144,17 @@ def main() -> None:
     parser.add_argument("--short", type=int, default=10_000)
     parser.add_argument("--long", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--only", default="", help="filters that begin so, or one of several with commas")
-    given = parser.parse_args()
-    queries = [query for query in QUERIES if query.startswith(tuple(given.only.split(",")))]
-    pages = compared(given.short, given.long, rounds=given.rounds, queries=queries)
-    print(f"{'filter':28} {'short ms':>9} {'rows':>5} {'long ms':>9} {'rows':>5} {'ratio':>6}  EXPLAIN of the long one")
+    parser.add_argument(
+        "--only", default="", help="only filters with this prefix, or one of several separated by commas"
+    )
+    options = parser.parse_args()
+    queries = [query for query in QUERIES if query.startswith(tuple(options.only.split(",")))]
+    pages = compared(options.short, options.long, rounds=options.rounds, queries=queries)
+    print(f"{'filter':28} {'short ms':>9} {'rows':>5} {'long ms':>9} {'rows':>5} {'ratio':>6}  EXPLAIN of the long")
     for page in pages:
         print(
             f"{page.query or '(none)':28} {page.before:9.1f} {page.few:5} {page.after:9.1f} {page.many:5}"
-            f" {page.ratio:6.2f}  read {page.found.read.get('runs_execution', 0)}, largest sort {page.found.sorted},"
+            f" {page.ratio:6.2f}  read {page.cost.read.get('runs_execution', 0)}, largest sort {page.cost.sorted},"
             f" scanned whole: {page.scanned}"
         )
 

@@ -1,9 +1,9 @@
-"""What the indexes that only history's filters need cost each run: WAL and time, with and without them by turns.
+"""The cost per run of the indexes that only the history's filters use: WAL and time, alternately with and without them.
 
     manage.py with_services -- python -m bench.history_writes [--runs 10000] [--rounds 6]
 
-Each round makes executions, claims them, writes a run for each and ends them, 500 at a time, as the clock, the claim
-and the recorder do, in SQL alone.
+Each round creates executions, claims them, inserts a run for each and finishes them, 500 at a time, as clock, claimer
+and recorder do, in plain SQL.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from tests.support.seeded_history import seed_jobs  # noqa: E402
 
 BATCH = 500
 INDEXES = ("execution_ended", "execution_failures")
-_MAKE = """
+_CREATE = """
     INSERT INTO runs_execution (id, workspace_id, job_id, environment_id, job_environment_id, job_version_id, trigger,
         status, scheduled_for, occurrences, skip_reason, created_at, enqueued_at, attempts, next_attempt_at,
         failure_reason, error)
@@ -54,14 +54,14 @@ _END = """
 
 
 def one_round(runs: int) -> tuple[float, float]:
-    """Microseconds and bytes of WAL of each run."""
+    """Microseconds and bytes of WAL per run."""
     with connection.cursor() as cursor:
         cursor.execute("TRUNCATE runs_run, runs_execution")
         cursor.execute("SELECT pg_current_wal_insert_lsn()")
         before = cursor.fetchone()[0]
         started = time.perf_counter()
-        for place in range(runs // BATCH):
-            cursor.execute(_MAKE, [place, BATCH])
+        for number in range(runs // BATCH):
+            cursor.execute(_CREATE, [number, BATCH])
             ids = [row[0] for row in cursor.fetchall()]
             cursor.execute(_CLAIM, [ids])
             cursor.execute(_RUNS, [ids])
@@ -75,26 +75,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("--runs", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=6)
-    given = parser.parse_args()
+    options = parser.parse_args()
     call_command("migrate", verbosity=0)
     seed_jobs(jobs=BATCH)
     with connection.cursor() as cursor:
         cursor.execute("SELECT indexname, indexdef FROM pg_indexes WHERE indexname = ANY(%s)", [list(INDEXES)])
         definitions = dict(cursor.fetchall())
     taken: dict[str, list[tuple[float, float]]] = {"without": [], "with": []}
-    for _ in range(given.rounds):
+    for _ in range(options.rounds):
         for variant, measured in taken.items():
             with connection.cursor() as cursor:
                 for name, definition in definitions.items():
                     cursor.execute(f"DROP INDEX {name}" if variant == "without" else definition)
-            measured.append(one_round(given.runs))
+            measured.append(one_round(options.runs))
     for variant, measured in taken.items():
         micros, wal = (statistics.median(column) for column in zip(*measured, strict=True))
-        print(f"{variant:8} the indexes: {micros:6.1f} us and {wal:6.0f} bytes of WAL a run")
+        print(f"{variant:8} the indexes: {micros:6.1f} us and {wal:6.0f} bytes of WAL per run")
     pairs = list(zip(taken["with"], taken["without"], strict=True))
-    for place, what in enumerate(("time", "WAL")):
-        ratio = statistics.median(more[place] / less[place] for more, less in pairs)
-        print(f"{what}, median ratio of {given.rounds} rounds: {ratio:.3f}")
+    for column, name in enumerate(("time", "WAL")):
+        ratio = statistics.median(more[column] / less[column] for more, less in pairs)
+        print(f"{name}, median ratio of {options.rounds} rounds: {ratio:.3f}")
 
 
 if __name__ == "__main__":

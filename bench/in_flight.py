@@ -1,9 +1,9 @@
-"""Runs per second and memory of one worker process, by how many transfers it may have in flight.
+"""Runs per second and memory of one worker process, by its limit of transfers in flight.
 
     manage.py with_services -- python -m bench.in_flight [--in-flight 10 100 500 1000] [--seconds 10] [--rounds 3]
 
-The target answers after 100 ms, as a real endpoint may: with few in flight the answers are waited for, with many the
-worker's own work is what takes time.
+The target answers after 100 ms, like a real endpoint: with few in flight the worker waits for responses, with many
+its own work limits the rate.
 """
 
 import argparse
@@ -23,50 +23,50 @@ from runs.queue import enqueue  # noqa: E402
 
 ANSWER_MS = 100
 IN_FLIGHT = (10, 100, 500, 1000)
-#: More than a worker process delivers in a second, whatever it may have in flight.
-_MOST_PER_SECOND = 4000
-_GIVEN_UP_SECONDS = 300
+#: More than a worker process delivers per second with any limit.
+_MAX_PER_SECOND = 4000
+_LIMIT_SECONDS = 300
 
 
-class Held(NamedTuple):
-    """Runs per second, and the most memory that the worker held meanwhile, in bytes."""
+class WorkerLoad(NamedTuple):
+    """Runs per second, and the worker's maximum memory in bytes."""
 
     rate: float
     bytes: int
 
 
-def one_round(port: int, in_flight: int, *, seconds: float) -> Held:
-    """A fresh worker on as many executions as it can deliver in about that time."""
+def one_round(port: int, in_flight: int, *, seconds: float) -> WorkerLoad:
+    """Deliver as many executions as take about `seconds`, with a fresh worker."""
     stage.clear()
-    runs = round(min(in_flight * 1000 / ANSWER_MS, _MOST_PER_SECOND) * seconds)
+    runs = round(min(in_flight * 1000 / ANSWER_MS, _MAX_PER_SECOND) * seconds)
     ids = stage.held_back(
         stage.job(url=f"http://127.0.0.1:{port}/sleep/{ANSWER_MS}", slug=f"held-{time.monotonic_ns()}"), runs
     )
     limits = {f"HOURHAND_MAX_{of}": str(in_flight) for of in ("IN_FLIGHT", "PER_HOST", "PER_WORKSPACE")}
     with stage.worker(**limits) as process:
-        most = 0
+        peak = 0
         stage.release()
         began = time.monotonic()
         enqueue(ids)
         while Run.objects.count() < runs:
-            assert time.monotonic() - began < _GIVEN_UP_SECONDS, "the worker did not deliver them"
-            most = max(most, stage.resident_bytes(process))
+            assert time.monotonic() - began < _LIMIT_SECONDS, "the worker did not deliver them"
+            peak = max(peak, stage.resident_bytes(process))
             time.sleep(0.1)
-        return Held(runs / (time.monotonic() - began), most)
+        return WorkerLoad(runs / (time.monotonic() - began), peak)
 
 
-def measured(in_flight: tuple[int, ...], *, seconds: float, rounds: int) -> dict[int, list[Held]]:
-    """Rounds by turns, by the number in flight."""
-    found: dict[int, list[Held]] = {count: [] for count in in_flight}
+def measured(in_flight: tuple[int, ...], *, seconds: float, rounds: int) -> dict[int, list[WorkerLoad]]:
+    """Alternating rounds, by the number in flight."""
+    loads: dict[int, list[WorkerLoad]] = {count: [] for count in in_flight}
     with stage.target() as port:
         for number in range(rounds):
-            for count, held in found.items():
-                one = one_round(port, count, seconds=seconds)
-                held.append(one)
-                stage.tell(
-                    f"round {number + 1}  {count:5} in flight: {one.rate:,.0f} runs/s, {one.bytes / 1e6:,.0f} MB"
+            for count, rounds_of in loads.items():
+                load = one_round(port, count, seconds=seconds)
+                rounds_of.append(load)
+                stage.report(
+                    f"round {number + 1}  {count:5} in flight: {load.rate:,.0f} runs/s, {load.bytes / 1e6:,.0f} MB"
                 )
-    return found
+    return loads
 
 
 def main() -> None:
@@ -74,11 +74,11 @@ def main() -> None:
     parser.add_argument("--in-flight", type=int, nargs="+", default=IN_FLIGHT)
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--rounds", type=int, default=3)
-    given = parser.parse_args()
+    options = parser.parse_args()
     stage.set_up()
-    for count, held in measured(tuple(given.in_flight), seconds=given.seconds, rounds=given.rounds).items():
-        rate, size = (statistics.median(column) for column in zip(*held, strict=True))
-        print(f"{count:5} in flight: {rate:7,.0f} runs/s, {size / 1e6:4,.0f} MB, medians of {given.rounds} rounds")
+    for count, loads in measured(tuple(options.in_flight), seconds=options.seconds, rounds=options.rounds).items():
+        rate, size = (statistics.median(column) for column in zip(*loads, strict=True))
+        print(f"{count:5} in flight: {rate:7,.0f} runs/s, {size / 1e6:4,.0f} MB, medians of {options.rounds} rounds")
 
 
 if __name__ == "__main__":

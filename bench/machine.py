@@ -1,4 +1,4 @@
-"""What a benchmark ran on: the machine, and the versions of all that took part."""
+"""The machine of a benchmark, and the versions of the software."""
 
 import importlib.metadata
 import importlib.util
@@ -20,24 +20,24 @@ _PEERS = ("aiohttp", "asyncpg", "gevent", "django-celery-beat")
 
 
 def machine() -> dict[str, str]:
-    """Cores that this process may use, the processor's name, memory, the kernel, and what else runs: the load."""
+    """Cores available to this process, processor, memory, kernel and load."""
     return {
         "cores": str(len(os.sched_getaffinity(0))),
         "processor": _processor(),
         "memory": f"{_memory_bytes() / 2**30:.1f} GiB",
         "kernel": f"{platform.system()} {platform.release()}",
-        "load when it began": f"{os.getloadavg()[0]:.1f}",
+        "load at the start": f"{os.getloadavg()[0]:.1f}",
     }
 
 
 def versions() -> dict[str, str]:
-    """What ran, by name; a peer that isn't installed is left out here and named in the table."""
+    """Versions by name. A peer that is not installed is only named in the table."""
     with connection.cursor() as cursor:
         cursor.execute("SHOW server_version")
         postgresql = cursor.fetchone()[0].split()[0]
     server = redis.Redis.from_url(settings.REDIS_URL).info("server")
     broker = "valkey_version" if "valkey_version" in server else "redis_version"  # type: ignore[operator]
-    found = {
+    versions = {
         "Hourhand": __version__,
         "Python": platform.python_version(),
         "PostgreSQL": postgresql,
@@ -46,14 +46,14 @@ def versions() -> dict[str, str]:
     }
     for package in (*_PACKAGES, *_PEERS):
         if (version := _version_of(package)) is not None:
-            found[package] = version
+            versions[package] = version
     if node := shutil.which("node"):
-        said = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout
-        found["Node.js"] = said.strip().removeprefix("v")
-    return found
+        output = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout
+        versions["Node.js"] = output.strip().removeprefix("v")
+    return versions
 
 
-def told(facts: dict[str, str]) -> str:
+def as_text(facts: dict[str, str]) -> str:
     return ", ".join(f"{name} {value}" for name, value in facts.items())
 
 

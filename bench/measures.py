@@ -1,4 +1,4 @@
-"""Measures each demand of the budget, with the benchmark that is about it."""
+"""Measures the demands of the budget with their benchmarks."""
 
 import math
 import os
@@ -13,8 +13,7 @@ from bench.demands import Sizes
 
 
 class Reached(NamedTuple):
-    """The number of a demand, the peer and what it reached, and what else is worth knowing; None: not measured, for
-    the reason that the note tells."""
+    """A demand's value, the peer with its value, and a remark. None: not measured; the note has the reason."""
 
     value: float | None
     beside: str = ""
@@ -23,7 +22,7 @@ class Reached(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What a measure found, by the demand's name; who did the same work, and how fast Hourhand did it beside them."""
+    """A measure's values by the demand's name, its peers, and Hourhand's runs per second beside them."""
 
     reached: dict[str, Reached]
     peers: list[Peer] = field(default_factory=list)
@@ -31,14 +30,14 @@ class Findings:
 
 
 def measured(measure: str, sizes: Sizes) -> Findings:
-    """Run a measure on a house that holds nothing yet. Raises what the benchmark raises."""
+    """Run a measure on an empty database. Raises what the benchmark raises."""
     stage.empty()
     return _MEASURES[measure](sizes)
 
 
 def _delivery(sizes: Sizes) -> Findings:
     with stage.target() as port:
-        found = delivery.contest(port, runs=sizes.runs, rounds=sizes.rounds)
+        found = delivery.hold_contest(port, runs=sizes.runs, rounds=sizes.rounds)
     peers = found.peers()
     naive = [
         peer
@@ -57,13 +56,13 @@ def _delivery(sizes: Sizes) -> Findings:
 
 def _processes(sizes: Sizes) -> Findings:
     with stage.target() as port:
-        found = delivery.contest(port, runs=sizes.runs, rounds=sizes.rounds, processes=2, only=delivery.ASYNCIO)
+        found = delivery.hold_contest(port, runs=sizes.runs, rounds=sizes.rounds, processes=2, only=delivery.ASYNCIO)
     reached = _against(found, delivery.ASYNCIO)
     return Findings({"asyncio_two": reached._replace(note=f"Hourhand {found.hourhand:,.0f} runs/s in two processes")})
 
 
 def _against(found: delivery.Contest, name: str) -> Reached:
-    """How many times as fast Hourhand is as this contender."""
+    """How many times faster Hourhand is than this contender."""
     if name in found.missing:
         return Reached(None, name, found.missing[name])
     rates = found.rates[name]
@@ -75,23 +74,23 @@ def _mixed(sizes: Sizes) -> Findings:
     with slow.both_targets() as targets:
         found = slow.compare("mixed", slow.mixed, targets, rounds=sizes.rounds, runs=sizes.mixed)
     alone, among = statistics.median(found.alone), statistics.median(found.among)
-    note = _note(f"{number(among)} s with slow ones", _rounds(found.ratios))
-    return Findings({"mixed": Reached(found.ratio, f"the same without slow ones: {number(alone)} s", note)})
+    note = _note(f"{number(among)} s with slow calls", _rounds(found.ratios))
+    return Findings({"mixed": Reached(found.ratio, f"without slow calls: {number(alone)} s", note)})
 
 
 def _beside(sizes: Sizes) -> Findings:
     with slow.both_targets() as targets:
         found = slow.compare("beside", slow.beside, targets, rounds=sizes.rounds, runs=0)
     alone, among = statistics.median(found.alone) * 1000, statistics.median(found.among) * 1000
-    note = _note(f"{number(among)} ms beside slow ones", _rounds(found.ratios))
-    return Findings({"beside": Reached(found.ratio, f"the same without slow ones: {number(alone)} ms", note)})
+    note = _note(f"{number(among)} ms beside slow calls", _rounds(found.ratios))
+    return Findings({"beside": Reached(found.ratio, f"without slow calls: {number(alone)} ms", note)})
 
 
 def _memory(_: Sizes) -> Findings:
     with slow.both_targets() as targets:
-        held, most = slow.memory(targets)
-    note = f"{held / 1e6:,.0f} MB while they were in flight; told is the most until they were recorded"
-    return Findings({"memory": Reached(most / 1e6, note=note)})
+        in_flight, peak = slow.memory(targets)
+    note = f"{in_flight / 1e6:,.0f} MB with all in flight; the value is the maximum until they were recorded"
+    return Findings({"memory": Reached(peak / 1e6, note=note)})
 
 
 def _due(sizes: Sizes) -> Findings:
@@ -100,7 +99,7 @@ def _due(sizes: Sizes) -> Findings:
     seconds = statistics.median(found.theirs)
     at_its_rate = f"at its rate: {number(seconds)} s"
     theirs = f"django-celery-beat, {at_its_rate if math.isfinite(seconds) else f'none in {clock.PEER_SECONDS} s'}"
-    busy = f"a beat alone, as the peer; beside workers and the target on the same cores {number(together.sent)} s"
+    busy = f"a beat alone, like the peer; with workers and the target on the same cores {number(together.sent)} s"
     cores = _note(f"{os.cpu_count()} workers", _rounds([burst.wire for burst in found.together]))
     return Findings(
         {"sent": Reached(alone.sent, theirs, busy), "wire": Reached(together.wire, note=cores)},
@@ -112,8 +111,8 @@ def _lateness(sizes: Sizes) -> Findings:
     spread_out = lateness.measured(**stream)
     together = lateness.measured(**stream, together=True).median
     p50, p99, most = spread_out.median
-    note = f"spread over each second; all at the same instant of each second {number(together.p50)} ms"
-    worst = f"the latest {number(most)} ms; all at the same instant {number(together.p99)} ms"
+    note = f"spread over each second; if all are due at the same instant {number(together.p50)} ms"
+    worst = f"maximum {number(most)} ms; if all are due at the same instant {number(together.p99)} ms"
     return Findings({"p50": Reached(p50, note=note), "p99": Reached(p99, note=worst)})
 
 
@@ -126,8 +125,8 @@ def _firing(sizes: Sizes) -> Findings:
 def _idle(sizes: Sizes) -> Findings:
     found = clock.none_due(sizes.idle)
     soon, latest = statistics.median(found.added), max(found.added)
-    note = f"a job added there fired after {number(soon)} s, at most {number(latest)} s"
-    beside = f"beside {clock.FEW} schedules: {number(found.few.elapsed)} ms"
+    note = f"a job added then fired after {number(soon)} s, at most {number(latest)} s"
+    beside = f"with {clock.FEW} schedules: {number(found.few.elapsed)} ms"
     return Findings({"idle": Reached(found.many.elapsed, beside, note)})
 
 
@@ -136,11 +135,11 @@ def _history(sizes: Sizes) -> Findings:
     alike = [page for page in pages if page.few == page.many]
     first, worst = pages[0], max(alike, key=lambda page: page.ratio)
     most = f"{worst.query or 'no filter'} {worst.ratio:.2f} x"
-    note = f"{number(first.after)} ms; of {len(alike)} filters with as many rows in both, at most: {most}"
-    scanning = [page.query for page in pages if "runs_execution" in page.found.scanned_whole]
+    note = f"{number(first.after)} ms; of {len(alike)} filters with equal rows in both, the slowest: {most}"
+    scanning = [page.query for page in pages if "runs_execution" in page.cost.scanned_whole]
     return Findings(
         {
-            "page": Reached(first.ratio, f"the short one: {number(first.before)} ms", note),
+            "page": Reached(first.ratio, f"the short history: {number(first.before)} ms", note),
             "scans": Reached(len(scanning), note=", ".join(scanning) or f"of {len(pages)}"),
         }
     )

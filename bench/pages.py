@@ -1,11 +1,11 @@
-"""What a page of the dashboard costs in a long history, beside a short one: its time, and the queries it makes.
+"""The cost of the dashboard's pages in a long history against a short one: time and number of queries.
 
     manage.py with_services -- python -m bench.pages [--short 10000] [--long 1000000] [--rounds 9]
 
-Each has a database of its own, with two workspaces that share 2,000 jobs, and both are asked by turns, in one process,
-by an owner of the first. A page's cost is the least of its rounds, since other work on the machine only adds to it: the
-queries, the template, the test client. Where a list shows more rows of the long history, the ratio is that of unlike
-pages.
+Each history has its own database, with two workspaces that share 2,000 jobs. Both are queried alternately, in one
+process, by an owner of the first workspace. A page's cost is the minimum of its rounds, because other work on the
+machine only adds to it, and includes queries, templates and the test client. If a list shows more rows of the long
+history, the pages are not comparable.
 """
 
 import argparse
@@ -29,8 +29,8 @@ from runs.models import Execution, Run  # noqa: E402
 from runs.stats import rollups  # noqa: E402
 from tests.support.admin_rows import person, signed_in  # noqa: E402
 
-#: Pages of lists, by what people filter by; `{job}`, `{execution}` and `{run}` stand for the newest ones' ids, and
-#: `{workspace}` for that of the workspace.
+#: Pages and filtered lists. `{job}`, `{execution}` and `{run}` are the ids of the newest ones, `{workspace}` is the
+#: workspace's.
 PAGES = (
     "/admin/",
     "/admin/jobs/job/",
@@ -58,46 +58,45 @@ PAGES = (
 
 
 @dataclass
-class Place:
-    """One of the two databases, with the person who looks and the addresses of the pages there."""
+class History:
+    """One of the two databases, with a signed-in client and the paths of its pages."""
 
     name: str
     client: Client
-    addresses: dict[str, str]
+    paths: dict[str, str]
     milliseconds: dict[str, list[float]] = field(default_factory=dict)
     queries: dict[str, int] = field(default_factory=dict)
     rows: dict[str, int] = field(default_factory=dict)
 
-    def look(self, page: str) -> None:
-        """Open a page once and note what it took."""
+    def open(self, page: str) -> None:
+        """Open a page once and record its time."""
         started = time.perf_counter()
-        answer = self.client.get(self.addresses[page], headers={"host": "localhost"})
+        response = self.client.get(self.paths[page], headers={"host": "localhost"})
         self.milliseconds.setdefault(page, []).append((time.perf_counter() - started) * 1000)
-        assert answer.status_code == 200, (self.addresses[page], answer.status_code)
+        assert response.status_code == 200, (self.paths[page], response.status_code)
 
     def count(self, page: str) -> None:
         with CaptureQueriesContext(connection) as captured:
-            answer = self.client.get(self.addresses[page], headers={"host": "localhost"})
+            response = self.client.get(self.paths[page], headers={"host": "localhost"})
         self.queries[page] = len(captured)
-        self.rows[page] = answer.content.count(b"<tr")
+        self.rows[page] = response.content.count(b"<tr")
 
 
-def prepared(name: str, count: int) -> Place:
-    """A history up to now, for pages that look back from now, folded as the chores leave it, and somebody who may see
-    it."""
-    place = seeded(name, count, newest=timezone.now())
+def prepared(name: str, count: int) -> History:
+    """Create a history that ends now, with rollups as the maintenance tasks leave them, and an owner's client."""
+    database = seeded(name, count, newest=timezone.now())
     while rollups.fold() >= rollups.FOLD_BATCH:
         pass
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE runs_digest, runs_endedslip")
-    client = signed_in(person("owner", workspace=place.workspace, role="owner"))
+    client = signed_in(person("owner", workspace=database.workspace, role="owner"))
     newest = {
-        "workspace": place.workspace.pk,
-        "job": Job.objects.filter(workspace=place.workspace).latest("pk").pk,
-        "execution": Execution.objects.filter(workspace=place.workspace, status="failed").latest("pk").pk,
-        "run": Run.objects.filter(workspace=place.workspace).latest("pk").pk,
+        "workspace": database.workspace.pk,
+        "job": Job.objects.filter(workspace=database.workspace).latest("pk").pk,
+        "execution": Execution.objects.filter(workspace=database.workspace, status="failed").latest("pk").pk,
+        "run": Run.objects.filter(workspace=database.workspace).latest("pk").pk,
     }
-    return Place(name, client, {page: page.format(**newest) for page in PAGES})
+    return History(name, client, {page: page.format(**newest) for page in PAGES})
 
 
 def main() -> None:
@@ -105,19 +104,19 @@ def main() -> None:
     parser.add_argument("--short", type=int, default=10_000)
     parser.add_argument("--long", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=9)
-    given = parser.parse_args()
-    short, long = prepared("short_pages", given.short), prepared("long_pages", given.long)
-    # Each page is asked of one right after the other, so that whatever else the machine does falls on both.
-    for _ in range(given.rounds):
+    options = parser.parse_args()
+    short, long = prepared("short_pages", options.short), prepared("long_pages", options.long)
+    # Alternately, so that other work on the machine affects both.
+    for _ in range(options.rounds):
         for page in PAGES:
-            for place in (short, long):
-                use(place.name)
+            for history in (short, long):
+                use(history.name)
                 connection.ensure_connection()
-                place.look(page)
-    for place in (short, long):
-        use(place.name)
+                history.open(page)
+    for history in (short, long):
+        use(history.name)
         for page in PAGES:
-            place.count(page)
+            history.count(page)
     print(f"{'page':50} {'short ms':>9} {'rows':>5} {'long ms':>9} {'rows':>5} {'ratio':>6}  queries, short and long")
     for page in PAGES:
         before, after = min(short.milliseconds[page]), min(long.milliseconds[page])

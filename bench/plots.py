@@ -1,6 +1,6 @@
-"""Curves as SVG: axes with units, linear or logarithmic, one or more series of medians with the rounds' spread. Pure.
+"""Line plots as SVG: linear or logarithmic axes with units, and series of medians with the rounds' range. Pure.
 
-A drawing brings its own background and colours, for light and for dark, so that it can be read wherever it is shown.
+A plot has its own background and colors, light and dark, so that it is readable on any page.
 """
 
 import math
@@ -19,7 +19,7 @@ _INNER_WIDTH, _INNER_HEIGHT = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
 #: Steps between ticks, times a power of ten.
 _STEPS = (1, 2, 2.5, 5, 10)
 _MOST_TICKS = 6
-#: A logarithmic axis over less than this many powers of ten has ticks at 2 and 5 times each, too.
+#: A logarithmic axis of fewer powers of ten also has ticks at 2 and 5 times each.
 _WIDE = 2
 _THOUSAND, _MILLION = 1e3, 1e6
 _STYLE = """
@@ -36,7 +36,7 @@ font:13px system-ui,sans-serif}
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """The median of rounds, and the least and the most of them."""
+    """The median, minimum and maximum of a point's rounds."""
 
     x: float
     y: float
@@ -44,18 +44,18 @@ class Point:
     high: float
 
 
-#: Measured values by where they stand on the axis across, a number for each round.
+#: Measured values, one per round, by their position on the x-axis.
 Rounds = Mapping[int, Sequence[float]]
 
 
 def points(rounds: Rounds) -> list[Point]:
-    """Medians, with the least and the most of the rounds."""
+    """The points of a series: medians with the range of the rounds."""
     return [Point(x, statistics.median(values), min(values), max(values)) for x, values in sorted(rounds.items())]
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """A name for the key, and at least one point."""
+    """A name for the legend, and at least one point."""
 
     name: str
     points: Sequence[Point]
@@ -63,8 +63,8 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """What stands along a side: "schedules", or "lateness" in "ms". A logarithmic one needs values above 0; a linear
-    one begins at 0."""
+    """An axis' quantity and unit: "schedules", or "lateness" in "ms". A logarithmic one needs values above 0; a linear
+    one starts at 0."""
 
     label: str
     unit: str = ""
@@ -77,7 +77,7 @@ class Axis:
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """A drawing; `note` is a line below the title."""
+    """A plot. `note` is a line below the title."""
 
     title: str
     note: str
@@ -88,7 +88,7 @@ class Plot:
 
 @dataclass(frozen=True, slots=True)
 class _Reach:
-    """From where to where an axis goes, and where its ticks stand."""
+    """The range of an axis, and its ticks."""
 
     low: float
     high: float
@@ -96,21 +96,21 @@ class _Reach:
     ticks: Sequence[float]
 
     def share(self, value: float) -> float:
-        """How far along the axis a value stands, from 0 to 1."""
+        """The position of a value on the axis, from 0 to 1."""
         if self.scale == "log":
             return (math.log10(value) - math.log10(self.low)) / (math.log10(self.high) - math.log10(self.low))
         return (value - self.low) / (self.high - self.low)
 
 
 def linear_ticks(highest: float) -> list[float]:
-    """Round values from 0 to the first that is at least `highest`, at most seven."""
+    """At most seven round values from 0 to at least `highest`."""
     power = 10.0 ** math.floor(math.log10(highest / _MOST_TICKS)) if highest > 0 else 0.2
     step = next(power * one for one in _STEPS if power * one * _MOST_TICKS >= highest * (1 - 1e-9))
     return [step * place for place in range(math.ceil(highest / step - 1e-9) + 1)] if highest > 0 else [0.0, 1.0]
 
 
 def log_ticks(lowest: float, highest: float) -> list[float]:
-    """Round values around the two; powers of ten, and 2 and 5 times them where there are few."""
+    """Round values that enclose both: powers of ten, and 2 and 5 times them if those are few."""
     first, last = math.floor(math.log10(lowest)), math.ceil(math.log10(highest))
     last = max(last, first + 1)
     if last - first > _WIDE:
@@ -122,14 +122,14 @@ def log_ticks(lowest: float, highest: float) -> list[float]:
 
 
 def short(value: float) -> str:
-    """A tick's words: 1,000,000 is "1M", 10,000 is "10k", 0.5 stays."""
+    """A tick's label: 1,000,000 is "1M", 10,000 is "10k", 0.5 is "0.5"."""
     if value >= _MILLION:
         return f"{value / _MILLION:g}M"
     return f"{value / _THOUSAND:g}k" if value >= _THOUSAND else f"{value:g}"
 
 
 def svg(plot: Plot) -> str:
-    """The drawing, as a file of its own."""
+    """The plot as an SVG file."""
     points = [point for series in plot.series for point in series.points]
     across = _reach(plot.x, [point.x for point in points])
     up = _reach(plot.y, [value for point in points for value in (point.low, point.high)])
@@ -150,7 +150,7 @@ def svg(plot: Plot) -> str:
 
 
 def described(plot: Plot) -> str:
-    """All the numbers, for whoever reads rather than looks."""
+    """All numbers as text, for screen readers."""
     unit = f" {plot.y.unit}" if plot.y.unit else ""
     told = [
         f"{series.name}: "
@@ -193,7 +193,7 @@ def _up(axis: Axis, reach: _Reach) -> Iterator[str]:
 
 
 def _key(series: Sequence[Series]) -> Iterator[str]:
-    """Names with their colours and marks, where there is more than one."""
+    """The legend, if there are several series."""
     if len(series) == 1:
         return
     x = float(_LEFT)
@@ -213,6 +213,6 @@ def _curve(place: int, series: Series, plot: Plot, across: _Reach, up: _Reach) -
 
 
 def _mark(place: int) -> str:
-    """A disc, a square or a diamond: colours are not all that tells series apart."""
+    """A disc, square or diamond, because color alone must not distinguish series."""
     shapes = ('<circle r="4.5"', '<rect x="-4" y="-4" width="8" height="8"', '<path d="M0-6L6 0L0 6L-6 0Z"')
     return f'{shapes[place]} class="d{place}"/>'

@@ -1,10 +1,10 @@
-"""What slow endpoints cost the others: lateness beside answers that take 10 s, beside 500 that take 20 s, and memory.
+"""The effect of slow endpoints on others: latency beside responses of 10 s and of 20 s, and memory.
 
     manage.py with_services -- python -m bench.slow [--rounds 3] [--only NAME]
 
-`mixed`: executions that are all due at once, 5 % of them to an endpoint that answers after 10 s, against as many
-without such ones. `beside`: a steady stream beside 500 calls that take 20 s, against the stream alone. In both only the
-fast ones are measured, in rounds by turns, each with a fresh worker. `memory`: a worker with 1,000 calls in flight.
+`mixed`: executions that are all due at once, 5 % of them to an endpoint that answers after 10 s, against as many fast
+ones. `beside`: a steady stream beside 500 calls that take 20 s, against the stream alone. Both measure only the fast
+calls, in alternating rounds with fresh workers. `memory`: a worker with 1,000 calls in flight.
 """
 
 import argparse
@@ -40,19 +40,19 @@ Percentiles = tuple[float, float]
 
 @dataclass(frozen=True)
 class Targets:
-    """The ports of two target processes: the slow one's work is not the fast one's."""
+    """The ports of two target processes, so that slow calls do not load the fast target."""
 
     fast: int
     slow: int
 
     def counted(self) -> int:
-        """How many requests the slow one has seen."""
+        """The number of requests that the slow target has received."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.slow}/count", timeout=10) as answer:
             return int(answer.read().split(b":")[1].strip(b" }"))
 
 
 def mixed(targets: Targets, *, slow: bool, runs: int) -> Percentiles:
-    """p50 and p99, in seconds, from when all were due to the request on the wire, of the fast ones."""
+    """p50 and p99 of the fast calls, in seconds, from the due time to the request on the wire."""
     stage.clear()
     slow_count = round(runs * SLOW_PART) if slow else 0
     fast_job, slow_job = _jobs(targets, slow_ms=MIXED_SLOW_MS)
@@ -65,8 +65,8 @@ def mixed(targets: Targets, *, slow: bool, runs: int) -> Percentiles:
     return _percentiles("run.started_at - %s", fast_job, due)
 
 
-def beside(targets: Targets, *, slow: bool, runs: int) -> Percentiles:  # noqa: ARG001 - the stream's length is its own
-    """p50 and p99, in seconds, from when each of the stream was due to the end of its answer."""
+def beside(targets: Targets, *, slow: bool, runs: int) -> Percentiles:  # noqa: ARG001 - the stream has its own length
+    """p50 and p99 of the stream, in seconds, from the due time to the end of the response."""
     stage.clear()
     fast_job, slow_job = _jobs(targets, slow_ms=BESIDE_SLOW_MS)
     with stage.worker():
@@ -78,29 +78,29 @@ def beside(targets: Targets, *, slow: bool, runs: int) -> Percentiles:  # noqa: 
         stage.await_finished(WARM_UP, seconds=60)
         if slow:
             _in_flight(targets, slow_job, BESIDE_SLOW_COUNT)
-        began, sent = time.monotonic(), 0
-        while (passed := time.monotonic() - began) < STREAM_SECONDS:
-            wanted = int(passed * STREAM_PER_SECOND) - sent
-            if wanted:
-                enqueue(stage.pending(fast_job, wanted))
-                sent += wanted
+        started, sent = time.monotonic(), 0
+        while (passed := time.monotonic() - started) < STREAM_SECONDS:
+            count = int(passed * STREAM_PER_SECOND) - sent
+            if count:
+                enqueue(stage.pending(fast_job, count))
+                sent += count
             time.sleep(STREAM_BATCH_SECONDS)
         stage.await_finished(WARM_UP + sent + (BESIDE_SLOW_COUNT if slow else 0), seconds=120)
     return _percentiles("run.finished_at - execution.created_at", fast_job)
 
 
 def memory(targets: Targets) -> tuple[int, int]:
-    """Bytes that a worker holds with 1,000 calls in flight, and the most until they are recorded."""
+    """A worker's memory in bytes with 1,000 calls in flight, and its maximum until they are recorded."""
     stage.clear()
     _, slow_job = _jobs(targets, slow_ms=IN_FLIGHT_MS)
     limits = {f"HOURHAND_MAX_{of}": str(IN_FLIGHT) for of in ("IN_FLIGHT", "PER_HOST", "PER_WORKSPACE")}
     with stage.worker(**limits) as process:
         _in_flight(targets, slow_job, IN_FLIGHT)
-        held = most = stage.resident_bytes(process)
+        in_flight = peak = stage.resident_bytes(process)
         while Run.objects.count() < IN_FLIGHT:
-            most = max(most, stage.resident_bytes(process))
+            peak = max(peak, stage.resident_bytes(process))
             time.sleep(0.1)
-    return held, most
+    return in_flight, peak
 
 
 def _jobs(targets: Targets, *, slow_ms: int) -> tuple[stage.JobEnvironment, stage.JobEnvironment]:
@@ -112,12 +112,12 @@ def _jobs(targets: Targets, *, slow_ms: int) -> tuple[stage.JobEnvironment, stag
 
 
 def _in_flight(targets: Targets, job: stage.JobEnvironment, count: int) -> None:
-    """Start that many calls and wait until the target has them all."""
-    wanted = targets.counted() + count
+    """Start `count` calls and wait until the target has received them all."""
+    expected = targets.counted() + count
     enqueue(stage.pending(job, count))
     until = time.monotonic() + 30
-    while targets.counted() < wanted:
-        assert time.monotonic() < until, f"{wanted - targets.counted()} calls are not in flight"
+    while targets.counted() < expected:
+        assert time.monotonic() < until, f"{expected - targets.counted()} calls are not in flight"
         time.sleep(0.1)
 
 
@@ -128,7 +128,7 @@ def _percentiles(wait: str, job: stage.JobEnvironment, *parameters: object) -> P
         cursor.execute(
             f"""SELECT percentile_cont(ARRAY[0.5, 0.99]) WITHIN GROUP (ORDER BY extract(epoch FROM {wait}))
                   FROM runs_run AS run JOIN runs_execution AS execution ON execution.id = run.execution_id
-                 WHERE run.job_id = %s""",  # noqa: S608 - the expression is ours
+                 WHERE run.job_id = %s""",  # noqa: S608 - a constant expression
             [*parameters, job.job_id],
         )
         p50, p99 = cursor.fetchone()[0]
@@ -137,14 +137,14 @@ def _percentiles(wait: str, job: stage.JobEnvironment, *parameters: object) -> P
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """p99 of the fast ones, in seconds, round by round: without slow ones and with them."""
+    """p99 of the fast calls by round, in seconds, without and with slow calls."""
 
     alone: list[float]
     among: list[float]
 
     @property
     def ratios(self) -> list[float]:
-        """The p99 with slow ones is so many times that without."""
+        """The p99 with slow calls divided by the p99 without, by round."""
         return [among / alone for among, alone in zip(self.among, self.alone, strict=True)]
 
     @property
@@ -153,15 +153,15 @@ class Compared:
 
 
 def compare(name: str, measure: Callable[..., Percentiles], targets: Targets, *, rounds: int, runs: int) -> Compared:
-    """Rounds without and with slow ones, by turns."""
+    """Alternating rounds without and with slow calls."""
     compared = Compared([], [])
     for number in range(rounds):
         alone, among = measure(targets, slow=False, runs=runs), measure(targets, slow=True, runs=runs)
         compared.alone.append(alone[1])
         compared.among.append(among[1])
-        stage.tell(
+        stage.report(
             f"{name} {number + 1}: alone p50 {alone[0] * 1000:,.0f} ms, p99 {alone[1] * 1000:,.0f} ms; "
-            f"with slow ones p50 {among[0] * 1000:,.0f} ms, p99 {among[1] * 1000:,.0f} ms; "
+            f"with slow calls p50 {among[0] * 1000:,.0f} ms, p99 {among[1] * 1000:,.0f} ms; "
             f"ratio {among[1] / alone[1]:.2f}"
         )
     return compared
@@ -178,18 +178,16 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=10_000, help="executions of a `mixed` round")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", choices=["mixed", "beside", "memory"])
-    given = parser.parse_args()
+    options = parser.parse_args()
     stage.set_up()
     with both_targets() as targets:
         for name, measure in (("mixed", mixed), ("beside", beside)):
-            if given.only in {None, name}:
-                found = compare(name, measure, targets, rounds=given.rounds, runs=given.runs)
-                print(
-                    f"{name}: p99 with slow ones is {found.ratio:.2f} x that without, median of {given.rounds} rounds"
-                )
-        if given.only in {None, "memory"}:
-            held, most = memory(targets)
-            print(f"memory: {held / 1e6:,.0f} MB with {IN_FLIGHT:,} in flight, {most / 1e6:,.0f} MB at most")
+            if options.only in {None, name}:
+                result = compare(name, measure, targets, rounds=options.rounds, runs=options.runs)
+                print(f"{name}: p99 with slow calls is {result.ratio:.2f} x that without (median of {options.rounds})")
+        if options.only in {None, "memory"}:
+            in_flight, peak = memory(targets)
+            print(f"memory: {in_flight / 1e6:,.0f} MB with {IN_FLIGHT:,} in flight, {peak / 1e6:,.0f} MB at most")
 
 
 if __name__ == "__main__":

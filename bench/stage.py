@@ -1,4 +1,4 @@
-"""What every benchmark stands on: a fast target, worker processes, and executions made in bulk."""
+"""Shared by the benchmarks: a fast target, beat and worker processes, and executions created in bulk."""
 
 import contextlib
 import datetime
@@ -32,10 +32,10 @@ from tests.support.jobs import job_config
 _BATCH = 5000
 _POLL_SECONDS = 0.2
 _READY_SECONDS = 120
-#: Longer than any measure takes: a target that is forgotten ends by itself.
+#: Longer than any measure: an abandoned target ends by itself.
 _TARGET_SECONDS = 3 * 60 * 60
 _AHEAD_SECONDS, _MOVED_PER_SECOND = 4, 10_000
-#: For processes whose standard error goes among a benchmark's own words.
+#: For processes that share a benchmark's standard error.
 QUIET = {
     "HOURHAND_LOG_LEVEL": "WARNING",
     "PYTHONWARNINGS": "ignore:You're running the worker with superuser privileges",
@@ -43,9 +43,9 @@ QUIET = {
 
 
 def set_up() -> None:
-    """Migrate a database of one's own. Ends the program where there are jobs: benchmarks empty all that they find.
+    """Migrate the database. Exits if it holds jobs, because benchmarks delete everything.
 
-    From now on whoever ends the program ends what it started, too.
+    From now on SIGTERM also ends the processes that the benchmark started.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if Job._meta.db_table in connection.introspection.table_names() and Job.objects.exists():
@@ -71,7 +71,7 @@ def target(*, cpu: int | None = None) -> Iterator[int]:
 
 @contextlib.contextmanager
 def worker(name: str = "bench", *, queues: str = "deliveries", **environment: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A worker process, as the product starts it, allowed to call loopback; yields once it has started."""
+    """A worker process as Hourhand starts it, but allowed to call loopback. Yields once it is ready."""
     command = [sys.executable, "-m", "celery", "-A", "scheduler_project", "worker", "--pool", "threads"]
     command += [
         "--concurrency",
@@ -99,7 +99,7 @@ def worker(name: str = "bench", *, queues: str = "deliveries", **environment: st
 
 @contextlib.contextmanager
 def beat() -> Iterator[subprocess.Popen[bytes]]:
-    """A beat process, as the product starts it; yields once it ticks."""
+    """A beat process as Hourhand starts it. Yields once it ticks."""
     Heartbeat.objects.all().delete()
     command = [sys.executable, "-m", "celery", "-A", "scheduler_project", "beat", "--pidfile="]
     process = subprocess.Popen(command, env={**os.environ, **QUIET}, stdout=subprocess.DEVNULL)
@@ -111,21 +111,21 @@ def beat() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def job(*, url: str, slug: str = "bench", **changes: object) -> JobEnvironment:
-    """A manual job in the bench's workspace."""
+    """Create a manual job in the benchmark's workspace."""
     workspace = Workspace.objects.first() or create_workspace(slug="bench", name="Bench")
-    made = save_job(
+    saved = save_job(
         workspace=workspace, job=None, slug=slug, config=job_config(request={"url": url, "method": "GET"}, **changes),
         environments=None, now=timezone.now(), actor=SYSTEM,
     )  # fmt: skip
-    return JobEnvironment.objects.select_related("job").get(job=made)
+    return JobEnvironment.objects.select_related("job").get(job=saved)
 
 
 def pending(job_environment: JobEnvironment, count: int, *, due: datetime.datetime | None = None) -> list[str]:
-    """Make that many pending executions that are due then, or now; their ids."""
+    """Create `count` pending executions, due at `due` or now. Returns their ids."""
     now = timezone.now()
     ids = []
     for start in range(0, count, _BATCH):
-        made = Execution.objects.bulk_create(
+        executions = Execution.objects.bulk_create(
             Execution(
                 workspace_id=job_environment.workspace_id,
                 job_id=job_environment.job_id,
@@ -139,32 +139,35 @@ def pending(job_environment: JobEnvironment, count: int, *, due: datetime.dateti
             )
             for _ in range(min(_BATCH, count - start))
         )
-        ids += [execution.pk for execution in made]
+        ids += [execution.pk for execution in executions]
     return ids
 
 
 def held_back(job_environment: JobEnvironment, count: int) -> list[str]:
-    """Pending executions that nobody takes before `release`: a worker that has nothing to do asks the database."""
+    """Create pending executions that no worker claims before `release`: idle workers also query the database."""
     return pending(job_environment, count, due=timezone.now() + datetime.timedelta(days=1))
 
 
 def release() -> datetime.datetime:
-    """Make all executions due in a moment, and wait for it; that instant."""
+    """Make all executions due in a few seconds, and wait for that time. Returns it."""
     due = timezone.now() + datetime.timedelta(seconds=_AHEAD_SECONDS + Execution.objects.count() / _MOVED_PER_SECOND)
     Execution.objects.update(next_attempt_at=due)
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE runs_execution")
-    left = (due - timezone.now()).total_seconds()
-    assert left > 0, "the machine is too busy to measure anything"
-    time.sleep(left)
+    seconds = (due - timezone.now()).total_seconds()
+    assert seconds > 0, "the machine is too busy to measure anything"
+    time.sleep(seconds)
     return due
 
 
 def copy_jobs(
     original: JobEnvironment, count: int, *, kinds: str, config: str, next_fire_at: str, values: dict[str, Any]
 ) -> None:
-    """Copies of a job that fire instead of it, each with its own version: `config` and `next_fire_at` are the SQL of
-    theirs, in terms of `original`, `place` (1 to `count`) and `values`; `kinds` are three digits for their ids."""
+    """Copy a job with its version `count` times; the copies fire in its place.
+
+    `config` and `next_fire_at` are SQL over `original`, `place` (1 to `count`) and `values`. `kinds` are three digits
+    of the copies' ids.
+    """
     job_id, version_id, place_id = map(copied_id, kinds)
     slug = f"'{original.job.slug}-' || place"
     copy_row("jobs_job", original.job_id, count, id=job_id, slug=slug, current_version_id="NULL")
@@ -188,7 +191,7 @@ def copy_jobs(
 
 
 def await_finished(count: int, *, seconds: float) -> None:
-    """Wait until that many runs are recorded; asks rarely, so as not to compete with what is measured."""
+    """Wait until `count` runs are recorded. Polls rarely, to not disturb the measurement. Raises TimeoutError."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         if Run.objects.count() >= count:
@@ -198,51 +201,51 @@ def await_finished(count: int, *, seconds: float) -> None:
 
 
 def resident_bytes(process: subprocess.Popen[bytes]) -> int:
-    """How much memory a process holds now."""
+    """The resident memory of a process."""
     lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:"))
 
 
 def recorded_span() -> datetime.timedelta:
-    """From the first request on the wire to the last answer, as recorded."""
+    """From the first recorded request to the last recorded response."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT max(finished_at) - min(started_at) FROM runs_run")
         span: datetime.timedelta = cursor.fetchone()[0]
     return span
 
 
-def tell(text: str) -> None:
-    """Say how far it is, on standard error: standard output is for results."""
+def report(text: str) -> None:
+    """Print progress to standard error: standard output is for results."""
     print(text, file=sys.stderr, flush=True)
 
 
 def empty() -> None:
-    """Forget all jobs with their history, and all messages."""
+    """Delete all jobs, their history, and all messages."""
     with connection.cursor() as cursor:
         cursor.execute("TRUNCATE jobs_job, runs_execution, runs_run, django_celery_beat_periodictask CASCADE")
     redis.Redis.from_url(settings.REDIS_URL).flushall()
 
 
 def clear() -> None:
-    """Forget all history, so that each round starts alike."""
+    """Delete all history, so that every round starts the same."""
     with connection.cursor() as cursor:
         cursor.execute("TRUNCATE runs_run, runs_execution, runs_endedslip, runs_digest")
         cursor.execute("VACUUM ANALYZE jobs_jobenvironment")
 
 
 def _await_ready(name: str) -> None:
-    """A worker answers once it takes messages: what it needs to start is not what is measured."""
-    place = f"{name}@{socket.gethostname()}"
-    _await(lambda: bool(current_app.control.ping(destination=[place], timeout=0.2)), "the worker did not start")
+    """Wait until a worker answers pings, so that its start is not measured."""
+    node = f"{name}@{socket.gethostname()}"
+    _await(lambda: bool(current_app.control.ping(destination=[node], timeout=0.2)), "the worker did not start")
 
 
-def _await(holds: Callable[[], bool], otherwise: str) -> None:
+def _await(condition: Callable[[], bool], failure: str) -> None:
     until = time.monotonic() + _READY_SECONDS
     while time.monotonic() < until:
-        if holds():
+        if condition():
             return
         time.sleep(0.05)
-    raise TimeoutError(otherwise)
+    raise TimeoutError(failure)
 
 
 def _pin(cpu: int | None) -> Callable[[], None] | None:

@@ -1,19 +1,19 @@
-"""A very fast local HTTP/1.1 target, so that a benchmark measures the caller and not the one being called.
+"""A very fast local HTTP/1.1 target, so that benchmarks measure the caller.
 
     python -m bench.target [--port 0] [--body 64] [--seconds 600]
 
-Prints its port on a line of its own once it listens (`--port 0`: the kernel chooses) and ends on SIGTERM, with the
-process that started it, or after `--seconds`. Paths:
+Prints its port once it listens (`--port 0`: the kernel chooses). Ends on SIGTERM, with its parent process, or after
+`--seconds`. Paths:
 
     /sleep/MS   answers after MS milliseconds
-    /count      answers {"requests": N}: how many requests came before, /count itself left out
-    /on-time    answers at once, and remembers when it came and for when it was planned
-    /arrivals   answers with all those, and forgets them: [["2026-03-15T02:00:00.000Z", 1773540000.004], ...], the
+    /count      answers {"requests": N}, the number of earlier requests except to /count
+    /on-time    answers at once, and records the arrival and the scheduled time
+    /arrivals   answers with these records, and deletes them: [["2026-03-15T02:00:00.000Z", 1773540000.004], ...], the
                 X-Hourhand-Scheduled-For header and this machine's clock
     anything    answers 200 with a small JSON body at once
 
-It parses only what it must: the end of the head, the path, and Content-Length; pipelined requests are answered in order
-unless they sleep.
+It parses only the end of the head, the path, and Content-Length. Pipelined requests are answered in order unless they
+sleep.
 """
 
 import argparse
@@ -31,7 +31,7 @@ CONTENT_LENGTH = re.compile(rb"\r\ncontent-length:\s*(\d+)", re.IGNORECASE)
 
 
 def answer(body: bytes) -> bytes:
-    """The bytes of a whole 200 answer with a few ordinary headers around `body`."""
+    """A complete 200 response with a few common headers and `body`."""
     return (
         b"HTTP/1.1 200 OK\r\nServer: bench\r\nDate: Sun, 15 Mar 2026 02:00:00 GMT\r\nContent-Type: application/json\r\n"
         b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
@@ -68,8 +68,8 @@ class Target(asyncio.BufferedProtocol):
             if len(pending) < size:
                 break
             path = pending[: pending.index(b"\r\n")].split(b" ", 2)[1]
-            if path == b"/on-time" and (planned := SCHEDULED_FOR.search(pending, 0, end)):
-                Target.arrivals.append((planned[1].decode(), time.time()))
+            if path == b"/on-time" and (scheduled_for := SCHEDULED_FOR.search(pending, 0, end)):
+                Target.arrivals.append((scheduled_for[1].decode(), time.time()))
             pending = pending[size:]
             self.respond(path)
         self.pending = pending
@@ -95,7 +95,7 @@ class Target(asyncio.BufferedProtocol):
 
 
 async def serve(port: int, body_bytes: int, seconds: float) -> None:
-    """Listen on loopback until told to stop."""
+    """Listen on loopback until SIGTERM, the end of the parent, or the time limit."""
     padding = b"x" * max(0, body_bytes - len(b'{"ok":true,"pad":""}'))
     Target.plain = answer(b'{"ok":true,"pad":"%b"}' % padding)
     loop = asyncio.get_running_loop()
@@ -114,10 +114,10 @@ async def serve(port: int, body_bytes: int, seconds: float) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--body", type=int, default=64, help="bytes of the answer's body")
-    parser.add_argument("--seconds", type=float, default=600, help="end by itself after this long")
-    given = parser.parse_args()
-    asyncio.run(serve(given.port, given.body, given.seconds))
+    parser.add_argument("--body", type=int, default=64, help="size of the response body")
+    parser.add_argument("--seconds", type=float, default=600, help="time limit")
+    options = parser.parse_args()
+    asyncio.run(serve(options.port, options.body, options.seconds))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Runs per second of one worker process, delivered and fully recorded, beside a bare loop that does nothing else.
+"""Runs per second of one worker process, delivered and fully recorded, against a bare loop without scheduling.
 
     manage.py with_services -- python -m bench.throughput [--runs 20000] [--rounds 5]
 
-Both call the same target and write to the same PostgreSQL, in turn. The worker is a real one, fed through Valkey.
+They alternate, call the same target, and write to the same PostgreSQL. The worker is a real one, fed through Valkey.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from runs.queue import enqueue  # noqa: E402
 
 
 def one_round(runs: int, url: str) -> float:
-    """Deliver that many executions with a fresh worker; runs per second from the first id sent to the last row."""
+    """Deliver executions with a fresh worker. Returns runs per second, from the first id sent to the last row."""
     stage.clear()
     ids = stage.held_back(stage.job(url=url, slug=f"bench-{time.monotonic_ns()}"), runs)
     with stage.worker():
@@ -37,29 +37,31 @@ def one_round(runs: int, url: str) -> float:
 
 
 def bare_round(runs: int, url: str) -> float:
-    """The same number of calls by the bare loop, with the same number in flight."""
+    """Make as many calls with the bare loop, with as many in flight."""
     command = [sys.executable, "-m", "bench.bare_curl", "--runs", str(runs), "--in-flight", "1000", "--url", url]
-    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return float(said.rsplit(":", 1)[1].split()[0].replace(",", ""))
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return float(output.rsplit(":", 1)[1].split()[0].replace(",", ""))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("--runs", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=5)
-    given = parser.parse_args()
+    options = parser.parse_args()
     stage.set_up()
     with stage.target() as port:
         url = f"http://127.0.0.1:{port}/"
-        house, bare = [], []
-        for number in range(given.rounds):
-            house.append(one_round(given.runs, url))
-            bare.append(bare_round(given.runs, url))
-            print(f"round {number + 1}: hourhand {house[-1]:,.0f} runs/s, bare loop {bare[-1]:,.0f} runs/s", flush=True)
-    ratio = statistics.median(ours / limit for ours, limit in zip(house, bare, strict=True))
-    print(f"hourhand, one worker process, delivered and recorded: {statistics.median(house):,.0f} runs/s")
+        worker, bare = [], []
+        for number in range(options.rounds):
+            worker.append(one_round(options.runs, url))
+            bare.append(bare_round(options.runs, url))
+            print(
+                f"round {number + 1}: hourhand {worker[-1]:,.0f} runs/s, bare loop {bare[-1]:,.0f} runs/s", flush=True
+            )
+    ratio = statistics.median(ours / limit for ours, limit in zip(worker, bare, strict=True))
+    print(f"hourhand, one worker process, delivered and recorded: {statistics.median(worker):,.0f} runs/s")
     print(f"bare pycurl loop with a writer thread and COPY:       {statistics.median(bare):,.0f} runs/s")
-    print(f"ratio, median of {given.rounds} interleaved rounds:                {ratio:.2f}")
+    print(f"ratio, median of {options.rounds} interleaved rounds:                {ratio:.2f}")
 
 
 if __name__ == "__main__":

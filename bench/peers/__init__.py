@@ -1,1 +1,1 @@
-"""Other ways to do the same work, written as a competent user of each would and honestly tuned."""
+"""Other implementations of the same work, as a competent user of each library would write and tune them."""

@@ -2,7 +2,7 @@
 
     DATABASE_URL=... python -m bench.peers.asyncio_asyncpg --runs N [--in-flight 200] [--connections 20]
 
-Delivers what is pending and prints how long it took, in seconds.
+Delivers all pending executions and prints the seconds that it took.
 """
 
 import argparse
@@ -92,8 +92,8 @@ def main() -> None:
     parser.add_argument("--runs", type=int, required=True)
     parser.add_argument("--in-flight", type=int, default=200)
     parser.add_argument("--connections", type=int, default=20)
-    given = parser.parse_args()
-    print(f"{asyncio.run(work(given.runs, given.in_flight, given.connections)):.3f}")
+    options = parser.parse_args()
+    print(f"{asyncio.run(work(options.runs, options.in_flight, options.connections)):.3f}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""graphile-worker, a queue on PostgreSQL for Node.js: installed by npm into a temporary directory of its own.
+"""graphile-worker, a queue on PostgreSQL for Node.js: installed by npm into a temporary directory.
 
-What it runs on is pinned in `graphile_worker/package.json` and its lock file.
+`graphile_worker/package.json` and its lock file pin the versions.
 """
 
 import functools
@@ -15,15 +15,15 @@ _INSTALL_SECONDS = _DELIVER_SECONDS = 300
 
 
 class NotInstallableError(Exception):
-    """Why the peer can't take part."""
+    """The reason why the peer cannot run."""
 
 
 @functools.cache
 def _installed() -> "tempfile.TemporaryDirectory[str]":
-    """A directory with the worker and all it needs, removed when this process ends. Raises NotInstallableError."""
+    """A directory with the installed worker, removed when this process ends. Raises NotInstallableError."""
     for program in ("node", "npm"):
         if shutil.which(program) is None:
-            raise NotInstallableError(f"{program} is not there")
+            raise NotInstallableError(f"{program} is not installed")
     directory = tempfile.TemporaryDirectory(prefix="hourhand-bench-")
     shutil.copytree(_HOME, directory.name, dirs_exist_ok=True)
     done = subprocess.run(
@@ -37,7 +37,7 @@ def _installed() -> "tempfile.TemporaryDirectory[str]":
 
 
 def missing() -> str | None:
-    """Why it can't take part; None if it can, and then it is installed."""
+    """Install it. Returns why it cannot run, or None."""
     try:
         _installed()
     except NotInstallableError as error:
@@ -46,7 +46,7 @@ def missing() -> str | None:
 
 
 def deliver(runs: int) -> float:
-    """Deliver the executions that are pending, that many; how long it took, in seconds."""
+    """Deliver `runs` pending executions. Returns the seconds that it took."""
     command = ["node", "worker.mjs", "--runs", str(runs)]
     done = subprocess.run(
         command, cwd=_installed().name, capture_output=True, text=True, timeout=_DELIVER_SECONDS, check=False

@@ -112,6 +112,6 @@ def test_every_requirement_has_a_unique_name_and_its_sizes() -> None:
     assert len({demand.name for demand in DEMANDS}) == len(DEMANDS)
     assert {demand.measure for demand in DEMANDS} == set(MEASURES)
     for sizes in (FULL, QUICK):
-        told = [demand.told(sizes) for demand in DEMANDS]
-        assert not [words for words in told if "{" in words]
-        assert f"{sizes.idle:,}" in "".join(told)
+        texts = [demand.text(sizes) for demand in DEMANDS]
+        assert not [text for text in texts if "{" in text]
+        assert f"{sizes.idle:,}" in "".join(texts)

@@ -30,7 +30,7 @@ def test_what_npm_installs_is_pinned_and_names_no_registry() -> None:
 
 def test_a_missing_npm_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda program: None if program == "npm" else f"/usr/bin/{program}")
-    assert graphile.missing() == "npm is not there"
+    assert graphile.missing() == "npm is not installed"
 
 
 def test_a_failed_installation_is_reported_by_its_first_line(monkeypatch: pytest.MonkeyPatch) -> None:
