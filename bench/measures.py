@@ -37,8 +37,8 @@ def measured(measure: str, sizes: Sizes) -> Findings:
 
 def _delivery(sizes: Sizes) -> Findings:
     with stage.target() as port:
-        found = delivery.hold_contest(port, runs=sizes.runs, rounds=sizes.rounds)
-    peers = found.peers()
+        contest = delivery.hold_contest(port, runs=sizes.runs, rounds=sizes.rounds)
+    peers = contest.peers()
     naive = [
         peer
         for peer in peers
@@ -46,44 +46,44 @@ def _delivery(sizes: Sizes) -> Findings:
     ]
     best = max(naive, key=lambda peer: peer.rate or 0.0, default=Peer(f"{delivery.CELERY}, threads", None, None))
     reached = {
-        "celery": _against(found, best.name),
-        "celery_kept": _against(found, delivery.CELERY_KEPT),
-        "asyncio": _against(found, delivery.ASYNCIO),
-        "bare": _against(found, delivery.BARE),
+        "celery": _against(contest, best.name),
+        "celery_kept": _against(contest, delivery.CELERY_KEPT),
+        "asyncio": _against(contest, delivery.ASYNCIO),
+        "bare": _against(contest, delivery.BARE),
     }
-    return Findings(reached, peers, found.hourhand)
+    return Findings(reached, peers, contest.hourhand)
 
 
 def _processes(sizes: Sizes) -> Findings:
     with stage.target() as port:
-        found = delivery.hold_contest(port, runs=sizes.runs, rounds=sizes.rounds, processes=2, only=delivery.ASYNCIO)
-    reached = _against(found, delivery.ASYNCIO)
-    return Findings({"asyncio_two": reached._replace(note=f"Hourhand {found.hourhand:,.0f} runs/s in two processes")})
+        contest = delivery.hold_contest(port, runs=sizes.runs, rounds=sizes.rounds, processes=2, only=delivery.ASYNCIO)
+    reached = _against(contest, delivery.ASYNCIO)
+    return Findings({"asyncio_two": reached._replace(note=f"Hourhand {contest.hourhand:,.0f} runs/s in two processes")})
 
 
-def _against(found: delivery.Contest, name: str) -> Reached:
+def _against(contest: delivery.Contest, name: str) -> Reached:
     """How many times faster Hourhand is than this contender."""
-    if name in found.missing:
-        return Reached(None, name, found.missing[name])
-    rates = found.rates[name]
-    ratios = [ours / theirs for ours, theirs in zip(found.rates[delivery.HOURHAND], rates, strict=True)]
-    return Reached(found.ratio(name), f"{name}: {statistics.median(rates):,.0f} runs/s", _rounds(ratios))
+    if name in contest.missing:
+        return Reached(None, name, contest.missing[name])
+    rates = contest.rates[name]
+    ratios = [ours / theirs for ours, theirs in zip(contest.rates[delivery.HOURHAND], rates, strict=True)]
+    return Reached(contest.ratio(name), f"{name}: {statistics.median(rates):,.0f} runs/s", _rounds(ratios))
 
 
 def _mixed(sizes: Sizes) -> Findings:
     with slow.both_targets() as targets:
-        found = slow.compare("mixed", slow.mixed, targets, rounds=sizes.rounds, runs=sizes.mixed)
-    alone, among = statistics.median(found.alone), statistics.median(found.among)
-    note = _note(f"{number(among)} s with slow calls", _rounds(found.ratios))
-    return Findings({"mixed": Reached(found.ratio, f"without slow calls: {number(alone)} s", note)})
+        comparison = slow.compare("mixed", slow.mixed, targets, rounds=sizes.rounds, runs=sizes.mixed)
+    alone, among = statistics.median(comparison.alone), statistics.median(comparison.among)
+    note = _note(f"{number(among)} s with slow calls", _rounds(comparison.ratios))
+    return Findings({"mixed": Reached(comparison.ratio, f"without slow calls: {number(alone)} s", note)})
 
 
 def _beside(sizes: Sizes) -> Findings:
     with slow.both_targets() as targets:
-        found = slow.compare("beside", slow.beside, targets, rounds=sizes.rounds, runs=0)
-    alone, among = statistics.median(found.alone) * 1000, statistics.median(found.among) * 1000
-    note = _note(f"{number(among)} ms beside slow calls", _rounds(found.ratios))
-    return Findings({"beside": Reached(found.ratio, f"without slow calls: {number(alone)} ms", note)})
+        comparison = slow.compare("beside", slow.beside, targets, rounds=sizes.rounds, runs=0)
+    alone, among = statistics.median(comparison.alone) * 1000, statistics.median(comparison.among) * 1000
+    note = _note(f"{number(among)} ms beside slow calls", _rounds(comparison.ratios))
+    return Findings({"beside": Reached(comparison.ratio, f"without slow calls: {number(alone)} ms", note)})
 
 
 def _memory(_: Sizes) -> Findings:
@@ -94,13 +94,13 @@ def _memory(_: Sizes) -> Findings:
 
 
 def _due(sizes: Sizes) -> Findings:
-    found = clock.due_at_once(sizes.due, rounds=sizes.rounds, with_peer=True)
-    alone, together = clock.Burst.median(found.alone), clock.Burst.median(found.together)
-    seconds = statistics.median(found.theirs)
+    bursts = clock.due_at_once(sizes.due, rounds=sizes.rounds, with_peer=True)
+    alone, together = clock.Burst.median(bursts.alone), clock.Burst.median(bursts.together)
+    seconds = statistics.median(bursts.theirs)
     at_its_rate = f"at its rate: {number(seconds)} s"
     theirs = f"django-celery-beat, {at_its_rate if math.isfinite(seconds) else f'none in {clock.PEER_SECONDS} s'}"
     busy = f"a beat alone, like the peer; with workers and the target on the same cores {number(together.sent)} s"
-    cores = _note(f"{os.cpu_count()} workers", _rounds([burst.wire for burst in found.together]))
+    cores = _note(f"{os.cpu_count()} workers", _rounds([burst.wire for burst in bursts.together]))
     return Findings(
         {"sent": Reached(alone.sent, theirs, busy), "wire": Reached(together.wire, note=cores)},
     )
@@ -117,17 +117,17 @@ def _lateness(sizes: Sizes) -> Findings:
 
 
 def _firing(sizes: Sizes) -> Findings:
-    found = firing.measured(sizes.due, rounds=sizes.rounds)
-    note = _note(f"{number(found.cold)} /s when each version is read for the first time", _rounds(found.warm))
-    return Findings({"fire_due": Reached(found.median, note=note)})
+    rates = firing.measured(sizes.due, rounds=sizes.rounds)
+    note = _note(f"{number(rates.cold)} /s when each version is read for the first time", _rounds(rates.warm))
+    return Findings({"fire_due": Reached(rates.median, note=note)})
 
 
 def _idle(sizes: Sizes) -> Findings:
-    found = clock.none_due(sizes.idle)
-    soon, latest = statistics.median(found.added), max(found.added)
+    idle = clock.none_due(sizes.idle)
+    soon, latest = statistics.median(idle.added), max(idle.added)
     note = f"a job added then fired after {number(soon)} s, at most {number(latest)} s"
-    beside = f"with {clock.FEW} schedules: {number(found.few.elapsed)} ms"
-    return Findings({"idle": Reached(found.many.elapsed, beside, note)})
+    beside = f"with {clock.FEW} schedules: {number(idle.few.elapsed)} ms"
+    return Findings({"idle": Reached(idle.many.elapsed, beside, note)})
 
 
 def _history(sizes: Sizes) -> Findings:

@@ -18,7 +18,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 76, 24, 84, 60
 _INNER_WIDTH, _INNER_HEIGHT = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
 #: Steps between ticks, times a power of ten.
 _STEPS = (1, 2, 2.5, 5, 10)
-_MOST_TICKS = 6
+_MAX_TICKS = 6
 #: A logarithmic axis of fewer powers of ten also has ticks at 2 and 5 times each.
 _WIDE = 2
 _THOUSAND, _MILLION = 1e3, 1e6
@@ -87,7 +87,7 @@ class Plot:
 
 
 @dataclass(frozen=True, slots=True)
-class _Reach:
+class _Range:
     """The range of an axis, and its ticks."""
 
     low: float
@@ -104,9 +104,9 @@ class _Reach:
 
 def linear_ticks(highest: float) -> list[float]:
     """At most seven round values from 0 to at least `highest`."""
-    power = 10.0 ** math.floor(math.log10(highest / _MOST_TICKS)) if highest > 0 else 0.2
-    step = next(power * one for one in _STEPS if power * one * _MOST_TICKS >= highest * (1 - 1e-9))
-    return [step * place for place in range(math.ceil(highest / step - 1e-9) + 1)] if highest > 0 else [0.0, 1.0]
+    power = 10.0 ** math.floor(math.log10(highest / _MAX_TICKS)) if highest > 0 else 0.2
+    step = next(power * step for step in _STEPS if power * step * _MAX_TICKS >= highest * (1 - 1e-9))
+    return [step * index for index in range(math.ceil(highest / step - 1e-9) + 1)] if highest > 0 else [0.0, 1.0]
 
 
 def log_ticks(lowest: float, highest: float) -> list[float]:
@@ -115,9 +115,9 @@ def log_ticks(lowest: float, highest: float) -> list[float]:
     last = max(last, first + 1)
     if last - first > _WIDE:
         return [10.0**power for power in range(first, last + 1)]
-    fine = [one * 10.0**power for power in range(first, last + 1) for one in (1, 2, 5)]
-    begins = max(place for place, tick in enumerate(fine) if tick <= lowest * (1 + 1e-9))
-    ends = min(place for place, tick in enumerate(fine) if tick >= highest * (1 - 1e-9))
+    fine = [factor * 10.0**power for power in range(first, last + 1) for factor in (1, 2, 5)]
+    begins = max(index for index, tick in enumerate(fine) if tick <= lowest * (1 + 1e-9))
+    ends = min(index for index, tick in enumerate(fine) if tick >= highest * (1 - 1e-9))
     return fine[begins : max(ends, begins + 1) + 1]
 
 
@@ -131,8 +131,8 @@ def short(value: float) -> str:
 def svg(plot: Plot) -> str:
     """The plot as an SVG file."""
     points = [point for series in plot.series for point in series.points]
-    across = _reach(plot.x, [point.x for point in points])
-    up = _reach(plot.y, [value for point in points for value in (point.low, point.high)])
+    across = _range(plot.x, [point.x for point in points])
+    up = _range(plot.y, [value for point in points for value in (point.low, point.high)])
     opening = f'xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img"'
     parts = [
         f'<svg {opening} aria-labelledby="title desc"><title id="title">{escape(plot.title)}</title>',
@@ -144,25 +144,25 @@ def svg(plot: Plot) -> str:
         *_up(plot.y, up),
         *_key(plot.series),
     ]
-    for place, series in enumerate(plot.series):
-        parts += _curve(place, series, plot, across, up)
+    for index, series in enumerate(plot.series):
+        parts += _curve(index, series, plot, across, up)
     return "\n".join([*parts, "</svg>\n"])
 
 
 def described(plot: Plot) -> str:
     """All numbers as text, for screen readers."""
     unit = f" {plot.y.unit}" if plot.y.unit else ""
-    told = [
+    texts = [
         f"{series.name}: "
         + ", ".join(f"{number(point.y)}{unit} at {point.x:,g} {plot.x.label}" for point in series.points)
         for series in plot.series
     ]
-    return "; ".join(told)
+    return "; ".join(texts)
 
 
-def _reach(axis: Axis, values: Sequence[float]) -> _Reach:
+def _range(axis: Axis, values: Sequence[float]) -> _Range:
     ticks = log_ticks(min(values), max(values)) if axis.scale == "log" else linear_ticks(max(values))
-    return _Reach(ticks[0], ticks[-1], axis.scale, ticks)
+    return _Range(ticks[0], ticks[-1], axis.scale, ticks)
 
 
 def _x(share: float) -> str:
@@ -173,7 +173,7 @@ def _y(share: float) -> str:
     return f"{_TOP + (1 - share) * _INNER_HEIGHT:.1f}"
 
 
-def _across(axis: Axis, reach: _Reach) -> Iterator[str]:
+def _across(axis: Axis, reach: _Range) -> Iterator[str]:
     for tick in reach.ticks:
         x = _x(reach.share(tick))
         yield f'<path class="grid" d="M{x} {_TOP}V{_TOP + _INNER_HEIGHT}"/>'
@@ -182,7 +182,7 @@ def _across(axis: Axis, reach: _Reach) -> Iterator[str]:
     yield f'<text class="quiet" x="{middle:.0f}" y="{_HEIGHT - 14}" text-anchor="middle">{escape(axis.words)}</text>'
 
 
-def _up(axis: Axis, reach: _Reach) -> Iterator[str]:
+def _up(axis: Axis, reach: _Range) -> Iterator[str]:
     for tick in reach.ticks:
         y = _y(reach.share(tick))
         yield f'<path class="grid" d="M{_LEFT} {y}H{_LEFT + _INNER_WIDTH}"/>'
@@ -197,22 +197,22 @@ def _key(series: Sequence[Series]) -> Iterator[str]:
     if len(series) == 1:
         return
     x = float(_LEFT)
-    for place, one in enumerate(series):
-        yield f'<g transform="translate({x + 6:.0f} 62)">{_mark(place)}</g>'
+    for index, one in enumerate(series):
+        yield f'<g transform="translate({x + 6:.0f} 62)">{_mark(index)}</g>'
         yield f'<text x="{x + 17:.0f}" y="66">{escape(one.name)}</text>'
         x += 34 + 7.2 * len(one.name)
 
 
-def _curve(place: int, series: Series, plot: Plot, across: _Reach, up: _Reach) -> Iterator[str]:
-    places = [(_x(across.share(point.x)), _y(up.share(point.y))) for point in series.points]
-    yield f'<path class="curve s{place}" d="M{"L".join(f"{x} {y}" for x, y in places)}"/>'
-    for point, (x, y) in zip(series.points, places, strict=True):
-        told = f"{point.x:,g} {plot.x.label}: {number(point.y)} {plot.y.unit}".strip()
-        yield f'<path class="s{place}" d="M{x} {_y(up.share(point.low))}V{_y(up.share(point.high))}"/>'
-        yield f'<g transform="translate({x} {y})"><title>{escape(told)}</title>{_mark(place)}</g>'
+def _curve(index: int, series: Series, plot: Plot, across: _Range, up: _Range) -> Iterator[str]:
+    positions = [(_x(across.share(point.x)), _y(up.share(point.y))) for point in series.points]
+    yield f'<path class="curve s{index}" d="M{"L".join(f"{x} {y}" for x, y in positions)}"/>'
+    for point, (x, y) in zip(series.points, positions, strict=True):
+        text = f"{point.x:,g} {plot.x.label}: {number(point.y)} {plot.y.unit}".strip()
+        yield f'<path class="s{index}" d="M{x} {_y(up.share(point.low))}V{_y(up.share(point.high))}"/>'
+        yield f'<g transform="translate({x} {y})"><title>{escape(text)}</title>{_mark(index)}</g>'
 
 
-def _mark(place: int) -> str:
+def _mark(index: int) -> str:
     """A disc, square or diamond, because color alone must not distinguish series."""
     shapes = ('<circle r="4.5"', '<rect x="-4" y="-4" width="8" height="8"', '<path d="M0-6L6 0L0 6L-6 0Z"')
-    return f'{shapes[place]} class="d{place}"/>'
+    return f'{shapes[index]} class="d{index}"/>'
