@@ -33,7 +33,7 @@ from tests.support.seeded_history import NEWEST, Seeded, seed_executions, seed_j
 JOBS = 2000
 QUERIES = (
     "", "order=asc", "status=succeeded", "status=failed", "status=canceled", "status=pending", "trigger=schedule",
-    "trigger=manual", "trigger=webhook", "environment=production", "environment=quiet", "failure_reason=timeout",
+    "trigger=manual", "trigger=replay", "environment=production", "environment=quiet", "failure_reason=timeout",
     "failure_reason=ssl_error", "job=job-4", "job_name=job 1", "job_name=none", "tag=often", "tag=once",
     "from=2026-03-01T11:00:00Z", "to=2026-03-01T11:00:00Z", "search=receiver.test/1", "search=certificate",
     "search=nowhere", "last_only=true", "sort=created_at", "sort=duration",
