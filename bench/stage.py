@@ -35,6 +35,8 @@ _READY_SECONDS = 120
 #: Longer than any measure: an abandoned target ends by itself.
 _TARGET_SECONDS = 3 * 60 * 60
 _AHEAD_SECONDS, _MOVED_PER_SECOND = 4, 10_000
+#: For beats and workers: those whose outbound rules differ from the others' claim nothing.
+_LOOPBACK = {"HOURHAND_OUTBOUND_ALLOW": "127.0.0.0/8", "HOURHAND_OUTBOUND_PORTS": "*"}
 #: For processes that share a benchmark's standard error.
 QUIET = {
     "HOURHAND_LOG_LEVEL": "WARNING",
@@ -83,12 +85,8 @@ def worker(name: str = "bench", *, queues: str = "deliveries", **environment: st
         "--without-gossip",
         "--without-mingle",
     ]
-    allowed = {
-        "HOURHAND_OUTBOUND_ALLOW": "127.0.0.0/8",
-        "HOURHAND_OUTBOUND_PORTS": "*",
-    }
     process = subprocess.Popen(
-        command, env={**os.environ, **QUIET, **allowed, **environment}, stdout=subprocess.DEVNULL
+        command, env={**os.environ, **QUIET, **_LOOPBACK, **environment}, stdout=subprocess.DEVNULL
     )
     try:
         _await_ready(name)
@@ -99,10 +97,10 @@ def worker(name: str = "bench", *, queues: str = "deliveries", **environment: st
 
 @contextlib.contextmanager
 def beat() -> Iterator[subprocess.Popen[bytes]]:
-    """A beat process as Hourhand starts it. Yields once it ticks."""
+    """A beat process as Hourhand starts it, with the workers' outbound rules. Yields once it ticks."""
     Heartbeat.objects.all().delete()
     command = [sys.executable, "-m", "celery", "-A", "scheduler_project", "beat", "--pidfile="]
-    process = subprocess.Popen(command, env={**os.environ, **QUIET}, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, env={**os.environ, **QUIET, **_LOOPBACK}, stdout=subprocess.DEVNULL)
     try:
         _await(Heartbeat.objects.filter(kind="beat").exists, "the beat did not start")
         yield process
