@@ -16,8 +16,8 @@ from drf_spectacular.views import SpectacularAPIView
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
-from api.base.limiting import RateLimited
-from api.base.views import TellsMethods
+from api.base.throttling import RateLimited
+from api.base.views import PlainOptions
 
 _building = threading.Lock()
 
@@ -44,7 +44,7 @@ def written_document(renderer: Callable[[], BaseRenderer]) -> bytes:
         return _written(renderer)
 
 
-class Schema(RateLimited, TellsMethods, SpectacularAPIView):
+class Schema(RateLimited, PlainOptions, SpectacularAPIView):
     """The document. Strangers are counted by address here too."""
 
     @extend_schema(exclude=True)

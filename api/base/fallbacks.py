@@ -6,7 +6,7 @@ from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
 from django.views import defaults
 
-from api.base.problems import CONTENT_TYPE, BodyTooLarge, internal_error, problem, shown_name
+from api.base.problems import CONTENT_TYPE, BodyTooLarge, internal_error, problem, shortened
 
 #: Where programs come, and where people do; elsewhere it is whether they ask for a page.
 _PROGRAMS = ("/api/", "/hooks/")
@@ -32,7 +32,7 @@ def permission_denied(request: HttpRequest, exception: Exception) -> HttpRespons
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponseBase:
     if _is_for_people(request):
         return defaults.page_not_found(request, exception)
-    return _answer(problem(404, "not_found", f"There is no {shown_name(request.path)} here."))
+    return _answer(problem(404, "not_found", f"There is no {shortened(request.path)} here."))
 
 
 def server_error(request: HttpRequest) -> HttpResponseBase:

@@ -19,7 +19,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from api.base.limiting import caller_of
+from api.base.throttling import caller_of
 from core.models import KEPT_FOR, KeptAnswer
 
 HEADER = "Idempotency-Key"

@@ -12,7 +12,7 @@ from django.conf import settings
 from rest_framework.exceptions import ErrorDetail, ParseError, ValidationError
 from rest_framework.parsers import BaseParser
 
-from api.base.problems import BodyTooLarge, shown_name
+from api.base.problems import BodyTooLarge, shortened
 from core.exact_json import parse_float, parse_int
 
 MAX_DEPTH = 100
@@ -91,7 +91,7 @@ def _separators(raw: bytes) -> int:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) < len(pairs):
-        raise ValueError(f"the key {shown_name(_twice(name for name, _ in pairs))!r} stands twice in one object")
+        raise ValueError(f"the key {shortened(_twice(name for name, _ in pairs))!r} stands twice in one object")
     return made
 
 
@@ -145,7 +145,7 @@ def refuse_unstorable(value: Any) -> None:
     names = _unstorable(value)
     if names is not None:
         detail = ErrorDetail("NUL characters and lone surrogates are not allowed.", code="invalid_text")
-        path = ".".join(_UNSTORABLE.sub("\ufffd", shown_name(name)) for name in reversed(names))
+        path = ".".join(_UNSTORABLE.sub("\ufffd", shortened(name)) for name in reversed(names))
         raise ValidationError({path: [detail]} if path else [detail])
 
 

@@ -55,7 +55,7 @@ class EncodedBody(exceptions.APIException):
     default_code = "unsupported_content_encoding"
 
     def __init__(self, coding: str) -> None:
-        super().__init__(f"Send the body as it is, without Content-Encoding: {shown_name(coding)} is not undone here.")
+        super().__init__(f"Send the body as it is, without Content-Encoding: {shortened(coding)} is not undone here.")
 
 
 class TooManyRequests(exceptions.APIException):
@@ -129,7 +129,7 @@ def problem(status: int, code: str, detail: str, errors: list[dict[str, Any]] | 
     }
 
 
-def shown_name(name: str) -> str:
+def shortened(name: str) -> str:
     """A name that a caller chose, short enough for an error."""
     return name if len(name) <= MAX_SHOWN_NAME else f"{name[: MAX_SHOWN_NAME - 1]}…"
 
@@ -142,7 +142,7 @@ def field_errors(detail: Any, path: str | None = None) -> Iterator[dict[str, Any
     """DRF's tree of errors, flattened: one `{"field", "code", "detail"}` each, `field` null for the whole body."""
     if isinstance(detail, dict):
         for key, inner in detail.items():
-            own = shown_name(str(key))
+            own = shortened(str(key))
             name = path if key == _NON_FIELD else f"{path}.{own}" if path else own
             yield from field_errors(inner, name)
     elif isinstance(detail, list):

@@ -22,22 +22,22 @@ from rest_framework.viewsets import ViewSetMixin
 
 from api.accounts.access import Access
 from api.base.idempotency import Idempotent
-from api.base.limiting import RateLimited
 from api.base.pagination import Keyset
-from api.base.problems import EncodedBody, LengthRequired, shown_name
+from api.base.problems import EncodedBody, LengthRequired, shortened
+from api.base.throttling import RateLimited
 from core.slugs import is_uuid
 from core.validation.strict import ListQuery, Query, StrictSerializer
 
 #: Of routes that take a whole definition: no limit of a field is reached later than this one. A request's body of 1 MiB
 #: takes up to 6 MiB as JSON, and an environment may override it.
-DEFINITION_BYTES = 16 * 1024 * 1024
+MAX_DEFINITION_BYTES = 16 * 1024 * 1024
 
 
 #: Where all routes are.
 BASE = "api/v1/"
 
 
-class AlwaysJson(BaseContentNegotiation):
+class JsonOnly(BaseContentNegotiation):
     """Answers in JSON whatever `Accept` says, and leaves the query parameter `format` alone."""
 
     def select_parser(self, request: Request, parsers: Any) -> Any:
@@ -51,7 +51,7 @@ def _is_json(content_type: str | None) -> bool:
     return (content_type or "").partition(";")[0].strip().lower() == "application/json"
 
 
-class TellsMethods(APIView):
+class PlainOptions(APIView):
     """A view that answers OPTIONS with what it allows, and nothing else: the document describes it."""
 
     metadata_class = None
@@ -64,7 +64,7 @@ class EmptySerializer(StrictSerializer):
     """An empty body."""
 
 
-class ApiView(RateLimited, Idempotent, TellsMethods, GenericAPIView):
+class ApiView(RateLimited, Idempotent, PlainOptions, GenericAPIView):
     """Names its scopes and query parameters; `access`, `query` and `now` are what its methods work with.
 
     `needs_quota` tells the document which of its handlers answer 402 where the workspace's plan lets no more runs
@@ -77,7 +77,7 @@ class ApiView(RateLimited, Idempotent, TellsMethods, GenericAPIView):
     query_class: type[Query] = Query
     needs_quota: frozenset[str] = frozenset()
     keyset = Keyset(("id",), descending=True)
-    content_negotiation_class = AlwaysJson
+    content_negotiation_class = JsonOnly
     query: dict[str, Any]
     now: datetime.datetime
 
@@ -171,8 +171,8 @@ class UnknownPath(RateLimited):
     authentication_classes = ()
     permission_classes = ()
     metadata_class = None
-    content_negotiation_class = AlwaysJson
+    content_negotiation_class = JsonOnly
 
     def initial(self, request: Request, *args: Any, **path: Any) -> NoReturn:
         super().initial(request, *args, **path)
-        raise NotFound(f"There is no {shown_name(request.path)} here.")
+        raise NotFound(f"There is no {shortened(request.path)} here.")

@@ -17,10 +17,10 @@ from accounts.usage import refuse_when_stopped
 from api.base.openapi import ProblemFieldSerializer
 from api.base.parsing import json_value, refuse_unstorable, why_no_json
 from api.base.problems import field_errors
-from api.base.views import DEFINITION_BYTES, ApiView
+from api.base.views import MAX_DEFINITION_BYTES, ApiView
 from api.jobs import examples
+from api.jobs.duplicates import Duplicate, Duplicates
 from api.jobs.lookups import environment_named, reachable_jobs, refuse_foreign_change
-from api.jobs.matching import Match, Matches
 from api.jobs.serializers import JobSerializer, save_validated
 from core.errors import HourhandError
 from core.validation.fields import Choice, Flag, Text, Whole
@@ -128,7 +128,7 @@ class JobImport(ApiView):
 
     read_scope: str = Scope.JOBS_READ
     write_scope: str = Scope.JOBS_WRITE
-    max_body_bytes = DEFINITION_BYTES
+    max_body_bytes = MAX_DEFINITION_BYTES
     needs_quota = frozenset({"post"})
 
     @extend_schema(
@@ -153,7 +153,7 @@ class JobImport(ApiView):
         return Response({**counts, "items": [one.shown(index) for index, one in enumerate(judged)]})
 
     def _judge(self, items: Sequence[Item], environment: Environment | None) -> list[_Judged]:
-        slugs, matches = _slugs(items), Matches(self.access, items, now=self.now)
+        slugs, matches = _slugs(items), Duplicates(self.access, items, now=self.now)
         matched = matches.found(items, slugs)
         judged = [
             _Judged(item, slug) for item, slug in zip(items, self._free_slugs(items, slugs, matched), strict=True)
@@ -191,7 +191,7 @@ class JobImport(ApiView):
         return judged
 
     def _free_slugs(
-        self, items: Sequence[Item], slugs: Sequence[str | None], matched: Mapping[int, Match]
+        self, items: Sequence[Item], slugs: Sequence[str | None], matched: Mapping[int, Duplicate]
     ) -> list[str | None]:
         """Each item's slug: that of the job that it is already, or of its name, if no other item is that job."""
         found = [matched[index].job.slug if index in matched else slug for index, slug in enumerate(slugs)]

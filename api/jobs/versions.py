@@ -16,7 +16,7 @@ from accounts.actors import Actor
 from accounts.models import Scope
 from api.base.pagination import Keyset
 from api.base.problems import field_errors
-from api.base.views import DEFINITION_BYTES, ApiViewSet, EmptySerializer
+from api.base.views import MAX_DEFINITION_BYTES, ApiViewSet, EmptySerializer
 from api.jobs import examples
 from api.jobs.lookups import live_job, live_or_deleted_job, reachable_jobs, refuse_foreign_change
 from api.jobs.serializers import JobSerializer, save_validated
@@ -35,7 +35,7 @@ class NotRestorableError(ConflictError):
     code = "not_restorable"
 
 
-def spelled(version: JobVersion, slugs: Slugs) -> dict[str, Any]:
+def definition_of(version: JobVersion, slugs: Slugs) -> dict[str, Any]:
     """The definition of a version as the job object spells it, with what is overridden in the environments in sight."""
     overridden = {
         slug: {"overrides": found}
@@ -63,7 +63,7 @@ class VersionSerializer(serializers.Serializer):
     )
 
     def get_definition(self, version: JobVersion) -> dict[str, Any]:
-        return spelled(version, self.context["slugs"])
+        return definition_of(version, self.context["slugs"])
 
 
 @extend_schema_field({"description": "Null where it is not there.", "nullable": True})
@@ -100,7 +100,7 @@ def restore_version(version: JobVersion, *, job: Job, context: dict[str, Any], a
     """
     slugs = {one.pk: one.slug for one in context["workspace"].environments.all()}
     _refuse_gone(version, slugs)
-    definition = spelled(version, slugs)
+    definition = definition_of(version, slugs)
     if definition["retry"]["policy"] is not None:
         definition["retry"] = {"policy": definition["retry"]["policy"]}
     overridden = definition.get("environments", {})
@@ -139,7 +139,7 @@ class VersionViewSet(ListModelMixin, RetrieveModelMixin, ApiViewSet):
     read_scope: str = Scope.JOBS_READ
     write_scope: str = Scope.JOBS_WRITE
     serializer_class = VersionSerializer
-    max_body_bytes = DEFINITION_BYTES
+    max_body_bytes = MAX_DEFINITION_BYTES
     needs_quota = frozenset({"restore"})
     keyset = Keyset(("number",), descending=True)
 
@@ -158,7 +158,7 @@ class VersionViewSet(ListModelMixin, RetrieveModelMixin, ApiViewSet):
     )
     def diff(self, _request: Request, number: int, other: int, **_path: Any) -> Response:
         slugs = self._slugs()
-        old, new = (spelled(self._version(one), slugs) for one in (number, other))
+        old, new = (definition_of(self._version(one), slugs) for one in (number, other))
         changes = [{"field": path, "old": before, "new": after} for path, before, after in differing(old, new)]
         return Response(VersionDiffSerializer({"from": number, "to": other, "changes": changes}).data)
 

@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
 from accounts.models import Scope
-from api.base.views import DEFINITION_BYTES, ApiViewSet, CreateMixin
+from api.base.views import MAX_DEFINITION_BYTES, ApiViewSet, CreateMixin
 from api.jobs.filters import JobDeleteQuery, JobListQuery, filtered, sorted_by
 from api.jobs.lookups import (
     job_environments_named,
@@ -71,7 +71,7 @@ class JobViewSet(ListModelMixin, CreateMixin, RetrieveModelMixin, DestroyModelMi
     write_scope: str = Scope.JOBS_WRITE
     query_classes = {"list": JobListQuery, "destroy": JobDeleteQuery}
     serializer_class = JobSerializer
-    max_body_bytes = DEFINITION_BYTES
+    max_body_bytes = MAX_DEFINITION_BYTES
     needs_quota = frozenset({"create", "update", "partial_update"})
     has_slug = True
 

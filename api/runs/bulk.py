@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from accounts.models import Scope
 from api.base.views import ApiViewSet, EmptySerializer
 from api.runs import examples
-from api.runs.filters import ExecutionFields, meant
+from api.runs.filters import ExecutionFields, history_filter
 from core.validation.fields import Choice, Flag, Instant, Text, Whole, instant_text
 from core.validation.strict import ListQuery, Query, StrictSerializer
 from runs.executions.bulk import MAX_EXECUTIONS, MAX_RATE, cancel_bulk, matching, start_bulk
@@ -183,7 +183,7 @@ class BulkOperationViewSet(ListModelMixin, RetrieveModelMixin, ApiViewSet):
 
     def _start(self, request: Request, kind: BulkKind, body: dict[str, Any]) -> Response:
         """Start what a body asks for, or only say what it matches."""
-        executions = meant(body["filter"], self.access)
+        executions = history_filter(body["filter"], self.access)
         if body["dry_run"]:
             matched = matching(executions, kind, limit=body["limit"])
             ids = [str(key) for key in matched.ids[:IDS]]

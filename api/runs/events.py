@@ -28,10 +28,10 @@ from rest_framework.request import Request
 from accounts.models import Scope
 from api.accounts.access import Access
 from api.accounts.authentication import access_now
-from api.base.limiting import caller_of
+from api.base.throttling import caller_of
 from api.base.views import ApiView
-from api.runs.filters import EventsQuery, meant
-from api.runs.rows import listed_executions
+from api.runs.filters import EventsQuery, history_filter
+from api.runs.querysets import executions_for_list
 from api.runs.serializers import ListedExecutionSerializer
 from core.cache import TtlCache
 from core.stopping import is_stopping
@@ -183,7 +183,7 @@ class EventStream:
         return [*filter(None, told), f"id: {changes.position}\n\n"]
 
     def _shown(self, ids: tuple[str, ...]) -> list[dict[str, Any]]:
-        rows = listed_executions(self._wanted.executions().filter(pk__in=ids)).order_by("id")
+        rows = executions_for_list(self._wanted.executions().filter(pk__in=ids)).order_by("id")
         return list(ListedExecutionSerializer(rows, many=True).data)
 
     async def _may_listen(self) -> bool:
@@ -245,7 +245,7 @@ class Events(ApiView):
 
     def _stream(self, request: Request, position: str | None) -> EventStream:
         workspace_id, caller = self.access.workspace.pk, caller_of(request) or ""
-        wanted = meant(self.query, self.access)
+        wanted = history_filter(self.query, self.access)
         PLACES.take(workspace_id, caller)
         try:
             position = start_listening(workspace_id, position)

@@ -7,7 +7,7 @@ from rest_framework import serializers
 
 from api.accounts.access import Access
 from api.jobs.lookups import past_job
-from api.runs.orders import ORDERS
+from api.runs.ordering import KEYSETS
 from core.validation.fields import Bound, Choice, CommaList
 from core.validation.strict import ListQuery, Query, StrictSerializer
 from jobs.models import Job
@@ -57,7 +57,7 @@ class ExecutionFields(HistoryFields):
 
 class ExecutionListQuery(ExecutionFields, ListQuery):
     sort = Choice(
-        choices=tuple(ORDERS),
+        choices=tuple(KEYSETS),
         default="scheduled_for",
         help_text="scheduled_for: else by when it was made. duration: of the latest 10,000.",
     )
@@ -84,7 +84,7 @@ class RunListQuery(HistoryFields, ListQuery):
     )
 
 
-def meant(query: dict[str, Any], access: Access, *, job: Job | None = None) -> HistoryFilter:
+def history_filter(query: dict[str, Any], access: Access, *, job: Job | None = None) -> HistoryFilter:
     """The executions that a query means, of one job where it is named by the path."""
     wanted = job or (past_job(access, query["job"]) if "job" in query else None)
     nowhere = "job" in query and (wanted is None or (job is not None and past_job(access, query["job"]) != job))
@@ -96,7 +96,7 @@ def meant(query: dict[str, Any], access: Access, *, job: Job | None = None) -> H
     )
 
 
-def places_of(query: dict[str, Any], access: Access) -> tuple[uuid.UUID, ...] | None:
+def environment_ids_of(query: dict[str, Any], access: Access) -> tuple[uuid.UUID, ...] | None:
     """The environments meant; None for all of the workspace."""
     if "environment" in query:
         return tuple(place.pk for place in access.environments() if place.slug in query["environment"])
@@ -107,7 +107,7 @@ def _tuple(values: list[str] | None) -> tuple[str, ...] | None:
     return None if values is None else tuple(dict.fromkeys(values))
 
 
-def meant_runs(query: dict[str, Any], access: Access) -> RunFilter:
+def run_filter(query: dict[str, Any], access: Access) -> RunFilter:
     """The runs that a query means."""
     job = past_job(access, query["job"]) if "job" in query else None
     nowhere = "job" in query and job is None
@@ -118,7 +118,7 @@ def _shared(query: dict[str, Any], access: Access, job: Job | None, *, nowhere: 
     """What executions and runs are both filtered by; `nowhere`: by a job that there is none of."""
     return {
         "workspace": access.workspace,
-        "environment_ids": () if nowhere else places_of(query, access),
+        "environment_ids": () if nowhere else environment_ids_of(query, access),
         "statuses": _tuple(query.get("status")),
         "triggers": _tuple(query.get("trigger")),
         "failure_reason": query.get("failure_reason"),

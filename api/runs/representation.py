@@ -1,4 +1,4 @@
-"""Executions and runs as the API shows them. Pure, given rows with what `api.runs.rows` fetches."""
+"""Executions and runs as the API shows them. Pure, given rows with what `api.runs.querysets` fetches."""
 
 import datetime
 from typing import Any
@@ -23,7 +23,7 @@ def preview(text: str | None) -> str | None:
     return raw[:PREVIEW_BYTES].decode(errors="ignore") + TRUNCATED
 
 
-def shown_execution(execution: Execution, *, last_run: Run | None) -> dict[str, Any]:
+def represent_execution(execution: Execution, *, last_run: Run | None) -> dict[str, Any]:
     """An execution as lists show it. `last_run` needs `response_body_cut` only."""
     job = execution.job
     current = job.current_version
@@ -61,14 +61,14 @@ def shown_execution(execution: Execution, *, last_run: Run | None) -> dict[str, 
     }
 
 
-def shown_execution_whole(execution: Execution) -> dict[str, Any]:
+def represent_execution_with_runs(execution: Execution) -> dict[str, Any]:
     """An execution with its input, its output and every run."""
     runs = list(execution.runs.all())
     return {
-        **shown_execution(execution, last_run=runs[-1] if runs else None),
+        **represent_execution(execution, last_run=runs[-1] if runs else None),
         "input": execution.input,
         "output": execution.output,
-        "runs": [shown_run(run) for run in runs],
+        "runs": [represent_run(run) for run in runs],
     }
 
 
@@ -101,7 +101,7 @@ def _final_response(run: Run | None) -> dict[str, Any] | None:
     }
 
 
-def shown_run(run: Run, *, cut: bool = False) -> dict[str, Any]:
+def represent_run(run: Run, *, cut: bool = False) -> dict[str, Any]:
     """A run, whole, or with its bodies cut as lists show it. That of a test call has no execution."""
     retry = {"of": run.first_run_id and str(run.first_run_id), "attempt": run.number - 1}  # type: ignore[attr-defined]
     return {

@@ -9,7 +9,7 @@ from rest_framework.exceptions import ErrorDetail, ValidationError
 
 from accounts.models import Workspace
 from api.runs import examples
-from api.runs.representation import shown_execution, shown_execution_whole, shown_run
+from api.runs.representation import represent_execution, represent_execution_with_runs, represent_run
 from core.validation.fields import Choice, Flag, Instant, Text, Whole
 from core.validation.strict import StrictSerializer
 from jobs.definition.overrides import effective
@@ -131,14 +131,14 @@ class RunSerializer(serializers.Serializer):
     worker = Text(allow_null=True, help_text="Name of the worker process that held it.")
 
     def to_representation(self, instance: Run) -> dict[str, Any]:
-        return shown_run(instance)
+        return represent_run(instance)
 
 
 class ListedRunSerializer(RunSerializer):
     """A run in a list: its texts are cut to 2 KiB."""
 
     def to_representation(self, instance: Run) -> dict[str, Any]:
-        return shown_run(instance, cut=True)
+        return represent_run(instance, cut=True)
 
 
 class FinalResponseSerializer(serializers.Serializer):
@@ -228,7 +228,7 @@ class ListedExecutionSerializer(serializers.Serializer):
 
     def to_representation(self, instance: Execution) -> dict[str, Any]:
         last_runs = instance.last_runs  # type: ignore[attr-defined]
-        return shown_execution(instance, last_run=last_runs[0] if last_runs else None)
+        return represent_execution(instance, last_run=last_runs[0] if last_runs else None)
 
 
 @extend_schema_serializer(examples=examples.EXECUTION)
@@ -242,7 +242,7 @@ class ExecutionSerializer(ListedExecutionSerializer):
     runs = RunSerializer(many=True, help_text="Its attempts, whole, the first one first.")
 
     def to_representation(self, instance: Execution) -> dict[str, Any]:
-        return shown_execution_whole(instance)
+        return represent_execution_with_runs(instance)
 
 
 @extend_schema_serializer(examples=examples.RUN_NOW)

@@ -11,7 +11,7 @@ from accounts.models import Scope
 from api.base.views import ApiView
 from api.jobs.lookups import past_job, past_job_within_reach
 from api.runs import examples
-from api.runs.filters import places_of
+from api.runs.filters import environment_ids_of
 from core.validation.fields import Bound, Choice, CommaList, Instant, Number, Text, Whole, instant_text
 from core.validation.strict import Query
 from runs.states import ExecutionStatus
@@ -178,7 +178,7 @@ class Stats(StatsView):
         description="Exact at this moment, and still when executions have been pruned. An unknown job counts nothing.",
     )
     def get(self, _request: Request) -> Response:
-        places = places_of(self.query, self.access)
+        places = environment_ids_of(self.query, self.access)
         if "job" not in self.query:
             return self.told(Subject.of(self.access.workspace, places))
         job = past_job(self.access, self.query["job"])
@@ -191,4 +191,4 @@ class JobStats(StatsView):
     @extend_schema(operation_id="jobs_stats", summary="Count a job's executions, and measure them")
     def get(self, _request: Request, job: str) -> Response:
         found = past_job_within_reach(self.access, job)
-        return self.told(Subject.of(self.access.workspace, places_of(self.query, self.access), found))
+        return self.told(Subject.of(self.access.workspace, environment_ids_of(self.query, self.access), found))

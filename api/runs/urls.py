@@ -2,14 +2,14 @@
 
 from django.urls import path
 
-from api.base.views import DEFINITION_BYTES
+from api.base.views import MAX_DEFINITION_BYTES
 from api.runs.bulk import BulkOperationViewSet
 from api.runs.events import Events
 from api.runs.ledger import JobLedger, JobLedgerAt
 from api.runs.stats import JobStats, Stats
-from api.runs.testing import JobTest
+from api.runs.testcalls import JobTest
 from api.runs.views import ExecutionViewSet, JobExecutionViewSet, RunViewSet
-from api.runs.wiping import Wipe
+from api.runs.wipe import Wipe
 
 urlpatterns = [
     path("jobs/<str:job>/run/", ExecutionViewSet.as_view({"post": "run"})),
@@ -25,7 +25,7 @@ urlpatterns = [
     path("executions/<uuid:execution>/cancel/", ExecutionViewSet.as_view({"post": "cancel"})),
     path(
         "executions/<uuid:execution>/replay/",
-        ExecutionViewSet.as_view({"post": "replay"}, max_body_bytes=DEFINITION_BYTES),
+        ExecutionViewSet.as_view({"post": "replay"}, max_body_bytes=MAX_DEFINITION_BYTES),
     ),
     path("executions/<uuid:execution>/retry/", ExecutionViewSet.as_view({"post": "retry"})),
     path("bulk-operations/", BulkOperationViewSet.as_view({"get": "list"})),

@@ -13,9 +13,9 @@ from accounts.models import Scope
 from api.accounts.access import Access
 from api.base.views import ApiViewSet, EmptySerializer
 from api.jobs.lookups import environment_named, live_job, past_job_within_reach
-from api.runs import rows
-from api.runs.filters import ExecutionListQuery, RunListQuery, meant, meant_runs
-from api.runs.orders import ByAttempt, order_of
+from api.runs import querysets
+from api.runs.filters import ExecutionListQuery, RunListQuery, history_filter, run_filter
+from api.runs.ordering import RunKeyset, keyset_of
 from api.runs.serializers import (
     ExecutionSerializer,
     ListedExecutionSerializer,
@@ -53,10 +53,14 @@ class ExecutionViewSet(ListModelMixin, RetrieveModelMixin, ApiViewSet):
     def get_queryset(self) -> Any:
         """For a list the filter that its `keyset` turns into rows; else executions with what the action reads."""
         if self.action == "list":
-            self.keyset = order_of(self.query)
-            return meant(self.query, self.access)
-        executions = rows.reachable_executions(self.access)
-        return rows.whole_executions(executions) if self.action == "retrieve" else executions.select_related(*SOURCE)
+            self.keyset = keyset_of(self.query)
+            return history_filter(self.query, self.access)
+        executions = querysets.reachable_executions(self.access)
+        return (
+            querysets.executions_with_runs(executions)
+            if self.action == "retrieve"
+            else executions.select_related(*SOURCE)
+        )
 
     @extend_schema(
         operation_id="executions_cancel",
@@ -116,7 +120,7 @@ class ExecutionViewSet(ListModelMixin, RetrieveModelMixin, ApiViewSet):
     def run(self, request: Request, job: str) -> Response:
         body = self.read_body(request, RunNowSerializer)
         execution = run_now(
-            job_environment=state_to_run(self.access, live_job(self.access, job), body.get("environment")),
+            job_environment=job_environment_to_run(self.access, live_job(self.access, job), body.get("environment")),
             now=self.now,
             input=body["input"],
             delay_seconds=body["delay_seconds"],
@@ -125,7 +129,7 @@ class ExecutionViewSet(ListModelMixin, RetrieveModelMixin, ApiViewSet):
         return self._accepted(execution)
 
     def _whole(self, execution: Execution) -> dict[str, Any]:
-        executions = rows.whole_executions(rows.reachable_executions(self.access))
+        executions = querysets.executions_with_runs(querysets.reachable_executions(self.access))
         return ExecutionSerializer(get_object_or_404(executions, pk=execution.pk)).data
 
     def _accepted(self, execution: Execution) -> Response:
@@ -144,8 +148,8 @@ class JobExecutionViewSet(ExecutionViewSet):
     """The executions of one job."""
 
     def get_queryset(self) -> Any:
-        self.keyset = order_of(self.query)
-        return meant(self.query, self.access, job=past_job_within_reach(self.access, self.kwargs["job"]))
+        self.keyset = keyset_of(self.query)
+        return history_filter(self.query, self.access, job=past_job_within_reach(self.access, self.kwargs["job"]))
 
 
 @extend_schema_view(
@@ -163,16 +167,16 @@ class RunViewSet(ListModelMixin, RetrieveModelMixin, ApiViewSet):
     list_serializer_class = ListedRunSerializer
     lookup_url_kwarg = "run"
     noun = "run"
-    keyset = ByAttempt(("id",), descending=True)
+    keyset = RunKeyset(("id",), descending=True)
 
     def get_queryset(self) -> Any:
-        """For a list the filter that its `keyset` turns into rows."""
+        """For a list the filter that its `keyset` turns into querysets."""
         if self.action == "list":
-            return meant_runs(self.query, self.access)
-        return rows.whole_runs(rows.reachable_runs(self.access))
+            return run_filter(self.query, self.access)
+        return querysets.full_runs(querysets.reachable_runs(self.access))
 
 
-def state_to_run(access: Access, job: Job, environment: str | None) -> JobEnvironment:
+def job_environment_to_run(access: Access, job: Job, environment: str | None) -> JobEnvironment:
     """The job in the environment that a caller names, or in the only one within reach that it is enabled in.
 
     Raises NotFoundError, JobNotEnabledError and AmbiguousEnvironmentError.

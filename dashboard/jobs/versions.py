@@ -15,7 +15,7 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 
 from accounts.actors import Actor
-from api.jobs.versions import Slugs, restore_version, spelled
+from api.jobs.versions import Slugs, definition_of, restore_version
 from core.errors import HourhandError
 from dashboard.base.access import access_of
 from dashboard.jobs.differences import VersionChange, changes_between
@@ -67,7 +67,7 @@ class CompareForm(forms.Form):
 
     def comparison(self, slugs: Slugs) -> Comparison:
         old, new = (self.versions[self.cleaned_data[name]] for name in ("older", "newer"))
-        return Comparison(old, new, changes_between(spelled(old, slugs), spelled(new, slugs)))
+        return Comparison(old, new, changes_between(definition_of(old, slugs), definition_of(new, slugs)))
 
 
 def latest(job: Job, slugs: Slugs, *, count: int, before: int | None = None) -> list[ShownVersion]:
@@ -75,7 +75,7 @@ def latest(job: Job, slugs: Slugs, *, count: int, before: int | None = None) -> 
     rows = job.versions.numbered().select_related("created_by").order_by("-number")
     rows = rows if before is None else rows.filter(number__lt=before)
     versions = list(rows[: count + 1])  # one more, to compare the last one with
-    definitions = [spelled(version, slugs) for version in versions]
+    definitions = [definition_of(version, slugs) for version in versions]
     triples = zip(versions, definitions, [*definitions[1:], None], strict=True)
     return [ShownVersion(version, changes_between(old, new) if old else ()) for version, new, old in triples][:count]
 

@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString
 
 from accounts.models import Workspace
 from api.base.pagination import Keyset
-from api.runs.orders import ByDue, ByDuration, OfExecutions
+from api.runs.ordering import ByDueTime, ByDuration, ExecutionKeyset
 from core.words import NOTHING, SKIP_REASONS, STATUSES, TRIGGERS, duration_words
 from dashboard.base import chips
 from dashboard.base.access import access_of
@@ -29,14 +29,14 @@ from runs.querysets import ExecutionQuerySet
 from runs.states import OCCURRING_STATUSES
 
 
-class ListedExecutions(OfExecutions):
+class ListedExecutions(ExecutionKeyset):
     """Reads the columns that the list shows."""
 
     def listed(self, executions: ExecutionQuerySet) -> ExecutionQuerySet:
         return executions.light().select_related("job", "environment").with_max_attempts()
 
 
-class ListedByDue(ListedExecutions, ByDue):
+class ListedByDue(ListedExecutions, ByDueTime):
     pass
 
 

@@ -12,7 +12,7 @@ from rest_framework import serializers
 from accounts.actors import Actor
 from accounts.models import Environment, Workspace
 from api.accounts.access import Access
-from api.runs.filters import ExecutionListQuery, RunListQuery, meant, meant_runs
+from api.runs.filters import ExecutionListQuery, RunListQuery, history_filter, run_filter
 from core.slugs import is_uuid
 from core.validation.fields import Choice
 from core.words import TRIGGERS
@@ -80,7 +80,7 @@ def execution_filters(
     reference = query.get("search", "").strip()
     if is_uuid(reference):
         query = {name: value for name, value in query.items() if name != "search"} | {"job": reference}
-    return [meant(query, _access(request, workspace)) for workspace in workspaces]
+    return [history_filter(query, _access(request, workspace)) for workspace in workspaces]
 
 
 def execution_by_id(request: HttpRequest, query: dict[str, Any]) -> Execution | None:
@@ -100,7 +100,7 @@ def execution_by_id(request: HttpRequest, query: dict[str, Any]) -> Execution | 
 def run_filters(request: HttpRequest, query: dict[str, Any], workspaces: Sequence[Workspace]) -> list[RunFilter]:
     """The same for runs."""
     query = _since(query)
-    return [meant_runs(query, _access(request, workspace)) for workspace in workspaces]
+    return [run_filter(query, _access(request, workspace)) for workspace in workspaces]
 
 
 def _access(request: HttpRequest, workspace: Workspace) -> Access:

@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 
 from accounts.models import Workspace
 from api.base.pagination import Keyset
-from api.runs.orders import ByAttempt
+from api.runs.ordering import RunKeyset
 from core.words import NOTHING, STATUSES, duration_words
 from dashboard.base import chips
 from dashboard.base.listing import FilterField
@@ -28,7 +28,7 @@ _HEAVY = (
 )  # fmt: skip
 
 
-class ListedByAttempt(ByAttempt):
+class ListedByAttempt(RunKeyset):
     """Reads the columns that the list shows."""
 
     def listed(self, runs: RunQuerySet) -> RunQuerySet:

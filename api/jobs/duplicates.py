@@ -26,14 +26,14 @@ _NAMING = frozenset({"name", "slug", "schedule", "timezone", "request"})
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
+class Duplicate:
     """The job that an item means. `same`: it is as the item says, but for its name."""
 
     job: Job
     same: bool
 
 
-class Matches:
+class Duplicates:
     """The jobs with the URLs of these items, by what they call and when."""
 
     def __init__(self, access: Access, items: Iterable[Item], *, now: Any) -> None:
@@ -48,9 +48,9 @@ class Matches:
         """The jobs that call the same at the same times."""
         return self._by_call.get(self._key(item.definition), ()) if item.definition and _url(item) else ()
 
-    def found(self, items: Sequence[Item], slugs: Sequence[str | None]) -> dict[int, Match]:
+    def found(self, items: Sequence[Item], slugs: Sequence[str | None]) -> dict[int, Duplicate]:
         """The job of each item that says only when to call what: that of its name if it is the same, or another."""
-        found: dict[int, Match] = {}
+        found: dict[int, Duplicate] = {}
         claimed: set[Any] = set()
         for by_slug in (True, False):
             for index, (item, slug) in enumerate(zip(items, slugs, strict=True)):
@@ -58,7 +58,7 @@ class Matches:
                     continue
                 like = [job for job in self.like(item) if job.pk not in claimed and (job.slug == slug or not by_slug)]
                 if like:
-                    found[index] = Match(like[0], _same(item.definition, like[0]))
+                    found[index] = Duplicate(like[0], _same(item.definition, like[0]))
                     claimed.add(like[0].pk)
         return found
 

@@ -29,7 +29,7 @@ def reachable_runs(access: Access) -> RunQuerySet:
     return runs if bound is None else runs.filter(environment_id__in=bound)
 
 
-def listed_executions(executions: ExecutionQuerySet) -> ExecutionQuerySet:
+def executions_for_list(executions: ExecutionQuerySet) -> ExecutionQuerySet:
     """With the last run of each as `last_runs`, its body cut."""
     last_runs = (
         Run.objects.only("execution_id", "number", "response_status", "response_body_encoding")
@@ -40,9 +40,9 @@ def listed_executions(executions: ExecutionQuerySet) -> ExecutionQuerySet:
     return _with_job(executions).light().prefetch_related(Prefetch("runs", queryset=last_runs, to_attr="last_runs"))
 
 
-def whole_executions(executions: ExecutionQuerySet) -> ExecutionQuerySet:
+def executions_with_runs(executions: ExecutionQuerySet) -> ExecutionQuerySet:
     """With every run, whole, in the order of attempts."""
-    runs = whole_runs(Run.objects.annotate(response_body_cut=Left("response_body", _CUT)).order_by("number"))
+    runs = full_runs(Run.objects.annotate(response_body_cut=Left("response_body", _CUT)).order_by("number"))
     return _with_job(executions).prefetch_related(Prefetch("runs", queryset=runs))
 
 
@@ -56,7 +56,7 @@ def _with_job(executions: ExecutionQuerySet) -> ExecutionQuerySet:
     )
 
 
-def whole_runs(runs: RunQuerySet) -> RunQuerySet:
+def full_runs(runs: RunQuerySet) -> RunQuerySet:
     first = Run.objects.filter(execution=OuterRef("execution"), step=OuterRef("step"), number=1).values("pk")
     return (
         runs.select_related("job", "environment", "job_version")
@@ -65,7 +65,7 @@ def whole_runs(runs: RunQuerySet) -> RunQuerySet:
     )
 
 
-def listed_runs(runs: RunQuerySet) -> RunQuerySet:
+def runs_for_list(runs: RunQuerySet) -> RunQuerySet:
     """With their long texts cut, as `..._cut`."""
     cuts = {f"{column}_cut": Left(column, _CUT) for column in _LONG_TEXTS}
-    return whole_runs(runs).defer("job_version__config", *_JOB_COLUMNS, *_LONG_TEXTS).annotate(**cuts)
+    return full_runs(runs).defer("job_version__config", *_JOB_COLUMNS, *_LONG_TEXTS).annotate(**cuts)

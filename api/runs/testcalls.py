@@ -11,12 +11,12 @@ from rest_framework.response import Response
 from accounts.models import Scope
 from api.base.openapi import ProblemSerializer
 from api.base.problems import CONTENT_TYPE, problem
-from api.base.views import DEFINITION_BYTES, ApiView
+from api.base.views import MAX_DEFINITION_BYTES, ApiView
 from api.jobs.lookups import live_job
 from api.jobs.serializers import JobSerializer
 from api.runs import examples
 from api.runs.serializers import RunSerializer
-from api.runs.views import state_to_run
+from api.runs.views import job_environment_to_run
 from core.validation.fields import Text, Whole
 from core.validation.strict import StrictSerializer
 from jobs.definition.overrides import OVERRIDES
@@ -86,7 +86,7 @@ class JobTest(ApiView):
 
     read_scope: str = Scope.JOBS_READ
     write_scope: str = Scope.JOBS_WRITE
-    max_body_bytes = DEFINITION_BYTES
+    max_body_bytes = MAX_DEFINITION_BYTES
     waits_for_others = True
     needs_quota = frozenset({"post"})
 
@@ -113,7 +113,7 @@ class JobTest(ApiView):
         call.is_valid(raise_exception=True)
         unsaved = call.unsaved
         made = call_once(
-            job_environment=state_to_run(self.access, found, call.validated_data.get("environment")),
+            job_environment=job_environment_to_run(self.access, found, call.validated_data.get("environment")),
             config=call.config if unsaved else None,
             unsaved=unsaved,
             input=call.validated_data["input"],

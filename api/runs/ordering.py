@@ -3,7 +3,7 @@
 from typing import Any
 
 from api.base.pagination import Keyset
-from api.runs.rows import listed_executions, listed_runs
+from api.runs.querysets import executions_for_list, runs_for_list
 from runs.history.executions import Criteria, PageRange, executions_by_duration, executions_of
 from runs.history.filters import HistoryFilter
 from runs.history.runs import RunCriteria, runs_of
@@ -14,14 +14,14 @@ from runs.querysets import ExecutionQuerySet, RunQuerySet
 _LATEST = 10_000
 
 
-class OfExecutions(Keyset):
+class ExecutionKeyset(Keyset):
     """An order of executions. `listed` adds what is shown of a page."""
 
     def listed(self, executions: ExecutionQuerySet) -> ExecutionQuerySet:
-        return listed_executions(executions)
+        return executions_for_list(executions)
 
 
-class ByDue(OfExecutions):
+class ByDueTime(ExecutionKeyset):
     """By when they were due, else made."""
 
     def rows(self, wanted: Criteria, position: list[Any] | None, *, backward: bool, first: int, count: int) -> Any:
@@ -30,7 +30,7 @@ class ByDue(OfExecutions):
         return self.listed(executions_of(wanted, stretch))
 
 
-class ByCreation(OfExecutions):
+class ByCreation(ExecutionKeyset):
     """By when they were made, which their ids tell."""
 
     def rows(self, wanted: HistoryFilter, position: list[Any] | None, *, backward: bool, first: int, count: int) -> Any:
@@ -38,7 +38,7 @@ class ByCreation(OfExecutions):
         return super().rows(self.listed(rows), position, backward=backward, first=first, count=count)
 
 
-class ByDuration(OfExecutions):
+class ByDuration(ExecutionKeyset):
     """By how long they ran, of the latest so many that are wanted. Those that did not run come last either way."""
 
     def rows(self, wanted: Criteria, position: list[Any] | None, *, backward: bool, first: int, count: int) -> Any:
@@ -53,11 +53,11 @@ class ByDuration(OfExecutions):
         return self.listed(rows)
 
 
-class ByAttempt(Keyset):
+class RunKeyset(Keyset):
     """Runs by when their attempts began, which their ids tell. `listed` adds what is shown of a page."""
 
     def listed(self, runs: RunQuerySet) -> RunQuerySet:
-        return listed_runs(runs)
+        return runs_for_list(runs)
 
     def rows(self, wanted: RunCriteria, position: list[Any] | None, *, backward: bool, first: int, count: int) -> Any:
         after = None if position is None else position[0]
@@ -71,14 +71,14 @@ def _latest(wanted: HistoryFilter) -> Any:
 
 
 #: By the name of each order, its columns and how its pages are read.
-ORDERS: dict[str, tuple[type[OfExecutions], tuple[str, ...]]] = {
-    "scheduled_for": (ByDue, ("due_at", "id")),
+KEYSETS: dict[str, tuple[type[ExecutionKeyset], tuple[str, ...]]] = {
+    "scheduled_for": (ByDueTime, ("due_at", "id")),
     "created_at": (ByCreation, ("id",)),
     "duration": (ByDuration, ("took", "id")),
 }
 
 
-def order_of(query: dict[str, Any]) -> Keyset:
+def keyset_of(query: dict[str, Any]) -> Keyset:
     """The order that a query asks for."""
-    kind, columns = ORDERS[query["sort"]]
+    kind, columns = KEYSETS[query["sort"]]
     return kind(columns, descending=query["order"] == "desc")
