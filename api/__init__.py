@@ -1,1 +1,1 @@
-"""The REST API: one package for each app's resources, on a base that all share. It asks the apps, and shows."""
+"""The REST API: a package for the resources of each app, on a shared base."""

@@ -1,1 +1,1 @@
-"""The API's resources of accounts."""
+"""Routes of accounts: audit log, keys, members, settings, signing secrets."""

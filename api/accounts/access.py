@@ -1,4 +1,4 @@
-"""What one caller of the API may see and do, whether it came with a key or with a dashboard session. Pure."""
+"""What a caller of the API may see and do, with a key or with a dashboard session. Pure."""
 
 import datetime
 import uuid
@@ -13,7 +13,7 @@ from accounts.roles import SCOPES_OF_ROLES
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Everything a request may touch is inside `workspace`, and inside `environment_ids` unless that is None (all)."""
+    """The reach of a request: `workspace`, and in it `environment_ids` (None: all)."""
 
     workspace: Workspace
     scopes: frozenset[str]
@@ -24,7 +24,7 @@ class Access:
 
     @classmethod
     def of_key(cls, key: ApiKey, environment_ids: frozenset[uuid.UUID]) -> "Access":
-        """A bound key whose environments are gone reaches none of the others."""
+        """A bound key whose environments are deleted reaches no environment."""
         bound = environment_ids if key.is_bound else None
         return cls(key.workspace, frozenset(key.scopes), bound, Actor.of_key(key), role=None, expires_at=key.expires_at)
 
@@ -39,7 +39,7 @@ class Access:
 
     @property
     def grant(self) -> Grant:
-        """How far the caller reaches, and so the most that it can give to others."""
+        """The caller's reach, which is the most that it can grant."""
         return Grant(self.scopes, self.environment_ids, self.expires_at, is_owner=self.role == Role.OWNER)
 
     def environments(self) -> list[Environment]:

@@ -1,4 +1,4 @@
-"""The audit log on the wire and its route: read only."""
+"""The audit log: read only."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ from core.slugs import is_uuid
 from core.validation.fields import Bound, CommaList, Instant, Text
 from core.validation.strict import ListQuery
 
-_SHOWN = {
+_EXAMPLE = {
     "id": "0197a1b2-03d4-7e5f-8a6b-7c8d9e0f1a2b",
     "at": "2026-03-15T16:02:11.480Z",
     "actor": {"kind": "user", "id": "17", "label": "olga"},
@@ -35,39 +35,39 @@ _SHOWN = {
 
 class AuditActorSerializer(serializers.Serializer):
     kind = serializers.ChoiceField(
-        choices=ActorKind.choices, help_text="A person, an API key, or Hourhand itself (`system`)."
+        choices=ActorKind.choices, help_text="A user, an API key, or Hourhand itself (`system`)."
     )
-    id = Text(help_text="Of the user or the key; empty for Hourhand itself.")
-    label = Text(help_text="A username, or a key's name and how it begins.")  # type: ignore[assignment]
+    id = Text(help_text="Id of the user or the key; empty for `system`.")
+    label = Text(help_text="The username, or the key's name and prefix.")  # type: ignore[assignment]
 
 
 class AuditTargetSerializer(serializers.Serializer):
-    kind = Text(help_text="What kind of thing it is, as `action` begins: `job`, `execution`, `key`, ...")
-    id = Text(help_text="Its id, which `?target=` takes. It may be deleted by now.")
-    label = Text(help_text="As it was called then: a slug, a username.")  # type: ignore[assignment]
+    kind = Text(help_text="The kind of object, which `action` begins with: `job`, `execution`, `key`, ...")
+    id = Text(help_text="Id of the object, accepted by `?target=`. The object may be deleted by now.")
+    label = Text(help_text="Its name at that time: a slug, a username.")  # type: ignore[assignment]
 
 
 @extend_schema_field(
     {
         "type": "object",
         "additionalProperties": {"type": "array", "items": {}, "minItems": 2, "maxItems": 2},
-        "description": "`{path: [before, after]}`; null where there was or is nothing. Long texts are cut, header "
-        "values redacted. A secret's value is never here.",
+        "description": "`{path: [before, after]}`; null where a value is absent. Long texts are truncated, header "
+        "values redacted. Never contains the value of a secret.",
     }
 )
 class ChangesField(serializers.JSONField):
-    """What is different."""
+    """The changed values, by path."""
 
 
-@extend_schema_serializer(examples=[OpenApiExample("A key was narrowed", _SHOWN, response_only=True)])
+@extend_schema_serializer(examples=[OpenApiExample("Scopes removed from a key", _EXAMPLE, response_only=True)])
 class AuditEntrySerializer(serializers.Serializer):
-    """One change: who made it, to what, and what is different."""
+    """One change: who made it, to what, and which values changed."""
 
-    id = serializers.UUIDField(help_text="Of this entry of the log.")
+    id = serializers.UUIDField(help_text="Id of the entry.")
     at = Instant(help_text="When the change was made.")
     actor = AuditActorSerializer(help_text="Who made it.")
-    action = Text(help_text="The kind of thing and what was done, as in `job.updated`.")
-    target = AuditTargetSerializer(help_text="What was changed, run or asked for.")
+    action = Text(help_text="The kind of object and what was done to it, as in `job.updated`.")
+    target = AuditTargetSerializer(help_text="The object of the action.")
     changes = ChangesField()
 
     def to_representation(self, instance: AuditEntry) -> dict[str, Any]:
@@ -82,24 +82,21 @@ class AuditEntrySerializer(serializers.Serializer):
 
 
 class AuditLogQuery(ListQuery):
-    action = CommaList(child=Text(max_length=64), required=False, help_text="One or more, with commas.")
-    actor = serializers.CharField(
-        required=False, max_length=254, help_text="A key's id, a person's username, or `system` for Hourhand itself."
-    )
+    action = CommaList(child=Text(max_length=64), required=False, help_text="Actions, separated by commas.")
+    actor = serializers.CharField(required=False, max_length=254, help_text="A key's id, a username, or `system`.")
     target = serializers.CharField(
-        required=False, max_length=254, help_text="The id of what was changed, or what it was called then."
+        required=False, max_length=254, help_text="The id of the object, or its name at the time of the change."
     )
 
     def get_fields(self) -> dict[str, serializers.Field]:
         fields = super().get_fields()
-        told = "An ISO 8601 time; UTC without an offset."
-        fields["from"] = Bound(help_text=f"At or after. {told}")
-        fields["to"] = Bound(help_text=f"Before. {told}")
+        fields["from"] = Bound("At or after this instant.")
+        fields["to"] = Bound("Before this instant.")
         return fields
 
 
 def filtered_log(access: Access, query: dict[str, Any]) -> Any:
-    """The entries of the caller's workspace that a query asks for."""
+    """The entries of the caller's workspace that match a query."""
     entries = AuditEntry.objects.filter(workspace=access.workspace)
     if "action" in query:
         entries = entries.filter(action__in=query["action"])
@@ -115,21 +112,22 @@ def filtered_log(access: Access, query: dict[str, Any]) -> Any:
     return entries
 
 
-def _actor_id(named: str) -> str | None:
-    if is_uuid(named):
-        return named
-    if named == ActorKind.SYSTEM:
+def _actor_id(actor: str) -> str | None:
+    if is_uuid(actor):
+        return actor
+    if actor == ActorKind.SYSTEM:
         return SYSTEM.id
-    user = get_user_model()._default_manager.filter(username=named).first()
+    user = get_user_model()._default_manager.filter(username=actor).first()
     return str(user.pk) if user else None
 
 
 @extend_schema_view(
     list=extend_schema(
         operation_id="audit_log_list",
-        summary="List changes, newest first",
-        description="Who changed what: jobs, retry policies, environments, secrets, keys, members, settings and plans, "
-        "and what was run, replayed, retried or canceled by hand.",
+        summary="List audit log entries, newest first",
+        description="Changes of jobs, retry policies, environments, secrets, keys, members, settings and plans, and "
+        "executions that were run, replayed, retried or canceled manually. Keys bound to environments are refused "
+        "(403).",
         responses=AuditEntrySerializer(many=True),
     )
 )

@@ -1,4 +1,4 @@
-"""Who is calling: an API key in the `Authorization` header, or the dashboard's session with its CSRF token."""
+"""Authentication by an API key in the `Authorization` header, or by the dashboard's session and its CSRF token."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ _KEYWORD = "Bearer"
 
 
 class ApiKeyAuthentication(BaseAuthentication):
-    """`Authorization: Bearer hh_...`. `request.auth` is then the key's Access, `request.user` is None."""
+    """`Authorization: Bearer hh_...`: sets `request.auth` to the key's Access and `request.user` to None."""
 
     def authenticate(self, request: Request) -> tuple[Any, Access] | None:
         keyword, _, key = get_authorization_header(request).partition(b" ")
@@ -30,43 +30,44 @@ class ApiKeyAuthentication(BaseAuthentication):
 
 def _access_of(key: bytes) -> Access:
     now = timezone.now()
-    found = ApiKey.objects.select_related("workspace").filter(digest=digest_of(key.decode("latin-1"))).first()
-    if found is None:
-        raise AuthenticationFailed("This API key is not known.", code="key_unknown")
-    if found.revoked_at is not None:
+    api_key = ApiKey.objects.select_related("workspace").filter(digest=digest_of(key.decode("latin-1"))).first()
+    if api_key is None:
+        raise AuthenticationFailed("This API key does not exist.", code="key_unknown")
+    if api_key.revoked_at is not None:
         raise AuthenticationFailed("This API key has been revoked.", code="key_revoked")
-    if found.expires_at is not None and found.expires_at <= now:
+    if api_key.expires_at is not None and api_key.expires_at <= now:
         raise AuthenticationFailed("This API key has expired.", code="key_expired")
-    ApiKey.objects.mark_used(found.pk, now)
-    places = found.environments.values_list("pk", flat=True) if found.is_bound else ()
-    return Access.of_key(found, frozenset(places))
+    ApiKey.objects.mark_used(api_key.pk, now)
+    environment_ids = api_key.environments.values_list("pk", flat=True) if api_key.is_bound else ()
+    return Access.of_key(api_key, frozenset(environment_ids))
 
 
 class DashboardSessionAuthentication(SessionAuthentication):
-    """The dashboard's session, CSRF enforced. Its workspace is the oldest one that the person belongs to."""
+    """The dashboard's session, CSRF enforced, in the first workspace that the user joined."""
 
     def authenticate(self, request: Request) -> tuple[Any, Access] | None:
-        found = super().authenticate(request)
-        if found is None:
+        authenticated = super().authenticate(request)
+        if authenticated is None:
             return None
-        return found[0], _access_of_person(found[0])
+        user = authenticated[0]
+        return user, _access_of_user(user)
 
 
 def access_now(request: Request) -> Access | None:
-    """What the caller of an answer that goes on for long may do by now; None once its key or session is over."""
+    """The current access of a long-lived response's caller; None once its key or session is invalid."""
     try:
         if isinstance(request.successful_authenticator, ApiKeyAuthentication):
-            return ApiKeyAuthentication().authenticate(request)[1]  # type: ignore[index] # it did at first
-        asked = request._request
-        # The session as it is kept, not as it was read when the request came.
-        asked.session = type(asked.session)(asked.session.session_key)
-        user = get_user(asked)
-        return _access_of_person(user) if user.is_authenticated else None
+            return ApiKeyAuthentication().authenticate(request)[1]  # type: ignore[index] # the header is there
+        django_request = request._request
+        # A new session object reads the stored session again.
+        django_request.session = type(django_request.session)(django_request.session.session_key)
+        user = get_user(django_request)
+        return _access_of_user(user) if user.is_authenticated else None
     except (AuthenticationFailed, PermissionDenied):
         return None
 
 
-def _access_of_person(user: Any) -> Access:
+def _access_of_user(user: Any) -> Access:
     membership = Membership.objects.select_related("workspace", "user").filter(user=user).order_by("id").first()
     if membership is not None:
         return Access.of_member(membership)

@@ -1,4 +1,4 @@
-"""API keys on the wire and their routes."""
+"""API keys."""
 
 from typing import Any
 
@@ -17,8 +17,8 @@ from api.base.views import ApiViewSet
 from core.validation.fields import BoundedList, Choice, Instant, Text
 from core.validation.strict import ListQuery, StrictSerializer
 
-MAX_NAMED = 100
-_SHOWN = {
+MAX_ITEMS = 100
+_EXAMPLE = {
     "id": "01978f3a-5c1e-7d2b-9f40-2b6f1c9d8e7a",
     "name": "Deploys",
     "prefix": "hh_Zk3v9QxT",
@@ -30,7 +30,7 @@ _SHOWN = {
     "last_used_at": None,
     "revoked_at": None,
 }
-_WANTED = {key: _SHOWN[key] for key in ("name", "scopes", "environments", "expires_at")}
+_REQUEST_EXAMPLE = {key: _EXAMPLE[key] for key in ("name", "scopes", "environments", "expires_at")}
 _KEY = "hh_Zk3v9QxTn5Yw2LrB8sDf0aHc7JmPe4Ug1VoK6iXq3"
 
 
@@ -42,8 +42,8 @@ class Environments(BoundedList):
             child=Text(max_length=100),
             allow_null=True,
             min_length=1,
-            max_length=MAX_NAMED,
-            help_text="Slugs of the only environments that the key reaches; null: all, those to come included.",
+            max_length=MAX_ITEMS,
+            help_text="Slugs of the environments that the key is bound to; null: all, including those created later.",
             **options,
         )
 
@@ -53,20 +53,20 @@ class Scopes(BoundedList):
         super().__init__(
             child=Choice(choices=Scope.choices),
             min_length=1,
-            max_length=MAX_NAMED,
-            help_text="What the key may do. A request beyond that is answered 403, naming the scope it lacks.",
+            max_length=MAX_ITEMS,
+            help_text="What the key may do. Other requests are answered 403 with the missing scope.",
             **options,
         )
 
 
 class KeyName(Text):
     def __init__(self, **options: Any) -> None:
-        super().__init__(max_length=200, help_text="For people: whose it is, or what for.", **options)
+        super().__init__(max_length=200, help_text="Who uses the key, or what for.", **options)
 
 
 class Expiry(Instant):
     def __init__(self, **options: Any) -> None:
-        super().__init__(allow_null=True, help_text="When it stops working; null: never.", **options)
+        super().__init__(allow_null=True, help_text="When the key stops working; null: never.", **options)
 
     def run_validation(self, data: Any = serializers.empty) -> Any:
         value = super().run_validation(data)
@@ -77,23 +77,27 @@ class Expiry(Instant):
 
 @extend_schema_serializer(
     examples=[
-        OpenApiExample("A key for one environment", _WANTED, request_only=True),
-        OpenApiExample("A key", _SHOWN, response_only=True),
+        OpenApiExample("Key for one environment", _REQUEST_EXAMPLE, request_only=True),
+        OpenApiExample("Key", _EXAMPLE, response_only=True),
     ]
 )
 class ApiKeySerializer(StrictSerializer):
-    """A key of the API. The key itself is shown once, by the request that makes it."""
+    """An API key. The key itself is shown once, when it is created."""
 
-    id = serializers.UUIDField(read_only=True, help_text="Names the key in paths and in the audit log.")
+    id = serializers.UUIDField(read_only=True, help_text="Identifies the key in paths and in the audit log.")
     name = KeyName()
-    prefix = Text(read_only=True, help_text="How the key begins.")
+    prefix = Text(read_only=True, help_text="The first characters of the key.")
     scopes = Scopes()
     environments = Environments(default=None)
     expires_at = Expiry(default=None)
-    created_by = Text(read_only=True, allow_null=True, help_text="A username; null where another key made it.")
-    created_at = Instant(read_only=True, help_text="When the key was made.")
-    last_used_at = Instant(read_only=True, allow_null=True, help_text="To the minute; null: never.")
-    revoked_at = Instant(read_only=True, allow_null=True, help_text="When it was revoked, for good; null: it was not.")
+    created_by = Text(read_only=True, allow_null=True, help_text="A username; null: created with another key.")
+    created_at = Instant(read_only=True, help_text="When the key was created.")
+    last_used_at = Instant(
+        read_only=True, allow_null=True, help_text="When the key was last used, to the minute; null: never."
+    )
+    revoked_at = Instant(
+        read_only=True, allow_null=True, help_text="When the key was permanently revoked; null: not revoked."
+    )
 
     def to_representation(self, instance: ApiKey) -> dict[str, Any]:
         shown: dict[str, Any] = {
@@ -106,10 +110,10 @@ class ApiKeySerializer(StrictSerializer):
 
 
 @extend_schema_serializer(
-    examples=[OpenApiExample("A shorter life", {"expires_at": "2026-06-30T00:00:00Z"}, request_only=True)]
+    examples=[OpenApiExample("Earlier expiry", {"expires_at": "2026-06-30T00:00:00Z"}, request_only=True)]
 )
 class ApiKeyChangeSerializer(StrictSerializer):
-    """What to change; the rest stays as it is."""
+    """Changes of a key. Omitted fields keep their values."""
 
     name = KeyName(required=False)
     scopes = Scopes(required=False)
@@ -117,18 +121,18 @@ class ApiKeyChangeSerializer(StrictSerializer):
     expires_at = Expiry(required=False)
 
 
-@extend_schema_serializer(examples=[OpenApiExample("A new key", {**_SHOWN, "key": _KEY}, response_only=True)])
+@extend_schema_serializer(examples=[OpenApiExample("New key", {**_EXAMPLE, "key": _KEY}, response_only=True)])
 class IssuedKeySerializer(ApiKeySerializer):
-    """A new key, readable this once."""
+    """A new key, in this response only."""
 
-    key = Text(help_text="Keep it: it is not shown again.")
+    key = Text(help_text="The key. Store it: it is not shown again.")
 
     def to_representation(self, instance: Any) -> dict[str, Any]:
         return {**ApiKeySerializer(instance.row).data, "key": instance.key}
 
 
 class KeyListQuery(ListQuery):
-    revoked = serializers.BooleanField(default=False, help_text="Those that have been revoked, instead of the others.")
+    revoked = serializers.BooleanField(default=False, help_text="List revoked keys instead of valid ones.")
 
 
 @extend_schema_view(
@@ -136,27 +140,29 @@ class KeyListQuery(ListQuery):
     create=extend_schema(
         operation_id="keys_create",
         summary="Create an API key",
-        description="It is shown this once. It can't have scopes, environments or an expiry beyond your own (403).",
+        description="The key is shown only in this response. Its scopes, environments and expiry can't exceed your own "
+        "(403).",
         request=ApiKeySerializer,
         responses={201: IssuedKeySerializer},
     ),
-    retrieve=extend_schema(operation_id="keys_get", summary="Get an API key, without the key itself"),
+    retrieve=extend_schema(operation_id="keys_get", summary="Get an API key's properties"),
     partial_update=extend_schema(
         operation_id="keys_patch",
         summary="Change an API key",
-        description="It goes on under the same secret. It may be narrowed, and widened as far as you reach yourself.",
+        description="The secret stays the same. Scopes, environments and expiry can be reduced, or extended up to your "
+        "own (else 403).",
         request=ApiKeyChangeSerializer,
     ),
     destroy=extend_schema(
         operation_id="keys_delete",
         summary="Revoke an API key",
-        description="For good, and at once. The list shows it with `revoked=true`.",
+        description="Takes effect immediately and can't be undone. Revoked keys are listed with `revoked=true`.",
         request=None,
         responses={204: None},
     ),
 )
 class KeyViewSet(ListModelMixin, RetrieveModelMixin, DestroyModelMixin, ApiViewSet):
-    """The keys within reach. A bound key reaches those that reach no further than its environments."""
+    """The keys within reach: for a bound key those that are bound to no other environments."""
 
     read_scope: str = Scope.ADMIN
     write_scope: str = Scope.ADMIN
@@ -201,7 +207,7 @@ class KeyViewSet(ListModelMixin, RetrieveModelMixin, DestroyModelMixin, ApiViewS
 
 
 def environments_named(access: Access, slugs: list[str] | None) -> list[Environment] | None:
-    """The environments of these slugs. Raises ValidationError, naming each that is not within reach."""
+    """The environments of these slugs. Raises ValidationError for each that is out of reach."""
     if slugs is None:
         return None
     environments = {environment.slug: environment for environment in access.environments()}

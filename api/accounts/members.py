@@ -1,4 +1,4 @@
-"""Members on the wire and their routes."""
+"""Members of a workspace, and their invitations."""
 
 import uuid
 from typing import Any
@@ -16,7 +16,7 @@ from core.validation.fields import Choice, Instant, Text
 from core.validation.strict import StrictSerializer
 
 STATES = ("active", "invited", "disabled")
-_SHOWN = {
+_EXAMPLE = {
     "id": "01978f3a-5c1e-7d2b-9f40-2b6f1c9d8e7a",
     "username": "nina",
     "email": "nina@example.com",
@@ -24,7 +24,7 @@ _SHOWN = {
     "state": "invited",
     "created_at": "2026-03-01T09:30:00.000Z",
 }
-_INVITATION = {
+_INVITATION_EXAMPLE = {
     "url": "https://hourhand.example.com/invitations/MTc/d2f1kq-4c1f0a5d0b7b3b0e9a6d7c5f2e1b8a94/",
     "expires_at": "2026-03-04T09:30:00.000Z",
 }
@@ -34,47 +34,47 @@ class RoleField(Choice):
     def __init__(self, **options: Any) -> None:
         super().__init__(
             choices=Role.choices,
-            help_text="`viewer` reads; `member` also changes and runs jobs; `admin` also manages the workspace; "
-            "`owner` also makes owners, and wipes it.",
+            help_text="`viewer` can read; `member` can also change and run jobs; `admin` can also manage the "
+            "workspace; `owner` can also add owners and wipe it.",
             **options,
         )
 
 
 class InvitationSerializer(serializers.Serializer):
-    """The way in. Hand it over; it is shown once and works once, for whoever has it."""
+    """An invitation link. It is shown once, and works once for anyone who has it."""
 
-    url = Text(help_text="Where they accept, with the account they have or a new one.")
-    expires_at = Instant(help_text="When `url` stops working: three days after it was made.")
+    url = Text(help_text="The page to accept on, with an existing or a new account.")
+    expires_at = Instant(help_text="When `url` stops working: three days after its creation.")
 
 
 @extend_schema_serializer(
     examples=[
-        OpenApiExample("Somebody new", {"email": "nina@example.com", "role": "member"}, request_only=True),
-        OpenApiExample("Somebody with an account", {"username": "olga", "role": "admin"}, request_only=True),
-        OpenApiExample("A member", _SHOWN, response_only=True),
+        OpenApiExample("New user", {"email": "nina@example.com", "role": "member"}, request_only=True),
+        OpenApiExample("Existing user", {"username": "olga", "role": "admin"}, request_only=True),
+        OpenApiExample("Member", _EXAMPLE, response_only=True),
     ]
 )
 class MemberSerializer(StrictSerializer):
-    """A person's place in the workspace."""
+    """A user's membership in the workspace."""
 
-    id = serializers.UUIDField(read_only=True, help_text="Of the membership, which names the member in paths.")
+    id = serializers.UUIDField(read_only=True, help_text="Id of the membership, which identifies the member in paths.")
     username = Text(
         max_length=150,
         default="",
-        help_text="Of the account; while `invited`, the one suggested for it, or the address where left out.",
+        help_text="The account's username. While `invited`: the suggested one; if omitted, the email address.",
     )
     email = Text(
         max_length=254,
         default="",
-        help_text="The address that was invited. Nobody has proven that it is theirs.",
+        help_text="The invited email address. It is not verified.",
     )
     role = RoleField(default=Role.MEMBER)
     state = serializers.ChoiceField(
         choices=STATES,
         read_only=True,
-        help_text="`invited`: has not accepted yet, and may do nothing; `disabled`: may not sign in to the dashboard.",
+        help_text="`invited`: has not accepted yet and has no access; `disabled`: can't sign in to the dashboard.",
     )
-    created_at = Instant(read_only=True, help_text="When they were added to the workspace.")
+    created_at = Instant(read_only=True, help_text="When the member was added to the workspace.")
 
     def to_representation(self, instance: Membership) -> dict[str, Any]:
         return {
@@ -88,19 +88,19 @@ class MemberSerializer(StrictSerializer):
 
 
 @extend_schema_serializer(
-    examples=[OpenApiExample("Somebody new", {**_SHOWN, "invitation": _INVITATION}, response_only=True)]
+    examples=[OpenApiExample("New member", {**_EXAMPLE, "invitation": _INVITATION_EXAMPLE}, response_only=True)]
 )
 class AddedMemberSerializer(MemberSerializer):
-    """A new member, and how they get in."""
+    """A new member with their invitation."""
 
-    invitation = InvitationSerializer(help_text="How they get in.")
+    invitation = InvitationSerializer(help_text="The link with which they accept.")
 
     def to_representation(self, instance: Any) -> dict[str, Any]:
         shown = MemberSerializer(instance.membership).data
         return {**shown, "invitation": InvitationSerializer(instance.invitation).data}
 
 
-@extend_schema_serializer(examples=[OpenApiExample("Another role", {"role": "viewer"}, request_only=True)])
+@extend_schema_serializer(examples=[OpenApiExample("Change the role", {"role": "viewer"}, request_only=True)])
 class RoleSerializer(StrictSerializer):
     role = RoleField()
 
@@ -110,23 +110,23 @@ class RoleSerializer(StrictSerializer):
     create=extend_schema(
         operation_id="members_create",
         summary="Add a member",
-        description="By username or email address, or both. You get an `invitation` to hand over; whoever accepts it "
-        "is the member, with the account that they have or a new one. Nobody gives a role that reaches further than "
-        "they do: only owners make owners, and keys that are bound or expire add nobody (403).",
+        description="Give a username, an email address, or both. Returns an `invitation` to pass on; the member is who "
+        "accepts it, with an existing or a new account. The role can't exceed your own: only owners add owners, and "
+        "keys that are bound to environments or expire can't add members (403).",
         request=MemberSerializer,
         responses={201: AddedMemberSerializer},
     ),
     retrieve=extend_schema(operation_id="members_get", summary="Get a member"),
     partial_update=extend_schema(
         operation_id="members_patch",
-        summary="Give a member another role",
-        description="409 for the last owner.",
+        summary="Change a member's role",
+        description="409 if the workspace would have no owner.",
         request=RoleSerializer,
     ),
     destroy=extend_schema(
         operation_id="members_delete",
-        summary="Remove a member, or withdraw an invitation; the account stays",
-        description="409 for the last owner.",
+        summary="Remove a member or withdraw an invitation",
+        description="The user's account is kept. 409 if the workspace would have no owner.",
         request=None,
         responses={204: None},
     ),
@@ -145,7 +145,7 @@ class MemberViewSet(ListModelMixin, RetrieveModelMixin, DestroyModelMixin, ApiVi
 
     @property
     def by(self) -> dict[str, Any]:
-        """Who asks, and how far they reach."""
+        """The caller and the most that it can grant."""
         return {"actor": self.access.actor, "limit": self.access.grant, "now": self.now}
 
     def create(self, request: Request) -> Response:
@@ -166,13 +166,13 @@ class MemberViewSet(ListModelMixin, RetrieveModelMixin, DestroyModelMixin, ApiVi
     @extend_schema(
         operation_id="members_invite",
         summary="Create a new invitation link",
-        description="For somebody who has not accepted yet (else 409). The link before stops working.",
+        description="For a member who has not accepted yet (else 409). The previous link stops working.",
         request=EmptySerializer,
         responses={201: InvitationSerializer},
     )
     def invite(self, request: Request, member: uuid.UUID) -> Response:
         self.read_body(request, EmptySerializer)
         invitation = invite_again(membership=self.get_object(), **self.by)
-        # The invitation's own URL is a secret, which is kept nowhere.
+        # The URL of an invitation is a secret and is not stored.
         headers = self.location(f"members/{member}")
         return Response(InvitationSerializer(invitation).data, status=status.HTTP_201_CREATED, headers=headers)

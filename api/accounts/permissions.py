@@ -1,4 +1,4 @@
-"""What a caller may do: every route names the scope it needs."""
+"""Permissions: the scope that a route needs, and whether it needs the whole workspace."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from api.accounts.access import Access
 
 
 class HasScope(BasePermission):
-    """401 without a key or session; 403, naming the scope, where the key or role lacks it."""
+    """Answers 401 without a key or session, and 403 with the missing scope."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
         access = request.auth
@@ -24,7 +24,7 @@ class HasScope(BasePermission):
 
 
 class WholeWorkspace(BasePermission):
-    """403 for a key that is bound to environments: the route shows or changes what holds in all of them."""
+    """Answers 403 to a key that is bound to environments: the route concerns all of them."""
 
     def has_permission(self, request: Request, _view: Any) -> bool:
         if isinstance(request.auth, Access) and request.auth.environment_ids is not None:
@@ -36,7 +36,7 @@ class WholeWorkspace(BasePermission):
 
 
 class WholeWorkspaceToChange(WholeWorkspace):
-    """The same for changes; reading is allowed. An object out of the key's reach is answered 404 first."""
+    """The same for changes only. An object out of reach is answered 404 first."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
         return bool(view.kwargs) or self.has_object_permission(request, view, None)
@@ -46,5 +46,5 @@ class WholeWorkspaceToChange(WholeWorkspace):
 
 
 def changes_something(request: Request, view: Any) -> bool:
-    """Whether the method does. One that the view lacks does not: any reader is answered 405."""
+    """Whether the method changes anything. One that the view lacks does not: its callers get a 405."""
     return request.method not in SAFE_METHODS and hasattr(view, (request.method or "").lower())

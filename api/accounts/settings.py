@@ -1,4 +1,4 @@
-"""The settings of a workspace on the wire and their route."""
+"""The settings of a workspace."""
 
 from typing import Any
 
@@ -15,9 +15,9 @@ from api.base.views import ApiViewSet
 from core.validation.fields import BoundedList, Choice, Text, Whole
 from core.validation.strict import StrictSerializer
 
-#: What a column of the database holds.
+#: The largest value of the column.
 MAX_BUDGET_CENTS = 2**31 - 1
-_SHOWN = {
+_EXAMPLE = {
     "workspace": "acme",
     "name": "Acme",
     "redact_allow_headers": ["x-request-id"],
@@ -28,38 +28,38 @@ _SHOWN = {
 
 @extend_schema_serializer(
     examples=[
-        OpenApiExample("Another name", {"name": "Acme"}, request_only=True),
+        OpenApiExample("Rename", {"name": "Acme"}, request_only=True),
         OpenApiExample("Show a header", {"redact_allow_headers": ["X-Request-Id"]}, request_only=True),
-        OpenApiExample("Stop once the plan's runs are used", {"overage_policy": "hard_stop"}, request_only=True),
-        OpenApiExample("A budget", {"overage_policy": "capped", "overage_budget_cents": 5000}, request_only=True),
-        OpenApiExample("Settings", _SHOWN, response_only=True),
+        OpenApiExample("Stop at the included runs", {"overage_policy": "hard_stop"}, request_only=True),
+        OpenApiExample("Set a budget", {"overage_policy": "capped", "overage_budget_cents": 5000}, request_only=True),
+        OpenApiExample("Settings", _EXAMPLE, response_only=True),
     ]
 )
 class SettingsSerializer(StrictSerializer):
-    """What holds for a whole workspace. Fields that a request leaves out stay as they are."""
+    """The settings of a workspace. Omitted fields keep their values."""
 
-    workspace = Text(read_only=True, help_text="Its slug.")
-    name = Text(max_length=200, required=False, help_text="What people call the workspace.")
+    workspace = Text(read_only=True, help_text="The workspace's slug.")
+    name = Text(max_length=200, required=False, help_text="The workspace's name.")
     redact_allow_headers = BoundedList(
         child=Text(max_length=100),
         max_length=MAX_SHOWN_HEADERS,
         required=False,
-        help_text="Request headers whose values the history shows besides harmless ones such as Content-Type. Secrets "
-        "are redacted in them all the same; Authorization and Cookie are never shown.",
+        help_text="Request headers whose values are shown in the history, in addition to harmless ones such as "
+        "Content-Type. Secrets in them are redacted; Authorization and Cookie are never shown.",
     )
     overage_policy = Choice(
         choices=[policy.value for policy in OveragePolicy],
         required=False,
-        help_text="What becomes of runs beyond those that the workspace's plan includes in a month: they start "
-        "(`allow`), none does (`hard_stop`), or they do as far as the budget lasts (`capped`). Where the plan itself "
-        "stops, as `GET /usage/` tells, only `hard_stop`.",
+        help_text="What happens after the runs that the plan includes per month: further runs start (`allow`), don't "
+        "start (`hard_stop`), or start within the budget (`capped`). Only `hard_stop` if the plan has "
+        "`stops_at_limit`; see `GET /usage/`.",
     )
     overage_budget_cents = Whole(
         allow_null=True,
         required=False,
         min_value=0,
         max_value=MAX_BUDGET_CENTS,
-        help_text="The most that runs beyond the included ones may cost in a month: needed for `capped`, else null.",
+        help_text="Maximum monthly cost of runs beyond the included ones, in cents. Required for `capped`, else null.",
     )
 
     def to_representation(self, instance: Workspace) -> dict[str, Any]:
@@ -77,7 +77,7 @@ class SettingsSerializer(StrictSerializer):
     update=extend_schema(
         operation_id="settings_put",
         summary="Change the workspace's settings",
-        description="What is left out stays as it is.",
+        description="Omitted fields keep their values. Keys bound to environments are refused (403).",
         request=SettingsSerializer,
     ),
 )

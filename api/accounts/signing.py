@@ -1,4 +1,4 @@
-"""Signing secrets on the wire and their routes."""
+"""Signing secrets."""
 
 from typing import Any
 
@@ -17,26 +17,26 @@ from core.validation.strict import StrictSerializer
 
 
 class SigningSecretSerializer(serializers.Serializer):
-    """What requests are signed with; the secret itself is shown once, by the rotation that makes it."""
+    """A secret that signs requests. It is shown once, when a rotation creates it."""
 
-    id = serializers.UUIDField(help_text="Of the row that keeps it; no request needs it.")
-    prefix = Text(help_text="How the secret begins.")
-    created_at = Instant(help_text="When the rotation made it.")
-    retires_at = Instant(allow_null=True, help_text="When it stops signing; null for the newest.")
+    id = serializers.UUIDField(help_text="Id of the signing secret.")
+    prefix = Text(help_text="The first characters of the secret.")
+    created_at = Instant(help_text="When the secret was created.")
+    retires_at = Instant(allow_null=True, help_text="When the secret stops signing; null for the newest.")
 
 
 class RotationSerializer(StrictSerializer):
-    """How to rotate. An empty body takes the default."""
+    """Options of a rotation. The body may be empty."""
 
     overlap_seconds = Whole(
         default=DEFAULT_OVERLAP_SECONDS,
         min_value=0,
         max_value=MAX_OVERLAP_SECONDS,
-        help_text="How long the secret before this one signs on beside it; 0 after a leak.",
+        help_text="Seconds during which the previous secret also signs. Use 0 if it leaked.",
     )
 
 
-_RETIRING = {
+_PREVIOUS_EXAMPLE = {
     "id": "01978f3a-5c1e-7d2b-9f40-2b6f1c9d8e7a",
     "prefix": "whsec_s5Kq0d",
     "created_at": "2026-03-01T09:30:00.000Z",
@@ -47,30 +47,30 @@ _RETIRING = {
 @extend_schema_serializer(
     examples=[
         OpenApiExample(
-            "A rotation",
+            "Rotation",
             value={
                 "id": "0197a1b2-03d4-7e5f-8a6b-7c8d9e0f1a2b",
                 "prefix": "whsec_C2FVsB",
                 "created_at": "2026-03-15T02:00:00.000Z",
                 "retires_at": None,
                 "secret": "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD",
-                "previous": _RETIRING,
+                "previous": _PREVIOUS_EXAMPLE,
             },
             response_only=True,
         )
     ]
 )
 class RotatedSecretSerializer(SigningSecretSerializer):
-    """The new secret, readable this once."""
+    """The new secret, in this response only."""
 
-    secret = Text(help_text="`whsec_` and base64. Keep it: it is not shown again.")
-    previous = SigningSecretSerializer(allow_null=True, help_text="What signs on beside it; null: nothing does.")
+    secret = Text(help_text="The secret: `whsec_` and base64. Store it: it is not shown again.")
+    previous = SigningSecretSerializer(allow_null=True, help_text="The previous secret, if it also signs; else null.")
 
 
 @extend_schema_view(
     list=extend_schema(
         operation_id="signing_secrets_list",
-        summary="List the secrets that sign now",
+        summary="List active signing secrets",
         responses=SigningSecretSerializer(many=True),
     ),
 )
@@ -85,7 +85,7 @@ class SigningSecretViewSet(ListModelMixin, ApiViewSet):
 
     @extend_schema(
         operation_id="signing_secrets_rotate",
-        summary="Create the next signing secret",
+        summary="Rotate the signing secret",
         request=RotationSerializer,
         responses={201: RotatedSecretSerializer},
     )

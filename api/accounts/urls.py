@@ -1,4 +1,4 @@
-"""Paths of accounts. Those of environments and secrets are in api/jobs/urls.py."""
+"""URL paths of accounts. Those of environments and secrets are in api/jobs/urls.py."""
 
 from django.urls import path
 

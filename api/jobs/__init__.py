@@ -1,1 +1,1 @@
-"""The API's resources of jobs."""
+"""Routes of jobs and of what they use: environments, secrets, retry policies, schedules, usage."""

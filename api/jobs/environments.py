@@ -1,4 +1,4 @@
-"""Routes of environments. They stand here and not with accounts because the jobs in one decide if it can go."""
+"""Environments. Their routes are not in api/accounts because deletion depends on jobs."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ from core.validation.fields import Instant, Slug, Text
 from core.validation.strict import StrictSerializer
 from jobs.services.environments import delete_environment
 
-_SHOWN = {
+_EXAMPLE = {
     "id": "01978f3a-5c1e-7d2b-9f40-2b6f1c9d8e7a",
     "slug": "staging",
     "name": "Staging",
@@ -29,36 +29,37 @@ _SHOWN = {
 
 @extend_schema_serializer(
     examples=[
-        OpenApiExample("A new environment", {"slug": "staging", "name": "Staging"}, request_only=True),
-        OpenApiExample("An environment", _SHOWN, response_only=True),
+        OpenApiExample("New environment", {"slug": "staging", "name": "Staging"}, request_only=True),
+        OpenApiExample("Environment", _EXAMPLE, response_only=True),
     ]
 )
 class EnvironmentSerializer(StrictSerializer):
-    """A named place that jobs run in."""
+    """An environment in which jobs run, such as production or staging."""
 
-    id = serializers.UUIDField(read_only=True, help_text="Names it in paths, as its slug does.")
+    id = serializers.UUIDField(read_only=True, help_text="Id of the environment. Paths accept it or the slug.")
     slug = Slug(
         ENVIRONMENT_SLUGS,
         max_length=100,
         required=False,
-        help_text="1 to 100 of a-z, 0-9 and -; made from the name when left out. It stays for good.",
+        help_text="1 to 100 characters of a-z, 0-9 and -. Default: derived from the name. It can't be changed.",
     )
-    name = Text(max_length=200, required=False, help_text="What people call it; the slug, where left out.")
+    name = Text(max_length=200, required=False, help_text="The environment's name. Default: the slug.")
     created_at = Instant(
-        read_only=True, help_text="When it was made. In the oldest, new jobs that name none are enabled."
+        read_only=True,
+        help_text="When the environment was created. New jobs that name no environment are enabled in the oldest.",
     )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if not attrs:
-            raise ValidationError({"slug": [ErrorDetail("Needed where there is no name.", code="required")]})
+            raise ValidationError({"slug": [ErrorDetail("Required if there is no name.", code="required")]})
         return attrs
 
 
-@extend_schema_serializer(examples=[OpenApiExample("Another name", {"name": "Staging, EU"}, request_only=True)])
+@extend_schema_serializer(examples=[OpenApiExample("Rename", {"name": "Staging, EU"}, request_only=True)])
 class EnvironmentChangeSerializer(StrictSerializer):
-    """Another name for people; the slug stays."""
+    """A new name. The slug can't be changed."""
 
-    name = Text(max_length=200, help_text="What people call it.")
+    name = Text(max_length=200, help_text="The environment's name.")
 
 
 @extend_schema_view(
@@ -68,7 +69,7 @@ class EnvironmentChangeSerializer(StrictSerializer):
     create=extend_schema(
         operation_id="environments_create",
         summary="Create an environment",
-        description="No job is enabled in it until somebody enables it there.",
+        description="No job is enabled in a new environment.",
         request=EnvironmentSerializer,
         responses={201: EnvironmentSerializer},
     ),
@@ -78,10 +79,10 @@ class EnvironmentChangeSerializer(StrictSerializer):
     ),
     destroy=extend_schema(
         operation_id="environments_delete",
-        summary="Delete an environment that holds no jobs and no history",
-        description="409 while a job is enabled or overridden in it, or has history there: the problem's `jobs` lists "
-        "their slugs, deleted ones included. 409 also for the last environment. Secrets of the environment go with it; "
-        "keys bound to it lose it and reach no other for that.",
+        summary="Delete an environment",
+        description="409 while a job, deleted ones included, is enabled, has overrides or has history in it; `jobs` in "
+        "the problem lists their slugs. 409 also for the last environment. The environment's secrets are deleted. Keys "
+        "bound to it lose it and gain access to no other.",
         request=None,
         responses={204: None},
     ),

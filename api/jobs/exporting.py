@@ -1,4 +1,4 @@
-"""All jobs as one file, which imports back without a change."""
+"""Export of all jobs as one file, which can be imported unchanged."""
 
 from typing import Any
 
@@ -23,13 +23,11 @@ _SECTIONS = ("request", "success", "retry", "retention")
 
 
 class ExportQuery(Query):
-    format = Choice(
-        choices=("json", "yaml"), default="json", help_text="What the file is written in; an import takes either."
-    )
+    format = Choice(choices=("json", "yaml"), default="json", help_text="Format of the file; the import accepts both.")
 
 
 class JobExport(ApiView):
-    """One file of all jobs: a generic list would page it."""
+    """One file of all jobs: a generic list would be paginated."""
 
     read_scope: str = Scope.JOBS_READ
     query_class = ExportQuery
@@ -37,21 +35,21 @@ class JobExport(ApiView):
     @extend_schema(
         operation_id="jobs_export",
         summary="Export all jobs",
-        description="In the order of their slugs. What is left out is the default. Importing it again changes nothing.",
+        description="Sorted by slug. Fields with default values are omitted. Importing the file again changes nothing.",
         responses={
             (200, "application/json"): OpenApiResponse(OpenApiTypes.OBJECT, description='`{"jobs": [...]}`'),
             (200, "application/yaml"): OpenApiTypes.OBJECT,
         },
     )
     def get(self, _request: Request) -> Any:
-        jobs = {"jobs": [exported(job) for job in reachable_jobs(self.access).order_by("slug")]}
+        jobs = {"jobs": [export_job(job) for job in reachable_jobs(self.access).order_by("slug")]}
         if self.query["format"] == "yaml":
             return HttpResponse(yaml_text(jobs), content_type="application/yaml; charset=utf-8")
         return Response(jobs)
 
 
-def exported(job: Job) -> dict[str, Any]:
-    """A job as an import takes it: what is not the default, and where it is enabled."""
+def export_job(job: Job) -> dict[str, Any]:
+    """A job in the format of the import: fields without default values, and its environments."""
     config = job.current_version.config if job.current_version else {}
     definition = represent_definition(config)
     if definition["retry"]["policy"] is not None:
@@ -59,25 +57,25 @@ def exported(job: Job) -> dict[str, Any]:
     sparse = {
         name: _sparse(_FIELDS[name], value) if name in _SECTIONS else value
         for name, value in definition.items()
-        if name in _SECTIONS or _says_something(_FIELDS[name], value)
+        if name in _SECTIONS or _is_set(_FIELDS[name], value)
     }
-    places = sorted(job.job_environments.all(), key=lambda row: row.environment.slug)
+    job_environments = sorted(job.job_environments.all(), key=lambda row: row.environment.slug)
     return {
         "slug": job.slug,
         **{name: value for name, value in sparse.items() if value != {}},
         "environments": {
             row.environment.slug: {
                 "enabled": row.enabled,
-                **({"overrides": found} if (found := represent_overrides(config, row.environment_id)) else {}),
+                **({"overrides": overrides} if (overrides := represent_overrides(config, row.environment_id)) else {}),
             }
-            for row in places
+            for row in job_environments
         },
     }
 
 
 def _sparse(section: Any, values: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if _says_something(section.fields[name], value)}
+    return {name: value for name, value in values.items() if _is_set(section.fields[name], value)}
 
 
-def _says_something(field: Any, value: Any) -> bool:
+def _is_set(field: Any, value: Any) -> bool:
     return bool(field.required) or value != field.get_default()

@@ -1,4 +1,4 @@
-"""The query parameters of jobs, and the row sets they mean."""
+"""The query parameters of jobs, and the querysets for them."""
 
 import datetime
 import uuid
@@ -16,42 +16,41 @@ from jobs.models import JobEnvironment, ScheduleType
 from jobs.querysets import JobQuerySet
 from jobs.validation.definition import KINDS
 
-_SORTED = ("name", "created_at", "next_fire_at", "last_status")
-#: After every status, in the order of letters: of two the first is the worse one.
+_SORT_FIELDS = ("name", "created_at", "next_fire_at", "last_status")
+#: Sorts after every status. Alphabetically, the first of two statuses is the worse one.
 _LAST = "zzz"
-_LONG_AGO = datetime.datetime(1, 1, 1, tzinfo=datetime.UTC)
-_FAR_OFF = datetime.datetime(9999, 1, 1, tzinfo=datetime.UTC)
+_FIRST = datetime.datetime(1, 1, 1, tzinfo=datetime.UTC)
+_LATEST = datetime.datetime(9999, 1, 1, tzinfo=datetime.UTC)
 Reach = Collection[uuid.UUID] | None
-_SORTS = tuple(sign + field for field in _SORTED for sign in ("", "-"))
+_SORTS = tuple(sign + field for field in _SORT_FIELDS for sign in ("", "-"))
 
 
 class JobListQuery(ListQuery):
-    kind = Choice(choices=KINDS, required=False, help_text="What the jobs do. All are `http` so far.")
+    kind = Choice(choices=KINDS, required=False, help_text="The kind of job. Currently always `http`.")
     enabled = serializers.BooleanField(
         required=False,
         default=None,
         allow_null=True,
-        help_text="Whether they are enabled in `environment` or, without one, in any.",
+        help_text="Whether jobs are enabled in `environment`, or in any environment if it is omitted.",
     )
-    environment = serializers.CharField(required=False, help_text="The slug of an environment that the job is in.")
-    tag = serializers.CharField(required=False, help_text="A tag that they have, in the same letters.")
-    schedule_type = Choice(
-        choices=ScheduleType.values, required=False, help_text="Whether they fire again and again, once, or when asked."
-    )
-    search = serializers.CharField(required=False, help_text="Part of the name, slug or URL, in any case.")
+    environment = serializers.CharField(required=False, help_text="Slug of an environment of the job.")
+    tag = serializers.CharField(required=False, help_text="Exact tag (case-sensitive).")
+    schedule_type = Choice(choices=ScheduleType.values, required=False, help_text="Recurring, one-off or manual jobs.")
+    search = serializers.CharField(required=False, help_text="Part of the name, slug or URL (case-insensitive).")
     sort = Choice(
         choices=_SORTS,
         default="-created_at",
-        help_text="`-`: descending. Of several environments the soonest firing and the worst status count.",
+        help_text="`-` sorts descending. Of several environments the earliest `next_fire_at` and the worst status "
+        "count.",
     )
 
 
 class JobDeleteQuery(Query):
-    purge = serializers.BooleanField(default=False, help_text="Remove its history and versions too, for good.")
+    purge = serializers.BooleanField(default=False, help_text="Also remove the job's history and versions permanently.")
 
 
 def filtered(jobs: JobQuerySet, query: dict[str, Any], *, within: Reach = None) -> JobQuerySet:
-    """The jobs that a query means; `within` are the environments that its caller is bound to, None for all."""
+    """The jobs that match a query; `within` are the environments that its caller is bound to (None: all)."""
     for field in ("kind", "schedule_type"):
         if field in query:
             jobs = jobs.filter(**{field: query[field]})
@@ -60,41 +59,41 @@ def filtered(jobs: JobQuerySet, query: dict[str, Any], *, within: Reach = None) 
     if "search" in query:
         text = query["search"]
         jobs = jobs.filter(Q(name__icontains=text) | Q(slug__icontains=text) | Q(url__icontains=text))
-    return _in_state(jobs, query, within)
+    return _by_environment(jobs, query, within)
 
 
-def _in_state(jobs: JobQuerySet, query: dict[str, Any], within: Reach) -> JobQuerySet:
-    """By environment, and by whether the job is enabled there (or anywhere)."""
-    states = _states(within)
+def _by_environment(jobs: JobQuerySet, query: dict[str, Any], within: Reach) -> JobQuerySet:
+    """Filter by environment, and by whether the job is enabled in it (or in any)."""
+    job_environments = _job_environments(within)
     if "environment" in query:
-        states = states.filter(environment__slug=query["environment"])
-        jobs = jobs.filter(Exists(states))
+        job_environments = job_environments.filter(environment__slug=query["environment"])
+        jobs = jobs.filter(Exists(job_environments))
     enabled = query["enabled"]
     if enabled is None:
         return jobs
-    has_enabled = Exists(states.filter(enabled=True))
+    has_enabled = Exists(job_environments.filter(enabled=True))
     return jobs.filter(has_enabled if enabled else ~has_enabled)
 
 
-def _states(within: Reach) -> Any:
-    states = JobEnvironment.objects.filter(job=OuterRef("pk"))
-    return states if within is None else states.filter(environment_id__in=within)
+def _job_environments(within: Reach) -> Any:
+    job_environments = JobEnvironment.objects.filter(job=OuterRef("pk"))
+    return job_environments if within is None else job_environments.filter(environment_id__in=within)
 
 
 def sorted_by(jobs: JobQuerySet, sort: str, *, within: Reach = None) -> tuple[JobQuerySet, Keyset]:
-    """The row set with what it is sorted by, and its keyset.
+    """The queryset with the column to sort by, and the keyset.
 
-    Jobs that never fire, or have not run, come last either way. Of a job in several environments the soonest firing
-    counts, and the worst status.
+    Jobs without an occurrence, or without a status, come last in both directions. Of several environments the earliest
+    occurrence and the worst status count.
     """
     field, descending = sort.removeprefix("-"), sort.startswith("-")
     if field not in ("next_fire_at", "last_status"):
         return jobs, Keyset((field, "id"), descending)
-    states = _states(within)
+    job_environments = _job_environments(within)
     if field == "last_status":
-        worst = states.order_by().values("job").annotate(found=Min("last_status", filter=~Q(last_status="")))
-        jobs = jobs.annotate(ended=Coalesce(Subquery(worst.values("found")), Value("" if descending else _LAST)))
+        worst = job_environments.order_by().values("job").annotate(worst=Min("last_status", filter=~Q(last_status="")))
+        jobs = jobs.annotate(ended=Coalesce(Subquery(worst.values("worst")), Value("" if descending else _LAST)))
         return jobs, Keyset(("ended", "id"), descending)
-    soonest = states.order_by().values("job").annotate(at=Min("next_fire_at")).values("at")
-    jobs = jobs.annotate(fires_at=Coalesce(Subquery(soonest), Value(_LONG_AGO if descending else _FAR_OFF)))
+    soonest = job_environments.order_by().values("job").annotate(at=Min("next_fire_at")).values("at")
+    jobs = jobs.annotate(fires_at=Coalesce(Subquery(soonest), Value(_FIRST if descending else _LATEST)))
     return jobs, Keyset(("fires_at", "id"), descending)

@@ -1,4 +1,4 @@
-"""How routes find the jobs and environments that a caller names, within its reach."""
+"""Look up the jobs and environments that a caller names, within its reach."""
 
 from django.db.models import Exists, F, OuterRef, Prefetch
 from rest_framework.exceptions import NotFound, PermissionDenied
@@ -24,7 +24,7 @@ def live_job(access: Access, reference: str, *, locked: bool = False) -> Job:
 
 
 def live_or_deleted_job(access: Access, reference: str) -> Job:
-    """The same, or the deleted one of this UUID unless it was purged: its slug may be another job's by now."""
+    """The same, or the deleted, not purged job of this UUID. Its slug may name another job by now."""
     jobs = Job.objects.of(access.workspace)
     return _named(_within_reach(access, jobs.kept() if is_uuid(reference) else jobs.live()), reference)
 
@@ -76,14 +76,14 @@ def job_environments_named(job: Job, access: Access, slug: str | None) -> list[J
     if slug is None:
         return job_environments
     environment = environment_named(access, slug)
-    named = [one for one in job_environments if one.environment_id == environment.pk]
-    if not named:
+    matching = [row for row in job_environments if row.environment_id == environment.pk]
+    if not matching:
         raise NotFoundError(f"The job is not in the environment {slug}.", field="environment")
-    return named
+    return matching
 
 
 def refuse_foreign_change(access: Access, job: Job) -> None:
-    """A job has one definition for all its environments: a key bound to some can't change it for the others."""
+    """Refuse a bound key whose environments are not all of the job's: they share one definition."""
     bound = access.environment_ids
     if bound is not None and JobEnvironment.objects.filter(job=job).exclude(environment_id__in=bound).exists():
         raise PermissionDenied(

@@ -1,4 +1,4 @@
-"""The bodies that pause and resume a job."""
+"""Bodies of the requests that pause and resume a job."""
 
 from typing import Any
 
@@ -9,10 +9,12 @@ from core.validation.strict import StrictSerializer
 
 
 class PauseSerializer(StrictSerializer):
-    environment = Text(required=False, help_text="Its slug; all of the job's environments when left out.")
-    until = Instant(required=False, allow_null=True, default=None, help_text="When to go on; null: until resumed.")
+    environment = Text(required=False, help_text="The environment's slug. Default: all environments of the job.")
+    until = Instant(
+        required=False, allow_null=True, default=None, help_text="When the pause ends; null: until it is resumed."
+    )
     note = Text(
-        default="", allow_blank=True, max_length=500, help_text="Why, for people; shown as `pause_note` meanwhile."
+        default="", allow_blank=True, max_length=500, help_text="The reason, shown as `pause_note` during the pause."
     )
 
     def validate_until(self, value: Any) -> Any:
@@ -22,4 +24,4 @@ class PauseSerializer(StrictSerializer):
 
 
 class ResumeSerializer(StrictSerializer):
-    environment = Text(required=False, help_text="Its slug; all of the job's environments when left out.")
+    environment = Text(required=False, help_text="The environment's slug. Default: all environments of the job.")

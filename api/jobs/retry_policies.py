@@ -1,4 +1,4 @@
-"""Retry policies on the wire and their routes: validate, call one verb, show the policy."""
+"""Retry policies."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -27,13 +27,19 @@ _WRITTEN = ("slug", "name", *RULES)
 
 @extend_schema_serializer(examples=examples.RETRY_POLICY)
 class RetryPolicySerializer(RetryRulesSerializer):
-    """When to try again, by a name that jobs use as `retry.policy`. An edit merges into what is stored."""
+    """Retry rules that jobs share by naming them in `retry.policy`. A change keeps omitted fields."""
 
-    id = serializers.UUIDField(read_only=True, help_text="Names it in paths, as its slug does; jobs name the slug.")
-    slug = Slug(RETRY_POLICY_SLUGS, required=False, help_text="Made from the name when left out.")
-    name = Text(max_length=200, help_text="What people call it.")
-    created_at = Instant(read_only=True, help_text="When it was made.")
-    updated_at = Instant(read_only=True, help_text="When it was last saved.")
+    id = serializers.UUIDField(
+        read_only=True, help_text="Id of the policy. Paths accept it or the slug; jobs refer to the slug."
+    )
+    slug = Slug(
+        RETRY_POLICY_SLUGS,
+        required=False,
+        help_text="1 to 100 characters of a-z, 0-9 and -. Default: derived from the name.",
+    )
+    name = Text(max_length=200, help_text="The policy's name.")
+    created_at = Instant(read_only=True, help_text="When the policy was created.")
+    updated_at = Instant(read_only=True, help_text="When the policy was last changed.")
 
     def get_fields(self) -> dict[str, serializers.Field]:
         fields = super().get_fields()
@@ -48,7 +54,7 @@ class RetryPolicySerializer(RetryRulesSerializer):
 def save_validated_policy(
     serializer: BaseSerializer[RetryPolicy], *, workspace: Workspace, actor: Actor, now: Any
 ) -> RetryPolicy:
-    """Save what a valid serializer holds, as a new policy or as a change of its instance."""
+    """Save a valid serializer: a new policy, or a change of its instance."""
     valid = serializer.validated_data
     return save_policy(
         workspace=workspace,
@@ -75,13 +81,13 @@ def save_validated_policy(
     partial_update=extend_schema(
         operation_id="retry_policies_patch",
         summary="Change some fields of a retry policy",
-        description="Makes a new version of each job that uses it. Executions under way keep to their own version.",
+        description="Creates a new version of each job that uses it. Executions in progress keep their version.",
         request=RetryPolicySerializer,
     ),
     destroy=extend_schema(
         operation_id="retry_policies_delete",
-        summary="Delete a retry policy that no job uses",
-        description="409 while jobs use it; the problem's `jobs` lists their slugs.",
+        summary="Delete a retry policy",
+        description="409 while jobs use it; `jobs` in the problem lists their slugs.",
         request=None,
         responses={204: None},
     ),

@@ -1,4 +1,4 @@
-"""Routes of secrets. They stand here and not with accounts because the jobs that use a secret decide if it can go."""
+"""Secrets. Their routes are not in api/accounts because deletion depends on jobs."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ from core.validation.fields import Instant, Text
 from core.validation.strict import StrictSerializer
 from jobs.services.secrets import delete_secret
 
-_SHOWN = {
+_EXAMPLE = {
     "id": "01978f3a-5c1e-7d2b-9f40-2b6f1c9d8e7a",
     "name": "BILLING_TOKEN",
     "environment": None,
@@ -33,7 +33,7 @@ class SecretValue(Text):
             trim_whitespace=False,
             min_length=MIN_CHARACTERS,
             max_length=MAX_CHARACTERS,
-            help_text="Kept encrypted, never shown.",
+            help_text="The secret value. It is stored encrypted and never returned.",
             **options,
         )
 
@@ -41,55 +41,56 @@ class SecretValue(Text):
 @extend_schema_serializer(
     examples=[
         OpenApiExample(
-            "A token for every environment", {"name": "BILLING_TOKEN", "value": "tok_9f2c41"}, request_only=True
+            "Token for all environments", {"name": "BILLING_TOKEN", "value": "tok_9f2c41"}, request_only=True
         ),
         OpenApiExample(
-            "Another one in staging",
+            "Token for staging",
             {"name": "BILLING_TOKEN", "environment": "staging", "value": "tok_test"},
             request_only=True,
         ),
-        OpenApiExample("A secret", _SHOWN, response_only=True),
+        OpenApiExample("Secret", _EXAMPLE, response_only=True),
     ]
 )
 class SecretSerializer(StrictSerializer):
-    """A value for `{{secrets.NAME}}`. It can be set and not be read."""
+    """A value for `{{secrets.NAME}}` in templates. It can be set but not read."""
 
-    id = serializers.UUIDField(read_only=True, help_text="Names it in paths. Templates name it by its `name`.")
-    name = Text(max_length=64, help_text="1 to 64 of A-Z, 0-9 and _, beginning with a letter.")
+    id = serializers.UUIDField(read_only=True, help_text="Id of the secret, for paths. Templates use its `name`.")
+    name = Text(max_length=64, help_text="1 to 64 characters of A-Z, 0-9 and _, starting with a letter.")
     environment = Text(
         source="environment.slug",
         allow_null=True,
         default=None,
-        help_text="The slug of the environment that it is for; null for all that have none of their own.",
+        help_text="Slug of its environment; null: used in all environments without a secret of this name.",
     )
     value = SecretValue()
-    created_at = Instant(read_only=True, help_text="When it was first kept.")
-    updated_at = Instant(read_only=True, help_text="When its value was last set.")
+    created_at = Instant(read_only=True, help_text="When the secret was created.")
+    updated_at = Instant(read_only=True, help_text="When the value was last set.")
 
 
-@extend_schema_serializer(examples=[OpenApiExample("A new value", {"value": "tok_77aa10"}, request_only=True)])
+@extend_schema_serializer(examples=[OpenApiExample("New value", {"value": "tok_77aa10"}, request_only=True)])
 class SecretChangeSerializer(StrictSerializer):
-    """Another value for a secret; its name and environment stay."""
+    """A new value. Name and environment can't be changed."""
 
     value = SecretValue()
 
 
 @extend_schema_view(
     list=extend_schema(operation_id="secrets_list", summary="List secrets", responses=SecretSerializer(many=True)),
-    create=extend_schema(operation_id="secrets_create", summary="Keep a secret", responses={201: SecretSerializer}),
-    retrieve=extend_schema(operation_id="secrets_get", summary="Get a secret, without its value"),
+    create=extend_schema(operation_id="secrets_create", summary="Create a secret", responses={201: SecretSerializer}),
+    retrieve=extend_schema(operation_id="secrets_get", summary="Get a secret without its value"),
     partial_update=extend_schema(
-        operation_id="secrets_patch", summary="Give a secret another value", request=SecretChangeSerializer
+        operation_id="secrets_patch", summary="Set a secret's value", request=SecretChangeSerializer
     ),
     destroy=extend_schema(
         operation_id="secrets_delete",
-        summary="Delete a secret that no live job uses",
+        summary="Delete a secret",
+        description="409 while live jobs use it, unless a secret of this name for all environments remains.",
         request=None,
         responses={204: None},
     ),
 )
 class SecretViewSet(ListModelMixin, CreateMixin, RetrieveModelMixin, DestroyModelMixin, ApiViewSet):
-    """The secrets within reach. A key bound to environments reaches theirs only."""
+    """The secrets within reach: for a bound key those of its environments."""
 
     read_scope: str = Scope.ADMIN
     write_scope: str = Scope.ADMIN
@@ -116,9 +117,12 @@ class SecretViewSet(ListModelMixin, CreateMixin, RetrieveModelMixin, DestroyMode
     def _environment(self, slug: str | None) -> Environment | None:
         if slug is None:
             if self.access.environment_ids is not None:
-                raise PermissionDenied("This API key is bound to environments: name one.", code="environment_bound")
+                raise PermissionDenied(
+                    "This API key is bound to environments: give one of them as `environment`.",
+                    code="environment_bound",
+                )
             return None
-        environment = next((one for one in self.access.environments() if one.slug == slug), None)
+        environment = next((match for match in self.access.environments() if match.slug == slug), None)
         if environment is None:
             raise ValidationError(
                 {"environment": [ErrorDetail("There is no such environment.", code="environment_unknown")]}

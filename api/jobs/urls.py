@@ -1,4 +1,4 @@
-"""Paths of jobs. Those that run a job or list its history are in api/runs/urls.py."""
+"""URL paths of jobs and what they use. Those that run a job or list its history are in api/runs/urls.py."""
 
 from django.urls import path
 

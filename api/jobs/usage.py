@@ -1,4 +1,4 @@
-"""The report of a month's usage. Its route is here because only jobs know which of them are active."""
+"""Usage per month. The route is not in api/accounts because it counts active jobs."""
 
 import datetime
 from typing import Any
@@ -20,7 +20,7 @@ from core.validation.strict import Query
 from jobs.services.limits import active_jobs, active_jobs_limit
 
 CURRENT = "current"
-_SHOWN = {
+_EXAMPLE = {
     "period": "2026-03",
     "runs_used": 12_500,
     "runs_included": 10_000,
@@ -45,57 +45,57 @@ _SHOWN = {
 
 
 class PeriodField(Text):
-    """`current`, or a month of UTC; its first day."""
+    """`current` (read as None), or a month (read as its first day)."""
 
     def to_internal_value(self, data: Any) -> Any:
         text = super().to_internal_value(data)
         month = parse_month(text)
         if month is None and text != CURRENT:
-            raise ValidationError([ErrorDetail("Should be `current`, or a month such as 2026-03.", code="invalid")])
+            raise ValidationError([ErrorDetail("Must be `current` or a month such as 2026-03.", code="invalid")])
         return month
 
 
 class UsageQuery(Query):
-    period = PeriodField(default=None, help_text="`current` (as when left out), or a month of UTC such as `2026-03`.")
+    period = PeriodField(default=None, help_text="`current`, or a month in UTC such as `2026-03`. Default: `current`.")
 
 
 class PlanSerializer(serializers.Serializer):
-    """What the operator lets the workspace do. Null is no limit."""
+    """The limits that the operator sets for the workspace. Null: no limit."""
 
-    name = Text(help_text="What the operator calls it.")
-    runs_included = Whole(allow_null=True, help_text="Runs in a month of UTC.")
-    overage_cents_per_thousand = Whole(help_text="What a thousand runs beyond them cost.")
-    stops_at_limit = Flag(help_text="Whether no run beyond them starts, whatever the workspace's policy.")
-    min_interval_seconds = Whole(allow_null=True, help_text="How far apart firings of a schedule have to be.")
-    max_timeout_seconds = Whole(allow_null=True, help_text="The longest timeout of a call.")
-    max_active_jobs = Whole(allow_null=True, help_text="Most jobs that are enabled anywhere.")
-    keep_last = Whole(allow_null=True, help_text="Most executions that a job keeps.")
-    keep_days = Whole(allow_null=True, help_text="Most days for which a job keeps them.")
-
-
-@extend_schema_serializer(examples=[OpenApiExample("A month", _SHOWN, response_only=True)])
-class UsageSerializer(serializers.Serializer):
-    """What a workspace used in a month of UTC. A run counts once it starts, each attempt for itself."""
-
-    period = Text(help_text="YYYY-MM.")
-    runs_used = Whole(
-        help_text="All that started in the month, also beyond the included ones. Test calls do not count."
+    name = Text(help_text="The plan's name.")
+    runs_included = Whole(allow_null=True, help_text="Runs included per month (UTC).")
+    overage_cents_per_thousand = Whole(help_text="Cost in cents of a thousand runs beyond the included ones.")
+    stops_at_limit = Flag(
+        help_text="Whether no further runs start after the included ones, regardless of `overage_policy`."
     )
-    runs_included = Whole(allow_null=True, help_text="By the plan; null: any number.")
-    overage_runs = Whole(help_text="Beyond the included ones.")
-    overage_cents = Whole(help_text="What those cost; a part of a cent counts as one.")
-    active_jobs = Whole(help_text="Now: enabled somewhere, paused or not.")
-    active_jobs_limit = Whole(allow_null=True, help_text="By the plan; null: any number.")
-    plan = PlanSerializer(allow_null=True, help_text="The plan that the workspace has now; null: none, and no limits.")
+    min_interval_seconds = Whole(allow_null=True, help_text="Minimum seconds between two occurrences of a schedule.")
+    max_timeout_seconds = Whole(allow_null=True, help_text="Maximum timeout of a call in seconds.")
+    max_active_jobs = Whole(allow_null=True, help_text="Maximum number of jobs enabled in at least one environment.")
+    keep_last = Whole(allow_null=True, help_text="Maximum number of executions kept per job.")
+    keep_days = Whole(allow_null=True, help_text="Maximum number of days for which executions are kept.")
+
+
+@extend_schema_serializer(examples=[OpenApiExample("One month", _EXAMPLE, response_only=True)])
+class UsageSerializer(serializers.Serializer):
+    """A workspace's usage in a month (UTC). Each attempt counts as a run when it starts."""
+
+    period = Text(help_text="The month, as YYYY-MM.")
+    runs_used = Whole(help_text="Runs that started in the month, including overage. Test calls do not count.")
+    runs_included = Whole(allow_null=True, help_text="Runs that the plan includes; null: unlimited.")
+    overage_runs = Whole(help_text="Runs beyond the included ones.")
+    overage_cents = Whole(help_text="Cost of the overage runs in cents, rounded up.")
+    active_jobs = Whole(help_text="Jobs currently enabled in at least one environment, paused ones included.")
+    active_jobs_limit = Whole(allow_null=True, help_text="Maximum number of active jobs; null: unlimited.")
+    plan = PlanSerializer(allow_null=True, help_text="The current plan; null: no plan and no limits.")
     overage_policy = serializers.ChoiceField(
         choices=[policy.value for policy in OveragePolicy],
-        help_text="What becomes of runs beyond the included ones now: the workspace's policy, or its plan's.",
+        help_text="What currently happens after the included runs, as in the settings; `hard_stop` if the plan stops.",
     )
-    overage_budget_cents = Whole(allow_null=True, help_text="Of the policy `capped`.")
+    overage_budget_cents = Whole(allow_null=True, help_text="Monthly budget in cents for `capped`; else null.")
 
 
 class UsageReport(ApiView):
-    """A report of a month: computed, so there is no object that a generic view could fetch."""
+    """A computed report: there is no object that a generic view could fetch."""
 
     permission_classes = (HasScope, WholeWorkspace)
     read_scope: str = Scope.EXECUTIONS_READ
@@ -103,9 +103,9 @@ class UsageReport(ApiView):
 
     @extend_schema(
         operation_id="usage_get",
-        summary="What the workspace used in a month",
-        description="A past month is told on the terms of its last run, so that a later change of plan leaves it as it "
-        "was.",
+        summary="Get a month's usage",
+        description="A past month uses the plan's terms at its last run: later changes of the plan do not affect it. "
+        "Keys bound to environments are refused (403).",
         responses=UsageSerializer,
     )
     def get(self, _request: Request) -> Response:

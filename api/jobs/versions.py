@@ -1,4 +1,4 @@
-"""How a version of a job is shown, compared with another, and made the current one again."""
+"""Versions of a job: show, compare and restore."""
 
 import uuid
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ from jobs.definition.overrides import OVERRIDES
 from jobs.models import Job, JobVersion, RetryPolicy
 from jobs.validation.representation import represent_definition, represent_overrides
 
-#: The slugs of the environments that a caller sees, by their ids.
+#: Slugs of the environments within reach, by id.
 Slugs = Mapping[uuid.UUID, str]
 
 
@@ -36,70 +36,70 @@ class NotRestorableError(ConflictError):
 
 
 def definition_of(version: JobVersion, slugs: Slugs) -> dict[str, Any]:
-    """The definition of a version as the job object spells it, with what is overridden in the environments in sight."""
+    """A version's definition in the shape of the job object, with the overrides of the environments in `slugs`."""
     overridden = {
-        slug: {"overrides": found}
+        slug: {"overrides": overrides}
         for key, slug in sorted(slugs.items(), key=lambda item: item[1])
-        if (found := represent_overrides(version.config, key))
+        if (overrides := represent_overrides(version.config, key))
     }
     definition = represent_definition(version.config)
     return {**definition, **({"environments": overridden} if overridden else {})}
 
 
 class VersionSerializer(serializers.Serializer):
-    """A job's definition as it was from one change to the next.
+    """One version of a job's definition.
 
     The context holds `slugs`.
     """
 
-    number = Whole(help_text="1 for the job's first version, and one more for each change.")
-    definition = serializers.SerializerMethodField(help_text="Spelled as in the job object.")
-    created_at = Instant(help_text="When the change was made: it holds from then on.")
+    number = Whole(help_text="1 for the first version, incremented by each change.")
+    definition = serializers.SerializerMethodField(help_text="The definition, in the shape of the job object.")
+    created_at = Instant(help_text="When this version took effect.")
     created_by = Text(
         source="created_by.username",
         allow_null=True,
         default=None,
-        help_text="A username; null where an API key made it.",
+        help_text="A username; null: created with an API key.",
     )
 
     def get_definition(self, version: JobVersion) -> dict[str, Any]:
         return definition_of(version, self.context["slugs"])
 
 
-@extend_schema_field({"description": "Null where it is not there.", "nullable": True})
+@extend_schema_field({"description": "The value; null if absent.", "nullable": True})
 class AnyValue(serializers.Field):
     def to_representation(self, value: Any) -> Any:
         return value
 
 
 class ChangedFieldSerializer(serializers.Serializer):
-    field = Text(help_text="A dotted path.")
+    field = Text(help_text="Dotted path of the field.")
     old = AnyValue()
     new = AnyValue()
 
 
 @extend_schema_serializer(examples=examples.VERSION_DIFF)
 class VersionDiffSerializer(serializers.Serializer):
-    """What two versions of a job differ in."""
+    """The differences between two versions of a job."""
 
-    changes = ChangedFieldSerializer(many=True, help_text="The fields that differ; none where they say the same.")
+    changes = ChangedFieldSerializer(many=True, help_text="The changed fields; empty if the versions are equal.")
 
     def get_fields(self) -> dict[str, serializers.Field]:
         numbers = {
-            "from": Whole(help_text="Number of the version that has `old`."),
-            "to": Whole(help_text="Number of the version that has `new`."),
+            "from": Whole(help_text="Number of the version with the `old` values."),
+            "to": Whole(help_text="Number of the version with the `new` values."),
         }
         return {**numbers, **super().get_fields()}
 
 
 def restore_version(version: JobVersion, *, job: Job, context: dict[str, Any], actor: Actor) -> Job:
-    """Make this version's definition the job's next one, judged as any save is. What is on stays on, off stays off.
+    """Save this version's definition as the job's next version, validated like any save.
 
-    Nothing fires because of it: the job is planned anew from now on. In the caller's transaction, which has locked the
-    job. `context` is that of a JobSerializer. Raises NotRestorableError.
+    Environments stay enabled or disabled, and nothing fires immediately. The caller's transaction has locked the job.
+    `context` is that of a JobSerializer. Raises NotRestorableError.
     """
-    slugs = {one.pk: one.slug for one in context["workspace"].environments.all()}
-    _refuse_gone(version, slugs)
+    slugs = {environment.pk: environment.slug for environment in context["workspace"].environments.all()}
+    _refuse_deleted(version, slugs)
     definition = definition_of(version, slugs)
     if definition["retry"]["policy"] is not None:
         definition["retry"] = {"policy": definition["retry"]["policy"]}
@@ -113,18 +113,17 @@ def restore_version(version: JobVersion, *, job: Job, context: dict[str, Any], a
         serializer.is_valid(raise_exception=True)
     except ValidationError as error:
         wrong = list(field_errors(error.detail))
-        told = f"Version {version.number} is not right any more: {wrong[0]['field']}: {wrong[0]['detail']}"
-        raise NotRestorableError(told, members={"errors": wrong}) from error
+        detail = f"Version {version.number} is no longer valid: {wrong[0]['field']}: {wrong[0]['detail']}"
+        raise NotRestorableError(detail, members={"errors": wrong}) from error
     return save_validated(serializer, actor=actor, restored=version.number)
 
 
-def _refuse_gone(version: JobVersion, slugs: Slugs) -> None:
-    known = {str(key) for key in slugs}
-    if version.config.get(OVERRIDES, {}).keys() - known:
-        raise NotRestorableError(f"Version {version.number} overrides an environment that is deleted.")
+def _refuse_deleted(version: JobVersion, slugs: Slugs) -> None:
+    if version.config.get(OVERRIDES, {}).keys() - {str(key) for key in slugs}:
+        raise NotRestorableError(f"Version {version.number} has overrides for a deleted environment.")
     policy = version.config["retry"]["policy"]
     if policy is not None and not RetryPolicy.objects.filter(workspace=version.job.workspace_id, slug=policy).exists():
-        raise NotRestorableError(f"Version {version.number} uses the retry policy {policy}, which is deleted.")
+        raise NotRestorableError(f"Version {version.number} uses the deleted retry policy {policy}.")
 
 
 @extend_schema_view(
@@ -134,7 +133,7 @@ def _refuse_gone(version: JobVersion, slugs: Slugs) -> None:
     retrieve=extend_schema(operation_id="jobs_versions_get", summary="Get one version of a job"),
 )
 class VersionViewSet(ListModelMixin, RetrieveModelMixin, ApiViewSet):
-    """The versions of a job, of a deleted one too."""
+    """The versions of a job, deleted or not."""
 
     read_scope: str = Scope.JOBS_READ
     write_scope: str = Scope.JOBS_WRITE
@@ -158,15 +157,16 @@ class VersionViewSet(ListModelMixin, RetrieveModelMixin, ApiViewSet):
     )
     def diff(self, _request: Request, number: int, other: int, **_path: Any) -> Response:
         slugs = self._slugs()
-        old, new = (definition_of(self._version(one), slugs) for one in (number, other))
+        old, new = (definition_of(self._version(version), slugs) for version in (number, other))
         changes = [{"field": path, "old": before, "new": after} for path, before, after in differing(old, new)]
         return Response(VersionDiffSerializer({"from": number, "to": other, "changes": changes}).data)
 
     @extend_schema(
         operation_id="jobs_versions_restore",
         summary="Restore a version",
-        description="As a new version. Where the job is enabled or paused stays as it is, and nothing fires because of "
-        "it. 409 where the version is not right any more, for instance because its retry policy is deleted.",
+        description="Creates a new version with this definition. The job stays enabled, disabled or paused in each "
+        "environment, and nothing fires immediately. 409 if the version is no longer valid, for example because its "
+        "retry policy is deleted.",
         request=EmptySerializer,
         responses=JobSerializer,
     )

@@ -1,4 +1,4 @@
-"""Routes of jobs: validate, call one verb, show the job."""
+"""Routes of jobs."""
 
 from typing import Any
 
@@ -38,34 +38,36 @@ from runs.executions.delete import delete_with_executions, purge
     retrieve=extend_schema(
         operation_id="jobs_get",
         summary="Get a job",
-        description="A deleted one, too, by its UUID: its slug may be another job's by now. A purged one is gone.",
+        description="Deleted jobs can be read by UUID until they are purged; their slug may belong to another job.",
     ),
     update=extend_schema(
         operation_id="jobs_put",
         summary="Replace a job, or create it under this slug",
-        description="Idempotent: the same body twice makes no new version. Fields left out get their defaults; "
-        "`environments` left out keeps them, and given without one of them disables that one.",
+        description="Idempotent: the same body again creates no new version. Omitted fields get their defaults. If "
+        "`environments` is given, the job is disabled in those it omits; if `environments` is omitted, they are "
+        "unchanged.",
         request=JobSerializer,
         responses={200: JobSerializer, 201: JobSerializer},
     ),
     partial_update=extend_schema(
         operation_id="jobs_patch",
         summary="Change some fields of a job",
-        description="`request`, `success`, `retry` and `retention` are merged field by field; headers and lists are "
-        "replaced.",
+        description="Omitted fields keep their values. `request`, `success`, `retry` and `retention` are merged field "
+        "by field; headers and lists are replaced.",
         request=JobSerializer,
     ),
     destroy=extend_schema(
         operation_id="jobs_delete",
-        summary="Delete a job; its history stays unless it is purged",
-        description="What has not ended is canceled; a request in flight is aborted, and may have arrived. A job that "
-        "is deleted already can be purged by its UUID. What is purged is gone at once for every reader.",
+        summary="Delete a job",
+        description="Unfinished executions are canceled; a request in flight is aborted, but may have been received. "
+        "The history stays readable unless `purge` is true, which hides it immediately and removes it in the "
+        "background. A deleted job can be purged by its UUID.",
         request=None,
         responses={204: None},
     ),
 )
 class JobViewSet(ListModelMixin, CreateMixin, RetrieveModelMixin, DestroyModelMixin, ApiViewSet):
-    """The jobs within reach; for some routes deleted ones too."""
+    """The jobs within reach."""
 
     read_scope: str = Scope.JOBS_READ
     write_scope: str = Scope.JOBS_WRITE
@@ -86,7 +88,7 @@ class JobViewSet(ListModelMixin, CreateMixin, RetrieveModelMixin, DestroyModelMi
 
     def get_object(self) -> Job:
         reference = self.kwargs["job"]
-        # Only a caller that reaches all environments purges what is deleted.
+        # Only a caller that reaches all environments can purge a deleted job.
         purges = self.action == "destroy" and self.query["purge"] and self.access.environment_ids is None
         if self.action == "retrieve" or purges:
             return live_or_deleted_job(self.access, reference)
@@ -120,7 +122,13 @@ class JobViewSet(ListModelMixin, CreateMixin, RetrieveModelMixin, DestroyModelMi
         delete = purge if self.query["purge"] else delete_with_executions
         delete(job=instance, actor=self.access.actor, now=self.now)
 
-    @extend_schema(operation_id="jobs_pause", summary="Pause a job", request=PauseSerializer, responses=JobSerializer)
+    @extend_schema(
+        operation_id="jobs_pause",
+        summary="Pause a job",
+        description="Occurrences are skipped during the pause. Executions in progress continue.",
+        request=PauseSerializer,
+        responses=JobSerializer,
+    )
     def pause(self, request: Request, **_path: Any) -> Response:
         body = self.read_body(request, PauseSerializer)
         job = self.get_object()
@@ -136,7 +144,7 @@ class JobViewSet(ListModelMixin, CreateMixin, RetrieveModelMixin, DestroyModelMi
     @extend_schema(
         operation_id="jobs_resume",
         summary="Resume a paused job",
-        description="Never fires at once, and never catches up what was paused.",
+        description="The next occurrence is the next one of the schedule. Skipped occurrences are not made up for.",
         request=ResumeSerializer,
         responses=JobSerializer,
     )
@@ -169,10 +177,14 @@ class JobViewSet(ListModelMixin, CreateMixin, RetrieveModelMixin, DestroyModelMi
         if is_uuid(reference):
             raise NotFound(f"There is no job {reference}.")
         if not JOB_SLUGS.accepts(reference):
-            detail = ErrorDetail("The path names no slug: 1 to 100 of a-z, 0-9 and -, and no reserved word.", "invalid")
+            detail = ErrorDetail(
+                "The path must be a slug: 1 to 100 characters of a-z, 0-9 and -, and not a reserved word.", "invalid"
+            )
             raise ValidationError({"slug": [detail]})
 
     def _refuse_other_slug(self, serializer: JobSerializer, reference: str) -> None:
         slug = serializer.validated_data.get("slug", reference)
         if slug != reference and not is_uuid(reference):
-            raise ValidationError({"slug": [ErrorDetail("Differs from the path; rename a job with PATCH.", "invalid")]})
+            raise ValidationError(
+                {"slug": [ErrorDetail("Must equal the slug in the path. Use PATCH to rename a job.", "invalid")]}
+            )

@@ -1,4 +1,4 @@
-"""Paths of executions and runs, and those of a job that run it or list its history."""
+"""URL paths of executions and runs, and those that run a job or list its history."""
 
 from django.urls import path
 

@@ -1,4 +1,4 @@
-"""Routes of executions and runs: validate, call one verb, show what it created."""
+"""Routes of executions and runs."""
 
 from typing import Any
 
@@ -51,20 +51,20 @@ class ExecutionViewSet(ListModelMixin, RetrieveModelMixin, ApiViewSet):
     needs_quota = frozenset({"replay", "retry", "run"})
 
     def get_queryset(self) -> Any:
-        """For a list the filter that its `keyset` turns into rows; else executions with what the action reads."""
+        """For a list a filter, which its `keyset` turns into rows; else executions with what the action reads."""
         if self.action == "list":
             self.keyset = keyset_of(self.query)
             return history_filter(self.query, self.access)
         executions = querysets.reachable_executions(self.access)
-        return (
-            querysets.executions_with_runs(executions)
-            if self.action == "retrieve"
-            else executions.select_related(*SOURCE)
-        )
+        if self.action == "retrieve":
+            return querysets.executions_with_runs(executions)
+        return executions.select_related(*SOURCE)
 
     @extend_schema(
         operation_id="executions_cancel",
-        summary="Cancel an execution that has not ended",
+        summary="Cancel an execution",
+        description="No further attempt starts; a request in flight is aborted, but may have been received. 409 if it "
+        "has ended.",
         request=EmptySerializer,
         responses=ExecutionSerializer,
     )
@@ -77,6 +77,7 @@ class ExecutionViewSet(ListModelMixin, RetrieveModelMixin, ApiViewSet):
     @extend_schema(
         operation_id="executions_replay",
         summary="Replay an execution as a new one",
+        description="With the current or the original configuration of the job, in the same or another environment.",
         request=ReplaySerializer,
         responses={202: ExecutionSerializer},
     )
@@ -104,6 +105,7 @@ class ExecutionViewSet(ListModelMixin, RetrieveModelMixin, ApiViewSet):
     @extend_schema(
         operation_id="executions_retry",
         summary="Retry a failed execution as a new one",
+        description="With the same configuration and input. 409 if the execution did not fail.",
         request=EmptySerializer,
         responses={202: ExecutionSerializer},
     )
@@ -177,16 +179,15 @@ class RunViewSet(ListModelMixin, RetrieveModelMixin, ApiViewSet):
 
 
 def job_environment_to_run(access: Access, job: Job, environment: str | None) -> JobEnvironment:
-    """The job in the environment that a caller names, or in the only one within reach that it is enabled in.
+    """The job in this environment, or in the only one within reach in which it is enabled.
 
     Raises NotFoundError, JobNotEnabledError and AmbiguousEnvironmentError.
     """
     if environment is None:
         allowed = None if access.environment_ids is None else access.environments()
         return only_environment(job, allowed=allowed)
-    wanted = environment_named(access, environment)
-    states = job.job_environments.select_related("job__current_version", "environment")
-    state = states.filter(environment=wanted).first()
-    if state is None:
+    job_environments = job.job_environments.select_related("job__current_version", "environment")
+    job_environment = job_environments.filter(environment=environment_named(access, environment)).first()
+    if job_environment is None:
         raise JobNotEnabledError(job.slug, environment)
-    return state
+    return job_environment

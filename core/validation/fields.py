@@ -140,8 +140,9 @@ class BoundedDict(serializers.DictField):
 class Bound(Instant):
     """The begin or end of a span; UTC if it has no offset. One beyond EARLIEST or LATEST is moved there."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(required=False, naive_is_utc=True, **options)
+    def __init__(self, help_text: str) -> None:
+        help_text = f"{help_text} ISO 8601; UTC if it has no offset."
+        super().__init__(required=False, naive_is_utc=True, help_text=help_text)
 
     def read(self, text: str) -> datetime.datetime:
         return read_instant(text, zone=datetime.UTC, is_bound=True)

@@ -199,7 +199,7 @@ def test_a_version_that_can_not_be_restored_is_explained(member: Client, workspa
     job = save(workspace, "report")
     api.ask("DELETE", "/retry-policies/patient/", expect=204)
     answer = member.post(reverse("admin:jobs_job_restore", args=[job.pk, 1]), follow=True)
-    assert "uses the retry policy patient, which is deleted" in answer.content.decode()
+    assert "uses the deleted retry policy patient" in answer.content.decode()
     assert JobVersion.objects.filter(job=job).count() == 2
 
 
