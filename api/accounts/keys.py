@@ -100,13 +100,15 @@ class ApiKeySerializer(StrictSerializer):
     )
 
     def to_representation(self, instance: ApiKey) -> dict[str, Any]:
-        shown: dict[str, Any] = {
+        representation: dict[str, Any] = {
             name: self.fields[name].to_representation(value) if (value := getattr(instance, name)) is not None else None
             for name in ("id", "name", "prefix", "scopes", "expires_at", "created_at", "last_used_at", "revoked_at")
         }
-        shown["environments"] = sorted(row.slug for row in instance.environments.all()) if instance.is_bound else None
-        shown["created_by"] = instance.created_by.get_username() if instance.created_by else None
-        return {name: shown[name] for name in self._declared_fields}
+        representation["environments"] = (
+            sorted(row.slug for row in instance.environments.all()) if instance.is_bound else None
+        )
+        representation["created_by"] = instance.created_by.get_username() if instance.created_by else None
+        return {name: representation[name] for name in self._declared_fields}
 
 
 @extend_schema_serializer(

@@ -96,8 +96,8 @@ class AddedMemberSerializer(MemberSerializer):
     invitation = InvitationSerializer(help_text="The link with which they accept.")
 
     def to_representation(self, instance: Any) -> dict[str, Any]:
-        shown = MemberSerializer(instance.membership).data
-        return {**shown, "invitation": InvitationSerializer(instance.invitation).data}
+        member = MemberSerializer(instance.membership).data
+        return {**member, "invitation": InvitationSerializer(instance.invitation).data}
 
 
 @extend_schema_serializer(examples=[OpenApiExample("Change the role", {"role": "viewer"}, request_only=True)])

@@ -94,9 +94,9 @@ class SigningSecretViewSet(ListModelMixin, ApiViewSet):
         rotated = rotate_signing_secret(
             workspace=self.access.workspace, overlap_seconds=overlap_seconds, actor=self.access.actor, now=self.now
         )
-        shown = {
+        representation = {
             **SigningSecretSerializer(rotated.row).data,
             "secret": rotated.secret,
             "previous": SigningSecretSerializer(rotated.previous).data if rotated.previous else None,
         }
-        return Response(shown, status=status.HTTP_201_CREATED, headers=self.location("signing-secrets"))
+        return Response(representation, status=status.HTTP_201_CREATED, headers=self.location("signing-secrets"))

@@ -1,4 +1,4 @@
-"""Which jobs are there already that the lines of a file mean: the same call at the same times, by whatever name."""
+"""Existing jobs that imported items duplicate: the same call at the same times, whatever their names."""
 
 import json
 from collections import defaultdict
@@ -27,14 +27,14 @@ _NAMING = frozenset({"name", "slug", "schedule", "timezone", "request"})
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """The job that an item means. `same`: it is as the item says, but for its name."""
+    """The job that an item duplicates. `identical`: it differs at most in its name."""
 
     job: Job
-    same: bool
+    identical: bool
 
 
 class Duplicates:
-    """The jobs with the URLs of these items, by what they call and when."""
+    """The jobs with the URLs of these items, by call and schedule."""
 
     def __init__(self, access: Access, items: Iterable[Item], *, now: Any) -> None:
         self._now = now
@@ -44,29 +44,31 @@ class Duplicates:
             if job.current_version is not None:
                 self._by_call[self._key(job.current_version.config)].append(job)
 
-    def like(self, item: Item) -> Sequence[Job]:
-        """The jobs that call the same at the same times."""
+    def of_call(self, item: Item) -> Sequence[Job]:
+        """The jobs that make the same call at the same times."""
         return self._by_call.get(self._key(item.definition), ()) if item.definition and _url(item) else ()
 
-    def found(self, items: Sequence[Item], slugs: Sequence[str | None]) -> dict[int, Duplicate]:
-        """The job of each item that says only when to call what: that of its name if it is the same, or another."""
-        found: dict[int, Duplicate] = {}
+    def of_items(self, items: Sequence[Item], slugs: Sequence[str | None]) -> dict[int, Duplicate]:
+        """By index of items with only a schedule and a request: the duplicate of the same slug, else another."""
+        duplicates: dict[int, Duplicate] = {}
         claimed: set[Any] = set()
         for by_slug in (True, False):
             for index, (item, slug) in enumerate(zip(items, slugs, strict=True)):
-                if index in found or item.whole or item.definition is None or "slug" in item.definition:
+                if index in duplicates or item.whole or item.definition is None or "slug" in item.definition:
                     continue
-                like = [job for job in self.like(item) if job.pk not in claimed and (job.slug == slug or not by_slug)]
-                if like:
-                    found[index] = Duplicate(like[0], _same(item.definition, like[0]))
-                    claimed.add(like[0].pk)
-        return found
+                jobs = [
+                    job for job in self.of_call(item) if job.pk not in claimed and (job.slug == slug or not by_slug)
+                ]
+                if jobs:
+                    duplicates[index] = Duplicate(jobs[0], _is_identical(item.definition, jobs[0]))
+                    claimed.add(jobs[0].pk)
+        return duplicates
 
     def _key(self, definition: Any) -> str:
         schedule, timezone = definition.get("schedule"), definition.get("timezone", "UTC")
         try:
-            planned = parse_schedule(schedule, timezone=timezone, now=self._now, anchor=self._now)
-            schedule = planned.normalized if planned else None
+            parsed = parse_schedule(schedule, timezone=timezone, now=self._now, anchor=self._now)
+            schedule = parsed.normalized if parsed else None
         except (ScheduleError, TypeError, AttributeError):
             pass
         request = {**_REQUEST, **definition["request"]}
@@ -79,10 +81,10 @@ def _url(item: Item) -> str | None:
     return url if isinstance(url, str) else None
 
 
-def _same(definition: Mapping[str, Any], job: Job) -> bool:
+def _is_identical(definition: Mapping[str, Any], job: Job) -> bool:
     config = job.current_version.config if job.current_version else {}
-    wanted = {**_REQUEST, **definition["request"]}
-    if any(config["request"].get(name) != value for name, value in wanted.items()):
+    request = {**_REQUEST, **definition["request"]}
+    if any(config["request"].get(name) != value for name, value in request.items()):
         return False
     others = {name: value for name, value in definition.items() if name not in _NAMING}
     return all(

@@ -3,15 +3,15 @@
 from drf_spectacular.utils import OpenApiExample
 
 _ID = "01978f3a-5c1e-7d2b-9f40-2b6f1c9d8e7a"
-_TEMPLATED = {
+_TEMPLATE = {
     "name": "Sync a customer",
     "request": {
         "url": "https://api.example.com/customers/{{input.customer}}/sync?at={{unix}}",
         "headers": {"Authorization": "Bearer {{secrets.BILLING_TOKEN}}"},
-        "body": {"id": "{{uuid}}", "place": "{{environment}}"},
+        "body": {"id": "{{uuid}}", "environment": "{{environment}}"},
     },
 }
-_REQUESTED = {
+_REQUEST = {
     "name": "Nightly report",
     "schedule": "0 2 * * *",
     "timezone": "Europe/Berlin",
@@ -38,10 +38,10 @@ _RETRY = {
     "on_worker_lost": True,
     "honor_retry_after": True,
 }
-_SHOWN = {
+_RESPONSE = {
     "id": _ID,
     "slug": "nightly-report",
-    **_REQUESTED,
+    **_REQUEST,
     "description": "",
     "tags": ["billing"],
     "kind": "http",
@@ -96,9 +96,9 @@ _SHOWN = {
 }
 
 JOB = [
-    OpenApiExample("A nightly call", value=_REQUESTED, request_only=True),
-    OpenApiExample("With variables and a secret", value=_TEMPLATED, request_only=True),
-    OpenApiExample("A job", value=_SHOWN, response_only=True),
+    OpenApiExample("Nightly call", value=_REQUEST, request_only=True),
+    OpenApiExample("Template with a secret", value=_TEMPLATE, request_only=True),
+    OpenApiExample("Job", value=_RESPONSE, response_only=True),
 ]
 
 _RULES = {field: value for field, value in _RETRY.items() if field != "policy"}
@@ -111,9 +111,9 @@ _POLICY = {
     "max_delay_ms": 3600000,
 }
 RETRY_POLICY = [
-    OpenApiExample("Eight attempts, spread wide", value=_POLICY, request_only=True),
+    OpenApiExample("Eight attempts with growing delays", value=_POLICY, request_only=True),
     OpenApiExample(
-        "A retry policy",
+        "Retry policy",
         value={
             "id": _ID,
             **_RULES,
@@ -127,7 +127,7 @@ RETRY_POLICY = [
 
 SCHEDULE = [
     OpenApiExample(
-        "Words",
+        "Schedule in words",
         value={
             "schedule": "every day at 2:30",
             "timezone": "Europe/Berlin",
@@ -136,11 +136,11 @@ SCHEDULE = [
         },
         request_only=True,
     ),
-    OpenApiExample("Cron, seconds first", value={"schedule": "*/10 * 9-17 * * mon-fri"}, request_only=True),
+    OpenApiExample("Cron with seconds", value={"schedule": "*/10 * 9-17 * * mon-fri"}, request_only=True),
 ]
 PREVIEW = [
     OpenApiExample(
-        "A preview",
+        "Preview",
         value={
             "normalized": "30 2 * * *",
             "description": "At 02:30",
@@ -163,22 +163,22 @@ _CRONTAB = """CRON_TZ=Europe/Berlin
 _SYSTEM = "0 2 * * *\troot\tcurl -fsS https://api.example.com/report\n"
 _VERCEL = {"crons": [{"path": "/api/report", "schedule": "0 2 * * *"}]}
 IMPORT = [
-    OpenApiExample("A crontab", value={"format": "crontab", "content": _CRONTAB, "dry_run": True}, request_only=True),
+    OpenApiExample("Crontab", value={"format": "crontab", "content": _CRONTAB, "dry_run": True}, request_only=True),
     OpenApiExample(
-        "A system's crontab",
+        "System crontab",
         value={"format": "crontab", "content": _SYSTEM, "user_column": True, "timezone": "Europe/Berlin"},
         request_only=True,
     ),
     OpenApiExample(
-        "A vercel.json",
+        "vercel.json",
         value={"format": "vercel", "content": _VERCEL, "base_url": "https://app.example.com"},
         request_only=True,
     ),
-    OpenApiExample("Jobs", value={"format": "json", "content": {"jobs": [_REQUESTED]}}, request_only=True),
+    OpenApiExample("Jobs as JSON", value={"format": "json", "content": {"jobs": [_REQUEST]}}, request_only=True),
 ]
 IMPORTED = [
     OpenApiExample(
-        "One of two",
+        "One created, one failed",
         value={
             "created": 1,
             "updated": 0,
@@ -209,7 +209,7 @@ IMPORTED = [
 ]
 VERSION_DIFF = [
     OpenApiExample(
-        "What changed from one to the next",
+        "Difference of two versions",
         value={
             "from": 6,
             "to": 7,

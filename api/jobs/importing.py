@@ -1,4 +1,4 @@
-"""Many jobs at once from a file: each is judged by itself, and good ones land though others fail."""
+"""Import of many jobs from a file. Each job is validated on its own: valid ones are saved though others fail."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -41,7 +41,7 @@ CREATED, UPDATED, UNCHANGED, FAILED = RESULTS = ("created", "updated", "unchange
 
 @extend_schema_field({"oneOf": [{"type": "string"}, {"type": "object", "additionalProperties": {}}]})
 class Content(serializers.Field):
-    """A file as text or, where its format is JSON, as what it says."""
+    """A file as text or, in a JSON format, as a JSON value."""
 
     def to_internal_value(self, data: Any) -> Any:
         return data
@@ -52,56 +52,62 @@ class Content(serializers.Field):
 
 @extend_schema_serializer(examples=examples.IMPORT)
 class ImportSerializer(StrictSerializer):
-    format = Choice(choices=tuple(FORMATS), help_text="What the file is written in.")
+    format = Choice(choices=tuple(FORMATS), help_text="Format of the file.")
     content = Content(
-        help_text='The text of the file; where the format is JSON also what it says, as {"jobs": [...]} for `json`.'
+        help_text='The text of the file or, for formats in JSON, its value, such as {"jobs": [...]} for `json`.'
     )
     timezone = Text(
         required=False,
-        help_text="The time zone of what names none; left out, UTC. Not for `vercel`, `github` and `sidekiq`.",
+        help_text="IANA time zone of jobs that name none. Default: UTC. Not for `vercel`, `github` and `sidekiq`.",
     )
     base_url = Text(
-        required=False, help_text="Where the paths of a `vercel` or `app_engine` file lead, as https://example.com."
+        required=False,
+        help_text="Base URL of the paths in a `vercel` or `app_engine` file, such as https://example.com.",
     )
     user_column = Flag(
         required=False,
         allow_null=True,
-        help_text="Whether a user stands before each command of a `crontab`, as in /etc/crontab; null or left out: "
-        "where all lines have one and one of them is a system account, or a header names the column.",
+        help_text="Whether the lines of a `crontab` have a user column, as in /etc/crontab. Default, or null: yes if "
+        "every line has one and at least one is a system account, or if a header names the column.",
     )
-    dry_run = Flag(default=False, help_text="Only say what would be done.")
-    environment = Text(required=False, help_text="Where new jobs are enabled that name no environment.")
+    dry_run = Flag(default=False, help_text="Report what an import would do, without saving.")
+    environment = Text(
+        required=False,
+        help_text="Slug of the environment in which new jobs without `environments` are enabled. Default: the oldest.",
+    )
 
 
 class ImportErrorSerializer(ProblemFieldSerializer):
-    """What is wrong with one field of a job."""
+    """One invalid field of a job."""
 
 
 class ImportedItemSerializer(serializers.Serializer):
-    index = Whole(help_text="The job's place in the file, from 0.")
-    line = Whole(required=False, help_text="Its line in a crontab, from 1; other formats have none.")
-    slug = Text(allow_null=True, help_text="Its own, or without one that of its name; null where that is no slug.")
-    result = serializers.ChoiceField(choices=RESULTS, help_text="What became of it, or would have without `dry_run`.")
+    index = Whole(help_text="Position of the job in the file, from 0.")
+    line = Whole(required=False, help_text="Line number in a crontab, from 1; absent in other formats.")
+    slug = Text(allow_null=True, help_text="The job's slug, given or derived from its name; null if it is invalid.")
+    result = serializers.ChoiceField(
+        choices=RESULTS, help_text="What the import did with the job, or would do without `dry_run`."
+    )
     notes = serializers.ListField(
-        child=Text(), help_text="What of the original is not carried over, or which job it is already; mostly empty."
+        child=Text(), help_text="What is not imported from the original, or which job it duplicates."
     )
     errors = ImportErrorSerializer(  # type: ignore[assignment]
-        many=True, help_text="Why it `failed`; empty where it did not."
+        many=True, help_text="Why it `failed`; else empty."
     )
 
 
 @extend_schema_serializer(examples=examples.IMPORTED)
 class ImportedSerializer(serializers.Serializer):
-    created = Whole(help_text="How many jobs are new.")
-    updated = Whole(help_text="How many were there, and are different now.")
-    unchanged = Whole(help_text="How many were there, and said the same already.")
-    failed = Whole(help_text="How many can't be saved: nothing of those was.")
-    items = ImportedItemSerializer(many=True, help_text="What became of each job, in the order of the file.")
+    created = Whole(help_text="Number of new jobs.")
+    updated = Whole(help_text="Number of changed jobs.")
+    unchanged = Whole(help_text="Number of jobs that already existed unchanged.")
+    failed = Whole(help_text="Number of jobs that were not saved because of `errors`.")
+    items = ImportedItemSerializer(many=True, help_text="Result of each job, in the order of the file.")
 
 
 @dataclass(slots=True)
-class _Judged:
-    """What becomes of an item. `serializer` is valid unless it failed."""
+class _ItemOutcome:
+    """The result of one item. `serializer` is valid unless the item failed."""
 
     item: Item
     slug: str | None = None
@@ -117,10 +123,15 @@ class _Judged:
         else:
             self.errors = list(field_errors(error.detail))
 
-    def shown(self, index: int) -> dict[str, Any]:
-        line = {} if self.item.line is None else {"line": self.item.line}
-        told = {"result": self.result, "notes": [*self.item.notes, *self.notes], "errors": self.errors}
-        return {"index": index, **line, "slug": self.slug, **told}
+    def represent(self, index: int) -> dict[str, Any]:
+        return {
+            "index": index,
+            **({} if self.item.line is None else {"line": self.item.line}),
+            "slug": self.slug,
+            "result": self.result,
+            "notes": [*self.item.notes, *self.notes],
+            "errors": self.errors,
+        }
 
 
 class JobImport(ApiView):
@@ -134,31 +145,33 @@ class JobImport(ApiView):
     @extend_schema(
         operation_id="jobs_import",
         summary="Import jobs from a crontab, JSON, YAML or another scheduler's file",
-        description="At most 1,000 jobs a call. Each is saved as by `PUT` under its slug, or one made of its name. "
-        "What says only when to call what, as a line of a crontab, is the job that does so already, whatever its name.",
+        description="At most 1,000 jobs per request. Each is saved as by `PUT` with its slug, or one derived from its "
+        "name. An item with only a schedule and a request, such as a line of a crontab, matches an existing job with "
+        "the same ones, whatever its name.",
         request=ImportSerializer,
         responses=ImportedSerializer,
     )
     def post(self, request: Request) -> Response:
         body = self.read_body(request, ImportSerializer)
-        named = body.get("environment")
-        environment = environment_named(self.access, named) if named is not None else None
+        slug = body.get("environment")
+        environment = environment_named(self.access, slug) if slug is not None else None
         items = _items(body["format"], body["content"], _options(body))
         with transaction.atomic():
-            judged = self._judge(items, environment)
-            self._keep_to_plan(judged)
+            outcomes = self._validate_all(items, environment)
+            self._refuse_beyond_plan(outcomes)
             if not body["dry_run"]:
-                self._save(judged)
-        counts = {result: sum(one.result == result for one in judged) for result in RESULTS}
-        return Response({**counts, "items": [one.shown(index) for index, one in enumerate(judged)]})
+                self._save(outcomes)
+        counts = {result: sum(outcome.result == result for outcome in outcomes) for result in RESULTS}
+        return Response({**counts, "items": [outcome.represent(index) for index, outcome in enumerate(outcomes)]})
 
-    def _judge(self, items: Sequence[Item], environment: Environment | None) -> list[_Judged]:
-        slugs, matches = _slugs(items), Duplicates(self.access, items, now=self.now)
-        matched = matches.found(items, slugs)
-        judged = [
-            _Judged(item, slug) for item, slug in zip(items, self._free_slugs(items, slugs, matched), strict=True)
+    def _validate_all(self, items: Sequence[Item], environment: Environment | None) -> list[_ItemOutcome]:
+        slugs, duplicates = _slugs(items), Duplicates(self.access, items, now=self.now)
+        duplicate_of = duplicates.of_items(items, slugs)
+        outcomes = [
+            _ItemOutcome(item, slug)
+            for item, slug in zip(items, self._free_slugs(items, slugs, duplicate_of), strict=True)
         ]
-        named_slugs = {one.slug for one in judged if one.slug is not None}
+        named_slugs = {outcome.slug for outcome in outcomes if outcome.slug is not None}
         named = reachable_jobs(self.access).filter(slug__in=named_slugs).order_by("pk")
         existing = {job.slug: job for job in named.select_for_update(of=("self",))}
         taken = set(
@@ -171,164 +184,172 @@ class JobImport(ApiView):
             "now": self.now,
             "environments": list(self.access.workspace.environments.all()),
         }
-        like = JobSerializer(context=context)
+        template = JobSerializer(context=context)
         seen: set[str] = set()
-        for index, one in enumerate(judged):
+        for index, outcome in enumerate(outcomes):
             try:
-                if index in matched and matched[index].same:
-                    _keep(one, matched[index].job)
+                if index in duplicate_of and duplicate_of[index].identical:
+                    _set_unchanged(outcome, duplicate_of[index].job)
                     continue
-                if one.slug is not None and one.slug not in existing and one.slug in taken:
-                    raise SlugTakenError(one.slug)
-                self._judge_one(one, existing.get(one.slug or ""), [environment] if environment else reach[:1], like)
-                if one.slug in seen:
-                    raise _wrong("slug", "Another job of this file has the same slug.", "repeated")
-                seen.add(one.slug or "")
-                if one.result == CREATED and one.item.whole and (alike := matches.like(one.item)):
-                    one.notes.append(f"The job {alike[0].slug} calls the same at the same times already.")
+                if outcome.slug is not None and outcome.slug not in existing and outcome.slug in taken:
+                    raise SlugTakenError(outcome.slug)
+                self._validate(
+                    outcome, existing.get(outcome.slug or ""), [environment] if environment else reach[:1], template
+                )
+                if outcome.slug in seen:
+                    raise _invalid("slug", "Another job in this file has the same slug.", "repeated")
+                seen.add(outcome.slug or "")
+                if (
+                    outcome.result == CREATED
+                    and outcome.item.whole
+                    and (same_calls := duplicates.of_call(outcome.item))
+                ):
+                    outcome.notes.append(f"The job {same_calls[0].slug} already makes the same call at the same times.")
             except (APIException, HourhandError) as error:
-                one.fail(error)
-        return judged
+                outcome.fail(error)
+        return outcomes
 
     def _free_slugs(
-        self, items: Sequence[Item], slugs: Sequence[str | None], matched: Mapping[int, Duplicate]
+        self, items: Sequence[Item], slugs: Sequence[str | None], duplicate_of: Mapping[int, Duplicate]
     ) -> list[str | None]:
-        """Each item's slug: that of the job that it is already, or of its name, if no other item is that job."""
-        found = [matched[index].job.slug if index in matched else slug for index, slug in enumerate(slugs)]
-        kept = {match.job.slug for match in matched.values()}
-        clashing = [index for index, slug in enumerate(slugs) if index not in matched and slug in kept]
-        clashing = [index for index in clashing if not _given(items[index], "slug")]
+        """Each item's slug: that of the job it duplicates; else its own or one derived from its name, kept unique."""
+        free = [duplicate_of[index].job.slug if index in duplicate_of else slug for index, slug in enumerate(slugs)]
+        claimed = {duplicate.job.slug for duplicate in duplicate_of.values()}
+        clashing = [index for index, slug in enumerate(slugs) if index not in duplicate_of and slug in claimed]
+        clashing = [index for index in clashing if not _text(items[index], "slug")]
         if clashing:
             used = set(Job.objects.of(self.access.workspace).live().values_list("slug", flat=True))
-            used.update(slug for slug in found if slug)
+            used.update(slug for slug in free if slug)
             for index in clashing:
-                found[index] = JOB_SLUGS.make(_given(items[index], "name") or "", taken=used)
-                used.add(found[index] or "")
-        return found
+                free[index] = JOB_SLUGS.make(_text(items[index], "name") or "", taken=used)
+                used.add(free[index] or "")
+        return free
 
-    def _judge_one(self, one: _Judged, job: Job | None, places: Sequence[Environment], like: JobSerializer) -> None:
-        if one.item.definition is None:
-            raise ValidationError([ErrorDetail(one.item.problem or "", code="unreadable")])
-        refuse_unstorable(dict(one.item.definition))
-        data = {**one.item.definition, **({} if one.slug is None else {"slug": one.slug})}
+    def _validate(
+        self, outcome: _ItemOutcome, job: Job | None, environments: Sequence[Environment], template: JobSerializer
+    ) -> None:
+        if outcome.item.definition is None:
+            raise ValidationError([ErrorDetail(outcome.item.problem or "", code="unreadable")])
+        refuse_unstorable(dict(outcome.item.definition))
+        data = {**outcome.item.definition, **({} if outcome.slug is None else {"slug": outcome.slug})}
         if job is None and "environments" not in data:
-            state = {} if one.item.enabled else {"enabled": False}
-            data["environments"] = {place.slug: state for place in places}
-        serializer = JobSerializer(job, data=data, context=like.context, like=like)
+            state = {} if outcome.item.enabled else {"enabled": False}
+            data["environments"] = {environment.slug: state for environment in environments}
+        serializer = JobSerializer(job, data=data, context=template.context, like=template)
         serializer.is_valid(raise_exception=True)
         if job is not None and serializer.changes_definition:
             refuse_foreign_change(self.access, job)
-        one.serializer = serializer
-        one.result = CREATED if job is None else UPDATED if serializer.changes_anything else UNCHANGED
+        outcome.serializer = serializer
+        outcome.result = CREATED if job is None else UPDATED if serializer.changes_anything else UNCHANGED
 
-    def _keep_to_plan(self, judged: Iterable[_Judged]) -> None:
-        """Of the jobs that would become active only as many as the plan has places for: the first of the file."""
+    def _refuse_beyond_plan(self, outcomes: Iterable[_ItemOutcome]) -> None:
+        """Fail jobs that would exceed the plan's number of active jobs: the first ones of the file are saved."""
         limit = active_jobs_limit(self.access.workspace)
         if limit is None:
             return
         hold_active_jobs(self.access.workspace)
-        places = limit - active_jobs(self.access.workspace)
-        for one in judged:
-            if one.result != FAILED and one.serializer is not None and one.serializer.becomes_active:
-                if places <= 0:
-                    one.fail(TooManyActiveJobsError(limit))
-                places -= 1
+        available = limit - active_jobs(self.access.workspace)
+        for outcome in outcomes:
+            if outcome.result != FAILED and outcome.serializer is not None and outcome.serializer.becomes_active:
+                if available <= 0:
+                    outcome.fail(TooManyActiveJobsError(limit))
+                available -= 1
 
-    def _save(self, judged: Sequence[_Judged]) -> None:
-        if any(one.result in {CREATED, UPDATED} for one in judged):
+    def _save(self, outcomes: Sequence[_ItemOutcome]) -> None:
+        if any(outcome.result in {CREATED, UPDATED} for outcome in outcomes):
             refuse_when_stopped(self.access.workspace.pk, now=self.now)
-        new = [one for one in judged if one.result == CREATED]
+        new = [outcome for outcome in outcomes if outcome.result == CREATED]
         try:
             with transaction.atomic():
-                drafts = [_draft(one.serializer) for one in new if one.serializer]
+                drafts = [_draft(outcome.serializer) for outcome in new if outcome.serializer]
                 create_jobs(workspace=self.access.workspace, drafts=drafts, actor=self.access.actor, now=self.now)
         except (IntegrityError, HourhandError):
-            # Somebody else made one of them, or took its policy away, just now: each finds out for itself.
+            # A concurrent request created one of them or deleted its policy: save each, and fail those alone.
             self._save_each(new)
-        self._save_each(one for one in judged if one.result == UPDATED)
+        self._save_each(outcome for outcome in outcomes if outcome.result == UPDATED)
 
-    def _save_each(self, judged: Iterable[_Judged]) -> None:
-        for one in judged:
-            assert one.serializer is not None
+    def _save_each(self, outcomes: Iterable[_ItemOutcome]) -> None:
+        for outcome in outcomes:
+            assert outcome.serializer is not None
             try:
                 with transaction.atomic():
-                    save_validated(one.serializer, actor=self.access.actor)
+                    save_validated(outcome.serializer, actor=self.access.actor)
             except HourhandError as error:
-                one.fail(error)
+                outcome.fail(error)
 
 
-def _keep(one: _Judged, job: Job) -> None:
-    """An item that is a job already: nothing changes, and a name that differs is told."""
-    one.result = UNCHANGED
-    if job.name != _given(one.item, "name"):
-        one.notes.append(f"The job {job.slug} calls the same at the same times already: it keeps its name.")
+def _set_unchanged(outcome: _ItemOutcome, job: Job) -> None:
+    """Mark an item that duplicates a job: nothing changes, and a note says if the names differ."""
+    outcome.result = UNCHANGED
+    if job.name != _text(outcome.item, "name"):
+        outcome.notes.append(f"The job {job.slug} already makes the same call at the same times; it keeps its name.")
 
 
 def _options(body: Mapping[str, Any]) -> Options:
-    """What the caller says of the file. Raises ValidationError for what its format has no use for."""
-    said = {name: body[name] for name in ("timezone", "base_url", "user_column") if body.get(name) is not None}
-    for name in said:
+    """The options of the request. Raises ValidationError for one that the format does not have."""
+    options = {name: body[name] for name in ("timezone", "base_url", "user_column") if body.get(name) is not None}
+    for name in options:
         if name not in FORMATS[body["format"]].takes:
-            raise _wrong(name, f"Means nothing for the format {body['format']}: leave it out.", "conflicting")
-    if "base_url" in said:
+            raise _invalid(name, f"Not an option of the format {body['format']}.", "conflicting")
+    if "base_url" in options:
         try:
-            parse_target(said["base_url"])
+            parse_target(options["base_url"])
         except InvalidUrl as error:
-            raise _wrong("base_url", str(error), "invalid_url") from error
-        if re.search("[?#]", said["base_url"]):
-            raise _wrong("base_url", "Should end with the path, without a query.", "invalid_url")
-    if "timezone" in said:
+            raise _invalid("base_url", str(error), "invalid_url") from error
+        if re.search("[?#]", options["base_url"]):
+            raise _invalid("base_url", "Must not have a query or fragment.", "invalid_url")
+    if "timezone" in options:
         try:
-            parse_timezone(said["timezone"])
+            parse_timezone(options["timezone"])
         except ScheduleError as error:
-            raise _wrong("timezone", str(error), "invalid") from error
-    return Options(**said)
+            raise _invalid("timezone", str(error), "invalid") from error
+    return Options(**options)
 
 
 def _items(kind: str, content: Any, options: Options) -> list[Item]:
-    """What a file holds. Raises ValidationError for one that can't be read as a whole."""
+    """The items of a file. Raises ValidationError if the file can't be parsed."""
     try:
         items = FORMATS[kind].read(_parsed(kind, content), options)
     except ReadError as error:
-        raise _wrong("content", str(error), "unreadable") from error
+        raise _invalid("content", str(error), "unreadable") from error
     if len(items) > MAX_JOBS:
-        raise _wrong("content", f"At most {MAX_JOBS} jobs a call; there are {len(items)}.", "too_many")
+        raise _invalid("content", f"At most {MAX_JOBS} jobs per request; the file has {len(items)}.", "too_many")
     return items
 
 
 def _parsed(kind: str, content: Any) -> Any:
-    """What a file says, or its text where the format is of its own."""
+    """The parsed JSON of a file, or what its format parses from the text."""
     parse = FORMATS[kind].parse
     if parse is None and isinstance(content, Mapping | list):
         return content
     if not isinstance(content, str):
-        raise ReadError("Should be the text of the file.")
+        raise ReadError("Must be the text of the file.")
     content = content.removeprefix("\ufeff")
     if parse is not None:
         return parse(content)
     try:
         return json_value(content)
     except RecursionError as error:
-        raise ReadError("It is nested too deep.") from error
+        raise ReadError("The JSON is nested too deeply.") from error
     except ValueError as error:
-        raise ReadError(f"This is no JSON: {why_no_json(error)}.") from error
+        raise ReadError(f"Not valid JSON: {why_no_json(error)}.") from error
 
 
 def _slugs(items: Iterable[Item]) -> list[str | None]:
-    """Each item's slug, or one made of its name: the same for the same file, numbered where names are the same."""
+    """Each item's slug, or one derived from its name: deterministic for a file, numbered if names are equal."""
     items = list(items)
-    used = {slug for item in items if (slug := _given(item, "slug"))}
-    found: list[str | None] = []
+    used = {slug for item in items if (slug := _text(item, "slug"))}
+    slugs: list[str | None] = []
     for item in items:
-        slug, name = _given(item, "slug"), _given(item, "name")
+        slug, name = _text(item, "slug"), _text(item, "name")
         if slug is None and name is not None:
             slug = JOB_SLUGS.make(name, taken=used)
             used.add(slug)
-        found.append(slug if slug and JOB_SLUGS.accepts(slug) else None)
-    return found
+        slugs.append(slug if slug and JOB_SLUGS.accepts(slug) else None)
+    return slugs
 
 
-def _given(item: Item, name: str) -> str | None:
+def _text(item: Item, name: str) -> str | None:
     value = item.definition.get(name) if item.definition else None
     return value if isinstance(value, str) else None
 
@@ -339,5 +360,5 @@ def _draft(serializer: JobSerializer) -> Draft:
     return Draft(valid["slug"], serializer.config, environments)
 
 
-def _wrong(name: str, text: str, code: str) -> ValidationError:
+def _invalid(name: str, text: str, code: str) -> ValidationError:
     return ValidationError({name: [ErrorDetail(text, code=code)]})

@@ -1,4 +1,4 @@
-"""The job object: the one validator of definitions (API, dashboard and imports), and how a job is shown."""
+"""The job object: validates definitions for the API, the dashboard and imports, and represents jobs."""
 
 import datetime
 from collections.abc import Mapping
@@ -28,36 +28,36 @@ from jobs.validation.representation import JOB_FIELDS, represent_job, represent_
 from jobs.validation.sections import WebhookSerializer
 from jobs.validation.timing import NormalSchedule, ScheduleTypeField
 
-#: How many environments one job may name.
+#: Maximum number of environments in one job object.
 MAX_ENVIRONMENTS = 1000
-#: Objects in it that a PATCH merges field by field.
+#: Objects that a PATCH merges field by field.
 _MERGED = ("request", "success", "retry", "retention", "webhook")
 _PAUSE_FIELDS = ("paused", "paused_until", "pause_note")
 
 
 class EnvironmentStateSerializer(StrictSerializer):
-    """A job in one environment. Pausing has its own routes, so its fields may be sent back but not changed."""
+    """A job in one environment. Pauses are changed with `pause/` and `resume/` only."""
 
-    enabled = Flag(required=False, help_text="True where left out of a new job.")
-    paused = Flag(read_only=True, help_text="Whether what is planned here is skipped now.")
+    enabled = Flag(required=False, help_text="Whether the job runs in this environment. Default for a new job: true.")
+    paused = Flag(read_only=True, help_text="Whether occurrences are currently skipped.")
     paused_until = Instant(
-        read_only=True, allow_null=True, help_text="When the pause ends by itself; null: not before it is resumed."
+        read_only=True, allow_null=True, help_text="When the pause ends; null: when it is resumed, or not paused."
     )
-    pause_note = Text(read_only=True, help_text="What was said of the pause; empty while there is none.")
+    pause_note = Text(read_only=True, help_text="The note of the pause; empty if not paused.")
     overrides = Overrides(required=False)
     next_fire_at = Instant(
         read_only=True,
         allow_null=True,
-        help_text="When the schedule fires here next; null while it does not: disabled, paused without an end, manual.",
+        help_text="The next occurrence; null if disabled, paused without an end, manual, or ended.",
     )
     last_status = Text(
         read_only=True,
         allow_null=True,
-        help_text="`succeeded` or `failed`, as the last execution that did either here; null before the first.",
+        help_text="`succeeded` or `failed`: status of the last execution with either; null before the first.",
     )
     consecutive_failures = Whole(
         read_only=True,
-        help_text="How many executions in a row have failed here since one succeeded; canceled ones do not count.",
+        help_text="Number of failed executions since the last success; canceled ones are not counted.",
     )
 
 
@@ -65,43 +65,53 @@ class EnvironmentStateSerializer(StrictSerializer):
 class JobSerializer(DefinitionSerializer):
     """What to do and when.
 
-    Give `data` and, for an edit, `instance`; `partial=True` merges `data` into the stored definition. `like` is another
-    one with the same context, whose fields serve here too. The context holds
-    `workspace` and `now`, the instant of the whole request, and `access` where a caller of the API is bound by it.
+    `instance` is the job to change; `partial=True` merges `data` into its definition. `like` is a serializer with the
+    same context, whose fields are reused. The context has `workspace`, `now` (the instant of the request) and, for a
+    caller of the API, `access`.
     """
 
-    #: For the document: a PATCH merges these field by field.
+    #: Read by the OpenAPI document.
     merged_sections = _MERGED
 
-    id = serializers.UUIDField(read_only=True, help_text="Names the job in paths, as its slug does, and never changes.")
-    slug = Slug(JOB_SLUGS, required=False, help_text="Made from the name when left out; unique among live jobs.")
+    id = serializers.UUIDField(
+        read_only=True, help_text="Id of the job, which never changes. Paths accept it or the slug."
+    )
+    slug = Slug(
+        JOB_SLUGS,
+        required=False,
+        help_text="1 to 100 characters of a-z, 0-9 and -, unique among jobs that are not deleted. Default: derived "
+        "from the name.",
+    )
     schedule_normalized = NormalSchedule(
-        read_only=True, help_text="An equal schedule in normal form; null for a manual job."
+        read_only=True, help_text="The schedule in normal form; null for a manual job."
     )
     schedule_description = Text(
         read_only=True, allow_null=True, help_text="The schedule in words; null for a manual job."
     )
     schedule_type = ScheduleTypeField(read_only=True)
-    webhook = WebhookSerializer(required=False, help_text="The inbound trigger. Off so far.")
+    webhook = WebhookSerializer(required=False, help_text="The inbound trigger. Not available yet.")
     environments = BoundedDict(
         child=EnvironmentStateSerializer(),
         max_length=MAX_ENVIRONMENTS,
         required=False,
-        help_text="The job in each of its environments, by slug. A new job without it is enabled in the first one.",
+        help_text="The job in each of its environments, by slug. Default for a new job: enabled in the oldest "
+        "environment.",
     )
-    version = Whole(read_only=True, help_text="Number of the current version: 1, and one more with each change.")
+    version = Whole(read_only=True, help_text="Number of the current version: 1, incremented by each change.")
     unreadable = Text(
         read_only=True,
         allow_null=True,
-        help_text="Why this release can't read the current version, in one environment at least: the job waits there "
-        "until one can, or it is saved anew. Null, as nearly always: it can.",
+        help_text="Why this release can't read the current version in at least one environment: the job waits there "
+        "for a release that can, or for a change. Null: it can be read.",
     )
-    created_at = Instant(read_only=True, help_text="When the job was made.")
-    updated_at = Instant(read_only=True, help_text="When its current version was made. Enabling and pausing make none.")
+    created_at = Instant(read_only=True, help_text="When the job was created.")
+    updated_at = Instant(
+        read_only=True, help_text="When the current version was created. Enabling and pausing create none."
+    )
     deleted_at = Instant(
         read_only=True,
         allow_null=True,
-        help_text="When it was deleted: only its UUID leads to it then.",
+        help_text="When the job was deleted; it is then found by UUID only. Null: not deleted.",
     )
 
     def __init__(
@@ -115,7 +125,7 @@ class JobSerializer(DefinitionSerializer):
         self._merges = partial
         super().__init__(instance, **options)
         if like is not None:
-            # Making them takes most of a validation. They know the context alone, which is the same.
+            # Building fields is most of the cost of a validation. They depend on the context only.
             self.__dict__["fields"] = like.fields
 
     def get_fields(self) -> dict[str, serializers.Field]:
@@ -128,25 +138,25 @@ class JobSerializer(DefinitionSerializer):
         return super().to_internal_value(data)
 
     def run_validation(self, data: Any = empty) -> Any:
-        """Tells all at once: what is wrong with the job hides nothing that is wrong with its overrides."""
+        """Report errors of the job and of its overrides together."""
         try:
             return super().run_validation(data)
         except ValidationError as error:
-            raise ValidationError(self._with_wrong_overrides(data, by_field(error))) from error
+            raise ValidationError(self._with_override_errors(data, by_field(error))) from error
 
-    def _with_wrong_overrides(self, data: Any, errors: dict[str, Any]) -> dict[str, Any]:
+    def _with_override_errors(self, data: Any, errors: dict[str, Any]) -> dict[str, Any]:
         environments = data.get("environments") if isinstance(data, Mapping) else None
         if not isinstance(environments, Mapping) or "environments" in errors:
             return errors
         whole = self._merged(data) if self._merges else data
         context = {**self.context, "fires": False}
-        found = {
+        wrong_by_slug = {
             slug: override_errors(state["overrides"], whole, context=context)
             for slug, state in environments.items()
             if isinstance(state, Mapping) and state.get("overrides")
         }
-        told = {slug: {"overrides": wrong} for slug, wrong in found.items() if any(wrong.values())}
-        return {**errors, "environments": told} if told else errors
+        wrong = {slug: {"overrides": inner} for slug, inner in wrong_by_slug.items() if any(inner.values())}
+        return {**errors, "environments": wrong} if wrong else errors
 
     def _merged(self, data: Mapping[str, Any]) -> dict[str, Any]:
         stored = shared(self.before or {})
@@ -158,7 +168,7 @@ class JobSerializer(DefinitionSerializer):
             if isinstance(data.get(section), Mapping):
                 merged[section] = {**stored.get(section, {}), **data[section]}
         if isinstance(merged.get("retry"), Mapping) and merged["retry"].get("policy") is not None:
-            # The stored rules are those of the policy so far: nobody asks for them now.
+            # The stored rules belong to the previous policy.
             merged["retry"] = {"policy": merged["retry"]["policy"], **data.get("retry", {})}
         return merged
 
@@ -184,91 +194,95 @@ class JobSerializer(DefinitionSerializer):
         return value
 
     def _changes(self, given: dict[str, Any]) -> list[EnvironmentChange]:
-        """What to change. Without `partial`, environments that are not named are disabled."""
-        known, rows = self._environments, self._rows
+        """The changes to make. Without `partial`, omitted environments are disabled."""
+        environments, rows = self._environments, self._rows
         changes = [
-            EnvironmentChange(known[slug], state.get("enabled", True))
+            EnvironmentChange(environments[slug], state.get("enabled", True))
             for slug, state in given.items()
             if "enabled" in state or slug not in rows or not self._merges
         ]
         if not self._merges:
-            unnamed = (slug for slug in rows if slug in known and slug not in given)
-            changes += [EnvironmentChange(known[slug], enabled=False) for slug in unnamed]
+            unnamed = (slug for slug in rows if slug in environments and slug not in given)
+            changes += [EnvironmentChange(environments[slug], enabled=False) for slug in unnamed]
         return changes
 
-    def _is_anew(self, change: EnvironmentChange) -> bool:
+    def _enables(self, change: EnvironmentChange) -> bool:
         row = self._rows.get(change.environment.slug)
         return change.enabled and not (row is not None and row.enabled)
 
     def _checked_overrides(self, given: dict[str, Any], definition: dict[str, Any]) -> dict[str, Any]:
-        """The overrides of all environments, by id: those given, and of the others what they have.
+        """The overrides of all environments, by id: those given, and the stored ones of the others.
 
-        Each is checked with the new definition. One that stays as it is, beside a definition that does, was already.
+        Each is validated with the new definition, unless neither has changed.
         """
         before = self.before or {}
         stored = before.get(OVERRIDES, {})
         slugs = {str(row.pk): row.slug for row in self._all_environments}
-        wanted = {key: sparse for key, sparse in stored.items() if key in slugs}
+        overrides = {key: sparse for key, sparse in stored.items() if key in slugs}
         for slug, state in given.items():
             if "overrides" in state or not self._merges:
-                wanted[str(self._environments[slug].pk)] = state.get("overrides", {})
+                overrides[str(self._environments[slug].pk)] = state.get("overrides", {})
         same, errors = shared(before) == definition, {}
-        for key, sparse in wanted.items():
-            anew = slugs[key] in self._enabled_anew
-            if not sparse or (same and sparse == stored.get(key) and not anew):
+        for key, sparse in overrides.items():
+            newly_enabled = slugs[key] in self._newly_enabled
+            if not sparse or (same and sparse == stored.get(key) and not newly_enabled):
                 continue
             context = {
                 **self.context,
                 "before": effective(before, key) if before else None,
                 "anchor": self.anchor,
                 "fires": self.context.get("fires", True) and given.get(slugs[key], {}).get("enabled", True),
-                "enables": anew,
+                "enables": newly_enabled,
             }
             try:
-                wanted[key] = checked_overrides(sparse, definition, context=context)
+                overrides[key] = checked_overrides(sparse, definition, context=context)
             except ValidationError as error:
                 errors[slugs[key]] = {"overrides": error.detail}
         if errors:
             raise ValidationError({"environments": errors})
-        return wanted
+        return overrides
 
     @cached_property
     def _all_environments(self) -> list[Environment]:
-        """Those of the workspace: read here, unless whoever judges many jobs has them in the context."""
+        """The environments of the workspace; an import of many jobs has them in the context."""
         return self.context.get("environments") or list(self.context["workspace"].environments.all())
 
     @cached_property
     def _environments(self) -> dict[str, Environment]:
-        """Those within reach, by slug."""
+        """The environments within reach, by slug."""
         access = self.context.get("access")
         bound = access.environment_ids if access else None
-        return {one.slug: one for one in self._all_environments if bound is None or one.pk in bound}
+        return {
+            environment.slug: environment
+            for environment in self._all_environments
+            if bound is None or environment.pk in bound
+        }
 
     @cached_property
     def _rows(self) -> dict[str, JobEnvironment]:
         if not isinstance(self.instance, Job):
             return {}
-        slugs = {one.pk: one.slug for one in self._all_environments}
+        slugs = {environment.pk: environment.slug for environment in self._all_environments}
         return {slugs[row.environment_id]: row for row in self.instance.job_environments.all()}
 
     def _unknown_environment(self, slug: str) -> ErrorDetail:
         access = self.context.get("access")
         if access is not None and access.environment_ids is not None:
-            raise NotFoundError(f"This API key reaches no environment {slug}.", field=f"environments.{slug}")
+            raise NotFoundError(f"This API key has no access to an environment {slug}.", field=f"environments.{slug}")
         return ErrorDetail("There is no such environment.", code="environment_unknown")
 
     def _changed_pause(self, slug: str, row: JobEnvironment | None) -> dict[str, list[ErrorDetail]]:
-        shown = represent_state(row or JobEnvironment(), self.context["now"])
+        current = represent_state(row or JobEnvironment(), self.context["now"])
         given = self.initial_data["environments"][slug]
-        detail = ErrorDetail("Change this with the routes pause/ and resume/.", code="read_only")
-        return {field: [detail] for field in _PAUSE_FIELDS if field in given and given[field] != shown[field]}
+        detail = ErrorDetail("Use pause/ and resume/ to change this.", code="read_only")
+        return {field: [detail] for field in _PAUSE_FIELDS if field in given and given[field] != current[field]}
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         given = attrs.pop("environments", None)
         self._fires = self._merges or given is None or any(state.get("enabled", True) for state in given.values())
         changes = None if given is None else self._changes(given)
-        self._enabled_anew = {change.environment.slug for change in changes or () if self._is_anew(change)}
-        self._timed_anew = any(not self._overrides_timing(slug, given or {}) for slug in self._enabled_anew)
+        self._newly_enabled = {change.environment.slug for change in changes or () if self._enables(change)}
+        self._starts_timing = any(not self._overrides_timing(slug, given or {}) for slug in self._newly_enabled)
         attrs = super().validate(attrs)
         if changes is not None:
             attrs["environments"] = changes
@@ -277,7 +291,7 @@ class JobSerializer(DefinitionSerializer):
 
     @property
     def config(self) -> dict[str, Any]:
-        """The complete definition, once valid: what a JobVersion keeps."""
+        """The complete valid definition, as stored in a JobVersion."""
         return with_overrides(self.definition, self.validated_data[OVERRIDES])
 
     @property
@@ -286,26 +300,26 @@ class JobSerializer(DefinitionSerializer):
 
     @property
     def enables(self) -> bool:
-        return bool(self._enabled_anew)
+        return bool(self._newly_enabled)
 
     @property
     def starts_timing(self) -> bool:
-        return self._timed_anew
+        return self._starts_timing
 
     def _overrides_timing(self, slug: str, given: dict[str, Any]) -> bool:
-        """Whether an environment will have a timing of its own, which is judged with its other overrides."""
+        """Whether an environment overrides the timing, which is then validated with its overrides."""
         stored = (self.before or {}).get(OVERRIDES, {}).get(str(self._environments[slug].pk), {})
-        kept = stored if self._merges else {}
-        return not given.get(slug, {}).get("overrides", kept).keys().isdisjoint(TIMING)
+        default = stored if self._merges else {}
+        return not given.get(slug, {}).get("overrides", default).keys().isdisjoint(TIMING)
 
     @property
     def becomes_active(self) -> bool:
-        """Whether saving would enable the job somewhere, where it was enabled nowhere."""
+        """Whether saving would enable a job that is enabled nowhere."""
         return self.enables and not any(row.enabled for row in self._rows.values())
 
     @property
     def changes_anything(self) -> bool:
-        """Whether saving would change the job at all: its definition, or where it is enabled."""
+        """Whether saving would change the definition, an override, or where the job is enabled."""
         enabled = {row.environment_id: row.enabled for row in self._rows.values()}
         changes = self.validated_data.get("environments") or []
         switched = any(enabled.get(change.environment.pk) != change.enabled for change in changes)
@@ -313,25 +327,25 @@ class JobSerializer(DefinitionSerializer):
 
     @property
     def changes_definition(self) -> bool:
-        """Whether saving would change what all of the job's environments share."""
+        """Whether saving would change what all environments of the job share."""
         slug = self.validated_data.get("slug")
         renamed = isinstance(self.instance, Job) and slug not in {None, self.instance.slug}
         return renamed or self.before is None or shared(self.before) != self.definition
 
     def to_representation(self, instance: Job) -> dict[str, Any]:
-        shown = represent_job(instance, now=self.context["now"])
-        return {field: shown[field] for field in JOB_FIELDS}
+        representation = represent_job(instance, now=self.context["now"])
+        return {field: representation[field] for field in JOB_FIELDS}
 
 
 def save_validated(
     serializer: JobSerializer, *, actor: Actor, slug: str | None = None, restored: int | None = None
 ) -> Job:
-    """Save what a valid serializer holds. A caller bound to environments makes its jobs in the first of those."""
+    """Save a valid serializer. A new job of a bound caller is enabled in the first of its environments."""
     valid, access = serializer.validated_data, serializer.context.get("access")
     job = serializer.instance if isinstance(serializer.instance, Job) else None
     environments = valid.get("environments")
     if job is None and environments is None and access is not None:
-        environments = [EnvironmentChange(first, enabled=True) for first in access.environments()[:1]]
+        environments = [EnvironmentChange(environment, enabled=True) for environment in access.environments()[:1]]
     return save_job(
         workspace=serializer.context["workspace"],
         job=job,
