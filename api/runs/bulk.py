@@ -1,4 +1,4 @@
-"""Routes of bulk operations: many executions replayed or canceled by a filter, by the house's chores."""
+"""Bulk operations: executions selected by a filter are replayed or canceled in the background."""
 
 import uuid
 from typing import Any, cast
@@ -21,20 +21,29 @@ from runs.executions.bulk import MAX_EXECUTIONS, MAX_RATE, cancel_bulk, matching
 from runs.models import BulkOperation
 from runs.states import BulkKind, BulkState
 
-#: How many ids an answer holds.
+#: Number of ids in a response.
 IDS = 100
 
 
 class BulkSerializer(StrictSerializer):
-    """Which executions, and how fast."""
+    """Which executions to process, and at which rate."""
 
-    filter = ExecutionFields(help_text="As the list's query parameters; lists may be JSON lists.")
-    dry_run = Flag(default=False, help_text="Only tell what matches.")
+    filter = ExecutionFields(
+        help_text="The query parameters of `GET /executions/`; comma-separated values may also be JSON lists."
+    )
+    dry_run = Flag(default=False, help_text="Return what matches, without processing it.")
     limit = Whole(
-        default=MAX_EXECUTIONS, min_value=1, max_value=MAX_EXECUTIONS, help_text="The latest so many of those."
+        default=MAX_EXECUTIONS,
+        min_value=1,
+        max_value=MAX_EXECUTIONS,
+        help_text="Maximum number of executions; the latest are selected.",
     )
     rate_per_second = Whole(
-        allow_null=True, default=None, min_value=1, max_value=MAX_RATE, help_text="Null: as fast as it goes."
+        allow_null=True,
+        default=None,
+        min_value=1,
+        max_value=MAX_RATE,
+        help_text="Executions per second; null: unlimited.",
     )
 
 
@@ -46,40 +55,47 @@ class BulkCancelSerializer(BulkSerializer):
 @extend_schema_serializer(examples=examples.BULK_REPLAY)
 class BulkReplaySerializer(BulkSerializer):
     config = Choice(
-        choices=("current", "original"), default="current", help_text="The job as it is now, or as it was then."
+        choices=("current", "original"),
+        default="current",
+        help_text="Use the job's current configuration, or that of the replayed execution.",
     )
 
 
 @extend_schema_serializer(examples=examples.BULK_MATCHED)
 class MatchedSerializer(serializers.Serializer):
-    """What a dry run found."""
+    """The result of a dry run."""
 
-    dry_run = Flag(default=True, help_text="Always true: nothing was done.")
-    matched = Whole(help_text="How many executions would be dealt with, `limit` at most.")
-    more = Flag(help_text="Whether more match than `limit` allows.")
-    ids = serializers.ListField(child=serializers.UUIDField(), help_text="The first 100, in the order they are taken.")
+    dry_run = Flag(default=True, help_text="Always true.")
+    matched = Whole(help_text="Number of executions that would be processed, at most `limit`.")
+    more = Flag(help_text="Whether more than `limit` executions match.")
+    ids = serializers.ListField(child=serializers.UUIDField(), help_text="The first 100 ids, in processing order.")
 
 
 class ListedBulkOperationSerializer(serializers.Serializer):
-    """A bulk operation, as lists show it."""
+    """A bulk operation in a list."""
 
-    id = serializers.UUIDField(help_text="Of this operation; leads to the ids of its executions.")
+    id = serializers.UUIDField(help_text="Id of the operation.")
     kind = Choice(choices=BulkKind.choices, help_text="What is done with each execution.")
     state = Choice(
         choices=BulkState.choices,
-        help_text="`completed` once none remains; `canceled`: the remaining ones are left as they are.",
+        help_text="`running`, `completed` when no execution remains, or `canceled` with the remaining ones "
+        "unprocessed.",
     )
-    filter = serializers.DictField(help_text="As it was sent.")
-    config = Choice(choices=("current", "original"), allow_null=True, help_text="Of replays.")
-    rate_per_second = Whole(allow_null=True, help_text="How many a second at most; null: as fast as it goes.")
-    asked_by = Text(help_text="The key's or the person's name.")
-    matched = Whole(help_text="How many executions it is about: `done`, `skipped` and `remaining` together.")
-    more = Flag(help_text="Whether more matched than the limit allowed.")
-    done = Whole(help_text="How many were replayed or canceled so far.")
-    skipped = Whole(help_text="Taken, but could not be any more: already ended, without a job, or quota used up.")
-    remaining = Whole(help_text="How many were not taken yet.")
-    created_at = Instant(help_text="When it was asked for, and what matched was settled.")
-    finished_at = Instant(allow_null=True, help_text="When it completed or was canceled; null while it goes on.")
+    filter = serializers.DictField(help_text="The filter of the request.")
+    config = Choice(
+        choices=("current", "original"), allow_null=True, help_text="Configuration used by a replay; else null."
+    )
+    rate_per_second = Whole(allow_null=True, help_text="Maximum executions per second; null: unlimited.")
+    asked_by = Text(help_text="Name of the API key or user that started the operation.")
+    matched = Whole(help_text="Number of selected executions: `done` + `skipped` + `remaining`.")
+    more = Flag(help_text="Whether more executions matched than `limit`.")
+    done = Whole(help_text="Number of executions replayed or canceled so far.")
+    skipped = Whole(
+        help_text="Number of executions that could not be processed: already ended, job deleted, or quota exceeded."
+    )
+    remaining = Whole(help_text="Number of executions not processed yet.")
+    created_at = Instant(help_text="When the operation was started and its executions were selected.")
+    finished_at = Instant(allow_null=True, help_text="When it completed or was canceled; null while running.")
 
     def to_representation(self, instance: BulkOperation) -> dict[str, Any]:
         config = "original" if instance.original_config else "current"
@@ -103,10 +119,12 @@ class ListedBulkOperationSerializer(serializers.Serializer):
 
 @extend_schema_serializer(examples=examples.BULK_OPERATION)
 class BulkOperationSerializer(ListedBulkOperationSerializer):
-    """A bulk operation, with a page of the ids of the executions that it is about."""
+    """A bulk operation with a page of the ids of its executions."""
 
-    ids = serializers.ListField(child=serializers.UUIDField(), help_text="In the order they are taken.")
-    cursor = serializers.CharField(allow_null=True, help_text="Send it back for the next ids; null on the last page.")
+    ids = serializers.ListField(child=serializers.UUIDField(), help_text="Up to 100 ids, in processing order.")
+    cursor = serializers.CharField(
+        allow_null=True, help_text="Value of `cursor` for the next page of ids; null on the last page."
+    )
 
     def to_representation(self, instance: BulkOperation) -> dict[str, Any]:
         first = self.context.get("first", 0)
@@ -120,7 +138,7 @@ class BulkOperationSerializer(ListedBulkOperationSerializer):
 
 
 class BulkDetailQuery(Query):
-    cursor = serializers.CharField(required=False, help_text="Opaque; from the `cursor` of another page of ids.")
+    cursor = serializers.CharField(required=False, help_text="The `cursor` of the previous page of ids.")
 
 
 @extend_schema_view(
@@ -129,10 +147,12 @@ class BulkDetailQuery(Query):
         summary="List bulk operations, newest first",
         responses=ListedBulkOperationSerializer(many=True),
     ),
-    retrieve=extend_schema(operation_id="bulk_operations_get", summary="Get a bulk operation with its executions' ids"),
+    retrieve=extend_schema(
+        operation_id="bulk_operations_get", summary="Get a bulk operation with the ids of its executions"
+    ),
 )
 class BulkOperationViewSet(ListModelMixin, RetrieveModelMixin, ApiViewSet):
-    """The bulk operations within reach: for a key that is bound to environments, those that touch no other."""
+    """The bulk operations within reach: for a bound key those with executions in its environments only."""
 
     read_scope: str = Scope.EXECUTIONS_READ
     write_scope: str = Scope.EXECUTIONS_WRITE
@@ -153,7 +173,8 @@ class BulkOperationViewSet(ListModelMixin, RetrieveModelMixin, ApiViewSet):
 
     @extend_schema(
         operation_id="executions_bulk_replay",
-        summary="Replay executions by a filter",
+        summary="Replay executions by filter",
+        description="Up to 10,000 executions, processed in the background. `dry_run` answers 200 with what matches.",
         request=BulkReplaySerializer,
         responses={200: MatchedSerializer, 202: BulkOperationSerializer},
     )
@@ -162,7 +183,8 @@ class BulkOperationViewSet(ListModelMixin, RetrieveModelMixin, ApiViewSet):
 
     @extend_schema(
         operation_id="executions_bulk_cancel",
-        summary="Cancel executions by a filter",
+        summary="Cancel executions by filter",
+        description="Up to 10,000 executions, processed in the background. `dry_run` answers 200 with what matches.",
         request=BulkCancelSerializer,
         responses={200: MatchedSerializer, 202: BulkOperationSerializer},
     )
@@ -171,7 +193,8 @@ class BulkOperationViewSet(ListModelMixin, RetrieveModelMixin, ApiViewSet):
 
     @extend_schema(
         operation_id="bulk_operations_cancel",
-        summary="Do no more of a bulk operation",
+        summary="Cancel a bulk operation",
+        description="Remaining executions are not processed. 409 if the operation has ended.",
         request=EmptySerializer,
         responses=BulkOperationSerializer,
     )
@@ -182,7 +205,7 @@ class BulkOperationViewSet(ListModelMixin, RetrieveModelMixin, ApiViewSet):
         return Response(self.get_serializer(self.get_object()).data)
 
     def _start(self, request: Request, kind: BulkKind, body: dict[str, Any]) -> Response:
-        """Start what a body asks for, or only say what it matches."""
+        """Start the operation of a body or, for a dry run, return what it matches."""
         executions = history_filter(body["filter"], self.access)
         if body["dry_run"]:
             matched = matching(executions, kind, limit=body["limit"])
@@ -203,13 +226,13 @@ class BulkOperationViewSet(ListModelMixin, RetrieveModelMixin, ApiViewSet):
         return Response(shown, status=status.HTTP_202_ACCEPTED, headers=headers)
 
     def _first(self) -> int:
-        """The place of the first id that is shown, from the cursor."""
+        """The index of the first id on the page."""
         if "cursor" not in self.query or self.action != "retrieve":
             return 0
         try:
             first: int = signing.loads(self.query["cursor"], salt=_salt(self.kwargs["operation"]))
         except signing.BadSignature as error:
-            detail = ErrorDetail("This cursor belongs to another bulk operation, or to none.", code="invalid_cursor")
+            detail = ErrorDetail("Not a cursor of this bulk operation.", code="invalid_cursor")
             raise ValidationError({"cursor": [detail]}) from error
         return first
 

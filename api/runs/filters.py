@@ -1,4 +1,4 @@
-"""The query parameters of executions and runs, and the rows they mean."""
+"""The query parameters of executions and runs, and the filters for them."""
 
 import uuid
 from typing import Any
@@ -21,37 +21,45 @@ _REASONS = tuple(reason.value for reason in OCCURRING)
 
 
 class HistoryFields(StrictSerializer):
-    """What executions and runs are both filtered by."""
+    """Filters of both executions and runs."""
 
-    trigger = CommaList(child=Choice(choices=OCCURRING_TRIGGERS), required=False, help_text="One or more, with commas.")
-    job = serializers.CharField(required=False, help_text="A job's slug or id, a deleted job's too.")
-    environment = CommaList(child=serializers.CharField(), required=False, help_text="One or more slugs, with commas.")
-    failure_reason = Choice(choices=_REASONS, required=False, help_text="Failed, and for this reason.")
-    last_only = serializers.BooleanField(default=False, help_text="Only the latest; of jobs in each environment.")
+    trigger = CommaList(
+        child=Choice(choices=OCCURRING_TRIGGERS), required=False, help_text="Triggers, separated by commas."
+    )
+    job = serializers.CharField(required=False, help_text="Slug or id of a job, deleted or not.")
+    environment = CommaList(
+        child=serializers.CharField(), required=False, help_text="Slugs of environments, separated by commas."
+    )
+    failure_reason = Choice(choices=_REASONS, required=False, help_text="Only failures with this reason.")
+    last_only = serializers.BooleanField(default=False, help_text="Only the latest per job and environment.")
 
     def get_fields(self) -> dict[str, Any]:
         fields = super().get_fields()
-        told = "An ISO 8601 time; UTC without an offset."
-        fields["from"] = Bound(help_text=f"At or after. {told}")
-        fields["to"] = Bound(help_text=f"Before. {told}")
+        fields["from"] = Bound("At or after this instant.")
+        fields["to"] = Bound("Before this instant.")
         return fields
 
 
 class ExecutionFields(HistoryFields):
-    """What executions are filtered by, in lists and in bulk."""
+    """Filters of executions, in lists and bulk operations."""
 
-    status = CommaList(child=Choice(choices=OCCURRING_STATUSES), required=False, help_text="One or more, with commas.")
-    job_name = serializers.CharField(
-        required=False, max_length=MAX_TEXT, help_text="Part of a job's name, in any case."
+    status = CommaList(
+        child=Choice(choices=OCCURRING_STATUSES), required=False, help_text="Statuses, separated by commas."
     )
-    tag = serializers.CharField(required=False, max_length=MAX_TEXT, help_text="A tag that the job has now.")
+    job_name = serializers.CharField(
+        required=False, max_length=MAX_TEXT, help_text="Part of the job's current name (case-insensitive)."
+    )
+    tag = serializers.CharField(
+        required=False, max_length=MAX_TEXT, help_text="A current tag of the job (case-sensitive)."
+    )
     last_only = serializers.BooleanField(
-        default=False, help_text="The latest ended one of each job in each environment, of those that are left."
+        default=False,
+        help_text="Only the latest ended execution per job and environment that matches the other filters.",
     )
     search = serializers.CharField(
         required=False,
         max_length=MAX_TEXT,
-        help_text="Part of the error of a failed one, or of the URL that its job has now, in any case.",
+        help_text="Part of the error of a failed execution, or of the job's current URL (case-insensitive).",
     )
 
 
@@ -59,13 +67,16 @@ class ExecutionListQuery(ExecutionFields, ListQuery):
     sort = Choice(
         choices=tuple(KEYSETS),
         default="scheduled_for",
-        help_text="scheduled_for: else by when it was made. duration: of the latest 10,000.",
+        help_text="`scheduled_for` uses `created_at` for executions without it. `duration` sorts the latest 10,000 "
+        "matches only.",
     )
-    order = Choice(choices=("asc", "desc"), default="desc", help_text="Of `sort`; `desc`: the latest or longest first.")
+    order = Choice(
+        choices=("asc", "desc"), default="desc", help_text="Direction of `sort`; `desc`: latest or longest first."
+    )
 
 
 class EventsQuery(ExecutionFields, Query):
-    """Those that make sense for what changes now."""
+    """The filters that apply to current changes."""
 
     last_only = None  # type: ignore[assignment]
 
@@ -76,20 +87,20 @@ class EventsQuery(ExecutionFields, Query):
 
 class RunListQuery(HistoryFields, ListQuery):
     status = CommaList(
-        child=Choice(choices=OCCURRING_RUN_STATUSES), required=False, help_text="One or more, with commas."
+        child=Choice(choices=OCCURRING_RUN_STATUSES), required=False, help_text="Statuses, separated by commas."
     )
-    execution = serializers.UUIDField(required=False, help_text="Id of the execution that they are attempts of.")
+    execution = serializers.UUIDField(required=False, help_text="Id of the execution.")
     last_only = serializers.BooleanField(
-        default=False, help_text="The latest of each job in each environment, of those that are left."
+        default=False, help_text="Only the latest run per job and environment that matches the other filters."
     )
 
 
 def history_filter(query: dict[str, Any], access: Access, *, job: Job | None = None) -> HistoryFilter:
-    """The executions that a query means, of one job where it is named by the path."""
-    wanted = job or (past_job(access, query["job"]) if "job" in query else None)
-    nowhere = "job" in query and (wanted is None or (job is not None and past_job(access, query["job"]) != job))
+    """The filter for a query; `job` is the job that the path names."""
+    queried = past_job(access, query["job"]) if "job" in query else None
+    is_empty = "job" in query and (queried is None or job not in (None, queried))
     return HistoryFilter(
-        **_shared(query, access, wanted, nowhere=nowhere),
+        **_common(query, access, job or queried, is_empty=is_empty),
         job_name=query.get("job_name"),
         tag=query.get("tag"),
         search=query.get("search"),
@@ -97,9 +108,9 @@ def history_filter(query: dict[str, Any], access: Access, *, job: Job | None = N
 
 
 def environment_ids_of(query: dict[str, Any], access: Access) -> tuple[uuid.UUID, ...] | None:
-    """The environments meant; None for all of the workspace."""
+    """The ids of the environments to read; None: all of the workspace."""
     if "environment" in query:
-        return tuple(place.pk for place in access.environments() if place.slug in query["environment"])
+        return tuple(match.pk for match in access.environments() if match.slug in query["environment"])
     return None if access.environment_ids is None else tuple(access.environment_ids)
 
 
@@ -108,17 +119,17 @@ def _tuple(values: list[str] | None) -> tuple[str, ...] | None:
 
 
 def run_filter(query: dict[str, Any], access: Access) -> RunFilter:
-    """The runs that a query means."""
+    """The filter for a query."""
     job = past_job(access, query["job"]) if "job" in query else None
-    nowhere = "job" in query and job is None
-    return RunFilter(**_shared(query, access, job, nowhere=nowhere), execution_id=query.get("execution"))
+    is_empty = "job" in query and job is None
+    return RunFilter(**_common(query, access, job, is_empty=is_empty), execution_id=query.get("execution"))
 
 
-def _shared(query: dict[str, Any], access: Access, job: Job | None, *, nowhere: bool) -> dict[str, Any]:
-    """What executions and runs are both filtered by; `nowhere`: by a job that there is none of."""
+def _common(query: dict[str, Any], access: Access, job: Job | None, *, is_empty: bool) -> dict[str, Any]:
+    """The filters of both; `is_empty`: they match nothing, since the job does not exist."""
     return {
         "workspace": access.workspace,
-        "environment_ids": () if nowhere else environment_ids_of(query, access),
+        "environment_ids": () if is_empty else environment_ids_of(query, access),
         "statuses": _tuple(query.get("status")),
         "triggers": _tuple(query.get("trigger")),
         "failure_reason": query.get("failure_reason"),

@@ -1,4 +1,4 @@
-"""The ledger of a job, and why it did or did not run at an instant."""
+"""The ledger of a job, and the explanation of one instant."""
 
 import datetime
 from typing import Any
@@ -24,134 +24,139 @@ from runs.ledger.read import LedgerAccount, PlannedPeriod, account_of
 from runs.states import OCCURRING_STATUSES, SkipReason
 
 _DEFAULT_SPAN = datetime.timedelta(hours=24)
-_MOST_DIFFERENCES = 100
+_MAX_DIFFERENCES = 100
 _JUST_AFTER = datetime.timedelta(microseconds=1)
-_TOLD = "An ISO 8601 time; UTC without an offset."
 
 
-class PlaceQuery(Query):
+class JobEnvironmentQuery(Query):
     environment = serializers.CharField(
-        required=False, help_text="Its slug; may be left out where the job is in one environment, or enabled in one."
+        required=False, help_text="Slug. May be omitted if the job is in one environment or enabled in one."
     )
 
 
-class LedgerQuery(PlaceQuery):
+class LedgerQuery(JobEnvironmentQuery):
     def get_fields(self) -> dict[str, Any]:
         fields = super().get_fields()
-        fields["from"] = Bound(help_text=f"At or after; 24 hours before `to` when left out. {_TOLD}")
-        fields["to"] = Bound(help_text=f"Before; now when left out. {_TOLD}")
+        fields["from"] = Bound("Start (inclusive). Default: 24 hours before `to`.")
+        fields["to"] = Bound("End (exclusive). Default: now.")
         return fields
 
 
-class InstantQuery(PlaceQuery):
-    at = Instant(required=False, naive_is_utc=True, help_text=f"Read to the second; now when left out. {_TOLD}")
+class InstantQuery(JobEnvironmentQuery):
+    at = Instant(
+        required=False,
+        naive_is_utc=True,
+        help_text="The instant, to the second. Default: now. ISO 8601; UTC if it has no offset.",
+    )
 
 
 class PeriodSerializer(serializers.Serializer):
-    """A plan that was in force: it plans the occurrences later than `from` and no later than `until`."""
+    """A period with one schedule and state: its occurrences are later than `from` and at or before `until`."""
 
     state = Choice(
         choices=PeriodState.choices,
-        help_text="`active` fires what is planned, `paused` skips it; `disabled` and `ended` plan nothing.",
+        help_text="`active`: occurrences fire; `paused`: they are skipped; `disabled`, `ended`: there are none.",
     )
-    until = Instant(allow_null=True, help_text="When it ended, or will; null: still in force.")
-    job_version = Whole(help_text="Number of the job's version that said what was planned.")
-    note = Text(allow_blank=True, help_text="What was said of a pause; else empty.")
+    until = Instant(allow_null=True, help_text="End of the period; null: it has no end.")
+    job_version = Whole(help_text="Number of the job's version in this period.")
+    note = Text(allow_blank=True, help_text="The note of a pause; else empty.")
     unreadable = Text(
         allow_null=True,
-        help_text="Why this release can't read what was planned: nothing of that time is compared. Null: it can.",
+        help_text="Why this release can't read the version, so that the period is not compared. Null: it can.",
     )
 
     def get_fields(self) -> dict[str, Any]:
-        return {**super().get_fields(), "from": Instant(help_text="When it came into force.")}
+        return {**super().get_fields(), "from": Instant(help_text="Start of the period.")}
 
 
 class DifferenceSerializer(serializers.Serializer):
-    """Where plan and records disagree: a bug."""
+    """A difference between planned and recorded occurrences, which is a bug."""
 
-    scheduled_for = Instant(help_text="The occurrence that it is about, or the first of several.")
+    scheduled_for = Instant(help_text="The occurrence, or the first of several.")
     kind = Choice(
         choices=("lost", "doubled", "unplanned"),
-        help_text="`lost`: planned, not recorded; `doubled`: recorded more than once; `unplanned`: recorded, not "
+        help_text="`lost`: planned but not recorded; `doubled`: recorded more than once; `unplanned`: recorded but not "
         "planned.",
     )
-    detail = Text(help_text="A sentence for people, with the ids of the executions that record it.")
+    detail = Text(help_text="An explanation with the ids of the executions.")
 
 
 @extend_schema_serializer(examples=examples.LEDGER)
 class LedgerSerializer(serializers.Serializer):
-    """What was planned, and what became of it: `planned` is `fired`, plus `skipped`, plus `due`, plus differences."""
+    """Planned and recorded occurrences: `planned` = `fired` + `skipped` + `due`, apart from differences."""
 
-    to = Instant(help_text="Exclusive. Earlier than asked for where that is still to come.")
-    environment = Text(help_text="Slug of the environment that it is the ledger of.")
-    planned = Whole(help_text="How many occurrences the job's versions planned in that time.")
-    fired = Whole(help_text="Exactly one execution each, however it ended.")
-    skipped = serializers.DictField(child=Whole(), help_text="Counted occurrences, by reason.")
-    due = Whole(help_text="Planned, and not dealt with by the clock yet.")
-    differences = DifferenceSerializer(many=True, help_text=f"There should be none. At most {_MOST_DIFFERENCES}.")
+    to = Instant(help_text="End (exclusive): the requested one, but not later than now.")
+    environment = Text(help_text="Slug of the environment.")
+    planned = Whole(help_text="Number of occurrences that the job's versions planned.")
+    fired = Whole(help_text="Number of occurrences with exactly one execution, whatever its outcome.")
+    skipped = serializers.DictField(child=Whole(), help_text="Number of skipped occurrences by reason.")
+    due = Whole(help_text="Number of occurrences not processed yet.")
+    differences = DifferenceSerializer(
+        many=True, help_text=f"Differences, at most {_MAX_DIFFERENCES}; should be empty."
+    )
     history_from = Instant(
         allow_null=True,
-        help_text="The history reaches back to here: of what was planned before, records are pruned, and nothing is "
-        "compared. Null: all is kept.",
+        help_text="Start of the retained history: earlier occurrences are pruned and not compared. Null: nothing is "
+        "pruned.",
     )
-    periods = PeriodSerializer(many=True, help_text="The plans that were in force in that time, in order.")
+    periods = PeriodSerializer(many=True, help_text="The periods between `from` and `to`, in order.")
 
     def get_fields(self) -> dict[str, Any]:
-        told = "Later than asked for where the job's ledger, or its history, begins later."
-        return {**super().get_fields(), "from": Instant(help_text=told)}
+        start = "Start (inclusive): the requested one, but not before the ledger and the retained history."
+        return {**super().get_fields(), "from": Instant(help_text=start)}
 
 
 class MeantExecutionSerializer(serializers.Serializer):
-    """The execution that records an occurrence, in short."""
+    """The execution of an occurrence."""
 
-    id = serializers.UUIDField(help_text="Leads to all of it: `GET /executions/{id}/`.")
-    status = Choice(choices=OCCURRING_STATUSES, help_text="How it stands now.")
+    id = serializers.UUIDField(help_text="Id for `GET /executions/{id}/`.")
+    status = Choice(choices=OCCURRING_STATUSES, help_text="Current status.")
     skip_reason = Choice(
-        choices=SkipReason.choices, allow_null=True, help_text="Why it was not fired; null unless it is `skipped`."
+        choices=SkipReason.choices, allow_null=True, help_text="Why it was skipped; null unless `skipped`."
     )
 
 
 @extend_schema_serializer(examples=examples.EXPLANATION)
 class ExplanationSerializer(serializers.Serializer):
-    """Why a job did or did not run at an instant: a verdict for programs, a sentence for people."""
+    """Why a job did or did not run at an instant."""
 
-    at = Instant(help_text="The instant that was asked about.")
-    environment = Text(help_text="Slug of the environment that it is about.")
+    at = Instant(help_text="The requested instant.")
+    environment = Text(help_text="Slug of the environment.")
     verdict = Choice(
         choices=[verdict.value for verdict in LedgerVerdict],
-        help_text="Planned for then: `fired`, `skipped`, `due` (not dealt with yet), `to_come`, `pruned` (not kept any "
-        "more) or `lost` (a bug). Else why not: `not_planned` by the schedule, `manual` without one, `disabled` here, "
-        "`ended`, `deleted`, `not_yet` made; or `unreadable`: this release can't read the version of then.",
+        help_text="With an occurrence: `fired`, `skipped`, `due` (not processed yet), `to_come`, `pruned` or `lost` (a "
+        "bug). Without one: `not_planned` by the schedule, `manual`, `disabled` in the environment, `ended`, "
+        "`deleted`, `not_yet` created, or `unreadable` (this release can't read the version of that time).",
     )
-    detail = Text(help_text="The same as a sentence for people.")
-    occurrence = Instant(allow_null=True, help_text="The planned occurrence of that second.")
-    execution = MeantExecutionSerializer(allow_null=True, help_text="What records it.")
+    detail = Text(help_text="The verdict in a sentence.")
+    occurrence = Instant(allow_null=True, help_text="The occurrence at that second; null if there is none.")
+    execution = MeantExecutionSerializer(allow_null=True, help_text="Its execution; null if there is none.")
     lateness_ms = Whole(
         allow_null=True,
-        help_text="Milliseconds that it started later than planned, jitter aside; null unless it has started.",
+        help_text="Milliseconds between the due time, including jitter, and the start; null if not started.",
     )
-    previous = Instant(allow_null=True, help_text="Where nothing was planned: the occurrence before.")
-    next = Instant(allow_null=True, help_text="Where nothing was planned: the occurrence after.")
-    period = PeriodSerializer(allow_null=True, help_text="The plan in force then.")
+    previous = Instant(allow_null=True, help_text="The previous occurrence, if there is none at `at`; else null.")
+    next = Instant(allow_null=True, help_text="The following occurrence, if there is none at `at`; else null.")
+    period = PeriodSerializer(allow_null=True, help_text="The period that contains `at`.")
 
 
 class LedgerView(ApiView):
-    """A comparison of a period: computed, so there is no object that a generic view could fetch."""
+    """A computed comparison: there is no object that a generic view could fetch."""
 
     read_scope: str = Scope.EXECUTIONS_READ
 
-    def place(self, reference: str) -> JobEnvironment:
-        """The job's state in the environment meant, of a deleted job too."""
+    def job_environment(self, reference: str) -> JobEnvironment:
+        """The job, deleted or not, in the requested or only environment."""
         job = past_job(self.access, reference)
         rows = self._reachable(job) if job else []
         if job is None or not rows:
             raise NotFound(f"There is no job {reference}.")
-        named = self.query.get("environment")
-        if named is not None:
-            wanted = environment_named(self.access, named)
-            rows = [row for row in rows if row.environment_id == wanted.pk]
+        slug = self.query.get("environment")
+        if slug is not None:
+            environment = environment_named(self.access, slug)
+            rows = [row for row in rows if row.environment_id == environment.pk]
             if not rows:
-                raise NotFoundError(f"The job is not in the environment {named}.", field="environment")
+                raise NotFoundError(f"The job is not in the environment {slug}.", field="environment")
         enabled = [row for row in rows if row.enabled]
         if len(rows) > 1 and len(enabled) != 1:
             raise AmbiguousLedgerError(sorted(row.environment.slug for row in rows))
@@ -168,22 +173,22 @@ class JobLedger(LedgerView):
 
     @extend_schema(
         operation_id="jobs_ledger",
-        summary="Compare what was planned with what was recorded",
-        description=f"At most {MAX_PLANNED:,} planned occurrences are compared; a span with more is refused.",
+        summary="Compare planned and recorded occurrences",
+        description=f"At most {MAX_PLANNED:,} planned occurrences; a longer period is refused (400).",
         responses=LedgerSerializer,
     )
     def get(self, _request: Request, job: str) -> Response:
         end = self.query.get("to", self.now + _JUST_AFTER)
         start = self.query.get("from", end - _DEFAULT_SPAN)
         if start >= end:
-            raise ValidationError({"from": [ErrorDetail("Should be earlier than `to`.", code="invalid")]})
-        row = self.place(job)
+            raise ValidationError({"from": [ErrorDetail("Must be earlier than `to`.", code="invalid")]})
+        row = self.job_environment(job)
         try:
             account = account_of(row, start=start, end=end, now=self.now)
         except TooManyPlannedError as error:
-            detail = f"More than {MAX_PLANNED} occurrences are planned in this span; ask for a shorter one."
+            detail = f"More than {MAX_PLANNED} occurrences are planned in this period; choose a shorter one."
             raise ValidationError({"from": [ErrorDetail(detail, code="too_many")]}) from error
-        return Response(shown_account(account, row))
+        return Response(_represent_account(account, row))
 
 
 class JobLedgerAt(LedgerView):
@@ -191,15 +196,15 @@ class JobLedgerAt(LedgerView):
 
     @extend_schema(
         operation_id="jobs_ledger_at",
-        summary="Why a job did or did not run at an instant",
+        summary="Explain why a job did or did not run",
         responses=ExplanationSerializer,
     )
     def get(self, _request: Request, job: str) -> Response:
-        row, at = self.place(job), self.query.get("at", self.now)
-        return Response(shown_explanation(explain(row, at=at, now=self.now), row, at))
+        row, at = self.job_environment(job), self.query.get("at", self.now)
+        return Response(_represent_explanation(explain(row, at=at, now=self.now), row, at))
 
 
-def shown_account(account: LedgerAccount, row: JobEnvironment) -> dict[str, Any]:
+def _represent_account(account: LedgerAccount, row: JobEnvironment) -> dict[str, Any]:
     ledger = account.ledger
     return {
         "from": instant_text(account.start),
@@ -210,32 +215,36 @@ def shown_account(account: LedgerAccount, row: JobEnvironment) -> dict[str, Any]
         "skipped": ledger.skipped,
         "due": ledger.due,
         "differences": [
-            {"scheduled_for": instant_text(one.scheduled_for), "kind": one.kind, "detail": one.detail}
-            for one in ledger.differences[:_MOST_DIFFERENCES]
+            {
+                "scheduled_for": instant_text(difference.scheduled_for),
+                "kind": difference.kind,
+                "detail": difference.detail,
+            }
+            for difference in ledger.differences[:_MAX_DIFFERENCES]
         ],
         "history_from": account.history_from and instant_text(account.history_from),
-        "periods": [_shown_period(period) for period in account.periods],
+        "periods": [_represent_period(period) for period in account.periods],
     }
 
 
-def shown_explanation(found: Explanation, row: JobEnvironment, at: datetime.datetime) -> dict[str, Any]:
-    execution = found.execution
+def _represent_explanation(explanation: Explanation, row: JobEnvironment, at: datetime.datetime) -> dict[str, Any]:
+    execution = explanation.execution
     return {
         "at": instant_text(at),
         "environment": row.environment.slug,
-        "verdict": found.verdict.value,
-        "detail": found.detail,
-        "occurrence": found.occurrence and instant_text(found.occurrence),
+        "verdict": explanation.verdict.value,
+        "detail": explanation.detail,
+        "occurrence": explanation.occurrence and instant_text(explanation.occurrence),
         "execution": execution
         and {"id": str(execution.pk), "status": execution.status, "skip_reason": execution.skip_reason or None},
-        "lateness_ms": found.lateness_ms,
-        "previous": found.previous and instant_text(found.previous),
-        "next": found.next and instant_text(found.next),
-        "period": found.period and _shown_period(found.period),
+        "lateness_ms": explanation.lateness_ms,
+        "previous": explanation.previous and instant_text(explanation.previous),
+        "next": explanation.next and instant_text(explanation.next),
+        "period": explanation.period and _represent_period(explanation.period),
     }
 
 
-def _shown_period(period: PlannedPeriod) -> dict[str, Any]:
+def _represent_period(period: PlannedPeriod) -> dict[str, Any]:
     schedule = period.schedule
     return {
         "state": schedule.state,

@@ -1,4 +1,4 @@
-"""The orders that lists of executions come in."""
+"""The orders of lists of executions and runs. `rows` takes a filter instead of a queryset."""
 
 from typing import Any
 
@@ -10,40 +10,42 @@ from runs.history.runs import RunCriteria, runs_of
 from runs.models import Execution
 from runs.querysets import ExecutionQuerySet, RunQuerySet
 
-#: How many rows of `last_only` other orders look at: one for each job and environment, the latest of them.
+#: How many rows of `last_only` orders other than `scheduled_for` read: the latest, one per job and environment.
 _LATEST = 10_000
 
 
 class ExecutionKeyset(Keyset):
-    """An order of executions. `listed` adds what is shown of a page."""
+    """An order of executions. `listed` adds the columns that a list shows."""
 
     def listed(self, executions: ExecutionQuerySet) -> ExecutionQuerySet:
         return executions_for_list(executions)
 
 
 class ByDueTime(ExecutionKeyset):
-    """By when they were due, else made."""
+    """By due time, or creation time if there is none."""
 
-    def rows(self, wanted: Criteria, position: list[Any] | None, *, backward: bool, first: int, count: int) -> Any:
+    def rows(self, matching: Criteria, position: list[Any] | None, *, backward: bool, first: int, count: int) -> Any:
         after = None if position is None else (position[0], position[1])
-        stretch = PageRange(self.descending != backward, count, first, after)
-        return self.listed(executions_of(wanted, stretch))
+        page_range = PageRange(self.descending != backward, count, first, after)
+        return self.listed(executions_of(matching, page_range))
 
 
 class ByCreation(ExecutionKeyset):
-    """By when they were made, which their ids tell."""
+    """By creation time, which is the order of ids."""
 
-    def rows(self, wanted: HistoryFilter, position: list[Any] | None, *, backward: bool, first: int, count: int) -> Any:
-        rows = _latest(wanted) if wanted.last_only else wanted.executions()
+    def rows(
+        self, matching: HistoryFilter, position: list[Any] | None, *, backward: bool, first: int, count: int
+    ) -> Any:
+        rows = _latest(matching) if matching.last_only else matching.executions()
         return super().rows(self.listed(rows), position, backward=backward, first=first, count=count)
 
 
 class ByDuration(ExecutionKeyset):
-    """By how long they ran, of the latest so many that are wanted. Those that did not run come last either way."""
+    """By duration, of the latest matches. Executions that did not run come last in both directions."""
 
-    def rows(self, wanted: Criteria, position: list[Any] | None, *, backward: bool, first: int, count: int) -> Any:
+    def rows(self, matching: Criteria, position: list[Any] | None, *, backward: bool, first: int, count: int) -> Any:
         rows = executions_by_duration(
-            wanted,
+            matching,
             descending=self.descending != backward,
             never=-1 if self.descending else 2**62,
             first=first,
@@ -54,23 +56,23 @@ class ByDuration(ExecutionKeyset):
 
 
 class RunKeyset(Keyset):
-    """Runs by when their attempts began, which their ids tell. `listed` adds what is shown of a page."""
+    """Runs by start, which is the order of ids. `listed` adds the columns that a list shows."""
 
     def listed(self, runs: RunQuerySet) -> RunQuerySet:
         return runs_for_list(runs)
 
-    def rows(self, wanted: RunCriteria, position: list[Any] | None, *, backward: bool, first: int, count: int) -> Any:
+    def rows(self, matching: RunCriteria, position: list[Any] | None, *, backward: bool, first: int, count: int) -> Any:
         after = None if position is None else position[0]
         descending = self.descending != backward
-        return self.listed(runs_of(wanted, descending=descending, count=count, first=first, after=after))
+        return self.listed(runs_of(matching, descending=descending, count=count, first=first, after=after))
 
 
-def _latest(wanted: HistoryFilter) -> Any:
-    latest = executions_of(wanted, PageRange(descending=True, count=_LATEST))
+def _latest(matching: HistoryFilter) -> Any:
+    latest = executions_of(matching, PageRange(descending=True, count=_LATEST))
     return Execution.objects.filter(pk__in=latest.values("id"))
 
 
-#: By the name of each order, its columns and how its pages are read.
+#: Class and columns of each order, by name.
 KEYSETS: dict[str, tuple[type[ExecutionKeyset], tuple[str, ...]]] = {
     "scheduled_for": (ByDueTime, ("due_at", "id")),
     "created_at": (ByCreation, ("id",)),
@@ -79,6 +81,6 @@ KEYSETS: dict[str, tuple[type[ExecutionKeyset], tuple[str, ...]]] = {
 
 
 def keyset_of(query: dict[str, Any]) -> Keyset:
-    """The order that a query asks for."""
+    """The keyset for a query."""
     kind, columns = KEYSETS[query["sort"]]
     return kind(columns, descending=query["order"] == "desc")

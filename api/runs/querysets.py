@@ -1,4 +1,4 @@
-"""The row sets behind executions and runs: what is shown, no more, in a fixed number of queries."""
+"""Querysets of executions and runs: the columns that are shown, in a fixed number of queries."""
 
 from django.db.models import OuterRef, Prefetch, Subquery
 from django.db.models.functions import Left
@@ -10,7 +10,7 @@ from runs.models import Execution, Run
 from runs.querysets import ExecutionQuerySet, RunQuerySet
 
 _LONG_TEXTS = ("request_body", "response_body", "output", "error_output")
-#: One character more than is shown tells that there was more; longer texts never leave the database.
+#: One character more than a preview shows, to know if it is cut. Longer texts stay in the database.
 _CUT = PREVIEW_BYTES + 1
 _JOB_COLUMNS = ("job__tags", "job__url")
 
@@ -24,13 +24,13 @@ def reachable_runs(access: Access) -> RunQuerySet:
     runs, bound = Run.objects.of(access.workspace), access.environment_ids
     jobs = Job.objects.of(access.workspace)
     if jobs.purged().exists():
-        # Named, so that those of the others, which may be a million, are not passed over one by one.
+        # Read job by job: a scan of the workspace would step over the purged jobs' rows, possibly a million.
         runs = runs.filter(job_id__in=list(jobs.kept().values_list("pk", flat=True)))
     return runs if bound is None else runs.filter(environment_id__in=bound)
 
 
 def executions_for_list(executions: ExecutionQuerySet) -> ExecutionQuerySet:
-    """With the last run of each as `last_runs`, its body cut."""
+    """With the last run of each as `last_runs`, its body truncated."""
     last_runs = (
         Run.objects.only("execution_id", "number", "response_status", "response_body_encoding")
         .annotate(response_body_cut=Left("response_body", _CUT))
@@ -41,7 +41,7 @@ def executions_for_list(executions: ExecutionQuerySet) -> ExecutionQuerySet:
 
 
 def executions_with_runs(executions: ExecutionQuerySet) -> ExecutionQuerySet:
-    """With every run, whole, in the order of attempts."""
+    """With every run in full, in the order of attempts."""
     runs = full_runs(Run.objects.annotate(response_body_cut=Left("response_body", _CUT)).order_by("number"))
     return _with_job(executions).prefetch_related(Prefetch("runs", queryset=runs))
 
@@ -66,6 +66,6 @@ def full_runs(runs: RunQuerySet) -> RunQuerySet:
 
 
 def runs_for_list(runs: RunQuerySet) -> RunQuerySet:
-    """With their long texts cut, as `..._cut`."""
+    """With their long texts truncated, as `..._cut`."""
     cuts = {f"{column}_cut": Left(column, _CUT) for column in _LONG_TEXTS}
     return full_runs(runs).defer("job_version__config", *_JOB_COLUMNS, *_LONG_TEXTS).annotate(**cuts)

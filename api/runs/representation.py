@@ -1,4 +1,4 @@
-"""Executions and runs as the API shows them. Pure, given rows with what `api.runs.querysets` fetches."""
+"""Representations of executions and runs, for rows read with `api.runs.querysets`. Pure."""
 
 import datetime
 from typing import Any
@@ -14,7 +14,7 @@ _BASE64 = "base64"
 
 
 def preview(text: str | None) -> str | None:
-    """The first 2 KiB of a text, marked where there was more."""
+    """The first 2 KiB of a text, with a mark if it is truncated."""
     if text is None:
         return None
     raw = text.encode()
@@ -24,11 +24,11 @@ def preview(text: str | None) -> str | None:
 
 
 def represent_execution(execution: Execution, *, last_run: Run | None) -> dict[str, Any]:
-    """An execution as lists show it. `last_run` needs `response_body_cut` only."""
+    """An execution in a list. `last_run` needs `response_body_cut` only."""
     job = execution.job
     current = job.current_version
     pending = execution.status == ExecutionStatus.PENDING
-    source, again = execution.replay_of_id and str(execution.replay_of_id), execution.trigger == Trigger.RETRY
+    source, is_retry = execution.replay_of_id and str(execution.replay_of_id), execution.trigger == Trigger.RETRY
     return {
         "id": str(execution.pk),
         "job": job.slug,
@@ -52,8 +52,8 @@ def represent_execution(execution: Execution, *, last_run: Run | None) -> dict[s
         "max_attempts": execution.max_attempts,  # type: ignore[attr-defined]
         "failure_reason": execution.failure_reason or None,
         "error": execution.error or None,
-        "replay_of": None if again else source,
-        "retry_of": source if again else None,
+        "replay_of": None if is_retry else source,
+        "retry_of": source if is_retry else None,
         "final_response": _final_response(last_run),
         "exit_code": None,
         "waiting": None,
@@ -62,7 +62,7 @@ def represent_execution(execution: Execution, *, last_run: Run | None) -> dict[s
 
 
 def represent_execution_with_runs(execution: Execution) -> dict[str, Any]:
-    """An execution with its input, its output and every run."""
+    """An execution with its input, output and runs."""
     runs = list(execution.runs.all())
     return {
         **represent_execution(execution, last_run=runs[-1] if runs else None),
@@ -73,7 +73,7 @@ def represent_execution_with_runs(execution: Execution) -> dict[str, Any]:
 
 
 def _durations(execution: Execution) -> dict[str, int | None]:
-    """Waiting counts from when it was meant to start or was made, whichever is later; lateness from the former."""
+    """Waiting counts from the due time or the creation, whichever is later; lateness from the due time."""
     started, finished, due = execution.started_at, execution.finished_at, execution.planned_start
     ready = max(execution.created_at, due) if due else execution.created_at
     return {
@@ -102,7 +102,7 @@ def _final_response(run: Run | None) -> dict[str, Any] | None:
 
 
 def represent_run(run: Run, *, cut: bool = False) -> dict[str, Any]:
-    """A run, whole, or with its bodies cut as lists show it. That of a test call has no execution."""
+    """A run, in full or with its texts cut for a list. That of a test call has no execution."""
     retry = {"of": run.first_run_id and str(run.first_run_id), "attempt": run.number - 1}  # type: ignore[attr-defined]
     return {
         "id": str(run.pk),

@@ -1,4 +1,4 @@
-"""Statistics on the wire, and their routes: of all within reach, or of one job."""
+"""Statistics of executions: of all within reach, or of one job."""
 
 from typing import Any
 
@@ -20,112 +20,117 @@ from runs.stats.statistics import Figures, Statistics, Subject, Upcoming, statis
 
 _DURATION, _LATENESS = (50, 95, 99), (50, 99)
 _COUNTED = {
-    ExecutionStatus.PENDING: "Wait for an attempt, the first or the next one.",
-    ExecutionStatus.RUNNING: "Are being called.",
-    ExecutionStatus.WAITING: "None so far: of workflows.",
-    ExecutionStatus.SUCCEEDED: "Ended with a success.",
-    ExecutionStatus.FAILED: "Failed for good.",
-    ExecutionStatus.CANCELED: "Were canceled before they ended.",
-    ExecutionStatus.SKIPPED: "Were not fired: all occurrences that skipped executions stand for.",
+    ExecutionStatus.PENDING: "Executions waiting for their first or next attempt.",
+    ExecutionStatus.RUNNING: "Executions with an attempt in progress.",
+    ExecutionStatus.WAITING: "Always 0; reserved for workflows.",
+    ExecutionStatus.SUCCEEDED: "Executions that succeeded.",
+    ExecutionStatus.FAILED: "Executions that failed after their last attempt.",
+    ExecutionStatus.CANCELED: "Executions that were canceled.",
+    ExecutionStatus.SKIPPED: "Occurrences counted by skipped executions.",
 }
 
 
 class JobStatsQuery(Query):
-    """When, in which buckets, and in which environments."""
+    """The period, its buckets, and the environments."""
 
     bucket = Choice(
         choices=tuple(Bucket),
         required=False,
-        help_text=f"At most {MAX_BUCKETS:,} of them; under 1h only for the last 7 days. "
-        "If left out, the finest that makes at most 100.",
+        help_text=f"Length of a bucket: at most {MAX_BUCKETS:,} buckets; below 1h only for the last 7 days. "
+        "Default: the shortest that gives at most 100 buckets.",
     )
-    environment = CommaList(child=serializers.CharField(), required=False, help_text="One or more slugs, with commas.")
+    environment = CommaList(
+        child=serializers.CharField(), required=False, help_text="Slugs of environments, separated by commas."
+    )
 
     def get_fields(self) -> dict[str, Any]:
         fields = super().get_fields()
-        told = "An ISO 8601 time; UTC without an offset."
-        fields["from"] = Bound(
-            help_text=f"24 hours before `to` if left out; moved back to where a bucket begins. {told}",
-        )
-        fields["to"] = Bound(help_text=f"Now if left out; moved on to where a bucket ends. {told}")
+        fields["from"] = Bound("Start, rounded down to the start of a bucket. Default: 24 hours before `to`.")
+        fields["to"] = Bound("End, rounded up to the end of a bucket. Default: now.")
         return fields
 
 
 class StatsQuery(JobStatsQuery):
-    job = serializers.CharField(required=False, help_text="A job's slug or id, a deleted job's too.")
+    job = serializers.CharField(required=False, help_text="Slug or id of a job, deleted or not.")
 
 
 class DurationSerializer(serializers.Serializer):
-    """Milliseconds, each at most 2 % off; null where nothing was measured."""
+    """Percentiles in milliseconds, accurate to 2 %; null without measurements."""
 
-    p50 = Whole(allow_null=True, help_text="Half of them took no longer, in milliseconds.")
-    p95 = Whole(allow_null=True, help_text="95 of 100 took no longer.")
-    p99 = Whole(allow_null=True, help_text="99 of 100 took no longer.")
+    p50 = Whole(allow_null=True, help_text="Median, in milliseconds.")
+    p95 = Whole(allow_null=True, help_text="95th percentile, in milliseconds.")
+    p99 = Whole(allow_null=True, help_text="99th percentile, in milliseconds.")
 
 
 class LatenessSerializer(serializers.Serializer):
-    """Milliseconds, each at most 2 % off; null where nothing was planned."""
+    """Percentiles in milliseconds, accurate to 2 %; null without scheduled executions."""
 
-    p50 = Whole(allow_null=True, help_text="Half of them started no later than this, in milliseconds.")
-    p99 = Whole(allow_null=True, help_text="99 of 100 started no later than this.")
+    p50 = Whole(allow_null=True, help_text="Median, in milliseconds.")
+    p99 = Whole(allow_null=True, help_text="99th percentile, in milliseconds.")
 
 
 @extend_schema_field(
     {
         "type": "object",
         "properties": {
-            status.value: {"type": "integer", "minimum": 0, "description": told} for status, told in _COUNTED.items()
+            status.value: {"type": "integer", "minimum": 0, "description": text} for status, text in _COUNTED.items()
         },
         "required": ExecutionStatus.values,
         "additionalProperties": False,
     }
 )
 class Counts(serializers.DictField):
-    """How many there are of each status; of skipped ones, the occurrences that they stand for."""
+    """Number of executions by status; for `skipped`, of the occurrences they count."""
 
 
 class StatsBucketSerializer(serializers.Serializer):
-    """What was due in one bucket of time."""
+    """The executions due in one bucket."""
 
-    at = Instant(help_text="Where it begins.")
-    counts = Counts(help_text="As those of the whole time: only what was due, else made, in this bucket.")
-    duration_ms = DurationSerializer(help_text="As that of the whole time: only what was due, else made, in it.")
+    at = Instant(help_text="Start of the bucket.")
+    counts = Counts(help_text="Counts of the executions due (or created, without a due time) in this bucket.")
+    duration_ms = DurationSerializer(
+        help_text="Durations of the executions due (or created, without a due time) in this bucket."
+    )
 
 
 class UpcomingSerializer(serializers.Serializer):
-    """What a job fires next in an environment."""
+    """The next occurrence of a job in an environment."""
 
     job = Text(help_text="The job's slug.")
     job_id = serializers.UUIDField(help_text="The job's id.")
     job_name = Text(help_text="The job's name.")
-    environment = Text(help_text="Slug of the environment that it fires in.")
-    scheduled_for = Instant(help_text="The occurrence that is planned; jitter comes on top.")
+    environment = Text(help_text="Slug of the environment.")
+    scheduled_for = Instant(help_text="The occurrence, without jitter.")
 
 
 @extend_schema_serializer(examples=examples.STATS)
 class StatsSerializer(serializers.Serializer):
-    """What became of all that was due in a time, as of this moment."""
+    """The current outcome of all executions due in a period."""
 
-    bucket = Choice(choices=tuple(Bucket), help_text="How much time each of the `buckets` holds.")
-    counts = Counts(help_text="How many executions there are of each status.")
-    success_rate = Number(allow_null=True, help_text="Succeeded, of those that succeeded or failed; null for none.")
-    duration_ms = DurationSerializer(
-        help_text="From the first attempt's start to the end; of succeeded and failed ones."
+    bucket = Choice(choices=tuple(Bucket), help_text="Length of each bucket.")
+    counts = Counts(help_text="Number of executions by status.")
+    success_rate = Number(
+        allow_null=True, help_text="`succeeded` / (`succeeded` + `failed`), from 0 to 1; null if both are 0."
     )
-    lateness_ms = LatenessSerializer(help_text="From the planned start to the real one; of those that have ended.")
-    buckets = StatsBucketSerializer(many=True, help_text="By when they were due, else made; empty ones included.")
-    upcoming = UpcomingSerializer(many=True, help_text="The soonest next firings, one of each job in each environment.")
+    duration_ms = DurationSerializer(
+        help_text="From the first attempt's start to the end, of succeeded and failed executions."
+    )
+    lateness_ms = LatenessSerializer(help_text="From the scheduled to the actual start, of ended executions.")
+    buckets = StatsBucketSerializer(
+        many=True, help_text="All buckets of the period, by due time or, without one, creation time."
+    )
+    upcoming = UpcomingSerializer(many=True, help_text="The earliest next occurrences, one per job and environment.")
 
     def get_fields(self) -> dict[str, Any]:
         return {
-            "from": Instant(help_text="Where the first bucket begins."),
-            "to": Instant(help_text="Exclusive."),
+            "from": Instant(help_text="Start of the first bucket."),
+            "to": Instant(help_text="End of the last bucket (exclusive)."),
             **super().get_fields(),
         }
 
     def to_representation(self, instance: tuple[Statistics, list[Upcoming]]) -> dict[str, Any]:
-        found, coming = instance
-        period, total = found.period, found.total
+        figures, occurrences = instance
+        period, total = figures.period, figures.total
         rate = total.success_rate
         return {
             "from": instant_text(period.since),
@@ -136,10 +141,10 @@ class StatsSerializer(serializers.Serializer):
             "duration_ms": _duration(total),
             "lateness_ms": {f"p{percent}": total.lateness_ms(percent) for percent in _LATENESS},
             "buckets": [
-                {"at": instant_text(period.start_of(place)), "counts": one.counts, "duration_ms": _duration(one)}
-                for place, one in enumerate(found.buckets)
+                {"at": instant_text(period.start_of(index)), "counts": bucket.counts, "duration_ms": _duration(bucket)}
+                for index, bucket in enumerate(figures.buckets)
             ],
-            "upcoming": [_firing(one) for one in coming],
+            "upcoming": [_represent_upcoming(upcoming) for upcoming in occurrences],
         }
 
 
@@ -147,13 +152,13 @@ def _duration(figures: Figures) -> dict[str, int | None]:
     return {f"p{percent}": figures.duration_ms(percent) for percent in _DURATION}
 
 
-def _firing(one: Upcoming) -> dict[str, str]:
+def _represent_upcoming(upcoming: Upcoming) -> dict[str, str]:
     return {
-        "job": one.job,
-        "job_id": str(one.job_id),
-        "job_name": one.job_name,
-        "environment": one.environment,
-        "scheduled_for": instant_text(one.scheduled_for),
+        "job": upcoming.job,
+        "job_id": str(upcoming.job_id),
+        "job_name": upcoming.job_name,
+        "environment": upcoming.environment,
+        "scheduled_for": instant_text(upcoming.scheduled_for),
     }
 
 
@@ -163,7 +168,7 @@ class StatsView(ApiView):
     read_scope: str = Scope.EXECUTIONS_READ
     serializer_class = StatsSerializer
 
-    def told(self, subject: Subject) -> Response:
+    def respond(self, subject: Subject) -> Response:
         bucket = Bucket(self.query["bucket"]) if "bucket" in self.query else None
         period = Period.around(self.query.get("from"), self.query.get("to"), bucket, now=self.now)
         return Response(StatsSerializer((statistics(subject, period), upcoming(subject))).data)
@@ -174,21 +179,22 @@ class Stats(StatsView):
 
     @extend_schema(
         operation_id="stats_get",
-        summary="Count executions, and measure them",
-        description="Exact at this moment, and still when executions have been pruned. An unknown job counts nothing.",
+        summary="Get execution statistics",
+        description="Counts are exact and include pruned executions. An unknown `job` gives zeros.",
     )
     def get(self, _request: Request) -> Response:
-        places = environment_ids_of(self.query, self.access)
+        environment_ids = environment_ids_of(self.query, self.access)
         if "job" not in self.query:
-            return self.told(Subject.of(self.access.workspace, places))
+            return self.respond(Subject.of(self.access.workspace, environment_ids))
         job = past_job(self.access, self.query["job"])
-        return self.told(Subject.of(self.access.workspace, places, job) if job else Subject(()))
+        return self.respond(Subject.of(self.access.workspace, environment_ids, job) if job else Subject(()))
 
 
 class JobStats(StatsView):
     query_class = JobStatsQuery
 
-    @extend_schema(operation_id="jobs_stats", summary="Count a job's executions, and measure them")
+    @extend_schema(operation_id="jobs_stats", summary="Get a job's execution statistics")
     def get(self, _request: Request, job: str) -> Response:
-        found = past_job_within_reach(self.access, job)
-        return self.told(Subject.of(self.access.workspace, environment_ids_of(self.query, self.access), found))
+        environment_ids = environment_ids_of(self.query, self.access)
+        subject = Subject.of(self.access.workspace, environment_ids, past_job_within_reach(self.access, job))
+        return self.respond(subject)

@@ -1,4 +1,4 @@
-"""The route that tries a job out: one call, made by a worker while the caller waits, of which nothing is kept."""
+"""Test calls: a worker calls a job's endpoint once while the caller waits, and nothing is stored."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -28,61 +28,65 @@ _UNAVAILABLE = problem(
 )
 
 
-class CircumstancesSerializer(StrictSerializer):
-    """Where a job is tried out, and with what."""
+class TestCallOptionsSerializer(StrictSerializer):
+    """Environment and input of a test call."""
 
-    environment = Text(required=False, help_text="May be left out where the job is enabled in exactly one.")
-    input = serializers.JSONField(required=False, allow_null=True, default=None, help_text="Any JSON.")
+    environment = Text(
+        required=False, help_text="The environment's slug. May be omitted if the job is enabled in exactly one."
+    )
+    input = serializers.JSONField(
+        required=False, allow_null=True, default=None, help_text="Any JSON, available to templates as `{{input...}}`."
+    )
 
 
-OWN = frozenset(CircumstancesSerializer().fields)
+_OPTIONS = frozenset(TestCallOptionsSerializer().fields)
 
 
 @extend_schema_serializer(examples=examples.TEST_CALL)
 class CallSerializer(JobSerializer):
-    """Unsaved changes of a job, any of its fields as in a PATCH, and the circumstances of its test call."""
+    """Unsaved changes of a job, as in a PATCH, with the environment and input of a test call."""
 
     def __init__(self, instance: Any = None, **options: Any) -> None:
         super().__init__(instance, partial=True, **options)
 
     def get_fields(self) -> dict[str, serializers.Field]:
-        return {**super().get_fields(), **CircumstancesSerializer().get_fields()}
+        return {**super().get_fields(), **TestCallOptionsSerializer().get_fields()}
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
-        self._edits = not isinstance(data, Mapping) or bool(data.keys() - OWN)
+        self._edits = not isinstance(data, Mapping) or bool(data.keys() - _OPTIONS)
         if self._edits:
             return super().to_internal_value(data)
-        # As it was saved: the saved definition is not judged again.
-        circumstances: dict[str, Any] = CircumstancesSerializer().to_internal_value(data)
-        return circumstances
+        # Without changes the saved definition is not validated again.
+        options: dict[str, Any] = TestCallOptionsSerializer().to_internal_value(data)
+        return options
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         return super().validate(attrs) if self._edits else attrs
 
     @property
     def unsaved(self) -> list[str]:
-        """The fields that differ from what is saved, once valid."""
+        """The names of the changed fields, once valid."""
         if not self._edits:
             return []
         before, config = self.before or {}, self.config
         return [field for field in (*CONFIG_FIELDS, OVERRIDES) if config.get(field) != before.get(field)]
 
 
-#: As the document shows it: every field may be left out.
+#: For the OpenAPI document: every field is optional.
 CALL_BODY = CallSerializer()
 CALL_BODY.partial = True
 
 
 @extend_schema_serializer(examples=examples.TESTED)
 class TriedRunSerializer(RunSerializer):
-    """The run of a test call. It is in no history, and has no execution."""
+    """The run of a test call. It has no execution and is not stored in the history."""
 
     execution = serializers.UUIDField(allow_null=True, help_text="Always null.")
-    job_version = Whole(allow_null=True, help_text="Null where unsaved changes were tried out.")
+    job_version = Whole(allow_null=True, help_text="Number of the tested version; null with unsaved changes.")
 
 
 class JobTest(ApiView):
-    """A call of which nothing is kept: generic views would create an object."""
+    """A call that stores nothing: generic views would create an object."""
 
     read_scope: str = Scope.JOBS_READ
     write_scope: str = Scope.JOBS_WRITE
@@ -92,32 +96,32 @@ class JobTest(ApiView):
 
     @extend_schema(
         operation_id="jobs_test",
-        summary="Try a job out: one call now, which is not kept",
-        description="Sends the request once, as a run would: same templates, secrets, signature, limits and "
-        "assertions.\n\n"
-        "The body may hold any of the job's fields, judged as in a PATCH; nothing is saved. The answer comes when the\n"
-        "call has ended. It is not repeated, appears in no history and counts in no streak; the audit log tells of it.",
+        summary="Make a test call",
+        description="Sends the job's request once and waits for the response, with the templates, secrets, signature, "
+        "limits and assertions of a run. The body may contain any fields of the job, validated as in a PATCH; they are "
+        "not saved. The call is not retried, not stored in the history, and not counted in statistics or consecutive "
+        "failures; the audit log records it.",
         request=CALL_BODY,
         responses={
             200: TriedRunSerializer,
             (503, CONTENT_TYPE): OpenApiResponse(
                 ProblemSerializer,
-                "No worker could be asked, or the one that was did not answer.",
+                "No worker took the call, Redis is unavailable, or the worker did not respond.",
                 [OpenApiExample("no_worker", value=_UNAVAILABLE)],
             ),
         },
     )
     def post(self, request: Request, job: str) -> Response:
-        found = live_job(self.access, job)
-        call = CallSerializer(found, data=request.data, context=self.get_serializer_context())
+        saved = live_job(self.access, job)
+        call = CallSerializer(saved, data=request.data, context=self.get_serializer_context())
         call.is_valid(raise_exception=True)
         unsaved = call.unsaved
-        made = call_once(
-            job_environment=job_environment_to_run(self.access, found, call.validated_data.get("environment")),
+        run = call_once(
+            job_environment=job_environment_to_run(self.access, saved, call.validated_data.get("environment")),
             config=call.config if unsaved else None,
             unsaved=unsaved,
             input=call.validated_data["input"],
             actor=self.access.actor,
             now=self.now,
         )
-        return Response(TriedRunSerializer(made).data)
+        return Response(TriedRunSerializer(run).data)

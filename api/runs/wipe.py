@@ -1,4 +1,4 @@
-"""The route that empties a workspace."""
+"""Wiping a workspace."""
 
 from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_serializer
 from rest_framework import status
@@ -13,15 +13,15 @@ from core.validation.strict import StrictSerializer
 from runs.retention.wipe import wipe
 
 
-@extend_schema_serializer(examples=[OpenApiExample("Yes, this workspace", {"confirm": "acme"}, request_only=True)])
+@extend_schema_serializer(examples=[OpenApiExample("Confirm", {"confirm": "acme"}, request_only=True)])
 class WipeSerializer(StrictSerializer):
-    """The confirmation of what can't be undone."""
+    """Confirmation of the wipe, which can't be undone."""
 
-    confirm = Text(max_length=100, help_text="The slug of the workspace, as `GET /settings/` tells it.")
+    confirm = Text(max_length=100, help_text="The slug of the workspace, as in `GET /settings/`.")
 
 
 class Wipe(ApiView):
-    """A verb on the whole workspace, which no path names: generic views would look for an object."""
+    """A verb on the whole workspace: generic views would look for an object in the path."""
 
     permission_classes = (HasScope, WholeWorkspace)
     read_scope: str = Scope.ADMIN
@@ -29,11 +29,12 @@ class Wipe(ApiView):
 
     @extend_schema(
         operation_id="wipe",
-        summary="Empty the workspace, for good",
-        description="Its jobs, executions, runs and secrets are gone at once for every reader, and removed by the "
-        "workers. What has not ended is canceled; a request in flight is aborted, and may have arrived. Members, keys, "
-        "environments, retry policies, signing secrets, settings and the audit log stay. For owners only: a key has to "
-        "be made by one in person, and bound to no environment.",
+        summary="Wipe the workspace permanently",
+        description="Its jobs, executions, runs and secrets disappear immediately and are removed in the background. "
+        "Unfinished executions are canceled; a request in flight is aborted, but may have been received. Members, "
+        "keys, environments, retry policies, signing secrets, settings and the audit log are kept. Only for owners, "
+        "and for keys that an owner created in the dashboard or API session and that are not bound to environments "
+        "(else 403).",
         request=WipeSerializer,
         responses={204: None},
     )
