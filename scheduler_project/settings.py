@@ -207,7 +207,7 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "COMPONENT_SPLIT_REQUEST": True,
     "SORT_OPERATIONS": False,
-    "PREPROCESSING_HOOKS": ["api.base.openapi.in_order"],
+    "PREPROCESSING_HOOKS": ["api.base.openapi.sort_endpoints"],
     "ENUM_NAME_OVERRIDES": {
         "BulkKindEnum": "runs.states.BulkKind",
         "BulkStateEnum": "runs.states.BulkState",

@@ -1,4 +1,4 @@
-"""The OpenAPI document and the page to read and try it, both served from here."""
+"""The OpenAPI document, and Swagger UI for it."""
 
 import threading
 from collections.abc import Callable
@@ -19,40 +19,40 @@ from rest_framework.request import Request
 from api.base.throttling import RateLimited
 from api.base.views import PlainOptions
 
-_building = threading.Lock()
+_rendering = threading.Lock()
 
 
 @cache
 def document() -> dict[str, Any]:
-    """The OpenAPI document as it is."""
-    found: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)
-    return found
+    """The OpenAPI document."""
+    schema: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)
+    return schema
 
 
 @cache
-def _written(renderer: Callable[[], BaseRenderer]) -> bytes:
-    written: str | bytes = renderer().render(document())
-    return force_bytes(written)
+def _rendered(renderer: Callable[[], BaseRenderer]) -> bytes:
+    rendered: str | bytes = renderer().render(document())
+    return force_bytes(rendered)
 
 
-def written_document(renderer: Callable[[], BaseRenderer]) -> bytes:
-    """The document as YAML or JSON. It is that of the release, the same for every caller: a process makes it once.
+def rendered_document(renderer: Callable[[], BaseRenderer]) -> bytes:
+    """The document as YAML or JSON, the same for every caller, rendered once per process.
 
-    Making it takes seconds of processor time, so those who ask meanwhile wait for the one that is at it.
+    It takes seconds of processor time, so concurrent requests wait for the first one.
     """
-    with _building:
-        return _written(renderer)
+    with _rendering:
+        return _rendered(renderer)
 
 
 class Schema(RateLimited, PlainOptions, SpectacularAPIView):
-    """The document. Strangers are counted by address here too."""
+    """Serves the document, rate-limited like the API."""
 
     @extend_schema(exclude=True)
     def get(self, request: Request, *_args: Any, **_path: Any) -> HttpResponse:
         renderer: Any = request.accepted_renderer
         name = self._get_filename(request, version=None)
         return HttpResponse(
-            written_document(type(renderer)),
+            rendered_document(type(renderer)),
             content_type=f"{renderer.media_type}; charset={renderer.charset}"
             if renderer.charset
             else renderer.media_type,
@@ -62,7 +62,7 @@ class Schema(RateLimited, PlainOptions, SpectacularAPIView):
 
 @method_decorator(ensure_csrf_cookie, name="dispatch")
 class Docs(TemplateView):
-    """Swagger UI. In the dashboard's session its requests carry the CSRF token."""
+    """Swagger UI. In the dashboard's session its requests send the CSRF token."""
 
     template_name = "hourhand/api_docs.html"
     extra_context: dict[str, Any] = {"title": "Hourhand API"}

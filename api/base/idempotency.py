@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: a POST that is sent again with the same key is done once and answered as it was at first."""
+"""`Idempotency-Key`: a POST repeated with the same key is processed once and gets the first response again."""
 
 import base64
 import datetime
@@ -24,14 +24,14 @@ from core.models import KEPT_FOR, KeptAnswer
 
 HEADER = "Idempotency-Key"
 REPLAYED_HEADER = "Idempotent-Replayed"
-_KEY_FORM = re.compile(r"[\x21-\x7e]{1,255}")
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _SERVER_ERROR = 500
-#: Refusals that say "not now" and nothing of the request itself.
-_FOR_NOW = frozenset({402, 429})
+#: Temporary refusals, whose responses are not stored.
+_TEMPORARY = frozenset({402, 429})
 
 
 class IdempotencyConflict(APIException):
-    """The key can't be used for this request, or not yet: then `wait` says for how many seconds."""
+    """The key can't be used for this request, or only after `wait` seconds."""
 
     status_code = 409
 
@@ -41,42 +41,42 @@ class IdempotencyConflict(APIException):
 
 
 class Idempotent(APIView):
-    """A view whose POST heeds the header. `now` and `access` have to be there before `heed_idempotency_key`."""
+    """A view whose POST supports the header. Set `now` and `access` before `apply_idempotency_key`."""
 
-    #: For a POST that waits for what another process does with its rows, which one transaction would hide. If this
-    #: process dies between the change and its answer, the change is made and the answer forgotten.
+    #: For a POST that waits for another process to use its rows, which a transaction would hide. If this process dies
+    #: before the response is stored, the change is made and the response lost.
     waits_for_others = False
     now: datetime.datetime
     access: Any
 
-    def heed_idempotency_key(self, request: Request) -> None:
-        """Let the POST that follows be done once for its key."""
+    def apply_idempotency_key(self, request: Request) -> None:
+        """Process the POST once for its key."""
         key = request.headers.get(HEADER)
         if request.method != "POST" or key is None or not hasattr(self, "post"):
             return
-        if not _KEY_FORM.fullmatch(key):
-            detail = ErrorDetail("Should be 1 to 255 visible ASCII characters.", code="invalid_idempotency_key")
+        if not _KEY.fullmatch(key):
+            detail = ErrorDetail("Must be 1 to 255 visible ASCII characters.", code="invalid_idempotency_key")
             raise ValidationError({HEADER: [detail]})
-        # DRF looks for the method that answers after `initial`, on the view of this one request.
-        vars(self)["post"] = functools.partial(self._answer_once, key, self.post)
+        # DRF looks up the handler after `initial`, on this request's view.
+        vars(self)["post"] = functools.partial(self._process_once, key, self.post)
 
-    def _answer_once(
+    def _process_once(
         self, key: str, post: Callable[..., Response], request: Request, *args: Any, **path: Any
     ) -> HttpResponseBase:
-        place = _Place(self.access.workspace.pk, caller_of(request) or "", key, _fingerprint(request))
-        with place.locked(in_one_transaction=not self.waits_for_others):
-            kept = place.kept(self.now)
-            if kept is not None:
-                return kept
-            response = self._answer(post, request, *args, **path)
-            if response.status_code < _SERVER_ERROR and response.status_code not in _FOR_NOW:
-                place.keep(response, self.now)
+        stored = _StoredResponse(self.access.workspace.pk, caller_of(request) or "", key, _fingerprint(request))
+        with stored.locked(in_one_transaction=not self.waits_for_others):
+            first_response = stored.read(self.now)
+            if first_response is not None:
+                return first_response
+            response = self._process(post, request, *args, **path)
+            if response.status_code < _SERVER_ERROR and response.status_code not in _TEMPORARY:
+                stored.write(response, self.now)
             elif not self.waits_for_others:
                 transaction.set_rollback(True)
             return response
 
-    def _answer(self, post: Callable[..., Response], request: Request, *args: Any, **path: Any) -> Response:
-        """What the view answers, errors included, rendered. What it did before an error is undone."""
+    def _process(self, post: Callable[..., Response], request: Request, *args: Any, **path: Any) -> Response:
+        """The rendered response, also for an error, whose changes are rolled back."""
         try:
             if self.waits_for_others:
                 response = post(request, *args, **path)
@@ -88,80 +88,80 @@ class Idempotent(APIView):
         return super().finalize_response(request, response, *args, **path).render()
 
 
-class _Place:
-    """Where the answer to one key of one caller is kept, under a lock of its own."""
+class _StoredResponse:
+    """The stored response for one key of one caller, under a lock of its own."""
 
     def __init__(self, workspace_id: Any, caller: str, key: str, fingerprint: str) -> None:
-        self._where = {
+        self._identity = {
             "workspace_id": workspace_id,
             "caller": caller,
             "key_digest": hashlib.sha256(key.encode()).digest(),
         }
         self._fingerprint = fingerprint
-        sealed_with = salted_hmac("hourhand.idempotency.body", f"{workspace_id}:{caller}:{key}", algorithm="sha256")
-        self._seal = Fernet(base64.urlsafe_b64encode(sealed_with.digest()))
+        derived = salted_hmac("hourhand.idempotency.body", f"{workspace_id}:{caller}:{key}", algorithm="sha256")
+        self._cipher = Fernet(base64.urlsafe_b64encode(derived.digest()))
         name = hashlib.sha256(f"{workspace_id}:{caller}:{key}".encode()).digest()
         self._lock = int.from_bytes(name[:8], signed=True)
 
     @contextmanager
     def locked(self, *, in_one_transaction: bool) -> Iterator[None]:
-        """Hold the key; raises IdempotencyConflict while another request does."""
+        """Lock the key. Raises IdempotencyConflict if another request has it."""
         if in_one_transaction:
             with transaction.atomic():
-                self._take("SELECT pg_try_advisory_xact_lock(%s)")
+                self._lock_with("SELECT pg_try_advisory_xact_lock(%s)")
                 yield
             return
-        self._take("SELECT pg_try_advisory_lock(%s)")
+        self._lock_with("SELECT pg_try_advisory_lock(%s)")
         try:
             yield
         finally:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT pg_advisory_unlock(%s)", [self._lock])
 
-    def _take(self, statement: str) -> None:
+    def _lock_with(self, statement: str) -> None:
         with connection.cursor() as cursor:
             cursor.execute(statement, [self._lock])
             if not cursor.fetchone()[0]:
                 raise IdempotencyConflict(
-                    f"A request with this {HEADER} is being worked on.", "idempotency_key_in_use", wait=1
+                    f"A request with this {HEADER} is in progress.", "idempotency_key_in_use", wait=1
                 )
 
-    def kept(self, now: datetime.datetime) -> HttpResponse | None:
-        """The answer that the key had; None if it is new. Raises IdempotencyConflict if it was for something else."""
-        found = KeptAnswer.objects.filter(**self._where).first()
-        if found is None:
+    def read(self, now: datetime.datetime) -> HttpResponse | None:
+        """The stored response; None for a new key. Raises IdempotencyConflict if it was for another request."""
+        row = KeptAnswer.objects.filter(**self._identity).first()
+        if row is None:
             return None
-        if found.created_at <= now - KEPT_FOR:
-            found.delete()
+        if row.created_at <= now - KEPT_FOR:
+            row.delete()
             return None
-        if found.fingerprint != self._fingerprint:
+        if row.fingerprint != self._fingerprint:
             raise IdempotencyConflict(f"This {HEADER} was used for another request.", "idempotency_key_reused")
         try:
-            body = self._seal.decrypt(bytes(found.body))
+            body = self._cipher.decrypt(bytes(row.body))
         except InvalidToken as error:
             raise IdempotencyConflict(
-                "The request was done, but its answer can no longer be read.", "idempotent_answer_lost"
+                "The request was processed, but its response can no longer be decrypted.", "idempotent_answer_lost"
             ) from error
-        answer = HttpResponse(body, status=found.status, content_type=found.content_type)
-        if found.location:
-            answer["Location"] = found.location
-        answer[REPLAYED_HEADER] = "true"
-        return answer
+        response = HttpResponse(body, status=row.status, content_type=row.content_type)
+        if row.location:
+            response["Location"] = row.location
+        response[REPLAYED_HEADER] = "true"
+        return response
 
-    def keep(self, response: Response, now: datetime.datetime) -> None:
+    def write(self, response: Response, now: datetime.datetime) -> None:
         KeptAnswer.objects.create(
-            **self._where,
+            **self._identity,
             fingerprint=self._fingerprint,
             status=response.status_code,
             content_type=response.headers.get("Content-Type", "application/json"),
             location=response.headers.get("Location", ""),
-            body=self._seal.encrypt(response.content),
+            body=self._cipher.encrypt(response.content),
             created_at=now,
         )
 
 
 def _fingerprint(request: Request) -> str:
-    """What was asked: method, path, query and the body's JSON, whatever its spaces and the order of its names."""
+    """A digest of method, path, query and the body's JSON, regardless of whitespace and key order."""
     body = json.dumps(request.data, sort_keys=True)
-    asked = json.dumps([request.method, request.get_full_path(), body])
-    return salted_hmac("hourhand.idempotency.fingerprint", asked, algorithm="sha256").hexdigest()
+    content = json.dumps([request.method, request.get_full_path(), body])
+    return salted_hmac("hourhand.idempotency.fingerprint", content, algorithm="sha256").hexdigest()

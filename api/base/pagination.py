@@ -1,4 +1,4 @@
-"""Keyset pages: a page costs the same wherever it is, and neither skips nor repeats rows while new ones arrive."""
+"""Keyset pagination: every page costs the same, and new rows cause no skipped or repeated ones."""
 
 import datetime
 import uuid
@@ -17,7 +17,7 @@ from rest_framework.utils.urls import remove_query_param, replace_query_param
 
 @dataclass(frozen=True, slots=True)
 class Keyset:
-    """An order to page by: columns (or annotations) without nulls, the last one unique, all in one direction."""
+    """An order: columns or annotations without nulls, the last one unique, all in one direction."""
 
     columns: tuple[str, ...]
     descending: bool
@@ -27,13 +27,13 @@ class Keyset:
         return [f"{sign}{column}" for column in self.columns]
 
     def beyond(self, position: list[Any], *, backward: bool) -> Any:
-        """The condition for rows after (or before) a position: one row comparison, which an index can answer."""
+        """The condition for rows after (or before) a position: one row comparison, which an index can serve."""
         compare = LessThan if self.descending != backward else GreaterThan
         here = _Row(*(F(column) for column in self.columns))
         return compare(here, _Row(*(Value(value) for value in position)))
 
     def rows(self, queryset: Any, position: list[Any] | None, *, backward: bool, first: int, count: int) -> Any:
-        """`count` rows after (or before) a position, `first` of them skipped, the nearest first."""
+        """`count` rows after (or before) a position, nearest first, skipping the first `first`."""
         if position is not None:
             queryset = queryset.filter(self.beyond(position, backward=backward))
         return queryset.order_by(*self.ordering(backward=backward))[first : first + count]
@@ -43,14 +43,14 @@ class Keyset:
 
 
 class _Row(Func):
-    """`ROW(a, b)`. Its type is never read; Django asks for one."""
+    """`ROW(a, b)`. Django requires an output field, which is never read."""
 
     function = "ROW"
     output_field = TextField()
 
 
 class KeysetPagination(BasePagination):
-    """`{"next", "previous", "results"}`. The view has the validated `query` and says its `keyset`."""
+    """Pages of `{"next", "previous", "results"}`. The view has a validated `query` and a `keyset`."""
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
         keyset, query = view.keyset, view.query
@@ -58,8 +58,8 @@ class KeysetPagination(BasePagination):
         self._salt = f"{type(view).__name__}:{keyset.columns}:{keyset.descending}"
         limit, offset = query["limit"], query.get("offset", 0)
         backward, position = self._read_cursor(query.get("cursor"))
-        found = list(keyset.rows(queryset, position, backward=backward, first=offset, count=limit + 1))
-        more, rows = len(found) > limit, found[:limit]
+        rows = list(keyset.rows(queryset, position, backward=backward, first=offset, count=limit + 1))
+        more, rows = len(rows) > limit, rows[:limit]
         if backward:
             rows.reverse()
         after = backward or more
@@ -73,24 +73,24 @@ class KeysetPagination(BasePagination):
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
         link = {"type": "string", "format": "uri", "nullable": True, "example": None}
-        if isinstance(schema, dict):  # else a mark: drf-spectacular looks for where the results of an example go
-            schema = {**schema, "description": "What is on this page, at most `limit` of them."}
+        if isinstance(schema, dict):  # drf-spectacular also passes a marker, to find the results of an example
+            schema = {**schema, "description": "The items of this page, at most `limit`."}
         return {
             "type": "object",
             "required": ["next", "previous", "results"],
             "properties": {
-                "next": {**link, "description": "URL of the page after this one; null on the last."},
-                "previous": {**link, "description": "URL of the page before this one; null on the first."},
+                "next": {**link, "description": "URL of the next page; null on the last."},
+                "previous": {**link, "description": "URL of the previous page; null on the first."},
                 "results": schema,
             },
         }
 
     def get_schema_operation_parameters(self, _view: Any) -> list[Any]:
-        """None beside those that a list's query declares."""
+        """Return none: the view's query declares them."""
         return []
 
     def _link(self, keyset: Keyset, row: Any, *, backward: bool) -> str:
-        values = [_packed(value) for value in keyset.position_of(row)]
+        values = [_encode(value) for value in keyset.position_of(row)]
         cursor = signing.dumps([int(backward), *values], salt=self._salt)
         return replace_query_param(remove_query_param(self._url, "offset"), "cursor", cursor)
 
@@ -100,12 +100,12 @@ class KeysetPagination(BasePagination):
         try:
             backward, *position = signing.loads(cursor, salt=self._salt)
         except signing.BadSignature as error:
-            detail = ErrorDetail("This cursor belongs to no page of this list in this order.", code="invalid_cursor")
+            detail = ErrorDetail("Not a cursor of this list in this order.", code="invalid_cursor")
             raise ValidationError({"cursor": [detail]}) from error
-        return bool(backward), [_unpacked(value) for value in position]
+        return bool(backward), [_decode(value) for value in position]
 
 
-def _packed(value: Any) -> Any:
+def _encode(value: Any) -> Any:
     match value:
         case datetime.datetime():
             return {"t": value.isoformat()}
@@ -114,7 +114,7 @@ def _packed(value: Any) -> Any:
     return value
 
 
-def _unpacked(value: Any) -> Any:
+def _decode(value: Any) -> Any:
     match value:
         case {"t": text}:
             return datetime.datetime.fromisoformat(text)

@@ -1,4 +1,4 @@
-"""Reads JSON bodies: bounded, linear in their bytes, and refusing what would be lost or could not be stored."""
+"""Parses JSON bodies in bounded memory and linear time, and refuses values that can't be stored."""
 
 import json
 import math
@@ -16,21 +16,21 @@ from api.base.problems import BodyTooLarge, shortened
 from core.exact_json import parse_float, parse_int
 
 MAX_DEPTH = 100
-#: What an object costs in memory is many times its text: `[[],[],...]` of 16 MiB would take 350 MiB.
+#: Values take many times the memory of their text: 16 MiB of `[[],[],...]` would take 350 MiB.
 MAX_VALUES = 1_200_000
-#: How much of an oversize body is read and thrown away, so that the client gets to read the answer.
-_DRAINED_BYTES = 64 * 1024 * 1024
+#: How much of an oversize body is read and discarded, so that the client can read the response.
+_MAX_DISCARDED_BYTES = 64 * 1024 * 1024
 _CHUNK = 64 * 1024
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-#: How JSON spells what can't be stored: a text without it needs no closer look.
-_SPELLED_UNSTORABLE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
+#: Escapes of such characters: a text without them needs no further check.
+_ESCAPED_UNSTORABLE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 
 
 class JsonBodyParser(BaseParser):
-    """UTF-8 JSON up to as many bytes as the view takes; no key twice, no NaN, no text that is no Unicode.
+    """Parse UTF-8 JSON up to the view's `max_body_bytes`, without duplicate keys, NaN or invalid Unicode.
 
-    It is no JSONParser of the framework: of such the whole body is read before they see it, up to one limit for all.
+    DRF's JSONParser would read the whole body up to one limit for all routes.
     """
 
     media_type = "application/json"
@@ -48,38 +48,38 @@ class JsonBodyParser(BaseParser):
         except ValueError as error:
             raise ParseError(f"The body is not valid JSON: {why_no_json(error)}.") from error
         _refuse_depth(value)
-        if _SPELLED_UNSTORABLE.search(raw):
+        if _ESCAPED_UNSTORABLE.search(raw):
             refuse_unstorable(value)
         return value
 
 
 def json_value(text: str) -> Any:
-    """What a JSON text says. Raises ValueError, and RecursionError for endless nesting."""
+    """Parse a JSON text. Raises ValueError, and RecursionError for deep nesting."""
     return json.loads(
         text, object_pairs_hook=_object, parse_constant=_refuse_constant, parse_float=_finite, parse_int=_whole
     )
 
 
 def why_no_json(error: ValueError) -> str:
-    """The sentence of an error of `json_value`, without its full stop."""
+    """The message of a `json_value` error, without a full stop."""
     if not isinstance(error, JSONDecodeError):
         return str(error)
-    what = error.msg.removesuffix(" at").removesuffix(" starting").lower()
-    return f"{what} in line {error.lineno}, column {error.colno}"
+    message = error.msg.removesuffix(" at").removesuffix(" starting").lower()
+    return f"{message} in line {error.lineno}, column {error.colno}"
 
 
 def _read(stream: IO[Any], limit: int) -> bytes:
     raw: bytes = stream.read(limit + 1)
     if len(raw) > limit:
-        drained = 0
-        while drained < _DRAINED_BYTES and (chunk := stream.read(_CHUNK)):
-            drained += len(chunk)
+        discarded = 0
+        while discarded < _MAX_DISCARDED_BYTES and (chunk := stream.read(_CHUNK)):
+            discarded += len(chunk)
         raise BodyTooLarge(limit)
     return raw
 
 
 def _refuse_many_values(raw: bytes) -> None:
-    """Refuse a text that would become more objects than memory is there for. Texts in it count as one each."""
+    """Refuse more than MAX_VALUES values. Separators inside strings do not count."""
     if _separators(raw) > MAX_VALUES and _separators(_STRING.sub(b"", raw)) > MAX_VALUES:
         raise ParseError(f"The body holds more than {MAX_VALUES:,} values.")
 
@@ -89,21 +89,21 @@ def _separators(raw: bytes) -> int:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) < len(pairs):
-        raise ValueError(f"the key {shortened(_twice(name for name, _ in pairs))!r} stands twice in one object")
-    return made
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        raise ValueError(f"the key {shortened(_duplicate(name for name, _ in pairs))!r} appears twice in one object")
+    return values
 
 
-def _twice(names: Iterable[str]) -> str:
-    """The first name that was there before."""
+def _duplicate(names: Iterable[str]) -> str:
+    """The first name that occurs twice."""
     seen: set[str] = set()
-    # `add` returns None: each name is looked up, then kept.
+    # `add` returns None, which is falsy.
     return next(name for name in names if name in seen or seen.add(name))  # type: ignore[func-returns-value]
 
 
 def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON value")
+    raise ValueError(f"{name} is not a JSON value")
 
 
 def _finite(text: str) -> float:
@@ -114,9 +114,9 @@ def _finite(text: str) -> float:
 
 
 def _whole(text: str) -> int:
-    most = sys.get_int_max_str_digits()
-    if most and len(text.lstrip("-")) > most:
-        raise ValueError(f"the number {text[:20]}... has {len(text.lstrip('-')):,} digits, of at most {most:,}")
+    limit = sys.get_int_max_str_digits()
+    if limit and len(text.lstrip("-")) > limit:
+        raise ValueError(f"the number {text[:20]}... has {len(text.lstrip('-')):,} digits; the limit is {limit:,}")
     return parse_int(text)
 
 
@@ -140,7 +140,7 @@ def _too_deep() -> ParseError:
 
 
 def refuse_unstorable(value: Any) -> None:
-    """Refuse NUL characters and lone surrogates, which PostgreSQL can't hold, and endless nesting; names the field."""
+    """Raise ValidationError for NUL characters, lone surrogates (PostgreSQL stores neither) and deep nesting."""
     _refuse_depth(value)
     names = _unstorable(value)
     if names is not None:
@@ -150,7 +150,7 @@ def refuse_unstorable(value: Any) -> None:
 
 
 def _unstorable(value: Any) -> list[str] | None:
-    """The names that lead to a text that can't be stored, the innermost first; None without any."""
+    """The path to a text that can't be stored, innermost name first; None if there is none."""
     if isinstance(value, str):
         return [] if _UNSTORABLE.search(value) else None
     children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()

@@ -1,4 +1,4 @@
-"""Errors on the wire: one shape, `application/problem+json` (RFC 9457), whatever was raised."""
+"""Error responses: every exception becomes `application/problem+json` (RFC 9457)."""
 
 from collections.abc import Iterator
 from http import HTTPStatus
@@ -19,23 +19,23 @@ log = structlog.get_logger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
 _NON_FIELD = "non_field_errors"
-#: An answer tells of so many wrong fields; `detail` says how many there are.
+#: Maximum number of fields in `errors`; `detail` has the total.
 MAX_ERRORS = 100
-#: Names that a caller chose are cut to this where errors show them.
-MAX_SHOWN_NAME = 100
+#: Names from the request are cut to this length in errors.
+MAX_NAME_LENGTH = 100
 _MIB = 1024 * 1024
 
 
 class LengthRequired(exceptions.APIException):
-    """A body that does not say its length would be read as none."""
+    """The body has no Content-Length, and would be read as empty."""
 
     status_code = HTTPStatus.LENGTH_REQUIRED
-    default_detail = "Send the body with a Content-Length header; chunked bodies are not read."
+    default_detail = "Send the body with a Content-Length header; chunked bodies are not supported."
     default_code = "length_required"
 
 
 class BodyTooLarge(exceptions.APIException):
-    """A body of more than so many bytes."""
+    """The body is larger than `limit` bytes."""
 
     status_code = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     default_code = "too_large"
@@ -44,46 +44,46 @@ class BodyTooLarge(exceptions.APIException):
         super().__init__(f"The request body is larger than {limit // _MIB} MiB.")
 
     @classmethod
-    def of_most_routes(cls) -> "BodyTooLarge":
+    def default(cls) -> "BodyTooLarge":
         return cls(settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
 
 
 class EncodedBody(exceptions.APIException):
-    """A compressed body. Nothing tells how much it would become."""
+    """The body is compressed, so its size is unknown."""
 
     status_code = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
     default_code = "unsupported_content_encoding"
 
     def __init__(self, coding: str) -> None:
-        super().__init__(f"Send the body as it is, without Content-Encoding: {shortened(coding)} is not undone here.")
+        super().__init__(f"Send the body without Content-Encoding; {shortened(coding)} is not supported.")
 
 
 class TooManyRequests(exceptions.APIException):
-    """The caller's rate is used up for so many seconds."""
+    """The rate limit is exceeded; retry after `wait` seconds."""
 
     status_code = HTTPStatus.TOO_MANY_REQUESTS
     default_code = "rate_limited"
 
     def __init__(self, wait: int) -> None:
         self.wait = wait
-        super().__init__(f"Too many requests; try again in {wait} second{'s' if wait > 1 else ''}.")
+        super().__init__(f"Too many requests; retry in {wait} second{'s' if wait > 1 else ''}.")
 
 
-class DatabaseAway(exceptions.APIException):
-    """PostgreSQL does not answer, or takes no changes. Nothing was changed, or the change was taken back."""
+class DatabaseUnavailable(exceptions.APIException):
+    """PostgreSQL is unreachable or read-only. Nothing was changed."""
 
     status_code = HTTPStatus.SERVICE_UNAVAILABLE
-    default_detail = "The database is unavailable; try again in a moment."
+    default_detail = "The database is unavailable; retry in a moment."
     default_code = "database_unavailable"
     wait = 5
 
 
 def problem_response(error: Exception, context: dict[str, Any]) -> Response:
-    """The response that tells of `error`. What nobody foresaw is logged and told as a 500 without its details."""
+    """The response for an exception. An unexpected one is logged, and answered 500 without details."""
     headers = {}
     if isinstance(error, (DatabaseError, InterfaceError)) and is_passing(error):
         log.warning("api_database_away", view=type(context.get("view")).__name__, error=str(error).strip())
-        error = DatabaseAway()
+        error = DatabaseUnavailable()
     if isinstance(error, exceptions.APIException) and (header := getattr(error, "auth_header", None)):
         headers["WWW-Authenticate"] = header
     if wait := getattr(error, "wait", None):
@@ -107,18 +107,18 @@ def _problem_of(error: Exception) -> dict[str, Any] | None:
             code = getattr(error.detail, "code", None) or error.default_code
             return problem(error.status_code, code, str(error.detail))
         case Http404():
-            return problem(404, "not_found", "There is nothing here.")
+            return problem(404, "not_found", "Not found.")
         case PermissionDenied():
-            return problem(403, "permission_denied", str(error) or "This is not allowed.")
+            return problem(403, "permission_denied", str(error) or "Not allowed.")
         case RequestDataTooBig():
-            return problem(413, "too_large", str(BodyTooLarge.of_most_routes().detail))
+            return problem(413, "too_large", str(BodyTooLarge.default().detail))
         case SuspiciousOperation():
-            return problem(400, "bad_request", "The request can't be understood.")
+            return problem(400, "bad_request", "The request is malformed.")
     return None
 
 
 def problem(status: int, code: str, detail: str, errors: list[dict[str, Any]] | None = None) -> dict[str, Any]:
-    """The body of an error. `errors` names each wrong field, as a dotted path; of very many, the first."""
+    """The body of an error. `errors` has the first MAX_ERRORS invalid fields, by dotted path."""
     return {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
@@ -130,16 +130,16 @@ def problem(status: int, code: str, detail: str, errors: list[dict[str, Any]] | 
 
 
 def shortened(name: str) -> str:
-    """A name that a caller chose, short enough for an error."""
-    return name if len(name) <= MAX_SHOWN_NAME else f"{name[: MAX_SHOWN_NAME - 1]}…"
+    """A name from the request, cut for an error."""
+    return name if len(name) <= MAX_NAME_LENGTH else f"{name[: MAX_NAME_LENGTH - 1]}…"
 
 
 def internal_error() -> dict[str, Any]:
-    return problem(500, "internal_error", "Something went wrong on our side; the server's log says what.")
+    return problem(500, "internal_error", "Internal error; see the server's log.")
 
 
 def field_errors(detail: Any, path: str | None = None) -> Iterator[dict[str, Any]]:
-    """DRF's tree of errors, flattened: one `{"field", "code", "detail"}` each, `field` null for the whole body."""
+    """Flatten DRF's tree of errors to `{"field", "code", "detail"}`; `field` is null for the whole body."""
     if isinstance(detail, dict):
         for key, inner in detail.items():
             own = shortened(str(key))
@@ -155,7 +155,7 @@ def field_errors(detail: Any, path: str | None = None) -> Iterator[dict[str, Any
 
 def _summary(errors: list[dict[str, Any]]) -> str:
     if not errors:
-        return "The request is not valid."
+        return "The request is invalid."
     first = errors[0]
-    told = f"{first['field']}: {first['detail']}" if first["field"] else first["detail"]
-    return told if len(errors) == 1 else f"{told} (and {len(errors) - 1} more)"
+    detail: str = f"{first['field']}: {first['detail']}" if first["field"] else first["detail"]
+    return detail if len(errors) == 1 else f"{detail} (and {len(errors) - 1} more)"

@@ -1,4 +1,4 @@
-"""Paths of the API end in a slash. One without it means the same: a redirect could cost a client its body or key."""
+"""Adds the trailing slash to paths of the API: after a redirect clients may drop the body or the key."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ _API = "/api/"
 
 
 class SlashlessPathsMiddleware:
-    """Gives a path below /api/ the slash that it lacks, whatever the method, before a view is looked for."""
+    """Add a missing slash to paths below /api/, for every method, before routing."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self._get_response = get_response

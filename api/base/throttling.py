@@ -1,4 +1,4 @@
-"""The rate limit of the REST API: counted for each key or person, and for those that are neither, by their address."""
+"""The rate limit of the API, per key or user, and per address for unauthenticated requests."""
 
 import hashlib
 from typing import Any
@@ -17,12 +17,12 @@ from core.limits.rate import RateDecision
 
 
 class RateLimited(APIView):
-    """A view that takes a token for every request, before it looks at what is asked, and tells how many are left.
+    """Takes a token for each request before processing it, and reports the remaining ones in headers.
 
-    Whoever has no valid key is counted by address: guessing keys uses up the guesser's tokens, and nobody else's.
+    Requests without a valid key count by address, so that guessing keys uses up only the guesser's limit.
     """
 
-    _verdict: RateDecision | None = None
+    _decision: RateDecision | None = None
 
     def perform_authentication(self, request: Request) -> None:
         try:
@@ -34,19 +34,19 @@ class RateLimited(APIView):
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **path: Any) -> Response:
         final = super().finalize_response(request, response, *args, **path)
-        for name, value in self._verdict.headers().items() if self._verdict else ():
+        for name, value in self._decision.headers().items() if self._decision else ():
             final[name] = value
         return final
 
     def _take_token(self, subject: str) -> None:
         rate = settings.API_RATE
-        self._verdict = buckets().take(subject, rate) if rate else None
-        if self._verdict is not None and not self._verdict.allowed:
-            raise TooManyRequests(self._verdict.retry_seconds)
+        self._decision = buckets().take(subject, rate) if rate else None
+        if self._decision is not None and not self._decision.allowed:
+            raise TooManyRequests(self._decision.retry_seconds)
 
 
 def caller_of(request: Request) -> str | None:
-    """A stable name of the key or the person that an authenticated request came from."""
+    """A stable identifier of the key or user of a request; None if unauthenticated."""
     if request.auth is None:
         return None
     user: Any = request.user

@@ -1,4 +1,4 @@
-"""What every view of the REST API is made of, and the answer for paths that don't exist."""
+"""Base classes of the API's views."""
 
 import datetime
 from collections.abc import Mapping
@@ -28,17 +28,17 @@ from api.base.throttling import RateLimited
 from core.slugs import is_uuid
 from core.validation.strict import ListQuery, Query, StrictSerializer
 
-#: Of routes that take a whole definition: no limit of a field is reached later than this one. A request's body of 1 MiB
+#: Maximum body of routes that take a job's definition, enough for the limits of all its fields. A request body of 1 MiB
 #: takes up to 6 MiB as JSON, and an environment may override it.
 MAX_DEFINITION_BYTES = 16 * 1024 * 1024
 
 
-#: Where all routes are.
+#: Path of all routes.
 BASE = "api/v1/"
 
 
 class JsonOnly(BaseContentNegotiation):
-    """Answers in JSON whatever `Accept` says, and leaves the query parameter `format` alone."""
+    """Reads and writes JSON only, and ignores the `Accept` header and the `format` parameter."""
 
     def select_parser(self, request: Request, parsers: Any) -> Any:
         return next((parser for parser in parsers if _is_json(request.content_type)), None)
@@ -52,7 +52,7 @@ def _is_json(content_type: str | None) -> bool:
 
 
 class PlainOptions(APIView):
-    """A view that answers OPTIONS with what it allows, and nothing else: the document describes it."""
+    """Answers OPTIONS with the `Allow` header only: the OpenAPI document describes the route."""
 
     metadata_class = None
 
@@ -65,10 +65,10 @@ class EmptySerializer(StrictSerializer):
 
 
 class ApiView(RateLimited, Idempotent, PlainOptions, GenericAPIView):
-    """Names its scopes and query parameters; `access`, `query` and `now` are what its methods work with.
+    """A view with scopes and a query. Its handlers read `access`, `query` and `now`, the instant of the request.
 
-    `needs_quota` tells the document which of its handlers answer 402 where the workspace's plan lets no more runs
-    start; the verbs that they call refuse. A body has at most `max_body_bytes`. Lists come in the order of `keyset`.
+    `needs_quota` are the handlers that answer 402 if the plan's runs are used up, for the OpenAPI document. `keyset` is
+    the order of lists.
     """
 
     read_scope: str
@@ -95,7 +95,7 @@ class ApiView(RateLimited, Idempotent, PlainOptions, GenericAPIView):
             self.http_method_not_allowed(request)
         self.now = _milliseconds(timezone.now())
         self.query = self.get_query_class().read(request.query_params)
-        self.heed_idempotency_key(request)
+        self.apply_idempotency_key(request)
 
     @property
     def access(self) -> Access:
@@ -114,21 +114,21 @@ class ApiView(RateLimited, Idempotent, PlainOptions, GenericAPIView):
         return serializer.validated_data
 
     def location(self, path: str) -> dict[str, str]:
-        """The header that names what was created, by its path below that of the API."""
+        """The Location header for a path of the API."""
         return {"Location": self.request.build_absolute_uri(f"{get_script_prefix()}{BASE}{path}/")}
 
 
 class ApiViewSet(ViewSetMixin, ApiView):
-    """The routes of one resource: DRF's mixins and, for verbs, methods of its own. The URL conf maps methods to them.
+    """The routes of a resource: DRF's mixins, and a method for each verb. The URL conf maps HTTP methods to them.
 
-    `query_classes` are by action. A path names an object by its id or, where it `has_slug`, by its slug.
+    `query_classes` are by action. Paths identify an object by id or, if it `has_slug`, by slug.
     """
 
     query_classes: Mapping[str, type[Query]] = {"list": ListQuery}
-    #: Where lists show less of an object.
+    #: Serializer of lists, if they show less.
     list_serializer_class: type[BaseSerializer[Any]] | None = None
     lookup_url_kwarg: str
-    #: What errors call an object.
+    #: The object's name in errors.
     noun: str
     has_slug = False
 
@@ -151,7 +151,7 @@ class ApiViewSet(ViewSetMixin, ApiView):
 
 
 class CreateMixin(CreateModelMixin):
-    """DRF's, with the URL of what was created: DRF's own looks for that in the body."""
+    """Adds the URL of the created object, which DRF expects in the body."""
 
     def get_success_headers(self, data: Any) -> dict[str, str]:
         view = cast(ApiViewSet, self)
@@ -160,13 +160,13 @@ class CreateMixin(CreateModelMixin):
 
 
 def _milliseconds(now: datetime.datetime) -> datetime.datetime:
-    """Cut to what times on the wire can say, so that "now" is the same instant when it is read back."""
+    """Truncate to milliseconds, the precision of responses, so that instants can be sent back unchanged."""
     return now.replace(microsecond=now.microsecond // 1000 * 1000)
 
 
 @extend_schema(exclude=True)
 class UnknownPath(RateLimited):
-    """404 for whatever no route below /api/ answers to."""
+    """Answers 404 for unknown paths below /api/."""
 
     authentication_classes = ()
     permission_classes = ()
@@ -175,4 +175,4 @@ class UnknownPath(RateLimited):
 
     def initial(self, request: Request, *args: Any, **path: Any) -> NoReturn:
         super().initial(request, *args, **path)
-        raise NotFound(f"There is no {shortened(request.path)} here.")
+        raise NotFound(f"There is no {shortened(request.path)}.")

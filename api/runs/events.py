@@ -1,8 +1,8 @@
-"""The live tail over HTTP: server-sent events of executions as they change, each as lists show it.
+"""The live tail over HTTP: server-sent events with executions that change.
 
-A stream is written in the web process's event loop. Threads only read rows for it, once for all that want the same.
-Each goes on for a while only, and looks every few seconds if its caller may still listen. See
-https://html.spec.whatwg.org/multipage/server-sent-events.html for the format.
+A stream is written in the web process's event loop; threads read the rows, once for all streams with the same filter.
+Streams end after MAX_SECONDS, and check every BEAT_SECONDS whether their caller still has access. The format:
+https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
 
 import asyncio
@@ -46,20 +46,20 @@ AccessCheck = asyncio.Future[Access | None]
 
 CONTENT_TYPE = "text/event-stream"
 RESUME_HEADER = "Last-Event-ID"
-#: A stream ends after so long; its client comes back, and goes on where it was.
+#: Length of a stream; clients reconnect and resume.
 MAX_SECONDS = 900
-#: Something is sent at least this often, and the caller's key or session looked at again.
+#: Maximum time without output, and between checks of the caller's access.
 BEAT_SECONDS = 5
-#: Executions read and shown at once; more than a few such parts are not told but skipped, with a `gap`.
-PART = 100
-MOST_AT_ONCE = 1000
+#: Executions read at once, and sent at once: of more, the first are left out, with a `gap`.
+PART_SIZE = 100
+MAX_AT_ONCE = 1000
 _RETRY_MS = 2000
 _MAX_CALLERS = 10_000
 _WAIT_SECONDS = 1.0
-#: Between parts, so that a stream that has much to tell leaves the others of its process some time.
+#: Pause between parts, so that other streams of the process get their turn.
 _PART_PAUSE_SECONDS = 0.05
 _EXAMPLE = OpenApiExample(
-    "An execution ends",
+    "Execution succeeded",
     value='event: execution\ndata: {"id":"01978f3b-0a52-7c11-8f0e-6a2d4b7c9e10","status":"succeeded"}\n\n'
     "id: 1773536400148-0\n\n",
     media_type=CONTENT_TYPE,
@@ -67,7 +67,7 @@ _EXAMPLE = OpenApiExample(
 
 
 class StreamRefused(APIException):
-    """There is no room for another stream, or no Redis to feed it; `wait` says for how many seconds to leave it."""
+    """Too many streams, or Redis is unavailable; retry after `wait` seconds."""
 
     def __init__(self, status: int, code: str, detail: str, *, wait: int) -> None:
         self.status_code = status
@@ -75,27 +75,27 @@ class StreamRefused(APIException):
         super().__init__(detail, code)
 
 
-class Places:
-    """How many streams each workspace has room for in this process. A caller takes at most four fifths of it."""
+class StreamSlots:
+    """The streams of this process: at most EVENT_STREAMS per workspace, and four fifths of that per caller."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._of_workspaces: collections.Counter[Any] = collections.Counter()
         self._of_callers: collections.Counter[tuple[Any, str]] = collections.Counter()
 
-    def take(self, workspace_id: Any, caller: str) -> None:
-        room: int = settings.EVENT_STREAMS
+    def acquire(self, workspace_id: Any, caller: str) -> None:
+        limit: int = settings.EVENT_STREAMS
         with self._lock:
-            if self._of_workspaces[workspace_id] >= room:
-                detail = "Your workspace has as many live tails open as this server allows; try again later."
+            if self._of_workspaces[workspace_id] >= limit:
+                detail = "The workspace has reached this server's limit of live tails; try again later."
                 raise StreamRefused(503, "too_many_streams", detail, wait=10)
-            if self._of_callers[workspace_id, caller] >= max(1, room * 4 // 5):
-                detail = "You have as many live tails open as one caller may; end one, or try again later."
+            if self._of_callers[workspace_id, caller] >= max(1, limit * 4 // 5):
+                detail = "You have reached the limit of live tails per caller; close one, or try again later."
                 raise StreamRefused(429, "too_many_streams", detail, wait=10)
             self._of_workspaces[workspace_id] += 1
             self._of_callers[workspace_id, caller] += 1
 
-    def give_back(self, workspace_id: Any, caller: str) -> None:
+    def release(self, workspace_id: Any, caller: str) -> None:
         with self._lock:
             for counter, key in ((self._of_workspaces, workspace_id), (self._of_callers, (workspace_id, caller))):
                 counter[key] -= 1
@@ -103,36 +103,36 @@ class Places:
                     del counter[key]
 
     @property
-    def taken(self) -> int:
+    def in_use(self) -> int:
         return self._of_workspaces.total()
 
 
-PLACES = Places()
+SLOTS = StreamSlots()
 
 
-#: What each caller may do by now, asked once for all of its streams in an event loop.
+#: The current access of each caller, checked once for all of its streams in an event loop.
 _access_checks: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, TtlCache[Hashable, AccessCheck]]" = (
     weakref.WeakKeyDictionary()
 )
 
 
 class EventStream:
-    """The events for one caller, as text. `access_again` answers what the caller may do by now."""
+    """The events of one stream. `current_access` reads the caller's access, `on_close` releases its slot."""
 
     def __init__(
         self,
         *,
         position: str,
-        wanted: HistoryFilter,
+        executions: HistoryFilter,
         access: Access,
         caller: Hashable,
-        access_again: Callable[[], Access | None],
-        ended: Callable[[], None],
+        current_access: Callable[[], Access | None],
+        on_close: Callable[[], None],
     ) -> None:
         self.call: Callable[[Callable[[], Any]], Awaitable[Any]]
-        self._position, self._wanted = position, wanted
-        self._access, self._caller, self._access_again = access, caller, access_again
-        self._ended = ended
+        self._position, self._filter = position, executions
+        self._access, self._caller, self._current_access = access, caller, current_access
+        self._on_close = on_close
         self._closing = threading.Lock()
         self._closed = False
 
@@ -146,12 +146,12 @@ class EventStream:
             self.close()
 
     def close(self) -> None:
-        """Leave the place to others. Called by whoever serves the answer too, should it never be read."""
+        """Release the slot. The server calls this too, for a response that was never read."""
         with self._closing:
             if self._closed:
                 return
             self._closed = True
-        self._ended()
+        self._on_close()
 
     async def _events(self) -> AsyncIterator[str]:
         yield f"retry: {_RETRY_MS}\nid: {self._position}\n\n"
@@ -161,33 +161,33 @@ class EventStream:
         async with contextlib.aclosing(arriving):
             async for batch in arriving:
                 if batch is not None:
-                    for text in await batch.rendered(self._wanted, functools.partial(self._told, batch.changes)):
+                    for text in await batch.rendered(self._filter, functools.partial(self._events_of, batch.changes)):
                         yield text
                 if time.monotonic() >= until or is_stopping():
                     return
                 if time.monotonic() >= beat_at:
-                    if not await self._may_listen():
+                    if not await self._has_access():
                         return
                     yield ":\n\n"
                     beat_at = time.monotonic() + BEAT_SECONDS
 
-    async def _told(self, changes: ChangeBatch) -> list[str]:
-        """Of what has changed, what is wanted. The position comes last: whoever breaks off before hears it again."""
-        ids = changes.ids[-MOST_AT_ONCE:]
-        told = ["event: gap\ndata: {}\n\n"] if changes.gap or len(ids) < len(changes.ids) else []
-        for first in range(0, len(ids), PART):
+    async def _events_of(self, changes: ChangeBatch) -> list[str]:
+        """The events of a batch. Its position comes last, so that an interrupted client gets the batch again."""
+        ids = changes.ids[-MAX_AT_ONCE:]
+        events = ["event: gap\ndata: {}\n\n"] if changes.gap or len(ids) < len(changes.ids) else []
+        for first in range(0, len(ids), PART_SIZE):
             if first:
                 await asyncio.sleep(_PART_PAUSE_SECONDS)
-            shown = await self.call(functools.partial(self._shown, ids[first : first + PART]))
-            told.append("".join(map(_event, shown)))
-        return [*filter(None, told), f"id: {changes.position}\n\n"]
+            representations = await self.call(functools.partial(self._read, ids[first : first + PART_SIZE]))
+            events.append("".join(map(_event, representations)))
+        return [*filter(None, events), f"id: {changes.position}\n\n"]
 
-    def _shown(self, ids: tuple[str, ...]) -> list[dict[str, Any]]:
-        rows = executions_for_list(self._wanted.executions().filter(pk__in=ids)).order_by("id")
+    def _read(self, ids: tuple[str, ...]) -> list[dict[str, Any]]:
+        rows = executions_for_list(self._filter.executions().filter(pk__in=ids)).order_by("id")
         return list(ListedExecutionSerializer(rows, many=True).data)
 
-    async def _may_listen(self) -> bool:
-        """Whether the caller's reach is what it was when it came. One that has changed has to ask again."""
+    async def _has_access(self) -> bool:
+        """Whether the caller's access is unchanged. After a change it has to reconnect."""
         checks = _access_checks.setdefault(
             asyncio.get_running_loop(), TtlCache(BEAT_SECONDS / 2, max_entries=_MAX_CALLERS)
         )
@@ -201,11 +201,11 @@ class EventStream:
         )
 
     def _check(self, callers: set[Hashable]) -> dict[Hashable, AccessCheck]:
-        return {caller: asyncio.ensure_future(self.call(self._access_again)) for caller in callers}
+        return {caller: asyncio.ensure_future(self.call(self._current_access)) for caller in callers}
 
 
-def _event(shown: dict[str, Any]) -> str:
-    return f"event: execution\ndata: {json.dumps(shown, separators=(',', ':'))}\n\n"
+def _event(execution: dict[str, Any]) -> str:
+    return f"event: execution\ndata: {json.dumps(execution, separators=(',', ':'))}\n\n"
 
 
 class Events(ApiView):
@@ -213,20 +213,19 @@ class Events(ApiView):
 
     read_scope: str = Scope.EXECUTIONS_READ
     query_class = EventsQuery
-    further_problems = ("503",)
 
     @extend_schema(
         operation_id="events",
-        summary="Hear of executions as they change",
-        description="A stream of server-sent events that goes on for up to 15 minutes. An `execution` event holds an "
-        "execution as lists show it, as it is by then; a `gap` says that some could not be told: read the list. Send "
-        "the last `id` as `Last-Event-ID`, as browsers do, to go on after it within five minutes.",
+        summary="Stream changes of executions",
+        description="Server-sent events for up to 15 minutes. An `execution` event contains the current state of an "
+        "execution, as in lists; a `gap` event means that changes were left out: read the list. To resume within five "
+        "minutes, send the last `id` as `Last-Event-ID`, as browsers do. 429 or 503 if too many streams are open.",
         parameters=[
             OpenApiParameter(
                 RESUME_HEADER,
                 {"type": "string", "pattern": r"^[0-9]{1,20}-[0-9]{1,20}$"},
                 OpenApiParameter.HEADER,
-                description="The `id` that came last, to hear what came after it.",
+                description="The `id` of the last received event, to resume after it.",
             )
         ],
         responses={(200, CONTENT_TYPE): OpenApiTypes.STR},
@@ -235,32 +234,32 @@ class Events(ApiView):
     def get(self, request: Request) -> HttpResponseBase:
         position = request.headers.get(RESUME_HEADER)
         if position is not None and not is_position(position):
-            detail = ErrorDetail("Should be the `id` of an event, as in 1773536400148-0.", code="invalid")
+            detail = ErrorDetail("Must be the `id` of an event, such as 1773536400148-0.", code="invalid")
             raise ValidationError({RESUME_HEADER: [detail]})
         if request.method == "HEAD":
             return HttpResponse(content_type=CONTENT_TYPE)
         response = LiveResponse(self._stream(request, position), content_type=CONTENT_TYPE)
-        response["X-Accel-Buffering"] = "no"  # nginx would hold events back
+        response["X-Accel-Buffering"] = "no"  # or nginx would buffer events
         return response
 
     def _stream(self, request: Request, position: str | None) -> EventStream:
         workspace_id, caller = self.access.workspace.pk, caller_of(request) or ""
-        wanted = history_filter(self.query, self.access)
-        PLACES.take(workspace_id, caller)
+        executions = history_filter(self.query, self.access)
+        SLOTS.acquire(workspace_id, caller)
         try:
             position = start_listening(workspace_id, position)
         except TailAwayError as error:
-            PLACES.give_back(workspace_id, caller)
-            detail = "Redis, which tells of changes, can't be asked; try again later."
+            SLOTS.release(workspace_id, caller)
+            detail = "Redis is unavailable; try again later."
             raise StreamRefused(503, "tail_away", detail, wait=5) from error
         except BaseException:
-            PLACES.give_back(workspace_id, caller)
+            SLOTS.release(workspace_id, caller)
             raise
         return EventStream(
             position=position,
-            wanted=wanted,
+            executions=executions,
             access=self.access,
             caller=(caller, request._request.COOKIES.get(settings.SESSION_COOKIE_NAME)),
-            access_again=lambda: access_now(request),
-            ended=lambda: PLACES.give_back(workspace_id, caller),
+            current_access=lambda: access_now(request),
+            on_close=lambda: SLOTS.release(workspace_id, caller),
         )

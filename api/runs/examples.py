@@ -45,7 +45,7 @@ _RUN: dict[str, Any] = {
     "error_output": None,
     "worker": "worker-1@host",
 }  # fmt: skip
-_SHOWN: dict[str, Any] = {
+_EXECUTION: dict[str, Any] = {
     "id": _EXECUTION_ID,
     "job": "nightly-report",
     "job_id": "01978f3a-5c1e-7d2b-9f40-2b6f1c9d8e7a",
@@ -82,29 +82,29 @@ _SHOWN: dict[str, Any] = {
     "runs": [_RUN],
 }
 
-RUN = [OpenApiExample("A run", value=_RUN, response_only=True)]
+RUN = [OpenApiExample("Run", value=_RUN, response_only=True)]
 TEST_CALL = [
-    OpenApiExample("As it is saved, with an input", value={"input": {"customer": 42}}, request_only=True),
+    OpenApiExample("Saved job with an input", value={"input": {"customer": 42}}, request_only=True),
     OpenApiExample(
-        "With unsaved changes, in staging",
+        "Unsaved changes in staging",
         value={"environment": "staging", "request": {"body": {"report": "weekly"}, "timeout_seconds": 10}},
         request_only=True,
     ),
 ]
 TESTED = [
     OpenApiExample(
-        "Unsaved changes were tried out",
+        "Test of unsaved changes",
         value={**_RUN, "execution": None, "job_version": None, "trigger": "manual"},
         response_only=True,
         status_codes=["200"],
     )
 ]
-EXECUTION = [OpenApiExample("An execution", value=_SHOWN, response_only=True)]
+EXECUTION = [OpenApiExample("Execution", value=_EXECUTION, response_only=True)]
 RUN_NOW = [OpenApiExample("With an input", value={"input": {"customer": 42}}, request_only=True)]
 REPLAY = [
-    OpenApiExample("As it was then", value={"config": "original"}, request_only=True),
+    OpenApiExample("Original configuration", value={"config": "original"}, request_only=True),
     OpenApiExample(
-        "Elsewhere, with another body",
+        "Other environment and body",
         value={"environment": "staging", "edit": {"body": {"report": "weekly"}, "timeout_seconds": 60}},
         request_only=True,
     ),
@@ -119,7 +119,7 @@ _PERIOD: dict[str, Any] = {
 }
 LEDGER = [
     OpenApiExample(
-        "A day of a job every five minutes, paused for an hour",
+        "One day with a pause of one hour",
         value={
             "from": "2026-03-14T12:00:00.000Z",
             "to": "2026-03-15T12:00:00.000Z",
@@ -147,7 +147,7 @@ LEDGER = [
 ]
 EXPLANATION = [
     OpenApiExample(
-        "It was paused",
+        "Skipped by a pause",
         value={
             "at": "2026-03-15T08:30:00.000Z",
             "environment": "production",
@@ -174,17 +174,17 @@ EXPLANATION = [
 _BULK_FILTER = {"status": "failed", "failure_reason": "http_server_error", "from": "2026-03-15T00:00:00Z"}
 BULK_REPLAY = [
     OpenApiExample(
-        "What a broken release failed, ten a second",
+        "Server errors since midnight, ten per second",
         value={"filter": _BULK_FILTER, "rate_per_second": 10},
         request_only=True,
     )
 ]
 BULK_CANCEL = [
-    OpenApiExample("The queue of a job", value={"filter": {"job": "nightly-report"}}, request_only=True),
+    OpenApiExample("Executions of one job", value={"filter": {"job": "nightly-report"}}, request_only=True),
 ]
 BULK_MATCHED = [
     OpenApiExample(
-        "A dry run",
+        "Dry run",
         value={"dry_run": True, "matched": 1, "more": False, "ids": [_EXECUTION_ID]},
         response_only=True,
         status_codes=["200"],
@@ -192,7 +192,7 @@ BULK_MATCHED = [
 ]
 BULK_OPERATION = [
     OpenApiExample(
-        "Half of it is done",
+        "Half processed",
         value={
             "id": "01978f40-1d3c-7a90-b1de-5c2f8a6e7d31",
             "kind": "replay",
@@ -216,10 +216,10 @@ BULK_OPERATION = [
 ]
 
 _COUNTS = {"pending": 0, "running": 0, "waiting": 0, "succeeded": 276, "failed": 12, "canceled": 0, "skipped": 2}
-_NONE = {**dict.fromkeys(_COUNTS, 0)}
+_ZEROS = {**dict.fromkeys(_COUNTS, 0)}
 STATS = [
     OpenApiExample(
-        "Two hours of which the second was quiet",
+        "Two hourly buckets",
         value={
             "from": "2026-03-15T10:00:00.000Z",
             "to": "2026-03-15T12:00:00.000Z",
@@ -236,7 +236,7 @@ STATS = [
                 },
                 {
                     "at": "2026-03-15T11:00:00.000Z",
-                    "counts": _NONE,
+                    "counts": _ZEROS,
                     "duration_ms": {"p50": None, "p95": None, "p99": None},
                 },
             ],

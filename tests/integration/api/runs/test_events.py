@@ -35,7 +35,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(events, "_WAIT_SECONDS", 0.2)
     redis.Redis.from_url(configured.REDIS_URL).delete("hourhand:tail:wanted")
     yield
-    eventually(lambda: events.PLACES.taken == 0)
+    eventually(lambda: events.SLOTS.in_use == 0)
 
 
 @pytest.fixture
@@ -130,7 +130,7 @@ def test_a_late_reconnect_gets_a_gap(listen: Listen, report: JobEnvironment) -> 
 
 
 def test_too_many_changes_are_a_gap(listen: Listen, report: JobEnvironment, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events, "MOST_AT_ONCE", 2)
+    monkeypatch.setattr(events, "MAX_AT_ONCE", 2)
     flooded = listen()
     ids = [str(run(report).pk) for _ in range(8)]
     publish.publish([(str(report.workspace_id), key) for key in ids])
@@ -170,9 +170,9 @@ def test_a_stream_ends_after_its_time_and_when_the_server_stops(
 
 def test_a_disconnect_frees_the_streams_slot(listen: Listen) -> None:
     listening = listen()
-    assert events.PLACES.taken == 1
+    assert events.SLOTS.in_use == 1
     listening.close()
-    eventually(lambda: events.PLACES.taken == 0)
+    eventually(lambda: events.SLOTS.in_use == 0)
 
 
 def test_a_dashboard_session_listens_until_it_expires(
@@ -206,9 +206,9 @@ def test_streams_are_limited_per_workspace_and_caller(
         assert (full.status_code, full.headers["Retry-After"]) == (503, "10")
         assert full.json()["code"] == "too_many_streams"
         listen(of=create_workspace(slug="neighbour", name="Neighbour"))
-    eventually(lambda: events.PLACES.taken == 2)
+    eventually(lambda: events.SLOTS.in_use == 2)
     with EventStream(live_server.url, **mine):
-        assert events.PLACES.taken == 3
+        assert events.SLOTS.in_use == 3
 
 
 def test_an_invalid_parameter_is_refused_by_name(workspace: Workspace) -> None:
@@ -235,7 +235,7 @@ def test_without_redis_only_listeners_are_affected(report: JobEnvironment, works
     settings.REDIS_URL = "unix:///nowhere/valkey.sock"
     assert caller(workspace).ask("GET", "/events/", expect=503)["code"] == "tail_away"
     assert run(report).status == "pending"
-    assert events.PLACES.taken == 0
+    assert events.SLOTS.in_use == 0
 
 
 def test_rolled_back_changes_are_not_sent(listen: Listen, report: JobEnvironment) -> None:

@@ -96,7 +96,7 @@ def test_untouched_overrides_stay_unchanged(member: Client, workspace: Workspace
         ("max_attempts", "21", ""),
         ("more", '{"schedule": "\\u0000"}', "NUL characters"),
         ("more", '{"schedule": NaN}', "Invalid JSON"),
-        ("more", '{"schedule": "0 1 * * *", "schedule": null}', "stands twice"),
+        ("more", '{"schedule": "0 1 * * *", "schedule": null}', "appears twice"),
         ("more", "1", "Must be a JSON object"),
         ("more", '{"request": 1}', "request: must be a JSON object"),
         ("more", '{"request": {"url": "nope"}}', "request.url"),

@@ -228,8 +228,8 @@ def test_a_job_is_run_with_an_input_environment_and_delay(member: Client, worksp
 @pytest.mark.parametrize(
     ("field", "typed", "expected"),
     [
-        ("input", "{nope", "Invalid JSON"), ("input", '{"a": 1, "a": 2}', "stands twice"),
-        ("input", '"\\u0000"', "NUL characters"), ("input", "NaN", "no JSON value"),
+        ("input", "{nope", "Invalid JSON"), ("input", '{"a": 1, "a": 2}', "appears twice"),
+        ("input", '"\\u0000"', "NUL characters"), ("input", "NaN", "not a JSON value"),
         ("input", "[" * 99_999, "Nested too deeply"),
         ("delay_seconds", "-1", "greater than or equal to 0"), ("delay_seconds", "99999999999", "less than or equal"),
         ("environment", "nowhere", "not one of the available choices"),

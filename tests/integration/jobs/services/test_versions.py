@@ -85,9 +85,7 @@ class TestRestoring:
         problem = api.ask("POST", f"{PATH}versions/3/restore/", {}, expect=409)
         assert (problem["code"], "retry policy patient" in problem["detail"]) == ("not_restorable", True)
         staging.delete()
-        assert (
-            "an environment that is deleted" in api.ask("POST", f"{PATH}versions/1/restore/", {}, expect=409)["detail"]
-        )
+        assert "a deleted environment" in api.ask("POST", f"{PATH}versions/1/restore/", {}, expect=409)["detail"]
 
     def test_a_version_with_a_forbidden_url_is_refused(self, api: Caller) -> None:
         secret = api.ask("POST", "/secrets/", {"name": "TOKEN", "value": "s3cret-value"}, expect=201)

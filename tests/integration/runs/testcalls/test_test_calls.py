@@ -16,7 +16,7 @@ from accounts.actors import SYSTEM
 from accounts.models import AuditEntry, Environment, Workspace
 from accounts.secrets import create_secret
 from accounts.signing import rotate_signing_secret
-from api.base.document import written_document
+from api.base.document import rendered_document
 from core.redis import Breaker
 from jobs.models import JobEnvironment, JobVersion
 from runs import queue
@@ -90,7 +90,7 @@ def test_the_answer_matches_the_document(
     make_job: MakeJob, api: Caller, worker: DeliveryService, receiver: Receiver
 ) -> None:
     job(make_job, receiver)
-    documented = json.loads(written_document(OpenApiJsonRenderer))["components"]["schemas"]["TriedRun"]
+    documented = json.loads(rendered_document(OpenApiJsonRenderer))["components"]["schemas"]["TriedRun"]
     for body in ({}, {"name": "Unsaved"}, {"request": {"url": "http://127.0.0.1:1/"}}):
         run = api.ask("POST", "/jobs/report/test/", body, expect=200)
         assert run.keys() == documented["properties"].keys()
