@@ -167,24 +167,17 @@ class JobImport(ApiView):
     def _validate_all(self, items: Sequence[Item], environment: Environment | None) -> list[_ItemOutcome]:
         slugs, duplicates = _slugs(items), Duplicates(self.access, items, now=self.now)
         duplicate_of = duplicates.of_items(items, slugs)
-        outcomes = [
-            _ItemOutcome(item, slug)
-            for item, slug in zip(items, self._free_slugs(items, slugs, duplicate_of), strict=True)
-        ]
+        free_slugs = self._free_slugs(items, slugs, duplicate_of)
+        outcomes = [_ItemOutcome(item, slug) for item, slug in zip(items, free_slugs, strict=True)]
         named_slugs = {outcome.slug for outcome in outcomes if outcome.slug is not None}
         named = reachable_jobs(self.access).filter(slug__in=named_slugs).order_by("pk")
         existing = {job.slug: job for job in named.select_for_update(of=("self",))}
         taken = set(
             Job.objects.of(self.access.workspace).live().filter(slug__in=named_slugs).values_list("slug", flat=True)
         )
-        reach = self.access.environments()
-        context = {
-            "workspace": self.access.workspace,
-            "access": self.access,
-            "now": self.now,
-            "environments": list(self.access.workspace.environments.all()),
-        }
-        template = JobSerializer(context=context)
+        enabled_in = [environment] if environment else self.access.environments()[:1]
+        environments = list(self.access.workspace.environments.all())
+        template = JobSerializer(context={**self.get_serializer_context(), "environments": environments})
         seen: set[str] = set()
         for index, outcome in enumerate(outcomes):
             try:
@@ -193,17 +186,12 @@ class JobImport(ApiView):
                     continue
                 if outcome.slug is not None and outcome.slug not in existing and outcome.slug in taken:
                     raise SlugTakenError(outcome.slug)
-                self._validate(
-                    outcome, existing.get(outcome.slug or ""), [environment] if environment else reach[:1], template
-                )
+                self._validate(outcome, existing.get(outcome.slug or ""), enabled_in, template)
                 if outcome.slug in seen:
                     raise _invalid("slug", "Another job in this file has the same slug.", "repeated")
                 seen.add(outcome.slug or "")
-                if (
-                    outcome.result == CREATED
-                    and outcome.item.whole
-                    and (same_calls := duplicates.of_call(outcome.item))
-                ):
+                same_calls = duplicates.of_call(outcome.item) if outcome.item.whole else ()
+                if outcome.result == CREATED and same_calls:
                     outcome.notes.append(f"The job {same_calls[0].slug} already makes the same call at the same times.")
             except (APIException, HourhandError) as error:
                 outcome.fail(error)
