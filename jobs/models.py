@@ -1,5 +1,6 @@
 """Jobs, the versions of their configuration, their state in each environment, and retry policies."""
 
+import datetime
 from typing import Any
 
 from django.conf import settings
@@ -98,6 +99,9 @@ class Job(models.Model):
     retry_policy = models.ForeignKey(
         RetryPolicy, null=True, editable=False, on_delete=models.PROTECT, related_name="jobs", db_index=False
     )
+    #: Which of its webhook's URLs is the current one, and until when the one before it works: `jobs.services.webhooks`.
+    webhook_number = models.PositiveSmallIntegerField(default=1, db_default=1, editable=False)
+    previous_webhook_until = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(default=timezone.now, editable=False)
     deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -259,6 +263,9 @@ class JobEnvironment(models.Model):
 
     def __str__(self) -> str:
         return f"{self.job} in {self.environment}"
+
+    def is_paused(self, now: datetime.datetime) -> bool:
+        return self.paused_at is not None and (self.paused_until is None or self.paused_until > now)
 
 
 class SchedulePeriod(models.Model):

@@ -30,7 +30,7 @@ from core.version import __version__
 from runs import counters
 from runs.failures import FailureReason
 from runs.monitoring import system
-from runs.states import LIVE, SkipReason
+from runs.states import LIVE, SkipReason, WebhookStatus
 
 _BROKER_TIMEOUT_SECONDS = 2
 _STATEMENT_TIMEOUT_MS = 5000
@@ -114,6 +114,9 @@ def _current(state: system.SystemState) -> Iterator[Metric]:
         "state",
         state.quota._asdict(),
     )
+    yield _gauge(
+        "webhook_deliveries_pending", "Requests to webhooks that are not dispatched yet.", state.webhooks_pending
+    )
     yield from _retention(state.retention)
 
 
@@ -172,6 +175,13 @@ def _totals(totals: Mapping[str, int]) -> Iterator[Metric]:
     for reason in SkipReason.values:
         skipped.add_metric([reason], totals.get(f"skipped/{reason}", 0))
     yield skipped
+    webhooks = CounterMetricFamily(
+        "hourhand_webhook_deliveries", "Requests to webhooks, by what became of them.", labels=["status"]
+    )
+    for status in WebhookStatus.values:
+        if status != WebhookStatus.RECEIVED:
+            webhooks.add_metric([status], totals.get(f"webhooks/{status}", 0))
+    yield webhooks
     for name, of in (("executions", "Executions"), ("runs", "Runs")):
         meaning = f"{of} removed by retention, with a purged job, or with a wiped workspace."
         yield CounterMetricFamily(f"hourhand_pruned_{name}", meaning, value=totals.get(f"pruned/{name}", 0))

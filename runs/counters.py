@@ -10,7 +10,7 @@ milliseconds: `lateness/le/0.25`, `lateness/ms`.
 import bisect
 import collections
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 FOLD_BATCH = 10_000
@@ -70,6 +70,11 @@ def of_skipped(occurrences: Mapping[str, int]) -> dict[str, int]:
 def of_canceled(executions: int) -> dict[str, int]:
     """The counts of executions that were canceled before they started."""
     return {"executions/canceled/": executions} if executions else {}
+
+
+def of_webhooks(statuses: Iterable[str]) -> dict[str, int]:
+    """What is counted of requests to webhooks, by what became of them."""
+    return {f"webhooks/{status}": count for status, count in collections.Counter(map(str, statuses)).items()}
 
 
 def of_pruned(*, executions: int, runs: int) -> dict[str, int]:

@@ -14,7 +14,7 @@ from accounts.models import Workspace
 from jobs.definition.overrides import OVERRIDES
 from jobs.models import Job, JobEnvironment, JobVersion
 from runs.outcome_codes import facets
-from runs.states import LIVE, TERMINAL, ExecutionStatus, Trigger
+from runs.states import LIVE, TERMINAL, ExecutionStatus, Trigger, WebhookStatus
 
 #: Large columns, and those of other kinds of jobs, that lists don't show.
 HEAVY_EXECUTION_COLUMNS = ("input", "state", "output")
@@ -130,3 +130,9 @@ class RunQuerySet(HistoryQuerySet):
         job_environments = JobEnvironment.objects.filter(workspace=workspace)
         latest = self.filter(job=OuterRef("job"), environment=OuterRef("environment")).order_by("-id").values("id")[:1]
         return self.filter(pk__in=job_environments.annotate(latest_run=Subquery(latest)).values("latest_run"))
+
+
+class WebhookDeliveryQuerySet(models.QuerySet[Any]):
+    def received(self) -> "WebhookDeliveryQuerySet":
+        """Those that are not dispatched yet."""
+        return self.filter(status=WebhookStatus.RECEIVED)

@@ -18,6 +18,7 @@ DELIVER_TASK = "workers.deliver"
 DELIVERIES_QUEUE = "deliveries"
 BULK_TASK = "workers.work_off_bulk_operations"
 PRUNING_TASK = "workers.work_off_pruning"
+WEBHOOKS_TASK = "workers.dispatch_webhooks"
 CANCEL_COMMAND = "cancel_execution"
 CALL_COMMAND = "test_call"
 #: Ids per message: a burst is spread over the workers, and in a large one a message costs next to nothing per id.

@@ -37,6 +37,37 @@ class SkipReason(models.TextChoices):
     ENDED = "ended"
 
 
+class WebhookStatus(models.TextChoices):
+    """What became of a request to a webhook's URL."""
+
+    RECEIVED = "received"
+    ACCEPTED = "accepted"
+    DUPLICATE = "duplicate"
+    IGNORED = "ignored"
+    REFUSED = "refused"
+
+
+class WebhookReason(models.TextChoices):
+    """Why a request to a webhook's URL was refused or ignored. Labels are for people."""
+
+    MISSING_SIGNATURE = "missing_signature", "no signature"
+    BAD_SIGNATURE = "bad_signature", "bad signature"
+    STALE_TIMESTAMP = "stale_timestamp", "its timestamp is more than 5 minutes off"
+    SECRET_UNUSABLE = "secret_unusable", "the secret that verifies it is missing or malformed"
+    DISABLED = "disabled", "the webhook is off"
+    TOO_LARGE = "too_large", "the body is larger than 1 MiB"
+    NOT_TEXT = "not_text", "the body is not UTF-8 text"
+    NOT_JSON = "not_json", "the body is not the JSON that its content type promises"
+    UNREADABLE = "unreadable", "the job's version can't be read or run"
+    NOT_ENABLED = "not_enabled", "the job is not enabled in that environment"
+    AMBIGUOUS_ENVIRONMENT = "ambiguous_environment", "the job is enabled in several environments: add ?environment=NAME"
+    JOB_DELETED = "job_deleted", "the job was deleted"
+    PAUSED = "paused", "the job is paused"
+    CONDITION = "condition", "a condition does not hold"
+    QUOTA = "quota", "the workspace's plan lets no more runs start"
+    LOOP = "loop", "callbacks and webhooks call each other more than 5 deep"
+
+
 class BulkKind(models.TextChoices):
     REPLAY = "replay"
     CANCEL = "cancel"
@@ -57,7 +88,7 @@ def _without(states: type[models.TextChoices], *later: str) -> tuple[tuple[str, 
 OCCURRING_STATUSES = _without(ExecutionStatus, ExecutionStatus.WAITING)
 #: A run is written once it has ended.
 OCCURRING_RUN_STATUSES = _without(RunStatus, RunStatus.RUNNING)
-OCCURRING_TRIGGERS = _without(Trigger, Trigger.WEBHOOK)
+OCCURRING_TRIGGERS = _without(Trigger)
 
 LIVE = (ExecutionStatus.PENDING, ExecutionStatus.RUNNING, ExecutionStatus.WAITING)
 #: Live, with nothing under way.

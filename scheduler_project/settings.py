@@ -43,6 +43,7 @@ HTTPS = PUBLIC_URL.startswith("https://")
 ALLOWED_HOSTS = [*env.hosts("HOURHAND_ALLOWED_HOSTS"), "localhost", "127.0.0.1", "[::1]"]  # loopback for health checks
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 API_RATE = env.rate("HOURHAND_API_RATE", "600/min")
+HOOK_RATE = env.rate("HOURHAND_HOOK_RATE", "600/min")
 TRUSTED_PROXIES = env.integer("HOURHAND_TRUSTED_PROXIES", 0, minimum=0, maximum=10)
 
 # Per workspace in each web process. Each takes a socket and about 100 KiB.

@@ -32,7 +32,7 @@ def full(request: pytest.FixtureRequest) -> bool:
 @pytest.fixture(autouse=True)
 def unlimited(settings: Any) -> None:
     """Tests ask faster than any customer; those of the rate limit set one."""
-    settings.API_RATE = None
+    settings.API_RATE = settings.HOOK_RATE = None
 
 
 @pytest.fixture

@@ -4,11 +4,12 @@ from celery import shared_task
 from django.utils import timezone
 
 from runs.executions import bulk
-from runs.queue import BULK_TASK, DELIVER_TASK, PRUNING_TASK, wake
+from runs.queue import BULK_TASK, DELIVER_TASK, PRUNING_TASK, WEBHOOKS_TASK, wake
 from runs.retention import worker as upkeep
 from runs.retention.nightly import begin_round
 from runs.retention.prune import Turn
 from runs.stats import rollups
+from runs.webhooks.dispatch import BATCH, dispatch
 from workers.worker.process import delivery_service
 from workers.worker.service import DrainingError
 
@@ -33,6 +34,14 @@ def work_off_bulk_operations() -> None:
     """Carry out due bulk operations. A batch is one transaction: if this worker dies, the next repeats it."""
     for _ in range(_MAX_BATCHES):
         if not bulk.work_off(timezone.now()):
+            return
+
+
+@shared_task(name=WEBHOOKS_TASK, ignore_result=True, acks_late=False)
+def dispatch_webhooks() -> None:
+    """Make executions of what inbound webhooks brought. A batch is one transaction: a worker that dies loses none."""
+    for _ in range(_MAX_BATCHES):
+        if dispatch(timezone.now()) < BATCH:
             return
 
 

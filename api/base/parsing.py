@@ -37,20 +37,24 @@ class JsonBodyParser(BaseParser):
 
     def parse(self, stream: IO[Any], _media_type: Any = None, parser_context: Any = None) -> Any:
         view = (parser_context or {}).get("view")
-        raw = _read(stream, getattr(view, "max_body_bytes", settings.DATA_UPLOAD_MAX_MEMORY_SIZE))
-        _refuse_many_values(raw)
-        try:
-            value = json_value(raw.decode("utf-8-sig"))
-        except UnicodeDecodeError as error:
-            raise ParseError("The body is not UTF-8 text.") from error
-        except RecursionError as error:
-            raise _too_deep() from error
-        except ValueError as error:
-            raise ParseError(f"The body is not valid JSON: {why_no_json(error)}.") from error
-        _refuse_depth(value)
-        if _ESCAPED_UNSTORABLE.search(raw):
-            refuse_unstorable(value)
-        return value
+        return read_json(_read(stream, getattr(view, "max_body_bytes", settings.DATA_UPLOAD_MAX_MEMORY_SIZE)))
+
+
+def read_json(raw: bytes) -> Any:
+    """Read a whole body as JSON. Raises ParseError, and ValidationError for text that can't be stored."""
+    _refuse_many_values(raw)
+    try:
+        value = json_value(raw.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise ParseError("The body is not UTF-8 text.") from error
+    except RecursionError as error:
+        raise _too_deep() from error
+    except ValueError as error:
+        raise ParseError(f"The body is not valid JSON: {why_no_json(error)}.") from error
+    _refuse_depth(value)
+    if _ESCAPED_UNSTORABLE.search(raw):
+        refuse_unstorable(value)
+    return value
 
 
 def json_value(text: str) -> Any:

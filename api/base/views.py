@@ -105,7 +105,7 @@ class ApiView(RateLimited, Idempotent, PlainOptions, GenericAPIView):
         return self.query_class
 
     def get_serializer_context(self) -> dict[str, Any]:
-        return {"workspace": self.access.workspace, "access": self.access, "now": self.now}
+        return {"request": self.request, "workspace": self.access.workspace, "access": self.access, "now": self.now}
 
     def read_body(self, request: Request, serializer_class: type[StrictSerializer]) -> dict[str, Any]:
         """The validated body of the request."""

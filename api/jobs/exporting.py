@@ -19,7 +19,7 @@ from jobs.validation.definition import DefinitionSerializer
 from jobs.validation.representation import represent_definition, represent_overrides
 
 _FIELDS = DefinitionSerializer().fields
-_SECTIONS = ("request", "success", "retry", "retention")
+_SECTIONS = ("request", "success", "retry", "webhook", "retention")
 
 
 class ExportQuery(Query):

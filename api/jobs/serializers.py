@@ -3,7 +3,7 @@
 import datetime
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
@@ -11,7 +11,7 @@ from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.fields import empty
 
 from accounts.actors import Actor
-from accounts.models import Environment
+from accounts.models import Environment, Scope
 from api.jobs import examples
 from core.errors import NotFoundError
 from core.validation.fields import BoundedDict, Flag, Instant, Slug, Text, Whole
@@ -19,13 +19,13 @@ from core.validation.strict import StrictSerializer, by_field
 from jobs.definition.overrides import OVERRIDES, effective, shared, with_overrides
 from jobs.definition.reading import UNREADABLE
 from jobs.errors import VersionUnreadableError
-from jobs.models import Job, JobEnvironment
+from jobs.models import Job, JobEnvironment, JobVersion
 from jobs.services.save import TIMING, EnvironmentChange, save_job
+from jobs.services.webhooks import webhook_path
 from jobs.slugs import JOB_SLUGS
 from jobs.validation.definition import DefinitionSerializer, definition_fields
 from jobs.validation.overrides import Overrides, checked_overrides, override_errors
 from jobs.validation.representation import JOB_FIELDS, represent_job, represent_state
-from jobs.validation.sections import WebhookSerializer
 from jobs.validation.timing import NormalSchedule, ScheduleTypeField
 
 #: Maximum number of environments in one job object.
@@ -89,7 +89,6 @@ class JobSerializer(DefinitionSerializer):
         read_only=True, allow_null=True, help_text="The schedule in words; null for a manual job."
     )
     schedule_type = ScheduleTypeField(read_only=True)
-    webhook = WebhookSerializer(required=False, help_text="The inbound trigger. Not available yet.")
     environments = BoundedDict(
         child=EnvironmentStateSerializer(),
         max_length=MAX_ENVIRONMENTS,
@@ -134,7 +133,7 @@ class JobSerializer(DefinitionSerializer):
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         if isinstance(data, Mapping):
-            data = {"webhook": {}, **(self._merged(data) if self._merges else data)}
+            data = self._merged(data) if self._merges else data
         return super().to_internal_value(data)
 
     def run_validation(self, data: Any = empty) -> Any:
@@ -166,7 +165,7 @@ class JobSerializer(DefinitionSerializer):
         merged = {**stored, **data}
         for section in _MERGED:
             if isinstance(data.get(section), Mapping):
-                merged[section] = {**stored.get(section, {}), **data[section]}
+                merged[section] = {**(stored.get(section) or {}), **data[section]}
         if isinstance(merged.get("retry"), Mapping) and merged["retry"].get("policy") is not None:
             # The stored rules belong to the previous policy.
             merged["retry"] = {"policy": merged["retry"]["policy"], **data.get("retry", {})}
@@ -333,8 +332,17 @@ class JobSerializer(DefinitionSerializer):
         return renamed or self.before is None or shared(self.before) != self.definition
 
     def to_representation(self, instance: Job) -> dict[str, Any]:
-        representation = represent_job(instance, now=self.context["now"])
+        representation = represent_job(instance, now=self.context["now"], webhook_url=self._webhook_url(instance))
         return {field: representation[field] for field in JOB_FIELDS}
+
+    def _webhook_url(self, job: Job) -> str | None:
+        """The secret URL of its webhook, for callers that may change the job."""
+        access, request = self.context.get("access"), self.context.get("request")
+        config = cast(JobVersion, job.current_version).config
+        if access is None or Scope.JOBS_WRITE not in access.scopes or not (config.get("webhook") or {}).get("enabled"):
+            return None
+        path = webhook_path(job)
+        return request.build_absolute_uri(path) if request is not None else path
 
 
 def save_validated(

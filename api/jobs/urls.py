@@ -27,6 +27,7 @@ urlpatterns = [
     ),
     path("jobs/<str:job>/pause/", JobViewSet.as_view({"post": "pause"})),
     path("jobs/<str:job>/resume/", JobViewSet.as_view({"post": "resume"})),
+    path("jobs/<str:job>/webhook/rotate/", JobViewSet.as_view({"post": "rotate_webhook"})),
     path("jobs/<str:job>/versions/", VersionViewSet.as_view({"get": "list"})),
     path("jobs/<str:job>/versions/<int:number>/", VersionViewSet.as_view({"get": "retrieve"})),
     path("jobs/<str:job>/versions/<int:number>/diff/<int:other>/", VersionViewSet.as_view({"get": "diff"})),

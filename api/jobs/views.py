@@ -23,9 +23,11 @@ from api.jobs.lookups import (
 )
 from api.jobs.pausing import PauseSerializer, ResumeSerializer
 from api.jobs.serializers import JobSerializer, save_validated
+from api.jobs.webhooks import WebhookRotationSerializer
 from core.slugs import is_uuid
 from jobs.models import Job
 from jobs.services.save import pause, resume
+from jobs.services.webhooks import rotate_webhook
 from jobs.slugs import JOB_SLUGS
 from runs.executions.delete import delete_with_executions, purge
 
@@ -154,6 +156,20 @@ class JobViewSet(ListModelMixin, CreateMixin, RetrieveModelMixin, DestroyModelMi
         named = job_environments_named(job, self.access, body.get("environment"))
         paused = [job_environment for job_environment in named if job_environment.paused_at is not None]
         resume(job_environments=paused, actor=self.access.actor, now=self.now)
+        return self._shown(job)
+
+    @extend_schema(
+        operation_id="jobs_webhook_rotate",
+        summary="Give a job's webhook another URL",
+        description="The present URL works for `overlap_seconds` more; older ones stop at once.",
+        request=WebhookRotationSerializer,
+        responses=JobSerializer,
+    )
+    def rotate_webhook(self, request: Request, **_path: Any) -> Response:
+        body = self.read_body(request, WebhookRotationSerializer)
+        job = self.get_object()
+        refuse_foreign_change(self.access, job)
+        rotate_webhook(job=job, overlap_seconds=body["overlap_seconds"], actor=self.access.actor, now=self.now)
         return self._shown(job)
 
     def _valid(self, request: Request, job: Job | None, *, partial: bool = False) -> JobSerializer:

@@ -253,3 +253,21 @@ STATS = [
         response_only=True,
     )
 ]
+
+WEBHOOK_DELIVERY = [
+    OpenApiExample(
+        "A delivery that was refused",
+        value={
+            "id": "0197a1b2-03d4-7e5f-8a6b-7c8d9e0f1a2b",
+            "received_at": "2026-03-15T02:00:00.000Z",
+            "status": "refused",
+            "reason": "bad_signature",
+            "detail": "bad signature",
+            "environment": None,
+            "execution": None,
+            "content_type": "application/json",
+            "body_bytes": 812,
+        },
+        response_only=True,
+    )
+]

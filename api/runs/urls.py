@@ -9,12 +9,14 @@ from api.runs.ledger import JobLedger, JobLedgerAt
 from api.runs.stats import JobStats, Stats
 from api.runs.testcalls import JobTest
 from api.runs.views import ExecutionViewSet, JobExecutionViewSet, RunViewSet
+from api.runs.webhooks import WebhookDeliveryViewSet
 from api.runs.wipe import Wipe
 
 urlpatterns = [
     path("jobs/<str:job>/run/", ExecutionViewSet.as_view({"post": "run"})),
     path("jobs/<str:job>/test/", JobTest.as_view()),
     path("jobs/<str:job>/executions/", JobExecutionViewSet.as_view({"get": "list"})),
+    path("jobs/<str:job>/webhook/deliveries/", WebhookDeliveryViewSet.as_view({"get": "list"})),
     path("jobs/<str:job>/stats/", JobStats.as_view()),
     path("jobs/<str:job>/ledger/", JobLedger.as_view()),
     path("jobs/<str:job>/ledger/at/", JobLedgerAt.as_view()),

@@ -1,7 +1,7 @@
 """The whole form: its sections, the job object that it makes, and the placement of the serializer's errors."""
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -17,7 +17,9 @@ from dashboard.forms.retry import RetryPart
 from dashboard.forms.schedule import SchedulePart
 from dashboard.forms.sections import SECTIONS, FormLine, FormSection, lines_of
 from dashboard.forms.success import PREFIX, AssertionRows, SuccessPart, assertion_values
+from dashboard.forms.webhook import CONDITIONS_PREFIX, ConditionRows, WebhookPart, condition_values
 from jobs.definition.overrides import shared
+from jobs.definition.webhook import NO_WEBHOOK
 from jobs.models import Job
 from jobs.schedule import display_zone
 from jobs.services.retry_policies import RULES
@@ -56,7 +58,7 @@ class RetentionPart(forms.Form):
     )
 
 
-class JobForm(IdentityPart, SchedulePart, RequestPart, SuccessPart, RetryPart, RetentionPart):
+class JobForm(IdentityPart, SchedulePart, RequestPart, SuccessPart, RetryPart, WebhookPart, RetentionPart):
     """A job as text fields. `definition()` is the API's job object, `show_errors()` takes the serializer's errors.
 
     An unchanged field keeps its value exactly, even one that a browser could not send back.
@@ -69,12 +71,15 @@ class JobForm(IdentityPart, SchedulePart, RequestPart, SuccessPart, RetryPart, R
         **RequestPart.PATHS,
         **SuccessPart.PATHS,
         **RetryPart.PATHS,
+        **WebhookPart.PATHS,
         **RetentionPart.PATHS,
     }
 
     def __init__(self, *args: Any, workspace: Workspace, job: Job | None = None, **options: Any) -> None:
         config = job.current_version.config if job and job.current_version else {}
         self.base = copy.deepcopy(shared(config))
+        if self.base:
+            self.base["webhook"] = self.base.get("webhook") or copy.deepcopy(NO_WEBHOOK)
         self.slugs = list(workspace.environments.order_by("created_at", "id").values_list("slug", "name"))
         rows = job.job_environments.select_related("environment") if job else []
         self.enabled_before = {row.environment.slug: row.enabled for row in rows}
@@ -89,6 +94,12 @@ class JobForm(IdentityPart, SchedulePart, RequestPart, SuccessPart, RetryPart, R
             self.data if self.is_bound else None,
             initial=[assertion_values(assertion) for assertion in self.assertions_before],
             prefix=PREFIX,
+        )
+        self.conditions_before = value_at(self.base, "webhook.if") or []
+        self.conditions = ConditionRows(
+            self.data if self.is_bound else None,
+            initial=[condition_values(condition) for condition in self.conditions_before],
+            prefix=CONDITIONS_PREFIX,
         )
         self.overrides = {
             slug: OverridesForm(
@@ -107,9 +118,8 @@ class JobForm(IdentityPart, SchedulePart, RequestPart, SuccessPart, RetryPart, R
         return {**flat, **times, "slug": job.slug, "environments": enabled}
 
     def is_valid(self) -> bool:
-        return all(
-            [super().is_valid(), self.assertions.is_valid(), *(form.is_valid() for form in self.overrides.values())]
-        )
+        rows = (self.assertions.is_valid(), self.conditions.is_valid())
+        return all([super().is_valid(), *rows, *(form.is_valid() for form in self.overrides.values())])
 
     # -- the API's job object ------------------------------------------------------------------------------------------
 
@@ -118,8 +128,14 @@ class JobForm(IdentityPart, SchedulePart, RequestPart, SuccessPart, RetryPart, R
         definition = copy.deepcopy(self.base)
         for field in self._changed_fields():
             _put(definition, self.PATHS[field], self.cleaned_data[field], keep_null=field in _NULLABLE)
-        self._sent_rows = [row for row in self._kept_rows() if not row.errors]
-        definition.setdefault("success", {})["assertions"] = [self._assertion(row) for row in self._sent_rows]
+        self._sent_assertions = _sent(self.assertions, self.assertions_before)
+        definition.setdefault("success", {})["assertions"] = [
+            _value_of(row, self.assertions, self.assertions_before, "assertion") for row in self._sent_assertions
+        ]
+        self._sent_conditions = _sent(self.conditions, self.conditions_before)
+        definition.setdefault("webhook", {})["if"] = [
+            _value_of(row, self.conditions, self.conditions_before, "written") for row in self._sent_conditions
+        ]
         if policy := self.cleaned_data.get("policy"):
             # The policy replaces the rules. A rule that was changed here is sent too, for the serializer to reject.
             retry = definition["retry"]
@@ -146,22 +162,6 @@ class JobForm(IdentityPart, SchedulePart, RequestPart, SuccessPart, RetryPart, R
             if field in self.cleaned_data and field != "environments" and (not self.base or field in changed)
         ]
 
-    def _kept_rows(self) -> list[Any]:
-        return [
-            row
-            for row in self.assertions.forms
-            if row not in self.assertions.deleted_forms and (row.has_changed() or self._assertion_before(row))
-        ]
-
-    def _assertion(self, row: Any) -> dict[str, Any]:
-        before = self._assertion_before(row)
-        assertion: dict[str, Any] = row.assertion if before is None or row.has_changed() else before
-        return assertion
-
-    def _assertion_before(self, row: Any) -> dict[str, Any] | None:
-        index = self.assertions.forms.index(row)
-        return self.assertions_before[index] if index < len(self.assertions_before) else None
-
     # -- errors --------------------------------------------------------------------------------------------------------
 
     def show_errors(self, errors: Iterable[tuple[str, str]]) -> None:
@@ -172,7 +172,10 @@ class JobForm(IdentityPart, SchedulePart, RequestPart, SuccessPart, RetryPart, R
         invalid = set(self.errors)
         for path, detail in errors:
             if f"{path}.".startswith("success.assertions."):
-                self._show_assertion_error(path.split(".")[2:], detail)
+                _show_row_error(self.assertions, self._sent_assertions, path.split(".")[2:], detail, otherwise="type")
+                continue
+            if f"{path}.".startswith("webhook.if."):
+                _show_row_error(self.conditions, self._sent_conditions, path.split(".")[2:], detail, otherwise="op")
                 continue
             slug, _, within = path.removeprefix("environments.").partition(".overrides")
             if path.startswith("environments.") and slug in self.overrides:
@@ -186,18 +189,10 @@ class JobForm(IdentityPart, SchedulePart, RequestPart, SuccessPart, RetryPart, R
             else:
                 self.add_error(field, detail)
 
-    def _show_assertion_error(self, path: list[str], detail: str) -> None:
-        """`path` is the index, then the field of the assertion; empty for an error of the list itself."""
-        if not path:
-            self.assertions.non_form_errors().append(detail)
-            return
-        row = self._sent_rows[int(path[0])]
-        row.add_error(path[1] if len(path) > 1 and path[1] in row.fields else "type", detail)
-
     @property
     def error_count(self) -> int:
         count = sum(len(part.errors) for part in (self, *self._parts))
-        return count + len(self.assertions.non_form_errors())
+        return count + len(self.assertions.non_form_errors()) + len(self.conditions.non_form_errors())
 
     @property
     def invalid_fields(self) -> Iterator[BoundField]:
@@ -208,7 +203,7 @@ class JobForm(IdentityPart, SchedulePart, RequestPart, SuccessPart, RetryPart, R
     @property
     def _parts(self) -> list[forms.Form]:
         """The forms within this one, if it is bound."""
-        return [*self.assertions.forms, *self.overrides.values()] if self.is_bound else []
+        return [*self.assertions.forms, *self.conditions.forms, *self.overrides.values()] if self.is_bound else []
 
     # -- the page ------------------------------------------------------------------------------------------------------
 
@@ -243,7 +238,7 @@ class ShownSection:
 _NULLABLE = frozenset(
     {
         "schedule", "body", "ca_cert", "client_cert", "delays_ms", "policy", "starts_at", "ends_at", "concurrency",
-        "keep_days",
+        "keep_days", "webhook_secret", "webhook_header",
     }
 )  # fmt: skip
 #: The API's defaults as the contents of fields.
@@ -261,3 +256,28 @@ def _put(definition: dict[str, Any], path: str, value: Any, *, keep_null: bool) 
         section.pop(last, None)
     else:
         section[last] = value
+
+
+def _sent(rows: Any, before: Sequence[dict[str, Any]]) -> list[Any]:
+    """The rows that are neither removed, empty nor invalid."""
+    return [
+        row
+        for index, row in enumerate(rows.forms)
+        if row not in rows.deleted_forms and (row.has_changed() or index < len(before)) and not row.errors
+    ]
+
+
+def _value_of(row: Any, rows: Any, before: Sequence[dict[str, Any]], attribute: str) -> dict[str, Any]:
+    """What a row stands for: its own value, exactly as it was if it was not changed."""
+    index = rows.forms.index(row)
+    value: dict[str, Any] = before[index] if index < len(before) and not row.has_changed() else getattr(row, attribute)
+    return value
+
+
+def _show_row_error(rows: Any, sent: Sequence[Any], path: Sequence[str], detail: str, *, otherwise: str) -> None:
+    """`path` is the index, then the field of the row; empty for an error of the list itself."""
+    if not path:
+        rows.non_form_errors().append(detail)
+        return
+    row = sent[int(path[0])]
+    row.add_error(path[1] if len(path) > 1 and path[1] in row.fields else otherwise, detail)

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from django.forms import BaseForm, BoundField
 
 #: Fields as wide as their section.
-WIDE = frozenset({"description", "policy", "ca_cert", "client_cert", "except_statuses", "more"})
+WIDE = frozenset(
+    {"description", "policy", "ca_cert", "client_cert", "except_statuses", "webhook_enabled", "webhook_headers", "more"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,11 @@ SECTIONS = (
             "on_connection_error",
         ),
         ("except_statuses", "on_assertion", "on_worker_lost", "jitter", "honor_retry_after"),
+    ),
+    FormSection(
+        "webhook",
+        "Webhook",
+        ("webhook_enabled", "webhook_preset", "webhook_secret", "webhook_header", "webhook_headers"),
     ),
     FormSection("history", "Retention", ("keep_last", "keep_days")),
     FormSection("where", "Environment overrides", ()),

@@ -7,6 +7,8 @@ from accounts.models import Secret, Workspace
 from jobs.definition.templates import VARIABLES
 
 _INPUT, _SECRET = "input.PATH", "secrets.NAME"
+#: Variables whose last part is to be replaced.
+_TO_COMPLETE = (_INPUT, "trigger.headers.NAME", "trigger.query.NAME")
 _MEANINGS = {
     "timestamp": "creation time of the execution",
     "unix": "the same in seconds since 1970",
@@ -16,6 +18,8 @@ _MEANINGS = {
     "job": "slug of this job",
     "environment": "slug of the environment",
     _INPUT: "value at this path of the input",
+    "trigger.headers.NAME": "header of the webhook's request, if kept",
+    "trigger.query.NAME": "query parameter of the webhook's URL",
 }
 
 
@@ -31,7 +35,7 @@ class Suggestion:
 def suggested_variables() -> list[Suggestion]:
     """In the order of the documentation."""
     return [
-        Suggestion(f"{{{{{name}}}}}", _MEANINGS[name], "PATH" if name == _INPUT else "")
+        Suggestion(f"{{{{{name}}}}}", _MEANINGS[name], name.rpartition(".")[2] if name in _TO_COMPLETE else "")
         for name in VARIABLES
         if name != _SECRET
     ]

@@ -22,7 +22,7 @@ from dashboard.base import chips
 from dashboard.base.access import access_of
 from dashboard.base.listing import FilterField, KeysetAdmin, KeysetChangeList
 from dashboard.base.lookups import parse_id
-from dashboard.jobs import bulk_actions, buttons, editing, page, schedule_preview, versions
+from dashboard.jobs import bulk_actions, buttons, editing, page, schedule_preview, versions, webhook
 from dashboard.jobs.filters import DashboardJobQuery, job_fields, matching_jobs, suggest
 from dashboard.jobs.words import schedule_words, state_appearance, state_title
 from jobs.models import Job, JobEnvironment
@@ -97,6 +97,7 @@ class JobAdmin(KeysetAdmin):
             path("<uuid:job_id>/", wrap(page.show, require_GET), name="jobs_job_page"),
             path("<uuid:job_id>/pause/", wrap(buttons.pause_job, require_POST), name="jobs_job_pause"),
             path("<uuid:job_id>/resume/", wrap(buttons.resume_job, require_POST), name="jobs_job_resume"),
+            path("<uuid:job_id>/webhook/", wrap(webhook.rotate, require_POST), name="jobs_job_rotate_webhook"),
             path("<uuid:job_id>/versions/", wrap(versions.show_versions, require_GET), name="jobs_job_versions"),
             path(
                 "<uuid:job_id>/versions/<int:number>/restore/",

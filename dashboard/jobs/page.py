@@ -15,6 +15,7 @@ from dashboard.jobs.lookups import base_context, definition_of, get_job
 from dashboard.jobs.pausing import PauseForm, pause_everywhere, pause_forms
 from dashboard.jobs.summary import summarize
 from dashboard.jobs.versions import environment_slugs, latest
+from dashboard.jobs.webhook import webhook_context
 from dashboard.runs.recent_outcomes import RecentOutcomes
 from jobs.models import Job
 from jobs.services.unreadable import why_unreadable
@@ -32,6 +33,7 @@ def show(
     config = definition_of(job)
     panels = [EnvironmentPanel.of(job_environment, config, now) for job_environment in _job_environments(job)]
     body = config["request"]["body"] or ""
+    may_change = access_of(request).writes(job.workspace_id)
     context = {
         **base_context(job_admin, request, title=job.name),
         "original": job,
@@ -48,7 +50,8 @@ def show(
         "ledger": ledger_context(request, job, timezone=config["timezone"], now=now),
         "versions": latest(job, environment_slugs(job), count=_VERSIONS),
         "now_at": now,
-        "may_change": access_of(request).writes(job.workspace_id),
+        "webhook": webhook_context(request, job, config, may_change=may_change),
+        "may_change": may_change,
     }
     return TemplateResponse(request, "admin/jobs/job/page.html", context)
 

@@ -1,5 +1,6 @@
 """Summarize a definition in words: request, success, retries, overlap, retention. Pure."""
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -66,6 +67,7 @@ def _facts(config: Config) -> Iterator[Fact]:
     most = config["concurrency"]
     yield Fact("Concurrency", (f"At most {most} executions at once, over all environments",) if most else ())
     yield Fact("TLS", tuple(_tls(request)), alarms=not request["tls_verify"])
+    yield Fact("Webhook", tuple(_webhook(config.get("webhook"))))
     yield Fact("Retention", (_retention(config["retention"]),))
 
 
@@ -109,6 +111,19 @@ def _delays(retry: Config) -> str:
         waits = f"{duration_words(retry['delay_ms'])}, {_BACKOFF.get(retry['backoff'], retry['backoff'])}"
         waits += "" if retry["backoff"] == "fixed" else f", at most {duration_words(retry['max_delay_ms'])}"
     return f"Delays: {waits}{spread}{honors}"
+
+
+def _webhook(webhook: Config | None) -> Iterator[str]:
+    if not webhook or not webhook["enabled"]:
+        return
+    preset = webhook["verify"]["preset"]
+    verified = "" if preset == "none" else f", verified by {preset.replace('_', ' ')}"
+    yield f"Runs on requests to its URL{verified}"
+    if webhook["headers"]:
+        yield f"Keeps the headers {cut(', '.join(webhook['headers']))}"
+    for condition in webhook["if"]:
+        to = "" if condition.get("to") is None else f" {cut(json.dumps(condition['to'], ensure_ascii=False))}"
+        yield f"if {cut(condition['value'])} {condition['op'].replace('_', ' ')}{to}"
 
 
 def _tls(request: Config) -> Iterator[str]:

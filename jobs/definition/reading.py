@@ -57,6 +57,20 @@ def _one_of(values: Any) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, str) and value in words
 
 
+def _is_webhook(value: Any) -> bool:
+    if not isinstance(value, dict):
+        return value is None
+    verify = value.get("verify")
+    return (
+        isinstance(value.get("enabled"), bool)
+        and isinstance(verify, dict)
+        and isinstance(verify.get("preset"), str)
+        and all(_of(str, _NONE)(verify.get(name)) for name in ("secret", "header"))
+        and _list_of(str)(value.get("headers"))
+        and _list_of(dict)(value.get("if"))
+    )
+
+
 def _is_client_cert(value: Any) -> bool:
     if value is None:
         return True
@@ -133,6 +147,7 @@ PARTS: Mapping[str, _Part | Mapping[str, _Part]] = {
     "concurrency": _Part(lambda value: value is None or _between(1, _MOST_SMALL)(value), blank=None),
     "command": _UNUSED,
     "workflow": _UNUSED,
+    "webhook": _Part(_is_webhook, blank=None, optional=True),
     "retention": {
         "keep_last": _Part(_of(int), blank=100),
         "keep_days": _Part(_of(int, _NONE), blank=None),

@@ -28,12 +28,13 @@ _BRACES = "'{{'"
 #: As error messages list them.
 VARIABLES = (
     "timestamp", "unix", "uuid", "execution_id", "scheduled_for", "job", "environment", "input.PATH", "secrets.NAME",
+    "trigger.headers.NAME", "trigger.query.NAME",
 )  # fmt: skip
 
 _PLACEHOLDER = re.compile(rf"\{{\{{(\s*{re.escape(_BRACES)}\s*|[^{{}}]*)\}}\}}")
 _VARIABLE = re.compile(
     r"timestamp|unix|uuid|execution_id|scheduled_for|job|environment|input(?:\.[A-Za-z0-9_-]{1,100})*"
-    rf"|secrets\.{SECRET_NAME_PATTERN}"
+    rf"|secrets\.{SECRET_NAME_PATTERN}|trigger\.(?:headers|query)\.[A-Za-z0-9_-]{{1,100}}"
 )
 _DEFAULTED = re.compile(r"(?P<name>[^|]*)\|\s*default\s*\((?P<value>.*)\)\s*", re.DOTALL)
 _SINGLE_QUOTED = re.compile(r"'[^']*'")
@@ -41,6 +42,7 @@ _JSON_QUOTE = re.compile(r'\\.|"', re.DOTALL)
 _ORIGIN = re.compile(r"[^:/?#]*://[^/?#]*[/?#]")
 _DOT_SEGMENT = re.compile(r"/(?:\.|%2e){1,2}(?=[/?#]|$)", re.IGNORECASE)
 _SECRETS = "secrets."
+_TRIGGER = "trigger."
 _BRACES_HINT = "Write {{'{{'}} for {{ itself."
 _DEFAULT_EXAMPLE = '{{input.a|default("x")}}'
 _UUID_NAMESPACE = uuid.UUID("6f1d7a0e-5a0b-5c38-9d0c-8a4f4f1c2b7e")
@@ -86,6 +88,8 @@ class Facts:
     environment: str
     input: Any = field(repr=False)
     secrets: Mapping[str, str] = field(repr=False)
+    #: The `headers` (lower-case names) and `query` of the inbound webhook's request.
+    trigger: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
 
     def value(self, variable: str) -> Any:
         """Return a variable's value, or `MISSING`."""
@@ -104,6 +108,9 @@ class Facts:
                 return getattr(self, variable)
         if variable.startswith(_SECRETS):
             return self.secrets.get(variable.removeprefix(_SECRETS), MISSING)
+        if variable.startswith(_TRIGGER):
+            _, part, name = variable.split(".", 2)
+            return self.trigger.get(part, {}).get(name.lower() if part == "headers" else name, MISSING)
         return MISSING if self.input is None else _inside(self.input, variable.split(".")[1:])
 
 
@@ -246,7 +253,11 @@ def _without_value(variable: str) -> str:
     if variable.startswith(_SECRETS):
         secret = variable.removeprefix(_SECRETS)
         return f"{name} has no value: the secret {secret} is missing in this environment, or can't be decrypted"
-    reason = "this execution has no scheduled time" if variable == "scheduled_for" else "the execution's input lacks it"
+    reason = "the execution's input lacks it"
+    if variable == "scheduled_for":
+        reason = "this execution has no scheduled time"
+    elif variable.startswith(_TRIGGER):
+        reason = "no webhook's request brought it, or the job does not keep it"
     return f'{name} has no value: {reason}. If that is expected, write {{{{{variable}|default("")}}}}'
 
 

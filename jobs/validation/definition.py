@@ -10,6 +10,7 @@ from rest_framework.fields import empty
 from core.validation.fields import BoundedList, Choice, Text, Whole, instant_text
 from core.validation.strict import StrictSerializer, by_field
 from jobs.definition.contract import Overlap
+from jobs.definition.webhook import NO_WEBHOOK
 from jobs.schedule import resolve_relative
 from jobs.schedule.jitter import MAX_JITTER_SECONDS
 from jobs.schedule.misfire import Misfire
@@ -25,12 +26,13 @@ from jobs.validation.sections import (
     body_assertion_errors,
 )
 from jobs.validation.timing import DstFold, DstGap, EndsAt, StartsAt, check_timing, checked_schedule
+from jobs.validation.webhook import WebhookSerializer, stored_webhook
 
 KINDS = ("http",)
 MAX_CONCURRENCY = 10_000
 MAX_GRACE_SECONDS = 366 * 24 * 3600
 #: Sections that may be left out for their defaults.
-SECTIONS = ("success", "retry", "retention")
+SECTIONS = ("success", "retry", "webhook", "retention")
 
 
 class DefinitionSerializer(StrictSerializer):
@@ -90,6 +92,7 @@ class DefinitionSerializer(StrictSerializer):
     )
     command = NullOnly(help_text="Only null so far.")
     workflow = NullOnly(help_text="Only null so far.")
+    webhook = WebhookSerializer(required=False, help_text="The inbound trigger: a URL that others call to run the job.")
     retention = RetentionSerializer(
         required=False, help_text="How much history to keep. An execution stays while either rule keeps it."
     )
@@ -175,4 +178,6 @@ class DefinitionSerializer(StrictSerializer):
 
 def definition_fields(attrs: Mapping[str, Any]) -> dict[str, Any]:
     """Return the validated attributes that are part of the definition."""
-    return {field: attrs[field] for field in CONFIG_FIELDS}
+    definition = {field: attrs[field] for field in CONFIG_FIELDS if field in attrs}
+    webhook = stored_webhook(definition.pop("webhook", NO_WEBHOOK))
+    return {**definition, "webhook": webhook} if webhook else definition

@@ -10,7 +10,7 @@ from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
 from core import exact_json
-from core.validation.fields import Flag, Text
+from core.validation.fields import Text
 from jobs.definition import headers as header_rules
 from jobs.definition.templates import MAX_BODY_BYTES, Template, TemplateContext, TemplateError, parse
 from jobs.egress import InvalidUrl, parse_target
@@ -49,14 +49,6 @@ class NullOnly(serializers.Field):
 
     def to_representation(self, value: Any) -> Any:
         return value
-
-
-@extend_schema_field({"oneOf": [{"type": "boolean", "enum": [False]}]})
-class FalseOnly(Flag):
-    """A field that only accepts false in this release."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(default=False, validators=[only(False)], **options)
 
 
 @extend_schema_field(

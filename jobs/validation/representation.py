@@ -7,6 +7,7 @@ from typing import Any, cast
 from core.validation.fields import instant_text
 from jobs.definition.overrides import OVERRIDABLE, OVERRIDES, overrides_in
 from jobs.definition.reading import UnreadableError, definition_of, problem_of, timetable_of
+from jobs.definition.webhook import NO_WEBHOOK
 from jobs.models import Job, JobEnvironment, JobVersion
 from jobs.schedule import Schedule
 from jobs.validation.sections import RequestSerializer, RetentionSerializer, RetrySerializer, SuccessSerializer
@@ -15,7 +16,7 @@ from jobs.validation.sections import RequestSerializer, RetentionSerializer, Ret
 CONFIG_FIELDS = (
     "name", "description", "tags", "kind", "schedule", "timezone", "starts_at", "ends_at", "jitter_seconds", "dst_gap",
     "dst_fold", "overlap", "misfire", "misfire_grace_seconds", "request", "success", "retry", "callback_url",
-    "concurrency", "command", "workflow", "retention",
+    "concurrency", "command", "workflow", "webhook", "retention",
 )  # fmt: skip
 #: The job object's fields, in the documented order.
 JOB_FIELDS = (
@@ -25,7 +26,7 @@ JOB_FIELDS = (
     "webhook", "retention", "environments", "version", "unreadable", "created_at", "updated_at", "deleted_at",
 )  # fmt: skip
 #: Fields of later releases, and their values for versions without them.
-LATER_FIELDS: dict[str, dict[str, Any]] = {"request": {"client_cert": None}}
+LATER_FIELDS: dict[str, dict[str, Any]] = {"request": {"client_cert": None}, "webhook": NO_WEBHOOK}
 #: The fields of each section, in the documented order.
 SECTION_FIELDS = {
     "request": tuple(RequestSerializer().fields),
@@ -35,8 +36,11 @@ SECTION_FIELDS = {
 }
 
 
-def represent_job(job: Job, *, now: datetime.datetime) -> dict[str, Any]:
-    """Return the job object. Reads `current_version` and `job_environments` with their environments."""
+def represent_job(job: Job, *, now: datetime.datetime, webhook_url: str | None = None) -> dict[str, Any]:
+    """Return the job object, with `webhook_url` while the webhook is on.
+
+    Reads `current_version` and `job_environments` with their environments.
+    """
     version = cast(JobVersion, job.current_version)
     config = version.config
     schedule, error = _read(job, config)
@@ -47,7 +51,7 @@ def represent_job(job: Job, *, now: datetime.datetime) -> dict[str, Any]:
         "schedule_normalized": schedule and schedule.normalized,
         "schedule_description": schedule and schedule.description,
         "schedule_type": job.schedule_type,
-        "webhook": {"enabled": False, "url": None, "secret_set": False},
+        "webhook": _represent_webhook(config, webhook_url),
         "environments": {
             job_environment.environment.slug: represent_state(
                 job_environment, now, represent_overrides(config, job_environment.environment_id)
@@ -64,6 +68,12 @@ def represent_job(job: Job, *, now: datetime.datetime) -> dict[str, Any]:
     }
 
 
+def _represent_webhook(config: dict[str, Any], url: str | None) -> dict[str, Any]:
+    webhook = _with_later_fields("webhook", config.get("webhook"))
+    enabled = webhook["enabled"]
+    return {"enabled": enabled, "url": url if enabled else None, "url_set": enabled, **webhook}
+
+
 def _read(job: Job, config: dict[str, Any]) -> tuple[Schedule | None, str | None]:
     """Return the schedule without overrides, and why this release can't read the definition in any environment."""
     try:
@@ -78,12 +88,12 @@ def _read(job: Job, config: dict[str, Any]) -> tuple[Schedule | None, str | None
 
 def represent_definition(config: dict[str, Any]) -> dict[str, Any]:
     """Return a definition's part of the job object."""
-    return {field: _in_order(field, _with_later_fields(field, config[field])) for field in CONFIG_FIELDS}
+    return {field: _in_order(field, _with_later_fields(field, config.get(field))) for field in CONFIG_FIELDS}
 
 
 def _with_later_fields(field: str, value: Any) -> Any:
     """Add the fields that a version of an older release lacks."""
-    return {**LATER_FIELDS.get(field, {}), **value} if field in LATER_FIELDS else value
+    return {**LATER_FIELDS[field], **(value or {})} if field in LATER_FIELDS else value
 
 
 def _in_order(field: str, value: Any) -> Any:

@@ -20,7 +20,7 @@ from jobs.errors import UnknownRetryPolicyError
 from jobs.models import Backoff
 from jobs.services.retry_policies import RULES, find_policy, resolved
 from jobs.validation.assertions import AssertionField
-from jobs.validation.fields import Body, FalseOnly, Headers, NullOnly, TargetUrl
+from jobs.validation.fields import Body, Headers, TargetUrl
 from jobs.validation.templates import check_templates
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -284,11 +284,3 @@ class RetentionSerializer(StrictSerializer):
             most = retention_caps(self.context["workspace"]).keep_last
             data = {**data, "keep_last": DEFAULT_KEEP_LAST if most is None else min(most, DEFAULT_KEEP_LAST)}
         return super().to_internal_value(data)
-
-
-class WebhookSerializer(StrictSerializer):
-    """The inbound trigger, which this release does not support."""
-
-    enabled = FalseOnly(help_text="Only false so far.")
-    url = NullOnly(help_text="Only null so far.")
-    secret_set = FalseOnly(help_text="Only false so far.")

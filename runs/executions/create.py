@@ -65,6 +65,8 @@ class NewExecution:
     jitter_ms: int = 0
     error: str = ""
     input: Any = None
+    state: dict[str, Any] | None = None
+    depth: int = 0
     replay_of_id: uuid.UUID | None = None
     id: uuid.UUID = field(default_factory=uuid7)
 
@@ -130,6 +132,8 @@ class NewExecution:
             queued=self.queued,
             error=self.error,
             input=self.input,
+            state=self.state,
+            depth=self.depth,
             replay_of_id=self.replay_of_id,
         )
 

@@ -60,6 +60,32 @@ def run_now(
     return execution
 
 
+@transaction.atomic
+def run_for_webhook(
+    *,
+    job_environment: JobEnvironment,
+    input: Any,  # noqa: A002 - the product's word
+    trigger: dict[str, Any],
+    depth: int,
+    now: datetime.datetime,
+) -> Execution:
+    """Make an execution of what an inbound webhook brought. `trigger` holds the `headers` and `query` that it keeps.
+
+    Raises as `run_now` does.
+    """
+    if not job_environment.enabled:
+        raise JobNotEnabledError(job_environment.job.slug, job_environment.environment.slug)
+    return _create(
+        job_environment=job_environment,
+        job_version=_current_version(job_environment.job),
+        trigger=Trigger.WEBHOOK,
+        now=now,
+        input=input,
+        state={"trigger": trigger},
+        depth=depth,
+    )
+
+
 def configuration_of(execution: Execution, *, original: bool) -> JobVersion:
     """The version that a replay runs in: the original one, or the job's current one.
 
@@ -95,6 +121,7 @@ def replay(
         trigger=Trigger.REPLAY,
         now=now,
         input=execution.input if input is ... else input,
+        state=_trigger_of(execution),
         replay_of=execution,
     )
     details: dict[str, Any] = {"execution": str(replayed.pk), "config": "original" if original_config else "current"}
@@ -118,6 +145,7 @@ def retry(*, execution: Execution, now: datetime.datetime, actor: Actor) -> Exec
         trigger=Trigger.RETRY,
         now=now,
         input=execution.input,
+        state=_trigger_of(execution),
         replay_of=execution,
     )
     changes = difference({}, {"execution": str(retried.pk)})
@@ -169,6 +197,11 @@ def _job_environment(execution: Execution, environment: Environment | None) -> J
     return job_environment
 
 
+def _trigger_of(execution: Execution) -> dict[str, Any] | None:
+    """What the inbound webhook of an execution brought, for one that is made from it."""
+    return {"trigger": execution.state["trigger"]} if execution.state and "trigger" in execution.state else None
+
+
 def _create(
     *,
     job_environment: JobEnvironment,
@@ -177,6 +210,8 @@ def _create(
     now: datetime.datetime,
     scheduled_for: datetime.datetime | None = None,
     input: Any = None,  # noqa: A002
+    state: dict[str, Any] | None = None,
+    depth: int = 0,
     replay_of: Execution | None = None,
 ) -> Execution:
     refuse_when_stopped(job_environment.workspace_id, now=now)
@@ -200,6 +235,8 @@ def _create(
         starts_at=scheduled_for or now,
         scheduled_for=scheduled_for,
         input=input,
+        state=state,
+        depth=depth,
         replay_of_id=replay_of and replay_of.pk,
     )
     (execution,) = insert_and_enqueue([new])

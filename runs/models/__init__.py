@@ -10,7 +10,7 @@ from runs.models.counting import (
     Rollup,
     RollupDelta,
 )
-from runs.models.history import BulkOperation, Execution, PruningRound, Run
+from runs.models.history import BulkOperation, Execution, PruningRound, Run, WebhookDelivery
 
 __all__ = [
     "Agreement",
@@ -25,4 +25,5 @@ __all__ = [
     "Rollup",
     "RollupDelta",
     "Run",
+    "WebhookDelivery",
 ]

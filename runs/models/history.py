@@ -16,8 +16,18 @@ from jobs.definition.contract import Overlap
 from jobs.models import Job, JobEnvironment, JobVersion
 from runs.failures import FailureReason
 from runs.outcome_codes import OUTCOMES, RUN_STATUSES, TRIGGERS, WIDTH
-from runs.querysets import ExecutionQuerySet, RunQuerySet
-from runs.states import TERMINAL, BulkKind, BulkState, ExecutionStatus, RunStatus, SkipReason, Trigger
+from runs.querysets import ExecutionQuerySet, RunQuerySet, WebhookDeliveryQuerySet
+from runs.states import (
+    TERMINAL,
+    BulkKind,
+    BulkState,
+    ExecutionStatus,
+    RunStatus,
+    SkipReason,
+    Trigger,
+    WebhookReason,
+    WebhookStatus,
+)
 
 _LIMITING = tuple(policy.value for policy in Overlap if policy is not Overlap.ALLOW)
 _OVERLAPS = [(policy, policy) for policy in _LIMITING]
@@ -81,6 +91,8 @@ class Execution(models.Model):
     input = models.JSONField(null=True, encoder=ExactEncoder, decoder=ExactDecoder)
     state = models.JSONField(null=True)
     output = models.JSONField(null=True)
+    #: How many callbacks and webhooks called each other before this one: `runs.webhooks`.
+    depth = models.PositiveSmallIntegerField(default=0, db_default=0)
     due_at = models.GeneratedField(
         expression=Coalesce("scheduled_for", "created_at"), output_field=models.DateTimeField(), db_persist=True
     )
@@ -319,6 +331,72 @@ class Run(models.Model):
 
     def __str__(self) -> str:
         return f"attempt {self.number}"
+
+
+class WebhookDelivery(models.Model):
+    """A request to a job's webhook URL, and what became of it.
+
+    `payload` holds the input, headers and query that are kept, until executions are made of what was received.
+    `dedup_key` is a digest of the header that names the delivery. `detail` completes the reason for people.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    workspace = models.ForeignKey(
+        Workspace, on_delete=models.CASCADE, related_name="+", db_index=False, db_constraint=False
+    )
+    job = models.ForeignKey(
+        Job, on_delete=models.CASCADE, related_name="webhook_deliveries", db_index=False, db_constraint=False
+    )
+    environment = models.ForeignKey(
+        Environment, null=True, on_delete=models.CASCADE, related_name="+", db_index=False, db_constraint=False
+    )
+    job_environment = models.ForeignKey(
+        JobEnvironment, null=True, on_delete=models.CASCADE, related_name="+", db_index=False, db_constraint=False
+    )
+    received_at = models.DateTimeField()
+    status = models.CharField(max_length=10, choices=WebhookStatus.choices)
+    reason = models.CharField(max_length=30, choices=WebhookReason.choices, default="", blank=True)
+    detail = models.TextField(default="", db_default="", blank=True)
+    dedup_key = models.CharField(max_length=64, default="", blank=True)
+    depth = models.PositiveSmallIntegerField(default=0)
+    content_type = models.CharField(max_length=200, default="", blank=True)
+    body_bytes = models.PositiveBigIntegerField()
+    payload = models.JSONField(null=True, encoder=ExactEncoder, decoder=ExactDecoder)
+    execution = models.ForeignKey(
+        Execution, null=True, on_delete=models.SET_NULL, related_name="+", db_index=False, db_constraint=False
+    )
+
+    objects = WebhookDeliveryQuerySet.as_manager()
+
+    class Meta:
+        verbose_name_plural = "webhook deliveries"
+        constraints = [
+            models.CheckConstraint(condition=Q(status__in=WebhookStatus.values), name="webhook_delivery_status_known"),
+            models.CheckConstraint(
+                condition=Q(status="received", payload__isnull=False) | ~Q(status="received") & Q(payload__isnull=True),
+                name="webhook_delivery_payload_until_dispatched",
+            ),
+            models.CheckConstraint(
+                condition=Q(status__in=["refused", "ignored"]) & ~Q(reason="")
+                | ~Q(status__in=["refused", "ignored"]) & Q(reason=""),
+                name="webhook_delivery_has_reason",
+            ),
+        ]
+        indexes = [
+            # The deliveries of a job, newest first, and what retention removes of them.
+            models.Index(fields=["job", "-id"], name="webhook_delivery_history"),
+            # Dispatch: what is still to be dealt with. Nearly always empty.
+            models.Index(fields=["id"], condition=Q(status="received"), name="webhook_delivery_received"),
+            # Dispatch: whether a delivery came before.
+            models.Index(
+                fields=["job", "dedup_key"],
+                condition=Q(status="accepted") & ~Q(dedup_key=""),
+                name="webhook_delivery_dedup",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.status} at {self.received_at:%Y-%m-%d %H:%M:%S}"
 
 
 class BulkOperation(models.Model):

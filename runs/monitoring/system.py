@@ -63,6 +63,9 @@ _PROCESSES = """
 _MAX_PROCESSES = 500
 _LOST_SECONDS = 3600.0
 
+_WEBHOOKS_PENDING = """
+    SELECT count(*) FROM (SELECT FROM runs_webhookdelivery WHERE status = 'received' LIMIT %s) AS received
+"""
 # The table has at most a hundred rounds.
 _LAST_ROUND = """
     SELECT extract(epoch FROM clock_timestamp() - finished_at)::float8,
@@ -147,6 +150,7 @@ class SystemState:
     clock_skew_seconds: float | None
     quota: usage.QuotaPressure
     retention: Retention
+    webhooks_pending: int
     totals: dict[str, int]
 
 
@@ -212,6 +216,7 @@ def read_state(cursor: Any) -> SystemState:
         clock_skew_seconds=_row(cursor, _CLOCKS, beat)[0],
         quota=usage.quota_pressure(cursor, at=_row(cursor, "SELECT clock_timestamp()", [])[0]),
         retention=retention(cursor),
+        webhooks_pending=_row(cursor, _WEBHOOKS_PENDING, [COUNTED])[0],
         totals=counters.totals(cursor),
     )
 

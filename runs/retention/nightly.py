@@ -19,6 +19,7 @@ from runs.models import BulkOperation, PruningRound
 from runs.queue import PRUNING_TASK, wake_on_commit
 from runs.retention.prune import Turn
 from runs.retention.rules import Prunable, cuts, drop_unused_versions, rules_after
+from runs.webhooks.prune import prune_deliveries
 
 log = structlog.get_logger(__name__)
 
@@ -49,6 +50,8 @@ def continue_round(turn: Turn, now: datetime.datetime) -> bool:
         return False
     while rules := rules_after(current.reached):
         if not turn.batches(partial(drop_unused_versions, rules)):
+            return False
+        if not turn.batches(partial(prune_deliveries, [rule.job_id for rule in rules])):
             return False
         cut = cuts(rules)
         for rule in rules:

@@ -106,7 +106,8 @@ class Preparer:
             row = ClaimedRow(wanted.call_id, *ids, wanted.job_version_id, Trigger.MANUAL.value, 1, None, at, at)
             renderings = {}
             if version.template:
-                facts = (wanted.call_id, at, None, wanted.slug, wanted.environment, exact_json.compact(wanted.input))
+                given = exact_json.compact(wanted.input)
+                facts = (wanted.call_id, at, None, wanted.slug, wanted.environment, given, None)
                 renderings[wanted.call_id] = self._renderer.of_facts(cursor, row, version.template, facts)
         versions = {wanted.job_version_id: PerEnvironment(version, {})}
         preparation = Preparation(

@@ -22,7 +22,7 @@ TTL_SECONDS = 3.0
 _MAX_WORKSPACES = 10_000
 _FACTS = """
     SELECT execution.id::text, execution.created_at, execution.scheduled_for, job.slug, environment.slug,
-           execution.input::text
+           execution.input::text, execution.state -> 'trigger'
       FROM runs_execution AS execution
       JOIN jobs_job AS job ON job.id = execution.job_id
       JOIN accounts_environment AS environment ON environment.id = execution.environment_id
@@ -109,8 +109,8 @@ def _cipher() -> Cipher:
 def _facts(row: tuple[Any, ...] | None, secrets: dict[str, str]) -> Facts:
     if row is None:
         raise RenderingError("The execution's environment is gone.")
-    execution_id, created_at, scheduled_for, job, environment, text = row
-    return Facts(execution_id, created_at, scheduled_for, job, environment, _input(text), secrets)
+    execution_id, created_at, scheduled_for, job, environment, text, trigger = row
+    return Facts(execution_id, created_at, scheduled_for, job, environment, _input(text), secrets, trigger or {})
 
 
 def _input(text: str | None) -> Any:

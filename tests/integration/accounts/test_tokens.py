@@ -8,25 +8,25 @@ from cryptography.fernet import Fernet
 from accounts.encryption import EncryptionKeyError
 from accounts.key_rotation import rotate_all
 from accounts.models import InstallationSecret
-from accounts.tokens import TOKEN_CHARACTERS, Purpose, row_of, token_of
+from accounts.tokens import TOKEN_CHARACTERS, Purpose, subject_of, token_of
 
 pytestmark = pytest.mark.django_db
 
 
 def test_a_token_names_its_row_and_is_the_same_each_time() -> None:
     row_id = uuid.uuid4()
-    token = token_of(Purpose.WEBHOOK, row_id)
+    token = token_of(Purpose.WEBHOOK, row_id, 7)
     assert len(token) == TOKEN_CHARACTERS
-    assert row_of(Purpose.WEBHOOK, token) == row_id
-    assert token_of(Purpose.WEBHOOK, row_id) == token
+    assert subject_of(Purpose.WEBHOOK, token) == (row_id, 7)
+    assert token_of(Purpose.WEBHOOK, row_id, 7) == token
     assert InstallationSecret.objects.count() == 1
 
 
 def test_any_other_text_is_no_token() -> None:
-    token = token_of(Purpose.WEBHOOK, uuid.uuid4())
+    token = token_of(Purpose.WEBHOOK, uuid.uuid4(), 1)
     for position in range(TOKEN_CHARACTERS):
         other = "A" if token[position] != "A" else "B"
-        assert row_of(Purpose.WEBHOOK, token[:position] + other + token[position + 1 :]) is None
+        assert subject_of(Purpose.WEBHOOK, token[:position] + other + token[position + 1 :]) is None
     for text in (
         "",
         token[:-1],
@@ -35,19 +35,19 @@ def test_any_other_text_is_no_token() -> None:
         "/" * TOKEN_CHARACTERS,
         "." * TOKEN_CHARACTERS,
     ):
-        assert row_of(Purpose.WEBHOOK, text) is None
+        assert subject_of(Purpose.WEBHOOK, text) is None
 
 
 def test_rotated_encryption_keys_change_no_token(settings: object) -> None:
-    token = token_of(Purpose.WEBHOOK, row_id := uuid.uuid4())
+    token = token_of(Purpose.WEBHOOK, row_id := uuid.uuid4(), 7)
     settings.ENCRYPTION_KEYS = [Fernet.generate_key().decode(), *settings.ENCRYPTION_KEYS]  # type: ignore[attr-defined]
     rotate_all()
     settings.ENCRYPTION_KEYS = settings.ENCRYPTION_KEYS[:1]  # type: ignore[attr-defined]
-    assert row_of(Purpose.WEBHOOK, token) == row_id
+    assert subject_of(Purpose.WEBHOOK, token) == (row_id, 7)
 
 
 def test_without_the_key_no_token_is_made(settings: object) -> None:
-    token_of(Purpose.WEBHOOK, uuid.uuid4())
+    token_of(Purpose.WEBHOOK, uuid.uuid4(), 1)
     settings.ENCRYPTION_KEYS = [Fernet.generate_key().decode()]  # type: ignore[attr-defined]
     with pytest.raises(EncryptionKeyError):
-        token_of(Purpose.WEBHOOK, uuid.uuid4())
+        token_of(Purpose.WEBHOOK, uuid.uuid4(), 1)

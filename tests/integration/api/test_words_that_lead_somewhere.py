@@ -17,7 +17,7 @@ from tests.support.jobs import MakeJob
 pytestmark = pytest.mark.django_db
 #: Values of later releases.
 TO_COME = {
-    "waiting", "webhook", "command", "workflow", "heartbeat", "nonzero_exit", "agent_lost", "rejected", "wait_expired",
+    "waiting", "command", "workflow", "heartbeat", "nonzero_exit", "agent_lost", "rejected", "wait_expired",
 }  # fmt: skip
 
 
@@ -55,10 +55,10 @@ def test_a_run_is_never_documented_as_running() -> None:
     ("path", "name", "values"),
     [
         ("/runs/", "status", ["running", "waiting", "pending", "skipped"]),
-        ("/runs/", "trigger", ["webhook", "agent"]),
+        ("/runs/", "trigger", ["agent"]),
         ("/runs/", "failure_reason", ["nonzero_exit", "agent_lost", "rejected", "wait_expired", "overlap"]),
         ("/executions/", "status", ["waiting", "succeeded,waiting", "queued"]),
-        ("/executions/", "trigger", ["webhook", "manual,webhook"]),
+        ("/executions/", "trigger", ["agent", "manual,agent"]),
         ("/executions/", "failure_reason", ["nonzero_exit", "agent_lost", "rejected", "wait_expired"]),
         ("/jobs/", "kind", ["command", "workflow", "heartbeat"]),
     ],

@@ -191,7 +191,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     (job(retry={"on_statuses": [99]}), "retry.on_statuses.0", "min_value"),
     (job(retry=None), "retry", "null"),
     (job(retention={"keep_last": 0}), "retention.keep_last", "min_value"),
-    (job(webhook={"enabled": True}), "webhook.enabled", "unsupported"),
+    (job(webhook={"enabled": "on"}), "webhook.enabled", "invalid"),
     (job(environments={"nowhere": {}}), "environments.nowhere", "environment_unknown"),
     (job(environments={"production": {"overrides": {"a": 1}}}), "environments.production.overrides.a", "unknown_field"),
     *((job(**{field: value}), field, "unsupported") for field, value in LATER.items()),

@@ -1,0 +1,1 @@
+"""Routes that others call without a key: the URLs of inbound webhooks."""

@@ -1,0 +1,89 @@
+"""The URLs of inbound webhooks. Whatever is sent there is answered alike: senders learn nothing of a job.
+
+No view of Django REST framework: a request is judged by its raw bytes, and has neither key nor session.
+"""
+
+import json
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
+
+from accounts.encryption import EncryptionKeyError
+from accounts.tokens import Purpose, subject_of
+from api.base.problems import CONTENT_TYPE, problem
+from api.hooks.payload import MAX_BODY_BYTES, input_of
+from core.limits.buckets import buckets
+from runs.webhooks.receive import InboundRequest, receive
+
+log = structlog.get_logger(__name__)
+
+_RETRY_SECONDS = 30
+#: Slack asks for a text back before it sends anything.
+_HANDSHAKE = "url_verification"
+
+
+@csrf_exempt
+@never_cache
+def webhook(request: HttpRequest, token: str) -> HttpResponse:
+    """Answer 202, whatever the request brings; 429 to a flood of one URL; 503 while nothing can be kept."""
+    if request.method != "POST":
+        return _problem(405, "method_not_allowed", "Send the webhook with POST.", Allow="POST")
+    try:
+        if (wait_seconds := _flooded(token)) is not None:
+            return _problem(429, "rate_limited", "Too many requests to this URL.", **_retry_after(wait_seconds))
+        inbound = _inbound(request)
+        is_signed = receive(token, inbound, now=timezone.now())
+    except (DatabaseError, InterfaceError, EncryptionKeyError) as error:
+        log.error("webhook_not_kept", error=type(error).__name__)
+        return _problem(503, "unavailable", "The request can't be kept just now.", **_retry_after(_RETRY_SECONDS))
+    challenge = _challenge(inbound) if is_signed else None
+    if challenge is not None:
+        return JsonResponse({"challenge": challenge})
+    return JsonResponse({"status": "accepted"}, status=202)
+
+
+def _flooded(token: str) -> int | None:
+    """Take from the URL's bucket; unknown URLs share one. Returns the seconds to wait if it is empty."""
+    if settings.HOOK_RATE is None:
+        return None
+    subject = subject_of(Purpose.WEBHOOK, token)
+    verdict = buckets().take(f"hook:{subject.row_id if subject else 'unknown'}", settings.HOOK_RATE)
+    return None if verdict is None or verdict.allowed else verdict.retry_seconds
+
+
+def _inbound(request: HttpRequest) -> InboundRequest:
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    query = {name: str(value) for name, value in request.GET.items()}
+    raw = request.read(MAX_BODY_BYTES + 1)
+    if len(raw) > MAX_BODY_BYTES:
+        return InboundRequest(headers, query, None, body_bytes=_length(headers, len(raw)))
+    value, problem_of_body = input_of(headers, raw)
+    return InboundRequest(headers, query, raw, len(raw), value, problem_of_body)
+
+
+def _length(headers: dict[str, str], least: int) -> int:
+    """The length of a body as its sender gives it, at least what was read."""
+    given = headers.get("content-length", "")
+    return max(least, int(given)) if given.isascii() and given.isdigit() else least
+
+
+def _challenge(inbound: InboundRequest) -> str | None:
+    """The text that Slack wants back when it makes sure of a URL."""
+    fields = inbound.input if isinstance(inbound.input, dict) else {}
+    challenge = fields.get("challenge")
+    return challenge if fields.get("type") == _HANDSHAKE and isinstance(challenge, str) else None
+
+
+def _retry_after(seconds: int) -> dict[str, str]:
+    return {"Retry-After": str(seconds)}
+
+
+def _problem(status: int, code: str, detail: str, **headers: str) -> HttpResponse:
+    body: dict[str, Any] = problem(status, code, detail)
+    return HttpResponse(json.dumps(body), status=status, content_type=CONTENT_TYPE, headers=headers)

@@ -1,0 +1,1 @@
+"""Inbound webhooks: what came, what became of it, and the executions that it triggers."""
