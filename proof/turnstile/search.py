@@ -119,8 +119,8 @@ def turnstile() -> Iterator[Turnstile]:
 def _isolated() -> Iterator[None]:
     """Switch off Redis and logs, which do not matter here."""
     with contextlib.ExitStack() as stack:
-        stack.enter_context(mock.patch("runs.queue._tell", return_value=True))
-        stack.enter_context(mock.patch("runs.live_tail.publish._teller", mock.MagicMock()))
+        stack.enter_context(mock.patch("runs.queue._try", return_value=True))
+        stack.enter_context(mock.patch("runs.live_tail.publish._publisher", mock.MagicMock()))
         stack.enter_context(mock.patch("runs.attempts.reaping.log", mock.MagicMock()))
         yield
 
