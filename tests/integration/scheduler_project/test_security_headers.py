@@ -10,6 +10,7 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.test import Client
 
+from accounts.encryption import new_encryption_key
 from accounts.models import Workspace
 from tests.support.api_caller import Caller, caller
 from tests.support.project import ROOT
@@ -21,6 +22,8 @@ PRODUCTION = {
     "SECRET_KEY": "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_",
     "HOURHAND_PUBLIC_URL": "https://hourhand.example",
     "HOURHAND_ALLOWED_HOSTS": "hourhand.example",
+    "HOURHAND_ENCRYPTION_KEYS": new_encryption_key(),
+    "HOURHAND_TRUSTED_PROXIES": "1",
 }
 
 
