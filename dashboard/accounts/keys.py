@@ -64,7 +64,7 @@ class ApiKeyForm(forms.ModelForm[ApiKey]):
     def clean_expires_at(self) -> datetime.datetime | None:
         expires_at: datetime.datetime | None = self.cleaned_data["expires_at"]
         if expires_at is not None and expires_at <= timezone.now() and "expires_at" in self.changed_data:
-            raise forms.ValidationError("Must be in the future.")
+            raise forms.ValidationError("Should be in the future.")
         return expires_at
 
     def clean(self) -> dict[str, Any] | None:

@@ -110,7 +110,7 @@ def instant(local_text: str, zone: datetime.tzinfo) -> str:
         local = datetime.datetime.fromisoformat(local_text).replace(tzinfo=zone)
         return local.astimezone(datetime.UTC).isoformat().replace("+00:00", "Z")
     except ValueError as error:
-        raise forms.ValidationError("Must be a date and a time such as 2026-03-15T02:00.") from error
+        raise forms.ValidationError("Should be a date and a time such as 2026-03-15T02:00.") from error
     except OverflowError as error:
         raise forms.ValidationError("This time is out of range.") from error
 
@@ -138,7 +138,7 @@ def whole_numbers(text: str) -> list[int]:
     """Parse whole numbers separated by commas. Raises forms.ValidationError."""
     parts = comma_separated(text)
     if not all(part.isascii() and part.isdecimal() for part in parts):
-        raise forms.ValidationError("Must be whole numbers, separated by commas.")
+        raise forms.ValidationError("Should be whole numbers, separated by commas.")
     return [int(part) for part in parts]
 
 

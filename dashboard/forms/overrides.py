@@ -83,10 +83,10 @@ class OverridesForm(forms.Form):
         text = self.cleaned_data["more"]
         value = json_in(text) if text.strip() else {}
         if not isinstance(value, dict):
-            raise forms.ValidationError("Must be a JSON object.")
+            raise forms.ValidationError("Should be a JSON object.")
         for section in SECTIONS:
             if not isinstance(value.get(section, {}), dict):
-                raise forms.ValidationError(f"{section}: must be a JSON object.")
+                raise forms.ValidationError(f"{section}: should be a JSON object.")
         return value
 
     def clean(self) -> dict[str, Any] | None:

@@ -114,7 +114,7 @@ def schedule_in(text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
-        raise forms.ValidationError('Must be like {"every_seconds": 90}.') from error
+        raise forms.ValidationError('Should be like {"every_seconds": 90}.') from error
 
 
 def known_timezone(name: str) -> str:

@@ -84,12 +84,12 @@ def _read(shape: Shape, value: str) -> dict[str, Any]:
     match shape:
         case Shape.STATUS | Shape.MILLISECONDS:
             if not _WHOLE.fullmatch(value.strip()):
-                raise ValueError("Must be a whole number.")
+                raise ValueError("Should be a whole number.")
             return {"value": int(value)}
         case Shape.PRESENCE:
             values = {"true": {"value": True}, "false": {"value": False}, "": {}}
             if value.strip().lower() not in values:
-                raise ValueError("Must be true, or false if the path must be absent.")
+                raise ValueError("Should be true, or false if the path must be absent.")
             return values[value.strip().lower()]
         case Shape.JSON:
             return {"value": _json(value)}

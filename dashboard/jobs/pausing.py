@@ -48,7 +48,7 @@ class PauseForm(forms.Form):
             return None
         until = datetime.datetime.fromisoformat(instant(text, display_zone(self.zone)))
         if until <= timezone.now():
-            raise forms.ValidationError("The end of a pause must be in the future.")
+            raise forms.ValidationError("The end of a pause should be in the future.")
         return until
 
 

@@ -35,6 +35,16 @@ _MISFIRE = {
 }
 
 
+_SENDERS = {
+    "standard_webhooks": "Standard Webhooks signatures",
+    "github": "GitHub's signatures",
+    "stripe": "Stripe's signatures",
+    "slack": "Slack's signatures",
+    "header": "a secret header",
+    "basic": "user and password",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Fact:
     """A label and the lines beside it. `alarms`: shown as a warning."""
@@ -117,7 +127,7 @@ def _webhook(webhook: Config | None) -> Iterator[str]:
     if not webhook or not webhook["enabled"]:
         return
     preset = webhook["verify"]["preset"]
-    verified = "" if preset == "none" else f", verified by {preset.replace('_', ' ')}"
+    verified = "" if preset == "none" else f", verified by {_SENDERS.get(preset, preset)}"
     yield f"Runs on requests to its URL{verified}"
     if webhook["headers"]:
         yield f"Keeps the headers {cut(', '.join(webhook['headers']))}"

@@ -106,7 +106,7 @@ def test_an_error_of_the_api_is_beside_its_field(member: Client, make_job: MakeJ
 @pytest.mark.parametrize(
     ("field", "typed", "expected"),
     [
-        ("starts_at", "yesterday", "Must be a date and a time"),
+        ("starts_at", "yesterday", "Should be a date and a time"),
         ("starts_at", "0001-01-01T00:00", "out of range"),
         ("ends_at", "2020-01-01T00:00", "would never fire"),
         ("misfire_grace_seconds", "-1", "greater than or equal to 0"),

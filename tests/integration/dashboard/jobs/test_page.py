@@ -110,7 +110,7 @@ def test_a_job_of_several_environments_is_paused_everywhere_at_once(member: Clie
     assert "Pause everywhere" not in text_of(member, page_of(job))
     answer = member.post(reverse("admin:jobs_job_pause", args=[job.pk]), {"until": "soon"})
     assert answer.status_code == 200
-    assert "Must be a date and a time" not in text_of(member, page_of(job))
+    assert "Should be a date and a time" not in text_of(member, page_of(job))
     assert member.post(reverse("admin:jobs_job_pause", args=[job.pk]), {"environment": "none"}).status_code == 404
 
 

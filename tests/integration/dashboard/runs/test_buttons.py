@@ -113,7 +113,7 @@ def test_pause_and_resume(member: Client, make_job: MakeJob) -> None:
 
 
 @pytest.mark.parametrize(
-    ("until", "expected"), [("2020-01-01T00:00", "must be in the future"), ("soon", "Must be a date and a time")]
+    ("until", "expected"), [("2020-01-01T00:00", "should be in the future"), ("soon", "Should be a date and a time")]
 )
 def test_a_pause_needs_an_end_in_the_future(member: Client, make_job: MakeJob, until: str, expected: str) -> None:
     row = make_job(schedule="0 2 * * *")
@@ -178,7 +178,7 @@ def test_a_job_is_created_by_the_form(member: Client) -> None:
     ("field", "value", "expected"),
     [
         ("schedule", "every blue moon", "expected a day of the week"),
-        ("schedule", "{bad", "Must be like"),
+        ("schedule", "{bad", "Should be like"),
         ("timezone", "Mars/Olympus", "not an IANA time zone"),
         ("url", "ftp://example.com/", ""),
         ("url", "http://127.0.0.1/", "may not call this"),
