@@ -25,9 +25,9 @@ _CONSTANTS = {
 }
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
 _FRACTION = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
-#: Text that YAML 1.1 or 1.2 reads as a boolean, a number or (`=`) a special value, and JSON does not.
+#: Text that YAML 1.1 or 1.2 reads as a boolean, a number or (`=`, `<<`) a special value, and JSON does not.
 _AMBIGUOUS = re.compile(
-    r"""=|yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF
+    r"""=|<<|yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF
     |[-+]?0[0-7_]+ | [-+]?[0-9][0-9_]* | [-+]?0o[0-7_]+ | [-+]?0x[0-9a-fA-F_]+ | [-+]?0b[01_]+
     |[-+]?(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?
     |[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?
@@ -35,6 +35,7 @@ _AMBIGUOUS = re.compile(
     re.VERBOSE,
 )
 _MERGE = "<<"
+_SYMBOLS = ("=", _MERGE)
 _MAX_QUOTED = 40
 
 
@@ -46,9 +47,7 @@ class _Dumper(_BaseDumper):  # type: ignore[misc,valid-type]
 
 
 def _quoted_where_needed(dumper: Any, text: str) -> Any:
-    plain = (
-        text not in _CONSTANTS and text != _MERGE and not _FRACTION.fullmatch(text) and not _AMBIGUOUS.fullmatch(text)
-    )
+    plain = text not in _CONSTANTS and not _FRACTION.fullmatch(text) and not _AMBIGUOUS.fullmatch(text)
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if plain else "'")
 
 
@@ -144,9 +143,15 @@ class _Documents(Iterator[Any]):
         if _FRACTION.fullmatch(text):
             return _number(event)
         if not self._ambiguous_as_text and _AMBIGUOUS.fullmatch(text):
-            instead = "true or false" if text.isalpha() else "the number as in JSON"
-            raise _at(event, f"YAML parsers disagree on {_shortened(text)}: write {instead}, or quote it.")
+            raise _at(event, f"YAML parsers disagree on {_shortened(text)}: {_instead(text)}.")
         return text
+
+
+def _instead(text: str) -> str:
+    """What to write for text that parsers disagree on."""
+    if text in _SYMBOLS:
+        return "quote it"
+    return f"write {'true or false' if text.isalpha() else 'the number as in JSON'}, or quote it"
 
 
 def _number(event: Any) -> int | float:

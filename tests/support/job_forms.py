@@ -14,7 +14,8 @@ FORM = {
     "url": "https://api.example.com/ping", "headers": "X-One: 1\r\nX-Two: a: b", "body": "line\r\nline", "tags": "a, b",
     "timeout_seconds": "12.5", "tls_verify": "on", "success_statuses": "2xx, 304", "max_attempts": "4",
     "backoff": "fixed", "delay_ms": "1000", "on_statuses": "429, 503", "on_timeout": "on", "environments": "production",
-    "assertions-TOTAL_FORMS": "0", "assertions-INITIAL_FORMS": "0",
+    "assertions-TOTAL_FORMS": "0", "assertions-INITIAL_FORMS": "0", "conditions-TOTAL_FORMS": "0",
+    "conditions-INITIAL_FORMS": "0",
 }  # fmt: skip
 
 

@@ -42,6 +42,7 @@ def test_a_dumped_document_loads_back_equal(value: Any) -> None:
 
 @given(words)
 @example("=")
+@example("<<")
 def test_a_plain_scalar_is_a_json_value_a_string_or_refused(text: str) -> None:
     try:
         read = read_yaml(f"a: {text}")["a"]
