@@ -154,9 +154,12 @@ class Host:
     def _pong(self) -> bool:
         """Send PING, because the embedded Valkey has no `valkey-cli`."""
         assert self.services["valkey"]["healthcheck"]["test"] == ["CMD", "valkey-cli", "ping"]
-        with socket.create_connection(("127.0.0.1", self.ports["valkey"]), 5) as link:
-            link.sendall(b"PING\r\n")
-            return link.recv(10) == b"+PONG\r\n"
+        try:
+            with socket.create_connection(("127.0.0.1", self.ports["valkey"]), 5) as link:
+                link.sendall(b"PING\r\n")
+                return link.recv(10) == b"+PONG\r\n"
+        except ConnectionRefusedError:  # it does not listen yet
+            return False
 
     def create_database(self) -> None:
         """Create the database, as PostgreSQL's image does on its first start."""

@@ -72,7 +72,7 @@ def test_the_benchmarks_requirements_are_complete(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("command", "says"),
     [
-        (".venv/bin/python -m proof", "all as it should be"),
+        (".venv/bin/python -m proof", "all as expected"),
         (".venv/bin/python manage.py doctor", "PostgreSQL"),
         (".venv/bin/python manage.py with_services -- .venv/bin/python manage.py check", "no issues"),
         *((f"bin/{name} --help", name) for name in ("up", "test", "chaos", "proof")),

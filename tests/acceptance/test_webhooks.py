@@ -26,7 +26,7 @@ def test_confirmed_requests_run_once_though_redis_and_the_worker_are_gone_meanwh
         assert (answer.status_code, answer.json()) == (202, {"status": "accepted"})
 
     send(0)
-    wait_for(lambda: len(receiver.seen) == 1, "the first call")
+    wait_for(lambda: deployment.rows("SELECT status FROM runs_execution") == [("succeeded",)], "the first call")
     deployment.kill("worker-1")
     deployment.redis().flushall()
     for number in (1, 2, 3, 2, 1):

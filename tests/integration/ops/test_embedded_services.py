@@ -113,6 +113,7 @@ def test_messages_survive_a_restart(locations: Locations, valkey: Program) -> No
 
 
 def test_a_stale_pid_file_of_an_unrelated_process_is_ignored(locations: Locations, postgres: Program) -> None:
+    postgres.prepare()
     (locations.cluster / "postmaster.pid").write_text(f"{os.getpid()}\n{locations.cluster}\n0\n5432\n\n\n")
 
     with running(postgres):
