@@ -3,6 +3,7 @@
 No view of Django REST framework: a request is judged by its raw bytes, and has neither key nor session.
 """
 
+import hashlib
 import json
 from typing import Any
 
@@ -15,7 +16,6 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 
 from accounts.encryption import EncryptionKeyError
-from accounts.tokens import Purpose, subject_of
 from api.base.problems import CONTENT_TYPE, problem
 from api.hooks.payload import MAX_BODY_BYTES, input_of
 from core.limits.buckets import buckets
@@ -49,11 +49,10 @@ def webhook(request: HttpRequest, token: str) -> HttpResponse:
 
 
 def _flooded(token: str) -> int | None:
-    """Take from the URL's bucket; unknown URLs share one. Returns the seconds to wait if it is empty."""
+    """Take from the bucket of this URL, known or not. Returns the seconds to wait if it is empty."""
     if settings.HOOK_RATE is None:
         return None
-    subject = subject_of(Purpose.WEBHOOK, token)
-    verdict = buckets().take(f"hook:{subject.row_id if subject else 'unknown'}", settings.HOOK_RATE)
+    verdict = buckets().take(f"hook:{hashlib.sha256(token.encode()).hexdigest()}", settings.HOOK_RATE)
     return None if verdict is None or verdict.allowed else verdict.retry_seconds
 
 

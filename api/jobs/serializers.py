@@ -11,6 +11,7 @@ from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.fields import empty
 
 from accounts.actors import Actor
+from accounts.encryption import EncryptionKeyError
 from accounts.models import Environment, Scope
 from api.jobs import examples
 from core.errors import NotFoundError
@@ -341,7 +342,10 @@ class JobSerializer(DefinitionSerializer):
         config = cast(JobVersion, job.current_version).config
         if access is None or Scope.JOBS_WRITE not in access.scopes or not (config.get("webhook") or {}).get("enabled"):
             return None
-        path = webhook_path(job)
+        try:
+            path = webhook_path(job)
+        except EncryptionKeyError:  # doctor says so
+            return None
         return request.build_absolute_uri(path) if request is not None else path
 
 

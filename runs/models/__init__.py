@@ -10,7 +10,9 @@ from runs.models.counting import (
     Rollup,
     RollupDelta,
 )
-from runs.models.history import BulkOperation, Execution, PruningRound, Run, WebhookDelivery
+from runs.models.history import Execution, Run
+from runs.models.operations import BulkOperation, PruningRound
+from runs.models.webhooks import WebhookDelivery
 
 __all__ = [
     "Agreement",

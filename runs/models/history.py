@@ -1,12 +1,10 @@
-"""Executions (one per firing), runs (one per attempt), bulk operations, and rounds of retention."""
+"""Executions (one per firing) and runs (one per attempt)."""
 
 import datetime
 
-from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Coalesce
-from django.db.models.lookups import IsNull
 from django.utils import timezone
 
 from accounts.models import Environment, Workspace
@@ -16,17 +14,13 @@ from jobs.definition.contract import Overlap
 from jobs.models import Job, JobEnvironment, JobVersion
 from runs.failures import FailureReason
 from runs.outcome_codes import OUTCOMES, RUN_STATUSES, TRIGGERS, WIDTH
-from runs.querysets import ExecutionQuerySet, RunQuerySet, WebhookDeliveryQuerySet
+from runs.querysets import ExecutionQuerySet, RunQuerySet
 from runs.states import (
     TERMINAL,
-    BulkKind,
-    BulkState,
     ExecutionStatus,
     RunStatus,
     SkipReason,
     Trigger,
-    WebhookReason,
-    WebhookStatus,
 )
 
 _LIMITING = tuple(policy.value for policy in Overlap if policy is not Overlap.ALLOW)
@@ -331,144 +325,3 @@ class Run(models.Model):
 
     def __str__(self) -> str:
         return f"attempt {self.number}"
-
-
-class WebhookDelivery(models.Model):
-    """A request to a job's webhook URL, and what became of it.
-
-    `payload` holds the input, headers and query that are kept, until executions are made of what was received.
-    `dedup_key` is a digest of the header that names the delivery. `detail` completes the reason for people.
-    """
-
-    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    workspace = models.ForeignKey(
-        Workspace, on_delete=models.CASCADE, related_name="+", db_index=False, db_constraint=False
-    )
-    job = models.ForeignKey(
-        Job, on_delete=models.CASCADE, related_name="webhook_deliveries", db_index=False, db_constraint=False
-    )
-    environment = models.ForeignKey(
-        Environment, null=True, on_delete=models.CASCADE, related_name="+", db_index=False, db_constraint=False
-    )
-    job_environment = models.ForeignKey(
-        JobEnvironment, null=True, on_delete=models.CASCADE, related_name="+", db_index=False, db_constraint=False
-    )
-    received_at = models.DateTimeField()
-    status = models.CharField(max_length=10, choices=WebhookStatus.choices)
-    reason = models.CharField(max_length=30, choices=WebhookReason.choices, default="", blank=True)
-    detail = models.TextField(default="", db_default="", blank=True)
-    dedup_key = models.CharField(max_length=64, default="", blank=True)
-    depth = models.PositiveSmallIntegerField(default=0)
-    content_type = models.CharField(max_length=200, default="", blank=True)
-    body_bytes = models.PositiveBigIntegerField()
-    payload = models.JSONField(null=True, encoder=ExactEncoder, decoder=ExactDecoder)
-    execution = models.ForeignKey(
-        Execution, null=True, on_delete=models.SET_NULL, related_name="+", db_index=False, db_constraint=False
-    )
-
-    objects = WebhookDeliveryQuerySet.as_manager()
-
-    class Meta:
-        verbose_name_plural = "webhook deliveries"
-        constraints = [
-            models.CheckConstraint(condition=Q(status__in=WebhookStatus.values), name="webhook_delivery_status_known"),
-            models.CheckConstraint(
-                condition=Q(status="received", payload__isnull=False) | ~Q(status="received") & Q(payload__isnull=True),
-                name="webhook_delivery_payload_until_dispatched",
-            ),
-            models.CheckConstraint(
-                condition=Q(status__in=["refused", "ignored"]) & ~Q(reason="")
-                | ~Q(status__in=["refused", "ignored"]) & Q(reason=""),
-                name="webhook_delivery_has_reason",
-            ),
-        ]
-        indexes = [
-            # The deliveries of a job, newest first, and what retention removes of them.
-            models.Index(fields=["job", "-id"], name="webhook_delivery_history"),
-            # Dispatch: what is still to be dealt with. Nearly always empty.
-            models.Index(fields=["id"], condition=Q(status="received"), name="webhook_delivery_received"),
-            # Dispatch: whether a delivery came before.
-            models.Index(
-                fields=["job", "dedup_key"],
-                condition=Q(status="accepted") & ~Q(dedup_key=""),
-                name="webhook_delivery_dedup",
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.status} at {self.received_at:%Y-%m-%d %H:%M:%S}"
-
-
-class BulkOperation(models.Model):
-    """Many executions to replay or cancel, processed in batches: each batch and `position` move together.
-
-    `execution_ids` are those that matched at its creation, in the order of processing. The first `position` of them are
-    processed: `done` of these were replayed or canceled, and the others could not be. `filter` is what the caller sent.
-    `environment_ids` are those that it is narrowed to (null: all). `asked_by` names for people who started it.
-    """
-
-    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="+", db_index=False)
-    kind = models.CharField(max_length=10, choices=BulkKind.choices)
-    state = models.CharField(max_length=10, choices=BulkState.choices, default=BulkState.RUNNING)
-    filter = models.JSONField()
-    asked_by = models.CharField(max_length=254, default="", blank=True)
-    environment_ids = ArrayField(models.UUIDField(), null=True)
-    original_config = models.BooleanField(default=False)
-    rate_per_second = models.PositiveIntegerField(null=True)
-    execution_ids = ArrayField(models.UUIDField())
-    #: Whether more matched than its limit allowed.
-    more = models.BooleanField(default=False)
-    position = models.PositiveIntegerField(default=0)
-    done = models.PositiveIntegerField(default=0)
-    created_at = models.DateTimeField(default=timezone.now)
-    next_batch_at = models.DateTimeField(default=timezone.now)
-    finished_at = models.DateTimeField(null=True)
-
-    class Meta:
-        constraints = [
-            models.CheckConstraint(condition=Q(kind__in=BulkKind.values), name="bulk_kind_known"),
-            models.CheckConstraint(
-                condition=Q(state=BulkState.RUNNING, finished_at__isnull=True)
-                | Q(state__in=[BulkState.COMPLETED, BulkState.CANCELED], finished_at__isnull=False),
-                name="bulk_ended_is_finished",
-            ),
-            models.CheckConstraint(condition=Q(done__lte=F("position")), name="bulk_done_was_taken"),
-        ]
-        indexes = [
-            # The operations of a workspace, newest first.
-            models.Index(fields=["workspace", "-id"], name="bulk_history"),
-            # The maintenance task: operations under way, the longest due first.
-            models.Index(fields=["next_batch_at"], condition=Q(finished_at__isnull=True), name="bulk_due"),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.kind} of {len(self.execution_ids)}"
-
-    @property
-    def audit_label(self) -> str:
-        return str(self)
-
-
-class PruningRound(models.Model):
-    """One night's retention of all jobs in the order of their ids; the job `reached` was the last one processed.
-
-    Each batch counts itself here in its own transaction. An interrupted round continues where it was.
-    """
-
-    started_at = models.DateTimeField()
-    finished_at = models.DateTimeField(null=True)
-    reached = models.UUIDField(null=True)
-    executions = models.PositiveIntegerField(default=0)
-    runs = models.PositiveIntegerField(default=0)
-
-    class Meta:
-        constraints = [
-            # At most one is under way.
-            models.UniqueConstraint(
-                IsNull(F("finished_at"), True), condition=Q(finished_at__isnull=True), name="pruning_round_one_goes_on"
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return f"round of {self.started_at:%Y-%m-%d %H:%M}"

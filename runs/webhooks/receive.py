@@ -26,6 +26,7 @@ from jobs.definition.reading import UNREADABLE
 from jobs.definition.webhook import WebhookDefinition
 from jobs.definition.webhook_signatures import Preset, SignatureProblem, SignedRequest, problem_of
 from runs import counters
+from runs.postgres_text import clean
 from runs.queue import WEBHOOKS_TASK, wake_on_commit
 from runs.states import WebhookReason, WebhookStatus
 
@@ -190,7 +191,8 @@ def _keep(cursor: Any, job_id: uuid.UUID, request: InboundRequest, outcome: _Out
 
 
 def _cut(values: Mapping[str, str]) -> dict[str, str]:
-    return {name: value[:_MAX_KEPT_CHARACTERS] for name, value in values.items()}
+    """What PostgreSQL can hold of query parameters: a NUL can stand in them."""
+    return {clean(name): clean(value[:_MAX_KEPT_CHARACTERS]) for name, value in values.items()}
 
 
 def _dedup_key(headers: Mapping[str, str]) -> str:

@@ -310,6 +310,18 @@ def test_a_flood_of_one_url_is_answered_429(owner: Caller, settings: Any, monkey
     assert sender.post({}, path="/hooks/unknown") == ACCEPTED
 
 
+def test_a_query_with_what_no_text_holds_is_kept_without_it(owner: Caller) -> None:
+    sender = Sender(owner)
+    assert sender.post({}, path=f"{sender.path}?a%00b=c%00d&e=%ff") == ACCEPTED
+    assert sender.last() == ("accepted", None)
+
+
+def test_without_encryption_keys_the_job_is_shown_without_its_url(owner: Caller, settings: Any) -> None:
+    Sender(owner)
+    settings.ENCRYPTION_KEYS = []
+    assert owner.ask("GET", "/jobs/deploy/", expect=200)["webhook"]["url"] is None
+
+
 def test_what_can_t_be_kept_is_not_confirmed(owner: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
     def away(*_: Any, **__: Any) -> None:
         raise OperationalError
