@@ -4,15 +4,13 @@ import re
 from typing import Any, ClassVar
 
 from django import forms
-from unfold import widgets
 
 from dashboard.forms.fields import Area, Lines, choice, comma_separated, json_in, text
+from dashboard.forms.rows import rows_of
 from jobs.definition.assertions import ASSERTION_TYPES, MAX_ASSERTIONS, Shape, spelled_value
 
 PREFIX = "assertions"
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
-#: Empty rows for browsers without scripts.
-_SPARE_ROWS = 2
 
 
 class SuccessPart(forms.Form):
@@ -56,22 +54,7 @@ class AssertionForm(forms.Form):
         return values
 
 
-class _AssertionRows(forms.BaseFormSet):
-    deletion_widget = widgets.UnfoldBooleanWidget
-
-    def add_fields(self, form: forms.Form, index: int | None) -> None:
-        super().add_fields(form, index)
-        form.fields["DELETE"].label = "Remove"
-
-
-AssertionRows = forms.formset_factory(
-    AssertionForm,
-    formset=_AssertionRows,
-    extra=_SPARE_ROWS,
-    can_delete=True,
-    max_num=MAX_ASSERTIONS,
-    absolute_max=10 * MAX_ASSERTIONS,
-)
+AssertionRows = rows_of(AssertionForm, most=MAX_ASSERTIONS)
 
 
 def assertion_values(assertion: dict[str, Any]) -> dict[str, Any]:

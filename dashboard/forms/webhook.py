@@ -4,9 +4,9 @@ import json
 from typing import Any, ClassVar
 
 from django import forms
-from unfold import widgets
 
 from dashboard.forms.fields import choice, comma_separated, flag, json_in, text
+from dashboard.forms.rows import rows_of
 from jobs.definition.conditions import MAX_CONDITIONS, UNARY, Operator
 from jobs.definition.webhook_signatures import Preset
 
@@ -34,8 +34,6 @@ OPERATORS = {
     Operator.LTE: "is at most",
     Operator.IN: "is one of",
 }
-#: Empty rows for browsers without scripts.
-_SPARE_ROWS = 2
 
 
 class WebhookPart(forms.Form):
@@ -91,22 +89,7 @@ class ConditionForm(forms.Form):
         return values
 
 
-class _ConditionRows(forms.BaseFormSet):
-    deletion_widget = widgets.UnfoldBooleanWidget
-
-    def add_fields(self, form: forms.Form, index: int | None) -> None:
-        super().add_fields(form, index)
-        form.fields["DELETE"].label = "Remove"
-
-
-ConditionRows = forms.formset_factory(
-    ConditionForm,
-    formset=_ConditionRows,
-    extra=_SPARE_ROWS,
-    can_delete=True,
-    max_num=MAX_CONDITIONS,
-    absolute_max=10 * MAX_CONDITIONS,
-)
+ConditionRows = rows_of(ConditionForm, most=MAX_CONDITIONS)
 
 
 def condition_values(condition: dict[str, Any]) -> dict[str, Any]:
