@@ -12,7 +12,8 @@ from typing import Any
 
 from jobs.definition.assertions.contract import InvalidAssertionError
 from jobs.definition.assertions.values import MAX_VALUE_DEPTH, json_value, pattern, same, shown
-from jobs.definition.templates import MISSING, OPENING, Facts, Template, TemplateContext, TemplateError, parse
+from jobs.definition.facts import MISSING, OPENING, Facts
+from jobs.definition.templates import Template, TemplateContext, TemplateError, parse
 
 MAX_CONDITIONS = 10
 MAX_OPTIONS = 100

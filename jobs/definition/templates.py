@@ -4,13 +4,11 @@ One pass of a regular expression finds them when a version is read; rendering jo
 users' text, rendered text is never rendered again, and each value is escaped for its context.
 """
 
-import datetime
 import enum
 import json
 import re
-import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 from urllib.parse import quote
@@ -18,36 +16,44 @@ from urllib.parse import quote
 from accounts.names import SECRET_NAME_PATTERN
 from core import exact_json
 from jobs.definition.contract import ClientCert, RequestDefinition
+from jobs.definition.facts import (
+    BODY,
+    BRACES,
+    EXTRACTED_PATTERN,
+    MISSING,
+    OPENING,
+    SECRETS,
+    STEP_ID_PATTERN,
+    STEP_PROPERTIES,
+    STEPS,
+    TRIGGER,
+    Facts,
+)
 from jobs.definition.headers import MAX_HEADER_BYTES, NOT_IN_A_VALUE
 from jobs.egress.target import MAX_URL_LENGTH
 
 MAX_BODY_BYTES = 1024 * 1024
-OPENING = "{{"
-#: The literal for two braces. It has no double quote or backslash, so it is the same in JSON and other text.
-_BRACES = "'{{'"
 #: As error messages list them.
 VARIABLES = (
     "timestamp", "unix", "uuid", "execution_id", "scheduled_for", "job", "environment", "input.PATH", "secrets.NAME",
     "trigger.headers.NAME", "trigger.query.NAME",
 )  # fmt: skip
 
-_PLACEHOLDER = re.compile(rf"\{{\{{(\s*{re.escape(_BRACES)}\s*|[^{{}}]*)\}}\}}")
+_PLACEHOLDER = re.compile(rf"\{{\{{(\s*{re.escape(BRACES)}\s*|[^{{}}]*)\}}\}}")
+_PATH = r"(?:\.[A-Za-z0-9_-]{1,100})*"
 _VARIABLE = re.compile(
-    r"timestamp|unix|uuid|execution_id|scheduled_for|job|environment|input(?:\.[A-Za-z0-9_-]{1,100})*"
+    rf"timestamp|unix|uuid|execution_id|scheduled_for|job|environment|(?:input|{BODY}){_PATH}"
     rf"|secrets\.{SECRET_NAME_PATTERN}|trigger\.(?:headers|query)\.[A-Za-z0-9_-]{{1,100}}"
+    rf"|steps\.{STEP_ID_PATTERN}\.(?:status|body|resume_url|headers\.[A-Za-z0-9_-]{{1,100}}|json{_PATH}"
+    rf"|(?!(?:{'|'.join(STEP_PROPERTIES)})\b){EXTRACTED_PATTERN}{_PATH})"
 )
 _DEFAULTED = re.compile(r"(?P<name>[^|]*)\|\s*default\s*\((?P<value>.*)\)\s*", re.DOTALL)
 _SINGLE_QUOTED = re.compile(r"'[^']*'")
 _JSON_QUOTE = re.compile(r'\\.|"', re.DOTALL)
 _ORIGIN = re.compile(r"[^:/?#]*://[^/?#]*[/?#]")
 _DOT_SEGMENT = re.compile(r"/(?:\.|%2e){1,2}(?=[/?#]|$)", re.IGNORECASE)
-_SECRETS = "secrets."
-_TRIGGER = "trigger."
 _BRACES_HINT = "Write {{'{{'}} for {{ itself."
 _DEFAULT_EXAMPLE = '{{input.a|default("x")}}'
-_UUID_NAMESPACE = uuid.UUID("6f1d7a0e-5a0b-5c38-9d0c-8a4f4f1c2b7e")
-#: The value of a variable without one.
-MISSING: Any = object()
 
 
 class TemplateError(ValueError):
@@ -75,43 +81,6 @@ class TemplateContext(enum.Enum):
     def limit(self) -> int:
         """The most characters of a rendered text."""
         return {TemplateContext.URL: MAX_URL_LENGTH, TemplateContext.HEADER: MAX_HEADER_BYTES}.get(self, MAX_BODY_BYTES)
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """The values of one execution, the same for all its attempts. `secrets` are those of its environment."""
-
-    execution_id: str
-    created_at: datetime.datetime
-    scheduled_for: datetime.datetime | None
-    job: str
-    environment: str
-    input: Any = field(repr=False)
-    secrets: Mapping[str, str] = field(repr=False)
-    #: The `headers` (lower-case names) and `query` of the inbound webhook's request.
-    trigger: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
-
-    def value(self, variable: str) -> Any:
-        """Return a variable's value, or `MISSING`."""
-        if variable == _BRACES:
-            return OPENING
-        match variable:
-            case "timestamp":
-                return _instant(self.created_at)
-            case "unix":
-                return int(self.created_at.timestamp())
-            case "uuid":
-                return str(uuid.uuid5(_UUID_NAMESPACE, self.execution_id))
-            case "scheduled_for":
-                return MISSING if self.scheduled_for is None else _instant(self.scheduled_for)
-            case "execution_id" | "job" | "environment":
-                return getattr(self, variable)
-        if variable.startswith(_SECRETS):
-            return self.secrets.get(variable.removeprefix(_SECRETS), MISSING)
-        if variable.startswith(_TRIGGER):
-            _, part, name = variable.split(".", 2)
-            return self.trigger.get(part, {}).get(name.lower() if part == "headers" else name, MISSING)
-        return MISSING if self.input is None else _inside(self.input, variable.split(".")[1:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,19 +219,21 @@ def _default(text: str, context: TemplateContext) -> Any:
 
 def _without_value(variable: str) -> str:
     name = f"{{{{{variable}}}}}"
-    if variable.startswith(_SECRETS):
-        secret = variable.removeprefix(_SECRETS)
+    if variable.startswith(SECRETS):
+        secret = variable.removeprefix(SECRETS)
         return f"{name} has no value: the secret {secret} is missing in this environment, or can't be decrypted"
     reason = "the execution's input lacks it"
     if variable == "scheduled_for":
         reason = "this execution has no scheduled time"
-    elif variable.startswith(_TRIGGER):
+    elif variable.startswith(TRIGGER):
         reason = "no webhook's request brought it, or the job does not keep it"
+    elif variable.startswith(STEPS):
+        reason = f"the step {variable.split('.')[1]} brought none, or was skipped"
     return f'{name} has no value: {reason}. If that is expected, write {{{{{variable}|default("")}}}}'
 
 
 def _variable(name: str) -> str:
-    if name != _BRACES and not _VARIABLE.fullmatch(name):
+    if name != BRACES and not _VARIABLE.fullmatch(name):
         problem = f"Unknown variable {{{{{name[:80]}}}}}. The variables are {', '.join(VARIABLES)}. {_BRACES_HINT}"
         if "|" in name:
             problem = f"Only a default may follow a variable, as in {_DEFAULT_EXAMPLE}. {problem}"
@@ -386,7 +357,7 @@ class BrokenTemplate:
 
 def secrets_in(template: Template) -> frozenset[str]:
     """Return the names of the secrets in a template."""
-    return frozenset(name.removeprefix(_SECRETS) for name in template.variables if name.startswith(_SECRETS))
+    return frozenset(name.removeprefix(SECRETS) for name in template.variables if name.startswith(SECRETS))
 
 
 def _rendered(template: Template, facts: Facts, part: str) -> str:
@@ -396,22 +367,5 @@ def _rendered(template: Template, facts: Facts, part: str) -> str:
         raise RenderingError(f"The {part} can't be rendered: {error}.") from error
 
 
-def _inside(value: Any, path: list[str]) -> Any:
-    """Return the value at `path` in a JSON value; a number indexes a list from 0."""
-    for step in path:
-        if isinstance(value, dict) and step in value:
-            value = value[step]
-        elif isinstance(value, list) and re.fullmatch("[0-9]+", step) and int(step) < len(value):
-            value = value[int(step)]
-        else:
-            return MISSING
-    return value
-
-
 def _compact(value: Any) -> str:
     return exact_json.compact(value)
-
-
-def _instant(value: datetime.datetime) -> str:
-    """Format as ISO 8601 in UTC with milliseconds and Z."""
-    return value.astimezone(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

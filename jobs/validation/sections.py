@@ -15,7 +15,7 @@ from accounts.plans import retention_caps
 from core.validation.fields import BoundedList, Choice, Flag, Number, Text, Whole
 from core.validation.strict import StrictSerializer
 from jobs.definition.assertions import MAX_ASSERTIONS
-from jobs.definition.templates import OPENING
+from jobs.definition.facts import OPENING
 from jobs.errors import UnknownRetryPolicyError
 from jobs.models import Backoff
 from jobs.services.retry_policies import RULES, find_policy, resolved

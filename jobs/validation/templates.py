@@ -6,12 +6,17 @@ from typing import Any
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
 from accounts.models import Secret, Workspace
-from jobs.definition.templates import OPENING, Template, TemplateContext, body_context, secrets_in
+from jobs.definition.facts import OPENING
+from jobs.definition.templates import Template, TemplateContext, body_context, secrets_in
+from jobs.definition.workflow.scope import PLAIN, TemplateScope, out_of_scope
 from jobs.validation.fields import template
 
 
-def check_templates(request: dict[str, Any], workspace: Workspace) -> None:
-    """Raises ValidationError with each part of a request that has an invalid template or an unknown secret."""
+def check_templates(request: dict[str, Any], workspace: Workspace, scope: TemplateScope = PLAIN) -> None:
+    """Raises ValidationError with each part of a request that has an invalid template or an unknown secret.
+
+    A variable that means nothing in this `scope` counts as unknown.
+    """
     errors: dict[str, Any] = {}
     templates: dict[tuple[str, ...], Template] = {}
     for path, text, context in _texts(request):
@@ -27,6 +32,8 @@ def check_templates(request: dict[str, Any], workspace: Workspace) -> None:
         if unknown := sorted(secrets_in(part) & missing):
             detail = f"This workspace has no secret {', '.join(unknown)}."
             _put(errors, path, [ErrorDetail(detail, code="unknown_secret")])
+        elif problem := out_of_scope(part.variables, scope):
+            _put(errors, path, [ErrorDetail(problem, code="unknown_variable")])
     if errors:
         raise ValidationError(errors)
 

@@ -13,6 +13,7 @@ from jobs.definition.conditions import MAX_CONDITIONS, UNARY, InvalidConditionEr
 from jobs.definition.headers import is_name
 from jobs.definition.webhook import MAX_KEPT_HEADERS, NO_WEBHOOK, SECRET_REFERENCE
 from jobs.definition.webhook_signatures import Preset
+from jobs.definition.workflow.scope import PLAIN, out_of_scope
 from jobs.validation.assertions import AnyJson
 
 MAX_VALUE_CHARACTERS = 1000
@@ -158,6 +159,8 @@ def _unknown_in(condition: Mapping[str, Any], kept: set[str]) -> dict[str, Any]:
         if variable.startswith("trigger.headers.") and variable.split(".", 2)[2].lower() not in kept:
             detail = f"{{{{{variable}}}}} is not kept: add the header to webhook.headers."
             return {"value": [ErrorDetail(detail, code="unknown_variable")]}
+        if problem := out_of_scope([variable], PLAIN):
+            return {"value": [ErrorDetail(problem, code="unknown_variable")]}
     return {}
 
 

@@ -10,7 +10,7 @@ from django.db import connection, transaction
 from accounts.usage import QuotaExceededError
 from core.errors import HourhandError
 from jobs.definition.conditions import failing
-from jobs.definition.templates import Facts
+from jobs.definition.facts import Facts
 from jobs.definition.webhook import WebhookDefinition
 from jobs.models import JobEnvironment, JobVersion
 from runs import counters

@@ -12,7 +12,8 @@ from accounts.encryption import Cipher, EncryptionKeyError
 from core import exact_json
 from core.cache import TtlCache
 from jobs.definition.contract import RequestDefinition
-from jobs.definition.templates import BrokenTemplate, Facts, RenderingError, RequestTemplate
+from jobs.definition.facts import Facts
+from jobs.definition.templates import BrokenTemplate, RenderingError, RequestTemplate
 from workers.worker.claimed import ClaimedRow
 
 log = structlog.get_logger(__name__)

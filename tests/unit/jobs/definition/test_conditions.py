@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.definition.conditions import UNARY, InvalidConditionError, Operator, compile_condition, failing
-from jobs.definition.templates import Facts
+from jobs.definition.facts import Facts
 
 INPUT = {
     "action": "opened", "n": 5, "price": 1.10, "ok": True, "none": None, "text": "7", "list": ["a", 2, True],

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from core import exact_json
 from jobs.definition.contract import RequestDefinition
+from jobs.definition.facts import Facts
 from jobs.definition.templates import (
     BrokenTemplate,
-    Facts,
     RenderingError,
     RequestTemplate,
     TemplateContext,
@@ -334,7 +334,7 @@ def test_a_missing_secret_is_named():
 
 
 def test_an_unreadable_stored_template_is_never_sent():
-    template = RequestTemplate.of(request(body=b"{{steps.one.body}}"))
+    template = RequestTemplate.of(request(body=b"{{agents.one.body}}"))
     assert isinstance(template, BrokenTemplate)
     with pytest.raises(RenderingError):
         template.render(request(), facts())
