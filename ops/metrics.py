@@ -30,7 +30,7 @@ from core.version import __version__
 from runs import counters
 from runs.failures import FailureReason
 from runs.monitoring import system
-from runs.states import LIVE, SkipReason, WebhookStatus
+from runs.states import LIVE, CallbackStatus, SkipReason, WebhookStatus
 
 _BROKER_TIMEOUT_SECONDS = 2
 _STATEMENT_TIMEOUT_MS = 5000
@@ -117,6 +117,12 @@ def _current(state: system.SystemState) -> Iterator[Metric]:
     yield _gauge(
         "webhook_deliveries_pending", "Requests to webhooks that are not dispatched yet.", state.webhooks_pending
     )
+    yield _gauge("callbacks_pending", "Callbacks to send, or to send again.", state.callbacks.pending)
+    yield _gauge(
+        "callback_lag_seconds",
+        "Time that the longest due callback has waited for a worker.",
+        state.callbacks.lag_seconds,
+    )
     yield from _retention(state.retention)
 
 
@@ -182,6 +188,12 @@ def _totals(totals: Mapping[str, int]) -> Iterator[Metric]:
         if status != WebhookStatus.RECEIVED:
             webhooks.add_metric([status], totals.get(f"webhooks/{status}", 0))
     yield webhooks
+    callbacks = CounterMetricFamily(
+        "hourhand_callbacks", "Callbacks that were delivered, or given up.", labels=["status"]
+    )
+    for status in (CallbackStatus.DELIVERED, CallbackStatus.FAILED):
+        callbacks.add_metric([status], totals.get(f"callbacks/{status}", 0))
+    yield callbacks
     for name, of in (("executions", "Executions"), ("runs", "Runs")):
         meaning = f"{of} removed by retention, with a purged job, or with a wiped workspace."
         yield CounterMetricFamily(f"hourhand_pruned_{name}", meaning, value=totals.get(f"pruned/{name}", 0))

@@ -77,6 +77,11 @@ def of_webhooks(statuses: Iterable[str]) -> dict[str, int]:
     return {f"webhooks/{status}": count for status, count in collections.Counter(map(str, statuses)).items()}
 
 
+def of_callbacks(statuses: Iterable[str]) -> dict[str, int]:
+    """What is counted of callbacks that came to an end."""
+    return {f"callbacks/{status}": count for status, count in collections.Counter(map(str, statuses)).items()}
+
+
 def of_pruned(*, executions: int, runs: int) -> dict[str, int]:
     """The counts of removed history."""
     return {"pruned/executions": executions, "pruned/runs": runs}

@@ -40,6 +40,13 @@ class AmbiguousLedgerError(ConflictError):
         super().__init__(f"Name an environment: the job is in {', '.join(slugs)}.", field="environment")
 
 
+class CallbackPendingError(ConflictError):
+    code = "callback_pending"
+
+    def __init__(self) -> None:
+        super().__init__("The callback is pending; only one that is delivered or failed can be sent again.")
+
+
 class BulkOperationEndedError(ConflictError):
     code = "bulk_operation_ended"
 

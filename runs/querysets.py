@@ -90,12 +90,13 @@ class ExecutionQuerySet(HistoryQuerySet):
     def with_limits(self, version_id: str) -> "ExecutionQuerySet":
         """Those that have this version, annotated with what a new execution copies of it in the same environment.
 
-        The annotations are `copied_version`, an id, `copied_concurrency` and `copied_overlap`.
+        The annotations are `copied_version`, an id, `copied_concurrency`, `copied_overlap` and `copied_callback`.
         """
         return self.filter(**{f"{version_id}__isnull": False}).annotate(
             copied_version=F(version_id),
             copied_concurrency=_effective(version_id, "concurrency"),
             copied_overlap=_effective(version_id, "overlap"),
+            copied_callback=_effective(version_id, "callback"),
         )
 
     def due_unsent(self, now: datetime.datetime) -> "ExecutionQuerySet":

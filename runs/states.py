@@ -28,6 +28,10 @@ class Trigger(models.TextChoices):
     RETRY = "retry"
 
 
+#: How deep callbacks and webhooks may call each other.
+MAX_DEPTH = 5
+
+
 class SkipReason(models.TextChoices):
     OVERLAP = "overlap"
     MISSED = "missed"
@@ -66,6 +70,14 @@ class WebhookReason(models.TextChoices):
     CONDITION = "condition", "a condition does not hold"
     QUOTA = "quota", "the workspace's plan lets no more runs start"
     LOOP = "loop", "callbacks and webhooks call each other more than 5 deep"
+
+
+class CallbackStatus(models.TextChoices):
+    """What became of a callback: to be sent or sent again, answered with 2xx, or given up."""
+
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    FAILED = "failed"
 
 
 class BulkKind(models.TextChoices):

@@ -212,6 +212,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "BulkKindEnum": "runs.states.BulkKind",
         "BulkStateEnum": "runs.states.BulkState",
+        "CallbackStatusEnum": "runs.states.CallbackStatus",
         "ExecutionStatusEnum": "runs.states.OCCURRING_STATUSES",
         "RunStatusEnum": "runs.states.OCCURRING_RUN_STATUSES",
         "JobKindEnum": "jobs.validation.definition.KINDS",

@@ -80,6 +80,7 @@ _PATH_PARAMETERS = {
     "key": "The key's id, not the key itself.",
     "member": "The member's id from `GET /members/`.",
     "number": "Number of a version of the job, from 1.",
+    "callback": "The callback's id.",
     "operation": "The bulk operation's id.",
     "other": "Number of the version to compare with.",
     "policy": "The retry policy's slug or UUID.",

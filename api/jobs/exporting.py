@@ -15,6 +15,7 @@ from core.validation.fields import Choice
 from core.validation.strict import Query
 from jobs.imports import yaml_text
 from jobs.models import Job
+from jobs.validation.callback import without_short_form
 from jobs.validation.definition import DefinitionSerializer
 from jobs.validation.representation import represent_definition, represent_overrides
 
@@ -51,7 +52,7 @@ class JobExport(ApiView):
 def export_job(job: Job) -> dict[str, Any]:
     """A job in the format of the import: fields without default values, and its environments."""
     config = job.current_version.config if job.current_version else {}
-    definition = represent_definition(config)
+    definition = without_short_form(represent_definition(config))
     if definition["retry"]["policy"] is not None:
         definition["retry"] = {"policy": definition["retry"]["policy"]}
     sparse = {

@@ -24,6 +24,7 @@ from jobs.models import Job, JobEnvironment, JobVersion
 from jobs.services.save import TIMING, EnvironmentChange, save_job
 from jobs.services.webhooks import webhook_path
 from jobs.slugs import JOB_SLUGS
+from jobs.validation.callback import merged_callback, without_short_form
 from jobs.validation.definition import DefinitionSerializer, definition_fields
 from jobs.validation.overrides import Overrides, checked_overrides, override_errors
 from jobs.validation.representation import JOB_FIELDS, represent_job, represent_state
@@ -32,7 +33,7 @@ from jobs.validation.timing import NormalSchedule, ScheduleTypeField
 #: Maximum number of environments in one job object.
 MAX_ENVIRONMENTS = 1000
 #: Objects that a PATCH merges field by field.
-_MERGED = ("request", "success", "retry", "retention", "webhook")
+_MERGED = ("request", "success", "retry", "callback", "retention", "webhook")
 _PAUSE_FIELDS = ("paused", "paused_until", "pause_note")
 
 
@@ -163,10 +164,11 @@ class JobSerializer(DefinitionSerializer):
         if isinstance(self.instance, Job) and self.instance.current_version and UNREADABLE in stored:
             number = self.instance.current_version.number
             raise VersionUnreadableError(self.instance.slug, number, f"{stored[UNREADABLE]} PUT the whole job.")
-        merged = {**stored, **data}
+        merged = {**without_short_form(stored), **data}
         for section in _MERGED:
             if isinstance(data.get(section), Mapping):
                 merged[section] = {**(stored.get(section) or {}), **data[section]}
+        merged = {**merged, **merged_callback(stored, data)}
         if isinstance(merged.get("retry"), Mapping) and merged["retry"].get("policy") is not None:
             # The stored rules belong to the previous policy.
             merged["retry"] = {"policy": merged["retry"]["policy"], **data.get("retry", {})}

@@ -31,12 +31,12 @@ from api.accounts.authentication import access_now
 from api.base.throttling import caller_of
 from api.base.views import ApiView
 from api.runs.filters import EventsQuery, history_filter
-from api.runs.querysets import executions_for_list
 from api.runs.serializers import ListedExecutionSerializer
 from core.cache import TtlCache
 from core.stopping import is_stopping
 from core.streams import LiveResponse
 from runs.history.filters import HistoryFilter
+from runs.history.rows import executions_for_list
 from runs.live_tail.listen import batches
 from runs.live_tail.publish import ChangeBatch, TailAwayError, is_position, start_listening
 

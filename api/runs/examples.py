@@ -76,7 +76,7 @@ _EXECUTION: dict[str, Any] = {
     "final_response": {"status_code": 200, "body_preview": '{"ok":true}'},
     "exit_code": None,
     "waiting": None,
-    "callback": None,
+    "callback": {"status": "delivered", "attempts": 1},
     "input": None,
     "output": None,
     "runs": [_RUN],
@@ -100,7 +100,12 @@ TESTED = [
     )
 ]
 EXECUTION = [OpenApiExample("Execution", value=_EXECUTION, response_only=True)]
-RUN_NOW = [OpenApiExample("With an input", value={"input": {"customer": 42}}, request_only=True)]
+RUN_NOW = [
+    OpenApiExample("With an input", value={"input": {"customer": 42}}, request_only=True),
+    OpenApiExample(
+        "With a callback of its own", value={"callback_url": "https://example.com/orders/42"}, request_only=True
+    ),
+]
 REPLAY = [
     OpenApiExample("Original configuration", value={"config": "original"}, request_only=True),
     OpenApiExample(
@@ -212,6 +217,65 @@ BULK_OPERATION = [
             "cursor": None,
         },
         response_only=True,
+    )
+]
+
+CALLBACK = [
+    OpenApiExample(
+        "Delivered at the second attempt",
+        value={
+            "id": "01978f3b-2c41-7e0a-93d5-7f1b6a0c4d28",
+            "execution": _EXECUTION_ID,
+            "job": "nightly-report",
+            "environment": "production",
+            "event": "execution.finished",
+            "sequence": 4711,
+            "status": "delivered",
+            "attempts": 2,
+            "created_at": "2026-03-15T01:00:00.150Z",
+            "finished_at": "2026-03-15T01:00:10.420Z",
+            "next_attempt_at": None,
+            "last_status_code": 204,
+            "last_error": None,
+            "calls": [
+                {
+                    "number": 1,
+                    "started_at": "2026-03-15T01:00:00.154Z",
+                    "duration_ms": 31,
+                    "status_code": 503,
+                    "response_body": "busy",
+                    "error": "HTTP 503",
+                    "remote_ip": "93.184.215.14",
+                    "worker": "worker-1@host",
+                },
+                {
+                    "number": 2,
+                    "started_at": "2026-03-15T01:00:10.391Z",
+                    "duration_ms": 24,
+                    "status_code": 204,
+                    "response_body": "",
+                    "error": None,
+                    "remote_ip": "93.184.215.14",
+                    "worker": "worker-2@host",
+                },
+            ],
+        },
+        response_only=True,
+    )
+]
+REDELIVER = [
+    OpenApiExample(
+        "What failed since midnight",
+        value={"filter": {"status": "failed", "from": "2026-03-15T00:00:00Z"}},
+        request_only=True,
+    )
+]
+REDELIVERED = [
+    OpenApiExample(
+        "Sent again",
+        value={"dry_run": False, "matched": 12, "redelivered": 12, "more": False},
+        response_only=True,
+        status_codes=["202"],
     )
 ]
 

@@ -3,9 +3,9 @@
 from typing import Any
 
 from api.base.pagination import Keyset
-from api.runs.querysets import executions_for_list, runs_for_list
 from runs.history.executions import Criteria, PageRange, executions_by_duration, executions_of
 from runs.history.filters import HistoryFilter
+from runs.history.rows import executions_for_list, runs_for_list
 from runs.history.runs import RunCriteria, runs_of
 from runs.models import Execution
 from runs.querysets import ExecutionQuerySet, RunQuerySet

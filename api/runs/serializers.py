@@ -9,18 +9,19 @@ from rest_framework.exceptions import ErrorDetail, ValidationError
 
 from accounts.models import Workspace
 from api.runs import examples
-from api.runs.representation import represent_execution, represent_execution_with_runs, represent_run
 from core.validation.fields import Choice, Flag, Instant, Text, Whole
 from core.validation.strict import StrictSerializer
 from jobs.definition.overrides import effective
 from jobs.models import JobVersion
 from jobs.services.limits import PlanLimitError
+from jobs.validation.callback import CallbackUrl
 from jobs.validation.limits import timeout_beyond_plan
 from jobs.validation.sections import RequestSerializer, body_assertion_errors
 from runs.executions.services import MAX_DELAY_SECONDS
 from runs.failures import OCCURRING
+from runs.history.representation import represent_execution, represent_execution_with_runs, represent_run
 from runs.models import Execution, Run
-from runs.states import OCCURRING_RUN_STATUSES, OCCURRING_STATUSES, OCCURRING_TRIGGERS, SkipReason
+from runs.states import OCCURRING_RUN_STATUSES, OCCURRING_STATUSES, OCCURRING_TRIGGERS, CallbackStatus, SkipReason
 
 _REASONS = [reason.value for reason in OCCURRING]
 _JOB = "The job's current slug."
@@ -152,6 +153,16 @@ class FinalResponseSerializer(serializers.Serializer):
     body_encoding = Choice(choices=("base64",), required=False, help_text="Present if the body is not UTF-8 text.")
 
 
+class CallbackStateSerializer(serializers.Serializer):
+    """How far the callback of an execution is."""
+
+    status = Choice(
+        choices=CallbackStatus.choices,
+        help_text="`pending`: to be sent, or sent again; `delivered`: answered with 2xx; `failed`: given up.",
+    )
+    attempts = Whole(help_text="Number of attempts made.")
+
+
 class ListedExecutionSerializer(serializers.Serializer):
     """An execution in a list."""
 
@@ -228,7 +239,9 @@ class ListedExecutionSerializer(serializers.Serializer):
     )
     exit_code = Whole(allow_null=True, help_text=_COMMANDS_ONLY)
     waiting = serializers.DictField(allow_null=True, help_text="Always null; reserved.")
-    callback = serializers.DictField(allow_null=True, help_text="Always null; reserved.")
+    callback = CallbackStateSerializer(
+        allow_null=True, help_text="The callback that reports it, since it has ended; null: none is due."
+    )
 
     def to_representation(self, instance: Execution) -> dict[str, Any]:
         last_runs = instance.last_runs  # type: ignore[attr-defined]
@@ -257,6 +270,13 @@ class RunNowSerializer(StrictSerializer):
     )
     delay_seconds = Whole(
         default=0, min_value=0, max_value=MAX_DELAY_SECONDS, help_text="Delay in seconds; 0: run immediately."
+    )
+    callback_url = CallbackUrl(
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="Where the callback of this execution goes instead; null: as in the job. Without a callback in the "
+        "job, it is sent unless the execution is skipped.",
     )
 
 

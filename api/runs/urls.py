@@ -4,6 +4,7 @@ from django.urls import path
 
 from api.base.views import MAX_DEFINITION_BYTES
 from api.runs.bulk import BulkOperationViewSet
+from api.runs.callbacks import CallbackViewSet, ExecutionCallbackViewSet
 from api.runs.events import Events
 from api.runs.ledger import JobLedger, JobLedgerAt
 from api.runs.stats import JobStats, Stats
@@ -30,6 +31,13 @@ urlpatterns = [
         ExecutionViewSet.as_view({"post": "replay"}, max_body_bytes=MAX_DEFINITION_BYTES),
     ),
     path("executions/<uuid:execution>/retry/", ExecutionViewSet.as_view({"post": "retry"})),
+    path("executions/<uuid:execution>/callbacks/", ExecutionCallbackViewSet.as_view({"get": "list"})),
+    path(
+        "executions/<uuid:execution>/callbacks/<uuid:callback>/redeliver/",
+        ExecutionCallbackViewSet.as_view({"post": "redeliver"}),
+    ),
+    path("callbacks/", CallbackViewSet.as_view({"get": "list"})),
+    path("callbacks/redeliver/", CallbackViewSet.as_view({"post": "redeliver"})),
     path("bulk-operations/", BulkOperationViewSet.as_view({"get": "list"})),
     path("bulk-operations/<uuid:operation>/", BulkOperationViewSet.as_view({"get": "retrieve"})),
     path("bulk-operations/<uuid:operation>/cancel/", BulkOperationViewSet.as_view({"post": "cancel"})),

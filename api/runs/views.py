@@ -1,10 +1,12 @@
 """Routes of executions and runs."""
 
+import re
 from typing import Any
 
 from django.shortcuts import get_object_or_404
-from drf_spectacular.utils import extend_schema, extend_schema_view
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import status
+from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -13,9 +15,9 @@ from accounts.models import Scope
 from api.accounts.access import Access
 from api.base.views import ApiViewSet, EmptySerializer
 from api.jobs.lookups import environment_named, live_job, past_job_within_reach
-from api.runs import querysets
 from api.runs.filters import ExecutionListQuery, RunListQuery, history_filter, run_filter
 from api.runs.ordering import RunKeyset, keyset_of
+from api.runs.querysets import reachable_executions, reachable_runs
 from api.runs.serializers import (
     ExecutionSerializer,
     ListedExecutionSerializer,
@@ -29,7 +31,18 @@ from jobs.models import Job, JobEnvironment
 from jobs.services.save import only_environment
 from runs.errors import JobNotEnabledError
 from runs.executions.services import SOURCE, cancel, configuration_of, replay, retry, run_now
+from runs.history.rows import executions_with_runs, full_runs
 from runs.models import Execution
+from runs.states import MAX_DEPTH
+
+_DEPTH = "X-Hourhand-Depth"
+DEPTH_HEADER = OpenApiParameter(
+    _DEPTH,
+    int,
+    OpenApiParameter.HEADER,
+    description="How many callbacks and webhooks called each other before this request, as in the callback that leads "
+    f"to it. The callback of an execution that is {MAX_DEPTH} deep is not sent.",
+)
 
 
 @extend_schema_view(
@@ -55,9 +68,9 @@ class ExecutionViewSet(ListModelMixin, RetrieveModelMixin, ApiViewSet):
         if self.action == "list":
             self.keyset = keyset_of(self.query)
             return history_filter(self.query, self.access)
-        executions = querysets.reachable_executions(self.access)
+        executions = reachable_executions(self.access)
         if self.action == "retrieve":
-            return querysets.executions_with_runs(executions)
+            return executions_with_runs(executions)
         return executions.select_related(*SOURCE)
 
     @extend_schema(
@@ -116,6 +129,7 @@ class ExecutionViewSet(ListModelMixin, RetrieveModelMixin, ApiViewSet):
     @extend_schema(
         operation_id="jobs_run",
         summary="Run a job now, or after a delay",
+        parameters=[DEPTH_HEADER],
         request=RunNowSerializer,
         responses={202: ExecutionSerializer},
     )
@@ -126,12 +140,14 @@ class ExecutionViewSet(ListModelMixin, RetrieveModelMixin, ApiViewSet):
             now=self.now,
             input=body["input"],
             delay_seconds=body["delay_seconds"],
+            callback_url=body["callback_url"],
+            depth=depth_of(request),
             actor=self.access.actor,
         )
         return self._accepted(execution)
 
     def _whole(self, execution: Execution) -> dict[str, Any]:
-        executions = querysets.executions_with_runs(querysets.reachable_executions(self.access))
+        executions = executions_with_runs(reachable_executions(self.access))
         return ExecutionSerializer(get_object_or_404(executions, pk=execution.pk)).data
 
     def _accepted(self, execution: Execution) -> Response:
@@ -175,7 +191,15 @@ class RunViewSet(ListModelMixin, RetrieveModelMixin, ApiViewSet):
         """For a list the filter that its `keyset` turns into querysets."""
         if self.action == "list":
             return run_filter(self.query, self.access)
-        return querysets.full_runs(querysets.reachable_runs(self.access))
+        return full_runs(reachable_runs(self.access))
+
+
+def depth_of(request: Request) -> int:
+    """How many callbacks and webhooks called each other before this request. Raises ValidationError."""
+    given = request.headers.get(_DEPTH, "0")
+    if not re.fullmatch(r"[0-9]{1,4}", given):
+        raise ValidationError({_DEPTH: [ErrorDetail("Should be a whole number from 0 to 9999.", code="invalid")]})
+    return int(given)
 
 
 def job_environment_to_run(access: Access, job: Job, environment: str | None) -> JobEnvironment:

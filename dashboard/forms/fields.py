@@ -180,6 +180,8 @@ def to_text(field: str, value: Any) -> Any:
             return json.dumps(value)
         case float() if value.is_integer():
             return int(value)
+        case list() if field == "callback_on":
+            return value
         case list():
             return ", ".join(str(item) for item in value)
     return value

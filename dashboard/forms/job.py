@@ -10,6 +10,7 @@ from django.forms import BoundField
 from unfold import widgets
 
 from accounts.models import Workspace
+from dashboard.forms.callback import CallbackPart, shown_callback
 from dashboard.forms.fields import api_default, area, comma_separated, local_time, number, text, to_text, value_at
 from dashboard.forms.overrides import OverridesForm
 from dashboard.forms.request import RequestPart
@@ -23,6 +24,7 @@ from jobs.definition.webhook import NO_WEBHOOK
 from jobs.models import Job
 from jobs.schedule import display_zone
 from jobs.services.retry_policies import RULES
+from jobs.validation.callback import without_short_form
 from jobs.validation.representation import represent_overrides
 
 
@@ -58,7 +60,9 @@ class RetentionPart(forms.Form):
     )
 
 
-class JobForm(IdentityPart, SchedulePart, RequestPart, SuccessPart, RetryPart, WebhookPart, RetentionPart):
+class JobForm(
+    IdentityPart, SchedulePart, RequestPart, SuccessPart, RetryPart, WebhookPart, CallbackPart, RetentionPart
+):
     """A job as text fields. `definition()` is the API's job object, `show_errors()` takes the serializer's errors.
 
     An unchanged field keeps its value exactly, even one that a browser could not send back.
@@ -72,13 +76,15 @@ class JobForm(IdentityPart, SchedulePart, RequestPart, SuccessPart, RetryPart, W
         **SuccessPart.PATHS,
         **RetryPart.PATHS,
         **WebhookPart.PATHS,
+        **CallbackPart.PATHS,
         **RetentionPart.PATHS,
     }
 
     def __init__(self, *args: Any, workspace: Workspace, job: Job | None = None, **options: Any) -> None:
         config = job.current_version.config if job and job.current_version else {}
-        self.base = copy.deepcopy(shared(config))
+        self.base = copy.deepcopy(without_short_form(shared(config)))
         if self.base:
+            self.base["callback"] = shown_callback(self.base.get("callback"))
             self.base["webhook"] = self.base.get("webhook") or copy.deepcopy(NO_WEBHOOK)
         self.slugs = list(workspace.environments.order_by("created_at", "id").values_list("slug", "name"))
         rows = job.job_environments.select_related("environment") if job else []
@@ -136,6 +142,8 @@ class JobForm(IdentityPart, SchedulePart, RequestPart, SuccessPart, RetryPart, W
         definition.setdefault("webhook", {})["if"] = [
             _value_of(row, self.conditions, self.conditions_before, "written") for row in self._sent_conditions
         ]
+        if not value_at(definition, "callback.url"):
+            definition["callback"] = None
         if policy := self.cleaned_data.get("policy"):
             # The policy replaces the rules. A rule that was changed here is sent too, for the serializer to reject.
             retry = definition["retry"]

@@ -16,11 +16,13 @@ from dashboard.forms.fields import area, choice, json_in, number, seconds, text,
 from dashboard.forms.request import headers_in
 from dashboard.forms.schedule import known_timezone, schedule_in
 from dashboard.forms.sections import FormLine, lines_of
+from jobs.definition.callback import default_callback
 from jobs.definition.overrides import SECTIONS
 from jobs.validation.sections import METHODS
 
 _LINES = (
-    "schedule", "timezone", ("method", "url"), "headers", "body", "timeout_seconds", "max_attempts", "more",
+    "schedule", "timezone", ("method", "url"), "headers", "body", "timeout_seconds", "max_attempts",
+    "callback_url", "more",
 )  # fmt: skip
 
 
@@ -37,6 +39,7 @@ class OverridesForm(forms.Form):
         "body": "request.body",
         "timeout_seconds": "request.timeout_seconds",
         "max_attempts": "retry.max_attempts",
+        "callback_url": "callback.url",
     }
 
     schedule = text(spellcheck="false")
@@ -47,6 +50,7 @@ class OverridesForm(forms.Form):
     body = area(rows=3, strip=False, takes_variables=True)
     timeout_seconds = seconds(label="Timeout, seconds")
     max_attempts = number(label="Max attempts")
+    callback_url = text(label="Callback URL", help_text="After the usual endings.", spellcheck="false", inputmode="url")
     more = area(
         rows=3,
         label="Other overrides (JSON)",
@@ -135,10 +139,14 @@ class OverridesForm(forms.Form):
 def _split(sparse: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Divide overrides into those that have a field, by its name, and the rest."""
     in_fields, rest = {}, copy.deepcopy(sparse)
+    if _is_usual(rest.get("callback")):
+        rest["callback"] = {"url": rest["callback"]["url"]}
     for field, path in OverridesForm.PATHS.items():
         value = value_at(rest, path)
         if not _is_set(value) or (field == "body" and not isinstance(value, str)):
             continue
+        if field == "callback_url" and len(rest["callback"]) > 1:
+            continue  # its other settings are in the JSON, and it is overridden as a whole
         in_fields[field] = value
         *sections, last = path.split(".")
         section = rest[sections[0]] if sections else rest
@@ -146,6 +154,11 @@ def _split(sparse: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         if not section and sections:
             del rest[sections[0]]
     return in_fields, rest
+
+
+def _is_usual(callback: Any) -> bool:
+    """True for a callback that its URL alone stands for."""
+    return isinstance(callback, dict) and "url" in callback and callback == default_callback(callback["url"])
 
 
 def _is_set(value: Any) -> bool:
@@ -156,4 +169,5 @@ def _is_set(value: Any) -> bool:
 def _holds(sparse: dict[str, Any], path: str) -> bool:
     """True if the overrides have this path, even as null."""
     *sections, last = path.split(".")
-    return last in (sparse.get(sections[0], {}) if sections else sparse)
+    section = sparse.get(sections[0], {}) if sections else sparse
+    return not isinstance(section, dict) or last in section

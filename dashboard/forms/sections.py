@@ -7,8 +7,11 @@ from django.forms import BaseForm, BoundField
 
 #: Fields as wide as their section.
 WIDE = frozenset(
-    {"description", "policy", "ca_cert", "client_cert", "except_statuses", "webhook_enabled", "webhook_headers", "more"}
-)
+    {
+        "description", "policy", "ca_cert", "client_cert", "except_statuses", "webhook_enabled", "webhook_headers",
+        "callback_url", "more",
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,7 @@ SECTIONS = (
         "Webhook",
         ("webhook_enabled", "webhook_preset", "webhook_secret", "webhook_header", "webhook_headers"),
     ),
+    FormSection("callback", "Callback", ("callback_url", "callback_on", "callback_include_body")),
     FormSection("history", "Retention", ("keep_last", "keep_days")),
     FormSection("where", "Environment overrides", ()),
 )  # fmt: skip

@@ -9,6 +9,7 @@ from typing import Any
 from dashboard.base.pretty import pretty_body
 from dashboard.forms.labels import choices_of, label_of
 from dashboard.jobs.summary import assertion_words, cut
+from jobs.validation.callback import without_short_form
 
 Path = tuple[str, ...]
 #: Texts that are compared line by line, unless they are too long for it.
@@ -39,7 +40,7 @@ class VersionChange:
 
 def changes_between(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[VersionChange, ...]:
     """The fields that differ between two definitions in the API's representation."""
-    old, new = dict(_leaves(before)), dict(_leaves(after))
+    old, new = (dict(_leaves(without_short_form(definition))) for definition in (before, after))
     return tuple(
         _change(path, old.get(path, _ABSENT), new.get(path, _ABSENT))
         for path in dict.fromkeys((*old, *new))

@@ -78,6 +78,7 @@ def _facts(config: Config) -> Iterator[Fact]:
     yield Fact("Concurrency", (f"At most {most} executions at once, over all environments",) if most else ())
     yield Fact("TLS", tuple(_tls(request)), alarms=not request["tls_verify"])
     yield Fact("Webhook", tuple(_webhook(config.get("webhook"))))
+    yield Fact("Callback", tuple(_callback(config.get("callback"))))
     yield Fact("Retention", (_retention(config["retention"]),))
 
 
@@ -134,6 +135,13 @@ def _webhook(webhook: Config | None) -> Iterator[str]:
     for condition in webhook["if"]:
         to = "" if condition.get("to") is None else f" {cut(json.dumps(condition['to'], ensure_ascii=False))}"
         yield f"if {cut(condition['value'])} {condition['op'].replace('_', ' ')}{to}"
+
+
+def _callback(callback: Config | None) -> Iterator[str]:
+    if callback:
+        yield f"POST {cut(callback['url'])}"
+        body = ", with the response's body" if callback["include_body"] else ""
+        yield f"after executions that are {_either(list(callback['on']))}{body}"
 
 
 def _tls(request: Config) -> Iterator[str]:

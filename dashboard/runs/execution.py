@@ -20,7 +20,7 @@ from dashboard.base import chips
 from dashboard.base.access import access_of
 from dashboard.base.listing import FilterField
 from dashboard.base.lookups import parse_id
-from dashboard.runs import bulk, buttons, edit_and_replay, page, run_with_input, test_call
+from dashboard.runs import bulk, buttons, callbacks, edit_and_replay, page, run_with_input, test_call
 from dashboard.runs.filters import DashboardExecutionQuery, execution_by_id, execution_fields, execution_filters
 from dashboard.runs.history import HistoryAdmin
 from dashboard.runs.timing import ExecutionTimings
@@ -92,6 +92,7 @@ class ExecutionAdmin(HistoryAdmin):
             ("run-now/<uuid:job_environment_id>/", buttons.run_now_button, "runs_execution_run_now"),
             ("test-call/<uuid:job_environment_id>/", test_call.test_call_button, "runs_execution_test_call"),
             ("delete-job/<uuid:job_id>/", buttons.delete_job_button, "runs_execution_delete_job"),
+            ("callbacks/<uuid:callback_id>/redeliver/", callbacks.redeliver_button, "runs_execution_redeliver"),
             ("<uuid:execution_id>/replay/", buttons.replay_button, "runs_execution_replay"),
             ("<uuid:execution_id>/retry/", buttons.retry_button, "runs_execution_retry"),
             ("<uuid:execution_id>/cancel/", buttons.cancel_button, "runs_execution_cancel"),

@@ -13,6 +13,7 @@ from django.utils import timezone
 from accounts.models import Environment
 from core.words import STATUSES, appearance
 from dashboard.base.access import access_of
+from dashboard.runs.callbacks import shown_callbacks
 from dashboard.runs.curl import CurlCommand, curl_command
 from dashboard.runs.history import HistoryAdmin
 from dashboard.runs.timing import ExecutionTimings
@@ -67,6 +68,7 @@ def show(execution_admin: HistoryAdmin, request: HttpRequest, row_id: uuid.UUID)
         "waterfall": Waterfall.of(execution, runs, now),
         "phase_names": PHASES,
         "attempts": [ShownRun.of(run) for run in runs],
+        "callbacks": shown_callbacks(execution, may_write=writes),
         "explanations": explanations_of(execution, now),
         "max_attempts": definition["retry"]["max_attempts"],
         "replays": Execution.objects.made_from(execution).light().select_related("environment")[:_REPLAYS],

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jobs.definition.assertions import Assertion, compile_assertions
+from jobs.definition.callback import callback_bits
 from jobs.schedule import Bounded, Schedule, ScheduleError, parse_schedule
 from jobs.schedule.misfire import Misfire
 
@@ -67,7 +68,10 @@ class RetryDefinition:
 
 @dataclass(frozen=True, slots=True)
 class JobDefinition:
-    """What a worker needs of a job. `concurrency` is the most executions in flight at once."""
+    """What a worker needs of a job. `concurrency` is the most executions in flight at once.
+
+    `has_callback`: a callback may be due when an execution ends.
+    """
 
     name: str
     request: RequestDefinition
@@ -75,6 +79,7 @@ class JobDefinition:
     assertions: tuple[Assertion, ...]
     retry: RetryDefinition
     concurrency: int | None
+    has_callback: bool = False
 
     @classmethod
     def of(cls, config: dict[str, Any]) -> "JobDefinition":
@@ -109,12 +114,15 @@ class JobDefinition:
                 honor_retry_after=retry["honor_retry_after"],
             ),
             concurrency=config["concurrency"],
+            has_callback=config.get("callback") is not None,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Timetable:
     """What the clock needs of a job. `schedule` is None for a manual job.
+
+    `callback_on` says after which endings a callback is due: `jobs.definition.callback`.
 
     `unreadable` says why this release can't read the stored timetable; `schedule` then means nothing.
     """
@@ -125,12 +133,13 @@ class Timetable:
     overlap: Overlap
     jitter_seconds: int
     concurrency: int | None
+    callback_on: int = 0
     unreadable: str = ""
 
     @classmethod
     def unread(cls, error: str) -> "Timetable":
         """Return the placeholder for a timetable that can't be read."""
-        return cls(None, Misfire.FIRE_ONCE, datetime.timedelta(0), Overlap.ALLOW, 0, None, error)
+        return cls(None, Misfire.FIRE_ONCE, datetime.timedelta(0), Overlap.ALLOW, 0, None, unreadable=error)
 
     @classmethod
     def of(cls, config: dict[str, Any], *, anchor: datetime.datetime) -> "Timetable":
@@ -147,6 +156,7 @@ class Timetable:
             overlap=Overlap(config["overlap"]),
             jitter_seconds=config["jitter_seconds"],
             concurrency=config["concurrency"],
+            callback_on=callback_bits(config.get("callback")),
         )
 
 

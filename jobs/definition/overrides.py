@@ -16,7 +16,7 @@ SECTIONS = ("request", "success", "retry")
 #: Fields that an environment may override.
 OVERRIDABLE = (
     "schedule", "timezone", "starts_at", "ends_at", "jitter_seconds", "dst_gap", "dst_fold", "overlap", "misfire",
-    "misfire_grace_seconds", "concurrency", *SECTIONS,
+    "misfire_grace_seconds", "callback", "concurrency", *SECTIONS,
 )  # fmt: skip
 
 

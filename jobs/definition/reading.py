@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from jobs.definition.assertions import InvalidAssertionError, compile_assertion
+from jobs.definition.callback import is_callback
 from jobs.definition.contract import JobDefinition, Overlap, Timetable
 from jobs.definition.overrides import OVERRIDES, SECTIONS, PerEnvironment
 from jobs.schedule import ScheduleError
@@ -143,7 +144,9 @@ PARTS: Mapping[str, _Part | Mapping[str, _Part]] = {
         "on_worker_lost": _BOOLEAN,
         "honor_retry_after": _BOOLEAN,
     },
+    # Always null: releases before callbacks expect it to be there.
     "callback_url": _UNUSED,
+    "callback": _Part(is_callback, blank=None, optional=True),
     "concurrency": _Part(lambda value: value is None or _between(1, _MOST_SMALL)(value), blank=None),
     "command": _UNUSED,
     "workflow": _UNUSED,

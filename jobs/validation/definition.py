@@ -15,6 +15,7 @@ from jobs.schedule import resolve_relative
 from jobs.schedule.jitter import MAX_JITTER_SECONDS
 from jobs.schedule.misfire import Misfire
 from jobs.services.save import TIMING
+from jobs.validation.callback import CallbackSerializer, CallbackUrl, with_callback
 from jobs.validation.fields import NullOnly, ScheduleSpelling
 from jobs.validation.limits import beyond_plan
 from jobs.validation.representation import CONFIG_FIELDS
@@ -82,7 +83,15 @@ class DefinitionSerializer(StrictSerializer):
     request = RequestSerializer(help_text="The HTTP call to make.")
     success = SuccessSerializer(required=False, help_text="Which responses count as success.")
     retry = RetrySerializer(required=False, help_text="Whether and when to retry after a failure.")
-    callback_url = NullOnly(help_text="Only null so far.")
+    callback_url = CallbackUrl(
+        allow_null=True,
+        default=None,
+        help_text="The short form of `callback.url`. Given alone, the other fields of `callback` keep their values, or "
+        "have their defaults; given with `callback`, both must have the same URL.",
+    )
+    callback = CallbackSerializer(
+        allow_null=True, default=None, help_text="The call to make after an execution has ended; null: none."
+    )
     concurrency = Whole(
         allow_null=True,
         default=None,
@@ -101,7 +110,7 @@ class DefinitionSerializer(StrictSerializer):
         if isinstance(data, Mapping):
             data = {**{section: {} for section in SECTIONS}, **data}
         try:
-            return super().to_internal_value(data)
+            return with_callback(super().to_internal_value(data), given=data)
         except ValidationError as error:
             raise ValidationError({**self._timing_errors(data), **by_field(error)}) from error
 
@@ -180,4 +189,6 @@ def definition_fields(attrs: Mapping[str, Any]) -> dict[str, Any]:
     """Return the validated attributes that are part of the definition."""
     definition = {field: attrs[field] for field in CONFIG_FIELDS if field in attrs}
     webhook = stored_webhook(definition.pop("webhook", NO_WEBHOOK))
-    return {**definition, "webhook": webhook} if webhook else definition
+    # Older releases expect a null `callback_url`, and read versions without `callback` and `webhook`.
+    later = {"callback": definition.pop("callback", None), "webhook": webhook}
+    return {**definition, "callback_url": None, **{field: value for field, value in later.items() if value}}

@@ -9,6 +9,7 @@ from rest_framework.exceptions import ErrorDetail, ValidationError
 
 from core.validation.strict import unknown_names
 from jobs.definition.overrides import OVERRIDABLE, SECTIONS, merged
+from jobs.validation.callback import without_short_form
 from jobs.validation.definition import DefinitionSerializer
 from jobs.validation.representation import SECTION_FIELDS
 
@@ -59,11 +60,11 @@ def checked_overrides(sparse: dict[str, Any], definition: dict[str, Any], *, con
 
     `context` is that of a DefinitionSerializer. Errors name fields within the overrides.
     """
-    whole = DefinitionSerializer(data=merged(definition, sparse), context=context)
+    whole = DefinitionSerializer(data=merged(without_short_form(definition), sparse), context=context)
     whole.is_valid(raise_exception=True)
     valid = whole.definition
     return {
-        field: _changed(valid[field], definition[field], given) if field in SECTIONS else valid[field]
+        field: _changed(valid[field], definition[field], given) if field in SECTIONS else valid.get(field)
         for field, given in sparse.items()
     }
 
@@ -78,9 +79,10 @@ def override_errors(sparse: Mapping[str, Any], data: Mapping[str, Any], *, conte
     except ValidationError:
         return {}
     sections = {name: value if isinstance(value := data.get(name), Mapping) else {} for name in SECTIONS}
-    whole = DefinitionSerializer(data=merged({**data, **sections}, given), context=context)
-    whole.is_valid()
-    errors = {field: detail for field, detail in whole.errors.items() if field in given}
+    whole = merged({**(without_short_form(data) if "callback" in given else data), **sections}, given)
+    serializer = DefinitionSerializer(data=whole, context=context)
+    serializer.is_valid()
+    errors = {field: detail for field, detail in serializer.errors.items() if field in given}
     return {
         field: {name: problem for name, problem in detail.items() if name in given[field]}
         if field in SECTIONS and isinstance(detail, dict)

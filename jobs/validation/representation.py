@@ -10,20 +10,22 @@ from jobs.definition.reading import UnreadableError, definition_of, problem_of, 
 from jobs.definition.webhook import NO_WEBHOOK
 from jobs.models import Job, JobEnvironment, JobVersion
 from jobs.schedule import Schedule
+from jobs.validation.callback import CallbackSerializer
 from jobs.validation.sections import RequestSerializer, RetentionSerializer, RetrySerializer, SuccessSerializer
 
 #: The fields of the job object that are its definition, stored as a JobVersion's `config`.
 CONFIG_FIELDS = (
     "name", "description", "tags", "kind", "schedule", "timezone", "starts_at", "ends_at", "jitter_seconds", "dst_gap",
     "dst_fold", "overlap", "misfire", "misfire_grace_seconds", "request", "success", "retry", "callback_url",
-    "concurrency", "command", "workflow", "webhook", "retention",
+    "callback", "concurrency", "command", "workflow", "webhook", "retention",
 )  # fmt: skip
 #: The job object's fields, in the documented order.
 JOB_FIELDS = (
     "id", "slug", "name", "description", "tags", "kind", "schedule", "schedule_normalized", "schedule_description",
     "schedule_type", "timezone", "starts_at", "ends_at", "jitter_seconds", "dst_gap", "dst_fold", "overlap", "misfire",
-    "misfire_grace_seconds", "request", "success", "retry", "callback_url", "concurrency", "command", "workflow",
-    "webhook", "retention", "environments", "version", "unreadable", "created_at", "updated_at", "deleted_at",
+    "misfire_grace_seconds", "request", "success", "retry", "callback_url", "callback", "concurrency", "command",
+    "workflow", "webhook", "retention", "environments", "version", "unreadable", "created_at", "updated_at",
+    "deleted_at",
 )  # fmt: skip
 #: Fields of later releases, and their values for versions without them.
 LATER_FIELDS: dict[str, dict[str, Any]] = {"request": {"client_cert": None}, "webhook": NO_WEBHOOK}
@@ -34,6 +36,8 @@ SECTION_FIELDS = {
     "retry": tuple(RetrySerializer().fields),
     "retention": tuple(RetentionSerializer().fields),
 }
+#: The fields of all objects within a definition, in the documented order.
+_ORDER = {**SECTION_FIELDS, "callback": tuple(CallbackSerializer().fields)}
 
 
 def represent_job(job: Job, *, now: datetime.datetime, webhook_url: str | None = None) -> dict[str, Any]:
@@ -88,7 +92,9 @@ def _read(job: Job, config: dict[str, Any]) -> tuple[Schedule | None, str | None
 
 def represent_definition(config: dict[str, Any]) -> dict[str, Any]:
     """Return a definition's part of the job object."""
-    return {field: _in_order(field, _with_later_fields(field, config.get(field))) for field in CONFIG_FIELDS}
+    definition = {field: _in_order(field, _with_later_fields(field, config.get(field))) for field in CONFIG_FIELDS}
+    callback = definition["callback"]
+    return {**definition, "callback_url": callback and callback["url"]}
 
 
 def _with_later_fields(field: str, value: Any) -> Any:
@@ -97,9 +103,9 @@ def _with_later_fields(field: str, value: Any) -> Any:
 
 
 def _in_order(field: str, value: Any) -> Any:
-    """Sort a section's fields in the documented order, which the database does not keep."""
-    section = SECTION_FIELDS.get(field)
-    return {name: value[name] for name in section if name in value} if section else value
+    """Sort the fields of a section or callback in the documented order, which the database does not keep."""
+    section = _ORDER.get(field)
+    return {name: value[name] for name in section if name in value} if section and value else value
 
 
 def represent_overrides(config: dict[str, Any], environment_id: uuid.UUID) -> dict[str, Any]:

@@ -52,7 +52,13 @@ class ScheduledJobEnvironment(JobEnvironmentKey):
     @classmethod
     def of(cls, timetable: Timetable, **ids: str) -> "ScheduledJobEnvironment":
         """`ids` are the fields of a JobEnvironmentKey that end in `_id`, as text."""
-        return cls(concurrency=timetable.concurrency, overlap=limiting(timetable.overlap), timetable=timetable, **ids)
+        return cls(
+            concurrency=timetable.concurrency,
+            overlap=limiting(timetable.overlap),
+            callback_on=timetable.callback_on,
+            timetable=timetable,
+            **ids,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,10 +18,11 @@ from accounts.actors import Actor
 from accounts.models import Workspace
 from accounts.usage import refuse_when_stopped, stopped
 from core.differences import difference
+from jobs.definition.callback import is_callback
 from jobs.definition.contract import Overlap
 from runs.errors import BulkOperationEndedError
 from runs.executions.cancel import cancel_live
-from runs.executions.create import JobEnvironmentKey, NewExecution, insert_and_enqueue
+from runs.executions.create import JobEnvironmentKey, NewExecution, callback_on, insert_and_enqueue
 from runs.history.executions import PageRange, executions_of
 from runs.history.filters import HistoryFilter
 from runs.models import BulkOperation, Execution
@@ -203,7 +204,8 @@ def _is_readable(source: Any) -> bool:
     """Whether this release can read what a replay copies of its version; others are left out."""
     concurrency, overlap = source.copied_concurrency, source.copied_overlap
     has_overlap = isinstance(overlap, str) and overlap in Overlap.__members__.values()
-    return has_overlap and (concurrency is None or (type(concurrency) is int and 1 <= concurrency < 2**15))
+    has_concurrency = concurrency is None or (type(concurrency) is int and 1 <= concurrency < 2**15)
+    return has_overlap and has_concurrency and is_callback(source.copied_callback)
 
 
 def _replay_of(source: Any, *, now: datetime.datetime, starts_at: datetime.datetime) -> NewExecution:
@@ -217,11 +219,13 @@ def _replay_of(source: Any, *, now: datetime.datetime, starts_at: datetime.datet
             job_version_id=str(source.copied_version),
             concurrency=source.copied_concurrency,
             overlap=limiting(source.copied_overlap),
+            callback_on=callback_on(source.copied_callback, source.callback_url),
         ),
         trigger=Trigger.REPLAY,
         now=now,
         starts_at=starts_at,
         input=source.input,
+        callback_url=source.callback_url,
         replay_of_id=source.pk,
     )
 

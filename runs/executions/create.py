@@ -2,11 +2,12 @@
 
 import datetime
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from core.ids import uuid7
+from jobs.definition.callback import DEFAULT_ON, bits_of, callback_bits
 from runs.live_tail.publish import publish_on_commit
 from runs.models import Execution
 from runs.postgres_text import sparse_array
@@ -18,7 +19,7 @@ _COLUMNS = {
     "job_version_id": "uuid", "status": "text", "scheduled_for": "timestamptz", "scheduled_until": "timestamptz",
     "occurrences": "int", "skip_reason": "text", "enqueued_at": "timestamptz", "finished_at": "timestamptz",
     "next_attempt_at": "timestamptz", "concurrency": "smallint", "overlap": "text", "queued": "boolean",
-    "jitter_ms": "int", "error": "text",
+    "jitter_ms": "int", "error": "text", "callback_on": "smallint",
 }  # fmt: skip
 _INSERT_SCHEDULED = f"""
     INSERT INTO runs_execution ({", ".join(_COLUMNS)}, trigger, created_at, attempts, failure_reason)
@@ -34,7 +35,8 @@ _INSERT_SCHEDULED = f"""
 class JobEnvironmentKey:
     """The job-environment and version of a new execution, with the limits that it copies of that version.
 
-    Ids are text, as Postgres gives and takes them. `overlap` is empty where it limits nothing.
+    Ids are text, as Postgres gives and takes them. `overlap` is empty where it limits nothing. `callback_on` says after
+    which endings a callback is due.
     """
 
     job_environment_id: str
@@ -44,6 +46,7 @@ class JobEnvironmentKey:
     job_version_id: str
     concurrency: int | None
     overlap: str
+    callback_on: int
 
 
 @dataclass(slots=True, kw_only=True)
@@ -67,6 +70,7 @@ class NewExecution:
     input: Any = None
     state: dict[str, Any] | None = None
     depth: int = 0
+    callback_url: str | None = None
     replay_of_id: uuid.UUID | None = None
     id: uuid.UUID = field(default_factory=uuid7)
 
@@ -103,7 +107,7 @@ class NewExecution:
             str(self.id), key.workspace_id, key.job_id, key.environment_id, key.job_environment_id, key.job_version_id,
             self.status.value, self.scheduled_for, self.scheduled_until, self.occurrences, self.skip_reason,
             self.enqueued_at, self.finished_at, self.next_attempt_at, key.concurrency, key.overlap, self.queued,
-            self.jitter_ms, self.error,
+            self.jitter_ms, self.error, key.callback_on,
         )  # fmt: skip
 
     def model(self) -> Execution:
@@ -134,8 +138,15 @@ class NewExecution:
             input=self.input,
             state=self.state,
             depth=self.depth,
+            callback_on=key.callback_on,
+            callback_url=self.callback_url,
             replay_of_id=self.replay_of_id,
         )
+
+
+def callback_on(callback: Mapping[str, Any] | None, callback_url: str | None) -> int:
+    """Return after which endings a callback is due, by the job's definition and the execution's own URL, as bits."""
+    return callback_bits(callback) or (bits_of(DEFAULT_ON) if callback_url else 0)
 
 
 def insert_scheduled(cursor: Any, new: Sequence[NewExecution], *, now: datetime.datetime) -> set[str]:

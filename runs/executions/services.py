@@ -20,7 +20,7 @@ from jobs.models import Job, JobEnvironment, JobVersion
 from jobs.services.unreadable import refuse_unreadable
 from runs.errors import ExecutionNotCancelableError, ExecutionNotRetryableError, JobGoneError, JobNotEnabledError
 from runs.executions.cancel import cancel_live
-from runs.executions.create import JobEnvironmentKey, NewExecution, insert_and_enqueue
+from runs.executions.create import JobEnvironmentKey, NewExecution, callback_on, insert_and_enqueue
 from runs.models import Execution
 from runs.overlap import hold_environments, limiting
 from runs.states import ExecutionStatus, Trigger
@@ -37,9 +37,14 @@ def run_now(
     now: datetime.datetime,
     input: Any = None,  # noqa: A002 - the product's word
     delay_seconds: int = 0,
+    callback_url: str | None = None,
+    depth: int = 0,
     actor: Actor,
 ) -> Execution:
     """Create one execution of a job by hand, due now or after a delay. The schedule is not affected.
+
+    Its callback goes to `callback_url` instead of the job's, after the same endings, or the usual ones if the job has
+    no callback.
 
     Raises JobGoneError if the job is deleted, and JobNotEnabledError if it is not enabled in this environment.
     """
@@ -53,9 +58,12 @@ def run_now(
         now=now,
         scheduled_for=scheduled_for,
         input=input,
+        callback_url=callback_url,
+        depth=depth,
     )
     details: dict[str, Any] = {"execution": str(execution.pk), "environment": job_environment.environment.slug}
     details |= {"delay_seconds": delay_seconds} if delay_seconds else {}
+    details |= {"callback_url": callback_url} if callback_url else {}
     audit.record("job.run", job_environment.job, actor=actor, now=now, changes=difference({}, details))
     return execution
 
@@ -122,6 +130,7 @@ def replay(
         now=now,
         input=execution.input if input is ... else input,
         state=_trigger_of(execution),
+        callback_url=execution.callback_url,
         replay_of=execution,
     )
     details: dict[str, Any] = {"execution": str(replayed.pk), "config": "original" if original_config else "current"}
@@ -146,6 +155,7 @@ def retry(*, execution: Execution, now: datetime.datetime, actor: Actor) -> Exec
         now=now,
         input=execution.input,
         state=_trigger_of(execution),
+        callback_url=execution.callback_url,
         replay_of=execution,
     )
     changes = difference({}, {"execution": str(retried.pk)})
@@ -212,6 +222,7 @@ def _create(
     input: Any = None,  # noqa: A002
     state: dict[str, Any] | None = None,
     depth: int = 0,
+    callback_url: str | None = None,
     replay_of: Execution | None = None,
 ) -> Execution:
     refuse_when_stopped(job_environment.workspace_id, now=now)
@@ -229,6 +240,7 @@ def _create(
             job_version_id=str(job_version.pk),
             concurrency=definition["concurrency"],
             overlap=limiting(definition["overlap"]),
+            callback_on=callback_on(definition.get("callback"), callback_url),
         ),
         trigger=trigger,
         now=now,
@@ -237,6 +249,7 @@ def _create(
         input=input,
         state=state,
         depth=depth,
+        callback_url=callback_url,
         replay_of_id=replay_of and replay_of.pk,
     )
     (execution,) = insert_and_enqueue([new])

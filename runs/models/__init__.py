@@ -1,5 +1,6 @@
 """Executions, runs, bulk operations, and what is counted of them."""
 
+from runs.models.callbacks import Callback, CallbackAttempt
 from runs.models.counting import (
     Agreement,
     CounterDelta,
@@ -17,6 +18,8 @@ from runs.models.webhooks import WebhookDelivery
 __all__ = [
     "Agreement",
     "BulkOperation",
+    "Callback",
+    "CallbackAttempt",
     "CounterDelta",
     "CounterTotal",
     "DatabaseMark",

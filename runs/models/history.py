@@ -87,6 +87,10 @@ class Execution(models.Model):
     output = models.JSONField(null=True)
     #: How many callbacks and webhooks called each other before this one: `runs.webhooks`.
     depth = models.PositiveSmallIntegerField(default=0, db_default=0)
+    #: After which endings a callback is due, a copy of its version's: `jobs.definition.callback`. A trigger inserts it.
+    callback_on = models.PositiveSmallIntegerField(default=0, db_default=0)
+    #: Where its callback goes instead of the version's URL; null: there.
+    callback_url = models.TextField(null=True)  # noqa: DJ001 - null is "as in the version"
     due_at = models.GeneratedField(
         expression=Coalesce("scheduled_for", "created_at"), output_field=models.DateTimeField(), db_persist=True
     )

@@ -66,6 +66,12 @@ _LOST_SECONDS = 3600.0
 _WEBHOOKS_PENDING = """
     SELECT count(*) FROM (SELECT FROM runs_webhookdelivery WHERE status = 'received' LIMIT %s) AS received
 """
+# The longest due is the first entry of a partial index.
+_CALLBACKS_PENDING = """
+    SELECT count(*), greatest(0, coalesce(extract(epoch FROM clock_timestamp() - min(next_attempt_at)), 0))::float8
+      FROM (SELECT next_attempt_at FROM runs_callback WHERE status = 'pending' ORDER BY next_attempt_at LIMIT %s)
+        AS pending
+"""
 # The table has at most a hundred rounds.
 _LAST_ROUND = """
     SELECT extract(epoch FROM clock_timestamp() - finished_at)::float8,
@@ -77,7 +83,13 @@ _UNREADABLE = "SELECT count(DISTINCT job_environment_id) FROM jobs_unreadablever
 _PURGED = "SELECT count(*) FROM jobs_job WHERE purged_at IS NOT NULL"
 
 #: The queries of tables that grow, with their parameters: each reads a bounded range of a partial index.
-BOUNDED: list[tuple[str, list[int]]] = [(_DUE, []), (_UNCLAIMED, [_MAX_READ]), (_LIVE, [COUNTED]), (_PURGED, [])]
+BOUNDED: list[tuple[str, list[int]]] = [
+    (_DUE, []),
+    (_UNCLAIMED, [_MAX_READ]),
+    (_LIVE, [COUNTED]),
+    (_PURGED, []),
+    (_CALLBACKS_PENDING, [COUNTED]),
+]
 
 
 class Lags(NamedTuple):
@@ -132,6 +144,13 @@ class Retention:
     jobs_to_remove: int
 
 
+class PendingCallbacks(NamedTuple):
+    """How many callbacks are pending, and how long the longest due has waited for a worker, in seconds."""
+
+    pending: int
+    lag_seconds: float
+
+
 @dataclass(frozen=True, slots=True)
 class SystemState:
     """What PostgreSQL knows. `live` are executions by status. `held`: nothing fires (`runs.restore_guard`).
@@ -151,6 +170,7 @@ class SystemState:
     quota: usage.QuotaPressure
     retention: Retention
     webhooks_pending: int
+    callbacks: PendingCallbacks
     totals: dict[str, int]
 
 
@@ -217,6 +237,7 @@ def read_state(cursor: Any) -> SystemState:
         quota=usage.quota_pressure(cursor, at=_row(cursor, "SELECT clock_timestamp()", [])[0]),
         retention=retention(cursor),
         webhooks_pending=_row(cursor, _WEBHOOKS_PENDING, [COUNTED])[0],
+        callbacks=PendingCallbacks(*_row(cursor, _CALLBACKS_PENDING, [COUNTED])),
         totals=counters.totals(cursor),
     )
 

@@ -19,14 +19,15 @@ from runs.clock.fire import fire_due
 from runs.clock.reconcile import settle_due
 from runs.executions.bulk import cancel_bulk
 from runs.executions.cancel import cancel_live
-from runs.models import BulkOperation, Execution, Run
+from runs.models import BulkOperation, Callback, Execution, Run
 from runs.monitoring import system
 from runs.querysets import ExecutionQuerySet
-from runs.states import BulkState, ExecutionStatus
+from runs.states import BulkState, CallbackStatus, ExecutionStatus
 
 log = structlog.get_logger(__name__)
 
 UNKNOWN = "Canceled: the database was restored from a backup, which does not know whether this was delivered since."
+UNSENT = "Not sent: the database was restored from a backup, which does not know whether it was sent since."
 _BATCH = 1000
 
 
@@ -70,8 +71,8 @@ def inspect(now: datetime.datetime) -> Restored:
 def bring_back(now: datetime.datetime, *, keep_live: bool) -> Restored:
     """Count what is due as missed, cancel live executions, end every session; then release the clock.
 
-    With `keep_live` live executions continue, at the risk that they are delivered twice: running ones fail with
-    `worker_lost`, and are retried by policy. It can be called again after an interruption.
+    With `keep_live` live executions and pending callbacks continue, at the risk that they are delivered twice: running
+    executions fail with `worker_lost`, and are retried by policy. It can be called again after an interruption.
     """
     before = inspect(now)
     if not keep_live:
@@ -79,6 +80,7 @@ def bring_back(now: datetime.datetime, *, keep_live: bool) -> Restored:
             cancel_bulk(workspace=operation.workspace, operation_id=operation.pk, now=now, actor=SYSTEM)
         while cancel_live(_doubtful(now), now=now, error=UNKNOWN, error_in_flight=UNKNOWN, limit=_BATCH):
             pass
+        _give_up_callbacks(now)
     missed = _count_as_missed(now)
     Session.objects.all().delete()
     resume()
@@ -116,6 +118,18 @@ def _doubtful(now: datetime.datetime) -> ExecutionQuerySet:
     """Executions that had not ended, and may have since. Those planned for later can't have been delivered."""
     executions: ExecutionQuerySet = Execution.objects.filter(finished_at__isnull=True)
     return executions.exclude(status=ExecutionStatus.PENDING, next_attempt_at__gt=now)
+
+
+def _give_up_callbacks(now: datetime.datetime) -> None:
+    """End the callbacks that may have been sent since, and those of what was just canceled: they can be sent again."""
+    Callback.objects.filter(status=CallbackStatus.PENDING).update(
+        status=CallbackStatus.FAILED,
+        finished_at=now,
+        next_attempt_at=None,
+        lease_owner=None,
+        lease_expires_at=None,
+        last_error=UNSENT,
+    )
 
 
 def _bulk_operations() -> QuerySet[BulkOperation]:

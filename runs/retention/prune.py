@@ -19,6 +19,11 @@ from runs.monitoring import system
 #: An arbitrary number that identifies this lock among the database's advisory locks.
 _LOCK = 0x686F7572_7072756E
 _RUNS = "DELETE FROM runs_run WHERE execution_id = ANY(%s::uuid[])"
+_ATTEMPTS = """
+    DELETE FROM runs_callbackattempt WHERE callback_id IN (
+        SELECT id FROM runs_callback WHERE execution_id = ANY(%s::uuid[]))
+"""
+_CALLBACKS = "DELETE FROM runs_callback WHERE execution_id = ANY(%s::uuid[])"
 _EXECUTIONS = "DELETE FROM runs_execution WHERE id = ANY(%s::uuid[])"
 
 #: The target duration of a batch: its commit holds up others for this long at worst.
@@ -99,11 +104,12 @@ def pruning_lock() -> Iterator[bool]:
 
 
 def remove(cursor: Any, execution_ids: Sequence[uuid.UUID]) -> int:
-    """Delete ended executions, which the caller has locked, with their runs. Returns the number of runs."""
+    """Delete ended executions, which the caller has locked, with runs and callbacks. Returns the number of runs."""
     ids = [str(key) for key in execution_ids]
     cursor.execute(_RUNS, [ids])
     runs: int = cursor.rowcount
-    cursor.execute(_EXECUTIONS, [ids])
+    for statement in (_ATTEMPTS, _CALLBACKS, _EXECUTIONS):
+        cursor.execute(statement, [ids])
     counters.add(cursor, counters.of_pruned(executions=len(ids), runs=runs))
     return runs
 

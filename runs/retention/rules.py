@@ -4,8 +4,9 @@ An ended execution is kept if it is one of the newest `keep_last` of its job, or
 failure is kept too if it is one of the newest `keep_last` failures of its job: so it is kept at least as long as a
 success of the same time, however many follow it. "Newest" is by when it was due, or else created.
 
-Besides, these are never pruned: live executions; the source of a live replay or retry; those that a bulk operation has
-yet to process; and the last scheduled execution in each environment, which the clock may still extend.
+Besides, these are never pruned: live executions; the source of a live replay or retry; those whose callback is pending;
+those that a bulk operation has yet to process; and the last scheduled execution in each environment, which the clock
+may still extend.
 """
 
 import datetime
@@ -71,6 +72,9 @@ _PRUNABLE = """
        AND old.id NOT IN (
            SELECT replay_of_id FROM runs_execution WHERE finished_at IS NULL AND replay_of_id IS NOT NULL
        )
+       AND (old.callback_on = 0 OR NOT EXISTS (
+           SELECT FROM runs_callback AS callback WHERE callback.execution_id = old.id AND callback.status = 'pending'
+       ))
        AND old.id NOT IN (
            SELECT unnest(execution_ids[position + 1:]) FROM runs_bulkoperation WHERE finished_at IS NULL
        )

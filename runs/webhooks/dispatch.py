@@ -17,8 +17,8 @@ from runs import counters
 from runs.errors import JobNotEnabledError
 from runs.executions.services import run_for_webhook
 from runs.models import Execution, WebhookDelivery
-from runs.states import WebhookReason, WebhookStatus
-from runs.webhooks.receive import MAX_DEPTH, NOBODY
+from runs.states import MAX_DEPTH, WebhookReason, WebhookStatus
+from runs.webhooks.receive import NOBODY
 
 log = structlog.get_logger(__name__)
 

@@ -28,10 +28,8 @@ from jobs.definition.webhook_signatures import Preset, SignatureProblem, SignedR
 from runs import counters
 from runs.postgres_text import clean
 from runs.queue import WEBHOOKS_TASK, wake_on_commit
-from runs.states import WebhookReason, WebhookStatus
+from runs.states import MAX_DEPTH, WebhookReason, WebhookStatus
 
-#: What callbacks of executions carry, and how deep they may call each other.
-MAX_DEPTH = 5
 #: Headers that name a delivery, so that one that is sent twice fires once.
 _DEDUP_HEADERS = ("webhook-id", "svix-id", "x-github-delivery", "idempotency-key")
 _DEPTH = re.compile(r"[0-9]{1,4}")

@@ -3,6 +3,9 @@
 from html.parser import HTMLParser
 from typing import Any
 
+#: Names that several checkboxes share.
+_SEVERAL = frozenset({"environments", "callback_on"})
+
 
 class _Controls(HTMLParser):
     """Collects the values of one form's controls."""
@@ -52,14 +55,14 @@ class _Controls(HTMLParser):
             self._area[1].append(data)
 
     def _put(self, name: str, value: str) -> None:
-        if name == "environments":
+        if name in _SEVERAL:
             self.values.setdefault(name, []).append(value)
         elif name:
             self.values[name] = value
 
 
 def submitted_values(page: str, *, form_id: str) -> dict[str, Any]:
-    """Return the values by name, with line breaks as CR LF and a list for the checkboxes `environments`."""
+    """Return the values by name, with line breaks as CR LF and a list for checkboxes of one name."""
     controls = _Controls(form_id)
     controls.feed(page)
     return controls.values

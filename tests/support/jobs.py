@@ -60,7 +60,9 @@ def job_config(**changes: Any) -> dict[str, Any]:
         "retention": {"keep_last": 100, "keep_days": None},
     }
     for field, value in changes.items():
-        config[field] = {**config[field], **value} if isinstance(value, dict) and field != "schedule" else value
+        config[field] = (
+            {**(config.get(field) or {}), **value} if isinstance(value, dict) and field != "schedule" else value
+        )
     return config
 
 

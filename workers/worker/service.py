@@ -21,6 +21,7 @@ from workers.connections import DatabaseAwayError, Link
 from workers.delivery.contract import Crowded, DeliveryRequest, DeliveryResult, InFlight
 from workers.delivery.engine import DeliveryEngine, EngineStopped
 from workers.delivery.transfer import unanswered
+from workers.worker.callbacks import CallbackRunner
 from workers.worker.claim import Claimer
 from workers.worker.claimed import Claimed
 from workers.worker.held import HeldAttempts
@@ -100,6 +101,14 @@ class DeliveryService:
             preparer=Preparer(owner=owner, user_agent=user_agent),
             engine=self._engine,
         )
+        self._callbacks = CallbackRunner(
+            worker=name,
+            owner=owner,
+            user_agent=user_agent,
+            engine=self._engine,
+            lease_seconds=lease_seconds,
+            may_take=lambda: not self._draining.is_set() and self._permission(),
+        )
         self._rng = random.Random()  # noqa: S311 - jitter
         self._ids: collections.deque[str] = collections.deque()
         self._unsent = UnsentAttempts()
@@ -117,6 +126,7 @@ class DeliveryService:
         self._engine.start()
         self._recorder.start()
         self._calls.start()
+        self._callbacks.start()
         self._thread.start()
 
     # -- from Celery's threads -----------------------------------------------------------------------------------------
@@ -193,6 +203,7 @@ class DeliveryService:
         self._give_back(unsent + self._unsent.all())
         left = self._recorder.stop(timeout_seconds=max(5.0, grace_seconds))
         self._calls.stop()
+        self._callbacks.stop()
         finish_publishing(_PUBLISH_SECONDS)
         log.info(
             "delivery_service_stopped",
@@ -380,7 +391,7 @@ class DeliveryService:
         """Pass a transfer's result on. Runs on the engine's thread."""
         claimed = self._held.of(result.request)
         if claimed is None:
-            self._calls.put(result)
+            self._runner_of(result.request).put(result)
             return
         self._recorder.put(claimed, result)
         if self._starved:
@@ -395,7 +406,7 @@ class DeliveryService:
             for unsent in crowded:
                 claimed = self._held.of(unsent.request)
                 if claimed is None:
-                    self._calls.put(unsent)
+                    self._runner_of(unsent.request).put(unsent)
                     continue
                 self._unsent.add(claimed, unsent.wait_seconds)
                 if not unsent.wait_seconds:
@@ -406,7 +417,15 @@ class DeliveryService:
 
     def _may_send(self, request: DeliveryRequest, now: float) -> bool:
         """Whether a request may still be sent: this worker holds its lease, or it is a test call."""
-        return self._held.may_send(request, now) or self._calls.is_in_progress(request)
+        return (
+            self._held.may_send(request, now)
+            or self._calls.is_in_progress(request)
+            or self._callbacks.may_send(request, now)
+        )
+
+    def _runner_of(self, request: DeliveryRequest) -> CallRunner | CallbackRunner:
+        """Who submitted a request that belongs to no execution."""
+        return self._callbacks if self._callbacks.is_in_progress(request) else self._calls
 
     def _add_retries(self, retries: Sequence[Retry]) -> None:
         with self._changed:
@@ -415,6 +434,8 @@ class DeliveryService:
 
     def _recorded(self, recorded: Sequence[Claimed]) -> None:
         self._freed_jobs.update(item.attempt.job_id for item in recorded if item.definition.concurrency is not None)
+        if any(item.definition.has_callback for item in recorded):
+            self._callbacks.wake()
         self._forget(recorded)
 
     def _abort_lost(self, lost: Sequence[Claimed]) -> None:

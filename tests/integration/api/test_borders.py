@@ -21,7 +21,7 @@ from accounts.services import create_workspace
 from api.base.views import ApiView
 from jobs.models import Job, JobEnvironment, RetryPolicy
 from jobs.services.save import save_job
-from runs.models import BulkOperation
+from runs.models import BulkOperation, Callback, Execution
 from tests.support.api_caller import NOW, Caller, caller, make_execution, make_run
 from tests.support.api_routes import BASE, OPEN, ROUTES, Route, api_patterns
 from tests.support.jobs import job_config
@@ -45,6 +45,22 @@ with_a_body = each(lambda route: route.method in {"POST", "PUT", "PATCH"})
 
 
 # -- something of everything, in a workspace ---------------------------------------------------------------------------
+
+
+def _callback(execution: Execution) -> Callback:
+    return Callback.objects.create(
+        workspace_id=execution.workspace_id,
+        job_id=execution.job_id,
+        environment_id=execution.environment_id,
+        execution=execution,
+        event="execution.finished",
+        sequence=1,
+        status="failed",
+        attempts=5,
+        attempt_limit=5,
+        created_at=NOW,
+        finished_at=NOW,
+    )
 
 
 @dataclass(frozen=True)
@@ -78,6 +94,7 @@ class WorkspaceObjects:
             "other": "1",
             "execution": str(execution.pk),
             "run": str(make_run(execution).pk),
+            "callback": str(_callback(execution).pk),
             "policy": str(policy.pk),
             "secret": str(secret.pk),
             "operation": str(operation.pk),

@@ -93,7 +93,6 @@ class TestCreate:
 
 
 LATER = {
-    "callback_url": "http://receiver.test/",
     "command": "ls",
     "workflow": {},
 }

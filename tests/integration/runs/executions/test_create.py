@@ -27,6 +27,7 @@ def job_environment(make_job: MakeJob) -> JobEnvironmentKey:
         job_version_id=str(row.job.current_version_id),
         concurrency=3,
         overlap="queue",
+        callback_on=3,
     )
 
 

@@ -11,6 +11,7 @@ from dashboard.forms.labels import label_of
 from dashboard.jobs.differences import changes_between, override_changes
 from dashboard.jobs.summary import MAX_CHARACTERS, assertion_words, summarize
 from jobs.definition.assertions import ASSERTION_TYPES
+from jobs.definition.callback import default_callback
 from jobs.definition.overrides import OVERRIDABLE
 from jobs.validation.representation import represent_definition
 from tests.support.jobs import job_config
@@ -156,9 +157,19 @@ def test_overrides_are_listed_by_field() -> None:
 
 
 def test_every_field_that_can_be_overridden_has_a_label_of_the_form() -> None:
-    definition = job_config()
+    definition = job_config(callback=default_callback("https://example.com/"))
     for field in OVERRIDABLE:
         inner = definition[field]
         for path in [f"{field}.{name}" for name in inner] if isinstance(inner, dict) else [field]:
             assert label_of(path)
             assert "_" not in label_of(path)
+
+
+def test_a_callback_is_summarized_by_its_url_and_endings() -> None:
+    facts = {
+        fact.label: fact.lines for fact in summarize(job_config(callback=default_callback("https://example.com/")))
+    }
+    assert facts["Callback"] == (
+        "POST https://example.com/",
+        "after executions that are succeeded, failed or canceled",
+    )

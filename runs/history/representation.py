@@ -1,4 +1,4 @@
-"""Representations of executions and runs, for rows read with `api.runs.querysets`. Pure."""
+"""Representations of executions and runs, in the API and in callbacks, for rows read with `runs.history.rows`. Pure."""
 
 import datetime
 from typing import Any
@@ -57,7 +57,7 @@ def represent_execution(execution: Execution, *, last_run: Run | None) -> dict[s
         "final_response": _final_response(last_run),
         "exit_code": None,
         "waiting": None,
-        "callback": None,
+        "callback": execution.callback_state,  # type: ignore[attr-defined]
     }
 
 
@@ -70,6 +70,19 @@ def represent_execution_with_runs(execution: Execution) -> dict[str, Any]:
         "output": execution.output,
         "runs": [represent_run(run) for run in runs],
     }
+
+
+def represent_finished_execution(execution: Execution, *, include_body: bool) -> dict[str, Any]:
+    """An execution as its callback reports it: without runs and callback, and with the last body if `include_body`.
+
+    So all attempts to report it send the same.
+    """
+    last_run = next(iter(execution.last_runs), None)  # type: ignore[attr-defined]
+    shown = represent_execution(execution, last_run=last_run)
+    del shown["callback"]
+    if include_body and last_run is not None and shown["final_response"] is not None:
+        shown["final_response"]["body"] = last_run.response_body
+    return {**shown, "input": execution.input, "output": execution.output}
 
 
 def _durations(execution: Execution) -> dict[str, int | None]:
