@@ -5,6 +5,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.fields.json import KeyTransform
@@ -18,6 +19,7 @@ from jobs.querysets import JobEnvironmentQuerySet, JobQuerySet, JobVersionQueryS
 
 class Kind(models.TextChoices):
     HTTP = "http"
+    WORKFLOW = "workflow"
 
 
 class Backoff(models.TextChoices):
@@ -99,6 +101,8 @@ class Job(models.Model):
     retry_policy = models.ForeignKey(
         RetryPolicy, null=True, editable=False, on_delete=models.PROTECT, related_name="jobs", db_index=False
     )
+    #: The ids of the policies that a workflow's steps use; they are deleted only when no live job names them.
+    step_policies = ArrayField(models.UUIDField(), default=list, db_default=[], editable=False)
     #: Which of its webhook's URLs is the current one, and until when the one before it works: `jobs.services.webhooks`.
     webhook_number = models.PositiveSmallIntegerField(default=1, db_default=1, editable=False)
     previous_webhook_until = models.DateTimeField(null=True, editable=False)
@@ -132,6 +136,8 @@ class Job(models.Model):
             ),
             # The dashboard's list of jobs, newest first.
             models.Index(fields=["workspace", "-id"], condition=Q(deleted_at__isnull=True), name="job_list"),
+            # The workflows whose steps use a retry policy.
+            GinIndex(fields=["step_policies"], name="job_step_policies"),
             # The jobs that use a retry policy.
             models.Index(fields=["retry_policy"], condition=Q(retry_policy__isnull=False), name="job_retry_policy"),
             # Jobs to remove, which readers leave out. Nearly always empty.

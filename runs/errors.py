@@ -17,6 +17,15 @@ class JobNotEnabledError(ConflictError):
         super().__init__(f"The job {job} is not enabled in {environment}.", field="environment")
 
 
+class NotForWorkflowsError(ConflictError):
+    """The verb is about the one call of a job, and a workflow has several."""
+
+    code = "not_for_workflows"
+
+    def __init__(self, slug: str, instead: str) -> None:
+        super().__init__(f"The job {slug} is a workflow, whose calls are in its steps: {instead}.")
+
+
 class ExecutionNotCancelableError(ConflictError):
     code = "execution_not_cancelable"
 

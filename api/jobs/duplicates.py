@@ -9,7 +9,7 @@ from typing import Any
 from api.accounts.access import Access
 from api.jobs.lookups import reachable_jobs
 from jobs.imports import Item
-from jobs.models import Job
+from jobs.models import Job, Kind
 from jobs.schedule import ScheduleError, parse_schedule
 
 _REQUEST: dict[str, Any] = {
@@ -40,7 +40,7 @@ class Duplicates:
         self._now = now
         urls = {url for item in items if (url := _url(item))}
         self._by_call: dict[str, list[Job]] = defaultdict(list)
-        for job in reachable_jobs(access).filter(url__in=urls).order_by("pk") if urls else ():
+        for job in reachable_jobs(access).filter(kind=Kind.HTTP, url__in=urls).order_by("pk") if urls else ():
             if job.current_version is not None:
                 self._by_call[self._key(job.current_version.config)].append(job)
 

@@ -13,14 +13,18 @@ from api.base.views import ApiView
 from api.jobs.lookups import reachable_jobs
 from core.validation.fields import Choice
 from core.validation.strict import Query
+from jobs.definition.calls import STEP_LISTS, WORKFLOW, with_bare_policies
+from jobs.definition.overrides import SECTIONS
 from jobs.imports import yaml_text
 from jobs.models import Job
 from jobs.validation.callback import without_short_form
 from jobs.validation.definition import DefinitionSerializer
 from jobs.validation.representation import represent_definition, represent_overrides
+from jobs.validation.steps import STEP_SERIALIZERS
 
 _FIELDS = DefinitionSerializer().fields
-_SECTIONS = ("request", "success", "retry", "webhook", "retention")
+_SECTIONS = (*SECTIONS, "webhook", "retention")
+_STEPS = {kind: serializer() for kind, serializer in STEP_SERIALIZERS.items()}
 
 
 class ExportQuery(Query):
@@ -52,18 +56,11 @@ class JobExport(ApiView):
 def export_job(job: Job) -> dict[str, Any]:
     """A job in the format of the import: fields without default values, and its environments."""
     config = job.current_version.config if job.current_version else {}
-    definition = without_short_form(represent_definition(config))
-    if definition["retry"]["policy"] is not None:
-        definition["retry"] = {"policy": definition["retry"]["policy"]}
-    sparse = {
-        name: _sparse(_FIELDS[name], value) if name in _SECTIONS else value
-        for name, value in definition.items()
-        if name in _SECTIONS or _is_set(_FIELDS[name], value)
-    }
+    definition = with_bare_policies(without_short_form(represent_definition(config)))
     job_environments = sorted(job.job_environments.all(), key=lambda row: row.environment.slug)
     return {
         "slug": job.slug,
-        **{name: value for name, value in sparse.items() if value != {}},
+        **_sparse_definition(definition),
         "environments": {
             row.environment.slug: {
                 "enabled": row.enabled,
@@ -71,6 +68,32 @@ def export_job(job: Job) -> dict[str, Any]:
             }
             for row in job_environments
         },
+    }
+
+
+def _sparse_definition(definition: dict[str, Any]) -> dict[str, Any]:
+    parts = {name: _sparse(_FIELDS[name], definition[name] or {}) for name in _SECTIONS}
+    workflow = definition[WORKFLOW]
+    parts[WORKFLOW] = {} if workflow is None else _sparse(_FIELDS[WORKFLOW], {**workflow, **_sparse_steps(workflow)})
+    return _without_defaults(_FIELDS, definition, parts)
+
+
+def _sparse_steps(workflow: dict[str, Any]) -> dict[str, Any]:
+    return {part: [_sparse_step(_STEPS[step["type"]].fields, step) for step in workflow[part]] for part in STEP_LISTS}
+
+
+def _sparse_step(fields: Any, step: dict[str, Any]) -> dict[str, Any]:
+    return _without_defaults(
+        fields, step, {name: _sparse(fields[name], step[name]) for name in SECTIONS if name in step}
+    )
+
+
+def _without_defaults(fields: Any, values: dict[str, Any], parts: dict[str, Any]) -> dict[str, Any]:
+    """Leave out the fields that have their default, and of `parts`, which are sparse already, the empty ones."""
+    return {
+        name: parts.get(name, value)
+        for name, value in values.items()
+        if (parts[name] if name in parts else _is_set(fields[name], value))
     }
 
 

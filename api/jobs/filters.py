@@ -12,9 +12,9 @@ from rest_framework import serializers
 from api.base.pagination import Keyset
 from core.validation.fields import Choice
 from core.validation.strict import ListQuery, Query
+from jobs.definition.reading import KINDS
 from jobs.models import JobEnvironment, ScheduleType
 from jobs.querysets import JobQuerySet
-from jobs.validation.definition import KINDS
 
 _SORT_FIELDS = ("name", "created_at", "next_fire_at", "last_status")
 #: Sorts after every status. Alphabetically, the first of two statuses is the worse one.
@@ -26,7 +26,7 @@ _SORTS = tuple(sign + field for field in _SORT_FIELDS for sign in ("", "-"))
 
 
 class JobListQuery(ListQuery):
-    kind = Choice(choices=KINDS, required=False, help_text="The kind of job. Currently always `http`.")
+    kind = Choice(choices=KINDS, required=False, help_text="The kind of job.")
     enabled = serializers.BooleanField(
         required=False,
         default=None,

@@ -17,6 +17,7 @@ from api.jobs import examples
 from core.errors import NotFoundError
 from core.validation.fields import BoundedDict, Flag, Instant, Slug, Text, Whole
 from core.validation.strict import StrictSerializer, by_field
+from jobs.definition.calls import is_workflow, with_bare_policies
 from jobs.definition.overrides import OVERRIDES, effective, shared, with_overrides
 from jobs.definition.reading import UNREADABLE
 from jobs.errors import VersionUnreadableError
@@ -26,6 +27,7 @@ from jobs.services.webhooks import webhook_path
 from jobs.slugs import JOB_SLUGS
 from jobs.validation.callback import merged_callback, without_short_form
 from jobs.validation.definition import DefinitionSerializer, definition_fields
+from jobs.validation.kinds import of_kind
 from jobs.validation.overrides import Overrides, checked_overrides, override_errors
 from jobs.validation.representation import JOB_FIELDS, represent_job, represent_state
 from jobs.validation.timing import NormalSchedule, ScheduleTypeField
@@ -33,7 +35,7 @@ from jobs.validation.timing import NormalSchedule, ScheduleTypeField
 #: Maximum number of environments in one job object.
 MAX_ENVIRONMENTS = 1000
 #: Objects that a PATCH merges field by field.
-_MERGED = ("request", "success", "retry", "callback", "retention", "webhook")
+_MERGED = ("request", "success", "retry", "callback", "retention", "webhook", "workflow")
 _PAUSE_FIELDS = ("paused", "paused_until", "pause_note")
 
 
@@ -164,6 +166,7 @@ class JobSerializer(DefinitionSerializer):
         if isinstance(self.instance, Job) and self.instance.current_version and UNREADABLE in stored:
             number = self.instance.current_version.number
             raise VersionUnreadableError(self.instance.slug, number, f"{stored[UNREADABLE]} PUT the whole job.")
+        stored = of_kind(with_bare_policies(stored) if is_workflow(stored) else stored, data)
         merged = {**without_short_form(stored), **data}
         for section in _MERGED:
             if isinstance(data.get(section), Mapping):

@@ -23,7 +23,9 @@ from api.jobs.serializers import JobSerializer, save_validated
 from core.differences import differing
 from core.errors import ConflictError
 from core.validation.fields import Instant, Text, Whole
+from jobs.definition.calls import policies_of, with_bare_policies
 from jobs.definition.overrides import OVERRIDES
+from jobs.definition.workflow.comparison import by_step
 from jobs.models import Job, JobVersion, RetryPolicy
 from jobs.validation.representation import represent_definition, represent_overrides
 
@@ -73,7 +75,7 @@ class AnyValue(serializers.Field):
 
 
 class ChangedFieldSerializer(serializers.Serializer):
-    field = Text(help_text="Dotted path of the field.")
+    field = Text(help_text="Dotted path of the field; steps of a workflow are named by their ids.")
     old = AnyValue()
     new = AnyValue()
 
@@ -101,8 +103,7 @@ def restore_version(version: JobVersion, *, job: Job, context: dict[str, Any], a
     slugs = {environment.pk: environment.slug for environment in context["workspace"].environments.all()}
     _refuse_deleted(version, slugs)
     definition = definition_of(version, slugs)
-    if definition["retry"]["policy"] is not None:
-        definition["retry"] = {"policy": definition["retry"]["policy"]}
+    definition = with_bare_policies(definition)
     overridden = definition.get("environments", {})
     definition["environments"] = {
         slugs[row.environment_id]: {"enabled": row.enabled, **overridden.get(slugs[row.environment_id], {})}
@@ -121,9 +122,10 @@ def restore_version(version: JobVersion, *, job: Job, context: dict[str, Any], a
 def _refuse_deleted(version: JobVersion, slugs: Slugs) -> None:
     if version.config.get(OVERRIDES, {}).keys() - {str(key) for key in slugs}:
         raise NotRestorableError(f"Version {version.number} has overrides for a deleted environment.")
-    policy = version.config["retry"]["policy"]
-    if policy is not None and not RetryPolicy.objects.filter(workspace=version.job.workspace_id, slug=policy).exists():
-        raise NotRestorableError(f"Version {version.number} uses the deleted retry policy {policy}.")
+    if used := policies_of(version.config):
+        policies = RetryPolicy.objects.filter(workspace=version.job.workspace_id, slug__in=used)
+        for slug in sorted(used - set(policies.values_list("slug", flat=True))):
+            raise NotRestorableError(f"Version {version.number} uses the deleted retry policy {slug}.")
 
 
 @extend_schema_view(
@@ -157,7 +159,7 @@ class VersionViewSet(ListModelMixin, RetrieveModelMixin, ApiViewSet):
     )
     def diff(self, _request: Request, number: int, other: int, **_path: Any) -> Response:
         slugs = self._slugs()
-        old, new = (definition_of(self._version(version), slugs) for version in (number, other))
+        old, new = (by_step(definition_of(self._version(version), slugs)) for version in (number, other))
         changes = [{"field": path, "old": before, "new": after} for path, before, after in differing(old, new)]
         return Response(VersionDiffSerializer({"from": number, "to": other, "changes": changes}).data)
 

@@ -11,12 +11,14 @@ from accounts.models import Workspace
 from api.runs import examples
 from core.validation.fields import Choice, Flag, Instant, Text, Whole
 from core.validation.strict import StrictSerializer
+from jobs.definition.calls import is_workflow
 from jobs.definition.overrides import effective
 from jobs.models import JobVersion
 from jobs.services.limits import PlanLimitError
 from jobs.validation.callback import CallbackUrl
 from jobs.validation.limits import timeout_beyond_plan
 from jobs.validation.sections import RequestSerializer, body_assertion_errors
+from runs.errors import NotForWorkflowsError
 from runs.executions.services import MAX_DELAY_SECONDS
 from runs.failures import OCCURRING
 from runs.history.representation import represent_execution, represent_execution_with_runs, represent_run
@@ -219,7 +221,10 @@ class ListedExecutionSerializer(serializers.Serializer):
         help_text="Milliseconds from the due time (`scheduled_for` plus jitter) to `started_at`; null without either.",
     )
     attempts = Whole(help_text="Number of attempts started.")
-    max_attempts = Whole(help_text="Maximum number of attempts: `retry.max_attempts` of its version.")
+    max_attempts = Whole(
+        allow_null=True,
+        help_text="Maximum number of attempts: `retry.max_attempts` of its version; null for a workflow.",
+    )
     failure_reason = Choice(
         choices=_REASONS, allow_null=True, help_text="Why the last attempt failed; null unless `failed`."
     )
@@ -305,7 +310,12 @@ class ReplaySerializer(StrictSerializer):
 def edited_request(
     version: JobVersion, edit: dict[str, Any], workspace: Workspace, environment_id: uuid.UUID
 ) -> dict[str, Any]:
-    """A version's request in an environment with changed fields, validated as in a job. Raises ValidationError."""
+    """A version's request in an environment with changed fields, validated as in a job.
+
+    Raises ValidationError, and NotForWorkflowsError for a workflow.
+    """
+    if is_workflow(version.config):
+        raise NotForWorkflowsError(version.job.slug, "change the job, or replay it without edit")
     definition = effective(version.config, str(environment_id))
     before = definition["request"]
     request = RequestSerializer(data={**before, **edit}, context={"workspace": workspace})

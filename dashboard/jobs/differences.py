@@ -2,13 +2,16 @@
 
 import difflib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from dashboard.base.pretty import pretty_body
 from dashboard.forms.labels import choices_of, label_of
-from dashboard.jobs.summary import assertion_words, cut
+from dashboard.jobs.phrases import assertion_words, condition_words, cut
+from dashboard.jobs.steps import step_words
+from jobs.definition.calls import STEP_LISTS, WORKFLOW
+from jobs.definition.workflow.comparison import by_step
 from jobs.validation.callback import without_short_form
 
 Path = tuple[str, ...]
@@ -16,6 +19,8 @@ Path = tuple[str, ...]
 _TEXTS = frozenset({("description",), ("request", "body"), ("request", "ca_cert")})
 _LONGEST_TEXT, _MOST_LINES, _CONTEXT = 64 * 1024, 2_000, 2
 _HEADERS: Path = ("request", "headers")
+#: The names before those within a step: the workflow, its list, the step's id.
+_STEP_DEPTH = 3
 _ABSENT = object()
 
 
@@ -40,7 +45,10 @@ class VersionChange:
 
 def changes_between(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[VersionChange, ...]:
     """The fields that differ between two definitions in the API's representation."""
-    old, new = (dict(_leaves(without_short_form(definition))) for definition in (before, after))
+    before, after = (by_step(without_short_form(definition)) for definition in (before, after))
+    steps_before, steps_after = _steps_of(before), _steps_of(after)
+    common = steps_before & steps_after
+    old, new = dict(_leaves(before, whole=steps_before - common)), dict(_leaves(after, whole=steps_after - common))
     return tuple(
         _change(path, old.get(path, _ABSENT), new.get(path, _ABSENT))
         for path in dict.fromkeys((*old, *new))
@@ -53,10 +61,21 @@ def override_changes(sparse: Mapping[str, Any]) -> tuple[VersionChange, ...]:
     return tuple(_change(path, _ABSENT, value) for path, value in _leaves(sparse))
 
 
-def _leaves(value: Mapping[str, Any], path: Path = ()) -> Iterator[tuple[Path, Any]]:
+def _steps_of(definition: Mapping[str, Any]) -> set[Path]:
+    """The paths of its steps."""
+    workflow = definition.get(WORKFLOW) or {}
+    return {(WORKFLOW, part, step_id) for part in STEP_LISTS for step_id in workflow.get(part, ())}
+
+
+def _leaves(
+    value: Mapping[str, Any], path: Path = (), *, whole: Collection[Path] = frozenset()
+) -> Iterator[tuple[Path, Any]]:
+    """The values that are no objects, by path; those of steps in `whole` as one text."""
     for name, inner in value.items():
-        if isinstance(inner, Mapping) and name != "schedule":
-            yield from _leaves(inner, (*path, name))
+        if (*path, name) in whole:
+            yield (*path, name), step_words(inner)
+        elif isinstance(inner, Mapping) and name != "schedule":
+            yield from _leaves(inner, (*path, name), whole=whole)
         else:
             yield (*path, name), inner
 
@@ -66,10 +85,19 @@ def _change(path: Path, old: Any, new: Any) -> VersionChange:
     if path[0] == "environments":
         _, environment, _, *rest = path
         path = tuple(rest)
-    label = f"Header {path[-1]}" if path[:2] == _HEADERS else label_of(".".join(path))
+    step, path = _within_step(path)
+    label = f"Header {path[-1]}" if path[:2] == _HEADERS else label_of(".".join(path)) if path else ""
+    label = f"Step {step}{f': {label}' if label else ''}" if step else label
     absent = "inherited" if environment else "none"
     lines = _lines(old, new) if path in _TEXTS and isinstance(old, str) and isinstance(new, str) else ()
     return VersionChange(label, environment, value_words(path, old, absent), value_words(path, new, absent), lines)
+
+
+def _within_step(path: Path) -> tuple[str, Path]:
+    """The step that a path leads into ("": none), and the path within it."""
+    if path[0] == WORKFLOW and len(path) > _STEP_DEPTH - 1 and path[1] in STEP_LISTS:
+        return path[_STEP_DEPTH - 1], path[_STEP_DEPTH:]
+    return "", path
 
 
 def value_words(path: Path, value: Any, absent: str = "none") -> str:
@@ -81,9 +109,11 @@ def value_words(path: Path, value: Any, absent: str = "none") -> str:
             return "yes" if value else "no"
         case str():
             return cut(choices_of(".".join(path)).get(value, value)) or "empty"
-        case list() if path[-1] == "assertions":
+        case list() if path[-1:] in (("assertions",), ("until",)):
             return "; ".join(assertion_words(assertion) for assertion in value) or "none"
-        case list():
+        case list() if path[-1:] in (("if",), ("accept",)):
+            return "; ".join(condition_words(condition) for condition in value) or "none"
+        case list() if all(isinstance(item, str | int) for item in value):
             return cut(", ".join(map(str, value))) or "none"
     return absent if value is _ABSENT else cut(json.dumps(value, ensure_ascii=False))
 

@@ -24,7 +24,7 @@ from dashboard.forms.schedule import TIMEZONES
 from dashboard.forms.variables import suggested_secrets, suggested_variables
 from dashboard.jobs.lookups import base_context, get_writable_job
 from dashboard.jobs.schedule_preview import FIELDS as PREVIEW_FIELDS
-from jobs.models import Job
+from jobs.models import Job, Kind
 
 
 def add(job_admin: "ModelAdmin[Any]", request: HttpRequest) -> HttpResponse:
@@ -44,6 +44,9 @@ def add(job_admin: "ModelAdmin[Any]", request: HttpRequest) -> HttpResponse:
 
 def change(job_admin: "ModelAdmin[Any]", request: HttpRequest, job_id: uuid.UUID) -> HttpResponse:
     job = get_writable_job(request, job_id)
+    if job.kind != Kind.HTTP:
+        messages.error(request, "This form changes jobs of one call. Change a workflow with the API or an import.")
+        return redirect("admin:jobs_job_page", job.pk)
     form = JobForm(request.POST or None, workspace=job.workspace, job=job)
     saved = _saved(request, form, workspace=job.workspace, job=job)
     if saved is not None:

@@ -25,7 +25,7 @@ from dashboard.base.lookups import parse_id
 from dashboard.jobs import bulk_actions, buttons, editing, page, schedule_preview, versions, webhook
 from dashboard.jobs.filters import DashboardJobQuery, job_fields, matching_jobs, suggest
 from dashboard.jobs.words import schedule_words, state_appearance, state_title
-from jobs.models import Job, JobEnvironment
+from jobs.models import Job, JobEnvironment, Kind
 from jobs.querysets import JobQuerySet
 
 _JOB_ENVIRONMENTS = Prefetch(
@@ -130,7 +130,8 @@ class JobAdmin(KeysetAdmin):
     @admin.display(description="Schedule and request")
     def definition(self, job: Any) -> SafeString:
         words = schedule_words(job.shown_schedule, job.shown_timezone, anchor=job.created_at)
-        return chips.two_lines(words, f"{job.shown_method} {job.url}")
+        call = f"{job.shown_method} {job.url}" if job.kind == Kind.HTTP else "Workflow"
+        return chips.two_lines(words, call)
 
     @admin.display(description="Environments")
     def environments(self, job: Job) -> SafeString:

@@ -17,6 +17,7 @@ from dashboard.jobs.summary import summarize
 from dashboard.jobs.versions import environment_slugs, latest
 from dashboard.jobs.webhook import webhook_context
 from dashboard.runs.recent_outcomes import RecentOutcomes
+from jobs.definition.calls import is_workflow
 from jobs.models import Job
 from jobs.services.unreadable import why_unreadable
 
@@ -32,13 +33,14 @@ def show(
     job, now = get_job(request, job_id), timezone.now()
     config = definition_of(job)
     panels = [EnvironmentPanel.of(job_environment, config, now) for job_environment in _job_environments(job)]
-    body = config["request"]["body"] or ""
+    body = (config["request"] or {}).get("body") or ""
     may_change = access_of(request).writes(job.workspace_id)
     context = {
         **base_context(job_admin, request, title=job.name),
         "original": job,
         "job": job,
         "config": config,
+        "is_workflow": is_workflow(config),
         "unreadable": why_unreadable(job, job.current_version) if job.current_version else None,
         "facts": summarize(config),
         "body": body[:_SHOWN_BODY],

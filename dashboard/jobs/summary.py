@@ -1,16 +1,15 @@
 """Summarize a definition in words: request, success, retries, overlap, retention. Pure."""
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from core.words import duration_words
-from jobs.definition.assertions import ASSERTION_TYPES, spelled_value
+from dashboard.jobs.phrases import SENDERS, assertion_words, condition_words, cut, seconds_words
+from dashboard.jobs.steps import finally_lines, step_lines
+from jobs.definition.calls import WORKFLOW, is_workflow
 
 Config = Mapping[str, Any]
-#: Longer texts are cut; the form shows all of them.
-MAX_CHARACTERS = 200
 _BACKOFF = {
     "exponential": "doubling each time",
     "linear": "increasing by as much each time",
@@ -35,16 +34,6 @@ _MISFIRE = {
 }
 
 
-_SENDERS = {
-    "standard_webhooks": "Standard Webhooks signatures",
-    "github": "GitHub's signatures",
-    "stripe": "Stripe's signatures",
-    "slack": "Slack's signatures",
-    "header": "a secret header",
-    "basic": "user and password",
-}
-
-
 @dataclass(frozen=True, slots=True)
 class Fact:
     """A label and the lines beside it. `alarms`: shown as a warning."""
@@ -60,43 +49,42 @@ def summarize(config: Config) -> tuple[Fact, ...]:
 
 
 def _facts(config: Config) -> Iterator[Fact]:
-    request = config["request"]
-    yield Fact("Request", (f"{request['method']} {request['url']}",))
-    yield Fact("Headers", (", ".join(request["headers"]),) if request["headers"] else ())
-    yield Fact("Timeout", (f"{_seconds(request['timeout_seconds'])} for the whole call",))
-    yield Fact("Success", tuple(_success(config["success"])))
-    yield Fact("Retries", tuple(_retry(config["retry"])))
+    yield from _steps(config[WORKFLOW]) if is_workflow(config) else _call(config)
     overlap = _OVERLAP.get(config["overlap"], config["overlap"])
     yield Fact("Overlap", (overlap,) if overlap else ())
     if config["schedule"] is not None:
-        grace = _seconds(config["misfire_grace_seconds"])
+        grace = seconds_words(config["misfire_grace_seconds"])
         misfire = config["misfire"]
         yield Fact("Missed occurrences", (_MISFIRE[misfire].format(grace) if misfire in _MISFIRE else misfire,))
     jitter = config["jitter_seconds"]
-    yield Fact("Jitter", (f"Each firing is delayed at random by up to {_seconds(jitter)}",) if jitter else ())
+    yield Fact("Jitter", (f"Each firing is delayed at random by up to {seconds_words(jitter)}",) if jitter else ())
     most = config["concurrency"]
     yield Fact("Concurrency", (f"At most {most} executions at once, over all environments",) if most else ())
-    yield Fact("TLS", tuple(_tls(request)), alarms=not request["tls_verify"])
     yield Fact("Webhook", tuple(_webhook(config.get("webhook"))))
     yield Fact("Callback", tuple(_callback(config.get("callback"))))
     yield Fact("Retention", (_retention(config["retention"]),))
+
+
+def _call(config: Config) -> Iterator[Fact]:
+    request = config["request"]
+    yield Fact("Request", (f"{request['method']} {request['url']}",))
+    yield Fact("Headers", (", ".join(request["headers"]),) if request["headers"] else ())
+    yield Fact("Timeout", (f"{seconds_words(request['timeout_seconds'])} for the whole call",))
+    yield Fact("TLS", tuple(_tls(request)), alarms=not request["tls_verify"])
+    yield Fact("Success", tuple(_success(config["success"])))
+    yield Fact("Retries", tuple(_retry(config["retry"])))
+
+
+def _steps(workflow: Config) -> Iterator[Fact]:
+    yield Fact("Steps", tuple(step_lines(workflow)))
+    yield Fact("Finally", tuple(finally_lines(workflow)))
+    yield Fact("Timeout", (f"{seconds_words(workflow['timeout_seconds'])} for the whole workflow",))
 
 
 def _success(success: Config) -> Iterator[str]:
     yield f"Status {', '.join(success['statuses'])}"
     for assertion in success["assertions"]:
         yield f"and {assertion_words(assertion)}"
-
-
-def assertion_words(assertion: Config) -> str:
-    """What an assertion requires of the response."""
-    kind = str(assertion.get("type", "?"))
-    assertion_type = ASSERTION_TYPES.get(kind)
-    words = assertion_type.words if assertion_type else f"{cut(kind)} {{value}}".replace("{", "{{").replace("}", "}}")
-    if assertion_type and assertion_type.negated and assertion.get("value") is False:
-        words = assertion_type.negated
-    parts = {name: cut(str(assertion.get(name, ""))) for name in ("name", "path")}
-    return words.format(value=cut(spelled_value(assertion)), **parts)
 
 
 def _retry(retry: Config) -> Iterator[str]:
@@ -128,13 +116,12 @@ def _webhook(webhook: Config | None) -> Iterator[str]:
     if not webhook or not webhook["enabled"]:
         return
     preset = webhook["verify"]["preset"]
-    verified = "" if preset == "none" else f", verified by {_SENDERS.get(preset, preset)}"
+    verified = "" if preset == "none" else f", verified by {SENDERS.get(preset, preset)}"
     yield f"Runs on requests to its URL{verified}"
     if webhook["headers"]:
         yield f"Keeps the headers {cut(', '.join(webhook['headers']))}"
     for condition in webhook["if"]:
-        to = "" if condition.get("to") is None else f" {cut(json.dumps(condition['to'], ensure_ascii=False))}"
-        yield f"if {cut(condition['value'])} {condition['op'].replace('_', ' ')}{to}"
+        yield f"if {condition_words(condition)}"
 
 
 def _callback(callback: Config | None) -> Iterator[str]:
@@ -159,14 +146,5 @@ def _retention(retention: Config) -> str:
     return f"The last {retention['keep_last']:,} executions{days_too}"
 
 
-def _seconds(seconds: float) -> str:
-    return duration_words(seconds * 1000)
-
-
 def _either(parts: list[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} or {parts[-1]}"
-
-
-def cut(text: str) -> str:
-    """Cut a text to MAX_CHARACTERS."""
-    return text if len(text) <= MAX_CHARACTERS else f"{text[:MAX_CHARACTERS]}…"

@@ -22,6 +22,7 @@ from dashboard.forms.fields import area, choice, json_in, to_text
 from dashboard.forms.request import RequestPart
 from dashboard.runs.history import HistoryAdmin
 from dashboard.runs.page import replay_environments
+from jobs.definition.calls import is_workflow
 from jobs.definition.overrides import effective
 from jobs.models import JobVersion
 from runs.executions.services import SOURCE, configuration_of, replay
@@ -69,6 +70,9 @@ def edit_and_replay(execution_admin: HistoryAdmin, request: HttpRequest, executi
     execution = _editable(request, execution_id)
     original = request.GET.get("config") == "original" or execution.job.deleted_at is not None
     version = configuration_of(execution, original=original)
+    if is_workflow(version.config):
+        messages.error(request, "A workflow's calls are in its steps: change the job, or replay it without changes.")
+        return redirect("admin:runs_execution_change", execution.pk)
     form = EditForm(request.POST or None, execution=execution, version=version)
     new_execution = _replay(request, form, execution, version, original=original)
     if new_execution is not None:

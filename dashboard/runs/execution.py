@@ -122,7 +122,8 @@ class ExecutionAdmin(HistoryAdmin):
 
     @admin.display(description="Trigger")
     def trigger_and_attempts(self, execution: Any) -> SafeString:
-        attempts = f"{execution.attempts} of {execution.max_attempts} attempts"
+        most = "" if execution.max_attempts is None else f" of {execution.max_attempts}"
+        attempts = f"{execution.attempts}{most} attempts"
         return chips.two_lines(TRIGGERS[execution.trigger].label, attempts)
 
     @admin.display(description="Duration")

@@ -18,6 +18,7 @@ from dashboard.runs.curl import CurlCommand, curl_command
 from dashboard.runs.history import HistoryAdmin
 from dashboard.runs.timing import ExecutionTimings
 from dashboard.runs.waterfall import PHASES, Bar, Waterfall, phases
+from jobs.definition.calls import is_workflow
 from jobs.definition.overrides import effective
 from runs.attempts.redaction import REDACTED
 from runs.ledger.explain import explain, why_late
@@ -70,7 +71,8 @@ def show(execution_admin: HistoryAdmin, request: HttpRequest, row_id: uuid.UUID)
         "attempts": [ShownRun.of(run) for run in runs],
         "callbacks": shown_callbacks(execution, may_write=writes),
         "explanations": explanations_of(execution, now),
-        "max_attempts": definition["retry"]["max_attempts"],
+        "is_workflow": is_workflow(definition),
+        "max_attempts": None if is_workflow(definition) else definition["retry"]["max_attempts"],
         "replays": Execution.objects.made_from(execution).light().select_related("environment")[:_REPLAYS],
         "is_current": execution.job_version_id == execution.job.current_version_id,
         "replay_environments": replay_environments(execution) if writes else (),

@@ -1,12 +1,15 @@
 """Environment overrides: a sparse definition merged into the job's. Pure.
 
 A version's `config` has them as `overrides`, by the id of the environment, which a rename doesn't change; without any,
-the key is absent. Sections are merged field by field; headers and lists replace those of the job.
+the key is absent. Sections are merged field by field; headers and lists replace those of the job. Those of a workflow
+name its steps by id: `{"workflow": {"steps": {"create": {"request": {"url": ...}}}}}`.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
+
+from jobs.definition.calls import STEP_LISTS, WORKFLOW
 
 T = TypeVar("T")
 Config = dict[str, Any]
@@ -16,8 +19,10 @@ SECTIONS = ("request", "success", "retry")
 #: Fields that an environment may override.
 OVERRIDABLE = (
     "schedule", "timezone", "starts_at", "ends_at", "jitter_seconds", "dst_gap", "dst_fold", "overlap", "misfire",
-    "misfire_grace_seconds", "callback", "concurrency", *SECTIONS,
+    "misfire_grace_seconds", "callback", "concurrency", *SECTIONS, WORKFLOW,
 )  # fmt: skip
+#: Fields of a step of which a definition sets exactly one: an override of one replaces the other.
+_ALTERNATIVES = {"seconds": "until", "until": "seconds"}
 
 
 def effective(config: Config, environment_id: str) -> Config:
@@ -34,10 +39,35 @@ def overrides_in(config: Config, environment_id: str) -> Config:
 
 def merged(config: Config, sparse: Config) -> Config:
     """Merge a sparse definition into a definition."""
-    return {
-        **config,
-        **{field: {**config[field], **sparse[field]} if field in SECTIONS else sparse[field] for field in sparse},
-    }
+    return {**config, **{field: _merged_field(field, config.get(field), value) for field, value in sparse.items()}}
+
+
+def _merged_field(field: str, value: Any, sparse: Any) -> Any:
+    if not (isinstance(value, Mapping) and isinstance(sparse, Mapping)):
+        return sparse
+    if field == WORKFLOW:
+        return merged_workflow(value, sparse)
+    return {**value, **sparse} if field in SECTIONS else sparse
+
+
+def merged_workflow(workflow: Mapping[str, Any], sparse: Mapping[str, Any]) -> Config:
+    """Merge overrides of steps, by id, into a workflow. Parts of an unknown shape are left as they are."""
+    by_id, merged_parts = sparse.get("steps"), {**workflow, **sparse}
+    if not isinstance(by_id, Mapping):
+        return merged_parts
+    for part in STEP_LISTS:
+        steps = workflow.get(part)
+        merged_parts[part] = [_merged_step(step, by_id) for step in steps] if isinstance(steps, list) else steps
+    return merged_parts
+
+
+def _merged_step(step: Any, by_id: Mapping[str, Any]) -> Any:
+    step_id = step.get("id") if isinstance(step, Mapping) else None
+    sparse = by_id.get(step_id) if isinstance(step_id, str) else None
+    if not isinstance(sparse, Mapping):
+        return step
+    replaced = {other for field, other in _ALTERNATIVES.items() if field in sparse and other in step}
+    return merged({**step, **dict.fromkeys(replaced - sparse.keys())}, dict(sparse))
 
 
 def shared(config: Config) -> Config:

@@ -6,13 +6,33 @@ this host lacks its time zone, or SQL changed it. Only that job then waits.
 
 import datetime
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from jobs.definition.assertions import InvalidAssertionError, compile_assertion
 from jobs.definition.callback import is_callback
+from jobs.definition.calls import WORKFLOW, is_workflow
+from jobs.definition.conditions import InvalidConditionError
 from jobs.definition.contract import JobDefinition, Overlap, Timetable
-from jobs.definition.overrides import OVERRIDES, SECTIONS, PerEnvironment
+from jobs.definition.overrides import OVERRIDES, SECTIONS, PerEnvironment, merged, merged_workflow
+from jobs.definition.parts import (
+    CALL_PARTS,
+    MOST_MS,
+    MOST_SECONDS,
+    MOST_SMALL,
+    NONE,
+    UNUSED,
+    Part,
+    Parts,
+    between,
+    is_verify,
+    list_of,
+    of,
+    one_of,
+    wrong_in,
+)
+from jobs.definition.workflow.contract import WorkflowDefinition
+from jobs.definition.workflow.parts import BLANK, fits, wrong_in_workflow
+from jobs.definition.workflow.reading import workflow_of
 from jobs.schedule import ScheduleError
 from jobs.schedule.misfire import Misfire
 
@@ -21,140 +41,62 @@ Config = dict[str, Any]
 #: The key with which `presentable` marks a filled-in definition. No release accepts it, so none fires such a one.
 UNREADABLE = "unreadable"
 _MAX_ERROR_CHARACTERS = 300
-_MAX_QUOTED_CHARACTERS = 60
 #: Any instant does: readability does not depend on where intervals count from.
 _ANCHOR = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
-_BACKOFFS = ("exponential", "linear", "fixed", "list")
-_KINDS = ("http",)
+#: What jobs of this release do.
+KINDS = ("http", WORKFLOW)
 
 
 class UnreadableError(ValueError):
     """This release can't read a stored definition. The text names the part, and quotes nothing that may be secret."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """One field of a definition: `accepts` tests its value, `blank` replaces one of another shape for display.
-
-    `quoted`: an error may quote its value. `optional`: versions of older releases lack it.
-    """
-
-    accepts: Callable[[Any], bool]
-    blank: Any
-    quoted: bool = False
-    optional: bool = False
-
-
-def _of(*kinds: type) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
-
-
-def _between(least: int, most: int) -> Callable[[Any], bool]:
-    return lambda value: _of(int)(value) and least <= value <= most
-
-
-def _one_of(values: Any) -> Callable[[Any], bool]:
-    words = frozenset(str(value) for value in values)
-    return lambda value: isinstance(value, str) and value in words
-
-
 def _is_webhook(value: Any) -> bool:
     if not isinstance(value, dict):
         return value is None
-    verify = value.get("verify")
     return (
         isinstance(value.get("enabled"), bool)
-        and isinstance(verify, dict)
-        and isinstance(verify.get("preset"), str)
-        and all(_of(str, _NONE)(verify.get(name)) for name in ("secret", "header"))
-        and _list_of(str)(value.get("headers"))
-        and _list_of(dict)(value.get("if"))
+        and is_verify(value.get("verify"))
+        and list_of(str)(value.get("headers"))
+        and list_of(dict)(value.get("if"))
     )
 
 
-def _is_client_cert(value: Any) -> bool:
-    if value is None:
-        return True
-    return isinstance(value, dict) and value.keys() == {"cert", "key"} and all(map(_of(str), value.values()))
-
-
-def _list_of(*kinds: type) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, list) and all(map(_of(*kinds), value))
-
-
-def _nothing(value: Any) -> bool:
-    return value is None
-
-
-def _texts_by_name(value: Any) -> bool:
-    return isinstance(value, dict) and all(isinstance(text, str) for text in value.values())
-
-
-_NONE = type(None)
-_BOOLEAN = _Part(_of(bool), blank=False)
-_MOST_SECONDS = 366 * 24 * 3600
-_MOST_MS = 2**31 - 1
-_MOST_SMALL = 2**15 - 1
-_DURATION = _Part(_between(0, _MOST_MS), blank=0)
-_INSTANT = _Part(_of(str, _NONE), blank=None)
-_UNUSED = _Part(_nothing, blank=None)
+_INSTANT = Part(of(str, NONE), blank=None)
 #: Each field of a definition, those of sections nested. A test compares them with the fields of the API.
-PARTS: Mapping[str, _Part | Mapping[str, _Part]] = {
-    "name": _Part(_of(str), blank=""),
-    "description": _Part(_of(str), blank=""),
-    "tags": _Part(_list_of(str), blank=[]),
-    "kind": _Part(_one_of(_KINDS), blank="http", quoted=True),
-    "schedule": _Part(_of(str, dict, _NONE), blank=None),
-    "timezone": _Part(_of(str), blank="UTC"),
+PARTS: Parts = {
+    "name": Part(of(str), blank=""),
+    "description": Part(of(str), blank=""),
+    "tags": Part(list_of(str), blank=[]),
+    "kind": Part(one_of(KINDS), blank="http", quoted=True),
+    "schedule": Part(of(str, dict, NONE), blank=None),
+    "timezone": Part(of(str), blank="UTC"),
     "starts_at": _INSTANT,
     "ends_at": _INSTANT,
-    "jitter_seconds": _Part(_between(0, _MOST_MS // 1000), blank=0),
-    "dst_gap": _Part(_one_of(("shift", "skip")), blank="shift", quoted=True),
-    "dst_fold": _Part(_one_of(("first", "both")), blank="first", quoted=True),
-    "overlap": _Part(_one_of(Overlap), blank="allow", quoted=True),
-    "misfire": _Part(_one_of(Misfire), blank="fire_once", quoted=True),
-    "misfire_grace_seconds": _Part(_between(0, _MOST_SECONDS), blank=0),
-    "request": {
-        "url": _Part(_of(str), blank=""),
-        "method": _Part(_of(str), blank="GET"),
-        "headers": _Part(_texts_by_name, blank={}),
-        "body": _Part(_of(str, _NONE), blank=None),
-        "timeout_seconds": _Part(lambda value: _of(int, float)(value) and 0 < value <= _MOST_SECONDS, blank=30),
-        "tls_verify": _Part(_of(bool), blank=True),
-        "ca_cert": _Part(_of(str, _NONE), blank=None),
-        "client_cert": _Part(_is_client_cert, blank=None, optional=True),
-    },
-    "success": {
-        "statuses": _Part(_list_of(str), blank=["2xx"]),
-        "assertions": _Part(_list_of(dict), blank=[]),
-    },
-    "retry": {
-        "policy": _Part(_of(str, _NONE), blank=None),
-        "max_attempts": _Part(_between(1, _MOST_SMALL), blank=1),
-        "backoff": _Part(_one_of(_BACKOFFS), blank="fixed", quoted=True),
-        "delay_ms": _DURATION,
-        "max_delay_ms": _DURATION,
-        "delays_ms": _Part(lambda value: value is None or _list_of(int)(value), blank=None),
-        "jitter": _BOOLEAN,
-        "on_statuses": _Part(_list_of(int), blank=[]),
-        "except_statuses": _Part(_list_of(int), blank=[]),
-        "on_timeout": _BOOLEAN,
-        "on_connection_error": _BOOLEAN,
-        "on_assertion": _BOOLEAN,
-        "on_worker_lost": _BOOLEAN,
-        "honor_retry_after": _BOOLEAN,
-    },
+    "jitter_seconds": Part(between(0, MOST_MS // 1000), blank=0),
+    "dst_gap": Part(one_of(("shift", "skip")), blank="shift", quoted=True),
+    "dst_fold": Part(one_of(("first", "both")), blank="first", quoted=True),
+    "overlap": Part(one_of(Overlap), blank="allow", quoted=True),
+    "misfire": Part(one_of(Misfire), blank="fire_once", quoted=True),
+    "misfire_grace_seconds": Part(between(0, MOST_SECONDS), blank=0),
+    **CALL_PARTS,
     # Always null: releases before callbacks expect it to be there.
-    "callback_url": _UNUSED,
-    "callback": _Part(is_callback, blank=None, optional=True),
-    "concurrency": _Part(lambda value: value is None or _between(1, _MOST_SMALL)(value), blank=None),
-    "command": _UNUSED,
-    "workflow": _UNUSED,
-    "webhook": _Part(_is_webhook, blank=None, optional=True),
+    "callback_url": UNUSED,
+    "callback": Part(is_callback, blank=None, optional=True),
+    "concurrency": Part(lambda value: value is None or between(1, MOST_SMALL)(value), blank=None),
+    "command": UNUSED,
+    "workflow": UNUSED,
+    "webhook": Part(_is_webhook, blank=None, optional=True),
     "retention": {
-        "keep_last": _Part(_of(int), blank=100),
-        "keep_days": _Part(_of(int, _NONE), blank=None),
+        "keep_last": Part(of(int), blank=100),
+        "keep_days": Part(of(int, NONE), blank=None),
     },
+}
+#: Those of the kind `workflow`, whose calls are in its steps.
+_WORKFLOW_PARTS: Parts = {
+    **PARTS,
+    **dict.fromkeys(CALL_PARTS, UNUSED),
+    WORKFLOW: Part(fits, blank=BLANK),
 }
 
 
@@ -165,7 +107,7 @@ def problem_of(config: Any, *, environment_id: str | None = None, anchor: dateti
         for error in _wrong_parts(definition):
             return _cut(error)
         timetable_of(definition, anchor=anchor)
-        definition_of(definition)
+        runnable_of(definition)
     except UnreadableError as error:
         return _cut(str(error))
     return None
@@ -173,7 +115,7 @@ def problem_of(config: Any, *, environment_id: str | None = None, anchor: dateti
 
 def timetable_of(config: Any, *, anchor: datetime.datetime) -> Timetable:
     """Read the timetable of an effective definition. Raises UnreadableError and nothing else."""
-    for error in _wrong_parts(config, leave_out=(*SECTIONS, "retention")):
+    for error in _wrong_parts(config, leave_out=(*SECTIONS, WORKFLOW, "retention")):
         raise UnreadableError(error)
     try:
         return Timetable.of(config, anchor=anchor)
@@ -184,9 +126,11 @@ def timetable_of(config: Any, *, anchor: datetime.datetime) -> Timetable:
 
 
 def definition_of(config: Any) -> JobDefinition:
-    """Read an effective definition for a worker. Raises UnreadableError and nothing else."""
+    """Read the effective definition of one call for a worker. Raises UnreadableError and nothing else."""
     for error in _wrong_parts(config):
         raise UnreadableError(error)
+    if is_workflow(config):
+        raise UnreadableError("its kind is workflow: it has no call of its own.")
     try:
         for assertion in config["success"]["assertions"]:
             compile_assertion(assertion)
@@ -195,6 +139,28 @@ def definition_of(config: Any) -> JobDefinition:
         raise UnreadableError("success.assertions has one that this release does not support.") from error
     except Exception as error:
         raise UnreadableError(f"its request can't be read ({type(error).__name__}).") from error
+
+
+def workflow_definition_of(config: Any) -> WorkflowDefinition:
+    """Read the effective definition of a workflow for a worker. Raises UnreadableError and nothing else."""
+    for error in _wrong_parts(config):
+        raise UnreadableError(error)
+    if not is_workflow(config):
+        raise UnreadableError("its kind is not workflow.")
+    try:
+        return workflow_of(config)
+    except InvalidAssertionError as error:
+        raise UnreadableError("workflow has an assertion that this release does not support.") from error
+    except InvalidConditionError as error:
+        raise UnreadableError("workflow has a condition that this release does not support.") from error
+    except Exception as error:
+        raise UnreadableError(f"its workflow can't be read ({type(error).__name__}).") from error
+
+
+def runnable_of(config: Any) -> JobDefinition | WorkflowDefinition:
+    """Read an effective definition of any kind. Raises UnreadableError and nothing else."""
+    is_mapping = isinstance(config, Mapping)
+    return workflow_definition_of(config) if is_mapping and is_workflow(config) else definition_of(config)
 
 
 def whole_definition_of(config: Any) -> JobDefinition:
@@ -231,13 +197,18 @@ def presentable(config: Any) -> Config:
     Otherwise each field that is missing or of another type is blank, and UNREADABLE has the first problem.
     """
     given = config if isinstance(config, dict) else {}
-    error = next(_misshapen(given), None)
-    if error is None and (OVERRIDES not in given or _overrides_fit(given[OVERRIDES])):
+    parts = _parts_of(given)
+    error = next(_misshapen(given, parts), None)
+    if error is None and (OVERRIDES not in given or _overrides_fit(given, parts)):
         return given
-    filled = {**given, **{name: _filled(part, given.get(name, ...)) for name, part in PARTS.items()}}
+    filled = {**given, **{name: _filled(part, given.get(name, ...)) for name, part in parts.items()}}
     if OVERRIDES in given:
-        filled[OVERRIDES] = _fitting(given[OVERRIDES])
+        filled[OVERRIDES] = _fitting(given[OVERRIDES], parts, filled)
     return {**filled, UNREADABLE: error or "overrides is of an unknown shape."}
+
+
+def _parts_of(config: Mapping[str, Any]) -> Parts:
+    return _WORKFLOW_PARTS if is_workflow(config) else PARTS
 
 
 def _cut(error: str) -> str:
@@ -255,10 +226,7 @@ def _effective(config: Any, environment_id: str | None) -> Any:
     sparse = overrides.get(environment_id, {}) if environment_id else {}
     if not isinstance(sparse, dict):
         raise UnreadableError("overrides is of an unknown shape.")
-    for name, value in sparse.items():
-        both = name in SECTIONS and isinstance(value, dict) and isinstance(shared.get(name), dict)
-        shared[name] = {**shared[name], **value} if both else value
-    return shared
+    return merged(shared, sparse)
 
 
 def _wrong_parts(config: Any, *, leave_out: tuple[str, ...] = ()) -> Iterator[str]:
@@ -268,87 +236,66 @@ def _wrong_parts(config: Any, *, leave_out: tuple[str, ...] = ()) -> Iterator[st
         return
     if UNREADABLE in config:
         yield str(config[UNREADABLE])
-    parts = {name: part for name, part in PARTS.items() if name not in leave_out}
-    yield from _wrong_in(config, parts, "", also_known=(OVERRIDES, *leave_out))
+    parts = {name: part for name, part in _parts_of(config).items() if name not in leave_out}
+    if is_workflow(config) and parts.pop(WORKFLOW, None) is not None:
+        yield from wrong_in_workflow(config.get(WORKFLOW))
+    yield from wrong_in(config, parts, "", also_known=(OVERRIDES, WORKFLOW, *leave_out))
 
 
-def _wrong_in(
-    values: Mapping[str, Any], parts: Mapping[str, Any], path: str, *, also_known: tuple[str, ...] = ()
-) -> Iterator[str]:
-    for name, part in parts.items():
-        where = f"{path}{name}"
-        if name not in values:
-            if not (isinstance(part, _Part) and part.optional):
-                yield f"{where} is missing."
-        elif not isinstance(part, _Part):
-            if isinstance(values[name], Mapping):
-                yield from _wrong_in(values[name], part, f"{where}.")
-            else:
-                yield f"{where} is of an unknown shape."
-        elif not part.accepts(values[name]):
-            yield _unknown(where, part, values[name])
-    for name, value in values.items():
-        # A newer release's field has no effect while it is empty.
-        if name not in parts and name not in also_known and value not in (None, False, "", [], {}):
-            yield f"{path}{name} is not known to this release."
-
-
-def _unknown(where: str, part: _Part, value: Any) -> str:
-    if part.quoted and isinstance(value, str):
-        return f'{where} is "{value[:_MAX_QUOTED_CHARACTERS]}", which this release does not support.'
-    return f"{where} is of an unknown shape."
-
-
-def _misshapen(config: Any) -> Iterator[str]:
+def _misshapen(config: Config, parts: Parts) -> Iterator[str]:
     """Yield a sentence for each field that is missing or of another type, which display and comparison can't handle."""
-    for name, part in PARTS.items():
+    for name, part in parts.items():
         value = config.get(name, ...)
-        if isinstance(part, _Part):
-            if not _fits(part, value):
+        if isinstance(part, Part):
+            if not part.fits(value):
                 yield f"{name} is missing or of an unknown shape."
         elif not isinstance(value, dict):
             yield f"{name} is missing or of an unknown shape."
         else:
             for inner, inner_part in part.items():
-                if not _fits(inner_part, value.get(inner, ...)):
+                if not inner_part.fits(value.get(inner, ...)):
                     yield f"{name}.{inner} is missing or of an unknown shape."
 
 
-def _fits(part: _Part, value: Any) -> bool:
-    """Return whether a value has the field's type, even if it is an unknown word."""
-    if value is ...:
-        return part.optional
-    return isinstance(value, str) if part.quoted else part.accepts(value)
-
-
-def _filled(part: Any, value: Any) -> Any:
-    if isinstance(part, _Part):
-        return value if value is not ... and _fits(part, value) else part.blank
+def _filled(part: Part | Mapping[str, Part], value: Any) -> Any:
+    if isinstance(part, Part):
+        return value if value is not ... and part.fits(value) else part.blank
     given = value if isinstance(value, dict) else {}
     return {**given, **{name: _filled(inner, given.get(name, ...)) for name, inner in part.items()}}
 
 
-def _overrides_fit(overrides: Any) -> bool:
-    return isinstance(overrides, dict) and overrides == _fitting(overrides)
+def _overrides_fit(config: Config, parts: Parts) -> bool:
+    overrides = config[OVERRIDES]
+    return isinstance(overrides, dict) and overrides == _fitting(overrides, parts, config)
 
 
-def _fitting(overrides: Any) -> Config:
-    """Return the overrides whose shape is right, field by field."""
+def _fitting(overrides: Any, parts: Parts, config: Config) -> Config:
+    """Return the overrides of a definition whose shape is right, field by field."""
     given = overrides if isinstance(overrides, dict) else {}
     return {
-        key: {name: _sparse(name, value) for name, value in sparse.items() if _overrides_part(name, value)}
+        key: {
+            name: _sparse(parts.get(name), value)
+            for name, value in sparse.items()
+            if _override_fits(name, value, parts, config)
+        }
         for key, sparse in given.items()
         if isinstance(sparse, dict)
     }
 
 
-def _overrides_part(name: str, value: Any) -> bool:
-    part = PARTS.get(name)
-    return isinstance(value, dict) if not isinstance(part, _Part) else _fits(part, value)
+def _override_fits(name: str, value: Any, parts: Parts, config: Config) -> bool:
+    part = parts.get(name)
+    if name == WORKFLOW and isinstance(value, dict) and isinstance(config[WORKFLOW], dict):
+        return _names_steps(value) and fits(merged_workflow(config[WORKFLOW], value))
+    return part.fits(value) if isinstance(part, Part) else isinstance(value, dict)
 
 
-def _sparse(name: str, value: Any) -> Any:
-    part = PARTS.get(name)
-    if part is None or isinstance(part, _Part):
+def _names_steps(sparse: Config) -> bool:
+    by_id = sparse.get("steps", {})
+    return isinstance(by_id, dict) and all(isinstance(step, dict) for step in by_id.values())
+
+
+def _sparse(part: Part | Mapping[str, Part] | None, value: Any) -> Any:
+    if part is None or isinstance(part, Part):
         return value
-    return {inner: item for inner, item in value.items() if inner not in part or _fits(part[inner], item)}
+    return {inner: item for inner, item in value.items() if inner not in part or part[inner].fits(item)}

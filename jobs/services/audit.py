@@ -7,9 +7,11 @@ from typing import Any
 from accounts import audit
 from accounts.actors import Actor
 from accounts.models import Environment
-from core.differences import Changes, difference
+from core.differences import Changes, difference, differing, shortened
 from core.instants import instant_text
+from jobs.definition.calls import WORKFLOW, is_workflow
 from jobs.definition.overrides import OVERRIDES, shared
+from jobs.definition.workflow.comparison import by_step
 from jobs.models import Job, JobEnvironment, RetryPolicy
 
 _REDACTED = "[redacted]"  # as the history of runs writes it
@@ -28,7 +30,7 @@ def job_facts(job: Job) -> dict[str, Any]:
     return {
         "slug": job.slug,
         "version": version.number,
-        **shared(version.config),
+        **by_step(shared(version.config)),
         OVERRIDES: {slug: overridden[str(key)] for key, slug in slugs.items()},
         "enabled": dict(states),
     }
@@ -46,9 +48,12 @@ def record_created(jobs: Iterable[tuple[Job, dict[str, bool]]], *, actor: Actor,
 
 def _creation(job: Job, enabled: dict[str, bool]) -> Changes:
     config = job.current_version.config if job.current_version else {}
+    fields = {**{field: config[field] for field in _CREATED}, "enabled": enabled}
+    if is_workflow(config):
+        steps = [f"{step['id']} ({step['type']})" for step in config[WORKFLOW]["steps"]]
+        return difference({}, {**fields, "steps": steps})
     request = {field: config["request"][field] for field in ("method", "url")} if config["request"] else {}
-    fields = {field: config[field] for field in _CREATED}
-    return difference({"request": {}}, {**fields, "enabled": enabled, "request": request})
+    return difference({"request": {}}, {**fields, "request": request})
 
 
 def record_saved(
@@ -61,7 +66,7 @@ def record_saved(
     after = job_facts(job)
     if before is None:
         record_created([(job, after["enabled"])], actor=actor, now=now)
-    elif changes := redacted(difference(before, after)):
+    elif changes := _without_secrets(before, after):
         action = "job.updated"
         if restored is not None:
             action, changes = "job.restored", {**difference({}, {"restored": restored}), **changes}
@@ -112,6 +117,12 @@ def policy_facts(policy: RetryPolicy, rules: Iterable[str]) -> dict[str, Any]:
 def redacted(changes: Changes) -> Changes:
     """Replace the values of headers: one may hold a token, and more people read the log."""
     return {path: [_without_headers(value, path.split(".")) for value in pair] for path, pair in changes.items()}
+
+
+def _without_secrets(before: dict[str, Any], after: dict[str, Any]) -> Changes:
+    """Return what differs. Long values are cut after they are redacted: of a text, nobody knows where headers are."""
+    changes = redacted({path: [old, new] for path, old, new in differing(before, after)})
+    return {path: [shortened(value) for value in pair] for path, pair in changes.items()}
 
 
 def _without_headers(value: Any, path: list[str]) -> Any:

@@ -8,12 +8,13 @@ from typing import Any
 from accounts.actors import Actor
 from accounts.models import Workspace
 from accounts.usage import refuse_when_stopped
+from jobs.definition.calls import policies_of
 from jobs.errors import UnknownRetryPolicyError
 from jobs.models import Job, JobEnvironment, JobVersion, RetryPolicy, SchedulePeriod
 from jobs.services.audit import record_created
 from jobs.services.limits import hold_active_jobs, refuse_too_many_active
 from jobs.services.periods import first_periods
-from jobs.services.retry_policies import resolved
+from jobs.services.retry_policies import policy_columns, with_rules
 from jobs.services.save import EnvironmentChange, listed_columns
 
 
@@ -41,15 +42,13 @@ def create_jobs(*, workspace: Workspace, drafts: Sequence[Draft], actor: Actor, 
     job_environments: list[JobEnvironment] = []
     periods: list[SchedulePeriod] = []
     for draft in drafts:
-        config, policy = draft.config, policies.get(draft.config["retry"]["policy"])
-        if policy is not None:
-            config = {**config, "retry": resolved(config["retry"], policy)}
+        config = with_rules(draft.config, policies)
         job = Job(
             workspace=workspace,
             slug=draft.slug,
-            retry_policy=policy,
             created_at=now,
             updated_at=now,
+            **policy_columns(draft.config, policies),
             **listed_columns(config),
         )
         version = JobVersion(job=job, number=1, config=config, created_at=now, created_by=actor.user)
@@ -72,12 +71,12 @@ def create_jobs(*, workspace: Workspace, drafts: Sequence[Draft], actor: Actor, 
     record_created(zip(jobs, states, strict=True), actor=actor, now=now)
 
 
-def _locked_policies(workspace: Workspace, drafts: Sequence[Draft]) -> dict[str | None, RetryPolicy]:
-    slugs = {slug for draft in drafts if (slug := draft.config["retry"]["policy"])}
+def _locked_policies(workspace: Workspace, drafts: Sequence[Draft]) -> dict[str, RetryPolicy]:
+    slugs = frozenset[str]().union(*(policies_of(draft.config) for draft in drafts))
     if not slugs:
         return {}
     rows = RetryPolicy.objects.filter(workspace=workspace, slug__in=slugs).order_by("pk")
-    policies: dict[str | None, RetryPolicy] = {policy.slug: policy for policy in rows.select_for_update(no_key=True)}
+    policies: dict[str, RetryPolicy] = {policy.slug: policy for policy in rows.select_for_update(no_key=True)}
     for slug in sorted(slugs - policies.keys()):
         raise UnknownRetryPolicyError(slug)
     return policies

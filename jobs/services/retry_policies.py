@@ -8,14 +8,17 @@ waits for a save of a job that uses the policy already, so neither misses the ot
 """
 
 import datetime
+from collections.abc import Mapping
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 
 from accounts import audit
 from accounts.actors import Actor
 from accounts.models import Workspace
 from core.differences import difference
+from jobs.definition.calls import is_workflow, policies_of, with_calls
 from jobs.definition.reading import UNREADABLE
 from jobs.errors import RetryPolicyInUseError, RetryPolicySlugTakenError, UnknownRetryPolicyError
 from jobs.models import Job, JobVersion, RetryPolicy
@@ -35,6 +38,24 @@ def resolved(retry: dict[str, Any], policy: RetryPolicy) -> dict[str, Any]:
     return {**retry, "policy": policy.slug, **{field: getattr(policy, field) for field in RULES}}
 
 
+def with_rules(config: dict[str, Any], policies: Mapping[str, RetryPolicy]) -> dict[str, Any]:
+    """Return a definition with the rules of these policies, by the slugs by which its calls name them."""
+
+    def change(call: dict[str, Any]) -> dict[str, Any]:
+        policy = policies.get(call["retry"]["policy"])
+        return call if policy is None else {**call, "retry": resolved(call["retry"], policy)}
+
+    return with_calls(config, change)
+
+
+def policy_columns(config: Mapping[str, Any], policies: Mapping[str, RetryPolicy]) -> dict[str, Any]:
+    """Return the columns of a job by which its policies find it. `policies` holds those that `config` names."""
+    used = [policies[slug] for slug in sorted(policies_of(config))]
+    if is_workflow(config):
+        return {"retry_policy": None, "step_policies": [policy.pk for policy in used]}
+    return {"retry_policy": used[0] if used else None, "step_policies": []}
+
+
 def find_policy(workspace: Workspace, slug: str) -> RetryPolicy:
     """Raises UnknownRetryPolicyError."""
     policy = RetryPolicy.objects.filter(workspace=workspace, slug=slug).first()
@@ -43,16 +64,19 @@ def find_policy(workspace: Workspace, slug: str) -> RetryPolicy:
     return policy
 
 
-def adopted_policy(job: Job | None, *, workspace: Workspace, slug: str | None) -> RetryPolicy | None:
-    """Return the policy that a save gives a job (None: a new job), in the caller's transaction, which locked the job.
+def adopted_policies(job: Job | None, *, workspace: Workspace, config: Mapping[str, Any]) -> dict[str, RetryPolicy]:
+    """Return by slug the policies of a job's new definition, in the caller's transaction, which locked the job.
 
-    Locks a policy that the job did not use before, so that it is neither changed nor deleted before the job is saved.
-    Raises UnknownRetryPolicyError.
+    `job` is None for a new one. Locks the policies that it did not use before, so that they are neither changed nor
+    deleted before the job is saved. Raises UnknownRetryPolicyError.
     """
-    if slug is None:
-        return None
+    used = {job.retry_policy_id, *job.step_policies} if job is not None else set()
+    return {slug: _adopted(slug, workspace, used) for slug in sorted(policies_of(config))}
+
+
+def _adopted(slug: str, workspace: Workspace, used: set[Any]) -> RetryPolicy:
     policy = find_policy(workspace, slug)
-    if job is not None and job.retry_policy_id == policy.pk:
+    if policy.pk in used:
         return policy
     # Read again by slug: it may have been changed, renamed or deleted while this waited for the lock.
     locked = RetryPolicy.objects.select_for_update(no_key=True).filter(workspace=workspace, slug=slug).first()
@@ -84,12 +108,13 @@ def save_policy(
         audit.record("retry_policy.created", created, actor=actor, now=now, changes=changes)
         return created
     locked = RetryPolicy.objects.select_for_update(no_key=True).get(pk=policy.pk)
+    slug_before = locked.slug
     rules_before, facts_before = resolved({}, locked), policy_facts(locked, RULES)
     for field, value in {"slug": slug, "name": name, "updated_at": now, **rules}.items():
         setattr(locked, field, value)
     _write(locked, update_fields=["slug", "name", "updated_at", *RULES])
     if resolved({}, locked) != rules_before:
-        _add_versions(locked, actor=actor, now=now)
+        _add_versions(locked, slug_before, actor=actor, now=now)
     if changes := difference(facts_before, policy_facts(locked, RULES)):
         audit.record("retry_policy.updated", locked, actor=actor, now=now, changes=changes)
     return locked
@@ -99,12 +124,18 @@ def delete_policy(*, policy: RetryPolicy, actor: Actor, now: datetime.datetime) 
     """Delete a policy. Raises RetryPolicyInUseError while live jobs use it."""
     with transaction.atomic():
         RetryPolicy.objects.select_for_update().filter(pk=policy.pk).first()
-        jobs = list(Job.objects.live().filter(retry_policy=policy).order_by("slug").values_list("slug", flat=True))
+        jobs = list(jobs_with(policy).order_by("slug").values_list("slug", flat=True))
         if jobs:
             raise RetryPolicyInUseError(policy.slug, jobs)
         deleted, _ = RetryPolicy.objects.filter(pk=policy.pk).delete()
         if deleted:
             audit.record("retry_policy.deleted", policy, actor=actor, now=now)
+
+
+def jobs_with(policy: RetryPolicy) -> Any:
+    """Return the live jobs that use a policy, in a call of their own or in a step."""
+    uses = Q(retry_policy=policy) | Q(step_policies__contains=[policy.pk])
+    return Job.objects.live().filter(uses, workspace=policy.workspace_id)
 
 
 def _write(policy: RetryPolicy, **options: Any) -> None:
@@ -115,9 +146,9 @@ def _write(policy: RetryPolicy, **options: Any) -> None:
         raise RetryPolicySlugTakenError(policy.slug) from error
 
 
-def _add_versions(policy: RetryPolicy, *, actor: Actor, now: datetime.datetime) -> None:
+def _add_versions(policy: RetryPolicy, slug_before: str, *, actor: Actor, now: datetime.datetime) -> None:
     """Add the next version of each live job that uses this policy, with the policy's new rules."""
-    using = Job.objects.live().filter(retry_policy=policy).order_by("pk")
+    using = jobs_with(policy).order_by("pk")
     ids = list(using.select_for_update(no_key=True).values_list("pk", flat=True))
     for start in range(0, len(ids), _CHUNK):
         jobs = Job.objects.filter(pk__in=ids[start : start + _CHUNK]).select_related("current_version")
@@ -127,7 +158,7 @@ def _add_versions(policy: RetryPolicy, *, actor: Actor, now: datetime.datetime) 
             assert last is not None
             if UNREADABLE in last.config:
                 continue  # This release doesn't know its shape, and would write a different definition.
-            config = {**last.config, "retry": resolved(last.config["retry"], policy)}
+            config = with_rules(last.config, {slug_before: policy})
             if config != last.config:
                 job.current_version = JobVersion(
                     job=job, number=last.number + 1, config=config, created_at=now, created_by=actor.user

@@ -13,6 +13,7 @@ from accounts import audit
 from accounts.actors import Actor
 from accounts.models import Environment, Workspace
 from accounts.usage import refuse_when_stopped
+from jobs.definition.calls import calls_of
 from jobs.definition.contract import Timetable
 from jobs.definition.overrides import OVERRIDES, PerEnvironment, effective
 from jobs.errors import AmbiguousEnvironmentError, SlugTakenError
@@ -20,7 +21,7 @@ from jobs.models import Job, JobEnvironment, JobVersion, ScheduleType
 from jobs.services.audit import job_facts, pause_facts, record_pauses, record_saved
 from jobs.services.limits import hold_active_jobs, refuse_too_many_active
 from jobs.services.periods import add_job_environment, change_periods, has_completed
-from jobs.services.retry_policies import adopted_policy, resolved
+from jobs.services.retry_policies import adopted_policies, policy_columns, with_rules
 from jobs.slugs import JOB_SLUGS
 
 #: The fields of a definition that decide its occurrences. A change of another field opens no new period.
@@ -60,9 +61,8 @@ def save_job(
     was_active = job is not None and job.job_environments.filter(enabled=True).exists()
     if not was_active:
         hold_active_jobs(workspace)
-    policy = adopted_policy(job, workspace=workspace, slug=config["retry"]["policy"])
-    if policy is not None:
-        config = {**config, "retry": resolved(config["retry"], policy)}
+    policies = adopted_policies(job, workspace=workspace, config=config)
+    config = with_rules(config, policies)
     facts_before = job_facts(job) if job is not None and job.current_version else None
     if job is None:
         new_slug = slug or JOB_SLUGS.free(config["name"], Job.objects.of(workspace).live())
@@ -70,8 +70,7 @@ def save_job(
     before = job.current_version
     changed = before is None or before.config != config or bool(slug and slug != job.slug)
     if changed:
-        job.retry_policy = policy
-        _add_version(job=job, slug=slug, config=config, actor=actor, now=now)
+        _add_version(job, policy_columns(config, policies), slug=slug, config=config, actor=actor, now=now)
     if before is None and environments is None:
         first = workspace.environments.order_by("created_at", "id").first()
         environments = [EnvironmentChange(first, enabled=True)] if first else []
@@ -94,19 +93,27 @@ def _create(*, workspace: Workspace, slug: str, config: dict[str, Any], now: dat
         raise SlugTakenError(slug) from error
 
 
-def _add_version(*, job: Job, slug: str | None, config: dict[str, Any], actor: Actor, now: datetime.datetime) -> None:
+def _add_version(
+    job: Job,
+    columns: dict[str, Any],
+    *,
+    slug: str | None,
+    config: dict[str, Any],
+    actor: Actor,
+    now: datetime.datetime,
+) -> None:
     number = job.current_version.number + 1 if job.current_version else 1
     job.current_version = JobVersion.objects.create(
         job=job, number=number, config=config, created_at=now, created_by=actor.user
     )
     job.slug = slug or job.slug
     job.updated_at = now
-    columns = listed_columns(config)
+    columns = {**columns, **listed_columns(config)}
     for column, value in columns.items():
         setattr(job, column, value)
     try:
         with transaction.atomic():
-            job.save(update_fields=["current_version", "retry_policy", "slug", "updated_at", *columns])
+            job.save(update_fields=["current_version", "slug", "updated_at", *columns])
     except IntegrityError as error:
         raise SlugTakenError(job.slug) from error
 
@@ -125,7 +132,7 @@ def listed_columns(config: dict[str, Any]) -> dict[str, Any]:
         "name": config["name"],
         "kind": config["kind"],
         "tags": config["tags"],
-        "url": config["request"]["url"],
+        "url": next((call.sections["request"]["url"] for call in calls_of(config)), ""),
         "schedule_type": schedule_type,
     }
 
@@ -180,8 +187,8 @@ def delete_job(*, job: Job, actor: Actor, now: datetime.datetime) -> None:
     locked = live.filter(pk=job.pk).first()
     if locked is None:
         return
-    locked.deleted_at, locked.updated_at, locked.retry_policy = now, now, None
-    locked.save(update_fields=["deleted_at", "updated_at", "retry_policy"])
+    locked.deleted_at, locked.updated_at, locked.retry_policy, locked.step_policies = now, now, None, []
+    locked.save(update_fields=["deleted_at", "updated_at", "retry_policy", "step_policies"])
     for job_environment in _locked_environments(locked):
         job_environment.job, job_environment.enabled = locked, False
         _change(job_environment, now=now)

@@ -11,8 +11,11 @@ from accounts import audit
 from accounts.actors import Actor
 from accounts.models import Secret
 from core.errors import ConflictError
-from jobs.definition.reading import definition_of, per_environment
-from jobs.definition.templates import BrokenTemplate, RequestTemplate
+from jobs.definition.contract import JobDefinition
+from jobs.definition.reading import per_environment, runnable_of
+from jobs.definition.templates import RequestTemplate
+from jobs.definition.webhook import WebhookDefinition
+from jobs.definition.workflow.contract import HttpStep, WebhookStep
 from jobs.models import Job
 from jobs.services.unreadable import why_unreadable
 
@@ -44,12 +47,21 @@ def _is_unreadable(job: Job) -> bool:
 def _secrets_of(job: Job) -> frozenset[str]:
     if job.current_version is None:
         return frozenset()
-    templates = per_environment(job.current_version.config, _template, lambda _error: None)
-    return frozenset[str]().union(*(template.secrets for template in templates.all if template))
+    names = per_environment(job.current_version.config, _secrets_in, lambda _error: frozenset())
+    return frozenset[str]().union(*names.all)
 
 
-def _template(config: dict[str, Any]) -> RequestTemplate | BrokenTemplate | None:
-    return RequestTemplate.of(definition_of(config).request)
+def _secrets_in(config: dict[str, Any]) -> frozenset[str]:
+    """Return the secrets that calls send, and those that senders prove themselves with."""
+    runnable = runnable_of(config)
+    senders = {WebhookDefinition.of(config).secret_name}
+    if isinstance(runnable, JobDefinition):
+        calls = [runnable]
+    else:
+        calls = [step.call for step in runnable.all_steps if isinstance(step, HttpStep)]
+        senders |= {step.secret_name for step in runnable.all_steps if isinstance(step, WebhookStep)}
+    templates = [template for call in calls if (template := RequestTemplate.of(call.request))]
+    return frozenset(name for name in senders if name).union(*(template.secrets for template in templates))
 
 
 @transaction.atomic

@@ -4,12 +4,15 @@ import datetime
 from collections.abc import Mapping
 from typing import Any
 
-from rest_framework.exceptions import ValidationError
+from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.fields import empty
 
+from core import exact_json
 from core.validation.fields import BoundedList, Choice, Text, Whole, instant_text
 from core.validation.strict import StrictSerializer, by_field
+from jobs.definition.calls import WORKFLOW, is_workflow
 from jobs.definition.contract import Overlap
+from jobs.definition.reading import KINDS
 from jobs.definition.webhook import NO_WEBHOOK
 from jobs.schedule import resolve_relative
 from jobs.schedule.jitter import MAX_JITTER_SECONDS
@@ -17,6 +20,7 @@ from jobs.schedule.misfire import Misfire
 from jobs.services.save import TIMING
 from jobs.validation.callback import CallbackSerializer, CallbackUrl, with_callback
 from jobs.validation.fields import NullOnly, ScheduleSpelling
+from jobs.validation.kinds import section_errors, with_defaults
 from jobs.validation.limits import beyond_plan
 from jobs.validation.representation import CONFIG_FIELDS
 from jobs.validation.sections import (
@@ -28,12 +32,13 @@ from jobs.validation.sections import (
 )
 from jobs.validation.timing import DstFold, DstGap, EndsAt, StartsAt, check_timing, checked_schedule
 from jobs.validation.webhook import WebhookSerializer, stored_webhook
+from jobs.validation.workflow import WorkflowSerializer
 
-KINDS = ("http",)
 MAX_CONCURRENCY = 10_000
 MAX_GRACE_SECONDS = 366 * 24 * 3600
-#: Sections that may be left out for their defaults.
-SECTIONS = ("success", "retry", "webhook", "retention")
+MAX_WORKFLOW_BYTES = 256 * 1024
+#: Sections that may be left out for their defaults, whatever the kind.
+_SECTIONS = ("webhook", "retention")
 
 
 class DefinitionSerializer(StrictSerializer):
@@ -51,7 +56,7 @@ class DefinitionSerializer(StrictSerializer):
         max_length=20,
         help_text="Labels of your own, by which lists of jobs and executions can be filtered.",
     )
-    kind = Choice(choices=KINDS, default="http", help_text="What the job does. Only `http` is supported so far.")
+    kind = Choice(choices=KINDS, default="http", help_text="What the job does: one call, or the steps of `workflow`.")
     schedule = ScheduleSpelling(allow_null=True, default=None)
     timezone = Text(default="UTC", max_length=64, help_text="The IANA name of the time zone.")
     starts_at = StartsAt()
@@ -80,9 +85,15 @@ class DefinitionSerializer(StrictSerializer):
     misfire_grace_seconds = Whole(
         default=3600, min_value=0, max_value=MAX_GRACE_SECONDS, help_text="How late an occurrence may still fire."
     )
-    request = RequestSerializer(help_text="The HTTP call to make.")
-    success = SuccessSerializer(required=False, help_text="Which responses count as success.")
-    retry = RetrySerializer(required=False, help_text="Whether and when to retry after a failure.")
+    request = RequestSerializer(
+        required=False, allow_null=True, help_text="The HTTP call to make, required for `http`; null for `workflow`."
+    )
+    success = SuccessSerializer(
+        required=False, allow_null=True, help_text="Which responses count as success; null for `workflow`."
+    )
+    retry = RetrySerializer(
+        required=False, allow_null=True, help_text="Whether and when to retry after a failure; null for `workflow`."
+    )
     callback_url = CallbackUrl(
         allow_null=True,
         default=None,
@@ -100,19 +111,26 @@ class DefinitionSerializer(StrictSerializer):
         help_text="The most executions of this job in flight; null: no limit.",
     )
     command = NullOnly(help_text="Only null so far.")
-    workflow = NullOnly(help_text="Only null so far.")
+    workflow = WorkflowSerializer(
+        required=False, allow_null=True, help_text="The steps, required for `workflow`; null for `http`."
+    )
     webhook = WebhookSerializer(required=False, help_text="The inbound trigger: a URL that others call to run the job.")
     retention = RetentionSerializer(
         required=False, help_text="How much history to keep. An execution stays while either rule keeps it."
     )
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
+        errors: dict[str, Any] = {}
         if isinstance(data, Mapping):
-            data = {**{section: {} for section in SECTIONS}, **data}
+            data = with_defaults({**{section: {} for section in _SECTIONS}, **data})
+            errors = section_errors(data)
         try:
-            return with_callback(super().to_internal_value(data), given=data)
+            attrs: dict[str, Any] = with_callback(super().to_internal_value(data), given=data)
         except ValidationError as error:
-            raise ValidationError({**self._timing_errors(data), **by_field(error)}) from error
+            raise ValidationError({**self._timing_errors(data), **by_field(error), **errors}) from error
+        if errors:
+            raise ValidationError({**self._timing_errors(data), **errors})
+        return attrs
 
     def _timing_errors(self, data: Any) -> dict[str, Any]:
         """Return the errors of the timing as a whole, which are reported beside those of single fields."""
@@ -146,7 +164,12 @@ class DefinitionSerializer(StrictSerializer):
         except ValidationError as error:
             errors = by_field(error)
         errors |= beyond_plan(attrs, plan=plan, before=before, anchor=self.anchor, timed=not errors)
-        if assertion_errors := body_assertion_errors(attrs["request"], attrs["success"]):
+        if is_workflow(attrs):
+            size = len(exact_json.compact(definition_fields(attrs)).encode(errors="surrogatepass"))
+            if size > MAX_WORKFLOW_BYTES:
+                detail = "The whole definition of a workflow should be at most 256 KiB as JSON."
+                errors[WORKFLOW] = [ErrorDetail(detail, code="too_large")]
+        elif assertion_errors := body_assertion_errors(attrs["request"], attrs["success"]):
             errors["success"] = {"assertions": assertion_errors}
         if errors:
             raise ValidationError(errors)

@@ -5,13 +5,16 @@ import uuid
 from typing import Any, cast
 
 from core.validation.fields import instant_text
-from jobs.definition.overrides import OVERRIDABLE, OVERRIDES, overrides_in
-from jobs.definition.reading import UnreadableError, definition_of, problem_of, timetable_of
+from jobs.definition.calls import STEP_LISTS, WORKFLOW
+from jobs.definition.overrides import OVERRIDABLE, OVERRIDES, SECTIONS, overrides_in
+from jobs.definition.reading import UnreadableError, problem_of, runnable_of, timetable_of
 from jobs.definition.webhook import NO_WEBHOOK
 from jobs.models import Job, JobEnvironment, JobVersion
 from jobs.schedule import Schedule
 from jobs.validation.callback import CallbackSerializer
 from jobs.validation.sections import RequestSerializer, RetentionSerializer, RetrySerializer, SuccessSerializer
+from jobs.validation.steps import STEP_SERIALIZERS
+from jobs.validation.workflow import WorkflowSerializer
 
 #: The fields of the job object that are its definition, stored as a JobVersion's `config`.
 CONFIG_FIELDS = (
@@ -38,6 +41,9 @@ SECTION_FIELDS = {
 }
 #: The fields of all objects within a definition, in the documented order.
 _ORDER = {**SECTION_FIELDS, "callback": tuple(CallbackSerializer().fields)}
+WORKFLOW_FIELDS = tuple(WorkflowSerializer().fields)
+#: The fields of each type of step, in the documented order.
+STEP_FIELDS = {kind: tuple(serializer().fields) for kind, serializer in STEP_SERIALIZERS.items()}
 
 
 def represent_job(job: Job, *, now: datetime.datetime, webhook_url: str | None = None) -> dict[str, Any]:
@@ -82,7 +88,7 @@ def _read(job: Job, config: dict[str, Any]) -> tuple[Schedule | None, str | None
     """Return the schedule without overrides, and why this release can't read the definition in any environment."""
     try:
         schedule, error = timetable_of(config, anchor=job.created_at).schedule, None
-        definition_of(config)
+        runnable_of(config)
     except UnreadableError as unreadable:
         schedule, error = None, str(unreadable)
     for key in config.get(OVERRIDES, {}):
@@ -99,19 +105,54 @@ def represent_definition(config: dict[str, Any]) -> dict[str, Any]:
 
 def _with_later_fields(field: str, value: Any) -> Any:
     """Add the fields that a version of an older release lacks."""
+    if value is None and field in SECTIONS:
+        return None
     return {**LATER_FIELDS[field], **(value or {})} if field in LATER_FIELDS else value
 
 
 def _in_order(field: str, value: Any) -> Any:
     """Sort the fields of a section or callback in the documented order, which the database does not keep."""
+    if value is None:
+        return None
+    if field == WORKFLOW:
+        return _workflow_in_order(value)
     section = _ORDER.get(field)
-    return {name: value[name] for name in section if name in value} if section and value else value
+    return {name: value[name] for name in section if name in value} if section else value
+
+
+def _workflow_in_order(workflow: dict[str, Any]) -> dict[str, Any]:
+    steps = {part: [step_in_order(step, step["type"]) for step in workflow[part]] for part in STEP_LISTS}
+    return {name: steps.get(name, workflow[name]) for name in WORKFLOW_FIELDS}
+
+
+def step_in_order(step: dict[str, Any], kind: str) -> dict[str, Any]:
+    """Sort the fields of a step, whole or sparse, of this type."""
+    return {name: _in_order(name, step[name]) for name in STEP_FIELDS[kind] if name in step}
 
 
 def represent_overrides(config: dict[str, Any], environment_id: uuid.UUID) -> dict[str, Any]:
     """Return an environment's sparse overrides."""
     sparse = overrides_in(config, str(environment_id))
-    return {field: _in_order(field, sparse[field]) for field in OVERRIDABLE if field in sparse}
+    if WORKFLOW in sparse:
+        sparse = {**sparse, WORKFLOW: _sparse_in_order(sparse[WORKFLOW], config[WORKFLOW])}
+    return {
+        field: sparse[field] if field == WORKFLOW else _in_order(field, sparse[field])
+        for field in OVERRIDABLE
+        if field in sparse
+    }
+
+
+def _sparse_in_order(sparse: dict[str, Any], workflow: dict[str, Any]) -> dict[str, Any]:
+    """Sort the overrides of a workflow as its steps are."""
+    by_id = sparse.get("steps", {})
+    steps = {
+        step["id"]: step_in_order(by_id[step["id"]], step["type"])
+        for part in STEP_LISTS
+        for step in workflow[part]
+        if step["id"] in by_id
+    }
+    first = {name: value for name, value in sparse.items() if name != "steps"}
+    return {**first, **({"steps": steps} if steps else {})}
 
 
 def represent_state(

@@ -16,6 +16,7 @@ from core.validation.fields import BoundedList, Choice, Flag, Number, Text, Whol
 from core.validation.strict import StrictSerializer
 from jobs.definition.assertions import MAX_ASSERTIONS
 from jobs.definition.facts import OPENING
+from jobs.definition.workflow.scope import PLAIN
 from jobs.errors import UnknownRetryPolicyError
 from jobs.models import Backoff
 from jobs.services.retry_policies import RULES, find_policy, resolved
@@ -63,7 +64,10 @@ class ClientCertSerializer(StrictSerializer):
 
 
 class RequestSerializer(StrictSerializer):
-    """The HTTP call to make."""
+    """The HTTP call to make.
+
+    The context has `workspace` and, for a step of a workflow, `scope`.
+    """
 
     url = TargetUrl(max_length=2048)
     method = Choice(choices=METHODS, default="POST", help_text="The HTTP method. Redirects are never followed.")
@@ -112,7 +116,7 @@ class RequestSerializer(StrictSerializer):
             if text and attrs["method"] == BODILESS:
                 problem = "A HEAD request has no body: leave it out, or choose another method."
                 raise ValidationError({"body": [ErrorDetail(problem, code="conflicting")]})
-        check_templates(attrs, self.context["workspace"])
+        check_templates(attrs, self.context["workspace"], self.context.get("scope", PLAIN))
         return attrs
 
 

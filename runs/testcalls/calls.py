@@ -23,6 +23,7 @@ from core import exact_json
 from core.differences import difference
 from core.ids import uuid7_text
 from core.redis import REDIS_ERRORS
+from jobs.definition.calls import is_workflow
 from jobs.definition.overrides import effective, shared
 from jobs.models import JobEnvironment
 from jobs.services.unreadable import refuse_unreadable
@@ -34,6 +35,7 @@ from runs.errors import (
     CallLostError,
     JobGoneError,
     JobNotEnabledError,
+    NotForWorkflowsError,
     NoWorkerError,
     TooManyTestCallsError,
 )
@@ -91,8 +93,8 @@ def call_once(
 
     `config` is a complete, validated definition instead of the saved one; `unsaved` names what differs in it, for the
     audit log, and leaves the run without a version. Blocks for as long as the call takes. It does not count towards the
-    quota, but is refused when that is used up. Raises QuotaExceededError, JobGoneError, JobNotEnabledError, and what
-    `_answered` raises.
+    quota, but is refused when that is used up. Raises QuotaExceededError, JobGoneError, JobNotEnabledError,
+    NotForWorkflowsError, and what `_answered` raises.
     """
     refuse_when_stopped(job_environment.workspace_id, now=now)
     call = _request(job_environment, config, input)
@@ -118,6 +120,8 @@ def _request(job_environment: JobEnvironment, config: dict[str, Any] | None, inp
         raise JobNotEnabledError(job.slug, environment.slug)
     if config is None:
         refuse_unreadable(job, version, environment.pk)
+    if is_workflow(version.config if config is None else config):
+        raise NotForWorkflowsError(job.slug, "run it to test it")
     return CallRequest(
         call_id=uuid7_text(),
         workspace_id=str(job_environment.workspace_id),

@@ -94,7 +94,6 @@ class TestCreate:
 
 LATER = {
     "command": "ls",
-    "workflow": {},
 }
 #: A wrong body, the field that must be named, and its code.
 REFUSED: list[tuple[dict[str, Any], str, str]] = [
@@ -197,7 +196,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     (job(jitter_seconds=3601), "jitter_seconds", "max_value"),
     (job(jitter_seconds=-1), "jitter_seconds", "min_value"),
     (job(overlap="wait"), "overlap", "invalid_choice"),
-    *((job(kind=kind), "kind", "invalid_choice") for kind in ("command", "workflow", "heartbeat", "HTTP", "")),
+    *((job(kind=kind), "kind", "invalid_choice") for kind in ("command", "heartbeat", "HTTP", "")),
     (job(misfire="never"), "misfire", "invalid_choice"),
     (job(dst_gap="jump"), "dst_gap", "invalid_choice"),
     (job(dst_fold="second"), "dst_fold", "invalid_choice"),

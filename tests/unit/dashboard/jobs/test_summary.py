@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from dashboard.forms.labels import label_of
 from dashboard.jobs.differences import changes_between, override_changes
-from dashboard.jobs.summary import MAX_CHARACTERS, assertion_words, summarize
+from dashboard.jobs.phrases import MAX_CHARACTERS, assertion_words
+from dashboard.jobs.summary import summarize
 from jobs.definition.assertions import ASSERTION_TYPES
 from jobs.definition.callback import default_callback
 from jobs.definition.overrides import OVERRIDABLE

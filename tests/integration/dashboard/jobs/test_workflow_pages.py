@@ -1,0 +1,75 @@
+"""Pages of workflows: their steps in words; forms for the one call of a job refuse to open."""
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from accounts.actors import SYSTEM
+from accounts.models import Workspace
+from jobs.models import Job
+from jobs.services.save import save_job
+from runs.executions.services import run_now
+from tests.support.admin_rows import person, signed_in
+from tests.support.jobs import EPOCH
+from tests.support.workflows import every_kind_of_step, stored_definition
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def job(workspace: Workspace) -> Job:
+    config = stored_definition(every_kind_of_step(), workspace)
+    return save_job(workspace=workspace, job=None, slug=None, config=config, environments=None, actor=SYSTEM, now=EPOCH)
+
+
+@pytest.fixture
+def browser(workspace: Workspace) -> Client:
+    return signed_in(person("olga", workspace=workspace))
+
+
+def test_the_page_lists_the_steps_and_offers_no_call(browser: Client, job: Job) -> None:
+    page = browser.get(reverse("admin:jobs_job_page", args=[job.pk])).content.decode()
+    for line in (
+        "1. create: POST http://receiver.test/ok; again every 5 s until",
+        "2. cool: wait 10 min",
+        "4. paid: wait for a request; taken if {{body.order}} exists; at most 7 d, then the workflow goes on",
+        "5. ok: approval by role:admin; asks Send {{steps.create.n}} mails?; at most 1 d, then it is rejected",
+        "clean: DELETE http://receiver.test/ok/",
+        "1 d for the whole workflow",
+    ):
+        assert line in page
+    assert "Test call" not in page
+    assert ">edit<" not in page
+
+
+def test_the_list_names_the_kind(browser: Client, job: Job) -> None:
+    assert "Workflow" in browser.get(reverse("admin:jobs_job_changelist")).content.decode()
+
+
+def test_forms_of_one_call_refuse_to_open_and_change_nothing(browser: Client, job: Job, workspace: Workspace) -> None:
+    form = reverse("admin:jobs_job_change", args=[job.pk])
+    for answer in (browser.get(form), browser.post(form, {"name": "x"})):
+        assert answer.status_code == 302
+        assert answer.url == reverse("admin:jobs_job_page", args=[job.pk])
+    assert Job.objects.get().current_version == job.current_version
+
+
+def test_versions_are_compared_step_by_step(browser: Client, job: Job, workspace: Workspace) -> None:
+    sent = every_kind_of_step()
+    steps = sent["workflow"]["steps"]
+    steps[0]["request"]["timeout_seconds"] = 77
+    steps[0]["if"] = []
+    del steps[1]
+    config = stored_definition(sent, workspace)
+    save_job(workspace=workspace, job=job, slug=None, config=config, environments=None, actor=SYSTEM, now=EPOCH)
+    page = browser.get(reverse("admin:jobs_job_versions", args=[job.pk])).content.decode()
+    for words in ("Step create: Timeout", "77", "Step create: If", "{{input.mode}} equals", "Step cool", "wait 10 min"):
+        assert words in page
+
+
+def test_an_execution_has_a_page_and_no_edited_replay(browser: Client, job: Job) -> None:
+    execution = run_now(job_environment=job.job_environments.get(), actor=SYSTEM, now=EPOCH)
+    page = browser.get(reverse("admin:runs_execution_change", args=[execution.pk])).content.decode()
+    assert "Edit and replay" not in page
+    assert browser.get(reverse("admin:runs_execution_edit", args=[execution.pk])).status_code == 302
+    assert browser.get(reverse("admin:runs_execution_changelist")).status_code == 200
