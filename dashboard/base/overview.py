@@ -67,7 +67,10 @@ class Overview:
         environment_ids = tuple(access.narrow(Environment.objects.all()).values_list("pk", flat=True))
         subject = Subject(environment_ids)
         failures = problem_jobs.newest_failures(environment_ids, now=now)
-        troubled = problem_jobs.find_problem_jobs(access.narrow(JobEnvironment.objects.all()), failures, now=now)
+        undelivered = problem_jobs.undelivered_callbacks(environment_ids, now=now)
+        troubled = problem_jobs.find_problem_jobs(
+            access.narrow(JobEnvironment.objects.all()), failures, undelivered=undelivered, now=now
+        )
         present = live.count_live(None if access.everything else list(access.roles))
         summary = _system_summary()
         return cls(

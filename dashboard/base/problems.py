@@ -35,6 +35,8 @@ def problem_row(troubled: ProblemJob, access: DashboardAccess, now: datetime.dat
     if ProblemKind.LATE in kinds:
         executions = reverse("admin:runs_execution_changelist")
         url, link = f"{executions}?job={job_environment.job_id}&status=pending", "Queue"
+    elif troubled.undelivered_id is not None and ProblemKind.FAILING not in kinds:
+        url, link = reverse("admin:runs_execution_change", args=[troubled.undelivered_id]), "Latest callback"
     elif failure_id is not None and kinds != (ProblemKind.PAUSED,):
         url, link = reverse("admin:runs_execution_change", args=[failure_id]), "Latest failure"
     return ProblemRow(
@@ -63,6 +65,7 @@ def _appearance(kind: ProblemKind, job_environment: JobEnvironment) -> Appearanc
         ProblemKind.LATE: Appearance("Late", "bad", "timer"),
         ProblemKind.FAILING: Appearance("Failed" if count == 1 else f"{count} in a row", "bad", "trending_down"),
         ProblemKind.FLAPPING: Appearance("Flapping", "warn", "swap_vert"),
+        ProblemKind.CALLBACKS: Appearance("Callbacks failed", "warn", "notification_important"),
         ProblemKind.PAUSED: Appearance("Paused", "warn", "pause_circle"),
     }[kind]
 
@@ -70,6 +73,8 @@ def _appearance(kind: ProblemKind, job_environment: JobEnvironment) -> Appearanc
 def _words(kind: ProblemKind, job_environment: JobEnvironment, now: datetime.datetime) -> str:
     if kind is ProblemKind.LATE and job_environment.next_fire_at:
         return f"due {relative_words(job_environment.next_fire_at, now)}, not fired yet"
+    if kind is ProblemKind.CALLBACKS:
+        return "callbacks of the last 24 hours were given up"
     if kind is ProblemKind.PAUSED:
         until = job_environment.paused_until
         words = f"until {instant_words(until)} UTC" if until else "until resumed"

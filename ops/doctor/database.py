@@ -16,7 +16,7 @@ from runs.monitoring import system
 _STATEMENT_MS = 5000
 _UNMIGRATED = (errors.UndefinedTable, errors.UndefinedColumn)
 #: Connections at most: of both web processes together, of one worker, of one beat.
-_WEB_CONNECTIONS, _WORKER_CONNECTIONS, _BEAT_CONNECTIONS = 16, 8, 3
+_WEB_CONNECTIONS, _WORKER_CONNECTIONS, _BEAT_CONNECTIONS = 16, 9, 3
 _CONNECTIONS = """
     WITH held AS (SELECT * FROM pg_stat_activity WHERE backend_type = 'client backend')
     SELECT whose, most, taken FROM (

@@ -10,7 +10,7 @@ from runs.monitoring import system
 from runs.monitoring.system import KnownProcess
 from workers.sharing import own_agreement
 
-_DUE_LAG_SECONDS, _CLAIM_LAG_SECONDS = 10, 30
+_DUE_LAG_SECONDS, _CLAIM_LAG_SECONDS, _CALLBACK_LAG_SECONDS = 10, 30, 60
 _CLOCK_WARNING_SECONDS, _CLOCK_PROBLEM_SECONDS = 1.0, 30.0
 _NEARLY_FULL = 0.9
 _SHOWN_JOBS = 5
@@ -101,6 +101,18 @@ def lag(cursor: Any) -> Iterator[Finding]:
         )
     if lags.due_seconds <= _DUE_LAG_SECONDS and lags.claim_seconds <= _CLAIM_LAG_SECONDS:
         yield ok("lag", f"{lags.due_seconds:.1f} s to be fired, {lags.claim_seconds:.1f} s for a worker.")
+
+
+def callbacks(cursor: Any) -> Iterator[Finding]:
+    pending, lag_seconds = system.pending_callbacks(cursor)
+    if lag_seconds > _CALLBACK_LAG_SECONDS:
+        yield warning(
+            "callbacks",
+            f"The longest due has waited {lag_seconds:,.0f} s for a worker; {pending:,} are pending.",
+            "Start more workers, or see callbacks_database_away and callbacks_turn_failed in their logs.",
+        )
+    else:
+        yield ok("callbacks", f"{pending:,} pending; the longest due has waited {lag_seconds:.1f} s for a worker.")
 
 
 def unreadable(cursor: Any) -> Iterator[Finding]:

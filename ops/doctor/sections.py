@@ -90,6 +90,7 @@ def sections() -> list[DoctorSection]:
             "workers": processes.workers,
             "agreement": processes.agreement,
             "lag": processes.lag,
+            "callbacks": processes.callbacks,
             "unreadable_jobs": processes.unreadable,
             "retention": processes.retention,
         },

@@ -1,4 +1,4 @@
-"""Problem jobs: those that fail again and again, that flap, that are late, and that are paused.
+"""Problem jobs: those that fail again and again, that flap, are late or paused, or whose callbacks fail.
 
 Each kind is found by an index of its own, in ranges of a bounded size: the newest failures in each environment, and the
 latest executions of each suspected job. So the cost depends on the problems shown, not on the history.
@@ -8,13 +8,15 @@ import datetime
 import enum
 import itertools
 import uuid
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from django.db import connection
 from django.db.models import Q
 
+from core.ids import first_uuid7_at
 from jobs.models import JobEnvironment
 from runs.outcome_codes import facets
 from runs.states import ExecutionStatus
@@ -55,12 +57,32 @@ _RECENT = """
 """
 
 
+# The newest failed callbacks of each workspace, of those environments.
+_UNDELIVERED = """
+    SELECT DISTINCT ON (newest.job_id, newest.environment_id)
+           newest.job_id, newest.environment_id, newest.execution_id
+      FROM (SELECT DISTINCT workspace_id FROM accounts_environment WHERE id = ANY(%(environments)s::uuid[])) AS own
+     CROSS JOIN LATERAL (
+         SELECT id, job_id, environment_id, execution_id FROM runs_callback AS callback
+          WHERE callback.workspace_id = own.workspace_id AND callback.status = 'failed' AND callback.id >= %(since)s
+          ORDER BY callback.id DESC LIMIT %(count)s
+     ) AS newest
+     WHERE newest.environment_id = ANY(%(environments)s::uuid[])
+     ORDER BY newest.job_id, newest.environment_id, newest.id DESC
+"""
+
+
+#: By job and environment: the latest execution whose callback was given up.
+Undelivered = Mapping[tuple[uuid.UUID, uuid.UUID], uuid.UUID]
+
+
 class ProblemKind(enum.Enum):
     """The kinds of problems, the most pressing first."""
 
     LATE = "late"
     FAILING = "failing"
     FLAPPING = "flapping"
+    CALLBACKS = "callbacks"
     PAUSED = "paused"
 
 
@@ -97,11 +119,15 @@ class LatestOutcomes:
 
 @dataclass(frozen=True, slots=True)
 class ProblemJob:
-    """A job in an environment, with its problems and its recent outcomes."""
+    """A job in an environment, with its problems and its recent outcomes.
+
+    `undelivered_id` is the latest execution whose callback was given up.
+    """
 
     job_environment: JobEnvironment
     kinds: tuple[ProblemKind, ...]
     recent: LatestOutcomes
+    undelivered_id: uuid.UUID | None = None
 
 
 def newest_failures(environment_ids: Collection[uuid.UUID], *, now: datetime.datetime) -> list[Failure]:
@@ -118,10 +144,29 @@ def newest_failures(environment_ids: Collection[uuid.UUID], *, now: datetime.dat
         return [Failure(*row) for row in cursor.fetchall()]
 
 
+def undelivered_callbacks(environment_ids: Collection[uuid.UUID], *, now: datetime.datetime) -> Undelivered:
+    """The newest callbacks of the last day that were given up."""
+    parameters: dict[str, Any] = {
+        "environments": [str(key) for key in environment_ids],
+        "since": first_uuid7_at(now - _MAX_AGE),
+        "count": _MAX_FAILURES,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_UNDELIVERED, parameters)
+        return {(job_id, environment_id): execution_id for job_id, environment_id, execution_id in cursor.fetchall()}
+
+
 def find_problem_jobs(
-    job_environments: Any, failures: Iterable[Failure], *, now: datetime.datetime
+    job_environments: Any,
+    failures: Iterable[Failure],
+    *,
+    undelivered: Undelivered = MappingProxyType({}),
+    now: datetime.datetime,
 ) -> list[ProblemJob]:
-    """The problem jobs among `job_environments`, a queryset; those of `failures` are suspected of flapping."""
+    """The problem jobs among `job_environments`, a queryset; those of `failures` are suspected of flapping.
+
+    `undelivered` is the result of `undelivered_callbacks`.
+    """
     enabled = job_environments.filter(enabled=True, job__deleted_at__isnull=True)
     enabled = enabled.select_related("job", "environment", "workspace")
     paused = Q(paused_until__isnull=True) | Q(paused_until__gt=now)
@@ -130,6 +175,7 @@ def find_problem_jobs(
         ProblemKind.FAILING: list(
             enabled.filter(consecutive_failures__gt=0).order_by("-consecutive_failures", "pk")[:MAX_OF_KIND]
         ),
+        ProblemKind.CALLBACKS: _of_pairs(enabled, undelivered),
         ProblemKind.PAUSED: list(
             enabled.filter(paused, paused_at__isnull=False).order_by("-paused_at", "pk")[:MAX_OF_KIND]
         ),
@@ -143,7 +189,15 @@ def find_problem_jobs(
         *enabled.filter(pk__in=[key for key in flapping if key not in rows])[:MAX_OF_KIND],
         *(rows[key] for key in flapping if key in rows),
     ]
-    return _problem_jobs(by_kind, recent)
+    return _problem_jobs(by_kind, recent, undelivered)
+
+
+def _of_pairs(enabled: Any, pairs: Undelivered) -> list[JobEnvironment]:
+    """The rows of some pairs of a job and an environment. No query without any."""
+    if not pairs:
+        return []
+    rows = enabled.filter(job__in={job_id for job_id, _ in pairs}).order_by("pk")
+    return [row for row in rows if (row.job_id, row.environment_id) in pairs][:MAX_OF_KIND]
 
 
 def _recent_outcomes(jobs: dict[uuid.UUID, uuid.UUID]) -> dict[uuid.UUID, LatestOutcomes]:
@@ -157,7 +211,9 @@ def _recent_outcomes(jobs: dict[uuid.UUID, uuid.UUID]) -> dict[uuid.UUID, Latest
 
 
 def _problem_jobs(
-    by_kind: dict[ProblemKind, list[JobEnvironment]], recent: dict[uuid.UUID, LatestOutcomes]
+    by_kind: dict[ProblemKind, list[JobEnvironment]],
+    recent: dict[uuid.UUID, LatestOutcomes],
+    undelivered: Undelivered,
 ) -> list[ProblemJob]:
     """Each job-environment once, with all of its problems; the most pressing first."""
     kinds: dict[uuid.UUID, list[ProblemKind]] = {}
@@ -166,4 +222,12 @@ def _problem_jobs(
         for row in by_kind.get(kind, ()):
             rows[row.pk] = row
             kinds.setdefault(row.pk, []).append(kind)
-    return [ProblemJob(row, tuple(kinds[key]), recent.get(key, LatestOutcomes())) for key, row in rows.items()]
+    return [
+        ProblemJob(
+            row,
+            tuple(kinds[key]),
+            recent.get(key, LatestOutcomes()),
+            undelivered.get((row.job_id, row.environment_id)),
+        )
+        for key, row in rows.items()
+    ]

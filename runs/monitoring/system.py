@@ -237,9 +237,14 @@ def read_state(cursor: Any) -> SystemState:
         quota=usage.quota_pressure(cursor, at=_row(cursor, "SELECT clock_timestamp()", [])[0]),
         retention=retention(cursor),
         webhooks_pending=_row(cursor, _WEBHOOKS_PENDING, [COUNTED])[0],
-        callbacks=PendingCallbacks(*_row(cursor, _CALLBACKS_PENDING, [COUNTED])),
+        callbacks=pending_callbacks(cursor),
         totals=counters.totals(cursor),
     )
+
+
+def pending_callbacks(cursor: Any) -> PendingCallbacks:
+    """The callbacks that are not delivered or given up."""
+    return PendingCallbacks(*_row(cursor, _CALLBACKS_PENDING, [COUNTED]))
 
 
 def retention(cursor: Any) -> Retention:

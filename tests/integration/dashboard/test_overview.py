@@ -18,8 +18,10 @@ from accounts.services import create_workspace
 from jobs.models import JobEnvironment
 from jobs.services.save import save_job
 from runs import restore_guard
+from runs.models import Callback
 from runs.monitoring import heartbeats
 from tests.support.admin_rows import HOSTILE, execution_of, person, run_of, signed_in
+from tests.support.callback_rows import make_callback
 from tests.support.jobs import EPOCH, MakeJob, job_config
 
 pytestmark = pytest.mark.django_db
@@ -173,6 +175,18 @@ def test_a_job_that_alternates_between_success_and_failure_is_flapping(
 ) -> None:
     outcomes(make_job(name="By turns"), pattern)
     assert ("Flapping" in part_of(owner, "problems")) is flaps
+
+
+def test_a_job_whose_callbacks_fail_links_to_the_latest(owner: Client, make_job: MakeJob) -> None:
+    row = make_job(name="Silent thing")
+    for _ in range(2):
+        callback = make_callback(execution_of(row, status="succeeded"))
+    trouble = part_of(owner, "problems")
+    assert "Callbacks failed" in trouble
+    assert f'href="{reverse("admin:runs_execution_change", args=[callback.execution_id])}"' in trouble
+    assert "1 job has" in part_of(owner, "headline") or "No beat" in part_of(owner, "headline")
+    Callback.objects.update(status="delivered")
+    assert "Callbacks failed" not in part_of(owner, "problems")
 
 
 def test_a_paused_job_can_be_resumed_from_the_overview(owner: Client, make_job: MakeJob) -> None:

@@ -18,6 +18,7 @@ from django.db import connection
 from django.test import Client
 
 from accounts.actors import SYSTEM
+from jobs.definition.callback import default_callback
 from jobs.services.save import pause, save_job
 from ops.embedded.postgres import postgres_binary
 from ops.management.commands import restored
@@ -26,7 +27,7 @@ from runs.clock.fire import fire_due
 from runs.executions import services
 from runs.executions.bulk import start_selected
 from runs.ledger.read import account_of
-from runs.models import BulkOperation, Execution, Run
+from runs.models import BulkOperation, Callback, Execution, Run
 from runs.monitoring import heartbeats
 from runs.restore import release
 from runs.states import BulkKind, BulkState
@@ -169,6 +170,17 @@ class TestRelease:
         place.refresh_from_db()
         assert recorded() == [("missed", 1)]
         assert not place.enabled
+
+    @pytest.mark.parametrize("keep_live", [False, True])
+    def test_pending_callbacks_are_given_up_unless_live_work_goes_on(self, make_job: MakeJob, keep_live: bool):
+        place = make_job(callback=default_callback("https://example.com/"))
+        now = release.database_now()
+        services.run_now(job_environment=place, now=now, actor=SYSTEM)
+        ended = services.run_now(job_environment=place, now=now, actor=SYSTEM)
+        services.cancel(workspace=ended.workspace, execution_id=ended.pk, now=now, actor=SYSTEM)
+        release.bring_back(now, keep_live=keep_live)
+        expected = [("pending", "")] if keep_live else [("failed", release.UNSENT)] * 2
+        assert list(Callback.objects.values_list("status", "last_error")) == expected
 
     def test_live_executions_are_canceled_with_a_reason(self, make_job: MakeJob):
         place = make_job()

@@ -12,12 +12,13 @@ from accounts.actors import SYSTEM
 from accounts.models import AuditEntry, Environment
 from jobs.models import JobEnvironment, JobVersion
 from runs.executions import services
-from runs.models import BulkOperation, Execution, PruningRound, Run
+from runs.models import BulkOperation, Callback, CallbackAttempt, Execution, PruningRound, Run
 from runs.retention.nightly import OPERATIONS_KEPT, begin_round, continue_round
 from runs.retention.prune import Pace, Turn, pruning_lock
 from runs.retention.rules import Prunable, cuts, rules_after
 from runs.retention.worker import work_off
 from tests.support.api_caller import make_execution, make_run
+from tests.support.callback_rows import make_callback
 from tests.support.jobs import MakeJob
 from tests.support.threads import run_in_thread
 
@@ -140,6 +141,18 @@ class TestNeverRemoved:
         Execution.objects.filter(pk=replay.pk).update(status="succeeded", finished_at=NOW, next_attempt_at=None)
         prune()
         assert old.pk not in kept(job)
+
+    def test_one_whose_callback_is_pending(self, job: JobEnvironment) -> None:
+        _, old, older = history(job, 3)
+        make_callback(old, status="pending")
+        make_callback(older)
+        prune()
+        assert (old.pk in kept(job), older.pk in kept(job)) == (True, False)
+        assert set(Callback.objects.values_list("execution_id", flat=True)) == {old.pk}
+        Callback.objects.update(status="delivered", finished_at=NOW, next_attempt_at=None)
+        prune()
+        assert old.pk not in kept(job)
+        assert not CallbackAttempt.objects.exists()
 
     def test_an_execution_pending_in_a_bulk_operation(self, job: JobEnvironment, workspace: Any) -> None:
         _, done, to_come, _ = history(job, 4)

@@ -7,18 +7,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from standardwebhooks.webhooks import Webhook
 
 from accounts.actors import SYSTEM
 from accounts.models import Workspace
 from accounts.signing import rotate_signing_secret
+from core.ids import uuid7
 from jobs.definition.callback import default_callback
 from runs import restore_guard
 from runs.callbacks.claim import LOST, TOO_DEEP, claim_callbacks
+from runs.callbacks.record import FinishedCallbackAttempt, UnsentCallback, give_callbacks_back, record_callbacks
 from runs.executions import services
+from runs.executions.delete import purge
 from runs.models import Callback, CallbackAttempt, Execution
 from tests.support.engine import LOOPBACK_ALLOWED, eventually
+from tests.support.explain_plans import ExplainingCursor
 from tests.support.finished_attempts import finished, record_on
 from tests.support.jobs import MakeJob
 from tests.support.receiver import Exchange, fine, receiving
@@ -206,6 +210,70 @@ def test_a_restored_database_sends_nothing(make_job: MakeJob) -> None:
         assert claim_callbacks(cursor, owner="first", lease_seconds=60, limit=10).callbacks == []
         restore_guard.mark(cursor)
         assert len(claim_callbacks(cursor, owner="first", lease_seconds=60, limit=10).callbacks) == 1
+
+
+def test_callbacks_of_purged_jobs_are_not_sent(make_job: MakeJob) -> None:
+    execution = ended(make_job, "http://receiver.test/")
+    purge(job=execution.job, actor=SYSTEM, now=now())
+    with connection.cursor() as cursor:
+        assert claim_callbacks(cursor, owner="first", lease_seconds=60, limit=10).callbacks == []
+
+
+def test_an_attempt_that_has_lost_its_lease_records_nothing(make_job: MakeJob) -> None:
+    ended(make_job, "http://receiver.test/")
+    past = now() - datetime.timedelta(seconds=1)
+    with connection.cursor() as cursor:
+        (first,) = claim_callbacks(cursor, owner="first", lease_seconds=60, limit=10).callbacks
+        Callback.objects.update(next_attempt_at=past, lease_expires_at=past)
+        (second,) = claim_callbacks(cursor, owner="second", lease_seconds=60, limit=10).callbacks
+        late, current = (
+            FinishedCallbackAttempt(
+                callback.callback_id, callback.number, True, None, now(), 1, 200, "ok", "", "127.0.0.1", "test"
+            )
+            for callback in (first, second)
+        )
+        assert record_callbacks(cursor, [late], owner="first") == set()
+        give_callbacks_back(cursor, [UnsentCallback(first.callback_id, first.number, 0)], owner="first")
+        assert Callback.objects.get().attempts == 2
+        assert record_callbacks(cursor, [current], owner="second") == {(second.callback_id, 2)}
+        assert record_callbacks(cursor, [current], owner="second") == set()
+    assert list(CallbackAttempt.objects.order_by("number").values_list("number", "error")) == [(1, LOST), (2, "")]
+
+
+def test_one_workspaces_callbacks_leave_room_for_others(make_job: MakeJob) -> None:
+    execution = ended(make_job, "http://receiver.test/")
+    with connection.cursor() as cursor:
+        full = [str(execution.workspace_id)]
+        assert claim_callbacks(cursor, owner="first", lease_seconds=60, limit=10, full=full).callbacks == []
+        assert len(claim_callbacks(cursor, owner="first", lease_seconds=60, limit=10).callbacks) == 1
+
+
+@pytest.mark.usefixtures("fresh_tables")
+def test_looking_for_callbacks_reads_no_more_than_what_is_due(make_job: MakeJob) -> None:
+    execution = ended(make_job, "http://receiver.test/")
+    columns = {field.attname: getattr(Callback.objects.get(), field.attname) for field in Callback._meta.fields}
+    outcome = {"status": "delivered", "finished_at": now(), "next_attempt_at": None}
+    others = ("id", "execution_id", "job_id", "workspace_id")
+    Callback.objects.bulk_create(
+        Callback(**{**columns, **outcome, **{name: uuid7() for name in others}}) for _ in range(5000)
+    )
+    with connection.cursor() as plain:
+        plain.execute("ANALYZE runs_callback")
+        cursor = ExplainingCursor(plain)
+        with transaction.atomic():
+            assert len(claim_callbacks(cursor, owner="first", lease_seconds=60, limit=10).callbacks) == 1
+    claim, costs = cursor.explained[0]
+    assert "UPDATE runs_callback" in claim
+    assert "runs_callback" not in costs.scanned_whole
+    assert costs.read["runs_callback"] <= 4
+    plans = [
+        (Callback.objects.of(execution.workspace).order_by("-pk")[:50], "callback_history"),
+        (Callback.objects.of(execution.workspace).filter(status="failed").order_by("-pk")[:50], "callback_failures"),
+        (Callback.objects.filter(job=execution.job_id).order_by("-pk")[:50], "callback_job_history"),
+        (Callback.objects.filter(execution=execution.pk), "callback_event_unique"),
+    ]
+    for rows, index in plans:
+        assert index in rows.explain()
 
 
 def test_a_stopping_worker_gives_back_what_it_has_not_sent(make_job: MakeJob) -> None:
