@@ -34,6 +34,7 @@ class Purpose(enum.StrEnum):
     """What a token is good for: one made for something else is refused."""
 
     WEBHOOK = "webhook"
+    RESUME = "resume"
 
 
 class TokenSubject(NamedTuple):

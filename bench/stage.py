@@ -227,7 +227,7 @@ def empty() -> None:
 def clear() -> None:
     """Delete all history, so that every round starts the same."""
     with connection.cursor() as cursor:
-        cursor.execute("TRUNCATE runs_run, runs_execution, runs_endedslip, runs_digest")
+        cursor.execute("TRUNCATE runs_run, runs_stepstate, runs_execution, runs_endedslip, runs_digest")
         cursor.execute("VACUUM ANALYZE jobs_jobenvironment")
 
 

@@ -72,6 +72,11 @@ def of_canceled(executions: int) -> dict[str, int]:
     return {"executions/canceled/": executions} if executions else {}
 
 
+def of_ended(outcomes: Iterable[tuple[str, str]]) -> dict[str, int]:
+    """The counts of workflows that ended, given as status and failure reason, which may be empty."""
+    return {f"executions/{status}/{reason}": count for (status, reason), count in collections.Counter(outcomes).items()}
+
+
 def of_webhooks(statuses: Iterable[str]) -> dict[str, int]:
     """What is counted of requests to webhooks, by what became of them."""
     return {f"webhooks/{status}": count for status, count in collections.Counter(map(str, statuses)).items()}

@@ -25,6 +25,7 @@ class FailureReason(enum.StrEnum):
     HTTP_SERVER_ERROR = "http_server_error"
     UNEXPECTED_STATUS = "unexpected_status"
     ASSERTION_FAILED = "assertion_failed"
+    EXTRACTION_FAILED = "extraction_failed"
     INVALID_URL = "invalid_url"
     TEMPLATE_ERROR = "template_error"
     SSRF_BLOCKED = "ssrf_blocked"
@@ -47,12 +48,9 @@ class FailureReason(enum.StrEnum):
         return _KINDS[self][1]
 
 
-#: The reasons that can occur in this release: the others belong to commands and workflows.
+#: The reasons that can occur in this release: the others belong to commands.
 OCCURRING = tuple(
-    reason
-    for reason in FailureReason
-    if reason
-    not in {FailureReason.NONZERO_EXIT, FailureReason.AGENT_LOST, FailureReason.REJECTED, FailureReason.WAIT_EXPIRED}
+    reason for reason in FailureReason if reason not in {FailureReason.NONZERO_EXIT, FailureReason.AGENT_LOST}
 )
 #: For each reason, what decides whether it is retried, and what it means.
 _KINDS: dict[FailureReason, tuple[RetriedBy, str]] = {
@@ -68,6 +66,7 @@ _KINDS: dict[FailureReason, tuple[RetriedBy, str]] = {
         "the endpoint answered with a status that does not count as success",
     ),
     FailureReason.ASSERTION_FAILED: (RetriedBy.ASSERTION, "the response did not fulfil the job's assertions"),
+    FailureReason.EXTRACTION_FAILED: (RetriedBy.NOTHING, "the response lacks a value that the step takes from it"),
     FailureReason.INVALID_URL: (RetriedBy.NOTHING, "the URL can't be called"),
     FailureReason.TEMPLATE_ERROR: (
         RetriedBy.NOTHING,

@@ -14,7 +14,7 @@ from accounts.models import Workspace
 from jobs.definition.overrides import OVERRIDES
 from jobs.models import Job, JobEnvironment, JobVersion
 from runs.outcome_codes import facets
-from runs.states import LIVE, TERMINAL, ExecutionStatus, Trigger, WebhookStatus
+from runs.states import LIVE, TERMINAL, ExecutionStatus, StepStatus, Trigger, WaitKind, WebhookStatus
 
 #: Large columns, and those of other kinds of jobs, that lists don't show.
 HEAVY_EXECUTION_COLUMNS = ("input", "state", "output")
@@ -137,3 +137,10 @@ class WebhookDeliveryQuerySet(models.QuerySet[Any]):
     def received(self) -> "WebhookDeliveryQuerySet":
         """Those that are not dispatched yet."""
         return self.filter(status=WebhookStatus.RECEIVED)
+
+
+class StepStateQuerySet(models.QuerySet[Any]):
+    def awaiting_approval(self, workspace: Workspace) -> "StepStateQuerySet":
+        """The steps of a workspace that wait for people, the longest first."""
+        waiting = self.filter(workspace=workspace, status=StepStatus.WAITING, wait_kind=WaitKind.APPROVAL)
+        return waiting.order_by("id")

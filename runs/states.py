@@ -41,6 +41,27 @@ class SkipReason(models.TextChoices):
     ENDED = "ended"
 
 
+class StepStatus(models.TextChoices):
+    """The states of a workflow's step. A pending one was resolved by a request that came before its time."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    WAITING = "waiting"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    CANCELED = "canceled"
+
+
+class WaitKind(models.TextChoices):
+    """What a workflow waits for."""
+
+    DELAY = "delay"
+    POLL = "poll"
+    WEBHOOK = "webhook"
+    APPROVAL = "approval"
+
+
 class WebhookStatus(models.TextChoices):
     """What became of a request to a webhook's URL."""
 
@@ -96,8 +117,7 @@ def _without(states: type[models.TextChoices], *later: str) -> tuple[tuple[str, 
 
 
 # What can occur in this release, for filters and menus. The database also accepts the values of later ones.
-#: Only workflows wait.
-OCCURRING_STATUSES = _without(ExecutionStatus, ExecutionStatus.WAITING)
+OCCURRING_STATUSES = _without(ExecutionStatus)
 #: A run is written once it has ended.
 OCCURRING_RUN_STATUSES = _without(RunStatus, RunStatus.RUNNING)
 OCCURRING_TRIGGERS = _without(Trigger)
@@ -112,7 +132,8 @@ TERMINAL = (
     ExecutionStatus.SKIPPED,
 )
 
-#: From each status, those that an execution may go to. A retry goes back to pending; skipped rows begin as such.
+#: From each status, those that an execution may go to. A retry goes back to pending, as does a workflow after each step
+#: and wait: a worker claims it and decides what follows. Skipped rows begin as such.
 TRANSITIONS: dict[ExecutionStatus, frozenset[ExecutionStatus]] = {
     ExecutionStatus.PENDING: frozenset({ExecutionStatus.RUNNING, ExecutionStatus.CANCELED}),
     ExecutionStatus.RUNNING: frozenset(
@@ -124,7 +145,7 @@ TRANSITIONS: dict[ExecutionStatus, frozenset[ExecutionStatus]] = {
             ExecutionStatus.CANCELED,
         }
     ),
-    ExecutionStatus.WAITING: frozenset({ExecutionStatus.PENDING, ExecutionStatus.FAILED, ExecutionStatus.CANCELED}),
+    ExecutionStatus.WAITING: frozenset({ExecutionStatus.PENDING, ExecutionStatus.CANCELED}),
     ExecutionStatus.SUCCEEDED: frozenset(),
     ExecutionStatus.FAILED: frozenset(),
     ExecutionStatus.CANCELED: frozenset(),

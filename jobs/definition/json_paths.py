@@ -103,6 +103,11 @@ class CompiledPath:
             raise InvalidJsonPathError("Should be a single JSON path.")
         return cls(text, path, _cost(path))
 
+    @property
+    def is_singular(self) -> bool:
+        """Whether it can select one value at most."""
+        return self.path.singular_query()
+
     def values(self, document: Any) -> list[Any]:
         """Return the values that the path selects. Raises TooManyStepsError, and RecursionError if nested too deep."""
         steps = _Steps(MAX_STEPS // self.cost)

@@ -169,9 +169,10 @@ def whole_definition_of(config: Any) -> JobDefinition:
     return definition_of(config)
 
 
-def definition_in(config: Any, environment_id: str) -> JobDefinition:
-    """Read a stored definition in an environment for a worker. Raises UnreadableError."""
-    return definition_of(_effective(config, environment_id))
+def effective_in(config: Any, environment_id: str) -> Config:
+    """Merge an environment's overrides into a stored definition. Raises UnreadableError."""
+    merged: Config = _effective(config, environment_id)
+    return merged
 
 
 def per_environment(config: Any, read: Callable[[Config], T], unread: Callable[[str], Any]) -> PerEnvironment[T]:

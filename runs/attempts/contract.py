@@ -33,6 +33,14 @@ class Attempt(NamedTuple):
     job_version_id: str
     trigger: str
     number: int
+    #: Of a workflow: the step that this attempt calls, and which run of that step it is, from 1.
+    step: str = ""
+    step_number: int = 0
+
+    @property
+    def run_number(self) -> int:
+        """The number of the attempt's run: of a workflow, within its step."""
+        return self.step_number or self.number
 
     @property
     def key(self) -> AttemptKey:
@@ -94,8 +102,29 @@ class Ending(NamedTuple):
     finished_at: datetime.datetime
 
 
+class StepResult(NamedTuple):
+    """What a workflow's step brought, and where the workflow is then.
+
+    `output` and `extracted` are JSON; `private` is encrypted JSON of what of both is secret. `next_step` is the step
+    that most likely follows. A step that polls is called until `poll_until`; `counted_runs` of it came before its last
+    poll. `private` is in base64. `workflow_output`: the JSON that
+    the whole workflow results in, where its success is known to end it.
+    """
+
+    next_step: str
+    counted_runs: int = 0
+    output: str | None = None
+    extracted: str | None = None
+    private: str | None = None
+    poll_until: datetime.datetime | None = None
+    workflow_output: str | None = None
+
+
 class FinishedAttempt(NamedTuple):
-    """All that is recorded of one attempt. `queue_ms`: from when it was due to its start; None: not known."""
+    """All that is recorded of one attempt. `queue_ms`: from when it was due to its start; None: not known.
+
+    `step` is set for the call of a workflow's step.
+    """
 
     attempt: Attempt
     sent: Sent
@@ -105,3 +134,4 @@ class FinishedAttempt(NamedTuple):
     timings: Timings
     ending: Ending
     worker: str
+    step: StepResult | None = None

@@ -4,10 +4,15 @@ import collections
 from collections.abc import Mapping, Sequence
 
 from runs.attempts.contract import AttemptKey, FinishedAttempt
-from runs.attempts.retry import Canceled, GiveUp, RetryIn, Succeeded
+from runs.attempts.retry import Canceled, GiveUp, PollIn, RetryIn, StepCanceled, StepDone, Succeeded
 from runs.counters import DURATION_SECONDS, LATENESS_SECONDS, measure
 
-_STATUS = {Succeeded: "succeeded", RetryIn: "failed", GiveUp: "failed", Canceled: "canceled"}
+_STATUS = {
+    Succeeded: "succeeded", RetryIn: "failed", GiveUp: "failed", Canceled: "canceled",
+    PollIn: "succeeded", StepCanceled: "canceled",
+}  # fmt: skip
+#: The verdicts that end the execution.
+_ENDS = (Succeeded, GiveUp, Canceled)
 
 
 def of_attempts(recorded: Sequence[FinishedAttempt], scheduled: Mapping[AttemptKey, float]) -> dict[str, int]:
@@ -20,9 +25,9 @@ def of_attempts(recorded: Sequence[FinishedAttempt], scheduled: Mapping[AttemptK
     # Every run passes here: counting whole columns is faster than counting run by run.
     verdicts = collections.Counter([(ending.verdict.__class__, ending.failure_reason) for ending in endings])
     for (verdict, reason), count in verdicts.items():
-        status = _STATUS[verdict]
+        status = _STATUS[verdict] if verdict is not StepDone else "failed" if reason else "succeeded"
         counts[f"runs/{status}/{reason or ''}"] += count
-        if verdict is not RetryIn:
+        if verdict in _ENDS:
             counts[f"executions/{status}/{reason or ''}"] += count
     durations = [(ending.finished_at - ending.started_at).total_seconds() for ending in endings]
     measure(counts, "duration", durations, DURATION_SECONDS)

@@ -10,7 +10,7 @@ import json
 import random
 import uuid
 from collections.abc import Collection, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from django.db import connection, transaction
@@ -18,12 +18,13 @@ from django.db import connection, transaction
 from core.failpoints import failpoint
 from core.ids import uuid7_text_at
 from jobs.definition.contract import JobDefinition
-from jobs.definition.reading import UnreadableError, definition_in
+from jobs.definition.reading import UnreadableError, definition_of, effective_in, workflow_definition_of
+from jobs.definition.workflow.contract import HttpStep
 from runs.attempts import unreadable
-from runs.attempts.contract import Attempt, AttemptKey, Ending, FinishedAttempt, Sent, Timings
+from runs.attempts.contract import Attempt, AttemptKey, Ending, FinishedAttempt, Sent, StepResult, Timings
 from runs.attempts.recording import record
 from runs.attempts.requests import Firing, PreparedRequest
-from runs.attempts.retry import Canceled, verdict
+from runs.attempts.retry import Canceled, GiveUp, StepCanceled, StepDone, Verdict, verdict
 from runs.attempts.unreadable import UnreadableVersionFound
 from runs.failures import FailureReason
 from runs.live_tail.publish import publish_on_commit
@@ -38,7 +39,10 @@ _HELD = """
            execution.job_environment_id::text, execution.job_version_id::text, execution.trigger, execution.attempts,
            execution.lease_owner, execution.scheduled_for,
            CASE WHEN execution.attempts > 1 THEN execution.next_attempt_at ELSE execution.started_at END, job.slug,
-           version.config::text, workspace.redact_allow_headers
+           version.config::text, workspace.redact_allow_headers, execution.step, execution.step_attempts,
+           coalesce((SELECT state.attempts FROM runs_stepstate AS state
+                      WHERE state.execution_id = execution.id AND state.step = execution.step
+                        AND execution.step <> ''), 0)
       FROM runs_execution AS execution
       JOIN accounts_workspace AS workspace ON workspace.id = execution.workspace_id
       JOIN jobs_job AS job ON job.id = execution.job_id
@@ -90,7 +94,7 @@ def reap_expired(*, user_agent: str, rng: random.Random, limit: int = BATCH) -> 
         cursor.execute("SELECT clock_timestamp()")
         now = cursor.fetchone()[0]
         cursor.execute(_EXPIRED, [array(unreadable.reaping.waiting()), limit])
-        lost = [_lost(*held, now=now, rng=rng) for held in _readable(cursor, cursor.fetchall(), user_agent)]
+        lost = [_lost(held, now=now, rng=rng) for held in _readable(cursor, cursor.fetchall(), user_agent)]
         moved = _record(cursor, lost)
         if moved:
             failpoint("reap.written")
@@ -107,7 +111,7 @@ def reap_expired(*, user_agent: str, rng: random.Random, limit: int = BATCH) -> 
     return len(moved)
 
 
-def _readable(cursor: Any, rows: Iterable[tuple[Any, ...]], user_agent: str) -> "list[Held]":
+def _readable(cursor: Any, rows: Iterable[tuple[Any, ...]], user_agent: str) -> list["Held"]:
     """The attempts to end. Those whose version this release can't read are set aside."""
     held, unread = [], []
     for row in rows:
@@ -121,17 +125,28 @@ def _readable(cursor: Any, rows: Iterable[tuple[Any, ...]], user_agent: str) -> 
     return held
 
 
-def end_canceled(execution_ids: Collection[uuid.UUID], *, user_agent: str, error: str) -> None:
-    """running -> canceled, each with a canceled run, in the caller's transaction."""
+def end_canceled(
+    execution_ids: Collection[uuid.UUID],
+    *,
+    user_agent: str,
+    error: str,
+    go_on: Collection[uuid.UUID] = (),
+) -> None:
+    """running -> canceled, each with a canceled run, in the caller's transaction.
+
+    Of the workflows in `go_on` only the step is canceled: they become pending, for their `finally`.
+    """
+    continued = {str(key) for key in go_on}
     with connection.cursor() as cursor:
         cursor.execute("SELECT clock_timestamp()")
         now = cursor.fetchone()[0]
         cursor.execute(_RUNNING, [[str(key) for key in execution_ids]])
-        held = [_sent(row, user_agent) for row in cursor.fetchall()]
-        ended = [
-            _without_response(attempt, sent, Ending(Canceled(), None, error, since, max(now, since)))
-            for attempt, sent, since in held
-        ]
+        ended = []
+        for held in (_sent(row, user_agent) for row in cursor.fetchall()):
+            goes_on = held.step is not None and held.attempt.execution_id in continued
+            outcome: Verdict = StepCanceled() if goes_on else Canceled()
+            since = held.started_at
+            ended.append(_without_response(held, Ending(outcome, None, error, since, max(now, since))))
         _record(cursor, ended)
 
 
@@ -143,51 +158,76 @@ def _record(cursor: Any, finished: list[FinishedAttempt]) -> set[AttemptKey]:
     return moved
 
 
-Held = tuple[Attempt, Sent, datetime.datetime, JobDefinition]
+class Held(NamedTuple):
+    """An attempt that a worker holds, with what it called, and when it started. `retries`: as the retry policy counts.
+
+    Without a `definition` this release can't read it, and the request is unknown.
+    """
+
+    attempt: Attempt
+    sent: Sent
+    started_at: datetime.datetime
+    definition: JobDefinition | None
+    step: StepResult | None
+    retries: int
 
 
 def _held(row: tuple[Any, ...], user_agent: str) -> Held:
-    """An attempt that a worker holds, with its request, its start, and its definition. Raises UnreadableError."""
-    *ids, lease_owner, scheduled_for, started_at, slug, config, allowed = row
-    definition = definition_in(json.loads(config), ids[3])
+    """Raises UnreadableError."""
+    *ids, lease_owner, scheduled_for, started_at, slug, config, allowed, step, step_attempts, counted = row
+    effective = effective_in(json.loads(config), ids[3])
     attempt = Attempt(uuid7_text_at(started_at), lease_owner, *ids)
-    firing = Firing(attempt.execution_id, slug, attempt.number, scheduled_for)
+    result, retries = None, attempt.number
+    if effective.get("kind") == "workflow":
+        definition, result = _step_of(effective, step, counted)
+        retries = step_attempts + 1
+        attempt = attempt._replace(step=step, step_number=counted + retries)
+    else:
+        definition = definition_of(effective)
+    firing = Firing(attempt.execution_id, slug, attempt.run_number, scheduled_for, attempt.step)
     sent = PreparedRequest.of(definition.request, user_agent=user_agent, allowed=allowed).sent(firing.headers)
-    return attempt, sent, started_at, definition
+    return Held(attempt, sent, started_at, definition, result, retries)
 
 
-def _sent(row: tuple[Any, ...], user_agent: str) -> tuple[Attempt, Sent, datetime.datetime]:
-    """The same without the definition. Of a version that can't be read, the request is unknown."""
+def _step_of(config: dict[str, Any], step: str, counted: int) -> tuple[JobDefinition, StepResult]:
+    """The call of a workflow's step, and where the workflow is after it. Raises UnreadableError."""
+    workflow = workflow_definition_of(config)
+    called = workflow.by_id.get(step)
+    if not isinstance(called, HttpStep):
+        raise UnreadableError(f"its workflow has no http step {step}.")
+    return called.call, StepResult(workflow.following(called), counted)
+
+
+def _sent(row: tuple[Any, ...], user_agent: str) -> Held:
+    """The same, whether its version can be read or not."""
     try:
-        attempt, sent, started_at, _ = _held(row, user_agent)
+        return _held(row, user_agent)
     except UnreadableError:
-        *ids, lease_owner, _, started_at, _, _, _ = row
-        return Attempt(uuid7_text_at(started_at), lease_owner, *ids), Sent("", "", "{}", None), started_at
-    return attempt, sent, started_at
+        *ids, lease_owner, _, started_at, _, _, _, step, step_attempts, counted = row
+        attempt = Attempt(uuid7_text_at(started_at), lease_owner, *ids)
+        if step:
+            attempt = attempt._replace(step=step, step_number=counted + step_attempts + 1)
+        return Held(attempt, Sent("", "", "{}", None), started_at, None, None, attempt.number)
 
 
-def _lost(
-    attempt: Attempt,
-    sent: Sent,
-    started_at: datetime.datetime,
-    definition: JobDefinition,
-    *,
-    now: datetime.datetime,
-    rng: random.Random,
-) -> FinishedAttempt:
-    reason = FailureReason.WORKER_LOST
-    ending = verdict(definition.retry, attempt=attempt.number, reason=reason, rng=rng)
-    return _without_response(attempt, sent, Ending(ending, reason, _ERROR, started_at, max(now, started_at)))
+def _lost(held: Held, *, now: datetime.datetime, rng: random.Random) -> FinishedAttempt:
+    reason, started_at = FailureReason.WORKER_LOST, held.started_at
+    assert held.definition is not None
+    outcome = verdict(held.definition.retry, attempt=held.retries, reason=reason, rng=rng)
+    if held.step is not None and isinstance(outcome, GiveUp):
+        outcome = StepDone(reason)
+    return _without_response(held, Ending(outcome, reason, _ERROR, started_at, max(now, started_at)))
 
 
-def _without_response(attempt: Attempt, sent: Sent, ending: Ending) -> FinishedAttempt:
+def _without_response(held: Held, ending: Ending) -> FinishedAttempt:
     return FinishedAttempt(
-        attempt=attempt,
-        sent=sent,
+        attempt=held.attempt,
+        sent=held.sent,
         received=None,
         remote_ip=None,
         queue_ms=None,
         timings=Timings(),
         ending=ending,
-        worker=attempt.lease_owner,
+        worker=held.attempt.lease_owner,
+        step=held.step,
     )

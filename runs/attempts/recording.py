@@ -3,6 +3,7 @@
 Works on any psycopg2 cursor inside a transaction: the workers' own connections, or Django's (for the reaper).
 """
 
+import datetime
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -19,7 +20,8 @@ from runs.attempts.contract import (
     Received,
 )
 from runs.attempts.counting import of_attempts
-from runs.attempts.retry import Canceled, GiveUp, RetryIn, Succeeded
+from runs.attempts.retry import Canceled, GiveUp, PollIn, RetryIn, StepCanceled, StepDone, Succeeded
+from runs.attempts.steps import move_steps, write_results
 from runs.overlap import lock_environments, release_queued
 from runs.postgres_text import array, as_json, as_text, clean, escaped, escaped_json, text_array
 from runs.states import ExecutionStatus, RunStatus
@@ -73,13 +75,16 @@ _MOVE_STREAKS = """
 """
 #: The most that a column of milliseconds holds, 24 days: a lost attempt may be found later than that.
 LONGEST_MS = 2**31 - 1
+#: The verdicts that end the execution.
+_ENDS = (Succeeded, GiveUp, Canceled)
 _NULL = "\\N"
 _NOTHING_RECEIVED = f"{_NULL}\t{_NULL}\t{_NULL}\tutf-8\tf\t{_NULL}\t\t{_NULL}"
 _SUCCEEDED, _FAILED, _CANCELED = RunStatus.SUCCEEDED.value, RunStatus.FAILED.value, RunStatus.CANCELED.value
 # The cancel wrote the canceled run; it could not know whether the worker had sent the request.
 _MARK_UNSENT = """
     WITH unsent AS (
-        SELECT * FROM unnest(%s::uuid[], %s::smallint[], %s::text[]) AS unsent (id, attempts, lease_owner)
+        SELECT * FROM unnest(%s::uuid[], %s::smallint[], %s::text[], %s::text[], %s::smallint[])
+            AS unsent (id, attempts, lease_owner, step, number)
     ), corrected AS (
         UPDATE runs_execution AS execution SET error = %s FROM unsent
          WHERE execution.id = unsent.id
@@ -87,8 +92,8 @@ _MARK_UNSENT = """
                     THEN execution.attempts = unsent.attempts AND execution.error = %s END
     )
     UPDATE runs_run AS run SET error = %s FROM unsent
-     WHERE run.execution_id = unsent.id AND run.number = unsent.attempts AND run.worker = unsent.lease_owner
-       AND run.status = 'canceled' AND run.error = %s
+     WHERE run.execution_id = unsent.id AND run.step = unsent.step AND run.number = unsent.number
+       AND run.worker = unsent.lease_owner AND run.status = 'canceled' AND run.error = %s
 """
 
 
@@ -111,10 +116,12 @@ def record(cursor: Any, finished: Sequence[FinishedAttempt]) -> set[AttemptKey]:
     """
     if not finished:
         return set()
-    moved = _move_executions(cursor, finished)
+    moved = _moved(cursor, finished)
     held = finished if len(moved) == len(finished) else [item for item in finished if item.attempt.key in moved]
     if held:
         cursor.copy_expert(_COPY_RUNS, io.StringIO("".join(map(_copy_line, held))))
+        if steps := [item for item in held if item.step is not None]:
+            write_results(cursor, steps)
         queues = _queues_to_release(held, moved)
         if queues:
             lock_environments(cursor, {item.attempt.job_environment_id for item in held})
@@ -129,6 +136,17 @@ def record(cursor: Any, finished: Sequence[FinishedAttempt]) -> set[AttemptKey]:
     return set(moved)
 
 
+def _moved(cursor: Any, finished: Sequence[FinishedAttempt]) -> dict[AttemptKey, Moved]:
+    """The attempts that moved their execution: to its end or a retry, or a workflow to what follows its step."""
+    steps = [item for item in finished if item.step is not None and not isinstance(item.ending.verdict, Canceled)]
+    if not steps:
+        return _move_executions(cursor, finished)
+    keys = {item.attempt.key for item in steps}
+    others = [item for item in finished if item.attempt.key not in keys]
+    moved = {key: Moved(*row) for key, row in move_steps(cursor, steps).items()}
+    return moved | (_move_executions(cursor, others) if others else {})
+
+
 def _unsent(item: FinishedAttempt) -> bool:
     verdict = item.ending.verdict
     return isinstance(verdict, Canceled) and not verdict.sent
@@ -136,7 +154,10 @@ def _unsent(item: FinishedAttempt) -> bool:
 
 def _mark_unsent(cursor: Any, attempts: Sequence[Attempt]) -> None:
     if attempts:
-        fences = [(attempt.execution_id, attempt.number, attempt.lease_owner) for attempt in attempts]
+        fences = [
+            (attempt.execution_id, attempt.number, attempt.lease_owner, attempt.step, attempt.run_number)
+            for attempt in attempts
+        ]
         errors = [UNSENT_CANCELED, IN_FLIGHT_CANCELED]
         cursor.execute(_MARK_UNSENT, [*map(array, zip(*fences, strict=True)), *errors, *errors])
 
@@ -147,7 +168,7 @@ def _queues_to_release(held: Iterable[FinishedAttempt], moved: Mapping[AttemptKe
     return {
         item.attempt.job_environment_id
         for item in held
-        if queued and item.attempt.key in queued and not isinstance(item.ending.verdict, RetryIn)
+        if queued and item.attempt.key in queued and isinstance(item.ending.verdict, _ENDS)
     }
 
 
@@ -171,24 +192,45 @@ def _transition(item: FinishedAttempt) -> tuple[Any, ...]:
             return (*fence, ExecutionStatus.FAILED.value, ending.finished_at, 0, reason.value, clean(ending.error))
         case Canceled():
             return (*fence, ExecutionStatus.CANCELED.value, ending.finished_at, 0, "", clean(ending.error))
+        case StepDone() | PollIn() | StepCanceled():
+            raise TypeError("runs.attempts.steps moves the attempts of steps.")
 
 
 def run_status(ending: Ending) -> str:
     """The status of a run with this ending."""
-    if isinstance(ending.verdict, Canceled):
+    if isinstance(ending.verdict, Canceled | StepCanceled):
         return _CANCELED
     return _FAILED if ending.failure_reason else _SUCCEEDED
 
 
+class Streak(NamedTuple):
+    """An execution that ended, as far as the streak of its job-environment goes."""
+
+    job_environment_id: str
+    finished_at: datetime.datetime
+    succeeded: bool
+
+
 def _move_streaks(cursor: Any, held: Iterable[FinishedAttempt]) -> None:
-    """Update each job-environment's last status and its consecutive failures. Canceled executions change neither."""
+    """Count the executions that ended. Canceled ones change neither the last status nor the streak."""
+    move_streaks(
+        cursor,
+        [
+            Streak(item.attempt.job_environment_id, item.ending.finished_at, isinstance(item.ending.verdict, Succeeded))
+            for item in held
+            if isinstance(item.ending.verdict, Succeeded | GiveUp)
+        ],
+    )
+
+
+def move_streaks(cursor: Any, ended: Iterable[Streak]) -> None:
+    """Update each job-environment's last status and its consecutive failures."""
     streaks: dict[str, tuple[str, int, bool]] = {}
-    for item in sorted(held, key=lambda item: item.ending.finished_at):
-        key = item.attempt.job_environment_id
+    for key, _, succeeded in sorted(ended, key=lambda streak: streak.finished_at):
         _, failures, broken = streaks.get(key, ("", 0, False))
-        if isinstance(item.ending.verdict, Succeeded):
+        if succeeded:
             streaks[key] = (ExecutionStatus.SUCCEEDED.value, 0, True)
-        elif isinstance(item.ending.verdict, GiveUp):
+        else:
             streaks[key] = (ExecutionStatus.FAILED.value, failures + 1, broken)
     if streaks:
         columns = zip(*((key, *streak) for key, streak in sorted(streaks.items())), strict=True)
@@ -197,14 +239,14 @@ def _move_streaks(cursor: Any, held: Iterable[FinishedAttempt]) -> None:
 
 def _copy_line(item: FinishedAttempt) -> str:
     """One row in COPY's text format. Only text from outside needs escaping."""
-    attempt, sent, received, remote_ip, queue_ms, timings, ending, worker = item
-    run_id, _, execution_id, workspace_id, job_id, environment_id, _, version_id, trigger, number = attempt
+    attempt, sent, received, remote_ip, queue_ms, timings, ending, worker, _ = item
+    run_id, _, execution_id, workspace_id, job_id, environment_id, _, version_id, trigger, number, step, own = attempt
     reason, started_at, finished_at = ending.failure_reason, ending.started_at, ending.finished_at
     body, encoding = as_text(sent.body)
-    milliseconds = _numbers((queue_ms, *timings))
+    milliseconds, failure = _numbers((queue_ms, *timings)), reason.value if reason else ""
     return (
-        f"{run_id}\t{execution_id}\t{workspace_id}\t{job_id}\t{environment_id}\t{version_id}\t{trigger}\t{number}\t\t"
-        f"{run_status(ending)}\t{reason.value if reason else ''}\t{ending.error and escaped(clean(ending.error))}\t"
+        f"{run_id}\t{execution_id}\t{workspace_id}\t{job_id}\t{environment_id}\t{version_id}\t{trigger}\t"
+        f"{own or number}\t{step}\t{run_status(ending)}\t{failure}\t{ending.error and escaped(clean(ending.error))}\t"
         f"{started_at.isoformat()}\t{finished_at.isoformat()}\t"
         f"{min(round((finished_at - started_at).total_seconds() * 1000), LONGEST_MS)}\t{milliseconds}\t"
         f"{sent.method}\t{escaped(sent.url)}\t{escaped_json(sent.headers)}\t"

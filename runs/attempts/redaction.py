@@ -39,6 +39,11 @@ def is_harmless(name: str) -> bool:
     return name.lower() in HARMLESS_HEADERS or name.lower().startswith("x-hourhand-")
 
 
+def redact_text(text: str, secrets: Iterable[str]) -> str:
+    """A text without these secret values."""
+    return _text(text, _patterns(secrets))
+
+
 def redact_sent(sent: Sent, secrets: Iterable[str]) -> Sent:
     """A request as history keeps it, without these secret values."""
     patterns = _patterns(secrets)

@@ -21,16 +21,21 @@ class Firing(NamedTuple):
     job_slug: str
     attempt: int
     scheduled_for: datetime.datetime | None
+    #: The step of a workflow, and what tells its call from others of the execution: empty for a job's own request.
+    step: str = ""
+    key: str = ""
 
     @property
     def headers(self) -> Headers:
         """Hourhand's own headers. None holds a secret."""
-        own = (
+        own: Headers = (
             ("X-Hourhand-Execution-Id", self.execution_id),
             ("X-Hourhand-Job", self.job_slug),
             ("X-Hourhand-Attempt", str(self.attempt)),
-            ("Idempotency-Key", self.execution_id),
+            ("Idempotency-Key", self.key or self.execution_id),
         )
+        if self.step:
+            own = (*own, ("X-Hourhand-Step", self.step))
         if self.scheduled_for is None:
             return own
         instant = self.scheduled_for.astimezone(datetime.UTC).isoformat(timespec="milliseconds")

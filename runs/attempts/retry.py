@@ -33,7 +33,26 @@ class Canceled:
     sent: bool = True
 
 
-Verdict = Succeeded | RetryIn | GiveUp | Canceled
+@dataclass(frozen=True, slots=True)
+class StepDone:
+    """A workflow's step is over, and the workflow decides what follows. `reason` is None if the step succeeded."""
+
+    reason: FailureReason | None
+
+
+@dataclass(frozen=True, slots=True)
+class PollIn:
+    """A workflow's step succeeded without what it polls for. It calls again, `delay_ms` from now."""
+
+    delay_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepCanceled:
+    """A workflow's step was canceled, and its `finally` is to run."""
+
+
+Verdict = Succeeded | RetryIn | GiveUp | Canceled | StepDone | PollIn | StepCanceled
 SUCCEEDED = Succeeded()
 
 

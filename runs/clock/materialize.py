@@ -20,6 +20,7 @@ from runs.executions.create import JobEnvironmentKey, NewExecution, insert_sched
 from runs.models import Execution
 from runs.overlap import Decision, LiveExecutions, decide, limiting, live_executions
 from runs.states import ExecutionStatus, SkipReason, Trigger
+from runs.workflows.cleanup import Cleanup
 
 #: The error of an execution that its next occurrence canceled, before or while its request was sent.
 _NOT_SENT = "Canceled: the next occurrence was due."
@@ -162,10 +163,16 @@ def _cancel(yielding: Mapping[uuid.UUID, str], written: Materialized) -> None:
     """
     executions = Execution.objects.filter(pk__in=yielding)
     canceled = cancel_live(
-        executions, now=None, error=_NOT_SENT, error_in_flight=_IN_FLIGHT, skip_locked=True, abort=False
+        executions,
+        now=None,
+        error=_NOT_SENT,
+        error_in_flight=_IN_FLIGHT,
+        skip_locked=True,
+        abort=False,
+        cleanup=Cleanup.BESIDE_THE_NEXT,
     )
     written.aborted.extend(canceled.in_flight)
-    locked = executions.filter(finished_at__isnull=True).values_list("pk", flat=True)
+    locked = executions.filter(finished_at__isnull=True).exclude(overlap="").values_list("pk", flat=True)
     written.held_back.update(yielding[execution_id] for execution_id in locked)
 
 

@@ -30,6 +30,7 @@ from runs.overlap import hold_environments, limiting
 from runs.querysets import ExecutionQuerySet
 from runs.queue import BULK_TASK, wake_on_commit
 from runs.states import LIVE, TERMINAL, BulkKind, BulkState, Trigger
+from runs.workflows.cleanup import Cleanup
 
 MAX_EXECUTIONS = 10_000
 MAX_RATE = 1000
@@ -233,7 +234,7 @@ def _replay_of(source: Any, *, now: datetime.datetime, starts_at: datetime.datet
 def _cancel(operation: BulkOperation, ids: Sequence[uuid.UUID], now: datetime.datetime) -> int:
     """Cancel these executions; those that have ended meanwhile stay as they are. Returns how many were canceled."""
     executions = Execution.objects.filter(workspace=operation.workspace_id, pk__in=ids)
-    return len(cancel_live(executions, now=now, release=True))
+    return len(cancel_live(executions, now=now, release=True, cleanup=Cleanup.FIRST))
 
 
 _VERBS = {BulkKind.REPLAY: _replay, BulkKind.CANCEL: _cancel}

@@ -21,8 +21,11 @@ JOB_DELETED = "Canceled: the job was deleted."
 
 @transaction.atomic
 def delete_with_executions(*, job: Job, actor: Actor, now: datetime.datetime) -> None:
-    """Mark a job as deleted, and cancel its live executions. A request in flight is aborted; it may have arrived."""
-    executions = Execution.objects.filter(job=job)
+    """Mark a job as deleted, and cancel its live executions. A request in flight is aborted; it may have arrived.
+
+    Workflows that have begun go on: somebody may be about to end their waits.
+    """
+    executions = Execution.objects.filter(job=job, step="")
     cancel_live(executions, now=now, error=JOB_DELETED)
     delete_job(job=job, actor=actor, now=now)
     # Those that fired before the job was locked. One that is locked now is being claimed.
@@ -36,6 +39,7 @@ def purge(*, job: Job, actor: Actor, now: datetime.datetime) -> None:
     A worker removes the rows, however many: `runs.retention.purge`.
     """
     delete_with_executions(job=job, actor=actor, now=now)
+    cancel_live(Execution.objects.filter(job=job), now=now, error=JOB_DELETED, skip_locked=True)
     if purge_jobs([job.pk], now=now):
         audit.record("job.purged", job, actor=actor, now=now)
         wake_on_commit(PRUNING_TASK)

@@ -24,6 +24,8 @@ from runs.executions.create import JobEnvironmentKey, NewExecution, callback_on,
 from runs.models import Execution
 from runs.overlap import hold_environments, limiting
 from runs.states import ExecutionStatus, Trigger
+from runs.workflows.carrying import carried_steps, carry_over
+from runs.workflows.cleanup import Cleanup
 
 MAX_DELAY_SECONDS = 366 * 24 * 3600
 #: The relations of an execution that a new one takes over: for select_related.
@@ -60,6 +62,7 @@ def run_now(
         input=input,
         callback_url=callback_url,
         depth=depth,
+        state=_state(None, actor),
     )
     details: dict[str, Any] = {"execution": str(execution.pk), "environment": job_environment.environment.slug}
     details |= {"delay_seconds": delay_seconds} if delay_seconds else {}
@@ -129,7 +132,7 @@ def replay(
         trigger=Trigger.REPLAY,
         now=now,
         input=execution.input if input is ... else input,
-        state=_trigger_of(execution),
+        state=_state(execution, actor),
         callback_url=execution.callback_url,
         replay_of=execution,
     )
@@ -141,36 +144,41 @@ def replay(
 
 
 @transaction.atomic
-def retry(*, execution: Execution, now: datetime.datetime, actor: Actor) -> Execution:
+def retry(*, execution: Execution, now: datetime.datetime, from_step: str | None = None, actor: Actor) -> Execution:
     """Create a new execution like one that failed, with its configuration, environment and input.
 
-    Raises ExecutionNotRetryableError for any other status.
+    A workflow goes on at `from_step`: START, FAILED (the default), or the id of a step; the results of the steps before
+    it are carried over. Raises ExecutionNotRetryableError for any other status, and CannotRetryFromError.
     """
     if execution.status != ExecutionStatus.FAILED:
         raise ExecutionNotRetryableError(execution.status)
+    carried = carried_steps(execution, from_step)
     retried = _create(
         job_environment=execution.job_environment,
         job_version=execution.job_version,
         trigger=Trigger.RETRY,
         now=now,
         input=execution.input,
-        state=_trigger_of(execution),
+        state=_state(execution, actor),
         callback_url=execution.callback_url,
         replay_of=execution,
     )
-    changes = difference({}, {"execution": str(retried.pk)})
+    carry_over(carried, into=retried)
+    details = {"execution": str(retried.pk), **({"from": from_step} if from_step else {})}
+    changes = difference({}, details)
     audit.record("execution.retried", execution, actor=actor, now=now, changes=changes)
     return retried
 
 
 @transaction.atomic
 def cancel(*, workspace: Workspace, execution_id: uuid.UUID, now: datetime.datetime, actor: Actor) -> Execution:
-    """Cancel an execution that has not ended, including its retries.
+    """Cancel an execution that has not ended, including its retries and waits.
 
-    A request in flight is aborted; it may have arrived. Raises ExecutionNotCancelableError if the execution has ended.
+    A request in flight is aborted; it may have arrived. A workflow runs its `finally` first; canceled again, it ends.
+    Raises ExecutionNotCancelableError if the execution has ended.
     """
     executions = Execution.objects.of(workspace)
-    canceled = cancel_live(executions.filter(pk=execution_id), now=now, release=True)
+    canceled = cancel_live(executions.filter(pk=execution_id), now=now, release=True, cleanup=Cleanup.FIRST)
     execution: Execution = executions.get(pk=execution_id)
     if not canceled:
         raise ExecutionNotCancelableError(execution.status)
@@ -207,9 +215,10 @@ def _job_environment(execution: Execution, environment: Environment | None) -> J
     return job_environment
 
 
-def _trigger_of(execution: Execution) -> dict[str, Any] | None:
-    """What the inbound webhook of an execution brought, for one that is made from it."""
-    return {"trigger": execution.state["trigger"]} if execution.state and "trigger" in execution.state else None
+def _state(source: Execution | None, actor: Actor) -> dict[str, Any] | None:
+    """What a new execution remembers: what the webhook of its source brought, and who started it."""
+    state = {"trigger": source.state["trigger"]} if source and source.state and "trigger" in source.state else {}
+    return {**state, **({"started_by": actor.id} if actor.user is not None else {})} or None
 
 
 def _create(

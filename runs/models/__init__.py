@@ -14,6 +14,7 @@ from runs.models.counting import (
 from runs.models.history import Execution, Run
 from runs.models.operations import BulkOperation, PruningRound
 from runs.models.webhooks import WebhookDelivery
+from runs.models.workflows import StepState
 
 __all__ = [
     "Agreement",
@@ -30,5 +31,6 @@ __all__ = [
     "Rollup",
     "RollupDelta",
     "Run",
+    "StepState",
     "WebhookDelivery",
 ]

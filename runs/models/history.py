@@ -21,6 +21,7 @@ from runs.states import (
     RunStatus,
     SkipReason,
     Trigger,
+    WaitKind,
 )
 
 _LIMITING = tuple(policy.value for policy in Overlap if policy is not Overlap.ALLOW)
@@ -85,6 +86,11 @@ class Execution(models.Model):
     input = models.JSONField(null=True, encoder=ExactEncoder, decoder=ExactDecoder)
     state = models.JSONField(null=True)
     output = models.JSONField(null=True)
+    #: Of a workflow that has begun: the step it is at, the runs of that step so far, and what it waits for, until when.
+    step = models.CharField(max_length=40, default="", db_default="", blank=True)
+    step_attempts = models.PositiveSmallIntegerField(default=0, db_default=0)
+    wait_kind = models.CharField(max_length=10, choices=WaitKind.choices, default="", db_default="", blank=True)
+    wait_expires_at = models.DateTimeField(null=True)
     #: How many callbacks and webhooks called each other before this one: `runs.webhooks`.
     depth = models.PositiveSmallIntegerField(default=0, db_default=0)
     #: After which endings a callback is due, a copy of its version's: `jobs.definition.callback`. A trigger inserts it.
@@ -156,6 +162,11 @@ class Execution(models.Model):
                 condition=Q(trigger="schedule", scheduled_for__isnull=False) | ~Q(trigger="schedule"),
                 name="execution_scheduled_has_instant",
             ),
+            models.CheckConstraint(
+                condition=Q(status="waiting", wait_kind__in=WaitKind.values, wait_expires_at__isnull=False)
+                | (~Q(status="waiting") & Q(wait_kind="", wait_expires_at__isnull=True)),
+                name="execution_waiting_has_end",
+            ),
             models.CheckConstraint(condition=Q(occurrences__gte=1), name="execution_counts_occurrences"),
             models.CheckConstraint(
                 condition=Q(scheduled_until__isnull=True)
@@ -172,6 +183,10 @@ class Execution(models.Model):
                 fields=["next_attempt_at"],
                 condition=Q(finished_at__isnull=True, enqueued_at__isnull=True),
                 name="execution_unsent",
+            ),
+            # The clock: waits that are over, and the next to be. Claiming changes none of its columns.
+            models.Index(
+                fields=["wait_expires_at"], condition=Q(wait_expires_at__isnull=False), name="execution_waits"
             ),
             # Claiming for a job with a limit: what runs, and what is due. Other jobs' rows are not in it.
             models.Index(

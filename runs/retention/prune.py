@@ -24,6 +24,7 @@ _ATTEMPTS = """
         SELECT id FROM runs_callback WHERE execution_id = ANY(%s::uuid[]))
 """
 _CALLBACKS = "DELETE FROM runs_callback WHERE execution_id = ANY(%s::uuid[])"
+_STEPS = "DELETE FROM runs_stepstate WHERE execution_id = ANY(%s::uuid[])"
 _EXECUTIONS = "DELETE FROM runs_execution WHERE id = ANY(%s::uuid[])"
 
 #: The target duration of a batch: its commit holds up others for this long at worst.
@@ -104,11 +105,11 @@ def pruning_lock() -> Iterator[bool]:
 
 
 def remove(cursor: Any, execution_ids: Sequence[uuid.UUID]) -> int:
-    """Delete ended executions, which the caller has locked, with runs and callbacks. Returns the number of runs."""
+    """Delete ended executions, locked by the caller, with runs, steps and callbacks. Returns the number of runs."""
     ids = [str(key) for key in execution_ids]
     cursor.execute(_RUNS, [ids])
     runs: int = cursor.rowcount
-    for statement in (_ATTEMPTS, _CALLBACKS, _EXECUTIONS):
+    for statement in (_STEPS, _ATTEMPTS, _CALLBACKS, _EXECUTIONS):
         cursor.execute(statement, [ids])
     counters.add(cursor, counters.of_pruned(executions=len(ids), runs=runs))
     return runs

@@ -211,7 +211,7 @@ def _slot(box: Mailbox, workspace_id: uuid.UUID, call_id: str, *, seconds: int) 
 
 def run_columns(finished: FinishedAttempt) -> dict[str, Any]:
     """The columns of a finished attempt's run in JSON, redacted as the attempt is."""
-    attempt, sent, received, remote_ip, queue_ms, timings, ending, worker = finished
+    attempt, sent, received, remote_ip, queue_ms, timings, ending, worker, _ = finished
     request_body, request_encoding = as_text(sent.body)
     columns: dict[str, Any] = {
         "id": attempt.run_id,

@@ -4,7 +4,6 @@ The sender learns nothing of it. A URL that is unknown costs the same two statem
 row. Executions are made afterwards, by `runs.webhooks.dispatch`.
 """
 
-import base64
 import datetime
 import hashlib
 import json
@@ -14,18 +13,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from django.conf import settings
 from django.db import connection, transaction
 
-from accounts.encryption import Cipher, EncryptionKeyError
 from accounts.tokens import Purpose, TokenSubject, subject_of
 from core import exact_json
 from core.ids import uuid7
 from jobs.definition.conditions import InvalidConditionError
 from jobs.definition.reading import UNREADABLE
 from jobs.definition.webhook import WebhookDefinition
-from jobs.definition.webhook_signatures import Preset, SignatureProblem, SignedRequest, problem_of
 from runs import counters
+from runs.inbound import InboundRequest, unproven
 from runs.postgres_text import clean
 from runs.queue import WEBHOOKS_TASK, wake_on_commit
 from runs.states import MAX_DEPTH, WebhookReason, WebhookStatus
@@ -59,22 +56,6 @@ _INSERT = """
     SELECT %s, job.workspace_id, job.id, %s, %s, clock_timestamp(), %s, %s, %s, %s, %s, %s, %s::jsonb
       FROM jobs_job AS job WHERE job.id = %s
 """
-
-
-@dataclass(frozen=True, slots=True)
-class InboundRequest:
-    """A request as it came. `headers` has lower-case names; `query` the last value of each parameter.
-
-    `body` is None where it is larger than any that is taken; `input` is what it says, None with a `problem` where it
-    can't be read.
-    """
-
-    headers: Mapping[str, str]
-    query: Mapping[str, str]
-    body: bytes | None
-    body_bytes: int
-    input: Any = None
-    problem: WebhookReason | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +109,11 @@ def _judged(target: _Target, request: InboundRequest, *, now: datetime.datetime)
     if request.body is None:
         return _refused(WebhookReason.TOO_LARGE)
     job_environment, misplaced = _job_environment(target, request.query.get("environment"))
-    unproven = _unproven(webhook, target, request, job_environment, now)
-    if unproven is not None:
-        return _refused(WebhookReason(unproven.value))
+    own = str(job_environment["environment_id"]) if job_environment else ""
+    secret = target.secrets.get(own, target.secrets.get(""))
+    problem = unproven(request, webhook.preset, header=webhook.header, encrypted_secret=secret, now=now)
+    if problem is not None:
+        return _refused(WebhookReason(problem.value))
     if (reason := request.problem or misplaced) is not None:
         return _Outcome(WebhookStatus.REFUSED, reason, is_signed=True)
     kept = {name: request.headers[name] for name in webhook.kept_headers if name in request.headers}
@@ -148,27 +131,6 @@ def _job_environment(target: _Target, named: str | None) -> tuple[Mapping[str, A
     if len(candidates) == 1:
         return candidates[0], None
     return None, WebhookReason.AMBIGUOUS_ENVIRONMENT if candidates else WebhookReason.NOT_ENABLED
-
-
-def _unproven(
-    webhook: WebhookDefinition,
-    target: _Target,
-    request: InboundRequest,
-    job_environment: Mapping[str, Any] | None,
-    now: datetime.datetime,
-) -> SignatureProblem | None:
-    if webhook.preset is Preset.NONE:
-        return None
-    own = str(job_environment["environment_id"]) if job_environment else ""
-    encrypted = target.secrets.get(own, target.secrets.get(""))
-    try:
-        secret = encrypted and Cipher(settings.ENCRYPTION_KEYS).decrypt(base64.b64decode(encrypted))
-    except EncryptionKeyError:
-        secret = None
-    if not secret:
-        return SignatureProblem.SECRET_UNUSABLE
-    signed = SignedRequest(request.headers, request.body or b"")
-    return problem_of(webhook.preset, signed, secret=secret, header=webhook.header, now=now)
 
 
 def _keep(cursor: Any, job_id: uuid.UUID, request: InboundRequest, outcome: _Outcome) -> None:

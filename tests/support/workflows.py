@@ -1,74 +1,145 @@
-"""Workflows as callers send them, and as versions store them."""
+"""Workflows for tests: complete definitions from a few words, and a worker in this process that answers their calls."""
 
-import datetime
+import json
+import random
+import time
+from collections.abc import Callable
 from typing import Any
 
-from accounts.models import Workspace
-from jobs.validation.definition import DefinitionSerializer
-from tests.support.jobs import EPOCH
+from django.db import connection
 
-URL = "http://receiver.test/ok"
+from runs.attempts.contract import Received, Timings
+from runs.attempts.recording import record
+from runs.clock.due_state import read_due_state
+from runs.failures import FailureReason
+from runs.workflows.wake import wake_due
+from tests.support.jobs import job_config
+from workers.connections import Link
+from workers.delivery.contract import DeliveryResult
+from workers.worker.claim import Claimer
+from workers.worker.claimed import Claimed
+from workers.worker.evaluate import evaluate
 
-
-def http_step(step_id: str = "call", **fields: Any) -> dict[str, Any]:
-    request = {"url": URL, **fields.pop("request", {})}
-    return {"id": step_id, "type": "http", "request": request, **fields}
-
-
-def delay_step(step_id: str = "cool", **fields: Any) -> dict[str, Any]:
-    return {"id": step_id, "type": "delay", **(fields or {"seconds": 600})}
-
-
-def webhook_step(step_id: str = "paid", **fields: Any) -> dict[str, Any]:
-    return {"id": step_id, "type": "webhook", **fields}
-
-
-def approval_step(step_id: str = "ok", **fields: Any) -> dict[str, Any]:
-    return {"id": step_id, "type": "approval", **fields}
-
-
-def workflow_job(*steps: dict[str, Any], **workflow: Any) -> dict[str, Any]:
-    """Return a job as it is sent; `workflow` are the other fields of its workflow."""
-    return {"name": "Order", "kind": "workflow", "workflow": {"steps": list(steps or [http_step()]), **workflow}}
+_COMMON: dict[str, Any] = {"if": [], "on_failure": "fail"}
+_VERIFY = {"preset": "none", "secret": None, "header": None}
+_BY_TYPE: dict[str, dict[str, Any]] = {
+    "http": {"extract": {}, "poll": None},
+    "delay": {"seconds": None, "until": None},
+    "webhook": {"timeout_seconds": 3600, "on_timeout": "fail", "verify": _VERIFY, "accept": []},
+    "approval": {
+        "message": None, "approvers": [], "required": 1, "self_approval": True, "form": [], "timeout_seconds": 3600,
+        "on_timeout": "reject",
+    },
+}  # fmt: skip
 
 
-def every_kind_of_step() -> dict[str, Any]:
-    """Return a job with a step of each type, each field set, as it is sent."""
-    return workflow_job(
-        http_step(
-            "create",
-            request={"method": "POST", "body": {"at": "{{timestamp}}", "back": "{{steps.paid.resume_url}}"}},
-            success={"statuses": ["201"]},
-            retry={"max_attempts": 2},
-            **{"if": [{"value": "{{input.mode}}", "op": "equals", "to": "full"}]},
-            extract={"order": "$.id", "token": {"path": "$.token", "secret": True}, "n": {"path": "$.n", "default": 0}},
-            poll={"until": [{"type": "json_path_equals", "path": "$.state", "value": "done"}], "every_seconds": 5},
-            on_failure="stop",
-        ),
-        delay_step("cool", seconds=600),
-        delay_step("later", until="{{steps.create.json.at}}"),
-        webhook_step("paid", accept=[{"value": "{{body.order}}", "op": "exists"}], on_timeout="continue"),
-        approval_step(
-            "ok",
-            message="Send {{steps.create.n}} mails?",
-            approvers=["role:admin"],
-            self_approval=False,
-            form=[
-                {"name": "reason", "required": True},
-                {"name": "size", "label": "Size", "type": "choice", "options": ["s", "m"]},
-            ],
-        ),
-        http_step("send", request={"url": f"{URL}/{{{{steps.create.order}}}}?ok={{{{steps.ok.status}}}}"}),
-        **{"finally": [http_step("clean", request={"method": "DELETE", "url": f"{URL}/{{{{steps.create.order}}}}"})]},
-        output={"order": "{{steps.create.order}}", "list": [1, None, "{{input}}"]},
-        timeout_seconds=86400,
+def step(name: str, kind: str = "http", **fields: Any) -> dict[str, Any]:
+    """A complete step as a version stores it. `request`, `success` and `retry` are merged into a job's own."""
+    whole = {"id": name, "type": kind, **_COMMON, **_BY_TYPE[kind]}
+    if kind == "http":
+        plain = job_config()
+        request = {"url": f"http://receiver.test/{name}", **fields.pop("request", {})}
+        whole |= {
+            "request": {**plain["request"], **request},
+            "success": {**plain["success"], **fields.pop("success", {})},
+            "retry": {**plain["retry"], "max_attempts": 1, **fields.pop("retry", {})},
+        }
+    return {**whole, **fields}
+
+
+def workflow_config(*steps: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    """A complete definition of a workflow; `finally_steps`, `output` and `timeout_seconds` are the workflow's own."""
+    workflow = {
+        "timeout_seconds": fields.pop("timeout_seconds", 86_400),
+        "steps": list(steps),
+        "finally": list(fields.pop("finally_steps", ())),
+        "output": fields.pop("output", None),
+    }
+    nulls = {"request": None, "success": None, "retry": None}
+    return {**job_config(), **nulls, "kind": "workflow", "workflow": workflow, **fields}
+
+
+Answer = Callable[[Claimed], tuple[int, Any]]
+
+
+class Worker:
+    """Claims what is due and answers calls in this process: by step, a status and a body, or a function of the call."""
+
+    def __init__(self, name: str = "first", answers: dict[str, Any] | None = None) -> None:
+        self.name = name
+        self.answers = answers or {}
+        #: The claimed calls, in order.
+        self.calls: list[Claimed] = []
+        self._claimer = Claimer(owner=name, lease_seconds=60, user_agent="Hourhand/test")
+        self._link = Link("test")
+
+    def close(self) -> None:
+        self._link.close()
+
+    def claim(self) -> list[Claimed]:
+        claimed = self._claimer.claim_any(self._link, limit=100)
+        self.calls += claimed
+        return claimed
+
+    def finish(self, *claimed: Claimed) -> set[tuple[str, int]]:
+        """Record the calls with their answers."""
+        batch = [evaluate(item, self._result(item), worker=self.name, rng=random.Random(1)) for item in claimed]
+        with self._link.transaction() as cursor:
+            return record(cursor, batch)
+
+    def run(self, *, turns: int = 100) -> list[str]:
+        """Claim and finish until nothing is due. Returns the called steps, in order."""
+        before = len(self.calls)
+        for _ in range(turns):
+            claimed = self.claim()
+            self.finish(*claimed)
+            if not claimed and not self._due():
+                return [item.attempt.step for item in self.calls[before:]]
+        raise AssertionError("The workflow does not come to rest.")
+
+    def _due(self) -> bool:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT count(*) FROM runs_execution WHERE status = 'pending' AND next_attempt_at <= clock_timestamp()"
+            )
+            return bool(cursor.fetchone()[0])
+
+    def _result(self, claimed: Claimed) -> DeliveryResult:
+        answer = self.answers.get(claimed.attempt.step, (200, {"ok": True}))
+        status, body = answer(claimed) if callable(answer) else answer
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        headers = {"content-type": "application/json", "x-step": claimed.attempt.step}
+        received = Received(status, headers, raw, len(raw), False, "1.1")
+        good = 200 <= status < 300
+        now = time.monotonic()
+        reason, error = (None, None) if good else _failure(status)
+        return DeliveryResult(claimed.request, reason, error, received, "127.0.0.1", Timings(total_ms=1), now, now)
+
+
+def _failure(status: int) -> Any:
+    return FailureReason.HTTP_SERVER_ERROR if status >= 500 else FailureReason.HTTP_CLIENT_ERROR, f"HTTP {status}"
+
+
+def wake() -> int:
+    """What the clock does with waits that are over. Returns how many."""
+    return len(wake_due(read_due_state().now))
+
+
+def pass_time(**interval: int) -> None:
+    """Move all instants of waits and starts into the past, as if this much time had gone by."""
+    seconds = sum(
+        amount * {"seconds": 1, "minutes": 60, "hours": 3600, "days": 86_400}[unit] for unit, amount in interval.items()
     )
-
-
-def stored_definition(
-    sent: dict[str, Any], workspace: Workspace | None = None, *, now: datetime.datetime = EPOCH
-) -> dict[str, Any]:
-    """Return a valid job's definition as a version stores it. Without secrets and users it needs no database."""
-    serializer = DefinitionSerializer(data=sent, context={"workspace": workspace or Workspace(), "now": now})
-    serializer.is_valid(raise_exception=True)
-    return serializer.definition
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE runs_execution SET wait_expires_at = wait_expires_at - %(s)s * interval '1 second',"
+            " started_at = started_at - %(s)s * interval '1 second',"
+            " next_attempt_at = next_attempt_at - %(s)s * interval '1 second'"
+            " WHERE finished_at IS NULL",
+            {"s": seconds},
+        )
+        cursor.execute(
+            "UPDATE runs_stepstate SET wait_expires_at = wait_expires_at - %(s)s * interval '1 second'"
+            " WHERE finished_at IS NULL",
+            {"s": seconds},
+        )

@@ -22,6 +22,7 @@ from runs.clock.requeue import requeue_due, requeue_lost
 from runs.monitoring import heartbeats
 from runs.overlap import release_forgotten
 from runs.queue import abort, enqueue
+from runs.workflows.wake import wake_due
 
 log = structlog.get_logger(__name__)
 
@@ -72,10 +73,12 @@ class Clock:
             self._fire(due_state.now)
         if due_state.retry_due:
             self._send(requeue_due(due_state.now))
+        if due_state.waking_due:
+            self._send(wake_due(due_state.now))
         if started >= self._sweep_at:
             self._sweep_at = started + self._sweep_seconds
             self._sweep(started)
-        if due_state.firing_due or due_state.retry_due or due_state.settling_due:
+        if due_state.is_due:
             due_state = read_due_state()
         return min(MAX_SLEEP_SECONDS, max(MIN_SLEEP_SECONDS, due_state.seconds_to_next))
 

@@ -10,6 +10,10 @@ from runs.attempts.contract import AttemptKey, Received, Timings
 from runs.failures import FailureReason
 from workers.delivery.signing import Signature
 
+#: How much of a body is kept, unless the request says otherwise, and how much is read at most.
+KEPT_BODY_BYTES = 64 * 1024
+READ_BODY_BYTES = 1024 * 1024
+
 
 class TlsOptions(NamedTuple):
     """How to verify an https endpoint, and the client's own identity. `ca_cert` (PEM) replaces the public
@@ -33,7 +37,8 @@ class DeliveryRequest(NamedTuple):
 
     The engine adds Host, Content-Length, Accept-Encoding and, unless given, User-Agent to `headers`. `attempt` counts
     from 1. `timeout_seconds` is one deadline from resolving the name to the last byte of the answer. `success_statuses`
-    holds codes ("204") and classes ("2xx"). `headers` include those of `signature`. No repr shows what may be secret.
+    holds codes ("204") and classes ("2xx"). `headers` include those of `signature`. `kept_body_bytes`: how much
+    of the response to keep. No repr shows what may be secret.
     """
 
     run_id: str
@@ -48,6 +53,7 @@ class DeliveryRequest(NamedTuple):
     tls: TlsOptions = DEFAULT_TLS
     success_statuses: tuple[str, ...] = ("2xx",)
     signature: Signature | None = None
+    kept_body_bytes: int = KEPT_BODY_BYTES
 
     @property
     def key(self) -> AttemptKey:

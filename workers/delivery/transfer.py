@@ -17,14 +17,18 @@ from runs.failures import FailureReason
 from workers.delivery.alerts import AlertWatch, is_lasting_alert
 from workers.delivery.coding import ACCEPTED, BodyDecoder, codings_in
 from workers.delivery.connections import Connections
-from workers.delivery.contract import DEFAULT_TLS, DeliveryRequest, DeliveryResult, TlsOptions
+from workers.delivery.contract import (
+    DEFAULT_TLS,
+    KEPT_BODY_BYTES,
+    READ_BODY_BYTES,
+    DeliveryRequest,
+    DeliveryResult,
+    TlsOptions,
+)
 from workers.delivery.guard import blocked
 from workers.delivery.outcome import E_TOO_LARGE, REFUSED_SESSION, Outcome, by_code, by_status
 from workers.delivery.resolver import Addresses
 from workers.delivery.wire import METHODS, Head, InvalidRequest, header_lines, parse_head, request_target
-
-KEPT_BODY_BYTES = 64 * 1024
-READ_BODY_BYTES = 1024 * 1024
 
 #: A connection idle for longer is not reused. Node and Apache close theirs after 5 s; a request that crosses such a
 #: close on the wire may or may not have been served, and fails (see `Transfer._on_request`).
@@ -60,6 +64,7 @@ class Transfer:
         self._framing = ""
         self._url = ""
         self._timeout_ms = 0
+        self._kept_bytes = KEPT_BODY_BYTES
         self.pooled = True
         self._alert_watch: AlertWatch | None = None
         self._clear()
@@ -121,6 +126,7 @@ class Transfer:
         """Set the handle up for `request`. Raises InvalidRequest if it can't be expressed in HTTP."""
         self.request = request
         self.target = target
+        self._kept_bytes = request.kept_body_bytes
         curl = self.curl
         if request.method not in METHODS:
             raise InvalidRequest(f"the method {request.method[:20]!r} is not supported")
@@ -196,7 +202,7 @@ class Transfer:
     def _on_body(self, chunk: bytes) -> int | None:
         """Keep the first part, count the rest, and cut the transfer at the limit by returning a wrong size."""
         self._body_bytes += len(chunk)
-        if self._body_bytes <= KEPT_BODY_BYTES:
+        if self._body_bytes <= self._kept_bytes:
             self._chunks.append(chunk)
             return None
         return self._on_large_body(chunk)
@@ -206,7 +212,7 @@ class Transfer:
         if self._decoder is None and not self._plain:
             self._decoder = self._make_decoder(parse_head(self._lines))
             self._plain = self._decoder is None
-            self._chunks = [b"".join((*self._chunks, chunk))[:KEPT_BODY_BYTES]] if self._plain else []
+            self._chunks = [b"".join((*self._chunks, chunk))[: self._kept_bytes]] if self._plain else []
         enough = self._decoder is not None and not self._decoder.feed(chunk)
         if enough or self._body_bytes > READ_BODY_BYTES:
             self._cut = True
@@ -218,7 +224,7 @@ class Transfer:
         codings = codings_in(head.headers.get("content-encoding", "")) if head is not None else ()
         if not codings:
             return None
-        decoder = BodyDecoder(codings, keep_bytes=KEPT_BODY_BYTES, read_bytes=READ_BODY_BYTES)
+        decoder = BodyDecoder(codings, keep_bytes=self._kept_bytes, read_bytes=READ_BODY_BYTES)
         for chunk in self._chunks:
             decoder.feed(chunk)
         return decoder
@@ -352,8 +358,8 @@ class Transfer:
             complete = complete and ended
         else:
             body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
-            body, body_bytes = body[:KEPT_BODY_BYTES], self._body_bytes
-        truncated = not complete or body_bytes > KEPT_BODY_BYTES
+            body, body_bytes = body[: self._kept_bytes], self._body_bytes
+        truncated = not complete or body_bytes > self._kept_bytes
         return Received(head.status_code, head.headers, body, body_bytes, truncated, head.http_version, note)
 
     def _timings(self, total_seconds: float) -> Timings:

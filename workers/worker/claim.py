@@ -10,6 +10,7 @@ from accounts.quota import month_of
 from accounts.usage import count_started, uncount
 from core.failpoints import failpoint
 from runs.attempts.contract import AttemptKey
+from runs.live_tail.publish import publish
 from runs.postgres_text import array
 from runs.restore_guard import IS_COPY
 from workers.connections import Link
@@ -21,7 +22,8 @@ from workers.worker.unreadable import return_unreadable
 _RETURNED = """
     execution.id::text, execution.workspace_id::text, execution.job_id::text, execution.environment_id::text,
     execution.job_environment_id::text, execution.job_version_id::text, execution.trigger, execution.attempts,
-    execution.scheduled_for, execution.next_attempt_at, clock_timestamp()
+    execution.scheduled_for, execution.next_attempt_at, clock_timestamp(), execution.step, execution.step_attempts,
+    execution.started_at
 """
 _CLAIM = f"""
     UPDATE runs_execution AS execution
@@ -133,7 +135,7 @@ class Claimer:
             cursor.execute(_RUNNING_OF_JOB, [job_id])
             parameters = {"job": job_id, "running": cursor.fetchone()[0], "limit": limit}
             claim = self._claim_with(cursor, _CLAIM_LIMITED, parameters)
-        return self._prepared(claim)
+        return self.prepared(claim)
 
     def extend(self, link: Link, attempts: Sequence[AttemptKey]) -> set[AttemptKey]:
         """Renew the leases of attempts that this worker holds. Returns those that were renewed.
@@ -179,7 +181,11 @@ class Claimer:
     def _claim(self, link: Link, statement: str, *, limit: int, ids: str | None = None) -> list[Claimed]:
         with link.transaction() as cursor:
             claim = self._claim_with(cursor, statement, {"ids": ids, "limit": limit})
-        return self._prepared(claim)
+        return self.prepared(claim)
+
+    def claim_within(self, cursor: Any, ids: Sequence[str]) -> Preparation:
+        """Claim those of `ids` that are due, in the caller's transaction; `prepared` makes their requests after it."""
+        return self._claim_with(cursor, _CLAIM_IDS, {"ids": array(ids), "limit": len(ids)})
 
     def _claim_with(self, cursor: Any, statement: str, parameters: dict[str, Any]) -> Preparation:
         """Claim executions and read all that their requests need. Counting comes last: it blocks other claims."""
@@ -189,17 +195,22 @@ class Claimer:
         rows: Sequence[ClaimedRow] = list(map(ClaimedRow._make, cursor.fetchall()))
         versions = self._preparer.versions(cursor, rows)
         rows = return_unreadable(cursor, rows, versions, owner=self._owner)
+        calls, rows, moved = self._preparer.next_calls(cursor, rows, versions)
         workspace_ids = {row.workspace_id for row in rows}
         signing_keys = self._preparer.signing_keys(cursor, workspace_ids)
         allowed_headers = self._preparer.allowed_headers(cursor, workspace_ids)
-        renderings = self._preparer.renderings(cursor, rows, versions)
+        renderings = self._preparer.renderings(cursor, rows, versions, calls)
         month = month_of(rows[0].claimed_at) if rows else None
         if rows:
             failpoint("claim.taken")
         refused = _refused(cursor, rows, month) if month else {}
-        return Preparation(rows, asked, monotonic, versions, renderings, signing_keys, allowed_headers, month, refused)
+        by_workspace = (signing_keys, allowed_headers)
+        return Preparation(rows, asked, monotonic, versions, renderings, *by_workspace, month, refused, calls, moved)
 
-    def _prepared(self, claim: Preparation) -> list[Claimed]:
+    def prepared(self, claim: Preparation) -> list[Claimed]:
+        """Make the requests of a claim, once its transaction is committed."""
+        if claim.moved:
+            publish((row.workspace_id, row.execution_id) for row in claim.moved)
         if not claim.rows:
             return []
         failpoint("claim.committed")

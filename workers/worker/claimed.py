@@ -4,8 +4,10 @@ import datetime
 from typing import NamedTuple
 
 from jobs.definition.contract import JobDefinition
+from jobs.definition.workflow.contract import WorkflowDefinition
 from runs.attempts.contract import Attempt, Sent
 from runs.failures import FailureReason
+from runs.workflows.progress import StepCall
 from workers.delivery.contract import DeliveryRequest
 
 
@@ -23,6 +25,10 @@ class ClaimedRow(NamedTuple):
     scheduled_for: datetime.datetime | None
     next_attempt_at: datetime.datetime
     claimed_at: datetime.datetime
+    #: Of a workflow that has begun: the step it is at, and that step's runs; and when the execution started.
+    step: str = ""
+    step_attempts: int = 0
+    started_at: datetime.datetime | None = None
 
 
 class AttemptRefusal(NamedTuple):
@@ -39,7 +45,8 @@ class Claimed(NamedTuple):
     `asked_monotonic` is from before the claim was sent: the lease ends no earlier than its duration after that.
     `queue_ms` is how long the execution had been due. `secrets` holds the values that its run must not show.
     `counted_in` is the month whose usage includes it; None if its workspace's plan does not allow it.
-    `is_too_heavy`: there was no memory for its body, which was left out; the attempt is to be given back.
+    `is_too_heavy`: there was no memory for its body, which was left out; the attempt is to be given back. `step` is the
+    step of a workflow that it calls.
     """
 
     attempt: Attempt
@@ -54,6 +61,22 @@ class Claimed(NamedTuple):
     refusal: AttemptRefusal | None = None
     counted_in: datetime.date | None = None
     is_too_heavy: bool = False
+    step: StepCall | None = None
+
+    @property
+    def retries(self) -> int:
+        """Which attempt this is, as the retry policy counts."""
+        return self.attempt.number if self.step is None else self.step.attempt
+
+    @property
+    def whole(self) -> JobDefinition | WorkflowDefinition:
+        """The definition of its job."""
+        return self.definition if self.step is None else self.step.workflow
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether its job has a concurrency limit."""
+        return self.whole.concurrency is not None
 
     @property
     def bodies(self) -> tuple[bytes | None, bytes | None]:

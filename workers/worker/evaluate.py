@@ -7,13 +7,15 @@ import random
 from jobs.definition.assertions import failed_assertion
 from runs.attempts.charsets import Reading, reading_of
 from runs.attempts.contract import IN_FLIGHT_CANCELED, UNSENT_CANCELED, Ending, FinishedAttempt, Received, Sent
+from runs.attempts.recording import LONGEST_MS
 from runs.attempts.redaction import redact_attempt, redact_headers
 from runs.attempts.retry import SUCCEEDED, Canceled, Verdict, verdict
 from runs.attempts.retry_after import retry_after_ms
 from runs.failures import FailureReason
 from runs.postgres_text import as_json
-from workers.delivery.contract import DeliveryResult
+from workers.delivery.contract import KEPT_BODY_BYTES, DeliveryResult
 from workers.worker.claimed import Claimed
+from workers.worker.steps import Answer, evaluate_step
 
 
 def evaluate(claimed: Claimed, result: DeliveryResult, *, worker: str, rng: random.Random) -> FinishedAttempt:
@@ -22,16 +24,27 @@ def evaluate(claimed: Claimed, result: DeliveryResult, *, worker: str, rng: rand
     took_seconds = max(0.0, result.finished_monotonic - result.started_monotonic)
     started_at = claimed.claimed_at + datetime.timedelta(seconds=started_seconds)
     finished_at = started_at + datetime.timedelta(seconds=took_seconds)
-    queue_ms = max(0, claimed.queue_ms + round(started_seconds * 1000))
+    queue_ms = min(max(0, claimed.queue_ms + round(started_seconds * 1000)), LONGEST_MS)
     received, reading = _read(result.response)
     reason, error = _outcome(claimed, result, received, reading)
     # By position: keyword arguments take a named tuple twice the time, for every run.
     ending = Ending(_verdict(claimed, result, reason, finished_at, rng), reason, error, started_at, finished_at)
+    secrets, step = claimed.secrets, None
+    if claimed.step is not None:
+        ending, step, secrets = evaluate_step(claimed, Answer(result, received, reading), ending)
+        received = received and _recorded_part(received)
     sent = _sent(claimed, result)
     finished = FinishedAttempt(
-        claimed.attempt, sent, received, result.remote_ip, queue_ms, result.timings, ending, worker
+        claimed.attempt, sent, received, result.remote_ip, queue_ms, result.timings, ending, worker, step
     )
-    return redact_attempt(finished, claimed.secrets) if claimed.secrets else finished
+    return redact_attempt(finished, secrets) if secrets else finished
+
+
+def _recorded_part(received: Received) -> Received:
+    """The response with as much of its body as history keeps."""
+    if len(received.body) <= KEPT_BODY_BYTES:
+        return received
+    return received._replace(body=received.body[:KEPT_BODY_BYTES], body_truncated=True)
 
 
 def _sent(claimed: Claimed, result: DeliveryResult) -> Sent:
@@ -57,7 +70,7 @@ def _verdict(
     response = result.response
     return verdict(
         claimed.definition.retry,
-        attempt=claimed.attempt.number,
+        attempt=claimed.retries,
         reason=reason,
         status_code=response.status_code if response else None,
         retry_after_ms=retry_after_ms(response.headers, received_at=finished_at) if response else None,

@@ -19,6 +19,7 @@ from runs.attempts.requests import Firing, PreparedRequest
 from runs.failures import FailureReason
 from runs.states import Trigger
 from runs.testcalls.calls import CallRequest
+from runs.workflows.progress import StepCall
 from workers.connections import Link
 from workers.delivery.contract import DEFAULT_TLS, DeliveryRequest, TlsOptions
 from workers.delivery.signing import Signature, SigningKey, message_id_of
@@ -26,7 +27,8 @@ from workers.worker.claimed import AttemptRefusal, Claimed, ClaimedRow
 from workers.worker.held_bodies import HeldBodies
 from workers.worker.keyring import Keyring
 from workers.worker.rendering import Renderer, Rendering
-from workers.worker.versions import Version, Versions
+from workers.worker.steps import kept_body_bytes, limited_timeout, message_key, next_calls, step_version
+from workers.worker.versions import AnyVersion, Versions, WorkflowVersion
 from workers.worker.visible_headers import VisibleHeaders
 
 _NO_HEADERS: frozenset[str] = frozenset()
@@ -36,19 +38,35 @@ class Preparation(NamedTuple):
     """The rows that a claim's transaction took, and all that it read to make their requests after it has ended.
 
     `asked_monotonic` is from before the claim was sent, `claimed_monotonic` from when it was answered. By workspace:
-    `signing_keys`, and `allowed_headers` that history shows. By execution: `renderings`, and in `refused` why its
-    workspace's plan does not allow it.
+    `signing_keys`, and `allowed_headers` that history shows. By execution: `renderings`, in `refused` why its
+    workspace's plan does not allow it, and in `calls` the step of a workflow that it calls.
+    `moved` are the rows of workflows that now wait or have ended.
     """
 
     rows: Sequence[ClaimedRow]
     asked_monotonic: float
     claimed_monotonic: float
-    versions: Mapping[str, PerEnvironment[Version]]
+    versions: Mapping[str, PerEnvironment[AnyVersion]]
     renderings: Mapping[str, Rendering]
     signing_keys: Mapping[str, tuple[SigningKey, ...]]
     allowed_headers: Mapping[str, frozenset[str]]
     month: datetime.date | None
     refused: Mapping[str, str]
+    calls: Mapping[str, StepCall] = {}
+    moved: Sequence[ClaimedRow] = ()
+
+    @property
+    def execution_ids(self) -> set[str]:
+        """The executions that the claim took, whether they are called now or moved on."""
+        return {row.execution_id for row in (*self.rows, *self.moved)}
+
+
+class NextCalls(NamedTuple):
+    """The calls of workflows' steps, by execution; the claimed `rows` that are called, and those that `moved` on."""
+
+    calls: Mapping[str, StepCall]
+    rows: Sequence[ClaimedRow]
+    moved: Sequence[ClaimedRow]
 
 
 class Preparer:
@@ -64,9 +82,20 @@ class Preparer:
         self._visible_headers = VisibleHeaders()
         self._renderer = Renderer()
 
-    def versions(self, cursor: Any, rows: Sequence[ClaimedRow]) -> Mapping[str, PerEnvironment[Version]]:
+    def versions(self, cursor: Any, rows: Sequence[ClaimedRow]) -> Mapping[str, PerEnvironment[AnyVersion]]:
         """The versions of these rows, in the claim's transaction. One that can't be read is an `UnreadableReason`."""
         return self._versions.read(cursor, {row.job_version_id for row in rows})
+
+    def next_calls(
+        self, cursor: Any, rows: Sequence[ClaimedRow], versions: Mapping[str, PerEnvironment[AnyVersion]]
+    ) -> "NextCalls":
+        """Move workflows on, in the claim's transaction."""
+        if not any(isinstance(each.common, WorkflowVersion) for each in versions.values()):
+            return NextCalls({}, rows, ())
+        calls = next_calls(cursor, rows, versions)
+        moved = [row for row in rows if _is_workflow(row, versions) and row.execution_id not in calls]
+        gone = set(moved)
+        return NextCalls(calls, [row for row in rows if row not in gone], moved)
 
     def signing_keys(self, cursor: Any, workspace_ids: Collection[str]) -> dict[str, tuple[SigningKey, ...]]:
         """The keys that sign these workspaces' requests, in the claim's transaction."""
@@ -77,12 +106,23 @@ class Preparer:
         return self._visible_headers.allowed(cursor, workspace_ids)
 
     def renderings(
-        self, cursor: Any, rows: Sequence[ClaimedRow], versions: Mapping[str, PerEnvironment[Version]]
+        self,
+        cursor: Any,
+        rows: Sequence[ClaimedRow],
+        versions: Mapping[str, PerEnvironment[AnyVersion]],
+        calls: Mapping[str, StepCall],
     ) -> dict[str, Rendering]:
-        """The renderings, by execution, of those rows whose version has variables, in the claim's transaction."""
-        templates = ((row, versions[row.job_version_id].of(row.environment_id).template) for row in rows)
-        templated = [(row, template) for row, template in templates if template]
-        return self._renderer.renderings(cursor, templated) if templated else {}
+        """The renderings, by execution, of those rows whose request has variables, in the claim's transaction."""
+        plain, of_steps = [], []
+        for row in rows:
+            call = calls.get(row.execution_id)
+            template = step_version(versions[row.job_version_id].of(row.environment_id), call).template
+            if template and call:
+                of_steps.append((row, template, call))
+            elif template:
+                plain.append((row, template))
+        renderings = self._renderer.renderings(cursor, plain) if plain else {}
+        return renderings | self._renderer.of_steps(cursor, of_steps) if of_steps else renderings
 
     def requests(self, read: Preparation) -> list[Claimed]:
         """Make the attempts with their requests."""
@@ -99,7 +139,7 @@ class Preparer:
             asked = time.monotonic()
             cursor.execute("SELECT clock_timestamp()")
             monotonic, (at,) = time.monotonic(), cursor.fetchone()
-            version = self._versions.of(wanted.slug, wanted.config)
+            version = step_version(self._versions.of(wanted.slug, wanted.config), None)
             signing_keys = self.signing_keys(cursor, [wanted.workspace_id])
             allowed_headers = self.allowed_headers(cursor, [wanted.workspace_id])
             ids = (wanted.workspace_id, wanted.job_id, wanted.environment_id, wanted.job_environment_id)
@@ -109,7 +149,7 @@ class Preparer:
                 given = exact_json.compact(wanted.input)
                 facts = (wanted.call_id, at, None, wanted.slug, wanted.environment, given, None)
                 renderings[wanted.call_id] = self._renderer.of_facts(cursor, row, version.template, facts)
-        versions = {wanted.job_version_id: PerEnvironment(version, {})}
+        versions: dict[str, PerEnvironment[AnyVersion]] = {wanted.job_version_id: PerEnvironment(version, {})}
         preparation = Preparation(
             [row], asked, monotonic, versions, renderings, signing_keys, allowed_headers, month=None, refused={}
         )
@@ -117,9 +157,10 @@ class Preparer:
         return claimed
 
     def _claimed(self, row: ClaimedRow, run_id: str, read: Preparation) -> Claimed:
-        version = read.versions[row.job_version_id].of(row.environment_id)
+        step = read.calls.get(row.execution_id)
+        version = step_version(read.versions[row.job_version_id].of(row.environment_id), step)
         rendering, error = read.renderings.get(row.execution_id), None
-        attempt = Attempt(run_id, self._owner, *row[:8])
+        attempt = Attempt(run_id, self._owner, *row[:8], *((step.step.id, step.number) if step else ()))
         call, prepared = version.definition.request, version.prepared
         if rendering is not None:
             try:
@@ -129,17 +170,18 @@ class Preparer:
         allowed = read.allowed_headers.get(attempt.workspace_id, _NO_HEADERS)
         if rendering or allowed:
             prepared = PreparedRequest.of(call, user_agent=self._user_agent, allowed=allowed)
-        firing = Firing(attempt.execution_id, version.slug, attempt.number, row.scheduled_for)
+        key = message_key(attempt.execution_id, step)
+        firing = Firing(attempt.execution_id, version.slug, attempt.run_number, row.scheduled_for, attempt.step, key)
         signature = Signature.create(
             read.signing_keys.get(attempt.workspace_id, ()),
-            message_id=message_id_of(attempt.execution_id),
+            message_id=message_id_of(key),
             body=call.body,
             at=row.claimed_at,
             monotonic=read.claimed_monotonic,
         )
         own = firing.headers + signature.headers
         sent = prepared.sent(own)
-        secrets = tuple(rendering.secrets.values()) if rendering else ()
+        secrets = (*(rendering.secrets.values() if rendering else ()), *(step.hidden if step else ()))
         return Claimed(
             attempt=attempt,
             request=DeliveryRequest(
@@ -151,10 +193,11 @@ class Preparer:
                 url=call.url,
                 headers=prepared.headers + own,
                 body=call.body,
-                timeout_seconds=call.timeout_seconds,
+                timeout_seconds=limited_timeout(call.timeout_seconds, step, row.claimed_at),
                 tls=_tls(call),
                 success_statuses=version.definition.success_statuses,
                 signature=signature,
+                kept_body_bytes=kept_body_bytes(step),
             ),
             sent=redact_sent(sent, secrets) if secrets else sent,
             definition=version.definition,
@@ -165,7 +208,12 @@ class Preparer:
             secrets=secrets,
             refusal=_refusal(read.refused.get(attempt.execution_id), error),
             counted_in=None if attempt.execution_id in read.refused else read.month,
+            step=step,
         )
+
+
+def _is_workflow(row: ClaimedRow, versions: Mapping[str, PerEnvironment[AnyVersion]]) -> bool:
+    return isinstance(versions[row.job_version_id].of(row.environment_id), WorkflowVersion)
 
 
 def _within(held: HeldBodies, claimed: Iterable[Claimed]) -> Iterator[Claimed]:

@@ -9,14 +9,15 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import psycopg2
 import structlog
 
 from core.failpoints import failpoint
-from runs.attempts.contract import AttemptKey, FinishedAttempt, Received
+from runs.attempts.contract import AttemptKey, FinishedAttempt, Received, StepResult
 from runs.attempts.recording import record
-from runs.attempts.retry import GiveUp, RetryIn
+from runs.attempts.retry import GiveUp, RetryIn, StepDone, Verdict
 from runs.failures import FailureReason
 from runs.live_tail.publish import publish
 from workers.connections import DatabaseAwayError, Link
@@ -25,6 +26,7 @@ from workers.worker.claim import Claimer
 from workers.worker.claimed import Claimed
 from workers.worker.evaluate import evaluate
 from workers.worker.held import HeldAttempts
+from workers.worker.prepare import Preparation
 from workers.worker.short_waits import Retry
 
 log = structlog.get_logger(__name__)
@@ -35,6 +37,16 @@ BATCH_BYTES = 4 * 1024 * 1024
 WINDOW_SECONDS = 0.020
 _RETRY_SECONDS = 2.0
 _EVALUATION_SECONDS = 1.0
+
+
+class NextSteps(Protocol):
+    """Claims executions in the recorder's transaction, and delivers them after its commit."""
+
+    def claim(self, cursor: Any, execution_ids: Sequence[str]) -> Preparation | None:
+        """Claim those that this worker may take now; None: no time for that."""
+
+    def deliver(self, claim: Preparation) -> None:
+        """Deliver what was claimed."""
 
 
 class Recorder:
@@ -54,6 +66,7 @@ class Recorder:
         on_recorded: Callable[[list[Claimed]], None],
         on_lost: Callable[[Sequence[Claimed]], None],
         on_retries: Callable[[Sequence[Retry]], None] | None = None,
+        next_steps: NextSteps | None = None,
     ) -> None:
         self._worker = worker
         self._claimer = claimer
@@ -65,12 +78,14 @@ class Recorder:
         self._on_recorded = on_recorded
         self._on_lost = on_lost
         self._on_retries = on_retries
+        self._next_steps = next_steps
         self._rng = random.Random()  # noqa: S311 - jitter
         self._waiting: collections.deque[tuple[Claimed, DeliveryResult]] = collections.deque()
         self._arrived = threading.Event()
         self._stopping = threading.Event()
         self._give_up_at = float("inf")
         # Leases are renewed between batches, so no batch may wait for a lock for long.
+        self._claim: Preparation | None = None
         self._link = Link("recorder", lock_timeout_seconds=min(30.0, lease_seconds / 4))
         self._thread = threading.Thread(target=self._work, name="recorder", daemon=True)
 
@@ -121,6 +136,8 @@ class Recorder:
 
     def _collect(self) -> None:
         """Let a batch grow for WINDOW_SECONDS, or until it is full."""
+        if self._next_steps is not None and self._waiting and self._waiting[0][0].step is not None:
+            return  # Its workflow goes on in this transaction: a window would delay every step.
         until = time.monotonic() + WINDOW_SECONDS
         while len(self._waiting) < BATCH and time.monotonic() < until and not self._stopping.is_set():
             time.sleep(0.004)
@@ -138,12 +155,16 @@ class Recorder:
             self._arrived.set()
         self._on_recorded([claimed for claimed, _ in delivered])
         retries = [
-            Retry(result.finished_monotonic + item.ending.verdict.delay_ms / 1000, item.attempt.execution_id)
+            Retry(result.finished_monotonic + delay_ms / 1000, item.attempt.execution_id)
             for item, (_, result) in zip(batch, delivered, strict=True)
-            if isinstance(item.ending.verdict, RetryIn)
+            if (delay_ms := _goes_on_in_ms(item.ending.verdict)) is not None
+            and (self._claim is None or item.attempt.execution_id not in self._claim.execution_ids)
         ]
         if retries and self._on_retries is not None:
             self._on_retries(retries)
+        if self._claim is not None and self._next_steps is not None:
+            claim, self._claim = self._claim, None
+            self._next_steps.deliver(claim)
 
     def _evaluated_batch(self) -> list[FinishedAttempt]:
         """Evaluate the next batch. It ends early if that takes long, since this thread also renews leases.
@@ -161,16 +182,21 @@ class Recorder:
                 break
         return batch
 
-    def _persist(self, batch: Sequence[FinishedAttempt]) -> bool:
+    def _persist(self, batch: Sequence[FinishedAttempt], *, claims: bool = True) -> bool:
         """Record a batch, whole or in halves. False if the database is away: nothing is lost, try again."""
         try:
-            moved = self._transaction(batch)
+            moved = self._transaction(batch, claims=claims)
             failpoint("record.committed")
         except DatabaseAwayError as error:
             log.warning("recorder_database_away", error=str(error), waiting=len(self._waiting))
             self._stopping.wait(self._rng.uniform(0.1, 1.0) * self._retry_seconds)
             return False
-        except (psycopg2.Error, ValueError) as error:  # unstorable data: see Link.transaction
+        except Exception as error:
+            if claims and any(isinstance(item.ending.verdict, StepDone) for item in batch):
+                log.exception("next_steps_not_claimed", count=len(batch))
+                return self._persist(batch, claims=False)  # A fault in what follows must cost no record.
+            if not isinstance(error, psycopg2.Error | ValueError):  # unstorable data: see Link.transaction
+                raise
             return self._persist_halves(batch, error)
         publish((item.attempt.workspace_id, item.attempt.execution_id) for item in batch)
         for item in batch:
@@ -201,11 +227,25 @@ class Recorder:
             return True  # Not even its bare ending can be stored: its lease will expire, and it is reaped.
         return self._persist([_bare(item)])
 
-    def _transaction(self, batch: Sequence[FinishedAttempt]) -> set[AttemptKey]:
+    def _transaction(self, batch: Sequence[FinishedAttempt], *, claims: bool) -> set[AttemptKey]:
+        self._claim = None
         with self._link.transaction() as cursor:
             moved = record(cursor, batch)
             failpoint("record.written")
-            return moved
+            claim = self._claim_next(cursor, batch, moved) if claims else None
+        self._claim = claim
+        return moved
+
+    def _claim_next(self, cursor: Any, batch: Sequence[FinishedAttempt], moved: set[AttemptKey]) -> Preparation | None:
+        """Claim workflows that go on, in the transaction that ends their steps: a step then costs one commit."""
+        if self._next_steps is None:
+            return None
+        ids = [
+            item.attempt.execution_id
+            for item in batch
+            if isinstance(item.ending.verdict, StepDone) and item.attempt.key in moved
+        ]
+        return self._next_steps.claim(cursor, ids) if ids else None
 
     def _renew_leases(self) -> bool:
         """Renew the leases of all held attempts. False if the database is away."""
@@ -226,6 +266,16 @@ class Recorder:
         return True
 
 
+def _goes_on_in_ms(verdict: Verdict) -> int | None:
+    """When its execution can be claimed again: after a retry's delay, or at once where a workflow goes on."""
+    match verdict:
+        case RetryIn(delay_ms):
+            return delay_ms
+        case StepDone():
+            return 0
+    return None
+
+
 def body_bytes(sent: bytes | None, received: Received | None) -> int:
     """The size of an attempt's bodies."""
     return len(sent or b"") + (len(received.body) if received else 0)
@@ -233,8 +283,8 @@ def body_bytes(sent: bytes | None, received: Received | None) -> int:
 
 def _bare(item: FinishedAttempt) -> FinishedAttempt:
     reason = FailureReason.UNKNOWN
-    ending = item.ending._replace(
-        verdict=GiveUp(reason), failure_reason=reason, error="The exchange could not be stored."
-    )
+    verdict = GiveUp(reason) if item.step is None else StepDone(reason)
+    ending = item.ending._replace(verdict=verdict, failure_reason=reason, error="The exchange could not be stored.")
+    step = item.step and StepResult(item.step.next_step, item.step.counted_runs)
     sent = item.sent._replace(headers="{}", body=None)
-    return item._replace(sent=sent, received=None, remote_ip=None, ending=ending)
+    return item._replace(sent=sent, received=None, remote_ip=None, ending=ending, step=step)

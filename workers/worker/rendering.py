@@ -1,7 +1,7 @@
 """Renders requests whose job version has variables: from facts about the execution, and from secrets."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -14,6 +14,7 @@ from core.cache import TtlCache
 from jobs.definition.contract import RequestDefinition
 from jobs.definition.facts import Facts
 from jobs.definition.templates import BrokenTemplate, RenderingError, RequestTemplate
+from runs.workflows.progress import StepCall
 from workers.worker.claimed import ClaimedRow
 
 log = structlog.get_logger(__name__)
@@ -47,7 +48,7 @@ class Rendering:
     """
 
     template: Template
-    facts: tuple[Any, ...] | None = field(repr=False)
+    facts: tuple[Any, ...] | Facts | None = field(repr=False)
     secrets: dict[str, str] = field(repr=False)
 
     def request(self, definition: RequestDefinition) -> RequestDefinition:
@@ -70,6 +71,15 @@ class Renderer:
         return {
             row.execution_id: Rendering(template, facts.get(row.execution_id), _chosen(row, template, secrets))
             for row, template in templated
+        }
+
+    def of_steps(self, cursor: Any, templated: Sequence[tuple[ClaimedRow, Template, StepCall]]) -> dict[str, Rendering]:
+        """The renderings of workflows' steps, whose facts are known, with one query at most."""
+        with_secrets = {row.workspace_id for row, template, _ in templated if template.secrets}
+        secrets = self._secrets.get_many(with_secrets, partial(_load_secrets, cursor))
+        return {
+            row.execution_id: Rendering(template, call.facts, _chosen(row, template, secrets))
+            for row, template, call in templated
         }
 
     def of_facts(self, cursor: Any, row: ClaimedRow, template: Template, facts: tuple[Any, ...]) -> Rendering:
@@ -107,7 +117,9 @@ def _cipher() -> Cipher:
         return Cipher([])  # malformed keys decrypt nothing, which is logged for each secret
 
 
-def _facts(row: tuple[Any, ...] | None, secrets: dict[str, str]) -> Facts:
+def _facts(row: tuple[Any, ...] | Facts | None, secrets: dict[str, str]) -> Facts:
+    if isinstance(row, Facts):
+        return replace(row, secrets=secrets)
     if row is None:
         raise RenderingError("The execution's environment is gone.")
     execution_id, created_at, scheduled_for, job, environment, text, trigger = row

@@ -10,6 +10,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import structlog
 
@@ -25,8 +26,8 @@ from workers.worker.callbacks import CallbackRunner
 from workers.worker.claim import Claimer
 from workers.worker.claimed import Claimed
 from workers.worker.held import HeldAttempts
-from workers.worker.held_bodies import MAX_BODIES_BYTES
-from workers.worker.prepare import Preparer
+from workers.worker.held_bodies import MAX_BODIES_BYTES, HeldBodies
+from workers.worker.prepare import Preparation, Preparer
 from workers.worker.recorder import Recorder
 from workers.worker.short_waits import Retry, ShortWaits
 from workers.worker.testcalls import CallRunner
@@ -95,6 +96,7 @@ class DeliveryService:
             on_recorded=self._recorded,
             on_lost=self._abort_lost,
             on_retries=self._add_retries,
+            next_steps=_Forward(self, owner=owner, lease_seconds=lease_seconds, user_agent=user_agent),
         )
         self._calls = CallRunner(
             worker=name,
@@ -243,14 +245,14 @@ class DeliveryService:
     def _claim(self, link: Link, ids: list[str], *, limit: int) -> None:
         """Claim `ids`, or without any whatever is due; then the executions of jobs with a concurrency limit."""
         claimed = self._claimer.claim(link, ids, limit=limit) if ids else self._claimer.claim_any(link, limit=limit)
-        self._deliver(claimed)
+        self.deliver(claimed)
         if len(claimed) < (len(ids) or limit):
             self._claim_of_jobs(link, self._claimer.limited_jobs(link, ids or None))
 
     def _claim_of_jobs(self, link: Link, job_ids: Sequence[str]) -> None:
         for job_id in job_ids:
             if (room := self._room()) > 0:
-                self._deliver(self._claimer.claim_of_job(link, job_id, limit=min(room, _CLAIM_BATCH)))
+                self.deliver(self._claimer.claim_of_job(link, job_id, limit=min(room, _CLAIM_BATCH)))
 
     def _next_batch(self) -> tuple[list[str], int]:
         """Wait for room and ids, at most an idle poll. Returns the ids to claim (none: anything due), and how many.
@@ -303,7 +305,18 @@ class DeliveryService:
             self._too_heavy = self._held.bodies.total + self._recorder.backlog_bytes > MAX_BODIES_BYTES
         return self._too_heavy
 
-    def _deliver(self, claimed: Sequence[Claimed]) -> None:
+    @property
+    def held_bodies(self) -> HeldBodies:
+        """The bodies in this worker's memory."""
+        return self._held.bodies
+
+    @property
+    def takes_steps(self) -> bool:
+        """Whether the recorder may claim the next steps of workflows, whose calls have just ended."""
+        return not self._draining.is_set() and not self._too_heavy and self._permission()
+
+    def deliver(self, claimed: Sequence[Claimed]) -> None:
+        """Send what was claimed, or give it back if the engine has stopped."""
         if not claimed:
             return
         _publish(claimed)
@@ -433,8 +446,8 @@ class DeliveryService:
             self._changed.notify_all()
 
     def _recorded(self, recorded: Sequence[Claimed]) -> None:
-        self._freed_jobs.update(item.attempt.job_id for item in recorded if item.definition.concurrency is not None)
-        if any(item.definition.has_callback for item in recorded):
+        self._freed_jobs.update(item.attempt.job_id for item in recorded if item.is_limited)
+        if any(item.whole.has_callback for item in recorded):
             self._callbacks.wake()
         self._forget(recorded)
 
@@ -458,6 +471,24 @@ class DeliveryService:
         self._held.forget(claimed)
         with self._changed:
             self._changed.notify_all()
+
+
+class _Forward:
+    """Claims the next steps of workflows on the recorder's connection, for the service."""
+
+    def __init__(self, service: DeliveryService, *, owner: str, lease_seconds: int, user_agent: str) -> None:
+        self._service = service
+        # A claimer of its own: its caches are for one thread.
+        self._claimer = Claimer(
+            owner=owner, lease_seconds=lease_seconds, user_agent=user_agent, held_bodies=service.held_bodies
+        )
+
+    def claim(self, cursor: Any, execution_ids: Sequence[str]) -> Preparation | None:
+        """Claim them; None while the service takes no more work."""
+        return self._claimer.claim_within(cursor, execution_ids) if self._service.takes_steps else None
+
+    def deliver(self, claim: Preparation) -> None:
+        self._service.deliver(self._claimer.prepared(claim))
 
 
 def _publish(claimed: Iterable[Claimed]) -> None:

@@ -150,6 +150,7 @@ class WorkflowDefinition:
     output: Any
     timeout_seconds: int
     concurrency: int | None
+    has_callback: bool = False
 
     @cached_property
     def by_id(self) -> Mapping[str, AnyStep]:
@@ -160,3 +161,12 @@ class WorkflowDefinition:
         """The steps by position."""
         yield from self.steps
         yield from self.finally_steps
+
+    def ends_with(self, step: AnyStep) -> bool:
+        """Whether the workflow is over once this step has succeeded."""
+        return step.position == len(self.steps) - 1 and not self.finally_steps
+
+    def following(self, step: AnyStep) -> str:
+        """The id of the step at the next position; of the last one its own."""
+        steps = list(self.all_steps)
+        return steps[min(step.position + 1, len(steps) - 1)].id

@@ -47,6 +47,7 @@ def workflow_of(config: Mapping[str, Any]) -> WorkflowDefinition:
         output=workflow["output"],
         timeout_seconds=workflow["timeout_seconds"],
         concurrency=config["concurrency"],
+        has_callback=config.get("callback") is not None,
     )
 
 

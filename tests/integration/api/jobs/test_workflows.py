@@ -11,7 +11,7 @@ from jobs.definition.reading import workflow_definition_of
 from jobs.models import Job, RetryPolicy
 from tests.support.admin_rows import person
 from tests.support.api_caller import JOB, Caller, caller
-from tests.support.workflows import (
+from tests.support.workflow_jobs import (
     URL,
     approval_step,
     delay_step,

@@ -11,7 +11,7 @@ from jobs.services.save import save_job
 from runs.executions.services import run_now
 from tests.support.admin_rows import person, signed_in
 from tests.support.jobs import EPOCH
-from tests.support.workflows import every_kind_of_step, stored_definition
+from tests.support.workflow_jobs import every_kind_of_step, stored_definition
 
 pytestmark = pytest.mark.django_db
 

@@ -209,6 +209,7 @@ RUN = "status = 'running', lease_owner = 'third', lease_expires_at = now() + int
 END = "finished_at = now(), lease_owner = NULL, lease_expires_at = NULL"
 WAIT = "status = 'pending', finished_at = NULL, next_attempt_at = now(), lease_owner = NULL, lease_expires_at = NULL"
 #: What the table's constraints allow but no code does: from which state, and how.
+PARKED = "wait_kind = 'delay', wait_expires_at = clock_timestamp()"
 FORGED = {
     "alive again": ("ended", WAIT),
     "taken up again": ("ended", f"{RUN}, attempts = attempts + 1, finished_at = NULL"),
@@ -226,7 +227,7 @@ FORGED = {
     "failed while it waits": ("due", f"status = 'failed', {END}"),
     "skipped late": ("later", f"status = 'skipped', skip_reason = 'missed', {END}"),
     "queued late": ("later", "queued = true, next_attempt_at = NULL"),
-    "waiting": ("running", "status = 'waiting', lease_owner = NULL, lease_expires_at = NULL"),
+    "waiting": ("running", f"status = 'waiting', lease_owner = NULL, lease_expires_at = NULL, {PARKED}"),
 }
 
 

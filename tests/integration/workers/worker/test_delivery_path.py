@@ -367,7 +367,7 @@ def test_a_text_body_is_stored_as_text(body, stored):
 _COLUMNS = {
     "pending": {"next_attempt_at": "now()"},
     "running": {"lease_owner": "'w'", "lease_expires_at": "now()"},
-    "waiting": {},
+    "waiting": {"wait_kind": "'delay'", "wait_expires_at": "now()"},
     "succeeded": {"finished_at": "now()"},
     "failed": {"finished_at": "now()"},
     "canceled": {"finished_at": "now()"},
@@ -377,13 +377,19 @@ _COLUMNS = {
 
 @pytest.mark.parametrize("status", ExecutionStatus.values)
 def test_every_status_satisfies_its_column_constraints(execution, status):
-    cleared = {"lease_owner": "NULL", "lease_expires_at": "NULL", "finished_at": "NULL", "skip_reason": "''"}
+    cleared = {
+        "lease_owner": "NULL",
+        "lease_expires_at": "NULL",
+        "finished_at": "NULL",
+        "skip_reason": "''",
+        "wait_kind": "''",
+    }
     columns = {**cleared, **_COLUMNS[status]}
     assignments = ", ".join(f"{name} = {value}" for name, value in columns.items())
     with connection.cursor() as cursor:
         cursor.execute(f"UPDATE runs_execution SET status = %s, {assignments}", [status])  # noqa: S608
         for name in _COLUMNS[status]:
-            empty = "''" if name == "skip_reason" else "NULL"
+            empty = "''" if name in ("skip_reason", "wait_kind") else "NULL"
             with pytest.raises(Exception, match="execution_"), transaction.atomic():
                 cursor.execute(f"UPDATE runs_execution SET {name} = {empty}")  # noqa: S608
 
