@@ -60,7 +60,7 @@ def export_job(job: Job) -> dict[str, Any]:
     job_environments = sorted(job.job_environments.all(), key=lambda row: row.environment.slug)
     return {
         "slug": job.slug,
-        **_sparse_definition(definition),
+        **sparse_definition(definition),
         "environments": {
             row.environment.slug: {
                 "enabled": row.enabled,
@@ -71,7 +71,7 @@ def export_job(job: Job) -> dict[str, Any]:
     }
 
 
-def _sparse_definition(definition: dict[str, Any]) -> dict[str, Any]:
+def sparse_definition(definition: dict[str, Any]) -> dict[str, Any]:
     parts = {name: _sparse(_FIELDS[name], definition[name] or {}) for name in _SECTIONS}
     workflow = definition[WORKFLOW]
     parts[WORKFLOW] = {} if workflow is None else _sparse(_FIELDS[WORKFLOW], {**workflow, **_sparse_steps(workflow)})

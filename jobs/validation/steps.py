@@ -130,6 +130,17 @@ class PollSerializer(StrictSerializer):
     timeout_seconds = WaitSeconds(default=3600, help_text="Seconds from the first call; then the step fails.")
 
 
+class FinallyPollSerializer(PollSerializer):
+    """Call again until the response is as expected, within the ten minutes of `finally`."""
+
+    timeout_seconds = Whole(
+        default=FINALLY_SECONDS,
+        min_value=1,
+        max_value=FINALLY_SECONDS,
+        help_text="Seconds from the first call; then the step fails.",
+    )
+
+
 class ExtractionSerializer(StrictSerializer):
     """A value to take from the response."""
 
@@ -242,11 +253,9 @@ class HttpStepSerializer(StepSerializer):
 class FinallyStepSerializer(HttpStepSerializer):
     """An HTTP call after the end of the workflow, however it ended."""
 
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if attrs["poll"] and attrs["poll"]["timeout_seconds"] > FINALLY_SECONDS:
-            detail = ErrorDetail(f"Should be at most {FINALLY_SECONDS} in finally.", code="max_value")
-            raise ValidationError({"poll": {"timeout_seconds": [detail]}})
-        return super().validate(attrs)
+    poll = FinallyPollSerializer(
+        allow_null=True, default=None, help_text="When to call again after a success, and how long; null: one call."
+    )
 
 
 class Until(Text):
