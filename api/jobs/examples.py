@@ -11,6 +11,63 @@ _TEMPLATE = {
         "body": {"id": "{{uuid}}", "environment": "{{environment}}"},
     },
 }
+_ORDER = {
+    "name": "Order and wait for the goods",
+    "kind": "workflow",
+    "workflow": {
+        "timeout_seconds": 604800,
+        "steps": [
+            {
+                "id": "create",
+                "type": "http",
+                "request": {"url": "https://api.example.com/orders", "body": {"items": "{{input.items}}"}},
+                "extract": {"order": "$.id"},
+            },
+            {
+                "id": "goods",
+                "type": "http",
+                "request": {"url": "https://api.example.com/orders/{{steps.create.order}}", "method": "GET"},
+                "poll": {
+                    "until": [{"type": "json_path_equals", "path": "$.state", "value": "shipped"}],
+                    "every_seconds": 600,
+                    "timeout_seconds": 432000,
+                },
+            },
+        ],
+        "output": {"order": "{{steps.create.order}}", "parcel": "{{steps.goods.json.parcel}}"},
+    },
+}
+_REFUND = {
+    "name": "Refund",
+    "kind": "workflow",
+    "workflow": {
+        "steps": [
+            {
+                "id": "order",
+                "type": "http",
+                "request": {"url": "https://api.example.com/orders/{{input.order}}", "method": "GET"},
+                "extract": {"amount": "$.total"},
+            },
+            {
+                "id": "ok",
+                "type": "approval",
+                "if": [{"value": "{{steps.order.amount}}", "op": "gt", "to": 100}],
+                "message": "Refund {{steps.order.amount}} of order {{input.order}}?",
+                "approvers": ["role:admin"],
+                "self_approval": False,
+                "form": [{"name": "reason", "required": True}],
+            },
+            {
+                "id": "pay",
+                "type": "http",
+                "request": {
+                    "url": "https://api.example.com/refunds",
+                    "body": {"order": "{{input.order}}", "amount": "{{steps.order.amount}}"},
+                },
+            },
+        ],
+    },
+}
 _REQUEST = {
     "name": "Nightly report",
     "schedule": "0 2 * * *",
@@ -99,6 +156,8 @@ _RESPONSE = {
 JOB = [
     OpenApiExample("Nightly call", value=_REQUEST, request_only=True),
     OpenApiExample("Template with a secret", value=_TEMPLATE, request_only=True),
+    OpenApiExample("Workflow: order, then poll", value=_ORDER, request_only=True),
+    OpenApiExample("Workflow: approval before a refund", value=_REFUND, request_only=True),
     OpenApiExample("Job", value=_RESPONSE, response_only=True),
 ]
 

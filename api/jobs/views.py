@@ -54,8 +54,8 @@ from runs.executions.delete import delete_with_executions, purge
     partial_update=extend_schema(
         operation_id="jobs_patch",
         summary="Change some fields of a job",
-        description="Omitted fields keep their values. `request`, `success`, `retry` and `retention` are merged field "
-        "by field; headers and lists are replaced.",
+        description="Omitted fields keep their values. `request`, `success`, `retry`, `workflow` and `retention` "
+        "are merged field by field; headers and lists, such as the steps, are replaced.",
         request=JobSerializer,
     ),
     destroy=extend_schema(

@@ -235,6 +235,9 @@ def _without_value(variable: str) -> str:
 def _variable(name: str) -> str:
     if name != BRACES and not _VARIABLE.fullmatch(name):
         problem = f"Unknown variable {{{{{name[:80]}}}}}. The variables are {', '.join(VARIABLES)}. {_BRACES_HINT}"
+        if name.startswith(STEPS):
+            names = "status, body, json.PATH, headers.NAME, resume_url or a value that it extracts"
+            problem = f"{{{{{name[:80]}}}}} should name what a step has, as {{{{steps.ID.NAME}}}}: {names}."
         if "|" in name:
             problem = f"Only a default may follow a variable, as in {_DEFAULT_EXAMPLE}. {problem}"
         raise TemplateError(problem, "unknown_variable")

@@ -55,10 +55,10 @@ _EXTRACTED = re.compile(EXTRACTED_PATTERN)
 
 
 class WaitSeconds(Whole):
-    """Seconds of a wait, up to 366 days."""
+    """Seconds of a wait, up to 366 days unless `max_value` says less."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(min_value=1, max_value=MAX_WAIT_SECONDS, **options)
+    def __init__(self, *, max_value: int = MAX_WAIT_SECONDS, **options: Any) -> None:
+        super().__init__(min_value=1, max_value=max_value, **options)
 
 
 class StepConditionSerializer(ConditionSerializer):
@@ -133,9 +133,8 @@ class PollSerializer(StrictSerializer):
 class FinallyPollSerializer(PollSerializer):
     """Call again until the response is as expected, within the ten minutes of `finally`."""
 
-    timeout_seconds = Whole(
+    timeout_seconds = WaitSeconds(
         default=FINALLY_SECONDS,
-        min_value=1,
         max_value=FINALLY_SECONDS,
         help_text="Seconds from the first call; then the step fails.",
     )

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from accounts.models import AuditEntry, Environment, Membership, Plan, Workspace
+from api.jobs import examples
 from jobs.definition.overrides import effective
 from jobs.definition.reading import workflow_definition_of
 from jobs.models import Job, RetryPolicy
@@ -523,3 +524,18 @@ def test_a_plans_timeout_holds_for_each_step(api: Caller, workspace: Workspace) 
     steps = [http_step("b", request={"timeout_seconds": 30}), http_step("a", request={"timeout_seconds": 60})]
     refused = api.refused("PATCH", "/jobs/order/", {"workflow": {"steps": steps}})
     assert refused == {f"{STEPS}.0.request.timeout_seconds": "plan_limit"}
+
+
+@pytest.mark.parametrize(
+    "example", [each.value for each in examples.JOB if each.request_only], ids=lambda body: body["name"]
+)
+def test_the_examples_of_the_document_are_valid(api: Caller, example: dict[str, Any]) -> None:
+    api.ask("POST", "/secrets/", {"name": "BILLING_TOKEN", "value": "some text"}, expect=201)
+    api.ask("POST", "/jobs/", example, expect=201)
+
+
+def test_an_unknown_property_of_a_step_is_explained(api: Caller) -> None:
+    refused = api.ask(
+        "POST", "/jobs/", workflow_job(http_step("a"), http_step("b", request={"body": "{{steps.a}}"})), expect=400
+    )
+    assert "status, body, json.PATH" in refused["errors"][0]["detail"]
