@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from core.errors import ConflictError
 from core.ids import uuid7
 from jobs.definition.reading import UnreadableError, effective_in, workflow_definition_of
-from jobs.definition.workflow.contract import WorkflowDefinition
+from jobs.definition.workflow.contract import AnyStep, WorkflowDefinition
 from runs.models import Execution, StepState
 from runs.states import StepStatus
 from runs.workflows.advance import OVER, goes_on
@@ -44,10 +44,7 @@ def carried_steps(execution: Execution, from_step: str | None) -> Sequence[StepS
 def _failed(workflow: WorkflowDefinition, states: dict[str, StepState]) -> int:
     """The position of the step that failed, else of the first that is not over; at least the last is repeated."""
     for position, step in enumerate(workflow.steps):
-        state = states.get(step.id)
-        if state is None or state.status not in OVER or state.status == StepStatus.CANCELED:
-            return position
-        if state.status == StepStatus.FAILED and not goes_on(step, state.failure_reason):
+        if not _leads_on(step, states.get(step.id)):
             return position
     return len(workflow.steps) - 1
 
@@ -56,14 +53,17 @@ def _named(workflow: WorkflowDefinition, states: dict[str, StepState], name: str
     positions = {step.id: position for position, step in enumerate(workflow.steps)}
     if name not in positions:
         raise CannotRetryFromError(f"Should be start, failed or one of the steps {', '.join(positions)}.")
-    missing = [step.id for step in workflow.steps[: positions[name]] if not _is_over(states.get(step.id))]
+    missing = [step.id for step in workflow.steps[: positions[name]] if not _leads_on(step, states.get(step.id))]
     if missing:
-        raise CannotRetryFromError(f"The execution did not get to {name}: {missing[0]} has no result.")
+        raise CannotRetryFromError(f"The execution did not get to {name}: {missing[0]} has no result to carry over.")
     return positions[name]
 
 
-def _is_over(state: StepState | None) -> bool:
-    return state is not None and state.status in OVER and state.status != StepStatus.CANCELED
+def _leads_on(step: AnyStep, state: StepState | None) -> bool:
+    """Whether a step has a result with which the workflow goes on."""
+    if state is None or state.status not in OVER or state.status == StepStatus.CANCELED:
+        return False
+    return state.status != StepStatus.FAILED or goes_on(step, state.failure_reason)
 
 
 def carry_over(states: Sequence[StepState], *, into: Execution) -> None:
