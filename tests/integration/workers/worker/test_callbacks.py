@@ -5,9 +5,10 @@ import json
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from standardwebhooks.webhooks import Webhook
 
 from accounts.actors import SYSTEM
@@ -274,6 +275,25 @@ def test_looking_for_callbacks_reads_no_more_than_what_is_due(make_job: MakeJob)
     ]
     for rows, index in plans:
         assert index in rows.explain()
+
+
+def test_what_was_answered_while_the_database_refuses_is_recorded_afterwards(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusals: list[int] = []
+
+    def refuse(cursor: Any, finished: Any, *, owner: str) -> Any:
+        if len(refusals) < 2:
+            refusals.append(len(finished))
+            raise OperationalError("the database system is in recovery mode")
+        return record_callbacks(cursor, finished, owner=owner)
+
+    monkeypatch.setattr("workers.worker.callbacks.record_callbacks", refuse)
+    with receiving(fine) as receiver, running():
+        ended(make_job, receiver.url())
+        eventually(lambda: status() == "delivered")
+    assert (len(receiver.exchanges), refusals) == (1, [1, 1])
+    assert CallbackAttempt.objects.get().number == 1
 
 
 def test_a_stopping_worker_gives_back_what_it_has_not_sent(make_job: MakeJob) -> None:
