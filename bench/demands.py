@@ -51,6 +51,11 @@ DEMANDS = (
     Demand("asyncio", "delivery", "the same against hand-written asyncio", Limit("at least", 2, "x")),
     Demand("bare", "delivery", "the same against a bare loop of calls and records", Limit("at least", 0.5, "x")),
     Demand("asyncio_two", "processes", "two worker processes against two of asyncio", Limit("at least", 2.5, "x")),
+    Demand(
+        "steps", "workflows", "workflow steps/s against plain runs/s of the same worker", Limit("at least", 0.4, "x")
+    ),
+    Demand("chain", "workflows", "p50 of a chain of 3 calls, one at a time, to asyncio's", Limit("at most", 1, "x")),
+    Demand("chains", "workflows", "the same with all chains due at once", Limit("at most", 1, "x")),
     Demand("mixed", "mixed", "p99 of fast calls if 5 % of {sizes.mixed:,} take 10 s", Limit("at most", 1.5, "x")),
     Demand("sent", "due", "{sizes.due:,} due at the same second: last id on Redis", Limit("at most", 2.5, "s")),
     Demand("wire", "due", "{sizes.due:,} due at the same second: last on the wire", Limit("at most", 6, "s")),

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from bench import clock, delivery, firing, history, lateness, slow, stage
-from bench.budget import Peer, number, spread
+from bench import clock, delivery, firing, history, lateness, slow, stage, workflows
+from bench.budget import Peer, median_ratio, number, spread
 from bench.demands import Sizes
 
 
@@ -68,6 +68,31 @@ def _against(contest: delivery.Contest, name: str) -> Reached:
     rates = contest.rates[name]
     ratios = [ours / theirs for ours, theirs in zip(contest.rates[delivery.HOURHAND], rates, strict=True)]
     return Reached(contest.ratio(name), f"{name}: {statistics.median(rates):,.0f} runs/s", _rounds(ratios))
+
+
+def _workflows(sizes: Sizes) -> Findings:
+    with stage.target() as port:
+        compared = workflows.compare(sizes.runs, rounds=sizes.rounds, url=f"http://127.0.0.1:{port}/")
+    steps, plain = statistics.median(compared.steps), statistics.median(compared.plain)
+    alone, theirs = statistics.median(compared.alone), statistics.median(compared.theirs_alone)
+    together, others = statistics.median(compared.together), statistics.median(compared.theirs_together)
+    return Findings(
+        {
+            "steps": Reached(
+                median_ratio(compared.steps, compared.plain), f"{plain:,.0f} runs/s", f"{steps:,.0f} steps/s"
+            ),
+            "chain": Reached(
+                median_ratio(compared.alone, compared.theirs_alone),
+                f"asyncio: {number(theirs * 1000)} ms",
+                f"{number(alone * 1000)} ms",
+            ),
+            "chains": Reached(
+                median_ratio(compared.together, compared.theirs_together),
+                f"asyncio: {number(others)} s",
+                f"{number(together)} s",
+            ),
+        }
+    )
 
 
 def _mixed(sizes: Sizes) -> Findings:
@@ -156,6 +181,7 @@ def _note(*parts: str) -> str:
 _MEASURES: dict[str, Callable[[Sizes], Findings]] = {
     "delivery": _delivery,
     "processes": _processes,
+    "workflows": _workflows,
     "mixed": _mixed,
     "due": _due,
     "lateness": _lateness,
