@@ -1,6 +1,7 @@
 """Re-encrypt every stored value with the first of HOURHAND_ENCRYPTION_KEYS, so that the others can be removed."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +11,9 @@ from django.db import models, transaction
 from accounts.encryption import Cipher, EncryptionKeyError
 from accounts.models import InstallationSecret, Secret, SigningSecret
 
-#: Every column that holds encrypted text.
-_ENCRYPTED: tuple[tuple[type[models.Model], str], ...] = (
+#: A column that holds encrypted text, or null.
+EncryptedColumn = tuple[type[models.Model], str]
+_ENCRYPTED: tuple[EncryptedColumn, ...] = (
     (Secret, "encrypted"),
     (SigningSecret, "value"),
     (InstallationSecret, "encrypted"),
@@ -29,13 +31,16 @@ class KeyCheck:
     older: int
 
 
-def check_keys() -> KeyCheck:
-    """Try the keys on the newest stored values of each kind. Raises EncryptionKeyError for a malformed key."""
+def check_keys(more: Sequence[EncryptedColumn] = ()) -> KeyCheck:
+    """Try the keys on the newest stored values of each kind. Raises EncryptionKeyError for a malformed key.
+
+    `more` are columns of packages above this one.
+    """
     keys = settings.ENCRYPTION_KEYS
     first, every = Cipher(keys[:1]), Cipher(keys)
     counts: Counter[str] = Counter()
-    for model, column in _ENCRYPTED:
-        values = model._default_manager.order_by("-pk").values_list(column, flat=True)
+    for model, column in (*_ENCRYPTED, *more):
+        values = _stored(model, column).order_by("-pk").values_list(column, flat=True)
         counts.update(_decrypted_by(bytes(value), first, every) for value in values[:_MAX_TRIED])
     return KeyCheck(counts.total(), counts["none"], counts["older"])
 
@@ -50,13 +55,18 @@ def _decrypted_by(value: bytes, first: Cipher, every: Cipher) -> str:
     return "none"
 
 
-def rotate_all() -> int:
-    """Re-encrypt every stored value with the first key. Returns how many.
+def rotate_all(more: Sequence[EncryptedColumn] = ()) -> int:
+    """Re-encrypt every stored value with the first key, also those of `more` columns. Returns how many.
 
     Raises EncryptionKeyError for a value that no key decrypts; a second call goes over all of them again.
     """
     cipher = Cipher(settings.ENCRYPTION_KEYS)
-    return sum(_rotate(model, column, cipher) for model, column in _ENCRYPTED)
+    return sum(_rotate(model, column, cipher) for model, column in (*_ENCRYPTED, *more))
+
+
+def _stored(model: Any, column: str) -> Any:
+    """The rows that have a value. Some have other columns of tens of kilobytes, which are not read."""
+    return model._default_manager.filter(**{f"{column}__isnull": False}).only(column)
 
 
 def _rotate(model: Any, column: str, cipher: Cipher) -> int:
@@ -64,7 +74,7 @@ def _rotate(model: Any, column: str, cipher: Cipher) -> int:
     rotated, last = 0, None
     while True:
         with transaction.atomic():
-            rows = model.objects.select_for_update(no_key=True, of=("self",)).order_by("pk")
+            rows = _stored(model, column).select_for_update(no_key=True, of=("self",)).order_by("pk")
             batch = list((rows.filter(pk__gt=last) if last else rows)[:_BATCH])
             for row in batch:
                 setattr(row, column, cipher.rotate(bytes(getattr(row, column))))

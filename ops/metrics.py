@@ -30,7 +30,7 @@ from core.version import __version__
 from runs import counters
 from runs.failures import FailureReason
 from runs.monitoring import system
-from runs.states import LIVE, CallbackStatus, SkipReason, WebhookStatus
+from runs.states import LIVE, CallbackStatus, SkipReason, WaitKind, WebhookStatus
 
 _BROKER_TIMEOUT_SECONDS = 2
 _STATEMENT_TIMEOUT_MS = 5000
@@ -101,6 +101,12 @@ def _current(state: system.SystemState) -> Iterator[Metric]:
         "claim_lag_seconds", "Time that the oldest due execution has waited for a worker.", state.lags.claim_seconds
     )
     yield _gauges("live_executions", f"Unfinished executions, counted up to {system.COUNTED}.", "status", _live(state))
+    yield _gauges(
+        "waiting_executions",
+        f"Workflows that wait, by what they wait for, counted up to {system.COUNTED}.",
+        "kind",
+        {kind: state.waiting.get(kind, 0) for kind in WaitKind.values},
+    )
     yield from _beats(state.beats)
     yield from _workers(state.workers)
     yield from _optional(

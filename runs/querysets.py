@@ -87,6 +87,10 @@ class ExecutionQuerySet(HistoryQuerySet):
         """With `max_attempts` of its version in its environment."""
         return self.annotate(max_attempts=_effective("job_version_id", "retry", "max_attempts"))
 
+    def with_kind(self) -> "ExecutionQuerySet":
+        """With `kind` of its version."""
+        return self.annotate(kind=_effective("job_version_id", "kind"))
+
     def with_limits(self, version_id: str) -> "ExecutionQuerySet":
         """Those that have this version, annotated with what a new execution copies of it in the same environment.
 

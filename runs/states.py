@@ -103,6 +103,7 @@ class CallbackStatus(models.TextChoices):
 
 class BulkKind(models.TextChoices):
     REPLAY = "replay"
+    RETRY = "retry"
     CANCEL = "cancel"
 
 

@@ -20,6 +20,7 @@ _THEMED = _policy(script_src="'self' 'unsafe-eval'", **_OWN, style_src_attr="'un
 _PAGES = {
     "/admin/": _THEMED,
     "/invitations/": _THEMED,
+    "/hooks/resume/": _policy(form_action="'self'"),
     "/api/docs/": _policy(script_src="'self'", **_OWN, style_src_attr="'unsafe-inline'"),
 }
 _PERMISSIONS = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"

@@ -219,6 +219,7 @@ SPECTACULAR_SETTINGS = {
         "JobKindEnum": "jobs.definition.reading.KINDS",
         "MemberStateEnum": "api.accounts.members.STATES",
         "ScheduleTypeEnum": "jobs.models.ScheduleType",
+        "FormFieldTypeEnum": "jobs.validation.approval.FIELD_TYPES",
     },
 }
 UNFOLD = {

@@ -6,7 +6,7 @@ from django.views.generic import RedirectView
 
 from api.base.document import Docs, Schema
 from api.base.views import UnknownPath
-from api.hooks.views import webhook
+from api.hooks.views import resume_step, webhook
 from dashboard.accounts.invitations import AcceptInvitation
 from dashboard.base import overview
 from ops.health import healthz, readyz
@@ -27,6 +27,7 @@ urlpatterns = [
     path("healthz", healthz),
     path("readyz", readyz),
     path("metrics", metrics),
+    re_path(r"^hooks/resume/(?P<token>.*?)/?$", resume_step),
     re_path(r"^hooks/(?P<token>.*?)/?$", webhook),
     path("api/schema/", Schema.as_view(), name="schema"),
     path("api/docs/", Docs.as_view(), name="docs"),

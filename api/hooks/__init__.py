@@ -1,1 +1,1 @@
-"""Routes that others call without a key: the URLs of inbound webhooks."""
+"""Routes that others call without a key: the URLs of inbound webhooks and of waiting workflows."""

@@ -1,16 +1,21 @@
-"""The URLs of inbound webhooks. Whatever is sent there is answered alike: senders learn nothing of a job.
+"""The URLs of inbound webhooks and of waiting workflows. Whatever is sent there is answered alike.
+
+Senders learn nothing of a job, and opening a URL decides nothing: mail scanners and previews open every link.
 
 No view of Django REST framework: a request is judged by its raw bytes, and has neither key nor session.
 """
 
 import hashlib
 import json
+from collections.abc import Callable
 from typing import Any
 
 import structlog
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.template.loader import render_to_string
+from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
@@ -19,7 +24,9 @@ from accounts.encryption import EncryptionKeyError
 from api.base.problems import CONTENT_TYPE, problem
 from api.hooks.payload import MAX_BODY_BYTES, input_of
 from core.limits.buckets import buckets
-from runs.webhooks.receive import InboundRequest, receive
+from runs.inbound import InboundRequest
+from runs.webhooks.receive import receive
+from runs.workflows.resume import approval_of, resume
 
 log = structlog.get_logger(__name__)
 
@@ -34,17 +41,57 @@ def webhook(request: HttpRequest, token: str) -> HttpResponse:
     """Answer 202, whatever the request brings; 429 to a flood of one URL; 503 while nothing can be kept."""
     if request.method != "POST":
         return _problem(405, "method_not_allowed", "Send the webhook with POST.", Allow="POST")
+    return _kept(token, lambda: _receive(request, token))
+
+
+@csrf_exempt
+@never_cache
+def resume_step(request: HttpRequest, token: str) -> HttpResponse:
+    """Answer a POST as a webhook's. GET shows a page that is the same for all tokens but those of approvals."""
+    if request.method == "POST":
+        response = _kept(token, lambda: _resume(request, token))
+    elif request.method in {"GET", "HEAD"}:
+        response = _kept(token, lambda: _page_of(token))
+    else:
+        response = _problem(405, "method_not_allowed", "Send the request with POST.", Allow="GET, HEAD, POST")
+    response["Referrer-Policy"] = "no-referrer"  # the path is the secret
+    response["X-Robots-Tag"] = "noindex"
+    return response
+
+
+def _kept(token: str, respond: Callable[[], HttpResponse]) -> HttpResponse:
     try:
         if (wait_seconds := _flooded(token)) is not None:
             return _problem(429, "rate_limited", "Too many requests to this URL.", **_retry_after(wait_seconds))
-        inbound = _inbound(request)
-        is_signed = receive(token, inbound, now=timezone.now())
+        return respond()
     except (DatabaseError, InterfaceError, EncryptionKeyError) as error:
         log.error("webhook_not_kept", error=type(error).__name__)
         return _problem(503, "unavailable", "The request can't be kept just now.", **_retry_after(_RETRY_SECONDS))
+
+
+def _receive(request: HttpRequest, token: str) -> HttpResponse:
+    inbound = _inbound(request)
+    is_signed = receive(token, inbound, now=timezone.now())
     challenge = _challenge(inbound) if is_signed else None
-    if challenge is not None:
-        return JsonResponse({"challenge": challenge})
+    return _accepted() if challenge is None else JsonResponse({"challenge": challenge})
+
+
+def _resume(request: HttpRequest, token: str) -> HttpResponse:
+    resume(token, _inbound(request))
+    if "text/html" in request.headers.get("Accept", ""):
+        return HttpResponse(render_to_string("hooks/resumed.html"), status=202)
+    return _accepted()
+
+
+def _page_of(token: str) -> HttpResponse:
+    """The page with the button that resumes a step. An approval is decided in the dashboard, by people who sign in."""
+    approval = approval_of(token)
+    if approval is None:
+        return HttpResponse(render_to_string("hooks/resume.html"))
+    return HttpResponseRedirect(reverse("admin:runs_execution_change", args=[approval.execution_id]))
+
+
+def _accepted() -> HttpResponse:
     return JsonResponse({"status": "accepted"}, status=202)
 
 

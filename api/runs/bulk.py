@@ -1,4 +1,4 @@
-"""Bulk operations: executions selected by a filter are replayed or canceled in the background."""
+"""Bulk operations: executions selected by a filter are replayed, retried or canceled in the background."""
 
 import uuid
 from typing import Any, cast
@@ -20,6 +20,7 @@ from core.validation.strict import ListQuery, Query, StrictSerializer
 from runs.executions.bulk import MAX_EXECUTIONS, MAX_RATE, cancel_bulk, matching, start_bulk
 from runs.models import BulkOperation
 from runs.states import BulkKind, BulkState
+from runs.workflows.carrying import FAILED, START
 
 #: Number of ids in a response.
 IDS = 100
@@ -61,6 +62,15 @@ class BulkReplaySerializer(BulkSerializer):
     )
 
 
+@extend_schema_serializer(examples=examples.BULK_RETRY)
+class BulkRetrySerializer(BulkSerializer):
+    """Which failed executions to retry; `from` is a word of Python."""
+
+    def get_fields(self) -> dict[str, Any]:
+        help_text = f"Where workflows start; from `{FAILED}` the results of earlier steps are carried over."
+        return {**super().get_fields(), "from": Choice(choices=(START, FAILED), default=FAILED, help_text=help_text)}
+
+
 @extend_schema_serializer(examples=examples.BULK_MATCHED)
 class MatchedSerializer(serializers.Serializer):
     """The result of a dry run."""
@@ -89,13 +99,17 @@ class ListedBulkOperationSerializer(serializers.Serializer):
     asked_by = Text(help_text="Name of the API key or user that started the operation.")
     matched = Whole(help_text="Number of selected executions: `done` + `skipped` + `remaining`.")
     more = Flag(help_text="Whether more executions matched than `limit`.")
-    done = Whole(help_text="Number of executions replayed or canceled so far.")
+    done = Whole(help_text="Number of executions replayed, retried or canceled so far.")
     skipped = Whole(
         help_text="Number of executions that could not be processed: already ended, job deleted, or quota exceeded."
     )
     remaining = Whole(help_text="Number of executions not processed yet.")
     created_at = Instant(help_text="When the operation was started and its executions were selected.")
     finished_at = Instant(allow_null=True, help_text="When it completed or was canceled; null while running.")
+
+    def get_fields(self) -> dict[str, Any]:
+        where = Choice(choices=(START, FAILED), allow_null=True, help_text="Where retries start; else null.")
+        return {**super().get_fields(), "from": where}
 
     def to_representation(self, instance: BulkOperation) -> dict[str, Any]:
         config = "original" if instance.original_config else "current"
@@ -105,6 +119,7 @@ class ListedBulkOperationSerializer(serializers.Serializer):
             "state": instance.state,
             "filter": instance.filter,
             "config": config if instance.kind == BulkKind.REPLAY else None,
+            "from": instance.from_step or None,
             "rate_per_second": instance.rate_per_second,
             "asked_by": instance.asked_by,
             "matched": len(instance.execution_ids),
@@ -161,7 +176,7 @@ class BulkOperationViewSet(ListModelMixin, RetrieveModelMixin, ApiViewSet):
     list_serializer_class = ListedBulkOperationSerializer
     lookup_url_kwarg = "operation"
     noun = "bulk operation"
-    needs_quota = frozenset({"replay_executions"})
+    needs_quota = frozenset({"replay_executions", "retry_executions"})
 
     def get_queryset(self) -> Any:
         operations = BulkOperation.objects.filter(workspace=self.access.workspace)
@@ -180,6 +195,17 @@ class BulkOperationViewSet(ListModelMixin, RetrieveModelMixin, ApiViewSet):
     )
     def replay_executions(self, request: Request) -> Response:
         return self._start(request, BulkKind.REPLAY, self.read_body(request, BulkReplaySerializer))
+
+    @extend_schema(
+        operation_id="executions_bulk_retry",
+        summary="Retry failed executions by filter",
+        description="Up to 10,000 executions that failed, with their own configuration, processed in the background. "
+        "`dry_run` answers 200 with what matches.",
+        request=BulkRetrySerializer,
+        responses={200: MatchedSerializer, 202: BulkOperationSerializer},
+    )
+    def retry_executions(self, request: Request) -> Response:
+        return self._start(request, BulkKind.RETRY, self.read_body(request, BulkRetrySerializer))
 
     @extend_schema(
         operation_id="executions_bulk_cancel",
@@ -218,6 +244,7 @@ class BulkOperationViewSet(ListModelMixin, RetrieveModelMixin, ApiViewSet):
             limit=body["limit"],
             rate_per_second=body["rate_per_second"],
             original_config=body.get("config") == "original",
+            from_step=body.get("from", ""),
             now=self.now,
             actor=self.access.actor,
         )

@@ -45,6 +45,43 @@ _RUN: dict[str, Any] = {
     "error_output": None,
     "worker": "worker-1@host",
 }  # fmt: skip
+_STEP: dict[str, Any] = {
+    "id": "sign_off",
+    "type": "approval",
+    "number": 1,
+    "section": "steps",
+    "status": "waiting",
+    "attempts": 0,
+    "started_at": "2026-03-15T01:00:00.310Z",
+    "finished_at": None,
+    "waiting": {
+        "kind": "approval",
+        "step": "sign_off",
+        "since": "2026-03-15T01:00:00.310Z",
+        "expires_at": "2026-03-16T01:00:00.310Z",
+        "resume_url": "https://hourhand.example.com/hooks/resume/AZePOwpSfBGPDmotS3yeEAABq1c0bnVtYmVyLW9mLW9uZS1zdGVwLXVybA==",
+        "url_set": True,
+    },
+    "approval": {
+        "message": "Send 1,200 mails?",
+        "approvers": ["role:admin"],
+        "required": 2,
+        "decisions": [
+            {
+                "by": "mara", "how": "approved", "note": "Checked the list.", "form": {"reason": "launch"},
+                "at": "2026-03-15T07:12:09.001Z",
+            }
+        ],
+        "form": [{"name": "reason", "label": "Reason", "type": "text", "required": True, "options": []}],
+    },
+    "output": None,
+    "extracted": None,
+    "failure_reason": None,
+    "error": None,
+    "resolved_by": None,
+    "resolved_how": None,
+    "carried_from": None,
+}  # fmt: skip
 _EXECUTION: dict[str, Any] = {
     "id": _EXECUTION_ID,
     "job": "nightly-report",
@@ -79,6 +116,7 @@ _EXECUTION: dict[str, Any] = {
     "callback": {"status": "delivered", "attempts": 1},
     "input": None,
     "output": None,
+    "steps": [],
     "runs": [_RUN],
 }
 
@@ -100,6 +138,35 @@ TESTED = [
     )
 ]
 EXECUTION = [OpenApiExample("Execution", value=_EXECUTION, response_only=True)]
+STEP = [OpenApiExample("Waiting for a second approval", value=_STEP, response_only=True)]
+DECISION = [
+    OpenApiExample(
+        "With a form",
+        value={"step": "sign_off", "note": "Checked the list.", "form": {"reason": "launch"}},
+        request_only=True,
+    )
+]
+PENDING_APPROVAL = [
+    OpenApiExample(
+        "Needs one more",
+        value={
+            "execution": _EXECUTION_ID,
+            "job": "newsletter",
+            "job_name": "Newsletter",
+            "environment": "production",
+            "step": "sign_off",
+            "message": "Send 1,200 mails?",
+            "since": "2026-03-15T01:00:00.310Z",
+            "expires_at": "2026-03-16T01:00:00.310Z",
+            "approvers": ["role:admin"],
+            "required": 2,
+            "approvals": 1,
+            "form": [{"name": "reason", "label": "Reason", "type": "text", "required": True, "options": []}],
+        },
+        response_only=True,
+    )
+]
+RETRY = [OpenApiExample("From the beginning", value={"from": "start"}, request_only=True)]
 RUN_NOW = [
     OpenApiExample("With an input", value={"input": {"customer": 42}}, request_only=True),
     OpenApiExample(
@@ -184,6 +251,13 @@ BULK_REPLAY = [
         request_only=True,
     )
 ]
+BULK_RETRY = [
+    OpenApiExample(
+        "Workflows that failed since midnight, from the step that failed",
+        value={"filter": {"job": "newsletter", "from": "2026-03-15T00:00:00Z"}, "from": "failed"},
+        request_only=True,
+    )
+]
 BULK_CANCEL = [
     OpenApiExample("Executions of one job", value={"filter": {"job": "nightly-report"}}, request_only=True),
 ]
@@ -204,6 +278,7 @@ BULK_OPERATION = [
             "state": "running",
             "filter": _BULK_FILTER,
             "config": "current",
+            "from": None,
             "rate_per_second": 10,
             "asked_by": "mara",
             "matched": 2,

@@ -1,14 +1,17 @@
 """Executions, runs, and the bodies of requests for new executions."""
 
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
-from accounts.models import Workspace
+from accounts.models import Scope, Workspace
 from api.runs import examples
+from api.runs.step_representation import represent_step, represent_wait
+from api.runs.steps import ExecutionStepSerializer, WaitingSerializer
 from core.validation.fields import Choice, Flag, Instant, Text, Whole
 from core.validation.strict import StrictSerializer
 from jobs.definition.calls import is_workflow
@@ -22,8 +25,18 @@ from runs.errors import NotForWorkflowsError
 from runs.executions.services import MAX_DELAY_SECONDS
 from runs.failures import OCCURRING
 from runs.history.representation import represent_execution, represent_execution_with_runs, represent_run
-from runs.models import Execution, Run
-from runs.states import OCCURRING_RUN_STATUSES, OCCURRING_STATUSES, OCCURRING_TRIGGERS, CallbackStatus, SkipReason
+from runs.history.rows import MAX_RUNS
+from runs.models import Run
+from runs.states import (
+    OCCURRING_RUN_STATUSES,
+    OCCURRING_STATUSES,
+    OCCURRING_TRIGGERS,
+    CallbackStatus,
+    ExecutionStatus,
+    SkipReason,
+)
+from runs.workflows.carrying import FAILED, START
+from runs.workflows.representation import steps_of, waits_of
 
 _REASONS = [reason.value for reason in OCCURRING]
 _JOB = "The job's current slug."
@@ -92,15 +105,15 @@ class RetryPositionSerializer(serializers.Serializer):
 
 @extend_schema_serializer(examples=examples.RUN)
 class RunSerializer(serializers.Serializer):
-    """One attempt of an execution: one HTTP exchange."""
+    """One attempt of an execution, or of a workflow's step: one HTTP exchange."""
 
     id = serializers.UUIDField(help_text="Id of the run, a UUIDv7: sorts by creation time.")
     execution = serializers.UUIDField(help_text="Id of the execution.")
     job = Text(help_text=_JOB)
     job_version = Whole(help_text="Number of the job's version.")
     environment = Text(help_text=_ENVIRONMENT)
-    step = Text(allow_null=True, help_text="Always null; reserved for workflows.")
-    attempt = Whole(help_text="1 for the first attempt, 2 for the first retry.")
+    step = Text(allow_null=True, help_text="Id of the workflow's step that was called; null for other jobs.")
+    attempt = Whole(help_text="1 for the first attempt, 2 for the first retry; polls of a step count on.")
     trigger = Choice(
         choices=OCCURRING_TRIGGERS, help_text="The trigger of the execution; `retry` from the second attempt."
     )
@@ -165,6 +178,28 @@ class CallbackStateSerializer(serializers.Serializer):
     attempts = Whole(help_text="Number of attempts made.")
 
 
+class ExecutionListSerializer(serializers.ListSerializer[Any]):
+    """Executions of a page, with what they wait for read at once."""
+
+    def to_representation(self, data: Any) -> list[Any]:
+        executions: list[Any] = list(data)
+        waits = waits_of(executions, may_resume=_may_resume(self.context))
+        return [
+            represent_execution(
+                execution,
+                last_run=execution.last_runs[0] if execution.last_runs else None,
+                waiting=represent_wait(waits.get(execution.pk)),
+            )
+            for execution in executions
+        ]
+
+
+def _may_resume(context: Mapping[str, Any]) -> bool:
+    """Whether the caller sees URLs that resume steps. The live tail has none: its listeners share what they get."""
+    access = context.get("access")
+    return access is not None and Scope.EXECUTIONS_WRITE in access.scopes
+
+
 class ListedExecutionSerializer(serializers.Serializer):
     """An execution in a list."""
 
@@ -182,7 +217,8 @@ class ListedExecutionSerializer(serializers.Serializer):
     )
     status = Choice(
         choices=OCCURRING_STATUSES,
-        help_text="`pending` also between attempts; `succeeded`, `failed`, `canceled` and `skipped` are final.",
+        help_text="`pending` also between attempts; `waiting`: a workflow at a delay, poll, webhook or approval; "
+        "`succeeded`, `failed`, `canceled` and `skipped` are final.",
     )
     skip_reason = Choice(
         choices=SkipReason.choices, allow_null=True, help_text="Why it was skipped; null unless `skipped`."
@@ -223,7 +259,8 @@ class ListedExecutionSerializer(serializers.Serializer):
     attempts = Whole(help_text="Number of attempts started.")
     max_attempts = Whole(
         allow_null=True,
-        help_text="Maximum number of attempts: `retry.max_attempts` of its version; null for a workflow.",
+        help_text="Maximum number of attempts: `retry.max_attempts` of its version. Null for workflows, where each "
+        "step has its own.",
     )
     failure_reason = Choice(
         choices=_REASONS, allow_null=True, help_text="Why the last attempt failed; null unless `failed`."
@@ -243,14 +280,13 @@ class ListedExecutionSerializer(serializers.Serializer):
         allow_null=True, help_text="The response of the last run; null without a response or a run."
     )
     exit_code = Whole(allow_null=True, help_text=_COMMANDS_ONLY)
-    waiting = serializers.DictField(allow_null=True, help_text="Always null; reserved.")
+    waiting = WaitingSerializer(allow_null=True, help_text="What it waits for; null unless `waiting`.")
     callback = CallbackStateSerializer(
         allow_null=True, help_text="The callback that reports it, since it has ended; null: none is due."
     )
 
-    def to_representation(self, instance: Execution) -> dict[str, Any]:
-        last_runs = instance.last_runs  # type: ignore[attr-defined]
-        return represent_execution(instance, last_run=last_runs[0] if last_runs else None)
+    class Meta:
+        list_serializer_class = ExecutionListSerializer
 
 
 @extend_schema_serializer(examples=examples.EXECUTION)
@@ -258,11 +294,23 @@ class ExecutionSerializer(ListedExecutionSerializer):
     """An execution with its runs."""
 
     input = serializers.JSONField(allow_null=True, help_text="The input for `{{input...}}` in templates; null: none.")
-    output = serializers.JSONField(allow_null=True, help_text="Always null; reserved for workflows.")
-    runs = RunSerializer(many=True, help_text="The attempts in full, in order.")
+    output = serializers.JSONField(
+        allow_null=True, help_text="What a workflow resulted in; null before that, and for other jobs."
+    )
+    steps = ExecutionStepSerializer(many=True, help_text="The steps of a workflow in its order; empty for other jobs.")
+    runs = RunSerializer(
+        many=True,
+        help_text=f"The attempts in full, in order; the latest {MAX_RUNS} of them. `GET /runs/` lists all.",
+    )
 
-    def to_representation(self, instance: Execution) -> dict[str, Any]:
-        return represent_execution_with_runs(instance)
+    def to_representation(self, instance: Any) -> dict[str, Any]:
+        is_workflow = instance.kind == "workflow"
+        steps = steps_of(instance, may_resume=_may_resume(self.context)) if is_workflow else []
+        is_waiting = instance.status == ExecutionStatus.WAITING
+        wait = next((step.wait for step in steps if step.wait is not None), None) if is_waiting else None
+        return represent_execution_with_runs(
+            instance, waiting=represent_wait(wait), steps=[represent_step(step) for step in steps]
+        )
 
 
 @extend_schema_serializer(examples=examples.RUN_NOW)
@@ -283,6 +331,18 @@ class RunNowSerializer(StrictSerializer):
         help_text="Where the callback of this execution goes instead; null: as in the job. Without a callback in the "
         "job, it is sent unless the execution is skipped.",
     )
+
+
+@extend_schema_serializer(examples=examples.RETRY)
+class RetryFromSerializer(StrictSerializer):
+    """Where a retry starts; `from` is a word of Python."""
+
+    def get_fields(self) -> dict[str, Any]:
+        help_text = (
+            f"`{START}`, `{FAILED}` or the id of a step of a workflow, whose earlier results are carried over. "
+            "Default for a workflow: the step that failed."
+        )
+        return {**super().get_fields(), "from": Text(required=False, max_length=40, help_text=help_text)}
 
 
 @extend_schema_field(RequestSerializer(partial=True))

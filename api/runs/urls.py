@@ -3,11 +3,13 @@
 from django.urls import path
 
 from api.base.views import MAX_DEFINITION_BYTES
+from api.runs.approvals import ApprovalViewSet
 from api.runs.bulk import BulkOperationViewSet
 from api.runs.callbacks import CallbackViewSet, ExecutionCallbackViewSet
 from api.runs.events import Events
 from api.runs.ledger import JobLedger, JobLedgerAt
 from api.runs.stats import JobStats, Stats
+from api.runs.steps import StepViewSet
 from api.runs.testcalls import JobTest
 from api.runs.views import ExecutionViewSet, JobExecutionViewSet, RunViewSet
 from api.runs.webhooks import WebhookDeliveryViewSet
@@ -23,6 +25,7 @@ urlpatterns = [
     path("jobs/<str:job>/ledger/at/", JobLedgerAt.as_view()),
     path("executions/", ExecutionViewSet.as_view({"get": "list"})),
     path("executions/replay/", BulkOperationViewSet.as_view({"post": "replay_executions"})),
+    path("executions/retry/", BulkOperationViewSet.as_view({"post": "retry_executions"})),
     path("executions/cancel/", BulkOperationViewSet.as_view({"post": "cancel_executions"})),
     path("executions/<uuid:execution>/", ExecutionViewSet.as_view({"get": "retrieve"})),
     path("executions/<uuid:execution>/cancel/", ExecutionViewSet.as_view({"post": "cancel"})),
@@ -38,6 +41,10 @@ urlpatterns = [
     ),
     path("callbacks/", CallbackViewSet.as_view({"get": "list"})),
     path("callbacks/redeliver/", CallbackViewSet.as_view({"post": "redeliver"})),
+    path("executions/<uuid:execution>/approve/", ExecutionViewSet.as_view({"post": "approve"})),
+    path("executions/<uuid:execution>/reject/", ExecutionViewSet.as_view({"post": "reject"})),
+    path("executions/<uuid:execution>/steps/", StepViewSet.as_view({"get": "list"})),
+    path("approvals/", ApprovalViewSet.as_view({"get": "list"})),
     path("bulk-operations/", BulkOperationViewSet.as_view({"get": "list"})),
     path("bulk-operations/<uuid:operation>/", BulkOperationViewSet.as_view({"get": "retrieve"})),
     path("bulk-operations/<uuid:operation>/cancel/", BulkOperationViewSet.as_view({"post": "cancel"})),

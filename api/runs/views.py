@@ -15,6 +15,7 @@ from accounts.models import Scope
 from api.accounts.access import Access
 from api.base.views import ApiViewSet, EmptySerializer
 from api.jobs.lookups import environment_named, live_job, past_job_within_reach
+from api.runs.approvals import DecideSerializer
 from api.runs.filters import ExecutionListQuery, RunListQuery, history_filter, run_filter
 from api.runs.ordering import RunKeyset, keyset_of
 from api.runs.querysets import reachable_executions, reachable_runs
@@ -23,6 +24,7 @@ from api.runs.serializers import (
     ListedExecutionSerializer,
     ListedRunSerializer,
     ReplaySerializer,
+    RetryFromSerializer,
     RunNowSerializer,
     RunSerializer,
     edited_request,
@@ -34,6 +36,7 @@ from runs.executions.services import SOURCE, cancel, configuration_of, replay, r
 from runs.history.rows import executions_with_runs, full_runs
 from runs.models import Execution
 from runs.states import MAX_DEPTH
+from runs.workflows.approvals import ApprovalChoice, decide
 
 _DEPTH = "X-Hourhand-Depth"
 DEPTH_HEADER = OpenApiParameter(
@@ -118,13 +121,50 @@ class ExecutionViewSet(ListModelMixin, RetrieveModelMixin, ApiViewSet):
     @extend_schema(
         operation_id="executions_retry",
         summary="Retry a failed execution as a new one",
-        description="With the same configuration and input. 409 if the execution did not fail.",
-        request=EmptySerializer,
+        description="With the same configuration and input. A workflow goes on at `from`; the results of earlier steps "
+        "are carried over. 409 if the execution did not fail, or did not get to that step.",
+        request=RetryFromSerializer,
         responses={202: ExecutionSerializer},
     )
     def retry(self, request: Request, **_path: Any) -> Response:
-        self.read_body(request, EmptySerializer)
-        return self._accepted(retry(execution=self.get_object(), now=self.now, actor=self.access.actor))
+        from_step = self.read_body(request, RetryFromSerializer).get("from")
+        execution: Execution = self.get_object()
+        retried = retry(execution=execution, now=self.now, from_step=from_step, actor=self.access.actor)
+        return self._accepted(retried)
+
+    @extend_schema(
+        operation_id="executions_approve",
+        summary="Approve what an execution waits for",
+        description="The workflow goes on with the last approval that its step requires. 409 unless the execution "
+        "waits for an approval, 403 for callers who may not decide.",
+        request=DecideSerializer,
+        responses=ExecutionSerializer,
+    )
+    def approve(self, request: Request, **_path: Any) -> Response:
+        return self._decide(request, approves=True)
+
+    @extend_schema(
+        operation_id="executions_reject",
+        summary="Reject what an execution waits for",
+        description="One rejection fails the step, with the reason `rejected`. 409 and 403 as for approvals.",
+        request=DecideSerializer,
+        responses=ExecutionSerializer,
+    )
+    def reject(self, request: Request, **_path: Any) -> Response:
+        return self._decide(request, approves=False)
+
+    def _decide(self, request: Request, *, approves: bool) -> Response:
+        body = self.read_body(request, DecideSerializer)
+        execution: Execution = self.get_object()
+        decide(
+            workspace=self.access.workspace,
+            execution_id=execution.pk,
+            step=body.get("step"),
+            choice=ApprovalChoice(approves=approves, note=body["note"], form=body["form"]),
+            actor=self.access.actor,
+            now=self.now,
+        )
+        return Response(self._whole(execution))
 
     @extend_schema(
         operation_id="jobs_run",
@@ -148,7 +188,8 @@ class ExecutionViewSet(ListModelMixin, RetrieveModelMixin, ApiViewSet):
 
     def _whole(self, execution: Execution) -> dict[str, Any]:
         executions = executions_with_runs(reachable_executions(self.access))
-        return ExecutionSerializer(get_object_or_404(executions, pk=execution.pk)).data
+        row = get_object_or_404(executions, pk=execution.pk)
+        return ExecutionSerializer(row, context=self.get_serializer_context()).data
 
     def _accepted(self, execution: Execution) -> Response:
         headers = self.location(f"executions/{execution.pk}")

@@ -6,11 +6,12 @@ from typing import Any
 from accounts.encryption import EncryptionKeyError
 from accounts.key_rotation import check_keys
 from ops.doctor.findings import Finding, ok, problem, warning
+from ops.encrypted import ENCRYPTED_COLUMNS
 
 
 def kept_secrets(_cursor: Any) -> Iterator[Finding]:
     try:
-        secrets = check_keys()
+        secrets = check_keys(ENCRYPTED_COLUMNS)
     except EncryptionKeyError as error:
         yield problem("kept_secrets", str(error), "Restore the key that was changed.")
         return

@@ -1,4 +1,4 @@
-"""Bulk operations: many executions replayed or canceled, requested at once and processed by a maintenance task.
+"""Bulk operations: many executions replayed, retried or canceled, processed by a maintenance task.
 
 The matching executions are fixed when the operation is created. Each batch is one transaction that also moves the
 operation's position: a worker that is killed during one leaves nothing of it, so no execution is processed twice or
@@ -6,12 +6,14 @@ left out.
 """
 
 import datetime
+import json
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from django.db import connection, transaction
+from django.db.models.fields.json import KT
 
 from accounts import audit
 from accounts.actors import Actor
@@ -25,11 +27,12 @@ from runs.executions.cancel import cancel_live
 from runs.executions.create import JobEnvironmentKey, NewExecution, callback_on, insert_and_enqueue
 from runs.history.executions import PageRange, executions_of
 from runs.history.filters import HistoryFilter
-from runs.models import BulkOperation, Execution
+from runs.models import BulkOperation, Execution, StepState
 from runs.overlap import hold_environments, limiting
 from runs.querysets import ExecutionQuerySet
 from runs.queue import BULK_TASK, wake_on_commit
-from runs.states import LIVE, TERMINAL, BulkKind, BulkState, Trigger
+from runs.states import LIVE, TERMINAL, BulkKind, BulkState, ExecutionStatus, Trigger
+from runs.workflows.carrying import START, carried_in_bulk, carry_over
 from runs.workflows.cleanup import Cleanup
 
 MAX_EXECUTIONS = 10_000
@@ -37,6 +40,8 @@ MAX_RATE = 1000
 BATCH = 500
 #: A batch of a paced operation covers the interval of the task; its replays start one by one within that.
 PACED_SECONDS = 5
+#: The statuses of executions that an operation can process.
+_POSSIBLE = {BulkKind.REPLAY: TERMINAL, BulkKind.RETRY: (ExecutionStatus.FAILED,), BulkKind.CANCEL: LIVE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +53,10 @@ class Matched:
 
 
 def matching(criteria: HistoryFilter, kind: str, *, limit: int) -> Matched:
-    """The latest matching executions that can be canceled, or have ended and can be replayed."""
+    """The latest matching executions that can be canceled, retried or, of those that have ended, replayed."""
     statuses = criteria.statuses
-    if kind == BulkKind.CANCEL:
-        statuses = tuple(status for status in LIVE if statuses is None or status in statuses)
-    elif statuses is None:
-        statuses = tuple(TERMINAL)
+    if kind != BulkKind.REPLAY or statuses is None:
+        statuses = tuple(status for status in _POSSIBLE[BulkKind(kind)] if statuses is None or status in statuses)
     if not statuses:
         return Matched([], more=False)
     page = PageRange(descending=True, count=limit + 1)
@@ -70,12 +73,14 @@ def start_bulk(
     limit: int,
     rate_per_second: int | None,
     original_config: bool = False,
+    from_step: str = "",
     now: datetime.datetime,
     actor: Actor,
 ) -> BulkOperation:
     """Start an operation on the matching executions. Without a rate it is not paced.
 
-    Raises QuotaExceededError for replays while the workspace's plan lets no more runs start.
+    Retries start at `from_step`: START, or FAILED. Raises QuotaExceededError for replays and retries while the
+    workspace's plan lets no more runs start.
     """
     return _create(
         matching(criteria, kind, limit=limit),
@@ -84,6 +89,7 @@ def start_bulk(
         filter=filter_as_sent,
         environment_ids=None if criteria.environment_ids is None else list(criteria.environment_ids),
         original_config=original_config,
+        from_step=from_step,
         rate_per_second=rate_per_second,
         now=now,
         actor=actor,
@@ -91,8 +97,8 @@ def start_bulk(
 
 
 def selected(executions: ExecutionQuerySet, kind: str) -> list[uuid.UUID]:
-    """Those that can be canceled, or have ended and can be replayed, in the order in which they were due."""
-    possible = executions.live() if kind == BulkKind.CANCEL else executions.terminal()
+    """Those that can be canceled, retried or replayed, in the order in which they were due."""
+    possible = executions.filter(status__in=_POSSIBLE[BulkKind(kind)])
     return list(possible.order_by("due_at", "pk").values_list("pk", flat=True)[:MAX_EXECUTIONS])
 
 
@@ -122,12 +128,13 @@ def start_selected(
 
 
 def _create(matched: Matched, *, now: datetime.datetime, actor: Actor, **columns: Any) -> BulkOperation:
-    """Raises QuotaExceededError for replays while the workspace's plan lets no more runs start."""
-    if columns["kind"] == BulkKind.REPLAY:
+    """Raises QuotaExceededError for replays and retries while the workspace's plan lets no more runs start."""
+    if columns["kind"] != BulkKind.CANCEL:
         refuse_when_stopped(columns["workspace"].pk, now=now)
     operation = BulkOperation.objects.create(
         state=BulkState.RUNNING if matched.ids else BulkState.COMPLETED,
         asked_by=actor.label,
+        started_by=actor.id if actor.user is not None else "",
         execution_ids=matched.ids,
         more=matched.more,
         created_at=now,
@@ -181,24 +188,58 @@ def _replay(operation: BulkOperation, ids: Sequence[uuid.UUID], now: datetime.da
     with connection.cursor() as cursor:
         if stopped(cursor, [str(operation.workspace_id)], at=now):
             return 0
-    executions = Execution.objects.filter(workspace=operation.workspace_id).defer("state", "output")
+    executions = _sources(operation)
     if operation.original_config:
         sources = executions.with_limits("job_version_id").in_bulk(ids)
     else:
         sources = executions.filter(job__deleted_at__isnull=True).with_limits("job__current_version_id").in_bulk(ids)
+    return len(insert_and_enqueue(list(_new_executions(operation, sources, ids, now).values())))
+
+
+def _retry(operation: BulkOperation, ids: Sequence[uuid.UUID], now: datetime.datetime) -> int:
+    """Retry those of these executions that failed, with their own configuration. Returns how many.
+
+    Workflows go on at the step that failed, unless the operation says otherwise. Those that this release can't read
+    are left out, and all while the workspace's plan lets no more runs start.
+    """
+    with connection.cursor() as cursor:
+        if stopped(cursor, [str(operation.workspace_id)], at=now):
+            return 0
+    failed = _sources(operation).filter(status=ExecutionStatus.FAILED)
+    sources = failed.with_kind().with_limits("job_version_id").in_bulk(ids)
+    carried: dict[uuid.UUID, Sequence[StepState]] = {}
+    if operation.from_step != START:
+        workflows = [source for source in sources.values() if source.kind == "workflow"]
+        carried = carried_in_bulk(workflows)
+        sources = {key: source for key, source in sources.items() if source.kind != "workflow" or key in carried}
+    new = _new_executions(operation, sources, ids, now)
+    insert_and_enqueue(list(new.values()))
+    carry_over({execution.id: carried.get(key, ()) for key, execution in new.items()})
+    return len(new)
+
+
+def _sources(operation: BulkOperation) -> ExecutionQuerySet:
+    """The executions of its workspace, with what new ones take over; `webhook` is what their webhook brought."""
+    executions: ExecutionQuerySet = Execution.objects.filter(workspace=operation.workspace_id)
+    return executions.defer("state", "output").annotate(webhook=KT("state__trigger"))
+
+
+def _new_executions(
+    operation: BulkOperation, sources: dict[uuid.UUID, Any], ids: Sequence[uuid.UUID], now: datetime.datetime
+) -> dict[uuid.UUID, NewExecution]:
+    """Replays or retries of those sources that still have their job-environment, by source."""
     with connection.cursor() as cursor:
         existing = hold_environments(cursor, {str(source.job_environment_id) for source in sources.values()})
-    sources = {
-        key: source
-        for key, source in sources.items()
-        if str(source.job_environment_id) in existing and _is_readable(source)
-    }
-    spacing = datetime.timedelta(seconds=1 / operation.rate_per_second if operation.rate_per_second else 0)
-    new = [
-        _replay_of(source, now=now, starts_at=now + index * spacing)
-        for index, source in enumerate(sources[key] for key in ids if key in sources)
+    present = [
+        sources[key]
+        for key in ids
+        if key in sources and str(sources[key].job_environment_id) in existing and _is_readable(sources[key])
     ]
-    return len(insert_and_enqueue(new))
+    spacing = datetime.timedelta(seconds=1 / operation.rate_per_second if operation.rate_per_second else 0)
+    return {
+        source.pk: _copy_of(source, operation, now=now, starts_at=now + index * spacing)
+        for index, source in enumerate(present)
+    }
 
 
 def _is_readable(source: Any) -> bool:
@@ -209,8 +250,14 @@ def _is_readable(source: Any) -> bool:
     return has_overlap and has_concurrency and is_callback(source.copied_callback)
 
 
-def _replay_of(source: Any, *, now: datetime.datetime, starts_at: datetime.datetime) -> NewExecution:
-    """A replay of an execution `with_limits`."""
+def _copy_of(
+    source: Any, operation: BulkOperation, *, now: datetime.datetime, starts_at: datetime.datetime
+) -> NewExecution:
+    """A replay or retry of one of `_sources`, read `with_limits`."""
+    state = {
+        **({"trigger": json.loads(source.webhook)} if source.webhook else {}),
+        **({"started_by": operation.started_by} if operation.started_by else {}),
+    }
     return NewExecution.pending(
         JobEnvironmentKey(
             job_environment_id=str(source.job_environment_id),
@@ -222,11 +269,12 @@ def _replay_of(source: Any, *, now: datetime.datetime, starts_at: datetime.datet
             overlap=limiting(source.copied_overlap),
             callback_on=callback_on(source.copied_callback, source.callback_url),
         ),
-        trigger=Trigger.REPLAY,
+        trigger=_TRIGGERS[BulkKind(operation.kind)],
         now=now,
         starts_at=starts_at,
         input=source.input,
         callback_url=source.callback_url,
+        state=state or None,
         replay_of_id=source.pk,
     )
 
@@ -237,4 +285,5 @@ def _cancel(operation: BulkOperation, ids: Sequence[uuid.UUID], now: datetime.da
     return len(cancel_live(executions, now=now, release=True, cleanup=Cleanup.FIRST))
 
 
-_VERBS = {BulkKind.REPLAY: _replay, BulkKind.CANCEL: _cancel}
+_VERBS = {BulkKind.REPLAY: _replay, BulkKind.RETRY: _retry, BulkKind.CANCEL: _cancel}
+_TRIGGERS = {BulkKind.REPLAY: Trigger.REPLAY, BulkKind.RETRY: Trigger.RETRY}

@@ -163,7 +163,7 @@ def retry(*, execution: Execution, now: datetime.datetime, from_step: str | None
         callback_url=execution.callback_url,
         replay_of=execution,
     )
-    carry_over(carried, into=retried)
+    carry_over({retried.pk: carried})
     details = {"execution": str(retried.pk), **({"from": from_step} if from_step else {})}
     changes = difference({}, details)
     audit.record("execution.retried", execution, actor=actor, now=now, changes=changes)

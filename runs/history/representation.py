@@ -23,8 +23,10 @@ def preview(text: str | None) -> str | None:
     return raw[:PREVIEW_BYTES].decode(errors="ignore") + TRUNCATED
 
 
-def represent_execution(execution: Execution, *, last_run: Run | None) -> dict[str, Any]:
-    """An execution in a list. `last_run` needs `response_body_cut` only."""
+def represent_execution(
+    execution: Execution, *, last_run: Run | None, waiting: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """An execution in a list. `last_run` needs `response_body_cut` only; `waiting` is what a workflow waits for."""
     job = execution.job
     current = job.current_version
     pending = execution.status == ExecutionStatus.PENDING
@@ -56,18 +58,21 @@ def represent_execution(execution: Execution, *, last_run: Run | None) -> dict[s
         "retry_of": source if is_retry else None,
         "final_response": _final_response(last_run),
         "exit_code": None,
-        "waiting": None,
+        "waiting": waiting,
         "callback": execution.callback_state,  # type: ignore[attr-defined]
     }
 
 
-def represent_execution_with_runs(execution: Execution) -> dict[str, Any]:
-    """An execution with its input, output and runs."""
-    runs = list(execution.runs.all())
+def represent_execution_with_runs(
+    execution: Execution, *, waiting: dict[str, Any] | None, steps: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """An execution with its input, output, steps and runs."""
+    runs = execution.latest_runs[::-1]  # type: ignore[attr-defined]
     return {
-        **represent_execution(execution, last_run=runs[-1] if runs else None),
+        **represent_execution(execution, last_run=runs[-1] if runs else None, waiting=waiting),
         "input": execution.input,
         "output": execution.output,
+        "steps": steps,
         "runs": [represent_run(run) for run in runs],
     }
 

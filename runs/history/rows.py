@@ -8,6 +8,8 @@ from runs.history.representation import PREVIEW_BYTES
 from runs.models import Callback, Run
 from runs.querysets import ExecutionQuerySet, RunQuerySet
 
+#: How many runs an execution is read with: those of a workflow that polls may be a thousand, with a body each.
+MAX_RUNS = 100
 _LONG_TEXTS = ("request_body", "response_body", "output", "error_output")
 #: One character more than a preview shows, to know if it is cut. Longer texts stay in the database.
 _CUT = PREVIEW_BYTES + 1
@@ -26,16 +28,17 @@ def executions_for_callbacks(executions: ExecutionQuerySet) -> ExecutionQuerySet
 
 
 def executions_with_runs(executions: ExecutionQuerySet) -> ExecutionQuerySet:
-    """With every run in full, in the order of attempts."""
-    runs = full_runs(Run.objects.annotate(response_body_cut=Left("response_body", _CUT)).order_by("number"))
-    return _with_job(executions).prefetch_related(Prefetch("runs", queryset=runs))
+    """With their kind, and the latest runs of each in full as `latest_runs`, the last one first."""
+    runs = full_runs(Run.objects.annotate(response_body_cut=Left("response_body", _CUT)).order_by("-id"))
+    latest = Prefetch("runs", queryset=runs[:MAX_RUNS], to_attr="latest_runs")
+    return _with_job(executions).with_kind().prefetch_related(latest)
 
 
 def _with_last_run(executions: ExecutionQuerySet, *columns: str) -> ExecutionQuerySet:
     last_runs = (
         Run.objects.only(*_LAST_RUN, *columns)
         .annotate(response_body_cut=Left("response_body", _CUT))
-        .order_by("execution_id", "-number")
+        .order_by("execution_id", "-id")
         .distinct("execution_id")
     )
     return _with_job(executions).prefetch_related(Prefetch("runs", queryset=last_runs, to_attr="last_runs"))

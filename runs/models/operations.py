@@ -12,11 +12,12 @@ from runs.states import BulkKind, BulkState
 
 
 class BulkOperation(models.Model):
-    """Many executions to replay or cancel, processed in batches: each batch and `position` move together.
+    """Many executions to replay, retry or cancel, processed in batches: each batch and `position` move together.
 
     `execution_ids` are those that matched at its creation, in the order of processing. The first `position` of them are
-    processed: `done` of these were replayed or canceled, and the others could not be. `filter` is what the caller sent.
-    `environment_ids` are those that it is narrowed to (null: all). `asked_by` names for people who started it.
+    processed: `done` of these were replayed, retried or canceled, and the others could not be. `filter` is what the
+    caller sent. `environment_ids` are those that it is narrowed to (null: all). `from_step` is where retries start.
+    `asked_by` names for people who started it; `started_by` is the id of a person, which new executions keep.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -25,8 +26,10 @@ class BulkOperation(models.Model):
     state = models.CharField(max_length=10, choices=BulkState.choices, default=BulkState.RUNNING)
     filter = models.JSONField()
     asked_by = models.CharField(max_length=254, default="", blank=True)
+    started_by = models.CharField(max_length=40, default="", db_default="", blank=True)
     environment_ids = ArrayField(models.UUIDField(), null=True)
     original_config = models.BooleanField(default=False)
+    from_step = models.CharField(max_length=10, default="", db_default="", blank=True)
     rate_per_second = models.PositiveIntegerField(null=True)
     execution_ids = ArrayField(models.UUIDField())
     #: Whether more matched than its limit allowed.

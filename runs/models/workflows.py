@@ -77,6 +77,8 @@ class StepState(models.Model):
                 condition=Q(status="waiting", wait_kind="approval"),
                 name="step_state_approvals",
             ),
+            # Key rotation and doctor: results with secret values.
+            models.Index(fields=["id"], condition=Q(private__isnull=False), name="step_state_private"),
         ]
 
     def __str__(self) -> str:

@@ -31,6 +31,12 @@ _LIVE = """
     SELECT status, count(*) FROM (SELECT status FROM runs_execution WHERE finished_at IS NULL LIMIT %s) AS live
      GROUP BY status
 """
+# The partial index of waits has these rows only.
+_WAITING = """
+    SELECT wait_kind, count(*)
+      FROM (SELECT wait_kind FROM runs_execution WHERE wait_expires_at IS NOT NULL LIMIT %s) AS waiting
+     GROUP BY wait_kind
+"""
 # Each process with the age of its last report. One that stopped in order has no row.
 _HEARTBEATS = """
     SELECT *, extract(epoch FROM clock_timestamp() - seen_at)::float8 AS age FROM runs_heartbeat
@@ -87,6 +93,7 @@ BOUNDED: list[tuple[str, list[int]]] = [
     (_DUE, []),
     (_UNCLAIMED, [_MAX_READ]),
     (_LIVE, [COUNTED]),
+    (_WAITING, [COUNTED]),
     (_PURGED, []),
     (_CALLBACKS_PENDING, [COUNTED]),
 ]
@@ -153,7 +160,9 @@ class PendingCallbacks(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SystemState:
-    """What PostgreSQL knows. `live` are executions by status. `held`: nothing fires (`runs.restore_guard`).
+    """What PostgreSQL knows. `live` are executions by status, `waiting` those that wait, by kind.
+
+    `held`: nothing fires (`runs.restore_guard`).
 
     `unreadable` counts job-environments that wait because a process can't read their version
     (`runs.attempts.unreadable`). `clock_skew_seconds` is the largest distance of a beat's or worker's clock from the
@@ -164,6 +173,7 @@ class SystemState:
     unreadable: int
     lags: Lags
     live: dict[str, int]
+    waiting: dict[str, int]
     beats: Beats
     workers: Workers
     clock_skew_seconds: float | None
@@ -230,7 +240,8 @@ def read_state(cursor: Any) -> SystemState:
         held=restore_guard.is_copy(cursor),
         unreadable=_row(cursor, _UNREADABLE, [])[0],
         lags=lags(cursor),
-        live=_live(cursor),
+        live=_counts(cursor, _LIVE),
+        waiting=_counts(cursor, _WAITING),
         beats=Beats(*_row(cursor, _BEATS, beat)),
         workers=Workers(*_row(cursor, _WORKERS, worker)),
         clock_skew_seconds=_row(cursor, _CLOCKS, beat)[0],
@@ -254,8 +265,8 @@ def retention(cursor: Any) -> Retention:
     return Retention(Round(*last) if last else None, _row(cursor, _UNDER_WAY, [])[0], _row(cursor, _PURGED, [])[0])
 
 
-def _live(cursor: Any) -> dict[str, int]:
-    cursor.execute(_LIVE, [COUNTED])
+def _counts(cursor: Any, query: str) -> dict[str, int]:
+    cursor.execute(query, [COUNTED])
     return dict(cursor.fetchall())
 
 

@@ -256,7 +256,7 @@ class _Walk:
 
     def _ask(self, step: ApprovalStep, deadline: datetime.datetime) -> WaitAt | StepRecord:
         try:
-            message = self._rendered(step.message)
+            message = self._position.hide(self._rendered(step.message))
         except RenderingError as error:
             return self._fail(step, FailureReason.TEMPLATE_ERROR, f"message can't be rendered: {error}.")
         return self._wait(step, WaitKind.APPROVAL, self._limit(step, deadline), message=message)

@@ -98,10 +98,15 @@ def may_decide(approvers: list[str], *, actor: Actor, role: str | None) -> bool:
         return True
     if actor.user is None:
         return False
-    names = {f"user:{actor.user.get_username()}"}
+    return not names_of(actor, role).isdisjoint(approvers)
+
+
+def names_of(actor: Actor, role: str | None) -> set[str]:
+    """The entries of a step's `approvers` that mean a person with this role. A role has those below it."""
+    names = set() if actor.user is None else {f"user:{actor.user.get_username()}"}
     if role in _RANKS:
         names |= {f"role:{lower.value}" for lower in _RANKS[: _RANKS.index(Role(role)) + 1]}
-    return not names.isdisjoint(approvers)
+    return names
 
 
 def _waiting(execution: Execution, step: str | None) -> StepState:

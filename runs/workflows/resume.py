@@ -17,9 +17,10 @@ from core.ids import uuid7
 from jobs.definition.conditions import failing
 from jobs.definition.facts import Facts
 from jobs.definition.reading import UnreadableError, effective_in, workflow_definition_of
-from jobs.definition.workflow.contract import AnyStep, WebhookStep
+from jobs.definition.workflow.contract import AnyStep, ApprovalStep, WebhookStep
 from runs.inbound import InboundRequest, unproven
 from runs.live_tail.publish import publish_on_commit
+from runs.models import Execution
 from runs.queue import enqueue_on_commit
 from runs.restore_guard import IS_COPY
 from runs.workflows.progress import clean_json
@@ -90,6 +91,25 @@ def resume(token: str, request: InboundRequest) -> None:
             return
         _take(cursor, target, request)
         failpoint("resume.written")
+
+
+class ApprovalStepKey(NamedTuple):
+    """An approval step of an execution."""
+
+    execution_id: uuid.UUID
+    step: str
+
+
+def approval_of(token: str) -> ApprovalStepKey | None:
+    """Return the approval step whose URL has this token; None for any other token. Raises EncryptionKeyError."""
+    subject = step_of(token)
+    if subject is None:
+        return None
+    execution_id, position = subject
+    executions = Execution.objects.filter(pk=execution_id)
+    row = executions.values_list("job_version__config", "environment_id").first()
+    step = None if row is None else step_at(row[0], str(row[1]), position)
+    return ApprovalStepKey(execution_id, step.id) if isinstance(step, ApprovalStep) else None
 
 
 def _target(cursor: Any, execution_id: uuid.UUID, position: int) -> _WaitingStep | None:

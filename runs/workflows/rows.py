@@ -139,7 +139,16 @@ def _record(columns: tuple[Any, ...], url: Callable[[], str], *, where: str) -> 
     )
     failure_reason = FailureReason(reason) if reason else None
     record = StepRecord(StepStatus(status), facts, attempts, wait_expires_at, failure_reason, error)
-    return record, [*map(secret_text, secret.get("extracted", {}).values())]
+    return record, _texts(secret)
+
+
+def secret_values(private: Any, *, where: str) -> list[str]:
+    """The secret values in the private part of a step's result, as templates would send them."""
+    return _texts(_decrypted(private, where=where))
+
+
+def _texts(secret: Mapping[str, Any]) -> list[str]:
+    return [*map(secret_text, secret.get("extracted", {}).values())]
 
 
 def secret_text(value: Any) -> str:

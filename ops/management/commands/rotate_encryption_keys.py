@@ -6,6 +6,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from accounts.encryption import EncryptionKeyError
 from accounts.key_rotation import rotate_all
+from ops.encrypted import ENCRYPTED_COLUMNS
 
 
 class Command(BaseCommand):
@@ -13,7 +14,7 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **_options: Any) -> None:
         try:
-            count = rotate_all()
+            count = rotate_all(ENCRYPTED_COLUMNS)
         except EncryptionKeyError as error:
             raise CommandError(str(error)) from error
         self.stdout.write(f"Encrypted {count} secrets with the first key.")

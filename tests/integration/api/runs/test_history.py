@@ -113,7 +113,7 @@ class TestDetails:
         run = make_run(execution, response_body=body, request_body="y" * 2048, body_bytes=10_000)
         [listed] = api.ask("GET", "/executions/", expect=200)["results"]
         assert set(listed) == set(ListedExecutionSerializer().fields)
-        assert set(ExecutionSerializer().fields) - set(listed) == {"input", "output", "runs"}
+        assert set(ExecutionSerializer().fields) - set(listed) == {"input", "output", "steps", "runs"}
         assert listed["final_response"]["body_preview"] == "ü" * 1024 + "...[truncated]"
         [row] = api.ask("GET", "/runs/", expect=200)["results"]
         assert row["response"]["body"] == "ü" * 1024 + "...[truncated]"

@@ -19,7 +19,7 @@ from jobs.services.save import save_job
 from runs.clock.fire import fire_due
 from runs.clock.reconcile import settle_due
 from runs.executions import services
-from runs.models import BulkOperation, Execution, Run
+from runs.models import BulkOperation, Execution, Run, StepState
 from runs.retention.prune import Pace, Turn
 from runs.retention.worker import work_off
 from tests.support.admin_rows import person, signed_in
@@ -57,7 +57,11 @@ def full(workspace: Workspace, make_job: MakeJob) -> JobEnvironment:
     make_job(slug="gone", now=NOW)
     for status in ("succeeded", "failed", "canceled"):
         reason = "timeout" if status == "failed" else ""
-        make_run(make_execution(job, trigger="manual", status=status, failure_reason=reason))
+        execution = make_execution(job, trigger="manual", status=status, failure_reason=reason)
+        make_run(execution)
+        StepState.objects.create(
+            workspace=workspace, execution=execution, step="ask", type="http", status="failed", finished_at=NOW
+        )
     services.run_now(job_environment=job, now=NOW, actor=SYSTEM)
     create_secret(workspace=workspace, environment=None, name="TOKEN", value="a long value", now=NOW, actor=SYSTEM)
     RetryPolicy.objects.create(
@@ -100,7 +104,17 @@ class TestWiping:
     def test_no_row_remains_when_the_workers_are_done(self, api: Caller, full: JobEnvironment) -> None:
         api.ask("POST", "/wipe/", CONFIRMED, expect=204)
         removed()
-        for model in (Job, JobVersion, JobEnvironment, SchedulePeriod, Execution, Run, Secret, BulkOperation):
+        for model in (
+            Job,
+            JobVersion,
+            JobEnvironment,
+            SchedulePeriod,
+            Execution,
+            Run,
+            StepState,
+            Secret,
+            BulkOperation,
+        ):
             assert not model.objects.exists(), model  # type: ignore[attr-defined]
 
     def test_members_keys_environments_policies_and_the_audit_log_remain(
