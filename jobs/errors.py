@@ -55,3 +55,12 @@ class VersionUnreadableError(ConflictError):
             f"This release of Hourhand can't read version {number} of the job {slug}: {error} Save the job again, "
             "or run the release that wrote it."
         )
+
+
+class NoCallToExportError(ConflictError):
+    """An Arazzo document needs a workflow with a call."""
+
+    code = "no_call"
+
+    def __init__(self) -> None:
+        super().__init__("No workflow has an HTTP step, which an Arazzo document needs: export as json or yaml.")

@@ -1,5 +1,6 @@
 """Export of all jobs as one file, which can be imported unchanged."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.http import HttpResponse
@@ -15,8 +16,9 @@ from core.validation.fields import Choice
 from core.validation.strict import Query
 from jobs.definition.calls import STEP_LISTS, WORKFLOW, with_bare_policies
 from jobs.definition.overrides import SECTIONS
-from jobs.imports import yaml_text
-from jobs.models import Job
+from jobs.errors import NoCallToExportError
+from jobs.imports import arazzo_document, yaml_text
+from jobs.models import Job, Kind
 from jobs.validation.callback import without_short_form
 from jobs.validation.definition import DefinitionSerializer
 from jobs.validation.representation import represent_definition, represent_overrides
@@ -28,7 +30,11 @@ _STEPS = {kind: serializer() for kind, serializer in STEP_SERIALIZERS.items()}
 
 
 class ExportQuery(Query):
-    format = Choice(choices=("json", "yaml"), default="json", help_text="Format of the file; the import accepts both.")
+    format = Choice(
+        choices=("json", "yaml", "arazzo"),
+        default="json",
+        help_text="Format of the file; the import accepts each. `arazzo` has only the jobs of the kind `workflow`.",
+    )
 
 
 class JobExport(ApiView):
@@ -40,17 +46,35 @@ class JobExport(ApiView):
     @extend_schema(
         operation_id="jobs_export",
         summary="Export all jobs",
-        description="Sorted by slug. Fields with default values are omitted. Importing the file again changes nothing.",
+        description="Sorted by slug. Fields with default values are omitted. Importing the file again changes nothing. "
+        "`arazzo` is an Arazzo 1.0.1 document of the workflows, with the OpenAPI documents of their calls; 409 if none "
+        "has a call.",
         responses={
-            (200, "application/json"): OpenApiResponse(OpenApiTypes.OBJECT, description='`{"jobs": [...]}`'),
+            (200, "application/json"): OpenApiResponse(
+                OpenApiTypes.OBJECT, description='`{"jobs": [...]}`, or an Arazzo document'
+            ),
             (200, "application/yaml"): OpenApiTypes.OBJECT,
         },
     )
     def get(self, _request: Request) -> Any:
-        jobs = {"jobs": [export_job(job) for job in reachable_jobs(self.access).order_by("slug")]}
+        rows = reachable_jobs(self.access).order_by("slug")
+        if self.query["format"] == "arazzo":
+            return Response(_arazzo(rows.filter(kind=Kind.WORKFLOW)))
+        jobs = {"jobs": [export_job(job) for job in rows]}
         if self.query["format"] == "yaml":
             return HttpResponse(yaml_text(jobs), content_type="application/yaml; charset=utf-8")
         return Response(jobs)
+
+
+def _arazzo(jobs: Iterable[Job]) -> dict[str, Any]:
+    """Write workflows as an Arazzo document. Raises NoCallToExportError."""
+    versions = ((job, job.current_version) for job in jobs)
+    document = arazzo_document(
+        (represent_definition(version.config), export_job(job)) for job, version in versions if version is not None
+    )
+    if document is None:
+        raise NoCallToExportError
+    return document
 
 
 def export_job(job: Job) -> dict[str, Any]:

@@ -58,11 +58,13 @@ class ImportSerializer(StrictSerializer):
     )
     timezone = Text(
         required=False,
-        help_text="IANA time zone of jobs that name none. Default: UTC. Not for `vercel`, `github` and `sidekiq`.",
+        help_text="IANA time zone of jobs that name none. Default: UTC. Not for `vercel`, `github`, `sidekiq` and "
+        "`arazzo`.",
     )
     base_url = Text(
         required=False,
-        help_text="Base URL of the paths in a `vercel` or `app_engine` file, such as https://example.com.",
+        help_text="Base URL of the paths in a `vercel` or `app_engine` file, and of relative servers in the sources of "
+        "an `arazzo` document, such as https://example.com.",
     )
     user_column = Flag(
         required=False,
@@ -308,7 +310,7 @@ def _items(kind: str, content: Any, options: Options) -> list[Item]:
 def _parsed(kind: str, content: Any) -> Any:
     """The parsed JSON of a file, or what its format parses from the text."""
     parse = FORMATS[kind].parse
-    if parse is None and isinstance(content, Mapping | list):
+    if isinstance(content, Mapping | list) and (parse is None or FORMATS[kind].takes_values):
         return content
     if not isinstance(content, str):
         raise ReadError("Must be the text of the file.")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobs.imports.appengine import read_app_engine
+from jobs.imports.arazzo import parse_arazzo, read_arazzo
 from jobs.imports.crontab import read_crontab
 from jobs.imports.dkron import read_dkron
 from jobs.imports.github import read_github
@@ -30,11 +31,15 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """How to read a file: `parse` turns its text into a value (None: JSON), `read` turns that into items."""
+    """How to read a file: `parse` turns its text into a value (None: JSON), `read` turns that into items.
+
+    `takes` are the options it has. `takes_values`: the content may be a JSON value instead of text.
+    """
 
     read: Callable[[Any, Options], list[Item]]
     parse: Callable[[str], Any] | None
     takes: frozenset[str] = frozenset()
+    takes_values: bool = False
 
 
 def _with_timezone(value: Any, options: Options) -> list[Item]:
@@ -69,4 +74,7 @@ FORMATS: dict[str, Format] = {
     ),
     "sidekiq": Format(lambda documents, _: read_sidekiq(documents), read_foreign_yaml),
     "dkron": Format(lambda value, options: read_dkron(value, timezone=options.zone), None, _ZONE),
+    "arazzo": Format(
+        lambda value, options: read_arazzo(value, base_url=options.base_url), parse_arazzo, _BASE, takes_values=True
+    ),
 }

@@ -66,7 +66,7 @@ def read_yaml(text: str) -> Any:
 def read_foreign_yaml(text: str) -> list[Any]:
     """Read all documents of a file for another program. Raises ReadError, naming the line.
 
-    Words and numbers that YAML parsers disagree on, such as `on` and `010`, are text.
+    Words and numbers that YAML parsers disagree on, such as `on` and `010`, are text, and so are keys.
     """
     return list(_Documents(text, ambiguous_as_text=True))
 
@@ -127,13 +127,18 @@ class _Documents(Iterator[Any]):
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):
             if isinstance(event, yaml.ScalarEvent) and event.implicit[0] and event.value == _MERGE:
                 raise _at(event, "merge keys (<<) are not supported: write the values out.")
-            key = self._value(event, depth=depth)
+            key = self._key(event, depth)
             if not isinstance(key, str):
                 raise _at(event, "keys should be text.")
             if key in values:
                 raise _at(event, f"the key {_shortened(key)} is given twice in one object.")
             values[key] = self._value(next(self._events), depth=depth)
         return values
+
+    def _key(self, event: Any, depth: int) -> Any:
+        """Read a key. In a file for another program `200:` is text, as its parser reads it."""
+        key = self._value(event, depth=depth)
+        return event.value if self._ambiguous_as_text and isinstance(event, yaml.ScalarEvent) else key
 
     def _scalar(self, event: Any) -> Any:
         """Read unquoted text."""
