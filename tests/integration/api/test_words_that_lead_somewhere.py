@@ -16,9 +16,7 @@ from tests.support.jobs import MakeJob
 
 pytestmark = pytest.mark.django_db
 #: Values of later releases.
-TO_COME = {
-    "waiting", "command", "workflow", "heartbeat", "nonzero_exit", "agent_lost", "rejected", "wait_expired",
-}  # fmt: skip
+TO_COME = {"command", "heartbeat", "nonzero_exit", "agent_lost"}
 
 
 @pytest.fixture
@@ -56,11 +54,11 @@ def test_a_run_is_never_documented_as_running() -> None:
     [
         ("/runs/", "status", ["running", "waiting", "pending", "skipped"]),
         ("/runs/", "trigger", ["agent"]),
-        ("/runs/", "failure_reason", ["nonzero_exit", "agent_lost", "rejected", "wait_expired", "overlap"]),
-        ("/executions/", "status", ["waiting", "succeeded,waiting", "queued"]),
+        ("/runs/", "failure_reason", ["nonzero_exit", "agent_lost", "overlap"]),
+        ("/executions/", "status", ["queued", "succeeded,queued"]),
         ("/executions/", "trigger", ["agent", "manual,agent"]),
-        ("/executions/", "failure_reason", ["nonzero_exit", "agent_lost", "rejected", "wait_expired"]),
-        ("/jobs/", "kind", ["command", "workflow", "heartbeat"]),
+        ("/executions/", "failure_reason", ["nonzero_exit", "agent_lost"]),
+        ("/jobs/", "kind", ["command", "heartbeat"]),
     ],
 )
 def test_a_filter_for_an_impossible_value_is_refused(api: Caller, path: str, name: str, values: list[str]) -> None:
