@@ -16,6 +16,7 @@ from jobs.models import Job, JobEnvironment, ScheduleType
 from jobs.querysets import JobQuerySet
 
 _STATES = (("enabled", "Enabled"), ("paused", "Paused"), ("disabled", "Disabled"), ("failing", "Failing"))
+_KINDS = (("http", "One call"), ("workflow", "Workflow"))
 _SORTS = (
     ("name", "By name"), ("next_fire_at", "Next to fire"), ("last_status", "Failed last"), ("created_at", "Oldest"),
 )  # fmt: skip
@@ -39,9 +40,10 @@ def job_fields(request: HttpRequest) -> tuple[Sequence[FilterField], Sequence[Fi
         FilterField("tag", "Tag", options=[(tag, tag) for tag in _tags(request)]),
         *workspace_field(request),
     ]
-    kinds = [(value, str(label)) for value, label in ScheduleType.choices]
+    schedules = [(value, str(label)) for value, label in ScheduleType.choices]
     return first, [
-        FilterField("schedule_type", "Schedule", "select", kinds),
+        FilterField("kind", "Kind", "select", _KINDS),
+        FilterField("schedule_type", "Schedule", "select", schedules),
         FilterField("sort", "Order", "select", _SORTS, blank="Newest"),
     ]
 

@@ -4,7 +4,8 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.db.models import Count, Q
+from django.db.models import BooleanField, Count, F, Func, OuterRef, Q, Subquery
+from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 from django.utils import timezone
 from rest_framework.exceptions import ValidationError
@@ -16,7 +17,7 @@ from api.jobs.retry_policies import RetryPolicySerializer
 from dashboard.base.access import access_of
 from dashboard.base.scoped import ScopedAdmin
 from dashboard.forms.retry import RetryPart
-from jobs.models import RetryPolicy
+from jobs.models import Job, RetryPolicy
 from jobs.services.retry_policies import RULES, delete_policy, save_policy
 from jobs.validation.sections import RetryRulesSerializer
 
@@ -57,6 +58,19 @@ class RetryPolicyForm(forms.ModelForm[RetryPolicy]):
         return values
 
 
+def _workflows_with_it() -> Coalesce:
+    """The number of live workflows with a step that uses the policy of the row."""
+    uses = Func(
+        OuterRef("pk"),
+        Func(F("step_policies"), function="ANY"),
+        template="(%(expressions)s)",
+        arg_joiner=" = ",
+        output_field=BooleanField(),
+    )
+    workflows = Job.objects.live().filter(uses, workspace=OuterRef("workspace")).order_by()
+    return Coalesce(Subquery(workflows.values("workspace").annotate(count=Count("pk")).values("count")), 0)
+
+
 @admin.register(RetryPolicy)
 class RetryPolicyAdmin(ScopedAdmin):
     choice_paths = {"workspace": "pk"}
@@ -68,7 +82,7 @@ class RetryPolicyAdmin(ScopedAdmin):
 
     def get_queryset(self, request: HttpRequest) -> Any:
         counted = Count("jobs", filter=Q(jobs__deleted_at__isnull=True))
-        return super().get_queryset(request).annotate(job_total=counted)
+        return super().get_queryset(request).annotate(job_total=counted, workflow_total=_workflows_with_it())
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         return ["workspace", "slug"] if obj else []
@@ -97,7 +111,7 @@ class RetryPolicyAdmin(ScopedAdmin):
 
     @admin.display(description="Jobs")
     def job_count(self, policy: Any) -> int:
-        return int(policy.job_total)
+        return int(policy.job_total + policy.workflow_total)
 
     def _narrow_choices(self, field: Any, request: HttpRequest, options: dict[str, Any]) -> None:
         super()._narrow_choices(field, request, options)

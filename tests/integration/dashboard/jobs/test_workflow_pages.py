@@ -1,17 +1,21 @@
 """Pages of workflows: their steps in words; forms for the one call of a job refuse to open."""
 
+import re
+
 import pytest
 from django.test import Client
 from django.urls import reverse
 
-from accounts.actors import SYSTEM
+from accounts.actors import SYSTEM, Actor
 from accounts.models import Workspace
 from jobs.models import Job
 from jobs.services.save import save_job
 from runs.executions.services import run_now
+from runs.retention.wipe import wipe
 from tests.support.admin_rows import person, signed_in
+from tests.support.api_caller import JOB, caller
 from tests.support.jobs import EPOCH
-from tests.support.workflow_jobs import every_kind_of_step, stored_definition
+from tests.support.workflow_jobs import every_kind_of_step, http_step, stored_definition, workflow_job
 
 pytestmark = pytest.mark.django_db
 
@@ -43,7 +47,23 @@ def test_the_page_lists_the_steps_and_offers_no_call(browser: Client, job: Job) 
 
 
 def test_the_list_names_the_kind(browser: Client, job: Job) -> None:
-    assert "Workflow" in browser.get(reverse("admin:jobs_job_changelist")).content.decode()
+    url = reverse("admin:jobs_job_changelist")
+    for query, is_listed in (("", True), ("?kind=workflow", True), ("?kind=http", False)):
+        page = browser.get(f"{url}{query}").content.decode()
+        assert ("Workflow</" in page.partition("<table")[2]) == is_listed, query
+
+
+def test_a_retry_policy_counts_the_workflows_that_use_it(browser: Client, workspace: Workspace) -> None:
+    api = caller(workspace)
+    api.ask("POST", "/retry-policies/", {"slug": "patient", "name": "Patient"}, expect=201)
+    retry = {"retry": {"policy": "patient"}}
+    api.ask("POST", "/jobs/", {**JOB, **retry}, expect=201)
+    api.ask("POST", "/jobs/", workflow_job(http_step("a", **retry), http_step("b", **retry)), expect=201)
+    page = browser.get(reverse("admin:jobs_retrypolicy_changelist")).content.decode()
+    assert ">2<" in re.sub(r"\s", "", page)
+    owner = Actor.of_user(person("olaf", workspace=workspace, role="owner"))
+    wipe(workspace=workspace, confirm=workspace.slug, actor=owner, now=EPOCH)
+    assert Job.objects.filter(step_policies=[]).count() == Job.objects.count()
 
 
 def test_forms_of_one_call_refuse_to_open_and_change_nothing(browser: Client, job: Job, workspace: Workspace) -> None:
