@@ -56,7 +56,7 @@ def test_every_request_of_a_page_is_accepted(
 
 def requests_of(text: str) -> list[Shown]:
     """Return a page's requests in order, except those that a shell must complete first."""
-    blocks = re.findall(r"^```sh\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    blocks = re.findall(r"^ *```sh\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE)
     commands = [found for block in blocks for found in COMMAND.findall(block.replace("\\\n", " "))]
     asked = [shlex.split(command[command.index("curl ") :]) for command in commands if "curl " in command]
     return [one for words in asked if (one := shown_by(words)) is not None]
