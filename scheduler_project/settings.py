@@ -135,6 +135,7 @@ WHITENOISE_USE_FINDERS = True  # static files directly from the packages, withou
 WHITENOISE_AUTOREFRESH = False
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 10_000  # the form of a workflow with 55 steps
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024  # a job's body may have 1 MiB, and JSON escapes it
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
@@ -239,7 +240,6 @@ UNFOLD = {
         lambda _request: static("hourhand/hourhand.css"),
         lambda _request: static("hourhand/charts.css"),
         lambda _request: static("hourhand/accounts.css"),
-        lambda _request: static("hourhand/workflows.css"),
     ],
     "SCRIPTS": [
         lambda _request: static("hourhand/strict.js"),

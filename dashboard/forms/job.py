@@ -1,7 +1,7 @@
 """The whole form: its sections, the job object that it makes, and the placement of the serializer's errors."""
 
 import copy
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,17 +15,21 @@ from dashboard.forms.fields import api_default, area, comma_separated, local_tim
 from dashboard.forms.overrides import OverridesForm
 from dashboard.forms.request import RequestPart
 from dashboard.forms.retry import RetryPart
+from dashboard.forms.rows import RowList
 from dashboard.forms.schedule import SchedulePart
 from dashboard.forms.sections import SECTIONS, FormLine, FormSection, lines_of
-from dashboard.forms.success import PREFIX, AssertionRows, SuccessPart, assertion_values
-from dashboard.forms.webhook import CONDITIONS_PREFIX, ConditionRows, WebhookPart, condition_values
+from dashboard.forms.success import ASSERTIONS, PREFIX, SuccessPart
+from dashboard.forms.webhook import CONDITIONS, CONDITIONS_PREFIX, WebhookPart
+from dashboard.forms.workflow import WorkflowForm
+from dashboard.forms.workflow.cards import Problem
+from jobs.definition.calls import WORKFLOW
 from jobs.definition.overrides import shared
 from jobs.definition.webhook import NO_WEBHOOK
-from jobs.models import Job
+from jobs.models import Job, Kind
 from jobs.schedule import display_zone
 from jobs.services.retry_policies import RULES
 from jobs.validation.callback import without_short_form
-from jobs.validation.representation import represent_overrides
+from jobs.validation.representation import represent_definition, represent_overrides
 
 
 class IdentityPart(forms.Form):
@@ -80,7 +84,10 @@ class JobForm(
         **RetentionPart.PATHS,
     }
 
-    def __init__(self, *args: Any, workspace: Workspace, job: Job | None = None, **options: Any) -> None:
+    def __init__(
+        self, *args: Any, workspace: Workspace, job: Job | None = None, kind: str | None = None, **options: Any
+    ) -> None:
+        """`kind` is chosen at first in the form of a new job."""
         config = job.current_version.config if job and job.current_version else {}
         self.base = copy.deepcopy(without_short_form(shared(config)))
         if self.base:
@@ -95,24 +102,32 @@ class JobForm(
         policies = workspace.retry_policies.order_by("name").values_list("slug", "name")
         self.fields["policy"].choices = [("", "None: use the rules below"), *policies]  # type: ignore[attr-defined]
         self.fields["environments"].choices = self.slugs  # type: ignore[attr-defined]
-        self.assertions_before = value_at(self.base, "success.assertions") or []
-        self.assertions = AssertionRows(
-            self.data if self.is_bound else None,
-            initial=[assertion_values(assertion) for assertion in self.assertions_before],
-            prefix=PREFIX,
-        )
-        self.conditions_before = value_at(self.base, "webhook.if") or []
-        self.conditions = ConditionRows(
-            self.data if self.is_bound else None,
-            initial=[condition_values(condition) for condition in self.conditions_before],
-            prefix=CONDITIONS_PREFIX,
-        )
+        sent = self.data if self.is_bound else None
+        assertions = value_at(self.base, "success.assertions") or []
+        self._assertion_list = RowList(ASSERTIONS, sent, prefix=PREFIX, before=assertions)
+        conditions = value_at(self.base, "webhook.if") or []
+        self._condition_list = RowList(CONDITIONS, sent, prefix=CONDITIONS_PREFIX, before=conditions)
+        self.assertions, self.conditions = self._assertion_list.rows, self._condition_list.rows
+        self.kind = self._kind(kind)
+        steps = represent_definition(self.base)[WORKFLOW] if self._has_steps and self.base else None
+        self.workflow = WorkflowForm(sent, before=steps, policies=list(policies))
         self.overrides = {
             slug: OverridesForm(
-                self.data if self.is_bound else None, slug=slug, base=self.base, before=overrides_before.get(slug, {})
+                sent, slug=slug, base=self.base, before=overrides_before.get(slug, {}), of_workflow=self._has_steps
             )
             for slug, _ in self.slugs
         }
+
+    def _kind(self, suggested: str | None) -> str:
+        """Return the kind of the job; a new one's is chosen in the form."""
+        if self.base:
+            return str(self.base["kind"])
+        chosen = self.data.get("kind") if self.is_bound else suggested
+        return WORKFLOW if chosen == WORKFLOW else Kind.HTTP.value
+
+    @property
+    def _has_steps(self) -> bool:
+        return self.kind == WORKFLOW
 
     def _initial(self, job: Job | None) -> dict[str, Any]:
         if job is None:
@@ -123,28 +138,33 @@ class JobForm(
         enabled = [slug for slug, enabled in self.enabled_before.items() if enabled]
         return {**flat, **times, "slug": job.slug, "environments": enabled}
 
+    def full_clean(self) -> None:
+        """Ignore the fields of one call in a workflow, where the page hides them."""
+        super().full_clean()
+        if self._has_steps:
+            for name in self.errors.keys() & OF_CALLS:
+                del self.errors[name]
+
     def is_valid(self) -> bool:
-        rows = (self.assertions.is_valid(), self.conditions.is_valid())
-        return all([super().is_valid(), *rows, *(form.is_valid() for form in self.overrides.values())])
+        calls = self.workflow if self._has_steps else self.assertions
+        parts = (calls.is_valid(), self.conditions.is_valid())
+        return all([super().is_valid(), *parts, *(form.is_valid() for form in self.overrides.values())])
 
     # -- the API's job object ------------------------------------------------------------------------------------------
 
     def definition(self) -> dict[str, Any]:
         """The API's job object: the changed fields over the job's definition, without empty and invalid ones."""
-        definition = copy.deepcopy(self.base)
+        definition = {**copy.deepcopy(self.base), "kind": self.kind}
         for field in self._changed_fields():
             _put(definition, self.PATHS[field], self.cleaned_data[field], keep_null=field in _NULLABLE)
-        self._sent_assertions = _sent(self.assertions, self.assertions_before)
-        definition.setdefault("success", {})["assertions"] = [
-            _value_of(row, self.assertions, self.assertions_before, "assertion") for row in self._sent_assertions
-        ]
-        self._sent_conditions = _sent(self.conditions, self.conditions_before)
-        definition.setdefault("webhook", {})["if"] = [
-            _value_of(row, self.conditions, self.conditions_before, "written") for row in self._sent_conditions
-        ]
+        if self._has_steps:
+            definition["workflow"] = self.workflow.definition()
+        else:
+            definition.setdefault("success", {})["assertions"] = self._assertion_list.items()
+        definition.setdefault("webhook", {})["if"] = self._condition_list.items()
         if not value_at(definition, "callback.url"):
             definition["callback"] = None
-        if policy := self.cleaned_data.get("policy"):
+        if not self._has_steps and (policy := self.cleaned_data.get("policy")):
             # The policy replaces the rules. A rule that was changed here is sent too, for the serializer to reject.
             retry = definition["retry"]
             own = {rule: retry[rule] for rule in RULES if rule in self.changed_data and rule in retry}
@@ -167,7 +187,10 @@ class JobForm(
         return [
             field
             for field in self.PATHS
-            if field in self.cleaned_data and field != "environments" and (not self.base or field in changed)
+            if field in self.cleaned_data
+            and field != "environments"
+            and (not self.base or field in changed)
+            and not (self._has_steps and field in OF_CALLS)
         ]
 
     # -- errors --------------------------------------------------------------------------------------------------------
@@ -180,10 +203,13 @@ class JobForm(
         invalid = set(self.errors)
         for path, detail in errors:
             if f"{path}.".startswith("success.assertions."):
-                _show_row_error(self.assertions, self._sent_assertions, path.split(".")[2:], detail, otherwise="type")
+                self._assertion_list.show_error(path.split(".")[2:], detail)
                 continue
             if f"{path}.".startswith("webhook.if."):
-                _show_row_error(self.conditions, self._sent_conditions, path.split(".")[2:], detail, otherwise="op")
+                self._condition_list.show_error(path.split(".")[2:], detail)
+                continue
+            if self._has_steps and f"{path}.".startswith(f"{WORKFLOW}."):
+                self.workflow.show_error(path.removeprefix(WORKFLOW).removeprefix("."), detail)
                 continue
             slug, _, within = path.removeprefix("environments.").partition(".overrides")
             if path.startswith("environments.") and slug in self.overrides:
@@ -199,8 +225,13 @@ class JobForm(
 
     @property
     def error_count(self) -> int:
-        count = sum(len(part.errors) for part in (self, *self._parts))
+        count = sum(len(part.errors) for part in (self, *self._parts)) + len(self.workflow_problems)
         return count + len(self.assertions.non_form_errors()) + len(self.conditions.non_form_errors())
+
+    @property
+    def workflow_problems(self) -> list[Problem]:
+        """The errors within the workflow."""
+        return list(self.workflow.problems) if self._has_steps else []
 
     @property
     def invalid_fields(self) -> Iterator[BoundField]:
@@ -218,6 +249,8 @@ class JobForm(
     @property
     def sections(self) -> Iterator["ShownSection"]:
         for section in SECTIONS:
+            if self.base and section.kind not in ("", self.kind):
+                continue
             yield ShownSection(
                 section,
                 lines_of(self, section.fields),
@@ -249,6 +282,10 @@ _NULLABLE = frozenset(
         "keep_days", "webhook_secret", "webhook_header",
     }
 )  # fmt: skip
+#: The fields of one call, which workflows have in their steps.
+OF_CALLS = frozenset(
+    field for field, path in JobForm.PATHS.items() if path.partition(".")[0] in ("request", "success", "retry")
+)
 #: The API's defaults as the contents of fields.
 DEFAULTS: dict[str, Any] = {
     field: to_text(field, api_default(path)) for field, path in JobForm.PATHS.items() if field != "environments"
@@ -264,28 +301,3 @@ def _put(definition: dict[str, Any], path: str, value: Any, *, keep_null: bool) 
         section.pop(last, None)
     else:
         section[last] = value
-
-
-def _sent(rows: Any, before: Sequence[dict[str, Any]]) -> list[Any]:
-    """The rows that are neither removed, empty nor invalid."""
-    return [
-        row
-        for index, row in enumerate(rows.forms)
-        if row not in rows.deleted_forms and (row.has_changed() or index < len(before)) and not row.errors
-    ]
-
-
-def _value_of(row: Any, rows: Any, before: Sequence[dict[str, Any]], attribute: str) -> dict[str, Any]:
-    """What a row stands for: its own value, exactly as it was if it was not changed."""
-    index = rows.forms.index(row)
-    value: dict[str, Any] = before[index] if index < len(before) and not row.has_changed() else getattr(row, attribute)
-    return value
-
-
-def _show_row_error(rows: Any, sent: Sequence[Any], path: Sequence[str], detail: str, *, otherwise: str) -> None:
-    """`path` is the index, then the field of the row; empty for an error of the list itself."""
-    if not path:
-        rows.non_form_errors().append(detail)
-        return
-    row = sent[int(path[0])]
-    row.add_error(path[1] if len(path) > 1 and path[1] in row.fields else otherwise, detail)

@@ -59,9 +59,17 @@ class OverridesForm(forms.Form):
         placeholder="{}",
     )
 
-    def __init__(self, data: Any, *, slug: str, base: dict[str, Any], before: dict[str, Any]) -> None:
+    def __init__(
+        self, data: Any, *, slug: str, base: dict[str, Any], before: dict[str, Any], of_workflow: bool
+    ) -> None:
         """`base` is the job's definition, `before` its overrides in this environment so far."""
         self.slug = slug
+        self._of_workflow = of_workflow
+        self._of_kind = {
+            field: path
+            for field, path in self.PATHS.items()
+            if not of_workflow or path.partition(".")[0] not in SECTIONS or path.startswith("callback.")
+        }
         self._in_fields, self._rest = _split(before)
         initial = {field: to_text(field, value) for field, value in self._in_fields.items()}
         if self._rest:
@@ -103,7 +111,7 @@ class OverridesForm(forms.Form):
     def sparse(self) -> dict[str, Any]:
         """The API's overrides object: unchanged values exactly as before, invalid ones left out."""
         overrides = copy.deepcopy(self.cleaned_data.get("more", {}) if "more" in self.changed_data else self._rest)
-        for field, path in self.PATHS.items():
+        for field, path in self._of_kind.items():
             value = self.cleaned_data.get(field) if field in self.changed_data else self._in_fields.get(field)
             if _is_set(value):
                 *sections, last = path.split(".")

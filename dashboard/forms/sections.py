@@ -9,19 +9,23 @@ from django.forms import BaseForm, BoundField
 WIDE = frozenset(
     {
         "description", "policy", "ca_cert", "client_cert", "except_statuses", "webhook_enabled", "webhook_headers",
-        "callback_url", "more",
+        "callback_url", "more", "message", "approvers", "output", "options",
     }
 )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class FormSection:
-    """`key` is used in ids; `advanced` fields are folded away while they have their defaults; a pair shares a line."""
+    """`key` is used in ids; `advanced` fields are folded away while they have their defaults; a pair shares a line.
+
+    `kind` is the kind of jobs that have the section; empty: all.
+    """
 
     key: str
     title: str
     fields: tuple[str | tuple[str, str], ...]
     advanced: tuple[str, ...] = ()
+    kind: str = ""
 
 
 SECTIONS = (
@@ -40,8 +44,9 @@ SECTIONS = (
         "Request",
         (("method", "url"), "headers", "body", "timeout_seconds"),
         ("tls_verify", "ca_cert", "client_cert"),
+        kind="http",
     ),
-    FormSection("success", "Success criteria", ("success_statuses",)),
+    FormSection("success", "Success criteria", ("success_statuses",), kind="http"),
     FormSection(
         "retry",
         "Retries",
@@ -50,7 +55,9 @@ SECTIONS = (
             "on_connection_error",
         ),
         ("except_statuses", "on_assertion", "on_worker_lost", "jitter", "honor_retry_after"),
+        kind="http",
     ),
+    FormSection("workflow", "Workflow", (), kind="workflow"),
     FormSection(
         "webhook",
         "Webhook",

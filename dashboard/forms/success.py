@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from django import forms
 
 from dashboard.forms.fields import Area, Lines, choice, comma_separated, json_in, text
-from dashboard.forms.rows import rows_of
+from dashboard.forms.rows import RowKind, rows_of
 from jobs.definition.assertions import ASSERTION_TYPES, MAX_ASSERTIONS, Shape, spelled_value
 
 PREFIX = "assertions"
@@ -60,6 +60,9 @@ AssertionRows = rows_of(AssertionForm, most=MAX_ASSERTIONS)
 def assertion_values(assertion: dict[str, Any]) -> dict[str, Any]:
     """An assertion of the API as the contents of its row."""
     return {**assertion, "value": spelled_value(assertion)}
+
+
+ASSERTIONS = RowKind(AssertionRows, assertion_values, "assertion", "type")
 
 
 def _read(shape: Shape, value: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from django import forms
 
 from dashboard.forms.fields import choice, comma_separated, flag, json_in, text
-from dashboard.forms.rows import rows_of
+from dashboard.forms.rows import RowKind, rows_of
 from jobs.definition.conditions import MAX_CONDITIONS, UNARY, Operator
 from jobs.definition.webhook_signatures import Preset
 
@@ -100,6 +100,9 @@ def condition_values(condition: dict[str, Any]) -> dict[str, Any]:
     else:
         shown = to if isinstance(to, str) and not _reads_as_json(to) else "" if to is None else _spelled(to)
     return {"value": condition["value"], "op": condition["op"], "to": shown}
+
+
+CONDITIONS = RowKind(ConditionRows, condition_values, "written", "op")
 
 
 def _compared(operator: Operator, spelled: str) -> Any:

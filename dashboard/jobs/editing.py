@@ -24,8 +24,7 @@ from dashboard.forms.schedule import TIMEZONES
 from dashboard.forms.variables import suggested_secrets, suggested_variables
 from dashboard.jobs.lookups import base_context, get_writable_job
 from dashboard.jobs.schedule_preview import FIELDS as PREVIEW_FIELDS
-from dashboard.workflows.waiting import count_waiting, waiting_words
-from jobs.models import Job, Kind
+from jobs.models import Job
 
 
 def add(job_admin: "ModelAdmin[Any]", request: HttpRequest) -> HttpResponse:
@@ -33,7 +32,7 @@ def add(job_admin: "ModelAdmin[Any]", request: HttpRequest) -> HttpResponse:
     if not access.writes_somewhere:
         raise PermissionDenied
     workspace = access.workspace_for(request.GET.get("workspace"))
-    form = JobForm(request.POST or None, workspace=workspace)
+    form = JobForm(request.POST or None, workspace=workspace, kind=request.GET.get("kind"))
     job = _saved(request, form, workspace=workspace, job=None)
     if job is not None:
         job_admin.log_addition(request, job, "Created.")
@@ -45,9 +44,6 @@ def add(job_admin: "ModelAdmin[Any]", request: HttpRequest) -> HttpResponse:
 
 def change(job_admin: "ModelAdmin[Any]", request: HttpRequest, job_id: uuid.UUID) -> HttpResponse:
     job = get_writable_job(request, job_id)
-    if job.kind != Kind.HTTP:
-        messages.error(request, "This form changes jobs of one call. Change a workflow with the API or an import.")
-        return redirect("admin:jobs_job_page", job.pk)
     form = JobForm(request.POST or None, workspace=job.workspace, job=job)
     saved = _saved(request, form, workspace=job.workspace, job=job)
     if saved is not None:
@@ -61,7 +57,6 @@ def confirm_delete(job_admin: "ModelAdmin[Any]", request: HttpRequest, job_id: u
     """Ask for confirmation. Its form posts to ExecutionAdmin, since deleting a job cancels executions."""
     job = get_writable_job(request, job_id)
     context = {**base_context(job_admin, request, title="Delete"), "original": job, "job": job}
-    context["waiting"] = waiting_words(count_waiting(job))
     return TemplateResponse(request, "admin/jobs/job/delete.html", context)
 
 
@@ -69,22 +64,33 @@ def _saved(request: HttpRequest, form: JobForm, *, workspace: Workspace, job: Jo
     """Save the posted form. Returns the job, or None after putting the errors in the form."""
     if request.method != "POST":
         return None
+    serializer = checked(form, workspace=workspace, job=job)
+    if serializer is None:
+        return None
+    try:
+        return save_validated(serializer, actor=Actor.of_user(request.user))
+    except ValidationError as error:
+        form.show_errors((each["field"] or "", each["detail"]) for each in field_errors(error.detail))
+    except HourhandError as error:
+        form.show_errors([(error.field or "", error.detail)])
+    return None
+
+
+def checked(form: JobForm, *, workspace: Workspace, job: Job | None) -> JobSerializer | None:
+    """Validate a posted form by the API's serializer, without saving. Returns None after putting errors in the form."""
     is_valid = form.is_valid()
     context = {"workspace": workspace, "now": timezone.now()}
     serializer = JobSerializer(job, data=form.definition(), context=context)
     try:
         # Fields that the form can't read don't hide the serializer's errors in the others.
         serializer.is_valid(raise_exception=True)
-        if not is_valid:
-            return None
-        saved = save_validated(serializer, actor=Actor.of_user(request.user))
     except ValidationError as error:
         form.show_errors((each["field"] or "", each["detail"]) for each in field_errors(error.detail))
+        return None
     except HourhandError as error:
         form.show_errors([(error.field or "", error.detail)])
-    else:
-        return saved
-    return None
+        return None
+    return serializer if is_valid else None
 
 
 def _page(job_admin: "ModelAdmin[Any]", request: HttpRequest, form: JobForm, **more: Any) -> HttpResponse:
@@ -94,6 +100,7 @@ def _page(job_admin: "ModelAdmin[Any]", request: HttpRequest, form: JobForm, **m
         "timezones": TIMEZONES,
         "preview_url": _preview_url(more.get("original")),
         "preview_fields": PREVIEW_FIELDS,
+        "check_url": _check_url(more["workspace"], more.get("original")),
         "variables": suggested_variables(),
         "secrets": suggested_secrets(more["workspace"]),
         **more,
@@ -104,3 +111,8 @@ def _page(job_admin: "ModelAdmin[Any]", request: HttpRequest, form: JobForm, **m
 def _preview_url(job: Job | None) -> str:
     url = reverse("admin:jobs_job_preview")
     return f"{url}?job={job.pk}" if job else url
+
+
+def _check_url(workspace: Workspace, job: Job | None) -> str:
+    url = reverse("admin:jobs_job_check_workflow")
+    return f"{url}?job={job.pk}" if job else f"{url}?workspace={workspace.slug}"

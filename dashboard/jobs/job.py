@@ -22,7 +22,16 @@ from dashboard.base import chips
 from dashboard.base.access import access_of
 from dashboard.base.listing import FilterField, KeysetAdmin, KeysetChangeList
 from dashboard.base.lookups import parse_id
-from dashboard.jobs import bulk_actions, buttons, editing, page, schedule_preview, versions, webhook
+from dashboard.jobs import (
+    bulk_actions,
+    buttons,
+    editing,
+    page,
+    schedule_preview,
+    versions,
+    webhook,
+    workflow_check,
+)
 from dashboard.jobs.filters import DashboardJobQuery, job_fields, matching_jobs, suggest
 from dashboard.jobs.words import schedule_words, state_appearance, state_title
 from jobs.models import Job, JobEnvironment, Kind
@@ -94,6 +103,7 @@ class JobAdmin(KeysetAdmin):
         return [
             path("suggest/", wrap(suggest, require_GET), name="jobs_job_suggest"),
             path("preview/", wrap(schedule_preview.preview_schedule, require_GET), name="jobs_job_preview"),
+            path("workflow/", wrap(workflow_check.check, require_POST), name="jobs_job_check_workflow"),
             path("<uuid:job_id>/", wrap(page.show, require_GET), name="jobs_job_page"),
             path("<uuid:job_id>/pause/", wrap(buttons.pause_job, require_POST), name="jobs_job_pause"),
             path("<uuid:job_id>/resume/", wrap(buttons.resume_job, require_POST), name="jobs_job_resume"),

@@ -6,6 +6,7 @@ from typing import Any
 
 from core.words import duration_words
 from dashboard.jobs.phrases import SENDERS, assertion_words, condition_words, cut, seconds_words
+from dashboard.jobs.steps import finally_lines, step_lines
 from jobs.definition.calls import WORKFLOW, is_workflow
 
 Config = Mapping[str, Any]
@@ -48,7 +49,7 @@ def summarize(config: Config) -> tuple[Fact, ...]:
 
 
 def _facts(config: Config) -> Iterator[Fact]:
-    yield from _workflow(config[WORKFLOW]) if is_workflow(config) else _call(config)
+    yield from _steps(config[WORKFLOW]) if is_workflow(config) else _call(config)
     overlap = _OVERLAP.get(config["overlap"], config["overlap"])
     yield Fact("Overlap", (overlap,) if overlap else ())
     if config["schedule"] is not None:
@@ -74,8 +75,9 @@ def _call(config: Config) -> Iterator[Fact]:
     yield Fact("Retries", tuple(_retry(config["retry"])))
 
 
-def _workflow(workflow: Config) -> Iterator[Fact]:
-    """The steps have a card of their own."""
+def _steps(workflow: Config) -> Iterator[Fact]:
+    yield Fact("Steps", tuple(step_lines(workflow)))
+    yield Fact("Finally", tuple(finally_lines(workflow)))
     yield Fact("Timeout", (f"{seconds_words(workflow['timeout_seconds'])} for the whole workflow",))
 
 

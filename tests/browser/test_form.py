@@ -63,7 +63,7 @@ def test_an_environment_override_is_validated_and_saved(visitor: Visitor) -> Non
     page = visitor.page
     visitor.go(f"/admin/jobs/job/{visitor.deployment.rows(_JOB)[0][0]}/change/")
     page.get_by_text("staging inherited", exact=True).click()
-    url = page.get_by_label("URL in staging")
+    url = page.get_by_role("combobox", name="URL in staging")
     expect(url).to_have_attribute("placeholder", "https://mail.shop.example/digests")
     url.fill("https://staging.shop.example/digests")
     page.get_by_label("Timeout, seconds in staging").fill("999")

@@ -17,6 +17,7 @@ PAGES = (
     ("/admin/", None),
     ("/admin/jobs/job/", None),
     ("/admin/jobs/job/add/", None),
+    ("/admin/jobs/job/add/?kind=workflow", None),
     ("/admin/jobs/job/{}/", _JOB),
     ("/admin/jobs/job/{}/change/", _JOB),
     ("/admin/jobs/job/{}/delete/", _JOB),

@@ -26,5 +26,4 @@
 
     document.addEventListener("DOMContentLoaded", () => annotate(document));
     document.addEventListener("htmx:afterSwap", (event) => annotate(event.target));
-    document.addEventListener("hourhand:refreshed", (event) => annotate(event.detail));
 }

@@ -1,9 +1,35 @@
 // Suggests variables and secrets in the fields that take them: a list on the page inserts at the cursor, and typing "{{"
 // opens a list below the field. Both have names only; values of secrets never reach the page.
-const panel = document.querySelector("[data-suggestions]");
-const fields = [...document.querySelectorAll("[data-takes-variables]")];
-const buttons = [...panel.querySelectorAll("[data-inserts]")];
-const suggestions = buttons.map(({ dataset, title }) => ({ text: dataset.inserts, blank: dataset.blank, meaning: title }));
+// Steps of a workflow can use what earlier steps returned. Fields can be added to the page at any time.
+const panels = [...document.querySelectorAll("[data-suggestions]")];
+const meant = ({ dataset, title }) => ({ text: dataset.inserts, blank: dataset.blank, meaning: title });
+const suggestions = [...panels[0].querySelectorAll("[data-inserts]")].map(meant);
+
+const stepVariables = (field) => {
+    const list = field.closest("[data-steps]");
+    const inCards = field.closest("[data-cards]");
+    if (!inCards) return [];
+    const cards = [...inCards.querySelectorAll("[data-step]")];
+    const own = cards.indexOf(field.closest("[data-step]"));
+    return cards.flatMap((card, at) => {
+        const id = card.querySelector("[name$=-id]").value.trim();
+        if (!id) return [];
+        const inFinally = card.parentElement.dataset.steps === "finally";
+        const variable = (name, meaning, blank = "") => ({ text: `{{steps.${id}.${name}}}`, meaning, blank });
+        const waits = ["webhook", "approval"].includes(card.dataset.type);
+        const url = waits ? [variable("resume_url", "URL that resumes this step")] : [];
+        if (list ? at >= own : inFinally) return url; // the output sees all steps, and nothing of `finally`
+        const names = [...card.querySelectorAll(".hh-extraction [name$=-name]")].map(({ value }) => value.trim()).filter(Boolean);
+        return [
+            ...names.map((name) => variable(name, `value that ${id} extracts`)),
+            variable("status", `status of ${id}`),
+            variable("json.PATH", `value in the JSON of ${id}`, "PATH"),
+            variable("body", `answer of ${id} as text`),
+            ...url,
+        ];
+    });
+};
+const suggestionsFor = (field) => [...stepVariables(field), ...suggestions];
 
 const insert = (field, { text, blank }, from, to) => {
     field.focus();
@@ -20,14 +46,16 @@ const insert = (field, { text, blank }, from, to) => {
 let target = document.getElementById("id_body");
 const setTarget = (field) => {
     target = field;
-    panel.querySelector("[data-target]").textContent = field.labels[0].textContent.replace("*", "").trim();
+    for (const panel of panels) panel.querySelector("[data-target]").textContent = field.labels[0].textContent.replace("*", "").trim();
 };
-setTarget(target);
-panel.querySelector("[data-scripted]").hidden = false;
-panel.addEventListener("click", (event) => {
-    const chosen = suggestions[buttons.indexOf(event.target.closest("[data-inserts]"))];
-    if (chosen) insert(target, chosen, target.selectionStart, target.selectionEnd);
-});
+if (target) setTarget(target);
+for (const panel of panels) {
+    panel.querySelector("[data-scripted]").hidden = false;
+    panel.addEventListener("click", (event) => {
+        const button = event.target.closest("[data-inserts]");
+        if (button && target?.isConnected) insert(target, meant(button), target.selectionStart, target.selectionEnd);
+    });
+}
 
 // -- the list below a field -------------------------------------------------------------------------------------------
 
@@ -89,7 +117,7 @@ const update = (field) => {
     if (!opening || opening.index === dismissed) return;
     dismissed = -1;
     const typed = opening[1].toLowerCase();
-    const options = suggestions.filter(({ text }) => text.toLowerCase().includes(typed));
+    const options = suggestionsFor(field).filter(({ text }) => text.toLowerCase().includes(typed));
     options.sort((one, other) => other.text.startsWith(`{{${opening[1]}`) - one.text.startsWith(`{{${opening[1]}`));
     if (options.length) show(field, opening.index, options);
 };
@@ -107,7 +135,10 @@ popup.addEventListener("click", (event) => {
     choose([...popup.children].indexOf(option));
     accept();
 });
-for (const field of fields) {
+const prepared = new WeakSet();
+const prepare = (field) => {
+    if (prepared.has(field)) return;
+    prepared.add(field);
     field.setAttribute("aria-autocomplete", "list");
     field.setAttribute("aria-haspopup", "listbox");
     field.setAttribute("aria-controls", popup.id);
@@ -125,4 +156,7 @@ for (const field of fields) {
             keys[event.key]();
         } else if (["ArrowLeft", "ArrowRight", "Home", "End"].includes(event.key)) close();
     });
-}
+};
+const prepareAll = (root) => root.querySelectorAll("[data-takes-variables]").forEach(prepare);
+document.addEventListener("hourhand:added", (event) => prepareAll(event.target));
+prepareAll(document);

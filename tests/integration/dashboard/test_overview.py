@@ -26,8 +26,9 @@ from tests.support.jobs import EPOCH, MakeJob, job_config
 
 pytestmark = pytest.mark.django_db
 PARTS = (
-    "headline", "waiting", "tiles", "problems", "failures", "executions", "duration", "lateness", "in-progress",
-    "system", "upcoming", "calendar",
+    "headline", "tiles", "problems", "failures", "executions", "duration", "lateness", "in-progress", "system",
+    "upcoming",
+    "calendar",
 )  # fmt: skip
 
 

@@ -1,7 +1,6 @@
 "use strict";
-// Refreshes the parts of a page every few seconds, without a reload, so that the page keeps its scroll position. A part
-// in use (focus, selection, an edited form) is left alone, and nothing is fetched while the page is hidden, or once a
-// part says that nothing changes any more.
+// Refreshes the parts of the start page every few seconds, without a reload, so that the page keeps its scroll position.
+// A part in use (focus or selection) is left alone, and nothing is fetched while the page is hidden.
 const page = document.querySelector("[data-refreshes]");
 
 if (page) {
@@ -9,13 +8,9 @@ if (page) {
     const pause = page.querySelector("[data-pauses-updates]");
     let timer;
 
-    const isEdited = (part) => [...part.querySelectorAll("input, textarea, select")].some((field) =>
-        field.matches("select") ? [...field.options].some((option) => option.selected !== option.defaultSelected && option.value)
-            : field.matches("[type=checkbox]") ? field.checked !== field.defaultChecked : field.value !== field.defaultValue);
-
     const isInUse = (part) => {
         const selection = getSelection();
-        return isEdited(part) || part.contains(document.activeElement) || (!selection.isCollapsed && part.contains(selection.anchorNode));
+        return part.contains(document.activeElement) || (!selection.isCollapsed && part.contains(selection.anchorNode));
     };
 
     const replace = (part, fresh) => {
@@ -24,7 +19,6 @@ if (page) {
         const scrolled = [...part.querySelectorAll(".hh-numbers")].map((old) => old.scrollTop);
         part.replaceWith(fresh);
         fresh.querySelectorAll(".hh-numbers").forEach((box, index) => { box.scrollTop = scrolled[index] ?? 0; });
-        document.dispatchEvent(new CustomEvent("hourhand:refreshed", { detail: fresh }));
     };
 
     const refresh = async () => {
@@ -47,7 +41,6 @@ if (page) {
 
     const wait = () => {
         clearTimeout(timer);
-        if (page.querySelector("[data-final]")) return;
         if (!document.hidden && pause.ariaPressed !== "true") timer = setTimeout(refresh, Number(page.dataset.seconds) * 1000);
     };
 
