@@ -12,14 +12,14 @@ from typing import NamedTuple
 
 from proof.model.guards import Guards
 from proof.model.search import Search
-from proof.model.state import DUE, NO_LEASE, PENDING, QUEUED, Bounds, Row, initial_states
+from proof.model.state import DUE, NO_LEASE, PENDING, QUEUED, Bounds, Flow, Row, initial_states
 
 #: Enough for every move of a row; a test compares it with larger bounds.
 _BOUNDS = Bounds(workers=2, max_attempts=2, faults=2)
 
 
 class Seen(NamedTuple):
-    """The visible part of a row. `due`: it is pending and its instant has come."""
+    """The visible part of a row. `due`: it is pending and its instant has come. `begun`: it is a workflow at a step."""
 
     status: str
     attempts: int
@@ -27,6 +27,7 @@ class Seen(NamedTuple):
     leased: bool
     queued: bool
     due: bool
+    begun: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,9 @@ class Transition:
 class Move(NamedTuple):
     """A transition without names and numbers, as the model knows it.
 
-    `tried`: there was an attempt before; `more`: the change of their number; `owner`: the change of the owner.
+    `tried`: there was an attempt before (of a workflow, which may wait before and after its calls, nothing is said);
+    `more`: the change of their number; `owner`: the change of the owner;
+    `begun`: whether it is a workflow that has come to a step, before and after.
     """
 
     before: str
@@ -51,6 +54,7 @@ class Move(NamedTuple):
     more: int
     owner: str
     leased: tuple[bool, bool]
+    begun: tuple[bool, bool]
 
 
 def violations(transitions: Iterable[Transition]) -> list[str]:
@@ -119,10 +123,11 @@ def move(before: Seen, after: Seen) -> Move:
     return Move(
         _status(before),
         _status(later),
-        before.attempts > 0,
+        before.attempts > 0 and not after.begun,
         after.attempts - before.attempts,
         _owners(before.owner, after.owner),
         (before.leased, after.leased),
+        (before.begun, after.begun),
     )
 
 
@@ -144,20 +149,29 @@ def moves(bounds: Bounds) -> frozenset[Move]:
     """Every move in a search with these bounds: each step as the log would show it."""
     search = Search(bounds, Guards())
     search.run()
-    pairs = {(before.row, after.row) for before, after in search.edges()}
+    pairs = {(_Visible(*before[:2]), _Visible(*after[:2])) for before, after in search.edges()}
     return frozenset(move(_seen(before), _seen(after)) for before, after in pairs if _logged(before) != _logged(after))
 
 
 @cache
 def _initial_statuses() -> frozenset[str]:
-    return frozenset(_status(_seen(state.row)) for state in initial_states(_BOUNDS))
+    return frozenset(_status(_seen(_Visible(state.row, state.flow))) for state in initial_states(_BOUNDS))
 
 
-def _logged(row: Row) -> Seen:
+class _Visible(NamedTuple):
+    """The part of a model's state that rows show."""
+
+    row: Row
+    flow: Flow | None
+
+
+def _logged(visible: _Visible) -> Seen:
     """The part of a row whose changes are logged: not the renewal or expiry of its lease, nor that it becomes due."""
-    return _seen(row)._replace(due=False)
+    return _seen(visible)._replace(due=False)
 
 
-def _seen(row: Row) -> Seen:
+def _seen(visible: _Visible) -> Seen:
+    row, flow = visible
     owner = None if row.owner is None else f"worker {row.owner}"
-    return Seen(row.status, row.attempts, owner, row.lease != NO_LEASE, row.wait == QUEUED, row.wait == DUE)
+    begun = flow is not None and (flow.begun(row.attempts) or bool(flow.outcome))
+    return Seen(row.status, row.attempts, owner, row.lease != NO_LEASE, row.wait == QUEUED, row.wait == DUE, begun)

@@ -57,16 +57,20 @@ def wake_on_commit(task: str) -> None:
     transaction.on_commit(lambda: wake(task))
 
 
-def abort_on_commit(ids: Iterable[uuid.UUID]) -> None:
-    """Tell the workers to abort these executions' transfers once the transaction that ended them is committed."""
-    listed = list(ids)
+def abort_on_commit(attempts: Iterable[tuple[str, int]]) -> None:
+    """Tell the workers to abort these attempts' transfers once the transaction that ended them is committed."""
+    listed = list(attempts)
     transaction.on_commit(lambda: abort(listed))
 
 
-def abort(ids: Iterable[uuid.UUID]) -> None:
-    """Tell the workers to abort these transfers. One that misses the message notices when it renews its leases."""
-    for execution_id in ids:
-        arguments = {"execution_id": str(execution_id)}
+def abort(attempts: Iterable[tuple[str, int]]) -> None:
+    """Tell the workers to abort these transfers. One that misses the message notices when it renews its leases.
+
+    The message names the attempt: it may arrive after the same worker has claimed the next one, of a workflow's
+    `finally`.
+    """
+    for execution_id, number in attempts:
+        arguments = {"execution_id": execution_id, "attempt": number}
         if not _try(partial(current_app.control.broadcast, CANCEL_COMMAND, arguments=arguments), ids=1):
             break
 

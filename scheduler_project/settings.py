@@ -240,6 +240,7 @@ UNFOLD = {
         lambda _request: static("hourhand/hourhand.css"),
         lambda _request: static("hourhand/charts.css"),
         lambda _request: static("hourhand/accounts.css"),
+        lambda _request: static("hourhand/workflows.css"),
     ],
     "SCRIPTS": [
         lambda _request: static("hourhand/strict.js"),

@@ -9,6 +9,7 @@ from api.base.views import UnknownPath
 from api.hooks.views import resume_step, webhook
 from dashboard.accounts.invitations import AcceptInvitation
 from dashboard.base import overview
+from dashboard.urls import admin_urls
 from ops.health import healthz, readyz
 from ops.metrics import metrics
 
@@ -22,7 +23,7 @@ admin.autodiscover()
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/overview/", admin.site.admin_view(overview.parts), name="overview-parts"),
-    path("admin/", admin.site.urls),
+    path("admin/", admin_urls()),
     path("invitations/<uuid:reference>/<str:token>/", AcceptInvitation.as_view(), name="invitation"),
     path("healthz", healthz),
     path("readyz", readyz),

@@ -88,7 +88,7 @@ def _page_of(token: str) -> HttpResponse:
     approval = approval_of(token)
     if approval is None:
         return HttpResponse(render_to_string("hooks/resume.html"))
-    return HttpResponseRedirect(reverse("admin:runs_execution_change", args=[approval.execution_id]))
+    return HttpResponseRedirect(reverse("admin:approval", args=[approval.execution_id, approval.step]))
 
 
 def _accepted() -> HttpResponse:

@@ -46,6 +46,16 @@ def instant(at: datetime.datetime | None) -> SafeString:
     )  # fmt: skip
 
 
+def local_instant(at: datetime.datetime | None) -> SafeString:
+    """An instant in UTC, beside which a script puts the local time of who reads it."""
+    if at is None:
+        return _MUTED
+    return format_html(
+        '<time class="hh-time" datetime="{}" title="{} · UTC" data-local>{}</time>',
+        at.isoformat(), relative_words(at, timezone.now()), instant_words(at),
+    )  # fmt: skip
+
+
 def distance(at: datetime.datetime | None) -> SafeString:
     """The distance of an instant from now, with the instant as the title."""
     if at is None:

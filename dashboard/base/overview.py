@@ -24,6 +24,7 @@ from dashboard.base.figures import SPANS, Span, SpanStatistics, measured, outcom
 from dashboard.base.headline import Headline, headline
 from dashboard.base.problems import ProblemRow, problem_row
 from dashboard.base.system import SystemSummary
+from dashboard.workflows.waiting import WaitingForYou, approver_of
 from jobs.models import Job, JobEnvironment
 from runs import restore_guard
 from runs.models import Execution
@@ -31,6 +32,7 @@ from runs.monitoring import live, problem_jobs, system
 from runs.monitoring.live import LiveCounts
 from runs.stats.statistics import Subject, upcoming
 from runs.stats.upcoming import Planned, firings_until
+from runs.workflows.awaiting import ApproverAccess
 
 _AHEAD = datetime.timedelta(hours=1)
 #: Jobs read for the next hour, firings in its timeline, and those in the list below.
@@ -59,11 +61,12 @@ class Overview:
     upcoming: UpcomingFirings
     failures: Sequence[Execution]
     problems: Sequence[ProblemRow]
+    waiting: WaitingForYou
     system: SystemSummary
     has_jobs: bool
 
     @classmethod
-    def of(cls, access: DashboardAccess, span: Span, now: datetime.datetime) -> "Overview":
+    def of(cls, access: DashboardAccess, span: Span, now: datetime.datetime, *, approver: ApproverAccess) -> "Overview":
         environment_ids = tuple(access.narrow(Environment.objects.all()).values_list("pk", flat=True))
         subject = Subject(environment_ids)
         failures = problem_jobs.newest_failures(environment_ids, now=now)
@@ -88,6 +91,7 @@ class Overview:
             upcoming=_upcoming_firings(subject, now),
             failures=_executions([failure.execution_id for failure in failures[:_FAILURES]]),
             problems=[problem_row(each, access, now) for each in troubled],
+            waiting=WaitingForYou.of(approver, now),
             system=summary,
             has_jobs=access.narrow(Job.objects.live()).exists(),
         )
@@ -108,7 +112,7 @@ def parts(request: HttpRequest) -> HttpResponse:
 def _context(request: HttpRequest) -> dict[str, Any]:
     access, now, span = access_of(request), timezone.now(), span_named(request.GET.get("span"))
     return {
-        "overview": Overview.of(access, span, now),
+        "overview": Overview.of(access, span, now, approver=approver_of(request)),
         "spans": SPANS,
         "span": span,
         "now_at": now,

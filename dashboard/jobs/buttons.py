@@ -12,6 +12,7 @@ from accounts.actors import Actor
 from dashboard.jobs import page
 from dashboard.jobs.lookups import report_change
 from dashboard.jobs.pausing import posted_pause
+from dashboard.workflows.waiting import count_waiting, waiting_words
 from jobs.models import JobEnvironment
 from jobs.services.save import pause, resume
 
@@ -28,7 +29,9 @@ def pause_job(job_admin: "ModelAdmin[Any]", request: HttpRequest, job_id: uuid.U
         actor=Actor.of_user(request.user),
         now=timezone.now(),
     )
-    report_change(job_admin, request, job, f"Paused in {_slugs(job_environments)}.")
+    waiting = waiting_words(count_waiting(job))
+    left_alone = f" {waiting} for something; the pause changes nothing about that." if waiting else ""
+    report_change(job_admin, request, job, f"Paused in {_slugs(job_environments)}.{left_alone}")
     return redirect("admin:jobs_job_page", job.pk)
 
 

@@ -24,6 +24,7 @@ from dashboard.forms.schedule import TIMEZONES
 from dashboard.forms.variables import suggested_secrets, suggested_variables
 from dashboard.jobs.lookups import base_context, get_writable_job
 from dashboard.jobs.schedule_preview import FIELDS as PREVIEW_FIELDS
+from dashboard.workflows.waiting import count_waiting, waiting_words
 from jobs.models import Job
 
 
@@ -57,6 +58,7 @@ def confirm_delete(job_admin: "ModelAdmin[Any]", request: HttpRequest, job_id: u
     """Ask for confirmation. Its form posts to ExecutionAdmin, since deleting a job cancels executions."""
     job = get_writable_job(request, job_id)
     context = {**base_context(job_admin, request, title="Delete"), "original": job, "job": job}
+    context["waiting"] = waiting_words(count_waiting(job))
     return TemplateResponse(request, "admin/jobs/job/delete.html", context)
 
 

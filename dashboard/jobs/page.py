@@ -17,6 +17,8 @@ from dashboard.jobs.summary import summarize
 from dashboard.jobs.versions import environment_slugs, latest
 from dashboard.jobs.webhook import webhook_context
 from dashboard.runs.recent_outcomes import RecentOutcomes
+from dashboard.workflows.flow import Flow
+from dashboard.workflows.waiting import count_waiting, waiting_words
 from jobs.definition.calls import is_workflow
 from jobs.models import Job
 from jobs.services.unreadable import why_unreadable
@@ -34,13 +36,15 @@ def show(
     config = definition_of(job)
     panels = [EnvironmentPanel.of(job_environment, config, now) for job_environment in _job_environments(job)]
     body = (config["request"] or {}).get("body") or ""
-    may_change = access_of(request).writes(job.workspace_id)
+    may_change, waiting, slugs = access_of(request).writes(job.workspace_id), count_waiting(job), environment_slugs(job)
     context = {
         **base_context(job_admin, request, title=job.name),
         "original": job,
         "job": job,
         "config": config,
         "is_workflow": is_workflow(config),
+        "flow": Flow.of(config, slugs) if is_workflow(config) else None,
+        "waiting": waiting_words(waiting),
         "unreadable": why_unreadable(job, job.current_version) if job.current_version else None,
         "facts": summarize(config),
         "body": body[:_SHOWN_BODY],
@@ -50,7 +54,7 @@ def show(
         "previews": occurrence_previews(job, config, panels, now),
         "recent": RecentOutcomes.of(job, now),
         "ledger": ledger_context(request, job, timezone=config["timezone"], now=now),
-        "versions": latest(job, environment_slugs(job), count=_VERSIONS),
+        "versions": latest(job, slugs, count=_VERSIONS),
         "now_at": now,
         "webhook": webhook_context(request, job, config, may_change=may_change),
         "may_change": may_change,

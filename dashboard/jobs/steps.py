@@ -1,4 +1,4 @@
-"""The steps of a workflow in words, a line for each. Pure."""
+"""The steps of a workflow in words. Pure."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -13,24 +13,13 @@ _AFTER_FAILURE = {
 _AFTER_WAIT = {"fail": "then it fails", "reject": "then it is rejected", "continue": "then the workflow goes on"}
 
 
-def step_lines(workflow: Mapping[str, Any]) -> Iterator[str]:
-    """Describe the steps in order."""
-    for number, step in enumerate(workflow["steps"], start=1):
-        yield f"{number}. {step['id']}: {step_words(step)}"
-
-
-def finally_lines(workflow: Mapping[str, Any]) -> Iterator[str]:
-    """Describe the calls after the end."""
-    for step in workflow["finally"]:
-        yield f"{step['id']}: {step_words(step)}"
-
-
 def step_words(step: Step) -> str:
     """Describe one step."""
-    return "; ".join(_parts(step))
+    return "; ".join(step_parts(step))
 
 
-def _parts(step: Step) -> Iterator[str]:
+def step_parts(step: Step) -> Iterator[str]:
+    """Describe what a step does, then when, and what follows."""
     yield from _OF_TYPES[step["type"]](step)
     if step["if"]:
         yield f"only if {' and '.join(map(condition_words, step['if']))}"

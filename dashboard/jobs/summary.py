@@ -6,7 +6,6 @@ from typing import Any
 
 from core.words import duration_words
 from dashboard.jobs.phrases import SENDERS, assertion_words, condition_words, cut, seconds_words
-from dashboard.jobs.steps import finally_lines, step_lines
 from jobs.definition.calls import WORKFLOW, is_workflow
 
 Config = Mapping[str, Any]
@@ -49,7 +48,7 @@ def summarize(config: Config) -> tuple[Fact, ...]:
 
 
 def _facts(config: Config) -> Iterator[Fact]:
-    yield from _steps(config[WORKFLOW]) if is_workflow(config) else _call(config)
+    yield from _workflow(config[WORKFLOW]) if is_workflow(config) else _call(config)
     overlap = _OVERLAP.get(config["overlap"], config["overlap"])
     yield Fact("Overlap", (overlap,) if overlap else ())
     if config["schedule"] is not None:
@@ -75,9 +74,8 @@ def _call(config: Config) -> Iterator[Fact]:
     yield Fact("Retries", tuple(_retry(config["retry"])))
 
 
-def _steps(workflow: Config) -> Iterator[Fact]:
-    yield Fact("Steps", tuple(step_lines(workflow)))
-    yield Fact("Finally", tuple(finally_lines(workflow)))
+def _workflow(workflow: Config) -> Iterator[Fact]:
+    """The steps have a card of their own."""
     yield Fact("Timeout", (f"{seconds_words(workflow['timeout_seconds'])} for the whole workflow",))
 
 

@@ -96,10 +96,10 @@ def replay_button(request: HttpRequest, execution_id: uuid.UUID) -> HttpResponse
 
 
 def retry_button(request: HttpRequest, execution_id: uuid.UUID) -> HttpResponseRedirect:
-    """Retry a failed execution, and go to the new one's page."""
+    """Retry a failed execution, a workflow from a step, and go to the new one's page."""
     execution = _execution(request, execution_id)
-    actor, now = Actor.of_user(request.user), timezone.now()
-    new_execution = _attempt(request, lambda: retry(execution=execution, now=now, actor=actor))
+    actor, now, from_step = Actor.of_user(request.user), timezone.now(), request.POST.get("from") or None
+    new_execution = _attempt(request, lambda: retry(execution=execution, now=now, from_step=from_step, actor=actor))
     if new_execution is None:
         return redirect("admin:runs_execution_change", execution.pk)
     messages.success(request, "Retried with the same configuration and input.")
@@ -109,9 +109,12 @@ def retry_button(request: HttpRequest, execution_id: uuid.UUID) -> HttpResponseR
 def cancel_button(request: HttpRequest, execution_id: uuid.UUID) -> HttpResponseRedirect:
     execution = _execution(request, execution_id)
     workspace, actor, now = execution.workspace, Actor.of_user(request.user), timezone.now()
-    if _attempt(request, lambda: cancel(workspace=workspace, execution_id=execution.pk, now=now, actor=actor)):
+    canceled = _attempt(request, lambda: cancel(workspace=workspace, execution_id=execution.pk, now=now, actor=actor))
+    if canceled is not None:
         is_running = execution.status == ExecutionStatus.RUNNING
         note = " The request in flight may have arrived; nothing more is sent." if is_running else ""
+        if canceled.finished_at is None:
+            note = " Its finally steps run now."
         messages.success(request, f"Execution canceled.{note}")
     return redirect("admin:runs_execution_change", execution.pk)
 

@@ -24,9 +24,10 @@ from dashboard.runs import bulk, buttons, callbacks, edit_and_replay, page, run_
 from dashboard.runs.filters import DashboardExecutionQuery, execution_by_id, execution_fields, execution_filters
 from dashboard.runs.history import HistoryAdmin
 from dashboard.runs.timing import ExecutionTimings
+from dashboard.workflows.waiting import wait_words
 from runs.models import Execution
 from runs.querysets import ExecutionQuerySet
-from runs.states import OCCURRING_STATUSES
+from runs.states import OCCURRING_STATUSES, ExecutionStatus
 
 
 class ListedExecutions(ExecutionKeyset):
@@ -122,8 +123,9 @@ class ExecutionAdmin(HistoryAdmin):
 
     @admin.display(description="Trigger")
     def trigger_and_attempts(self, execution: Any) -> SafeString:
-        most = "" if execution.max_attempts is None else f" of {execution.max_attempts}"
-        attempts = f"{execution.attempts}{most} attempts"
+        attempts = f"{execution.attempts} of {execution.max_attempts} attempts"
+        if execution.max_attempts is None:  # a workflow
+            attempts = f"{execution.attempts} call{'' if execution.attempts == 1 else 's'}"
         return chips.two_lines(TRIGGERS[execution.trigger].label, attempts)
 
     @admin.display(description="Duration")
@@ -137,4 +139,6 @@ class ExecutionAdmin(HistoryAdmin):
         if execution.skip_reason:
             times = f" ({execution.occurrences} times)" if execution.occurrences > 1 else ""
             return SKIP_REASONS.get(execution.skip_reason, execution.skip_reason) + times
+        if execution.status == ExecutionStatus.WAITING:
+            return wait_words(execution)
         return execution.error or execution.failure_reason.replace("_", " ") or NOTHING

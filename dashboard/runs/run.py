@@ -16,9 +16,9 @@ from api.runs.ordering import RunKeyset
 from core.words import NOTHING, STATUSES, duration_words
 from dashboard.base import chips
 from dashboard.base.listing import FilterField
+from dashboard.runs.attempt import ShownRun
 from dashboard.runs.filters import DashboardRunQuery, run_fields, run_filters
 from dashboard.runs.history import HistoryAdmin
-from dashboard.runs.page import ShownRun
 from runs.models import Run
 from runs.querysets import RunQuerySet
 from runs.states import OCCURRING_RUN_STATUSES

@@ -10,8 +10,8 @@ from django.utils import timezone
 
 from accounts.actors import Actor
 from core.errors import HourhandError
+from dashboard.runs.attempt import ShownRun
 from dashboard.runs.buttons import get_job_environment
-from dashboard.runs.page import ShownRun
 from runs.testcalls.calls import call_once
 
 

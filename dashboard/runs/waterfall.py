@@ -71,7 +71,7 @@ class Waterfall:
     def of(cls, execution: Execution, runs: Sequence[Run], now: datetime.datetime) -> "Waterfall":
         spans = list(_spans(execution, sorted(runs, key=lambda run: (run.started_at, run.number)), now))
         begin = min((span.start for span in spans), default=now)
-        placed = _laid_out([(span.took_ms, span.run is None) for span in spans])
+        placed = laid_out([(span.took_ms, span.run is None) for span in spans])
         rows: list[AttemptBars | Wait] = []
         for span, (left, width, is_cut) in zip(spans, placed, strict=True):
             offset = milliseconds(begin, span.start) or 0.0
@@ -79,7 +79,7 @@ class Waterfall:
                 bar = Bar("ahead" if span.is_ahead else _WAIT, span.name, left, width, span.took_ms, is_cut)
                 rows.append(Wait(span.name, (bar,), offset, span.took_ms, span.is_ahead))
             else:
-                rows.append(AttemptBars(span.run, _within(span.run, left, width), offset, span.took_ms))
+                rows.append(AttemptBars(span.run, within(span.run, left, width), offset, span.took_ms))
         return cls(tuple(rows))
 
     @property
@@ -93,7 +93,7 @@ def phases(run: Run) -> tuple[Bar, ...]:
     The first four are stored as durations, first byte and total as offsets from the start.
     """
     parts = [("queue", "queued", run.queue_ms or 0), *_exchange(run)]
-    placed = _laid_out([(took, kind == "queue") for kind, _, took in parts])
+    placed = laid_out([(took, kind == "queue") for kind, _, took in parts])
     return tuple(
         Bar(kind, name, left, width, took, is_cut)
         for (kind, name, took), (left, width, is_cut) in zip(parts, placed, strict=True)
@@ -152,7 +152,7 @@ def _wait(name: str, start: datetime.datetime, end: datetime.datetime | None, *,
     return [_Span(start, took, name, is_ahead=ahead)] if took >= 1 else []
 
 
-def _within(run: Run, left: float, width: float) -> tuple[Bar, ...]:
+def within(run: Run, left: float, width: float) -> tuple[Bar, ...]:
     """An attempt's bar divided into its phases; one bar in the colour of its status if none were measured."""
     parts = [part for part in _exchange(run) if part[2]] if run.finished_at else []
     total = sum(took for _, _, took in parts)
@@ -166,7 +166,7 @@ def _within(run: Run, left: float, width: float) -> tuple[Bar, ...]:
     return tuple(bars)
 
 
-def _laid_out(spans: Sequence[tuple[float, bool]]) -> list[tuple[float, float, bool]]:
+def laid_out(spans: Sequence[tuple[float, bool]]) -> list[tuple[float, float, bool]]:
     """Lay out each (milliseconds, is a wait) as (left, width, is cut short), in percent."""
     busy = sum(took for took, waits in spans if not waits)
     waits = sum(1 for took, waits in spans if waits and took)

@@ -9,6 +9,7 @@ from django import template
 from core.words import SKIP_REASONS, duration_words, instant_words, relative_words, size_words
 from dashboard.base import chips
 from dashboard.base.pretty import PrettyBody, pretty_body
+from dashboard.workflows.waiting import wait_words
 from runs.failures import FailureReason
 
 register = template.Library()
@@ -17,8 +18,10 @@ register.filter("chip", chips.chip)
 register.filter("status_chip", chips.status_chip)
 register.filter("trigger_chip", chips.trigger_chip)
 register.filter("instant", chips.instant)
+register.filter("local_instant", chips.local_instant)
 register.filter("distance", chips.distance)
 register.filter("duration", duration_words)
+register.filter("wait_words", wait_words)
 register.filter("size", size_words)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from typing import NamedTuple
 
+from proof.model import flows
 from proof.model.guards import Guards
 from proof.model.state import (
     ABORTED_UNSENT,
@@ -25,6 +26,7 @@ from proof.model.state import (
     TWICE,
     WORKER_LOST,
     WORKER_LOST_UNEXCUSED,
+    Flow,
     Result,
     Row,
     Run,
@@ -43,23 +45,24 @@ class Database(NamedTuple):
     """The part of a state that transactions change."""
 
     row: Row
+    flow: Flow | None
     runs: tuple[Run | None, ...]
     ended: int
     counted: int
 
 
 def of(state: State) -> Database:
-    return Database(state.row, state.runs, state.ended, state.counted)
+    return Database(state.row, state.flow, state.runs, state.ended, state.counted)
 
 
 def claim(database: Database, worker: int, guards: Guards) -> Database | None:
-    """pending -> running, with the next attempt. None if the row can't be claimed."""
+    """pending -> running, with the next attempt, or as far as a workflow moves. None if the row can't be claimed."""
     row = database.row
     if guards.claim_pending and row.status != PENDING:
         return None
     if guards.claim_due and row.status == PENDING and row.wait != DUE:
         return None
-    return database._replace(row=Row(RUNNING, row.attempts + 1, worker, FRESH, None))
+    return flows.move_on(database, Row(RUNNING, row.attempts + 1, worker, FRESH, None), guards)
 
 
 def is_held(row: Row, worker: int, attempt: int, *, status: bool, owner: bool, number: bool) -> bool:
@@ -97,7 +100,7 @@ def record(
     database: Database, worker: int, batch: Collection[Result], max_attempts: int, guards: Guards
 ) -> tuple[Database, bool]:
     """Record attempts in one transaction. Returns whether the row moved. Raises UniqueError."""
-    row, ended = database.row, database.ended
+    row, flow, ended = database.row, database.flow, database.ended
     moved: set[int] = set()
     for result in sorted(batch):
         passes = is_held(
@@ -109,7 +112,7 @@ def record(
             number=guards.record_attempt,
         )
         if passes and not moved:
-            row = _after(row, result, max_attempts, guards)
+            row, flow = _after(row, flow, result, max_attempts, guards)
             ended += row.status in TERMINAL
             moved.add(result.claim)
     written = [result for result in batch if _is_written(result, moved, guards)]
@@ -117,11 +120,12 @@ def record(
     for result in written:
         run = Run(_SAYS.get(result.outcome, MAY_HAVE_ARRIVED), worker, result.exchange)
         runs = _insert(runs, result.claim, run, guards)
-        counted += _after(row, result, max_attempts, guards).status in TERMINAL
+        after, _ = _after(row, database.flow, result, max_attempts, guards)
+        counted += after.status in TERMINAL
     for result in batch:
         if result.claim not in moved and (result.outcome == ABORTED_UNSENT or not guards.unsent_known):
             runs = _correct_canceled(runs, result.claim, worker, guards)
-    return Database(row, runs, ended, counted), bool(moved)
+    return Database(row, flow, runs, ended, counted), bool(moved)
 
 
 def _is_written(result: Result, moved: set[int], guards: Guards) -> bool:
@@ -130,11 +134,15 @@ def _is_written(result: Result, moved: set[int], guards: Guards) -> bool:
     return result.claim in moved or (bool(moved) and not guards.record_moved_by_attempt)
 
 
-def _after(row: Row, result: Result, max_attempts: int, guards: Guards) -> Row:
+def _after(row: Row, flow: Flow | None, result: Result, max_attempts: int, guards: Guards) -> tuple[Row, Flow | None]:
     status = _LEADS_TO.get(result.outcome, CANCELED)
     if result.outcome == BAD and (result.claim < max_attempts or not guards.retries_end):
         status = PENDING
-    return _leave_running(row, status, guards)
+    after = _leave_running(row, status, guards)
+    if flow is None or result.outcome not in (OK, BAD):
+        return after, flow
+    over, after = flows.after_call(flow, after, result.claim, result.outcome, max_attempts)
+    return after, over
 
 
 def _leave_running(row: Row, status: str, guards: Guards) -> Row:
@@ -177,16 +185,25 @@ def reap(database: Database, max_attempts: int, guards: Guards) -> Database | No
         return None
     says = WORKER_LOST_UNEXCUSED if row.lease in (EXPIRED_UNEXCUSED, FRESH) else WORKER_LOST
     runs = _insert(database.runs, row.attempts, Run(says, row.owner, 0), guards)
+    if database.flow is not None:
+        flow, after = flows.after_call(
+            database.flow, _leave_running(row, PENDING, guards), row.attempts, BAD, max_attempts
+        )
+        return database._replace(row=after, flow=flow, runs=runs)
     last = row.attempts >= max_attempts and guards.retries_end
     after = _leave_running(row, FAILED if last else PENDING, guards)
-    return Database(after, runs, database.ended + last, database.counted + last)
+    return Database(after, None, runs, database.ended + last, database.counted + last)
 
 
 def cancel(database: Database, guards: Guards) -> Database | None:
-    """End an execution by request. None if it has already ended. Raises UniqueError."""
+    """End an execution by request, a workflow after its `finally`. None if it has ended. Raises UniqueError."""
     row, runs = database.row, database.runs
     if row.status in TERMINAL and guards.cancel_live:
         return None
     if row.status == RUNNING and row.owner is not None:
         runs = _insert(runs, row.attempts, Run(MAY_HAVE_ARRIVED, row.owner, 0), guards)
-    return Database(_leave_running(row, CANCELED, guards), runs, database.ended + 1, database.counted + 1)
+    flow, cleans = flows.canceled(database.flow, row.attempts, guards)
+    if cleans:
+        pending = _leave_running(row, PENDING, guards)._replace(wait=DUE)
+        return database._replace(row=pending, flow=flow, runs=runs)
+    return Database(_leave_running(row, CANCELED, guards), flow, runs, database.ended + 1, database.counted + 1)

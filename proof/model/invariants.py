@@ -4,18 +4,24 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from proof.model.state import (
+    AWAITING,
     BAD,
     CANCELED,
     DUE,
+    EARLY,
     LAPSED,
     MAY_HAVE_ARRIVED,
     NEVER_SENT,
     NO_LEASE,
     OK,
     PENDING,
+    RESOLVED,
     RUNNING,
     TERMINAL,
+    TIMED_OUT,
     TWICE,
+    UNREACHED,
+    WAITS_STILL,
     WORKER_LOST,
     WORKER_LOST_UNEXCUSED,
     Bounds,
@@ -98,14 +104,17 @@ def _lease_while_running(state: State, _: Bounds) -> bool:
 
 def _attempts_bounded(state: State, bounds: Bounds) -> bool:
     runs = sum(run is not None for run in state.runs)
-    return runs <= state.row.attempts <= bounds.max_attempts
+    return runs <= state.row.attempts <= bounds.attempts(state.flow)
 
 
-def _repetition_excused(before: State, action: Action, _: State) -> bool:
-    """Each earlier attempt failed, or was lost with its worker, or was never sent."""
+def _repetition_excused(before: State, action: Action, after: State) -> bool:
+    """Each earlier attempt, of this step, failed, or was lost with its worker, or was never sent."""
+    if after.row.status != RUNNING:
+        return True
+    since = after.flow.since if after.flow else 0
     return all(
         not sends or (run is not None and run.says in (BAD, WORKER_LOST))
-        for run, sends in zip(before.runs[: action.attempt - 1], before.sends, strict=False)
+        for run, sends in zip(before.runs[since : action.attempt - 1], before.sends[since:], strict=False)
     )
 
 
@@ -144,6 +153,45 @@ def _renewed_by_its_holder(before: State, action: Action, _: State) -> bool:
 
 def _what_is_lost_is_aborted(state: State, _: Bounds) -> bool:
     return all(worker.over <= worker.aborts for worker in state.workers)
+
+
+def _step_ends_once(state: State, _: Bounds) -> bool:
+    return state.flow is None or state.flow.resolved <= 1
+
+
+def _request_kept(state: State, _: Bounds) -> bool:
+    return state.flow is None or not state.flow.asked or state.flow.waiting != TIMED_OUT
+
+
+def _over_in_time(before: State, action: Action, after: State) -> bool:
+    """A wait is over by its time only after it, and by a request or a person only before."""
+    was, now = before.flow, after.flow
+    if was is None or now is None or was.waiting == now.waiting:
+        return True
+    if now.waiting == TIMED_OUT:
+        return was.waiting not in (UNREACHED, EARLY, AWAITING)
+    return now.waiting != RESOLVED or action.kind == "claim" or was.waiting == AWAITING
+
+
+def _no_wait_outlives(state: State, _: Bounds) -> bool:
+    flow = state.flow
+    return flow is None or flow.waiting not in WAITS_STILL or not (flow.outcome or state.row.status in TERMINAL)
+
+
+def _nothing_after_the_end(before: State, _: Action, after: State) -> bool:
+    return before.row.status not in TERMINAL or before.flow == after.flow
+
+
+def _cancel_ends(before: State, _: Action, after: State) -> bool:
+    """A cancel ends what has not begun, and what runs `finally`; of anything else it begins `finally`."""
+    flow = before.flow
+    ends = flow is None or not flow.has_finally or not flow.begun(before.row.attempts) or bool(flow.outcome)
+    return (after.row.status in TERMINAL) == ends
+
+
+def _aborted_by_its_cancel(before: State, action: Action, _: State) -> bool:
+    run = before.runs[action.attempt - 1]
+    return run is not None and run.says in (MAY_HAVE_ARRIVED, NEVER_SENT)
 
 
 def _running_once(before: State, _: Action, __: State) -> bool:
@@ -210,9 +258,37 @@ LOST_IS_ABORTED = Invariant(
     "what is lost is aborted", "A worker aborts an attempt once it knows it lost it.", _what_is_lost_is_aborted
 )
 #: Decided by all states together: `proof.model.search`.
+STEP_ENDS_ONCE = Invariant("step ends once", "A workflow's step ends once.", _step_ends_once)
+REQUEST_KEPT = Invariant(
+    "request kept", "A step whose request or decision came in time does not time out.", _request_kept
+)
+OVER_IN_TIME = Invariant(
+    "over in time",
+    "A wait times out after its time only, and is ended by a request or a person before it only.",
+    of_step=_over_in_time,
+)
+NO_WAIT_OUTLIVES = Invariant(
+    "no wait outlives", "Nothing waits in an execution that has ended or runs its finally.", _no_wait_outlives
+)
+NOTHING_AFTER_THE_END = Invariant(
+    "nothing after the end", "The steps of an ended execution do not change.", of_step=_nothing_after_the_end
+)
+CANCEL_ENDS = Invariant(
+    "a cancel ends",
+    "A cancel ends what has not begun or runs its finally; else it begins that.",
+    of_step=_cancel_ends,
+    kinds=frozenset({"cancel"}),
+)
+ABORTED_BY_ITS_CANCEL = Invariant(
+    "aborted by its cancel",
+    "The message of a cancel aborts the attempt that it ended only.",
+    of_step=_aborted_by_its_cancel,
+    kinds=frozenset({"cancel received"}),
+)
 CAN_END = Invariant("can end", "From every state an end can be reached.")
 
 INVARIANTS = (
+    STEP_ENDS_ONCE,
     ONE_REQUEST,
     ONE_RUN,
     OWN_EXCHANGE,
@@ -231,5 +307,11 @@ INVARIANTS = (
     NOTHING_SENT_AFTER_LOSS,
     RENEWED_BY_ITS_HOLDER,
     LOST_IS_ABORTED,
+    REQUEST_KEPT,
+    OVER_IN_TIME,
+    NO_WAIT_OUTLIVES,
+    NOTHING_AFTER_THE_END,
+    CANCEL_ENDS,
+    ABORTED_BY_ITS_CANCEL,
     CAN_END,
 )

@@ -1,4 +1,4 @@
-"""The states of the model: one execution's row, its runs, and what each worker process holds in memory.
+"""The states of the model: one execution's row, its runs and steps, and what each worker process holds in memory.
 
 All values are immutable and hashable. Attempts are numbered from 1, like `runs_execution.attempts`; the tuples `runs`
 and `sends` have one item for each. Fields marked "ghost" exist in no process: only invariants read them.
@@ -6,9 +6,10 @@ and `sends` have one item for each. Fields marked "ghost" exist in no process: o
 
 from typing import NamedTuple
 
-PENDING, RUNNING, SUCCEEDED, FAILED, CANCELED, SKIPPED = (
+PENDING, RUNNING, WAITING, SUCCEEDED, FAILED, CANCELED, SKIPPED = (
     "pending",
     "running",
+    "waiting",
     "succeeded",
     "failed",
     "canceled",
@@ -37,6 +38,20 @@ MAY_HAVE_ARRIVED, NEVER_SENT = "canceled, may have arrived", "canceled before it
 TWICE = "two rows"
 
 
+#: A workflow's step that waits: before it is reached, also with a request that came early; waiting, and with its time
+#: over; ended by a request or a person, by its time, or by a cancel.
+UNREACHED, EARLY, AWAITING, OVERDUE, RESOLVED, TIMED_OUT, STOPPED = (
+    "unreached",
+    "early",
+    "awaiting",
+    "overdue",
+    "resolved",
+    "timed out",
+    "stopped",
+)
+WAITS_STILL = frozenset({AWAITING, OVERDUE})
+
+
 class Row(NamedTuple):
     """The execution's row. `owner` is the index of a worker."""
 
@@ -45,6 +60,29 @@ class Row(NamedTuple):
     owner: int | None
     lease: str
     wait: str | None
+
+
+class Flow(NamedTuple):
+    """The steps of a workflow: one that waits, one that calls, and a call of `finally`; or without `finally` one that
+    calls, and one that waits unless that is resolved from the start.
+
+    `waiting` is the step that waits; `called` how the one that calls ended, empty before; `outcome` is decided once
+    `finally` begins, and `cleaned` once that has ended. `since` are the attempts before the present step. Ghosts:
+    `asked`: a request or a decision came while it counted; `resolved` is how often the step that waits ended.
+    """
+
+    has_finally: bool = True
+    waiting: str = UNREACHED
+    called: str = ""
+    outcome: str = ""
+    cleaned: bool = False
+    since: int = 0
+    asked: bool = False
+    resolved: int = 0
+
+    def begun(self, attempts: int) -> bool:
+        """Whether it has come to a step; a first call that was given back has not."""
+        return attempts > 0 or (self.has_finally and self.waiting not in (UNREACHED, EARLY))
 
 
 class Run(NamedTuple):
@@ -109,6 +147,7 @@ class State(NamedTuple):
     """
 
     row: Row
+    flow: Flow | None
     workers: tuple[Worker, ...]
     runs: tuple[Run | None, ...]
     sends: tuple[int, ...]
@@ -126,19 +165,29 @@ class Bounds(NamedTuple):
     max_attempts: int = 2
     faults: int = 3
 
+    def attempts(self, flow: Flow | None) -> int:
+        """The most attempts of an execution. Of a workflow's, the last one is that of `finally`."""
+        return self.max_attempts if flow is None else max(2, self.max_attempts)
+
 
 def initial_states(bounds: Bounds) -> list[State]:
-    """The states in which executions are created: due, for later, queued, skipped, and canceled by the next one."""
+    """The states in which executions are created: due, for later, queued, skipped, canceled by the next one.
+
+    Workflows are created due.
+    """
     rows = [Row(PENDING, 0, None, NO_LEASE, wait) for wait in (DUE, LATER, QUEUED)]
     rows += [Row(status, 0, None, NO_LEASE, None) for status in (SKIPPED, CANCELED)]
-    return [_initial_state(row, bounds) for row in rows]
+    plain = [_initial_state(row, None, bounds) for row in rows]
+    workflows = (Flow(), Flow(has_finally=False), Flow(has_finally=False, waiting=RESOLVED))
+    return plain + [_initial_state(rows[0], flow, bounds) for flow in workflows]
 
 
-def _initial_state(row: Row, bounds: Bounds) -> State:
+def _initial_state(row: Row, flow: Flow | None, bounds: Bounds) -> State:
     ended = int(row.status in TERMINAL)
-    numbers = bounds.max_attempts + 1  # one more than allowed, to detect its use
+    numbers = bounds.attempts(flow) + 1  # one more than allowed, to detect its use
     return State(
         row=row,
+        flow=flow,
         workers=(IDLE,) * bounds.workers,
         runs=(None,) * numbers,
         sends=(0,) * numbers,

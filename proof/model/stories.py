@@ -17,6 +17,14 @@ _WORDS = {
     "kill": "Worker {w} is killed.",
     "pause": "Worker {w} is paused past the lease of attempt {n}.",
     "claim": "Worker {w} claims attempt {n}.",
+    "claim/waiting": "Worker {w} claims it; it comes to the step that waits.",
+    "claim/succeeded": "Worker {w} claims it; all its steps are over, and it has succeeded.",
+    "claim/failed": "Worker {w} claims it; all its steps are over, and it has failed.",
+    "claim/canceled": "Worker {w} claims it; its finally is over, and it is canceled.",
+    "wait over": "The time of the step that waits is over.",
+    "wake": "The clock wakes the execution.",
+    "resume": "A request comes for the {detail} step.",
+    "decide": "A person decides on the {detail} step.",
     "claim/reply lost": "Worker {w} claims attempt {n}; the answer is lost after the commit.",
     "hand over": "Worker {w} hands attempt {n} to its engine.",
     "give back": "Worker {w} gives attempt {n} back.",
@@ -51,6 +59,8 @@ def story(violation: Violation) -> Iterator[str]:
     row = violation.start.row
     if row.status != PENDING:
         yield f"It is created {row.status}."
+    elif violation.start.flow is not None:
+        yield "It is created, a workflow."
     elif row.wait in _CREATED:
         yield _CREATED[row.wait]
     for action, _ in violation.steps:

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from proof.model import database as db
+from proof.model import flows
 from proof.model import worker as memory
 from proof.model.database import Database, UniqueError
 from proof.model.guards import Guards
 from proof.model.state import (
+    AWAITING,
     BAD,
-    CANCELED,
     DUE,
     EXPIRED,
     EXPIRED_UNEXCUSED,
@@ -21,11 +22,15 @@ from proof.model.state import (
     IN_DOUBT,
     LAPSED,
     LATER,
+    MAY_HAVE_ARRIVED,
+    NEVER_SENT,
     OK,
+    OVERDUE,
     PENDING,
     QUEUED,
     RETURNING,
     RUNNING,
+    WAITING,
     WAITS,
     WIRE,
     Bounds,
@@ -50,6 +55,7 @@ Step = tuple[Action, State]
 def following(state: State, bounds: Bounds, guards: Guards) -> Iterator[Step]:
     """Every step from this state."""
     yield from _time(state)
+    yield from _events_of_steps(state, guards)
     yield from _others(state, bounds, guards)
     for index, worker in enumerate(state.workers):
         if not worker.dead:
@@ -86,6 +92,19 @@ def _time(state: State) -> Iterator[Step]:
         excused = owner.dead or not owner.works_on(row.attempts)
         lease = EXPIRED if excused else EXPIRED_UNEXCUSED
         yield Action("lease expires", index, row.attempts), _expired(state, index, lease)
+
+
+def _events_of_steps(state: State, guards: Guards) -> Iterator[Step]:
+    """What happens to a workflow that waits: its time, the clock, requests and people."""
+    row, flow = state.row, state.flow
+    if flow is None:
+        return
+    if row.status == WAITING and flow.waiting == AWAITING:
+        yield Action("wait over"), state._replace(flow=flow._replace(waiting=OVERDUE))
+    before = db.of(state)
+    for kind, happens in (("wake", flows.wake), ("resume", flows.resume), ("decide", flows.decide)):
+        if after := happens(before, guards):
+            yield Action(kind, detail=flow.waiting), _with(state, after)
 
 
 def _expired(state: State, index: int, lease: str) -> State:
@@ -138,12 +157,16 @@ def _claiming(state: State, index: int, worker: Worker, bounds: Bounds, guards: 
         return
     if worker == IDLE and IDLE in state.workers[:index]:
         return  # Idle workers are equal: only the first is tried.
-    if state.row.attempts > bounds.max_attempts or any(request.phase == IN_DOUBT for request in worker.requests):
+    in_doubt = any(request.phase == IN_DOUBT for request in worker.requests)
+    if in_doubt or state.row.attempts > bounds.attempts(state.flow):
         return
     claimed = db.claim(db.of(state), index, guards)
     if claimed is None:
         return
     number = claimed.row.attempts
+    if claimed.row.status != RUNNING:
+        yield Action("claim", index, number, claimed.row.status), _with(state, claimed)
+        return
     if state.faults:
         yield Action("claim", index, number, "reply lost"), _with_fault(_with(state, claimed))
     yield Action("claim", index, number), _worker(_with(state, claimed), index, worker._replace(taken=number))
@@ -195,7 +218,7 @@ def _delivering(state: State, index: int, worker: Worker, guards: Guards) -> Ite
                 yield Action("answer", index, attempt, outcome), _worker(state, index, answered)
     if worker.aborts:
         yield Action("abort", index, min(worker.aborts)), _worker(state, index, memory.engine_aborts(worker, guards))
-    if state.row.status == CANCELED and worker.held:
+    if worker.held and _is_canceled(state, worker.held, guards):
         aborted = memory.aborted(worker, frozenset({worker.held}), guards)
         if aborted != worker:
             yield Action("cancel received", index, worker.held), _worker(state, index, aborted)
@@ -204,6 +227,12 @@ def _delivering(state: State, index: int, worker: Worker, guards: Guards) -> Ite
         if aborted != worker:
             after = _with_fault(_worker(state, index, aborted))._replace(cancel_requested=True)
             yield Action("operator aborts", index, worker.held), after
+
+
+def _is_canceled(state: State, held: int, guards: Guards) -> bool:
+    """Whether a cancel has told the workers to abort this attempt. The message may come at any time after."""
+    runs = state.runs[held - 1 : held] if guards.cancel_by_attempt else state.runs
+    return any(run is not None and run.says in (MAY_HAVE_ARRIVED, NEVER_SENT) for run in runs)
 
 
 def _return_unsent(worker: Worker, request: Request) -> Worker:
@@ -264,8 +293,8 @@ def _worker(state: State, index: int, worker: Worker) -> State:
 
 
 def _with(state: State, database: Database) -> State:
-    row, runs, ended, counted = database
-    return state._replace(row=row, runs=runs, ended=ended, counted=counted)
+    row, flow, runs, ended, counted = database
+    return state._replace(row=row, flow=flow, runs=runs, ended=ended, counted=counted)
 
 
 def _with_fault(state: State) -> State:

@@ -38,7 +38,7 @@ _HELD = """
     SELECT execution.id::text, execution.workspace_id::text, execution.job_id::text, execution.environment_id::text,
            execution.job_environment_id::text, execution.job_version_id::text, execution.trigger, execution.attempts,
            execution.lease_owner, execution.scheduled_for,
-           CASE WHEN execution.attempts > 1 THEN execution.next_attempt_at ELSE execution.started_at END, job.slug,
+           greatest(execution.started_at, execution.next_attempt_at), job.slug,
            version.config::text, workspace.redact_allow_headers, execution.step, execution.step_attempts,
            coalesce((SELECT state.attempts FROM runs_stepstate AS state
                       WHERE state.execution_id = execution.id AND state.step = execution.step

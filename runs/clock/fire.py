@@ -20,6 +20,7 @@ from jobs.definition.reading import UnreadableError
 from jobs.schedule import OccurrenceRange
 from jobs.schedule.misfire import DueOccurrences, apply_misfire_policy, count_all_missed
 from runs.attempts import unreadable
+from runs.attempts.contract import AttemptKey
 from runs.attempts.unreadable import UnreadableVersionFound
 from runs.clock.materialize import DueJobEnvironment, Materialized, ScheduledJobEnvironment, Skip, materialize
 from runs.clock.schedule_cache import timetables_of
@@ -63,7 +64,7 @@ class Fired:
     """What one call did: ids to enqueue, transfers to abort, and how many occurrences were only counted, by reason."""
 
     execution_ids: list[uuid.UUID] = field(default_factory=list)
-    aborted: list[uuid.UUID] = field(default_factory=list)
+    aborted: list[AttemptKey] = field(default_factory=list)
     skipped: collections.Counter[str] = field(default_factory=collections.Counter)
     #: How many due rows are accounted for or set aside; a full batch means that more may be due.
     due: int = 0

@@ -15,6 +15,7 @@ from jobs.definition.contract import Overlap, Timetable
 from jobs.schedule import OccurrenceRange
 from jobs.schedule.jitter import jitter_ms
 from runs import counters
+from runs.attempts.contract import AttemptKey
 from runs.executions.cancel import cancel_live
 from runs.executions.create import JobEnvironmentKey, NewExecution, insert_scheduled
 from runs.models import Execution
@@ -84,7 +85,7 @@ class Materialized:
     """What was written: ids to enqueue, transfers to abort, and the occurrences that were only counted, by reason."""
 
     execution_ids: list[uuid.UUID] = field(default_factory=list)
-    aborted: list[uuid.UUID] = field(default_factory=list)
+    aborted: list[AttemptKey] = field(default_factory=list)
     skipped: collections.Counter[str] = field(default_factory=collections.Counter)
     #: Workspaces whose plan lets no more runs start this month: what was to fire there is only counted.
     stopped: frozenset[str] = frozenset()

@@ -13,7 +13,7 @@ from django.db.models.functions import Greatest
 from core.version import USER_AGENT
 from jobs.definition.contract import Overlap
 from runs import counters
-from runs.attempts.contract import IN_FLIGHT_CANCELED
+from runs.attempts.contract import IN_FLIGHT_CANCELED, AttemptKey
 from runs.attempts.reaping import end_canceled
 from runs.live_tail.publish import publish_on_commit
 from runs.models import Execution
@@ -25,19 +25,19 @@ from runs.workflows.cleanup import CANCELED, Cleanup, begin_cleanup, end_waits, 
 
 _DATABASE_NOW = Func(function="clock_timestamp", output_field=DateTimeField())
 _LOCKED = (
-    "pk", "status", "workspace_id", "job_environment_id", "overlap", "queued", "step", "job_version_id"
+    "pk", "status", "attempts", "workspace_id", "job_environment_id", "overlap", "queued", "step", "job_version_id"
 )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class CanceledExecutions:
-    """`idle` had sent nothing; the requests of those `in_flight` may have arrived.
+    """`idle` had sent nothing; the requests of the attempts `in_flight` may have arrived.
 
     Both include workflows whose `finally` runs first.
     """
 
     idle: tuple[uuid.UUID, ...]
-    in_flight: tuple[uuid.UUID, ...]
+    in_flight: tuple[AttemptKey, ...]
 
     def __len__(self) -> int:
         return len(self.idle) + len(self.in_flight)
@@ -69,14 +69,16 @@ def cancel_live(
     locked = list(live.order_by("pk").values_list(*_LOCKED, named=True)[:limit])
     going_on = set() if cleanup is Cleanup.LEFT_OUT else with_cleanup(locked)
     idle = [row for row in locked if row.status in IDLE]
-    in_flight = [row.pk for row in locked if row.status not in IDLE]
-    canceled = CanceledExecutions(tuple(row.pk for row in idle), tuple(in_flight))
+    in_flight = [row for row in locked if row.status not in IDLE]
+    attempts = tuple((str(row.pk), row.attempts) for row in in_flight)
+    canceled = CanceledExecutions(tuple(row.pk for row in idle), attempts)
     ending = [row for row in idle if row.pk not in going_on]
     at = Greatest(_DATABASE_NOW, F("created_at")) if now is None else now
     if ending:
         _end_idle(ending, at=at, error=error)
     if in_flight:
-        end_canceled(canceled.in_flight, user_agent=USER_AGENT, error=error_in_flight, go_on=going_on)
+        ids = [row.pk for row in in_flight]
+        end_canceled(ids, user_agent=USER_AGENT, error=error_in_flight, go_on=going_on)
         if abort:
             abort_on_commit(canceled.in_flight)
     if any(row.step for row in locked):

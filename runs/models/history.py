@@ -188,6 +188,8 @@ class Execution(models.Model):
             models.Index(
                 fields=["wait_expires_at"], condition=Q(wait_expires_at__isnull=False), name="execution_waits"
             ),
+            # A job's page, and pausing and deleting it: its executions that wait.
+            models.Index(fields=["job"], condition=Q(wait_expires_at__isnull=False), name="execution_job_waits"),
             # Claiming for a job with a limit: what runs, and what is due. Other jobs' rows are not in it.
             models.Index(
                 fields=["job", "next_attempt_at"],

@@ -6,7 +6,7 @@ or after a restart, gives the same.
 
 import datetime
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from jobs.definition.conditions import failing
@@ -75,6 +75,7 @@ class StepChange:
     failure_reason: FailureReason | None = None
     error: str = ""
     resolved_how: str = ""
+    attempts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +108,15 @@ Move = CallStep | WaitAt | Finish
 
 @dataclass(slots=True)
 class Advance:
-    """What to write, and what to do next. `ending` is set once the steps are over and `finally` has begun."""
+    """What to write, and what to do next. `ending` is set once the steps are over and `finally` has begun.
+
+    `facts` have what came early for steps that this reaches.
+    """
 
     move: Move
     changes: list[StepChange] = field(default_factory=list)
     ending: FinallyPhase | None = None
+    facts: Facts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +139,12 @@ def advance(workflow: WorkflowDefinition, position: WorkflowPosition, facts: Fac
     if ending is None:
         ahead = walk.through(workflow.steps, deadline=position.started_at + seconds(workflow.timeout_seconds))
         if not isinstance(ahead, WorkflowOutcome):
-            return Advance(ahead, walk.changes)
+            return Advance(ahead, walk.changes, facts=walk.facts)
         if not workflow.finally_steps:
-            return Advance(Finish(ahead), walk.changes)
+            return Advance(Finish(ahead), walk.changes, facts=walk.facts)
         ending = FinallyPhase(ahead, position.now + seconds(FINALLY_SECONDS))
     move = walk.through_finally(ending)
-    return Advance(move, walk.changes, ending)
+    return Advance(move, walk.changes, ending, walk.facts)
 
 
 def seconds(count: float) -> datetime.timedelta:
@@ -153,7 +158,7 @@ class _Walk:
         self.changes: list[StepChange] = []
         self._workflow = workflow
         self._position = position
-        self._facts = facts
+        self.facts = facts
         self._states = position.states
         self._runs = sum(state.attempts for state in self._states.values()) + position.step_attempts
 
@@ -196,7 +201,7 @@ class _Walk:
         if state is not None and state.status == StepStatus.WAITING:
             return self._wake(step, state, deadline)
         begun = self._position.step == step.id and self._position.step_attempts > 0
-        if not begun and (problem := failing(step.conditions, step.written_conditions, self._facts)) is not None:
+        if not begun and (problem := failing(step.conditions, step.written_conditions, self.facts)) is not None:
             return self._end(step, StepStatus.SKIPPED, is_new=state is None, error=problem)
         match step:
             case HttpStep():
@@ -204,6 +209,7 @@ class _Walk:
             case DelayStep():
                 return self._delay(step, deadline)
             case WebhookStep() if state is not None:  # its request came before
+                self.facts = replace(self.facts, steps={**self.facts.steps, step.id: state.facts})
                 return self._end(step, StepStatus.SUCCEEDED, is_new=False, how="early", facts=state.facts)
             case WebhookStep():
                 return self._wait(step, WaitKind.WEBHOOK, self._limit(step, deadline))
@@ -245,7 +251,7 @@ class _Walk:
     def _instant(self, step: DelayStep) -> datetime.datetime:
         assert step.until is not None
         try:
-            instant = datetime.datetime.fromisoformat(step.until.render(self._facts).strip())
+            instant = datetime.datetime.fromisoformat(step.until.render(self.facts).strip())
         except ValueError as error:
             if isinstance(error, RenderingError):
                 raise
@@ -262,7 +268,7 @@ class _Walk:
         return self._wait(step, WaitKind.APPROVAL, self._limit(step, deadline), message=message)
 
     def _rendered(self, template: Template | None) -> str:
-        return "" if template is None else template.render(self._facts)[:MAX_MESSAGE_CHARACTERS]
+        return "" if template is None else template.render(self.facts)[:MAX_MESSAGE_CHARACTERS]
 
     def _limit(self, step: WaitStep, deadline: datetime.datetime) -> datetime.datetime:
         return min(deadline, self._position.now + seconds(step.timeout_seconds))
@@ -286,19 +292,25 @@ class _Walk:
         error: str = "",
         how: str = "",
         facts: StepFacts | None = None,
+        attempts: int = 0,
     ) -> StepRecord:
-        self.changes.append(StepChange(step, status, is_new, failure_reason=reason, error=error, resolved_how=how))
+        change = StepChange(
+            step, status, is_new, failure_reason=reason, error=error, resolved_how=how, attempts=attempts
+        )
+        self.changes.append(change)
         return StepRecord(status, facts or StepFacts(), failure_reason=reason, error=error)
 
     def _out_of_time(self, step: AnyStep, state: StepRecord | None) -> WorkflowOutcome:
-        if state is not None:
-            self._end(step, StepStatus.CANCELED, is_new=False, error="The time of the whole workflow was over.")
+        runs = self._position.step_attempts if self._position.step == step.id else 0
+        if state is not None or runs:
+            error = "The time of the whole workflow was over."
+            self._end(step, StepStatus.CANCELED, is_new=state is None, error=error, attempts=runs)
         error = f"The workflow did not end within {self._workflow.timeout_seconds:,} s."
         return WorkflowOutcome(ExecutionStatus.FAILED, FailureReason.TIMEOUT, error)
 
     def _success(self) -> WorkflowOutcome:
         try:
-            output = output_of(self._workflow, self._facts)
+            output = output_of(self._workflow, self.facts)
         except OutputError as error:
             return WorkflowOutcome(ExecutionStatus.FAILED, FailureReason.TEMPLATE_ERROR, str(error))
         return WorkflowOutcome(ExecutionStatus.SUCCEEDED, output=self._position.hide(output))

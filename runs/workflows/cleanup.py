@@ -26,6 +26,22 @@ _END_WAITS = """
        SET status = 'canceled', error = %s, finished_at = greatest(clock_timestamp(), started_at)
      WHERE execution_id = ANY(%s::uuid[]) AND status = 'waiting'
 """
+# A step between two attempts has runs, and no row yet.
+_END_RETRIES = """
+    INSERT INTO runs_stepstate
+           (id, workspace_id, execution_id, step, number, type, status, attempts, started_at, finished_at, wait_kind,
+            message, approvers, decisions, failure_reason, error, resolved_by, resolved_how)
+    SELECT last.id, execution.workspace_id, execution.id, execution.step, 1, 'http', 'canceled',
+           execution.step_attempts, first.started_at, greatest(clock_timestamp(), last.finished_at), '', '', '[]', '[]',
+           '', %s, '', ''
+      FROM runs_execution AS execution
+      JOIN runs_run AS first
+        ON first.execution_id = execution.id AND first.step = execution.step AND first.number = 1
+      JOIN runs_run AS last
+        ON last.execution_id = execution.id AND last.step = execution.step AND last.number = execution.step_attempts
+     WHERE execution.id = ANY(%s::uuid[]) AND execution.step_attempts > 0
+        ON CONFLICT DO NOTHING
+"""
 # A canceled call has made its execution pending already. `at` is text as `Execution.state` keeps it.
 _BEGIN = """
     UPDATE runs_execution AS execution
@@ -62,9 +78,10 @@ def with_cleanup(locked: Iterable[Any]) -> set[uuid.UUID]:
 
 
 def end_waits(execution_ids: Collection[uuid.UUID], *, error: str) -> None:
-    """End the waits of canceled executions: their URLs and buttons do nothing from here on."""
+    """End the waits of canceled executions, also for another attempt: their URLs and buttons do nothing any more."""
     with connection.cursor() as cursor:
         cursor.execute(_END_WAITS, [error, list(execution_ids)])
+        cursor.execute(_END_RETRIES, [error, list(execution_ids)])
 
 
 def begin_cleanup(execution_ids: Collection[uuid.UUID], *, error: str, steps_aside: bool) -> None:

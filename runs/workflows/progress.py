@@ -113,9 +113,9 @@ def progress(
     if held:
         failpoint("progress.written")
     return {
-        item.execution_id: _call(item, move, workflows[item.execution_id], known[item.execution_id])
+        item.execution_id: _call(item, planned, move, workflows[item.execution_id], known[item.execution_id])
         for item in held
-        if isinstance(move := advances[item.execution_id].move, CallStep)
+        if isinstance(move := (planned := advances[item.execution_id]).move, CallStep)
     }
 
 
@@ -142,7 +142,9 @@ def _position(item: HeldExecution, read: ExecutionFacts) -> WorkflowPosition:
     )
 
 
-def _call(item: HeldExecution, call: CallStep, workflow: WorkflowDefinition, read: ExecutionFacts) -> StepCall:
+def _call(
+    item: HeldExecution, planned: Advance, call: CallStep, workflow: WorkflowDefinition, read: ExecutionFacts
+) -> StepCall:
     recorded = item.step_attempts if item.step == call.step.id else 0
     return StepCall(
         workflow=workflow,
@@ -150,7 +152,7 @@ def _call(item: HeldExecution, call: CallStep, workflow: WorkflowDefinition, rea
         number=call.earlier_runs + recorded + 1,
         attempt=recorded + 1,
         deadline=call.deadline,
-        facts=read.facts,
+        facts=planned.facts or read.facts,
         hidden=read.hidden,
         result_bytes=read.result_bytes,
     )

@@ -50,19 +50,22 @@ _WRITE = """
     INSERT INTO runs_stepstate AS step
            (id, workspace_id, execution_id, step, number, type, status, attempts, started_at, finished_at, wait_kind,
             wait_expires_at, message, approvers, decisions, failure_reason, error, resolved_by, resolved_how)
-    SELECT new.id, new.workspace_id, new.execution_id, new.step, 1, new.type, new.status, 0, new.at,
+    SELECT new.id, new.workspace_id, new.execution_id, new.step, 1, new.type, new.status, new.attempts, new.at,
            CASE WHEN new.status NOT IN ('waiting', 'pending') THEN new.at END, new.wait_kind, new.wait_expires_at,
            new.message, new.approvers::jsonb, '[]', new.failure_reason, new.error, '', new.resolved_how
       FROM unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::text[], %s::text[], %s::text[], %s::timestamptz[],
-                  %s::text[], %s::timestamptz[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[])
+                  %s::text[], %s::timestamptz[], %s::text[], %s::text[], %s::smallint[], %s::text[], %s::text[],
+                  %s::text[])
            AS new (id, workspace_id, execution_id, step, type, status, at, wait_kind, wait_expires_at, failure_reason,
-                   resolved_how, message, approvers, error)
+                   resolved_how, attempts, message, approvers, error)
         ON CONFLICT (execution_id, step, number) DO UPDATE
        SET status = excluded.status, finished_at = excluded.finished_at, failure_reason = excluded.failure_reason,
            error = excluded.error, resolved_how = excluded.resolved_how,
            started_at = coalesce(step.started_at, excluded.started_at)
      WHERE step.status IN ('pending', 'waiting')
 """
+#: What came early for a step counts only once that is reached, and never if it is skipped.
+_UNUSED = (StepStatus.PENDING, StepStatus.SKIPPED)
 TYPES: dict[type, StepType] = {
     HttpStep: StepType.HTTP,
     DelayStep: StepType.DELAY,
@@ -117,9 +120,10 @@ def _facts(row: tuple[Any, ...], steps: Sequence[tuple[Any, ...]], workflow: Wor
         for step in workflow.all_steps
         if isinstance(step, WaitStep)
     }
+    used = {step: record.facts for step, record in states.items() if record.status not in _UNUSED}
     facts = Facts(
         execution_id, created_at, scheduled_for, job, environment, None if given is None else exact_json.loads(given),
-        {}, state.get("trigger") or {}, urls | {step: record.facts for step, record in states.items()},
+        {}, state.get("trigger") or {}, urls | used,
     )  # fmt: skip
     result_bytes = sum(len(output or "") + len(extracted or "") for *_, output, extracted, _, _, _ in steps)
     return ExecutionFacts(facts, states, state, _ending(state, output), tuple(hidden), result_bytes)
@@ -219,5 +223,5 @@ def _step_row(change: RecordedChange) -> tuple[Any, ...]:
     return (
         uuid7_text_at(at), workspace_id, execution_id, step.id, TYPES[type(step)].value, of_step.status.value, at,
         of_step.wait_kind.value if of_step.wait_kind else "", of_step.wait_expires_at, reason.value if reason else "",
-        of_step.resolved_how, clean(of_step.message), json.dumps(approvers), clean(of_step.error),
+        of_step.resolved_how, of_step.attempts, clean(of_step.message), json.dumps(approvers), clean(of_step.error),
     )  # fmt: skip

@@ -87,6 +87,10 @@ class Worker:
         with self._link.transaction() as cursor:
             return record(cursor, batch)
 
+    def give_back(self, *claimed: Claimed) -> set[tuple[str, int]]:
+        """Give unsent calls back."""
+        return self._claimer.give_back(self._link, claimed)
+
     def run(self, *, turns: int = 100) -> list[str]:
         """Claim and finish until nothing is due. Returns the called steps, in order."""
         before = len(self.calls)
@@ -126,7 +130,7 @@ def wake() -> int:
 
 
 def pass_time(**interval: int) -> None:
-    """Move all instants of waits and starts into the past, as if this much time had gone by."""
+    """Move all instants of waits, starts and deadlines into the past, as if this much time had gone by."""
     seconds = sum(
         amount * {"seconds": 1, "minutes": 60, "hours": 3600, "days": 86_400}[unit] for unit, amount in interval.items()
     )
@@ -134,7 +138,9 @@ def pass_time(**interval: int) -> None:
         cursor.execute(
             "UPDATE runs_execution SET wait_expires_at = wait_expires_at - %(s)s * interval '1 second',"
             " started_at = started_at - %(s)s * interval '1 second',"
-            " next_attempt_at = next_attempt_at - %(s)s * interval '1 second'"
+            " next_attempt_at = next_attempt_at - %(s)s * interval '1 second',"
+            " state = CASE WHEN state ? 'finally' THEN jsonb_set(state, '{finally,until}', to_jsonb("
+            "(state #>> '{finally,until}')::timestamptz - %(s)s * interval '1 second')) ELSE state END"
             " WHERE finished_at IS NULL",
             {"s": seconds},
         )

@@ -84,14 +84,20 @@ _EXTEND = f"""
  RETURNING execution.id::text, execution.attempts
 """  # noqa: S608 - our own text
 _STILL_OURS = f"SELECT execution.id::text, execution.attempts FROM {_HELD} WHERE {_IS_OURS}"  # noqa: S608 - our own text
+# Back to its beginning goes only what had not begun: a workflow may have waited, or skipped a step, before its first
+# attempt, and its time counts from then.
 _GIVE_BACK = f"""
     UPDATE runs_execution AS execution
        SET status = 'pending', attempts = attempts - 1, enqueued_at = NULL, lease_owner = NULL, lease_expires_at = NULL,
-           started_at = CASE WHEN attempts > 1 THEN started_at END,
+           started_at = CASE WHEN NOT ours.is_new THEN started_at END,
+           step = CASE WHEN NOT ours.is_new THEN step ELSE '' END,
            next_attempt_at = CASE WHEN given.wait_ms > 0
                THEN clock_timestamp() + given.wait_ms * interval '1 millisecond' ELSE execution.next_attempt_at END
       FROM (SELECT * FROM unnest(%(ids)s::uuid[], %(waits)s::bigint[]) AS given (id, wait_ms)) AS given
-      JOIN (SELECT execution.id FROM {_HELD} WHERE {_IS_OURS} FOR NO KEY UPDATE OF execution SKIP LOCKED) AS ours
+      JOIN (SELECT execution.id, execution.attempts = 1 AND (execution.step = '' OR NOT EXISTS (
+                       SELECT FROM runs_stepstate AS state
+                        WHERE state.execution_id = execution.id AND state.started_at IS NOT NULL)) AS is_new
+              FROM {_HELD} WHERE {_IS_OURS} FOR NO KEY UPDATE OF execution SKIP LOCKED) AS ours
      USING (id)
      WHERE execution.id = ours.id
  RETURNING execution.id::text, execution.attempts + 1

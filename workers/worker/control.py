@@ -34,14 +34,17 @@ def deliveries(state: Any) -> dict[str, Any]:
 
 
 @control_command(name=CANCEL_COMMAND, args=[("execution_id", str)], signature="<execution id>")
-def cancel_execution(state: Any, execution_id: str) -> dict[str, Any]:
-    """Abort an execution's transfer; it is recorded as canceled, though the request may have arrived."""
+def cancel_execution(state: Any, execution_id: str, attempt: int | None = None) -> dict[str, Any]:
+    """Abort an execution's transfer; it is recorded as canceled, though the request may have arrived.
+
+    A cancel names the attempt that it ended.
+    """
     try:
         key = str(uuid.UUID(execution_id))
     except (ValueError, AttributeError, TypeError):
         return {"error": "the execution id should be a UUID"}
     service = _service(state)
-    aborted = service is not None and service.abort(key)
+    aborted = service is not None and service.abort(key, attempt)
     return {"ok": "aborted" if aborted else "not in flight in this worker"}
 
 

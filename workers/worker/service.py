@@ -176,11 +176,16 @@ class DeliveryService:
         self._calls.put(call_id)
         return True
 
-    def abort(self, execution_id: str) -> bool:
-        """Abort this execution's transfer, which is recorded as canceled. False if this worker has none."""
+    def abort(self, execution_id: str, attempt: int | None = None) -> bool:
+        """Abort this execution's transfer, or that of one attempt, which is recorded as canceled.
+
+        False if this worker has none.
+        """
         with self._changed:
             claimed = self._held.of_execution(execution_id)
-            return claimed is not None and self._abort(claimed)
+            if claimed is None or attempt not in (None, claimed.attempt.number):
+                return False
+            return self._abort(claimed)
 
     def _abort(self, claimed: Claimed) -> bool:
         """End a held attempt, sent or not. False if its result is already being recorded."""

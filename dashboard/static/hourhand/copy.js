@@ -33,3 +33,4 @@ const within = (part) => part.querySelectorAll("[data-copies]").forEach(offer);
 within(document);
 // Parts added later, such as the result of a test call.
 document.addEventListener("htmx:load", (event) => within(event.detail.elt));
+document.addEventListener("hourhand:refreshed", (event) => within(event.detail));

@@ -26,4 +26,5 @@
 
     document.addEventListener("DOMContentLoaded", () => annotate(document));
     document.addEventListener("htmx:afterSwap", (event) => annotate(event.target));
+    document.addEventListener("hourhand:refreshed", (event) => annotate(event.detail));
 }

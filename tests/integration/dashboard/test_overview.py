@@ -26,9 +26,8 @@ from tests.support.jobs import EPOCH, MakeJob, job_config
 
 pytestmark = pytest.mark.django_db
 PARTS = (
-    "headline", "tiles", "problems", "failures", "executions", "duration", "lateness", "in-progress", "system",
-    "upcoming",
-    "calendar",
+    "headline", "waiting", "tiles", "problems", "failures", "executions", "duration", "lateness", "in-progress",
+    "system", "upcoming", "calendar",
 )  # fmt: skip
 
 

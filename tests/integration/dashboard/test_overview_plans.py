@@ -4,6 +4,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from accounts.actors import Actor
 from dashboard.base.access import DashboardAccess
 from dashboard.base.figures import SPANS, Span
 from dashboard.base.overview import Overview
@@ -11,6 +12,7 @@ from jobs.models import JobEnvironment
 from runs.models import Execution
 from runs.monitoring.problem_jobs import find_problem_jobs, newest_failures
 from runs.stats import rollups
+from runs.workflows.awaiting import ApproverAccess
 from tests.support.admin_rows import person
 from tests.support.explain_plans import QueryCost
 from tests.support.seeded_history import NEWEST, Seeded, seed_executions, seed_jobs
@@ -35,9 +37,11 @@ def test_no_query_of_the_start_page_scans_history_or_jobs() -> None:
     with connection.cursor() as cursor:
         cursor.execute(_PLANNED, [NEWEST])
         cursor.execute("ANALYZE jobs_jobenvironment, runs_digest")
-    access = DashboardAccess.of(person("mara", workspace=seeded.workspace))
+    mara = person("mara", workspace=seeded.workspace)
+    access = DashboardAccess.of(mara)
+    approver = ApproverAccess(Actor.of_user(mara), access.roles, frozenset(access.roles))
     for span in SPANS:
-        for sql in _asked(access, span):
+        for sql in _asked(access, span, approver):
             findings = QueryCost.of(sql)
             assert not findings.scanned_whole & {"runs_execution", "runs_digest"}, sql
             assert findings.read.get("runs_execution", 0) <= MOST_READ, sql
@@ -58,9 +62,9 @@ def _trouble(access: DashboardAccess, seeded: Seeded) -> None:
         assert findings.read.get("jobs_jobenvironment", 0) <= 100, query["sql"]
 
 
-def _asked(access: DashboardAccess, span: Span) -> list[str]:
+def _asked(access: DashboardAccess, span: Span, approver: ApproverAccess) -> list[str]:
     with CaptureQueriesContext(connection) as queries:
-        overview = Overview.of(access, span, NEWEST)
+        overview = Overview.of(access, span, NEWEST, approver=approver)
         assert overview.failures
         assert overview.problems
         assert overview.measured.total.counts["succeeded"]

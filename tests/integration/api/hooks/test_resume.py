@@ -152,7 +152,7 @@ def test_the_url_of_an_approval_leads_to_people_who_sign_in(start, worker):
     path = path_of(execution, 0)
     answer = Client().get(path, **BROWSER)
     assert answer.status_code == 302
-    assert answer["Location"] == reverse("admin:runs_execution_change", args=[execution.pk])
+    assert answer["Location"] == reverse("admin:approval", args=[execution.pk, "sign_off"])
     assert answer["Referrer-Policy"] == "no-referrer"
     assert path.rpartition("/")[2] not in answer["Location"]
     assert post(path).json() == ACCEPTED

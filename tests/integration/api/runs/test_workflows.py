@@ -285,6 +285,7 @@ def test_who_started_it_is_asked_only_if_the_step_allows_it(workspace, start, wo
     started_by = str(get_user_model().objects.get(username="ada").pk)
     Execution.objects.filter(pk=execution.pk).update(state={"started_by": started_by})
     worker.run()
+    assert len(ada.get("/api/v1/approvals/").json()["results"]) == int(self_approval)
     answer = ada.post(f"/api/v1/executions/{execution.pk}/approve/", {}, content_type="application/json")
     waiting = member(workspace, "olga", "owner").get("/api/v1/approvals/").json()["results"]
     assert (answer.status_code, len(waiting)) == ((200, 0) if self_approval else (403, 1))

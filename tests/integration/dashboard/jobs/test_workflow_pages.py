@@ -31,14 +31,19 @@ def browser(workspace: Workspace) -> Client:
     return signed_in(person("olga", workspace=workspace))
 
 
-def test_the_page_lists_the_steps_and_offers_no_call(browser: Client, job: Job) -> None:
+def test_the_page_draws_the_steps_and_offers_no_call(browser: Client, job: Job) -> None:
     page = browser.get(reverse("admin:jobs_job_page", args=[job.pk])).content.decode()
     for line in (
-        "1. create: POST http://receiver.test/ok; again every 5 s until",
-        "2. cool: wait 10 min",
-        "4. paid: wait for a request; taken if {{body.order}} exists; at most 7 d, then the workflow goes on",
-        "5. ok: approval by role:admin; asks Send {{steps.create.n}} mails?; at most 1 d, then it is rejected",
-        "clean: DELETE http://receiver.test/ok/",
+        "POST http://receiver.test/ok",
+        "again every 5 s until",
+        "Wait 10 min",
+        "Wait for a request",
+        "taken if {{body.order}} exists",
+        "at most 7 d, then the workflow goes on",
+        "Approval by role:admin",
+        "asks Send {{steps.create.n}} mails?",
+        "at most 1 d, then it is rejected",
+        "DELETE http://receiver.test/ok/",
         "1 d for the whole workflow",
     ):
         assert line in page

@@ -151,7 +151,7 @@ def test_the_product_makes_exactly_the_models_transitions(make_job: MakeJob, lin
     log = seen()
     assert violations(log) == []
     made = {move(one.before, one.after) for one in log if one.before is not None}
-    assert made == allowed()
+    assert made == {one for one in allowed() if not any(one.begun)}
     assert {one.after.status for one in log if one.before is None} == {"pending", "skipped", "canceled"}
 
 

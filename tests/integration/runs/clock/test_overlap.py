@@ -178,7 +178,7 @@ class TestCancelRunning:
         fire_due(at(1))
         begin(of(1))
         fired = fire_due(at(2))
-        assert fired.aborted == [of(1).pk]
+        assert fired.aborted == [(str(of(1).pk), 1)]
         assert Run.objects.get().status == "canceled"
         assert (of(1).status, of(2).status) == ("canceled", "pending")
 

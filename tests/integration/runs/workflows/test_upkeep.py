@@ -10,6 +10,7 @@ from django.core.management import call_command
 from django.db import connection, transaction
 from django.test import Client
 
+from accounts.actors import SYSTEM
 from accounts.encryption import Cipher
 from accounts.key_rotation import check_keys
 from jobs.models import Job
@@ -20,6 +21,7 @@ from runs.monitoring import system
 from runs.restore import release
 from runs.retention.prune import Pace, Turn, remove
 from runs.retention.purge import remove_purged
+from runs.workflows.awaiting import ApproverAccess, approvals_for
 from tests.integration.runs.workflows.test_waits import post, status
 from tests.support.workflows import step
 
@@ -138,6 +140,14 @@ def test_a_purged_job_takes_waiting_executions_and_their_steps_along(start, work
 def test_the_removal_of_steps_reads_those_of_the_executions_only():
     plan = plan_of("DELETE FROM runs_stepstate WHERE execution_id = ANY(%s::uuid[])", [["0" * 32]])
     assert "step_state_unique" in plan
+
+
+# -- lists -------------------------------------------------------------------------------------------------------------
+
+
+def test_what_waits_for_people_is_read_by_its_index(workspace):
+    access = ApproverAccess(SYSTEM, {}, frozenset({workspace.pk}))
+    assert "step_state_approvals" in plan_of(*approvals_for(access, now=now())[:50].query.sql_with_params())
 
 
 # -- metrics -----------------------------------------------------------------------------------------------------------

@@ -1,13 +1,17 @@
 """Waits end once: by a request, early, doubled or late, by people, by their time, or with the execution."""
 
 import contextlib
+import datetime
+import random
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.utils import timezone
 
 from accounts.actors import SYSTEM, Actor
 from accounts.models import Membership
 from core.errors import HourhandError
+from runs.attempts.reaping import reap_expired
 from runs.executions import services
 from runs.inbound import InboundRequest
 from runs.models import Execution, Run, StepState
@@ -248,3 +252,64 @@ def test_what_has_not_begun_is_canceled_at_once(start, worker):
     execution = start(step("one"), finally_steps=[step("clean")])
     cancel(execution)
     assert (status(execution), worker.run()) == ("canceled", [])
+
+
+def test_a_cancel_between_two_attempts_ends_the_step(start, worker):
+    execution = start(step("one", retry={"max_attempts": 2, "delay_ms": 60_000}), step("two"))
+    worker.answers["one"] = (503, {})
+    assert worker.run() == ["one"]
+    cancel(execution)
+    assert list(StepState.objects.values_list("step", "status", "attempts")) == [("one", "canceled", 1)]
+
+
+def test_the_time_of_the_whole_ends_a_step_between_two_attempts(start, worker):
+    execution = start(step("one", retry={"max_attempts": 2, "delay_ms": 60_000}), timeout_seconds=300)
+    worker.answers["one"] = (503, {})
+    assert worker.run() == ["one"]
+    pass_time(seconds=301)
+    assert worker.run() == []
+    assert status(execution) == "failed"
+    assert list(StepState.objects.values_list("step", "status", "attempts")) == [("one", "canceled", 1)]
+
+
+@pytest.mark.parametrize("holds", [True, False])
+def test_what_came_early_for_a_step_that_is_skipped_has_no_value(start, worker, holds):
+    condition = [{"value": "{{input.n}}", "op": "equals", "to": 1 if holds else 2}]
+    body = '{{steps.paid.body|default("nothing")}}'
+    execution = start(
+        step("paid", "webhook", **{"if": condition}),
+        step("ship", request={"body": body}),
+        step("tell", request={"body": body}),
+        given={"n": 1},
+    )
+    post(execution, 0, b"came early")
+    assert worker.run() == ["ship", "tell"]
+    assert {call.request.body for call in worker.calls} == {b"came early" if holds else b"nothing"}
+
+
+def test_a_call_given_back_after_a_wait_does_not_begin_the_workflow_again(start, worker):
+    execution = start(step("paid", "webhook"), step("ship"), timeout_seconds=7200, finally_steps=[step("clean")])
+    worker.run()
+    pass_time(minutes=30)
+    post(execution, 0)
+    began = (status(execution), execution.started_at)
+    assert worker.give_back(*worker.claim())
+    assert (status(execution), execution.started_at, execution.step) == (*began, "ship")
+
+
+def test_a_first_call_given_back_has_not_begun_the_workflow(start, worker):
+    execution = start(step("one"), finally_steps=[step("clean")])
+    assert worker.give_back(*worker.claim())
+    cancel(execution)
+    assert (status(execution), execution.started_at, worker.run()) == ("canceled", None, [])
+
+
+def test_a_call_lost_after_a_wait_began_after_it(start, worker):
+    execution = start(step("paid", "webhook"), step("ship"))
+    worker.run()
+    pass_time(minutes=30)
+    post(execution, 0)
+    worker.claim()
+    Execution.objects.update(lease_expires_at=timezone.now() - datetime.timedelta(minutes=1))
+    assert reap_expired(user_agent="test", rng=random.Random(1)) == 1
+    assert Run.objects.get().duration_ms < 60_000

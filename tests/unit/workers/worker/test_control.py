@@ -1,5 +1,6 @@
 """Celery's own remote control: commands without effect on executions say what to use instead."""
 
+import contextlib
 import logging
 import types
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from scheduler_project.logs import follow_command_line
 from workers.worker import control
+from workers.worker.service import DeliveryService
 
 EXECUTION = "01a22adf-5066-7f92-b511-32974fcd44ed"
 
@@ -101,3 +103,15 @@ def test_a_log_file_receives_the_log(logging_kept: Any, tmp_path: Path) -> None:
     assert "something happened" in (tmp_path / "worker.log").read_text()
     with pytest.raises(SystemExit, match="can't be written"):
         follow_command_line(["celery"], logfile=str(tmp_path / "none" / "worker.log"))
+
+
+@pytest.mark.parametrize(("attempt", "aborts"), [(1, False), (2, True), (None, True)])
+def test_the_message_of_a_cancel_aborts_the_attempt_that_it_names(attempt: int | None, aborts: bool) -> None:
+    """It may come late, when the same worker has claimed the next attempt: a call of the workflow's `finally`."""
+    held = types.SimpleNamespace(attempt=types.SimpleNamespace(number=2))
+    service = types.SimpleNamespace(
+        _changed=contextlib.nullcontext(),
+        _held=types.SimpleNamespace(of_execution=lambda _: held),
+        _abort=lambda claimed: claimed is held,
+    )
+    assert DeliveryService.abort(service, EXECUTION, attempt) is aborts  # type: ignore[arg-type]

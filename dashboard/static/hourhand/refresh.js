@@ -1,6 +1,7 @@
 "use strict";
-// Refreshes the parts of the start page every few seconds, without a reload, so that the page keeps its scroll position.
-// A part in use (focus or selection) is left alone, and nothing is fetched while the page is hidden.
+// Refreshes the parts of a page every few seconds, without a reload, so that the page keeps its scroll position. A part
+// in use (focus, selection, an edited form) is left alone, and nothing is fetched while the page is hidden, or once a
+// part says that nothing changes any more.
 const page = document.querySelector("[data-refreshes]");
 
 if (page) {
@@ -8,9 +9,13 @@ if (page) {
     const pause = page.querySelector("[data-pauses-updates]");
     let timer;
 
+    const isEdited = (part) => [...part.querySelectorAll("input, textarea, select")].some((field) =>
+        field.matches("select") ? [...field.options].some((option) => option.selected !== option.defaultSelected && option.value)
+            : field.matches("[type=checkbox]") ? field.checked !== field.defaultChecked : field.value !== field.defaultValue);
+
     const isInUse = (part) => {
         const selection = getSelection();
-        return part.contains(document.activeElement) || (!selection.isCollapsed && part.contains(selection.anchorNode));
+        return isEdited(part) || part.contains(document.activeElement) || (!selection.isCollapsed && part.contains(selection.anchorNode));
     };
 
     const replace = (part, fresh) => {
@@ -19,6 +24,7 @@ if (page) {
         const scrolled = [...part.querySelectorAll(".hh-numbers")].map((old) => old.scrollTop);
         part.replaceWith(fresh);
         fresh.querySelectorAll(".hh-numbers").forEach((box, index) => { box.scrollTop = scrolled[index] ?? 0; });
+        document.dispatchEvent(new CustomEvent("hourhand:refreshed", { detail: fresh }));
     };
 
     const refresh = async () => {
@@ -41,6 +47,7 @@ if (page) {
 
     const wait = () => {
         clearTimeout(timer);
+        if (page.querySelector("[data-final]")) return;
         if (!document.hidden && pause.ariaPressed !== "true") timer = setTimeout(refresh, Number(page.dataset.seconds) * 1000);
     };
 
