@@ -9,9 +9,11 @@ if (page) {
     const pause = page.querySelector("[data-pauses-updates]");
     let timer;
 
-    const isEdited = (part) => [...part.querySelectorAll("input, textarea, select")].some((field) =>
-        field.matches("select") ? [...field.options].some((option) => option.selected !== option.defaultSelected && option.value)
-            : field.matches("[type=checkbox]") ? field.checked !== field.defaultChecked : field.value !== field.defaultValue);
+    const isChanged = (field) => {
+        if (field.matches("select")) return field.selectedIndex !== Math.max(0, [...field.options].findIndex((option) => option.defaultSelected));
+        return field.matches("[type=checkbox]") ? field.checked !== field.defaultChecked : field.value !== field.defaultValue;
+    };
+    const isEdited = (part) => [...part.querySelectorAll("input, textarea, select")].some(isChanged);
 
     const isInUse = (part) => {
         const selection = getSelection();
