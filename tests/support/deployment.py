@@ -40,8 +40,7 @@ class Deployment:
             "HOURHAND_API_RATE": "0",
         }
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._link = psycopg2.connect(database_url)
-        self._link.autocommit = True
+        self.reconnect()
         self.api_key = ""
 
     def manage(self, *arguments: str) -> None:
@@ -119,6 +118,11 @@ class Deployment:
         with self._link.cursor() as cursor:
             cursor.execute(query, parameters)
             return cursor.fetchall() if cursor.description else []
+
+    def reconnect(self) -> None:
+        """Connect to the database, again after its restart. Raises psycopg2.Error while it is down."""
+        self._link = psycopg2.connect(self.environment["DATABASE_URL"])
+        self._link.autocommit = True
 
     def make_pending(self, slug: str, count: int, *, enqueued: bool) -> None:
         """Insert `count` pending manual executions. Beat sends those that are not `enqueued`."""
