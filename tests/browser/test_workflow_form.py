@@ -74,9 +74,9 @@ def test_a_user_builds_a_workflow_on_a_phone_and_runs_it(
         page.get_by_role("button", name="Create job").click()
 
         expect(page.get_by_role("heading", name="Refund by phone").first).to_be_visible()
-        expect(page.get_by_text("2. ok: approval by")).to_be_visible()
-        page.get_by_role("button", name="Run now in production").click()
+        expect(page.get_by_text("asks Pay?")).to_be_visible()
         job = page.url
+        page.get_by_role("button", name="Run now in production").click()
         waiting = wait_for(lambda: working_deployment.call("GET", "/approvals/")["results"], "the approval", seconds=60)
         working_deployment.call("POST", f"/executions/{waiting[0]['execution']}/approve/")
         page.goto(job)

@@ -13,9 +13,10 @@ from dashboard.forms.workflow.text import short_workflow, workflow_in, workflow_
 from jobs.models import Job, JobVersion
 from jobs.services.save import save_job
 from tests.support.admin_rows import person, signed_in
+from tests.support.api_caller import caller
 from tests.support.job_forms import FORM, change_url, config_of, form_of, save
 from tests.support.jobs import EPOCH
-from tests.support.workflow_jobs import every_kind_of_step, stored_definition, workflow_job
+from tests.support.workflow_jobs import every_kind_of_step, http_step, stored_definition, workflow_job
 
 pytestmark = pytest.mark.django_db
 _COMMON = {**FORM, "kind": "workflow"}
@@ -144,6 +145,21 @@ def test_the_kind_decides_which_fields_are_read(member: Client) -> None:
     answer = member.post(reverse(_ADD), {**_COMMON, "name": "Second", "headers": "no colon", "url": "", **shown})
     assert answer.status_code == 302
     assert config_of(Job.objects.exclude(pk=job.pk).get())["request"] is None
+
+
+def test_a_step_uses_a_retry_policy_or_its_own_rules(member: Client, workspace: Workspace) -> None:
+    api = caller(workspace)
+    api.ask("POST", "/retry-policies/", {"slug": "patient", "name": "Patient", "max_attempts": 8}, expect=201)
+    sent = workflow_job(http_step("call", retry={"policy": "patient"}))
+    config = stored_definition(sent, workspace)
+    job = save_job(workspace=workspace, job=None, slug=None, config=config, environments=None, actor=SYSTEM, now=EPOCH)
+    assert save(member, job).status_code == 302
+    assert JobVersion.objects.count() == 1
+    answer = save(member, job, **{"steps-0-max_attempts": "4"})
+    assert [problem.element for problem in answer.context["form"].workflow_problems] == ["id_steps-0-max_attempts"]
+    assert save(member, job, **{"steps-0-policy": "", "steps-0-max_attempts": "4"}).status_code == 302
+    retry = config_of(job)["workflow"]["steps"][0]["retry"]
+    assert (retry["policy"], retry["max_attempts"]) == (None, 4)
 
 
 def test_an_environment_overrides_a_step(member: Client, job: Job) -> None:
