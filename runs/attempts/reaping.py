@@ -24,7 +24,7 @@ from runs.attempts import unreadable
 from runs.attempts.contract import Attempt, AttemptKey, Ending, FinishedAttempt, Sent, StepResult, Timings
 from runs.attempts.recording import record
 from runs.attempts.requests import Firing, PreparedRequest
-from runs.attempts.retry import Canceled, GiveUp, StepCanceled, StepDone, Verdict, verdict
+from runs.attempts.retry import Canceled, GiveUp, RetryIn, StepCanceled, StepDone, Verdict, verdict
 from runs.attempts.unreadable import UnreadableVersionFound
 from runs.failures import FailureReason
 from runs.live_tail.publish import publish_on_commit
@@ -42,7 +42,8 @@ _HELD = """
            version.config::text, workspace.redact_allow_headers, execution.step, execution.step_attempts,
            coalesce((SELECT state.attempts FROM runs_stepstate AS state
                       WHERE state.execution_id = execution.id AND state.step = execution.step
-                        AND execution.step <> ''), 0)
+                        AND execution.step <> ''), 0),
+           execution.started_at, execution.state #>> '{finally,until}'
       FROM runs_execution AS execution
       JOIN accounts_workspace AS workspace ON workspace.id = execution.workspace_id
       JOIN jobs_job AS job ON job.id = execution.job_id
@@ -170,32 +171,40 @@ class Held(NamedTuple):
     definition: JobDefinition | None
     step: StepResult | None
     retries: int
+    #: Until when a workflow may call this step again.
+    deadline: datetime.datetime | None = None
 
 
 def _held(row: tuple[Any, ...], user_agent: str) -> Held:
     """Raises UnreadableError."""
-    *ids, lease_owner, scheduled_for, started_at, slug, config, allowed, step, step_attempts, counted = row
+    *columns, step, step_attempts, counted, began_at, cleanup_until = row
+    *ids, lease_owner, scheduled_for, started_at, slug, config, allowed = columns
     effective = effective_in(json.loads(config), ids[3])
     attempt = Attempt(uuid7_text_at(started_at), lease_owner, *ids)
-    result, retries = None, attempt.number
+    result, retries, deadline = None, attempt.number, None
     if effective.get("kind") == "workflow":
-        definition, result = _step_of(effective, step, counted)
+        definition, result, seconds = _step_of(effective, step, counted)
+        deadline = began_at + datetime.timedelta(seconds=seconds)
+        deadline = datetime.datetime.fromisoformat(cleanup_until) if cleanup_until else deadline
         retries = step_attempts + 1
         attempt = attempt._replace(step=step, step_number=counted + retries)
     else:
         definition = definition_of(effective)
     firing = Firing(attempt.execution_id, slug, attempt.run_number, scheduled_for, attempt.step)
     sent = PreparedRequest.of(definition.request, user_agent=user_agent, allowed=allowed).sent(firing.headers)
-    return Held(attempt, sent, started_at, definition, result, retries)
+    return Held(attempt, sent, started_at, definition, result, retries, deadline)
 
 
-def _step_of(config: dict[str, Any], step: str, counted: int) -> tuple[JobDefinition, StepResult]:
-    """The call of a workflow's step, and where the workflow is after it. Raises UnreadableError."""
+def _step_of(config: dict[str, Any], step: str, counted: int) -> tuple[JobDefinition, StepResult, int]:
+    """The call of a workflow's step, where the workflow is after it, and its timeout in seconds.
+
+    Raises UnreadableError.
+    """
     workflow = workflow_definition_of(config)
     called = workflow.by_id.get(step)
     if not isinstance(called, HttpStep):
         raise UnreadableError(f"its workflow has no http step {step}.")
-    return called.call, StepResult(workflow.following(called), counted)
+    return called.call, StepResult(workflow.following(called), counted), workflow.timeout_seconds
 
 
 def _sent(row: tuple[Any, ...], user_agent: str) -> Held:
@@ -203,7 +212,7 @@ def _sent(row: tuple[Any, ...], user_agent: str) -> Held:
     try:
         return _held(row, user_agent)
     except UnreadableError:
-        *ids, lease_owner, _, started_at, _, _, _, step, step_attempts, counted = row
+        *ids, lease_owner, _, started_at, _, _, _, step, step_attempts, counted, _, _ = row
         attempt = Attempt(uuid7_text_at(started_at), lease_owner, *ids)
         if step:
             attempt = attempt._replace(step=step, step_number=counted + step_attempts + 1)
@@ -216,6 +225,9 @@ def _lost(held: Held, *, now: datetime.datetime, rng: random.Random) -> Finished
     outcome = verdict(held.definition.retry, attempt=held.retries, reason=reason, rng=rng)
     if held.step is not None and isinstance(outcome, GiveUp):
         outcome = StepDone(reason)
+    if held.deadline is not None and isinstance(outcome, RetryIn):
+        left_ms = round((held.deadline - now).total_seconds() * 1000)
+        outcome = RetryIn(max(0, min(outcome.delay_ms, left_ms)))
     return _without_response(held, Ending(outcome, reason, _ERROR, started_at, max(now, started_at)))
 
 

@@ -149,7 +149,7 @@ def _moved(cursor: Any, finished: Sequence[FinishedAttempt]) -> dict[AttemptKey,
 
 def _unsent(item: FinishedAttempt) -> bool:
     verdict = item.ending.verdict
-    return isinstance(verdict, Canceled) and not verdict.sent
+    return isinstance(verdict, Canceled | StepCanceled) and not verdict.sent
 
 
 def _mark_unsent(cursor: Any, attempts: Sequence[Attempt]) -> None:

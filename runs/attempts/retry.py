@@ -49,7 +49,9 @@ class PollIn:
 
 @dataclass(frozen=True, slots=True)
 class StepCanceled:
-    """A workflow's step was canceled, and its `finally` is to run."""
+    """A workflow's step was canceled, and its `finally` is to run. `sent`: as of Canceled."""
+
+    sent: bool = True
 
 
 Verdict = Succeeded | RetryIn | GiveUp | Canceled | StepDone | PollIn | StepCanceled

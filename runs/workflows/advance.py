@@ -173,6 +173,8 @@ class _Walk:
                 if isinstance(arrived, CallStep | WaitAt):
                     return arrived
                 state = arrived
+            if state.status == StepStatus.CANCELED:
+                return WorkflowOutcome(ExecutionStatus.CANCELED, error=state.error)
             if state.status == StepStatus.FAILED:
                 if step.on_failure is OnFailure.STOP:
                     break

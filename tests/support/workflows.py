@@ -16,6 +16,7 @@ from runs.workflows.wake import wake_due
 from tests.support.jobs import job_config
 from workers.connections import Link
 from workers.delivery.contract import DeliveryResult
+from workers.delivery.transfer import unanswered
 from workers.worker.claim import Claimer
 from workers.worker.claimed import Claimed
 from workers.worker.evaluate import evaluate
@@ -59,6 +60,8 @@ def workflow_config(*steps: dict[str, Any], **fields: Any) -> dict[str, Any]:
     return {**job_config(), **nulls, "kind": "workflow", "workflow": workflow, **fields}
 
 
+#: In place of an answer: an operator aborts the call.
+ABORTED = "aborted"
 Answer = Callable[[Claimed], tuple[int, Any]]
 
 
@@ -110,6 +113,8 @@ class Worker:
 
     def _result(self, claimed: Claimed) -> DeliveryResult:
         answer = self.answers.get(claimed.attempt.step, (200, {"ok": True}))
+        if answer == ABORTED:
+            return unanswered(claimed.request, FailureReason.UNKNOWN, "canceled", aborted=True)
         status, body = answer(claimed) if callable(answer) else answer
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         headers = {"content-type": "application/json", "x-step": claimed.attempt.step}

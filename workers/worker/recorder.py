@@ -17,7 +17,7 @@ import structlog
 from core.failpoints import failpoint
 from runs.attempts.contract import AttemptKey, FinishedAttempt, Received, StepResult
 from runs.attempts.recording import record
-from runs.attempts.retry import GiveUp, RetryIn, StepDone, Verdict
+from runs.attempts.retry import GiveUp, RetryIn, StepCanceled, StepDone, Verdict
 from runs.failures import FailureReason
 from runs.live_tail.publish import publish
 from workers.connections import DatabaseAwayError, Link
@@ -271,7 +271,7 @@ def _goes_on_in_ms(verdict: Verdict) -> int | None:
     match verdict:
         case RetryIn(delay_ms):
             return delay_ms
-        case StepDone():
+        case StepDone() | StepCanceled():
             return 0
     return None
 

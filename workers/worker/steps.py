@@ -15,7 +15,7 @@ from jobs.definition.workflow.contract import MAX_RESULT_BYTES, MAX_RESULTS_BYTE
 from runs.attempts.charsets import Reading
 from runs.attempts.contract import Ending, Received, StepResult
 from runs.attempts.redaction import redact_text
-from runs.attempts.retry import SUCCEEDED, Canceled, GiveUp, PollIn, RetryIn, StepDone, Verdict
+from runs.attempts.retry import SUCCEEDED, Canceled, GiveUp, PollIn, RetryIn, StepCanceled, StepDone, Verdict
 from runs.failures import FailureReason
 from runs.workflows.extraction import Extracted, extracted_from
 from runs.workflows.hiding import without
@@ -116,6 +116,8 @@ def evaluate_step(claimed: Claimed, answer: Answer, ending: Ending) -> StepVerdi
     assert call is not None
     result = StepResult(call.workflow.following(call.step), counted_runs=call.number - call.attempt)
     if isinstance(ending.verdict, Canceled):
+        if call.workflow.finally_steps and call.step in call.workflow.steps:
+            ending = ending._replace(verdict=StepCanceled(ending.verdict.sent))
         return StepVerdict(ending, result, claimed.secrets)
     if ending.failure_reason is None and call.step.poll is not None:
         missing = _missing(call.step.poll, answer)

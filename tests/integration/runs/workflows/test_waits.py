@@ -25,7 +25,7 @@ from runs.workflows.approvals import (
 from runs.workflows.resume import resume
 from runs.workflows.resume_urls import resume_url
 from tests.support.jobs import EPOCH
-from tests.support.workflows import Worker, pass_time, step, wake
+from tests.support.workflows import ABORTED, Worker, pass_time, step, wake
 
 pytestmark = pytest.mark.django_db(transaction=True)
 YES, NO = ApprovalChoice(approves=True), ApprovalChoice(approves=False, note="too much")
@@ -313,3 +313,22 @@ def test_a_call_lost_after_a_wait_began_after_it(start, worker):
     Execution.objects.update(lease_expires_at=timezone.now() - datetime.timedelta(minutes=1))
     assert reap_expired(user_agent="test", rng=random.Random(1)) == 1
     assert Run.objects.get().duration_ms < 60_000
+
+
+@pytest.mark.parametrize(("cleanup", "called"), [([], []), ([step("clean")], ["clean"])])
+def test_a_call_that_an_operator_aborts_cancels_the_workflow_and_runs_finally(start, worker, cleanup, called):
+    execution = start(step("one"), step("two"), finally_steps=cleanup)
+    worker.answers["one"] = ABORTED
+    assert worker.run() == ["one", *called]
+    assert status(execution) == "canceled"
+    assert StepState.objects.get(step="one").status == "canceled"
+
+
+def test_the_retry_of_a_lost_call_waits_no_longer_than_the_workflow(start, worker):
+    patient = {"max_attempts": 3, "backoff": "fixed", "delay_ms": 3_600_000, "jitter": False}
+    execution = start(step("one", retry=patient), timeout_seconds=60)
+    worker.claim()
+    Execution.objects.update(lease_expires_at=timezone.now() - datetime.timedelta(minutes=1))
+    assert reap_expired(user_agent="Hourhand/test", rng=random.Random(1)) == 1
+    assert status(execution) == "pending"
+    assert execution.next_attempt_at <= execution.started_at + datetime.timedelta(seconds=61)
