@@ -6,7 +6,6 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.browser.test_walk import reload_until
 from tests.support.deployment import Deployment
 from tests.support.recording_receiver import Receiver
 from tests.support.visitor import PHONE, Visitor, window
@@ -75,12 +74,12 @@ def test_a_user_builds_a_workflow_on_a_phone_and_runs_it(
 
         expect(page.get_by_role("heading", name="Refund by phone").first).to_be_visible()
         expect(page.get_by_text("asks Pay?")).to_be_visible()
-        job = page.url
         page.get_by_role("button", name="Run now in production").click()
         waiting = wait_for(lambda: working_deployment.call("GET", "/approvals/")["results"], "the approval", seconds=60)
-        working_deployment.call("POST", f"/executions/{waiting[0]['execution']}/approve/")
-        page.goto(job)
-        reload_until(page, lambda: page.get_by_text("Succeeded").count() > 0, "the workflow to succeed")
+        execution = waiting[0]["execution"]
+        working_deployment.call("POST", f"/executions/{execution}/approve/")
+        status = "SELECT status FROM runs_execution WHERE id = %s"
+        wait_for(lambda: working_deployment.rows(status, execution)[0][0] == "succeeded", "its success", seconds=60)
         assert [request["path"] for request in receiver.seen] == ["/first", "/pay?fetched=200"]
 
 
