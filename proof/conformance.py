@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from proof.model.guards import Guards
 from proof.model.search import Search
-from proof.model.state import DUE, NO_LEASE, PENDING, QUEUED, Bounds, Flow, Row, initial_states
+from proof.model.state import DUE, NO_LEASE, PENDING, QUEUED, RUNNING, Bounds, Flow, Row, initial_states
 
 #: Enough for every move of a row; a test compares it with larger bounds.
 _BOUNDS = Bounds(workers=2, max_attempts=2, faults=2)
@@ -150,7 +150,30 @@ def moves(bounds: Bounds) -> frozenset[Move]:
     search = Search(bounds, Guards())
     search.run()
     pairs = {(_Visible(*before[:2]), _Visible(*after[:2])) for before, after in search.edges()}
-    return frozenset(move(_seen(before), _seen(after)) for before, after in pairs if _logged(before) != _logged(after))
+    single = frozenset(
+        move(_seen(before), _seen(after)) for before, after in pairs if _logged(before) != _logged(after)
+    )
+    return single | frozenset(_in_one_transaction(single))
+
+
+def _in_one_transaction(single: Iterable[Move]) -> Iterator[Move]:
+    """Two steps that a recorder commits together: it records a workflow's call, and claims what follows. The log of a
+    row shows them as one.
+    """
+    recorded = [step for step in single if (step.before, step.owner, step.begun[1]) == (RUNNING, "goes", True)]
+    claimed = [step for step in single if step.before == f"{PENDING} ({DUE})" and step.begun[0]]
+    for first in recorded:
+        for second in claimed:
+            if first.after.startswith(PENDING):
+                yield Move(
+                    first.before,
+                    second.after,
+                    False,
+                    first.more + second.more,
+                    "stays" if second.owner == "comes" else "goes",
+                    (first.leased[0], second.leased[1]),
+                    (first.begun[0], second.begun[1]),
+                )
 
 
 @cache

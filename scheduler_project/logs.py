@@ -107,6 +107,7 @@ def _without_request(
     _logger: logging.Logger, _method: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
     """Replace a request by its method, since its text has the query; redact secrets in its path."""
+    event.pop("message", None)  # another handler's formatter repeats the event here
     request = event.pop("request", None)
     if request is not None:
         event["method"] = getattr(request, "method", None)

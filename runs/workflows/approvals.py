@@ -98,12 +98,15 @@ def may_decide(approvers: list[str], *, actor: Actor, role: str | None) -> bool:
         return True
     if actor.user is None:
         return False
-    return not names_of(actor, role).isdisjoint(approvers)
+    return not names_of(actor.user, role).isdisjoint(approvers)
 
 
-def names_of(actor: Actor, role: str | None) -> set[str]:
-    """The entries of a step's `approvers` that mean a person with this role. A role has those below it."""
-    names = set() if actor.user is None else {f"user:{actor.user.get_username()}"}
+def names_of(user: Any, role: str | None) -> set[str]:
+    """The entries of a step's `approvers` that mean a person with this role, which has those below it.
+
+    `user` is None for a key.
+    """
+    names = set() if user is None else {f"user:{user.get_username()}"}
     if role in _RANKS:
         names |= {f"role:{lower.value}" for lower in _RANKS[: _RANKS.index(Role(role)) + 1]}
     return names

@@ -40,7 +40,7 @@ def approvals_for(approver: ApproverAccess, *, now: datetime.datetime) -> StepSt
     theirs = Q(approvers=[], workspace__in=list(approver.writable))
     for role in set(approver.roles.values()):
         members = [workspace for workspace, own in approver.roles.items() if own == role]
-        theirs |= Q(workspace__in=members, approvers__has_any_keys=sorted(names_of(approver.actor, role)))
+        theirs |= Q(workspace__in=members, approvers__has_any_keys=sorted(names_of(approver.actor.user, role)))
     return (
         waiting.filter(theirs)
         .exclude(decisions__contains=[{"by_id": approver.actor.id}])

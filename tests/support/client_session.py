@@ -42,6 +42,8 @@ def _made(client: AuthenticatedClient) -> Job:
         client=client, body=JobRequest(name="Größe & Maß", request=request, timezone="Europe/Berlin")
     )
     assert isinstance(made, Job), made
+    assert made.retry is not None  # as of a workflow
+    assert made.request is not None
     # A type checker must see these as always present.
     attempts: int = made.retry.max_attempts
     method: str = made.request.method.value
@@ -57,6 +59,10 @@ def _patched(client: AuthenticatedClient, made: Job) -> None:
     changes = PatchedJobRequest(request=PatchedRequestRequest(headers=headers))
     patched = jobs_patch.sync(made.slug, client=client, body=changes)
     assert isinstance(patched, Job), patched
+    assert made.request is not None
+    assert patched.request is not None
+    assert made.retry is not None
+    assert patched.retry is not None
     before, after = made.request.to_dict(), patched.request.to_dict()
     assert after == {**before, "headers": {"X-Second": "2"}}
     assert patched.timezone == "Europe/Berlin"
@@ -65,9 +71,11 @@ def _patched(client: AuthenticatedClient, made: Job) -> None:
         made.slug, client=client, body=PatchedJobRequest(retry=PatchedRetryRequest(max_attempts=5))
     )
     assert isinstance(retried, Job), retried
+    assert retried.retry is not None
     assert retried.retry.to_dict() == {**made.retry.to_dict(), "max_attempts": 5}
     shown = jobs_get.sync(str(made.id), client=client)
     assert isinstance(shown, Job), shown
+    assert shown.request is not None
     assert shown.request.to_dict() == after
 
 

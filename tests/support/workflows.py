@@ -12,6 +12,10 @@ from runs.attempts.contract import Received, Timings
 from runs.attempts.recording import record
 from runs.clock.due_state import read_due_state
 from runs.failures import FailureReason
+from runs.inbound import InboundRequest
+from runs.models import Execution
+from runs.workflows.resume import resume
+from runs.workflows.resume_urls import resume_url
 from runs.workflows.wake import wake_due
 from tests.support.jobs import job_config
 from workers.connections import Link
@@ -60,6 +64,8 @@ def workflow_config(*steps: dict[str, Any], **fields: Any) -> dict[str, Any]:
     return {**job_config(), **nulls, "kind": "workflow", "workflow": workflow, **fields}
 
 
+#: A fixture that starts a workflow with the given steps.
+StartWorkflow = Callable[..., Execution]
 #: In place of an answer: an operator aborts the call.
 ABORTED = "aborted"
 Answer = Callable[[Claimed], tuple[int, Any]]
@@ -154,3 +160,15 @@ def pass_time(**interval: int) -> None:
             " WHERE finished_at IS NULL",
             {"s": seconds},
         )
+
+
+def post(execution: Any, position: int, body: bytes = b'{"paid": true}', given: Any = None, **headers: str) -> None:
+    """Send a request to the URL of the step at a position."""
+    token = resume_url(execution.pk, position).rpartition("/")[2]
+    resume(token, InboundRequest(headers, {}, body, len(body), given if given is not None else {"paid": True}))
+
+
+def status(execution: Any) -> str:
+    """The status of an execution now."""
+    execution.refresh_from_db()
+    return str(execution.status)

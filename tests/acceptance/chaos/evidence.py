@@ -2,10 +2,10 @@
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tests.acceptance.chaos.history import Exchange, Execution, History, Job, Period, Run
+from tests.acceptance.chaos.history import Exchange, Execution, Flow, History, Job, Period, Run
 from tests.acceptance.chaos.house import LEASE_SECONDS, House
 from tests.acceptance.chaos.workload import SECRET
 
@@ -30,15 +30,30 @@ _EXECUTIONS = """
            occurrences, skip_reason, attempts, extract(epoch FROM execution.created_at)::float8,
            extract(epoch FROM execution.finished_at)::float8
       FROM runs_execution AS execution JOIN accounts_workspace AS workspace ON workspace.id = execution.workspace_id
+     WHERE execution.step = ''
+     UNION ALL
+    SELECT execution.id::text || '/' || state.step, job_id::text, workspace.slug, 'step', state.status, NULL, NULL, 1,
+           '', state.attempts, extract(epoch FROM state.started_at)::float8,
+           extract(epoch FROM state.finished_at)::float8
+      FROM runs_stepstate AS state JOIN runs_execution AS execution ON execution.id = state.execution_id
+      JOIN accounts_workspace AS workspace ON workspace.id = execution.workspace_id
+     WHERE state.type = 'http'
+"""
+_FLOWS = """
+    SELECT execution.id::text, execution.status, execution.failure_reason,
+           (SELECT coalesce(json_agg(json_build_array(state.step, state.status) ORDER BY state.id), '[]')
+              FROM runs_stepstate AS state WHERE state.execution_id = execution.id)
+      FROM runs_execution AS execution WHERE execution.step <> ''
 """
 _RUNS = """
-    SELECT execution_id::text, number, workspace.slug, status, failure_reason, worker, request_body, response_status,
+    SELECT execution_id::text || CASE WHEN step = '' THEN '' ELSE '/' || step END, number, workspace.slug, status,
+           failure_reason, worker, request_body, response_status,
            response_body, extract(epoch FROM run.started_at)::float8, extract(epoch FROM run.finished_at)::float8
       FROM runs_run AS run JOIN accounts_workspace AS workspace ON workspace.id = run.workspace_id
 """
 #: Columns with users' texts, and the encrypted column of the secret itself.
 _TEXTS = "SELECT '{table} ' || {table}.id::text FROM {table} WHERE {table}::text LIKE %s LIMIT 5"
-_TABLES = ("runs_run", "runs_execution", "jobs_jobversion", "accounts_secret", "accounts_auditentry")
+_TABLES = ("runs_run", "runs_execution", "runs_stepstate", "jobs_jobversion", "accounts_secret", "accounts_auditentry")
 
 
 def rows_of(rows: Rows, exchanges: Sequence[Exchange], **known: Any) -> History:
@@ -51,11 +66,12 @@ def rows_of(rows: Rows, exchanges: Sequence[Exchange], **known: Any) -> History:
         executions=[Execution(*columns) for columns in rows(_EXECUTIONS)],
         runs=[Run(*columns) for columns in rows(_RUNS)],
         exchanges=exchanges,
+        flows=[Flow(*columns) for columns in rows(_FLOWS)],
         **known,
     )
 
 
-def gather(house: House, *, steps_unknown: Sequence[str]) -> History:
+def gather(house: House, *, steps_unknown: Sequence[str], sent: Mapping[str, Sequence[str]]) -> History:
     """Return the history of a house that is idle again."""
     return rows_of(
         house.services.rows,
@@ -70,6 +86,7 @@ def gather(house: House, *, steps_unknown: Sequence[str]) -> History:
         secrets_seen=_secrets_seen(house),
         strangers_seen=_strangers_seen(house) if house.is_whole() else (),  # an incomplete house is a separate finding
         steps_unknown=steps_unknown,
+        sent=sent,
     )
 
 

@@ -86,6 +86,16 @@ class Execution:
 
 
 @dataclass(frozen=True, slots=True)
+class Flow:
+    """A workflow's execution. `steps` has the status of each step that was reached, twice if there are two rows."""
+
+    id: str
+    status: str
+    failure_reason: str
+    steps: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """A row of the database. `worker` is what wrote it, or who held it when it was lost: its owner, with its pid.
 
@@ -199,5 +209,9 @@ class History:
     #: Places that showed a secret's value, or another workspace's row.
     secrets_seen: Sequence[str] = ()
     strangers_seen: Sequence[str] = ()
+    #: The executions of workflows. Each of their steps that call is an execution of its own here, `ID/STEP`.
+    flows: Sequence[Flow] = ()
+    #: By workflow's execution: what the requests to its URL carried.
+    sent: Mapping[str, Sequence[str]] = field(default_factory=dict)
     #: Transitions that the protocol's model does not have, described: `tracing.py`.
     steps_unknown: Sequence[str] = ()

@@ -5,7 +5,7 @@ reached the target in time; each exchange there is one run; and one that was cal
 a worker that was dead or silent for longer than its lease.
 """
 
-from tests.acceptance.chaos import deliveries, occurrences, promises, skips
+from tests.acceptance.chaos import deliveries, occurrences, promises, skips, workflows
 from tests.acceptance.chaos.deliveries import doubled
 from tests.acceptance.chaos.findings import Finding, Index, Invariant, Rule
 from tests.acceptance.chaos.history import History
@@ -26,6 +26,7 @@ _RULES: tuple[Rule, ...] = (
     promises.by_hand,
     promises.late,
     promises.not_apart,
+    workflows.flows,
 )
 
 

@@ -100,7 +100,12 @@ STEPS = {
     "record": ("record.written", "record.committed"),
     "requeue": ("requeue.marked", "requeue.committed"),
     "reap": ("reap.written", "reap.committed"),
+    "progress": ("progress.written",),
+    "wake": ("wake.written",),
+    "resume": ("resume.written",),
 }
+#: Failpoints that the workload of a storm does not reach: tests of their own kill processes there.
+ELSEWHERE = frozenset({"approval.written", "callbacks.claimed"})
 
 
 def dies_at(point: str) -> Fault:

@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from tests.acceptance.chaos.faults import catalogue
+from tests.acceptance.chaos.flows import MANY
 from tests.acceptance.chaos.house import WORKERS, standing
 from tests.acceptance.chaos.report import report, verdicts
 from tests.acceptance.chaos.storm import blows, rage
@@ -25,6 +26,8 @@ def main() -> int:
     parser.add_argument("--only", action="append", default=[], metavar="TEXT", help=only)
     alone = f"worker processes; {WORKERS} if left out. With 1, what a stalled worker held is claimed again by itself"
     parser.add_argument("--workers", type=int, choices=range(1, 9), default=WORKERS, metavar="N", help=alone)
+    many = f"workflows that start at once at the beginning; {MANY} if left out"
+    parser.add_argument("--workflows", type=int, default=MANY, metavar="N", help=many)
     parser.add_argument("--report", type=Path, help="a file that the report is written to as well")
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
@@ -36,7 +39,9 @@ def main() -> int:
     faults = [fault for fault in catalogue(options.workers) if any(text in fault.name for text in options.only or [""])]
     planned = blows(rng, faults, together=not options.only)
     with standing(deployment_template(), directory, workers=options.workers) as house:
-        storm = rage(house, planned, seconds=options.minutes * _MINUTE, rng=rng, tell=_tell)
+        storm = rage(
+            house, planned, seconds=options.minutes * _MINUTE, rng=rng, tell=_tell, workflows=options.workflows
+        )
         found = verdicts(storm, house)
         text = report(storm, house, found, seed=options.seed)
     print(f"\n{text}", flush=True)

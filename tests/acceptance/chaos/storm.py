@@ -1,6 +1,7 @@
 """A seeded storm: faults one by one and combined, each until the house is punctual again."""
 
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from tests.acceptance.chaos import tracing, workload
 from tests.acceptance.chaos.evidence import gather
 from tests.acceptance.chaos.fault import Fault, NotReachedError
+from tests.acceptance.chaos.flows import MANY, Flows
 from tests.acceptance.chaos.history import History
 from tests.acceptance.chaos.house import BACK_SECONDS, House
 from tests.acceptance.chaos.punctuality import ALLOWED_SECONDS, Recovery, recovered_at, recovery
@@ -74,10 +76,11 @@ def rage(
     rng: random.Random,
     tell: Callable[[str], None] = print,
     lasting: bool = True,
+    workflows: int = MANY,
 ) -> Storm:
     """Strike blow after blow for so many seconds, then let all of it end.
 
-    `lasting`: with jobs whose calls outlast a lease, for which the end has to wait.
+    `lasting`: with jobs whose calls outlast a lease, for which the end has to wait. `workflows` start at the beginning.
     """
     tracing.begin(house)
     with house.under_fire("the start"):
@@ -85,6 +88,9 @@ def rage(
         by_hand = ByHand(house, lasting=lasting)
         wait_for(lambda: _on_time(house, since=time.time() - 10), "the house to be on time", seconds=ALLOWED_SECONDS)
     began_at = time.time()
+    flows = Flows(house, workflows, rng)
+    starting = threading.Thread(target=flows.begin)
+    starting.start()
     fallen = []
     for blow in planned:
         if time.time() - began_at > seconds:
@@ -94,10 +100,12 @@ def rage(
         time.sleep(rng.uniform(*_CALM_SECONDS))
     ended_at = time.time()
     by_hand.stop()
+    starting.join()
+    flows.stop()
     tell(f"+{ended_at - began_at:5.0f} s  the end: everything is paused, and may end")
     came_to_rest = workload.end(house)
     ends = [struck.struck_at for struck in fallen[1:]] + [ended_at]
-    history = gather(house, steps_unknown=tracing.unknown_steps(house))
+    history = gather(house, steps_unknown=tracing.unknown_steps(house), sent=flows.sent)
     return Storm(began_at, list(zip(fallen, _recoveries(house, fallen, ends), strict=True)), history, came_to_rest)
 
 

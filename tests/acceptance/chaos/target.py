@@ -32,6 +32,8 @@ class Target:
         self._log = log.open("ab", buffering=0)
         self._path = log
         self._on_deadly = on_deadly
+        #: Gets each call of a workflow's step, before its answer.
+        self.on_step: Callable[[Mapping[str, Any]], None] = lambda _request: None
         self._arrivals: dict[str, dict[int, float]] = defaultdict(dict)
         self._server = _Server(("127.0.0.1", 0), _endpoint(self))
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
@@ -48,6 +50,8 @@ class Target:
         if request["scheduled_for"] is not None:
             name = f"{request['workspace']}/{request['job']}"
             self._arrivals[name].setdefault(int(request["scheduled_for"]), request["at"])
+        if "/" in request["execution"]:
+            self.on_step(request)
         if request["behaviour"] == "deadly" and request["attempt"] == 1:
             self._on_deadly(request["execution"])
 
@@ -138,12 +142,14 @@ def _read(endpoint: BaseHTTPRequestHandler) -> dict[str, Any]:
     _, workspace, job, behaviour = endpoint.path.split("/")
     attempt = int(endpoint.headers["X-Hourhand-Attempt"])
     scheduled_for = endpoint.headers["X-Hourhand-Scheduled-For"]
+    step = endpoint.headers["X-Hourhand-Step"]
+    execution = endpoint.headers["X-Hourhand-Execution-Id"]
     return {
         "at": at,
         "workspace": workspace,
         "job": job,
         "behaviour": behaviour,
-        "execution": endpoint.headers["X-Hourhand-Execution-Id"],
+        "execution": f"{execution}/{step}" if step else execution,
         "attempt": attempt,
         "scheduled_for": datetime.datetime.fromisoformat(scheduled_for).timestamp() if scheduled_for else None,
         "body": body.decode(),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.chaos.faults import catalogue
+from tests.acceptance.chaos.flows import FEW, MANY
 from tests.acceptance.chaos.house import WORKERS, standing
 from tests.acceptance.chaos.postgres_faults import postgres_ends
 from tests.acceptance.chaos.process_faults import STEPS, dies_at
@@ -27,7 +28,7 @@ def test_a_seeded_storm_loses_and_doubles_nothing(template: Template, tmp_path: 
     workers = rng.choice((1, WORKERS))
     planned = blows(rng, catalogue(workers)) if full else _short(rng)
     with standing(template, tmp_path, workers=workers) as house:
-        storm = rage(house, planned, seconds=_FULL_SECONDS, rng=rng, lasting=full)
+        storm = rage(house, planned, seconds=_FULL_SECONDS, rng=rng, lasting=full, workflows=MANY if full else FEW)
         found = verdicts(storm, house)
         print(report(storm, house, found, seed=seed))
     assert [verdict for verdict in found if verdict.against] == []

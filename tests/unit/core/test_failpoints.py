@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.acceptance.chaos.faults import STEPS
+from tests.acceptance.chaos.process_faults import ELSEWHERE, STEPS
 from tests.support.project import ROOT
 
 PASSING = "from core.failpoints import failpoint; failpoint('claim.taken'); print('went on')"
@@ -35,6 +35,6 @@ def test_other_failpoints_are_unaffected(tmp_path: Path):
 
 def test_every_failpoint_of_the_chaos_tests_is_in_the_code():
     code = "\n".join(path.read_text() for app in ("runs", "workers") for path in (ROOT / app).rglob("*.py"))
-    points = {point for points in STEPS.values() for point in points}
+    points = {point for points in STEPS.values() for point in points} | ELSEWHERE
     assert {point for point in points if f'failpoint("{point}")' in code} == points
     assert code.count('failpoint("') == len(points)

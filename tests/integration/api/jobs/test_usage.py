@@ -198,6 +198,7 @@ REFUSED: list[tuple[str, str, Any]] = [
     ("POST", "/executions/{failed}/replay/", {"config": "original"}),
     ("POST", "/executions/{failed}/retry/", {}),
     ("POST", "/executions/replay/", BULK),
+    ("POST", "/executions/retry/", BULK),
 ]
 #: Requests that stay allowed: they read, reduce, or make no calls.
 ANSWERED: list[tuple[str, str, Any, int]] = [

@@ -1,7 +1,7 @@
 """Workflows at each of their stages, and the people who see them."""
 
 import datetime
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,9 +14,7 @@ from runs.executions import services
 from runs.models import Execution
 from tests.support.admin_rows import person, signed_in
 from tests.support.jobs import MakeJob
-from tests.support.workflows import Worker, workflow_config
-
-StartWorkflow = Callable[..., Execution]
+from tests.support.workflows import StartWorkflow, Worker, workflow_config
 
 
 @pytest.fixture

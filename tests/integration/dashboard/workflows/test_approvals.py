@@ -12,11 +12,10 @@ from django.urls import reverse
 from accounts.models import Membership, Workspace
 from accounts.services import create_workspace
 from runs.models import Execution, StepState
-from tests.integration.dashboard.workflows.conftest import StartWorkflow
 from tests.support.admin_rows import HOSTILE, person, signed_in
 from tests.support.dashboard_pages import queries_of, text_of, words_of
 from tests.support.explain_plans import QueryCost
-from tests.support.workflows import Worker, pass_time, step
+from tests.support.workflows import StartWorkflow, Worker, pass_time, step
 
 pytestmark = pytest.mark.django_db(transaction=True)
 FORM = [

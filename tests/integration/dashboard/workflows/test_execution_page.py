@@ -10,10 +10,9 @@ from django.urls import reverse
 
 from runs.models import Execution, StepState
 from runs.workflows.resume_urls import resume_url
-from tests.integration.dashboard.workflows.conftest import StartWorkflow
 from tests.support.admin_rows import HOSTILE
 from tests.support.dashboard_pages import queries_of, text_of, words_of
-from tests.support.workflows import Worker, pass_time, step, wake
+from tests.support.workflows import StartWorkflow, Worker, pass_time, step, wake
 
 pytestmark = pytest.mark.django_db(transaction=True)
 NEVER = [{"value": "{{input.mode}}", "op": "equals", "to": "full"}]

@@ -12,11 +12,10 @@ from django.urls import reverse
 from dashboard.workflows.waiting import count_waiting
 from jobs.models import JobVersion
 from runs.models import Execution
-from tests.integration.dashboard.workflows.conftest import StartWorkflow
 from tests.support.dashboard_pages import queries_of, text_of, words_of
 from tests.support.explain_plans import QueryCost
 from tests.support.seeded_history import seed_executions, seed_jobs
-from tests.support.workflows import Worker, step
+from tests.support.workflows import StartWorkflow, Worker, step
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

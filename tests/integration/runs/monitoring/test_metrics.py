@@ -308,7 +308,7 @@ def test_no_query_of_a_scrape_reads_a_whole_table(make_job: MakeJob):
             plans.append("\n".join(line for (line,) in cursor.fetchall()))
     for plan, index in zip(
         plans,
-        ("job_environment_due", "execution_live", "execution_", "execution_waits", "job_purged", "callback_due"),
+        ("job_environment_due", "execution_live", "execution_", "_waits", "job_purged", "callback_due"),
         strict=True,
     ):
         assert index in plan

@@ -36,7 +36,7 @@ def test_a_batch_reads_only_what_it_removes_by_index(asked: ExplainingCursor) ->
     history = retention.Prunable(rule, retention.cuts([rule])[rule.job_id], NEWEST)
     with transaction.atomic():
         assert history.prune(asked, LIMIT).executions == LIMIT
-    assert len(asked.explained) == 7
+    assert len(asked.explained) == 8
     for sql, findings in asked.explained:
         assert not {"runs_execution", "runs_run"} & findings.scanned_whole, sql
         # Failures that are kept are skipped; of each scheduled one its environment's last is looked up.

@@ -22,8 +22,7 @@ from runs.restore import release
 from runs.retention.prune import Pace, Turn, remove
 from runs.retention.purge import remove_purged
 from runs.workflows.awaiting import ApproverAccess, approvals_for
-from tests.integration.runs.workflows.test_waits import post, status
-from tests.support.workflows import step
+from tests.support.workflows import post, status, step
 
 pytestmark = pytest.mark.django_db(transaction=True)
 SECRET = {"token": {"path": "$.token", "secret": True}}
@@ -165,4 +164,5 @@ def test_what_executions_wait_for_is_a_metric(start, worker):
 
 def test_counting_waits_reads_waits_only():
     (query, parameters) = next(bounded for bounded in system.BOUNDED if "wait_kind" in bounded[0])
-    assert "execution_waits" in plan_of(query, parameters)
+    # Either index has waiting executions only.
+    assert "_waits" in plan_of(query, parameters)

@@ -25,20 +25,10 @@ from runs.workflows.approvals import (
 from runs.workflows.resume import resume
 from runs.workflows.resume_urls import resume_url
 from tests.support.jobs import EPOCH
-from tests.support.workflows import ABORTED, Worker, pass_time, step, wake
+from tests.support.workflows import ABORTED, Worker, pass_time, post, status, step, wake
 
 pytestmark = pytest.mark.django_db(transaction=True)
 YES, NO = ApprovalChoice(approves=True), ApprovalChoice(approves=False, note="too much")
-
-
-def post(execution, position: int, body: bytes = b'{"paid": true}', given=None, **headers) -> None:
-    token = resume_url(execution.pk, position).rpartition("/")[2]
-    resume(token, InboundRequest(headers, {}, body, len(body), given if given is not None else {"paid": True}))
-
-
-def status(execution) -> str:
-    execution.refresh_from_db()
-    return execution.status
 
 
 @pytest.fixture

@@ -218,7 +218,7 @@ def test_a_reaped_execution_without_attempts_left_has_failed(make_job: MakeJob, 
 def test_a_very_old_lease_is_reaped(execution, first):
     claimer("dead").claim(first, [str(execution.pk)], limit=1)
     long_ago = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=30)
-    Execution.objects.update(attempts=2, next_attempt_at=long_ago, lease_expires_at=long_ago)
+    Execution.objects.update(attempts=2, started_at=long_ago, next_attempt_at=long_ago, lease_expires_at=long_ago)
     assert reap_expired(user_agent="Hourhand/test", rng=random.Random(1)) == 1
     assert Run.objects.get().duration_ms == 2**31 - 1
 

@@ -22,7 +22,7 @@ from jobs.validation.definition import DefinitionSerializer
 from jobs.validation.overrides import Overrides, checked_overrides
 from jobs.validation.representation import SECTION_FIELDS, STEP_FIELDS, WORKFLOW_FIELDS, represent_definition
 from tests.support.jobs import EPOCH, job_config
-from tests.support.workflows import URL, every_kind_of_step, http_step, stored_definition, workflow_job
+from tests.support.workflow_jobs import URL, every_kind_of_step, http_step, stored_definition, workflow_job
 
 CONTEXT = {"workspace": Workspace(), "now": EPOCH}
 JSON = st.recursive(
