@@ -140,9 +140,15 @@ def _owners(before: str | None, after: str | None) -> str:
 
 
 @cache
-def allowed() -> frozenset[Move]:
+def single_steps() -> frozenset[Move]:
     """Every move in the model."""
     return moves(_BOUNDS)
+
+
+@cache
+def allowed() -> frozenset[Move]:
+    """Every move that the log of a row may show: those of the model, and two that are committed together."""
+    return single_steps() | frozenset(_in_one_transaction(single_steps()))
 
 
 def moves(bounds: Bounds) -> frozenset[Move]:
@@ -150,10 +156,7 @@ def moves(bounds: Bounds) -> frozenset[Move]:
     search = Search(bounds, Guards())
     search.run()
     pairs = {(_Visible(*before[:2]), _Visible(*after[:2])) for before, after in search.edges()}
-    single = frozenset(
-        move(_seen(before), _seen(after)) for before, after in pairs if _logged(before) != _logged(after)
-    )
-    return single | frozenset(_in_one_transaction(single))
+    return frozenset(move(_seen(before), _seen(after)) for before, after in pairs if _logged(before) != _logged(after))
 
 
 def _in_one_transaction(single: Iterable[Move]) -> Iterator[Move]:

@@ -104,6 +104,8 @@ STEPS = {
     "wake": ("wake.written",),
     "resume": ("resume.written",),
 }
+#: Steps that only workflows take.
+OF_WORKFLOWS = frozenset({"progress", "wake", "resume"})
 #: Failpoints that the workload of a storm does not reach: tests of their own kill processes there.
 ELSEWHERE = frozenset({"approval.written", "callbacks.claimed"})
 

@@ -29,7 +29,7 @@ from runs.executions import services
 from runs.ledger.read import account_of
 from runs.models import Execution, Run
 from runs.queue import DELIVERIES_QUEUE, enqueue
-from tests.acceptance.chaos.faults import STEPS
+from tests.acceptance.chaos.process_faults import OF_WORKFLOWS, STEPS
 from tests.support.engine import eventually
 from tests.support.jobs import MakeJob
 from tests.support.receiver import Receiver, receiving
@@ -39,7 +39,8 @@ from workers.worker.claim import Claimer
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-POINTS = [point for points in STEPS.values() for point in points]
+#: Those of workflows: tests/acceptance/test_workflows.py.
+POINTS = [point for step, points in STEPS.items() if step not in OF_WORKFLOWS for point in points]
 SECOND, MINUTE = datetime.timedelta(seconds=1), datetime.timedelta(minutes=1)
 AT_ONCE = {"delay_ms": 0}
 DEAD, DYING, LIVING = (f"worker@test/{number}" for number in (1, 2, 3))
