@@ -104,7 +104,7 @@ def test_a_listener_that_stops_reading_is_disconnected_and_its_slot_is_freed(
         answer.close()
         return answer.status_code == 200
 
-    wait_for(is_free, "the place of a listener that does not read", seconds=120)
+    wait_for(is_free, "the place of a listener that does not read", seconds=300)
     deaf.close()
 
 
