@@ -17,7 +17,7 @@ from core.ids import uuid7
 from jobs.definition.conditions import failing
 from jobs.definition.facts import Facts
 from jobs.definition.reading import UnreadableError, effective_in, workflow_definition_of
-from jobs.definition.workflow.contract import AnyStep, ApprovalStep, WebhookStep
+from jobs.definition.workflow.contract import MAX_RESULTS_BYTES, AnyStep, ApprovalStep, WebhookStep
 from runs.inbound import InboundRequest, unproven
 from runs.live_tail.publish import publish_on_commit
 from runs.models import Execution
@@ -40,6 +40,12 @@ _ENCRYPTED = """
      ORDER BY environment_id NULLS LAST LIMIT 1
 """
 _STATE = "SELECT status, wait_expires_at FROM runs_stepstate WHERE execution_id = %s AND step = %s"
+# In bytes, as the results are stored, and with this request's.
+_RESULTS_BYTES = """
+    SELECT octet_length(%s::jsonb::text)
+           + coalesce(sum(coalesce(octet_length(output::text), 0) + coalesce(octet_length(extracted::text), 0)), 0)
+      FROM runs_stepstate WHERE execution_id = %s
+"""
 _KEEP_EARLY = """
     INSERT INTO runs_stepstate
            (id, workspace_id, execution_id, step, number, type, status, attempts, wait_kind, message, approvers,
@@ -84,12 +90,13 @@ def resume(token: str, request: InboundRequest) -> None:
         target = _target(cursor, *subject)
         if target is None:
             return
-        problem = _refusal(cursor, target, request)
+        output = _output(target.step, request)
+        problem = _refusal(cursor, target, request) or _overflow(cursor, target, output)
         if problem is not None:
             log.info("resume_refused", execution_id=str(target.execution_id), step=target.step.id, reason=problem)
             cursor.execute(_NOTE, [f"A request was refused: {problem}.", target.execution_id, target.step.id])
             return
-        _take(cursor, target, request)
+        _take(cursor, target, output)
         failpoint("resume.written")
 
 
@@ -154,12 +161,25 @@ def _refusal(cursor: Any, target: _WaitingStep, request: InboundRequest) -> str 
     return failing(step.accept, step.written_accept, facts)
 
 
-def _take(cursor: Any, target: _WaitingStep, request: InboundRequest) -> None:
+def _output(step: WebhookStep, request: InboundRequest) -> str:
+    """What the step brings if this request counts, as JSON."""
+    headers = {name: request.headers[name] for name in sorted(step.kept_headers) if name in request.headers}
+    body = (request.body or b"").decode(errors="replace")
+    return clean_json({"status": "received", "headers": headers, "body": body})
+
+
+def _overflow(cursor: Any, target: _WaitingStep, output: str) -> str | None:
+    """Why the output can't be kept beside the results that the execution has, in words."""
+    cursor.execute(_RESULTS_BYTES, [output, target.execution_id])
+    (result_bytes,) = cursor.fetchone()
+    return (
+        f"the execution's results exceed {MAX_RESULTS_BYTES // 1024} KiB" if result_bytes > MAX_RESULTS_BYTES else None
+    )
+
+
+def _take(cursor: Any, target: _WaitingStep, output: str) -> None:
     """End the wait, or keep the request for later. The second request finds the step over, and does nothing."""
     cursor.execute(_STATE, [target.execution_id, target.step.id])
-    headers = {name: request.headers[name] for name in sorted(target.step.kept_headers) if name in request.headers}
-    body = (request.body or b"").decode(errors="replace")
-    output = clean_json({"status": "received", "headers": headers, "body": body})
     if cursor.fetchone() is None:
         values = [uuid7(), target.workspace_id, target.execution_id, target.step.id, output]
         cursor.execute(_KEEP_EARLY, values)

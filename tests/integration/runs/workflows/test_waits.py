@@ -97,6 +97,40 @@ def test_a_condition_and_a_signature_are_judged(start, worker, workspace):
     assert worker.run() == ["ship"]
 
 
+@pytest.mark.parametrize("reached", [True, False])
+def test_a_request_too_large_beside_the_other_results_is_refused(start, worker, reached):
+    execution = start(
+        step("one", "webhook"), step("two", "webhook"), step("ship", request={"body": "{{steps.two.body}}"})
+    )
+    two_bytes_each = "é".encode()
+    post(execution, 0, two_bytes_each * 150 * 1024)
+    if reached:
+        worker.run()
+    post(execution, 1, two_bytes_each * 110 * 1024)
+    if reached:
+        assert StepState.objects.get(step="two").error == (
+            "A request was refused: the execution's results exceed 512 KiB."
+        )
+    assert worker.run() == []
+    assert status(execution) == "waiting"
+    post(execution, 1, two_bytes_each * 100 * 1024)
+    assert worker.run() == ["ship"]
+    assert worker.calls[0].request.body == two_bytes_each * 100 * 1024
+    assert StepState.objects.get(step="two").error == ""
+
+
+def test_extracted_values_count_as_results(start, worker, monkeypatch):
+    extract = {"word": {"path": "$.word", "secret": False}}
+    execution = start(step("ask", extract=extract), step("paid", "webhook"))
+    worker.answers["ask"] = (200, {"word": "w" * 400})
+    worker.run()
+    monkeypatch.setattr("runs.workflows.resume.MAX_RESULTS_BYTES", 1024)
+    post(execution, 1, b"p" * 250)
+    assert status(execution) == "waiting"
+    post(execution, 1)
+    assert status(execution) == "pending"
+
+
 def test_a_token_of_another_purpose_or_step_does_nothing(three, worker):
     worker.run()
     post(three, 0)
@@ -223,6 +257,18 @@ def test_a_second_cancel_ends_finally(start, worker):
     cancel(execution)
     assert worker.run() == []
     assert status(execution) == "canceled"
+
+
+def test_a_cancel_while_finally_runs_after_a_success_ends_it_at_once(start, worker):
+    execution = start(step("one"), finally_steps=[step("clean"), step("tidy")])
+    worker.finish(*worker.claim())
+    worker.claim()
+    cancel(execution)
+    assert (status(execution), worker.run()) == ("canceled", [])
+    assert list(Run.objects.order_by("id").values_list("step", "status")) == [
+        ("one", "succeeded"),
+        ("clean", "canceled"),
+    ]
 
 
 def test_a_cancel_in_flight_fences_the_step_and_runs_finally(start, worker):
