@@ -4,6 +4,9 @@ import base64
 import json
 from collections.abc import Iterable, Sequence
 from json.encoder import encode_basestring_ascii as _json_text
+from typing import Any
+
+from core import exact_json
 
 _LONGEST_CHARACTER = 4  # bytes, in UTF-8
 _NUL = "\\u0000"
@@ -31,6 +34,11 @@ def as_json(headers: dict[str, str]) -> str:
     if _NUL not in text:
         return text
     return json.dumps({clean(name): clean(value) for name, value in headers.items()})
+
+
+def storable_json(value: Any) -> str:
+    """A value as JSON that PostgreSQL can store: without NUL, and without halves of surrogate pairs."""
+    return exact_json.compact(value).replace(_NUL, "\\ufffd").encode(errors="replace").decode()
 
 
 def clean(text: str) -> str:

@@ -14,9 +14,9 @@ class Guards:
 
     claim_pending: bool = _guard("a claim takes a pending row only", "workers/worker/claim.py")
     claim_due: bool = _guard("a claim takes a row that is due only", "workers/worker/claim.py")
-    record_status: bool = _guard("recording moves a running row only", "runs/attempts/recording.py")
-    record_owner: bool = _guard("recording moves its owner's row only", "runs/attempts/recording.py")
-    record_attempt: bool = _guard("recording moves the row of this attempt only", "runs/attempts/recording.py")
+    record_status: bool = _guard("recording moves a running row only", "runs/attempts/fence.py")
+    record_owner: bool = _guard("recording moves its owner's row only", "runs/attempts/fence.py")
+    record_attempt: bool = _guard("recording moves the row of this attempt only", "runs/attempts/fence.py")
     record_moved_only: bool = _guard(
         "only an attempt that moved is written as a run and counted", "runs/attempts/recording.py"
     )

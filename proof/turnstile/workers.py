@@ -70,7 +70,7 @@ def claims(worker: Worker, link: Link, ids: Sequence[str] | None, *, limit: int)
 
 def claims_of_job(worker: Worker, link: Link, job_id: str, *, limit: int) -> None:
     with worker.stage.call("claims of a job with a limit", owner=worker.owner) as call:
-        batch = worker.claimer.claim_of_job(link, job_id, limit=limit)
+        batch, _ = worker.claimer.claim_of_job(link, job_id, limit=limit)
         call.answered = _pairs(batch)
     _take(worker, batch)
 

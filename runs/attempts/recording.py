@@ -20,6 +20,7 @@ from runs.attempts.contract import (
     Received,
 )
 from runs.attempts.counting import of_attempts
+from runs.attempts.fence import IS_HELD
 from runs.attempts.retry import Canceled, GiveUp, PollIn, RetryIn, StepCanceled, StepDone, Succeeded
 from runs.attempts.steps import move_steps, write_results
 from runs.overlap import lock_environments, release_queued
@@ -34,9 +35,7 @@ _RUN_COLUMNS = (
     "body_truncated", "body_bytes", "http_version", "body_note", "remote_ip", "worker",
 )  # fmt: skip
 _COPY_RUNS = f"COPY runs_run ({', '.join(_RUN_COLUMNS)}) FROM STDIN"
-# The fence is one expression over both sides: from `status` alone, while its statistics count few running executions,
-# PostgreSQL would choose to scan the whole table for those first.
-_MOVE_EXECUTIONS = """
+_MOVE_EXECUTIONS = f"""
     UPDATE runs_execution AS execution
        SET status = moved.status,
            finished_at = CASE WHEN moved.status <> 'pending' THEN moved.finished_at END,
@@ -49,12 +48,11 @@ _MOVE_EXECUTIONS = """
                   %s::text[], %s::text[])
            AS moved (id, lease_owner, attempts, status, finished_at, delay_ms, failure_reason, error)
      WHERE execution.id = moved.id
-       AND CASE WHEN execution.status = 'running'
-                THEN execution.lease_owner = moved.lease_owner AND execution.attempts = moved.attempts END
+       AND {IS_HELD}
  RETURNING execution.id::text, execution.attempts, execution.overlap,
            CASE WHEN execution.trigger = 'schedule' AND execution.overlap <> 'queue' THEN
                extract(epoch FROM execution.scheduled_for)::float8 + execution.jitter_ms / 1000.0::float8 END
-"""
+"""  # noqa: S608 - our own text
 # Only rows that change are locked, and always in the order of their ids, so that two recorders can't deadlock.
 _MOVE_STREAKS = """
     WITH ended AS (

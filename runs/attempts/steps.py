@@ -8,13 +8,13 @@ from typing import Any
 
 from jobs.definition.workflow.contract import StepType
 from runs.attempts.contract import AttemptKey, FinishedAttempt
+from runs.attempts.fence import IS_HELD
 from runs.attempts.retry import PollIn, RetryIn, StepCanceled, StepDone, Succeeded
 from runs.postgres_text import array, clean, sparse_array, text_array
 from runs.states import StepStatus
 
-# The fence is the same as of all attempts: see `runs.attempts.recording`. Its worker claims an execution that may go on
-# at once by itself; if it dies first, the clock sends the id again.
-_MOVE = """
+# Its worker claims an execution that may go on at once by itself; if it dies first, the clock sends the id again.
+_MOVE = f"""
     UPDATE runs_execution AS execution
        SET status = moved.status, step = moved.step, step_attempts = moved.step_attempts,
            wait_kind = CASE WHEN moved.status = 'waiting' THEN 'poll' ELSE '' END,
@@ -30,12 +30,11 @@ _MOVE = """
                    AS ended (id, lease_owner, attempts, status, step, step_attempts, finished_at, delay_ms, output)
            ) AS moved
      WHERE execution.id = moved.id
-       AND CASE WHEN execution.status = 'running'
-                THEN execution.lease_owner = moved.lease_owner AND execution.attempts = moved.attempts END
+       AND {IS_HELD}
  RETURNING execution.id::text, execution.attempts, execution.overlap,
            CASE WHEN execution.trigger = 'schedule' AND execution.overlap <> 'queue' THEN
                extract(epoch FROM execution.scheduled_for)::float8 + execution.jitter_ms / 1000.0::float8 END
-"""
+"""  # noqa: S608 - our own text
 # A step that polls has its row from its first call without what it waits for.
 _RESULTS = """
     INSERT INTO runs_stepstate AS step

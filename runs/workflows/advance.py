@@ -64,11 +64,10 @@ class FinallyPhase:
 
 @dataclass(frozen=True, slots=True)
 class StepChange:
-    """A change of one step's row. `is_new`: the step has no row yet."""
+    """A change of one step's row, or its first one."""
 
     step: AnyStep
     status: StepStatus
-    is_new: bool
     wait_kind: WaitKind | None = None
     wait_expires_at: datetime.datetime | None = None
     message: str = ""
@@ -189,7 +188,7 @@ class _Walk:
             if state is not None and state.status in OVER:
                 continue
             if self._position.now >= ending.until:
-                self._out_of_time(step, state)
+                self._cut_off(step, state, f"finally did not end within {FINALLY_SECONDS:,} s.")
                 continue
             arrived = self._arrive(step, state, ending.until)
             if isinstance(arrived, CallStep | WaitAt):
@@ -204,7 +203,7 @@ class _Walk:
             return self._wake(step, state, deadline)
         begun = self._position.step == step.id and self._position.step_attempts > 0
         if not begun and (problem := failing(step.conditions, step.written_conditions, self.facts)) is not None:
-            return self._end(step, StepStatus.SKIPPED, is_new=state is None, error=problem)
+            return self._end(step, StepStatus.SKIPPED, error=problem)
         match step:
             case HttpStep():
                 return self._call(step, deadline)
@@ -212,7 +211,7 @@ class _Walk:
                 return self._delay(step, deadline)
             case WebhookStep() if state is not None:  # its request came before
                 self.facts = replace(self.facts, steps={**self.facts.steps, step.id: state.facts})
-                return self._end(step, StepStatus.SUCCEEDED, is_new=False, how="early", facts=state.facts)
+                return self._end(step, StepStatus.SUCCEEDED, how="early", facts=state.facts)
             case WebhookStep():
                 return self._wait(step, WaitKind.WEBHOOK, self._limit(step, deadline))
             case ApprovalStep():
@@ -227,18 +226,18 @@ class _Walk:
                 return self._call(step, min(deadline, state.wait_expires_at), earlier_runs=state.attempts)
             case HttpStep():
                 error = f"What it polls for did not happen within {step.poll.timeout_seconds if step.poll else 0:,} s."
-                return self._fail(step, FailureReason.WAIT_EXPIRED, error, is_new=False)
+                return self._fail(step, FailureReason.WAIT_EXPIRED, error)
             case DelayStep() if over:
-                return self._end(step, StepStatus.SUCCEEDED, is_new=False)
+                return self._end(step, StepStatus.SUCCEEDED)
             case WaitStep() if over:
                 error = f"Nobody {_EXPECTED[type(step)]} within {step.timeout_seconds:,} s."
-                return self._fail(step, FailureReason.WAIT_EXPIRED, error, is_new=False, how="expired")
+                return self._fail(step, FailureReason.WAIT_EXPIRED, error, how="expired")
         return WaitAt(step, _KINDS[type(step)], state.wait_expires_at)
 
     def _call(self, step: HttpStep, deadline: datetime.datetime, *, earlier_runs: int = 0) -> CallStep | StepRecord:
         if self._runs >= MAX_RUNS:
             error = f"The execution reached {MAX_RUNS:,} runs, the most that one may make."
-            return self._fail(step, FailureReason.TIMEOUT, error, is_new=step.id not in self._states)
+            return self._fail(step, FailureReason.TIMEOUT, error)
         return CallStep(step, deadline, earlier_runs)
 
     def _delay(self, step: DelayStep, deadline: datetime.datetime) -> WaitAt | StepRecord:
@@ -247,7 +246,7 @@ class _Walk:
         except RenderingError as error:
             return self._fail(step, FailureReason.TEMPLATE_ERROR, f"until can't be rendered: {error}.")
         if until <= self._position.now:
-            return self._end(step, StepStatus.SUCCEEDED, is_new=True)
+            return self._end(step, StepStatus.SUCCEEDED)
         return self._wait(step, WaitKind.DELAY, min(until, deadline))
 
     def _instant(self, step: DelayStep) -> datetime.datetime:
@@ -276,39 +275,37 @@ class _Walk:
         return min(deadline, self._position.now + seconds(step.timeout_seconds))
 
     def _wait(self, step: AnyStep, kind: WaitKind, until: datetime.datetime, *, message: str = "") -> WaitAt:
-        self.changes.append(StepChange(step, StepStatus.WAITING, True, kind, until, message))
+        self.changes.append(StepChange(step, StepStatus.WAITING, kind, until, message))
         return WaitAt(step, kind, until)
 
-    def _fail(
-        self, step: AnyStep, reason: FailureReason, error: str, *, is_new: bool = True, how: str = ""
-    ) -> StepRecord:
-        return self._end(step, StepStatus.FAILED, is_new=is_new, reason=reason, error=error, how=how)
+    def _fail(self, step: AnyStep, reason: FailureReason, error: str, *, how: str = "") -> StepRecord:
+        return self._end(step, StepStatus.FAILED, reason=reason, error=error, how=how)
 
     def _end(
         self,
         step: AnyStep,
         status: StepStatus,
         *,
-        is_new: bool,
         reason: FailureReason | None = None,
         error: str = "",
         how: str = "",
         facts: StepFacts | None = None,
         attempts: int = 0,
     ) -> StepRecord:
-        change = StepChange(
-            step, status, is_new, failure_reason=reason, error=error, resolved_how=how, attempts=attempts
-        )
+        change = StepChange(step, status, failure_reason=reason, error=error, resolved_how=how, attempts=attempts)
         self.changes.append(change)
         return StepRecord(status, facts or StepFacts(), failure_reason=reason, error=error)
 
     def _out_of_time(self, step: AnyStep, state: StepRecord | None) -> WorkflowOutcome:
-        runs = self._position.step_attempts if self._position.step == step.id else 0
-        if state is not None or runs:
-            error = "The time of the whole workflow was over."
-            self._end(step, StepStatus.CANCELED, is_new=state is None, error=error, attempts=runs)
+        self._cut_off(step, state, "The time of the whole workflow was over.")
         error = f"The workflow did not end within {self._workflow.timeout_seconds:,} s."
         return WorkflowOutcome(ExecutionStatus.FAILED, FailureReason.TIMEOUT, error)
+
+    def _cut_off(self, step: AnyStep, state: StepRecord | None, error: str) -> None:
+        """End a step that has begun. One that has not gets no row."""
+        runs = self._position.step_attempts if self._position.step == step.id else 0
+        if state is not None or runs:
+            self._end(step, StepStatus.CANCELED, error=error, attempts=runs)
 
     def _success(self) -> WorkflowOutcome:
         try:

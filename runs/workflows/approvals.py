@@ -18,8 +18,8 @@ from core.failpoints import failpoint
 from jobs.definition.workflow.contract import ApprovalStep, FormField
 from runs.failures import FailureReason
 from runs.models import Execution, StepState
+from runs.postgres_text import storable_json
 from runs.states import StepStatus, WaitKind
-from runs.workflows.progress import clean_json
 from runs.workflows.resume import go_on, step_at
 
 MAX_NOTE_CHARACTERS = 2000
@@ -198,7 +198,7 @@ def _record(
         "by": actor.label, "by_id": actor.id, "how": choice.word, "note": note, "form": dict(choice.form),
         "at": now.isoformat(),
     }  # fmt: skip
-    state.decisions = json.loads(clean_json([*state.decisions, decision]))
+    state.decisions = json.loads(storable_json([*state.decisions, decision]))
     approvals = sum(earlier["how"] == "approved" for earlier in state.decisions)
     ends = not choice.approves or approvals >= step.required
     if ends:

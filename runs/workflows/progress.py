@@ -5,7 +5,7 @@ worker can be it, and an execution that waits costs nothing.
 """
 
 import datetime
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -20,9 +20,9 @@ from runs import counters
 from runs.attempts.recording import Streak, move_streaks
 from runs.failures import FailureReason
 from runs.overlap import lock_environments, release_queued
-from runs.postgres_text import clean, text_array
-from runs.states import ExecutionStatus
-from runs.workflows.advance import Advance, CallStep, Finish, Move, WaitAt, WorkflowOutcome, WorkflowPosition, advance
+from runs.postgres_text import clean, storable_json, text_array
+from runs.states import TERMINAL, ExecutionStatus
+from runs.workflows.advance import Advance, CallStep, Finish, WaitAt, WorkflowOutcome, WorkflowPosition, advance
 from runs.workflows.hiding import without
 from runs.workflows.rows import ExecutionFacts, RecordedChange, ending_json, read_facts, write_steps
 
@@ -35,9 +35,9 @@ _MOVE = """
            step_attempts = CASE WHEN execution.step = moved.step THEN execution.step_attempts ELSE 0 END,
            attempts = execution.attempts - CASE WHEN moved.status = 'running' THEN 0 ELSE 1 END,
            wait_kind = moved.wait_kind, wait_expires_at = moved.wait_expires_at,
-           finished_at = CASE WHEN moved.status NOT IN ('running', 'waiting')
+           finished_at = CASE WHEN moved.status NOT IN ('running', 'pending', 'waiting')
                THEN greatest(moved.at, execution.created_at) END,
-           next_attempt_at = CASE WHEN moved.status = 'running' THEN execution.next_attempt_at END,
+           next_attempt_at = CASE WHEN moved.status IN ('running', 'pending') THEN execution.next_attempt_at END,
            lease_owner = CASE WHEN moved.status = 'running' THEN execution.lease_owner END,
            lease_expires_at = CASE WHEN moved.status = 'running' THEN execution.lease_expires_at END,
            failure_reason = moved.failure_reason, error = moved.error,
@@ -48,10 +48,8 @@ _MOVE = """
                   %s::text[], %s::text[], %s::text[])
            AS moved (id, status, step, at, wait_kind, wait_expires_at, failure_reason, output, finally, error)
      WHERE execution.id = moved.id AND execution.status = 'running'
- RETURNING execution.id::text, execution.status, execution.overlap, execution.job_environment_id::text
+ RETURNING execution.status, execution.overlap, execution.job_environment_id::text
 """
-
-
 _FAULT = Advance(
     Finish(
         WorkflowOutcome(
@@ -61,7 +59,7 @@ _FAULT = Advance(
 )
 
 
-class HeldExecution(NamedTuple):
+class ClaimedWorkflow(NamedTuple):
     """A workflow's execution that the caller's transaction has claimed, at the database's instant `now`."""
 
     execution_id: str
@@ -71,6 +69,7 @@ class HeldExecution(NamedTuple):
     step_attempts: int
     started_at: datetime.datetime
     now: datetime.datetime
+    definition: WorkflowDefinition
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,48 +89,71 @@ class StepCall:
     result_bytes: int = 0
 
 
-def progress(
-    cursor: Any, held: Sequence[HeldExecution], workflows: Mapping[str, WorkflowDefinition]
-) -> dict[str, StepCall]:
-    """Move executions on. Returns the calls of those that have one to make; the others wait or have ended.
-
-    `workflows` are their definitions, by execution.
+class Progress(NamedTuple):
+    """What claimed workflows do: the `calls` to make, by execution. The others wait or have ended, or are `postponed`:
+    pending again, for a claim that may end them.
     """
-    known = read_facts(cursor, workflows)
-    advances = {
-        item.execution_id: _advance(item, workflows[item.execution_id], known.get(item.execution_id)) for item in held
-    }
+
+    calls: dict[str, StepCall]
+    postponed: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What follows for one execution, given its facts; None if they can't be read."""
+
+    claimed: ClaimedWorkflow
+    read: ExecutionFacts | None
+    advance: Advance
+
+    @property
+    def outcome(self) -> WorkflowOutcome | None:
+        """How it ends, if it does."""
+        return self.advance.move.outcome if isinstance(self.advance.move, Finish) else None
+
+    @property
+    def begins_finally(self) -> bool:
+        """Whether its steps end here, and `finally` begins."""
+        return self.advance.ending is not None and (self.read is None or self.read.ending is None)
+
+    @property
+    def changes_execution(self) -> bool:
+        """Whether the execution's row says something else now. Mostly it is at the step to call already."""
+        move = self.advance.move
+        return not isinstance(move, CallStep) or move.step.id != self.claimed.step or self.begins_finally
+
+
+def progress(cursor: Any, claimed: Sequence[ClaimedWorkflow], *, may_end: bool = True) -> Progress:
+    """Move executions on, in the transaction that claimed them.
+
+    An end changes rows of job-environments, which transactions lock in the order of their ids. One that has locked some
+    already must not end any more: it postpones them, with `may_end` False.
+    """
+    facts = read_facts(cursor, {item.execution_id: item.definition for item in claimed})
+    plans = [_plan(item, facts.get(item.execution_id)) for item in claimed]
+    postponed = [] if may_end else [plan for plan in plans if plan.outcome is not None]
+    decided = plans if may_end else [plan for plan in plans if plan.outcome is None]
     write_steps(
         cursor,
         [
-            RecordedChange(item.workspace_id, item.execution_id, item.now, change)
-            for item in held
-            for change in advances[item.execution_id].changes
+            RecordedChange(plan.claimed.workspace_id, plan.claimed.execution_id, plan.claimed.now, change)
+            for plan in decided
+            for change in plan.advance.changes
         ],
     )
-    _move(cursor, held, advances, known)
-    if held:
-        failpoint("progress.written")
-    return {
-        item.execution_id: _call(item, planned, move, workflows[item.execution_id], known[item.execution_id])
-        for item in held
-        if isinstance(move := (planned := advances[item.execution_id]).move, CallStep)
-    }
+    rows = [_row(plan) for plan in decided if plan.changes_execution]
+    ended_queues = _write(cursor, rows + [_postponed_row(plan.claimed) for plan in postponed])
+    _settle(cursor, [plan for plan in decided if plan.outcome is not None], ended_queues)
+    failpoint("progress.written")
+    calls = {plan.claimed.execution_id: call for plan in decided if (call := _call(plan)) is not None}
+    return Progress(calls, frozenset(plan.claimed.execution_id for plan in postponed))
 
 
-def _advance(item: HeldExecution, workflow: WorkflowDefinition, read: ExecutionFacts | None) -> Advance:
+def _plan(item: ClaimedWorkflow, read: ExecutionFacts | None) -> _Plan:
     """Decide what follows. What can't be decided fails: its claim holds others, which must not wait for it."""
     if read is None:
-        return _FAULT
-    try:
-        return advance(workflow, _position(item, read), read.facts)
-    except Exception:
-        log.exception("workflow_not_advanced", execution_id=item.execution_id)
-        return _FAULT
-
-
-def _position(item: HeldExecution, read: ExecutionFacts) -> WorkflowPosition:
-    return WorkflowPosition(
+        return _Plan(item, None, _FAULT)
+    position = WorkflowPosition(
         states=read.states,
         started_at=item.started_at,
         now=item.now,
@@ -140,110 +162,85 @@ def _position(item: HeldExecution, read: ExecutionFacts) -> WorkflowPosition:
         ending=read.ending,
         hide=lambda value: without(value, read.hidden),
     )
+    try:
+        return _Plan(item, read, advance(item.definition, position, read.facts))
+    except Exception:
+        log.exception("workflow_not_advanced", execution_id=item.execution_id)
+        return _Plan(item, read, _FAULT)
 
 
-def _call(
-    item: HeldExecution, planned: Advance, call: CallStep, workflow: WorkflowDefinition, read: ExecutionFacts
-) -> StepCall:
-    recorded = item.step_attempts if item.step == call.step.id else 0
+def _call(plan: _Plan) -> StepCall | None:
+    item, read, move = plan.claimed, plan.read, plan.advance.move
+    if not isinstance(move, CallStep):
+        return None
+    assert read is not None  # without facts nothing is called
+    recorded = item.step_attempts if item.step == move.step.id else 0
     return StepCall(
-        workflow=workflow,
-        step=call.step,
-        number=call.earlier_runs + recorded + 1,
+        workflow=item.definition,
+        step=move.step,
+        number=move.earlier_runs + recorded + 1,
         attempt=recorded + 1,
-        deadline=call.deadline,
-        facts=planned.facts or read.facts,
+        deadline=move.deadline,
+        facts=plan.advance.facts or read.facts,
         hidden=read.hidden,
         result_bytes=read.result_bytes,
     )
 
 
-def _move(
-    cursor: Any,
-    held: Sequence[HeldExecution],
-    advances: Mapping[str, Advance],
-    known: Mapping[str, ExecutionFacts],
-) -> None:
-    """Write the moves, and settle what the ended ones mean for their job-environments."""
-    moving = [item for item in held if _changes(item, advances[item.execution_id], known.get(item.execution_id))]
-    if not moving:
-        return
-    rows = [_row(item, advances[item.execution_id], known.get(item.execution_id)) for item in moving]
+def _write(cursor: Any, rows: Sequence[tuple[Any, ...]]) -> set[str]:
+    """Write the moves. Returns the job-environments where one ended that a queued execution may have waited for."""
+    if not rows:
+        return set()
     *columns, errors = zip(*rows, strict=True)
     cursor.execute(_MOVE, [*map(list, columns), text_array(errors)])
-    moved = cursor.fetchall()
-    ended = [item for item in moving if isinstance(advances[item.execution_id].move, Finish)]
-    if ended:
-        queues = {place for _, status, overlap, place in moved if overlap == Overlap.QUEUE and status != "waiting"}
-        settle(cursor, ended, [_outcome(advances[item.execution_id]) for item in ended], queues)
+    return {place for status, overlap, place in cursor.fetchall() if overlap == Overlap.QUEUE and status in TERMINAL}
 
 
-def settle(
-    cursor: Any,
-    ended: Sequence[HeldExecution],
-    outcomes: Sequence[WorkflowOutcome],
-    queues: Collection[str],
-) -> None:
+def _settle(cursor: Any, ended: Sequence[_Plan], queues: Collection[str]) -> None:
     """Count ended executions, move the streaks of their job-environments, and start those that waited in `queues`."""
+    if not ended:
+        return
     if queues:
-        lock_environments(cursor, {item.job_environment_id for item in ended})
+        lock_environments(cursor, {plan.claimed.job_environment_id for plan in ended})
+    outcomes = [(plan.claimed, plan.outcome) for plan in ended if plan.outcome is not None]
     streaks = [
         Streak(item.job_environment_id, item.now, succeeded=outcome.status is ExecutionStatus.SUCCEEDED)
-        for item, outcome in zip(ended, outcomes, strict=True)
+        for item, outcome in outcomes
         if outcome.status is not ExecutionStatus.CANCELED
     ]
     move_streaks(cursor, streaks)
     if queues:
         release_queued(cursor, queues)
-    counters.add(cursor, counters.of_ended((outcome.status, outcome.failure_reason or "") for outcome in outcomes))
+    counters.add(cursor, counters.of_ended((outcome.status, outcome.failure_reason or "") for _, outcome in outcomes))
 
 
-def _changes(item: HeldExecution, planned: Advance, read: ExecutionFacts | None) -> bool:
-    """Whether the execution's row says something else now. Mostly it is at the step to call already."""
-    if isinstance(planned.move, CallStep):
-        return planned.move.step.id != item.step or _begins_finally(planned, read)
-    return True
-
-
-def _row(item: HeldExecution, planned: Advance, read: ExecutionFacts | None) -> tuple[Any, ...]:
+def _row(plan: _Plan) -> tuple[Any, ...]:
     """In the order of `_MOVE`'s columns."""
-    begins_finally = _begins_finally(planned, read)
-    decided = planned.ending.outcome if planned.ending and begins_finally else None
-    finally_text = exact_json.compact(ending_json(planned.ending)) if planned.ending and begins_finally else ""
-    match planned.move:
+    ending = plan.advance.ending if plan.begins_finally else None
+    output = _output(ending.outcome) if ending else None
+    finally_text = exact_json.compact(ending_json(ending)) if ending else ""
+    match plan.advance.move:
         case CallStep(step):
-            return (*_of(item, "running", step.id), "", None, "", _json(decided), finally_text, "")
+            return (*_head(plan.claimed, "running", step.id), "", None, "", output, finally_text, "")
         case WaitAt(step, kind, until):
-            return (*_of(item, "waiting", step.id), kind.value, until, "", _json(decided), finally_text, "")
+            return (*_head(plan.claimed, "waiting", step.id), kind.value, until, "", output, finally_text, "")
         case Finish(outcome):
             reason = outcome.failure_reason.value if outcome.failure_reason else ""
-            head = _of(item, outcome.status.value, item.step)
-            return (*head, "", None, reason, _json(outcome), finally_text, clean(outcome.error))
+            head = _head(plan.claimed, outcome.status.value, plan.claimed.step)
+            return (*head, "", None, reason, _output(outcome), finally_text, clean(outcome.error))
 
 
-def _begins_finally(planned: Advance, read: ExecutionFacts | None) -> bool:
-    return planned.ending is not None and (read is None or read.ending is None)
+def _postponed_row(item: ClaimedWorkflow) -> tuple[Any, ...]:
+    return (*_head(item, "pending", item.step), "", None, "", None, "", "")
 
 
-def _of(item: HeldExecution, status: str, step: str) -> tuple[Any, ...]:
+def _head(item: ClaimedWorkflow, status: str, step: str) -> tuple[Any, ...]:
     return item.execution_id, status, step, item.now
 
 
-def _json(outcome: WorkflowOutcome | None) -> str | None:
+def _output(outcome: WorkflowOutcome) -> str | None:
     """The output, for an outcome that has one."""
-    if outcome is None or outcome.output is None:
-        return None
-    return clean_json(outcome.output)
+    return None if outcome.output is None else storable_json(outcome.output)
 
 
-def clean_json(value: Any) -> str:
-    """JSON as PostgreSQL can store it: without NUL, and without halves of surrogate pairs."""
-    return exact_json.compact(value).replace("\\u0000", "\\ufffd").encode(errors="replace").decode()
-
-
-def _outcome(planned: Advance) -> WorkflowOutcome:
-    assert isinstance(planned.move, Finish)
-    return planned.move.outcome
-
-
-__all__ = ["HeldExecution", "Move", "StepCall", "progress", "settle"]
+__all__ = ["ClaimedWorkflow", "Progress", "StepCall", "progress"]

@@ -21,9 +21,9 @@ from jobs.definition.workflow.contract import MAX_RESULTS_BYTES, AnyStep, Approv
 from runs.inbound import InboundRequest, unproven
 from runs.live_tail.publish import publish_on_commit
 from runs.models import Execution
+from runs.postgres_text import storable_json
 from runs.queue import enqueue_on_commit
 from runs.restore_guard import IS_COPY
-from runs.workflows.progress import clean_json
 from runs.workflows.resume_urls import step_of
 
 log = structlog.get_logger(__name__)
@@ -165,7 +165,7 @@ def _output(step: WebhookStep, request: InboundRequest) -> str:
     """What the step brings if this request counts, as JSON."""
     headers = {name: request.headers[name] for name in sorted(step.kept_headers) if name in request.headers}
     body = (request.body or b"").decode(errors="replace")
-    return clean_json({"status": "received", "headers": headers, "body": body})
+    return storable_json({"status": "received", "headers": headers, "body": body})
 
 
 def _overflow(cursor: Any, target: _WaitingStep, output: str) -> str | None:

@@ -82,7 +82,6 @@ class ExecutionFacts(NamedTuple):
 
     facts: Facts
     states: Mapping[str, StepRecord]
-    state: Mapping[str, Any]
     ending: FinallyPhase | None
     hidden: tuple[str, ...]
     result_bytes: int
@@ -126,7 +125,7 @@ def _facts(row: tuple[Any, ...], steps: Sequence[tuple[Any, ...]], workflow: Wor
         {}, state.get("trigger") or {}, urls | used,
     )  # fmt: skip
     result_bytes = sum(len(output or "") + len(extracted or "") for *_, output, extracted, _, _, _ in steps)
-    return ExecutionFacts(facts, states, state, _ending(state, output), tuple(hidden), result_bytes)
+    return ExecutionFacts(facts, states, _ending(state, output), tuple(hidden), result_bytes)
 
 
 def _record(columns: tuple[Any, ...], url: Callable[[], str], *, where: str) -> tuple[StepRecord, list[str]]:
@@ -136,7 +135,7 @@ def _record(columns: tuple[Any, ...], url: Callable[[], str], *, where: str) -> 
     secret = _decrypted(private, where=where)
     facts = StepFacts(
         brought.get("status"),
-        {**brought.get("headers", {}), **secret.get("headers", {})},
+        brought.get("headers", {}),
         brought.get("body"),
         {**(exact_json.loads(extracted) if extracted else {}), **secret.get("extracted", {})},
         url,

@@ -80,25 +80,25 @@ class Worker:
         #: The claimed calls, in order.
         self.calls: list[Claimed] = []
         self._claimer = Claimer(owner=name, lease_seconds=60, user_agent="Hourhand/test")
-        self._link = Link("test")
+        self.link = Link("test")
 
     def close(self) -> None:
-        self._link.close()
+        self.link.close()
 
     def claim(self) -> list[Claimed]:
-        claimed = self._claimer.claim_any(self._link, limit=100)
+        claimed = self._claimer.claim_any(self.link, limit=100)
         self.calls += claimed
         return claimed
 
     def finish(self, *claimed: Claimed) -> set[tuple[str, int]]:
         """Record the calls with their answers."""
-        batch = [evaluate(item, self._result(item), worker=self.name, rng=random.Random(1)) for item in claimed]
-        with self._link.transaction() as cursor:
+        batch = [evaluate(item, self.result_of(item), worker=self.name, rng=random.Random(1)) for item in claimed]
+        with self.link.transaction() as cursor:
             return record(cursor, batch)
 
     def give_back(self, *claimed: Claimed) -> set[tuple[str, int]]:
         """Give unsent calls back."""
-        return self._claimer.give_back(self._link, claimed)
+        return self._claimer.give_back(self.link, claimed)
 
     def run(self, *, turns: int = 100) -> list[str]:
         """Claim and finish until nothing is due. Returns the called steps, in order."""
@@ -117,7 +117,8 @@ class Worker:
             )
             return bool(cursor.fetchone()[0])
 
-    def _result(self, claimed: Claimed) -> DeliveryResult:
+    def result_of(self, claimed: Claimed) -> DeliveryResult:
+        """What the engine would hand over for this call."""
         answer = self.answers.get(claimed.attempt.step, (200, {"ok": True}))
         if answer == ABORTED:
             return unanswered(claimed.request, FailureReason.UNKNOWN, "canceled", aborted=True)

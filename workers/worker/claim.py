@@ -17,6 +17,7 @@ from workers.connections import Link
 from workers.worker.claimed import Claimed, ClaimedRow
 from workers.worker.held_bodies import HeldBodies
 from workers.worker.prepare import Preparation, Preparer
+from workers.worker.steps import next_calls
 from workers.worker.unreadable import return_unreadable
 
 _RETURNED = """
@@ -67,7 +68,7 @@ _CLAIM_LIMITED = (
     + _RETURNED
 )
 # An attempt is this worker's while its execution is running with this owner and this number. A single expression over
-# both sides makes PostgreSQL look the executions up by their ids (see `runs.attempts.recording`).
+# both sides makes PostgreSQL look the executions up by their ids (see `runs.attempts.fence`).
 _IS_OURS = """
     CASE WHEN execution.status = 'running'
          THEN execution.lease_owner = %(owner)s AND execution.attempts = held.attempts END
@@ -130,10 +131,11 @@ class Claimer:
             cursor.execute(_LIMITED_JOBS, {"ids": None if ids is None else list(ids)})
             return [row[0] for row in cursor.fetchall()]
 
-    def claim_of_job(self, link: Link, job_id: str, *, limit: int) -> list[Claimed]:
+    def claim_of_job(self, link: Link, job_id: str, *, limit: int) -> tuple[list[Claimed], bool]:
         """Claim the due executions of a job within its `concurrency` limit, the longest due first.
 
-        The job's advisory lock is held from the count of running executions until the claim's commit, so that all
+        Returns them, and whether workflows moved on without a call: what they leave free may be claimed at once. The
+        job's advisory lock is held from the count of running executions until the claim's commit, so that all
         workers together keep the limit.
         """
         with link.transaction() as cursor:
@@ -141,7 +143,7 @@ class Claimer:
             cursor.execute(_RUNNING_OF_JOB, [job_id])
             parameters = {"job": job_id, "running": cursor.fetchone()[0], "limit": limit}
             claim = self._claim_with(cursor, _CLAIM_LIMITED, parameters)
-        return self.prepared(claim)
+        return self.prepared(claim), bool(claim.moved)
 
     def extend(self, link: Link, attempts: Sequence[AttemptKey]) -> set[AttemptKey]:
         """Renew the leases of attempts that this worker holds. Returns those that were renewed.
@@ -190,10 +192,15 @@ class Claimer:
         return self.prepared(claim)
 
     def claim_within(self, cursor: Any, ids: Sequence[str]) -> Preparation:
-        """Claim those of `ids` that are due, in the caller's transaction; `prepared` makes their requests after it."""
-        return self._claim_with(cursor, _CLAIM_IDS, {"ids": array(ids), "limit": len(ids)})
+        """Claim those of `ids` that are due, in the caller's transaction; `prepared` makes their requests after it.
 
-    def _claim_with(self, cursor: Any, statement: str, parameters: dict[str, Any]) -> Preparation:
+        It ends no workflow, since the caller may have locked job-environments: see `progress`.
+        """
+        return self._claim_with(cursor, _CLAIM_IDS, {"ids": array(ids), "limit": len(ids)}, may_end=False)
+
+    def _claim_with(
+        self, cursor: Any, statement: str, parameters: dict[str, Any], *, may_end: bool = True
+    ) -> Preparation:
         """Claim executions and read all that their requests need. Counting comes last: it blocks other claims."""
         asked = time.monotonic()
         cursor.execute(statement, {**parameters, "owner": self._owner, "lease": self._lease_seconds})
@@ -201,7 +208,7 @@ class Claimer:
         rows: Sequence[ClaimedRow] = list(map(ClaimedRow._make, cursor.fetchall()))
         versions = self._preparer.versions(cursor, rows)
         rows = return_unreadable(cursor, rows, versions, owner=self._owner)
-        calls, rows, moved = self._preparer.next_calls(cursor, rows, versions)
+        calls, rows, moved, postponed = next_calls(cursor, rows, versions, may_end=may_end)
         workspace_ids = {row.workspace_id for row in rows}
         signing_keys = self._preparer.signing_keys(cursor, workspace_ids)
         allowed_headers = self._preparer.allowed_headers(cursor, workspace_ids)
@@ -210,8 +217,10 @@ class Claimer:
         if rows:
             failpoint("claim.taken")
         refused = _refused(cursor, rows, month) if month else {}
-        by_workspace = (signing_keys, allowed_headers)
-        return Preparation(rows, asked, monotonic, versions, renderings, *by_workspace, month, refused, calls, moved)
+        return Preparation(
+            rows, asked, monotonic, versions, renderings, signing_keys, allowed_headers, month, refused, calls, moved,
+            postponed,
+        )  # fmt: skip
 
     def prepared(self, claim: Preparation) -> list[Claimed]:
         """Make the requests of a claim, once its transaction is committed."""

@@ -1,14 +1,18 @@
 """The result of a claim: the claimed row, and the attempt with its request."""
 
 import datetime
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from jobs.definition.contract import JobDefinition
 from jobs.definition.workflow.contract import WorkflowDefinition
 from runs.attempts.contract import Attempt, Sent
 from runs.failures import FailureReason
+from runs.live_tail.publish import publish
 from runs.workflows.progress import StepCall
 from workers.delivery.contract import DeliveryRequest
+
+_MAX_LISTED = 20  # the most executions that a log line lists
 
 
 class ClaimedRow(NamedTuple):
@@ -85,3 +89,13 @@ class Claimed(NamedTuple):
 
     def __repr__(self) -> str:
         return f"Claimed({self.request!r}, {self.claimed_at!r})"
+
+
+def publish_changes(claimed: Iterable[Claimed]) -> None:
+    """Publish to the live tail that these executions have changed."""
+    publish((item.attempt.workspace_id, item.attempt.execution_id) for item in claimed)
+
+
+def listed(claimed: Sequence[Claimed]) -> list[str]:
+    """The ids of these executions, as far as a log line lists them."""
+    return [item.attempt.execution_id for item in claimed[:_MAX_LISTED]]

@@ -27,8 +27,8 @@ from workers.worker.claimed import AttemptRefusal, Claimed, ClaimedRow
 from workers.worker.held_bodies import HeldBodies
 from workers.worker.keyring import Keyring
 from workers.worker.rendering import Renderer, Rendering
-from workers.worker.steps import kept_body_bytes, limited_timeout, message_key, next_calls, step_version
-from workers.worker.versions import AnyVersion, Versions, WorkflowVersion
+from workers.worker.steps import kept_body_bytes, limited_timeout, message_key, step_version
+from workers.worker.versions import AnyVersion, Versions
 from workers.worker.visible_headers import VisibleHeaders
 
 _NO_HEADERS: frozenset[str] = frozenset()
@@ -40,7 +40,7 @@ class Preparation(NamedTuple):
     `asked_monotonic` is from before the claim was sent, `claimed_monotonic` from when it was answered. By workspace:
     `signing_keys`, and `allowed_headers` that history shows. By execution: `renderings`, in `refused` why its
     workspace's plan does not allow it, and in `calls` the step of a workflow that it calls.
-    `moved` are the rows of workflows that now wait or have ended.
+    `moved` are the rows of workflows that now wait or have ended, `postponed` those that are pending again.
     """
 
     rows: Sequence[ClaimedRow]
@@ -54,19 +54,12 @@ class Preparation(NamedTuple):
     refused: Mapping[str, str]
     calls: Mapping[str, StepCall] = {}
     moved: Sequence[ClaimedRow] = ()
+    postponed: Sequence[ClaimedRow] = ()
 
     @property
     def execution_ids(self) -> set[str]:
-        """The executions that the claim took, whether they are called now or moved on."""
+        """The executions that the claim took and did not put back, whether they are called now or moved on."""
         return {row.execution_id for row in (*self.rows, *self.moved)}
-
-
-class NextCalls(NamedTuple):
-    """The calls of workflows' steps, by execution; the claimed `rows` that are called, and those that `moved` on."""
-
-    calls: Mapping[str, StepCall]
-    rows: Sequence[ClaimedRow]
-    moved: Sequence[ClaimedRow]
 
 
 class Preparer:
@@ -85,17 +78,6 @@ class Preparer:
     def versions(self, cursor: Any, rows: Sequence[ClaimedRow]) -> Mapping[str, PerEnvironment[AnyVersion]]:
         """The versions of these rows, in the claim's transaction. One that can't be read is an `UnreadableReason`."""
         return self._versions.read(cursor, {row.job_version_id for row in rows})
-
-    def next_calls(
-        self, cursor: Any, rows: Sequence[ClaimedRow], versions: Mapping[str, PerEnvironment[AnyVersion]]
-    ) -> "NextCalls":
-        """Move workflows on, in the claim's transaction."""
-        if not any(isinstance(each.common, WorkflowVersion) for each in versions.values()):
-            return NextCalls({}, rows, ())
-        calls = next_calls(cursor, rows, versions)
-        moved = [row for row in rows if _is_workflow(row, versions) and row.execution_id not in calls]
-        gone = set(moved)
-        return NextCalls(calls, [row for row in rows if row not in gone], moved)
 
     def signing_keys(self, cursor: Any, workspace_ids: Collection[str]) -> dict[str, tuple[SigningKey, ...]]:
         """The keys that sign these workspaces' requests, in the claim's transaction."""
@@ -210,10 +192,6 @@ class Preparer:
             counted_in=None if attempt.execution_id in read.refused else read.month,
             step=step,
         )
-
-
-def _is_workflow(row: ClaimedRow, versions: Mapping[str, PerEnvironment[AnyVersion]]) -> bool:
-    return isinstance(versions[row.job_version_id].of(row.environment_id), WorkflowVersion)
 
 
 def _within(held: HeldBodies, claimed: Iterable[Claimed]) -> Iterator[Claimed]:

@@ -9,7 +9,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import psycopg2
 import structlog
@@ -26,6 +26,7 @@ from workers.worker.claim import Claimer
 from workers.worker.claimed import Claimed
 from workers.worker.evaluate import evaluate
 from workers.worker.held import HeldAttempts
+from workers.worker.next_steps import NextSteps
 from workers.worker.prepare import Preparation
 from workers.worker.short_waits import Retry
 
@@ -37,16 +38,6 @@ BATCH_BYTES = 4 * 1024 * 1024
 WINDOW_SECONDS = 0.020
 _RETRY_SECONDS = 2.0
 _EVALUATION_SECONDS = 1.0
-
-
-class NextSteps(Protocol):
-    """Claims executions in the recorder's transaction, and delivers them after its commit."""
-
-    def claim(self, cursor: Any, execution_ids: Sequence[str]) -> Preparation | None:
-        """Claim those that this worker may take now; None: no time for that."""
-
-    def deliver(self, claim: Preparation) -> None:
-        """Deliver what was claimed."""
 
 
 class Recorder:
@@ -85,7 +76,6 @@ class Recorder:
         self._stopping = threading.Event()
         self._give_up_at = float("inf")
         # Leases are renewed between batches, so no batch may wait for a lock for long.
-        self._claim: Preparation | None = None
         self._link = Link("recorder", lock_timeout_seconds=min(30.0, lease_seconds / 4))
         self._thread = threading.Thread(target=self._work, name="recorder", daemon=True)
 
@@ -145,25 +135,25 @@ class Recorder:
     def _record_batch(self) -> None:
         self._arrived.clear()
         batch = self._evaluated_batch()
-        if not batch:
-            return
-        if not self._persist(batch):
-            self._arrived.set()
-            return
-        delivered = [self._waiting.popleft() for _ in batch]
+        if batch:
+            self._persist(batch)
         if self._waiting:
             self._arrived.set()
+
+    def _pass_on(self, batch: Sequence[FinishedAttempt], claim: Preparation | None) -> None:
+        """Tell the others what was recorded: the first ones that wait, in their order. Deliver what was claimed."""
+        delivered = [self._waiting.popleft() for _ in batch]
         self._on_recorded([claimed for claimed, _ in delivered])
+        claimed_ids = claim.execution_ids if claim is not None else ()
         retries = [
             Retry(result.finished_monotonic + delay_ms / 1000, item.attempt.execution_id)
             for item, (_, result) in zip(batch, delivered, strict=True)
             if (delay_ms := _goes_on_in_ms(item.ending.verdict)) is not None
-            and (self._claim is None or item.attempt.execution_id not in self._claim.execution_ids)
+            and item.attempt.execution_id not in claimed_ids
         ]
         if retries and self._on_retries is not None:
             self._on_retries(retries)
-        if self._claim is not None and self._next_steps is not None:
-            claim, self._claim = self._claim, None
+        if claim is not None and self._next_steps is not None:
             self._next_steps.deliver(claim)
 
     def _evaluated_batch(self) -> list[FinishedAttempt]:
@@ -183,9 +173,9 @@ class Recorder:
         return batch
 
     def _persist(self, batch: Sequence[FinishedAttempt], *, claims: bool = True) -> bool:
-        """Record a batch, whole or in halves. False if the database is away: nothing is lost, try again."""
+        """Record a batch, whole or in halves, and pass each on. False if the database is away: the rest still waits."""
         try:
-            moved = self._transaction(batch, claims=claims)
+            moved, claim = self._transaction(batch, claims=claims)
             failpoint("record.committed")
         except DatabaseAwayError as error:
             log.warning("recorder_database_away", error=str(error), waiting=len(self._waiting))
@@ -208,6 +198,7 @@ class Recorder:
                     job_id=item.attempt.job_id,
                     failure_reason=item.ending.failure_reason,
                 )
+        self._pass_on(batch, claim)
         return True
 
     def _persist_halves(self, batch: Sequence[FinishedAttempt], error: Exception) -> bool:
@@ -224,17 +215,21 @@ class Recorder:
             error=str(error).partition("\n")[0],  # further lines quote the row
         )
         if item.received is None and item.ending.failure_reason is FailureReason.UNKNOWN:
-            return True  # Not even its bare ending can be stored: its lease will expire, and it is reaped.
+            self._pass_on(
+                batch, None
+            )  # Not even its bare ending can be stored: its lease will expire, and it is reaped.
+            return True
         return self._persist([_bare(item)])
 
-    def _transaction(self, batch: Sequence[FinishedAttempt], *, claims: bool) -> set[AttemptKey]:
-        self._claim = None
+    def _transaction(
+        self, batch: Sequence[FinishedAttempt], *, claims: bool
+    ) -> tuple[set[AttemptKey], Preparation | None]:
+        """Returns the attempts that moved their execution, and what was claimed of those that go on."""
         with self._link.transaction() as cursor:
             moved = record(cursor, batch)
             failpoint("record.written")
             claim = self._claim_next(cursor, batch, moved) if claims else None
-        self._claim = claim
-        return moved
+        return moved, claim
 
     def _claim_next(self, cursor: Any, batch: Sequence[FinishedAttempt], moved: set[AttemptKey]) -> Preparation | None:
         """Claim workflows that go on, in the transaction that ends their steps: a step then costs one commit."""

@@ -6,32 +6,34 @@ records; none of them waits for a remote server.
 
 import collections
 import contextlib
+import functools
 import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
 import structlog
 
 from core.failpoints import failpoint
 from jobs.egress import EgressPolicy
 from runs.failures import FailureReason
-from runs.live_tail.publish import finish_publishing, publish
+from runs.live_tail.publish import finish_publishing
 from workers.connections import DatabaseAwayError, Link
 from workers.delivery.contract import Crowded, DeliveryRequest, DeliveryResult, InFlight
 from workers.delivery.engine import DeliveryEngine, EngineStopped
 from workers.delivery.transfer import unanswered
 from workers.worker.callbacks import CallbackRunner
 from workers.worker.claim import Claimer
-from workers.worker.claimed import Claimed
+from workers.worker.claimed import Claimed, listed, publish_changes
+from workers.worker.give_back import GiveBack
 from workers.worker.held import HeldAttempts
-from workers.worker.held_bodies import MAX_BODIES_BYTES, HeldBodies
-from workers.worker.prepare import Preparation, Preparer
+from workers.worker.held_bodies import MAX_BODIES_BYTES
+from workers.worker.next_steps import NextSteps
+from workers.worker.prepare import Preparer
 from workers.worker.recorder import Recorder
 from workers.worker.short_waits import Retry, ShortWaits
 from workers.worker.testcalls import CallRunner
-from workers.worker.unsent import Unsent, UnsentAttempts
+from workers.worker.unsent import UnsentAttempts
 
 log = structlog.get_logger(__name__)
 
@@ -48,7 +50,6 @@ _LOCKED_SECONDS = 0.1
 #: How long an execution that there is no memory for stays pending before a worker with room claims it.
 _HEAVY_WAIT_SECONDS = 2.0
 _PUBLISH_SECONDS = 1.0
-_MAX_LISTED = 20  # the most executions that a log line lists
 
 
 class DrainingError(RuntimeError):
@@ -76,9 +77,10 @@ class DeliveryService:
         self._capacity = max_in_flight
         self._few = max_in_flight * _FEW_SLOTS
         self._held = HeldAttempts(lease_seconds)
-        self._claimer = Claimer(
-            owner=owner, lease_seconds=lease_seconds, user_agent=user_agent, held_bodies=self._held.bodies
+        new_claimer = functools.partial(
+            Claimer, owner=owner, lease_seconds=lease_seconds, user_agent=user_agent, held_bodies=self._held.bodies
         )
+        self._claimer = new_claimer()
         self._engine = DeliveryEngine(
             policy=policy,
             on_result=self._finished,
@@ -96,7 +98,7 @@ class DeliveryService:
             on_recorded=self._recorded,
             on_lost=self._abort_lost,
             on_retries=self._add_retries,
-            next_steps=_Forward(self, owner=owner, lease_seconds=lease_seconds, user_agent=user_agent),
+            next_steps=NextSteps(new_claimer(), may_claim=lambda: self._takes_steps, deliver=self._deliver),
         )
         self._calls = CallRunner(
             worker=name,
@@ -114,6 +116,7 @@ class DeliveryService:
         self._rng = random.Random()  # noqa: S311 - jitter
         self._ids: collections.deque[str] = collections.deque()
         self._unsent = UnsentAttempts()
+        self._give_back = GiveBack(self._claimer, self._unsent, forget=self._forget, on_canceled=self._record_canceled)
         self._freed_jobs: set[str] = set()
         self._short_waits = ShortWaits(capacity=max_in_flight)
         self._measure_at = 0.0
@@ -207,7 +210,7 @@ class DeliveryService:
         self._thread.join(grace_seconds + 5)
         returned = self._engine.stop(grace_seconds=grace_seconds)
         unsent = [claimed for request in returned if (claimed := self._held.of(request))]
-        self._give_back(unsent + self._unsent.all())
+        self._give_back.at_once(unsent + self._unsent.all())
         left = self._recorder.stop(timeout_seconds=max(5.0, grace_seconds))
         self._calls.stop()
         self._callbacks.stop()
@@ -232,13 +235,13 @@ class DeliveryService:
         self._release_ids(link)
         while not self._stopping.wait(_SUBMIT_POLL_SECONDS):
             with contextlib.suppress(DatabaseAwayError):
-                self._return_unsent(link)
+                self._give_back.next_batch(link)
         link.close()
 
     def _claim_batch(self, link: Link) -> None:
         ids, limit = self._next_batch()
         try:
-            self._return_unsent(link)
+            self._give_back.next_batch(link)
             self._claim_of_jobs(link, [self._freed_jobs.pop() for _ in range(len(self._freed_jobs))])
             if limit > 0:
                 self._claim(link, ids, limit=limit)
@@ -250,14 +253,18 @@ class DeliveryService:
     def _claim(self, link: Link, ids: list[str], *, limit: int) -> None:
         """Claim `ids`, or without any whatever is due; then the executions of jobs with a concurrency limit."""
         claimed = self._claimer.claim(link, ids, limit=limit) if ids else self._claimer.claim_any(link, limit=limit)
-        self.deliver(claimed)
+        self._deliver(claimed)
         if len(claimed) < (len(ids) or limit):
             self._claim_of_jobs(link, self._claimer.limited_jobs(link, ids or None))
 
     def _claim_of_jobs(self, link: Link, job_ids: Sequence[str]) -> None:
         for job_id in job_ids:
-            if (room := self._room()) > 0:
-                self.deliver(self._claimer.claim_of_job(link, job_id, limit=min(room, _CLAIM_BATCH)))
+            if (room := self._room()) <= 0:
+                continue
+            claimed, has_moved = self._claimer.claim_of_job(link, job_id, limit=min(room, _CLAIM_BATCH))
+            self._deliver(claimed)
+            if has_moved:  # A workflow that waits or has ended leaves its place to the next.
+                self._freed_jobs.add(job_id)
 
     def _next_batch(self) -> tuple[list[str], int]:
         """Wait for room and ids, at most an idle poll. Returns the ids to claim (none: anything due), and how many.
@@ -311,20 +318,15 @@ class DeliveryService:
         return self._too_heavy
 
     @property
-    def held_bodies(self) -> HeldBodies:
-        """The bodies in this worker's memory."""
-        return self._held.bodies
-
-    @property
-    def takes_steps(self) -> bool:
+    def _takes_steps(self) -> bool:
         """Whether the recorder may claim the next steps of workflows, whose calls have just ended."""
         return not self._draining.is_set() and not self._too_heavy and self._permission()
 
-    def deliver(self, claimed: Sequence[Claimed]) -> None:
+    def _deliver(self, claimed: Sequence[Claimed]) -> None:
         """Send what was claimed, or give it back if the engine has stopped."""
         if not claimed:
             return
-        _publish(claimed)
+        publish_changes(claimed)
         heavy = [item for item in claimed if item.is_too_heavy]
         try:
             with self._changed:  # Atomic, so that `abort` finds an attempt with the engine or not at all.
@@ -335,7 +337,7 @@ class DeliveryService:
                     self._unsent.add(item, _HEAVY_WAIT_SECONDS)
             failpoint("send.submitted")
         except EngineStopped:
-            self._give_back(claimed)
+            self._give_back.at_once(claimed)
             return
         for item in claimed:
             if item.refusal is not None and not item.is_too_heavy:
@@ -347,7 +349,7 @@ class DeliveryService:
             self._unsent.drop(item.attempt.key)
             self._engine.abort(item.attempt.key)
         if older:
-            log.info("leases_lost", count=len(older), execution_ids=_listed(older))
+            log.info("leases_lost", count=len(older), execution_ids=listed(older))
 
     def _release_ids(self, link: Link) -> None:
         """Let the clock enqueue the ids that were not claimed at once, rather than as lost messages."""
@@ -358,50 +360,6 @@ class DeliveryService:
                 self._claimer.release(link, ids)
         except DatabaseAwayError as error:
             log.warning("ids_not_released", error=str(error), ids=len(ids))
-
-    def _give_back(self, claimed: Sequence[Claimed]) -> None:
-        if not claimed:
-            return
-        self._forget(claimed)
-        link = Link("claimer")
-        try:
-            self._claimer.give_back(link, claimed)
-            _publish(claimed)
-        except DatabaseAwayError as error:
-            log.warning("claims_not_given_back", error=str(error), count=len(claimed), execution_ids=_listed(claimed))
-        finally:
-            link.close()
-
-    def _return_unsent(self, link: Link) -> None:
-        """Give unsent attempts back to the database. Those that it does not take stay held, and are tried again."""
-        batch = self._unsent.begin(_CLAIM_BATCH)
-        if not batch:
-            return
-        claimed = [unsent.claimed for unsent in batch]
-        waits = {unsent.claimed.attempt.execution_id: self._spread_ms(unsent.wait_seconds) for unsent in batch}
-        moved = self._claimer.give_back(link, claimed, wait_ms=waits)
-        refused = [unsent for unsent in batch if unsent.claimed.attempt.key not in moved]
-        self._drop_returned(link, [unsent for unsent in refused if unsent.unanswered])
-        for item in self._unsent.settle(batch, moved):
-            self._record_canceled(item)
-        back = [item for item in claimed if item.attempt.key in moved]
-        self._forget(back)
-        _publish(back)
-        if back:
-            log.info("executions_sent_away", count=len(back), execution_ids=_listed(back))
-
-    def _drop_returned(self, link: Link, in_doubt: Sequence[Unsent]) -> None:
-        """Forget attempts that the database took back although its answer was lost: their number may be reused."""
-        if not in_doubt:
-            return
-        lost = self._claimer.lost(link, [unsent.claimed.attempt.key for unsent in in_doubt])
-        for unsent in in_doubt:
-            if unsent.claimed.attempt.key in lost:
-                self._unsent.drop(unsent.claimed.attempt.key)
-                self._forget([unsent.claimed])
-
-    def _spread_ms(self, seconds: float) -> int:
-        return round(seconds * 1000 * self._rng.uniform(0.75, 1.25))
 
     # -- from the engine's thread and the recorder's -------------------------------------------------------------------
 
@@ -431,7 +389,7 @@ class DeliveryService:
                     late.append(claimed)
             self._changed.notify_all()
         if late:
-            log.warning("claims_stale", count=len(late), execution_ids=_listed(late))
+            log.warning("claims_stale", count=len(late), execution_ids=listed(late))
 
     def _may_send(self, request: DeliveryRequest, now: float) -> bool:
         """Whether a request may still be sent: this worker holds its lease, or it is a test call."""
@@ -470,36 +428,9 @@ class DeliveryService:
                     self._held.forget([claimed])
                 else:
                     self._abort(claimed)
-        log.info("leases_lost", count=len(lost), execution_ids=_listed(lost))
+        log.info("leases_lost", count=len(lost), execution_ids=listed(lost))
 
     def _forget(self, claimed: Iterable[Claimed]) -> None:
         self._held.forget(claimed)
         with self._changed:
             self._changed.notify_all()
-
-
-class _Forward:
-    """Claims the next steps of workflows on the recorder's connection, for the service."""
-
-    def __init__(self, service: DeliveryService, *, owner: str, lease_seconds: int, user_agent: str) -> None:
-        self._service = service
-        # A claimer of its own: its caches are for one thread.
-        self._claimer = Claimer(
-            owner=owner, lease_seconds=lease_seconds, user_agent=user_agent, held_bodies=service.held_bodies
-        )
-
-    def claim(self, cursor: Any, execution_ids: Sequence[str]) -> Preparation | None:
-        """Claim them; None while the service takes no more work."""
-        return self._claimer.claim_within(cursor, execution_ids) if self._service.takes_steps else None
-
-    def deliver(self, claim: Preparation) -> None:
-        self._service.deliver(self._claimer.prepared(claim))
-
-
-def _publish(claimed: Iterable[Claimed]) -> None:
-    """Publish to the live tail that these executions have changed."""
-    publish((item.attempt.workspace_id, item.attempt.execution_id) for item in claimed)
-
-
-def _listed(claimed: Sequence[Claimed]) -> list[str]:
-    return [item.attempt.execution_id for item in claimed[:_MAX_LISTED]]

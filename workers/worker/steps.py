@@ -2,7 +2,9 @@
 
 import base64
 import datetime
+import functools
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from django.conf import settings
@@ -17,9 +19,10 @@ from runs.attempts.contract import Ending, Received, StepResult
 from runs.attempts.redaction import redact_text
 from runs.attempts.retry import SUCCEEDED, Canceled, GiveUp, PollIn, RetryIn, StepCanceled, StepDone, Verdict
 from runs.failures import FailureReason
+from runs.postgres_text import storable_json
 from runs.workflows.extraction import Extracted, extracted_from
 from runs.workflows.hiding import without
-from runs.workflows.progress import HeldExecution, StepCall, clean_json, progress
+from runs.workflows.progress import ClaimedWorkflow, StepCall, progress
 from runs.workflows.rows import secret_text
 from workers.delivery.contract import KEPT_BODY_BYTES, READ_BODY_BYTES, DeliveryResult
 from workers.worker.claimed import Claimed, ClaimedRow
@@ -31,26 +34,41 @@ _LEAST_SECONDS = 1.0
 _SMALL_OUTPUT_BYTES = 16 * 1024
 
 
+class NextCalls(NamedTuple):
+    """The calls of workflows' steps, by execution; the claimed `rows` that are called, those that `moved` on without a
+    call, and those `postponed`, which are pending again for a claim that may end them.
+    """
+
+    calls: Mapping[str, StepCall]
+    rows: Sequence[ClaimedRow]
+    moved: Sequence[ClaimedRow] = ()
+    postponed: Sequence[ClaimedRow] = ()
+
+
 def next_calls(
-    cursor: Any, rows: Sequence[ClaimedRow], versions: Mapping[str, PerEnvironment[Any]]
-) -> dict[str, StepCall]:
-    """Move the claimed workflows on, in the claim's transaction. Returns the calls to make, by execution."""
+    cursor: Any, rows: Sequence[ClaimedRow], versions: Mapping[str, PerEnvironment[Any]], *, may_end: bool
+) -> NextCalls:
+    """Move the claimed workflows on, in the claim's transaction. `may_end` is that of `progress`."""
+    if not any(isinstance(version, WorkflowVersion) for each in versions.values() for version in each.all):
+        return NextCalls({}, rows)
     workflows = {
-        row.execution_id: version.workflow
-        for row in rows
-        if isinstance(version := versions[row.job_version_id].of(row.environment_id), WorkflowVersion)
-    }
-    if not workflows:
-        return {}
-    held = [
-        HeldExecution(
+        row.execution_id: ClaimedWorkflow(
             row.execution_id, row.workspace_id, row.job_environment_id, row.step, row.step_attempts,
-            row.started_at or row.claimed_at, row.claimed_at,
+            row.started_at or row.claimed_at, row.claimed_at, version.workflow,
         )
         for row in rows
-        if row.execution_id in workflows
-    ]  # fmt: skip
-    return progress(cursor, held, workflows)
+        if isinstance(version := versions[row.job_version_id].of(row.environment_id), WorkflowVersion)
+    }  # fmt: skip
+    if not workflows:
+        return NextCalls({}, rows)
+    calls, postponed = progress(cursor, list(workflows.values()), may_end=may_end)
+    gone = workflows.keys() - calls.keys()
+    return NextCalls(
+        calls,
+        [row for row in rows if row.execution_id not in gone],
+        [row for row in rows if row.execution_id in gone - postponed],
+        [row for row in rows if row.execution_id in postponed],
+    )
 
 
 def step_version(version: Any, call: StepCall | None) -> Version:
@@ -79,16 +97,17 @@ def message_key(execution_id: str, call: StepCall | None) -> str:
     return f"{execution_id}-{call.step.id}{poll}"
 
 
-class Answer(NamedTuple):
+@dataclass(frozen=True)
+class Answer:
     """What a call brought, as assertions and extraction see it: as much of the body as was read."""
 
     result: DeliveryResult
     received: Received | None
     reading: Reading | None
 
-    @property
+    @functools.cached_property
     def checked(self) -> CheckedResponse:
-        """The response, of which there is one."""
+        """The response, of which there is one. It parses its JSON once."""
         received, reading = self.received, self.reading
         assert received is not None
         return CheckedResponse(
@@ -144,9 +163,9 @@ def _whole_output(answer: Answer, call: StepCall, secrets: tuple[str, ...]) -> s
         return None
     text = received.body.decode(errors="replace")
     try:
-        return clean_json(without(exact_json.loads(text), secrets))
+        return storable_json(without(exact_json.loads(text), secrets))
     except (ValueError, RecursionError):
-        return clean_json(redact_text(text, secrets))
+        return storable_json(redact_text(text, secrets))
 
 
 def _verdict(ending: Ending, call: StepCall) -> Verdict:
@@ -195,7 +214,7 @@ def _with_values(
     public = without(taken.public, secrets)
     return result._replace(
         output=_output(answer, call, secrets),
-        extracted=clean_json(public) if public else None,
+        extracted=storable_json(public) if public else None,
         private=_encrypted({"extracted": taken.secret}) if taken.secret else None,
     )
 
@@ -209,8 +228,8 @@ def _output(answer: Answer, call: StepCall, secrets: tuple[str, ...]) -> str | N
     output: dict[str, Any] = {"status": received.status_code, "headers": without(headers, secrets)}
     if len(received.body) <= room and not received.body_truncated:
         output["body"] = redact_text(received.body.decode(errors="replace"), secrets)
-    text = clean_json(output)
-    return text if len(text.encode()) <= room else clean_json({"status": received.status_code})
+    text = storable_json(output)
+    return text if len(text.encode()) <= room else storable_json({"status": received.status_code})
 
 
 def _encrypted(values: Mapping[str, Any]) -> str:

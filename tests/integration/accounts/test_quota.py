@@ -71,7 +71,7 @@ def test_fifty_threads_start_exactly_the_included_runs(workspace: Workspace, mak
         return calls
 
     def limited(hands, own: Link) -> list:
-        return [one for job_id in hands.limited_jobs(own) for one in hands.claim_of_job(own, job_id, limit=7)]
+        return [one for job_id in hands.limited_jobs(own) for one in hands.claim_of_job(own, job_id, limit=7)[0]]
 
     with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
         calls = sum(pool.map(work, range(THREADS)))

@@ -93,7 +93,7 @@ class TestHeld:
         claims = [
             lambda: claimer.claim(link, [key], limit=1),
             lambda: claimer.claim_any(link, limit=1),
-            lambda: claimer.claim_of_job(link, str(place.job_id), limit=1),
+            lambda: claimer.claim_of_job(link, str(place.job_id), limit=1)[0],
         ]
         assert [claim() for claim in claims] == [[], [], []]
         release.resume()

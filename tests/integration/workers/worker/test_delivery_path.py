@@ -319,12 +319,12 @@ class TestConcurrency:
         one, other = claimer("first"), claimer("second")
         (job_id,) = one.limited_jobs(first, ids[:1])
         assert one.limited_jobs(first) == [job_id]
-        (claimed,) = one.claim_of_job(first, job_id, limit=1)
+        ((claimed,), _) = one.claim_of_job(first, job_id, limit=1)
         assert claimed.attempt.execution_id == ids[0], "the longest due goes first"
-        assert len(other.claim_of_job(second, job_id, limit=10)) == 1
-        assert one.claim_of_job(first, job_id, limit=10) == []
+        assert len(other.claim_of_job(second, job_id, limit=10)[0]) == 1
+        assert one.claim_of_job(first, job_id, limit=10) == ([], False)
         record_on(first, finished(claimed))
-        assert len(other.claim_of_job(second, job_id, limit=10)) == 1
+        assert len(other.claim_of_job(second, job_id, limit=10)[0]) == 1
 
     def test_two_concurrent_claims_keep_to_the_limit(self, ids, first):
         job_id = str(Execution.objects.values_list("job_id", flat=True)[0])
@@ -333,7 +333,7 @@ class TestConcurrency:
         def claim(number: int) -> int:
             link = Link("test")
             together.wait()
-            claimed = claimer(f"worker-{number}").claim_of_job(link, job_id, limit=10)
+            claimed, _ = claimer(f"worker-{number}").claim_of_job(link, job_id, limit=10)
             link.close()
             return len(claimed)
 
