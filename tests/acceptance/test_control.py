@@ -13,6 +13,11 @@ from tests.support.project import ROOT
 from tests.support.recording_receiver import Receiver
 from tests.support.waiting import wait_for
 
+#: For calls that a test cancels: the longest timeout that a job may have, and an answer that comes after it. Under
+#: load, control commands and restarts take longer than a job's default timeout, and the call would end before them.
+LONGEST_TIMEOUT_SECONDS = 300
+NO_ANSWER_SECONDS = 600.0
+
 
 @pytest.fixture
 def slow():
@@ -29,6 +34,12 @@ def remote(deployment: Deployment, kind: str, *command: str) -> dict[str, Any]:
     return json.loads(told.stdout) if told.returncode == 0 else {}
 
 
+def deliveries(deployment: Deployment) -> dict[str, Any]:
+    """Return the only worker's reply to `inspect deliveries`, asking again until it is in time."""
+    (reply,) = wait_for(lambda: remote(deployment, "inspect", "deliveries"), "the worker to reply").values()
+    return reply
+
+
 def run(deployment: Deployment, slug: str) -> str:
     return deployment.call("POST", f"/jobs/{slug}/run/", json={})["id"]
 
@@ -36,16 +47,16 @@ def run(deployment: Deployment, slug: str) -> str:
 def test_a_call_in_flight_is_listed_and_canceled_and_its_worker_continues(
     deployment: Deployment, receiver: Receiver, slow: Receiver
 ):
-    slow.delay_seconds = 60.0
+    slow.delay_seconds = NO_ANSWER_SECONDS
     deployment.start("beat")
     deployment.start("worker")
     secret = {"url": f"{slow.url}/hook?token=hush", "headers": {"Authorization": "hush"}}
-    deployment.make_job("slow", request=secret)
+    deployment.make_job("slow", request={**secret, "timeout_seconds": LONGEST_TIMEOUT_SECONDS})
     deployment.make_job("fast", request={"url": f"{receiver.url}/"})
     ids = [run(deployment, "slow"), run(deployment, "slow")]
     wait_for(lambda: len(slow.seen) == 2, "the requests")
 
-    (told,) = wait_for(lambda: remote(deployment, "inspect", "deliveries"), "the worker to answer").values()
+    told = deliveries(deployment)
     assert (told["draining"], told["waiting"]) == (False, 0)
     assert [one["execution_id"] for one in told["deliveries"]] == ids
     assert {(one["attempt"], one["host"]) for one in told["deliveries"]} == {(1, "127.0.0.1")}
@@ -56,7 +67,7 @@ def test_a_call_in_flight_is_listed_and_canceled_and_its_worker_continues(
     assert [one["status"] for one in canceled["runs"]] == ["canceled"]
     assert "may have arrived" in canceled["runs"][0]["error"]
     wait_for(lambda: "delivery_fenced" in deployment.log("worker"), "the worker to abort it", seconds=10)
-    (told,) = remote(deployment, "inspect", "deliveries").values()
+    told = deliveries(deployment)
     assert [one["execution_id"] for one in told["deliveries"]] == ids[1:]
 
     remote(deployment, "control", "cancel_execution", ids[1])
@@ -72,9 +83,9 @@ def test_a_call_in_flight_is_listed_and_canceled_and_its_worker_continues(
 
 def test_canceling_works_without_redis_and_the_worker(deployment: Deployment, slow: Receiver):
     """The worker notices when it renews its leases, every second here."""
-    slow.delay_seconds = 20.0
+    slow.delay_seconds = NO_ANSWER_SECONDS
     deployment.start("worker")
-    deployment.make_job("slow", request={"url": f"{slow.url}/"})
+    deployment.make_job("slow", request={"url": f"{slow.url}/", "timeout_seconds": LONGEST_TIMEOUT_SECONDS})
     execution = run(deployment, "slow")
     wait_for(lambda: slow.seen, "the request")
     deployment.kill("web", 15)
@@ -96,7 +107,7 @@ def test_a_drained_worker_claims_nothing_and_another_does(deployment: Deployment
     first = run(deployment, "slow")
     wait_for(lambda: len(slow.seen) == 1, "the first request")
     assert remote(deployment, "control", "drain") is not None
-    (told,) = remote(deployment, "inspect", "deliveries").values()
+    told = deliveries(deployment)
     assert told["draining"] is True
     second = run(deployment, "slow")
     wait_for(lambda: deployment.call("GET", f"/executions/{first}/")["status"] == "succeeded", "the first to end")
