@@ -32,6 +32,7 @@ from runs.executions.bulk import cancel_bulk, selected, start_selected
 from runs.models import BulkOperation
 from runs.querysets import ExecutionQuerySet
 from runs.states import BulkKind, BulkState
+from runs.workflows.carrying import FAILED, START
 
 _STATES = {
     BulkState.RUNNING: Appearance("Running", "busy", "progress_activity"),
@@ -152,8 +153,10 @@ def _admin_action(kind: BulkKind, icon: str, variant: ActionVariant) -> Any:
     return action(run, description=kind.label, icon=icon, variant=variant, permissions=["operate"])
 
 
+_REQUIRED = {BulkKind.REPLAY: "is finished", BulkKind.RETRY: "has failed", BulkKind.CANCEL: "is unfinished"}
 ACTIONS = [
     _admin_action(BulkKind.REPLAY, "replay", ActionVariant.DEFAULT),
+    _admin_action(BulkKind.RETRY, "redo", ActionVariant.DEFAULT),
     _admin_action(BulkKind.CANCEL, "block", ActionVariant.DANGER),
 ]
 
@@ -185,20 +188,29 @@ def _start(request: HttpRequest, executions: ExecutionQuerySet, kind: BulkKind) 
     workspaces = {execution.workspace_id: execution.workspace for execution in rows}
     if not all(access_of(request).writes(workspace_id) for workspace_id in workspaces):
         raise PermissionDenied
-    original, actor, now = request.POST.get("config") == "original", Actor.of_user(request.user), timezone.now()
+    actor, now = Actor.of_user(request.user), timezone.now()
+    choices = _choices(request, kind)
     operations = [
-        start_selected(
-            workspace=workspace, executions=executions, kind=kind, original_config=original, now=now, actor=actor
-        )
+        start_selected(workspace=workspace, executions=executions, kind=kind, now=now, actor=actor, **choices)
         for workspace in workspaces.values()
         if selected(executions.of(workspace), kind)
     ]
     if not operations:
-        required = "is unfinished" if kind == BulkKind.CANCEL else "is finished"
-        messages.error(request, f"None of these executions {required}: nothing to {kind}.")
+        messages.error(request, f"None of these executions {_REQUIRED[kind]}: nothing to {kind}.")
         return None
     messages.success(request, "Bulk operation started.")
     return redirect("admin:runs_bulkoperation_change", operations[0].pk)
+
+
+def _choices(request: HttpRequest, kind: BulkKind) -> dict[str, Any]:
+    """What the pressed button of the confirmation says about replays and retries, for `start_selected`."""
+    match kind:
+        case BulkKind.REPLAY:
+            return {"original_config": request.POST.get("config") == "original"}
+        case BulkKind.RETRY:
+            return {"from_step": START if request.POST.get("from") == START else FAILED}
+        case BulkKind.CANCEL:
+            return {}
 
 
 def _value_words(value: Any) -> str:

@@ -109,10 +109,11 @@ def start_selected(
     executions: ExecutionQuerySet,
     kind: str,
     original_config: bool = False,
+    from_step: str = "",
     now: datetime.datetime,
     actor: Actor,
 ) -> BulkOperation:
-    """Start an operation on selected executions of a workspace. Raises as `start_bulk`."""
+    """Start an operation on selected executions of a workspace. `from_step` and errors are as in `start_bulk`."""
     ids = selected(executions.of(workspace), kind)
     return _create(
         Matched(ids, more=False),
@@ -121,6 +122,7 @@ def start_selected(
         filter={"selected": len(ids)},
         environment_ids=None,
         original_config=original_config,
+        from_step=from_step,
         rate_per_second=None,
         now=now,
         actor=actor,

@@ -15,13 +15,14 @@ from django.urls import reverse
 from accounts.actors import Actor
 from accounts.models import AuditEntry, Workspace
 from accounts.services import create_workspace
-from jobs.models import JobEnvironment
+from jobs.models import JobEnvironment, JobVersion
 from runs.executions.bulk import start_bulk, work_off
 from runs.history.filters import HistoryFilter
-from runs.models import BulkOperation, Execution
+from runs.models import BulkOperation, Execution, StepState
 from tests.support.admin_rows import HOSTILE, admin_action, execution_of, person, signed_in
 from tests.support.api_caller import NOW
 from tests.support.jobs import MakeJob
+from tests.support.workflows import step, workflow_config
 
 pytestmark = pytest.mark.django_db
 LIST = "admin:runs_bulkoperation_changelist"
@@ -137,6 +138,9 @@ def test_selected_executions_are_counted_before_confirmation(member: Client, mak
     assert "3 executions selected; 2 finished, which can be replayed" in text
     assert f'href="{reverse(EXECUTIONS)}?status=failed"' in text
     assert "1 unfinished, which can be canceled" in select(member, "cancel", executions).content.decode()
+    assert (
+        "3 executions selected; 1 failed, which can be retried" in select(member, "retry", executions).content.decode()
+    )
     assert not BulkOperation.objects.exists()
 
 
@@ -144,7 +148,7 @@ def test_the_list_has_checkboxes_and_a_button_per_action(member: Client, make_jo
     execution = execution_of(make_job())
     text = member.get(reverse(EXECUTIONS)).content.decode()
     assert f'name="_selected_action" value="{execution.pk}"' in text
-    assert re.findall(r'name="action" value="(\w+)"', text) == ["replay_selected", "cancel_selected"]
+    assert re.findall(r'name="action" value="(\w+)"', text) == ["replay_selected", "retry_selected", "cancel_selected"]
     assert "select_across" not in text
 
 
@@ -186,9 +190,37 @@ def test_a_confirmed_selection_becomes_an_operation(
     assert changed.count() == matched
 
 
+@pytest.mark.parametrize(
+    ("button", "carried"), [("failed", ["first"]), ("start", []), ("", ["first"]), ("second", ["first"])]
+)
+def test_failed_executions_are_retried_from_where_the_button_says(
+    member: Client, make_job: MakeJob, button: str, carried: list[str]
+) -> None:
+    plain, workflow = make_job(slug="plain"), make_job(slug="workflow")
+    JobVersion.objects.filter(job=workflow.job).update(config=workflow_config(step("first"), step("second")))
+    failed = [execution_of(plain, status="failed"), execution_of(workflow, status="failed", step="second")]
+    for name, status in (("first", "succeeded"), ("second", "failed")):
+        StepState.objects.create(
+            workspace=workflow.workspace, execution=failed[1], step=name, number=1, type="http", status=status,
+            finished_at=failed[1].finished_at,
+        )  # fmt: skip
+    confirmation = select(member, "retry", [*failed, execution_of(plain)]).content.decode()
+    assert re.findall(r'name="from" value="(\w+)"', confirmation) == ["failed", "start"]
+    answer = select(
+        member, "retry", [*failed, execution_of(plain)], confirmed=True, **{"from": button} if button else {}
+    )
+    page = member.get(answer.headers["Location"]).content.decode()
+    assert ("the start" if button == "start" else "the failed step") in page
+    work_off(datetime.datetime.now(datetime.UTC))
+    retries = Execution.objects.filter(trigger="retry")
+    assert {retry.replay_of_id for retry in retries} == {execution.pk for execution in failed}
+    assert list(StepState.objects.filter(execution__in=retries).values_list("step", flat=True)) == carried
+
+
 def test_a_selection_without_eligible_executions_makes_no_operation(member: Client, make_job: MakeJob) -> None:
     ended = execution_of(make_job())
     assert "nothing to cancel" in messages_of(select(member, "cancel", [ended], confirmed=True))
+    assert "has failed: nothing to retry" in messages_of(select(member, "retry", [ended], confirmed=True))
     nonsense = admin_action(member, "runs_execution", "replay", ["no id"], confirmed=True)
     assert nonsense.status_code == 404
     assert not BulkOperation.objects.exists()
@@ -202,6 +234,7 @@ def test_a_viewer_can_not_select(viewer: Client, make_job: MakeJob) -> None:
     assert 'name="action"' not in text
     assert select(viewer, "replay", [ended]).status_code == 403
     assert select(viewer, "replay", [ended], confirmed=True).status_code == 403
+    assert select(viewer, "retry", [ended], confirmed=True).status_code == 403
     assert not BulkOperation.objects.exists()
 
 
