@@ -188,15 +188,21 @@ def _start(request: HttpRequest, executions: ExecutionQuerySet, kind: BulkKind) 
     workspaces = {execution.workspace_id: execution.workspace for execution in rows}
     if not all(access_of(request).writes(workspace_id) for workspace_id in workspaces):
         raise PermissionDenied
+    concerned = [workspace for workspace in workspaces.values() if selected(executions.of(workspace), kind)]
+    if not concerned:
+        messages.error(request, f"None of these executions {_REQUIRED[kind]}: nothing to {kind}.")
+        return None
     actor, now = Actor.of_user(request.user), timezone.now()
     choices = _choices(request, kind)
-    operations = [
-        start_selected(workspace=workspace, executions=executions, kind=kind, now=now, actor=actor, **choices)
-        for workspace in workspaces.values()
-        if selected(executions.of(workspace), kind)
-    ]
+    operations = []
+    for workspace in concerned:
+        try:
+            operations.append(
+                start_selected(workspace=workspace, executions=executions, kind=kind, now=now, actor=actor, **choices)
+            )
+        except HourhandError as error:  # what has begun in other workspaces stays
+            messages.error(request, f"{workspace.name}: {error.detail}")
     if not operations:
-        messages.error(request, f"None of these executions {_REQUIRED[kind]}: nothing to {kind}.")
         return None
     messages.success(request, "Bulk operation started.")
     return redirect("admin:runs_bulkoperation_change", operations[0].pk)

@@ -22,6 +22,7 @@ from runs.models import BulkOperation, Execution, StepState
 from tests.support.admin_rows import HOSTILE, admin_action, execution_of, person, signed_in
 from tests.support.api_caller import NOW
 from tests.support.jobs import MakeJob
+from tests.support.quotas import stop_workspace
 from tests.support.workflows import step, workflow_config
 
 pytestmark = pytest.mark.django_db
@@ -223,6 +224,18 @@ def test_a_selection_without_eligible_executions_makes_no_operation(member: Clie
     assert "has failed: nothing to retry" in messages_of(select(member, "retry", [ended], confirmed=True))
     nonsense = admin_action(member, "runs_execution", "replay", ["no id"], confirmed=True)
     assert nonsense.status_code == 404
+    assert not BulkOperation.objects.exists()
+
+
+def test_who_starts_an_operation_in_a_stopped_workspace_is_told_why_not(
+    member: Client, workspace: Workspace, make_job: MakeJob
+) -> None:
+    ended = execution_of(make_job(), status="failed")
+    stop_workspace(workspace)
+    for kind in ("replay", "retry"):
+        answer = select(member, kind, [ended], "?status=failed", confirmed=True)
+        assert answer.headers["Location"] == f"{reverse(EXECUTIONS)}?status=failed"
+        assert "The next month begins on" in messages_of(answer)
     assert not BulkOperation.objects.exists()
 
 
