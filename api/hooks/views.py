@@ -79,7 +79,7 @@ def _receive(request: HttpRequest, token: str) -> HttpResponse:
 def _resume(request: HttpRequest, token: str) -> HttpResponse:
     resume(token, _inbound(request))
     if "text/html" in request.headers.get("Accept", ""):
-        return HttpResponse(render_to_string("hooks/resumed.html"), status=202)
+        return HttpResponse(render_to_string("hooks/resumed.html", {"title": "Request received"}), status=202)
     return _accepted()
 
 
@@ -87,7 +87,7 @@ def _page_of(token: str) -> HttpResponse:
     """The page with the button that resumes a step. An approval is decided in the dashboard, by people who sign in."""
     approval = approval_of(token)
     if approval is None:
-        return HttpResponse(render_to_string("hooks/resume.html"))
+        return HttpResponse(render_to_string("hooks/resume.html", {"title": "Continue a workflow"}))
     return HttpResponseRedirect(reverse("admin:approval", args=[approval.execution_id, approval.step]))
 
 

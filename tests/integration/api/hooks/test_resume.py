@@ -132,6 +132,8 @@ def test_the_page_is_the_same_for_every_token_and_its_button_posts(paid, worker)
     text = pages[0].content.decode()
     assert re.search(r'<form method="post">\s*<button', text)
     assert "script" not in text
+    assert "<title>Continue a workflow - Hourhand</title>" in text
+    assert "<h1>Continue a workflow</h1>" in text
     for page in pages:
         assert page["Referrer-Policy"] == "no-referrer"
         assert "no-store" in page["Cache-Control"]
