@@ -124,7 +124,8 @@ def _facts(row: tuple[Any, ...], steps: Sequence[tuple[Any, ...]], workflow: Wor
         execution_id, created_at, scheduled_for, job, environment, None if given is None else exact_json.loads(given),
         {}, state.get("trigger") or {}, urls | used,
     )  # fmt: skip
-    result_bytes = sum(len(output or "") + len(extracted or "") for *_, output, extracted, _, _, _ in steps)
+    results = (text for *_, output, extracted, _, _, _ in steps for text in (output, extracted) if text)
+    result_bytes = sum(len(text.encode()) for text in results)
     return ExecutionFacts(facts, states, _ending(state, output), tuple(hidden), result_bytes)
 
 
