@@ -16,8 +16,8 @@ TESTS = ROOT / "tests"
 HELPERS = (TESTS / "support", TESTS / "acceptance" / "chaos")
 MODULES = sorted(path for folder in ("tests", "bench", "proof") for path in (ROOT / folder).rglob("*.py"))
 
-#: Tested here though no package: the project's own files, and the chaos tests.
-OTHER_ROOMS = {("project",), ("chaos",)}
+#: Tested here though no package: the project's own files, the chaos tests, and the client (`cli/src/hourhand`).
+OTHER_ROOMS = {("project",), ("chaos",), ("cli",)}
 
 #: One process for all collections: the first one's imports take most of the time.
 COLLECT = """
