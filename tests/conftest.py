@@ -1,12 +1,14 @@
 """What all tests share: a workspace, and jobs made through the same verbs as everybody's."""
 
 import datetime
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from django.db import connection
 from hypothesis import HealthCheck
 from hypothesis import settings as examples
+from whitenoise.middleware import WhiteNoiseMiddleware
 
 from accounts.actors import SYSTEM
 from accounts.models import Workspace
@@ -33,6 +35,29 @@ def full(request: pytest.FixtureRequest) -> bool:
 def unlimited(settings: Any) -> None:
     """Tests ask faster than any customer; those of the rate limit set one."""
     settings.API_RATE = settings.HOOK_RATE = None
+
+
+@pytest.fixture(autouse=True)
+def quick_passwords(settings: Any) -> None:
+    """Passwords cost half a second each where they are real; what tests make of them is the same."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def static_files_found_once() -> Iterator[None]:
+    """WhiteNoise lists all static files whenever a test's client loads the middleware: a tenth of a second each."""
+    list_files = WhiteNoiseMiddleware.add_files_from_finders
+    found: dict[str, Any] = {}
+
+    def list_once(middleware: WhiteNoiseMiddleware) -> None:
+        if not found:
+            list_files(middleware)
+            found.update(middleware.files)
+        middleware.files.update(found)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(WhiteNoiseMiddleware, "add_files_from_finders", list_once)
+        yield
 
 
 @pytest.fixture
