@@ -8,6 +8,9 @@ from rest_framework.request import Request
 
 from api.accounts.access import Access
 
+#: The scope of a route that any valid key may use.
+NO_SCOPE = ""
+
 
 class HasScope(BasePermission):
     """Answers 401 without a key or session, and 403 with the missing scope."""
@@ -17,7 +20,7 @@ class HasScope(BasePermission):
         if not isinstance(access, Access):
             raise NotAuthenticated("Send an API key as `Authorization: Bearer hh_...`.")
         needed = view.write_scope if changes_something(request, view) else view.read_scope
-        if needed in access.scopes:
+        if needed == NO_SCOPE or needed in access.scopes:
             return True
         who = "This API key" if access.role is None else f"Your role, {access.role},"
         raise PermissionDenied(f"{who} lacks the scope {needed}.", code="scope_missing")

@@ -7,6 +7,7 @@ from api.accounts.keys import KeyViewSet
 from api.accounts.members import MemberViewSet
 from api.accounts.settings import SettingsViewSet
 from api.accounts.signing import SigningSecretViewSet
+from api.accounts.whoami import Whoami
 
 urlpatterns = [
     path("audit-log/", AuditLogViewSet.as_view({"get": "list"})),
@@ -21,4 +22,5 @@ urlpatterns = [
     path("settings/", SettingsViewSet.as_view({"get": "retrieve", "put": "update"})),
     path("signing-secrets/", SigningSecretViewSet.as_view({"get": "list"})),
     path("signing-secrets/rotate/", SigningSecretViewSet.as_view({"post": "rotate"})),
+    path("whoami/", Whoami.as_view()),
 ]

@@ -29,7 +29,7 @@ def problem(status: int, code: str, detail: str = "No.", **members: Any) -> dict
 class CannedApi(BaseAdapter):
     """Answers in order; an exception among the answers is raised."""
 
-    def __init__(self, *answers: requests.Response | Exception) -> None:
+    def __init__(self, *answers: requests.Response | BaseException) -> None:
         super().__init__()
         self._answers = deque(answers)
         self.asked: list[requests.PreparedRequest] = []
@@ -37,7 +37,7 @@ class CannedApi(BaseAdapter):
     def send(self, request: requests.PreparedRequest, *_args: Any, **_options: Any) -> requests.Response:  # type: ignore[override]
         self.asked.append(request)
         next_answer = self._answers.popleft()
-        if isinstance(next_answer, Exception):
+        if isinstance(next_answer, BaseException):
             raise next_answer
         next_answer.request, next_answer.url = request, str(request.url)
         return next_answer

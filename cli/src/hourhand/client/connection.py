@@ -56,6 +56,11 @@ class Client:
         """Send any request of the API, such as `client.call("GET", "/keys/")`, and return the answer's JSON."""
         return self._session.call(method, path, query=query, body=body)
 
+    def whoami(self) -> dict[str, Any]:
+        """Return what the key is called, and its workspace, scopes, environments and expiry."""
+        caller: dict[str, Any] = self._session.call("GET", "/whoami/")
+        return caller
+
     def preview(self, schedule: Any, **options: Any) -> SchedulePreview:
         """Explain a schedule. `options` are those of `POST /schedules/preview/`, such as `timezone` and `count`."""
         body = {"schedule": schedule, **filters_of(options)}

@@ -1,0 +1,5 @@
+"""`python -m hourhand`."""
+
+from hourhand.main import hourhand
+
+hourhand(prog_name="hourhand")

@@ -1,0 +1,10 @@
+"""The group of verbs."""
+
+import click
+
+from hourhand.tree import Noun
+
+
+@click.group(cls=Noun)
+def executions() -> None:
+    """Show executions."""
