@@ -44,8 +44,8 @@ def test_killing_the_worker_neither_repeats_nor_omits_executions(deployment: Dep
     deployment.start("worker-2")
     deployment.start("worker-3")
 
-    wait_for(lambda: deployment.call("GET", path)["state"] == "completed", "all to be replayed", seconds=60)
-    wait_for(lambda: deployment.unfinished() == 0, "all to have ended", seconds=60)
+    wait_for(lambda: deployment.call("GET", path)["state"] == "completed", "all to be replayed")
+    wait_for(lambda: deployment.unfinished() == 0, "all to have ended")
     told = deployment.call("GET", path)
     assert (told["done"], told["skipped"], told["remaining"]) == (COUNT, 0, 0)
     [(made, sources)] = deployment.rows(

@@ -64,7 +64,7 @@ def handled_until(deployment: Deployment) -> datetime.datetime:
     """Return the current second, after beat has processed every job up to it."""
     until = database_now(deployment).replace(microsecond=0)
     behind = "SELECT count(*) FROM jobs_jobenvironment WHERE enabled AND next_fire_at <= %s"
-    wait_for(lambda: deployment.rows(behind, until) == [(0,)], "the beats to catch up", seconds=60)
+    wait_for(lambda: deployment.rows(behind, until) == [(0,)], "the beats to catch up")
     return until
 
 
@@ -89,7 +89,7 @@ def instant(text: str) -> float:
 def end(deployment: Deployment, slugs: list[str]) -> None:
     for slug in slugs:
         deployment.call("POST", f"/jobs/{slug}/pause/", json={})
-    wait_for(lambda: deployment.unfinished() == 0, "everything to end", seconds=60)
+    wait_for(lambda: deployment.unfinished() == 0, "everything to end")
 
 
 class Chaos:

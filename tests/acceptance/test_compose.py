@@ -130,7 +130,7 @@ class Host:
 
     def wait_until_healthy(self, *names: str) -> None:
         for name in names:
-            until = time.monotonic() + 60
+            until = time.monotonic() + 240
             while not self.is_healthy(name):
                 assert time.monotonic() < until, f"{name} is not healthy"
                 time.sleep(0.5)  # each check is a process that competes for the processor

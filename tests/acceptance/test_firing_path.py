@@ -100,11 +100,11 @@ def test_a_killed_worker_loses_nothing_and_repeats_only_its_calls_in_flight(
     deployment.start("worker")
     deployment.make_job("many", request={"url": f"{receiver.url}/", "method": "GET"})
     deployment.make_pending("many", count, enqueued=False)
-    wait_for(lambda: len(receiver.seen) > count // 4, "a quarter of the requests", seconds=60)
+    wait_for(lambda: len(receiver.seen) > count // 4, "a quarter of the requests")
     deployment.kill("worker")
     held = {row[0] for row in deployment.rows("SELECT id::text FROM runs_execution WHERE status = 'running'")}
     deployment.start("worker")
-    wait_for(lambda: deployment.unfinished() == 0, "everything to end", seconds=120)
+    wait_for(lambda: deployment.unfinished() == 0, "everything to end")
 
     deliveries = receiver.deliveries()
     assert len(deliveries) == count
@@ -126,7 +126,7 @@ def test_flushing_redis_under_load_loses_nothing(deployment: Deployment, receive
     for _ in range(5):
         deployment.redis().flushall()
         time.sleep(0.2)
-    wait_for(lambda: len(receiver.deliveries()) >= count + 3, "every request", seconds=60)
+    wait_for(lambda: len(receiver.deliveries()) >= count + 3, "every request")
     deployment.call("POST", "/jobs/tick/pause/", json={})
     wait_for(lambda: deployment.unfinished() == 0, "everything to end")
     assert set(receiver.deliveries().values()) == {1}
@@ -159,7 +159,7 @@ def test_a_worker_suspended_past_its_lease_changes_nothing_afterwards(deployment
     deployment.signal("worker-1", signal.SIGSTOP)
     receiver.delay_seconds = 0.0
     deployment.start("worker-2")
-    wait_for(lambda: deployment.unfinished() == 0, "another worker to end it", seconds=40)
+    wait_for(lambda: deployment.unfinished() == 0, "another worker to end it")
     deployment.signal("worker-1", signal.SIGCONT)
     wait_for(lambda: "delivery_fenced" in deployment.log("worker-1"), "the zombie to be fenced")
     assert deployment.rows("SELECT number, failure_reason FROM runs_run ORDER BY number") == [
@@ -173,7 +173,7 @@ def test_beat_and_worker_survive_an_unreachable_redis(deployment: Deployment, re
     deployment.environment["REDIS_URL"] = f"unix://{deployment.directory}/nobody.sock?db=0"
     deployment.start("beat")
     every_second(deployment, receiver)
-    wait_for(lambda: deployment.unfinished() >= 3, "firings without a broker", seconds=40)
+    wait_for(lambda: deployment.unfinished() >= 3, "firings without a broker")
     deployment.environment["REDIS_URL"] = deployment.redis_url
     deployment.start("worker")
     wait_for(lambda: len(receiver.seen) >= 3, "an idle worker to find them")

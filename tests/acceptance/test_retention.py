@@ -32,7 +32,7 @@ def test_killing_the_worker_during_retention_leaves_no_orphans_and_the_next_one_
     deployment.rows("INSERT INTO runs_pruninground (started_at, executions, runs) VALUES (now(), 0, 0)")
     deployment.start("beat")
     deployment.start("worker-1")
-    wait_for(lambda: _left(deployment) < COUNT, "the first batch", seconds=60)
+    wait_for(lambda: _left(deployment) < COUNT, "the first batch")
     deployment.processes["worker-1"].send_signal(signal.SIGKILL)
     deployment.processes["worker-1"].wait(10)
     assert KEPT < _left(deployment) < COUNT
@@ -41,7 +41,7 @@ def test_killing_the_worker_during_retention_leaves_no_orphans_and_the_next_one_
     assert deployment.rows("SELECT finished_at FROM runs_pruninground") == [(None,)]
 
     deployment.start("worker-2")
-    wait_for(lambda: deployment.rows("SELECT finished_at FROM runs_pruninground")[0][0], "the round to end", seconds=60)
+    wait_for(lambda: deployment.rows("SELECT finished_at FROM runs_pruninground")[0][0], "the round to end")
     assert _left(deployment) == KEPT
     # Each batch was counted once.
     assert deployment.rows("SELECT executions, runs FROM runs_pruninground") == [(COUNT - KEPT, COUNT - KEPT)]

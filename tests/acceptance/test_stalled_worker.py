@@ -97,7 +97,7 @@ def stalled(deployment: Deployment, target: Target, variant: Variant, count: int
     for name in ("beat", *workers):
         deployment.start(name)
     for name in workers:
-        wait_for(lambda name=name: " ready." in deployment.log(name), f"{name} to be ready", seconds=90)
+        wait_for(lambda name=name: " ready." in deployment.log(name), f"{name} to be ready")
     make_job(deployment, target, variant)
     for _ in range(count):  # so that responses arrive early, late and after the suspension
         deployment.make_pending(_SLUG, 1, enqueued=False)

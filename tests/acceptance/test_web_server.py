@@ -61,10 +61,10 @@ class Web:
                 stdout=output,
                 stderr=output,
             )
-        self.url = wait_for(lambda: listening_url(log), "the web process to listen", seconds=120)
+        self.url = wait_for(lambda: listening_url(log), "the web process to listen")
         parts = urllib.parse.urlsplit(self.url)
         self.address = (str(parts.hostname), int(parts.port or 0))
-        wait_for(lambda: requests.get(f"{self.url}/healthz", timeout=60).ok, "the web process", seconds=120)
+        wait_for(lambda: requests.get(f"{self.url}/healthz", timeout=60).ok, "the web process")
 
     def connect(self, first: bytes = b"", *, timeout: float = 30) -> socket.socket:
         link = socket.create_connection(self.address, timeout=timeout)

@@ -32,7 +32,7 @@ def test_confirmed_requests_run_once_though_redis_and_the_worker_are_gone_meanwh
     for number in (1, 2, 3, 2, 1):
         send(number)
     deployment.start("worker-2")
-    wait_for(lambda: deployment.unfinished() == 0 and len(receiver.seen) >= 4, "all calls", seconds=60)
+    wait_for(lambda: deployment.unfinished() == 0 and len(receiver.seen) >= 4, "all calls")
     assert sorted(one["path"] for one in receiver.seen) == [f"/{number}/test" for number in range(4)]
     assert deployment.rows("SELECT status, count(*) FROM runs_webhookdelivery GROUP BY 1 ORDER BY 1") == [
         ("accepted", 4),

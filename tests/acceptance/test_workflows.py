@@ -78,7 +78,7 @@ class Flow:
         return str(status)
 
     def await_status(self, execution: str, status: str) -> None:
-        wait_for(lambda: self.status(execution) == status, f"the execution to be {status}", seconds=240)
+        wait_for(lambda: self.status(execution) == status, f"the execution to be {status}")
 
     def seen(self, execution: str) -> Counter[tuple[str, str]]:
         """The requests of an execution by step and attempt."""
@@ -116,7 +116,7 @@ class Flow:
         (self.points / point).write_text(str(int(signal.SIGKILL)))
 
     def restart_killed(self, point: str, name: str) -> None:
-        wait_for(lambda: list(self.points.glob(f"{point}.*")), f"a process to die at {point}", seconds=240)
+        wait_for(lambda: list(self.points.glob(f"{point}.*")), f"a process to die at {point}")
         self.deployment.processes[name].wait(30)
         for done in self.points.glob(f"{point}.*"):
             done.unlink()
@@ -246,4 +246,4 @@ def restart_postgres(deployment: Deployment) -> None:
             return False
         return True
 
-    wait_for(answers, "PostgreSQL to be back", seconds=240)
+    wait_for(answers, "PostgreSQL to be back")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from tests.support.chromium import NoBrowserError, chromium
 from tests.support.deployment import Deployment
@@ -11,6 +11,8 @@ from tests.support.recording_receiver import Receiver
 from tests.support.seeded_deployment import seeded_deployment
 from tests.support.visitor import Visitor, window
 
+# A shared machine may be several times slower than usual.
+expect.set_options(timeout=60_000)
 #: Enough for a page of each list and for every outcome.
 _DAYS = 2
 

@@ -75,11 +75,11 @@ def test_a_user_builds_a_workflow_on_a_phone_and_runs_it(
         expect(page.get_by_role("heading", name="Refund by phone").first).to_be_visible()
         expect(page.get_by_text("asks Pay?")).to_be_visible()
         page.get_by_role("button", name="Run now in production").click()
-        waiting = wait_for(lambda: working_deployment.call("GET", "/approvals/")["results"], "the approval", seconds=60)
+        waiting = wait_for(lambda: working_deployment.call("GET", "/approvals/")["results"], "the approval")
         execution = waiting[0]["execution"]
         working_deployment.call("POST", f"/executions/{execution}/approve/")
         status = "SELECT status FROM runs_execution WHERE id = %s"
-        wait_for(lambda: working_deployment.rows(status, execution)[0][0] == "succeeded", "its success", seconds=60)
+        wait_for(lambda: working_deployment.rows(status, execution)[0][0] == "succeeded", "its success")
         assert [request["path"] for request in receiver.seen] == ["/first", "/pay?fetched=200"]
 
 

@@ -77,8 +77,8 @@ class Deployment:
         command += ["--workers", "1", "--threads", "4"]
         self.processes["web"] = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=log, stderr=log)
         log.close()
-        self.url = wait_for(lambda: listening_url(self.directory / "web.log"), "the web process to listen", seconds=90)
-        wait_for(lambda: requests.get(f"{self.url}{until}", timeout=30).ok, "the web process to be ready", seconds=90)
+        self.url = wait_for(lambda: listening_url(self.directory / "web.log"), "the web process to listen")
+        wait_for(lambda: requests.get(f"{self.url}{until}", timeout=30).ok, "the web process to be ready")
 
     def restart_web(self, **settings: str) -> None:
         """Restart the web process with additional settings."""
@@ -104,7 +104,7 @@ class Deployment:
             method,
             f"{self.url}/api/v1{path}",
             headers={"Authorization": f"Bearer {self.api_key}"},
-            timeout=10,
+            timeout=60,
             **options,
         )
         assert response.ok, response.text

@@ -15,8 +15,6 @@ from ops.embedded.locations import embedded_urls
 from tests.support.project import ROOT
 from tests.support.waiting import wait_for
 
-_START_SECONDS = 90
-
 
 class Installation:
     """`manage.py up` on a data directory, with the API key of its first start."""
@@ -40,7 +38,7 @@ class Installation:
 
     def start(self) -> None:
         self.launch()
-        wait_for(lambda: requests.get(f"{self.url()}/readyz", timeout=5).ok, "it to be ready", seconds=_START_SECONDS)
+        wait_for(lambda: requests.get(f"{self.url()}/readyz", timeout=5).ok, "it to be ready")
 
     def launch(self) -> None:
         """Start it without waiting."""

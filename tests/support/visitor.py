@@ -13,7 +13,7 @@ from tests.support.deployment import Deployment
 DESKTOP, PHONE = 1280, 390
 Scheme = Literal["light", "dark"]
 _GRAVE = {"serious", "critical"}
-_PATIENCE_MS = 15_000
+_PATIENCE_MS = 60_000
 _OVERHANG = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 #: Tables that scroll sideways.
 _TOO_WIDE_TABLES = """
