@@ -15,8 +15,9 @@ from pathlib import Path
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 _PAUSE_SECONDS = 0.005
-#: The field of /proc/PID/stat after the program's name, which may hold spaces and parentheses (man 5 proc).
-_PARENT = 1
+#: Fields of /proc/PID/stat after the program's name, which may hold spaces and parentheses (man 5 proc).
+_STATE, _PARENT = 0, 1
+_ZOMBIE = "Z"
 # Loaded before any fork: a forked process must not have to.
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
@@ -55,16 +56,20 @@ def kill_descendants(spared: frozenset[int] = frozenset(), *, seconds: float) ->
     left: the kernel gives this process all those whose parent ends.
     """
     deadline = time.monotonic() + seconds
-    while True:
+    while _has_children():
         reap_orphans(spared)
-        alive = _below(os.getpid(), spared) if _has_children() else []
-        if not alive or time.monotonic() > deadline:
-            return len(alive)
-        for pid in alive:
+        below = _below(os.getpid(), spared)
+        for pid in below:
             # A program that runs as another user, by sudo for example, can't be killed.
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
+        # Zombies got the signal too: one may be a process whose first thread has ended before the others. They don't
+        # count: one in `spared` keeps others from being reaped here.
+        alive = sum(state != _ZOMBIE for state in below.values())
+        if not alive or time.monotonic() > deadline:
+            return alive
         time.sleep(_PAUSE_SECONDS)
+    return 0
 
 
 def _has_children() -> bool:
@@ -78,17 +83,20 @@ def _has_children() -> bool:
     return True
 
 
-def _below(root: int, spared: frozenset[int]) -> list[int]:
-    """Return the processes below `root`, except the children in `spared` and what is below those."""
+def _below(root: int, spared: frozenset[int]) -> dict[int, str]:
+    """Return the processes below `root` and their states, without the children in `spared` and what is below those."""
     children: defaultdict[int, list[int]] = defaultdict(list)
+    states: dict[int, str] = {}
     for directory in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError, ValueError, IndexError):  # it has just ended
             fields = (directory / "stat").read_text(errors="replace").rpartition(")")[2].split()
-            children[int(fields[_PARENT])].append(int(directory.name))
-    below: list[int] = []
+            pid = int(directory.name)
+            children[int(fields[_PARENT])].append(pid)
+            states[pid] = fields[_STATE]
+    below: dict[int, str] = {}
     waiting = [pid for pid in children[root] if pid not in spared]
     while waiting:
         pid = waiting.pop()
-        below.append(pid)
+        below[pid] = states[pid]
         waiting += children[pid]
     return below
