@@ -6,6 +6,9 @@
 It is the child subreaper of all, so that nothing below it escapes, and it holds no state: if it is killed, the agent
 and the supervisors see the end of a pipe, and end themselves and the commands. If the agent is killed, the supervisors
 see the end of their sockets, and the parent ends whatever is left.
+
+Only the parent is to be signaled: a service manager that signals the whole control group, as systemd does without
+`KillMode=mixed`, would reach the agent twice and every command.
 """
 
 import contextlib

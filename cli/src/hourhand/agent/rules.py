@@ -1,6 +1,6 @@
-"""What may run on this machine is its owner's word: the rules of `agent.toml`, and their exact refusals. Pure.
+"""What may run on this machine is its owner's word: the rules of `agent.toml`, and their exact refusals.
 
-The file itself is read by `rules_file`.
+Pure, except that working directories are followed through symbolic links. The file itself is read by `rules_file`.
 """
 
 import fnmatch
