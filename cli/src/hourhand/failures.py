@@ -47,6 +47,6 @@ def _message(error: ClientError) -> str:
     if not isinstance(error, ApiError):
         return str(error)
     fields = [f"{one.field}: {one.detail}" if one.field else one.detail for one in error.errors]
-    if len(fields) > 1:
-        return "\n  ".join([f"The server refused {len(fields)} fields.", *fields])
-    return error.detail
+    if len(fields) == 1:
+        return fields[0]
+    return "\n  ".join([f"The server refused {len(fields)} fields.", *fields]) if fields else error.detail

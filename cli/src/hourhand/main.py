@@ -5,8 +5,9 @@ import click
 from hourhand import __version__
 from hourhand.commands.completion import completion
 from hourhand.commands.executions import executions
-from hourhand.commands.files import export_jobs
+from hourhand.commands.files import export_jobs, import_jobs
 from hourhand.commands.jobs import jobs
+from hourhand.commands.listen import listen
 from hourhand.commands.login import login, whoami
 from hourhand.commands.logs import logs
 from hourhand.commands.runs import runs
@@ -23,6 +24,19 @@ def hourhand() -> None:
 
 
 for command in (
-    login, whoami, jobs, executions, runs, logs, schedules, secrets, export_jobs, stats, usage, completion
-):  # fmt: skip
+    login,
+    whoami,
+    jobs,
+    executions,
+    runs,
+    logs,
+    schedules,
+    secrets,
+    import_jobs,
+    export_jobs,
+    stats,
+    usage,
+    listen,
+    completion,
+):
     hourhand.add_command(command)

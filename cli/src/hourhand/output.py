@@ -10,8 +10,11 @@ from typing import Any
 import click
 import yaml
 
+from hourhand.documents import NUMBER
+
 FORMATS = ("table", "json", "jsonl", "yaml", "name")
 _GAP = "  "
+_ODD_BREAKS = frozenset("\r\x85\u2028\u2029")
 _STYLES = {"succeeded": "green", "failed": "red", "canceled": "yellow", "running": "cyan", "waiting": "magenta"}
 
 
@@ -83,7 +86,10 @@ class _BlockDumper(yaml.SafeDumper):
 
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+    # Unless it quotes, PyYAML writes odd line breaks so that they are read as others, and numbers that only JSON knows.
+    quoted = _ODD_BREAKS.intersection(text) or NUMBER.fullmatch(text)
+    style = '"' if quoted else "|" if "\n" in text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
 _BlockDumper.add_representer(str, _represent_text)

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
@@ -28,7 +29,9 @@ VERBS = dict(verbs())
 
 
 @pytest.mark.parametrize("path", VERBS)
-def test_every_verb_has_help_and_examples_that_parse(path: str):
+def test_every_verb_has_help_and_examples_that_parse(path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "input.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
     verb = VERBS[path]
     assert verb.help
     assert verb.examples

@@ -25,7 +25,7 @@ def environment(text: str) -> Callable[[Function], Function]:
 
 def time_range(function: Function) -> Function:
     function = click.option("--to", type=Time(), help="Before this time.")(function)
-    return click.option("--from", "from_", type=Time(), help="At or after this time, or an age such as 2h.")(function)
+    return click.option("--from", "from_", type=Time(), help="At or after this time; 2h is 2 hours ago.")(function)
 
 
 def history(function: Function) -> Function:

@@ -1,8 +1,8 @@
 """`hourhand logs`."""
 
 import uuid
-from collections.abc import Callable, Iterator
-from itertools import islice, takewhile
+from collections.abc import Callable, Iterator, Sequence
+from itertools import takewhile
 from typing import Any
 
 import click
@@ -15,6 +15,8 @@ from hourhand.commands.filters import environment
 from hourhand.invocation import Invocation, pass_invocation
 from hourhand.tree import Verb
 
+#: Runs that are looked at when one begins to follow: attempts of what is still under way are among them.
+_KNOWN = 100
 _STREAMED = frozenset({"table", "jsonl", "name"})
 
 
@@ -46,8 +48,7 @@ def logs(invocation: Invocation, job_or_execution: str, follow: bool, limit: int
     follower = Follower(client, filters, on_poll=invocation.note) if follow and not execution else None
     if follower:
         follower.prime()
-    latest = list(islice(client.runs.list(limit=limit, **filters), limit)) if limit else []
-    printer.show(reversed(latest))
+    printer.show(latest_runs(client, filters, limit), last=limit)
     if execution and follow:
         client.executions.wait(execution["id"], on_change=lambda changed: printer.show(changed["runs"]))
     elif follower:
@@ -65,6 +66,11 @@ def _execution(client: Client, reference: str) -> Execution | None:
         return client.executions.get(reference)
     except NotFoundError:
         return None
+
+
+def latest_runs(client: Client, filters: dict[str, Any], least: int = 0) -> list[Run]:
+    """Return the runs that are there already, at least those under way when one begins to follow, oldest first."""
+    return list(client.runs.list(limit=max(least, _KNOWN), **filters))[::-1]
 
 
 def new_runs(client: Client, execution: Execution, *, is_known: Callable[[Run], bool]) -> list[Run]:
@@ -85,9 +91,11 @@ class RunPrinter:
     def has_shown(self, run: Run) -> bool:
         return run["id"] in self._shown
 
-    def show(self, runs: Any) -> None:
+    def show(self, runs: Sequence[Run], *, last: int | None = None) -> None:
+        """Write the new ones among these, or only the last of them: the others count as shown."""
         new = [run for run in runs if not self.has_shown(run)]
         self._shown.update(run["id"] for run in new)
+        new = new if last is None else new[len(new) - min(last, len(new)) :]
         if self._invocation.output != "table":
             if new or self._invocation.output in {"json", "yaml"}:
                 self._invocation.out.many(new, RUNS, name=identity)

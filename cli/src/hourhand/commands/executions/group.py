@@ -7,4 +7,4 @@ from hourhand.tree import Noun
 
 @click.group(cls=Noun)
 def executions() -> None:
-    """Show executions."""
+    """List, watch, repeat, cancel and decide on executions."""

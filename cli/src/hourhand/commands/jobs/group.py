@@ -7,4 +7,4 @@ from hourhand.tree import Noun
 
 @click.group(cls=Noun)
 def jobs() -> None:
-    """Show jobs."""
+    """List, change and run jobs."""

@@ -102,7 +102,7 @@ def diff_versions(invocation: Invocation, job: str, old: int | None, new: int | 
     examples=["hourhand jobs why nightly-report --at 2026-03-15T02:00Z", "hourhand jobs why nightly-report --at 8h"],
 )
 @click.argument("job")
-@click.option("--at", type=Time(), help="The time in question, or an age such as 8h. Default: now.")
+@click.option("--at", type=Time(), help="The time in question, or how long ago, such as 8h. Default: now.")
 @environment("In this environment. May be left out if the job is in one only.")
 @pass_invocation
 def why(invocation: Invocation, job: str, **options: Any) -> None:
