@@ -57,6 +57,26 @@ class VersionUnreadableError(ConflictError):
         )
 
 
+class NotManagedByError(ConflictError):
+    """A job is to be deleted for somebody who does not apply it from a file."""
+
+    code = "not_managed_by"
+
+    def __init__(self, slug: str, managed_by: str) -> None:
+        super().__init__(f"The job {slug} is not managed by {managed_by}.", field="managed_by")
+
+
+class RevisionChangedError(ConflictError):
+    """Jobs differ from what the caller knows of them. `jobs`, a member of the problem, are their sorted slugs."""
+
+    code = "revision_changed"
+
+    def __init__(self, jobs: list[str]) -> None:
+        more = f" and {len(jobs) - _MAX_NAMED} more" if len(jobs) > _MAX_NAMED else ""
+        named = f"{', '.join(jobs[:_MAX_NAMED])}{more}"
+        super().__init__(f"Changed meanwhile: {named}. Nothing was saved.", members={"jobs": jobs})
+
+
 class NoCallToExportError(ConflictError):
     """An Arazzo document needs a workflow with a call."""
 

@@ -103,6 +103,8 @@ class Job(models.Model):
     )
     #: The ids of the policies that a workflow's steps use; they are deleted only when no live job names them.
     step_policies = ArrayField(models.UUIDField(), default=list, db_default=[], editable=False)
+    #: Who applies this job from a file; null: nobody, it is changed by hand.
+    managed_by = models.CharField(max_length=100, null=True, editable=False)  # noqa: DJ001 - as in the API
     #: Which of its webhook's URLs is the current one, and until when the one before it works: `jobs.services.webhooks`.
     webhook_number = models.PositiveSmallIntegerField(default=1, db_default=1, editable=False)
     previous_webhook_until = models.DateTimeField(null=True, editable=False)
@@ -136,6 +138,12 @@ class Job(models.Model):
             ),
             # The dashboard's list of jobs, newest first.
             models.Index(fields=["workspace", "-id"], condition=Q(deleted_at__isnull=True), name="job_list"),
+            # The API's list of what somebody applies from files.
+            models.Index(
+                fields=["workspace", "managed_by", "id"],
+                condition=Q(deleted_at__isnull=True, managed_by__isnull=False),
+                name="job_managed",
+            ),
             # The workflows whose steps use a retry policy.
             GinIndex(fields=["step_policies"], name="job_step_policies"),
             # The jobs that use a retry policy.

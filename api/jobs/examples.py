@@ -134,6 +134,7 @@ _RESPONSE = {
     "command": None,
     "workflow": None,
     "webhook": {"enabled": False, "url": None, "secret_set": False},
+    "managed_by": None,
     "retention": {"keep_last": 100, "keep_days": None},
     "environments": {
         "production": {
@@ -234,9 +235,43 @@ IMPORT = [
         value={"format": "vercel", "content": _VERCEL, "base_url": "https://app.example.com"},
         request_only=True,
     ),
+    OpenApiExample(
+        "Jobs that have not changed since a dry run",
+        value={
+            "format": "json",
+            "content": {"jobs": [{**_REQUEST, "slug": "nightly-report"}]},
+            "managed_by": "billing",
+            "revisions": {"nightly-report": None},
+        },
+        request_only=True,
+    ),
     OpenApiExample("Jobs as JSON", value={"format": "json", "content": {"jobs": [_REQUEST]}}, request_only=True),
 ]
 IMPORTED = [
+    OpenApiExample(
+        "Dry run of a change",
+        value={
+            "created": 0,
+            "updated": 1,
+            "unchanged": 0,
+            "failed": 0,
+            "items": [
+                {
+                    "index": 0,
+                    "slug": "nightly-report",
+                    "result": "updated",
+                    "revision": "7-2c26b46b68ff",
+                    "changes": [{"field": "schedule", "old": "0 2 * * *", "new": "0 3 * * *"}],
+                    "firings": {
+                        "production": {"before": ["2026-03-16T01:00:00.000Z"], "after": ["2026-03-16T02:00:00.000Z"]}
+                    },
+                    "notes": [],
+                    "errors": [],
+                }
+            ],
+        },
+        response_only=True,
+    ),
     OpenApiExample(
         "One created, one failed",
         value={
@@ -245,12 +280,25 @@ IMPORTED = [
             "unchanged": 0,
             "failed": 1,
             "items": [
-                {"index": 0, "line": 3, "slug": "nightly-report", "result": "created", "notes": [], "errors": []},
+                {
+                    "index": 0,
+                    "line": 3,
+                    "slug": "nightly-report",
+                    "result": "created",
+                    "revision": None,
+                    "changes": [],
+                    "firings": {},
+                    "notes": [],
+                    "errors": [],
+                },
                 {
                     "index": 1,
                     "line": 4,
                     "slug": None,
                     "result": "failed",
+                    "revision": None,
+                    "changes": [],
+                    "firings": {},
                     "notes": [],
                     "errors": [
                         {

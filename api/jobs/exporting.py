@@ -85,6 +85,7 @@ def export_job(job: Job) -> dict[str, Any]:
     return {
         "slug": job.slug,
         **sparse_definition(definition),
+        **({} if job.managed_by is None else {"managed_by": job.managed_by}),
         "environments": {
             row.environment.slug: {
                 "enabled": row.enabled,

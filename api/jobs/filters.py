@@ -36,6 +36,7 @@ class JobListQuery(ListQuery):
     environment = serializers.CharField(required=False, help_text="Slug of an environment of the job.")
     tag = serializers.CharField(required=False, help_text="Exact tag (case-sensitive).")
     schedule_type = Choice(choices=ScheduleType.values, required=False, help_text="Recurring, one-off or manual jobs.")
+    managed_by = serializers.CharField(required=False, help_text="Who applies them from a file (case-sensitive).")
     search = serializers.CharField(required=False, help_text="Part of the name, slug or URL (case-insensitive).")
     sort = Choice(
         choices=_SORTS,
@@ -46,12 +47,15 @@ class JobListQuery(ListQuery):
 
 
 class JobDeleteQuery(Query):
+    managed_by = serializers.CharField(
+        required=False, help_text="Delete the job only if this is who applies it from a file; else 409."
+    )
     purge = serializers.BooleanField(default=False, help_text="Also remove the job's history and versions permanently.")
 
 
 def filtered(jobs: JobQuerySet, query: dict[str, Any], *, within: Reach = None) -> JobQuerySet:
     """The jobs that match a query; `within` are the environments that its caller is bound to (None: all)."""
-    for field in ("kind", "schedule_type"):
+    for field in ("kind", "schedule_type", "managed_by"):
         if field in query:
             jobs = jobs.filter(**{field: query[field]})
     if "tag" in query:

@@ -2,29 +2,35 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from drf_spectacular.utils import extend_schema, extend_schema_field, extend_schema_serializer
-from rest_framework import serializers
+from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import APIException, ErrorDetail, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.models import Environment, Scope
 from accounts.usage import refuse_when_stopped
-from api.base.openapi import ProblemFieldSerializer
 from api.base.parsing import json_value, refuse_unstorable, why_no_json
 from api.base.problems import field_errors
 from api.base.views import MAX_DEFINITION_BYTES, ApiView
-from api.jobs import examples
 from api.jobs.duplicates import Duplicate, Duplicates
+from api.jobs.import_fields import (
+    CREATED,
+    FAILED,
+    MAX_JOBS,
+    RESULTS,
+    UNCHANGED,
+    UPDATED,
+    ImportedSerializer,
+    ImportSerializer,
+)
 from api.jobs.lookups import environment_named, reachable_jobs, refuse_foreign_change
+from api.jobs.planning import changed_fields, planned_firings, refuse_changed, revision_of
 from api.jobs.serializers import JobSerializer, save_validated
 from core.errors import HourhandError
-from core.validation.fields import Choice, Flag, Text, Whole
-from core.validation.strict import StrictSerializer
 from jobs.egress import InvalidUrl, parse_target
 from jobs.errors import SlugTakenError
 from jobs.imports import FORMATS, Item, Options, ReadError
@@ -35,77 +41,6 @@ from jobs.services.limits import TooManyActiveJobsError, active_jobs, active_job
 from jobs.services.save import EnvironmentChange
 from jobs.slugs import JOB_SLUGS
 
-MAX_JOBS = 1000
-CREATED, UPDATED, UNCHANGED, FAILED = RESULTS = ("created", "updated", "unchanged", "failed")
-
-
-@extend_schema_field({"oneOf": [{"type": "string"}, {"type": "object", "additionalProperties": {}}]})
-class Content(serializers.Field):
-    """A file as text or, in a JSON format, as a JSON value."""
-
-    def to_internal_value(self, data: Any) -> Any:
-        return data
-
-    def to_representation(self, value: Any) -> Any:
-        return value
-
-
-@extend_schema_serializer(examples=examples.IMPORT)
-class ImportSerializer(StrictSerializer):
-    format = Choice(choices=tuple(FORMATS), help_text="Format of the file.")
-    content = Content(
-        help_text='The text of the file or, for formats in JSON, its value, such as {"jobs": [...]} for `json`.'
-    )
-    timezone = Text(
-        required=False,
-        help_text="IANA time zone of jobs that name none. Default: UTC. Not for `vercel`, `github`, `sidekiq` and "
-        "`arazzo`.",
-    )
-    base_url = Text(
-        required=False,
-        help_text="Base URL of the paths in a `vercel` or `app_engine` file, and of relative servers in the sources of "
-        "an `arazzo` document, such as https://example.com.",
-    )
-    user_column = Flag(
-        required=False,
-        allow_null=True,
-        help_text="Whether the lines of a `crontab` have a user column, as in /etc/crontab. Default, or null: yes if "
-        "every line has one and at least one is a system account, or if a header names the column.",
-    )
-    dry_run = Flag(default=False, help_text="Report what an import would do, without saving.")
-    environment = Text(
-        required=False,
-        help_text="Slug of the environment in which new jobs without `environments` are enabled. Default: the oldest.",
-    )
-
-
-class ImportErrorSerializer(ProblemFieldSerializer):
-    """One invalid field of a job."""
-
-
-class ImportedItemSerializer(serializers.Serializer):
-    index = Whole(help_text="Position of the job in the file, from 0.")
-    line = Whole(required=False, help_text="Line number in a crontab, from 1; absent in other formats.")
-    slug = Text(allow_null=True, help_text="The job's slug, given or derived from its name; null if it is invalid.")
-    result = serializers.ChoiceField(
-        choices=RESULTS, help_text="What the import did with the job, or would do without `dry_run`."
-    )
-    notes = serializers.ListField(
-        child=Text(), help_text="What is not imported from the original, or which job it duplicates."
-    )
-    errors = ImportErrorSerializer(  # type: ignore[assignment]
-        many=True, help_text="Why it `failed`; else empty."
-    )
-
-
-@extend_schema_serializer(examples=examples.IMPORTED)
-class ImportedSerializer(serializers.Serializer):
-    created = Whole(help_text="Number of new jobs.")
-    updated = Whole(help_text="Number of changed jobs.")
-    unchanged = Whole(help_text="Number of jobs that already existed unchanged.")
-    failed = Whole(help_text="Number of jobs that were not saved because of `errors`.")
-    items = ImportedItemSerializer(many=True, help_text="Result of each job, in the order of the file.")
-
 
 @dataclass(slots=True)
 class _ItemOutcome:
@@ -115,6 +50,9 @@ class _ItemOutcome:
     slug: str | None = None
     result: str = FAILED
     serializer: JobSerializer | None = None
+    revision: str | None = None
+    changes: list[dict[str, Any]] = field(default_factory=list)
+    firings: dict[str, Any] = field(default_factory=dict)
     errors: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -131,6 +69,9 @@ class _ItemOutcome:
             **({} if self.item.line is None else {"line": self.item.line}),
             "slug": self.slug,
             "result": self.result,
+            "revision": self.revision,
+            "changes": self.changes,
+            "firings": self.firings,
             "notes": [*self.item.notes, *self.notes],
             "errors": self.errors,
         }
@@ -157,38 +98,45 @@ class JobImport(ApiView):
         body = self.read_body(request, ImportSerializer)
         slug = body.get("environment")
         environment = environment_named(self.access, slug) if slug is not None else None
-        items = _items(body["format"], body["content"], _options(body))
+        items = _managed(_items(body["format"], body["content"], _options(body)), body)
         with transaction.atomic():
-            outcomes = self._validate_all(items, environment)
+            outcomes = self._validate_all(items, environment, body.get("revisions", {}))
             self._refuse_beyond_plan(outcomes)
-            if not body["dry_run"]:
+            if body["dry_run"]:
+                self._plan(outcomes)
+            else:
                 self._save(outcomes)
         counts = {result: sum(outcome.result == result for outcome in outcomes) for result in RESULTS}
         return Response({**counts, "items": [outcome.represent(index) for index, outcome in enumerate(outcomes)]})
 
-    def _validate_all(self, items: Sequence[Item], environment: Environment | None) -> list[_ItemOutcome]:
+    def _validate_all(
+        self, items: Sequence[Item], environment: Environment | None, revisions: Mapping[str, str | None]
+    ) -> list[_ItemOutcome]:
         slugs, duplicates = _slugs(items), Duplicates(self.access, items, now=self.now)
         duplicate_of = duplicates.of_items(items, slugs)
         free_slugs = self._free_slugs(items, slugs, duplicate_of)
         outcomes = [_ItemOutcome(item, slug) for item, slug in zip(items, free_slugs, strict=True)]
-        named_slugs = {outcome.slug for outcome in outcomes if outcome.slug is not None}
+        named_slugs = {outcome.slug for outcome in outcomes if outcome.slug is not None} | revisions.keys()
         named = reachable_jobs(self.access).filter(slug__in=named_slugs).order_by("pk")
         existing = {job.slug: job for job in named.select_for_update(of=("self",))}
         taken = set(
             Job.objects.of(self.access.workspace).live().filter(slug__in=named_slugs).values_list("slug", flat=True)
         )
+        refuse_changed(revisions, existing, taken=taken)
         enabled_in = [environment] if environment else self.access.environments()[:1]
         environments = list(self.access.workspace.environments.all())
         template = JobSerializer(context={**self.get_serializer_context(), "environments": environments})
         seen: set[str] = set()
         for index, outcome in enumerate(outcomes):
+            job = existing.get(outcome.slug or "")
+            outcome.revision = revision_of(job) if job is not None else None
             try:
                 if index in duplicate_of and duplicate_of[index].identical:
                     _set_unchanged(outcome, duplicate_of[index].job)
                     continue
                 if outcome.slug is not None and outcome.slug not in existing and outcome.slug in taken:
                     raise SlugTakenError(outcome.slug)
-                self._validate(outcome, existing.get(outcome.slug or ""), enabled_in, template)
+                self._validate(outcome, job, enabled_in, template)
                 if outcome.slug in seen:
                     raise _invalid("slug", "Another job in this file has the same slug.", "repeated")
                 seen.add(outcome.slug or "")
@@ -244,6 +192,13 @@ class JobImport(ApiView):
                 if available <= 0:
                     outcome.fail(TooManyActiveJobsError(limit))
                 available -= 1
+
+    def _plan(self, outcomes: Iterable[_ItemOutcome]) -> None:
+        """Describe what saving would change."""
+        for outcome in outcomes:
+            if outcome.result in {CREATED, UPDATED} and outcome.serializer is not None:
+                outcome.changes = changed_fields(outcome.serializer)
+                outcome.firings = planned_firings(outcome.serializer, now=self.now)
 
     def _save(self, outcomes: Sequence[_ItemOutcome]) -> None:
         if any(outcome.result in {CREATED, UPDATED} for outcome in outcomes):
@@ -307,6 +262,18 @@ def _items(kind: str, content: Any, options: Options) -> list[Item]:
     return items
 
 
+def _managed(items: list[Item], body: Mapping[str, Any]) -> list[Item]:
+    """Replace what the items say about who manages them, if the request says it."""
+    if "managed_by" not in body:
+        return items
+    owner = {} if body["managed_by"] is None else {"managed_by": body["managed_by"]}
+
+    def managed(definition: Mapping[str, Any]) -> dict[str, Any]:
+        return {**{name: value for name, value in definition.items() if name != "managed_by"}, **owner}
+
+    return [item if item.definition is None else replace(item, definition=managed(item.definition)) for item in items]
+
+
 def _parsed(kind: str, content: Any) -> Any:
     """The parsed JSON of a file, or what its format parses from the text."""
     parse = FORMATS[kind].parse
@@ -347,7 +314,7 @@ def _text(item: Item, name: str) -> str | None:
 def _draft(serializer: JobSerializer) -> Draft:
     valid = serializer.validated_data
     environments: list[EnvironmentChange] = valid["environments"]
-    return Draft(valid["slug"], serializer.config, environments)
+    return Draft(valid["slug"], serializer.config, environments, serializer.managed_after)
 
 
 def _invalid(name: str, text: str, code: str) -> ValidationError:

@@ -93,6 +93,13 @@ class JobSerializer(DefinitionSerializer):
         read_only=True, allow_null=True, help_text="The schedule in words; null for a manual job."
     )
     schedule_type = ScheduleTypeField(read_only=True)
+    managed_by = Text(
+        required=False,
+        allow_null=True,
+        max_length=100,
+        help_text="Who applies this job from a file; null: it is changed by hand. If omitted, it is unchanged, or "
+        "null for a new job.",
+    )
     environments = BoundedDict(
         child=EnvironmentStateSerializer(),
         max_length=MAX_ENVIRONMENTS,
@@ -335,7 +342,18 @@ class JobSerializer(DefinitionSerializer):
         """Whether saving would change what all environments of the job share."""
         slug = self.validated_data.get("slug")
         renamed = isinstance(self.instance, Job) and slug not in {None, self.instance.slug}
-        return renamed or self.before is None or shared(self.before) != self.definition
+        return renamed or self._is_handed_over or self.before is None or shared(self.before) != self.definition
+
+    @property
+    def managed_after(self) -> str | None:
+        """The value of `managed_by` after saving."""
+        current = self.instance.managed_by if isinstance(self.instance, Job) else None
+        managed_by: str | None = self.validated_data.get("managed_by", current)
+        return managed_by
+
+    @property
+    def _is_handed_over(self) -> bool:
+        return isinstance(self.instance, Job) and self.managed_after != self.instance.managed_by
 
     def to_representation(self, instance: Job) -> dict[str, Any]:
         representation = represent_job(instance, now=self.context["now"], webhook_url=self._webhook_url(instance))
@@ -369,6 +387,7 @@ def save_validated(
         slug=valid.get("slug") or slug,
         config=serializer.config,
         environments=environments,
+        managed_by=valid.get("managed_by", ...),
         restored=restored,
         actor=actor,
         now=serializer.context["now"],

@@ -25,6 +25,7 @@ from api.jobs.pausing import PauseSerializer, ResumeSerializer
 from api.jobs.serializers import JobSerializer, save_validated
 from api.jobs.webhooks import WebhookRotationSerializer
 from core.slugs import is_uuid
+from jobs.errors import NotManagedByError
 from jobs.models import Job
 from jobs.services.save import pause, resume
 from jobs.services.webhooks import rotate_webhook
@@ -121,6 +122,9 @@ class JobViewSet(ListModelMixin, CreateMixin, RetrieveModelMixin, DestroyModelMi
 
     def perform_destroy(self, instance: Job) -> None:
         refuse_foreign_change(self.access, instance)
+        owner = self.query.get("managed_by")
+        if owner is not None and instance.managed_by != owner:
+            raise NotManagedByError(instance.slug, owner)
         delete = purge if self.query["purge"] else delete_with_executions
         delete(job=instance, actor=self.access.actor, now=self.now)
 

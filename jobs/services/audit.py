@@ -30,6 +30,7 @@ def job_facts(job: Job) -> dict[str, Any]:
     return {
         "slug": job.slug,
         "version": version.number,
+        "managed_by": job.managed_by,
         **by_step(shared(version.config)),
         OVERRIDES: {slug: overridden[str(key)] for key, slug in slugs.items()},
         "enabled": dict(states),
@@ -48,7 +49,7 @@ def record_created(jobs: Iterable[tuple[Job, dict[str, bool]]], *, actor: Actor,
 
 def _creation(job: Job, enabled: dict[str, bool]) -> Changes:
     config = job.current_version.config if job.current_version else {}
-    fields = {**{field: config[field] for field in _CREATED}, "enabled": enabled}
+    fields = {**{field: config[field] for field in _CREATED}, "managed_by": job.managed_by, "enabled": enabled}
     if is_workflow(config):
         steps = [f"{step['id']} ({step['type']})" for step in config[WORKFLOW]["steps"]]
         return difference({}, {**fields, "steps": steps})

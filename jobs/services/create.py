@@ -25,6 +25,7 @@ class Draft:
     slug: str
     config: dict[str, Any]
     environments: Sequence[EnvironmentChange]
+    managed_by: str | None = None
 
 
 def create_jobs(*, workspace: Workspace, drafts: Sequence[Draft], actor: Actor, now: datetime.datetime) -> None:
@@ -46,6 +47,7 @@ def create_jobs(*, workspace: Workspace, drafts: Sequence[Draft], actor: Actor, 
         job = Job(
             workspace=workspace,
             slug=draft.slug,
+            managed_by=draft.managed_by,
             created_at=now,
             updated_at=now,
             **policy_columns(draft.config, policies),

@@ -5,6 +5,7 @@ Locks: the job first, then its job-environments by id. `jobs.services.periods` o
 
 import datetime
 from dataclasses import dataclass
+from types import EllipsisType
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -44,6 +45,7 @@ def save_job(
     slug: str | None,
     config: dict[str, Any],
     environments: list[EnvironmentChange] | None,
+    managed_by: str | EllipsisType | None = ...,
     restored: int | None = None,
     actor: Actor,
     now: datetime.datetime,
@@ -52,9 +54,10 @@ def save_job(
 
     A new job is enabled in the given environments, else in the workspace's first. A save that changes nothing creates
     no version. No save fires the job, except for the schedule "now". A retry policy in `config` replaces its retry
-    rules. `restored` is the number of the older version that `config` comes from, for the audit log. Raises
-    SlugTakenError, UnknownRetryPolicyError, TooManyActiveJobsError, and QuotaExceededError for a change or an enabling
-    while the workspace's plan lets no more runs start.
+    rules. `managed_by` is who applies the job from a file; if left out, it is unchanged. `restored` is the number of
+    the older version that `config` comes from, for the audit log. Raises SlugTakenError, UnknownRetryPolicyError,
+    TooManyActiveJobsError, and QuotaExceededError for a change or an enabling while the workspace's plan lets no more
+    runs start.
     """
     if job is not None:
         job = Job.objects.select_for_update(no_key=True, of=("self",)).select_related("current_version").get(pk=job.pk)
@@ -66,7 +69,7 @@ def save_job(
     facts_before = job_facts(job) if job is not None and job.current_version else None
     if job is None:
         new_slug = slug or JOB_SLUGS.free(config["name"], Job.objects.of(workspace).live())
-        job = _create(workspace=workspace, slug=new_slug, config=config, now=now)
+        job = _create(workspace=workspace, slug=new_slug, config=config, managed_by=managed_by, now=now)
     before = job.current_version
     changed = before is None or before.config != config or bool(slug and slug != job.slug)
     if changed:
@@ -75,7 +78,11 @@ def save_job(
         first = workspace.environments.order_by("created_at", "id").first()
         environments = [EnvironmentChange(first, enabled=True)] if first else []
     enabled = _apply(job=job, before=before, changes=environments or [], now=now)
-    if changed or enabled:
+    handed_over = False
+    if not isinstance(managed_by, EllipsisType) and managed_by != job.managed_by:
+        handed_over, job.managed_by = True, managed_by
+        job.save(update_fields=["managed_by"])
+    if changed or enabled or handed_over:
         refuse_when_stopped(workspace.pk, now=now)
     if enabled and not was_active:
         refuse_too_many_active(workspace)
@@ -83,12 +90,18 @@ def save_job(
     return job
 
 
-def _create(*, workspace: Workspace, slug: str, config: dict[str, Any], now: datetime.datetime) -> Job:
+def _create(
+    *,
+    workspace: Workspace,
+    slug: str,
+    config: dict[str, Any],
+    managed_by: str | EllipsisType | None,
+    now: datetime.datetime,
+) -> Job:
+    columns = {**listed_columns(config), "managed_by": None if managed_by is ... else managed_by}
     try:
         with transaction.atomic():
-            return Job.objects.create(
-                workspace=workspace, slug=slug, created_at=now, updated_at=now, **listed_columns(config)
-            )
+            return Job.objects.create(workspace=workspace, slug=slug, created_at=now, updated_at=now, **columns)
     except IntegrityError as error:
         raise SlugTakenError(slug) from error
 

@@ -27,8 +27,8 @@ JOB_FIELDS = (
     "id", "slug", "name", "description", "tags", "kind", "schedule", "schedule_normalized", "schedule_description",
     "schedule_type", "timezone", "starts_at", "ends_at", "jitter_seconds", "dst_gap", "dst_fold", "overlap", "misfire",
     "misfire_grace_seconds", "request", "success", "retry", "callback_url", "callback", "concurrency", "command",
-    "workflow", "webhook", "retention", "environments", "version", "unreadable", "created_at", "updated_at",
-    "deleted_at",
+    "workflow", "webhook", "managed_by", "retention", "environments", "version", "unreadable", "created_at",
+    "updated_at", "deleted_at",
 )  # fmt: skip
 #: Fields of later releases, and their values for versions without them.
 LATER_FIELDS: dict[str, dict[str, Any]] = {"request": {"client_cert": None}, "webhook": NO_WEBHOOK}
@@ -62,6 +62,7 @@ def represent_job(job: Job, *, now: datetime.datetime, webhook_url: str | None =
         "schedule_description": schedule and schedule.description,
         "schedule_type": job.schedule_type,
         "webhook": _represent_webhook(config, webhook_url),
+        "managed_by": job.managed_by,
         "environments": {
             job_environment.environment.slug: represent_state(
                 job_environment, now, represent_overrides(config, job_environment.environment_id)

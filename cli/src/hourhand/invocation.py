@@ -56,7 +56,7 @@ class Invocation:
         return terminal and not self.no_input
 
     def confirm(self, question: str, *, yes: bool) -> None:
-        """Ask unless `yes`. Raises Failure if the answer is no, and UsageError if nobody can be asked."""
+        """Ask unless `yes`. Raises Failure if the answer is no, and UsageError if there is no terminal to ask."""
         if yes:
             return
         if not self.may_ask:

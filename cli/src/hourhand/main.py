@@ -3,6 +3,7 @@
 import click
 
 from hourhand import __version__
+from hourhand.commands.applying import apply_files, plan_files
 from hourhand.commands.completion import completion
 from hourhand.commands.executions import executions
 from hourhand.commands.files import export_jobs, import_jobs
@@ -32,6 +33,8 @@ for command in (
     logs,
     schedules,
     secrets,
+    plan_files,
+    apply_files,
     import_jobs,
     export_jobs,
     stats,

@@ -24,7 +24,7 @@ _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 class ProfileError(Exception):
-    """No server and key can be told from the flags, the environment and the configuration file."""
+    """Flags, environment and configuration file name no server and key."""
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ def test_login_stores_a_profile_that_only_its_owner_can_read(
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert "acme" in said.stdout
     assert keys["acme"] not in said.output
+    assert "travels unencrypted" in said.stderr
     assert terminal.json("whoami")["workspace"] == "acme"
 
 

@@ -11,7 +11,7 @@ from hourhand.client.events import GAP
 from hourhand.client.types import TERMINAL, Execution
 
 _POLL_SECONDS = 2.0
-#: While the stream is refused, it is tried again after so many polls.
+#: While the stream is refused, it is tried again after this number of polls.
 _POLLS = 15
 _PAGE = 100
 #: Ended executions that are remembered, so that they are yielded once.

@@ -40,9 +40,9 @@ class Jobs:
         saved: Job = self._session.call("PATCH", _path(job), body=dict(changes))
         return saved
 
-    def delete(self, job: str, *, purge: bool = False) -> None:
-        """Delete a job; `purge` also removes its history."""
-        self._session.call("DELETE", _path(job), query={"purge": purge})
+    def delete(self, job: str, *, purge: bool = False, managed_by: str | None = None) -> None:
+        """Delete a job; `purge` also removes its history. With `managed_by`, only if that is who manages it."""
+        self._session.call("DELETE", _path(job), query={"purge": purge, "managed_by": managed_by})
 
     def run(self, job: str, **options: Any) -> Execution:
         """Run a job now. `options` are `environment`, `input`, `delay_seconds` and `callback_url`."""

@@ -50,6 +50,7 @@ class Job(TypedDict, total=False):
     concurrency: int | None
     workflow: dict[str, Any] | None
     webhook: dict[str, Any]
+    managed_by: str | None
     retention: dict[str, Any]
     environments: dict[str, JobState]
     version: int
@@ -206,6 +207,9 @@ class ImportedItem(TypedDict, total=False):
     line: int
     slug: str | None
     result: Literal["created", "updated", "unchanged", "failed"]
+    revision: str | None
+    changes: list[dict[str, Any]]
+    firings: dict[str, dict[str, list[str]]]
     notes: list[str]
     errors: list[dict[str, Any]]
 

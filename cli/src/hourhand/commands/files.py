@@ -40,7 +40,7 @@ _ITEMS = (column("Slug"), column("Line"), column("Result"), Column("Remarks", _r
 )  # fmt: skip
 @pass_invocation
 def export_jobs(invocation: Invocation, file_format: str) -> None:
-    """Write all jobs as a file. Importing it changes nothing."""
+    """Write all jobs as a file, which `import` and `apply` take. Importing it changes nothing."""
     click.echo(invocation.client.jobs.export(format=file_format).rstrip("\n"))
 
 

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from urllib.parse import urlsplit
 
 import click
 
@@ -49,8 +50,16 @@ def login(invocation: Invocation, server: str, as_default: bool) -> None:
         raise Failure(str(error), Exit.ACCESS) from error
     except OSError as error:
         raise Failure(f"{path}: {error.strerror}") from error
+    if is_unencrypted(profile.url):
+        invocation.note("Note: the key travels unencrypted. Use https beyond your own machine.")
     invocation.note(f"Stored as profile {name} in {path}.")
     invocation.out.one({**caller, "url": profile.url}, _CALLER, name=lambda one: str(one["name"]))
+
+
+def is_unencrypted(url: str) -> bool:
+    """Return whether requests to a URL can be read on their way."""
+    parts = urlsplit(url)
+    return parts.scheme == "http" and parts.hostname not in {"localhost", "127.0.0.1", "::1"}
 
 
 def _read_key(invocation: Invocation) -> str:

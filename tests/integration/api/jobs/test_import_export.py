@@ -111,7 +111,10 @@ class TestImport:
         answer = sent(api, CRONTAB, format="crontab")
         assert counts(answer) == (1, 0, 0, 2)
         good, no_url, bad_schedule = answer["items"]
-        assert good == {"index": 0, "line": 3, "slug": "nightly-report", "result": "created", "notes": [], "errors": []}
+        assert good == {
+            "index": 0, "line": 3, "slug": "nightly-report", "result": "created", "revision": None, "changes": [],
+            "firings": {}, "notes": [], "errors": [],
+        }  # fmt: skip
         assert (no_url["line"], no_url["errors"][0]["code"]) == (4, "unreadable")
         assert (bad_schedule["line"], bad_schedule["errors"][0]["field"]) == (5, "schedule")
         made = api.ask("GET", "/jobs/nightly-report/")
@@ -127,7 +130,8 @@ class TestImport:
         foretold = sent(api, wanted, dry_run=True)
         assert counts(foretold) == (1, 1, 1, 1)
         assert Job.objects.count() == JobVersion.objects.count() == 2
-        assert sent(api, wanted) == foretold
+        plan = {"changes": [], "firings": {}}
+        assert sent(api, wanted) == {**foretold, "items": [{**item, **plan} for item in foretold["items"]]}
         assert JobVersion.objects.count() == 4
 
     def test_new_jobs_are_enabled_in_the_named_environment(self, api: Caller) -> None:

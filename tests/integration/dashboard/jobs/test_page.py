@@ -24,6 +24,8 @@ from tests.support.admin_rows import HOSTILE, execution_of, person, signed_in
 from tests.support.api_caller import caller
 from tests.support.dashboard_pages import queries_of, text_of, words_of
 from tests.support.explain_plans import QueryCost
+from tests.support.job_forms import config_of
+from tests.support.job_forms import save as submit
 from tests.support.jobs import EPOCH, MakeJob
 from tests.support.seeded_history import NEWEST, seed_executions, seed_jobs
 
@@ -48,6 +50,21 @@ def page_of(job: Job) -> str:
 def save(workspace: Workspace, slug: str, **definition: Any) -> Job:
     caller(workspace).ask("PUT", f"/jobs/{slug}/", {"name": slug, "request": CALL, **definition}, expect=None)
     return Job.objects.get(slug=slug)
+
+
+def test_a_job_that_is_applied_from_a_file_says_so(member: Client, workspace: Workspace) -> None:
+    managed = save(workspace, "managed", managed_by="billing")
+    words = "Managed by billing from a file: changes here are overwritten by the next apply."
+    assert words in words_of(text_of(member, page_of(managed)))
+    assert words in words_of(text_of(member, reverse("admin:jobs_job_change", args=[managed.pk])))
+    assert "from a file" not in words_of(text_of(member, page_of(save(workspace, "by-hand"))))
+
+
+def test_saving_the_form_leaves_who_manages_a_job_alone(member: Client, workspace: Workspace) -> None:
+    managed = save(workspace, "managed", managed_by="billing")
+    assert submit(member, managed, description="by hand").status_code == 302
+    managed.refresh_from_db()
+    assert (managed.managed_by, config_of(managed)["description"]) == ("billing", "by hand")
 
 
 # -- when it fires ---------------------------------------------------------------------------------------------------

@@ -42,6 +42,7 @@ _ANSWER = (
 @environment("In this environment.")
 @click.option("--tag", help="With this tag.")
 @click.option("--schedule-type", type=click.Choice(("recurring", "one_off", "manual")), help="With such a schedule.")
+@click.option("--managed-by", metavar="NAME", help="Applied from a file by this owner.")
 @click.option("--search", metavar="TEXT", help="Text in name, slug or URL.")
 @click.option("--sort", type=click.Choice(SORTS), metavar="FIELD", help="Order, descending with a dash before it.")
 @limit(0, "jobs")

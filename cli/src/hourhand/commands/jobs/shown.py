@@ -50,6 +50,7 @@ SHOWN = (
     Column("Enabled in", enabled_in),
     Column("Next", next_firing),
     Column("Last", last_status),
+    column("Managed by", "managed_by"),
     column("Version"),
     Column("Updated", lambda job: instant(job["updated_at"])),
     column("Unreadable"),

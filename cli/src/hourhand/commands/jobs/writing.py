@@ -64,7 +64,7 @@ def edit_job(invocation: Invocation, job: str, **options: Any) -> None:
 
 
 def _edit(invocation: Invocation, job: str) -> Any:
-    """Let a person edit a job, and replace it unless somebody else changed it meanwhile."""
+    """Let a person edit a job, and replace it unless it has another version by then."""
     client = invocation.client
     before = client.jobs.get(job)
     text = text_of(before)
@@ -125,7 +125,7 @@ def pause_job(invocation: Invocation, job: str, **options: Any) -> None:
 @environment("Only in this environment. Default: in all.")
 @pass_invocation
 def resume_job(invocation: Invocation, job: str, **options: Any) -> None:
-    """Resume a paused job. What was skipped is not made up for."""
+    """Resume a paused job. Skipped occurrences are not made up for."""
     invocation.out.one(invocation.client.jobs.resume(job, **given(options)), SHOWN, name=slug)
 
 
