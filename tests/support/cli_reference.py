@@ -63,7 +63,8 @@ def _options(options: list[click.Option]) -> str:
     for option in options:
         record = option.get_help_record(click.Context(hourhand))
         if record is not None:
-            name, meaning = (cell.replace("|", "\\|") for cell in record)
+            # A pipe would end the cell, and not all renderers know it escaped within code.
+            name, meaning = (cell.replace("|", "/") for cell in record)
             rows.append(f"| `{name}` | {meaning.strip()} |")
     return "\n".join(rows) + "\n"
 

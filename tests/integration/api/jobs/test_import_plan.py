@@ -11,6 +11,7 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Environment, Workspace
 from jobs.models import Job, JobEnvironment
+from runs.clock.fire import fire_due
 from tests.support.api_caller import NOW, Caller, caller
 
 pytestmark = pytest.mark.django_db
@@ -158,8 +159,10 @@ class TestFirings:
 
     def test_what_the_plan_says_is_what_happens(self, api: Caller) -> None:
         """Compare with the clock's own next firing, after jobs are completed, disabled and enabled again."""
-        imported(api, job(schedule="2026-03-01T13:00:00Z"))
-        JobEnvironment.objects.update(enabled=False, next_fire_at=None)
+        with time_machine.travel(NOW - datetime.timedelta(minutes=9), tick=False):
+            imported(api, job(schedule="2026-03-01T11:55:00Z"))
+        fire_due(NOW)
+        assert not JobEnvironment.objects.get().enabled, "completed"
         for changed in (
             job(schedule="0 6 * * *"),
             job(schedule="0 7 * * *", environments={"production": {"enabled": True}}),
