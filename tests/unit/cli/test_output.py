@@ -1,6 +1,7 @@
 """Cells, durations and times on the command line."""
 
 import datetime
+import sys
 
 import pytest
 
@@ -84,3 +85,31 @@ def test_times_are_instants_or_ages(text: str, at: str):
 def test_anything_else_is_no_time(text: str):
     with pytest.raises(ValueError, match="neither a time"):
         instant_of(text, now=NOW)
+
+
+class TestTerminal:
+    """rich writes tables if it is installed and stdout is a terminal."""
+
+    @pytest.fixture(autouse=True)
+    def terminal(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name, value in (("TERM", "xterm-256color"), ("COLUMNS", "80")):
+            monkeypatch.setenv(name, value)
+        monkeypatch.delenv("NO_COLOR", raising=False)
+
+    def shown(self, capsys: pytest.CaptureFixture[str]) -> str:
+        sys.stdout.isatty = lambda: True  # type: ignore[method-assign] # capsys makes one for each test
+        write_table(["STATUS", "ERROR"], [["failed", "[bold]HTTP[/bold] 503"]])
+        return capsys.readouterr().out
+
+    def test_a_status_has_a_color_and_data_is_no_markup(self, capsys: pytest.CaptureFixture[str]):
+        shown = self.shown(capsys)
+        assert "\x1b[31mfailed\x1b[0m" in shown
+        assert "[bold]HTTP[/bold] 503" in shown
+
+    def test_no_color_is_honored(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setenv("NO_COLOR", "1")
+        assert "\x1b[31m" not in self.shown(capsys)
+
+    def test_without_rich_tables_are_plain(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setitem(sys.modules, "rich.console", None)
+        assert self.shown(capsys) == "STATUS  ERROR\nfailed  [bold]HTTP[/bold] 503\n"
